@@ -1,0 +1,88 @@
+"""Weights on disk: saved with a word about the network, loaded without running foreign code."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from art_snn.network import SpikingNetwork
+
+FORMAT = "art_snn.checkpoint.1"
+
+
+class CheckpointError(ValueError):
+    """A file that is no checkpoint, is damaged, or belongs to another network."""
+
+
+def save(network: SpikingNetwork, path: str | Path, **notes: Any) -> None:
+    """Write the weights, atomically: an interrupted save leaves an earlier file whole.
+
+    :param network: its parameters and buffers are saved, on the CPU.
+    :param path: file to write.
+    :param notes: numbers, strings, lists and dicts to keep beside the weights, such as accuracy.
+    """
+    path = Path(path)
+    weights = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+    partial = path.with_name(path.name + ".part")
+    torch.save({"format": FORMAT, "network": weights, "notes": notes}, partial)
+    partial.replace(path)
+
+
+def load(network: SpikingNetwork, path: str | Path) -> dict[str, Any]:
+    """Read weights into the network, on whatever device it is.
+
+    The file is opened with weights_only=True: it can hold tensors and plain values, no code. When
+    anything is wrong the network is left as it was.
+
+    :param network: a network of the architecture that was saved.
+    :param path: file written by :func:`save`, or a plain state dict of this network.
+    :return: the notes that were saved.
+    :raises FileNotFoundError: when there is no such file.
+    :raises CheckpointError: when the file is truncated, is no checkpoint, or does not fit.
+    """
+    content = _read(Path(path))
+    weights = content["network"] if content.get("format") == FORMAT else content
+    expected = network.state_dict()
+    problems = _misfits(expected, weights)
+    if problems:
+        raise CheckpointError(
+            f"path: expected weights of this network, got a file that differs in "
+            f"{'; '.join(problems[:5])}{' ...' if len(problems) > 5 else ''}: {path}. "
+            "Build the network with the options it was saved with."
+        )
+    network.load_state_dict(weights)
+    notes: dict[str, Any] = content.get("notes", {}) if weights is not content else {}
+    return notes
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f"path: expected a checkpoint file, but {path} does not exist.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(
+            f"path: expected a checkpoint written by art_snn.checkpoint.save, got {path}, which "
+            f"cannot be read ({reason}). It is truncated or no checkpoint: save it again."
+        ) from error
+    if not isinstance(content, dict):
+        raise CheckpointError(
+            f"path: expected a checkpoint written by art_snn.checkpoint.save, got {path}, which "
+            f"holds a {type(content).__name__}. Save the network's weights, not an object."
+        )
+    return content
+
+
+def _misfits(expected: Mapping[str, Any], weights: Mapping[str, Any]) -> list[str]:
+    problems = [f"{name} (missing)" for name in expected if name not in weights]
+    problems += [f"{name} (unknown)" for name in weights if name not in expected]
+    for name in expected:
+        shape = getattr(weights.get(name), "shape", None)
+        if name in weights and shape != expected[name].shape:
+            problems.append(f"{name} (shape {list(shape or ())})")
+    return problems

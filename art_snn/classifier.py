@@ -1,0 +1,517 @@
+"""PyTorchSpikingClassifier: a spiking network as ART sees it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from art.data_generators import DataGenerator, PyTorchDataGenerator
+from art.estimators.classification import PyTorchClassifier
+from art.utils import check_and_transform_label_format
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from art_snn.checks import invalid
+from art_snn.gradients import Gradient
+from art_snn.inputs import check_labels, check_samples
+from art_snn.network import SpikingNetwork
+
+
+class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
+    """An ART classifier around a :class:`~art_snn.SpikingNetwork`.
+
+    Every stock attack, trainer and metric of ART differentiates the network by its attack gradient
+    and trains it by its training gradient. The rules live in the network, so two classifiers around
+    one network share them; wrap `network.with_gradient(rule)` to keep another rule beside it.
+
+    The constructor puts the network into evaluation mode, and every method leaves the mode, the
+    rule and (outside training) the weights as it found them, also when it is interrupted.
+
+    :param model: the spiking network.
+    :param loss: loss over logits, such as torch.nn.CrossEntropyLoss().
+    :param input_shape: shape of one sample: (C, H, W), or (T, C, H, W) for event frames.
+    :param nb_classes: number of classes K.
+    :param optimizer: optimizer of the network's parameters; only training needs one.
+    :param gradient: attack gradient, an instance or a name of GRADIENTS, set on the network; None
+        leaves the network's own.
+    :param device_type: "gpu" (the first CUDA device where there is one) or "cpu".
+
+    The other parameters are those of :class:`art.estimators.classification.PyTorchClassifier`.
+
+    :raises TypeError: when the model is no SpikingNetwork.
+    :raises ValueError: when the gradient is unknown, or preprocessing would act on the time axis.
+    """
+
+    estimator_params = PyTorchClassifier.estimator_params + ["gradient"]  # noqa: RUF005
+
+    def __init__(
+        self,
+        model: SpikingNetwork,
+        loss: nn.modules.loss._Loss,
+        input_shape: tuple[int, ...],
+        nb_classes: int,
+        optimizer: torch.optim.Optimizer | None = None,
+        use_amp: bool = False,
+        opt_level: str = "O1",
+        loss_scale: float | str | None = "dynamic",
+        channels_first: bool = True,
+        clip_values: Any = None,
+        preprocessing_defences: Any = None,
+        postprocessing_defences: Any = None,
+        preprocessing: Any = (0.0, 1.0),
+        device_type: str = "gpu",
+        gradient: Gradient | str | None = None,
+    ) -> None:
+        _check_network(model)
+        _check_preprocessing(preprocessing, input_shape)
+        super().__init__(
+            model=model,
+            loss=loss,
+            input_shape=tuple(input_shape),
+            nb_classes=nb_classes,
+            optimizer=optimizer,
+            use_amp=use_amp,
+            opt_level=opt_level,
+            loss_scale=loss_scale,
+            channels_first=channels_first,
+            clip_values=clip_values,
+            preprocessing_defences=preprocessing_defences,
+            postprocessing_defences=postprocessing_defences,
+            preprocessing=preprocessing,
+            device_type=device_type,
+        )
+        self._layer_names = model.layer_names
+        if gradient is not None:
+            self.gradient = gradient
+        self._model.eval()
+        self._check_params()
+
+    @property
+    def gradient(self) -> Gradient:
+        """The network's attack gradient; set it to an instance or to a name of GRADIENTS."""
+        return self.model.gradient  # type: ignore[no-any-return]
+
+    @gradient.setter
+    def gradient(self, rule: Gradient | str | None) -> None:
+        if rule is not None:
+            self.model.gradient = rule
+
+    def set_params(self, **kwargs: Any) -> None:
+        """Set any of `estimator_params` by name; a new device_type moves the network.
+
+        :raises ValueError: for an unknown parameter or a value that the constructor would refuse.
+        """
+        if "model" in kwargs:
+            _check_network(kwargs["model"])
+            kwargs["model"] = self._make_model_wrapper(kwargs["model"])
+        super().set_params(**kwargs)
+        if "device_type" in kwargs or "model" in kwargs:
+            self._move()
+            self._layer_names = self.model.layer_names
+
+    def predict(
+        self, x: np.ndarray, batch_size: int = 128, training_mode: bool = False, **kwargs: Any
+    ) -> np.ndarray:
+        """Logits.
+
+        :param x: samples (N, *input_shape).
+        :param batch_size: samples per forward pass.
+        :param training_mode: mode of the network during the call.
+        :return: logits (N, nb_classes) in the network's dtype (half precision as float32).
+        :raises ValueError: for a wrong shape or values that are not finite.
+        """
+        check_samples(x, self.input_shape)
+        x_preprocessed, _ = self._apply_preprocessing(x, y=None, fit=False)
+        with self._mode(training_mode):
+            logits = self._logits(x_preprocessed, batch_size)
+        return self._apply_postprocessing(preds=_to_numpy(logits), fit=False)  # type: ignore[no-any-return]
+
+    def compute_loss(  # type: ignore[no-untyped-def]
+        self, x, y, reduction: str = "none", batch_size: int = 128, **kwargs: Any
+    ):
+        """Loss per sample, or reduced.
+
+        Without a graph and in batches; a tensor that requires a gradient keeps its graph, which
+        runs through the attack gradient.
+
+        :param x: samples (N, *input_shape), numpy or torch.
+        :param y: labels (N,) or (N, nb_classes).
+        :param reduction: "none", "mean" or "sum".
+        :return: losses (N,) or a scalar, of the same library as x.
+        :raises ValueError: for bad samples or labels.
+        """
+        check_samples(x, self.input_shape)
+        check_labels(y, len(x), self.nb_classes)
+        y = check_and_transform_label_format(y, self.nb_classes)
+        inputs, labels = self._apply_preprocessing(x, y, fit=False, no_grad=False)
+        with self._mode(False), self._reduction(reduction):
+            if isinstance(x, Tensor) and x.requires_grad:
+                logits = self.model(inputs.to(self.device))
+            else:
+                logits = self._logits(inputs, batch_size)
+            loss = self._loss(logits, self._targets(labels, logits))
+        return loss if isinstance(x, Tensor) else loss.cpu().numpy()
+
+    def loss_gradient(  # type: ignore[no-untyped-def]
+        self,
+        x,
+        y,
+        training_mode: bool = False,
+        gradient: Gradient | str | None = None,
+        **kwargs: Any,
+    ):
+        """Gradient of the loss by the samples, and by nothing else.
+
+        :param x: samples (N, *input_shape), numpy or torch.
+        :param y: labels (N,) or (N, nb_classes).
+        :param training_mode: mode of the network during the call.
+        :param gradient: rule for this call alone; None is :attr:`gradient`.
+        :return: gradient of x's shape and library.
+        :raises ValueError: for bad samples or labels, or an unknown rule.
+        """
+        check_samples(x, self.input_shape)
+        check_labels(y, len(x), self.nb_classes)
+        y = check_and_transform_label_format(y, self.nb_classes)
+        with self._mode(training_mode, gradient), torch.enable_grad():
+            leaf, inputs, labels = self._leaf(x, y)
+            logits = self.model(inputs)
+            loss = self._loss(logits, self._targets(labels, logits))
+            (grads,) = torch.autograd.grad(loss.sum(), leaf)
+        return self._like(x, grads)
+
+    def class_gradient(
+        self,
+        x: np.ndarray,
+        label: int | list[int] | np.ndarray | None = None,
+        training_mode: bool = False,
+        gradient: Gradient | str | None = None,
+        **kwargs: Any,
+    ) -> np.ndarray:
+        """Gradients of logits by the samples.
+
+        :param x: samples (N, *input_shape).
+        :param label: None for all classes, one class for all samples, or one class per sample.
+        :param training_mode: mode of the network during the call.
+        :param gradient: rule for this call alone; None is :attr:`gradient`.
+        :return: (N, nb_classes, *input_shape), or (N, 1, *input_shape) when label is given.
+        :raises ValueError: for bad samples or labels, or an unknown rule.
+        """
+        check_samples(x, self.input_shape)
+        chosen = None if label is None else np.array(label)
+        if chosen is not None:
+            chosen = np.full(len(x), chosen) if chosen.ndim == 0 else chosen
+            check_labels(chosen, len(x), self.nb_classes)
+        with self._mode(training_mode, gradient), torch.enable_grad():
+            leaf, inputs, _ = self._leaf(x, None)
+            logits = self.model(inputs)
+            if chosen is None:
+                outputs = logits.sum(0).unbind()
+            else:
+                picked = torch.as_tensor(chosen, device=logits.device).long().view(-1, 1)
+                outputs = (logits.gather(1, picked).sum(),)
+            grads = [
+                torch.autograd.grad(output, leaf, retain_graph=i + 1 < len(outputs))[0]
+                for i, output in enumerate(outputs)
+            ]
+        return np.stack([self._like(x, g) for g in grads], axis=1)
+
+    def get_activations(  # type: ignore[no-untyped-def]
+        self, x, layer: int | str, batch_size: int = 128, framework: bool = False
+    ):
+        """Time-averaged output of a layer; of a neuron layer these are its firing rates.
+
+        :param x: samples (N, *input_shape), numpy or torch.
+        :param layer: name or index in `layer_names`.
+        :param batch_size: samples per forward pass; with framework=True all at once.
+        :param framework: return a tensor, with a graph where x requires a gradient.
+        :return: activations (N, ...), numpy unless `framework`.
+        :raises ValueError: for an unknown layer or bad samples.
+        """
+        check_samples(x, self.input_shape)
+        module = self.model.get_submodule(self._layer_name(layer))
+        graph = framework and isinstance(x, Tensor) and x.requires_grad
+        inputs, _ = self._apply_preprocessing(x, y=None, fit=False, no_grad=not graph)
+        inputs = torch.as_tensor(inputs).to(self.device)
+        outputs: list[Tensor] = []
+        hook = module.register_forward_hook(lambda _, __, output: outputs.append(output.mean(0)))
+        try:
+            with self._mode(False), torch.set_grad_enabled(graph):
+                kept = []
+                for batch in [inputs] if framework else _batches(inputs, batch_size):
+                    outputs.clear()
+                    self.model(batch)
+                    # The last call carries the graph: record, then replay.
+                    kept.append(outputs[-1])
+        finally:
+            hook.remove()
+        return torch.cat(kept) if framework else _to_numpy(torch.cat(kept))
+
+    def fit(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        batch_size: int = 128,
+        nb_epochs: int = 10,
+        training_mode: bool = True,
+        drop_last: bool = False,
+        scheduler: Any = None,
+        verbose: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Train the weights by the training gradient; parameters as in PyTorchClassifier.fit.
+
+        :raises ValueError: for bad or no samples, bad labels, or a missing optimizer.
+        """
+        check_samples(x, self.input_shape)
+        check_labels(y, len(x), self.nb_classes)
+        self._check_trainable(len(x))
+        with self._mode(training_mode):
+            super().fit(
+                x,
+                y,
+                batch_size=batch_size,
+                nb_epochs=nb_epochs,
+                training_mode=training_mode,
+                drop_last=drop_last,
+                scheduler=scheduler,
+                verbose=verbose,
+                **kwargs,
+            )
+
+    def fit_generator(
+        self,
+        generator: DataGenerator,
+        nb_epochs: int = 20,
+        verbose: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Train on the batches of an ART data generator, with class indices or one-hot labels.
+
+        :param generator: yields batches (x, y).
+        :param nb_epochs: passes over the generator.
+        :param verbose: show a progress bar.
+        :param kwargs: passed on to :meth:`fit`.
+        :raises ValueError: for anything that is no data generator, and as in :meth:`fit`.
+        """
+        if not isinstance(generator, DataGenerator):
+            raise invalid(
+                "generator",
+                expected="an art.data_generators.DataGenerator",
+                got=type(generator).__name__,
+                remedy="Wrap a torch DataLoader in art.data_generators.PyTorchDataGenerator.",
+            )
+        for _ in tqdm(range(nb_epochs), disable=not verbose, desc="Epochs"):
+            for x, y in _one_pass(generator):
+                self.fit(x, y, batch_size=len(x), nb_epochs=1, **kwargs)
+
+    def clone_for_refitting(self) -> PyTorchSpikingClassifier:
+        """A classifier of the same architecture, rules, optimizer type and device, weights anew.
+
+        :raises ValueError: without an optimizer.
+        """
+        self._check_trainable(1)
+        model = copy.deepcopy(self.model)
+        # Parameter groups may differ in learning rate or decay: rebuild each with its own.
+        optimizer = _rebuilt_optimizer(self._optimizer, self.model, model)
+        params = self.get_params()
+        for name in ("model", "optimizer", "loss", "input_shape", "nb_classes", "device_type"):
+            del params[name]
+        clone = type(self)(
+            model,
+            self._loss,
+            self.input_shape,
+            self.nb_classes,
+            optimizer=optimizer,
+            device_type=self._device_type,
+        )
+        clone.reset()
+        clone.set_params(**params)
+        return clone
+
+    def reset(self) -> None:
+        """Draw all weights anew, as the network's builder drew them where it says how."""
+        self.model.reset()
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other classifier wraps the same network.
+
+        AdversarialTrainer compares its attack's classifier with its own, and crafts anew for every
+        batch only when they are equal; attacks that re-wrap the network must compare equal.
+        """
+        return isinstance(other, PyTorchClassifier) and other.model is self.model
+
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        parameters = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
+        return f"{type(self).__name__}({parameters})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Network and optimizer on the CPU, so that any machine can restore them."""
+        state = self.__dict__.copy()
+        network, optimizer = self.model, self._optimizer
+        if self.device.type != "cpu":
+            network, optimizer = copy.deepcopy((network, optimizer))
+            network.cpu()
+        state.update(_model=network, _optimizer=optimizer)
+        del state["_model_wrapper"], state["_device"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._model = self._make_model_wrapper(state["_model"])
+        self._move()
+
+    def _move(self) -> None:
+        """Put network and optimizer on the device that `device_type` names."""
+        gpu = self._device_type != "cpu" and torch.cuda.is_available()
+        self._device = (
+            torch.device("cuda", torch.cuda.current_device()) if gpu else torch.device("cpu")
+        )
+        self._model.to(self._device)
+        if self._optimizer is not None:
+            # Loading casts the optimizer's state to the device of its parameters.
+            self._optimizer.load_state_dict(self._optimizer.state_dict())
+
+    @contextmanager
+    def _mode(self, training: bool, gradient: Gradient | str | None = None) -> Iterator[None]:
+        modes = [(module, module.training) for module in self._model.modules()]
+        with nullcontext() if gradient is None else self.model.using(gradient):
+            try:
+                self._model.train(training)
+                yield
+            finally:
+                for module, mode in modes:
+                    module.training = mode
+
+    @contextmanager
+    def _reduction(self, reduction: str) -> Iterator[None]:
+        previous, self._loss.reduction = self._loss.reduction, reduction
+        try:
+            yield
+        finally:
+            self._loss.reduction = previous
+
+    @torch.no_grad()
+    def _logits(self, x: Any, batch_size: int) -> Tensor:
+        batches = _batches(torch.as_tensor(x), batch_size)
+        return torch.cat([self.model(batch.to(self.device)) for batch in batches])
+
+    def _leaf(self, x: Any, y: Any) -> tuple[Tensor, Tensor, Any]:
+        """(leaf that requires a gradient, network input, labels) of samples and labels."""
+        numpy_defences = not self.all_framework_preprocessing
+        if numpy_defences and isinstance(x, Tensor):
+            raise invalid(
+                "x",
+                expected="a numpy array, because a preprocessing defence works on numpy",
+                got="a torch tensor",
+                remedy="Use the PyTorch version of the defence, or x.cpu().numpy().",
+            )
+        if numpy_defences:
+            x, y = self._apply_preprocessing(x, y=y, fit=False, no_grad=True)
+        leaf = torch.as_tensor(x).detach().to(self.device)
+        # A copy: writing to the user's array must not change a saved graph, nor the reverse.
+        leaf = leaf.clone() if leaf.is_floating_point() else leaf.to(self.model.dtype)
+        leaf.requires_grad_(True)
+        if numpy_defences:
+            return leaf, leaf, y
+        labels = None if y is None else torch.as_tensor(y).to(self.device)
+        inputs, labels = self._apply_preprocessing(leaf, y=labels, fit=False, no_grad=False)
+        return leaf, inputs, labels
+
+    def _targets(self, labels: Any, logits: Tensor) -> Tensor:
+        """Labels as the loss wants them, on the device of the logits."""
+        targets = torch.as_tensor(self.reduce_labels(labels)).to(logits.device)
+        return targets.to(logits.dtype) if targets.is_floating_point() else targets
+
+    def _like(self, x: Any, grads: Tensor) -> Any:
+        if isinstance(x, Tensor):
+            return grads.to(x.device)
+        array = _to_numpy(grads)
+        if not self.all_framework_preprocessing:
+            array = self._apply_preprocessing_gradient(x, array)
+        return array
+
+    def _layer_name(self, layer: int | str) -> str:
+        names = self._layer_names
+        if isinstance(layer, int) and -len(names) <= layer < len(names):
+            return names[layer]
+        if layer in names:
+            return str(layer)
+        raise invalid(
+            "layer",
+            expected=f"an index below {len(names)} or one of {', '.join(names)}",
+            got=repr(layer),
+            remedy="The names are in classifier.layer_names.",
+        )
+
+    def _check_trainable(self, samples: int) -> None:
+        if self._optimizer is None:
+            raise invalid(
+                "optimizer",
+                expected="an optimizer of the network's parameters",
+                got="None",
+                remedy="Pass optimizer=torch.optim.SGD(network.parameters(), lr=0.1).",
+            )
+        if samples == 0:
+            raise invalid(
+                "x",
+                expected="at least one sample to train on",
+                got="none",
+                remedy="Check how the training set was selected.",
+            )
+
+
+def _check_network(model: object) -> None:
+    if not isinstance(model, SpikingNetwork):
+        raise TypeError(
+            f"model: expected an art_snn.SpikingNetwork, got {type(model).__name__}. Build one by "
+            "SpikingNetwork([TimeDistributed(nn.Flatten(), nn.Linear(64, 32)), LIF(), "
+            "TimeDistributed(nn.Linear(32, 10))], encoder=Direct(steps=8)), or take one from "
+            "art_snn.models."
+        )
+
+
+def _check_preprocessing(preprocessing: Any, input_shape: tuple[int, ...]) -> None:
+    per_channel = isinstance(preprocessing, tuple) and any(np.size(v) > 1 for v in preprocessing)
+    if per_channel and len(input_shape) > 3:
+        raise invalid(
+            "preprocessing",
+            expected="one mean and one std, since ART applies several along the time axis",
+            got=f"{preprocessing!r} for samples of shape {tuple(input_shape)}",
+            remedy="Normalise inside the network: TimeDistributed(Normalize(mean, std), ...).",
+        )
+
+
+def _batches(x: Tensor, size: int) -> Sequence[Tensor]:
+    """At least one batch, which is empty where x is."""
+    return torch.split(x, size) if len(x) else [x]
+
+
+def _to_numpy(tensor: Tensor) -> np.ndarray:
+    half = tensor.dtype in (torch.float16, torch.bfloat16)
+    return (tensor.float() if half else tensor).detach().cpu().numpy()
+
+
+def _one_pass(generator: DataGenerator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    if isinstance(generator, PyTorchDataGenerator):
+        for x, y in generator.iterator:
+            yield np.asarray(x), np.asarray(y)
+        return
+    for _ in range(-(-generator.size // generator.batch_size)):
+        yield generator.get_batch()
+
+
+def _rebuilt_optimizer(
+    optimizer: torch.optim.Optimizer, network: nn.Module, copied: nn.Module
+) -> torch.optim.Optimizer:
+    twin = dict(zip(network.parameters(), copied.parameters(), strict=True))
+    groups = [
+        {**group, "params": [twin[p] for p in group["params"] if p in twin]}
+        for group in optimizer.param_groups
+    ]
+    return type(optimizer)(groups, **optimizer.defaults)

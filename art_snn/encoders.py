@@ -1,0 +1,97 @@
+"""Encoders: how an input [N, ...] becomes T time steps [T, N, ...]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from art_snn.checks import invalid, require_count
+
+
+class Encoder(Protocol):
+    """Anything that maps [N, ...] to [T, N, ...] differentiably; an nn.Module may be one."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Input [N, ...] -> time steps [T, N, ...]."""
+        ...
+
+
+def _check_steps(steps: int) -> None:
+    require_count("steps", steps, remedy="The papers use 4 to 10 time steps.")
+
+
+@dataclass(frozen=True)
+class Direct:
+    """Every time step is the input itself: an expanded view, without a copy.
+
+    :param steps: number of time steps T.
+    :raises ValueError: when steps < 1.
+    """
+
+    steps: int = 8
+
+    def __post_init__(self) -> None:
+        _check_steps(self.steps)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x.expand(self.steps, *x.shape)
+
+
+@dataclass(frozen=True)
+class Poisson:
+    """Every element fires at every step with its value as the probability.
+
+    Values outside [0, 1] count as 0 and 1. The gradient is passed straight through: the derivative
+    of a spike by its probability is taken as 1. Draws come from torch's random state.
+
+    :param steps: number of time steps T.
+    :raises ValueError: when steps < 1.
+    """
+
+    steps: int = 8
+
+    def __post_init__(self) -> None:
+        _check_steps(self.steps)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        spikes: Tensor = _Bernoulli.apply(x.expand(self.steps, *x.shape))  # type: ignore[no-untyped-call]
+        return spikes
+
+
+class _Bernoulli(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, probability: Tensor) -> Tensor:
+        draws = torch.rand(probability.shape, dtype=probability.dtype, device=probability.device)
+        return (draws < probability).to(probability.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad_spikes: Tensor) -> Tensor:
+        return grad_spikes
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The input already has a time axis: event frames [N, T, ...], counts or any other values.
+
+    :param steps: number of frames T that every input must have, or None to accept any.
+    :raises ValueError: when steps < 1, or when an input has another number of frames.
+    """
+
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps is not None:
+            _check_steps(self.steps)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if x.ndim < 3 or x.shape[1] < 1 or self.steps not in (None, x.shape[1]):
+            raise invalid(
+                "x",
+                expected=f"frames [N, {self.steps or 'T'}, ...]",
+                got=f"shape {list(x.shape)}",
+                remedy="The time axis comes second, after the batch.",
+            )
+        return x.transpose(0, 1)

@@ -1,0 +1,223 @@
+"""Engine of the rate rules: the gradient at a current is the gradient at the spikes times a slope.
+
+The slope has no time axis, so where the layers between neurons are affine the whole backward pass
+can be run on tensors averaged over time:
+
+1. *record*: simulate all T steps without a graph; every neuron leaves its mean current, its rate
+   and its slope on a tape;
+2. *replay*: run the same layers once, with a graph, on the time-averaged input; every neuron
+   answers with its recorded rate and multiplies by its recorded slope on the way back.
+
+That costs about 1 + 2/T inferences and stores 1/T of the activations. It is right exactly where the
+current that arrives in replay is the recorded mean current, so that is measured at every neuron, at
+the logits, and at every call. Where it is not, the same rule runs *time-resolved*: one pass with a
+graph over all time steps.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from art_snn.dynamics import Dynamics
+from art_snn.gradients.base import Differentiable, Execution, Gradient, Site
+
+RELATIVE_TOLERANCE = 1e-3
+"""Largest difference between replayed and recorded current, relative to the sample's largest."""
+
+ABSOLUTE_TOLERANCE = 1e-6
+"""Difference that always passes, in thresholds: rounding around a current of zero."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a neuron leaves behind for a rate rule after one simulation.
+
+    :param dynamics: the neuron's state equations.
+    :param current: mean input current over time [1, N, ...].
+    :param rate: mean of the spikes over time [1, N, ...].
+    :param potential: u at every step [T, N, ...], only for rules with `uses_potential`.
+    """
+
+    dynamics: Dynamics
+    current: Tensor
+    rate: Tensor
+    potential: Tensor | None
+
+
+class RateGradient(Gradient):
+    """A rule whose gradient at the current is (gradient at the spikes) x (slope without time).
+
+    A new rule overrides :meth:`slope`, and sets `uses_potential` when it needs u at every step.
+    """
+
+    uses_potential: ClassVar[bool] = False
+
+    @abstractmethod
+    def slope(self, trace: Trace) -> Tensor:
+        """Slope [1, N, ...] from the trace of one simulation."""
+
+    def logits(self, network: Differentiable, encoded: Tensor) -> Tensor:
+        key = (encoded.shape[0], *encoded.shape[2:])
+        reason = _no_need_to_collapse(encoded) or _cannot_replay(network)
+        reason = reason or network.obstacles.get(key)
+        if reason is None:
+            logits, reason = collapsed(self, network, encoded)
+            if reason is None:
+                network.execution = Execution("collapsed", "the layers between neurons are affine")
+                return logits
+            network.obstacles[key] = reason
+        network.execution = Execution("time-resolved", reason)
+        return time_resolved(self, network, encoded)
+
+
+def _no_need_to_collapse(encoded: Tensor) -> str | None:
+    if encoded.shape[0] == 1:
+        return "with one time step there is nothing to average"
+    if encoded.shape[1] == 0:
+        return "the batch is empty"
+    return None
+
+
+def _cannot_replay(network: Differentiable) -> str | None:
+    layer = network.varying_layer()
+    return layer and f"{layer} is in training mode: its output differs from call to call"
+
+
+def collapsed(
+    rule: RateGradient, network: Differentiable, encoded: Tensor
+) -> tuple[Tensor, str | None]:
+    """Record and replay.
+
+    :return: the exact logits [N, K] with the rule in their graph, and None; or, where the replay
+        did not reproduce the recorded currents, the logits without a graph and the reason.
+    """
+    recorder = _Recorder(rule)
+    with torch.no_grad():
+        exact = network.run(encoded.detach(), recorder)
+    replayer = _Replayer(recorder.tape)
+    try:
+        replayed = network.run(mean_over_time(encoded), replayer)
+        reason = replayer.mismatch(replayed, exact)
+    except Exception as error:
+        # A layer that refuses the averaged input is merely not replayable. A defect of the
+        # network itself would have shown in the recording, or shows again time-resolved.
+        return exact, f"the replay on time averages failed ({type(error).__name__}: {error})"
+    if reason is not None:
+        return exact, reason
+    return exact + (replayed - replayed.detach()), None
+
+
+def time_resolved(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Tensor:
+    """Logits [N, K] of one pass in which every step's gradient is multiplied by the slope."""
+
+    def fire(site: Site, current: Tensor) -> Tensor:
+        spikes: Tensor = _EveryStep.apply(current, rule, site)  # type: ignore[no-untyped-call]
+        return spikes
+
+    return network.run(encoded, fire)
+
+
+def mean_over_time(x: Tensor) -> Tensor:
+    """Mean over axis 0, kept as an axis of size 1; free for a view that repeats one step."""
+    return x[:1] if x.stride(0) == 0 else x.mean(0, keepdim=True)
+
+
+def _trace(rule: RateGradient, site: Site, current: Tensor) -> tuple[Tensor, Trace]:
+    potential = torch.empty_like(current.contiguous()) if rule.uses_potential else None
+    spikes = site.dynamics.simulate(current, potential)
+    rate = spikes.mean(0, keepdim=True)
+    return spikes, Trace(site.dynamics, mean_over_time(current), rate, potential)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    site: Site
+    current: Tensor
+    rate: Tensor
+    slope: Tensor
+
+
+class _Recorder:
+    """Fires by plain simulation and writes one tape entry per call."""
+
+    def __init__(self, rule: RateGradient) -> None:
+        self.rule = rule
+        self.tape: list[_Entry] = []
+
+    def __call__(self, site: Site, current: Tensor) -> Tensor:
+        spikes, trace = _trace(self.rule, site, current)
+        self.tape.append(_Entry(site, trace.current, trace.rate, self.rule.slope(trace)))
+        return spikes
+
+
+class _Replayer:
+    """Answers the calls of a replay from the tape, in order, and measures how well they match."""
+
+    def __init__(self, tape: list[_Entry]) -> None:
+        self.tape = tape
+        self.excesses: list[Tensor] = []
+
+    def __call__(self, site: Site, current: Tensor) -> Tensor:
+        entry = self.tape[len(self.excesses)]
+        self.excesses.append(_excess(current, entry.current, site.dynamics.threshold))
+        rate: Tensor = _Replay.apply(current, entry.rate, entry.slope)  # type: ignore[no-untyped-call]
+        return rate
+
+    def mismatch(self, replayed: Tensor, exact: Tensor) -> str | None:
+        """Why the replay is not the time average of the recording, or None where it is."""
+        if len(self.excesses) != len(self.tape):
+            return "the replay called fewer neurons than the recording"
+        excesses = [*self.excesses, _excess(replayed[None], exact[None], 1.0)]
+        over = [not value <= 0 for value in torch.stack(excesses).tolist()]
+        if not any(over):
+            return None
+        first = over.index(True)
+        place = "the logits" if first == len(self.tape) else f"neuron {self.tape[first].site.name}"
+        return f"the layers before {place} are not affine: their output on time averages differs"
+
+
+def _excess(replayed: Tensor, recorded: Tensor, threshold: float) -> Tensor:
+    """Largest difference of any sample beyond what rounding may cause; <= 0 when all match."""
+    if replayed.shape != recorded.shape:
+        raise ValueError(f"shape {list(replayed.shape)} instead of {list(recorded.shape)}")
+    dims = tuple(range(2, recorded.ndim)) or (0,)
+    difference = torch.sub(replayed.detach(), recorded).abs_().amax(dims)
+    allowed = recorded.abs().amax(dims) * RELATIVE_TOLERANCE + ABSOLUTE_TOLERANCE * threshold
+    return (difference - allowed).amax()
+
+
+class _Replay(torch.autograd.Function):
+    """The recorded rate forward, the recorded slope backward."""
+
+    @staticmethod
+    def forward(ctx: Any, current: Tensor, rate: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(slope)
+        return rate.view_as(rate)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_rate: Tensor) -> tuple[Tensor, None, None]:
+        (slope,) = ctx.saved_tensors
+        return grad_rate * slope, None, None
+
+
+class _EveryStep(torch.autograd.Function):
+    """The spikes forward, the slope at every time step backward."""
+
+    @staticmethod
+    def forward(ctx: Any, current: Tensor, rule: RateGradient, site: Site) -> Tensor:
+        spikes, trace = _trace(rule, site, current)
+        ctx.save_for_backward(rule.slope(trace))
+        return spikes
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_spikes: Tensor) -> tuple[Tensor, None, None]:
+        (slope,) = ctx.saved_tensors
+        return grad_spikes * slope, None, None

@@ -1,0 +1,64 @@
+"""RGA: rate gradient approximation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from art_snn.checks import invalid, require_number
+from art_snn.gradients.rate import RateGradient, Trace
+
+
+@dataclass(frozen=True, kw_only=True)
+class RGA(RateGradient):
+    """Rate gradient approximation (Bu et al., CVPR 2023; supplement, equation S8).
+
+    The slope of a polyline through (0, 0), ((1 - decay) threshold, gamma (1 - decay) threshold) and
+    (beta threshold, 1) that stands for the rate-current curve of the neuron, at the mean current.
+    Being the slope of a curve that ends at rate 1, it integrates to 1 over the firing range.
+
+    :param beta: mean current, in thresholds, at which the neuron saturates; > 1 - decay.
+    :param gamma: slope below the current that can ever make the neuron fire;
+        gamma threshold (1 - decay) < 1.
+    """
+
+    beta: float = 2.0
+    gamma: float = 0.2
+
+    def __post_init__(self) -> None:
+        require_number(
+            "beta", self.beta, above=0, remedy="The paper searches 1 to 4 and finds 2 best."
+        )
+        if self.gamma != 0:
+            require_number(
+                "gamma", self.gamma, above=0, remedy="The paper searches 0 to 0.3, best 0.2."
+            )
+
+    def slope(self, trace: Trace) -> Tensor:
+        decay, threshold = trace.dynamics.decay, trace.dynamics.threshold
+        knee = (1 - decay) * threshold
+        self._check(decay, threshold)
+        middle = (1 - self.gamma * knee) / ((self.beta + decay - 1) * threshold)
+        current = trace.current
+        slope = torch.full_like(current, middle)
+        slope.masked_fill_(current <= knee, self.gamma)
+        return slope.masked_fill_((current < 0) | (current > self.beta * threshold), 0)
+
+    def _check(self, decay: float, threshold: float) -> None:
+        neuron = f"a neuron with decay {decay:g} and threshold {threshold:g}"
+        if self.beta <= 1 - decay:
+            raise invalid(
+                "beta",
+                expected=f"more than 1 - decay = {1 - decay:g} for {neuron}",
+                got=f"{self.beta:g}",
+                remedy="Raise beta: the rate cannot saturate before the neuron can fire at all.",
+            )
+        if self.gamma * threshold * (1 - decay) >= 1:
+            raise invalid(
+                "gamma",
+                expected=f"gamma * threshold * (1 - decay) below 1 for {neuron}",
+                got=f"gamma = {self.gamma:g}",
+                remedy="Lower gamma: the curve would pass rate 1 before the neuron can fire.",
+            )

@@ -1,0 +1,31 @@
+"""STBP: spatio-temporal back-propagation with a surrogate slope."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from torch import Tensor
+
+from art_snn.gradients.base import Site
+from art_snn.gradients.surrogates import Surrogate, Triangle
+from art_snn.gradients.temporal import TemporalGradient
+
+
+@dataclass(frozen=True, kw_only=True)
+class STBP(TemporalGradient):
+    """Back-propagation through time with a surrogate slope (Wu et al., Front. Neurosci. 2018).
+
+    The rule that trains most spiking networks and, with the triangle surrogate, the baseline of
+    the published attacks.
+
+    :param surrogate: slope h as a function of u - threshold.
+    :param detach_reset: cut the gradient through the reset.
+    """
+
+    surrogate: Surrogate = field(default_factory=Triangle)
+    detach_reset: bool = False
+    elementwise: ClassVar[bool] = True
+
+    def slope(self, distance: Tensor, site: Site) -> Tensor:
+        return self.surrogate(distance)

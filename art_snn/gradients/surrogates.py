@@ -1,0 +1,109 @@
+"""Surrogate slopes: what stands in for the derivative of a spike, as a function of u - threshold.
+
+Every surrogate is a frozen dataclass that maps distance z = u - threshold (any shape) to a slope
+h(z) of the same shape, dtype and device.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from art_snn.checks import require_number
+
+
+@dataclass(frozen=True)
+class Surrogate(ABC):
+    """A slope h(z) with one positive shape parameter per field."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            require_number(
+                f"{type(self).__name__}.{field.name}",
+                getattr(self, field.name),
+                above=0,
+                remedy="The shape of a surrogate is a positive, finite number.",
+            )
+
+    @abstractmethod
+    def __call__(self, distance: Tensor) -> Tensor:
+        """Slope at `distance` = u - threshold, elementwise."""
+
+
+@dataclass(frozen=True)
+class Triangle(Surrogate):
+    """max(width - |z|, 0) / width^2 (Esser et al., PNAS 2016)."""
+
+    width: float = 1.0
+
+    def __call__(self, distance: Tensor) -> Tensor:
+        slope = distance.abs().neg_().add_(self.width).clamp_(min=0)
+        return slope if self.width == 1 else slope.div_(self.width**2)
+
+
+@dataclass(frozen=True)
+class Rectangle(Surrogate):
+    """1 / width where |z| < width / 2, otherwise 0 (Wu et al., 2018)."""
+
+    width: float = 1.0
+
+    def __call__(self, distance: Tensor) -> Tensor:
+        return (distance.abs() < self.width / 2).to(distance.dtype).div_(self.width)
+
+
+@dataclass(frozen=True)
+class ATan(Surrogate):
+    """alpha / (2 (1 + (pi alpha z / 2)^2)) (Fang et al., ICCV 2021)."""
+
+    alpha: float = 2.0
+
+    def __call__(self, distance: Tensor) -> Tensor:
+        scaled = distance * (math.pi * self.alpha / 2)
+        return scaled.square_().add_(1).reciprocal_().mul_(self.alpha / 2)
+
+
+@dataclass(frozen=True)
+class Sigmoid(Surrogate):
+    """alpha sg(alpha z) (1 - sg(alpha z)), sg the logistic function."""
+
+    alpha: float = 4.0
+
+    def __call__(self, distance: Tensor) -> Tensor:
+        logistic = torch.sigmoid(distance * self.alpha)
+        return logistic * (1 - logistic) * self.alpha
+
+
+@dataclass(frozen=True)
+class Gaussian(Surrogate):
+    """alpha / sqrt(2 pi) exp(-(alpha z)^2 / 2)."""
+
+    alpha: float = 2.0
+
+    def __call__(self, distance: Tensor) -> Tensor:
+        exponent = (distance * self.alpha).square_().mul_(-0.5)
+        return exponent.exp_().mul_(self.alpha / math.sqrt(2 * math.pi))
+
+
+@dataclass(frozen=True)
+class Erf(Surrogate):
+    """alpha / sqrt(pi) exp(-(alpha z)^2), the derivative of a scaled error function."""
+
+    alpha: float = 2.0
+
+    def __call__(self, distance: Tensor) -> Tensor:
+        exponent = (distance * self.alpha).square_().neg_()
+        return exponent.exp_().mul_(self.alpha / math.sqrt(math.pi))
+
+
+@dataclass(frozen=True)
+class FastSigmoid(Surrogate):
+    """1 / (1 + k |z|)^2 (Zenke and Ganguli, 2018)."""
+
+    k: float = 25.0
+
+    def __call__(self, distance: Tensor) -> Tensor:
+        return distance.abs().mul_(self.k).add_(1).square_().reciprocal_()

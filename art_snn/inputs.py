@@ -1,0 +1,92 @@
+"""Checks of samples and labels at the border between the user and the network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from art_snn.checks import invalid
+
+
+def check_samples(x: Any, input_shape: tuple[int, ...]) -> None:
+    """Refuse samples that the network cannot answer for.
+
+    :param x: numpy array or torch tensor [N, *input_shape].
+    :raises TypeError: when x is no array of numbers.
+    :raises ValueError: when the shape is another, or a value is NaN or infinite.
+    """
+    if not isinstance(x, np.ndarray | torch.Tensor) or x.dtype == object:
+        raise TypeError(
+            f"x: expected a numpy array or torch tensor of numbers, got {type(x).__name__}"
+            f"{' of dtype object' if isinstance(x, np.ndarray) else ''}."
+        )
+    if x.ndim != len(input_shape) + 1 or tuple(x.shape[1:]) != tuple(input_shape):
+        raise invalid(
+            "x",
+            expected=f"shape (N, {', '.join(map(str, input_shape))})",
+            got=str(tuple(x.shape)),
+            remedy=_shape_remedy(tuple(x.shape), tuple(input_shape)),
+        )
+    finite = np.isfinite(x) if isinstance(x, np.ndarray) else torch.isfinite(x)
+    if not finite.all():
+        count = int((~finite).sum())
+        raise invalid(
+            "x",
+            expected="finite values",
+            got=f"{count} NaN or infinite value{'s' * (count > 1)}",
+            remedy="Clean the data, for instance by numpy.nan_to_num.",
+        )
+
+
+def _shape_remedy(shape: tuple[int, ...], input_shape: tuple[int, ...]) -> str:
+    if shape == input_shape:
+        return "Add the batch axis: x[None]."
+    if len(shape) == len(input_shape) + 1 and len(shape) >= 3:
+        if sorted(shape[1:]) == sorted(input_shape):
+            return "Channels come before height and width: x.transpose(0, 3, 1, 2)."
+        if shape[1] != input_shape[0] and shape[2:] == input_shape[1:]:
+            return f"The network was built for {input_shape[0]} on the first axis of a sample."
+    return "Reshape the data, or build the classifier with the data's input_shape."
+
+
+def check_labels(y: Any, samples: int, classes: int) -> None:
+    """Refuse labels that do not belong to the samples.
+
+    :param y: class indices (N,) or (N, 1), or one-hot or probability labels (N, K).
+    :raises TypeError: when y is no array of numbers.
+    :raises ValueError: when the length differs from the samples', or a label is out of range.
+    """
+    if not isinstance(y, np.ndarray | torch.Tensor):
+        raise TypeError(f"y: expected a numpy array or torch tensor, got {type(y).__name__}.")
+    if (
+        y.ndim not in (1, 2)
+        or len(y) != samples
+        or (y.ndim == 2 and y.shape[1] not in (1, classes))
+    ):
+        raise invalid(
+            "y",
+            expected=f"{samples} labels, shape ({samples},) or ({samples}, {classes})",
+            got=f"shape {tuple(y.shape)}",
+            remedy="Give one class index or one row of class scores per sample.",
+        )
+    if len(y) == 0:
+        return
+    indices = y.ndim == 1 or y.shape[1] == 1
+    low, high = (0, classes - 1) if indices else (0, 1)
+    least, most = float(y.min()), float(y.max())
+    if not (low <= least and most <= high):
+        raise invalid(
+            "y",
+            expected=f"{'class indices' if indices else 'class scores'} from {low} to {high}",
+            got=f"values from {least:g} to {most:g}",
+            remedy=f"The classifier has nb_classes={classes}.",
+        )
+    if indices and not bool((y % 1 == 0).all()):
+        raise invalid(
+            "y",
+            expected="whole class indices",
+            got="fractions",
+            remedy="Round them, or give one row of class scores per sample.",
+        )

@@ -1,0 +1,94 @@
+"""Stateless layers on tensors with a time axis."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.dropout import _DropoutNd
+
+from art_snn.checks import invalid
+from art_snn.neurons import Neuron
+
+
+def varies(module: nn.Module) -> bool:
+    """Whether the module, in its present mode, changes its output or its buffers at every call."""
+    return module.training and isinstance(module, _DropoutNd | _NormBase)
+
+
+class TimeDistributed(nn.Module):
+    """Applies modules that know no time to every time step of [T, N, ...].
+
+    The steps are merged into the batch axis, so that one call computes all of them. A view that
+    repeats one step (stride 0 in time, as the Direct encoder makes it) is computed once instead of
+    T times and repeated afterwards, except under dropout in training mode, whose masks are drawn
+    anew for every step.
+
+    :param modules: applied one after the other to [T * N, ...]; convolution, linear, batch norm,
+        pooling, flatten and the like.
+    :raises TypeError: when a module is no torch module, or is a neuron, which needs the time axis.
+    """
+
+    def __init__(self, *modules: nn.Module) -> None:
+        super().__init__()
+        for module in modules:
+            if not isinstance(module, nn.Module):
+                raise TypeError(f"modules: expected torch modules, got {module!r}.")
+            if any(isinstance(child, Neuron) for child in module.modules()):
+                raise TypeError(
+                    f"modules: expected modules without state, got {module!r}. "
+                    "Put neurons beside TimeDistributed, not inside: they need the time axis."
+                )
+        self.module = nn.Sequential(*modules)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[T, N, ...] -> [T, N, ...]."""
+        steps, batch = x.shape[:2]
+        if steps > 1 and x.stride(0) == 0 and not self._draws():
+            y = self.module(x[0])
+            return self._checked(y, batch).expand(steps, *y.shape)
+        y = self.module(x.flatten(0, 1))
+        return self._checked(y, steps * batch).view(steps, batch, *y.shape[1:])
+
+    def _draws(self) -> bool:
+        return any(isinstance(m, _DropoutNd) and m.training for m in self.module.modules())
+
+    @staticmethod
+    def _checked(y: Tensor, rows: int) -> Tensor:
+        if y.shape[0] != rows:
+            raise invalid(
+                "modules",
+                expected=f"modules that keep the batch axis of size {rows}",
+                got=f"an output of shape {list(y.shape)}",
+                remedy="Every module must map [N, ...] to [N, ...].",
+            )
+        return y.contiguous()
+
+
+class Normalize(nn.Module):
+    """(x - mean) / std per channel of [N, C, ...], inside the network and therefore inside attacks.
+
+    :param mean: one number per channel, in the unit of the images.
+    :param std: one number > 0 per channel.
+    :raises ValueError: when the lengths differ or a std is not positive.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        if len(mean) != len(std) or not all(value > 0 for value in std):
+            raise invalid(
+                "std",
+                expected=f"{len(mean)} numbers above 0, as many as in mean",
+                got=repr(std),
+                remedy="Give mean and std once per channel.",
+            )
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.get_default_dtype()))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.get_default_dtype()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, ...] -> [N, C, ...]."""
+        shape = (1, -1) + (1,) * (x.ndim - 2)
+        return (x - self.mean.view(shape)) / self.std.view(shape)

@@ -1,0 +1,17 @@
+"""The architectures of the papers, as functions that build a SpikingNetwork."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from art_snn.models.initial import kaiming
+from art_snn.models.vgg import Plan, vgg, vgg5, vgg11, vgg16
+from art_snn.network import SpikingNetwork
+
+MODELS: Mapping[str, Callable[..., SpikingNetwork]] = MappingProxyType(
+    {"vgg5": vgg5, "vgg11": vgg11, "vgg16": vgg16}
+)
+"""Every model that can be chosen by name on the command line."""
+
+__all__ = ["MODELS", "Plan", "kaiming", "vgg", "vgg5", "vgg11", "vgg16"]

@@ -1,0 +1,206 @@
+"""SpikingNetwork: encoder, layers, mean over time, and the choice of how it is differentiated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from art_snn.checks import invalid
+from art_snn.encoders import Direct, Encoder
+from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, Site, resolve
+from art_snn.gradients.base import simulation
+from art_snn.layers import TimeDistributed, varies
+from art_snn.neurons import Neuron
+
+
+class SpikingNetwork(nn.Module):
+    """A spiking classifier whose gradient is chosen, not built in.
+
+    The choice lives in the network's own graph, because attacks and trainers differentiate the
+    network in their own ways. At every call:
+
+    * gradients disabled: plain simulation;
+    * the input requires a gradient: :attr:`gradient`, the attack gradient;
+    * otherwise: :attr:`training_gradient`.
+
+    :param layers: a module, or a sequence of modules, on tensors [T, N, ...]; neurons are
+        :class:`LIF` and :class:`IF`, and layers without state are wrapped in
+        :class:`TimeDistributed`. The last layer is affine and gives [T, N, K].
+    :param encoder: maps the input [N, ...] to [T, N, ...].
+    :param gradient: rule for gradients at the input, an instance or a name of GRADIENTS.
+    :param training_gradient: rule for gradients at the weights.
+    :param input_shape: shape of one input; calls with another shape are refused. None: not checked.
+    :param initialise: draws the weights of the network, at :meth:`reset`; None: torch's own draws.
+    :raises TypeError: when `layers` are no modules or `encoder` cannot be called.
+    :raises ValueError: when `layers` contain no neuron, or a rule is unknown.
+    """
+
+    def __init__(
+        self,
+        layers: nn.Module | Sequence[nn.Module],
+        encoder: Encoder = Direct(steps=8),  # noqa: B008
+        gradient: Gradient | str = RGA(),  # noqa: B008
+        training_gradient: Gradient | str = STBP(),  # noqa: B008
+        *,
+        input_shape: tuple[int, ...] | None = None,
+        initialise: Callable[[nn.Module], object] | None = None,
+    ) -> None:
+        super().__init__()
+        self.layers = _module(layers)
+        self.encoder = _callable(encoder)
+        self.gradient = gradient
+        self.training_gradient = training_gradient
+        self.input_shape = None if input_shape is None else tuple(input_shape)
+        self.initialise = initialise
+        self.execution: Execution | None = None
+        self.obstacles: dict[tuple[int, ...], str] = {}
+        self._override: Gradient | None = None
+
+    @property
+    def gradient(self) -> Gradient:
+        """Rule for gradients at the input; set it to an instance or to a name."""
+        return self._gradient
+
+    @gradient.setter
+    def gradient(self, rule: Gradient | str) -> None:
+        self._gradient = resolve(rule, "gradient")
+
+    @property
+    def training_gradient(self) -> Gradient:
+        """Rule for gradients at the weights; set it to an instance or to a name."""
+        return self._training_gradient
+
+    @training_gradient.setter
+    def training_gradient(self, rule: Gradient | str) -> None:
+        self._training_gradient = resolve(rule, "training_gradient")
+
+    @contextmanager
+    def using(self, gradient: Gradient | str) -> Iterator[SpikingNetwork]:
+        """Within the block, differentiate by `gradient` only, at the input and at the weights."""
+        previous, self._override = self._override, resolve(gradient)
+        try:
+            yield self
+        finally:
+            self._override = previous
+
+    def with_gradient(self, gradient: Gradient | str) -> SpikingNetwork:
+        """A network of the same layers and weights, not copied, under another attack gradient."""
+        return SpikingNetwork(
+            self.layers,
+            self.encoder,
+            gradient,
+            self.training_gradient,
+            input_shape=self.input_shape,
+            initialise=self.initialise,
+        ).train(self.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Input [N, ...] -> logits [N, K], the time mean of the last layer's output.
+
+        The input is cast to the dtype of the network's parameters.
+
+        :raises TypeError: when x is no tensor.
+        :raises ValueError: when x has another shape than `input_shape`.
+        """
+        encoded = self.encoder(self._checked(x))
+        if not torch.is_grad_enabled():
+            return self.run(encoded, simulation)
+        rule = self.gradient if x.requires_grad else self.training_gradient
+        return (self._override or rule).logits(self, encoded)
+
+    def reset(self) -> None:
+        """Draw all weights anew: by `initialise` where one was given, else as torch draws them."""
+        for module in self.layers.modules():
+            draw = getattr(module, "reset_parameters", None)
+            if callable(draw):
+                draw()
+        if self.initialise is not None:
+            self.initialise(self)
+
+    def run(self, encoded: Tensor, firing: Firing) -> Tensor:
+        """Encoded input [T, N, ...] -> logits [N, K], every neuron firing by `firing`."""
+        with attached(self, firing):
+            outputs: Tensor = self.layers(encoded)
+        return outputs.mean(0)
+
+    def varying_layer(self) -> str | None:
+        """Name of a layer whose output or state changes at every call in its present mode."""
+        return next((name for name, module in self.named_modules() if varies(module)), None)
+
+    @property
+    def layer_names(self) -> list[str]:
+        """Names of all modules whose output has the time axis first, in order of definition."""
+        inside = [n + "." for n, m in self.named_modules() if isinstance(m, TimeDistributed)]
+        names = [name for name, _ in self.layers.named_modules(prefix="layers") if name != "layers"]
+        return [n for n in names if not n.startswith(tuple(inside))]
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """Floating-point dtype of the parameters and buffers; None where there are none."""
+        tensors = (*self.parameters(), *self.buffers())
+        return next((t.dtype for t in tensors if t.is_floating_point()), None)
+
+    def _checked(self, x: Tensor) -> Tensor:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"x: expected a torch tensor [N, ...], got {type(x).__name__}.")
+        if self.input_shape is not None and tuple(x.shape[1:]) != self.input_shape:
+            raise invalid(
+                "x",
+                expected=f"shape [N, {', '.join(map(str, self.input_shape))}]",
+                got=f"{list(x.shape)}",
+                remedy="The first axis is the batch; channels come before height and width.",
+            )
+        return x.to(self.dtype or torch.get_default_dtype())
+
+    def extra_repr(self) -> str:
+        return (
+            f"encoder={self.encoder}, gradient={self.gradient}, "
+            f"training_gradient={self.training_gradient}"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy made inside `using` keeps that rule as its own, where it can be seen."""
+        state = self.__dict__.copy()
+        if self._override is not None:
+            state["_gradient"] = state["_training_gradient"] = self._override
+            state["_override"] = None
+        return state
+
+
+@contextmanager
+def attached(network: nn.Module, firing: Firing) -> Iterator[None]:
+    """Let every neuron of the network fire by `firing`, under its own name, within the block."""
+    before = [(m, m.site, m.firing) for m in network.modules() if isinstance(m, Neuron)]
+    try:
+        for name, module in network.named_modules():
+            if isinstance(module, Neuron):
+                module.site, module.firing = Site(name, module.dynamics), firing
+        yield
+    finally:
+        for module, site, previous in before:
+            module.site, module.firing = site, previous
+
+
+def _module(layers: nn.Module | Sequence[nn.Module]) -> nn.Module:
+    module = layers if isinstance(layers, nn.Module) else nn.Sequential(*layers)
+    if any(isinstance(child, Neuron) for child in module.modules()):
+        return module
+    raise invalid(
+        "layers",
+        expected="at least one spiking neuron",
+        got="none",
+        remedy="Put LIF() or IF() between the layers.",
+    )
+
+
+def _callable(encoder: Encoder) -> Encoder:
+    if isinstance(encoder, type) or not callable(encoder):
+        raise TypeError(
+            f"encoder: expected an instance such as Direct(steps=8), got {encoder!r}. "
+            "Any callable that maps [N, ...] to [T, N, ...] will do."
+        )
+    return encoder

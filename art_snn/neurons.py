@@ -1,0 +1,80 @@
+"""Spiking neurons as torch modules: the state equations, and whichever firing is attached."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from art_snn.checks import invalid
+from art_snn.dynamics import Dynamics
+from art_snn.gradients.base import Firing, Site
+from art_snn.gradients.stbp import STBP
+
+
+class Neuron(nn.Module):
+    """A layer of independent neurons that start from rest at every call.
+
+    Inside a :class:`~art_snn.SpikingNetwork` the network decides how the layer is differentiated;
+    on its own it is an ordinary layer under STBP().
+
+    :param dynamics: the state equations.
+    """
+
+    def __init__(self, dynamics: Dynamics) -> None:
+        super().__init__()
+        self.dynamics = dynamics
+        self.site = Site("", dynamics)
+        self.firing: Firing | None = None
+
+    def forward(self, current: Tensor) -> Tensor:
+        """Input current [T, N, ...] -> spikes [T, N, ...].
+
+        :raises ValueError: when the current has no time and batch axis, or no time step.
+        """
+        if current.ndim < 2 or current.shape[0] < 1:
+            raise invalid(
+                "current",
+                expected="a tensor [T, N, ...] with T >= 1",
+                got=f"shape {list(current.shape)}",
+                remedy="Time comes first: x.expand(steps, *x.shape) repeats an image.",
+            )
+        firing = self.firing if self.firing is not None else STBP().firing()
+        return firing(self.site, current)
+
+    def extra_repr(self) -> str:
+        parameters = self.dynamics
+        return (
+            f"decay={parameters.decay}, threshold={parameters.threshold}, "
+            f"reset={parameters.reset!r}"
+        )
+
+
+class LIF(Neuron):
+    """Leaky integrate-and-fire neurons.
+
+    :param decay: share of the potential that survives one step, in (0, 1].
+    :param threshold: firing threshold, > 0.
+    :param reset: "hard" (to zero) or "soft" (by subtraction).
+    :raises ValueError: when a parameter lies outside its range.
+    """
+
+    def __init__(
+        self,
+        decay: float = 0.5,
+        threshold: float = 1.0,
+        reset: Literal["hard", "soft"] = "hard",
+    ) -> None:
+        super().__init__(Dynamics(decay, threshold, reset))
+
+
+class IF(Neuron):
+    """Integrate-and-fire neurons: no leak, decay = 1.
+
+    :param threshold: firing threshold, > 0.
+    :param reset: "hard" (to zero) or "soft" (by subtraction).
+    :raises ValueError: when a parameter lies outside its range.
+    """
+
+    def __init__(self, threshold: float = 1.0, reset: Literal["hard", "soft"] = "hard") -> None:
+        super().__init__(Dynamics(1.0, threshold, reset))
