@@ -57,11 +57,9 @@ class Dynamics:
         """
         steps = current.shape[0]
         spikes = torch.empty(current.shape, dtype=current.dtype, device=current.device)
-        u = torch.empty_like(spikes[0]) if potential is None else potential[0]
         v = torch.zeros_like(spikes[0])
         for t in range(steps):
-            if potential is not None:
-                u = potential[t]
+            u = v if potential is None else potential[t]
             torch.add(current[t], v, alpha=self.decay, out=u)
             torch.ge(u, self.threshold, out=spikes[t])
             if self.reset == "hard":

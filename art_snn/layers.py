@@ -16,6 +16,35 @@ def varies(module: nn.Module) -> bool:
     return module.training and isinstance(module, _DropoutNd | _NormBase)
 
 
+def foldable(convolution: nn.Module, norm: nn.Module) -> bool:
+    """Whether the two are a convolution and a batch norm that is affine at present, unhooked."""
+    return (
+        type(convolution) is nn.Conv2d
+        and type(norm) is nn.BatchNorm2d
+        and norm.running_var is not None
+        and not norm.training
+        and not any(m._forward_hooks or m._forward_pre_hooks for m in (convolution, norm))
+        and not any(m._backward_hooks or m._backward_pre_hooks for m in (convolution, norm))
+    )
+
+
+def folded(x: Tensor, convolution: nn.Module, norm: nn.Module) -> Tensor:
+    """norm(convolution(x)) as one convolution; differentiable by x and by all weights."""
+    assert isinstance(convolution, nn.Conv2d)
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = torch.rsqrt(norm.running_var + norm.eps)
+    if norm.weight is not None:
+        scale = norm.weight * scale
+    shift = -norm.running_mean if convolution.bias is None else convolution.bias - norm.running_mean
+    shift = shift * scale
+    if norm.bias is not None:
+        shift = shift + norm.bias
+    y: Tensor = convolution._conv_forward(x, convolution.weight * scale.view(-1, 1, 1, 1), shift)
+    return y
+
+
 class TimeDistributed(nn.Module):
     """Applies modules that know no time to every time step of [T, N, ...].
 
@@ -23,6 +52,9 @@ class TimeDistributed(nn.Module):
     repeats one step (stride 0 in time, as the Direct encoder makes it) is computed once instead of
     T times and repeated afterwards, except under dropout in training mode, whose masks are drawn
     anew for every step.
+
+    In evaluation mode a convolution and the batch norm behind it are computed as one convolution,
+    which saves a pass over, and for the backward pass a copy of, the largest tensors.
 
     :param modules: applied one after the other to [T * N, ...]; convolution, linear, batch norm,
         pooling, flatten and the like.
@@ -45,10 +77,20 @@ class TimeDistributed(nn.Module):
         """[T, N, ...] -> [T, N, ...]."""
         steps, batch = x.shape[:2]
         if steps > 1 and x.stride(0) == 0 and not self._draws():
-            y = self.module(x[0])
+            y = self._stateless(x[0])
             return self._checked(y, batch).expand(steps, *y.shape)
-        y = self.module(x.flatten(0, 1))
+        y = self._stateless(x.flatten(0, 1))
         return self._checked(y, steps * batch).view(steps, batch, *y.shape[1:])
+
+    def _stateless(self, x: Tensor) -> Tensor:
+        modules = list(self.module)
+        while modules:
+            module = modules.pop(0)
+            if modules and foldable(module, modules[0]):
+                x = folded(x, module, modules.pop(0))
+            else:
+                x = module(x)
+        return x
 
     def _draws(self) -> bool:
         return any(isinstance(m, _DropoutNd) and m.training for m in self.module.modules())

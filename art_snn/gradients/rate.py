@@ -17,7 +17,8 @@ graph over all time steps.
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -135,12 +136,16 @@ def _trace(rule: RateGradient, site: Site, current: Tensor) -> tuple[Tensor, Tra
     return spikes, Trace(site.dynamics, mean_over_time(current), rate, potential)
 
 
-@dataclass(frozen=True)
 class _Entry:
-    site: Site
-    current: Tensor
-    rate: Tensor
-    slope: Tensor
+    """A trace on the tape. Where the potential is not needed the slope waits for the replay."""
+
+    def __init__(self, site: Site, rule: RateGradient, trace: Trace) -> None:
+        self.site, self.rule = site, rule
+        self.early = rule.slope(trace) if rule.uses_potential else None
+        self.trace = replace(trace, potential=None)
+
+    def slope(self) -> Tensor:
+        return self.rule.slope(self.trace) if self.early is None else self.early
 
 
 class _Recorder:
@@ -152,7 +157,7 @@ class _Recorder:
 
     def __call__(self, site: Site, current: Tensor) -> Tensor:
         spikes, trace = _trace(self.rule, site, current)
-        self.tape.append(_Entry(site, trace.current, trace.rate, self.rule.slope(trace)))
+        self.tape.append(_Entry(site, self.rule, trace))
         return spikes
 
 
@@ -160,25 +165,28 @@ class _Replayer:
     """Answers the calls of a replay from the tape, in order, and measures how well they match."""
 
     def __init__(self, tape: list[_Entry]) -> None:
-        self.tape = tape
+        self.tape = deque(tape)
+        self.names = [entry.site.name for entry in tape]
         self.excesses: list[Tensor] = []
+        tape.clear()
 
     def __call__(self, site: Site, current: Tensor) -> Tensor:
-        entry = self.tape[len(self.excesses)]
-        self.excesses.append(_excess(current, entry.current, site.dynamics.threshold))
-        rate: Tensor = _Replay.apply(current, entry.rate, entry.slope)  # type: ignore[no-untyped-call]
+        entry = self.tape.popleft()
+        trace, slope = entry.trace, entry.slope()
+        self.excesses.append(_excess(current, trace.current, site.dynamics.threshold))
+        rate: Tensor = _Replay.apply(current, trace.rate, slope)  # type: ignore[no-untyped-call]
         return rate
 
     def mismatch(self, replayed: Tensor, exact: Tensor) -> str | None:
         """Why the replay is not the time average of the recording, or None where it is."""
-        if len(self.excesses) != len(self.tape):
+        if self.tape:
             return "the replay called fewer neurons than the recording"
         excesses = [*self.excesses, _excess(replayed[None], exact[None], 1.0)]
         over = [not value <= 0 for value in torch.stack(excesses).tolist()]
         if not any(over):
             return None
         first = over.index(True)
-        place = "the logits" if first == len(self.tape) else f"neuron {self.tape[first].site.name}"
+        place = "the logits" if first == len(self.names) else f"neuron {self.names[first]}"
         return f"the layers before {place} are not affine: their output on time averages differs"
 
 

@@ -42,9 +42,13 @@ class RGA(RateGradient):
         self._check(decay, threshold)
         middle = (1 - self.gamma * knee) / ((self.beta + decay - 1) * threshold)
         current = trace.current
-        slope = torch.full_like(current, middle)
-        slope.masked_fill_(current <= knee, self.gamma)
-        return slope.masked_fill_((current < 0) | (current > self.beta * threshold), 0)
+        rising = (current >= 0) & (current <= self.beta * threshold)
+        # Scalars as tensors: torch.where would take Python numbers in single precision.
+        levels = [
+            torch.full((), level, dtype=current.dtype, device=current.device)
+            for level in (middle, self.gamma)
+        ]
+        return torch.where(current > knee, *levels).mul_(rising)
 
     def _check(self, decay: float, threshold: float) -> None:
         neuron = f"a neuron with decay {decay:g} and threshold {threshold:g}"

@@ -19,13 +19,19 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from art_snn.dynamics import Dynamics
 from art_snn.gradients.base import Differentiable, Firing, Gradient, Site
+
+CACHED_ELEMENTS = 2**19
+"""Elements of one time step that the backward pass works on at a time, on the CPU."""
 
 
 class TemporalGradient(Gradient):
     """A rule that back-propagates through time with a slope h in place of the spike's derivative.
 
-    A new rule overrides :meth:`slope`, and sets `detach_reset` where its paper does so.
+    A new rule overrides :meth:`slope`, and sets `detach_reset` where its paper does so. Where a
+    slope depends on nothing but the distance at the same place and time it sets `elementwise`,
+    and is then asked for one time step at a time, which saves memory.
     """
 
     detach_reset: bool = False
@@ -35,7 +41,8 @@ class TemporalGradient(Gradient):
     def slope(self, distance: Tensor, site: Site) -> Tensor:
         """Slope h that replaces the derivative of the spikes.
 
-        :param distance: u - threshold [T, N, ...]; not to be changed in place.
+        :param distance: u - threshold [T, N, ...], T = 1 if elementwise; not to be changed in
+            place.
         :param site: the neuron, by name and dynamics.
         :return: slope [T, N, ...], a new tensor.
         """
@@ -77,25 +84,51 @@ def _recursion(
     rule: TemporalGradient, site: Site, grad_spikes: Tensor, potential: Tensor
 ) -> Tensor:
     """d [T, N, ...] from g and u [T, N, ...], as in the module's docstring."""
-    decay, threshold = site.dynamics.decay, site.dynamics.threshold
-    hard = site.dynamics.reset == "hard"
-    slopes = None if rule.elementwise else rule.slope(potential - threshold, site)
+    slopes = None
+    if not rule.elementwise:
+        slopes = rule.slope(potential - site.dynamics.threshold, site)
     d = torch.empty_like(potential)
-    later = torch.zeros_like(potential[0])
-    silent = torch.empty_like(later)
-    for t in reversed(range(d.shape[0])):
-        u, g = potential[t], grad_spikes[t]
-        h = rule.slope((u - threshold)[None], site)[0] if slopes is None else slopes[t]
-        if rule.detach_reset:
-            torch.mul(g, h, out=d[t])
-        else:
-            torch.addcmul(g, later, u, value=-decay, out=d[t]) if hard else torch.sub(
-                g, later, alpha=decay * threshold, out=d[t]
-            )
-            d[t].mul_(h)
-        if hard:
-            d[t].addcmul_(later, torch.lt(u, threshold, out=silent), value=decay)
-        else:
-            d[t].add_(later, alpha=decay)
-        later = d[t]
+    for block in _blocks(potential):
+        later = None
+        for t in reversed(range(d.shape[0])):
+            g, u, here = grad_spikes[t, block], potential[t, block], d[t, block]
+            if slopes is None:
+                h = rule.slope((u - site.dynamics.threshold)[None], site)[0]
+            else:
+                h = slopes[t, block]
+            _one_step(site.dynamics, rule.detach_reset, g, h, u, later, here)
+            later = here
     return d
+
+
+def _one_step(
+    dynamics: Dynamics,
+    detach_reset: bool,
+    g: Tensor,
+    h: Tensor,
+    u: Tensor,
+    later: Tensor | None,
+    here: Tensor,
+) -> None:
+    """Write d[t] to `here` from g[t], h[t], u[t] and d[t+1], which is None at the last step."""
+    if later is None or detach_reset:
+        torch.mul(g, h, out=here)
+    elif dynamics.reset == "hard":
+        torch.addcmul(g, later, u, value=-dynamics.decay, out=here).mul_(h)
+    else:
+        torch.sub(g, later, alpha=dynamics.decay * dynamics.threshold, out=here).mul_(h)
+    if later is None:
+        return
+    if dynamics.reset == "hard":
+        here.addcmul_(later, u < dynamics.threshold, value=dynamics.decay)
+    else:
+        here.add_(later, alpha=dynamics.decay)
+
+
+def _blocks(potential: Tensor) -> list[slice]:
+    """Parts of the batch whose tensors of one step fit together into a processor's cache."""
+    samples = potential.shape[1]
+    size = samples
+    if potential.device.type == "cpu":
+        size = max(1, CACHED_ELEMENTS * samples // max(1, potential[0].numel()))
+    return [slice(start, start + size) for start in range(0, samples, max(1, size))]

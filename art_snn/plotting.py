@@ -1,0 +1,64 @@
+"""Drawings: data and Axes in, Axes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from art_snn.evaluation.metrics import Robustness
+
+COLOURS = {"stbp": "#0072b2", "rga": "#d55e00"}
+LINES = {"FGSM": "--", "PGD-10": "-"}
+
+
+def accuracy_against_eps(
+    ax: Axes, eps: Sequence[float], curves: Mapping[tuple[str, str], Sequence[Robustness]]
+) -> Axes:
+    """Robust accuracy against the budget, one line per attack and gradient, with 95 % bands.
+
+    :param eps: budgets in units of the clip range, ascending, without 0.
+    :param curves: (attack, gradient) -> outcomes, one per budget.
+    """
+    for (attack, gradient), outcomes in curves.items():
+        shares = [outcomes[0].clean_accuracy, *(o.robust_accuracy for o in outcomes)]
+        low, high = zip(*(share.interval for share in shares), strict=True)
+        x = [0.0, *eps]
+        colour = COLOURS.get(gradient)
+        ax.plot(
+            x,
+            [100 * share.value for share in shares],
+            LINES.get(attack, "-"),
+            color=colour,
+            marker="o",
+            markersize=3,
+            label=f"{attack} by {gradient.upper()}",
+        )
+        ax.fill_between(
+            x, 100 * np.array(low), 100 * np.array(high), color=colour, alpha=0.12, lw=0
+        )
+    ax.set(xlabel="budget eps (share of the pixel range)", ylabel="accuracy [%]", ylim=(0, 100))
+    ax.grid(alpha=0.3)
+    return ax
+
+
+def image_row(ax: Axes, images: np.ndarray, *, label: str, signed: bool = False) -> Axes:
+    """Images side by side.
+
+    :param images: (N, C, H, W), C = 1 or 3; in [0, 1], or differences around 0 with `signed`.
+    :param label: text left of the row.
+    :param signed: colour negative blue and positive red, on the scale of the largest difference.
+    """
+    padded = np.pad(images, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=np.nan)
+    strip = np.concatenate(list(padded), axis=2)[..., :-1].transpose(1, 2, 0)
+    if signed:
+        scale = float(np.nanmax(np.abs(strip))) or 1.0
+        ax.imshow(strip.mean(2), cmap="RdBu_r", vmin=-scale, vmax=scale)
+    else:
+        ax.imshow(strip[..., 0] if strip.shape[2] == 1 else strip, cmap="gray", vmin=0, vmax=1)
+    ax.set_ylabel(label, rotation=0, ha="right", va="center")
+    ax.set(xticks=[], yticks=[])
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    return ax
