@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from art_snn.network import SpikingNetwork
 
+PLAIN = (str, bool, int, float)
 FORMAT = "art_snn.checkpoint.1"
 
 
@@ -23,12 +24,15 @@ def save(network: SpikingNetwork, path: str | Path, **notes: Any) -> None:
 
     :param network: its parameters and buffers are saved, on the CPU.
     :param path: file to write.
-    :param notes: numbers, strings, lists and dicts to keep beside the weights, such as accuracy.
+    :param notes: numbers, strings, lists and dicts to keep beside the weights, such as accuracy;
+        numpy numbers and arrays become plain ones.
+    :raises TypeError: for a note of another type, before anything is written.
     """
     path = Path(path)
     weights = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
     partial = path.with_name(path.name + ".part")
-    torch.save({"format": FORMAT, "network": weights, "notes": notes}, partial)
+    plain = {name: _plain(name, value) for name, value in notes.items()}
+    torch.save({"format": FORMAT, "network": weights, "notes": plain}, partial)
     partial.replace(path)
 
 
@@ -45,7 +49,12 @@ def load(network: SpikingNetwork, path: str | Path) -> dict[str, Any]:
     :raises CheckpointError: when the file is truncated, is no checkpoint, or does not fit.
     """
     content = _read(Path(path))
-    weights = content["network"] if content.get("format") == FORMAT else content
+    weights = content.get("network") if content.get("format") == FORMAT else content
+    if not isinstance(weights, Mapping):
+        raise CheckpointError(
+            f"path: expected a checkpoint written by art_snn.checkpoint.save, got {path}, which "
+            "holds no weights. Save it again."
+        )
     expected = network.state_dict()
     problems = _misfits(expected, weights)
     if problems:
@@ -64,7 +73,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"path: expected a checkpoint file, but {path} does not exist.")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except Exception as error:
+        # A damaged file fails in any way its bytes happen to lead to: OSError, KeyError, ...
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
             f"path: expected a checkpoint written by art_snn.checkpoint.save, got {path}, which "
@@ -81,8 +91,29 @@ def _read(path: Path) -> dict[str, Any]:
 def _misfits(expected: Mapping[str, Any], weights: Mapping[str, Any]) -> list[str]:
     problems = [f"{name} (missing)" for name in expected if name not in weights]
     problems += [f"{name} (unknown)" for name in weights if name not in expected]
-    for name in expected:
-        shape = getattr(weights.get(name), "shape", None)
-        if name in weights and shape != expected[name].shape:
-            problems.append(f"{name} (shape {list(shape or ())})")
+    for name, here in expected.items():
+        there = weights.get(name)
+        if isinstance(there, torch.Tensor):
+            if there.shape != here.shape:
+                problems.append(f"{name} (shape {list(there.shape)})")
+            elif not torch.can_cast(there.dtype, here.dtype):
+                problems.append(f"{name} ({there.dtype})")
+        elif name in weights:
+            problems.append(f"{name} ({type(there).__name__})")
     return problems
+
+
+def _plain(name: str, value: Any) -> Any:
+    """The note with numpy numbers and arrays turned into plain ones."""
+    if value is None or type(value) in PLAIN:
+        return value
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(name, entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(name, entry) for entry in value]
+    raise TypeError(
+        f"{name}: expected a number, a string, or lists and dicts of them, got {value!r}. "
+        "A checkpoint holds no objects, so that loading it runs no code."
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral, Real
 
 
 def invalid(argument: str, *, expected: str, got: object, remedy: str) -> ValueError:
@@ -17,18 +18,31 @@ def invalid(argument: str, *, expected: str, got: object, remedy: str) -> ValueE
 
 
 def require_number(
-    argument: str, value: object, *, above: float, up_to: float = math.inf, remedy: str
+    argument: str,
+    value: object,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    up_to: float = math.inf,
+    remedy: str,
 ) -> float:
-    """Return `value` as a float when above < value <= up_to, and raise ValueError otherwise."""
-    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    if above < number <= up_to and math.isfinite(number):
-        return float(number)
-    bounds = f"above {above:g}" + ("" if math.isinf(up_to) else f" and at most {up_to:g}")
-    raise invalid(argument, expected=f"a number {bounds}", got=repr(value), remedy=remedy)
+    """`value` as a float when it is a finite number within the bounds, otherwise ValueError."""
+    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    bounds = []
+    if above is not None:
+        bounds.append((number > above, f"above {above:g}"))
+    if at_least is not None:
+        bounds.append((number >= at_least, f"of at least {at_least:g}"))
+    if not math.isinf(up_to):
+        bounds.append((number <= up_to, f"at most {up_to:g}"))
+    if math.isfinite(number) and all(holds for holds, _ in bounds):
+        return number
+    words = " and ".join(word for _, word in bounds)
+    raise invalid(argument, expected=f"a number {words}", got=repr(value), remedy=remedy)
 
 
 def require_count(argument: str, value: object, *, remedy: str) -> int:
-    """Return `value` when it is a whole number of at least 1, and raise ValueError otherwise."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
-        return value
+    """`value` as an int when it is a whole number of at least 1, otherwise ValueError."""
+    if isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1:
+        return int(value)
     raise invalid(argument, expected="a whole number >= 1", got=repr(value), remedy=remedy)

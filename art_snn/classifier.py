@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ from art.utils import check_and_transform_label_format
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from art_snn.checks import invalid
+from art_snn.checks import invalid, require_count
 from art_snn.gradients import Gradient
-from art_snn.inputs import check_labels, check_samples
+from art_snn.inputs import check_labels, checked_samples
 from art_snn.network import SpikingNetwork
 
 
@@ -118,13 +119,13 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     ) -> np.ndarray:
         """Logits.
 
-        :param x: samples (N, *input_shape).
+        :param x: samples ``(N, *input_shape)``.
         :param batch_size: samples per forward pass.
         :param training_mode: mode of the network during the call.
         :return: logits (N, nb_classes) in the network's dtype (half precision as float32).
         :raises ValueError: for a wrong shape or values that are not finite.
         """
-        check_samples(x, self.input_shape)
+        x = checked_samples(x, self.input_shape)
         x_preprocessed, _ = self._apply_preprocessing(x, y=None, fit=False)
         with self._mode(training_mode):
             logits = self._logits(x_preprocessed, batch_size)
@@ -138,14 +139,15 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         Without a graph and in batches; a tensor that requires a gradient keeps its graph, which
         runs through the attack gradient.
 
-        :param x: samples (N, *input_shape), numpy or torch.
+        :param x: samples ``(N, *input_shape)``, numpy or torch.
         :param y: labels (N,) or (N, nb_classes).
         :param reduction: "none", "mean" or "sum".
         :return: losses (N,) or a scalar, of the same library as x.
         :raises ValueError: for bad samples or labels.
         """
-        check_samples(x, self.input_shape)
+        x = checked_samples(x, self.input_shape)
         check_labels(y, len(x), self.nb_classes)
+        self._refuse_tensor_under_numpy_defence(x)
         y = check_and_transform_label_format(y, self.nb_classes)
         inputs, labels = self._apply_preprocessing(x, y, fit=False, no_grad=False)
         with self._mode(False), self._reduction(reduction):
@@ -166,14 +168,14 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     ):
         """Gradient of the loss by the samples, and by nothing else.
 
-        :param x: samples (N, *input_shape), numpy or torch.
+        :param x: samples ``(N, *input_shape)``, numpy or torch.
         :param y: labels (N,) or (N, nb_classes).
         :param training_mode: mode of the network during the call.
         :param gradient: rule for this call alone; None is :attr:`gradient`.
         :return: gradient of x's shape and library.
         :raises ValueError: for bad samples or labels, or an unknown rule.
         """
-        check_samples(x, self.input_shape)
+        x = checked_samples(x, self.input_shape)
         check_labels(y, len(x), self.nb_classes)
         y = check_and_transform_label_format(y, self.nb_classes)
         with self._mode(training_mode, gradient), torch.enable_grad():
@@ -193,14 +195,14 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     ) -> np.ndarray:
         """Gradients of logits by the samples.
 
-        :param x: samples (N, *input_shape).
+        :param x: samples ``(N, *input_shape)``.
         :param label: None for all classes, one class for all samples, or one class per sample.
         :param training_mode: mode of the network during the call.
         :param gradient: rule for this call alone; None is :attr:`gradient`.
-        :return: (N, nb_classes, *input_shape), or (N, 1, *input_shape) when label is given.
+        :return: ``(N, nb_classes, *input_shape)``, or ``(N, 1, *input_shape)`` when label is given.
         :raises ValueError: for bad samples or labels, or an unknown rule.
         """
-        check_samples(x, self.input_shape)
+        x = checked_samples(x, self.input_shape)
         chosen = None if label is None else np.array(label)
         if chosen is not None:
             chosen = np.full(len(x), chosen) if chosen.ndim == 0 else chosen
@@ -224,14 +226,14 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     ):
         """Time-averaged output of a layer; of a neuron layer these are its firing rates.
 
-        :param x: samples (N, *input_shape), numpy or torch.
+        :param x: samples ``(N, *input_shape)``, numpy or torch.
         :param layer: name or index in `layer_names`.
         :param batch_size: samples per forward pass; with framework=True all at once.
         :param framework: return a tensor, with a graph where x requires a gradient.
         :return: activations (N, ...), numpy unless `framework`.
         :raises ValueError: for an unknown layer or bad samples.
         """
-        check_samples(x, self.input_shape)
+        x = checked_samples(x, self.input_shape)
         module = self.model.get_submodule(self._layer_name(layer))
         graph = framework and isinstance(x, Tensor) and x.requires_grad
         inputs, _ = self._apply_preprocessing(x, y=None, fit=False, no_grad=not graph)
@@ -266,7 +268,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
         :raises ValueError: for bad or no samples, bad labels, or a missing optimizer.
         """
-        check_samples(x, self.input_shape)
+        x = checked_samples(x, self.input_shape)
         check_labels(y, len(x), self.nb_classes)
         self._check_trainable(len(x))
         with self._mode(training_mode):
@@ -403,25 +405,29 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
     def _leaf(self, x: Any, y: Any) -> tuple[Tensor, Tensor, Any]:
         """(leaf that requires a gradient, network input, labels) of samples and labels."""
+        self._refuse_tensor_under_numpy_defence(x)
         numpy_defences = not self.all_framework_preprocessing
-        if numpy_defences and isinstance(x, Tensor):
+        if numpy_defences:
+            x, y = self._apply_preprocessing(x, y=y, fit=False, no_grad=True)
+        samples = torch.as_tensor(x).detach()
+        # At least the network's precision: small gradients must not underflow. And a copy, since
+        # writing to the user's array must not change a saved graph.
+        dtype = torch.promote_types(samples.dtype, self.model.dtype or torch.get_default_dtype())
+        leaf = samples.to(self.device, dtype, copy=True).requires_grad_(True)
+        if numpy_defences:
+            return leaf, leaf, y
+        labels = None if y is None else torch.as_tensor(y).to(self.device)
+        inputs, labels = self._apply_preprocessing(leaf, y=labels, fit=False, no_grad=False)
+        return leaf, inputs, labels
+
+    def _refuse_tensor_under_numpy_defence(self, x: Any) -> None:
+        if isinstance(x, Tensor) and not self.all_framework_preprocessing:
             raise invalid(
                 "x",
                 expected="a numpy array, because a preprocessing defence works on numpy",
                 got="a torch tensor",
                 remedy="Use the PyTorch version of the defence, or x.cpu().numpy().",
             )
-        if numpy_defences:
-            x, y = self._apply_preprocessing(x, y=y, fit=False, no_grad=True)
-        leaf = torch.as_tensor(x).detach().to(self.device)
-        # A copy: writing to the user's array must not change a saved graph, nor the reverse.
-        leaf = leaf.clone() if leaf.is_floating_point() else leaf.to(self.model.dtype)
-        leaf.requires_grad_(True)
-        if numpy_defences:
-            return leaf, leaf, y
-        labels = None if y is None else torch.as_tensor(y).to(self.device)
-        inputs, labels = self._apply_preprocessing(leaf, y=labels, fit=False, no_grad=False)
-        return leaf, inputs, labels
 
     def _targets(self, labels: Any, logits: Tensor) -> Tensor:
         """Labels as the loss wants them, on the device of the logits."""
@@ -438,10 +444,11 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
     def _layer_name(self, layer: int | str) -> str:
         names = self._layer_names
-        if isinstance(layer, int) and -len(names) <= layer < len(names):
-            return names[layer]
-        if layer in names:
-            return str(layer)
+        if isinstance(layer, str) and layer in names:
+            return layer
+        whole = isinstance(layer, Integral) and not isinstance(layer, bool)
+        if whole and -len(names) <= int(layer) < len(names):
+            return names[int(layer)]
         raise invalid(
             "layer",
             expected=f"an index below {len(names)} or one of {', '.join(names)}",
@@ -489,6 +496,7 @@ def _check_preprocessing(preprocessing: Any, input_shape: tuple[int, ...]) -> No
 
 def _batches(x: Tensor, size: int) -> Sequence[Tensor]:
     """At least one batch, which is empty where x is."""
+    require_count("batch_size", size, remedy="ART's default is 128.")
     return torch.split(x, size) if len(x) else [x]
 
 
@@ -498,12 +506,15 @@ def _to_numpy(tensor: Tensor) -> np.ndarray:
 
 
 def _one_pass(generator: DataGenerator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The generator's own pass where it has one, otherwise as many full batches as ART takes."""
     if isinstance(generator, PyTorchDataGenerator):
         for x, y in generator.iterator:
             yield np.asarray(x), np.asarray(y)
-        return
-    for _ in range(-(-generator.size // generator.batch_size)):
-        yield generator.get_batch()
+    elif isinstance(generator, Iterable):
+        yield from generator
+    else:
+        for _ in range(max(1, generator.size // generator.batch_size)):
+            yield generator.get_batch()
 
 
 def _rebuilt_optimizer(

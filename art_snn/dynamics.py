@@ -33,12 +33,14 @@ class Dynamics:
     reset: Literal["hard", "soft"] = "hard"
 
     def __post_init__(self) -> None:
-        require_number(
+        decay = require_number(
             "decay", self.decay, above=0, up_to=1, remedy="Use 1.0 for a neuron without leak."
         )
-        require_number(
+        threshold = require_number(
             "threshold", self.threshold, above=0, remedy="The neurons of the papers use 1.0."
         )
+        object.__setattr__(self, "decay", decay)
+        object.__setattr__(self, "threshold", threshold)
         if self.reset not in ("hard", "soft"):
             raise invalid(
                 "reset",

@@ -19,8 +19,9 @@ class Encoder(Protocol):
         ...
 
 
-def _check_steps(steps: int) -> None:
-    require_count("steps", steps, remedy="The papers use 4 to 10 time steps.")
+def _check_steps(encoder: Direct | Poisson | Frames) -> None:
+    steps = require_count("steps", encoder.steps, remedy="The papers use 4 to 10 time steps.")
+    object.__setattr__(encoder, "steps", steps)
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Direct:
     steps: int = 8
 
     def __post_init__(self) -> None:
-        _check_steps(self.steps)
+        _check_steps(self)
 
     def __call__(self, x: Tensor) -> Tensor:
         return x.expand(self.steps, *x.shape)
@@ -54,7 +55,7 @@ class Poisson:
     steps: int = 8
 
     def __post_init__(self) -> None:
-        _check_steps(self.steps)
+        _check_steps(self)
 
     def __call__(self, x: Tensor) -> Tensor:
         spikes: Tensor = _Bernoulli.apply(x.expand(self.steps, *x.shape))  # type: ignore[no-untyped-call]
@@ -84,7 +85,7 @@ class Frames:
 
     def __post_init__(self) -> None:
         if self.steps is not None:
-            _check_steps(self.steps)
+            _check_steps(self)
 
     def __call__(self, x: Tensor) -> Tensor:
         if x.ndim < 3 or x.shape[1] < 1 or self.steps not in (None, x.shape[1]):
@@ -94,4 +95,7 @@ class Frames:
                 got=f"shape {list(x.shape)}",
                 remedy="The time axis comes second, after the batch.",
             )
+        # A view that repeats one frame would pass for a constant input, and the whole gradient for
+        # that of its first frame.
+        x = x.contiguous() if x.stride(1) == 0 else x
         return x.transpose(0, 1)

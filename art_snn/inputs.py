@@ -10,10 +10,11 @@ import torch
 from art_snn.checks import invalid
 
 
-def check_samples(x: Any, input_shape: tuple[int, ...]) -> None:
-    """Refuse samples that the network cannot answer for.
+def checked_samples(x: Any, input_shape: tuple[int, ...]) -> Any:
+    """Samples as torch can take them; those that the network cannot answer for are refused.
 
-    :param x: numpy array or torch tensor [N, *input_shape].
+    :param x: numpy array or torch tensor ``[N, *input_shape]``.
+    :return: x itself, or a copy where it is read-only, has negative strides, or holds booleans.
     :raises TypeError: when x is no array of numbers.
     :raises ValueError: when the shape is another, or a value is NaN or infinite.
     """
@@ -38,6 +39,9 @@ def check_samples(x: Any, input_shape: tuple[int, ...]) -> None:
             got=f"{count} NaN or infinite value{'s' * (count > 1)}",
             remedy="Clean the data, for instance by numpy.nan_to_num.",
         )
+    if isinstance(x, torch.Tensor):
+        return x.float() if x.dtype == torch.bool else x
+    return np.require(x.astype(np.float32) if x.dtype == bool else x, requirements=["C", "W"])
 
 
 def _shape_remedy(shape: tuple[int, ...], input_shape: tuple[int, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -57,7 +57,7 @@ class SpikingNetwork(nn.Module):
         self.input_shape = None if input_shape is None else tuple(input_shape)
         self.initialise = initialise
         self.execution: Execution | None = None
-        self.obstacles: dict[tuple[int, ...], str] = {}
+        self.obstacles: dict[Hashable, str | None] = {}
         self._override: Gradient | None = None
 
     @property
@@ -123,20 +123,29 @@ class SpikingNetwork(nn.Module):
 
     def run(self, encoded: Tensor, firing: Firing) -> Tensor:
         """Encoded input [T, N, ...] -> logits [N, K], every neuron firing by `firing`."""
+        return self.outputs(encoded, firing).mean(0)
+
+    def outputs(self, encoded: Tensor, firing: Firing) -> Tensor:
+        """Encoded input [T, N, ...] -> output of the last layer at every step [T, N, K]."""
         with attached(self, firing):
             outputs: Tensor = self.layers(encoded)
-        return outputs.mean(0)
+        return outputs
 
     def varying_layer(self) -> str | None:
         """Name of a layer whose output or state changes at every call in its present mode."""
         return next((name for name, module in self.named_modules() if varies(module)), None)
 
+    def state_key(self) -> Hashable:
+        """Changes with the network's modules and with their modes."""
+        return tuple((id(module), module.training) for module in self.modules())
+
     @property
     def layer_names(self) -> list[str]:
         """Names of all modules whose output has the time axis first, in order of definition."""
         inside = [n + "." for n, m in self.named_modules() if isinstance(m, TimeDistributed)]
-        names = [name for name, _ in self.layers.named_modules(prefix="layers") if name != "layers"]
-        return [n for n in names if not n.startswith(tuple(inside))]
+        names = [name for name, _ in self.layers.named_modules(prefix="layers")]
+        outer = [n for n in names if not n.startswith(tuple(inside))]
+        return [n for n in outer if n != "layers"] or ["layers"]
 
     @property
     def dtype(self) -> torch.dtype | None:
@@ -165,6 +174,7 @@ class SpikingNetwork(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         """A copy made inside `using` keeps that rule as its own, where it can be seen."""
         state = self.__dict__.copy()
+        state["obstacles"] = {}
         if self._override is not None:
             state["_gradient"] = state["_training_gradient"] = self._override
             state["_override"] = None

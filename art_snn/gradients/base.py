@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,14 +43,22 @@ class Differentiable(Protocol):
     """The side of a spiking network that gradient rules see."""
 
     execution: Execution | None
-    obstacles: dict[tuple[int, ...], str]
+    obstacles: dict[Hashable, str | None]
 
     def run(self, encoded: Tensor, firing: Firing) -> Tensor:
         """Encoded input [T, N, ...] -> logits [N, K], every neuron firing by `firing`."""
         ...
 
+    def outputs(self, encoded: Tensor, firing: Firing) -> Tensor:
+        """The same before the mean over time: [T, N, K]."""
+        ...
+
     def varying_layer(self) -> str | None:
         """Name of a layer whose output changes from call to call in the present mode, or None."""
+        ...
+
+    def state_key(self) -> Hashable:
+        """Changes with the network's modules and with their modes."""
         ...
 
 

@@ -16,8 +16,10 @@ graph over all time steps.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections import deque
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -64,30 +66,37 @@ class RateGradient(Gradient):
         """Slope [1, N, ...] from the trace of one simulation."""
 
     def logits(self, network: Differentiable, encoded: Tensor) -> Tensor:
-        key = (encoded.shape[0], *encoded.shape[2:])
-        reason = _no_need_to_collapse(encoded) or _cannot_replay(network)
-        reason = reason or network.obstacles.get(key)
+        reason = not_collapsible(network, encoded)
         if reason is None:
             logits, reason = collapsed(self, network, encoded)
             if reason is None:
                 network.execution = Execution("collapsed", "the layers between neurons are affine")
                 return logits
-            network.obstacles[key] = reason
         network.execution = Execution("time-resolved", reason)
         return time_resolved(self, network, encoded)
 
 
-def _no_need_to_collapse(encoded: Tensor) -> str | None:
+def not_collapsible(network: Differentiable, encoded: Tensor) -> str | None:
+    """Why the network cannot be replayed on time averages, or None where it can.
+
+    Whether its layers are affine is found out once for every shape of input and mode of the
+    network, by a probe with random numbers in place of input and spikes.
+    """
     if encoded.shape[0] == 1:
         return "with one time step there is nothing to average"
     if encoded.shape[1] == 0:
         return "the batch is empty"
-    return None
-
-
-def _cannot_replay(network: Differentiable) -> str | None:
     layer = network.varying_layer()
-    return layer and f"{layer} is in training mode: its output differs from call to call"
+    if layer is not None:
+        return f"{layer} is in training mode: its output differs from call to call"
+    key = _key(network, encoded)
+    if key not in network.obstacles:
+        network.obstacles[key] = probe(network, encoded)
+    return network.obstacles[key]
+
+
+def _key(network: Differentiable, encoded: Tensor) -> Hashable:
+    return (encoded.shape[0], *encoded.shape[2:], encoded.dtype, network.state_key())
 
 
 def collapsed(
@@ -96,7 +105,8 @@ def collapsed(
     """Record and replay.
 
     :return: the exact logits [N, K] with the rule in their graph, and None; or, where the replay
-        did not reproduce the recorded currents, the logits without a graph and the reason.
+        did not reproduce the recorded currents, the logits without a graph and the reason, which
+        the network keeps for later calls unless it was the values that were not finite.
     """
     recorder = _Recorder(rule)
     with torch.no_grad():
@@ -104,14 +114,20 @@ def collapsed(
     replayer = _Replayer(recorder.tape)
     try:
         replayed = network.run(mean_over_time(encoded), replayer)
-        reason = replayer.mismatch(replayed, exact)
+        reason, lasting = replayer.mismatch(replayed, exact)
     except Exception as error:
         # A layer that refuses the averaged input is merely not replayable. A defect of the
         # network itself would have shown in the recording, or shows again time-resolved.
-        return exact, f"the replay on time averages failed ({type(error).__name__}: {error})"
-    if reason is not None:
-        return exact, reason
-    return exact + (replayed - replayed.detach()), None
+        reason, lasting = _refusal("replay", error), True
+    if reason is None:
+        return exact + (replayed - replayed.detach()), None
+    if lasting:
+        network.obstacles[_key(network, encoded)] = reason
+    return exact, reason
+
+
+def _refusal(stage: str, error: Exception) -> str:
+    return f"the {stage} failed ({type(error).__name__}: {error})"
 
 
 def time_resolved(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Tensor:
@@ -177,17 +193,25 @@ class _Replayer:
         rate: Tensor = _Replay.apply(current, trace.rate, slope)  # type: ignore[no-untyped-call]
         return rate
 
-    def mismatch(self, replayed: Tensor, exact: Tensor) -> str | None:
-        """Why the replay is not the time average of the recording, or None where it is."""
+    def mismatch(self, replayed: Tensor, exact: Tensor) -> tuple[str | None, bool]:
+        """Why the replay is not the time average of the recording, and whether that will last."""
         if self.tape:
-            return "the replay called fewer neurons than the recording"
+            return "the replay called fewer neurons than the recording", True
         excesses = [*self.excesses, _excess(replayed[None], exact[None], 1.0)]
-        over = [not value <= 0 for value in torch.stack(excesses).tolist()]
-        if not any(over):
-            return None
-        first = over.index(True)
-        place = "the logits" if first == len(self.names) else f"neuron {self.names[first]}"
-        return f"the layers before {place} are not affine: their output on time averages differs"
+        return _first_excess(excesses, self.names)
+
+
+def _first_excess(excesses: list[Tensor], names: list[str]) -> tuple[str | None, bool]:
+    """The reason behind the first positive or NaN excess, and whether it is about the layers."""
+    values = torch.stack(excesses).tolist()
+    over = [not value <= 0 for value in values]
+    if not any(over):
+        return None, True
+    first = over.index(True)
+    place = f"neuron {names[first]}" if first < len(names) else "the logits"
+    if not math.isfinite(values[first]):
+        return f"the input of {place} is not finite", False
+    return f"the layers before {place} are not affine: their output on averages differs", True
 
 
 def _excess(replayed: Tensor, recorded: Tensor, threshold: float) -> Tensor:
@@ -198,6 +222,51 @@ def _excess(replayed: Tensor, recorded: Tensor, threshold: float) -> Tensor:
     difference = torch.sub(replayed.detach(), recorded).abs_().amax(dims)
     allowed = recorded.abs().amax(dims) * RELATIVE_TOLERANCE + ABSOLUTE_TOLERANCE * threshold
     return (difference - allowed).amax()
+
+
+@torch.no_grad()
+def probe(network: Differentiable, encoded: Tensor) -> str | None:
+    """Why the layers between neurons are not affine, or None where they are.
+
+    Equal values on the spikes of one call do not show it: a ReLU on spikes changes none of them and
+    still cuts gradients. So the network runs once on three steps in which every neuron answers with
+    random numbers a, b and (a + b) / 2, and the third current must be the mean of the others.
+
+    :param encoded: input [T, N, ...], of which shape, dtype and device are used.
+    """
+    prober = _Prober(encoded.device)
+    try:
+        prober.judge(network.outputs(prober.draw(encoded), prober), 1.0)
+        return _first_excess(prober.excesses, prober.names)[0]
+    except Exception as error:
+        return _refusal("probe", error)
+
+
+class _Prober:
+    """Answers every current with random numbers, and measures how affine the layers are."""
+
+    def __init__(self, device: torch.device) -> None:
+        # A generator of its own: the probe must not disturb the user's random state.
+        self.generator = torch.Generator(device).manual_seed(0)
+        self.names: list[str] = []
+        self.excesses: list[Tensor] = []
+
+    def __call__(self, site: Site, current: Tensor) -> Tensor:
+        self.judge(current, site.dynamics.threshold)
+        self.names.append(site.name)
+        return self.draw(current)
+
+    def draw(self, like: Tensor) -> Tensor:
+        """Three steps a, b and (a + b) / 2 of one sample [3, 1, ...]."""
+        shape = (2, 1, *like.shape[2:])
+        a, b = torch.empty(shape, dtype=like.dtype, device=like.device).normal_(
+            generator=self.generator
+        )
+        return torch.stack([a, b, (a + b) / 2])
+
+    def judge(self, current: Tensor, threshold: float) -> None:
+        a, b, middle = current
+        self.excesses.append(_excess(middle[None], (a + b)[None] / 2, threshold))
 
 
 class _Replay(torch.autograd.Function):

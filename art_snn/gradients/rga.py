@@ -31,10 +31,9 @@ class RGA(RateGradient):
         require_number(
             "beta", self.beta, above=0, remedy="The paper searches 1 to 4 and finds 2 best."
         )
-        if self.gamma != 0:
-            require_number(
-                "gamma", self.gamma, above=0, remedy="The paper searches 0 to 0.3, best 0.2."
-            )
+        require_number(
+            "gamma", self.gamma, at_least=0, remedy="The paper searches 0 to 0.3, best 0.2."
+        )
 
     def slope(self, trace: Trace) -> Tensor:
         decay, threshold = trace.dynamics.decay, trace.dynamics.threshold
@@ -44,11 +43,8 @@ class RGA(RateGradient):
         current = trace.current
         rising = (current >= 0) & (current <= self.beta * threshold)
         # Scalars as tensors: torch.where would take Python numbers in single precision.
-        levels = [
-            torch.full((), level, dtype=current.dtype, device=current.device)
-            for level in (middle, self.gamma)
-        ]
-        return torch.where(current > knee, *levels).mul_(rising)
+        steep, flat = current.new_tensor([middle, self.gamma])
+        return torch.where(current > knee, steep, flat).mul_(rising)
 
     def _check(self, decay: float, threshold: float) -> None:
         neuron = f"a neuron with decay {decay:g} and threshold {threshold:g}"

@@ -36,7 +36,7 @@ class Surrogate(ABC):
 
 @dataclass(frozen=True)
 class Triangle(Surrogate):
-    """max(width - |z|, 0) / width^2 (Esser et al., PNAS 2016)."""
+    """``max(width - |z|, 0) / width^2`` (Esser et al., PNAS 2016)."""
 
     width: float = 1.0
 
@@ -47,7 +47,7 @@ class Triangle(Surrogate):
 
 @dataclass(frozen=True)
 class Rectangle(Surrogate):
-    """1 / width where |z| < width / 2, otherwise 0 (Wu et al., 2018)."""
+    """``1 / width where |z| < width / 2, otherwise 0`` (Wu et al., 2018)."""
 
     width: float = 1.0
 
@@ -57,7 +57,7 @@ class Rectangle(Surrogate):
 
 @dataclass(frozen=True)
 class ATan(Surrogate):
-    """alpha / (2 (1 + (pi alpha z / 2)^2)) (Fang et al., ICCV 2021)."""
+    """``alpha / (2 (1 + (pi alpha z / 2)^2))`` (Fang et al., ICCV 2021)."""
 
     alpha: float = 2.0
 
@@ -101,7 +101,7 @@ class Erf(Surrogate):
 
 @dataclass(frozen=True)
 class FastSigmoid(Surrogate):
-    """1 / (1 + k |z|)^2 (Zenke and Ganguli, 2018)."""
+    """``1 / (1 + k |z|)^2`` (Zenke and Ganguli, 2018)."""
 
     k: float = 25.0
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from art_snn.dynamics import Dynamics
-from art_snn.gradients.base import Differentiable, Firing, Gradient, Site
+from art_snn.gradients.base import Differentiable, Execution, Firing, Gradient, Site
 
 CACHED_ELEMENTS = 2**19
 """Elements of one time step that the backward pass works on at a time, on the CPU."""
@@ -48,6 +48,7 @@ class TemporalGradient(Gradient):
         """
 
     def logits(self, network: Differentiable, encoded: Tensor) -> Tensor:
+        network.execution = Execution("through time", "a temporal rule needs every time step")
         return network.run(encoded, self.firing())
 
     def firing(self) -> Firing:

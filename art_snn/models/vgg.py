@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -75,14 +76,9 @@ def vgg(
     :return: network from [N, in_channels, height, width] to [N, classes].
     :raises ValueError: when a size is not a whole number >= 1, or mean and std do not fit.
     """
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-    for name, value in (
-        ("in_channels", in_channels),
-        ("classes", classes),
-        ("image_size", height),
-        ("image_size", width),
-    ):
-        require_count(name, value, remedy="Sizes are whole numbers.")
+    height, width = _sides(image_size)
+    require_count("in_channels", in_channels, remedy="Grey images have 1, colour images 3.")
+    require_count("classes", classes, remedy="Give the number of classes of the data.")
 
     def neuron() -> LIF:
         return LIF(decay=decay, threshold=threshold, reset=reset)
@@ -113,6 +109,20 @@ def vgg(
         initialise=kaiming,
     )
     return kaiming(network)
+
+
+def _sides(image_size: int | tuple[int, int]) -> tuple[int, int]:
+    sides = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
+    if len(sides) != 2:
+        raise invalid(
+            "image_size",
+            expected="a side, or (height, width)",
+            got=repr(image_size),
+            remedy="Channels go to in_channels.",
+        )
+    remedy = "Give the side of a square image, or (height, width), in pixels."
+    height, width = (require_count("image_size", side, remedy=remedy) for side in sides)
+    return height, width
 
 
 def _normalisation(

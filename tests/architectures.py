@@ -1,0 +1,147 @@
+"""Tiny networks of every shape that the gradient tests need: builders, not fixtures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from art_snn import LIF, RGA, Direct, Frames, Poisson, SpikingNetwork, TimeDistributed
+from art_snn.models import Plan, vgg
+
+SHAPE = (2, 6, 6)
+CLASSES = 3
+TINY = Plan(((4,), (6, 6)), (16,))
+
+
+class Residual(nn.Module):
+    """x + body(x) on tensors [T, N, ...], as in SEW-ResNet."""
+
+    def __init__(self, *body: nn.Module) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*body)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+class Switch(nn.Module):
+    """The identity on [T, N, ...], until `action` is set: then it does that first."""
+
+    def __init__(self, action: Callable[[Tensor], Any] | None = None) -> None:
+        super().__init__()
+        self.action = action
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.action is not None:
+            self.action(x)
+        return x
+
+
+def convolution(inputs: int, outputs: int) -> TimeDistributed:
+    return TimeDistributed(
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs)
+    )
+
+
+def chain(neuron: Callable[[], nn.Module] = LIF) -> nn.Sequential:
+    """Linear layers only, no bias in the first."""
+    return nn.Sequential(
+        TimeDistributed(nn.Flatten(), nn.Linear(72, 10, bias=False)),
+        neuron(),
+        TimeDistributed(nn.Linear(10, 8)),
+        neuron(),
+        TimeDistributed(nn.Linear(8, CLASSES)),
+    )
+
+
+def residual(neuron: Callable[[], nn.Module] = LIF) -> nn.Sequential:
+    """Two residual blocks whose sums carry up to three spikes at once."""
+    return nn.Sequential(
+        convolution(2, 4),
+        neuron(),
+        Residual(convolution(4, 4), neuron(), convolution(4, 4), neuron()),
+        TimeDistributed(nn.AvgPool2d(2)),
+        Residual(convolution(4, 4), neuron()),
+        TimeDistributed(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, CLASSES)),
+    )
+
+
+def repeated(neuron: Callable[[], nn.Module] = LIF) -> nn.Sequential:
+    """One neuron layer that is called twice in a forward pass."""
+    twice = neuron()
+    return nn.Sequential(
+        TimeDistributed(nn.Flatten(), nn.Linear(72, 10)),
+        twice,
+        TimeDistributed(nn.Linear(10, 8)),
+        twice,
+        TimeDistributed(nn.Linear(8, CLASSES)),
+    )
+
+
+def max_pooled(neuron: Callable[[], nn.Module] = LIF) -> nn.Sequential:
+    """Max pooling of spikes: not affine, except where nothing fires. No bias before the readout."""
+    return nn.Sequential(
+        TimeDistributed(nn.Conv2d(2, 4, 3, padding=1, bias=False)),
+        neuron(),
+        TimeDistributed(nn.MaxPool2d(2), nn.Conv2d(4, 4, 3, padding=1, bias=False)),
+        neuron(),
+        TimeDistributed(nn.Flatten(), nn.Linear(36, CLASSES)),
+    )
+
+
+def tiny_vgg(neuron: Callable[[], nn.Module] = LIF) -> nn.Module:
+    dynamics = neuron().dynamics
+    return vgg(
+        TINY,
+        in_channels=2,
+        classes=CLASSES,
+        image_size=6,
+        decay=dynamics.decay,
+        threshold=dynamics.threshold,
+        reset=dynamics.reset,
+        mean=(0.1, 0.2),
+        std=(0.9, 1.1),
+    ).layers
+
+
+AFFINE = {"chain": chain, "vgg": tiny_vgg, "residual": residual}
+"""Networks whose layers between neurons are affine in evaluation mode."""
+
+
+def settled(module: nn.Module) -> nn.Module:
+    """The module in evaluation mode and float64, with lively weights and batch-norm statistics."""
+    for child in module.modules():
+        if isinstance(child, nn.BatchNorm2d):
+            nn.init.uniform_(child.weight, 0.5, 1.5)
+            nn.init.uniform_(child.bias, -0.4, 0.7)
+            nn.init.normal_(child.running_mean, std=0.2)
+            nn.init.uniform_(child.running_var, 0.5, 1.5)
+        elif isinstance(child, nn.Linear):
+            child.weight.data.mul_(3)
+        elif isinstance(child, nn.Conv2d):
+            child.weight.data.mul_(2)
+    return module.double().eval()
+
+
+def network(
+    architecture: Callable[..., nn.Module] = chain, *, encoder: Any = None, **options: Any
+) -> SpikingNetwork:
+    """A settled float64 network; options that a LIF knows go to its neurons."""
+    dynamics = {k: options.pop(k) for k in ("decay", "threshold", "reset") if k in options}
+    layers = architecture(lambda: LIF(**dynamics))
+    encoder = Direct(4) if encoder is None else encoder
+    net = SpikingNetwork(layers, encoder, options.pop("gradient", RGA()), **options)
+    settled(net)
+    return net
+
+
+def batch(samples: int = 3, encoder: Any = None, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Inputs in [0, 1] for the networks above: images, or frames where the encoder wants them."""
+    shape = (samples, encoder.steps, *SHAPE) if isinstance(encoder, Frames) else (samples, *SHAPE)
+    return torch.rand(shape).to(dtype)
+
+
+ENCODERS = {"direct": Direct, "poisson": Poisson, "frames": Frames}

@@ -1,0 +1,660 @@
+"""What every evasion attack of ART does with a spiking classifier: one table, one row per case.
+
+The table runs nothing when it is imported. `test_audit.py` runs every row, and
+`docs/audit_table.py` writes it out as a page of the documentation.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import art.attacks.evasion as evasion
+import numpy as np
+
+LOSS = "`loss_gradient` on numpy arrays"
+LOSS_TENSORS = "`loss_gradient` on torch tensors"
+CLASS = "`class_gradient`"
+LOSS_AND_CLASS = "`loss_gradient` and `class_gradient`"
+REWRAPS = "re-wraps the model in a new `PyTorchClassifier`"
+MODEL = "calls the model directly"
+ACTIVATIONS = "`get_activations` with its graph"
+PREDICTIONS = "predictions only"
+
+
+@dataclass(frozen=True)
+class Ball:
+    """The set around the clean samples that an attack promises not to leave.
+
+    :param norm: "inf", 1, 2, or 0 for the number of changed pixels.
+    :param eps: its radius.
+    """
+
+    norm: float | str
+    eps: float
+
+    def __str__(self) -> str:
+        return f"L{self.norm} distance at most {self.eps:g}"
+
+
+@dataclass(frozen=True)
+class Defect:
+    """An error of ART's own that keeps a row from running, asserted exactly.
+
+    :param error: qualified name of the exception's type.
+    :param message: regular expression found in its message.
+    :param reason: what is wrong, in words.
+    """
+
+    error: str
+    message: str
+    reason: str
+
+
+Make = Callable[[Any], Any]
+Craft = Callable[[Any, np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One attack class in one setting.
+
+    :param attack: name in art.attacks.evasion.
+    :param setting: what tells this row from others of the same class.
+    :param reach: how the attack reaches the gradient.
+    :param options: keyword arguments of the attack, beside the classifier.
+    :param make: builds the attack from a classifier, where keyword arguments do not suffice.
+    :param craft: (attack, x, y) -> adversarial samples, where that is not `attack.generate(x, y)`.
+    :param form: the samples' form, a name of tests.networks.FORMS.
+    :param labels: what the attack gets as y: "true" (indices), "target" (the runner-up class,
+        one-hot), "none", or "guide" (other images).
+    :param samples: how many samples it attacks.
+    :param ball: promised distance, None where the attack promises none.
+    :param clipped: whether the attack promises to stay within clip_values.
+    :param probabilities: whether the attack refuses logits, so that the classifier gets a softmax
+        as a postprocessing defence.
+    :param needs: package that ART does not install and the attack imports.
+    :param defect: why the row cannot run.
+    """
+
+    attack: str
+    setting: str = ""
+    reach: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    make: Make | None = None
+    craft: Craft | None = None
+    form: str = "grey"
+    labels: str = "true"
+    samples: int = 4
+    ball: Ball | None = None
+    clipped: bool = True
+    probabilities: bool = False
+    needs: str = ""
+    defect: Defect | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.attack}({self.setting})" if self.setting else self.attack
+
+    @property
+    def box(self) -> str:
+        return "black" if self.reach == PREDICTIONS else "white"
+
+    @property
+    def missing(self) -> bool:
+        """Whether the package that the attack needs is not installed."""
+        return bool(self.needs) and importlib.util.find_spec(self.needs) is None
+
+    @property
+    def result(self) -> str:
+        """What the test asserts, in words."""
+        if self.defect is not None:
+            return f"cannot run: {self.defect.reason} ({self.defect.error} is asserted)"
+        rule = "no rule ran backward"
+        if self.box == "white":
+            rule = "the selected rule ran backward, no other did"
+        promises = [rule, "finite", "shape of x", "some sample changed"]
+        promises += ["within clip_values"] if self.clipped else []
+        promises += [str(self.ball)] if self.ball else []
+        words = f"runs: {', '.join(promises)}"
+        if self.probabilities:
+            words += "; with a softmax as postprocessing defence, because it refuses logits"
+        if self.needs:
+            words += f"; needs the package `{self.needs}`, without which its error is asserted"
+        return words
+
+    def build(self, classifier: Any) -> Any:
+        if self.make is not None:
+            return self.make(classifier)
+        return getattr(evasion, self.attack)(classifier, **self.options)
+
+    def run(self, attack: Any, x: np.ndarray, y: np.ndarray | None) -> np.ndarray:
+        if self.craft is not None:
+            return self.craft(attack, x, y)
+        return attack.generate(x) if y is None else attack.generate(x, y)
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Attack classes that are not for PyTorch image classifiers, with the reason."""
+
+    reason: str
+    attacks: tuple[str, ...]
+
+
+QUIET = {"verbose": False}
+INF = Ball("inf", 0.1)
+STEPPED = {"eps": 0.1, "eps_step": 0.05, "max_iter": 2} | QUIET
+RESTARTED = STEPPED | {"nb_random_init": 1}
+
+GRAPHITE_RANGES = {
+    "rotation_range": (-5.0, 5.0),
+    "gamma_range": (1.0, 1.1),
+    "blur_kernels": (0, 3),
+}
+
+
+def _patch(attack: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    attack.generate(x, y)
+    return attack.apply_patch(x, scale=0.5)
+
+
+def _auto_attack(classifier: Any) -> Any:
+    small = RESTARTED | {"loss_type": "cross_entropy"}
+    ratio = RESTARTED | {"loss_type": "difference_logits_ratio"}
+    attacks = [
+        evasion.AutoProjectedGradientDescent(classifier, **small),
+        evasion.AutoProjectedGradientDescent(classifier, **ratio),
+        evasion.DeepFool(classifier, max_iter=2, nb_grads=3, verbose=False),
+        evasion.SquareAttack(classifier, max_iter=5, eps=0.1, verbose=False),
+    ]
+    return evasion.AutoAttack(classifier, eps=0.1, eps_step=0.05, attacks=attacks)
+
+
+def _frame_saliency(method: str) -> Make:
+    def make(classifier: Any) -> Any:
+        inner = evasion.FastGradientMethod(classifier, eps=0.1)
+        return evasion.FrameSaliencyAttack(classifier, inner, method=method, verbose=False)
+
+    return make
+
+
+def _low_pro_fool(classifier: Any) -> Any:
+    attack = evasion.LowProFool(classifier, n_steps=20, eta=5.0, lambd=0.1, eta_decay=1.0)
+    return attack.fit_importances(importance_array=np.ones(64) / 64)
+
+
+def _laser(classifier: Any) -> Any:
+    from art.attacks.evasion.laser_attack.laser_attack import LaserBeam, LaserBeamGenerator
+    from art.attacks.evasion.laser_attack.utils import Line
+
+    bounds = LaserBeam(380, 1, Line(0, 0)), LaserBeam(780, 3, Line(3.14, 8))
+    return evasion.LaserAttack(classifier, 3, LaserBeamGenerator(*bounds))
+
+
+def _feature_adversaries_adam(classifier: Any) -> Any:
+    from torch.optim import Adam
+
+    settings = {"delta": 0.1, "layer": "layers.1", "max_iter": 2} | QUIET
+    return evasion.FeatureAdversariesPyTorch(
+        classifier, optimizer=Adam, optimizer_kwargs={"lr": 0.05}, **settings
+    )
+
+
+def _graphite_black(attack: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return attack.generate(x, y, x_tar=np.roll(x, 1, axis=0))
+
+
+def _losses(attack: str) -> list[Row]:
+    """The rows of an attack that takes `loss_type`, one for every loss that it accepts."""
+    return [
+        Row(
+            attack=attack,
+            setting=f"loss_type={loss!r}",
+            reach=LOSS if loss is None else REWRAPS,
+            options=RESTARTED | {"loss_type": loss},
+            ball=INF,
+        )
+        for loss in getattr(evasion, attack)._predefined_losses
+    ]
+
+
+ROWS: list[Row] = [
+    Row(attack="FastGradientMethod", reach=LOSS, options={"eps": 0.1}, ball=INF),
+    Row(
+        attack="FastGradientMethod",
+        setting="norm=2",
+        reach=LOSS,
+        options={"norm": 2, "eps": 0.5},
+        ball=Ball(2, 0.5),
+    ),
+    Row(
+        attack="FastGradientMethod",
+        setting="minimal=True",
+        reach=LOSS,
+        options={"minimal": True, "eps": 0.1, "eps_step": 0.05},
+        ball=INF,
+    ),
+    Row(
+        attack="FastGradientMethod",
+        setting="targeted=True",
+        reach=LOSS,
+        options={"eps": 0.1, "targeted": True},
+        labels="target",
+        ball=INF,
+    ),
+    Row(
+        attack="FastGradientMethod",
+        setting="num_random_init=2",
+        reach=LOSS,
+        options={"eps": 0.1, "num_random_init": 2},
+        labels="none",
+        ball=INF,
+    ),
+    Row(attack="ProjectedGradientDescent", reach=LOSS_TENSORS, options=STEPPED, ball=INF),
+    Row(
+        attack="ProjectedGradientDescent",
+        setting="norm=2",
+        reach=LOSS_TENSORS,
+        options=STEPPED | {"norm": 2, "eps": 0.5, "eps_step": 0.2},
+        ball=Ball(2, 0.5),
+    ),
+    Row(
+        attack="ProjectedGradientDescent",
+        setting="norm=1",
+        reach=LOSS_TENSORS,
+        options=STEPPED | {"norm": 1, "eps": 2.0, "eps_step": 1.0},
+        ball=Ball(1, 2.0),
+    ),
+    Row(
+        attack="ProjectedGradientDescent",
+        setting="num_random_init=2, random_eps=True",
+        reach=LOSS_TENSORS,
+        options=STEPPED | {"num_random_init": 2, "random_eps": True},
+        ball=INF,
+    ),
+    Row(
+        attack="ProjectedGradientDescent",
+        setting="targeted=True",
+        reach=LOSS_TENSORS,
+        options=STEPPED | {"targeted": True},
+        labels="target",
+        ball=INF,
+    ),
+    Row(
+        attack="ProjectedGradientDescent",
+        setting="event frames",
+        reach=LOSS_TENSORS,
+        options=STEPPED,
+        form="frames",
+        ball=INF,
+    ),
+    Row(attack="ProjectedGradientDescentPyTorch", reach=LOSS_TENSORS, options=STEPPED, ball=INF),
+    Row(attack="ProjectedGradientDescentNumpy", reach=LOSS, options=STEPPED, ball=INF),
+    Row(attack="BasicIterativeMethod", reach=LOSS_TENSORS, options=STEPPED, ball=INF),
+    Row(attack="MomentumIterativeMethod", reach=LOSS_TENSORS, options=STEPPED, ball=INF),
+    *_losses("AutoProjectedGradientDescent"),
+    *_losses("AutoConjugateGradient"),
+    *_losses("RescalingAutoConjugateGradient"),
+    Row(attack="AutoAttack", reach=REWRAPS, make=_auto_attack, ball=INF, needs="multiprocess"),
+    Row(
+        attack="BrendelBethgeAttack",
+        reach=REWRAPS,
+        options={"steps": 3, "binary_search_steps": 3, "init_size": 50},
+        samples=2,
+        needs="numba",
+    ),
+    Row(
+        attack="CarliniL2Method",
+        reach=CLASS,
+        options={"max_iter": 8, "learning_rate": 0.1, "initial_const": 10.0, "batch_size": 4}
+        | {"binary_search_steps": 2}
+        | QUIET,
+    ),
+    Row(
+        attack="CarliniLInfMethod",
+        reach=CLASS,
+        options={"max_iter": 8, "learning_rate": 0.1, "initial_const": 1.0, "largest_const": 4.0}
+        | QUIET,
+        samples=2,
+    ),
+    Row(
+        attack="CarliniL0Method",
+        reach=CLASS,
+        options={"max_iter": 8, "learning_rate": 0.1, "initial_const": 10.0, "batch_size": 2}
+        | {"binary_search_steps": 1}
+        | QUIET,
+        samples=2,
+    ),
+    Row(
+        attack="ElasticNet",
+        reach=CLASS,
+        options={"max_iter": 8, "learning_rate": 0.1, "initial_const": 10.0, "batch_size": 4}
+        | {"binary_search_steps": 2}
+        | QUIET,
+    ),
+    Row(attack="DeepFool", reach=CLASS, options={"max_iter": 3, "nb_grads": 3} | QUIET),
+    Row(attack="NewtonFool", reach=CLASS, options={"max_iter": 2} | QUIET),
+    Row(
+        attack="SaliencyMapMethod",
+        reach=CLASS,
+        options={"theta": 0.5, "gamma": 0.1} | QUIET,
+        labels="target",
+    ),
+    Row(
+        attack="UniversalPerturbation",
+        setting="attacker='deepfool'",
+        reach=CLASS,
+        options={
+            "attacker": "deepfool",
+            "attacker_params": {"max_iter": 2, "nb_grads": 3} | QUIET,
+            "max_iter": 1,
+            "eps": 0.1,
+        }
+        | QUIET,
+        ball=INF,
+    ),
+    Row(
+        attack="UniversalPerturbation",
+        setting="attacker='pgd'",
+        reach=LOSS_TENSORS,
+        options={"attacker": "pgd", "attacker_params": STEPPED, "max_iter": 1, "eps": 0.1} | QUIET,
+        ball=INF,
+    ),
+    Row(
+        attack="TargetedUniversalPerturbation",
+        reach=LOSS,
+        options={"attacker": "fgsm", "attacker_params": {"eps": 0.4, "targeted": True}}
+        | {"max_iter": 2, "eps": 0.4},
+        labels="target",
+        ball=Ball("inf", 0.4),
+    ),
+    Row(
+        attack="Wasserstein",
+        reach=LOSS,
+        options={
+            "max_iter": 2,
+            "regularization": 100.0,
+            "conjugate_sinkhorn_max_iter": 5,
+            "projected_sinkhorn_max_iter": 5,
+            "kernel_size": 3,
+        }
+        | QUIET,
+        samples=2,
+    ),
+    Row(
+        attack="ShadowAttack",
+        setting="grey",
+        reach=LOSS,
+        options={"nb_steps": 2, "batch_size": 4} | QUIET,
+        labels="target",
+        samples=1,
+    ),
+    Row(
+        attack="ShadowAttack",
+        setting="colour",
+        reach=LOSS,
+        options={"nb_steps": 2, "batch_size": 4} | QUIET,
+        form="colour",
+        labels="target",
+        samples=1,
+    ),
+    Row(attack="LowProFool", reach=LOSS, make=_low_pro_fool, form="table", labels="target"),
+    *(
+        Row(
+            attack="FrameSaliencyAttack",
+            setting=f"method={method!r}",
+            reach=LOSS,
+            make=_frame_saliency(method),
+            form="frames",
+            ball=INF,
+        )
+        for method in ("iterative_saliency", "iterative_saliency_refresh", "one_shot")
+    ),
+    Row(
+        attack="OverTheAirFlickeringPyTorch",
+        reach=MODEL,
+        options={"max_iter": 2} | QUIET,
+        form="video",
+    ),
+    Row(
+        attack="FeatureAdversariesPyTorch",
+        setting="optimizer=None",
+        reach=ACTIVATIONS,
+        options={"delta": 0.1, "layer": -1, "max_iter": 2, "step_size": 0.05} | QUIET,
+        labels="guide",
+        ball=INF,
+    ),
+    Row(
+        attack="FeatureAdversariesPyTorch",
+        setting="optimizer=Adam",
+        reach=ACTIVATIONS,
+        make=_feature_adversaries_adam,
+        labels="guide",
+    ),
+    Row(
+        attack="FeatureAdversariesNumpy",
+        reach=PREDICTIONS,
+        options={"delta": 0.1, "layer": 1},
+        craft=lambda attack, x, guide: attack.generate(x, guide, maxfun=200),
+        labels="guide",
+        samples=2,
+        ball=INF,
+    ),
+    Row(
+        attack="AdversarialPatchPyTorch",
+        setting="optimizer='Adam'",
+        reach=MODEL,
+        options={"patch_shape": (3, 4, 4), "max_iter": 2, "batch_size": 4} | QUIET,
+        craft=_patch,
+        form="colour",
+        labels="target",
+    ),
+    Row(
+        attack="AdversarialPatchPyTorch",
+        setting="optimizer='pgd'",
+        reach=MODEL,
+        options={"patch_shape": (3, 4, 4), "max_iter": 2, "batch_size": 4, "optimizer": "pgd"}
+        | QUIET,
+        craft=_patch,
+        form="colour",
+        labels="target",
+    ),
+    Row(
+        attack="AdversarialPatch",
+        reach=MODEL,
+        options={"patch_shape": (1, 4, 4), "max_iter": 2, "batch_size": 4} | QUIET,
+        craft=_patch,
+        labels="target",
+    ),
+    Row(
+        attack="AdversarialPatchNumpy",
+        reach=LOSS,
+        options={"max_iter": 2, "batch_size": 4} | QUIET,
+        craft=_patch,
+        labels="target",
+        defect=Defect(
+            "AttributeError",
+            "'AdversarialPatchNumpy' object has no attribute 'patch'",
+            "under numpy 2 the mean of its clip values is no Python float, and it reads "
+            "`self.patch` before setting it",
+        ),
+    ),
+    Row(
+        attack="CompositeAdversarialAttackPyTorch",
+        reach=MODEL,
+        options={"max_iter": 2, "max_inner_iter": 1, "batch_size": 4} | QUIET,
+        form="colour",
+        needs="kornia",
+    ),
+    Row(
+        attack="GRAPHITEWhiteboxPyTorch",
+        reach=MODEL,
+        options={
+            "net_size": (8, 8),
+            "num_xforms": 2,
+            "steps": 2,
+            "first_steps": 10,
+            "step_size": 0.2,
+            "min_tr": 0.5,
+            "num_patches_to_remove": 20,
+        }
+        | GRAPHITE_RANGES,
+        form="colour",
+        labels="target",
+        samples=1,
+        needs="cv2",
+    ),
+    Row(
+        attack="GRAPHITEBlackbox",
+        reach=PREDICTIONS,
+        options={
+            "noise_size": (8, 8),
+            "net_size": (8, 8),
+            "num_xforms_mask": 2,
+            "num_xforms_boost": 2,
+            "num_boost_queries": 10,
+        }
+        | GRAPHITE_RANGES,
+        craft=_graphite_black,
+        form="colour",
+        labels="target",
+        samples=2,
+        needs="cv2",
+    ),
+    Row(
+        attack="VirtualAdversarialMethod",
+        reach=PREDICTIONS,
+        options={"max_iter": 1, "eps": 0.1} | QUIET,
+        samples=2,
+        probabilities=True,
+    ),
+    Row(
+        attack="BoundaryAttack",
+        reach=PREDICTIONS,
+        options={"targeted": False, "max_iter": 2, "num_trial": 3, "sample_size": 3} | QUIET,
+        samples=2,
+    ),
+    Row(
+        attack="HopSkipJump",
+        setting="norm=2",
+        reach=PREDICTIONS,
+        options={"max_iter": 1, "max_eval": 50, "init_eval": 10} | QUIET,
+        samples=2,
+    ),
+    Row(
+        attack="HopSkipJump",
+        setting="norm='inf'",
+        reach=PREDICTIONS,
+        options={"norm": np.inf, "max_iter": 1, "max_eval": 50, "init_eval": 10} | QUIET,
+        samples=2,
+    ),
+    Row(
+        attack="SquareAttack",
+        setting="norm='inf'",
+        reach=PREDICTIONS,
+        options={"max_iter": 5, "eps": 0.1} | QUIET,
+        ball=INF,
+    ),
+    Row(
+        attack="SquareAttack",
+        setting="norm=2",
+        reach=PREDICTIONS,
+        options={"norm": 2, "max_iter": 5, "eps": 0.5} | QUIET,
+        form="large",
+        ball=Ball(2, 0.5),
+    ),
+    *(
+        Row(
+            attack="SimBA",
+            setting=f"attack={attack!r}",
+            reach=PREDICTIONS,
+            options={"attack": attack, "max_iter": 5, "freq_dim": 4, "stride": 4} | QUIET,
+            labels="none",
+            samples=2,
+            probabilities=True,
+        )
+        for attack in ("dct", "px")
+    ),
+    Row(
+        attack="SignOPTAttack",
+        reach=PREDICTIONS,
+        options={"targeted": False, "num_trial": 5, "max_iter": 1, "k": 5, "query_limit": 200},
+        samples=1,
+    ),
+    Row(
+        attack="GeoDA",
+        reach=PREDICTIONS,
+        options={"max_iter": 500, "sub_dim": 4} | QUIET,
+        samples=1,
+        defect=Defect("AttributeError", "np.mat", "it calls `np.mat`, which numpy 2 removed"),
+    ),
+    Row(
+        attack="ZooAttack",
+        reach=PREDICTIONS,
+        options={"max_iter": 20, "learning_rate": 0.3, "initial_const": 10.0, "nb_parallel": 32}
+        | {"use_resize": False, "use_importance": False, "variable_h": 0.2}
+        | QUIET,
+        samples=2,
+    ),
+    Row(
+        attack="PixelAttack",
+        reach=PREDICTIONS,
+        options={"th": 2, "es": 1, "max_iter": 1},
+        samples=1,
+        ball=Ball(0, 2),
+    ),
+    Row(
+        attack="ThresholdAttack",
+        reach=PREDICTIONS,
+        options={"th": 60, "es": 1, "max_iter": 2},
+        samples=1,
+        ball=Ball("inf", 60 / 255),
+    ),
+    Row(
+        attack="SpatialTransformation",
+        reach=PREDICTIONS,
+        options={
+            "max_translation": 20.0,
+            "num_translations": 2,
+            "max_rotation": 10.0,
+            "num_rotations": 2,
+        }
+        | QUIET,
+    ),
+    Row(
+        attack="LaserAttack",
+        reach=PREDICTIONS,
+        make=_laser,
+        form="channels last",
+        labels="none",
+        samples=2,
+        defect=Defect(
+            "AttributeError", "np.asfarray", "it calls `np.asfarray`, which numpy 2 removed"
+        ),
+    ),
+]
+"""Every attack on PyTorch image classifiers, in small settings."""
+
+ELSEWHERE: list[Elsewhere] = [
+    Elsewhere(
+        "speech recognition",
+        ("CarliniWagnerASR", "ImperceptibleASR", "ImperceptibleASRPyTorch"),
+    ),
+    Elsewhere("object detection", ("DPatch", "RobustDPatch", "OverloadPyTorch", "SNAL")),
+    Elsewhere("object tracking in videos", ("AdversarialTexturePyTorch",)),
+    Elsewhere("decision trees", ("DecisionTreeAttack",)),
+    Elsewhere("Gaussian process classifiers", ("HighConfidenceLowUncertainty",)),
+    Elsewhere("malware, and TensorFlow only", ("MalwareGDTensorFlow",)),
+    Elsewhere(
+        "TensorFlow only; the PyTorch version is in the table above",
+        (
+            "AdversarialPatchTensorFlowV2",
+            "FeatureAdversariesTensorFlowV2",
+            "ProjectedGradientDescentTensorFlowV2",
+        ),
+    ),
+]
+"""Attack classes that ART exports for other domains, and why they are not in the table."""

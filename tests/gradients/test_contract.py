@@ -1,0 +1,238 @@
+"""The contract that every rule of GRADIENTS signs: a new rule is tested by being registered."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from art_snn import GRADIENTS, RGA, STBP, Direct, Frames, Poisson, SpikingNetwork
+from art_snn.gradients import Gradient, resolve
+from art_snn.models import vgg
+from art_snn.neurons import Neuron
+from tests.architectures import (
+    AFFINE,
+    CLASSES,
+    ENCODERS,
+    TINY,
+    Switch,
+    batch,
+    chain,
+    max_pooled,
+    network,
+    repeated,
+)
+from tests.oracles import relative
+
+ARCHITECTURES = {**AFFINE, "max pool": max_pooled, "repeated": repeated}
+
+every_rule = pytest.mark.parametrize("name", GRADIENTS)
+every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
+every_encoder = pytest.mark.parametrize("encoder", ENCODERS)
+
+
+def ascend(net, x, seed=0):
+    """Logits and the gradient of a loss that is a sum over samples."""
+    x = x.detach().clone().requires_grad_()
+    torch.manual_seed(seed)
+    logits = net(x)
+    ramp = torch.arange(1, 1 + logits.shape[1], dtype=logits.dtype)
+    (grad,) = torch.autograd.grad((logits * ramp).sum(), x)
+    return logits.detach(), grad
+
+
+@every_rule
+@every_architecture
+@every_encoder
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_logits_are_those_of_the_plain_simulation_bit_for_bit(name, architecture, encoder, dtype):
+    coder = ENCODERS[encoder](4)
+    net = network(ARCHITECTURES[architecture], encoder=coder, gradient=name).to(dtype)
+    x = batch(4, coder, dtype)
+    logits, _ = ascend(net, x)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        plain = net(x)
+    assert torch.equal(logits, plain)
+    assert len(plain.unique()) > 1
+
+
+@every_rule
+@every_architecture
+@every_encoder
+def test_the_gradient_is_finite_has_the_shape_of_the_input_and_is_not_zero(
+    name, architecture, encoder
+):
+    coder = ENCODERS[encoder](4)
+    net = network(ARCHITECTURES[architecture], encoder=coder, gradient=name)
+    x = batch(3, coder)
+    _, grad = ascend(net, x)
+    assert grad.shape == x.shape
+    assert grad.isfinite().all()
+    assert grad.abs().max() > 0
+
+
+@every_rule
+@every_architecture
+@pytest.mark.parametrize("coder", [Direct(4), Frames(4)], ids=str)
+def test_a_sample_has_the_same_gradient_alone_and_in_a_batch(name, architecture, coder):
+    net = network(ARCHITECTURES[architecture], encoder=coder, gradient=name)
+    x = batch(4, coder)
+    _, together = ascend(net, x)
+    alone = torch.cat([ascend(net, sample[None])[1] for sample in x])
+    assert relative(together, alone) < 1e-12
+
+
+@every_rule
+@every_encoder
+def test_an_empty_batch_gives_empty_logits_and_an_empty_gradient(name, encoder):
+    coder = ENCODERS[encoder](4)
+    for architecture in ARCHITECTURES.values():
+        net = network(architecture, encoder=coder, gradient=name)
+        x = batch(0, coder)
+        logits, grad = ascend(net, x)
+        assert logits.shape == (0, CLASSES)
+        assert grad.shape == x.shape
+        with torch.no_grad():
+            assert net(x).shape == (0, CLASSES)
+
+
+@every_rule
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("weights", [torch.float32, torch.float64])
+def test_the_gradient_has_the_dtype_of_the_input(name, dtype, weights):
+    net = network(chain, gradient=name).to(weights)
+    logits, grad = ascend(net, batch(2, dtype=dtype))
+    assert logits.dtype == weights
+    assert grad.dtype == dtype
+    assert grad.abs().max() > 0
+
+
+@every_rule
+@every_architecture
+def test_a_retained_graph_gives_the_same_gradient_twice(name, architecture):
+    net = network(ARCHITECTURES[architecture], gradient=name)
+    x = batch().requires_grad_()
+    loss = net(x).square().sum()
+    (first,) = torch.autograd.grad(loss, x, retain_graph=True)
+    (second,) = torch.autograd.grad(loss, x)
+    assert torch.equal(first, second)
+    assert first.abs().max() > 0
+
+
+@every_rule
+def test_two_forward_passes_may_go_backward_in_any_order(name):
+    net = network(chain, gradient=name)
+    x, y = batch().requires_grad_(), batch().requires_grad_()
+    expected = ascend(net, x)[1], ascend(net, y)[1]
+    ramp = torch.arange(1, 1 + CLASSES)
+    first, second = (net(x) * ramp).sum(), (net(y) * ramp).sum()
+    for loss, leaf, want in ((second, y, expected[1]), (first, x, expected[0])):
+        assert torch.equal(torch.autograd.grad(loss, leaf)[0], want)
+
+
+def state(net):
+    neurons = [m for m in net.modules() if isinstance(m, Neuron)]
+    modes = [m.training for m in net.modules()]
+    return net.gradient, net.training_gradient, modes, [(n.firing, n.site) for n in neurons]
+
+
+@every_rule
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_exception_inside_a_layer_leaves_the_network_as_it_was(name, training, place):
+    def fail(x):
+        raise ArithmeticError("broken layer")
+
+    switches = [Switch(), Switch(), Switch()]
+    layers = nn.Sequential(switches[0], *chain()[:2], switches[1], *chain()[2:], switches[2])
+    net = network(lambda neuron: layers, gradient=name).train(training)
+    x = batch()
+    expected, before = ascend(net, x)[1], state(net)
+    switches[place].action = fail
+    with pytest.raises(ArithmeticError, match="broken layer"):
+        ascend(net, x)
+    assert state(net) == before
+    assert all(firing is None and site.name == "" for firing, site in before[3])
+    switches[place].action = None
+    assert torch.equal(ascend(net, x)[1], expected)
+
+
+@every_rule
+def test_a_forward_pass_leaves_the_network_as_it_was(name):
+    net = network(AFFINE["residual"], gradient=name)
+    before, weights = state(net), copy.deepcopy(net.state_dict())
+    ascend(net, batch())
+    assert state(net) == before
+    assert all(torch.equal(weights[key], value) for key, value in net.state_dict().items())
+    assert all(parameter.grad is None for parameter in net.parameters())
+
+
+@every_rule
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_a_copy_made_after_a_forward_pass_gives_the_same(name, duplicate):
+    net = vgg(TINY, in_channels=2, classes=CLASSES, image_size=6, steps=4, gradient=name)
+    net.double().eval()
+    x = 3 * batch()
+    logits, grad = ascend(net, x)
+    twin = duplicate(net)
+    again, gradient = ascend(twin, x)
+    assert torch.equal(again, logits)
+    assert torch.equal(gradient, grad)
+    assert grad.abs().max() > 0
+    assert twin.gradient == net.gradient
+    assert twin.execution == net.execution
+    with torch.no_grad():
+        twin.layers[0].module[0].weight.zero_()
+    assert torch.equal(ascend(net, x)[1], grad)
+
+
+@every_rule
+def test_a_rule_trains_weights_in_training_mode(name):
+    net = network(AFFINE["residual"], training_gradient=name, encoder=Poisson(4)).train()
+    torch.nn.functional.cross_entropy(net(batch(4)), torch.arange(4) % CLASSES).backward()
+    for parameter in net.parameters():
+        assert parameter.grad.isfinite().all()
+        assert parameter.grad.abs().max() > 0
+
+
+@every_rule
+def test_a_rule_is_a_hashable_value_with_defaults(name):
+    rule = GRADIENTS[name]()
+    assert isinstance(rule, Gradient)
+    assert rule == GRADIENTS[name]()
+    assert hash(rule) == hash(GRADIENTS[name]())
+    assert pickle.loads(pickle.dumps(rule)) == rule
+    field = next(iter(vars(rule)))
+    with pytest.raises(AttributeError, match="cannot assign"):
+        setattr(rule, field, getattr(rule, field))
+
+
+@every_rule
+def test_a_rule_is_found_by_name(name):
+    assert resolve(name) == GRADIENTS[name]()
+    assert SpikingNetwork(chain(), gradient=name).gradient == GRADIENTS[name]()
+
+
+def test_the_table_of_rules_is_read_only():
+    assert GRADIENTS["stbp"] is STBP
+    assert GRADIENTS["rga"] is RGA
+    with pytest.raises(TypeError, match="item assignment"):
+        GRADIENTS["mine"] = STBP
+
+
+def test_an_unknown_name_is_answered_by_the_known_ones():
+    known = ", ".join(repr(name) for name in GRADIENTS)
+    with pytest.raises(
+        ValueError, match=rf"^gradient: expected one of {known}, got 'stpb'\. A rule"
+    ):
+        resolve("stpb")
+
+
+@pytest.mark.parametrize("wrong", [STBP, None, 3])
+def test_anything_but_a_rule_or_a_name_is_refused(wrong):
+    with pytest.raises(TypeError, match=r"^here: expected a gradient rule .*'rga'.*not a class\.$"):
+        resolve(wrong, "here")

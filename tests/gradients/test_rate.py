@@ -1,0 +1,356 @@
+"""Engine of the rate rules: collapsed, time-resolved and naive agree, and it knows when not to."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from art_snn import IF, LIF, RGA, Direct, Poisson, SpikingNetwork, TimeDistributed
+from art_snn.gradients import RateGradient, Trace, Triangle
+from art_snn.gradients.rate import collapsed, mean_over_time, time_resolved
+from art_snn.models import vgg5
+from tests.architectures import (
+    AFFINE,
+    ENCODERS,
+    Switch,
+    batch,
+    chain,
+    max_pooled,
+    network,
+    repeated,
+    settled,
+)
+from tests.oracles import assert_close, assert_same_spikes, naive, relative, result, rga_neuron
+
+
+@dataclass(frozen=True)
+class Watched(RateGradient):
+    """A rule that does what `rule` does and notes every trace that it is asked about."""
+
+    rule: RateGradient = field(default_factory=RGA)
+    traces: list[Trace] = field(default_factory=list, compare=False)
+
+    def slope(self, trace: Trace) -> Tensor:
+        self.traces.append(trace)
+        return self.rule.slope(trace)
+
+
+@dataclass(frozen=True)
+class MeanSlope(RateGradient):
+    """A rule that needs the potential at every step: the mean surrogate slope over time."""
+
+    uses_potential = True
+
+    def slope(self, trace: Trace) -> Tensor:
+        assert trace.potential is not None
+        return Triangle()(trace.potential - trace.dynamics.threshold).mean(0, keepdim=True)
+
+
+def by_collapse(net, rule=None):
+    """Encoded input -> logits by record and replay, which must not be refused."""
+
+    def logits(encoded):
+        out, reason = collapsed(rule or RGA(), net, encoded)
+        assert reason is None
+        return out
+
+    return logits
+
+
+def by_steps(net, rule=None):
+    return partial(time_resolved, rule or RGA(), net)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("steps", [1, 4, 8])
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+@pytest.mark.parametrize("threshold", [1.0, 0.5])
+@pytest.mark.parametrize("decay", [1.0, 0.9, 0.5])
+@pytest.mark.parametrize("architecture", AFFINE)
+def test_collapsed_and_time_resolved_equal_a_naive_loop(
+    architecture, decay, threshold, reset, steps, encoder
+):
+    coder = ENCODERS[encoder](steps)
+    net = network(
+        AFFINE[architecture], encoder=coder, decay=decay, threshold=threshold, reset=reset
+    )
+    x = batch(2, coder, torch.float32)
+    # The same numbers in both precisions, so that only the arithmetic differs.
+    single = copy.deepcopy(net).float()
+    double = copy.deepcopy(single).double()
+    for precise, dtype, tolerance in ((True, torch.float64, 1e-12), (False, torch.float32, 1e-5)):
+        net = double if precise else single
+        expected = naive(double, x.double(), rga_neuron, draws=dtype)
+        replayed = result(net, x.to(dtype), by_collapse(net))
+        resolved = result(net, x.to(dtype), by_steps(net))
+        assert_same_spikes(replayed, expected)
+        assert_same_spikes(resolved, expected)
+        assert_close(replayed, expected, tolerance)
+        assert_close(resolved, expected, tolerance)
+        assert_close(replayed, resolved, tolerance)
+
+
+@pytest.mark.parametrize("steps", [4, 8])
+@pytest.mark.parametrize("decay", [1.0, 0.5])
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_a_rule_that_uses_the_potential_collapses_too(encoder, decay, steps):
+    coder = ENCODERS[encoder](steps)
+    net = network(AFFINE["residual"], encoder=coder, decay=decay)
+    x = batch(2, coder)
+    replayed = result(net, x, by_collapse(net, MeanSlope()))
+    assert_close(replayed, result(net, x, by_steps(net, MeanSlope())), 1e-12)
+    assert relative(replayed.input, result(net, x, by_collapse(net)).input) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("decay", "reset", "factor"),
+    [(1.0, "hard", 0.5625), (0.5, "hard", 0.6375), (1.0, "soft", 0.5875), (0.5, "soft", 0.65)],
+)
+def test_the_mean_surrogate_slope_has_the_values_computed_by_hand(decay, reset, factor):
+    net = network(lambda neuron: neuron(), decay=decay, reset=reset)
+    current = torch.tensor([0.6, 0.9, 1.2, 0.35], dtype=torch.float64).view(4, 1, 1)
+    current.requires_grad_()
+    for logits in (by_steps(net, MeanSlope()), by_collapse(net, MeanSlope())):
+        (grad,) = torch.autograd.grad(logits(current).sum(), current)
+        assert (4 * grad).flatten().tolist() == pytest.approx([factor] * 4, rel=1e-12)
+
+
+def test_a_real_vgg5_equals_the_naive_loop():
+    net = vgg5(in_channels=1, image_size=8, steps=4)
+    settled(net)
+    x = torch.rand(1, 1, 8, 8, dtype=torch.float64)
+    expected = naive(net, x, rga_neuron)
+    got = result(net, x)
+    assert_same_spikes(got, expected)
+    assert_close(got, expected, 1e-12)
+    assert net.execution.kind == "collapsed"
+
+
+def test_a_neuron_that_is_called_twice_collapses():
+    net = network(repeated)
+    x = batch()
+    expected = naive(net, x, rga_neuron)
+    got = result(net, x)
+    assert net.execution.kind == "collapsed"
+    assert_same_spikes(got, expected)
+    assert_close(got, expected, 1e-12)
+    assert_close(result(net, x, by_steps(net)), expected, 1e-12)
+
+
+def test_the_execution_says_what_ran_and_why():
+    net = network(chain)
+    net(batch().requires_grad_())
+    assert str(net.execution) == "collapsed: the layers between neurons are affine"
+
+
+def test_one_time_step_runs_time_resolved():
+    net = network(chain, encoder=Direct(1))
+    x = batch()
+    got = result(net, x)
+    assert str(net.execution) == "time-resolved: with one time step there is nothing to average"
+    assert net.obstacles == {}
+    assert_close(got, naive(net, x, rga_neuron), 1e-12)
+
+
+def test_an_empty_batch_runs_time_resolved_and_teaches_nothing():
+    net = network(chain)
+    net(batch(0).requires_grad_())
+    assert str(net.execution) == "time-resolved: the batch is empty"
+    assert net.obstacles == {}
+
+
+def test_max_pooling_is_refused_with_the_name_of_the_neuron_behind_it():
+    net = network(max_pooled)
+    x = batch()
+    got = result(net, x)
+    assert net.execution.kind == "time-resolved"
+    assert net.execution.reason == (
+        "the layers before neuron layers.3 are not affine: their output on time averages differs"
+    )
+    assert net.obstacles == {(4, 2, 6, 6): net.execution.reason}
+    expected = naive(net, x, rga_neuron)
+    assert_same_spikes(got, expected)
+    assert_close(got, expected, 1e-12)
+    assert_close(got, result(net, x, by_steps(net)), 1e-14)
+
+
+def test_a_refused_replay_hands_back_the_exact_logits_without_a_graph():
+    net = network(max_pooled)
+    x = batch()
+    logits, reason = collapsed(RGA(), net, net.encoder(x).requires_grad_())
+    assert "layers.3" in reason
+    assert not logits.requires_grad
+    with torch.no_grad():
+        assert torch.equal(logits, net(x))
+
+
+def test_a_readout_that_is_not_affine_is_refused():
+    net = network(lambda neuron: nn.Sequential(chain(neuron), TimeDistributed(nn.Softmax(1))))
+    x = batch()
+    got = result(net, x)
+    assert net.execution.reason.startswith("the layers before the logits are not affine")
+    assert_close(got, naive(net, x, rga_neuron), 1e-12)
+
+
+def test_a_network_found_not_affine_is_not_recorded_again():
+    net = network(max_pooled, gradient=Watched())
+    traces = net.gradient.traces
+    x = batch().requires_grad_()
+    net(x)
+    recorded = len(traces)
+    net(x)
+    neurons = 2
+    assert recorded > neurons
+    assert len(traces) == recorded + neurons
+    assert net.execution.kind == "time-resolved"
+    assert "layers.3" in net.execution.reason
+
+
+def test_an_obstacle_is_remembered_for_its_input_shape_only():
+    pooled = TimeDistributed(nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    layers = [LIF(threshold=0.5), pooled, LIF(threshold=0.5)]
+    net = SpikingNetwork(layers, Poisson(4))
+    net(torch.rand(2, 1, 6, 6).requires_grad_())
+    assert list(net.obstacles) == [(4, 1, 6, 6)]
+    net(torch.zeros(2, 1, 4, 4).requires_grad_())
+    assert net.execution.kind == "collapsed"
+    assert list(net.obstacles) == [(4, 1, 6, 6)]
+
+
+def test_a_network_that_looks_affine_on_zeros_is_not_taken_for_affine_afterwards():
+    net = network(max_pooled)
+    silent = torch.zeros(3, 2, 6, 6, dtype=torch.float64)
+    net(silent.requires_grad_())
+    assert net.execution.kind == "collapsed"
+    x = batch()
+    got = result(net, x)
+    assert net.execution.kind == "time-resolved"
+    assert_close(got, naive(net, x, rga_neuron), 1e-12)
+
+
+@pytest.mark.parametrize("position", [0, 2])
+def test_one_sample_that_does_not_match_is_enough_to_refuse(position):
+    net = network(max_pooled)
+    x = torch.zeros(3, 2, 6, 6, dtype=torch.float64)
+    x[position] = batch(1)[0]
+    got = result(net, x)
+    assert net.execution.kind == "time-resolved"
+    assert_close(got, naive(net, x, rga_neuron), 1e-12)
+
+
+def test_batch_norm_in_training_mode_runs_time_resolved_and_is_updated_once():
+    net = network(AFFINE["residual"], encoder=Direct(4)).train()
+    norm = net.layers[0].module[1]
+    x = batch().requires_grad_()
+    before, convolved = norm.running_mean.clone(), net.layers[0].module[0](x).mean((0, 2, 3))
+    logits = net(x)
+    assert str(net.execution) == (
+        "time-resolved: layers.0.module.1 is in training mode: its output differs from call to call"
+    )
+    assert all(m.num_batches_tracked == 1 for m in net.modules() if isinstance(m, nn.BatchNorm2d))
+    torch.testing.assert_close(norm.running_mean, 0.9 * before + 0.1 * convolved)
+    assert torch.autograd.grad(logits.sum(), x)[0].abs().sum() > 0
+    net.eval()
+    net(x)
+    assert net.execution.kind == "collapsed"
+
+
+def test_dropout_in_training_mode_runs_time_resolved():
+    net = network(lambda neuron: nn.Sequential(TimeDistributed(nn.Dropout()), chain(neuron)))
+    net.train()
+    x = batch()
+    net(x.requires_grad_())
+    assert net.execution.kind == "time-resolved"
+    assert net.execution.reason.startswith("layers.0.module.0 is in training mode")
+    assert net.obstacles == {}
+    net.eval()
+    net(x)
+    assert net.execution.kind == "collapsed"
+
+
+def test_a_layer_that_refuses_one_time_step_falls_back():
+    def refuse(x):
+        if x.shape[0] == 1:
+            raise RuntimeError("I need my four steps")
+
+    net = network(lambda neuron: nn.Sequential(Switch(refuse), chain(neuron)))
+    x = batch()
+    got = result(net, x)
+    reason = "the replay on time averages failed (RuntimeError: I need my four steps)"
+    assert str(net.execution) == f"time-resolved: {reason}"
+    assert_close(got, naive(net, x, rga_neuron), 1e-12)
+    assert all(m.firing is None for m in net.modules() if isinstance(m, LIF))
+
+
+class Longer(nn.Module):
+    """A neuron that is called once for one time step, and `calls` times for more."""
+
+    def __init__(self, once: int, more: int) -> None:
+        super().__init__()
+        self.neuron, self.once, self.more = IF(), once, more
+
+    def forward(self, x: Tensor) -> Tensor:
+        calls = self.once if x.shape[0] == 1 else self.more
+        return sum(self.neuron(x) for _ in range(calls))
+
+
+@pytest.mark.parametrize(
+    ("once", "more", "reason"),
+    [
+        (1, 2, r"^the replay called fewer neurons than the recording$"),
+        (2, 1, r"^the replay on time averages failed \(IndexError: "),
+    ],
+)
+def test_a_replay_that_calls_other_neurons_is_refused(once, more, reason):
+    net = SpikingNetwork(Longer(once, more), Direct(4))
+    x = torch.tensor([[0.6, 1.5]], requires_grad=True)
+    logits = net(x)
+    assert net.execution.kind == "time-resolved"
+    with pytest.raises(ValueError, match=reason):
+        raise ValueError(net.execution.reason)
+    assert torch.autograd.grad(logits.sum(), x)[0].flatten().tolist() == [0.5 * more] * 2
+
+
+def test_a_replay_of_another_shape_is_refused():
+    class Stacked(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.transpose(0, 1)[:, :4].transpose(0, 1) if x.shape[0] > 1 else x[..., :2]
+
+    net = SpikingNetwork([Stacked(), IF()], Direct(4))
+    net(torch.rand(2, 3, requires_grad=True))
+    assert net.execution.reason == (
+        "the replay on time averages failed (ValueError: shape [1, 2, 2] instead of [1, 2, 3])"
+    )
+
+
+def test_a_replayed_backward_pass_runs_on_one_time_step():
+    net = network(chain, encoder=Poisson(8))
+    linear, shapes = net.layers[2].module[0], []
+    linear.register_full_backward_hook(lambda _m, _i, out: shapes.append(tuple(out[0].shape)))
+    net(batch(3).requires_grad_()).sum().backward()
+    assert shapes == [(3, 8)]
+
+
+def test_the_trace_holds_mean_current_and_mean_rate():
+    rule = Watched()
+    net = SpikingNetwork(IF(), ENCODERS["frames"](4), rule)
+    frames = torch.tensor([0.6, 0.9, 1.2, 0.35]).view(1, 4, 1)
+    net(frames.requires_grad_())
+    for trace in rule.traces:
+        assert trace.current.flatten().tolist() == pytest.approx([0.7625])
+        assert trace.rate.flatten().tolist() == [0.5]
+        assert trace.potential is None
+        assert trace.dynamics == IF().dynamics
+    assert rule.traces
+
+
+def test_the_mean_over_time_of_a_repeated_step_is_the_step_itself():
+    x = torch.rand(2, 3)
+    assert mean_over_time(Direct(5)(x)).data_ptr() == x.data_ptr()
+    steps = torch.rand(5, 2, 3)
+    assert torch.equal(mean_over_time(steps), steps.mean(0, keepdim=True))

@@ -1,0 +1,147 @@
+"""RGA: values computed by hand, and the law that its slope integrates to one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from art_snn import LIF, RGA
+from art_snn.dynamics import Dynamics
+from art_snn.gradients import Trace
+from art_snn.gradients.rate import time_resolved
+from tests.architectures import chain, network
+
+CURRENT = torch.tensor([0.6, 0.9, 1.2, 0.35], dtype=torch.float64).view(4, 1, 1)
+
+
+def slope_at(current, rule=None, decay=1.0, threshold=1.0):
+    current = torch.as_tensor(current, dtype=torch.float64).view(1, 1, -1)
+    trace = Trace(Dynamics(decay, threshold), current, torch.zeros_like(current), None)
+    slope = (RGA() if rule is None else rule).slope(trace)
+    assert slope.shape == current.shape
+    assert slope.dtype == current.dtype
+    return slope.flatten().tolist()
+
+
+@pytest.mark.parametrize(
+    ("decay", "threshold", "middle"),
+    [
+        (1.0, 1.0, 0.5),
+        (0.9, 1.0, 0.515789),
+        (0.75, 1.0, 0.542857),
+        (0.5, 1.0, 0.6),
+        (0.25, 1.0, 0.68),
+        (0.9, 0.5, 1.042105),
+        (0.75, 0.5, 1.114286),
+        (0.5, 0.5, 1.266667),
+    ],
+)
+def test_the_slope_between_the_knees_is_the_one_computed_by_hand(decay, threshold, middle):
+    low, high = (1 - decay) * threshold, 2 * threshold
+    inside = [low + 1e-9, (low + high) / 2, high]
+    assert slope_at(inside, None, decay, threshold) == pytest.approx([middle] * 3, abs=6e-7)
+
+
+@pytest.mark.parametrize("threshold", [1.0, 0.5])
+@pytest.mark.parametrize("decay", [1.0, 0.9, 0.5, 0.25])
+def test_the_slope_at_zero_is_gamma_also_without_leak(decay, threshold):
+    assert slope_at([0.0], RGA(gamma=0.3), decay, threshold) == [0.3]
+
+
+@pytest.mark.parametrize("decay", [0.5, 0.25])
+def test_the_slope_is_gamma_up_to_and_at_the_current_that_can_fire(decay):
+    knee = 1 - decay
+    assert slope_at([knee / 2, knee], RGA(gamma=0.1), decay) == [0.1, 0.1]
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.5])
+def test_the_slope_is_zero_below_zero_and_above_beta_thresholds(decay):
+    assert slope_at([-1e-6, -3.0, 1.5 + 1e-6, 9.0], RGA(beta=1.5), decay) == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("decay", "factor"), [(1.0, 0.5), (0.5, 0.6)])
+def test_the_check_vector_is_multiplied_by_the_factor_computed_by_hand(decay, factor):
+    net = network(lambda neuron: neuron(), decay=decay)
+    current = CURRENT.clone().requires_grad_()
+    logits = time_resolved(RGA(), net, current)
+    (grad,) = torch.autograd.grad(logits.sum(), current)
+    # The readout is the mean over T = 4 steps, so that g = 1/4 at every step.
+    assert (4 * grad).flatten().tolist() == pytest.approx([factor] * 4, rel=1e-12)
+
+
+@settings(deadline=None, derandomize=True, database=None, max_examples=150)
+@given(
+    beta=st.floats(0.1, 5),
+    gamma=st.one_of(st.just(0.0), st.floats(1e-3, 3)),
+    decay=st.floats(0.01, 1),
+    threshold=st.floats(0.05, 5),
+)
+def test_the_integral_of_the_slope_up_to_beta_thresholds_is_one(beta, gamma, decay, threshold):
+    assume(beta > 1 - decay + 0.02)
+    assume(gamma * threshold * (1 - decay) < 0.99)
+    cells = 20_000
+    width = beta * threshold / cells
+    midpoints = (torch.arange(cells, dtype=torch.float64) + 0.5) * width
+    slopes = slope_at(midpoints, RGA(beta=beta, gamma=gamma), decay, threshold)
+    # The only error of the midpoint rule is made in the cell of the jump.
+    assert sum(slopes) * width == pytest.approx(1, abs=1e-9 + width * max(*slopes, gamma))
+
+
+def test_the_defaults_are_the_papers_best():
+    assert repr(RGA()) == "RGA(beta=2.0, gamma=0.2)"
+
+
+def test_its_hyperparameters_are_keyword_only():
+    with pytest.raises(TypeError, match="positional"):
+        RGA(2.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"beta": 0}, r"beta: expected a number above 0, got 0\. The paper searches"),
+        ({"beta": -1.0}, r"beta: expected a number above 0, got -1\.0"),
+        ({"beta": float("nan")}, r"beta: expected a number above 0, got nan"),
+        ({"beta": float("inf")}, r"beta: expected a number above 0, got inf"),
+        ({"beta": "2"}, r"beta: expected a number above 0, got '2'"),
+        ({"gamma": -0.1}, r"gamma: expected a number .*0, got -0\.1\. The paper searches"),
+        ({"gamma": float("nan")}, r"gamma: expected a number .*0, got nan"),
+    ],
+)
+def test_hyperparameters_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        RGA(**options)
+
+
+def test_gamma_may_be_zero():
+    assert slope_at([0.0, 0.25, 1.0], RGA(gamma=0), 0.5) == pytest.approx([0, 0, 1 / 1.5])
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (
+            RGA(beta=0.5),
+            r"beta: expected more than 1 - decay = 0\.5 for a neuron with decay 0\.5 and "
+            r"threshold 2, got 0\.5\. Raise beta",
+        ),
+        (
+            RGA(gamma=1.0),
+            r"gamma: expected gamma \* threshold \* \(1 - decay\) below 1 for a neuron with "
+            r"decay 0\.5 and threshold 2, got gamma = 1\. Lower gamma",
+        ),
+    ],
+)
+def test_hyperparameters_that_do_not_fit_the_neuron_are_refused_with_the_remedy(rule, message):
+    net = network(chain, gradient=rule, threshold=2.0, decay=0.5)
+    x = torch.rand(2, 2, 6, 6, dtype=torch.float64, requires_grad=True)
+    with pytest.raises(ValueError, match=message):
+        net(x)
+
+
+def test_hyperparameters_that_do_not_fit_are_refused_with_one_time_step_too():
+    trace = Trace(LIF(decay=0.25).dynamics, torch.ones(1, 1), torch.ones(1, 1), None)
+    with pytest.raises(ValueError, match="Raise beta"):
+        RGA(beta=0.75).slope(trace)

@@ -1,0 +1,140 @@
+"""STBP: hand-computed values, and plain autograd through naive loops."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+
+from art_snn import STBP
+from art_snn.dynamics import Dynamics
+from art_snn.gradients import ATan, Site, Triangle
+from art_snn.models import vgg5
+from tests.architectures import AFFINE, ENCODERS, batch, chain, network, repeated, settled
+from tests.oracles import assert_close, assert_same_spikes, naive, result, stbp_neuron
+
+CURRENT = torch.tensor([0.6, 0.9, 1.2, 0.35], dtype=torch.float64).view(4, 1, 1)
+AT_SPIKES = torch.tensor([1, -0.5, 0.25, 2], dtype=torch.float64).view(4, 1, 1)
+
+# decay, reset, u, d, d with a detached reset
+TABLE = [
+    (1.0, "hard", [0.6, 1.5, 1.2, 0.35], [0.66656, 0.104, -0.472, 0.7], [0.35, -0.25, 0.2, 0.7]),
+    (0.5, "hard", [0.6, 1.2, 1.2, 0.35], [0.49289, -0.33472, -0.136, 0.7], [0.4, -0.4, 0.2, 0.7]),
+    (1.0, "soft", [0.6, 1.5, 1.7, 1.05], [0.781, 0.4525, 1.405, 1.9], [2.325, 1.725, 1.975, 1.9]),
+    (
+        0.5,
+        "soft",
+        [0.6, 1.2, 1.3, 0.5],
+        [0.5265, -0.3675, 0.325, 1.0],
+        [0.56875, -0.0625, 0.675, 1.0],
+    ),
+]
+
+
+def gradient_at_current(rule, dynamics):
+    current = CURRENT.clone().requires_grad_()
+    spikes = rule.firing()(Site("", dynamics), current)
+    spikes.backward(AT_SPIKES)
+    return current.grad.flatten().tolist()
+
+
+@pytest.mark.parametrize(("decay", "reset", "u", "d", "detached"), TABLE)
+def test_the_potentials_are_those_computed_by_hand(decay, reset, u, d, detached):
+    potential = torch.empty_like(CURRENT)
+    spikes = Dynamics(decay, 1.0, reset).simulate(CURRENT, potential)
+    assert potential.flatten().tolist() == pytest.approx(u, abs=1e-12)
+    assert spikes.flatten().tolist() == [float(value >= 1) for value in u]
+
+
+@pytest.mark.parametrize(("decay", "reset", "u", "d", "detached"), TABLE)
+def test_the_gradient_is_the_one_computed_by_hand(decay, reset, u, d, detached):
+    dynamics = Dynamics(decay, 1.0, reset)
+    assert gradient_at_current(STBP(), dynamics) == pytest.approx(d, abs=6e-6)
+    cut = STBP(detach_reset=True)
+    assert gradient_at_current(cut, dynamics) == pytest.approx(detached, abs=6e-6)
+
+
+@pytest.mark.parametrize(("detach", "d"), [(False, [0.875, 0.5, 0.5]), (True, [1.5, 1.0, 0.5])])
+def test_a_potential_at_exactly_the_threshold_counts_as_a_spike(detach, d):
+    current = torch.full((3, 1, 1), 0.5, requires_grad=True)
+    spikes = STBP(detach_reset=detach).firing()(Site("", Dynamics(1.0)), current)
+    assert spikes.flatten().tolist() == [0, 1, 0]
+    spikes.sum().backward()
+    assert current.grad.flatten().tolist() == d
+
+
+def test_the_default_is_the_triangle_of_width_one_through_the_reset():
+    assert STBP() == STBP(surrogate=Triangle(width=1.0), detach_reset=False)
+
+
+def test_the_surrogate_is_used():
+    dynamics = Dynamics(1.0, 1.0, "hard")
+    rule = STBP(surrogate=ATan(alpha=2.0), detach_reset=True)
+    # The last step has no successor: d = g h(.35 - 1).
+    h = 1 / (1 + (torch.pi * 0.65) ** 2)
+    assert gradient_at_current(rule, dynamics)[-1] == pytest.approx(2 * h, rel=1e-12)
+
+
+def test_its_repr_tells_all_hyperparameters():
+    assert repr(STBP()) == "STBP(surrogate=Triangle(width=1.0), detach_reset=False)"
+
+
+def test_its_hyperparameters_are_keyword_only():
+    with pytest.raises(TypeError, match="positional"):
+        STBP(Triangle())
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("steps", [1, 4, 8])
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+@pytest.mark.parametrize("threshold", [1.0, 0.5])
+@pytest.mark.parametrize("decay", [1.0, 0.9, 0.5])
+@pytest.mark.parametrize("architecture", AFFINE)
+def test_it_equals_autograd_through_a_naive_loop(
+    architecture, decay, threshold, reset, steps, encoder
+):
+    coder = ENCODERS[encoder](steps)
+    net = network(
+        AFFINE[architecture],
+        encoder=coder,
+        gradient=STBP(),
+        decay=decay,
+        threshold=threshold,
+        reset=reset,
+    )
+    x = batch(2, coder)
+    expected = naive(net, x, stbp_neuron)
+    got = result(net, x)
+    assert_same_spikes(got, expected)
+    assert_close(got, expected, 1e-12)
+
+
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+@pytest.mark.parametrize("decay", [1.0, 0.5])
+def test_a_detached_reset_equals_autograd_through_a_naive_loop(decay, reset):
+    net = network(chain, gradient=STBP(detach_reset=True), decay=decay, reset=reset)
+    x = batch()
+    expected = naive(net, x, partial(stbp_neuron, detach_reset=True))
+    assert_close(result(net, x), expected, 1e-12)
+    through = naive(net, x, stbp_neuron)
+    assert not torch.allclose(expected.input, through.input)
+
+
+def test_a_neuron_that_is_called_twice_equals_the_naive_loop():
+    net = network(repeated, gradient=STBP())
+    x = batch()
+    expected = naive(net, x, stbp_neuron)
+    got = result(net, x)
+    assert_same_spikes(got, expected)
+    assert_close(got, expected, 1e-12)
+
+
+def test_a_real_vgg5_equals_the_naive_loop():
+    net = vgg5(in_channels=1, image_size=8, steps=4, gradient=STBP())
+    settled(net)
+    x = torch.rand(1, 1, 8, 8, dtype=torch.float64)
+    expected = naive(net, x, stbp_neuron)
+    got = result(net, x)
+    assert_same_spikes(got, expected)
+    assert_close(got, expected, 1e-12)

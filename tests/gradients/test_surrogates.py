@@ -1,0 +1,93 @@
+"""Surrogate slopes: every value of the table, and the laws that all of them obey."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from art_snn.gradients import ATan, Erf, FastSigmoid, Gaussian, Rectangle, Sigmoid, Triangle
+
+Z = [-0.6, -0.25, 0.0, 0.1, 0.5, 1.0]
+
+TABLE = [
+    (Triangle(), [0.4, 0.75, 1, 0.9, 0.5, 0]),
+    (Triangle(width=0.5), [0, 1, 2, 1.6, 0, 0]),
+    (ATan(), [0.219633, 0.618486, 1, 0.91017, 0.2884, 0.092]),
+    (Sigmoid(), [0.30502, 0.786448, 1, 0.961043, 0.419974, 0.070651]),
+    (Gaussian(), [0.388372, 0.704131, 0.797885, 0.782085, 0.483941, 0.107982]),
+    # From the formulas: the interval of the rectangle is open, |z| = w/2 gives 0.
+    (Rectangle(), [0, 1, 1, 1, 0, 0]),
+    (Rectangle(width=0.5), [0, 0, 2, 2, 0, 0]),
+    (Erf(), [2 / math.sqrt(math.pi) * math.exp(-((2 * z) ** 2)) for z in Z]),
+    (FastSigmoid(), [1 / 256, 1 / 7.25**2, 1, 1 / 12.25, 1 / 13.5**2, 1 / 676]),
+]
+ALL = [Triangle, Rectangle, ATan, Sigmoid, Gaussian, Erf, FastSigmoid]
+PARAMETER = {Triangle: "width", Rectangle: "width", FastSigmoid: "k"}
+
+
+@pytest.mark.parametrize(("surrogate", "values"), TABLE, ids=lambda row: repr(row)[:30])
+def test_the_slopes_are_those_of_the_table(surrogate, values):
+    slopes = surrogate(torch.tensor(Z, dtype=torch.float64))
+    assert slopes.tolist() == pytest.approx(values, abs=6e-7)
+
+
+@pytest.mark.parametrize(
+    ("surrogate", "text"),
+    [
+        (Triangle(), "Triangle(width=1.0)"),
+        (Rectangle(), "Rectangle(width=1.0)"),
+        (ATan(), "ATan(alpha=2.0)"),
+        (Sigmoid(), "Sigmoid(alpha=4.0)"),
+        (Gaussian(), "Gaussian(alpha=2.0)"),
+        (Erf(), "Erf(alpha=2.0)"),
+        (FastSigmoid(), "FastSigmoid(k=25.0)"),
+    ],
+    ids=repr,
+)
+def test_the_defaults_are_those_of_the_table(surrogate, text):
+    assert repr(surrogate) == text
+
+
+@pytest.mark.parametrize("surrogate", ALL)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_shape_and_dtype_are_kept_and_the_distance_is_not_changed(surrogate, dtype):
+    distance = torch.randn(4, 2, 3, dtype=dtype)
+    before = distance.clone()
+    slope = surrogate()(distance)
+    assert slope.shape == distance.shape
+    assert slope.dtype == dtype
+    assert torch.equal(distance, before)
+    assert slope.data_ptr() != distance.data_ptr()
+
+
+@pytest.mark.parametrize("surrogate", ALL)
+@settings(deadline=None, derandomize=True, database=None, max_examples=40)
+@given(shape=st.floats(0.1, 20), z=st.floats(-5, 5))
+def test_slopes_are_even_never_negative_and_largest_at_the_threshold(surrogate, shape, z):
+    left, centre, right = surrogate(shape)(torch.tensor([-z, 0, z], dtype=torch.float64)).tolist()
+    assert left == pytest.approx(right, rel=1e-9, abs=1e-12)
+    assert 0 <= right <= centre
+
+
+@pytest.mark.parametrize("surrogate", [Triangle, Rectangle, ATan, Sigmoid, Gaussian, Erf])
+@settings(deadline=None, derandomize=True, database=None, max_examples=10)
+@given(shape=st.floats(0.5, 4))
+def test_slopes_are_the_derivative_of_a_step_of_height_one(surrogate, shape):
+    edge = 400.0
+    z = torch.linspace(-edge, edge, 800_001, dtype=torch.float64)
+    integral = torch.trapezoid(surrogate(shape)(z), z).item()
+    # Only the arctangent has tails that matter: 1 - 2 / (pi^2 alpha edge).
+    assert integral == pytest.approx(1, abs=5e-3)
+
+
+@pytest.mark.parametrize("value", [0, -1.0, math.nan, math.inf, True, "1"])
+@pytest.mark.parametrize("surrogate", ALL)
+def test_a_shape_that_is_no_positive_number_is_refused(surrogate, value):
+    name = f"{surrogate.__name__}.{PARAMETER.get(surrogate, 'alpha')}"
+    message = f"^{name}: expected a number above 0, got .*positive, finite number"
+    with pytest.raises(ValueError, match=message):
+        surrogate(value)

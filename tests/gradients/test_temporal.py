@@ -1,0 +1,143 @@
+"""Engine of the temporal rules: what it keeps, what it asks of a rule, what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+
+from art_snn import STBP
+from art_snn.dynamics import Dynamics
+from art_snn.gradients import Site, TemporalGradient, Triangle
+from tests.architectures import chain, network
+
+DYNAMICS = [Dynamics(decay, 1.0, reset) for decay in (1.0, 0.5) for reset in ("hard", "soft")]
+
+
+@dataclass(frozen=True)
+class Whole(TemporalGradient):
+    """The triangle, asked for once for all steps; notes what it was asked."""
+
+    detach_reset: bool = False
+    asked: list[tuple[Tensor, Site]] = field(default_factory=list, compare=False, repr=False)
+
+    def slope(self, distance: Tensor, site: Site) -> Tensor:
+        self.asked.append((distance.clone(), site))
+        return Triangle()(distance)
+
+
+@dataclass(frozen=True)
+class StepByStep(Whole):
+    """The same, asked for step by step."""
+
+    elementwise: ClassVar[bool] = True
+
+
+def gradient(rule, dynamics, current, at_spikes):
+    current = current.clone().requires_grad_()
+    spikes = rule.firing()(Site("here", dynamics), current)
+    return torch.autograd.grad(spikes, current, at_spikes)[0]
+
+
+@pytest.mark.parametrize("detach_reset", [False, True])
+@pytest.mark.parametrize("dynamics", DYNAMICS, ids=str)
+def test_slopes_of_all_steps_at_once_and_step_by_step_give_the_same(dynamics, detach_reset):
+    current, at_spikes = torch.randn(2, 5, 3, 4, dtype=torch.float64) + 0.5
+    whole, stepwise = Whole(detach_reset), StepByStep(detach_reset)
+    got = gradient(whole, dynamics, current, at_spikes)
+    assert torch.equal(got, gradient(stepwise, dynamics, current, at_spikes))
+    plain = gradient(STBP(detach_reset=detach_reset), dynamics, current, at_spikes)
+    assert torch.equal(got, plain)
+    assert got.abs().sum() > 0
+
+
+def test_a_rule_sees_the_distance_of_all_steps_from_the_threshold_and_the_site():
+    dynamics = Dynamics(0.5, 0.8, "soft")
+    current = torch.rand(5, 3, 4, dtype=torch.float64)
+    rule = Whole()
+    gradient(rule, dynamics, current, torch.ones_like(current))
+    potential = torch.empty_like(current)
+    dynamics.simulate(current, potential)
+    ((distance, site),) = rule.asked
+    assert torch.equal(distance, potential - 0.8)
+    assert site == Site("here", dynamics)
+
+
+def test_an_elementwise_rule_sees_one_step_at_a_time_from_the_last_to_the_first():
+    dynamics = Dynamics()
+    current = torch.rand(5, 3, 4, dtype=torch.float64)
+    rule = StepByStep()
+    gradient(rule, dynamics, current, torch.ones_like(current))
+    potential = torch.empty_like(current)
+    dynamics.simulate(current, potential)
+    distances = torch.cat([distance for distance, _ in rule.asked])
+    assert torch.equal(distances, potential.flip(0) - 1)
+
+
+def test_a_rule_sees_the_name_of_every_neuron_of_the_network():
+    rule = Whole()
+    net = network(chain, gradient=rule)
+    net(torch.rand(2, 2, 6, 6).requires_grad_()).sum().backward()
+    assert [site.name for _, site in rule.asked] == ["layers.3", "layers.1"]
+    assert {site.dynamics for _, site in rule.asked} == {net.layers[1].dynamics}
+
+
+def test_the_forward_pass_keeps_one_tensor_of_the_size_of_the_layer():
+    kept = []
+
+    def keep(tensor):
+        kept.append(tensor)
+        return tensor
+
+    current = torch.rand(5, 3, 4, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        STBP().firing()(Site("", Dynamics()), current)
+    assert [tuple(tensor.shape) for tensor in kept] == [(5, 3, 4)]
+
+
+def test_nothing_is_kept_where_no_gradient_is_needed():
+    fire = STBP().firing()
+    current = torch.rand(5, 3, 4) + 0.5
+    assert not fire(Site("", Dynamics()), current).requires_grad
+    with torch.no_grad():
+        assert not fire(Site("", Dynamics()), current.requires_grad_()).requires_grad
+
+
+@pytest.mark.parametrize("dynamics", DYNAMICS, ids=str)
+def test_expanded_and_transposed_tensors_give_the_gradient_of_their_copies(dynamics):
+    image = torch.rand(3, 4, dtype=torch.float64) + 0.3
+    steps = torch.rand(3, 5, 4, dtype=torch.float64).transpose(0, 1)
+    at_spikes = torch.rand(3, 4, dtype=torch.float64).expand(5, 3, 4)
+    for current in (image.expand(5, 3, 4), steps):
+        leaf = current.detach().contiguous()
+        expected = gradient(STBP(), dynamics, leaf, at_spikes.contiguous())
+        through = leaf.transpose(0, 1).contiguous().requires_grad_()
+        spikes = STBP().firing()(Site("", dynamics), through.transpose(0, 1))
+        (got,) = torch.autograd.grad(spikes, through, at_spikes)
+        assert torch.equal(got.transpose(0, 1), expected)
+    repeated = image.clone().requires_grad_()
+    spikes = STBP().firing()(Site("", dynamics), repeated.expand(5, 3, 4))
+    (got,) = torch.autograd.grad(spikes, repeated, at_spikes)
+    leaf = image.expand(5, 3, 4).contiguous()
+    expected = gradient(STBP(), dynamics, leaf, at_spikes).sum(0)
+    torch.testing.assert_close(got, expected, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("rule", [STBP(), STBP(detach_reset=True), Whole()], ids=repr)
+@pytest.mark.parametrize("dynamics", DYNAMICS, ids=str)
+def test_a_large_layer_has_the_gradient_of_its_samples_one_by_one(rule, dynamics):
+    current = torch.rand(2, 3, 2**18) + 0.3
+    at_spikes = torch.rand(2, 3, 2**18)
+    alone = [gradient(rule, dynamics, current[:, [n]], at_spikes[:, [n]]) for n in range(3)]
+    assert torch.equal(gradient(rule, dynamics, current, at_spikes), torch.cat(alone, 1))
+
+
+def test_second_derivatives_are_refused():
+    current = torch.rand(4, 2, 3, requires_grad=True)
+    spikes = STBP().firing()(Site("", Dynamics()), current)
+    (first,) = torch.autograd.grad(spikes.square().sum(), current, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()

@@ -1,0 +1,229 @@
+"""VGG networks: widths, sizes, normalisation, initial weights, errors."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from art_snn import LIF, RGA, STBP, Direct, Frames, Poisson
+from art_snn.dynamics import Dynamics
+from art_snn.layers import Normalize
+from art_snn.models import MODELS, Plan, kaiming, vgg, vgg5, vgg11, vgg16
+
+TINY = Plan(((3,), (4, 5)), (6, 7))
+LIVELY = {"image_size": 8, "steps": 2, "threshold": 0.1}
+
+WIDTHS = {
+    "vgg5": ([64, 128, 128], [1024], 2),
+    "vgg11": ([64, 128, 256, 512, 512, 512, 512, 512], [4096, 4096], 3),
+    "vgg16": ([64, 64, 128, 128] + [256] * 3 + [512] * 6, [4096, 4096], 5),
+}
+
+
+def of(net, kind):
+    return [module for module in net.modules() if isinstance(module, kind)]
+
+
+def test_the_models_are_known_by_name():
+    assert dict(MODELS) == {"vgg5": vgg5, "vgg11": vgg11, "vgg16": vgg16}
+
+
+@pytest.mark.parametrize("name", WIDTHS)
+def test_the_layers_have_the_widths_of_the_papers(name):
+    stages, hidden, pools = WIDTHS[name]
+    with torch.device("meta"):
+        net = MODELS[name](classes=10)
+    convolutions, linears = of(net, nn.Conv2d), of(net, nn.Linear)
+    assert [c.out_channels for c in convolutions] == stages
+    assert [c.in_channels for c in convolutions] == [3, *stages[:-1]]
+    assert {(c.kernel_size, c.padding, c.bias) for c in convolutions} == {((3, 3), (1, 1), None)}
+    assert [n.num_features for n in of(net, nn.BatchNorm2d)] == stages
+    side = 32 // 2**pools
+    assert [n.in_features for n in linears] == [stages[-1] * side**2, *hidden]
+    assert [n.out_features for n in linears] == [*hidden, 10]
+    assert len(of(net, nn.AvgPool2d)) == pools
+    assert len(of(net, LIF)) == len(stages) + len(hidden)
+    assert int(name[3:]) == len(stages) + len(hidden) + 1
+
+
+@pytest.mark.parametrize("image_size", [1, 2, 8, 32, (7, 5), (1, 9)])
+@pytest.mark.parametrize("in_channels", [1, 4])
+def test_images_of_any_size_and_channels_pass(image_size, in_channels):
+    net = vgg(TINY, in_channels=in_channels, classes=3, image_size=image_size, steps=2).eval()
+    side = (image_size, image_size) if isinstance(image_size, int) else image_size
+    x = torch.rand(2, in_channels, *side, requires_grad=True)
+    logits = net(x)
+    assert logits.shape == (2, 3)
+    assert torch.autograd.grad(logits.sum(), x)[0].shape == x.shape
+    assert net.execution.kind == "collapsed"
+
+
+@pytest.mark.parametrize(("name", "size"), [("vgg5", 8), ("vgg11", (3, 9))])
+def test_a_full_model_runs_on_small_images(name, size):
+    net = MODELS[name](classes=7, image_size=size, steps=2, in_channels=1)
+    side = (size, size) if isinstance(size, int) else size
+    with torch.no_grad():
+        assert net.eval()(torch.rand(1, 1, *side)).shape == (1, 7)
+
+
+def test_a_plan_without_its_last_pool_keeps_the_size():
+    net = vgg(Plan(((3,), (4,)), (), last_pool=False), image_size=8, classes=2)
+    assert [n.in_features for n in of(net, nn.Linear)] == [4 * 4 * 4]
+    assert len(of(net, nn.AvgPool2d)) == 1
+
+
+def test_options_reach_every_neuron_the_encoder_and_the_rules():
+    net = vgg(
+        TINY,
+        image_size=8,
+        steps=3,
+        decay=0.9,
+        threshold=0.5,
+        reset="soft",
+        gradient="stbp",
+        training_gradient=RGA(),
+    )
+    assert {neuron.dynamics for neuron in of(net, LIF)} == {Dynamics(0.9, 0.5, "soft")}
+    assert net.encoder == Direct(3)
+    assert (net.gradient, net.training_gradient) == (STBP(), RGA())
+
+
+def test_the_defaults_are_those_of_the_papers():
+    net = vgg(TINY)
+    assert {neuron.dynamics for neuron in of(net, LIF)} == {Dynamics(0.5, 1.0, "hard")}
+    assert (net.encoder, net.gradient, net.training_gradient) == (Direct(8), RGA(), STBP())
+
+
+def test_neurons_are_not_shared_between_layers():
+    assert len({id(m) for m in vgg(TINY).layers if isinstance(m, LIF)}) == 5
+
+
+@pytest.mark.parametrize("encoder", [Poisson(3), Frames(3)])
+def test_another_encoder_takes_the_place_of_direct(encoder):
+    net = vgg(TINY, image_size=8, encoder=encoder, steps=7)
+    assert net.encoder is encoder
+    x = torch.rand(2, 3, 3, 8, 8) if isinstance(encoder, Frames) else torch.rand(2, 3, 8, 8)
+    assert net(x).shape == (2, 10)
+
+
+MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "mean", "std"),
+    [
+        ({"mean": MEAN, "std": STD}, MEAN, STD),
+        ({"mean": MEAN}, MEAN, (1, 1, 1)),
+        ({"std": STD}, (0, 0, 0), STD),
+    ],
+)
+def test_the_input_is_normalised_inside_the_network(options, mean, std):
+    net = vgg(TINY, **LIVELY, **options).eval()
+    plain = vgg(TINY, **LIVELY).eval()
+    plain.load_state_dict(dict(zip(plain.state_dict(), weights(net), strict=True)))
+    x = 4 * torch.rand(2, 3, 8, 8)
+    shape = (1, 3, 1, 1)
+    by_hand = (x - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape)
+    with torch.no_grad():
+        torch.testing.assert_close(net(x), plain(by_hand))
+        assert not torch.equal(plain(x), plain(by_hand))
+
+
+def weights(net):
+    return [v for k, v in net.state_dict().items() if not k.endswith((".mean", ".std"))]
+
+
+def test_mean_and_std_are_saved_with_the_weights_and_not_trained():
+    net = vgg(TINY, image_size=8, mean=MEAN, std=STD)
+    (normalize,) = of(net, Normalize)
+    assert torch.equal(net.state_dict()["layers.0.module.0.mean"], torch.tensor(MEAN))
+    assert torch.equal(net.state_dict()["layers.0.module.0.std"], torch.tensor(STD))
+    assert list(normalize.parameters()) == []
+    assert of(vgg(TINY, image_size=8), Normalize) == []
+
+
+def test_without_a_mean_no_normalisation_shows_in_the_state():
+    state = vgg(TINY, image_size=8).state_dict()
+    assert list(state)[:2] == ["layers.0.module.0.weight", "layers.0.module.1.weight"]
+    assert not [key for key in state if key.endswith((".mean", ".std"))]
+
+
+def test_the_state_can_be_saved_and_loaded():
+    net, other = vgg(TINY, **LIVELY).eval(), vgg(TINY, **LIVELY).eval()
+    x = 6 * torch.rand(2, 3, 8, 8)
+    with torch.no_grad():
+        assert not torch.equal(net(x), other(x))
+        other.load_state_dict(pickle.loads(pickle.dumps(net.state_dict())))
+        assert torch.equal(net(x), other(x))
+
+
+def test_the_weights_are_drawn_by_kaiming():
+    net = vgg5(image_size=8)
+    for module in of(net, nn.Conv2d):
+        assert module.weight.std().item() == pytest.approx(
+            (2 / (9 * module.out_channels)) ** 0.5, 0.1
+        )
+        assert module.weight.mean().item() == pytest.approx(0, abs=0.02)
+    for module in of(net, nn.Linear):
+        assert module.weight.std().item() == pytest.approx((2 / module.in_features) ** 0.5, 0.1)
+        assert not module.bias.any()
+    for module in of(net, nn.BatchNorm2d):
+        assert (module.weight == 1).all()
+        assert not module.bias.any()
+
+
+def test_kaiming_changes_any_module_in_place_and_returns_it():
+    module = nn.Sequential(nn.Conv2d(3, 64, 3), nn.BatchNorm2d(64), nn.ReLU(), nn.Linear(4, 2))
+    nn.init.constant_(module[1].running_mean, 5)
+    nn.init.constant_(module[1].weight, 5)
+    before = copy.deepcopy(module.state_dict())
+    assert kaiming(module) is module
+    assert not torch.equal(module[0].weight, before["0.weight"])
+    assert not module[0].bias.any()
+    assert not module[3].bias.any()
+    assert (module[1].weight == 1).all()
+    assert not module[1].running_mean.any()
+
+
+def test_reset_draws_by_kaiming_again():
+    net = vgg(Plan(((64,),), (32,)), image_size=8)
+    before = copy.deepcopy(net.state_dict())
+    net.reset()
+    convolution = of(net, nn.Conv2d)[0]
+    assert not torch.equal(convolution.weight, before["layers.0.module.0.weight"])
+    assert convolution.weight.std().item() == pytest.approx((2 / (9 * 64)) ** 0.5, 0.1)
+    assert not any(module.bias.any() for module in of(net, nn.Linear))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"in_channels": 0}, r"^in_channels: expected a whole number >= 1, got 0\. Sizes are"),
+        ({"classes": 2.0}, r"^classes: expected a whole number >= 1, got 2\.0\. Sizes are"),
+        ({"image_size": 0}, r"^image_size: expected a whole number >= 1, got 0\. Sizes are"),
+        ({"image_size": True}, r"^image_size: expected a whole number >= 1, got True\."),
+        ({"image_size": (8, -1)}, r"^image_size: expected a whole number >= 1, got -1\."),
+        ({"image_size": (8.5, 8)}, r"^image_size: expected a whole number >= 1, got 8\.5\."),
+        ({"mean": (0.5,)}, r"^mean, std: expected 3 numbers each, one per channel, got 1 and 3\."),
+        ({"std": (0.5, 1.0)}, r"^mean, std: expected 3 numbers each, .* got 3 and 2\. Give one"),
+        ({"mean": MEAN, "std": (1.0, 0.0, 1.0)}, r"^std: expected 3 numbers above 0"),
+        ({"steps": 0}, r"^steps: expected a whole number >= 1, got 0\. The papers"),
+        ({"decay": 0}, r"^decay: expected a number above 0 and at most 1, got 0"),
+        ({"threshold": 0}, r"^threshold: expected a number above 0, got 0"),
+        ({"reset": "none"}, r"^reset: expected 'hard' or 'soft', got 'none'"),
+        ({"gradient": "rag"}, r"^gradient: expected one of 'stbp', 'rga'.*, got 'rag'"),
+        ({"training_gradient": "rag"}, r"^training_gradient: expected one of 'stbp', 'rga'"),
+    ],
+)
+def test_options_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        vgg(TINY, **{"image_size": 8} | options)
+
+
+def test_an_encoder_that_is_no_instance_is_refused():
+    with pytest.raises(TypeError, match=r"^encoder: expected an instance such as Direct"):
+        vgg(TINY, image_size=8, encoder=Direct)

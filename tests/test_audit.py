@@ -1,0 +1,143 @@
+"""Every evasion attack of ART differentiates the network by the selected rule, and by no other."""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import art.attacks.evasion as evasion
+import numpy as np
+import pytest
+from art.attacks.attack import EvasionAttack
+
+from art_snn import RGA, STBP
+from tests.audit import ELSEWHERE, ROWS, Ball, Row
+from tests.networks import CLASSES, FORMS, Counted, Probabilities, build
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "_generated" / "audit_table.md"
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GeoDA writes files where it runs."""
+    monkeypatch.chdir(tmp_path)
+
+
+def counting_classifier(layers: Any, row: Row) -> tuple[Any, Counted, Counted]:
+    selected, other = Counted(RGA()), Counted(STBP())
+    defences = {"postprocessing_defences": Probabilities()} if row.probabilities else {}
+    return build(layers, row.form, selected, other, **defences), selected, other
+
+
+def arguments(row: Row, classifier: Any, known: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """Samples, rightly classified, and y as the row wants them."""
+    images, labels = known
+    samples = FORMS[row.form].present(images)
+    x, y = samples[: row.samples].copy(), labels[: row.samples]
+    if row.labels == "true":
+        return x, y
+    if row.labels == "target":
+        runner_up = classifier.predict(x).argsort(1)[:, -2]
+        return x, np.eye(CLASSES, dtype=np.float32)[runner_up]
+    return x, samples[10 : 10 + row.samples].copy() if row.labels == "guide" else None
+
+
+def assert_promises_are_kept(row: Row, x: np.ndarray, adversarial: np.ndarray) -> None:
+    assert isinstance(adversarial, np.ndarray)
+    assert adversarial.shape == x.shape
+    assert np.isfinite(adversarial).all()
+    if row.clipped:
+        assert adversarial.min() >= -1e-6
+        assert adversarial.max() <= 1 + 1e-6
+    if row.ball is not None:
+        assert distance(row.ball, adversarial - x) <= row.ball.eps * (1 + 1e-4) + 1e-6
+    assert np.abs(adversarial - x).max() > 1e-4
+
+
+def distance(ball: Ball, change: np.ndarray) -> float:
+    order = np.inf if ball.norm == "inf" else ball.norm
+    return float(np.linalg.norm(change.reshape(len(change), -1), ord=order, axis=1).max())
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_the_attack_uses_the_selected_rule_and_no_other(
+    row: Row, trained_layers: Any, known: Any
+) -> None:
+    classifier, selected, other = counting_classifier(trained_layers, row)
+    x, y = arguments(row, classifier, known)
+    clean = x.copy()
+    if row.missing:
+        with pytest.raises((ImportError, AttributeError), match=f"{row.needs}|{row.attack}"):
+            row.run(row.build(classifier), x, y)
+        return
+    if row.defect is not None:
+        error = getattr(builtins, row.defect.error)
+        with pytest.raises(error, match=re.escape(row.defect.message)):
+            row.run(row.build(classifier), x, y)
+        return
+    adversarial = row.run(row.build(classifier), x, y)
+    assert_promises_are_kept(row, clean, adversarial)
+    assert (selected.tally.backwards > 0) == (row.box == "white")
+    assert other.tally.backwards == 0
+
+
+@pytest.mark.parametrize("rule", [RGA(), STBP()], ids=repr)
+def test_the_counter_sees_every_backward_pass(rule: Any, trained_layers: Any, known: Any) -> None:
+    counted = Counted(rule)
+    classifier = build(trained_layers, gradient=counted)
+    plain = build(trained_layers, gradient=rule)
+    x, y = known[0][:4], known[1][:4]
+    for passes in (1, 2, 3):
+        np.testing.assert_array_equal(classifier.loss_gradient(x, y), plain.loss_gradient(x, y))
+        assert counted.tally.backwards == passes
+    classifier.class_gradient(x)
+    assert counted.tally.backwards == 3 + CLASSES
+    classifier.predict(x)
+    assert counted.tally.backwards == 3 + CLASSES
+
+
+def test_the_table_covers_every_attack_class_that_art_exports() -> None:
+    exported = {
+        name
+        for name, value in vars(evasion).items()
+        if inspect.isclass(value) and issubclass(value, EvasionAttack)
+    }
+    here = {row.attack for row in ROWS if row.attack in exported or not row.missing}
+    elsewhere = [name for reason in ELSEWHERE for name in reason.attacks]
+    assert here | set(elsewhere) == exported
+    assert not here & set(elsewhere)
+    assert len(elsewhere) == len(set(elsewhere))
+
+
+def test_no_two_rows_have_the_same_name() -> None:
+    names = [row.name for row in ROWS]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    "attack",
+    ["AutoProjectedGradientDescent", "AutoConjugateGradient", "RescalingAutoConjugateGradient"],
+)
+def test_every_loss_type_has_a_row_of_its_own(attack: str) -> None:
+    losses = {row.options["loss_type"] for row in ROWS if row.attack == attack}
+    assert losses == {None, "cross_entropy", "difference_logits_ratio"}
+
+
+def test_the_committed_page_is_the_one_that_the_script_writes(tmp_path: Path) -> None:
+    page = tmp_path / "table.md"
+    subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "audit_table.py"), str(page)], check=True, cwd=ROOT
+    )
+    assert PAGE.read_text() == page.read_text(), "run: python docs/audit_table.py"
+
+
+def test_the_page_names_every_attack_class() -> None:
+    text = PAGE.read_text()
+    names = {row.attack for row in ROWS} | {n for reason in ELSEWHERE for n in reason.attacks}
+    assert {name for name in names if f"`{name}`" not in text} == set()

@@ -1,0 +1,228 @@
+"""Weights survive a round trip, and no bad file changes the network or runs code."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from art_snn import LIF, SpikingNetwork
+from art_snn import TimeDistributed as Timed
+from art_snn.checkpoint import FORMAT, CheckpointError, load, save
+from tests.networks import CLASSES, FORMS, layers
+
+
+def small_network(hidden: int = 12) -> SpikingNetwork:
+    if hidden == 12:
+        return SpikingNetwork(layers(), FORMS["grey"].encode)
+    narrow = nn.Sequential(
+        Timed(nn.Conv2d(1, hidden, 3, padding=1)),
+        LIF(),
+        Timed(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(hidden * 16, CLASSES)),
+    )
+    return SpikingNetwork(narrow, FORMS["grey"].encode)
+
+
+def weights(network: SpikingNetwork) -> dict[str, torch.Tensor]:
+    return copy.deepcopy(network.state_dict())
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def test_weights_and_notes_survive_a_round_trip(tmp_path: Path) -> None:
+    source, target = small_network(), small_network()
+    assert not same(weights(source), weights(target))
+    notes = {"accuracy": 0.97, "epochs": 3, "options": {"steps": 4, "names": ["a", "b"]}}
+    save(source, tmp_path / "network.pt", **notes)
+    assert load(target, tmp_path / "network.pt") == notes
+    assert same(weights(source), weights(target))
+
+
+def test_a_path_may_be_a_string_and_notes_may_be_absent(tmp_path: Path) -> None:
+    source, target = small_network(), small_network()
+    save(source, str(tmp_path / "network.pt"))
+    assert load(target, str(tmp_path / "network.pt")) == {}
+    assert same(weights(source), weights(target))
+
+
+def test_buffers_are_saved_too(tmp_path: Path) -> None:
+    def with_batch_norm() -> SpikingNetwork:
+        body = [Timed(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)), LIF(), Timed(nn.Flatten())]
+        return SpikingNetwork(body, FORMS["grey"].encode)
+
+    source, target = with_batch_norm(), with_batch_norm()
+    source(torch.rand(8, 1, 8, 8))
+    save(source, tmp_path / "network.pt")
+    load(target, tmp_path / "network.pt")
+    assert same(weights(source), weights(target))
+    assert target.state_dict()["layers.0.module.1.num_batches_tracked"] == 1
+
+
+def test_saving_leaves_no_other_file_and_replaces_the_earlier_one(tmp_path: Path) -> None:
+    path = tmp_path / "network.pt"
+    save(small_network(), path, version=1)
+    save(small_network(), path, version=2)
+    assert [file.name for file in tmp_path.iterdir()] == ["network.pt"]
+    assert load(small_network(), path) == {"version": 2}
+
+
+def test_an_interrupted_save_leaves_the_earlier_file_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "network.pt"
+    save(small_network(), path, version=1)
+
+    def interrupted(content: Any, target: Path) -> None:
+        Path(target).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save(small_network(), path, version=2)
+    assert load(small_network(), path) == {"version": 1}
+
+
+def test_a_plain_state_dict_is_accepted(tmp_path: Path) -> None:
+    source, target = small_network(), small_network()
+    torch.save(source.state_dict(), tmp_path / "network.pt")
+    assert load(target, tmp_path / "network.pt") == {}
+    assert same(weights(source), weights(target))
+
+
+class _Code:
+    """Touches a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return os.mkdir, (str(self.path),)
+
+
+def truncated(path: Path) -> None:
+    save(small_network(), path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def pickle_of_code(path: Path) -> None:
+    path.write_bytes(pickle.dumps({"network": _Code(path.parent / "was_run")}, protocol=2))
+
+
+def torch_file_of_code(path: Path) -> None:
+    torch.save({"network": _Code(path.parent / "was_run")}, path)
+
+
+UNREADABLE: dict[str, Callable[[Path], object]] = {
+    "truncated": truncated,
+    "text": lambda path: path.write_text("no checkpoint, just words\n" * 20),
+    "empty": lambda path: path.write_bytes(b""),
+    "zeros": lambda path: path.write_bytes(bytes(4096)),
+    "pickle of code": pickle_of_code,
+    "torch file of code": torch_file_of_code,
+    "whole module": lambda path: torch.save(small_network(), path),
+}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(
+            kind,
+            marks=[pytest.mark.xfail(raises=OSError, reason="torch's OSError escapes")]
+            if kind == "truncated"
+            else [],
+        )
+        for kind in UNREADABLE
+    ],
+)
+def test_what_is_no_checkpoint_is_refused_and_changes_nothing(kind: str, tmp_path: Path) -> None:
+    path, network = tmp_path / "file.pt", small_network()
+    before = weights(network)
+    UNREADABLE[kind](path)
+    with pytest.raises(CheckpointError, match=r"path: expected a checkpoint .*file\.pt.*save"):
+        load(network, path)
+    assert same(before, weights(network))
+    assert not (tmp_path / "was_run").exists(), "code in the file was executed"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (torch.zeros(3), r"holds a Tensor\. Save the network's weights"),
+        ([1, 2], r"holds a list"),
+        ({}, r"differs in layers\.0\.module\.0\.weight \(missing\)"),
+        ({"accuracy": 1.0}, r"accuracy \(unknown\)"),
+    ],
+)
+def test_a_file_of_other_values_is_refused(content: Any, message: str, tmp_path: Path) -> None:
+    network = small_network()
+    before = weights(network)
+    torch.save(content, tmp_path / "file.pt")
+    with pytest.raises(CheckpointError, match=message):
+        load(network, tmp_path / "file.pt")
+    assert same(before, weights(network))
+
+
+def test_weights_of_another_architecture_are_refused_and_named(tmp_path: Path) -> None:
+    network = small_network()
+    before = weights(network)
+    save(small_network(hidden=6), tmp_path / "narrow.pt")
+    message = r"differs in layers\.0\.module\.0\.weight \(shape \[6, 1, 3, 3\]\).*Build the network"
+    with pytest.raises(CheckpointError, match=message):
+        load(network, tmp_path / "narrow.pt")
+    assert same(before, weights(network))
+
+
+@pytest.mark.parametrize("change", ["missing", "unknown"])
+def test_one_weight_too_few_or_too_many_is_named(change: str, tmp_path: Path) -> None:
+    network = small_network()
+    before = weights(network)
+    content = weights(network)
+    if change == "missing":
+        del content["layers.2.module.2.bias"]
+    else:
+        content["extra"] = torch.zeros(1)
+    torch.save(content, tmp_path / "file.pt")
+    name = r"layers\.2\.module\.2\.bias" if change == "missing" else "extra"
+    with pytest.raises(CheckpointError, match=rf"{name} \({change}\)"):
+        load(network, tmp_path / "file.pt")
+    assert same(before, weights(network))
+
+
+def test_a_weight_that_is_no_tensor_is_refused(tmp_path: Path) -> None:
+    network = small_network()
+    before = weights(network)
+    torch.save(before | {"layers.2.module.2.bias": "text"}, tmp_path / "file.pt")
+    with pytest.raises(CheckpointError, match=r"layers\.2\.module\.2\.bias"):
+        load(network, tmp_path / "file.pt")
+    assert same(before, weights(network))
+
+
+@pytest.mark.parametrize("content", [{}, {"network": [1, 2]}], ids=["no weights", "a list"])
+def test_a_checkpoint_without_weights_is_refused(content: Any, tmp_path: Path) -> None:
+    torch.save({"format": FORMAT, "notes": {}} | content, tmp_path / "file.pt")
+    with pytest.raises(CheckpointError, match="path: expected"):
+        load(small_network(), tmp_path / "file.pt")
+
+
+def test_an_accuracy_computed_by_numpy_survives_as_a_note(tmp_path: Path) -> None:
+    save(small_network(), tmp_path / "network.pt", accuracy=np.float64(0.5))
+    assert load(small_network(), tmp_path / "network.pt") == {"accuracy": 0.5}
+
+
+@pytest.mark.parametrize("place", ["nowhere.pt", "."])
+def test_a_missing_file_is_reported_as_such(place: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        FileNotFoundError, match=r"path: expected a checkpoint file, but .*does not"
+    ):
+        load(small_network(), tmp_path / place)

@@ -1,0 +1,111 @@
+"""Encoders: from [N, ...] to [T, N, ...]."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from art_snn import Direct, Frames, Poisson
+
+
+def test_direct_repeats_the_input_without_a_copy():
+    x = torch.rand(2, 3, 5)
+    encoded = Direct(4)(x)
+    assert encoded.shape == (4, 2, 3, 5)
+    assert encoded.stride(0) == 0
+    assert encoded.data_ptr() == x.data_ptr()
+    assert torch.equal(encoded, torch.stack([x] * 4))
+
+
+def test_the_gradient_of_direct_is_the_sum_over_time():
+    x = torch.rand(2, 3, requires_grad=True)
+    at_steps = torch.randn(4, 2, 3)
+    (grad,) = torch.autograd.grad(Direct(4)(x), x, at_steps)
+    torch.testing.assert_close(grad, at_steps.sum(0))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_poisson_fires_with_the_value_as_probability(dtype):
+    x = torch.tensor([[0.0, 0.1, 0.5, 0.9, 1.0]], dtype=dtype)
+    spikes = Poisson(20_000)(x)
+    assert spikes.shape == (20_000, 1, 5)
+    assert spikes.dtype == dtype
+    assert set(spikes.unique().tolist()) == {0, 1}
+    torch.testing.assert_close(spikes.mean(0), x, rtol=0, atol=0.015)
+    assert spikes.mean(0)[0, [0, 4]].tolist() == [0, 1]
+
+
+def test_poisson_draws_every_step_and_element_on_its_own():
+    spikes = Poisson(5000)(torch.full((1, 2), 0.5))[:, 0]
+    together = (spikes[:, 0] * spikes[:, 1]).mean()
+    following = (spikes[1:, 0] * spikes[:-1, 0]).mean()
+    assert together.item() == pytest.approx(0.25, abs=0.03)
+    assert following.item() == pytest.approx(0.25, abs=0.03)
+
+
+def test_poisson_takes_values_outside_the_unit_interval_as_zero_and_one():
+    spikes = Poisson(100)(torch.tensor([[-0.5, 1.5]]))
+    assert spikes.mean(0).tolist() == [[0, 1]]
+
+
+def test_poisson_follows_the_random_state_of_torch():
+    x = torch.rand(2, 50)
+    torch.manual_seed(3)
+    first = Poisson(4)(x)
+    assert not torch.equal(Poisson(4)(x), first)
+    torch.manual_seed(3)
+    assert torch.equal(Poisson(4)(x), first)
+
+
+def test_the_gradient_of_poisson_is_passed_straight_through():
+    x = torch.tensor([[-0.5, 0.0, 0.3, 1.0, 1.5]], requires_grad=True)
+    at_spikes = torch.randn(4, 1, 5)
+    (grad,) = torch.autograd.grad(Poisson(4)(x), x, at_spikes)
+    torch.testing.assert_close(grad, at_spikes.sum(0))
+
+
+@pytest.mark.parametrize("steps", [None, 4])
+def test_frames_moves_time_to_the_front(steps):
+    x = torch.rand(2, 4, 3, 5, requires_grad=True)
+    encoded = Frames(steps)(x)
+    assert encoded.shape == (4, 2, 3, 5)
+    for t in range(4):
+        assert torch.equal(encoded[t], x[:, t])
+    at_steps = torch.randn(4, 2, 3, 5)
+    (grad,) = torch.autograd.grad(encoded, x, at_steps)
+    assert torch.equal(grad, at_steps.transpose(0, 1))
+
+
+@pytest.mark.parametrize("encoder", [Direct(), Poisson()])
+def test_eight_steps_are_the_default(encoder):
+    assert encoder(torch.rand(2, 3)).shape == (8, 2, 3)
+
+
+def test_encoders_are_values():
+    assert repr(Direct(4)) == "Direct(steps=4)"
+    assert Poisson(4) == Poisson(steps=4)
+    assert repr(Frames()) == "Frames(steps=None)"
+    with pytest.raises(AttributeError, match="cannot assign"):
+        Direct(4).steps = 5
+
+
+@pytest.mark.parametrize("encoder", [Direct, Poisson, Frames])
+@pytest.mark.parametrize("steps", [0, -1, 2.0, "4", True])
+def test_a_number_of_steps_that_is_no_count_is_refused(encoder, steps):
+    message = r"^steps: expected a whole number >= 1, got .*The papers use 4 to 10 time steps\."
+    with pytest.raises(ValueError, match=message):
+        encoder(steps)
+
+
+@pytest.mark.parametrize(
+    ("steps", "shape", "expected"),
+    [
+        (4, (2, 5, 3), r"\[N, 4, \.\.\.\], got shape \[2, 5, 3\]"),
+        (4, (2, 4), r"\[N, 4, \.\.\.\], got shape \[2, 4\]"),
+        (None, (2, 4), r"\[N, T, \.\.\.\], got shape \[2, 4\]"),
+        (None, (2, 0, 3), r"\[N, T, \.\.\.\], got shape \[2, 0, 3\]"),
+    ],
+)
+def test_frames_of_another_shape_are_refused(steps, shape, expected):
+    with pytest.raises(ValueError, match=rf"^x: expected frames {expected}\. The time axis comes"):
+        Frames(steps)(torch.zeros(shape))

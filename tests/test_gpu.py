@@ -1,0 +1,178 @@
+"""What only a CUDA device can show: attacks, training, moves and copies across devices."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from art.attacks.evasion import AutoProjectedGradientDescent, ProjectedGradientDescent
+from art.defences.trainer import AdversarialTrainerMadryPGD, AdversarialTrainerTRADESPyTorch
+
+from art_snn import RGA, STBP
+from tests.networks import CLASSES, Counted, build
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, found none"),
+]
+
+STEPS = {"eps": 0.1, "eps_step": 0.05, "max_iter": 3, "verbose": False}
+
+
+def devices(classifier: Any) -> set[str]:
+    """Device types of the weights, of the optimizer's weights and of its state."""
+    groups = classifier.optimizer.param_groups
+    state = classifier.optimizer.state.values()
+    tensors = [
+        *classifier.model.state_dict().values(),
+        *(p for group in groups for p in group["params"]),
+        *(v for s in state for k, v in s.items() if torch.is_tensor(v) and k != "step"),
+    ]
+    return {tensor.device.type for tensor in tensors}
+
+
+@pytest.fixture(autouse=True)
+def _exact_convolutions() -> Iterator[None]:
+    """TF32 rounds to ten bits, too coarse to compare with the CPU."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    yield
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@pytest.fixture
+def on_cpu(trained_layers: Any) -> Any:
+    return build(copy.deepcopy(trained_layers))
+
+
+@pytest.fixture
+def on_gpu(trained_layers: Any) -> Any:
+    return build(copy.deepcopy(trained_layers), device_type="gpu")
+
+
+@pytest.fixture
+def batch(known: Any) -> tuple[np.ndarray, np.ndarray]:
+    return known[0][:8].copy(), known[1][:8].copy()
+
+
+def test_the_gpu_is_used_when_asked_for(on_gpu: Any) -> None:
+    assert devices(on_gpu) == {"cuda"}
+    assert on_gpu.device.type == "cuda"
+
+
+@pytest.mark.parametrize("rule", ["rga", "stbp"])
+def test_gradients_are_those_of_the_cpu(on_cpu: Any, on_gpu: Any, batch: Any, rule: str) -> None:
+    for method in ("loss_gradient", "class_gradient"):
+        arguments = batch if method == "loss_gradient" else batch[:1]
+        there = getattr(on_gpu, method)(*arguments, gradient=rule)
+        here = getattr(on_cpu, method)(*arguments, gradient=rule)
+        assert isinstance(there, np.ndarray)
+        np.testing.assert_allclose(there, here, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(on_gpu.predict(batch[0]), on_cpu.predict(batch[0]), atol=1e-4)
+    np.testing.assert_allclose(on_gpu.compute_loss(*batch), on_cpu.compute_loss(*batch), atol=1e-4)
+
+
+@pytest.mark.parametrize("place", ["cpu", "cuda"])
+def test_the_gradient_of_a_tensor_is_on_the_tensors_device(
+    on_gpu: Any, batch: Any, place: str
+) -> None:
+    x, y = (torch.tensor(value, device=place) for value in batch)
+    gradient = on_gpu.loss_gradient(x, y)
+    assert gradient.device.type == place
+    np.testing.assert_allclose(gradient.cpu().numpy(), on_gpu.loss_gradient(*batch), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        lambda c: ProjectedGradientDescent(c, **STEPS),
+        lambda c: AutoProjectedGradientDescent(c, loss_type="cross_entropy", **STEPS),
+    ],
+    ids=["PGD", "APGD"],
+)
+def test_attacks_run_by_the_selected_rule(trained_layers: Any, batch: Any, attack: Any) -> None:
+    selected, other = Counted(RGA()), Counted(STBP())
+    classifier = build(
+        copy.deepcopy(trained_layers),
+        gradient=selected,
+        training_gradient=other,
+        device_type="gpu",
+    )
+    adversarial = attack(classifier).generate(*batch)
+    assert np.abs(adversarial - batch[0]).max() == pytest.approx(0.1, abs=1e-5)
+    assert selected.tally.backwards > 0
+    assert other.tally.backwards == 0
+    before = (classifier.predict(batch[0]).argmax(1) == batch[1]).mean()
+    after = (classifier.predict(adversarial).argmax(1) == batch[1]).mean()
+    assert after < before
+
+
+def test_trainers_train_on_the_gpu(on_gpu: Any, data: Any) -> None:
+    x, y = data.x_train[:32], data.y_train[:32]
+    attack = ProjectedGradientDescent(on_gpu, **STEPS)
+    trainers = (
+        AdversarialTrainerMadryPGD(on_gpu, nb_epochs=1, batch_size=16, eps=0.1, eps_step=0.05),
+        AdversarialTrainerTRADESPyTorch(on_gpu, attack, beta=6.0),
+    )
+    for trainer in trainers:
+        before = copy.deepcopy(on_gpu.model.state_dict())
+        trainer.fit(x, y, batch_size=16, nb_epochs=1)
+        for name, weight in on_gpu.model.state_dict().items():
+            assert weight.is_cuda
+            assert torch.isfinite(weight).all()
+            assert not torch.equal(weight, before[name]), name
+
+
+def test_set_params_moves_network_and_optimizer_there_and_back(on_cpu: Any, batch: Any) -> None:
+    on_cpu.fit(*batch, nb_epochs=1)
+    predicted = on_cpu.predict(batch[0])
+    for device_type, place in (("gpu", "cuda"), ("cpu", "cpu"), ("gpu", "cuda")):
+        on_cpu.set_params(device_type=device_type)
+        assert devices(on_cpu) == {place}
+        np.testing.assert_allclose(on_cpu.predict(batch[0]), predicted, atol=1e-4)
+    on_cpu.fit(*batch, nb_epochs=1)
+    assert np.abs(on_cpu.predict(batch[0]) - predicted).max() > 0
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [lambda c: pickle.loads(pickle.dumps(c)), copy.deepcopy],
+    ids=["pickle", "deepcopy"],
+)
+def test_a_copy_of_a_classifier_on_the_gpu_is_whole(on_gpu: Any, batch: Any, copied: Any) -> None:
+    on_gpu.fit(*batch, nb_epochs=1)
+    predicted = on_gpu.predict(batch[0])
+    other = copied(on_gpu)
+    assert devices(on_gpu) == devices(other) == {"cuda"}
+    np.testing.assert_allclose(other.predict(batch[0]), predicted, atol=1e-5)
+    other.fit(*batch, nb_epochs=1)
+    np.testing.assert_allclose(on_gpu.predict(batch[0]), predicted, atol=1e-5)
+
+
+def test_a_pickle_from_the_gpu_opens_without_one(
+    on_gpu: Any, batch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_gpu.fit(*batch, nb_epochs=1)
+    predicted, content = on_gpu.predict(batch[0]), pickle.dumps(on_gpu)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    other = pickle.loads(content)
+    assert devices(other) == {"cpu"}
+    np.testing.assert_allclose(other.predict(batch[0]), predicted, atol=1e-4)
+
+
+def test_a_clone_is_on_the_gpu_too(on_gpu: Any, batch: Any) -> None:
+    clone = on_gpu.clone_for_refitting()
+    assert devices(clone) == {"cuda"}
+    clone.fit(*batch, nb_epochs=1)
+    assert clone.predict(batch[0]).shape == (len(batch[0]), CLASSES)
+
+
+def test_activations_come_back_as_numpy(on_gpu: Any, on_cpu: Any, batch: Any) -> None:
+    there = on_gpu.get_activations(batch[0], 0)
+    np.testing.assert_allclose(there, on_cpu.get_activations(batch[0], 0), atol=1e-4)
+    assert on_gpu.get_activations(batch[0], 0, framework=True).is_cuda

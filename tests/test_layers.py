@@ -1,0 +1,230 @@
+"""TimeDistributed and Normalize: same values as step by step, computed as rarely as possible."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from art_snn import LIF, Direct, TimeDistributed
+from art_snn.layers import Normalize, varies
+
+
+class Spy(nn.Module):
+    """The identity that notes the shapes it has seen."""
+
+    def __init__(self):
+        super().__init__()
+        self.shapes = []
+
+    def forward(self, x):
+        self.shapes.append(tuple(x.shape))
+        return x
+
+
+def settled(norm):
+    nn.init.uniform_(norm.weight, 0.5, 1.5)
+    nn.init.normal_(norm.bias)
+    nn.init.normal_(norm.running_mean)
+    nn.init.uniform_(norm.running_var, 0.5, 2)
+    return norm
+
+
+def stacks():
+    """Modules on [N, 3, 6, 6]."""
+    return {
+        "linear": [nn.Flatten(), nn.Linear(108, 5)],
+        "convolution": [nn.Conv2d(3, 4, 3, padding=1)],
+        "strided, grouped": [nn.Conv2d(3, 6, 3, stride=2, groups=3, bias=False)],
+        "with norm": [nn.Conv2d(3, 4, 3, padding=1), settled(nn.BatchNorm2d(4))],
+        "no bias, norm": [nn.Conv2d(3, 4, 3, bias=False), settled(nn.BatchNorm2d(4))],
+        "plain norm": [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False)],
+        "norm without statistics": [
+            nn.Conv2d(3, 4, 3),
+            nn.BatchNorm2d(4, track_running_stats=False),
+        ],
+        "circular": [nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular"), nn.BatchNorm2d(4)],
+        "norm first": [settled(nn.BatchNorm2d(3)), nn.Conv2d(3, 4, 3), nn.AvgPool2d(2)],
+        "nested": [nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), nn.ReLU()],
+        "two": [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 3), nn.BatchNorm2d(2)],
+        "nothing": [],
+    }
+
+
+@pytest.mark.parametrize("name", stacks())
+def test_the_values_and_gradients_are_those_of_the_modules_on_every_step(name):
+    layer = TimeDistributed(*stacks()[name]).double().eval()
+    x = torch.randn(4, 2, 3, 6, 6, dtype=torch.float64, requires_grad=True)
+    if name == "norm without statistics":
+        expected = layer.module(x.flatten(0, 1)).unflatten(0, (4, 2))
+    else:
+        expected = torch.stack([layer.module(step) for step in x])
+    got = layer(x)
+    torch.testing.assert_close(got, expected, rtol=1e-11, atol=1e-11)
+    direction = torch.randn_like(expected)
+    leaves = [x, *layer.parameters()]
+    ours = torch.autograd.grad((got * direction).sum(), leaves)
+    theirs = torch.autograd.grad((expected * direction).sum(), leaves)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", stacks())
+def test_a_repeated_step_gives_the_values_and_gradients_of_its_copies(name):
+    layer = TimeDistributed(*stacks()[name]).double().eval()
+    image = torch.randn(2, 3, 6, 6, dtype=torch.float64, requires_grad=True)
+    got = layer(Direct(4)(image))
+    full = layer(torch.stack([image] * 4))
+    assert got.stride(0) == 0
+    torch.testing.assert_close(got, full, rtol=1e-11, atol=1e-11)
+    direction = torch.randn_like(full)
+    (ours,) = torch.autograd.grad((got * direction).sum(), image)
+    (theirs,) = torch.autograd.grad((full * direction).sum(), image)
+    torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
+def test_a_repeated_step_is_computed_once_through_all_layers():
+    first, second, third = Spy(), Spy(), Spy()
+    layers = nn.Sequential(
+        TimeDistributed(first, nn.Conv2d(3, 4, 3)),
+        TimeDistributed(second, nn.AvgPool2d(2)),
+        LIF(threshold=0.1),
+        TimeDistributed(third),
+    )
+    layers(Direct(5)(torch.rand(2, 3, 6, 6)))
+    assert first.shapes == [(2, 3, 6, 6)]
+    assert second.shapes == [(2, 4, 4, 4)]
+    assert third.shapes == [(10, 4, 2, 2)]
+
+
+def test_steps_that_differ_are_computed_in_one_call():
+    spy = Spy()
+    TimeDistributed(spy)(torch.rand(5, 2, 3))
+    assert spy.shapes == [(10, 3)]
+
+
+def test_a_single_step_is_computed_as_it_is():
+    spy = Spy()
+    assert TimeDistributed(spy)(torch.rand(2, 3).expand(1, 2, 3)).shape == (1, 2, 3)
+    assert spy.shapes == [(2, 3)]
+
+
+def test_an_empty_batch_passes():
+    layer = TimeDistributed(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten()).eval()
+    assert layer(torch.zeros(4, 0, 3, 6, 6)).shape == (4, 0, 64)
+    assert layer(torch.zeros(0, 3, 6, 6).expand(4, 0, 3, 6, 6)).shape == (4, 0, 64)
+
+
+def test_dropout_in_training_mode_draws_anew_for_every_step():
+    layer = TimeDistributed(nn.Dropout(0.5)).train()
+    dropped = layer(torch.ones(1, 1000).expand(4, 1, 1000))
+    assert dropped.stride(0) != 0
+    assert set(dropped.unique().tolist()) == {0, 2}
+    for t in range(3):
+        assert not torch.equal(dropped[t], dropped[t + 1])
+
+
+def test_dropout_in_evaluation_mode_is_computed_once():
+    spy = Spy()
+    layer = TimeDistributed(nn.Dropout(0.5), spy).eval()
+    assert torch.equal(layer(torch.ones(2, 3).expand(4, 2, 3)), torch.ones(4, 2, 3))
+    assert spy.shapes == [(2, 3)]
+
+
+@pytest.mark.parametrize("repeat", [False, True])
+def test_batch_norm_in_training_mode_uses_the_statistics_of_all_steps(repeat):
+    layer = TimeDistributed(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).train()
+    convolution, norm = layer.module
+    x = torch.rand(2, 3, 6, 6).expand(4, 2, 3, 6, 6) if repeat else torch.rand(4, 2, 3, 6, 6)
+    y = layer(x)
+    torch.testing.assert_close(y.mean((0, 1, 3, 4)), torch.zeros(4), rtol=0, atol=1e-5)
+    mean = convolution(x.flatten(0, 1)).mean((0, 2, 3))
+    torch.testing.assert_close(norm.running_mean, 0.1 * mean)
+    assert norm.num_batches_tracked == 1
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_hooks_on_a_convolution_or_norm_run_in_evaluation_mode(index):
+    layer = TimeDistributed(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).eval()
+    x = torch.rand(4, 2, 3, 6, 6)
+    expected, seen = layer(x), []
+    layer.module[index].register_forward_hook(lambda _m, _i, out: seen.append(out.shape))
+    torch.testing.assert_close(layer(x), expected)
+    assert seen == [(8, 4, 4, 4)]
+
+
+def test_the_output_is_contiguous():
+    class Transposed(nn.Module):
+        def forward(self, x):
+            return x.transpose(1, 2)
+
+    assert TimeDistributed(Transposed())(torch.rand(4, 2, 3, 5)).is_contiguous()
+
+
+@pytest.mark.parametrize(
+    ("module", "training", "answer"),
+    [
+        (nn.BatchNorm2d(3), True, True),
+        (nn.BatchNorm2d(3), False, False),
+        (nn.BatchNorm1d(3), True, True),
+        (nn.Dropout(), True, True),
+        (nn.Dropout2d(), True, True),
+        (nn.AlphaDropout(), True, True),
+        (nn.Dropout(), False, False),
+        (nn.Conv2d(3, 3, 3), True, False),
+        (LIF(), True, False),
+    ],
+)
+def test_layers_that_change_from_call_to_call_are_known(module, training, answer):
+    assert varies(module.train(training)) is answer
+
+
+@pytest.mark.parametrize("wrong", [nn.Conv2d, torch.relu, None, [nn.Flatten()]])
+def test_anything_but_modules_is_refused(wrong):
+    with pytest.raises(TypeError, match=r"^modules: expected torch modules, got .*\.$"):
+        TimeDistributed(nn.Flatten(), wrong)
+
+
+@pytest.mark.parametrize("wrong", [LIF(), nn.Sequential(nn.Flatten(), nn.Sequential(LIF()))])
+def test_neurons_inside_are_refused(wrong):
+    message = r"(?s)^modules: expected modules without state, got .*Put neurons beside"
+    with pytest.raises(TypeError, match=message):
+        TimeDistributed(nn.Linear(3, 3), wrong)
+
+
+@pytest.mark.parametrize("repeat", [False, True])
+def test_modules_that_lose_the_batch_axis_are_refused(repeat):
+    class Summed(nn.Module):
+        def forward(self, x):
+            return x.sum(0, keepdim=True)
+
+    x = torch.rand(2, 3).expand(4, 2, 3) if repeat else torch.rand(4, 2, 3)
+    message = (
+        rf"^modules: expected modules that keep the batch axis of size {2 if repeat else 8}, "
+        r"got an output of shape \[1, 3\]\. Every module must"
+    )
+    with pytest.raises(ValueError, match=message):
+        TimeDistributed(Summed())(x)
+
+
+def test_normalize_subtracts_the_mean_and_divides_by_the_std_per_channel():
+    normalize = Normalize((0.5, 0.25), (0.5, 2.0))
+    x = torch.tensor([[1.0, 0.25], [0.0, 4.25]])
+    assert normalize(x).tolist() == [[1, 0], [-1, 2]]
+    image = x[:, :, None, None].expand(2, 2, 3, 5)
+    assert torch.equal(normalize(image), normalize(x)[:, :, None, None].expand(2, 2, 3, 5))
+
+
+def test_normalize_moves_and_saves_its_numbers():
+    normalize = Normalize((0, 1), (1, 2)).double()
+    assert normalize.mean.dtype == torch.float64
+    assert set(normalize.state_dict()) == {"mean", "std"}
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"), [((0.5,), (1.0, 1.0)), ((0.5, 0.5), (1.0,)), ((0.5,), (0.0,)), ((0.5,), (-1,))]
+)
+def test_normalize_refuses_a_std_that_does_not_fit(mean, std):
+    message = rf"^std: expected {len(mean)} numbers above 0, as many as in mean, got .*per channel"
+    with pytest.raises(ValueError, match=message):
+        Normalize(mean, std)

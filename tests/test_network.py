@@ -1,0 +1,423 @@
+"""SpikingNetwork: which rule runs when, what is cast and refused, what copies share."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from art_snn import GRADIENTS, IF, LIF, RGA, STBP, Direct, Poisson, SpikingNetwork, TimeDistributed
+from art_snn.gradients import Gradient
+from art_snn.network import attached
+from tests.architectures import CLASSES, SHAPE, batch, chain, network, residual
+
+
+@dataclass(frozen=True)
+class Counting(Gradient):
+    """STBP that counts its forward passes."""
+
+    calls: list[Any] = field(default_factory=list, compare=False)
+
+    def logits(self, network: Any, encoded: Tensor) -> Tensor:
+        self.calls.append(network)
+        return STBP().logits(network, encoded)
+
+
+def counting_network():
+    net = network(chain, gradient=Counting(), training_gradient=Counting())
+    return net, net.gradient.calls, net.training_gradient.calls
+
+
+def test_no_rule_is_asked_where_gradients_are_disabled():
+    net, attack, training = counting_network()
+    with torch.no_grad():
+        net(batch())
+        net(batch().requires_grad_())
+    with torch.inference_mode():
+        assert not net(batch()).requires_grad
+    assert (len(attack), len(training)) == (0, 0)
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_an_input_that_requires_a_gradient_gets_the_attack_gradient(mode):
+    net, attack, training = counting_network()
+    net.train(mode)(batch().requires_grad_())
+    assert (len(attack), len(training)) == (1, 0)
+    assert attack[0] is net
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_any_other_input_gets_the_training_gradient(mode):
+    net, attack, training = counting_network()
+    net.train(mode)(batch()).sum().backward()
+    assert (len(attack), len(training)) == (0, 1)
+    assert net.layers[0].module[1].weight.grad.abs().sum() > 0
+
+
+def test_an_input_behind_other_layers_gets_the_attack_gradient():
+    net, attack, training = counting_network()
+    net(2 * batch().requires_grad_())
+    assert (len(attack), len(training)) == (1, 0)
+
+
+def test_using_overrides_both_rules_within_the_block_only():
+    net, attack, training = counting_network()
+    inside = Counting()
+    with net.using(inside) as same:
+        assert same is net
+        net(batch().requires_grad_())
+        net(batch())
+        with torch.no_grad():
+            net(batch())
+    assert (len(attack), len(training), len(inside.calls)) == (0, 0, 2)
+    net(batch())
+    assert len(training) == 1
+
+
+def test_using_nests():
+    net, attack, _ = counting_network()
+    outer, inner = Counting(), Counting()
+    x = batch().requires_grad_()
+    with net.using(outer):
+        with net.using(inner):
+            net(x)
+        assert (len(outer.calls), len(inner.calls)) == (0, 1)
+        net(x)
+    net(x)
+    assert (len(outer.calls), len(inner.calls), len(attack)) == (1, 1, 1)
+
+
+def test_using_ends_with_an_exception():
+    net, attack, _ = counting_network()
+    outer, inner = Counting(), Counting()
+    x = batch().requires_grad_()
+    with net.using(outer):
+        with pytest.raises(KeyError, match="lost"), net.using(inner):
+            raise KeyError("lost")
+        net(x)
+    net(x)
+    assert (len(outer.calls), len(inner.calls), len(attack)) == (1, 0, 1)
+
+
+def test_using_does_not_show_in_the_rules_of_the_network():
+    net = network(chain, gradient="stbp")
+    with net.using("rga"):
+        assert net.gradient == STBP()
+        net(batch().requires_grad_())
+        assert net.execution.kind == "collapsed"
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_a_copy_made_inside_using_keeps_that_rule_as_its_own(duplicate):
+    net = network(chain, gradient="stbp", training_gradient="stbp")
+    rule = RGA(gamma=0.3)
+    with net.using(rule):
+        twin = duplicate(net)
+    assert (twin.gradient, twin.training_gradient) == (rule, rule)
+    assert (net.gradient, net.training_gradient) == (STBP(), STBP())
+    with twin.using("stbp"):
+        twin(batch().requires_grad_())
+    assert twin.execution is None
+    twin(batch().requires_grad_())
+    assert twin.execution.kind == "collapsed"
+
+
+def test_with_gradient_shares_layers_and_weights():
+    net = network(residual, input_shape=SHAPE, initialise=nn.Module.eval)
+    other = net.with_gradient("stbp")
+    assert other.layers is net.layers
+    assert other.encoder is net.encoder
+    assert (other.gradient, net.gradient) == (STBP(), RGA())
+    assert other.training_gradient == net.training_gradient
+    assert (other.input_shape, other.initialise) == (net.input_shape, net.initialise)
+    for ours, theirs in zip(other.parameters(), net.parameters(), strict=True):
+        assert ours is theirs
+    x = batch()
+    with torch.no_grad():
+        assert torch.equal(other(x), net(x))
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_with_gradient_keeps_the_mode(mode):
+    net = network(residual).train(mode)
+    assert net.with_gradient("stbp").training is mode
+    assert all(module.training is mode for module in net.modules())
+
+
+def test_rules_are_set_by_name_or_instance():
+    net = SpikingNetwork(chain(), gradient="stbp", training_gradient="rga")
+    assert (net.gradient, net.training_gradient) == (STBP(), RGA())
+    net.gradient = RGA(beta=3.0)
+    net.training_gradient = "stbp"
+    assert (net.gradient, net.training_gradient) == (RGA(beta=3.0), STBP())
+
+
+def test_the_defaults_are_eight_direct_steps_rga_and_stbp():
+    net = SpikingNetwork(chain())
+    assert (net.encoder, net.gradient, net.training_gradient) == (Direct(8), RGA(), STBP())
+
+
+SETTERS = {
+    "gradient": lambda rule: SpikingNetwork(chain(), gradient=rule),
+    "training_gradient": lambda rule: SpikingNetwork(chain(), training_gradient=rule),
+}
+
+
+@pytest.mark.parametrize("argument", SETTERS)
+def test_an_unknown_rule_is_refused_with_the_known_ones(argument):
+    known = ", ".join(repr(name) for name in GRADIENTS)
+    message = rf"^{argument}: expected one of {known}, got 'rag'\. A rule of your own"
+    with pytest.raises(ValueError, match=message):
+        SETTERS[argument]("rag")
+    net = SpikingNetwork(chain())
+    with pytest.raises(ValueError, match=message):
+        setattr(net, argument, "rag")
+    assert (net.gradient, net.training_gradient) == (RGA(), STBP())
+
+
+@pytest.mark.parametrize("argument", SETTERS)
+@pytest.mark.parametrize("wrong", [RGA, None, 1])
+def test_a_class_or_other_object_in_place_of_a_rule_is_refused(argument, wrong):
+    message = rf"^{argument}: expected a gradient rule such as RGA\(\) .*Pass an instance"
+    with pytest.raises(TypeError, match=message):
+        SETTERS[argument](wrong)
+
+
+def test_using_an_unknown_rule_is_refused_and_changes_nothing():
+    net, attack, _ = counting_network()
+    with pytest.raises(ValueError, match="gradient: expected one of"), net.using("rag"):
+        pass
+    net(batch().requires_grad_())
+    assert len(attack) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.float16, torch.float64])
+def test_inputs_are_cast_to_the_dtype_of_the_weights(dtype):
+    net = network(chain).float()
+    x = (4 * batch()).to(dtype)
+    assert torch.equal(net(x), net(x.float()))
+    assert net(x).dtype == torch.float32
+    assert net.double()(x).dtype == torch.float64
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_the_gradient_of_a_cast_input_has_its_own_dtype(dtype):
+    x = batch(dtype=dtype).requires_grad_()
+    network(chain).float()(x).sum().backward()
+    assert x.grad.dtype == dtype
+    assert x.grad.abs().sum() > 0
+
+
+def test_the_dtype_is_that_of_the_weights_or_none():
+    assert network(chain).dtype == torch.float64
+    assert network(chain).float().dtype == torch.float32
+    bare = SpikingNetwork(IF(), Direct(2))
+    assert bare.dtype is None
+    assert bare(torch.ones(1, 2, dtype=torch.float64)).dtype == torch.float32
+
+
+def test_the_logits_are_the_time_mean_of_the_last_layer():
+    net = network(chain)
+    x = batch()
+    with torch.no_grad():
+        torch.testing.assert_close(net(x), net.layers(Direct(4)(x)).mean(0), rtol=0, atol=0)
+    assert net(x).shape == (3, CLASSES)
+
+
+def test_every_call_starts_from_rest():
+    net = network(chain)
+    x = batch()
+    with torch.no_grad():
+        assert torch.equal(net(x), net(x))
+
+
+def test_the_weights_learn():
+    net = SpikingNetwork(chain(), Direct(4))
+    x, y = torch.rand(24, *SHAPE), torch.arange(24) % CLASSES
+    x[y == 1, 0] += 1
+    x[y == 2, 1] += 1
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.03)
+    losses = []
+    for _ in range(100):
+        loss = nn.functional.cross_entropy(net(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_an_input_shape_is_checked():
+    net = network(chain, input_shape=[*SHAPE])
+    assert net.input_shape == SHAPE
+    assert net(batch()).shape == (3, CLASSES)
+    for shape in ((3, 2, 6, 7), SHAPE, (3, 72)):
+        message = r"^x: expected shape \[N, 2, 6, 6\], got \[.*\]\. The first axis is the batch"
+        with pytest.raises(ValueError, match=message):
+            net(torch.zeros(shape))
+
+
+def test_without_an_input_shape_any_is_accepted():
+    net = network(residual)
+    assert net(torch.rand(1, 2, 12, 9)).shape == (1, CLASSES)
+
+
+@pytest.mark.parametrize("x", [[[0.0]], None, 3.0])
+def test_an_input_that_is_no_tensor_is_refused(x):
+    message = rf"^x: expected a torch tensor \[N, \.\.\.\], got {type(x).__name__}\.$"
+    with pytest.raises(TypeError, match=message):
+        network(chain)(x)
+
+
+def test_a_numpy_input_is_refused():
+    with pytest.raises(TypeError, match=r"^x: expected a torch tensor .* got ndarray\.$"):
+        network(chain)(batch().numpy())
+
+
+@pytest.mark.parametrize(
+    "layers", [[], [TimeDistributed(nn.Linear(3, 3))], nn.Sequential(nn.Linear(3, 3))]
+)
+def test_layers_without_a_neuron_are_refused(layers):
+    message = r"^layers: expected at least one spiking neuron, got none\. Put LIF\(\) or IF\(\)"
+    with pytest.raises(ValueError, match=message):
+        SpikingNetwork(layers)
+
+
+@pytest.mark.parametrize("layers", [[LIF(), "linear"], [LIF], [torch.relu]])
+def test_layers_that_are_no_modules_are_refused(layers):
+    with pytest.raises(TypeError, match="is not a Module subclass"):
+        SpikingNetwork(layers)
+
+
+def test_layers_are_given_as_a_module_or_a_sequence():
+    module = chain()
+    assert SpikingNetwork(module).layers is module
+    for sequence in (list(module), tuple(module)):
+        net = SpikingNetwork(sequence)
+        assert list(net.layers) == list(module)
+
+
+@pytest.mark.parametrize("encoder", [Direct, None, 8, "direct"])
+def test_an_encoder_that_is_no_callable_instance_is_refused(encoder):
+    message = r"^encoder: expected an instance such as Direct\(steps=8\), got .*Any callable"
+    with pytest.raises(TypeError, match=message):
+        SpikingNetwork(chain(), encoder)
+
+
+def test_an_encoder_may_be_a_function_or_a_module_with_weights():
+    net = SpikingNetwork(IF(), lambda x: torch.stack([x, x + 1]))
+    assert net(torch.zeros(1, 2)).tolist() == [[0.5, 0.5]]
+
+    class Learned(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def forward(self, x):
+            return Direct(4)(self.scale * x)
+
+    net = SpikingNetwork(IF(), Learned())
+    net(torch.full((1, 2), 0.6)).sum().backward()
+    assert net.encoder.scale.grad != 0
+
+
+def test_layer_names_are_those_with_a_time_axis_in_order_of_definition():
+    assert SpikingNetwork(chain()).layer_names == [f"layers.{i}" for i in range(5)]
+    assert SpikingNetwork(residual()).layer_names == [
+        "layers.0",
+        "layers.1",
+        "layers.2",
+        "layers.2.body",
+        *(f"layers.2.body.{i}" for i in range(4)),
+        "layers.3",
+        "layers.4",
+        "layers.4.body",
+        *(f"layers.4.body.{i}" for i in range(2)),
+        "layers.5",
+    ]
+
+
+def test_every_layer_name_belongs_to_a_module_whose_output_has_the_time_axis_first():
+    net = network(residual, encoder=Poisson(5))
+    shapes = {}
+
+    def note(name):
+        return lambda _m, _i, out: shapes.update({name: out.shape[:2]})
+
+    for name in net.layer_names:
+        net.get_submodule(name).register_forward_hook(note(name))
+    with torch.no_grad():
+        net(batch(3))
+    assert shapes == dict.fromkeys(net.layer_names, (5, 3))
+
+
+def test_reset_draws_all_weights_anew():
+    net = network(residual)
+    before = copy.deepcopy(net.state_dict())
+    net.reset()
+    changed = {
+        key for key, value in net.state_dict().items() if not torch.equal(value, before[key])
+    }
+    assert {key for key in before if key.endswith(("weight", "running_mean"))} <= changed
+    assert all(torch.equal(m.weight, torch.ones(4)) for m in net.modules() if norm(m))
+
+
+def norm(module):
+    return isinstance(module, nn.BatchNorm2d)
+
+
+def test_reset_ends_with_the_initialisation_of_the_network():
+    def ones(net):
+        for parameter in net.parameters():
+            nn.init.ones_(parameter)
+
+    net = SpikingNetwork(chain(), initialise=ones)
+    assert not all((parameter == 1).all() for parameter in net.parameters())
+    net.reset()
+    assert all((parameter == 1).all() for parameter in net.parameters())
+
+
+def test_its_repr_tells_encoder_and_rules():
+    text = repr(SpikingNetwork(chain(), Direct(4), RGA(gamma=0.1)))
+    assert text.startswith(
+        "SpikingNetwork(\n"
+        "  encoder=Direct(steps=4), gradient=RGA(beta=2.0, gamma=0.1), "
+        "training_gradient=STBP(surrogate=Triangle(width=1.0), detach_reset=False)\n"
+    )
+    assert "LIF(decay=0.5, threshold=1.0, reset='hard')" in text
+
+
+def test_the_state_dict_holds_the_weights_only():
+    net = network(chain)
+    assert set(net.state_dict()) == {f"layers.{key}" for key in net.layers.state_dict()}
+
+
+def test_attached_neurons_know_their_names_and_are_released():
+    net = network(residual)
+    neurons = {
+        f"layers.{i}": net.get_submodule(f"layers.{i}") for i in ("1", "2.body.1", "4.body.1")
+    }
+    seen = []
+
+    def fire(site, current):
+        seen.append(site)
+        return current
+
+    with attached(net, fire):
+        assert {name: neuron.site.name for name, neuron in neurons.items()} == {
+            n: n for n in neurons
+        }
+        with torch.no_grad():
+            net.layers(Direct(2)(batch()))
+    assert [site.name for site in seen] == [
+        "layers.1",
+        "layers.2.body.1",
+        "layers.2.body.3",
+        "layers.4.body.1",
+    ]
+    assert all((n.site.name, n.firing) == ("", None) for n in neurons.values())

@@ -1,0 +1,123 @@
+"""Neurons as modules: parameters, stand-alone use, errors."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from art_snn import IF, LIF, STBP, TimeDistributed
+from art_snn.dynamics import Dynamics
+from art_snn.gradients import Site
+from art_snn.neurons import Neuron
+
+
+@pytest.mark.parametrize(
+    ("neuron", "dynamics", "text"),
+    [
+        (LIF(), Dynamics(0.5, 1.0, "hard"), "LIF(decay=0.5, threshold=1.0, reset='hard')"),
+        (
+            LIF(decay=0.9, threshold=0.5, reset="soft"),
+            Dynamics(0.9, 0.5, "soft"),
+            "LIF(decay=0.9, threshold=0.5, reset='soft')",
+        ),
+        (IF(), Dynamics(1.0, 1.0, "hard"), "IF(decay=1.0, threshold=1.0, reset='hard')"),
+        (
+            IF(threshold=2.0, reset="soft"),
+            Dynamics(1.0, 2.0, "soft"),
+            "IF(decay=1.0, threshold=2.0, reset='soft')",
+        ),
+    ],
+)
+def test_a_neuron_has_its_dynamics_and_shows_them(neuron, dynamics, text):
+    assert neuron.dynamics == dynamics
+    assert repr(neuron) == text
+
+
+def test_a_neuron_has_no_parameters_and_nothing_to_save():
+    assert list(LIF().parameters()) == []
+    assert LIF().state_dict() == {}
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (4, 2, 3), (1, 2, 3, 5, 5), (4, 0, 3)])
+def test_spikes_have_the_shape_of_the_current(shape):
+    current = 2 * torch.rand(shape)
+    spikes = LIF()(current)
+    assert spikes.shape == shape
+    assert torch.equal(spikes, Dynamics().simulate(current))
+
+
+def test_a_neuron_on_its_own_is_differentiated_by_stbp():
+    neuron = LIF(decay=0.9, reset="soft")
+    current = torch.randn(6, 2, 3).add_(0.6).requires_grad_()
+    at_spikes = torch.randn(6, 2, 3)
+    (alone,) = torch.autograd.grad(neuron(current), current, at_spikes)
+    spikes = STBP().firing()(Site("", neuron.dynamics), current)
+    (expected,) = torch.autograd.grad(spikes, current, at_spikes)
+    assert torch.equal(alone, expected)
+    assert alone.abs().sum() > 0
+
+
+def test_a_neuron_on_its_own_learns():
+    model = nn.Sequential(
+        TimeDistributed(nn.Linear(4, 16)), LIF(), TimeDistributed(nn.Linear(16, 2))
+    )
+    x, y = torch.rand(32, 4), torch.arange(32) % 2
+    x[y == 1, :2] += 1
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    losses = []
+    for _ in range(30):
+        loss = nn.functional.cross_entropy(model(x.expand(4, 32, 4)).mean(0), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert model[0].module[0].weight.grad.abs().sum() > 0
+    assert losses[-1] < 0.3 < losses[0]
+
+
+def test_a_neuron_fires_as_it_is_told():
+    neuron = LIF()
+    seen = []
+
+    def fire(site, current):
+        seen.append(site)
+        return current + 1
+
+    neuron.firing = fire
+    assert torch.equal(neuron(torch.zeros(4, 2)), torch.ones(4, 2))
+    assert seen == [Site("", neuron.dynamics)]
+
+
+def test_neurons_can_be_copied_and_pickled():
+    neuron = LIF(decay=0.7, threshold=0.4, reset="soft")
+    current = torch.rand(5, 2, 3)
+    for twin in (copy.deepcopy(neuron), pickle.loads(pickle.dumps(neuron))):
+        assert isinstance(twin, Neuron)
+        assert torch.equal(twin(current), neuron(current))
+        assert twin.dynamics == neuron.dynamics
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (0, 2), (0, 2, 3)])
+def test_a_current_without_time_steps_or_batch_axis_is_refused(shape):
+    message = r"^current: expected a tensor \[T, N, \.\.\.\] with T >= 1, got shape .* Time comes"
+    with pytest.raises(ValueError, match=message):
+        LIF()(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: LIF(decay=2.0), "decay: expected a number above 0 and at most 1, got 2.0"),
+        (lambda: LIF(threshold=-1.0), "threshold: expected a number above 0, got -1.0"),
+        (lambda: LIF(reset="none"), "reset: expected 'hard' or 'soft', got 'none'"),
+        (lambda: IF(threshold=0), "threshold: expected a number above 0, got 0"),
+        (lambda: IF(reset="none"), "reset: expected 'hard' or 'soft', got 'none'"),
+    ],
+)
+def test_parameters_out_of_range_are_refused(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
