@@ -10,7 +10,7 @@ import pytest
 import torch
 from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescent
 
-from art_snn.inputs import check_labels, check_samples
+from art_snn.inputs import check_labels, checked_samples
 from tests.networks import CLASSES, FORMS, build
 
 X = np.random.default_rng(0).random((4, 1, 8, 8), dtype=np.float32)
@@ -178,8 +178,8 @@ def test_a_refused_call_runs_nothing_and_changes_nothing(classifier: Any) -> Non
 @pytest.mark.parametrize("tensors", [False, True], ids=["numpy", "torch"])
 def test_good_samples_and_labels_pass(tensors: bool) -> None:
     kind: Any = torch.tensor if tensors else np.asarray
-    check_samples(kind(X), (1, 8, 8))
-    check_samples(kind(X > 0.5), (1, 8, 8))
+    checked_samples(kind(X), (1, 8, 8))
+    checked_samples(kind(X > 0.5), (1, 8, 8))
     for y in (Y, Y[:, None], Y.astype(np.float32), np.eye(CLASSES)[Y], np.full((4, 10), 0.1)):
         check_labels(kind(y), 4, CLASSES)
 
@@ -228,3 +228,20 @@ def test_projected_gradient_of_an_empty_batch_is_empty(classifier: Any) -> None:
 def test_training_on_an_empty_set_is_refused(classifier: Any) -> None:
     with pytest.raises(ValueError, match="x: expected at least one sample to train on, got none"):
         classifier.fit(EMPTY, NO_LABELS)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [X[:, :, :, ::-1], np.broadcast_to(X[:1], X.shape), X > 0.5, (255 * X).astype(np.uint8)],
+    ids=["flipped", "read-only", "bool", "uint8"],
+)
+def test_samples_of_any_layout_and_dtype_are_taken(x: np.ndarray, classifier: Any) -> None:
+    plain = np.array(x, dtype=np.float32)
+    assert np.array_equal(classifier.predict(x), classifier.predict(plain))
+    assert np.array_equal(classifier.loss_gradient(x, Y), classifier.loss_gradient(plain, Y))
+    assert np.array_equal(classifier.compute_loss(x, Y), classifier.compute_loss(plain, Y))
+
+
+def test_a_batch_size_below_one_is_refused(classifier: Any) -> None:
+    with pytest.raises(ValueError, match=r"^batch_size: expected a whole number >= 1, got 0"):
+        classifier.predict(X, batch_size=0)

@@ -228,3 +228,41 @@ def test_normalize_refuses_a_std_that_does_not_fit(mean, std):
     message = rf"^std: expected {len(mean)} numbers above 0, as many as in mean, got .*per channel"
     with pytest.raises(ValueError, match=message):
         Normalize(mean, std)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("affine", [False, True])
+def test_batch_norm_in_evaluation_mode_is_folded_into_the_convolution(bias, affine):
+    torch.manual_seed(0)
+    convolution = nn.Conv2d(3, 5, 3, padding=1, stride=2, bias=bias).double()
+    norm = nn.BatchNorm2d(5, affine=affine).double()
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 2)
+    if affine:
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+    layer = TimeDistributed(convolution, norm).eval()
+    x = torch.randn(4, 2, 3, 8, 8, dtype=torch.float64, requires_grad=True)
+    expected = norm(convolution(x.flatten(0, 1))).unflatten(0, (4, 2))
+    wanted = [x, *layer.parameters()]
+    weights = torch.randn_like(expected)
+    got = layer(x)
+    torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+    for ours, theirs in zip(
+        torch.autograd.grad((got * weights).sum(), wanted),
+        torch.autograd.grad((expected * weights).sum(), wanted),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
+def test_batch_norm_with_a_hook_or_in_training_mode_is_called_as_it_is():
+    norm = nn.BatchNorm2d(2)
+    layer = TimeDistributed(nn.Conv2d(1, 2, 1), norm)
+    x = torch.randn(3, 4, 1, 5, 5)
+    layer.train()(x)
+    assert norm.num_batches_tracked == 1
+    calls = []
+    norm.register_forward_hook(lambda *_: calls.append(1))
+    layer.eval()(x)
+    assert calls == [1]

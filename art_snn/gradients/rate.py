@@ -187,6 +187,8 @@ class _Replayer:
         tape.clear()
 
     def __call__(self, site: Site, current: Tensor) -> Tensor:
+        if not self.tape:
+            raise ValueError("more neurons are called than in the recording")
         entry = self.tape.popleft()
         trace, slope = entry.trace, entry.slope()
         self.excesses.append(_excess(current, trace.current, site.dynamics.threshold))

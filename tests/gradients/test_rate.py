@@ -170,9 +170,9 @@ def test_max_pooling_is_refused_with_the_name_of_the_neuron_behind_it():
     got = result(net, x)
     assert net.execution.kind == "time-resolved"
     assert net.execution.reason == (
-        "the layers before neuron layers.3 are not affine: their output on time averages differs"
+        "the layers before neuron layers.3 are not affine: their output on averages differs"
     )
-    assert net.obstacles == {(4, 2, 6, 6): net.execution.reason}
+    assert list(net.obstacles.values()) == [net.execution.reason]
     expected = naive(net, x, rga_neuron)
     assert_same_spikes(got, expected)
     assert_close(got, expected, 1e-12)
@@ -202,11 +202,10 @@ def test_a_network_found_not_affine_is_not_recorded_again():
     traces = net.gradient.traces
     x = batch().requires_grad_()
     net(x)
-    recorded = len(traces)
-    net(x)
     neurons = 2
-    assert recorded > neurons
-    assert len(traces) == recorded + neurons
+    assert len(traces) == neurons
+    net(x)
+    assert len(traces) == 2 * neurons
     assert net.execution.kind == "time-resolved"
     assert "layers.3" in net.execution.reason
 
@@ -216,17 +215,15 @@ def test_an_obstacle_is_remembered_for_its_input_shape_only():
     layers = [LIF(threshold=0.5), pooled, LIF(threshold=0.5)]
     net = SpikingNetwork(layers, Poisson(4))
     net(torch.rand(2, 1, 6, 6).requires_grad_())
-    assert list(net.obstacles) == [(4, 1, 6, 6)]
-    net(torch.zeros(2, 1, 4, 4).requires_grad_())
-    assert net.execution.kind == "collapsed"
-    assert list(net.obstacles) == [(4, 1, 6, 6)]
+    assert [key[:4] for key in net.obstacles] == [(4, 1, 6, 6)]
+    net(torch.rand(2, 1, 2, 2).requires_grad_())
+    assert [key[:4] for key in net.obstacles] == [(4, 1, 6, 6), (4, 1, 2, 2)]
 
 
 def test_a_network_that_looks_affine_on_zeros_is_not_taken_for_affine_afterwards():
     net = network(max_pooled)
     silent = torch.zeros(3, 2, 6, 6, dtype=torch.float64)
     net(silent.requires_grad_())
-    assert net.execution.kind == "collapsed"
     x = batch()
     got = result(net, x)
     assert net.execution.kind == "time-resolved"
@@ -281,7 +278,7 @@ def test_a_layer_that_refuses_one_time_step_falls_back():
     net = network(lambda neuron: nn.Sequential(Switch(refuse), chain(neuron)))
     x = batch()
     got = result(net, x)
-    reason = "the replay on time averages failed (RuntimeError: I need my four steps)"
+    reason = "the replay failed (RuntimeError: I need my four steps)"
     assert str(net.execution) == f"time-resolved: {reason}"
     assert_close(got, naive(net, x, rga_neuron), 1e-12)
     assert all(m.firing is None for m in net.modules() if isinstance(m, LIF))
@@ -303,7 +300,7 @@ class Longer(nn.Module):
     ("once", "more", "reason"),
     [
         (1, 2, r"^the replay called fewer neurons than the recording$"),
-        (2, 1, r"^the replay on time averages failed \(IndexError: "),
+        (2, 1, r"^the replay failed \(ValueError: more neurons are called"),
     ],
 )
 def test_a_replay_that_calls_other_neurons_is_refused(once, more, reason):
@@ -324,7 +321,7 @@ def test_a_replay_of_another_shape_is_refused():
     net = SpikingNetwork([Stacked(), IF()], Direct(4))
     net(torch.rand(2, 3, requires_grad=True))
     assert net.execution.reason == (
-        "the replay on time averages failed (ValueError: shape [1, 2, 2] instead of [1, 2, 3])"
+        "the replay failed (ValueError: shape [1, 2, 2] instead of [1, 2, 3])"
     )
 
 
@@ -354,3 +351,69 @@ def test_the_mean_over_time_of_a_repeated_step_is_the_step_itself():
     assert mean_over_time(Direct(5)(x)).data_ptr() == x.data_ptr()
     steps = torch.rand(5, 2, 3)
     assert torch.equal(mean_over_time(steps), steps.mean(0, keepdim=True))
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [(nn.ReLU(), [0.25, 0.5]), (nn.MaxPool1d(2), [0.25, 0.25])],
+    ids=["ReLU", "MaxPool1d"],
+)
+def test_a_layer_that_changes_no_spike_but_cuts_gradients_is_refused(layer, expected):
+    # On spikes a ReLU is the identity, and this pool's second input contains the first.
+    net = SpikingNetwork([IF(), TimeDistributed(layer)], Direct(4), RGA())
+    x = torch.tensor([[[0.6, 1.5]]], requires_grad=True)
+    (grad,) = torch.autograd.grad(net(x).sum(), x)
+    assert net.execution.kind == "time-resolved"
+    assert grad.flatten().tolist() == pytest.approx(expected)
+
+
+def test_a_layer_with_a_weight_for_every_step_is_refused():
+    class PerStep(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.tensor([0.5, 1.0, 2.0]).view(3, 1, 1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x * self.weight
+
+    net = SpikingNetwork([PerStep(), IF()], Direct(3))
+    net(torch.rand(2, 4, requires_grad=True))
+    assert net.execution.kind == "time-resolved"
+
+
+def test_values_that_are_not_finite_are_not_held_against_the_layers():
+    net = network(chain)
+    bad = batch()
+    bad[0, 0, 0, 0] = float("nan")
+    net(bad.requires_grad_())
+    assert net.execution.kind == "time-resolved"
+    assert "not finite" in net.execution.reason
+    net(batch().requires_grad_())
+    assert net.execution.kind == "collapsed"
+
+
+def test_the_probe_leaves_the_random_state_alone_and_runs_once_per_shape():
+    net = network(chain)
+    x = batch()
+    state = torch.get_rng_state()
+    net(x.requires_grad_())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert list(net.obstacles.values()) == [None]
+    net(batch(2).requires_grad_())
+    assert len(net.obstacles) == 1
+
+
+def test_an_exchanged_layer_is_probed_again():
+    net = network(max_pooled)
+    result(net, batch())
+    assert net.execution.kind == "time-resolved"
+    pooled = next(
+        m
+        for m in net.modules()
+        if isinstance(m, nn.Sequential)
+        and any(isinstance(child, nn.MaxPool2d) for child in m.children())
+    )
+    index = next(i for i, m in enumerate(pooled) if isinstance(m, nn.MaxPool2d))
+    pooled[index] = nn.AvgPool2d(2)
+    result(net, batch())
+    assert net.execution.kind == "collapsed"

@@ -202,9 +202,11 @@ def test_reset_draws_by_kaiming_again():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"in_channels": 0}, r"^in_channels: expected a whole number >= 1, got 0\. Sizes are"),
-        ({"classes": 2.0}, r"^classes: expected a whole number >= 1, got 2\.0\. Sizes are"),
-        ({"image_size": 0}, r"^image_size: expected a whole number >= 1, got 0\. Sizes are"),
+        ({"in_channels": 0}, r"^in_channels: expected a whole number >= 1, got 0\."),
+        ({"classes": 2.0}, r"^classes: expected a whole number >= 1, got 2\.0\. Give the number"),
+        ({"image_size": 0}, r"^image_size: expected a whole number >= 1, got 0\."),
+        ({"image_size": 8.0}, r"^image_size: expected a whole number >= 1, got 8\.0\."),
+        ({"image_size": (8,)}, r"^image_size: expected a side, or \(height, width\), got \(8,\)"),
         ({"image_size": True}, r"^image_size: expected a whole number >= 1, got True\."),
         ({"image_size": (8, -1)}, r"^image_size: expected a whole number >= 1, got -1\."),
         ({"image_size": (8.5, 8)}, r"^image_size: expected a whole number >= 1, got 8\.5\."),
