@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from art_snn.checks import invalid, require_count
 from art_snn.gradients import Gradient
-from art_snn.inputs import check_labels, checked_samples
+from art_snn.inputs import check_device_type, check_labels, checked_samples
 from art_snn.network import SpikingNetwork
 
 
@@ -44,7 +44,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     The other parameters are those of :class:`art.estimators.classification.PyTorchClassifier`.
 
     :raises TypeError: when the model is no SpikingNetwork.
-    :raises ValueError: when the gradient is unknown, or preprocessing would act on the time axis.
+    :raises ValueError: when the gradient or device_type is unknown, or preprocessing would act on
+        the time axis.
     """
 
     estimator_params = PyTorchClassifier.estimator_params + ["gradient"]  # noqa: RUF005
@@ -69,6 +70,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     ) -> None:
         _check_network(model)
         _check_preprocessing(preprocessing, input_shape)
+        check_device_type(device_type)
         super().__init__(
             model=model,
             loss=loss,
@@ -109,6 +111,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         if "model" in kwargs:
             _check_network(kwargs["model"])
             kwargs["model"] = self._make_model_wrapper(kwargs["model"])
+        if "device_type" in kwargs:
+            check_device_type(kwargs["device_type"])
         super().set_params(**kwargs)
         if "device_type" in kwargs or "model" in kwargs:
             self._move()

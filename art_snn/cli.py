@@ -62,7 +62,8 @@ def demo(
     """Train a spiking network on digits, attack it by both gradients, harden it, attack again."""
     from art_snn import demo as library
 
-    settings = library.Demo(
+    settings = _checked(
+        library.Demo,
         seed=seed,
         epochs=epochs,
         adversarial_epochs=epochs,

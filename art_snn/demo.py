@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset, digits
 from art_snn.evaluation.metrics import Robustness, paired_difference, robustness
+from art_snn.inputs import check_device_type
 from art_snn.models import Plan, vgg
 from art_snn.plotting import accuracy_against_eps, image_row
 
@@ -47,6 +48,9 @@ class Demo:
     eps: tuple[float, ...] = (0.02, 0.05, 0.1, 0.15, 0.2)
     test_images: int | None = None
     device_type: str = "gpu"
+
+    def __post_init__(self) -> None:
+        check_device_type(self.device_type)
 
 
 Curves = dict[tuple[str, str], list[Robustness]]

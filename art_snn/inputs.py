@@ -55,6 +55,20 @@ def _shape_remedy(shape: tuple[int, ...], input_shape: tuple[int, ...]) -> str:
     return "Reshape the data, or build the classifier with the data's input_shape."
 
 
+def check_device_type(device_type: object) -> None:
+    """Refuse anything but ART's two words for a device.
+
+    :raises ValueError: when it is neither "gpu" nor "cpu".
+    """
+    if device_type not in ("gpu", "cpu"):
+        raise invalid(
+            "device_type",
+            expected="'gpu' or 'cpu'",
+            got=repr(device_type),
+            remedy="'gpu' takes the current CUDA device where there is one, and the CPU elsewhere.",
+        )
+
+
 def check_labels(y: Any, samples: int, classes: int) -> None:
     """Refuse labels that do not belong to the samples.
 

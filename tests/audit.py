@@ -112,13 +112,10 @@ class Row:
         """What the test asserts, in words."""
         if self.defect is not None:
             return f"cannot run: {self.defect.reason} ({self.defect.error} is asserted)"
-        rule = "no rule ran backward"
-        if self.box == "white":
-            rule = "the selected rule ran backward, no other did"
-        promises = [rule, "finite", "shape of x", "some sample changed"]
-        promises += ["within clip_values"] if self.clipped else []
+        promises = ["selected rule only" if self.box == "white" else "no gradient"]
+        promises += [] if self.clipped else ["may leave clip_values"]
         promises += [str(self.ball)] if self.ball else []
-        words = f"runs: {', '.join(promises)}"
+        words = ", ".join(promises)
         if self.probabilities:
             words += "; with a softmax as postprocessing defence, because it refuses logits"
         if self.needs:

@@ -834,3 +834,11 @@ def test_a_rule_for_one_call_is_taken_off_when_the_call_is_interrupted(
     with pytest.raises(KeyboardInterrupt):
         classifier.loss_gradient(*batch, gradient=rule)
     assert_as_before(before, snapshot(classifier))
+
+
+def test_a_device_that_art_has_no_word_for_is_refused() -> None:
+    network = SpikingNetwork([LIF(), Timed(nn.Flatten(), nn.Linear(64, 10))])
+    with pytest.raises(ValueError, match=r"^device_type: expected 'gpu' or 'cpu', got 'cuda:0'"):
+        PyTorchSpikingClassifier(
+            network, nn.CrossEntropyLoss(), (1, 8, 8), 10, device_type="cuda:0"
+        )

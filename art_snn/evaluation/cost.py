@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 
 from art_snn.checks import invalid, require_count
 from art_snn.classifier import PyTorchSpikingClassifier
-from art_snn.evaluation.memory import keep_freed_memory, peak_during
+from art_snn.evaluation.memory import peak_during
 from art_snn.models import MODELS
 from art_snn.network import SpikingNetwork
 
@@ -201,8 +201,9 @@ class Cost:
 def measure(workload: Workload, repeats: int = 7) -> Cost:
     """Time every row in turn, then its peak memory: on the CPU in a fresh process for each row.
 
-    The fresh processes keep freed memory (see :func:`keep_freed_memory`); for times under the same
-    condition call it first, as the command does.
+    The command lets the timed process keep freed memory
+    (:func:`art_snn.evaluation.memory.keep_freed_memory`); the measured processes give it back, so
+    that their peak is what is in use.
 
     :raises ValueError: for repeats < 1.
     """
@@ -259,5 +260,4 @@ def _synchronise(device: str) -> None:
 
 
 if __name__ == "__main__":
-    keep_freed_memory()
     sys.stdout.write(f"{peak_of_row(sys.argv[1], Workload(**json.loads(sys.argv[2])))}\n")

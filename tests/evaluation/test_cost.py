@@ -1,0 +1,104 @@
+"""The cost command's measurement on a network that takes no time."""
+
+import json
+import sys
+import time
+
+import pytest
+import torch
+
+from art_snn.evaluation.cost import ROWS, Cost, Workload, measure, medians, operation
+from art_snn.evaluation.memory import keep_freed_memory, peak_during
+
+TINY = {"model": "vgg5", "steps": 2, "batch": 2, "image_size": 8, "channels": 1}
+
+
+def test_every_row_is_measured_in_time_and_memory():
+    cost = measure(Workload(**TINY), repeats=1)
+    assert set(cost.seconds) == set(cost.peak) == set(ROWS)
+    assert all(value > 0 for value in cost.seconds.values())
+    assert cost.ratio("inference") == 1
+    table = cost.table()
+    assert all(title in table for title in ROWS.values())
+    assert json.loads(json.dumps(cost.as_dict()))["workload"]["model"] == "vgg5"
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_row_uses_the_rule_that_it_names(row):
+    workload = Workload(**TINY)
+    network = workload.network()
+    operation(row, network, workload)()
+    ran = None if network.execution is None else network.execution.kind
+    assert ran == {"inference": None, "rga": "collapsed", "stbp": "through time"}[row.split()[-1]]
+
+
+def test_medians_run_in_turn_and_do_not_count_the_first_round():
+    order = []
+    waits = iter([0.2, 0.0, 0.01, 0.0, 0.03, 0.0, 0.02, 0.0])
+
+    def recorded(name):
+        def run():
+            order.append(name)
+            time.sleep(next(waits))
+
+        return run
+
+    result = medians({"a": recorded("a"), "b": recorded("b")}, repeats=3)
+    assert order == ["a", "b"] * 4
+    assert 0.019 < result["a"] < 0.1
+    assert result["b"] < result["a"]
+
+
+def test_ratios_and_the_table_follow_from_the_figures():
+    seconds = {row: 2.0 * (i + 1) for i, row in enumerate(ROWS)}
+    peak = {row: 2**20 * (i + 1) for i, row in enumerate(ROWS)}
+    cost = Cost(Workload(), "a machine", 3, seconds, peak)
+    assert cost.ratio("stbp") == 3
+    assert cost.memory_ratio("rga") == 2
+    assert "A gradient by RGA takes 0.67 of the time of one by STBP." in cost.table()
+
+
+def test_peak_memory_sees_a_tensor_that_is_gone_afterwards():
+    def operate():
+        return float(torch.ones(2**24).sum())  # 64 MiB
+
+    assert 60 * 2**20 < peak_during(operate, "cpu") < 90 * 2**20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mallopt belongs to glibc")
+def test_freed_memory_can_be_kept():
+    assert keep_freed_memory() in (True, False)
+    assert float(torch.ones(2**23).sum()) == 2**23
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": "vgg7"}, r"^model: expected one of vgg5, vgg11, vgg16, got 'vgg7'"),
+        ({"steps": 0}, r"^steps: expected a whole number >= 1, got 0"),
+        ({"batch": -1}, r"^batch: expected a whole number >= 1, got -1"),
+        ({"device": "tpu"}, r"^device: expected cpu or cuda, got tpu"),
+    ],
+)
+def test_workloads_that_make_no_sense_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Workload(**options)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_where_there_is_none_is_refused():
+    with pytest.raises(ValueError, match=r"^device: expected a device that torch can see"):
+        Workload(device="cuda")
+
+
+def test_no_round_is_refused():
+    with pytest.raises(ValueError, match=r"^repeats: expected a whole number >= 1, got 0"):
+        medians({}, repeats=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, found none")
+def test_the_cost_is_measured_on_cuda():
+    cost = measure(Workload(**TINY, device="cuda"), repeats=2)
+    assert torch.cuda.get_device_name() in cost.machine
+    assert all(value > 0 for value in cost.peak.values())
