@@ -47,11 +47,13 @@ def checked_samples(x: Any, input_shape: tuple[int, ...]) -> Any:
 def _shape_remedy(shape: tuple[int, ...], input_shape: tuple[int, ...]) -> str:
     if shape == input_shape:
         return "Add the batch axis: x[None]."
+    if shape[1:] == input_shape[1:] and input_shape[0] == 1 and len(shape) == len(input_shape):
+        return "Add the channel axis: x[:, None]."
     if len(shape) == len(input_shape) + 1 and len(shape) >= 3:
         if sorted(shape[1:]) == sorted(input_shape):
             return "Channels come before height and width: x.transpose(0, 3, 1, 2)."
         if shape[1] != input_shape[0] and shape[2:] == input_shape[1:]:
-            return f"The network was built for {input_shape[0]} on the first axis of a sample."
+            return f"The first axis of a sample has {input_shape[0]} channels (or frames) here."
     return "Reshape the data, or build the classifier with the data's input_shape."
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -196,6 +196,11 @@ def attached(network: nn.Module, firing: Firing) -> Iterator[None]:
 
 
 def _module(layers: nn.Module | Sequence[nn.Module]) -> nn.Module:
+    if isinstance(layers, type) or not isinstance(layers, nn.Module | Iterable):
+        raise TypeError(
+            f"layers: expected a torch module or a sequence of modules, got {layers!r}. "
+            "Pass instances, for example [LIF(), TimeDistributed(nn.Linear(32, 10))]."
+        )
     module = layers if isinstance(layers, nn.Module) else nn.Sequential(*layers)
     if any(isinstance(child, Neuron) for child in module.modules()):
         return module

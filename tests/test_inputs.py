@@ -44,7 +44,7 @@ BAD_SAMPLES = {
     ),
     "another channel count": (
         np.zeros((4, 3, 8, 8), np.float32),
-        r"x: expected shape \(N, 1, 8, 8\), got \(4, 3, 8, 8\)\. The network was built for 1",
+        r"x: expected shape \(N, 1, 8, 8\), got \(4, 3, 8, 8\)\. The first axis of a sample has 1",
     ),
     "channels last": (
         np.zeros((4, 8, 8, 1), np.float32),
@@ -245,3 +245,8 @@ def test_samples_of_any_layout_and_dtype_are_taken(x: np.ndarray, classifier: An
 def test_a_batch_size_below_one_is_refused(classifier: Any) -> None:
     with pytest.raises(ValueError, match=r"^batch_size: expected a whole number >= 1, got 0"):
         classifier.predict(X, batch_size=0)
+
+
+def test_a_missing_channel_axis_is_named(classifier: Any) -> None:
+    with pytest.raises(ValueError, match=r"Add the channel axis: x\[:, None\]"):
+        classifier.predict(X[:, 0])

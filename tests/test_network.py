@@ -421,3 +421,9 @@ def test_attached_neurons_know_their_names_and_are_released():
         "layers.4.body.1",
     ]
     assert all((n.site.name, n.firing) == ("", None) for n in neurons.values())
+
+
+@pytest.mark.parametrize("layers", [LIF, 3, None])
+def test_layers_that_are_no_sequence_are_refused(layers):
+    with pytest.raises(TypeError, match=r"^layers: expected a torch module or a sequence"):
+        SpikingNetwork(layers)

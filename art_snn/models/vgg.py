@@ -10,7 +10,7 @@ from typing import Any, Literal
 from torch import nn
 
 from art_snn.checks import invalid, require_count
-from art_snn.encoders import Direct, Encoder
+from art_snn.encoders import Direct, Encoder, Poisson
 from art_snn.gradients import Gradient
 from art_snn.layers import Normalize, TimeDistributed
 from art_snn.models.initial import kaiming
@@ -77,6 +77,9 @@ def vgg(
     :raises ValueError: when a size is not a whole number >= 1, or mean and std do not fit.
     """
     height, width = _sides(image_size)
+    encoder = Direct(steps) if encoder is None else encoder
+    still = isinstance(encoder, Direct | Poisson)
+    input_shape = (in_channels, height, width) if still else None
     require_count("in_channels", in_channels, remedy="Grey images have 1, colour images 3.")
     require_count("classes", classes, remedy="Give the number of classes of the data.")
 
@@ -103,9 +106,10 @@ def vgg(
     layers.append(TimeDistributed(*flatten, nn.Linear(features, classes)))
     network = SpikingNetwork(
         layers,
-        Direct(steps) if encoder is None else encoder,
+        encoder,
         gradient,
         training_gradient,
+        input_shape=input_shape,
         initialise=kaiming,
     )
     return kaiming(network)

@@ -229,3 +229,11 @@ def test_options_out_of_range_are_refused(options, message):
 def test_an_encoder_that_is_no_instance_is_refused():
     with pytest.raises(TypeError, match=r"^encoder: expected an instance such as Direct"):
         vgg(TINY, image_size=8, encoder=Direct)
+
+
+def test_images_of_another_shape_are_refused_but_frames_of_any_number_taken():
+    net = vgg5(in_channels=1, image_size=8, classes=3)
+    with pytest.raises(ValueError, match=r"^x: expected shape \[N, 1, 8, 8\], got \[2, 3, 8, 8\]"):
+        net(torch.zeros(2, 3, 8, 8))
+    frames = vgg5(in_channels=2, image_size=8, classes=3, encoder=Frames())
+    assert frames(torch.zeros(2, 5, 2, 8, 8)).shape == (2, 3)
