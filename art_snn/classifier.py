@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from numbers import Integral
@@ -20,6 +21,7 @@ from art_snn.checks import invalid, require_count
 from art_snn.gradients import Gradient
 from art_snn.inputs import check_device_type, check_labels, checked_samples
 from art_snn.network import SpikingNetwork
+from art_snn.neurons import Neuron
 
 
 class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
@@ -47,6 +49,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     :raises ValueError: when the gradient or device_type is unknown, or preprocessing would act on
         the time axis.
     """
+
+    _model: Any
+    _optimizer: Any
 
     estimator_params = PyTorchClassifier.estimator_params + ["gradient"]  # noqa: RUF005
 
@@ -108,15 +113,26 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
         :raises ValueError: for an unknown parameter or a value that the constructor would refuse.
         """
-        if "model" in kwargs:
-            _check_network(kwargs["model"])
-            kwargs["model"] = self._make_model_wrapper(kwargs["model"])
         if "device_type" in kwargs:
             check_device_type(kwargs["device_type"])
+        if "preprocessing" in kwargs:
+            _check_preprocessing(kwargs["preprocessing"], self.input_shape)
+        if "model" in kwargs:
+            self._exchange(kwargs.pop("model"), new_optimizer="optimizer" not in kwargs)
         super().set_params(**kwargs)
-        if "device_type" in kwargs or "model" in kwargs:
+        if "device_type" in kwargs or "preprocessing" in kwargs:
             self._move()
-            self._layer_names = self.model.layer_names
+
+    def _exchange(self, model: SpikingNetwork, new_optimizer: bool) -> None:
+        """Take another network, and an optimizer of its weights in place of the present one's."""
+        _check_network(model)
+        if new_optimizer and self._optimizer is not None:
+            kind = type(self._optimizer)
+            self._optimizer = kind(model.parameters(), **_settings(self._optimizer))
+        self._model = self._make_model_wrapper(model)
+        self._layer_names = model.layer_names
+        self._model.eval()
+        self._move()
 
     def predict(
         self, x: np.ndarray, batch_size: int = 128, training_mode: bool = False, **kwargs: Any
@@ -156,7 +172,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         inputs, labels = self._apply_preprocessing(x, y, fit=False, no_grad=False)
         with self._mode(False), self._reduction(reduction):
             if isinstance(x, Tensor) and x.requires_grad:
-                logits = self.model(inputs.to(self.device))
+                logits = self._forward(inputs.to(self.device))
             else:
                 logits = self._logits(inputs, batch_size)
             loss = self._loss(logits, self._targets(labels, logits))
@@ -184,26 +200,27 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         y = check_and_transform_label_format(y, self.nb_classes)
         with self._mode(training_mode, gradient), torch.enable_grad():
             leaf, inputs, labels = self._leaf(x, y)
-            logits = self.model(inputs)
+            logits = self._forward(inputs)
             loss = self._loss(logits, self._targets(labels, logits))
             (grads,) = torch.autograd.grad(loss.sum(), leaf)
         return self._like(x, grads)
 
     def class_gradient(
         self,
-        x: np.ndarray,
+        x: Any,
         label: int | list[int] | np.ndarray | None = None,
         training_mode: bool = False,
         gradient: Gradient | str | None = None,
         **kwargs: Any,
-    ) -> np.ndarray:
+    ) -> Any:
         """Gradients of logits by the samples.
 
-        :param x: samples ``(N, *input_shape)``.
+        :param x: samples ``(N, *input_shape)``, numpy or torch.
         :param label: None for all classes, one class for all samples, or one class per sample.
         :param training_mode: mode of the network during the call.
         :param gradient: rule for this call alone; None is :attr:`gradient`.
-        :return: ``(N, nb_classes, *input_shape)``, or ``(N, 1, *input_shape)`` when label is given.
+        :return: ``(N, nb_classes, *input_shape)``, or ``(N, 1, *input_shape)`` when label is given;
+            of x's library.
         :raises ValueError: for bad samples or labels, or an unknown rule.
         """
         x = checked_samples(x, self.input_shape)
@@ -211,9 +228,16 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         if chosen is not None:
             chosen = np.full(len(x), chosen) if chosen.ndim == 0 else chosen
             check_labels(chosen, len(x), self.nb_classes)
+            if chosen.ndim != 1:
+                raise invalid(
+                    "label",
+                    expected="one class, or one class index per sample",
+                    got=f"shape {chosen.shape}",
+                    remedy="Turn one-hot labels into indices: label.argmax(1).",
+                )
         with self._mode(training_mode, gradient), torch.enable_grad():
             leaf, inputs, _ = self._leaf(x, None)
-            logits = self.model(inputs)
+            logits = self._forward(inputs)
             if chosen is None:
                 outputs = logits.sum(0).unbind()
             else:
@@ -223,7 +247,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
                 torch.autograd.grad(output, leaf, retain_graph=i + 1 < len(outputs))[0]
                 for i, output in enumerate(outputs)
             ]
-        return np.stack([self._like(x, g) for g in grads], axis=1)
+        rows = [self._like(x, g) for g in grads]
+        return torch.stack(rows, 1) if isinstance(x, Tensor) else np.stack(rows, axis=1)
 
     def get_activations(  # type: ignore[no-untyped-def]
         self, x, layer: int | str, batch_size: int = 128, framework: bool = False
@@ -243,7 +268,11 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         inputs, _ = self._apply_preprocessing(x, y=None, fit=False, no_grad=not graph)
         inputs = torch.as_tensor(inputs).to(self.device)
         outputs: list[Tensor] = []
-        hook = module.register_forward_hook(lambda _, __, output: outputs.append(output.mean(0)))
+
+        def keep(_: nn.Module, __: Any, output: Tensor) -> None:
+            outputs.append(output.mean(0))
+
+        hook = module.register_forward_hook(keep)
         try:
             with self._mode(False), torch.set_grad_enabled(graph):
                 kept = []
@@ -251,7 +280,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
                     outputs.clear()
                     self.model(batch)
                     # The last call carries the graph: record, then replay.
-                    kept.append(outputs[-1])
+                    kept.append(_of_batch(outputs[-1], len(batch), layer))
         finally:
             hook.remove()
         return torch.cat(kept) if framework else _to_numpy(torch.cat(kept))
@@ -321,6 +350,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         """
         self._check_trainable(1)
         model = copy.deepcopy(self.model)
+        # A copy made inside `using` would take that rule for its own.
+        model.gradient = self.model.gradient
+        model.training_gradient = self.model.training_gradient
         # Parameter groups may differ in learning rate or decay: rebuild each with its own.
         optimizer = _rebuilt_optimizer(self._optimizer, self.model, model)
         params = self.get_params()
@@ -343,12 +375,14 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         self.model.reset()
 
     def __eq__(self, other: object) -> bool:
-        """Whether the other classifier wraps the same network.
+        """Whether the other classifier wraps the same layers, under whichever rule.
 
         AdversarialTrainer compares its attack's classifier with its own, and crafts anew for every
         batch only when they are equal; attacks that re-wrap the network must compare equal.
         """
-        return isinstance(other, PyTorchClassifier) and other.model is self.model
+        if not isinstance(other, PyTorchClassifier):
+            return False
+        return getattr(other.model, "layers", other.model) is self.model.layers
 
     __hash__ = object.__hash__
 
@@ -359,12 +393,18 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         """Network and optimizer on the CPU, so that any machine can restore them."""
         state = self.__dict__.copy()
-        network, optimizer = self.model, self._optimizer
-        if self.device.type != "cpu":
-            network, optimizer = copy.deepcopy((network, optimizer))
-            network.cpu()
-        state.update(_model=network, _optimizer=optimizer)
         del state["_model_wrapper"], state["_device"]
+        state["_model"] = self.model
+        if self.device.type != "cpu":
+            # Together, so that the optimizer's copy holds the parameters of the network's copy.
+            state = copy.deepcopy(state)
+            _move_all(
+                torch.device("cpu"),
+                state["_model"],
+                state["_optimizer"],
+                state["_loss"],
+                state["preprocessing_operations"],
+            )
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -373,15 +413,14 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         self._move()
 
     def _move(self) -> None:
-        """Put network and optimizer on the device that `device_type` names."""
+        """Put all that has a device on the one that `device_type` names."""
         gpu = self._device_type != "cpu" and torch.cuda.is_available()
         self._device = (
             torch.device("cuda", torch.cuda.current_device()) if gpu else torch.device("cpu")
         )
-        self._model.to(self._device)
-        if self._optimizer is not None:
-            # Loading casts the optimizer's state to the device of its parameters.
-            self._optimizer.load_state_dict(self._optimizer.state_dict())
+        _move_all(
+            self._device, self._model, self._optimizer, self._loss, self.preprocessing_operations
+        )
 
     @contextmanager
     def _mode(self, training: bool, gradient: Gradient | str | None = None) -> Iterator[None]:
@@ -402,10 +441,22 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         finally:
             self._loss.reduction = previous
 
+    def _forward(self, inputs: Tensor) -> Tensor:
+        """Logits of the network, which must be as many as there are classes."""
+        logits: Tensor = self.model(inputs)
+        if logits.ndim != 2 or logits.shape[1] != self.nb_classes:
+            raise invalid(
+                "model",
+                expected=f"logits of shape [N, {self.nb_classes}], as nb_classes says",
+                got=f"{list(logits.shape)}",
+                remedy="End the network with TimeDistributed(nn.Flatten(), nn.Linear(..., K)).",
+            )
+        return logits
+
     @torch.no_grad()
     def _logits(self, x: Any, batch_size: int) -> Tensor:
         batches = _batches(torch.as_tensor(x), batch_size)
-        return torch.cat([self.model(batch.to(self.device)) for batch in batches])
+        return torch.cat([self._forward(batch.to(self.device)) for batch in batches])
 
     def _leaf(self, x: Any, y: Any) -> tuple[Tensor, Tensor, Any]:
         """(leaf that requires a gradient, network input, labels) of samples and labels."""
@@ -485,6 +536,39 @@ def _check_network(model: object) -> None:
             "TimeDistributed(nn.Linear(32, 10))], encoder=Direct(steps=8)), or take one from "
             "art_snn.models."
         )
+    _check_readout(model)
+
+
+def _move_all(
+    device: torch.device,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer | None,
+    loss: object,
+    preprocessing: list[Any],
+) -> None:
+    network.to(device)
+    if optimizer is not None:
+        # Loading casts the optimizer's state to the device of its parameters.
+        optimizer.load_state_dict(optimizer.state_dict())
+    if isinstance(loss, nn.Module):
+        loss.to(device)
+    for operation in preprocessing:
+        if hasattr(operation, "_device"):
+            operation._device = device
+
+
+def _check_readout(model: SpikingNetwork) -> None:
+    last: nn.Module = model.layers
+    while isinstance(last, nn.Sequential) and len(last):
+        last = last[-1]
+    if isinstance(last, Neuron):
+        raise invalid(
+            "model",
+            expected="a network whose last layer is affine",
+            got=f"one that ends in {last}",
+            remedy="Add a readout, TimeDistributed(nn.Linear(...)): spike counts tie, and ART "
+            "takes them for probabilities.",
+        )
 
 
 def _check_preprocessing(preprocessing: Any, input_shape: tuple[int, ...]) -> None:
@@ -496,6 +580,17 @@ def _check_preprocessing(preprocessing: Any, input_shape: tuple[int, ...]) -> No
             got=f"{preprocessing!r} for samples of shape {tuple(input_shape)}",
             remedy="Normalise inside the network: TimeDistributed(Normalize(mean, std), ...).",
         )
+
+
+def _of_batch(activation: Tensor, samples: int, layer: int | str) -> Tensor:
+    if activation.ndim > 0 and len(activation) == samples:
+        return activation
+    raise invalid(
+        "layer",
+        expected=f"a layer whose output is [T, {samples}, ...]",
+        got=f"{layer!r}, whose output has another batch axis",
+        remedy="Choose the TimeDistributed or the neuron around it.",
+    )
 
 
 def _batches(x: Tensor, size: int) -> Sequence[Tensor]:
@@ -529,4 +624,10 @@ def _rebuilt_optimizer(
         {**group, "params": [twin[p] for p in group["params"] if p in twin]}
         for group in optimizer.param_groups
     ]
-    return type(optimizer)(groups, **optimizer.defaults)
+    return type(optimizer)(groups, **_settings(optimizer))
+
+
+def _settings(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """The optimizer's defaults, without those that its own constructor does not take."""
+    accepted = inspect.signature(type(optimizer)).parameters
+    return {name: value for name, value in optimizer.defaults.items() if name in accepted}

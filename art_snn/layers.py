@@ -16,6 +16,11 @@ def varies(module: nn.Module) -> bool:
     return module.training and isinstance(module, _DropoutNd | _NormBase)
 
 
+def repeats_one_step(x: Tensor) -> bool:
+    """Whether x [T, ...] is a view that repeats one step, and not itself what is differentiated."""
+    return x.shape[0] > 1 and x.stride(0) == 0 and not (x.is_leaf and x.requires_grad)
+
+
 def foldable(convolution: nn.Module, norm: nn.Module) -> bool:
     """Whether the two are a convolution and a batch norm that is affine at present, unhooked."""
     return (
@@ -23,6 +28,8 @@ def foldable(convolution: nn.Module, norm: nn.Module) -> bool:
         and type(norm) is nn.BatchNorm2d
         and norm.running_var is not None
         and not norm.training
+        and norm.num_features == convolution.out_channels
+        and not any("forward" in vars(m) for m in (convolution, norm))
         and not any(m._forward_hooks or m._forward_pre_hooks for m in (convolution, norm))
         and not any(m._backward_hooks or m._backward_pre_hooks for m in (convolution, norm))
     )
@@ -51,7 +58,7 @@ class TimeDistributed(nn.Module):
     The steps are merged into the batch axis, so that one call computes all of them. A view that
     repeats one step (stride 0 in time, as the Direct encoder makes it) is computed once instead of
     T times and repeated afterwards, except under dropout in training mode, whose masks are drawn
-    anew for every step.
+    anew for every step. Any other random module draws once for such an input.
 
     In evaluation mode a convolution and the batch norm behind it are computed as one convolution,
     which saves a pass over, and for the backward pass a copy of, the largest tensors.
@@ -76,7 +83,7 @@ class TimeDistributed(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[T, N, ...] -> [T, N, ...]."""
         steps, batch = x.shape[:2]
-        if steps > 1 and x.stride(0) == 0 and not self._draws():
+        if repeats_one_step(x) and not self._draws():
             y = self._stateless(x[0])
             return self._checked(y, batch).expand(steps, *y.shape)
         y = self._stateless(x.flatten(0, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from art_snn.checks import invalid
 from art_snn.encoders import Direct, Encoder
-from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, Site, resolve
+from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, resolve
 from art_snn.gradients.base import simulation
 from art_snn.layers import TimeDistributed, varies
 from art_snn.neurons import Neuron
@@ -89,14 +90,10 @@ class SpikingNetwork(nn.Module):
 
     def with_gradient(self, gradient: Gradient | str) -> SpikingNetwork:
         """A network of the same layers and weights, not copied, under another attack gradient."""
-        return SpikingNetwork(
-            self.layers,
-            self.encoder,
-            gradient,
-            self.training_gradient,
-            input_shape=self.input_shape,
-            initialise=self.initialise,
-        ).train(self.training)
+        twin = copy.copy(self)
+        twin._modules = dict(self._modules)
+        twin.gradient = gradient
+        return twin
 
     def forward(self, x: Tensor) -> Tensor:
         """Input [N, ...] -> logits [N, K], the time mean of the last layer's output.
@@ -136,8 +133,14 @@ class SpikingNetwork(nn.Module):
         return next((name for name, module in self.named_modules() if varies(module)), None)
 
     def state_key(self) -> Hashable:
-        """Changes with the network's modules and with their modes."""
-        return tuple((id(module), module.training) for module in self.modules())
+        """Changes with the network's modules, their settings, modes, hooks and weights."""
+        modules = tuple(
+            (name, type(m), m.training, m.extra_repr(), len(m._forward_hooks))
+            for name, m in self.layers.named_modules()
+        )
+        tensors = (*self.parameters(), *self.buffers())
+        versions = tuple(0 if t.is_inference() else t._version for t in tensors)
+        return modules, versions, tuple(t.data_ptr() for t in tensors)
 
     @property
     def layer_names(self) -> list[str]:
@@ -184,15 +187,15 @@ class SpikingNetwork(nn.Module):
 @contextmanager
 def attached(network: nn.Module, firing: Firing) -> Iterator[None]:
     """Let every neuron of the network fire by `firing`, under its own name, within the block."""
-    before = [(m, m.site, m.firing) for m in network.modules() if isinstance(m, Neuron)]
+    before = [(m, m.name, m.firing) for m in network.modules() if isinstance(m, Neuron)]
     try:
         for name, module in network.named_modules():
             if isinstance(module, Neuron):
-                module.site, module.firing = Site(name, module.dynamics), firing
+                module.name, module.firing = name, firing
         yield
     finally:
-        for module, site, previous in before:
-            module.site, module.firing = site, previous
+        for module, name, previous in before:
+            module.name, module.firing = name, previous
 
 
 def _module(layers: nn.Module | Sequence[nn.Module]) -> nn.Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from art_snn.checks import invalid
@@ -24,13 +25,14 @@ class Neuron(nn.Module):
     def __init__(self, dynamics: Dynamics) -> None:
         super().__init__()
         self.dynamics = dynamics
-        self.site = Site("", dynamics)
+        self.name = ""
         self.firing: Firing | None = None
 
     def forward(self, current: Tensor) -> Tensor:
         """Input current [T, N, ...] -> spikes [T, N, ...].
 
         :raises ValueError: when the current has no time and batch axis, or no time step.
+        :raises RuntimeError: when called during a backward pass, by activation checkpointing.
         """
         if current.ndim < 2 or current.shape[0] < 1:
             raise invalid(
@@ -39,8 +41,16 @@ class Neuron(nn.Module):
                 got=f"shape {list(current.shape)}",
                 remedy="Time comes first: x.expand(steps, *x.shape) repeats an image.",
             )
-        firing = self.firing if self.firing is not None else STBP().firing()
-        return firing(self.site, current)
+        site = Site(self.name, self.dynamics)
+        if self.firing is not None:
+            return self.firing(site, current)
+        if torch._C._current_graph_task_id() != -1:
+            raise RuntimeError(
+                "a neuron was called during a backward pass, as activation checkpointing does. By "
+                "then the network's rule is no longer attached, and another would be used. Do not "
+                "checkpoint blocks that contain neurons."
+            )
+        return STBP().firing()(site, current)
 
     def extra_repr(self) -> str:
         parameters = self.dynamics

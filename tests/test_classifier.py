@@ -24,7 +24,7 @@ from art.estimators.classification import PyTorchClassifier
 from torch import nn
 from torch.nn import functional as F
 
-from art_snn import LIF, RGA, STBP, PyTorchSpikingClassifier, SpikingNetwork
+from art_snn import LIF, RGA, STBP, Frames, PyTorchSpikingClassifier, SpikingNetwork
 from art_snn import TimeDistributed as Timed
 from tests.networks import CLASSES, FORMS, STEPS, Counted, Tally, build
 
@@ -622,7 +622,7 @@ def test_classifiers_are_equal_when_they_share_the_network(classifier: Any) -> N
     assert classifier != stranger
     assert stranger != classifier
     assert classifier != "a string"
-    assert classifier != build(classifier.model.layers), "layers shared, networks different"
+    assert classifier == build(classifier.model.layers), "the same layers under another rule"
 
 
 def test_an_attack_that_wraps_the_network_again_has_an_equal_estimator(classifier: Any) -> None:
@@ -842,3 +842,97 @@ def test_a_device_that_art_has_no_word_for_is_refused() -> None:
         PyTorchSpikingClassifier(
             network, nn.CrossEntropyLoss(), (1, 8, 8), 10, device_type="cuda:0"
         )
+
+
+def test_class_gradients_of_tensors_are_tensors(classifier: Any, batch: Any) -> None:
+    x, y = batch
+    tensors = classifier.class_gradient(torch.tensor(x))
+    assert isinstance(tensors, torch.Tensor)
+    assert np.array_equal(tensors.numpy(), classifier.class_gradient(x))
+    assert isinstance(classifier.class_gradient(torch.tensor(x), label=y), torch.Tensor)
+
+
+def test_one_hot_labels_of_class_gradient_are_refused(classifier: Any, batch: Any) -> None:
+    x, _ = batch
+    with pytest.raises(ValueError, match=r"^label: expected one class, or one class index"):
+        classifier.class_gradient(x, label=np.eye(10)[: len(x)])
+
+
+@pytest.mark.parametrize(
+    "optimizer", [torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop]
+)
+def test_a_clone_takes_any_optimizer(optimizer: Any, classifier: Any) -> None:
+    classifier.set_params(optimizer=optimizer(classifier.model.parameters(), lr=0.01))
+    clone = classifier.clone_for_refitting()
+    assert type(clone.optimizer) is optimizer
+    assert clone.optimizer.param_groups[0]["lr"] == 0.01
+    ours = {id(p) for p in clone.model.parameters()}
+    assert {id(p) for g in clone.optimizer.param_groups for p in g["params"]} == ours
+
+
+def test_a_clone_made_inside_using_keeps_the_networks_own_rules(classifier: Any) -> None:
+    own = classifier.model.gradient, classifier.model.training_gradient
+    with classifier.model.using(STBP(detach_reset=True)):
+        clone = classifier.clone_for_refitting()
+    assert (clone.model.gradient, clone.model.training_gradient) == own
+
+
+def test_another_model_gets_the_rule_an_optimizer_of_its_own_and_evaluation_mode(
+    classifier: Any, batch: Any
+) -> None:
+    other = copy.deepcopy(classifier.model).train()
+    old_rule = classifier.model.gradient
+    old = classifier.model
+    classifier.set_params(gradient=STBP(detach_reset=True), model=other)
+    assert classifier.model is other
+    assert (other.gradient, old.gradient) == (STBP(detach_reset=True), old_rule)
+    assert not any(m.training for m in other.modules())
+    before = [p.clone() for p in other.parameters()]
+    classifier.fit(*batch, nb_epochs=1)
+    assert any(not torch.equal(p, q) for p, q in zip(before, other.parameters(), strict=True))
+
+
+def test_a_network_that_ends_in_a_neuron_is_refused() -> None:
+    network = SpikingNetwork([Timed(nn.Flatten(), nn.Linear(64, 10)), LIF()])
+    with pytest.raises(ValueError, match=r"^model: expected a network whose last layer is affine"):
+        PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (1, 8, 8), 10)
+
+
+@pytest.mark.parametrize("readout", [[nn.Flatten(), nn.Linear(64, 4)], [nn.Conv2d(1, 10, 1)]])
+def test_logits_of_another_shape_than_the_classes_are_refused(readout: Any, batch: Any) -> None:
+    network = SpikingNetwork([LIF(), Timed(*readout)])
+    classifier = PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (1, 8, 8), 10)
+    with pytest.raises(ValueError, match=r"^model: expected logits of shape \[N, 10\]"):
+        classifier.predict(batch[0])
+    with pytest.raises(ValueError, match=r"^model: expected logits of shape \[N, 10\]"):
+        classifier.loss_gradient(*batch)
+
+
+def test_activations_of_a_layer_with_another_batch_axis_are_refused(batch: Any) -> None:
+    class Merged(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(64, 16)
+
+        def forward(self, x: Any) -> Any:
+            return self.linear(x.flatten(0, 1).flatten(1)).unflatten(0, x.shape[:2])
+
+    network = SpikingNetwork([Merged(), LIF(), Timed(nn.Linear(16, 10))])
+    classifier = PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (1, 8, 8), 10)
+    assert classifier.get_activations(batch[0], "layers.0").shape == (len(batch[0]), 16)
+    with pytest.raises(ValueError, match=r"^layer: expected a layer whose output is \[T, "):
+        classifier.get_activations(batch[0], "layers.0.linear")
+
+
+def test_preprocessing_moves_with_the_device(classifier: Any, batch: Any) -> None:
+    for operation in classifier.preprocessing_operations:
+        operation._device = torch.device("meta")
+    classifier.set_params(device_type="cpu")
+    assert classifier.predict(batch[0]).shape == (len(batch[0]), 10)
+
+
+def test_per_channel_preprocessing_of_frames_is_refused_later_too() -> None:
+    network = SpikingNetwork([LIF(), Timed(nn.Flatten(), nn.Linear(64, 10))], Frames())
+    classifier = PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (4, 1, 8, 8), 10)
+    with pytest.raises(ValueError, match=r"^preprocessing: "):
+        classifier.set_params(preprocessing=(np.zeros(4), np.ones(4)))

@@ -409,9 +409,7 @@ def test_attached_neurons_know_their_names_and_are_released():
         return current
 
     with attached(net, fire):
-        assert {name: neuron.site.name for name, neuron in neurons.items()} == {
-            n: n for n in neurons
-        }
+        assert {name: neuron.name for name, neuron in neurons.items()} == {n: n for n in neurons}
         with torch.no_grad():
             net.layers(Direct(2)(batch()))
     assert [site.name for site in seen] == [
@@ -420,10 +418,21 @@ def test_attached_neurons_know_their_names_and_are_released():
         "layers.2.body.3",
         "layers.4.body.1",
     ]
-    assert all((n.site.name, n.firing) == ("", None) for n in neurons.values())
+    assert all((n.name, n.firing) == ("", None) for n in neurons.values())
 
 
 @pytest.mark.parametrize("layers", [LIF, 3, None])
 def test_layers_that_are_no_sequence_are_refused(layers):
     with pytest.raises(TypeError, match=r"^layers: expected a torch module or a sequence"):
         SpikingNetwork(layers)
+
+
+def test_with_gradient_leaves_the_modes_of_the_layers_alone():
+    net = network(residual).train()
+    norm = next(m for m in net.modules() if isinstance(m, nn.BatchNorm2d))
+    norm.eval()
+    twin = net.with_gradient("stbp")
+    assert not norm.training
+    assert twin.training
+    assert twin.gradient == STBP()
+    assert net.gradient == RGA()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from art_snn import IF, LIF, STBP, TimeDistributed
+from art_snn import IF, LIF, STBP, Direct, SpikingNetwork, TimeDistributed
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import Site
 from art_snn.neurons import Neuron
@@ -121,3 +121,30 @@ def test_a_current_without_time_steps_or_batch_axis_is_refused(shape):
 def test_parameters_out_of_range_are_refused(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.parametrize("gradient", ["rga", "stbp"])
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_activation_checkpointing_is_refused_instead_of_using_another_rule(gradient, reentrant):
+    from torch.utils.checkpoint import checkpoint
+
+    class Checkpointed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.block = nn.Sequential(TimeDistributed(nn.Linear(3, 3)), LIF(threshold=0.1))
+
+        def forward(self, x):
+            return checkpoint(self.block, x, use_reentrant=reentrant)
+
+    net = SpikingNetwork([Checkpointed(), TimeDistributed(nn.Linear(3, 2))], Direct(4), gradient)
+    x = torch.rand(2, 3, requires_grad=True)
+    loss = net(x).sum()
+    with pytest.raises(RuntimeError, match="activation checkpointing"):
+        loss.backward()
+
+
+def test_new_dynamics_of_a_neuron_are_used_at_once():
+    neuron = LIF(decay=0.5)
+    neuron.dynamics = Dynamics(decay=1.0)
+    current = torch.full((4, 1), 0.6)
+    assert torch.equal(neuron(current), Dynamics(decay=1.0).simulate(current))

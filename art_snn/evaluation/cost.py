@@ -65,6 +65,8 @@ class Workload:
             )
         for name in ("steps", "batch", "image_size", "channels"):
             require_count(name, getattr(self, name), remedy="The paper uses T = 8 and batch 32.")
+        if self.threads is not None:
+            require_count("threads", self.threads, remedy="Leave it out for torch's own choice.")
         if self.device not in ("cpu", "cuda"):
             raise invalid("device", expected="cpu or cuda", got=self.device, remedy="Choose one.")
         if self.device == "cuda" and not torch.cuda.is_available():

@@ -58,7 +58,7 @@ class Differentiable(Protocol):
         ...
 
     def state_key(self) -> Hashable:
-        """Changes with the network's modules and with their modes."""
+        """Changes with the network's modules, their settings, modes, hooks and weights."""
         ...
 
 

@@ -33,6 +33,14 @@ from art_snn.gradients.base import Differentiable, Execution, Gradient, Site
 RELATIVE_TOLERANCE = 1e-3
 """Largest difference between replayed and recorded current, relative to the sample's largest."""
 
+TF32_TOLERANCE = 1e-2
+"""The same where CUDA rounds single precision to ten bits, as convolutions do by default."""
+
+OUT_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
+
+REMEMBERED = 64
+"""Answers of the probe that a network keeps: one for every input shape and state of its weights."""
+
 ABSOLUTE_TOLERANCE = 1e-6
 """Difference that always passes, in thresholds: rounding around a current of zero."""
 
@@ -66,20 +74,23 @@ class RateGradient(Gradient):
         """Slope [1, N, ...] from the trace of one simulation."""
 
     def logits(self, network: Differentiable, encoded: Tensor) -> Tensor:
-        reason = not_collapsible(network, encoded)
+        reason, lasting = not_collapsible(network, encoded), False
         if reason is None:
-            logits, reason = collapsed(self, network, encoded)
+            logits, reason, lasting = collapsed(self, network, encoded)
             if reason is None:
                 network.execution = Execution("collapsed", "the layers between neurons are affine")
                 return logits
+        logits = time_resolved(self, network, encoded)
         network.execution = Execution("time-resolved", reason)
-        return time_resolved(self, network, encoded)
+        if lasting:
+            network.obstacles[_key(network, encoded)] = reason
+        return logits
 
 
 def not_collapsible(network: Differentiable, encoded: Tensor) -> str | None:
     """Why the network cannot be replayed on time averages, or None where it can.
 
-    Whether its layers are affine is found out once for every shape of input and mode of the
+    Whether its layers are affine is found out once for every shape of input and state of the
     network, by a probe with random numbers in place of input and spikes.
     """
     if encoded.shape[0] == 1:
@@ -89,8 +100,12 @@ def not_collapsible(network: Differentiable, encoded: Tensor) -> str | None:
     layer = network.varying_layer()
     if layer is not None:
         return f"{layer} is in training mode: its output differs from call to call"
+    if encoded.dtype.itemsize < 4 or torch.is_autocast_enabled(encoded.device.type):
+        return "in half precision rounding hides whether the layers are affine"
     key = _key(network, encoded)
     if key not in network.obstacles:
+        if len(network.obstacles) >= REMEMBERED:
+            network.obstacles.clear()
         network.obstacles[key] = probe(network, encoded)
     return network.obstacles[key]
 
@@ -101,12 +116,12 @@ def _key(network: Differentiable, encoded: Tensor) -> Hashable:
 
 def collapsed(
     rule: RateGradient, network: Differentiable, encoded: Tensor
-) -> tuple[Tensor, str | None]:
+) -> tuple[Tensor, str | None, bool]:
     """Record and replay.
 
     :return: the exact logits [N, K] with the rule in their graph, and None; or, where the replay
-        did not reproduce the recorded currents, the logits without a graph and the reason, which
-        the network keeps for later calls unless it was the values that were not finite.
+        did not reproduce the recorded currents, the logits without a graph and the reason; and
+        whether that reason will last, which values that are not finite do not.
     """
     recorder = _Recorder(rule)
     with torch.no_grad():
@@ -115,15 +130,17 @@ def collapsed(
     try:
         replayed = network.run(mean_over_time(encoded), replayer)
         reason, lasting = replayer.mismatch(replayed, exact)
+    except OUT_OF_MEMORY:
+        raise
     except Exception as error:
         # A layer that refuses the averaged input is merely not replayable. A defect of the
         # network itself would have shown in the recording, or shows again time-resolved.
+        if replayer.in_rule:
+            raise
         reason, lasting = _refusal("replay", error), True
     if reason is None:
-        return exact + (replayed - replayed.detach()), None
-    if lasting:
-        network.obstacles[_key(network, encoded)] = reason
-    return exact, reason
+        return exact + (replayed - replayed.detach()), None, True
+    return exact, reason, lasting
 
 
 def _refusal(stage: str, error: Exception) -> str:
@@ -142,7 +159,8 @@ def time_resolved(rule: RateGradient, network: Differentiable, encoded: Tensor) 
 
 def mean_over_time(x: Tensor) -> Tensor:
     """Mean over axis 0, kept as an axis of size 1; free for a view that repeats one step."""
-    return x[:1] if x.stride(0) == 0 else x.mean(0, keepdim=True)
+    repeated = x.stride(0) == 0 and not (x.is_leaf and x.requires_grad)
+    return x[:1] if repeated else x.mean(0, keepdim=True)
 
 
 def _trace(rule: RateGradient, site: Site, current: Tensor) -> tuple[Tensor, Trace]:
@@ -184,13 +202,16 @@ class _Replayer:
         self.tape = deque(tape)
         self.names = [entry.site.name for entry in tape]
         self.excesses: list[Tensor] = []
+        self.in_rule = False
         tape.clear()
 
     def __call__(self, site: Site, current: Tensor) -> Tensor:
         if not self.tape:
             raise ValueError("more neurons are called than in the recording")
         entry = self.tape.popleft()
+        self.in_rule = True
         trace, slope = entry.trace, entry.slope()
+        self.in_rule = False
         self.excesses.append(_excess(current, trace.current, site.dynamics.threshold))
         rate: Tensor = _Replay.apply(current, trace.rate, slope)  # type: ignore[no-untyped-call]
         return rate
@@ -222,8 +243,15 @@ def _excess(replayed: Tensor, recorded: Tensor, threshold: float) -> Tensor:
         raise ValueError(f"shape {list(replayed.shape)} instead of {list(recorded.shape)}")
     dims = tuple(range(2, recorded.ndim)) or (0,)
     difference = torch.sub(replayed.detach(), recorded).abs_().amax(dims)
-    allowed = recorded.abs().amax(dims) * RELATIVE_TOLERANCE + ABSOLUTE_TOLERANCE * threshold
+    relative = TF32_TOLERANCE if _rounds_to_tf32(recorded) else RELATIVE_TOLERANCE
+    allowed = recorded.abs().amax(dims) * relative + ABSOLUTE_TOLERANCE * threshold
     return (difference - allowed).amax()
+
+
+def _rounds_to_tf32(x: Tensor) -> bool:
+    backends = torch.backends
+    tf32 = backends.cudnn.allow_tf32 or backends.cuda.matmul.allow_tf32
+    return x.is_cuda and x.dtype == torch.float32 and tf32
 
 
 @torch.no_grad()
@@ -240,6 +268,8 @@ def probe(network: Differentiable, encoded: Tensor) -> str | None:
     try:
         prober.judge(network.outputs(prober.draw(encoded), prober), 1.0)
         return _first_excess(prober.excesses, prober.names)[0]
+    except OUT_OF_MEMORY:
+        raise
     except Exception as error:
         return _refusal("probe", error)
 

@@ -137,7 +137,7 @@ def test_two_forward_passes_may_go_backward_in_any_order(name):
 def state(net):
     neurons = [m for m in net.modules() if isinstance(m, Neuron)]
     modes = [m.training for m in net.modules()]
-    return net.gradient, net.training_gradient, modes, [(n.firing, n.site) for n in neurons]
+    return net.gradient, net.training_gradient, modes, [(n.firing, n.name) for n in neurons]
 
 
 @every_rule
@@ -156,7 +156,7 @@ def test_an_exception_inside_a_layer_leaves_the_network_as_it_was(name, training
     with pytest.raises(ArithmeticError, match="broken layer"):
         ascend(net, x)
     assert state(net) == before
-    assert all(firing is None and site.name == "" for firing, site in before[3])
+    assert all(firing is None and name == "" for firing, name in before[3])
     switches[place].action = None
     assert torch.equal(ascend(net, x)[1], expected)
 

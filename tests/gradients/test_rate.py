@@ -55,7 +55,7 @@ def by_collapse(net, rule=None):
     """Encoded input -> logits by record and replay, which must not be refused."""
 
     def logits(encoded):
-        out, reason = collapsed(rule or RGA(), net, encoded)
+        out, reason, _ = collapsed(rule or RGA(), net, encoded)
         assert reason is None
         return out
 
@@ -182,7 +182,7 @@ def test_max_pooling_is_refused_with_the_name_of_the_neuron_behind_it():
 def test_a_refused_replay_hands_back_the_exact_logits_without_a_graph():
     net = network(max_pooled)
     x = batch()
-    logits, reason = collapsed(RGA(), net, net.encoder(x).requires_grad_())
+    logits, reason, _ = collapsed(RGA(), net, net.encoder(x).requires_grad_())
     assert "layers.3" in reason
     assert not logits.requires_grad
     with torch.no_grad():
@@ -417,3 +417,90 @@ def test_an_exchanged_layer_is_probed_again():
     pooled[index] = nn.AvgPool2d(2)
     result(net, batch())
     assert net.execution.kind == "collapsed"
+
+
+class Branch(nn.Module):
+    """x + scale * Linear(ReLU(x)): affine only while the scale is zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(5, 5, dtype=torch.float64)
+        self.scale = nn.Parameter(torch.zeros((), dtype=torch.float64))
+        self.leak = nn.LeakyReLU(0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.scale * self.linear(self.leak(x))
+
+
+@pytest.fixture
+def branched() -> SpikingNetwork:
+    torch.manual_seed(0)
+    first = TimeDistributed(nn.Flatten(), nn.Linear(72, 5)).double()
+    last = TimeDistributed(nn.Linear(5, 3)).double()
+    return SpikingNetwork(
+        [first, LIF(threshold=0.2), Branch(), LIF(threshold=0.2), last], Direct(4)
+    )
+
+
+def test_a_network_is_probed_anew_when_its_weights_have_changed(branched):
+    result(branched, batch())
+    assert branched.execution.kind == "collapsed"
+    with torch.no_grad():
+        branched.layers[2].scale.fill_(3)
+    result(branched, batch())
+    assert branched.execution.kind == "time-resolved"
+
+
+def test_a_network_is_probed_anew_when_a_setting_of_a_layer_has_changed(branched):
+    with torch.no_grad():
+        branched.layers[2].scale.fill_(3)
+    branched.layers[2].leak.negative_slope = 1.0
+    result(branched, batch())
+    assert branched.execution.kind == "collapsed"
+    branched.layers[2].leak.negative_slope = 0.0
+    result(branched, batch())
+    assert branched.execution.kind == "time-resolved"
+
+
+def test_a_network_keeps_a_bounded_number_of_answers():
+    net = network(chain)
+    for _ in range(100):
+        with torch.no_grad():
+            net.layers[0].module[1].weight.mul_(1.0)
+        net(batch(1).requires_grad_())
+    assert 1 <= len(net.obstacles) <= 64
+
+
+def test_an_error_of_the_rule_is_raised_and_not_held_against_the_layers():
+    net = network(chain)
+    with pytest.raises(ValueError, match=r"^beta: "), net.using(RGA(beta=0.1)):
+        net(batch().requires_grad_())
+    net(batch().requires_grad_())
+    assert net.execution.kind == "collapsed"
+
+
+@pytest.mark.parametrize("error", [MemoryError, torch.cuda.OutOfMemoryError])
+def test_running_out_of_memory_is_raised_and_not_held_against_the_layers(error):
+    full = [True]
+
+    def refuse(x):
+        if full[0] and x.shape[0] == 1:
+            raise error("full")
+
+    net = network(lambda neuron: nn.Sequential(Switch(refuse), chain(neuron)))
+    with pytest.raises(error, match="full"):
+        net(batch().requires_grad_())
+    full[0] = False
+    net(batch().requires_grad_())
+    assert net.execution.kind == "collapsed"
+
+
+def test_half_precision_runs_time_resolved_and_leaves_single_precision_alone():
+    net = network(chain).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        net(batch(dtype=torch.float32).requires_grad_())
+    assert "half precision" in net.execution.reason
+    net(batch(dtype=torch.float32).requires_grad_())
+    assert net.execution.kind == "collapsed"
+    net.bfloat16()(batch().requires_grad_())
+    assert "half precision" in net.execution.reason
