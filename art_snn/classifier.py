@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from numbers import Integral
@@ -19,9 +18,15 @@ from tqdm.auto import tqdm
 
 from art_snn.checks import invalid, require_count
 from art_snn.gradients import Gradient
-from art_snn.inputs import check_device_type, check_labels, checked_samples
+from art_snn.inputs import (
+    check_device_type,
+    check_labels,
+    check_network,
+    check_preprocessing,
+    checked_samples,
+)
 from art_snn.network import SpikingNetwork
-from art_snn.neurons import Neuron
+from art_snn.transfer import move_all, rebuilt_optimizer, settings_of
 
 
 class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
@@ -73,8 +78,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         device_type: str = "gpu",
         gradient: Gradient | str | None = None,
     ) -> None:
-        _check_network(model)
-        _check_preprocessing(preprocessing, input_shape)
+        check_network(model)
+        check_preprocessing(preprocessing, input_shape)
         check_device_type(device_type)
         super().__init__(
             model=model,
@@ -116,7 +121,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         if "device_type" in kwargs:
             check_device_type(kwargs["device_type"])
         if "preprocessing" in kwargs:
-            _check_preprocessing(kwargs["preprocessing"], self.input_shape)
+            check_preprocessing(kwargs["preprocessing"], self.input_shape)
         if "model" in kwargs:
             self._exchange(kwargs.pop("model"), new_optimizer="optimizer" not in kwargs)
         super().set_params(**kwargs)
@@ -125,10 +130,10 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
     def _exchange(self, model: SpikingNetwork, new_optimizer: bool) -> None:
         """Take another network, and an optimizer of its weights in place of the present one's."""
-        _check_network(model)
+        check_network(model)
         if new_optimizer and self._optimizer is not None:
             kind = type(self._optimizer)
-            self._optimizer = kind(model.parameters(), **_settings(self._optimizer))
+            self._optimizer = kind(model.parameters(), **settings_of(self._optimizer))
         self._model = self._make_model_wrapper(model)
         self._layer_names = model.layer_names
         self._model.eval()
@@ -354,7 +359,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         model.gradient = self.model.gradient
         model.training_gradient = self.model.training_gradient
         # Parameter groups may differ in learning rate or decay: rebuild each with its own.
-        optimizer = _rebuilt_optimizer(self._optimizer, self.model, model)
+        optimizer = rebuilt_optimizer(self._optimizer, self.model, model)
         params = self.get_params()
         for name in ("model", "optimizer", "loss", "input_shape", "nb_classes", "device_type"):
             del params[name]
@@ -398,7 +403,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         if self.device.type != "cpu":
             # Together, so that the optimizer's copy holds the parameters of the network's copy.
             state = copy.deepcopy(state)
-            _move_all(
+            move_all(
                 torch.device("cpu"),
                 state["_model"],
                 state["_optimizer"],
@@ -418,7 +423,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         self._device = (
             torch.device("cuda", torch.cuda.current_device()) if gpu else torch.device("cpu")
         )
-        _move_all(
+        move_all(
             self._device, self._model, self._optimizer, self._loss, self.preprocessing_operations
         )
 
@@ -528,60 +533,6 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             )
 
 
-def _check_network(model: object) -> None:
-    if not isinstance(model, SpikingNetwork):
-        raise TypeError(
-            f"model: expected an art_snn.SpikingNetwork, got {type(model).__name__}. Build one by "
-            "SpikingNetwork([TimeDistributed(nn.Flatten(), nn.Linear(64, 32)), LIF(), "
-            "TimeDistributed(nn.Linear(32, 10))], encoder=Direct(steps=8)), or take one from "
-            "art_snn.models."
-        )
-    _check_readout(model)
-
-
-def _move_all(
-    device: torch.device,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer | None,
-    loss: object,
-    preprocessing: list[Any],
-) -> None:
-    network.to(device)
-    if optimizer is not None:
-        # Loading casts the optimizer's state to the device of its parameters.
-        optimizer.load_state_dict(optimizer.state_dict())
-    if isinstance(loss, nn.Module):
-        loss.to(device)
-    for operation in preprocessing:
-        if hasattr(operation, "_device"):
-            operation._device = device
-
-
-def _check_readout(model: SpikingNetwork) -> None:
-    last: nn.Module = model.layers
-    while isinstance(last, nn.Sequential) and len(last):
-        last = last[-1]
-    if isinstance(last, Neuron):
-        raise invalid(
-            "model",
-            expected="a network whose last layer is affine",
-            got=f"one that ends in {last}",
-            remedy="Add a readout, TimeDistributed(nn.Linear(...)): spike counts tie, and ART "
-            "takes them for probabilities.",
-        )
-
-
-def _check_preprocessing(preprocessing: Any, input_shape: tuple[int, ...]) -> None:
-    per_channel = isinstance(preprocessing, tuple) and any(np.size(v) > 1 for v in preprocessing)
-    if per_channel and len(input_shape) > 3:
-        raise invalid(
-            "preprocessing",
-            expected="one mean and one std, since ART applies several along the time axis",
-            got=f"{preprocessing!r} for samples of shape {tuple(input_shape)}",
-            remedy="Normalise inside the network: TimeDistributed(Normalize(mean, std), ...).",
-        )
-
-
 def _of_batch(activation: Tensor, samples: int, layer: int | str) -> Tensor:
     if activation.ndim > 0 and len(activation) == samples:
         return activation
@@ -614,20 +565,3 @@ def _one_pass(generator: DataGenerator) -> Iterator[tuple[np.ndarray, np.ndarray
     else:
         for _ in range(max(1, generator.size // generator.batch_size)):
             yield generator.get_batch()
-
-
-def _rebuilt_optimizer(
-    optimizer: torch.optim.Optimizer, network: nn.Module, copied: nn.Module
-) -> torch.optim.Optimizer:
-    twin = dict(zip(network.parameters(), copied.parameters(), strict=True))
-    groups = [
-        {**group, "params": [twin[p] for p in group["params"] if p in twin]}
-        for group in optimizer.param_groups
-    ]
-    return type(optimizer)(groups, **_settings(optimizer))
-
-
-def _settings(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """The optimizer's defaults, without those that its own constructor does not take."""
-    accepted = inspect.signature(type(optimizer)).parameters
-    return {name: value for name, value in optimizer.defaults.items() if name in accepted}

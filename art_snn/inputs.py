@@ -1,4 +1,4 @@
-"""Checks of samples and labels at the border between the user and the network."""
+"""Checks of what a user hands to the classifier: network, samples, labels, settings."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from art_snn.checks import invalid
+from art_snn.network import SpikingNetwork
+from art_snn.neurons import Neuron
 
 
 def checked_samples(x: Any, input_shape: tuple[int, ...]) -> Any:
@@ -109,4 +112,49 @@ def check_labels(y: Any, samples: int, classes: int) -> None:
             expected="whole class indices",
             got="fractions",
             remedy="Round them, or give one row of class scores per sample.",
+        )
+
+
+def check_network(model: object) -> None:
+    """Refuse anything but a spiking network with an affine readout.
+
+    :raises TypeError: when it is no SpikingNetwork; the message says how to build one.
+    :raises ValueError: when it ends in a neuron.
+    """
+    if not isinstance(model, SpikingNetwork):
+        raise TypeError(
+            f"model: expected an art_snn.SpikingNetwork, got {type(model).__name__}. Build one by "
+            "SpikingNetwork([TimeDistributed(nn.Flatten(), nn.Linear(64, 32)), LIF(), "
+            "TimeDistributed(nn.Linear(32, 10))], encoder=Direct(steps=8)), or take one from "
+            "art_snn.models."
+        )
+    _check_readout(model)
+
+
+def _check_readout(model: SpikingNetwork) -> None:
+    last: nn.Module = model.layers
+    while isinstance(last, nn.Sequential) and len(last):
+        last = last[-1]
+    if isinstance(last, Neuron):
+        raise invalid(
+            "model",
+            expected="a network whose last layer is affine",
+            got=f"one that ends in {last}",
+            remedy="Add a readout, TimeDistributed(nn.Linear(...)): spike counts tie, and ART "
+            "takes them for probabilities.",
+        )
+
+
+def check_preprocessing(preprocessing: Any, input_shape: tuple[int, ...]) -> None:
+    """Refuse preprocessing that ART would apply along the time axis of event frames.
+
+    :raises ValueError: for several means or deviations with samples [T, C, H, W].
+    """
+    per_channel = isinstance(preprocessing, tuple) and any(np.size(v) > 1 for v in preprocessing)
+    if per_channel and len(input_shape) > 3:
+        raise invalid(
+            "preprocessing",
+            expected="one mean and one std, since ART applies several along the time axis",
+            got=f"{preprocessing!r} for samples of shape {tuple(input_shape)}",
+            remedy="Normalise inside the network: TimeDistributed(Normalize(mean, std), ...).",
         )

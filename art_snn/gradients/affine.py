@@ -1,0 +1,135 @@
+"""Whether the layers between neurons are affine, so that a rate rule may run on time averages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+
+import torch
+from torch import Tensor
+
+from art_snn.gradients.base import Differentiable, Site
+
+RELATIVE_TOLERANCE = 1e-3
+"""Largest difference between replayed and recorded current, relative to the sample's largest."""
+
+TF32_TOLERANCE = 1e-2
+"""The same where CUDA rounds single precision to ten bits, as convolutions do by default."""
+
+OUT_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
+
+REMEMBERED = 64
+"""Answers of the probe that a network keeps: one for every input shape and state of its weights."""
+
+ABSOLUTE_TOLERANCE = 1e-6
+"""Difference that always passes, in thresholds: rounding around a current of zero."""
+
+
+def not_collapsible(network: Differentiable, encoded: Tensor) -> str | None:
+    """Why the network cannot be replayed on time averages, or None where it can.
+
+    Whether its layers are affine is found out once for every shape of input and state of the
+    network, by a probe with random numbers in place of input and spikes.
+    """
+    if encoded.shape[0] == 1:
+        return "with one time step there is nothing to average"
+    if encoded.shape[1] == 0:
+        return "the batch is empty"
+    layer = network.varying_layer()
+    if layer is not None:
+        return f"{layer} is in training mode: its output differs from call to call"
+    if encoded.dtype.itemsize < 4 or torch.is_autocast_enabled(encoded.device.type):
+        return "in half precision rounding hides whether the layers are affine"
+    key = key_of(network, encoded)
+    if key not in network.obstacles:
+        if len(network.obstacles) >= REMEMBERED:
+            network.obstacles.clear()
+        network.obstacles[key] = probe(network, encoded)
+    return network.obstacles[key]
+
+
+def key_of(network: Differentiable, encoded: Tensor) -> Hashable:
+    """What an answer of the probe depends on."""
+    return (encoded.shape[0], *encoded.shape[2:], encoded.dtype, network.state_key())
+
+
+@torch.no_grad()
+def probe(network: Differentiable, encoded: Tensor) -> str | None:
+    """Why the layers between neurons are not affine, or None where they are.
+
+    Equal values on the spikes of one call do not show it: a ReLU on spikes changes none of them and
+    still cuts gradients. So the network runs once on three steps in which every neuron answers with
+    random numbers a, b and (a + b) / 2, and the third current must be the mean of the others.
+
+    :param encoded: input [T, N, ...], of which shape, dtype and device are used.
+    """
+    prober = _Prober(encoded.device)
+    try:
+        prober.judge(network.outputs(prober.draw(encoded), prober), 1.0)
+        return first_excess(prober.excesses, prober.names)[0]
+    except OUT_OF_MEMORY:
+        raise
+    except Exception as error:
+        return refusal("probe", error)
+
+
+class _Prober:
+    """Answers every current with random numbers, and measures how affine the layers are."""
+
+    def __init__(self, device: torch.device) -> None:
+        # A generator of its own: the probe must not disturb the user's random state.
+        self.generator = torch.Generator(device).manual_seed(0)
+        self.names: list[str] = []
+        self.excesses: list[Tensor] = []
+
+    def __call__(self, site: Site, current: Tensor) -> Tensor:
+        self.judge(current, site.dynamics.threshold)
+        self.names.append(site.name)
+        return self.draw(current)
+
+    def draw(self, like: Tensor) -> Tensor:
+        """Three steps a, b and (a + b) / 2 of one sample [3, 1, ...]."""
+        shape = (2, 1, *like.shape[2:])
+        a, b = torch.empty(shape, dtype=like.dtype, device=like.device).normal_(
+            generator=self.generator
+        )
+        return torch.stack([a, b, (a + b) / 2])
+
+    def judge(self, current: Tensor, threshold: float) -> None:
+        a, b, middle = current
+        self.excesses.append(excess_of(middle[None], (a + b)[None] / 2, threshold))
+
+
+def first_excess(excesses: list[Tensor], names: list[str]) -> tuple[str | None, bool]:
+    """The reason behind the first positive or NaN excess, and whether it is about the layers."""
+    values = torch.stack(excesses).tolist()
+    over = [not value <= 0 for value in values]
+    if not any(over):
+        return None, True
+    first = over.index(True)
+    place = f"neuron {names[first]}" if first < len(names) else "the logits"
+    if not math.isfinite(values[first]):
+        return f"the input of {place} is not finite", False
+    return f"the layers before {place} are not affine: their output on averages differs", True
+
+
+def excess_of(replayed: Tensor, recorded: Tensor, threshold: float) -> Tensor:
+    """Largest difference of any sample beyond what rounding may cause; <= 0 when all match."""
+    if replayed.shape != recorded.shape:
+        raise ValueError(f"shape {list(replayed.shape)} instead of {list(recorded.shape)}")
+    dims = tuple(range(2, recorded.ndim)) or (0,)
+    difference = torch.sub(replayed.detach(), recorded).abs_().amax(dims)
+    relative = TF32_TOLERANCE if _rounds_to_tf32(recorded) else RELATIVE_TOLERANCE
+    allowed = recorded.abs().amax(dims) * relative + ABSOLUTE_TOLERANCE * threshold
+    return (difference - allowed).amax()
+
+
+def _rounds_to_tf32(x: Tensor) -> bool:
+    if not x.is_cuda or x.dtype != torch.float32:
+        return False
+    return torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
+
+
+def refusal(stage: str, error: Exception) -> str:
+    """An exception of a probe or replay as a reason."""
+    return f"the {stage} failed ({type(error).__name__}: {error})"

@@ -1,0 +1,51 @@
+"""Networks with their optimizers: to another device, and to a copy."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def move_all(
+    device: torch.device,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer | None,
+    loss: object,
+    preprocessing: list[Any],
+) -> None:
+    """Put a network and all that belongs to it on a device.
+
+    :param optimizer: of the network's parameters; its state follows them.
+    :param loss: moved when it is a module, for the sake of its class weights.
+    :param preprocessing: ART's operations, which keep a device of their own.
+    """
+    network.to(device)
+    if optimizer is not None:
+        # Loading casts the optimizer's state to the device of its parameters.
+        optimizer.load_state_dict(optimizer.state_dict())
+    if isinstance(loss, nn.Module):
+        loss.to(device)
+    for operation in preprocessing:
+        if hasattr(operation, "_device"):
+            operation._device = device
+
+
+def rebuilt_optimizer(
+    optimizer: torch.optim.Optimizer, network: nn.Module, copied: nn.Module
+) -> torch.optim.Optimizer:
+    """An optimizer of the copied network, with the groups and settings of the given one."""
+    twin = dict(zip(network.parameters(), copied.parameters(), strict=True))
+    groups = [
+        {**group, "params": [twin[p] for p in group["params"] if p in twin]}
+        for group in optimizer.param_groups
+    ]
+    return type(optimizer)(groups, **settings_of(optimizer))
+
+
+def settings_of(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """The optimizer's defaults, without those that its own constructor does not take."""
+    accepted = inspect.signature(type(optimizer)).parameters
+    return {name: value for name, value in optimizer.defaults.items() if name in accepted}
