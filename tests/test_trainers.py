@@ -225,3 +225,19 @@ def test_the_perceptual_distance_of_oracle_aligned_training_is_zero_by_a_defect_
         setup.twin(), torch.zeros(2, 1, 8, 8), torch.ones(2, 1, 8, 8), ["layers.1"]
     )
     assert (distance == 0).all()
+
+
+def test_adversarial_trainer_crafts_anew_by_the_rule_of_a_classifier_on_the_same_layers(
+    setup: Setup,
+) -> None:
+    other = Counted(STBP(detach_reset=True))
+    twin = build(setup.layers, gradient=other, training_gradient=setup.training_rule)
+    attack = ProjectedGradientDescent(twin, **STEPS)
+    generated = []
+    generate = attack.generate
+    attack.generate = lambda *args, **kwargs: generated.append(1) or generate(*args, **kwargs)
+    trainer = AdversarialTrainer(setup.classifier, attacks=attack, ratio=1.0)
+    trainer.fit(setup.x, setup.y, batch_size=BATCH, nb_epochs=3)
+    assert len(generated) == 3 * BATCHES
+    assert other.tally.backwards > 0
+    assert setup.crafted == 0
