@@ -88,11 +88,13 @@ def cost(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int | None, typer.Option(help="Threads of torch on the CPU.")] = None,
     repeats: Annotated[int, typer.Option(help="Rounds behind each median.")] = 7,
+    keep_memory: Annotated[
+        bool, typer.Option("--keep-memory", help="Keep freed memory in the process (glibc).")
+    ] = False,
     output: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
 ) -> None:
     """Time and peak memory of one input gradient, in inferences, on this machine."""
     from art_snn.evaluation import cost as library
-    from art_snn.evaluation.memory import keep_freed_memory
 
     workload = _checked(
         library.Workload,
@@ -103,8 +105,8 @@ def cost(
         decay=decay,
         device=device,
         threads=threads,
+        keep_memory=keep_memory,
     )
-    keep_freed_memory()
     measured = _checked(library.measure, workload=workload, repeats=repeats)
     typer.echo("\n" + measured.table())
     if output is not None:

@@ -35,11 +35,13 @@ def test_the_demo_prints_its_table_and_its_verdict(tmp_path):
 def test_the_cost_is_printed_and_written(tmp_path):
     done = call(
         *("cost", "--model", "vgg5", "--steps", "2", "--batch", "2", "--image-size", "8"),
-        *("--repeats", "1", "--output", str(tmp_path / "cost.json")),
+        *("--repeats", "1", "--keep-memory", "--output", str(tmp_path / "cost.json")),
     )
     assert done.exit_code == 0, done.output
     assert "x inference" in done.output
-    assert json.loads((tmp_path / "cost.json").read_text())["repeats"] == 1
+    assert "freed memory kept" in done.output
+    written = json.loads((tmp_path / "cost.json").read_text())
+    assert (written["repeats"], written["workload"]["keep_memory"]) == (1, True)
 
 
 @pytest.mark.parametrize(

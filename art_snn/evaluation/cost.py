@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 
 from art_snn.checks import invalid, require_count
 from art_snn.classifier import PyTorchSpikingClassifier
-from art_snn.evaluation.memory import peak_during
+from art_snn.evaluation.memory import keep_freed_memory, peak_during
 from art_snn.models import MODELS
 from art_snn.network import SpikingNetwork
 
@@ -43,6 +43,8 @@ class Workload:
     :param decay: decay of the neurons.
     :param device: "cpu" or "cuda".
     :param threads: threads of torch on the CPU; None leaves torch's choice.
+    :param keep_memory: keep freed memory in the measuring processes, for time and peak alike
+        (:func:`art_snn.evaluation.memory.keep_freed_memory`).
     :raises ValueError: for an unknown model, a count below 1, or CUDA where there is none.
     """
 
@@ -54,6 +56,7 @@ class Workload:
     decay: float = 0.5
     device: str = "cpu"
     threads: int | None = None
+    keep_memory: bool = False
 
     def __post_init__(self) -> None:
         if self.model not in MODELS:
@@ -186,7 +189,8 @@ class Cost:
         lines = [
             f"One input gradient: {w.model}, T = {w.steps}, batch {w.batch}, "
             f"{w.channels}x{w.image_size}x{w.image_size}, decay {w.decay:g}",
-            f"{self.machine}; median of {self.repeats} rounds in turn; memory above the model",
+            f"{self.machine}; median of {self.repeats} rounds in turn; memory above the model"
+            + ("; freed memory kept" if w.keep_memory else ""),
             "",
             f"{'':30}{'seconds':>9}{'x inference':>13}{'peak MiB':>11}{'x inference':>13}",
         ]
@@ -203,20 +207,25 @@ class Cost:
 def measure(workload: Workload, repeats: int = 7) -> Cost:
     """Time every row in turn, then its peak memory: on the CPU in a fresh process for each row.
 
-    The command lets the timed process keep freed memory
-    (:func:`art_snn.evaluation.memory.keep_freed_memory`); the measured processes give it back, so
-    that their peak is what is in use.
+    With `keep_memory` the setting stays with this process afterwards.
 
     :raises ValueError: for repeats < 1.
     """
-    if workload.threads is not None:
-        torch.set_num_threads(workload.threads)
+    prepare(workload)
     network = workload.network()
     operations = {row: operation(row, network, workload) for row in ROWS}
     seconds = medians(operations, repeats, workload.device)
     del operations, network
     peak = {row: _peak(row, workload) for row in tqdm(ROWS, desc="Peak memory")}
     return Cost(workload, describe_machine(workload.device), repeats, seconds, peak)
+
+
+def prepare(workload: Workload) -> None:
+    """Set this process up as the workload asks: threads, and what becomes of freed memory."""
+    if workload.threads is not None:
+        torch.set_num_threads(workload.threads)
+    if workload.keep_memory:
+        keep_freed_memory()
 
 
 def _peak(row: str, workload: Workload) -> int:
@@ -231,8 +240,7 @@ def _peak(row: str, workload: Workload) -> int:
 
 def peak_of_row(row: str, workload: Workload) -> int:
     """Peak bytes of one row above the loaded model, in this process."""
-    if workload.threads is not None:
-        torch.set_num_threads(workload.threads)
+    prepare(workload)
     network = workload.network()
     single = Workload(**{**asdict(workload), "batch": 1})
     # One sample first, so that libraries loaded on demand are not counted.

@@ -20,8 +20,8 @@ def keep_freed_memory() -> bool:
     """Let this process keep the memory of freed tensors for the next ones (glibc only).
 
     By default glibc gives every tensor above 32 MiB back to the system and has the next one paged
-    in anew, which costs spiking networks, with their large and short-lived tensors, up to a fifth
-    of the time. For commands and scripts; a library has no business to decide this.
+    in anew, which costs time with the large and short-lived tensors of spiking networks. For
+    commands and scripts; a library has no business to decide this.
 
     :return: whether the C library took the setting.
     """
