@@ -56,7 +56,7 @@ def load(network: SpikingNetwork, path: str | Path) -> dict[str, Any]:
             "holds no weights. Save it again."
         )
     expected = network.state_dict()
-    problems = _misfits(expected, weights)
+    problems = misfits(expected, weights)
     if problems:
         raise CheckpointError(
             f"path: expected weights of this network, got a file that differs in "
@@ -66,6 +66,17 @@ def load(network: SpikingNetwork, path: str | Path) -> dict[str, Any]:
     network.load_state_dict(weights)
     notes: dict[str, Any] = content.get("notes", {}) if weights is not content else {}
     return notes
+
+
+def notes(path: str | Path) -> dict[str, Any]:
+    """The notes of a checkpoint, without its network; empty for a plain state dict.
+
+    :raises FileNotFoundError: when there is no such file.
+    :raises CheckpointError: when the file is truncated or no checkpoint.
+    """
+    content = _read(Path(path))
+    found = content.get("notes", {}) if content.get("format") == FORMAT else {}
+    return found if isinstance(found, dict) else {}
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -88,7 +99,8 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _misfits(expected: Mapping[str, Any], weights: Mapping[str, Any]) -> list[str]:
+def misfits(expected: Mapping[str, Any], weights: Mapping[str, Any]) -> list[str]:
+    """How weights differ from what a network's state dict expects, one phrase per difference."""
     problems = [f"{name} (missing)" for name in expected if name not in weights]
     problems += [f"{name} (unknown)" for name in weights if name not in expected]
     for name, here in expected.items():

@@ -101,6 +101,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         if gradient is not None:
             self.gradient = gradient
         self._model.eval()
+        self._tell_span()
         self._check_params()
 
     @property
@@ -125,6 +126,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         if "model" in kwargs:
             self._exchange(kwargs.pop("model"), new_optimizer="optimizer" not in kwargs)
         super().set_params(**kwargs)
+        self._tell_span()
         if "device_type" in kwargs or "preprocessing" in kwargs:
             self._move()
 
@@ -426,6 +428,12 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         move_all(
             self._device, self._model, self._optimizer, self._loss, self.preprocessing_operations
         )
+
+    def _tell_span(self) -> None:
+        """Tell the network how wide the range of its input is; some rules measure by it."""
+        if self.clip_values is not None:
+            low, high = self.clip_values
+            self.model.input_span = float(np.max(np.subtract(high, low)))
 
     @contextmanager
     def _mode(self, training: bool, gradient: Gradient | str | None = None) -> Iterator[None]:

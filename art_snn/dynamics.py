@@ -49,16 +49,28 @@ class Dynamics:
                 remedy="Hard sets the potential to zero, soft subtracts the threshold.",
             )
 
+    @property
+    def has_rate_curve(self) -> bool:
+        """Whether neurons obey the equations above, so that decay and threshold say how they fire.
+
+        Not in a subclass that simulates in a way of its own.
+        """
+        return type(self).simulate is Dynamics.simulate
+
     @torch.no_grad()
-    def simulate(self, current: Tensor, potential: Tensor | None = None) -> Tensor:
+    def simulate(
+        self, current: Tensor, potential: Tensor | None = None, spikes: Tensor | None = None
+    ) -> Tensor:
         """Spikes of a layer that starts from rest.
 
         :param current: input current x [T, N, ...], floating point; may be an expanded view.
         :param potential: buffer [T, N, ...] that receives u, or None when nobody needs it.
+        :param spikes: buffer [T, N, ...] for the result, or None to make one.
         :return: spikes [T, N, ...], 0 or 1, in the dtype of the current.
         """
         steps = current.shape[0]
-        spikes = torch.empty(current.shape, dtype=current.dtype, device=current.device)
+        if spikes is None:
+            spikes = torch.empty(current.shape, dtype=current.dtype, device=current.device)
         v = torch.zeros_like(spikes[0])
         for t in range(steps):
             u = v if potential is None else potential[t]

@@ -12,7 +12,11 @@ from art_snn.checks import invalid, require_count
 
 
 class Encoder(Protocol):
-    """Anything that maps [N, ...] to [T, N, ...] differentiably; an nn.Module may be one."""
+    """Anything that maps [N, ...] to [T, N, ...] differentiably; an nn.Module may be one.
+
+    An encoder that can give any number of steps has a method `with_steps(steps)` that returns the
+    same encoder for another number.
+    """
 
     def __call__(self, x: Tensor) -> Tensor:
         """Input [N, ...] -> time steps [T, N, ...]."""
@@ -37,6 +41,10 @@ class Direct:
     def __post_init__(self) -> None:
         _check_steps(self)
 
+    def with_steps(self, steps: int) -> Direct:
+        """The same with another number of time steps."""
+        return Direct(steps)
+
     def __call__(self, x: Tensor) -> Tensor:
         return x.expand(self.steps, *x.shape)
 
@@ -56,6 +64,10 @@ class Poisson:
 
     def __post_init__(self) -> None:
         _check_steps(self)
+
+    def with_steps(self, steps: int) -> Poisson:
+        """The same with another number of time steps."""
+        return Poisson(steps)
 
     def __call__(self, x: Tensor) -> Tensor:
         spikes: Tensor = _Bernoulli.apply(x.expand(self.steps, *x.shape))  # type: ignore[no-untyped-call]

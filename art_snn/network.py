@@ -12,7 +12,16 @@ from torch import Tensor, nn
 
 from art_snn.checks import invalid
 from art_snn.encoders import Direct, Encoder
-from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, resolve
+from art_snn.gradients import (
+    RGA,
+    STBP,
+    Execution,
+    Firing,
+    Gradient,
+    Site,
+    check_applicable,
+    resolve,
+)
 from art_snn.gradients.base import simulation
 from art_snn.layers import TimeDistributed, varies
 from art_snn.neurons import Neuron
@@ -37,7 +46,8 @@ class SpikingNetwork(nn.Module):
     :param input_shape: shape of one input; calls with another shape are refused. None: not checked.
     :param initialise: draws the weights of the network, at :meth:`reset`; None: torch's own draws.
     :raises TypeError: when `layers` are no modules or `encoder` cannot be called.
-    :raises ValueError: when `layers` contain no neuron, or a rule is unknown.
+    :raises ValueError: when `layers` contain no neuron, or a rule is unknown or does not apply to
+        one of the neurons.
     """
 
     def __init__(
@@ -53,6 +63,8 @@ class SpikingNetwork(nn.Module):
         super().__init__()
         self.layers = _module(layers)
         self.encoder = _callable(encoder)
+        self.memory: dict[Gradient, Any] = {}
+        self.input_span = 1.0
         self.gradient = gradient
         self.training_gradient = training_gradient
         self.input_shape = None if input_shape is None else tuple(input_shape)
@@ -68,7 +80,8 @@ class SpikingNetwork(nn.Module):
 
     @gradient.setter
     def gradient(self, rule: Gradient | str) -> None:
-        self._gradient = resolve(rule, "gradient")
+        self._gradient = self._resolved(rule, "gradient")
+        self.forget()
 
     @property
     def training_gradient(self) -> Gradient:
@@ -77,12 +90,12 @@ class SpikingNetwork(nn.Module):
 
     @training_gradient.setter
     def training_gradient(self, rule: Gradient | str) -> None:
-        self._training_gradient = resolve(rule, "training_gradient")
+        self._training_gradient = self._resolved(rule, "training_gradient")
 
     @contextmanager
     def using(self, gradient: Gradient | str) -> Iterator[SpikingNetwork]:
         """Within the block, differentiate by `gradient` only, at the input and at the weights."""
-        previous, self._override = self._override, resolve(gradient)
+        previous, self._override = self._override, self._resolved(gradient, "gradient")
         try:
             yield self
         finally:
@@ -90,9 +103,38 @@ class SpikingNetwork(nn.Module):
 
     def with_gradient(self, gradient: Gradient | str) -> SpikingNetwork:
         """A network of the same layers and weights, not copied, under another attack gradient."""
+        twin = self._twin()
+        twin.gradient = gradient
+        return twin
+
+    def with_steps(self, steps: int) -> SpikingNetwork:
+        """A network of the same layers and weights, not copied, over another number of time steps.
+
+        :param steps: number of time steps T.
+        :raises ValueError: when the encoder cannot give another number of steps, or steps < 1.
+        """
+        change = getattr(self.encoder, "with_steps", None)
+        if not callable(change):
+            raise invalid(
+                "encoder",
+                expected="one that can give any number of time steps, such as Direct or Poisson",
+                got=repr(self.encoder),
+                remedy="Event frames have the steps they have; an encoder of your own can have a "
+                "method with_steps(steps).",
+            )
+        twin = self._twin()
+        twin.encoder = change(steps)
+        return twin
+
+    def forget(self) -> None:
+        """Drop what rules such as ASSG remember of earlier gradients, and free its memory."""
+        self.memory.clear()
+
+    def _twin(self) -> SpikingNetwork:
+        """Another network object around the same modules, which remembers nothing."""
         twin = copy.copy(self)
         twin._modules = dict(self._modules)
-        twin.gradient = gradient
+        twin.obstacles = self.obstacles
         return twin
 
     def forward(self, x: Tensor) -> Tensor:
@@ -103,11 +145,18 @@ class SpikingNetwork(nn.Module):
         :raises TypeError: when x is no tensor.
         :raises ValueError: when x has another shape than `input_shape`.
         """
-        encoded = self.encoder(self._checked(x))
+        checked = self._checked(x)
         if not torch.is_grad_enabled():
-            return self.run(encoded, simulation)
+            return self.run(self.encode(checked), simulation)
         rule = self.gradient if x.requires_grad else self.training_gradient
-        return (self._override or rule).logits(self, encoded)
+        rule = self._override or rule
+        check_applicable(rule, self._sites())
+        return rule.logits(self, checked)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Input [N, ...] -> time steps [T, N, ...]."""
+        encoded: Tensor = self.encoder(x)
+        return encoded
 
     def reset(self) -> None:
         """Draw all weights anew: by `initialise` where one was given, else as torch draws them."""
@@ -156,6 +205,15 @@ class SpikingNetwork(nn.Module):
         tensors = (*self.parameters(), *self.buffers())
         return next((t.dtype for t in tensors if t.is_floating_point()), None)
 
+    def _sites(self) -> list[Site]:
+        neurons = ((n, m) for n, m in self.named_modules() if isinstance(m, Neuron))
+        return [Site(name, neuron.dynamics) for name, neuron in neurons]
+
+    def _resolved(self, rule: Gradient | str, argument: str) -> Gradient:
+        resolved = resolve(rule, argument)
+        check_applicable(resolved, self._sites(), argument)
+        return resolved
+
     def _checked(self, x: Tensor) -> Tensor:
         if not isinstance(x, Tensor):
             raise TypeError(f"x: expected a torch tensor [N, ...], got {type(x).__name__}.")
@@ -177,7 +235,7 @@ class SpikingNetwork(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         """A copy made inside `using` keeps that rule as its own, where it can be seen."""
         state = self.__dict__.copy()
-        state["obstacles"] = {}
+        state["obstacles"], state["memory"] = {}, {}
         if self._override is not None:
             state["_gradient"] = state["_training_gradient"] = self._override
             state["_override"] = None

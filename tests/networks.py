@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,11 +36,11 @@ class Counted(Gradient):
     rule: Gradient
     tally: Tally = field(default_factory=Tally, compare=False)
 
-    def logits(self, network: Any, encoded: Tensor) -> Tensor:
+    def logits(self, network: Any, x: Tensor) -> Tensor:
         self.tally.forwards += 1
         if self.tally.limit is not None and self.tally.forwards >= self.tally.limit:
             raise self.tally.error("injected by the test")
-        return self.rule.logits(_Watched(network, self.tally), encoded)
+        return self.rule.logits(_Watched(network, self.tally), x)
 
 
 class _Watched:
@@ -49,9 +49,8 @@ class _Watched:
     def __init__(self, network: Any, tally: Tally) -> None:
         self.network, self.tally = network, tally
 
-    @property
-    def obstacles(self) -> dict[Hashable, str | None]:
-        return self.network.obstacles
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.network, name)
 
     @property
     def execution(self) -> Execution | None:
@@ -61,14 +60,8 @@ class _Watched:
     def execution(self, execution: Execution) -> None:
         self.network.execution = execution
 
-    def varying_layer(self) -> str | None:
-        return self.network.varying_layer()
-
-    def state_key(self) -> Hashable:
-        return self.network.state_key()
-
-    def outputs(self, encoded: Tensor, firing: Callable[[Site, Tensor], Tensor]) -> Tensor:
-        return self.network.outputs(encoded, firing)
+    def with_steps(self, steps: int) -> _Watched:
+        return _Watched(self.network.with_steps(steps), self.tally)
 
     def run(self, encoded: Tensor, firing: Callable[[Site, Tensor], Tensor]) -> Tensor:
         def fire(site: Site, current: Tensor) -> Tensor:

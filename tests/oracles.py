@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +46,23 @@ class _Scaled(torch.autograd.Function):
         return grad * slope, None, None
 
 
+class _Averaged(torch.autograd.Function):
+    """Given spikes forward; backward, at every step, the time mean of gradient times slope."""
+
+    @staticmethod
+    def forward(ctx: Any, slopes: Tensor, *spikes_and_steps: Tensor) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(slopes)
+        return tuple(s.clone() for s in spikes_and_steps[: len(slopes)])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (slopes,) = ctx.saved_tensors
+        total = torch.zeros_like(grads[0])
+        for grad, slope in zip(grads, slopes, strict=True):
+            total = total + grad * slope
+        return None, *[None] * len(grads), *[total / len(grads)] * len(grads)
+
+
 def stbp_neuron(dynamics: Dynamics, xs: Steps, *, detach_reset: bool = False) -> Steps:
     """Plain autograd through the state equations."""
     v, spikes = torch.zeros_like(xs[0]), []
@@ -74,10 +92,96 @@ def rga_slope(dynamics: Dynamics, mean: Tensor, beta: float = 2.0, gamma: float 
 
 def rga_neuron(dynamics: Dynamics, xs: Steps) -> Steps:
     """Every step's gradient times the slope at the mean current."""
+    return _at_every_step(dynamics, xs, lambda spikes: rga_slope(dynamics, sum(xs) / len(xs)))
+
+
+def bptr_neuron(dynamics: Dynamics, xs: Steps) -> Steps:
+    """Every step's gradient as it is, where the neuron fired at all."""
+    return _at_every_step(dynamics, xs, lambda spikes: (sum(spikes) != 0).to(xs[0].dtype))
+
+
+def static_neuron(dynamics: Dynamics, xs: Steps, *, limit: float = 2.0) -> Steps:
+    """Every step's gradient times the derivative of the static curve at the mean current."""
+
+    def slope(spikes: Steps) -> Tensor:
+        mean = sum(xs) / len(xs)
+        slopes = [static_slope(dynamics, current, limit) for current in mean.flatten().tolist()]
+        return torch.tensor(slopes, dtype=mean.dtype).view(mean.shape)
+
+    return _at_every_step(dynamics, xs, slope)
+
+
+def static_slope(dynamics: Dynamics, current: float, limit: float) -> float:
+    """Derivative of ln(decay) / ln(1 - knee / I), by the chain rule, and not above the limit."""
+    decay, threshold = dynamics.decay, dynamics.threshold
+    if decay == 1:
+        return 1 / threshold if 0 <= current <= threshold else 0.0
+    knee = threshold * (1 - decay)
+    if not knee < current <= threshold:
+        return 0.0
+    inner = 1 - knee / current
+    outer = -math.log(decay) / math.log(inner) ** 2
+    return min(outer / inner * knee / current**2, limit / (threshold * decay))
+
+
+def hart_neuron(dynamics: Dynamics, xs: Steps, *, width: float = 1.0) -> Steps:
+    """At every step the mean over all steps of the gradient times the triangle's slope."""
+    with torch.no_grad():
+        spikes, slopes, v = [], [], torch.zeros_like(xs[0])
+        for x in xs:
+            u = dynamics.decay * v + x
+            s = (u >= dynamics.threshold).to(x.dtype)
+            v = u * (1 - s) if dynamics.reset == "hard" else u - dynamics.threshold * s
+            distance = (u - dynamics.threshold).abs()
+            spikes.append(s)
+            slopes.append(torch.clamp(width - distance, min=0) / width**2)
+    return list(_Averaged.apply(torch.stack(slopes), *spikes, *xs))
+
+
+def pdsg_neuron(
+    dynamics: Dynamics, xs: Steps, *, per_sample: bool = False, detach_reset: bool = False
+) -> Steps:
+    """Autograd through the state equations, with a slope from all potentials so far."""
+    v, spikes, past = torch.zeros_like(xs[0]), [], []
+    for x in xs:
+        u = dynamics.decay * v + x
+        past.append(u.detach())
+        sigma = deviation(past, per_sample)
+        z = u.detach() - dynamics.threshold
+        h = torch.exp(-((z - sigma / 2) ** 2) / (2 * sigma**2)) / (math.sqrt(2 * math.pi) * sigma)
+        s = _Scaled.apply(u, (z >= 0).to(x.dtype), h)
+        reset = s.detach() if detach_reset else s
+        v = u * (1 - reset) if dynamics.reset == "hard" else u - dynamics.threshold * reset
+        spikes.append(s)
+    return spikes
+
+
+def deviation(past: Steps, per_sample: bool) -> Tensor:
+    """torch.std of each channel of all tensors [N, C, ...], 1 where it is 0 or undefined."""
+    whole = torch.stack(past)
+    sigma = torch.ones_like(past[0])
+    for n in range(whole.shape[1]):
+        for c in range(whole.shape[2]):
+            values = whole[:, n, c] if per_sample else whole[:, :, c]
+            # The deviation of equal numbers may come out as one rounding instead of 0.
+            if values.max() > values.min():
+                sigma[n, c] = values.std()
+    return sigma
+
+
+def ann_neuron(dynamics: Dynamics, xs: Steps, *, levels: int = 8) -> Steps:
+    """Plain autograd through a clipped line, quantised behind the graph's back."""
+    lines = [torch.clamp(x / dynamics.threshold, 0, 1) for x in xs]
+    steps = [torch.floor(levels * line.detach() + 0.5) / levels for line in lines]
+    return [line + (step - line.detach()) for line, step in zip(lines, steps, strict=True)]
+
+
+def _at_every_step(dynamics: Dynamics, xs: Steps, slope: Callable[[Steps], Tensor]) -> Steps:
+    """The spikes, with every step's gradient times a slope that follows from them."""
     with torch.no_grad():
         spikes = stbp_neuron(dynamics, xs)
-        slope = rga_slope(dynamics, sum(xs) / len(xs))
-    return [_Scaled.apply(x, s, slope) for x, s in zip(xs, spikes, strict=True)]
+        factor = slope(spikes)
+    return [_Scaled.apply(x, s, factor) for x, s in zip(xs, spikes, strict=True)]
 
 
 def encode(encoder: Any, x: Tensor, dtype: torch.dtype) -> Steps:
@@ -129,12 +233,15 @@ def naive(
     *,
     seed: int = 0,
     draws: torch.dtype = torch.float64,
+    averaged: bool = False,
 ) -> Result:
-    """The network by naive loops."""
+    """The network by naive loops; `averaged` runs it once, on the mean of its time steps."""
     x = x.detach().clone().requires_grad_()
     torch.manual_seed(seed)
     spikes: list[Tensor] = []
-    outputs = walk(network.layers, encode(network.encoder, x, draws), neuron, spikes)
+    steps = encode(network.encoder, x, draws)
+    steps = [sum(steps) / len(steps)] if averaged else steps
+    outputs = walk(network.layers, steps, neuron, spikes)
     logits = sum(outputs) / len(outputs)
     return Result(logits, x, list(network.parameters()), spikes)
 

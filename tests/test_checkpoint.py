@@ -16,7 +16,7 @@ from torch import nn
 
 from art_snn import LIF, SpikingNetwork
 from art_snn import TimeDistributed as Timed
-from art_snn.checkpoint import FORMAT, CheckpointError, load, save
+from art_snn.checkpoint import FORMAT, CheckpointError, load, notes, save
 from tests.networks import CLASSES, FORMS, layers
 
 
@@ -42,9 +42,9 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 def test_weights_and_notes_survive_a_round_trip(tmp_path: Path) -> None:
     source, target = small_network(), small_network()
     assert not same(weights(source), weights(target))
-    notes = {"accuracy": 0.97, "epochs": 3, "options": {"steps": 4, "names": ["a", "b"]}}
-    save(source, tmp_path / "network.pt", **notes)
-    assert load(target, tmp_path / "network.pt") == notes
+    noted = {"accuracy": 0.97, "epochs": 3, "options": {"steps": 4, "names": ["a", "b"]}}
+    save(source, tmp_path / "network.pt", **noted)
+    assert load(target, tmp_path / "network.pt") == noted
     assert same(weights(source), weights(target))
 
 
@@ -239,6 +239,38 @@ def test_numpy_notes_come_back_as_plain_values(tmp_path: Path) -> None:
     save(
         small_network(), path, accuracy=np.float64(0.5), history=np.arange(3), nested={"a": (1, 2)}
     )
-    notes = load(small_network(), path)
-    assert notes == {"accuracy": 0.5, "history": [0, 1, 2], "nested": {"a": [1, 2]}}
-    assert type(notes["accuracy"]) is float
+    noted = load(small_network(), path)
+    assert noted == {"accuracy": 0.5, "history": [0, 1, 2], "nested": {"a": [1, 2]}}
+    assert type(noted["accuracy"]) is float
+
+
+def test_notes_are_read_without_a_network(tmp_path: Path) -> None:
+    noted = {"accuracy": 0.97, "subject": {"model": "vgg5", "steps": 4}}
+    save(small_network(), tmp_path / "network.pt", **noted)
+    assert notes(tmp_path / "network.pt") == notes(str(tmp_path / "network.pt")) == noted
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{}, {"notes": {"a": 1}}, {"format": FORMAT}, {"format": FORMAT, "notes": [1]}],
+    ids=["a state dict", "another format", "no notes", "notes of another form"],
+)
+def test_what_has_no_notes_gives_none(content: Any, tmp_path: Path) -> None:
+    torch.save(weights(small_network()) | content, tmp_path / "file.pt")
+    assert notes(tmp_path / "file.pt") == {}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_notes_of_what_is_no_checkpoint_are_refused(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "file.pt"
+    UNREADABLE[kind](path)
+    with pytest.raises(CheckpointError, match=r"path: expected a checkpoint .*file\.pt.*save"):
+        notes(path)
+    assert not (tmp_path / "was_run").exists(), "code in the file was executed"
+
+
+def test_notes_of_a_missing_file_are_reported_as_such(tmp_path: Path) -> None:
+    with pytest.raises(
+        FileNotFoundError, match=r"path: expected a checkpoint file, but .*does not"
+    ):
+        notes(tmp_path / "nowhere.pt")

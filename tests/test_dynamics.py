@@ -71,6 +71,24 @@ def test_with_and_without_a_buffer_the_spikes_are_the_same(decay, reset):
     assert 0 < with_buffer.mean() < 1
 
 
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+@pytest.mark.parametrize("with_potential", [False, True])
+def test_spikes_are_written_to_a_buffer_that_is_given(with_potential, reset):
+    current = torch.randn(8, 6, 5) + 0.5
+    dynamics = Dynamics(0.9, 1.0, reset)
+    u, expected_u = torch.empty_like(current[:, 2:4]), torch.empty_like(current)
+    expected = dynamics.simulate(current, expected_u)
+    whole = torch.full_like(current, math.nan)
+    # A part of a larger buffer: some samples of a batch.
+    got = dynamics.simulate(current[:, 2:4], u if with_potential else None, whole[:, 2:4])
+    assert got.data_ptr() == whole[:, 2:4].data_ptr()
+    assert torch.equal(whole[:, 2:4], expected[:, 2:4])
+    assert whole[:, :2].isnan().all()
+    assert whole[:, 4:].isnan().all()
+    assert not with_potential or torch.equal(u, expected_u[:, 2:4])
+    assert 0 < got.mean() < 1
+
+
 def test_every_call_starts_from_rest_and_leaves_the_current_alone():
     current = torch.rand(6, 2, 3) + 0.3
     before = current.clone()

@@ -81,6 +81,30 @@ def test_eight_steps_are_the_default(encoder):
     assert encoder(torch.rand(2, 3)).shape == (8, 2, 3)
 
 
+@pytest.mark.parametrize("encoder", [Direct(4), Poisson(4)])
+def test_with_steps_gives_the_same_encoder_of_another_number_of_steps(encoder):
+    longer = encoder.with_steps(9)
+    assert longer == type(encoder)(9)
+    assert encoder == type(encoder)(4)
+    x = torch.rand(2, 3)
+    torch.manual_seed(3)
+    encoded = longer(x)
+    torch.manual_seed(3)
+    assert torch.equal(encoded, type(encoder)(9)(x))
+    assert encoded.shape == (9, 2, 3)
+
+
+@pytest.mark.parametrize("encoder", [Direct(4), Poisson(4)])
+@pytest.mark.parametrize("steps", [0, 2.5])
+def test_with_steps_refuses_what_is_no_count(encoder, steps):
+    with pytest.raises(ValueError, match=rf"^steps: expected a whole number >= 1, got {steps}\."):
+        encoder.with_steps(steps)
+
+
+def test_frames_have_the_steps_they_have():
+    assert not hasattr(Frames(4), "with_steps")
+
+
 def test_encoders_are_values():
     assert repr(Direct(4)) == "Direct(steps=4)"
     assert Poisson(4) == Poisson(steps=4)

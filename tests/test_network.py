@@ -11,8 +11,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from art_snn import GRADIENTS, IF, LIF, RGA, STBP, Direct, Poisson, SpikingNetwork, TimeDistributed
-from art_snn.gradients import Gradient
+from art_snn import (
+    GRADIENTS,
+    IF,
+    LIF,
+    RGA,
+    STBP,
+    Direct,
+    Frames,
+    Poisson,
+    SpikingNetwork,
+    TimeDistributed,
+)
+from art_snn.gradients import ASSG, CBA, Gradient
 from art_snn.network import attached
 from tests.architectures import CLASSES, SHAPE, batch, chain, network, residual
 
@@ -23,9 +34,9 @@ class Counting(Gradient):
 
     calls: list[Any] = field(default_factory=list, compare=False)
 
-    def logits(self, network: Any, encoded: Tensor) -> Tensor:
+    def logits(self, network: Any, x: Tensor) -> Tensor:
         self.calls.append(network)
-        return STBP().logits(network, encoded)
+        return STBP().logits(network, x)
 
 
 def counting_network():
@@ -436,3 +447,145 @@ def test_with_gradient_leaves_the_modes_of_the_layers_alone():
     assert twin.training
     assert twin.gradient == STBP()
     assert net.gradient == RGA()
+
+
+@pytest.mark.parametrize("encoder", [Direct, Poisson])
+def test_with_steps_gives_the_network_that_would_be_built_with_them(encoder):
+    net = network(residual, encoder=encoder(4))
+    longer = net.with_steps(9)
+    assert (longer.encoder, net.encoder) == (encoder(9), encoder(4))
+    built = SpikingNetwork(net.layers, encoder(9), net.gradient)
+    x = batch()
+
+    def outcome(twin):
+        leaf = x.clone().requires_grad_()
+        torch.manual_seed(3)
+        logits = twin(leaf)
+        return logits, torch.autograd.grad(logits.square().sum(), leaf)[0]
+
+    for ours, theirs, before in zip(outcome(longer), outcome(built), outcome(net), strict=True):
+        assert torch.equal(ours, theirs)
+        assert not torch.equal(ours, before)
+
+
+def test_with_steps_shares_layers_weights_and_all_but_the_encoder():
+    net = network(residual, gradient="stbp", training_gradient="rga", input_shape=SHAPE)
+    net.input_span = 255.0
+    longer = net.with_steps(9)
+    assert longer.layers is net.layers
+    assert (longer.gradient, longer.training_gradient) == (STBP(), RGA())
+    assert (longer.input_shape, longer.input_span) == (SHAPE, 255.0)
+    with torch.no_grad():
+        next(net.parameters()).zero_()
+    for ours, theirs in zip(longer.parameters(), net.parameters(), strict=True):
+        assert ours is theirs
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_with_steps_keeps_the_mode(mode):
+    net = network(residual).train(mode)
+    assert net.with_steps(9).training is mode
+    assert all(module.training is mode for module in net.modules())
+
+
+@pytest.mark.parametrize("encoder", [Frames(), Frames(4), lambda x: x[None]])
+def test_with_steps_is_refused_where_the_encoder_has_a_fixed_number(encoder):
+    net = network(chain, encoder=encoder)
+    message = (
+        r"^encoder: expected one that can give any number of time steps, such as Direct or "
+        r"Poisson, got .* Event frames have the steps they have; an encoder of your own"
+    )
+    with pytest.raises(ValueError, match=message):
+        net.with_steps(9)
+    assert net.encoder is encoder
+
+
+@pytest.mark.parametrize("steps", [0, 2.5])
+def test_with_steps_refuses_what_is_no_count(steps):
+    with pytest.raises(ValueError, match=rf"^steps: expected a whole number >= 1, got {steps}\."):
+        network(chain).with_steps(steps)
+
+
+def test_a_network_remembers_the_attack_until_it_is_told_to_forget():
+    net = network(chain, gradient=ASSG())
+    assert net.memory == {}
+    net(batch().requires_grad_())
+    assert set(net.memory) == {ASSG()}
+    net.forget()
+    assert net.memory == {}
+
+
+def test_setting_the_gradient_forgets_and_setting_the_training_gradient_does_not():
+    net = network(chain, gradient=ASSG())
+    net(batch().requires_grad_())
+    net.training_gradient = "rga"
+    assert set(net.memory) == {ASSG()}
+    net.gradient = ASSG()
+    assert net.memory == {}
+
+
+def test_a_rule_that_is_refused_leaves_rule_and_memory():
+    net = network(chain, gradient=ASSG())
+    net(batch().requires_grad_())
+    with pytest.raises(ValueError, match=r"^gradient: expected a rule that applies .*CBA"):
+        net.gradient = CBA()
+    assert net.gradient == ASSG()
+    assert set(net.memory) == {ASSG()}
+
+
+def test_a_network_and_its_twin_of_another_gradient_remember_on_their_own():
+    net = network(chain, gradient=ASSG())
+    x = batch().requires_grad_()
+    net(x)
+    twin = net.with_gradient(ASSG())
+    assert twin.memory == {}
+    assert set(net.memory) == {ASSG()}
+    twin(x)
+    net.forget()
+    assert (net.memory, set(twin.memory)) == ({}, {ASSG()})
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_copies_start_without_a_memory(duplicate):
+    net = network(chain, gradient=ASSG())
+    net(batch().requires_grad_())
+    twin = duplicate(net)
+    assert (twin.memory, set(net.memory)) == ({}, {ASSG()})
+
+
+@pytest.mark.parametrize("argument", ["gradient", "training_gradient"])
+def test_a_rule_that_does_not_apply_to_a_neuron_is_refused(argument):
+    layers = nn.Sequential(IF(), LIF(decay=0.75), LIF())
+    message = (
+        rf"^{argument}: expected a rule that applies to every neuron of the network, got "
+        r"CBA\(levels=8\), which does not apply to neuron 'layers\.1' with Dynamics\(decay=0\.75.*"
+        r": conversion to an ANN .*\. The rules that do apply: 'stbp', .*'hart'\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        SpikingNetwork(layers, Direct(4), **{argument: CBA()})
+    net = SpikingNetwork(layers, Direct(4))
+    with pytest.raises(ValueError, match=message):
+        setattr(net, argument, "cba")
+    if argument == "gradient":
+        with pytest.raises(ValueError, match=message), net.using("cba"):
+            pass
+        with pytest.raises(ValueError, match=message):
+            net.with_gradient("cba")
+
+
+def test_a_neuron_that_changes_afterwards_is_noticed_at_the_next_gradient():
+    net = SpikingNetwork([IF(), TimeDistributed(nn.Linear(3, 3))], Direct(4), CBA())
+    x = torch.rand(2, 3, requires_grad=True)
+    assert net(x).shape == (2, 3)
+    net.layers[0].dynamics = LIF().dynamics
+    with pytest.raises(ValueError, match=r"^gradient: expected a rule that applies .*CBA"):
+        net(x)
+    assert net(x.detach()).shape == (2, 3)
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, lambda net: net.with_gradient("stbp")])
+def test_a_twin_made_inside_using_does_not_change_the_network(duplicate):
+    net = network(chain, gradient=RGA(), training_gradient="stbp")
+    with net.using("bptr"):
+        duplicate(net)
+    assert (net.gradient, net.training_gradient) == (RGA(), STBP())

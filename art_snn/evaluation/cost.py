@@ -27,6 +27,7 @@ from tqdm.auto import tqdm
 from art_snn.checks import invalid, require_count
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.evaluation.memory import keep_freed_memory, peak_during
+from art_snn.gradients import resolve
 from art_snn.models import MODELS
 from art_snn.network import SpikingNetwork
 
@@ -43,6 +44,7 @@ class Workload:
     :param decay: decay of the neurons.
     :param device: "cpu" or "cuda".
     :param threads: threads of torch on the CPU; None leaves torch's choice.
+    :param rules: names of GRADIENTS whose cost is measured.
     :param keep_memory: keep freed memory in the measuring processes, for time and peak alike
         (:func:`art_snn.evaluation.memory.keep_freed_memory`).
     :raises ValueError: for an unknown model, a count below 1, or CUDA where there is none.
@@ -56,6 +58,7 @@ class Workload:
     decay: float = 0.5
     device: str = "cpu"
     threads: int | None = None
+    rules: tuple[str, ...] = ("rga", "stbp")
     keep_memory: bool = False
 
     def __post_init__(self) -> None:
@@ -70,6 +73,8 @@ class Workload:
             require_count(name, getattr(self, name), remedy="The paper uses T = 8 and batch 32.")
         if self.threads is not None:
             require_count("threads", self.threads, remedy="Leave it out for torch's own choice.")
+        for rule in self.rules:
+            resolve(rule, "rules")
         if self.device not in ("cpu", "cuda"):
             raise invalid("device", expected="cpu or cuda", got=self.device, remedy="Choose one.")
         if self.device == "cuda" and not torch.cuda.is_available():
@@ -79,6 +84,15 @@ class Workload:
                 got="cuda",
                 remedy="Use cpu, or install a CUDA build of torch.",
             )
+
+    def rows(self) -> dict[str, str]:
+        """What is measured, and in which words."""
+        return {
+            "inference": "inference, no gradient",
+            **{rule: f"gradient by {rule.upper()}" for rule in self.rules},
+            "stock rga": "ART's stock classifier, RGA",
+            "stock stbp": "ART's stock classifier, STBP",
+        }
 
     def network(self) -> SpikingNetwork:
         """The network, in evaluation mode."""
@@ -99,20 +113,10 @@ class Workload:
         return generator.random(shape, dtype=np.float32), labels
 
 
-ROWS = {
-    "inference": "inference, no gradient",
-    "rga": "gradient by RGA",
-    "stbp": "gradient by STBP",
-    "stock rga": "ART's stock classifier, RGA",
-    "stock stbp": "ART's stock classifier, STBP",
-}
-"""What is measured, and in which words."""
-
-
 def operation(row: str, network: SpikingNetwork, workload: Workload) -> Callable[[], object]:
     """The call that a row measures, with samples and classifier made beforehand.
 
-    :param row: a key of :data:`ROWS`.
+    :param row: a key of :meth:`Workload.rows`.
     """
     x, y = workload.samples()
     kind = PyTorchClassifier if row.startswith("stock") else PyTorchSpikingClassifier
@@ -194,13 +198,17 @@ class Cost:
             "",
             f"{'':30}{'seconds':>9}{'x inference':>13}{'peak MiB':>11}{'x inference':>13}",
         ]
-        for row, title in ROWS.items():
+        for row, title in self.workload.rows().items():
             lines.append(
                 f"{title:30}{self.seconds[row]:9.3f}{self.ratio(row):13.2f}"
                 f"{self.peak[row] / 2**20:11.0f}{self.memory_ratio(row):13.2f}"
             )
-        relative = self.seconds["rga"] / self.seconds["stbp"]
-        lines += ["", f"A gradient by RGA takes {relative:.2f} of the time of one by STBP."]
+        lines.append("")
+        for rule in w.rules:
+            if "stbp" in w.rules and rule != "stbp":
+                relative = self.seconds[rule] / self.seconds["stbp"]
+                words = f"A gradient by {rule.upper()} takes {relative:.2f} of the time"
+                lines.append(f"{words} of one by STBP.")
         return "\n".join(lines)
 
 
@@ -213,19 +221,28 @@ def measure(workload: Workload, repeats: int = 7) -> Cost:
     """
     prepare(workload)
     network = workload.network()
-    operations = {row: operation(row, network, workload) for row in ROWS}
+    operations = {row: operation(row, network, workload) for row in workload.rows()}
     seconds = medians(operations, repeats, workload.device)
     del operations, network
-    peak = {row: _peak(row, workload) for row in tqdm(ROWS, desc="Peak memory")}
+    peak = {row: _peak(row, workload) for row in tqdm(workload.rows(), desc="Peak memory")}
     return Cost(workload, describe_machine(workload.device), repeats, seconds, peak)
 
 
 def prepare(workload: Workload) -> None:
     """Set this process up as the workload asks: threads, and what becomes of freed memory."""
-    if workload.threads is not None:
-        torch.set_num_threads(workload.threads)
+    set_threads(workload.threads)
     if workload.keep_memory:
         keep_freed_memory()
+
+
+def set_threads(threads: int | None) -> None:
+    """Threads of torch in this process; None leaves them.
+
+    :raises ValueError: for a count below 1.
+    """
+    if threads is not None:
+        require_count("threads", threads, remedy="Leave it out for torch's own choice.")
+        torch.set_num_threads(threads)
 
 
 def _peak(row: str, workload: Workload) -> int:

@@ -36,13 +36,13 @@ class Share:
         bounds = binomtest(self.count, self.total).proportion_ci(CONFIDENCE, method="wilson")
         return float(bounds.low), float(bounds.high)
 
-    def as_dict(self) -> dict[str, float | int]:
-        """For JSON: count, total, value, low, high."""
+    def as_dict(self) -> dict[str, float | int | None]:
+        """For JSON: count, total, value (None when there is nothing to count), low, high."""
         low, high = self.interval
         return {
             "count": self.count,
             "total": self.total,
-            "value": self.value,
+            "value": self.value if self.total else None,
             "low": low,
             "high": high,
         }
@@ -84,7 +84,7 @@ class Robustness:
         flipped: np.ndarray = self.correct & ~self.robust
         return flipped
 
-    def as_dict(self) -> dict[str, dict[str, float | int]]:
+    def as_dict(self) -> dict[str, dict[str, float | int | None]]:
         """For JSON: the three shares."""
         return {
             "clean_accuracy": self.clean_accuracy.as_dict(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -44,6 +44,16 @@ class Differentiable(Protocol):
 
     execution: Execution | None
     obstacles: dict[Hashable, str | None]
+    memory: dict[Gradient, Any]
+    input_span: float
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Input [N, ...] -> time steps [T, N, ...]."""
+        ...
+
+    def with_steps(self, steps: int) -> Differentiable:
+        """The same layers over another number of time steps."""
+        ...
 
     def run(self, encoded: Tensor, firing: Firing) -> Tensor:
         """Encoded input [T, N, ...] -> logits [N, K], every neuron firing by `firing`."""
@@ -65,13 +75,38 @@ class Differentiable(Protocol):
 class Gradient(ABC):
     """A rule by which a spiking network is differentiated.
 
-    Rules are frozen dataclasses: their hyperparameters are their fields, they keep no state, and
-    the logits they return are those of the plain simulation, bit for bit.
+    Rules are frozen dataclasses whose hyperparameters are their fields, and hold no state: what a
+    rule has to remember from one forward pass to the next lies in the network's `memory`.
+
+    Three properties declare what is out of the ordinary.
     """
 
+    @property
+    def exact_logits(self) -> bool:
+        """Whether the logits are those of the plain simulation, bit for bit."""
+        return True
+
+    @property
+    def mixes_samples(self) -> bool:
+        """Whether the gradient of a sample depends on the other samples of its batch."""
+        return False
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a gradient depends on earlier ones, through the network's `memory`."""
+        return False
+
     @abstractmethod
-    def logits(self, network: Differentiable, encoded: Tensor) -> Tensor:
-        """Logits [N, K] of the encoded input [T, N, ...], with this rule in their graph."""
+    def logits(self, network: Differentiable, x: Tensor) -> Tensor:
+        """Logits [N, K] of the input [N, ...], with this rule in their graph.
+
+        :param network: to run by `encode` and `run`; tell it by which `execution`.
+        :param x: input in the network's dtype.
+        """
+
+    def objection(self, dynamics: Dynamics) -> str | None:
+        """Why this rule does not apply to neurons of these dynamics, or None where it does."""
+        return None
 
 
 def simulation(site: Site, current: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -35,6 +35,7 @@ from art_snn.gradients.affine import (
     refusal,
 )
 from art_snn.gradients.base import Differentiable, Execution, Gradient, Site
+from art_snn.gradients.blocks import blocks
 
 
 @dataclass(frozen=True)
@@ -56,16 +57,21 @@ class Trace:
 class RateGradient(Gradient):
     """A rule whose gradient at the current is (gradient at the spikes) x (slope without time).
 
-    A new rule overrides :meth:`slope`, and sets `uses_potential` when it needs u at every step.
+    A new rule overrides :meth:`slope`, and sets `uses_potential` when it needs u at every step. One
+    that averages (gradient at the spikes) x (slope of the step) over time sets `averages`, and may
+    give a slope for every step. That is the same where the gradient at the spikes is, as it is in
+    replay, constant in time.
     """
 
     uses_potential: ClassVar[bool] = False
+    averages: ClassVar[bool] = False
 
     @abstractmethod
     def slope(self, trace: Trace) -> Tensor:
-        """Slope [1, N, ...] from the trace of one simulation."""
+        """Slope [1, N, ...] from the trace of one simulation, or [T, N, ...] if it averages."""
 
-    def logits(self, network: Differentiable, encoded: Tensor) -> Tensor:
+    def logits(self, network: Differentiable, x: Tensor) -> Tensor:
+        encoded = network.encode(x)
         reason, lasting = not_collapsible(network, encoded), False
         if reason is None:
             logits, reason, lasting = collapsed(self, network, encoded)
@@ -77,6 +83,13 @@ class RateGradient(Gradient):
         if lasting:
             network.obstacles[key_of(network, encoded)] = reason
         return logits
+
+
+def no_rate_curve(dynamics: Dynamics) -> str | None:
+    """The objection of a rule that reads the rate-current curve off decay and threshold."""
+    if dynamics.has_rate_curve:
+        return None
+    return "it uses the rate-current curve of LIF and IF, and these neurons obey other equations"
 
 
 def collapsed(
@@ -131,16 +144,35 @@ def _trace(rule: RateGradient, site: Site, current: Tensor) -> tuple[Tensor, Tra
     return spikes, Trace(site.dynamics, mean_over_time(current), rate, potential)
 
 
+def _trace_and_slope(
+    rule: RateGradient, site: Site, current: Tensor
+) -> tuple[Tensor, Trace, Tensor]:
+    """Spikes, trace without potential, and the slope from it: in parts that fit the cache."""
+    spikes = torch.empty(current.shape, dtype=current.dtype, device=current.device)
+    whole = Trace(site.dynamics, mean_over_time(current), torch.empty_like(spikes[:1]), None)
+    slope = torch.empty_like(spikes[:1])
+    for block in blocks(spikes, steps=len(spikes)):
+        potential = torch.empty_like(spikes[:, block])
+        site.dynamics.simulate(current[:, block], potential, spikes[:, block])
+        rate = torch.mean(spikes[:, block], 0, keepdim=True, out=whole.rate[:, block])
+        part = Trace(site.dynamics, whole.current[:, block], rate, potential)
+        slope[:, block] = _mean_slope(rule, part)
+    return spikes, whole, slope
+
+
 class _Entry:
     """A trace on the tape. Where the potential is not needed the slope waits for the replay."""
 
-    def __init__(self, site: Site, rule: RateGradient, trace: Trace) -> None:
-        self.site, self.rule = site, rule
-        self.early = rule.slope(trace) if rule.uses_potential else None
-        self.trace = replace(trace, potential=None)
+    def __init__(self, site: Site, rule: RateGradient, trace: Trace, early: Tensor | None) -> None:
+        self.site, self.rule, self.trace, self.early = site, rule, trace, early
 
     def slope(self) -> Tensor:
-        return self.rule.slope(self.trace) if self.early is None else self.early
+        return _mean_slope(self.rule, self.trace) if self.early is None else self.early
+
+
+def _mean_slope(rule: RateGradient, trace: Trace) -> Tensor:
+    slope = rule.slope(trace)
+    return slope if slope.shape[0] == 1 else slope.mean(0, keepdim=True)
 
 
 class _Recorder:
@@ -151,8 +183,12 @@ class _Recorder:
         self.tape: list[_Entry] = []
 
     def __call__(self, site: Site, current: Tensor) -> Tensor:
-        spikes, trace = _trace(self.rule, site, current)
-        self.tape.append(_Entry(site, self.rule, trace))
+        early = None
+        if self.rule.uses_potential:
+            spikes, trace, early = _trace_and_slope(self.rule, site, current)
+        else:
+            spikes, trace = _trace(self.rule, site, current)
+        self.tape.append(_Entry(site, self.rule, trace, early))
         return spikes
 
 
@@ -207,10 +243,12 @@ class _EveryStep(torch.autograd.Function):
     def forward(ctx: Any, current: Tensor, rule: RateGradient, site: Site) -> Tensor:
         spikes, trace = _trace(rule, site, current)
         ctx.save_for_backward(rule.slope(trace))
+        ctx.averages = rule.averages
         return spikes
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_spikes: Tensor) -> tuple[Tensor, None, None]:
         (slope,) = ctx.saved_tensors
-        return grad_spikes * slope, None, None
+        d = grad_spikes * slope
+        return d.mean(0, keepdim=True).expand_as(d) if ctx.averages else d, None, None

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from art_snn.checks import invalid, require_number
-from art_snn.gradients.rate import RateGradient, Trace
+from art_snn.dynamics import Dynamics
+from art_snn.gradients.rate import RateGradient, Trace, no_rate_curve
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,9 @@ class RGA(RateGradient):
         # Scalars as tensors: torch.where would take Python numbers in single precision.
         steep, flat = current.new_tensor([middle, self.gamma])
         return torch.where(current > knee, steep, flat).mul_(rising)
+
+    def objection(self, dynamics: Dynamics) -> str | None:
+        return no_rate_curve(dynamics)
 
     def _check(self, decay: float, threshold: float) -> None:
         neuron = f"a neuron with decay {decay:g} and threshold {threshold:g}"

@@ -13,6 +13,7 @@ A detached reset drops the u h or the threshold h term.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -21,9 +22,10 @@ from torch.autograd.function import once_differentiable
 
 from art_snn.dynamics import Dynamics
 from art_snn.gradients.base import Differentiable, Execution, Firing, Gradient, Site
+from art_snn.gradients.blocks import blocks
 
-CACHED_ELEMENTS = 2**19
-"""Elements of one time step that the backward pass works on at a time, on the CPU."""
+StepSlope = Callable[[Tensor, int, slice], Tensor]
+"""(u - threshold [n, ...] at a step of some samples, the step, the samples) -> slope [n, ...]."""
 
 
 class TemporalGradient(Gradient):
@@ -47,9 +49,25 @@ class TemporalGradient(Gradient):
         :return: slope [T, N, ...], a new tensor.
         """
 
-    def logits(self, network: Differentiable, encoded: Tensor) -> Tensor:
+    def prepare(self, potential: Tensor, site: Site) -> StepSlope | None:
+        """What gives the slope in the backward pass in place of :meth:`slope`, or None.
+
+        Called once in every forward pass of a neuron, so that a rule can take from all of its
+        potentials what the slope at a single step depends on besides the distance there.
+
+        :param potential: u [T, N, ...]; not to be changed or kept.
+        :param site: the neuron, by name and dynamics.
+        """
+        return None
+
+    def logits(self, network: Differentiable, x: Tensor) -> Tensor:
         network.execution = Execution("through time", "a temporal rule needs every time step")
-        return network.run(encoded, self.firing())
+        return network.run(network.encode(x), self.firing())
+
+    def objection(self, dynamics: Dynamics) -> str | None:
+        if dynamics.has_rate_curve:
+            return None
+        return "it uses the equations of LIF and IF, and these neurons obey others"
 
     def firing(self) -> Firing:
         """The firing of a neuron under this rule."""
@@ -71,35 +89,43 @@ class _ThroughTime(torch.autograd.Function):
         potential = torch.empty(current.shape, dtype=current.dtype, device=current.device)
         spikes = site.dynamics.simulate(current, potential)
         ctx.save_for_backward(potential)
-        ctx.rule, ctx.site = rule, site
+        ctx.rule, ctx.site, ctx.at_step = rule, site, rule.prepare(potential, site)
         return spikes
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_spikes: Tensor) -> tuple[Tensor, None, None]:
         (potential,) = ctx.saved_tensors
-        return _recursion(ctx.rule, ctx.site, grad_spikes, potential), None, None
+        d = _recursion(ctx.rule, ctx.site, ctx.at_step, grad_spikes, potential)
+        return d, None, None
 
 
 def _recursion(
-    rule: TemporalGradient, site: Site, grad_spikes: Tensor, potential: Tensor
+    rule: TemporalGradient,
+    site: Site,
+    at_step: StepSlope | None,
+    grad_spikes: Tensor,
+    potential: Tensor,
 ) -> Tensor:
     """d [T, N, ...] from g and u [T, N, ...], as in the module's docstring."""
-    slopes = None
-    if not rule.elementwise:
-        slopes = rule.slope(potential - site.dynamics.threshold, site)
+    at_step = at_step or _at_step(rule, site, potential)
     d = torch.empty_like(potential)
-    for block in _blocks(potential):
+    for block in blocks(potential):
         later = None
         for t in reversed(range(d.shape[0])):
             g, u, here = grad_spikes[t, block], potential[t, block], d[t, block]
-            if slopes is None:
-                h = rule.slope((u - site.dynamics.threshold)[None], site)[0]
-            else:
-                h = slopes[t, block]
+            h = at_step(u - site.dynamics.threshold, t, block)
             _one_step(site.dynamics, rule.detach_reset, g, h, u, later, here)
             later = here
     return d
+
+
+def _at_step(rule: TemporalGradient, site: Site, potential: Tensor) -> StepSlope:
+    """The rule's slope, one step at a time where it is elementwise."""
+    if rule.elementwise:
+        return lambda distance, t, samples: rule.slope(distance[None], site)[0]
+    slopes = rule.slope(potential - site.dynamics.threshold, site)
+    return lambda distance, t, samples: slopes[t, samples]
 
 
 def _one_step(
@@ -124,12 +150,3 @@ def _one_step(
         here.addcmul_(later, u < dynamics.threshold, value=dynamics.decay)
     else:
         here.add_(later, alpha=dynamics.decay)
-
-
-def _blocks(potential: Tensor) -> list[slice]:
-    """Parts of the batch whose tensors of one step fit together into a processor's cache."""
-    samples = potential.shape[1]
-    size = samples
-    if potential.device.type == "cpu":
-        size = max(1, CACHED_ELEMENTS * samples // max(1, potential[0].numel()))
-    return [slice(start, start + size) for start in range(0, samples, max(1, size))]

@@ -7,9 +7,10 @@ import time
 import pytest
 import torch
 
-from art_snn.evaluation.cost import ROWS, Cost, Workload, measure, medians, operation
+from art_snn.evaluation.cost import Cost, Workload, measure, medians, operation
 from art_snn.evaluation.memory import keep_freed_memory, peak_during
 
+ROWS = Workload().rows()
 TINY = {"model": "vgg5", "steps": 2, "batch": 2, "image_size": 8, "channels": 1}
 
 
@@ -21,6 +22,31 @@ def test_every_row_is_measured_in_time_and_memory():
     table = cost.table()
     assert all(title in table for title in ROWS.values())
     assert json.loads(json.dumps(cost.as_dict()))["workload"]["model"] == "vgg5"
+
+
+def test_the_rules_decide_which_rows_there_are():
+    workload = Workload(rules=("hart", "pdsg"))
+    assert workload.rows() == {
+        "inference": "inference, no gradient",
+        "hart": "gradient by HART",
+        "pdsg": "gradient by PDSG",
+        "stock rga": "ART's stock classifier, RGA",
+        "stock stbp": "ART's stock classifier, STBP",
+    }
+    assert list(ROWS) == ["inference", "rga", "stbp", "stock rga", "stock stbp"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "compared"), [(("rga", "hart"), 0), (("rga", "stbp", "hart"), 2)]
+)
+def test_rules_are_set_against_stbp_where_it_is_among_them(rules, compared):
+    workload = Workload(rules=rules)
+    seconds = {row: 2.0 * (i + 1) for i, row in enumerate(workload.rows())}
+    table = Cost(workload, "a machine", 3, seconds, dict.fromkeys(seconds, 1)).table()
+    assert table.count("of the time of one by STBP.") == compared
+    assert all(f"gradient by {rule.upper()} " in table for rule in rules)
+    # The rows are inference, RGA, STBP, HART: 2, 4, 6 and 8 seconds.
+    assert ("A gradient by HART takes 1.33 of the time" in table) == (compared == 2)
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -78,11 +104,25 @@ def test_freed_memory_can_be_kept():
         ({"steps": 0}, r"^steps: expected a whole number >= 1, got 0"),
         ({"batch": -1}, r"^batch: expected a whole number >= 1, got -1"),
         ({"device": "tpu"}, r"^device: expected cpu or cuda, got tpu"),
+        ({"rules": ("rga", "sgd")}, r"^rules: expected one of 'stbp', .*'cba', got 'sgd'"),
+        ({"rules": ("RGA",)}, r"^rules: expected one of 'stbp', .*'cba', got 'RGA'"),
+        ({"rules": ("",)}, r"^rules: expected one of 'stbp', .*'cba', got ''"),
     ],
 )
 def test_workloads_that_make_no_sense_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Workload(**options)
+
+
+def test_a_rule_that_is_no_name_is_refused():
+    with pytest.raises(TypeError, match=r"^rules: expected a gradient rule such as RGA\(\) or one"):
+        Workload(rules=("rga", 3))
+
+
+def test_a_rule_that_does_not_apply_to_the_neurons_is_refused_when_it_is_measured():
+    message = r"^gradient: expected a rule that applies to every neuron .*CBA\(levels=8\).*decay 1"
+    with pytest.raises(ValueError, match=message):
+        measure(Workload(**TINY, rules=("cba",)), repeats=1)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from functools import partial
 
 import pytest
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from art_snn import IF, LIF, RGA, Direct, Poisson, SpikingNetwork, TimeDistributed
 from art_snn.gradients import RateGradient, Trace, Triangle
-from art_snn.gradients.rate import collapsed, mean_over_time, time_resolved
+from art_snn.gradients.rate import collapsed, mean_over_time
 from art_snn.models import vgg5
 from tests.architectures import (
     AFFINE,
@@ -25,6 +24,7 @@ from tests.architectures import (
     repeated,
     settled,
 )
+from tests.gradients.ways import by_collapse, by_steps
 from tests.oracles import assert_close, assert_same_spikes, naive, relative, result, rga_neuron
 
 
@@ -49,21 +49,6 @@ class MeanSlope(RateGradient):
     def slope(self, trace: Trace) -> Tensor:
         assert trace.potential is not None
         return Triangle()(trace.potential - trace.dynamics.threshold).mean(0, keepdim=True)
-
-
-def by_collapse(net, rule=None):
-    """Encoded input -> logits by record and replay, which must not be refused."""
-
-    def logits(encoded):
-        out, reason, _ = collapsed(rule or RGA(), net, encoded)
-        assert reason is None
-        return out
-
-    return logits
-
-
-def by_steps(net, rule=None):
-    return partial(time_resolved, rule or RGA(), net)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)

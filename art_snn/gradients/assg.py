@@ -1,0 +1,178 @@
+"""ASSG: a surrogate whose sharpness follows the potential of every neuron."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from art_snn.checks import invalid, require_number
+from art_snn.gradients.base import Differentiable, Execution, Site
+from art_snn.gradients.blocks import blocks
+from art_snn.gradients.surrogates import ATan, Surrogate
+from art_snn.gradients.temporal import StepSlope, TemporalGradient
+
+SMALLEST = 1e-4
+"""What keeps the sharpness finite where a neuron always sits at its threshold."""
+
+
+def sharpness_of(vanishing: float) -> float:
+    """omega = 2 tan(pi A / 2) / pi of the arctangent surrogate with vanishing degree A.
+
+    :raises ValueError: unless 0 < A < 1.
+    """
+    require_number("vanishing", vanishing, above=0, remedy="The paper uses .85 to .90.")
+    if vanishing >= 1:
+        raise invalid(
+            "vanishing", expected="a share below 1", got=vanishing, remedy="The paper uses .85."
+        )
+    return 2 * math.tan(math.pi * vanishing / 2) / math.pi
+
+
+@dataclass(frozen=True, kw_only=True)
+class ASSG(TemporalGradient):
+    """Adaptive-sharpness surrogate gradient (Wang et al., 2025): STBP with h_alpha(u - threshold).
+
+    Every element (neuron, sample, step) has a sharpness of its own, which follows running moments
+    of its distance z from one forward pass of an attack to the next::
+
+        M <- decay_mean M + (1 - decay_mean) |z|
+        D <- decay_deviation D + (1 - decay_deviation) | |z| - M |
+        alpha = omega / (M + relax D + 1e-4)
+
+    from M = 1 and D = 0. They belong to a sample: where its input has moved by more than `restart`
+    of the clip range since the last pass, where the shape of the batch has changed, or the weights
+    have, it starts afresh, since ART's attacks give no sign of a new batch. An attack on a sample
+    that lies closer to the one before it in its place goes on with that one's moments, and so does
+    a restart where no other batch came between; call `network.forget()` between the two. Memory:
+    the moments of all layers stay with the network, 2 numbers per element, until then.
+
+    :param omega: scale of the sharpness; :func:`sharpness_of` gives it for a vanishing degree A of
+        the arctangent.
+    :param surrogate: form of the slope. A sharpness alpha turns h into alpha h(alpha z).
+    :param decay_mean: b1, share of M that survives a pass.
+    :param decay_deviation: b2, share of D that survives a pass.
+    :param relax: weight of the deviation.
+    :param restart: in units of the clip range, how far an input value may move within an attack.
+    :param detach_reset: cut the gradient through the reset.
+    """
+
+    omega: float = field(default_factory=lambda: sharpness_of(0.85))
+    surrogate: Surrogate = field(default_factory=lambda: ATan(alpha=1.0))
+    decay_mean: float = 0.9
+    decay_deviation: float = 0.9
+    relax: float = 1.5
+    restart: float = 0.25
+    detach_reset: bool = False
+
+    def __post_init__(self) -> None:
+        require_number("omega", self.omega, above=0, remedy="sharpness_of(0.85) is 2.65.")
+        for name in ("decay_mean", "decay_deviation"):
+            require_number(
+                name, getattr(self, name), at_least=0, up_to=1, remedy="The paper uses 0.9."
+            )
+        require_number("relax", self.relax, at_least=0, remedy="The paper uses 1.5.")
+        require_number("restart", self.restart, at_least=0, remedy="A quarter is the default.")
+
+    @property
+    def remembers(self) -> bool:
+        return True
+
+    def slope(self, distance: Tensor, site: Site) -> Tensor:
+        """Slope of a first pass."""
+        alpha = Moments.at_rest(distance).update(distance.abs(), self)
+        return self.sharpened(distance, alpha)
+
+    def sharpened(self, distance: Tensor, alpha: Tensor) -> Tensor:
+        """``alpha h(alpha z)``."""
+        return self.surrogate(distance * alpha).mul_(alpha)
+
+    def logits(self, network: Differentiable, x: Tensor) -> Tensor:
+        encoded = network.encode(x)
+        key = (encoded.shape, encoded.dtype, encoded.device, network.state_key())
+        # Taken out for the time of the pass, so that an interrupted one leaves nothing half done.
+        earlier = network.memory.pop(self, None)
+        if isinstance(earlier, _Attack) and earlier.key == key:
+            moved = earlier.moved(x, self.restart * network.input_span)
+            this_pass = _Pass(self, earlier.moments, moved)
+        else:
+            this_pass = _Pass(self, [], None)
+        network.execution = Execution("through time", "a temporal rule needs every time step")
+        logits = network.run(encoded, this_pass.firing())
+        network.memory[self] = _Attack(key, x.detach().clone(), this_pass.moments)
+        return logits
+
+
+@dataclass
+class Moments:
+    """Running moments of |u - threshold|, both [T, N, ...]."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    @classmethod
+    def at_rest(cls, like: Tensor) -> Moments:
+        """M = 1 and D = 0."""
+        return cls(torch.ones_like(like), torch.zeros_like(like))
+
+    def rest(self, samples: Tensor) -> None:
+        """Set the samples that a mask [N] names back to M = 1 and D = 0."""
+        mask = samples.view(1, -1, *(1,) * (self.mean.ndim - 2))
+        self.mean.masked_fill_(mask, 1)
+        self.deviation.masked_fill_(mask, 0)
+
+    def sharpness(self, rule: ASSG, out: Tensor | None = None) -> Tensor:
+        """alpha of every element."""
+        scale = torch.add(self.mean, self.deviation, alpha=rule.relax, out=out)
+        return scale.add_(SMALLEST).reciprocal_().mul_(rule.omega)
+
+    def update(self, distance: Tensor, rule: ASSG) -> Tensor:
+        """Take in |z| [T, N, ...], whose place the sharpness takes that is returned."""
+        self.mean.lerp_(distance, 1 - rule.decay_mean)
+        self.deviation.lerp_(distance.sub_(self.mean).abs_(), 1 - rule.decay_deviation)
+        return self.sharpness(rule, out=distance)
+
+    def of(self, samples: slice) -> Moments:
+        """Views of the moments of some samples."""
+        return Moments(self.mean[:, samples], self.deviation[:, samples])
+
+
+@dataclass
+class _Attack:
+    """What the network remembers of an attack: its last input, and moments in order of calls."""
+
+    key: Hashable
+    x: Tensor
+    moments: list[Moments]
+
+    def moved(self, x: Tensor, distance: float) -> Tensor:
+        """Samples [N] that lie farther than `distance` from the last ones in their place."""
+        return ((x.detach() - self.x).abs() > distance).flatten(1).any(1)
+
+
+class _Pass(TemporalGradient):
+    """One forward pass of ASSG: takes up the moments of the calls in order, and updates them."""
+
+    def __init__(self, rule: ASSG, earlier: Sequence[Moments], moved: Tensor | None) -> None:
+        self.rule = rule
+        self.detach_reset = rule.detach_reset
+        self.earlier = iter(earlier)
+        self.moved = moved if moved is not None and bool(moved.any()) else None
+        self.moments: list[Moments] = []
+
+    def prepare(self, potential: Tensor, site: Site) -> StepSlope:
+        moments = next(self.earlier, None) or Moments.at_rest(potential)
+        if self.moved is not None:
+            moments.rest(self.moved)
+        alpha = torch.empty_like(potential)
+        for block in blocks(potential, steps=len(potential)):
+            z = torch.sub(potential[:, block], site.dynamics.threshold, out=alpha[:, block])
+            moments.of(block).update(z.abs_(), self.rule)
+        self.moments.append(moments)
+        return lambda distance, t, samples: self.rule.sharpened(distance, alpha[t, samples])
+
+    def slope(self, distance: Tensor, site: Site) -> Tensor:
+        return self.rule.slope(distance, site)

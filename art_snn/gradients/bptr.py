@@ -1,0 +1,21 @@
+"""BPTR: back-propagation through rate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from art_snn.gradients.rate import RateGradient, Trace
+
+
+@dataclass(frozen=True, kw_only=True)
+class BPTR(RateGradient):
+    """Back-propagation through rate (Ding et al., NeurIPS 2022, "SNN-RAT").
+
+    The gradient passes straight through every neuron that fired at all, and is cut at the others.
+    Neither the strength of the current nor the threshold enters.
+    """
+
+    def slope(self, trace: Trace) -> Tensor:
+        return (trace.rate > 0).to(trace.rate.dtype)

@@ -1,0 +1,71 @@
+"""CBA: the gradient of the ANN that a spiking network could have been converted from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from art_snn.checks import require_count
+from art_snn.dynamics import Dynamics
+from art_snn.gradients.base import Differentiable, Execution, Gradient, Site
+from art_snn.gradients.rate import mean_over_time, no_rate_curve
+
+
+@dataclass(frozen=True, kw_only=True)
+class CBA(Gradient):
+    """Conversion-based approximation (compared in Bu et al., CVPR 2023): differentiate an ANN.
+
+    The ANN has the same weights and, in place of every neuron, the quantised activation ::
+
+        floor(levels clip(x / threshold, 0, 1) + 1/2) / levels
+
+    differentiated straight through, with slope 1 / threshold on 0 <= x <= threshold. Its forward
+    pass is the ANN's, so **its logits are not those of the spiking network**: predictions, which
+    need no gradient, still are. Only for IF neurons does such an ANN approximate the network.
+
+    :param levels: quantisation levels L of the activation.
+    :raises ValueError: when levels is no whole number >= 1.
+    """
+
+    levels: int = 8
+
+    def __post_init__(self) -> None:
+        require_count("levels", self.levels, remedy="The conversion of the papers uses 8 levels.")
+
+    @property
+    def exact_logits(self) -> bool:
+        return False
+
+    def logits(self, network: Differentiable, x: Tensor) -> Tensor:
+        network.execution = Execution("converted", "the gradient is that of an ANN, run once")
+        return network.run(mean_over_time(network.encode(x)), self._activate)
+
+    def objection(self, dynamics: Dynamics) -> str | None:
+        if not dynamics.has_rate_curve or dynamics.decay == 1:
+            return no_rate_curve(dynamics)
+        return "conversion to an ANN approximates IF neurons only (decay 1)"
+
+    def _activate(self, site: Site, current: Tensor) -> Tensor:
+        y: Tensor = _Quantised.apply(current, site.dynamics.threshold, self.levels)  # type: ignore[no-untyped-call]
+        return y
+
+
+class _Quantised(torch.autograd.Function):
+    """The quantised activation forward, the slope of the clipped line backward."""
+
+    @staticmethod
+    def forward(ctx: Any, current: Tensor, threshold: float, levels: int) -> Tensor:
+        scaled = current / threshold
+        ctx.save_for_backward((scaled >= 0) & (scaled <= 1))
+        ctx.threshold = threshold
+        return scaled.clamp_(0, 1).mul_(levels).add_(0.5).floor_().div_(levels)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_rate: Tensor) -> tuple[Tensor, None, None]:
+        (inside,) = ctx.saved_tensors
+        return grad_rate * inside / ctx.threshold, None, None

@@ -1,0 +1,49 @@
+"""EOT: expectation over what a network draws at random."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+
+import torch
+from torch import Tensor
+
+from art_snn.checks import require_count
+from art_snn.gradients.base import Differentiable, Gradient
+from art_snn.gradients.composite import Composite, require_rule
+
+
+@dataclass(frozen=True)
+class EOT(Composite):
+    """Expectation over transformation (Athalye et al., ICML 2018) around any rule.
+
+    Logits, and with them their Jacobians, are averaged over draws: of Poisson spikes, of dropout in
+    training mode, or of whatever else in the network is random. One draw is one pass of the inner
+    rule, and the graphs of all of them are kept until the backward pass.
+
+    Predictions need no gradient and are single draws: judge success over several of them.
+
+    :param rule: rule of every draw.
+    :param samples: number of draws.
+    :raises TypeError: when `rule` is no rule.
+    :raises ValueError: when `samples` is no whole number >= 1.
+    """
+
+    rule: Gradient
+    _: KW_ONLY
+    samples: int = 10
+
+    def __post_init__(self) -> None:
+        require_rule("rule", self.rule)
+        require_count("samples", self.samples, remedy="Ten draws are usual.")
+
+    @property
+    def exact_logits(self) -> bool:
+        return False
+
+    @property
+    def parts(self) -> tuple[Gradient, ...]:
+        return (self.rule,)
+
+    def logits(self, network: Differentiable, x: Tensor) -> Tensor:
+        draws = [self.rule.logits(network, x) for _ in range(self.samples)]
+        return torch.stack(draws).mean(0)

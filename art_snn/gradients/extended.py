@@ -1,0 +1,51 @@
+"""Extended: craft with more time steps than the network runs."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+
+import torch
+from torch import Tensor
+
+from art_snn.checks import require_count
+from art_snn.gradients.base import Differentiable, Gradient, simulation
+from art_snn.gradients.composite import Composite, require_rule
+
+
+@dataclass(frozen=True)
+class Extended(Composite):
+    """The time-extended enhancement of Bu et al. (CVPR 2023) around any rule.
+
+    The Jacobian is that of the same network run for `steps` time steps, where rates are finer and
+    closer to their curves. The logits are the network's own, at its own number of steps, so that
+    the loss is that of the network under attack. For encoders that can encode any number of steps,
+    such as Direct and Poisson.
+
+    :param rule: rule of the longer run.
+    :param steps: its time steps.
+    :raises TypeError: when `rule` is no rule.
+    :raises ValueError: when `steps` is no whole number >= 1; at the first gradient, when the
+        network's encoder has a fixed number of steps.
+    """
+
+    rule: Gradient
+    _: KW_ONLY
+    steps: int = 32
+
+    def __post_init__(self) -> None:
+        require_rule("rule", self.rule)
+        require_count("steps", self.steps, remedy="The default is 32.")
+
+    @property
+    def parts(self) -> tuple[Gradient, ...]:
+        return (self.rule,)
+
+    def logits(self, network: Differentiable, x: Tensor) -> Tensor:
+        longer = network.with_steps(self.steps)
+        if self.remembers:
+            longer.memory = network.memory.setdefault(self, {})
+        with torch.no_grad():
+            exact = network.run(network.encode(x), simulation)
+        extended = self.rule.logits(longer, x)
+        network.execution = longer.execution
+        return exact + (extended - extended.detach())

@@ -1,0 +1,88 @@
+"""Mean: the average direction of several rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from art_snn.checks import invalid
+from art_snn.gradients.base import Differentiable, Execution, Gradient
+from art_snn.gradients.composite import Composite, require_rule
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Mean(Composite):
+    """The mean of the input gradients of several rules, normalised per sample.
+
+    Each rule's gradient is divided by its Euclidean norm over the sample before they are averaged,
+    so that none drowns another; the result is scaled back to the mean of the norms, for attacks
+    that use its length. The MIX attack of HART (Hao et al., ICLR 2024) mixes gradients in this way.
+
+    The logits are those of the first rule whose logits are exact. Gradients at the weights are
+    averaged as they are. Costs the sum of its rules.
+
+    :param rules: two or more rules.
+    :raises TypeError: when one of them is no rule.
+    :raises ValueError: when there are fewer than two.
+    """
+
+    rules: tuple[Gradient, ...]
+
+    def __init__(self, *rules: Gradient) -> None:
+        for rule in rules:
+            require_rule("rules", rule)
+        if len(rules) < 2:
+            raise invalid(
+                "rules",
+                expected="two rules or more",
+                got=str(len(rules)),
+                remedy="Use a single rule as it is.",
+            )
+        object.__setattr__(self, "rules", rules)
+
+    def __repr__(self) -> str:
+        return f"Mean({', '.join(map(repr, self.rules))})"
+
+    @property
+    def parts(self) -> tuple[Gradient, ...]:
+        return self.rules
+
+    @property
+    def exact_logits(self) -> bool:
+        return any(rule.exact_logits for rule in self.rules)
+
+    def logits(self, network: Differentiable, x: Tensor) -> Tensor:
+        inputs = _FanOut.apply(x, len(self.rules))  # type: ignore[no-untyped-call]
+        logits, ways = [], []
+        for rule, copy in zip(self.rules, inputs, strict=True):
+            logits.append(rule.logits(network, copy))
+            ways.append(f"{type(rule).__name__} {network.execution}")
+        network.execution = Execution("several rules", "; ".join(ways))
+        leader = [rule.exact_logits for rule in self.rules].index(self.exact_logits)
+        mean = torch.stack(logits).mean(0)
+        return logits[leader].detach() + (mean - mean.detach())
+
+
+class _FanOut(torch.autograd.Function):
+    """Copies of x [N, ...] forward; backward the mean of their gradients, of equal length each."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, copies: int) -> tuple[Tensor, ...]:
+        return tuple(x.view_as(x) for _ in range(copies))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        # Scaled by the largest element first, so that squares of small gradients do not underflow.
+        stacked = torch.stack(grads)
+        dims = tuple(range(2, stacked.ndim))
+        largest = stacked.abs().amax(dims, keepdim=True)
+        scaled = torch.where(largest > 0, stacked / largest, 0)
+        norms = torch.linalg.vector_norm(scaled, dim=dims, keepdim=True)
+        directions = torch.where(norms > 0, scaled / norms, 0).mean(0)
+        # The mean of the logits has divided every gradient by the number of rules already.
+        return directions * (norms * largest).sum(0), None

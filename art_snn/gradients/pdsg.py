@@ -1,0 +1,94 @@
+"""PDSG: a surrogate as wide as the potentials are spread."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from art_snn.gradients.base import Site
+from art_snn.gradients.blocks import blocks
+from art_snn.gradients.temporal import StepSlope, TemporalGradient
+
+
+@dataclass(frozen=True, kw_only=True)
+class PDSG(TemporalGradient):
+    """Potential-dependent surrogate gradient (Lun et al., 2025): STBP with an adaptive slope ::
+
+        h(z) = exp(-(z - sigma/2)^2 / (2 sigma^2)) / (sqrt(2 pi) sigma),   z = u - threshold
+
+    where sigma[t] is the standard deviation of u[1..t], over time, batch and space, per channel
+    [T, N, C, ...] or per feature [T, N, F]. No gradient passes through it. It is 1 where it is 0 or
+    undefined.
+
+    As published, the gradient of a sample depends on the others of its batch, and with a last batch
+    of another size so does an attack.
+
+    :param per_sample: take the deviation over time and space of each sample alone. Then batches do
+        not matter, but sigma rests on fewer values: behind a linear layer on t of them, so that it
+        is 1 at the first step and a rough estimate at the next.
+    :param detach_reset: cut the gradient through the reset.
+    """
+
+    per_sample: bool = False
+    detach_reset: bool = False
+
+    @property
+    def mixes_samples(self) -> bool:
+        return not self.per_sample
+
+    def slope(self, distance: Tensor, site: Site) -> Tensor:
+        return bell(distance, running_deviation(distance, self.per_sample))
+
+    def prepare(self, potential: Tensor, site: Site) -> StepSlope:
+        sigma = running_deviation(potential, self.per_sample)
+
+        def at_step(distance: Tensor, t: int, samples: slice) -> Tensor:
+            return bell(distance, sigma[t, samples] if self.per_sample else sigma[t])
+
+        return at_step
+
+
+def bell(z: Tensor, sigma: Tensor) -> Tensor:
+    """``exp(-(z - sigma/2)^2 / (2 sigma^2)) / (sqrt(2 pi) sigma)``."""
+    exponent = (z / sigma).sub_(0.5).square_().mul_(-0.5)
+    return exponent.exp_().div_(math.sqrt(2 * math.pi) * sigma)
+
+
+def running_deviation(x: Tensor, per_sample: bool) -> Tensor:
+    """Unbiased standard deviation of x[0..t] per channel, 1 where it is 0 or undefined.
+
+    :param x: [T, N, C, ...].
+    :param per_sample: over time and space only, instead of over the batch too.
+    :return: [T, N or 1, C, 1, ...] in the dtype of x.
+    """
+    dims = tuple(d for d in range(1, x.ndim) if d > 2 or (d == 1 and not per_sample))
+    if not x.numel():
+        return x.new_ones([1 if d in dims else size for d, size in enumerate(x.shape)])
+    # Counted from a value of the channel, so that a constant has a deviation of exactly 0.
+    origin = x[:1].amin(dims, keepdim=True) if dims else x[:1]
+    parts = [
+        _sums(x[:, block], origin[:, block if per_sample else slice(None)], dims)
+        for block in blocks(x, steps=len(x))
+    ]
+    if per_sample:
+        first, second = (torch.cat(part, 1).cumsum(0) for part in zip(*parts, strict=True))
+    else:
+        first, second = (sum(part).cumsum(0) for part in zip(*parts, strict=True))
+    size = math.prod(x.shape[d] for d in dims)
+    count = size * torch.arange(1, x.shape[0] + 1, device=x.device, dtype=torch.float64)
+    count = count.view(-1, *(1,) * (x.ndim - 1))
+    variance = (second - first.square() / count) / (count - 1)
+    sigma = variance.clamp(min=0).sqrt().to(x.dtype)
+    return torch.where(sigma > 0, sigma, 1)
+
+
+def _sums(x: Tensor, origin: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Sums of x - origin and of its square over `dims`, in float64."""
+    shifted = x.float() - origin if x.dtype.itemsize < 4 else x - origin
+    if not dims:
+        return shifted.double(), shifted.double().square()
+    first = shifted.sum(dims, keepdim=True)
+    return first.double(), shifted.square_().sum(dims, keepdim=True).double()

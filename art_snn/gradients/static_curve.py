@@ -1,0 +1,61 @@
+"""StaticCurve: the exact slope of the static rate-current curve."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from art_snn.checks import require_number
+from art_snn.dynamics import Dynamics
+from art_snn.gradients.rate import RateGradient, Trace, no_rate_curve
+
+
+@dataclass(frozen=True, kw_only=True)
+class StaticCurve(RateGradient):
+    """Slope of the rate that a constant current causes, at the mean current.
+
+    The curve is the smooth form of equations S1 to S7 in the supplement of Bu et al. (CVPR 2023),
+    without rounding to whole steps. With ``knee = (1 - decay) threshold`` and
+    ``L = ln(1 - knee / I)``::
+
+        rate  = ln(decay) / L                               knee < I <= threshold
+        slope = -ln(decay) knee / (L^2 I (I - knee))        (IF: rate I / threshold, slope
+                                                             1 / threshold for 0 <= I <= threshold)
+
+    and 0 outside. At the knee the slope diverges, though the rate is continuous: a neuron whose
+    current lies within a thousandth of its knee would decide the whole gradient, and neither the
+    mean current nor a rate counted in steps of 1/T is known that well. So the slope is clipped at
+    `limit` times the mean slope of the curve, 1 / (decay threshold).
+
+    :param limit: largest slope in units of the curve's mean slope between knee and threshold, >= 1;
+        the curve's own slope at the threshold is below 1 of these units. 2 clips at currents within
+        2.4 % (decay 0.5) or 4.7 % (decay 0.9) above the knee; inf does not clip.
+    """
+
+    limit: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.limit != math.inf:
+            require_number(
+                "limit", self.limit, at_least=1, remedy="Use 2, or math.inf for no limit."
+            )
+
+    def slope(self, trace: Trace) -> Tensor:
+        decay, threshold = trace.dynamics.decay, trace.dynamics.threshold
+        current = trace.current
+        knee = (1 - decay) * threshold
+        rising = current <= threshold
+        if decay == 1:
+            return rising.logical_and_(current >= 0).to(current.dtype).div_(threshold)
+        rising.logical_and_(current > knee)
+        # Elsewhere any value inside the range will do: the mask removes it.
+        inside = torch.where(rising, current, current.new_tensor(threshold))
+        logarithm = torch.log1p(-knee / inside)
+        steep = -math.log(decay) * knee / (logarithm.square_() * inside * (inside - knee))
+        return steep.clamp_(max=self.limit / (decay * threshold)).mul_(rising)
+
+    def objection(self, dynamics: Dynamics) -> str | None:
+        return no_rate_curve(dynamics)

@@ -1,0 +1,621 @@
+"""ASSG: its equations over several passes, what restarts its moments, and ART's attacks."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import math
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from art.attacks.evasion import (
+    AutoProjectedGradientDescent,
+    MomentumIterativeMethod,
+    ProjectedGradientDescent,
+)
+from torch import Tensor, nn
+
+from art_snn import STBP, PyTorchSpikingClassifier
+from art_snn.dynamics import Dynamics
+from art_snn.gradients import (
+    ASSG,
+    ATan,
+    Gaussian,
+    Rectangle,
+    Sigmoid,
+    Site,
+    Triangle,
+    sharpness_of,
+)
+from tests.architectures import CLASSES, SHAPE, Switch, batch, chain, network, repeated
+from tests.oracles import relative
+
+SITE = Site("", Dynamics())
+
+
+class _Spike(torch.autograd.Function):
+    """A spike at z >= 0 with a given slope."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(slope)
+        return (z >= 0).to(z.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (slope,) = ctx.saved_tensors
+        return grad * slope, None
+
+
+class Naive:
+    """Linear layers with ASSG neurons between them, step by step, for one attack on a batch."""
+
+    def __init__(self, net: Any, dynamics: Dynamics, detach_reset: bool = False) -> None:
+        self.linear = [m for m in net.modules() if isinstance(m, nn.Linear)]
+        self.dynamics, self.detach_reset = dynamics, detach_reset
+        self.moments: dict[tuple[int, int], tuple[Any, Any]] = {}
+
+    def logits(self, x: Tensor, steps: int) -> Tensor:
+        potentials = [0.0] * (len(self.linear) - 1)
+        total = 0.0
+        for t in range(steps):
+            y = x.flatten(1)
+            for i, linear in enumerate(self.linear):
+                y = y @ linear.weight.T + (0 if linear.bias is None else linear.bias)
+                if i < len(potentials):
+                    y, potentials[i] = self.neuron((i, t), y, potentials[i])
+            total = total + y
+        return total / steps
+
+    def neuron(self, place: tuple[int, int], x: Tensor, v: Any) -> tuple[Tensor, Tensor]:
+        u = self.dynamics.decay * v + x
+        z = u - self.dynamics.threshold
+        size = z.detach().abs()
+        mean, deviation = self.moments.get(place, (1.0, 0.0))
+        mean = 0.9 * mean + 0.1 * size
+        deviation = 0.9 * deviation + 0.1 * (size - mean).abs()
+        self.moments[place] = mean, deviation
+        alpha = 2 * math.tan(math.pi * 0.85 / 2) / math.pi / (mean + 1.5 * deviation + 1e-4)
+        slope = alpha / (2 * (1 + (math.pi * alpha * z.detach() / 2) ** 2))
+        s = _Spike.apply(z, slope)
+        reset = s.detach() if self.detach_reset else s
+        if self.dynamics.reset == "hard":
+            return s, u * (1 - reset)
+        return s, u - self.dynamics.threshold * reset
+
+
+def ascend(logits, x):
+    """Gradient of one fixed loss."""
+    x = x.detach().clone().requires_grad_()
+    y = logits(x)
+    ramp = torch.arange(1, 1 + y.shape[1], dtype=y.dtype)
+    return torch.autograd.grad((y * ramp).sum() + y.square().sum(), x)[0]
+
+
+def build(architecture=chain, rule=None, **options):
+    """A network that is the same at every call."""
+    torch.manual_seed(7)
+    return network(architecture, gradient=ASSG() if rule is None else rule, **options)
+
+
+def warm(x, passes=3, **options):
+    """A network that has gone through some passes with the input x."""
+    net = build(**options)
+    for _ in range(passes):
+        ascend(net, x)
+    return net
+
+
+def assert_equal(got, expected):
+    assert relative(got, expected) < 1e-12
+
+
+def assert_different(got, expected):
+    assert relative(got, expected) > 1e-3
+
+
+def test_moments_and_sharpness_of_three_passes_have_the_values_of_the_equations():
+    net = build(lambda neuron: nn.Sequential(neuron()), encoder=lambda x: x[None])
+    net.input_span = 10.0
+    table = [
+        (0.3, 0.93, 0.063, 2.588046, 0.520232),
+        (-0.2, 0.857, 0.1224, 2.548008, 0.776468),
+        (0.7, 0.8413, 0.12429, 2.579901, 0.142581),
+    ]
+    for z, mean, deviation, alpha, h in table:
+        x = torch.full((1, 1), 1 + z, requires_grad=True)
+        (grad,) = torch.autograd.grad(net(x).sum(), x)
+        assert grad.item() == pytest.approx(h, abs=1e-6)
+        (attack,) = net.memory.values()
+        (moments,) = attack.moments
+        assert moments.mean.item() == pytest.approx(mean, abs=1e-6)
+        assert moments.deviation.item() == pytest.approx(deviation, abs=1e-6)
+        assert moments.sharpness(net.gradient).item() == pytest.approx(alpha, abs=2e-6)
+
+
+def test_a_neuron_outside_a_network_has_the_slope_of_a_first_pass():
+    z = torch.tensor([[0.3]], dtype=torch.float64)
+    assert ASSG().slope(z, SITE).item() == pytest.approx(0.520232, abs=1e-6)
+    current = (1 + z)[None].requires_grad_()
+    spikes = ASSG().firing()(SITE, current)
+    (grad,) = torch.autograd.grad(spikes, current, torch.full_like(spikes, 2.0))
+    assert grad.item() == pytest.approx(2 * 0.520232, abs=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("vanishing", "omega"), [(0.85, 2.65171), (0.87, 3.07412), (0.90, 4.01946)]
+)
+def test_the_sharpness_of_a_vanishing_degree_is_that_of_the_paper(vanishing, omega):
+    assert sharpness_of(vanishing) == pytest.approx(omega, abs=5e-6)
+
+
+def test_the_arctangent_at_a_vanishing_degree_keeps_that_share_within_unit_distance():
+    z = torch.linspace(-1, 1, 20_001, dtype=torch.float64)
+    omega = sharpness_of(0.87)
+    assert torch.trapezoid(ATan(omega)(z), z).item() == pytest.approx(0.87, abs=1e-6)
+
+
+def test_the_default_sharpness_is_that_of_a_vanishing_degree_of_85_percent():
+    assert ASSG() == ASSG(omega=sharpness_of(0.85), surrogate=ATan(alpha=1.0))
+
+
+@pytest.mark.parametrize("wrong", [0, -0.5, math.nan, "0.85", True])
+def test_a_vanishing_degree_that_is_no_positive_number_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"^vanishing: expected a number above 0, got .*The paper"):
+        sharpness_of(wrong)
+
+
+@pytest.mark.parametrize("wrong", [1, 1.5])
+def test_a_vanishing_degree_of_one_or_more_is_refused(wrong):
+    with pytest.raises(ValueError, match=rf"^vanishing: expected a share below 1, got {wrong}\."):
+        sharpness_of(wrong)
+
+
+def triangle(z, alpha):
+    return np.maximum(1 / alpha - np.abs(z), 0) * alpha**2
+
+
+def rectangle(z, alpha):
+    return alpha * (np.abs(z) < 1 / (2 * alpha))
+
+
+def sigmoid(z, alpha):
+    return alpha / (np.exp(alpha * z / 2) + np.exp(-alpha * z / 2)) ** 2
+
+
+def gaussian(z, alpha):
+    return alpha / np.sqrt(2 * np.pi) * np.exp(-((alpha * z) ** 2) / 2)
+
+
+def atan(z, alpha):
+    return 2 * alpha / (4 + (np.pi * alpha * z) ** 2)
+
+
+SHARPENED = {
+    "triangle": (Triangle(1.0), triangle),
+    "rectangle": (Rectangle(1.0), rectangle),
+    "sigmoid": (Sigmoid(1.0), sigmoid),
+    "gaussian": (Gaussian(1.0), gaussian),
+    "atan": (ATan(1.0), atan),
+}
+
+
+@pytest.mark.parametrize("name", SHARPENED)
+def test_a_sharpness_turns_h_into_alpha_h_of_alpha_z(name):
+    surrogate, formula = SHARPENED[name]
+    z = np.linspace(-1.3, 1.3, 41)[:, None]
+    alpha = np.array([[0.3, 0.8, 1.0, 2.65, 9.0]])
+    distance = torch.as_tensor(z).expand(41, 5)
+    got = ASSG(surrogate=surrogate).sharpened(distance, torch.as_tensor(alpha))
+    np.testing.assert_allclose(got.numpy(), formula(z, alpha), rtol=1e-12, atol=1e-14)
+    assert (got > 0).any()
+    assert torch.equal(distance, torch.as_tensor(z).expand(41, 5))
+
+
+def test_the_slope_of_a_triangle_takes_omega_directly():
+    z = 0.1
+    mean = 0.9 + 0.1 * z
+    alpha = 2 / (mean + 1.5 * 0.1 * abs(z - mean) + 1e-4)
+    rule = ASSG(omega=2.0, surrogate=Triangle())
+    got = rule.slope(torch.tensor([[z]], dtype=torch.float64), SITE).item()
+    assert got == pytest.approx(alpha * (1 - alpha * z), rel=1e-12)
+
+
+def moving(samples=3, passes=5):
+    """A slowly moving input, as an attack makes it."""
+    x = batch(samples)
+    direction = torch.rand_like(x) - 0.5
+    return [x + 0.04 * k * direction for k in range(passes)]
+
+
+DYNAMICS = [Dynamics(decay, 0.9, reset) for decay in (1.0, 0.5) for reset in ("hard", "soft")]
+
+
+@pytest.mark.parametrize("architecture", [chain, repeated])
+@pytest.mark.parametrize("detach_reset", [False, True])
+@pytest.mark.parametrize("dynamics", DYNAMICS, ids=str)
+def test_a_network_has_the_gradients_of_naive_loops_in_every_pass(
+    architecture, detach_reset, dynamics
+):
+    options = {k: getattr(dynamics, k) for k in ("decay", "threshold", "reset")}
+    rule = ASSG(detach_reset=detach_reset)
+    net = build(architecture, rule, **options)
+    naive = Naive(net, dynamics, detach_reset)
+    inputs = moving()
+    for x in inputs:
+        got = ascend(net, x)
+        expected = ascend(lambda y: naive.logits(y, 4), x)
+        assert relative(got, expected) < 1e-10
+    assert_different(got, ascend(build(architecture, rule, **options), inputs[-1]))
+
+
+def test_a_detached_reset_makes_a_difference():
+    x = batch()
+    detached = ascend(build(rule=ASSG(detach_reset=True)), x)
+    assert_different(ascend(build(), x), detached)
+
+
+def test_a_neuron_layer_that_is_called_twice_has_moments_for_each_call():
+    net = build(repeated)
+    ascend(net, batch())
+    (attack,) = net.memory.values()
+    assert [tuple(m.mean.shape) for m in attack.moments] == [(4, 3, 10), (4, 3, 8)]
+
+
+def test_earlier_passes_keep_their_slopes_when_later_ones_go_on():
+    x = batch().requires_grad_()
+    net = build()
+    first, second = net(x), net(x)
+    late = torch.autograd.grad(second.sum(), x)[0]
+    early = torch.autograd.grad(first.sum(), x)[0]
+    fresh = torch.autograd.grad(build()(x).sum(), x)[0]
+    assert_equal(early, fresh)
+    assert_different(late, fresh)
+
+
+def test_a_sample_that_moved_by_more_than_a_quarter_starts_afresh_and_the_others_go_on():
+    x = batch()
+    x[:, 0, 2, 3] = 0.5
+    near = x + 0.01
+    far = near.clone()
+    far[1, 0, 2, 3] += 0.245
+    got = ascend(warm(x), far)
+    undisturbed = ascend(warm(x), near)
+    assert_equal(got[[0, 2]], undisturbed[[0, 2]])
+    fresh = ascend(build(), far)
+    assert_equal(got[1], fresh[1])
+    assert_different(got[0], fresh[0])
+    assert_different(got[2], fresh[2])
+
+
+def test_a_sample_that_started_afresh_goes_on_from_there():
+    x = batch()
+    x[1, 0, 0, 0] = 0
+    far = x.clone()
+    far[1, 0, 0, 0] = 0.9
+    net, other = warm(x), build()
+    for _ in range(2):
+        got, expected = ascend(net, far), ascend(other, far)
+        assert_equal(got[1], expected[1])
+    assert_different(got[0], expected[0])
+    assert_different(got[1], ascend(build(), far)[1])
+
+
+@pytest.mark.parametrize("move", [0.25, -0.25])
+def test_a_sample_that_moved_by_exactly_a_quarter_goes_on(move):
+    x = batch()
+    x[:, 1, 0, 0] = 0.5
+    there = x.clone()
+    there[:, 1, 0, 0] += move
+    got = ascend(warm(x), there)
+    assert_equal(got, ascend(warm(x, rule=ASSG(restart=1e6)), there))
+    assert_different(got, ascend(build(), there))
+    there[:, 1, 0, 0] += 1e-6 * np.sign(move)
+    assert_equal(ascend(warm(x), there), ascend(build(), there))
+
+
+def test_the_distance_is_measured_from_the_last_pass_and_not_from_the_first():
+    net, forgetful = build(), build(rule=ASSG(restart=1e6))
+    x = batch()
+    for k in range(4):
+        got = ascend(net, x + 0.2 * k)
+        expected = ascend(forgetful, x + 0.2 * k)
+    assert_equal(got, expected)
+    assert_different(got, ascend(build(), x + 0.6))
+
+
+def test_the_distance_that_starts_afresh_is_a_parameter():
+    x = batch()
+    rule = ASSG(restart=0.05)
+    fresh = ascend(build(), x + 0.06)
+    assert_equal(ascend(warm(x, rule=rule), x + 0.06), fresh)
+    assert_different(ascend(warm(x, rule=rule), x + 0.04), ascend(build(), x + 0.04))
+
+
+def test_the_span_of_the_input_scales_the_distance():
+    x = (255 * batch()).round()
+    x[:, 0, 0, 0] = 100
+    there = x.clone()
+
+    def wide(passes):
+        net = build()
+        net.input_span = 255.0
+        net.layers[0].module[1].weight.data.div_(255)
+        for _ in range(passes):
+            ascend(net, x)
+        return net
+
+    there[:, 0, 0, 0] = 163
+    assert_different(ascend(wide(3), there), ascend(wide(0), there))
+    there[:, 0, 0, 0] = 164
+    assert_equal(ascend(wide(3), there), ascend(wide(0), there))
+
+
+def classifier(net, **options):
+    options = {"clip_values": (0.0, 1.0), "device_type": "cpu"} | options
+    return PyTorchSpikingClassifier(net, nn.CrossEntropyLoss(), SHAPE, CLASSES, **options)
+
+
+def test_a_classifier_tells_its_network_the_span_of_its_clip_values():
+    net = build()
+    assert net.input_span == 1
+    wrapped = classifier(net, clip_values=(0, 255))
+    assert net.input_span == 255
+    wrapped.set_params(clip_values=(-1.0, 1.0))
+    assert net.input_span == 2
+    wrapped.set_params(clip_values=(np.array([0.0, -1.0]), np.array([1.0, 3.0])))
+    assert net.input_span == 4
+    other = build()
+    wrapped.set_params(model=other)
+    assert other.input_span == 4
+
+
+def test_a_classifier_without_clip_values_leaves_the_span_of_its_network():
+    net = build()
+    net.input_span = 5.0
+    classifier(net, clip_values=None)
+    assert net.input_span == 5
+
+
+def test_another_batch_size_starts_afresh():
+    x = batch(4)
+    net = warm(x)
+    assert_equal(ascend(net, x[:3]), ascend(build(), x[:3]))
+    assert_equal(ascend(net, x), ascend(build(), x))
+    assert_different(ascend(net, x), ascend(build(), x))
+
+
+def change_weights(net):
+    with torch.no_grad():
+        net.layers[0].module[1].weight.mul_(1.01)
+
+
+def load_weights(net):
+    weights = {key: 1.01 * value for key, value in net.state_dict().items()}
+    net.load_state_dict(weights)
+
+
+@pytest.mark.parametrize("change", [change_weights, load_weights])
+def test_changed_weights_start_afresh(change):
+    x = batch()
+    net, fresh = warm(x), build()
+    change(net)
+    change(fresh)
+    assert_equal(ascend(net, x), ascend(fresh, x))
+
+
+def set_equal_rule(net):
+    net.gradient = ASSG()
+
+
+def set_other_rule_between(net):
+    net.gradient = STBP()
+    net.gradient = ASSG()
+
+
+@pytest.mark.parametrize(
+    "action", [lambda net: net.forget(), set_equal_rule, set_other_rule_between]
+)
+def test_forgetting_and_setting_the_rule_start_afresh(action):
+    x = batch()
+    net = warm(x)
+    action(net)
+    assert net.memory == {}
+    got = ascend(net, x)
+    assert_equal(got, ascend(build(), x))
+    assert_different(ascend(net, x), got)
+
+
+def test_rules_of_other_parameters_have_memories_of_their_own():
+    x = batch()
+    other = ASSG(relax=0.5)
+    net = warm(x)
+    with net.using(other):
+        assert_equal(ascend(net, x), ascend(build(rule=other), x))
+    assert_equal(ascend(net, x), ascend(warm(x), x))
+
+
+def test_an_exception_inside_a_layer_leaves_no_memory_and_a_usable_network():
+    def fail(x):
+        raise ArithmeticError("broken layer")
+
+    switch = Switch()
+
+    def layers(neuron):
+        plain = chain(neuron)
+        return nn.Sequential(*plain[:2], switch, *plain[2:])
+
+    x = batch()
+    net = warm(x, architecture=layers)
+    assert len(net.memory) == 1
+    switch.action = fail
+    with pytest.raises(ArithmeticError, match="broken layer"):
+        ascend(net, x)
+    assert net.memory == {}
+    switch.action = None
+    got = ascend(net, x)
+    assert_equal(got, ascend(build(), x))
+    assert_different(ascend(net, x), got)
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_copies_carry_no_memory_and_take_none_away(duplicate):
+    x = batch()
+    net = warm(x)
+    twin = duplicate(net)
+    assert twin.memory == {}
+    assert twin.gradient == ASSG()
+    assert_equal(ascend(twin, x), ascend(build(), x))
+    assert_equal(ascend(net, x), ascend(warm(x), x))
+
+
+def predict(net, x):
+    with torch.no_grad():
+        net(x)
+
+
+def predict_in_inference_mode(net, x):
+    with torch.inference_mode():
+        net(x.requires_grad_())
+
+
+def train_once(net, x):
+    net(x).sum().backward()
+
+
+def differentiate_by_another_rule(net, x):
+    with net.using("stbp"):
+        ascend(net, x)
+
+
+@pytest.mark.parametrize(
+    "between", [predict, predict_in_inference_mode, train_once, differentiate_by_another_rule]
+)
+def test_passes_that_do_not_use_the_rule_do_not_touch_its_moments(between):
+    x = batch()
+    net = warm(x)
+    between(net, 1 - x)
+    assert_equal(ascend(net, x), ascend(warm(x), x))
+
+
+def test_the_rule_declares_that_it_remembers():
+    assert ASSG().remembers
+    assert not ASSG().mixes_samples
+    assert ASSG().exact_logits
+
+
+QUIET = {"max_iter": 8, "batch_size": 3, "verbose": False}
+ATTACKS = {
+    "PGD": lambda c: ProjectedGradientDescent(c, norm=np.inf, eps=0.1, eps_step=0.02, **QUIET),
+    "PGD from a random point": lambda c: ProjectedGradientDescent(
+        c, norm=2, eps=0.8, eps_step=0.2, num_random_init=1, **QUIET
+    ),
+    "APGD": lambda c: AutoProjectedGradientDescent(
+        c, norm=2, eps=0.8, eps_step=0.4, nb_random_init=1, loss_type="cross_entropy", **QUIET
+    ),
+    "MIM": lambda c: MomentumIterativeMethod(c, norm=np.inf, eps=0.1, eps_step=0.02, **QUIET),
+}
+
+
+def adversarials(name, rule, batches):
+    """Adversarials of every batch in one attack, and of each one from a fresh classifier."""
+    x = np.concatenate(batches)
+    labels = classifier(build(rule=rule).float()).predict(x).argmax(1)
+
+    def craft(x, y):
+        return ATTACKS[name](classifier(build(rule=rule).float())).generate(x, y)
+
+    np.random.seed(3)  # noqa: NPY002
+    together = craft(x, labels)
+    np.random.seed(3)  # noqa: NPY002
+    starts = np.cumsum([0, *map(len, batches)])
+    alone = [craft(b, labels[i : i + len(b)]) for i, b in zip(starts, batches, strict=False)]
+    assert (np.abs(together - x).reshape(len(x), -1).max(1) > 0.01).all()
+    return together, np.concatenate(alone)
+
+
+@pytest.mark.parametrize("sizes", [(3, 2), (3, 3, 2)])
+@pytest.mark.parametrize("name", ATTACKS)
+def test_adversarials_of_a_batch_do_not_depend_on_the_batch_before_it(name, sizes):
+    batches = [batch(size, dtype=torch.float32).numpy() for size in sizes]
+    together, alone = adversarials(name, ASSG(), batches)
+    np.testing.assert_array_equal(together, alone)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_without_the_restart_adversarials_would_depend_on_the_batch_before(name):
+    batches = [batch(3, dtype=torch.float32).numpy() for _ in range(2)]
+    together, alone = adversarials(name, ASSG(restart=1e6), batches)
+    np.testing.assert_array_equal(together[:3], alone[:3])
+    assert np.abs(together[3:] - alone[3:]).max() > 1e-4
+
+
+def adversarials_of_restarts(rule, x, y, monkeypatch):
+    """Of APGD in batches of one; the points it starts from depend on the restart only."""
+    restarts = []
+
+    def sphere(points, dims, radius, norm):
+        restarts.append(points)
+        corner = np.random.default_rng(len(restarts)).uniform(-radius, radius, (1, dims))
+        return np.repeat(corner, points, axis=0)
+
+    module = importlib.import_module(AutoProjectedGradientDescent.__module__)
+    monkeypatch.setattr(module, "random_sphere", sphere)
+    attack = AutoProjectedGradientDescent(
+        classifier(build(rule=rule).float()),
+        eps=0.05,
+        eps_step=0.0125,
+        max_iter=8,
+        nb_random_init=4,
+        batch_size=1,
+        loss_type="cross_entropy",
+        verbose=False,
+    )
+    return attack.generate(x, y)
+
+
+@pytest.mark.parametrize("rule", [STBP(), ASSG(restart=0)], ids=["stbp", "none"])
+def test_adversarials_of_later_restarts_do_not_depend_on_the_batch_before_them(rule, monkeypatch):
+    torch.manual_seed(1)
+    x = batch(30, dtype=torch.float32).numpy()[[5, 6, 12]]
+    y = classifier(build(rule=rule).float()).predict(x).argmax(1)
+    together = adversarials_of_restarts(rule, x, y, monkeypatch)
+    alone = [adversarials_of_restarts(rule, x[[n]], y[[n]], monkeypatch) for n in range(len(x))]
+    np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_goes_on_with_its_moments_from_step_to_step(name):
+    net = build().float()
+    wrapped = classifier(net)
+    x = batch(3, dtype=torch.float32).numpy()
+    ATTACKS[name](wrapped).generate(x, wrapped.predict(x).argmax(1))
+    (attack,) = net.memory.values()
+    # From M = 1 it takes three passes at least to come below 0.8, however small the distances.
+    assert [bool((m.mean < 0.8).any()) for m in attack.moments] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"omega": 0}, r"^omega: expected a number above 0, got 0\. sharpness_of\(0\.85\)"),
+        ({"decay_mean": -0.1}, r"^decay_mean: expected .* at least 0 and at most 1, got -0\.1\."),
+        ({"decay_mean": 1.1}, r"^decay_mean: expected .* at most 1, got 1\.1\. The paper uses"),
+        ({"decay_deviation": math.nan}, r"^decay_deviation: expected a number .*got nan\."),
+        ({"decay_deviation": 2}, r"^decay_deviation: expected a number .*got 2\."),
+        ({"relax": -1}, r"^relax: expected a number of at least 0, got -1\. The paper uses 1\.5"),
+        ({"restart": -0.1}, r"^restart: expected a number of at least 0, got -0\.1\. A quarter"),
+        ({"restart": math.inf}, r"^restart: expected a number of at least 0, got inf\."),
+    ],
+)
+def test_a_parameter_outside_its_range_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        ASSG(**options)
+
+
+def test_parameters_are_given_by_name():
+    with pytest.raises(TypeError, match="positional"):
+        ASSG(2.0)

@@ -1,0 +1,54 @@
+"""Blocks: the batch in order, without gaps, in parts as large as the cache allows."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from art_snn.gradients.blocks import CACHED_ELEMENTS, blocks
+
+
+def layer(samples, features):
+    """A tensor [2, samples, features] that takes no memory."""
+    return torch.zeros(1).expand(2, samples, features)
+
+
+@settings(deadline=None, derandomize=True, database=None, max_examples=150)
+@given(
+    samples=st.integers(1, 60),
+    features=st.integers(1, 2 * CACHED_ELEMENTS),
+    steps=st.integers(1, 16),
+)
+def test_blocks_cover_the_batch_in_order_and_fill_the_cache_without_overflowing(
+    samples, features, steps
+):
+    parts = [list(range(samples))[block] for block in blocks(layer(samples, features), steps)]
+    assert [sample for part in parts for sample in part] == list(range(samples))
+    of_one = steps * features
+    for part in parts:
+        assert len(part) == 1 or len(part) * of_one <= CACHED_ELEMENTS
+    for part in parts[:-1]:
+        assert (len(part) + 1) * of_one > CACHED_ELEMENTS
+
+
+def test_one_time_step_is_the_default():
+    x = layer(4, CACHED_ELEMENTS // 2)
+    assert blocks(x) == blocks(x, steps=1) == [slice(0, 2), slice(2, 4)]
+    assert len(blocks(x, steps=2)) == 4
+
+
+@pytest.mark.parametrize(("samples", "features"), [(0, 5), (0, 0)])
+def test_an_empty_batch_has_no_blocks(samples, features):
+    assert blocks(layer(samples, features)) == []
+
+
+def test_samples_without_elements_are_covered():
+    (block,) = blocks(layer(3, 0))
+    assert list(range(3))[block] == [0, 1, 2]
+
+
+def test_only_a_processor_has_a_cache_to_fit():
+    x = torch.empty(2, 5, CACHED_ELEMENTS, device="meta")
+    assert blocks(x, steps=2) == [slice(0, 5)]

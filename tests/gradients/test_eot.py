@@ -1,0 +1,259 @@
+"""EOT: means over what a network draws at random."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from art.attacks.evasion import (
+    AutoProjectedGradientDescent,
+    DeepFool,
+    ProjectedGradientDescent,
+)
+from torch import nn
+
+from art_snn import LIF, RGA, STBP, Poisson, PyTorchSpikingClassifier, SpikingNetwork
+from art_snn import TimeDistributed as Timed
+from art_snn.gradients import ASSG, CBA, EOT, PDSG
+from tests.architectures import CLASSES, SHAPE, batch, chain, network, residual
+from tests.networks import Counted, Tally
+from tests.oracles import relative
+
+RULES = [STBP(), RGA()]
+
+
+def jacobian(logits, x, seed=5):
+    """Logits [N, K] and their Jacobian [N, K, ...]."""
+    x = x.detach().clone().requires_grad_()
+    torch.manual_seed(seed)
+    y = logits(x)
+    rows = [torch.autograd.grad(y[:, k].sum(), x, retain_graph=True)[0] for k in range(CLASSES)]
+    return y.detach(), torch.stack(rows, 1)
+
+
+def looped(net, rule, samples):
+    """The mean of the logits of as many draws under the inner rule."""
+
+    def logits(x):
+        with net.using(rule):
+            return sum(net(x) for _ in range(samples)) / samples
+
+    return logits
+
+
+@pytest.mark.parametrize("architecture", [chain, residual])
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("rule", RULES, ids=repr)
+def test_logits_and_their_jacobian_are_means_over_draws(rule, samples, architecture):
+    net = network(architecture, encoder=Poisson(4), gradient=EOT(rule, samples=samples))
+    x = batch()
+    logits, rows = jacobian(net, x)
+    expected_logits, expected_rows = jacobian(looped(net, rule, samples), x)
+    assert relative(logits, expected_logits) < 1e-12
+    assert relative(rows, expected_rows) < 1e-12
+    _, other_draws = jacobian(net, x, seed=6)
+    assert relative(rows, other_draws) > 1e-3
+
+
+def test_the_gradient_of_a_loss_is_the_mean_jacobian_at_the_mean_logits():
+    net = network(encoder=Poisson(4), gradient=EOT(STBP(), samples=3))
+    x, y = batch(), torch.tensor([0, 1, 2])
+    logits, rows = jacobian(net, x)
+    odds = logits.softmax(1) - nn.functional.one_hot(y, CLASSES)
+    expected = (odds.view(3, CLASSES, 1, 1, 1) * rows).sum(1)
+    torch.manual_seed(5)
+    leaf = x.clone().requires_grad_()
+    loss = nn.functional.cross_entropy(net(leaf), y, reduction="sum")
+    (grad,) = torch.autograd.grad(loss, leaf)
+    assert relative(grad, expected) < 1e-12
+
+
+def test_every_draw_is_a_draw_of_its_own():
+    net = network(encoder=Poisson(4), gradient=EOT(STBP(), samples=2))
+    x = batch()
+    torch.manual_seed(5)
+    with torch.no_grad():
+        first, second = net(x), net(x)
+    assert not torch.equal(first, second)
+    logits, _ = jacobian(net, x)
+    assert relative(logits, (first + second) / 2) < 1e-12
+
+
+@pytest.mark.parametrize("rule", RULES, ids=repr)
+def test_the_variance_of_the_gradient_shrinks_as_one_over_the_number_of_draws(rule):
+    net = network(encoder=Poisson(3))
+    x = batch(1).expand(1500, *SHAPE)
+    spread = {}
+    for samples in (1, 8):
+        net.gradient = EOT(rule, samples=samples)
+        _, rows = jacobian(net, x)
+        spread[samples] = rows.var(0).sum().item()
+    assert spread[1] > 0
+    assert 6.5 < spread[1] / spread[8] < 9.5
+
+
+def test_without_anything_random_the_result_is_that_of_the_inner_rule():
+    net = network(gradient=EOT(RGA(), samples=3))
+    x = batch()
+    got, expected = jacobian(net, x), jacobian(net.with_gradient(RGA()), x)
+    for ours, theirs in zip(got, expected, strict=True):
+        assert relative(ours, theirs) < 1e-12
+
+
+def test_predictions_are_single_draws():
+    net = network(encoder=Poisson(1), gradient=EOT(STBP()))
+    with torch.no_grad():
+        torch.manual_seed(5)
+        got = net(batch())
+    torch.manual_seed(0)
+    net = network(encoder=Poisson(1), gradient=STBP())
+    with torch.no_grad():
+        torch.manual_seed(5)
+        assert torch.equal(got, net(batch()))
+
+
+def with_dropout(neuron):
+    return nn.Sequential(
+        Timed(nn.Flatten(), nn.Linear(72, 10)),
+        neuron(),
+        Timed(nn.Dropout(0.4), nn.Linear(10, CLASSES)),
+    )
+
+
+@pytest.mark.parametrize("rule", RULES, ids=repr)
+def test_dropout_in_training_mode_is_drawn_for_every_pass(rule):
+    net = network(with_dropout, gradient=EOT(rule, samples=4)).train()
+    x = batch()
+    logits, rows = jacobian(net, x)
+    expected_logits, expected_rows = jacobian(looped(net, rule, 4), x)
+    assert relative(logits, expected_logits) < 1e-12
+    assert relative(rows, expected_rows) < 1e-12
+    _, single = jacobian(net.with_gradient(rule), x)
+    assert relative(rows, single) > 1e-3
+    _, without = jacobian(net.eval(), x)
+    assert relative(rows, without) > 1e-3
+
+
+def test_weights_train_by_the_mean_over_draws():
+    net = network(encoder=Poisson(3), training_gradient=EOT(STBP(), samples=3)).train()
+    weights = list(net.parameters())
+    x = batch()
+    torch.manual_seed(5)
+    got = torch.autograd.grad(net(x).sum(), weights)
+    torch.manual_seed(5)
+    expected = torch.autograd.grad(looped(net, STBP(), 3)(x).sum(), weights)
+    for ours, theirs in zip(got, expected, strict=True):
+        assert relative(ours, theirs) < 1e-12
+
+
+def test_every_draw_is_a_pass_for_a_rule_that_remembers():
+    net = network(gradient=EOT(ASSG(), samples=2))
+    twin = net.with_gradient(ASSG())
+    x = batch()
+    for _ in range(2):
+        _, got = jacobian(net, x)
+        (_, first), (_, second) = jacobian(twin, x), jacobian(twin, x)
+        assert relative(got, (first + second) / 2) < 1e-12
+        assert relative(got, second) > 1e-4
+
+
+def poisson_classifier(samples, tally):
+    layers = nn.Sequential(
+        Timed(nn.Flatten(), nn.Linear(72, 10)), LIF(), Timed(nn.Linear(10, CLASSES))
+    )
+    nn.init.normal_(layers[0].module[1].weight, std=0.3)
+    nn.init.normal_(layers[2].module[0].weight, std=1.0)
+    rule = EOT(Counted(RGA(), tally), samples=samples)
+    net = SpikingNetwork(layers, Poisson(16), rule, input_shape=SHAPE)
+    return PyTorchSpikingClassifier(
+        net, nn.CrossEntropyLoss(), SHAPE, CLASSES, clip_values=(0.0, 1.0), device_type="cpu"
+    )
+
+
+def mean_loss(classifier, x, y):
+    """Mean over many draws."""
+    return np.mean([classifier.compute_loss(x, y, reduction="mean") for _ in range(30)])
+
+
+EPS = 0.15
+BUDGETED = {
+    "PGD": lambda c: ProjectedGradientDescent(
+        c, eps=EPS, eps_step=0.05, max_iter=5, batch_size=4, verbose=False
+    ),
+    "APGD": lambda c: AutoProjectedGradientDescent(
+        c, eps=EPS, eps_step=0.1, max_iter=5, loss_type="cross_entropy", verbose=False
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BUDGETED)
+def test_attacks_of_a_poisson_network_go_by_it_and_keep_their_budget(name):
+    tally = Tally()
+    classifier = poisson_classifier(3, tally)
+    x = 0.2 + 0.6 * batch(8, dtype=torch.float32).numpy()
+    y = np.mean([classifier.predict(x) for _ in range(30)], axis=0).argmax(1)
+    adversarial = BUDGETED[name](classifier).generate(x, y)
+    assert tally.forwards > 0
+    assert tally.forwards % 3 == 0
+    assert tally.backwards == tally.forwards
+    if name == "PGD":
+        assert tally.forwards == 3 * 5 * 2
+    moved = np.abs(adversarial - x).max((1, 2, 3))
+    assert (moved <= EPS + 1e-6).all()
+    assert moved.max() > 0.5 * EPS
+    assert mean_loss(classifier, adversarial, y) > mean_loss(classifier, x, y) + 0.1
+
+
+def test_deepfool_of_a_poisson_network_goes_by_it():
+    tally = Tally()
+    classifier = poisson_classifier(3, tally)
+    x = batch(4, dtype=torch.float32).numpy()
+    attack = DeepFool(classifier, max_iter=4, nb_grads=CLASSES, batch_size=4, verbose=False)
+    adversarial = attack.generate(x)
+    assert tally.forwards > 0
+    assert tally.forwards % 3 == 0
+    assert np.isfinite(adversarial).all()
+    assert adversarial.min() >= 0
+    assert adversarial.max() <= 1
+    assert np.abs(adversarial - x).max() > 0
+
+
+def test_its_declarations_follow_from_the_inner_rule():
+    assert not EOT(STBP()).exact_logits
+    assert (EOT(STBP()).mixes_samples, EOT(PDSG()).mixes_samples) == (False, True)
+    assert (EOT(STBP()).remembers, EOT(ASSG()).remembers) == (False, True)
+    assert EOT(STBP()).parts == (STBP(),)
+
+
+def test_a_rule_inside_that_does_not_apply_is_refused_by_its_name():
+    with pytest.raises(ValueError, match=r"neuron 'layers\.1' .*CBA: conversion to an ANN"):
+        network(gradient=EOT(CBA()))
+
+
+def test_it_is_a_value_with_ten_draws():
+    assert repr(EOT(RGA())) == "EOT(rule=RGA(beta=2.0, gamma=0.2), samples=10)"
+    assert EOT(RGA()) == EOT(RGA(), samples=10)
+    assert EOT(RGA()) != EOT(RGA(), samples=9)
+    assert len({EOT(RGA()), EOT(RGA()), EOT(STBP())}) == 2
+    assert pickle.loads(pickle.dumps(EOT(RGA(), samples=3))) == EOT(RGA(), samples=3)
+
+
+@pytest.mark.parametrize("wrong", [RGA, "rga", None])
+def test_anything_but_an_instance_of_a_rule_is_refused(wrong):
+    with pytest.raises(TypeError, match=r"^rule: expected a gradient rule .*neither a class nor"):
+        EOT(wrong)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 2.0, "3", True])
+def test_a_number_of_draws_that_is_no_count_is_refused(wrong):
+    with pytest.raises(
+        ValueError, match=r"^samples: expected a whole number >= 1, got .*Ten draws"
+    ):
+        EOT(RGA(), samples=wrong)
+
+
+def test_the_number_of_draws_is_given_by_name():
+    with pytest.raises(TypeError, match="positional"):
+        EOT(RGA(), 3)

@@ -1,0 +1,336 @@
+"""Mean: the average direction of several rules."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from art.attacks.evasion import ProjectedGradientDescent
+from torch import Tensor, nn
+
+from art_snn import RGA, STBP, Poisson, PyTorchSpikingClassifier
+from art_snn.gradients import (
+    ASSG,
+    CBA,
+    EOT,
+    HART,
+    PDSG,
+    Execution,
+    Extended,
+    Gradient,
+    Mean,
+    Triangle,
+)
+from tests.architectures import AFFINE, CLASSES, SHAPE, batch, chain, network
+from tests.oracles import relative
+
+RULES = (STBP(), RGA(), STBP(surrogate=Triangle(0.5)))
+
+
+@dataclass(frozen=True)
+class Cut(Gradient):
+    """The right logits, and no gradient at the input, by a zero or by no graph at all."""
+
+    graph: bool = True
+
+    def logits(self, network: Any, x: Tensor) -> Tensor:
+        logits = STBP().logits(network, x.detach())
+        return logits + 0 * x.sum() if self.graph else logits.detach()
+
+
+def loss_of(logits):
+    """A loss that is a sum over samples and not linear in the logits."""
+    ramp = torch.arange(1, 1 + logits.shape[1], dtype=logits.dtype)
+    return (logits * ramp).sum() + logits.pow(3).sum()
+
+
+def ascend(net, x, loss=loss_of):
+    x = x.detach().clone().requires_grad_()
+    return torch.autograd.grad(loss(net(x)), x)[0]
+
+
+def combined(grads):
+    """Mean of the directions of every sample, times the mean of the lengths: one by one."""
+    rows = []
+    for sample in zip(*grads, strict=True):
+        lengths = [sum(v * v for v in g.flatten().tolist()) ** 0.5 for g in sample]
+        directions = [g / n if n > 0 else 0 * g for g, n in zip(sample, lengths, strict=True)]
+        rows.append(sum(directions) / len(sample) * (sum(lengths) / len(sample)))
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("rules", [RULES[:2], RULES, (RULES[1], RULES[1])], ids=len)
+@pytest.mark.parametrize("architecture", AFFINE)
+def test_the_gradient_is_the_mean_direction_times_the_mean_length(rules, architecture):
+    net = network(AFFINE[architecture], gradient=Mean(*rules))
+    x = batch()
+    grads = [ascend(net.with_gradient(rule), x) for rule in rules]
+    assert relative(ascend(net, x), combined(grads)) < 1e-12
+
+
+def test_two_rules_of_unlike_length_weigh_the_same():
+    @dataclass(frozen=True)
+    class Loud(Gradient):
+        factor: float
+
+        def logits(self, network: Any, x: Tensor) -> Tensor:
+            y = STBP().logits(network, x)
+            return y.detach() + self.factor * (y - y.detach())
+
+    net = network(gradient=Mean(Loud(1000.0), RGA()))
+    x = batch()
+    grads = [ascend(net.with_gradient(rule), x) for rule in (STBP(), RGA())]
+    got, balanced = ascend(net, x).flatten(1), combined(grads).flatten(1)
+    cosine = nn.functional.cosine_similarity(got, balanced)
+    torch.testing.assert_close(cosine, torch.ones_like(cosine), atol=1e-12, rtol=0)
+
+
+def test_two_equal_rules_give_what_one_gives():
+    net = network(gradient=Mean(STBP(), STBP()))
+    x = batch()
+    assert relative(ascend(net, x), ascend(net.with_gradient(STBP()), x)) < 1e-12
+
+
+def test_a_sample_has_the_same_gradient_alone_and_in_a_batch():
+    net = network(gradient=Mean(STBP(), RGA()))
+    x = batch(4)
+    alone = torch.cat([ascend(net, sample[None]) for sample in x])
+    assert relative(ascend(net, x), alone) < 1e-12
+
+
+@pytest.mark.parametrize("architecture", AFFINE)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("rules", [RULES, RULES[::-1]], ids=["forth", "back"])
+def test_the_logits_are_those_of_the_plain_simulation_bit_for_bit(rules, dtype, architecture):
+    net = network(AFFINE[architecture], gradient=Mean(*rules)).to(dtype)
+    x = batch(dtype=dtype)
+    logits = net(x.requires_grad_())
+    with torch.no_grad():
+        assert torch.equal(logits, net(x))
+
+
+def test_the_logits_of_a_poisson_network_are_those_of_the_first_draw():
+    net = network(encoder=Poisson(4), gradient=Mean(STBP(), RGA()))
+    x = batch()
+    torch.manual_seed(5)
+    logits = net(x.requires_grad_())
+    torch.manual_seed(5)
+    with torch.no_grad():
+        assert torch.equal(logits, net(x))
+
+
+@pytest.mark.parametrize("graph", [True, False])
+def test_a_rule_without_a_gradient_halves_the_direction_and_the_length(graph):
+    net = network(gradient=Mean(STBP(), Cut(graph)))
+    x = batch()
+    assert relative(ascend(net, x), ascend(net.with_gradient(STBP()), x) / 4) < 1e-12
+
+
+def test_where_no_rule_has_a_gradient_it_is_zero():
+    net = network(gradient=Mean(Cut(), Cut(False)))
+    grad = ascend(net, batch())
+    assert torch.equal(grad, torch.zeros_like(grad))
+
+
+def test_a_sample_without_a_gradient_leaves_the_others_theirs():
+    net = network(gradient=Mean(STBP(), STBP(detach_reset=True)))
+    x = batch()
+    # Without any current the potential lies a whole width of the triangle below the threshold.
+    x[1] = 0
+    grad = ascend(net, x)
+    assert torch.equal(grad[1], torch.zeros_like(grad[1]))
+    assert relative(grad[[0, 2]], ascend(net, x[[0, 2]])) < 1e-12
+
+
+def test_a_very_small_gradient_keeps_its_direction_in_single_precision():
+    net = network(gradient=Mean(STBP(), RGA())).float()
+    x = batch(dtype=torch.float32)
+    got = ascend(net, x, lambda logits: 1e-25 * loss_of(logits))
+    assert relative(1e25 * got.double(), ascend(net, x)) < 1e-4
+
+
+def test_an_empty_batch_has_an_empty_gradient():
+    assert ascend(network(gradient=Mean(STBP(), RGA())), batch(0)).shape == (0, *SHAPE)
+
+
+def test_the_gradient_has_the_dtype_of_the_input():
+    net = network(gradient=Mean(STBP(), RGA())).float()
+    assert ascend(net, batch(dtype=torch.float64)).dtype == torch.float64
+
+
+@pytest.mark.parametrize("rules", [RULES[:2], RULES], ids=len)
+def test_gradients_at_the_weights_are_means_as_they_are(rules):
+    net = network(training_gradient=Mean(*rules))
+    weights = list(net.parameters())
+    x = batch()
+
+    def at_weights(rule):
+        with net.using(rule):
+            return torch.autograd.grad(loss_of(net(x)), weights)
+
+    got = torch.autograd.grad(loss_of(net(x)), weights)
+    every = zip(got, *map(at_weights, rules), strict=True)
+    for ours, *theirs in every:
+        assert relative(ours, sum(theirs) / len(theirs)) < 1e-12
+
+
+@pytest.mark.parametrize("rules", [(CBA(), STBP()), (STBP(), CBA()), (CBA(), CBA(levels=4), RGA())])
+def test_logits_are_exact_where_those_of_one_rule_are(rules):
+    rule = Mean(*rules)
+    net = network(decay=1.0, gradient=rule)
+    x = batch()
+    logits = net(x.requires_grad_())
+    with torch.no_grad():
+        assert torch.equal(logits, net(x))
+    assert rule.exact_logits
+    converted = net.with_gradient(CBA())(x)
+    assert not torch.equal(converted, logits)
+
+
+def test_the_gradient_of_a_conversion_inside_is_taken_at_the_exact_logits():
+    net = network(decay=1.0, gradient=Mean(CBA(), STBP()))
+    x = batch()
+    with torch.no_grad():
+        logits = net(x)
+    logits.requires_grad_()
+    (at_logits,) = torch.autograd.grad(loss_of(logits), logits)
+    grads = [
+        ascend(net.with_gradient(r), x, lambda y: (y * at_logits).sum()) for r in net.gradient.parts
+    ]
+    assert relative(ascend(net, x), combined(grads)) < 1e-12
+
+
+def test_logits_are_those_of_the_first_rule_where_none_are_exact():
+    rule = Mean(CBA(), CBA(levels=2))
+    assert not rule.exact_logits
+    net = network(decay=1.0, gradient=rule)
+    x = batch().requires_grad_()
+    assert torch.equal(net(x), net.with_gradient(CBA())(x))
+    assert not torch.equal(net(x), net.with_gradient(CBA(levels=2))(x))
+
+
+def test_extended_and_eot_compose_inside():
+    parts = (Extended(STBP(), steps=9), EOT(RGA(), samples=2), HART())
+    net = network(gradient=Mean(*parts))
+    x = batch()
+    grads = [ascend(net.with_gradient(rule), x) for rule in parts]
+    assert relative(ascend(net, x), combined(grads)) < 1e-12
+
+
+def test_it_composes_with_itself():
+    inner = Mean(STBP(), RGA())
+    net = network(gradient=Mean(inner, HART()))
+    x = batch()
+    grads = [ascend(net.with_gradient(rule), x) for rule in (inner, HART())]
+    assert relative(ascend(net, x), combined(grads)) < 1e-12
+
+
+def test_it_composes_inside_extended():
+    net = network(gradient=Extended(Mean(STBP(), RGA()), steps=9))
+    x = batch()
+    grads = [ascend(net.with_gradient(Extended(rule, steps=9)), x) for rule in (STBP(), RGA())]
+    assert relative(ascend(net, x), combined(grads)) < 1e-12
+
+
+def test_it_composes_inside_eot():
+    net = network(gradient=EOT(Mean(STBP(), RGA()), samples=3))
+    x = batch()
+    assert relative(ascend(net, x), ascend(net.with_gradient(Mean(STBP(), RGA())), x)) < 1e-12
+
+
+def test_a_rule_that_remembers_goes_on_inside():
+    net = network(gradient=Mean(ASSG(), STBP()))
+    twin = net.with_gradient(ASSG())
+    x = batch()
+    for _ in range(3):
+        got, adaptive = ascend(net, x), ascend(twin, x)
+    expected = combined([adaptive, ascend(net.with_gradient(STBP()), x)])
+    assert relative(got, expected) < 1e-12
+
+
+def test_its_execution_tells_the_ways_of_its_rules():
+    net = network(gradient=Mean(STBP(), RGA()))
+    net(batch().requires_grad_())
+    assert net.execution == Execution(
+        "several rules",
+        "STBP through time: a temporal rule needs every time step; "
+        "RGA collapsed: the layers between neurons are affine",
+    )
+
+
+def classifier(net):
+    return PyTorchSpikingClassifier(
+        net, nn.CrossEntropyLoss(), SHAPE, CLASSES, clip_values=(0.0, 1.0), device_type="cpu"
+    )
+
+
+def test_class_gradients_are_normalised_class_by_class():
+    net = network(gradient=Mean(STBP(), RGA()))
+    wrapped = classifier(net)
+    x = batch()
+    got = torch.as_tensor(wrapped.class_gradient(x.numpy()))
+    for k in range(CLASSES):
+        grads = [ascend(net.with_gradient(r), x, lambda y: y[:, k].sum()) for r in RULES[:2]]  # noqa: B023
+        assert relative(got[:, k], combined(grads)) < 1e-12
+    one = wrapped.class_gradient(x.numpy(), label=1)
+    np.testing.assert_allclose(one[:, 0], got[:, 1].numpy(), rtol=1e-12)
+
+
+def test_projected_gradient_descent_raises_the_loss_by_it():
+    wrapped = classifier(network(gradient=Mean(STBP(), RGA())).float())
+    x = batch(6, dtype=torch.float32).numpy()
+    y = wrapped.predict(x).argmax(1)
+    attack = ProjectedGradientDescent(wrapped, eps=0.1, eps_step=0.03, max_iter=5, verbose=False)
+    adversarial = attack.generate(x, y)
+    assert np.abs(adversarial - x).max() <= 0.1 + 1e-6
+    assert wrapped.compute_loss(adversarial, y).mean() > wrapped.compute_loss(x, y).mean() + 0.1
+
+
+def test_its_declarations_follow_from_its_rules():
+    assert Mean(STBP(), RGA()).parts == (STBP(), RGA())
+    assert (Mean(STBP(), RGA()).mixes_samples, Mean(STBP(), PDSG()).mixes_samples) == (False, True)
+    assert (Mean(STBP(), RGA()).remembers, Mean(STBP(), ASSG()).remembers) == (False, True)
+
+
+def test_the_objection_is_that_of_the_rule_that_does_not_apply():
+    rule = Mean(RGA(), CBA())
+    message = (
+        r"^gradient: expected a rule that applies to every neuron of the network, got Mean\(RGA.*"
+        r"'layers\.1' .*: CBA: conversion to an ANN approximates IF neurons only"
+    )
+    with pytest.raises(ValueError, match=message):
+        network(gradient=rule)
+    net = network()
+    with pytest.raises(ValueError, match=message), net.using(rule):
+        pass
+    assert network(chain, decay=1.0, gradient=rule).gradient == rule
+
+
+def test_it_is_a_value_that_tells_its_rules():
+    rule = Mean(RGA(), STBP(detach_reset=True))
+    assert repr(rule) == (
+        "Mean(RGA(beta=2.0, gamma=0.2), STBP(surrogate=Triangle(width=1.0), detach_reset=True))"
+    )
+    assert rule == Mean(RGA(), STBP(detach_reset=True))
+    assert rule not in (Mean(RGA(), STBP()), Mean(STBP(detach_reset=True), RGA()))
+    assert hash(rule) == hash(Mean(RGA(), STBP(detach_reset=True)))
+    assert pickle.loads(pickle.dumps(rule)) == rule
+    with pytest.raises(AttributeError, match="cannot assign"):
+        rule.rules = (RGA(), RGA())
+
+
+@pytest.mark.parametrize("rules", [(), (RGA(),)])
+def test_fewer_than_two_rules_are_refused(rules):
+    message = rf"^rules: expected two rules or more, got {len(rules)}\. Use a single rule as it is"
+    with pytest.raises(ValueError, match=message):
+        Mean(*rules)
+
+
+@pytest.mark.parametrize("wrong", [RGA, "rga", None, (RGA(), STBP())])
+def test_anything_but_instances_of_rules_is_refused(wrong):
+    with pytest.raises(TypeError, match=r"^rules: expected a gradient rule .*neither a class nor"):
+        Mean(STBP(), wrong)

@@ -1,0 +1,182 @@
+"""PDSG: the slope follows the deviation of all potentials so far, of the batch or of a sample."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from art_snn import PDSG
+from art_snn.dynamics import Dynamics
+from art_snn.gradients import Site
+from art_snn.gradients.pdsg import running_deviation
+from tests.architectures import AFFINE, ENCODERS, batch, chain, max_pooled, network, repeated
+from tests.gradients.ways import assert_equals_naive
+from tests.oracles import deviation, pdsg_neuron, relative, result
+
+POTENTIAL = [[[0.2, 0.8], [1.4, 1.0]], [[0.6, 1.1], [0.9, 0.3]]]
+SIGMA = [0.5, 0.405101]
+SLOPE = [0.087967, 0.532171, 0.762776, 0.704131, 0.325787, 0.953741, 0.745117, 0.082313]
+
+SHAPES = [(4, 3, 2, 3, 2), (4, 3, 5), (4, 3), (4, 1, 2, 2, 2), (4, 3, 2, 1, 1), (1, 3, 2, 2, 2)]
+each_way = pytest.mark.parametrize("per_sample", [False, True])
+
+
+def doubles(values):
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def naive_deviation(x, per_sample):
+    # [T, N] has no channels of its own.
+    steps = x.unbind() if x.ndim > 2 else x[..., None].unbind()
+    sigmas = [deviation(list(steps[: t + 1]), per_sample) for t in range(len(steps))]
+    return torch.stack(sigmas).view(x.shape)
+
+
+@each_way
+def test_slopes_and_deviations_are_those_computed_by_hand(per_sample):
+    # With one sample and one channel both forms are the same.
+    u = doubles(POTENTIAL).view(2, 1, 1, 2, 2)
+    sigma = running_deviation(u - 1, per_sample)
+    assert sigma.flatten().tolist() == pytest.approx(SIGMA, abs=6e-7)
+    slope = PDSG(per_sample=per_sample).slope(u - 1, Site("", Dynamics()))
+    assert slope.flatten().tolist() == pytest.approx(SLOPE, abs=6e-7)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@each_way
+def test_the_deviation_is_that_of_torch_over_all_steps_so_far(per_sample, shape):
+    x = torch.randn(shape, dtype=torch.float64) * 3 + 1
+    sigma = running_deviation(x, per_sample)
+    expected = naive_deviation(x, per_sample)
+    torch.testing.assert_close(sigma.expand_as(x), expected, rtol=1e-12, atol=0)
+    assert len(expected.unique()) > 1
+
+
+@settings(deadline=None, derandomize=True, database=None, max_examples=60)
+@given(scale=st.floats(1e-3, 1e3), offset=st.floats(-100, 100), per_sample=st.booleans())
+def test_the_deviation_scales_with_the_values_and_ignores_an_offset(scale, offset, per_sample):
+    x = torch.randn(4, 2, 3, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    once, moved = (running_deviation(y, per_sample) for y in (x, scale * x + offset))
+    torch.testing.assert_close(moved, scale * once, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -1000.3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@each_way
+def test_a_constant_channel_has_the_deviation_one(per_sample, dtype, value):
+    x = torch.randn(5, 3, 2, 7, dtype=dtype)
+    x[:, :, 0] = value
+    sigma = running_deviation(x, per_sample)
+    assert (sigma[:, :, 0] == 1).all()
+    assert (sigma[:, :, 1] != 1).all()
+
+
+def test_a_channel_that_is_constant_at_first_has_the_deviation_one_until_it_moves():
+    x = doubles([0.3, 0.3, 0.3, 0.7]).view(4, 1, 1).expand(4, 2, 1)
+    sigma = running_deviation(x, False).flatten()
+    assert sigma[:3].tolist() == [1, 1, 1]
+    assert sigma[3].item() == pytest.approx(x.flatten().std().item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 1, 3, 1, 1), (1, 4, 3)])
+def test_of_a_single_value_the_deviation_is_one(shape):
+    sigma = running_deviation(torch.rand(shape), per_sample=True)
+    assert torch.equal(sigma, torch.ones_like(sigma))
+
+
+@pytest.mark.parametrize("shape", [(4, 0, 3), (4, 0, 3, 2, 2), (1, 0, 3)])
+@each_way
+def test_an_empty_batch_has_empty_slopes(per_sample, shape):
+    rule = PDSG(per_sample=per_sample)
+    slope = rule.slope(torch.zeros(shape), Site("", Dynamics()))
+    assert slope.shape == shape
+
+
+@pytest.mark.parametrize("offset", [1000.0, -1000.0])
+@pytest.mark.parametrize("shape", [(8, 16, 2, 8, 8), (8, 16, 3)])
+@each_way
+def test_in_single_precision_a_large_offset_does_not_drown_the_deviation(per_sample, shape, offset):
+    x = (torch.randn(shape) * 0.5 + offset).float()
+    # At the first step of a sample alone there may be a single value, and no deviation.
+    got, expected = (running_deviation(y, per_sample)[1:] for y in (x, x.double()))
+    assert got.dtype == torch.float32
+    torch.testing.assert_close(got.double(), expected, rtol=1e-3, atol=0)
+    exact = naive_deviation(x.double(), per_sample)[1:]
+    torch.testing.assert_close(expected.expand_as(exact), exact, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_in_half_precision_the_sums_over_many_values_do_not_overflow(dtype):
+    x = (3 * torch.rand(3, 64, 2, 32, 32)).to(dtype)
+    got, expected = (running_deviation(y, False) for y in (x, x.double()))
+    assert got.dtype == dtype
+    torch.testing.assert_close(got.double(), expected, rtol=2e-2, atol=0)
+
+
+@each_way
+def test_the_slope_has_the_dtype_and_leaves_the_distance_alone(per_sample):
+    distance = torch.randn(4, 2, 3, 2)
+    before = distance.clone()
+    slope = PDSG(per_sample=per_sample).slope(distance, Site("", Dynamics()))
+    assert slope.dtype == torch.float32
+    assert slope.shape == distance.shape
+    assert torch.equal(distance, before)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+@pytest.mark.parametrize("decay", [1.0, 0.5])
+@each_way
+@pytest.mark.parametrize("architecture", AFFINE)
+def test_it_equals_autograd_through_a_naive_loop(architecture, per_sample, decay, reset, encoder):
+    coder = ENCODERS[encoder](4)
+    options = {"decay": decay, "reset": reset, "threshold": 0.75}
+    rule = PDSG(per_sample=per_sample)
+    net = network(AFFINE[architecture], encoder=coder, gradient=rule, **options)
+    neuron = partial(pdsg_neuron, per_sample=per_sample)
+    assert_equals_naive(net, batch(3, coder), neuron, "through time")
+
+
+@pytest.mark.parametrize("architecture", [max_pooled, repeated])
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+def test_a_detached_reset_equals_autograd_through_a_naive_loop(reset, architecture):
+    rule = PDSG(detach_reset=True)
+    net = network(architecture, gradient=rule, reset=reset, threshold=0.5)
+    x = batch()
+    assert_equals_naive(net, x, partial(pdsg_neuron, detach_reset=True), "through time")
+    through = result(net.with_gradient(PDSG()), x)
+    assert relative(through.input, result(net, x).input) > 1e-3
+
+
+@pytest.mark.parametrize("architecture", AFFINE)
+@each_way
+def test_a_sample_depends_on_its_batch_unless_the_deviation_is_its_own(per_sample, architecture):
+    rule = PDSG(per_sample=per_sample)
+    net = network(AFFINE[architecture], gradient=rule, threshold=0.75)
+    assert rule.mixes_samples == (not per_sample)
+
+    def gradient(samples):
+        leaf = samples.clone().requires_grad_()
+        return torch.autograd.grad(net(leaf)[0].sum(), leaf)[0][:1]
+
+    x = batch(4)
+    alone, together = gradient(x[:1]), gradient(x)
+    difference = relative(together, alone)
+    assert difference < 1e-12 if per_sample else difference > 1e-3
+
+
+def test_one_time_step_gives_a_gradient():
+    for rule in (PDSG(), PDSG(per_sample=True)):
+        net = network(chain, encoder=ENCODERS["direct"](1), gradient=rule)
+        neuron = partial(pdsg_neuron, per_sample=rule.per_sample)
+        assert_equals_naive(net, batch(2), neuron, "through time")
+
+
+def test_the_default_is_the_published_form_and_keyword_only():
+    assert repr(PDSG()) == "PDSG(per_sample=False, detach_reset=False)"
+    with pytest.raises(TypeError, match="positional"):
+        PDSG(True)

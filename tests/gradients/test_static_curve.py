@@ -1,0 +1,184 @@
+"""StaticCurve: the derivative of the rate that a constant current causes, and where it is cut."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from art_snn import Direct, Frames, StaticCurve
+from art_snn.dynamics import Dynamics
+from art_snn.gradients import Trace
+from tests.architectures import AFFINE, ENCODERS, batch, max_pooled, network
+from tests.gradients.ways import (
+    AT_SPIKES,
+    assert_both_ways_equal,
+    assert_equals_naive,
+    on_the_check_vector,
+)
+from tests.oracles import static_neuron
+
+UNCUT = StaticCurve(limit=math.inf)
+law = settings(deadline=None, derandomize=True, database=None, max_examples=150)
+
+
+def slope_at(currents, rule=UNCUT, decay=0.5, threshold=1.0):
+    current = torch.as_tensor(currents)
+    slope = rule.slope(Trace(Dynamics(decay, threshold), current.view(1, 1, -1), current, None))
+    assert slope.shape == (1, 1, current.numel())
+    assert slope.dtype == current.dtype
+    return slope.flatten().tolist()
+
+
+def doubles(*values):
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def rate(current, decay, threshold):
+    return math.log(decay) / math.log(1 - threshold * (1 - decay) / current)
+
+
+@law
+@given(decay=st.floats(0.05, 0.99), threshold=st.floats(0.1, 5), place=st.floats(0.01, 0.999))
+def test_the_slope_is_the_finite_difference_of_the_smooth_rate(decay, threshold, place):
+    knee = (1 - decay) * threshold
+    current = knee + place * (threshold - knee)
+    step = 1e-5 * (current - knee)
+    low, high = (rate(current + side * step, decay, threshold) for side in (-1, 1))
+    got = slope_at(doubles(current), UNCUT, decay, threshold)
+    assert got == pytest.approx([(high - low) / (2 * step)], rel=1e-4)
+
+
+@pytest.mark.parametrize("threshold", [1.0, 0.5])
+@pytest.mark.parametrize("decay", [0.9, 0.5, 0.25])
+def test_the_integral_from_the_knee_to_the_threshold_tends_to_one(decay, threshold):
+    knee = (1 - decay) * threshold
+    integrals = []
+    for nearest in (1e-2, 1e-5, 1e-9):
+        # Points crowd at the knee, where the slope diverges.
+        gaps = torch.logspace(math.log10(nearest), 0, 200_001, dtype=torch.float64)
+        currents = (knee + gaps * (threshold - knee)).clamp(max=threshold)
+        slopes = doubles(*slope_at(currents, UNCUT, decay, threshold))
+        integrals.append(torch.trapezoid(slopes, currents).item())
+        missing = rate(currents[0].item(), decay, threshold)
+        assert integrals[-1] == pytest.approx(1 - missing, abs=1e-6)
+    assert integrals[0] < integrals[1] < integrals[2] < 1
+    # What is missing, ln(decay) / ln(distance from the knee), goes to zero slowly.
+    assert 1 - integrals[2] < 0.08
+
+
+@pytest.mark.parametrize("decay", [0.9, 0.5])
+def test_the_smooth_rate_is_the_simulated_one_where_steps_are_whole(decay):
+    # A current that reaches the threshold in exactly t steps fires at the rate 1/t on the curve.
+    for steps in (1, 2, 5):
+        current = (1 - decay) / (1 - decay**steps)
+        assert rate(current, decay, 1.0) == pytest.approx(1 / steps)
+        spikes = Dynamics(decay).simulate(doubles(*[current * (1 + 1e-9)] * 20).view(20, 1, 1))
+        assert spikes.mean().item() == pytest.approx(1 / steps)
+
+
+@pytest.mark.parametrize("rule", [StaticCurve(), UNCUT], ids=repr)
+@pytest.mark.parametrize("threshold", [1.0, 0.3])
+@pytest.mark.parametrize("decay", [0.9, 0.5, 0.25])
+def test_the_slope_is_zero_outside_the_curve_and_not_at_its_end(decay, threshold, rule):
+    knee = (1 - decay) * threshold
+    outside = doubles(-5, -knee, 0, knee / 2, knee, threshold * (1 + 1e-9), 9)
+    assert slope_at(outside, rule, decay, threshold) == [0] * 7
+    assert slope_at(doubles(threshold), rule, decay, threshold)[0] > 0
+
+
+@pytest.mark.parametrize("rule", [StaticCurve(), UNCUT], ids=repr)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@law
+@given(decay=st.floats(0.01, 0.999), threshold=st.floats(0.1, 5))
+def test_no_slope_around_the_knee_is_undefined_or_negative(dtype, rule, decay, threshold):
+    knee = torch.tensor((1 - decay) * threshold, dtype=dtype)
+    width = torch.finfo(dtype).eps * knee
+    around = torch.cat([knee + width * torch.arange(-8, 9), torch.zeros(1, dtype=dtype)])
+    slopes = slope_at(around.to(dtype), rule, decay, threshold)
+    assert all(slope >= 0 for slope in slopes)
+    assert slopes[-1] == 0
+
+
+@pytest.mark.parametrize("limit", [1, 2.0, 5.0])
+@pytest.mark.parametrize(("decay", "threshold"), [(0.5, 1.0), (0.9, 0.5)])
+def test_the_limit_cuts_the_slope_in_units_of_the_mean_slope(decay, threshold, limit):
+    knee = (1 - decay) * threshold
+    currents = torch.linspace(knee, threshold, 10_001, dtype=torch.float64)[1:]
+    cut = slope_at(currents, StaticCurve(limit=limit), decay, threshold)
+    uncut = slope_at(currents, UNCUT, decay, threshold)
+    top = limit / (decay * threshold)
+    assert max(uncut) > top
+    assert cut == pytest.approx([min(slope, top) for slope in uncut], rel=1e-12)
+
+
+@pytest.mark.parametrize(("decay", "share"), [(0.5, 0.024), (0.9, 0.047)])
+def test_the_default_limit_cuts_a_few_per_cent_above_the_knee(decay, share):
+    knee = 1 - decay
+    inside, beyond = doubles(knee * (1 + share - 5e-4)), doubles(knee * (1 + share + 5e-4))
+    top = 2 / decay
+    assert slope_at(inside, StaticCurve(), decay) == [top]
+    assert slope_at(inside, UNCUT, decay)[0] > top
+    assert slope_at(beyond, StaticCurve(), decay) == slope_at(beyond, UNCUT, decay)
+    assert slope_at(beyond, UNCUT, decay)[0] < top
+
+
+@law
+@given(decay=st.floats(0.01, 0.999), threshold=st.floats(0.1, 5))
+def test_at_the_threshold_the_slope_is_below_the_mean_slope(decay, threshold):
+    (slope,) = slope_at(doubles(threshold), UNCUT, decay, threshold)
+    assert 0 < slope < 1 / (decay * threshold)
+
+
+@pytest.mark.parametrize("rule", [StaticCurve(), StaticCurve(limit=1), UNCUT], ids=repr)
+@pytest.mark.parametrize("threshold", [1.0, 0.5])
+def test_without_a_leak_the_slope_is_that_of_a_line(threshold, rule):
+    currents = doubles(-1e-9, 0, threshold / 3, threshold, threshold * (1 + 1e-9))
+    slopes = slope_at(currents, rule, 1.0, threshold)
+    assert slopes == pytest.approx([0, 1 / threshold, 1 / threshold, 1 / threshold, 0])
+
+
+@pytest.mark.parametrize(("decay", "threshold"), [(1.0, 1.0), (0.5, 1.25)])
+def test_the_check_vector_is_multiplied_by_the_slope_at_its_mean(decay, threshold):
+    # The mean current is .7625; the knee of the second is .625 and 1 - .625 / .7625 is .180328.
+    curve = math.log(2) * 0.625 / (math.log(0.1803279) ** 2 * 0.7625 * 0.1375)
+    factor = 1.0 if decay == 1 else curve
+    got = on_the_check_vector(StaticCurve(), decay=decay, threshold=threshold)
+    assert got == pytest.approx([factor * g for g in AT_SPIKES.tolist()], rel=1e-6)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("limit", [2.0, math.inf])
+@pytest.mark.parametrize("decay", [1.0, 0.9, 0.5])
+@pytest.mark.parametrize("architecture", AFFINE)
+def test_collapsed_and_time_resolved_equal_a_naive_loop(architecture, decay, limit, encoder):
+    coder = ENCODERS[encoder](4)
+    options = {"gradient": StaticCurve(limit=limit), "decay": decay}
+    net = network(AFFINE[architecture], encoder=coder, **options)
+    # Without a limit a current near its knee magnifies the rounding of its mean.
+    tolerance = 1e-12 if limit == 2 else 1e-10
+    neuron = partial(static_neuron, limit=limit)
+    assert_both_ways_equal(net, batch(3, coder), neuron, tolerance)
+
+
+@pytest.mark.parametrize("coder", [Direct(4), Frames(8)], ids=str)
+def test_behind_a_max_pool_it_runs_time_resolved_and_equals_the_naive_loop(coder):
+    net = network(max_pooled, encoder=coder, gradient=StaticCurve(), decay=0.9, threshold=0.75)
+    assert_equals_naive(net, batch(3, coder), static_neuron, "time-resolved")
+
+
+def test_the_default_limit_is_two_and_keyword_only():
+    assert repr(StaticCurve()) == "StaticCurve(limit=2.0)"
+    with pytest.raises(TypeError, match="positional"):
+        StaticCurve(2.0)
+
+
+@pytest.mark.parametrize("limit", [0.99, 0, -math.inf, math.nan, "2", True])
+def test_a_limit_below_one_is_refused(limit):
+    message = rf"^limit: expected a number of at least 1, got {limit!r}\. Use 2, or math\.inf"
+    with pytest.raises(ValueError, match=message):
+        StaticCurve(limit=limit)

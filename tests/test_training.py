@@ -1,0 +1,372 @@
+"""Training: it learns, it leaves everything else alone, and it resumes exactly."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from art_snn import LIF, STBP, Direct, Poisson, SpikingNetwork
+from art_snn import TimeDistributed as Timed
+from art_snn.checkpoint import CheckpointError
+from art_snn.training import Training, train
+from tests.architectures import Switch
+from tests.networks import Counted, Tally
+
+SETTINGS = Training(epochs=3, batch_size=8, learning_rate=0.01, seed=4)
+STEPS_PER_EPOCH = 3
+
+
+class Killed(BaseException):
+    """What ends a run in the middle."""
+
+
+def build(seed: int = 0, hidden: int = 10, **options: Any) -> SpikingNetwork:
+    """A network with everything that training could forget: buffers, dropout, random spikes."""
+    torch.manual_seed(seed)
+    layers = nn.Sequential(
+        Switch(),
+        Timed(nn.Linear(6, hidden), nn.BatchNorm1d(hidden)),
+        LIF(),
+        Timed(nn.Dropout(0.2), nn.Linear(hidden, 3)),
+    )
+    return SpikingNetwork(layers, Poisson(3), "stbp", **options)
+
+
+def samples(count: int = 20) -> tuple[np.ndarray, np.ndarray]:
+    """Three classes that differ in which two inputs are large; the last batch is smaller."""
+    y = np.arange(count) % 3
+    x = np.random.default_rng(0).uniform(0, 0.4, (count, 6))
+    x[np.arange(count), 2 * y] += 0.6
+    x[np.arange(count), 2 * y + 1] += 0.6
+    return x.astype(np.float32), y
+
+
+def kill_at(net: SpikingNetwork, step: int) -> None:
+    """Let a layer raise at a step, counted from 1."""
+    seen = []
+
+    def count(x: Tensor) -> None:
+        seen.append(x)
+        if len(seen) == step:
+            raise Killed
+
+    net.layers[0].action = count
+
+
+def assert_same_state(ours: SpikingNetwork, theirs: SpikingNetwork) -> None:
+    for (name, a), b in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+
+
+def trained(resume: Path | None = None, settings: Training = SETTINGS, seed: int = 0):
+    net = build(seed)
+    train(net, *samples(), settings, resume)
+    return net
+
+
+def test_training_lowers_the_loss():
+    torch.manual_seed(0)
+    layers = [Timed(nn.Linear(6, 12)), LIF(), Timed(nn.Linear(12, 3))]
+    net = SpikingNetwork(layers, Direct(4))
+    x, y = (torch.as_tensor(a) for a in samples())
+
+    def loss():
+        with torch.no_grad():
+            return nn.functional.cross_entropy(net(x), y).item()
+
+    before = loss()
+    train(net, *samples(), Training(epochs=15, batch_size=8, learning_rate=0.03))
+    assert loss() < 0.5 * before
+
+
+def test_it_differentiates_by_the_training_gradient_in_training_mode():
+    attack, training = Tally(), Tally()
+    net = build(training_gradient=Counted(STBP(), training))
+    net.gradient = Counted(STBP(), attack)
+    modes = []
+    net.layers[0].action = lambda x: modes.append(net.layers[1].training)
+    train(net, *samples(), SETTINGS)
+    assert (training.forwards, attack.forwards) == (3 * STEPS_PER_EPOCH, 0)
+    assert modes == [True] * 3 * STEPS_PER_EPOCH
+
+
+def test_every_sample_is_seen_once_an_epoch_in_another_order_each_time():
+    net = build()
+    net.encoder = Direct(1)
+    seen = []
+    net.layers[0].action = lambda x: seen.append(x[0])
+    x, y = samples()
+    train(net, x, y, SETTINGS)
+    assert [len(batch) for batch in seen] == [8, 8, 4] * 3
+    epochs = torch.cat(seen).view(3, 20, 6)
+    for epoch in epochs:
+        assert torch.equal(epoch.sort(0).values, torch.as_tensor(x).sort(0).values)
+    assert not torch.equal(epochs[0], epochs[1])
+    assert not torch.equal(epochs[1], epochs[2])
+
+
+def test_the_network_is_in_evaluation_mode_afterwards():
+    net = build().train()
+    train(net, *samples(), SETTINGS)
+    assert not any(module.training for module in net.modules())
+
+
+def test_the_random_states_of_torch_and_numpy_are_left_as_they_were():
+    net = build()
+    state, array = torch.get_rng_state(), np.random.get_state()[1]  # noqa: NPY002
+    train(net, *samples(), SETTINGS)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert np.array_equal(np.random.get_state()[1], array)  # noqa: NPY002
+
+
+def test_the_random_state_is_left_as_it_was_by_a_run_that_is_killed(tmp_path):
+    net = build()
+    kill_at(net, 4)
+    state = torch.get_rng_state()
+    with pytest.raises(Killed):
+        train(net, *samples(), SETTINGS, tmp_path / "state.pt")
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_outcome_depends_on_the_seed_of_the_settings_and_not_on_the_random_state():
+    first = trained()
+    net = build()
+    torch.manual_seed(99)
+    train(net, *samples(), SETTINGS)
+    assert_same_state(net, first)
+    other = trained(settings=Training(epochs=3, batch_size=8, learning_rate=0.01, seed=5))
+    assert not torch.equal(other.layers[1].module[0].weight, first.layers[1].module[0].weight)
+
+
+def test_writing_the_state_does_not_change_the_outcome(tmp_path):
+    assert_same_state(trained(tmp_path / "state.pt"), trained())
+
+
+@pytest.mark.parametrize("step", [4, 5, 6, 7, 9])
+def test_a_run_that_was_killed_and_taken_up_again_gives_the_weights_of_one_that_was_not(
+    step, tmp_path
+):
+    path = tmp_path / "state.pt"
+    net = build()
+    kill_at(net, step)
+    with pytest.raises(Killed):
+        train(net, *samples(), SETTINGS, path)
+    assert path.exists()
+    resumed = build(seed=1)
+    steps = []
+    resumed.layers[0].action = steps.append
+    train(resumed, *samples(), SETTINGS, path)
+    epochs_done = (step - 1) // STEPS_PER_EPOCH
+    assert len(steps) == (3 - epochs_done) * STEPS_PER_EPOCH
+    assert_same_state(resumed, trained())
+    assert [file.name for file in tmp_path.iterdir()] == ["state.pt"]
+
+
+def test_a_run_that_was_killed_twice_gives_the_same_weights(tmp_path):
+    path = tmp_path / "state.pt"
+    for seed in range(2):
+        net = build(seed)
+        kill_at(net, STEPS_PER_EPOCH + 2)
+        with pytest.raises(Killed):
+            train(net, *samples(), SETTINGS, path)
+    assert torch.load(path, weights_only=True)["epochs_done"] == 2
+    assert_same_state(trained(path, seed=2), trained())
+
+
+def test_a_run_that_was_killed_in_its_first_epoch_leaves_no_state(tmp_path):
+    net = build()
+    kill_at(net, 2)
+    with pytest.raises(Killed):
+        train(net, *samples(), SETTINGS, tmp_path / "state.pt")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_was_killed_while_writing_its_state_goes_on_from_the_state_before(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "state.pt"
+    save = torch.save
+
+    def half(progress, file):
+        save(progress, file)
+        if progress["epochs_done"] == 2:
+            content = Path(file).read_bytes()
+            Path(file).write_bytes(content[: len(content) // 2])
+            raise Killed
+
+    monkeypatch.setattr(torch, "save", half)
+    with pytest.raises(Killed):
+        train(build(), *samples(), SETTINGS, path)
+    monkeypatch.undo()
+    assert torch.load(path, weights_only=True)["epochs_done"] == 1
+    assert_same_state(trained(path, seed=1), trained())
+    assert [file.name for file in tmp_path.iterdir()] == ["state.pt"]
+
+
+def test_a_finished_run_is_loaded_and_not_trained_on(tmp_path):
+    path = tmp_path / "state.pt"
+    first = trained(path)
+    again = build(seed=1).train()
+    kill_at(again, 1)
+    train(again, *samples(), SETTINGS, path)
+    assert_same_state(again, first)
+    assert not any(module.training for module in again.modules())
+
+
+def test_the_learning_rate_follows_a_cosine_to_zero_over_all_steps():
+    rates = []
+    adam = torch.optim.Adam.step
+
+    class Noted(torch.optim.Adam):
+        def step(self, closure=None):
+            rates.append(self.param_groups[0]["lr"])
+            return adam(self, closure)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim, "Adam", Noted)
+        trained()
+    expected = 0.01 * (1 + np.cos(np.pi * np.arange(9) / 9)) / 2
+    np.testing.assert_allclose(rates, expected, rtol=1e-9)
+
+
+def test_the_state_is_taken_up_on_a_network_of_any_weights_with_its_optimizer(tmp_path):
+    path = tmp_path / "state.pt"
+    trained(path)
+    progress = torch.load(path, weights_only=True)
+    assert progress["epochs_done"] == 3
+    assert progress["optimizer"]["param_groups"][0]["lr"] == pytest.approx(0, abs=1e-12)
+    assert progress["optimizer"]["state"][0]["step"].item() == 9
+
+
+@pytest.mark.parametrize(
+    "change", [{"epochs": 4}, {"batch_size": 9}, {"learning_rate": 0.02}, {"seed": 5}]
+)
+def test_the_state_of_other_settings_is_refused(change, tmp_path):
+    path = tmp_path / "state.pt"
+    trained(path)
+    options = {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "seed": 4} | change
+    net, before = build(seed=1), build(seed=1)
+    (name, value) = next(iter(change.items()))
+    message = rf"^resume: expected a run of Training\(.*{name}={value}.*got one of .*Delete .*state"
+    with pytest.raises(CheckpointError, match=message):
+        train(net, *samples(), Training(**options), path)
+    assert_same_state(net, before)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        {"epochs": np.int64(3)},
+        {"batch_size": np.int32(8)},
+        {"learning_rate": np.float64(0.01)},
+        {"seed": np.int64(4)},
+    ],
+    ids=str,
+)
+def test_a_run_with_settings_from_numpy_can_be_taken_up_again(number, tmp_path):
+    path = tmp_path / "state.pt"
+    options = {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "seed": 4} | number
+    first = trained(path, Training(**options))
+    assert_same_state(trained(path, Training(**options), seed=1), first)
+
+
+def damaged(content: bytes) -> dict[str, bytes]:
+    return {
+        "empty": b"",
+        "text": b"no state at all",
+        "truncated": content[: len(content) // 2],
+        "without its end": content[:-10],
+        "pickle": pickle.dumps({"settings": {}}),
+    }
+
+
+@pytest.mark.parametrize("kind", damaged(b""))
+def test_a_damaged_state_is_refused_with_the_advice_to_delete_it(kind, tmp_path):
+    path = tmp_path / "state.pt"
+    trained(path)
+    path.write_bytes(damaged(path.read_bytes())[kind])
+    net, before = build(seed=1), build(seed=1)
+    message = r"^resume: expected the state of this training run, got .*state\.pt.*Delete .*state"
+    with pytest.raises(CheckpointError, match=message):
+        train(net, *samples(), SETTINGS, path)
+    assert_same_state(net, before)
+
+
+@pytest.mark.parametrize("content", [{}, {"settings": None}, [1, 2], torch.zeros(3), 5])
+def test_a_file_that_is_no_state_is_refused(content, tmp_path):
+    path = tmp_path / "state.pt"
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=r"^resume: expected .*Delete .*state\.pt"):
+        train(build(), *samples(), SETTINGS, path)
+
+
+@pytest.mark.parametrize("missing", ["epochs_done", "network", "optimizer", "schedule"])
+def test_a_state_that_lacks_a_part_is_refused_and_changes_nothing(missing, tmp_path):
+    path = tmp_path / "state.pt"
+    trained(path)
+    progress = torch.load(path, weights_only=True)
+    del progress[missing]
+    torch.save(progress, path)
+    net, before = build(seed=1), build(seed=1)
+    with pytest.raises(CheckpointError, match=rf"^resume: .*{missing}.*Delete .*state\.pt"):
+        train(net, *samples(), SETTINGS, path)
+    assert_same_state(net, before)
+
+
+def another_depth() -> SpikingNetwork:
+    net = build(seed=1)
+    net.layers.append(Timed(nn.Linear(3, 3)))
+    return net
+
+
+@pytest.mark.parametrize("other", [lambda: build(seed=1, hidden=11), another_depth])
+def test_the_state_of_another_architecture_is_refused(other, tmp_path):
+    path = tmp_path / "state.pt"
+    trained(path)
+    message = r"^resume: expected .* this .*, got .*state\.pt, which .*Delete .*state"
+    with pytest.raises(CheckpointError, match=message):
+        train(other(), *samples(), SETTINGS, path)
+
+
+@pytest.mark.parametrize("other", [lambda: build(seed=1, hidden=11), another_depth])
+def test_a_network_that_is_refused_a_state_keeps_its_weights(other, tmp_path):
+    path = tmp_path / "state.pt"
+    trained(path)
+    net = other()
+    before = copy.deepcopy(net)
+    with pytest.raises(CheckpointError):
+        train(net, *samples(), SETTINGS, path)
+    assert_same_state(net, before)
+
+
+@pytest.mark.parametrize(("of_x", "of_y"), [(20, 19), (19, 20), (0, 0), (0, 3), (3, 0)])
+def test_samples_and_labels_of_unequal_number_and_none_at_all_are_refused(of_x, of_y):
+    x, y = samples()
+    message = (
+        rf"^x, y: expected as many labels as samples, and at least one, got {of_x} samples and "
+        rf"{of_y} labels\. Give one class index per sample\."
+    )
+    with pytest.raises(ValueError, match=message):
+        train(build(), x[:of_x], y[:of_y], SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, r"^epochs: expected a whole number >= 1, got 0\. Training needs"),
+        ({"epochs": 1.5}, r"^epochs: expected a whole number >= 1, got 1\.5\."),
+        ({"batch_size": 0}, r"^batch_size: expected a whole number >= 1, got 0\. 64 is usual"),
+        ({"learning_rate": 0}, r"^learning_rate: expected a number above 0, got 0\. 1e-3 is"),
+        ({"learning_rate": -1.0}, r"^learning_rate: expected a number above 0, got -1\.0\."),
+    ],
+)
+def test_settings_outside_their_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Training(**options)
