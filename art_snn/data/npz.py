@@ -1,36 +1,13 @@
-"""Data sets as numpy arrays, images in [0, 1] with channels first."""
+"""Images from .npz files."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from art_snn.checks import invalid
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Training and test samples [N, C, H, W] float32 with class indices [N] int64."""
-
-    name: str
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of one sample."""
-        return tuple(self.x_train.shape[1:])
-
-    @property
-    def classes(self) -> int:
-        """Number of classes, counted over training and test labels."""
-        return int(max(self.y_train.max(), self.y_test.max())) + 1
+from art_snn.data.dataset import Dataset
 
 
 def from_npz(path: str | Path) -> Dataset:
@@ -127,26 +104,3 @@ def _labels(name: str, y: np.ndarray, samples: int) -> np.ndarray:
             remedy="Turn one-hot rows into indices: y.argmax(1).",
         )
     return y.astype(np.int64)
-
-
-def digits(test_share: float = 0.2, seed: int = 0) -> Dataset:
-    """scikit-learn's handwritten digits: 1,797 real images of 8x8 pixels, ten classes.
-
-    :param test_share: share of the images held out for testing, between 0 and 1.
-    :param seed: of the split, which keeps the classes' proportions.
-    :raises ValueError: when the share is not between 0 and 1.
-    """
-    if not 0 < test_share < 1:
-        raise invalid(
-            "test_share",
-            expected="a share between 0 and 1",
-            got=repr(test_share),
-            remedy="The demo holds out 0.2.",
-        )
-    bunch = load_digits()
-    x = (bunch.images / 16).astype(np.float32)[:, None]
-    y = bunch.target.astype(np.int64)
-    x_train, x_test, y_train, y_test = train_test_split(
-        x, y, test_size=test_share, random_state=seed, stratify=y
-    )
-    return Dataset("digits", x_train, y_train, x_test, y_test)

@@ -1,0 +1,8 @@
+"""Drawings: data and Axes in, Axes out."""
+
+from __future__ import annotations
+
+from art_snn.plotting.comparison import success_bars, time_bars
+from art_snn.plotting.robustness import accuracy_against_eps, image_row
+
+__all__ = ["accuracy_against_eps", "image_row", "success_bars", "time_bars"]
