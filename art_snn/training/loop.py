@@ -1,0 +1,141 @@
+"""The training loop: annealed along a cosine, resumed exactly, best by validation samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from art_snn.checks import invalid
+from art_snn.network import SpikingNetwork
+from art_snn.seeding import seeded
+from art_snn.training.adversary import Adversary, Craft
+from art_snn.training.history import Epoch
+from art_snn.training.settings import Training
+from art_snn.training.state import State
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Samples [N, ...] and class indices [N] that choose the best epoch: never the test set."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+
+def train(
+    network: SpikingNetwork,
+    x: np.ndarray,
+    y: np.ndarray,
+    settings: Training,
+    resume: str | Path | None = None,
+    *,
+    validation: Validation | None = None,
+    adversary: Adversary | None = None,
+) -> list[Epoch]:
+    """Train the network where it is; it is in evaluation mode afterwards.
+
+    Every epoch draws from a seed of its own, so that a run that was killed and taken up again gives
+    the weights of one that was not. Random states are left as they were. With validation samples
+    the network has the weights of the best epoch afterwards, otherwise those of the last.
+
+    :param network: to train by its training gradient.
+    :param x: samples [N, ...].
+    :param y: class indices [N].
+    :param settings: see :class:`Training` and :class:`Recipe`.
+    :param resume: file for the state after every epoch; where it exists training goes on from it.
+    :param validation: samples that choose the best epoch.
+    :param adversary: crafts the samples of every step and the validation samples from the present
+        network, such as :class:`art_snn.evaluation.hardening.AdversarialTraining`; None trains on
+        the samples themselves.
+    :return: what every epoch was like, those before the resumption included.
+    :raises CheckpointError: when the file is damaged, or of other settings or another network,
+        which then keeps its weights.
+    :raises ValueError: when samples are empty, of other lengths than labels, or do not fit the
+        settings.
+    """
+    _check_pairs("x, y", x, y)
+    settings.check_samples(x.shape[1:])
+    if validation is not None:
+        _check_pairs("validation", validation.x, validation.y)
+    craft = None
+    if adversary is not None:
+        craft = adversary.against(network, x.shape[1:], int(y.max()) + 1)
+    batches = -(-len(x) // settings.batch_size)
+    state = State(network, settings, batches, adversary, validation is not None)
+    state.take_up(resume)
+    samples, labels = torch.tensor(x), torch.tensor(y).long()
+    words = "Training" if craft is None else "Adversarial training"
+    total = settings.epochs * batches
+    with tqdm(total=total, initial=len(state.history) * batches, desc=words) as bar:
+        for epoch in range(len(state.history), settings.epochs):
+            with seeded(settings.seed * 100_003 + epoch):
+                loss = _pass(state, samples, labels, craft, bar)
+                network.eval()
+                score = None
+                if validation is not None:
+                    score = accuracy(network, validation, settings.batch_size, craft)
+            state.finish(Epoch(epoch + 1, loss, score))
+            state.put_down(resume)
+    state.restore_best()
+    network.eval()
+    return state.history
+
+
+def accuracy(
+    network: SpikingNetwork, samples: Validation, batch_size: int = 64, craft: Craft | None = None
+) -> float:
+    """Share of the samples that are classified correctly, after an attack where one is given."""
+    device = next(network.parameters()).device
+    correct = 0
+    for start in range(0, len(samples.x), batch_size):
+        x = torch.as_tensor(samples.x[start : start + batch_size])
+        y = torch.as_tensor(samples.y[start : start + batch_size])
+        x = x if craft is None else craft(x, y)
+        with torch.no_grad():
+            correct += int((network(x.to(device)).argmax(1).cpu() == y).sum())
+    return correct / len(samples.x)
+
+
+def _pass(
+    state: State,
+    samples: Tensor,
+    labels: Tensor,
+    craft: Craft | None,
+    bar: tqdm,
+) -> float:
+    """One epoch; returns the mean loss over its samples."""
+    state.network.train()
+    total = 0.0
+    for rows in torch.split(torch.randperm(len(samples)), state.settings.batch_size):
+        x = state.settings.augmented(samples[rows])
+        x = x if craft is None else craft(x, labels[rows])
+        loss = _step(state, x, labels[rows])
+        total += loss * len(rows)
+        bar.set_postfix(epoch=len(state.history) + 1, loss=f"{loss:.3f}", refresh=False)
+        bar.update()
+    return total / len(samples)
+
+
+def _step(state: State, x: Tensor, y: Tensor) -> float:
+    device = next(state.network.parameters()).device
+    state.optimizer.zero_grad()
+    loss = nn.functional.cross_entropy(state.network(x.to(device)), y.to(device))
+    loss.backward()  # type: ignore[no-untyped-call]
+    state.optimizer.step()
+    state.schedule.step()
+    return loss.item()
+
+
+def _check_pairs(argument: str, x: np.ndarray, y: np.ndarray) -> None:
+    if not len(x) or len(x) != len(y):
+        raise invalid(
+            argument,
+            expected="as many labels as samples, and at least one",
+            got=f"{len(x)} samples and {len(y)} labels",
+            remedy="Give one class index per sample.",
+        )
