@@ -44,6 +44,10 @@ class AdversarialTraining:
         )
         object.__setattr__(self, "share", share)
 
+    def words(self) -> str:
+        """Attack and rule."""
+        return f"{self.attack} by {self.rule!r}"
+
     def against(self, network: SpikingNetwork, shape: tuple[int, ...], classes: int) -> Craft:
         """What crafts against the network as it is at every call.
 

@@ -1,0 +1,166 @@
+"""Adversarial training: ART crafts by the chosen rule, STBP trains, and it resumes exactly."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from art.attacks.evasion import FastGradientMethod
+from art.defences.trainer import AdversarialTrainer
+from torch import nn
+
+from art_snn import RGA, STBP, PyTorchSpikingClassifier
+from art_snn.checkpoint import CheckpointError
+from art_snn.evaluation.attacks import Attack
+from art_snn.evaluation.hardening import AdversarialTraining
+from art_snn.training import Training, Validation, train
+from art_snn.training import loop as module
+from tests.evaluation.small import CLASSES, SHAPE, classifier, samples
+from tests.networks import Counted, Tally
+
+PGD = Attack(name="pgd", eps=0.1, iterations=3)
+SETTINGS = Training(epochs=2, batch_size=4, learning_rate=0.01)
+
+
+def network() -> Any:
+    return classifier().model
+
+
+def pairs(count: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    return samples(classifier(), count)
+
+
+def test_every_step_trains_on_what_the_attack_crafts_against_the_network_as_it_is(monkeypatch):
+    x, y = pairs()
+    net, seen = network(), []
+    step = module._step
+
+    def checked(state: Any, batch: torch.Tensor, labels: torch.Tensor) -> float:
+        twin = copy.deepcopy(state.network)
+        assert state.network.training
+        rows = [int(np.abs(x - sample).sum((1, 2, 3)).argmin()) for sample in batch.numpy()]
+        wrapped = PyTorchSpikingClassifier(
+            twin,
+            nn.CrossEntropyLoss(),
+            SHAPE,
+            CLASSES,
+            clip_values=(0, 1),
+            gradient="rga",
+            device_type="cpu",
+        )
+        expected = PGD.craft(wrapped, x[rows], labels.numpy())
+        np.testing.assert_array_equal(batch.numpy(), expected)
+        assert np.abs(batch.numpy() - x[rows]).max() <= 0.1 + 1e-6
+        seen.append(len(batch))
+        return step(state, batch, labels)
+
+    monkeypatch.setattr(module, "_step", checked)
+    train(net, x, y, SETTINGS, adversary=AdversarialTraining(attack=PGD))
+    assert seen == [4, 4, 2] * 2
+
+
+def test_one_epoch_gives_the_weights_of_art_s_adversarial_trainer():
+    x, y = pairs(8)
+    settings = Training(epochs=1, batch_size=8, learning_rate=0.01)
+    ours = network()
+    attack = Attack(name="fgsm", eps=0.1)
+    train(ours, x, y, settings, adversary=AdversarialTraining(attack=attack))
+    theirs = network()
+    wrapped = PyTorchSpikingClassifier(
+        theirs,
+        nn.CrossEntropyLoss(),
+        SHAPE,
+        CLASSES,
+        clip_values=(0, 1),
+        gradient="rga",
+        optimizer=torch.optim.Adam(theirs.parameters(), lr=0.01),
+        device_type="cpu",
+    )
+    before = copy.deepcopy(theirs.state_dict())
+    AdversarialTrainer(wrapped, FastGradientMethod(wrapped, eps=0.1), ratio=1.0).fit(
+        x, y, batch_size=8, nb_epochs=1
+    )
+    for name, tensor in ours.state_dict().items():
+        torch.testing.assert_close(tensor, theirs.state_dict()[name], rtol=0, atol=1e-5)
+        assert not torch.equal(tensor, before[name]), name
+
+
+def test_the_attack_differentiates_by_its_rule_and_the_weights_by_the_training_gradient():
+    crafting, own, training = Tally(), Tally(), Tally()
+    net = network()
+    net.gradient, net.training_gradient = Counted(STBP(), own), Counted(STBP(), training)
+    adversary = AdversarialTraining(attack=PGD, rule=Counted(RGA(), crafting))
+    train(net, *pairs(8), SETTINGS, adversary=adversary)
+    assert (crafting.backwards, own.backwards, training.backwards) == (2 * 2 * 3, 0, 2 * 2)
+    assert isinstance(net.gradient, Counted)
+
+
+def test_a_share_of_the_samples_is_attacked_and_the_others_are_left():
+    x, y = (torch.as_tensor(a) for a in pairs(8))
+    craft = AdversarialTraining(attack=PGD, share=0.3).against(network(), SHAPE, CLASSES)
+    changed = (craft(x, y) != x).flatten(1).any(1)
+    assert int(changed.sum()) == 3
+    everything = AdversarialTraining(attack=PGD).against(network(), SHAPE, CLASSES)
+    assert (everything(x, y) != x).flatten(1).any(1).all()
+
+
+def test_adversarial_samples_stay_in_the_value_range():
+    x, y = (torch.as_tensor(a) for a in pairs(8))
+    adversary = AdversarialTraining(attack=Attack(eps=5.0), value_range=(-1.0, 3.0))
+    crafted = adversary.against(network(), SHAPE, CLASSES)(x, y)
+    assert (crafted.min(), crafted.max()) == (-1, 3)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_mode_and_rule_of_the_network_are_left_as_they_were(training):
+    net = network().train(training)
+    net.gradient = rule = STBP()
+    craft = AdversarialTraining(attack=PGD).against(net, SHAPE, CLASSES)
+    craft(*(torch.as_tensor(a) for a in pairs(4)))
+    assert net.training is training
+    assert net.gradient is rule
+
+
+def test_validation_is_under_the_attack():
+    x, y = pairs()
+    settings = Training(epochs=1, batch_size=16, learning_rate=1e-9)
+    strong = AdversarialTraining(attack=Attack(eps=0.5, iterations=10))
+    (plain,) = train(network(), x, y, settings, validation=Validation(x, y))
+    (under,) = train(network(), x, y, settings, validation=Validation(x, y), adversary=strong)
+    assert plain.validation == pytest.approx(0.8)
+    assert under.validation < plain.validation
+
+
+def test_a_killed_adversarial_run_resumes_exactly_and_only_as_itself(tmp_path, monkeypatch):
+    x, y = pairs()
+    adversary = AdversarialTraining(attack=PGD, share=0.5)
+    unbroken = network()
+    train(unbroken, x, y, SETTINGS, adversary=adversary)
+    path = tmp_path / "state.pt"
+    put_down = module.State.put_down
+
+    def killed(state: Any, file: Any) -> None:
+        put_down(state, file)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.State, "put_down", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(network(), x, y, SETTINGS, path, adversary=adversary)
+    resumed = classifier(seed=3).model
+    train(resumed, x, y, SETTINGS, path, adversary=adversary)
+    for name, tensor in resumed.state_dict().items():
+        assert torch.equal(tensor, unbroken.state_dict()[name]), name
+    with pytest.raises(CheckpointError, match=r"^resume: expected a run of .* against .*STBP"):
+        train(network(), x, y, SETTINGS, path, adversary=AdversarialTraining(rule=STBP()))
+    with pytest.raises(CheckpointError, match=r"^resume: expected a run of Training\([^)]*\), got"):
+        train(network(), x, y, SETTINGS, path)
+
+
+@pytest.mark.parametrize("share", [0, -0.5, 1.5, "half"])
+def test_a_share_outside_its_range_is_refused(share):
+    with pytest.raises(ValueError, match=r"^share: expected a number above 0 and at most 1, got"):
+        AdversarialTraining(share=share)

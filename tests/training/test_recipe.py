@@ -1,0 +1,137 @@
+"""The published recipe: its defaults, its optimizer and its augmentation."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+import torch
+
+from art_snn.training import Recipe, Training
+
+STILL = {"crop_padding": 0, "flip": False, "cutout": 0}
+
+
+def seen(recipe: Recipe, samples: torch.Tensor, seed: int = 0) -> torch.Tensor:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return recipe.augmented(samples)
+
+
+def test_the_defaults_are_table_s1():
+    table = {
+        "epochs": 200,
+        "batch_size": 64,
+        "learning_rate": 0.1,
+        "momentum": 0.9,
+        "weight_decay": 5e-4,
+        "crop_padding": 4,
+        "flip": True,
+        "cutout": 16,
+        "seed": 0,
+    }
+    assert {field.name: getattr(Recipe(), field.name) for field in fields(Recipe)} == table
+
+
+def test_the_optimizer_is_sgd_with_the_recipe_s_numbers():
+    optimizer = Recipe(learning_rate=0.2, momentum=0.8, weight_decay=1e-3).optimizer(
+        [torch.zeros(2, requires_grad=True)]
+    )
+    assert isinstance(optimizer, torch.optim.SGD)
+    (group,) = optimizer.param_groups
+    assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.2, 0.8, 1e-3)
+
+
+def test_plain_training_shows_the_samples_as_they_are():
+    x = torch.rand(3, 1, 8, 8)
+    assert torch.equal(Training().augmented(x), x)
+    assert torch.equal(Recipe(**STILL).augmented(x), x)
+
+
+@pytest.mark.parametrize("shape", [(64, 3, 32, 32), (64, 5, 2, 32, 32)])
+def test_cutout_is_one_square_hole_of_zeros_through_all_frames_and_channels(shape):
+    holed = seen(Recipe(**STILL | {"cutout": 16}), torch.ones(shape))
+    corners = set()
+    for sample in holed:
+        flat = sample.flatten(0, -3)
+        assert torch.equal(flat, flat[:1].expand_as(flat))
+        rows, columns = (flat[0] == 0).nonzero(as_tuple=True)
+        assert len(rows) == 16 * 16
+        assert (rows.max() - rows.min(), columns.max() - columns.min()) == (15, 15)
+        corners.add((int(rows.min()), int(columns.min())))
+    assert len(corners) > 40
+
+
+def test_a_crop_shifts_a_sample_by_at_most_the_padding_and_fills_with_zeros():
+    x = torch.zeros(400, 1, 16, 16)
+    x[..., 8, 8] = 1
+    cropped = seen(Recipe(**STILL | {"crop_padding": 2}), x)
+    places = {tuple((sample[0] == 1).nonzero()[0].tolist()) for sample in cropped}
+    assert places == {(i, j) for i in range(6, 11) for j in range(6, 11)}
+    assert cropped.sum() == 400
+    assert seen(Recipe(**STILL | {"crop_padding": 2}), x + 1).min() == 0
+
+
+def test_half_of_the_samples_are_mirrored_left_to_right_with_all_their_frames():
+    x = torch.arange(2 * 3 * 4.0).view(1, 2, 1, 3, 4).expand(1000, -1, -1, -1, -1)
+    flipped = seen(Recipe(**STILL | {"flip": True}), x)
+    mirrored = [torch.equal(sample, x[0].flip(-1)) for sample in flipped]
+    kept = [torch.equal(sample, x[0]) for sample in flipped]
+    assert all(a != b for a, b in zip(mirrored, kept, strict=True))
+    assert 430 < sum(mirrored) < 570
+
+
+def test_every_sample_has_a_draw_of_its_own_and_a_seed_repeats_them_all():
+    x = torch.rand(1, 3, 32, 32).expand(16, -1, -1, -1)
+    once = seen(Recipe(), x)
+    assert torch.equal(once, seen(Recipe(), x))
+    assert not torch.equal(once, seen(Recipe(), x, seed=1))
+    assert len({sample.numpy().tobytes() for sample in once}) == 16
+
+
+@pytest.mark.parametrize(
+    ("size", "padding", "hole"),
+    [((32, 32), 4, 16), ((48, 48), 6, 24), ((8, 8), 1, 4), ((28, 32), 4, 14), ((2, 2), 0, 1)],
+)
+def test_padding_and_hole_keep_their_share_of_another_image_size(size, padding, hole):
+    fitted = Recipe(epochs=3).fitted(*size)
+    assert fitted == Recipe(epochs=3, crop_padding=padding, cutout=hole)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"momentum": -0.1},
+            r"^momentum: expected a number of at least 0 and at most 1, got -0\.1",
+        ),
+        ({"momentum": 1.5}, r"^momentum: expected .*at most 1, got 1\.5\. See table S1"),
+        ({"weight_decay": -1}, r"^weight_decay: expected a number of at least 0, got -1\."),
+        ({"crop_padding": -1}, r"^crop_padding: expected a whole number >= 0, got -1\."),
+        ({"crop_padding": 1.5}, r"^crop_padding: expected a whole number >= 0, got 1\.5\."),
+        ({"cutout": True}, r"^cutout: expected a whole number >= 0, got True\."),
+        ({"epochs": 0}, r"^epochs: expected a whole number >= 1, got 0\."),
+        ({"seed": -1}, r"^seed: expected a whole number >= 0, got -1\. Use 0\."),
+    ],
+)
+def test_settings_outside_their_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Recipe(**options)
+
+
+def test_a_hole_as_large_as_the_images_is_refused():
+    message = (
+        r"^cutout: expected a hole smaller than the images of 8x20 pixels, got 8\. "
+        r"recipe\.fitted\(height, width\) scales it; 0 leaves it out\."
+    )
+    with pytest.raises(ValueError, match=message):
+        Recipe(cutout=8).check_samples((1, 8, 20))
+    Recipe(cutout=7).check_samples((1, 8, 20))
+
+
+def test_samples_that_are_no_images_are_refused_where_they_would_be_cropped():
+    message = r"^x: expected samples \[C, H, W\] .*got samples of shape \[64\]\. Use crop_padding=0"
+    with pytest.raises(ValueError, match=message):
+        Recipe().check_samples((64,))
+    Recipe(**STILL).check_samples((64,))
+    Training().check_samples((64,))
