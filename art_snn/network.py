@@ -43,7 +43,8 @@ class SpikingNetwork(nn.Module):
     :param encoder: maps the input [N, ...] to [T, N, ...].
     :param gradient: rule for gradients at the input, an instance or a name of GRADIENTS.
     :param training_gradient: rule for gradients at the weights.
-    :param input_shape: shape of one input; calls with another shape are refused. None: not checked.
+    :param input_shape: shape of one input; calls with another shape are refused. None in place of
+        an axis takes any size there, None in place of the shape any shape.
     :param initialise: draws the weights of the network, at :meth:`reset`; None: torch's own draws.
     :raises TypeError: when `layers` are no modules or `encoder` cannot be called.
     :raises ValueError: when `layers` contain no neuron, or a rule is unknown or does not apply to
@@ -57,7 +58,7 @@ class SpikingNetwork(nn.Module):
         gradient: Gradient | str = RGA(),  # noqa: B008
         training_gradient: Gradient | str = STBP(),  # noqa: B008
         *,
-        input_shape: tuple[int, ...] | None = None,
+        input_shape: tuple[int | None, ...] | None = None,
         initialise: Callable[[nn.Module], object] | None = None,
     ) -> None:
         super().__init__()
@@ -217,12 +218,13 @@ class SpikingNetwork(nn.Module):
     def _checked(self, x: Tensor) -> Tensor:
         if not isinstance(x, Tensor):
             raise TypeError(f"x: expected a torch tensor [N, ...], got {type(x).__name__}.")
-        if self.input_shape is not None and tuple(x.shape[1:]) != self.input_shape:
+        if self.input_shape is not None and not _fits(tuple(x.shape[1:]), self.input_shape):
             raise invalid(
                 "x",
-                expected=f"shape [N, {', '.join(map(str, self.input_shape))}]",
+                expected=f"shape [N, {', '.join(str(n or 'any') for n in self.input_shape)}]",
                 got=f"{list(x.shape)}",
-                remedy="The first axis is the batch; channels come before height and width.",
+                remedy="The first axis is the batch; channels come before height and width, and "
+                "the time of event frames before channels.",
             )
         return x.to(self.dtype or torch.get_default_dtype())
 
@@ -254,6 +256,12 @@ def attached(network: nn.Module, firing: Firing) -> Iterator[None]:
     finally:
         for module, name, previous in before:
             module.name, module.firing = name, previous
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(wanted) and all(
+        size in (None, got) for got, size in zip(shape, wanted, strict=True)
+    )
 
 
 def _module(layers: nn.Module | Sequence[nn.Module]) -> nn.Module:

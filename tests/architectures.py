@@ -114,7 +114,7 @@ AFFINE = {"chain": chain, "vgg": tiny_vgg, "residual": residual}
 def settled(module: nn.Module) -> nn.Module:
     """The module in evaluation mode and float64, with lively weights and batch-norm statistics."""
     for child in module.modules():
-        if isinstance(child, nn.BatchNorm2d):
+        if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
             nn.init.uniform_(child.weight, 0.5, 1.5)
             nn.init.uniform_(child.bias, -0.4, 0.7)
             nn.init.normal_(child.running_mean, std=0.2)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from art_snn import Direct, Frames, Poisson, SpikingNetwork, TimeDistributed
 from art_snn.dynamics import Dynamics
+from art_snn.models import Residual as Branches
 from art_snn.neurons import Neuron
 from tests.architectures import Residual, Switch
 
@@ -206,6 +207,10 @@ def walk(module: nn.Module, xs: Steps, neuron: NaiveNeuron, spikes: list[Tensor]
         return [module.module(x) for x in xs]
     if isinstance(module, Residual):
         return [a + b for a, b in zip(xs, walk(module.body, xs, neuron, spikes), strict=True)]
+    if isinstance(module, Branches):
+        body = walk(module.body, xs, neuron, spikes)
+        shortcut = walk(module.shortcut, xs, neuron, spikes)
+        return [a + b for a, b in zip(body, shortcut, strict=True)]
     if isinstance(module, Switch):
         return xs
     assert isinstance(module, nn.Sequential), module

@@ -153,6 +153,20 @@ def test_a_checkpoint_under_other_neurons_does_not_take_up_the_earlier_results(c
     assert "output: expected a folder without results, or with results of" in message_of(other)
 
 
+def test_a_narrow_network_is_compared_and_its_checkpoint_knows_its_width(tmp_path, monkeypatch):
+    done = call(*COMPARE, "--width", "0.125", "--output", str(tmp_path / "narrow"))
+    assert done.exit_code == 0, done.output
+    assert "vgg5 of width 0.125, T = 2, decay 0.5, direct encoding on digits" in done.stdout
+    monkeypatch.setattr(subject, "train", forbidden)
+    network = ("--checkpoint", str(tmp_path / "narrow" / "network.pt"))
+    again = call(*COMPARE, *network, "--output", str(tmp_path / "again"))
+    assert again.exit_code == 0, again.output
+    assert "vgg5 of width 0.125, T = 2" in again.stdout
+    other = call(*COMPARE, *network, "--width", "1", "--output", str(tmp_path / "other"))
+    assert other.exit_code == 2
+    assert "path: expected weights of this network" in message_of(other)
+
+
 def test_images_of_one_s_own_are_compared_on_all_of_them_at_most(tmp_path):
     data = images(tmp_path / "mine.npz")
     arguments = ("--data", str(data), "--output", str(tmp_path / "out"), "--encoder", "poisson")
@@ -205,7 +219,11 @@ def test_an_output_that_is_a_file_is_a_usage_error(tmp_path):
         (("--eot", "0"), "eot: expected a whole number >= 1, got 0."),
         (("--repeats", "0"), "repeats: expected a whole number >= 1, got 0."),
         (("--threads", "0"), "threads: expected a whole number >= 1, got 0."),
-        (("--model", "vgg7"), "model: expected one of vgg5, vgg11, vgg16, got 'vgg7'."),
+        (
+            ("--model", "vgg7"),
+            "model: expected one of vgg5, vgg11, vgg16, resnet17, sew-resnet17, vgg-dvs, got",
+        ),
+        (("--width", "0"), "width: expected a number above 0, got 0.0."),
         (("--encoder", "ttfs"), "encoder: expected one of direct, poisson, got 'ttfs'."),
         (("--steps", "0"), "steps: expected a whole number >= 1, got 0."),
         (("--decay", "1.5"), "decay: expected a number above 0 and at most 1, got 1.5."),
@@ -240,6 +258,14 @@ def test_the_cost_of_chosen_rules_is_listed(monkeypatch):
     assert "of one by STBP" not in done.stdout
 
 
+def test_the_cost_of_event_frames_is_measured_with_their_channels(monkeypatch):
+    monkeypatch.setattr(cost, "_peak", lambda row, workload: 2**20)
+    arguments = ("--model", "vgg-dvs", "--channels", "2", "--image-size", "4", "--batch", "1")
+    done = call(*TINY_COST, *arguments)
+    assert done.exit_code == 0, done.output
+    assert "vgg-dvs, T = 2, batch 1, 2x4x4, decay 0.5" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -269,7 +295,11 @@ def test_the_cost_is_printed_and_written(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("cost", "--model", "vgg7"), "model: expected one of vgg5, vgg11, vgg16, got 'vgg7'"),
+        (
+            ("cost", "--model", "vgg7"),
+            "model: expected one of vgg5, vgg11, vgg16, resnet17, sew-resnet17, vgg-dvs, got",
+        ),
+        (("cost", "--channels", "0"), "channels: expected a whole number >= 1, got 0"),
         (("cost", "--steps", "0"), "steps: expected a whole number >= 1, got 0"),
         (("demo", "--epochs", "0"), "epochs"),
         (("demo", "--device", "tpu"), "device_type: expected 'gpu' or 'cpu', got 'tpu'"),

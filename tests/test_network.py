@@ -273,6 +273,15 @@ def test_an_input_shape_is_checked():
             net(torch.zeros(shape))
 
 
+def test_an_axis_of_the_input_shape_may_have_any_size():
+    net = network(chain, encoder=Frames(), input_shape=(None, *SHAPE))
+    for steps in (1, 5):
+        assert net(torch.zeros(2, steps, *SHAPE)).shape == (2, CLASSES)
+    for wrong in ((2, *SHAPE), (2, 3, *SHAPE[1:], 1), (2, 3, 1, *SHAPE)):
+        with pytest.raises(ValueError, match=r"^x: expected shape \[N, any, 2, 6, 6\], got \[2, "):
+            net(torch.zeros(wrong))
+
+
 def test_without_an_input_shape_any_is_accepted():
     net = network(residual)
     assert net(torch.rand(1, 2, 12, 9)).shape == (1, CLASSES)

@@ -21,6 +21,7 @@ def compare(
         Path | None, typer.Option(help="Weights of a trained network; none trains one here.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Name of a model. [vgg5]")] = None,
+    width: Annotated[float | None, typer.Option(help="Factor of the layers' widths. [1]")] = None,
     steps: Annotated[int | None, typer.Option(help="Time steps T. [8]")] = None,
     decay: Annotated[float | None, typer.Option(help="Decay; 1 is IF. [0.5]")] = None,
     threshold: Annotated[float | None, typer.Option(help="Of the neurons. [1]")] = None,
@@ -53,6 +54,7 @@ def compare(
         of_checkpoint,
         path=checkpoint,
         model=model,
+        width=width,
         steps=steps,
         decay=decay,
         threshold=threshold,

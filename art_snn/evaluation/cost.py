@@ -26,6 +26,7 @@ from tqdm.auto import tqdm
 
 from art_snn.checks import invalid, require_count
 from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.encoders import Frames
 from art_snn.evaluation.memory import keep_freed_memory, peak_during
 from art_snn.gradients import resolve
 from art_snn.models import MODELS
@@ -105,10 +106,14 @@ class Workload:
         )
         return network.to(self.device).eval()
 
-    def samples(self) -> tuple[np.ndarray, np.ndarray]:
-        """Uniform random images (batch, C, H, W) and one-hot labels (batch, 10)."""
+    def samples(self, network: SpikingNetwork) -> tuple[np.ndarray, np.ndarray]:
+        """Uniform random images (batch, C, H, W) and one-hot labels (batch, 10).
+
+        For a network of event frames they are random frames (batch, T, C, H, W).
+        """
         generator = np.random.default_rng(0)
-        shape = (self.batch, self.channels, self.image_size, self.image_size)
+        frames = (self.steps,) if isinstance(network.encoder, Frames) else ()
+        shape = (self.batch, *frames, self.channels, self.image_size, self.image_size)
         labels = np.eye(10, dtype=np.float32)[generator.integers(0, 10, self.batch)]
         return generator.random(shape, dtype=np.float32), labels
 
@@ -118,7 +123,7 @@ def operation(row: str, network: SpikingNetwork, workload: Workload) -> Callable
 
     :param row: a key of :meth:`Workload.rows`.
     """
-    x, y = workload.samples()
+    x, y = workload.samples(network)
     kind = PyTorchClassifier if row.startswith("stock") else PyTorchSpikingClassifier
     classifier = kind(
         network,

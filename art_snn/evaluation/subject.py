@@ -17,12 +17,16 @@ from art_snn.training import Training, train
 
 ENCODERS = {"direct": Direct, "poisson": Poisson}
 
+LATER_FIELDS = {"width": 1.0}
+"""Fields that older checkpoints do not note, with the value that their networks have."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """Architecture and training of a network.
 
     :param model: a name of art_snn.models.MODELS.
+    :param width: factor of the widths of its layers.
     :param steps: time steps T.
     :param decay: decay of the neurons; 1 makes IF neurons.
     :param threshold: of the neurons.
@@ -34,6 +38,7 @@ class Subject:
     """
 
     model: str = "vgg5"
+    width: float = 1.0
     steps: int = 8
     decay: float = 0.5
     threshold: float = 1.0
@@ -64,6 +69,7 @@ class Subject:
                 threshold=self.threshold,
                 reset=self.reset,
                 encoder=ENCODERS[self.encoder](self.steps),
+                width=self.width,
             )
 
     def train(self, network: SpikingNetwork, data: Dataset, folder: Path) -> None:
@@ -103,11 +109,14 @@ class Subject:
             neuron += f", threshold {self.threshold:g}"
         if self.reset != "hard":
             neuron += f", {self.reset} reset"
-        return f"{self.model}, T = {self.steps}, {neuron}, {self.encoder} encoding"
+        model = self.model if self.width == 1 else f"{self.model} of width {self.width:g}"
+        return f"{model}, T = {self.steps}, {neuron}, {self.encoder} encoding"
 
     def _check(self, notes: dict[str, Any], data: Dataset, path: Path) -> None:
         wanted = {"subject": asdict(self), "data": data.name}
-        found = {"subject": notes.get("subject"), "data": notes.get("data")}
+        subject = notes.get("subject")
+        subject = LATER_FIELDS | subject if isinstance(subject, dict) else subject
+        found = {"subject": subject, "data": notes.get("data")}
         if found != wanted:
             raise checkpoint.CheckpointError(
                 f"output: expected a network of {wanted}, got one of {found} in {path}. "

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 
-from art_snn.checks import invalid, require_count
-from art_snn.encoders import Direct, Encoder, Poisson
-from art_snn.gradients import Gradient
-from art_snn.layers import Normalize, TimeDistributed
-from art_snn.models.initial import kaiming
+from art_snn.encoders import Frames
+from art_snn.layers import TimeDistributed
+from art_snn.models.options import Options
+from art_snn.models.parts import convolution, halved, pooling
 from art_snn.network import SpikingNetwork
-from art_snn.neurons import LIF
 
 
 @dataclass(frozen=True)
@@ -37,113 +33,35 @@ VGG11 = Plan(((64,), (128, 256), (512, 512, 512), (512, 512)), (4096, 4096), las
 VGG16 = Plan(
     ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512)), (4096, 4096)
 )
+VGG_DVS = Plan(((64, 128), (256, 256), (512, 512), (512, 512)), ())
 
 
-def vgg(
-    plan: Plan,
-    *,
-    in_channels: int = 3,
-    classes: int = 10,
-    image_size: int | tuple[int, int] = 32,
-    steps: int = 8,
-    decay: float = 0.5,
-    threshold: float = 1.0,
-    reset: Literal["hard", "soft"] = "hard",
-    encoder: Encoder | None = None,
-    mean: tuple[float, ...] | None = None,
-    std: tuple[float, ...] | None = None,
-    gradient: Gradient | str = "rga",
-    training_gradient: Gradient | str = "stbp",
-) -> SpikingNetwork:
+def vgg(plan: Plan, **options: Any) -> SpikingNetwork:
     """A spiking VGG: convolution 3x3, batch norm and neuron each; an average pooling per stage.
 
-    Weights are drawn by :func:`art_snn.models.kaiming`. Images of any size are accepted: a side
-    that cannot be halved is rounded up.
+    Images of any size are accepted: a side that cannot be halved is rounded up.
 
     :param plan: widths of all layers.
-    :param in_channels: channels of the input.
-    :param classes: number of classes K.
-    :param image_size: side of a square input, or (height, width).
-    :param steps: time steps T of the Direct encoder; not used when `encoder` is given.
-    :param decay: decay of every neuron, in (0, 1]; 1 makes IF neurons.
-    :param threshold: threshold of every neuron.
-    :param reset: reset of every neuron, "hard" or "soft".
-    :param encoder: encoder in place of Direct(steps).
-    :param mean: mean per channel that the network subtracts from its input, or None.
-    :param std: standard deviation per channel that it then divides by, or None.
-    :param gradient: attack gradient of the network.
-    :param training_gradient: training gradient of the network.
+    :param options: fields of :class:`art_snn.models.Options`.
     :return: network from [N, in_channels, height, width] to [N, classes].
-    :raises ValueError: when a size is not a whole number >= 1, or mean and std do not fit.
+    :raises ValueError: for an option out of its range.
     """
-    height, width = _sides(image_size)
-    encoder = Direct(steps) if encoder is None else encoder
-    still = isinstance(encoder, Direct | Poisson)
-    input_shape = (in_channels, height, width) if still else None
-    require_count("in_channels", in_channels, remedy="Grey images have 1, colour images 3.")
-    require_count("classes", classes, remedy="Give the number of classes of the data.")
-
-    def neuron() -> LIF:
-        return LIF(decay=decay, threshold=threshold, reset=reset)
-
+    chosen = Options(**options)
     layers: list[nn.Module] = []
-    prologue = _normalisation(mean, std, in_channels)
-    channels = in_channels
+    before, channels, sides = chosen.normalisation(), chosen.in_channels, chosen.sides
     for index, stage in enumerate(plan.stages):
-        for outputs in stage:
-            convolution = nn.Conv2d(channels, outputs, 3, padding=1, bias=False)
-            block = TimeDistributed(*prologue, convolution, nn.BatchNorm2d(outputs))
-            layers += [block, neuron()]
-            prologue, channels = [], outputs
+        for outputs in map(chosen.scaled, stage):
+            layers += [convolution(channels, outputs, before=before), chosen.neuron()]
+            before, channels = [], outputs
         if index + 1 < len(plan.stages) or plan.last_pool:
-            layers.append(TimeDistributed(nn.AvgPool2d(2, ceil_mode=True)))
-            height, width = math.ceil(height / 2), math.ceil(width / 2)
-    features = channels * height * width
-    flatten: list[nn.Module] = [nn.Flatten()]
-    for outputs in plan.hidden:
-        layers += [TimeDistributed(*flatten, nn.Linear(features, outputs)), neuron()]
+            layers.append(pooling())
+            sides = halved(sides)
+    flatten, features = [nn.Flatten()], channels * sides[0] * sides[1]
+    for outputs in map(chosen.scaled, plan.hidden):
+        layers += [TimeDistributed(*flatten, nn.Linear(features, outputs)), chosen.neuron()]
         flatten, features = [], outputs
-    layers.append(TimeDistributed(*flatten, nn.Linear(features, classes)))
-    network = SpikingNetwork(
-        layers,
-        encoder,
-        gradient,
-        training_gradient,
-        input_shape=input_shape,
-        initialise=kaiming,
-    )
-    return kaiming(network)
-
-
-def _sides(image_size: int | tuple[int, int]) -> tuple[int, int]:
-    sides = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
-    if len(sides) != 2:
-        raise invalid(
-            "image_size",
-            expected="a side, or (height, width)",
-            got=repr(image_size),
-            remedy="Channels go to in_channels.",
-        )
-    remedy = "Give the side of a square image, or (height, width), in pixels."
-    height, width = (require_count("image_size", side, remedy=remedy) for side in sides)
-    return height, width
-
-
-def _normalisation(
-    mean: tuple[float, ...] | None, std: tuple[float, ...] | None, channels: int
-) -> list[nn.Module]:
-    if mean is None and std is None:
-        return []
-    mean = (0.0,) * channels if mean is None else mean
-    std = (1.0,) * channels if std is None else std
-    if len(mean) != channels or len(std) != channels:
-        raise invalid(
-            "mean, std",
-            expected=f"{channels} numbers each, one per channel",
-            got=f"{len(mean)} and {len(std)}",
-            remedy="Give one number for every channel of the input.",
-        )
-    return [Normalize(mean, std)]
+    layers.append(TimeDistributed(*flatten, nn.Linear(features, chosen.classes)))
+    return chosen.network(layers)
 
 
 def vgg5(**options: Any) -> SpikingNetwork:
@@ -165,3 +83,19 @@ def vgg16(**options: Any) -> SpikingNetwork:
     The network of Bu et al. (CVPR 2023). Options as in :func:`vgg`.
     """
     return vgg(VGG16, **options)
+
+
+def vgg_dvs(**options: Any) -> SpikingNetwork:
+    """VGG for event frames: [64 128 A][256 256 A][512 512 A][512 512 A], readout.
+
+    VGGSNN of Deng et al. (ICLR 2022). Options as in :func:`vgg`, with other defaults: frames of
+    two polarities and 48x48 pixels, and ten of them, Frames(steps=10). Frames() takes any number,
+    and Direct(steps=10) images.
+
+    :return: network from [N, T, in_channels, height, width] to [N, classes].
+    :raises ValueError: for an option out of its range.
+    """
+    chosen = {"in_channels": 2, "image_size": 48, "steps": 10} | options
+    if chosen.get("encoder") is None:
+        chosen["encoder"] = Frames(chosen["steps"])
+    return vgg(VGG_DVS, **chosen)

@@ -4,11 +4,13 @@ import json
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 
 from art_snn.evaluation.cost import Cost, Workload, measure, medians, operation
 from art_snn.evaluation.memory import keep_freed_memory, peak_during
+from art_snn.models import MODELS
 
 ROWS = Workload().rows()
 TINY = {"model": "vgg5", "steps": 2, "batch": 2, "image_size": 8, "channels": 1}
@@ -58,6 +60,19 @@ def test_a_row_uses_the_rule_that_it_names(row):
     assert ran == {"inference": None, "rga": "collapsed", "stbp": "through time"}[row.split()[-1]]
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_gets_the_input_that_it_takes(model):
+    workload = Workload(**TINY | {"model": model, "steps": 3})
+    network = workload.network()
+    x, y = workload.samples(network)
+    assert x.shape == ((2, 3, 1, 8, 8) if model == "vgg-dvs" else (2, 1, 8, 8))
+    assert x.shape[1:] == network.input_shape
+    assert (y.shape, y.sum()) == ((2, 10), 2)
+    assert len(np.unique(x)) == x.size
+    operation("rga", network, workload)()
+    assert network.execution.kind == "collapsed"
+
+
 def test_medians_run_in_turn_and_do_not_count_the_first_round():
     order = []
     waits = iter([0.2, 0.0, 0.01, 0.0, 0.03, 0.0, 0.02, 0.0])
@@ -100,7 +115,10 @@ def test_freed_memory_can_be_kept():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"model": "vgg7"}, r"^model: expected one of vgg5, vgg11, vgg16, got 'vgg7'"),
+        (
+            {"model": "vgg7"},
+            r"^model: expected one of vgg5, vgg11, vgg16, resnet17, .*, got 'vgg7'",
+        ),
         ({"steps": 0}, r"^steps: expected a whole number >= 1, got 0"),
         ({"batch": -1}, r"^batch: expected a whole number >= 1, got -1"),
         ({"device": "tpu"}, r"^device: expected cpu or cuda, got tpu"),

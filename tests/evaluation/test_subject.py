@@ -16,6 +16,7 @@ from art_snn.data import Dataset
 from art_snn.encoders import Direct, Poisson
 from art_snn.evaluation import subject as module
 from art_snn.evaluation.subject import Subject, of_checkpoint
+from art_snn.models import MODELS
 
 SMALL = Subject(steps=2, epochs=2)
 
@@ -68,6 +69,35 @@ def test_the_network_is_the_one_that_the_options_and_the_data_describe(name, kin
     with torch.no_grad():
         assert network(torch.rand(2, 3, 4, 6)).shape == (2, 5)
     assert wanted.words() == f"vgg5, T = 3, decay 0.9, {name} encoding"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_can_be_the_subject_and_be_narrow(model):
+    data = images(shape=(3, 4, 6), classes=5)
+    wanted = Subject(model=model, steps=2, width=0.05)
+    network = wanted.build(data)
+    assert network.input_shape == (3, 4, 6)
+    with torch.no_grad():
+        assert network(torch.rand(2, 3, 4, 6)).shape == (2, 5)
+    (first, *_) = (m for m in network.modules() if isinstance(m, torch.nn.Conv2d))
+    assert first.out_channels == 3
+    assert wanted.words() == f"{model} of width 0.05, T = 2, decay 0.5, direct encoding"
+
+
+def test_a_network_noted_without_its_width_has_width_1(trained, tmp_path, monkeypatch):
+    notes = checkpoint.notes(trained / "network.pt")
+    del notes["subject"]["width"]
+    network = SMALL.build(images())
+    checkpoint.save(network, tmp_path / "network.pt", **notes)
+    monkeypatch.setattr(module, "train", no_training)
+    other = SMALL.build(images())
+    torch.nn.init.zeros_(next(other.parameters()))
+    SMALL.train(other, images(), tmp_path)
+    assert same(weights(other), weights(network))
+    assert of_checkpoint(tmp_path / "network.pt") == SMALL
+    narrow = Subject(**asdict(SMALL) | {"width": 0.5})
+    with pytest.raises(CheckpointError, match=r"'width': 0\.5.* got one of \{.*'width': 1\.0"):
+        narrow.train(narrow.build(images()), images(), tmp_path)
 
 
 def test_training_leaves_the_network_and_its_notes_and_nothing_else(trained):
@@ -140,6 +170,7 @@ def test_an_interrupted_training_goes_on_after_its_last_epoch(trained, tmp_path)
         ({"decay": 0.9}, "tiny"),
         ({"steps": 3}, "tiny"),
         ({"encoder": "poisson"}, "tiny"),
+        ({"width": 0.5}, "tiny"),
         ({}, "others"),
     ],
 )
@@ -220,7 +251,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
     [
         (
             {"model": "vgg7"},
-            r"^model: expected one of vgg5, vgg11, vgg16, got 'vgg7'\. Networks",
+            r"^model: expected one of vgg5, vgg11, vgg16, resnet17, .*, got 'vgg7'\. Networks",
         ),
         ({"encoder": "ttfs"}, r"^encoder: expected one of direct, poisson, got 'ttfs'"),
     ],
@@ -237,6 +268,7 @@ def test_an_unknown_model_or_encoder_is_refused(options, message):
     [
         ({"steps": 0}, r"^steps: expected a whole number >= 1, got 0"),
         ({"decay": 0.0}, r"^decay: expected a number above 0 and at most 1, got 0\.0"),
+        ({"width": 0}, r"^width: expected a number above 0, got 0\. 1 gives"),
         ({"epochs": 0}, r"^epochs: expected a whole number >= 1, got 0"),
     ],
 )

@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
 
-from art_snn import GRADIENTS, LIF, RGA, STBP, Direct, Frames, Poisson
+from art_snn import (
+    GRADIENTS,
+    LIF,
+    RGA,
+    STBP,
+    Direct,
+    Frames,
+    Poisson,
+    PyTorchSpikingClassifier,
+)
 from art_snn.dynamics import Dynamics
 from art_snn.layers import Normalize
-from art_snn.models import MODELS, Plan, kaiming, vgg, vgg5, vgg11, vgg16
+from art_snn.models import (
+    MODELS,
+    Plan,
+    kaiming,
+    resnet17,
+    sew_resnet17,
+    vgg,
+    vgg5,
+    vgg11,
+    vgg16,
+    vgg_dvs,
+)
 
+DVS = {"image_size": 8, "width": 1 / 32, "threshold": 0.1}
 TINY = Plan(((3,), (4, 5)), (6, 7))
 KNOWN = ", ".join(map(repr, GRADIENTS))
 LIVELY = {"image_size": 8, "steps": 2, "threshold": 0.1}
@@ -22,6 +45,7 @@ WIDTHS = {
     "vgg5": ([64, 128, 128], [1024], 2),
     "vgg11": ([64, 128, 256, 512, 512, 512, 512, 512], [4096, 4096], 3),
     "vgg16": ([64, 64, 128, 128] + [256] * 3 + [512] * 6, [4096, 4096], 5),
+    "vgg-dvs": ([64, 128, 256, 256, 512, 512, 512, 512], [], 4),
 }
 
 
@@ -30,14 +54,21 @@ def of(net, kind):
 
 
 def test_the_models_are_known_by_name():
-    assert dict(MODELS) == {"vgg5": vgg5, "vgg11": vgg11, "vgg16": vgg16}
+    assert dict(MODELS) == {
+        "vgg5": vgg5,
+        "vgg11": vgg11,
+        "vgg16": vgg16,
+        "resnet17": resnet17,
+        "sew-resnet17": sew_resnet17,
+        "vgg-dvs": vgg_dvs,
+    }
 
 
 @pytest.mark.parametrize("name", WIDTHS)
 def test_the_layers_have_the_widths_of_the_papers(name):
     stages, hidden, pools = WIDTHS[name]
     with torch.device("meta"):
-        net = MODELS[name](classes=10)
+        net = MODELS[name](classes=10, in_channels=3, image_size=32)
     convolutions, linears = of(net, nn.Conv2d), of(net, nn.Linear)
     assert [c.out_channels for c in convolutions] == stages
     assert [c.in_channels for c in convolutions] == [3, *stages[:-1]]
@@ -48,7 +79,22 @@ def test_the_layers_have_the_widths_of_the_papers(name):
     assert [n.out_features for n in linears] == [*hidden, 10]
     assert len(of(net, nn.AvgPool2d)) == pools
     assert len(of(net, LIF)) == len(stages) + len(hidden)
-    assert int(name[3:]) == len(stages) + len(hidden) + 1
+    assert name == "vgg-dvs" or int(name[3:]) == len(stages) + len(hidden) + 1
+
+
+@pytest.mark.parametrize(("width", "image_size"), [(1.0, 32), (0.25, (9, 33)), (1e-9, 1)])
+@pytest.mark.parametrize("name", WIDTHS)
+def test_there_are_as_many_parameters_as_counted_by_hand(name, width, image_size):
+    stages, hidden, pools = WIDTHS[name]
+    stages, hidden = ([max(1, round(n * width)) for n in ns] for ns in (stages, hidden))
+    sides = (image_size, image_size) if isinstance(image_size, int) else image_size
+    pixels = math.prod(math.ceil(side / 2**pools) for side in sides)
+    convolutions = sum(9 * a * b + 2 * b for a, b in zip([2, *stages[:-1]], stages, strict=True))
+    features = [stages[-1] * pixels, *hidden, 7]
+    linears = sum(a * b + b for a, b in pairwise(features))
+    with torch.device("meta"):
+        net = MODELS[name](in_channels=2, classes=7, image_size=image_size, width=width)
+    assert sum(p.numel() for p in net.parameters()) == convolutions + linears
 
 
 @pytest.mark.parametrize("image_size", [1, 2, 8, 32, (7, 5), (1, 9)])
@@ -232,9 +278,57 @@ def test_an_encoder_that_is_no_instance_is_refused():
         vgg(TINY, image_size=8, encoder=Direct)
 
 
-def test_images_of_another_shape_are_refused_but_frames_of_any_number_taken():
+def test_images_of_another_shape_are_refused():
     net = vgg5(in_channels=1, image_size=8, classes=3)
     with pytest.raises(ValueError, match=r"^x: expected shape \[N, 1, 8, 8\], got \[2, 3, 8, 8\]"):
         net(torch.zeros(2, 3, 8, 8))
-    frames = vgg5(in_channels=2, image_size=8, classes=3, encoder=Frames())
-    assert frames(torch.zeros(2, 5, 2, 8, 8)).shape == (2, 3)
+
+
+def test_a_quarter_of_the_width_is_a_quarter_of_every_hidden_layer():
+    with torch.device("meta"):
+        net = vgg5(width=0.25)
+    assert [m.out_channels for m in of(net, nn.Conv2d)] == [16, 32, 32]
+    assert [m.out_features for m in of(net, nn.Linear)] == [256, 10]
+    assert of(net, nn.Conv2d)[0].in_channels == 3
+
+
+def test_the_network_for_events_takes_ten_frames_of_two_polarities():
+    with torch.device("meta"):
+        net = vgg_dvs()
+    assert (net.encoder, net.input_shape) == (Frames(10), (10, 2, 48, 48))
+    assert [m.in_features for m in of(net, nn.Linear)] == [512 * 3 * 3]
+    assert [type(m) is LIF for m in net.layers][-3:] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("options", "encoder", "shape"),
+    [
+        ({"steps": 3}, Frames(3), (3, 2, 8, 8)),
+        ({"steps": 3, "encoder": None}, Frames(3), (3, 2, 8, 8)),
+        ({"encoder": Frames()}, Frames(), (4, 2, 8, 8)),
+        ({"encoder": Direct(4), "in_channels": 1}, Direct(4), (1, 8, 8)),
+    ],
+)
+def test_the_network_for_events_takes_other_numbers_of_frames_and_images(options, encoder, shape):
+    net = vgg_dvs(**DVS | options).eval()
+    assert net.encoder == encoder
+    x = torch.rand(2, *shape, requires_grad=True)
+    logits = net(x)
+    assert logits.shape == (2, 10)
+    assert torch.autograd.grad(logits.square().sum(), x)[0].shape == x.shape
+    assert net.execution.kind == "collapsed"
+
+
+def test_art_takes_the_gradient_at_every_event_frame():
+    torch.manual_seed(0)
+    net = vgg_dvs(**DVS, steps=3, classes=4)
+    classifier = PyTorchSpikingClassifier(net, nn.CrossEntropyLoss(), net.input_shape, 4)
+    x = 3 * torch.rand(2, 3, 2, 8, 8).numpy()
+    gradient = classifier.loss_gradient(x, torch.tensor([0, 3]).numpy())
+    assert gradient.shape == x.shape
+    assert (abs(gradient).max((0, 2, 3, 4)) > 0).all()
+
+
+def test_no_frames_at_all_are_refused():
+    with pytest.raises(ValueError, match=r"^steps: expected a whole number >= 1, got 0\."):
+        vgg_dvs(steps=0)

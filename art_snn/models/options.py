@@ -1,0 +1,120 @@
+"""The options that every model takes, and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torch import nn
+
+from art_snn.checks import invalid, require_count, require_number
+from art_snn.encoders import Direct, Encoder, Frames, Poisson
+from art_snn.gradients import Gradient
+from art_snn.layers import Normalize
+from art_snn.models.initial import kaiming
+from art_snn.network import SpikingNetwork
+from art_snn.neurons import LIF
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What every model can be told, by keyword: ``vgg5(classes=100, width=0.25)``.
+
+    Event frames [N, T, C, H, W] are taken with ``encoder=Frames(T)``.
+
+    :param in_channels: channels of the input.
+    :param classes: number of classes K.
+    :param image_size: side of a square input, or (height, width), in pixels; any size.
+    :param steps: time steps T of the default encoder; not used when `encoder` is given.
+    :param decay: decay of every neuron, in (0, 1]; 1 makes IF neurons.
+    :param threshold: threshold of every neuron.
+    :param reset: reset of every neuron, "hard" or "soft".
+    :param encoder: encoder in place of the default, Direct(steps).
+    :param mean: mean per channel that the network subtracts from its input, or None.
+    :param std: standard deviation per channel that it then divides by, or None.
+    :param gradient: attack gradient of the network.
+    :param training_gradient: training gradient of the network.
+    :param width: factor of all convolution and hidden widths, which are rounded and at least 1.
+    :raises ValueError: when a size is not a whole number >= 1, width is not above 0, or mean and
+        std do not fit.
+    """
+
+    in_channels: int = 3
+    classes: int = 10
+    image_size: int | tuple[int, int] = 32
+    steps: int = 8
+    decay: float = 0.5
+    threshold: float = 1.0
+    reset: Literal["hard", "soft"] = "hard"
+    encoder: Encoder | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    gradient: Gradient | str = "rga"
+    training_gradient: Gradient | str = "stbp"
+    width: float = 1.0
+    sides: tuple[int, int] = field(init=False, repr=False)
+    """Height and width of the input."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sides", _sides(self.image_size))
+        remedy = "Grey images have 1, colour images 3, event frames 2."
+        require_count("in_channels", self.in_channels, remedy=remedy)
+        require_count("classes", self.classes, remedy="Give the number of classes of the data.")
+        require_number("width", self.width, above=0, remedy="1 gives the widths of the paper.")
+
+    def scaled(self, channels: int) -> int:
+        """A width of the paper times `width`, rounded and at least 1."""
+        return max(1, round(channels * self.width))
+
+    def neuron(self) -> LIF:
+        """A new layer of neurons."""
+        return LIF(decay=self.decay, threshold=self.threshold, reset=self.reset)
+
+    def normalisation(self) -> list[nn.Module]:
+        """The layer that subtracts mean and divides by std; none where neither is given."""
+        if self.mean is None and self.std is None:
+            return []
+        mean = (0.0,) * self.in_channels if self.mean is None else self.mean
+        std = (1.0,) * self.in_channels if self.std is None else self.std
+        if not len(mean) == len(std) == self.in_channels:
+            raise invalid(
+                "mean, std",
+                expected=f"{self.in_channels} numbers each, one per channel",
+                got=f"{len(mean)} and {len(std)}",
+                remedy="Give one number for every channel of the input.",
+            )
+        return [Normalize(mean, std)]
+
+    def network(self, layers: Sequence[nn.Module]) -> SpikingNetwork:
+        """The network of these layers, with weights drawn by :func:`art_snn.models.kaiming`."""
+        encoder = Direct(self.steps) if self.encoder is None else self.encoder
+        network = SpikingNetwork(
+            layers,
+            encoder,
+            self.gradient,
+            self.training_gradient,
+            input_shape=self._input_shape(encoder),
+            initialise=kaiming,
+        )
+        return kaiming(network)
+
+    def _input_shape(self, encoder: Encoder) -> tuple[int | None, ...] | None:
+        image = (self.in_channels, *self.sides)
+        if isinstance(encoder, Frames):
+            return (encoder.steps, *image)
+        return image if isinstance(encoder, Direct | Poisson) else None
+
+
+def _sides(image_size: int | tuple[int, int]) -> tuple[int, int]:
+    sides = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
+    if len(sides) != 2:
+        raise invalid(
+            "image_size",
+            expected="a side, or (height, width)",
+            got=repr(image_size),
+            remedy="Channels go to in_channels.",
+        )
+    remedy = "Give the side of a square image, or (height, width), in pixels."
+    height, width = (require_count("image_size", side, remedy=remedy) for side in sides)
+    return height, width

@@ -1,0 +1,40 @@
+"""The layers that the models are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import nn
+
+from art_snn.layers import TimeDistributed
+
+
+def convolution(
+    inputs: int,
+    outputs: int,
+    *,
+    kernel: Literal[1, 3] = 3,
+    stride: int = 1,
+    before: Sequence[nn.Module] = (),
+) -> TimeDistributed:
+    """Convolution without bias and batch norm, [T, N, inputs, ...] -> [T, N, outputs, ...].
+
+    A side is divided by the stride and rounded up.
+
+    :param kernel: side of the kernel, 3 or 1.
+    :param before: stateless modules to apply first.
+    """
+    layer = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+    return TimeDistributed(*before, layer, nn.BatchNorm2d(outputs))
+
+
+def pooling() -> TimeDistributed:
+    """Average of 2x2 pixels; a side that cannot be halved is rounded up."""
+    return TimeDistributed(nn.AvgPool2d(2, ceil_mode=True))
+
+
+def halved(sides: tuple[int, int]) -> tuple[int, int]:
+    """Height and width after a :func:`pooling`, or a convolution of stride 2."""
+    height, width = sides
+    return (height + 1) // 2, (width + 1) // 2

@@ -1,0 +1,142 @@
+"""The options that every model takes: widths, event frames, checks."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from art_snn import LIF, Direct, Frames, Poisson, SpikingNetwork
+from art_snn.dynamics import Dynamics
+from art_snn.layers import Normalize
+from art_snn.models import MODELS, Options
+
+TINY = {"in_channels": 2, "classes": 3, "image_size": (8, 6), "width": 1 / 32}
+SHAPE = (2, 8, 6)
+
+every_model = pytest.mark.parametrize("name", MODELS)
+
+
+def build(name: str, **options: Any) -> SpikingNetwork:
+    torch.manual_seed(0)
+    return MODELS[name](**TINY | options).eval()
+
+
+@given(st.integers(1, 4096), st.fractions("1/1000", 4))
+def test_a_scaled_width_is_the_nearest_whole_number_but_at_least_one(channels, width):
+    scaled = Options(width=float(width)).scaled(channels)
+    exact = Fraction(channels) * Fraction(float(width))
+    assert scaled >= 1
+    assert abs(scaled - exact) <= Fraction(1, 2) + Fraction(1, 10**9) or (exact < 1 and scaled == 1)
+
+
+@given(st.integers(1, 4096))
+def test_the_width_of_the_paper_is_the_default(channels):
+    assert Options().scaled(channels) == channels
+
+
+@every_model
+def test_all_widths_but_those_of_input_and_classes_are_scaled(name):
+    with torch.device("meta"):
+        whole, half = MODELS[name](), MODELS[name](width=0.5)
+    norms = [
+        [m.num_features for m in net.modules() if isinstance(m, nn.BatchNorm2d | nn.BatchNorm1d)]
+        for net in (whole, half)
+    ]
+    assert norms[0] == [2 * features for features in norms[1]]
+    linears = [
+        [m.out_features for m in net.modules() if isinstance(m, nn.Linear)] for net in (whole, half)
+    ]
+    assert linears[0][:-1] == [2 * features for features in linears[1][:-1]]
+    assert linears[0][-1] == linears[1][-1] == 10
+
+
+@every_model
+@pytest.mark.parametrize("frames", [Frames(3), Frames()], ids=str)
+def test_every_model_takes_event_frames_and_refuses_images_in_their_place(name, frames):
+    net = build(name, encoder=frames)
+    x = torch.rand(2, 3, *SHAPE, requires_grad=True)
+    logits = net(x)
+    assert logits.shape == (2, 3)
+    assert torch.autograd.grad(logits.sum(), x)[0].shape == x.shape
+    assert net.execution.kind == "collapsed"
+    count = re.escape(str(frames.steps or "any"))
+    for wrong in (SHAPE, (3, 1, 8, 6), (3, 2, 6, 8), (1, 3, *SHAPE)):
+        with pytest.raises(ValueError, match=rf"^x: expected shape \[N, {count}, 2, 8, 6\], got"):
+            net(torch.zeros(2, *wrong))
+
+
+def test_a_wrong_number_of_frames_is_refused_with_the_order_of_the_axes():
+    message = r"got \[2, 4, 2, 8, 6\]\. The first axis .* the time of event frames before channels"
+    with pytest.raises(ValueError, match=message):
+        build("vgg5", encoder=Frames(3))(torch.zeros(2, 4, *SHAPE))
+    assert build("vgg5", encoder=Frames())(torch.zeros(2, 4, *SHAPE)).shape == (2, 3)
+
+
+@every_model
+@pytest.mark.parametrize("encoder", [Direct(2), Poisson(2)], ids=str)
+def test_every_model_takes_images_and_refuses_frames_in_their_place(name, encoder):
+    net = build(name, encoder=encoder)
+    assert net(torch.zeros(2, *SHAPE)).shape == (2, 3)
+    with pytest.raises(ValueError, match=r"^x: expected shape \[N, 2, 8, 6\], got \[2, 2, 2, 8, 6"):
+        net(torch.zeros(2, 2, *SHAPE))
+
+
+def test_the_input_of_an_encoder_of_one_s_own_is_not_checked():
+    net = build("vgg5", encoder=lambda x: x[None, :, :, :-1].expand(3, -1, -1, -1, -1))
+    assert net.input_shape is None
+    assert net(torch.zeros(2, 2, 9, 6)).shape == (2, 3)
+
+
+@every_model
+def test_neurons_rules_steps_and_normalisation_are_those_that_were_asked_for(name):
+    net = build(
+        name, steps=3, decay=0.9, threshold=0.5, reset="soft", mean=(0.1, 0.2), std=(0.5, 2)
+    )
+    dynamics = {m.dynamics for m in net.modules() if isinstance(m, LIF)}
+    assert dynamics == {Dynamics(0.9, 0.5, "soft")}
+    assert net.encoder.steps == 3
+    (normalize,) = (m for m in net.modules() if isinstance(m, Normalize))
+    assert normalize is net.layers[0].module[0]
+    assert normalize.mean.tolist() == pytest.approx([0.1, 0.2])
+    assert normalize.std.tolist() == [0.5, 2]
+
+
+@every_model
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"width": 0}, r"^width: expected a number above 0, got 0\. 1 gives the widths of the pap"),
+        ({"width": -1.0}, r"^width: expected a number above 0, got -1\.0\."),
+        ({"width": float("nan")}, r"^width: expected a number above 0, got nan\."),
+        ({"width": float("inf")}, r"^width: expected a number above 0, got inf\."),
+        ({"width": "half"}, r"^width: expected a number above 0, got 'half'\."),
+        ({"width": True}, r"^width: expected a number above 0, got True\."),
+        ({"in_channels": 0}, r"^in_channels: expected a whole number >= 1, got 0\. Grey images"),
+        ({"classes": 0}, r"^classes: expected a whole number >= 1, got 0\."),
+        ({"image_size": (8, 0)}, r"^image_size: expected a whole number >= 1, got 0\."),
+        ({"image_size": (2, 8, 8)}, r"^image_size: expected a side, or \(height, width\), got \(2"),
+        ({"mean": (0.5,)}, r"^mean, std: expected 2 numbers each, one per channel, got 1 and 2\."),
+        ({"steps": 0}, r"^steps: expected a whole number >= 1, got 0\."),
+        ({"decay": 2}, r"^decay: expected a number above 0 and at most 1, got 2"),
+        ({"threshold": 0}, r"^threshold: expected a number above 0, got 0"),
+        ({"reset": "none"}, r"^reset: expected 'hard' or 'soft', got 'none'"),
+        ({"gradient": "rag"}, r"^gradient: expected one of 'stbp', .*, got 'rag'\."),
+        ({"training_gradient": "rag"}, r"^training_gradient: expected one of 'stbp', .*, got 'rag"),
+    ],
+)
+def test_options_out_of_range_are_refused_by_every_model(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        build(name, **options)
+
+
+@every_model
+def test_an_unknown_option_is_refused_by_name(name):
+    with pytest.raises(TypeError, match=r"Options.* unexpected keyword argument 'stpes'"):
+        build(name, stpes=4)

@@ -1,0 +1,341 @@
+"""Residual networks: layers, sizes, gradients on both engines, and that the shortcuts count."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from art_snn import GRADIENTS, LIF, RGA, STBP, Direct, Frames, SpikingNetwork, checkpoint
+from art_snn.dynamics import Dynamics
+from art_snn.gradients import RateGradient
+from art_snn.gradients.base import simulation
+from art_snn.models import Residual, kaiming, resnet17, sew_resnet17
+from tests.architectures import settled
+from tests.gradients.ways import by_collapse, by_steps
+from tests.oracles import assert_close, assert_same_spikes, naive, relative, result, rga_neuron
+
+BOTH = {"resnet17": resnet17, "sew_resnet17": sew_resnet17}
+TINY = {"in_channels": 2, "classes": 3, "image_size": 8, "steps": 4, "width": 1 / 16}
+STEPS = 4
+RATE_RULES = [n for n, kind in GRADIENTS.items() if issubclass(kind, RateGradient)]
+
+both = pytest.mark.parametrize("build", BOTH.values(), ids=BOTH)
+every_rule = pytest.mark.parametrize("name", GRADIENTS)
+
+
+def of(net: nn.Module, kind: Any) -> list[Any]:
+    return [module for module in net.modules() if isinstance(module, kind)]
+
+
+def lively(build: Any, **options: Any) -> SpikingNetwork:
+    """A tiny network in float64 and evaluation mode, whose norms know the statistics of inputs."""
+    torch.manual_seed(0)
+    net = settled(build(**TINY | {"decay": 0.9, "threshold": 0.75} | options))
+    for norm in of(net, nn.BatchNorm1d | nn.BatchNorm2d):
+        norm.momentum = 1.0
+    with torch.no_grad():
+        net.train()(inputs(8, frames=isinstance(net.encoder, Frames)))
+    return net.eval()
+
+
+def inputs(samples: int = 3, frames: bool = False) -> Tensor:
+    torch.manual_seed(1)
+    return torch.rand((samples, *(STEPS,) * frames, 2, 8, 8)).double()
+
+
+@both
+def test_seventeen_layers_have_weights_and_two_shortcuts_a_convolution(build):
+    with torch.device("meta"):
+        net = build()
+    weighted = [
+        (name, module)
+        for name, module in net.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear)
+    ]
+    main = [module for name, module in weighted if "shortcut" not in name]
+    short = [module for name, module in weighted if "shortcut" in name]
+    stem, *convolutions, hidden, readout = main
+    assert (len(main), len(short)) == (17, 2)
+    assert (stem.in_channels, stem.out_channels, stem.stride) == (3, 64, (1, 1))
+    assert [c.out_channels for c in convolutions] == [64] * 6 + [128] * 8
+    assert [c.in_channels for c in convolutions] == [64] * 7 + [128] * 7
+    assert [c.stride[0] for c in convolutions] == [2] + [1] * 5 + [2] + [1] * 7
+    assert {(c.kernel_size, c.padding) for c in [stem, *convolutions]} == {((3, 3), (1, 1))}
+    assert [(c.in_channels, c.out_channels) for c in short] == [(64, 64), (64, 128)]
+    assert {(c.kernel_size, c.padding, c.stride) for c in short} == {((1, 1), (0, 0), (2, 2))}
+    assert (hidden.in_features, hidden.out_features) == (2048, 256)
+    assert (readout.in_features, readout.out_features) == (256, 10)
+    assert [m.bias is None for _, m in weighted] == [True] * 18 + [False]
+    assert [n.num_features for n in of(net, nn.BatchNorm1d)] == [256]
+    assert len(of(net, nn.BatchNorm2d)) == len(of(net, nn.Conv2d)) == 17
+    assert len(of(net, nn.AvgPool2d)) == 1
+
+
+def test_neurons_follow_the_sum_or_stand_in_both_of_its_branches():
+    net, sew = resnet17(**TINY), sew_resnet17(**TINY)
+    assert (len(of(net, LIF)), len(of(sew, LIF))) == (1 + 7 * 2 + 1, 1 + 7 * 2 + 2 + 1)
+    assert all(len(of(net.layers, LIF)) == len(set(of(net.layers, LIF))) for net in (net, sew))
+    for block in of(net, Residual):
+        assert [type(m) is LIF for m in block.body] == [False, True, False]
+        assert of(block.shortcut, LIF) == []
+    for block in of(sew, Residual):
+        assert [type(m) is LIF for m in block.body] == [False, True, False, True]
+        assert [type(m) is LIF for m in block.shortcut] in ([], [False, True])
+    kinds = [type(m) for m in net.layers]
+    assert all(kinds[i + 1] is LIF for i, kind in enumerate(kinds) if kind is Residual)
+
+
+def parameters_by_hand(channels: int, classes: int, sides: tuple[int, int], width: float) -> int:
+    a, b, h = (max(1, round(full * width)) for full in (64, 128, 256))
+    convolutions = 9 * channels * a + 6 * 9 * a * a + 9 * a * b + 7 * 9 * b * b + a * a + a * b
+    norms = 2 * (a + 6 * a + 8 * b + a + b + h)
+    features = b * math.ceil(sides[0] / 8) * math.ceil(sides[1] / 8)
+    return convolutions + norms + features * h + h * classes + classes
+
+
+@both
+@pytest.mark.parametrize(
+    ("channels", "classes", "sides", "width"),
+    [(3, 10, (32, 32), 1.0), (2, 11, (48, 48), 1.0), (1, 100, (9, 17), 0.3), (3, 2, (1, 1), 1e-9)],
+)
+def test_there_are_as_many_parameters_as_counted_by_hand(build, channels, classes, sides, width):
+    with torch.device("meta"):
+        net = build(in_channels=channels, classes=classes, image_size=sides, width=width)
+    counted = sum(parameter.numel() for parameter in net.parameters())
+    assert counted == parameters_by_hand(channels, classes, sides, width)
+
+
+@both
+@pytest.mark.parametrize("size", [1, 2, 9, 16, (7, 5), (1, 17)])
+def test_images_of_any_size_pass_and_are_replayed(build, size):
+    net = build(**TINY | {"image_size": size}).eval()
+    sides = (size, size) if isinstance(size, int) else size
+    x = torch.rand(2, 2, *sides, requires_grad=True)
+    logits = net(x)
+    assert logits.shape == (2, 3)
+    assert torch.autograd.grad(logits.sum(), x)[0].shape == x.shape
+    assert net.execution.kind == "collapsed"
+
+
+def ascend(net: SpikingNetwork, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits and the gradient of a loss that is a sum over samples, earlier ones forgotten."""
+    net.forget()
+    x = x.clone().requires_grad_()
+    logits = net(x)
+    (grad,) = torch.autograd.grad((logits * torch.arange(1.0, 4.0)).sum(), x)
+    return logits.detach(), grad
+
+
+def fitting(name: str) -> float:
+    """The decay of neurons to which the rule applies: IF where it objects to a leak."""
+    return 0.9 if GRADIENTS[name]().objection(Dynamics(0.9)) is None else 1.0
+
+
+@every_rule
+@both
+@pytest.mark.parametrize("frames", [False, True])
+def test_logits_are_those_of_the_plain_simulation_and_the_gradient_is_finite(build, name, frames):
+    coder = Frames(STEPS) if frames else Direct(STEPS)
+    net = lively(build, decay=fitting(name), gradient=name, encoder=coder)
+    x = inputs(frames=frames)
+    logits, grad = ascend(net, x)
+    with torch.no_grad():
+        plain = net.run(net.encode(x), simulation)
+        assert torch.equal(net(x), plain)
+    assert torch.equal(logits, plain) == net.gradient.exact_logits
+    assert len(plain.unique()) > 1
+    assert grad.shape == x.shape
+    assert grad.isfinite().all()
+    assert grad.abs().max() > 0
+
+
+@every_rule
+@both
+def test_a_sample_has_the_same_gradient_alone_and_in_a_batch_or_is_declared_not_to(build, name):
+    net = lively(build, decay=fitting(name), gradient=name)
+    _, together = ascend(net, inputs())
+    alone = torch.cat([ascend(net, sample[None])[1] for sample in inputs()])
+    difference = relative(together, alone)
+    assert difference > 1e-3 if net.gradient.mixes_samples else difference < 1e-11
+
+
+@pytest.mark.parametrize("name", RATE_RULES)
+@both
+@pytest.mark.parametrize("frames", [False, True])
+def test_rate_rules_are_replayed_and_equal_their_time_resolved_execution(build, name, frames):
+    net = lively(build, gradient=name, encoder=Frames(STEPS) if frames else Direct(STEPS))
+    x = inputs(frames=frames)
+    rule = net.gradient
+    replayed, resolved = (result(net, x, way(net, rule)) for way in (by_collapse, by_steps))
+    assert_close(replayed, resolved, 1e-11)
+    ran = result(net, x)
+    assert str(net.execution) == "collapsed: the layers between neurons are affine"
+    assert torch.equal(ran.input, replayed.input)
+
+
+@both
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+def test_the_replayed_rga_equals_a_naive_loop(build, reset):
+    net = lively(build, reset=reset)
+    expected = naive(net, inputs(), rga_neuron)
+    got = result(net, inputs())
+    assert net.execution.kind == "collapsed"
+    assert_same_spikes(got, expected)
+    assert_close(got, expected, 1e-11)
+
+
+@both
+def test_every_weight_is_trained(build):
+    net = lively(build).train()
+    torch.nn.functional.cross_entropy(net(inputs()), torch.arange(3)).backward()
+    for parameter in net.parameters():
+        assert parameter.grad.isfinite().all()
+        assert parameter.grad.abs().max() > 0
+
+
+def recorded(net: SpikingNetwork, kind: type[nn.Module]) -> list[tuple[Tensor, Tensor]]:
+    """(input, output) of every module of the kind in one simulation."""
+    seen: list[tuple[Tensor, Tensor]] = []
+    hooks = [
+        module.register_forward_hook(lambda _m, given, out: seen.append((given[0], out)))
+        for module in of(net, kind)
+    ]
+    with torch.no_grad():
+        net(inputs())
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+def silence(block: Residual) -> None:
+    """Make the last batch norm of the body give zeros."""
+    norm = of(block.body, nn.BatchNorm2d)[-1]
+    nn.init.zeros_(norm.weight)
+    nn.init.zeros_(norm.bias)
+
+
+@both
+@pytest.mark.parametrize("index", [0, 1, 3, 6])
+def test_with_a_silent_body_a_block_is_its_shortcut(build, index):
+    net = lively(build)
+    before = recorded(net, Residual)[index][1]
+    block = of(net, Residual)[index]
+    silence(block)
+    given, out = recorded(net, Residual)[index]
+    assert not torch.equal(out, before)
+    with torch.no_grad():
+        expected = block.shortcut(given)
+    torch.testing.assert_close(out, expected, rtol=1e-12, atol=0)
+    assert out.abs().max() > 0
+    assert (block.shortcut(given) is given) == (index not in (0, 3))
+
+
+@both
+def test_without_its_shortcuts_the_network_gives_something_else(build):
+    net = lively(build)
+    with torch.no_grad():
+        before = net(inputs())
+        for block in of(net, Residual):
+            block.forward = block.body.forward
+        assert not torch.equal(net(inputs()), before)
+
+
+def test_a_silent_block_of_resnet17_fires_by_the_current_of_its_shortcut():
+    net = lively(resnet17)
+    place = next(i for i, m in enumerate(net.layers) if isinstance(m, Residual))
+    block, neuron = net.layers[place], net.layers[place + 1]
+    silence(block)
+    (given, _), *_ = recorded(net, Residual)
+    with torch.no_grad():
+        spikes = neuron(block(given))
+        torch.testing.assert_close(spikes, neuron(block.shortcut(given)))
+    assert 0 < spikes.mean() < 1
+
+
+def test_the_sums_of_sew_resnet17_are_counts_and_grow_by_one_from_block_to_block():
+    sums = [out for _, out in recorded(lively(sew_resnet17), Residual)]
+    most = [int(out.max()) for out in sums]
+    assert all(torch.equal(out, out.round()) and out.min() >= 0 for out in sums)
+    assert all(count <= bound for count, bound in zip(most, [2, 3, 4, 2, 3, 4, 5], strict=True))
+    assert max(most) > 2
+
+
+def test_what_leaves_a_block_of_resnet17_is_binary():
+    net = lively(resnet17)
+    assert {float(v) for _, out in recorded(net, LIF) for v in out.unique()} == {0.0, 1.0}
+    assert any(not torch.equal(out, out.round()) for _, out in recorded(net, Residual))
+
+
+@both
+def test_event_frames_differ_from_step_to_step(build):
+    net = lively(build, encoder=Frames())
+    x = inputs(frames=True)
+    _, grad = ascend(net, x)
+    assert grad.shape == x.shape
+    with torch.no_grad():
+        assert not torch.equal(net(x), net(x.flip(1)))
+
+
+@both
+def test_weights_survive_a_checkpoint(build, tmp_path):
+    net = lively(build, mean=(0.1, 0.2))
+    checkpoint.save(net, tmp_path / "network.pt")
+    other = build(**TINY, decay=0.9, threshold=0.75, mean=(0.1, 0.2)).double().eval()
+    with torch.no_grad():
+        assert not torch.equal(other(inputs()), net(inputs()))
+        checkpoint.load(other, tmp_path / "network.pt")
+        assert torch.equal(other(inputs()), net(inputs()))
+
+
+def test_weights_of_the_one_do_not_pass_for_weights_of_the_other(tmp_path):
+    checkpoint.save(resnet17(**TINY | {"width": 1 / 8}), tmp_path / "network.pt")
+    message = r"^path: expected weights of this network, got a file that differs in .*shape"
+    with pytest.raises(checkpoint.CheckpointError, match=message):
+        checkpoint.load(resnet17(**TINY), tmp_path / "network.pt")
+    with pytest.raises(checkpoint.CheckpointError, match=r"missing\).*Build the network with"):
+        checkpoint.load(sew_resnet17(**TINY | {"width": 1 / 8}), tmp_path / "network.pt")
+
+
+@both
+def test_the_weights_are_drawn_by_kaiming(build):
+    net = build(image_size=8)
+    for module in of(net, nn.Conv2d):
+        fan = module.kernel_size[0] ** 2 * module.out_channels
+        assert module.weight.std().item() == pytest.approx((2 / fan) ** 0.5, 0.1)
+    for module in of(net, nn.Linear):
+        assert module.weight.std().item() == pytest.approx((2 / module.in_features) ** 0.5, 0.1)
+
+
+@both
+def test_reset_draws_anew_and_forgets_the_statistics_of_every_norm(build):
+    net = lively(build)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    net.reset()
+    convolution = of(net, nn.Conv2d)[0]
+    assert not torch.equal(convolution.weight, before["layers.0.module.0.weight"])
+    for norm in of(net, nn.BatchNorm1d | nn.BatchNorm2d):
+        assert (norm.weight == 1).all()
+        assert not norm.bias.any()
+        assert not norm.running_mean.any()
+
+
+def test_kaiming_resets_batch_norms_of_vectors_too():
+    module = nn.BatchNorm1d(4)
+    for tensor in (module.weight, module.bias, module.running_mean):
+        nn.init.constant_(tensor, 5)
+    kaiming(module)
+    assert (module.weight == 1).all()
+    assert not module.bias.any()
+    assert not module.running_mean.any()
+
+
+@both
+def test_the_rules_are_those_that_were_asked_for(build):
+    net = build(**TINY)
+    assert (net.gradient, net.training_gradient) == (RGA(), STBP())
+    net = build(**TINY, gradient="stbp", training_gradient="rga")
+    assert (net.gradient, net.training_gradient) == (STBP(), RGA())
