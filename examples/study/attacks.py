@@ -2,8 +2,8 @@
 
     python examples/study/attacks.py --data eurosat32_10k.npz --output study/eurosat
 
-FGSM and PGD at the settings of Bu et al. (CVPR 2023). Black box: crafted on the plain network of the
-other seed. A run that was interrupted goes on after its last attack.
+FGSM and PGD at the settings of Bu et al. (CVPR 2023). Black box: crafted on the plain network of
+the other seed. A run that was interrupted goes on after its last attack.
 """
 
 import itertools
@@ -76,8 +76,9 @@ def verdict(outcomes: dict[tuple[Cell, str], Robustness], kinds: tuple[str, str]
         weaker += p < 0.05 and a < b
         equal += p >= 0.05
     return (
-        f"{kinds[0]}, {kinds[1]} box: RGA stronger in {stronger}, weaker in {weaker}, not to be told "
-        f"apart in {equal} (McNemar, p < 0.05); {only[0]} samples by RGA only, {only[1]} by STBP only."
+        f"{kinds[0]} training, {kinds[1]} box: RGA stronger in {stronger}, weaker in {weaker}, not "
+        f"to be told apart in {equal} of {stronger + weaker + equal} (McNemar, p < 0.05); samples "
+        f"that only RGA flips {only[0]}, only STBP {only[1]}."
     )
 
 
@@ -112,7 +113,7 @@ def main() -> None:
         "accuracy",
         "STBP",
         "RGA",
-        "p, RGA against STBP",
+        "p, RGA to STBP",
     )
     lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for cell in cells(study):
