@@ -103,6 +103,7 @@ def run(fitting: Fitting, data: Dataset, output: Path, device_type: str = "gpu")
     """
     check_device_type(device_type)
     fitting.recipe.check_samples(data.input_shape)
+    fitting = replace(fitting, subject=fitting.subject.on(data))
     split = data.held_out(fitting.validation, fitting.recipe.seed)
     classifier = PyTorchSpikingClassifier(
         fitting.subject.build(data),

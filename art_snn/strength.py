@@ -7,7 +7,6 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from torch import nn
 
-from art_snn import data
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset
 from art_snn.evaluation import compare
@@ -15,15 +14,6 @@ from art_snn.evaluation.comparison import Comparison, markdown
 from art_snn.evaluation.subject import Subject
 from art_snn.inputs import check_device_type
 from art_snn.plotting import success_bars, time_bars
-
-
-def dataset(name: str) -> Dataset:
-    """A data set by the word "digits" or the path of a .npz file.
-
-    :raises FileNotFoundError: when there is no such file.
-    :raises ValueError: when the file is of another form (:func:`art_snn.data.from_npz`).
-    """
-    return data.digits() if name == "digits" else data.from_npz(name)
 
 
 def run(
@@ -41,21 +31,23 @@ def run(
 
     :param settings: of the comparison.
     :param subject: the network; trained on the training samples unless a checkpoint is given.
-    :param samples: data set; its test samples are attacked.
+    :param samples: data set; its test samples are attacked within its value range.
     :param output: folder, made when missing; receives network.pt when a network is trained.
     :param checkpoint: weights of the subject.
     :param device_type: "gpu" or "cpu", as in ART.
     :raises CheckpointError: when the weights do not fit.
-    :raises ValueError: when the folder holds results of something else.
+    :raises ValueError: when the data have no value range or do not suit the subject, before
+        anything is trained, or the folder holds results of something else.
     """
     check_device_type(device_type)
+    clip_values, subject = samples.clip_values(), subject.on(samples)
     output.mkdir(parents=True, exist_ok=True)
     classifier = PyTorchSpikingClassifier(
         subject.build(samples),
         nn.CrossEntropyLoss(),
         input_shape=samples.input_shape,
         nb_classes=samples.classes,
-        clip_values=(0.0, 1.0),
+        clip_values=clip_values,
         device_type=device_type,
     )
     if checkpoint is None:

@@ -7,22 +7,35 @@ from typing import Annotated
 
 import typer
 
-from art_snn.cli.options import checked, number
+from art_snn.cli.options import (
+    DataOption,
+    DownloadOption,
+    FramesOption,
+    ImageSizeOption,
+    RootOption,
+    ValueRangeOption,
+    checked,
+    dataset,
+    number,
+)
 
 
 def compare(
     output: Annotated[
         Path, typer.Option(help="Folder for table, chart, network; taken up where it stopped.")
     ] = Path("comparison"),
-    data: Annotated[
-        str, typer.Option(help="digits, or a .npz file: x_train, y_train, x_test, y_test.")
-    ] = "digits",
+    data: DataOption = "digits",
+    root: RootOption = Path("data"),
+    download: DownloadOption = False,
+    image_size: ImageSizeOption = None,
+    value_range: ValueRangeOption = None,
+    frames: FramesOption = 10,
     checkpoint: Annotated[
         Path | None, typer.Option(help="Weights of a trained network; none trains one here.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Name of a model. [vgg5]")] = None,
     width: Annotated[float | None, typer.Option(help="Factor of the layers' widths. [1]")] = None,
-    steps: Annotated[int | None, typer.Option(help="Time steps T. [8]")] = None,
+    steps: Annotated[int | None, typer.Option(help="Time steps T. [8; events: frames]")] = None,
     decay: Annotated[float | None, typer.Option(help="Decay; 1 is IF. [0.5]")] = None,
     threshold: Annotated[float | None, typer.Option(help="Of the neurons. [1]")] = None,
     reset: Annotated[str | None, typer.Option(help="hard or soft. [hard]")] = None,
@@ -79,11 +92,19 @@ def compare(
         repeats=repeats,
         seed=seed,
     )
+    chosen_data = dataset(
+        data,
+        root,
+        download=download,
+        image_size=image_size,
+        values=value_range,
+        frames=frames,
+    )
     comparison = checked(
         strength.run,
         settings=settings,
         subject=subject,
-        samples=checked(strength.dataset, name=data),
+        samples=chosen_data,
         output=output,
         checkpoint=checkpoint,
         device_type=device,

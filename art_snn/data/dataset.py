@@ -1,21 +1,45 @@
-"""Training and test samples."""
+"""Training and test samples, and the values that an attack on them may use."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
+
+from art_snn.checks import invalid
+from art_snn.data.samples import check_shapes, check_values, checked_range
+from art_snn.data.split import spread, stratified
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training and test samples [N, C, H, W] float32 with class indices [N] int64."""
+    """Samples float32, images [N, C, H, W] or event frames [N, T, C, H, W], and classes [N] int64.
+
+    :param name: in titles and in the notes beside trained weights.
+    :param x_train: training samples.
+    :param y_train: their class indices.
+    :param x_test: test samples, of the same shape.
+    :param y_test: their class indices.
+    :param value_range: (low, high) of the values that samples may have, and to which attacks
+        confine theirs (ART's clip_values). None: unknown, as for event frames that hold counts.
+    :raises ValueError: for samples of other dimensions, of two shapes, outside the range, NaN or
+        infinite, or a range that is none.
+    """
 
     name: str
     x_train: np.ndarray
     y_train: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
+    value_range: tuple[float, float] | None = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if self.value_range is not None:
+            object.__setattr__(self, "value_range", checked_range(self.value_range))
+        check_shapes(self.x_train, self.x_test)
+        for name in ("x_train", "x_test"):
+            check_values(name, getattr(self, name), self.value_range)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -26,3 +50,83 @@ class Dataset:
     def classes(self) -> int:
         """Number of classes, counted over training and test labels."""
         return int(max(self.y_train.max(), self.y_test.max())) + 1
+
+    @property
+    def events(self) -> bool:
+        """Whether the samples are event frames, with a time axis of their own."""
+        return self.x_train.ndim == 5
+
+    @property
+    def steps(self) -> int | None:
+        """Number of frames T of event frames; None for images."""
+        return int(self.x_train.shape[1]) if self.events else None
+
+    def clip_values(self, what: str = "an attack") -> tuple[float, float]:
+        """The value range, for whatever cannot do without one.
+
+        :param what: names it in the complaint.
+        :raises ValueError: when there is no range.
+        """
+        if self.value_range is not None:
+            return self.value_range
+        least, most = self._extremes()
+        low, high = min(0, math.floor(least)), max(math.ceil(most), 1)
+        raise invalid(
+            "value_range",
+            expected=f"the range that {what} may use",
+            got=f"None, for {self.name} with values from {least:g} to {most:g}",
+            remedy=f"Say which values may occur: value_range=({low}, {high}), on the command line "
+            f"--value-range {low},{high}.",
+        )
+
+    def held_out(self, share: float = 0.1, seed: int = 0) -> Dataset:
+        """Training samples split anew, for choices that must not see the test samples.
+
+        :param share: of the training samples that are held out, between 0 and 1.
+        :param seed: of the split, which keeps the classes' proportions.
+        :return: the remaining training samples as x_train and y_train, and those held out, for
+            validation, as x_test and y_test; no test sample is in it.
+        :raises ValueError: for another share, a class with one training sample, or too few samples.
+        """
+        rest, held = stratified(self.y_train, share, seed, "share")
+        return replace(
+            self,
+            name=f"{self.name} (validation {share:g}, seed {seed})",
+            x_train=self.x_train[rest],
+            y_train=self.y_train[rest],
+            x_test=self.x_train[held],
+            y_test=self.y_train[held],
+        )
+
+    def subset(self, train: int | None = None, test: int | None = None, seed: int = 0) -> Dataset:
+        """Fewer samples, for quick studies; each class in proportion to its share.
+
+        A smaller subset of the same seed lies within a larger one.
+
+        :param train: number of training samples; None keeps all.
+        :param test: number of test samples; None keeps all.
+        :param seed: of the draw.
+        :raises ValueError: for a count below 1 or above what there is, or one that loses a class.
+        """
+        kept = spread(self.y_train, train, seed, "train")
+        tested = spread(self.y_test, test, seed, "test")
+        part = replace(
+            self,
+            name=f"{self.name} ({len(kept)} + {len(tested)} samples, seed {seed})",
+            x_train=self.x_train[kept],
+            y_train=self.y_train[kept],
+            x_test=self.x_test[tested],
+            y_test=self.y_test[tested],
+        )
+        if part.classes < self.classes:
+            raise invalid(
+                "train",
+                expected=f"a count that reaches all {self.classes} classes",
+                got=f"{len(kept)}, and {len(tested)} for testing",
+                remedy="Take at least one sample per class.",
+            )
+        return part
+
+    def _extremes(self) -> tuple[float, float]:
+        parts = [x for x in (self.x_train, self.x_test) if x.size]
+        return min(float(x.min()) for x in parts), max(float(x.max()) for x in parts)

@@ -1,4 +1,4 @@
-"""Images from .npz files."""
+"""Images and event frames from .npz files."""
 
 from __future__ import annotations
 
@@ -8,33 +8,37 @@ import numpy as np
 
 from art_snn.checks import invalid
 from art_snn.data.dataset import Dataset
+from art_snn.data.samples import checked_range
 
 
-def from_npz(path: str | Path) -> Dataset:
-    """Images from a .npz file with the arrays x_train, y_train, x_test and y_test.
+def from_npz(path: str | Path, value_range: tuple[float, float] | None = None) -> Dataset:
+    """Images or event frames from a .npz file: x_train, y_train, x_test and y_test.
 
-    :param path: images are uint8, or floating point in [0, 1]; [N, H, W], [N, H, W, C] or
-        [N, C, H, W] with C = 1 or 3. Labels are class indices [N] from 0.
+    Without a value range, images are uint8, which become shares of 255, or floating point in
+    [0, 1], and their range is (0, 1). Event frames hold any real numbers, such as counts, and are
+    never scaled; their range stays None.
+
+    :param path: images are [N, H, W], [N, H, W, C] or [N, C, H, W] with C = 1 or 3, event frames
+        [N, T, C, H, W]. Labels are class indices [N] from 0.
+    :param value_range: (low, high) that an attack may use. Samples are then taken as they are,
+        bytes as numbers from 0 to 255, and must lie within it.
     :raises FileNotFoundError: when there is no such file.
-    :raises ValueError: when it is no .npz file, an array is missing, or has another form.
+    :raises ValueError: when it is no .npz file, an array is missing, has another form, or values
+        outside the range.
     """
     path = Path(path)
+    given = None if value_range is None else checked_range(value_range)
     if not path.is_file():
         raise FileNotFoundError(f"data: expected a .npz file, but {path} does not exist.")
     arrays = _arrays(path)
-    images = {name: _images(name, arrays[name]) for name in ("x_train", "x_test")}
+    samples = {name: _samples(name, arrays[name], given) for name in ("x_train", "x_test")}
     labels = {
-        name: _labels(name, arrays[name], len(images["x" + name[1:]]))
+        name: _labels(name, arrays[name], len(samples["x" + name[1:]]))
         for name in ("y_train", "y_test")
     }
-    if images["x_train"].shape[1:] != images["x_test"].shape[1:]:
-        raise invalid(
-            "x_test",
-            expected=f"images of shape {images['x_train'].shape[1:]}, as in x_train",
-            got=str(images["x_test"].shape[1:]),
-            remedy="Bring all images to one size.",
-        )
-    return Dataset(path.stem, **images, **labels)
+    if given is None and samples["x_train"].ndim == 4:
+        given = (0.0, 1.0)
+    return Dataset(path.stem, **samples, **labels, value_range=given)
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
@@ -64,23 +68,36 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _images(name: str, x: np.ndarray) -> np.ndarray:
-    """[N, C, H, W] float32 in [0, 1]."""
+def _samples(name: str, x: np.ndarray, value_range: tuple[float, float] | None) -> np.ndarray:
+    """Images [N, C, H, W] or event frames [N, T, C, H, W], float32."""
     if x.dtype.kind not in "buif":
         raise invalid(
-            name, expected="real numbers", got=str(x.dtype), remedy="Convert the images first."
+            name, expected="real numbers", got=str(x.dtype), remedy="Convert the samples first."
         )
-    if x.ndim == 3:
-        x = x[:, None]
-    elif x.ndim == 4 and x.shape[1] not in (1, 3) and x.shape[3] in (1, 3):
-        x = x.transpose(0, 3, 1, 2)
-    if x.ndim != 4 or x.shape[1] not in (1, 3) or not len(x):
+    x = _channels_first(x)
+    if not (x.ndim == 5 or (x.ndim == 4 and x.shape[1] in (1, 3))) or not x.size:
         raise invalid(
             name,
-            expected="images [N, H, W], [N, H, W, C] or [N, C, H, W] with C = 1 or 3",
+            expected="images [N, H, W], [N, H, W, C] or [N, C, H, W] with C = 1 or 3, or event "
+            "frames [N, T, C, H, W]",
             got=f"shape {x.shape}",
-            remedy="Event recordings and other data go to the library, not to this command.",
+            remedy="Reorder the axes.",
         )
+    if x.ndim == 4 and value_range is None:
+        return _shares(name, x)
+    return np.ascontiguousarray(x, dtype=np.float32)
+
+
+def _channels_first(x: np.ndarray) -> np.ndarray:
+    if x.ndim == 3:
+        return x[:, None]
+    if x.ndim == 4 and x.shape[1] not in (1, 3) and x.shape[3] in (1, 3):
+        return x.transpose(0, 3, 1, 2)
+    return x
+
+
+def _shares(name: str, x: np.ndarray) -> np.ndarray:
+    """Images as shares of the largest value, float32 in [0, 1]."""
     scaled = x.astype(np.float32) / 255 if x.dtype == np.uint8 else x.astype(np.float32)
     low, high = float(scaled.min()), float(scaled.max())
     if not (low >= 0 and high <= 1):
@@ -88,7 +105,7 @@ def _images(name: str, x: np.ndarray) -> np.ndarray:
             name,
             expected="uint8, or values from 0 to 1",
             got=f"{x.dtype} from {low:g} to {high:g}",
-            remedy="Scale the images; budgets are shares of that range.",
+            remedy="Scale the images, or give their value_range; budgets are in its unit.",
         )
     return np.ascontiguousarray(scaled)
 

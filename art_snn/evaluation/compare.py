@@ -266,7 +266,9 @@ def _fingerprint(
     settings: Settings, classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray
 ) -> str:
     network = classifier.model
-    digest = hashlib.sha256(repr((settings, network.encoder, network.layers)).encode())
+    limits = [np.asarray(limit).tolist() for limit in classifier.clip_values or ()]
+    parts = (settings, network.encoder, network.layers, limits)
+    digest = hashlib.sha256(repr(parts).encode())
     for tensor in network.state_dict().values():
         digest.update(tensor.detach().cpu().numpy().tobytes())
     digest.update(np.ascontiguousarray(x).tobytes())

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from art_snn import checkpoint
 from art_snn.checks import invalid
 from art_snn.data import Dataset
-from art_snn.encoders import Direct, Poisson
+from art_snn.encoders import Direct, Encoder, Frames, Poisson
 from art_snn.models import MODELS
 from art_snn.network import SpikingNetwork
 from art_snn.seeding import seeded
 from art_snn.training import Training, train
 
-ENCODERS = {"direct": Direct, "poisson": Poisson}
+ENCODERS: Mapping[str, Callable[[int], Encoder]] = MappingProxyType(
+    {"direct": Direct, "poisson": Poisson, "frames": Frames}
+)
+STEPS = 8
 
 LATER_FIELDS = {"width": 1.0}
 """Fields that older checkpoints do not note, with the value that their networks have."""
@@ -27,11 +32,12 @@ class Subject:
 
     :param model: a name of art_snn.models.MODELS.
     :param width: factor of the widths of its layers.
-    :param steps: time steps T.
+    :param steps: time steps T; None is 8 on images, and the number of frames on event frames.
     :param decay: decay of the neurons; 1 makes IF neurons.
     :param threshold: of the neurons.
     :param reset: of the neurons, "hard" or "soft".
-    :param encoder: "direct" or "poisson".
+    :param encoder: "direct" or "poisson" for images, "frames" for event frames; None is direct on
+        images and frames on event frames.
     :param epochs: epochs of training, by :class:`art_snn.training.Training`.
     :param seed: of the weights and of the training.
     :raises ValueError: for an unknown model or encoder.
@@ -39,16 +45,17 @@ class Subject:
 
     model: str = "vgg5"
     width: float = 1.0
-    steps: int = 8
+    steps: int | None = None
     decay: float = 0.5
     threshold: float = 1.0
     reset: Literal["hard", "soft"] = "hard"
-    encoder: str = "direct"
+    encoder: str | None = None
     epochs: int = 10
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, known in (("model", MODELS), ("encoder", ENCODERS)):
+        named = {"model": MODELS} | ({} if self.encoder is None else {"encoder": ENCODERS})
+        for name, known in named.items():
             if getattr(self, name) not in known:
                 raise invalid(
                     name,
@@ -57,9 +64,38 @@ class Subject:
                     remedy="Networks of your own are compared with art_snn.evaluation.compare.",
                 )
 
+    def on(self, data: Dataset) -> Subject:
+        """The same with the steps and the encoder that `data` needs in the place of None.
+
+        :raises ValueError: when steps or encoder are set and do not suit the data.
+        """
+        needed = ("frames",) if data.events else ("direct", "poisson")
+        encoder = needed[0] if self.encoder is None else self.encoder
+        if encoder not in needed:
+            raise invalid(
+                "encoder",
+                expected=f"{' or '.join(needed)}, since {data.name} holds "
+                f"{'event frames' if data.events else 'images'}",
+                got=repr(encoder),
+                remedy="Leave it out.",
+            )
+        steps = (data.steps or STEPS) if self.steps is None else self.steps
+        if data.events and steps != data.steps:
+            raise invalid(
+                "steps",
+                expected=f"{data.steps}, the number of frames of {data.name}",
+                got=steps,
+                remedy="Leave it out, or make other frames.",
+            )
+        return replace(self, steps=steps, encoder=encoder)
+
     def build(self, data: Dataset) -> SpikingNetwork:
-        """The network for the images of `data`, with weights drawn from the seed."""
-        channels, height, width = data.input_shape
+        """The network for the samples of `data`, with weights drawn from the seed.
+
+        :raises ValueError: as :meth:`on`, and for numbers that the network refuses.
+        """
+        channels, height, width = data.input_shape[-3:]
+        encoder, steps = _set(self.on(data))
         with seeded(self.seed):
             return MODELS[self.model](
                 in_channels=channels,
@@ -68,7 +104,7 @@ class Subject:
                 decay=self.decay,
                 threshold=self.threshold,
                 reset=self.reset,
-                encoder=ENCODERS[self.encoder](self.steps),
+                encoder=ENCODERS[encoder](steps),
                 width=self.width,
             )
 
@@ -90,7 +126,7 @@ class Subject:
         folder.mkdir(parents=True, exist_ok=True)
         settings = Training(epochs=self.epochs, seed=self.seed)
         train(network, data.x_train, data.y_train, settings, resume=state)
-        checkpoint.save(network, path, subject=asdict(self), data=data.name)
+        checkpoint.save(network, path, subject=asdict(self.on(data)), data=data.name)
         state.unlink()
 
     def load(self, network: SpikingNetwork, path: Path) -> None:
@@ -103,17 +139,19 @@ class Subject:
         network.eval()
 
     def words(self) -> str:
-        """The network in words, without how it was trained."""
+        """The network in words, without how it was trained; open settings are those on images."""
         neuron = f"decay {self.decay:g}"
         if self.threshold != 1:
             neuron += f", threshold {self.threshold:g}"
         if self.reset != "hard":
             neuron += f", {self.reset} reset"
         model = self.model if self.width == 1 else f"{self.model} of width {self.width:g}"
-        return f"{model}, T = {self.steps}, {neuron}, {self.encoder} encoding"
+        encoder, steps = _set(self)
+        how = "event frames" if encoder == "frames" else f"{encoder} encoding"
+        return f"{model}, T = {steps}, {neuron}, {how}"
 
     def _check(self, notes: dict[str, Any], data: Dataset, path: Path) -> None:
-        wanted = {"subject": asdict(self), "data": data.name}
+        wanted = {"subject": asdict(self.on(data)), "data": data.name}
         subject = notes.get("subject")
         subject = LATER_FIELDS | subject if isinstance(subject, dict) else subject
         found = {"subject": subject, "data": notes.get("data")}
@@ -122,6 +160,11 @@ class Subject:
                 f"output: expected a network of {wanted}, got one of {found} in {path}. "
                 "Choose another folder, or delete that file to train anew."
             )
+
+
+def _set(subject: Subject) -> tuple[str, int]:
+    """Encoder and steps, as on images where they are open."""
+    return subject.encoder or "direct", STEPS if subject.steps is None else subject.steps
 
 
 def of_checkpoint(path: Path | None, **options: Any) -> Subject:

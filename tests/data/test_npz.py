@@ -1,4 +1,4 @@
-"""The digits as the demo and the examples use them, and images from a file."""
+"""Images and event frames from a file."""
 
 from __future__ import annotations
 
@@ -11,30 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from art_snn.data import digits, from_npz
-
-
-def test_digits_are_split_by_class_into_images_between_0_and_1():
-    data = digits()
-    assert data.x_train.shape == (1437, 1, 8, 8)
-    assert data.x_test.shape == (360, 1, 8, 8)
-    assert data.x_train.dtype == np.float32
-    assert (data.x_train.min(), data.x_train.max()) == (0, 1)
-    assert (data.input_shape, data.classes) == ((1, 8, 8), 10)
-    assert np.bincount(data.y_test).min() >= 34
-
-
-def test_the_split_follows_from_the_seed_and_shares_no_image():
-    assert np.array_equal(digits(seed=3).x_test, digits(seed=3).x_test)
-    assert not np.array_equal(digits(seed=3).x_test, digits(seed=4).x_test)
-    data = digits()
-    assert len(data.x_train) + len(data.x_test) == 1797
-
-
-@pytest.mark.parametrize("share", [0, 1, -0.2])
-def test_a_share_that_leaves_nothing_is_refused(share):
-    with pytest.raises(ValueError, match=r"^test_share: expected a share between 0 and 1"):
-        digits(test_share=share)
+from art_snn.data import from_npz
 
 
 def arrays(train: int = 6, test: int = 2, shape: tuple[int, ...] = (1, 4, 5)) -> dict[str, Any]:
@@ -198,10 +175,13 @@ def test_a_file_without_any_array_is_refused(tmp_path):
 
 @pytest.mark.parametrize("name", ["x_train", "x_test"])
 @pytest.mark.parametrize(
-    "shape", [(6, 64), (6, 2, 4, 4), (6, 4, 4, 2), (6, 8, 1, 4, 4), (0, 1, 4, 5), (6,)], ids=str
+    "shape", [(6, 64), (6, 2, 4, 4), (6, 4, 4, 2), (0, 1, 4, 5), (0, 4, 2, 4, 5), (6,)], ids=str
 )
 def test_what_has_no_form_of_images_is_refused(shape, name, tmp_path):
-    message = r"expected images \[N, H, W\], \[N, H, W, C\] or \[N, C, H, W\] with C = 1 or 3, got "
+    message = (
+        r"expected images \[N, H, W\], \[N, H, W, C\] or \[N, C, H, W\] with C = 1 or 3, "
+        r"or event frames \[N, T, C, H, W\], got "
+    )
     with pytest.raises(ValueError, match=rf"^{name}: {message}shape {re.escape(str(shape))}\."):
         from_npz(saved(tmp_path, **{name: np.zeros(shape, np.float32)}))
 
@@ -254,7 +234,71 @@ def test_what_are_no_class_indices_is_refused(labels, got, name, tmp_path):
 
 def test_test_images_of_another_size_are_refused(tmp_path):
     message = (
-        r"^x_test: expected images of shape \(1, 4, 5\), as in x_train, got \(1, 5, 5\)\. Bring all"
+        r"^x_test: expected samples of shape \(1, 4, 5\), as in x_train, got \(1, 5, 5\)\. Bring all"
     )
     with pytest.raises(ValueError, match=message):
         from_npz(saved(tmp_path, x_test=np.zeros((2, 5, 5), np.uint8)))
+
+
+def frames(kind: type = np.int16) -> dict[str, np.ndarray]:
+    draw = np.random.default_rng(0)
+    return {
+        "x_train": draw.integers(0, 7, (6, 3, 2, 4, 5)).astype(kind),
+        "x_test": draw.integers(0, 9, (2, 3, 2, 4, 5)).astype(kind),
+    }
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float64, bool])
+def test_event_frames_are_taken_as_they_are_and_their_range_stays_open(kind, tmp_path):
+    given = frames(kind)
+    data = from_npz(saved(tmp_path, **given))
+    for name, x in given.items():
+        assert np.array_equal(getattr(data, name), x)
+        assert getattr(data, name).dtype == np.float32
+    assert (data.events, data.steps, data.input_shape) == (True, 3, (3, 2, 4, 5))
+    assert data.value_range is None
+
+
+def test_event_frames_may_be_given_a_range(tmp_path):
+    data = from_npz(saved(tmp_path, **frames()), value_range=(0, 12))
+    assert data.clip_values() == (0, 12)
+    assert data.x_test.max() == 8
+
+
+def test_images_have_the_range_of_shares(tmp_path):
+    data = from_npz(saved(tmp_path))
+    assert (data.value_range, data.events, data.steps) == ((0, 1), False, None)
+
+
+@pytest.mark.parametrize(("kind", "value_range"), [(np.uint8, (0, 255)), (np.float32, (-1, 255))])
+def test_images_with_a_range_are_not_scaled(kind, value_range, tmp_path):
+    x = np.arange(6 * 20).reshape(6, 1, 4, 5).astype(kind)
+    data = from_npz(saved(tmp_path, x_train=x), value_range=value_range)
+    assert np.array_equal(data.x_train, x)
+    assert data.value_range == value_range
+
+
+@pytest.mark.parametrize(
+    ("value_range", "message"),
+    [
+        ((0, 7), r"^x_test: expected values within value_range, 0 to 7, got values from 0 to 8\."),
+        ((1, 9), r"^x_train: expected values within value_range, 1 to 9, got values from 0 to 6\."),
+        ((9, 0), r"^value_range: expected \(low, high\), two finite numbers with low < high, got \("),
+    ],
+)
+def test_a_range_that_does_not_hold_the_counts_is_refused(value_range, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        from_npz(saved(tmp_path, **frames()), value_range=value_range)
+
+
+def test_event_frames_that_are_not_finite_are_refused(tmp_path):
+    given = frames(np.float32)
+    given["x_train"][0, 0, 0, 0, 0] = np.inf
+    with pytest.raises(ValueError, match=r"^x_train: expected finite values, got values from 0 to"):
+        from_npz(saved(tmp_path, **given))
+
+
+def test_event_frames_and_images_do_not_mix(tmp_path):
+    x_train = frames()["x_train"]
+    with pytest.raises(ValueError, match=r"^x_test: expected samples of shape \(3, 2, 4, 5\)"):
+        from_npz(saved(tmp_path, x_train=x_train))

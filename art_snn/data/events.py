@@ -1,0 +1,81 @@
+"""Recordings of event cameras as frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+from art_snn.checks import invalid, require_count
+from art_snn.data.dataset import Dataset
+from art_snn.data.npz import from_npz
+from art_snn.data.recordings import Recordings, convert
+from art_snn.data.samples import checked_range
+from art_snn.data.sizes import ImageSize, named, sides
+
+EVENTS: Mapping[str, Recordings] = MappingProxyType(
+    {
+        "nmnist": Recordings("NMNIST"),
+        "dvs128-gesture": Recordings("DVSGesture"),
+        "cifar10-dvs": Recordings(
+            "CIFAR10DVS", split=False, image_size=48, packages=("tonic", "aedat")
+        ),
+    }
+)
+"""The sets by name."""
+
+
+def events(
+    name: str,
+    root: str | Path = "data",
+    *,
+    frames: int = 10,
+    download: bool = False,
+    image_size: ImageSize | None = None,
+    value_range: tuple[float, float] | None = None,
+) -> Dataset:
+    """Recordings of an event camera as frames of counts [N, T, 2, H, W], one channel per polarity.
+
+    Needs ``pip install 'art_snn[events]'``. Every recording is cut into frames of equally many
+    events (tonic.transforms.ToFrame with n_event_bins): each frame has (events // frames) of them,
+    so the last (events % frames) are left out, and a recording with fewer events than frames
+    becomes empty frames.
+
+    Sizes, training and test samples: nmnist 2x34x34, 60,000 and 10,000; dvs128-gesture 2x128x128,
+    eleven classes, 1,077 and 264; cifar10-dvs 2x128x128, 10,000, which come without a split and
+    are split here 9 to 1 by seed 0, each class in proportion, and brought to 48x48. A smaller frame
+    holds the mean counts of the areas that its pixels cover.
+
+    The frames are kept in root as a .npz file, so that the recordings are converted once; that file
+    can be given to :func:`from_npz` as well. In memory they are float32, 4 bytes per value: all
+    of N-MNIST in ten frames take 6.5 GB.
+
+    :param name: nmnist, dvs128-gesture or cifar10-dvs.
+    :param root: folder of the recordings, one folder per set, and of the frames.
+    :param frames: number of frames T.
+    :param download: fetch or unpack the recordings where they are not there yet; without it nothing
+        is ever fetched.
+    :param image_size: side or (height, width) of the frames; None is 48 for cifar10-dvs and the
+        sensor's own for the others.
+    :param value_range: (low, high) of the counts that an attack may use; None leaves it open.
+    :raises ModuleNotFoundError: when tonic is needed and not installed.
+    :raises FileNotFoundError: when the recordings are not there or cannot be fetched.
+    :raises ValueError: for another name, a bad number, or counts outside the range.
+    """
+    if name not in EVENTS:
+        raise invalid(
+            "name",
+            expected=f"one of {', '.join(EVENTS)}",
+            got=repr(name),
+            remedy="Convert other recordings to frames [N, T, C, H, W] and use from_npz.",
+        )
+    frames = require_count("frames", frames, remedy="The papers use 4 to 20 frames.")
+    if value_range is not None:
+        checked_range(value_range)
+    source, root = EVENTS[name], Path(root).expanduser()
+    size = source.image_size if image_size is None else sides(image_size)
+    cache = root / f"{named(name, size).replace(' ', '-')}-{frames}-frames.npz"
+    if not cache.exists():
+        convert(source, root, download, frames, size, cache)
+    return replace(from_npz(cache, value_range), name=named(name, size))

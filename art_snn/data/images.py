@@ -1,0 +1,150 @@
+"""The image sets of torchvision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from torchvision import datasets
+
+from art_snn.checks import invalid
+from art_snn.data import packaged as debian
+from art_snn.data import pictures
+from art_snn.data.dataset import Dataset
+from art_snn.data.sizes import ImageSize, named, resized, sides
+from art_snn.data.split import stratified
+
+Part = tuple[np.ndarray, np.ndarray]
+"""Images [N, C, H, W] uint8 with their class indices [N] int64."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A set of torchvision: how its parts are made, and where it lies below root."""
+
+    part: Callable[..., Any]
+    place: str
+
+    def parts(self, root: Path, download: bool, image_size: ImageSize | None) -> tuple[Part, Part]:
+        """Training and test part; of the given size where it takes one to make arrays of them."""
+        train, test = (_arrays(self.part(root, train, download)) for train in (True, False))
+        return train, test
+
+
+@dataclass(frozen=True)
+class _EuroSAT(_Source):
+    """One part only, of picture files."""
+
+    def parts(self, root: Path, download: bool, image_size: ImageSize | None) -> tuple[Part, Part]:
+        samples = self.part(root, download).samples
+        x = pictures.read([file for file, _ in samples], image_size)
+        y = np.array([label for _, label in samples], dtype=np.int64)
+        train, test = stratified(y, 0.2, 0, "test_share")
+        return (x[train], y[train]), (x[test], y[test])
+
+
+IMAGES: Mapping[str, _Source] = MappingProxyType(
+    {
+        "mnist": _Source(lambda r, t, d: datasets.MNIST(r, t, download=d), "MNIST/raw"),
+        "fashion-mnist": _Source(
+            lambda r, t, d: datasets.FashionMNIST(r, t, download=d), "FashionMNIST/raw"
+        ),
+        "cifar10": _Source(
+            lambda r, t, d: datasets.CIFAR10(r, t, download=d), "cifar-10-batches-py"
+        ),
+        "cifar100": _Source(
+            lambda r, t, d: datasets.CIFAR100(r, t, download=d), "cifar-100-python"
+        ),
+        "svhn": _Source(
+            lambda r, t, d: datasets.SVHN(r, "train" if t else "test", download=d),
+            "train_32x32.mat and test_32x32.mat",
+        ),
+        "eurosat": _EuroSAT(lambda r, d: datasets.EuroSAT(r, download=d), "eurosat/2750"),
+    }
+)
+"""The sets by name."""
+
+
+def images(
+    name: str,
+    root: str | Path = "data",
+    *,
+    download: bool = False,
+    image_size: ImageSize | None = None,
+    packaged: str | Path = debian.PACKAGED,
+) -> Dataset:
+    """An image set of torchvision, as shares of 255 with channels first.
+
+    Sizes, training and test samples: mnist and fashion-mnist 1x28x28, 60,000 and 10,000; cifar10
+    and cifar100 3x32x32, 50,000 and 10,000; svhn 3x32x32, 73,257 and 26,032; eurosat 3x64x64,
+    27,000, which come without a split and are split here into 80 % and 20 % by seed 0, each class
+    in proportion.
+
+    :param name: mnist, fashion-mnist, cifar10, cifar100, svhn or eurosat.
+    :param root: folder in which torchvision keeps its sets.
+    :param download: fetch the set where it is not there yet; without it nothing is ever fetched.
+    :param image_size: side or (height, width) to which the images are brought by bilinear
+        interpolation, with antialiasing where they shrink; None keeps theirs.
+    :param packaged: folder of Debian's package dataset-fashion-mnist, which is taken where root
+        holds no Fashion-MNIST.
+    :raises FileNotFoundError: when the set is not there, damaged, or cannot be fetched.
+    :raises ValueError: for another name or a size that is none.
+    """
+    if name not in IMAGES:
+        raise invalid(
+            "name",
+            expected=f"one of {', '.join(IMAGES)}",
+            got=repr(name),
+            remedy="Images of your own come from from_npz or from_folder.",
+        )
+    if image_size is not None:
+        sides(image_size)
+    root, source = Path(root).expanduser(), IMAGES[name]
+    package, downloaded = Path(packaged), (root / source.place).is_dir()
+    if name == "fashion-mnist" and not downloaded and debian.is_there(package):
+        train, test = debian.parts(package)
+    else:
+        train, test = _found(name, source, root, download, image_size, packaged)
+    (x_train, y_train), (x_test, y_test) = train, test
+    x_train, x_test = (
+        np.divide(resized(x, image_size), 255, dtype=np.float32) for x in (x_train, x_test)
+    )
+    return Dataset(named(name, image_size), x_train, y_train, x_test, y_test)
+
+
+def _found(
+    name: str,
+    source: _Source,
+    root: Path,
+    download: bool,
+    image_size: ImageSize | None,
+    packaged: str | Path,
+) -> tuple[Part, Part]:
+    try:
+        return source.parts(root, download, image_size)
+    except Exception as error:
+        # torchvision fails in any way that missing or damaged bytes and networks happen to lead to.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        packages = ""
+        if name == "fashion-mnist":
+            packages = f" On Debian, install dataset-fashion-mnist, which puts it in {packaged}."
+        advice = "Look at that folder" if download else "Pass download=True, --download in commands"
+        raise FileNotFoundError(
+            f"data: expected {name} in {root / source.place}, which is missing, damaged or cannot "
+            f"be fetched ({reason}). {advice}, or put torchvision's files there.{packages}"
+        ) from error
+
+
+def _arrays(part: Any) -> Part:
+    """Arrays of a set of torchvision, whose axes differ."""
+    x = np.asarray(part.data)
+    y = np.asarray(part.labels if isinstance(part, datasets.SVHN) else part.targets)
+    if x.ndim == 3:
+        x = x[:, None]
+    elif not isinstance(part, datasets.SVHN):
+        x = x.transpose(0, 3, 1, 2)
+    return x, y.astype(np.int64)

@@ -1,0 +1,73 @@
+"""Picture files as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+from tqdm.auto import tqdm
+
+from art_snn.checks import invalid
+from art_snn.data.sizes import ImageSize, sides
+
+GREY = ("1", "L")
+DEEP = ("I", "F")
+
+
+def read(paths: Sequence[str], image_size: ImageSize | None) -> np.ndarray:
+    """Pictures [N, C, H, W] uint8; one channel where every one of them is grey, otherwise RGB.
+
+    :param paths: of files that PIL reads, with 8 bits per channel.
+    :param image_size: side or (height, width) to which they are brought by bilinear interpolation,
+        with antialiasing where they shrink; None keeps theirs.
+    :raises ValueError: for a file that cannot be read, has more than 8 bits, or another size than
+        the first when no size was given.
+    """
+    pictures = []
+    for path in tqdm(paths, desc="Pictures", leave=False):
+        pictures.append(_open(path, image_size))
+        if pictures[-1].shape[:2] != pictures[0].shape[:2]:
+            raise invalid(
+                "image_size",
+                expected="a size, since the pictures have several",
+                got=f"None, for {_words(pictures[0])} ({paths[0]}) and {_words(pictures[-1])} "
+                f"({path})",
+                remedy="Give image_size=32, on the command line --image-size 32.",
+            )
+    grey = all(picture.ndim == 2 for picture in pictures)
+    shape = (len(pictures), *pictures[0].shape[:2], 1 if grey else 3)
+    filled = np.empty(shape, np.uint8)
+    for row, picture in zip(filled, pictures, strict=True):
+        row[:] = picture[:, :, None] if picture.ndim == 2 else picture
+    return np.ascontiguousarray(filled.transpose(0, 3, 1, 2))
+
+
+def _open(path: str, image_size: ImageSize | None) -> np.ndarray:
+    """[H, W] of a grey picture, [H, W, 3] of any other."""
+    try:
+        with Image.open(path) as stream:
+            mode = stream.mode
+            picture = stream.convert("L" if mode in GREY else "RGB")
+    except (OSError, SyntaxError, ValueError) as error:
+        raise invalid(
+            "data",
+            expected="pictures that PIL reads",
+            got=f"{path}, which it does not ({error})",
+            remedy="Delete that file, or save it again.",
+        ) from error
+    if mode.startswith(DEEP):
+        raise invalid(
+            "data",
+            expected="pictures of 8 bits per channel",
+            got=f"{path} of mode {mode}",
+            remedy="Convert them, or save them as arrays for from_npz.",
+        )
+    if image_size is not None:
+        height, width = sides(image_size)
+        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(picture)
+
+
+def _words(picture: np.ndarray) -> str:
+    return f"{picture.shape[0]}x{picture.shape[1]}"

@@ -1,0 +1,66 @@
+"""Images and frames brought to another height and width."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from art_snn.checks import invalid, require_count
+
+ImageSize = int | tuple[int, int]
+
+
+def sides(image_size: ImageSize) -> tuple[int, int]:
+    """(height, width) of a side or of both.
+
+    :raises ValueError: when it is neither a whole number >= 1 nor two of them.
+    """
+    both = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
+    if len(both) != 2:
+        raise invalid(
+            "image_size",
+            expected="a side, or (height, width)",
+            got=repr(image_size),
+            remedy="Channels are not resized.",
+        )
+    remedy = "Give the side of a square image, or (height, width), in pixels."
+    height, width = (require_count("image_size", side, remedy=remedy) for side in both)
+    return height, width
+
+
+def named(name: str, image_size: ImageSize | None) -> str:
+    """Name of a data set that was brought to that size."""
+    if image_size is None:
+        return name
+    height, width = sides(image_size)
+    return f"{name} {height}x{width}"
+
+
+def resized(x: np.ndarray, image_size: ImageSize | None) -> np.ndarray:
+    """Images [N, C, H, W] uint8 by bilinear interpolation, with antialiasing where they shrink.
+
+    :raises ValueError: for a size that is none.
+    """
+    if image_size is None or x.shape[2:] == sides(image_size):
+        return x
+    parts = torch.split(torch.from_numpy(np.ascontiguousarray(x)), 1024)
+    return np.concatenate([_bilinear(part, sides(image_size)).numpy() for part in parts])
+
+
+def _bilinear(images: Tensor, size: tuple[int, int]) -> Tensor:
+    return nn.functional.interpolate(images, size, mode="bilinear", antialias=True)
+
+
+def pooled(frames: np.ndarray, image_size: ImageSize) -> np.ndarray:
+    """Frames of counts [T, C, H, W] -> float32 [T, C, height, width], each pixel the mean of its
+    area.
+
+    A mean keeps the scale of counts per pixel and cannot leave their range.
+
+    :raises ValueError: for a size that is none.
+    """
+    counts = torch.from_numpy(frames.astype(np.float32))
+    return nn.functional.interpolate(counts, sides(image_size), mode="area").numpy()

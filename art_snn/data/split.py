@@ -1,0 +1,76 @@
+"""Which samples go where: splits and draws that keep the classes' proportions."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from art_snn.checks import invalid, require_count
+
+
+def stratified(
+    y: np.ndarray, share: float, seed: int, argument: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of two disjoint parts that hold all samples, each class in proportion.
+
+    :param y: class indices [N].
+    :param share: of the second part, between 0 and 1.
+    :param seed: of the draw.
+    :param argument: the share's name in complaints.
+    :return: indices of the first part and of the second, shuffled.
+    :raises ValueError: when the share is not between 0 and 1, a class has one sample only, or one
+        of the parts would be too small to hold every class.
+    """
+    if not 0 < share < 1:
+        raise invalid(
+            argument,
+            expected="a share between 0 and 1",
+            got=repr(share),
+            remedy="A usual share is 0.1 or 0.2.",
+        )
+    classes, counts = np.unique(y, return_counts=True)
+    if counts.min() < 2:
+        single = ", ".join(map(str, classes[counts < 2][:5]))
+        raise invalid(
+            "y",
+            expected="at least two samples of every class, one for each part",
+            got=f"one of class {single}",
+            remedy="Add samples of that class, or leave it out.",
+        )
+    held = int(np.ceil(share * len(y)))
+    if min(held, len(y) - held) < len(classes):
+        raise invalid(
+            argument,
+            expected=f"a share that leaves each part one sample of each of {len(classes)} classes",
+            got=f"{share!r} of {len(y)} samples",
+            remedy="Take a share nearer to 0.5, or more samples.",
+        )
+    first, second = train_test_split(
+        np.arange(len(y)), test_size=share, random_state=seed, stratify=y
+    )
+    return first, second
+
+
+def spread(y: np.ndarray, count: int | None, seed: int, argument: str) -> np.ndarray:
+    """Indices of `count` samples whose classes are in proportion, none drawn twice.
+
+    One sample of every class comes first, as far as the count reaches; after that the classes take
+    turns by their shares. A smaller draw of the same seed is the beginning of a larger one.
+
+    :param y: class indices [N].
+    :param count: how many; None is all of them, in their own order.
+    :param seed: of the draw.
+    :param argument: the count's name in complaints.
+    :raises ValueError: when the count is no whole number from 1 to N.
+    """
+    if count is None:
+        return np.arange(len(y))
+    remedy = f"There are {len(y)} samples; leave it out for all of them."
+    count = require_count(argument, count, remedy=remedy)
+    if count > len(y):
+        raise invalid(argument, expected=f"at most {len(y)}", got=count, remedy=remedy)
+    shuffled = np.random.default_rng(seed).permutation(len(y))
+    turn = np.empty(len(y))
+    for members in (np.flatnonzero(y[shuffled] == label) for label in np.unique(y)):
+        turn[members] = np.arange(len(members)) / len(members)
+    return shuffled[np.argsort(turn, kind="stable")][:count]

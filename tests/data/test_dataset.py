@@ -1,0 +1,208 @@
+"""Splits, draws and the range of values: what holds whatever the samples."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from art_snn.data import Dataset
+
+
+def numbered(
+    y_train: np.ndarray, y_test: np.ndarray | None = None, shape: tuple[int, ...] = (1, 1, 1)
+) -> Dataset:
+    """Samples that hold their own number: training samples from 0, test samples from 10,000."""
+    y_test = y_train if y_test is None else y_test
+    x_train = np.broadcast_to(
+        np.arange(len(y_train)).reshape(-1, *[1] * len(shape)), (len(y_train), *shape)
+    )
+    x_test = 10_000 + np.broadcast_to(
+        np.arange(len(y_test)).reshape(-1, *[1] * len(shape)), (len(y_test), *shape)
+    )
+    kind = np.float32
+    return Dataset("few", x_train.astype(kind), y_train, x_test.astype(kind), y_test, (0, 20_000))
+
+
+def numbers(x: np.ndarray) -> list[int]:
+    return x.reshape(len(x), -1)[:, 0].astype(int).tolist()
+
+
+COUNTS = st.lists(st.integers(10, 60), min_size=2, max_size=5)
+
+
+def labels(counts: list[int]) -> np.ndarray:
+    ordered = np.repeat(np.arange(len(counts)), counts)
+    return np.random.default_rng(0).permutation(ordered)
+
+
+@settings(deadline=None, max_examples=30)
+@given(counts=COUNTS, share=st.floats(0.1, 0.9), seed=st.integers(0, 9))
+def test_validation_samples_are_training_samples_each_class_in_proportion(counts, share, seed):
+    data = numbered(labels(counts))
+    split = data.held_out(share, seed)
+    kept, held = numbers(split.x_train), numbers(split.x_test)
+    assert sorted(kept + held) == list(range(sum(counts)))
+    assert np.array_equal(split.y_train, data.y_train[kept])
+    assert np.array_equal(split.y_test, data.y_train[held])
+    expected = np.multiply(counts, len(held) / sum(counts))
+    assert np.abs(np.bincount(split.y_test) - expected).max() <= 1
+    assert split.value_range == data.value_range
+
+
+def test_the_validation_split_follows_from_its_seed_and_its_name_says_so():
+    data = numbered(labels([20, 20]))
+    again, other = data.held_out(0.25, 1), data.held_out(0.25, 2)
+    assert numbers(data.held_out(0.25, 1).x_test) == numbers(again.x_test)
+    assert numbers(again.x_test) != numbers(other.x_test)
+    assert len(again.x_test) == 10
+    assert len(data.held_out().x_test) == 4
+    assert (again.name, other.name) == (
+        "few (validation 0.25, seed 1)",
+        "few (validation 0.25, seed 2)",
+    )
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, 1.5, float("nan")])
+def test_a_share_that_holds_out_nothing_or_all_is_refused(share):
+    with pytest.raises(ValueError, match=r"^share: expected a share between 0 and 1, got"):
+        numbered(labels([20, 20])).held_out(share)
+
+
+def test_a_class_with_one_sample_cannot_be_split():
+    data = numbered(np.array([0] * 20 + [1] + [2] * 20 + [3]))
+    message = r"^y: expected at least two samples of every class, .*got one of class 1, 3\. Add"
+    with pytest.raises(ValueError, match=message):
+        data.held_out(0.2)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.95])
+def test_a_share_that_cannot_hold_every_class_is_refused(share):
+    message = rf"^share: .* one sample of each of 3 classes, got {share} of 30 samples\. Take a"
+    with pytest.raises(ValueError, match=message):
+        numbered(labels([10, 10, 10])).held_out(share)
+
+
+@settings(deadline=None, max_examples=30)
+@given(counts=COUNTS, seed=st.integers(0, 9), draw=st.data())
+def test_a_subset_has_every_class_in_proportion_and_lies_within_a_larger_one(counts, seed, draw):
+    data = numbered(labels(counts))
+    large = draw.draw(st.integers(len(counts), sum(counts)))
+    small = draw.draw(st.integers(len(counts), large))
+    parts = [data.subset(train=count, test=5, seed=seed) for count in (small, large)]
+    drawn = [numbers(part.x_train) for part in parts]
+    assert [len(set(rows)) for rows in drawn] == [small, large]
+    assert drawn[0] == drawn[1][:small]
+    for part, rows in zip(parts, drawn, strict=True):
+        assert np.array_equal(part.y_train, data.y_train[rows])
+        found = np.bincount(part.y_train, minlength=len(counts))
+        assert found.min() >= 1
+        # Taking turns by shares deviates by less than one sample per class in the round.
+        assert np.abs(found - np.multiply(counts, len(rows) / sum(counts))).max() <= len(counts)
+
+
+def test_a_subset_of_all_is_all_and_its_name_tells_how_many():
+    data = numbered(labels([20, 20]), labels([5, 5]))
+    part = data.subset(test=4, seed=3)
+    assert numbers(part.x_train) == list(range(40))
+    assert np.bincount(part.y_test).tolist() == [2, 2]
+    assert min(numbers(part.x_test)) >= 10_000
+    assert part.name == "few (40 + 4 samples, seed 3)"
+    assert numbers(data.subset(train=9, seed=1).x_train) != numbers(
+        data.subset(train=9, seed=2).x_train
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"train": 41}, r"^train: expected at most 40, got 41\. There are 40 samples"),
+        ({"train": 0}, r"^train: expected a whole number >= 1, got 0"),
+        ({"test": 2.5}, r"^test: expected a whole number >= 1, got 2\.5\. There are 12 samples"),
+        ({"train": 3, "test": 3}, r"^train: expected a count that reaches all 4 classes, got 3"),
+    ],
+)
+def test_a_subset_that_cannot_be_is_refused(options, message):
+    data = numbered(labels([10, 10, 10, 10]), labels([3, 3, 3, 3]))
+    with pytest.raises(ValueError, match=message):
+        # One of the seeds would leave the last class out.
+        for seed in range(20):
+            data.subset(**options, seed=seed)
+
+
+def test_events_have_steps_and_images_have_none():
+    images, events = numbered(labels([3, 3])), numbered(labels([3, 3]), shape=(7, 2, 4, 5))
+    assert (images.events, images.steps, images.input_shape) == (False, None, (1, 1, 1))
+    assert (events.events, events.steps, events.input_shape) == (True, 7, (7, 2, 4, 5))
+
+
+def test_the_range_is_the_clip_values():
+    assert numbered(labels([3, 3])).clip_values() == (0.0, 20_000.0)
+
+
+def test_an_open_range_is_refused_with_the_values_that_there_are():
+    data = replace(numbered(labels([3, 3])), value_range=None)
+    message = (
+        r"^value_range: expected the range that adversarial training may use, got None, for few "
+        r"with values from 0 to 10005\. Say which values may occur: value_range=\(0, 10005\), on "
+        r"the command line --value-range 0,10005\."
+    )
+    with pytest.raises(ValueError, match=message):
+        data.clip_values("adversarial training")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "remedy"), [(-0.5, 2.5, r"\(-1, 3\)"), (0, 0, r"\(0, 1\)")]
+)
+def test_the_proposed_range_is_one_that_holds_the_data(low, high, remedy):
+    x = np.array([low, high], np.float32).reshape(2, 1, 1, 1)
+    data = Dataset("few", x, np.array([0, 1]), x, np.array([0, 1]), value_range=None)
+    with pytest.raises(ValueError, match=rf"value_range={remedy}"):
+        data.clip_values()
+
+
+@pytest.mark.parametrize(
+    "value_range", [(1, 0), (0, 0), (0,), (0, 1, 2), 1, "01", (0, float("inf")), (None, 1)], ids=str
+)
+def test_what_is_no_range_is_refused(value_range):
+    message = r"^value_range: expected \(low, high\), two finite numbers with low < high, got"
+    with pytest.raises(ValueError, match=message):
+        replace(numbered(labels([3, 3])), value_range=value_range)
+
+
+def test_a_bound_that_no_float32_is_holds_its_own_float32():
+    x = np.full((2, 1, 1, 1), 0.1, np.float32)
+    y = np.array([0, 1])
+    assert Dataset("few", x, y, x, y, (0.0, 0.1)).value_range == (0.0, 0.1)
+    with pytest.raises(ValueError, match=r"^x_train: expected values within value_range, 0 to 0"):
+        Dataset("few", x, y, x, y, (0.0, 0.0999999))
+
+
+@pytest.mark.parametrize(("value", "part"), [(np.nan, "x_train"), (-np.inf, "x_test")])
+@pytest.mark.parametrize("value_range", [None, (0, 20_000)])
+def test_samples_that_are_not_finite_are_refused(value, part, value_range):
+    data = numbered(labels([3, 3]))
+    x = getattr(data, part).copy()
+    x[0] = value
+    with pytest.raises(ValueError, match=rf"^{part}: expected finite values, got values from"):
+        replace(data, value_range=value_range, **{part: x})
+
+
+@pytest.mark.parametrize("part", ["x_train", "x_test"])
+def test_samples_outside_the_range_are_refused(part):
+    data = numbered(labels([3, 3]))
+    with pytest.raises(ValueError, match=rf"^{part}: expected values within value_range, 0 to 200"):
+        replace(data, **{part: getattr(data, part) + 20_000})
+
+
+def test_samples_of_another_form_are_refused():
+    data = numbered(labels([3, 3]))
+    message = r"^x_train: expected images \[N, C, H, W\] or event frames .*, got shape \(6, 1\)\."
+    with pytest.raises(ValueError, match=message):
+        replace(data, x_train=data.x_train[:, 0, 0])
+    message = r"^x_test: expected samples of shape \(1, 1, 1\), as in x_train, got \(1, 1\)\. Bring"
+    with pytest.raises(ValueError, match=message):
+        replace(data, x_test=data.x_test[:, 0])
