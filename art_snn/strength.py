@@ -5,15 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from torch import nn
 
 from art_snn import data
-from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset
 from art_snn.evaluation import compare
 from art_snn.evaluation.comparison import Comparison, markdown
 from art_snn.evaluation.subject import Subject
-from art_snn.inputs import check_device_type
 from art_snn.plotting import success_bars, time_bars
 
 
@@ -48,16 +45,8 @@ def run(
     :raises CheckpointError: when the weights do not fit.
     :raises ValueError: when the folder holds results of something else.
     """
-    check_device_type(device_type)
+    classifier = subject.classifier(samples, device_type)
     output.mkdir(parents=True, exist_ok=True)
-    classifier = PyTorchSpikingClassifier(
-        subject.build(samples),
-        nn.CrossEntropyLoss(),
-        input_shape=samples.input_shape,
-        nb_classes=samples.classes,
-        clip_values=(0.0, 1.0),
-        device_type=device_type,
-    )
     if checkpoint is None:
         subject.train(classifier.model, samples, output)
     else:

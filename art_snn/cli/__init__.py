@@ -10,6 +10,7 @@ import typer
 from art_snn.cli.compare import compare
 from art_snn.cli.cost import cost
 from art_snn.cli.demo import demo
+from art_snn.cli.sweep import sweep
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,5 +38,5 @@ def main(
     mpl.use("Agg")
 
 
-for command in (demo, compare, cost):
+for command in (demo, compare, sweep, cost):
     app.command()(command)

@@ -6,10 +6,14 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import nn
+
 from art_snn import checkpoint
 from art_snn.checks import invalid
+from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset
 from art_snn.encoders import Direct, Poisson
+from art_snn.inputs import check_device_type
 from art_snn.models import MODELS
 from art_snn.network import SpikingNetwork
 from art_snn.seeding import seeded
@@ -65,6 +69,22 @@ class Subject:
                 reset=self.reset,
                 encoder=ENCODERS[self.encoder](self.steps),
             )
+
+    def classifier(self, data: Dataset, device_type: str = "gpu") -> PyTorchSpikingClassifier:
+        """The untrained network as ART sees it, for images in [0, 1].
+
+        :param device_type: "gpu" or "cpu", as in ART.
+        :raises ValueError: for another device type.
+        """
+        check_device_type(device_type)
+        return PyTorchSpikingClassifier(
+            self.build(data),
+            nn.CrossEntropyLoss(),
+            input_shape=data.input_shape,
+            nb_classes=data.classes,
+            clip_values=(0.0, 1.0),
+            device_type=device_type,
+        )
 
     def train(self, network: SpikingNetwork, data: Dataset, folder: Path) -> None:
         """Train the network, or load it from `folder`/network.pt where it was kept before.
