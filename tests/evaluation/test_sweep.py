@@ -314,7 +314,7 @@ def test_a_damaged_file_is_refused_and_kept(content, tmp_path):
         (
             {"rule": "cba", "field": "levels", "values": (4, 8)},
             {"decay": 0.9},
-            r"cba\.levels .*got 4 \(gradient: expected a rule that .*decay=0\.9.*: conversion to an ANN",
+            r"cba\.levels .*got 4 \(gradient: expected a rule .*decay=0\.9.*: conversion to an A",
         ),
     ],
 )
@@ -390,7 +390,7 @@ def test_a_rule_that_is_a_class_is_refused():
 
 
 def test_more_steps_are_refused_where_the_encoder_has_a_fixed_number():
-    network = SpikingNetwork([Timed(nn.Flatten(), nn.Linear(64, 4)), LIF()], Frames(4))
+    network = SpikingNetwork([LIF(), Timed(nn.Flatten(), nn.Linear(64, 4))], Frames(4))
     shape = (4, 1, 8, 8)
     wrapped = PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), shape, 4, device_type="cpu")
     x = np.zeros((2, *shape), np.float32)
