@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from torch import nn
 
-from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset
 from art_snn.evaluation import compare
 from art_snn.evaluation.comparison import Comparison, markdown
 from art_snn.evaluation.subject import Subject
-from art_snn.inputs import check_device_type
 from art_snn.plotting import success_bars, time_bars
 
 
@@ -39,17 +36,9 @@ def run(
     :raises ValueError: when the data have no value range or do not suit the subject, before
         anything is trained, or the folder holds results of something else.
     """
-    check_device_type(device_type)
-    clip_values, subject = samples.clip_values(), subject.on(samples)
+    subject = subject.on(samples)
+    classifier = subject.classifier(samples, device_type)
     output.mkdir(parents=True, exist_ok=True)
-    classifier = PyTorchSpikingClassifier(
-        subject.build(samples),
-        nn.CrossEntropyLoss(),
-        input_shape=samples.input_shape,
-        nb_classes=samples.classes,
-        clip_values=clip_values,
-        device_type=device_type,
-    )
     if checkpoint is None:
         subject.train(classifier.model, samples, output)
     else:

@@ -10,6 +10,7 @@ import typer
 from art_snn.cli.compare import compare
 from art_snn.cli.cost import cost
 from art_snn.cli.demo import demo
+from art_snn.cli.sweep import sweep
 from art_snn.cli.train import train
 
 app = typer.Typer(
@@ -38,5 +39,5 @@ def main(
     mpl.use("Agg")
 
 
-for command in (demo, train, compare, cost):
+for command in (demo, train, compare, sweep, cost):
     app.command()(command)

@@ -1,4 +1,4 @@
-"""What the commands share: complaints about arguments, numbers in words, and the data options."""
+"""What the commands share: options, complaints about arguments, and numbers in words."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from art_snn.data import Dataset
+    from art_snn.evaluation.attacks import Attack
 
 Result = TypeVar("Result")
 
@@ -22,20 +23,40 @@ USAGE = (
     ModuleNotFoundError,
 )
 
-DataOption = Annotated[
+Data = Annotated[
     str,
     typer.Option(help="digits, mnist, cifar10, nmnist, ...; a .npz file; or a folder of pictures."),
 ]
-RootOption = Annotated[Path, typer.Option(help="Folder of the data sets that are kept on disk.")]
-DownloadOption = Annotated[
-    bool, typer.Option("--download", help="Fetch a data set that is not there.")
-]
-ImageSizeOption = Annotated[int | None, typer.Option(help="Side to which images are brought.")]
-ValueRangeOption = Annotated[
+Root = Annotated[Path, typer.Option(help="Folder of the data sets that are kept on disk.")]
+Download = Annotated[bool, typer.Option("--download", help="Fetch a data set that is not there.")]
+ImageSize = Annotated[int | None, typer.Option(help="Side to which images are brought.")]
+ValueRange = Annotated[
     str | None,
     typer.Option(metavar="LOW,HIGH", help="Values that samples of a file or events may have."),
 ]
-FramesOption = Annotated[int, typer.Option(help="Frames T of event recordings.")]
+Frames = Annotated[int, typer.Option(help="Frames T of event recordings.")]
+
+Checkpoint = Annotated[
+    Path | None, typer.Option(help="Weights of a trained network; none trains one here.")
+]
+Model = Annotated[str | None, typer.Option(help="Name of a model. [vgg5]")]
+Width = Annotated[float | None, typer.Option(help="Factor of the layers' widths. [1]")]
+Steps = Annotated[int | None, typer.Option(help="Time steps T. [8; events: frames]")]
+Decay = Annotated[float | None, typer.Option(help="Decay; 1 is IF. [0.5]")]
+Threshold = Annotated[float | None, typer.Option(help="Of the neurons. [1]")]
+Reset = Annotated[str | None, typer.Option(help="hard or soft. [hard]")]
+Encoder = Annotated[str | None, typer.Option(help="direct or poisson. [direct; events: frames]")]
+Epochs = Annotated[int | None, typer.Option(help="Epochs of training here. [10]")]
+
+AttackName = Annotated[str, typer.Option(help="fgsm, pgd, mim or apgd.")]
+Eps = Annotated[str, typer.Option(help="Budget, such as 0.1 or 8/255.")]
+EpsStep = Annotated[str | None, typer.Option(help="Step of pgd and mim. [eps / 4]")]
+Iterations = Annotated[int, typer.Option(help="Gradient steps.")]
+Samples = Annotated[int, typer.Option(help="Test samples under attack.")]
+Batch = Annotated[int, typer.Option(help="Samples per gradient.")]
+Seed = Annotated[int, typer.Option(help="Of weights, training and attack.")]
+Threads = Annotated[int | None, typer.Option(help="Threads of torch on the CPU.")]
+Device = Annotated[str, typer.Option(help="gpu (where there is one) or cpu.")]
 
 
 def checked(call: Callable[..., Result], **arguments: object) -> Result:
@@ -55,6 +76,11 @@ def number(argument: str, text: str) -> float:
         raise typer.BadParameter(
             f"{argument}: expected a number such as 0.03 or 8/255, got {text!r}."
         ) from None
+
+
+def numbers(argument: str, text: str) -> tuple[float, ...]:
+    """Numbers and fractions, separated by commas."""
+    return tuple(number(argument, part.strip()) for part in text.split(",") if part.strip())
 
 
 def value_range(text: str | None) -> tuple[float, float] | None:
@@ -79,7 +105,7 @@ def dataset(
     values: str | None,
     frames: int,
 ) -> Dataset:
-    """The data set that the shared options describe."""
+    """The data set that the options describe."""
     from art_snn.data import load
 
     return checked(
@@ -90,4 +116,17 @@ def dataset(
         image_size=image_size,
         value_range=value_range(values),
         frames=frames,
+    )
+
+
+def attack_of(name: str, eps: str, eps_step: str | None, iterations: int) -> Attack:
+    """The attack that the options describe."""
+    from art_snn.evaluation.attacks import Attack
+
+    return checked(
+        Attack,
+        name=name,
+        eps=number("eps", eps),
+        eps_step=None if eps_step is None else number("eps_step", eps_step),
+        iterations=iterations,
     )

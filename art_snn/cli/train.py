@@ -7,36 +7,27 @@ from typing import Annotated
 
 import typer
 
-from art_snn.cli.options import (
-    DataOption,
-    DownloadOption,
-    FramesOption,
-    ImageSizeOption,
-    RootOption,
-    ValueRangeOption,
-    attack_of,
-    checked,
-    dataset,
-)
+from art_snn.cli import options
+from art_snn.cli.options import checked
 
 
 def train(
     output: Annotated[
         Path, typer.Option(help="Folder for network, history, chart; taken up where it stopped.")
     ] = Path("trained"),
-    data: DataOption = "digits",
-    root: RootOption = Path("data"),
-    download: DownloadOption = False,
-    image_size: ImageSizeOption = None,
-    value_range: ValueRangeOption = None,
-    frames: FramesOption = 10,
-    model: Annotated[str | None, typer.Option(help="Name of a model. [vgg5]")] = None,
-    width: Annotated[float | None, typer.Option(help="Factor of every width. [1]")] = None,
-    steps: Annotated[int | None, typer.Option(help="Time steps T. [8]")] = None,
-    decay: Annotated[float | None, typer.Option(help="Decay; 1 is IF. [0.5]")] = None,
-    threshold: Annotated[float | None, typer.Option(help="Of the neurons. [1]")] = None,
-    reset: Annotated[str | None, typer.Option(help="hard or soft. [hard]")] = None,
-    encoder: Annotated[str | None, typer.Option(help="direct or poisson. [direct]")] = None,
+    data: options.Data = "digits",
+    root: options.Root = Path("data"),
+    download: options.Download = False,
+    image_size: options.ImageSize = None,
+    value_range: options.ValueRange = None,
+    frames: options.Frames = 10,
+    model: options.Model = None,
+    width: options.Width = None,
+    steps: options.Steps = None,
+    decay: options.Decay = None,
+    threshold: options.Threshold = None,
+    reset: options.Reset = None,
+    encoder: options.Encoder = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training samples.")] = 200,
     batch: Annotated[int, typer.Option(help="Samples per step.")] = 64,
     learning_rate: Annotated[float, typer.Option(help="Of the first step.")] = 0.1,
@@ -62,9 +53,9 @@ def train(
     adversarial_share: Annotated[
         float, typer.Option(help="Share of the samples of a step that it attacks.")
     ] = 1.0,
-    seed: Annotated[int, typer.Option(help="Of weights, split, order and augmentation.")] = 0,
-    threads: Annotated[int | None, typer.Option(help="Threads of torch on the CPU.")] = None,
-    device: Annotated[str, typer.Option(help="gpu (where there is one) or cpu.")] = "gpu",
+    seed: options.Seed = 0,
+    threads: options.Threads = None,
+    device: options.Device = "gpu",
 ) -> None:
     """Train a network by the recipe of the papers, plainly or adversarially by any rule."""
     from art_snn import fitting as library
@@ -75,7 +66,7 @@ def train(
     from art_snn.training import Recipe
 
     checked(set_threads, threads=threads)
-    samples = dataset(
+    samples = options.dataset(
         data, root, download=download, image_size=image_size, values=value_range, frames=frames
     )
     usual = Recipe().fitted(*samples.input_shape[-2:])
@@ -95,7 +86,7 @@ def train(
     if attack is not None:
         adversary = checked(
             AdversarialTraining,
-            attack=attack_of(attack, eps, eps_step, iterations),
+            attack=options.attack_of(attack, eps, eps_step, iterations),
             rule=checked(resolve, rule=rule, argument="rule"),
             share=adversarial_share,
             value_range=checked(samples.clip_values),

@@ -6,23 +6,22 @@ whose gradient vanishes altogether, and measures how far each gradient points aw
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from art_snn.checks import invalid, require_count
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.evaluation.attacks import Attack
 from art_snn.evaluation.comparison import Comparison, Row, as_dict, row_from
 from art_snn.evaluation.cost import describe_machine, medians
+from art_snn.evaluation.crafting import attacked, batches, predictions
 from art_snn.evaluation.metrics import Share, robustness
+from art_snn.evaluation.record import fingerprint, read, write
 from art_snn.gradients import (
     EOT,
     GRADIENTS,
@@ -137,16 +136,15 @@ def run(
     x, y = x[: settings.samples], y[: settings.samples]
     if not len(x):
         raise invalid("x", expected="at least one sample", got="none", remedy="Give test samples.")
-    key = _fingerprint(settings, classifier, x, y)
-    earlier = _read(file, key)
+    key = fingerprint(settings, classifier, x, y)
+    earlier = read(file, "comparison", lambda content: content.get("key") == key)
     comparison = Comparison(title, settings.as_dict(), str(settings.attack), key)
     if earlier:
         comparison.machine, comparison.inference = earlier["machine"], earlier["inference"]
         comparison.seconds = earlier["seconds"]
     else:
         _time(comparison, settings, classifier, x, y)
-    with seeded(settings.seed):
-        clean = classifier.predict(x, batch_size=settings.batch_size)
+    clean = predictions(classifier, x, settings.batch_size, settings.seed)
     reference: np.ndarray | None = None
     for name in settings.rules:
         if name in earlier.get("rows", {}):
@@ -162,7 +160,7 @@ def run(
                 )
             row = _attack(name, settings, classifier, x, y, clean, reference)
             comparison.rows[name] = replace(row, seconds=comparison.seconds[name])
-        _write(file, comparison)
+        write(file, as_dict(comparison))
     return comparison
 
 
@@ -177,20 +175,22 @@ def _attack(
 ) -> Row:
     rule = settings.rule(name)
     gradients = _gradients(settings, classifier, rule, x, y, f"gradients by {name}")
-    adversarial = np.empty_like(x)
-    with classifier.model.using(rule):
-        for batch in _batches(settings, len(x), f"{settings.attack.name} by {name}"):
-            classifier.model.forget()
-            adversarial[batch] = settings.attack.craft(classifier, x[batch], y[batch])
-    classifier.model.forget()
-    with seeded(settings.seed):
-        predictions = classifier.predict(adversarial, batch_size=settings.batch_size)
+    adversarial = attacked(
+        settings.attack,
+        rule,
+        classifier,
+        x,
+        y,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        words=f"{settings.attack.name} by {name}",
+    )
     lengths = np.linalg.norm(gradients, axis=1), np.linalg.norm(reference, axis=1)
     both = (lengths[0] > 0) & (lengths[1] > 0)
     products = (gradients[both] * reference[both]).sum(1) / (lengths[0] * lengths[1])[both]
     return Row(
         str(rule),
-        robustness(clean, predictions, y),
+        robustness(clean, adversarial, y),
         vanished=Share(int((lengths[0] == 0).sum()), len(x)),
         cosine=float(products.mean()) if both.any() else float("nan"),
     )
@@ -206,18 +206,10 @@ def _gradients(
 ) -> np.ndarray:
     """Gradients at the clean samples, flat (N, D) in float64."""
     parts = []
-    for batch in _batches(settings, len(x), words):
+    for batch in batches(len(x), settings.batch_size, settings.seed, words):
         classifier.model.forget()
         parts.append(classifier.loss_gradient(x[batch], y[batch], gradient=rule))
     return np.concatenate(parts).reshape(len(x), -1).astype(np.float64)
-
-
-def _batches(settings: Settings, samples: int, words: str) -> Iterator[slice]:
-    """Slices of the samples, each with the random state of the seed and its position."""
-    starts = range(0, samples, settings.batch_size)
-    for start in tqdm(starts, desc=words, leave=False):
-        with seeded(settings.seed + start):
-            yield slice(start, min(start + settings.batch_size, samples))
 
 
 def _time(
@@ -260,44 +252,3 @@ def _needs_other_encoder(rule: Gradient, encoder: object) -> str:
         return f"{encoder} cannot give another number of time steps"
     parts = rule.parts if isinstance(rule, Composite) else ()
     return next(filter(None, (_needs_other_encoder(part, encoder) for part in parts)), "")
-
-
-def _fingerprint(
-    settings: Settings, classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray
-) -> str:
-    network = classifier.model
-    limits = [np.asarray(limit).tolist() for limit in classifier.clip_values or ()]
-    parts = (settings, network.encoder, network.layers, limits)
-    digest = hashlib.sha256(repr(parts).encode())
-    for tensor in network.state_dict().values():
-        digest.update(tensor.detach().cpu().numpy().tobytes())
-    digest.update(np.ascontiguousarray(x).tobytes())
-    digest.update(np.ascontiguousarray(y).tobytes())
-    return digest.hexdigest()
-
-
-def _read(file: Path | None, key: str) -> dict[str, Any]:
-    """Earlier results of the same comparison, empty where there are none."""
-    if file is None or not file.exists():
-        return {}
-    try:
-        content = json.loads(file.read_text())
-    except ValueError:
-        content = None
-    if not isinstance(content, dict) or content.get("key") != key:
-        raise invalid(
-            "output",
-            expected="a folder without results, or with results of the same comparison",
-            got=f"{file} of other settings, weights or samples",
-            remedy="Choose another folder, or delete that file.",
-        )
-    return content
-
-
-def _write(file: Path | None, comparison: Comparison) -> None:
-    if file is None:
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(file.name + ".part")
-    partial.write_text(json.dumps(as_dict(comparison), indent=1) + "\n")
-    partial.replace(file)

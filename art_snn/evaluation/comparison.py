@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from art_snn.evaluation.metrics import Robustness, Share, paired_difference
+from art_snn.evaluation.record import booleans, digits
 
 REFERENCE = "stbp"
 
@@ -102,8 +103,8 @@ def _row_as_dict(row: Row) -> dict[str, Any]:
     return {
         "rule": row.rule,
         "attack_success": row.outcome.attack_success.as_dict(),
-        "correct": _digits(row.outcome.correct),
-        "robust": _digits(row.outcome.robust),
+        "correct": digits(row.outcome.correct),
+        "robust": digits(row.outcome.robust),
         "seconds": row.seconds,
         "vanished": None if row.vanished is None else row.vanished.as_dict(),
         "cosine": None if np.isnan(row.cosine) else row.cosine,
@@ -113,20 +114,12 @@ def _row_as_dict(row: Row) -> dict[str, Any]:
 def row_from(content: dict[str, Any]) -> Row:
     if "objection" in content:
         return Row(content["rule"], objection=content["objection"])
-    outcome = Robustness(_booleans(content["correct"]), _booleans(content["robust"]))
+    outcome = Robustness(booleans(content["correct"]), booleans(content["robust"]))
     vanished = content["vanished"]
     if vanished is not None:
         vanished = Share(vanished["count"], vanished["total"])
     cosine = float("nan") if content["cosine"] is None else content["cosine"]
     return Row(content["rule"], outcome, content["seconds"], vanished, cosine)
-
-
-def _digits(values: np.ndarray) -> str:
-    return "".join("1" if value else "0" for value in values)
-
-
-def _booleans(digits: str) -> np.ndarray:
-    return np.array([digit == "1" for digit in digits], dtype=bool)
 
 
 TITLES = (
@@ -194,9 +187,12 @@ def markdown(comparison: Comparison) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _against(outcome: Robustness, reference: Robustness | None, name: str) -> str:
-    if reference is None or name == REFERENCE:
-        return ""
+def against(outcome: Robustness, reference: Robustness) -> str:
+    """McNemar's p-value in two digits, behind +, - or = for more, fewer or as many flips."""
     more, fewer, p = paired_difference(outcome, reference)
     sign = "+" if more > fewer else "-" if more < fewer else "="
     return f"{sign} {p:.2g}"
+
+
+def _against(outcome: Robustness, reference: Robustness | None, name: str) -> str:
+    return "" if reference is None or name == REFERENCE else against(outcome, reference)

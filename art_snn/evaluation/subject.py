@@ -8,10 +8,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from torch import nn
+
 from art_snn import checkpoint
 from art_snn.checks import invalid
+from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset
 from art_snn.encoders import Direct, Encoder, Frames, Poisson
+from art_snn.inputs import check_device_type
 from art_snn.models import MODELS
 from art_snn.network import SpikingNetwork
 from art_snn.seeding import seeded
@@ -107,6 +111,23 @@ class Subject:
                 encoder=ENCODERS[encoder](steps),
                 width=self.width,
             )
+
+    def classifier(self, data: Dataset, device_type: str = "gpu") -> PyTorchSpikingClassifier:
+        """The untrained network as ART sees it, with the value range of `data`.
+
+        :param device_type: "gpu" or "cpu", as in ART.
+        :raises ValueError: for another device type, or data without a value range.
+        """
+        check_device_type(device_type)
+        clip_values = data.clip_values()
+        return PyTorchSpikingClassifier(
+            self.build(data),
+            nn.CrossEntropyLoss(),
+            input_shape=data.input_shape,
+            nb_classes=data.classes,
+            clip_values=clip_values,
+            device_type=device_type,
+        )
 
     def train(self, network: SpikingNetwork, data: Dataset, folder: Path) -> None:
         """Train the network, or load it from `folder`/network.pt where it was kept before.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from art_snn.plotting.comparison import success_bars, time_bars
 from art_snn.plotting.robustness import accuracy_against_eps, image_row
+from art_snn.plotting.sweep import success_against_value
 from art_snn.plotting.training import training_curves
 
 __all__ = [
     "accuracy_against_eps",
     "image_row",
+    "success_against_value",
     "success_bars",
     "time_bars",
     "training_curves",

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from art_snn.evaluation.crafting import crafted, predictions
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from setting import Study, parse
 
 from art_snn.evaluation import record
 from art_snn.evaluation.comparison import against
+from art_snn.evaluation.crafting import crafted, predictions
 from art_snn.evaluation.metrics import Robustness, paired_difference
 from art_snn.gradients import GRADIENTS
 from art_snn.plotting.colours import COLOURS
@@ -38,7 +38,7 @@ def outcome(study: Study, cell: Cell, rule: str, file: Path) -> Robustness:
     attack = study.attack(name)
     x, y = study.data.x_test[: study.samples], study.data.y_test[: study.samples]
     target = study.network(decay, training)
-    key = record.fingerprint((attack, rule, box), target.model, x, y)
+    key = record.fingerprint((attack, rule, box), target, x, y)
     content: dict[str, Any] = record.read(file, "study", lambda found: "outcomes" in found)
     known = content.setdefault("outcomes", {})
     if key not in known:
