@@ -24,7 +24,8 @@ def fingerprint(
     :param y: class indices (N,).
     """
     network = classifier.model
-    limits = [np.asarray(limit).tolist() for limit in classifier.clip_values or ()]
+    given = classifier.clip_values
+    limits = None if given is None else [np.asarray(limit).tolist() for limit in given]
     parts = (settings, network.encoder, network.layers, limits)
     digest = hashlib.sha256(repr(parts).encode())
     for tensor in network.state_dict().values():
