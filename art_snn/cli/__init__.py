@@ -9,6 +9,7 @@ import typer
 
 from art_snn.cli.compare import compare
 from art_snn.cli.cost import cost
+from art_snn.cli.curves import curves
 from art_snn.cli.demo import demo
 
 app = typer.Typer(
@@ -37,5 +38,5 @@ def main(
     mpl.use("Agg")
 
 
-for command in (demo, compare, cost):
+for command in (demo, compare, curves, cost):
     app.command()(command)
