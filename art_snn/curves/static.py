@@ -58,6 +58,7 @@ def static_rate(
     steps = _steps_to_threshold(currents[firing], neuron, ROUNDING if whole_steps else 0.0)
     rates = np.zeros_like(currents)
     rates[firing] = 1 / np.maximum(np.ceil(steps) if whole_steps else steps, 1)
+    rates[currents >= neuron.threshold] = 1
     return rates
 
 
