@@ -9,6 +9,7 @@ import typer
 
 from art_snn.cli.compare import compare
 from art_snn.cli.cost import cost
+from art_snn.cli.curves import curves
 from art_snn.cli.demo import demo
 from art_snn.cli.sweep import sweep
 from art_snn.cli.train import train
@@ -39,5 +40,5 @@ def main(
     mpl.use("Agg")
 
 
-for command in (demo, train, compare, sweep, cost):
+for command in (demo, train, compare, curves, sweep, cost):
     app.command()(command)

@@ -144,8 +144,8 @@ class Subject:
             self._check(checkpoint.notes(path), data, path)
             self.load(network, path)
             return
-        folder.mkdir(parents=True, exist_ok=True)
         settings = Training(epochs=self.epochs, seed=self.seed)
+        folder.mkdir(parents=True, exist_ok=True)
         train(network, data.x_train, data.y_train, settings, resume=state)
         checkpoint.save(network, path, subject=asdict(self.on(data)), data=data.name)
         state.unlink()

@@ -37,15 +37,26 @@ class RGA(RateGradient):
         )
 
     def slope(self, trace: Trace) -> Tensor:
-        decay, threshold = trace.dynamics.decay, trace.dynamics.threshold
-        knee = (1 - decay) * threshold
-        self._check(decay, threshold)
-        middle = (1 - self.gamma * knee) / ((self.beta + decay - 1) * threshold)
+        corners = self.corners(trace.dynamics.decay, trace.dynamics.threshold)
+        (knee, low), (end, high) = corners[-2:]
+        middle = (high - low) / (end - knee)
         current = trace.current
-        rising = (current >= 0) & (current <= self.beta * threshold)
+        rising = (current >= 0) & (current <= end)
         # Scalars as tensors: torch.where would take Python numbers in single precision.
         steep, flat = current.new_tensor([middle, self.gamma])
         return torch.where(current > knee, steep, flat).mul_(rising)
+
+    def corners(self, decay: float, threshold: float) -> list[tuple[float, float]]:
+        """Corners (current, rate) of the polyline; two of them without a leak, otherwise three.
+
+        :param decay: of the neuron, in (0, 1].
+        :param threshold: of the neuron, > 0; currents have its unit.
+        :raises ValueError: when beta or gamma does not fit the neuron.
+        """
+        self._check(decay, threshold)
+        knee = (1 - decay) * threshold
+        ends = [(knee, self.gamma * knee), (self.beta * threshold, 1.0)]
+        return ends if knee == 0 else [(0.0, 0.0), *ends]
 
     def objection(self, dynamics: Dynamics) -> str | None:
         return no_rate_curve(dynamics)

@@ -61,7 +61,7 @@ class Study:
         recipe = Recipe(
             epochs=self.epochs,
             seed=KINDS.index(kind) % 2,
-            flip=not any(name in self.data.name for name in MIRRORLESS),
+            flip=self.data.name.split()[0] not in MIRRORLESS,
             cutout=0,
         )
         return Fitting(

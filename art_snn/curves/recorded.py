@@ -1,0 +1,184 @@
+"""Recording what rate which mean current causes in a network that runs on data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from art_snn.checks import invalid, require_count, require_number
+from art_snn.inputs import checked_samples
+from art_snn.network import SpikingNetwork
+from art_snn.neurons import Neuron
+from art_snn.seeding import seeded
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Mean current and mean rate at places (sample, neuron), drawn from all of a layer.
+
+    :param layer: name of the layer of neurons.
+    :param places: number of places there are, samples times neurons.
+    :param sample: index of the sample [P], ascending.
+    :param neuron: index of the neuron in the flattened layer [P].
+    :param current: mean input current over time [P], in the unit of the threshold.
+    :param rate: spikes per time step [P].
+    """
+
+    layer: str
+    places: int
+    sample: np.ndarray
+    neuron: np.ndarray
+    current: np.ndarray
+    rate: np.ndarray
+
+
+def record(
+    network: SpikingNetwork,
+    x: np.ndarray,
+    layer: int | str = 1,
+    *,
+    pairs: int = 8000,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> Pairs:
+    """Run the network on data and pick pairs of mean current and mean rate from one layer.
+
+    The places are drawn uniformly and without repetition from all pairs of a sample and a neuron,
+    and depend on the seed and on the numbers of samples and neurons only. What other places do is
+    dropped with its batch. Where a network calls the layer several times in one pass, the first
+    call is recorded.
+
+    The network runs in evaluation mode, in its own precision and on its own device, and is left as
+    it was, like the random states. An encoder that draws, such as Poisson, draws from the seed,
+    batch after batch: what it draws depends on the batch size.
+
+    :param network: with any neurons.
+    :param x: samples [N, ...].
+    :param layer: name of a layer of neurons (as in `network.layer_names`), or its index among them
+        in order of definition; 1 is the second, that of figure 2 in Bu et al. (CVPR 2023).
+    :param pairs: number P of pairs; all places when there are fewer.
+    :param batch_size: samples per pass.
+    :param seed: of the places, >= 0.
+    :raises TypeError: when network or x are of another kind.
+    :raises ValueError: when there is no such layer or it is not called, without samples, or for a
+        count below 1 or a seed below 0.
+    """
+    name = find_layer(network, layer)
+    require_count("pairs", pairs, remedy="The paper draws 8000.")
+    require_count("batch_size", batch_size, remedy="64 is usual.")
+    require_number("seed", seed, at_least=0, remedy="Use 0.")
+    x = checked_samples(x, np.shape(x)[1:])
+    if not len(x):
+        raise invalid("x", expected="at least one sample", got="none", remedy="Give samples.")
+    tensors = (*network.parameters(), *network.buffers())
+    device = next((tensor.device for tensor in tensors), torch.device("cpu"))
+    picker = _Picker(len(x), pairs, seed)
+    starts = range(0, len(x), batch_size)
+    with seeded(seed), _evaluating(network), _watched(network, name, picker), torch.no_grad():
+        for start in tqdm(starts, desc=f"Recording {name}", leave=False):
+            picker.start = start
+            network(torch.as_tensor(x[start : start + batch_size]).to(device))
+            if picker.start is not None:
+                raise invalid(
+                    "layer",
+                    expected="a layer that the network calls",
+                    got=f"{name!r}, which was not called",
+                    remedy="Choose another layer.",
+                )
+    return picker.result(name)
+
+
+def find_layer(network: SpikingNetwork, layer: int | str) -> str:
+    """Name of a layer of neurons, by its name or by its index among the layers of neurons.
+
+    :raises TypeError: when the network is no SpikingNetwork.
+    :raises ValueError: when there is no such layer; the message names those that there are.
+    """
+    if not isinstance(network, SpikingNetwork):
+        raise TypeError(
+            f"network: expected an art_snn.SpikingNetwork, got {type(network).__name__}. "
+            "That of a classifier is classifier.model."
+        )
+    modules = network.named_modules()
+    names: list[str] = [name for name, module in modules if isinstance(module, Neuron)]
+    if isinstance(layer, str) and layer in names:
+        return layer
+    if isinstance(layer, int) and not isinstance(layer, bool) and 0 <= layer < len(names):
+        return names[layer]
+    raise invalid(
+        "layer",
+        expected=f"one of {', '.join(names)}, or an index from 0 to {len(names) - 1}",
+        got=repr(layer),
+        remedy="Only layers of neurons have a rate.",
+    )
+
+
+class _Picker:
+    """Forward hook of a layer of neurons that keeps currents and rates at the drawn places."""
+
+    def __init__(self, samples: int, pairs: int, seed: int) -> None:
+        self.samples, self.pairs, self.seed = samples, pairs, seed
+        # First sample of the batch that is under way, None once the layer has been called.
+        self.start: int | None = None
+        self.places: np.ndarray | None = None
+        self.neurons = 0
+        self.picked: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...], spikes: Tensor) -> None:
+        if self.start is None:
+            return
+        first, self.start = self.start, None
+        if self.places is None:
+            self.neurons = spikes[0, 0].numel()
+            self.places = self._drawn()
+        ends = np.array([first, first + spikes.shape[1]]) * self.neurons
+        begin, end = np.searchsorted(self.places, ends)
+        here = torch.as_tensor(self.places[begin:end] - ends[0], device=spikes.device)
+        self.picked.append((_means(inputs[0], here), _means(spikes, here)))
+
+    def _drawn(self) -> np.ndarray:
+        """Places in ascending order, the neurons of one sample behind one another."""
+        count = self.samples * self.neurons
+        draw = np.random.default_rng(self.seed)
+        return np.sort(draw.choice(count, min(self.pairs, count), replace=False, shuffle=False))
+
+    def result(self, layer: str) -> Pairs:
+        assert self.places is not None
+        sample, neuron = np.divmod(self.places, self.neurons)
+        current, rate = (np.concatenate(parts) for parts in zip(*self.picked, strict=True))
+        return Pairs(layer, self.samples * self.neurons, sample, neuron, current, rate)
+
+
+def _means(values: Tensor, places: Tensor) -> np.ndarray:
+    """Means over time [P] of values [T, N, ...] at flat places [P] of [N, ...], in float64."""
+    picked = values.flatten(1).index_select(1, places)
+    means: np.ndarray = picked.cpu().double().mean(0).numpy()
+    return means
+
+
+@contextmanager
+def _watched(network: SpikingNetwork, name: str, picker: _Picker) -> Iterator[None]:
+    hook = network.get_submodule(name).register_forward_hook(picker)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode within the block; every module returns to its own mode afterwards."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

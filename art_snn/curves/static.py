@@ -1,0 +1,123 @@
+"""The rate of a neuron under a constant current, exactly and as RGA approximates it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from art_snn.checks import invalid
+from art_snn.dynamics import Dynamics
+from art_snn.gradients import RGA
+
+ROUNDING = 1e-12
+"""Currents that differ by this share are one and the same current to :func:`static_rate`."""
+
+Curve = Callable[[np.ndarray], np.ndarray]
+"""Currents [...] -> rates [...]."""
+
+
+def static_rate(
+    current: np.ndarray | float,
+    decay: float = 0.5,
+    threshold: float = 1.0,
+    *,
+    whole_steps: bool = True,
+) -> np.ndarray:
+    """Rate of a neuron with a hard reset that a constant current drives from rest.
+
+    Equations S1 to S7 in the supplement of Bu et al. (CVPR 2023). The potential reaches the
+    threshold after n steps, and again n steps after every reset, so that the rate is::
+
+        1 / ceil(n),  n = ln(1 - (1 - decay) threshold / current) / ln(decay)
+                      n = threshold / current                             (decay 1: IF)
+
+    or 1 / n without whole steps, but 1 at most, and 0 where current <= (1 - decay) threshold. That
+    is the limit of long times; over T steps a neuron fires floor(T / ceil(n)) times.
+
+    A current that reaches the threshold exactly after whole steps fires at that step, since a
+    neuron fires at u >= threshold. The current 0.1 of an IF neuron thus gives 1/10, though the sum
+    of ten times 0.1 in double precision stays below 1 and would fire one step later: rounding by
+    1e-12 of the current is forgiven, here and at the current from which a leaky neuron fires. With
+    a soft reset the second interval is another than the first unless decay = 1, where the smooth
+    form holds; for leaky neurons with a soft reset there is no such formula.
+
+    :param current: numbers or a numpy array [...], in the unit of the threshold; may be infinite.
+    :param decay: share of the potential that survives one step, in (0, 1]; 1 is the IF neuron.
+    :param threshold: of the neuron, > 0.
+    :param whole_steps: round n up to whole steps, as a simulation does.
+    :return: spikes per step [...] in [0, 1], float64.
+    :raises TypeError: when the current is no numpy array of real numbers.
+    :raises ValueError: when a current is NaN, or decay or threshold lies outside its range.
+    """
+    neuron = Dynamics(decay, threshold)
+    currents = _currents(current)
+    knee = (1 - neuron.decay) * neuron.threshold
+    firing = currents > knee * (1 + ROUNDING)
+    steps = _steps_to_threshold(currents[firing], neuron, ROUNDING if whole_steps else 0.0)
+    rates = np.zeros_like(currents)
+    rates[firing] = 1 / np.maximum(np.ceil(steps) if whole_steps else steps, 1)
+    rates[currents >= neuron.threshold] = 1
+    return rates
+
+
+def rga_rate(
+    current: np.ndarray | float,
+    rule: RGA = RGA(),  # noqa: B008
+    decay: float = 0.5,
+    threshold: float = 1.0,
+) -> np.ndarray:
+    """Rate of the polyline whose slope is RGA's (Bu et al., CVPR 2023, supplement, equation S8).
+
+    :param current: numbers or a numpy array [...], in the unit of the threshold.
+    :param rule: gives beta and gamma.
+    :param decay: of the neuron, in (0, 1].
+    :param threshold: of the neuron, > 0.
+    :return: spikes per step [...], float64; 0 for negative currents, 1 above beta * threshold.
+    :raises TypeError: when the current is no numpy array of real numbers.
+    :raises ValueError: when a current is NaN, when decay or threshold lies outside its range, or
+        when beta or gamma does not fit them.
+    """
+    neuron = Dynamics(decay, threshold)
+    places, rates = zip(*rule.corners(neuron.decay, neuron.threshold), strict=True)
+    return np.asarray(np.interp(_currents(current), places, rates))
+
+
+def curves_of(decay: float, threshold: float, rule: RGA) -> dict[str, Curve]:
+    """The three curves to hold recorded rates against, by name.
+
+    :param decay: of the neuron, in (0, 1].
+    :param threshold: of the neuron, > 0.
+    :param rule: gives beta and gamma.
+    """
+    smooth = partial(static_rate, decay=decay, threshold=threshold, whole_steps=False)
+    return {
+        "static": partial(static_rate, decay=decay, threshold=threshold),
+        "static, smooth": smooth,
+        "RGA": partial(rga_rate, rule=rule, decay=decay, threshold=threshold),
+    }
+
+
+def _steps_to_threshold(currents: np.ndarray, neuron: Dynamics, rounding: float) -> np.ndarray:
+    """n of :func:`static_rate` for currents that reach the threshold, not rounded."""
+    # The smallest currents of all take more steps than there are numbers: infinity is right.
+    with np.errstate(over="ignore"):
+        inverse = neuron.threshold / currents / (1 + rounding)
+    if neuron.decay == 1:
+        return np.asarray(inverse)
+    return np.asarray(np.log1p(-(1 - neuron.decay) * inverse) / np.log(neuron.decay))
+
+
+def _currents(current: np.ndarray | float) -> np.ndarray:
+    array = np.asarray(current) if not hasattr(current, "__torch_function__") else None
+    if array is None or array.dtype.kind not in "fiu":
+        raise TypeError(
+            f"current: expected real numbers or a numpy array of them, got {current!r}. "
+            "A torch tensor goes in as tensor.numpy()."
+        )
+    if np.isnan(array).any():
+        raise invalid(
+            "current", expected="numbers", got="NaN", remedy="Leave such currents out of the curve."
+        )
+    return array.astype(np.float64)
