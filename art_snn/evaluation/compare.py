@@ -266,7 +266,7 @@ def _fingerprint(
     settings: Settings, classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray
 ) -> str:
     network = classifier.model
-    limits = [np.asarray(limit).tolist() for limit in classifier.clip_values or ()]
+    limits = np.asarray(classifier.clip_values).tolist()
     parts = (settings, network.encoder, network.layers, limits)
     digest = hashlib.sha256(repr(parts).encode())
     for tensor in network.state_dict().values():
