@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,74 @@ def test_an_output_that_is_a_file_is_a_usage_error(tmp_path):
     assert "output" in message_of(done)
 
 
+EVENTS = (
+    *("compare", "--epochs", "1", "--batch", "4", "--repeats", "1", "--iterations", "2"),
+    *("--attack", "pgd", "--eps", "3", "--rules", "stbp,rga", "--device", "cpu"),
+)
+
+
+@pytest.fixture
+def counts(tmp_path: Path) -> Path:
+    draw = np.random.default_rng(0)
+    change = {
+        f"x_{part}": draw.integers(0, 5, (count, 3, 2, 4, 4), dtype=np.uint8)
+        for part, count in (("train", 12), ("test", 4))
+    }
+    return images(tmp_path / "events.npz", **change)
+
+
+def test_event_frames_are_attacked_within_the_range_that_is_given(counts, tmp_path, monkeypatch):
+    crafted = []
+    craft = Attack.craft
+
+    def kept(self: Attack, *given: Any) -> np.ndarray:
+        crafted.append(craft(self, *given))
+        return crafted[-1]
+
+    monkeypatch.setattr(Attack, "craft", kept)
+    arguments = (*EVENTS, "--data", str(counts), "--output", str(tmp_path / "out"))
+    done = call(*arguments, "--value-range", "0,5")
+    assert done.exit_code == 0, done.output
+    assert "vgg5, T = 3, decay 0.5, event frames on events" in done.stdout
+    assert len(crafted) == 2
+    x = np.load(counts)["x_test"].astype(np.float32)
+    for adversarial in crafted:
+        assert adversarial.shape == x.shape
+        assert (adversarial.min(), adversarial.max()) == (0, 5)
+        assert 0 < np.abs(adversarial - x).max() <= 3
+    other = call(*arguments, "--value-range", "0,6")
+    assert other.exit_code == 2
+    assert "output: expected a folder without results, or with results of" in message_of(other)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "values from 0 to 4. Say which values may occur: value_range=(0, 4), on the command"),
+        (("--value-range", "0,3"), "x_train: expected values within value_range, 0 to 3, got"),
+        (("--value-range", "0,4", "--steps", "8"), "steps: expected 3, the number of frames of"),
+        (("--value-range", "0,4", "--encoder", "direct"), "encoder: expected frames, since events"),
+    ],
+)
+def test_event_frames_that_cannot_be_attacked_are_refused_before_any_training(
+    arguments, message, counts, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(subject, "train", forbidden)
+    done = call(*EVENTS, "--data", str(counts), "--output", str(tmp_path / "out"), *arguments)
+    assert done.exit_code == 2, done.output
+    assert message in message_of(done)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_package_that_is_missing_is_a_usage_error(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tonic", None)
+    done = call(
+        *EVENTS, "--data", "nmnist", "--root", str(tmp_path), "--output", str(tmp_path / "o")
+    )
+    assert done.exit_code == 2, done.output
+    assert "Install it by pip install 'art_snn[events]'." in message_of(done)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -224,12 +293,20 @@ def test_an_output_that_is_a_file_is_a_usage_error(tmp_path):
             "model: expected one of vgg5, vgg11, vgg16, resnet17, sew-resnet17, vgg-dvs, got",
         ),
         (("--width", "0"), "width: expected a number above 0, got 0.0."),
-        (("--encoder", "ttfs"), "encoder: expected one of direct, poisson, got 'ttfs'."),
+        (("--encoder", "ttfs"), "encoder: expected one of direct, poisson, frames, got 'ttfs'."),
         (("--steps", "0"), "steps: expected a whole number >= 1, got 0."),
         (("--decay", "1.5"), "decay: expected a number above 0 and at most 1, got 1.5."),
         (("--epochs", "0"), "epochs: expected a whole number >= 1, got 0."),
         (("--device", "tpu"), "device_type: expected 'gpu' or 'cpu', got 'tpu'"),
         (("--checkpoint", "none.pt"), "path: expected a checkpoint file, but none.pt does not"),
+        (("--data", "cifar11"), "data: expected one of digits, mnist, fashion-mnist, cifar10,"),
+        (("--data", "svhn", "--root", "none"), "data: expected svhn in none/train_32x32.mat and"),
+        (("--image-size", "16"), "image_size: expected None for digits, whose images have"),
+        (("--value-range", "0,1"), "value_range: expected None for digits, whose values are"),
+        (("--value-range", "0"), "value_range: expected two numbers such as 0,1 or 0,255, got '0'"),
+        (("--value-range", "0,x"), "value_range: expected a number such as 0.03 or 8/255, got"),
+        (("--data", "nmnist", "--frames", "0"), "frames: expected a whole number >= 1, got 0."),
+        (("--data", "nmnist", "--value-range", "2,1"), "value_range: expected (low, high), two"),
         (("--data", "none.npz"), "data: expected a .npz file, but none.npz does not exist."),
     ],
 )

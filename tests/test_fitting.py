@@ -54,7 +54,7 @@ def test_it_writes_network_history_and_picture(folder):
 
 def test_the_checkpoint_tells_its_network_to_whoever_loads_it(folder):
     subject = of_checkpoint(folder / "network.pt")
-    assert subject == Subject(steps=2, epochs=2)
+    assert subject == Subject(steps=2, encoder="direct", epochs=2)
     network = subject.build(images())
     subject.load(network, folder / "network.pt")
     notes = checkpoint.notes(folder / "network.pt")

@@ -46,7 +46,8 @@ def resized(x: np.ndarray, image_size: ImageSize | None) -> np.ndarray:
     """
     if image_size is None or x.shape[2:] == sides(image_size):
         return x
-    parts = torch.split(torch.from_numpy(np.ascontiguousarray(x)), 1024)
+    # By parts, since the interpolation needs more memory than bytes do.
+    parts = (torch.tensor(x[start : start + 1024]) for start in range(0, len(x), 1024))
     return np.concatenate([_bilinear(part, sides(image_size)).numpy() for part in parts])
 
 

@@ -127,10 +127,13 @@ def test_a_subset_of_all_is_all_and_its_name_tells_how_many():
 )
 def test_a_subset_that_cannot_be_is_refused(options, message):
     data = numbered(labels([10, 10, 10, 10]), labels([3, 3, 3, 3]))
-    with pytest.raises(ValueError, match=message):
-        # One of the seeds would leave the last class out.
+
+    def some_seed_loses_the_last_class() -> None:
         for seed in range(20):
             data.subset(**options, seed=seed)
+
+    with pytest.raises(ValueError, match=message):
+        some_seed_loses_the_last_class()
 
 
 def test_events_have_steps_and_images_have_none():

@@ -13,7 +13,7 @@ import torch
 from art_snn import LIF, SpikingNetwork, checkpoint
 from art_snn.checkpoint import CheckpointError
 from art_snn.data import Dataset
-from art_snn.encoders import Direct, Poisson
+from art_snn.encoders import Direct, Frames, Poisson
 from art_snn.evaluation import subject as module
 from art_snn.evaluation.subject import Subject, of_checkpoint
 from art_snn.models import MODELS
@@ -102,7 +102,9 @@ def test_a_network_noted_without_its_width_has_width_1(trained, tmp_path, monkey
 
 def test_training_leaves_the_network_and_its_notes_and_nothing_else(trained):
     assert [file.name for file in trained.iterdir()] == ["network.pt"]
-    assert checkpoint.notes(trained / "network.pt") == {"subject": asdict(SMALL), "data": "tiny"}
+    wanted = asdict(SMALL.on(images()))
+    assert checkpoint.notes(trained / "network.pt") == {"subject": wanted, "data": "tiny"}
+    assert (wanted["steps"], wanted["encoder"]) == (2, "direct")
 
 
 def test_training_uses_the_training_samples_the_epochs_and_the_seed(tmp_path, monkeypatch):
@@ -229,8 +231,9 @@ def test_without_a_checkpoint_the_options_decide():
 
 def test_a_checkpoint_says_which_network_it_holds_and_options_overrule_it(trained):
     path = trained / "network.pt"
-    assert of_checkpoint(path) == SMALL
-    assert of_checkpoint(path, decay=0.9, steps=None) == Subject(steps=2, epochs=2, decay=0.9)
+    assert of_checkpoint(path) == SMALL.on(images())
+    changed = Subject(steps=2, epochs=2, decay=0.9, encoder="direct")
+    assert of_checkpoint(path, decay=0.9, steps=None) == changed
 
 
 @pytest.mark.parametrize("noted", [None, "a string", {"colour": "red"}], ids=repr)
@@ -253,7 +256,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
             {"model": "vgg7"},
             r"^model: expected one of vgg5, vgg11, vgg16, resnet17, .*, got 'vgg7'\. Networks",
         ),
-        ({"encoder": "ttfs"}, r"^encoder: expected one of direct, poisson, got 'ttfs'"),
+        ({"encoder": "ttfs"}, r"^encoder: expected one of direct, poisson, frames, got 'ttfs'"),
     ],
 )
 def test_an_unknown_model_or_encoder_is_refused(options, message):
@@ -279,3 +282,55 @@ def test_numbers_that_make_no_sense_are_refused_before_anything_is_written(
     with pytest.raises(ValueError, match=message):
         wanted.train(wanted.build(images()), images(), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def frames(steps: int = 3) -> Dataset:
+    x = np.random.default_rng(0).integers(0, 5, (6, steps, 2, 4, 6)).astype(np.float32)
+    y = np.arange(6) % 3
+    return Dataset("tiny events", x, y, x[:2], y[:2], value_range=None)
+
+
+def test_event_frames_decide_the_steps_and_the_encoder():
+    for wanted in (Subject(), Subject(steps=3), Subject(encoder="frames")):
+        network = wanted.build(frames())
+        assert network.encoder == Frames(3)
+        with torch.no_grad():
+            assert network(torch.tensor(frames().x_test)).shape == (2, 3)
+        assert wanted.on(frames()) == Subject(steps=3, encoder="frames")
+    assert Subject().on(frames()).words() == "vgg5, T = 3, decay 0.5, event frames"
+
+
+def test_images_leave_the_steps_and_take_direct_encoding_unless_told_otherwise():
+    assert Subject().on(images()) == Subject(steps=8, encoder="direct")
+    chosen = Subject(steps=2, encoder="poisson")
+    assert chosen.on(images()) == chosen
+    assert Subject().words() == Subject().on(images()).words()
+
+
+def test_a_network_on_event_frames_is_trained_noted_and_loaded(tmp_path, monkeypatch):
+    wanted = Subject(epochs=1)
+    network = wanted.build(frames())
+    wanted.train(network, frames(), tmp_path)
+    assert of_checkpoint(tmp_path / "network.pt") == Subject(epochs=1, steps=3, encoder="frames")
+    monkeypatch.setattr(module, "train", no_training)
+    again = wanted.build(frames())
+    wanted.train(again, frames(), tmp_path)
+    assert same(weights(network), weights(again))
+
+
+@pytest.mark.parametrize(
+    ("options", "data", "message"),
+    [
+        ({"encoder": "direct"}, frames(), r"^encoder: expected frames, since tiny events holds ev"),
+        ({"encoder": "poisson"}, frames(), r"^encoder: .*event frames, got 'poisson'\. Leave it"),
+        ({"steps": 8}, frames(), r"^steps: expected 3, the number of frames of tiny events, got 8"),
+        (
+            {"encoder": "frames"},
+            images(),
+            r"^encoder: expected direct or poisson, since tiny",
+        ),
+    ],
+)
+def test_steps_and_encoders_that_do_not_suit_the_data_are_refused(options, data, message):
+    with pytest.raises(ValueError, match=message):
+        Subject(**options).build(data)

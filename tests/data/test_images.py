@@ -1,0 +1,200 @@
+"""torchvision's image sets, from tiny files in their formats on disk."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import pickle
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+from torchvision import datasets
+
+from art_snn.data import images
+
+DRAW = np.random.default_rng(0)
+BYTES = {
+    channels: {
+        part: DRAW.integers(0, 256, (count, channels, 32, 32), dtype=np.uint8)
+        for part, count in (("train", 6), ("test", 3))
+    }
+    for channels in (1, 3)
+}
+LABELS = {"train": np.array([0, 1, 2, 9, 1, 0]), "test": np.array([3, 0, 9])}
+
+
+def idx(array: np.ndarray) -> bytes:
+    head = struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
+    return head + array.astype(np.uint8).tobytes()
+
+
+def write_idx(folder: Path, packed: bool) -> None:
+    folder.mkdir(parents=True)
+    for part, word in (("train", "train"), ("test", "t10k")):
+        for kind, array in (
+            ("images-idx3", BYTES[1][part][:, 0]),
+            ("labels-idx1", LABELS[part]),
+        ):
+            content = gzip.compress(idx(array)) if packed else idx(array)
+            (folder / f"{word}-{kind}-ubyte{'.gz' * packed}").write_bytes(content)
+
+
+def md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def write_cifar(root: Path, patch: pytest.MonkeyPatch, kind: Any, key: str) -> None:
+    folder = root / kind.base_folder
+    folder.mkdir(parents=True)
+    for part in ("train", "test"):
+        rows = BYTES[3][part].reshape(len(LABELS[part]), -1)
+        content = {"data": rows, key: LABELS[part].tolist()}
+        (folder / part).write_bytes(pickle.dumps(content))
+        patch.setattr(kind, f"{part}_list", [[part, md5(folder / part)]])
+    (folder / "meta").write_bytes(pickle.dumps({"names": list("abcdefghij")}))
+    meta = {"filename": "meta", "key": "names", "md5": md5(folder / "meta")}
+    patch.setattr(kind, "meta", meta)
+
+
+def write_svhn(root: Path, patch: pytest.MonkeyPatch) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    places = {}
+    for part in ("train", "test"):
+        path = root / f"{part}_32x32.mat"
+        y = np.where(LABELS[part] == 0, 10, LABELS[part])[:, None]
+        savemat(path, {"X": BYTES[3][part].transpose(2, 3, 1, 0), "y": y})
+        places[part] = ["", path.name, md5(path)]
+    patch.setattr(datasets.SVHN, "split_list", places)
+
+
+WRITE: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
+    "mnist": lambda root, patch: write_idx(root / "MNIST/raw", packed=False),
+    "fashion-mnist": lambda root, patch: write_idx(root / "FashionMNIST/raw", packed=False),
+    "cifar10": lambda root, patch: write_cifar(root, patch, datasets.CIFAR10, "labels"),
+    "cifar100": lambda root, patch: write_cifar(root, patch, datasets.CIFAR100, "fine_labels"),
+    "svhn": write_svhn,
+}
+
+
+@pytest.mark.parametrize("name", WRITE)
+def test_a_set_is_read_as_shares_with_channels_first(name, tmp_path, monkeypatch):
+    WRITE[name](tmp_path, monkeypatch)
+    data = images(name, tmp_path, packaged=tmp_path / "none")
+    expected = BYTES[1 if "mnist" in name else 3]
+    for part in ("train", "test"):
+        x, y = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")
+        assert (x.dtype, y.dtype) == (np.float32, np.int64)
+        assert np.allclose(x, expected[part] / 255, atol=1e-7)
+        assert np.array_equal(y, LABELS[part])
+    assert (data.name, data.value_range, data.classes) == (name, (0, 1), 10)
+
+
+def test_another_size_is_reached_by_averaging_and_becomes_part_of_the_name(tmp_path, monkeypatch):
+    WRITE["cifar10"](tmp_path, monkeypatch)
+    data = images("cifar10", tmp_path, image_size=(16, 8))
+    assert data.name == "cifar10 16x8"
+    assert data.input_shape == (3, 16, 8)
+    means = [(BYTES[3]["train"] / 255).mean(axis=(2, 3)), data.x_train.mean(axis=(2, 3))]
+    assert np.allclose(*means, atol=0.03)
+    assert np.array_equal(
+        images("cifar10", tmp_path, image_size=32).x_test, images("cifar10", tmp_path).x_test
+    )
+
+
+def test_fashion_mnist_is_found_where_the_package_puts_it(tmp_path):
+    write_idx(tmp_path / "packaged", packed=True)
+    for download in (False, True):
+        data = images("fashion-mnist", tmp_path, download=download, packaged=tmp_path / "packaged")
+        assert np.allclose(data.x_test, BYTES[1]["test"] / 255, atol=1e-7)
+        assert np.array_equal(data.y_train, LABELS["train"])
+    small = images("fashion-mnist", tmp_path, image_size=8, packaged=tmp_path / "packaged")
+    assert small.input_shape == (1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:20],
+        lambda content: b"just words",
+        lambda content: gzip.compress(gzip.decompress(content)[:-1]),
+        lambda content: gzip.compress(b"\0\0\x0d" + gzip.decompress(content)[3:]),
+        lambda content: gzip.compress(b"\0\0"),
+    ],
+)
+def test_a_damaged_file_of_the_package_is_named(damage, tmp_path):
+    write_idx(tmp_path / "packaged", packed=True)
+    path = tmp_path / "packaged" / "t10k-labels-idx1-ubyte.gz"
+    path.write_bytes(damage(path.read_bytes()))
+    message = r"^data: expected a gzip-compressed idx file of bytes, got .*t10k-labels.*cannot be"
+    with pytest.raises(ValueError, match=message):
+        images("fashion-mnist", tmp_path, packaged=tmp_path / "packaged")
+
+
+def write_eurosat(root: Path) -> None:
+    for number, label in enumerate(("Forest", "River")):
+        folder = root / "eurosat/2750" / label
+        folder.mkdir(parents=True)
+        for index in range(10):
+            pixels = np.full((64, 64, 3), 100 * number + index, np.uint8)
+            Image.fromarray(pixels).save(folder / f"{label}_{index}.png")
+
+
+def test_eurosat_is_split_by_class_and_can_be_made_smaller(tmp_path):
+    write_eurosat(tmp_path)
+    data = images("eurosat", tmp_path, image_size=32)
+    assert (data.x_train.shape, data.x_test.shape) == ((16, 3, 32, 32), (4, 3, 32, 32))
+    assert np.bincount(data.y_test).tolist() == [2, 2]
+    values = np.rint(255 * np.concatenate([data.x_train, data.x_test])[:, 0, 0, 0]).astype(int)
+    assert sorted(values) == [*range(10), *range(100, 110)]
+    assert np.array_equal(values // 100, np.concatenate([data.y_train, data.y_test]))
+    assert np.array_equal(images("eurosat", tmp_path, image_size=32).y_test, data.y_test)
+    assert images("eurosat", tmp_path).input_shape == (3, 64, 64)
+
+
+@pytest.mark.parametrize("name", [*WRITE, "eurosat"])
+def test_a_missing_set_says_where_it_was_looked_for_and_what_to_do(name, tmp_path):
+    message = (
+        rf"^data: expected {name} in .*{tmp_path.name}.*, which is missing, damaged or cannot be "
+        r"fetched \(.*\)\. Pass download=True, --download in commands, or put torchvision's"
+    )
+    with pytest.raises(FileNotFoundError, match=message) as caught:
+        images(name, tmp_path, packaged=tmp_path / "debian")
+    debian = f"On Debian, install dataset-fashion-mnist, which puts it in {tmp_path}/debian."
+    assert (debian in str(caught.value)) == (name == "fashion-mnist")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_set_that_cannot_be_fetched_says_why(tmp_path, monkeypatch):
+    def offline(self: Any) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(datasets.SVHN, "download", offline)
+    message = r"^data: expected svhn in .*cannot be fetched \(no network\)\. Look at that folder"
+    with pytest.raises(FileNotFoundError, match=message):
+        images("svhn", tmp_path, download=True)
+
+
+def test_a_damaged_set_is_named(tmp_path):
+    write_idx(tmp_path / "MNIST/raw", packed=False)
+    (tmp_path / "MNIST/raw/t10k-images-idx3-ubyte").write_bytes(b"words")
+    with pytest.raises(FileNotFoundError, match=r"^data: expected mnist in .*MNIST/raw, which is"):
+        images("mnist", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "imagenet"}, r"^name: expected one of mnist, .*, eurosat, got 'imagenet'\. Ima"),
+        ({"name": "mnist", "image_size": 0}, r"^image_size: expected a whole number >= 1, got 0"),
+        ({"name": "mnist", "image_size": (1, 2, 3)}, r"^image_size: expected a side, or \(height"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(arguments, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        images(**arguments, root=tmp_path)
