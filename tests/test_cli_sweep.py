@@ -98,7 +98,7 @@ def test_a_checkpoint_is_swept_at_its_own_decay_unless_another_one_is_given(
 def test_a_checkpoint_with_several_decays_is_a_usage_error(swept, tmp_path):
     data, folder, _ = swept
     network = ("--checkpoint", str(folder / "decay-0.9" / "network.pt"), "--data", str(data))
-    done = call(*SWEEP, *network, "--decays", "0.9,1", "--output", str(tmp_path))
+    done = call(*SWEEP, *network, "--decays", "1,0.9", "--output", str(tmp_path))
     assert done.exit_code == 2
     assert "decays: expected 0.9 alone, which the network of the checkpoint" in message_of(done)
 

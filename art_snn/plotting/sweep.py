@@ -25,7 +25,7 @@ def success_against_value(ax: Axes, panel: Panel, colours: Mapping[str, str] | N
         heights = np.array([100 * share.value for share in shares])
         low, high = 100 * np.array([share.interval for share in shares]).T
         colour = SERIES[i % len(SERIES)] if colours is None else colours[name]
-        reach = np.abs((heights - low, high - heights))
+        reach = (heights - low, high - heights)
         ax.errorbar(
             values, heights, reach, color=colour, marker="o", ms=4, elinewidth=0.6, label=name
         )

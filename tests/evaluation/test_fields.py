@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -31,13 +31,13 @@ from art_snn.gradients import (
 
 
 @pytest.mark.parametrize("name", GRADIENTS)
-def test_every_rule_has_its_name_and_every_number_can_be_put_back(name):
+def test_every_rule_has_its_dottedand_every_number_can_be_put_back(name):
     rule = named(name)
     assert rule == GRADIENTS[name]()
-    for field, found in numbers(rule).items():
-        assert replaced(rule, field, found.value) == rule
-        assert accepted(rule, field, found.value) == found.value
-        assert type(accepted(rule, field, found.value)) is found.kind
+    for dotted, found in numbers(rule).items():
+        assert replaced(rule, dotted, found.value) == rule
+        assert accepted(rule, dotted, found.value) == found.value
+        assert type(accepted(rule, dotted, found.value)) is found.kind
 
 
 def test_the_numbers_of_a_rule_include_those_of_what_is_inside_it():
@@ -75,7 +75,7 @@ def test_a_replaced_number_leaves_everything_else():
     assert rule.rule == HART(surrogate=ATan(alpha=3))
 
 
-def test_wrappers_stand_before_the_name_of_a_rule_in_their_order():
+def test_wrappers_stand_before_the_dottedof_a_rule_in_their_order():
     assert named("eot-rga") == EOT(RGA())
     assert named("extended-eot-stbp") == Extended(EOT(STBP()))
 
@@ -164,6 +164,7 @@ class Own(Gradient):
     scale: float = 1
     words: str = "none"
     count: int | None = None
+    derived: float = field(init=False, default=3.0)
 
     def logits(self, network: Any, x: Any) -> Any:
         raise NotImplementedError

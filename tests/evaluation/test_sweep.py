@@ -341,6 +341,12 @@ def test_a_value_that_is_refused_with_one_decay_is_welcome_with_another():
     check(sweep(field="gamma", values=(2,)), wrapped, x)
 
 
+def test_the_check_leaves_nothing_in_the_memory_of_the_network():
+    wrapped = classifier()
+    check(sweep(rule="assg", field="omega"), wrapped, samples(wrapped)[0])
+    assert wrapped.model.memory == {}
+
+
 def test_samples_that_do_not_fit_are_reported_as_such():
     with pytest.raises(ValueError, match=r"^x: "):
         check(sweep(), classifier(), np.zeros((3, 1, 5, 5), np.float32))
