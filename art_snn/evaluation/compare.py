@@ -7,7 +7,6 @@ whose gradient vanishes altogether, and measures how far each gradient points aw
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -19,6 +18,7 @@ from tqdm.auto import tqdm
 
 from art_snn.checks import invalid, require_count
 from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.evaluation import record
 from art_snn.evaluation.attacks import Attack
 from art_snn.evaluation.comparison import Comparison, Row, as_dict, row_from
 from art_snn.evaluation.cost import describe_machine, medians
@@ -162,7 +162,7 @@ def run(
                 )
             row = _attack(name, settings, classifier, x, y, clean, reference)
             comparison.rows[name] = replace(row, seconds=comparison.seconds[name])
-        _write(file, comparison)
+        record.write(file, as_dict(comparison))
     return comparison
 
 
@@ -276,13 +276,8 @@ def _fingerprint(
 
 def _read(file: Path | None, key: str) -> dict[str, Any]:
     """Earlier results of the same comparison, empty where there are none."""
-    if file is None or not file.exists():
-        return {}
-    try:
-        content = json.loads(file.read_text())
-    except ValueError:
-        content = None
-    if not isinstance(content, dict) or content.get("key") != key:
+    content = record.read(file)
+    if content is None or (content and content.get("key") != key):
         raise invalid(
             "output",
             expected="a folder without results, or with results of the same comparison",
@@ -290,12 +285,3 @@ def _read(file: Path | None, key: str) -> dict[str, Any]:
             remedy="Choose another folder, or delete that file.",
         )
     return content
-
-
-def _write(file: Path | None, comparison: Comparison) -> None:
-    if file is None:
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(file.name + ".part")
-    partial.write_text(json.dumps(as_dict(comparison), indent=1) + "\n")
-    partial.replace(file)

@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from art_snn.evaluation.cost import Cost, Workload, measure, medians, operation
+from art_snn.evaluation.cost import Cost, Workload, measure, medians
 from art_snn.evaluation.memory import keep_freed_memory, peak_during
 
 ROWS = Workload().rows()
@@ -53,7 +53,7 @@ def test_rules_are_set_against_stbp_where_it_is_among_them(rules, compared):
 def test_a_row_uses_the_rule_that_it_names(row):
     workload = Workload(**TINY)
     network = workload.network()
-    operation(row, network, workload)()
+    workload.operation(row, network)()
     ran = None if network.execution is None else network.execution.kind
     assert ran == {"inference": None, "rga": "collapsed", "stbp": "through time"}[row.split()[-1]]
 
