@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -39,6 +39,7 @@ from art_snn.gradients import RGA, STBP
 from tests.evaluation.small import pgd_by_hand
 
 MIB = 2**20
+law = settings(deadline=None, derandomize=True, database=None, max_examples=60)
 REFUSAL = (
     r"^output: expected a folder without results, or with results of the same {}, got .*\.json"
 )
@@ -363,6 +364,7 @@ def test_texts_say_what_was_measured_on_which_images():
         assert all(part in text for part in (first, machine, how, "RGA/STBP time", "MiB per step"))
 
 
+@law
 @given(
     st.floats(-100, 100),
     st.floats(-100, 100),
@@ -374,6 +376,7 @@ def test_a_line_goes_through_figures_that_lie_on_one(constant, per_step, steps):
     assert line.per_step == pytest.approx(per_step, abs=1e-6)
 
 
+@law
 @given(st.dictionaries(st.integers(1, 64), st.floats(0, 1000), min_size=2, max_size=6))
 def test_a_line_leaves_residuals_that_are_orthogonal_to_itself(values):
     line = Line.through(values)

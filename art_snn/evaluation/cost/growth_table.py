@@ -137,4 +137,8 @@ def _ratio(value: float, to: float) -> float:
 
 
 def _number(value: float, form: str) -> str:
-    return "-" if math.isnan(value) else format(value, form)
+    text = format(value, form)
+    if math.isnan(value):
+        return "-"
+    # Least squares through equal figures leave a slope that rounds to minus zero.
+    return text if float(text) else text.lstrip("-")
