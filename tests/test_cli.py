@@ -324,7 +324,7 @@ TINY_COST = (
 
 
 def test_the_cost_of_chosen_rules_is_listed(monkeypatch):
-    monkeypatch.setattr(cost, "_peak", lambda row, workload: 2**20)
+    monkeypatch.setattr(cost.gradient, "_peak", lambda row, workload: 2**20)
     done = call(*TINY_COST, "--rules", "rga, hart")
     assert done.exit_code == 0, done.output
     starts = [line[:30].strip() for line in done.stdout.splitlines()]

@@ -18,6 +18,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    # Otherwise defaults in brackets are taken for styles.
+    rich_markup_mode=None,
     help="Attack, train and evaluate spiking networks with the Adversarial Robustness Toolbox.",
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -130,3 +130,40 @@ def attack_of(name: str, eps: str, eps_step: str | None, iterations: int) -> Att
         eps_step=None if eps_step is None else number("eps_step", eps_step),
         iterations=iterations,
     )
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names separated by commas."""
+    return tuple(part.strip() for part in text.split(","))
+
+
+def whole_numbers(argument: str, text: str) -> tuple[int, ...]:
+    """Whole numbers separated by commas."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{argument}: expected whole numbers such as 4,8, got {text!r}."
+        ) from None
+
+
+def whole_number(argument: str, text: str) -> int:
+    """A single whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{argument}: expected a whole number such as 8, got {text!r}."
+        ) from None
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options that the user gave; None is one that was left out."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def refuse(beside: str, **options: object) -> None:
+    """A usage error where one of these options was given although it means nothing there."""
+    for name in given(**options):
+        flag = "--" + name.replace("_", "-")
+        raise typer.BadParameter(f"{name}: expected no {flag} with {beside}. Leave it out.")

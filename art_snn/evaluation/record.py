@@ -35,6 +35,17 @@ def fingerprint(
     return digest.hexdigest()
 
 
+def load(file: Path | None) -> dict[str, Any] | None:
+    """What the file holds: {} where there is no file, None where it holds no results."""
+    if file is None or not file.exists():
+        return {}
+    try:
+        content = json.loads(file.read_text())
+    except ValueError:
+        return None
+    return content if content and isinstance(content, dict) else None
+
+
 def read(file: Path | None, what: str, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """Earlier results, empty where there are none.
 
@@ -42,13 +53,8 @@ def read(file: Path | None, what: str, fits: Callable[[dict[str, Any]], bool]) -
     :param fits: whether the content is of the same settings, weights and samples.
     :raises ValueError: when the file holds anything else.
     """
-    if file is None or not file.exists():
-        return {}
-    try:
-        content = json.loads(file.read_text())
-    except ValueError:
-        content = None
-    if not isinstance(content, dict) or not fits(content):
+    content = load(file)
+    if content is None or (content and not fits(content)):
         raise invalid(
             "output",
             expected=f"a folder without results, or with results of the same {what}",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from art_snn.evaluation.cost import Cost, Workload, measure, medians, operation
+from art_snn.evaluation.cost import Cost, Workload, measure, medians
 from art_snn.evaluation.memory import keep_freed_memory, peak_during
 from art_snn.models import MODELS
 
@@ -55,7 +55,7 @@ def test_rules_are_set_against_stbp_where_it_is_among_them(rules, compared):
 def test_a_row_uses_the_rule_that_it_names(row):
     workload = Workload(**TINY)
     network = workload.network()
-    operation(row, network, workload)()
+    workload.operation(row, network)()
     ran = None if network.execution is None else network.execution.kind
     assert ran == {"inference": None, "rga": "collapsed", "stbp": "through time"}[row.split()[-1]]
 
@@ -69,7 +69,7 @@ def test_every_model_gets_the_input_that_it_takes(model):
     assert x.shape[1:] == network.input_shape
     assert (y.shape, y.sum()) == ((2, 10), 2)
     assert len(np.unique(x)) == x.size
-    operation("rga", network, workload)()
+    workload.operation("rga", network)()
     assert network.execution.kind == "collapsed"
 
 

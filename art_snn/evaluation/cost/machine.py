@@ -1,0 +1,57 @@
+"""The machine that is measured: its name, its threads, its memory."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import torch
+
+from art_snn.checks import invalid, require_count
+
+
+def set_threads(threads: int | None) -> None:
+    """Threads of torch in this process; None leaves them.
+
+    :raises ValueError: for a count below 1.
+    """
+    require_threads(threads)
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def require_threads(threads: int | None) -> None:
+    """ValueError unless it is None or a whole number of at least 1."""
+    if threads is not None:
+        require_count("threads", threads, remedy="Leave it out for torch's own choice.")
+
+
+def require_device(device: str) -> None:
+    """ValueError unless it is "cpu", or "cuda" where torch sees such a device."""
+    if device not in ("cpu", "cuda"):
+        raise invalid("device", expected="cpu or cuda", got=device, remedy="Choose one.")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise invalid(
+            "device",
+            expected="a device that torch can see",
+            got="cuda",
+            remedy="Use cpu, or install a CUDA build of torch.",
+        )
+
+
+def describe_machine(device: str, threads: int | None = None) -> str:
+    """Processor or card, threads (torch's own where None), and the versions that matter."""
+    if device == "cuda":
+        return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
+    return (
+        f"{_processor()}, {threads or torch.get_num_threads()} threads, torch {torch.__version__}"
+    )
+
+
+def _processor() -> str:
+    listing = Path("/proc/cpuinfo")
+    if listing.exists():
+        for line in listing.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
