@@ -336,7 +336,7 @@ def test_the_cost_of_chosen_rules_is_listed(monkeypatch):
 
 
 def test_the_cost_of_event_frames_is_measured_with_their_channels(monkeypatch):
-    monkeypatch.setattr(cost, "_peak", lambda row, workload: 2**20)
+    monkeypatch.setattr(cost.gradient, "_peak", lambda row, workload: 2**20)
     arguments = ("--model", "vgg-dvs", "--channels", "2", "--image-size", "4", "--batch", "1")
     done = call(*TINY_COST, *arguments)
     assert done.exit_code == 0, done.output

@@ -295,9 +295,9 @@ def test_a_record_is_written_whole_or_not_at_all(tmp_path):
     record.write(file, {"a": 1})
     with pytest.raises(TypeError, match="not JSON serializable"):
         record.write(file, {"a": object()})
-    assert record.read(file) == {"a": 1}
+    assert record.load(file) == {"a": 1}
     record.write(None, {"a": 1})
-    assert record.read(None) == record.read(tmp_path / "none.json") == {}
+    assert record.load(None) == record.load(tmp_path / "none.json") == {}
 
 
 def test_a_fresh_process_measures_a_peak_and_leaves_this_one_alone():

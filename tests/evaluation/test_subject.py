@@ -94,7 +94,7 @@ def test_a_network_noted_without_its_width_has_width_1(trained, tmp_path, monkey
     torch.nn.init.zeros_(next(other.parameters()))
     SMALL.train(other, images(), tmp_path)
     assert same(weights(other), weights(network))
-    assert of_checkpoint(tmp_path / "network.pt") == SMALL
+    assert of_checkpoint(tmp_path / "network.pt") == SMALL.on(images())
     narrow = Subject(**asdict(SMALL) | {"width": 0.5})
     with pytest.raises(CheckpointError, match=r"'width': 0\.5.* got one of \{.*'width': 1\.0"):
         narrow.train(narrow.build(images()), images(), tmp_path)
