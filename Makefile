@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+STUDY = $(filter-out %/setting.py,$(wildcard examples/study/*.py))
 
 .PHONY: demo test check docs examples clean
 
@@ -20,7 +21,7 @@ docs: $(VENV)/.dev
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
 examples: $(VENV)/.installed
-	@set -e; for script in examples/*.py; do echo "$$script"; $(BIN)/python $$script --small; done
+	@set -e; for script in examples/*.py $(STUDY); do echo "$$script"; $(BIN)/python $$script --small; done
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
