@@ -2,8 +2,8 @@
 
     python examples/study/hyperparameters.py --data eurosat32_10k.npz --output study/eurosat
 
-The decays of each panel are those of Bu et al. (CVPR 2023). A run that was interrupted goes on after
-its last value.
+The decays of each panel are those of Bu et al. (CVPR 2023). A run that was interrupted goes on
+after its last value.
 """
 
 from setting import Study, parse
