@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from art_snn import GRADIENTS
 from art_snn.evaluation.comparison import from_dict, markdown
+from art_snn.evaluation.metrics import Share
+from art_snn.evaluation.record import booleans
 from art_snn.gradients import Surrogate
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -33,3 +36,44 @@ def test_the_page_of_rules_names_every_rule_and_the_reference_every_class():
         assert f".. autoclass:: art_snn.{kind.__name__}\n" in reference
     assert ".. automodule:: art_snn.gradients.surrogates" in reference
     assert len(Surrogate.__subclasses__()) >= 7
+
+
+STUDIES = sorted(DOCS.glob("study/*/attacks.json"))
+PARTS = ("networks", "attacks", "sweep", "curves")
+
+
+def share(found: dict[str, Any]) -> str:
+    return str(Share(found["count"], found["total"]))
+
+
+@pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.parent.name)
+def test_the_tables_of_a_study_follow_from_its_results(file):
+    texts = {part: (file.parent / f"{part}.md").read_text() for part in PARTS}
+    data = {part: json.loads((file.parent / f"{part}.json").read_text()) for part in PARTS}
+    for found in data["networks"].values():
+        assert share(found["test_accuracy"]) in texts["networks"]
+    outcomes = data["attacks"]["outcomes"].values()
+    assert texts["attacks"].count("| FGSM |") + texts["attacks"].count("| PGD |") == (
+        len(outcomes) / 2
+    )
+    for found in outcomes:
+        flipped = booleans(found["correct"]) & ~booleans(found["robust"])
+        success = Share(int(flipped.sum()), found["correct"].count("1"))
+        assert f"| {found['decay']:g} | {found['training']} | {found['box']} | " in texts["attacks"]
+        assert str(success) in texts["attacks"]
+    for line in data["sweep"]["lines"].values():
+        for found in line["values"].values():
+            assert share(found["attack_success"]) in texts["sweep"]
+    for panel in data["curves"]["panels"]:
+        assert share(panel["silent"]) in texts["curves"]
+        for deviation in panel["deviations"].values():
+            assert f"{deviation['rms']:.4f}" in texts["curves"]
+
+
+def test_every_part_of_the_study_is_shown_with_its_figure():
+    assert len(STUDIES) >= 3
+    page = (DOCS / "study.md").read_text()
+    for file in STUDIES:
+        for part in PARTS:
+            assert f"{{include}} study/{file.parent.name}/{part}.md" in page
+            assert f"(study/{file.parent.name}/{part}.png)" in page

@@ -38,11 +38,12 @@ def outcome(study: Study, cell: Cell, rule: str, file: Path) -> Robustness:
     attack = study.attack(name)
     x, y = study.data.x_test[: study.samples], study.data.y_test[: study.samples]
     target = study.network(decay, training)
-    key = record.fingerprint((attack, rule, box), target, x, y)
+    source = target if box == "white" else study.network(decay, "other seed")
+    parts = attack, rule, box, record.fingerprint("source", source, x[:0], y[:0])
+    key = record.fingerprint(parts, target, x, y)
     content: dict[str, Any] = record.read(file, "study", lambda found: "outcomes" in found)
     known = content.setdefault("outcomes", {})
     if key not in known:
-        source = target if box == "white" else study.network(decay, "other seed")
         adversarial = crafted(
             attack,
             GRADIENTS[rule](),

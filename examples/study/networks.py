@@ -19,11 +19,13 @@ def main() -> None:
     study = parse("Train the networks of the study.")
     lines = ["| decay | training | best epoch | validation | test accuracy |", "|---" * 5 + "|"]
     runs = list(study.networks())
+    contents = {}
     figure = Figure(figsize=(11, 2.6 * len(study.decays)), layout="constrained")
     axes = figure.subplots(len(study.decays), 3, sharex=True, squeeze=False)
     for ax, (decay, kind) in zip(axes.flat, runs, strict=True):
         study.network(decay, kind)
         content = json.loads((study.folder(decay, kind) / "training.json").read_text())
+        contents[f"decay {decay:g}, {kind}"] = content
         history = [Epoch(**epoch) for epoch in content["history"]]
         training_curves(ax, history).set_title(f"decay {decay:g}, {kind}", fontsize="medium")
         best = history[content["best_epoch"] - 1]
@@ -38,6 +40,7 @@ def main() -> None:
     heading = f"{words}, on {study.data.name}: {len(study.data.x_train)} training samples.\n\n"
     text = heading + "\n".join(lines) + "\n"
     (study.output / "networks.md").write_text(text)
+    (study.output / "networks.json").write_text(json.dumps(contents, indent=1) + "\n")
     figure.savefig(study.output / "networks.png", dpi=110)
     print(text)
 
