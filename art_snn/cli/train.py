@@ -87,7 +87,7 @@ def train(
         adversary = checked(
             AdversarialTraining,
             attack=options.attack_of(attack, eps, eps_step, iterations),
-            rule=checked(resolve, rule=rule, argument="rule"),
+            rule=checked(resolve, gradient=rule, argument="rule"),
             share=adversarial_share,
             value_range=checked(samples.clip_values),
         )
