@@ -182,7 +182,7 @@ def draw(fitting: Fitting, data: Dataset, fitted: Fitted) -> Figure:
     """Loss and validation accuracy against the epoch."""
     figure = Figure(figsize=(7, 3.4), layout="constrained")
     training_curves(figure.subplots(), fitted.history)
-    kind = "" if fitting.adversary is None else f", against {fitting.adversary.words()}"
+    kind = "" if fitting.adversary is None else f"\nagainst {fitting.adversary.words()}"
     figure.suptitle(f"{fitting.subject.words()} on {data.name}{kind}", fontsize="medium")
     return figure
 

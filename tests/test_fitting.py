@@ -16,9 +16,10 @@ from art_snn.checkpoint import CheckpointError
 from art_snn.data import Dataset
 from art_snn.evaluation.attacks import Attack
 from art_snn.evaluation.hardening import AdversarialTraining
+from art_snn.evaluation.metrics import Share
 from art_snn.evaluation.subject import Subject, of_checkpoint
 from art_snn.fitting import Fitting, report, run
-from art_snn.training import Recipe
+from art_snn.training import Epoch, Recipe
 
 RECIPE = Recipe(epochs=2, batch_size=8, crop_padding=1, cutout=1, learning_rate=0.02)
 SMALL = Fitting(subject=Subject(steps=2), recipe=RECIPE, validation=0.25)
@@ -126,6 +127,20 @@ def test_the_report_tells_the_best_epoch_and_the_test_accuracy(tmp_path):
     assert f"Test accuracy: {fitted.test} of 6 samples." in text
     notes = checkpoint.notes(tmp_path / "network.pt")
     assert "attack=Attack(name='fgsm'" in notes["adversary"]
+
+
+def test_the_title_of_the_picture_fits_into_it():
+    subject = Subject(model="resnet17", width=0.125, reset="soft", threshold=1.5, steps=2)
+    attack = Attack(eps=8 / 255, eps_step=2 / 255)
+    settings = Fitting(subject=subject, adversary=AdversarialTraining(attack=attack))
+    fitted = fitting.Fitted((Epoch(1, 1.0, 0.5),), Share(1, 2))
+    figure = fitting.draw(settings, images(name="fashion-mnist"), fitted)
+    figure.canvas.draw()
+    box = figure.texts[0].get_window_extent()
+    assert box.width < figure.bbox.width
+    first, second = figure.get_suptitle().split("\n")
+    assert first.endswith("direct encoding on fashion-mnist")
+    assert second.startswith("against PGD, eps 0.03137, 10 steps of 0.007843 by RGA(")
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, "some"])
