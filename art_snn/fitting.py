@@ -183,7 +183,7 @@ def draw(fitting: Fitting, data: Dataset, fitted: Fitted) -> Figure:
     figure = Figure(figsize=(7, 3.4), layout="constrained")
     training_curves(figure.subplots(), fitted.history)
     kind = "" if fitting.adversary is None else f"\nagainst {fitting.adversary.words()}"
-    figure.suptitle(f"{fitting.subject.words()} on {data.name}{kind}", fontsize="medium")
+    figure.suptitle(f"{fitting.subject.words()} on {data.name}{kind}", fontsize="small")
     return figure
 
 
