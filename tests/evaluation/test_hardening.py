@@ -277,3 +277,39 @@ def test_a_rule_or_range_that_is_none_is_refused(options, kind, message):
 def test_a_share_outside_its_range_is_refused(share):
     with pytest.raises(ValueError, match=r"^share: expected a number above 0 and at most 1, got"):
         AdversarialTraining(share=share)
+
+
+def test_a_share_is_of_different_samples_each_with_its_own_label(monkeypatch):
+    x, y = pairs(8)
+    given = []
+    monkeypatch.setattr(Attack, "craft", lambda _, __, *batch: given.append(batch) or batch[0])
+    craft = AdversarialTraining(attack=PGD, share=0.75).against(network(), SHAPE, CLASSES)
+    for seed in range(5):
+        np.random.seed(seed)  # noqa: NPY002
+        craft(torch.as_tensor(x), torch.as_tensor(y))
+    for samples_, labels in given:
+        rows = [int(np.abs(x - sample).sum((1, 2, 3)).argmin()) for sample in samples_]
+        assert len(set(rows)) == 6
+        assert labels.tolist() == y[rows].tolist()
+    assert len({batch[0].tobytes() for batch in given}) > 1
+
+
+def test_what_a_rule_remembers_is_of_one_batch(monkeypatch):
+    x, y = (torch.as_tensor(a) for a in pairs(4))
+    net, found = network(), []
+
+    def remembering(_: Attack, __: Any, batch: np.ndarray, ___: np.ndarray) -> np.ndarray:
+        found.append(dict(net.memory))
+        net.memory[RGA()] = "a word"
+        return batch
+
+    monkeypatch.setattr(Attack, "craft", remembering)
+    craft = AdversarialTraining(attack=PGD).against(net, SHAPE, CLASSES)
+    net.memory[STBP()] = "an older word"
+    craft(x, y)
+    assert (found, net.memory) == ([{}], {})
+
+
+def test_a_rule_that_does_not_apply_is_refused_before_any_call():
+    with pytest.raises(ValueError, match=r"^gradient: expected a rule that applies to every"):
+        AdversarialTraining(rule="cba").against(network(), SHAPE, CLASSES)

@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from art_snn import LIF, STBP, Direct, Poisson, SpikingNetwork
 from art_snn import TimeDistributed as Timed
 from art_snn.checkpoint import CheckpointError
-from art_snn.training import Training, Validation, train
+from art_snn.training import Recipe, Training, Validation, train
+from art_snn.training import loop as module
+from art_snn.training.state import State
 from tests.architectures import Switch
 from tests.networks import Counted, Tally
 
@@ -485,3 +487,63 @@ def test_a_run_whose_encoder_is_a_function_is_taken_up_although_it_lies_elsewher
     encoders = [lambda x, steps=steps: x.expand(steps, *x.shape) for steps in (2, 2)]
     assert repr(encoders[0]) != repr(encoders[1])
     assert_same_state(run(encoders[0]), run(encoders[1]))
+
+
+def test_the_bar_of_a_resumed_run_begins_where_the_run_stopped(tmp_path, monkeypatch):
+    path, net, given = tmp_path / "new" / "deep" / "state.pt", build(), []
+    kill_at(net, 2 * STEPS_PER_EPOCH + 2)
+    with pytest.raises(Killed):
+        train(net, *samples(), SETTINGS, path)
+    bar = module.tqdm
+
+    def noted(**options: Any) -> Any:
+        given.append(options)
+        return bar(**options)
+
+    monkeypatch.setattr(module, "tqdm", noted)
+    trained(path)
+    assert (given[0]["initial"], given[0]["total"]) == (2 * STEPS_PER_EPOCH, 3 * STEPS_PER_EPOCH)
+
+
+def test_the_network_is_trained_on_what_the_settings_make_of_the_samples():
+    class Doubled(Training):
+        def augmented(self, batch: Tensor) -> Tensor:
+            return 2 * batch
+
+    net, seen = build(), []
+    net.encoder = Direct(1)
+    watch(net, lambda x: seen.append(x[0]))
+    x, y = samples()
+    train(net, x, y, Doubled(epochs=1, batch_size=8))
+    assert torch.equal(torch.cat(seen).sort(0).values, 2 * torch.as_tensor(x).sort(0).values)
+
+
+def test_settings_that_do_not_suit_the_samples_are_refused():
+    with pytest.raises(ValueError, match=r"^x: expected samples \[C, H, W\] or \[T, C, H, W\]"):
+        train(build(), *samples(), Recipe(epochs=1))
+
+
+def test_the_shape_of_the_samples_is_part_of_a_run():
+    x, y = samples()
+    one, other = (State(build(), SETTINGS, a, y, None, None) for a in (x, x.reshape(20, 3, 2)))
+    assert one.samples != other.samples
+
+
+@pytest.mark.parametrize("change", ["best", "history"])
+def test_a_state_whose_best_weights_or_history_do_not_fit_changes_nothing(change, tmp_path):
+    path = tmp_path / "state.pt"
+    held = Validation(*samples(10))
+    train(build(), *samples(), SETTINGS, path, validation=held)
+    progress = torch.load(path, weights_only=True)
+    if change == "best":
+        del progress["best"]["layers.1.module.0.weight"]
+    else:
+        progress["history"].pop()
+    torch.save(progress, path)
+    net, before = build(seed=1), build(seed=1)
+    message = {"best": "differs in .*weight .missing", "history": "another number of epochs"}[
+        change
+    ]
+    with pytest.raises(CheckpointError, match=rf"^resume: .*{word}.*Delete"):
+        train(net, *samples(), SETTINGS, path, validation=held)
+    assert_same_state(net, before)

@@ -191,3 +191,10 @@ def test_the_accuracy_on_no_sample_is_refused():
     x, y = samples(0)
     with pytest.raises(ValueError, match=r"^samples: expected as many labels as samples, and at"):
         accuracy(build(), Validation(x, y))
+
+
+def test_accuracy_makes_no_graph():
+    net, graphs = build(), []
+    net.layers[0].action = lambda _: graphs.append(torch.is_grad_enabled())
+    accuracy(net, HELD)
+    assert graphs == [False]
