@@ -24,6 +24,7 @@ def require_number(
     above: float | None = None,
     at_least: float | None = None,
     up_to: float = math.inf,
+    below: float = math.inf,
     remedy: str,
 ) -> float:
     """`value` as a float when it is a finite number within the bounds, otherwise ValueError."""
@@ -35,10 +36,19 @@ def require_number(
         bounds.append((number >= at_least, f"of at least {at_least:g}"))
     if not math.isinf(up_to):
         bounds.append((number <= up_to, f"at most {up_to:g}"))
+    if not math.isinf(below):
+        bounds.append((number < below, f"below {below:g}"))
     if math.isfinite(number) and all(holds for holds, _ in bounds):
         return number
     words = " and ".join(word for _, word in bounds)
     raise invalid(argument, expected=f"a number {words}", got=repr(value), remedy=remedy)
+
+
+def require_whole(argument: str, value: object, *, remedy: str) -> int:
+    """`value` as an int when it is a whole number of at least 0, otherwise ValueError."""
+    if isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0:
+        return int(value)
+    raise invalid(argument, expected="a whole number >= 0", got=repr(value), remedy=remedy)
 
 
 def require_count(argument: str, value: object, *, remedy: str) -> int:

@@ -25,7 +25,7 @@ from art_snn.inputs import (
     check_preprocessing,
     checked_samples,
 )
-from art_snn.network import SpikingNetwork
+from art_snn.network import SpikingNetwork, modes_kept
 from art_snn.transfer import move_all, rebuilt_optimizer, settings_of
 
 
@@ -437,14 +437,10 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
     @contextmanager
     def _mode(self, training: bool, gradient: Gradient | str | None = None) -> Iterator[None]:
-        modes = [(module, module.training) for module in self._model.modules()]
-        with nullcontext() if gradient is None else self.model.using(gradient):
-            try:
-                self._model.train(training)
-                yield
-            finally:
-                for module, mode in modes:
-                    module.training = mode
+        rule = nullcontext() if gradient is None else self.model.using(gradient)
+        with rule, modes_kept(self._model):
+            self._model.train(training)
+            yield
 
     @contextmanager
     def _reduction(self, reduction: str) -> Iterator[None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,25 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from art_snn import checkpoint
-from art_snn.checks import require_number
+from art_snn.checks import invalid, require_number
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset
 from art_snn.evaluation.hardening import AdversarialTraining
 from art_snn.evaluation.metrics import Share
+from art_snn.evaluation.record import write
 from art_snn.evaluation.subject import Subject
 from art_snn.inputs import check_device_type
 from art_snn.plotting import training_curves
 from art_snn.training import Epoch, Recipe, Validation, best, train
 
-MIRRORLESS = ("digits", "mnist", "svhn", "nmnist")
-"""Data sets of numerals, which a mirror turns into nothing that is read."""
+MIRRORLESS = ("digits", "mnist", "svhn", "nmnist", "dvs128-gesture")
+"""Numerals, which a mirror turns into nothing that is read, and gestures of a left or right arm."""
+
+
+def mirrored(data: Dataset) -> bool:
+    """Whether a mirrored sample still is one of its class, so that the recipe may flip it."""
+    # A size or a subset stands behind the name.
+    return data.name.split(" ")[0] not in MIRRORLESS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +38,7 @@ class Fitting:
     :param subject: the network; its epochs and seed give way to those of the recipe.
     :param recipe: see :class:`art_snn.training.Recipe`.
     :param adversary: for adversarial training; None trains on the samples themselves.
-    :param validation: share of the training samples that choose the best epoch, in (0, 1).
+    :param validation: share of the training samples that choose the best epoch, in (0, 0.9].
     :raises ValueError: for another share.
     """
 
@@ -42,15 +48,35 @@ class Fitting:
     validation: float = 0.1
 
     def __post_init__(self) -> None:
-        require_number(
+        share = require_number(
             "validation",
             self.validation,
             above=0,
             up_to=0.9,
             remedy="The best epoch is never chosen by test samples; 0.1 is usual.",
         )
+        object.__setattr__(self, "validation", share)
         subject = replace(self.subject, epochs=self.recipe.epochs, seed=self.recipe.seed)
         object.__setattr__(self, "subject", subject)
+
+    def check(self, data: Dataset) -> None:
+        """Refuse samples that these settings do not suit.
+
+        :raises ValueError: when the recipe or the subject does not suit them, or adversarial
+            samples would lie in another range than theirs.
+        """
+        self.recipe.check_samples(data.input_shape)
+        self.subject.on(data)
+        if self.adversary is None:
+            return
+        limits = data.clip_values("adversarial training")
+        if self.adversary.value_range != limits:
+            raise invalid(
+                "value_range",
+                expected=f"{limits}, which is that of {data.name}",
+                got=f"{self.adversary.value_range} for the adversary",
+                remedy="Give AdversarialTraining the value_range of the data.",
+            )
 
     def notes(self, data: Dataset) -> dict[str, Any]:
         """What the checkpoint says beside the weights."""
@@ -99,12 +125,14 @@ def run(fitting: Fitting, data: Dataset, output: Path, device_type: str = "gpu")
     :param output: folder, made when missing.
     :param device_type: "gpu" or "cpu", as in ART.
     :raises CheckpointError: when the folder holds a run of other settings.
-    :raises ValueError: when the recipe does not fit the samples.
+    :raises ValueError: as :meth:`Fitting.check`, when the rule of the adversary does not apply to
+        the network, or the folder holds a network that no run of this kind has left; before
+        anything is written.
     """
     check_device_type(device_type)
-    fitting.recipe.check_samples(data.input_shape)
+    fitting.check(data)
     fitting = replace(fitting, subject=fitting.subject.on(data))
-    split = data.held_out(fitting.validation, fitting.recipe.seed)
+    split = data.held_out(fitting.validation, fitting.recipe.seed, "validation")
     classifier = PyTorchSpikingClassifier(
         fitting.subject.build(data),
         nn.CrossEntropyLoss(),
@@ -113,8 +141,11 @@ def run(fitting: Fitting, data: Dataset, output: Path, device_type: str = "gpu")
         clip_values=data.value_range,
         device_type=device_type,
     )
-    output.mkdir(parents=True, exist_ok=True)
     network = classifier.model
+    if fitting.adversary is not None:
+        fitting.adversary.check(network)
+    _refuse_foreign(output)
+    output.mkdir(parents=True, exist_ok=True)
     history = train(
         network,
         split.x_train,
@@ -131,9 +162,20 @@ def run(fitting: Fitting, data: Dataset, output: Path, device_type: str = "gpu")
         network, output / "network.pt", **fitting.notes(data), test_accuracy=correct.value
     )
     content = fitting.notes(data) | fitted.as_dict()
-    (output / "training.json").write_text(json.dumps(content, indent=1) + "\n")
+    write(output / "training.json", content)
     draw(fitting, data, fitted).savefig(output / "training.png", dpi=150)
     return fitted
+
+
+def _refuse_foreign(output: Path) -> None:
+    """Keep the network of art-snn compare, or one without its state, from being written over."""
+    if (output / "network.pt").exists() and not (output / "training.pt").exists():
+        raise invalid(
+            "output",
+            expected="a folder without a network, or with the whole of this run",
+            got=f"{output} with a network.pt and no training.pt",
+            remedy="Choose another folder, or delete network.pt.",
+        )
 
 
 def draw(fitting: Fitting, data: Dataset, fitted: Fitted) -> Figure:
@@ -141,7 +183,7 @@ def draw(fitting: Fitting, data: Dataset, fitted: Fitted) -> Figure:
     figure = Figure(figsize=(7, 3.4), layout="constrained")
     training_curves(figure.subplots(), fitted.history)
     kind = "" if fitting.adversary is None else f"\nagainst {fitting.adversary.words()}"
-    figure.suptitle(f"{fitting.subject.words()} on {data.name}{kind}", fontsize="medium")
+    figure.suptitle(f"{fitting.subject.words()} on {data.name}{kind}", fontsize="small")
     return figure
 
 

@@ -245,6 +245,17 @@ class SpikingNetwork(nn.Module):
 
 
 @contextmanager
+def modes_kept(network: nn.Module) -> Iterator[None]:
+    """Every module is in the mode it was in, training or evaluation, after the block."""
+    modes = [(module, module.training) for module in network.modules()]
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+@contextmanager
 def attached(network: nn.Module, firing: Firing) -> Iterator[None]:
     """Let every neuron of the network fire by `firing`, under its own name, within the block."""
     before = [(m, m.name, m.firing) for m in network.modules() if isinstance(m, Neuron)]

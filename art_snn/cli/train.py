@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from art_snn.cli import options
 from art_snn.cli.options import checked
+
+if TYPE_CHECKING:
+    from art_snn.data import Dataset
+    from art_snn.evaluation.hardening import AdversarialTraining
 
 
 def train(
@@ -37,7 +41,7 @@ def train(
         int | None, typer.Option(help="Pixels around an image before cropping. [4 per 32]")
     ] = None,
     flip: Annotated[
-        bool | None, typer.Option(help="Mirror half of the samples. [except numerals]")
+        bool | None, typer.Option(help="Mirror half of the samples. [not numerals, gestures]")
     ] = None,
     cutout: Annotated[int | None, typer.Option(help="Side of the hole. [16 per 32]")] = None,
     validation: Annotated[
@@ -46,13 +50,19 @@ def train(
     attack: Annotated[
         str | None, typer.Option(help="Adversarial training against fgsm, pgd, mim or apgd.")
     ] = None,
-    rule: Annotated[str, typer.Option(help="Gradient rule of that attack.")] = "rga",
-    eps: Annotated[str, typer.Option(help="Its budget, such as 0.1 or 8/255.")] = "8/255",
-    eps_step: Annotated[str | None, typer.Option(help="Its step. [eps / 4]")] = None,
-    iterations: Annotated[int, typer.Option(help="Its gradient steps.")] = 5,
+    rule: Annotated[
+        str | None, typer.Option(help="Its gradient: the name of a rule. [rga]")
+    ] = None,
+    eps: Annotated[
+        str | None, typer.Option(help="Its budget, such as 0.1 or 8/255. [8/255]")
+    ] = None,
+    eps_step: Annotated[
+        str | None, typer.Option(help="Its step, of pgd and mim. [eps / 4]")
+    ] = None,
+    iterations: Annotated[int | None, typer.Option(help="Its gradient steps. [5]")] = None,
     adversarial_share: Annotated[
-        float, typer.Option(help="Share of the samples of a step that it attacks.")
-    ] = 1.0,
+        float | None, typer.Option(help="Share of the samples of a step that it attacks. [1]")
+    ] = None,
     seed: options.Seed = 0,
     threads: options.Threads = None,
     device: options.Device = "gpu",
@@ -60,9 +70,7 @@ def train(
     """Train a network by the recipe of the papers, plainly or adversarially by any rule."""
     from art_snn import fitting as library
     from art_snn.evaluation.cost import set_threads
-    from art_snn.evaluation.hardening import AdversarialTraining
     from art_snn.evaluation.subject import of_checkpoint
-    from art_snn.gradients import resolve
     from art_snn.training import Recipe
 
     checked(set_threads, threads=threads)
@@ -78,19 +86,19 @@ def train(
         momentum=momentum,
         weight_decay=weight_decay,
         crop_padding=usual.crop_padding if crop_padding is None else crop_padding,
-        flip=samples.name not in library.MIRRORLESS if flip is None else flip,
+        flip=library.mirrored(samples) if flip is None else flip,
         cutout=usual.cutout if cutout is None else cutout,
         seed=seed,
     )
-    adversary = None
-    if attack is not None:
-        adversary = checked(
-            AdversarialTraining,
-            attack=options.attack_of(attack, eps, eps_step, iterations),
-            rule=checked(resolve, gradient=rule, argument="rule"),
-            share=adversarial_share,
-            value_range=checked(samples.clip_values),
-        )
+    adversary = _adversary(
+        samples,
+        attack,
+        rule=rule,
+        eps=eps,
+        eps_step=eps_step,
+        iterations=iterations,
+        adversarial_share=adversarial_share,
+    )
     subject = checked(
         of_checkpoint,
         path=None,
@@ -109,3 +117,21 @@ def train(
     fitted = checked(library.run, fitting=settings, data=samples, output=output, device_type=device)
     typer.echo("\n" + library.report(settings, fitted))
     typer.echo(f"\nWritten to {output}: network.pt, training.json, training.png")
+
+
+def _adversary(samples: Dataset, attack: str | None, **asked: Any) -> AdversarialTraining | None:
+    """The adversary that the options describe; None without an attack."""
+    from art_snn.evaluation.hardening import AdversarialTraining
+
+    if attack is None:
+        options.refuse("training without --attack", **asked)
+        return None
+    usual = {"rule": "rga", "eps": "8/255", "iterations": 5, "adversarial_share": 1.0}
+    told: dict[str, Any] = usual | options.given(**asked)
+    return checked(
+        AdversarialTraining,
+        attack=options.attack_of(attack, told["eps"], told.get("eps_step"), told["iterations"]),
+        rule=told["rule"],
+        share=told["adversarial_share"],
+        value_range=checked(samples.clip_values, what="adversarial training"),
+    )

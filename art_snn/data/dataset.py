@@ -79,16 +79,17 @@ class Dataset:
             f"--value-range {low},{high}.",
         )
 
-    def held_out(self, share: float = 0.1, seed: int = 0) -> Dataset:
+    def held_out(self, share: float = 0.1, seed: int = 0, argument: str = "share") -> Dataset:
         """Training samples split anew, for choices that must not see the test samples.
 
         :param share: of the training samples that are held out, between 0 and 1.
         :param seed: of the split, which keeps the classes' proportions.
+        :param argument: the share's name in complaints.
         :return: the remaining training samples as x_train and y_train, and those held out, for
             validation, as x_test and y_test; no test sample is in it.
         :raises ValueError: for another share, a class with one training sample, or too few samples.
         """
-        rest, held = stratified(self.y_train, share, seed, "share")
+        rest, held = stratified(self.y_train, share, seed, argument)
         return replace(
             self,
             name=f"{self.name} (validation {share:g}, seed {seed})",

@@ -46,10 +46,13 @@ class Attack:
                 got=repr(self.name),
                 remedy="Every other attack of ART runs on the classifier directly.",
             )
-        require_number("eps", self.eps, above=0, remedy="A usual budget is 8/255.")
-        if self.eps_step is not None:
-            require_number("eps_step", self.eps_step, above=0, remedy="A usual step is eps / 4.")
-        require_count("iterations", self.iterations, remedy="Ten are usual.")
+        usual = {"eps": "A usual budget is 8/255.", "eps_step": "A usual step is eps / 4."}
+        for name, remedy in usual.items():
+            if name == "eps" or self.eps_step is not None:
+                value = require_number(name, getattr(self, name), above=0, remedy=remedy)
+                object.__setattr__(self, name, value)
+        steps = require_count("iterations", self.iterations, remedy="Ten are usual.")
+        object.__setattr__(self, "iterations", steps)
 
     @property
     def step(self) -> float:

@@ -68,9 +68,12 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.samples is not None:
-            require_count("samples", self.samples, remedy="Leave it out for all test samples.")
+            remedy = "Leave it out for all test samples."
+            count = require_count("samples", self.samples, remedy=remedy)
+            object.__setattr__(self, "samples", count)
         for name in ("batch_size", "eot", "repeats"):
-            require_count(name, getattr(self, name), remedy="Use a whole number from 1.")
+            count = require_count(name, getattr(self, name), remedy="Use a whole number from 1.")
+            object.__setattr__(self, name, count)
         if not self.rules:
             raise invalid("rules", expected="at least one", got="none", remedy="Name some.")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from art_snn.checks import invalid
 from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.identity import digest
 
 
 def fingerprint(
@@ -27,12 +27,8 @@ def fingerprint(
     given = classifier.clip_values
     limits = None if given is None else [np.asarray(limit).tolist() for limit in given]
     parts = (settings, network.encoder, network.layers, limits)
-    digest = hashlib.sha256(repr(parts).encode())
-    for tensor in network.state_dict().values():
-        digest.update(tensor.detach().cpu().numpy().tobytes())
-    digest.update(np.ascontiguousarray(x).tobytes())
-    digest.update(np.ascontiguousarray(y).tobytes())
-    return digest.hexdigest()
+    weights = (tensor.detach().cpu().numpy() for tensor in network.state_dict().values())
+    return digest(parts, *weights, x, y)
 
 
 def load(file: Path | None) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from art_snn.checks import invalid, require_count, require_number
+from art_snn.checks import invalid, require_count, require_whole
 from art_snn.curves import Pairs, curves_of, find_layer, record
 from art_snn.curves.static import Curve
 from art_snn.data import Dataset
@@ -37,8 +37,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("pairs", "batch_size"):
-            require_count(name, getattr(self, name), remedy="Use a whole number from 1.")
-        require_number("seed", self.seed, at_least=0, remedy="Use 0.")
+            count = require_count(name, getattr(self, name), remedy="Use a whole number from 1.")
+            object.__setattr__(self, name, count)
+        object.__setattr__(self, "seed", require_whole("seed", self.seed, remedy="Use 0."))
 
     def curves(self, subject: Subject) -> dict[str, Curve]:
         """The curves that hold for the subject's neurons, by name."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+import numpy as np
 from torch import nn
 
 from art_snn import checkpoint
@@ -67,6 +68,12 @@ class Subject:
                     got=repr(getattr(self, name)),
                     remedy="Networks of your own are compared with art_snn.evaluation.compare.",
                 )
+
+        # Plain numbers, since they are written beside the weights.
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.generic):
+                object.__setattr__(self, field.name, value.item())
 
     def on(self, data: Dataset) -> Subject:
         """The same with the steps and the encoder that `data` needs in the place of None.

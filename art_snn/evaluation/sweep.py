@@ -53,8 +53,11 @@ class Sweep:
 
     def __post_init__(self) -> None:
         if self.samples is not None:
-            require_count("samples", self.samples, remedy="Leave it out for all test samples.")
-        require_count("batch_size", self.batch_size, remedy="Use a whole number from 1.")
+            remedy = "Leave it out for all test samples."
+            count = require_count("samples", self.samples, remedy=remedy)
+            object.__setattr__(self, "samples", count)
+        size = require_count("batch_size", self.batch_size, remedy="Use a whole number from 1.")
+        object.__setattr__(self, "batch_size", size)
         if not self.values:
             raise invalid("values", expected="at least one", got="none", remedy="Give some.")
         values = tuple(accepted(self.base, self.field, value) for value in self.values)

@@ -21,7 +21,9 @@ def training_curves(ax: Axes, history: Sequence[Epoch]) -> Axes:
     if not history:
         raise invalid("history", expected="at least one epoch", got="none", remedy="Train first.")
     numbers = [epoch.number for epoch in history]
-    ax.plot(numbers, [epoch.loss for epoch in history], color="#999999", label="training loss")
+    # A line of one point would not be seen.
+    marker = "o" if len(history) == 1 else None
+    ax.plot(numbers, [epoch.loss for epoch in history], color="#999999", marker=marker)
     ax.set(xlabel="epoch", ylabel="training loss")
     ax.set_ylim(bottom=0)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))

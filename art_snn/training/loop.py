@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,21 +9,13 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from art_snn.checks import invalid
 from art_snn.network import SpikingNetwork
 from art_snn.seeding import seeded
 from art_snn.training.adversary import Adversary, Craft
 from art_snn.training.history import Epoch
+from art_snn.training.samples import Validation, check_pairs, classes_of, copied
 from art_snn.training.settings import Training
 from art_snn.training.state import State
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Samples [N, ...] and class indices [N] that choose the best epoch: never the test set."""
-
-    x: np.ndarray
-    y: np.ndarray
 
 
 def train(
@@ -53,22 +44,24 @@ def train(
         network, such as :class:`art_snn.evaluation.hardening.AdversarialTraining`; None trains on
         the samples themselves.
     :return: what every epoch was like, those before the resumption included.
-    :raises CheckpointError: when the file is damaged, or of other settings or another network,
-        which then keeps its weights.
-    :raises ValueError: when samples are empty, of other lengths than labels, or do not fit the
-        settings.
+    :raises CheckpointError: when the file is damaged, or of other settings, other samples or
+        another network, which then keeps its weights.
+    :raises TypeError: when samples or labels are no numpy arrays.
+    :raises ValueError: when samples are empty, not finite, of other lengths than labels, or do not
+        fit the settings, or a label is no class index of the network; before anything is trained.
     """
-    _check_pairs("x, y", x, y)
+    check_pairs("x, y", x, y)
     settings.check_samples(x.shape[1:])
     if validation is not None:
-        _check_pairs("validation", validation.x, validation.y)
+        check_pairs("validation", validation.x, validation.y)
+    classes = classes_of(network, x, y, validation, settings.seed)
     craft = None
     if adversary is not None:
-        craft = adversary.against(network, x.shape[1:], int(y.max()) + 1)
-    batches = -(-len(x) // settings.batch_size)
-    state = State(network, settings, batches, adversary, validation is not None)
+        craft = adversary.against(network, x.shape[1:], classes)
+    state = State(network, settings, x, y, validation, adversary)
     state.take_up(resume)
-    samples, labels = torch.tensor(x), torch.tensor(y).long()
+    samples, labels = copied(x), copied(y).long()
+    batches = -(-len(x) // settings.batch_size)
     words = "Training" if craft is None else "Adversarial training"
     total = settings.epochs * batches
     with tqdm(total=total, initial=len(state.history) * batches, desc=words) as bar:
@@ -89,12 +82,19 @@ def train(
 def accuracy(
     network: SpikingNetwork, samples: Validation, batch_size: int = 64, craft: Craft | None = None
 ) -> float:
-    """Share of the samples that are classified correctly, after an attack where one is given."""
+    """Share of the samples that are classified correctly, after an attack where one is given.
+
+    :param network: in the mode that it has.
+    :param batch_size: samples per forward pass.
+    :param craft: such as :meth:`Adversary.against` gives.
+    :raises ValueError: without any sample, or for labels that are no class indices [N].
+    """
+    check_pairs("samples", samples.x, samples.y)
     device = next(network.parameters()).device
     correct = 0
     for start in range(0, len(samples.x), batch_size):
-        x = torch.as_tensor(samples.x[start : start + batch_size])
-        y = torch.as_tensor(samples.y[start : start + batch_size])
+        x = copied(samples.x[start : start + batch_size])
+        y = copied(samples.y[start : start + batch_size]).long()
         x = x if craft is None else craft(x, y)
         with torch.no_grad():
             correct += int((network(x.to(device)).argmax(1).cpu() == y).sum())
@@ -129,13 +129,3 @@ def _step(state: State, x: Tensor, y: Tensor) -> float:
     state.optimizer.step()
     state.schedule.step()
     return loss.item()
-
-
-def _check_pairs(argument: str, x: np.ndarray, y: np.ndarray) -> None:
-    if not len(x) or len(x) != len(y):
-        raise invalid(
-            argument,
-            expected="as many labels as samples, and at least one",
-            got=f"{len(x)} samples and {len(y)} labels",
-            remedy="Give one class index per sample.",
-        )

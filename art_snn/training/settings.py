@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from numbers import Integral
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from art_snn.checks import invalid, require_count, require_number
+from art_snn.checks import invalid, require_count, require_number, require_whole
 
 PUBLISHED_SIDE = 32
 
@@ -40,9 +40,10 @@ class Training:
             above=0,
             remedy="1e-3 is usual for Adam, 0.1 for SGD.",
         )
+        seed = require_whole("seed", self.seed, remedy="Use 0.")
         # Plain numbers, since they are written beside the weights.
         plain = {"epochs": epochs, "batch_size": batch_size, "learning_rate": rate}
-        for name, value in {**plain, "seed": _whole("seed", self.seed)}.items():
+        for name, value in {**plain, "seed": seed}.items():
             object.__setattr__(self, name, value)
 
     def optimizer(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
@@ -86,13 +87,19 @@ class Recipe(Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, top in (("momentum", 1.0), ("weight_decay", float("inf"))):
+        for name, end in (("momentum", 1.0), ("weight_decay", float("inf"))):
             value = require_number(
-                name, getattr(self, name), at_least=0, up_to=top, remedy="See table S1."
+                name, getattr(self, name), at_least=0, below=end, remedy="See table S1."
             )
             object.__setattr__(self, name, value)
         for name in ("crop_padding", "cutout"):
-            object.__setattr__(self, name, _whole(name, getattr(self, name)))
+            pixels = require_whole(name, getattr(self, name), remedy="0 leaves it out.")
+            object.__setattr__(self, name, pixels)
+        if not isinstance(self.flip, bool | np.bool_):
+            raise invalid(
+                "flip", expected="True or False", got=repr(self.flip), remedy="False keeps sides."
+            )
+        object.__setattr__(self, "flip", bool(self.flip))
 
     def fitted(self, height: int, width: int) -> Recipe:
         """The same shares of another image size: padding and hole scaled from 32 pixels.
@@ -150,9 +157,3 @@ class Recipe(Training):
             share = self.cutout**2 / (height * width)
             parts.append(v2.RandomErasing(p=1.0, scale=(share, share), ratio=(1.0, 1.0)))
         return v2.Compose(parts or [v2.Identity()])
-
-
-def _whole(name: str, value: object) -> int:
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 0:
-        raise invalid(name, expected="a whole number >= 0", got=repr(value), remedy="Use 0.")
-    return int(value)

@@ -6,12 +6,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from art_snn.checkpoint import CheckpointError, misfits
+from art_snn.identity import digest
 from art_snn.network import SpikingNetwork
 from art_snn.training.adversary import Adversary
 from art_snn.training.history import Epoch, best
+from art_snn.training.samples import Validation
 from art_snn.training.settings import Training
 
 Progress = dict[str, Any]
@@ -27,20 +30,25 @@ class State:
         self,
         network: SpikingNetwork,
         settings: Training,
-        batches: int,
+        x: np.ndarray,
+        y: np.ndarray,
+        validation: Validation | None,
         adversary: Adversary | None,
-        validated: bool,
     ) -> None:
         self.network, self.settings = network, settings
         self.optimizer = settings.optimizer(network.parameters())
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-            self.optimizer, settings.epochs * batches
+            self.optimizer, settings.epochs * -(-len(x) // settings.batch_size)
         )
         self.history: list[Epoch] = []
         self.best: dict[str, torch.Tensor] | None = None
         self.run = repr(settings)
         self.run += "" if adversary is None else f" against {adversary!r}"
-        self.run += ", best by validation samples" if validated else ""
+        self.run += ", best by validation samples" if validation is not None else ""
+        held = () if validation is None else (validation.x, validation.y)
+        self.samples = digest([a.shape for a in (x, y, *held)], x, y, *held)
+        # Weights do not tell decay, threshold, reset and encoding.
+        self.form = digest((network.encoder, network.layers, network.training_gradient))
 
     def finish(self, epoch: Epoch) -> None:
         """Add an epoch, and keep its weights when none was better."""
@@ -63,6 +71,8 @@ class State:
         partial = path.with_name(path.name + ".part")
         progress: Progress = {
             "run": self.run,
+            "samples": self.samples,
+            "form": self.form,
             "epochs_done": len(self.history),
             "history": [asdict(epoch) for epoch in self.history],
             "network": self.network.state_dict(),
@@ -87,14 +97,21 @@ class State:
                 raise CheckpointError(
                     f"resume: expected a run of {self.run}, got one of {progress['run']}. {advice}"
                 )
+            if progress["samples"] != self.samples:
+                raise CheckpointError(
+                    f"resume: expected a run on these samples, got {file}, which is of others. "
+                    f"{advice}"
+                )
             history = [Epoch(**epoch) for epoch in progress["history"]]
             kept = progress["best"]
             if len(history) != progress["epochs_done"]:
                 raise ValueError("its history has another number of epochs")
-            self.optimizer.load_state_dict(progress["optimizer"])
-            self.schedule.load_state_dict(progress["schedule"])
             for weights in (progress["network"], *([] if kept is None else [kept])):
                 self._refuse(misfits(self.network.state_dict(), weights), file, advice)
+            if progress["form"] != self.form:
+                self._refuse(["encoder, layers, neurons or training gradient"], file, advice)
+            self.optimizer.load_state_dict(progress["optimizer"])
+            self.schedule.load_state_dict(progress["schedule"])
             self.network.load_state_dict(progress["network"])
             self.history, self.best = history, kept
         except CheckpointError:
@@ -109,6 +126,6 @@ class State:
     def _refuse(self, problems: list[str], file: str | Path, advice: str) -> None:
         if problems:
             raise CheckpointError(
-                f"resume: expected weights of this network, got {file}, which differs in "
+                f"resume: expected a run of this network, got {file}, which differs in "
                 f"{'; '.join(problems[:5])}. {advice}"
             )

@@ -82,7 +82,7 @@ def test_decays_that_make_no_sense_are_refused(decays, files, message, samples, 
     [
         ({"pairs": 0}, r"^pairs: expected a whole number >= 1, got 0\. Use a whole number from 1"),
         ({"batch_size": 1.5}, r"^batch_size: expected a whole number >= 1, got 1\.5\."),
-        ({"seed": -1}, r"^seed: expected a number of at least 0, got -1\. Use 0\."),
+        ({"seed": -1}, r"^seed: expected a whole number >= 0, got -1\. Use 0\."),
     ],
 )
 def test_settings_out_of_range_are_refused(options, message):

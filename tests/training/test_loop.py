@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,9 @@ from torch import Tensor, nn
 from art_snn import LIF, STBP, Direct, Poisson, SpikingNetwork
 from art_snn import TimeDistributed as Timed
 from art_snn.checkpoint import CheckpointError
-from art_snn.training import Training, train
+from art_snn.training import Recipe, Training, Validation, train
+from art_snn.training import loop as module
+from art_snn.training.state import State
 from tests.architectures import Switch
 from tests.networks import Counted, Tally
 
@@ -57,7 +61,12 @@ def kill_at(net: SpikingNetwork, step: int) -> None:
         if len(seen) == step:
             raise Killed
 
-    net.layers[0].action = count
+    watch(net, count)
+
+
+def watch(net: SpikingNetwork, action: Callable[[Tensor], Any]) -> None:
+    """Do that at every pass, save the look at one sample before the training."""
+    net.layers[0].action = lambda x: action(x) if x.shape[1] > 1 else None
 
 
 def assert_same_state(ours: SpikingNetwork, theirs: SpikingNetwork) -> None:
@@ -91,7 +100,7 @@ def test_it_differentiates_by_the_training_gradient_in_training_mode():
     net = build(training_gradient=Counted(STBP(), training))
     net.gradient = Counted(STBP(), attack)
     modes = []
-    net.layers[0].action = lambda x: modes.append(net.layers[1].training)
+    watch(net, lambda _: modes.append(net.layers[1].training))
     train(net, *samples(), SETTINGS)
     assert (training.forwards, attack.forwards) == (3 * STEPS_PER_EPOCH, 0)
     assert modes == [True] * 3 * STEPS_PER_EPOCH
@@ -101,7 +110,7 @@ def test_every_sample_is_seen_once_an_epoch_in_another_order_each_time():
     net = build()
     net.encoder = Direct(1)
     seen = []
-    net.layers[0].action = lambda x: seen.append(x[0])
+    watch(net, lambda x: seen.append(x[0]))
     x, y = samples()
     train(net, x, y, SETTINGS)
     assert [len(batch) for batch in seen] == [8, 8, 4] * 3
@@ -161,7 +170,7 @@ def test_a_run_that_was_killed_and_taken_up_again_gives_the_weights_of_one_that_
     assert path.exists()
     resumed = build(seed=1)
     steps = []
-    resumed.layers[0].action = steps.append
+    watch(resumed, steps.append)
     train(resumed, *samples(), SETTINGS, path)
     epochs_done = (step - 1) // STEPS_PER_EPOCH
     assert len(steps) == (3 - epochs_done) * STEPS_PER_EPOCH
@@ -307,7 +316,13 @@ def test_a_file_that_is_no_state_is_refused(content, tmp_path):
         train(build(), *samples(), SETTINGS, path)
 
 
-@pytest.mark.parametrize("missing", ["epochs_done", "network", "optimizer", "schedule"])
+@pytest.mark.parametrize(
+    "missing",
+    [
+        *("run", "samples", "form", "epochs_done", "history"),
+        *("network", "best", "optimizer", "schedule"),
+    ],
+)
 def test_a_state_that_lacks_a_part_is_refused_and_changes_nothing(missing, tmp_path):
     path = tmp_path / "state.pt"
     trained(path)
@@ -370,3 +385,165 @@ def test_samples_and_labels_of_unequal_number_and_none_at_all_are_refused(of_x, 
 def test_settings_outside_their_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Training(**options)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"y": np.eye(3, dtype=int)[np.arange(20) % 3]}, "int64 of shape [20, 3], from 0"),
+        ({"y": np.arange(20) % 3 - 1}, "int64 of shape [20], from -1"),
+        ({"y": np.zeros(20)}, "float64 of shape [20], from 0"),
+        ({"x": np.full((20, 6), np.nan)}, "x, y: expected finite values, got NaN or infinity."),
+        ({"x": np.full((20, 6), -np.inf)}, "x, y: expected finite values, got NaN or infinity."),
+        (
+            {"y": np.arange(20) % 4},
+            "x, y: expected labels from 0 to 2, since the network has 3 classes, got 3. Build",
+        ),
+    ],
+)
+def test_samples_that_cannot_be_trained_on_are_refused_before_anything_is_trained(
+    change, message, tmp_path
+):
+    x, y = samples()
+    arrays = {"x": x, "y": y} | change
+    net, before = build().train(), build()
+    net.layers[1].eval()
+    with pytest.raises(ValueError, match=rf"^x, y: expected .*{re.escape(message[-30:])}"):
+        train(net, **arrays, settings=SETTINGS, resume=tmp_path / "new" / "state.pt")
+    assert_same_state(net, before)
+    assert (net.training, net.layers[1].training) == (True, False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("change", [{"x": [[0.0] * 6]}, {"y": [1, 2]}, {"y": torch.zeros(20)}])
+def test_samples_that_are_no_arrays_are_refused(change):
+    x, y = samples()
+    with pytest.raises(TypeError, match=r"^x, y: expected numpy arrays, got (list|Tensor)\."):
+        train(build(), **{"x": x, "y": y} | change, settings=SETTINGS)
+
+
+def test_read_only_and_reversed_arrays_and_small_integers_are_trained_on():
+    x, y = samples()
+    first = trained()
+    turned, labels = x[::-1].copy()[::-1], y.astype(np.uint8)
+    for array in (turned, labels):
+        array.setflags(write=False)
+    net = build()
+    train(net, turned, labels, SETTINGS, validation=Validation(turned, labels))
+    assert not any(module.training for module in net.modules())
+    net = build()
+    train(net, turned, labels, SETTINGS)
+    assert_same_state(net, first)
+
+
+@pytest.mark.parametrize("part", ["x", "y", "order of axes"])
+def test_the_state_of_a_run_on_other_samples_is_refused(part, tmp_path):
+    path = tmp_path / "state.pt"
+    trained(path)
+    x, y = samples()
+    x, y = (x + (part == "x"), y) if part != "y" else (x, y[::-1].copy())
+    if part == "order of axes":
+        x = np.ascontiguousarray(x.T).reshape(x.shape)
+    net, before = build(seed=1), build(seed=1)
+    message = r"^resume: expected a run on these samples, got .*state\.pt, which is of others\. Del"
+    with pytest.raises(CheckpointError, match=message):
+        train(net, x, y, SETTINGS, path)
+    assert_same_state(net, before)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda net: setattr(net, "encoder", Poisson(4)),
+        lambda net: net.layers.__setitem__(2, LIF(decay=0.9)),
+        lambda net: setattr(net, "training_gradient", "rga"),
+    ],
+    ids=["steps", "decay", "training gradient"],
+)
+def test_the_state_of_a_network_that_has_the_same_weights_otherwise_is_refused(change, tmp_path):
+    path = tmp_path / "state.pt"
+    trained(path)
+    net = build(seed=1)
+    change(net)
+    before = copy.deepcopy(net)
+    message = (
+        r"^resume: expected a run of this network, got .*state\.pt, which differs in encoder, "
+        r"layers, neurons or training gradient\. Delete"
+    )
+    with pytest.raises(CheckpointError, match=message):
+        train(net, *samples(), SETTINGS, path)
+    assert_same_state(net, before)
+
+
+def test_a_run_whose_encoder_is_a_function_is_taken_up_although_it_lies_elsewhere(tmp_path):
+    path = tmp_path / "state.pt"
+
+    def run(encoder: Callable[[Tensor], Tensor]) -> SpikingNetwork:
+        net = build()
+        net.encoder = encoder
+        train(net, *samples(), SETTINGS, path)
+        return net
+
+    encoders = [lambda x, steps=steps: x.expand(steps, *x.shape) for steps in (2, 2)]
+    assert repr(encoders[0]) != repr(encoders[1])
+    assert_same_state(run(encoders[0]), run(encoders[1]))
+
+
+def test_the_bar_of_a_resumed_run_begins_where_the_run_stopped(tmp_path, monkeypatch):
+    path, net, given = tmp_path / "new" / "deep" / "state.pt", build(), []
+    kill_at(net, 2 * STEPS_PER_EPOCH + 2)
+    with pytest.raises(Killed):
+        train(net, *samples(), SETTINGS, path)
+    bar = module.tqdm
+
+    def noted(**options: Any) -> Any:
+        given.append(options)
+        return bar(**options)
+
+    monkeypatch.setattr(module, "tqdm", noted)
+    trained(path)
+    assert (given[0]["initial"], given[0]["total"]) == (2 * STEPS_PER_EPOCH, 3 * STEPS_PER_EPOCH)
+
+
+def test_the_network_is_trained_on_what_the_settings_make_of_the_samples():
+    class Doubled(Training):
+        def augmented(self, batch: Tensor) -> Tensor:
+            return 2 * batch
+
+    net, seen = build(), []
+    net.encoder = Direct(1)
+    watch(net, lambda x: seen.append(x[0]))
+    x, y = samples()
+    train(net, x, y, Doubled(epochs=1, batch_size=8))
+    assert torch.equal(torch.cat(seen).sort(0).values, 2 * torch.as_tensor(x).sort(0).values)
+
+
+def test_settings_that_do_not_suit_the_samples_are_refused():
+    with pytest.raises(ValueError, match=r"^x: expected samples \[C, H, W\] or \[T, C, H, W\]"):
+        train(build(), *samples(), Recipe(epochs=1))
+
+
+def test_the_shape_of_the_samples_is_part_of_a_run():
+    x, y = samples()
+    one, other = (State(build(), SETTINGS, a, y, None, None) for a in (x, x.reshape(20, 3, 2)))
+    assert one.samples != other.samples
+
+
+@pytest.mark.parametrize("change", ["best", "history"])
+def test_a_state_whose_best_weights_or_history_do_not_fit_changes_nothing(change, tmp_path):
+    path = tmp_path / "state.pt"
+    held = Validation(*samples(10))
+    train(build(), *samples(), SETTINGS, path, validation=held)
+    progress = torch.load(path, weights_only=True)
+    if change == "best":
+        del progress["best"]["layers.1.module.0.weight"]
+    else:
+        progress["history"].pop()
+    torch.save(progress, path)
+    net, before = build(seed=1), build(seed=1)
+    message = {"best": "differs in .*weight .missing", "history": "another number of epochs"}[
+        change
+    ]
+    with pytest.raises(CheckpointError, match=rf"^resume: .*{word}.*Delete"):
+        train(net, *samples(), SETTINGS, path, validation=held)
+    assert_same_state(net, before)

@@ -103,11 +103,20 @@ def test_padding_and_hole_keep_their_share_of_another_image_size(size, padding, 
     [
         (
             {"momentum": -0.1},
-            r"^momentum: expected a number of at least 0 and at most 1, got -0\.1",
+            r"^momentum: expected a number of at least 0 and below 1, got -0\.1",
         ),
-        ({"momentum": 1.5}, r"^momentum: expected .*at most 1, got 1\.5\. See table S1"),
+        ({"momentum": 1.5}, r"^momentum: expected .*below 1, got 1\.5\. See table S1"),
+        ({"momentum": 1}, r"^momentum: expected .*below 1, got 1\. See table S1"),
+        (
+            {"weight_decay": float("inf")},
+            r"^weight_decay: expected a number of at least 0, got inf",
+        ),
+        ({"flip": "no"}, r"^flip: expected True or False, got 'no'\. False keeps sides\."),
         ({"weight_decay": -1}, r"^weight_decay: expected a number of at least 0, got -1\."),
-        ({"crop_padding": -1}, r"^crop_padding: expected a whole number >= 0, got -1\."),
+        (
+            {"crop_padding": -1},
+            r"^crop_padding: expected a whole number >= 0, got -1\. 0 leaves it out\.",
+        ),
         ({"crop_padding": 1.5}, r"^crop_padding: expected a whole number >= 0, got 1\.5\."),
         ({"cutout": True}, r"^cutout: expected a whole number >= 0, got True\."),
         ({"epochs": 0}, r"^epochs: expected a whole number >= 1, got 0\."),

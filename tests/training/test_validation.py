@@ -21,7 +21,7 @@ from tests.training.test_loop import (
     trained,
 )
 
-HELD = Validation(*samples(9))
+HELD = Validation(*samples(10))
 
 
 @pytest.fixture
@@ -163,3 +163,38 @@ def test_validation_samples_without_labels_are_refused():
     message = r"^validation: expected as many labels as samples, .*got 5 samples and 4 labels\."
     with pytest.raises(ValueError, match=message):
         train(build(), *samples(), SETTINGS, validation=Validation(x, y[:4]))
+
+
+def test_validation_samples_of_another_shape_are_refused_before_anything_is_trained(tmp_path):
+    x, y = samples(5)
+    message = (
+        r"^validation: expected samples of shape \[6\], as those that are trained on, got \[5\]\. "
+        r"Bring all samples to one size\."
+    )
+    with pytest.raises(ValueError, match=message):
+        train(build(), *samples(), SETTINGS, tmp_path / "s.pt", validation=Validation(x[:, :5], y))
+    message = r"^validation: expected labels from 0 to 2, .*has 3 classes, got 5\. Build the"
+    with pytest.raises(ValueError, match=message):
+        train(build(), *samples(), SETTINGS, tmp_path / "s.pt", validation=Validation(x, y * 0 + 5))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_on_other_validation_samples_is_another_run(tmp_path):
+    path = tmp_path / "state.pt"
+    train(build(), *samples(), SETTINGS, path, validation=HELD)
+    other = Validation(HELD.x, HELD.y[::-1].copy())
+    with pytest.raises(CheckpointError, match=r"^resume: expected a run on these samples"):
+        train(build(), *samples(), SETTINGS, path, validation=other)
+
+
+def test_the_accuracy_on_no_sample_is_refused():
+    x, y = samples(0)
+    with pytest.raises(ValueError, match=r"^samples: expected as many labels as samples, and at"):
+        accuracy(build(), Validation(x, y))
+
+
+def test_accuracy_makes_no_graph():
+    net, graphs = build(), []
+    net.layers[0].action = lambda _: graphs.append(torch.is_grad_enabled())
+    accuracy(net, HELD)
+    assert graphs == [False]

@@ -1,0 +1,87 @@
+"""Checks of samples and labels, before anything is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from art_snn.checks import invalid
+from art_snn.network import SpikingNetwork, modes_kept
+from art_snn.seeding import seeded
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Samples [N, ...] and class indices [N] that choose the best epoch: never the test set."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+
+def check_pairs(argument: str, x: np.ndarray, y: np.ndarray) -> None:
+    """Refuse anything but samples and as many class indices.
+
+    :raises TypeError: when one of them is no numpy array.
+    :raises ValueError: for other lengths, none at all, no class indices, NaN or infinity.
+    """
+    for array in (x, y):
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"{argument}: expected numpy arrays, got {type(array).__name__}.")
+    if not x.ndim or not len(x) or y.shape[:1] != x.shape[:1]:
+        raise invalid(
+            argument,
+            expected="as many labels as samples, and at least one",
+            got=f"{len(x) if x.ndim else 0} samples and {len(y) if y.ndim else 0} labels",
+            remedy="Give one class index per sample.",
+        )
+    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
+        raise invalid(
+            argument,
+            expected="class indices [N] from 0 as labels",
+            got=f"{y.dtype} of shape {list(y.shape)}, from {y.min():g}",
+            remedy="Turn one-hot rows into indices: y.argmax(1).",
+        )
+    if not np.isfinite(x).all():
+        raise invalid(
+            argument,
+            expected="finite values",
+            got="NaN or infinity",
+            remedy="Clean the data, for instance by numpy.nan_to_num.",
+        )
+
+
+def classes_of(
+    network: SpikingNetwork, x: np.ndarray, y: np.ndarray, validation: Validation | None, seed: int
+) -> int:
+    """Number of classes K that the network tells apart, by a look at one sample.
+
+    :raises ValueError: when a label is K or above, or validation samples have another shape.
+    """
+    device = next(network.parameters()).device
+    with seeded(seed), torch.no_grad(), modes_kept(network):
+        classes = network.eval()(copied(x[:1]).to(device)).shape[1]
+    held = {} if validation is None else {"validation": validation.y}
+    for argument, labels in ({"x, y": y} | held).items():
+        if labels.max() >= classes:
+            raise invalid(
+                argument,
+                expected=f"labels from 0 to {classes - 1}, since the network has {classes} classes",
+                got=str(labels.max()),
+                remedy="Build the network with more classes.",
+            )
+    if validation is not None and validation.x.shape[1:] != x.shape[1:]:
+        raise invalid(
+            "validation",
+            expected=f"samples of shape {list(x.shape[1:])}, as those that are trained on",
+            got=str(list(validation.x.shape[1:])),
+            remedy="Bring all samples to one size.",
+        )
+    return int(classes)
+
+
+def copied(array: np.ndarray) -> Tensor:
+    """A tensor of its own, since torch takes neither negative strides nor read-only memory."""
+    return torch.from_numpy(array.copy())
