@@ -16,7 +16,7 @@ from art_snn.evaluation.attacks import Attack
 from art_snn.evaluation.cost import set_threads
 from art_snn.evaluation.hardening import AdversarialTraining
 from art_snn.evaluation.subject import Subject
-from art_snn.fitting import MIRRORLESS, Fitting, run
+from art_snn.fitting import Fitting, mirrored, run
 from art_snn.training import Recipe
 
 KINDS = ("plain", "other seed", "adversarial")
@@ -61,7 +61,7 @@ class Study:
         recipe = Recipe(
             epochs=self.epochs,
             seed=KINDS.index(kind) % 2,
-            flip=self.data.name.split()[0] not in MIRRORLESS,
+            flip=mirrored(self.data),
             cutout=0,
         )
         return Fitting(

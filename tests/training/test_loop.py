@@ -544,6 +544,6 @@ def test_a_state_whose_best_weights_or_history_do_not_fit_changes_nothing(change
     message = {"best": "differs in .*weight .missing", "history": "another number of epochs"}[
         change
     ]
-    with pytest.raises(CheckpointError, match=rf"^resume: .*{word}.*Delete"):
+    with pytest.raises(CheckpointError, match=rf"^resume: .*{message}.*Delete"):
         train(net, *samples(), SETTINGS, path, validation=held)
     assert_same_state(net, before)
