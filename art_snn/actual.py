@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -71,7 +72,8 @@ def draw(settings: Settings, recordings: Sequence[Recording]) -> Figure:
         high = threshold * (max(settings.rule.beta, 1) + 0.5)
         curves = settings.curves(recording.subject)
         rate_current(ax, recording.pairs, curves, low=-threshold, high=high)
-        ax.set_title(f"{recording.panel.title}\n{recording.panel.layer}", fontsize="medium")
+        title = textwrap.fill(f"{recording.panel.title}, {recording.panel.layer}", 48)
+        ax.set_title(title, fontsize="medium")
         ax.label_outer()
     return figure
 

@@ -258,3 +258,16 @@ def test_an_output_that_is_a_file_is_a_usage_error_before_any_training(tmp_path,
 
 def test_help_lists_the_command():
     assert "train" in call("--help").stdout
+
+
+def test_neurons_and_mirroring_are_chosen(tmp_path):
+    data = images(tmp_path / "mine.npz")
+    done = call(
+        *(*TRAIN, *MINE, "--data", str(data), "--output", str(tmp_path / "out"), "--no-flip"),
+        *("--reset", "soft", "--threshold", "0.75", "--decay", "0.9", "--seed", "3"),
+    )
+    assert done.exit_code == 0, done.output
+    assert "flip=False" in done.stdout.splitlines()[0]
+    noted = checkpoint.notes(tmp_path / "out" / "network.pt")["subject"]
+    wanted = {"reset": "soft", "threshold": 0.75, "decay": 0.9, "seed": 3}
+    assert {name: noted[name] for name in wanted} == wanted

@@ -290,3 +290,21 @@ def test_a_run_that_is_interrupted_goes_on_and_gives_the_same(epoch, folder, tmp
 )
 def test_numerals_and_gestures_of_an_arm_are_not_mirrored_whatever_their_size(name, flip):
     assert fitting.mirrored(images(name=name)) is flip
+
+
+def test_the_seed_of_the_recipe_draws_weights_and_validation_samples(monkeypatch, tmp_path):
+    seen: list[tuple[bytes, bytes]] = []
+
+    def noted(network: Any, *_: Any, validation: Any, **__: Any) -> list[Epoch]:
+        weights = next(network.parameters()).detach().numpy()
+        seen.append((weights.tobytes(), validation.x.tobytes()))
+        return [Epoch(1, 1.0, 0.5)]
+
+    monkeypatch.setattr(fitting, "train", noted)
+    for seed, own in ((0, 7), (0, 8), (1, 7)):
+        subject = replace(SMALL.subject, seed=own)
+        settings = replace(SMALL, subject=subject, recipe=replace(RECIPE, seed=seed))
+        run(settings, images(), tmp_path / f"{seed}-{own}", "cpu")
+    first, same, other = seen
+    assert first == same
+    assert all(a != b for a, b in zip(first, other, strict=True))
