@@ -541,14 +541,7 @@ def test_a_state_whose_best_weights_or_history_do_not_fit_changes_nothing(change
         progress["history"].pop()
     torch.save(progress, path)
     net, before = build(seed=1), build(seed=1)
-<<<<<<< HEAD
-    message = {"best": "differs in .*weight .missing", "history": "another number of epochs"}[
-        change
-    ]
-    with pytest.raises(CheckpointError, match=rf"^resume: .*{message}.*Delete"):
-=======
     words = {"best": "weight .missing", "history": "another number of epochs"}
     with pytest.raises(CheckpointError, match=rf"^resume: .*{words[change]}.*Delete"):
->>>>>>> 4a26e26da41e8d702b1293e5162d4676409dca9b
         train(net, *samples(), SETTINGS, path, validation=held)
     assert_same_state(net, before)
