@@ -137,7 +137,7 @@ def test_other_settings_in_the_folder_of_a_sweep_are_a_usage_error(swept):
         (("--samples", "0"), "samples: expected a whole number >= 1, got 0."),
         (("--batch", "0"), "batch_size: expected a whole number >= 1, got 0."),
         (("--threads", "0"), "threads: expected a whole number >= 1, got 0."),
-        (("--model", "vgg7"), "model: expected one of vgg5, vgg11, vgg16, got 'vgg7'."),
+        (("--model", "vgg7"), "model: expected one of vgg5, vgg11, vgg16, resnet17,"),
         (("--device", "tpu"), "device_type: expected 'gpu' or 'cpu', got 'tpu'"),
         (("--checkpoint", "none.pt"), "path: expected a checkpoint file, but none.pt does not"),
         (("--data", "none.npz"), "data: expected a .npz file, but none.npz does not exist."),

@@ -144,8 +144,9 @@ def test_trained_and_loaded_networks_are_both_ready_for_evaluation(trained, tmp_
 def test_an_interrupted_training_goes_on_after_its_last_epoch(trained, tmp_path):
     network, passes = SMALL.build(images()), iter(range(1, 100))
 
-    def stop(*_: Any) -> None:
-        if next(passes) == 2:
+    def stop(module: Any, _: Any) -> None:
+        # The look at one sample before the training is in evaluation mode.
+        if module.training and next(passes) == 2:
             raise KeyboardInterrupt
 
     hook = network.register_forward_pre_hook(stop)
@@ -155,7 +156,7 @@ def test_an_interrupted_training_goes_on_after_its_last_epoch(trained, tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["training.pt"]
     resumed = SMALL.build(images())
     epochs = []
-    resumed.register_forward_pre_hook(lambda *_: epochs.append(1))
+    resumed.register_forward_pre_hook(lambda module, _: epochs.extend([1] * module.training))
     SMALL.train(resumed, images(), tmp_path)
     assert epochs == [1]
     assert [file.name for file in tmp_path.iterdir()] == ["network.pt"]
