@@ -153,7 +153,7 @@ def test_a_network_with_a_soft_reset_is_a_usage_error(recorded, data, tmp_path):
         (("--gamma", "-1"), "gamma: expected a number of at least 0, got -1.0."),
         (("--pairs", "0"), "pairs: expected a whole number >= 1, got 0."),
         (("--batch", "0"), "batch_size: expected a whole number >= 1, got 0."),
-        (("--seed", "-1"), "seed: expected a number of at least 0, got -1."),
+        (("--seed", "-1"), "seed: expected a whole number >= 0, got -1."),
         (("--threads", "0"), "threads: expected a whole number >= 1, got 0."),
         (
             ("--model", "vgg7"),

@@ -179,7 +179,7 @@ def test_the_command_takes_the_images_of_a_data_set(samples, count, tmp_path, lo
         (("--samples", "all"), "samples: expected a number, for random images have no end"),
         (("--eps", "x"), "eps: expected a number such as 0.03 or 8/255, got 'x'"),
         (("--iterations", "0"), "iterations: expected a whole number >= 1, got 0"),
-        (("--data", "digits"), "image_size: expected no --image-size with --data, whose images"),
+        (("--data", "digits"), "image_size: expected None for digits, whose images have the size"),
         (("--rules", "cba"), "gradient: expected a rule that applies to every neuron"),
         (("--repeats", "0"), "repeats: expected a whole number >= 1, got 0"),
         (("--protocol", "s2"), "protocol: expected gradient or table-s2, got 's2'"),
