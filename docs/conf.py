@@ -13,7 +13,7 @@ extensions = [
 ]
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build", "_generated", "results/*/*.md"]
+exclude_patterns = ["_build", "_generated", "results/*/*.md", "study/*/*.md"]
 html_theme = "furo"
 html_title = "art_snn"
 html_static_path = ["_static"]

@@ -1,6 +1,7 @@
 """What the documentation shows follows from the results that lie beside it."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -46,34 +47,39 @@ def share(found: dict[str, Any]) -> str:
     return str(Share(found["count"], found["total"]))
 
 
+def parts_of(file: Path) -> list[str]:
+    return [part for part in PARTS if (file.parent / f"{part}.json").exists()]
+
+
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.parent.name)
 def test_the_tables_of_a_study_follow_from_its_results(file):
-    texts = {part: (file.parent / f"{part}.md").read_text() for part in PARTS}
-    data = {part: json.loads((file.parent / f"{part}.json").read_text()) for part in PARTS}
-    for found in data["networks"].values():
+    texts = {part: (file.parent / f"{part}.md").read_text() for part in parts_of(file)}
+    data = {part: json.loads((file.parent / f"{part}.json").read_text()) for part in texts}
+    for found in data.get("networks", {}).values():
         assert share(found["test_accuracy"]) in texts["networks"]
     outcomes = data["attacks"]["outcomes"].values()
-    assert texts["attacks"].count("| FGSM |") + texts["attacks"].count("| PGD |") == (
-        len(outcomes) / 2
-    )
+    rows = [line for line in texts["attacks"].splitlines() if re.search(r"\| (FGSM|PGD) \|", line)]
+    assert len(rows) == len(outcomes) / 2
     for found in outcomes:
         flipped = booleans(found["correct"]) & ~booleans(found["robust"])
         success = Share(int(flipped.sum()), found["correct"].count("1"))
-        assert f"| {found['decay']:g} | {found['training']} | {found['box']} | " in texts["attacks"]
-        assert str(success) in texts["attacks"]
+        start = f"| {found['decay']:g} | {found['training']} | {found['box']} | "
+        (row,) = [r for r in rows if r.startswith(start + found["attack"].upper())]
+        assert str(success) == row.split(" | ")[{"stbp": 5, "rga": 6}[found["rule"]]]
     for line in data["sweep"]["lines"].values():
         for found in line["values"].values():
             assert share(found["attack_success"]) in texts["sweep"]
-    for panel in data["curves"]["panels"]:
+    for panel in data.get("curves", {"panels": []})["panels"]:
         assert share(panel["silent"]) in texts["curves"]
         for deviation in panel["deviations"].values():
             assert f"{deviation['rms']:.4f}" in texts["curves"]
 
 
 def test_every_part_of_the_study_is_shown_with_its_figure():
-    assert len(STUDIES) >= 3
+    whole = [file for file in STUDIES if parts_of(file) == list(PARTS)]
+    assert len(whole) >= 3
     page = (DOCS / "study.md").read_text()
     for file in STUDIES:
-        for part in PARTS:
+        for part in parts_of(file):
             assert f"{{include}} study/{file.parent.name}/{part}.md" in page
             assert f"(study/{file.parent.name}/{part}.png)" in page

@@ -2,8 +2,9 @@
 
     python examples/study/attacks.py --data eurosat32_10k.npz --output study/eurosat
 
-FGSM and PGD at the settings of Bu et al. (CVPR 2023). Black box: crafted on the plain network of
-the other seed. A run that was interrupted goes on after its last attack.
+FGSM and PGD at the settings of Bu et al. (CVPR 2023), or at others by --eps, --eps-step and
+--iterations. Black box: crafted on the plain network of the other seed. A run that was interrupted
+goes on after its last attack.
 """
 
 import itertools

@@ -18,7 +18,8 @@ def swept(study: Study, plan: Plan) -> Panel:
     lines = {}
     for decay in plan.decays:
         name = f"decay {decay:g}"
-        title = f"{study.fitting(decay, 'plain').subject.words()} on {study.data.name}"
+        subject = study.fitting(decay, "plain").subject.on(study.data)
+        title = f"{subject.words()} on {study.data.name}"
         x, y = study.data.x_test, study.data.y_test
         file = study.output / "sweep.json"
         classifier = study.network(decay, "plain")

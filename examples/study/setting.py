@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -20,8 +21,8 @@ from art_snn.fitting import Fitting, mirrored, run
 from art_snn.training import Recipe
 
 KINDS = ("plain", "other seed", "adversarial")
-EPS, STEP = 2.55 / 255, 2 / 255
-"""Budget and step of Bu et al. (CVPR 2023), as shares of the value range."""
+PAPER = {"eps": 2.55 / 255, "eps_step": 2 / 255, "iterations": 5}
+"""Budget, step and steps of Bu et al. (CVPR 2023); the first two are shares of the value range."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Study:
     epochs: int
     samples: int
     device: str
+    attack_settings: dict[str, Any]
 
     @property
     def span(self) -> float:
@@ -44,17 +46,21 @@ class Study:
         return high - low
 
     def attack(self, name: str) -> Attack:
-        """FGSM or PGD at the settings of the paper."""
-        return Attack(name=name, eps=EPS * self.span, eps_step=STEP * self.span, iterations=5)
+        """FGSM or PGD, at the settings of the paper unless others were asked for."""
+        return self._attack(name, **self.attack_settings)
+
+    def _attack(self, name: str, eps: float, eps_step: float, iterations: int) -> Attack:
+        scaled = {"eps": eps * self.span, "eps_step": eps_step * self.span}
+        return Attack(name=name, iterations=iterations, **scaled)
 
     def fitting(self, decay: float, kind: str) -> Fitting:
         """Network and training: the recipe of the papers, for fewer epochs, without Cutout.
 
-        Adversarial training is against FGSM by the mean of both gradients, so that the network is
-        hardened against neither alone.
+        Adversarial training is against FGSM at the paper's budget by the mean of both gradients, so
+        that the network is hardened against neither alone.
         """
         adversary = AdversarialTraining(
-            attack=self.attack("fgsm"),
+            attack=self._attack("fgsm", **PAPER),
             rule=Mean(RGA(), STBP()),
             value_range=self.data.clip_values("the study"),
         )
@@ -110,6 +116,8 @@ def parse(words: str) -> Study:
     add("--epochs", type=int, default=10)
     add("--train", type=int, help="training samples, all unless given")
     add("--samples", type=int, default=500, help="test samples under attack")
+    for name, value in PAPER.items():
+        add(f"--{name.replace('_', '-')}", type=type(value), default=value)
     add("--threads", type=int)
     add("--device", default="gpu", choices=("gpu", "cpu"))
     add("--small", action="store_true")
@@ -130,4 +138,5 @@ def parse(words: str) -> Study:
         epochs=1 if chosen.small else chosen.epochs,
         samples=16 if chosen.small else chosen.samples,
         device=chosen.device,
+        attack_settings={name: getattr(chosen, name) for name in PAPER},
     )
