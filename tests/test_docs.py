@@ -14,7 +14,7 @@ from art_snn.evaluation.record import booleans
 from art_snn.gradients import Surrogate
 
 DOCS = Path(__file__).parents[1] / "docs"
-RESULTS = sorted(DOCS.glob("results/*/compare.json"))
+RESULTS = sorted([*DOCS.glob("results/*/compare.json"), *DOCS.glob("study/*/compare.json")])
 
 
 @pytest.mark.parametrize("file", RESULTS, ids=lambda file: file.parent.name)
@@ -26,8 +26,9 @@ def test_results_are_there_and_every_one_is_shown():
     assert len(RESULTS) >= 4
     pages = "".join(page.read_text() for page in DOCS.glob("*.md"))
     for file in RESULTS:
-        assert f"{{include}} results/{file.parent.name}/compare.md" in pages
-        assert f"(results/{file.parent.name}/compare.png)" in pages
+        place = file.parent.relative_to(DOCS)
+        assert f"{{include}} {place}/compare.md" in pages
+        assert f"({place}/compare.png)" in pages
 
 
 def test_the_page_of_rules_names_every_rule_and_the_reference_every_class():
@@ -83,3 +84,17 @@ def test_every_part_of_the_study_is_shown_with_its_figure():
         for part in parts_of(file):
             assert f"{{include}} study/{file.parent.name}/{part}.md" in page
             assert f"(study/{file.parent.name}/{part}.png)" in page
+
+
+def test_the_table_of_costs_follows_from_its_json():
+    file = DOCS / "study" / "cost" / "cost.json"
+    text = file.with_suffix(".md").read_text()
+    cells = json.loads(file.read_text())["cells"]
+    assert len(cells) == 12
+    for cell in cells:
+        (row,) = [
+            r for r in text.splitlines() if r.startswith(f"| {cell['model']} | {cell['steps']} |")
+        ]
+        ratios = [cell[kind]["rga"] / cell[kind]["stbp"] for kind in ("seconds", "peak")]
+        columns = row.strip("| ").split(" | ")
+        assert [columns[5], columns[8]] == [f"{ratio:.2f}" for ratio in ratios]

@@ -94,7 +94,7 @@ def draw(ax: Axes, study: Study, outcomes: dict[tuple[Cell, str], Robustness], k
         places = np.arange(len(rows)) + shift
         ax.bar(places, values, 0.4, yerr=reach, color=COLOURS[rule], label=rule.upper(), capsize=2)
     names = [f"{name.upper()}\n{decay:g}" for decay, _, _, name in rows]
-    ax.set(xticks=np.arange(len(rows)), xticklabels=names, ylim=(0, 100))
+    ax.set(xticks=np.arange(len(rows)), xticklabels=names, ylim=(0, 103))
     ax.set(title=f"{kinds[0]} training, {kinds[1]} box", ylabel="attack success [%]")
     ax.grid(alpha=0.3, axis="y")
 
@@ -131,7 +131,8 @@ def main() -> None:
     figure = Figure(figsize=(10, 6.4), layout="constrained")
     for ax, kind in zip(figure.subplots(2, 2).flat, kinds, strict=True):
         draw(ax, study, outcomes, kind)
-    figure.axes[0].legend(frameon=False)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=2, frameon=False)
     figure.suptitle(f"{study.data.name}, success among the correctly classified")
     figure.savefig(study.output / "attacks.png", dpi=110)
     print(text)
