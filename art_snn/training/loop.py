@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from art_snn.checks import invalid
 from art_snn.network import SpikingNetwork
 from art_snn.seeding import seeded
 from art_snn.training.adversary import Adversary, Craft
@@ -49,6 +51,7 @@ def train(
     :raises TypeError: when samples or labels are no numpy arrays.
     :raises ValueError: when samples are empty, not finite, of other lengths than labels, or do not
         fit the settings, or a label is no class index of the network; before anything is trained.
+        When the loss is no longer finite; the state of the epochs before is kept.
     """
     check_pairs("x, y", x, y)
     settings.check_samples(x.shape[1:])
@@ -68,6 +71,7 @@ def train(
         for epoch in range(len(state.history), settings.epochs):
             with seeded(settings.seed * 100_003 + epoch):
                 loss = _pass(state, samples, labels, craft, bar)
+                _refuse_divergence(loss, epoch + 1, settings)
                 network.eval()
                 score = None
                 if validation is not None:
@@ -129,3 +133,13 @@ def _step(state: State, x: Tensor, y: Tensor) -> float:
     state.optimizer.step()
     state.schedule.step()
     return loss.item()
+
+
+def _refuse_divergence(loss: float, epoch: int, settings: Training) -> None:
+    if not math.isfinite(loss):
+        raise invalid(
+            "learning_rate",
+            expected="one at which the loss stays finite",
+            got=f"{settings.learning_rate:g}, and a loss of {loss} in epoch {epoch}",
+            remedy="Lower it, and start in a folder of its own.",
+        )

@@ -545,3 +545,18 @@ def test_a_state_whose_best_weights_or_history_do_not_fit_changes_nothing(change
     with pytest.raises(CheckpointError, match=rf"^resume: .*{words[change]}.*Delete"):
         train(net, *samples(), SETTINGS, path, validation=held)
     assert_same_state(net, before)
+
+
+def test_a_run_that_diverges_ends_with_advice_and_keeps_the_epochs_before(tmp_path, monkeypatch):
+    path, steps = tmp_path / "state.pt", []
+    step = module._step
+
+    def diverging(*arguments):
+        steps.append(step(*arguments))
+        return float("nan") if len(steps) > STEPS_PER_EPOCH + 1 else steps[-1]
+
+    monkeypatch.setattr(module, "_step", diverging)
+    message = r"^learning_rate: expected .*finite, got 0\.01, and a loss of nan in epoch 2\. Lower"
+    with pytest.raises(ValueError, match=message):
+        train(build(), *samples(), SETTINGS, path)
+    assert torch.load(path, weights_only=True)["epochs_done"] == 1
