@@ -83,5 +83,6 @@ def classes_of(
 
 
 def copied(array: np.ndarray) -> Tensor:
-    """A tensor of its own, since torch takes neither negative strides nor read-only memory."""
-    return torch.from_numpy(array.copy())
+    """A tensor of its own in torch's usual layout; torch itself takes no negative strides."""
+    reversed_ = min(array.strides, default=0) < 0
+    return torch.tensor(array.copy() if reversed_ else np.ascontiguousarray(array))
