@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from numbers import Integral, Real
 
 
@@ -56,3 +57,21 @@ def require_count(argument: str, value: object, *, remedy: str) -> int:
     if isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1:
         return int(value)
     raise invalid(argument, expected="a whole number >= 1", got=repr(value), remedy=remedy)
+
+
+def require_sides(image_size: int | tuple[int, int], *, channels: str) -> tuple[int, int]:
+    """(height, width) of a side or of both, when they are whole numbers of at least 1.
+
+    :param channels: what to do about channels, where a shape was given in place of two sides.
+    """
+    both = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
+    if len(both) != 2:
+        raise invalid(
+            "image_size",
+            expected="a side, or (height, width)",
+            got=repr(image_size),
+            remedy=channels,
+        )
+    remedy = "Give the side of a square image, or (height, width), in pixels."
+    height, width = (require_count("image_size", side, remedy=remedy) for side in both)
+    return height, width

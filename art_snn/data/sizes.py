@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from art_snn.checks import invalid, require_count
+from art_snn.checks import require_sides
 
 ImageSize = int | tuple[int, int]
 
@@ -18,17 +16,7 @@ def sides(image_size: ImageSize) -> tuple[int, int]:
 
     :raises ValueError: when it is neither a whole number >= 1 nor two of them.
     """
-    both = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
-    if len(both) != 2:
-        raise invalid(
-            "image_size",
-            expected="a side, or (height, width)",
-            got=repr(image_size),
-            remedy="Channels are not resized.",
-        )
-    remedy = "Give the side of a square image, or (height, width), in pixels."
-    height, width = (require_count("image_size", side, remedy=remedy) for side in both)
-    return height, width
+    return require_sides(image_size, channels="Channels are not resized.")
 
 
 def named(name: str, image_size: ImageSize | None) -> str:

@@ -112,6 +112,7 @@ def _row_as_dict(row: Row) -> dict[str, Any]:
 
 
 def row_from(content: dict[str, Any]) -> Row:
+    """A row as :func:`as_dict` wrote it."""
     if "objection" in content:
         return Row(content["rule"], objection=content["objection"])
     outcome = Robustness(booleans(content["correct"]), booleans(content["robust"]))

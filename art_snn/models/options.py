@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import nn
 
-from art_snn.checks import invalid, require_count, require_number
+from art_snn.checks import invalid, require_count, require_number, require_sides
 from art_snn.encoders import Direct, Encoder, Frames, Poisson
 from art_snn.gradients import Gradient
 from art_snn.layers import Normalize
@@ -57,7 +57,9 @@ class Options:
     """Height and width of the input."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sides", _sides(self.image_size))
+        object.__setattr__(
+            self, "sides", require_sides(self.image_size, channels="Channels go to in_channels.")
+        )
         remedy = "Grey images have 1, colour images 3, event frames 2."
         require_count("in_channels", self.in_channels, remedy=remedy)
         require_count("classes", self.classes, remedy="Give the number of classes of the data.")
@@ -104,17 +106,3 @@ class Options:
         if isinstance(encoder, Frames):
             return (encoder.steps, *image)
         return image if isinstance(encoder, Direct | Poisson) else None
-
-
-def _sides(image_size: int | tuple[int, int]) -> tuple[int, int]:
-    sides = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
-    if len(sides) != 2:
-        raise invalid(
-            "image_size",
-            expected="a side, or (height, width)",
-            got=repr(image_size),
-            remedy="Channels go to in_channels.",
-        )
-    remedy = "Give the side of a square image, or (height, width), in pixels."
-    height, width = (require_count("image_size", side, remedy=remedy) for side in sides)
-    return height, width

@@ -337,8 +337,10 @@ def test_values_that_make_no_sense_on_the_network_are_refused_before_any_attack(
 def test_a_value_that_is_refused_with_one_decay_is_welcome_with_another():
     wrapped = classifier(decay=1.0)
     x, _ = samples(wrapped)
-    check(sweep(values=(0.4,)), wrapped, x)
-    check(sweep(field="gamma", values=(2,)), wrapped, x)
+    for options in ({"values": (0.4,)}, {"field": "gamma", "values": (2,)}):
+        check(sweep(**options), wrapped, x)
+        with pytest.raises(ValueError, match=r"^values: expected values of rga\..* that suit"):
+            check(sweep(**options), classifier(decay=0.5), x)
 
 
 def test_the_check_leaves_nothing_in_the_memory_of_the_network():
