@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from art_snn.checks import ArgumentError, MissingFile
+from art_snn.files import whole
 from art_snn.network import SpikingNetwork
 
 PLAIN = (str, bool, int, float)
 FORMAT = "art_snn.checkpoint.1"
 
 
-class CheckpointError(ValueError):
+class CheckpointError(ArgumentError):
     """A file that is no checkpoint, is damaged, or belongs to another network."""
 
 
@@ -30,10 +32,9 @@ def save(network: SpikingNetwork, path: str | Path, **notes: Any) -> None:
     """
     path = Path(path)
     weights = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
-    partial = path.with_name(path.name + ".part")
     plain = {name: _plain(name, value) for name, value in notes.items()}
-    torch.save({"format": FORMAT, "network": weights, "notes": plain}, partial)
-    partial.replace(path)
+    with whole(path) as partial:
+        torch.save({"format": FORMAT, "network": weights, "notes": plain}, partial)
 
 
 def load(network: SpikingNetwork, path: str | Path) -> dict[str, Any]:
@@ -52,16 +53,18 @@ def load(network: SpikingNetwork, path: str | Path) -> dict[str, Any]:
     weights = content.get("network") if content.get("format") == FORMAT else content
     if not isinstance(weights, Mapping):
         raise CheckpointError(
-            f"path: expected a checkpoint written by art_snn.checkpoint.save, got {path}, which "
-            "holds no weights. Save it again."
+            "path",
+            f"expected a checkpoint written by art_snn.checkpoint.save, got {path}, which "
+            "holds no weights. Save it again.",
         )
     expected = network.state_dict()
     problems = misfits(expected, weights)
     if problems:
         raise CheckpointError(
-            f"path: expected weights of this network, got a file that differs in "
+            "path",
+            f"expected weights of this network, got a file that differs in "
             f"{'; '.join(problems[:5])}{' ...' if len(problems) > 5 else ''}: {path}. "
-            "Build the network with the options it was saved with."
+            "Build the network with the options it was saved with.",
         )
     network.load_state_dict(weights)
     notes: dict[str, Any] = content.get("notes", {}) if weights is not content else {}
@@ -81,20 +84,22 @@ def notes(path: str | Path) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise FileNotFoundError(f"path: expected a checkpoint file, but {path} does not exist.")
+        raise MissingFile("path", f"expected a checkpoint file, but {path} does not exist.")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # A damaged file fails in any way its bytes happen to lead to: OSError, KeyError, ...
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
-            f"path: expected a checkpoint written by art_snn.checkpoint.save, got {path}, which "
-            f"cannot be read ({reason}). It is truncated or no checkpoint: save it again."
+            "path",
+            f"expected a checkpoint written by art_snn.checkpoint.save, got {path}, which "
+            f"cannot be read ({reason}). It is truncated or no checkpoint: save it again.",
         ) from error
     if not isinstance(content, dict):
         raise CheckpointError(
-            f"path: expected a checkpoint written by art_snn.checkpoint.save, got {path}, which "
-            f"holds a {type(content).__name__}. Save the network's weights, not an object."
+            "path",
+            f"expected a checkpoint written by art_snn.checkpoint.save, got {path}, which "
+            f"holds a {type(content).__name__}. Save the network's weights, not an object.",
         )
     return content
 

@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 
 
-def invalid(argument: str, *, expected: str, got: object, remedy: str) -> ValueError:
+class ArgumentError(ValueError):
+    """A complaint about an argument.
+
+    :param argument: its name.
+    :param complaint: what was expected, what came instead, and what to do.
+    """
+
+    def __init__(self, argument: str, complaint: str) -> None:
+        super().__init__(argument, complaint)
+        self.argument, self.complaint = argument, complaint
+
+    def __str__(self) -> str:
+        return f"{self.argument}: {self.complaint}"
+
+
+class MissingFile(ArgumentError, FileNotFoundError):
+    """A file or folder that an argument names is not there."""
+
+
+class MissingPackage(ArgumentError, ModuleNotFoundError):
+    """An optional package that an argument needs is not installed."""
+
+
+def invalid(argument: str, expected: str, got: object, remedy: str) -> ArgumentError:
     """The error to raise for a bad argument.
 
     :param argument: name of the argument as the user wrote it.
@@ -15,7 +38,7 @@ def invalid(argument: str, *, expected: str, got: object, remedy: str) -> ValueE
     :param got: what came instead.
     :param remedy: a full sentence that says what to do.
     """
-    return ValueError(f"{argument}: expected {expected}, got {got}. {remedy}")
+    return ArgumentError(argument, f"expected {expected}, got {got}. {remedy}")
 
 
 def require_number(
@@ -42,21 +65,29 @@ def require_number(
     if math.isfinite(number) and all(holds for holds, _ in bounds):
         return number
     words = " and ".join(word for _, word in bounds)
-    raise invalid(argument, expected=f"a number {words}", got=repr(value), remedy=remedy)
+    raise invalid(argument, f"a number {words}", repr(value), remedy)
 
 
 def require_whole(argument: str, value: object, *, remedy: str) -> int:
     """`value` as an int when it is a whole number of at least 0, otherwise ValueError."""
     if isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0:
         return int(value)
-    raise invalid(argument, expected="a whole number >= 0", got=repr(value), remedy=remedy)
+    raise invalid(argument, "a whole number >= 0", repr(value), remedy)
 
 
 def require_count(argument: str, value: object, *, remedy: str) -> int:
     """`value` as an int when it is a whole number of at least 1, otherwise ValueError."""
     if isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1:
         return int(value)
-    raise invalid(argument, expected="a whole number >= 1", got=repr(value), remedy=remedy)
+    raise invalid(argument, "a whole number >= 1", repr(value), remedy)
+
+
+def require_choice(argument: str, value: object, known: Iterable[str], *, remedy: str) -> None:
+    """ValueError unless `value` is one of the known words."""
+    words = list(known)
+    if value not in words:
+        expected = f"one of {', '.join(words)}"
+        raise invalid(argument, expected, repr(value), remedy)
 
 
 def require_sides(image_size: int | tuple[int, int], *, channels: str) -> tuple[int, int]:
@@ -66,12 +97,7 @@ def require_sides(image_size: int | tuple[int, int], *, channels: str) -> tuple[
     """
     both = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
     if len(both) != 2:
-        raise invalid(
-            "image_size",
-            expected="a side, or (height, width)",
-            got=repr(image_size),
-            remedy=channels,
-        )
+        raise invalid("image_size", "a side, or (height, width)", repr(image_size), channels)
     remedy = "Give the side of a square image, or (height, width), in pixels."
     height, width = (require_count("image_size", side, remedy=remedy) for side in both)
     return height, width

@@ -44,9 +44,9 @@ class Dynamics:
         if self.reset not in ("hard", "soft"):
             raise invalid(
                 "reset",
-                expected="'hard' or 'soft'",
-                got=repr(self.reset),
-                remedy="Hard sets the potential to zero, soft subtracts the threshold.",
+                "'hard' or 'soft'",
+                repr(self.reset),
+                "Hard sets the potential to zero, soft subtracts the threshold.",
             )
 
     @property

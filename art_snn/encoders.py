@@ -103,9 +103,9 @@ class Frames:
         if x.ndim < 3 or x.shape[1] < 1 or self.steps not in (None, x.shape[1]):
             raise invalid(
                 "x",
-                expected=f"frames [N, {self.steps or 'T'}, ...]",
-                got=f"shape {list(x.shape)}",
-                remedy="The time axis comes second, after the batch.",
+                f"frames [N, {self.steps or 'T'}, ...]",
+                f"shape {list(x.shape)}",
+                "The time axis comes second, after the batch.",
             )
         # A view that repeats one frame would pass for a constant input, and the whole gradient for
         # that of its first frame.

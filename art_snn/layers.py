@@ -8,17 +8,13 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from art_snn.checks import invalid
+from art_snn.gradients.base import repeats_one_step
 from art_snn.neurons import Neuron
 
 
 def varies(module: nn.Module) -> bool:
     """Whether the module, in its present mode, changes its output or its buffers at every call."""
     return module.training and isinstance(module, _DropoutNd | _NormBase)
-
-
-def repeats_one_step(x: Tensor) -> bool:
-    """Whether x [T, ...] is a view that repeats one step, and not itself what is differentiated."""
-    return x.shape[0] > 1 and x.stride(0) == 0 and not (x.is_leaf and x.requires_grad)
 
 
 def foldable(convolution: nn.Module, norm: nn.Module) -> bool:
@@ -107,9 +103,9 @@ class TimeDistributed(nn.Module):
         if y.shape[0] != rows:
             raise invalid(
                 "modules",
-                expected=f"modules that keep the batch axis of size {rows}",
-                got=f"an output of shape {list(y.shape)}",
-                remedy="Every module must map [N, ...] to [N, ...].",
+                f"modules that keep the batch axis of size {rows}",
+                f"an output of shape {list(y.shape)}",
+                "Every module must map [N, ...] to [N, ...].",
             )
         return y.contiguous()
 
@@ -130,9 +126,9 @@ class Normalize(nn.Module):
         if len(mean) != len(std) or not all(value > 0 for value in std):
             raise invalid(
                 "std",
-                expected=f"{len(mean)} numbers above 0, as many as in mean",
-                got=repr(std),
-                remedy="Give mean and std once per channel.",
+                f"{len(mean)} numbers above 0, as many as in mean",
+                repr(std),
+                "Give mean and std once per channel.",
             )
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.get_default_dtype()))
         self.register_buffer("std", torch.tensor(std, dtype=torch.get_default_dtype()))

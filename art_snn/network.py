@@ -118,9 +118,9 @@ class SpikingNetwork(nn.Module):
         if not callable(change):
             raise invalid(
                 "encoder",
-                expected="one that can give any number of time steps, such as Direct or Poisson",
-                got=repr(self.encoder),
-                remedy="Event frames have the steps they have; an encoder of your own can have a "
+                "one that can give any number of time steps, such as Direct or Poisson",
+                repr(self.encoder),
+                "Event frames have the steps they have; an encoder of your own can have a "
                 "method with_steps(steps).",
             )
         twin = self._twin()
@@ -151,7 +151,7 @@ class SpikingNetwork(nn.Module):
             return self.run(self.encode(checked), simulation)
         rule = self.gradient if x.requires_grad else self.training_gradient
         rule = self._override or rule
-        check_applicable(rule, self._sites())
+        check_applicable(rule, self.sites(), encoder=self.encoder)
         return rule.logits(self, checked)
 
     def encode(self, x: Tensor) -> Tensor:
@@ -206,13 +206,14 @@ class SpikingNetwork(nn.Module):
         tensors = (*self.parameters(), *self.buffers())
         return next((t.dtype for t in tensors if t.is_floating_point()), None)
 
-    def _sites(self) -> list[Site]:
+    def sites(self) -> list[Site]:
+        """Every neuron by name and dynamics."""
         neurons = ((n, m) for n, m in self.named_modules() if isinstance(m, Neuron))
         return [Site(name, neuron.dynamics) for name, neuron in neurons]
 
     def _resolved(self, rule: Gradient | str, argument: str) -> Gradient:
         resolved = resolve(rule, argument)
-        check_applicable(resolved, self._sites(), argument)
+        check_applicable(resolved, self.sites(), argument, self.encoder)
         return resolved
 
     def _checked(self, x: Tensor) -> Tensor:
@@ -221,9 +222,9 @@ class SpikingNetwork(nn.Module):
         if self.input_shape is not None and not _fits(tuple(x.shape[1:]), self.input_shape):
             raise invalid(
                 "x",
-                expected=f"shape [N, {', '.join(str(n or 'any') for n in self.input_shape)}]",
-                got=f"{list(x.shape)}",
-                remedy="The first axis is the batch; channels come before height and width, and "
+                f"shape [N, {', '.join(str(n or 'any') for n in self.input_shape)}]",
+                f"{list(x.shape)}",
+                "The first axis is the batch; channels come before height and width, and "
                 "the time of event frames before channels.",
             )
         return x.to(self.dtype or torch.get_default_dtype())
@@ -285,10 +286,7 @@ def _module(layers: nn.Module | Sequence[nn.Module]) -> nn.Module:
     if any(isinstance(child, Neuron) for child in module.modules()):
         return module
     raise invalid(
-        "layers",
-        expected="at least one spiking neuron",
-        got="none",
-        remedy="Put LIF() or IF() between the layers.",
+        "layers", "at least one spiking neuron", "none", "Put LIF() or IF() between the layers."
     )
 
 

@@ -37,9 +37,9 @@ class Neuron(nn.Module):
         if current.ndim < 2 or current.shape[0] < 1:
             raise invalid(
                 "current",
-                expected="a tensor [T, N, ...] with T >= 1",
-                got=f"shape {list(current.shape)}",
-                remedy="Time comes first: x.expand(steps, *x.shape) repeats an image.",
+                "a tensor [T, N, ...] with T >= 1",
+                f"shape {list(current.shape)}",
+                "Time comes first: x.expand(steps, *x.shape) repeats an image.",
             )
         site = Site(self.name, self.dynamics)
         if self.firing is not None:
@@ -70,10 +70,7 @@ class LIF(Neuron):
     """
 
     def __init__(
-        self,
-        decay: float = 0.5,
-        threshold: float = 1.0,
-        reset: Literal["hard", "soft"] = "hard",
+        self, decay: float = 0.5, threshold: float = 1.0, reset: Literal["hard", "soft"] = "hard"
     ) -> None:
         super().__init__(Dynamics(decay, threshold, reset))
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from art_snn.checks import invalid, require_count, require_number
-from art_snn.inputs import checked_samples
-from art_snn.network import SpikingNetwork
+from art_snn.classifier.inputs import checked_samples
+from art_snn.network import SpikingNetwork, modes_kept
 from art_snn.neurons import Neuron
 from art_snn.seeding import seeded
 
@@ -76,21 +76,22 @@ def record(
     require_number("seed", seed, at_least=0, remedy="Use 0.")
     x = checked_samples(x, np.shape(x)[1:])
     if not len(x):
-        raise invalid("x", expected="at least one sample", got="none", remedy="Give samples.")
+        raise invalid("x", "at least one sample", "none", "Give samples.")
     tensors = (*network.parameters(), *network.buffers())
     device = next((tensor.device for tensor in tensors), torch.device("cpu"))
     picker = _Picker(len(x), pairs, seed)
     starts = range(0, len(x), batch_size)
-    with seeded(seed), _evaluating(network), _watched(network, name, picker), torch.no_grad():
+    with seeded(seed), modes_kept(network), _watched(network, name, picker), torch.no_grad():
+        network.eval()
         for start in tqdm(starts, desc=f"Recording {name}", leave=False):
             picker.start = start
             network(torch.as_tensor(x[start : start + batch_size]).to(device))
             if picker.start is not None:
                 raise invalid(
                     "layer",
-                    expected="a layer that the network calls",
-                    got=f"{name!r}, which was not called",
-                    remedy="Choose another layer.",
+                    "a layer that the network calls",
+                    f"{name!r}, which was not called",
+                    "Choose another layer.",
                 )
     return picker.result(name)
 
@@ -114,9 +115,9 @@ def find_layer(network: SpikingNetwork, layer: int | str) -> str:
         return names[layer]
     raise invalid(
         "layer",
-        expected=f"one of {', '.join(names)}, or an index from 0 to {len(names) - 1}",
-        got=repr(layer),
-        remedy="Only layers of neurons have a rate.",
+        f"one of {', '.join(names)}, or an index from 0 to {len(names) - 1}",
+        repr(layer),
+        "Only layers of neurons have a rate.",
     )
 
 
@@ -170,15 +171,3 @@ def _watched(network: SpikingNetwork, name: str, picker: _Picker) -> Iterator[No
         yield
     finally:
         hook.remove()
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode within the block; every module returns to its own mode afterwards."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

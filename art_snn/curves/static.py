@@ -117,7 +117,5 @@ def _currents(current: np.ndarray | float) -> np.ndarray:
             "A torch tensor goes in as tensor.numpy()."
         )
     if np.isnan(array).any():
-        raise invalid(
-            "current", expected="numbers", got="NaN", remedy="Leave such currents out of the curve."
-        )
+        raise invalid("current", "numbers", "NaN", "Leave such currents out of the curve.")
     return array.astype(np.float64)

@@ -7,7 +7,17 @@ from art_snn.data.digits import digits
 from art_snn.data.events import events
 from art_snn.data.folder import from_folder
 from art_snn.data.images import images
-from art_snn.data.load import NAMES, load
+from art_snn.data.load import NAMES, Source, load
 from art_snn.data.npz import from_npz
 
-__all__ = ["NAMES", "Dataset", "digits", "events", "from_folder", "from_npz", "images", "load"]
+__all__ = [
+    "NAMES",
+    "Dataset",
+    "Source",
+    "digits",
+    "events",
+    "from_folder",
+    "from_npz",
+    "images",
+    "load",
+]

@@ -23,6 +23,8 @@ class Dataset:
     :param y_test: their class indices.
     :param value_range: (low, high) of the values that samples may have, and to which attacks
         confine theirs (ART's clip_values). None: unknown, as for event frames that hold counts.
+    :param mirrored: whether a mirrored sample still is one of its class; not so for numerals, which
+        a mirror turns into nothing that is read, and gestures of a left or right arm.
     :raises ValueError: for samples of other dimensions, of two shapes, outside the range, NaN or
         infinite, or a range that is none.
     """
@@ -33,6 +35,7 @@ class Dataset:
     x_test: np.ndarray
     y_test: np.ndarray
     value_range: tuple[float, float] | None = (0.0, 1.0)
+    mirrored: bool = True
 
     def __post_init__(self) -> None:
         if self.value_range is not None:
@@ -73,9 +76,9 @@ class Dataset:
         low, high = min(0, math.floor(least)), max(math.ceil(most), 1)
         raise invalid(
             "value_range",
-            expected=f"the range that {what} may use",
-            got=f"None, for {self.name} with values from {least:g} to {most:g}",
-            remedy=f"Say which values may occur: value_range=({low}, {high}), on the command line "
+            f"the range that {what} may use",
+            f"None, for {self.name} with values from {least:g} to {most:g}",
+            f"Say which values may occur: value_range=({low}, {high}), on the command line "
             f"--value-range {low},{high}.",
         )
 
@@ -122,9 +125,9 @@ class Dataset:
         if part.classes < self.classes:
             raise invalid(
                 "train",
-                expected=f"a count that reaches all {self.classes} classes",
-                got=f"{len(kept)}, and {len(tested)} for testing",
-                remedy="Take at least one sample per class.",
+                f"a count that reaches all {self.classes} classes",
+                f"{len(kept)}, and {len(tested)} for testing",
+                "Take at least one sample per class.",
             )
         return part
 

@@ -20,4 +20,4 @@ def digits(test_share: float = 0.2, seed: int = 0) -> Dataset:
     x = (bunch.images / 16).astype(np.float32)[:, None]
     y = bunch.target.astype(np.int64)
     train, test = stratified(y, test_share, seed, "test_share")
-    return Dataset("digits", x[train], y[train], x[test], y[test])
+    return Dataset("digits", x[train], y[train], x[test], y[test], mirrored=False)

@@ -16,8 +16,8 @@ from art_snn.data.sizes import ImageSize, named, sides
 
 EVENTS: Mapping[str, Recordings] = MappingProxyType(
     {
-        "nmnist": Recordings("NMNIST"),
-        "dvs128-gesture": Recordings("DVSGesture"),
+        "nmnist": Recordings("NMNIST", mirrored=False),
+        "dvs128-gesture": Recordings("DVSGesture", mirrored=False),
         "cifar10-dvs": Recordings(
             "CIFAR10DVS", split=False, image_size=48, packages=("tonic", "aedat")
         ),
@@ -66,9 +66,9 @@ def events(
     if name not in EVENTS:
         raise invalid(
             "name",
-            expected=f"one of {', '.join(EVENTS)}",
-            got=repr(name),
-            remedy="Convert other recordings to frames [N, T, C, H, W] and use from_npz.",
+            f"one of {', '.join(EVENTS)}",
+            repr(name),
+            "Convert other recordings to frames [N, T, C, H, W] and use from_npz.",
         )
     frames = require_count("frames", frames, remedy="The papers use 4 to 20 frames.")
     if value_range is not None:
@@ -78,4 +78,5 @@ def events(
     cache = root / f"{named(name, size).replace(' ', '-')}-{frames}-frames.npz"
     if not cache.exists():
         convert(source, root, download, frames, size, cache)
-    return replace(from_npz(cache, value_range), name=named(name, size))
+    frames_kept = from_npz(cache, value_range)
+    return replace(frames_kept, name=named(name, size), mirrored=source.mirrored)

@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 from torchvision.datasets import ImageFolder
 
-from art_snn.checks import invalid
+from art_snn.checks import MissingFile, invalid
 from art_snn.data.dataset import Dataset
 from art_snn.data.pictures import read
 from art_snn.data.sizes import ImageSize, named
-from art_snn.data.split import stratified
+from art_snn.data.split import TEST_SHARE, refuse_share, stratified
 
 
 def from_folder(
     path: str | Path,
     image_size: ImageSize | None = None,
     *,
-    test_share: float = 0.2,
+    test_share: float | None = None,
     seed: int = 0,
 ) -> Dataset:
     """Pictures in path/train/<class>/ and path/test/<class>/, or in path/<class>/ alone.
@@ -30,7 +30,7 @@ def from_folder(
         then split into training and test samples.
     :param image_size: side or (height, width) to which the pictures are brought by bilinear
         interpolation; None where they have one size.
-    :param test_share: share for testing where the folder has no split of its own.
+    :param test_share: share for testing where the folder has no split of its own; None is 0.2.
     :param seed: of that split, which keeps the classes' proportions.
     :raises FileNotFoundError: when there is no such folder, or no picture of a class.
     :raises ValueError: when a file cannot be read, sizes differ and none was given, only one of
@@ -38,11 +38,12 @@ def from_folder(
     """
     path = Path(path)
     if not path.is_dir():
-        raise FileNotFoundError(f"data: expected a folder of pictures, but {path} does not exist.")
+        raise MissingFile("data", f"expected a folder of pictures, but {path} does not exist.")
     if not _own_split(path):
         files, y = _listed(path)
-        train, test = stratified(y, test_share, seed, "test_share")
+        train, test = stratified(y, test_share or TEST_SHARE, seed, "test_share")
     else:
+        refuse_share(test_share, f"the folder {path}")
         files, y, train, test = _both(path)
     x = np.divide(read(files, image_size), 255, dtype=np.float32)
     name = named(path.resolve().name, image_size)
@@ -57,9 +58,9 @@ def _own_split(path: Path) -> bool:
         missing = "test" if found == "train" else "train"
         raise invalid(
             "data",
-            expected="both of the folders train and test, or neither",
-            got=f"{path} with {found} alone",
-            remedy=f"Add {missing}, or name {path / found} to have it split.",
+            "both of the folders train and test, or neither",
+            f"{path} with {found} alone",
+            f"Add {missing}, or name {path / found} to have it split.",
         )
     return bool(parts)
 
@@ -72,9 +73,9 @@ def _both(path: Path) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
         differing = sorted(set(classes[0]) ^ set(classes[1]))
         raise invalid(
             "data",
-            expected="the same classes in train and test",
-            got=f"{', '.join(differing[:5])} in one of them only, in {path}",
-            remedy="Add what is missing: classes are numbered by their folders.",
+            "the same classes in train and test",
+            f"{', '.join(differing[:5])} in one of them only, in {path}",
+            "Add what is missing: classes are numbered by their folders.",
         )
     y = np.concatenate([y_train, y_test])
     rows = np.arange(len(y))
@@ -88,7 +89,7 @@ def _listed(path: Path) -> tuple[list[str], np.ndarray]:
     try:
         found = ImageFolder(path).samples
     except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"data: expected pictures in one folder per class, but not so in {path} ({error})."
+        raise MissingFile(
+            "data", f"expected pictures in one folder per class, but not so in {path} ({error})."
         ) from error
     return [file for file, _ in found], np.array([label for _, label in found], dtype=np.int64)

@@ -30,8 +30,8 @@ def read(path: Path) -> np.ndarray:
     except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
         raise invalid(
             "data",
-            expected="a gzip-compressed idx file of bytes",
-            got=f"{path}, which cannot be read ({error})",
-            remedy="Install or download it again.",
+            "a gzip-compressed idx file of bytes",
+            f"{path}, which cannot be read ({error})",
+            "Install or download it again.",
         ) from error
     return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)

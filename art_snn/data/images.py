@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torchvision import datasets
 
-from art_snn.checks import invalid
+from art_snn.checks import MissingFile, invalid
 from art_snn.data import packaged as debian
 from art_snn.data import pictures
 from art_snn.data.dataset import Dataset
@@ -24,10 +24,16 @@ Part = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class _Source:
-    """A set of torchvision: how its parts are made, and where it lies below root."""
+    """A set of torchvision.
+
+    :param part: makes one of its parts.
+    :param place: where it lies below root.
+    :param mirrored: see :class:`Dataset`.
+    """
 
     part: Callable[..., Any]
     place: str
+    mirrored: bool = True
 
     def parts(self, root: Path, download: bool, image_size: ImageSize | None) -> tuple[Part, Part]:
         """Training and test part; of the given size where it takes one to make arrays of them."""
@@ -49,7 +55,7 @@ class _EuroSAT(_Source):
 
 IMAGES: Mapping[str, _Source] = MappingProxyType(
     {
-        "mnist": _Source(lambda r, t, d: datasets.MNIST(r, t, download=d), "MNIST/raw"),
+        "mnist": _Source(lambda r, t, d: datasets.MNIST(r, t, download=d), "MNIST/raw", False),
         "fashion-mnist": _Source(
             lambda r, t, d: datasets.FashionMNIST(r, t, download=d), "FashionMNIST/raw"
         ),
@@ -62,6 +68,7 @@ IMAGES: Mapping[str, _Source] = MappingProxyType(
         "svhn": _Source(
             lambda r, t, d: datasets.SVHN(r, "train" if t else "test", download=d),
             "train_32x32.mat and test_32x32.mat",
+            mirrored=False,
         ),
         "eurosat": _EuroSAT(lambda r, d: datasets.EuroSAT(r, download=d), "eurosat/2750"),
     }
@@ -97,9 +104,9 @@ def images(
     if name not in IMAGES:
         raise invalid(
             "name",
-            expected=f"one of {', '.join(IMAGES)}",
-            got=repr(name),
-            remedy="Images of your own come from from_npz or from_folder.",
+            f"one of {', '.join(IMAGES)}",
+            repr(name),
+            "Images of your own come from from_npz or from_folder.",
         )
     if image_size is not None:
         sides(image_size)
@@ -113,7 +120,9 @@ def images(
     x_train, x_test = (
         np.divide(resized(x, image_size), 255, dtype=np.float32) for x in (x_train, x_test)
     )
-    return Dataset(named(name, image_size), x_train, y_train, x_test, y_test)
+    return Dataset(
+        named(name, image_size), x_train, y_train, x_test, y_test, mirrored=source.mirrored
+    )
 
 
 def _found(
@@ -133,9 +142,10 @@ def _found(
         if name == "fashion-mnist":
             packages = f" On Debian, install dataset-fashion-mnist, which puts it in {packaged}."
         advice = "Look at that folder" if download else "Pass download=True, --download in commands"
-        raise FileNotFoundError(
-            f"data: expected {name} in {root / source.place}, which is missing, damaged or cannot "
-            f"be fetched ({reason}). {advice}, or put torchvision's files there.{packages}"
+        raise MissingFile(
+            "data",
+            f"expected {name} in {root / source.place}, which is missing, damaged or cannot "
+            f"be fetched ({reason}). {advice}, or put torchvision's files there.{packages}",
         ) from error
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, Literal
 
 from art_snn.checks import invalid
 from art_snn.data.dataset import Dataset
@@ -16,25 +17,26 @@ from art_snn.data.folder import from_folder
 from art_snn.data.images import IMAGES, images
 from art_snn.data.npz import from_npz
 from art_snn.data.sizes import ImageSize
+from art_snn.flags import Open
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where a data set comes from.
+class Kind:
+    """What makes a data set.
 
     :param make: gives the data set.
-    :param options: those of :func:`load` that it understands.
+    :param options: fields of :class:`Source` that it understands.
     """
 
     make: Callable[..., Dataset]
     options: tuple[str, ...] = ()
 
 
-NAMES: Mapping[str, Source] = MappingProxyType(
-    {"digits": Source(digits)}
-    | {name: Source(partial(images, name), ("root", "download", "image_size")) for name in IMAGES}
+NAMES: Mapping[str, Kind] = MappingProxyType(
+    {"digits": Kind(digits, ("test_share",))}
+    | {name: Kind(partial(images, name), ("root", "download", "image_size")) for name in IMAGES}
     | {
-        name: Source(
+        name: Kind(
             partial(events, name), ("root", "download", "image_size", "value_range", "frames")
         )
         for name in EVENTS
@@ -43,62 +45,77 @@ NAMES: Mapping[str, Source] = MappingProxyType(
 """The data sets that have a name."""
 
 
-def load(
-    name: str,
-    *,
-    root: str | Path = "data",
-    download: bool = False,
-    image_size: ImageSize | None = None,
-    value_range: tuple[float, float] | None = None,
-    frames: int = 10,
-) -> Dataset:
+@dataclass(frozen=True, kw_only=True)
+class Source:
     """A data set by its name, or from a .npz file or a folder.
 
-    :param name: a word of :data:`NAMES`; otherwise the path of a file for :func:`from_npz` or of a
-        folder for :func:`from_folder`. A word wins over a folder of that name: write ./digits.
-    :param root: folder of the sets that are kept on disk.
-    :param download: fetch a set that is not there; without it nothing is ever fetched.
-    :param image_size: side or (height, width) of images, pictures and event frames; None keeps
-        theirs, save for cifar10-dvs.
-    :param value_range: (low, high) of .npz files and event recordings.
-    :param frames: frames T of event recordings.
-    :raises FileNotFoundError: when the set, file or folder is not there.
-    :raises ValueError: for a name that is none of them, and an option that it has no use for.
+    :param data: digits, mnist, cifar10, nmnist, ...; a .npz file; or a folder of pictures. A word
+        wins over a folder of that name: write ./digits.
+    :param root: folder of the data sets that are kept on disk.
+    :param download: fetch a data set that is not there; without it nothing is ever fetched.
+    :param image_size: side to which images, pictures and event frames are brought; theirs unless
+        given, save for cifar10-dvs.
+    :param value_range: LOW,HIGH: values that samples of a .npz file or events may have.
+    :param frames: frames T of event recordings [10].
+    :param axes: NCHW or NHWC, of a .npz file whose images can be read both ways.
+    :param test_share: share for testing where a file or folder has no split of its own [0.2].
     """
-    source = NAMES.get(name) or _of_path(name)
-    values = {
-        "root": root,
-        "download": download,
-        "image_size": image_size,
-        "value_range": value_range,
-        "frames": frames,
-    }
-    for option, value in (("image_size", image_size), ("value_range", value_range)):
-        if value is not None and option not in source.options:
-            raise invalid(
-                option,
-                expected=f"None for {name}, {_REASONS[option]}",
-                got=repr(value),
-                remedy="Leave it out, or save the data as you want them for from_npz.",
-            )
-    return source.make(**{option: values[option] for option in source.options})
+
+    data: str = "digits"
+    root: Path = Path("data")
+    download: bool = False
+    image_size: Open[ImageSize] = None
+    value_range: Open[tuple[float, float]] = None
+    frames: Open[int] = None
+    axes: Open[Literal["NCHW", "NHWC"]] = None
+    test_share: Open[float] = None
+
+    def load(self) -> Dataset:
+        """The data set.
+
+        :raises FileNotFoundError: when the set, file or folder is not there.
+        :raises ValueError: for a name that is none of them, and an option that it has no use for.
+        """
+        kind = NAMES.get(self.data) or self._of_path()
+        for option, reason in _REASONS.items():
+            value = getattr(self, option)
+            if value is not None and option not in kind.options:
+                raise invalid(
+                    option,
+                    f"None for {self.data}, {reason}",
+                    repr(value),
+                    "Leave it out, or save the data as you want them for from_npz.",
+                )
+        options = {name: getattr(self, name) for name in kind.options}
+        return kind.make(**{name: value for name, value in options.items() if value is not None})
+
+    def _of_path(self) -> Kind:
+        path = Path(self.data).expanduser()
+        if path.is_dir():
+            return Kind(partial(from_folder, path), ("image_size", "test_share"))
+        if path.is_file() or path.suffix == ".npz":
+            return Kind(partial(from_npz, path), ("value_range", "axes", "test_share"))
+        raise invalid(
+            "data",
+            f"one of {', '.join(NAMES)}, a .npz file or a folder of pictures",
+            repr(self.data),
+            "Check the spelling and the path.",
+        )
+
+
+def load(name: str, **options: Any) -> Dataset:
+    """The data set that :class:`Source` describes.
+
+    :param name: its `data`.
+    :param options: its other fields.
+    """
+    return Source(data=name, **options).load()
 
 
 _REASONS = {
     "image_size": "whose images have the size they have",
     "value_range": "whose values are shares from 0 to 1",
+    "frames": "which are no event recordings",
+    "axes": "whose axes are known",
+    "test_share": "which has training and test samples of its own",
 }
-
-
-def _of_path(name: str) -> Source:
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return Source(partial(from_folder, path), ("image_size",))
-    if path.is_file() or path.suffix == ".npz":
-        return Source(partial(from_npz, path), ("value_range",))
-    raise invalid(
-        "data",
-        expected=f"one of {', '.join(NAMES)}, a .npz file or a folder of pictures",
-        got=repr(name),
-        remedy="Check the spelling and the path.",
-    )

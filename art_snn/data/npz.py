@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from art_snn.checks import invalid
+from art_snn.checks import MissingFile, invalid
 from art_snn.data.dataset import Dataset
 from art_snn.data.samples import checked_range
+from art_snn.data.split import TEST_SHARE, refuse_share, stratified
+
+CHANNELS = (1, 3)
+"""How many an image may have."""
 
 
-def from_npz(path: str | Path, value_range: tuple[float, float] | None = None) -> Dataset:
-    """Images or event frames from a .npz file: x_train, y_train, x_test and y_test.
+def from_npz(
+    path: str | Path,
+    value_range: tuple[float, float] | None = None,
+    *,
+    axes: Literal["NCHW", "NHWC"] | None = None,
+    test_share: float | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """Images or event frames from a .npz file: x_train, y_train, x_test and y_test, or x and y.
 
     Without a value range, images are uint8, which become shares of 255, or floating point in
     [0, 1], and their range is (0, 1). Event frames hold any real numbers, such as counts, and are
@@ -22,31 +34,47 @@ def from_npz(path: str | Path, value_range: tuple[float, float] | None = None) -
         [N, T, C, H, W]. Labels are class indices [N] from 0.
     :param value_range: (low, high) that an attack may use. Samples are then taken as they are,
         bytes as numbers from 0 to 255, and must lie within it.
+    :param axes: of images with four axes, where their shape can be read both ways.
+    :param test_share: share for testing of a file with x and y alone; None is 0.2.
+    :param seed: of that split, which keeps the classes' proportions.
     :raises FileNotFoundError: when there is no such file.
     :raises ValueError: when it is no .npz file, an array is missing, has another form, or values
-        outside the range.
+        outside the range, when the axes are not told and have to be, or are told of other arrays,
+        and for a share beside a split.
     """
     path = Path(path)
     given = None if value_range is None else checked_range(value_range)
     if not path.is_file():
-        raise FileNotFoundError(f"data: expected a .npz file, but {path} does not exist.")
+        raise MissingFile("data", f"expected a .npz file, but {path} does not exist.")
     arrays = _arrays(path)
-    samples = {name: _samples(name, arrays[name], given) for name in ("x_train", "x_test")}
+    samples = {n: _samples(n, array, given, axes) for n, array in arrays.items() if n[0] == "x"}
     labels = {
-        name: _labels(name, arrays[name], len(samples["x" + name[1:]]))
-        for name in ("y_train", "y_test")
+        n: _labels(n, array, len(samples["x" + n[1:]]))
+        for n, array in arrays.items()
+        if n[0] == "y"
     }
-    if given is None and samples["x_train"].ndim == 4:
+    if "x" in samples:
+        x, y = samples["x"], labels["y"]
+        train, test = stratified(y, test_share or TEST_SHARE, seed, "test_share")
+        parts = (x[train], y[train], x[test], y[test])
+    else:
+        refuse_share(test_share, str(path))
+        parts = (samples["x_train"], labels["y_train"], samples["x_test"], labels["y_test"])
+    if given is None and parts[0].ndim == 4:
         given = (0.0, 1.0)
-    return Dataset(path.stem, **samples, **labels, value_range=given)
+    return Dataset(path.stem, *parts, value_range=given)
+
+
+SPLIT, WHOLE = ("x_train", "y_train", "x_test", "y_test"), ("x", "y")
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    needed = ("x_train", "y_train", "x_test", "y_test")
+    """The arrays of :data:`SPLIT`, or else of :data:`WHOLE`."""
     try:
         # Opened here, since numpy leaves the file open when it is damaged.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             found = list(archive)
+            needed = WHOLE if set(WHOLE) <= set(found) and not set(SPLIT) & set(found) else SPLIT
             arrays = {name: archive[name] for name in needed if name in found}
         if not all(isinstance(array, np.ndarray) for array in arrays.values()):
             raise ValueError("it holds other files than arrays")
@@ -54,46 +82,60 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         # A damaged file fails in any way its bytes happen to lead to.
         raise invalid(
             "data",
-            expected="a .npz file of arrays",
-            got=f"{path}, which cannot be read ({error})",
-            remedy="Write it with numpy.savez.",
+            "a .npz file of arrays",
+            f"{path}, which cannot be read ({error})",
+            "Write it with numpy.savez.",
         ) from error
     if len(arrays) < len(needed):
         raise invalid(
             "data",
-            expected=f"the arrays {', '.join(needed)}",
-            got=f"{path} with {', '.join(found) or 'none'}",
-            remedy="Write it with numpy.savez(path, x_train=..., y_train=..., ...).",
+            f"the arrays {', '.join(SPLIT)}, or x and y to be split",
+            f"{path} with {', '.join(found) or 'none'}",
+            "Write it with numpy.savez(path, x_train=..., y_train=..., ...).",
         )
     return arrays
 
 
-def _samples(name: str, x: np.ndarray, value_range: tuple[float, float] | None) -> np.ndarray:
+def _samples(
+    name: str, x: np.ndarray, value_range: tuple[float, float] | None, axes: str | None
+) -> np.ndarray:
     """Images [N, C, H, W] or event frames [N, T, C, H, W], float32."""
     if x.dtype.kind not in "buif":
-        raise invalid(
-            name, expected="real numbers", got=str(x.dtype), remedy="Convert the samples first."
-        )
-    x = _channels_first(x)
-    if not (x.ndim == 5 or (x.ndim == 4 and x.shape[1] in (1, 3))) or not x.size:
+        raise invalid(name, "real numbers", str(x.dtype), "Convert the samples first.")
+    x = _channels_first(name, x, axes)
+    if not (x.ndim == 5 or (x.ndim == 4 and x.shape[1] in CHANNELS)) or not x.size:
         raise invalid(
             name,
-            expected="images [N, H, W], [N, H, W, C] or [N, C, H, W] with C = 1 or 3, or event "
+            "images [N, H, W], [N, H, W, C] or [N, C, H, W] with C = 1 or 3, or event "
             "frames [N, T, C, H, W]",
-            got=f"shape {x.shape}",
-            remedy="Reorder the axes.",
+            f"shape {x.shape}",
+            "Reorder the axes.",
         )
     if x.ndim == 4 and value_range is None:
         return _shares(name, x)
     return np.ascontiguousarray(x, dtype=np.float32)
 
 
-def _channels_first(x: np.ndarray) -> np.ndarray:
+def _channels_first(name: str, x: np.ndarray, axes: str | None) -> np.ndarray:
+    first, last = (x.ndim == 4 and x.shape[axis] in CHANNELS for axis in (1, 3))
+    told = {None: (first, last), "NCHW": (first, False), "NHWC": (False, last)}
+    if axes not in told or (axes is not None and told[axes] == (False, False)):
+        raise invalid(
+            "axes",
+            "NCHW or NHWC, as the images have them, with C = 1 or 3",
+            f"{axes!r} for {name} of shape {x.shape}",
+            "Leave it out, or correct it.",
+        )
+    if told[axes] == (True, True):
+        raise invalid(
+            "axes",
+            f"NCHW or NHWC, since both suit {name} of shape {x.shape}",
+            "neither",
+            "Say which axis holds the channels: axes='NCHW' or 'NHWC', --axes in commands.",
+        )
     if x.ndim == 3:
         return x[:, None]
-    if x.ndim == 4 and x.shape[1] not in (1, 3) and x.shape[3] in (1, 3):
-        return x.transpose(0, 3, 1, 2)
-    return x
+    return x.transpose(0, 3, 1, 2) if told[axes] == (False, True) else x
 
 
 def _shares(name: str, x: np.ndarray) -> np.ndarray:
@@ -103,9 +145,9 @@ def _shares(name: str, x: np.ndarray) -> np.ndarray:
     if not (low >= 0 and high <= 1):
         raise invalid(
             name,
-            expected="uint8, or values from 0 to 1",
-            got=f"{x.dtype} from {low:g} to {high:g}",
-            remedy="Scale the images, or give their value_range; budgets are in its unit.",
+            "uint8, or values from 0 to 1",
+            f"{x.dtype} from {low:g} to {high:g}",
+            "Scale the images, or give their value_range; budgets are in its unit.",
         )
     return np.ascontiguousarray(scaled)
 
@@ -116,8 +158,8 @@ def _labels(name: str, y: np.ndarray, samples: int) -> np.ndarray:
     if not whole:
         raise invalid(
             name,
-            expected=f"{samples} class indices from 0",
-            got=f"{y.dtype} of shape {y.shape}",
-            remedy="Turn one-hot rows into indices: y.argmax(1).",
+            f"{samples} class indices from 0",
+            f"{y.dtype} of shape {y.shape}",
+            "Turn one-hot rows into indices: y.argmax(1).",
         )
     return y.astype(np.int64)

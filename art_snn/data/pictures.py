@@ -30,10 +30,9 @@ def read(paths: Sequence[str], image_size: ImageSize | None) -> np.ndarray:
         if pictures[-1].shape[:2] != pictures[0].shape[:2]:
             raise invalid(
                 "image_size",
-                expected="a size, since the pictures have several",
-                got=f"None, for {_words(pictures[0])} ({paths[0]}) and {_words(pictures[-1])} "
-                f"({path})",
-                remedy="Give image_size=32, on the command line --image-size 32.",
+                "a size, since the pictures have several",
+                f"None, for {_words(pictures[0])} ({paths[0]}) and {_words(pictures[-1])} ({path})",
+                "Give image_size=32, on the command line --image-size 32.",
             )
     grey = all(picture.ndim == 2 for picture in pictures)
     shape = (len(pictures), *pictures[0].shape[:2], 1 if grey else 3)
@@ -52,16 +51,16 @@ def _open(path: str, image_size: ImageSize | None) -> np.ndarray:
     except (OSError, SyntaxError, ValueError) as error:
         raise invalid(
             "data",
-            expected="pictures that PIL reads",
-            got=f"{path}, which it does not ({error})",
-            remedy="Delete that file, or save it again.",
+            "pictures that PIL reads",
+            f"{path}, which it does not ({error})",
+            "Delete that file, or save it again.",
         ) from error
     if mode.startswith(DEEP):
         raise invalid(
             "data",
-            expected="pictures of 8 bits per channel",
-            got=f"{path} of mode {mode}",
-            remedy="Convert them, or save them as arrays for from_npz.",
+            "pictures of 8 bits per channel",
+            f"{path} of mode {mode}",
+            "Convert them, or save them as arrays for from_npz.",
         )
     if image_size is not None:
         height, width = sides(image_size)

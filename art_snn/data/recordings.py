@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
+from art_snn.checks import MissingFile, MissingPackage
 from art_snn.data.sizes import ImageSize, pooled
 from art_snn.data.split import stratified
+from art_snn.files import write_arrays
 
 
 @dataclass(frozen=True)
@@ -23,21 +25,18 @@ class Recordings:
     :param split: whether it comes in a training and a test part.
     :param image_size: to which its frames are brought unless told otherwise.
     :param packages: that reading it takes.
+    :param mirrored: see :class:`~art_snn.data.Dataset`.
     """
 
     kind: str
     split: bool = True
     image_size: int | None = None
     packages: tuple[str, ...] = ("tonic",)
+    mirrored: bool = True
 
 
 def convert(
-    source: Recordings,
-    root: Path,
-    download: bool,
-    frames: int,
-    size: ImageSize | None,
-    cache: Path,
+    source: Recordings, root: Path, download: bool, frames: int, size: ImageSize | None, cache: Path
 ) -> None:
     """Write the frames of all recordings to the file, which appears only when it is whole."""
     kind = _kind(source, root, download)
@@ -55,10 +54,7 @@ def convert(
         x, y = _part(kind(str(root)), frame, "all")
         train, test = stratified(y, 0.1, 0, "test_share")
         x_train, y_train, x_test, y_test = x[train], y[train], x[test], y[test]
-    partial = cache.with_name(cache.name + ".part")
-    with partial.open("wb") as stream:
-        np.savez_compressed(stream, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
-    partial.replace(cache)
+    write_arrays(cache, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
 
 
 def _part(
@@ -83,9 +79,10 @@ def _kind(source: Recordings, root: Path, download: bool) -> Any:
         try:
             import_module(package)
         except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                f"data: expected the package {package}, to read {source.kind}, but there is none "
-                f"({error}). Install it by pip install 'art_snn[events]'."
+            raise MissingPackage(
+                "data",
+                f"expected the package {package}, to read {source.kind}, but there is none "
+                f"({error}). Install it by pip install 'art_snn[events]'.",
             ) from error
     kind = getattr(import_module("tonic.datasets"), source.kind)
     folder = root / source.kind
@@ -98,10 +95,11 @@ def _kind(source: Recordings, root: Path, download: bool) -> Any:
             reason = "nothing is fetched unless asked for"
         except Exception as error:
             reason = str(error) or type(error).__name__
-        raise FileNotFoundError(
-            f"data: expected {getattr(self, 'filename', 'recordings')} and what it holds in "
+        raise MissingFile(
+            "data",
+            f"expected {getattr(self, 'filename', 'recordings')} and what it holds in "
             f"{folder}, which are not all there ({reason}). Pass download=True, --download in "
-            "commands: it unpacks an archive that is there, and fetches it otherwise."
+            "commands: it unpacks an archive that is there, and fetches it otherwise.",
         )
 
     # tonic names the folder after the class.

@@ -22,9 +22,9 @@ def checked_range(value_range: object) -> tuple[float, float]:
         return float(ends[0]), float(ends[1])
     raise invalid(
         "value_range",
-        expected="(low, high), two finite numbers with low < high",
-        got=repr(value_range),
-        remedy="Bytes as shares are (0, 1); counts go from 0 to the largest that may occur.",
+        "(low, high), two finite numbers with low < high",
+        repr(value_range),
+        "Bytes as shares are (0, 1); counts go from 0 to the largest that may occur.",
     )
 
 
@@ -33,16 +33,16 @@ def check_shapes(x_train: np.ndarray, x_test: np.ndarray) -> None:
     if x_train.ndim not in (4, 5):
         raise invalid(
             "x_train",
-            expected="images [N, C, H, W] or event frames [N, T, C, H, W]",
-            got=f"shape {x_train.shape}",
-            remedy="Add the axes that are missing.",
+            "images [N, C, H, W] or event frames [N, T, C, H, W]",
+            f"shape {x_train.shape}",
+            "Add the axes that are missing.",
         )
     if x_train.shape[1:] != x_test.shape[1:]:
         raise invalid(
             "x_test",
-            expected=f"samples of shape {x_train.shape[1:]}, as in x_train",
-            got=str(x_test.shape[1:]),
-            remedy="Bring all samples to one size.",
+            f"samples of shape {x_train.shape[1:]}, as in x_train",
+            str(x_test.shape[1:]),
+            "Bring all samples to one size.",
         )
 
 
@@ -55,15 +55,15 @@ def check_values(name: str, x: np.ndarray, value_range: tuple[float, float] | No
     if not (math.isfinite(least) and math.isfinite(most)):
         raise invalid(
             name,
-            expected="finite values",
-            got=f"values from {least:g} to {most:g}",
-            remedy="Clean the data, for instance by numpy.nan_to_num.",
+            "finite values",
+            f"values from {least:g} to {most:g}",
+            "Clean the data, for instance by numpy.nan_to_num.",
         )
     # Samples are float32, so the bounds are compared as such: 0.1 is no exact float32.
     if not (np.float32(low) <= least and most <= np.float32(high)):
         raise invalid(
             name,
-            expected=f"values within value_range, {low:g} to {high:g}",
-            got=f"values from {least:g} to {most:g}",
-            remedy="Give the range that the data have, or scale the data.",
+            f"values within value_range, {low:g} to {high:g}",
+            f"values from {least:g} to {most:g}",
+            "Give the range that the data have, or scale the data.",
         )

@@ -7,6 +7,23 @@ from sklearn.model_selection import train_test_split
 
 from art_snn.checks import invalid, require_count
 
+TEST_SHARE = 0.2
+"""Of the samples, where a data set has no split of its own and nothing else is asked for."""
+
+
+def refuse_share(test_share: float | None, owner: str) -> None:
+    """Refuse a share for testing where there is a split already.
+
+    :raises ValueError: unless the share is None.
+    """
+    if test_share is not None:
+        raise invalid(
+            "test_share",
+            f"None, since {owner} has training and test samples of its own",
+            repr(test_share),
+            "Leave it out.",
+        )
+
 
 def stratified(
     y: np.ndarray, share: float, seed: int, argument: str
@@ -23,27 +40,24 @@ def stratified(
     """
     if not 0 < share < 1:
         raise invalid(
-            argument,
-            expected="a share between 0 and 1",
-            got=repr(share),
-            remedy="A usual share is 0.1 or 0.2.",
+            argument, "a share between 0 and 1", repr(share), "A usual share is 0.1 or 0.2."
         )
     classes, counts = np.unique(y, return_counts=True)
     if counts.min() < 2:
         single = ", ".join(map(str, classes[counts < 2][:5]))
         raise invalid(
             "y",
-            expected="at least two samples of every class, one for each part",
-            got=f"one of class {single}",
-            remedy="Add samples of that class, or leave it out.",
+            "at least two samples of every class, one for each part",
+            f"one of class {single}",
+            "Add samples of that class, or leave it out.",
         )
     held = int(np.ceil(share * len(y)))
     if min(held, len(y) - held) < len(classes):
         raise invalid(
             argument,
-            expected=f"a share that leaves each part one sample of each of {len(classes)} classes",
-            got=f"{share!r} of {len(y)} samples",
-            remedy="Take a share nearer to 0.5, or more samples.",
+            f"a share that leaves each part one sample of each of {len(classes)} classes",
+            f"{share!r} of {len(y)} samples",
+            "Take a share nearer to 0.5, or more samples.",
         )
     first, second = train_test_split(
         np.arange(len(y)), test_size=share, random_state=seed, stratify=y
@@ -68,7 +82,7 @@ def spread(y: np.ndarray, count: int | None, seed: int, argument: str) -> np.nda
     remedy = f"There are {len(y)} samples; leave it out for all of them."
     count = require_count(argument, count, remedy=remedy)
     if count > len(y):
-        raise invalid(argument, expected=f"at most {len(y)}", got=count, remedy=remedy)
+        raise invalid(argument, f"at most {len(y)}", count, remedy)
     shuffled = np.random.default_rng(seed).permutation(len(y))
     turn = np.empty(len(y))
     for members in (np.flatnonzero(y[shuffled] == label) for label in np.unique(y)):

@@ -26,9 +26,7 @@ def sharpness_of(vanishing: float) -> float:
     """
     require_number("vanishing", vanishing, above=0, remedy="The paper uses .85 to .90.")
     if vanishing >= 1:
-        raise invalid(
-            "vanishing", expected="a share below 1", got=vanishing, remedy="The paper uses .85."
-        )
+        raise invalid("vanishing", "a share below 1", vanishing, "The paper uses .85.")
     return 2 * math.tan(math.pi * vanishing / 2) / math.pi
 
 

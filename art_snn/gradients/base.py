@@ -104,11 +104,20 @@ class Gradient(ABC):
         :param x: input in the network's dtype.
         """
 
-    def objection(self, dynamics: Dynamics) -> str | None:
-        """Why this rule does not apply to neurons of these dynamics, or None where it does."""
+    def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
+        """Why this rule does not apply, or None where it does.
+
+        :param dynamics: of a neuron of the network.
+        :param encoder: of the network; None where only the neuron is asked about.
+        """
         return None
 
 
 def simulation(site: Site, current: Tensor) -> Tensor:
     """The firing without any gradient: plain simulation."""
     return site.dynamics.simulate(current)
+
+
+def repeats_one_step(x: Tensor) -> bool:
+    """Whether x [T, ...] is a view that repeats one step, and not itself what is differentiated."""
+    return x.shape[0] > 1 and x.stride(0) == 0 and not (x.is_leaf and x.requires_grad)

@@ -44,7 +44,7 @@ class CBA(Gradient):
         network.execution = Execution("converted", "the gradient is that of an ANN, run once")
         return network.run(mean_over_time(network.encode(x)), self._activate)
 
-    def objection(self, dynamics: Dynamics) -> str | None:
+    def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
         if not dynamics.has_rate_curve or dynamics.decay == 1:
             return no_rate_curve(dynamics)
         return "conversion to an ANN approximates IF neurons only (decay 1)"

@@ -24,9 +24,9 @@ class Composite(Gradient):
     def remembers(self) -> bool:
         return any(rule.remembers for rule in self.parts)
 
-    def objection(self, dynamics: Dynamics) -> str | None:
+    def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
         for rule in self.parts:
-            reason = rule.objection(dynamics)
+            reason = rule.objection(dynamics, encoder)
             if reason is not None:
                 return f"{type(rule).__name__}: {reason}"
         return None

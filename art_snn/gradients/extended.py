@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from art_snn.checks import require_count
+from art_snn.dynamics import Dynamics
 from art_snn.gradients.base import Differentiable, Gradient, simulation
 from art_snn.gradients.composite import Composite, require_rule
 
@@ -24,8 +25,7 @@ class Extended(Composite):
     :param rule: rule of the longer run.
     :param steps: its time steps.
     :raises TypeError: when `rule` is no rule.
-    :raises ValueError: when `steps` is no whole number >= 1; at the first gradient, when the
-        network's encoder has a fixed number of steps.
+    :raises ValueError: when `steps` is no whole number >= 1.
     """
 
     rule: Gradient
@@ -39,6 +39,11 @@ class Extended(Composite):
     @property
     def parts(self) -> tuple[Gradient, ...]:
         return (self.rule,)
+
+    def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
+        if encoder is not None and not callable(getattr(encoder, "with_steps", None)):
+            return f"{encoder} cannot give another number of time steps"
+        return super().objection(dynamics, encoder)
 
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
         longer = network.with_steps(self.steps)

@@ -37,10 +37,7 @@ class Mean(Composite):
             require_rule("rules", rule)
         if len(rules) < 2:
             raise invalid(
-                "rules",
-                expected="two rules or more",
-                got=str(len(rules)),
-                remedy="Use a single rule as it is.",
+                "rules", "two rules or more", str(len(rules)), "Use a single rule as it is."
             )
         object.__setattr__(self, "rules", rules)
 

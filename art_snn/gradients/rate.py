@@ -34,7 +34,7 @@ from art_snn.gradients.affine import (
     not_collapsible,
     refusal,
 )
-from art_snn.gradients.base import Differentiable, Execution, Gradient, Site
+from art_snn.gradients.base import Differentiable, Execution, Gradient, Site, repeats_one_step
 from art_snn.gradients.blocks import blocks
 
 
@@ -133,8 +133,7 @@ def time_resolved(rule: RateGradient, network: Differentiable, encoded: Tensor) 
 
 def mean_over_time(x: Tensor) -> Tensor:
     """Mean over axis 0, kept as an axis of size 1; free for a view that repeats one step."""
-    repeated = x.stride(0) == 0 and not (x.is_leaf and x.requires_grad)
-    return x[:1] if repeated else x.mean(0, keepdim=True)
+    return x[:1] if repeats_one_step(x) else x.mean(0, keepdim=True)
 
 
 def _trace(rule: RateGradient, site: Site, current: Tensor) -> tuple[Tensor, Trace]:

@@ -58,7 +58,7 @@ class RGA(RateGradient):
         ends = [(knee, self.gamma * knee), (self.beta * threshold, 1.0)]
         return ends if knee == 0 else [(0.0, 0.0), *ends]
 
-    def objection(self, dynamics: Dynamics) -> str | None:
+    def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
         return no_rate_curve(dynamics)
 
     def _check(self, decay: float, threshold: float) -> None:
@@ -66,14 +66,14 @@ class RGA(RateGradient):
         if self.beta <= 1 - decay:
             raise invalid(
                 "beta",
-                expected=f"more than 1 - decay = {1 - decay:g} for {neuron}",
-                got=f"{self.beta:g}",
-                remedy="Raise beta: the rate cannot saturate before the neuron can fire at all.",
+                f"more than 1 - decay = {1 - decay:g} for {neuron}",
+                f"{self.beta:g}",
+                "Raise beta: the rate cannot saturate before the neuron can fire at all.",
             )
         if self.gamma * threshold * (1 - decay) >= 1:
             raise invalid(
                 "gamma",
-                expected=f"gamma * threshold * (1 - decay) below 1 for {neuron}",
-                got=f"gamma = {self.gamma:g}",
-                remedy="Lower gamma: the curve would pass rate 1 before the neuron can fire.",
+                f"gamma * threshold * (1 - decay) below 1 for {neuron}",
+                f"gamma = {self.gamma:g}",
+                "Lower gamma: the curve would pass rate 1 before the neuron can fire.",
             )

@@ -57,5 +57,5 @@ class StaticCurve(RateGradient):
         steep = -math.log(decay) * knee / (logarithm.square_() * inside * (inside - knee))
         return steep.clamp_(max=self.limit / (decay * threshold)).mul_(rising)
 
-    def objection(self, dynamics: Dynamics) -> str | None:
+    def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
         return no_rate_curve(dynamics)

@@ -64,7 +64,7 @@ class TemporalGradient(Gradient):
         network.execution = Execution("through time", "a temporal rule needs every time step")
         return network.run(network.encode(x), self.firing())
 
-    def objection(self, dynamics: Dynamics) -> str | None:
+    def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
         if dynamics.has_rate_curve:
             return None
         return "it uses the equations of LIF and IF, and these neurons obey others"

@@ -82,9 +82,9 @@ class Options:
         if not len(mean) == len(std) == self.in_channels:
             raise invalid(
                 "mean, std",
-                expected=f"{self.in_channels} numbers each, one per channel",
-                got=f"{len(mean)} and {len(std)}",
-                remedy="Give one number for every channel of the input.",
+                f"{self.in_channels} numbers each, one per channel",
+                f"{len(mean)} and {len(std)}",
+                "Give one number for every channel of the input.",
             )
         return [Normalize(mean, std)]
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from art_snn.training.adversarial import AdversarialTraining
 from art_snn.training.adversary import Adversary, Craft
-from art_snn.training.history import Epoch, best
 from art_snn.training.loop import accuracy, train
+from art_snn.training.recipe import Recipe
 from art_snn.training.samples import Validation
-from art_snn.training.settings import Recipe, Training
+from art_snn.training.state import Epoch, best
 
 __all__ = [
+    "AdversarialTraining",
     "Adversary",
     "Craft",
     "Epoch",
     "Recipe",
-    "Training",
     "Validation",
     "accuracy",
     "best",

@@ -14,17 +14,16 @@ from art_snn.checks import invalid
 from art_snn.network import SpikingNetwork
 from art_snn.seeding import seeded
 from art_snn.training.adversary import Adversary, Craft
-from art_snn.training.history import Epoch
+from art_snn.training.recipe import Recipe
 from art_snn.training.samples import Validation, check_pairs, classes_of, copied
-from art_snn.training.settings import Training
-from art_snn.training.state import State
+from art_snn.training.state import Epoch, State
 
 
 def train(
     network: SpikingNetwork,
     x: np.ndarray,
     y: np.ndarray,
-    settings: Training,
+    recipe: Recipe,
     resume: str | Path | None = None,
     *,
     validation: Validation | None = None,
@@ -39,43 +38,44 @@ def train(
     :param network: to train by its training gradient.
     :param x: samples [N, ...].
     :param y: class indices [N].
-    :param settings: see :class:`Training` and :class:`Recipe`.
+    :param recipe: optimizer, schedule and augmentation; what it leaves open is fitted to x.
     :param resume: file for the state after every epoch; where it exists training goes on from it.
     :param validation: samples that choose the best epoch.
     :param adversary: crafts the samples of every step and the validation samples from the present
-        network, such as :class:`art_snn.evaluation.hardening.AdversarialTraining`; None trains on
+        network, such as :class:`art_snn.training.adversarial.AdversarialTraining`; None trains on
         the samples themselves.
     :return: what every epoch was like, those before the resumption included.
     :raises CheckpointError: when the file is damaged, or of other settings, other samples or
         another network, which then keeps its weights.
     :raises TypeError: when samples or labels are no numpy arrays.
     :raises ValueError: when samples are empty, not finite, of other lengths than labels, or do not
-        fit the settings, or a label is no class index of the network; before anything is trained.
+        fit the recipe, or a label is no class index of the network; before anything is trained.
         When the loss is no longer finite; the state of the epochs before is kept.
     """
     check_pairs("x, y", x, y)
-    settings.check_samples(x.shape[1:])
+    recipe = recipe.on(x.shape[1:])
+    recipe.check_samples(x.shape[1:])
     if validation is not None:
         check_pairs("validation", validation.x, validation.y)
-    classes = classes_of(network, x, y, validation, settings.seed)
+    classes = classes_of(network, x, y, validation, recipe.seed)
     craft = None
     if adversary is not None:
         craft = adversary.against(network, x.shape[1:], classes)
-    state = State(network, settings, x, y, validation, adversary)
+    state = State(network, recipe, x, y, validation, adversary)
     state.take_up(resume)
     samples, labels = copied(x), copied(y).long()
-    batches = -(-len(x) // settings.batch_size)
+    batches = -(-len(x) // recipe.batch_size)
     words = "Training" if craft is None else "Adversarial training"
-    total = settings.epochs * batches
+    total = recipe.epochs * batches
     with tqdm(total=total, initial=len(state.history) * batches, desc=words) as bar:
-        for epoch in range(len(state.history), settings.epochs):
-            with seeded(settings.seed * 100_003 + epoch):
+        for epoch in range(len(state.history), recipe.epochs):
+            with seeded(recipe.seed * 100_003 + epoch):
                 loss = _pass(state, samples, labels, craft, bar)
-                _refuse_divergence(loss, epoch + 1, settings)
+                _refuse_divergence(loss, epoch + 1, recipe)
                 network.eval()
                 score = None
                 if validation is not None:
-                    score = accuracy(network, validation, settings.batch_size, craft)
+                    score = accuracy(network, validation, recipe.batch_size, craft)
             state.finish(Epoch(epoch + 1, loss, score))
             state.put_down(resume)
     state.restore_best()
@@ -105,18 +105,12 @@ def accuracy(
     return correct / len(samples.x)
 
 
-def _pass(
-    state: State,
-    samples: Tensor,
-    labels: Tensor,
-    craft: Craft | None,
-    bar: tqdm,
-) -> float:
+def _pass(state: State, samples: Tensor, labels: Tensor, craft: Craft | None, bar: tqdm) -> float:
     """One epoch; returns the mean loss over its samples."""
     state.network.train()
     total = 0.0
-    for rows in torch.split(torch.randperm(len(samples)), state.settings.batch_size):
-        x = state.settings.augmented(samples[rows])
+    for rows in torch.split(torch.randperm(len(samples)), state.recipe.batch_size):
+        x = state.recipe.augmented(samples[rows])
         x = x if craft is None else craft(x, labels[rows])
         loss = _step(state, x, labels[rows])
         total += loss * len(rows)
@@ -135,11 +129,11 @@ def _step(state: State, x: Tensor, y: Tensor) -> float:
     return loss.item()
 
 
-def _refuse_divergence(loss: float, epoch: int, settings: Training) -> None:
+def _refuse_divergence(loss: float, epoch: int, recipe: Recipe) -> None:
     if not math.isfinite(loss):
         raise invalid(
             "learning_rate",
-            expected="one at which the loss stays finite",
-            got=f"{settings.learning_rate:g}, and a loss of {loss} in epoch {epoch}",
-            remedy="Lower it, and start in a folder of its own.",
+            "one at which the loss stays finite",
+            f"{recipe.learning_rate:g}, and a loss of {loss} in epoch {epoch}",
+            "Lower it, and start in a folder of its own.",
         )

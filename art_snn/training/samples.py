@@ -33,23 +33,23 @@ def check_pairs(argument: str, x: np.ndarray, y: np.ndarray) -> None:
     if not x.ndim or not len(x) or y.shape[:1] != x.shape[:1]:
         raise invalid(
             argument,
-            expected="as many labels as samples, and at least one",
-            got=f"{len(x) if x.ndim else 0} samples and {len(y) if y.ndim else 0} labels",
-            remedy="Give one class index per sample.",
+            "as many labels as samples, and at least one",
+            f"{len(x) if x.ndim else 0} samples and {len(y) if y.ndim else 0} labels",
+            "Give one class index per sample.",
         )
     if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
         raise invalid(
             argument,
-            expected="class indices [N] from 0 as labels",
-            got=f"{y.dtype} of shape {list(y.shape)}, from {y.min():g}",
-            remedy="Turn one-hot rows into indices: y.argmax(1).",
+            "class indices [N] from 0 as labels",
+            f"{y.dtype} of shape {list(y.shape)}, from {y.min():g}",
+            "Turn one-hot rows into indices: y.argmax(1).",
         )
     if not np.isfinite(x).all():
         raise invalid(
             argument,
-            expected="finite values",
-            got="NaN or infinity",
-            remedy="Clean the data, for instance by numpy.nan_to_num.",
+            "finite values",
+            "NaN or infinity",
+            "Clean the data, for instance by numpy.nan_to_num.",
         )
 
 
@@ -68,16 +68,16 @@ def classes_of(
         if labels.max() >= classes:
             raise invalid(
                 argument,
-                expected=f"labels from 0 to {classes - 1}, since the network has {classes} classes",
-                got=str(labels.max()),
-                remedy="Build the network with more classes.",
+                f"labels from 0 to {classes - 1}, since the network has {classes} classes",
+                str(labels.max()),
+                "Build the network with more classes.",
             )
     if validation is not None and validation.x.shape[1:] != x.shape[1:]:
         raise invalid(
             "validation",
-            expected=f"samples of shape {list(x.shape[1:])}, as those that are trained on",
-            got=str(list(validation.x.shape[1:])),
-            remedy="Bring all samples to one size.",
+            f"samples of shape {list(x.shape[1:])}, as those that are trained on",
+            str(list(validation.x.shape[1:])),
+            "Bring all samples to one size.",
         )
     return int(classes)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,34 @@ import numpy as np
 import torch
 
 from art_snn.checkpoint import CheckpointError, misfits
-from art_snn.identity import digest
+from art_snn.files import digest, whole
 from art_snn.network import SpikingNetwork
 from art_snn.training.adversary import Adversary
-from art_snn.training.history import Epoch, best
+from art_snn.training.recipe import Recipe
 from art_snn.training.samples import Validation
-from art_snn.training.settings import Training
 
 Progress = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the samples.
+
+    :param number: counted from 1.
+    :param loss: mean cross entropy over the samples as they were trained on.
+    :param validation: share of the validation samples that are classified correctly afterwards, and
+        under attack where training is adversarial; None without validation samples.
+    """
+
+    number: int
+    loss: float
+    validation: float | None = None
+
+
+def best(history: Sequence[Epoch]) -> Epoch | None:
+    """The first epoch of the highest validation accuracy; None without validation samples."""
+    known = [epoch for epoch in history if epoch.validation is not None]
+    return max(known, key=lambda epoch: (epoch.validation or 0.0, -epoch.number), default=None)
 
 
 class State:
@@ -29,20 +50,20 @@ class State:
     def __init__(
         self,
         network: SpikingNetwork,
-        settings: Training,
+        recipe: Recipe,
         x: np.ndarray,
         y: np.ndarray,
         validation: Validation | None,
         adversary: Adversary | None,
     ) -> None:
-        self.network, self.settings = network, settings
-        self.optimizer = settings.optimizer(network.parameters())
+        self.network, self.recipe = network, recipe
+        self.optimizer = recipe.optimizer_of(network.parameters())
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-            self.optimizer, settings.epochs * -(-len(x) // settings.batch_size)
+            self.optimizer, recipe.epochs * -(-len(x) // recipe.batch_size)
         )
         self.history: list[Epoch] = []
         self.best: dict[str, torch.Tensor] | None = None
-        self.run = repr(settings)
+        self.run = repr(recipe)
         self.run += "" if adversary is None else f" against {adversary!r}"
         self.run += ", best by validation samples" if validation is not None else ""
         held = () if validation is None else (validation.x, validation.y)
@@ -66,9 +87,6 @@ class State:
         """Write everything, atomically."""
         if file is None:
             return
-        path = Path(file)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".part")
         progress: Progress = {
             "run": self.run,
             "samples": self.samples,
@@ -80,8 +98,8 @@ class State:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
         }
-        torch.save(progress, partial)
-        partial.replace(path)
+        with whole(file) as partial:
+            torch.save(progress, partial)
 
     def take_up(self, file: str | Path | None) -> None:
         """Go on from the file, where it exists.
@@ -95,12 +113,13 @@ class State:
             progress: Progress = torch.load(file, map_location="cpu", weights_only=True)
             if progress["run"] != self.run:
                 raise CheckpointError(
-                    f"resume: expected a run of {self.run}, got one of {progress['run']}. {advice}"
+                    "resume",
+                    f"expected a run of {self.run}, got one of {progress['run']}. {advice}",
                 )
             if progress["samples"] != self.samples:
                 raise CheckpointError(
-                    f"resume: expected a run on these samples, got {file}, which is of others. "
-                    f"{advice}"
+                    "resume",
+                    f"expected a run on these samples, got {file}, which is of others. {advice}",
                 )
             history = [Epoch(**epoch) for epoch in progress["history"]]
             kept = progress["best"]
@@ -119,13 +138,15 @@ class State:
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else "no message"
             raise CheckpointError(
-                f"resume: expected the state of this training run, got {file}, which cannot be "
-                f"taken up ({type(error).__name__}: {reason}). {advice}"
+                "resume",
+                f"expected the state of this training run, got {file}, which cannot be "
+                f"taken up ({type(error).__name__}: {reason}). {advice}",
             ) from error
 
     def _refuse(self, problems: list[str], file: str | Path, advice: str) -> None:
         if problems:
             raise CheckpointError(
-                f"resume: expected a run of this network, got {file}, which differs in "
-                f"{'; '.join(problems[:5])}. {advice}"
+                "resume",
+                f"expected a run of this network, got {file}, which differs in "
+                f"{'; '.join(problems[:5])}. {advice}",
             )

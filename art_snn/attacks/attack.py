@@ -1,0 +1,102 @@
+"""The attacks of ART that this package's own evaluations run, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from art.attacks import EvasionAttack
+from art.attacks.evasion import (
+    AutoProjectedGradientDescent,
+    FastGradientMethod,
+    MomentumIterativeMethod,
+    ProjectedGradientDescent,
+)
+from tyro.conf import arg
+
+from art_snn.checks import invalid, require_choice, require_count, require_number
+from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.flags import Open
+
+ATTACKS = ("fgsm", "pgd", "mim", "apgd")
+"""FGSM, PGD without a random start, the momentum iterative method, and APGD on cross entropy."""
+
+
+ITERATIONS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack:
+    """An attack in the maximum norm, untargeted, on the true labels.
+
+    :param name: fgsm, pgd, mim or apgd.
+    :param eps: budget, in the unit of the samples, such as 0.1 or 8/255.
+    :param eps_step: step of pgd and mim [eps / 4]. APGD starts with twice the budget and adapts,
+        FGSM takes the whole budget at once.
+    :param iterations: gradient steps of all but fgsm [10].
+    :raises ValueError: for an unknown name, a number that is not positive, or a step or iterations
+        of an attack that has none.
+    """
+
+    name: Annotated[str, arg(name="attack")] = "pgd"
+    eps: float = 8 / 255
+    eps_step: Open[float] = None
+    iterations: Open[int] = None
+
+    def __post_init__(self) -> None:
+        require_choice(
+            "attack",
+            self.name,
+            ATTACKS,
+            remedy="Every other attack of ART runs on the classifier directly.",
+        )
+        usual = {"eps": "A usual budget is 8/255.", "eps_step": "A usual step is eps / 4."}
+        for name, remedy in usual.items():
+            if name == "eps" or self.eps_step is not None:
+                value = require_number(name, getattr(self, name), above=0, remedy=remedy)
+                object.__setattr__(self, name, value)
+        without = {"eps_step": ("fgsm", "apgd"), "iterations": ("fgsm",)}
+        for name, attacks in without.items():
+            value = getattr(self, name)
+            if self.name in attacks and value is not None:
+                raise invalid(name, f"None for {self.name}, which has none", value, "Leave it out.")
+        if self.name != "fgsm":
+            asked = ITERATIONS if self.iterations is None else self.iterations
+            steps = require_count("iterations", asked, remedy="Ten are usual.")
+            object.__setattr__(self, "iterations", steps)
+
+    @property
+    def step(self) -> float:
+        """The step of PGD and MIM."""
+        return self.eps / 4 if self.eps_step is None else self.eps_step
+
+    def method(self, classifier: PyTorchSpikingClassifier, batch_size: int) -> EvasionAttack:
+        """The attack as ART's object."""
+        once: dict[str, Any] = {"eps": self.eps, "batch_size": batch_size}
+        if self.name == "fgsm":
+            return FastGradientMethod(classifier, **once)
+        many = once | {"max_iter": self.iterations, "verbose": False}
+        if self.name == "apgd":
+            return AutoProjectedGradientDescent(
+                classifier,
+                eps_step=2 * self.eps,
+                nb_random_init=1,
+                loss_type="cross_entropy",
+                **many,
+            )
+        kind = ProjectedGradientDescent if self.name == "pgd" else MomentumIterativeMethod
+        return kind(classifier, eps_step=self.step, **many)
+
+    def craft(
+        self, classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray
+    ) -> np.ndarray:
+        """Adversarial samples of one batch ``(N, *input_shape)``, labels (N,)."""
+        adversarial: np.ndarray = self.method(classifier, max(1, len(x))).generate(x, y)
+        return adversarial
+
+    def __str__(self) -> str:
+        if self.name == "fgsm":
+            return f"FGSM, eps {self.eps:.4g}"
+        step = "" if self.name == "apgd" else f" of {self.step:.4g}"
+        return f"{self.name.upper()}, eps {self.eps:.4g}, {self.iterations} steps{step}"

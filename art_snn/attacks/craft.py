@@ -1,0 +1,80 @@
+"""Batches with random states of their own, and attacks that run over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from art_snn.attacks.attack import Attack
+from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.gradients import Gradient
+from art_snn.seeding import seeded
+
+
+def batches(samples: int, size: int, seed: int, words: str) -> Iterator[slice]:
+    """Slices of the samples, each with the random state of the seed and its position.
+
+    :param samples: how many there are.
+    :param size: samples per batch; fewer in the last one.
+    :param words: for the progress bar.
+    """
+    for start in tqdm(range(0, samples, size), desc=words, leave=False):
+        with seeded(seed + start):
+            yield slice(start, min(start + size, samples))
+
+
+def predictions(
+    classifier: PyTorchSpikingClassifier, x: np.ndarray, batch_size: int, seed: int
+) -> np.ndarray:
+    """Logits (N, K), drawn from the seed where the network is random."""
+    with seeded(seed):
+        logits: np.ndarray = classifier.predict(x, batch_size=batch_size)
+    return logits
+
+
+def crafted(
+    attack: Attack,
+    rule: Gradient,
+    classifier: PyTorchSpikingClassifier,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    batch_size: int,
+    seed: int,
+    words: str,
+) -> np.ndarray:
+    """Adversarial samples ``(N, *input_shape)`` that the attack crafts by the rule.
+
+    The network keeps its own rule, and forgets between batches what a rule remembers.
+
+    :param x: samples ``(N, *input_shape)``.
+    :param y: class indices (N,).
+    :param words: for the progress bar.
+    """
+    adversarial = np.empty_like(x)
+    with classifier.model.using(rule):
+        for batch in batches(len(x), batch_size, seed, words):
+            classifier.model.forget()
+            adversarial[batch] = attack.craft(classifier, x[batch], y[batch])
+    classifier.model.forget()
+    return adversarial
+
+
+def attacked(
+    attack: Attack,
+    rule: Gradient,
+    classifier: PyTorchSpikingClassifier,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    batch_size: int,
+    seed: int,
+    words: str,
+) -> np.ndarray:
+    """Logits (N, K) of the samples that :func:`crafted` gives."""
+    adversarial = crafted(
+        attack, rule, classifier, x, y, batch_size=batch_size, seed=seed, words=words
+    )
+    return predictions(classifier, adversarial, batch_size, seed)

@@ -1,0 +1,567 @@
+"""PyTorchSpikingClassifier: a spiking network as ART sees it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from art.data_generators import DataGenerator, PyTorchDataGenerator
+from art.estimators.classification import PyTorchClassifier
+from art.utils import check_and_transform_label_format
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from art_snn.checks import invalid, require_count
+from art_snn.classifier.inputs import (
+    check_device_type,
+    check_labels,
+    check_network,
+    check_preprocessing,
+    checked_samples,
+)
+from art_snn.classifier.transfer import move_all, rebuilt_optimizer, settings_of
+from art_snn.gradients import Gradient
+from art_snn.network import SpikingNetwork, modes_kept
+
+
+class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
+    """An ART classifier around a :class:`~art_snn.SpikingNetwork`.
+
+    Every stock attack, trainer and metric of ART differentiates the network by its attack gradient
+    and trains it by its training gradient. The rules live in the network, so two classifiers around
+    one network share them; wrap `network.with_gradient(rule)` to keep another rule beside it.
+
+    The constructor puts the network into evaluation mode, and every method leaves the mode, the
+    rule and (outside training) the weights as it found them, also when it is interrupted.
+
+    :param model: the spiking network.
+    :param loss: loss over logits, such as torch.nn.CrossEntropyLoss().
+    :param input_shape: shape of one sample: (C, H, W), or (T, C, H, W) for event frames.
+    :param nb_classes: number of classes K.
+    :param optimizer: optimizer of the network's parameters; only training needs one.
+    :param gradient: attack gradient, an instance or a name of GRADIENTS, set on the network; None
+        leaves the network's own.
+    :param device_type: "gpu" (the current CUDA device where there is one) or "cpu".
+
+    The other parameters are those of :class:`art.estimators.classification.PyTorchClassifier`.
+
+    :raises TypeError: when the model is no SpikingNetwork.
+    :raises ValueError: when the gradient or device_type is unknown, or preprocessing would act on
+        the time axis.
+    """
+
+    _model: Any
+    _optimizer: Any
+
+    estimator_params = PyTorchClassifier.estimator_params + ["gradient"]  # noqa: RUF005
+
+    def __init__(
+        self,
+        model: SpikingNetwork,
+        loss: nn.modules.loss._Loss,
+        input_shape: tuple[int, ...],
+        nb_classes: int,
+        optimizer: torch.optim.Optimizer | None = None,
+        use_amp: bool = False,
+        opt_level: str = "O1",
+        loss_scale: float | str | None = "dynamic",
+        channels_first: bool = True,
+        clip_values: Any = None,
+        preprocessing_defences: Any = None,
+        postprocessing_defences: Any = None,
+        preprocessing: Any = (0.0, 1.0),
+        device_type: str = "gpu",
+        gradient: Gradient | str | None = None,
+    ) -> None:
+        check_network(model)
+        check_preprocessing(preprocessing, input_shape)
+        check_device_type(device_type)
+        super().__init__(
+            model=model,
+            loss=loss,
+            input_shape=tuple(input_shape),
+            nb_classes=nb_classes,
+            optimizer=optimizer,
+            use_amp=use_amp,
+            opt_level=opt_level,
+            loss_scale=loss_scale,
+            channels_first=channels_first,
+            clip_values=clip_values,
+            preprocessing_defences=preprocessing_defences,
+            postprocessing_defences=postprocessing_defences,
+            preprocessing=preprocessing,
+            device_type=device_type,
+        )
+        self._layer_names = model.layer_names
+        if gradient is not None:
+            self.gradient = gradient
+        self._model.eval()
+        self._tell_span()
+        self._check_params()
+
+    @property
+    def gradient(self) -> Gradient:
+        """The network's attack gradient; set it to an instance or to a name of GRADIENTS."""
+        return self.model.gradient  # type: ignore[no-any-return]
+
+    @gradient.setter
+    def gradient(self, rule: Gradient | str | None) -> None:
+        if rule is not None:
+            self.model.gradient = rule
+
+    def set_params(self, **kwargs: Any) -> None:
+        """Set any of `estimator_params` by name; a new device_type moves the network.
+
+        :raises ValueError: for an unknown parameter or a value that the constructor would refuse.
+        """
+        if "device_type" in kwargs:
+            check_device_type(kwargs["device_type"])
+        if "preprocessing" in kwargs:
+            check_preprocessing(kwargs["preprocessing"], self.input_shape)
+        if "model" in kwargs:
+            self._exchange(kwargs.pop("model"), new_optimizer="optimizer" not in kwargs)
+        super().set_params(**kwargs)
+        self._tell_span()
+        if "device_type" in kwargs or "preprocessing" in kwargs:
+            self._move()
+
+    def _exchange(self, model: SpikingNetwork, new_optimizer: bool) -> None:
+        """Take another network, and an optimizer of its weights in place of the present one's."""
+        check_network(model)
+        if new_optimizer and self._optimizer is not None:
+            kind = type(self._optimizer)
+            self._optimizer = kind(model.parameters(), **settings_of(self._optimizer))
+        self._model = self._make_model_wrapper(model)
+        self._layer_names = model.layer_names
+        self._model.eval()
+        self._move()
+
+    def predict(
+        self, x: np.ndarray, batch_size: int = 128, training_mode: bool = False, **kwargs: Any
+    ) -> np.ndarray:
+        """Logits.
+
+        :param x: samples ``(N, *input_shape)``.
+        :param batch_size: samples per forward pass.
+        :param training_mode: mode of the network during the call.
+        :return: logits (N, nb_classes) in the network's dtype (half precision as float32).
+        :raises ValueError: for a wrong shape or values that are not finite.
+        """
+        x = checked_samples(x, self.input_shape)
+        x_preprocessed, _ = self._apply_preprocessing(x, y=None, fit=False)
+        with self._mode(training_mode):
+            logits = self._logits(x_preprocessed, batch_size)
+        return self._apply_postprocessing(preds=_to_numpy(logits), fit=False)  # type: ignore[no-any-return]
+
+    def compute_loss(  # type: ignore[no-untyped-def]
+        self, x, y, reduction: str = "none", batch_size: int = 128, **kwargs: Any
+    ):
+        """Loss per sample, or reduced.
+
+        Without a graph and in batches; a tensor that requires a gradient keeps its graph, which
+        runs through the attack gradient.
+
+        :param x: samples ``(N, *input_shape)``, numpy or torch.
+        :param y: labels (N,) or (N, nb_classes).
+        :param reduction: "none", "mean" or "sum".
+        :return: losses (N,) or a scalar, of the same library as x.
+        :raises ValueError: for bad samples or labels.
+        """
+        x = checked_samples(x, self.input_shape)
+        check_labels(y, len(x), self.nb_classes)
+        self._refuse_tensor_under_numpy_defence(x)
+        y = check_and_transform_label_format(y, self.nb_classes)
+        inputs, labels = self._apply_preprocessing(x, y, fit=False, no_grad=False)
+        with self._mode(False), self._reduction(reduction):
+            if isinstance(x, Tensor) and x.requires_grad:
+                logits = self._forward(inputs.to(self.device))
+            else:
+                logits = self._logits(inputs, batch_size)
+            loss = self._loss(logits, self._targets(labels, logits))
+        return loss if isinstance(x, Tensor) else loss.cpu().numpy()
+
+    def loss_gradient(  # type: ignore[no-untyped-def]
+        self,
+        x,
+        y,
+        training_mode: bool = False,
+        gradient: Gradient | str | None = None,
+        **kwargs: Any,
+    ):
+        """Gradient of the loss by the samples, and by nothing else.
+
+        :param x: samples ``(N, *input_shape)``, numpy or torch.
+        :param y: labels (N,) or (N, nb_classes).
+        :param training_mode: mode of the network during the call.
+        :param gradient: rule for this call alone; None is :attr:`gradient`.
+        :return: gradient of x's shape and library.
+        :raises ValueError: for bad samples or labels, or an unknown rule.
+        """
+        x = checked_samples(x, self.input_shape)
+        check_labels(y, len(x), self.nb_classes)
+        y = check_and_transform_label_format(y, self.nb_classes)
+        with self._mode(training_mode, gradient), torch.enable_grad():
+            leaf, inputs, labels = self._leaf(x, y)
+            logits = self._forward(inputs)
+            loss = self._loss(logits, self._targets(labels, logits))
+            (grads,) = torch.autograd.grad(loss.sum(), leaf)
+        return self._like(x, grads)
+
+    def class_gradient(
+        self,
+        x: Any,
+        label: int | list[int] | np.ndarray | None = None,
+        training_mode: bool = False,
+        gradient: Gradient | str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Gradients of logits by the samples.
+
+        :param x: samples ``(N, *input_shape)``, numpy or torch.
+        :param label: None for all classes, one class for all samples, or one class per sample.
+        :param training_mode: mode of the network during the call.
+        :param gradient: rule for this call alone; None is :attr:`gradient`.
+        :return: ``(N, nb_classes, *input_shape)``, or ``(N, 1, *input_shape)`` when label is given;
+            of x's library.
+        :raises ValueError: for bad samples or labels, or an unknown rule.
+        """
+        x = checked_samples(x, self.input_shape)
+        chosen = None if label is None else np.array(label)
+        if chosen is not None:
+            chosen = np.full(len(x), chosen) if chosen.ndim == 0 else chosen
+            check_labels(chosen, len(x), self.nb_classes)
+            if chosen.ndim != 1:
+                raise invalid(
+                    "label",
+                    "one class, or one class index per sample",
+                    f"shape {chosen.shape}",
+                    "Turn one-hot labels into indices: label.argmax(1).",
+                )
+        with self._mode(training_mode, gradient), torch.enable_grad():
+            leaf, inputs, _ = self._leaf(x, None)
+            logits = self._forward(inputs)
+            if chosen is None:
+                outputs = logits.sum(0).unbind()
+            else:
+                picked = torch.as_tensor(chosen, device=logits.device).long().view(-1, 1)
+                outputs = (logits.gather(1, picked).sum(),)
+            grads = [
+                torch.autograd.grad(output, leaf, retain_graph=i + 1 < len(outputs))[0]
+                for i, output in enumerate(outputs)
+            ]
+        rows = [self._like(x, g) for g in grads]
+        return torch.stack(rows, 1) if isinstance(x, Tensor) else np.stack(rows, axis=1)
+
+    def get_activations(  # type: ignore[no-untyped-def]
+        self, x, layer: int | str, batch_size: int = 128, framework: bool = False
+    ):
+        """Time-averaged output of a layer; of a neuron layer these are its firing rates.
+
+        :param x: samples ``(N, *input_shape)``, numpy or torch.
+        :param layer: name or index in `layer_names`.
+        :param batch_size: samples per forward pass; with framework=True all at once.
+        :param framework: return a tensor, with a graph where x requires a gradient.
+        :return: activations (N, ...), numpy unless `framework`.
+        :raises ValueError: for an unknown layer or bad samples.
+        """
+        x = checked_samples(x, self.input_shape)
+        module = self.model.get_submodule(self._layer_name(layer))
+        graph = framework and isinstance(x, Tensor) and x.requires_grad
+        inputs, _ = self._apply_preprocessing(x, y=None, fit=False, no_grad=not graph)
+        inputs = torch.as_tensor(inputs).to(self.device)
+        outputs: list[Tensor] = []
+
+        def keep(_: nn.Module, __: Any, output: Tensor) -> None:
+            outputs.append(output.mean(0))
+
+        hook = module.register_forward_hook(keep)
+        try:
+            with self._mode(False), torch.set_grad_enabled(graph):
+                kept = []
+                for batch in [inputs] if framework else _batches(inputs, batch_size):
+                    outputs.clear()
+                    self.model(batch)
+                    # The last call carries the graph: record, then replay.
+                    kept.append(_of_batch(outputs[-1], len(batch), layer))
+        finally:
+            hook.remove()
+        return torch.cat(kept) if framework else _to_numpy(torch.cat(kept))
+
+    def fit(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        batch_size: int = 128,
+        nb_epochs: int = 10,
+        training_mode: bool = True,
+        drop_last: bool = False,
+        scheduler: Any = None,
+        verbose: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Train the weights by the training gradient; parameters as in PyTorchClassifier.fit.
+
+        :raises ValueError: for bad or no samples, bad labels, or a missing optimizer.
+        """
+        x = checked_samples(x, self.input_shape)
+        check_labels(y, len(x), self.nb_classes)
+        self._check_trainable(len(x))
+        with self._mode(training_mode):
+            super().fit(
+                x,
+                y,
+                batch_size=batch_size,
+                nb_epochs=nb_epochs,
+                training_mode=training_mode,
+                drop_last=drop_last,
+                scheduler=scheduler,
+                verbose=verbose,
+                **kwargs,
+            )
+
+    def fit_generator(
+        self, generator: DataGenerator, nb_epochs: int = 20, verbose: bool = False, **kwargs: Any
+    ) -> None:
+        """Train on the batches of an ART data generator, with class indices or one-hot labels.
+
+        :param generator: yields batches (x, y).
+        :param nb_epochs: passes over the generator.
+        :param verbose: show a progress bar.
+        :param kwargs: passed on to :meth:`fit`.
+        :raises ValueError: for anything that is no data generator, and as in :meth:`fit`.
+        """
+        if not isinstance(generator, DataGenerator):
+            raise invalid(
+                "generator",
+                "an art.data_generators.DataGenerator",
+                type(generator).__name__,
+                "Wrap a torch DataLoader in art.data_generators.PyTorchDataGenerator.",
+            )
+        for _ in tqdm(range(nb_epochs), disable=not verbose, desc="Epochs"):
+            for x, y in _one_pass(generator):
+                self.fit(x, y, batch_size=len(x), nb_epochs=1, **kwargs)
+
+    def clone_for_refitting(self) -> PyTorchSpikingClassifier:
+        """A classifier of the same architecture, rules, optimizer type and device, weights anew.
+
+        :raises ValueError: without an optimizer.
+        """
+        self._check_trainable(1)
+        model = copy.deepcopy(self.model)
+        # A copy made inside `using` would take that rule for its own.
+        model.gradient = self.model.gradient
+        model.training_gradient = self.model.training_gradient
+        # Parameter groups may differ in learning rate or decay: rebuild each with its own.
+        optimizer = rebuilt_optimizer(self._optimizer, self.model, model)
+        params = self.get_params()
+        for name in ("model", "optimizer", "loss", "input_shape", "nb_classes", "device_type"):
+            del params[name]
+        clone = type(self)(
+            model,
+            self._loss,
+            self.input_shape,
+            self.nb_classes,
+            optimizer=optimizer,
+            device_type=self._device_type,
+        )
+        clone.reset()
+        clone.set_params(**params)
+        return clone
+
+    def reset(self) -> None:
+        """Draw all weights anew, as the network's builder drew them where it says how."""
+        self.model.reset()
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other classifier wraps the same layers, under whichever rule.
+
+        AdversarialTrainer compares its attack's classifier with its own, and crafts anew for every
+        batch only when they are equal; attacks that re-wrap the network must compare equal.
+        """
+        if not isinstance(other, PyTorchClassifier):
+            return False
+        return getattr(other.model, "layers", other.model) is self.model.layers
+
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        parameters = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
+        return f"{type(self).__name__}({parameters})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Network and optimizer on the CPU, so that any machine can restore them."""
+        state = self.__dict__.copy()
+        del state["_model_wrapper"], state["_device"]
+        state["_model"] = self.model
+        if self.device.type != "cpu":
+            # Together, so that the optimizer's copy holds the parameters of the network's copy.
+            state = copy.deepcopy(state)
+            move_all(
+                torch.device("cpu"),
+                state["_model"],
+                state["_optimizer"],
+                state["_loss"],
+                state["preprocessing_operations"],
+            )
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._model = self._make_model_wrapper(state["_model"])
+        self._move()
+
+    def _move(self) -> None:
+        """Put all that has a device on the one that `device_type` names."""
+        gpu = self._device_type != "cpu" and torch.cuda.is_available()
+        self._device = (
+            torch.device("cuda", torch.cuda.current_device()) if gpu else torch.device("cpu")
+        )
+        move_all(
+            self._device, self._model, self._optimizer, self._loss, self.preprocessing_operations
+        )
+
+    def _tell_span(self) -> None:
+        """Tell the network how wide the range of its input is; some rules measure by it."""
+        if self.clip_values is not None:
+            low, high = self.clip_values
+            self.model.input_span = float(np.max(np.subtract(high, low)))
+
+    @contextmanager
+    def _mode(self, training: bool, gradient: Gradient | str | None = None) -> Iterator[None]:
+        rule = nullcontext() if gradient is None else self.model.using(gradient)
+        with rule, modes_kept(self._model):
+            self._model.train(training)
+            yield
+
+    @contextmanager
+    def _reduction(self, reduction: str) -> Iterator[None]:
+        previous, self._loss.reduction = self._loss.reduction, reduction
+        try:
+            yield
+        finally:
+            self._loss.reduction = previous
+
+    def _forward(self, inputs: Tensor) -> Tensor:
+        """Logits of the network, which must be as many as there are classes."""
+        logits: Tensor = self.model(inputs)
+        if logits.ndim != 2 or logits.shape[1] != self.nb_classes:
+            raise invalid(
+                "model",
+                f"logits of shape [N, {self.nb_classes}], as nb_classes says",
+                f"{list(logits.shape)}",
+                "End the network with TimeDistributed(nn.Flatten(), nn.Linear(..., K)).",
+            )
+        return logits
+
+    @torch.no_grad()
+    def _logits(self, x: Any, batch_size: int) -> Tensor:
+        batches = _batches(torch.as_tensor(x), batch_size)
+        return torch.cat([self._forward(batch.to(self.device)) for batch in batches])
+
+    def _leaf(self, x: Any, y: Any) -> tuple[Tensor, Tensor, Any]:
+        """(leaf that requires a gradient, network input, labels) of samples and labels."""
+        self._refuse_tensor_under_numpy_defence(x)
+        numpy_defences = not self.all_framework_preprocessing
+        if numpy_defences:
+            x, y = self._apply_preprocessing(x, y=y, fit=False, no_grad=True)
+        samples = torch.as_tensor(x).detach()
+        # At least the network's precision: small gradients must not underflow. And a copy, since
+        # writing to the user's array must not change a saved graph.
+        dtype = torch.promote_types(samples.dtype, self.model.dtype or torch.get_default_dtype())
+        leaf = samples.to(self.device, dtype, copy=True).requires_grad_(True)
+        if numpy_defences:
+            return leaf, leaf, y
+        labels = None if y is None else torch.as_tensor(y).to(self.device)
+        inputs, labels = self._apply_preprocessing(leaf, y=labels, fit=False, no_grad=False)
+        return leaf, inputs, labels
+
+    def _refuse_tensor_under_numpy_defence(self, x: Any) -> None:
+        if isinstance(x, Tensor) and not self.all_framework_preprocessing:
+            raise invalid(
+                "x",
+                "a numpy array, because a preprocessing defence works on numpy",
+                "a torch tensor",
+                "Use the PyTorch version of the defence, or x.cpu().numpy().",
+            )
+
+    def _targets(self, labels: Any, logits: Tensor) -> Tensor:
+        """Labels as the loss wants them, on the device of the logits."""
+        targets = torch.as_tensor(self.reduce_labels(labels)).to(logits.device)
+        return targets.to(logits.dtype) if targets.is_floating_point() else targets
+
+    def _like(self, x: Any, grads: Tensor) -> Any:
+        if isinstance(x, Tensor):
+            return grads.to(x.device)
+        array = _to_numpy(grads)
+        if not self.all_framework_preprocessing:
+            array = self._apply_preprocessing_gradient(x, array)
+        return array
+
+    def _layer_name(self, layer: int | str) -> str:
+        names = self._layer_names
+        if isinstance(layer, str) and layer in names:
+            return layer
+        whole = isinstance(layer, Integral) and not isinstance(layer, bool)
+        if whole and -len(names) <= int(layer) < len(names):
+            return names[int(layer)]
+        raise invalid(
+            "layer",
+            f"an index below {len(names)} or one of {', '.join(names)}",
+            repr(layer),
+            "The names are in classifier.layer_names.",
+        )
+
+    def _check_trainable(self, samples: int) -> None:
+        if self._optimizer is None:
+            raise invalid(
+                "optimizer",
+                "an optimizer of the network's parameters",
+                "None",
+                "Pass optimizer=torch.optim.SGD(network.parameters(), lr=0.1).",
+            )
+        if samples == 0:
+            raise invalid(
+                "x",
+                "at least one sample to train on",
+                "none",
+                "Check how the training set was selected.",
+            )
+
+
+def _of_batch(activation: Tensor, samples: int, layer: int | str) -> Tensor:
+    if activation.ndim > 0 and len(activation) == samples:
+        return activation
+    raise invalid(
+        "layer",
+        f"a layer whose output is [T, {samples}, ...]",
+        f"{layer!r}, whose output has another batch axis",
+        "Choose the TimeDistributed or the neuron around it.",
+    )
+
+
+def _batches(x: Tensor, size: int) -> Sequence[Tensor]:
+    """At least one batch, which is empty where x is."""
+    require_count("batch_size", size, remedy="ART's default is 128.")
+    return torch.split(x, size) if len(x) else [x]
+
+
+def _to_numpy(tensor: Tensor) -> np.ndarray:
+    half = tensor.dtype in (torch.float16, torch.bfloat16)
+    return (tensor.float() if half else tensor).detach().cpu().numpy()
+
+
+def _one_pass(generator: DataGenerator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The generator's own pass where it has one, otherwise as many full batches as ART takes."""
+    if isinstance(generator, PyTorchDataGenerator):
+        for x, y in generator.iterator:
+            yield np.asarray(x), np.asarray(y)
+    elif isinstance(generator, Iterable):
+        yield from generator
+    else:
+        for _ in range(max(1, generator.size // generator.batch_size)):
+            yield generator.get_batch()

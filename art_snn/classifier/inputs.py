@@ -1,0 +1,161 @@
+"""Checks of what a user hands to the classifier: network, samples, labels, settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from art_snn.checks import invalid
+from art_snn.network import SpikingNetwork
+from art_snn.neurons import Neuron
+
+
+def checked_samples(x: Any, input_shape: tuple[int, ...]) -> Any:
+    """Samples as torch can take them; those that the network cannot answer for are refused.
+
+    :param x: numpy array or torch tensor ``[N, *input_shape]``.
+    :return: x itself, or a copy where it is read-only, has negative strides, or holds booleans.
+    :raises TypeError: when x is no array of numbers.
+    :raises ValueError: when the shape is another, or a value is NaN or infinite.
+    """
+    if not isinstance(x, np.ndarray | torch.Tensor) or x.dtype == object:
+        raise TypeError(
+            f"x: expected a numpy array or torch tensor of numbers, got {type(x).__name__}"
+            f"{' of dtype object' if isinstance(x, np.ndarray) else ''}."
+        )
+    if x.ndim != len(input_shape) + 1 or tuple(x.shape[1:]) != tuple(input_shape):
+        raise invalid(
+            "x",
+            f"shape (N, {', '.join(map(str, input_shape))})",
+            str(tuple(x.shape)),
+            _shape_remedy(tuple(x.shape), tuple(input_shape)),
+        )
+    finite = np.isfinite(x) if isinstance(x, np.ndarray) else torch.isfinite(x)
+    if not finite.all():
+        count = int((~finite).sum())
+        raise invalid(
+            "x",
+            "finite values",
+            f"{count} NaN or infinite value{'s' * (count > 1)}",
+            "Clean the data, for instance by numpy.nan_to_num.",
+        )
+    if isinstance(x, torch.Tensor):
+        return x.float() if x.dtype == torch.bool else x
+    return np.require(x.astype(np.float32) if x.dtype == bool else x, requirements=["C", "W"])
+
+
+def _shape_remedy(shape: tuple[int, ...], input_shape: tuple[int, ...]) -> str:
+    if shape == input_shape:
+        return "Add the batch axis: x[None]."
+    if shape[1:] == input_shape[1:] and input_shape[0] == 1 and len(shape) == len(input_shape):
+        return "Add the channel axis: x[:, None]."
+    if len(shape) == len(input_shape) + 1 and len(shape) >= 3:
+        if sorted(shape[1:]) == sorted(input_shape):
+            return "Channels come before height and width: x.transpose(0, 3, 1, 2)."
+        if shape[1] != input_shape[0] and shape[2:] == input_shape[1:]:
+            return f"The first axis of a sample has {input_shape[0]} channels (or frames) here."
+    return "Reshape the data, or build the classifier with the data's input_shape."
+
+
+def check_device_type(device_type: object, argument: str = "device_type") -> None:
+    """Refuse anything but ART's two words for a device.
+
+    :param argument: its name in the complaint.
+    :raises ValueError: when it is neither "gpu" nor "cpu".
+    """
+    if device_type not in ("gpu", "cpu"):
+        raise invalid(
+            argument,
+            "'gpu' or 'cpu'",
+            repr(device_type),
+            "'gpu' takes the current CUDA device where there is one, and the CPU elsewhere.",
+        )
+
+
+def check_labels(y: Any, samples: int, classes: int) -> None:
+    """Refuse labels that do not belong to the samples.
+
+    :param y: class indices (N,) or (N, 1), or one-hot or probability labels (N, K).
+    :raises TypeError: when y is no array of numbers.
+    :raises ValueError: when the length differs from the samples', or a label is out of range.
+    """
+    if not isinstance(y, np.ndarray | torch.Tensor):
+        raise TypeError(f"y: expected a numpy array or torch tensor, got {type(y).__name__}.")
+    if (
+        y.ndim not in (1, 2)
+        or len(y) != samples
+        or (y.ndim == 2 and y.shape[1] not in (1, classes))
+    ):
+        raise invalid(
+            "y",
+            f"{samples} labels, shape ({samples},) or ({samples}, {classes})",
+            f"shape {tuple(y.shape)}",
+            "Give one class index or one row of class scores per sample.",
+        )
+    if len(y) == 0:
+        return
+    indices = y.ndim == 1 or y.shape[1] == 1
+    low, high = (0, classes - 1) if indices else (0, 1)
+    least, most = float(y.min()), float(y.max())
+    if not (low <= least and most <= high):
+        raise invalid(
+            "y",
+            f"{'class indices' if indices else 'class scores'} from {low} to {high}",
+            f"values from {least:g} to {most:g}",
+            f"The classifier has nb_classes={classes}.",
+        )
+    if indices and not bool((y % 1 == 0).all()):
+        raise invalid(
+            "y",
+            "whole class indices",
+            "fractions",
+            "Round them, or give one row of class scores per sample.",
+        )
+
+
+def check_network(model: object) -> None:
+    """Refuse anything but a spiking network with an affine readout.
+
+    :raises TypeError: when it is no SpikingNetwork; the message says how to build one.
+    :raises ValueError: when it ends in a neuron.
+    """
+    if not isinstance(model, SpikingNetwork):
+        raise TypeError(
+            f"model: expected an art_snn.SpikingNetwork, got {type(model).__name__}. Build one by "
+            "SpikingNetwork([TimeDistributed(nn.Flatten(), nn.Linear(64, 32)), LIF(), "
+            "TimeDistributed(nn.Linear(32, 10))], encoder=Direct(steps=8)), or take one from "
+            "art_snn.models."
+        )
+    _check_readout(model)
+
+
+def _check_readout(model: SpikingNetwork) -> None:
+    last: nn.Module = model.layers
+    while isinstance(last, nn.Sequential) and len(last):
+        last = last[-1]
+    if isinstance(last, Neuron):
+        raise invalid(
+            "model",
+            "a network whose last layer is affine",
+            f"one that ends in {last}",
+            "Add a readout, TimeDistributed(nn.Linear(...)): spike counts tie, and ART "
+            "takes them for probabilities.",
+        )
+
+
+def check_preprocessing(preprocessing: Any, input_shape: tuple[int, ...]) -> None:
+    """Refuse preprocessing that ART would apply along the time axis of event frames.
+
+    :raises ValueError: for several means or deviations with samples [T, C, H, W].
+    """
+    per_channel = isinstance(preprocessing, tuple) and any(np.size(v) > 1 for v in preprocessing)
+    if per_channel and len(input_shape) > 3:
+        raise invalid(
+            "preprocessing",
+            "one mean and one std, since ART applies several along the time axis",
+            f"{preprocessing!r} for samples of shape {tuple(input_shape)}",
+            "Normalise inside the network: TimeDistributed(Normalize(mean, std), ...).",
+        )

@@ -1,0 +1,85 @@
+"""What all experiments share: where they write, what they run on, and what a result is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from matplotlib.figure import Figure
+
+from art_snn.checks import invalid
+from art_snn.classifier.inputs import check_device_type
+from art_snn.experiments.tables import Form, Part, told
+from art_snn.files import whole, write_json, write_text
+from art_snn.flags import Open
+from art_snn.measuring.machine import require_threads, set_threads
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Where an experiment writes, and what it runs on.
+
+    :param output: folder for all that comes out, made when missing; a run that was interrupted is
+        taken up from it.
+    :param threads: threads of torch on the CPU [torch's own choice].
+    :param device: gpu (where there is one) or cpu, as in ART.
+    :raises ValueError: for another device, a count below 1, or an output that is a file.
+    """
+
+    output: Path
+    threads: Open[int] = None
+    device: str = "gpu"
+
+    def __post_init__(self) -> None:
+        require_threads(self.threads)
+        check_device_type(self.device, "device")
+        if self.output.is_file() or self.output.suffix == ".json":
+            raise invalid(
+                "output",
+                "a folder, for tables, pictures and figures",
+                f"{self.output}{', which is a file' if self.output.is_file() else ''}",
+                "Give the name of a folder: results are written into it.",
+            )
+
+    def prepare(self) -> None:
+        """Set this process up as the settings ask."""
+        set_threads(self.threads)
+
+
+class Result(ABC):
+    """What an experiment found: paragraphs and tables, a picture, and all figures as JSON."""
+
+    name: ClassVar[str]
+    """Of its files: name.json, name.md, name.png."""
+
+    @abstractmethod
+    def as_dict(self) -> dict[str, Any]:
+        """All figures, for JSON."""
+
+    @abstractmethod
+    def parts(self) -> Sequence[Part]:
+        """Paragraphs and tables, in the order of reading."""
+
+    @abstractmethod
+    def figures(self) -> Mapping[str, Figure]:
+        """Pictures by the names of their files, without suffix."""
+
+    @property
+    def files(self) -> list[str]:
+        """Names of the files that :meth:`write` writes."""
+        return [f"{self.name}.json", f"{self.name}.md", *(f"{n}.png" for n in self.figures())]
+
+    def told(self, form: Form = "text") -> str:
+        """Paragraphs and tables as one text."""
+        return told(self.parts(), form)
+
+    def write(self, folder: Path) -> None:
+        """Write all files into the folder."""
+        write_json(folder / f"{self.name}.json", self.as_dict())
+        write_text(folder / f"{self.name}.md", self.told("markdown"))
+        for name, figure in self.figures().items():
+            with whole(folder / f"{name}.png") as partial:
+                figure.savefig(partial, format="png", dpi=150)

@@ -1,0 +1,165 @@
+"""The outcome of a comparison of rules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from matplotlib.figure import Figure
+
+from art_snn.experiments.base import Result
+from art_snn.experiments.compare.figure import draw
+from art_snn.experiments.resume import converter
+from art_snn.experiments.tables import Notes, Part, Table
+from art_snn.gradients import GRADIENTS, kind_of
+from art_snn.metrics import Robustness, Share, against, union
+
+REFERENCE = "stbp"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one rule achieved.
+
+    :param rule: the rule with its hyperparameters, in words.
+    :param kind: "temporal" or "rate", by the engine of the rule; "" for all others.
+    :param outcome: sample by sample; None where the rule does not apply.
+    :param seconds: median time of one gradient of a batch.
+    :param vanished: samples with an all-zero gradient at the clean image.
+    :param cosine: mean over samples of the cosine to the gradient by STBP, at the clean image;
+        over those where neither vanishes. NaN where there is none.
+    :param objection: why the rule does not apply, or "".
+    """
+
+    rule: str
+    kind: str = ""
+    outcome: Robustness | None = None
+    seconds: float = math.nan
+    vanished: Share | None = None
+    cosine: float = math.nan
+    objection: str = ""
+
+
+@dataclass
+class Comparison(Result):
+    """The finished rows, and what they rest on.
+
+    :param title: network and data in words.
+    :param key: fingerprint of settings, weights and samples.
+    :param attack: the attack in words.
+    :param settings: attack, samples and the like, for JSON.
+    :param machine: on which the times were taken, and how, in words.
+    :param inference: median seconds of a prediction of one batch.
+    :param seconds: rule -> median seconds of one gradient of one batch.
+    :param rows: rule -> row, in the order of the settings.
+    """
+
+    title: str
+    key: str
+    attack: str
+    settings: dict[str, Any]
+    machine: str = ""
+    inference: float = math.nan
+    seconds: dict[str, float] = field(default_factory=dict)
+    rows: dict[str, Row] = field(default_factory=dict)
+    name: ClassVar[str] = "compare"
+
+    @property
+    def attacked(self) -> dict[str, Robustness]:
+        """rule -> outcome, of the rules that apply."""
+        return {n: row.outcome for n, row in self.rows.items() if row.outcome is not None}
+
+    def union(self) -> Robustness:
+        """The outcome of the attack whose adversarial is whichever rule's succeeds."""
+        return union(self.attacked.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """All figures, for JSON; outcomes as one digit per sample."""
+        return converter.unstructure(self)  # type: ignore[no-any-return]
+
+    def parts(self) -> list[Part]:
+        """What was compared and how, and a row per rule."""
+        heading = (self.title, self.attack, self._accuracy(), self.machine)
+        refused = {name: row.objection for name, row in self.rows.items() if row.objection}
+        notes = [Notes([f"{n} does not apply: {why}." for n, why in refused.items()])]
+        return [heading, self._table(), *(notes if refused else [])]
+
+    def figures(self) -> Mapping[str, Figure]:
+        """Attack success and time of one gradient, one bar per rule."""
+        return {self.name: draw(self)}
+
+    def _accuracy(self) -> str:
+        """How many samples there are to flip, in words."""
+        for outcome in self.attacked.values():
+            share = outcome.clean_accuracy
+            return f"{share.count} of {share.total} samples classified correctly before the attack"
+        return "no rule applies"
+
+    def _table(self) -> Table:
+        """One row per rule and one for the union of all.
+
+        The p-value is that of McNemar's test, with the sign of the stronger one.
+        """
+        titles = ["rule", "success among the correct", "p against STBP", "x inference", "ms"]
+        titles += ["zero gradient", "cosine to STBP"]
+        outcomes, blank = self.attacked, ("",) * 5
+        rows: list[tuple[str, ...]] = []
+        for name, row in self.rows.items():
+            if row.outcome is None:
+                rows.append((name, "does not apply", *blank))
+                continue
+            reference = outcomes.get(REFERENCE)
+            same = reference is None or name == REFERENCE
+            rows.append(
+                (
+                    name,
+                    str(row.outcome.attack_success),
+                    "" if same or reference is None else against(row.outcome, reference),
+                    f"{row.seconds / self.inference:.2f}",
+                    f"{1000 * row.seconds:.0f}",
+                    str(row.vanished),
+                    f"{row.cosine:.3f}",
+                )
+            )
+        if len(outcomes) > 1:
+            rows.append(("union of all", str(self.union().attack_success), *blank))
+        return Table(titles, rows)
+
+
+def _row_to_json(row: Row) -> dict[str, Any]:
+    if row.outcome is None:
+        return {"rule": row.rule, "kind": row.kind, "objection": row.objection}
+    return {
+        "rule": row.rule,
+        "kind": row.kind,
+        "attack_success": row.outcome.attack_success.as_dict(),
+        "correct": converter.unstructure(row.outcome.correct),
+        "robust": converter.unstructure(row.outcome.robust),
+        "seconds": row.seconds,
+        "vanished": None if row.vanished is None else row.vanished.as_dict(),
+        "cosine": None if math.isnan(row.cosine) else row.cosine,
+    }
+
+
+def _row_from_json(found: dict[str, Any], _: object) -> Row:
+    # Earlier versions told the rule only.
+    head = found["rule"].partition("(")[0]
+    usual = {kind.__name__: kind_of(kind()) for kind in GRADIENTS.values()}
+    row = Row(found["rule"], found.get("kind", usual.get(head, "")))
+    if "objection" in found:
+        return Row(row.rule, row.kind, objection=found["objection"])
+    vanished, cosine = found["vanished"], found["cosine"]
+    return Row(
+        row.rule,
+        row.kind,
+        converter.structure(found, Robustness),
+        found["seconds"],
+        None if vanished is None else converter.structure(vanished, Share),
+        math.nan if cosine is None else cosine,
+    )
+
+
+converter.register_unstructure_hook(Row, _row_to_json)
+converter.register_structure_hook(Row, _row_from_json)

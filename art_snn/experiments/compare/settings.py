@@ -1,0 +1,82 @@
+"""What is compared, on how many samples of which data, and on which network."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from art_snn.attacks import Attack
+from art_snn.checks import invalid, require_count, require_whole
+from art_snn.data import Source
+from art_snn.experiments.base import Experiment
+from art_snn.experiments.trained import Trained
+from art_snn.gradients import EOT, GRADIENTS, Gradient, named
+
+RULES: Mapping[str, Gradient] = MappingProxyType(
+    {name: named(name) for name in (*GRADIENTS, "pdsg-per-sample", "rga-32-steps", "mean-rga-stbp")}
+)
+"""The rules that are compared unless others are asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Experiment):
+    """Attack one network by one attack under every gradient rule: success, cost, direction.
+
+    :param source: the data.
+    :param network: the network.
+    :param attack: one attack, the same for every rule.
+    :param rules: names of rules with commas between: rga, eot-rga, rga-32-steps, mean-rga-stbp, ...
+    :param samples: test samples under attack.
+    :param batch_size: samples per gradient; of equal size in every batch where it divides them.
+    :param eot: draws over which every rule is averaged; 1 is none.
+    :param repeats: rounds behind every median of time.
+    :param seed: of weights, training and attack, set anew for every batch.
+    :raises ValueError: for a count below 1, or without any rule.
+    """
+
+    output: Path = Path("comparison")
+    source: Source = field(default_factory=Source)
+    network: Trained = field(default_factory=Trained)
+    attack: Attack = field(default_factory=Attack)
+    rules: Mapping[str, Gradient] = field(default_factory=lambda: RULES)
+    samples: int = 500
+    batch_size: int = 50
+    eot: int = 1
+    repeats: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("samples", "batch_size", "eot", "repeats"):
+            count = require_count(name, getattr(self, name), remedy="Use a whole number from 1.")
+            object.__setattr__(self, name, count)
+        object.__setattr__(self, "seed", require_whole("seed", self.seed, remedy="Use 0."))
+        if not self.rules:
+            raise invalid("rules", "at least one", "none", "Name some.")
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What the rows depend on, besides network and data.
+
+        In the words in which earlier versions told it, so that their results are taken up.
+        """
+        names = ("attack", "rules", "samples", "batch_size", "eot", "repeats", "seed")
+        values = {name: getattr(self, name) for name in names} | {"rules": dict(self.rules)}
+        return namedtuple("Settings", names)(**values)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for JSON."""
+        rules = {name: str(self.rule(name)) for name in self.rules}
+        return self.identity._asdict() | {"attack": asdict(self.attack), "rules": rules}  # type: ignore[attr-defined, no-any-return]
+
+    def rule(self, name: str) -> Gradient:
+        """The rule of that name, as it is run."""
+        return self.averaged(self.rules[name])
+
+    def averaged(self, rule: Gradient) -> Gradient:
+        """The rule, averaged over draws where that was asked for."""
+        return rule if self.eot == 1 else EOT(rule, samples=self.eot)

@@ -1,0 +1,37 @@
+"""What one input gradient costs, side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from art_snn.experiments.colours import COLOURS, GREY
+from art_snn.measuring.workload import STOCK
+
+if TYPE_CHECKING:
+    from art_snn.experiments.cost.result import Cost
+
+
+def draw(cost: Cost) -> Figure:
+    """Time at the left, peak memory at the right, both in inferences."""
+    figure = Figure(figsize=(9, 1.4 + 0.32 * len(cost.seconds)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    rows = list(cost.seconds)
+    _bars(left, rows, [cost.ratio(row) for row in rows], "time [inferences]")
+    _bars(right, rows, [cost.memory_ratio(row) for row in rows], "peak memory [inferences]")
+    # Both share the axis.
+    left.invert_yaxis()
+    figure.suptitle(f"{cost.title}\n{cost.machine}", fontsize="small")
+    return figure
+
+
+def _bars(ax: Axes, rows: list[str], values: list[float], words: str) -> None:
+    colours = [COLOURS.get(row.removeprefix(STOCK), GREY) for row in rows]
+    bars = ax.barh(rows, values, color=colours)
+    for bar, row in zip(bars, rows, strict=True):
+        bar.set_alpha(0.5 if row.startswith(STOCK) else 1)
+    ax.bar_label(bars, fmt="%.2f", padding=3, fontsize="small")
+    ax.axvline(1, color="black", lw=0.8, ls=":")
+    ax.set(xlabel=words, xlim=(0, 1.15 * max(values)))

@@ -1,0 +1,62 @@
+"""What one input gradient costs, against inference without a gradient.
+
+The rows are those of table S2 of Bu et al. (CVPR 2023), for one gradient: plain inference, the
+gradient by every rule through PyTorchSpikingClassifier, and through ART's stock PyTorchClassifier
+around the same network.
+"""
+
+from __future__ import annotations
+
+from tqdm.auto import tqdm
+
+from art_snn.checks import invalid
+from art_snn.experiments.cost.result import Cost
+from art_snn.experiments.cost.settings import Settings
+from art_snn.files import read_json
+from art_snn.gradients import objection
+from art_snn.measuring.machine import describe_machine
+from art_snn.measuring.process import in_fresh_process
+from art_snn.measuring.workload import INFERENCE, STOCK, Workload, peak_of, seconds_of
+
+
+def run(settings: Settings) -> Cost:
+    """Time every row in turn, then its peak memory: on the CPU in a fresh process for each row.
+
+    Writes cost.json, cost.md and cost.png. With `keep_memory` the setting stays with this process
+    afterwards.
+
+    :raises ProcessFailed: when a process ends without a result.
+    :raises ValueError: when the network takes another input, a rule does not apply to it, or the
+        folder holds results of another kind.
+    """
+    settings.prepare()
+    file = settings.output / "cost.json"
+    if file.exists() and "workload" not in (read_json(file) or {}):
+        raise invalid(
+            "output",
+            "a folder without results, or with results of the same kind",
+            f"{file}, which is of another",
+            "Choose another folder, or delete that file.",
+        )
+    load = settings.workload()
+    rows = [INFERENCE, *settings.rules]
+    network = load.network()
+    for name in ("rga", "stbp"):
+        if not objection(load.rule(name), network.sites(), network.encoder):
+            rows.append(STOCK + name)
+    seconds = seconds_of(load, rows, settings.repeats)
+    peak = {row: _peak(row, load) for row in tqdm(rows, desc="Peak memory")}
+    title = (
+        f"One input gradient: {settings.architecture.words()}, batch {settings.batch_size}, "
+        + "x".join(map(str, load.x.shape[1:]))
+    )
+    machine = describe_machine(settings.device)
+    cost = Cost(title, settings.as_dict(), machine, settings.repeats, seconds, peak)
+    cost.write(settings.output)
+    return cost
+
+
+def _peak(row: str, load: Workload) -> int:
+    if load.device == "gpu":
+        return peak_of(load, row)
+    return int(in_fresh_process(peak_of, load, row))

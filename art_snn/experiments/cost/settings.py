@@ -1,0 +1,87 @@
+"""Which gradients are measured, on which network and batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from art_snn.checks import invalid, require_count
+from art_snn.experiments.base import Experiment
+from art_snn.flags import Open
+from art_snn.gradients import Gradient, check_applicable, named
+from art_snn.measuring.machine import require_device
+from art_snn.measuring.workload import Workload, random_samples
+from art_snn.models import Architecture
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Experiment):
+    """Time and peak memory of one input gradient, on this machine.
+
+    :param architecture: the network; its weights are drawn, since they do not matter.
+    :param rules: names of rules, separated by commas.
+    :param batch_size: samples per gradient.
+    :param channels: of the random input [3; of a network of yours: its own].
+    :param image_size: side of the random input [32; of a network of yours: its own].
+    :param repeats: rounds behind each median.
+    :param keep_memory: keep freed memory in the measuring processes (glibc), for time and peak
+        alike.
+    :raises ValueError: for an unknown model or rule, a count below 1, a rule that does not apply to
+        the network, or a GPU where there is none.
+    """
+
+    output: Path = Path("cost")
+    device: str = "cpu"
+    architecture: Architecture = field(default_factory=lambda: Architecture(model="vgg11"))
+    rules: Mapping[str, Gradient] = field(
+        default_factory=lambda: {name: named(name) for name in ("rga", "stbp")}
+    )
+    batch_size: int = 32
+    channels: Open[int] = None
+    image_size: Open[int] = None
+    repeats: int = 7
+    keep_memory: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.architecture.model is None:
+            architecture = replace(self.architecture, model="vgg11")
+            object.__setattr__(self, "architecture", architecture)
+        for name in ("batch_size", "channels", "image_size", "repeats"):
+            if getattr(self, name) is not None:
+                remedy = "The paper uses T = 8 and batch 32."
+                require_count(name, getattr(self, name), remedy=remedy)
+        if not self.rules:
+            raise invalid("rules", "at least one", "none", "Name some.")
+        require_device(self.device)
+
+    def workload(self) -> Workload:
+        """The load that is measured.
+
+        :raises ValueError: when the network takes another input, or a rule does not apply to it.
+        """
+        x, y = random_samples(
+            self.architecture, self.batch_size, channels=self.channels, image_size=self.image_size
+        )
+        load = Workload(
+            architecture=self.architecture,
+            x=x,
+            y=y,
+            rules=dict(self.rules),
+            batch_size=self.batch_size,
+            device=self.device,
+            threads=self.threads,
+            keep_memory=self.keep_memory,
+        )
+        network = load.network()
+        for rule in self.rules.values():
+            check_applicable(rule, network.sites(), "rules", network.encoder)
+        return load
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is measured, for JSON."""
+        names = ("batch_size", "channels", "image_size", "device", "threads", "keep_memory")
+        told = {"architecture": asdict(self.architecture), "rules": list(self.rules)}
+        return told | {name: getattr(self, name) for name in names}

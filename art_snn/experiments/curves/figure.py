@@ -1,0 +1,82 @@
+"""Rate-current curves: what neurons do, and what the curves say."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from art_snn.curves import Pairs
+from art_snn.curves.static import Curve
+from art_snn.experiments.colours import COLOURS
+
+if TYPE_CHECKING:
+    from art_snn.experiments.curves.result import Curves
+
+STYLES: dict[str, dict[str, Any]] = {
+    "static": {"color": "black", "lw": 1.4},
+    "static, smooth": {"color": "black", "lw": 0.7, "ls": "--"},
+    "RGA": {"color": COLOURS["rga"], "lw": 1.8},
+}
+BINS = 24
+
+
+def draw(result: Curves) -> Figure:
+    """One panel per network: recorded pairs, static curves, RGA's polyline."""
+    recordings = result.recordings
+    figure = Figure(figsize=(5.2 * len(recordings), 4.2), layout="constrained")
+    row = figure.subplots(1, len(recordings), squeeze=False, sharey=True)[0]
+    for ax, recording in zip(row, recordings, strict=True):
+        threshold = recording.dynamics.threshold
+        high = threshold * (max(result.rule.beta, 1) + 0.5)
+        rate_current(ax, recording.pairs, recording.curves, low=-threshold, high=high)
+        title = textwrap.fill(f"{recording.panel.title}, {recording.panel.layer}", 48)
+        ax.set_title(title, fontsize="medium")
+        ax.label_outer()
+    return figure
+
+
+def rate_current(
+    ax: Axes, pairs: Pairs, curves: Mapping[str, Curve], *, low: float, high: float
+) -> Axes:
+    """Recorded pairs as points with their mean in bins of the current, and curves through them.
+
+    :param pairs: recorded.
+    :param curves: name -> curve.
+    :param low: least current shown; the legend tells which share of the pairs lies outside.
+    :param high: greatest current shown.
+    """
+    inside = (pairs.current >= low) & (pairs.current <= high)
+    x, y = pairs.current[inside], pairs.rate[inside]
+    words = f"{len(inside)} recorded pairs"
+    if not inside.all():
+        words += f" ({100 * (~inside).mean():.1f} % outside)"
+    ax.scatter(x, y, s=5, color=COLOURS["stbp"], alpha=0.12, lw=0, rasterized=True, label=words)
+    places, means = _binned(x, y, np.linspace(low, high, BINS + 1))
+    blue = COLOURS["stbp"]
+    ax.plot(places, means, "D", mfc="white", mec=blue, ms=4, label="their mean in bins", zorder=3)
+    grid = np.linspace(low, high, 2001)
+    for name, curve in curves.items():
+        ax.plot(grid, curve(grid), label=name, **STYLES.get(name, {}))
+    ax.set(xlabel="mean current", ylabel="mean rate [1/step]", xlim=(low, high))
+    ax.set(ylim=(-0.04, 1.04))
+    ax.grid(alpha=0.3)
+    legend = ax.legend(fontsize="small", frameon=False, loc="upper left")
+    for handle in legend.legend_handles:
+        if handle is not None:
+            handle.set_alpha(1)
+    return ax
+
+
+def _binned(x: np.ndarray, y: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean x and mean y of every bin that holds at least ten pairs."""
+    index = np.digitize(x, edges[1:-1])
+    counts = np.bincount(index, minlength=BINS)
+    enough = counts >= 10
+    sums = (np.bincount(index, weights=values, minlength=BINS) for values in (x, y))
+    places, means = (total[enough] / counts[enough] for total in sums)
+    return places, means

@@ -1,0 +1,174 @@
+"""How far recorded rates lie from rate-current curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from art_snn.checks import invalid
+from art_snn.curves import Pairs
+from art_snn.curves.static import Curve
+from art_snn.dynamics import Dynamics
+from art_snn.experiments.base import Result
+from art_snn.experiments.curves.figure import draw
+from art_snn.experiments.tables import Part, Table
+from art_snn.files import write_arrays
+from art_snn.gradients import RGA
+from art_snn.metrics import Share
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """Recorded rate minus the curve's rate at the mean current, over all pairs.
+
+    :param rms: root of the mean square.
+    :param mean_absolute: mean of the absolute value.
+    :param bias: mean; positive where neurons fire more often than the curve says.
+    """
+
+    rms: float
+    mean_absolute: float
+    bias: float
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The pairs of one network and their deviations from every curve.
+
+    :param title: network and data in words.
+    :param decay: of its neurons.
+    :param layer: name of the recorded layer.
+    :param places: pairs of a sample and a neuron that there are.
+    :param silent: share of the pairs without any spike.
+    :param deviations: curve -> deviation.
+    """
+
+    title: str
+    decay: float
+    layer: str
+    places: int
+    silent: Share
+    deviations: dict[str, Deviation]
+
+    @property
+    def nearest(self) -> str:
+        """The curve of the smallest root mean square; of equal ones the first."""
+        return min(self.deviations, key=lambda name: self.deviations[name].rms)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self) | {"silent": self.silent.as_dict(), "nearest": self.nearest}
+
+    def source(self) -> str:
+        """How many pairs of which layer there are, and how many are silent, in words."""
+        return (
+            f"{self.layer}: {self.silent.total} of {self.places} pairs of sample and neuron, "
+            f"{self.silent} without a spike"
+        )
+
+    def table(self) -> Table:
+        """One row per curve; d is recorded minus curve."""
+        rows = [
+            (name, f"{d.rms:.4f}", f"{d.mean_absolute:.4f}", f"{d.bias:+.4f}", mark)
+            for name, d in self.deviations.items()
+            for mark in ["nearest" if name == self.nearest else ""]
+        ]
+        return Table(("curve", "rms", "mean |d|", "mean d", ""), rows)
+
+
+def deviation(pairs: Pairs, curve: Curve) -> Deviation:
+    """How far the pairs lie from the curve.
+
+    :raises ValueError: when there is no pair.
+    """
+    if not len(pairs.rate):
+        raise invalid("pairs", "one at least", "none", "Record some.")
+    differences = pairs.rate - curve(pairs.current)
+    return Deviation(
+        float(np.sqrt(np.square(differences).mean())),
+        float(np.abs(differences).mean()),
+        float(differences.mean()),
+    )
+
+
+def panel(title: str, decay: float, pairs: Pairs, curves: Mapping[str, Curve]) -> Panel:
+    """The pairs against every curve.
+
+    :param title: network and data in words.
+    :param decay: of the neurons.
+    :param curves: name -> curve, as :func:`art_snn.curves.curves_of` gives them.
+    :raises ValueError: when there is no pair.
+    """
+    found = {name: deviation(pairs, curve) for name, curve in curves.items()}
+    silent = Share(int((pairs.rate == 0).sum()), len(pairs.rate))
+    return Panel(title, decay, pairs.layer, pairs.places, silent, found)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One network with the pairs recorded from it and how far they lie from the curves.
+
+    :param name: of the network in files, such as "decay-0.5".
+    :param subject: the network's settings, for JSON.
+    :param dynamics: of the recorded layer.
+    """
+
+    name: str
+    subject: Mapping[str, Any]
+    dynamics: Dynamics
+    pairs: Pairs
+    curves: Mapping[str, Curve]
+    panel: Panel
+
+
+@dataclass(frozen=True)
+class Curves(Result):
+    """What was recorded, network by network.
+
+    :param settings: for JSON.
+    :param rule: gives the polyline.
+    :param recordings: one per network.
+    """
+
+    settings: Mapping[str, Any]
+    rule: RGA
+    recordings: Sequence[Recording]
+    name: ClassVar[str] = "curves"
+
+    def as_dict(self) -> dict[str, Any]:
+        """All figures, for JSON."""
+        panels = [{"subject": r.subject} | r.panel.as_dict() for r in self.recordings]
+        return {"settings": self.settings, "panels": panels}
+
+    def parts(self) -> list[Part]:
+        """A table per network: d is recorded minus curve."""
+        found: list[Part] = [
+            f"Curves: static, and the polyline of {self.rule}. d is recorded minus curve."
+        ]
+        for recording in self.recordings:
+            found += [(recording.panel.title, recording.panel.source()), recording.panel.table()]
+        return found
+
+    def figures(self) -> Mapping[str, Figure]:
+        """One panel per network: recorded pairs, static curves, RGA's polyline."""
+        return {self.name: draw(self)}
+
+    @property
+    def files(self) -> list[str]:
+        """Names of the files that are written."""
+        return [*super().files, "pairs.npz"]
+
+    def write(self, folder: Path) -> None:
+        """Write all files, and the pairs as arrays."""
+        arrays = {
+            f"{recording.name}/{name}": getattr(recording.pairs, name)
+            for recording in self.recordings
+            for name in ("sample", "neuron", "current", "rate")
+        }
+        write_arrays(folder / "pairs.npz", **arrays)
+        super().write(folder)

@@ -1,0 +1,104 @@
+"""Recording the pairs of one layer in networks of several decays, against their curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from art_snn.checks import invalid
+from art_snn.curves import curves_of, find_layer, record
+from art_snn.data import Dataset
+from art_snn.dynamics import Dynamics
+from art_snn.experiments.curves.result import Curves, Recording, panel
+from art_snn.experiments.curves.settings import Settings
+from art_snn.experiments.trained import folder_of, label
+from art_snn.measuring.machine import torch_device
+from art_snn.network import SpikingNetwork
+
+
+def run(settings: Settings) -> Curves:
+    """Train or load every network, record it on the test samples, and compare with the curves.
+
+    Writes curves.json, curves.md, curves.png and pairs.npz. A training that was interrupted is
+    taken up after its last whole epoch, and networks that the folder holds are not trained again;
+    that of decay 0.5 lies in decay-0.5/network.pt.
+
+    :raises CheckpointError: when weights do not fit, or the folder holds another network.
+    :raises FileNotFoundError: when data or weights are not there.
+    :raises ValueError: when a reset is soft, or layer, beta or gamma does not fit.
+    """
+    settings.prepare()
+    data, device, seed = settings.source.load(), torch_device(settings.device), settings.seed
+    chosen = [network.on(data) for network in settings.networks()]
+    networks = [one.build(data, seed) for one in chosen]
+    every = [_checked(settings, network) for network in networks]
+    _refuse_equal(every)
+    recordings = []
+    for one, network, dynamics in zip(
+        chosen, tqdm(networks, "Networks", leave=False), every, strict=True
+    ):
+        folder = folder_of(settings.output, dynamics.decay)
+        one.obtain(network.to(device), data, folder, seed)
+        title, subject = one.words(data), one.as_dict(seed)
+        recordings.append(recorded(settings, network, data, title, subject))
+    result = Curves(settings.as_dict(), settings.rule, recordings)
+    result.write(settings.output)
+    return result
+
+
+def recorded(
+    settings: Settings,
+    network: SpikingNetwork,
+    data: Dataset,
+    title: str,
+    subject: Mapping[str, Any] | None = None,
+) -> Recording:
+    """Record any network on the test samples.
+
+    :param settings: of which data, network and output are not read.
+    :param title: network and data in words.
+    :param subject: the network's settings, for JSON.
+    :raises ValueError: when there is no such layer, its reset is soft, or beta or gamma does not
+        fit.
+    """
+    dynamics = _checked(settings, network)
+    pairs = record(
+        network,
+        data.x_test,
+        settings.layer,
+        pairs=settings.pairs,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+    )
+    curves = curves_of(dynamics.decay, dynamics.threshold, settings.rule)
+    found = panel(title, dynamics.decay, pairs, curves)
+    name = f"decay-{label(dynamics.decay)}"
+    return Recording(name, subject or {}, dynamics, pairs, curves, found)
+
+
+def _checked(settings: Settings, network: SpikingNetwork) -> Dynamics:
+    """The dynamics of the layer, which has a static curve and a polyline."""
+    name = find_layer(network, settings.layer)
+    dynamics = next(site.dynamics for site in network.sites() if site.name == name)
+    if dynamics.reset != "hard" or not dynamics.has_rate_curve:
+        raise invalid(
+            "reset",
+            "'hard'",
+            repr(dynamics.reset) if dynamics.has_rate_curve else str(dynamics),
+            "The static curve is that of neurons with a hard reset.",
+        )
+    settings.rule.corners(dynamics.decay, dynamics.threshold)
+    return dynamics
+
+
+def _refuse_equal(dynamics: list[Dynamics]) -> None:
+    decays = [label(one.decay) for one in dynamics]
+    if len(set(decays)) < len(decays):
+        raise invalid(
+            "decays",
+            "one or more different ones",
+            ", ".join(decays),
+            "One network of every decay is recorded.",
+        )

@@ -1,0 +1,96 @@
+"""Accuracy under attack, and the images that did it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from art_snn.experiments.colours import COLOURS, LINES
+from art_snn.metrics import Robustness
+
+if TYPE_CHECKING:
+    from art_snn.experiments.demo.result import Outcome
+
+
+def draw_curves(outcome: Outcome) -> Figure:
+    """Accuracy against eps, one panel per network."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    axes = figure.subplots(1, len(outcome.curves), sharey=True, squeeze=False)[0]
+    for ax, (name, curves) in zip(axes, outcome.curves.items(), strict=True):
+        accuracy_against_eps(ax, outcome.settings.eps, curves)
+        ax.set_title(f"{name}, T = 8")
+        ax.label_outer()
+    axes[0].legend(frameon=False)
+    return figure
+
+
+def draw_pictures(outcome: Outcome) -> Figure:
+    """Originals, adversarials by each gradient, and what was added."""
+    original = outcome.pictures["original"]
+    rows = [("original", original, False)]
+    for gradient, adversarial in outcome.pictures.items():
+        if gradient == "original":
+            continue
+        rows.append((f"PGD by {gradient.upper()}", adversarial, False))
+        rows.append(("difference", adversarial - original, True))
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    for ax, (label, images, signed) in zip(figure.subplots(len(rows), 1), rows, strict=True):
+        image_row(ax, images, label=label, signed=signed)
+    eps = outcome.settings.eps[len(outcome.settings.eps) // 2]
+    figure.suptitle(f"Digits and their adversarials on the plain network, eps = {eps:g}")
+    return figure
+
+
+def accuracy_against_eps(
+    ax: Axes, eps: Sequence[float], curves: Mapping[tuple[str, str], Sequence[Robustness]]
+) -> Axes:
+    """Robust accuracy against the budget, one line per attack and gradient, with 95 % bands.
+
+    :param eps: budgets in units of the clip range, ascending, without 0.
+    :param curves: (attack, gradient) -> outcomes, one per budget.
+    """
+    for (attack, gradient), outcomes in curves.items():
+        shares = [outcomes[0].clean_accuracy, *(o.robust_accuracy for o in outcomes)]
+        low, high = zip(*(share.interval for share in shares), strict=True)
+        x = [0.0, *eps]
+        colour = COLOURS.get(gradient)
+        ax.plot(
+            x,
+            [100 * share.value for share in shares],
+            LINES.get(attack, "-"),
+            color=colour,
+            marker="o",
+            markersize=3,
+            label=f"{attack} by {gradient.upper()}",
+        )
+        ax.fill_between(
+            x, 100 * np.array(low), 100 * np.array(high), color=colour, alpha=0.12, lw=0
+        )
+    ax.set(xlabel="budget eps (share of the pixel range)", ylabel="accuracy [%]", ylim=(0, 100))
+    ax.grid(alpha=0.3)
+    return ax
+
+
+def image_row(ax: Axes, images: np.ndarray, *, label: str, signed: bool = False) -> Axes:
+    """Images side by side.
+
+    :param images: (N, C, H, W), C = 1 or 3; in [0, 1], or differences around 0 with `signed`.
+    :param label: text left of the row.
+    :param signed: colour negative blue and positive red, on the scale of the largest difference.
+    """
+    padded = np.pad(images, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=np.nan)
+    strip = np.concatenate(list(padded), axis=2)[..., :-1].transpose(1, 2, 0)
+    if signed:
+        scale = float(np.nanmax(np.abs(strip))) or 1.0
+        ax.imshow(strip.mean(2), cmap="RdBu_r", vmin=-scale, vmax=scale)
+    else:
+        ax.imshow(strip[..., 0] if strip.shape[2] == 1 else strip, cmap="gray", vmin=0, vmax=1)
+    ax.set_ylabel(label, rotation=0, ha="right", va="center")
+    ax.set(xticks=[], yticks=[])
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    return ax

@@ -1,0 +1,109 @@
+"""What the demo found: attack success and verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from art_snn.experiments.base import Result
+from art_snn.experiments.demo.figure import draw_curves, draw_pictures
+from art_snn.experiments.demo.settings import Settings
+from art_snn.experiments.tables import Notes, Part, Table
+from art_snn.metrics import Robustness, paired_difference
+
+GRADIENTS = ("stbp", "rga")
+ATTACKS = ("FGSM", "PGD-10")
+SIGNIFICANCE = 0.05
+
+Curves = dict[tuple[str, str], list[Robustness]]
+
+
+@dataclass
+class Outcome(Result):
+    """What the demo found.
+
+    :param settings: of the run.
+    :param accuracy: test accuracy of each network, "plain" and "adversarially trained".
+    :param curves: per network, (attack, gradient) -> outcomes, one per budget.
+    :param pictures: originals and, per gradient, adversarials (n, 1, 8, 8) of the plain network.
+    """
+
+    settings: Settings
+    accuracy: dict[str, float] = field(default_factory=dict)
+    curves: dict[str, Curves] = field(default_factory=dict)
+    pictures: dict[str, np.ndarray] = field(default_factory=dict)
+    name: ClassVar[str] = "results"
+
+    def as_dict(self) -> dict[str, Any]:
+        """All figures, for JSON."""
+        settings = self.settings
+        return {
+            "data": "scikit-learn digits, 80/20 split",
+            "seed": settings.seed,
+            "eps": list(settings.eps),
+            "train_eps": settings.train_eps,
+            "torch": torch.__version__,
+            "accuracy": self.accuracy,
+            "networks": {
+                name: {
+                    f"{attack} by {gradient}": [o.as_dict() for o in outcomes]
+                    for (attack, gradient), outcomes in curves.items()
+                }
+                for name, curves in self.curves.items()
+            },
+            "verdicts": verdicts(self),
+        }
+
+    def parts(self) -> list[Part]:
+        """Conditional attack success, and which gradient was stronger."""
+        columns = [(a, g) for a in ATTACKS for g in GRADIENTS]
+        titles = ["eps", *(f"{attack} by {gradient.upper()}" for attack, gradient in columns)]
+        found: list[Part] = ["Attack success among the correctly classified, with 95 % intervals"]
+        for name, curves in self.curves.items():
+            rows = [
+                [f"{eps:.3f}", *(str(curves[column][i].attack_success) for column in columns)]
+                for i, eps in enumerate(self.settings.eps)
+            ]
+            accuracy = f"{name}: {100 * self.accuracy[name]:.1f} % test accuracy"
+            found += [accuracy, Table(titles, rows)]
+        heading = "Which gradient was stronger (McNemar, p < 0.05):"
+        return [*found, heading, Notes(verdicts(self))]
+
+    def figures(self) -> Mapping[str, Figure]:
+        """Accuracy against the budget, and some adversarials."""
+        return {"accuracy": draw_curves(self), "adversarials": draw_pictures(self)}
+
+
+def verdicts(outcome: Outcome) -> list[str]:
+    """Which gradient was stronger, per network and attack, by McNemar's test at every budget."""
+    return [
+        _verdict(name, attack, outcome.settings.eps, curves)
+        for name, curves in outcome.curves.items()
+        for attack in ATTACKS
+    ]
+
+
+def _verdict(name: str, attack: str, eps: tuple[float, ...], curves: Curves) -> str:
+    pairs = zip(curves[attack, "rga"], curves[attack, "stbp"], strict=True)
+    tests = [paired_difference(rga, stbp) for rga, stbp in pairs]
+    rga = [e for e, (a, b, p) in zip(eps, tests, strict=True) if p < SIGNIFICANCE and a > b]
+    stbp = [e for e, (a, b, p) in zip(eps, tests, strict=True) if p < SIGNIFICANCE and b > a]
+    if not rga and not stbp:
+        finding = "no difference that these images can show"
+    else:
+        claims = [
+            f"{rule} stronger at {', '.join(f'{e:g}' for e in budgets)}"
+            for rule, budgets in (("RGA", rga), ("STBP", stbp))
+            if budgets
+        ]
+        finding = "; ".join(claims)
+    only_rga, only_stbp = sum(t[0] for t in tests), sum(t[1] for t in tests)
+    return (
+        f"{name}, {attack}: {finding} "
+        f"(flipped by RGA alone {only_rga}, by STBP alone {only_stbp}, over all budgets)"
+    )

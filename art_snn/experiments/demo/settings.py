@@ -1,0 +1,46 @@
+"""What the demo trains and attacks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from art_snn.checks import require_count, require_number, require_whole
+from art_snn.experiments.base import Experiment
+from art_snn.flags import Open
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Experiment):
+    """Train a spiking network on digits, attack it by both gradients, harden it, attack again.
+
+    The results follow from the settings and from the versions of torch and ART.
+
+    :param model: name of a model, or a function of yours for images of 1x8x8 and ten classes:
+        file.py:function [a small VGG].
+    :param seed: of the split, the weights, the batches and the attacks' random starts.
+    :param epochs: of plain and of adversarial training.
+    :param train_eps: budget of the adversarial training.
+    :param eps: budgets of the attacks, ascending, separated by commas.
+    :param test_images: how many test images are attacked [all].
+    :raises ValueError: for a count below 1 or a budget that is not positive.
+    """
+
+    output: Path = Path("demo_output")
+    model: Open[str] = None
+    seed: int = 0
+    epochs: int = 15
+    train_eps: float = 0.1
+    eps: tuple[float, ...] = (0.02, 0.05, 0.1, 0.15, 0.2)
+    test_images: Open[int] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_count("epochs", self.epochs, remedy="Training needs one at least.")
+        require_whole("seed", self.seed, remedy="Use 0.")
+        if self.test_images is not None:
+            remedy = "Leave it out for all test images."
+            require_count("test_images", self.test_images, remedy=remedy)
+        require_number("train_eps", self.train_eps, above=0, remedy="0.1 is the demo's.")
+        for eps in self.eps:
+            require_number("eps", eps, above=0, remedy="A budget of 0 is no attack.")

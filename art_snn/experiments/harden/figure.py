@@ -1,0 +1,19 @@
+"""An adversarial training, epoch by epoch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+
+from art_snn.experiments.train.figure import framed, training_curves
+
+if TYPE_CHECKING:
+    from art_snn.experiments.harden.result import Hardened
+
+
+def draw(hardened: Hardened) -> Figure:
+    """Loss, and validation accuracy under attack, against the epoch."""
+    figure, ax = framed(f"{hardened.title}\nagainst {hardened.against}")
+    training_curves(ax, hardened.history, "accuracy under attack [%]")
+    return figure

@@ -1,0 +1,47 @@
+"""What is trained against which adversary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from art_snn.attacks import Attack
+from art_snn.data import Dataset
+from art_snn.experiments.train.settings import Settings as Train
+from art_snn.gradients import RGA, Gradient
+from art_snn.training import AdversarialTraining
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Train):
+    """Train a network adversarially: an attack crafts by any rule, the recipe trains.
+
+    :param attack: against which the network is trained.
+    :param rule: by which it crafts: rga, stbp, mean-rga-stbp, ...; weights are trained by STBP.
+    :param adversarial_share: share of the samples of every step that are attacked, in (0, 1].
+    :raises ValueError: for another share, or what the attack refuses.
+    """
+
+    output: Path = Path("hardened")
+    attack: Attack = field(default_factory=Attack)
+    rule: Gradient = field(default_factory=RGA)
+    adversarial_share: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._adversary((0.0, 1.0))
+
+    def adversary(self, data: Dataset) -> AdversarialTraining:
+        """What crafts, within the value range of the data.
+
+        :raises ValueError: for data without a value range.
+        """
+        return self._adversary(data.clip_values("adversarial training"))
+
+    def _adversary(self, value_range: tuple[float, float]) -> AdversarialTraining:
+        return AdversarialTraining(
+            attack=self.attack,
+            rule=self.rule,
+            share=self.adversarial_share,
+            value_range=value_range,
+        )

@@ -1,0 +1,91 @@
+"""How the cost of an attack grows with the time steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from art_snn.experiments.colours import COLOURS
+
+if TYPE_CHECKING:
+    from art_snn.experiments.scaling.result import Growth
+
+
+@dataclass(frozen=True)
+class Line:
+    """A straight line through figures against T, by least squares.
+
+    :param constant: figure at T = 0.
+    :param per_step: what one more time step adds.
+    """
+
+    constant: float
+    per_step: float
+
+    @classmethod
+    def through(cls, figures: Mapping[int, float]) -> Line | None:
+        """The line through T -> figure; None where there are fewer than two."""
+        if len(figures) < 2:
+            return None
+        steps = np.array(list(figures), dtype=float)
+        values = np.array(list(figures.values()), dtype=float)
+        centred = steps - steps.mean()
+        slope = float(centred @ values / (centred @ centred))
+        return cls(float(values.mean() - slope * steps.mean()), slope)
+
+
+def draw(growth: Growth) -> Figure:
+    """Time above, memory below, one column per model."""
+    models = growth.protocol.models
+    figure = Figure(figsize=(1 + 3.4 * max(2, len(models)), 6.4), layout="constrained")
+    axes = figure.subplots(2, len(models), sharex=True, squeeze=False)
+    for (above, below), model in zip(axes.T, models, strict=True):
+        time_against_steps(above, growth, model).set(title=model, xlabel="")
+        memory_against_steps(below, growth, model)
+    axes[0, 0].legend(fontsize="small")
+    figure.suptitle("\n".join(growth.heading()), fontsize="x-small")
+    return figure
+
+
+def time_against_steps(ax: Axes, growth: Growth, model: str) -> Axes:
+    """Median seconds of inference and of the attack by every rule against T, from zero on.
+
+    Points are measured; the dotted lines are least squares through them.
+
+    :param model: one of the protocol's models.
+    """
+    for row in growth.rows:
+        _line(ax, growth.seconds(model, row), row)
+    return _finished(ax, growth, "time [s]")
+
+
+def memory_against_steps(ax: Axes, growth: Growth, model: str) -> Axes:
+    """Peak memory above the model in MiB, as :func:`time_against_steps` shows the time."""
+    for row in growth.rows:
+        peaks = {steps: peak / 2**20 for steps, peak in growth.peak(model, row).items()}
+        _line(ax, peaks, row)
+    return _finished(ax, growth, "peak memory [MiB]")
+
+
+def _line(ax: Axes, figures: Mapping[int, float], row: str) -> None:
+    label = row if row == "inference" else f"PGD by {row.upper()}"
+    colour = "black" if row == "inference" else COLOURS.get(row)
+    x, y = list(figures), list(figures.values())
+    (drawn,) = ax.plot(x, y, "-o", color=colour, markersize=4, label=label)
+    line = Line.through(figures)
+    if line is not None:
+        ends = [0, max(figures)]
+        heights = [line.constant + line.per_step * end for end in ends]
+        ax.plot(ends, heights, ":", color=drawn.get_color(), lw=1)
+
+
+def _finished(ax: Axes, growth: Growth, quantity: str) -> Axes:
+    ax.set(xlabel="time steps T", ylabel=quantity, xlim=(0, None), ylim=(0, None))
+    ax.set_xticks([0, *sorted(growth.protocol.steps)])
+    ax.grid(alpha=0.3)
+    return ax

@@ -1,0 +1,112 @@
+"""How the cost of an attack grows with the time steps: measure, model by model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+
+from art_snn.checks import invalid
+from art_snn.experiments.resume import converter, plain
+from art_snn.experiments.scaling.result import Cell, Growth
+from art_snn.experiments.scaling.settings import Images, Protocol, Settings
+from art_snn.files import read_json, write_json
+from art_snn.measuring.machine import describe_machine
+from art_snn.measuring.process import ProcessFailed, in_fresh_process
+from art_snn.measuring.workload import Workload, peak_of, seconds_of
+
+Cells = dict[tuple[str, int], Cell]
+
+
+def run(settings: Settings) -> Growth:
+    """Measure every model at every number of time steps; write scaling.json, .md and .png.
+
+    Each peak is taken in a process of its own; then the rows that survived are timed in another
+    one, all in turn. A process that fails or is killed costs its rows their figures and nothing
+    else. A run that was interrupted is taken up after its last whole cell, one model at one T, and
+    cells that failed are measured again.
+
+    :raises FileNotFoundError: when the data are not there.
+    :raises ValueError: when the folder holds results of another protocol or machine, or there are
+        fewer images than asked for.
+    """
+    settings.prepare()
+    images = settings.images()
+    protocol = Protocol.of(settings, images)
+    threads = settings.threads or torch.get_num_threads()
+    machine = describe_machine(settings.device, threads)
+    found = _earlier(settings.output, protocol, machine)
+    pairs = [(model, steps) for model in settings.models for steps in settings.steps]
+    growth = _growth(protocol, machine, pairs, found)
+    for pair in tqdm(pairs, desc="Models and time steps"):
+        if pair not in found or found[pair].failed:
+            found[pair] = _measured(settings, images, pair[0], pair[1], threads)
+            growth = _growth(protocol, machine, pairs, found)
+            write_json(settings.output / "scaling.json", growth.as_dict())
+    growth.write(settings.output)
+    return growth
+
+
+def _growth(protocol: Protocol, machine: str, pairs: list[tuple[str, int]], found: Cells) -> Growth:
+    return Growth(protocol, machine, tuple(found[pair] for pair in pairs if pair in found))
+
+
+def _measured(settings: Settings, images: Images, model: str, steps: int, threads: int) -> Cell:
+    """The cell of one model at one T, whatever fails in it."""
+    load = Workload(
+        architecture=settings.architecture(model),
+        steps=steps,
+        x=images.x,
+        y=images.y,
+        rules=dict(settings.rules),
+        batch_size=settings.batch_size,
+        attack=settings.attack,
+        device=settings.device,
+        threads=threads,
+        keep_memory=settings.keep_memory,
+    )
+    cell = Cell(model, steps)
+    one_batch = load.of(settings.batch_size)
+    for row in tqdm(settings.rows, desc=f"Memory, {model}, T = {steps}", leave=False):
+        try:
+            cell.peak[row] = int(in_fresh_process(peak_of, one_batch, row))
+        except ProcessFailed as failure:
+            cell.failed[row] = failure.reason
+    try:
+        cell.seconds.update(in_fresh_process(seconds_of, load, list(cell.peak), settings.repeats))
+    except ProcessFailed as failure:
+        cell.failed.update(dict.fromkeys(cell.peak, failure.reason))
+    return cell
+
+
+def _earlier(output: Path, protocol: Protocol, machine: str) -> Cells:
+    """Cells that the folder holds, by model and steps."""
+    # Earlier versions wrote cost.json.
+    files = [file for file in (output / "scaling.json", output / "cost.json") if file.exists()]
+    if not files:
+        return {}
+    content = read_json(files[0])
+    found = _renamed(content) if isinstance(content, dict) else {}
+    for part, value in {"protocol": plain(protocol), "machine": machine}.items():
+        if found.get(part) != value:
+            raise invalid(
+                "output",
+                f"a folder without results, or with results of the same {part}",
+                f"{files[0]}, which holds others",
+                "Choose another folder, or delete that file.",
+            )
+    cells = converter.structure(found["cells"], list[Cell])
+    return {(cell.model, cell.steps): cell for cell in cells}
+
+
+def _renamed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content in today's words."""
+    protocol = content.get("protocol")
+    if isinstance(protocol, dict) and "batch" in protocol:
+        device = "gpu" if protocol.get("device") == "cuda" else protocol.get("device")
+        renamed = {k: v for k, v in protocol.items() if k != "batch"}
+        protocol = renamed | {"batch_size": protocol["batch"], "device": device}
+    return dict(content) | {"protocol": protocol}

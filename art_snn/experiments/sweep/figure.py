@@ -1,0 +1,68 @@
+"""Attack success over a hyperparameter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from art_snn.experiments.colours import SERIES
+
+if TYPE_CHECKING:
+    from art_snn.experiments.sweep.result import Panel
+
+
+def draw(panels: Sequence[Panel]) -> Figure:
+    """Attack success over the values, one panel beside the other; a network keeps its colour."""
+    names = dict.fromkeys(name for panel in panels for name in panel.lines)
+    colours = {name: SERIES[i % len(SERIES)] for i, name in enumerate(names)}
+    figure = Figure(figsize=(1 + 4 * len(panels), 4), layout="constrained")
+    for ax, panel in zip(
+        figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True
+    ):
+        success_against_value(ax, panel, colours)
+        ax.legend()
+        ax.label_outer()
+    titles = dict.fromkeys(f"{panel.rule}\n{panel.attack}" for panel in panels)
+    figure.suptitle("\n".join(titles), fontsize="medium")
+    return figure
+
+
+def success_against_value(ax: Axes, panel: Panel, colours: Mapping[str, str] | None = None) -> Axes:
+    """Conditional attack success over the values of a field, one line per network.
+
+    Bands and bars are 95 % intervals, a ring marks the best value, and the dotted line the default.
+
+    :param panel: outcome of a sweep over one field.
+    :param colours: network -> colour; by their order unless given.
+    """
+    for i, (name, line) in enumerate(panel.lines.items()):
+        values = sorted(line.outcomes)
+        shares = [line.outcomes[value].attack_success for value in values]
+        heights = np.array([100 * share.value for share in shares])
+        low, high = 100 * np.array([share.interval for share in shares]).T
+        colour = SERIES[i % len(SERIES)] if colours is None else colours[name]
+        reach = (heights - low, high - heights)
+        ax.errorbar(
+            values, heights, reach, color=colour, marker="o", ms=4, elinewidth=0.6, label=name
+        )
+        ax.fill_between(values, low, high, color=colour, alpha=0.12, lw=0)
+        best = 100 * line.outcomes[line.best].attack_success.value
+        ax.plot(line.best, best, "o", ms=9, mfc="none", mec=colour)
+    for default in {line.default for line in panel.lines.values()}:
+        ax.axvline(default, color="black", lw=0.8, ls=":", zorder=0)
+        ax.annotate(
+            "default",
+            (default, 1),
+            (0, 2),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            ha="center",
+            fontsize="small",
+        )
+    ax.set(xlabel=panel.field, ylabel="attack success [%]")
+    ax.grid(alpha=0.3)
+    return ax

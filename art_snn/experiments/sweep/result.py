@@ -1,0 +1,154 @@
+"""The outcome of a sweep: one line per network, the best value of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from matplotlib.figure import Figure
+
+from art_snn.experiments.base import Result
+from art_snn.experiments.sweep.figure import draw
+from art_snn.experiments.tables import Notes, Part, Table
+from art_snn.metrics import Robustness, against, paired_difference, union
+
+LEVEL = 0.05
+"""A p-value below it makes a difference significant."""
+
+CAUTION = (
+    "A value that is chosen on the samples under attack overstates the attack; "
+    "the union over a grid that was fixed beforehand does not."
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One network over the values of one field.
+
+    :param title: network and data in words.
+    :param default: the rule's own value.
+    :param outcomes: value -> outcome of the attack, sample by sample; at least one.
+    """
+
+    title: str
+    default: float
+    outcomes: Mapping[float, Robustness]
+
+    @property
+    def best(self) -> float:
+        """The value that flips most samples; of several the default, otherwise the first."""
+        flips = {value: outcome.attack_success.count for value, outcome in self.outcomes.items()}
+        most = [value for value, count in flips.items() if count == max(flips.values())]
+        return self.default if self.default in most else most[0]
+
+    @property
+    def rivals(self) -> list[float]:
+        """The other values that are not significantly weaker than the best (McNemar p >= .05)."""
+        strongest, best = self.outcomes[self.best], self.best
+        return [
+            value
+            for value, outcome in self.outcomes.items()
+            if value != best and paired_difference(outcome, strongest)[2] >= LEVEL
+        ]
+
+    @property
+    def union(self) -> Robustness:
+        """The outcome of the attack whose adversarial is whichever value's succeeds."""
+        return union(self.outcomes.values())
+
+    def verdict(self) -> str:
+        """The best value, and those that are not significantly weaker, in a sentence."""
+        best = f"best {self.best:g}: {self.outcomes[self.best].attack_success}"
+        if len(self.outcomes) == 1:
+            return best
+        rivals = ", ".join(f"{value:g}" for value in self.rivals) or "none"
+        return f"{best}; not significantly weaker (McNemar, p >= {LEVEL:g}): {rivals}"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One field over several networks.
+
+    :param rule: the rule with its defaults, in words.
+    :param field: the dotted name of the field.
+    :param attack: the attack in words.
+    :param lines: network -> line, such as "decay 0.5"; at least one.
+    """
+
+    rule: str
+    field: str
+    attack: str
+    lines: Mapping[str, Line]
+
+    @property
+    def title(self) -> str:
+        """What was varied and how was attacked, in words."""
+        return f"{self.field} of {self.rule}; {self.attack}"
+
+    def titles(self) -> tuple[str, ...]:
+        """The heads of the table."""
+        return (
+            "network",
+            self.field,
+            "success among the correct",
+            "p against the best",
+            "p against the default",
+        )
+
+    def cells(self) -> list[tuple[str, ...]]:
+        """The table's cells under :meth:`titles`, one row per network and value.
+
+        The p-values are those of McNemar's test, with the sign of the stronger one.
+        """
+        return [row for name, line in self.lines.items() for row in _rows(name, line)]
+
+    def notes(self) -> list[str]:
+        """Per network: what it is, its samples, its best value."""
+        lines = []
+        for name, line in self.lines.items():
+            accuracy = line.union.clean_accuracy
+            words = f"{accuracy.count} of {accuracy.total} samples classified correctly"
+            lines.append(f"{name} ({line.title}; {words}): {line.verdict()}.")
+        return lines
+
+
+def _rows(name: str, line: Line) -> list[tuple[str, ...]]:
+    best, default = line.outcomes[line.best], line.outcomes.get(line.default)
+    rows: list[tuple[str, ...]] = []
+    for value, outcome in line.outcomes.items():
+        mark = " (default)" if value == line.default else ""
+        p_best = "" if outcome is best else against(outcome, best)
+        p_default = "" if default is None or outcome is default else against(outcome, default)
+        rows.append((name, f"{value:g}{mark}", str(outcome.attack_success), p_best, p_default))
+    if len(rows) > 1:
+        rows.append((name, "union of all", str(line.union.attack_success), "", ""))
+    return rows
+
+
+@dataclass(frozen=True)
+class Swept(Result):
+    """The panels of a sweep.
+
+    :param panels: one per field.
+    :param content: what their JSON file holds: these and all earlier values.
+    """
+
+    panels: Sequence[Panel]
+    content: Mapping[str, Any] = field(default_factory=dict)
+    name: ClassVar[str] = "sweep"
+
+    def as_dict(self) -> dict[str, Any]:
+        """All figures, for JSON."""
+        return dict(self.content)
+
+    def parts(self) -> list[Part]:
+        """A table and notes per panel."""
+        found: list[Part] = []
+        for panel in self.panels:
+            found += [(panel.title,), Table(panel.titles(), panel.cells()), Notes(panel.notes())]
+        return [*found, CAUTION]
+
+    def figures(self) -> Mapping[str, Figure]:
+        """Attack success over the values, one panel beside the other."""
+        return {self.name: draw(self.panels)}

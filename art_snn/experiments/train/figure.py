@@ -1,0 +1,61 @@
+"""A training run, epoch by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from art_snn.checks import invalid
+from art_snn.experiments.colours import COLOURS, GREY
+from art_snn.training import Epoch, best
+
+if TYPE_CHECKING:
+    from art_snn.experiments.train.result import Fitted
+
+
+def draw(fitted: Fitted) -> Figure:
+    """Loss and validation accuracy against the epoch."""
+    figure, ax = framed(fitted.title)
+    training_curves(ax, fitted.history)
+    return figure
+
+
+def framed(title: str) -> tuple[Figure, Axes]:
+    """A figure of one panel below its title."""
+    figure = Figure(figsize=(7, 3.4), layout="constrained")
+    figure.suptitle(title, fontsize="small")
+    return figure, figure.subplots()
+
+
+def training_curves(
+    ax: Axes, history: Sequence[Epoch], score: str = "validation accuracy [%]"
+) -> Axes:
+    """Mean loss and, on an axis of its own at the right, validation accuracy.
+
+    :param history: epochs; a dot marks the one whose weights were kept.
+    :param score: what the axis at the right shows.
+    :raises ValueError: without any epoch.
+    """
+    if not history:
+        raise invalid("history", "at least one epoch", "none", "Train first.")
+    numbers = [epoch.number for epoch in history]
+    # A line of one point would not be seen.
+    marker = "o" if len(history) == 1 else None
+    ax.plot(numbers, [epoch.loss for epoch in history], color=GREY, marker=marker)
+    ax.set(xlabel="epoch", ylabel="training loss")
+    ax.set_ylim(bottom=0)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.grid(alpha=0.3)
+    chosen = best(history)
+    if chosen is not None:
+        right = ax.twinx()
+        shares = [100 * (epoch.validation or 0.0) for epoch in history]
+        right.plot(numbers, shares, color=COLOURS["stbp"])
+        right.plot(chosen.number, 100 * (chosen.validation or 0.0), "o", color=COLOURS["stbp"])
+        right.set_ylabel(score, color=COLOURS["stbp"])
+        right.set_ylim(0, 100)
+    return ax

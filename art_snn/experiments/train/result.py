@@ -1,0 +1,84 @@
+"""What a training came to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+from matplotlib.figure import Figure
+
+from art_snn.experiments.base import Result
+from art_snn.experiments.tables import Part, Table
+from art_snn.experiments.train.figure import draw
+from art_snn.metrics import Share
+from art_snn.training import Epoch, Recipe, best
+
+
+@dataclass(frozen=True)
+class Fitted(Result):
+    """A trained network.
+
+    :param history: epoch by epoch.
+    :param test: test samples that the network classifies correctly, looked at once, at the end.
+    :param title: network and data in words.
+    :param against: attack and rule of adversarial training in words, or "".
+    :param recipe: by which it was trained.
+    :param notes: what the checkpoint says beside the weights.
+    """
+
+    history: tuple[Epoch, ...]
+    test: Share
+    title: str = ""
+    against: str = ""
+    recipe: Recipe = field(default_factory=Recipe)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    name: ClassVar[str] = "training"
+
+    @property
+    def best(self) -> Epoch | None:
+        """The epoch whose weights were kept."""
+        return best(self.history)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All figures, for JSON."""
+        return dict(self.notes) | {
+            "test_accuracy": self.test.as_dict(),
+            "best_epoch": None if self.best is None else self.best.number,
+            "history": [asdict(epoch) for epoch in self.history],
+        }
+
+    def parts(self) -> list[Part]:
+        """The recipe, the epochs, the best of them and the test accuracy."""
+        rows = [
+            (str(epoch.number), f"{epoch.loss:.4f}", _percent(epoch.validation), mark)
+            for epoch in self.history
+            for mark in ["best" if epoch is self.best else ""]
+        ]
+        under = f" under {self.against}" if self.against else ""
+        kept = (
+            f"Best epoch {self.best.number} of {len(self.history)}: "
+            f"{_percent(self.best.validation)} of the validation samples{under}."
+            if self.best is not None
+            else ""
+        )
+        return [
+            str(self.recipe),
+            self.title,
+            Table(("epoch", "training loss", "validation", ""), rows),
+            *([kept] if kept else []),
+            f"Test accuracy: {self.test} of {self.test.total} samples.",
+        ]
+
+    def figures(self) -> Mapping[str, Figure]:
+        """Loss and validation accuracy against the epoch."""
+        return {self.name: draw(self)}
+
+    @property
+    def files(self) -> list[str]:
+        """Names of the files that are written."""
+        return ["network.pt", *super().files]
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f} %"

@@ -1,0 +1,108 @@
+"""Train a network, plainly or adversarially, and say how good it is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TypeVar
+
+from art_snn import checkpoint
+from art_snn.checks import invalid
+from art_snn.data import Dataset
+from art_snn.experiments.train.result import Fitted
+from art_snn.experiments.train.settings import Settings
+from art_snn.experiments.trained import described, wrapped
+from art_snn.metrics import Share
+from art_snn.training import AdversarialTraining, Validation, train
+
+Result = TypeVar("Result", bound=Fitted)
+
+
+def run(settings: Settings) -> Fitted:
+    """Train; write network.pt, training.json, training.md and training.png.
+
+    A run that was interrupted goes on after its last whole epoch, from training.pt, which is
+    kept: a finished run is loaded from it.
+
+    :raises CheckpointError: when the folder holds a run of other settings.
+    :raises FileNotFoundError: when the data are not there.
+    :raises ValueError: when recipe or network do not suit the data, or the folder holds a network
+        that no run of this kind has left; before anything is written.
+    """
+    settings.prepare()
+    return fitted(settings, settings.source.load())
+
+
+def fitted(
+    settings: Settings,
+    data: Dataset,
+    adversary: AdversarialTraining | None = None,
+    kind: type[Result] = Fitted,  # type: ignore[assignment]
+) -> Result:
+    """Train on any data, as :func:`run` does.
+
+    :param settings: of which the source is not read.
+    :param data: its training samples are split into training and validation samples.
+    :param adversary: for adversarial training; None trains on the samples themselves.
+    :param kind: of the result.
+    :raises ValueError: as :func:`run`, and when the adversary's rule does not apply to the network,
+        or its samples would lie in another range than the data.
+    """
+    architecture = settings.architecture.on(data)
+    recipe = settings.recipe.on(data.input_shape, data.mirrored)
+    recipe.check_samples(data.input_shape)
+    if adversary is not None:
+        _check_range(adversary, data)
+    split = data.held_out(settings.validation, recipe.seed, "validation")
+    network = architecture.build(data, recipe.seed)
+    if adversary is not None:
+        adversary.check(network)
+    classifier = wrapped(network, data, data.value_range, settings.device)
+    _refuse_foreign(settings.output)
+    history = train(
+        network,
+        split.x_train,
+        split.y_train,
+        recipe,
+        resume=settings.output / "training.pt",
+        validation=Validation(split.x_test, split.y_test),
+        adversary=adversary,
+    )
+    predictions = classifier.predict(data.x_test, recipe.batch_size).argmax(1)
+    correct = Share(int((predictions == data.y_test).sum()), len(data.y_test))
+    notes = {
+        "subject": described(architecture, recipe.epochs, recipe.seed),
+        "data": data.name,
+        "recipe": asdict(recipe),
+        "adversary": "" if adversary is None else repr(adversary),
+        "validation": settings.validation,
+    }
+    against = "" if adversary is None else adversary.words()
+    title = f"{architecture.words()} on {data.name}"
+    result = kind(tuple(history), correct, title, against, recipe, notes)
+    path = settings.output / "network.pt"
+    checkpoint.save(network, path, **notes, test_accuracy=correct.value)
+    result.write(settings.output)
+    return result
+
+
+def _check_range(adversary: AdversarialTraining, data: Dataset) -> None:
+    limits = data.clip_values("adversarial training")
+    if adversary.value_range != limits:
+        raise invalid(
+            "value_range",
+            f"{limits}, which is that of {data.name}",
+            f"{adversary.value_range} for the adversary",
+            "Give AdversarialTraining the value_range of the data.",
+        )
+
+
+def _refuse_foreign(output: Path) -> None:
+    """Keep the network of art-snn compare, or one without its state, from being written over."""
+    if (output / "network.pt").exists() and not (output / "training.pt").exists():
+        raise invalid(
+            "output",
+            "a folder without a network, or with the whole of this run",
+            f"{output} with a network.pt and no training.pt",
+            "Choose another folder, or delete network.pt.",
+        )

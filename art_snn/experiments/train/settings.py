@@ -1,0 +1,41 @@
+"""What is trained, on which data, by which recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from art_snn.checks import require_number
+from art_snn.data import Source
+from art_snn.experiments.base import Experiment
+from art_snn.models import Architecture
+from art_snn.training import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Experiment):
+    """Train a network by the recipe of the papers.
+
+    :param source: the data.
+    :param architecture: the network.
+    :param recipe: how it is trained.
+    :param validation: share of the training samples that chooses the best epoch, in (0, 0.9].
+    :raises ValueError: for another share.
+    """
+
+    output: Path = Path("trained")
+    source: Source = field(default_factory=Source)
+    architecture: Architecture = field(default_factory=Architecture)
+    recipe: Recipe = field(default_factory=Recipe)
+    validation: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        share = require_number(
+            "validation",
+            self.validation,
+            above=0,
+            up_to=0.9,
+            remedy="The best epoch is never chosen by test samples; 0.1 is usual.",
+        )
+        object.__setattr__(self, "validation", share)

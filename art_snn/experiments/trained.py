@@ -1,0 +1,173 @@
+"""A network with weights: loaded, built by a function of the user's own, or trained once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from art_snn import checkpoint
+from art_snn.checks import invalid, require_count
+from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.data import Dataset
+from art_snn.flags import Open
+from art_snn.models import DEFAULTS, Architecture
+from art_snn.network import SpikingNetwork
+from art_snn.training import Recipe, train
+
+EPOCHS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """The network that an experiment measures.
+
+    It is loaded where there is a checkpoint, whose notes settle what the architecture leaves open.
+    A function of the user's own gives it with the weights that it has, unless epochs are asked for.
+    Otherwise it is trained here by :meth:`art_snn.training.Recipe.plain`, once.
+
+    :param architecture: of the network.
+    :param checkpoint: weights of a trained network; none trains one here, or takes those that a
+        function of yours gives.
+    :param epochs: of training here [10; of a function of yours: none].
+    :raises ValueError: for a count below 1, epochs beside a checkpoint, or a file that is none.
+    :raises FileNotFoundError: when there is no such checkpoint.
+    """
+
+    architecture: Architecture = field(default_factory=Architecture)
+    checkpoint: Open[Path] = None
+    epochs: Open[int] = None
+
+    def __post_init__(self) -> None:
+        if self.epochs is not None:
+            require_count("epochs", self.epochs, remedy="Training needs one at least.")
+            if self.checkpoint is not None:
+                raise invalid(
+                    "epochs",
+                    "None beside a checkpoint, which is not trained further",
+                    self.epochs,
+                    "Leave one of them out.",
+                )
+
+    def on(self, data: Dataset) -> Trained:
+        """The same with nothing left open.
+
+        :raises ValueError: when steps or encoder do not suit the data.
+        """
+        filled = self.architecture.filled(self._noted())
+        return replace(self, architecture=filled.on(data))
+
+    def _noted(self) -> dict[str, Any]:
+        noted = {} if self.checkpoint is None else checkpoint.notes(self.checkpoint).get("subject")
+        return noted if isinstance(noted, dict) else {}
+
+    def build(self, data: Dataset, seed: int = 0) -> SpikingNetwork:
+        """The network for the samples of `data`, with weights drawn from the seed."""
+        return self.on(data).architecture.build(data, seed)
+
+    def classifier(
+        self, data: Dataset, device_type: str = "gpu", seed: int = 0
+    ) -> PyTorchSpikingClassifier:
+        """The network, before :meth:`obtain`, as ART sees it, with the value range of `data`.
+
+        :param device_type: "gpu" or "cpu", as in ART.
+        :raises ValueError: for data without a value range.
+        """
+        return wrapped(self.build(data, seed), data, data.clip_values(), device_type)
+
+    def obtain(self, network: SpikingNetwork, data: Dataset, folder: Path, seed: int = 0) -> None:
+        """Give the network its weights.
+
+        Weights that are trained here are kept in `folder`/network.pt and found there again; a
+        training that was interrupted goes on after its last whole epoch.
+
+        :param network: as :meth:`build` made it, on any device.
+        :param data: its training samples are used.
+        :param seed: of the training.
+        :raises FileNotFoundError: when there is no such checkpoint.
+        :raises CheckpointError: when weights do not fit, or the folder holds another network.
+        """
+        trained = self.on(data)
+        if self.checkpoint is not None:
+            checkpoint.load(network, self.checkpoint)
+        elif not self.architecture.is_own or self.epochs is not None:
+            trained._train(network, data, folder, seed)
+        network.eval()
+
+    def _train(self, network: SpikingNetwork, data: Dataset, folder: Path, seed: int) -> None:
+        path, state = folder / "network.pt", folder / "training.pt"
+        told = {"subject": self.as_dict(seed), "data": data.name}
+        if path.exists():
+            refuse_other(told, checkpoint.notes(path), path)
+            checkpoint.load(network, path)
+            return
+        recipe = Recipe.plain(self.epochs or EPOCHS, seed)
+        train(network, data.x_train, data.y_train, recipe, resume=state)
+        checkpoint.save(network, path, **told)
+        state.unlink()
+
+    def as_dict(self, seed: int) -> dict[str, Any]:
+        """What a checkpoint notes of the network, and JSON tells."""
+        return described(self.architecture, self.epochs or EPOCHS, seed)
+
+    def words(self, data: Dataset) -> str:
+        """Network and data in words; settings other than the checkpoint's are named."""
+        noted = self._noted()
+        other = {
+            k: noted[k] for k, told in self.architecture.told.items() if noted.get(k, told) != told
+        }
+        named = ", ".join(f"{name} {value}" for name, value in other.items())
+        trained = f"; its weights were trained with {named}" if other else ""
+        return f"{self.on(data).architecture.words()} on {data.name}{trained}"
+
+
+def described(architecture: Architecture, epochs: int, seed: int) -> dict[str, Any]:
+    """A network and the length of its training, as checkpoints note them."""
+    return asdict(architecture) | {"epochs": epochs, "seed": seed}
+
+
+def wrapped(
+    network: SpikingNetwork,
+    data: Dataset,
+    clip_values: tuple[float, float] | None,
+    device_type: str,
+) -> PyTorchSpikingClassifier:
+    """The network as ART sees it, for samples of `data`."""
+    return PyTorchSpikingClassifier(
+        network,
+        nn.CrossEntropyLoss(),
+        input_shape=data.input_shape,
+        nb_classes=data.classes,
+        clip_values=clip_values,
+        device_type=device_type,
+    )
+
+
+def refuse_other(told: Mapping[str, Any], notes: Mapping[str, Any], path: Path) -> None:
+    """Refuse a network of other settings than those that are told.
+
+    :raises CheckpointError: when the notes beside its weights tell something else.
+    """
+    noted = notes.get("subject")
+    # Older checkpoints do not note every field.
+    subject = dict(DEFAULTS) | noted if isinstance(noted, dict) else noted
+    found = {"subject": subject, "data": notes.get("data")}
+    if found != told:
+        raise checkpoint.CheckpointError(
+            "output",
+            f"expected a network of {told}, got one of {found} in {path}. "
+            "Choose another folder, or delete that file to train anew.",
+        )
+
+
+def folder_of(output: Path, decay: float) -> Path:
+    """Where the network of that decay is kept."""
+    return output / f"decay-{label(decay)}"
+
+
+def label(decay: float) -> str:
+    """The decay as files are named after it: 1, 0.5, no digit lost."""
+    return repr(float(decay)).removesuffix(".0")

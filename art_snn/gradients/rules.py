@@ -1,0 +1,178 @@
+"""The rules by name: the table of them, one grammar of names, and which rules suit a network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+from art_snn.checks import invalid
+from art_snn.gradients.assg import ASSG
+from art_snn.gradients.base import Gradient, Site
+from art_snn.gradients.bptr import BPTR
+from art_snn.gradients.cba import CBA
+from art_snn.gradients.eot import EOT
+from art_snn.gradients.extended import Extended
+from art_snn.gradients.hart import HART
+from art_snn.gradients.mean import Mean
+from art_snn.gradients.pdsg import PDSG
+from art_snn.gradients.rate import RateGradient
+from art_snn.gradients.rga import RGA
+from art_snn.gradients.static_curve import StaticCurve
+from art_snn.gradients.stbp import STBP
+from art_snn.gradients.temporal import TemporalGradient
+
+GRADIENTS: Mapping[str, type[Gradient]] = MappingProxyType(
+    {
+        "stbp": STBP,
+        "pdsg": PDSG,
+        "assg": ASSG,
+        "rga": RGA,
+        "static": StaticCurve,
+        "bptr": BPTR,
+        "hart": HART,
+        "cba": CBA,
+    }
+)
+"""Every rule that can be chosen by name, with its defaults."""
+
+VARIANTS: Mapping[str, Gradient] = MappingProxyType({"pdsg-per-sample": PDSG(per_sample=True)})
+"""Rules with other settings that have a name of their own."""
+
+WRAPPERS: Mapping[str, type[EOT] | type[Extended]] = MappingProxyType(
+    {"eot": EOT, "extended": Extended}
+)
+"""Rules around another one, whose names stand before its name: "eot-rga"."""
+
+LONGER = re.compile(r"(.+)-(\d+)-steps")
+GRAMMAR = (
+    "Any of them may stand in eot-NAME, extended-NAME, NAME-32-steps and mean-NAME-NAME; a rule "
+    "of your own is passed as an instance."
+)
+
+
+def named(name: str, argument: str = "gradient") -> Gradient:
+    """The rule of that name: ``rga``, ``pdsg-per-sample``, ``eot-rga``, ``mean-rga-stbp``, ...
+
+    A name of :data:`GRADIENTS` or :data:`VARIANTS` is a rule with its defaults. Around a rule,
+    ``eot-NAME`` averages over draws, ``extended-NAME`` crafts over more time steps and
+    ``NAME-32-steps`` says over how many, and ``mean-NAME-NAME`` averages several rules.
+
+    :param argument: named in complaints.
+    :raises ValueError: for an unknown name; the message lists the known ones.
+    """
+    rule = _rule(name)
+    if rule is None:
+        raise invalid(
+            argument, f"one of {', '.join(map(repr, (*GRADIENTS, *VARIANTS)))}", repr(name), GRAMMAR
+        )
+    return rule
+
+
+def _rule(name: str) -> Gradient | None:
+    if name in GRADIENTS:
+        return GRADIENTS[name]()
+    if name in VARIANTS:
+        return VARIANTS[name]
+    longer = LONGER.fullmatch(name)
+    if longer is not None:
+        inner, steps = _rule(longer[1]), int(longer[2])
+        return None if inner is None or steps < 1 else Extended(inner, steps=steps)
+    outer, _, rest = name.partition("-")
+    if outer in WRAPPERS:
+        inner = _rule(rest)
+        return None if inner is None else WRAPPERS[outer](inner)
+    several = _rules(rest.split("-")) if outer == "mean" else []
+    return Mean(*several) if len(several) > 1 else None
+
+
+def _rules(words: Sequence[str]) -> list[Gradient]:
+    """The rules whose names stand behind one another; none where the words are no such names."""
+    for end in range(len(words), 0, -1):
+        first = _rule("-".join(words[:end]))
+        if first is None:
+            continue
+        rest = _rules(words[end:])
+        if rest or end == len(words):
+            return [first, *rest]
+    return []
+
+
+def chosen(names: str) -> dict[str, Gradient]:
+    """Rules by their names, which stand with commas between.
+
+    :raises ValueError: for an unknown name.
+    """
+    every = filter(None, (part.strip() for part in names.split(",")))
+    return {name: named(name, "rules") for name in every}
+
+
+def name_of(rule: Gradient) -> str:
+    """The name by which :func:`named` gives the rule; its repr where there is none."""
+    for name in (*GRADIENTS, *VARIANTS):
+        if _rule(name) == rule:
+            return name
+    if isinstance(rule, Mean):
+        name = "-".join(["mean", *map(name_of, rule.rules)])
+    elif isinstance(rule, EOT):
+        name = f"eot-{name_of(rule.rule)}"
+    elif isinstance(rule, Extended):
+        name = f"{name_of(rule.rule)}-{rule.steps}-steps"
+    else:
+        return repr(rule)
+    return name if _rule(name) == rule else repr(rule)
+
+
+def kind_of(rule: Gradient) -> str:
+    """ "temporal" or "rate", by the engine of the rule; "" for all others."""
+    kinds = {"temporal": TemporalGradient, "rate": RateGradient}
+    return next((word for word, kind in kinds.items() if isinstance(rule, kind)), "")
+
+
+def resolve(gradient: Gradient | str, argument: str = "gradient") -> Gradient:
+    """A rule from an instance, or from a name as :func:`named` takes it.
+
+    :raises ValueError: for an unknown name; the message lists the known ones.
+    :raises TypeError: for anything that is neither a rule nor a name.
+    """
+    if isinstance(gradient, Gradient):
+        return gradient
+    if isinstance(gradient, str):
+        return named(gradient, argument)
+    known = ", ".join(map(repr, GRADIENTS))
+    raise TypeError(
+        f"{argument}: expected a gradient rule such as RGA() or one of {known}, "
+        f"got {gradient!r}. Pass an instance, not a class."
+    )
+
+
+def objection(rule: Gradient, sites: Iterable[Site], encoder: object = None) -> str:
+    """Why the rule does not apply to a network of these neurons and this encoder, or ""."""
+    return next(filter(None, (rule.objection(s.dynamics, encoder) for s in sites)), "")
+
+
+def applicable(sites: Iterable[Site], encoder: object = None) -> list[str]:
+    """Names of the rules that apply, with their defaults, to every neuron of a network."""
+    every = list(sites)
+    return [name for name, kind in GRADIENTS.items() if not objection(kind(), every, encoder)]
+
+
+def check_applicable(
+    rule: Gradient, sites: Iterable[Site], argument: str = "gradient", encoder: object = None
+) -> None:
+    """Refuse a rule that does not apply to one of the neurons of a network, or to its encoder.
+
+    :raises ValueError: with the reason, and the names of the rules that do apply.
+    """
+    every = list(sites)
+    for site in every:
+        reason = rule.objection(site.dynamics, encoder)
+        if reason is not None:
+            names = ", ".join(map(repr, applicable(every, encoder)))
+            raise invalid(
+                argument,
+                "a rule that applies to every neuron of the network",
+                f"{rule}, which does not apply to neuron {site.name!r} with "
+                f"{site.dynamics}: {reason}",
+                f"The rules that do apply: {names or 'none'}.",
+            )

@@ -1,0 +1,65 @@
+"""The machine that is measured: its name, its threads, its memory."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import torch
+
+from art_snn.checks import invalid, require_count
+from art_snn.classifier.inputs import check_device_type
+
+
+def set_threads(threads: int | None) -> None:
+    """Threads of torch in this process; None leaves them.
+
+    :raises ValueError: for a count below 1.
+    """
+    require_threads(threads)
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def require_threads(threads: int | None) -> None:
+    """ValueError unless it is None or a whole number of at least 1."""
+    if threads is not None:
+        require_count("threads", threads, remedy="Leave it out for torch's own choice.")
+
+
+def require_device(device: str) -> None:
+    """ValueError unless it is "cpu", or "gpu" where torch sees a CUDA device."""
+    check_device_type(device, "device")
+    if device == "gpu" and not torch.cuda.is_available():
+        raise invalid(
+            "device",
+            "a device that torch can see",
+            "gpu",
+            "Use cpu, or install a CUDA build of torch.",
+        )
+
+
+def torch_device(device: str) -> torch.device:
+    """The current CUDA device for "gpu" where there is one, otherwise the CPU."""
+    return torch.device("cuda" if device == "gpu" and torch.cuda.is_available() else "cpu")
+
+
+def describe_machine(device: str, threads: int | None = None) -> str:
+    """Processor or card, threads (torch's own where None), and the versions that matter.
+
+    :param device: "gpu" or "cpu".
+    """
+    if torch_device(device).type == "cuda":
+        return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
+    return (
+        f"{_processor()}, {threads or torch.get_num_threads()} threads, torch {torch.__version__}"
+    )
+
+
+def _processor() -> str:
+    listing = Path("/proc/cpuinfo")
+    if listing.exists():
+        for line in listing.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,178 @@
+"""A network under load: what is measured, alone or against another in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from art.estimators.classification import PyTorchClassifier
+from torch import nn
+
+from art_snn.attacks import Attack
+from art_snn.checks import invalid
+from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.encoders import Frames
+from art_snn.gradients import Gradient, named
+from art_snn.measuring.machine import set_threads, torch_device
+from art_snn.measuring.memory import keep_freed_memory, peak_during
+from art_snn.measuring.timing import medians
+from art_snn.models import DEFAULTS, Architecture
+from art_snn.network import SpikingNetwork
+
+INFERENCE = "inference"
+STOCK = "stock "
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """A network and samples, whose rows are measured; it can be pickled.
+
+    A row is :data:`INFERENCE`, the name of a rule, or that name behind :data:`STOCK`, which
+    measures ART's stock PyTorchClassifier around the same network.
+
+    :param architecture: the network; its weights are drawn from seed 0.
+    :param steps: time steps T; None leaves those that the architecture has.
+    :param x: samples (N, *input_shape).
+    :param y: one-hot labels (N, K).
+    :param rules: name -> rule, besides those that have a name of their own.
+    :param batch_size: samples per gradient.
+    :param attack: what a rule's row runs; None is one gradient of all samples.
+    :param device: "gpu" or "cpu".
+    :param threads: threads of torch on the CPU; None leaves torch's choice.
+    :param keep_memory: whether the measuring process keeps freed memory.
+    """
+
+    architecture: Architecture
+    steps: int | None = None
+    x: np.ndarray
+    y: np.ndarray
+    rules: Mapping[str, Gradient]
+    batch_size: int
+    attack: Attack | None = None
+    device: str = "cpu"
+    threads: int | None = None
+    keep_memory: bool = False
+
+    def network(self) -> SpikingNetwork:
+        """The network, in evaluation mode on the device."""
+        shape, classes = self.x.shape[1:], self.y.shape[1]
+        network = network_of(self.architecture, self.steps, shape, classes)
+        return network.to(torch_device(self.device))
+
+    def of(self, samples: int) -> Workload:
+        """The same load with the first of its samples, that many at most."""
+        return replace(self, x=self.x[:samples], y=self.y[:samples])
+
+    def rule(self, name: str) -> Gradient:
+        """The rule of that name."""
+        return self.rules[name] if name in self.rules else named(name)
+
+    def operation(self, row: str, network: SpikingNetwork) -> Callable[[], object]:
+        """The call that a row measures, with samples and classifier made beforehand."""
+        kind = PyTorchClassifier if row.startswith(STOCK) else PyTorchSpikingClassifier
+        classifier = kind(
+            network,
+            nn.CrossEntropyLoss(),
+            input_shape=self.x.shape[1:],
+            nb_classes=self.y.shape[1],
+            clip_values=(0.0, 1.0),
+            device_type=self.device,
+        )
+        if row == INFERENCE:
+            return lambda: classifier.predict(self.x, batch_size=self.batch_size)
+        method = None if self.attack is None else self.attack.method(classifier, self.batch_size)
+
+        def gradient() -> object:
+            network.forget()
+            with network.using(self.rule(row.removeprefix(STOCK))):
+                if method is None:
+                    return classifier.loss_gradient(self.x, self.y)
+                return method.generate(self.x, self.y)
+
+        return gradient
+
+
+def network_of(
+    architecture: Architecture,
+    steps: int | None = None,
+    shape: tuple[int, ...] = (3, 32, 32),
+    classes: int = 10,
+) -> SpikingNetwork:
+    """The network in evaluation mode, with weights drawn from seed 0.
+
+    :param steps: time steps T; None leaves those that the architecture has.
+    :param shape: of a sample; a function of the user's own is not told it, nor the classes.
+    """
+    if architecture.is_own:
+        network = architecture.made()
+        return (network if steps is None else network.with_steps(steps)).eval()
+    settled = architecture if steps is None else replace(architecture, steps=steps)
+    channels, *sides = shape[-3:]
+    made = settled.made(in_channels=channels, image_size=tuple(sides), classes=classes)
+    return made.eval()
+
+
+def random_samples(
+    architecture: Architecture,
+    samples: int,
+    *,
+    steps: int | None = None,
+    channels: int | None = None,
+    image_size: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Uniform random samples (samples, *input_shape) in [0, 1] and one-hot labels for a network.
+
+    :param steps: time steps T, which event frames have, too.
+    :param channels: of the samples; None is 3, or what a network of the user's own takes.
+    :param image_size: side of the samples; None is 32, or what a network of the user's own takes.
+    :raises ValueError: when a network of the user's own takes another input.
+    """
+    wanted = (channels or 3, *(image_size or 32,) * 2)
+    with nullcontext() if architecture.is_own else torch.device("meta"):
+        network = network_of(architecture, steps, wanted)
+    shape: tuple[int, ...] = wanted
+    classes = 10
+    if isinstance(network.encoder, Frames):
+        shape = (network.encoder.steps or steps or DEFAULTS["steps"], *wanted)
+    if architecture.is_own:
+        shape = tuple(
+            place if size is None else size
+            for size, place in zip(network.input_shape or shape, shape, strict=True)
+        )
+        for name, told, axis in (("channels", channels, -3), ("image_size", image_size, -1)):
+            if told not in (None, shape[axis]):
+                remedy = "Leave it out, or have that function build another network."
+                expected = f"{shape[axis]}, which {architecture.model} takes"
+                raise invalid(name, expected, told, remedy)
+        with torch.no_grad():
+            classes = network(torch.zeros(1, *shape)).shape[1]
+    generator = np.random.default_rng(0)
+    x = generator.random((samples, *shape), dtype=np.float32)
+    return x, np.eye(classes, dtype=np.float32)[generator.integers(0, classes, samples)]
+
+
+def prepare(load: Workload) -> None:
+    """Set this process up as the load asks: threads, and what becomes of freed memory."""
+    set_threads(load.threads)
+    if load.keep_memory:
+        keep_freed_memory()
+
+
+def seconds_of(load: Workload, rows: Iterable[str], repeats: int) -> dict[str, float]:
+    """Median seconds of the rows in this process, all in turn."""
+    prepare(load)
+    network = load.network()
+    operations = {row: load.operation(row, network) for row in rows}
+    return medians(operations, repeats, load.device)
+
+
+def peak_of(load: Workload, row: str) -> int:
+    """Peak bytes of one row above the loaded model, in this process."""
+    prepare(load)
+    network = load.network()
+    # One sample first, so that libraries loaded on demand are not counted.
+    load.of(1).operation(row, network)()
+    return peak_during(load.operation(row, network), load.device)

@@ -1,0 +1,140 @@
+"""How robust a classifier is under an attack, with intervals, in the literature's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import binomtest
+
+from art_snn.checks import invalid
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of `total` samples with its 95 % Wilson interval.
+
+    :param count: samples that have the property.
+    :param total: samples that could have it.
+    """
+
+    count: int
+    total: int
+
+    @property
+    def value(self) -> float:
+        """count / total; NaN when there is nothing to count."""
+        return self.count / self.total if self.total else float("nan")
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Ends of the Wilson score interval at 95 %; (0, 1) when there is nothing to count."""
+        if not self.total:
+            return 0.0, 1.0
+        bounds = binomtest(self.count, self.total).proportion_ci(CONFIDENCE, method="wilson")
+        return float(bounds.low), float(bounds.high)
+
+    def as_dict(self) -> dict[str, float | int | None]:
+        """For JSON: count, total, value (None when there is nothing to count), low, high."""
+        low, high = self.interval
+        return {
+            "count": self.count,
+            "total": self.total,
+            "value": self.value if self.total else None,
+            "low": low,
+            "high": high,
+        }
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{100 * self.value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """Outcome of one attack, sample by sample.
+
+    :param correct: clean sample classified correctly, bool (N,).
+    :param robust: adversarial sample classified correctly, bool (N,).
+    """
+
+    correct: np.ndarray
+    robust: np.ndarray
+
+    @property
+    def clean_accuracy(self) -> Share:
+        """Share of samples classified correctly before the attack."""
+        return Share(int(self.correct.sum()), len(self.correct))
+
+    @property
+    def robust_accuracy(self) -> Share:
+        """Share of samples classified correctly before and after the attack."""
+        return Share(int((self.correct & self.robust).sum()), len(self.correct))
+
+    @property
+    def attack_success(self) -> Share:
+        """Conditional attack success: flipped among the correctly classified (RGA, HART)."""
+        return Share(int(self.flipped.sum()), int(self.correct.sum()))
+
+    @property
+    def flipped(self) -> np.ndarray:
+        """Correct before and wrong after the attack, bool (N,)."""
+        flipped: np.ndarray = self.correct & ~self.robust
+        return flipped
+
+    def as_dict(self) -> dict[str, dict[str, float | int | None]]:
+        """For JSON: the three shares."""
+        return {
+            "clean_accuracy": self.clean_accuracy.as_dict(),
+            "robust_accuracy": self.robust_accuracy.as_dict(),
+            "attack_success": self.attack_success.as_dict(),
+        }
+
+
+def robustness(clean: np.ndarray, adversarial: np.ndarray, labels: np.ndarray) -> Robustness:
+    """Robustness from predictions.
+
+    :param clean: logits (N, K) of the clean samples.
+    :param adversarial: logits (N, K) of the adversarial samples.
+    :param labels: class indices (N,).
+    :raises ValueError: when the lengths differ.
+    """
+    if not len(clean) == len(adversarial) == len(labels):
+        raise invalid(
+            "labels",
+            "as many labels as clean and as adversarial samples",
+            f"{len(labels)} labels, {len(clean)} clean and {len(adversarial)} adversarial",
+            "Predict on all adversarial samples, in the order of the labels.",
+        )
+    return Robustness(clean.argmax(1) == labels, adversarial.argmax(1) == labels)
+
+
+def paired_difference(a: Robustness, b: Robustness) -> tuple[int, int, float]:
+    """Whether attack a flips other samples than attack b: the exact McNemar test.
+
+    :param a, b: two attacks on the same samples of the same network.
+    :return: samples that only a flipped, samples that only b flipped, two-sided p-value.
+    """
+    only_a = int((a.flipped & ~b.flipped).sum())
+    only_b = int((b.flipped & ~a.flipped).sum())
+    p = float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+    return only_a, only_b, p
+
+
+def union(outcomes: Collection[Robustness]) -> Robustness:
+    """The outcome of the attack whose adversarial is whichever of several attacks' succeeds.
+
+    :param outcomes: of attacks on the same samples of the same network; at least one.
+    """
+    first, *_ = outcomes
+    return Robustness(first.correct, np.logical_and.reduce([one.robust for one in outcomes]))
+
+
+def against(outcome: Robustness, reference: Robustness) -> str:
+    """McNemar's p-value in two digits, behind +, - or = for more, fewer or as many flips."""
+    more, fewer, p = paired_difference(outcome, reference)
+    sign = "+" if more > fewer else "-" if more < fewer else "="
+    return f"{sign} {p:.2g}"

@@ -1,0 +1,182 @@
+"""A model by its name, or a function of the user's own, with its neurons and its encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+
+from art_snn.checks import invalid, require_choice
+from art_snn.data import Dataset
+from art_snn.encoders import Direct, Encoder, Frames, Poisson
+from art_snn.flags import Open
+from art_snn.models.named import MODELS
+from art_snn.models.own import built, is_own
+from art_snn.network import SpikingNetwork
+from art_snn.seeding import seeded
+
+ENCODERS: Mapping[str, Callable[[int], Encoder]] = MappingProxyType(
+    {"direct": Direct, "poisson": Poisson, "frames": Frames}
+)
+
+DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {
+        "model": "vgg5",
+        "width": 1.0,
+        "steps": 8,
+        "decay": 0.5,
+        "threshold": 1.0,
+        "reset": "hard",
+        "encoder": "direct",
+    }
+)
+"""What is left open, on images. On event frames steps and encoder are those of the frames."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """A network without its weights. What is left open a checkpoint settles, or the data.
+
+    :param model: name of a model, or a function of yours that returns a network: file.py:function
+        or package.module:function [vgg5; of cost: vgg11].
+    :param width: factor of the layers' widths [1].
+    :param steps: time steps T [8; events: their frames].
+    :param decay: decay of the neurons; 1 makes IF neurons [0.5].
+    :param threshold: of the neurons [1].
+    :param reset: of the neurons, hard or soft [hard].
+    :param encoder: direct or poisson for images, frames for events [direct; events: frames].
+    :raises ValueError: for an unknown model or encoder, and for settings of a network that a
+        function builds, which has its own.
+    """
+
+    model: Open[str] = None
+    width: Open[float] = None
+    steps: Open[int] = None
+    decay: Open[float] = None
+    threshold: Open[float] = None
+    reset: Open[Literal["hard", "soft"]] = None
+    encoder: Open[Literal["direct", "poisson", "frames"]] = None
+
+    def __post_init__(self) -> None:
+        # Plain numbers, since they are written beside the weights.
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.generic):
+                object.__setattr__(self, field.name, value.item())
+        if self.encoder is not None:
+            remedy = "Another encoder takes a network of your own: file.py:function."
+            require_choice("encoder", self.encoder, ENCODERS, remedy=remedy)
+        if self.is_own:
+            self._refuse_settings()
+        elif self.model is not None:
+            remedy = "A network of your own is named as file.py:function."
+            require_choice("model", self.model, MODELS, remedy=remedy)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether a function of the user's own builds the network."""
+        return self.model is not None and is_own(self.model)
+
+    def _refuse_settings(self) -> None:
+        for name, value in self.told.items():
+            if name != "model":
+                raise invalid(
+                    name,
+                    f"None beside {self.model}, which builds its network itself",
+                    repr(value),
+                    "Leave it out, and set it in that function.",
+                )
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The settings that are not open."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def filled(self, noted: Mapping[str, Any]) -> Architecture:
+        """The same with what is open taken from notes, and from the defaults but steps and encoder.
+
+        :param noted: such as the notes of a checkpoint; other names are passed over.
+        :raises ValueError: when the notes name a function of someone's own: no file runs code.
+        """
+        if self.is_own:
+            return self
+        known = {k: v for k, v in noted.items() if k in DEFAULTS and v is not None}
+        if self.model is None and is_own(str(known.get("model", ""))):
+            raise invalid(
+                "model",
+                "the function that builds the network, since no checkpoint runs code",
+                f"None, for weights of {known['model']}",
+                "Name it yourself: model='file.py:function', --model in commands.",
+            )
+        usual = {k: v for k, v in DEFAULTS.items() if k not in ("steps", "encoder")}
+        return Architecture(**usual | known | self.told)
+
+    def on(self, data: Dataset) -> Architecture:
+        """The same with the steps and the encoder that `data` needs in the place of None.
+
+        :raises ValueError: when steps or encoder are set and do not suit the data.
+        """
+        if self.is_own:
+            return self
+        needed = ("frames",) if data.events else ("direct", "poisson")
+        encoder = needed[0] if self.encoder is None else self.encoder
+        if encoder not in needed:
+            raise invalid(
+                "encoder",
+                f"{' or '.join(needed)}, since {data.name} holds "
+                f"{'event frames' if data.events else 'images'}",
+                repr(encoder),
+                "Leave it out.",
+            )
+        steps = (data.steps or DEFAULTS["steps"]) if self.steps is None else self.steps
+        if data.events and steps != data.steps:
+            raise invalid(
+                "steps",
+                f"{data.steps}, the number of frames of {data.name}",
+                steps,
+                "Leave it out, or make other frames.",
+            )
+        told: dict[str, Any] = {"steps": steps, "encoder": encoder}
+        return replace(self, **told).filled({})
+
+    def build(self, data: Dataset, seed: int = 0) -> SpikingNetwork:
+        """The network for the samples of `data`, with weights drawn from the seed.
+
+        :raises ValueError: as :meth:`on`, and for numbers that the network refuses.
+        """
+        channels, *sides = data.input_shape[-3:]
+        return self.on(data).made(
+            seed, in_channels=channels, image_size=tuple(sides), classes=data.classes
+        )
+
+    def made(self, seed: int = 0, **options: Any) -> SpikingNetwork:
+        """The network, with weights drawn from the seed.
+
+        :param options: other options of the model, such as image_size; a function of the user's own
+            is not told them.
+        """
+        with seeded(seed):
+            if self.is_own:
+                return built(self.model or "")
+            chosen = {"model": DEFAULTS["model"], "steps": DEFAULTS["steps"]} | self.told | options
+            if isinstance(chosen.get("encoder"), str):
+                chosen["encoder"] = ENCODERS[chosen["encoder"]](chosen["steps"])
+            return MODELS[chosen.pop("model")](**chosen)
+
+    def words(self) -> str:
+        """The network in words, without how it was trained; open settings are those on images."""
+        if self.is_own:
+            return str(self.model)
+        chosen = dict(DEFAULTS) | self.told
+        neuron = f"decay {chosen['decay']:g}"
+        if chosen["threshold"] != 1:
+            neuron += f", threshold {chosen['threshold']:g}"
+        if chosen["reset"] != "hard":
+            neuron += f", {chosen['reset']} reset"
+        model, width, encoder = chosen["model"], chosen["width"], chosen["encoder"]
+        model = model if width == 1 else f"{model} of width {width:g}"
+        how = "event frames" if encoder == "frames" else f"{encoder} encoding"
+        return f"{model}, T = {chosen['steps']}, {neuron}, {how}"

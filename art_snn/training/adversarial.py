@@ -1,0 +1,98 @@
+"""Adversarial training through ART: an attack of ART crafts, by any rule; STBP trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from art_snn.attacks import Attack
+from art_snn.checks import require_number
+from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.data.samples import check_values, checked_range
+from art_snn.gradients import RGA, Gradient, resolve
+from art_snn.network import SpikingNetwork, modes_kept
+from art_snn.training.adversary import Craft
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdversarialTraining:
+    """Adversarial training (Madry et al., ICLR 2018), for :func:`art_snn.training.train`.
+
+    Every step trains on adversarial samples that the attack crafts from the samples of the step and
+    the network as it is, in evaluation mode, on the true labels; validation is under the same
+    attack, of the same share. That is the algorithm of ART's AdversarialTrainer; running it here
+    gives it the augmentation, the schedule and the resumption of plain training. ART's other
+    trainers (TRADES, AWP, ...) run on :class:`~art_snn.PyTorchSpikingClassifier` directly.
+
+    :param attack: in the maximum norm.
+    :param rule: gradient that the attack uses, an instance or a name of GRADIENTS; weights are
+        trained by the training gradient.
+    :param share: share of the samples of every step that are attacked, in (0, 1].
+    :param value_range: lowest and highest value of a sample, ART's clip_values.
+    :raises ValueError: for a share outside its range, an unknown rule, or a range that is none.
+    """
+
+    attack: Attack = field(default_factory=Attack)
+    rule: Gradient | str = field(default_factory=RGA)
+    share: float = 1.0
+    value_range: tuple[float, float] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        share = require_number(
+            "share", self.share, above=0, up_to=1, remedy="1 trains on adversarial samples only."
+        )
+        object.__setattr__(self, "share", share)
+        object.__setattr__(self, "rule", resolve(self.rule, "rule"))
+        object.__setattr__(self, "value_range", checked_range(self.value_range))
+
+    def words(self) -> str:
+        """Attack and rule."""
+        return f"{self.attack} by {self.rule!r}"
+
+    def check(self, network: SpikingNetwork) -> None:
+        """Refuse a network to which the rule does not apply.
+
+        :raises ValueError: with the reason, and the rules that do apply.
+        """
+        with network.using(self.rule):
+            pass
+
+    def against(self, network: SpikingNetwork, shape: tuple[int, ...], classes: int) -> Craft:
+        """What crafts against the network as it is at every call.
+
+        :param network: left in the mode, with the rule and on the device it has.
+        :param shape: of one sample.
+        :param classes: number of classes K.
+        :raises ValueError: when the rule does not apply to the network; and at a call, for samples
+            outside the value range.
+        """
+        self.check(network)
+        device = next(network.parameters()).device
+        with modes_kept(network):
+            classifier = PyTorchSpikingClassifier(
+                network,
+                nn.CrossEntropyLoss(),
+                input_shape=shape,
+                nb_classes=classes,
+                clip_values=self.value_range,
+                device_type="cpu" if device.type == "cpu" else "gpu",
+            )
+
+        def craft(x: Tensor, y: Tensor) -> Tensor:
+            # Bytes would round what the attack adds.
+            samples = x.float().cpu().numpy().copy()
+            check_values("x", samples, self.value_range)
+            chosen = np.arange(len(samples))
+            if self.share < 1:
+                count = int(np.ceil(self.share * len(samples)))
+                chosen = np.random.choice(chosen, count, replace=False)  # noqa: NPY002
+            network.forget()
+            with network.using(self.rule):
+                samples[chosen] = self.attack.craft(classifier, samples[chosen], y.numpy()[chosen])
+            network.forget()
+            return torch.as_tensor(samples)
+
+        return craft

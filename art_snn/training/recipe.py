@@ -1,0 +1,173 @@
+"""How weights are trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+
+from art_snn.checks import invalid, require_choice, require_count, require_number, require_whole
+from art_snn.flags import Open
+
+PUBLISHED_SIDE = 32
+
+OPTIMIZERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "sgd": {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4},
+        "adam": {"learning_rate": 1e-3, "weight_decay": 0.0},
+    }
+)
+"""What every optimizer is told unless something else is asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How weights are trained; by default as in table S1 of Bu et al. (CVPR 2023, supplement).
+
+    Cross entropy, the learning rate annealed along a cosine to zero, step by step. Random crop,
+    horizontal flip and Cutout by torchvision, drawn anew for every sample, one draw for all frames
+    of an event recording. torchvision's hole (RandomErasing) lies inside the image; that of DeVries
+    and Taylor (2017) may stick out.
+
+    :param epochs: passes over the samples.
+    :param batch_size: samples per step.
+    :param optimizer: sgd or adam.
+    :param learning_rate: of the first step [sgd: 0.1; adam: 0.001].
+    :param momentum: of SGD, in [0, 1) [0.9].
+    :param weight_decay: of all parameters [sgd: 5e-4; adam: 0].
+    :param crop_padding: pixels of zeros around an image before it is cropped to its size, or 0 [4
+        around 32 pixels, and the same share of other images].
+    :param flip: mirror half of the samples left to right [unless the data are numerals or gestures
+        of an arm].
+    :param cutout: side in pixels of the hole that is filled with zeros; 0 is none [16 of 32, and
+        the same share].
+    :param seed: of the order of the samples and of whatever the network draws.
+    :raises ValueError: for a number outside its range, or momentum of Adam.
+    """
+
+    epochs: int = 200
+    batch_size: int = 64
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    learning_rate: Open[float] = None
+    momentum: Open[float] = None
+    weight_decay: Open[float] = None
+    crop_padding: Open[int] = None
+    flip: Open[bool] = None
+    cutout: Open[int] = None
+    seed: int = 0
+
+    @classmethod
+    def plain(cls, epochs: int = 10, seed: int = 0, **change: Any) -> Recipe:
+        """A short training by Adam on the samples as they are, for networks to measure on."""
+        bare: dict[str, Any] = {"optimizer": "adam", "crop_padding": 0, "flip": False, "cutout": 0}
+        return cls(epochs=epochs, seed=seed, **bare | change)
+
+    def __post_init__(self) -> None:
+        remedy = "The papers train by SGD."
+        require_choice("optimizer", self.optimizer, OPTIMIZERS, remedy=remedy)
+        usual = OPTIMIZERS[self.optimizer]
+        if "momentum" not in usual and self.momentum is not None:
+            raise invalid(
+                "momentum",
+                f"None for {self.optimizer}, which has none",
+                self.momentum,
+                "Leave it out.",
+            )
+        asked = {name: getattr(self, name) for name in usual}
+        told = dict(usual) | {name: value for name, value in asked.items() if value is not None}
+        # Plain numbers, since they are written beside the weights.
+        plain: dict[str, object] = {
+            "epochs": require_count("epochs", self.epochs, remedy="Training needs one at least."),
+            "batch_size": require_count("batch_size", self.batch_size, remedy="64 is usual."),
+            "learning_rate": require_number(
+                "learning_rate",
+                told["learning_rate"],
+                above=0,
+                remedy="1e-3 is usual for Adam, 0.1 for SGD.",
+            ),
+            "seed": require_whole("seed", self.seed, remedy="Use 0."),
+        }
+        for name, end in (("momentum", 1.0), ("weight_decay", math.inf)):
+            if name in told:
+                plain[name] = require_number(
+                    name, told[name], at_least=0, below=end, remedy="See table S1."
+                )
+        for name in ("crop_padding", "cutout"):
+            if getattr(self, name) is not None:
+                plain[name] = require_whole(name, getattr(self, name), remedy="0 leaves it out.")
+        if self.flip is not None:
+            if not isinstance(self.flip, bool | np.bool_):
+                got, remedy = repr(self.flip), "False keeps sides."
+                raise invalid("flip", "True or False", got, remedy)
+            plain["flip"] = bool(self.flip)
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
+
+    def on(self, shape: tuple[int, ...], mirrored: bool = True) -> Recipe:
+        """The same with the augmentation that is left open fitted to samples.
+
+        :param shape: of one sample; padding and hole keep their share of its sides. Nothing is done
+            to samples that are no images.
+        :param mirrored: whether a mirrored sample still is one of its class.
+        """
+        image = len(shape) >= 3
+        side = min(shape[-2:]) / PUBLISHED_SIDE if image else 0.0
+        flip = image and mirrored
+        usual: dict[str, Any] = {"crop_padding": round(4 * side), "flip": flip}
+        usual["cutout"] = round(16 * side)
+        return replace(self, **{k: v for k, v in usual.items() if getattr(self, k) is None})
+
+    def optimizer_of(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+        """The optimizer of the weights."""
+        kinds: dict[str, Any] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
+        told = {name: getattr(self, name) for name in OPTIMIZERS[self.optimizer]}
+        made: torch.optim.Optimizer = kinds[self.optimizer](
+            parameters, lr=told.pop("learning_rate"), **told
+        )
+        return made
+
+    def augmented(self, samples: Tensor) -> Tensor:
+        """Every sample [C, H, W], or [T, C, H, W], cropped, flipped and cut out for itself."""
+        if not (self.crop_padding or self.flip or self.cutout):
+            return samples
+        transform = self._transform(samples.shape[-2], samples.shape[-1])
+        return torch.stack([transform(sample) for sample in samples])
+
+    def check_samples(self, shape: tuple[int, ...]) -> None:
+        """Whether samples are images or frames, and larger than the hole.
+
+        :raises ValueError: when they are not.
+        """
+        draws = self.crop_padding or self.flip or self.cutout
+        if draws and len(shape) < 3:
+            raise invalid(
+                "x",
+                "samples [C, H, W] or [T, C, H, W], which can be cropped and flipped",
+                f"samples of shape {list(shape)}",
+                "Use crop_padding=0, flip=False, cutout=0.",
+            )
+        if self.cutout and self.cutout >= min(shape[-2:]):
+            raise invalid(
+                "cutout",
+                f"a hole smaller than the images of {shape[-2]}x{shape[-1]} pixels",
+                str(self.cutout),
+                "Leave it open to have it scaled; 0 is none.",
+            )
+
+    def _transform(self, height: int, width: int) -> v2.Transform:
+        parts: list[v2.Transform] = []
+        if self.crop_padding:
+            parts.append(v2.RandomCrop((height, width), padding=self.crop_padding))
+        if self.flip:
+            parts.append(v2.RandomHorizontalFlip())
+        if self.cutout:
+            share = self.cutout**2 / (height * width)
+            parts.append(v2.RandomErasing(p=1.0, scale=(share, share), ratio=(1.0, 1.0)))
+        return v2.Compose(parts)
