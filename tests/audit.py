@@ -146,11 +146,7 @@ INF = Ball("inf", 0.1)
 STEPPED = {"eps": 0.1, "eps_step": 0.05, "max_iter": 2} | QUIET
 RESTARTED = STEPPED | {"nb_random_init": 1}
 
-GRAPHITE_RANGES = {
-    "rotation_range": (-5.0, 5.0),
-    "gamma_range": (1.0, 1.1),
-    "blur_kernels": (0, 3),
-}
+GRAPHITE_RANGES = {"rotation_range": (-5.0, 5.0), "gamma_range": (1.0, 1.1), "blur_kernels": (0, 3)}
 
 
 def _patch(attack: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -637,8 +633,7 @@ ROWS: list[Row] = [
 
 ELSEWHERE: list[Elsewhere] = [
     Elsewhere(
-        "speech recognition",
-        ("CarliniWagnerASR", "ImperceptibleASR", "ImperceptibleASRPyTorch"),
+        "speech recognition", ("CarliniWagnerASR", "ImperceptibleASR", "ImperceptibleASRPyTorch")
     ),
     Elsewhere("object detection", ("DPatch", "RobustDPatch", "OverloadPyTorch", "SNAL")),
     Elsewhere("object tracking in videos", ("AdversarialTexturePyTorch",)),

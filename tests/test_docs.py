@@ -9,7 +9,7 @@ import pytest
 
 from art_snn import GRADIENTS
 from art_snn.evaluation.comparison import from_dict, markdown
-from art_snn.evaluation.metrics import Share
+from art_snn.metrics import Share
 from art_snn.evaluation.record import booleans
 from art_snn.gradients import Surrogate
 

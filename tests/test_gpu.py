@@ -98,10 +98,7 @@ def test_the_gradient_of_a_tensor_is_on_the_tensors_device(
 def test_attacks_run_by_the_selected_rule(trained_layers: Any, batch: Any, attack: Any) -> None:
     selected, other = Counted(RGA()), Counted(STBP())
     classifier = build(
-        copy.deepcopy(trained_layers),
-        gradient=selected,
-        training_gradient=other,
-        device_type="gpu",
+        copy.deepcopy(trained_layers), gradient=selected, training_gradient=other, device_type="gpu"
     )
     adversarial = attack(classifier).generate(*batch)
     assert np.abs(adversarial - batch[0]).max() == pytest.approx(0.1, abs=1e-5)
@@ -140,9 +137,7 @@ def test_set_params_moves_network_and_optimizer_there_and_back(on_cpu: Any, batc
 
 
 @pytest.mark.parametrize(
-    "copied",
-    [lambda c: pickle.loads(pickle.dumps(c)), copy.deepcopy],
-    ids=["pickle", "deepcopy"],
+    "copied", [lambda c: pickle.loads(pickle.dumps(c)), copy.deepcopy], ids=["pickle", "deepcopy"]
 )
 def test_a_copy_of_a_classifier_on_the_gpu_is_whole(on_gpu: Any, batch: Any, copied: Any) -> None:
     on_gpu.fit(*batch, nb_epochs=1)

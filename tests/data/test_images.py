@@ -37,10 +37,7 @@ def idx(array: np.ndarray) -> bytes:
 def write_idx(folder: Path, packed: bool) -> None:
     folder.mkdir(parents=True)
     for part, word in (("train", "train"), ("test", "t10k")):
-        for kind, array in (
-            ("images-idx3", BYTES[1][part][:, 0]),
-            ("labels-idx1", LABELS[part]),
-        ):
+        for kind, array in (("images-idx3", BYTES[1][part][:, 0]), ("labels-idx1", LABELS[part])):
             content = gzip.compress(idx(array)) if packed else idx(array)
             (folder / f"{word}-{kind}-ubyte{'.gz' * packed}").write_bytes(content)
 

@@ -52,13 +52,7 @@ def test_the_options_reach_the_sets(monkeypatch, tmp_path):
     load("mnist", root=tmp_path, image_size=14)
     load("digits")
     assert calls == [
-        {
-            "root": tmp_path,
-            "download": True,
-            "image_size": 17,
-            "value_range": (0, 9),
-            "frames": 4,
-        },
+        {"root": tmp_path, "download": True, "image_size": 17, "value_range": (0, 9), "frames": 4},
         {"root": tmp_path, "download": False, "image_size": 14},
         {},
     ]
@@ -81,11 +75,7 @@ def test_a_missing_file_is_reported_as_such(tmp_path):
     ("name", "option", "message"),
     [
         ("digits", {"image_size": 16}, r"^image_size: expected None for digits, whose images have"),
-        (
-            "digits",
-            {"value_range": (0, 1)},
-            r"^value_range: expected None for digits, whose val",
-        ),
+        ("digits", {"value_range": (0, 1)}, r"^value_range: expected None for digits, whose val"),
         ("mnist", {"value_range": (0, 1)}, r"^value_range: expected None for mnist, .*\. Leave it"),
         ("mine.npz", {"image_size": 16}, r"^image_size: expected None for mine\.npz, whose images"),
     ],

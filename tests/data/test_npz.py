@@ -281,10 +281,7 @@ def test_images_with_a_range_are_not_scaled(kind, value_range, tmp_path):
     [
         ((0, 7), r"^x_test: expected values within value_range, 0 to 7, got values from 0 to 8\."),
         ((1, 9), r"^x_train: expected values within value_range, 1 to 9, got values from 0 to 6\."),
-        (
-            (9, 0),
-            r"^value_range: expected \(low, high\), two finite numbers with low < high",
-        ),
+        ((9, 0), r"^value_range: expected \(low, high\), two finite numbers with low < high"),
     ],
 )
 def test_a_range_that_does_not_hold_the_counts_is_refused(value_range, message, tmp_path):

@@ -20,16 +20,7 @@ from torch import Tensor, nn
 
 from art_snn import STBP, PyTorchSpikingClassifier
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import (
-    ASSG,
-    ATan,
-    Gaussian,
-    Rectangle,
-    Sigmoid,
-    Site,
-    Triangle,
-    sharpness_of,
-)
+from art_snn.gradients import ASSG, ATan, Gaussian, Rectangle, Sigmoid, Site, Triangle, sharpness_of
 from tests.architectures import CLASSES, SHAPE, Switch, batch, chain, network, repeated
 from tests.oracles import relative
 

@@ -7,11 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from art.attacks.evasion import (
-    AutoProjectedGradientDescent,
-    DeepFool,
-    ProjectedGradientDescent,
-)
+from art.attacks.evasion import AutoProjectedGradientDescent, DeepFool, ProjectedGradientDescent
 from torch import nn
 
 from art_snn import LIF, RGA, STBP, Poisson, PyTorchSpikingClassifier, SpikingNetwork

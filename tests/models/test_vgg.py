@@ -11,16 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from art_snn import (
-    GRADIENTS,
-    LIF,
-    RGA,
-    STBP,
-    Direct,
-    Frames,
-    Poisson,
-    PyTorchSpikingClassifier,
-)
+from art_snn import GRADIENTS, LIF, RGA, STBP, Direct, Frames, Poisson, PyTorchSpikingClassifier
 from art_snn.dynamics import Dynamics
 from art_snn.layers import Normalize
 from art_snn.models import (

@@ -101,10 +101,7 @@ def test_padding_and_hole_keep_their_share_of_another_image_size(size, padding, 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"momentum": -0.1},
-            r"^momentum: expected a number of at least 0 and below 1, got -0\.1",
-        ),
+        ({"momentum": -0.1}, r"^momentum: expected a number of at least 0 and below 1, got -0\.1"),
         ({"momentum": 1.5}, r"^momentum: expected .*below 1, got 1\.5\. See table S1"),
         ({"momentum": 1}, r"^momentum: expected .*below 1, got 1\. See table S1"),
         (

@@ -1,0 +1,144 @@
+"""The attacks by name: ART's classes with the options that the names promise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from art.attacks.evasion import (
+    AutoProjectedGradientDescent,
+    FastGradientMethod,
+    MomentumIterativeMethod,
+    ProjectedGradientDescent,
+)
+
+from art_snn.evaluation.attacks import ATTACKS, Attack
+from art_snn.gradients import STBP
+from tests.small import classifier, pgd_by_hand, samples
+
+KINDS = {
+    "fgsm": (FastGradientMethod, {"num_random_init": 0, "minimal": False}),
+    "pgd": (ProjectedGradientDescent, {"eps_step": 0.02, "max_iter": 7, "num_random_init": 0}),
+    "mim": (MomentumIterativeMethod, {"eps_step": 0.02, "max_iter": 7, "num_random_init": 0}),
+    "apgd": (
+        AutoProjectedGradientDescent,
+        {"eps_step": 0.1, "max_iter": 7, "nb_random_init": 1, "loss_type": "cross_entropy"},
+    ),
+}
+
+
+def test_every_name_has_its_row_here():
+    assert set(KINDS) == set(ATTACKS)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_name_builds_the_class_of_art_with_the_options_that_were_given(name):
+    kind, options = KINDS[name]
+    attack = Attack(name=name, eps=0.05, eps_step=0.02, iterations=7)
+    method = attack.method(classifier(), batch_size=6)
+    assert type(method) is kind
+    expected = options | {"eps": 0.05, "norm": np.inf, "targeted": False, "batch_size": 6}
+    assert {option: getattr(method, option) for option in expected} == expected
+    assert getattr(method, "verbose", False) is False
+
+
+@pytest.mark.parametrize("name", ["pgd", "mim"])
+def test_the_step_is_a_quarter_of_the_budget_unless_given(name):
+    attack = Attack(name=name, eps=0.2)
+    assert attack.step == attack.method(classifier(), 1).eps_step == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_the_samples_stay_within_the_budget_and_the_range_of_the_images(name):
+    wrapped = classifier(seed=1)
+    x, y = samples(wrapped, wrong=0)
+    before = x.copy()
+    adversarial = Attack(name=name, eps=0.05, iterations=4).craft(wrapped, x, y)
+    assert adversarial.shape == x.shape
+    distance = np.abs(adversarial - x).reshape(len(x), -1).max(1)
+    assert distance.max() <= 0.05 + 1e-6
+    # APGD returns what resists it as it came, or at its random start: neither is nearer than 0.
+    assert distance.max() > 0.04
+    assert 0 <= adversarial.min() <= adversarial.max() <= 1
+    assert np.array_equal(x, before)
+
+
+def test_fgsm_takes_the_whole_budget_along_the_sign_of_the_gradient_at_the_given_labels():
+    wrapped = classifier(seed=1)
+    x, y = samples(wrapped, wrong=5)
+    gradient = wrapped.loss_gradient(x, y)
+    expected = np.clip(x + 0.1 * np.sign(gradient), 0, 1)
+    assert np.allclose(Attack(name="fgsm", eps=0.1).craft(wrapped, x, y), expected, atol=1e-6)
+    predicted = wrapped.predict(x).argmax(1)
+    at_predictions = np.clip(x + 0.1 * np.sign(wrapped.loss_gradient(x, predicted)), 0, 1)
+    assert not np.allclose(expected[:5], at_predictions[:5])
+
+
+@pytest.mark.parametrize("eps_step", [None, 0.04])
+def test_pgd_follows_the_loop_of_its_paper_from_the_sample_itself(eps_step):
+    wrapped = classifier(seed=1)
+    x, y = samples(wrapped)
+    attack = Attack(name="pgd", eps=0.06, eps_step=eps_step, iterations=3)
+    with wrapped.model.using(STBP()):
+        adversarial = attack.craft(wrapped, x, y)
+    expected = pgd_by_hand(wrapped.model, STBP(), attack, x, y)
+    assert np.allclose(adversarial, expected, atol=1e-6)
+
+
+def test_mim_moves_on_along_its_velocity():
+    wrapped = classifier(seed=1)
+    x, y = samples(wrapped, 3)
+    adversarial = Attack(name="mim", eps=0.5, eps_step=0.01, iterations=2).craft(wrapped, x, y)
+    first = wrapped.loss_gradient(x, y)
+    moved = np.clip(x + 0.01 * np.sign(first), 0, 1)
+    second = wrapped.loss_gradient(moved, y)
+    velocity = sum(g / np.abs(g).sum(axis=(1, 2, 3), keepdims=True) for g in (first, second))
+    expected = np.clip(moved + 0.01 * np.sign(velocity), 0, 1)
+    assert np.allclose(adversarial, expected, atol=1e-6)
+    assert not np.allclose(adversarial, np.clip(moved + 0.01 * np.sign(second), 0, 1), atol=1e-6)
+
+
+def test_only_apgd_draws_at_random():
+    wrapped = classifier(seed=1)
+    x, y = samples(wrapped, wrong=0)
+    drew = []
+    for name in ATTACKS:
+        results = []
+        for seed in range(2):
+            np.random.seed(seed)  # noqa: NPY002 (ART draws from numpy's global state)
+            torch.manual_seed(seed)
+            results.append(Attack(name=name, eps=0.05, iterations=2).craft(wrapped, x, y))
+        drew.append(not np.array_equal(*results))
+    assert drew == [name == "apgd" for name in ATTACKS]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "cw"}, r"^attack: expected one of fgsm, pgd, mim, apgd, got 'cw'\. Every other"),
+        ({"eps": 0}, r"^eps: expected a number above 0, got 0\. A usual budget is 8/255"),
+        ({"eps": float("nan")}, r"^eps: expected a number above 0, got nan"),
+        ({"eps": "8/255"}, r"^eps: expected a number above 0, got '8/255'"),
+        ({"eps_step": -0.1}, r"^eps_step: expected a number above 0, got -0\.1\. A usual step"),
+        ({"iterations": 0}, r"^iterations: expected a whole number >= 1, got 0\. Ten are usual"),
+        ({"iterations": 2.5}, r"^iterations: expected a whole number >= 1, got 2\.5"),
+    ],
+)
+def test_attacks_that_make_no_sense_are_refused(options: dict[str, Any], message: str):
+    with pytest.raises(ValueError, match=message):
+        Attack(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"name": "fgsm", "eps": 0.1}, "FGSM, eps 0.1"),
+        ({"name": "pgd", "eps": 0.1}, "PGD, eps 0.1, 10 steps of 0.025"),
+        ({"name": "mim", "eps_step": 0.01, "iterations": 3}, "MIM, eps 0.03137, 3 steps of 0.01"),
+        ({"name": "apgd", "eps": 0.1, "iterations": 20}, "APGD, eps 0.1, 20 steps"),
+    ],
+)
+def test_an_attack_says_what_it_is(options, words):
+    assert str(Attack(**options)) == words

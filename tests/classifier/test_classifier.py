@@ -1,0 +1,934 @@
+"""The classifier keeps ART's contract, and leaves the network as it found it."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from art import config
+from art.attacks.evasion import (
+    AutoProjectedGradientDescent,
+    FastGradientMethod,
+    ProjectedGradientDescent,
+    ProjectedGradientDescentNumpy,
+)
+from art.data_generators import NumpyDataGenerator, PyTorchDataGenerator
+from art.defences.preprocessor import SpatialSmoothing, SpatialSmoothingPyTorch
+from art.estimators.classification import PyTorchClassifier
+from torch import nn
+from torch.nn import functional as F
+
+from art_snn import LIF, RGA, STBP, Frames, PyTorchSpikingClassifier, SpikingNetwork
+from art_snn import TimeDistributed as Timed
+from tests.networks import CLASSES, FORMS, STEPS, Counted, Tally, build
+
+KEEP = {"rtol": 1e-5, "atol": 1e-8}
+
+
+@pytest.fixture
+def batch(known: Any) -> tuple[np.ndarray, np.ndarray]:
+    return known[0][:6].copy(), known[1][:6].copy()
+
+
+def stock(classifier: PyTorchSpikingClassifier, **options: Any) -> PyTorchClassifier:
+    """ART's own classifier around the same network."""
+    return PyTorchClassifier(
+        classifier.model,
+        classifier.loss,
+        classifier.input_shape,
+        classifier.nb_classes,
+        clip_values=(0.0, 1.0),
+        device_type="cpu",
+        **options,
+    )
+
+
+def hand_made_gradient(classifier: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    leaf = torch.tensor(x, requires_grad=True)
+    loss = F.cross_entropy(classifier.model(leaf), torch.tensor(y))
+    return torch.autograd.grad(loss, leaf)[0].numpy()
+
+
+def hand_made_jacobian(classifier: Any, x: np.ndarray) -> np.ndarray:
+    """Gradient of every logit by every sample [N, K, *shape], sample by sample."""
+    rows = []
+    for sample in x:
+        leaf = torch.tensor(sample[None], requires_grad=True)
+        logits = classifier.model(leaf)[0]
+        grads = [torch.autograd.grad(logit, leaf, retain_graph=True)[0][0] for logit in logits]
+        rows.append(torch.stack(grads).numpy())
+    return np.stack(rows)
+
+
+def varying_layers() -> nn.Sequential:
+    """Layers whose output depends on the mode of the network."""
+    return nn.Sequential(
+        Timed(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4)),
+        LIF(),
+        Timed(nn.Dropout(0.5), nn.Flatten(), nn.Linear(256, CLASSES)),
+    )
+
+
+# loss_gradient
+
+
+def test_loss_gradient_of_arrays_equals_autograd_by_hand(classifier: Any, batch: Any) -> None:
+    gradient = classifier.loss_gradient(*batch)
+    assert isinstance(gradient, np.ndarray)
+    assert gradient.dtype == np.float32
+    np.testing.assert_allclose(gradient, hand_made_gradient(classifier, *batch), **KEEP)
+    assert np.abs(gradient).max() > 0
+
+
+def test_loss_gradient_of_tensors_equals_that_of_arrays(classifier: Any, batch: Any) -> None:
+    x, y = torch.tensor(batch[0]), torch.tensor(batch[1])
+    gradient = classifier.loss_gradient(x, y)
+    assert isinstance(gradient, torch.Tensor)
+    assert not gradient.requires_grad
+    assert not x.requires_grad
+    np.testing.assert_array_equal(gradient.numpy(), classifier.loss_gradient(*batch))
+
+
+def test_loss_gradient_equals_that_of_arts_own_classifier(classifier: Any, batch: Any) -> None:
+    x, y = batch[0], np.eye(CLASSES)[batch[1]]
+    theirs = stock(classifier).loss_gradient(x, y)
+    np.testing.assert_allclose(classifier.loss_gradient(x, y), theirs, **KEEP)
+
+
+def test_a_rule_for_one_call_does_not_stick(classifier: Any, batch: Any) -> None:
+    before = classifier.loss_gradient(*batch)
+    once = classifier.loss_gradient(*batch, gradient="stbp")
+    with classifier.model.using(STBP()):
+        np.testing.assert_allclose(once, hand_made_gradient(classifier, *batch), **KEEP)
+    assert np.abs(once - before).max() > 0
+    assert classifier.gradient == RGA()
+    np.testing.assert_array_equal(classifier.loss_gradient(*batch), before)
+
+
+@pytest.mark.parametrize("method", ["loss_gradient", "class_gradient"])
+def test_an_unknown_rule_for_one_call_lists_the_known_ones(
+    classifier: Any, batch: Any, method: str
+) -> None:
+    with pytest.raises(ValueError, match=r"gradient: expected one of .*'stbp'.*got 'nonsense'"):
+        getattr(classifier, method)(*batch, gradient="nonsense")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda c, x, y: c.loss_gradient(x, y),
+        lambda c, x, y: c.loss_gradient(torch.tensor(x), torch.tensor(y)),
+        lambda c, x, y: c.class_gradient(x),
+        lambda c, x, y: c.compute_loss(x, y),
+        lambda c, x, y: c.predict(x),
+        lambda c, x, y: c.get_activations(x, 0),
+    ],
+)
+def test_gradients_of_the_weights_are_untouched(classifier: Any, batch: Any, call: Any) -> None:
+    call(classifier, *batch)
+    assert all(p.grad is None for p in classifier.model.parameters())
+    for p in classifier.model.parameters():
+        p.grad = torch.full_like(p, 7.0)
+    call(classifier, *batch)
+    assert all((p.grad == 7).all() for p in classifier.model.parameters())
+
+
+def test_keywords_of_other_estimators_are_accepted(classifier: Any, batch: Any) -> None:
+    plain = classifier.loss_gradient(*batch)
+    np.testing.assert_array_equal(classifier.loss_gradient(*batch, sampling=False), plain)
+    classifier.class_gradient(batch[0], sampling=False)
+    classifier.compute_loss(*batch, sampling=False)
+    classifier.predict(batch[0], sampling=False)
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        lambda y: y[:, None],
+        lambda y: np.eye(CLASSES)[y],
+        lambda y: np.eye(CLASSES, dtype=np.float32)[y],
+        lambda y: y.astype(np.int32),
+        lambda y: y.astype(np.uint8),
+        lambda y: y.astype(np.float64),
+    ],
+    ids=["column", "one-hot", "float32 one-hot", "int32", "uint8", "float64"],
+)
+@pytest.mark.parametrize("tensors", [False, True], ids=["numpy", "torch"])
+def test_every_format_of_labels_gives_the_same_result(
+    classifier: Any, batch: Any, label: Any, tensors: bool
+) -> None:
+    x, y = batch
+    gradient, losses = classifier.loss_gradient(x, y), classifier.compute_loss(x, y)
+    others: Any = label(y)
+    if tensors:
+        x, others = torch.tensor(x), torch.tensor(others)
+    np.testing.assert_allclose(np.asarray(classifier.loss_gradient(x, others)), gradient, **KEEP)
+    np.testing.assert_allclose(np.asarray(classifier.compute_loss(x, others)), losses, **KEEP)
+
+
+def test_training_mode_runs_the_network_in_training_mode(batch: Any) -> None:
+    classifier = build(varying_layers())
+    evaluated = classifier.loss_gradient(*batch)
+    assert np.abs(classifier.loss_gradient(*batch, training_mode=True) - evaluated).max() > 0
+    assert np.abs(classifier.predict(batch[0], training_mode=True)).max() > 0
+    assert not any(m.training for m in classifier.model.modules())
+
+
+# class_gradient
+
+
+def test_class_gradient_of_all_classes_is_the_jacobian(classifier: Any, batch: Any) -> None:
+    jacobian = hand_made_jacobian(classifier, batch[0])
+    gradient = classifier.class_gradient(batch[0])
+    assert gradient.shape == (6, CLASSES, 1, 8, 8)
+    np.testing.assert_allclose(gradient, jacobian, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("label", [3, np.int64(3)], ids=["int", "numpy int64"])
+def test_class_gradient_of_one_class_is_a_row_of_the_jacobian(
+    classifier: Any, batch: Any, label: Any
+) -> None:
+    jacobian = hand_made_jacobian(classifier, batch[0])
+    gradient = classifier.class_gradient(batch[0], label)
+    assert gradient.shape == (6, 1, 1, 8, 8)
+    np.testing.assert_allclose(gradient, jacobian[:, [3]], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", [list, np.array], ids=["list", "array"])
+def test_class_gradient_of_one_class_per_sample_picks_from_the_jacobian(
+    classifier: Any, batch: Any, form: Any
+) -> None:
+    labels = [0, 9, 3, 3, 1, 5]
+    jacobian = hand_made_jacobian(classifier, batch[0])
+    gradient = classifier.class_gradient(batch[0], form(labels))
+    assert gradient.shape == (6, 1, 1, 8, 8)
+    np.testing.assert_allclose(gradient[:, 0], jacobian[range(6), labels], rtol=1e-4, atol=1e-6)
+
+
+def test_class_gradient_takes_a_rule_for_one_call(classifier: Any, batch: Any) -> None:
+    ours = classifier.class_gradient(batch[0], 2)
+    once = classifier.class_gradient(batch[0], 2, gradient=STBP())
+    assert np.abs(ours - once).max() > 0
+    np.testing.assert_array_equal(classifier.class_gradient(batch[0], 2), ours)
+
+
+# compute_loss
+
+
+def hand_made_loss(classifier: Any, x: np.ndarray, y: np.ndarray, reduction: str) -> np.ndarray:
+    with torch.no_grad():
+        logits = classifier.model(torch.tensor(x))
+    return F.cross_entropy(logits, torch.tensor(y), reduction=reduction).numpy()
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("batch_size", [128, 4, 1])
+@pytest.mark.parametrize("tensors", [False, True], ids=["numpy", "torch"])
+def test_compute_loss_equals_torch(
+    classifier: Any, batch: Any, reduction: str, batch_size: int, tensors: bool
+) -> None:
+    expected = hand_made_loss(classifier, *batch, reduction)
+    x, y = map(torch.tensor, batch) if tensors else batch
+    loss = classifier.compute_loss(x, y, reduction=reduction, batch_size=batch_size)
+    assert isinstance(loss, torch.Tensor if tensors else np.ndarray)
+    np.testing.assert_allclose(np.asarray(loss), expected, rtol=1e-5)
+    assert classifier.loss.reduction == "mean"
+
+
+def test_compute_loss_builds_no_graph(classifier: Any, batch: Any) -> None:
+    counted = Counted(RGA())
+    classifier.gradient = counted
+    loss = classifier.compute_loss(torch.tensor(batch[0]), torch.tensor(batch[1]))
+    assert not loss.requires_grad
+    assert counted.tally.forwards == 0
+
+
+def test_compute_loss_keeps_the_graph_of_a_tensor_that_requires_a_gradient(
+    classifier: Any, batch: Any
+) -> None:
+    x = torch.tensor(batch[0], requires_grad=True)
+    loss = classifier.compute_loss(x, torch.tensor(batch[1]), reduction="mean")
+    (gradient,) = torch.autograd.grad(loss, x)
+    np.testing.assert_allclose(gradient.numpy(), classifier.loss_gradient(*batch), **KEEP)
+
+
+# predict, dtypes
+
+
+def test_predictions_are_the_networks_logits_in_any_batches(classifier: Any, batch: Any) -> None:
+    with torch.no_grad():
+        logits = classifier.model(torch.tensor(batch[0])).numpy()
+    for size in (128, 6, 4, 1):
+        predicted = classifier.predict(batch[0], batch_size=size)
+        assert predicted.dtype == np.float32
+        np.testing.assert_allclose(predicted, logits, rtol=1e-5, atol=1e-6)
+
+
+def test_a_float64_network_predicts_in_float64(trained_layers: Any, batch: Any) -> None:
+    classifier = build(copy.deepcopy(trained_layers).double())
+    assert classifier.predict(batch[0]).dtype == np.float64
+    gradient = classifier.loss_gradient(batch[0].astype(np.float64), batch[1])
+    assert gradient.dtype == np.float64
+    assert np.abs(gradient).max() > 0
+    assert classifier.compute_loss(*batch).dtype == np.float64
+    classifier.class_gradient(batch[0])
+    classifier.fit(*batch, nb_epochs=1)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float16, np.float64])
+def test_input_of_another_dtype_counts_as_the_same_numbers(
+    classifier: Any, batch: Any, dtype: Any
+) -> None:
+    x = (batch[0] > 0.5).astype(dtype)
+    same = x.astype(np.float32)
+    np.testing.assert_array_equal(classifier.predict(x), classifier.predict(same))
+    np.testing.assert_allclose(
+        classifier.loss_gradient(x, batch[1]),
+        classifier.loss_gradient(same, batch[1]),
+        rtol=1e-3,
+        atol=1e-6,
+    )
+    np.testing.assert_allclose(
+        classifier.compute_loss(x, batch[1]), classifier.compute_loss(same, batch[1]), rtol=1e-5
+    )
+    classifier.fit(x, batch[1], nb_epochs=1)
+
+
+def test_the_gradient_of_half_precision_samples_does_not_underflow(
+    classifier: Any, data: Any
+) -> None:
+    x, y = data.x_train, data.y_train
+    assert (classifier.loss_gradient(x, y) != 0).all()
+    assert (classifier.loss_gradient(x.astype(np.float16), y) != 0).all()
+
+
+# fit
+
+
+def test_fit_lowers_the_loss_and_runs_the_training_rule_only(data: Any) -> None:
+    attack, training = Counted(RGA()), Counted(STBP())
+    classifier = build(gradient=attack, training_gradient=training)
+    x, y = data.x_train[:64], data.y_train[:64]
+    before = classifier.compute_loss(x, y, reduction="mean")
+    classifier.fit(x, y, batch_size=32, nb_epochs=5)
+    assert classifier.compute_loss(x, y, reduction="mean") < before
+    assert training.tally.backwards == 5 * 2
+    assert attack.tally.backwards == 0
+
+
+def test_fit_takes_one_hot_labels_a_scheduler_and_validation_data(data: Any) -> None:
+    classifier = build()
+    scheduler = torch.optim.lr_scheduler.StepLR(classifier.optimizer, step_size=1, gamma=0.5)
+    x, y = data.x_train[:10], np.eye(CLASSES)[data.y_train[:10]]
+    classifier.fit(
+        x, y, batch_size=4, nb_epochs=2, drop_last=True, scheduler=scheduler, validation_data=(x, y)
+    )
+    assert classifier.optimizer.param_groups[0]["lr"] == pytest.approx(0.01 / 4)
+
+
+def test_fit_restores_the_mode_of_every_module(data: Any) -> None:
+    classifier = build(varying_layers())
+    classifier.fit(data.x_train[:8], data.y_train[:8], nb_epochs=1)
+    assert not any(m.training for m in classifier.model.modules())
+    statistics = classifier.model.state_dict()["layers.0.module.1.num_batches_tracked"]
+    assert statistics == 1, "batch norm was not in training mode"
+
+
+@pytest.mark.parametrize("labels", ["index", "one-hot"])
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_fit_generator_visits_every_sample_once_per_epoch(
+    data: Any, labels: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, index = data.x_train[:20], data.y_train[:20]
+    y = index if labels == "index" else np.eye(CLASSES, dtype=np.float32)[index]
+    if kind == "numpy":
+        generator: Any = NumpyDataGenerator(x, y, batch_size=8, drop_remainder=False)
+    else:
+        pairs = torch.utils.data.TensorDataset(torch.tensor(x), torch.tensor(y))
+        loader = torch.utils.data.DataLoader(pairs, batch_size=8)
+        generator = PyTorchDataGenerator(loader, size=20, batch_size=8)
+    classifier = build()
+    seen = []
+    fit = classifier.fit
+
+    def recorded(x: np.ndarray, y: np.ndarray, **options: Any) -> None:
+        seen.append(x)
+        fit(x, y, **options)
+
+    monkeypatch.setattr(classifier, "fit", recorded)
+    before = copy.deepcopy(classifier.model.state_dict())
+    classifier.fit_generator(generator, nb_epochs=2)
+    assert all(not torch.equal(before[k], v) for k, v in classifier.model.state_dict().items())
+    for epoch in (np.concatenate(seen[:3]), np.concatenate(seen[3:])):
+        np.testing.assert_array_equal(np.sort(epoch, axis=0), np.sort(x, axis=0))
+
+
+def test_fit_generator_drops_the_remainder_where_the_generator_does(
+    data: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = NumpyDataGenerator(data.x_train[:20], data.y_train[:20], batch_size=8)
+    classifier = build()
+    sizes = []
+    monkeypatch.setattr(classifier, "fit", lambda x, y, **options: sizes.append(len(x)))
+    classifier.fit_generator(generator, nb_epochs=2)
+    assert sizes == [8, 8] * 2
+
+
+def test_fit_generator_refuses_what_is_no_generator() -> None:
+    with pytest.raises(ValueError, match=r"generator: expected .*DataGenerator, got list"):
+        build().fit_generator([])
+
+
+def test_training_without_an_optimizer_says_how_to_pass_one(batch: Any) -> None:
+    classifier = build()
+    classifier._optimizer = None
+    for call in (lambda: classifier.fit(*batch), classifier.clone_for_refitting):
+        with pytest.raises(ValueError, match=r"optimizer: expected .* Pass optimizer=torch.optim"):
+            call()
+
+
+# get_activations
+
+
+def test_layers_are_named_in_order_and_their_activations_are_time_means(
+    classifier: Any, batch: Any
+) -> None:
+    assert classifier.layer_names == ["layers.0", "layers.1", "layers.2"]
+    currents = classifier.get_activations(batch[0], "layers.0")
+    rates = classifier.get_activations(batch[0], "layers.1")
+    logits = classifier.get_activations(batch[0], "layers.2")
+    spikes = LIF()(torch.tensor(currents).expand(STEPS, *currents.shape))
+    np.testing.assert_allclose(rates, spikes.mean(0).numpy(), atol=1e-6)
+    np.testing.assert_allclose(logits, classifier.predict(batch[0]), rtol=1e-5, atol=1e-6)
+
+
+def test_an_index_and_batches_give_the_same_activations(classifier: Any, batch: Any) -> None:
+    rates = classifier.get_activations(batch[0], "layers.1")
+    assert isinstance(rates, np.ndarray)
+    for layer, size in ((1, 128), (-2, 2), ("layers.1", 4)):
+        other = classifier.get_activations(batch[0], layer, batch_size=size)
+        np.testing.assert_array_equal(other, rates)
+
+
+@pytest.mark.parametrize("layer", ["layers.9", 3, -4, None])
+def test_an_unknown_layer_lists_the_known_ones(classifier: Any, batch: Any, layer: Any) -> None:
+    with pytest.raises(ValueError, match=r"layer: expected .*layers\.0, layers\.1, layers\.2"):
+        classifier.get_activations(batch[0], layer)
+
+
+def test_framework_activations_carry_the_graph_of_the_attack_rule(
+    classifier: Any, batch: Any
+) -> None:
+    x = torch.tensor(batch[0], requires_grad=True)
+    logits = classifier.get_activations(x, -1, framework=True)
+    assert isinstance(logits, torch.Tensor)
+    (gradient,) = torch.autograd.grad(logits[:, 3].sum(), x)
+    np.testing.assert_allclose(
+        gradient.numpy(), classifier.class_gradient(batch[0], 3)[:, 0], rtol=1e-4, atol=1e-6
+    )
+
+
+def test_framework_activations_without_a_gradient_have_no_graph(
+    classifier: Any, batch: Any
+) -> None:
+    for x in (torch.tensor(batch[0]), batch[0]):
+        rates = classifier.get_activations(x, 1, framework=True)
+        assert isinstance(rates, torch.Tensor)
+        assert not rates.requires_grad
+
+
+def test_no_hooks_are_left_behind(classifier: Any, batch: Any) -> None:
+    classifier.get_activations(batch[0], 1)
+    classifier.gradient = Counted(RGA(), Tally(limit=1))
+    with pytest.raises(RuntimeError, match="injected"):
+        classifier.get_activations(torch.tensor(batch[0], requires_grad=True), 1, framework=True)
+    assert not any(m._forward_hooks for m in classifier.model.modules())
+
+
+# clone_for_refitting
+
+
+def test_a_clone_has_the_same_settings_and_fresh_weights(classifier: Any, batch: Any) -> None:
+    classifier.gradient = RGA(beta=3.0)
+    before = copy.deepcopy(classifier.model.state_dict())
+    clone = classifier.clone_for_refitting()
+    assert type(clone) is type(classifier)
+    assert clone.model is not classifier.model
+    assert clone._device_type == "cpu"
+    assert clone.gradient == RGA(beta=3.0)
+    assert clone.model.training_gradient == STBP()
+    assert clone.clip_values[1] == 1
+    assert type(clone.optimizer) is torch.optim.Adam
+    assert clone.optimizer.param_groups[0]["lr"] == 0.01
+    for name, weight in clone.model.state_dict().items():
+        assert not torch.equal(weight, before[name]), name
+        assert torch.equal(classifier.model.state_dict()[name], before[name]), name
+
+
+def test_a_clone_trains_itself_and_not_the_original(classifier: Any, batch: Any) -> None:
+    clone = classifier.clone_for_refitting()
+    mine = copy.deepcopy(classifier.model.state_dict())
+    theirs = copy.deepcopy(clone.model.state_dict())
+    clone.fit(*batch, nb_epochs=1)
+    assert all(torch.equal(mine[k], v) for k, v in classifier.model.state_dict().items())
+    assert not any(torch.equal(theirs[k], v) for k, v in clone.model.state_dict().items())
+
+
+def test_a_clone_keeps_the_groups_of_the_optimizer(classifier: Any) -> None:
+    network = classifier.model
+    classifier._optimizer = torch.optim.SGD(
+        [
+            {"params": network.layers[0].parameters(), "lr": 0.5},
+            {"params": network.layers[2].parameters(), "weight_decay": 0.1},
+        ],
+        lr=0.2,
+        momentum=0.9,
+    )
+    clone = classifier.clone_for_refitting()
+    groups = clone.optimizer.param_groups
+    assert [g["lr"] for g in groups] == [0.5, 0.2]
+    assert [g["weight_decay"] for g in groups] == [0, 0.1]
+    assert [g["momentum"] for g in groups] == [0.9, 0.9]
+    assert list(map(id, groups[0]["params"])) == list(map(id, clone.model.layers[0].parameters()))
+
+
+# pickle and deepcopy
+
+
+def files_of_art() -> set[Path]:
+    return set(Path(config.ART_DATA_PATH).rglob("*"))
+
+
+@pytest.mark.parametrize(
+    "copied", [lambda c: pickle.loads(pickle.dumps(c)), copy.deepcopy], ids=["pickle", "deepcopy"]
+)
+def test_a_copy_predicts_the_same_and_trains_its_own_weights(
+    classifier: Any, batch: Any, copied: Callable[[Any], Any], known: Any
+) -> None:
+    classifier.fit(*batch, nb_epochs=1)  # Adam has a state now.
+    classifier.gradient = STBP()
+    files = files_of_art()
+    other = copied(classifier)
+    assert files_of_art() == files
+    assert other.model is not classifier.model
+    assert other.gradient == STBP()
+    np.testing.assert_array_equal(other.predict(batch[0]), classifier.predict(batch[0]))
+    np.testing.assert_array_equal(other.loss_gradient(*batch), classifier.loss_gradient(*batch))
+    bound = [p for group in other.optimizer.param_groups for p in group["params"]]
+    assert list(map(id, bound)) == list(map(id, other.model.parameters()))
+    assert len(other.optimizer.state) == len(bound)
+    mine = copy.deepcopy(classifier.model.state_dict())
+    for one in (classifier, other):
+        torch.manual_seed(1)
+        np.random.seed(1)  # noqa: NPY002
+        one.fit(known[0][:16], known[1][:16], nb_epochs=1)
+    np.testing.assert_array_equal(other.predict(batch[0]), classifier.predict(batch[0]))
+    assert not any(torch.equal(mine[k], v) for k, v in other.model.state_dict().items())
+
+
+def test_a_classifier_without_an_optimizer_can_be_pickled(classifier: Any, batch: Any) -> None:
+    classifier._optimizer = None
+    other = pickle.loads(pickle.dumps(classifier))
+    np.testing.assert_array_equal(other.predict(batch[0]), classifier.predict(batch[0]))
+
+
+# parameters
+
+
+def test_set_params_changes_the_rule_by_name_or_instance(classifier: Any, batch: Any) -> None:
+    classifier.set_params(gradient="stbp")
+    assert classifier.gradient == STBP()
+    assert classifier.model.gradient == STBP()
+    np.testing.assert_allclose(
+        classifier.loss_gradient(*batch), classifier.loss_gradient(*batch, gradient=STBP()), **KEEP
+    )
+    classifier.set_params(gradient=RGA(beta=3.0))
+    assert classifier.gradient == RGA(beta=3.0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c.set_params(gradient="nonsense"),
+        lambda c: setattr(c, "gradient", "nonsense"),
+        lambda c: PyTorchSpikingClassifier(
+            c.model, c.loss, (1, 8, 8), 10, device_type="cpu", gradient="nonsense"
+        ),
+    ],
+    ids=["set_params", "attribute", "constructor"],
+)
+def test_an_unknown_rule_lists_the_known_ones(classifier: Any, change: Any) -> None:
+    with pytest.raises(ValueError, match=r"gradient: expected one of .*'rga'.*got 'nonsense'"):
+        change(classifier)
+    assert classifier.gradient == RGA()
+
+
+def test_a_class_in_place_of_a_rule_is_refused(classifier: Any) -> None:
+    with pytest.raises(TypeError, match="Pass an instance, not a class"):
+        classifier.set_params(gradient=STBP)
+
+
+def test_set_params_refuses_unknown_names_and_foreign_models(classifier: Any) -> None:
+    with pytest.raises(ValueError, match="nonsense"):
+        classifier.set_params(nonsense=1)
+    with pytest.raises(TypeError, match=r"model: expected an art_snn.SpikingNetwork, got Linear"):
+        classifier.set_params(model=nn.Linear(2, 2))
+
+
+def test_set_params_takes_another_network(classifier: Any, batch: Any) -> None:
+    other = build(varying_layers()).model
+    classifier.set_params(model=other)
+    assert classifier.model is other
+    with torch.no_grad():
+        logits = other(torch.tensor(batch[0])).numpy()
+    np.testing.assert_allclose(classifier.predict(batch[0]), logits, rtol=1e-5, atol=1e-6)
+
+
+def test_the_rule_is_one_parameter_more_than_arts(classifier: Any) -> None:
+    ours = PyTorchSpikingClassifier.estimator_params
+    assert ours == [*PyTorchClassifier.estimator_params, "gradient"]
+    assert len(ours) == len(set(ours))
+    assert set(classifier.get_params()) == set(ours)
+
+
+def test_get_params_builds_an_equal_classifier(classifier: Any, batch: Any) -> None:
+    classifier.set_params(gradient=RGA(beta=3.0))
+    parameters = classifier.get_params()
+    other = PyTorchSpikingClassifier(**parameters)
+    assert other == classifier
+    np.testing.assert_array_equal(other.loss_gradient(*batch), classifier.loss_gradient(*batch))
+    other.set_params(**parameters)
+    assert other.gradient == RGA(beta=3.0)
+
+
+# equality, repr
+
+
+def test_classifiers_are_equal_when_they_share_the_network(classifier: Any) -> None:
+    model, stranger = stock(classifier), stock(build())
+    assert classifier == classifier
+    assert classifier == model
+    assert model == classifier
+    assert classifier != stranger
+    assert stranger != classifier
+    assert classifier != "a string"
+    assert classifier == build(classifier.model.layers), "the same layers under another rule"
+
+
+def test_an_attack_that_wraps_the_network_again_has_an_equal_estimator(classifier: Any) -> None:
+    attack = AutoProjectedGradientDescent(classifier, loss_type="cross_entropy", verbose=False)
+    assert attack.estimator is not classifier
+    assert attack.estimator == classifier
+    assert not attack.estimator != classifier  # noqa: SIM202 (what AdversarialTrainer asks)
+
+
+def test_classifiers_are_hashed_by_identity(classifier: Any) -> None:
+    other = copy.deepcopy(classifier)
+    assert len({classifier, other}) == 2
+    assert hash(classifier) == object.__hash__(classifier)
+
+
+def test_repr_names_the_class_the_rule_and_the_loss(classifier: Any) -> None:
+    text = repr(classifier)
+    assert text.startswith("PyTorchSpikingClassifier(")
+    for part in ("gradient=RGA(beta=2.0, gamma=0.2)", "CrossEntropyLoss()", "nb_classes=10"):
+        assert part in text
+
+
+# construction
+
+
+@pytest.mark.parametrize("model", [nn.Linear(64, 10), nn.Sequential()])
+def test_a_plain_module_is_refused_with_the_way_to_build_a_network(model: nn.Module) -> None:
+    with pytest.raises(TypeError, match=r"model: expected an art_snn.SpikingNetwork, got .* Build"):
+        PyTorchSpikingClassifier(model, nn.CrossEntropyLoss(), (64,), 10)
+
+
+def test_the_constructor_puts_the_network_into_evaluation_mode() -> None:
+    network = SpikingNetwork(varying_layers(), FORMS["grey"].encode)
+    assert network.training
+    PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (1, 8, 8), CLASSES, device_type="cpu")
+    assert not any(module.training for module in network.modules())
+
+
+def test_the_constructor_sets_the_rule_on_the_network_only_when_given() -> None:
+    assert build(gradient=STBP()).gradient == STBP()
+    network = SpikingNetwork(varying_layers(), FORMS["grey"].encode, gradient=RGA(beta=3.0))
+    options = {"device_type": "cpu"}
+    loss = nn.CrossEntropyLoss()
+    PyTorchSpikingClassifier(network, loss, (1, 8, 8), CLASSES, **options)
+    assert network.gradient == RGA(beta=3.0)
+    PyTorchSpikingClassifier(network, loss, (1, 8, 8), CLASSES, gradient="stbp", **options)
+    assert network.gradient == STBP()
+
+
+# preprocessing
+
+
+def test_one_mean_and_one_std_act_on_every_pixel(trained_layers: Any, batch: Any) -> None:
+    plain = build(trained_layers)
+    scaled = build(trained_layers, preprocessing=(0.25, 0.5))
+    x = batch[0] * 0.5 + 0.25
+    np.testing.assert_allclose(scaled.predict(x), plain.predict(batch[0]), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        scaled.loss_gradient(x, batch[1]), plain.loss_gradient(*batch) * 2, rtol=1e-4, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        scaled.compute_loss(x, batch[1]), plain.compute_loss(*batch), rtol=1e-4
+    )
+
+
+def test_a_torch_defence_is_differentiated_with_the_network(
+    trained_layers: Any, batch: Any
+) -> None:
+    defence = SpatialSmoothingPyTorch(
+        window_size=3, channels_first=True, apply_predict=True, device_type="cpu"
+    )
+    classifier = build(trained_layers, preprocessing_defences=defence)
+    x, y = torch.tensor(batch[0], requires_grad=True), torch.tensor(batch[1])
+    loss = F.cross_entropy(classifier.model(defence.forward(x)[0]), y)
+    expected = torch.autograd.grad(loss, x)[0].numpy()
+    gradient = classifier.loss_gradient(*batch)
+    np.testing.assert_allclose(gradient, expected, **KEEP)
+    assert np.abs(gradient - build(trained_layers).loss_gradient(*batch)).max() > 0
+    ProjectedGradientDescent(classifier, eps=0.1, max_iter=1, verbose=False).generate(*batch)
+
+
+def test_a_numpy_defence_acts_before_the_network(trained_layers: Any, batch: Any) -> None:
+    defence = SpatialSmoothing(window_size=3, channels_first=True, apply_predict=True)
+    defended = build(trained_layers, preprocessing_defences=defence)
+    plain = build(trained_layers)
+    smooth = defence(batch[0])[0]
+    np.testing.assert_allclose(defended.predict(batch[0]), plain.predict(smooth), rtol=1e-5)
+    # SpatialSmoothing estimates its own gradient as the identity.
+    np.testing.assert_allclose(
+        defended.loss_gradient(*batch), plain.loss_gradient(smooth, batch[1]), **KEEP
+    )
+    np.testing.assert_allclose(
+        defended.class_gradient(batch[0], 2), plain.class_gradient(smooth, 2), **KEEP
+    )
+    ProjectedGradientDescentNumpy(defended, eps=0.1, max_iter=1, verbose=False).generate(*batch)
+
+
+def test_a_numpy_defence_refuses_tensors_and_names_the_way_out(
+    trained_layers: Any, batch: Any
+) -> None:
+    defence = SpatialSmoothing(window_size=3, channels_first=True, apply_predict=True)
+    classifier = build(trained_layers, preprocessing_defences=defence)
+    with pytest.raises(ValueError, match="PyTorch version of the defence"):
+        classifier.loss_gradient(torch.tensor(batch[0]), torch.tensor(batch[1]))
+
+
+def test_one_mean_per_channel_is_refused_for_frames() -> None:
+    means = (np.array([0.5, 0.5]), np.array([1.0, 1.0]))
+    with pytest.raises(ValueError, match=r"preprocessing: expected one mean .*along the time axis"):
+        build(form="frames", preprocessing=means)
+    assert build(form="frames", preprocessing=(0.5, 2.0)).preprocessing is not None
+
+
+# the state of the network
+
+
+def snapshot(classifier: Any) -> tuple[Any, ...]:
+    """Everything of the network that a call must leave as it was."""
+    network = classifier.model
+    return (
+        [(name, module.training) for name, module in network.named_modules()],
+        network.gradient,
+        network.training_gradient,
+        network._override,
+        [module.firing for module in network.modules() if isinstance(module, LIF)],
+        {name: value.clone() for name, value in network.state_dict().items()},
+        [(p.requires_grad, p.grad) for p in network.parameters()],
+    )
+
+
+def assert_as_before(before: tuple[Any, ...], after: tuple[Any, ...]) -> None:
+    assert before[:5] == after[:5]
+    assert all(torch.equal(value, after[5][name]) for name, value in before[5].items())
+    assert before[6] == after[6]
+
+
+def unusual_classifier(rule: Any) -> Any:
+    """A network some modules of which are in training mode and others are not."""
+    classifier = build(varying_layers(), gradient=rule)
+    classifier.model.train()
+    classifier.model.layers[0].eval()
+    classifier.model.layers[2].module[0].eval()
+    return classifier
+
+
+CALLS = {
+    "predict": lambda c, x, y: c.predict(x),
+    "loss_gradient": lambda c, x, y: c.loss_gradient(x, y),
+    "loss_gradient by another rule": lambda c, x, y: c.loss_gradient(x, y, gradient="stbp"),
+    "loss_gradient of tensors": lambda c, x, y: c.loss_gradient(torch.tensor(x), torch.tensor(y)),
+    "class_gradient": lambda c, x, y: c.class_gradient(x),
+    "compute_loss": lambda c, x, y: c.compute_loss(x, y),
+    "get_activations": lambda c, x, y: c.get_activations(x, 1),
+    "FGSM": lambda c, x, y: FastGradientMethod(c, eps=0.1).generate(x, y),
+    "PGD": lambda c, x, y: pgd(c).generate(x, y),
+}
+
+
+def pgd(classifier: Any) -> ProjectedGradientDescent:
+    return ProjectedGradientDescent(
+        classifier, eps=0.1, eps_step=0.05, max_iter=5, batch_size=4, verbose=False
+    )
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_leaves_the_network_as_it_was(name: str, batch: Any) -> None:
+    classifier = unusual_classifier(RGA())
+    before = snapshot(classifier)
+    CALLS[name](classifier, *batch)
+    assert_as_before(before, snapshot(classifier))
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [("loss_gradient", 1), ("class_gradient", 1), ("FGSM", 1), ("PGD", 1), ("PGD", 3), ("PGD", 8)],
+)
+def test_an_interrupted_call_leaves_the_network_as_it_was(
+    name: str, limit: int, error: type[BaseException], batch: Any
+) -> None:
+    tally = Tally(limit=limit, error=error)
+    classifier = unusual_classifier(Counted(RGA(), tally))
+    before = snapshot(classifier)
+    with pytest.raises(error, match="injected"):
+        CALLS[name](classifier, *batch)
+    assert tally.forwards == limit
+    assert_as_before(before, snapshot(classifier))
+    tally.limit = None
+    CALLS[name](classifier, *batch)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_interrupted_fit_restores_the_modes_and_the_rules(
+    error: type[BaseException], data: Any
+) -> None:
+    classifier = unusual_classifier(RGA())
+    classifier.model.training_gradient = Counted(STBP(), Tally(limit=2, error=error))
+    before = snapshot(classifier)
+    with pytest.raises(error, match="injected"):
+        classifier.fit(data.x_train[:16], data.y_train[:16], batch_size=8, nb_epochs=1)
+    assert before[:5] == snapshot(classifier)[:5]
+
+
+def test_a_rule_for_one_call_is_taken_off_when_the_call_is_interrupted(
+    classifier: Any, batch: Any
+) -> None:
+    rule = Counted(STBP(), Tally(limit=1, error=KeyboardInterrupt))
+    before = snapshot(classifier)
+    with pytest.raises(KeyboardInterrupt):
+        classifier.loss_gradient(*batch, gradient=rule)
+    assert_as_before(before, snapshot(classifier))
+
+
+def test_a_device_that_art_has_no_word_for_is_refused() -> None:
+    network = SpikingNetwork([LIF(), Timed(nn.Flatten(), nn.Linear(64, 10))])
+    with pytest.raises(ValueError, match=r"^device_type: expected 'gpu' or 'cpu', got 'cuda:0'"):
+        PyTorchSpikingClassifier(
+            network, nn.CrossEntropyLoss(), (1, 8, 8), 10, device_type="cuda:0"
+        )
+
+
+def test_class_gradients_of_tensors_are_tensors(classifier: Any, batch: Any) -> None:
+    x, y = batch
+    tensors = classifier.class_gradient(torch.tensor(x))
+    assert isinstance(tensors, torch.Tensor)
+    assert np.array_equal(tensors.numpy(), classifier.class_gradient(x))
+    assert isinstance(classifier.class_gradient(torch.tensor(x), label=y), torch.Tensor)
+
+
+def test_one_hot_labels_of_class_gradient_are_refused(classifier: Any, batch: Any) -> None:
+    x, _ = batch
+    with pytest.raises(ValueError, match=r"^label: expected one class, or one class index"):
+        classifier.class_gradient(x, label=np.eye(10)[: len(x)])
+
+
+@pytest.mark.parametrize(
+    "optimizer", [torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop]
+)
+def test_a_clone_takes_any_optimizer(optimizer: Any, classifier: Any) -> None:
+    classifier.set_params(optimizer=optimizer(classifier.model.parameters(), lr=0.01))
+    clone = classifier.clone_for_refitting()
+    assert type(clone.optimizer) is optimizer
+    assert clone.optimizer.param_groups[0]["lr"] == 0.01
+    ours = {id(p) for p in clone.model.parameters()}
+    assert {id(p) for g in clone.optimizer.param_groups for p in g["params"]} == ours
+
+
+def test_a_clone_made_inside_using_keeps_the_networks_own_rules(classifier: Any) -> None:
+    own = classifier.model.gradient, classifier.model.training_gradient
+    with classifier.model.using(STBP(detach_reset=True)):
+        clone = classifier.clone_for_refitting()
+    assert (clone.model.gradient, clone.model.training_gradient) == own
+
+
+def test_another_model_gets_the_rule_an_optimizer_of_its_own_and_evaluation_mode(
+    classifier: Any, batch: Any
+) -> None:
+    other = copy.deepcopy(classifier.model).train()
+    old_rule = classifier.model.gradient
+    old = classifier.model
+    classifier.set_params(gradient=STBP(detach_reset=True), model=other)
+    assert classifier.model is other
+    assert (other.gradient, old.gradient) == (STBP(detach_reset=True), old_rule)
+    assert not any(m.training for m in other.modules())
+    before = [p.clone() for p in other.parameters()]
+    classifier.fit(*batch, nb_epochs=1)
+    assert any(not torch.equal(p, q) for p, q in zip(before, other.parameters(), strict=True))
+
+
+def test_a_network_that_ends_in_a_neuron_is_refused() -> None:
+    network = SpikingNetwork([Timed(nn.Flatten(), nn.Linear(64, 10)), LIF()])
+    with pytest.raises(ValueError, match=r"^model: expected a network whose last layer is affine"):
+        PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (1, 8, 8), 10)
+
+
+@pytest.mark.parametrize("readout", [[nn.Flatten(), nn.Linear(64, 4)], [nn.Conv2d(1, 10, 1)]])
+def test_logits_of_another_shape_than_the_classes_are_refused(readout: Any, batch: Any) -> None:
+    network = SpikingNetwork([LIF(), Timed(*readout)])
+    classifier = PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (1, 8, 8), 10)
+    with pytest.raises(ValueError, match=r"^model: expected logits of shape \[N, 10\]"):
+        classifier.predict(batch[0])
+    with pytest.raises(ValueError, match=r"^model: expected logits of shape \[N, 10\]"):
+        classifier.loss_gradient(*batch)
+
+
+def test_activations_of_a_layer_with_another_batch_axis_are_refused(batch: Any) -> None:
+    class Merged(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(64, 16)
+
+        def forward(self, x: Any) -> Any:
+            return self.linear(x.flatten(0, 1).flatten(1)).unflatten(0, x.shape[:2])
+
+    network = SpikingNetwork([Merged(), LIF(), Timed(nn.Linear(16, 10))])
+    classifier = PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (1, 8, 8), 10)
+    assert classifier.get_activations(batch[0], "layers.0").shape == (len(batch[0]), 16)
+    with pytest.raises(ValueError, match=r"^layer: expected a layer whose output is \[T, "):
+        classifier.get_activations(batch[0], "layers.0.linear")
+
+
+def test_preprocessing_moves_with_the_device(classifier: Any, batch: Any) -> None:
+    for operation in classifier.preprocessing_operations:
+        operation._device = torch.device("meta")
+    classifier.set_params(device_type="cpu")
+    assert classifier.predict(batch[0]).shape == (len(batch[0]), 10)
+
+
+def test_per_channel_preprocessing_of_frames_is_refused_later_too() -> None:
+    network = SpikingNetwork([LIF(), Timed(nn.Flatten(), nn.Linear(64, 10))], Frames())
+    classifier = PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (4, 1, 8, 8), 10)
+    with pytest.raises(ValueError, match=r"^preprocessing: "):
+        classifier.set_params(preprocessing=(np.zeros(4), np.ones(4)))

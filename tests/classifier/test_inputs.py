@@ -1,0 +1,252 @@
+"""Bad input is refused with the argument, the expectation, what came and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescent
+
+from art_snn.classifier.inputs import check_labels, checked_samples
+from tests.networks import CLASSES, FORMS, build
+
+X = np.random.default_rng(0).random((4, 1, 8, 8), dtype=np.float32)
+Y = np.array([0, 1, 2, 9])
+
+TAKES_SAMPLES: dict[str, Callable[[Any, Any], Any]] = {
+    "predict": lambda c, x: c.predict(x),
+    "loss_gradient": lambda c, x: c.loss_gradient(x, Y),
+    "class_gradient": lambda c, x: c.class_gradient(x),
+    "compute_loss": lambda c, x: c.compute_loss(x, Y),
+    "get_activations": lambda c, x: c.get_activations(x, 0),
+    "fit": lambda c, x: c.fit(x, Y, nb_epochs=1),
+}
+TAKES_LABELS: dict[str, Callable[[Any, Any], Any]] = {
+    "loss_gradient": lambda c, y: c.loss_gradient(X, y),
+    "compute_loss": lambda c, y: c.compute_loss(X, y),
+    "fit": lambda c, y: c.fit(X, y, nb_epochs=1),
+}
+
+
+def with_value(value: float, count: int = 1) -> np.ndarray:
+    x = X.copy()
+    x.reshape(-1)[:count] = value
+    return x
+
+
+BAD_SAMPLES = {
+    "another size": (
+        np.zeros((4, 1, 9, 8), np.float32),
+        r"x: expected shape \(N, 1, 8, 8\), got \(4, 1, 9, 8\)\. Reshape the data",
+    ),
+    "another channel count": (
+        np.zeros((4, 3, 8, 8), np.float32),
+        r"x: expected shape \(N, 1, 8, 8\), got \(4, 3, 8, 8\)\. The first axis of a sample has 1",
+    ),
+    "channels last": (
+        np.zeros((4, 8, 8, 1), np.float32),
+        r"x: expected .* got \(4, 8, 8, 1\)\. .*x\.transpose\(0, 3, 1, 2\)",
+    ),
+    "no batch axis": (X[0], r"x: expected .* got \(1, 8, 8\)\. Add the batch axis: x\[None\]"),
+    "no channel axis": (X[:, 0], r"x: expected shape \(N, 1, 8, 8\), got \(4, 8, 8\)\."),
+    "a flat table": (X.reshape(4, 64), r"x: expected .* got \(4, 64\)\. Reshape the data"),
+    "one axis too many": (X[None], r"x: expected .* got \(1, 4, 1, 8, 8\)\. Reshape the data"),
+    "a number": (np.array(1.0), r"x: expected shape \(N, 1, 8, 8\), got \(\)\."),
+    "NaN": (with_value(np.nan), r"x: expected finite values, got 1 NaN or infinite value\. Clean"),
+    "infinity": (with_value(np.inf, 3), r"x: expected finite values, got 3 NaN or infinite values"),
+    "minus infinity": (with_value(-np.inf), r"x: expected finite values, got 1 NaN or infinite"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_SAMPLES)
+@pytest.mark.parametrize("method", TAKES_SAMPLES)
+@pytest.mark.parametrize("tensors", [False, True], ids=["numpy", "torch"])
+def test_bad_samples_are_refused_by_name(
+    classifier: Any, method: str, kind: str, tensors: bool
+) -> None:
+    x, message = BAD_SAMPLES[kind]
+    with pytest.raises(ValueError, match=message):
+        TAKES_SAMPLES[method](classifier, torch.tensor(x) if tensors else x)
+
+
+BAD_LABELS = {
+    "too large": (np.array([0, 1, 2, 10]), r"y: expected class indices from 0 to 9, got values"),
+    "negative": (np.array([0, 1, 2, -1]), r"y: .* from 0 to 9, got values from -1 to 2\. .*=10"),
+    "too few": (Y[:3], r"y: expected 4 labels, shape \(4,\) or \(4, 10\), got shape \(3,\)"),
+    "too many": (np.arange(5), r"y: expected 4 labels, .* got shape \(5,\)\. Give one class"),
+    "fractions": (np.array([0, 1.5, 2, 3]), r"y: expected whole class indices, got fractions"),
+    "a column of fractions": (np.array([[0.5]] * 4), r"y: expected whole class indices, got frac"),
+    "another number of classes": (np.eye(7)[[0, 1, 2, 3]], r"y: .* got shape \(4, 7\)"),
+    "scores above one": (np.full((4, 10), 2.0), r"y: expected class scores from 0 to 1, got .* 2"),
+    "three axes": (np.zeros((4, 1, 10)), r"y: expected 4 labels, .* got shape \(4, 1, 10\)"),
+    "a number": (np.array(1), r"y: expected 4 labels, .* got shape \(\)"),
+    "NaN": (np.array([0, 1, 2, np.nan]), r"y: expected class indices from 0 to 9"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_LABELS)
+@pytest.mark.parametrize("method", TAKES_LABELS)
+@pytest.mark.parametrize("tensors", [False, True], ids=["numpy", "torch"])
+def test_bad_labels_are_refused_by_name(
+    classifier: Any, method: str, kind: str, tensors: bool
+) -> None:
+    y, message = BAD_LABELS[kind]
+    with pytest.raises(ValueError, match=message):
+        TAKES_LABELS[method](classifier, torch.tensor(y) if tensors and method != "fit" else y)
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (10, r"y: expected class indices from 0 to 9, got values from 10 to 10"),
+        (-1, r"y: expected class indices from 0 to 9, got values from -1 to -1"),
+        ([0, 1], r"y: expected 4 labels, .* got shape \(2,\)"),
+        (1.5, r"y: expected whole class indices, got fractions"),
+    ],
+)
+def test_a_bad_class_for_class_gradient_is_refused(
+    classifier: Any, label: Any, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        classifier.class_gradient(X, label)
+
+
+@pytest.mark.parametrize("method", ["loss_gradient", "class_gradient", "get_activations"])
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        ([[1.0]], r"x: expected a numpy array or torch tensor of numbers, got list\."),
+        (None, r"x: expected a numpy array or torch tensor of numbers, got NoneType\."),
+        (np.array([X, None], dtype=object)[:1], r"x: .* got ndarray of dtype object\."),
+    ],
+    ids=["list", "None", "objects"],
+)
+def test_what_is_no_array_of_numbers_is_refused(
+    classifier: Any, method: str, x: Any, message: str
+) -> None:
+    call = {
+        "loss_gradient": lambda: classifier.loss_gradient(x, Y),
+        "class_gradient": lambda: classifier.class_gradient(x),
+        "get_activations": lambda: classifier.get_activations(x, 0),
+    }[method]
+    with pytest.raises(TypeError, match=message):
+        call()
+
+
+def test_objects_are_refused_by_predict_and_fit(classifier: Any) -> None:
+    objects = X.astype(object)
+    for call in (lambda: classifier.predict(objects), lambda: classifier.fit(objects, Y)):
+        with pytest.raises(TypeError, match=r"x: .* got ndarray of dtype object"):
+            call()
+
+
+def test_lists_are_arrays_to_predict_and_fit_as_everywhere_in_art(classifier: Any) -> None:
+    np.testing.assert_array_equal(classifier.predict(X.tolist()), classifier.predict(X))
+    classifier.fit(X.tolist(), Y.tolist(), nb_epochs=1)
+    with pytest.raises(ValueError, match=r"x: expected shape \(N, 1, 8, 8\)"):
+        classifier.predict([[1.0, 2.0]])
+
+
+@pytest.mark.parametrize("method", ["loss_gradient", "compute_loss"])
+@pytest.mark.parametrize("y", [[0, 1, 2, 9], None, "0129"])
+def test_labels_that_are_no_array_are_refused(classifier: Any, method: str, y: Any) -> None:
+    with pytest.raises(TypeError, match=r"y: expected a numpy array or torch tensor, got"):
+        getattr(classifier, method)(X, y)
+
+
+def test_a_wrong_number_of_frames_is_refused() -> None:
+    classifier = build(form="frames")
+    with pytest.raises(ValueError, match=r"x: expected shape \(N, 4, 1, 8, 8\), got \(2, 5, 1"):
+        classifier.predict(np.zeros((2, 5, 1, 8, 8), np.float32))
+
+
+def test_a_refused_call_runs_nothing_and_changes_nothing(classifier: Any) -> None:
+    before = {name: value.clone() for name, value in classifier.model.state_dict().items()}
+    for call in (
+        lambda: classifier.fit(with_value(np.nan), Y),
+        lambda: classifier.fit(X, np.array([0, 1, 2, 10])),
+    ):
+        with pytest.raises(ValueError, match="expected"):
+            call()
+    assert all(torch.equal(before[k], v) for k, v in classifier.model.state_dict().items())
+    assert not any(module.training for module in classifier.model.modules())
+
+
+@pytest.mark.parametrize("tensors", [False, True], ids=["numpy", "torch"])
+def test_good_samples_and_labels_pass(tensors: bool) -> None:
+    kind: Any = torch.tensor if tensors else np.asarray
+    assert np.array_equal(np.asarray(checked_samples(kind(X), (1, 8, 8))), X)
+    assert np.array_equal(np.asarray(checked_samples(kind(X > 0.5), (1, 8, 8))), X > 0.5)
+    for y in (Y, Y[:, None], Y.astype(np.float32), np.eye(CLASSES)[Y], np.full((4, 10), 0.1)):
+        check_labels(kind(y), 4, CLASSES)
+
+
+# empty batches
+
+EMPTY = np.zeros((0, 1, 8, 8), np.float32)
+NO_LABELS = np.zeros(0, np.int64)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_empty_batch_gives_an_empty_result(form: str) -> None:
+    classifier = build(form=form)
+    shape = FORMS[form].shape
+    empty = np.zeros((0, *shape), np.float32)
+    assert classifier.predict(empty).shape == (0, CLASSES)
+    assert classifier.loss_gradient(empty, NO_LABELS).shape == (0, *shape)
+    assert classifier.class_gradient(empty).shape == (0, CLASSES, *shape)
+    assert classifier.class_gradient(empty, 3).shape == (0, 1, *shape)
+    assert classifier.class_gradient(empty, np.zeros(0, int)).shape == (0, 1, *shape)
+    assert classifier.compute_loss(empty, NO_LABELS).shape == (0,)
+    assert classifier.get_activations(empty, -1).shape == (0, CLASSES)
+    assert classifier.get_activations(torch.tensor(empty), -1, framework=True).shape == (0, CLASSES)
+
+
+@pytest.mark.parametrize("gradient", ["rga", "stbp"])
+def test_an_empty_batch_of_tensors_gives_an_empty_result(classifier: Any, gradient: str) -> None:
+    x, y = torch.tensor(EMPTY), torch.tensor(NO_LABELS)
+    assert classifier.loss_gradient(x, y, gradient=gradient).shape == EMPTY.shape
+    assert classifier.compute_loss(x, y).shape == (0,)
+
+
+@pytest.mark.parametrize("labels", [NO_LABELS, np.zeros((0, CLASSES))], ids=["index", "one-hot"])
+def test_fast_gradient_of_an_empty_batch_is_empty(classifier: Any, labels: np.ndarray) -> None:
+    attack = FastGradientMethod(classifier, eps=0.1)
+    assert attack.generate(EMPTY, labels).shape == EMPTY.shape
+
+
+# ART divides by the number of samples for its log message.
+@pytest.mark.filterwarnings("ignore:invalid value encountered in scalar divide:RuntimeWarning")
+def test_projected_gradient_of_an_empty_batch_is_empty(classifier: Any) -> None:
+    attack = ProjectedGradientDescent(classifier, eps=0.1, max_iter=1, verbose=False)
+    assert attack.generate(EMPTY, np.zeros((0, CLASSES))).shape == EMPTY.shape
+
+
+def test_training_on_an_empty_set_is_refused(classifier: Any) -> None:
+    with pytest.raises(ValueError, match="x: expected at least one sample to train on, got none"):
+        classifier.fit(EMPTY, NO_LABELS)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [X[:, :, :, ::-1], np.broadcast_to(X[:1], X.shape), X > 0.5, (255 * X).astype(np.uint8)],
+    ids=["flipped", "read-only", "bool", "uint8"],
+)
+def test_samples_of_any_layout_and_dtype_are_taken(x: np.ndarray, classifier: Any) -> None:
+    plain = np.array(x, dtype=np.float32)
+    assert np.array_equal(classifier.predict(x), classifier.predict(plain))
+    assert np.array_equal(classifier.loss_gradient(x, Y), classifier.loss_gradient(plain, Y))
+    assert np.array_equal(classifier.compute_loss(x, Y), classifier.compute_loss(plain, Y))
+
+
+def test_a_batch_size_below_one_is_refused(classifier: Any) -> None:
+    with pytest.raises(ValueError, match=r"^batch_size: expected a whole number >= 1, got 0"):
+        classifier.predict(X, batch_size=0)
+
+
+def test_a_missing_channel_axis_is_named(classifier: Any) -> None:
+    with pytest.raises(ValueError, match=r"Add the channel axis: x\[:, None\]"):
+        classifier.predict(X[:, 0])

@@ -1,0 +1,45 @@
+"""The command line as the tests call it, and what stands in the way of doing things twice."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from dataclasses import dataclass
+from typing import Any
+
+from art_snn.cli import main
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left: its exit status, and all that it printed."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def complaint(self) -> str:
+        """What went to stderr in one line, without the frames that are drawn around it."""
+        return " ".join(self.stderr.replace("│", " ").split())
+
+
+def call(*arguments: str) -> Done:
+    """Run art-snn in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = main(arguments)
+        except SystemExit as leaving:
+            status = int(leaving.code or 0)
+    return Done(status, out.getvalue(), err.getvalue())
+
+
+def forbidden(*_: Any, **__: Any) -> None:
+    """Stands in the place of what must not be done again."""
+    raise AssertionError("done again although it had been done")
+
+
+def interrupted(*_: Any, **__: Any) -> None:
+    """Stands in the place of what a user stops."""
+    raise KeyboardInterrupt

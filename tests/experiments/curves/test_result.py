@@ -1,0 +1,116 @@
+"""How far pairs lie from curves: numbers computed by hand, and the tables made of them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from art_snn import RGA
+from art_snn.curves import Pairs, curves_of, static_rate
+from art_snn.evaluation.deviations import (
+    Deviation,
+    Panel,
+    deviation,
+    markdown,
+    panel,
+    source,
+    table,
+)
+from art_snn.metrics import Share
+
+
+def pairs(current: list[float], rate: list[float]) -> Pairs:
+    index = np.arange(len(current))
+    return Pairs("layers.1", 40, index, index, np.array(current, float), np.array(rate, float))
+
+
+def zero(current: np.ndarray) -> np.ndarray:
+    return np.zeros_like(current)
+
+
+def half(current: np.ndarray) -> np.ndarray:
+    return np.full_like(current, 0.5)
+
+
+def test_the_deviations_are_those_computed_by_hand():
+    found = deviation(pairs([0.25, 0.5, 1.5, -1], [0.25, 0.75, 0.5, 0]), static_rate)
+    # The curve gives 0, 0, 1, 0; the differences are .25, .75, -.5, 0.
+    assert found.rms == pytest.approx((0.875 / 4) ** 0.5)
+    assert found.mean_absolute == pytest.approx(0.375)
+    assert found.bias == pytest.approx(0.125)
+
+
+@settings(deadline=None, derandomize=True, database=None, max_examples=60)
+@given(st.lists(st.tuples(st.floats(-3, 3), st.floats(0, 1)), min_size=1, max_size=20))
+def test_no_deviation_is_larger_than_the_root_mean_square(drawn):
+    recorded = pairs(*map(list, zip(*drawn, strict=True)))
+    for curve in curves_of(0.9, 1.0, RGA()).values():
+        found = deviation(recorded, curve)
+        assert abs(found.bias) <= found.mean_absolute + 1e-12
+        assert found.mean_absolute <= found.rms + 1e-12
+        on_it = pairs(recorded.current.tolist(), curve(recorded.current).tolist())
+        assert deviation(on_it, curve) == Deviation(0, 0, 0)
+
+
+def test_the_nearest_curve_has_the_smallest_root_mean_square_of_all():
+    found = panel("net", 0.5, pairs([1, 2], [0.4, 0.5]), {"zero": zero, "half": half})
+    assert found.nearest == "half"
+    assert found.silent == Share(0, 2)
+    found = panel("net", 0.5, pairs([1, 2, 3], [0, 0.1, 0]), {"zero": zero, "half": half})
+    assert found.nearest == "zero"
+    assert found.silent == Share(2, 3)
+    assert list(found.deviations) == ["zero", "half"]
+
+
+def test_without_any_pair_there_is_no_deviation():
+    with pytest.raises(ValueError, match=r"^pairs: expected one at least, got none\. Record some"):
+        deviation(pairs([], []), zero)
+
+
+SHOWN = Panel(
+    "vgg5 on digits",
+    0.5,
+    "layers.4",
+    737280,
+    Share(630, 1000),
+    {
+        "static, smooth": Deviation(0.14264, 0.0706, -0.0432),
+        "RGA": Deviation(0.1164, 0.069, 0.0479),
+    },
+)
+WORDS = "layers.4: 1000 of 737280 pairs of sample and neuron, 63.0 % [60.0, 65.9] without a spike"
+
+
+def test_the_table_has_one_line_per_curve_and_marks_the_nearest():
+    assert source(SHOWN) == WORDS
+    assert table(SHOWN).splitlines() == [
+        "vgg5 on digits",
+        WORDS,
+        "",
+        "curve                  rms  mean |d|    mean d",
+        "static, smooth      0.1426    0.0706   -0.0432",
+        "RGA                 0.1164    0.0690   +0.0479  nearest",
+    ]
+
+
+def test_markdown_has_the_same_cells():
+    assert markdown(SHOWN).splitlines() == [
+        f"vgg5 on digits. {WORDS}.",
+        "",
+        r"| curve | rms | mean \|d\| | mean d |  |",
+        "|---|---|---|---|---|",
+        "| static, smooth | 0.1426 | 0.0706 | -0.0432 |  |",
+        "| RGA | 0.1164 | 0.0690 | +0.0479 | nearest |",
+    ]
+
+
+def test_the_json_holds_all_numbers_unrounded():
+    content = json.loads(json.dumps(SHOWN.as_dict()))
+    assert content["deviations"]["static, smooth"]["rms"] == 0.14264
+    assert content["silent"]["count"] == 630
+    assert content["nearest"] == "RGA"
+    assert (content["decay"], content["layer"], content["places"]) == (0.5, "layers.4", 737280)

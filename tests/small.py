@@ -1,0 +1,73 @@
+"""A tiny classifier for the evaluations, its samples, and an attack written by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from art_snn import LIF, Direct, PyTorchSpikingClassifier, SpikingNetwork
+from art_snn import TimeDistributed as Timed
+from art_snn.encoders import Encoder
+from art_snn.attacks import Attack
+from art_snn.gradients import Gradient
+
+SHAPE = (1, 8, 8)
+CLASSES = 4
+STEPS = 4
+
+
+def classifier(
+    *, seed: int = 0, encoder: Encoder | None = None, hidden: int = 24, **neuron: Any
+) -> PyTorchSpikingClassifier:
+    """Two linear layers around one layer of neurons, with weights from the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        layers = [
+            Timed(nn.Flatten(), nn.Linear(64, hidden)),
+            LIF(**neuron),
+            Timed(nn.Linear(hidden, CLASSES)),
+        ]
+        with torch.no_grad():
+            layers[0].module[1].weight.mul_(3)
+    return around(SpikingNetwork(layers, encoder or Direct(STEPS), input_shape=SHAPE))
+
+
+def around(network: SpikingNetwork) -> PyTorchSpikingClassifier:
+    return PyTorchSpikingClassifier(
+        network,
+        nn.CrossEntropyLoss(),
+        input_shape=SHAPE,
+        nb_classes=CLASSES,
+        clip_values=(0.0, 1.0),
+        device_type="cpu",
+    )
+
+
+def samples(
+    wrapped: PyTorchSpikingClassifier, count: int = 10, wrong: int = 2
+) -> tuple[np.ndarray, np.ndarray]:
+    """Random images with the labels that the network gives them, the first `wrong` ones others."""
+    x = np.random.default_rng(0).random((count, *SHAPE), dtype=np.float32)
+    y = wrapped.predict(x).argmax(1)
+    y[:wrong] = (y[:wrong] + 1) % CLASSES
+    return x, y
+
+
+def pgd_by_hand(
+    network: SpikingNetwork, rule: Gradient, attack: Attack, x: np.ndarray, y: np.ndarray
+) -> np.ndarray:
+    """PGD in the maximum norm from the samples themselves, by torch alone."""
+    clean, labels = torch.as_tensor(x), torch.as_tensor(y)
+    step = attack.eps / 4 if attack.eps_step is None else attack.eps_step
+    moved = clean.clone()
+    for _ in range(attack.iterations):
+        leaf = moved.clone().requires_grad_(True)
+        with network.using(rule):
+            loss = nn.functional.cross_entropy(network(leaf), labels, reduction="sum")
+        (gradient,) = torch.autograd.grad(loss, leaf)
+        moved = (moved + step * gradient.sign()).clamp(0, 1)
+        moved = clean + (moved - clean).clamp(-attack.eps, attack.eps)
+    return moved.numpy()

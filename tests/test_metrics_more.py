@@ -1,0 +1,59 @@
+"""Shares, intervals and attack success against values from the literature's definitions."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from art_snn.metrics import Robustness, Share, paired_difference, robustness
+
+
+def test_the_wilson_interval_is_that_of_the_formula():
+    count, total, z = 37, 120, 1.959963984540054
+    p = count / total
+    centre = (p + z**2 / (2 * total)) / (1 + z**2 / total)
+    half = z / (1 + z**2 / total) * math.sqrt(p * (1 - p) / total + z**2 / (4 * total**2))
+    assert Share(count, total).interval == pytest.approx((centre - half, centre + half), abs=1e-9)
+
+
+@given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_the_interval_holds_the_share_and_stays_a_share(pair):
+    share = Share(*pair)
+    low, high = share.interval
+    assert -1e-12 <= low <= share.value + 1e-12
+    assert share.value - 1e-12 <= high <= 1 + 1e-12
+
+
+def test_a_share_of_nothing_is_unknown():
+    assert math.isnan(Share(0, 0).value)
+    assert Share(0, 0).interval == (0, 1)
+
+
+def test_attack_success_counts_only_what_was_correct_before():
+    labels = np.array([0, 1, 0, 1, 0])
+    clean = np.eye(2)[[0, 1, 1, 1, 0]]  # the third is wrong from the start
+    adversarial = np.eye(2)[[1, 1, 0, 0, 0]]  # flips the first and fourth, mends the third
+    outcome = robustness(clean, adversarial, labels)
+    assert (outcome.clean_accuracy.count, outcome.clean_accuracy.total) == (4, 5)
+    assert (outcome.robust_accuracy.count, outcome.robust_accuracy.total) == (2, 5)
+    assert (outcome.attack_success.count, outcome.attack_success.total) == (2, 4)
+    assert json.loads(json.dumps(outcome.as_dict()))["attack_success"]["value"] == 0.5
+
+
+def test_lengths_that_differ_are_refused():
+    with pytest.raises(ValueError, match=r"^labels: expected as many labels .* got 3 labels, 2"):
+        robustness(np.zeros((2, 4)), np.zeros((2, 4)), np.zeros(3))
+
+
+def test_mcnemar_compares_what_each_attack_flipped_alone():
+    correct = np.ones(12, dtype=bool)
+    a, b = correct.copy(), correct.copy()
+    a[:10] = False
+    b[9:11] = False
+    only_a, only_b, p = paired_difference(Robustness(correct, a), Robustness(correct, b))
+    assert (only_a, only_b) == (9, 1)
+    assert p == pytest.approx(2 * 11 / 2**10)  # 0 or 1 of 10 fair coins, both sides
+    assert paired_difference(Robustness(correct, a), Robustness(correct, a)) == (0, 0, 1.0)
