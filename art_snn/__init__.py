@@ -1,7 +1,5 @@
 """art_snn: attack, train and evaluate spiking networks with the Adversarial Robustness Toolbox."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any

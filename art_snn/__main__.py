@@ -1,7 +1,5 @@
 """python -m art_snn: the same as the command art-snn."""
 
-from __future__ import annotations
-
 import sys
 
 from art_snn.cli import main

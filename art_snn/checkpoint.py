@@ -1,7 +1,5 @@
 """Weights on disk: saved with a word about the network, loaded without running foreign code."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

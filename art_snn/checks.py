@@ -1,7 +1,5 @@
 """One form for every complaint about an argument: name, expectation, what came, remedy."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
@@ -80,6 +78,27 @@ def require_count(argument: str, value: object, *, remedy: str) -> int:
     if isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1:
         return int(value)
     raise invalid(argument, "a whole number >= 1", repr(value), remedy)
+
+
+def require(holds: bool, argument: str, expected: str, got: object, remedy: str) -> None:
+    """Raise the error of :func:`invalid` unless something holds."""
+    if not holds:
+        raise invalid(argument, expected, got, remedy)
+
+
+def settle(settings: object, **values: object) -> None:
+    """Set fields of a frozen dataclass, in its __post_init__."""
+    for name, value in values.items():
+        object.__setattr__(settings, name, value)
+
+
+def settle_counts(settings: object, *names: str) -> None:
+    """Fields of a frozen dataclass as ints when they are whole numbers of at least 1, or None."""
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None:
+            remedy = "Use a whole number from 1."
+            settle(settings, **{name: require_count(name, value, remedy=remedy)})
 
 
 def require_choice(argument: str, value: object, known: Iterable[str], *, remedy: str) -> None:

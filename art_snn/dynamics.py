@@ -1,7 +1,5 @@
 """The state equations of a spiking neuron, and the only simulation of them in the package."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

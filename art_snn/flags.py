@@ -1,7 +1,5 @@
 """How a field of settings becomes an option of the command line."""
 
-from __future__ import annotations
-
 from typing import Annotated, TypeVar
 
 from tyro.conf import arg

@@ -1,7 +1,5 @@
 """Stateless layers on tensors with a time axis."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase

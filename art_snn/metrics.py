@@ -1,7 +1,5 @@
 """How robust a classifier is under an attack, with intervals, in the literature's own words."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass
 

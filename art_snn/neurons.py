@@ -1,7 +1,5 @@
 """Spiking neurons as torch modules: the state equations, and whichever firing is attached."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

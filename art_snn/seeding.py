@@ -1,7 +1,5 @@
 """Random states of torch and numpy for the length of a block."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -1,7 +1,5 @@
 """The attacks of ART that this package's own evaluations run, by name."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, Any
 

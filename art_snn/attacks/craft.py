@@ -1,7 +1,5 @@
 """Batches with random states of their own, and attacks that run over them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

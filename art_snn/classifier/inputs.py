@@ -1,7 +1,5 @@
 """Checks of what a user hands to the classifier: network, samples, labels, settings."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

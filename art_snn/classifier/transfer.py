@@ -1,7 +1,5 @@
 """Networks with their optimizers: to another device, and to a copy."""
 
-from __future__ import annotations
-
 import inspect
 from typing import Any
 

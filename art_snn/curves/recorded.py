@@ -1,7 +1,5 @@
 """Recording what rate which mean current causes in a network that runs on data."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

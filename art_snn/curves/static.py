@@ -1,7 +1,5 @@
 """The rate of a neuron under a constant current, exactly and as RGA approximates it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 

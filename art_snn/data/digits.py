@@ -1,7 +1,5 @@
 """scikit-learn's handwritten digits, which come with the package's own dependency."""
 
-from __future__ import annotations
-
 import numpy as np
 from sklearn.datasets import load_digits
 

@@ -1,7 +1,5 @@
 """Compressed files in the idx format of MNIST."""
 
-from __future__ import annotations
-
 import gzip
 import math
 import struct

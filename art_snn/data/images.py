@@ -1,7 +1,5 @@
 """The image sets of torchvision."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """One word, file or folder for every data set."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial

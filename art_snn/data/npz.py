@@ -1,7 +1,5 @@
 """Images and event frames from .npz files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

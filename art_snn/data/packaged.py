@@ -1,7 +1,5 @@
 """Fashion-MNIST as Debian packages it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The event recordings that the package tonic reads, cut into frames."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module

@@ -1,7 +1,5 @@
 """What samples may look like: their shapes, their values, and the range of these."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from numbers import Real

@@ -1,7 +1,5 @@
 """Images and frames brought to another height and width."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor, nn

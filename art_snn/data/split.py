@@ -1,7 +1,5 @@
 """Which samples go where: splits and draws that keep the classes' proportions."""
 
-from __future__ import annotations
-
 import numpy as np
 from sklearn.model_selection import train_test_split
 

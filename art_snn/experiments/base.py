@@ -1,7 +1,5 @@
 """What all experiments share: where they write, what they run on, and what a result is."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

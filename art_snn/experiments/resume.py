@@ -1,7 +1,5 @@
 """Results as JSON: one converter for all of them, and earlier ones that a run is taken up from."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Paragraphs and tables: as text for a terminal, in Markdown, or in HTML."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass

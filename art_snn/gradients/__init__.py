@@ -1,81 +1,40 @@
 """How a spiking network is differentiated: one interface, two engines, one file per rule."""
 
-from __future__ import annotations
-
-from art_snn.gradients.assg import ASSG, sharpness_of
-from art_snn.gradients.base import Differentiable, Execution, Firing, Gradient, Site
-from art_snn.gradients.bptr import BPTR
-from art_snn.gradients.cba import CBA
-from art_snn.gradients.composite import Composite
-from art_snn.gradients.eot import EOT
-from art_snn.gradients.extended import Extended
-from art_snn.gradients.hart import HART
-from art_snn.gradients.mean import Mean
-from art_snn.gradients.pdsg import PDSG
-from art_snn.gradients.rate import RateGradient, Trace
-from art_snn.gradients.rga import RGA
-from art_snn.gradients.rules import (
-    GRADIENTS,
-    applicable,
-    check_applicable,
-    chosen,
-    kind_of,
-    name_of,
-    named,
-    objection,
-    resolve,
-)
-from art_snn.gradients.static_curve import StaticCurve
-from art_snn.gradients.stbp import STBP
-from art_snn.gradients.surrogates import (
-    ATan,
-    Erf,
-    FastSigmoid,
-    Gaussian,
-    Rectangle,
-    Sigmoid,
-    Surrogate,
-    Triangle,
-)
-from art_snn.gradients.temporal import TemporalGradient
-
-__all__ = [
-    "ASSG",
-    "BPTR",
-    "CBA",
-    "EOT",
-    "GRADIENTS",
-    "HART",
-    "PDSG",
-    "RGA",
-    "STBP",
-    "ATan",
-    "Composite",
-    "Differentiable",
-    "Erf",
-    "Execution",
-    "Extended",
-    "FastSigmoid",
-    "Firing",
-    "Gaussian",
-    "Gradient",
-    "Mean",
-    "RateGradient",
-    "Rectangle",
-    "Sigmoid",
-    "Site",
-    "StaticCurve",
-    "Surrogate",
-    "TemporalGradient",
-    "Trace",
-    "Triangle",
-    "applicable",
-    "check_applicable",
-    "chosen",
-    "kind_of",
-    "name_of",
-    "named",
-    "objection",
-    "resolve",
-    "sharpness_of",
-]
+from art_snn.gradients.assg import ASSG as ASSG
+from art_snn.gradients.assg import sharpness_of as sharpness_of
+from art_snn.gradients.base import Differentiable as Differentiable
+from art_snn.gradients.base import Execution as Execution
+from art_snn.gradients.base import Firing as Firing
+from art_snn.gradients.base import Gradient as Gradient
+from art_snn.gradients.base import Site as Site
+from art_snn.gradients.bptr import BPTR as BPTR
+from art_snn.gradients.cba import CBA as CBA
+from art_snn.gradients.composite import Composite as Composite
+from art_snn.gradients.eot import EOT as EOT
+from art_snn.gradients.extended import Extended as Extended
+from art_snn.gradients.hart import HART as HART
+from art_snn.gradients.mean import Mean as Mean
+from art_snn.gradients.pdsg import PDSG as PDSG
+from art_snn.gradients.rate import RateGradient as RateGradient
+from art_snn.gradients.rate import Trace as Trace
+from art_snn.gradients.rga import RGA as RGA
+from art_snn.gradients.rules import GRADIENTS as GRADIENTS
+from art_snn.gradients.rules import applicable as applicable
+from art_snn.gradients.rules import check_applicable as check_applicable
+from art_snn.gradients.rules import chosen as chosen
+from art_snn.gradients.rules import kind_of as kind_of
+from art_snn.gradients.rules import name_of as name_of
+from art_snn.gradients.rules import named as named
+from art_snn.gradients.rules import objection as objection
+from art_snn.gradients.rules import resolve as resolve
+from art_snn.gradients.static_curve import StaticCurve as StaticCurve
+from art_snn.gradients.stbp import STBP as STBP
+from art_snn.gradients.surrogates import ATan as ATan
+from art_snn.gradients.surrogates import Erf as Erf
+from art_snn.gradients.surrogates import FastSigmoid as FastSigmoid
+from art_snn.gradients.surrogates import Gaussian as Gaussian
+from art_snn.gradients.surrogates import Rectangle as Rectangle
+from art_snn.gradients.surrogates import Sigmoid as Sigmoid
+from art_snn.gradients.surrogates import Surrogate as Surrogate
+from art_snn.gradients.surrogates import Triangle as Triangle
+from art_snn.gradients.temporal import TemporalGradient as TemporalGradient

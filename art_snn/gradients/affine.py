@@ -1,7 +1,5 @@
 """Whether the layers between neurons are affine, so that a rate rule may run on time averages."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Hashable
 

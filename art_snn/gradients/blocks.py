@@ -1,7 +1,5 @@
 """Parts of a batch that are worked on at a time, so that a processor's cache holds them."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 CACHED_ELEMENTS = 2**20

@@ -1,7 +1,5 @@
 """BPTR: back-propagation through rate."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import Tensor

@@ -1,7 +1,5 @@
 """CBA: the gradient of the ANN that a spiking network could have been converted from."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What rules that are made of other rules have in common."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 
 from art_snn.dynamics import Dynamics

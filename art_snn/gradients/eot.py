@@ -1,7 +1,5 @@
 """EOT: expectation over what a network draws at random."""
 
-from __future__ import annotations
-
 from dataclasses import KW_ONLY, dataclass
 
 import torch

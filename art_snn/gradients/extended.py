@@ -1,7 +1,5 @@
 """Extended: craft with more time steps than the network runs."""
 
-from __future__ import annotations
-
 from dataclasses import KW_ONLY, dataclass
 
 import torch

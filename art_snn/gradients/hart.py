@@ -1,7 +1,5 @@
 """HART: the surrogate slope averaged over time."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import ClassVar
 

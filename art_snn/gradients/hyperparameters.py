@@ -1,7 +1,5 @@
 """The hyperparameters of a rule by dotted names: beta, surrogate.width, rule.gamma."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields, is_dataclass, replace
 from numbers import Integral, Real
 from typing import Any

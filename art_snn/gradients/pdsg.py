@@ -1,7 +1,5 @@
 """PDSG: a surrogate as wide as the potentials are spread."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -14,8 +14,6 @@ the logits, and at every call. Where it is not, the same rule runs *time-resolve
 graph over all time steps.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections import deque
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """RGA: rate gradient approximation."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

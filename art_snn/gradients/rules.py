@@ -1,7 +1,5 @@
 """The rules by name: the table of them, one grammar of names, and which rules suit a network."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType

@@ -1,7 +1,5 @@
 """StaticCurve: the exact slope of the static rate-current curve."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

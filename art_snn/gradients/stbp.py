@@ -1,7 +1,5 @@
 """STBP: spatio-temporal back-propagation with a surrogate slope."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import ClassVar
 

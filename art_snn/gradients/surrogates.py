@@ -4,8 +4,6 @@ Every surrogate is a frozen dataclass that maps distance z = u - threshold (any 
 h(z) of the same shape, dtype and device.
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields

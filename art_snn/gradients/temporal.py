@@ -10,8 +10,6 @@ recursion of Wu et al. (2018), from t = T - 1 down with d[T] = 0, g = dL/ds and 
 A detached reset drops the u h or the threshold h term.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar

@@ -1,7 +1,5 @@
 """The machine that is measured: its name, its threads, its memory."""
 
-from __future__ import annotations
-
 import platform
 from pathlib import Path
 

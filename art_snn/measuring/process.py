@@ -3,8 +3,6 @@
 Run as a program, the module is the other side of :func:`in_fresh_process`.
 """
 
-from __future__ import annotations
-
 import json
 import pickle
 import signal

@@ -1,7 +1,5 @@
 """Median times of operations that take turns."""
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Callable

@@ -1,28 +1,17 @@
 """The architectures of the papers, as functions that build a SpikingNetwork."""
 
-from __future__ import annotations
-
-from art_snn.models.architecture import DEFAULTS, ENCODERS, Architecture
-from art_snn.models.initial import kaiming
-from art_snn.models.named import MODELS
-from art_snn.models.options import Options
-from art_snn.models.resnet import Residual, resnet17, sew_resnet17
-from art_snn.models.vgg import Plan, vgg, vgg5, vgg11, vgg16, vgg_dvs
-
-__all__ = [
-    "DEFAULTS",
-    "ENCODERS",
-    "MODELS",
-    "Architecture",
-    "Options",
-    "Plan",
-    "Residual",
-    "kaiming",
-    "resnet17",
-    "sew_resnet17",
-    "vgg",
-    "vgg5",
-    "vgg11",
-    "vgg16",
-    "vgg_dvs",
-]
+from art_snn.models.architecture import DEFAULTS as DEFAULTS
+from art_snn.models.architecture import ENCODERS as ENCODERS
+from art_snn.models.architecture import Architecture as Architecture
+from art_snn.models.initial import kaiming as kaiming
+from art_snn.models.named import MODELS as MODELS
+from art_snn.models.options import Options as Options
+from art_snn.models.resnet import Residual as Residual
+from art_snn.models.resnet import resnet17 as resnet17
+from art_snn.models.resnet import sew_resnet17 as sew_resnet17
+from art_snn.models.vgg import Plan as Plan
+from art_snn.models.vgg import vgg as vgg
+from art_snn.models.vgg import vgg5 as vgg5
+from art_snn.models.vgg import vgg11 as vgg11
+from art_snn.models.vgg import vgg16 as vgg16
+from art_snn.models.vgg import vgg_dvs as vgg_dvs

@@ -1,7 +1,5 @@
 """Initial weights of the models."""
 
-from __future__ import annotations
-
 from typing import TypeVar
 
 from torch import nn

@@ -1,7 +1,5 @@
 """The models that have a name."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 

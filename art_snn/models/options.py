@@ -1,7 +1,5 @@
 """The options that every model takes, and what follows from them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal

@@ -1,7 +1,5 @@
 """Networks that a function of the user's own builds, named on the command line or in settings."""
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 import inspect

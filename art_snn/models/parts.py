@@ -1,7 +1,5 @@
 """The layers that the models are made of."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 

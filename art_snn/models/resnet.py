@@ -1,7 +1,5 @@
 """Residual networks of seventeen weighted layers, with and without an addition of spikes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """VGG networks of the spiking-robustness papers, with average pooling."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

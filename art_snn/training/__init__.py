@@ -1,22 +1,11 @@
 """Training a spiking network by its training gradient, plainly or on adversarial samples."""
 
-from __future__ import annotations
-
-from art_snn.training.adversarial import AdversarialTraining
-from art_snn.training.adversary import Adversary, Craft
-from art_snn.training.loop import accuracy, train
-from art_snn.training.recipe import Recipe
-from art_snn.training.samples import Validation
-from art_snn.training.state import Epoch, best
-
-__all__ = [
-    "AdversarialTraining",
-    "Adversary",
-    "Craft",
-    "Epoch",
-    "Recipe",
-    "Validation",
-    "accuracy",
-    "best",
-    "train",
-]
+from art_snn.training.adversarial import AdversarialTraining as AdversarialTraining
+from art_snn.training.adversary import Adversary as Adversary
+from art_snn.training.adversary import Craft as Craft
+from art_snn.training.loop import accuracy as accuracy
+from art_snn.training.loop import train as train
+from art_snn.training.recipe import Recipe as Recipe
+from art_snn.training.samples import Validation as Validation
+from art_snn.training.state import Epoch as Epoch
+from art_snn.training.state import best as best

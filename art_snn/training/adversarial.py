@@ -1,7 +1,5 @@
 """Adversarial training through ART: an attack of ART crafts, by any rule; STBP trains."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What training asks of an adversary."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Protocol
 

@@ -1,7 +1,5 @@
 """The training loop: annealed along a cosine, resumed exactly, best by validation samples."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

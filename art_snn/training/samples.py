@@ -1,7 +1,5 @@
 """Checks of samples and labels, before anything is trained."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

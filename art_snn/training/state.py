@@ -1,7 +1,5 @@
 """Everything that a training run would lose when it is killed, and the file that keeps it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path

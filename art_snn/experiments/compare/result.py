@@ -1,7 +1,5 @@
 """The outcome of a comparison of rules."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ Attack success alone does not say why a rule is weak, so the comparison also cou
 whose gradient vanishes altogether, and measures how far each gradient points away from STBP's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial

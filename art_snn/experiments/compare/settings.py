@@ -1,7 +1,5 @@
 """What is compared, on how many samples of which data, and on which network."""
 
-from __future__ import annotations
-
 from collections import namedtuple
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field

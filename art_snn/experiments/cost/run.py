@@ -5,8 +5,6 @@ gradient by every rule through PyTorchSpikingClassifier, and through ART's stock
 around the same network.
 """
 
-from __future__ import annotations
-
 from tqdm.auto import tqdm
 
 from art_snn.checks import invalid

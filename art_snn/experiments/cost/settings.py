@@ -1,7 +1,5 @@
 """Which gradients are measured, on which network and batch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path

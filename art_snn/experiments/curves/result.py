@@ -1,7 +1,5 @@
 """How far recorded rates lie from rate-current curves."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path

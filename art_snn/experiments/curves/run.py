@@ -1,7 +1,5 @@
 """Recording the pairs of one layer in networks of several decays, against their curves."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What is recorded from which networks, and which polyline it is held against."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any

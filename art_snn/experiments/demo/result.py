@@ -1,7 +1,5 @@
 """What the demo found: attack success and verdicts."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar

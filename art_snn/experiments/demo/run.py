@@ -1,7 +1,5 @@
 """The product's main job on real images: train, attack by both gradients, harden, attack again."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What the demo trains and attacks."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Adversarial training from data to checkpoint."""
 
-from __future__ import annotations
-
 from art_snn.experiments.harden.result import Hardened
 from art_snn.experiments.harden.settings import Settings
 from art_snn.experiments.train.run import fitted

@@ -1,7 +1,5 @@
 """What is trained against which adversary."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 

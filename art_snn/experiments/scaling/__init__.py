@@ -1,10 +1,8 @@
 """How time and memory of PGD grow with the time steps, on this machine."""
 
-from __future__ import annotations
-
-from art_snn.experiments.scaling.figure import Line
-from art_snn.experiments.scaling.result import Cell, Growth
-from art_snn.experiments.scaling.run import run
-from art_snn.experiments.scaling.settings import PGD, Settings
-
-__all__ = ["PGD", "Cell", "Growth", "Line", "Settings", "run"]
+from art_snn.experiments.scaling.figure import Line as Line
+from art_snn.experiments.scaling.result import Cell as Cell
+from art_snn.experiments.scaling.result import Growth as Growth
+from art_snn.experiments.scaling.run import run as run
+from art_snn.experiments.scaling.settings import PGD as PGD
+from art_snn.experiments.scaling.settings import Settings as Settings

@@ -1,7 +1,5 @@
 """How the cost of an attack grows with the time steps, model by model."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field

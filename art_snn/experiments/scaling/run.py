@@ -1,7 +1,5 @@
 """How the cost of an attack grows with the time steps: measure, model by model."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

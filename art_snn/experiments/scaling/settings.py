@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,15 +11,15 @@ import numpy as np
 import torch
 
 from art_snn.attacks import Attack
-from art_snn.checks import invalid, require_count, require_number
+from art_snn.checks import require, require_count, settle_counts
 from art_snn.data import Dataset, Source
 from art_snn.encoders import Frames
 from art_snn.experiments.base import Experiment
 from art_snn.flags import Open
-from art_snn.gradients import Gradient, check_applicable, named
+from art_snn.gradients import Gradient, check_applicable, chosen
 from art_snn.measuring.machine import require_device
 from art_snn.measuring.workload import INFERENCE, network_of, random_samples
-from art_snn.models import Architecture
+from art_snn.models import DEFAULTS, Architecture
 
 RANDOM = "random"
 """In the place of a data set: uniform random images."""
@@ -35,9 +35,9 @@ class Settings(Experiment):
     The weights are untrained, and so may the images be random: PGD as ART runs it takes all its
     iterations whatever it meets, so neither changes what is computed.
 
-    :param models: names of models, separated by commas, or functions of yours: file.py:function.
-    :param steps: time steps T, separated by commas, each with every model.
-    :param rules: names of rules that the attack runs by, separated by commas.
+    :param models: names of models with commas between, or functions of yours: file.py:function.
+    :param steps: time steps T with commas between, each with every model.
+    :param rules: names of rules that the attack runs by, with commas between.
     :param width: factor of all widths of the models [1].
     :param decay: of their neurons [0.5].
     :param attack: the attack; its defaults are the paper's.
@@ -47,17 +47,15 @@ class Settings(Experiment):
     :param batch_size: samples per gradient.
     :param repeats: rounds behind each median.
     :param keep_memory: keep freed memory in the measuring processes (glibc).
-    :raises ValueError: for an unknown name, one named twice, a count below 1, a rule that does not
-        apply to the neurons, a model of event frames, or a GPU where there is none.
+    :raises ValueError: for what models, rules and neurons refuse, a name twice, a count below 1, a
+        model of event frames, or a GPU where there is none.
     """
 
     output: Path = Path("scaling")
     device: str = "cpu"
     models: tuple[str, ...] = ("vgg11", "vgg16", "resnet17")
     steps: tuple[int, ...] = (4, 8, 16, 32)
-    rules: Mapping[str, Gradient] = field(
-        default_factory=lambda: {name: named(name) for name in ("rga", "stbp")}
-    )
+    rules: Mapping[str, Gradient] = field(default_factory=lambda: chosen("rga,stbp"))
     width: Open[float] = None
     decay: Open[float] = None
     attack: Attack = PGD
@@ -71,29 +69,21 @@ class Settings(Experiment):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("models", "steps", "rules"):
-            _require_different(name, list(getattr(self, name)))
+            values = list(getattr(self, name))
+            got = ", ".join(map(str, values)) or "none"
+            once = bool(values) and len(set(values)) == len(values)
+            require(once, name, "at least one, and each once", got, "Put commas between them.")
         for steps in self.steps:
             require_count("steps", steps, remedy="The paper uses T = 8.")
-        for name in ("batch_size", "repeats"):
-            require_count(name, getattr(self, name), remedy="Use a whole number from 1.")
+        settle_counts(self, "batch_size", "repeats", "channels")
         if self.samples != "all":
             require_count("samples", self.samples, remedy="One batch of the paper is 32.")
-        elif self.random:
-            raise invalid(
-                "samples",
-                "a number, for random images have no end",
-                "all",
-                "Give a number, or a data set.",
-            )
-        if self.width is not None:
-            require_number("width", self.width, above=0, remedy="1 is the width of the paper.")
-        if self.channels is not None and not self.random:
-            raise invalid(
-                "channels",
-                f"None beside {self.source.data}, whose images have channels",
-                self.channels,
-                "Leave it out.",
-            )
+        all_random = self.samples == "all" and self.random
+        endless = "a number, for random images have no end"
+        require(not all_random, "samples", endless, "all", "Give a number, or a data set.")
+        expected = f"None beside {self.source.data}, whose images have channels"
+        fits = self.channels is None or self.random
+        require(fits, "channels", expected, self.channels, "Leave it out.")
         require_device(self.device)
         for model in self.models:
             self._try(model)
@@ -115,18 +105,11 @@ class Settings(Experiment):
     def _try(self, model: str) -> None:
         """Build the model without memory for its weights, so that bad options show at once."""
         architecture = self.architecture(model)
-        if architecture.is_own:
+        with torch.device("cpu" if architecture.is_own else "meta"):
             network = network_of(architecture, self.steps[0])
-        else:
-            with torch.device("meta"):
-                network = network_of(architecture, 1)
-        if isinstance(network.encoder, Frames):
-            raise invalid(
-                "models",
-                "models of images",
-                f"{model}, which takes event frames",
-                "Its gradient can be measured by art-snn cost.",
-            )
+        images, remedy = not isinstance(network.encoder, Frames), "art-snn cost takes it."
+        got = f"{model}, which takes event frames"
+        require(images, "models", "models of images", got, remedy)
         for rule in self.rules.values():
             check_applicable(rule, network.sites(), "rules", network.encoder)
 
@@ -136,46 +119,35 @@ class Settings(Experiment):
         :raises FileNotFoundError: when the data are not there.
         :raises ValueError: when there are fewer than asked for, or they are event frames.
         """
-        if self.random:
-            assert self.samples != "all"
-            x, y = random_samples(
-                self.architecture(self.models[0]),
-                self.samples,
-                channels=self.channels,
-                image_size=_side(self.source),
-            )
-            return Images("random images", x, y)
-        return self._of(self.source.load())
+        if not self.random:
+            return self._of(self.source.load())
+        size, architecture = self.source.image_size, self.architecture(self.models[0])
+        square, remedy = not isinstance(size, tuple), "Random images are square."
+        require(square, "image_size", "the side of square images", size, remedy)
+        x, y = random_samples(
+            architecture,
+            int(self.samples),
+            channels=self.channels,
+            image_size=size,  # type: ignore[arg-type]
+        )
+        return Images("random images", x, y)
 
-    def _of(self, dataset: Dataset) -> Images:
-        if dataset.events:
-            raise invalid(
-                "data",
-                "images",
-                f"{dataset.name}, which holds event frames",
-                "Attack event frames with art-snn compare, which times every gradient.",
-            )
-        count = len(dataset.x_test)
+    def _of(self, data: Dataset) -> Images:
+        got = f"{data.name}, which holds event frames"
+        remedy = "Attack event frames with art-snn compare, which times every gradient."
+        require(not data.events, "data", "images", got, remedy)
+        count = len(data.x_test)
         samples = count if self.samples == "all" else self.samples
-        if samples > count:
-            raise invalid(
-                "samples",
-                f"at most the {count} test images of {dataset.name}",
-                str(samples),
-                "Ask for all of them, or for fewer.",
-            )
-        labels = np.eye(dataset.classes, dtype=np.float32)[dataset.y_test[:samples]]
-        return Images(dataset.name, dataset.x_test[:samples].astype(np.float32), labels)
+        expected = f"at most the {count} test images of {data.name}"
+        remedy = "Ask for all of them, or for fewer."
+        require(samples <= count, "samples", expected, samples, remedy)
+        labels = np.eye(data.classes, dtype=np.float32)[data.y_test[:samples]]
+        return Images(data.name, data.x_test[:samples].astype(np.float32), labels)
 
 
 @dataclass(frozen=True)
 class Images:
-    """What is attacked.
-
-    :param name: of the data.
-    :param x: images (N, C, H, W) in [0, 1].
-    :param y: one-hot labels (N, K).
-    """
+    """What is attacked: images x (N, C, H, W) in [0, 1] of some name, one-hot labels y (N, K)."""
 
     name: str
     x: np.ndarray
@@ -184,11 +156,7 @@ class Images:
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """What was measured, for JSON.
-
-    :param image_size: side of the images, or [height, width].
-    :param classes: number of classes K.
-    """
+    """What was measured, for JSON: the settings, and the form of the images."""
 
     models: list[str]
     steps: list[int]
@@ -212,6 +180,7 @@ class Protocol:
         """What these settings measure on these images."""
         _, channels, height, width = images.x.shape
         same = ("batch_size", "device", "threads", "keep_memory", "repeats")
+        told = settings.architecture(settings.models[0]).told
         return cls(
             models=list(settings.models),
             steps=list(settings.steps),
@@ -222,26 +191,6 @@ class Protocol:
             image_size=height if height == width else [height, width],
             channels=channels,
             classes=images.y.shape[1],
-            decay=0.5 if settings.decay is None else settings.decay,
-            width=1.0 if settings.width is None else settings.width,
+            **{name: told.get(name, DEFAULTS[name]) for name in ("decay", "width")},
             **{name: getattr(settings, name) for name in same},
-        )
-
-
-def _side(source: Source) -> int | None:
-    size = source.image_size
-    if isinstance(size, tuple):
-        raise invalid(
-            "image_size", "the side of square images", repr(size), "Random images are square."
-        )
-    return size
-
-
-def _require_different(argument: str, values: Sequence[object]) -> None:
-    if not values or len(set(values)) < len(values):
-        raise invalid(
-            argument,
-            "at least one, and each once",
-            ", ".join(map(str, values)) or "none",
-            "Separate them by commas.",
         )

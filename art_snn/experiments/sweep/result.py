@@ -1,7 +1,5 @@
 """The outcome of a sweep: one line per network, the best value of each."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar

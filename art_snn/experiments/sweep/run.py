@@ -4,8 +4,6 @@ The section "Hyperparameters" in the supplement of Bu et al. (CVPR 2023): attack
 and over gamma of RGA, on networks of different decay. Any field of any rule can be swept.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path

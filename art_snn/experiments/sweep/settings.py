@@ -1,7 +1,5 @@
 """Which hyperparameter of which rule is swept, under which attack, on which networks."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass

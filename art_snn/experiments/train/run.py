@@ -1,7 +1,5 @@
 """Train a network, plainly or adversarially, and say how good it is."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """What is trained, on which data, by which recipe."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 
