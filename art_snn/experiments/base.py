@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from matplotlib.figure import Figure
 
-from art_snn.checks import invalid
+from art_snn.checks import require
 from art_snn.classifier.inputs import check_device_type
 from art_snn.experiments.tables import Form, Part, told
 from art_snn.files import whole, write_json, write_text
@@ -34,13 +34,10 @@ class Experiment:
     def __post_init__(self) -> None:
         require_threads(self.threads)
         check_device_type(self.device, "device")
-        if self.output.is_file() or self.output.suffix == ".json":
-            raise invalid(
-                "output",
-                "a folder, for tables, pictures and figures",
-                f"{self.output}{', which is a file' if self.output.is_file() else ''}",
-                "Give the name of a folder: results are written into it.",
-            )
+        got = f"{self.output}{', which is a file' if self.output.is_file() else ''}"
+        remedy = "Give the name of a folder: results are written into it."
+        folder = not self.output.is_file() and self.output.suffix != ".json"
+        require(folder, "output", "a folder, for tables, pictures and figures", got, remedy)
 
     def prepare(self) -> None:
         """Set this process up as the settings ask."""

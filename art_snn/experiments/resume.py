@@ -7,7 +7,7 @@ from typing import Any
 import cattrs
 import numpy as np
 
-from art_snn.checks import invalid
+from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.files import digest, read_json
 from art_snn.metrics import Robustness, Share
@@ -68,11 +68,8 @@ def earlier(file: Path | None, what: str, fits: Callable[[dict[str, Any]], bool]
     if file is None or not file.exists():
         return {}
     content = read_json(file)
-    if not isinstance(content, dict) or not content or not fits(content):
-        raise invalid(
-            "output",
-            f"a folder without results, or with results of the same {what}",
-            f"{file} of other settings, weights or samples",
-            "Choose another folder, or delete that file.",
-        )
-    return content
+    same = bool(content) and isinstance(content, dict) and fits(content)
+    expected = f"a folder without results, or with results of the same {what}"
+    got = f"{file} of other settings, weights or samples"
+    require(same, "output", expected, got, "Choose another folder, or delete that file.")
+    return dict(content)

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from art_snn import checkpoint
-from art_snn.checks import invalid, require_count
+from art_snn.checks import require, settle_counts
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset
 from art_snn.flags import Open
@@ -42,15 +42,10 @@ class Trained:
     epochs: Open[int] = None
 
     def __post_init__(self) -> None:
-        if self.epochs is not None:
-            require_count("epochs", self.epochs, remedy="Training needs one at least.")
-            if self.checkpoint is not None:
-                raise invalid(
-                    "epochs",
-                    "None beside a checkpoint, which is not trained further",
-                    self.epochs,
-                    "Leave one of them out.",
-                )
+        settle_counts(self, "epochs")
+        alone = self.epochs is None or self.checkpoint is None
+        expected = "None beside a checkpoint, which is not trained further"
+        require(alone, "epochs", expected, self.epochs, "Leave one of them out.")
 
     def on(self, data: Dataset) -> Trained:
         """The same with nothing left open.

@@ -5,14 +5,14 @@ whose gradient vanishes altogether, and measures how far each gradient points aw
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from art_snn.attacks import attacked, batches, predictions
-from art_snn.checks import invalid
+from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.experiments.compare.result import Comparison, Row
 from art_snn.experiments.compare.settings import Settings
@@ -68,111 +68,95 @@ def compared(
     :raises ValueError: when the file holds a comparison of something else, or there is no sample.
     """
     x, y = x[: settings.samples], y[: settings.samples]
-    if not len(x):
-        raise invalid("x", "at least one sample", "none", "Give test samples.")
+    require(len(x) > 0, "x", "at least one sample", "none", "Give test samples.")
     key = fingerprint(settings.identity, classifier, x, y)
     found = earlier(file, "comparison", lambda content: content.get("key") == key)
+    bench = _Bench(settings, classifier, x, y)
     if found:
         comparison = converter.structure(found, Comparison)
     else:
         comparison = Comparison(title, key, str(settings.attack), settings.as_dict())
-        _time(comparison, settings, classifier, x, y)
+        bench.time(comparison)
     clean = predictions(classifier, x, settings.batch_size, settings.seed)
     reference: np.ndarray | None = None
     for name in settings.rules:
         if name in comparison.rows:
             continue
         rule = settings.rule(name)
-        row = Row(str(rule), kind_of(settings.rules[name]), objection=_objection(rule, classifier))
+        row = Row(str(rule), kind_of(settings.rules[name]), objection=bench.objection(rule))
         if not row.objection:
             if reference is None:
-                by_stbp = settings.averaged(STBP())
-                reference = _gradients(settings, classifier, by_stbp, x, y, "gradients by STBP")
-            row = _attack(row, name, settings, classifier, x, y, clean, reference)
+                reference = bench.gradients(settings.averaged(STBP()), "gradients by STBP")
             row = replace(row, seconds=comparison.seconds[name])
+            row = bench.attack(row, name, rule, clean, reference)
         comparison.rows[name] = row
         if file is not None:
             write_json(file, comparison.as_dict())
     return comparison
 
 
-def _attack(
-    row: Row,
-    name: str,
-    settings: Settings,
-    classifier: PyTorchSpikingClassifier,
-    x: np.ndarray,
-    y: np.ndarray,
-    clean: np.ndarray,
-    reference: np.ndarray,
-) -> Row:
-    rule = settings.rule(name)
-    gradients = _gradients(settings, classifier, rule, x, y, f"gradients by {name}")
-    adversarial = attacked(
-        settings.attack,
-        rule,
-        classifier,
-        x,
-        y,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        words=f"{settings.attack.name} by {name}",
-    )
-    lengths = np.linalg.norm(gradients, axis=1), np.linalg.norm(reference, axis=1)
-    both = (lengths[0] > 0) & (lengths[1] > 0)
-    products = (gradients[both] * reference[both]).sum(1) / (lengths[0] * lengths[1])[both]
-    return replace(
-        row,
-        outcome=robustness(clean, adversarial, y),
-        vanished=Share(int((lengths[0] == 0).sum()), len(x)),
-        cosine=float(products.mean()) if both.any() else float("nan"),
-    )
+@dataclass(frozen=True)
+class _Bench:
+    """What is measured on one network and its samples."""
 
+    settings: Settings
+    classifier: PyTorchSpikingClassifier
+    x: np.ndarray
+    y: np.ndarray
 
-def _gradients(
-    settings: Settings,
-    classifier: PyTorchSpikingClassifier,
-    rule: Gradient,
-    x: np.ndarray,
-    y: np.ndarray,
-    words: str,
-) -> np.ndarray:
-    """Gradients at the clean samples, flat (N, D) in float64."""
-    parts = []
-    for batch in batches(len(x), settings.batch_size, settings.seed, words):
+    def objection(self, rule: Gradient) -> str:
+        """Why the rule cannot be compared on this network, or ""."""
+        return objection(rule, self.classifier.model.sites(), self.classifier.model.encoder)
+
+    def gradients(self, rule: Gradient, words: str) -> np.ndarray:
+        """Gradients at the clean samples, flat (N, D) in float64."""
+        parts = []
+        for batch in batches(len(self.x), self.settings.batch_size, self.settings.seed, words):
+            self.classifier.model.forget()
+            x, y = self.x[batch], self.y[batch]
+            parts.append(self.classifier.loss_gradient(x, y, gradient=rule))
+        return np.concatenate(parts).reshape(len(self.x), -1).astype(np.float64)
+
+    def attack(
+        self, row: Row, name: str, rule: Gradient, clean: np.ndarray, reference: np.ndarray
+    ) -> Row:
+        """The row with what the attack achieves by the rule."""
+        chosen, gradients = self.settings, self.gradients(rule, f"gradients by {name}")
+        adversarial = attacked(
+            chosen.attack,
+            rule,
+            self.classifier,
+            self.x,
+            self.y,
+            batch_size=chosen.batch_size,
+            seed=chosen.seed,
+            words=f"{chosen.attack.name} by {name}",
+        )
+        lengths = np.linalg.norm(gradients, axis=1), np.linalg.norm(reference, axis=1)
+        both = (lengths[0] > 0) & (lengths[1] > 0)
+        products = (gradients[both] * reference[both]).sum(1) / (lengths[0] * lengths[1])[both]
+        return replace(
+            row,
+            outcome=robustness(clean, adversarial, self.y),
+            vanished=Share(int((lengths[0] == 0).sum()), len(self.x)),
+            cosine=float(products.mean()) if both.any() else float("nan"),
+        )
+
+    def time(self, comparison: Comparison) -> None:
+        """Median seconds of one gradient of a batch by every rule that applies, all in turn."""
+        classifier, repeats = self.classifier, self.settings.repeats
+        device = "cpu" if classifier.device.type == "cpu" else "gpu"
+        x, y = self.x[: self.settings.batch_size], self.y[: self.settings.batch_size]
+        operations: dict[str, Callable[[], object]] = {
+            "": lambda: classifier.predict(x, batch_size=len(x))
+        }
+        for name in self.settings.rules:
+            rule = self.settings.rule(name)
+            if not self.objection(rule):
+                operations[name] = partial(classifier.loss_gradient, x, y, gradient=rule)
+        with seeded(self.settings.seed):
+            seconds = medians(operations, repeats, device)
         classifier.model.forget()
-        parts.append(classifier.loss_gradient(x[batch], y[batch], gradient=rule))
-    return np.concatenate(parts).reshape(len(x), -1).astype(np.float64)
-
-
-def _time(
-    comparison: Comparison,
-    settings: Settings,
-    classifier: PyTorchSpikingClassifier,
-    x: np.ndarray,
-    y: np.ndarray,
-) -> None:
-    """Median seconds of one gradient of a batch by every rule that applies, all in turn."""
-    device = "cpu" if classifier.device.type == "cpu" else "gpu"
-    x, y = x[: settings.batch_size], y[: settings.batch_size]
-    operations: dict[str, Callable[[], object]] = {
-        "": lambda: classifier.predict(x, batch_size=len(x))
-    }
-    for name in settings.rules:
-        rule = settings.rule(name)
-        if not _objection(rule, classifier):
-            operations[name] = partial(classifier.loss_gradient, x, y, gradient=rule)
-    with seeded(settings.seed):
-        seconds = medians(operations, settings.repeats, device)
-    classifier.model.forget()
-    comparison.machine = (
-        f"{describe_machine(device)}; times are medians of {settings.repeats} rounds in turn, "
-        f"batch {len(x)}"
-    )
-    comparison.inference = seconds.pop("")
-    comparison.seconds = seconds
-
-
-def _objection(rule: Gradient, classifier: PyTorchSpikingClassifier) -> str:
-    """Why the rule cannot be compared on this network, or ""."""
-    return objection(rule, classifier.model.sites(), classifier.model.encoder)
+        how = f"times are medians of {repeats} rounds in turn, batch {len(x)}"
+        comparison.machine = f"{describe_machine(device)}; {how}"
+        comparison.inference, comparison.seconds = seconds.pop(""), seconds

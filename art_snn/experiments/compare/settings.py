@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from art_snn.attacks import Attack
-from art_snn.checks import invalid, require_count, require_whole
+from art_snn.checks import require, settle_counts
 from art_snn.data import Source
 from art_snn.experiments.base import Experiment
 from art_snn.experiments.trained import Trained
@@ -49,12 +49,8 @@ class Settings(Experiment):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("samples", "batch_size", "eot", "repeats"):
-            count = require_count(name, getattr(self, name), remedy="Use a whole number from 1.")
-            object.__setattr__(self, name, count)
-        object.__setattr__(self, "seed", require_whole("seed", self.seed, remedy="Use 0."))
-        if not self.rules:
-            raise invalid("rules", "at least one", "none", "Name some.")
+        settle_counts(self, "samples", "batch_size", "eot", "repeats")
+        require(bool(self.rules), "rules", "at least one", "none", "Name some.")
 
     @property
     def identity(self) -> tuple[Any, ...]:

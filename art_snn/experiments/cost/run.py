@@ -7,7 +7,7 @@ around the same network.
 
 from tqdm.auto import tqdm
 
-from art_snn.checks import invalid
+from art_snn.checks import require
 from art_snn.experiments.cost.result import Cost
 from art_snn.experiments.cost.settings import Settings
 from art_snn.files import read_json
@@ -29,13 +29,10 @@ def run(settings: Settings) -> Cost:
     """
     settings.prepare()
     file = settings.output / "cost.json"
-    if file.exists() and "workload" not in (read_json(file) or {}):
-        raise invalid(
-            "output",
-            "a folder without results, or with results of the same kind",
-            f"{file}, which is of another",
-            "Choose another folder, or delete that file.",
-        )
+    same = not file.exists() or "workload" in (read_json(file) or {})
+    expected = "a folder without results, or with results of the same kind"
+    remedy = "Choose another folder, or delete that file."
+    require(same, "output", expected, f"{file}, which is of another", remedy)
     load = settings.workload()
     rows = [INFERENCE, *settings.rules]
     network = load.network()

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from art_snn.checks import invalid, require_count
+from art_snn.checks import require, settle, settle_counts
 from art_snn.experiments.base import Experiment
 from art_snn.flags import Open
-from art_snn.gradients import Gradient, check_applicable, named
+from art_snn.gradients import Gradient, check_applicable, chosen
 from art_snn.measuring.machine import require_device
 from art_snn.measuring.workload import Workload, random_samples
 from art_snn.models import Architecture
@@ -33,9 +33,7 @@ class Settings(Experiment):
     output: Path = Path("cost")
     device: str = "cpu"
     architecture: Architecture = field(default_factory=lambda: Architecture(model="vgg11"))
-    rules: Mapping[str, Gradient] = field(
-        default_factory=lambda: {name: named(name) for name in ("rga", "stbp")}
-    )
+    rules: Mapping[str, Gradient] = field(default_factory=lambda: chosen("rga,stbp"))
     batch_size: int = 32
     channels: Open[int] = None
     image_size: Open[int] = None
@@ -45,14 +43,9 @@ class Settings(Experiment):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.architecture.model is None:
-            architecture = replace(self.architecture, model="vgg11")
-            object.__setattr__(self, "architecture", architecture)
-        for name in ("batch_size", "channels", "image_size", "repeats"):
-            if getattr(self, name) is not None:
-                remedy = "The paper uses T = 8 and batch 32."
-                require_count(name, getattr(self, name), remedy=remedy)
-        if not self.rules:
-            raise invalid("rules", "at least one", "none", "Name some.")
+            settle(self, architecture=replace(self.architecture, model="vgg11"))
+        settle_counts(self, "batch_size", "channels", "image_size", "repeats")
+        require(bool(self.rules), "rules", "at least one", "none", "Name some.")
         require_device(self.device)
 
     def workload(self) -> Workload:

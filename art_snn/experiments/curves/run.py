@@ -5,7 +5,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from art_snn.checks import invalid
+from art_snn.checks import require
 from art_snn.curves import curves_of, find_layer, record
 from art_snn.data import Dataset
 from art_snn.dynamics import Dynamics
@@ -32,7 +32,9 @@ def run(settings: Settings) -> Curves:
     chosen = [network.on(data) for network in settings.networks()]
     networks = [one.build(data, seed) for one in chosen]
     every = [_checked(settings, network) for network in networks]
-    _refuse_equal(every)
+    decays = [label(dynamics.decay) for dynamics in every]
+    once, remedy = len(set(decays)) == len(decays), "One network of every decay is recorded."
+    require(once, "decays", "one or more different ones", ", ".join(decays), remedy)
     recordings = []
     for one, network, dynamics in zip(
         chosen, tqdm(networks, "Networks", leave=False), every, strict=True
@@ -80,23 +82,8 @@ def _checked(settings: Settings, network: SpikingNetwork) -> Dynamics:
     """The dynamics of the layer, which has a static curve and a polyline."""
     name = find_layer(network, settings.layer)
     dynamics = next(site.dynamics for site in network.sites() if site.name == name)
-    if dynamics.reset != "hard" or not dynamics.has_rate_curve:
-        raise invalid(
-            "reset",
-            "'hard'",
-            repr(dynamics.reset) if dynamics.has_rate_curve else str(dynamics),
-            "The static curve is that of neurons with a hard reset.",
-        )
+    static = dynamics.reset == "hard" and dynamics.has_rate_curve
+    remedy = "The static curve is that of neurons with a hard reset."
+    require(static, "reset", "'hard'", repr(dynamics.reset), remedy)
     settings.rule.corners(dynamics.decay, dynamics.threshold)
     return dynamics
-
-
-def _refuse_equal(dynamics: list[Dynamics]) -> None:
-    decays = [label(one.decay) for one in dynamics]
-    if len(set(decays)) < len(decays):
-        raise invalid(
-            "decays",
-            "one or more different ones",
-            ", ".join(decays),
-            "One network of every decay is recorded.",
-        )

@@ -6,7 +6,7 @@ from typing import Any
 
 from tyro.conf import UseAppendAction
 
-from art_snn.checks import invalid, require_count, require_whole
+from art_snn.checks import require, require_whole, settle, settle_counts
 from art_snn.data import Source
 from art_snn.experiments.base import Experiment
 from art_snn.experiments.trained import Trained, label
@@ -49,32 +49,19 @@ class Settings(Experiment):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("pairs", "batch_size"):
-            count = require_count(name, getattr(self, name), remedy="Use a whole number from 1.")
-            object.__setattr__(self, name, count)
-        object.__setattr__(self, "seed", require_whole("seed", self.seed, remedy="Use 0."))
-        self._check_decays()
-
-    def _check_decays(self) -> None:
-        decays, told = self.decays or (), self.architecture.decay
-        owner = "a decay" if told is not None else ""
-        owner = "a network of yours, which has its own" if self.architecture.is_own else owner
-        wrong = len(set(map(label, decays))) < len(decays) or (self.decays == ())
-        if wrong or (decays and owner):
-            raise invalid(
-                "decays",
-                f"None beside {owner}" if owner else "one or more different ones",
-                ", ".join(f"{decay:g}" for decay in decays) or "none",
-                "One network of every decay is recorded.",
-            )
-        count = len(self.checkpoint)
-        if count and count != (len(decays) or (1 if owner else count)):
-            raise invalid(
-                "checkpoint",
-                f"one file per decay, {len(decays) or 1} in all",
-                str(count),
-                "Give them in the order of the decays, or none to train networks here.",
-            )
+        settle_counts(self, "pairs", "batch_size")
+        settle(self, seed=require_whole("seed", self.seed, remedy="Use 0."))
+        decays, own = self.decays, self.architecture.is_own or self.architecture.decay is not None
+        got = "none" if not decays else ", ".join(f"{decay:g}" for decay in decays)
+        remedy = "One network of every decay is recorded."
+        alone = decays is None or not own
+        require(alone, "decays", "None beside a decay, or a network of yours", got, remedy)
+        once = decays is None or 0 < len(decays) == len(set(map(label, decays)))
+        require(once, "decays", "one or more different ones", got, remedy)
+        files, count = len(self.checkpoint), 1 if own else len(decays or self.checkpoint)
+        expected = f"one file per decay, {count} in all"
+        remedy = "Give them in the order of the decays, or none to train networks here."
+        require(files in (0, count), "checkpoint", expected, files, remedy)
 
     def as_dict(self) -> dict[str, Any]:
         """What is recorded of every network, for JSON."""
@@ -87,19 +74,12 @@ class Settings(Experiment):
 
         :raises FileNotFoundError: when there is no such checkpoint.
         """
-        told = self.architecture.decay is not None or self.architecture.is_own
-        usual = (
-            (None,) if told else DECAYS if not self.checkpoint else (None,) * len(self.checkpoint)
-        )
-        decays: tuple[float | None, ...] = self.decays or usual
+        open_decays = (None,) * len(self.checkpoint) or DECAYS
+        alone = self.architecture.is_own or self.architecture.decay is not None
+        decays: tuple[float | None, ...] = self.decays or ((None,) if alone else open_decays)
         files = self.checkpoint or (None,) * len(decays)
+        told = [{} if decay is None else {"decay": decay} for decay in decays]
         return [
-            Trained(
-                architecture=self.architecture
-                if decay is None
-                else replace(self.architecture, decay=decay),
-                checkpoint=file,
-                epochs=self.epochs,
-            )
-            for decay, file in zip(decays, files, strict=True)
+            Trained(architecture=replace(self.architecture, **t), checkpoint=f, epochs=self.epochs)
+            for t, f in zip(told, files, strict=True)
         ]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
-from art_snn.checks import invalid
+from art_snn.checks import require
 from art_snn.experiments.resume import converter, plain
 from art_snn.experiments.scaling.result import Cell, Growth
 from art_snn.experiments.scaling.settings import Images, Protocol, Settings
@@ -89,13 +89,10 @@ def _earlier(output: Path, protocol: Protocol, machine: str) -> Cells:
     content = read_json(files[0])
     found = _renamed(content) if isinstance(content, dict) else {}
     for part, value in {"protocol": plain(protocol), "machine": machine}.items():
-        if found.get(part) != value:
-            raise invalid(
-                "output",
-                f"a folder without results, or with results of the same {part}",
-                f"{files[0]}, which holds others",
-                "Choose another folder, or delete that file.",
-            )
+        expected = f"a folder without results, or with results of the same {part}"
+        remedy = "Choose another folder, or delete that file."
+        same = found.get(part) == value
+        require(same, "output", expected, f"{files[0]}, which holds others", remedy)
     cells = converter.structure(found["cells"], list[Cell])
     return {(cell.model, cell.steps): cell for cell in cells}
 

@@ -4,7 +4,6 @@ The section "Hyperparameters" in the supplement of Bu et al. (CVPR 2023): attack
 and over gamma of RGA, on networks of different decay. Any field of any rule can be swept.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,11 @@ from typing import Any
 import numpy as np
 
 from art_snn.attacks import attacked, predictions
-from art_snn.checks import invalid
+from art_snn.checks import invalid, require
 from art_snn.classifier import PyTorchSpikingClassifier
-from art_snn.data import Dataset
 from art_snn.experiments.resume import booleans, digits, earlier, fingerprint
 from art_snn.experiments.sweep.result import Line, Panel, Swept
-from art_snn.experiments.sweep.settings import Plan, Settings, Sweep
+from art_snn.experiments.sweep.settings import Settings, Sweep
 from art_snn.experiments.trained import Trained, folder_of, label
 from art_snn.files import write_json
 from art_snn.metrics import Robustness
@@ -37,56 +35,43 @@ def run(settings: Settings) -> Swept:
         something else.
     """
     settings.prepare()
-    data, output, seed = settings.source.load(), settings.output, settings.seed
-    plans, networks = _networks(settings, data)
+    data, file = settings.source.load(), settings.output / "sweep.json"
+    network = settings.network.on(data)
+    plans = [(plan.sweep, _networks(network, plan.decays)) for plan in settings.plans()]
+    networks = {name: one for _, some in plans for name, one in some.items()}
     classifiers = {
-        name: network.classifier(data, settings.device, seed) for name, network in networks.items()
+        name: one.classifier(data, settings.device, settings.seed) for name, one in networks.items()
     }
-    for plan, names in plans:
-        for name in names:
-            check(plan.sweep, classifiers[name], data.x_test)
-    for name, network in networks.items():
-        folder = folder_of(output, network.architecture.decay or 0.0)
-        network.obtain(classifiers[name].model, data, folder, seed)
+    for sweep, some in plans:
+        for name in some:
+            check(sweep, classifiers[name], data.x_test)
+    for name, one in networks.items():
+        folder = folder_of(settings.output, one.architecture.decay or 0.0)
+        one.obtain(classifiers[name].model, data, folder, settings.seed)
     panels = []
-    for plan, names in plans:
+    for sweep, some in plans:
         lines = {
-            name: swept(
-                plan.sweep,
-                classifiers[name],
-                data.x_test,
-                data.y_test,
-                output / "sweep.json",
-                name,
-                networks[name].words(data),
-            )
-            for name in names
+            name: swept(sweep, classifiers[name], data.x_test, data.y_test, file, name, title)
+            for name, one in some.items()
+            for title in [one.words(data)]
         }
-        panels.append(Panel(str(plan.sweep.base), plan.sweep.field, str(plan.sweep.attack), lines))
-    result = Swept(panels, earlier(output / "sweep.json", "sweep", bool))
-    result.write(output)
+        panels.append(Panel(str(sweep.base), sweep.field, str(sweep.attack), lines))
+    result = Swept(panels, earlier(file, "sweep", bool))
+    result.write(settings.output)
     return result
 
 
-def _networks(
-    settings: Settings, data: Dataset
-) -> tuple[list[tuple[Plan, list[str]]], dict[str, Trained]]:
-    """Every plan with the names of its networks, and the networks by these names."""
-    network = settings.network.on(data)
-    if network.architecture.is_own:
-        name = network.architecture.words()
-        return [(plan, [name]) for plan in settings.plans()], {name: network}
-    single = network.architecture.decay if network.checkpoint is not None else None
-    plans, networks = [], {}
-    for plan in settings.plans():
-        names = []
-        for decay in plan.decays if single is None else (single,):
-            name = f"decay {label(decay)}"
-            architecture = replace(network.architecture, decay=decay)
-            networks[name] = replace(network, architecture=architecture)
-            names.append(name)
-        plans.append((plan, names))
-    return plans, networks
+def _networks(network: Trained, decays: tuple[float, ...]) -> dict[str, Trained]:
+    """The networks by their names in the results."""
+    own = network.architecture
+    if own.is_own:
+        return {own.words(): network}
+    if network.checkpoint is not None and own.decay is not None:
+        decays = (own.decay,)
+    return {
+        f"decay {label(decay)}": replace(network, architecture=replace(own, decay=decay))
+        for decay in decays
+    }
 
 
 def check(sweep: Sweep, classifier: PyTorchSpikingClassifier, x: np.ndarray) -> None:
@@ -97,8 +82,7 @@ def check(sweep: Sweep, classifier: PyTorchSpikingClassifier, x: np.ndarray) -> 
     :param x: samples ``(N, *input_shape)``; the first one is used.
     :raises ValueError: naming the value, with the rule's reason; or when there is no sample.
     """
-    if not len(x):
-        raise invalid("x", "at least one sample", "none", "Give test samples.")
+    require(len(x) > 0, "x", "at least one sample", "none", "Give test samples.")
     predictions(classifier, x[:1], 1, sweep.seed)  # Complains about the sample, if anything does.
     for value in sweep.values:
         classifier.model.forget()
@@ -106,11 +90,10 @@ def check(sweep: Sweep, classifier: PyTorchSpikingClassifier, x: np.ndarray) -> 
             with seeded(sweep.seed):
                 classifier.loss_gradient(x[:1], np.zeros(1, int), gradient=sweep.with_value(value))
         except ValueError as error:
+            expected = f"values of {sweep.name} that suit the network"
+            got = f"{value} ({str(error).rstrip('.')})"
             raise invalid(
-                "values",
-                f"values of {sweep.name} that suit the network",
-                f"{value} ({str(error).rstrip('.')})",
-                "Leave that value or that network out.",
+                "values", expected, got, "Leave that value or that network out."
             ) from error
     classifier.model.forget()
 
@@ -142,52 +125,31 @@ def swept(
     x, y = x[: sweep.samples], y[: sweep.samples]
     check(sweep, classifier, x)
     place = f"{sweep.name} at {name}"
-    key = _key(sweep, classifier, x, y)
+    # Without the values, so that further ones can join.
+    settings = (sweep.base, sweep.field, sweep.attack, sweep.batch_size, sweep.seed)
+    key = fingerprint(settings, classifier, x, y)
     content = earlier(file, "sweep", lambda found: _fits(found, place, key))
     entries = content.setdefault("lines", {})
     if place not in entries:
         clean = predictions(classifier, x, sweep.batch_size, sweep.seed)
-        entries[place] = _start(sweep, clean.argmax(1) == y, key, title)
-    entry = entries[place]
-    correct, values = booleans(entry["correct"]), entry["values"]
+        entries[place] = _entry(sweep, clean.argmax(1) == y, key, title)
+    correct, values = booleans(entries[place]["correct"]), entries[place]["values"]
+    options: dict[str, Any] = {"batch_size": sweep.batch_size, "seed": sweep.seed}
     for value in sweep.values:
         if str(value) not in values:
             words = f"{sweep.attack.name} by {sweep.name} = {value:g} at {name}"
-            outcome = Robustness(correct, _robust(sweep, value, classifier, x, y, words))
-            values[str(value)] = {
-                "attack_success": outcome.attack_success.as_dict(),
-                "robust": digits(outcome.robust),
-            }
+            rule = sweep.with_value(value)
+            logits = attacked(sweep.attack, rule, classifier, x, y, words=words, **options)
+            outcome = Robustness(correct, logits.argmax(1) == y)
+            success = outcome.attack_success.as_dict()
+            values[str(value)] = {"attack_success": success, "robust": digits(outcome.robust)}
             if file is not None:
                 write_json(file, content)
     outcomes = {v: Robustness(correct, booleans(values[str(v)]["robust"])) for v in sweep.values}
     return Line(title, sweep.default, outcomes)
 
 
-def _robust(
-    sweep: Sweep,
-    value: float,
-    classifier: PyTorchSpikingClassifier,
-    x: np.ndarray,
-    y: np.ndarray,
-    words: str,
-) -> np.ndarray:
-    """Which samples (N,) are classified correctly after the attack."""
-    logits = attacked(
-        sweep.attack,
-        sweep.with_value(value),
-        classifier,
-        x,
-        y,
-        batch_size=sweep.batch_size,
-        seed=sweep.seed,
-        words=words,
-    )
-    robust: np.ndarray = logits.argmax(1) == y
-    return robust
-
-
-def _start(sweep: Sweep, correct: np.ndarray, key: str, title: str) -> dict[str, Any]:
+def _entry(sweep: Sweep, correct: np.ndarray, key: str, title: str) -> dict[str, Any]:
     """The entry of a network for JSON, before the first value."""
     return {
         "title": title,
@@ -205,12 +167,6 @@ def _start(sweep: Sweep, correct: np.ndarray, key: str, title: str) -> dict[str,
     }
 
 
-def _key(sweep: Sweep, classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray) -> str:
-    """Without the values, so that further ones can join."""
-    settings = (sweep.base, sweep.field, sweep.attack, sweep.batch_size, sweep.seed)
-    return fingerprint(settings, classifier, x, y)
-
-
-def _fits(content: Mapping[str, Any], place: str, key: str) -> bool:
+def _fits(content: dict[str, Any], place: str, key: str) -> bool:
     lines = content.get("lines")
     return isinstance(lines, dict) and lines.get(place, {"key": key}).get("key") == key

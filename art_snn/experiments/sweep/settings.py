@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from art_snn.attacks import Attack
-from art_snn.checks import invalid, require_count, require_whole
+from art_snn.checks import require, settle, settle_counts
 from art_snn.data import Source
 from art_snn.experiments.base import Experiment
 from art_snn.experiments.trained import Trained
@@ -42,18 +42,12 @@ class Sweep:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.samples is not None:
-            remedy = "Leave it out for all test samples."
-            count = require_count("samples", self.samples, remedy=remedy)
-            object.__setattr__(self, "samples", count)
-        size = require_count("batch_size", self.batch_size, remedy="Use a whole number from 1.")
-        object.__setattr__(self, "batch_size", size)
-        if not self.values:
-            raise invalid("values", "at least one", "none", "Give some.")
+        settle_counts(self, "samples", "batch_size")
+        require(bool(self.values), "values", "at least one", "none", "Give some.")
         values = tuple(accepted(self.base, self.field, value) for value in self.values)
-        if len(set(values)) < len(values):
-            raise invalid("values", "each one once", str(values), "Leave out doubles.")
-        object.__setattr__(self, "values", values)
+        once = len(set(values)) == len(values)
+        require(once, "values", "each one once", str(values), "Leave out doubles.")
+        settle(self, values=values)
 
     @property
     def base(self) -> Gradient:
@@ -79,20 +73,14 @@ class Sweep:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A sweep, and the networks that it attacks.
-
-    :param sweep: one field over some values.
-    :param decays: of the neurons, one network each.
-    :raises ValueError: without any decay.
-    """
+    """A sweep, and the decays of the networks that it attacks; one network each, at least one."""
 
     sweep: Sweep
     decays: tuple[float, ...] = (1.0, 0.5)
 
     def __post_init__(self) -> None:
-        if not self.decays:
-            raise invalid("decays", "at least one", "none", "Give some.")
-        object.__setattr__(self, "decays", tuple(dict.fromkeys(map(float, self.decays))))
+        require(bool(self.decays), "decays", "at least one", "none", "Give some.")
+        settle(self, decays=tuple(dict.fromkeys(map(float, self.decays))))
 
 
 def paper(decays: Sequence[float] | None = None, **settings: Any) -> list[Plan]:
@@ -106,10 +94,7 @@ def paper(decays: Sequence[float] | None = None, **settings: Any) -> list[Plan]:
     beta = Sweep(field="beta", values=(1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0), **settings)
     gamma = Sweep(field="gamma", values=(0.0, 0.1, 0.2, 0.3), **settings)
     usual = {"beta": (1.0, 0.5), "gamma": (0.9, 0.5)}
-    return [
-        Plan(sweep=one, decays=usual[one.field] if decays is None else tuple(decays))
-        for one in (beta, gamma)
-    ]
+    return [Plan(sweep=s, decays=tuple(decays or usual[s.field])) for s in (beta, gamma)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +103,7 @@ class Settings(Experiment):
 
     :param rule: name of a rule: rga, hart, eot-rga, ... [rga].
     :param field: its hyperparameter, with a dot for one inside another: beta, surrogate.width, ...
-    :param values: of that field: numbers or fractions, separated by commas.
+    :param values: of that field: numbers or fractions with commas between.
     :param decays: of the neurons, one network each [1,0.5; for the paper's gamma 0.9,0.5].
     :param source: the data.
     :param network: the networks, but for their decay.
@@ -144,8 +129,14 @@ class Settings(Experiment):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "seed", require_whole("seed", self.seed, remedy="Use 0."))
-        object.__setattr__(self, "decays", decays_of(self.decays, self.network))
+        told, own = self.network.architecture.decay, self.network.architecture.is_own
+        given = self.network.checkpoint is not None
+        owner = "a network of yours" if own else "a checkpoint" if given else "a decay"
+        fits = self.decays in (None, (told,)) or not (own or given or told is not None)
+        remedy = "Leave it out, or the other to train a network for each decay."
+        require(fits, "decays", f"None beside {owner}, which has its own", self.decays, remedy)
+        if told is not None:
+            settle(self, decays=(told,))
         self.plans()
 
     def plans(self) -> list[Plan]:
@@ -154,31 +145,10 @@ class Settings(Experiment):
         same = {name: getattr(self, name) for name in names}
         if self.rule is None and self.field is None and self.values is None:
             return paper(self.decays, **same)
-        if self.field is None or self.values is None:
-            raise invalid(
-                "field" if self.field is None else "values",
-                "a field and its values",
-                "none",
-                "Give both, or neither of them and no rule for the sweeps of the paper.",
-            )
-        one = Sweep(rule=self.rule or "rga", field=self.field, values=self.values, **same)
-        return [Plan(sweep=one) if self.decays is None else Plan(sweep=one, decays=self.decays)]
-
-
-def decays_of(decays: tuple[float, ...] | None, network: Trained) -> tuple[float, ...] | None:
-    """The decays that are asked for; None where none are.
-
-    :raises ValueError: for decays beside a decay, or beside a network that has its own.
-    """
-    told = network.architecture.decay
-    owner = "a decay" if told is not None else ""
-    owner = "a checkpoint, whose network has its own" if network.checkpoint is not None else owner
-    owner = "a network of yours, which has its own" if network.architecture.is_own else owner
-    if decays is not None and owner and decays != (told,):
-        raise invalid(
-            "decays",
-            f"None beside {owner}",
-            ", ".join(f"{decay:g}" for decay in decays),
-            "Leave it out, or the other to train a network for each decay.",
+        remedy = "Give both, or neither of them and no rule for the sweeps of the paper."
+        for name in ("field", "values"):
+            require(getattr(self, name) is not None, name, "a field and values", "none", remedy)
+        one = Sweep(
+            rule=self.rule or "rga", field=self.field or "", values=self.values or (), **same
         )
-    return decays if told is None else (told,)
+        return [Plan(sweep=one, decays=self.decays or Plan.decays)]

@@ -1,11 +1,10 @@
 """Train a network, plainly or adversarially, and say how good it is."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TypeVar
 
 from art_snn import checkpoint
-from art_snn.checks import invalid
+from art_snn.checks import require
 from art_snn.data import Dataset
 from art_snn.experiments.train.result import Fitted
 from art_snn.experiments.train.settings import Settings
@@ -46,23 +45,31 @@ def fitted(
     :raises ValueError: as :func:`run`, and when the adversary's rule does not apply to the network,
         or its samples would lie in another range than the data.
     """
-    architecture = settings.architecture.on(data)
+    architecture, output = settings.architecture.on(data), settings.output
     recipe = settings.recipe.on(data.input_shape, data.mirrored)
     recipe.check_samples(data.input_shape)
     if adversary is not None:
-        _check_range(adversary, data)
+        limits, own = data.clip_values("adversarial training"), adversary.value_range
+        expected, got = f"{limits}, which is that of {data.name}", f"{own} for the adversary"
+        remedy = "Give AdversarialTraining the value_range of the data."
+        require(own == limits, "value_range", expected, got, remedy)
     split = data.held_out(settings.validation, recipe.seed, "validation")
     network = architecture.build(data, recipe.seed)
     if adversary is not None:
         adversary.check(network)
     classifier = wrapped(network, data, data.value_range, settings.device)
-    _refuse_foreign(settings.output)
+    # That of art-snn compare, or one without its state, would be written over.
+    foreign = (output / "network.pt").exists() and not (output / "training.pt").exists()
+    expected = "a folder without a network, or with the whole of this run"
+    got = f"{output} with a network.pt and no training.pt"
+    remedy = "Choose another folder, or delete network.pt."
+    require(not foreign, "output", expected, got, remedy)
     history = train(
         network,
         split.x_train,
         split.y_train,
         recipe,
-        resume=settings.output / "training.pt",
+        resume=output / "training.pt",
         validation=Validation(split.x_test, split.y_test),
         adversary=adversary,
     )
@@ -78,29 +85,6 @@ def fitted(
     against = "" if adversary is None else adversary.words()
     title = f"{architecture.words()} on {data.name}"
     result = kind(tuple(history), correct, title, against, recipe, notes)
-    path = settings.output / "network.pt"
-    checkpoint.save(network, path, **notes, test_accuracy=correct.value)
-    result.write(settings.output)
+    checkpoint.save(network, output / "network.pt", **notes, test_accuracy=correct.value)
+    result.write(output)
     return result
-
-
-def _check_range(adversary: AdversarialTraining, data: Dataset) -> None:
-    limits = data.clip_values("adversarial training")
-    if adversary.value_range != limits:
-        raise invalid(
-            "value_range",
-            f"{limits}, which is that of {data.name}",
-            f"{adversary.value_range} for the adversary",
-            "Give AdversarialTraining the value_range of the data.",
-        )
-
-
-def _refuse_foreign(output: Path) -> None:
-    """Keep the network of art-snn compare, or one without its state, from being written over."""
-    if (output / "network.pt").exists() and not (output / "training.pt").exists():
-        raise invalid(
-            "output",
-            "a folder without a network, or with the whole of this run",
-            f"{output} with a network.pt and no training.pt",
-            "Choose another folder, or delete network.pt.",
-        )
