@@ -80,7 +80,7 @@ def require_count(argument: str, value: object, *, remedy: str) -> int:
     raise invalid(argument, "a whole number >= 1", repr(value), remedy)
 
 
-def require(holds: bool, argument: str, expected: str, got: object, remedy: str) -> None:
+def require(holds: object, argument: str, expected: str, got: object, remedy: str) -> None:
     """Raise the error of :func:`invalid` unless something holds."""
     if not holds:
         raise invalid(argument, expected, got, remedy)

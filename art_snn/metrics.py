@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
-from art_snn.checks import invalid
+from art_snn.checks import require
 
 CONFIDENCE = 0.95
 
@@ -100,13 +100,10 @@ def robustness(clean: np.ndarray, adversarial: np.ndarray, labels: np.ndarray) -
     :param labels: class indices (N,).
     :raises ValueError: when the lengths differ.
     """
-    if not len(clean) == len(adversarial) == len(labels):
-        raise invalid(
-            "labels",
-            "as many labels as clean and as adversarial samples",
-            f"{len(labels)} labels, {len(clean)} clean and {len(adversarial)} adversarial",
-            "Predict on all adversarial samples, in the order of the labels.",
-        )
+    got = f"{len(labels)} labels, {len(clean)} clean and {len(adversarial)} adversarial"
+    remedy = "Predict on all adversarial samples, in the order of the labels."
+    expected = "as many labels as clean and as adversarial samples"
+    require(len(clean) == len(adversarial) == len(labels), "labels", expected, got, remedy)
     return Robustness(clean.argmax(1) == labels, adversarial.argmax(1) == labels)
 
 

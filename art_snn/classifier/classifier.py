@@ -16,7 +16,7 @@ from art.utils import check_and_transform_label_format
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from art_snn.checks import invalid, require_count
+from art_snn.checks import invalid, require, require_count
 from art_snn.classifier.inputs import (
     check_device_type,
     check_labels,
@@ -235,13 +235,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         if chosen is not None:
             chosen = np.full(len(x), chosen) if chosen.ndim == 0 else chosen
             check_labels(chosen, len(x), self.nb_classes)
-            if chosen.ndim != 1:
-                raise invalid(
-                    "label",
-                    "one class, or one class index per sample",
-                    f"shape {chosen.shape}",
-                    "Turn one-hot labels into indices: label.argmax(1).",
-                )
+            remedy = "Turn one-hot labels into indices: label.argmax(1)."
+            expected = "one class, or one class index per sample"
+            require(chosen.ndim == 1, "label", expected, f"shape {chosen.shape}", remedy)
         with self._mode(training_mode, gradient), torch.enable_grad():
             leaf, inputs, _ = self._leaf(x, None)
             logits = self._forward(inputs)
@@ -335,13 +331,10 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :param kwargs: passed on to :meth:`fit`.
         :raises ValueError: for anything that is no data generator, and as in :meth:`fit`.
         """
-        if not isinstance(generator, DataGenerator):
-            raise invalid(
-                "generator",
-                "an art.data_generators.DataGenerator",
-                type(generator).__name__,
-                "Wrap a torch DataLoader in art.data_generators.PyTorchDataGenerator.",
-            )
+        remedy = "Wrap a torch DataLoader in art.data_generators.PyTorchDataGenerator."
+        expected = "an art.data_generators.DataGenerator"
+        got = type(generator).__name__
+        require(isinstance(generator, DataGenerator), "generator", expected, got, remedy)
         for _ in tqdm(range(nb_epochs), disable=not verbose, desc="Epochs"):
             for x, y in _one_pass(generator):
                 self.fit(x, y, batch_size=len(x), nb_epochs=1, **kwargs)
@@ -481,13 +474,11 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         return leaf, inputs, labels
 
     def _refuse_tensor_under_numpy_defence(self, x: Any) -> None:
-        if isinstance(x, Tensor) and not self.all_framework_preprocessing:
-            raise invalid(
-                "x",
-                "a numpy array, because a preprocessing defence works on numpy",
-                "a torch tensor",
-                "Use the PyTorch version of the defence, or x.cpu().numpy().",
-            )
+        expected = "a numpy array, because a preprocessing defence works on numpy"
+        remedy = "Use the PyTorch version of the defence, or x.cpu().numpy()."
+        got = "a torch tensor"
+        fits = not (isinstance(x, Tensor) and not self.all_framework_preprocessing)
+        require(fits, "x", expected, got, remedy)
 
     def _targets(self, labels: Any, logits: Tensor) -> Tensor:
         """Labels as the loss wants them, on the device of the logits."""
@@ -517,20 +508,11 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         )
 
     def _check_trainable(self, samples: int) -> None:
-        if self._optimizer is None:
-            raise invalid(
-                "optimizer",
-                "an optimizer of the network's parameters",
-                "None",
-                "Pass optimizer=torch.optim.SGD(network.parameters(), lr=0.1).",
-            )
-        if samples == 0:
-            raise invalid(
-                "x",
-                "at least one sample to train on",
-                "none",
-                "Check how the training set was selected.",
-            )
+        remedy = "Pass optimizer=torch.optim.SGD(network.parameters(), lr=0.1)."
+        expected = "an optimizer of the network's parameters"
+        require(self._optimizer is not None, "optimizer", expected, "None", remedy)
+        remedy = "Check how the training set was selected."
+        require(samples != 0, "x", "at least one sample to train on", "none", remedy)
 
 
 def _of_batch(activation: Tensor, samples: int, layer: int | str) -> Tensor:

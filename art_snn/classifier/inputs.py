@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from art_snn.checks import invalid
+from art_snn.checks import invalid, require
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron
 
@@ -64,13 +64,8 @@ def check_device_type(device_type: object, argument: str = "device_type") -> Non
     :param argument: its name in the complaint.
     :raises ValueError: when it is neither "gpu" nor "cpu".
     """
-    if device_type not in ("gpu", "cpu"):
-        raise invalid(
-            argument,
-            "'gpu' or 'cpu'",
-            repr(device_type),
-            "'gpu' takes the current CUDA device where there is one, and the CPU elsewhere.",
-        )
+    remedy = "'gpu' takes the current CUDA device where there is one, and the CPU elsewhere."
+    require(device_type in ("gpu", "cpu"), argument, "'gpu' or 'cpu'", repr(device_type), remedy)
 
 
 def check_labels(y: Any, samples: int, classes: int) -> None:
@@ -105,13 +100,9 @@ def check_labels(y: Any, samples: int, classes: int) -> None:
             f"values from {least:g} to {most:g}",
             f"The classifier has nb_classes={classes}.",
         )
-    if indices and not bool((y % 1 == 0).all()):
-        raise invalid(
-            "y",
-            "whole class indices",
-            "fractions",
-            "Round them, or give one row of class scores per sample.",
-        )
+    remedy = "Round them, or give one row of class scores per sample."
+    expected = "whole class indices"
+    require(not (indices and not bool((y % 1 == 0).all())), "y", expected, "fractions", remedy)
 
 
 def check_network(model: object) -> None:
@@ -150,10 +141,7 @@ def check_preprocessing(preprocessing: Any, input_shape: tuple[int, ...]) -> Non
     :raises ValueError: for several means or deviations with samples [T, C, H, W].
     """
     per_channel = isinstance(preprocessing, tuple) and any(np.size(v) > 1 for v in preprocessing)
-    if per_channel and len(input_shape) > 3:
-        raise invalid(
-            "preprocessing",
-            "one mean and one std, since ART applies several along the time axis",
-            f"{preprocessing!r} for samples of shape {tuple(input_shape)}",
-            "Normalise inside the network: TimeDistributed(Normalize(mean, std), ...).",
-        )
+    remedy = "Normalise inside the network: TimeDistributed(Normalize(mean, std), ...)."
+    expected = "one mean and one std, since ART applies several along the time axis"
+    got = f"{preprocessing!r} for samples of shape {tuple(input_shape)}"
+    require(not (per_channel and len(input_shape) > 3), "preprocessing", expected, got, remedy)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from art_snn.checks import invalid, require_count, require_number
+from art_snn.checks import invalid, require, require_count, require_number
 from art_snn.classifier.inputs import checked_samples
 from art_snn.network import SpikingNetwork, modes_kept
 from art_snn.neurons import Neuron
@@ -73,8 +73,7 @@ def record(
     require_count("batch_size", batch_size, remedy="64 is usual.")
     require_number("seed", seed, at_least=0, remedy="Use 0.")
     x = checked_samples(x, np.shape(x)[1:])
-    if not len(x):
-        raise invalid("x", "at least one sample", "none", "Give samples.")
+    require(len(x), "x", "at least one sample", "none", "Give samples.")
     tensors = (*network.parameters(), *network.buffers())
     device = next((tensor.device for tensor in tensors), torch.device("cpu"))
     picker = _Picker(len(x), pairs, seed)
@@ -84,13 +83,9 @@ def record(
         for start in tqdm(starts, desc=f"Recording {name}", leave=False):
             picker.start = start
             network(torch.as_tensor(x[start : start + batch_size]).to(device))
-            if picker.start is not None:
-                raise invalid(
-                    "layer",
-                    "a layer that the network calls",
-                    f"{name!r}, which was not called",
-                    "Choose another layer.",
-                )
+            got = f"{name!r}, which was not called"
+            expected = "a layer that the network calls"
+            require(picker.start is None, "layer", expected, got, "Choose another layer.")
     return picker.result(name)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from art_snn.checks import invalid
+from art_snn.checks import invalid, require
 from art_snn.data.samples import check_shapes, check_values, checked_range
 from art_snn.data.split import spread, stratified
 
@@ -122,13 +122,10 @@ class Dataset:
             x_test=self.x_test[tested],
             y_test=self.y_test[tested],
         )
-        if part.classes < self.classes:
-            raise invalid(
-                "train",
-                f"a count that reaches all {self.classes} classes",
-                f"{len(kept)}, and {len(tested)} for testing",
-                "Take at least one sample per class.",
-            )
+        expected = f"a count that reaches all {self.classes} classes"
+        got = f"{len(kept)}, and {len(tested)} for testing"
+        remedy = "Take at least one sample per class."
+        require(part.classes >= self.classes, "train", expected, got, remedy)
         return part
 
     def _extremes(self) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from art_snn.checks import invalid, require_count
+from art_snn.checks import require, require_count
 from art_snn.data.dataset import Dataset
 from art_snn.data.npz import from_npz
 from art_snn.data.recordings import Recordings, convert
@@ -61,13 +61,8 @@ def events(
     :raises FileNotFoundError: when the recordings are not there or cannot be fetched.
     :raises ValueError: for another name, a bad number, or counts outside the range.
     """
-    if name not in EVENTS:
-        raise invalid(
-            "name",
-            f"one of {', '.join(EVENTS)}",
-            repr(name),
-            "Convert other recordings to frames [N, T, C, H, W] and use from_npz.",
-        )
+    remedy = "Convert other recordings to frames [N, T, C, H, W] and use from_npz."
+    require(name in EVENTS, "name", f"one of {', '.join(EVENTS)}", repr(name), remedy)
     frames = require_count("frames", frames, remedy="The papers use 4 to 20 frames.")
     if value_range is not None:
         checked_range(value_range)

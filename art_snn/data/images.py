@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torchvision import datasets
 
-from art_snn.checks import MissingFile, invalid
+from art_snn.checks import MissingFile, require
 from art_snn.data import packaged as debian
 from art_snn.data import pictures
 from art_snn.data.dataset import Dataset
@@ -99,13 +99,8 @@ def images(
     :raises FileNotFoundError: when the set is not there, damaged, or cannot be fetched.
     :raises ValueError: for another name or a size that is none.
     """
-    if name not in IMAGES:
-        raise invalid(
-            "name",
-            f"one of {', '.join(IMAGES)}",
-            repr(name),
-            "Images of your own come from from_npz or from_folder.",
-        )
+    remedy = "Images of your own come from from_npz or from_folder."
+    require(name in IMAGES, "name", f"one of {', '.join(IMAGES)}", repr(name), remedy)
     if image_size is not None:
         sides(image_size)
     root, source = Path(root).expanduser(), IMAGES[name]

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from art_snn.checks import invalid
+from art_snn.checks import invalid, require
 from art_snn.data.dataset import Dataset
 from art_snn.data.digits import digits
 from art_snn.data.events import EVENTS, events
@@ -77,13 +77,9 @@ class Source:
         kind = NAMES.get(self.data) or self._of_path()
         for option, reason in _REASONS.items():
             value = getattr(self, option)
-            if value is not None and option not in kind.options:
-                raise invalid(
-                    option,
-                    f"None for {self.data}, {reason}",
-                    repr(value),
-                    "Leave it out, or save the data as you want them for from_npz.",
-                )
+            remedy = "Leave it out, or save the data as you want them for from_npz."
+            expected = f"None for {self.data}, {reason}"
+            require(value is None or option in kind.options, option, expected, repr(value), remedy)
         options = {name: getattr(self, name) for name in kind.options}
         return kind.make(**{name: value for name, value in options.items() if value is not None})
 

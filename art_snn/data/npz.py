@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from art_snn.checks import MissingFile, invalid
+from art_snn.checks import MissingFile, invalid, require
 from art_snn.data.dataset import Dataset
 from art_snn.data.samples import checked_range
 from art_snn.data.split import TEST_SHARE, refuse_share, stratified
@@ -84,13 +84,10 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
             f"{path}, which cannot be read ({error})",
             "Write it with numpy.savez.",
         ) from error
-    if len(arrays) < len(needed):
-        raise invalid(
-            "data",
-            f"the arrays {', '.join(SPLIT)}, or x and y to be split",
-            f"{path} with {', '.join(found) or 'none'}",
-            "Write it with numpy.savez(path, x_train=..., y_train=..., ...).",
-        )
+    remedy = "Write it with numpy.savez(path, x_train=..., y_train=..., ...)."
+    expected = f"the arrays {', '.join(SPLIT)}, or x and y to be split"
+    got = f"{path} with {', '.join(found) or 'none'}"
+    require(len(arrays) >= len(needed), "data", expected, got, remedy)
     return arrays
 
 
@@ -117,20 +114,14 @@ def _samples(
 def _channels_first(name: str, x: np.ndarray, axes: str | None) -> np.ndarray:
     first, last = (x.ndim == 4 and x.shape[axis] in CHANNELS for axis in (1, 3))
     told = {None: (first, last), "NCHW": (first, False), "NHWC": (False, last)}
-    if axes not in told or (axes is not None and told[axes] == (False, False)):
-        raise invalid(
-            "axes",
-            "NCHW or NHWC, as the images have them, with C = 1 or 3",
-            f"{axes!r} for {name} of shape {x.shape}",
-            "Leave it out, or correct it.",
-        )
-    if told[axes] == (True, True):
-        raise invalid(
-            "axes",
-            f"NCHW or NHWC, since both suit {name} of shape {x.shape}",
-            "neither",
-            "Say which axis holds the channels: axes='NCHW' or 'NHWC', --axes in commands.",
-        )
+    expected = "NCHW or NHWC, as the images have them, with C = 1 or 3"
+    got = f"{axes!r} for {name} of shape {x.shape}"
+    remedy = "Leave it out, or correct it."
+    fits = not (axes not in told or (axes is not None and told[axes] == (False, False)))
+    require(fits, "axes", expected, got, remedy)
+    remedy = "Say which axis holds the channels: axes='NCHW' or 'NHWC', --axes in commands."
+    expected = f"NCHW or NHWC, since both suit {name} of shape {x.shape}"
+    require(told[axes] != (True, True), "axes", expected, "neither", remedy)
     if x.ndim == 3:
         return x[:, None]
     return x.transpose(0, 3, 1, 2) if told[axes] == (False, True) else x
@@ -153,11 +144,6 @@ def _shares(name: str, x: np.ndarray) -> np.ndarray:
 def _labels(name: str, y: np.ndarray, samples: int) -> np.ndarray:
     """Class indices [N] int64."""
     whole = np.issubdtype(y.dtype, np.integer) and y.shape == (samples,) and y.min() >= 0
-    if not whole:
-        raise invalid(
-            name,
-            f"{samples} class indices from 0",
-            f"{y.dtype} of shape {y.shape}",
-            "Turn one-hot rows into indices: y.argmax(1).",
-        )
+    remedy = "Turn one-hot rows into indices: y.argmax(1)."
+    require(whole, name, f"{samples} class indices from 0", f"{y.dtype} of shape {y.shape}", remedy)
     return y.astype(np.int64)

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from art_snn.checks import invalid
+from art_snn.checks import invalid, require
 from art_snn.data.sizes import ImageSize, sides
 
 GREY = ("1", "L")
@@ -53,13 +53,9 @@ def _open(path: str, image_size: ImageSize | None) -> np.ndarray:
             f"{path}, which it does not ({error})",
             "Delete that file, or save it again.",
         ) from error
-    if mode.startswith(DEEP):
-        raise invalid(
-            "data",
-            "pictures of 8 bits per channel",
-            f"{path} of mode {mode}",
-            "Convert them, or save them as arrays for from_npz.",
-        )
+    remedy = "Convert them, or save them as arrays for from_npz."
+    expected = "pictures of 8 bits per channel"
+    require(not mode.startswith(DEEP), "data", expected, f"{path} of mode {mode}", remedy)
     if image_size is not None:
         height, width = sides(image_size)
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)

@@ -6,7 +6,7 @@ from numbers import Real
 
 import numpy as np
 
-from art_snn.checks import invalid
+from art_snn.checks import invalid, require
 
 
 def checked_range(value_range: object) -> tuple[float, float]:
@@ -28,13 +28,9 @@ def checked_range(value_range: object) -> tuple[float, float]:
 
 def check_shapes(x_train: np.ndarray, x_test: np.ndarray) -> None:
     """Refuse anything but images or event frames of one shape."""
-    if x_train.ndim not in (4, 5):
-        raise invalid(
-            "x_train",
-            "images [N, C, H, W] or event frames [N, T, C, H, W]",
-            f"shape {x_train.shape}",
-            "Add the axes that are missing.",
-        )
+    expected = "images [N, C, H, W] or event frames [N, T, C, H, W]"
+    remedy = "Add the axes that are missing."
+    require(x_train.ndim in (4, 5), "x_train", expected, f"shape {x_train.shape}", remedy)
     if x_train.shape[1:] != x_test.shape[1:]:
         raise invalid(
             "x_test",

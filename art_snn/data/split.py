@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from art_snn.checks import invalid, require_count
+from art_snn.checks import invalid, require, require_count
 
 TEST_SHARE = 0.2
 """Of the samples, where a data set has no split of its own and nothing else is asked for."""
@@ -14,13 +14,8 @@ def refuse_share(test_share: float | None, owner: str) -> None:
 
     :raises ValueError: unless the share is None.
     """
-    if test_share is not None:
-        raise invalid(
-            "test_share",
-            f"None, since {owner} has training and test samples of its own",
-            repr(test_share),
-            "Leave it out.",
-        )
+    expected = f"None, since {owner} has training and test samples of its own"
+    require(test_share is None, "test_share", expected, repr(test_share), "Leave it out.")
 
 
 def stratified(
@@ -36,10 +31,8 @@ def stratified(
     :raises ValueError: when the share is not between 0 and 1, a class has one sample only, or one
         of the parts would be too small to hold every class.
     """
-    if not 0 < share < 1:
-        raise invalid(
-            argument, "a share between 0 and 1", repr(share), "A usual share is 0.1 or 0.2."
-        )
+    remedy = "A usual share is 0.1 or 0.2."
+    require(0 < share < 1, argument, "a share between 0 and 1", repr(share), remedy)
     classes, counts = np.unique(y, return_counts=True)
     if counts.min() < 2:
         single = ", ".join(map(str, classes[counts < 2][:5]))
@@ -50,13 +43,10 @@ def stratified(
             "Add samples of that class, or leave it out.",
         )
     held = int(np.ceil(share * len(y)))
-    if min(held, len(y) - held) < len(classes):
-        raise invalid(
-            argument,
-            f"a share that leaves each part one sample of each of {len(classes)} classes",
-            f"{share!r} of {len(y)} samples",
-            "Take a share nearer to 0.5, or more samples.",
-        )
+    expected = f"a share that leaves each part one sample of each of {len(classes)} classes"
+    remedy = "Take a share nearer to 0.5, or more samples."
+    got = f"{share!r} of {len(y)} samples"
+    require(min(held, len(y) - held) >= len(classes), argument, expected, got, remedy)
     first, second = train_test_split(
         np.arange(len(y)), test_size=share, random_state=seed, stratify=y
     )
@@ -79,8 +69,7 @@ def spread(y: np.ndarray, count: int | None, seed: int, argument: str) -> np.nda
         return np.arange(len(y))
     remedy = f"There are {len(y)} samples; leave it out for all of them."
     count = require_count(argument, count, remedy=remedy)
-    if count > len(y):
-        raise invalid(argument, f"at most {len(y)}", count, remedy)
+    require(count <= len(y), argument, f"at most {len(y)}", count, remedy)
     shuffled = np.random.default_rng(seed).permutation(len(y))
     turn = np.empty(len(y))
     for members in (np.flatnonzero(y[shuffled] == label) for label in np.unique(y)):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from art_snn.checks import invalid, require_count
+from art_snn.checks import require, require_count
 from art_snn.classifier.inputs import check_device_type
 
 
@@ -28,13 +28,9 @@ def require_threads(threads: int | None) -> None:
 def require_device(device: str) -> None:
     """ValueError unless it is "cpu", or "gpu" where torch sees a CUDA device."""
     check_device_type(device, "device")
-    if device == "gpu" and not torch.cuda.is_available():
-        raise invalid(
-            "device",
-            "a device that torch can see",
-            "gpu",
-            "Use cpu, or install a CUDA build of torch.",
-        )
+    remedy = "Use cpu, or install a CUDA build of torch."
+    expected = "a device that torch can see"
+    require(device != "gpu" or torch.cuda.is_available(), "device", expected, "gpu", remedy)
 
 
 def torch_device(device: str) -> torch.device:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from art_snn.checks import invalid, require_choice
+from art_snn.checks import invalid, require, require_choice
 from art_snn.data import Dataset
 from art_snn.encoders import Direct, Encoder, Frames, Poisson
 from art_snn.flags import Open
@@ -82,13 +82,9 @@ class Architecture:
 
     def _refuse_settings(self) -> None:
         for name, value in self.told.items():
-            if name != "model":
-                raise invalid(
-                    name,
-                    f"None beside {self.model}, which builds its network itself",
-                    repr(value),
-                    "Leave it out, and set it in that function.",
-                )
+            expected = f"None beside {self.model}, which builds its network itself"
+            remedy = "Leave it out, and set it in that function."
+            require(name == "model", name, expected, repr(value), remedy)
 
     @property
     def told(self) -> dict[str, Any]:
@@ -132,13 +128,9 @@ class Architecture:
                 "Leave it out.",
             )
         steps = (data.steps or DEFAULTS["steps"]) if self.steps is None else self.steps
-        if data.events and steps != data.steps:
-            raise invalid(
-                "steps",
-                f"{data.steps}, the number of frames of {data.name}",
-                steps,
-                "Leave it out, or make other frames.",
-            )
+        expected = f"{data.steps}, the number of frames of {data.name}"
+        remedy = "Leave it out, or make other frames."
+        require(not (data.events and steps != data.steps), "steps", expected, steps, remedy)
         told: dict[str, Any] = {"steps": steps, "encoder": encoder}
         return replace(self, **told).filled({})
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import nn
 
-from art_snn.checks import invalid, require_count, require_number, require_sides
+from art_snn.checks import require, require_count, require_number, require_sides
 from art_snn.encoders import Direct, Encoder, Frames, Poisson
 from art_snn.gradients import Gradient
 from art_snn.layers import Normalize
@@ -77,13 +77,10 @@ class Options:
             return []
         mean = (0.0,) * self.in_channels if self.mean is None else self.mean
         std = (1.0,) * self.in_channels if self.std is None else self.std
-        if not len(mean) == len(std) == self.in_channels:
-            raise invalid(
-                "mean, std",
-                f"{self.in_channels} numbers each, one per channel",
-                f"{len(mean)} and {len(std)}",
-                "Give one number for every channel of the input.",
-            )
+        expected = f"{self.in_channels} numbers each, one per channel"
+        remedy = "Give one number for every channel of the input."
+        got = f"{len(mean)} and {len(std)}"
+        require(len(mean) == len(std) == self.in_channels, "mean, std", expected, got, remedy)
         return [Normalize(mean, std)]
 
     def network(self, layers: Sequence[nn.Module]) -> SpikingNetwork:

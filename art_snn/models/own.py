@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from art_snn.checks import ArgumentError, MissingFile, invalid
+from art_snn.checks import ArgumentError, MissingFile, require
 from art_snn.network import SpikingNetwork
 
 FORM = "file.py:function or package.module:function"
@@ -32,41 +32,29 @@ def built(model: str, argument: str = "model") -> SpikingNetwork:
     """
     function = _function(model, argument)
     network = function()
-    if not isinstance(network, SpikingNetwork):
-        raise invalid(
-            argument,
-            "a function that returns an art_snn.SpikingNetwork",
-            f"{model}, which returns a {type(network).__name__}",
-            "Return SpikingNetwork(layers, encoder).",
-        )
-    return network
+    got = f"{model}, which returns a {type(network).__name__}"
+    expected = "a function that returns an art_snn.SpikingNetwork"
+    remedy = "Return SpikingNetwork(layers, encoder)."
+    require(isinstance(network, SpikingNetwork), argument, expected, got, remedy)
+    return network  # type: ignore[no-any-return]
 
 
 def _function(model: str, argument: str) -> Callable[[], Any]:
     # The last colon: drives of Windows have one too.
     place, _, name = model.rpartition(":")
     module = _of_file(Path(place), argument) if place.endswith(".py") else _module(place, argument)
-    function = getattr(module, name, None)
-    if not callable(function):
-        raise invalid(
-            argument,
-            FORM,
-            f"{model}, and there is no function {name!r} in {place}",
-            "Check its spelling.",
-        )
+    function: Any = getattr(module, name, None)
+    got = f"{model}, and there is no function {name!r} in {place}"
+    require(callable(function), argument, FORM, got, "Check its spelling.")
     required = [
         parameter.name
         for parameter in inspect.signature(function).parameters.values()
         if parameter.default is parameter.empty
         and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]
-    if required:
-        raise invalid(
-            argument,
-            "a function that can be called without arguments",
-            f"{model}, which needs {', '.join(required)}",
-            "Give them defaults, or wrap it in a function of its own.",
-        )
+    remedy = "Give them defaults, or wrap it in a function of its own."
+    expected = "a function that can be called without arguments"
+    require(not required, argument, expected, f"{model}, which needs {', '.join(required)}", remedy)
     return function  # type: ignore[no-any-return]
 
 

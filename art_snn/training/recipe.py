@@ -13,7 +13,14 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from art_snn.checks import invalid, require_choice, require_count, require_number, require_whole
+from art_snn.checks import (
+    invalid,
+    require,
+    require_choice,
+    require_count,
+    require_number,
+    require_whole,
+)
 from art_snn.flags import Open
 
 PUBLISHED_SIDE = 32
@@ -73,13 +80,10 @@ class Recipe:
         remedy = "The papers train by SGD."
         require_choice("optimizer", self.optimizer, OPTIMIZERS, remedy=remedy)
         usual = OPTIMIZERS[self.optimizer]
-        if "momentum" not in usual and self.momentum is not None:
-            raise invalid(
-                "momentum",
-                f"None for {self.optimizer}, which has none",
-                self.momentum,
-                "Leave it out.",
-            )
+        expected = f"None for {self.optimizer}, which has none"
+        remedy = "Leave it out."
+        got = self.momentum
+        require("momentum" in usual or self.momentum is None, "momentum", expected, got, remedy)
         asked = {name: getattr(self, name) for name in usual}
         told = dict(usual) | {name: value for name, value in asked.items() if value is not None}
         # Plain numbers, since they are written beside the weights.

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from art_snn.checks import invalid
+from art_snn.checks import invalid, require
 from art_snn.network import SpikingNetwork, modes_kept
 from art_snn.seeding import seeded
 
@@ -42,13 +42,8 @@ def check_pairs(argument: str, x: np.ndarray, y: np.ndarray) -> None:
             f"{y.dtype} of shape {list(y.shape)}, from {y.min():g}",
             "Turn one-hot rows into indices: y.argmax(1).",
         )
-    if not np.isfinite(x).all():
-        raise invalid(
-            argument,
-            "finite values",
-            "NaN or infinity",
-            "Clean the data, for instance by numpy.nan_to_num.",
-        )
+    remedy = "Clean the data, for instance by numpy.nan_to_num."
+    require(np.isfinite(x).all(), argument, "finite values", "NaN or infinity", remedy)
 
 
 def classes_of(

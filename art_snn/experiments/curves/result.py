@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from matplotlib.figure import Figure
 
-from art_snn.checks import invalid
+from art_snn.checks import require
 from art_snn.curves import Pairs
 from art_snn.curves.static import Curve
 from art_snn.dynamics import Dynamics
@@ -84,8 +84,7 @@ def deviation(pairs: Pairs, curve: Curve) -> Deviation:
 
     :raises ValueError: when there is no pair.
     """
-    if not len(pairs.rate):
-        raise invalid("pairs", "one at least", "none", "Record some.")
+    require(len(pairs.rate), "pairs", "one at least", "none", "Record some.")
     differences = pairs.rate - curve(pairs.current)
     return Deviation(
         float(np.sqrt(np.square(differences).mean())),

@@ -78,7 +78,7 @@ class Settings(Experiment):
         alone = self.architecture.is_own or self.architecture.decay is not None
         decays: tuple[float | None, ...] = self.decays or ((None,) if alone else open_decays)
         files = self.checkpoint or (None,) * len(decays)
-        told = [{} if decay is None else {"decay": decay} for decay in decays]
+        told: list[dict[str, Any]] = [{} if decay is None else {"decay": decay} for decay in decays]
         return [
             Trained(architecture=replace(self.architecture, **t), checkpoint=f, epochs=self.epochs)
             for t, f in zip(told, files, strict=True)

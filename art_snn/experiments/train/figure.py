@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from art_snn.checks import invalid
+from art_snn.checks import require
 from art_snn.experiments.colours import COLOURS, GREY
 from art_snn.training import Epoch, best
 
@@ -40,8 +40,7 @@ def training_curves(
     :param score: what the axis at the right shows.
     :raises ValueError: without any epoch.
     """
-    if not history:
-        raise invalid("history", "at least one epoch", "none", "Train first.")
+    require(history, "history", "at least one epoch", "none", "Train first.")
     numbers = [epoch.number for epoch in history]
     # A line of one point would not be seen.
     marker = "o" if len(history) == 1 else None
