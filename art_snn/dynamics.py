@@ -40,12 +40,8 @@ class Dynamics:
         object.__setattr__(self, "decay", decay)
         object.__setattr__(self, "threshold", threshold)
         if self.reset not in ("hard", "soft"):
-            raise invalid(
-                "reset",
-                "'hard' or 'soft'",
-                repr(self.reset),
-                "Hard sets the potential to zero, soft subtracts the threshold.",
-            )
+            remedy = "Hard sets the potential to zero, soft subtracts the threshold."
+            raise invalid("reset", "'hard' or 'soft'", repr(self.reset), remedy)
 
     @property
     def has_rate_curve(self) -> bool:

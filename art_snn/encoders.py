@@ -101,12 +101,9 @@ class Frames:
 
     def __call__(self, x: Tensor) -> Tensor:
         if x.ndim < 3 or x.shape[1] < 1 or self.steps not in (None, x.shape[1]):
-            raise invalid(
-                "x",
-                f"frames [N, {self.steps or 'T'}, ...]",
-                f"shape {list(x.shape)}",
-                "The time axis comes second, after the batch.",
-            )
+            remedy = "The time axis comes second, after the batch."
+            expected = f"frames [N, {self.steps or 'T'}, ...]"
+            raise invalid("x", expected, f"shape {list(x.shape)}", remedy)
         # A view that repeats one frame would pass for a constant input, and the whole gradient for
         # that of its first frame.
         x = x.contiguous() if x.stride(1) == 0 else x

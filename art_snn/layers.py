@@ -99,12 +99,9 @@ class TimeDistributed(nn.Module):
     @staticmethod
     def _checked(y: Tensor, rows: int) -> Tensor:
         if y.shape[0] != rows:
-            raise invalid(
-                "modules",
-                f"modules that keep the batch axis of size {rows}",
-                f"an output of shape {list(y.shape)}",
-                "Every module must map [N, ...] to [N, ...].",
-            )
+            expected = f"modules that keep the batch axis of size {rows}"
+            remedy = "Every module must map [N, ...] to [N, ...]."
+            raise invalid("modules", expected, f"an output of shape {list(y.shape)}", remedy)
         return y.contiguous()
 
 
@@ -122,12 +119,8 @@ class Normalize(nn.Module):
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         if len(mean) != len(std) or not all(value > 0 for value in std):
-            raise invalid(
-                "std",
-                f"{len(mean)} numbers above 0, as many as in mean",
-                repr(std),
-                "Give mean and std once per channel.",
-            )
+            expected = f"{len(mean)} numbers above 0, as many as in mean"
+            raise invalid("std", expected, repr(std), "Give mean and std once per channel.")
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.get_default_dtype()))
         self.register_buffer("std", torch.tensor(std, dtype=torch.get_default_dtype()))
 

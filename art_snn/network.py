@@ -116,13 +116,12 @@ class SpikingNetwork(nn.Module):
         """
         change = getattr(self.encoder, "with_steps", None)
         if not callable(change):
-            raise invalid(
-                "encoder",
-                "one that can give any number of time steps, such as Direct or Poisson",
-                repr(self.encoder),
+            remedy = (
                 "Event frames have the steps they have; an encoder of your own can have a "
-                "method with_steps(steps).",
+                "method with_steps(steps)."
             )
+            expected = "one that can give any number of time steps, such as Direct or Poisson"
+            raise invalid("encoder", expected, repr(self.encoder), remedy)
         twin = self._twin()
         twin.encoder = change(steps)
         return twin
@@ -220,13 +219,12 @@ class SpikingNetwork(nn.Module):
         if not isinstance(x, Tensor):
             raise TypeError(f"x: expected a torch tensor [N, ...], got {type(x).__name__}.")
         if self.input_shape is not None and not _fits(tuple(x.shape[1:]), self.input_shape):
-            raise invalid(
-                "x",
-                f"shape [N, {', '.join(str(n or 'any') for n in self.input_shape)}]",
-                f"{list(x.shape)}",
+            remedy = (
                 "The first axis is the batch; channels come before height and width, and "
-                "the time of event frames before channels.",
+                "the time of event frames before channels."
             )
+            expected = f"shape [N, {', '.join(str(n or 'any') for n in self.input_shape)}]"
+            raise invalid("x", expected, f"{list(x.shape)}", remedy)
         return x.to(self.dtype or torch.get_default_dtype())
 
     def extra_repr(self) -> str:

@@ -33,12 +33,9 @@ class Neuron(nn.Module):
         :raises RuntimeError: when called during a backward pass, by activation checkpointing.
         """
         if current.ndim < 2 or current.shape[0] < 1:
-            raise invalid(
-                "current",
-                "a tensor [T, N, ...] with T >= 1",
-                f"shape {list(current.shape)}",
-                "Time comes first: x.expand(steps, *x.shape) repeats an image.",
-            )
+            remedy = "Time comes first: x.expand(steps, *x.shape) repeats an image."
+            expected = "a tensor [T, N, ...] with T >= 1"
+            raise invalid("current", expected, f"shape {list(current.shape)}", remedy)
         site = Site(self.name, self.dynamics)
         if self.firing is not None:
             return self.firing(site, current)

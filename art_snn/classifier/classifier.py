@@ -443,12 +443,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         """Logits of the network, which must be as many as there are classes."""
         logits: Tensor = self.model(inputs)
         if logits.ndim != 2 or logits.shape[1] != self.nb_classes:
-            raise invalid(
-                "model",
-                f"logits of shape [N, {self.nb_classes}], as nb_classes says",
-                f"{list(logits.shape)}",
-                "End the network with TimeDistributed(nn.Flatten(), nn.Linear(..., K)).",
-            )
+            remedy = "End the network with TimeDistributed(nn.Flatten(), nn.Linear(..., K))."
+            expected = f"logits of shape [N, {self.nb_classes}], as nb_classes says"
+            raise invalid("model", expected, f"{list(logits.shape)}", remedy)
         return logits
 
     @torch.no_grad()
@@ -500,12 +497,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         whole = isinstance(layer, Integral) and not isinstance(layer, bool)
         if whole and -len(names) <= int(layer) < len(names):
             return names[int(layer)]
-        raise invalid(
-            "layer",
-            f"an index below {len(names)} or one of {', '.join(names)}",
-            repr(layer),
-            "The names are in classifier.layer_names.",
-        )
+        expected = f"an index below {len(names)} or one of {', '.join(names)}"
+        raise invalid("layer", expected, repr(layer), "The names are in classifier.layer_names.")
 
     def _check_trainable(self, samples: int) -> None:
         remedy = "Pass optimizer=torch.optim.SGD(network.parameters(), lr=0.1)."
@@ -518,12 +511,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 def _of_batch(activation: Tensor, samples: int, layer: int | str) -> Tensor:
     if activation.ndim > 0 and len(activation) == samples:
         return activation
-    raise invalid(
-        "layer",
-        f"a layer whose output is [T, {samples}, ...]",
-        f"{layer!r}, whose output has another batch axis",
-        "Choose the TimeDistributed or the neuron around it.",
-    )
+    remedy = "Choose the TimeDistributed or the neuron around it."
+    got = f"{layer!r}, whose output has another batch axis"
+    raise invalid("layer", f"a layer whose output is [T, {samples}, ...]", got, remedy)
 
 
 def _batches(x: Tensor, size: int) -> Sequence[Tensor]:

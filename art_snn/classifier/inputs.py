@@ -25,21 +25,15 @@ def checked_samples(x: Any, input_shape: tuple[int, ...]) -> Any:
             f"{' of dtype object' if isinstance(x, np.ndarray) else ''}."
         )
     if x.ndim != len(input_shape) + 1 or tuple(x.shape[1:]) != tuple(input_shape):
-        raise invalid(
-            "x",
-            f"shape (N, {', '.join(map(str, input_shape))})",
-            str(tuple(x.shape)),
-            _shape_remedy(tuple(x.shape), tuple(input_shape)),
-        )
+        remedy = _shape_remedy(tuple(x.shape), tuple(input_shape))
+        expected = f"shape (N, {', '.join(map(str, input_shape))})"
+        raise invalid("x", expected, str(tuple(x.shape)), remedy)
     finite = np.isfinite(x) if isinstance(x, np.ndarray) else torch.isfinite(x)
     if not finite.all():
         count = int((~finite).sum())
-        raise invalid(
-            "x",
-            "finite values",
-            f"{count} NaN or infinite value{'s' * (count > 1)}",
-            "Clean the data, for instance by numpy.nan_to_num.",
-        )
+        got = f"{count} NaN or infinite value{'s' * (count > 1)}"
+        remedy = "Clean the data, for instance by numpy.nan_to_num."
+        raise invalid("x", "finite values", got, remedy)
     if isinstance(x, torch.Tensor):
         return x.float() if x.dtype == torch.bool else x
     return np.require(x.astype(np.float32) if x.dtype == bool else x, requirements=["C", "W"])
@@ -82,24 +76,18 @@ def check_labels(y: Any, samples: int, classes: int) -> None:
         or len(y) != samples
         or (y.ndim == 2 and y.shape[1] not in (1, classes))
     ):
-        raise invalid(
-            "y",
-            f"{samples} labels, shape ({samples},) or ({samples}, {classes})",
-            f"shape {tuple(y.shape)}",
-            "Give one class index or one row of class scores per sample.",
-        )
+        expected = f"{samples} labels, shape ({samples},) or ({samples}, {classes})"
+        remedy = "Give one class index or one row of class scores per sample."
+        raise invalid("y", expected, f"shape {tuple(y.shape)}", remedy)
     if len(y) == 0:
         return
     indices = y.ndim == 1 or y.shape[1] == 1
     low, high = (0, classes - 1) if indices else (0, 1)
     least, most = float(y.min()), float(y.max())
     if not (low <= least and most <= high):
-        raise invalid(
-            "y",
-            f"{'class indices' if indices else 'class scores'} from {low} to {high}",
-            f"values from {least:g} to {most:g}",
-            f"The classifier has nb_classes={classes}.",
-        )
+        expected = f"{'class indices' if indices else 'class scores'} from {low} to {high}"
+        remedy = f"The classifier has nb_classes={classes}."
+        raise invalid("y", expected, f"values from {least:g} to {most:g}", remedy)
     remedy = "Round them, or give one row of class scores per sample."
     expected = "whole class indices"
     require(not (indices and not bool((y % 1 == 0).all())), "y", expected, "fractions", remedy)
@@ -126,13 +114,12 @@ def _check_readout(model: SpikingNetwork) -> None:
     while isinstance(last, nn.Sequential) and len(last):
         last = last[-1]
     if isinstance(last, Neuron):
-        raise invalid(
-            "model",
-            "a network whose last layer is affine",
-            f"one that ends in {last}",
+        remedy = (
             "Add a readout, TimeDistributed(nn.Linear(...)): spike counts tie, and ART "
-            "takes them for probabilities.",
+            "takes them for probabilities."
         )
+        expected = "a network whose last layer is affine"
+        raise invalid("model", expected, f"one that ends in {last}", remedy)
 
 
 def check_preprocessing(preprocessing: Any, input_shape: tuple[int, ...]) -> None:

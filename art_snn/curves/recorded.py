@@ -106,12 +106,8 @@ def find_layer(network: SpikingNetwork, layer: int | str) -> str:
         return layer
     if isinstance(layer, int) and not isinstance(layer, bool) and 0 <= layer < len(names):
         return names[layer]
-    raise invalid(
-        "layer",
-        f"one of {', '.join(names)}, or an index from 0 to {len(names) - 1}",
-        repr(layer),
-        "Only layers of neurons have a rate.",
-    )
+    expected = f"one of {', '.join(names)}, or an index from 0 to {len(names) - 1}"
+    raise invalid("layer", expected, repr(layer), "Only layers of neurons have a rate.")
 
 
 class _Picker:

@@ -74,13 +74,12 @@ class Dataset:
             return self.value_range
         least, most = self._extremes()
         low, high = min(0, math.floor(least)), max(math.ceil(most), 1)
-        raise invalid(
-            "value_range",
-            f"the range that {what} may use",
-            f"None, for {self.name} with values from {least:g} to {most:g}",
+        remedy = (
             f"Say which values may occur: value_range=({low}, {high}), on the command line "
-            f"--value-range {low},{high}.",
+            f"--value-range {low},{high}."
         )
+        got = f"None, for {self.name} with values from {least:g} to {most:g}"
+        raise invalid("value_range", f"the range that {what} may use", got, remedy)
 
     def held_out(self, share: float = 0.1, seed: int = 0, argument: str = "share") -> Dataset:
         """Training samples split anew, for choices that must not see the test samples.

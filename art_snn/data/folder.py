@@ -54,12 +54,9 @@ def _own_split(path: Path) -> bool:
     if len(parts) == 1:
         (found,) = parts
         missing = "test" if found == "train" else "train"
-        raise invalid(
-            "data",
-            "both of the folders train and test, or neither",
-            f"{path} with {found} alone",
-            f"Add {missing}, or name {path / found} to have it split.",
-        )
+        remedy = f"Add {missing}, or name {path / found} to have it split."
+        expected = "both of the folders train and test, or neither"
+        raise invalid("data", expected, f"{path} with {found} alone", remedy)
     return bool(parts)
 
 
@@ -69,12 +66,9 @@ def _both(path: Path) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
     classes = [sorted(p.name for p in (path / part).iterdir() if p.is_dir()) for part in _PARTS]
     if classes[0] != classes[1]:
         differing = sorted(set(classes[0]) ^ set(classes[1]))
-        raise invalid(
-            "data",
-            "the same classes in train and test",
-            f"{', '.join(differing[:5])} in one of them only, in {path}",
-            "Add what is missing: classes are numbered by their folders.",
-        )
+        remedy = "Add what is missing: classes are numbered by their folders."
+        got = f"{', '.join(differing[:5])} in one of them only, in {path}"
+        raise invalid("data", "the same classes in train and test", got, remedy)
     y = np.concatenate([y_train, y_test])
     rows = np.arange(len(y))
     return ours + theirs, y, rows[: len(ours)], rows[len(ours) :]

@@ -26,10 +26,7 @@ def read(path: Path) -> np.ndarray:
         if (zeros, kind) != (0, BYTES) or len(content) != 4 + 4 * axes + math.prod(shape):
             raise ValueError("its head does not fit its length")
     except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
-        raise invalid(
-            "data",
-            "a gzip-compressed idx file of bytes",
-            f"{path}, which cannot be read ({error})",
-            "Install or download it again.",
-        ) from error
+        got = f"{path}, which cannot be read ({error})"
+        expected = "a gzip-compressed idx file of bytes"
+        raise invalid("data", expected, got, "Install or download it again.") from error
     return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)

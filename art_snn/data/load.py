@@ -89,12 +89,8 @@ class Source:
             return Kind(partial(from_folder, path), ("image_size", "test_share"))
         if path.is_file() or path.suffix == ".npz":
             return Kind(partial(from_npz, path), ("value_range", "axes", "test_share"))
-        raise invalid(
-            "data",
-            f"one of {', '.join(NAMES)}, a .npz file or a folder of pictures",
-            repr(self.data),
-            "Check the spelling and the path.",
-        )
+        expected = f"one of {', '.join(NAMES)}, a .npz file or a folder of pictures"
+        raise invalid("data", expected, repr(self.data), "Check the spelling and the path.")
 
 
 def load(name: str, **options: Any) -> Dataset:

@@ -78,12 +78,8 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
             raise ValueError("it holds other files than arrays")
     except Exception as error:
         # A damaged file fails in any way its bytes happen to lead to.
-        raise invalid(
-            "data",
-            "a .npz file of arrays",
-            f"{path}, which cannot be read ({error})",
-            "Write it with numpy.savez.",
-        ) from error
+        got = f"{path}, which cannot be read ({error})"
+        raise invalid("data", "a .npz file of arrays", got, "Write it with numpy.savez.") from error
     remedy = "Write it with numpy.savez(path, x_train=..., y_train=..., ...)."
     expected = f"the arrays {', '.join(SPLIT)}, or x and y to be split"
     got = f"{path} with {', '.join(found) or 'none'}"
@@ -99,13 +95,11 @@ def _samples(
         raise invalid(name, "real numbers", str(x.dtype), "Convert the samples first.")
     x = _channels_first(name, x, axes)
     if not (x.ndim == 5 or (x.ndim == 4 and x.shape[1] in CHANNELS)) or not x.size:
-        raise invalid(
-            name,
+        expected = (
             "images [N, H, W], [N, H, W, C] or [N, C, H, W] with C = 1 or 3, or event "
-            "frames [N, T, C, H, W]",
-            f"shape {x.shape}",
-            "Reorder the axes.",
+            "frames [N, T, C, H, W]"
         )
+        raise invalid(name, expected, f"shape {x.shape}", "Reorder the axes.")
     if x.ndim == 4 and value_range is None:
         return _shares(name, x)
     return np.ascontiguousarray(x, dtype=np.float32)
@@ -131,13 +125,9 @@ def _shares(name: str, x: np.ndarray) -> np.ndarray:
     """Images as shares of the largest value, float32 in [0, 1]."""
     scaled = x.astype(np.float32) / 255 if x.dtype == np.uint8 else x.astype(np.float32)
     low, high = float(scaled.min()), float(scaled.max())
-    if not (low >= 0 and high <= 1):
-        raise invalid(
-            name,
-            "uint8, or values from 0 to 1",
-            f"{x.dtype} from {low:g} to {high:g}",
-            "Scale the images, or give their value_range; budgets are in its unit.",
-        )
+    remedy = "Scale the images, or give their value_range; budgets are in its unit."
+    got = f"{x.dtype} from {low:g} to {high:g}"
+    require(low >= 0 and high <= 1, name, "uint8, or values from 0 to 1", got, remedy)
     return np.ascontiguousarray(scaled)
 
 

@@ -47,12 +47,9 @@ def _open(path: str, image_size: ImageSize | None) -> np.ndarray:
             mode = stream.mode
             picture = stream.convert("L" if mode in GREY else "RGB")
     except (OSError, SyntaxError, ValueError) as error:
-        raise invalid(
-            "data",
-            "pictures that PIL reads",
-            f"{path}, which it does not ({error})",
-            "Delete that file, or save it again.",
-        ) from error
+        got = f"{path}, which it does not ({error})"
+        remedy = "Delete that file, or save it again."
+        raise invalid("data", "pictures that PIL reads", got, remedy) from error
     remedy = "Convert them, or save them as arrays for from_npz."
     expected = "pictures of 8 bits per channel"
     require(not mode.startswith(DEEP), "data", expected, f"{path} of mode {mode}", remedy)

@@ -18,12 +18,9 @@ def checked_range(value_range: object) -> tuple[float, float]:
     finite = [isinstance(end, Real) and math.isfinite(end) for end in ends]
     if len(ends) == 2 and all(finite) and ends[0] < ends[1]:
         return float(ends[0]), float(ends[1])
-    raise invalid(
-        "value_range",
-        "(low, high), two finite numbers with low < high",
-        repr(value_range),
-        "Bytes as shares are (0, 1); counts go from 0 to the largest that may occur.",
-    )
+    remedy = "Bytes as shares are (0, 1); counts go from 0 to the largest that may occur."
+    expected = "(low, high), two finite numbers with low < high"
+    raise invalid("value_range", expected, repr(value_range), remedy)
 
 
 def check_shapes(x_train: np.ndarray, x_test: np.ndarray) -> None:
@@ -31,13 +28,10 @@ def check_shapes(x_train: np.ndarray, x_test: np.ndarray) -> None:
     expected = "images [N, C, H, W] or event frames [N, T, C, H, W]"
     remedy = "Add the axes that are missing."
     require(x_train.ndim in (4, 5), "x_train", expected, f"shape {x_train.shape}", remedy)
-    if x_train.shape[1:] != x_test.shape[1:]:
-        raise invalid(
-            "x_test",
-            f"samples of shape {x_train.shape[1:]}, as in x_train",
-            str(x_test.shape[1:]),
-            "Bring all samples to one size.",
-        )
+    expected = f"samples of shape {x_train.shape[1:]}, as in x_train"
+    remedy = "Bring all samples to one size."
+    got = str(x_test.shape[1:])
+    require(x_train.shape[1:] == x_test.shape[1:], "x_test", expected, got, remedy)
 
 
 def check_values(name: str, x: np.ndarray, value_range: tuple[float, float] | None) -> None:
@@ -46,18 +40,11 @@ def check_values(name: str, x: np.ndarray, value_range: tuple[float, float] | No
         return
     least, most = float(x.min()), float(x.max())
     low, high = value_range or (-math.inf, math.inf)
-    if not (math.isfinite(least) and math.isfinite(most)):
-        raise invalid(
-            name,
-            "finite values",
-            f"values from {least:g} to {most:g}",
-            "Clean the data, for instance by numpy.nan_to_num.",
-        )
+    remedy = "Clean the data, for instance by numpy.nan_to_num."
+    got = f"values from {least:g} to {most:g}"
+    require(math.isfinite(least) and math.isfinite(most), name, "finite values", got, remedy)
     # Samples are float32, so the bounds are compared as such: 0.1 is no exact float32.
-    if not (np.float32(low) <= least and most <= np.float32(high)):
-        raise invalid(
-            name,
-            f"values within value_range, {low:g} to {high:g}",
-            f"values from {least:g} to {most:g}",
-            "Give the range that the data have, or scale the data.",
-        )
+    remedy = "Give the range that the data have, or scale the data."
+    expected = f"values within value_range, {low:g} to {high:g}"
+    got = f"values from {least:g} to {most:g}"
+    require(np.float32(low) <= least and most <= np.float32(high), name, expected, got, remedy)

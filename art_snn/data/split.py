@@ -36,12 +36,9 @@ def stratified(
     classes, counts = np.unique(y, return_counts=True)
     if counts.min() < 2:
         single = ", ".join(map(str, classes[counts < 2][:5]))
-        raise invalid(
-            "y",
-            "at least two samples of every class, one for each part",
-            f"one of class {single}",
-            "Add samples of that class, or leave it out.",
-        )
+        expected = "at least two samples of every class, one for each part"
+        remedy = "Add samples of that class, or leave it out."
+        raise invalid("y", expected, f"one of class {single}", remedy)
     held = int(np.ceil(share * len(y)))
     expected = f"a share that leaves each part one sample of each of {len(classes)} classes"
     remedy = "Take a share nearer to 0.5, or more samples."

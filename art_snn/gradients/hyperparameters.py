@@ -56,12 +56,8 @@ def number(rule: object, name: str) -> Number:
     """
     known = numbers(rule)
     if name not in known:
-        raise invalid(
-            "field",
-            f"one of {', '.join(known)}" if known else "a rule with a number in a field",
-            repr(name),
-            f"The rule is {rule}.",
-        )
+        expected = f"one of {', '.join(known)}" if known else "a rule with a number in a field"
+        raise invalid("field", expected, repr(name), f"The rule is {rule}.")
     return known[name]
 
 
@@ -75,12 +71,9 @@ def accepted(rule: object, name: str, value: object) -> float:
         converted = field.converted(value)
         replaced(rule, name, converted)
     except ValueError as error:
-        raise invalid(
-            "values",
-            f"values that {name} of {type(rule).__name__} can have",
-            f"{value} ({str(error).rstrip('.')})",
-            "Leave that value out.",
-        ) from error
+        expected = f"values that {name} of {type(rule).__name__} can have"
+        got = f"{value} ({str(error).rstrip('.')})"
+        raise invalid("values", expected, got, "Leave that value out.") from error
     return converted
 
 

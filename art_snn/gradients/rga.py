@@ -62,16 +62,10 @@ class RGA(RateGradient):
     def _check(self, decay: float, threshold: float) -> None:
         neuron = f"a neuron with decay {decay:g} and threshold {threshold:g}"
         if self.beta <= 1 - decay:
-            raise invalid(
-                "beta",
-                f"more than 1 - decay = {1 - decay:g} for {neuron}",
-                f"{self.beta:g}",
-                "Raise beta: the rate cannot saturate before the neuron can fire at all.",
-            )
+            remedy = "Raise beta: the rate cannot saturate before the neuron can fire at all."
+            expected = f"more than 1 - decay = {1 - decay:g} for {neuron}"
+            raise invalid("beta", expected, f"{self.beta:g}", remedy)
         if self.gamma * threshold * (1 - decay) >= 1:
-            raise invalid(
-                "gamma",
-                f"gamma * threshold * (1 - decay) below 1 for {neuron}",
-                f"gamma = {self.gamma:g}",
-                "Lower gamma: the curve would pass rate 1 before the neuron can fire.",
-            )
+            remedy = "Lower gamma: the curve would pass rate 1 before the neuron can fire."
+            expected = f"gamma * threshold * (1 - decay) below 1 for {neuron}"
+            raise invalid("gamma", expected, f"gamma = {self.gamma:g}", remedy)

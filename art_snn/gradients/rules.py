@@ -167,10 +167,9 @@ def check_applicable(
         reason = rule.objection(site.dynamics, encoder)
         if reason is not None:
             names = ", ".join(map(repr, applicable(every, encoder)))
-            raise invalid(
-                argument,
-                "a rule that applies to every neuron of the network",
+            got = (
                 f"{rule}, which does not apply to neuron {site.name!r} with "
-                f"{site.dynamics}: {reason}",
-                f"The rules that do apply: {names or 'none'}.",
+                f"{site.dynamics}: {reason}"
             )
+            expected = "a rule that applies to every neuron of the network"
+            raise invalid(argument, expected, got, f"The rules that do apply: {names or 'none'}.")

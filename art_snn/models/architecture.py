@@ -100,13 +100,11 @@ class Architecture:
         if self.is_own:
             return self
         known = {k: v for k, v in noted.items() if k in DEFAULTS and v is not None}
-        if self.model is None and is_own(str(known.get("model", ""))):
-            raise invalid(
-                "model",
-                "the function that builds the network, since no checkpoint runs code",
-                f"None, for weights of {known['model']}",
-                "Name it yourself: model='file.py:function', --model in commands.",
-            )
+        expected = "the function that builds the network, since no checkpoint runs code"
+        remedy = "Name it yourself: model='file.py:function', --model in commands."
+        got = f"None, for weights of {known['model']}"
+        fits = not (self.model is None and is_own(str(known.get("model", ""))))
+        require(fits, "model", expected, got, remedy)
         usual = {k: v for k, v in DEFAULTS.items() if k not in ("steps", "encoder")}
         return Architecture(**usual | known | self.told)
 
@@ -120,13 +118,11 @@ class Architecture:
         needed = ("frames",) if data.events else ("direct", "poisson")
         encoder = needed[0] if self.encoder is None else self.encoder
         if encoder not in needed:
-            raise invalid(
-                "encoder",
+            expected = (
                 f"{' or '.join(needed)}, since {data.name} holds "
-                f"{'event frames' if data.events else 'images'}",
-                repr(encoder),
-                "Leave it out.",
+                f"{'event frames' if data.events else 'images'}"
             )
+            raise invalid("encoder", expected, repr(encoder), "Leave it out.")
         steps = (data.steps or DEFAULTS["steps"]) if self.steps is None else self.steps
         expected = f"{data.steps}, the number of frames of {data.name}"
         remedy = "Leave it out, or make other frames."

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from art_snn.checks import invalid
+from art_snn.checks import require
 from art_snn.network import SpikingNetwork
 from art_snn.seeding import seeded
 from art_snn.training.adversary import Adversary, Craft
@@ -128,10 +128,6 @@ def _step(state: State, x: Tensor, y: Tensor) -> float:
 
 
 def _refuse_divergence(loss: float, epoch: int, recipe: Recipe) -> None:
-    if not math.isfinite(loss):
-        raise invalid(
-            "learning_rate",
-            "one at which the loss stays finite",
-            f"{recipe.learning_rate:g}, and a loss of {loss} in epoch {epoch}",
-            "Lower it, and start in a folder of its own.",
-        )
+    got = f"{recipe.learning_rate:g}, and a loss of {loss} in epoch {epoch}"
+    remedy = "Lower it, and start in a folder of its own."
+    require(math.isfinite(loss), "learning_rate", "one at which the loss stays finite", got, remedy)

@@ -29,19 +29,13 @@ def check_pairs(argument: str, x: np.ndarray, y: np.ndarray) -> None:
         if not isinstance(array, np.ndarray):
             raise TypeError(f"{argument}: expected numpy arrays, got {type(array).__name__}.")
     if not x.ndim or not len(x) or y.shape[:1] != x.shape[:1]:
-        raise invalid(
-            argument,
-            "as many labels as samples, and at least one",
-            f"{len(x) if x.ndim else 0} samples and {len(y) if y.ndim else 0} labels",
-            "Give one class index per sample.",
-        )
+        got = f"{len(x) if x.ndim else 0} samples and {len(y) if y.ndim else 0} labels"
+        expected = "as many labels as samples, and at least one"
+        raise invalid(argument, expected, got, "Give one class index per sample.")
     if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
-        raise invalid(
-            argument,
-            "class indices [N] from 0 as labels",
-            f"{y.dtype} of shape {list(y.shape)}, from {y.min():g}",
-            "Turn one-hot rows into indices: y.argmax(1).",
-        )
+        got = f"{y.dtype} of shape {list(y.shape)}, from {y.min():g}"
+        remedy = "Turn one-hot rows into indices: y.argmax(1)."
+        raise invalid(argument, "class indices [N] from 0 as labels", got, remedy)
     remedy = "Clean the data, for instance by numpy.nan_to_num."
     require(np.isfinite(x).all(), argument, "finite values", "NaN or infinity", remedy)
 
@@ -59,19 +53,13 @@ def classes_of(
     held = {} if validation is None else {"validation": validation.y}
     for argument, labels in ({"x, y": y} | held).items():
         if labels.max() >= classes:
-            raise invalid(
-                argument,
-                f"labels from 0 to {classes - 1}, since the network has {classes} classes",
-                str(labels.max()),
-                "Build the network with more classes.",
-            )
+            expected = f"labels from 0 to {classes - 1}, since the network has {classes} classes"
+            remedy = "Build the network with more classes."
+            raise invalid(argument, expected, str(labels.max()), remedy)
     if validation is not None and validation.x.shape[1:] != x.shape[1:]:
-        raise invalid(
-            "validation",
-            f"samples of shape {list(x.shape[1:])}, as those that are trained on",
-            str(list(validation.x.shape[1:])),
-            "Bring all samples to one size.",
-        )
+        expected = f"samples of shape {list(x.shape[1:])}, as those that are trained on"
+        got = str(list(validation.x.shape[1:]))
+        raise invalid("validation", expected, got, "Bring all samples to one size.")
     return int(classes)
 
 
