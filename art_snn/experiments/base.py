@@ -1,7 +1,7 @@
 """What all experiments share: where they write, what they run on, and what a result is."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from art_snn.checks import require
 from art_snn.classifier.inputs import check_device_type
+from art_snn.experiments.resume import plain
 from art_snn.experiments.tables import Form, Part, told
 from art_snn.files import whole, write_json, write_text
 from art_snn.flags import Open
@@ -49,18 +50,20 @@ class Result(ABC):
 
     name: ClassVar[str]
     """Of its files: name.json, name.md, name.png."""
-
-    @abstractmethod
-    def as_dict(self) -> dict[str, Any]:
-        """All figures, for JSON."""
+    drawing: ClassVar[Callable[..., Figure]]
+    """Draws the picture of a result."""
 
     @abstractmethod
     def parts(self) -> Sequence[Part]:
         """Paragraphs and tables, in the order of reading."""
 
-    @abstractmethod
+    def as_dict(self) -> dict[str, Any]:
+        """All figures, for JSON."""
+        return plain(self)  # type: ignore[no-any-return]
+
     def figures(self) -> Mapping[str, Figure]:
         """Pictures by the names of their files, without suffix."""
+        return {self.name: type(self).drawing(self)}
 
     @property
     def files(self) -> list[str]:

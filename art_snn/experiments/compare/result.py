@@ -1,15 +1,12 @@
 """The outcome of a comparison of rules."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
-
-from matplotlib.figure import Figure
 
 from art_snn.experiments.base import Result
 from art_snn.experiments.compare.figure import draw
-from art_snn.experiments.resume import converter
+from art_snn.experiments.resume import converter, digits
 from art_snn.experiments.tables import Notes, Part, Table
 from art_snn.gradients import GRADIENTS, kind_of
 from art_snn.metrics import Robustness, Share, against, union
@@ -63,6 +60,7 @@ class Comparison(Result):
     seconds: dict[str, float] = field(default_factory=dict)
     rows: dict[str, Row] = field(default_factory=dict)
     name: ClassVar[str] = "compare"
+    drawing = staticmethod(draw)
 
     @property
     def attacked(self) -> dict[str, Robustness]:
@@ -73,20 +71,12 @@ class Comparison(Result):
         """The outcome of the attack whose adversarial is whichever rule's succeeds."""
         return union(self.attacked.values())
 
-    def as_dict(self) -> dict[str, Any]:
-        """All figures, for JSON; outcomes as one digit per sample."""
-        return converter.unstructure(self)  # type: ignore[no-any-return]
-
     def parts(self) -> list[Part]:
         """What was compared and how, and a row per rule."""
         heading = (self.title, self.attack, self._accuracy(), self.machine)
         refused = {name: row.objection for name, row in self.rows.items() if row.objection}
         notes = [Notes([f"{n} does not apply: {why}." for n, why in refused.items()])]
         return [heading, self._table(), *(notes if refused else [])]
-
-    def figures(self) -> Mapping[str, Figure]:
-        """Attack success and time of one gradient, one bar per rule."""
-        return {self.name: draw(self)}
 
     def _accuracy(self) -> str:
         """How many samples there are to flip, in words."""
@@ -108,37 +98,25 @@ class Comparison(Result):
             if row.outcome is None:
                 rows.append((name, "does not apply", *blank))
                 continue
-            reference = outcomes.get(REFERENCE)
-            same = reference is None or name == REFERENCE
-            rows.append(
-                (
-                    name,
-                    str(row.outcome.attack_success),
-                    "" if same or reference is None else against(row.outcome, reference),
-                    f"{row.seconds / self.inference:.2f}",
-                    f"{1000 * row.seconds:.0f}",
-                    str(row.vanished),
-                    f"{row.cosine:.3f}",
-                )
-            )
+            reference = outcomes.get(REFERENCE, row.outcome)
+            p = "" if reference is row.outcome else against(row.outcome, reference)
+            time = f"{row.seconds / self.inference:.2f}", f"{1000 * row.seconds:.0f}"
+            success, cosine = str(row.outcome.attack_success), f"{row.cosine:.3f}"
+            rows.append((name, success, p, *time, str(row.vanished), cosine))
         if len(outcomes) > 1:
             rows.append(("union of all", str(self.union().attack_success), *blank))
         return Table(titles, rows)
 
 
 def _row_to_json(row: Row) -> dict[str, Any]:
+    told = {"rule": row.rule, "kind": row.kind}
     if row.outcome is None:
-        return {"rule": row.rule, "kind": row.kind, "objection": row.objection}
-    return {
-        "rule": row.rule,
-        "kind": row.kind,
-        "attack_success": row.outcome.attack_success.as_dict(),
-        "correct": converter.unstructure(row.outcome.correct),
-        "robust": converter.unstructure(row.outcome.robust),
-        "seconds": row.seconds,
-        "vanished": None if row.vanished is None else row.vanished.as_dict(),
-        "cosine": None if math.isnan(row.cosine) else row.cosine,
-    }
+        return told | {"objection": row.objection}
+    shares = {"attack_success": row.outcome.attack_success.as_dict()}
+    each = {"correct": digits(row.outcome.correct), "robust": digits(row.outcome.robust)}
+    vanished = None if row.vanished is None else row.vanished.as_dict()
+    cosine = None if math.isnan(row.cosine) else row.cosine
+    return told | shares | each | {"seconds": row.seconds, "vanished": vanished, "cosine": cosine}
 
 
 def _row_from_json(found: dict[str, Any], _: object) -> Row:
@@ -147,15 +125,14 @@ def _row_from_json(found: dict[str, Any], _: object) -> Row:
     usual = {kind.__name__: kind_of(kind()) for kind in GRADIENTS.values()}
     row = Row(found["rule"], found.get("kind", usual.get(head, "")))
     if "objection" in found:
-        return Row(row.rule, row.kind, objection=found["objection"])
+        return replace(row, objection=found["objection"])
     vanished, cosine = found["vanished"], found["cosine"]
-    return Row(
-        row.rule,
-        row.kind,
-        converter.structure(found, Robustness),
-        found["seconds"],
-        None if vanished is None else converter.structure(vanished, Share),
-        math.nan if cosine is None else cosine,
+    return replace(
+        row,
+        outcome=converter.structure(found, Robustness),
+        seconds=found["seconds"],
+        vanished=None if vanished is None else converter.structure(vanished, Share),
+        cosine=math.nan if cosine is None else cosine,
     )
 
 

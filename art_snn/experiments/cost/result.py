@@ -1,14 +1,10 @@
 """What one input gradient costs."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from matplotlib.figure import Figure
-
 from art_snn.experiments.base import Result
 from art_snn.experiments.cost.figure import draw
-from art_snn.experiments.resume import plain
 from art_snn.experiments.tables import Notes, Part, Table
 from art_snn.measuring.workload import INFERENCE, STOCK
 
@@ -34,6 +30,7 @@ class Cost(Result):
     seconds: dict[str, float]
     peak: dict[str, int]
     name: ClassVar[str] = "cost"
+    drawing = staticmethod(draw)
 
     def ratio(self, row: str) -> float:
         """Time of the row in inferences."""
@@ -42,10 +39,6 @@ class Cost(Result):
     def memory_ratio(self, row: str) -> float:
         """Peak memory over the model, in inferences."""
         return self.peak[row] / self.peak[INFERENCE]
-
-    def as_dict(self) -> dict[str, Any]:
-        """All figures, for JSON."""
-        return plain(self)  # type: ignore[no-any-return]
 
     def parts(self) -> list[Part]:
         """Time, memory and their ratios to inference, a row each."""
@@ -74,10 +67,6 @@ class Cost(Result):
             if REFERENCE in rules and rule != REFERENCE
         ]
         return [heading, Table(titles, rows), *([Notes(notes)] if notes else [])]
-
-    def figures(self) -> Mapping[str, Figure]:
-        """Time and memory, one bar per row."""
-        return {self.name: draw(self)}
 
 
 def words(row: str) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from art_snn.checks import require
 from art_snn.curves import Pairs
@@ -136,6 +135,7 @@ class Curves(Result):
     rule: RGA
     recordings: Sequence[Recording]
     name: ClassVar[str] = "curves"
+    drawing = staticmethod(draw)
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
@@ -150,10 +150,6 @@ class Curves(Result):
         for recording in self.recordings:
             found += [(recording.panel.title, recording.panel.source()), recording.panel.table()]
         return found
-
-    def figures(self) -> Mapping[str, Figure]:
-        """One panel per network: recorded pairs, static curves, RGA's polyline."""
-        return {self.name: draw(self)}
 
     @property
     def files(self) -> list[str]:

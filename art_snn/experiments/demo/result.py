@@ -1,6 +1,6 @@
 """What the demo found: attack success and verdicts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -39,23 +39,14 @@ class Outcome(Result):
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
-        settings = self.settings
-        return {
-            "data": "scikit-learn digits, 80/20 split",
-            "seed": settings.seed,
-            "eps": list(settings.eps),
-            "train_eps": settings.train_eps,
-            "torch": torch.__version__,
-            "accuracy": self.accuracy,
-            "networks": {
-                name: {
-                    f"{attack} by {gradient}": [o.as_dict() for o in outcomes]
-                    for (attack, gradient), outcomes in curves.items()
-                }
-                for name, curves in self.curves.items()
-            },
-            "verdicts": verdicts(self),
+        told = {name: getattr(self.settings, name) for name in ("seed", "eps", "train_eps")}
+        networks = {
+            name: {" by ".join(pair): [o.as_dict() for o in some] for pair, some in curves.items()}
+            for name, curves in self.curves.items()
         }
+        found = {"accuracy": self.accuracy, "networks": networks, "verdicts": verdicts(self)}
+        words = {"data": "scikit-learn digits, 80/20 split"}
+        return words | told | {"torch": torch.__version__} | found
 
     def parts(self) -> list[Part]:
         """Conditional attack success, and which gradient was stronger."""
@@ -79,29 +70,21 @@ class Outcome(Result):
 
 def verdicts(outcome: Outcome) -> list[str]:
     """Which gradient was stronger, per network and attack, by McNemar's test at every budget."""
-    return [
-        _verdict(name, attack, outcome.settings.eps, curves)
-        for name, curves in outcome.curves.items()
-        for attack in ATTACKS
-    ]
+    eps = outcome.settings.eps
+    cells = [(name, c, a) for name, c in outcome.curves.items() for a in ATTACKS]
+    return [f"{name}, {attack}: {_verdict(attack, eps, curves)}" for name, curves, attack in cells]
 
 
-def _verdict(name: str, attack: str, eps: tuple[float, ...], curves: Curves) -> str:
+def _verdict(attack: str, eps: Sequence[float], curves: Curves) -> str:
     pairs = zip(curves[attack, "rga"], curves[attack, "stbp"], strict=True)
     tests = [paired_difference(rga, stbp) for rga, stbp in pairs]
-    rga = [e for e, (a, b, p) in zip(eps, tests, strict=True) if p < SIGNIFICANCE and a > b]
-    stbp = [e for e, (a, b, p) in zip(eps, tests, strict=True) if p < SIGNIFICANCE and b > a]
-    if not rga and not stbp:
-        finding = "no difference that these images can show"
-    else:
-        claims = [
-            f"{rule} stronger at {', '.join(f'{e:g}' for e in budgets)}"
-            for rule, budgets in (("RGA", rga), ("STBP", stbp))
-            if budgets
-        ]
-        finding = "; ".join(claims)
+    shown = [(e, a > b) for e, (a, b, p) in zip(eps, tests, strict=True) if p < SIGNIFICANCE]
+    claims = [
+        f"{rule} stronger at {', '.join(f'{e:g}' for e in budgets)}"
+        for rule, by_rga in (("RGA", True), ("STBP", False))
+        if (budgets := [e for e, stronger in shown if stronger is by_rga])
+    ]
+    finding = "; ".join(claims) or "no difference that these images can show"
     only_rga, only_stbp = sum(t[0] for t in tests), sum(t[1] for t in tests)
-    return (
-        f"{name}, {attack}: {finding} "
-        f"(flipped by RGA alone {only_rga}, by STBP alone {only_stbp}, over all budgets)"
-    )
+    only = f"flipped by RGA alone {only_rga}, by STBP alone {only_stbp}, over all budgets"
+    return f"{finding} ({only})"

@@ -1,17 +1,17 @@
 """The product's main job on real images: train, attack by both gradients, harden, attack again."""
 
-from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
 import torch
-from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescent
 from art.defences.trainer import AdversarialTrainerMadryPGD
 from torch import nn
 from tqdm.auto import tqdm
 
+from art_snn.attacks import Attack
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset, digits
-from art_snn.experiments.demo.result import ATTACKS, GRADIENTS, Curves, Outcome
+from art_snn.experiments.demo.result import ATTACKS, GRADIENTS, Outcome
 from art_snn.experiments.demo.settings import Settings
 from art_snn.metrics import robustness
 from art_snn.models import Architecture, Plan, vgg
@@ -67,39 +67,16 @@ def _attack_all(
     x, y = data.x_test[: settings.test_images], data.y_test[: settings.test_images]
     clean = classifier.predict(x)
     outcome.accuracy[name] = float((clean.argmax(1) == y).mean())
-    curves: Curves = {(a, g): [] for a in ATTACKS for g in GRADIENTS}
-    total = len(curves) * len(settings.eps)
-    for attack, gradient, eps in tqdm(_runs(settings), total=total, desc=f"Attacks on {name}"):
+    outcome.curves[name] = {pair: [] for pair in product(ATTACKS, GRADIENTS)}
+    shown = (ATTACKS[-1], settings.eps[len(settings.eps) // 2])
+    for attack, gradient, eps in tqdm(
+        list(product(ATTACKS, GRADIENTS, settings.eps)), desc=f"Attacks on {name}"
+    ):
         classifier.set_params(gradient=gradient)
-        adversarial = craft(attack, classifier, eps, x, y)
-        curves[attack, gradient].append(robustness(clean, classifier.predict(adversarial), y))
-        if (
-            name == "plain"
-            and attack == ATTACKS[-1]
-            and eps == settings.eps[len(settings.eps) // 2]
-        ):
-            outcome.pictures["original"] = x[:10]
-            outcome.pictures[gradient] = adversarial[:10]
+        method = Attack(name=attack.partition("-")[0].lower(), eps=eps).method(classifier, 128)
+        adversarial = method.generate(x, y)
+        found = robustness(clean, classifier.predict(adversarial), y)
+        outcome.curves[name][attack, gradient].append(found)
+        if name == "plain" and (attack, eps) == shown:
+            outcome.pictures |= {"original": x[:10], gradient: adversarial[:10]}
     classifier.set_params(gradient="rga")
-    outcome.curves[name] = curves
-
-
-def _runs(settings: Settings) -> Iterator[tuple[str, str, float]]:
-    for attack in ATTACKS:
-        for gradient in GRADIENTS:
-            for eps in settings.eps:
-                yield attack, gradient, eps
-
-
-def craft(
-    attack: str, classifier: PyTorchSpikingClassifier, eps: float, x: np.ndarray, y: np.ndarray
-) -> np.ndarray:
-    """Adversarial samples by ART's FGSM, or by its PGD with 10 steps of eps / 4."""
-    if attack == "FGSM":
-        method = FastGradientMethod(classifier, eps=eps, batch_size=128)
-    else:
-        method = ProjectedGradientDescent(
-            classifier, eps=eps, eps_step=eps / 4, max_iter=10, batch_size=128, verbose=False
-        )
-    adversarial: np.ndarray = method.generate(x, y)
-    return adversarial

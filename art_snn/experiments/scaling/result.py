@@ -1,15 +1,12 @@
 """How the cost of an attack grows with the time steps, model by model."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
-
-from matplotlib.figure import Figure
+from typing import ClassVar
 
 from art_snn.attacks import Attack
 from art_snn.experiments.base import Result
-from art_snn.experiments.resume import plain
 from art_snn.experiments.scaling.figure import Line, draw
 from art_snn.experiments.scaling.settings import Protocol
 from art_snn.experiments.tables import Part, Table
@@ -50,6 +47,7 @@ class Growth(Result):
     machine: str
     cells: tuple[Cell, ...]
     name: ClassVar[str] = "scaling"
+    drawing = staticmethod(draw)
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -71,10 +69,6 @@ class Growth(Result):
     def _ascending(pairs: Iterable[tuple[int, float | None]]) -> dict[int, float]:
         return dict(sorted((steps, value) for steps, value in pairs if value is not None))
 
-    def as_dict(self) -> dict[str, Any]:
-        """All figures, for JSON."""
-        return plain(self)  # type: ignore[no-any-return]
-
     def heading(self) -> list[str]:
         """What was measured, and how, in three lines."""
         p = self.protocol
@@ -95,10 +89,6 @@ class Growth(Result):
         """What was measured, its figures, and how they grow with T."""
         growing = [slopes(self)] if len(self.protocol.steps) > 1 else []
         return [self.heading(), cells(self), *growing]
-
-    def figures(self) -> Mapping[str, Figure]:
-        """Time above, memory below, one column per model."""
-        return {self.name: draw(self)}
 
 
 def cells(growth: Growth) -> Table:

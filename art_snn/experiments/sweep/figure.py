@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,11 +12,12 @@ from matplotlib.figure import Figure
 from art_snn.experiments.colours import SERIES
 
 if TYPE_CHECKING:
-    from art_snn.experiments.sweep.result import Panel
+    from art_snn.experiments.sweep.result import Panel, Swept
 
 
-def draw(panels: Sequence[Panel]) -> Figure:
+def draw(swept: Swept) -> Figure:
     """Attack success over the values, one panel beside the other; a network keeps its colour."""
+    panels = swept.panels
     names = dict.fromkeys(name for panel in panels for name in panel.lines)
     colours = {name: SERIES[i % len(SERIES)] for i, name in enumerate(names)}
     figure = Figure(figsize=(1 + 4 * len(panels), 4), layout="constrained")

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from matplotlib.figure import Figure
-
 from art_snn.experiments.base import Result
 from art_snn.experiments.sweep.figure import draw
 from art_snn.experiments.tables import Notes, Part, Table
@@ -135,6 +133,7 @@ class Swept(Result):
     panels: Sequence[Panel]
     content: Mapping[str, Any] = field(default_factory=dict)
     name: ClassVar[str] = "sweep"
+    drawing = staticmethod(draw)
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
@@ -146,7 +145,3 @@ class Swept(Result):
         for panel in self.panels:
             found += [(panel.title,), Table(panel.titles(), panel.cells()), Notes(panel.notes())]
         return [*found, CAUTION]
-
-    def figures(self) -> Mapping[str, Figure]:
-        """Attack success over the values, one panel beside the other."""
-        return {self.name: draw(self.panels)}

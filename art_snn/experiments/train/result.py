@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
-from matplotlib.figure import Figure
-
 from art_snn.experiments.base import Result
 from art_snn.experiments.tables import Part, Table
 from art_snn.experiments.train.figure import draw
@@ -32,6 +30,7 @@ class Fitted(Result):
     recipe: Recipe = field(default_factory=Recipe)
     notes: Mapping[str, Any] = field(default_factory=dict)
     name: ClassVar[str] = "training"
+    drawing = staticmethod(draw)
 
     @property
     def best(self) -> Epoch | None:
@@ -67,10 +66,6 @@ class Fitted(Result):
             *([kept] if kept else []),
             f"Test accuracy: {self.test} of {self.test.total} samples.",
         ]
-
-    def figures(self) -> Mapping[str, Figure]:
-        """Loss and validation accuracy against the epoch."""
-        return {self.name: draw(self)}
 
     @property
     def files(self) -> list[str]:
