@@ -5,66 +5,45 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from art_snn.classifier import PyTorchSpikingClassifier
-    from art_snn.encoders import Direct, Frames, Poisson
-    from art_snn.gradients import (
-        ASSG,
-        BPTR,
-        CBA,
-        EOT,
-        GRADIENTS,
-        HART,
-        PDSG,
-        RGA,
-        STBP,
-        Extended,
-        Mean,
-        StaticCurve,
-    )
-    from art_snn.layers import TimeDistributed
-    from art_snn.network import SpikingNetwork
-    from art_snn.neurons import IF, LIF
+    from art_snn.classifier import PyTorchSpikingClassifier as PyTorchSpikingClassifier
+    from art_snn.encoders import Direct as Direct
+    from art_snn.encoders import Frames as Frames
+    from art_snn.encoders import Poisson as Poisson
+    from art_snn.gradients import ASSG as ASSG
+    from art_snn.gradients import BPTR as BPTR
+    from art_snn.gradients import CBA as CBA
+    from art_snn.gradients import EOT as EOT
+    from art_snn.gradients import GRADIENTS as GRADIENTS
+    from art_snn.gradients import HART as HART
+    from art_snn.gradients import PDSG as PDSG
+    from art_snn.gradients import RGA as RGA
+    from art_snn.gradients import STBP as STBP
+    from art_snn.gradients import Extended as Extended
+    from art_snn.gradients import Mean as Mean
+    from art_snn.gradients import StaticCurve as StaticCurve
+    from art_snn.layers import TimeDistributed as TimeDistributed
+    from art_snn.network import SpikingNetwork as SpikingNetwork
+    from art_snn.neurons import IF as IF
+    from art_snn.neurons import LIF as LIF
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "ASSG",
-    "BPTR",
-    "CBA",
-    "EOT",
-    "GRADIENTS",
-    "HART",
-    "IF",
-    "LIF",
-    "PDSG",
-    "RGA",
-    "STBP",
-    "Direct",
-    "Extended",
-    "Frames",
-    "Mean",
-    "Poisson",
-    "PyTorchSpikingClassifier",
-    "SpikingNetwork",
-    "StaticCurve",
-    "TimeDistributed",
-]
-
-_PLACES = {
-    "PyTorchSpikingClassifier": "classifier",
-    "SpikingNetwork": "network",
-    "TimeDistributed": "layers",
-    **dict.fromkeys(("Direct", "Frames", "Poisson"), "encoders"),
-    **dict.fromkeys(("IF", "LIF"), "neurons"),
+_NAMES = {
+    "classifier": "PyTorchSpikingClassifier",
+    "encoders": "Direct Frames Poisson",
+    "gradients": "ASSG BPTR CBA EOT GRADIENTS HART PDSG RGA STBP Extended Mean StaticCurve",
+    "layers": "TimeDistributed",
+    "network": "SpikingNetwork",
+    "neurons": "IF LIF",
 }
-"""Modules of the public names; of the others it is gradients."""
+_PLACES = {name: module for module, names in _NAMES.items() for name in names.split()}
+__all__ = list(_PLACES)
 
 
 def __getattr__(name: str) -> Any:
     """A public name or a module, imported when first asked for: torch and ART take seconds."""
-    if name in __all__:
-        module = import_module(f"{__name__}.{_PLACES.get(name, 'gradients')}")
-        return getattr(module, name)
+    if name in _PLACES:
+        return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
     if not name.startswith("_") and find_spec(f"{__name__}.{name}") is not None:
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

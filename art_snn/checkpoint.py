@@ -50,20 +50,14 @@ def load(network: SpikingNetwork, path: str | Path) -> dict[str, Any]:
     content = _read(Path(path))
     weights = content.get("network") if content.get("format") == FORMAT else content
     if not isinstance(weights, Mapping):
-        raise CheckpointError(
-            "path",
-            f"expected a checkpoint written by art_snn.checkpoint.save, got {path}, which "
-            "holds no weights. Save it again.",
-        )
+        raise _unreadable(path, "holds no weights", "Save it again.")
     expected = network.state_dict()
     problems = misfits(expected, weights)
     if problems:
-        raise CheckpointError(
-            "path",
-            f"expected weights of this network, got a file that differs in "
-            f"{'; '.join(problems[:5])}{' ...' if len(problems) > 5 else ''}: {path}. "
-            "Build the network with the options it was saved with.",
-        )
+        named = f"{'; '.join(problems[:5])}{' ...' if len(problems) > 5 else ''}"
+        got = f"a file that differs in {named}: {path}"
+        remedy = "Build the network with the options it was saved with."
+        raise CheckpointError.of("path", "weights of this network", got, remedy)
     network.load_state_dict(weights)
     notes: dict[str, Any] = content.get("notes", {}) if weights is not content else {}
     return notes
@@ -88,18 +82,17 @@ def _read(path: Path) -> dict[str, Any]:
     except Exception as error:
         # A damaged file fails in any way its bytes happen to lead to: OSError, KeyError, ...
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(
-            "path",
-            f"expected a checkpoint written by art_snn.checkpoint.save, got {path}, which "
-            f"cannot be read ({reason}). It is truncated or no checkpoint: save it again.",
-        ) from error
+        remedy = "It is truncated or no checkpoint: save it again."
+        raise _unreadable(path, f"cannot be read ({reason})", remedy) from error
     if not isinstance(content, dict):
-        raise CheckpointError(
-            "path",
-            f"expected a checkpoint written by art_snn.checkpoint.save, got {path}, which "
-            f"holds a {type(content).__name__}. Save the network's weights, not an object.",
-        )
+        remedy = "Save the network's weights, not an object."
+        raise _unreadable(path, f"holds a {type(content).__name__}", remedy)
     return content
+
+
+def _unreadable(path: str | Path, why: str, remedy: str) -> CheckpointError:
+    expected = "a checkpoint written by art_snn.checkpoint.save"
+    return CheckpointError.of("path", expected, f"{path}, which {why}", remedy)
 
 
 def misfits(expected: Mapping[str, Any], weights: Mapping[str, Any]) -> list[str]:

@@ -1,8 +1,14 @@
 """One form for every complaint about an argument: name, expectation, what came, remedy."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class ArgumentError(ValueError):
@@ -15,6 +21,11 @@ class ArgumentError(ValueError):
     def __init__(self, argument: str, complaint: str) -> None:
         super().__init__(argument, complaint)
         self.argument, self.complaint = argument, complaint
+
+    @classmethod
+    def of(cls, argument: str, expected: str, got: object, remedy: str) -> Self:
+        """The complaint in its usual form."""
+        return cls(argument, f"expected {expected}, got {got}. {remedy}")
 
     def __str__(self) -> str:
         return f"{self.argument}: {self.complaint}"
@@ -36,7 +47,7 @@ def invalid(argument: str, expected: str, got: object, remedy: str) -> ArgumentE
     :param got: what came instead.
     :param remedy: a full sentence that says what to do.
     """
-    return ArgumentError(argument, f"expected {expected}, got {got}. {remedy}")
+    return ArgumentError.of(argument, expected, got, remedy)
 
 
 def require_number(

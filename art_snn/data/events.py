@@ -35,27 +35,22 @@ def events(
 ) -> Dataset:
     """Recordings of an event camera as frames of counts [N, T, 2, H, W], one channel per polarity.
 
-    Needs ``pip install 'art_snn[events]'``. Every recording is cut into frames of equally many
-    events (tonic.transforms.ToFrame with n_event_bins): each frame has (events // frames) of them,
-    so the last (events % frames) are left out, and a recording with fewer events than frames
-    becomes empty frames.
+    Needs ``pip install 'art_snn[events]'``. Every recording is cut into frames of (events // frames)
+    events each (tonic.transforms.ToFrame with n_event_bins); the last (events % frames) are left
+    out, and a recording with fewer events than frames becomes empty frames.
 
     Sizes, training and test samples: nmnist 2x34x34, 60,000 and 10,000; dvs128-gesture 2x128x128,
-    eleven classes, 1,077 and 264; cifar10-dvs 2x128x128, 10,000, which come without a split and
-    are split here 9 to 1 by seed 0, each class in proportion, and brought to 48x48. A smaller frame
-    holds the mean counts of the areas that its pixels cover.
+    eleven classes, 1,077 and 264; cifar10-dvs 2x128x128, 10,000, split here 9 to 1 by seed 0, each
+    class in proportion, and brought to 48x48. A smaller frame holds mean counts.
 
-    The frames are kept in root as a .npz file, so that the recordings are converted once; that file
-    can be given to :func:`from_npz` as well. In memory they are float32, 4 bytes per value: all
-    of N-MNIST in ten frames take 6.5 GB.
+    The frames are kept in root as a .npz file, which :func:`from_npz` reads as well. In memory they
+    are float32: all of N-MNIST in ten frames take 6.5 GB.
 
-    :param name: nmnist, dvs128-gesture or cifar10-dvs.
     :param root: folder of the recordings, one folder per set, and of the frames.
     :param frames: number of frames T.
     :param download: fetch or unpack the recordings where they are not there yet; without it nothing
         is ever fetched.
-    :param image_size: side or (height, width) of the frames; None is 48 for cifar10-dvs and the
-        sensor's own for the others.
+    :param image_size: side or (height, width) of the frames.
     :param value_range: (low, high) of the counts that an attack may use; None leaves it open.
     :raises ModuleNotFoundError: when tonic is needed and not installed.
     :raises FileNotFoundError: when the recordings are not there or cannot be fetched.

@@ -51,23 +51,21 @@ class _EuroSAT(_Source):
         return (x[train], y[train]), (x[test], y[test])
 
 
+def _torchvision(kind: Any, place: str, mirrored: bool = True) -> _Source:
+    return _Source(lambda r, t, d: kind(r, t, download=d), place, mirrored)
+
+
+def _svhn(root: Path, train: bool, download: bool) -> datasets.SVHN:
+    return datasets.SVHN(root, "train" if train else "test", download=download)
+
+
 IMAGES: Mapping[str, _Source] = MappingProxyType(
     {
-        "mnist": _Source(lambda r, t, d: datasets.MNIST(r, t, download=d), "MNIST/raw", False),
-        "fashion-mnist": _Source(
-            lambda r, t, d: datasets.FashionMNIST(r, t, download=d), "FashionMNIST/raw"
-        ),
-        "cifar10": _Source(
-            lambda r, t, d: datasets.CIFAR10(r, t, download=d), "cifar-10-batches-py"
-        ),
-        "cifar100": _Source(
-            lambda r, t, d: datasets.CIFAR100(r, t, download=d), "cifar-100-python"
-        ),
-        "svhn": _Source(
-            lambda r, t, d: datasets.SVHN(r, "train" if t else "test", download=d),
-            "train_32x32.mat and test_32x32.mat",
-            mirrored=False,
-        ),
+        "mnist": _torchvision(datasets.MNIST, "MNIST/raw", mirrored=False),
+        "fashion-mnist": _torchvision(datasets.FashionMNIST, "FashionMNIST/raw"),
+        "cifar10": _torchvision(datasets.CIFAR10, "cifar-10-batches-py"),
+        "cifar100": _torchvision(datasets.CIFAR100, "cifar-100-python"),
+        "svhn": _Source(_svhn, "train_32x32.mat and test_32x32.mat", mirrored=False),
         "eurosat": _EuroSAT(lambda r, d: datasets.EuroSAT(r, download=d), "eurosat/2750"),
     }
 )
@@ -86,16 +84,13 @@ def images(
 
     Sizes, training and test samples: mnist and fashion-mnist 1x28x28, 60,000 and 10,000; cifar10
     and cifar100 3x32x32, 50,000 and 10,000; svhn 3x32x32, 73,257 and 26,032; eurosat 3x64x64,
-    27,000, which come without a split and are split here into 80 % and 20 % by seed 0, each class
-    in proportion.
+    27,000, split here into 80 % and 20 % by seed 0, each class in proportion.
 
-    :param name: mnist, fashion-mnist, cifar10, cifar100, svhn or eurosat.
     :param root: folder in which torchvision keeps its sets.
     :param download: fetch the set where it is not there yet; without it nothing is ever fetched.
     :param image_size: side or (height, width) to which the images are brought by bilinear
         interpolation, with antialiasing where they shrink; None keeps theirs.
-    :param packaged: folder of Debian's package dataset-fashion-mnist, which is taken where root
-        holds no Fashion-MNIST.
+    :param packaged: folder of Debian's dataset-fashion-mnist, for want of one in root.
     :raises FileNotFoundError: when the set is not there, damaged, or cannot be fetched.
     :raises ValueError: for another name or a size that is none.
     """

@@ -1,10 +1,13 @@
 """Fashion-MNIST as Debian packages it."""
 
+import gzip
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
 
-from art_snn.data import idx
+from art_snn.checks import invalid
 
 PACKAGED = "/usr/share/datasets/fashion-mnist"
 """Where Debian's package dataset-fashion-mnist puts its four idx files."""
@@ -25,6 +28,22 @@ def parts(folder: Path) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray
 
     :raises ValueError: for a damaged file.
     """
-    x_train, y_train, x_test, y_test = map(idx.read, _files(folder))
+    x_train, y_train, x_test, y_test = map(_read, _files(folder))
     train = x_train[:, None], y_train.astype(np.int64)
     return train, (x_test[:, None], y_test.astype(np.int64))
+
+
+def _read(path: Path) -> np.ndarray:
+    try:
+        with TemporaryDirectory() as folder:
+            plain = Path(folder) / "idx"
+            plain.write_bytes(gzip.decompress(path.read_bytes()))
+            found: np.ndarray = read_sn3_pascalvincent_tensor(str(plain)).numpy()
+        if found.dtype != np.uint8:
+            raise ValueError(f"it holds {found.dtype}")
+    except Exception as error:
+        # A damaged file fails in any way its bytes happen to lead to.
+        expected, got = "a gzip-compressed idx file of bytes", f"{path}, which cannot be read"
+        remedy = "Install or download it again."
+        raise invalid("data", expected, f"{got} ({error})", remedy) from error
+    return found

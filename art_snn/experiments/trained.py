@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -52,8 +51,7 @@ class Trained:
 
         :raises ValueError: when steps or encoder do not suit the data.
         """
-        filled = self.architecture.filled(self._noted())
-        return replace(self, architecture=filled.on(data))
+        return replace(self, architecture=self.architecture.filled(self._noted()).on(data))
 
     def _noted(self) -> dict[str, Any]:
         noted = {} if self.checkpoint is None else checkpoint.notes(self.checkpoint).get("subject")
@@ -96,7 +94,15 @@ class Trained:
         path, state = folder / "network.pt", folder / "training.pt"
         told = {"subject": self.as_dict(seed), "data": data.name}
         if path.exists():
-            refuse_other(told, checkpoint.notes(path), path)
+            notes = checkpoint.notes(path)
+            noted = notes.get("subject")
+            # Older checkpoints do not note every field.
+            subject = dict(DEFAULTS) | noted if isinstance(noted, dict) else noted
+            found = {"subject": subject, "data": notes.get("data")}
+            expected, got = f"a network of {told}", f"one of {found} in {path}"
+            remedy = "Choose another folder, or delete that file to train anew."
+            if found != told:
+                raise checkpoint.CheckpointError.of("output", expected, got, remedy)
             checkpoint.load(network, path)
             return
         recipe = Recipe.plain(self.epochs or EPOCHS, seed)
@@ -110,12 +116,9 @@ class Trained:
 
     def words(self, data: Dataset) -> str:
         """Network and data in words; settings other than the checkpoint's are named."""
-        noted = self._noted()
-        other = {
-            k: noted[k] for k, told in self.architecture.told.items() if noted.get(k, told) != told
-        }
-        named = ", ".join(f"{name} {value}" for name, value in other.items())
-        trained = f"; its weights were trained with {named}" if other else ""
+        noted, told = self._noted(), self.architecture.told
+        other = [f"{k} {noted[k]}" for k, v in told.items() if noted.get(k, v) != v]
+        trained = f"; its weights were trained with {', '.join(other)}" if other else ""
         return f"{self.on(data).architecture.words()} on {data.name}{trained}"
 
 
@@ -139,23 +142,6 @@ def wrapped(
         clip_values=clip_values,
         device_type=device_type,
     )
-
-
-def refuse_other(told: Mapping[str, Any], notes: Mapping[str, Any], path: Path) -> None:
-    """Refuse a network of other settings than those that are told.
-
-    :raises CheckpointError: when the notes beside its weights tell something else.
-    """
-    noted = notes.get("subject")
-    # Older checkpoints do not note every field.
-    subject = dict(DEFAULTS) | noted if isinstance(noted, dict) else noted
-    found = {"subject": subject, "data": notes.get("data")}
-    if found != told:
-        raise checkpoint.CheckpointError(
-            "output",
-            f"expected a network of {told}, got one of {found} in {path}. "
-            "Choose another folder, or delete that file to train anew.",
-        )
 
 
 def folder_of(output: Path, decay: float) -> Path:

@@ -6,6 +6,9 @@ from typing import Any
 
 from art_snn.checks import invalid
 
+KINDS: dict[str, type] = {"bool": bool, "int": int, "<class 'bool'>": bool, "<class 'int'>": int}
+"""By the declaration of a field; all others are floats."""
+
 
 @dataclass(frozen=True)
 class Number:
@@ -42,7 +45,7 @@ def numbers(rule: object) -> dict[str, Number]:
     for field in fields(rule) if is_dataclass(rule) else ():
         value = getattr(rule, field.name)
         if isinstance(value, Real) and field.init:
-            found[field.name] = Number(_kind(field.type), value)  # type: ignore[arg-type]
+            found[field.name] = Number(KINDS.get(str(field.type), float), value)  # type: ignore[arg-type]
         elif is_dataclass(value):
             inner = numbers(value).items()
             found |= {f"{field.name}.{name}": number for name, number in inner}
@@ -86,11 +89,3 @@ def replaced(rule: Any, name: str, value: float) -> Any:
     if inner:
         return replace(rule, **{outer: replaced(getattr(rule, outer), inner, value)})
     return replace(rule, **{outer: value})
-
-
-def _kind(declared: object) -> type:
-    """bool and int where the field declares them, otherwise float."""
-    for kind in (bool, int):
-        if declared in (kind, kind.__name__):
-            return kind
-    return float

@@ -2,10 +2,10 @@
 
 from art_snn.models.architecture import DEFAULTS as DEFAULTS
 from art_snn.models.architecture import ENCODERS as ENCODERS
+from art_snn.models.architecture import MODELS as MODELS
 from art_snn.models.architecture import Architecture as Architecture
-from art_snn.models.initial import kaiming as kaiming
-from art_snn.models.named import MODELS as MODELS
 from art_snn.models.options import Options as Options
+from art_snn.models.parts import kaiming as kaiming
 from art_snn.models.resnet import Residual as Residual
 from art_snn.models.resnet import resnet17 as resnet17
 from art_snn.models.resnet import sew_resnet17 as sew_resnet17

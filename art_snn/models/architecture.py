@@ -9,14 +9,27 @@ from typing import Any, Literal
 
 import numpy as np
 
-from art_snn.checks import invalid, require, require_choice
+from art_snn.checks import require, require_choice, settle
 from art_snn.data import Dataset
 from art_snn.encoders import Direct, Encoder, Frames, Poisson
 from art_snn.flags import Open
-from art_snn.models.named import MODELS
 from art_snn.models.own import built, is_own
+from art_snn.models.resnet import resnet17, sew_resnet17
+from art_snn.models.vgg import vgg5, vgg11, vgg16, vgg_dvs
 from art_snn.network import SpikingNetwork
 from art_snn.seeding import seeded
+
+MODELS: Mapping[str, Callable[..., SpikingNetwork]] = MappingProxyType(
+    {
+        "vgg5": vgg5,
+        "vgg11": vgg11,
+        "vgg16": vgg16,
+        "resnet17": resnet17,
+        "sew-resnet17": sew_resnet17,
+        "vgg-dvs": vgg_dvs,
+    }
+)
+"""Every model that can be chosen by name on the command line."""
 
 ENCODERS: Mapping[str, Callable[[int], Encoder]] = MappingProxyType(
     {"direct": Direct, "poisson": Poisson, "frames": Frames}
@@ -61,16 +74,19 @@ class Architecture:
     encoder: Open[Literal["direct", "poisson", "frames"]] = None
 
     def __post_init__(self) -> None:
-        # Plain numbers, since they are written beside the weights.
         for field in fields(self):
             value = getattr(self, field.name)
+            # Plain numbers, since they are written beside the weights.
             if isinstance(value, np.generic):
-                object.__setattr__(self, field.name, value.item())
+                settle(self, **{field.name: value.item()})
         if self.encoder is not None:
             remedy = "Another encoder takes a network of your own: file.py:function."
             require_choice("encoder", self.encoder, ENCODERS, remedy=remedy)
         if self.is_own:
-            self._refuse_settings()
+            expected = f"None beside {self.model}, which builds its network itself"
+            remedy = "Leave it out, and set it in that function."
+            for name, value in self.told.items():
+                require(name == "model", name, expected, repr(value), remedy)
         elif self.model is not None:
             remedy = "A network of your own is named as file.py:function."
             require_choice("model", self.model, MODELS, remedy=remedy)
@@ -79,12 +95,6 @@ class Architecture:
     def is_own(self) -> bool:
         """Whether a function of the user's own builds the network."""
         return self.model is not None and is_own(self.model)
-
-    def _refuse_settings(self) -> None:
-        for name, value in self.told.items():
-            expected = f"None beside {self.model}, which builds its network itself"
-            remedy = "Leave it out, and set it in that function."
-            require(name == "model", name, expected, repr(value), remedy)
 
     @property
     def told(self) -> dict[str, Any]:
@@ -100,11 +110,11 @@ class Architecture:
         if self.is_own:
             return self
         known = {k: v for k, v in noted.items() if k in DEFAULTS and v is not None}
+        named = str(known.get("model", ""))
         expected = "the function that builds the network, since no checkpoint runs code"
         remedy = "Name it yourself: model='file.py:function', --model in commands."
-        got = f"None, for weights of {known['model']}"
-        fits = not (self.model is None and is_own(str(known.get("model", ""))))
-        require(fits, "model", expected, got, remedy)
+        told = self.model is not None or not is_own(named)
+        require(told, "model", expected, f"None, for weights of {named}", remedy)
         usual = {k: v for k, v in DEFAULTS.items() if k not in ("steps", "encoder")}
         return Architecture(**usual | known | self.told)
 
@@ -117,16 +127,13 @@ class Architecture:
             return self
         needed = ("frames",) if data.events else ("direct", "poisson")
         encoder = needed[0] if self.encoder is None else self.encoder
-        if encoder not in needed:
-            expected = (
-                f"{' or '.join(needed)}, since {data.name} holds "
-                f"{'event frames' if data.events else 'images'}"
-            )
-            raise invalid("encoder", expected, repr(encoder), "Leave it out.")
+        what = "event frames" if data.events else "images"
+        expected = f"{' or '.join(needed)}, since {data.name} holds {what}"
+        require(encoder in needed, "encoder", expected, repr(encoder), "Leave it out.")
         steps = (data.steps or DEFAULTS["steps"]) if self.steps is None else self.steps
         expected = f"{data.steps}, the number of frames of {data.name}"
         remedy = "Leave it out, or make other frames."
-        require(not (data.events and steps != data.steps), "steps", expected, steps, remedy)
+        require(data.steps in (None, steps), "steps", expected, steps, remedy)
         told: dict[str, Any] = {"steps": steps, "encoder": encoder}
         return replace(self, **told).filled({})
 

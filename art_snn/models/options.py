@@ -10,7 +10,7 @@ from art_snn.checks import require, require_count, require_number, require_sides
 from art_snn.encoders import Direct, Encoder, Frames, Poisson
 from art_snn.gradients import Gradient
 from art_snn.layers import Normalize
-from art_snn.models.initial import kaiming
+from art_snn.models.parts import kaiming
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import LIF
 

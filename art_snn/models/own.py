@@ -4,7 +4,8 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,16 +27,14 @@ def built(model: str, argument: str = "model") -> SpikingNetwork:
     :param model: ``file.py:function`` or ``package.module:function``; a function without required
         arguments that returns a SpikingNetwork. Modules are found from the present folder, too.
     :param argument: named in complaints.
-    :raises FileNotFoundError: when there is no such file or module.
-    :raises ValueError: when there is no such function, it needs arguments, it raises a ValueError
-        or it returns anything else.
+    :raises FileNotFoundError: when there is no such file.
+    :raises ValueError: when there is no such module or function, it needs arguments, or it returns
+        anything else.
     """
-    function = _function(model, argument)
-    network = function()
-    got = f"{model}, which returns a {type(network).__name__}"
-    expected = "a function that returns an art_snn.SpikingNetwork"
-    remedy = "Return SpikingNetwork(layers, encoder)."
-    require(isinstance(network, SpikingNetwork), argument, expected, got, remedy)
+    network = _function(model, argument)()
+    got, remedy = f"a {type(network).__name__} from {model}", "Return SpikingNetwork(layers)."
+    right = isinstance(network, SpikingNetwork)
+    require(right, argument, "a function that returns an art_snn.SpikingNetwork", got, remedy)
     return network  # type: ignore[no-any-return]
 
 
@@ -46,15 +45,12 @@ def _function(model: str, argument: str) -> Callable[[], Any]:
     function: Any = getattr(module, name, None)
     got = f"{model}, and there is no function {name!r} in {place}"
     require(callable(function), argument, FORM, got, "Check its spelling.")
-    required = [
-        parameter.name
-        for parameter in inspect.signature(function).parameters.values()
-        if parameter.default is parameter.empty
-        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    ]
-    remedy = "Give them defaults, or wrap it in a function of its own."
-    expected = "a function that can be called without arguments"
-    require(not required, argument, expected, f"{model}, which needs {', '.join(required)}", remedy)
+    try:
+        inspect.signature(function).bind()
+    except TypeError as error:
+        got = f"{model} ({error}). Give its arguments defaults, or wrap it in a function"
+        expected = "expected a function that can be called without arguments"
+        raise ArgumentError(argument, f"{expected}, got {got}.") from error
     return function  # type: ignore[no-any-return]
 
 
@@ -63,35 +59,35 @@ def _of_file(file: Path, argument: str) -> ModuleType:
     if not path.is_file():
         raise MissingFile(argument, f"expected {FORM}, but there is no file {file}.")
     name = f"art_snn_own_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
+    spec: Any = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     # Dataclasses and pickle look their module up; the file may import what lies beside it.
     sys.modules[name] = module
-    sys.path.insert(0, str(path.parent))
     try:
-        spec.loader.exec_module(module)
+        with _importable(path.parent):
+            spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
-    finally:
-        sys.path.remove(str(path.parent))
     return module
 
 
 def _module(name: str, argument: str) -> ModuleType:
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
     try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+        with _importable(Path.cwd()):
+            return importlib.import_module(name)
+    except (ModuleNotFoundError, ValueError, TypeError) as error:
+        # A module that the user's own imports and lacks is a complaint of its own.
+        missing = getattr(error, "name", None) or name
+        if not f"{name}.".startswith(f"{missing}."):
             raise
-        raise ArgumentError(
-            argument, f"expected {FORM}, but there is no module {error.name} ({error})."
-        ) from error
-    except (ValueError, TypeError) as error:
         raise ArgumentError(argument, f"expected {FORM}, got {name!r} ({error}).") from error
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    sys.path.insert(0, str(folder))
+    try:
+        yield
     finally:
-        sys.path.remove(here)
+        sys.path.remove(str(folder))

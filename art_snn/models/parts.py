@@ -1,11 +1,13 @@
-"""The layers that the models are made of."""
+"""The layers that the models are made of, and their initial weights."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 from torch import nn
 
 from art_snn.layers import TimeDistributed
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def convolution(
@@ -36,3 +38,26 @@ def halved(sides: tuple[int, int]) -> tuple[int, int]:
     """Height and width after a :func:`pooling`, or a convolution of stride 2."""
     height, width = sides
     return (height + 1) // 2, (width + 1) // 2
+
+
+def kaiming(network: Module) -> Module:
+    """Draw weights anew: He normal for convolutions and linear layers, zero biases; norms at 1, 0.
+
+    He et al., ICCV 2015, with fan-out for convolutions and fan-in for linear layers.
+
+    :param network: any module; changed in place.
+    :return: the same module.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, nn.Linear):
+            nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.reset_parameters()
+            continue
+        else:
+            continue
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    return network

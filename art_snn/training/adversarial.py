@@ -12,7 +12,7 @@ from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data.samples import check_values, checked_range
 from art_snn.gradients import RGA, Gradient, resolve
 from art_snn.network import SpikingNetwork, modes_kept
-from art_snn.training.adversary import Craft
+from art_snn.training.samples import Craft
 
 
 @dataclass(frozen=True, kw_only=True)

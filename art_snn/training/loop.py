@@ -11,9 +11,8 @@ from tqdm.auto import tqdm
 from art_snn.checks import require
 from art_snn.network import SpikingNetwork
 from art_snn.seeding import seeded
-from art_snn.training.adversary import Adversary, Craft
 from art_snn.training.recipe import Recipe
-from art_snn.training.samples import Validation, check_pairs, classes_of, copied
+from art_snn.training.samples import Adversary, Craft, Validation, check_pairs, classes_of, copied
 from art_snn.training.state import Epoch, State
 
 

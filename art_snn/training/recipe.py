@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -14,12 +13,12 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from art_snn.checks import (
-    invalid,
     require,
     require_choice,
-    require_count,
     require_number,
     require_whole,
+    settle,
+    settle_counts,
 )
 from art_snn.flags import Open
 
@@ -79,40 +78,22 @@ class Recipe:
     def __post_init__(self) -> None:
         remedy = "The papers train by SGD."
         require_choice("optimizer", self.optimizer, OPTIMIZERS, remedy=remedy)
-        usual = OPTIMIZERS[self.optimizer]
-        expected = f"None for {self.optimizer}, which has none"
-        remedy = "Leave it out."
-        got = self.momentum
-        require("momentum" in usual or self.momentum is None, "momentum", expected, got, remedy)
-        asked = {name: getattr(self, name) for name in usual}
-        told = dict(usual) | {name: value for name, value in asked.items() if value is not None}
-        # Plain numbers, since they are written beside the weights.
-        plain: dict[str, object] = {
-            "epochs": require_count("epochs", self.epochs, remedy="Training needs one at least."),
-            "batch_size": require_count("batch_size", self.batch_size, remedy="64 is usual."),
-            "learning_rate": require_number(
-                "learning_rate",
-                told["learning_rate"],
-                above=0,
-                remedy="1e-3 is usual for Adam, 0.1 for SGD.",
-            ),
-            "seed": require_whole("seed", self.seed, remedy="Use 0."),
-        }
-        for name, end in (("momentum", 1.0), ("weight_decay", math.inf)):
-            if name in told:
-                plain[name] = require_number(
-                    name, told[name], at_least=0, below=end, remedy="See table S1."
-                )
-        for name in ("crop_padding", "cutout"):
-            if getattr(self, name) is not None:
-                plain[name] = require_whole(name, getattr(self, name), remedy="0 leaves it out.")
-        if self.flip is not None:
-            if not isinstance(self.flip, bool | np.bool_):
-                got, remedy = repr(self.flip), "False keeps sides."
-                raise invalid("flip", "True or False", got, remedy)
-            plain["flip"] = bool(self.flip)
-        for name, value in plain.items():
-            object.__setattr__(self, name, value)
+        usual, expected = OPTIMIZERS[self.optimizer], f"None for {self.optimizer}, which has none"
+        has = "momentum" in usual or self.momentum is None
+        require(has, "momentum", expected, self.momentum, "Leave it out.")
+        settle_counts(self, "epochs", "batch_size")
+        bounds = {"learning_rate": {"above": 0.0}, "momentum": {"at_least": 0.0, "below": 1.0}}
+        for name, value in usual.items():
+            asked = getattr(self, name)
+            told = value if asked is None else asked
+            bound: dict[str, Any] = bounds.get(name, {"at_least": 0.0})
+            settle(self, **{name: require_number(name, told, **bound, remedy="See table S1.")})
+        for name in ("crop_padding", "cutout", "seed"):
+            if (value := getattr(self, name)) is not None:
+                settle(self, **{name: require_whole(name, value, remedy="0 leaves it out.")})
+        flips = self.flip is None or isinstance(self.flip, bool | np.bool_)
+        require(flips, "flip", "True or False", repr(self.flip), "False keeps sides.")
+        settle(self, flip=None if self.flip is None else bool(self.flip))
 
     def on(self, shape: tuple[int, ...], mirrored: bool = True) -> Recipe:
         """The same with the augmentation that is left open fitted to samples.

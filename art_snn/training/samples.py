@@ -1,6 +1,8 @@
-"""Checks of samples and labels, before anything is trained."""
+"""What is trained on: samples and labels, checked, and whatever crafts adversarial ones."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -9,6 +11,22 @@ from torch import Tensor
 from art_snn.checks import invalid, require
 from art_snn.network import SpikingNetwork, modes_kept
 from art_snn.seeding import seeded
+
+Craft = Callable[[Tensor, Tensor], Tensor]
+"""Samples [N, ...] and class indices [N] to adversarial samples [N, ...]."""
+
+
+class Adversary(Protocol):
+    """Crafts the samples of every step; its repr tells all its settings."""
+
+    def against(self, network: SpikingNetwork, shape: tuple[int, ...], classes: int) -> Craft:
+        """What crafts against the network as it is at every call, on the network's device.
+
+        :param network: the network in training; left in the mode and with the rule it has.
+        :param shape: of one sample.
+        :param classes: number of classes K.
+        """
+        ...
 
 
 @dataclass(frozen=True)

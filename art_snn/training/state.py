@@ -11,9 +11,8 @@ import torch
 from art_snn.checkpoint import CheckpointError, misfits
 from art_snn.files import digest, whole
 from art_snn.network import SpikingNetwork
-from art_snn.training.adversary import Adversary
 from art_snn.training.recipe import Recipe
-from art_snn.training.samples import Validation
+from art_snn.training.samples import Adversary, Validation
 
 Progress = dict[str, Any]
 
@@ -106,27 +105,23 @@ class State:
         """
         if file is None or not Path(file).exists():
             return
-        advice = f"Delete {file} to train from the start."
         try:
             progress: Progress = torch.load(file, map_location="cpu", weights_only=True)
             if progress["run"] != self.run:
-                raise CheckpointError(
-                    "resume",
-                    f"expected a run of {self.run}, got one of {progress['run']}. {advice}",
-                )
+                raise _other(f"a run of {self.run}", f"one of {progress['run']}", file)
             if progress["samples"] != self.samples:
-                raise CheckpointError(
-                    "resume",
-                    f"expected a run on these samples, got {file}, which is of others. {advice}",
-                )
+                raise _other("a run on these samples", f"{file}, which is of others", file)
             history = [Epoch(**epoch) for epoch in progress["history"]]
             kept = progress["best"]
             if len(history) != progress["epochs_done"]:
                 raise ValueError("its history has another number of epochs")
-            for weights in (progress["network"], *([] if kept is None else [kept])):
-                self._refuse(misfits(self.network.state_dict(), weights), file, advice)
+            problems = misfits(self.network.state_dict(), progress["network"])
+            problems += [] if kept is None else misfits(self.network.state_dict(), kept)
             if progress["form"] != self.form:
-                self._refuse(["encoder, layers, neurons or training gradient"], file, advice)
+                problems += ["encoder, layers, neurons or training gradient"]
+            if problems:
+                got = f"{file}, which differs in {'; '.join(problems[:5])}"
+                raise _other("a run of this network", got, file)
             self.optimizer.load_state_dict(progress["optimizer"])
             self.schedule.load_state_dict(progress["schedule"])
             self.network.load_state_dict(progress["network"])
@@ -135,16 +130,10 @@ class State:
             raise
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else "no message"
-            raise CheckpointError(
-                "resume",
-                f"expected the state of this training run, got {file}, which cannot be "
-                f"taken up ({type(error).__name__}: {reason}). {advice}",
-            ) from error
+            got = f"{file}, which cannot be taken up ({type(error).__name__}: {reason})"
+            raise _other("the state of this training run", got, file) from error
 
-    def _refuse(self, problems: list[str], file: str | Path, advice: str) -> None:
-        if problems:
-            raise CheckpointError(
-                "resume",
-                f"expected a run of this network, got {file}, which differs in "
-                f"{'; '.join(problems[:5])}. {advice}",
-            )
+
+def _other(expected: str, got: str, file: str | Path) -> CheckpointError:
+    remedy = f"Delete {file} to train from the start."
+    return CheckpointError.of("resume", expected, got, remedy)

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from art_snn.experiments.train.figure import framed, training_curves
 
 if TYPE_CHECKING:
-    from art_snn.experiments.harden.result import Hardened
+    from art_snn.experiments.train.result import Fitted
 
 
-def draw(hardened: Hardened) -> Figure:
+def draw(hardened: Fitted) -> Figure:
     """Loss, and validation accuracy under attack, against the epoch."""
     figure, ax = framed(f"{hardened.title}\nagainst {hardened.against}")
     training_curves(ax, hardened.history, "accuracy under attack [%]")
