@@ -35,9 +35,9 @@ def events(
 ) -> Dataset:
     """Recordings of an event camera as frames of counts [N, T, 2, H, W], one channel per polarity.
 
-    Needs ``pip install 'art_snn[events]'``. Every recording is cut into frames of (events // frames)
-    events each (tonic.transforms.ToFrame with n_event_bins); the last (events % frames) are left
-    out, and a recording with fewer events than frames becomes empty frames.
+    Needs ``pip install 'art_snn[events]'``. Every recording is cut into frames of (events //
+    frames) events each (tonic.transforms.ToFrame with n_event_bins); the last (events % frames) are
+    left out, and a recording with fewer events than frames becomes empty frames.
 
     Sizes, training and test samples: nmnist 2x34x34, 60,000 and 10,000; dvs128-gesture 2x128x128,
     eleven classes, 1,077 and 264; cifar10-dvs 2x128x128, 10,000, split here 9 to 1 by seed 0, each

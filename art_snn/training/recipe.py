@@ -130,16 +130,14 @@ class Recipe:
 
         :raises ValueError: when they are not.
         """
-        draws = self.crop_padding or self.flip or self.cutout
-        if draws and len(shape) < 3:
-            expected = "samples [C, H, W] or [T, C, H, W], which can be cropped and flipped"
-            remedy = "Use crop_padding=0, flip=False, cutout=0."
-            raise invalid("x", expected, f"samples of shape {list(shape)}", remedy)
-        expected = f"a hole smaller than the images of {shape[-2]}x{shape[-1]} pixels"
+        draws, image = self.crop_padding or self.flip or self.cutout, len(shape) >= 3
+        expected = "samples [C, H, W] or [T, C, H, W], which can be cropped and flipped"
+        remedy = "Use crop_padding=0, flip=False, cutout=0."
+        require(image or not draws, "x", expected, f"samples of shape {list(shape)}", remedy)
+        expected = f"a hole smaller than the images of {'x'.join(map(str, shape[-2:]))} pixels"
         remedy = "Leave it open to have it scaled; 0 is none."
-        got = str(self.cutout)
-        fits = not (self.cutout and self.cutout >= min(shape[-2:]))
-        require(fits, "cutout", expected, got, remedy)
+        fits = not self.cutout or self.cutout < min(shape[-2:])
+        require(fits, "cutout", expected, self.cutout, remedy)
 
     def _transform(self, height: int, width: int) -> v2.Transform:
         parts: list[v2.Transform] = []

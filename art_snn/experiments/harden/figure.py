@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from art_snn.experiments.train.result import Fitted
 
 
-def draw(hardened: Fitted) -> Figure:
+def draw(fitted: Fitted) -> Figure:
     """Loss, and validation accuracy under attack, against the epoch."""
-    figure, ax = framed(f"{hardened.title}\nagainst {hardened.against}")
-    training_curves(ax, hardened.history, "accuracy under attack [%]")
+    figure, ax = framed(f"{fitted.title}\nagainst {fitted.against}")
+    training_curves(ax, fitted.history, "accuracy under attack [%]")
     return figure
