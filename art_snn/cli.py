@@ -56,9 +56,8 @@ def _overview() -> str:
 
 def _settings(kind: Any, program: str, words: Sequence[str]) -> Any:
     """The settings that the words describe; leaves as tyro does for help and unknown options."""
-    told = io.StringIO()
     try:
-        with contextlib.redirect_stderr(told):
+        with contextlib.redirect_stderr(io.StringIO()) as told:
             return tyro.cli(kind, prog=program, args=words, config=CONFIG, registry=REGISTRY)
     except SystemExit as leaving:
         cause: BaseException | None = leaving

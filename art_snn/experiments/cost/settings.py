@@ -53,19 +53,11 @@ class Settings(Experiment):
 
         :raises ValueError: when the network takes another input, or a rule does not apply to it.
         """
-        x, y = random_samples(
-            self.architecture, self.batch_size, channels=self.channels, image_size=self.image_size
-        )
-        load = Workload(
-            architecture=self.architecture,
-            x=x,
-            y=y,
-            rules=dict(self.rules),
-            batch_size=self.batch_size,
-            device=self.device,
-            threads=self.threads,
-            keep_memory=self.keep_memory,
-        )
+        sizes = {"channels": self.channels, "image_size": self.image_size}
+        x, y = random_samples(self.architecture, self.batch_size, **sizes)
+        names = ("architecture", "batch_size", "device", "threads", "keep_memory")
+        same: dict[str, Any] = {name: getattr(self, name) for name in names}
+        load = Workload(x=x, y=y, rules=dict(self.rules), **same)
         network = load.network()
         for rule in self.rules.values():
             check_applicable(rule, network.sites(), "rules", network.encoder)

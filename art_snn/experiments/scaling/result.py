@@ -1,7 +1,7 @@
 """How the cost of an attack grows with the time steps, model by model."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -56,34 +56,27 @@ class Growth(Result):
 
     def seconds(self, model: str, row: str) -> dict[int, float]:
         """T -> median seconds, where there are any, by ascending T."""
-        return self._ascending((c.steps, c.seconds.get(row)) for c in self._of(model))
+        found = {
+            c.steps: c.seconds[row] for c in self.cells if c.model == model and row in c.seconds
+        }
+        return dict(sorted(found.items()))
 
     def peak(self, model: str, row: str) -> dict[int, float]:
         """T -> peak bytes, where there are any, by ascending T."""
-        return self._ascending((c.steps, c.peak.get(row)) for c in self._of(model))
-
-    def _of(self, model: str) -> list[Cell]:
-        return [cell for cell in self.cells if cell.model == model]
-
-    @staticmethod
-    def _ascending(pairs: Iterable[tuple[int, float | None]]) -> dict[int, float]:
-        return dict(sorted((steps, value) for steps, value in pairs if value is not None))
+        found = {c.steps: c.peak[row] for c in self.cells if c.model == model and row in c.peak}
+        return dict(sorted(found.items()))
 
     def heading(self) -> list[str]:
         """What was measured, and how, in three lines."""
         p = self.protocol
-        size = p.image_size
-        height, width = (size, size) if isinstance(size, int) else size
+        sides = [p.image_size] * 2 if isinstance(p.image_size, int) else p.image_size
+        size = "x".join(map(str, (p.channels, *sides)))
         images = p.data if p.data == "random images" else f"test images of {p.data}"
-        attack = Attack(**p.attack)
-        return [
-            f"{attack} over {p.samples} {images} of {p.channels}x{height}x{width}, "
-            f"batch {p.batch_size}; untrained weights, decay {p.decay:g}"
-            + (f", width {p.width:g}" if p.width != 1 else ""),
-            self.machine,
-            f"Seconds over all images, medians of {p.repeats} rounds in turn; peak memory of a "
-            "batch above the model" + (", freed memory kept" if p.keep_memory else ""),
-        ]
+        what = f"{Attack(**p.attack)} over {p.samples} {images} of {size}, batch {p.batch_size}"
+        width = f", width {p.width:g}" if p.width != 1 else ""
+        how = f"Seconds over all images, medians of {p.repeats} rounds in turn; peak memory of a "
+        how += "batch above the model" + (", freed memory kept" if p.keep_memory else "")
+        return [f"{what}; untrained weights, decay {p.decay:g}{width}", self.machine, how]
 
     def parts(self) -> list[Part]:
         """What was measured, its figures, and how they grow with T."""
@@ -93,76 +86,54 @@ class Growth(Result):
 
 def cells(growth: Growth) -> Table:
     """One row per model and T: seconds, memory, and their ratios to STBP."""
-    rules, others = growth.protocol.rules, _compared(growth.protocol)
-    titles = (
-        *("model", "T", "inference s"),
-        *(f"{rule.upper()} s" for rule in rules),
-        *(f"{rule.upper()}/{REFERENCE.upper()} time" for rule in others),
-        *(f"{rule.upper()} MiB" for rule in rules),
-        *(f"{rule.upper()}/{REFERENCE.upper()} memory" for rule in others),
-    )
-    rows = [(*_figures(growth.protocol, cell), _remark(cell)) for cell in growth.cells]
-    if not any(cell.failed for cell in growth.cells):
-        return Table(titles, [row[:-1] for row in rows])
-    return Table((*titles, "remark"), rows)
-
-
-def _compared(protocol: Protocol) -> list[str]:
-    """The rules that are set against STBP."""
-    return [r for r in protocol.rules if REFERENCE in protocol.rules and r != REFERENCE]
-
-
-def _figures(protocol: Protocol, cell: Cell) -> tuple[str, ...]:
-    rules, others = protocol.rules, _compared(protocol)
-    seconds, peak = (_or_nan(cell.seconds), _or_nan(cell.peak))
-    return (
-        *(cell.model, str(cell.steps), _number(seconds(INFERENCE), ".3f")),
-        *(_number(seconds(rule), ".3f") for rule in rules),
-        *(_number(_ratio(seconds(rule), seconds(REFERENCE)), ".2f") for rule in others),
-        *(_number(peak(rule) / MEBIBYTE, ".0f") for rule in rules),
-        *(_number(_ratio(peak(rule), peak(REFERENCE)), ".2f") for rule in others),
+    rules, name = growth.protocol.rules, REFERENCE.upper()
+    others = [rule for rule in rules if REFERENCE in rules and rule != REFERENCE]
+    titles = ["model", "T", "inference s", *(f"{rule.upper()} s" for rule in rules)]
+    titles += [f"{rule.upper()}/{name} time" for rule in others]
+    titles += [f"{rule.upper()} MiB" for rule in rules]
+    titles += [f"{rule.upper()}/{name} memory" for rule in others]
+    failed = any(cell.failed for cell in growth.cells)
+    return Table(
+        [*titles, *(["remark"] if failed else [])],
+        [_cell(cell, rules, others)[: None if failed else -1] for cell in growth.cells],
     )
 
 
-def _remark(cell: Cell) -> str:
-    return "; ".join(f"{_title(row)} failed: {why}" for row, why in cell.failed.items())
+def _cell(cell: Cell, rules: Sequence[str], others: Sequence[str]) -> list[str]:
+    seconds = {row: cell.seconds.get(row, math.nan) for row in (INFERENCE, REFERENCE, *rules)}
+    peak = {row: cell.peak.get(row, math.nan) / MEBIBYTE for row in (REFERENCE, *rules)}
+    row = [cell.model, str(cell.steps), _number(seconds[INFERENCE], ".3f")]
+    for values, form in ((seconds, ".3f"), (peak, ".0f")):
+        row += [_number(values[rule], form) for rule in rules]
+        row += [_number(_ratio(values[rule], values[REFERENCE]), ".2f") for rule in others]
+    why = [f"{_title(name)} failed: {reason}" for name, reason in cell.failed.items()]
+    return [*row, "; ".join(why)]
 
 
 def slopes(growth: Growth) -> Table:
-    """One row per model and row: the ratio of the largest to the smallest T, and the
-    line through all T (:class:`Line`), of time and memory.
+    """Per model and row, of time and memory: the ratio of the largest to the smallest T, and the
+    line through all T (:class:`Line`).
     """
     smallest, largest = min(growth.protocol.steps), max(growth.protocol.steps)
     ratio = f"T {largest}/{smallest}"
-    titles = (
-        *("model", "", f"time, {ratio}", "s at T = 0", "s per step"),
-        *(f"memory, {ratio}", "MiB at T = 0", "MiB per step"),
-    )
+    titles = ["model", "", f"time, {ratio}", "s at T = 0", "s per step"]
+    titles += [f"memory, {ratio}", "MiB at T = 0", "MiB per step"]
     rows = []
     for model in growth.protocol.models:
         for row in growth.rows:
-            figures = []
-            for values, unit, form in (
-                (growth.seconds(model, row), 1, ".4f"),
-                (growth.peak(model, row), MEBIBYTE, ".1f"),
-            ):
+            cells = [model, _title(row)]
+            times, peaks = growth.seconds(model, row), growth.peak(model, row)
+            for values, unit, form in ((times, 1, ".4f"), (peaks, MEBIBYTE, ".1f")):
                 line = Line.through(values) or Line(math.nan, math.nan)
-                first_last = (values.get(largest, math.nan), values.get(smallest, math.nan))
-                figures += [
-                    _number(_ratio(*first_last), ".2f"),
-                    _number(line.constant / unit, form),
-                    _number(line.per_step / unit, form),
-                ]
-            rows.append((model, _title(row), *figures))
+                ends = values.get(largest, math.nan), values.get(smallest, math.nan)
+                cells.append(_number(_ratio(*ends), ".2f"))
+                cells += [_number(v / unit, form) for v in (line.constant, line.per_step)]
+            rows.append(cells)
     return Table(titles, rows)
 
 
 def _title(row: str) -> str:
     return row if row == INFERENCE else row.upper()
-
-
-def _or_nan(figures: dict[str, float] | dict[str, int]) -> Callable[[str], float]:
-    return lambda row: figures.get(row, math.nan)
 
 
 def _ratio(value: float, to: float) -> float:

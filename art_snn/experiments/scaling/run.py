@@ -1,6 +1,7 @@
 """How the cost of an attack grows with the time steps: measure, model by model."""
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from tqdm.auto import tqdm
 from art_snn.checks import require
 from art_snn.experiments.resume import converter, plain
 from art_snn.experiments.scaling.result import Cell, Growth
-from art_snn.experiments.scaling.settings import Images, Protocol, Settings
+from art_snn.experiments.scaling.settings import Protocol, Settings
 from art_snn.files import read_json, write_json
 from art_snn.measuring.machine import describe_machine
 from art_snn.measuring.process import ProcessFailed, in_fresh_process
@@ -37,38 +38,23 @@ def run(settings: Settings) -> Growth:
     threads = settings.threads or torch.get_num_threads()
     machine = describe_machine(settings.device, threads)
     found = _earlier(settings.output, protocol, machine)
-    pairs = [(model, steps) for model in settings.models for steps in settings.steps]
-    growth = _growth(protocol, machine, pairs, found)
-    for pair in tqdm(pairs, desc="Models and time steps"):
-        if pair not in found or found[pair].failed:
-            found[pair] = _measured(settings, images, pair[0], pair[1], threads)
-            growth = _growth(protocol, machine, pairs, found)
+    pairs = list(product(settings.models, settings.steps))
+    for model, steps in tqdm(pairs, desc="Models and time steps"):
+        if (model, steps) not in found or found[model, steps].failed:
+            load = settings.workload(images, model, steps, threads)
+            found[model, steps] = _measured(load, Cell(model, steps), settings)
+            cells = tuple(found[pair] for pair in pairs if pair in found)
+            growth = Growth(protocol, machine, cells)
             write_json(settings.output / "scaling.json", growth.as_dict())
+    growth = Growth(protocol, machine, tuple(found[pair] for pair in pairs))
     growth.write(settings.output)
     return growth
 
 
-def _growth(protocol: Protocol, machine: str, pairs: list[tuple[str, int]], found: Cells) -> Growth:
-    return Growth(protocol, machine, tuple(found[pair] for pair in pairs if pair in found))
-
-
-def _measured(settings: Settings, images: Images, model: str, steps: int, threads: int) -> Cell:
-    """The cell of one model at one T, whatever fails in it."""
-    load = Workload(
-        architecture=settings.architecture(model),
-        steps=steps,
-        x=images.x,
-        y=images.y,
-        rules=dict(settings.rules),
-        batch_size=settings.batch_size,
-        attack=settings.attack,
-        device=settings.device,
-        threads=threads,
-        keep_memory=settings.keep_memory,
-    )
-    cell = Cell(model, steps)
+def _measured(load: Workload, cell: Cell, settings: Settings) -> Cell:
+    """The cell with its figures, whatever fails."""
     one_batch = load.of(settings.batch_size)
-    for row in tqdm(settings.rows, desc=f"Memory, {model}, T = {steps}", leave=False):
+    for row in tqdm(settings.rows, desc=f"Memory, {cell.model}, T = {cell.steps}", leave=False):
         try:
             cell.peak[row] = int(in_fresh_process(peak_of, one_batch, row))
         except ProcessFailed as failure:

@@ -18,7 +18,7 @@ from art_snn.experiments.base import Experiment
 from art_snn.flags import Open
 from art_snn.gradients import Gradient, check_applicable, chosen
 from art_snn.measuring.machine import require_device
-from art_snn.measuring.workload import INFERENCE, network_of, random_samples
+from art_snn.measuring.workload import INFERENCE, Workload, network_of, random_samples
 from art_snn.models import DEFAULTS, Architecture
 
 RANDOM = "random"
@@ -101,6 +101,13 @@ class Settings(Experiment):
     def architecture(self, model: str) -> Architecture:
         """The network of that name, but for its time steps."""
         return Architecture(model=model, width=self.width, decay=self.decay)
+
+    def workload(self, images: Images, model: str, steps: int, threads: int) -> Workload:
+        """One model at one T under attack."""
+        names = ("batch_size", "attack", "device", "keep_memory")
+        same: dict[str, Any] = {name: getattr(self, name) for name in names}
+        same |= {"steps": steps, "threads": threads, "rules": dict(self.rules)}
+        return Workload(architecture=self.architecture(model), x=images.x, y=images.y, **same)
 
     def _try(self, model: str) -> None:
         """Build the model without memory for its weights, so that bad options show at once."""
