@@ -21,6 +21,11 @@ from art_snn.measuring.machine import require_threads, set_threads
 class Experiment:
     """Where an experiment writes, and what it runs on.
 
+    The function run(settings) of every room raises a FileNotFoundError when data or weights are not
+    there, a CheckpointError when weights do not fit or the folder holds others, and a ValueError
+    when settings, data and network do not suit each other or the folder holds results of something
+    else: before anything is trained or written.
+
     :param output: folder for all that comes out, made when missing; a run that was interrupted is
         taken up from it.
     :param threads: threads of torch on the CPU [torch's own choice].

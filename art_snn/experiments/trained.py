@@ -9,9 +9,11 @@ from typing import Any
 from torch import nn
 
 from art_snn import checkpoint
+from art_snn.attacks import Attack
 from art_snn.checks import require, settle_counts
 from art_snn.classifier import PyTorchSpikingClassifier
-from art_snn.data import Dataset
+from art_snn.data import Dataset, Source
+from art_snn.experiments.base import Experiment
 from art_snn.flags import Open
 from art_snn.models import DEFAULTS, Architecture
 from art_snn.network import SpikingNetwork
@@ -152,3 +154,28 @@ def folder_of(output: Path, decay: float) -> Path:
 def label(decay: float) -> str:
     """The decay as files are named after it: 1, 0.5, no digit lost."""
     return repr(float(decay)).removesuffix(".0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attacking(Experiment):
+    """An experiment that attacks a network with weights.
+
+    :param source: the data.
+    :param network: the network, or the networks but for their decay.
+    :param attack: one attack, always the same.
+    :param samples: test samples under attack.
+    :param batch_size: samples per gradient; of equal size in every batch where it divides them.
+    :param seed: of weights, training and attack, set anew for every batch.
+    :raises ValueError: for a count below 1.
+    """
+
+    source: Source = field(default_factory=Source)
+    network: Trained = field(default_factory=Trained)
+    attack: Attack = field(default_factory=Attack)
+    samples: int = 500
+    batch_size: int = 50
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        settle_counts(self, "samples", "batch_size")

@@ -30,11 +30,6 @@ def run(settings: Settings) -> Comparison:
 
     A run that was interrupted is taken up where it stopped: training after its last whole epoch,
     the comparison after its last whole rule.
-
-    :raises CheckpointError: when the weights do not fit.
-    :raises FileNotFoundError: when data or weights are not there.
-    :raises ValueError: when the data have no value range or do not suit the network, before
-        anything is trained, or the folder holds results of something else.
     """
     settings.prepare()
     network, data = settings.network, settings.source.load()

@@ -7,11 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from art_snn.attacks import Attack
 from art_snn.checks import require, settle_counts
-from art_snn.data import Source
-from art_snn.experiments.base import Experiment
-from art_snn.experiments.trained import Trained
+from art_snn.experiments.trained import Attacking
 from art_snn.gradients import EOT, GRADIENTS, Gradient, named
 
 RULES: Mapping[str, Gradient] = MappingProxyType(
@@ -21,35 +18,23 @@ RULES: Mapping[str, Gradient] = MappingProxyType(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Experiment):
+class Settings(Attacking):
     """Attack one network by one attack under every gradient rule: success, cost, direction.
 
-    :param source: the data.
-    :param network: the network.
-    :param attack: one attack, the same for every rule.
     :param rules: names of rules with commas between: rga, eot-rga, rga-32-steps, mean-rga-stbp, ...
-    :param samples: test samples under attack.
-    :param batch_size: samples per gradient; of equal size in every batch where it divides them.
     :param eot: draws over which every rule is averaged; 1 is none.
     :param repeats: rounds behind every median of time.
-    :param seed: of weights, training and attack, set anew for every batch.
     :raises ValueError: for a count below 1, or without any rule.
     """
 
     output: Path = Path("comparison")
-    source: Source = field(default_factory=Source)
-    network: Trained = field(default_factory=Trained)
-    attack: Attack = field(default_factory=Attack)
     rules: Mapping[str, Gradient] = field(default_factory=lambda: RULES)
-    samples: int = 500
-    batch_size: int = 50
     eot: int = 1
     repeats: int = 5
-    seed: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        settle_counts(self, "samples", "batch_size", "eot", "repeats")
+        settle_counts(self, "eot", "repeats")
         require(bool(self.rules), "rules", "at least one", "none", "Name some.")
 
     @property

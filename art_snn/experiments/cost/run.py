@@ -24,8 +24,6 @@ def run(settings: Settings) -> Cost:
     afterwards.
 
     :raises ProcessFailed: when a process ends without a result.
-    :raises ValueError: when the network takes another input, a rule does not apply to it, or the
-        folder holds results of another kind.
     """
     settings.prepare()
     file = settings.output / "cost.json"

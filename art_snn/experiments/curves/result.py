@@ -79,27 +79,14 @@ class Panel:
 
 
 def deviation(pairs: Pairs, curve: Curve) -> Deviation:
-    """How far the pairs lie from the curve.
-
-    :raises ValueError: when there is no pair.
-    """
+    """How far the pairs, of which there is one at least, lie from the curve."""
     require(len(pairs.rate), "pairs", "one at least", "none", "Record some.")
-    differences = pairs.rate - curve(pairs.current)
-    return Deviation(
-        float(np.sqrt(np.square(differences).mean())),
-        float(np.abs(differences).mean()),
-        float(differences.mean()),
-    )
+    d = pairs.rate - curve(pairs.current)
+    return Deviation(float(np.sqrt((d**2).mean())), float(np.abs(d).mean()), float(d.mean()))
 
 
 def panel(title: str, decay: float, pairs: Pairs, curves: Mapping[str, Curve]) -> Panel:
-    """The pairs against every curve.
-
-    :param title: network and data in words.
-    :param decay: of the neurons.
-    :param curves: name -> curve, as :func:`art_snn.curves.curves_of` gives them.
-    :raises ValueError: when there is no pair.
-    """
+    """The pairs against every curve, as :func:`art_snn.curves.curves_of` gives them by name."""
     found = {name: deviation(pairs, curve) for name, curve in curves.items()}
     silent = Share(int((pairs.rate == 0).sum()), len(pairs.rate))
     return Panel(title, decay, pairs.layer, pairs.places, silent, found)

@@ -22,10 +22,6 @@ def run(settings: Settings) -> Curves:
     Writes curves.json, curves.md, curves.png and pairs.npz. A training that was interrupted is
     taken up after its last whole epoch, and networks that the folder holds are not trained again;
     that of decay 0.5 lies in decay-0.5/network.pt.
-
-    :raises CheckpointError: when weights do not fit, or the folder holds another network.
-    :raises FileNotFoundError: when data or weights are not there.
-    :raises ValueError: when a reset is soft, or layer, beta or gamma does not fit.
     """
     settings.prepare()
     data, device, seed = settings.source.load(), torch_device(settings.device), settings.seed
@@ -64,14 +60,8 @@ def recorded(
         fit.
     """
     dynamics = _checked(settings, network)
-    pairs = record(
-        network,
-        data.x_test,
-        settings.layer,
-        pairs=settings.pairs,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-    )
+    how = {name: getattr(settings, name) for name in ("pairs", "batch_size", "seed")}
+    pairs = record(network, data.x_test, settings.layer, **how)
     curves = curves_of(dynamics.decay, dynamics.threshold, settings.rule)
     found = panel(title, dynamics.decay, pairs, curves)
     name = f"decay-{label(dynamics.decay)}"

@@ -27,10 +27,6 @@ def run(settings: Settings) -> Growth:
     one, all in turn. A process that fails or is killed costs its rows their figures and nothing
     else. A run that was interrupted is taken up after its last whole cell, one model at one T, and
     cells that failed are measured again.
-
-    :raises FileNotFoundError: when the data are not there.
-    :raises ValueError: when the folder holds results of another protocol or machine, or there are
-        fewer images than asked for.
     """
     settings.prepare()
     images = settings.images()

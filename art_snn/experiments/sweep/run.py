@@ -28,11 +28,6 @@ def run(settings: Settings) -> Swept:
     Every value is checked on every network before the first training. A run that was interrupted
     is taken up where it stopped: training after its last whole epoch, a sweep after its last whole
     value. Trained networks lie in decay-<decay>/network.pt.
-
-    :raises CheckpointError: when the weights do not fit.
-    :raises FileNotFoundError: when data or weights are not there.
-    :raises ValueError: when a rule refuses a value at a decay, or the folder holds results of
-        something else.
     """
     settings.prepare()
     data, file = settings.source.load(), settings.output / "sweep.json"

@@ -8,9 +8,7 @@ from typing import Any
 
 from art_snn.attacks import Attack
 from art_snn.checks import require, settle, settle_counts
-from art_snn.data import Source
-from art_snn.experiments.base import Experiment
-from art_snn.experiments.trained import Trained
+from art_snn.experiments.trained import Attacking
 from art_snn.flags import Open
 from art_snn.gradients import Gradient, resolve
 from art_snn.gradients.hyperparameters import accepted, number, replaced
@@ -98,19 +96,13 @@ def paper(decays: Sequence[float] | None = None, **settings: Any) -> list[Plan]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Experiment):
+class Settings(Attacking):
     """Attack success over a hyperparameter of a rule; without options over RGA's beta and gamma.
 
     :param rule: name of a rule: rga, hart, eot-rga, ... [rga].
     :param field: its hyperparameter, with a dot for one inside another: beta, surrogate.width, ...
     :param values: of that field: numbers or fractions with commas between.
     :param decays: of the neurons, one network each [1,0.5; for the paper's gamma 0.9,0.5].
-    :param source: the data.
-    :param network: the networks, but for their decay.
-    :param attack: the same for every value.
-    :param samples: test samples under attack.
-    :param batch_size: samples per gradient.
-    :param seed: of weights, training and attack, set anew for every batch.
     :raises ValueError: as :class:`Sweep`; for a rule, a field or values without field and values;
         and for decays beside a decay, a checkpoint, or a network of the user's own.
     """
@@ -120,12 +112,6 @@ class Settings(Experiment):
     field: Open[str] = None
     values: Open[tuple[float, ...]] = None
     decays: Open[tuple[float, ...]] = None
-    source: Source = dataclasses.field(default_factory=Source)
-    network: Trained = dataclasses.field(default_factory=Trained)
-    attack: Attack = dataclasses.field(default_factory=Attack)
-    samples: int = 500
-    batch_size: int = 50
-    seed: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

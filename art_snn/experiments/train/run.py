@@ -20,11 +20,6 @@ def run(settings: Settings) -> Fitted:
 
     A run that was interrupted goes on after its last whole epoch, from training.pt, which is
     kept: a finished run is loaded from it.
-
-    :raises CheckpointError: when the folder holds a run of other settings.
-    :raises FileNotFoundError: when the data are not there.
-    :raises ValueError: when recipe or network do not suit the data, or the folder holds a network
-        that no run of this kind has left; before anything is written.
     """
     settings.prepare()
     return fitted(settings, settings.source.load())
