@@ -1,6 +1,7 @@
 """Batches with random states of their own, and attacks that run over them."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -66,13 +67,8 @@ def attacked(
     classifier: PyTorchSpikingClassifier,
     x: np.ndarray,
     y: np.ndarray,
-    *,
-    batch_size: int,
-    seed: int,
-    words: str,
+    **options: Any,
 ) -> np.ndarray:
-    """Logits (N, K) of the samples that :func:`crafted` gives."""
-    adversarial = crafted(
-        attack, rule, classifier, x, y, batch_size=batch_size, seed=seed, words=words
-    )
-    return predictions(classifier, adversarial, batch_size, seed)
+    """Logits (N, K) of the samples that :func:`crafted` gives, which is told the options."""
+    adversarial = crafted(attack, rule, classifier, x, y, **options)
+    return predictions(classifier, adversarial, options["batch_size"], options["seed"])

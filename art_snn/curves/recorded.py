@@ -1,7 +1,5 @@
 """Recording what rate which mean current causes in a network that runs on data."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,14 +76,18 @@ def record(
     device = next((tensor.device for tensor in tensors), torch.device("cpu"))
     picker = _Picker(len(x), pairs, seed)
     starts = range(0, len(x), batch_size)
-    with seeded(seed), modes_kept(network), _watched(network, name, picker), torch.no_grad():
-        network.eval()
-        for start in tqdm(starts, desc=f"Recording {name}", leave=False):
-            picker.start = start
-            network(torch.as_tensor(x[start : start + batch_size]).to(device))
-            got = f"{name!r}, which was not called"
-            expected = "a layer that the network calls"
-            require(picker.start is None, "layer", expected, got, "Choose another layer.")
+    got, expected = f"{name!r}, which was not called", "a layer that the network calls"
+    hook = network.get_submodule(name).register_forward_hook(picker)
+    try:
+        with seeded(seed), modes_kept(network), torch.no_grad():
+            network.eval()
+            for start in tqdm(starts, desc=f"Recording {name}", leave=False):
+                picker.start = start
+                network(torch.as_tensor(x[start : start + batch_size]).to(device))
+                called = picker.start is None
+                require(called, "layer", expected, got, "Choose another layer.")
+    finally:
+        hook.remove()
     return picker.result(name)
 
 
@@ -151,12 +153,3 @@ def _means(values: Tensor, places: Tensor) -> np.ndarray:
     picked = values.flatten(1).index_select(1, places)
     means: np.ndarray = picked.cpu().double().mean(0).numpy()
     return means
-
-
-@contextmanager
-def _watched(network: SpikingNetwork, name: str, picker: _Picker) -> Iterator[None]:
-    hook = network.get_submodule(name).register_forward_hook(picker)
-    try:
-        yield
-    finally:
-        hook.remove()

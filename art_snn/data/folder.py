@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 from torchvision.datasets import ImageFolder
 
-from art_snn.checks import MissingFile, invalid
+from art_snn.checks import MissingFile, require
 from art_snn.data.dataset import Dataset
 from art_snn.data.pictures import read
 from art_snn.data.sizes import ImageSize, named
 from art_snn.data.split import TEST_SHARE, refuse_share, stratified
+
+PARTS = ("train", "test")
 
 
 def from_folder(
@@ -37,44 +39,29 @@ def from_folder(
     path = Path(path)
     if not path.is_dir():
         raise MissingFile("data", f"expected a folder of pictures, but {path} does not exist.")
-    if not _own_split(path):
+    there = [p for p in PARTS if any(child.is_dir() for child in path.glob(f"{p}/*"))]
+    missing = "test" if there == ["train"] else "train"
+    got, expected = (
+        f"{path} with {''.join(there)} alone",
+        "both of the folders train and test, or neither",
+    )
+    remedy = f"Add {missing}, or name {path.joinpath(*there)} to have it split."
+    require(len(there) != 1, "data", expected, got, remedy)
+    if there:
+        refuse_share(test_share, f"the folder {path}")
+        (ours, y_train), (theirs, y_test) = map(_listed, (path / part for part in PARTS))
+        first, second = ({p.name for p in (path / q).iterdir() if p.is_dir()} for q in PARTS)
+        got = f"{', '.join(sorted(first ^ second)[:5])} in one of them only, in {path}"
+        remedy = "Add what is missing: classes are numbered by their folders."
+        require(first == second, "data", "the same classes in train and test", got, remedy)
+        files, y = ours + theirs, np.concatenate([y_train, y_test])
+        train, test = np.split(np.arange(len(y)), [len(ours)])
+    else:
         files, y = _listed(path)
         train, test = stratified(y, test_share or TEST_SHARE, seed, "test_share")
-    else:
-        refuse_share(test_share, f"the folder {path}")
-        files, y, train, test = _both(path)
     x = np.divide(read(files, image_size), 255, dtype=np.float32)
     name = named(path.resolve().name, image_size)
     return Dataset(name, x[train], y[train], x[test], y[test])
-
-
-def _own_split(path: Path) -> bool:
-    """Whether there are train and test, each with folders of classes."""
-    parts = [part for part in ("train", "test") if any(p.is_dir() for p in path.glob(f"{part}/*"))]
-    if len(parts) == 1:
-        (found,) = parts
-        missing = "test" if found == "train" else "train"
-        remedy = f"Add {missing}, or name {path / found} to have it split."
-        expected = "both of the folders train and test, or neither"
-        raise invalid("data", expected, f"{path} with {found} alone", remedy)
-    return bool(parts)
-
-
-def _both(path: Path) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
-    """Files, classes, and which of them are for training and for testing."""
-    (ours, y_train), (theirs, y_test) = _listed(path / "train"), _listed(path / "test")
-    classes = [sorted(p.name for p in (path / part).iterdir() if p.is_dir()) for part in _PARTS]
-    if classes[0] != classes[1]:
-        differing = sorted(set(classes[0]) ^ set(classes[1]))
-        remedy = "Add what is missing: classes are numbered by their folders."
-        got = f"{', '.join(differing[:5])} in one of them only, in {path}"
-        raise invalid("data", "the same classes in train and test", got, remedy)
-    y = np.concatenate([y_train, y_test])
-    rows = np.arange(len(y))
-    return ours + theirs, y, rows[: len(ours)], rows[len(ours) :]
-
-
-_PARTS = ("train", "test")
 
 
 def _listed(path: Path) -> tuple[list[str], np.ndarray]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torchvision import datasets
 
-from art_snn.checks import MissingFile, require
+from art_snn.checks import ArgumentError, MissingFile, require
 from art_snn.data import packaged as debian
 from art_snn.data import pictures
 from art_snn.data.dataset import Dataset
@@ -99,42 +99,27 @@ def images(
     if image_size is not None:
         sides(image_size)
     root, source = Path(root).expanduser(), IMAGES[name]
-    package, downloaded = Path(packaged), (root / source.place).is_dir()
-    if name == "fashion-mnist" and not downloaded and debian.is_there(package):
-        train, test = debian.parts(package)
-    else:
-        train, test = _found(name, source, root, download, image_size, packaged)
-    (x_train, y_train), (x_test, y_test) = train, test
-    x_train, x_test = (
-        np.divide(resized(x, image_size), 255, dtype=np.float32) for x in (x_train, x_test)
-    )
-    return Dataset(
-        named(name, image_size), x_train, y_train, x_test, y_test, mirrored=source.mirrored
-    )
-
-
-def _found(
-    name: str,
-    source: _Source,
-    root: Path,
-    download: bool,
-    image_size: ImageSize | None,
-    packaged: str | Path,
-) -> tuple[Part, Part]:
+    own = name != "fashion-mnist" or (root / source.place).is_dir()
     try:
-        return source.parts(root, download, image_size)
+        if own or not debian.is_there(Path(packaged)):
+            train, test = source.parts(root, download, image_size)
+        else:
+            train, test = debian.parts(Path(packaged))
+    except ArgumentError:
+        raise
     except Exception as error:
         # torchvision fails in any way that missing or damaged bytes and networks happen to lead to.
         reason = " ".join(str(error).split()) or type(error).__name__
-        packages = ""
-        if name == "fashion-mnist":
-            packages = f" On Debian, install dataset-fashion-mnist, which puts it in {packaged}."
         advice = "Look at that folder" if download else "Pass download=True, --download in commands"
-        raise MissingFile(
-            "data",
-            f"expected {name} in {root / source.place}, which is missing, damaged or cannot "
-            f"be fetched ({reason}). {advice}, or put torchvision's files there.{packages}",
-        ) from error
+        advice += ", or put torchvision's files there."
+        if name == "fashion-mnist":
+            advice += f" On Debian, install dataset-fashion-mnist, which puts it in {packaged}."
+        why = f"which is missing, damaged or cannot be fetched ({reason}). {advice}"
+        raise MissingFile("data", f"expected {name} in {root / source.place}, {why}") from error
+    parts = zip(("x_train", "x_test"), (train[0], test[0]), strict=True)
+    x = {n: np.divide(resized(part, image_size), 255, dtype=np.float32) for n, part in parts}
+    y = {"y_train": train[1], "y_test": test[1]}
+    return Dataset(named(name, image_size), **x, **y, mirrored=source.mirrored)  # type: ignore[arg-type]
 
 
 def _arrays(part: Any) -> Part:

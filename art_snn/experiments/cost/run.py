@@ -7,10 +7,9 @@ around the same network.
 
 from tqdm.auto import tqdm
 
-from art_snn.checks import require
 from art_snn.experiments.cost.result import Cost
 from art_snn.experiments.cost.settings import Settings
-from art_snn.files import read_json
+from art_snn.experiments.resume import earlier
 from art_snn.gradients import objection
 from art_snn.measuring.machine import describe_machine
 from art_snn.measuring.process import in_fresh_process
@@ -26,11 +25,7 @@ def run(settings: Settings) -> Cost:
     :raises ProcessFailed: when a process ends without a result.
     """
     settings.prepare()
-    file = settings.output / "cost.json"
-    same = not file.exists() or "workload" in (read_json(file) or {})
-    expected = "a folder without results, or with results of the same kind"
-    remedy = "Choose another folder, or delete that file."
-    require(same, "output", expected, f"{file}, which is of another", remedy)
+    earlier(settings.output / "cost.json", "kind", lambda content: "workload" in content)
     load = settings.workload()
     rows = [INFERENCE, *settings.rules]
     network = load.network()

@@ -8,16 +8,13 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
-from art_snn.checks import require
-from art_snn.experiments.resume import converter, plain
+from art_snn.experiments.resume import converter, earlier, plain
 from art_snn.experiments.scaling.result import Cell, Growth
 from art_snn.experiments.scaling.settings import Protocol, Settings
-from art_snn.files import read_json, write_json
+from art_snn.files import write_json
 from art_snn.measuring.machine import describe_machine
 from art_snn.measuring.process import ProcessFailed, in_fresh_process
 from art_snn.measuring.workload import Workload, peak_of, seconds_of
-
-Cells = dict[tuple[str, int], Cell]
 
 
 def run(settings: Settings) -> Growth:
@@ -62,21 +59,17 @@ def _measured(load: Workload, cell: Cell, settings: Settings) -> Cell:
     return cell
 
 
-def _earlier(output: Path, protocol: Protocol, machine: str) -> Cells:
+def _earlier(output: Path, protocol: Protocol, machine: str) -> dict[tuple[str, int], Cell]:
     """Cells that the folder holds, by model and steps."""
+    wanted = {"protocol": plain(protocol), "machine": machine}
     # Earlier versions wrote cost.json.
-    files = [file for file in (output / "scaling.json", output / "cost.json") if file.exists()]
-    if not files:
-        return {}
-    content = read_json(files[0])
-    found = _renamed(content) if isinstance(content, dict) else {}
-    for part, value in {"protocol": plain(protocol), "machine": machine}.items():
-        expected = f"a folder without results, or with results of the same {part}"
-        remedy = "Choose another folder, or delete that file."
-        same = found.get(part) == value
-        require(same, "output", expected, f"{files[0]}, which holds others", remedy)
-    cells = converter.structure(found["cells"], list[Cell])
-    return {(cell.model, cell.steps): cell for cell in cells}
+    files = [output / name for name in ("scaling.json", "cost.json") if (output / name).exists()]
+    for file in files[:1]:
+        for part, value in wanted.items():
+            found = earlier(file, part, lambda c, p=part, v=value: _renamed(c).get(p) == v)  # type: ignore[misc]
+        cells = converter.structure(found["cells"], list[Cell])
+        return {(cell.model, cell.steps): cell for cell in cells}
+    return {}
 
 
 def _renamed(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,6 +77,6 @@ def _renamed(content: Mapping[str, Any]) -> dict[str, Any]:
     protocol = content.get("protocol")
     if isinstance(protocol, dict) and "batch" in protocol:
         device = "gpu" if protocol.get("device") == "cuda" else protocol.get("device")
-        renamed = {k: v for k, v in protocol.items() if k != "batch"}
-        protocol = renamed | {"batch_size": protocol["batch"], "device": device}
+        protocol = protocol | {"batch_size": protocol["batch"], "device": device}
+        del protocol["batch"]
     return dict(content) | {"protocol": protocol}

@@ -82,31 +82,25 @@ class Panel:
         """What was varied and how was attacked, in words."""
         return f"{self.field} of {self.rule}; {self.attack}"
 
-    def titles(self) -> tuple[str, ...]:
-        """The heads of the table."""
-        return (
-            "network",
-            self.field,
-            "success among the correct",
-            "p against the best",
-            "p against the default",
-        )
-
-    def cells(self) -> list[tuple[str, ...]]:
-        """The table's cells under :meth:`titles`, one row per network and value.
+    def table(self) -> Table:
+        """One row per network and value.
 
         The p-values are those of McNemar's test, with the sign of the stronger one.
         """
-        return [row for name, line in self.lines.items() for row in _rows(name, line)]
+        titles = ["network", self.field, "success among the correct"]
+        titles += ["p against the best", "p against the default"]
+        return Table(
+            titles, [row for name, line in self.lines.items() for row in _rows(name, line)]
+        )
 
-    def notes(self) -> list[str]:
+    def notes(self) -> Notes:
         """Per network: what it is, its samples, its best value."""
         lines = []
         for name, line in self.lines.items():
             accuracy = line.union.clean_accuracy
             words = f"{accuracy.count} of {accuracy.total} samples classified correctly"
             lines.append(f"{name} ({line.title}; {words}): {line.verdict()}.")
-        return lines
+        return Notes(lines)
 
 
 def _rows(name: str, line: Line) -> list[tuple[str, ...]]:
@@ -114,9 +108,8 @@ def _rows(name: str, line: Line) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for value, outcome in line.outcomes.items():
         mark = " (default)" if value == line.default else ""
-        p_best = "" if outcome is best else against(outcome, best)
-        p_default = "" if default is None or outcome is default else against(outcome, default)
-        rows.append((name, f"{value:g}{mark}", str(outcome.attack_success), p_best, p_default))
+        p = ["" if o is None or o is outcome else against(outcome, o) for o in (best, default)]
+        rows.append((name, f"{value:g}{mark}", str(outcome.attack_success), *p))
     if len(rows) > 1:
         rows.append((name, "union of all", str(line.union.attack_success), "", ""))
     return rows
@@ -141,7 +134,5 @@ class Swept(Result):
 
     def parts(self) -> list[Part]:
         """A table and notes per panel."""
-        found: list[Part] = []
-        for panel in self.panels:
-            found += [(panel.title,), Table(panel.titles(), panel.cells()), Notes(panel.notes())]
-        return [*found, CAUTION]
+        parts = [part for p in self.panels for part in ((p.title,), p.table(), p.notes())]
+        return [*parts, CAUTION]

@@ -39,33 +39,24 @@ class Fitted(Result):
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
-        return dict(self.notes) | {
-            "test_accuracy": self.test.as_dict(),
-            "best_epoch": None if self.best is None else self.best.number,
-            "history": [asdict(epoch) for epoch in self.history],
-        }
+        number = None if self.best is None else self.best.number
+        told = {"test_accuracy": self.test.as_dict(), "best_epoch": number}
+        return dict(self.notes) | told | {"history": [asdict(epoch) for epoch in self.history]}
 
     def parts(self) -> list[Part]:
         """The recipe, the epochs, the best of them and the test accuracy."""
-        rows = [
-            (str(epoch.number), f"{epoch.loss:.4f}", _percent(epoch.validation), mark)
-            for epoch in self.history
-            for mark in ["best" if epoch is self.best else ""]
-        ]
+        best, rows = self.best, []
+        for epoch in self.history:
+            mark = "best" if epoch is best else ""
+            rows.append((str(epoch.number), f"{epoch.loss:.4f}", _percent(epoch.validation), mark))
+        found = [str(self.recipe), self.title]
+        table = Table(("epoch", "training loss", "validation", ""), rows)
+        accuracy = f"Test accuracy: {self.test} of {self.test.total} samples."
+        if best is None:
+            return [*found, table, accuracy]
         under = f" under {self.against}" if self.against else ""
-        kept = (
-            f"Best epoch {self.best.number} of {len(self.history)}: "
-            f"{_percent(self.best.validation)} of the validation samples{under}."
-            if self.best is not None
-            else ""
-        )
-        return [
-            str(self.recipe),
-            self.title,
-            Table(("epoch", "training loss", "validation", ""), rows),
-            *([kept] if kept else []),
-            f"Test accuracy: {self.test} of {self.test.total} samples.",
-        ]
+        share = f"{_percent(best.validation)} of the validation samples{under}"
+        return [*found, table, f"Best epoch {best.number} of {len(rows)}: {share}.", accuracy]
 
     @property
     def files(self) -> list[str]:
