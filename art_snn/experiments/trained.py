@@ -114,7 +114,9 @@ class Trained:
 
     def as_dict(self, seed: int) -> dict[str, Any]:
         """What a checkpoint notes of the network, and JSON tells."""
-        return described(self.architecture, self.epochs or EPOCHS, seed)
+        epochs = self.epochs or (None if self.architecture.is_own else EPOCHS)
+        noted = {k: v for k, v in self._noted().items() if k in ("epochs", "seed")}
+        return described(self.architecture, epochs, seed) | noted
 
     def words(self, data: Dataset) -> str:
         """Network and data in words; settings other than the checkpoint's are named."""
@@ -124,7 +126,7 @@ class Trained:
         return f"{self.on(data).architecture.words()} on {data.name}{trained}"
 
 
-def described(architecture: Architecture, epochs: int, seed: int) -> dict[str, Any]:
+def described(architecture: Architecture, epochs: int | None, seed: int) -> dict[str, Any]:
     """A network and the length of its training, as checkpoints note them."""
     return asdict(architecture) | {"epochs": epochs, "seed": seed}
 
