@@ -10,7 +10,7 @@ from torch import nn
 
 from art_snn import checkpoint
 from art_snn.attacks import Attack
-from art_snn.checks import require, settle_counts
+from art_snn.checks import require, require_whole, settle, settle_counts
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset, Source
 from art_snn.experiments.base import Experiment
@@ -168,7 +168,7 @@ class Attacking(Experiment):
     :param samples: test samples under attack.
     :param batch_size: samples per gradient; of equal size in every batch where it divides them.
     :param seed: of weights, training and attack, set anew for every batch.
-    :raises ValueError: for a count below 1.
+    :raises ValueError: for a count below 1, or a seed below 0.
     """
 
     source: Source = field(default_factory=Source)
@@ -181,3 +181,4 @@ class Attacking(Experiment):
     def __post_init__(self) -> None:
         super().__post_init__()
         settle_counts(self, "samples", "batch_size")
+        settle(self, seed=require_whole("seed", self.seed, remedy="Use 0."))
