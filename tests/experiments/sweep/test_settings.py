@@ -138,7 +138,9 @@ def test_one_decay_is_one_network_of_that_decay_in_every_plan():
 
 @pytest.mark.parametrize("decays", [(0.9, 1.0), (1.0,), (0.9000001,)])
 def test_a_decay_and_decays_together_are_refused(decays):
-    with pytest.raises(ArgumentError, match=r"^decays: expected None beside a decay, .*Leave it out"):
+    with pytest.raises(
+        ArgumentError, match=r"^decays: expected None beside a decay, .*Leave it out"
+    ):
         asked(network=network(decay=0.9), decays=decays)
 
 
