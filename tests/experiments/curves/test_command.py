@@ -211,7 +211,7 @@ def test_a_network_with_a_soft_reset_is_a_usage_error(recorded, data, tmp_path):
         (("--decays", ""), "--decays: expected a number such as 0.03 or 8/255, got ''."),
         (("--decays", "0.5,1", "--decay", "0.5"), "--decays: expected None beside a decay"),
         (("--decay", "0.5,1"), "--decay: expected a number such as 0.03 or 8/255, got '0.5,1'."),
-        (("--decays", "1.5"), "expected a number above 0 and at most 1, got 1.5."),
+        (("--decays", "1.5"), "--decays: expected a number above 0 and at most 1, got 1.5."),
         (("--decay", "1.5"), "--decay: expected a number above 0 and at most 1, got 1.5."),
         (("--decays", "0.5,0.5"), "--decays: expected one or more different ones, got 0.5, 0.5."),
         (("--layer", "4"), "--layer: expected one of layers.1, layers.4, layers.6, layers.9, or"),

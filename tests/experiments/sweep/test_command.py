@@ -146,7 +146,7 @@ def test_other_settings_in_the_folder_of_a_sweep_are_a_usage_error(swept):
         (("--decay", "0.9", "--decays", "0.9,1"), "--decays: expected None beside a decay, "),
         (("--decay", "0.9", "--decays", "0.5"), "--decays: expected None beside a decay, "),
         (("--decays", "all"), "--decays: expected a number such as 0.03 or 8/255, got 'all'."),
-        (("--decays", "1.5"), "--decay: expected a number above 0 and at most 1, got 1.5."),
+        (("--decays", "1.5"), "--decays: expected a number above 0 and at most 1, got 1.5."),
         (("--eps", "small"), "--eps: expected a number such as 0.03 or 8/255, got 'small'."),
         (("--attack", "cw"), "--attack: expected one of fgsm, pgd, mim, apgd, got 'cw'."),
         (("--samples", "0"), "--samples: expected a whole number >= 1, got 0."),
