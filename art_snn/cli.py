@@ -81,6 +81,7 @@ def _named(error: Exception, kind: Any, words: Sequence[str]) -> str:
     typed = {word.partition("=")[0].replace("_", "-"): word.partition("=")[0] for word in words}
     same = SAME.get(error.argument, "")
     flags = [f"--{name.replace('_', '-')}" for name in (error.argument, same, f"{same}s")]
+    flags = [flag for flag in [f"{flags[0]}s"] if flag in typed] + flags  # One of several decays.
     flag = next((flag for flag in flags if flag in parser.format_help().split()), None)
     return f"{typed.get(flag, flag)}: {error.complaint}" if flag else str(error)
 

@@ -181,8 +181,8 @@ SETTERS = {
 
 @pytest.mark.parametrize("argument", SETTERS)
 def test_an_unknown_rule_is_refused_with_the_known_ones(argument):
-    known = ", ".join(repr(name) for name in GRADIENTS)
-    message = rf"^{argument}: expected one of {known}, got 'rag'\. A rule of your own"
+    known = ", ".join(repr(name) for name in (*GRADIENTS, "pdsg-per-sample"))
+    message = rf"^{argument}: expected one of {known}, got 'rag'\. .*a rule of your own is passed"
     with pytest.raises(ValueError, match=message):
         SETTERS[argument]("rag")
     net = SpikingNetwork(chain())

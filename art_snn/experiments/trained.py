@@ -10,7 +10,7 @@ from torch import nn
 
 from art_snn import checkpoint
 from art_snn.attacks import Attack
-from art_snn.checks import require, settle_counts
+from art_snn.checks import require, require_whole, settle, settle_counts
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset, Source
 from art_snn.experiments.base import Experiment
@@ -114,7 +114,9 @@ class Trained:
 
     def as_dict(self, seed: int) -> dict[str, Any]:
         """What a checkpoint notes of the network, and JSON tells."""
-        return described(self.architecture, self.epochs or EPOCHS, seed)
+        epochs = self.epochs or (None if self.architecture.is_own else EPOCHS)
+        noted = {k: v for k, v in self._noted().items() if k in ("epochs", "seed")}
+        return described(self.architecture, epochs, seed) | noted
 
     def words(self, data: Dataset) -> str:
         """Network and data in words; settings other than the checkpoint's are named."""
@@ -124,7 +126,7 @@ class Trained:
         return f"{self.on(data).architecture.words()} on {data.name}{trained}"
 
 
-def described(architecture: Architecture, epochs: int, seed: int) -> dict[str, Any]:
+def described(architecture: Architecture, epochs: int | None, seed: int) -> dict[str, Any]:
     """A network and the length of its training, as checkpoints note them."""
     return asdict(architecture) | {"epochs": epochs, "seed": seed}
 
@@ -166,7 +168,7 @@ class Attacking(Experiment):
     :param samples: test samples under attack.
     :param batch_size: samples per gradient; of equal size in every batch where it divides them.
     :param seed: of weights, training and attack, set anew for every batch.
-    :raises ValueError: for a count below 1.
+    :raises ValueError: for a count below 1, or a seed below 0.
     """
 
     source: Source = field(default_factory=Source)
@@ -179,3 +181,4 @@ class Attacking(Experiment):
     def __post_init__(self) -> None:
         super().__post_init__()
         settle_counts(self, "samples", "batch_size")
+        settle(self, seed=require_whole("seed", self.seed, remedy="Use 0."))

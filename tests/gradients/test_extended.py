@@ -159,14 +159,44 @@ def test_an_encoder_of_ones_own_that_can_give_any_number_of_steps_works(rule, en
     assert net.encoder is encoder
 
 
-@pytest.mark.parametrize("encoder", [Frames(4), lambda x: x.transpose(0, 1)])
-def test_an_encoder_of_fixed_steps_is_refused_at_the_first_gradient(encoder):
-    net = network(encoder=encoder, gradient=Extended(RGA()))
+FIXED = [Frames(4), lambda x: x.transpose(0, 1)]
+OBJECTION = (
+    r"gradient: expected a rule that applies to every neuron of the network, got .*Extended\("
+    r"rule=RGA.* to neuron 'layers\.1' .*: .*cannot give another number of time steps\. The rules "
+    r"that do apply: 'stbp', 'pdsg', 'assg', 'rga', .*\.$"
+)
+
+
+@pytest.mark.parametrize("encoder", FIXED)
+@pytest.mark.parametrize(
+    "rule", [Extended(RGA()), EOT(Extended(RGA())), Mean(STBP(), Extended(RGA()))]
+)
+def test_an_encoder_of_fixed_steps_is_refused_where_the_rule_is_set(rule, encoder):
+    with pytest.raises(ValueError, match=f"^{OBJECTION}"):
+        network(encoder=encoder, gradient=rule)
+    with pytest.raises(ValueError, match=f"^training_{OBJECTION}"):
+        network(encoder=encoder, training_gradient=rule)
+    net = network(encoder=encoder)
+    for argument in ("gradient", "training_gradient"):
+        with pytest.raises(ValueError, match=OBJECTION):
+            setattr(net, argument, rule)
+    with pytest.raises(ValueError, match=OBJECTION):
+        net.with_gradient(rule)
+    with pytest.raises(ValueError, match=OBJECTION), net.using(rule):
+        pass
+    assert (net.gradient, net.training_gradient) == (RGA(), STBP())
+    assert net.encoder is encoder
+    assert torch.isfinite(ascend(net, batch(3, Frames(4)))[2]).all()
+
+
+@pytest.mark.parametrize("encoder", FIXED)
+def test_an_encoder_of_fixed_steps_that_comes_later_is_refused_at_the_first_gradient(encoder):
+    net = network(gradient=Extended(RGA()))
+    net.encoder = encoder
     x = batch(3, Frames(4))
     with torch.no_grad():
         assert net(x).shape == (3, CLASSES)
-    message = r"^encoder: expected one that can give any number of time steps.*Event frames have"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"^{OBJECTION}"):
         net(x.requires_grad_())
     assert net.encoder is encoder
 

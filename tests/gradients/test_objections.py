@@ -7,9 +7,24 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from art_snn import BPTR, CBA, GRADIENTS, HART, RGA, STBP, Direct, SpikingNetwork, StaticCurve
+from art_snn import (
+    BPTR,
+    CBA,
+    EOT,
+    GRADIENTS,
+    HART,
+    RGA,
+    STBP,
+    Direct,
+    Extended,
+    Frames,
+    Mean,
+    Poisson,
+    SpikingNetwork,
+    StaticCurve,
+)
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import Site, applicable, check_applicable
+from art_snn.gradients import Site, applicable, check_applicable, objection
 from art_snn.neurons import Neuron
 from tests.architectures import batch, chain
 
@@ -52,6 +67,41 @@ def test_rules_that_read_only_spikes_and_potentials_object_to_nothing(rule):
         assert rule.objection(dynamics) is None
 
 
+LONGER = [Extended(STBP()), EOT(Extended(STBP())), Mean(STBP(), Extended(RGA()))]
+
+
+@pytest.mark.parametrize("rule", LONGER, ids=repr)
+def test_rules_of_more_steps_object_to_an_encoder_that_cannot_give_them(rule):
+    for encoder in (Frames(4), lambda x: x[None]):
+        reason = rule.objection(Dynamics(), encoder)
+        assert reason is not None
+        assert reason.endswith(f"{encoder} cannot give another number of time steps")
+    for encoder in (None, Direct(4), Poisson(4)):
+        assert rule.objection(Dynamics(), encoder) is None
+
+
+def test_of_a_rule_made_of_others_the_part_that_objects_is_named():
+    reason = Mean(STBP(), EOT(Extended(RGA()))).objection(Dynamics(), Frames(4))
+    assert reason == "EOT: Extended: Frames(steps=4) cannot give another number of time steps"
+    assert Extended(CBA()).objection(Dynamics(0.9), Direct(4)).startswith("CBA: conversion to an")
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_rules_of_the_table_object_to_no_encoder(name):
+    for encoder in (None, Direct(4), Poisson(4), Frames(4)):
+        assert GRADIENTS[name]().objection(Dynamics(1.0), encoder) is None
+
+
+def test_the_objection_to_a_network_is_that_to_any_of_its_neurons_or_to_its_encoder():
+    fine, other = Site("a", Dynamics()), Site("b", Refractory())
+    assert objection(STBP(), [fine, fine]) == ""
+    assert objection(STBP(), [fine, other]) == STBP().objection(Refractory())
+    assert objection(HART(), [fine, other]) == ""
+    assert objection(Extended(HART()), [fine, other], Direct(4)) == ""
+    assert "Frames(steps=4) cannot" in objection(Extended(HART()), [fine, other], Frames(4))
+    assert objection(STBP(), []) == ""
+
+
 def test_the_rules_that_apply_are_listed_by_name():
     assert applicable([Site("", Dynamics(1.0))]) == list(GRADIENTS)
     assert applicable([Site("", Dynamics(0.9))]) == [name for name in GRADIENTS if name != "cba"]
@@ -73,7 +123,7 @@ def test_a_network_of_such_neurons_refuses_a_rule_and_names_those_that_apply(arg
 
 
 def test_where_no_rule_of_the_table_applies_the_error_says_none(monkeypatch):
-    monkeypatch.setattr("art_snn.gradients.GRADIENTS", {"rga": RGA})
+    monkeypatch.setattr("art_snn.gradients.rules.GRADIENTS", {"rga": RGA})
     with pytest.raises(ValueError, match=r"The rules that do apply: none\.$"):
         check_applicable(RGA(), [Site("here", Refractory())])
 

@@ -74,6 +74,7 @@ def _checked(settings: Settings, network: SpikingNetwork) -> Dynamics:
     dynamics = next(site.dynamics for site in network.sites() if site.name == name)
     static = dynamics.reset == "hard" and dynamics.has_rate_curve
     remedy = "The static curve is that of neurons with a hard reset."
-    require(static, "reset", "'hard'", repr(dynamics.reset), remedy)
+    got = repr(dynamics.reset) if dynamics.has_rate_curve else str(dynamics)
+    require(static, "reset", "'hard'", got, remedy)
     settings.rule.corners(dynamics.decay, dynamics.threshold)
     return dynamics

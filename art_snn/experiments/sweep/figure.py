@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -47,8 +48,9 @@ def success_against_value(ax: Axes, panel: Panel, colours: Mapping[str, str] | N
         low, high = 100 * np.array([share.interval for share in shares]).T
         colour = SERIES[i % len(SERIES)] if colours is None else colours[name]
         reach = (heights - low, high - heights)
+        words = textwrap.fill(name, 32)  # A network of the user's own is named by its file.
         ax.errorbar(
-            values, heights, reach, color=colour, marker="o", ms=4, elinewidth=0.6, label=name
+            values, heights, reach, color=colour, marker="o", ms=4, elinewidth=0.6, label=words
         )
         ax.fill_between(values, low, high, color=colour, alpha=0.12, lw=0)
         best = 100 * line.outcomes[line.best].attack_success.value

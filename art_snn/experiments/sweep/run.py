@@ -27,7 +27,7 @@ def run(settings: Settings) -> Swept:
 
     Every value is checked on every network before the first training. A run that was interrupted
     is taken up where it stopped: training after its last whole epoch, a sweep after its last whole
-    value. Trained networks lie in decay-<decay>/network.pt.
+    value. Trained networks lie in decay-<decay>/network.pt, one of the user's own in network.pt.
     """
     settings.prepare()
     data, file = settings.source.load(), settings.output / "sweep.json"
@@ -41,7 +41,8 @@ def run(settings: Settings) -> Swept:
         for name in some:
             check(sweep, classifiers[name], data.x_test)
     for name, one in networks.items():
-        folder = folder_of(settings.output, one.architecture.decay or 0.0)
+        decay = one.architecture.decay  # None where the network is the user's own.
+        folder = settings.output if decay is None else folder_of(settings.output, decay)
         one.obtain(classifiers[name].model, data, folder, settings.seed)
     panels = []
     for sweep, some in plans:

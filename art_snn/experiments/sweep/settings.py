@@ -92,7 +92,8 @@ def paper(decays: Sequence[float] | None = None, **settings: Any) -> list[Plan]:
     beta = Sweep(field="beta", values=(1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0), **settings)
     gamma = Sweep(field="gamma", values=(0.0, 0.1, 0.2, 0.3), **settings)
     usual = {"beta": (1.0, 0.5), "gamma": (0.9, 0.5)}
-    return [Plan(sweep=s, decays=tuple(decays or usual[s.field])) for s in (beta, gamma)]
+    every = [usual[s.field] if decays is None else tuple(decays) for s in (beta, gamma)]
+    return [Plan(sweep=s, decays=d) for s, d in zip((beta, gamma), every, strict=True)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,4 +138,4 @@ class Settings(Attacking):
         one = Sweep(
             rule=self.rule or "rga", field=self.field or "", values=self.values or (), **same
         )
-        return [Plan(sweep=one, decays=self.decays or Plan.decays)]
+        return [Plan(sweep=one, decays=Plan.decays if self.decays is None else self.decays)]

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from art_snn import RGA
 from art_snn.curves import Pairs, curves_of
-from art_snn.plotting import rate_current
+from art_snn.experiments.curves.figure import rate_current
 
 CURVES = curves_of(0.5, 1.0, RGA())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,15 +12,9 @@ from hypothesis import strategies as st
 
 from art_snn import RGA
 from art_snn.curves import Pairs, curves_of, static_rate
-from art_snn.evaluation.deviations import (
-    Deviation,
-    Panel,
-    deviation,
-    markdown,
-    panel,
-    source,
-    table,
-)
+from art_snn.dynamics import Dynamics
+from art_snn.experiments.curves import Curves, Deviation, Panel, Recording, deviation
+from art_snn.experiments.curves.result import panel
 from art_snn.metrics import Share
 
 
@@ -85,27 +80,73 @@ SHOWN = Panel(
 WORDS = "layers.4: 1000 of 737280 pairs of sample and neuron, 63.0 % [60.0, 65.9] without a spike"
 
 
-def test_the_table_has_one_line_per_curve_and_marks_the_nearest():
-    assert source(SHOWN) == WORDS
-    assert table(SHOWN).splitlines() == [
-        "vgg5 on digits",
-        WORDS,
-        "",
-        "curve                  rms  mean |d|    mean d",
-        "static, smooth      0.1426    0.0706   -0.0432",
-        "RGA                 0.1164    0.0690   +0.0479  nearest",
+def curves(*panels: Panel) -> Curves:
+    """Recordings of three pairs each, whose numbers are those of the panels."""
+    some = pairs([0.25, 0.5, 1.5], [0, 0.5, 1])
+    recordings = [
+        Recording(f"decay-{i}", {"steps": 2}, Dynamics(), some, {"zero": zero}, one)
+        for i, one in enumerate(panels)
     ]
+    return Curves({"pairs": 3}, RGA(), recordings)
+
+
+HEAD = "Curves: static, and the polyline of RGA(beta=2.0, gamma=0.2). d is recorded minus curve."
+
+
+def test_the_table_has_one_line_per_curve_and_marks_the_nearest():
+    assert SHOWN.source() == WORDS
+    lines = curves(SHOWN).told().splitlines()
+    assert lines[:6] == [HEAD, "", "vgg5 on digits", WORDS, "", lines[5]]
+    assert [" ".join(line.split()) for line in lines[5:]] == [
+        "curve rms mean |d| mean d",
+        "static, smooth 0.1426 0.0706 -0.0432",
+        "RGA 0.1164 0.0690 +0.0479 nearest",
+    ]
+    ends = [line.index(cell) + len(cell) for line, cell in zip(lines[5:], CELLS, strict=True)]
+    assert len(set(ends)) == 1
+
+
+CELLS = ("mean d", "-0.0432", "+0.0479")
 
 
 def test_markdown_has_the_same_cells():
-    assert markdown(SHOWN).splitlines() == [
-        f"vgg5 on digits. {WORDS}.",
-        "",
-        r"| curve | rms | mean \|d\| | mean d |  |",
-        "|---|---|---|---|---|",
-        "| static, smooth | 0.1426 | 0.0706 | -0.0432 |  |",
-        "| RGA | 0.1164 | 0.0690 | +0.0479 | nearest |",
+    lines = curves(SHOWN).told("markdown").splitlines()
+    assert lines[:4] == [HEAD, "", f"vgg5 on digits. {WORDS}.", ""]
+    head, rule, *rows = lines[4:]
+    assert set(rule) <= set("|-:")
+    parted = [line.replace(r"\|", "/")[1:-1].split("|") for line in (head, *rows)]
+    assert [[cell.strip() for cell in row] for row in parted] == [
+        ["curve", "rms", "mean /d/", "mean d", ""],
+        ["static, smooth", "0.1426", "0.0706", "-0.0432", ""],
+        ["RGA", "0.1164", "0.0690", "+0.0479", "nearest"],
     ]
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "html"])
+def test_every_network_has_a_table_and_the_curves_are_told_once(form):
+    text = curves(SHOWN, replace(SHOWN, title="another")).told(form)
+    assert text.index("vgg5 on digits") < text.index("another")
+    assert text.count("0.1164") == 2
+    assert text.count("recorded minus curve") == 1
+
+
+def test_a_result_writes_figures_pairs_and_words_and_names_its_files(tmp_path):
+    found = curves(SHOWN, SHOWN)
+    found.write(tmp_path)
+    assert found.files == ["curves.json", "curves.md", "curves.png", "pairs.npz"]
+    assert {file.name for file in tmp_path.iterdir()} == set(found.files)
+    written = json.loads((tmp_path / "curves.json").read_text())
+    assert written["settings"] == {"pairs": 3}
+    assert (
+        written["panels"]
+        == [json.loads(json.dumps({"subject": {"steps": 2}} | SHOWN.as_dict()))] * 2
+    )
+    assert (tmp_path / "curves.md").read_text() == found.told("markdown")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    with np.load(tmp_path / "pairs.npz") as arrays:
+        parts = ("sample", "neuron", "current", "rate")
+        assert set(arrays) == {f"decay-{i}/{part}" for i in (0, 1) for part in parts}
+        assert arrays["decay-1/current"].tolist() == [0.25, 0.5, 1.5]
 
 
 def test_the_json_holds_all_numbers_unrounded():

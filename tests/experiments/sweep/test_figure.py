@@ -11,16 +11,10 @@ from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
-from art_snn.metrics import Robustness
-from art_snn.evaluation.panel import Line, Panel
-from art_snn.plotting import success_against_value
-from art_snn.plotting.colours import SERIES
-from art_snn.sweeping import draw
-
-
-def outcome(flipped: int, wrong: int = 2) -> Robustness:
-    place = np.arange(10)
-    return Robustness(place >= wrong, place >= wrong + flipped)
+from art_snn.experiments.colours import SERIES
+from art_snn.experiments.sweep import Line, Panel, Swept
+from art_snn.experiments.sweep.figure import draw, success_against_value
+from tests.outcomes import outcome
 
 
 def line(default: float = 2.0, **flips: int) -> Line:
@@ -89,7 +83,7 @@ def test_a_single_value_is_drawn_with_its_interval():
     ids=["always wrong", "infinite value"],
 )
 def test_a_line_with_gaps_can_be_drawn(swept):
-    figure = draw([panel(decay_1=swept)])
+    figure = draw(Swept([panel(decay_1=swept)]))
     figure.canvas.draw()
     assert len(curves(figure.axes[0])) == 1
 
@@ -104,7 +98,7 @@ def test_colours_follow_the_order_unless_they_are_given():
 
 def test_a_network_has_one_colour_in_all_panels_of_a_figure():
     other = Panel("HART()", "width", "FGSM", {"decay 9": line(v1=2), "decay 5": line(v1=2)})
-    figure = draw([TWO, other])
+    figure = draw(Swept([TWO, other]))
     left, right = figure.axes
     colours = {c.get_label(): c[0].get_color() for c in (*curves(left), *curves(right))}
     assert list(colours.values()) == list(SERIES[:3])
@@ -112,4 +106,21 @@ def test_a_network_has_one_colour_in_all_panels_of_a_figure():
     assert [ax.get_ylabel() for ax in (left, right)] == ["attack success [%]", ""]
     assert [ax.get_xlabel() for ax in (left, right)] == ["beta", "width"]
     assert figure.get_suptitle() == "RGA(beta=2.0)\nPGD, eps 0.1\nHART()\nFGSM"
-    assert draw([TWO, TWO]).get_suptitle() == "RGA(beta=2.0)\nPGD, eps 0.1"
+    assert draw(Swept([TWO, TWO])).get_suptitle() == "RGA(beta=2.0)\nPGD, eps 0.1"
+
+
+def test_the_result_s_picture_is_this_one():
+    (name, figure) = next(iter(Swept([TWO]).figures().items()))
+    assert name == "sweep"
+    assert [c.get_label() for c in curves(figure.axes[0])] == ["decay 1", "decay 5"]
+
+
+def test_the_long_name_of_a_network_stands_in_lines_and_leaves_room_for_the_curves():
+    long = f"/{'somewhere/' * 12}mine.py:network"
+    figure = draw(Swept([Panel("RGA()", "beta", "FGSM", {long: line(v1=2, v2=3)})] * 2))
+    figure.canvas.draw()
+    (left, right) = figure.axes
+    words = left.get_legend().get_texts()[0].get_text()
+    assert words.replace("\n", "") == long
+    assert max(map(len, words.splitlines())) <= 32
+    assert min(ax.get_window_extent().width for ax in (left, right)) > 200

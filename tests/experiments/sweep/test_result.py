@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from art_snn.experiments.sweep import Line, Panel, Swept
+from art_snn.experiments.sweep.result import CAUTION
 from art_snn.metrics import Robustness, Share, paired_difference
-from art_snn.evaluation.panel import CAUTION, Line, Panel, markdown, table
+from tests.outcomes import outcome as flipped
 
 
-def outcome(*flips: int, samples: int = 12, wrong: int = 2) -> Robustness:
-    """The first `wrong` samples misclassified from the start, and those of the numbers flipped."""
-    place = np.arange(samples)
-    return Robustness(place >= wrong, ~np.isin(place, flips))
+def outcome(*flips: int, wrong: int = 2) -> Robustness:
+    """Of twelve samples the first misclassified, and those of the numbers flipped."""
+    return flipped(flips, samples=12, wrong=wrong)
 
 
 def line(default: float = 2.0, **flips: tuple[int, ...]) -> Line:
@@ -68,8 +70,13 @@ def test_no_value_beats_the_best_and_the_best_not_the_union(flips):
     assert swept.union.clean_accuracy == Share(10, 12)
 
 
+def cells(row: str) -> list[str]:
+    """Of a row in Markdown."""
+    return [cell.strip() for cell in row[1:-1].split("|")]
+
+
 def test_the_table_says_how_strong_every_value_is_against_the_best_and_the_default():
-    title, blank, head, *rest = table([EXAMPLE]).splitlines()
+    title, blank, head, *rest = Swept([EXAMPLE]).told().splitlines()
     assert title == "beta of RGA(beta=2.0); PGD, eps 0.1"
     assert blank == ""
     assert head.split("  ")[0] == "network"
@@ -98,19 +105,20 @@ def test_a_best_value_that_stands_alone_has_no_rivals():
 
 
 def test_the_table_in_markdown_has_the_same_cells_and_notes():
-    title, _, head, rule, *rest = markdown([EXAMPLE]).splitlines()
+    title, _, head, rule, *rest = Swept([EXAMPLE]).told("markdown").splitlines()
     assert title == "beta of RGA(beta=2.0); PGD, eps 0.1."
-    assert head == f"| {' | '.join(EXAMPLE.titles())} |"
-    assert rule == "|---" * 5 + "|"
-    assert [tuple(row[2:-2].split(" | ")) for row in rest[:5]] == EXAMPLE.cells()
+    assert cells(head) == list(EXAMPLE.titles())
+    assert len(cells(rule)) == 5
+    assert set(rule) <= set("|-:")
+    assert [tuple(cells(row)) for row in rest[:5]] == EXAMPLE.cells()
     assert rest[6:8] == [f"- {note}" for note in EXAMPLE.notes()]
     assert rest[-1] == CAUTION
 
 
-@pytest.mark.parametrize("form", [table, markdown])
+@pytest.mark.parametrize("form", ["text", "markdown", "html"])
 def test_every_panel_is_in_the_table_and_the_caution_once(form):
     other = Panel("HART()", "surrogate.width", "FGSM, eps 0.2", {"decay 0.9": line(v1=(2,))})
-    text = form([EXAMPLE, other])
+    text = Swept([EXAMPLE, other]).told(form)
     assert text.index("beta of RGA(beta=2.0); PGD") < text.index("surrogate.width of HART(); FGSM")
     assert text.count(CAUTION) == 1
 
@@ -118,6 +126,17 @@ def test_every_panel_is_in_the_table_and_the_caution_once(form):
 def test_a_network_that_is_always_wrong_has_a_table_too():
     swept = Line("a net", 2.0, {v: outcome(wrong=12) for v in (1.0, 2.0)})
     assert swept.best == 2
-    text = table([Panel("RGA()", "beta", "PGD", {"decay 1": swept})])
+    text = Swept([Panel("RGA()", "beta", "PGD", {"decay 1": swept})]).told()
     assert "0 of 12 samples classified correctly" in text
     assert "nan %" in text
+
+
+def test_a_result_writes_what_it_holds_and_names_its_files(tmp_path):
+    content = {"lines": {"rga.beta at decay 1": {"values": {}}}}
+    found = Swept([EXAMPLE], content)
+    found.write(tmp_path)
+    assert found.files == ["sweep.json", "sweep.md", "sweep.png"]
+    assert {file.name for file in tmp_path.iterdir()} == set(found.files)
+    assert json.loads((tmp_path / "sweep.json").read_text()) == content == found.as_dict()
+    assert (tmp_path / "sweep.md").read_text() == found.told("markdown")
+    assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")

@@ -1,4 +1,4 @@
-"""Sweeps over decays: plans, networks per decay, files."""
+"""The sweep of a field on one network, against single attacks and the comparison; then of many."""
 
 from __future__ import annotations
 
@@ -8,176 +8,651 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
-from art_snn import strength, sweeping
-from art_snn.data import Dataset
-from art_snn.evaluation import compare, subject
+from art_snn import LIF, Direct, PyTorchSpikingClassifier, SpikingNetwork, checkpoint
+from art_snn import TimeDistributed as Timed
 from art_snn.attacks import Attack
-from art_snn.evaluation.subject import Subject
-from art_snn.evaluation.sweep import Sweep
-from art_snn.gradients import RGA
-from art_snn.sweeping import Plan, paper, planned, run
-from tests.evaluation.test_compare import interrupt
-from tests.evaluation.test_subject import images
+from art_snn.data import Source, from_npz
+from art_snn.encoders import Frames, Poisson
+from art_snn.experiments import compare, trained
+from art_snn.experiments.resume import digits
+from art_snn.experiments.sweep import Line, Settings, Sweep, Swept, check, run, swept
+from art_snn.experiments.trained import Trained
+from art_snn.gradients import EOT, RGA, STBP, ATan, StaticCurve
+from art_snn.metrics import paired_difference, robustness
+from art_snn.models import Architecture
+from tests.command import forbidden
+from tests.datasets import images
+from tests.small import CLASSES, classifier, pgd_by_hand, samples
 
-COMMON: dict[str, Any] = {"attack": Attack(eps=0.1, iterations=1), "batch_size": 4}
-SMALL = Subject(steps=2, epochs=1)
+ATTACK = Attack(eps=0.03, iterations=5)
+REFUSAL = (
+    r"^output: expected a folder without results, or with results of the same sweep, got "
+    r".*sweep\.json of other settings, weights or samples\. Choose another folder"
+)
 
 
-def plans(**change: Any) -> list[Plan]:
-    return [
-        Plan(sweep=Sweep(values=(1, 2), **COMMON), decays=(1, 0.5)),
-        Plan(sweep=Sweep(field="gamma", values=(0, 0.2), **COMMON), **{"decays": (0.5,)} | change),
+def sweep(**options: Any) -> Sweep:
+    return Sweep(**{"attack": ATTACK, "batch_size": 4, "values": (1, 2, 4)} | options)
+
+
+def robust(line: Line) -> dict[float, list[bool]]:
+    return {value: list(outcome.robust) for value, outcome in line.outcomes.items()}
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    """Stop the attack on the batch of that number, counted from 1 over all values."""
+    craft, calls = Attack.craft, iter(range(1, 1000))
+
+    def stopped(self: Attack, *given: Any) -> np.ndarray:
+        if next(calls) == at:
+            raise KeyboardInterrupt
+        return craft(self, *given)
+
+    monkeypatch.setattr(Attack, "craft", stopped)
+
+
+@pytest.mark.parametrize(
+    ("options", "rules"),
+    [
+        ({}, [RGA(beta=1), RGA(beta=2), RGA(beta=4)]),
+        ({"field": "gamma", "values": (0, 0.3)}, [RGA(gamma=0), RGA(gamma=0.3)]),
+        (
+            {"rule": STBP(surrogate=ATan()), "field": "surrogate.alpha", "values": (0.5, 9)},
+            [STBP(surrogate=ATan(alpha=0.5)), STBP(surrogate=ATan(alpha=9))],
+        ),
+    ],
+    ids=["beta", "gamma", "an instance"],
+)
+def test_every_value_is_attacked_as_by_hand(options, rules, crafted):
+    wrapped = classifier(seed=1)
+    x, y = samples(wrapped)
+    asked = sweep(**options)
+    line = swept(asked, wrapped, x, y)
+    assert list(line.outcomes) == list(asked.values)
+    clean = wrapped.predict(x)
+    for i, (value, rule) in enumerate(zip(asked.values, rules, strict=True)):
+        by_hand = pgd_by_hand(wrapped.model, rule, ATTACK, x, y)
+        assert np.allclose(np.concatenate(crafted[3 * i : 3 * i + 3]), by_hand, atol=1e-6)
+        expected = robustness(clean, wrapped.predict(by_hand), y)
+        assert np.array_equal(line.outcomes[value].correct, expected.correct)
+        assert np.array_equal(line.outcomes[value].robust, expected.robust)
+    assert not np.array_equal(crafted[0], crafted[3])
+
+
+@pytest.mark.parametrize("name", ["pgd", "apgd"])
+@pytest.mark.parametrize("encoder", [None, Poisson(4)], ids=str)
+def test_the_default_value_does_what_the_comparison_of_rules_does(name, encoder):
+    wrapped = classifier(seed=1, encoder=encoder)
+    x, y = samples(wrapped, 12)
+    common: dict[str, Any] = {"attack": Attack(name=name, eps=0.04), "batch_size": 5, "seed": 3}
+    line = swept(Sweep(values=(1.5, 2, 3), **common), wrapped, x, y)
+    settings = compare.Settings(rules={"rga": RGA()}, repeats=1, **common)
+    row = compare.compared(settings, wrapped, x, y).rows["rga"].outcome
+    assert line.default in line.outcomes
+    assert np.array_equal(line.outcomes[line.default].correct, row.correct)
+    assert np.array_equal(line.outcomes[line.default].robust, row.robust)
+
+
+def test_flips_are_kept_per_sample_so_that_values_can_be_compared():
+    wrapped = classifier(seed=1)
+    x, y = samples(wrapped, 40, wrong=4)
+    line = swept(sweep(rule="stbp", field="surrogate.width", values=(0.05, 1)), wrapped, x, y)
+    narrow, default = line.outcomes.values()
+    assert narrow.clean_accuracy.count == 36
+    more, fewer, p = paired_difference(default, narrow)
+    assert more > fewer
+    assert p < 0.05
+    assert (line.best, line.rivals) == (1, [])
+
+
+def test_without_leak_rga_with_beta_one_is_the_exact_slope_of_the_curve():
+    wrapped = classifier(seed=1, decay=1.0)
+    x, y = samples(wrapped)
+    gradients = [
+        wrapped.loss_gradient(x, y, gradient=rule) for rule in (RGA(beta=1), StaticCurve())
     ]
+    assert np.abs(gradients[0]).max() > 0
+    assert np.array_equal(*gradients)
+    assert 1.0 in swept(sweep(values=(1,)), wrapped, x, y).outcomes
 
 
-def forbidden(*_: Any, **__: Any) -> None:
-    raise AssertionError("done although it must not be")
+def test_the_network_and_the_random_states_are_left_as_they_were():
+    wrapped = classifier(seed=1, encoder=Poisson(4))
+    x, y = samples(wrapped)
+    wrapped.gradient = rule = StaticCurve(limit=3)
+    before = np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    swept(sweep(rule="assg", field="omega"), wrapped, x, y)
+    after = np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    assert np.array_equal(before[0][1], after[0][1])
+    assert torch.equal(before[1], after[1])
+    assert wrapped.gradient is rule
+    assert wrapped.model._override is None
+    assert wrapped.model.memory == {}
+    assert not wrapped.model.training
+
+
+def test_a_value_depends_on_no_other(crafted):
+    wrapped = classifier(seed=1, encoder=Poisson(4))
+    x, y = samples(wrapped)
+    options: dict[str, Any] = {"rule": "assg", "field": "omega", "attack": Attack(name="apgd")}
+    together = swept(sweep(**options), wrapped, x, y)
+    alone = swept(sweep(**options | {"values": (4,)}), wrapped, x, y)
+    assert robust(alone)[4] == robust(together)[4]
+    assert all(map(np.array_equal, crafted[6:9], crafted[9:]))
+
+
+def test_fields_of_rules_around_a_rule_are_swept_too(crafted):
+    wrapped = classifier(seed=1, encoder=Poisson(4))
+    x, y = samples(wrapped, 4)
+    swept(sweep(rule="eot-rga", field="samples", values=(1, 3)), wrapped, x, y)
+    swept(sweep(rule=EOT(RGA(), samples=3), field="rule.beta", values=(2,)), wrapped, x, y)
+    assert not np.array_equal(crafted[0], crafted[1])
+    assert np.array_equal(crafted[1], crafted[2])
+
+
+def test_a_run_that_was_killed_is_taken_up_after_its_last_whole_value(tmp_path, crafted):
+    wrapped = classifier(seed=1)
+    x, y = samples(wrapped)
+    file, whole = tmp_path / "new" / "sweep.json", tmp_path / "whole.json"
+    expected = swept(sweep(), wrapped, x, y, whole, "decay 0.5", "small")
+    assert len(crafted) == 9
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt(patch, at=5)
+        with pytest.raises(KeyboardInterrupt):
+            swept(sweep(), wrapped, x, y, file, "decay 0.5", "small")
+    killed = json.loads(file.read_text())
+    assert list(killed["lines"]["rga.beta at decay 0.5"]["values"]) == ["1.0"]
+    assert [kept.name for kept in file.parent.iterdir()] == ["sweep.json"]
+    crafted.clear()
+    resumed = swept(sweep(), wrapped, x, y, file, "decay 0.5", "small")
+    assert len(crafted) == 6
+    assert file.read_bytes() == whole.read_bytes()
+    assert robust(resumed) == robust(expected)
+    crafted.clear()
+    again = swept(sweep(), wrapped, x, y, file, "decay 0.5", "small")
+    assert crafted == []
+    assert (robust(again), again.title) == (robust(expected), "small")
+
+
+def test_one_file_holds_several_networks_and_fields(tmp_path, crafted):
+    file = tmp_path / "sweep.json"
+    gamma = sweep(field="gamma", values=(0, 0.2))
+    lines = {}
+    for _ in range(2):
+        for decay in (1.0, 0.5):
+            wrapped = classifier(seed=1, decay=decay)
+            x, y = samples(wrapped)
+            for asked in (sweep(), gamma):
+                line = swept(asked, wrapped, x, y, file, f"decay {decay:g}")
+                assert robust(lines.setdefault((asked.name, decay), line)) == robust(line)
+    assert len(crafted) == 2 * 3 * (3 + 2)
+    content = json.loads(file.read_text())["lines"]
+    assert list(content) == [
+        "rga.beta at decay 1",
+        "rga.gamma at decay 1",
+        "rga.beta at decay 0.5",
+        "rga.gamma at decay 0.5",
+    ]
+    assert content["rga.beta at decay 1"]["key"] != content["rga.beta at decay 0.5"]["key"]
+
+
+def test_values_that_are_asked_for_later_join_the_file(tmp_path, crafted):
+    wrapped = classifier(seed=1)
+    x, y = samples(wrapped)
+    file = tmp_path / "sweep.json"
+    first = swept(sweep(), wrapped, x, y, file)
+    crafted.clear()
+    line = swept(sweep(values=(4, 8, 1)), wrapped, x, y, file)
+    assert len(crafted) == 3
+    assert list(line.outcomes) == [4, 8, 1]
+    assert robust(line)[4] == robust(first)[4]
+    (entry,) = json.loads(file.read_text())["lines"].values()
+    assert list(entry["values"]) == ["1.0", "2.0", "4.0", "8.0"]
+
+
+def test_the_file_tells_the_settings_and_the_outcome_of_every_sample(tmp_path):
+    wrapped = classifier(seed=1)
+    x, y = samples(wrapped)
+    file = tmp_path / "sweep.json"
+    asked = sweep(rule="static", field="limit", values=(1, float("inf")), samples=9)
+    line = swept(asked, wrapped, x, y, file, "mine", "words")
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    entry = json.loads(file.read_text(), parse_constant=refuse)["lines"]["static.limit at mine"]
+    assert (entry["title"], entry["rule"], entry["field"]) == (
+        "words",
+        "StaticCurve(limit=2.0)",
+        "limit",
+    )
+    assert (entry["default"], entry["samples"], entry["batch_size"], entry["seed"]) == (
+        "2.0",
+        9,
+        4,
+        0,
+    )
+    assert entry["attack"] == {"name": "pgd", "eps": 0.03, "eps_step": None, "iterations": 5}
+    assert entry["correct"] == "001111111"
+    assert entry["clean_accuracy"]["count"] == 7
+    for value, kept in zip(asked.values, entry["values"].values(), strict=True):
+        outcome = line.outcomes[value]
+        assert kept["robust"] == "".join(str(int(one)) for one in outcome.robust)
+        assert kept["attack_success"] == outcome.attack_success.as_dict()
+    assert list(entry["values"]) == ["1.0", "inf"]
+
+
+def results(folder: Path) -> tuple[Any, np.ndarray, np.ndarray, Path]:
+    wrapped = classifier(seed=1)
+    x, y = samples(wrapped)
+    swept(sweep(), wrapped, x, y, folder / "sweep.json")
+    return wrapped, x, y, folder / "sweep.json"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"attack": Attack(eps=0.04, iterations=5)}, {"samples": 9}, {"batch_size": 5}, {"seed": 1}],
+    ids=str,
+)
+def test_results_of_other_settings_are_refused_and_kept(change, tmp_path):
+    wrapped, x, y, file = results(tmp_path)
+    before = file.read_bytes()
+    with pytest.raises(ValueError, match=REFUSAL):
+        swept(sweep(**change), wrapped, x, y, file)
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("changed", ["weights", "neurons", "x", "y"])
+def test_results_of_another_network_or_other_samples_are_refused(changed, tmp_path):
+    wrapped, x, y, file = results(tmp_path)
+    if changed == "weights":
+        with torch.no_grad():
+            wrapped.model.layers[2].module[0].bias[0] += 1e-3
+    elif changed == "neurons":
+        wrapped = classifier(seed=1, decay=0.9)
+    elif changed == "x":
+        x[3, 0, 2, 2] += 0.01
+    else:
+        y[3] = (y[3] + 1) % CLASSES
+    with pytest.raises(ValueError, match=REFUSAL):
+        swept(sweep(), wrapped, x, y, file)
+
+
+@pytest.mark.parametrize("content", ["", '{"lines": ', "[]", "null", "{}", '{"lines": 3}'])
+def test_a_damaged_file_is_refused_and_kept(content, tmp_path):
+    wrapped, x, y, file = results(tmp_path)
+    file.write_text(content)
+    with pytest.raises(ValueError, match=REFUSAL):
+        swept(sweep(), wrapped, x, y, file)
+    assert file.read_text() == content
+
+
+@pytest.mark.parametrize(
+    ("options", "neuron", "message"),
+    [
+        (
+            {"values": (0.5, 2)},
+            {"decay": 0.5},
+            r"rga\.beta that suit the network, got 0\.5 \(beta: expected more than .* = 0\.5 "
+            r"for a neuron with decay 0\.5 and threshold 1, got 0\.5\..*\)\. Leave",
+        ),
+        (
+            {"field": "gamma", "values": (0.2, 2)},
+            {"decay": 0.5},
+            r"rga\.gamma .*got 2\.0 \(gamma: expected .* below 1 for a neuron with decay 0\.5",
+        ),
+        (
+            {"rule": "eot-rga", "field": "rule.beta", "values": (2, 0.05)},
+            {"decay": 0.9},
+            r"eot-rga\.rule\.beta that suit .*, got 0\.05 \(beta: expected more than .* decay 0\.9",
+        ),
+        (
+            {"rule": "cba", "field": "levels", "values": (4, 8)},
+            {"decay": 0.9},
+            r"cba\.levels .*got 4 \(gradient: expected a rule .*decay=0\.9.*: conversion to an A",
+        ),
+    ],
+)
+def test_values_that_make_no_sense_on_the_network_are_refused_before_any_attack(
+    options, neuron, message, tmp_path, crafted
+):
+    wrapped = classifier(**neuron)
+    x, y = samples(wrapped)
+    for call in (
+        lambda: check(sweep(**options), wrapped, x),
+        lambda: swept(sweep(**options), wrapped, x, y, tmp_path / "sweep.json"),
+    ):
+        with pytest.raises(ValueError, match=rf"^values: expected values of {message}"):
+            call()
+    assert crafted == []
+    assert list(tmp_path.iterdir()) == []
+    assert wrapped.model.memory == {}
+
+
+def test_a_value_that_is_refused_with_one_decay_is_welcome_with_another():
+    wrapped = classifier(decay=1.0)
+    x, _ = samples(wrapped)
+    for options in ({"values": (0.4,)}, {"field": "gamma", "values": (2,)}):
+        check(sweep(**options), wrapped, x)
+        with pytest.raises(ValueError, match=r"^values: expected values of rga\..* that suit"):
+            check(sweep(**options), classifier(decay=0.5), x)
+
+
+def test_the_check_leaves_nothing_in_the_memory_of_the_network():
+    wrapped = classifier()
+    check(sweep(rule="assg", field="omega"), wrapped, samples(wrapped)[0])
+    assert wrapped.model.memory == {}
+
+
+def test_samples_that_do_not_fit_are_reported_as_such():
+    with pytest.raises(ValueError, match=r"^x: "):
+        check(sweep(), classifier(), np.zeros((3, 1, 5, 5), np.float32))
+
+
+def test_a_sweep_without_samples_is_refused():
+    with pytest.raises(ValueError, match=r"^x: expected at least one sample, got none\. Give test"):
+        swept(sweep(), classifier(), np.empty((0, 1, 8, 8), np.float32), np.empty(0, np.int64))
+
+
+EARLIER = """{"lines": {"rga.beta at decay 0.5": {"title": "a title",
+"key": "243a5cbf0e260eb7d0f51495e87fd0d5e6c1f0a1c8a0765c88773fbbc8aac3f9",
+"rule": "RGA(beta=2.0, gamma=0.2)", "field": "beta", "default": "2.0",
+"attack": {"name": "pgd", "eps": 0.125, "eps_step": null, "iterations": 2},
+"samples": 3, "batch_size": 2, "seed": 0,
+"clean_accuracy": {"count": 2, "total": 3, "value": 0.6666666666666666,
+"low": 0.20765960080204782, "high": 0.9385080552796038}, "correct": "011",
+"values": {"1.0": {"attack_success": {"count": 1, "total": 2, "value": 0.5,
+"low": 0.09453120573423074, "high": 0.9054687942657693}, "robust": "001"}}}}}"""
+"""As the first version wrote it, but for the outcome, which no attack gives."""
+
+
+def written_by_hand() -> tuple[PyTorchSpikingClassifier, np.ndarray, np.ndarray]:
+    """A network with weights that are no matter of chance, and three samples."""
+    layers = [Timed(nn.Flatten(), nn.Linear(4, 3)), LIF(), Timed(nn.Linear(3, 2))]
+    network = SpikingNetwork(layers, Direct(4))
+    with torch.no_grad():
+        for i, weights in enumerate(network.parameters()):
+            weights.copy_(torch.arange(weights.numel()).reshape(weights.shape) % 5 / 4 - i / 8)
+    x = (np.arange(12, dtype=np.float32) / 16).reshape(3, 1, 2, 2)
+    wrapped = PyTorchSpikingClassifier(
+        network, nn.CrossEntropyLoss(), (1, 2, 2), 2, clip_values=(0.0, 1.0), device_type="cpu"
+    )
+    return wrapped, x, np.array([0, 1, 1])
+
+
+def test_results_of_earlier_versions_are_taken_up_value_by_value(tmp_path, crafted):
+    wrapped, x, y = written_by_hand()
+    file = tmp_path / "sweep.json"
+    file.write_text(EARLIER)
+    asked = Sweep(values=(1, 2), attack=Attack(eps=0.125, iterations=2), batch_size=2)
+    line = swept(asked, wrapped, x, y, file, "decay 0.5", "a title")
+    assert len(crafted) == 2
+    assert robust(line)[1.0] == [False, False, True]
+    earlier, now = (json.loads(text)["lines"] for text in (EARLIER, file.read_text()))
+    (entry,) = now.values()
+    assert list(entry["values"]) == ["1.0", "2.0"]
+    del entry["values"]["2.0"]
+    assert now == earlier
+
+
+def test_the_file_holds_what_the_published_ones_hold(tmp_path):
+    published = Path(__file__).parents[3] / "docs" / "study" / "eurosat" / "sweep.json"
+    entry = json.loads(published.read_text())["lines"]["rga.beta at decay 1"]
+    wrapped, x, y = written_by_hand()
+    asked = Sweep(values=(1, 2), attack=Attack(eps=0.125, iterations=2), batch_size=2)
+    swept(asked, wrapped, x, y, tmp_path / "sweep.json", "decay 1", "title")
+    (ours,) = json.loads((tmp_path / "sweep.json").read_text())["lines"].values()
+    assert [(k, type(v)) for k, v in ours.items()] == [(k, type(v)) for k, v in entry.items()]
+    assert ours["values"]["1.0"].keys() == entry["values"]["1.0"].keys()
+    assert ours["attack"].keys() == entry["attack"].keys()
+
+
+def test_more_steps_are_refused_where_the_encoder_has_a_fixed_number():
+    network = SpikingNetwork([LIF(), Timed(nn.Flatten(), nn.Linear(64, 4))], Frames(4))
+    shape = (4, 1, 8, 8)
+    wrapped = PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), shape, 4, device_type="cpu")
+    x = np.zeros((2, *shape), np.float32)
+    with pytest.raises(ValueError, match=r"^values: expected values of extended-rga\.steps that"):
+        check(sweep(rule="extended-rga", field="steps", values=(8,)), wrapped, x)
+
+
+SMALL: dict[str, Any] = {"attack": Attack(eps=0.1, iterations=1), "batch_size": 2, "device": "cpu"}
+BATCHES = 2
+"""Of the four test samples."""
+VALUES = {"beta": (1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0), "gamma": (0.0, 0.1, 0.2, 0.3)}
+PLACES = [
+    "rga.beta at decay 1",
+    "rga.beta at decay 0.5",
+    "rga.gamma at decay 0.9",
+    "rga.gamma at decay 0.5",
+]
+
+
+def asked(output: Path, data: Path, **change: Any) -> Settings:
+    network = Trained(architecture=Architecture(steps=2, width=0.1), epochs=1)
+    given: dict[str, Any] = {"source": Source(data=str(data)), "network": network}
+    return Settings(output=output, **SMALL | given | change)
 
 
 def content(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "sweep.json").read_text())["lines"]
 
 
+def files(folder: Path) -> set[str]:
+    return {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
+
+
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sweeping") / "new"
-    run(plans(), SMALL, images(), folder, device_type="cpu")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return images(tmp_path_factory.mktemp("data") / "mine.npz")
+
+
+@pytest.fixture(scope="module")
+def paper(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the paper's sweeps, for reading only."""
+    folder = tmp_path_factory.mktemp("sweep") / "new"
+    run(asked(folder, data))
     return folder
 
 
-def test_the_paper_s_figure_is_the_plan_unless_something_else_is_asked_for():
-    beta, gamma = planned(**COMMON)
-    assert (beta.sweep.name, beta.decays) == ("rga.beta", (1, 0.5))
-    assert beta.sweep.values == (1, 1.5, 2, 2.5, 3, 3.5, 4)
-    assert (gamma.sweep.name, gamma.decays) == ("rga.gamma", (0.9, 0.5))
-    assert gamma.sweep.values == (0, 0.1, 0.2, 0.3)
-    assert {plan.sweep.attack for plan in (beta, gamma)} == {COMMON["attack"]}
-    assert [plan.decays for plan in planned(decays=(0.25,))] == [(0.25,), (0.25,)]
-    assert paper() == planned()
-
-
-def test_a_field_and_its_values_make_a_single_plan():
-    (plan,) = planned("hart", "surrogate.width", [0.5, 1], samples=7)
-    assert plan.sweep == Sweep(rule="hart", field="surrogate.width", values=(0.5, 1), samples=7)
-    assert plan.decays == (1, 0.5)
-    (plan,) = planned(field="beta", values=(3,), decays=(0.9, 0.9))
-    assert (plan.sweep.rule, plan.decays) == ("rga", (0.9,))
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"rule": "rga"}, r"^field: expected a field and its values, got none\. Give both"),
-        ({"values": (1,)}, r"^field: expected a field and its values, got none"),
-        ({"field": "beta"}, r"^values: expected a field and its values, got none"),
-        ({"decays": ()}, r"^decays: expected at least one, got none"),
-        ({"field": "beta", "values": ()}, r"^values: expected at least one, got none"),
-    ],
-)
-def test_half_a_plan_is_refused(given, message):
-    with pytest.raises(ValueError, match=message):
-        planned(**given)
-
-
-def test_every_decay_has_one_network_and_all_sweeps_one_file(swept):
-    assert {str(file.relative_to(swept)) for file in swept.rglob("*") if file.is_file()} == {
-        "decay-1/network.pt",
-        "decay-0.5/network.pt",
-        "sweep.json",
-        "sweep.md",
-        "sweep.png",
+def test_every_decay_has_one_network_and_all_sweeps_one_file(paper):
+    assert files(paper) == {
+        *(f"decay-{decay}/network.pt" for decay in ("1", "0.9", "0.5")),
+        *("sweep.json", "sweep.md", "sweep.png"),
     }
-    assert list(content(swept)) == [
-        "rga.beta at decay 1",
-        "rga.beta at decay 0.5",
-        "rga.gamma at decay 0.5",
-    ]
-    assert content(swept)["rga.beta at decay 1"]["title"].startswith("vgg5, T = 2, decay 1, ")
-    text = (swept / "sweep.md").read_text()
+    assert list(content(paper)) == PLACES
+    title = "vgg5 of width 0.1, T = 2, decay 1, direct encoding on mine"
+    assert content(paper)[PLACES[0]]["title"] == title
+    text = (paper / "sweep.md").read_text()
     assert "beta of RGA(beta=2.0, gamma=0.2); PGD, eps 0.1, 1 steps of 0.025." in text
-    assert "| decay 0.5 | 0.2 (default) |" in text
-    assert (swept / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    rows = [[cell.strip() for cell in row.split("|")] for row in text.splitlines()]
+    assert ["decay 0.5", "0.2 (default)"] in [row[1:3] for row in rows]
+    assert (paper / "sweep.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_default_is_as_strong_as_in_the_comparison_of_rules(swept, tmp_path):
-    settings = compare.Settings(rules={"rga": RGA()}, repeats=1, **COMMON)
-    compared = strength.run(settings, SMALL, images(), tmp_path, device_type="cpu")
-    expected = compared.rows["rga"].outcome
-    for place, value in (("rga.beta at decay 0.5", "2.0"), ("rga.gamma at decay 0.5", "0.2")):
-        entry = content(swept)[place]
+def test_a_default_is_as_strong_as_in_the_comparison_of_rules(paper, data, tmp_path):
+    other = asked(tmp_path, data)
+    settings = compare.Settings(
+        output=tmp_path,
+        source=other.source,
+        network=other.network,
+        repeats=1,
+        rules={"rga": RGA()},
+        **SMALL,
+    )
+    expected = compare.run(settings).rows["rga"].outcome
+    for place, value in ((PLACES[1], "2.0"), (PLACES[3], "0.2")):
+        entry = content(paper)[place]
         assert entry["default"] == value
-        assert entry["correct"] == "".join(str(int(one)) for one in expected.correct)
-        assert entry["values"][value]["robust"] == "".join(str(int(o)) for o in expected.robust)
+        assert entry["correct"] == digits(expected.correct)
+        assert entry["values"][value]["robust"] == digits(expected.robust)
 
 
 def test_a_run_that_was_killed_is_taken_up_without_training_and_attacking_again(
-    swept, tmp_path, monkeypatch
+    paper, data, tmp_path, monkeypatch, crafted
 ):
-    batches = len(range(0, len(images().x_test), 4))
     with pytest.MonkeyPatch.context() as patch:
-        interrupt(patch, at=3 * batches)
+        interrupt(patch, at=1 + 9 * BATCHES)
         with pytest.raises(KeyboardInterrupt):
-            run(plans(), SMALL, images(), tmp_path, device_type="cpu")
+            run(asked(tmp_path, data))
     assert not (tmp_path / "sweep.md").exists()
-    calls = []
-    craft = Attack.craft
-    monkeypatch.setattr(Attack, "craft", lambda *a: (calls.append(1), craft(*a))[1])
-    monkeypatch.setattr(subject, "train", forbidden)
-    run(plans(), SMALL, images(), tmp_path, device_type="cpu")
-    assert len(calls) == 4 * batches
+    assert list(content(tmp_path)) == PLACES[:2]
+    crafted.clear()
+    monkeypatch.setattr(trained, "train", forbidden)
+    run(asked(tmp_path, data))
+    assert len(crafted) == (2 * 7 + 2 * 4 - 9) * BATCHES
     for name in ("sweep.json", "sweep.md"):
-        assert (tmp_path / name).read_bytes() == (swept / name).read_bytes()
+        assert (tmp_path / name).read_bytes() == (paper / name).read_bytes()
 
 
-def test_a_checkpoint_is_attacked_at_its_own_decay(swept, tmp_path, monkeypatch):
-    monkeypatch.setattr(subject, "train", forbidden)
-    path = swept / "decay-0.5" / "network.pt"
-    one = [plans()[1]]
-    (panel,) = run(one, SMALL, images(), tmp_path, checkpoint=path, device_type="cpu")
+def test_what_is_told_is_what_was_asked_and_the_file_keeps_the_rest(paper, data, tmp_path):
+    for name in ("sweep.json", "decay-0.5/network.pt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((paper / name).read_bytes())
+    found = run(asked(tmp_path, data, field="beta", values=(2, 1), decays=(0.5,)))
+    (panel,) = found.panels
+    assert isinstance(found, Swept)
     assert list(panel.lines) == ["decay 0.5"]
-    place = "rga.gamma at decay 0.5"
-    assert content(tmp_path) == {place: content(swept)[place]}
+    assert list(panel.lines["decay 0.5"].outcomes) == [2, 1]
+    assert found.as_dict()["lines"] == content(tmp_path) == content(paper)
+
+
+def test_a_checkpoint_is_attacked_at_its_own_decay(paper, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(trained, "train", forbidden)
+    network = Trained(checkpoint=paper / "decay-0.9" / "network.pt")
+    options: dict[str, Any] = {"network": network, "field": "gamma", "values": VALUES["gamma"]}
+    (panel,) = run(asked(tmp_path, data, **options)).panels
+    assert list(panel.lines) == ["decay 0.9"]
+    assert content(tmp_path) == {PLACES[2]: content(paper)[PLACES[2]]}
     assert not list(tmp_path.glob("decay-*"))
-    message = r"^decays: expected 0\.5 alone, which the .* checkpoint has, got 1, 0\.5\. Leave out"
-    with pytest.raises(ValueError, match=message):
-        run(plans(), SMALL, images(), tmp_path, checkpoint=path, device_type="cpu")
+
+
+def test_weights_under_another_decay_than_they_were_trained_with_say_so(paper, data, tmp_path):
+    path = paper / "decay-0.9" / "network.pt"
+    other = Trained(checkpoint=path, architecture=Architecture(decay=0.5))
+    (panel,) = run(asked(tmp_path, data, network=other, field="gamma", values=(0, 0.2))).panels
+    title = "vgg5 of width 0.1, T = 2, decay 0.5, direct encoding on mine"
+    assert panel.lines["decay 0.5"].title == f"{title}; its weights were trained with decay 0.9"
+    assert content(tmp_path)["rga.gamma at decay 0.5"]["key"] not in {
+        entry["key"] for entry in content(paper).values()
+    }
+    assert "its weights were trained with decay 0.9" in (tmp_path / "sweep.md").read_text()
+
+
+def test_one_decay_is_one_network_in_both_panels(data, tmp_path):
+    network = Trained(architecture=Architecture(steps=2, width=0.1, decay=0.9), epochs=1)
+    found = run(asked(tmp_path, data, network=network))
+    assert [list(panel.lines) for panel in found.panels] == [["decay 0.9"], ["decay 0.9"]]
+    assert [path.name for path in tmp_path.glob("decay-*")] == ["decay-0.9"]
+
+
+def test_two_close_decays_are_two_networks_in_two_folders_and_two_lines(data, tmp_path):
+    options: dict[str, Any] = {"field": "gamma", "values": (0, 0.1)}
+    (panel,) = run(asked(tmp_path, data, decays=(0.1234567, 0.1234568), **options)).panels
+    assert list(panel.lines) == ["decay 0.1234567", "decay 0.1234568"]
+    assert files(tmp_path) >= {f"decay-0.123456{last}/network.pt" for last in (7, 8)}
+    assert list(content(tmp_path)) == [f"rga.gamma at decay 0.123456{last}" for last in (7, 8)]
+    keys = {entry["key"] for entry in content(tmp_path).values()}
+    assert len(keys) == 2
+    for last in (7, 8):
+        noted = checkpoint.notes(tmp_path / f"decay-0.123456{last}" / "network.pt")["subject"]
+        assert noted["decay"] == float(f"0.123456{last}")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (
-            {"sweep": Sweep(values=(2, 0.5), **COMMON), "decays": (1, 0.5)},
+            {"field": "beta", "values": (2, 0.5), "decays": (1, 0.5)},
             r"^values: .*rga\.beta .*got 0\.5 \(beta: expected more than .* with decay 0\.5",
         ),
         (
-            {"sweep": Sweep(field="gamma", values=(0.2, 5), **COMMON), "decays": (0.9, 0.75)},
+            {"field": "gamma", "values": (0.2, 5), "decays": (0.9, 0.75)},
             r"^values: .*rga\.gamma .*got 5\.0 \(gamma: .* a neuron with decay 0\.75",
         ),
         ({"decays": (0.5, 1.5)}, r"^decay: expected a number above 0 and at most 1, got 1\.5"),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_any_training(change, message, tmp_path, monkeypatch):
-    monkeypatch.setattr(subject, "train", forbidden)
-    asked = [plans()[0], Plan(**{"sweep": plans()[1].sweep, "decays": (0.5,)} | change)]
+def test_what_makes_no_sense_is_refused_before_any_training(
+    change, message, data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(trained, "train", forbidden)
     with pytest.raises(ValueError, match=message):
-        run(asked, SMALL, images(), tmp_path / "out", device_type="cpu")
+        run(asked(tmp_path / "out", data, **change))
     assert not (tmp_path / "out").exists()
 
 
-def test_the_check_of_values_leaves_no_trace_in_the_trained_network(swept, tmp_path):
-    data: Dataset = images()
-    alone = SMALL.build(data)
-    SMALL.train(alone, data, tmp_path)
-    trained = SMALL.build(data)
-    SMALL.load(trained, swept / "decay-0.5" / "network.pt")
-    for ours, theirs in zip(
-        alone.state_dict().values(), trained.state_dict().values(), strict=True
-    ):
-        assert np.array_equal(ours.numpy(), theirs.numpy())
+def test_the_check_of_values_leaves_no_trace_in_the_trained_network(paper, data, tmp_path):
+    mine = from_npz(data)
+    wanted = Trained(architecture=Architecture(steps=2, width=0.1, decay=0.5), epochs=1)
+    alone, kept = wanted.build(mine), wanted.build(mine)
+    wanted.obtain(alone, mine, tmp_path)
+    checkpoint.load(kept, paper / "decay-0.5" / "network.pt")
+    ours, theirs = alone.state_dict(), kept.state_dict()
+    assert all(np.array_equal(ours[name].numpy(), theirs[name].numpy()) for name in ours)
 
 
-def test_a_device_of_another_kind_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"^device_type: expected 'gpu' or 'cpu', got 'tpu'"):
-        sweeping.run(plans(), SMALL, images(), tmp_path, device_type="tpu")
+OWN = """
+from torch import nn
+from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed
+
+def network():
+    layers = [TimeDistributed(nn.Flatten(), nn.Linear(16, 8)), LIF(decay=0.75, threshold=0.2),
+              TimeDistributed(nn.Linear(8, 3))]
+    return SpikingNetwork(layers, Direct(2))
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> str:
+    (tmp_path / "mine.py").write_text(OWN)
+    return f"{tmp_path / 'mine.py'}:network"
+
+
+def test_a_network_of_one_s_own_is_swept_with_the_weights_it_has(own, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(trained, "train", forbidden)
+    network = Trained(architecture=Architecture(model=own))
+    settings = asked(tmp_path / "out", data, network=network)
+    panels = run(settings).panels
+    assert [list(panel.lines) for panel in panels] == [[own], [own]]
+    assert list(content(tmp_path / "out")) == [f"rga.beta at {own}", f"rga.gamma at {own}"]
+    assert {line.title for panel in panels for line in panel.lines.values()} == {f"{own} on mine"}
+    assert files(tmp_path / "out") == {"sweep.json", "sweep.md", "sweep.png"}
+    mine = from_npz(data)
+    wrapped = network.classifier(mine, "cpu")
+    for plan, panel in zip(settings.plans(), panels, strict=True):
+        alone = swept(plan.sweep, wrapped, mine.x_test, mine.y_test)
+        assert robust(panel.lines[own]) == robust(alone)
+
+
+def test_a_network_of_one_s_own_is_trained_where_epochs_are_given(own, data, tmp_path, monkeypatch):
+    options: dict[str, Any] = {
+        "network": Trained(architecture=Architecture(model=own), epochs=1),
+        "field": "gamma",
+        "values": (0, 0.2),
+    }
+    run(asked(tmp_path / "out", data, **options))
+    assert files(tmp_path / "out") == {"network.pt", "sweep.json", "sweep.md", "sweep.png"}
+    monkeypatch.setattr(trained, "train", forbidden)
+    run(asked(tmp_path / "out", data, **options))
+    loaded = Trained(
+        architecture=Architecture(model=own), checkpoint=tmp_path / "out" / "network.pt"
+    )
+    run(asked(tmp_path / "other", data, **options | {"network": loaded}))
+    assert content(tmp_path / "other") == content(tmp_path / "out")
+    untrained = Trained(architecture=Architecture(model=own))
+    run(asked(tmp_path / "untrained", data, **options | {"network": untrained}))
+    (ours,), (theirs,) = (content(tmp_path / n).values() for n in ("out", "untrained"))
+    assert ours["key"] != theirs["key"]
+
+
+def test_a_value_that_a_network_of_one_s_own_refuses_is_named_with_its_decay(own, data, tmp_path):
+    network = Trained(architecture=Architecture(model=own))
+    settings = asked(tmp_path / "out", data, network=network, field="beta", values=(2, 0.2))
+    message = r"^values: .*rga\.beta .*got 0\.2 \(beta: .*decay 0\.75 and threshold 0\.2"
+    with pytest.raises(ValueError, match=message):
+        run(settings)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,284 @@
+"""One network's recording against its curves, and recordings of several networks."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from art_snn import LIF, RGA, Direct, SpikingNetwork, TimeDistributed, checkpoint
+from art_snn.curves import curves_of, record
+from art_snn.data import Dataset, Source, from_npz
+from art_snn.dynamics import Dynamics
+from art_snn.experiments import trained
+from art_snn.experiments.curves import Settings, recorded, run
+from art_snn.experiments.curves.result import panel
+from art_snn.experiments.trained import Trained, folder_of, label
+from art_snn.models import Architecture
+from art_snn.neurons import Neuron
+from tests.command import forbidden
+from tests.datasets import images
+
+TITLE = "vgg5 of width 0.1, T = 2, decay {}, threshold 0.25, direct encoding on mine"
+
+
+@pytest.fixture(scope="module")
+def samples() -> Dataset:
+    draw = np.random.default_rng(0)
+    x, y = draw.random((6, 1, 4, 4), dtype=np.float32), np.arange(6) % 3
+    return Dataset("mine", x[:2], y[:2], x[2:], y[2:])
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return images(tmp_path_factory.mktemp("data") / "mine.npz")
+
+
+def asked(output: Path, data: Path, **change: Any) -> Settings:
+    architecture = {"steps": 2, "width": 0.1, "threshold": 0.25} | change.pop("architecture", {})
+    given: dict[str, Any] = {"epochs": 1, "architecture": Architecture(**architecture)}
+    fixed: dict[str, Any] = {"source": Source(data=str(data)), "pairs": 40, "device": "cpu"}
+    return Settings(output=output, **fixed | given | change)
+
+
+def panels(folder: Path) -> list[dict[str, Any]]:
+    return json.loads((folder / "curves.json").read_text())["panels"]
+
+
+@pytest.fixture(scope="module")
+def both(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Networks of decay 0.9 and 0.5 with their recordings, for reading only."""
+    folder = tmp_path_factory.mktemp("curves") / "new"
+    run(asked(folder, data, decays=(0.9, 0.5)))
+    return folder
+
+
+def test_a_recording_holds_the_pairs_of_the_test_samples_against_the_network_s_curves(samples):
+    architecture = Architecture(steps=3, decay=0.9, threshold=0.1)
+    settings = Settings(layer=2, pairs=50, batch_size=3, seed=5, rule=RGA(beta=3, gamma=0.1))
+    network = architecture.build(samples)
+    found = recorded(settings, network, samples, "a title", {"steps": 3})
+    expected = record(network, samples.x_test, 2, pairs=50, batch_size=3, seed=5)
+    for name in ("layer", "places", "sample", "neuron", "current", "rate"):
+        assert np.array_equal(getattr(found.pairs, name), getattr(expected, name))
+    assert found.pairs.sample.max() == 3
+    curves = curves_of(0.9, 0.1, RGA(beta=3, gamma=0.1))
+    assert found.panel == panel("a title", 0.9, expected, curves)
+    assert (found.name, found.subject) == ("decay-0.9", {"steps": 3})
+
+
+@pytest.mark.parametrize(
+    ("decay", "word"), [(1, "1"), (1.0, "1"), (0.5, "0.5"), (0.1 + 0.2, "0.30000000000000004")]
+)
+def test_files_are_named_after_all_digits_of_the_decay(decay, word):
+    assert label(decay) == word
+    assert folder_of(Path("out"), decay) == Path("out") / f"decay-{word}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "neurons", "message"),
+    [
+        ({}, {"reset": "soft"}, r"^reset: expected 'hard', got 'soft'\. The static curve is that"),
+        ({"layer": 4}, {}, r"^layer: expected one of layers\.1, layers\.4, layers\.6, layers\.9,"),
+        ({"layer": "layers.3"}, {}, r"^layer: .*got 'layers\.3'\. Only layers of neurons have"),
+        ({"rule": RGA(beta=0.5)}, {}, r"^beta: expected more than 1 - decay = 0\.5"),
+        ({"rule": RGA(gamma=2)}, {}, r"^gamma: expected gamma \* threshold"),
+    ],
+)
+def test_networks_that_cannot_be_recorded_so_are_refused_before_any_training(
+    settings, neurons, message, samples, data, tmp_path, monkeypatch
+):
+    network = Architecture(**neurons).build(samples)
+    with pytest.raises(ValueError, match=message):
+        recorded(Settings(**settings), network, samples, "a title")
+    monkeypatch.setattr(trained, "train", forbidden)
+    of_data = {"decays": (1.0, 0.5), "architecture": {"threshold": 1.0} | neurons}
+    with pytest.raises(ValueError, match=message):
+        run(asked(tmp_path / "out", data, **of_data, **settings))
+    assert not (tmp_path / "out").exists()
+
+
+@dataclass(frozen=True)
+class Refractory(Dynamics):
+    """Fires at most at every second step: other equations than those of LIF."""
+
+    def simulate(self, current, potential=None, spikes=None):
+        spikes = super().simulate(current, potential, spikes)
+        spikes[1::2] = 0
+        return spikes
+
+
+def test_neurons_of_other_equations_are_refused_as_what_they_are(samples):
+    layers = [TimeDistributed(nn.Flatten(), nn.Linear(16, 3)), Neuron(Refractory())]
+    network = SpikingNetwork(layers, Direct(2), "hart", "bptr")
+    message = r"^reset: expected 'hard', got Refractory\(decay=0\.5.* The static curve is that of"
+    with pytest.raises(ValueError, match=message):
+        recorded(Settings(layer=0), network, samples, "a title")
+
+
+def test_every_network_has_its_folder_its_panel_and_its_pairs(both):
+    assert {str(file.relative_to(both)) for file in both.rglob("*") if file.is_file()} == {
+        *("curves.json", "curves.md", "curves.png", "pairs.npz"),
+        *("decay-0.9/network.pt", "decay-0.5/network.pt"),
+    }
+    assert [panel["title"] for panel in panels(both)] == [TITLE.format(d) for d in (0.9, 0.5)]
+    for found, decay in zip(panels(both), (0.9, 0.5), strict=True):
+        noted = checkpoint.notes(both / f"decay-{decay}" / "network.pt")["subject"]
+        assert found["subject"] == noted
+        assert (found["decay"], noted["decay"], noted["epochs"]) == (decay, decay, 1)
+
+
+def test_a_training_that_was_interrupted_goes_on_and_what_is_there_is_not_trained_again(
+    both, data, tmp_path, monkeypatch
+):
+    train, calls = trained.train, iter((1, 2))
+
+    def stopped(*given: Any, **named: Any) -> Any:
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        return train(*given, **named)
+
+    settings = asked(tmp_path, data, decays=(0.9, 0.5))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trained, "train", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run(settings)
+    assert [path.name for path in tmp_path.rglob("*.pt")] == ["network.pt"]
+    run(settings)
+    for name in ("curves.json", "curves.md"):
+        assert (tmp_path / name).read_bytes() == (both / name).read_bytes()
+    monkeypatch.setattr(trained, "train", forbidden)
+    run(settings)
+    assert (tmp_path / "curves.json").read_bytes() == (both / "curves.json").read_bytes()
+
+
+def test_what_is_not_told_comes_from_the_notes_of_the_checkpoints(
+    both, data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(trained, "train", forbidden)
+    files = tuple(both / f"decay-{decay}" / "network.pt" for decay in (0.5, 0.9))
+    source = Source(data=str(data))
+    run(Settings(output=tmp_path, source=source, checkpoint=files, pairs=40, device="cpu"))
+    assert [found["subject"] for found in panels(tmp_path)] == [
+        checkpoint.notes(path)["subject"] for path in files
+    ]
+    assert sorted(map(str, panels(tmp_path))) == sorted(map(str, panels(both)))
+    assert not list(tmp_path.rglob("network.pt"))
+
+
+def test_weights_under_another_decay_than_they_were_trained_with_say_so(both, data, tmp_path):
+    files = tuple(both / f"decay-{decay}" / "network.pt" for decay in (0.9, 0.5))
+    options: dict[str, Any] = {"epochs": None, "decays": (1.0, 0.5), "checkpoint": files}
+    run(asked(tmp_path, data, **options))
+    words = f"{TITLE.format(1)}; its weights were trained with decay 0.9"
+    assert [found["title"] for found in panels(tmp_path)] == [words, TITLE.format(0.5)]
+    assert [found["decay"] for found in panels(tmp_path)] == [1.0, 0.5]
+    assert f"{words}. layers.4: 40 of" in (tmp_path / "curves.md").read_text()
+
+
+def test_checkpoints_of_one_decay_are_refused_unless_they_are_given_others(both, data, tmp_path):
+    files = (both / "decay-0.9" / "network.pt",) * 2
+    settings = asked(tmp_path / "out", data, checkpoint=files, epochs=None)
+    message = r"^decays: expected one or more different ones, got 0\.9, 0\.9\. One network of"
+    with pytest.raises(ValueError, match=message):
+        run(settings)
+    assert not (tmp_path / "out").exists()
+    run(asked(tmp_path, data, checkpoint=files, epochs=None, decays=(0.9, 0.8)))
+    assert [found["decay"] for found in panels(tmp_path)] == [0.9, 0.8]
+
+
+def test_one_decay_is_one_network_of_that_decay(both, data, tmp_path):
+    found = run(asked(tmp_path, data, architecture={"decay": 0.9}))
+    assert [one.name for one in found.recordings] == ["decay-0.9"]
+    assert panels(tmp_path) == panels(both)[:1]
+
+
+def test_two_close_decays_are_two_networks_in_two_folders_and_two_sets_of_pairs(data, tmp_path):
+    found = run(asked(tmp_path, data, decays=(0.1234567, 0.1234568), layer=0))
+    names = ["decay-0.1234567", "decay-0.1234568"]
+    assert [one.name for one in found.recordings] == names
+    assert [panel["decay"] for panel in panels(tmp_path)] == [0.1234567, 0.1234568]
+    assert {path.parent.name for path in tmp_path.rglob("network.pt")} == set(names)
+    with np.load(tmp_path / "pairs.npz") as arrays:
+        assert {name.partition("/")[0] for name in arrays} == set(names)
+
+
+OWN = """
+from torch import nn
+from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed
+
+def network():
+    layers = [
+        TimeDistributed(nn.Flatten(), nn.Linear(16, 8)), LIF(decay=0.75, threshold=0.2),
+        TimeDistributed(nn.Linear(8, 8)), LIF(decay=0.75, threshold=0.2),
+        TimeDistributed(nn.Linear(8, 3)),
+    ]
+    return SpikingNetwork(layers, Direct(4))
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Architecture:
+    (tmp_path / "mine.py").write_text(OWN)
+    return Architecture(model=f"{tmp_path / 'mine.py'}:network")
+
+
+def test_a_network_of_one_s_own_is_recorded_with_the_weights_and_the_decay_it_has(
+    own, data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(trained, "train", forbidden)
+    options: dict[str, Any] = {"source": Source(data=str(data)), "pairs": 30, "device": "cpu"}
+    settings = Settings(output=tmp_path / "out", architecture=own, seed=3, **options)
+    (found,) = run(settings).recordings
+    assert not list((tmp_path / "out").rglob("*.pt"))
+    mine = from_npz(data)
+    network = own.build(mine, 3)
+    expected = record(network, mine.x_test, 1, pairs=30, batch_size=64, seed=3)
+    assert np.array_equal(found.pairs.current, expected.current)
+    assert np.array_equal(found.pairs.rate, expected.rate)
+    curves = curves_of(0.75, 0.2, RGA())
+    assert found.panel == panel(f"{own.model} on mine", 0.75, expected, curves)
+    (written,) = panels(tmp_path / "out")
+    assert written["subject"]["model"] == own.model
+    assert written["subject"]["epochs"] is None
+
+
+def test_a_network_of_one_s_own_is_trained_where_epochs_are_given(own, data, tmp_path, monkeypatch):
+    options: dict[str, Any] = {"source": Source(data=str(data)), "pairs": 30, "device": "cpu"}
+    run(Settings(output=tmp_path / "out", architecture=own, epochs=1, **options))
+    path = tmp_path / "out" / "decay-0.75" / "network.pt"
+    kept, untrained = own.made(0), own.made(0)
+    checkpoint.load(kept, path)
+    before, after = untrained.state_dict(), kept.state_dict()
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    assert panels(tmp_path / "out")[0]["subject"]["epochs"] == 1
+    monkeypatch.setattr(trained, "train", forbidden)
+    loaded = Settings(output=tmp_path / "b", architecture=own, checkpoint=(path,), **options)
+    run(loaded)
+    for name in ("pairs.npz", "curves.json"):
+        assert (tmp_path / "b" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+    assert not list((tmp_path / "b").rglob("*.pt"))
+
+
+def test_a_network_of_one_s_own_that_cannot_be_recorded_is_refused(own, data, tmp_path):
+    rule = RGA(beta=0.2)
+    settings = Settings(
+        output=tmp_path / "out", architecture=own, rule=rule, source=Source(data=str(data))
+    )
+    with pytest.raises(ValueError, match=r"^beta: .* decay 0\.75 and threshold 0\.2"):
+        run(settings)
+    assert not (tmp_path / "out").exists()
+    assert isinstance(own.made().layers[1], LIF)
+
+
+def test_the_network_as_it_is_trained_is_the_one_that_is_told(data):
+    one = Trained(architecture=Architecture(steps=2), epochs=3).on(from_npz(data))
+    architecture = {"model": "vgg5", "width": 1.0, "steps": 2, "decay": 0.5, "threshold": 1.0}
+    training = {"reset": "hard", "encoder": "direct", "epochs": 3, "seed": 5}
+    assert one.as_dict(5) == architecture | training

@@ -1,0 +1,311 @@
+"""One grammar of rule names: what it gives, what it calls a rule, and who understands it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from art_snn import PyTorchSpikingClassifier
+from art_snn.checks import ArgumentError
+from art_snn.experiments import compare, cost, harden, sweep
+from art_snn.experiments.sweep import Sweep
+from art_snn.gradients import (
+    ASSG,
+    BPTR,
+    CBA,
+    EOT,
+    GRADIENTS,
+    HART,
+    PDSG,
+    RGA,
+    STBP,
+    ATan,
+    Extended,
+    Gradient,
+    Mean,
+    RateGradient,
+    StaticCurve,
+    TemporalGradient,
+    chosen,
+    kind_of,
+    name_of,
+    named,
+    resolve,
+)
+from tests.command import call
+from tests.small import SHAPE, around
+from tests.small import classifier as small
+
+NAMES: dict[str, Gradient] = {
+    **{name: kind() for name, kind in GRADIENTS.items()},
+    "pdsg-per-sample": PDSG(per_sample=True),
+    "eot-rga": EOT(RGA()),
+    "eot-pdsg-per-sample": EOT(PDSG(per_sample=True)),
+    "eot-eot-hart": EOT(EOT(HART())),
+    "rga-32-steps": Extended(RGA(), steps=32),
+    "rga-16-steps": Extended(RGA(), steps=16),
+    "pdsg-per-sample-8-steps": Extended(PDSG(per_sample=True), steps=8),
+    "rga-32-steps-16-steps": Extended(Extended(RGA(), steps=32), steps=16),
+    "eot-rga-16-steps": Extended(EOT(RGA()), steps=16),
+    "mean-rga-stbp": Mean(RGA(), STBP()),
+    "mean-stbp-rga": Mean(STBP(), RGA()),
+    "mean-rga-rga": Mean(RGA(), RGA()),
+    "mean-rga-stbp-hart-bptr": Mean(RGA(), STBP(), HART(), BPTR()),
+    "mean-pdsg-per-sample-rga": Mean(PDSG(per_sample=True), RGA()),
+    "mean-pdsg-pdsg-per-sample": Mean(PDSG(), PDSG(per_sample=True)),
+    "mean-eot-rga-stbp": Mean(EOT(RGA()), STBP()),
+    "mean-rga-16-steps-stbp": Mean(Extended(RGA(), steps=16), STBP()),
+    "mean-stbp-mean-rga-hart": Mean(STBP(), Mean(RGA(), HART())),
+    "eot-mean-rga-stbp": EOT(Mean(RGA(), STBP())),
+    "mean-pdsg-per-sample-rga-16-steps": Extended(Mean(PDSG(per_sample=True), RGA()), steps=16),
+}
+"""Every name here is also the one by which its rule is told."""
+
+LONGER = {
+    "extended-rga": Extended(RGA()),
+    "extended-eot-stbp": Extended(EOT(STBP())),
+    "extended-mean-rga-stbp": Extended(Mean(RGA(), STBP())),
+    "mean-extended-rga-stbp": Mean(Extended(RGA()), STBP()),
+}
+"""Names whose rules have another one that tells the steps."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_gives_its_rule_and_the_rule_its_name(name):
+    assert named(name) == NAMES[name]
+    assert name_of(NAMES[name]) == name
+    assert resolve(name, "here") == NAMES[name]
+
+
+@pytest.mark.parametrize("name", LONGER)
+def test_a_rule_of_more_steps_is_told_with_its_steps(name):
+    assert named(name) == LONGER[name]
+    told = name_of(LONGER[name])
+    assert "extended" not in told
+    assert "-32-steps" in told
+    assert named(told) == LONGER[name]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        RGA(beta=3),
+        ASSG(omega=4),
+        EOT(RGA(), samples=3),
+        EOT(HART(surrogate=ATan())),
+        Mean(RGA(), STBP(detach_reset=True)),
+        # The steps behind a mean are those of the mean, and a mean that stands first ends nowhere.
+        Mean(STBP(), Extended(RGA(), steps=16)),
+        Mean(Mean(RGA(), STBP()), HART()),
+        EOT(Extended(RGA(), steps=16)),
+    ],
+    ids=repr,
+)
+def test_a_rule_without_a_name_is_told_by_its_repr(rule):
+    assert name_of(rule) == repr(rule)
+
+
+RULES = st.recursive(
+    st.sampled_from([*(kind() for kind in GRADIENTS.values()), PDSG(per_sample=True), RGA(beta=3)]),
+    lambda inner: st.one_of(
+        st.builds(EOT, inner),
+        st.builds(lambda rule, steps: Extended(rule, steps=steps), inner, st.sampled_from([8, 32])),
+        st.lists(inner, min_size=2, max_size=3).map(lambda rules: Mean(*rules)),
+    ),
+    max_leaves=4,
+)
+
+
+@settings(deadline=None, derandomize=True, database=None, max_examples=150)
+@given(RULES)
+def test_the_name_of_a_rule_never_gives_another_one(rule):
+    name = name_of(rule)
+    assert name == repr(rule) or named(name) == rule
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("sgd", "", "RGA", " rga", "rga ", "rga,stbp", "eot", "eot-", "eot-sgd", "-rga", "rga-"),
+        *("extended", "extended-", "extended-sgd", "per-sample", "rga-per-sample", "eot--rga"),
+        *("rga-0-steps", "rga--1-steps", "rga-1.5-steps", "rga-steps", "rga-16", "32-steps"),
+        *(
+            "sgd-32-steps",
+            "rga-16-step",
+            "mean",
+            "mean-",
+            "mean-rga",
+            "mean-rga-",
+            "mean--rga-stbp",
+        ),
+        *("mean-rga-sgd", "mean-sgd-rga", "mean-pdsg-per-rga", "rga-stbp", "mean-mean-rga-stbp"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_known_ones_and_the_grammar(name):
+    message = (
+        rf"^here: expected one of 'stbp', 'pdsg', .*'cba', 'pdsg-per-sample', got '{name}'\. Any "
+        r"of them may stand in eot-NAME, extended-NAME, NAME-32-steps and mean-NAME-NAME; a rule "
+        r"of your own is passed as an instance\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        named(name, "here")
+
+
+@pytest.mark.parametrize(
+    "names", ["rga,eot-stbp", " rga , eot-stbp ", ",rga,, eot-stbp,", "rga\t,\neot-stbp"]
+)
+def test_rules_stand_with_commas_between_and_blanks_and_empty_parts_count_for_nothing(names):
+    assert list(chosen(names).items()) == [("rga", RGA()), ("eot-stbp", EOT(STBP()))]
+
+
+def test_of_equal_names_one_is_chosen_and_of_none_none():
+    assert chosen("rga,stbp,rga") == {"rga": RGA(), "stbp": STBP()}
+    assert chosen("") == chosen(" , ,") == {}
+
+
+def test_an_unknown_rule_among_those_chosen_is_refused():
+    with pytest.raises(ArgumentError, match=r"^rules: expected one of .* got 'eot-sgd'\.") as found:
+        chosen("rga, eot-sgd")
+    assert found.value.argument == "rules"
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind"),
+    [
+        *((rule, "temporal") for rule in (STBP(), PDSG(), PDSG(per_sample=True), ASSG())),
+        *((rule, "rate") for rule in (RGA(), RGA(beta=3), StaticCurve(), BPTR(), HART())),
+        *((rule, "") for rule in (CBA(), EOT(RGA()), Extended(STBP()), Mean(RGA(), HART()))),
+    ],
+    ids=repr,
+)
+def test_the_kind_of_a_rule_is_that_of_its_engine(rule, kind):
+    assert kind_of(rule) == kind
+
+
+def test_a_rule_of_one_s_own_has_the_kind_of_its_engine():
+    class Mine(STBP):
+        """Of the same engine."""
+
+    assert isinstance(Mine(), TemporalGradient)
+    assert not isinstance(Mine(), RateGradient)
+    assert kind_of(Mine()) == "temporal"
+
+
+def of_gradient(name: str) -> Gradient:
+    wrapped = PyTorchSpikingClassifier(
+        small(decay=1.0).model, small().loss, SHAPE, 4, device_type="cpu", gradient=name
+    )
+    return wrapped.gradient
+
+
+def set_on(target: str) -> Callable[[str], Gradient]:
+    def found(name: str) -> Gradient:
+        wrapped: Any = small(decay=1.0)
+        owner = wrapped if target == "gradient" else wrapped.model
+        setattr(owner, target, name)
+        return getattr(owner, target)
+
+    return found
+
+
+def used(name: str) -> Gradient:
+    network = small(decay=1.0).model
+    with network.using(name):
+        assert network._override is not None
+        return network._override
+
+
+TAKERS: dict[str, tuple[str, Callable[[str], Gradient]]] = {
+    "the classifier": ("gradient", of_gradient),
+    "the classifier's property": ("gradient", set_on("gradient")),
+    "the network's training": ("training_gradient", set_on("training_gradient")),
+    "a block": ("gradient", used),
+    "a twin": ("gradient", lambda name: small(decay=1.0).model.with_gradient(name).gradient),
+    "a sweep": ("rule", lambda name: Sweep(rule=name, field=FIELDS[name], values=(1,)).base),
+    "the choice": ("rules", lambda name: chosen(name)[name]),
+}
+FIELDS = {
+    "pdsg-per-sample": "per_sample",
+    "eot-rga": "samples",
+    "mean-pdsg-per-sample-rga-16-steps": "steps",
+    "rga-32-steps": "steps",
+    "sgd": "beta",
+}
+
+
+@pytest.mark.parametrize("taker", TAKERS)
+@pytest.mark.parametrize("name", list(FIELDS)[:4])
+def test_every_taker_of_a_rule_understands_the_same_names(taker, name):
+    assert TAKERS[taker][1](name) == NAMES[name]
+
+
+@pytest.mark.parametrize("taker", TAKERS)
+def test_every_taker_of_a_rule_refuses_the_same_names_by_the_name_of_its_argument(taker):
+    argument, take = TAKERS[taker]
+    with pytest.raises(ArgumentError, match=rf"^{argument}: expected one of 'stbp', .*got 'sgd'"):
+        take("sgd")
+
+
+def test_the_classifier_takes_the_mean_of_rules_by_name():
+    wrapped = PyTorchSpikingClassifier(
+        small().model, small().loss, SHAPE, 4, device_type="cpu", gradient="mean-rga-stbp"
+    )
+    assert wrapped.gradient == Mean(RGA(), STBP())
+    x, y = np.random.default_rng(0).random((3, *SHAPE), dtype=np.float32), np.arange(3)
+    by_default = wrapped.loss_gradient(x, y)
+    wrapped.gradient = "rga"
+    assert np.array_equal(wrapped.loss_gradient(x, y, gradient="mean-rga-stbp"), by_default)
+    assert not np.array_equal(wrapped.loss_gradient(x, y), by_default)
+    assert np.array_equal(
+        wrapped.class_gradient(x, 1, gradient="mean-rga-stbp"),
+        around(wrapped.model.with_gradient("mean-rga-stbp")).class_gradient(x, 1),
+    )
+
+
+ROOMS = {compare: "--rules", cost: "--rules", harden: "--rule", sweep: "--rule"}
+# A mean has no number to sweep over.
+ASKED = {"mean-rga-stbp": "", "eot-pdsg-per-sample": "samples", "rga-16-steps": "steps"}
+
+
+@pytest.mark.parametrize(
+    ("room", "name"),
+    [(room, name) for room in ROOMS for name, field in ASKED.items() if field or room != sweep],
+)
+def test_every_command_takes_rules_by_the_same_names(room, name, tmp_path, monkeypatch):
+    asked = []
+
+    def kept(settings: Any) -> None:
+        asked.append(settings)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(room, "run", kept)
+    command = room.__name__.rpartition(".")[2]
+    more = ("--field", ASKED[name], "--values", "1") if room is sweep else ()
+    with pytest.raises(KeyboardInterrupt):
+        call(command, ROOMS[room], name, *more, "--output", str(tmp_path))
+    (found,) = asked
+    rules = {"harden": lambda: found.rule, "sweep": lambda: found.plans()[0].sweep.base}
+    assert rules.get(command, lambda: found.rules[name])() == NAMES[name]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("compare", "--rules", "rga,sgd"),
+        ("cost", "--rules", "sgd"),
+        ("harden", "--rule", "sgd"),
+        ("sweep", "--rule", "sgd", "--field", "beta", "--values", "1"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_every_command_refuses_the_same_names_by_the_flag(words, tmp_path):
+    done = call(*words, "--output", str(tmp_path / "out"))
+    assert done.status == 2
+    known = "expected one of 'stbp', 'pdsg', 'assg', 'rga', 'static', 'bptr', 'hart', 'cba', "
+    assert f"{words[1]}: {known}'pdsg-per-sample', got 'sgd'. Any of them" in done.complaint
+    assert not (tmp_path / "out").exists()
