@@ -107,11 +107,11 @@ def test_a_best_value_that_stands_alone_has_no_rivals():
 def test_the_table_in_markdown_has_the_same_cells_and_notes():
     title, _, head, rule, *rest = Swept([EXAMPLE]).told("markdown").splitlines()
     assert title == "beta of RGA(beta=2.0); PGD, eps 0.1."
-    assert cells(head) == list(EXAMPLE.titles())
+    assert cells(head) == list(EXAMPLE.table().titles)
     assert len(cells(rule)) == 5
     assert set(rule) <= set("|-:")
-    assert [tuple(cells(row)) for row in rest[:5]] == EXAMPLE.cells()
-    assert rest[6:8] == [f"- {note}" for note in EXAMPLE.notes()]
+    assert [tuple(cells(row)) for row in rest[:5]] == EXAMPLE.table().rows
+    assert rest[6:8] == [f"- {note}" for note in EXAMPLE.notes().lines]
     assert rest[-1] == CAUTION
 
 
