@@ -6,25 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from art_snn.classifier import PyTorchSpikingClassifier as PyTorchSpikingClassifier
-    from art_snn.encoders import Direct as Direct
-    from art_snn.encoders import Frames as Frames
-    from art_snn.encoders import Poisson as Poisson
-    from art_snn.gradients import ASSG as ASSG
-    from art_snn.gradients import BPTR as BPTR
-    from art_snn.gradients import CBA as CBA
-    from art_snn.gradients import EOT as EOT
-    from art_snn.gradients import GRADIENTS as GRADIENTS
-    from art_snn.gradients import HART as HART
-    from art_snn.gradients import PDSG as PDSG
-    from art_snn.gradients import RGA as RGA
-    from art_snn.gradients import STBP as STBP
-    from art_snn.gradients import Extended as Extended
-    from art_snn.gradients import Mean as Mean
-    from art_snn.gradients import StaticCurve as StaticCurve
+    from art_snn.encoders import Direct as Direct, Frames as Frames, Poisson as Poisson
+    from art_snn.gradients import (
+        ASSG as ASSG,
+        BPTR as BPTR,
+        CBA as CBA,
+        EOT as EOT,
+        GRADIENTS as GRADIENTS,
+        HART as HART,
+        PDSG as PDSG,
+        RGA as RGA,
+        STBP as STBP,
+        Extended as Extended,
+        Mean as Mean,
+        StaticCurve as StaticCurve,
+    )
     from art_snn.layers import TimeDistributed as TimeDistributed
     from art_snn.network import SpikingNetwork as SpikingNetwork
-    from art_snn.neurons import IF as IF
-    from art_snn.neurons import LIF as LIF
+    from art_snn.neurons import IF as IF, LIF as LIF
 
 __version__ = "0.1.0"
 

@@ -1,7 +1,5 @@
 """One form for every complaint about an argument: name, expectation, what came, remedy."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
@@ -23,7 +21,7 @@ class ArgumentError(ValueError):
         self.argument, self.complaint = argument, complaint
 
     @classmethod
-    def of(cls, argument: str, expected: str, got: object, remedy: str) -> Self:
+    def of(cls, argument: str, expected: str, got: object, remedy: str) -> "Self":
         """The complaint in its usual form."""
         return cls(argument, f"expected {expected}, got {got}. {remedy}")
 

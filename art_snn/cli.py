@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import tyro
-from tyro.constructors import ConstructorRegistry
-from tyro.constructors import PrimitiveConstructorSpec as Spec
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec as Spec
 
 from art_snn.checks import ArgumentError
 

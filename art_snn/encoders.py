@@ -1,7 +1,5 @@
 """Encoders: how an input [N, ...] becomes T time steps [T, N, ...]."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,7 +21,7 @@ class Encoder(Protocol):
         ...
 
 
-def _check_steps(encoder: Direct | Poisson | Frames) -> None:
+def _check_steps(encoder: "Direct | Poisson | Frames") -> None:
     steps = require_count("steps", encoder.steps, remedy="The papers use 4 to 10 time steps.")
     object.__setattr__(encoder, "steps", steps)
 
@@ -41,7 +39,7 @@ class Direct:
     def __post_init__(self) -> None:
         _check_steps(self)
 
-    def with_steps(self, steps: int) -> Direct:
+    def with_steps(self, steps: int) -> "Direct":
         """The same with another number of time steps."""
         return Direct(steps)
 
@@ -65,7 +63,7 @@ class Poisson:
     def __post_init__(self) -> None:
         _check_steps(self)
 
-    def with_steps(self, steps: int) -> Poisson:
+    def with_steps(self, steps: int) -> "Poisson":
         """The same with another number of time steps."""
         return Poisson(steps)
 

@@ -1,7 +1,5 @@
 """SpikingNetwork: encoder, layers, mean over time, and the choice of how it is differentiated."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -94,7 +92,7 @@ class SpikingNetwork(nn.Module):
         self._training_gradient = self._resolved(rule, "training_gradient")
 
     @contextmanager
-    def using(self, gradient: Gradient | str) -> Iterator[SpikingNetwork]:
+    def using(self, gradient: Gradient | str) -> "Iterator[SpikingNetwork]":
         """Within the block, differentiate by `gradient` only, at the input and at the weights."""
         previous, self._override = self._override, self._resolved(gradient, "gradient")
         try:
@@ -102,13 +100,13 @@ class SpikingNetwork(nn.Module):
         finally:
             self._override = previous
 
-    def with_gradient(self, gradient: Gradient | str) -> SpikingNetwork:
+    def with_gradient(self, gradient: Gradient | str) -> "SpikingNetwork":
         """A network of the same layers and weights, not copied, under another attack gradient."""
         twin = self._twin()
         twin.gradient = gradient
         return twin
 
-    def with_steps(self, steps: int) -> SpikingNetwork:
+    def with_steps(self, steps: int) -> "SpikingNetwork":
         """A network of the same layers and weights, not copied, over another number of time steps.
 
         :param steps: number of time steps T.
@@ -130,7 +128,7 @@ class SpikingNetwork(nn.Module):
         """Drop what rules such as ASSG remember of earlier gradients, and free its memory."""
         self.memory.clear()
 
-    def _twin(self) -> SpikingNetwork:
+    def _twin(self) -> "SpikingNetwork":
         """Another network object around the same modules, which remembers nothing."""
         twin = copy.copy(self)
         twin._modules = dict(self._modules)

@@ -1,7 +1,5 @@
 """PyTorchSpikingClassifier: a spiking network as ART sees it."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -339,7 +337,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             for x, y in _one_pass(generator):
                 self.fit(x, y, batch_size=len(x), nb_epochs=1, **kwargs)
 
-    def clone_for_refitting(self) -> PyTorchSpikingClassifier:
+    def clone_for_refitting(self) -> "PyTorchSpikingClassifier":
         """A classifier of the same architecture, rules, optimizer type and device, weights anew.
 
         :raises ValueError: without an optimizer.
@@ -506,6 +504,19 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         require(self._optimizer is not None, "optimizer", expected, "None", remedy)
         remedy = "Check how the training set was selected."
         require(samples != 0, "x", "at least one sample to train on", "none", remedy)
+
+
+def wrapped(
+    network: SpikingNetwork,
+    input_shape: tuple[int, ...],
+    nb_classes: int,
+    clip_values: tuple[float, float] | None,
+    device_type: str,
+    kind: type[PyTorchClassifier] = PyTorchSpikingClassifier,
+) -> Any:
+    """The network as ART sees it under cross entropy."""
+    loss, same = nn.CrossEntropyLoss(), {"clip_values": clip_values, "device_type": device_type}
+    return kind(network, loss, input_shape=input_shape, nb_classes=nb_classes, **same)
 
 
 def _of_batch(activation: Tensor, samples: int, layer: int | str) -> Tensor:

@@ -1,7 +1,5 @@
 """Training and test samples, and the values that an attack on them may use."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 
@@ -81,7 +79,7 @@ class Dataset:
         got = f"None, for {self.name} with values from {least:g} to {most:g}"
         raise invalid("value_range", f"the range that {what} may use", got, remedy)
 
-    def held_out(self, share: float = 0.1, seed: int = 0, argument: str = "share") -> Dataset:
+    def held_out(self, share: float = 0.1, seed: int = 0, argument: str = "share") -> "Dataset":
         """Training samples split anew, for choices that must not see the test samples.
 
         :param share: of the training samples that are held out, between 0 and 1.
@@ -101,7 +99,7 @@ class Dataset:
             y_test=self.y_train[held],
         )
 
-    def subset(self, train: int | None = None, test: int | None = None, seed: int = 0) -> Dataset:
+    def subset(self, train: int | None = None, test: int | None = None, seed: int = 0) -> "Dataset":
         """Fewer samples, for quick studies; each class in proportion to its share.
 
         A smaller subset of the same seed lies within a larger one.

@@ -10,8 +10,7 @@ import numpy as np
 from torchvision import datasets
 
 from art_snn.checks import ArgumentError, MissingFile, require
-from art_snn.data import packaged as debian
-from art_snn.data import pictures
+from art_snn.data import packaged as debian, pictures
 from art_snn.data.dataset import Dataset
 from art_snn.data.sizes import ImageSize, named, resized, sides
 from art_snn.data.split import stratified

@@ -1,17 +1,13 @@
 """A network with weights: loaded, built by a function of the user's own, or trained once."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from art_snn import checkpoint
 from art_snn.attacks import Attack
 from art_snn.checks import require, require_whole, settle, settle_counts
-from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.classifier import PyTorchSpikingClassifier, wrapped
 from art_snn.data import Dataset, Source
 from art_snn.experiments.base import Experiment
 from art_snn.flags import Open
@@ -48,7 +44,7 @@ class Trained:
         expected = "None beside a checkpoint, which is not trained further"
         require(alone, "epochs", expected, self.epochs, "Leave one of them out.")
 
-    def on(self, data: Dataset) -> Trained:
+    def on(self, data: Dataset) -> "Trained":
         """The same with nothing left open.
 
         :raises ValueError: when steps or encoder do not suit the data.
@@ -71,7 +67,8 @@ class Trained:
         :param device_type: "gpu" or "cpu", as in ART.
         :raises ValueError: for data without a value range.
         """
-        return wrapped(self.build(data, seed), data, data.clip_values(), device_type)
+        network, limits = self.build(data, seed), data.clip_values()
+        return wrapped(network, data.input_shape, data.classes, limits, device_type)  # type: ignore[no-any-return]
 
     def obtain(self, network: SpikingNetwork, data: Dataset, folder: Path, seed: int = 0) -> None:
         """Give the network its weights.
@@ -129,23 +126,6 @@ class Trained:
 def described(architecture: Architecture, epochs: int | None, seed: int) -> dict[str, Any]:
     """A network and the length of its training, as checkpoints note them."""
     return asdict(architecture) | {"epochs": epochs, "seed": seed}
-
-
-def wrapped(
-    network: SpikingNetwork,
-    data: Dataset,
-    clip_values: tuple[float, float] | None,
-    device_type: str,
-) -> PyTorchSpikingClassifier:
-    """The network as ART sees it, for samples of `data`."""
-    return PyTorchSpikingClassifier(
-        network,
-        nn.CrossEntropyLoss(),
-        input_shape=data.input_shape,
-        nb_classes=data.classes,
-        clip_values=clip_values,
-        device_type=device_type,
-    )
 
 
 def folder_of(output: Path, decay: float) -> Path:

@@ -1,12 +1,13 @@
 """How a spiking network is differentiated: one interface, two engines, one file per rule."""
 
-from art_snn.gradients.assg import ASSG as ASSG
-from art_snn.gradients.assg import sharpness_of as sharpness_of
-from art_snn.gradients.base import Differentiable as Differentiable
-from art_snn.gradients.base import Execution as Execution
-from art_snn.gradients.base import Firing as Firing
-from art_snn.gradients.base import Gradient as Gradient
-from art_snn.gradients.base import Site as Site
+from art_snn.gradients.assg import ASSG as ASSG, sharpness_of as sharpness_of
+from art_snn.gradients.base import (
+    Differentiable as Differentiable,
+    Execution as Execution,
+    Firing as Firing,
+    Gradient as Gradient,
+    Site as Site,
+)
 from art_snn.gradients.bptr import BPTR as BPTR
 from art_snn.gradients.cba import CBA as CBA
 from art_snn.gradients.composite import Composite as Composite
@@ -15,26 +16,29 @@ from art_snn.gradients.extended import Extended as Extended
 from art_snn.gradients.hart import HART as HART
 from art_snn.gradients.mean import Mean as Mean
 from art_snn.gradients.pdsg import PDSG as PDSG
-from art_snn.gradients.rate import RateGradient as RateGradient
-from art_snn.gradients.rate import Trace as Trace
+from art_snn.gradients.rate import RateGradient as RateGradient, Trace as Trace
 from art_snn.gradients.rga import RGA as RGA
-from art_snn.gradients.rules import GRADIENTS as GRADIENTS
-from art_snn.gradients.rules import applicable as applicable
-from art_snn.gradients.rules import check_applicable as check_applicable
-from art_snn.gradients.rules import chosen as chosen
-from art_snn.gradients.rules import kind_of as kind_of
-from art_snn.gradients.rules import name_of as name_of
-from art_snn.gradients.rules import named as named
-from art_snn.gradients.rules import objection as objection
-from art_snn.gradients.rules import resolve as resolve
+from art_snn.gradients.rules import (
+    GRADIENTS as GRADIENTS,
+    applicable as applicable,
+    check_applicable as check_applicable,
+    chosen as chosen,
+    kind_of as kind_of,
+    name_of as name_of,
+    named as named,
+    objection as objection,
+    resolve as resolve,
+)
 from art_snn.gradients.static_curve import StaticCurve as StaticCurve
 from art_snn.gradients.stbp import STBP as STBP
-from art_snn.gradients.surrogates import ATan as ATan
-from art_snn.gradients.surrogates import Erf as Erf
-from art_snn.gradients.surrogates import FastSigmoid as FastSigmoid
-from art_snn.gradients.surrogates import Gaussian as Gaussian
-from art_snn.gradients.surrogates import Rectangle as Rectangle
-from art_snn.gradients.surrogates import Sigmoid as Sigmoid
-from art_snn.gradients.surrogates import Surrogate as Surrogate
-from art_snn.gradients.surrogates import Triangle as Triangle
+from art_snn.gradients.surrogates import (
+    ATan as ATan,
+    Erf as Erf,
+    FastSigmoid as FastSigmoid,
+    Gaussian as Gaussian,
+    Rectangle as Rectangle,
+    Sigmoid as Sigmoid,
+    Surrogate as Surrogate,
+    Triangle as Triangle,
+)
 from art_snn.gradients.temporal import TemporalGradient as TemporalGradient

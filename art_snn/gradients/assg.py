@@ -1,7 +1,5 @@
 """ASSG: a surrogate whose sharpness follows the potential of every neuron."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -112,7 +110,7 @@ class Moments:
     deviation: Tensor
 
     @classmethod
-    def at_rest(cls, like: Tensor) -> Moments:
+    def at_rest(cls, like: Tensor) -> "Moments":
         """M = 1 and D = 0."""
         return cls(torch.ones_like(like), torch.zeros_like(like))
 
@@ -133,7 +131,7 @@ class Moments:
         self.deviation.lerp_(distance.sub_(self.mean).abs_(), 1 - rule.decay_deviation)
         return self.sharpness(rule, out=distance)
 
-    def of(self, samples: slice) -> Moments:
+    def of(self, samples: slice) -> "Moments":
         """Views of the moments of some samples."""
         return Moments(self.mean[:, samples], self.deviation[:, samples])
 

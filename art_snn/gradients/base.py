@@ -1,7 +1,5 @@
 """What a gradient rule is, and what it may ask of a network and of a neuron."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -44,14 +42,14 @@ class Differentiable(Protocol):
 
     execution: Execution | None
     obstacles: dict[Hashable, str | None]
-    memory: dict[Gradient, Any]
+    memory: "dict[Gradient, Any]"
     input_span: float
 
     def encode(self, x: Tensor) -> Tensor:
         """Input [N, ...] -> time steps [T, N, ...]."""
         ...
 
-    def with_steps(self, steps: int) -> Differentiable:
+    def with_steps(self, steps: int) -> "Differentiable":
         """The same layers over another number of time steps."""
         ...
 

@@ -1,7 +1,5 @@
 """A network under load: what is measured, alone or against another in turn."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -9,11 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
-from torch import nn
 
 from art_snn.attacks import Attack
 from art_snn.checks import invalid
-from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.classifier import PyTorchSpikingClassifier, wrapped
 from art_snn.encoders import Frames
 from art_snn.gradients import Gradient, named
 from art_snn.measuring.machine import set_threads, torch_device
@@ -62,7 +59,7 @@ class Workload:
         network = network_of(self.architecture, self.steps, shape, classes)
         return network.to(torch_device(self.device))
 
-    def of(self, samples: int) -> Workload:
+    def of(self, samples: int) -> "Workload":
         """The same load with the first of its samples, that many at most."""
         return replace(self, x=self.x[:samples], y=self.y[:samples])
 
@@ -73,14 +70,8 @@ class Workload:
     def operation(self, row: str, network: SpikingNetwork) -> Callable[[], object]:
         """The call that a row measures, with samples and classifier made beforehand."""
         kind = PyTorchClassifier if row.startswith(STOCK) else PyTorchSpikingClassifier
-        classifier = kind(
-            network,
-            nn.CrossEntropyLoss(),
-            input_shape=self.x.shape[1:],
-            nb_classes=self.y.shape[1],
-            clip_values=(0.0, 1.0),
-            device_type=self.device,
-        )
+        shape, classes = self.x.shape[1:], self.y.shape[1]
+        classifier = wrapped(network, shape, classes, (0.0, 1.0), self.device, kind)
         if row == INFERENCE:
             return lambda: classifier.predict(self.x, batch_size=self.batch_size)
         method = None if self.attack is None else self.attack.method(classifier, self.batch_size)

@@ -1,7 +1,5 @@
 """A model by its name, or a function of the user's own, with its neurons and its encoder."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
@@ -101,7 +99,7 @@ class Architecture:
         """The settings that are not open."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
-    def filled(self, noted: Mapping[str, Any]) -> Architecture:
+    def filled(self, noted: Mapping[str, Any]) -> "Architecture":
         """The same with what is open taken from notes, and from the defaults but steps and encoder.
 
         :param noted: such as the notes of a checkpoint; other names are passed over.
@@ -118,7 +116,7 @@ class Architecture:
         usual = {k: v for k, v in DEFAULTS.items() if k not in ("steps", "encoder")}
         return Architecture(**usual | known | self.told)
 
-    def on(self, data: Dataset) -> Architecture:
+    def on(self, data: Dataset) -> "Architecture":
         """The same with the steps and the encoder that `data` needs in the place of None.
 
         :raises ValueError: when steps or encoder are set and do not suit the data.

@@ -1,11 +1,11 @@
 """Training a spiking network by its training gradient, plainly or on adversarial samples."""
 
 from art_snn.training.adversarial import AdversarialTraining as AdversarialTraining
-from art_snn.training.loop import accuracy as accuracy
-from art_snn.training.loop import train as train
+from art_snn.training.loop import accuracy as accuracy, train as train
 from art_snn.training.recipe import Recipe as Recipe
-from art_snn.training.samples import Adversary as Adversary
-from art_snn.training.samples import Craft as Craft
-from art_snn.training.samples import Validation as Validation
-from art_snn.training.state import Epoch as Epoch
-from art_snn.training.state import best as best
+from art_snn.training.samples import (
+    Adversary as Adversary,
+    Craft as Craft,
+    Validation as Validation,
+)
+from art_snn.training.state import Epoch as Epoch, best as best

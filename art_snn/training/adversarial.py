@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from art_snn.attacks import Attack
-from art_snn.checks import require_number
-from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.checks import require_number, settle
+from art_snn.classifier import wrapped
 from art_snn.data.samples import check_values, checked_range
 from art_snn.gradients import RGA, Gradient, resolve
 from art_snn.network import SpikingNetwork, modes_kept
@@ -42,9 +42,8 @@ class AdversarialTraining:
         share = require_number(
             "share", self.share, above=0, up_to=1, remedy="1 trains on adversarial samples only."
         )
-        object.__setattr__(self, "share", share)
-        object.__setattr__(self, "rule", resolve(self.rule, "rule"))
-        object.__setattr__(self, "value_range", checked_range(self.value_range))
+        limits = checked_range(self.value_range)
+        settle(self, share=share, rule=resolve(self.rule, "rule"), value_range=limits)
 
     def words(self) -> str:
         """Attack and rule."""
@@ -70,14 +69,8 @@ class AdversarialTraining:
         self.check(network)
         device = next(network.parameters()).device
         with modes_kept(network):
-            classifier = PyTorchSpikingClassifier(
-                network,
-                nn.CrossEntropyLoss(),
-                input_shape=shape,
-                nb_classes=classes,
-                clip_values=self.value_range,
-                device_type="cpu" if device.type == "cpu" else "gpu",
-            )
+            device_type = "cpu" if device.type == "cpu" else "gpu"
+            classifier = wrapped(network, shape, classes, self.value_range, device_type)
 
         def craft(x: Tensor, y: Tensor) -> Tensor:
             # Bytes would round what the attack adds.

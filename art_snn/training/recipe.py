@@ -1,7 +1,5 @@
 """How weights are trained."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -70,7 +68,7 @@ class Recipe:
     seed: int = 0
 
     @classmethod
-    def plain(cls, epochs: int = 10, seed: int = 0, **change: Any) -> Recipe:
+    def plain(cls, epochs: int = 10, seed: int = 0, **change: Any) -> "Recipe":
         """A short training by Adam on the samples as they are, for networks to measure on."""
         bare: dict[str, Any] = {"optimizer": "adam", "crop_padding": 0, "flip": False, "cutout": 0}
         return cls(epochs=epochs, seed=seed, **bare | change)
@@ -95,7 +93,7 @@ class Recipe:
         require(flips, "flip", "True or False", repr(self.flip), "False keeps sides.")
         settle(self, flip=None if self.flip is None else bool(self.flip))
 
-    def on(self, shape: tuple[int, ...], mirrored: bool = True) -> Recipe:
+    def on(self, shape: tuple[int, ...], mirrored: bool = True) -> "Recipe":
         """The same with the augmentation that is left open fitted to samples.
 
         :param shape: of one sample; padding and hole keep their share of its sides. Nothing is done

@@ -1,7 +1,5 @@
 """What one input gradient costs, side by side."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
@@ -14,7 +12,7 @@ if TYPE_CHECKING:
     from art_snn.experiments.cost.result import Cost
 
 
-def draw(cost: Cost) -> Figure:
+def draw(cost: "Cost") -> Figure:
     """Time at the left, peak memory at the right, both in inferences."""
     figure = Figure(figsize=(9, 1.4 + 0.32 * len(cost.seconds)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)

@@ -1,7 +1,5 @@
 """Rate-current curves: what neurons do, and what the curves say."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -25,7 +23,7 @@ STYLES: dict[str, dict[str, Any]] = {
 BINS = 24
 
 
-def draw(result: Curves) -> Figure:
+def draw(result: "Curves") -> Figure:
     """One panel per network: recorded pairs, static curves, RGA's polyline."""
     recordings = result.recordings
     figure = Figure(figsize=(5.2 * len(recordings), 4.2), layout="constrained")

@@ -1,7 +1,9 @@
 """Train a spiking network on digits, attack it by both gradients, harden it, attack again."""
 
-from art_snn.experiments.demo.result import ATTACKS as ATTACKS
-from art_snn.experiments.demo.result import GRADIENTS as GRADIENTS
-from art_snn.experiments.demo.result import Outcome as Outcome
+from art_snn.experiments.demo.result import (
+    ATTACKS as ATTACKS,
+    GRADIENTS as GRADIENTS,
+    Outcome as Outcome,
+)
 from art_snn.experiments.demo.run import run as run
 from art_snn.experiments.demo.settings import Settings as Settings

@@ -1,7 +1,5 @@
 """Accuracy under attack, and the images that did it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
     from art_snn.experiments.demo.result import Outcome
 
 
-def draw_curves(outcome: Outcome) -> Figure:
+def draw_curves(outcome: "Outcome") -> Figure:
     """Accuracy against eps, one panel per network."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots(1, len(outcome.curves), sharey=True, squeeze=False)[0]
@@ -28,7 +26,7 @@ def draw_curves(outcome: Outcome) -> Figure:
     return figure
 
 
-def draw_pictures(outcome: Outcome) -> Figure:
+def draw_pictures(outcome: "Outcome") -> Figure:
     """Originals, adversarials by each gradient, and what was added."""
     original = outcome.pictures["original"]
     rows = [("original", original, False)]

@@ -1,7 +1,5 @@
 """An adversarial training, epoch by epoch."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
@@ -12,7 +10,7 @@ if TYPE_CHECKING:
     from art_snn.experiments.train.result import Fitted
 
 
-def draw(fitted: Fitted) -> Figure:
+def draw(fitted: "Fitted") -> Figure:
     """Loss, and validation accuracy under attack, against the epoch."""
     figure, ax = framed(f"{fitted.title}\nagainst {fitted.against}")
     training_curves(ax, fitted.history, "accuracy under attack [%]")

@@ -1,8 +1,6 @@
 """How time and memory of PGD grow with the time steps, on this machine."""
 
 from art_snn.experiments.scaling.figure import Line as Line
-from art_snn.experiments.scaling.result import Cell as Cell
-from art_snn.experiments.scaling.result import Growth as Growth
+from art_snn.experiments.scaling.result import Cell as Cell, Growth as Growth
 from art_snn.experiments.scaling.run import run as run
-from art_snn.experiments.scaling.settings import PGD as PGD
-from art_snn.experiments.scaling.settings import Settings as Settings
+from art_snn.experiments.scaling.settings import PGD as PGD, Settings as Settings

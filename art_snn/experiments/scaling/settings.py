@@ -1,7 +1,5 @@
 """The cost protocol of table S2 of Bu et al. (CVPR 2023): PGD over a validation set."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -102,7 +100,7 @@ class Settings(Experiment):
         """The network of that name, but for its time steps."""
         return Architecture(model=model, width=self.width, decay=self.decay)
 
-    def workload(self, images: Images, model: str, steps: int, threads: int) -> Workload:
+    def workload(self, images: "Images", model: str, steps: int, threads: int) -> Workload:
         """One model at one T under attack."""
         names = ("batch_size", "attack", "device", "keep_memory")
         same: dict[str, Any] = {name: getattr(self, name) for name in names}
@@ -120,7 +118,7 @@ class Settings(Experiment):
         for rule in self.rules.values():
             check_applicable(rule, network.sites(), "rules", network.encoder)
 
-    def images(self) -> Images:
+    def images(self) -> "Images":
         """The images under attack.
 
         :raises FileNotFoundError: when the data are not there.
@@ -139,7 +137,7 @@ class Settings(Experiment):
         )
         return Images("random images", x, y)
 
-    def _of(self, data: Dataset) -> Images:
+    def _of(self, data: Dataset) -> "Images":
         got = f"{data.name}, which holds event frames"
         remedy = "Attack event frames with art-snn compare, which times every gradient."
         require(not data.events, "data", "images", got, remedy)
@@ -183,7 +181,7 @@ class Protocol:
     repeats: int
 
     @classmethod
-    def of(cls, settings: Settings, images: Images) -> Protocol:
+    def of(cls, settings: Settings, images: Images) -> "Protocol":
         """What these settings measure on these images."""
         _, channels, height, width = images.x.shape
         same = ("batch_size", "device", "threads", "keep_memory", "repeats")

@@ -1,7 +1,5 @@
 """A training run, epoch by epoch."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
     from art_snn.experiments.train.result import Fitted
 
 
-def draw(fitted: Fitted) -> Figure:
+def draw(fitted: "Fitted") -> Figure:
     """Loss and validation accuracy against the epoch."""
     figure, ax = framed(fitted.title)
     training_curves(ax, fitted.history)

@@ -5,10 +5,11 @@ from typing import TypeVar
 
 from art_snn import checkpoint
 from art_snn.checks import require
+from art_snn.classifier import wrapped
 from art_snn.data import Dataset
 from art_snn.experiments.train.result import Fitted
 from art_snn.experiments.train.settings import Settings
-from art_snn.experiments.trained import described, wrapped
+from art_snn.experiments.trained import described
 from art_snn.metrics import Share
 from art_snn.training import AdversarialTraining, Validation, train
 
@@ -52,7 +53,8 @@ def fitted(
     network = architecture.build(data, recipe.seed)
     if adversary is not None:
         adversary.check(network)
-    classifier = wrapped(network, data, data.value_range, settings.device)
+    shape, classes, values = data.input_shape, data.classes, data.value_range
+    classifier = wrapped(network, shape, classes, values, settings.device)
     # That of art-snn compare, or one without its state, would be written over.
     foreign = (output / "network.pt").exists() and not (output / "training.pt").exists()
     expected = "a folder without a network, or with the whole of this run"
