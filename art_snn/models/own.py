@@ -95,6 +95,8 @@ def _of_file(file: Path, argument: str) -> ModuleType:
 
 
 def _module(name: str, argument: str) -> ModuleType:
+    if not name or name.startswith("."):
+        raise ArgumentError(argument, f"expected {FORM}, got {name!r} as the module.")
     here = str(Path.cwd())
     sys.path.insert(0, here)
     try:
@@ -105,7 +107,5 @@ def _module(name: str, argument: str) -> ModuleType:
         raise ArgumentError(
             argument, f"expected {FORM}, but there is no module {error.name} ({error})."
         ) from error
-    except (ValueError, TypeError) as error:
-        raise ArgumentError(argument, f"expected {FORM}, got {name!r} ({error}).") from error
     finally:
         sys.path.remove(here)
