@@ -30,7 +30,7 @@ class Settings(Experiment):
     :param network: the network.
     :param attack: one attack, the same for every rule.
     :param rules: names of rules with commas between: rga, eot-rga, rga-32-steps, mean-rga-stbp, ...
-    :param samples: test samples under attack.
+    :param samples: test samples under attack; None, in Python, is all of them.
     :param batch_size: samples per gradient; of equal size in every batch where it divides them.
     :param eot: draws over which every rule is averaged; 1 is none.
     :param repeats: rounds behind every median of time.
@@ -43,7 +43,7 @@ class Settings(Experiment):
     network: Trained = field(default_factory=Trained)
     attack: Attack = field(default_factory=Attack)
     rules: Mapping[str, Gradient] = field(default_factory=lambda: RULES)
-    samples: int = 500
+    samples: int | None = 500
     batch_size: int = 50
     eot: int = 1
     repeats: int = 5
@@ -52,6 +52,8 @@ class Settings(Experiment):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("samples", "batch_size", "eot", "repeats"):
+            if name == "samples" and self.samples is None:
+                continue
             count = require_count(name, getattr(self, name), remedy="Use a whole number from 1.")
             object.__setattr__(self, name, count)
         object.__setattr__(self, "seed", require_whole("seed", self.seed, remedy="Use 0."))
