@@ -95,6 +95,12 @@ class Attack:
         adversarial: np.ndarray = self.method(classifier, max(1, len(x))).generate(x, y)
         return adversarial
 
+    def __repr__(self) -> str:
+        # Fingerprints rest on it: earlier versions told ten iterations of fgsm as well.
+        fields = {"name": self.name, "eps": self.eps, "eps_step": self.eps_step}
+        fields["iterations"] = self.iterations or ITERATIONS
+        return f"Attack({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
+
     def __str__(self) -> str:
         if self.name == "fgsm":
             return f"FGSM, eps {self.eps:.4g}"

@@ -166,3 +166,19 @@ def test_attacks_that_make_no_sense_are_refused(options: dict[str, Any], message
 )
 def test_an_attack_says_what_it_is(options, words):
     assert str(Attack(**options)) == words
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "name='pgd', eps=0.03137254901960784, eps_step=None, iterations=10"),
+        ({"name": "mim", "eps_step": 0.1}, "name='mim', eps=0.1, eps_step=0.1, iterations=10"),
+        ({"name": "apgd", "iterations": 3}, "name='apgd', eps=0.1, eps_step=None, iterations=3"),
+        ({"name": "fgsm"}, "name='fgsm', eps=0.1, eps_step=None, iterations=10"),
+    ],
+)
+def test_fingerprints_of_earlier_results_find_the_attack_in_the_words_of_their_version(
+    options, words
+):
+    usual = {"eps": 0.1} if options else {}
+    assert repr(Attack(**usual | options)) == f"Attack({words})"
