@@ -7,9 +7,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import tyro
 
@@ -114,6 +115,12 @@ def _whole(text: str) -> int:
         raise ValueError(f"expected a whole number such as 8, got {text!r}.") from None
 
 
+def _word(known: Sequence[str], text: str) -> str:
+    if text not in known:
+        raise ValueError(f"expected one of {', '.join(known)}, got {text!r}.")
+    return text
+
+
 @REGISTRY.primitive_rule
 def _form(info: Any) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
     """Fractions, whole numbers, lists with commas between, and rules by their names."""
@@ -130,6 +137,9 @@ def _form(info: Any) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
     one = parsers.get(get_args(kind)[0], ("", str.strip, str))[1] if get_args(kind) else str
     if get_origin(kind) is tuple and Path not in get_args(kind):
         parsers[tuple] = ("A,B", lambda text: tuple(map(one, text.split(","))), str)
+    if get_origin(kind) is Literal:
+        words = get_args(kind)
+        parsers[Literal] = (f"{{{','.join(words)}}}", partial(_word, words), str)
     found = parsers.get(get_origin(kind) or kind)
     if found is None:
         return None
