@@ -16,7 +16,7 @@ from art_snn.experiments import trained as module
 from art_snn.experiments.trained import Trained, folder_of, label
 from art_snn.models import DEFAULTS, Architecture
 from tests.command import forbidden
-from tests.mine import written
+from tests.own import own
 from tests.tiny import frames, images, same, weights
 
 SMALL = Trained(architecture=Architecture(steps=2), epochs=2)
@@ -280,14 +280,14 @@ def test_a_classifier_has_the_range_of_the_data_and_needs_one():
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Architecture:
+def mine(tmp_path: Path) -> Architecture:
     """A function of one's own for the tiny images."""
-    return Architecture(model=written(tmp_path / "mine.py", pixels=16, classes=3))
+    return Architecture(model=own(tmp_path, classes=3))
 
 
 @pytest.mark.usefixtures("untrained")
-def test_a_function_of_one_s_own_gives_its_weights_too(own, tmp_path):
-    wanted, folder = Trained(architecture=own), tmp_path / "new"
+def test_a_function_of_one_s_own_gives_its_weights_too(mine, tmp_path):
+    wanted, folder = Trained(architecture=mine), tmp_path / "new"
     network = wanted.build(images()).train()
     before = weights(network)
     wanted.obtain(network, images(), folder)
@@ -297,21 +297,21 @@ def test_a_function_of_one_s_own_gives_its_weights_too(own, tmp_path):
 
 
 def test_a_network_of_one_s_own_is_trained_where_epochs_are_told_noted_and_loaded(
-    own, tmp_path, monkeypatch
+    mine, tmp_path, monkeypatch
 ):
-    wanted, folder = Trained(architecture=own, epochs=2), tmp_path / "new"
+    wanted, folder = Trained(architecture=mine, epochs=2), tmp_path / "new"
     network = wanted.build(images())
     before = weights(network)
     wanted.obtain(network, images(), folder)
     assert not same(before, weights(network))
     noted = checkpoint.notes(folder / "network.pt")["subject"]
-    assert (noted["model"], noted["epochs"], noted["width"]) == (own.model, 2, None)
+    assert (noted["model"], noted["epochs"], noted["width"]) == (mine.model, 2, None)
     monkeypatch.setattr(module, "train", forbidden)
-    for again in (wanted, Trained(architecture=own, checkpoint=folder / "network.pt")):
+    for again in (wanted, Trained(architecture=mine, checkpoint=folder / "network.pt")):
         other = again.build(images())
         again.obtain(other, images(), folder)
         assert same(weights(other), weights(network))
-        assert again.words(images()) == f"{own.model} on tiny"
+        assert again.words(images()) == f"{mine.model} on tiny"
     with pytest.raises(
         ValueError, match=r"^model: .* since no checkpoint runs code, got None, for"
     ):

@@ -12,7 +12,7 @@ from art_snn import LIF, SpikingNetwork
 from art_snn.data import Dataset
 from art_snn.encoders import Direct, Frames, Poisson
 from art_snn.models import DEFAULTS, MODELS, Architecture
-from tests.mine import written
+from tests.own import own
 from tests.tiny import frames, images, same, weights
 
 
@@ -142,10 +142,10 @@ def test_numbers_of_numpy_become_plain_ones():
 
 
 def test_a_function_of_one_s_own_builds_the_network_as_it_is(tmp_path):
-    wanted = Architecture(model=written(tmp_path / "mine.py"))
+    wanted = Architecture(model=own(tmp_path, (1, 8, 8), 10))
     network = wanted.build(images(shape=(1, 8, 8), classes=10))
     assert isinstance(network, SpikingNetwork)
-    assert network.encoder == Direct(4)
+    assert network.encoder == Direct(3)
     assert wanted.is_own
     assert not Architecture(model="vgg5").is_own
     assert wanted.words() == wanted.model
@@ -153,7 +153,7 @@ def test_a_function_of_one_s_own_builds_the_network_as_it_is(tmp_path):
 
 
 def test_the_seed_decides_the_weights_of_a_function_too(tmp_path):
-    wanted = Architecture(model=written(tmp_path / "mine.py"))
+    wanted = Architecture(model=own(tmp_path, (1, 8, 8), 10))
     one, again, other = (weights(wanted.made(seed)) for seed in (0, 0, 1))
     assert same(one, again)
     assert not same(one, other)
@@ -172,19 +172,19 @@ def test_the_seed_decides_the_weights_of_a_function_too(tmp_path):
 )
 def test_other_settings_beside_a_function_are_refused(name, value):
     message = (
-        rf"^{name}: expected None beside none\.py:mine, which builds its network itself, got "
+        rf"^{name}: expected None beside none\.py:build, which builds its network itself, got "
         rf"{value!r}\. Leave it out, and set it in that function\."
     )
     with pytest.raises(ValueError, match=message):
-        Architecture(model="none.py:mine", **{name: value})
+        Architecture(model="none.py:build", **{name: value})
 
 
 def test_notes_that_name_a_function_run_no_code(tmp_path):
-    name = written(tmp_path / "mine.py")
+    name = own(tmp_path, (1, 8, 8), 10)
     (tmp_path / "mine.py").write_text("raise AssertionError('run although no one asked for it')")
     message = (
         r"^model: expected the function that builds the network, since no checkpoint runs code, "
-        r"got None, for weights of .*mine\.py:mine\. Name it yourself: model='file\.py:function'"
+        r"got None, for weights of .*mine\.py:build\. Name it yourself: model='file\.py:function'"
     )
     with pytest.raises(ValueError, match=message):
         Architecture().filled({"model": name})

@@ -10,7 +10,7 @@ import pytest
 from art_snn import Direct, SpikingNetwork
 from art_snn.checks import ArgumentError, MissingFile
 from art_snn.models.own import built, is_own
-from tests.mine import written
+from tests.own import own
 
 FORM = r"file\.py:function or package\.module:function"
 
@@ -42,10 +42,10 @@ def test_a_colon_tells_a_function_from_a_model(name, own):
 
 @pytest.mark.parametrize("absolute", [True, False])
 def test_a_function_of_a_file_is_found_by_any_path(absolute, tmp_path):
-    written(tmp_path / "mine.py")
-    network = built(f"{tmp_path / 'mine.py' if absolute else 'mine.py'}:mine")
+    own(tmp_path, (1, 8, 8), 10)
+    network = built(f"{tmp_path / 'mine.py' if absolute else 'mine.py'}:build")
     assert isinstance(network, SpikingNetwork)
-    assert network.encoder == Direct(4)
+    assert network.encoder == Direct(3)
 
 
 def test_a_function_of_a_file_in_the_home_folder_is_found(tmp_path, monkeypatch):
@@ -53,31 +53,31 @@ def test_a_function_of_a_file_in_the_home_folder_is_found(tmp_path, monkeypatch)
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    written(tmp_path / "mine.py")
-    assert isinstance(built("~/mine.py:mine"), SpikingNetwork)
+    own(tmp_path, (1, 8, 8), 10)
+    assert isinstance(built("~/mine.py:build"), SpikingNetwork)
 
 
 def test_a_function_of_a_module_is_found_from_the_present_folder(tmp_path):
     (tmp_path / "package_of_mine").mkdir()
-    written(tmp_path / "package_of_mine" / "networks.py")
-    assert isinstance(built("package_of_mine.networks:mine"), SpikingNetwork)
+    own(tmp_path / "package_of_mine")
+    assert isinstance(built("package_of_mine.mine:build"), SpikingNetwork)
 
 
 def test_a_file_may_import_what_lies_beside_it_and_is_read_anew_every_time(tmp_path):
     folder = tmp_path / "deep"
     folder.mkdir()
-    written(folder / "layers_of_mine.py")
+    own(folder)
     file = folder / "network.py"
-    file.write_text("from layers_of_mine import mine\n\nothers = mine\n")
+    file.write_text("from mine import build\n\nothers = build\n")
     assert isinstance(built(f"{file}:others"), SpikingNetwork)
-    file.write_text("from layers_of_mine import mine\n\nrenamed = mine\n")
+    file.write_text("from mine import build\n\nrenamed = build\n")
     assert isinstance(built(f"{file}:renamed"), SpikingNetwork)
     with pytest.raises(ArgumentError, match=r"there is no function 'others'"):
         built(f"{file}:others")
 
 
 def test_a_file_may_hold_dataclasses_whose_fields_are_words(tmp_path):
-    name = written(tmp_path / "mine.py")
+    name = own(tmp_path, (1, 8, 8), 10)
     source = (tmp_path / "mine.py").read_text()
     start = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
     (tmp_path / "mine.py").write_text(f"{start}{source}\n@dataclass\nclass Size:\n    side: int\n")
@@ -85,9 +85,9 @@ def test_a_file_may_hold_dataclasses_whose_fields_are_words(tmp_path):
 
 
 def test_arguments_with_defaults_are_left_to_the_function(tmp_path):
-    written(tmp_path / "mine.py")
+    own(tmp_path, (1, 8, 8), 10)
     with (tmp_path / "mine.py").open("a") as file:
-        file.write("\n\ndef other(width=1, *layers, deep=False, **options):\n    return mine()\n")
+        file.write("\n\ndef other(width=1, *layers, deep=False, **options):\n    return build()\n")
     assert isinstance(built("mine.py:other"), SpikingNetwork)
 
 

@@ -15,7 +15,7 @@ from art_snn.experiments import trained
 from art_snn.models import Architecture
 from tests.command import call, forbidden
 from tests.datasets import counts, images
-from tests.mine import written
+from tests.own import own
 
 COMPARE = (
     *("compare", "--epochs", "1", "--steps", "2", "--samples", "8", "--batch-size", "8"),
@@ -302,7 +302,7 @@ OWN = (*OPEN, "--model")
 
 def test_a_function_of_one_s_own_is_attacked_with_the_weights_that_it_gives(tmp_path, monkeypatch):
     monkeypatch.setattr(trained, "train", forbidden)
-    model, folder = written(tmp_path / "mine.py"), tmp_path / "out"
+    model, folder = own(tmp_path, (1, 8, 8), 10), tmp_path / "out"
     done = call(*OWN, model, "--output", str(folder))
     assert done.status == 0, done.stderr
     assert f"{model} on digits" in done.stdout
@@ -324,7 +324,7 @@ def test_a_function_of_one_s_own_is_attacked_with_the_weights_that_it_gives(tmp_
 def test_a_function_of_one_s_own_is_trained_where_epochs_are_told_and_loaded_again(
     tmp_path, monkeypatch
 ):
-    model, folder = written(tmp_path / "mine.py"), tmp_path / "out"
+    model, folder = own(tmp_path, (1, 8, 8), 10), tmp_path / "out"
     done = call(*OWN, model, "--epochs", "1", "--output", str(folder))
     assert done.status == 0, done.stderr
     weights = folder / "network.pt"
@@ -341,7 +341,7 @@ def test_a_function_of_one_s_own_is_trained_where_epochs_are_told_and_loaded_aga
 
 
 def test_no_code_is_run_out_of_a_checkpoint(tmp_path, monkeypatch):
-    model = written(tmp_path / "mine.py")
+    model = own(tmp_path, (1, 8, 8), 10)
     weights = tmp_path / "network.pt"
     network = Architecture(model=model).made()
     checkpoint.save(network, weights, subject={"model": model, "epochs": 1, "seed": 0})
@@ -358,18 +358,18 @@ def test_no_code_is_run_out_of_a_checkpoint(tmp_path, monkeypatch):
     ("arguments", "message"),
     [
         (
-            ("none.py:mine",),
+            ("none.py:build",),
             "--model: expected file.py:function or package.module:function, but th",
         ),
         (("none_of_mine:f",), "--model: expected file.py:function or package.module:function, but"),
         (("{}", "--width", "0.5"), "--width: expected None beside {}, which builds its network"),
         (("{}", "--decay", "1"), "--decay: expected None beside {}, which builds its network"),
         (("{}", "--encoder", "direct"), "--encoder: expected None beside {}, which builds its"),
-        (("{}s",), "and there is no function 'mines' in"),
+        (("{}s",), "and there is no function 'builds' in"),
     ],
 )
 def test_a_function_that_cannot_be_taken_is_a_usage_error(arguments, message, tmp_path):
-    model = written(tmp_path / "mine.py")
+    model = own(tmp_path, (1, 8, 8), 10)
     filled = [word.format(model) for word in arguments]
     done = call(*OWN, *filled, "--output", str(tmp_path / "out"))
     assert done.status == 2, done.stdout

@@ -9,7 +9,7 @@ import pytest
 
 from art_snn.experiments.demo import ATTACKS, Settings
 from tests.command import call
-from tests.mine import written
+from tests.own import own
 
 DEMO = ("demo", "--epochs", "1", "--test-images", "16", "--eps", "0.1,0.3", "--device", "cpu")
 
@@ -22,7 +22,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 def test_the_demo_prints_its_table_and_its_verdict(tmp_path):
     folder = tmp_path / "out"
-    done = call(*DEMO, "--model", written(tmp_path / "mine.py"), "--output", str(folder))
+    done = call(*DEMO, "--model", own(tmp_path, (1, 8, 8), 10), "--output", str(folder))
     assert done.status == 0, done.stderr
     assert "Attack success among the correctly classified" in done.stdout
     assert "Which gradient was stronger" in done.stdout
