@@ -375,3 +375,18 @@ def test_a_function_that_cannot_be_taken_is_a_usage_error(arguments, message, tm
     assert done.status == 2, done.stdout
     assert message.format(model) in done.complaint
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("shape", "classes", "message"),
+    [
+        ((1, 4, 4), 10, "--data: expected shape [N, 1, 4, 4], got [8, 1, 8, 8]."),
+        ((1, 8, 8), 3, "--model: expected logits of shape [N, 10], as nb_classes says, got [8, 3]"),
+    ],
+)
+def test_a_network_for_other_data_is_a_usage_error(shape, classes, message, tmp_path):
+    model = own(tmp_path, shape, classes)
+    done = call(*OPEN, "--model", model, "--output", str(tmp_path / "out"))
+    assert done.status == 2, done.stdout
+    assert message in done.complaint
+    assert not (tmp_path / "out").exists()

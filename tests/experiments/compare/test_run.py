@@ -31,6 +31,7 @@ from art_snn.gradients import (
     kind_of,
 )
 from art_snn.metrics import Share
+from tests.command import forbidden
 from tests.small import CLASSES, around, classifier, pgd_by_hand, samples
 
 ATTACK = Attack(eps=0.03, iterations=5)
@@ -344,6 +345,21 @@ def test_a_run_that_was_killed_is_taken_up_after_its_last_whole_rule(tmp_path, c
     assert crafted == []
     assert again.as_dict() == resumed.as_dict() == json.loads(file.read_text())
     assert again.told() == resumed.told()
+
+
+def test_results_of_an_earlier_version_are_taken_up_and_their_kinds_derived(tmp_path, monkeypatch):
+    rules = {"stbp": STBP(), "rga of mine": RGA(gamma=0.5), "mean-rga-stbp": RULES["mean-rga-stbp"]}
+    wrapped = classifier(seed=1)
+    x, y = samples(wrapped)
+    file = tmp_path / "compare.json"
+    written = compared(settings(rules), wrapped, x, y, file)
+    content = json.loads(file.read_text())
+    kinds = [row.pop("kind") for row in content["rows"].values()]
+    assert kinds == ["temporal", "rate", ""]
+    file.write_text(json.dumps(content))
+    monkeypatch.setattr(Attack, "craft", forbidden)
+    again = compared(settings(rules), wrapped, x, y, file)
+    assert again.as_dict() == written.as_dict()
 
 
 def results(folder: Path) -> tuple[Any, np.ndarray, np.ndarray, Path]:
