@@ -7,9 +7,12 @@ around the same network.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tqdm.auto import tqdm
 
 from art_snn.checks import invalid
+from art_snn.encoders import Frames
 from art_snn.experiments.cost.result import Cost
 from art_snn.experiments.cost.settings import Settings
 from art_snn.files import read_json
@@ -46,9 +49,11 @@ def run(settings: Settings) -> Cost:
             rows.append(STOCK + name)
     seconds = seconds_of(load, rows, settings.repeats)
     peak = {row: _peak(row, load) for row in tqdm(rows, desc="Peak memory")}
-    title = (
-        f"One input gradient: {settings.architecture.words()}, batch {settings.batch_size}, "
-        + "x".join(map(str, load.x.shape[1:]))
+    told = settings.architecture
+    if isinstance(network.encoder, Frames) and not told.is_own:
+        told = replace(told, encoder="frames")
+    title = f"One input gradient: {told.words()}, batch {settings.batch_size}, " + "x".join(
+        map(str, load.x.shape[1:])
     )
     machine = describe_machine(settings.device)
     cost = Cost(title, settings.as_dict(), machine, settings.repeats, seconds, peak)
