@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec as Spec
@@ -99,6 +99,12 @@ def _number(text: str, kind: type = float) -> float:
         raise ValueError(f"expected a {words}, got {text!r}.") from None
 
 
+def _word(known: Sequence[str], text: str) -> str:
+    if text not in known:
+        raise ValueError(f"expected one of {', '.join(known)}, got {text!r}.")
+    return text
+
+
 @REGISTRY.primitive_rule
 def _form(info: Any) -> Spec[Any] | None:
     """Fractions, whole numbers, lists with commas between, and rules by their names."""
@@ -111,6 +117,7 @@ def _form(info: Any) -> Spec[Any] | None:
     forms: dict[Any, Any] = {Gradient: ("NAME", named), Mapping: ("NAMES", chosen)}
     forms |= {float: ("NUMBER", _number), int: ("INT", partial(_number, kind=int))}
     forms |= {tuple: ("A,B", lambda text: tuple(map(one, text.split(","))))}
+    forms |= {Literal: ("|".join(map(str, get_args(kind))), partial(_word, get_args(kind)))}
     metavar, parse = forms.get(get_origin(kind) or kind, ("", None))
 
     def shown(value: Any) -> list[str]:

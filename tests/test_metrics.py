@@ -1,61 +1,76 @@
-"""ART's metrics run on a spiking classifier and give sane values."""
+"""Shares, intervals and attack success against values from the literature's definitions."""
 
-from __future__ import annotations
-
-from typing import Any
+import json
+import math
 
 import numpy as np
 import pytest
-from art.attacks.evasion import FastGradientMethod
-from art.metrics import adversarial_accuracy, clever_u, empirical_robustness, loss_sensitivity
+from hypothesis import given
+from hypothesis import strategies as st
 
-from art_snn import RGA, STBP
-from tests.networks import CLASSES, Counted, build
-
-
-@pytest.fixture
-def rules() -> tuple[Counted, Counted]:
-    return Counted(RGA()), Counted(STBP())
+from art_snn.metrics import Robustness, Share, against, paired_difference, robustness, union
+from tests.outcomes import outcome
 
 
-@pytest.fixture
-def counted(trained_layers: Any, rules: tuple[Counted, Counted]) -> Any:
-    return build(trained_layers, gradient=rules[0], training_gradient=rules[1])
+def test_the_wilson_interval_is_that_of_the_formula():
+    count, total, z = 37, 120, 1.959963984540054
+    p = count / total
+    centre = (p + z**2 / (2 * total)) / (1 + z**2 / total)
+    half = z / (1 + z**2 / total) * math.sqrt(p * (1 - p) / total + z**2 / (4 * total**2))
+    assert Share(count, total).interval == pytest.approx((centre - half, centre + half), abs=1e-9)
 
 
-@pytest.fixture(autouse=True)
-def _only_the_attack_rule_runs(rules: tuple[Counted, Counted]) -> Any:
-    yield
-    assert rules[0].tally.backwards > 0
-    assert rules[1].tally.backwards == 0
+@given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_the_interval_holds_the_share_and_stays_a_share(pair):
+    share = Share(*pair)
+    low, high = share.interval
+    assert -1e-12 <= low <= share.value + 1e-12
+    assert share.value - 1e-12 <= high <= 1 + 1e-12
 
 
-def test_empirical_robustness_is_a_share_of_the_samples_norm(counted: Any, known: Any) -> None:
-    settings = {"eps": 1.0, "eps_step": 0.05}
-    value = empirical_robustness(counted, known[0][:8], "fgsm", settings)
-    assert 0.05 < float(value) < 2
+def test_a_share_of_nothing_is_unknown():
+    assert math.isnan(Share(0, 0).value)
+    assert Share(0, 0).interval == (0, 1)
 
 
-def test_loss_sensitivity_is_the_mean_norm_of_the_loss_gradient(counted: Any, known: Any) -> None:
-    x, y = known[0][:8], np.eye(CLASSES)[known[1][:8]]
-    gradients = counted.loss_gradient(x, y).reshape(8, -1)
-    expected = np.linalg.norm(gradients, axis=1).mean()
-    assert float(loss_sensitivity(counted, x, y)) == pytest.approx(expected, rel=1e-6)
-    assert expected > 0
+def test_attack_success_counts_only_what_was_correct_before():
+    labels = np.array([0, 1, 0, 1, 0])
+    clean = np.eye(2)[[0, 1, 1, 1, 0]]  # the third is wrong from the start
+    adversarial = np.eye(2)[[1, 1, 0, 0, 0]]  # flips the first and fourth, mends the third
+    found = robustness(clean, adversarial, labels)
+    assert (found.clean_accuracy.count, found.clean_accuracy.total) == (4, 5)
+    assert (found.robust_accuracy.count, found.robust_accuracy.total) == (2, 5)
+    assert (found.attack_success.count, found.attack_success.total) == (2, 4)
+    assert json.loads(json.dumps(found.as_dict()))["attack_success"]["value"] == 0.5
 
 
-def test_clever_is_between_zero_and_the_radius(counted: Any, known: Any) -> None:
-    settings = {"nb_batches": 2, "batch_size": 2, "radius": 0.3, "norm": 2, "verbose": False}
-    score = clever_u(counted, known[0][0], **settings)
-    assert 0 < float(score) <= 0.3
+def test_lengths_that_differ_are_refused():
+    with pytest.raises(ValueError, match=r"^labels: expected as many labels .* got 3 labels, 2"):
+        robustness(np.zeros((2, 4)), np.zeros((2, 4)), np.zeros(3))
 
 
-def test_adversarial_accuracy_falls_with_the_strength_of_the_attack(
-    counted: Any, known: Any
-) -> None:
-    x, y = known[0][:32], known[1][:32]
-    weak, strong = (
-        adversarial_accuracy(counted, x, y, attack_crafter=FastGradientMethod(counted, eps=eps))
-        for eps in (0.001, 0.3)
-    )
-    assert strong < 0.5 < weak <= 1
+def test_mcnemar_compares_what_each_attack_flipped_alone():
+    correct = np.ones(12, dtype=bool)
+    a, b = correct.copy(), correct.copy()
+    a[:10] = False
+    b[9:11] = False
+    only_a, only_b, p = paired_difference(Robustness(correct, a), Robustness(correct, b))
+    assert (only_a, only_b) == (9, 1)
+    assert p == pytest.approx(2 * 11 / 2**10)  # 0 or 1 of 10 fair coins, both sides
+    assert paired_difference(Robustness(correct, a), Robustness(correct, a)) == (0, 0, 1.0)
+
+
+def test_the_union_flips_whatever_one_of_the_attacks_flips():
+    several = outcome({2, 3}), outcome({3, 7}), outcome(0)
+    assert np.flatnonzero(union(several).flipped).tolist() == [2, 3, 7]
+    assert np.array_equal(union(several).correct, several[0].correct)
+    assert np.array_equal(union(several[:1]).robust, several[0].robust)
+
+
+@pytest.mark.parametrize(
+    ("flips", "words"),
+    [({2, 3, 4, 5, 6, 7, 8}, "+ 0.031"), ({2}, "= 1"), ({3}, "= 1"), ((), "- 1")],
+)
+def test_a_p_value_stands_behind_the_sign_of_the_attack_that_flips_more(flips, words):
+    # Six flips more are 2 / 2^6, one fewer is 1.
+    assert against(outcome(flips), outcome({2})) == words

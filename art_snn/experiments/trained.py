@@ -145,7 +145,7 @@ class Attacking(Experiment):
     :param source: the data.
     :param network: the network, or the networks but for their decay.
     :param attack: one attack, always the same.
-    :param samples: test samples under attack.
+    :param samples: test samples under attack; None, in Python, is all of them.
     :param batch_size: samples per gradient; of equal size in every batch where it divides them.
     :param seed: of weights, training and attack, set anew for every batch.
     :raises ValueError: for a count below 1, or a seed below 0.
@@ -154,7 +154,7 @@ class Attacking(Experiment):
     source: Source = field(default_factory=Source)
     network: Trained = field(default_factory=Trained)
     attack: Attack = field(default_factory=Attack)
-    samples: int = 500
+    samples: int | None = 500
     batch_size: int = 50
     seed: int = 0
 

@@ -73,15 +73,17 @@ def _of_file(file: Path, argument: str) -> ModuleType:
 
 
 def _module(name: str, argument: str) -> ModuleType:
+    relative = not name or name.startswith(".")
+    require(not relative, argument, FORM, f"{name!r} as the module", "Name it from its package on.")
     try:
         with _importable(Path.cwd()):
             return importlib.import_module(name)
-    except (ModuleNotFoundError, ValueError, TypeError) as error:
+    except ModuleNotFoundError as error:
         # A module that the user's own imports and lacks is a complaint of its own.
-        missing = getattr(error, "name", None) or name
-        if not f"{name}.".startswith(f"{missing}."):
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
-        raise ArgumentError(argument, f"expected {FORM}, got {name!r} ({error}).") from error
+        missing = f"but there is no module {error.name} ({error})"
+        raise ArgumentError(argument, f"expected {FORM}, {missing}.") from error
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from art.attacks.evasion import (
     ProjectedGradientDescent,
 )
 
-from art_snn.evaluation.attacks import ATTACKS, Attack
+from art_snn.attacks import ATTACKS, Attack
 from art_snn.gradients import STBP
 from tests.small import classifier, pgd_by_hand, samples
 
@@ -29,6 +29,11 @@ KINDS = {
 }
 
 
+def steps(name: str, count: int) -> dict[str, int]:
+    """So many iterations, where the attack has any."""
+    return {} if name == "fgsm" else {"iterations": count}
+
+
 def test_every_name_has_its_row_here():
     assert set(KINDS) == set(ATTACKS)
 
@@ -36,7 +41,10 @@ def test_every_name_has_its_row_here():
 @pytest.mark.parametrize("name", KINDS)
 def test_a_name_builds_the_class_of_art_with_the_options_that_were_given(name):
     kind, options = KINDS[name]
-    attack = Attack(name=name, eps=0.05, eps_step=0.02, iterations=7)
+    told = {"eps_step": 0.02, "iterations": 7}
+    without = {"fgsm": set(told), "apgd": {"eps_step"}}.get(name, set())
+    given = {option: value for option, value in told.items() if option not in without}
+    attack = Attack(name=name, eps=0.05, **given)
     method = attack.method(classifier(), batch_size=6)
     assert type(method) is kind
     expected = options | {"eps": 0.05, "norm": np.inf, "targeted": False, "batch_size": 6}
@@ -51,11 +59,18 @@ def test_the_step_is_a_quarter_of_the_budget_unless_given(name):
 
 
 @pytest.mark.parametrize("name", ATTACKS)
+def test_ten_iterations_are_usual_of_what_has_any(name):
+    attack = Attack(name=name)
+    assert attack.iterations == (None if name == "fgsm" else 10)
+    assert getattr(attack.method(classifier(), 1), "max_iter", None) == attack.iterations
+
+
+@pytest.mark.parametrize("name", ATTACKS)
 def test_the_samples_stay_within_the_budget_and_the_range_of_the_images(name):
     wrapped = classifier(seed=1)
     x, y = samples(wrapped, wrong=0)
     before = x.copy()
-    adversarial = Attack(name=name, eps=0.05, iterations=4).craft(wrapped, x, y)
+    adversarial = Attack(name=name, eps=0.05, **steps(name, 4)).craft(wrapped, x, y)
     assert adversarial.shape == x.shape
     distance = np.abs(adversarial - x).reshape(len(x), -1).max(1)
     assert distance.max() <= 0.05 + 1e-6
@@ -109,7 +124,7 @@ def test_only_apgd_draws_at_random():
         for seed in range(2):
             np.random.seed(seed)  # noqa: NPY002 (ART draws from numpy's global state)
             torch.manual_seed(seed)
-            results.append(Attack(name=name, eps=0.05, iterations=2).craft(wrapped, x, y))
+            results.append(Attack(name=name, eps=0.05, **steps(name, 2)).craft(wrapped, x, y))
         drew.append(not np.array_equal(*results))
     assert drew == [name == "apgd" for name in ATTACKS]
 
@@ -124,6 +139,15 @@ def test_only_apgd_draws_at_random():
         ({"eps_step": -0.1}, r"^eps_step: expected a number above 0, got -0\.1\. A usual step"),
         ({"iterations": 0}, r"^iterations: expected a whole number >= 1, got 0\. Ten are usual"),
         ({"iterations": 2.5}, r"^iterations: expected a whole number >= 1, got 2\.5"),
+        (
+            {"name": "fgsm", "eps_step": 0.1},
+            r"^eps_step: expected None for fgsm, which has none, got 0\.1\. Leave it out\.",
+        ),
+        ({"name": "apgd", "eps_step": 0.1}, r"^eps_step: expected None for apgd, which has none"),
+        (
+            {"name": "fgsm", "iterations": 10},
+            r"^iterations: expected None for fgsm, which has none, got 10\. Leave it out\.",
+        ),
     ],
 )
 def test_attacks_that_make_no_sense_are_refused(options: dict[str, Any], message: str):
@@ -142,3 +166,19 @@ def test_attacks_that_make_no_sense_are_refused(options: dict[str, Any], message
 )
 def test_an_attack_says_what_it_is(options, words):
     assert str(Attack(**options)) == words
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "name='pgd', eps=0.03137254901960784, eps_step=None, iterations=10"),
+        ({"name": "mim", "eps_step": 0.1}, "name='mim', eps=0.1, eps_step=0.1, iterations=10"),
+        ({"name": "apgd", "iterations": 3}, "name='apgd', eps=0.1, eps_step=None, iterations=3"),
+        ({"name": "fgsm"}, "name='fgsm', eps=0.1, eps_step=None, iterations=10"),
+    ],
+)
+def test_fingerprints_of_earlier_results_find_the_attack_in_the_words_of_their_version(
+    options, words
+):
+    usual = {"eps": 0.1} if options else {}
+    assert repr(Attack(**usual | options)) == f"Attack({words})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,124 +10,85 @@ import numpy as np
 import pytest
 import torch
 
-from art_snn import LIF, SpikingNetwork, checkpoint
+from art_snn import checkpoint
 from art_snn.checkpoint import CheckpointError
-from art_snn.data import Dataset
-from art_snn.encoders import Direct, Frames, Poisson
-from art_snn.evaluation import subject as module
-from art_snn.evaluation.subject import Subject, of_checkpoint
-from art_snn.models import MODELS
+from art_snn.experiments import trained as module
+from art_snn.experiments.trained import Trained, folder_of, label
+from art_snn.models import DEFAULTS, Architecture
+from tests.command import forbidden
+from tests.own import own
+from tests.tiny import frames, images, same, weights
 
-SMALL = Subject(steps=2, epochs=2)
-
-
-def images(
-    name: str = "tiny", shape: tuple[int, int, int] = (1, 4, 4), classes: int = 3
-) -> Dataset:
-    draw = np.random.default_rng(0)
-    x = draw.random((6, *shape), dtype=np.float32)
-    y = np.arange(6) % classes
-    return Dataset(name, x, y, x[:2], y[:2])
+SMALL = Trained(architecture=Architecture(steps=2), epochs=2)
 
 
-def weights(network: SpikingNetwork) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
-
-
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+def small(*, epochs: int | None = 2, **options: Any) -> Trained:
+    """SMALL with other settings."""
+    return Trained(architecture=Architecture(**{"steps": 2} | options), epochs=epochs)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a trained network, for reading only."""
-    folder = tmp_path_factory.mktemp("subject") / "new"
-    SMALL.train(SMALL.build(images()), images(), folder)
+    folder = tmp_path_factory.mktemp("trained") / "new"
+    SMALL.obtain(SMALL.build(images()), images(), folder)
     return folder
 
 
-def no_training(*_: Any, **__: Any) -> None:
-    raise AssertionError("trained although a network was kept")
+@pytest.fixture
+def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is trained in this test."""
+    monkeypatch.setattr(module, "train", forbidden)
 
 
-def test_the_weights_follow_from_the_seed_and_torch_s_random_state_is_left():
-    torch.manual_seed(1)
-    before = torch.get_rng_state()
-    one = weights(SMALL.build(images()))
-    assert torch.equal(before, torch.get_rng_state())
-    torch.manual_seed(2)
-    assert same(one, weights(SMALL.build(images())))
-    assert not same(one, weights(Subject(steps=2, epochs=2, seed=1).build(images())))
-
-
-@pytest.mark.parametrize(("name", "kind"), [("direct", Direct), ("poisson", Poisson)])
-def test_the_network_is_the_one_that_the_options_and_the_data_describe(name, kind):
-    wanted = Subject(model="vgg5", steps=3, decay=0.9, encoder=name)
-    network = wanted.build(images(shape=(3, 4, 6), classes=5))
-    assert network.encoder == kind(3)
-    assert {m.dynamics.decay for m in network.modules() if isinstance(m, LIF)} == {0.9}
-    with torch.no_grad():
-        assert network(torch.rand(2, 3, 4, 6)).shape == (2, 5)
-    assert wanted.words() == f"vgg5, T = 3, decay 0.9, {name} encoding"
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_every_model_can_be_the_subject_and_be_narrow(model):
-    data = images(shape=(3, 4, 6), classes=5)
-    wanted = Subject(model=model, steps=2, width=0.05)
-    network = wanted.build(data)
-    assert network.input_shape == (3, 4, 6)
-    with torch.no_grad():
-        assert network(torch.rand(2, 3, 4, 6)).shape == (2, 5)
-    (first, *_) = (m for m in network.modules() if isinstance(m, torch.nn.Conv2d))
-    assert first.out_channels == 3
-    assert wanted.words() == f"{model} of width 0.05, T = 2, decay 0.5, direct encoding"
-
-
-def test_a_network_noted_without_its_width_has_width_1(trained, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("untrained")
+def test_a_network_noted_without_its_width_has_width_1(trained, tmp_path):
     notes = checkpoint.notes(trained / "network.pt")
     del notes["subject"]["width"]
     network = SMALL.build(images())
     checkpoint.save(network, tmp_path / "network.pt", **notes)
-    monkeypatch.setattr(module, "train", no_training)
     other = SMALL.build(images())
     torch.nn.init.zeros_(next(other.parameters()))
-    SMALL.train(other, images(), tmp_path)
+    SMALL.obtain(other, images(), tmp_path)
     assert same(weights(other), weights(network))
-    assert of_checkpoint(tmp_path / "network.pt") == SMALL.on(images())
-    narrow = Subject(**asdict(SMALL) | {"width": 0.5})
+    loaded = Trained(checkpoint=tmp_path / "network.pt").on(images())
+    assert loaded.architecture == SMALL.on(images()).architecture
+    narrow = small(width=0.5)
     with pytest.raises(CheckpointError, match=r"'width': 0\.5.* got one of \{.*'width': 1\.0"):
-        narrow.train(narrow.build(images()), images(), tmp_path)
+        narrow.obtain(narrow.build(images()), images(), tmp_path)
 
 
 def test_training_leaves_the_network_and_its_notes_and_nothing_else(trained):
     assert [file.name for file in trained.iterdir()] == ["network.pt"]
-    wanted = asdict(SMALL.on(images()))
+    wanted = dict(DEFAULTS) | {"steps": 2, "epochs": 2, "seed": 0}
     assert checkpoint.notes(trained / "network.pt") == {"subject": wanted, "data": "tiny"}
-    assert (wanted["steps"], wanted["encoder"]) == (2, "direct")
 
 
-def test_training_uses_the_training_samples_the_epochs_and_the_seed(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("epochs", "passes"), [(7, 7), (None, 10)])
+def test_training_uses_the_training_samples_the_epochs_and_the_seed(
+    epochs, passes, tmp_path, monkeypatch
+):
     calls = []
     monkeypatch.setattr(
         module, "train", lambda *given, resume: (calls.append((*given, resume)), resume.touch())
     )
-    wanted, data = Subject(steps=2, epochs=7, seed=5), images()
-    network = wanted.build(data)
-    wanted.train(network, data, tmp_path)
-    ((given, x, y, settings, state),) = calls
+    wanted, data = small(epochs=epochs), images()
+    network = wanted.build(data, seed=5)
+    wanted.obtain(network, data, tmp_path, seed=5)
+    ((given, x, y, recipe, state),) = calls
     assert given is network
     assert x is data.x_train
     assert y is data.y_train
-    assert (settings.epochs, settings.seed) == (7, 5)
+    assert (recipe.epochs, recipe.seed, recipe.optimizer) == (passes, 5, "adam")
     assert state == tmp_path / "training.pt"
+    assert checkpoint.notes(tmp_path / "network.pt")["subject"]["epochs"] == passes
 
 
-def test_a_network_that_was_kept_is_loaded_and_not_trained_again(trained, monkeypatch):
-    monkeypatch.setattr(module, "train", no_training)
+@pytest.mark.usefixtures("untrained")
+def test_a_network_that_was_kept_is_loaded_and_not_trained_again(trained):
     network = SMALL.build(images())
     initial = weights(network)
-    SMALL.train(network, images(), trained)
+    SMALL.obtain(network, images(), trained)
     assert not same(initial, weights(network))
     kept = SMALL.build(images())
     checkpoint.load(kept, trained / "network.pt")
@@ -137,7 +98,7 @@ def test_a_network_that_was_kept_is_loaded_and_not_trained_again(trained, monkey
 def test_trained_and_loaded_networks_are_both_ready_for_evaluation(trained, tmp_path):
     for folder in (trained, tmp_path):
         network = SMALL.build(images()).train()
-        SMALL.train(network, images(), folder)
+        SMALL.obtain(network, images(), folder)
         assert not network.training
 
 
@@ -151,13 +112,13 @@ def test_an_interrupted_training_goes_on_after_its_last_epoch(trained, tmp_path)
 
     hook = network.register_forward_pre_hook(stop)
     with pytest.raises(KeyboardInterrupt):
-        SMALL.train(network, images(), tmp_path)
+        SMALL.obtain(network, images(), tmp_path)
     hook.remove()
     assert [file.name for file in tmp_path.iterdir()] == ["training.pt"]
     resumed = SMALL.build(images())
     epochs = []
     resumed.register_forward_pre_hook(lambda module, _: epochs.extend([1] * module.training))
-    SMALL.train(resumed, images(), tmp_path)
+    SMALL.obtain(resumed, images(), tmp_path)
     assert epochs == [1]
     assert [file.name for file in tmp_path.iterdir()] == ["network.pt"]
     whole = SMALL.build(images())
@@ -165,29 +126,31 @@ def test_an_interrupted_training_goes_on_after_its_last_epoch(trained, tmp_path)
     assert same(weights(whole), weights(resumed))
 
 
+@pytest.mark.usefixtures("untrained")
 @pytest.mark.parametrize(
-    ("change", "data"),
+    ("change", "seed", "data"),
     [
-        ({"epochs": 3}, "tiny"),
-        ({"seed": 1}, "tiny"),
-        ({"decay": 0.9}, "tiny"),
-        ({"steps": 3}, "tiny"),
-        ({"encoder": "poisson"}, "tiny"),
-        ({"width": 0.5}, "tiny"),
-        ({}, "others"),
+        ({"epochs": 3}, 0, "tiny"),
+        ({}, 1, "tiny"),
+        ({"decay": 0.9}, 0, "tiny"),
+        ({"threshold": 0.5}, 0, "tiny"),
+        ({"reset": "soft"}, 0, "tiny"),
+        ({"steps": 3}, 0, "tiny"),
+        ({"encoder": "poisson"}, 0, "tiny"),
+        ({"width": 0.5}, 0, "tiny"),
+        ({}, 0, "others"),
     ],
 )
-def test_a_folder_with_a_network_of_other_settings_is_refused(change, data, trained, monkeypatch):
-    monkeypatch.setattr(module, "train", no_training)
-    wanted = Subject(**asdict(SMALL) | change)
-    network = wanted.build(images())
+def test_a_folder_with_a_network_of_other_settings_is_refused(change, seed, data, trained):
+    wanted = small(**change)
+    network = wanted.build(images(), seed)
     before = weights(network)
     message = (
         r"^output: expected a network of \{'subject': .*, got one of \{'subject': .*"
         r"in .*network\.pt\. Choose another folder, or delete that file to train anew"
     )
     with pytest.raises(CheckpointError, match=message):
-        wanted.train(network, images(data), trained)
+        wanted.obtain(network, images(data), trained, seed)
     assert same(before, weights(network))
 
 
@@ -195,76 +158,85 @@ def test_a_folder_with_weights_of_unknown_origin_is_refused(tmp_path):
     network = SMALL.build(images())
     torch.save(network.state_dict(), tmp_path / "network.pt")
     with pytest.raises(CheckpointError, match=r"got one of \{'subject': None, 'data': None\}"):
-        SMALL.train(network, images(), tmp_path)
+        SMALL.obtain(network, images(), tmp_path)
 
 
-def test_weights_of_a_file_are_loaded_for_evaluation(trained):
+@pytest.mark.usefixtures("untrained")
+def test_weights_of_a_file_are_loaded_for_evaluation_and_nothing_is_written(trained, tmp_path):
     network = SMALL.build(images()).train()
-    SMALL.load(network, trained / "network.pt")
+    Trained(checkpoint=trained / "network.pt").obtain(network, images(), tmp_path / "new")
     kept = SMALL.build(images())
     checkpoint.load(kept, trained / "network.pt")
     assert same(weights(kept), weights(network))
     assert not network.training
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_weights_that_do_not_fit_are_refused(trained):
+def test_weights_that_do_not_fit_are_refused(trained, tmp_path):
     network = SMALL.build(images(classes=4))
     before = weights(network)
     message = r"^path: expected weights of this network, got a file that differs in .*shape \[3"
     with pytest.raises(CheckpointError, match=message):
-        SMALL.load(network, trained / "network.pt")
+        Trained(checkpoint=trained / "network.pt").obtain(network, images(classes=4), tmp_path)
     assert same(before, weights(network))
 
 
 def test_a_missing_file_of_weights_is_reported_as_such(tmp_path):
+    missing = Trained(checkpoint=tmp_path / "none.pt")
     message = r"^path: expected a checkpoint file, but .*none\.pt does not exist"
     with pytest.raises(FileNotFoundError, match=message):
-        SMALL.load(SMALL.build(images()), tmp_path / "none.pt")
+        missing.obtain(SMALL.build(images()), images(), tmp_path)
     with pytest.raises(FileNotFoundError, match=message):
-        of_checkpoint(tmp_path / "none.pt")
+        missing.on(images())
 
 
 def test_without_a_checkpoint_the_options_decide():
-    assert of_checkpoint(None) == Subject()
-    given = of_checkpoint(None, model=None, steps=3, decay=1.0, seed=0)
-    assert given == Subject(steps=3, decay=1.0)
+    assert Trained().on(images()).architecture == Architecture(**DEFAULTS)
+    given = Trained(architecture=Architecture(steps=3, decay=1.0)).on(images()).architecture
+    assert given == Architecture(**dict(DEFAULTS) | {"steps": 3, "decay": 1.0})
 
 
 def test_a_checkpoint_says_which_network_it_holds_and_options_overrule_it(trained):
     path = trained / "network.pt"
-    assert of_checkpoint(path) == SMALL.on(images())
-    changed = Subject(steps=2, epochs=2, decay=0.9, encoder="direct")
-    assert of_checkpoint(path, decay=0.9, steps=None) == changed
+    loaded = Trained(checkpoint=path)
+    assert loaded.on(images()).architecture == SMALL.on(images()).architecture
+    other = replace(loaded, architecture=Architecture(decay=0.9))
+    changed = small(decay=0.9, encoder="direct").on(images())
+    assert other.on(images()).architecture == changed.architecture
+    assert loaded.words(images()) == "vgg5, T = 2, decay 0.5, direct encoding on tiny"
+    assert other.words(images()) == (
+        "vgg5, T = 2, decay 0.9, direct encoding on tiny; its weights were trained with decay 0.5"
+    )
 
 
 @pytest.mark.parametrize("noted", [None, "a string", {"colour": "red"}], ids=repr)
 def test_notes_that_name_no_subject_leave_the_defaults(noted, tmp_path):
     notes = {} if noted is None else {"subject": noted}
     checkpoint.save(SMALL.build(images()), tmp_path / "network.pt", **notes)
-    assert of_checkpoint(tmp_path / "network.pt", steps=4) == Subject(steps=4)
+    loaded = Trained(architecture=Architecture(steps=4), checkpoint=tmp_path / "network.pt")
+    wanted = Architecture(**dict(DEFAULTS) | {"steps": 4})
+    assert loaded.on(images()).architecture == wanted
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
     (tmp_path / "words.pt").write_text("just words\n" * 20)
     with pytest.raises(CheckpointError, match=r"^path: expected a checkpoint written by"):
-        of_checkpoint(tmp_path / "words.pt")
+        Trained(checkpoint=tmp_path / "words.pt").on(images())
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"epochs": 0}, r"^epochs: expected a whole number >= 1, got 0\. Training needs one"),
         (
-            {"model": "vgg7"},
-            r"^model: expected one of vgg5, vgg11, vgg16, resnet17, .*, got 'vgg7'\. Networks",
+            {"epochs": 3, "checkpoint": Path("network.pt")},
+            r"^epochs: expected None beside a checkpoint, which is not trained further, got 3\. ",
         ),
-        ({"encoder": "ttfs"}, r"^encoder: expected one of direct, poisson, frames, got 'ttfs'"),
     ],
 )
-def test_an_unknown_model_or_encoder_is_refused(options, message):
+def test_a_training_that_makes_no_sense_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        Subject(**options)
-    with pytest.raises(ValueError, match=message):
-        of_checkpoint(None, **options)
+        Trained(**options)
 
 
 @pytest.mark.parametrize(
@@ -273,61 +245,82 @@ def test_an_unknown_model_or_encoder_is_refused(options, message):
         ({"steps": 0}, r"^steps: expected a whole number >= 1, got 0"),
         ({"decay": 0.0}, r"^decay: expected a number above 0 and at most 1, got 0\.0"),
         ({"width": 0}, r"^width: expected a number above 0, got 0\. 1 gives"),
-        ({"epochs": 0}, r"^epochs: expected a whole number >= 1, got 0"),
     ],
 )
 def test_numbers_that_make_no_sense_are_refused_before_anything_is_written(
     options, message, tmp_path
 ):
-    wanted = Subject(**options)
+    wanted = small(**options)
     with pytest.raises(ValueError, match=message):
-        wanted.train(wanted.build(images()), images(), tmp_path)
+        wanted.obtain(wanted.build(images()), images(), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def frames(steps: int = 3) -> Dataset:
-    x = np.random.default_rng(0).integers(0, 5, (6, steps, 2, 4, 6)).astype(np.float32)
-    y = np.arange(6) % 3
-    return Dataset("tiny events", x, y, x[:2], y[:2], value_range=None)
-
-
-def test_event_frames_decide_the_steps_and_the_encoder():
-    for wanted in (Subject(), Subject(steps=3), Subject(encoder="frames")):
-        network = wanted.build(frames())
-        assert network.encoder == Frames(3)
-        with torch.no_grad():
-            assert network(torch.tensor(frames().x_test)).shape == (2, 3)
-        assert wanted.on(frames()) == Subject(steps=3, encoder="frames")
-    assert Subject().on(frames()).words() == "vgg5, T = 3, decay 0.5, event frames"
-
-
-def test_images_leave_the_steps_and_take_direct_encoding_unless_told_otherwise():
-    assert Subject().on(images()) == Subject(steps=8, encoder="direct")
-    chosen = Subject(steps=2, encoder="poisson")
-    assert chosen.on(images()) == chosen
-    assert Subject().words() == Subject().on(images()).words()
-
-
 def test_a_network_on_event_frames_is_trained_noted_and_loaded(tmp_path, monkeypatch):
-    wanted = Subject(epochs=1)
+    wanted = Trained(epochs=1)
     network = wanted.build(frames())
-    wanted.train(network, frames(), tmp_path)
-    assert of_checkpoint(tmp_path / "network.pt") == Subject(epochs=1, steps=3, encoder="frames")
-    monkeypatch.setattr(module, "train", no_training)
+    wanted.obtain(network, frames(), tmp_path)
+    loaded = Trained(checkpoint=tmp_path / "network.pt").on(frames()).architecture
+    assert loaded == Architecture(**dict(DEFAULTS) | {"steps": 3, "encoder": "frames"})
+    monkeypatch.setattr(module, "train", forbidden)
     again = wanted.build(frames())
-    wanted.train(again, frames(), tmp_path)
+    wanted.obtain(again, frames(), tmp_path)
     assert same(weights(network), weights(again))
 
 
-@pytest.mark.parametrize(
-    ("options", "data", "message"),
-    [
-        ({"encoder": "direct"}, frames(), r"^encoder: expected frames, since tiny events holds ev"),
-        ({"encoder": "poisson"}, frames(), r"^encoder: .*event frames, got 'poisson'\. Leave it"),
-        ({"steps": 8}, frames(), r"^steps: expected 3, the number of frames of tiny events, got 8"),
-        ({"encoder": "frames"}, images(), r"^encoder: expected direct or poisson, since tiny"),
-    ],
-)
-def test_steps_and_encoders_that_do_not_suit_the_data_are_refused(options, data, message):
+def test_a_classifier_has_the_range_of_the_data_and_needs_one():
+    wrapped = SMALL.classifier(images(), "cpu", seed=1)
+    assert wrapped.input_shape == (1, 4, 4)
+    assert wrapped.nb_classes == 3
+    assert [float(np.max(value)) for value in wrapped.clip_values] == [0, 1]
+    assert same(weights(wrapped.model), weights(SMALL.build(images(), seed=1)))
+    message = r"^value_range: expected the range that an attack may use, got None, for tiny events"
     with pytest.raises(ValueError, match=message):
-        Subject(**options).build(data)
+        Trained().classifier(frames(), "cpu")
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Architecture:
+    """A function of one's own for the tiny images."""
+    return Architecture(model=own(tmp_path, classes=3))
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_function_of_one_s_own_gives_its_weights_too(mine, tmp_path):
+    wanted, folder = Trained(architecture=mine), tmp_path / "new"
+    network = wanted.build(images()).train()
+    before = weights(network)
+    wanted.obtain(network, images(), folder)
+    assert same(before, weights(network))
+    assert not network.training
+    assert not folder.exists()
+
+
+def test_a_network_of_one_s_own_is_trained_where_epochs_are_told_noted_and_loaded(
+    mine, tmp_path, monkeypatch
+):
+    wanted, folder = Trained(architecture=mine, epochs=2), tmp_path / "new"
+    network = wanted.build(images())
+    before = weights(network)
+    wanted.obtain(network, images(), folder)
+    assert not same(before, weights(network))
+    noted = checkpoint.notes(folder / "network.pt")["subject"]
+    assert (noted["model"], noted["epochs"], noted["width"]) == (mine.model, 2, None)
+    monkeypatch.setattr(module, "train", forbidden)
+    for again in (wanted, Trained(architecture=mine, checkpoint=folder / "network.pt")):
+        other = again.build(images())
+        again.obtain(other, images(), folder)
+        assert same(weights(other), weights(network))
+        assert again.words(images()) == f"{mine.model} on tiny"
+    with pytest.raises(
+        ValueError, match=r"^model: .* since no checkpoint runs code, got None, for"
+    ):
+        Trained(checkpoint=folder / "network.pt").on(images())
+
+
+@pytest.mark.parametrize(
+    ("decay", "words"), [(1, "1"), (1.0, "1"), (0.5, "0.5"), (0.1 + 0.2, "0.30000000000000004")]
+)
+def test_a_folder_is_named_after_the_whole_decay(decay, words):
+    assert label(decay) == words
+    assert folder_of(Path("out"), decay) == Path("out") / f"decay-{words}"

@@ -5,8 +5,11 @@ gradient by every rule through PyTorchSpikingClassifier, and through ART's stock
 around the same network.
 """
 
+from dataclasses import replace
+
 from tqdm.auto import tqdm
 
+from art_snn.encoders import Frames
 from art_snn.experiments.cost.result import Cost
 from art_snn.experiments.cost.settings import Settings
 from art_snn.experiments.resume import earlier
@@ -34,10 +37,11 @@ def run(settings: Settings) -> Cost:
             rows.append(STOCK + name)
     seconds = seconds_of(load, rows, settings.repeats)
     peak = {row: _peak(row, load) for row in tqdm(rows, desc="Peak memory")}
-    title = (
-        f"One input gradient: {settings.architecture.words()}, batch {settings.batch_size}, "
-        + "x".join(map(str, load.x.shape[1:]))
-    )
+    told = settings.architecture
+    if isinstance(network.encoder, Frames) and not told.is_own:
+        told = replace(told, encoder="frames")
+    size = "x".join(map(str, load.x.shape[1:]))
+    title = f"One input gradient: {told.words()}, batch {settings.batch_size}, {size}"
     machine = describe_machine(settings.device)
     cost = Cost(title, settings.as_dict(), machine, settings.repeats, seconds, peak)
     cost.write(settings.output)

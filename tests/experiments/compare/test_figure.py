@@ -1,4 +1,6 @@
-"""What the drawings show."""
+"""What the pictures of a comparison show."""
+
+from __future__ import annotations
 
 import numpy as np
 import pytest
@@ -7,9 +9,13 @@ from matplotlib.colors import to_hex
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
+from art_snn.attacks import Attack
+from art_snn.experiments.compare import RULES, Comparison, Row, Settings, compared
+from art_snn.experiments.compare.figure import draw as drawn
+from art_snn.experiments.compare.figure import success_bars, time_bars
+from art_snn.gradients import RGA, STBP, Mean, Triangle, kind_of
 from art_snn.metrics import Robustness
-from art_snn.evaluation.comparison import Comparison, Row
-from art_snn.plotting import accuracy_against_eps, image_row, success_bars, time_bars
+from tests.small import classifier, samples
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#999999"
 COLOURS = {
@@ -26,41 +32,15 @@ COLOURS = {
 }
 
 
-def test_a_curve_shows_robust_accuracy_from_budget_zero_on():
-    correct = np.array([True, True, True, False])
-    outcomes = [Robustness(correct, np.array([True, kept, False, False])) for kept in (True, False)]
-    ax = accuracy_against_eps(Figure().subplots(), [0.1, 0.2], {("FGSM", "rga"): outcomes})
-    (line,) = ax.lines
-    assert list(line.get_xdata()) == [0, 0.1, 0.2]
-    assert list(line.get_ydata()) == [75, 50, 25]
-    assert line.get_label() == "FGSM by RGA"
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_images_stand_side_by_side(channels):
-    images = np.zeros((4, channels, 5, 6))
-    images[2] = 1
-    ax = image_row(Figure().subplots(), images, label="originals")
-    shown = ax.images[0].get_array()
-    assert shown.shape[:2] == (5, 4 * 7 - 1)
-    assert ax.get_ylabel() == "originals"
-    assert float(np.ma.filled(shown[0, 2 * 7], np.nan).mean()) == 1
-
-
-def test_differences_are_coloured_around_zero():
-    images = np.array([-0.2, 0.1]).reshape(2, 1, 1, 1)
-    image = image_row(Figure().subplots(), images, label="difference", signed=True).images[0]
-    assert image.get_clim() == (-0.2, 0.2)
-
-
 def comparison(*names: str, objections: tuple[str, ...] = (), wrong: int = 2) -> Comparison:
     """Ten samples, the first `wrong` misclassified; rule i flips the i-th after them alone."""
     place = np.arange(10)
     rows = {name: Row("", objection="not here") for name in objections}
     for i, name in enumerate(names):
-        rows[name] = Row("", Robustness(place >= wrong, place != wrong + i))
+        kind = kind_of(RULES[name]) if name in RULES else ""
+        rows[name] = Row("", kind, Robustness(place >= wrong, place != wrong + i))
     seconds = {name: 0.5 * (i + 1) for i, name in enumerate(names)}
-    return Comparison("", {}, "", "", inference=0.25, seconds=seconds, rows=rows)
+    return Comparison("", "", "", {}, inference=0.25, seconds=seconds, rows=rows)
 
 
 def names_beside(ax: Axes) -> list[str]:
@@ -107,6 +87,22 @@ def test_bars_are_blue_for_temporal_orange_for_rate_rules_and_grey_for_others(dr
     assert [to_hex(bar.get_facecolor()) for bar in ax.patches] == [GREY, GREY]
 
 
+@pytest.mark.parametrize("draw", [success_bars, time_bars])
+def test_rules_under_names_of_one_s_own_have_the_colour_of_their_kind(draw):
+    wrapped = classifier(seed=1)
+    x, y = samples(wrapped)
+    rules = {
+        "the wide one": STBP(surrogate=Triangle(width=2.0)),
+        "rga of mine": RGA(gamma=0.5),
+        "both": Mean(RGA(), STBP()),
+    }
+    attack = Attack(name="fgsm", eps=0.03)
+    settings = Settings(rules=rules, attack=attack, batch_size=10, repeats=1)
+    ax = draw(Figure().subplots(), compared(settings, wrapped, x, y))
+    assert names_beside(ax) == list(rules)
+    assert [to_hex(bar.get_facecolor()) for bar in ax.patches] == [BLUE, ORANGE, GREY]
+
+
 def test_a_line_marks_the_union_and_another_one_inference():
     shown = comparison("stbp", "rga", "hart")
     ax = success_bars(Figure().subplots(), shown)
@@ -137,3 +133,20 @@ def test_a_network_that_is_always_wrong_has_bars_without_a_length():
     figure.canvas.draw()
     assert np.isnan(lengths(ax)).all()
     assert names_beside(ax) == ["stbp", "rga"]
+
+
+def test_the_picture_has_both_panels_below_what_was_compared():
+    shown = comparison("stbp", "rga", objections=("cba",))
+    shown.title, shown.attack = "a network on digits", "PGD, eps 0.1"
+    figure = drawn(shown)
+    figure.canvas.draw()
+    assert [ax.get_xlabel() for ax in figure.axes] == [
+        "attack success [%]",
+        "time of one gradient [inferences]",
+    ]
+    assert [len(ax.patches) for ax in figure.axes] == [2, 2]
+    assert figure.get_suptitle() == "a network on digits\nPGD, eps 0.1"
+
+
+def test_a_comparison_without_any_bar_can_be_drawn():
+    drawn(comparison(objections=("cba",))).canvas.draw()

@@ -14,36 +14,24 @@ from torch import Tensor, nn
 
 from art_snn import LIF, Direct, SpikingNetwork
 from art_snn import TimeDistributed as Timed
-from art_snn.encoders import Poisson
 from art_snn.attacks import Attack
-from art_snn.evaluation.compare import RULES, Settings, chosen, run
-from art_snn.evaluation.comparison import (
-    TITLES,
-    Comparison,
-    Row,
-    as_dict,
-    cells,
-    from_dict,
-    markdown,
-    row_from,
-    table,
-)
-from art_snn.metrics import Robustness, Share
+from art_snn.encoders import Poisson
+from art_snn.experiments.compare import RULES, Settings, compared
 from art_snn.gradients import (
     ASSG,
     CBA,
     EOT,
-    GRADIENTS,
     RGA,
     STBP,
-    Extended,
     Gradient,
-    Mean,
     Site,
     StaticCurve,
     TemporalGradient,
     Triangle,
+    kind_of,
 )
+from art_snn.metrics import Share
+from tests.command import forbidden
 from tests.small import CLASSES, around, classifier, pgd_by_hand, samples
 
 ATTACK = Attack(eps=0.03, iterations=5)
@@ -93,20 +81,6 @@ def without_times(file: Path) -> dict[str, Any]:
     return content
 
 
-@pytest.fixture
-def crafted(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
-    """What every batch became under attack; the attack is that of the library."""
-    results: list[np.ndarray] = []
-    craft = Attack.craft
-
-    def kept(self: Attack, wrapped: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        results.append(craft(self, wrapped, x, y))
-        return results[-1]
-
-    monkeypatch.setattr(Attack, "craft", kept)
-    return results
-
-
 def sizes(crafted: list[np.ndarray]) -> list[int]:
     return [len(batch) for batch in crafted]
 
@@ -115,7 +89,7 @@ def sizes(crafted: list[np.ndarray]) -> list[int]:
 def test_every_rule_has_a_row_which_for_cba_is_an_objection_on_leaky_neurons(decay, applies):
     wrapped = classifier(seed=1, decay=decay)
     x, y = samples(wrapped)
-    comparison = run(settings(dict(RULES)), wrapped, x, y, title="small")
+    comparison = compared(settings(dict(RULES)), wrapped, x, y, title="small")
     assert list(comparison.rows) == list(RULES)
     assert [n for n, row in comparison.rows.items() if row.objection] == ["cba"] * (not applies)
     assert (
@@ -125,6 +99,7 @@ def test_every_rule_has_a_row_which_for_cba_is_an_objection_on_leaky_neurons(dec
     )
     for name, row in comparison.rows.items():
         assert row.rule == str(RULES[name])
+        assert row.kind == kind_of(RULES[name])
         if row.objection:
             assert row.objection == CBA().objection(wrapped.model.layers[1].dynamics)
             assert (row.outcome, row.vanished) == (None, None)
@@ -136,22 +111,11 @@ def test_every_rule_has_a_row_which_for_cba_is_an_objection_on_leaky_neurons(dec
     assert "medians of 1 rounds in turn, batch 4" in comparison.machine
 
 
-def test_the_rules_are_all_that_have_a_name_and_three_made_of_them():
-    assert {name: type(rule) for name, rule in RULES.items()} == dict(GRADIENTS) | {
-        "pdsg-per-sample": GRADIENTS["pdsg"],
-        "rga-32-steps": Extended,
-        "mean-rga-stbp": Mean,
-    }
-    assert RULES["pdsg-per-sample"] != RULES["pdsg"]
-    assert RULES["rga-32-steps"] == Extended(RGA(), steps=32)
-    assert RULES["mean-rga-stbp"] == Mean(RGA(), STBP())
-
-
 @pytest.mark.parametrize("name", ["stbp", "rga", "pdsg-per-sample"])
 def test_the_success_of_a_rule_is_that_of_an_attack_by_hand_under_it(name):
     wrapped = classifier(seed=1)
     x, y = samples(wrapped)
-    outcome = run(settings({name: RULES[name]}), wrapped, x, y).rows[name].outcome
+    outcome = compared(settings({name: RULES[name]}), wrapped, x, y).rows[name].outcome
     adversarial = pgd_by_hand(wrapped.model, RULES[name], ATTACK, x, y)
     assert np.array_equal(outcome.correct, wrapped.predict(x).argmax(1) == y)
     assert np.array_equal(outcome.robust, wrapped.predict(adversarial).argmax(1) == y)
@@ -161,7 +125,7 @@ def test_the_success_of_a_rule_is_that_of_an_attack_by_hand_under_it(name):
 def test_rules_differ_in_success_and_the_union_flips_whatever_one_of_them_flips():
     wrapped = classifier(seed=1)
     x, y = samples(wrapped)
-    comparison = run(settings(dict(RULES)), wrapped, x, y)
+    comparison = compared(settings(dict(RULES)), wrapped, x, y)
     flipped = [row.outcome.flipped for row in comparison.rows.values() if row.outcome]
     assert len({tuple(f) for f in flipped}) > 2
     union = comparison.union()
@@ -172,7 +136,7 @@ def test_rules_differ_in_success_and_the_union_flips_whatever_one_of_them_flips(
 def test_a_rule_against_the_gradient_has_cosine_minus_one_and_no_success():
     wrapped = classifier(seed=1)
     x, y = samples(wrapped)
-    rows = run(settings({"stbp": STBP(), "opposite": Opposite()}), wrapped, x, y).rows
+    rows = compared(settings({"stbp": STBP(), "opposite": Opposite()}), wrapped, x, y).rows
     assert rows["stbp"].cosine == pytest.approx(1, abs=1e-6)
     assert rows["opposite"].cosine == pytest.approx(-1, abs=1e-6)
     assert rows["opposite"].outcome.attack_success.count == 0
@@ -182,7 +146,7 @@ def test_a_rule_against_the_gradient_has_cosine_minus_one_and_no_success():
 def test_the_cosine_is_the_mean_over_samples_whatever_the_gradients_weigh():
     wrapped = classifier(seed=1)
     x, y = samples(wrapped)
-    row = run(settings({"rga": RGA()}), wrapped, x, y).rows["rga"]
+    row = compared(settings({"rga": RGA()}), wrapped, x, y).rows["rga"]
     pairs = zip(
         wrapped.loss_gradient(x, y, gradient=RGA()).reshape(len(x), -1).astype(float),
         wrapped.loss_gradient(x, y, gradient=STBP()).reshape(len(x), -1).astype(float),
@@ -198,7 +162,7 @@ def test_samples_without_a_gradient_are_counted_and_leave_the_cosine_alone():
     x, y = samples(wrapped)
     dark = int((x[:, 0, 0, 0] <= 0.5).sum())
     assert 0 < dark < len(x)
-    row = run(settings({"half": HalfBlind()}), wrapped, x, y).rows["half"]
+    row = compared(settings({"half": HalfBlind()}), wrapped, x, y).rows["half"]
     assert row.vanished == Share(dark, len(x))
     assert row.cosine == pytest.approx(-1, abs=1e-6)
 
@@ -206,7 +170,7 @@ def test_samples_without_a_gradient_are_counted_and_leave_the_cosine_alone():
 def test_a_rule_that_sees_nothing_anywhere_has_no_cosine_and_no_success():
     wrapped = classifier(seed=1)
     x, y = samples(wrapped)
-    comparison = run(settings({"blind": Blind()}), wrapped, x, y)
+    comparison = compared(settings({"blind": Blind()}), wrapped, x, y)
     row = comparison.rows["blind"]
     assert row.vanished == Share(len(x), len(x))
     assert np.isnan(row.cosine)
@@ -224,14 +188,14 @@ def test_the_static_curve_vanishes_below_the_knee_and_above_the_threshold():
     brightness = np.array([0.1, 0.2, 0.3, 0.4, 0.45, 0.6, 0.9], dtype=np.float32)
     x = np.ones((7, 1, 8, 8), dtype=np.float32) * brightness[:, None, None, None]
     rules = {"static": StaticCurve()}
-    row = run(settings(rules), around(network), x, np.zeros(7, dtype=np.int64)).rows["static"]
+    row = compared(settings(rules), around(network), x, np.zeros(7, dtype=np.int64)).rows["static"]
     assert row.vanished == Share(4, 7)
 
 
 def test_the_last_batch_may_be_smaller(crafted):
     wrapped = classifier(seed=1)
     x, y = samples(wrapped)
-    run(settings(), wrapped, x, y)
+    compared(settings(), wrapped, x, y)
     assert sizes(crafted) == [4, 4, 2] * 2
 
 
@@ -239,14 +203,14 @@ def test_the_last_batch_may_be_smaller(crafted):
 def test_as_many_samples_are_attacked_as_wanted_and_present(wanted, attacked, crafted):
     wrapped = classifier(seed=1)
     x, y = samples(wrapped)
-    row = run(settings({"stbp": STBP()}, samples=wanted), wrapped, x, y).rows["stbp"]
+    row = compared(settings({"stbp": STBP()}, samples=wanted), wrapped, x, y).rows["stbp"]
     assert sum(sizes(crafted)) == row.vanished.total == len(row.outcome.correct) == attacked
 
 
 def test_no_samples_are_refused():
     wrapped = classifier()
     with pytest.raises(ValueError, match=r"^x: expected at least one sample, got none"):
-        run(settings(), wrapped, np.empty((0, 1, 8, 8), np.float32), np.empty(0, np.int64))
+        compared(settings(), wrapped, np.empty((0, 1, 8, 8), np.float32), np.empty(0, np.int64))
 
 
 @pytest.mark.parametrize("encoder", [Direct(4), Poisson(4)], ids=str)
@@ -256,7 +220,7 @@ def test_the_network_and_the_random_states_are_left_as_they_were(encoder):
     rule = StaticCurve(limit=3)
     wrapped.gradient = rule
     before = np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-    run(settings({"rga": RGA(), "assg": ASSG()}), wrapped, x, y)
+    compared(settings({"rga": RGA(), "assg": ASSG()}), wrapped, x, y)
     after = np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     assert str(before[0]) == str(after[0])
     assert np.array_equal(before[0][1], after[0][1])
@@ -274,7 +238,7 @@ def test_an_interrupted_comparison_leaves_rule_and_random_states_as_they_were(mo
     interrupt(monkeypatch, at=2)
     before = np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     try:
-        run(settings(), wrapped, x, y)
+        compared(settings(), wrapped, x, y)
     except KeyboardInterrupt:
         after = np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     assert wrapped.gradient is rule
@@ -287,10 +251,10 @@ def test_a_row_depends_neither_on_other_rules_nor_on_the_random_state(crafted):
     wrapped = classifier(seed=1, encoder=Poisson(4))
     x, y = samples(wrapped)
     attack = Attack(name="apgd", eps=0.1, iterations=2)
-    together = run(settings({"rga": RGA(), "assg": ASSG()}, attack=attack), wrapped, x, y)
+    together = compared(settings({"rga": RGA(), "assg": ASSG()}, attack=attack), wrapped, x, y)
     np.random.seed(7)  # noqa: NPY002
     torch.manual_seed(7)
-    alone = run(settings({"assg": ASSG()}, attack=attack), wrapped, x, y)
+    alone = compared(settings({"assg": ASSG()}, attack=attack), wrapped, x, y)
     one, other = together.rows["assg"], alone.rows["assg"]
     assert np.array_equal(one.outcome.correct, other.outcome.correct)
     assert np.array_equal(one.outcome.robust, other.outcome.robust)
@@ -304,7 +268,7 @@ def test_a_rule_that_remembers_starts_every_batch_afresh(crafted):
     x, y = samples(wrapped, 8, wrong=0)
     # So near to each other that ASSG would take the second batch for the first one, moved.
     x = 0.5 + 0.1 * x
-    row = run(settings({"assg": ASSG()}), wrapped, x, y).rows["assg"]
+    row = compared(settings({"assg": ASSG()}), wrapped, x, y).rows["assg"]
     cosines = []
     for place, batch in enumerate((slice(0, 4), slice(4, 8))):
         fresh = classifier(seed=1)
@@ -324,7 +288,7 @@ def test_the_seed_decides_what_a_random_network_and_a_random_attack_draw():
     wrapped = classifier(seed=1, encoder=Poisson(4))
     x, y = samples(wrapped)
     cosines = [
-        run(settings({"rga": RGA()}, seed=seed), wrapped, x, y).rows["rga"].cosine
+        compared(settings({"rga": RGA()}, seed=seed), wrapped, x, y).rows["rga"].cosine
         for seed in (0, 0, 1)
     ]
     assert cosines[0] == cosines[1] != cosines[2]
@@ -337,7 +301,7 @@ def test_averaging_over_draws_wraps_every_rule_and_its_objection():
     asked = settings(rules, eot=3)
     assert asked.rule("stbp") == EOT(STBP(), samples=3)
     assert settings(rules).rule("stbp") == STBP()
-    comparison = run(asked, wrapped, x, y)
+    comparison = compared(asked, wrapped, x, y)
     assert comparison.rows["stbp"].rule == str(EOT(STBP(), samples=3))
     assert comparison.rows["cba"].objection.startswith("CBA: conversion to an ANN")
 
@@ -360,34 +324,49 @@ def test_a_run_that_was_killed_is_taken_up_after_its_last_whole_rule(tmp_path, c
     names = ("stbp", "cba", "rga", "assg", "hart")
     asked = settings({name: RULES[name] for name in names})
     file, whole = tmp_path / "new" / "compare.json", tmp_path / "whole.json"
-    run(asked, wrapped, x, y, whole, title="small")
+    compared(asked, wrapped, x, y, whole, title="small")
     assert sizes(crafted) == [4, 4, 2] * 4
     with pytest.MonkeyPatch.context() as patch:
         interrupt(patch, at=8)
         with pytest.raises(KeyboardInterrupt):
-            run(asked, wrapped, x, y, file, title="small")
+            compared(asked, wrapped, x, y, file, title="small")
     killed = json.loads(file.read_text())
     assert list(killed["rows"]) == ["stbp", "cba", "rga"]
     assert [kept.name for kept in file.parent.iterdir()] == ["compare.json"]
     crafted.clear()
-    resumed = run(asked, wrapped, x, y, file, title="small")
+    resumed = compared(asked, wrapped, x, y, file, title="small")
     assert sizes(crafted) == [4, 4, 2] * 2
     assert without_times(file) == without_times(whole)
     assert list(json.loads(file.read_text())["rows"]) == list(names)
     # The times of all rules were taken in turn, before the first attack.
     assert json.loads(file.read_text())["seconds"] == killed["seconds"] == resumed.seconds
     crafted.clear()
-    again = run(asked, wrapped, x, y, file, title="small")
+    again = compared(asked, wrapped, x, y, file, title="small")
     assert crafted == []
-    assert as_dict(again) == as_dict(resumed) == json.loads(file.read_text())
-    assert table(again) == table(resumed)
+    assert again.as_dict() == resumed.as_dict() == json.loads(file.read_text())
+    assert again.told() == resumed.told()
+
+
+def test_results_of_an_earlier_version_are_taken_up_and_their_kinds_derived(tmp_path, monkeypatch):
+    rules = {"stbp": STBP(), "rga of mine": RGA(gamma=0.5), "mean-rga-stbp": RULES["mean-rga-stbp"]}
+    wrapped = classifier(seed=1)
+    x, y = samples(wrapped)
+    file = tmp_path / "compare.json"
+    written = compared(settings(rules), wrapped, x, y, file)
+    content = json.loads(file.read_text())
+    kinds = [row.pop("kind") for row in content["rows"].values()]
+    assert kinds == ["temporal", "rate", ""]
+    file.write_text(json.dumps(content))
+    monkeypatch.setattr(Attack, "craft", forbidden)
+    again = compared(settings(rules), wrapped, x, y, file)
+    assert again.as_dict() == written.as_dict()
 
 
 def results(folder: Path) -> tuple[Any, np.ndarray, np.ndarray, Path]:
     wrapped = classifier(seed=1)
     x, y = samples(wrapped)
     file = folder / "compare.json"
-    run(settings(), wrapped, x, y, file)
+    compared(settings(), wrapped, x, y, file)
     return wrapped, x, y, file
 
 
@@ -409,7 +388,7 @@ def test_results_of_other_settings_are_refused_and_kept(change, tmp_path):
     wrapped, x, y, file = results(tmp_path)
     before = file.read_bytes()
     with pytest.raises(ValueError, match=REFUSAL):
-        run(settings(**change), wrapped, x, y, file)
+        compared(settings(**change), wrapped, x, y, file)
     assert file.read_bytes() == before
 
 
@@ -418,7 +397,7 @@ def test_results_of_other_weights_are_refused(tmp_path):
     with torch.no_grad():
         wrapped.model.layers[2].module[0].bias[0] += 1e-3
     with pytest.raises(ValueError, match=REFUSAL):
-        run(settings(), wrapped, x, y, file)
+        compared(settings(), wrapped, x, y, file)
 
 
 @pytest.mark.parametrize(
@@ -429,7 +408,7 @@ def test_results_of_other_weights_are_refused(tmp_path):
 def test_results_of_other_neurons_or_another_encoder_are_refused(change, tmp_path):
     _, x, y, file = results(tmp_path)
     with pytest.raises(ValueError, match=REFUSAL):
-        run(settings(), classifier(seed=1, **change), x, y, file)
+        compared(settings(), classifier(seed=1, **change), x, y, file)
 
 
 @pytest.mark.parametrize("changed", ["x", "y"])
@@ -440,7 +419,7 @@ def test_results_on_other_samples_are_refused(changed, tmp_path):
     else:
         y[3] = (y[3] + 1) % CLASSES
     with pytest.raises(ValueError, match=REFUSAL):
-        run(settings(), wrapped, x, y, file)
+        compared(settings(), wrapped, x, y, file)
 
 
 @pytest.mark.parametrize("content", ["", '{"key": ', "[]", "3", "null", "\x00\x01", "{}"], ids=repr)
@@ -448,140 +427,8 @@ def test_a_damaged_file_is_refused_and_kept(content, tmp_path):
     wrapped, x, y, file = results(tmp_path)
     file.write_text(content)
     with pytest.raises(ValueError, match=REFUSAL):
-        run(settings(), wrapped, x, y, file)
+        compared(settings(), wrapped, x, y, file)
     assert file.read_text() == content
-
-
-def test_rules_are_chosen_by_their_names():
-    assert chosen("rga, mean-rga-stbp,") == {n: RULES[n] for n in ("rga", "mean-rga-stbp")}
-    assert chosen("") == {}
-
-
-@pytest.mark.parametrize("names", ["stbp,sgd", "STBP"])
-def test_an_unknown_rule_is_refused_and_the_known_ones_are_named(names):
-    unknown = names.split(",")[-1]
-    with pytest.raises(
-        ValueError,
-        match=rf"^rules: expected names out of stbp, pdsg, .*mean-rga-stbp, got '{unknown}'\. Sep",
-    ):
-        chosen(names)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"rules": {}}, r"^rules: expected at least one, got none\. Name some"),
-        ({"samples": 0}, r"^samples: expected a whole number >= 1, got 0\. Leave it out"),
-        ({"batch_size": 0}, r"^batch_size: expected a whole number >= 1, got 0\. Use a whole"),
-        ({"eot": 0}, r"^eot: expected a whole number >= 1, got 0"),
-        ({"repeats": 1.5}, r"^repeats: expected a whole number >= 1, got 1\.5"),
-    ],
-)
-def test_settings_that_make_no_sense_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        Settings(**options)
-
-
-def test_settings_are_written_in_words():
-    content = json.loads(json.dumps(settings(eot=2).as_dict()))
-    assert content["attack"] == {"name": "pgd", "eps": 0.03, "eps_step": None, "iterations": 5}
-    assert content["rules"]["rga"] == str(EOT(RGA(), samples=2))
-    assert (content["samples"], content["batch_size"], content["eot"]) == (500, 4, 2)
-
-
-def outcome(flips: int, samples: int = 10, wrong: int = 2) -> Robustness:
-    """`wrong` samples misclassified from the start, and the `flips` after them flipped."""
-    place = np.arange(samples)
-    return Robustness(place >= wrong, place >= wrong + flips)
-
-
-def by_hand(**rows: Row) -> Comparison:
-    seconds = {name: row.seconds for name, row in rows.items() if row.outcome is not None}
-    return Comparison(
-        "a network on digits", {}, "PGD, eps 0.1", "key", "a machine", 0.5, seconds, dict(rows)
-    )
-
-
-EXAMPLE = by_hand(
-    stbp=Row("STBP()", outcome(1), 2.0, Share(0, 10), 1.0),
-    rga=Row("RGA()", outcome(7), 0.75, Share(4, 10), 0.25),
-    pdsg=Row("PDSG()", outcome(0), 1.0, Share(10, 10), float("nan")),
-    assg=Row("ASSG()", outcome(1), 1.0, Share(0, 10), -0.5),
-    cba=Row("CBA()", objection="only IF"),
-)
-
-
-def test_the_table_says_how_strong_how_dear_and_how_blind_every_rule_is():
-    title, attack, correct, machine, blank, head, *lines = table(EXAMPLE).splitlines()
-    assert (title, attack, machine) == ("a network on digits", "PGD, eps 0.1", "a machine")
-    assert correct == "8 of 10 samples classified correctly before the attack"
-    assert blank == ""
-    assert head.split("  ")[0] == "rule"
-    # Eight are correct; the p-values are 2 / 2^6 for six flips more and 1 for one fewer.
-    assert [" ".join(line.split()) for line in lines] == [
-        f"stbp {Share(1, 8)} 4.00 2000 {Share(0, 10)} 1.000",
-        f"rga {Share(7, 8)} + 0.031 1.50 750 {Share(4, 10)} 0.250",
-        f"pdsg {Share(0, 8)} - 1 2.00 1000 {Share(10, 10)} nan",
-        f"assg {Share(1, 8)} = 1 2.00 1000 {Share(0, 10)} -0.500",
-        "cba does not apply: only IF",
-        f"union of all {Share(7, 8)}",
-    ]
-    assert [len(line) for line in lines[:4]] == [len(head)] * 4
-
-
-def test_the_table_in_markdown_has_the_same_cells():
-    words, blank, head, rule, *lines = markdown(EXAMPLE).splitlines()
-    assert words == (
-        "a network on digits. PGD, eps 0.1. "
-        "8 of 10 samples classified correctly before the attack. a machine."
-    )
-    assert blank == ""
-    assert rule == "|---" * 7 + "|"
-    assert head == f"| {' | '.join(TITLES)} |"
-    assert [tuple(line[2:-2].split(" | ")) for line in lines] == cells(EXAMPLE)
-    assert lines[1] == f"| rga | {Share(7, 8)} | + 0.031 | 1.50 | 750 | {Share(4, 10)} | 0.250 |"
-    assert lines[4].startswith("| cba | does not apply: only IF | ")
-    assert {line.count("|") for line in (head, rule, *lines)} == {8}
-
-
-def test_a_comparison_survives_json():
-    content = json.loads(json.dumps(as_dict(EXAMPLE)))
-    back = from_dict(content)
-    assert as_dict(back) == content
-    assert table(back) == table(EXAMPLE)
-    assert (back.title, back.attack, back.key) == ("a network on digits", "PGD, eps 0.1", "key")
-
-
-def test_a_table_without_stbp_has_no_p_and_one_of_a_single_rule_no_union():
-    text = table(by_hand(rga=Row("RGA()", outcome(7), 0.75, Share(4, 10), 0.25)))
-    *_, line = text.splitlines()
-    assert line.split() == f"rga {Share(7, 8)} 1.50 750 {Share(4, 10)} 0.250".split()
-
-
-def test_a_table_in_which_no_rule_applies_says_so():
-    assert table(by_hand(cba=Row("CBA()", objection="only IF"))).endswith("not apply: only IF")
-
-
-@pytest.mark.parametrize(
-    "row",
-    [
-        Row("RGA()", outcome(3), 0.75, Share(4, 10), 0.25),
-        Row("RGA()", outcome(3), 0.75, Share(10, 10), float("nan")),
-        Row("RGA()", outcome(3), 0.75),
-        Row("CBA()", objection="only IF"),
-    ],
-    ids=["whole", "no cosine", "outcome alone", "objection"],
-)
-def test_a_row_survives_json(row):
-    content = json.loads(json.dumps(as_dict(by_hand(rule=row))["rows"]["rule"]))
-    back = row_from(content)
-    assert (back.rule, back.objection, back.vanished) == (row.rule, row.objection, row.vanished)
-    assert str((back.seconds, back.cosine)) == str((row.seconds, row.cosine))
-    assert (back.outcome is None) == (row.outcome is None)
-    if row.outcome is not None:
-        assert np.array_equal(back.outcome.correct, row.outcome.correct)
-        assert np.array_equal(back.outcome.robust, row.outcome.robust)
-        assert content["attack_success"]["count"] == 3
 
 
 @pytest.mark.parametrize("wrong", [2, 10])
@@ -589,7 +436,7 @@ def test_the_file_is_json_that_other_programs_read_too(wrong, tmp_path):
     wrapped = classifier(seed=1)
     x, y = samples(wrapped, wrong=wrong)
     file = tmp_path / "compare.json"
-    run(settings({"blind": Blind(), "cba": CBA()}), wrapped, x, y, file)
+    compared(settings({"blind": Blind(), "cba": CBA()}), wrapped, x, y, file)
 
     def refuse(word: str) -> None:
         raise AssertionError(f"{word} is no JSON")

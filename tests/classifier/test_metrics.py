@@ -1,0 +1,61 @@
+"""ART's metrics run on a spiking classifier and give sane values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from art.attacks.evasion import FastGradientMethod
+from art.metrics import adversarial_accuracy, clever_u, empirical_robustness, loss_sensitivity
+
+from art_snn import RGA, STBP
+from tests.networks import CLASSES, Counted, build
+
+
+@pytest.fixture
+def rules() -> tuple[Counted, Counted]:
+    return Counted(RGA()), Counted(STBP())
+
+
+@pytest.fixture
+def counted(trained_layers: Any, rules: tuple[Counted, Counted]) -> Any:
+    return build(trained_layers, gradient=rules[0], training_gradient=rules[1])
+
+
+@pytest.fixture(autouse=True)
+def _only_the_attack_rule_runs(rules: tuple[Counted, Counted]) -> Any:
+    yield
+    assert rules[0].tally.backwards > 0
+    assert rules[1].tally.backwards == 0
+
+
+def test_empirical_robustness_is_a_share_of_the_samples_norm(counted: Any, known: Any) -> None:
+    settings = {"eps": 1.0, "eps_step": 0.05}
+    value = empirical_robustness(counted, known[0][:8], "fgsm", settings)
+    assert 0.05 < float(value) < 2
+
+
+def test_loss_sensitivity_is_the_mean_norm_of_the_loss_gradient(counted: Any, known: Any) -> None:
+    x, y = known[0][:8], np.eye(CLASSES)[known[1][:8]]
+    gradients = counted.loss_gradient(x, y).reshape(8, -1)
+    expected = np.linalg.norm(gradients, axis=1).mean()
+    assert float(loss_sensitivity(counted, x, y)) == pytest.approx(expected, rel=1e-6)
+    assert expected > 0
+
+
+def test_clever_is_between_zero_and_the_radius(counted: Any, known: Any) -> None:
+    settings = {"nb_batches": 2, "batch_size": 2, "radius": 0.3, "norm": 2, "verbose": False}
+    score = clever_u(counted, known[0][0], **settings)
+    assert 0 < float(score) <= 0.3
+
+
+def test_adversarial_accuracy_falls_with_the_strength_of_the_attack(
+    counted: Any, known: Any
+) -> None:
+    x, y = known[0][:32], known[1][:32]
+    weak, strong = (
+        adversarial_accuracy(counted, x, y, attack_crafter=FastGradientMethod(counted, eps=eps))
+        for eps in (0.001, 0.3)
+    )
+    assert strong < 0.5 < weak <= 1

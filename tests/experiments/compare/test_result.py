@@ -1,0 +1,174 @@
+"""What a comparison tells: tables, Markdown, JSON, and results of earlier versions."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from art_snn.experiments.compare import RULES, Comparison, Row
+from art_snn.experiments.resume import converter
+from art_snn.gradients import kind_of
+from art_snn.metrics import Share
+from tests.outcomes import outcome
+
+TITLES = (
+    "rule",
+    "success among the correct",
+    "p against STBP",
+    "x inference",
+    "ms",
+    "zero gradient",
+    "cosine to STBP",
+)
+BLANK = ("",) * 5
+EARLIER = Path(__file__).parents[3] / "docs" / "results" / "digits" / "compare.json"
+
+
+def by_hand(**rows: Row) -> Comparison:
+    seconds = {name: row.seconds for name, row in rows.items() if row.outcome is not None}
+    title, attack = "a network on digits", "PGD, eps 0.1"
+    return Comparison(title, "key", attack, {}, "a machine", 0.5, seconds, dict(rows))
+
+
+EXAMPLE = by_hand(
+    stbp=Row("STBP()", "temporal", outcome(1), 2.0, Share(0, 10), 1.0),
+    rga=Row("RGA()", "rate", outcome(7), 0.75, Share(4, 10), 0.25),
+    pdsg=Row("PDSG()", "temporal", outcome(0), 1.0, Share(10, 10), math.nan),
+    assg=Row("ASSG()", "temporal", outcome(1), 1.0, Share(0, 10), -0.5),
+    cba=Row("CBA()", objection="only IF"),
+)
+# Eight are correct; the p-values are 2 / 2^6 for six flips more and 1 for one fewer.
+CELLS = [
+    ("stbp", str(Share(1, 8)), "", "4.00", "2000", str(Share(0, 10)), "1.000"),
+    ("rga", str(Share(7, 8)), "+ 0.031", "1.50", "750", str(Share(4, 10)), "0.250"),
+    ("pdsg", str(Share(0, 8)), "- 1", "2.00", "1000", str(Share(10, 10)), "nan"),
+    ("assg", str(Share(1, 8)), "= 1", "2.00", "1000", str(Share(0, 10)), "-0.500"),
+    ("cba", "does not apply", *BLANK),
+    ("union of all", str(Share(7, 8)), *BLANK),
+]
+CORRECT = "8 of 10 samples classified correctly before the attack"
+NOTE = "cba does not apply: only IF."
+
+
+def back(content: dict[str, Any]) -> Comparison:
+    return converter.structure(content, Comparison)
+
+
+def test_the_table_says_how_strong_how_dear_and_how_blind_every_rule_is():
+    heading, table, note = EXAMPLE.told().rstrip().split("\n\n")
+    assert heading.splitlines() == ["a network on digits", "PGD, eps 0.1", CORRECT, "a machine"]
+    head, *lines = table.splitlines()
+    assert head.split() == " ".join(TITLES).split()
+    assert [line.split() for line in lines] == [" ".join(cells).split() for cells in CELLS]
+    assert [len(line) for line in lines[:4]] == [len(head)] * 4
+    assert note == NOTE
+
+
+def test_the_table_in_markdown_has_the_same_cells():
+    words, table, note = EXAMPLE.told("markdown").rstrip().split("\n\n")
+    assert words == f"a network on digits. PGD, eps 0.1. {CORRECT}. a machine."
+    head, rule, *lines = (
+        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()
+    )
+    assert tuple(head) == TITLES
+    assert [set(cell) <= set(":-") for cell in rule] == [True] * len(TITLES)
+    assert [tuple(cells) for cells in lines] == CELLS
+    assert note == f"- {NOTE}"
+
+
+def test_the_table_in_html_has_the_same_cells():
+    text = EXAMPLE.told("html")
+    for cell in ("<td>stbp", "+ 0.031</td>", "<td>cba", f"<p>{NOTE}</p>", f"<p>{CORRECT}</p>"):
+        assert cell in text
+    assert text.count("<tr>") == 1 + len(CELLS)
+
+
+def test_a_table_without_stbp_has_no_p_and_one_of_a_single_rule_no_union_and_no_notes():
+    text = by_hand(rga=Row("RGA()", "rate", outcome(7), 0.75, Share(4, 10), 0.25)).told()
+    *_, line = text.splitlines()
+    assert line.split() == f"rga {Share(7, 8)} 1.50 750 {Share(4, 10)} 0.250".split()
+
+
+def test_a_table_in_which_no_rule_applies_says_so():
+    text = by_hand(cba=Row("CBA()", objection="only IF")).told()
+    assert "\nno rule applies\n" in text
+    assert text.rstrip().endswith(NOTE)
+
+
+def test_a_comparison_survives_json():
+    content = json.loads(json.dumps(EXAMPLE.as_dict()))
+    found = back(content)
+    assert found.as_dict() == content
+    assert found.told() == EXAMPLE.told()
+    assert (found.title, found.attack, found.key) == ("a network on digits", "PGD, eps 0.1", "key")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        Row("RGA()", "rate", outcome(3), 0.75, Share(4, 10), 0.25),
+        Row("RGA()", "rate", outcome(3), 0.75, Share(10, 10), math.nan),
+        Row("RGA()", "rate", outcome(3), 0.75),
+        Row("Mine()", "", outcome(3), 0.75),
+        Row("CBA()", objection="only IF"),
+    ],
+    ids=["whole", "no cosine", "outcome alone", "no kind", "objection"],
+)
+def test_a_row_survives_json(row):
+    content = json.loads(json.dumps(by_hand(rule=row).as_dict()["rows"]["rule"]))
+    found = converter.structure(content, Row)
+    assert (found.rule, found.kind, found.objection) == (row.rule, row.kind, row.objection)
+    assert found.vanished == row.vanished
+    assert str((found.seconds, found.cosine)) == str((row.seconds, row.cosine))
+    assert (found.outcome is None) == (row.outcome is None)
+    if row.outcome is not None:
+        assert np.array_equal(found.outcome.correct, row.outcome.correct)
+        assert np.array_equal(found.outcome.robust, row.outcome.robust)
+        assert content["attack_success"]["count"] == 3
+
+
+def test_figures_that_there_are_not_are_null_in_json():
+    content = json.loads(json.dumps(EXAMPLE.as_dict(), allow_nan=False))
+    assert content["rows"]["pdsg"]["cosine"] is None
+
+
+def test_the_union_flips_whatever_one_of_the_rules_flips():
+    shown = by_hand(
+        a=Row("", outcome=outcome({2, 3})),
+        b=Row("", outcome=outcome({3, 7})),
+        cba=Row("CBA()", objection="only IF"),
+    )
+    assert np.flatnonzero(shown.union().flipped).tolist() == [2, 3, 7]
+
+
+def test_results_of_an_earlier_version_are_read_and_their_kinds_derived():
+    content = json.loads(EARLIER.read_text())
+    for row in content["rows"].values():
+        row.pop("kind", None)
+    found = back(content)
+    told = found.as_dict()
+    kinds = {name: row.pop("kind") for name, row in told["rows"].items()}
+    assert told == content
+    assert kinds == {name: kind_of(RULES[name]) for name in content["rows"]}
+    assert {"temporal", "rate", ""} == set(kinds.values())
+    assert set(found.rows) == set(RULES)
+    assert len(found.attacked) == 10
+
+
+def test_a_rule_that_an_earlier_version_wrote_and_no_one_knows_has_no_kind():
+    row = converter.structure({"rule": "Mine(width=2)", "objection": "only IF"}, Row)
+    assert row == Row("Mine(width=2)", "", objection="only IF")
+
+
+def test_what_is_written_is_told_and_drawn(tmp_path):
+    EXAMPLE.write(tmp_path)
+    assert EXAMPLE.files == ["compare.json", "compare.md", "compare.png"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == EXAMPLE.files
+    assert (tmp_path / "compare.md").read_text() == EXAMPLE.told("markdown")
+    assert back(json.loads((tmp_path / "compare.json").read_text())).told() == EXAMPLE.told()
+    assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,47 @@
+"""The demo on a few images: what it writes, says, and that it can be repeated."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from art_snn.experiments.demo import ATTACKS, GRADIENTS, Outcome, Settings, run
+
+SMALL = Settings(epochs=1, test_images=24, eps=(0.1, 0.3), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, Path]:
+    folder = tmp_path_factory.mktemp("demo") / "made" / "here"
+    return run(replace(SMALL, output=folder)), folder
+
+
+def test_it_writes_results_and_pictures(first):
+    outcome, folder = first
+    results = json.loads((folder / "results.json").read_text())
+    assert results["accuracy"] == outcome.accuracy
+    assert set(results["networks"]) == {"plain", "adversarially trained"}
+    for curves in results["networks"].values():
+        assert set(curves) == {f"{a} by {g}" for a in ATTACKS for g in GRADIENTS}
+        assert all(len(points) == len(SMALL.eps) for points in curves.values())
+    assert (folder / "results.md").read_text() == outcome.told("markdown")
+    assert {file.name for file in folder.iterdir()} == set(outcome.files)
+    for picture in ("accuracy.png", "adversarials.png"):
+        assert (folder / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_seed_gives_the_same_results(first, tmp_path):
+    _, folder = first
+    run(replace(SMALL, output=tmp_path))
+    assert (tmp_path / "results.json").read_text() == (folder / "results.json").read_text()
+
+
+def test_adversarials_stay_within_the_budget_and_the_pixel_range(first):
+    pictures = first[0].pictures
+    for gradient in GRADIENTS:
+        assert np.abs(pictures[gradient] - pictures["original"]).max() <= 0.3 + 1e-6
+        assert 0 <= pictures[gradient].min() <= pictures[gradient].max() <= 1

@@ -1,0 +1,121 @@
+"""What every experiment refuses, and what every result writes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from art_snn.checks import ArgumentError
+from art_snn.experiments.base import Experiment, Result
+from art_snn.experiments.tables import Notes, Table
+from tests.command import interrupted
+
+
+@dataclass
+class Found(Result):
+    """One figure, one table, two pictures."""
+
+    value: float = 0.5
+    name: ClassVar[str] = "found"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"value": self.value, "words": "Grüße"}
+
+    def parts(self) -> list[Any]:
+        return [("a title", "settings"), Table(("rule", "ms"), [("a|b", "5")]), Notes(["Grüße."])]
+
+    def figures(self) -> dict[str, Figure]:
+        return {"found": Figure(), "pictures": Figure()}
+
+
+@pytest.mark.parametrize("name", ["file", "results.json"])
+def test_an_output_that_is_a_file_or_named_like_one_is_refused(name, tmp_path):
+    if name == "file":
+        (tmp_path / name).write_text("here before")
+    which = ", which is a file" if name == "file" else ""
+    message = (
+        rf"^output: expected a folder, for tables, pictures and figures, got .*{name}{which}\. "
+        r"Give the name of a folder: results are written into it\.$"
+    )
+    with pytest.raises(ArgumentError, match=message) as caught:
+        Experiment(output=tmp_path / name)
+    assert caught.value.argument == "output"
+
+
+@pytest.mark.parametrize("name", [".", "new", "new/deep", "decay-0.5"])
+def test_an_output_may_be_any_folder_and_is_not_made_before_there_is_anything(name, tmp_path):
+    assert Experiment(output=tmp_path / name).output == tmp_path / name
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "tpu"}, r"^device: expected 'gpu' or 'cpu', got 'tpu'"),
+        ({"device": "cuda"}, r"^device: expected 'gpu' or 'cpu', got 'cuda'"),
+        ({"threads": 0}, r"^threads: expected a whole number >= 1, got 0\. Leave it out for torch"),
+        ({"threads": 1.5}, r"^threads: expected a whole number >= 1, got 1\.5"),
+    ],
+)
+def test_devices_and_threads_that_there_are_not_are_refused(options, message, tmp_path):
+    with pytest.raises(ArgumentError, match=message):
+        Experiment(output=tmp_path, **options)
+
+
+def test_threads_are_set_when_the_experiment_starts_and_left_where_none_are_told(tmp_path):
+    before = torch.get_num_threads()
+    try:
+        experiment = Experiment(output=tmp_path, threads=before + 1)
+        assert torch.get_num_threads() == before
+        experiment.prepare()
+        assert torch.get_num_threads() == before + 1
+        Experiment(output=tmp_path).prepare()
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_result_leaves_all_the_files_that_it_names_and_no_others(tmp_path):
+    folder = tmp_path / "new" / "deep"
+    Found().write(folder)
+    assert Found().files == ["found.json", "found.md", "found.png", "pictures.png"]
+    assert sorted(file.name for file in folder.iterdir()) == Found().files
+    assert json.loads((folder / "found.json").read_text("utf-8")) == Found().as_dict()
+    assert (folder / "found.md").read_text("utf-8") == Found().told("markdown")
+    for name in ("found", "pictures"):
+        assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_result_is_told_in_every_form():
+    assert Found().told() == Found().told("text")
+    assert "a|b" in Found().told()
+    assert r"a\|b" in Found().told("markdown")
+    assert "<td>a|b" in Found().told("html")
+
+
+def test_results_take_the_place_of_earlier_ones(tmp_path):
+    Found().write(tmp_path)
+    Found(0.75).write(tmp_path)
+    assert json.loads((tmp_path / "found.json").read_text("utf-8"))["value"] == 0.75
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_picture_that_is_interrupted_leaves_the_earlier_one_whole(tmp_path, monkeypatch):
+    Found().write(tmp_path)
+    before = (tmp_path / "found.png").read_bytes()
+
+    def half(self: Figure, file: Path, **_: Any) -> None:
+        Path(file).write_bytes(b"half")
+        interrupted()
+
+    monkeypatch.setattr(Figure, "savefig", half)
+    with pytest.raises(KeyboardInterrupt):
+        Found().write(tmp_path)
+    assert (tmp_path / "found.png").read_bytes() == before
+    assert sorted(file.name for file in tmp_path.iterdir()) == Found().files

@@ -1,0 +1,100 @@
+"""Paragraphs and tables in the forms in which they are told."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from art_snn.experiments.tables import Notes, Table, table, told
+
+TITLES = ("rule", "ms", "remark")
+ROWS = [("stbp", "12", "usual"), ("a|b", "7", "x | y"), ("<rga> & co", "1e3", "")]
+
+
+def cells(text: str) -> list[list[str]]:
+    """The cells of a Markdown table, its rule left out."""
+    head, _, *rows = (re.split(r"(?<!\\)\|", line)[1:-1] for line in text.splitlines())
+    return [[cell.strip().replace(r"\|", "|") for cell in row] for row in (head, *rows)]
+
+
+def test_text_has_a_line_per_row_with_words_to_the_left_and_figures_to_the_right():
+    assert table(TITLES, ROWS[:2]).splitlines() == [
+        "rule      ms  remark",
+        "stbp      12  usual",
+        "a|b        7  x | y",
+    ]
+
+
+def test_the_sides_of_columns_are_told_in_markdown():
+    rule = table(TITLES, ROWS, "markdown").splitlines()[1]
+    sides = [(cell[0], cell[-1]) for cell in rule.strip("|").split("|")]
+    assert sides == [(":", "-"), ("-", ":"), (":", "-")]
+
+
+def test_bars_within_cells_are_escaped_in_markdown():
+    text = table(TITLES, ROWS, "markdown")
+    assert r"| a\|b " in text
+    assert r"x \| y" in text
+    assert cells(text) == [list(row) for row in (TITLES, *ROWS)]
+
+
+def test_html_escapes_what_would_be_markup():
+    text = table(TITLES, ROWS, "html")
+    assert "&lt;rga&gt; &amp; co" in text
+    assert "<rga>" not in text
+    assert "a|b" in text
+    found = [html.unescape(cell).strip() for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", text)]
+    assert found == [cell for row in (TITLES, *ROWS) for cell in row]
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "html"])
+def test_figures_are_told_as_they_came(form):
+    text = table(("a", "b"), [("1.50", "0.250"), ("1e3", "007"), ("nan", "-1")], form)
+    found = re.findall(r"1\.50|0\.250|1e3|007|nan|(?<![-:])-1", text)
+    assert found == ["1.50", "0.250", "1e3", "007", "nan", "-1"]
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "html"])
+def test_no_line_ends_in_spaces(form):
+    text = told([("a", "b"), Table(TITLES, ROWS), Notes(["note"]), "words"], form)
+    assert [line for line in text.splitlines() if line != line.rstrip()] == []
+    assert text.endswith("\n")
+    assert not text.endswith("\n\n")
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "html"])
+def test_a_table_without_rows_has_its_titles(form):
+    text = table(TITLES, [], form)
+    assert all(title in text for title in TITLES)
+
+
+@given(st.lists(st.tuples(*[st.text("ab|<&1.", min_size=1, max_size=4)] * 3), min_size=1))
+def test_markdown_keeps_every_cell(rows):
+    assert cells(table(TITLES, rows, "markdown"))[1:] == [list(row) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("text", "a title\nsettings\n\na paragraph\n\nfirst note.\nsecond < note.\n"),
+        ("markdown", "a title. settings.\n\na paragraph\n\n- first note.\n- second < note.\n"),
+        (
+            "html",
+            "<p>a title</p>\n<p>settings</p>\n\n<p>a paragraph</p>\n\n"
+            "<p>first note.</p>\n<p>second &lt; note.</p>\n",
+        ),
+    ],
+)
+def test_headings_paragraphs_and_notes_stand_below_one_another(form, expected):
+    parts = [("a title", "settings"), "a paragraph", Notes(["first note.", "second < note."])]
+    assert told(parts, form) == expected
+
+
+def test_text_is_the_usual_form():
+    parts = [("a", "b"), Table(TITLES, ROWS)]
+    assert told(parts) == told(parts, "text")
+    assert table(TITLES, ROWS) == table(TITLES, ROWS, "text")

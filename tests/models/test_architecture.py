@@ -1,0 +1,191 @@
+"""A network by its settings: what is left open, what suits the data, and a function instead."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+
+from art_snn import LIF, SpikingNetwork
+from art_snn.data import Dataset
+from art_snn.encoders import Direct, Frames, Poisson
+from art_snn.models import DEFAULTS, MODELS, Architecture
+from tests.own import own
+from tests.tiny import frames, images, same, weights
+
+
+def test_the_weights_follow_from_the_seed_and_torch_s_random_state_is_left():
+    small = Architecture(steps=2)
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    one = weights(small.build(images()))
+    assert torch.equal(before, torch.get_rng_state())
+    torch.manual_seed(2)
+    assert same(one, weights(small.build(images())))
+    assert not same(one, weights(small.build(images(), seed=1)))
+
+
+@pytest.mark.parametrize(("name", "kind"), [("direct", Direct), ("poisson", Poisson)])
+def test_the_network_is_the_one_that_the_options_and_the_data_describe(name, kind):
+    wanted = Architecture(model="vgg5", steps=3, decay=0.9, encoder=name)
+    network = wanted.build(images(shape=(3, 4, 6), classes=5))
+    assert network.encoder == kind(3)
+    assert {m.dynamics.decay for m in network.modules() if isinstance(m, LIF)} == {0.9}
+    with torch.no_grad():
+        assert network(torch.rand(2, 3, 4, 6)).shape == (2, 5)
+    assert wanted.words() == f"vgg5, T = 3, decay 0.9, {name} encoding"
+
+
+def test_threshold_and_reset_reach_the_neurons_and_are_named_where_they_are_unusual():
+    wanted = Architecture(steps=2, threshold=0.5, reset="soft")
+    found = {m.dynamics for m in wanted.build(images()).modules() if isinstance(m, LIF)}
+    assert {(dynamics.threshold, dynamics.reset) for dynamics in found} == {(0.5, "soft")}
+    words = "vgg5, T = 2, decay 0.5, threshold 0.5, soft reset, direct encoding"
+    assert wanted.words() == words
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_can_be_named_and_be_narrow(model):
+    data = images(shape=(3, 4, 6), classes=5)
+    wanted = Architecture(model=model, steps=2, width=0.05)
+    network = wanted.build(data)
+    assert network.input_shape == (3, 4, 6)
+    with torch.no_grad():
+        assert network(torch.rand(2, 3, 4, 6)).shape == (2, 5)
+    (first, *_) = (m for m in network.modules() if isinstance(m, torch.nn.Conv2d))
+    assert first.out_channels == 3
+    assert wanted.words() == f"{model} of width 0.05, T = 2, decay 0.5, direct encoding"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"model": "vgg7"},
+            r"^model: expected one of vgg5, vgg11, vgg16, resnet17, .*, got 'vgg7'\. A network of "
+            r"your own is named as file\.py:function\.",
+        ),
+        (
+            {"encoder": "ttfs"},
+            r"^encoder: expected one of direct, poisson, frames, got 'ttfs'\. Another encoder",
+        ),
+    ],
+)
+def test_an_unknown_model_or_encoder_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Architecture(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 0}, r"^steps: expected a whole number >= 1, got 0"),
+        ({"decay": 0.0}, r"^decay: expected a number above 0 and at most 1, got 0\.0"),
+        ({"width": 0}, r"^width: expected a number above 0, got 0\. 1 gives"),
+        ({"reset": "none"}, r"^reset: expected "),
+        ({"threshold": 0}, r"^threshold: expected a number above 0, got 0"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused_when_the_network_is_built(options, message):
+    with pytest.raises(ValueError, match=message):
+        Architecture(**options).build(images())
+
+
+def test_event_frames_decide_the_steps_and_the_encoder():
+    for wanted in (Architecture(), Architecture(steps=3), Architecture(encoder="frames")):
+        network = wanted.build(frames())
+        assert network.encoder == Frames(3)
+        with torch.no_grad():
+            assert network(torch.tensor(frames().x_test)).shape == (2, 3)
+        on = wanted.on(frames())
+        assert asdict(on) == dict(DEFAULTS) | {"steps": 3, "encoder": "frames"}
+    assert Architecture().on(frames()).words() == "vgg5, T = 3, decay 0.5, event frames"
+
+
+def test_images_leave_the_steps_and_take_direct_encoding_unless_told_otherwise():
+    assert asdict(Architecture().on(images())) == dict(DEFAULTS)
+    assert (DEFAULTS["steps"], DEFAULTS["encoder"]) == (8, "direct")
+    chosen = Architecture(steps=2, encoder="poisson").on(images())
+    assert asdict(chosen) == dict(DEFAULTS) | {"steps": 2, "encoder": "poisson"}
+    assert chosen.on(images()) == chosen
+    assert Architecture().words() == Architecture().on(images()).words()
+
+
+@pytest.mark.parametrize(
+    ("options", "data", "message"),
+    [
+        ({"encoder": "direct"}, frames(), r"^encoder: expected frames, since tiny events holds ev"),
+        ({"encoder": "poisson"}, frames(), r"^encoder: .*event frames, got 'poisson'\. Leave it"),
+        ({"steps": 8}, frames(), r"^steps: expected 3, the number of frames of tiny events, got 8"),
+        ({"encoder": "frames"}, images(), r"^encoder: expected direct or poisson, since tiny"),
+    ],
+)
+def test_steps_and_encoders_that_do_not_suit_the_data_are_refused(options, data: Dataset, message):
+    with pytest.raises(ValueError, match=message):
+        Architecture(**options).build(data)
+
+
+def test_what_is_told_wins_over_notes_and_notes_over_the_defaults():
+    noted = {"width": 0.5, "decay": 0.9, "colour": "red", "epochs": 7, "reset": None}
+    filled = Architecture(decay=1.0).filled(noted)
+    usual = dict(DEFAULTS) | {"steps": None, "encoder": None}
+    assert asdict(filled) == usual | {"width": 0.5, "decay": 1.0}
+    assert Architecture(decay=1.0).told == {"decay": 1.0}
+
+
+def test_numbers_of_numpy_become_plain_ones():
+    wanted = Architecture(steps=np.int64(3), decay=np.float32(0.5))
+    assert wanted == Architecture(steps=3, decay=0.5)
+    assert [type(value) for value in wanted.told.values()] == [int, float]
+
+
+def test_a_function_of_one_s_own_builds_the_network_as_it_is(tmp_path):
+    wanted = Architecture(model=own(tmp_path, (1, 8, 8), 10))
+    network = wanted.build(images(shape=(1, 8, 8), classes=10))
+    assert isinstance(network, SpikingNetwork)
+    assert network.encoder == Direct(3)
+    assert wanted.is_own
+    assert not Architecture(model="vgg5").is_own
+    assert wanted.words() == wanted.model
+    assert wanted.on(images()) == wanted.on(frames()) == wanted
+
+
+def test_the_seed_decides_the_weights_of_a_function_too(tmp_path):
+    wanted = Architecture(model=own(tmp_path, (1, 8, 8), 10))
+    one, again, other = (weights(wanted.made(seed)) for seed in (0, 0, 1))
+    assert same(one, again)
+    assert not same(one, other)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("width", 0.5),
+        ("steps", 4),
+        ("decay", 0.9),
+        ("threshold", 1.0),
+        ("reset", "hard"),
+        ("encoder", "direct"),
+    ],
+)
+def test_other_settings_beside_a_function_are_refused(name, value):
+    message = (
+        rf"^{name}: expected None beside none\.py:build, which builds its network itself, got "
+        rf"{value!r}\. Leave it out, and set it in that function\."
+    )
+    with pytest.raises(ValueError, match=message):
+        Architecture(model="none.py:build", **{name: value})
+
+
+def test_notes_that_name_a_function_run_no_code(tmp_path):
+    name = own(tmp_path, (1, 8, 8), 10)
+    (tmp_path / "mine.py").write_text("raise AssertionError('run although no one asked for it')")
+    message = (
+        r"^model: expected the function that builds the network, since no checkpoint runs code, "
+        r"got None, for weights of .*mine\.py:build\. Name it yourself: model='file\.py:function'"
+    )
+    with pytest.raises(ValueError, match=message):
+        Architecture().filled({"model": name})
+    assert Architecture(model="vgg5").filled({"model": name}).model == "vgg5"

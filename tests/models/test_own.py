@@ -1,0 +1,178 @@
+"""Networks by functions of the user's own: found, run, and refused in words that help."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from art_snn import Direct, SpikingNetwork
+from art_snn.checks import ArgumentError, MissingFile
+from art_snn.models.own import built, is_own
+from tests.own import own
+
+FORM = r"file\.py:function or package\.module:function"
+
+
+@pytest.fixture(autouse=True)
+def _modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Every test has modules and a present folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    before, path = set(sys.modules), list(sys.path)
+    yield
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+    assert sys.path == path
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("mine.py:network", True),
+        ("package.module:network", True),
+        ("C:\\networks\\mine.py:network", True),
+        ("vgg5", False),
+        ("mine.py", False),
+    ],
+)
+def test_a_colon_tells_a_function_from_a_model(name, own):
+    assert is_own(name) is own
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+def test_a_function_of_a_file_is_found_by_any_path(absolute, tmp_path):
+    own(tmp_path, (1, 8, 8), 10)
+    network = built(f"{tmp_path / 'mine.py' if absolute else 'mine.py'}:build")
+    assert isinstance(network, SpikingNetwork)
+    assert network.encoder == Direct(3)
+
+
+def test_a_function_of_a_file_in_the_home_folder_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    own(tmp_path, (1, 8, 8), 10)
+    assert isinstance(built("~/mine.py:build"), SpikingNetwork)
+
+
+def test_a_function_of_a_module_is_found_from_the_present_folder(tmp_path):
+    (tmp_path / "package_of_mine").mkdir()
+    own(tmp_path / "package_of_mine")
+    assert isinstance(built("package_of_mine.mine:build"), SpikingNetwork)
+
+
+def test_a_file_may_import_what_lies_beside_it_and_is_read_anew_every_time(tmp_path):
+    folder = tmp_path / "deep"
+    folder.mkdir()
+    own(folder)
+    file = folder / "network.py"
+    file.write_text("from mine import build\n\nothers = build\n")
+    assert isinstance(built(f"{file}:others"), SpikingNetwork)
+    file.write_text("from mine import build\n\nrenamed = build\n")
+    assert isinstance(built(f"{file}:renamed"), SpikingNetwork)
+    with pytest.raises(ArgumentError, match=r"there is no function 'others'"):
+        built(f"{file}:others")
+
+
+def test_a_file_may_hold_dataclasses_whose_fields_are_words(tmp_path):
+    name = own(tmp_path, (1, 8, 8), 10)
+    source = (tmp_path / "mine.py").read_text()
+    start = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+    (tmp_path / "mine.py").write_text(f"{start}{source}\n@dataclass\nclass Size:\n    side: int\n")
+    assert isinstance(built(name), SpikingNetwork)
+
+
+def test_arguments_with_defaults_are_left_to_the_function(tmp_path):
+    own(tmp_path, (1, 8, 8), 10)
+    with (tmp_path / "mine.py").open("a") as file:
+        file.write("\n\ndef other(width=1, *layers, deep=False, **options):\n    return build()\n")
+    assert isinstance(built("mine.py:other"), SpikingNetwork)
+
+
+@pytest.mark.parametrize(
+    ("source", "model", "message"),
+    [
+        (
+            "def f():\n    return [1]\n",
+            "mine.py:f",
+            r"^model: expected a function that returns an art_snn\.SpikingNetwork, got "
+            r"mine\.py:f, which returns a list\. Return SpikingNetwork\(layers, encoder\)\.$",
+        ),
+        (
+            "def f():\n    pass\n",
+            "mine.py:g",
+            rf"^model: expected {FORM}, got mine\.py:g, and there is no function 'g' in mine\.py\. "
+            r"Check its spelling\.$",
+        ),
+        ("f = 3\n", "mine.py:f", r"^model: .* there is no function 'f' in mine\.py"),
+        ("f = 3\n", "mine.py:", r"^model: .* there is no function '' in mine\.py"),
+        ("f = 3\n", "mine:f", r"^model: .* there is no function 'f' in mine\. Check"),
+        (
+            "def f(classes, width=1, *, steps):\n    pass\n",
+            "mine.py:f",
+            r"^model: expected a function that can be called without arguments, got mine\.py:f, "
+            r"which needs classes, steps\. Give them defaults, or wrap it in a function of its own",
+        ),
+    ],
+)
+def test_a_function_that_gives_no_network_is_refused(source, model, message, tmp_path):
+    (tmp_path / "mine.py").write_text(source)
+    with pytest.raises(ArgumentError, match=message):
+        built(model)
+
+
+@pytest.mark.parametrize("place", ["none.py", "folder.py"])
+def test_a_file_that_is_not_there_is_a_missing_file(place, tmp_path):
+    (tmp_path / "folder.py").mkdir()
+    with pytest.raises(
+        MissingFile, match=rf"^model: expected {FORM}, but there is no file {place}"
+    ):
+        built(f"{place}:f")
+
+
+@pytest.mark.parametrize("place", ["none_of_mine", "none_of_mine.deep", "art_snn.none_of_mine"])
+def test_a_module_that_is_not_there_is_refused(place):
+    message = rf"^model: expected {FORM}, but there is no module .*none_of_mine.*\(No module named"
+    with pytest.raises(ArgumentError, match=message):
+        built(f"{place}:f")
+
+
+@pytest.mark.parametrize("place", ["", ".relative", "a folder/mine"])
+def test_what_is_no_name_of_a_module_is_refused(place):
+    with pytest.raises(ArgumentError, match=rf"^model: expected {FORM}"):
+        built(f"{place}:f")
+
+
+def test_the_argument_is_named_as_the_caller_calls_it():
+    with pytest.raises(ArgumentError, match=r"^network: expected") as caught:
+        built("none.py:f", argument="network")
+    assert caught.value.argument == "network"
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        ("raise RuntimeError('mine')\n", RuntimeError),
+        ("raise ValueError('mine')\n", ValueError),
+        ("raise TypeError('mine')\n", TypeError),
+        ("raise KeyboardInterrupt\n", KeyboardInterrupt),
+        ("import none_of_mine\n", ModuleNotFoundError),
+        ("def f():\n    raise ValueError('mine')\n", ValueError),
+    ],
+)
+@pytest.mark.parametrize("place", ["mine.py", "mine"])
+def test_errors_of_the_user_s_own_code_keep_their_traceback(place, source, error, tmp_path):
+    (tmp_path / "mine.py").write_text(source)
+    with pytest.raises(error) as caught:
+        built(f"{place}:f")
+    assert not isinstance(caught.value, ArgumentError)
+    assert "mine.py" in [Path(str(frame.path)).name for frame in caught.traceback]
+
+
+def test_a_file_that_fails_leaves_no_half_module_behind(tmp_path):
+    (tmp_path / "mine.py").write_text("raise RuntimeError('mine')\n")
+    with pytest.raises(RuntimeError):
+        built("mine.py:f")
+    assert "art_snn_own_mine" not in sys.modules

@@ -1,0 +1,241 @@
+"""The command line as a whole: what it lists, what it imports, and how it refuses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import art_snn
+from art_snn import cli
+from art_snn.checks import ArgumentError, MissingFile, MissingPackage
+from tests.command import call
+
+NAMES = ["demo", "train", "harden", "compare", "sweep", "curves", "cost", "scaling"]
+HEAVY = ("torch", "art", "matplotlib", "sklearn", "scipy", "torchvision")
+ROOT = Path(__file__).parents[1]
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A fresh interpreter that finds this package."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+
+
+def heavy_after(code: str) -> list[str]:
+    """Which of the heavy packages are imported once the code has run in a fresh interpreter."""
+    done = python("-c", f"{code}\nimport sys\nprint([m for m in {HEAVY} if m in sys.modules])")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1].strip("[]").replace("'", "").replace(",", "").split()
+
+
+def test_all_commands_are_known():
+    assert list(cli.COMMANDS) == NAMES
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)])
+def test_help_lists_every_command_with_one_line(arguments):
+    done = call(*arguments)
+    assert (done.status, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    listed = [line.split(maxsplit=1) for line in lines if line.startswith("  ")]
+    assert [name for name, _ in listed] == NAMES
+    assert [words for _, words in listed] == [
+        import_module(f"art_snn.experiments.{name}").__doc__ for name in NAMES
+    ]
+    assert len({words for _, words in listed}) == len(NAMES)
+    assert all(len(line) <= 110 for line in lines)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["dmo"], []])
+def test_what_needs_no_network_imports_neither_torch_nor_art(arguments):
+    assert heavy_after(f"from art_snn.cli import main\nmain({arguments})") == []
+
+
+def test_the_package_and_its_complaints_import_neither_torch_nor_art():
+    assert heavy_after("import art_snn, art_snn.checks, art_snn.cli\ndir(art_snn)") == []
+    assert "torch" in heavy_after("import art_snn\nart_snn.LIF")
+
+
+def test_a_command_imports_no_room_but_its_own():
+    code = "from art_snn.cli import main\ntry: main(['compare', '--help'])\nexcept SystemExit: pass"
+    rooms = "[m.split('.')[2] for m in sys.modules if m.startswith('art_snn.experiments.')]"
+    done = python("-c", f"{code}\nimport sys\nprint(*{rooms})")
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.splitlines()[-1].split()) & set(NAMES) == {"compare"}
+
+
+def test_the_version_is_printed_by_the_module_too():
+    assert call("--version").stdout == f"{art_snn.__version__}\n"
+    done = python("-m", "art_snn", "--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{art_snn.__version__}\n", "")
+
+
+@pytest.mark.parametrize("name", ["dmo", "Demo", "--verbose", "", "cli", "base"])
+def test_an_unknown_command_is_a_usage_error_that_lists_the_known_ones(name):
+    done = call(name)
+    assert (done.status, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"art-snn: error: expected one of {', '.join(NAMES)}, got {name!r}.\n"
+        "art-snn --help lists what there is.\n"
+    )
+
+
+def test_the_module_leaves_with_the_status_of_the_command():
+    done = python("-m", "art_snn", "dmo")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("art-snn: error: expected one of demo, train,")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_help_of_every_command_explains_its_options(name):
+    done = call(name, "--help")
+    assert (done.status, done.stderr) == (0, "")
+    words = " ".join(done.stdout.replace("│", " ").split())
+    assert f"usage: art-snn {name} [" in words
+    assert import_module(f"art_snn.experiments.{name}").__doc__.split(":")[0] in words
+    for option in ("--output", "--threads", "--device"):
+        assert option in words
+
+
+@pytest.mark.parametrize(
+    ("arguments", "start"),
+    [
+        (("--eps_step", "x"), "--eps_step: expected a number such as 0.03 or 8/255, got 'x'."),
+        (("--eps-step", "x"), "--eps-step: expected a number such as 0.03 or 8/255, got 'x'."),
+        (("--eps_step=x",), "--eps_step: expected a number such as 0.03 or 8/255, got 'x'."),
+        (("--eps=x",), "--eps: expected a number such as 0.03 or 8/255, got 'x'."),
+        (("--eps=0",), "--eps: expected a number above 0, got 0.0."),
+        (("--eps_step=-1",), "--eps_step: expected a number above 0, got -1.0."),
+        (("--batch_size", "0"), "--batch_size: expected a whole number >= 1, got 0."),
+        (("--batch-size=0",), "--batch-size: expected a whole number >= 1, got 0."),
+        (("--attack", "cw"), "--attack: expected one of fgsm, pgd, mim, apgd, got 'cw'."),
+        (("--image_size", "16"), "--image_size: expected None for digits, whose images have"),
+    ],
+)
+def test_a_complaint_names_the_flag_as_it_was_typed(arguments, start, tmp_path):
+    done = call("compare", "--output", str(tmp_path / "out"), *arguments)
+    assert (done.status, done.stdout) == (2, "")
+    first, second = done.stderr.splitlines()
+    assert first.startswith(f"art-snn compare: error: {start}")
+    assert second == "art-snn compare --help lists what there is."
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("arguments", [("--epss", "3"), ("stray",), ("--eps",)])
+def test_options_that_there_are_not_are_usage_errors(arguments, tmp_path):
+    done = call("compare", "--output", str(tmp_path / "out"), *arguments)
+    assert (done.status, done.stdout) == (2, "")
+    assert arguments[0] in done.complaint
+    assert "art-snn compare --help" in done.complaint
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """A comparison that fails as soon as it is run."""
+
+    def run(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(import_module("art_snn.experiments.compare"), "run", run)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("a bug"),
+        ValueError("a bug"),
+        ValueError("eps: expected no bug, got one."),
+        TypeError("a bug"),
+        KeyError("eps"),
+        ModuleNotFoundError("No module named 'bug'"),
+        PermissionError("a bug"),
+        KeyboardInterrupt(),
+    ],
+    ids=repr,
+)
+def test_errors_that_are_bugs_keep_their_traceback(error, monkeypatch):
+    failing(monkeypatch, error)
+    with pytest.raises(type(error)) as caught:
+        call("compare")
+    assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("error", "complaint"),
+    [
+        (ArgumentError("eps", "expected more."), "--eps: expected more."),
+        (ArgumentError("batch_size", "expected more."), "--batch-size: expected more."),
+        (ArgumentError("path", "expected another."), "--checkpoint: expected another."),
+        (ArgumentError("resume", "expected another."), "--output: expected another."),
+        (ArgumentError("x_train", "expected others."), "--data: expected others."),
+        (ArgumentError("gradient", "expected another."), "--rules: expected another."),
+        (ArgumentError("kernel", "expected another."), "kernel: expected another."),
+        (MissingFile("path", "there is none."), "--checkpoint: there is none."),
+        (MissingPackage("data", "install it."), "--data: install it."),
+        (FileNotFoundError("no such file"), "no such file"),
+    ],
+    ids=repr,
+)
+def test_refused_arguments_and_missing_files_are_usage_errors(error, complaint, monkeypatch):
+    failing(monkeypatch, error)
+    done = call("compare")
+    assert (done.status, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"art-snn compare: error: {complaint}\nart-snn compare --help lists what there is.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "start"),
+    [
+        (("compare", "--data", "none.npz"), "--data: expected a .npz file, but none.npz does"),
+        (("compare", "--checkpoint", "none.pt"), "--checkpoint: expected a checkpoint file, but"),
+        (("compare", "--model", "none.py:build"), "--model: expected file.py:function or"),
+        (("sweep", "--data", "none.npz"), "--data: expected a .npz file, but none.npz does"),
+        (("train", "--data", "none.npz"), "--data: expected a .npz file, but none.npz does"),
+        (("demo", "--model", "none.py:build"), "--model: expected file.py:function or"),
+    ],
+)
+def test_files_that_are_not_there_are_usage_errors(arguments, start, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = call(*arguments)
+    assert (done.status, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"art-snn {arguments[0]}: error: {start}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", art_snn.__all__)
+def test_every_public_name_can_be_imported(name):
+    assert getattr(art_snn, name) is not None
+    assert name in dir(art_snn)
+
+
+def test_modules_and_names_are_reached_from_the_package_in_a_fresh_interpreter():
+    code = """
+import art_snn
+print(art_snn.gradients.__name__, art_snn.checkpoint.__name__, art_snn.metrics.__name__)
+from art_snn import *
+print(SpikingNetwork.__name__, RGA().gamma > 0, art_snn.GRADIENTS is art_snn.gradients.GRADIENTS)
+"""
+    done = python("-c", code)
+    assert done.stdout.splitlines() == [
+        "art_snn.gradients art_snn.checkpoint art_snn.metrics",
+        "SpikingNetwork True True",
+    ], done.stderr
+
+
+@pytest.mark.parametrize("name", ["nothing", "_nothing", "__wrapped__", "Lif"])
+def test_an_unknown_attribute_is_no_module_and_no_name(name):
+    with pytest.raises(AttributeError, match=rf"^module 'art_snn' has no attribute '{name}'$"):
+        getattr(art_snn, name)
+    assert not hasattr(art_snn, name)
