@@ -41,7 +41,9 @@ def from_folder(
         raise MissingFile("data", f"expected a folder of pictures, but {path} does not exist.")
     if not _own_split(path):
         files, y = _listed(path)
-        train, test = stratified(y, test_share or TEST_SHARE, seed, "test_share")
+        train, test = stratified(
+            y, TEST_SHARE if test_share is None else test_share, seed, "test_share"
+        )
     else:
         refuse_share(test_share, f"the folder {path}")
         files, y, train, test = _both(path)
