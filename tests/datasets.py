@@ -1,4 +1,4 @@
-"""Small files of images and of event frames."""
+"""Small files of images and of event frames, and pictures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 
 def images(path: Path, **change: Any) -> Path:
@@ -27,3 +28,9 @@ def counts(path: Path) -> Path:
         for part, count in (("train", 12), ("test", 4))
     }
     return images(path, **change)
+
+
+def picture(path: Path, value: int, size: tuple[int, int] = (6, 4), mode: str = "L") -> None:
+    """A picture of one value; size is (width, height)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", size, value).convert(mode).save(path)
