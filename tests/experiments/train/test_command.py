@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from art_snn.evaluation import subject
 
 from art_snn import checkpoint
-from art_snn.evaluation import subject
 from art_snn.attacks import Attack
 from art_snn.training import Recipe
 from tests.test_cli import call, forbidden, images, message_of
