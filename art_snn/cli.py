@@ -79,7 +79,8 @@ def _named(error: Exception, kind: Any, words: Sequence[str]) -> str:
     if not isinstance(error, ArgumentError):
         return str(error)
     known = {"attack", *_options(kind)}
-    for name in (error.argument, same := SAME.get(error.argument, ""), f"{same}s"):
+    same = SAME.get(error.argument, error.argument)
+    for name in (error.argument, same, f"{same}s"):
         if name in known:
             flag = f"--{name.replace('_', '-')}"
             typed = (word.partition("=")[0] for word in words)
