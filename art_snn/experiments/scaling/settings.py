@@ -94,6 +94,8 @@ class Settings(Experiment):
                 self.channels,
                 "Leave it out.",
             )
+        if self.random:
+            _check_random(self.source, self.channels)
         require_device(self.device)
         for model in self.models:
             self._try(model)
@@ -245,3 +247,14 @@ def _require_different(argument: str, values: Sequence[object]) -> None:
             ", ".join(map(str, values)) or "none",
             "Separate them by commas.",
         )
+
+
+def _check_random(source: Source, channels: int | None) -> None:
+    """Refuse what random images cannot have, or have no use for; no data set does it here."""
+    for name, value in {"channels": channels, "image_size": source.image_size}.items():
+        if value is not None and not isinstance(value, tuple):
+            require_count(name, value, remedy="The paper has 3 channels of 32x32 pixels.")
+    for name in ("value_range", "frames", "axes", "test_share"):
+        if getattr(source, name) is not None:
+            got = repr(getattr(source, name))
+            raise invalid(name, "None for random images", got, "Leave it out, or name data.")
