@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -42,8 +43,8 @@ class Cost(Result):
         return self.seconds[row] / self.seconds[INFERENCE]
 
     def memory_ratio(self, row: str) -> float:
-        """Peak memory over the model, in inferences."""
-        return self.peak[row] / self.peak[INFERENCE]
+        """Peak memory over the model, in inferences; NaN where inference was too small to see."""
+        return self.peak[row] / (self.peak[INFERENCE] or math.nan)
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
