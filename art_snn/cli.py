@@ -115,6 +115,14 @@ def _whole(text: str) -> int:
         raise ValueError(f"expected a whole number such as 8, got {text!r}.") from None
 
 
+def _whole_or(text: str, words: Sequence[str]) -> Any:
+    """A whole number, or one of the words, or else several with commas between."""
+    if text in words:
+        return text
+    several = "," in text and not words
+    return tuple(map(_whole, text.split(","))) if several else _whole(text)
+
+
 @REGISTRY.primitive_rule
 def _form(info: Any) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
     """Fractions, whole numbers, lists with commas between, and rules by their names."""
@@ -131,7 +139,11 @@ def _form(info: Any) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
     one = parsers.get(get_args(kind)[0], ("", str.strip, str))[1] if get_args(kind) else str
     if get_origin(kind) is tuple and Path not in get_args(kind):
         parsers[tuple] = ("A,B", lambda text: tuple(map(one, text.split(","))), str)
-    found = parsers.get(get_origin(kind) or kind)
+    if int in some and len(some) == 2:
+        words = [word for one in some for word in get_args(one) if isinstance(word, str)]
+        shape = "|".join(["INT", *(words or ["A,B"])])
+        parsers[kind] = (shape, lambda text: _whole_or(text, words), str)
+    found = parsers.get(get_origin(kind) or kind) or parsers.get(kind)
     if found is None:
         return None
     metavar, parse, shown = found
