@@ -158,3 +158,20 @@ def test_axes_and_the_share_for_testing_are_told_on_the_command_line(tmp_path, m
     done = call(*start, "--axes", "NHWC", "--test-share", "0")
     assert done.status == 2
     assert "error: --test-share: expected a share between 0 and 1, got 0" in done.complaint
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--image-size", "x"), "--image-size: expected a whole number such as 8, got 'x'"),
+        (("--image-size", "3,x"), "--image-size: expected a whole number such as 8, got 'x'"),
+        (("--image-size", "3,4"), "--image-size: expected None for digits, whose images have"),
+        (("--frames", "3"), "--frames: expected None for digits, which are no event recordings"),
+        (("--value-range", "0;1"), "--value-range: expected a number such as 0.03 or 8/255, got"),
+    ],
+)
+def test_options_of_data_are_refused_in_one_form(options, message, tmp_path):
+    done = call("train", *options, "--output", str(tmp_path / "out"))
+    assert done.status == 2
+    assert f"art-snn train: error: {message}" in done.complaint
+    assert not (tmp_path / "out").exists()

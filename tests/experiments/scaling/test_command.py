@@ -144,7 +144,7 @@ def test_a_network_of_the_user_s_own_is_measured_on_its_own_input(tmp_path, load
         (("--models", "none.py:build"), "--width: expected None beside none.py:build, which"),
         (("--steps", "4,x"), "--steps: expected a whole number such as 8, got 'x'"),
         (("--steps", "0"), "--steps: expected a whole number >= 1, got 0"),
-        (("--samples", "some"), "--samples: "),
+        (("--samples", "some"), "--samples: expected a whole number such as 8, got 'some'"),
         (("--samples", "0"), "--samples: expected a whole number >= 1, got 0"),
         (("--samples", "all"), "--samples: expected a number, for random images have no end"),
         (("--eps", "x"), "--eps: expected a number such as 0.03 or 8/255, got 'x'"),
