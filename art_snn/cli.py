@@ -1,12 +1,9 @@
 """The command line: art-snn NAME, with options that are made from the settings of a command."""
 
-import ast
 import contextlib
 import io
-import os
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -20,6 +17,7 @@ COMMANDS = ("demo", "train", "harden", "compare", "sweep", "curves", "cost", "sc
 SAME = {"path": "checkpoint", "resume": "output", "share": "adversarial_share", "gradient": "rule"}
 SAME |= dict.fromkeys(("x", "y", "x, y", "x_train", "y_train", "x_test", "y_test"), "data")
 """Options that are meant where a complaint is about an argument of another name."""
+WORDS = {int: "a whole number such as 8", float: "a number such as 0.03 or 8/255"}
 CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)
 REGISTRY = ConstructorRegistry()
 
@@ -33,7 +31,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if name not in COMMANDS:
         return _refused("art-snn", f"expected one of {', '.join(COMMANDS)}, got {name!r}.")
-    os.environ.setdefault("MPLBACKEND", "Agg")
     room = import_module(f"art_snn.experiments.{name}")
     try:
         settings = _settings(room.Settings, f"art-snn {name}", words)
@@ -46,10 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _overview() -> str:
-    """The commands with the first words of their rooms, which are read and not imported."""
     rooms = Path(__file__).parent / "experiments"
-    trees = {name: ast.parse((rooms / name / "__init__.py").read_bytes()) for name in COMMANDS}
-    lines = [f"  {name:10}{ast.get_docstring(tree)}" for name, tree in trees.items()]
+    texts = {name: (rooms / name / "__init__.py").read_text("utf-8") for name in COMMANDS}
+    lines = [f"  {name:10}{text[3 : text.index('.') + 1]}" for name, text in texts.items()]
     return "\n".join(["usage: art-snn COMMAND [--help | OPTIONS], or art-snn --version\n", *lines])
 
 
@@ -61,7 +57,6 @@ def _settings(kind: Any, program: str, words: Sequence[str]) -> Any:
     except SystemExit as leaving:
         cause: BaseException | None = leaving
         while cause is not None and not isinstance(cause, ArgumentError):
-            # What tyro says of one option tells which.
             option = getattr(getattr(cause, "arg", None), "field", None)
             cause = cause.__context__
             if option is not None and type(cause) is ValueError:
@@ -72,16 +67,15 @@ def _settings(kind: Any, program: str, words: Sequence[str]) -> Any:
         raise
 
 
-def _named(error: Exception, kind: Any, words: Sequence[str]) -> str:
+def _named(error: Any, kind: Any, words: Sequence[str]) -> str:
     """The complaint, about the option as it was typed where its argument is one."""
-    if not isinstance(error, ArgumentError):
-        return str(error)
     parser: Any = tyro.extras.get_parser(kind, config=CONFIG, registry=REGISTRY)
     typed = {word.partition("=")[0].replace("_", "-"): word.partition("=")[0] for word in words}
-    same = SAME.get(error.argument, "")
-    flags = [f"--{name.replace('_', '-')}" for name in (error.argument, same, f"{same}s")]
-    flags = [flag for flag in [f"{flags[0]}s"] if flag in typed] + flags  # One of several decays.
-    flag = next((flag for flag in flags if flag in parser.format_help().split()), None)
+    argument = getattr(error, "argument", "")
+    same = [argument, SAME.get(argument, argument)]
+    flags = [f"--{name.replace('_', '-')}" for name in (*same, f"{same[1]}s")]
+    known = [flag for flag in flags if flag in parser.format_help().split()]
+    flag = min(known, key=lambda flag: flag not in typed, default=None)
     return f"{typed.get(flag, flag)}: {error.complaint}" if flag else str(error)
 
 
@@ -90,38 +84,37 @@ def _refused(program: str, why: str) -> int:
     return 2
 
 
-def _number(text: str, kind: type = float) -> float:
-    numerator, _, denominator = text.partition("/")
-    try:
-        return int(text) if kind is int else float(numerator) / float(denominator or 1)
-    except (ValueError, ZeroDivisionError):
-        words = "whole number such as 8" if kind is int else "number such as 0.03 or 8/255"
-        raise ValueError(f"expected a {words}, got {text!r}.") from None
+def _parsed(kind: Any, text: str) -> Any:
+    """The text as a value of that kind: fractions are numbers, commas stand between several."""
+    origin, inner = get_origin(kind), [one for one in get_args(kind) if one is not type(None)]
+    if "Gradient" in str(kind):
+        rules = import_module("art_snn.gradients")
+        return rules.chosen(text) if origin is Mapping else rules.named(text)
+    if origin is tuple:
+        return tuple(_parsed(inner[0], part.strip()) for part in text.split(","))
+    if kind is str or (origin is Literal and text in inner):
+        return text
+    for one in inner if origin is not Literal else ():
+        with contextlib.suppress(*[ValueError] * (one is not inner[-1])):
+            return _parsed(one, text)
+    with contextlib.suppress(ValueError, ZeroDivisionError):
+        if kind in WORDS:
+            numerator, _, denominator = text.partition("/")
+            return int(text) if kind is int else float(numerator) / float(denominator or 1)
+    expected = WORDS.get(kind) or f"one of {', '.join(map(str, inner))}"
+    raise ValueError(f"expected {expected}, got {text!r}.")
 
 
-def _word(known: Sequence[str], text: str) -> str:
-    if text not in known:
-        raise ValueError(f"expected one of {', '.join(known)}, got {text!r}.")
-    return text
+def _ours(kind: Any) -> bool:
+    known = kind in WORDS or get_origin(kind) in (Literal, tuple) or "Gradient" in str(kind)
+    return (known and Path not in get_args(kind)) or any(map(_ours, get_args(kind)))
 
 
 @REGISTRY.primitive_rule
 def _form(info: Any) -> Spec[Any] | None:
-    """Fractions, whole numbers, lists with commas between, and rules by their names."""
-    from art_snn.gradients import Gradient, chosen, named
-
-    some = [kind for kind in get_args(info.type) if kind is not type(None)]
-    kind = some[0] if len(some) == 1 and type(None) in get_args(info.type) else info.type
-    inner = (*get_args(kind), str)[0]
-    one: Any = {float: _number, int: partial(_number, kind=int)}.get(inner, str.strip)
-    forms: dict[Any, Any] = {Gradient: ("NAME", named), Mapping: ("NAMES", chosen)}
-    forms |= {float: ("NUMBER", _number), int: ("INT", partial(_number, kind=int))}
-    forms |= {tuple: ("A,B", lambda text: tuple(map(one, text.split(","))))}
-    forms |= {Literal: ("|".join(map(str, get_args(kind))), partial(_word, get_args(kind)))}
-    metavar, parse = forms.get(get_origin(kind) or kind, ("", None))
-
     def shown(value: Any) -> list[str]:
         return [",".join(map(str, value)) if isinstance(value, tuple | Mapping) else str(value)]
 
-    unknown = inner is Path or parse is None
-    return None if unknown else Spec(1, metavar, lambda w: parse(w[0]), lambda _: True, shown)
+    names = "|".join(map(str, get_args(info.type))) if get_origin(info.type) is Literal else "VALUE"
+    spec = Spec(1, names, lambda words: _parsed(info.type, words[0]), lambda _: True, shown)
+    return spec if _ours(info.type) else None

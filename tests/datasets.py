@@ -1,11 +1,15 @@
-"""Small files of images and of event frames."""
+"""Small data sets, and files of images, of event frames and of pictures."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
+
+from art_snn.data import Dataset
 
 
 def images(path: Path, **change: Any) -> Path:
@@ -27,3 +31,27 @@ def counts(path: Path) -> Path:
         for part, count in (("train", 12), ("test", 4))
     }
     return images(path, **change)
+
+
+def picture(path: Path, value: int, size: tuple[int, int] = (6, 4), mode: str = "L") -> None:
+    """A picture of one value; size is (width, height)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", size, value).convert(mode).save(path)
+
+
+def halves(**change: Any) -> Dataset:
+    """Sixteen training and six test images of two classes, bright at the left or at the right."""
+    draw = np.random.default_rng(0)
+    y = np.arange(22) % 2
+    x = draw.uniform(0, 0.3, (22, 1, 4, 4)).astype(np.float32)
+    x[y == 0, ..., :2] += 0.6
+    x[y == 1, ..., 2:] += 0.6
+    whole = Dataset("halves", x[:16], y[:16], x[16:], y[16:])
+    return replace(whole, **change)
+
+
+def halves_in_frames(value_range: tuple[float, float] | None) -> Dataset:
+    """The halves as event frames of three steps and two polarities, with counts from 0 to 5."""
+    data = halves()
+    x = [np.rint(5 * np.repeat(a[:, None], 3, 1).repeat(2, 2)) for a in (data.x_train, data.x_test)]
+    return Dataset("counts", x[0], data.y_train, x[1], data.y_test, value_range)

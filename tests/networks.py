@@ -11,8 +11,16 @@ import torch
 from art.defences.postprocessor.postprocessor import Postprocessor
 from torch import Tensor, nn
 
-from art_snn import LIF, RGA, STBP, Direct, Frames, PyTorchSpikingClassifier, SpikingNetwork
-from art_snn import TimeDistributed as Timed
+from art_snn import (
+    LIF,
+    RGA,
+    STBP,
+    Direct,
+    Frames,
+    PyTorchSpikingClassifier,
+    SpikingNetwork,
+    TimeDistributed as Timed,
+)
 from art_snn.gradients import Execution, Gradient, Site
 
 STEPS = 4

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from art_snn import LIF, Direct, PyTorchSpikingClassifier, SpikingNetwork
-from art_snn import TimeDistributed as Timed
-from art_snn.encoders import Encoder
+from art_snn import LIF, Direct, PyTorchSpikingClassifier, SpikingNetwork, TimeDistributed as Timed
 from art_snn.attacks import Attack
+from art_snn.encoders import Encoder
 from art_snn.gradients import Gradient
 
 SHAPE = (1, 8, 8)

@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch import nn
 
-from art_snn import LIF, SpikingNetwork
-from art_snn import TimeDistributed as Timed
+from art_snn import LIF, SpikingNetwork, TimeDistributed as Timed
 from art_snn.checkpoint import FORMAT, CheckpointError, load, notes, save
+from art_snn.checks import ArgumentError
 from tests.networks import CLASSES, FORMS, layers
 
 
@@ -274,3 +274,12 @@ def test_notes_of_a_missing_file_are_reported_as_such(tmp_path: Path) -> None:
         FileNotFoundError, match=r"path: expected a checkpoint file, but .*does not"
     ):
         notes(tmp_path / "nowhere.pt")
+
+
+def test_a_complaint_about_a_checkpoint_is_one_about_an_argument(tmp_path: Path) -> None:
+    (tmp_path / "network.pt").write_text("just words")
+    with pytest.raises(CheckpointError) as caught:
+        notes(tmp_path / "network.pt")
+    assert isinstance(caught.value, ArgumentError)
+    assert caught.value.argument == "path"
+    assert str(caught.value) == f"path: {caught.value.complaint}"

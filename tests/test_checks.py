@@ -3,16 +3,102 @@
 from __future__ import annotations
 
 import math
+import pickle
+import re
 
+import numpy as np
 import pytest
 
-from art_snn.checks import invalid, require_count, require_number
+from art_snn.checks import (
+    ArgumentError,
+    MissingFile,
+    MissingPackage,
+    invalid,
+    require_choice,
+    require_count,
+    require_number,
+    require_sides,
+    require_whole,
+)
 
 
 def test_a_complaint_names_argument_expectation_what_came_and_remedy():
     error = invalid("eps", expected="a number", got="'x'", remedy="Use 0.1.")
     assert isinstance(error, ValueError)
     assert str(error) == "eps: expected a number, got 'x'. Use 0.1."
+    assert isinstance(error, ArgumentError)
+    assert error.argument == "eps"
+    assert error.complaint == "expected a number, got 'x'. Use 0.1."
+
+
+@pytest.mark.parametrize(
+    ("kind", "usual"), [(MissingFile, FileNotFoundError), (MissingPackage, ModuleNotFoundError)]
+)
+def test_what_is_missing_is_a_complaint_and_what_python_calls_it(kind, usual):
+    error = kind("data", "expected a file, but none.npz does not exist.")
+    assert isinstance(error, ArgumentError)
+    assert isinstance(error, usual)
+    assert str(error) == "data: expected a file, but none.npz does not exist."
+    assert error.argument == "data"
+
+
+@pytest.mark.parametrize("kind", [ArgumentError, MissingFile, MissingPackage])
+def test_a_complaint_passes_through_a_pickle(kind):
+    error = pickle.loads(pickle.dumps(kind("eps", "expected a number, got 'x'.")))
+    assert type(error) is kind
+    assert (error.argument, str(error)) == ("eps", "eps: expected a number, got 'x'.")
+
+
+def test_a_word_out_of_those_that_are_known_passes_and_any_other_is_refused():
+    require_choice("reset", "hard", ("hard", "soft"), remedy="")
+    for value in ("Hard", "", None, 1, ["hard"]):
+        message = rf"^reset: expected one of hard, soft, got {re.escape(repr(value))}\. Choose\.$"
+        with pytest.raises(ArgumentError, match=message):
+            require_choice("reset", value, ("hard", "soft"), remedy="Choose.")
+
+
+@pytest.mark.parametrize("value", [0, 1, np.int64(3)])
+def test_a_whole_number_from_zero_on_is_returned_as_an_int(value):
+    number = require_whole("seed", value, remedy="")
+    assert number == value
+    assert type(number) is int
+
+
+@pytest.mark.parametrize("value", [-1, 1.0, True, None, "4", math.nan])
+def test_anything_but_a_whole_number_from_zero_on_is_refused(value):
+    message = r"^seed: expected a whole number >= 0, got .*\. Use 0\.$"
+    with pytest.raises(ValueError, match=message):
+        require_whole("seed", value, remedy="Use 0.")
+
+
+@pytest.mark.parametrize(
+    ("size", "sides"), [(8, (8, 8)), ((3, 5), (3, 5)), ([3, 5], (3, 5)), (np.int64(8), (8, 8))]
+)
+def test_a_side_or_both_are_sides(size, sides):
+    assert require_sides(size, channels="") == sides
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (0, r"a whole number >= 1, got 0\."),
+        ((3, 0), r"a whole number >= 1, got 0\."),
+        (2.5, r"a whole number >= 1, got 2\.5\."),
+        ((1, 3, 5), r"a side, or \(height, width\), got \(1, 3, 5\)\. Leave channels out\."),
+        ((), r"a side, or \(height, width\), got \(\)\. Leave channels out\."),
+    ],
+)
+def test_anything_but_a_side_or_both_is_refused(size, message):
+    with pytest.raises(ValueError, match=rf"^image_size: expected {message}"):
+        require_sides(size, channels="Leave channels out.")
+
+
+@pytest.mark.parametrize("value", [1, 1.5, -0.1])
+def test_bounds_that_may_or_may_not_be_reached_are_told_apart(value):
+    assert require_number("momentum", 0, at_least=0, below=1, remedy="") == 0
+    message = r"^momentum: expected a number of at least 0 and below 1, got "
+    with pytest.raises(ValueError, match=message):
+        require_number("momentum", value, at_least=0, below=1, remedy="")
 
 
 @pytest.mark.parametrize("value", [1e-300, 0.5, 1, 1.0])

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from art_snn.evaluation.comparison import from_dict, markdown
+from art_snn.evaluation.record import booleans
 
 from art_snn import GRADIENTS
-from art_snn.evaluation.comparison import from_dict, markdown
-from art_snn.metrics import Share
-from art_snn.evaluation.record import booleans
 from art_snn.gradients import Surrogate
+from art_snn.metrics import Share
 
 DOCS = Path(__file__).parents[1] / "docs"
 RESULTS = sorted([*DOCS.glob("results/*/compare.json"), *DOCS.glob("study/*/compare.json")])

@@ -58,7 +58,12 @@ class Attack:
         for name, attacks in without.items():
             value = getattr(self, name)
             if self.name in attacks and value is not None:
-                raise invalid(name, f"None for {self.name}, which has none", value, "Leave it out.")
+                raise invalid(
+                    name,
+                    f"None for {self.name}, which has none",
+                    value,
+                    "Leave it out, or take pgd or mim.",
+                )
         if self.name != "fgsm":
             asked = ITERATIONS if self.iterations is None else self.iterations
             steps = require_count("iterations", asked, remedy="Ten are usual.")

@@ -58,7 +58,8 @@ def from_folder(
         train, test = np.split(np.arange(len(y)), [len(ours)])
     else:
         files, y = _listed(path)
-        train, test = stratified(y, test_share or TEST_SHARE, seed, "test_share")
+        share = TEST_SHARE if test_share is None else test_share
+        train, test = stratified(y, share, seed, "test_share")
     x = np.divide(read(files, image_size), 255, dtype=np.float32)
     name = named(path.resolve().name, image_size)
     return Dataset(name, x[train], y[train], x[test], y[test])

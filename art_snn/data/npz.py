@@ -53,7 +53,9 @@ def from_npz(
     }
     if "x" in samples:
         x, y = samples["x"], labels["y"]
-        train, test = stratified(y, test_share or TEST_SHARE, seed, "test_share")
+        train, test = stratified(
+            y, TEST_SHARE if test_share is None else test_share, seed, "test_share"
+        )
         parts = (x[train], y[train], x[test], y[test])
     else:
         refuse_share(test_share, str(path))

@@ -24,8 +24,15 @@ from art.estimators.classification import PyTorchClassifier
 from torch import nn
 from torch.nn import functional as F
 
-from art_snn import LIF, RGA, STBP, Frames, PyTorchSpikingClassifier, SpikingNetwork
-from art_snn import TimeDistributed as Timed
+from art_snn import (
+    LIF,
+    RGA,
+    STBP,
+    Frames,
+    PyTorchSpikingClassifier,
+    SpikingNetwork,
+    TimeDistributed as Timed,
+)
 from tests.networks import CLASSES, FORMS, STEPS, Counted, Tally, build
 
 KEEP = {"rtol": 1e-5, "atol": 1e-8}

@@ -7,8 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 
 from art_snn import RGA, StaticCurve
 from art_snn.curves import curves_of, rga_rate, static_rate

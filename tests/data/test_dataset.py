@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from art_snn.data import Dataset
 
@@ -209,3 +208,9 @@ def test_samples_of_another_form_are_refused():
     message = r"^x_test: expected samples of shape \(1, 1, 1\), as in x_train, got \(1, 1\)\. Bring"
     with pytest.raises(ValueError, match=message):
         replace(data, x_test=data.x_test[:, 0])
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_parts_of_a_set_may_be_mirrored_where_the_set_may(mirrored):
+    whole = replace(numbered(labels([20, 20])), mirrored=mirrored)
+    assert whole.held_out(0.2).mirrored is whole.subset(10, 10).mirrored is mirrored

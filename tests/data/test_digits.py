@@ -17,6 +17,7 @@ def test_digits_are_split_by_class_into_images_between_0_and_1():
     assert (data.input_shape, data.classes) == ((1, 8, 8), 10)
     assert np.bincount(data.y_test).min() >= 34
     assert data.value_range == (0, 1)
+    assert not data.mirrored
 
 
 def test_the_split_follows_from_the_seed_and_shares_no_image():

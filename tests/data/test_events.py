@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from art_snn.checks import MissingPackage
 from art_snn.data import events, from_npz
 from art_snn.data.sizes import pooled
 
@@ -141,6 +142,26 @@ def test_the_range_of_counts_is_open_unless_it_is_given(root):
         events("nmnist", root, frames=2, value_range=(0, 2))
 
 
+@pytest.mark.parametrize(
+    ("name", "file", "mirrored"),
+    [
+        ("nmnist", "nmnist-10-frames.npz", False),
+        ("nmnist", "nmnist-4x4-10-frames.npz", False),
+        ("dvs128-gesture", "dvs128-gesture-10-frames.npz", False),
+        ("dvs128-gesture", "dvs128-gesture-4x4-10-frames.npz", False),
+        ("cifar10-dvs", "cifar10-dvs-48x48-10-frames.npz", True),
+        ("cifar10-dvs", "cifar10-dvs-4x4-10-frames.npz", True),
+    ],
+)
+def test_numerals_and_gestures_of_an_arm_are_not_mirrored_whatever_their_size(
+    name, file, mirrored, tmp_path
+):
+    x, y = np.zeros((2, 10, 2, 4, 4), np.uint8), np.arange(2)
+    np.savez(tmp_path / file, x_train=x, y_train=y, x_test=x, y_test=y)
+    data = events(name, tmp_path, image_size=4 if "4x4" in file else None)
+    assert data.mirrored is mirrored
+
+
 def test_smaller_frames_hold_mean_counts(root):
     data, whole = events("nmnist", root, frames=2, image_size=17), events("nmnist", root, frames=2)
     assert (data.name, data.input_shape) == ("nmnist 17x17", (2, 2, 17, 17))
@@ -242,8 +263,9 @@ def test_recordings_that_cannot_be_fetched_say_why(tonic, tmp_path, monkeypatch)
 def test_a_missing_package_names_the_extra(name, package, tonic, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     message = rf"^data: expected the package {package}, .*pip install 'art_snn\[events\]'\."
-    with pytest.raises(ModuleNotFoundError, match=message):
+    with pytest.raises(ModuleNotFoundError, match=message) as caught:
         events(name, tmp_path)
+    assert isinstance(caught.value, MissingPackage)
 
 
 @pytest.mark.parametrize(

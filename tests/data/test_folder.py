@@ -9,12 +9,7 @@ import pytest
 from PIL import Image
 
 from art_snn.data import from_folder
-
-
-def picture(path: Path, value: int, size: tuple[int, int] = (6, 4), mode: str = "L") -> None:
-    """A picture of one value; size is (width, height)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("L", size, value).convert(mode).save(path)
+from tests.datasets import picture
 
 
 @pytest.fixture
@@ -59,6 +54,17 @@ def test_pictures_without_a_split_are_split_by_class_and_seed(folder):
     assert np.array_equal(from_folder(folder / "train").x_test, data.x_test)
     half = from_folder(folder / "train", test_share=0.5, seed=1)
     assert len(half.x_test) == 10
+    with pytest.raises(ValueError, match=r"^test_share: expected a share between 0 and 1, got 0\."):
+        from_folder(folder / "train", test_share=0)
+
+
+def test_a_share_beside_a_split_is_refused(folder):
+    message = (
+        r"^test_share: expected None, since the folder .*pets has training and test samples of its "
+        r"own, got 0\.5\. Leave it out\."
+    )
+    with pytest.raises(ValueError, match=message):
+        from_folder(folder, test_share=0.5)
 
 
 def test_pictures_of_several_sizes_need_a_size(folder):

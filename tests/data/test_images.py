@@ -92,6 +92,16 @@ def test_a_set_is_read_as_shares_with_channels_first(name, tmp_path, monkeypatch
     assert (data.name, data.value_range, data.classes) == (name, (0, 1), 10)
 
 
+@pytest.mark.parametrize("name", [*WRITE, "eurosat"])
+def test_numerals_are_not_mirrored_whatever_their_size(name, tmp_path, monkeypatch):
+    if name == "eurosat":
+        write_eurosat(tmp_path)
+    else:
+        WRITE[name](tmp_path, monkeypatch)
+    data = images(name, tmp_path, image_size=16, packaged=tmp_path / "none")
+    assert data.mirrored is (name not in ("mnist", "svhn"))
+
+
 def test_another_size_is_reached_by_averaging_and_becomes_part_of_the_name(tmp_path, monkeypatch):
     WRITE["cifar10"](tmp_path, monkeypatch)
     data = images("cifar10", tmp_path, image_size=(16, 8))

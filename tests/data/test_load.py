@@ -7,8 +7,11 @@ import sys
 import numpy as np
 import pytest
 
-from art_snn.data import NAMES, digits, load
-from tests.data.test_folder import picture
+from art_snn.checks import MissingFile
+from art_snn.data import NAMES, Source, digits, load
+from art_snn.data.load import Kind
+from tests.command import call
+from tests.datasets import images, picture
 
 
 def arrays(**change):
@@ -39,23 +42,41 @@ def test_a_word_a_file_and_a_folder_are_told_apart(tmp_path):
 
 
 def test_the_options_reach_the_sets(monkeypatch, tmp_path):
-    from art_snn.data.load import Source
-
     module = sys.modules["art_snn.data.load"]
     calls = []
     replaced = {
-        name: Source(lambda **given: calls.append(given), source.options)
-        for name, source in NAMES.items()
+        name: Kind(lambda **given: calls.append(given), kind.options)
+        for name, kind in NAMES.items()
     }
     monkeypatch.setattr(module, "NAMES", replaced)
     load("nmnist", root=tmp_path, download=True, image_size=17, value_range=(0, 9), frames=4)
     load("mnist", root=tmp_path, image_size=14)
     load("digits")
+    load("digits", test_share=0.5)
     assert calls == [
         {"root": tmp_path, "download": True, "image_size": 17, "value_range": (0, 9), "frames": 4},
         {"root": tmp_path, "download": False, "image_size": 14},
         {},
+        {"test_share": 0.5},
     ]
+
+
+def test_a_source_tells_where_its_samples_come_from_and_loads_them():
+    source = Source(data="digits", test_share=0.5)
+    assert len(source.load().x_test) == 899
+    assert np.array_equal(source.load().x_test, load("digits", test_share=0.5).x_test)
+
+
+def test_a_file_or_folder_is_split_by_the_share_and_read_by_the_axes_that_are_asked_for(tmp_path):
+    x = np.arange(10 * 3 * 4 * 3, dtype=np.uint16).astype(np.uint8).reshape(10, 3, 4, 3)
+    np.savez(tmp_path / "mine.npz", x=x, y=np.arange(10) % 2)
+    data = load(str(tmp_path / "mine.npz"), axes="NHWC", test_share=0.4)
+    assert (len(data.x_train), len(data.x_test), data.input_shape) == (6, 4, (3, 3, 4))
+    for label in ("cat", "dog"):
+        for index in range(5):
+            picture(tmp_path / "pets" / label / f"{index}.png", index)
+    data = load(str(tmp_path / "pets"), test_share=0.4)
+    assert (len(data.x_train), len(data.x_test)) == (6, 4)
 
 
 @pytest.mark.parametrize("name", ["cifar11", "CIFAR10", "none/there"])
@@ -67,8 +88,11 @@ def test_an_unknown_name_is_answered_with_those_that_there_are(name, tmp_path, m
 
 
 def test_a_missing_file_is_reported_as_such(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"^data: expected a \.npz file, but .*none\.npz"):
+    message = r"^data: expected a \.npz file, but .*none\.npz"
+    with pytest.raises(FileNotFoundError, match=message) as caught:
         load(str(tmp_path / "none.npz"))
+    assert isinstance(caught.value, MissingFile)
+    assert caught.value.argument == "data"
 
 
 @pytest.mark.parametrize(
@@ -78,10 +102,76 @@ def test_a_missing_file_is_reported_as_such(tmp_path):
         ("digits", {"value_range": (0, 1)}, r"^value_range: expected None for digits, whose val"),
         ("mnist", {"value_range": (0, 1)}, r"^value_range: expected None for mnist, .*\. Leave it"),
         ("mine.npz", {"image_size": 16}, r"^image_size: expected None for mine\.npz, whose images"),
+        (
+            "mnist",
+            {"frames": 4},
+            r"^frames: expected None for mnist, which are no event recordings",
+        ),
+        ("digits", {"axes": "NCHW"}, r"^axes: expected None for digits, whose axes are known, got"),
+        ("nmnist", {"axes": "NCHW"}, r"^axes: expected None for nmnist, whose axes are known, got"),
+        ("pets", {"axes": "NCHW"}, r"^axes: expected None for pets, whose axes are known, got"),
+        ("pets", {"frames": 4}, r"^frames: expected None for pets, which are no event recordings"),
+        ("mine.npz", {"frames": 4}, r"^frames: expected None for mine\.npz, which are no event"),
+        ("mnist", {"test_share": 0.5}, r"^test_share: expected None for mnist, which has training"),
+        ("nmnist", {"test_share": 0.5}, r"^test_share: expected None for nmnist, which has train"),
+        ("mine.npz", {"test_share": 0.5}, r"^test_share: expected None, since mine\.npz has train"),
     ],
 )
 def test_an_option_without_use_is_refused(name, option, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.savez("mine.npz", **arrays())
+    picture(tmp_path / "pets" / "cat" / "0.png", 0)
     with pytest.raises(ValueError, match=message):
         load(name, **option)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("none.npz", "--data: expected a .npz file, but none.npz does not exist."),
+        ("mnist", "--data: expected mnist in "),
+        ("nmnist", "--data: expected the package tonic, to read NMNIST, but there is none"),
+        ("mine.npz", "--test-share: expected None, since mine.npz has training and test samples"),
+        ("empty", "--data: expected pictures in one folder per class, but not so in empty"),
+    ],
+)
+def test_what_is_missing_and_what_has_no_use_is_a_usage_error(data, message, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tonic", None)
+    monkeypatch.chdir(tmp_path)
+    images(tmp_path / "mine.npz")
+    (tmp_path / "empty").mkdir()
+    share = ("--test-share", "0.5") if data == "mine.npz" else ()
+    done = call("train", "--data", data, "--root", "sets", *share, "--output", "out")
+    assert done.status == 2
+    assert f"art-snn train: error: {message}" in done.complaint
+    assert not (tmp_path / "out").exists()
+
+
+def test_axes_and_the_share_for_testing_are_told_on_the_command_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    both = np.zeros((10, 3, 4, 3), np.uint8)
+    np.savez("mine.npz", x=both, y=np.arange(10) % 2)
+    start = ("curves", "--data", "mine.npz", "--output", "out")
+    done = call(*start)
+    assert done.status == 2
+    assert "error: --axes: expected NCHW or NHWC, since both suit x of shape" in done.complaint
+    done = call(*start, "--axes", "NHWC", "--test-share", "0")
+    assert done.status == 2
+    assert "error: --test-share: expected a share between 0 and 1, got 0" in done.complaint
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--image-size", "x"), "--image-size: expected a whole number such as 8, got 'x'"),
+        (("--image-size", "3,x"), "--image-size: expected a whole number such as 8, got 'x'"),
+        (("--image-size", "3,4"), "--image-size: expected None for digits, whose images have"),
+        (("--frames", "3"), "--frames: expected None for digits, which are no event recordings"),
+        (("--value-range", "0;1"), "--value-range: expected a number such as 0.03 or 8/255, got"),
+    ],
+)
+def test_options_of_data_are_refused_in_one_form(options, message, tmp_path):
+    done = call("train", *options, "--output", str(tmp_path / "out"))
+    assert done.status == 2
+    assert f"art-snn train: error: {message}" in done.complaint
+    assert not (tmp_path / "out").exists()

@@ -76,11 +76,115 @@ def test_bytes_become_shares_with_channels_first(form, channels, tmp_path):
     assert data.input_shape == (channels, 4, 5)
 
 
-def test_three_rows_of_three_channels_are_read_with_channels_first(tmp_path):
-    x = arrays(shape=(3, 4, 3))
-    data = from_npz(saved(tmp_path, **x))
-    assert data.input_shape == (3, 4, 3)
-    assert np.array_equal(data.x_train, x["x_train"])
+def test_images_that_can_be_read_both_ways_need_their_axes_to_be_told(tmp_path):
+    path = saved(tmp_path, **arrays(shape=(3, 4, 3)))
+    message = (
+        r"^axes: expected NCHW or NHWC, since both suit x_train of shape \(6, 3, 4, 3\), got "
+        r"neither\. Say which axis holds the channels: axes='NCHW' or 'NHWC', --axes in commands\."
+    )
+    with pytest.raises(ValueError, match=message):
+        from_npz(path)
+    for axes, order in (("NCHW", (0, 1, 2, 3)), ("NHWC", (0, 3, 1, 2))):
+        data = from_npz(path, axes=axes)
+        for name in ("x_train", "x_test"):
+            expected = arrays(shape=(3, 4, 3))[name].transpose(order)
+            assert np.array_equal(getattr(data, name), expected)
+            assert getattr(data, name).flags.c_contiguous
+
+
+@pytest.mark.parametrize(("axes", "shape"), [("NCHW", (3, 4, 5)), ("NHWC", (4, 5, 3))])
+def test_axes_that_are_told_although_they_are_seen_are_taken(axes, shape, tmp_path):
+    path = saved(tmp_path, **arrays(shape=shape))
+    assert from_npz(path, axes=axes).input_shape == from_npz(path).input_shape == (3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape"),
+    [
+        *(("NHWC", (3, 4, 5)), ("NCHW", (4, 5, 3)), ("nhwc", (4, 5, 3)), ("CHWN", (3, 4, 3))),
+        *(("NCHW", (4, 5)), ("NHWC", (3, 2, 4, 5))),
+    ],
+)
+def test_axes_that_the_images_do_not_have_are_refused(axes, shape, tmp_path):
+    message = (
+        r"^axes: expected NCHW or NHWC, as the images have them, with C = 1 or 3, got "
+        rf"'{axes}' for x_train of shape {re.escape(str((6, *shape)))}\. Leave it out, or correct"
+    )
+    with pytest.raises(ValueError, match=message):
+        from_npz(saved(tmp_path, **arrays(shape=shape)), axes=axes)
+
+
+def unsplit(folder: Path, count: int = 20, **change: Any) -> Path:
+    """A file of x and y alone, whose images hold their numbers."""
+    path = folder / "whole.npz"
+    x = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 1, 2, 2))
+    np.savez(path, **{"x": x, "y": np.arange(count) % 2} | change)
+    return path
+
+
+def numbers(x: np.ndarray) -> list[int]:
+    return np.rint(255 * x[:, 0, 0, 0]).astype(int).tolist()
+
+
+def test_samples_without_a_split_are_split_by_class_and_seed(tmp_path):
+    data = from_npz(unsplit(tmp_path))
+    assert (data.name, data.value_range) == ("whole", (0, 1))
+    assert (len(data.x_train), len(data.x_test)) == (16, 4)
+    assert sorted(numbers(data.x_train) + numbers(data.x_test)) == list(range(20))
+    for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
+        assert [number % 2 for number in numbers(x)] == y.tolist(), "labels go with their images"
+        assert np.bincount(y).tolist() == [len(y) // 2] * 2
+    again, other = from_npz(unsplit(tmp_path)), from_npz(unsplit(tmp_path), seed=1)
+    assert np.array_equal(again.x_test, data.x_test)
+    assert not np.array_equal(other.x_test, data.x_test)
+
+
+def test_the_share_for_testing_is_chosen(tmp_path):
+    data = from_npz(unsplit(tmp_path), test_share=0.5)
+    assert (len(data.x_train), len(data.x_test)) == (10, 10)
+    for share in (0, 1, -0.5):
+        with pytest.raises(ValueError, match=r"^test_share: expected a share between 0 and 1, got"):
+            from_npz(unsplit(tmp_path), test_share=share)
+    with pytest.raises(ValueError, match=r"^test_share: expected a share that leaves each part"):
+        from_npz(unsplit(tmp_path), test_share=0.01)
+
+
+def test_a_share_beside_a_split_is_refused(tmp_path):
+    message = (
+        r"^test_share: expected None, since .*images\.npz has training and test samples of its "
+        r"own, got 0\.2\. Leave it out\."
+    )
+    with pytest.raises(ValueError, match=message):
+        from_npz(saved(tmp_path), test_share=0.2)
+
+
+def test_event_frames_and_ranges_are_split_as_well(tmp_path):
+    x = np.arange(20 * 3 * 2 * 4).reshape(20, 3, 2, 2, 2)
+    data = from_npz(unsplit(tmp_path, x=x), (0, 500))
+    assert (data.events, data.value_range, data.input_shape) == (True, (0, 500), (3, 2, 2, 2))
+    assert sorted(np.concatenate([data.x_train, data.x_test])[:, 0, 0, 0, 0]) == [
+        *range(0, 480, 24)
+    ]
+
+
+def test_a_split_beside_x_and_y_is_taken_whole_and_a_part_of_one_is_refused(tmp_path):
+    path = unsplit(tmp_path, **arrays())
+    assert np.array_equal(from_npz(path).x_test, arrays()["x_test"])
+    message = (
+        r"^data: expected the arrays x_train, y_train, x_test, y_test, or x and y to be split, got "
+        r".*whole\.npz with x, y, x_train\."
+    )
+    with pytest.raises(ValueError, match=message):
+        from_npz(unsplit(tmp_path, x_train=arrays()["x_train"]))
+
+
+def test_a_complaint_about_samples_without_a_split_names_their_own_arrays(tmp_path):
+    with pytest.raises(ValueError, match=r"^y: expected 20 class indices from 0, got float64"):
+        from_npz(unsplit(tmp_path, y=np.zeros(20)))
+    with pytest.raises(ValueError, match=r"^x: expected uint8, or values from 0 to 1, got int64"):
+        from_npz(unsplit(tmp_path, x=np.full((20, 1, 2, 2), 2)))
+    with pytest.raises(ValueError, match=r"^y: expected at least two samples of every class"):
+        from_npz(unsplit(tmp_path, y=np.arange(20) // 19))
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int32, np.uint64])

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from art_snn.experiments.resume import booleans, converter, digits, earlier, fingerprint, plain
 from art_snn.files import write_json

@@ -7,8 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import nn
 
 from art_snn import CBA, IF, LIF, RGA, STBP, Direct, PyTorchSpikingClassifier, SpikingNetwork

@@ -10,8 +10,15 @@ import torch
 from art.attacks.evasion import AutoProjectedGradientDescent, DeepFool, ProjectedGradientDescent
 from torch import nn
 
-from art_snn import LIF, RGA, STBP, Poisson, PyTorchSpikingClassifier, SpikingNetwork
-from art_snn import TimeDistributed as Timed
+from art_snn import (
+    LIF,
+    RGA,
+    STBP,
+    Poisson,
+    PyTorchSpikingClassifier,
+    SpikingNetwork,
+    TimeDistributed as Timed,
+)
 from art_snn.gradients import ASSG, CBA, EOT, PDSG
 from tests.architectures import CLASSES, SHAPE, batch, chain, network, residual
 from tests.networks import Counted, Tally

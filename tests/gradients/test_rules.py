@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from art_snn import PyTorchSpikingClassifier
 from art_snn.checks import ArgumentError
@@ -38,8 +37,7 @@ from art_snn.gradients import (
     resolve,
 )
 from tests.command import call
-from tests.small import SHAPE, around
-from tests.small import classifier as small
+from tests.small import SHAPE, around, classifier as small
 
 NAMES: dict[str, Gradient] = {
     **{name: kind() for name, kind in GRADIENTS.items()},

@@ -7,8 +7,7 @@ from functools import partial
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from art_snn import Direct, Frames, StaticCurve
 from art_snn.dynamics import Dynamics

@@ -14,70 +14,23 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from art_snn import LIF, STBP, Direct, Poisson, SpikingNetwork
-from art_snn import TimeDistributed as Timed
+from art_snn import LIF, STBP, Direct, Poisson, SpikingNetwork, TimeDistributed as Timed
 from art_snn.checkpoint import CheckpointError
-from art_snn.training import Recipe, Training, Validation, train
-from art_snn.training import loop as module
+from art_snn.seeding import seeded
+from art_snn.training import Recipe, Validation, loop as module, train
 from art_snn.training.state import State
-from tests.architectures import Switch
 from tests.networks import Counted, Tally
-
-SETTINGS = Training(epochs=3, batch_size=8, learning_rate=0.01, seed=4)
-STEPS_PER_EPOCH = 3
-
-
-class Killed(BaseException):
-    """What ends a run in the middle."""
-
-
-def build(seed: int = 0, hidden: int = 10, **options: Any) -> SpikingNetwork:
-    """A network with everything that training could forget: buffers, dropout, random spikes."""
-    torch.manual_seed(seed)
-    layers = nn.Sequential(
-        Switch(),
-        Timed(nn.Linear(6, hidden), nn.BatchNorm1d(hidden)),
-        LIF(),
-        Timed(nn.Dropout(0.2), nn.Linear(hidden, 3)),
-    )
-    return SpikingNetwork(layers, Poisson(3), "stbp", **options)
-
-
-def samples(count: int = 20) -> tuple[np.ndarray, np.ndarray]:
-    """Three classes that differ in which two inputs are large; the last batch is smaller."""
-    y = np.arange(count) % 3
-    x = np.random.default_rng(0).uniform(0, 0.4, (count, 6))
-    x[np.arange(count), 2 * y] += 0.6
-    x[np.arange(count), 2 * y + 1] += 0.6
-    return x.astype(np.float32), y
-
-
-def kill_at(net: SpikingNetwork, step: int) -> None:
-    """Let a layer raise at a step, counted from 1."""
-    seen = []
-
-    def count(x: Tensor) -> None:
-        seen.append(x)
-        if len(seen) == step:
-            raise Killed
-
-    watch(net, count)
-
-
-def watch(net: SpikingNetwork, action: Callable[[Tensor], Any]) -> None:
-    """Do that at every pass, save the look at one sample before the training."""
-    net.layers[0].action = lambda x: action(x) if x.shape[1] > 1 else None
-
-
-def assert_same_state(ours: SpikingNetwork, theirs: SpikingNetwork) -> None:
-    for (name, a), b in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
-        assert torch.equal(a, b), name
-
-
-def trained(resume: Path | None = None, settings: Training = SETTINGS, seed: int = 0):
-    net = build(seed)
-    train(net, *samples(), settings, resume)
-    return net
+from tests.training.runs import (
+    SETTINGS,
+    STEPS_PER_EPOCH,
+    Killed,
+    assert_same_state,
+    build,
+    kill_at,
+    samples,
+    trained,
+    watch,
+)
 
 
 def test_training_lowers_the_loss():
@@ -91,7 +44,7 @@ def test_training_lowers_the_loss():
             return nn.functional.cross_entropy(net(x), y).item()
 
     before = loss()
-    train(net, *samples(), Training(epochs=15, batch_size=8, learning_rate=0.03))
+    train(net, *samples(), Recipe.plain(epochs=15, batch_size=8, learning_rate=0.03))
     assert loss() < 0.5 * before
 
 
@@ -150,7 +103,7 @@ def test_the_outcome_depends_on_the_seed_of_the_settings_and_not_on_the_random_s
     torch.manual_seed(99)
     train(net, *samples(), SETTINGS)
     assert_same_state(net, first)
-    other = trained(settings=Training(epochs=3, batch_size=8, learning_rate=0.01, seed=5))
+    other = trained(settings=Recipe.plain(epochs=3, batch_size=8, learning_rate=0.01, seed=5))
     assert not torch.equal(other.layers[1].module[0].weight, first.layers[1].module[0].weight)
 
 
@@ -263,9 +216,9 @@ def test_the_state_of_other_settings_is_refused(change, tmp_path):
     options = {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "seed": 4} | change
     net, before = build(seed=1), build(seed=1)
     (name, value) = next(iter(change.items()))
-    message = rf"^resume: expected a run of Training\(.*{name}={value}.*got one of .*Delete .*state"
+    message = rf"^resume: expected a run of Recipe\(.*{name}={value}.*got one of .*Delete .*state"
     with pytest.raises(CheckpointError, match=message):
-        train(net, *samples(), Training(**options), path)
+        train(net, *samples(), Recipe.plain(**options), path)
     assert_same_state(net, before)
 
 
@@ -282,8 +235,8 @@ def test_the_state_of_other_settings_is_refused(change, tmp_path):
 def test_a_run_with_settings_from_numpy_can_be_taken_up_again(number, tmp_path):
     path = tmp_path / "state.pt"
     options = {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "seed": 4} | number
-    first = trained(path, Training(**options))
-    assert_same_state(trained(path, Training(**options), seed=1), first)
+    first = trained(path, Recipe.plain(**options))
+    assert_same_state(trained(path, Recipe.plain(**options), seed=1), first)
 
 
 def damaged(content: bytes) -> dict[str, bytes]:
@@ -384,7 +337,7 @@ def test_samples_and_labels_of_unequal_number_and_none_at_all_are_refused(of_x, 
 )
 def test_settings_outside_their_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        Training(**options)
+        Recipe.plain(**options)
 
 
 @pytest.mark.parametrize(
@@ -409,7 +362,7 @@ def test_samples_that_cannot_be_trained_on_are_refused_before_anything_is_traine
     net, before = build().train(), build()
     net.layers[1].eval()
     with pytest.raises(ValueError, match=rf"^x, y: expected .*{re.escape(message[-30:])}"):
-        train(net, **arrays, settings=SETTINGS, resume=tmp_path / "new" / "state.pt")
+        train(net, **arrays, recipe=SETTINGS, resume=tmp_path / "new" / "state.pt")
     assert_same_state(net, before)
     assert (net.training, net.layers[1].training) == (True, False)
     assert list(tmp_path.iterdir()) == []
@@ -419,7 +372,7 @@ def test_samples_that_cannot_be_trained_on_are_refused_before_anything_is_traine
 def test_samples_that_are_no_arrays_are_refused(change):
     x, y = samples()
     with pytest.raises(TypeError, match=r"^x, y: expected numpy arrays, got (list|Tensor)\."):
-        train(build(), **{"x": x, "y": y} | change, settings=SETTINGS)
+        train(build(), **{"x": x, "y": y} | change, recipe=SETTINGS)
 
 
 def test_read_only_and_reversed_arrays_and_small_integers_are_trained_on():
@@ -506,7 +459,7 @@ def test_the_bar_of_a_resumed_run_begins_where_the_run_stopped(tmp_path, monkeyp
 
 
 def test_the_network_is_trained_on_what_the_settings_make_of_the_samples():
-    class Doubled(Training):
+    class Doubled(Recipe):
         def augmented(self, batch: Tensor) -> Tensor:
             return 2 * batch
 
@@ -514,13 +467,40 @@ def test_the_network_is_trained_on_what_the_settings_make_of_the_samples():
     net.encoder = Direct(1)
     watch(net, lambda x: seen.append(x[0]))
     x, y = samples()
-    train(net, x, y, Doubled(epochs=1, batch_size=8))
+    train(net, x, y, Doubled.plain(1, batch_size=8))
     assert torch.equal(torch.cat(seen).sort(0).values, 2 * torch.as_tensor(x).sort(0).values)
+
+
+def test_what_the_settings_leave_open_is_fitted_to_samples_that_are_no_images():
+    open_, told = (
+        Recipe(epochs=1, learning_rate=0.01, **change)
+        for change in ({}, {"crop_padding": 0, "flip": False, "cutout": 0})
+    )
+    assert_same_state(trained(settings=open_), trained(settings=told))
+
+
+def test_plain_training_gives_bit_for_bit_the_weights_of_a_loop_by_hand():
+    net = build()
+    x, y = (torch.as_tensor(a) for a in samples())
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 2 * STEPS_PER_EPOCH)
+    net.train()
+    for epoch in range(2):
+        with seeded(4 * 100_003 + epoch):
+            for rows in torch.randperm(20).split(8):
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(net(x[rows]), y[rows]).backward()
+                optimizer.step()
+                schedule.step()
+    ours = trained(settings=Recipe.plain(2, seed=4, batch_size=8))
+    assert_same_state(ours, net)
+    first, untrained = (found.state_dict() for found in (ours, build()))
+    assert not any(torch.equal(first[name], untrained[name]) for name, _ in net.named_parameters())
 
 
 def test_settings_that_do_not_suit_the_samples_are_refused():
     with pytest.raises(ValueError, match=r"^x: expected samples \[C, H, W\] or \[T, C, H, W\]"):
-        train(build(), *samples(), Recipe(epochs=1))
+        train(build(), *samples(), Recipe(epochs=1, flip=True))
 
 
 def test_the_shape_of_the_samples_is_part_of_a_run():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 
-from art_snn.training import Recipe, Training
+from art_snn.training import Recipe
 
 STILL = {"crop_padding": 0, "flip": False, "cutout": 0}
 
@@ -22,6 +22,7 @@ def test_the_defaults_are_table_s1():
     table = {
         "epochs": 200,
         "batch_size": 64,
+        "optimizer": "sgd",
         "learning_rate": 0.1,
         "momentum": 0.9,
         "weight_decay": 5e-4,
@@ -30,11 +31,50 @@ def test_the_defaults_are_table_s1():
         "cutout": 16,
         "seed": 0,
     }
-    assert {field.name: getattr(Recipe(), field.name) for field in fields(Recipe)} == table
+    assert asdict(Recipe().on((3, 32, 32))) == table
+
+
+def test_what_is_left_open_of_the_optimizer_is_what_is_usual_for_it():
+    sgd, adam = Recipe(), Recipe(optimizer="adam")
+    assert (sgd.learning_rate, sgd.momentum, sgd.weight_decay) == (0.1, 0.9, 5e-4)
+    assert (adam.learning_rate, adam.momentum, adam.weight_decay) == (1e-3, None, 0.0)
+    told = Recipe(optimizer="adam", learning_rate=0.01, weight_decay=1e-4)
+    assert (told.learning_rate, told.weight_decay) == (0.01, 1e-4)
+
+
+def test_what_is_told_stays_when_a_recipe_is_changed():
+    assert replace(Recipe(momentum=0.0, weight_decay=0), epochs=3) == Recipe(
+        epochs=3, momentum=0.0, weight_decay=0.0
+    )
+
+
+def test_momentum_of_adam_is_refused_even_when_it_is_zero():
+    for momentum in (0.9, 0.0):
+        message = rf"^momentum: expected None for adam, which has none, got {momentum}\. Leave it"
+        with pytest.raises(ValueError, match=message):
+            Recipe(optimizer="adam", momentum=momentum)
+
+
+def test_a_plain_training_is_a_short_one_by_adam_that_leaves_the_samples_alone():
+    plain = {"optimizer": "adam", "learning_rate": 1e-3, "momentum": None, "weight_decay": 0.0}
+    assert asdict(Recipe.plain()) == plain | STILL | {"epochs": 10, "batch_size": 64, "seed": 0}
+    other = Recipe.plain(3, 7, batch_size=16, optimizer="sgd", cutout=2)
+    assert other == Recipe(
+        epochs=3, seed=7, batch_size=16, optimizer="sgd", **STILL | {"cutout": 2}
+    )
+
+
+def test_the_optimizer_is_adam_with_the_recipe_s_numbers():
+    optimizer = Recipe(optimizer="adam", learning_rate=0.2, weight_decay=1e-3).optimizer_of(
+        [torch.zeros(2, requires_grad=True)]
+    )
+    assert type(optimizer) is torch.optim.Adam
+    (group,) = optimizer.param_groups
+    assert (group["lr"], group["weight_decay"]) == (0.2, 1e-3)
 
 
 def test_the_optimizer_is_sgd_with_the_recipe_s_numbers():
-    optimizer = Recipe(learning_rate=0.2, momentum=0.8, weight_decay=1e-3).optimizer(
+    optimizer = Recipe(learning_rate=0.2, momentum=0.8, weight_decay=1e-3).optimizer_of(
         [torch.zeros(2, requires_grad=True)]
     )
     assert isinstance(optimizer, torch.optim.SGD)
@@ -44,7 +84,7 @@ def test_the_optimizer_is_sgd_with_the_recipe_s_numbers():
 
 def test_plain_training_shows_the_samples_as_they_are():
     x = torch.rand(3, 1, 8, 8)
-    assert torch.equal(Training().augmented(x), x)
+    assert torch.equal(Recipe.plain().augmented(x), x)
     assert torch.equal(Recipe(**STILL).augmented(x), x)
 
 
@@ -83,9 +123,10 @@ def test_half_of_the_samples_are_mirrored_left_to_right_with_all_their_frames():
 
 def test_every_sample_has_a_draw_of_its_own_and_a_seed_repeats_them_all():
     x = torch.rand(1, 3, 32, 32).expand(16, -1, -1, -1)
-    once = seen(Recipe(), x)
-    assert torch.equal(once, seen(Recipe(), x))
-    assert not torch.equal(once, seen(Recipe(), x, seed=1))
+    recipe = Recipe().on((3, 32, 32))
+    once = seen(recipe, x)
+    assert torch.equal(once, seen(recipe, x))
+    assert not torch.equal(once, seen(recipe, x, seed=1))
     assert len({sample.numpy().tobytes() for sample in once}) == 16
 
 
@@ -94,13 +135,29 @@ def test_every_sample_has_a_draw_of_its_own_and_a_seed_repeats_them_all():
     [((32, 32), 4, 16), ((48, 48), 6, 24), ((8, 8), 1, 4), ((28, 32), 4, 14), ((2, 2), 0, 1)],
 )
 def test_padding_and_hole_keep_their_share_of_another_image_size(size, padding, hole):
-    fitted = Recipe(epochs=3).fitted(*size)
-    assert fitted == Recipe(epochs=3, crop_padding=padding, cutout=hole)
+    for shape in ((3, *size), (10, 2, *size)):
+        fitted = Recipe(epochs=3).on(shape)
+        assert fitted == Recipe(epochs=3, crop_padding=padding, flip=True, cutout=hole)
+        assert fitted.on((3, 64, 64)) == fitted, "what is fitted is no longer open"
+
+
+def test_what_is_told_of_the_augmentation_is_not_fitted():
+    told = Recipe(crop_padding=3, cutout=0)
+    assert told.on((1, 8, 8)) == replace(told, flip=True)
+    assert told.on((1, 8, 8), mirrored=False) == replace(told, flip=False)
+    assert replace(told, flip=True).on((1, 8, 8), mirrored=False).flip is True
+    assert Recipe(cutout=16).on((1, 8, 8)).cutout == 16
+
+
+def test_samples_that_are_no_images_are_left_alone_unless_told_otherwise():
+    assert Recipe().on((64,)) == Recipe(**STILL)
+    assert Recipe(flip=True).on((64,)) == Recipe(**STILL | {"flip": True})
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"optimizer": "adagrad"}, r"^optimizer: expected one of sgd, adam, got 'adagrad'\. The"),
         ({"momentum": -0.1}, r"^momentum: expected a number of at least 0 and below 1, got -0\.1"),
         ({"momentum": 1.5}, r"^momentum: expected .*below 1, got 1\.5\. See table S1"),
         ({"momentum": 1}, r"^momentum: expected .*below 1, got 1\. See table S1"),
@@ -128,7 +185,7 @@ def test_settings_outside_their_range_are_refused(options, message):
 def test_a_hole_as_large_as_the_images_is_refused():
     message = (
         r"^cutout: expected a hole smaller than the images of 8x20 pixels, got 8\. "
-        r"recipe\.fitted\(height, width\) scales it; 0 leaves it out\."
+        r"Leave it open to have it scaled; 0 is none\."
     )
     with pytest.raises(ValueError, match=message):
         Recipe(cutout=8).check_samples((1, 8, 20))
@@ -138,6 +195,6 @@ def test_a_hole_as_large_as_the_images_is_refused():
 def test_samples_that_are_no_images_are_refused_where_they_would_be_cropped():
     message = r"^x: expected samples \[C, H, W\] .*got samples of shape \[64\]\. Use crop_padding=0"
     with pytest.raises(ValueError, match=message):
-        Recipe().check_samples((64,))
+        Recipe(crop_padding=1).check_samples((64,))
     Recipe(**STILL).check_samples((64,))
-    Training().check_samples((64,))
+    Recipe.plain().check_samples((64,))

@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from art_snn.checkpoint import CheckpointError
-from art_snn.training import Epoch, Recipe, Training, Validation, accuracy, best, train
-from art_snn.training import loop as module
-from tests.training.test_loop import (
+from art_snn.training import Epoch, Recipe, Validation, accuracy, best, loop as module, train
+from tests.training.runs import (
     SETTINGS,
     Killed,
     assert_same_state,
@@ -73,7 +72,7 @@ def test_validation_does_not_change_the_training(tmp_path):
 def test_the_loss_of_an_epoch_is_the_mean_over_its_samples_not_over_its_steps(monkeypatch):
     losses = iter([1.0, 2.0, 6.0])
     monkeypatch.setattr(module, "_step", lambda *_: next(losses))
-    settings = Training(epochs=1, batch_size=8)
+    settings = Recipe.plain(epochs=1, batch_size=8)
     (epoch,) = train(build(), *samples(20), settings)
     assert epoch.loss == pytest.approx((8 * 1 + 8 * 2 + 4 * 6) / 20)
 
@@ -140,7 +139,7 @@ def test_the_recipe_resumes_exactly_with_its_momentum_and_its_augmentation(tmp_p
 def test_a_run_with_validation_samples_is_another_run(tmp_path):
     path = tmp_path / "state.pt"
     trained(path)
-    message = r"^resume: expected a run of .*, best by validation samples, got one of Training"
+    message = r"^resume: expected a run of .*, best by validation samples, got one of Recipe"
     with pytest.raises(CheckpointError, match=message):
         train(build(), *samples(), SETTINGS, path, validation=HELD)
 

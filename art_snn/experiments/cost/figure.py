@@ -32,4 +32,4 @@ def _bars(ax: Axes, rows: list[str], values: list[float], words: str) -> None:
         bar.set_alpha(0.5 if row.startswith(STOCK) else 1)
     ax.bar_label(bars, fmt="%.2f", padding=3, fontsize="small")
     ax.axvline(1, color="black", lw=0.8, ls=":")
-    ax.set(xlabel=words, xlim=(0, 1.15 * max(values)))
+    ax.set(xlabel=words, xlim=(0, 1.15 * max([1, *values])))

@@ -1,5 +1,6 @@
 """What one input gradient costs."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -37,8 +38,8 @@ class Cost(Result):
         return self.seconds[row] / self.seconds[INFERENCE]
 
     def memory_ratio(self, row: str) -> float:
-        """Peak memory over the model, in inferences."""
-        return self.peak[row] / self.peak[INFERENCE]
+        """Peak memory over the model, in inferences; NaN where inference was too small to see."""
+        return self.peak[row] / (self.peak[INFERENCE] or math.nan)
 
     def parts(self) -> list[Part]:
         """Time, memory and their ratios to inference, a row each."""

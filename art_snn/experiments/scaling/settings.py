@@ -82,6 +82,13 @@ class Settings(Experiment):
         expected = f"None beside {self.source.data}, whose images have channels"
         fits = self.channels is None or self.random
         require(fits, "channels", expected, self.channels, "Leave it out.")
+        for name in ("value_range", "frames", "axes", "test_share"):
+            open_, got = getattr(self.source, name) is None, repr(getattr(self.source, name))
+            remedy = "Leave it out, or name data."
+            require(not self.random or open_, name, "None for random images", got, remedy)
+        if self.random and isinstance(self.source.image_size, int):
+            remedy = "The paper has 3 channels of 32x32 pixels."
+            require_count("image_size", self.source.image_size, remedy=remedy)
         require_device(self.device)
         for model in self.models:
             self._try(model)

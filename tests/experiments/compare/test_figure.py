@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 
 from art_snn.attacks import Attack
 from art_snn.experiments.compare import RULES, Comparison, Row, Settings, compared
-from art_snn.experiments.compare.figure import draw as drawn
-from art_snn.experiments.compare.figure import success_bars, time_bars
+from art_snn.experiments.compare.figure import draw as drawn, success_bars, time_bars
 from art_snn.gradients import RGA, STBP, Mean, Triangle, kind_of
 from art_snn.metrics import Robustness
 from tests.small import classifier, samples

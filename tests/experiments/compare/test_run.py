@@ -12,8 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from art_snn import LIF, Direct, SpikingNetwork
-from art_snn import TimeDistributed as Timed
+from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.attacks import Attack
 from art_snn.encoders import Poisson
 from art_snn.experiments.compare import RULES, Settings, compared

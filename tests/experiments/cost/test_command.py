@@ -1,79 +1,131 @@
-"""art-snn cost: what it prints, writes and refuses."""
+"""art-snn cost: its options, what it prints and writes, and what it refuses."""
 
 from __future__ import annotations
 
+import importlib
 import json
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from tests.command import Done, call
+from tests.command import call
+from tests.own import own
 
-TINY = ("--model", "vgg5", "--steps", "2", "--batch-size", "2", "--image-size", "8")
-TINY_COST = ("cost", *TINY, "--repeats", "1")
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Every peak is a mebibyte, without a process for each; the folder for results."""
-    module = import_module("art_snn.experiments.cost.run")
-    monkeypatch.setattr(module, "_peak", lambda row, load: 2**20)
-    return tmp_path / "out"
+TINY = (
+    *("cost", "--model", "vgg5", "--steps", "2", "--batch-size", "2", "--image-size", "8"),
+    *("--channels", "1", "--repeats", "1", "--rules", "rga,stbp"),
+)
+STUDY = Path(__file__).parents[3] / "docs" / "study" / "cost" / "cost.json"
 
 
-def gradients(done: Done) -> list[str]:
-    """The rows of chosen rules: their first words, up to the first figure."""
-    assert done.status == 0, done.stderr
-    starts = [" ".join(line.split()[:3]) for line in done.stdout.splitlines()]
-    return [start for start in starts if start.startswith("gradient by")]
-
-
-def test_the_cost_of_chosen_rules_is_listed(quick):
-    done = call(*TINY_COST, "--rules", "rga, hart", "--output", str(quick))
-    assert gradients(done) == ["gradient by RGA", "gradient by HART"]
-    assert "of one by STBP" not in done.stdout
-
-
-def test_the_cost_of_event_frames_is_measured_with_their_channels(quick):
-    arguments = ("--model", "vgg-dvs", "--channels", "2", "--image-size", "4", "--batch-size", "1")
-    done = call(*TINY_COST, *arguments, "--output", str(quick))
-    assert done.status == 0, done.stderr
-    assert "vgg-dvs, T = 2, decay 0.5, event frames, batch 1, 2x2x4x4" in done.stdout
+@pytest.fixture(autouse=True)
+def _here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every peak is a MiB."""
+    module = importlib.import_module("art_snn.experiments.cost.run")
+    monkeypatch.setattr(module, "in_fresh_process", lambda *_: 2**20)
 
 
 def test_the_cost_is_printed_and_written(tmp_path):
-    folder = tmp_path / "out"
-    done = call(*TINY_COST, "--keep-memory", "--output", str(folder))
-    assert gradients(done) == ["gradient by RGA", "gradient by STBP"]
-    assert "x inference" in done.stdout
-    assert "freed memory kept" in done.stdout
-    assert "of the time of one by STBP." in done.stdout
-    assert f"Written to {folder}: cost.json, cost.md, cost.png" in done.stdout
-    written = json.loads((folder / "cost.json").read_text())
-    assert (written["repeats"], written["workload"]["keep_memory"]) == (1, True)
+    done = call(*TINY, "--output", str(tmp_path / "out"))
+    assert done.status == 0, done.stderr
+    for row in ("inference, no gradient", "gradient by RGA", "ART's stock classifier, STBP"):
+        assert row in done.stdout
+    assert "One input gradient: vgg5, T = 2, decay 0.5, direct encoding, batch 2, 1x8x8" in (
+        done.stdout
+    )
+    assert done.stdout.endswith(f"\nWritten to {tmp_path / 'out'}: cost.json, cost.md, cost.png\n")
+    content = json.loads((tmp_path / "out" / "cost.json").read_text())
+    assert content["workload"]["rules"] == ["rga", "stbp"]
+    assert set(content["seconds"]) == {"inference", "rga", "stbp", "stock rga", "stock stbp"}
+
+
+def test_the_cost_of_chosen_rules_is_listed(tmp_path):
+    done = call(*TINY, "--rules", "hart, rga-8-steps", "--output", str(tmp_path / "out"))
+    assert done.status == 0, done.stderr
+    assert "gradient by HART" in done.stdout
+    assert "gradient by RGA-8-STEPS" in done.stdout
+    assert "gradient by RGA " not in done.stdout
+
+
+def test_the_cost_of_event_frames_is_measured_with_their_channels(tmp_path):
+    done = call(
+        *TINY, "--model", "vgg-dvs", "--channels", "2", "--width", "0.05", "--output", str(tmp_path)
+    )
+    assert done.status == 0, done.stderr
+    assert "2x2x8x8" in done.stdout
+
+
+def test_a_network_of_the_user_s_own_is_measured_on_its_own_input(tmp_path):
+    model = own(tmp_path, (2, 5, 5), 7)
+    start = ("cost", "--model", model, "--batch-size", "2", "--repeats", "1")
+    done = call(*start, "--output", str(tmp_path / "out"))
+    assert done.status == 0, done.stderr
+    assert f"One input gradient: {model}, batch 2, 2x5x5" in done.stdout
+    for told, wanted in ((("--channels", "3"), "2"), (("--image-size", "8"), "5")):
+        done = call(*start, *told, "--output", str(tmp_path / "other"))
+        assert done.status == 2
+        assert f"error: {told[0]}: expected {wanted}, which {model} takes, got" in done.complaint
+    done = call(*start, "--decay", "0.9", "--output", str(tmp_path / "other"))
+    assert done.status == 2
+    assert "error: --decay: expected None beside" in done.complaint
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("options", "message"),
     [
-        (("--rules", "sgd"), "--rules: expected one of 'stbp', "),
-        (("--rules", ""), "--rules: expected at least one, got none."),
-        (("--rules", "rga,cba"), "--rules: expected a rule that applies to every neuron of the"),
-        (
-            ("--model", "vgg7"),
-            "--model: expected one of vgg5, vgg11, vgg16, resnet17, sew-resnet17, vgg-dvs, got",
-        ),
+        (("--model", "vgg7"), "--model: expected one of vgg5,"),
         (("--channels", "0"), "--channels: expected a whole number >= 1, got 0"),
-        (("--steps", "0"), "--steps: expected a whole number >= 1, got 0"),
+        (("--image-size", "0"), "--image-size: expected a whole number >= 1, got 0"),
         (("--batch-size", "0"), "--batch-size: expected a whole number >= 1, got 0"),
+        (("--steps", "0"), "--steps: expected a whole number >= 1, got 0"),
+        (("--steps", "4,8"), "--steps: expected a whole number such as 8, got '4,8'"),
         (("--repeats", "0"), "--repeats: expected a whole number >= 1, got 0"),
-        (("--output", "cost.json"), "--output: expected a folder, for tables, pictures and"),
+        (("--rules", "sgd"), "--rules: expected one of"),
+        (("--rules", ""), "--rules: expected at least one, got none"),
+        (("--rules", "cba"), "--rules: expected a rule that applies to every neuron"),
+        (("--device", "cuda"), "--device: expected 'gpu' or 'cpu', got 'cuda'"),
+        (
+            ("--output", "cost.json"),
+            "--output: expected a folder, for tables, pictures and figures",
+        ),
     ],
 )
-def test_a_cost_that_cannot_be_measured_is_a_usage_error(arguments, message, tmp_path, monkeypatch):
+def test_a_cost_that_makes_no_sense_is_a_usage_error(options, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = call(*TINY_COST, *arguments)
-    assert done.status == 2, done.stdout
+    done = call(*TINY, *options)
+    assert done.status == 2, done.stderr
     assert f"art-snn cost: error: {message}" in done.complaint
-    assert list(tmp_path.iterdir()) == []
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("--protocol", "--models", "--samples", "--data", "--eps", "--eps-step", "--iterations"),
+        *("--attack", "--batch"),
+    ],
+)
+def test_an_option_of_scaling_or_of_earlier_versions_is_unknown(option, tmp_path):
+    done = call(*TINY, option, "1", "--output", str(tmp_path / "out"))
+    assert done.status == 2
+    assert f"Unrecognized options: {option}" in done.complaint
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_figures_of_scaling_are_not_written_over(tmp_path):
+    (tmp_path / "cost.json").write_bytes(STUDY.read_bytes())
+    done = call(*TINY, "--output", str(tmp_path))
+    assert done.status == 2
+    assert "--output: expected a folder without results, or with results of the same kind" in (
+        done.complaint
+    )
+    assert (tmp_path / "cost.json").read_bytes() == STUDY.read_bytes()
+    assert [file.name for file in tmp_path.iterdir()] == ["cost.json"]
+
+
+def test_an_output_that_is_a_file_is_a_usage_error(tmp_path):
+    (tmp_path / "out").write_text("a file")
+    done = call(*TINY, "--output", str(tmp_path / "out"))
+    assert done.status == 2
+    assert "--output: expected a folder, for tables, pictures and figures, got" in done.complaint

@@ -1,165 +1,251 @@
-"""The cost command's measurement on a network that takes no time."""
+"""What one input gradient costs, on a network that takes no time."""
 
+from __future__ import annotations
+
+import importlib
 import json
-import sys
-import time
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
-from art_snn.evaluation.cost import Cost, Workload, measure, medians
-from art_snn.evaluation.cost.process import in_fresh_process
-from art_snn.measuring.memory import keep_freed_memory, peak_during
-from art_snn.models import MODELS
+from art_snn.experiments.cost import Cost, Settings, run
+from art_snn.gradients import chosen
+from art_snn.models import Architecture
+from tests.own import own
 
-ROWS = Workload().rows()
-TINY = {"model": "vgg5", "steps": 2, "batch": 2, "image_size": 8, "channels": 1}
+ROWS = ("inference", "rga", "stbp", "stock rga", "stock stbp")
+TITLES = (
+    "inference, no gradient",
+    "gradient by RGA",
+    "gradient by STBP",
+    "ART's stock classifier, RGA",
+    "ART's stock classifier, STBP",
+)
 
 
-def test_every_row_is_measured_in_time_and_memory():
-    cost = measure(Workload(**TINY), repeats=1)
-    assert set(cost.seconds) == set(cost.peak) == set(ROWS)
+@pytest.fixture(autouse=True)
+def _here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Peaks are taken in this process, where freed memory is used again: all are a MiB and more.
+
+    Processes of their own are tested with the measuring.
+    """
+    module = importlib.import_module("art_snn.experiments.cost.run")
+    monkeypatch.setattr(module, "in_fresh_process", lambda call, *given: 2**20 + call(*given))
+
+
+def settings(output: Path, **change: Any) -> Settings:
+    small = {"architecture": Architecture(model="vgg5", steps=2), "batch_size": 2, "repeats": 1}
+    return Settings(output=output, **small | {"image_size": 8, "channels": 1} | change)
+
+
+def figures(rules: tuple[str, ...] = ("rga", "stbp"), **workload: Any) -> Cost:
+    """Inference takes two seconds and one MiB, the next row twice that, and so on."""
+    rows = ("inference", *rules, "stock rga", "stock stbp")
+    seconds = {row: 2.0 * (i + 1) for i, row in enumerate(rows)}
+    peak = {row: 2**20 * (i + 1) for i, row in enumerate(rows)}
+    told = {"rules": list(rules), "keep_memory": False} | workload
+    return Cost("One input gradient: a network", told, "a machine", 3, seconds, peak)
+
+
+def cells(cost: Cost) -> list[list[str]]:
+    lines = cost.told("markdown").splitlines()
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
+
+
+def test_every_row_is_measured_in_time_and_memory_and_written(tmp_path):
+    cost = run(settings(tmp_path / "made" / "here"))
+    assert tuple(cost.seconds) == tuple(cost.peak) == ROWS
     assert all(value > 0 for value in cost.seconds.values())
-    assert cost.ratio("inference") == 1
-    table = cost.table()
-    assert all(title in table for title in ROWS.values())
-    assert json.loads(json.dumps(cost.as_dict()))["workload"]["model"] == "vgg5"
+    assert cost.ratio("inference") == cost.memory_ratio("inference") == 1
+    text = cost.told()
+    assert all(title in text for title in TITLES)
+    assert "One input gradient: vgg5, T = 2, decay 0.5, direct encoding, batch 2, 1x8x8" in text
+    folder = tmp_path / "made" / "here"
+    assert {file.name for file in folder.iterdir()} == {"cost.json", "cost.md", "cost.png"}
+    content = json.loads((folder / "cost.json").read_text())
+    assert content == cost.as_dict()
+    assert content["workload"]["architecture"]["model"] == "vgg5"
+    assert content["workload"]["rules"] == ["rga", "stbp"]
+    assert (folder / "cost.md").read_text().startswith("One input gradient: vgg5")
+    assert (folder / "cost.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_rules_decide_which_rows_there_are():
-    workload = Workload(rules=("hart", "pdsg"))
-    assert workload.rows() == {
-        "inference": "inference, no gradient",
-        "hart": "gradient by HART",
-        "pdsg": "gradient by PDSG",
-        "stock rga": "ART's stock classifier, RGA",
-        "stock stbp": "ART's stock classifier, STBP",
-    }
-    assert list(ROWS) == ["inference", "rga", "stbp", "stock rga", "stock stbp"]
+def test_the_rules_decide_which_rows_there_are(tmp_path):
+    cost = run(settings(tmp_path, rules=chosen("hart,pdsg")))
+    assert tuple(cost.seconds) == ("inference", "hart", "pdsg", "stock rga", "stock stbp")
+    assert [row[0] for row in cells(cost)[2:]] == [
+        *("inference, no gradient", "gradient by HART", "gradient by PDSG"),
+        *("ART's stock classifier, RGA", "ART's stock classifier, STBP"),
+    ]
+
+
+def test_a_rule_of_several_and_one_under_a_name_of_one_s_own_are_rows(tmp_path):
+    cost = run(settings(tmp_path, rules=chosen("mean-rga-stbp") | {"mine": chosen("rga")["rga"]}))
+    assert tuple(cost.seconds)[:3] == ("inference", "mean-rga-stbp", "mine")
 
 
 @pytest.mark.parametrize(
     ("rules", "compared"), [(("rga", "hart"), 0), (("rga", "stbp", "hart"), 2)]
 )
 def test_rules_are_set_against_stbp_where_it_is_among_them(rules, compared):
-    workload = Workload(rules=rules)
-    seconds = {row: 2.0 * (i + 1) for i, row in enumerate(workload.rows())}
-    table = Cost(workload, "a machine", 3, seconds, dict.fromkeys(seconds, 1)).table()
-    assert table.count("of the time of one by STBP.") == compared
-    assert all(f"gradient by {rule.upper()} " in table for rule in rules)
+    text = figures(rules).told()
+    assert text.count("of the time of one by STBP.") == compared
+    assert all(f"gradient by {rule.upper()} " in text for rule in rules)
     # The rows are inference, RGA, STBP, HART: 2, 4, 6 and 8 seconds.
-    assert ("A gradient by HART takes 1.33 of the time" in table) == (compared == 2)
-
-
-@pytest.mark.parametrize("row", ROWS)
-def test_a_row_uses_the_rule_that_it_names(row):
-    workload = Workload(**TINY)
-    network = workload.network()
-    workload.operation(row, network)()
-    ran = None if network.execution is None else network.execution.kind
-    assert ran == {"inference": None, "rga": "collapsed", "stbp": "through time"}[row.split()[-1]]
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_every_model_gets_the_input_that_it_takes(model):
-    workload = Workload(**TINY | {"model": model, "steps": 3})
-    network = workload.network()
-    x, y = workload.samples(network)
-    assert x.shape == ((2, 3, 1, 8, 8) if model == "vgg-dvs" else (2, 1, 8, 8))
-    assert x.shape[1:] == network.input_shape
-    assert (y.shape, y.sum()) == ((2, 10), 2)
-    assert len(np.unique(x)) == x.size
-    workload.operation("rga", network)()
-    assert network.execution.kind == "collapsed"
-
-
-def test_medians_run_in_turn_and_do_not_count_the_first_round():
-    order = []
-    waits = iter([0.2, 0.0, 0.01, 0.0, 0.03, 0.0, 0.02, 0.0])
-
-    def recorded(name):
-        def run():
-            order.append(name)
-            time.sleep(next(waits))
-
-        return run
-
-    result = medians({"a": recorded("a"), "b": recorded("b")}, repeats=3)
-    assert order == ["a", "b"] * 4
-    assert 0.019 < result["a"] < 0.1
-    assert result["b"] < result["a"]
+    assert ("A gradient by HART takes 1.33 of the time" in text) == (compared == 2)
 
 
 def test_ratios_and_the_table_follow_from_the_figures():
-    seconds = {row: 2.0 * (i + 1) for i, row in enumerate(ROWS)}
-    peak = {row: 2**20 * (i + 1) for i, row in enumerate(ROWS)}
-    cost = Cost(Workload(), "a machine", 3, seconds, peak)
+    cost = figures()
     assert cost.ratio("stbp") == 3
     assert cost.memory_ratio("rga") == 2
-    assert "A gradient by RGA takes 0.67 of the time of one by STBP." in cost.table()
+    assert "A gradient by RGA takes 0.67 of the time of one by STBP." in cost.told()
+    assert cells(cost)[0] == [
+        *("one input gradient", "seconds", "x inference", "peak MiB", "x inference")
+    ]
+    assert cells(cost)[3] == ["gradient by RGA", "4.000", "2.00", "2", "2.00"]
 
 
-def touch_64_mib():
-    return float(torch.ones(2**24).sum())
+def test_the_text_says_how_it_was_measured():
+    text = figures().told()
+    assert "a machine; median of 3 rounds in turn; memory above the model" in text
+    assert "freed memory kept" not in text
+    assert "memory above the model; freed memory kept" in figures(keep_memory=True).told()
 
 
-def test_peak_memory_sees_a_tensor_that_is_gone_afterwards():
-    # In a process of its own, since freed memory of earlier tests would be used again.
-    assert 60 * 2**20 < in_fresh_process(peak_during, touch_64_mib, "cpu") < 90 * 2**20
+def test_the_picture_has_a_bar_per_row_for_time_and_memory():
+    figure = figures().figures()["cost"]
+    left, right = figure.axes
+    for ax, words in ((left, "time [inferences]"), (right, "peak memory [inferences]")):
+        assert [bar.get_width() for bar in ax.patches] == [1, 2, 3, 4, 5]
+        assert ax.get_xlabel() == words
+    assert left.patches[1].get_facecolor()[:3] == left.patches[3].get_facecolor()[:3]
+    assert left.patches[1].get_facecolor() != left.patches[2].get_facecolor()
+    assert left.patches[3].get_alpha() == 0.5, "bars of the stock classifier are paler"
+    bottom, top = left.get_ylim()
+    assert bottom > top, "inference stands above"
+    assert figure.get_suptitle() == "One input gradient: a network\na machine"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="mallopt belongs to glibc")
-def test_freed_memory_can_be_kept():
-    assert keep_freed_memory() in (True, False)
-    assert float(torch.ones(2**23).sum()) == 2**23
+@pytest.mark.parametrize("model", ["vgg-dvs", "resnet17"])
+def test_models_of_images_and_of_event_frames_are_measured(model, tmp_path):
+    architecture = Architecture(model=model, width=0.05, steps=3)
+    cost = run(settings(tmp_path, architecture=architecture, rules=chosen("rga")))
+    assert ("3x1x8x8" if model == "vgg-dvs" else "batch 2, 1x8x8") in cost.title
+
+
+def test_unless_told_otherwise_the_network_is_vgg11_by_both_rules_of_the_paper():
+    usual = Settings()
+    assert (usual.output, usual.device, usual.batch_size) == (Path("cost"), "cpu", 32)
+    assert usual.architecture.model == "vgg11"
+    assert list(usual.rules) == ["rga", "stbp"]
+    assert Settings(architecture=Architecture(steps=4)).architecture.model == "vgg11"
+
+
+def test_a_network_of_the_user_s_own_is_measured_on_the_input_that_it_takes(tmp_path):
+    architecture = Architecture(model=own(tmp_path, (2, 5, 5), 7))
+    own_ = {"architecture": architecture, "channels": None, "image_size": None}
+    load = settings(tmp_path / "out", **own_).workload()
+    assert (load.x.shape, load.y.shape) == ((2, 2, 5, 5), (2, 7))
+    cost = run(settings(tmp_path / "out", **own_))
+    assert tuple(cost.seconds) == ROWS
+    assert cost.title == f"One input gradient: {architecture.model}, batch 2, 2x5x5"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"channels": 3}, r"^channels: expected 2, which .*mine\.py:build takes, got 3\. Leave it"),
+        ({"image_size": 8}, r"^image_size: expected 5, which .*:build takes, got 8\. Leave it out"),
+    ],
+)
+def test_an_input_that_a_network_of_the_user_s_own_does_not_take_is_refused(
+    change, message, tmp_path
+):
+    told = {"architecture": Architecture(model=own(tmp_path, (2, 5, 5), 7))}
+    told |= {"channels": None, "image_size": None}
+    with pytest.raises(ValueError, match=message):
+        run(settings(tmp_path / "out", **told | change))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"model": "vgg7"},
-            r"^model: expected one of vgg5, vgg11, vgg16, resnet17, .*, got 'vgg7'",
-        ),
-        ({"steps": 0}, r"^steps: expected a whole number >= 1, got 0"),
-        ({"batch": -1}, r"^batch: expected a whole number >= 1, got -1"),
-        ({"device": "tpu"}, r"^device: expected cpu or cuda, got tpu"),
-        ({"rules": ("rga", "sgd")}, r"^rules: expected one of 'stbp', .*'cba', got 'sgd'"),
-        ({"rules": ("RGA",)}, r"^rules: expected one of 'stbp', .*'cba', got 'RGA'"),
-        ({"rules": ("",)}, r"^rules: expected one of 'stbp', .*'cba', got ''"),
+        ({"batch_size": -1}, r"^batch_size: expected a whole number >= 1, got -1"),
+        ({"channels": 0}, r"^channels: expected a whole number >= 1, got 0"),
+        ({"image_size": 0}, r"^image_size: expected a whole number >= 1, got 0"),
+        ({"repeats": 0}, r"^repeats: expected a whole number >= 1, got 0"),
+        ({"threads": 0}, r"^threads: expected a whole number >= 1, got 0"),
+        ({"device": "tpu"}, r"^device: expected 'gpu' or 'cpu', got 'tpu'"),
+        ({"device": "cuda"}, r"^device: expected 'gpu' or 'cpu', got 'cuda'"),
+        ({"rules": {}}, r"^rules: expected at least one, got none"),
     ],
 )
-def test_workloads_that_make_no_sense_are_refused(options, message):
+def test_settings_that_make_no_sense_are_refused(options, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        Workload(**options)
+        settings(tmp_path, **options)
 
 
-def test_a_rule_that_is_no_name_is_refused():
-    with pytest.raises(TypeError, match=r"^rules: expected a gradient rule such as RGA\(\) or one"):
-        Workload(rules=("rga", 3))
+def test_a_model_and_steps_that_make_no_sense_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"^model: expected one of vgg5, vgg11, .*, got 'vgg7'"):
+        Architecture(model="vgg7")
+    with pytest.raises(ValueError, match=r"^steps: expected a whole number >= 1, got 0"):
+        run(settings(tmp_path / "out", architecture=Architecture(model="vgg5", steps=0)))
+    assert not (tmp_path / "out").exists()
 
 
-def test_a_rule_that_does_not_apply_to_the_neurons_is_refused_when_it_is_measured():
-    message = r"^gradient: expected a rule that applies to every neuron .*CBA\(levels=8\).*decay 1"
+@pytest.mark.parametrize("name", ["sgd", "RGA"])
+def test_a_rule_of_no_name_is_refused(name):
+    with pytest.raises(ValueError, match=rf"^rules: expected one of .*'?stbp'?, .*got '{name}'"):
+        chosen(f"rga,{name}")
+
+
+def test_a_network_whose_inference_takes_no_memory_that_is_seen_has_no_ratio_and_is_drawn():
+    cost = replace(figures(), peak=dict.fromkeys(ROWS, 0))
+    assert math.isnan(cost.memory_ratio("rga"))
+    assert cells(cost)[3] == ["gradient by RGA", "4.000", "2.00", "0", "nan"]
+    cost.figures()["cost"].canvas.draw()
+
+
+def test_a_rule_that_does_not_apply_to_the_neurons_is_refused_before_anything_runs(tmp_path):
+    message = r"^rules: expected a rule that applies to every neuron .*CBA\(levels=8\).*decay 1"
     with pytest.raises(ValueError, match=message):
-        measure(Workload(**TINY, rules=("cba",)), repeats=1)
+        run(settings(tmp_path / "out", rules=chosen("cba")))
+    assert not (tmp_path / "out").exists()
+
+
+def test_results_are_written_over_by_those_of_the_same_kind_only(tmp_path):
+    run(settings(tmp_path))
+    again = run(settings(tmp_path, batch_size=3))
+    assert json.loads((tmp_path / "cost.json").read_text()) == again.as_dict()
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}", '{"protocol": {}, "cells": []}', "null"])
+def test_results_of_another_kind_are_refused_and_kept(content, tmp_path):
+    (tmp_path / "cost.json").write_text(content)
+    message = (
+        r"^output: expected a folder without results, or with results of the same kind, got "
+        r".*cost\.json, which is of another\. Choose another folder, or delete that file\."
+    )
+    with pytest.raises(ValueError, match=message):
+        run(settings(tmp_path))
+    assert (tmp_path / "cost.json").read_text() == content
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_cuda_where_there_is_none_is_refused():
+def test_a_gpu_where_there_is_none_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"^device: expected a device that torch can see"):
-        Workload(device="cuda")
-
-
-def test_no_round_is_refused():
-    with pytest.raises(ValueError, match=r"^repeats: expected a whole number >= 1, got 0"):
-        medians({}, repeats=0)
+        settings(tmp_path, device="gpu")
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, found none")
-def test_the_cost_is_measured_on_cuda():
-    cost = measure(Workload(**TINY, device="cuda"), repeats=2)
+def test_the_cost_is_measured_on_a_gpu(tmp_path):
+    cost = run(settings(tmp_path, device="gpu", repeats=2))
     assert torch.cuda.get_device_name() in cost.machine
     assert all(value > 0 for value in cost.peak.values())

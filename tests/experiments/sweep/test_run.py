@@ -11,8 +11,14 @@ import pytest
 import torch
 from torch import nn
 
-from art_snn import LIF, Direct, PyTorchSpikingClassifier, SpikingNetwork, checkpoint
-from art_snn import TimeDistributed as Timed
+from art_snn import (
+    LIF,
+    Direct,
+    PyTorchSpikingClassifier,
+    SpikingNetwork,
+    TimeDistributed as Timed,
+    checkpoint,
+)
 from art_snn.attacks import Attack
 from art_snn.data import Source, from_npz
 from art_snn.encoders import Frames, Poisson

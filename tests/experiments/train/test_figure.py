@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from art_snn.plotting import training_curves
+from art_snn.experiments.train.figure import training_curves
 from art_snn.training import Epoch
 
 RUN = [Epoch(1, 1.5, 0.5), Epoch(2, 1.0, 0.75), Epoch(3, 0.25, 0.75)]

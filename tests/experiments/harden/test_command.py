@@ -1,0 +1,159 @@
+"""art-snn harden: what is attacked by which rule, within which range, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from art_snn import checkpoint
+from art_snn.gradients import named
+from tests.command import call, forbidden
+from tests.datasets import counts, images
+from tests.own import own
+
+FEW = (
+    *("--epochs", "2", "--validation", "0.25", "--cutout", "1", "--crop-padding", "0"),
+    *("--batch-size", "8", "--device", "cpu"),
+)
+SMALL = ("harden", "--width", "0.0625", "--steps", "2", *FEW)
+EVENTS = ("harden", "--width", "0.0625", *FEW)
+
+
+@pytest.fixture
+def arguments(tmp_path: Path) -> tuple[str, ...]:
+    """A small run on a dozen images."""
+    data = images(tmp_path / "mine.npz")
+    return (*SMALL, "--data", str(data), "--output", str(tmp_path / "out"))
+
+
+def test_adversarial_training_is_by_the_attack_and_the_rule_that_are_named(arguments, tmp_path):
+    done = call(
+        *(*arguments, "--attack", "mim", "--rule", "stbp", "--eps", "1/10", "--eps-step", "0.05"),
+        *("--iterations", "2", "--adversarial-share", "0.5", "--encoder", "poisson"),
+    )
+    assert done.status == 0, done.stderr
+    assert "validation samples under MIM, eps 0.1, 2 steps of 0.05 by STBP(" in done.stdout
+    notes = checkpoint.notes(tmp_path / "out" / "network.pt")
+    assert "Attack(name='mim', eps=0.1, eps_step=0.05, iterations=2)" in notes["adversary"]
+    assert "share=0.5, value_range=(0.0, 1.0)" in notes["adversary"]
+    assert notes["subject"]["encoder"] == "poisson"
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {
+        *("network.pt", "training.json", "training.md", "training.png", "training.pt")
+    }
+
+
+def test_unless_told_otherwise_the_attack_is_of_ten_steps_within_8_255_by_rga(arguments, tmp_path):
+    done = call(*arguments)
+    assert done.status == 0, done.stderr
+    wanted = "under PGD, eps 0.03137, 10 steps of 0.007843 by RGA(beta=2.0, gamma=0.2)"
+    assert wanted in done.stdout
+    assert ", share=1.0, " in checkpoint.notes(tmp_path / "out" / "network.pt")["adversary"]
+    assert "flip=True" in done.stdout.strip().splitlines()[0]
+
+
+def test_a_rule_of_several_is_named_and_noted_whole(arguments, tmp_path):
+    done = call(*arguments, "--rule", "mean-rga-stbp", "--attack", "fgsm")
+    assert done.status == 0, done.stderr
+    rule = named("mean-rga-stbp")
+    assert f"under FGSM, eps 0.03137 by {rule!r}." in done.stdout
+    noted = checkpoint.notes(tmp_path / "out" / "network.pt")["adversary"]
+    assert f"rule={rule!r}" in noted
+    assert json.loads((tmp_path / "out" / "training.json").read_text())["adversary"] == noted
+
+
+def test_a_second_call_trains_no_further_and_prints_the_same(arguments, monkeypatch):
+    first = call(*arguments, "--attack", "fgsm")
+    monkeypatch.setattr(torch.optim.SGD, "step", forbidden)
+    again = call(*arguments, "--attack", "fgsm")
+    assert (again.status, again.stdout) == (0, first.stdout)
+
+
+def test_the_folder_of_a_run_against_another_adversary_is_a_usage_error(arguments, tmp_path):
+    assert call(*arguments, "--attack", "fgsm").status == 0
+    before = (tmp_path / "out" / "network.pt").read_bytes()
+    done = call(*arguments, "--attack", "fgsm", "--rule", "stbp")
+    assert done.status == 2
+    assert "--output: expected a run of Recipe(" in done.complaint
+    assert "against AdversarialTraining(attack=Attack(name='fgsm'" in done.complaint
+    done = call("train", *arguments[1:])
+    assert done.status == 2
+    assert "--output: expected a run of Recipe(" in done.complaint
+    assert (tmp_path / "out" / "network.pt").read_bytes() == before
+
+
+def test_event_frames_need_a_value_range(tmp_path, crafted):
+    data = counts(tmp_path / "events.npz")
+    arguments = (*EVENTS, "--data", str(data), "--output", str(tmp_path / "out"))
+    attacked = ("--attack", "fgsm", "--eps", "3")
+    refused = call(*arguments, *attacked)
+    assert refused.status == 2
+    wanted = "--value-range: expected the range that adversarial training may use, got None"
+    assert wanted in refused.complaint
+    assert "on the command line --value-range 0,4" in refused.complaint
+    assert not (tmp_path / "out").exists()
+    done = call(*arguments, *attacked, "--value-range", "0,5")
+    assert done.status == 0, done.stderr
+    assert {adversarial.shape[1:] for adversarial in crafted} == {(3, 2, 4, 4)}
+    assert (min(a.min() for a in crafted), max(a.max() for a in crafted)) == (0, 5)
+    assert json.loads((tmp_path / "out" / "training.json").read_text())["data"] == "events"
+
+
+def test_a_network_of_the_user_s_own_is_hardened(tmp_path):
+    model = own(tmp_path, (1, 4, 4), 3)
+    data = images(tmp_path / "mine.npz")
+    done = call(
+        *("harden", *FEW, "--model", model, "--data", str(data), "--output"),
+        *(str(tmp_path / "out"), "--attack", "fgsm"),
+    )
+    assert done.status == 0, done.stderr
+    assert f"{model} on mine" in done.stdout
+    assert "under FGSM, eps 0.03137 by RGA(" in done.stdout
+    assert (tmp_path / "out" / "network.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--attack", "cw"), "--attack: expected one of fgsm, pgd, mim, apgd, got 'cw'."),
+        (("--rule", "sgd"), "--rule: expected one of"),
+        (("--rule", "cba"), "--rule: expected a rule that applies to every neuron"),
+        (("--eps", "small"), "--eps: expected a number such as 0.03 or 8/255, got 'small'"),
+        (("--eps", "1/0"), "--eps: expected a number such as 0.03 or 8/255, got '1/0'"),
+        (("--eps", "0"), "--eps: expected a number above 0, got 0.0."),
+        (("--eps-step", "0"), "--eps-step: expected a number above 0, got 0.0."),
+        (("--eps_step", "0"), "--eps_step: expected a number above 0, got 0.0."),
+        (("--iterations", "0"), "--iterations: expected a whole number >= 1, got 0."),
+        (("--attack", "fgsm", "--iterations", "5"), "--iterations: expected None for fgsm, which"),
+        (("--attack", "apgd", "--eps-step", "0.1"), "--eps-step: expected None for apgd, which"),
+        (
+            ("--adversarial-share", "2"),
+            "--adversarial-share: expected a number above 0 and at most",
+        ),
+        (
+            ("--adversarial-share", "0"),
+            "--adversarial-share: expected a number above 0 and at most",
+        ),
+        (("--epochs", "0"), "--epochs: expected a whole number >= 1, got 0."),
+        (("--validation", "0"), "--validation: expected a number above 0 and at most 0.9, got 0.0"),
+        (("--device", "tpu"), "--device: expected 'gpu' or 'cpu', got 'tpu'"),
+    ],
+)
+def test_a_hardening_that_makes_no_sense_is_a_usage_error_and_leaves_no_file(
+    options, message, arguments, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(torch.optim.SGD, "step", forbidden)
+    done = call(*arguments, *options)
+    assert done.status == 2, done.stderr
+    assert f"art-snn harden: error: {message}" in done.complaint
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_lists_the_command_and_its_options():
+    assert "harden" in call("--help").stdout
+    shown = call("harden", "--help")
+    assert shown.status == 0
+    options = ("--attack", "--rule", "--eps", "--eps-step", "--iterations", "--adversarial-share")
+    assert all(f"{option} " in shown.stdout for option in (*options, "--epochs", "--data"))

@@ -1,0 +1,144 @@
+"""Adversarial training from data to checkpoint: against what, in which range, what is told."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from art_snn import RGA, STBP, checkpoint
+from art_snn.attacks import Attack
+from art_snn.checkpoint import CheckpointError
+from art_snn.data import Dataset
+from art_snn.experiments.harden import Settings
+from art_snn.experiments.harden.result import Hardened
+from art_snn.experiments.train import fitted
+from art_snn.gradients import CBA, named
+from art_snn.metrics import Share
+from art_snn.models import Architecture
+from art_snn.training import AdversarialTraining, Epoch, Recipe
+from tests.datasets import halves, halves_in_frames
+from tests.own import own
+
+RECIPE = Recipe(epochs=2, batch_size=8, crop_padding=1, flip=True, cutout=1, learning_rate=0.02)
+FGSM = Attack(name="fgsm", eps=0.1)
+
+
+def settings(output: Path, **change: Any) -> Settings:
+    small = {"architecture": Architecture(steps=2), "recipe": RECIPE, "validation": 0.25}
+    return Settings(output=output, device="cpu", **small | {"attack": FGSM} | change)
+
+
+def hardened(asked: Settings, data: Dataset) -> Hardened:
+    """What the command does, on data of one's own."""
+    return fitted(asked, data, asked.adversary(data), Hardened)
+
+
+def test_unless_told_otherwise_it_is_against_ten_steps_of_pgd_within_8_255_by_rga(tmp_path):
+    asked = Settings(output=tmp_path)
+    assert (asked.attack, asked.rule, asked.adversarial_share) == (Attack(), RGA(), 1.0)
+    assert asked.attack == Attack(name="pgd", eps=8 / 255, iterations=10)
+    assert Settings().output == Path("hardened")
+
+
+def test_the_adversary_is_what_the_settings_say_within_the_range_of_the_data(tmp_path):
+    asked = settings(tmp_path, rule=STBP(), adversarial_share=0.5)
+    expected = AdversarialTraining(attack=FGSM, rule=STBP(), share=0.5, value_range=(0.0, 6.0))
+    assert asked.adversary(halves_in_frames((0.0, 6.0))) == expected
+
+
+def test_it_tells_attack_and_rule_with_the_best_epoch(tmp_path):
+    result = hardened(settings(tmp_path), halves())
+    text, best = result.told(), result.best
+    assert f"Best epoch {best.number} of 2: {100 * best.validation:.1f} % of the validation" in text
+    assert "under FGSM, eps 0.1 by RGA(beta=2.0, gamma=0.2)." in text
+    assert f"Test accuracy: {result.test} of 6 samples." in text
+    notes = checkpoint.notes(tmp_path / "network.pt")
+    assert "attack=Attack(name='fgsm'" in notes["adversary"]
+    assert json.loads((tmp_path / "training.json").read_text())["adversary"] == notes["adversary"]
+    names = {"network.pt", "training.json", "training.md", "training.png", "training.pt"}
+    assert {file.name for file in tmp_path.iterdir()} == names
+
+
+def test_the_rule_is_noted_with_all_that_it_consists_of(tmp_path):
+    hardened(settings(tmp_path, rule=named("mean-rga-stbp")), halves())
+    noted = checkpoint.notes(tmp_path / "network.pt")["adversary"]
+    assert repr(named("mean-rga-stbp")) in noted
+    assert "Mean(" in noted
+
+
+def test_the_title_of_the_picture_fits_into_it():
+    architecture = Architecture(model="resnet17", width=0.125, reset="soft", threshold=1.5, steps=2)
+    words = AdversarialTraining(attack=Attack(eps=8 / 255, eps_step=2 / 255)).words()
+    title = f"{architecture.words()} on fashion-mnist"
+    result = Hardened((Epoch(1, 1.0, 0.5),), Share(1, 2), title, words)
+    figure = result.figures()["training"]
+    figure.canvas.draw()
+    box = figure.texts[0].get_window_extent()
+    assert box.width < figure.bbox.width
+    first, second = figure.get_suptitle().split("\n")
+    assert first.endswith("direct encoding on fashion-mnist")
+    assert second.startswith("against PGD, eps 0.03137, 10 steps of 0.007843 by RGA(")
+    assert figure.axes[1].get_ylabel() == "accuracy under attack [%]"
+
+
+def test_event_frames_are_attacked_within_their_range(tmp_path, crafted):
+    asked = settings(tmp_path, architecture=Architecture(), attack=Attack(name="fgsm", eps=10))
+    hardened(asked, halves_in_frames((0.0, 6.0)))
+    assert {adversarial.shape[1:] for adversarial in crafted} == {(3, 2, 4, 4)}
+    assert min(a.min() for a in crafted) == 0
+    assert max(a.max() for a in crafted) == 6
+
+
+def test_adversarial_training_without_a_range_or_in_another_one_leaves_no_file(tmp_path):
+    asked = settings(tmp_path / "new", architecture=Architecture())
+    message = r"^value_range: expected the range that adversarial training may use, got None, for"
+    with pytest.raises(ValueError, match=message):
+        asked.adversary(halves_in_frames(None))
+    bare = AdversarialTraining(attack=FGSM, value_range=(0.0, 5.0))
+    with pytest.raises(ValueError, match=message):
+        fitted(asked, halves_in_frames(None), bare)
+    message = (
+        r"^value_range: expected \(0\.0, 5\.0\), which is that of counts, got \(0\.0, 1\.0\) for "
+        r"the adversary\. Give AdversarialTraining the value_range of the data\."
+    )
+    with pytest.raises(ValueError, match=message):
+        fitted(asked, halves_in_frames((0.0, 5.0)), AdversarialTraining(attack=FGSM))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_rule_that_does_not_apply_to_the_network_leaves_no_file(tmp_path):
+    message = r"^gradient: expected a rule that applies to every neuron"
+    with pytest.raises(ValueError, match=message):
+        hardened(settings(tmp_path / "new", rule=CBA()), halves())
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.5, "some"])
+def test_a_share_outside_its_range_is_refused_when_the_settings_are_made(share, tmp_path):
+    with pytest.raises(ValueError, match=r"^share: expected a number above 0 and at most 1, got"):
+        settings(tmp_path, adversarial_share=share)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"attack": Attack(name="fgsm", eps=0.2)}, {"rule": STBP()}, {"adversarial_share": 0.5}],
+)
+def test_the_folder_of_a_run_against_another_adversary_is_refused(change, tmp_path):
+    asked = settings(tmp_path)
+    hardened(asked, halves())
+    message = r"^resume: expected a run of .* against AdversarialTraining\(.*got one of .* against"
+    with pytest.raises(CheckpointError, match=message):
+        hardened(replace(asked, **change), halves())
+    with pytest.raises(CheckpointError, match=r"^resume: expected a run of Recipe\([^)]*\), best"):
+        fitted(asked, halves())
+
+
+def test_a_network_of_the_user_s_own_is_hardened(tmp_path):
+    architecture = Architecture(model=own(tmp_path))
+    result = hardened(settings(tmp_path / "new", architecture=architecture), halves())
+    assert result.title == f"{architecture.model} on halves"
+    assert "under FGSM" in result.told()

@@ -1,0 +1,87 @@
+"""A small protocol, its figures by hand, and what stands in the place of measuring."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from art_snn.data import Dataset, Source
+from art_snn.experiments.scaling import Cell, Growth, Settings
+from art_snn.experiments.scaling.settings import Protocol
+from art_snn.measuring.workload import Workload
+
+MIB = 2**20
+MODELS = ("vgg5", "vgg11")
+
+run_module = importlib.import_module("art_snn.experiments.scaling.run")
+
+
+def settings(output: Path | None = None, **change: Any) -> Settings:
+    """Ten random images of 4x4 pixels, four at a time, by narrow models."""
+    small: dict[str, Any] = {
+        "models": MODELS[:1],
+        "steps": (2, 4),
+        "batch_size": 4,
+        "samples": 10,
+        "source": Source(data="random", image_size=4),
+        "channels": 1,
+        "width": 0.05,
+        "repeats": 1,
+        "threads": 1,
+    }
+    return Settings(output=output or Path("unused"), **small | change)
+
+
+def figures(**change: Any) -> Growth:
+    """RGA takes 1 + T seconds and 8 MiB, STBP 2 T seconds and T MiB, inference T / 2 and 1 MiB."""
+    asked = settings(**{"width": None} | change)
+    made = []
+    for model in asked.models:
+        for steps in asked.steps:
+            seconds = {"inference": steps / 2, "rga": 1.0 + steps, "stbp": 2.0 * steps}
+            peak = {"inference": MIB, "rga": 8 * MIB, "stbp": steps * MIB}
+            made.append(Cell(model, steps, seconds, peak))
+    return Growth(Protocol.of(asked, asked.images()), "a machine", tuple(made))
+
+
+def measured_here(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Measure in this process; fills a list of (function, model, T, samples, row or rows)."""
+    calls: list[tuple[Any, ...]] = []
+
+    def here(call: Callable[..., Any], load: Workload, rows: Any, *more: Any) -> Any:
+        model = load.architecture.model
+        calls.append((call.__name__, model, load.steps, len(load.x), rows))
+        return call(load, rows, *more)
+
+    monkeypatch.setattr(run_module, "in_fresh_process", here)
+    return calls
+
+
+def spoilt(monkeypatch: pytest.MonkeyPatch, spoil: Callable[[str, Workload, Any], None]) -> None:
+    """Let `spoil` raise in place of measuring; everything else costs one second and one MiB."""
+
+    def instead(call: Callable[..., Any], load: Workload, rows: Any, *_: Any) -> Any:
+        spoil(call.__name__, load, rows)
+        return MIB if isinstance(rows, str) else dict.fromkeys(rows, 1.0)
+
+    monkeypatch.setattr(run_module, "in_fresh_process", instead)
+
+
+def photographs(count: int = 6) -> Dataset:
+    """Test images of 3x5 pixels with one channel, in three classes."""
+    draw = np.random.default_rng(0)
+    x = draw.random((count, 1, 3, 5), dtype=np.float32)
+    return Dataset("photographs", x, np.arange(count) % 3, x[::-1], np.arange(count) % 3)
+
+
+def saved(data: Dataset, folder: Path) -> Source:
+    """The data as a file, which has their name."""
+    path = folder / f"{data.name}.npz"
+    names = ("x_train", "y_train", "x_test", "y_test")
+    np.savez(path, **{name: getattr(data, name) for name in names})
+    return Source(data=str(path))

@@ -1,0 +1,74 @@
+"""What is told of a machine, and what cannot be asked of it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from art_snn.measuring import machine
+from art_snn.measuring.machine import (
+    describe_machine,
+    require_device,
+    require_threads,
+    set_threads,
+    torch_device,
+)
+
+
+def test_a_processor_is_told_with_its_threads_and_the_version_of_torch():
+    assert f", {torch.get_num_threads()} threads, torch {torch.__version__}" in describe_machine(
+        "cpu"
+    )
+    assert ", 7 threads, " in describe_machine("cpu", 7)
+
+
+def test_a_processor_is_named_by_linux_or_else_by_python(tmp_path, monkeypatch):
+    listing = tmp_path / "cpuinfo"
+    listing.write_text("processor : 0\nmodel name\t: Some CPU: fast\nmodel name\t: Other\n")
+    monkeypatch.setattr(machine, "Path", lambda _: listing)
+    assert describe_machine("cpu").startswith("Some CPU: fast, ")
+    listing.unlink()
+    monkeypatch.setattr(machine.platform, "processor", lambda: "")
+    monkeypatch.setattr(machine.platform, "machine", lambda: "arm64")
+    assert describe_machine("cpu").startswith("arm64, ")
+
+
+def test_threads_are_set_where_they_are_asked_for():
+    before = torch.get_num_threads()
+    try:
+        set_threads(2)
+        assert torch.get_num_threads() == 2
+        set_threads(None)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "two"])
+def test_no_thread_is_refused(threads):
+    for check in (set_threads, require_threads):
+        with pytest.raises(ValueError, match=r"^threads: expected a whole number >= 1, got"):
+            check(threads)
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda", "", None])
+def test_a_device_of_another_name_is_refused(device):
+    with pytest.raises(ValueError, match=r"^device: expected 'gpu' or 'cpu', got"):
+        require_device(device)
+
+
+def test_a_gpu_where_there_is_none_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    message = r"^device: expected a device that torch can see, got gpu\. Use cpu, or install"
+    with pytest.raises(ValueError, match=message):
+        require_device("gpu")
+    require_device("cpu")
+    assert torch_device("gpu") == torch_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, found none")
+def test_a_card_is_told_by_its_name():
+    assert torch_device("gpu").type == "cuda"
+    assert describe_machine("gpu").startswith(torch.cuda.get_device_name())
+    require_device("gpu")

@@ -1,0 +1,104 @@
+"""Peak memory of a call, on Linux, elsewhere and on Windows."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from art_snn.measuring import memory
+from art_snn.measuring.memory import keep_freed_memory, peak_during
+from art_snn.measuring.process import in_fresh_process
+
+MIB = 2**20
+
+
+def touch_64_mib() -> float:
+    return float(torch.ones(2**24).sum())
+
+
+def test_peak_memory_sees_a_tensor_that_is_gone_afterwards():
+    # In a process of its own, since freed memory of earlier tests would be used again.
+    assert 60 * MIB < in_fresh_process(peak_during, touch_64_mib, "cpu") < 90 * MIB
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mallopt belongs to glibc")
+def test_freed_memory_can_be_kept():
+    assert keep_freed_memory() in (True, False)
+    assert float(torch.ones(2**23).sum()) == 2**23
+
+
+@pytest.mark.parametrize("error", [AttributeError, OSError, TypeError])
+def test_a_c_library_without_that_setting_is_no_error(error, monkeypatch):
+    def missing(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(memory.ctypes, "CDLL", missing)
+    assert keep_freed_memory() is False
+
+
+@pytest.mark.parametrize(("platform", "unit"), [("darwin", 1), ("freebsd", 1024)])
+def test_the_lifetime_peak_is_in_bytes_whatever_the_system_counts_in(platform, unit, monkeypatch):
+    usage = SimpleNamespace(ru_maxrss=5)
+    stand_in = SimpleNamespace(RUSAGE_SELF=0, getrusage=lambda _: usage)
+    monkeypatch.setattr(memory, "resource", stand_in)
+    monkeypatch.setattr(memory, "CLEAR", Path("/nowhere"))
+    monkeypatch.setattr(memory.sys, "platform", platform)
+
+    def rise() -> None:
+        usage.ru_maxrss = 12
+
+    assert peak_during(rise, "cpu") == 7 * unit
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    """The module as a Python without `resource` imports it, and the figures of a psutil."""
+    info = SimpleNamespace(peak_wset=1000)
+    psutil: Any = ModuleType("psutil")
+    psutil.Process = lambda: SimpleNamespace(memory_info=lambda: info)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "resource", None)
+        patch.setitem(sys.modules, "psutil", psutil)
+        importlib.reload(memory)
+        patch.setattr(memory, "CLEAR", Path("/nowhere"))
+        yield info
+    importlib.reload(memory)
+
+
+def test_without_the_module_resource_the_peak_is_that_of_psutil(windows):
+    assert memory.resource is None
+
+    def rise() -> None:
+        windows.peak_wset = 5000
+
+    assert memory.peak_during(rise, "cpu") == 4000
+
+
+def test_without_the_module_resource_everything_can_still_be_imported():
+    """psutil is not needed before something is measured."""
+    code = (
+        "import sys; sys.modules['resource'] = sys.modules['psutil'] = None; "
+        "import art_snn.experiments.cost, art_snn.experiments.scaling; "
+        "from art_snn.measuring import memory; assert memory.resource is None"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_module_is_as_it_was_after_a_test_that_reloads_it():
+    assert (memory.resource is None) == (sys.platform == "win32")
+    assert memory.Path("/proc/self/clear_refs") == memory.CLEAR
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, found none")
+def test_on_a_gpu_the_peak_is_the_allocator_s():
+    peak = peak_during(lambda: torch.ones(2**24, device="cuda").sum(), "gpu")
+    assert 64 * MIB <= peak < 70 * MIB

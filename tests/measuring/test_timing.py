@@ -1,0 +1,32 @@
+"""Median times of operations that take turns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from art_snn.measuring.timing import medians
+
+
+def test_medians_run_in_turn_and_do_not_count_the_first_round():
+    order = []
+    waits = iter([0.2, 0.0, 0.01, 0.0, 0.03, 0.0, 0.02, 0.0])
+
+    def recorded(name: str) -> Callable[[], None]:
+        def run() -> None:
+            order.append(name)
+            time.sleep(next(waits))
+
+        return run
+
+    result = medians({"a": recorded("a"), "b": recorded("b")}, repeats=3)
+    assert order == ["a", "b"] * 4
+    assert 0.019 < result["a"] < 0.1
+    assert result["b"] < result["a"]
+
+
+def test_no_round_is_refused():
+    with pytest.raises(ValueError, match=r"^repeats: expected a whole number >= 1, got 0"):
+        medians({}, repeats=0)

@@ -1,0 +1,234 @@
+"""A network under load: its input, its rows, and that each row does what it names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from art_snn import LIF, RGA, STBP, PyTorchSpikingClassifier, SpikingNetwork
+from art_snn.attacks import Attack
+from art_snn.gradients import named
+from art_snn.measuring import workload as module
+from art_snn.measuring.workload import (
+    INFERENCE,
+    STOCK,
+    Workload,
+    network_of,
+    peak_of,
+    random_samples,
+    seconds_of,
+)
+from art_snn.models import MODELS, Architecture
+from tests.own import own
+from tests.small import pgd_by_hand
+
+PGD = Attack(eps=2.55 / 255, eps_step=2 / 255, iterations=5)
+TINY = Architecture(model="vgg5", width=0.05, steps=2)
+ROWS = (INFERENCE, "rga", "stbp", STOCK + "rga", STOCK + "stbp")
+
+
+def load(architecture: Architecture = TINY, samples: int = 2, **change: Any) -> Workload:
+    x, y = random_samples(architecture, samples, channels=1, image_size=8)
+    small = {"architecture": architecture, "x": x, "y": y, "rules": {}, "batch_size": 4}
+    return Workload(**small | change)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_row_uses_the_rule_that_it_names(row):
+    work = load()
+    network = work.network()
+    work.operation(row, network)()
+    ran = None if network.execution is None else network.execution.kind
+    assert ran == {"inference": None, "rga": "collapsed", "stbp": "through time"}[row.split()[-1]]
+
+
+def test_a_row_uses_the_rule_that_it_is_given_under_a_name_of_one_s_own():
+    work = load(rules={"mine": STBP(), "rga": named("hart")})
+    assert work.rule("mine") == STBP()
+    assert work.rule("rga") == named("hart")
+    assert work.rule("stbp") == STBP()
+    network = work.network()
+    work.operation("mine", network)()
+    assert network.execution.kind == "through time"
+
+
+def test_a_row_of_the_stock_classifier_is_of_art_s_own_class(monkeypatch):
+    made = []
+    for name in ("PyTorchClassifier", "PyTorchSpikingClassifier"):
+        kind = getattr(module, name)
+
+        def noted(*given: Any, kind: Any = kind, name: str = name, **options: Any) -> Any:
+            made.append(name)
+            return kind(*given, **options)
+
+        monkeypatch.setattr(module, name, noted)
+    work = load()
+    network = work.network()
+    for row in ROWS:
+        work.operation(row, network)
+    assert made == ["PyTorchSpikingClassifier"] * 3 + ["PyTorchClassifier"] * 2
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_gets_the_input_that_it_takes(model):
+    architecture = Architecture(model=model, width=0.05, steps=3)
+    work = load(architecture)
+    network = work.network()
+    x, y = work.x, work.y
+    assert x.shape == ((2, 3, 1, 8, 8) if model == "vgg-dvs" else (2, 1, 8, 8))
+    assert x.shape[1:] == network.input_shape
+    assert (y.shape, y.sum()) == ((2, 10), 2)
+    assert len(np.unique(x)) == x.size
+    assert (x.min() >= 0, x.max() <= 1, x.dtype) == (True, True, np.float32)
+    work.operation("rga", network)()
+    assert network.execution.kind == "collapsed"
+
+
+def test_random_samples_are_the_same_every_time_and_of_32_pixels_in_colour():
+    first, again = random_samples(TINY, 3), random_samples(TINY, 3)
+    assert first[0].shape == (3, 3, 32, 32)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert np.array_equal(random_samples(TINY, 2)[0], first[0][:2])
+
+
+def test_a_network_of_the_user_s_own_gets_the_input_and_the_classes_that_it_has(tmp_path):
+    architecture = Architecture(model=own(tmp_path, (2, 5, 5), 7))
+    for told in ({}, {"channels": 2}, {"image_size": 5}):
+        x, y = random_samples(architecture, 3, **told)
+        assert (x.shape, y.shape) == ((3, 2, 5, 5), (3, 7))
+    work = Workload(architecture=architecture, x=x, y=y, rules={}, batch_size=4)
+    network = work.network()
+    assert work.operation(INFERENCE, network)().shape == (3, 7)
+    assert work.operation("rga", network)().shape == x.shape
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"channels": 3}, r"^channels: expected 2, which .*mine\.py:build takes, got 3\. Leave it"),
+        ({"image_size": 8}, r"^image_size: expected 5, which .*:build takes, got 8\. Leave it out"),
+    ],
+)
+def test_an_input_that_a_network_of_the_user_s_own_does_not_take_is_refused(
+    told, message, tmp_path
+):
+    architecture = Architecture(model=own(tmp_path, (2, 5, 5), 7))
+    with pytest.raises(ValueError, match=message):
+        random_samples(architecture, 3, **told)
+
+
+def test_a_network_of_the_user_s_own_has_the_steps_that_are_asked_for(tmp_path):
+    architecture = Architecture(model=own(tmp_path, decay=0.9))
+    assert network_of(architecture).encoder.steps == 3
+    network = network_of(architecture, 6)
+    assert (network.encoder.steps, network.training) == (6, False)
+    assert {m.dynamics.decay for m in network.modules() if isinstance(m, LIF)} == {0.9}
+
+
+def test_a_model_has_the_steps_the_input_and_the_classes_that_are_asked_for():
+    network = network_of(TINY, 5, (2, 8, 12), 4)
+    assert (network.encoder.steps, network.input_shape, network.training) == (5, (2, 8, 12), False)
+    with torch.no_grad():
+        assert network(torch.rand(1, 2, 8, 12)).shape == (1, 4)
+    assert network_of(TINY).encoder.steps == 2
+
+
+def test_the_weights_are_drawn_from_one_seed_and_torch_s_random_state_is_left():
+    state = torch.get_rng_state()
+    first, again = load().network(), load().network()
+    assert torch.equal(torch.get_rng_state(), state)
+    for a, b in zip(first.parameters(), again.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_part_of_a_load_is_the_first_of_its_samples():
+    work = load(samples=5)
+    part = work.of(3)
+    assert np.array_equal(part.x, work.x[:3])
+    assert np.array_equal(part.y, work.y[:3])
+    assert len(work.of(9).x) == 5
+
+
+@pytest.fixture
+def attacked(tmp_path: Path) -> Workload:
+    """PGD over ten images, four at a time, on a network whose neurons do spike."""
+    architecture = Architecture(model=own(tmp_path, (1, 4, 4), 10))
+    x, y = random_samples(architecture, 10)
+    return Workload(architecture=architecture, x=x, y=y, rules={}, batch_size=4, attack=PGD)
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+@pytest.mark.parametrize("row", ["rga", "stbp"])
+def test_the_attack_takes_every_iteration_of_every_batch_even_on_misclassified_images(
+    row, wrong, attacked, monkeypatch
+):
+    work = attacked
+    network = work.network()
+    if wrong:
+        with torch.no_grad():
+            worst = network(torch.as_tensor(work.x)).argmin(1)
+        work = replace(work, y=np.eye(10, dtype=np.float32)[worst])
+    sizes = []
+    kinds = set()
+    gradient = PyTorchSpikingClassifier.loss_gradient
+
+    def counted(self: Any, x: Any, y: Any, **options: Any) -> Any:
+        sizes.append(len(x))
+        result = gradient(self, x, y, **options)
+        kinds.add(self.model.execution.kind)
+        return result
+
+    operate = work.operation(row, network)
+    monkeypatch.setattr(PyTorchSpikingClassifier, "loss_gradient", counted)
+    operate()
+    assert sizes == [4] * 5 + [4] * 5 + [2] * 5
+    assert kinds == {{"rga": "collapsed", "stbp": "through time"}[row]}
+
+
+def test_inference_takes_no_gradient(attacked):
+    network = attacked.network()
+    logits = attacked.operation(INFERENCE, network)()
+    assert np.asarray(logits).shape == (10, 10)
+    assert network.execution is None
+
+
+@pytest.mark.parametrize(("row", "rule"), [("rga", RGA()), ("stbp", STBP())])
+def test_the_attack_ends_where_pgd_written_by_hand_does(row, rule, attacked):
+    work = replace(attacked, batch_size=10)
+    network = work.network()
+    adversarial = work.operation(row, network)()
+    expected = pgd_by_hand(network, rule, PGD, work.x, work.y.argmax(1))
+    assert np.abs(adversarial - work.x).max() > 0.009
+    np.testing.assert_allclose(adversarial, expected, atol=1e-6)
+
+
+def test_all_rows_are_timed_in_turn_and_the_peak_is_of_one(monkeypatch):
+    ran = []
+    operation = Workload.operation
+
+    def noted(self: Workload, row: str, network: SpikingNetwork) -> Any:
+        operate = operation(self, row, network)
+        return lambda: ran.append((row, len(self.x))) or operate()
+
+    monkeypatch.setattr(Workload, "operation", noted)
+    seconds = seconds_of(load(), [INFERENCE, "rga"], 1)
+    assert ran == [(INFERENCE, 2), ("rga", 2)] * 2
+    assert set(seconds) == {INFERENCE, "rga"}
+    assert all(value > 0 for value in seconds.values())
+    ran.clear()
+    peak_of(load(), "rga")
+    assert ran == [("rga", 1), ("rga", 2)], "libraries are loaded by one sample beforehand"
+
+
+def test_the_process_is_set_up_as_the_load_asks(monkeypatch):
+    told = []
+    monkeypatch.setattr(module, "set_threads", lambda threads: told.append(threads))
+    monkeypatch.setattr(module, "keep_freed_memory", lambda: told.append("kept"))
+    module.prepare(load(threads=3))
+    module.prepare(load(keep_memory=True))
+    assert told == [3, None, "kept"]
