@@ -5,12 +5,7 @@ from art_snn import __version__
 project = "art_snn"
 author = "The art_snn developers"
 release = version = __version__
-extensions = [
-    "myst_parser",
-    "sphinx.ext.autodoc",
-    "sphinx-mathjax-offline",
-    "sphinx.ext.viewcode",
-]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx-mathjax-offline", "sphinx.ext.viewcode"]
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build", "_generated", "results/*/*.md", "study/*/*.md"]
