@@ -39,6 +39,7 @@ def build() -> SpikingNetwork:
             TimeDistributed(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(256, 10)),
         ],
         encoder=Poisson(steps=8),  # Direct(8) repeats the image, Frames() takes [N, T, C, H, W]
+        input_shape=(1, 8, 8),
     )
 
 
