@@ -20,8 +20,9 @@ check: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
-examples: $(VENV)/.installed
+examples: $(VENV)/.dev
 	@set -e; for script in examples/*.py $(STUDY); do echo "$$script"; $(BIN)/python $$script --small; done
+	$(BIN)/python -m nbconvert --to notebook --execute --output-dir "$$(mktemp -d)" examples/tutorial.ipynb
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

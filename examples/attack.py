@@ -13,7 +13,7 @@ from torch import nn
 
 from art_snn import PyTorchSpikingClassifier
 from art_snn.data import digits
-from art_snn.evaluation import robustness
+from art_snn.metrics import robustness
 from art_snn.models import Plan, vgg
 
 EPS = 0.15

@@ -10,7 +10,7 @@ from torch import nn
 
 from art_snn import PyTorchSpikingClassifier, SpikingNetwork, checkpoint
 from art_snn.data import digits
-from art_snn.evaluation import robustness
+from art_snn.metrics import robustness
 from art_snn.models import Plan, vgg
 
 

@@ -1,4 +1,8 @@
-"""Build your own network: a skip connection, other neurons, Poisson spikes or event frames."""
+"""Build your own network: a skip connection, other neurons, Poisson spikes or event frames.
+
+python examples/own_network.py
+art-snn compare --model examples/own_network.py:build --epochs 10
+"""
 
 import sys
 
@@ -25,10 +29,9 @@ class Residual(nn.Module):
         return self.neuron(x + self.body(x))
 
 
-def main(small: bool) -> None:
-    torch.manual_seed(0)
-    data = digits()
-    network = SpikingNetwork(
+def build() -> SpikingNetwork:
+    """The network, for digits of 1x8x8."""
+    return SpikingNetwork(
         [
             TimeDistributed(nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16)),
             LIF(decay=0.5),
@@ -36,7 +39,13 @@ def main(small: bool) -> None:
             TimeDistributed(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(256, 10)),
         ],
         encoder=Poisson(steps=8),  # Direct(8) repeats the image, Frames() takes [N, T, C, H, W]
+        input_shape=(1, 8, 8),
     )
+
+
+def main(small: bool) -> None:
+    torch.manual_seed(0)
+    data, network = digits(), build()
     classifier = PyTorchSpikingClassifier(
         network,
         nn.CrossEntropyLoss(),

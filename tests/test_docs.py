@@ -1,34 +1,70 @@
-"""What the documentation shows follows from the results that lie beside it."""
+"""What the documentation shows follows from the results that lie beside it; its commands exist."""
 
-import json
 import re
+import runpy
+import shlex
+import sys
+from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
-from art_snn.evaluation.comparison import from_dict, markdown
-from art_snn.evaluation.record import booleans
 
 from art_snn import GRADIENTS
+from art_snn.cli import COMMANDS
 from art_snn.gradients import Surrogate
-from art_snn.metrics import Share
+from tests.command import call
 
-DOCS = Path(__file__).parents[1] / "docs"
-RESULTS = sorted([*DOCS.glob("results/*/compare.json"), *DOCS.glob("study/*/compare.json")])
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+REWRITE = runpy.run_path(str(DOCS / "rewrite_tables.py"))
+RESULTS: list[Path] = REWRITE["FILES"]
+PAGES = sorted(DOCS.glob("*.md"))
+
+BLOCK = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`(art-snn [^`]*)`")
 
 
-@pytest.mark.parametrize("file", RESULTS, ids=lambda file: file.parent.name)
+def place(file: Path) -> str:
+    return file.relative_to(DOCS).with_suffix("").as_posix()
+
+
+@pytest.mark.parametrize("file", RESULTS, ids=place)
 def test_a_table_of_results_follows_from_its_json(file):
-    assert file.with_suffix(".md").read_text() == markdown(from_dict(json.loads(file.read_text())))
+    assert file.with_suffix(".md").read_text(encoding="utf-8") == REWRITE["told"](file)
 
 
-def test_results_are_there_and_every_one_is_shown():
-    assert len(RESULTS) >= 4
-    pages = "".join(page.read_text() for page in DOCS.glob("*.md"))
+@pytest.mark.parametrize("kind", ["compare", "sweep", "curves", "scaling", "attacks", "networks"])
+def test_a_table_changes_with_its_json(kind, tmp_path):
+    file = next(file for file in RESULTS if file.stem == kind)
+    text = file.with_suffix(".md").read_text(encoding="utf-8")
+    (tmp_path / f"{kind}.md").write_text(text, encoding="utf-8")
+    copy = tmp_path / file.name
+    changes = {
+        "compare": ('"robust": "1', '"robust": "0'),
+        "sweep": ('"robust": "1', '"robust": "0'),
+        "attacks": ('"robust": "1', '"robust": "0'),
+        "curves": ('"bias": -0.0', '"bias": -0.9'),
+        "scaling": ('"stbp": 8', '"stbp": 9'),
+        "networks": ('"best_epoch": 6', '"best_epoch": 5'),
+    }
+    before = file.read_text(encoding="utf-8")
+    after = before.replace(*changes[kind])
+    assert after != before
+    copy.write_text(after, encoding="utf-8")
+    assert REWRITE["told"](copy) != text
+
+
+def test_results_are_there_and_every_one_is_shown_with_its_picture():
+    kinds = [file.stem for file in RESULTS]
+    assert kinds.count("compare") >= 5
+    assert kinds.count("scaling") == 1
+    for kind in ("networks", "attacks", "sweep", "curves"):
+        assert kinds.count(kind) >= 3
+    pages = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     for file in RESULTS:
-        place = file.parent.relative_to(DOCS)
-        assert f"{{include}} {place}/compare.md" in pages
-        assert f"({place}/compare.png)" in pages
+        assert f"{{include}} {place(file)}.md" in pages
+        assert f"({place(file)}.png)" in pages
+        assert file.with_suffix(".png").exists()
 
 
 def test_the_page_of_rules_names_every_rule_and_the_reference_every_class():
@@ -40,61 +76,111 @@ def test_the_page_of_rules_names_every_rule_and_the_reference_every_class():
     assert len(Surrogate.__subclasses__()) >= 7
 
 
-STUDIES = sorted(DOCS.glob("study/*/attacks.json"))
-PARTS = ("networks", "attacks", "sweep", "curves")
+def test_the_page_of_commands_names_every_command():
+    page = (DOCS / "command_line.md").read_text(encoding="utf-8")
+    for name in COMMANDS:
+        assert f"| `art-snn {name}` |" in page
 
 
-def share(found: dict[str, Any]) -> str:
-    return str(Share(found["count"], found["total"]))
+def test_every_page_stands_in_one_list_of_the_index():
+    index = (DOCS / "index.md").read_text(encoding="utf-8")
+    lists = re.findall(r"```\{toctree\}\n((?::.*\n)*)\n((?:\w+\n)+)```", index)
+    listed = [name for _, names in lists for name in names.split()]
+    assert all(":caption:" in options for options, _ in lists)
+    assert sorted(listed) == sorted(page.stem for page in PAGES if page.stem != "index")
 
 
-def parts_of(file: Path) -> list[str]:
-    return [part for part in PARTS if (file.parent / f"{part}.json").exists()]
+def lines_of(text: str) -> list[str]:
+    """The commands of a page, from its blocks and from its sentences."""
+    blocks = "".join(BLOCK.findall(text)).replace("\\\n", " ").splitlines()
+    sentences = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    inline = INLINE.findall(sentences.replace("\n", " "))
+    return [line.partition(" #")[0].strip() for line in (*blocks, *inline)]
 
 
-@pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.parent.name)
-def test_the_tables_of_a_study_follow_from_its_results(file):
-    texts = {part: (file.parent / f"{part}.md").read_text() for part in parts_of(file)}
-    data = {part: json.loads((file.parent / f"{part}.json").read_text()) for part in texts}
-    for found in data.get("networks", {}).values():
-        assert share(found["test_accuracy"]) in texts["networks"]
-    outcomes = data["attacks"]["outcomes"].values()
-    rows = [line for line in texts["attacks"].splitlines() if re.search(r"\| (FGSM|PGD) \|", line)]
-    assert len(rows) == len(outcomes) / 2
-    for found in outcomes:
-        flipped = booleans(found["correct"]) & ~booleans(found["robust"])
-        success = Share(int(flipped.sum()), found["correct"].count("1"))
-        start = f"| {found['decay']:g} | {found['training']} | {found['box']} | "
-        (row,) = [r for r in rows if r.startswith(start + found["attack"].upper())]
-        assert str(success) == row.split(" | ")[{"stbp": 5, "rga": 6}[found["rule"]]]
-    for line in data["sweep"]["lines"].values():
-        for found in line["values"].values():
-            assert share(found["attack_success"]) in texts["sweep"]
-    for panel in data.get("curves", {"panels": []})["panels"]:
-        assert share(panel["silent"]) in texts["curves"]
-        for deviation in panel["deviations"].values():
-            assert f"{deviation['rms']:.4f}" in texts["curves"]
+COMMANDS_SHOWN = sorted(
+    {
+        line
+        for page in (ROOT / "README.md", *PAGES)
+        for line in lines_of(page.read_text(encoding="utf-8"))
+        if re.match(r"(art-snn|python -m art_snn) (?!COMMAND|NAME)", line)
+    }
+)
+SCRIPTS_SHOWN = sorted(
+    {
+        line
+        for page in (ROOT / "README.md", *PAGES)
+        for line in lines_of(page.read_text(encoding="utf-8"))
+        if line.startswith("python examples/")
+    }
+)
 
 
-def test_every_part_of_the_study_is_shown_with_its_figure():
-    whole = [file for file in STUDIES if parts_of(file) == list(PARTS)]
-    assert len(whole) >= 3
-    page = (DOCS / "study.md").read_text()
-    for file in STUDIES:
-        for part in parts_of(file):
-            assert f"{{include}} study/{file.parent.name}/{part}.md" in page
-            assert f"(study/{file.parent.name}/{part}.png)" in page
+class Started(Exception):
+    """Raised in the place of the work of a command."""
 
 
-def test_the_table_of_costs_follows_from_its_json():
-    file = DOCS / "study" / "cost" / "cost.json"
-    text = file.with_suffix(".md").read_text()
-    cells = json.loads(file.read_text())["cells"]
-    assert len(cells) == 12
-    for cell in cells:
-        (row,) = [
-            r for r in text.splitlines() if r.startswith(f"| {cell['model']} | {cell['steps']} |")
-        ]
-        ratios = [cell[kind]["rga"] / cell[kind]["stbp"] for kind in ("seconds", "peak")]
-        columns = row.strip("| ").split(" | ")
-        assert [columns[5], columns[8]] == [f"{ratio:.2f}" for ratio in ratios]
+def complaint(line: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What art-snn says against the line, or "" where it would start to work."""
+
+    def start(settings: object) -> None:
+        raise Started
+
+    for name in COMMANDS:
+        monkeypatch.setattr(import_module(f"art_snn.experiments.{name}"), "run", start)
+    monkeypatch.chdir(ROOT)
+    words = shlex.split(line.replace("python -m art_snn", "art-snn"))
+    try:
+        done = call(*words[1:])
+    except Started:
+        return ""
+    return done.complaint if done.status else ""
+
+
+@pytest.mark.parametrize("line", COMMANDS_SHOWN)
+def test_a_command_that_is_shown_is_understood(line, monkeypatch):
+    assert complaint(line, monkeypatch) == ""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "art-snn compare --batch 5",
+        "art-snn train --attack pgd",
+        "art-snn cost --protocol table-s2",
+        "art-snn curves --decay 1,0.5",
+        "art-snn harden --attack fgsm --iterations 3",
+        "art-snn attack",
+    ],
+)
+def test_a_command_of_earlier_days_would_be_found_out(line, monkeypatch):
+    assert complaint(line, monkeypatch) != ""
+
+
+def test_a_complaint_that_is_shown_is_made(monkeypatch):
+    page = (DOCS / "command_line.md").read_text(encoding="utf-8")
+    ((line, shown),) = re.findall(r"```console\n\$ (.*)\n((?:.*\n)*?)```", page)
+    assert complaint(line, monkeypatch) == " ".join(shown.split())
+
+
+def test_commands_are_found_in_blocks_and_sentences():
+    text = "Use `art-snn demo`.\n\n```bash\nart-snn train \\\n    --epochs 3  # short\n```\n"
+    assert lines_of(text) == ["art-snn train      --epochs 3", "art-snn demo"]
+    assert len(COMMANDS_SHOWN) >= 20
+    assert len(SCRIPTS_SHOWN) >= 10
+
+
+@pytest.mark.parametrize("line", SCRIPTS_SHOWN)
+def test_a_script_that_is_shown_is_there_and_has_the_options(line, monkeypatch, capsys):
+    _, script, *words = shlex.split(line)
+    options = [word for word in words if word.startswith("--")]
+    if not options:
+        assert (ROOT / script).is_file()
+        return
+    monkeypatch.setattr(sys, "argv", [script, "--help"])
+    monkeypatch.syspath_prepend(str((ROOT / script).parent))
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_path(str(ROOT / script), run_name="__main__")
+    told = capsys.readouterr().out.split()
+    for option in options:
+        assert option in told

@@ -8,6 +8,7 @@ goes on after its last attack.
 """
 
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from setting import Study, parse
 
-from art_snn.evaluation import record
-from art_snn.evaluation.comparison import against
-from art_snn.evaluation.crafting import crafted, predictions
-from art_snn.evaluation.metrics import Robustness, paired_difference
-from art_snn.gradients import GRADIENTS
-from art_snn.plotting.colours import COLOURS
+from art_snn.attacks import crafted, predictions
+from art_snn.experiments import tables
+from art_snn.experiments.colours import COLOURS
+from art_snn.experiments.resume import booleans, digits, earlier, fingerprint
+from art_snn.files import write_json, write_text
+from art_snn.gradients import named
+from art_snn.metrics import Robustness, against, paired_difference
 
 Cell = tuple[float, str, str, str]
+Outcomes = dict[tuple[Cell, str], Robustness]
+FIELDS = ("decay", "training", "box", "attack")
+KINDS = tuple(itertools.product(("plain", "adversarial"), ("white", "black")))
 BATCH = 50
 
 
@@ -33,42 +38,45 @@ def cells(study: Study) -> list[Cell]:
     return list(itertools.product(study.decays, trainings, boxes, ("fgsm", "pgd")))
 
 
-def outcome(study: Study, cell: Cell, rule: str, file: Path) -> Robustness:
-    """The attack by the rule, from the file or run now."""
+def run(study: Study, cell: Cell, rule: str, file: Path) -> None:
+    """The attack by the rule, unless the file holds it."""
     decay, training, box, name = cell
     attack = study.attack(name)
     x, y = study.data.x_test[: study.samples], study.data.y_test[: study.samples]
     target = study.network(decay, training)
     source = target if box == "white" else study.network(decay, "other seed")
-    parts = attack, rule, box, record.fingerprint("source", source, x[:0], y[:0])
-    key = record.fingerprint(parts, target, x, y)
-    content: dict[str, Any] = record.read(file, "study", lambda found: "outcomes" in found)
+    parts = attack, rule, box, fingerprint("source", source, x[:0], y[:0])
+    key = fingerprint(parts, target, x, y)
+    content = earlier(file, "study", lambda found: "outcomes" in found)
     known = content.setdefault("outcomes", {})
-    if key not in known:
-        adversarial = crafted(
-            attack,
-            GRADIENTS[rule](),
-            source,
-            x,
-            y,
-            batch_size=BATCH,
-            seed=0,
-            words=f"{cell} {rule}",
+    if key in known:
+        return
+    adversarial = crafted(
+        attack, named(rule), source, x, y, batch_size=BATCH, seed=0, words=f"{cell} {rule}"
+    )
+    correct, robust = (
+        predictions(target, samples, BATCH, seed=0).argmax(1) == y for samples in (x, adversarial)
+    )
+    known[key] = {
+        **dict(zip(FIELDS, cell, strict=True)),
+        "rule": rule,
+        "correct": digits(correct),
+        "robust": digits(robust),
+    }
+    write_json(file, content)
+
+
+def outcomes_of(content: Mapping[str, Any]) -> Outcomes:
+    """The attacks that the file holds, in its order."""
+    return {
+        (tuple(found[name] for name in FIELDS), found["rule"]): Robustness(
+            booleans(found["correct"]), booleans(found["robust"])
         )
-        clean = predictions(target, x, BATCH, seed=0).argmax(1) == y
-        robust = predictions(target, adversarial, BATCH, seed=0).argmax(1) == y
-        known[key] = {
-            **dict(zip(("decay", "training", "box", "attack"), cell, strict=True)),
-            "rule": rule,
-            "correct": record.digits(clean),
-            "robust": record.digits(robust),
-        }
-        record.write(file, content)
-    found = known[key]
-    return Robustness(record.booleans(found["correct"]), record.booleans(found["robust"]))
+        for found in content["outcomes"].values()
+    }
 
 
-def verdict(outcomes: dict[tuple[Cell, str], Robustness], kinds: tuple[str, str]) -> str:
+def verdict(outcomes: Outcomes, kinds: tuple[str, str]) -> str:
     """How often RGA was stronger than STBP, of all decays and attacks."""
     stronger, weaker, equal, only = 0, 0, 0, np.zeros(2, int)
     for cell in {cell for cell, _ in outcomes if cell[1:3] == kinds}:
@@ -84,9 +92,23 @@ def verdict(outcomes: dict[tuple[Cell, str], Robustness], kinds: tuple[str, str]
     )
 
 
-def draw(ax: Axes, study: Study, outcomes: dict[tuple[Cell, str], Robustness], kinds: Any) -> None:
+def told(title: str, content: Mapping[str, Any]) -> str:
+    """A row per attack, and how often each rule was the stronger one."""
+    outcomes = outcomes_of(content)
+    rows = []
+    for cell in dict.fromkeys(cell for cell, _ in outcomes):
+        by_stbp, by_rga = outcomes[cell, "stbp"], outcomes[cell, "rga"]
+        shares = (by_stbp.clean_accuracy, by_stbp.attack_success, by_rga.attack_success)
+        names = (f"{cell[0]:g}", *cell[1:3], cell[3].upper())
+        rows.append((*names, *map(str, shares), against(by_rga, by_stbp)))
+    table = tables.Table((*FIELDS, "accuracy", "STBP", "RGA", "p, RGA to STBP"), rows)
+    notes = tables.Notes([verdict(outcomes, kinds) for kinds in KINDS])
+    return tables.told([title, table, notes], "markdown")
+
+
+def draw(ax: Axes, outcomes: Outcomes, kinds: tuple[str, str]) -> None:
     """Success by both rules, one pair of bars per decay and attack."""
-    rows = [cell for cell in cells(study) if cell[1:3] == kinds]
+    rows = [cell for cell in dict.fromkeys(cell for cell, _ in outcomes) if cell[1:3] == kinds]
     for shift, rule in ((-0.2, "stbp"), (0.2, "rga")):
         shares = [outcomes[cell, rule].attack_success for cell in rows]
         values = np.array([100 * share.value for share in shares])
@@ -102,35 +124,14 @@ def draw(ax: Axes, study: Study, outcomes: dict[tuple[Cell, str], Robustness], k
 def main() -> None:
     study = parse("White box and black box, STBP against RGA.")
     file = study.output / "attacks.json"
-    outcomes = {
-        (cell, rule): outcome(study, cell, rule, file)
-        for cell in cells(study)
-        for rule in ("stbp", "rga")
-    }
-    titles = (
-        "decay",
-        "training",
-        "box",
-        "attack",
-        "accuracy",
-        "STBP",
-        "RGA",
-        "p, RGA to STBP",
-    )
-    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
-    for cell in cells(study):
-        by_stbp, by_rga = outcomes[cell, "stbp"], outcomes[cell, "rga"]
-        shares = (by_stbp.clean_accuracy, by_stbp.attack_success, by_rga.attack_success)
-        entries = (f"{cell[0]:g}", *cell[1:3], cell[3].upper(), *map(str, shares))
-        lines.append(f"| {' | '.join(entries)} | {against(by_rga, by_stbp)} |")
-    kinds = list(itertools.product(("plain", "adversarial"), ("white", "black")))
-    words = [f"- {verdict(outcomes, kind)}" for kind in kinds]
-    settings = f"{study.attack('fgsm')}; {study.attack('pgd')}; {study.data.name}.\n\n"
-    text = settings + "\n".join([*lines, "", *words]) + "\n"
-    (study.output / "attacks.md").write_text(text)
+    for cell, rule in itertools.product(cells(study), ("stbp", "rga")):
+        run(study, cell, rule, file)
+    content = earlier(file, "study", bool)
+    text = told(f"{study.attack('fgsm')}; {study.attack('pgd')}; {study.data.name}.", content)
+    write_text(study.output / "attacks.md", text)
     figure = Figure(figsize=(10, 6.4), layout="constrained")
-    for ax, kind in zip(figure.subplots(2, 2).flat, kinds, strict=True):
-        draw(ax, study, outcomes, kind)
+    for ax, kinds in zip(figure.subplots(2, 2).flat, KINDS, strict=True):
+        draw(ax, outcomes_of(content), kinds)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=2, frameon=False)
     figure.suptitle(f"{study.data.name}, success among the correctly classified")

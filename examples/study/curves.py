@@ -5,24 +5,22 @@ python examples/study/curves.py --data eurosat32_10k.npz --output study/eurosat
 
 from setting import parse
 
-from art_snn import actual
-from art_snn.evaluation.deviations import table
-from art_snn.evaluation.recording import Settings
+from art_snn.experiments.curves import Curves, Settings, recorded
 
 
 def main() -> None:
     study = parse("Rate-current curves of the study's networks.")
+    settings = Settings()
+    recordings = []
     for decay in study.decays:
-        study.network(decay, "plain")
-    recordings = actual.run(
-        Settings(),
-        [study.fitting(decay, "plain").subject for decay in study.decays],
-        study.data,
-        study.output / "curves",
-        [study.folder(decay, "plain") / "network.pt" for decay in study.decays],
-        study.device,
-    )
-    print("\n\n".join(table(recording.panel) for recording in recordings))
+        network = study.network(decay, "plain").model
+        trained = study.trained(decay, "plain").on(study.data)
+        notes = trained.as_dict(seed=0) | {"epochs": study.epochs}
+        title = trained.words(study.data)
+        recordings.append(recorded(settings, network, study.data, title, notes))
+    result = Curves(settings.as_dict(), settings.rule, recordings)
+    result.write(study.output)
+    print(result.told())
 
 
 if __name__ == "__main__":

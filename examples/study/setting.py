@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from art_snn import RGA, STBP, Mean, PyTorchSpikingClassifier
+from art_snn.attacks import Attack
 from art_snn.data import Dataset, load
-from art_snn.evaluation.attacks import Attack
-from art_snn.evaluation.cost import set_threads
-from art_snn.evaluation.hardening import AdversarialTraining
-from art_snn.evaluation.subject import Subject
-from art_snn.fitting import Fitting, mirrored, run
-from art_snn.training import Recipe
+from art_snn.experiments.harden.result import Hardened
+from art_snn.experiments.train import Settings, fitted
+from art_snn.experiments.trained import Trained
+from art_snn.measuring.machine import set_threads
+from art_snn.models import Architecture
+from art_snn.training import AdversarialTraining, Recipe
 
 KINDS = ("plain", "other seed", "adversarial")
 PAPER = {"eps": 2.55 / 255, "eps_step": 2 / 255, "iterations": 5}
@@ -36,6 +35,7 @@ class Study:
     steps: int
     epochs: int
     samples: int
+    flip: bool | None
     device: str
     attack_settings: dict[str, Any]
 
@@ -50,48 +50,49 @@ class Study:
         return self._attack(name, **self.attack_settings)
 
     def _attack(self, name: str, eps: float, eps_step: float, iterations: int) -> Attack:
-        scaled = {"eps": eps * self.span, "eps_step": eps_step * self.span}
-        return Attack(name=name, iterations=iterations, **scaled)
+        many = {"eps_step": eps_step * self.span, "iterations": iterations}
+        return Attack(name=name, eps=eps * self.span, **({} if name == "fgsm" else many))
 
-    def fitting(self, decay: float, kind: str) -> Fitting:
-        """Network and training: the recipe of the papers, for fewer epochs, without Cutout.
+    def architecture(self, decay: float) -> Architecture:
+        """The network without its weights."""
+        return Architecture(width=self.width, steps=self.steps, decay=decay)
+
+    def train(self, decay: float, kind: str) -> None:
+        """Train a network by the recipe of the papers, for fewer epochs, without Cutout.
 
         Adversarial training is against FGSM at the paper's budget by the mean of both gradients, so
         that the network is hardened against neither alone.
         """
-        adversary = AdversarialTraining(
-            attack=self._attack("fgsm", **PAPER),
-            rule=Mean(RGA(), STBP()),
-            value_range=self.data.clip_values("the study"),
+        settings = Settings(
+            output=self.folder(decay, kind),
+            device=self.device,
+            architecture=self.architecture(decay),
+            recipe=Recipe(epochs=self.epochs, seed=KINDS.index(kind) % 2, flip=self.flip, cutout=0),
         )
-        recipe = Recipe(
-            epochs=self.epochs,
-            seed=KINDS.index(kind) % 2,
-            flip=mirrored(self.data),
-            cutout=0,
-        )
-        return Fitting(
-            subject=Subject(width=self.width, steps=self.steps, decay=decay),
-            recipe=recipe.fitted(*self.data.input_shape[-2:]),
-            adversary=adversary if kind == "adversarial" else None,
-        )
+        if kind == "adversarial":
+            adversary = AdversarialTraining(
+                attack=self._attack("fgsm", **PAPER),
+                rule=Mean(RGA(), STBP()),
+                value_range=self.data.clip_values("the study"),
+            )
+            fitted(settings, self.data, adversary, Hardened)
+        else:
+            fitted(settings, self.data)
+        (settings.output / "training.pt").unlink()
+
+    def trained(self, decay: float, kind: str) -> Trained:
+        """The network with its weights, from its folder or trained now."""
+        file = self.folder(decay, kind) / "network.pt"
+        if not file.exists():
+            self.train(decay, kind)
+        return Trained(architecture=self.architecture(decay), checkpoint=file)
 
     def network(self, decay: float, kind: str) -> PyTorchSpikingClassifier:
-        """The trained network, from its folder or trained now."""
-        fitting, folder = self.fitting(decay, kind), self.folder(decay, kind)
-        if not (folder / "network.pt").exists():
-            run(fitting, self.data, folder, self.device)
-            (folder / "training.pt").unlink()
-        network = fitting.subject.build(self.data)
-        fitting.subject.load(network, folder / "network.pt")
-        return PyTorchSpikingClassifier(
-            network,
-            nn.CrossEntropyLoss(),
-            input_shape=self.data.input_shape,
-            nb_classes=self.data.classes,
-            clip_values=self.data.clip_values("the study"),
-            device_type=self.device,
-        )
+        """The trained network as ART sees it."""
+        trained = self.trained(decay, kind)
+        classifier = trained.classifier(self.data, self.device)
+        trained.obtain(classifier.model, self.data, self.output)
+        return classifier
 
     def folder(self, decay: float, kind: str) -> Path:
         """Where a network is kept."""
@@ -116,6 +117,7 @@ def parse(words: str) -> Study:
     add("--epochs", type=int, default=10)
     add("--train", type=int, help="training samples, all unless given")
     add("--samples", type=int, default=500, help="test samples under attack")
+    add("--no-flip", action="store_true", help="mirror no training sample, as in art-snn train")
     for name, value in PAPER.items():
         add(f"--{name.replace('_', '-')}", type=type(value), default=value)
     add("--threads", type=int)
@@ -137,6 +139,7 @@ def parse(words: str) -> Study:
         steps=2 if chosen.small else data.steps or chosen.steps,
         epochs=1 if chosen.small else chosen.epochs,
         samples=16 if chosen.small else chosen.samples,
+        flip=False if chosen.no_flip else None,
         device=chosen.device,
         attack_settings={name: getattr(chosen, name) for name in PAPER},
     )

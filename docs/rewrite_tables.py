@@ -1,0 +1,95 @@
+"""Write every table of results anew from the JSON that lies beside it, by the package's own code.
+
+Usage: python docs/rewrite_tables.py. Pictures stay as they are, and so does the first paragraph of
+attacks.md and networks.md, which tells what their JSON does not.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from art_snn.attacks import Attack
+from art_snn.experiments.compare import Comparison
+from art_snn.experiments.curves import Curves, Panel
+from art_snn.experiments.resume import booleans, converter
+from art_snn.experiments.scaling import Cell, Growth
+from art_snn.experiments.scaling.settings import Protocol
+from art_snn.experiments.sweep import Line, Swept
+from art_snn.experiments.sweep import Panel as Field
+from art_snn.files import write_text
+from art_snn.gradients import RGA
+from art_snn.metrics import Robustness
+
+DOCS = Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS.parent / "examples" / "study"))
+
+import attacks  # noqa: E402 (found by the line above)
+import networks  # noqa: E402
+
+Content = Mapping[str, Any]
+
+
+def compare(found: Content) -> str:
+    return converter.structure(found, Comparison).told("markdown")
+
+
+def sweep(found: Content) -> str:
+    """One panel per rule, field and attack, in the order of the file."""
+    panels: dict[tuple[str, str, str], dict[str, Line]] = {}
+    for place, entry in found["lines"].items():
+        correct, values = booleans(entry["correct"]), entry["values"].items()
+        outcomes = {float(v): Robustness(correct, booleans(one["robust"])) for v, one in values}
+        panel = entry["rule"], entry["field"], str(Attack(**entry["attack"]))
+        line = Line(entry["title"], float(entry["default"]), outcomes)
+        panels.setdefault(panel, {})[place.partition(" at ")[2]] = line
+    return Swept([Field(*panel, lines) for panel, lines in panels.items()]).told("markdown")
+
+
+def curves(found: Content) -> str:
+    panels = [converter.structure(panel, Panel) for panel in found["panels"]]
+    recordings: Any = [SimpleNamespace(panel=panel) for panel in panels]
+    settings = found["settings"]
+    return Curves(settings, RGA(**settings["rule"]), recordings).told("markdown")
+
+
+def scaling(found: Content) -> str:
+    cells = converter.structure(found["cells"], tuple[Cell, ...])
+    return Growth(Protocol(**found["protocol"]), found["machine"], cells).told("markdown")
+
+
+RESULTS: Mapping[str, Callable[[Content], str]] = {
+    "compare": compare,
+    "sweep": sweep,
+    "curves": curves,
+    "scaling": scaling,
+}
+SCRIPTS: Mapping[str, Callable[[str, Any], str]] = {
+    "attacks": attacks.told,
+    "networks": networks.told,
+}
+FILES = sorted(
+    file
+    for place in ("results", "study")
+    for file in DOCS.glob(f"{place}/*/*.json")
+    if file.stem in (*RESULTS, *SCRIPTS)
+)
+
+
+def told(file: Path) -> str:
+    """The text beside that JSON file."""
+    found = json.loads(file.read_text(encoding="utf-8"))
+    if file.stem in RESULTS:
+        return RESULTS[file.stem](found)
+    title = file.with_suffix(".md").read_text(encoding="utf-8").partition("\n\n")[0]
+    return SCRIPTS[file.stem](title, found)
+
+
+if __name__ == "__main__":
+    for file in FILES:
+        write_text(file.with_suffix(".md"), told(file))
+        print(file.with_suffix(".md").relative_to(DOCS))
