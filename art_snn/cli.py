@@ -14,9 +14,9 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec as S
 from art_snn.checks import ArgumentError
 
 COMMANDS = ("demo", "train", "harden", "compare", "sweep", "curves", "cost", "scaling")
+# Options that are meant where a complaint is about an argument of another name.
 SAME = {"path": "checkpoint", "resume": "output", "share": "adversarial_share", "gradient": "rule"}
 SAME |= dict.fromkeys(("x", "y", "x, y", "x_train", "y_train", "x_test", "y_test"), "data")
-"""Options that are meant where a complaint is about an argument of another name."""
 WORDS = {int: "a whole number such as 8", float: "a number such as 0.03 or 8/255"}
 CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)
 REGISTRY = ConstructorRegistry()
@@ -37,8 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result = room.run(settings)
     except (ArgumentError, FileNotFoundError) as error:
         return _refused(f"art-snn {name}", _named(error, room.Settings, words))
-    files = ", ".join(result.files)
-    sys.stdout.write(f"\n{result.told()}\nWritten to {settings.output}: {files}\n")
+    sys.stdout.write(
+        f"\n{result.told()}\nWritten to {settings.output}: {', '.join(result.files)}\n"
+    )
     return 0
 
 
@@ -87,6 +88,7 @@ def _refused(program: str, why: str) -> int:
 def _parsed(kind: Any, text: str) -> Any:
     """The text as a value of that kind: fractions are numbers, commas stand between several."""
     origin, inner = get_origin(kind), [one for one in get_args(kind) if one is not type(None)]
+    inner.sort(key=lambda one: "Literal" not in str(one))
     if "Gradient" in str(kind):
         rules = import_module("art_snn.gradients")
         return rules.chosen(text) if origin is Mapping else rules.named(text)

@@ -19,8 +19,7 @@ from art_snn.experiments.curves import Curves, Panel
 from art_snn.experiments.resume import booleans, converter
 from art_snn.experiments.scaling import Cell, Growth
 from art_snn.experiments.scaling.settings import Protocol
-from art_snn.experiments.sweep import Line, Swept
-from art_snn.experiments.sweep import Panel as Field
+from art_snn.experiments.sweep import Line, Panel as Field, Swept
 from art_snn.files import write_text
 from art_snn.gradients import RGA
 from art_snn.metrics import Robustness

@@ -32,7 +32,7 @@ class Workload:
 
     :param architecture: the network; its weights are drawn from seed 0.
     :param steps: time steps T; None leaves those that the architecture has.
-    :param x: samples (N, *input_shape).
+    :param x: samples ``(N, *input_shape)``.
     :param y: one-hot labels (N, K).
     :param rules: name -> rule, besides those that have a name of their own.
     :param batch_size: samples per gradient.
@@ -114,7 +114,7 @@ def random_samples(
     channels: int | None = None,
     image_size: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Uniform random samples (samples, *input_shape) in [0, 1] and one-hot labels for a network.
+    """Random samples ``(samples, *input_shape)`` in [0, 1] and one-hot labels for a network.
 
     :param steps: time steps T, which event frames have, too.
     :param channels: of the samples; None is 3, or what a network of the user's own takes.
@@ -138,8 +138,15 @@ def random_samples(
                 remedy = "Leave it out, or have that function build another network."
                 expected = f"{shape[axis]}, which {architecture.model} takes"
                 raise invalid(name, expected, told, remedy)
-        with torch.no_grad():
-            classes = network(torch.zeros(1, *shape)).shape[1]
+        try:
+            with torch.no_grad():
+                classes = network(torch.zeros(1, *shape)).shape[1]
+        except RuntimeError as error:
+            got = f"{'x'.join(map(str, shape))} ({str(error).splitlines()[0]})"
+            remedy = "Give channels and image_size, or let it have an input_shape."
+            raise invalid(
+                "image_size", f"a size that {architecture.model} takes", got, remedy
+            ) from error
     generator = np.random.default_rng(0)
     x = generator.random((samples, *shape), dtype=np.float32)
     return x, np.eye(classes, dtype=np.float32)[generator.integers(0, classes, samples)]

@@ -32,7 +32,8 @@ def built(model: str, argument: str = "model") -> SpikingNetwork:
         anything else.
     """
     network = _function(model, argument)()
-    got, remedy = f"a {type(network).__name__} from {model}", "Return SpikingNetwork(layers)."
+    got = f"{model}, which returns a {type(network).__name__}"
+    remedy = "Return SpikingNetwork(layers, encoder)."
     right = isinstance(network, SpikingNetwork)
     require(right, argument, "a function that returns an art_snn.SpikingNetwork", got, remedy)
     return network  # type: ignore[no-any-return]
@@ -45,12 +46,14 @@ def _function(model: str, argument: str) -> Callable[[], Any]:
     function: Any = getattr(module, name, None)
     got = f"{model}, and there is no function {name!r} in {place}"
     require(callable(function), argument, FORM, got, "Check its spelling.")
-    try:
-        inspect.signature(function).bind()
-    except TypeError as error:
-        got = f"{model} ({error}). Give its arguments defaults, or wrap it in a function"
-        expected = "expected a function that can be called without arguments"
-        raise ArgumentError(argument, f"{expected}, got {got}.") from error
+    open_ = inspect.Parameter.empty, inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+    told = inspect.signature(function).parameters.values()
+    needed = [p.name for p in told if p.default is open_[0] and p.kind not in open_[1:]]
+    got, remedy = (
+        f"{model}, which needs {', '.join(needed)}",
+        "Give them defaults, or wrap it in a function of its own.",
+    )
+    require(not needed, argument, "a function that can be called without arguments", got, remedy)
     return function  # type: ignore[no-any-return]
 
 

@@ -86,9 +86,10 @@ class Recipe:
             told = value if asked is None else asked
             bound: dict[str, Any] = bounds.get(name, {"at_least": 0.0})
             settle(self, **{name: require_number(name, told, **bound, remedy="See table S1.")})
-        for name in ("crop_padding", "cutout", "seed"):
+        for name, remedy in {"crop_padding": "0 leaves it out.", "cutout": "0 is none."}.items():
             if (value := getattr(self, name)) is not None:
-                settle(self, **{name: require_whole(name, value, remedy="0 leaves it out.")})
+                settle(self, **{name: require_whole(name, value, remedy=remedy)})
+        settle(self, seed=require_whole("seed", self.seed, remedy="Use 0."))
         flips = self.flip is None or isinstance(self.flip, bool | np.bool_)
         require(flips, "flip", "True or False", repr(self.flip), "False keeps sides.")
         settle(self, flip=None if self.flip is None else bool(self.flip))

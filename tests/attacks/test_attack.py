@@ -141,12 +141,12 @@ def test_only_apgd_draws_at_random():
         ({"iterations": 2.5}, r"^iterations: expected a whole number >= 1, got 2\.5"),
         (
             {"name": "fgsm", "eps_step": 0.1},
-            r"^eps_step: expected None for fgsm, which has none, got 0\.1\. Leave it out\.",
+            r"^eps_step: expected None for fgsm, which has none, got 0\.1\. Leave it out, or",
         ),
         ({"name": "apgd", "eps_step": 0.1}, r"^eps_step: expected None for apgd, which has none"),
         (
             {"name": "fgsm", "iterations": 10},
-            r"^iterations: expected None for fgsm, which has none, got 10\. Leave it out\.",
+            r"^iterations: expected None for fgsm, which has none, got 10\. Leave it out, or",
         ),
     ],
 )
@@ -174,7 +174,6 @@ def test_an_attack_says_what_it_is(options, words):
         ({}, "name='pgd', eps=0.03137254901960784, eps_step=None, iterations=10"),
         ({"name": "mim", "eps_step": 0.1}, "name='mim', eps=0.1, eps_step=0.1, iterations=10"),
         ({"name": "apgd", "iterations": 3}, "name='apgd', eps=0.1, eps_step=None, iterations=3"),
-        ({"name": "fgsm"}, "name='fgsm', eps=0.1, eps_step=None, iterations=10"),
     ],
 )
 def test_fingerprints_of_earlier_results_find_the_attack_in_the_words_of_their_version(

@@ -227,7 +227,10 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epochs": 0}, r"^epochs: expected a whole number >= 1, got 0\. Training needs one"),
+        (
+            {"epochs": 0},
+            r"^epochs: expected a whole number >= 1, got 0\. Use a whole number from 1",
+        ),
         (
             {"epochs": 3, "checkpoint": Path("network.pt")},
             r"^epochs: expected None beside a checkpoint, which is not trained further, got 3\. ",

@@ -255,8 +255,14 @@ def test_reset_draws_by_kaiming_again():
         ({"decay": 0}, r"^decay: expected a number above 0 and at most 1, got 0"),
         ({"threshold": 0}, r"^threshold: expected a number above 0, got 0"),
         ({"reset": "none"}, r"^reset: expected 'hard' or 'soft', got 'none'"),
-        ({"gradient": "rag"}, rf"^gradient: expected one of {KNOWN}, got 'rag'\."),
-        ({"training_gradient": "rag"}, rf"^training_gradient: expected one of {KNOWN}, got 'rag'"),
+        (
+            {"gradient": "rag"},
+            rf"^gradient: expected one of {KNOWN}, 'pdsg-per-sample', got 'rag'\.",
+        ),
+        (
+            {"training_gradient": "rag"},
+            rf"^training_gradient: expected one of {KNOWN}, 'pdsg-per-sample', got 'rag'",
+        ),
     ],
 )
 def test_options_out_of_range_are_refused(options, message):

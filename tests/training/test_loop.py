@@ -328,10 +328,16 @@ def test_samples_and_labels_of_unequal_number_and_none_at_all_are_refused(of_x, 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epochs": 0}, r"^epochs: expected a whole number >= 1, got 0\. Training needs"),
+        (
+            {"epochs": 0},
+            r"^epochs: expected a whole number >= 1, got 0\. Use a whole number from 1",
+        ),
         ({"epochs": 1.5}, r"^epochs: expected a whole number >= 1, got 1\.5\."),
-        ({"batch_size": 0}, r"^batch_size: expected a whole number >= 1, got 0\. 64 is usual"),
-        ({"learning_rate": 0}, r"^learning_rate: expected a number above 0, got 0\. 1e-3 is"),
+        (
+            {"batch_size": 0},
+            r"^batch_size: expected a whole number >= 1, got 0\. Use a whole number from 1",
+        ),
+        ({"learning_rate": 0}, r"^learning_rate: expected a number above 0, got 0\. See table S1"),
         ({"learning_rate": -1.0}, r"^learning_rate: expected a number above 0, got -1\.0\."),
     ],
 )

@@ -99,7 +99,7 @@ def cells(growth: Growth) -> Table:
     )
 
 
-def _cell(cell: Cell, rules: Sequence[str], others: Sequence[str]) -> list[str]:
+def _cell(cell: Cell, rules: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
     seconds = {row: cell.seconds.get(row, math.nan) for row in (INFERENCE, REFERENCE, *rules)}
     peak = {row: cell.peak.get(row, math.nan) / MEBIBYTE for row in (REFERENCE, *rules)}
     row = [cell.model, str(cell.steps), _number(seconds[INFERENCE], ".3f")]
@@ -107,7 +107,7 @@ def _cell(cell: Cell, rules: Sequence[str], others: Sequence[str]) -> list[str]:
         row += [_number(values[rule], form) for rule in rules]
         row += [_number(_ratio(values[rule], values[REFERENCE]), ".2f") for rule in others]
     why = [f"{_title(name)} failed: {reason}" for name, reason in cell.failed.items()]
-    return [*row, "; ".join(why)]
+    return (*row, "; ".join(why))
 
 
 def slopes(growth: Growth) -> Table:
@@ -128,7 +128,7 @@ def slopes(growth: Growth) -> Table:
                 ends = values.get(largest, math.nan), values.get(smallest, math.nan)
                 cells.append(_number(_ratio(*ends), ".2f"))
                 cells += [_number(v / unit, form) for v in (line.constant, line.per_step)]
-            rows.append(cells)
+            rows.append(tuple(cells))
     return Table(titles, rows)
 
 

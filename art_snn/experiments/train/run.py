@@ -11,6 +11,7 @@ from art_snn.experiments.train.result import Fitted
 from art_snn.experiments.train.settings import Settings
 from art_snn.experiments.trained import described
 from art_snn.metrics import Share
+from art_snn.seeding import seeded
 from art_snn.training import AdversarialTraining, Validation, train
 
 Result = TypeVar("Result", bound=Fitted)
@@ -61,6 +62,8 @@ def fitted(
     got = f"{output} with a network.pt and no training.pt"
     remedy = "Choose another folder, or delete network.pt."
     require(not foreign, "output", expected, got, remedy)
+    with seeded(recipe.seed):
+        classifier.predict(data.x_test[:1])  # Complains before the training, if anything does.
     history = train(
         network,
         split.x_train,

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import importlib
 import json
-from pathlib import Path
 
 import pytest
 
 from tests.command import call
+from tests.experiments.scaling.standins import of_an_earlier_version
 from tests.own import own
 
 TINY = (
     *("cost", "--model", "vgg5", "--steps", "2", "--batch-size", "2", "--image-size", "8"),
     *("--channels", "1", "--repeats", "1", "--rules", "rga,stbp"),
 )
-STUDY = Path(__file__).parents[3] / "docs" / "study" / "cost" / "cost.json"
 
 
 @pytest.fixture(autouse=True)
@@ -114,13 +113,13 @@ def test_an_option_of_scaling_or_of_earlier_versions_is_unknown(option, tmp_path
 
 
 def test_the_figures_of_scaling_are_not_written_over(tmp_path):
-    (tmp_path / "cost.json").write_bytes(STUDY.read_bytes())
+    before = of_an_earlier_version(tmp_path).read_bytes()
     done = call(*TINY, "--output", str(tmp_path))
     assert done.status == 2
     assert "--output: expected a folder without results, or with results of the same kind" in (
         done.complaint
     )
-    assert (tmp_path / "cost.json").read_bytes() == STUDY.read_bytes()
+    assert (tmp_path / "cost.json").read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["cost.json"]
 
 

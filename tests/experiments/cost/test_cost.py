@@ -230,7 +230,7 @@ def test_results_of_another_kind_are_refused_and_kept(content, tmp_path):
     (tmp_path / "cost.json").write_text(content)
     message = (
         r"^output: expected a folder without results, or with results of the same kind, got "
-        r".*cost\.json, which is of another\. Choose another folder, or delete that file\."
+        r".*cost\.json of other settings, weights or samples\. Choose another folder, or delete"
     )
     with pytest.raises(ValueError, match=message):
         run(settings(tmp_path))

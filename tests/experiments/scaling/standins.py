@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,3 +86,16 @@ def saved(data: Dataset, folder: Path) -> Source:
     names = ("x_train", "y_train", "x_test", "y_test")
     np.savez(path, **{name: getattr(data, name) for name in names})
     return Source(data=str(path))
+
+
+STUDY = Path(__file__).parents[3] / "docs" / "study" / "scaling" / "scaling.json"
+
+
+def of_an_earlier_version(folder: Path) -> Path:
+    """The study's figures as cost.json, in the words of versions whose batch_size was batch."""
+    content = json.loads(STUDY.read_text())
+    protocol = content["protocol"]
+    protocol["batch"] = protocol.pop("batch_size")
+    file = folder / "cost.json"
+    file.write_text(json.dumps(content))
+    return file

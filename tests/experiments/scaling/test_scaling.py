@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,8 +25,10 @@ from tests.datasets import counts
 from tests.experiments.scaling.standins import (
     MIB,
     MODELS,
+    STUDY,
     figures,
     measured_here,
+    of_an_earlier_version,
     photographs,
     run_module,
     saved,
@@ -40,9 +41,6 @@ law = laws(deadline=None, derandomize=True, database=None, max_examples=60)
 REFUSAL = (
     r"^output: expected a folder without results, or with results of the same {}, got .*\.json"
 )
-
-
-STUDY = Path(__file__).parents[3] / "docs" / "study" / "cost" / "cost.json"
 
 
 def rows_of(text: str) -> list[list[str]]:
@@ -250,9 +248,7 @@ def test_an_earlier_run_on_cuda_is_one_on_a_gpu(tmp_path, monkeypatch):
 
 
 def test_the_study_s_figures_of_an_earlier_version_are_taken_up(tmp_path, monkeypatch):
-    content = json.loads(STUDY.read_text())
-    assert "batch" in content["protocol"], "it is of the old form"
-    (tmp_path / "cost.json").write_bytes(STUDY.read_bytes())
+    content = json.loads(of_an_earlier_version(tmp_path).read_text())
     monkeypatch.setattr(run_module, "describe_machine", lambda *_: content["machine"])
     monkeypatch.setattr(run_module, "in_fresh_process", forbidden)
     told = content["protocol"]

@@ -186,7 +186,7 @@ def test_a_network_of_the_user_s_own_is_trained_and_compared(tmp_path, monkeypat
         (("--learning-rate", "0"), "--learning-rate: expected a number above 0, got 0.0."),
         (("--momentum", "1"), "--momentum: expected a number of at least 0 and below 1, got 1.0."),
         (("--optimizer", "adam", "--momentum", "0.9"), "--momentum: expected None for adam, which"),
-        (("--optimizer", "lion"), "invalid choice 'lion'"),
+        (("--optimizer", "lion"), "--optimizer: expected one of sgd, adam, got 'lion'."),
         (("--weight-decay", "-1"), "--weight-decay: expected a number of at least 0, got -1.0."),
         (("--crop-padding", "-1"), "--crop-padding: expected a whole number >= 0, got -1."),
         (("--cutout", "8"), "--cutout: expected a hole smaller than the images of 8x8 pixels, got"),

@@ -295,7 +295,14 @@ def test_a_network_of_the_user_s_own_is_trained_and_can_be_loaded(tmp_path):
     ("change", "message"),
     [
         ({"shape": (1, 5, 5)}, r"^x: expected shape \[N, 1, 5, 5\], got \[1, 1, 4, 4\]\."),
-        ({"classes": 1}, r"^x, y: expected labels from 0 to 0, since the network has 1 classes"),
+        (
+            {"classes": 1},
+            r"^model: expected logits of shape \[N, 2\], as nb_classes says, got \[1, 1\]",
+        ),
+        (
+            {"classes": 5},
+            r"^model: expected logits of shape \[N, 2\], as nb_classes says, got \[1, 5\]",
+        ),
     ],
 )
 def test_a_network_of_the_user_s_own_that_does_not_fit_the_data_leaves_no_file(
