@@ -14,9 +14,13 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec as S
 from art_snn.checks import ArgumentError
 
 COMMANDS = ("demo", "train", "harden", "compare", "sweep", "curves", "cost", "scaling")
-# Options that are meant where a complaint is about an argument of another name.
-SAME = {"path": "checkpoint", "resume": "output", "share": "adversarial_share", "gradient": "rule"}
-SAME |= dict.fromkeys(("x", "y", "x, y", "x_train", "y_train", "x_test", "y_test"), "data")
+OPTION_OF = {
+    "path": "checkpoint",
+    "resume": "output",
+    "share": "adversarial_share",
+    "gradient": "rule",
+}
+OPTION_OF |= dict.fromkeys(("x", "y", "x, y", "x_train", "y_train", "x_test", "y_test"), "data")
 WORDS = {int: "a whole number such as 8", float: "a number such as 0.03 or 8/255"}
 CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)
 REGISTRY = ConstructorRegistry()
@@ -37,9 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result = room.run(settings)
     except (ArgumentError, FileNotFoundError) as error:
         return _refused(f"art-snn {name}", _named(error, room.Settings, words))
-    sys.stdout.write(
-        f"\n{result.told()}\nWritten to {settings.output}: {', '.join(result.files)}\n"
-    )
+    files = ", ".join(result.files)
+    sys.stdout.write(f"\n{result.told()}\nWritten to {settings.output}: {files}\n")
     return 0
 
 
@@ -73,7 +76,7 @@ def _named(error: Any, kind: Any, words: Sequence[str]) -> str:
     parser: Any = tyro.extras.get_parser(kind, config=CONFIG, registry=REGISTRY)
     typed = {word.partition("=")[0].replace("_", "-"): word.partition("=")[0] for word in words}
     argument = getattr(error, "argument", "")
-    same = [argument, SAME.get(argument, argument)]
+    same = [argument, OPTION_OF.get(argument, argument)]
     flags = [f"--{name.replace('_', '-')}" for name in (*same, f"{same[1]}s")]
     known = [flag for flag in flags if flag in parser.format_help().split()]
     flag = min(known, key=lambda flag: flag not in typed, default=None)
