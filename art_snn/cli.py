@@ -14,13 +14,8 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec as S
 from art_snn.checks import ArgumentError
 
 COMMANDS = ("demo", "train", "harden", "compare", "sweep", "curves", "cost", "scaling")
-OPTION_OF = {
-    "path": "checkpoint",
-    "resume": "output",
-    "share": "adversarial_share",
-    "gradient": "rule",
-}
-OPTION_OF |= dict.fromkeys(("x", "y", "x, y", "x_train", "y_train", "x_test", "y_test"), "data")
+MEANT = {"path": "checkpoint", "resume": "output", "share": "adversarial_share", "gradient": "rule"}
+MEANT |= dict.fromkeys(("x", "y", "x, y", "x_train", "y_train", "x_test", "y_test"), "data")
 WORDS = {int: "a whole number such as 8", float: "a number such as 0.03 or 8/255"}
 CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)
 REGISTRY = ConstructorRegistry()
@@ -76,7 +71,7 @@ def _named(error: Any, kind: Any, words: Sequence[str]) -> str:
     parser: Any = tyro.extras.get_parser(kind, config=CONFIG, registry=REGISTRY)
     typed = {word.partition("=")[0].replace("_", "-"): word.partition("=")[0] for word in words}
     argument = getattr(error, "argument", "")
-    same = [argument, OPTION_OF.get(argument, argument)]
+    same = [argument, MEANT.get(argument, argument)]
     flags = [f"--{name.replace('_', '-')}" for name in (*same, f"{same[1]}s")]
     known = [flag for flag in flags if flag in parser.format_help().split()]
     flag = min(known, key=lambda flag: flag not in typed, default=None)

@@ -13,12 +13,7 @@ from art_snn.seeding import seeded
 
 
 def batches(samples: int, size: int, seed: int, words: str) -> Iterator[slice]:
-    """Slices of the samples, each with the random state of the seed and its position.
-
-    :param samples: how many there are.
-    :param size: samples per batch; fewer in the last one.
-    :param words: for the progress bar.
-    """
+    """Slices of the samples, each with the random state of the seed and its position."""
     for start in tqdm(range(0, samples, size), desc=words, leave=False):
         with seeded(seed + start):
             yield slice(start, min(start + size, samples))

@@ -16,9 +16,8 @@ def move_all(
 ) -> None:
     """Put a network and all that belongs to it on a device.
 
-    :param optimizer: of the network's parameters; its state follows them.
-    :param loss: moved when it is a module, for the sake of its class weights.
-    :param preprocessing: ART's operations, which keep a device of their own.
+    The optimizer's state follows its parameters, the loss its class weights, and ART's
+    preprocessing operations keep a device of their own.
     """
     network.to(device)
     if optimizer is not None:

@@ -83,12 +83,7 @@ def rga_rate(
 
 
 def curves_of(decay: float, threshold: float, rule: RGA) -> dict[str, Curve]:
-    """The three curves to hold recorded rates against, by name.
-
-    :param decay: of the neuron, in (0, 1].
-    :param threshold: of the neuron, > 0.
-    :param rule: gives beta and gamma.
-    """
+    """The three curves to hold recorded rates against, by name: static, static and smooth, RGA."""
     smooth = partial(static_rate, decay=decay, threshold=threshold, whole_steps=False)
     return {
         "static": partial(static_rate, decay=decay, threshold=threshold),

@@ -21,12 +21,7 @@ Part = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class _Source:
-    """A set of torchvision.
-
-    :param part: makes one of its parts.
-    :param place: where it lies below root.
-    :param mirrored: see :class:`Dataset`.
-    """
+    """A set of torchvision: what makes one of its parts, and where it lies below root."""
 
     part: Callable[..., Any]
     place: str

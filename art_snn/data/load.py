@@ -20,11 +20,7 @@ from art_snn.flags import Open
 
 @dataclass(frozen=True)
 class Kind:
-    """What makes a data set.
-
-    :param make: gives the data set.
-    :param options: fields of :class:`Source` that it understands.
-    """
+    """What makes a data set, and the fields of :class:`Source` that it understands."""
 
     make: Callable[..., Dataset]
     options: tuple[str, ...] = ()

@@ -16,7 +16,6 @@ DEEP = ("I", "F")
 def read(paths: Sequence[str], image_size: ImageSize | None) -> np.ndarray:
     """Pictures [N, C, H, W] uint8; one channel where every one of them is grey, otherwise RGB.
 
-    :param paths: of files that PIL reads, with 8 bits per channel.
     :param image_size: side or (height, width) to which they are brought by bilinear interpolation,
         with antialiasing where they shrink; None keeps theirs.
     :raises ValueError: for a file that cannot be read, has more than 8 bits, or another size than

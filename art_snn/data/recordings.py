@@ -17,13 +17,9 @@ from art_snn.files import write_arrays
 
 @dataclass(frozen=True)
 class Recordings:
-    """A set of tonic.
+    """A set of tonic, by the name of its class there, which is that of its folder below root.
 
-    :param kind: name of its class in tonic.datasets, and of its folder below root.
-    :param split: whether it comes in a training and a test part.
-    :param image_size: to which its frames are brought unless told otherwise.
-    :param packages: that reading it takes.
-    :param mirrored: see :class:`~art_snn.data.Dataset`.
+    Where it has no split it comes in one part; reading it takes the packages.
     """
 
     kind: str

@@ -42,12 +42,9 @@ def _bilinear(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def pooled(frames: np.ndarray, image_size: ImageSize) -> np.ndarray:
-    """Frames of counts [T, C, H, W] -> float32 [T, C, height, width], each pixel the mean of its
-    area.
+    """Frames of counts [T, C, H, W] -> float32 [T, C, height, width], means of the pixels' areas.
 
     A mean keeps the scale of counts per pixel and cannot leave their range.
-
-    :raises ValueError: for a size that is none.
     """
     counts = torch.from_numpy(frames.astype(np.float32))
     return nn.functional.interpolate(counts, sides(image_size), mode="area").numpy()

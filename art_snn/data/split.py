@@ -21,13 +21,10 @@ def refuse_share(test_share: float | None, owner: str) -> None:
 def stratified(
     y: np.ndarray, share: float, seed: int, argument: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of two disjoint parts that hold all samples, each class in proportion.
+    """Indices of two disjoint parts that hold all samples, shuffled, each class in proportion.
 
-    :param y: class indices [N].
     :param share: of the second part, between 0 and 1.
-    :param seed: of the draw.
     :param argument: the share's name in complaints.
-    :return: indices of the first part and of the second, shuffled.
     :raises ValueError: when the share is not between 0 and 1, a class has one sample only, or one
         of the parts would be too small to hold every class.
     """
@@ -51,14 +48,11 @@ def stratified(
 
 
 def spread(y: np.ndarray, count: int | None, seed: int, argument: str) -> np.ndarray:
-    """Indices of `count` samples whose classes are in proportion, none drawn twice.
+    """Indices of `count` samples whose classes are in proportion, none drawn twice; None is all.
 
     One sample of every class comes first, as far as the count reaches; after that the classes take
     turns by their shares. A smaller draw of the same seed is the beginning of a larger one.
 
-    :param y: class indices [N].
-    :param count: how many; None is all of them, in their own order.
-    :param seed: of the draw.
     :param argument: the count's name in complaints.
     :raises ValueError: when the count is no whole number from 1 to N.
     """

@@ -44,12 +44,7 @@ def plain(content: object) -> Any:
 def fingerprint(
     settings: object, classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray
 ) -> str:
-    """A key that changes with settings, network, weights, clip values and samples.
-
-    :param settings: whatever tells itself wholly in its repr.
-    :param x: samples ``(N, *input_shape)``.
-    :param y: class indices (N,).
-    """
+    """A key that changes with settings (their repr), network, weights, clip values and samples."""
     network = classifier.model
     given = classifier.clip_values
     limits = None if given is None else [np.asarray(limit).tolist() for limit in given]

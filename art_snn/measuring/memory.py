@@ -22,10 +22,8 @@ def keep_freed_memory() -> bool:
     """Let this process keep the memory of freed tensors for the next ones (glibc only).
 
     By default glibc gives every tensor above 32 MiB back to the system and has the next one paged
-    in anew, which costs time with the large and short-lived tensors of spiking networks. For
-    commands and scripts; a library has no business to decide this.
-
-    :return: whether the C library took the setting.
+    in anew, which costs time with large and short-lived tensors. For commands and scripts; a
+    library has no business to decide this. Returns whether the C library took the setting.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -35,12 +33,10 @@ def keep_freed_memory() -> bool:
 
 
 def peak_during(operate: Callable[[], object], device: str) -> int:
-    """Bytes by which memory rises at most while `operate` runs.
+    """Bytes by which memory rises at most while `operate` runs, on "gpu" or "cpu".
 
     On a GPU the allocator's own peak; on Linux the peak of the process's resident memory, which is
     set back beforehand; elsewhere the rise of its lifetime peak, so call it in a fresh process.
-
-    :param device: "gpu" or "cpu".
     """
     gc.collect()
     if device == "gpu":

@@ -13,11 +13,7 @@ from typing import Any
 
 
 class ProcessFailed(RuntimeError):
-    """A measuring process ended without a result.
-
-    :param reason: why, in one line.
-    :param errors: all that it wrote about it.
-    """
+    """A measuring process ended without a result: the reason in one line, and all that it wrote."""
 
     def __init__(self, reason: str, errors: str = "") -> None:
         super().__init__(f"{reason}\n{errors}".rstrip())
@@ -25,13 +21,10 @@ class ProcessFailed(RuntimeError):
 
 
 def in_fresh_process(call: Callable[..., Any], *arguments: Any) -> Any:
-    """The call's result out of a process that has done nothing else.
+    """What the call returns, as JSON gives it back, out of a process that has done nothing else.
 
-    :param call: a function of a module, found there by its name.
-    :param arguments: anything that can be pickled.
-    :return: what the call returns, as JSON gives it back.
-    :raises ProcessFailed: when the call raises, or the process is killed, by Linux for one when
-        memory runs out.
+    :param call: a function of a module, found there by its name; its arguments can be pickled.
+    :raises ProcessFailed: when the call raises, or the process is killed, as when memory runs out.
     """
     command = [sys.executable, "-m", "art_snn.measuring.process"]
     done = subprocess.run(

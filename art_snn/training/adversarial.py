@@ -58,9 +58,8 @@ class AdversarialTraining:
             pass
 
     def against(self, network: SpikingNetwork, shape: tuple[int, ...], classes: int) -> Craft:
-        """What crafts against the network as it is at every call.
+        """What crafts against the network as it is at every call, and leaves it so.
 
-        :param network: left in the mode, with the rule and on the device it has.
         :param shape: of one sample.
         :param classes: number of classes K.
         :raises ValueError: when the rule does not apply to the network; and at a call, for samples

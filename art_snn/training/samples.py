@@ -22,9 +22,7 @@ class Adversary(Protocol):
     def against(self, network: SpikingNetwork, shape: tuple[int, ...], classes: int) -> Craft:
         """What crafts against the network as it is at every call, on the network's device.
 
-        :param network: the network in training; left in the mode and with the rule it has.
-        :param shape: of one sample.
-        :param classes: number of classes K.
+        It leaves the network in the mode and with the rule that it has.
         """
         ...
 

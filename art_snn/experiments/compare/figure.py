@@ -1,5 +1,3 @@
-"""Every rule side by side: strength and cost."""
-
 from typing import TYPE_CHECKING
 
 import numpy as np

@@ -1,5 +1,3 @@
-"""The outcome of a comparison of rules."""
-
 import math
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar

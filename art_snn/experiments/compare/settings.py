@@ -1,5 +1,3 @@
-"""What is compared, on how many samples of which data, and on which network."""
-
 from collections import namedtuple
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field

@@ -1,5 +1,3 @@
-"""What one input gradient costs, side by side."""
-
 from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes

@@ -1,5 +1,3 @@
-"""What one input gradient costs."""
-
 import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -14,14 +12,9 @@ REFERENCE = "stbp"
 
 @dataclass(frozen=True)
 class Cost(Result):
-    """Median time and peak memory of each row.
+    """Median seconds of each row over some rounds, and its peak bytes above the loaded model.
 
-    :param title: network and batch in words.
-    :param workload: what was measured, for JSON.
-    :param machine: processor or card, threads, versions.
-    :param repeats: rounds behind each median.
-    :param seconds: row -> median seconds.
-    :param peak: row -> peak bytes above the loaded model.
+    The workload tells what was measured, for JSON; the machine is told in words.
     """
 
     title: str

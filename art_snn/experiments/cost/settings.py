@@ -1,5 +1,3 @@
-"""Which gradients are measured, on which network and batch."""
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""Rate-current curves: what neurons do, and what the curves say."""
-
 import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -43,10 +41,7 @@ def rate_current(
 ) -> Axes:
     """Recorded pairs as points with their mean in bins of the current, and curves through them.
 
-    :param pairs: recorded.
-    :param curves: name -> curve.
-    :param low: least current shown; the legend tells which share of the pairs lies outside.
-    :param high: greatest current shown.
+    The legend tells which share of the pairs lies outside low and high.
     """
     inside = (pairs.current >= low) & (pairs.current <= high)
     x, y = pairs.current[inside], pairs.rate[inside]

@@ -1,5 +1,3 @@
-"""How far recorded rates lie from rate-current curves."""
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,9 +21,7 @@ from art_snn.metrics import Share
 class Deviation:
     """Recorded rate minus the curve's rate at the mean current, over all pairs.
 
-    :param rms: root of the mean square.
-    :param mean_absolute: mean of the absolute value.
-    :param bias: mean; positive where neurons fire more often than the curve says.
+    A positive bias says that neurons fire more often than the curve says.
     """
 
     rms: float
@@ -94,11 +90,9 @@ def panel(title: str, decay: float, pairs: Pairs, curves: Mapping[str, Curve]) -
 
 @dataclass(frozen=True)
 class Recording:
-    """One network with the pairs recorded from it and how far they lie from the curves.
+    """One network by its name in files and its settings, with the pairs recorded from it.
 
-    :param name: of the network in files, such as "decay-0.5".
-    :param subject: the network's settings, for JSON.
-    :param dynamics: of the recorded layer.
+    The dynamics are those of the recorded layer.
     """
 
     name: str
@@ -111,12 +105,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class Curves(Result):
-    """What was recorded, network by network.
-
-    :param settings: for JSON.
-    :param rule: gives the polyline.
-    :param recordings: one per network.
-    """
+    """What was recorded, network by network, and the rule that gives the polyline."""
 
     settings: Mapping[str, Any]
     rule: RGA

@@ -1,5 +1,3 @@
-"""What is recorded from which networks, and which polyline it is held against."""
-
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any

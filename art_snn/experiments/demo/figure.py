@@ -1,5 +1,3 @@
-"""Accuracy under attack, and the images that did it."""
-
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -48,8 +46,7 @@ def accuracy_against_eps(
 ) -> Axes:
     """Robust accuracy against the budget, one line per attack and gradient, with 95 % bands.
 
-    :param eps: budgets in units of the clip range, ascending, without 0.
-    :param curves: (attack, gradient) -> outcomes, one per budget.
+    Budgets ascend, in units of the clip range; each curve has one outcome per budget.
     """
     for (attack, gradient), outcomes in curves.items():
         shares = [outcomes[0].clean_accuracy, *(o.robust_accuracy for o in outcomes)]

@@ -1,5 +1,3 @@
-"""What the demo found: attack success and verdicts."""
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -23,12 +21,9 @@ Curves = dict[tuple[str, str], list[Robustness]]
 
 @dataclass
 class Outcome(Result):
-    """What the demo found.
+    """What the demo found: per network, (attack, gradient) -> outcomes, one per budget.
 
-    :param settings: of the run.
-    :param accuracy: test accuracy of each network, "plain" and "adversarially trained".
-    :param curves: per network, (attack, gradient) -> outcomes, one per budget.
-    :param pictures: originals and, per gradient, adversarials (n, 1, 8, 8) of the plain network.
+    The pictures are originals and, per gradient, adversarials (n, 1, 8, 8) of the plain network.
     """
 
     settings: Settings

@@ -1,5 +1,3 @@
-"""What the demo trains and attacks."""
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""An adversarial training, epoch by epoch."""
-
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure

@@ -1,5 +1,3 @@
-"""What an adversarial training came to."""
-
 from dataclasses import dataclass
 
 from art_snn.experiments.harden.figure import draw

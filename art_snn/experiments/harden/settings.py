@@ -1,5 +1,3 @@
-"""What is trained against which adversary."""
-
 from dataclasses import dataclass, field
 from pathlib import Path
 

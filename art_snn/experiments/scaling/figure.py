@@ -1,5 +1,3 @@
-"""How the cost of an attack grows with the time steps."""
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,11 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Line:
-    """A straight line through figures against T, by least squares.
-
-    :param constant: figure at T = 0.
-    :param per_step: what one more time step adds.
-    """
+    """A straight line through figures against T by least squares: value at T = 0, and slope."""
 
     constant: float
     per_step: float
@@ -54,8 +48,6 @@ def time_against_steps(ax: Axes, growth: "Growth", model: str) -> Axes:
     """Median seconds of inference and of the attack by every rule against T, from zero on.
 
     Points are measured; the dotted lines are least squares through them.
-
-    :param model: one of the protocol's models.
     """
     for row in growth.rows:
         _line(ax, growth.seconds(model, row), row)

@@ -1,5 +1,3 @@
-"""How the cost of an attack grows with the time steps, model by model."""
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,13 +16,9 @@ MEBIBYTE = 2**20
 
 @dataclass(frozen=True)
 class Cell:
-    """One model at one number of time steps. A row that failed has a reason and no figure.
+    """One model at T time steps: row -> median seconds over all images, peak bytes of one batch.
 
-    :param model: its name.
-    :param steps: time steps T.
-    :param seconds: row -> median seconds over all images.
-    :param peak: row -> peak bytes of one batch above the loaded model.
-    :param failed: row -> why there is no figure.
+    A row that failed has a reason and no figure.
     """
 
     model: str
@@ -36,12 +30,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Growth(Result):
-    """The measured cells.
-
-    :param protocol: what was measured.
-    :param machine: processor or card, threads, versions.
-    :param cells: in the order of the protocol.
-    """
+    """The measured cells in the order of the protocol, and the machine in words."""
 
     protocol: Protocol
     machine: str

@@ -1,5 +1,3 @@
-"""The cost protocol of table S2 of Bu et al. (CVPR 2023): PGD over a validation set."""
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path

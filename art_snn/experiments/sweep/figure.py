@@ -1,5 +1,3 @@
-"""Attack success over a hyperparameter."""
-
 import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -37,9 +35,6 @@ def success_against_value(
     """Conditional attack success over the values of a field, one line per network.
 
     Bands and bars are 95 % intervals, a ring marks the best value, and the dotted line the default.
-
-    :param panel: outcome of a sweep over one field.
-    :param colours: network -> colour; by their order unless given.
     """
     for i, (name, line) in enumerate(panel.lines.items()):
         values = sorted(line.outcomes)

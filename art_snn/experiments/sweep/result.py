@@ -1,5 +1,3 @@
-"""The outcome of a sweep: one line per network, the best value of each."""
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -117,11 +115,7 @@ def _rows(name: str, line: Line) -> list[tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class Swept(Result):
-    """The panels of a sweep.
-
-    :param panels: one per field.
-    :param content: what their JSON file holds: these and all earlier values.
-    """
+    """The panels of a sweep, one per field, and all that their JSON file holds."""
 
     panels: Sequence[Panel]
     content: Mapping[str, Any] = field(default_factory=dict)

@@ -1,5 +1,3 @@
-"""Which hyperparameter of which rule is swept, under which attack, on which networks."""
-
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass

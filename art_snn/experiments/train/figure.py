@@ -1,5 +1,3 @@
-"""A training run, epoch by epoch."""
-
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -32,10 +30,8 @@ def framed(title: str) -> tuple[Figure, Axes]:
 def training_curves(
     ax: Axes, history: Sequence[Epoch], score: str = "validation accuracy [%]"
 ) -> Axes:
-    """Mean loss and, on an axis of its own at the right, validation accuracy.
+    """Mean loss and, on an axis of its own at the right, the score that chose the best epoch.
 
-    :param history: epochs; a dot marks the one whose weights were kept.
-    :param score: what the axis at the right shows.
     :raises ValueError: without any epoch.
     """
     require(history, "history", "at least one epoch", "none", "Train first.")

@@ -1,5 +1,3 @@
-"""What a training came to."""
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
@@ -13,14 +11,9 @@ from art_snn.training import Epoch, Recipe, best
 
 @dataclass(frozen=True)
 class Fitted(Result):
-    """A trained network.
+    """A trained network: its epochs, and the test samples that it classifies correctly.
 
-    :param history: epoch by epoch.
-    :param test: test samples that the network classifies correctly, looked at once, at the end.
-    :param title: network and data in words.
-    :param against: attack and rule of adversarial training in words, or "".
-    :param recipe: by which it was trained.
-    :param notes: what the checkpoint says beside the weights.
+    These are looked at once, at the end. The notes are what its checkpoint says beside the weights.
     """
 
     history: tuple[Epoch, ...]

@@ -1,5 +1,3 @@
-"""What is trained, on which data, by which recipe."""
-
 from dataclasses import dataclass, field
 from pathlib import Path
 
