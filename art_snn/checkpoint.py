@@ -26,8 +26,7 @@ def save(network: SpikingNetwork, path: str | Path, **notes: Any) -> None:
     :param path: file to write.
     :param notes: numbers, strings, lists and dicts to keep beside the weights, such as accuracy;
         numpy numbers and arrays become plain ones.
-    :raises TypeError: for a note of another type, before anything is written.
-    """
+    :raises TypeError: for a note of another type, before anything is written."""
     path = Path(path)
     weights = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
     plain = {name: _plain(name, value) for name, value in notes.items()}
@@ -45,8 +44,7 @@ def load(network: SpikingNetwork, path: str | Path) -> dict[str, Any]:
     :param path: file written by :func:`save`, or a plain state dict of this network.
     :return: the notes that were saved.
     :raises FileNotFoundError: when there is no such file.
-    :raises CheckpointError: when the file is truncated, is no checkpoint, or does not fit.
-    """
+    :raises CheckpointError: when the file is truncated, is no checkpoint, or does not fit."""
     content = _read(Path(path))
     weights = content.get("network") if content.get("format") == FORMAT else content
     if not isinstance(weights, Mapping):
@@ -67,8 +65,7 @@ def notes(path: str | Path) -> dict[str, Any]:
     """The notes of a checkpoint, without its network; empty for a plain state dict.
 
     :raises FileNotFoundError: when there is no such file.
-    :raises CheckpointError: when the file is truncated or no checkpoint.
-    """
+    :raises CheckpointError: when the file is truncated or no checkpoint."""
     content = _read(Path(path))
     found = content.get("notes", {}) if content.get("format") == FORMAT else {}
     return found if isinstance(found, dict) else {}

@@ -13,8 +13,7 @@ class ArgumentError(ValueError):
     """A complaint about an argument.
 
     :param argument: its name.
-    :param complaint: what was expected, what came instead, and what to do.
-    """
+    :param complaint: what was expected, what came instead, and what to do."""
 
     def __init__(self, argument: str, complaint: str) -> None:
         super().__init__(argument, complaint)
@@ -43,8 +42,7 @@ def invalid(argument: str, expected: str, got: object, remedy: str) -> ArgumentE
     :param argument: name of the argument as the user wrote it.
     :param expected: what would have been accepted.
     :param got: what came instead.
-    :param remedy: a full sentence that says what to do.
-    """
+    :param remedy: a full sentence that says what to do."""
     return ArgumentError.of(argument, expected, got, remedy)
 
 
@@ -121,8 +119,7 @@ def require_choice(argument: str, value: object, known: Iterable[str], *, remedy
 def require_sides(image_size: int | tuple[int, int], *, channels: str) -> tuple[int, int]:
     """(height, width) of a side or of both, when they are whole numbers of at least 1.
 
-    :param channels: what to do about channels, where a shape was given in place of two sides.
-    """
+    :param channels: what to do about channels, where a shape was given in place of two sides."""
     both = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
     if len(both) != 2:
         raise invalid("image_size", "a side, or (height, width)", repr(image_size), channels)

@@ -23,8 +23,7 @@ class Dynamics:
     :param decay: share of the potential that survives one step, in (0, 1]; 1 is the IF neuron.
     :param threshold: potential at which the neuron fires, > 0, in the unit of the current.
     :param reset: "hard" (to zero) or "soft" (by subtraction).
-    :raises ValueError: when a parameter lies outside its range.
-    """
+    :raises ValueError: when a parameter lies outside its range."""
 
     decay: float = 0.5
     threshold: float = 1.0
@@ -47,8 +46,7 @@ class Dynamics:
     def has_rate_curve(self) -> bool:
         """Whether neurons obey the equations above, so that decay and threshold say how they fire.
 
-        Not in a subclass that simulates in a way of its own.
-        """
+        Not in a subclass that simulates in a way of its own."""
         return type(self).simulate is Dynamics.simulate
 
     @torch.no_grad()
@@ -60,8 +58,7 @@ class Dynamics:
         :param current: input current x [T, N, ...], floating point; may be an expanded view.
         :param potential: buffer [T, N, ...] that receives u, or None when nobody needs it.
         :param spikes: buffer [T, N, ...] for the result, or None to make one.
-        :return: spikes [T, N, ...], 0 or 1, in the dtype of the current.
-        """
+        :return: spikes [T, N, ...], 0 or 1, in the dtype of the current."""
         steps = current.shape[0]
         if spikes is None:
             spikes = torch.empty(current.shape, dtype=current.dtype, device=current.device)

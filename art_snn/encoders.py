@@ -13,8 +13,7 @@ class Encoder(Protocol):
     """Anything that maps [N, ...] to [T, N, ...] differentiably; an nn.Module may be one.
 
     An encoder that can give any number of steps has a method `with_steps(steps)` that returns the
-    same encoder for another number.
-    """
+    same encoder for another number."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """Input [N, ...] -> time steps [T, N, ...]."""
@@ -31,8 +30,7 @@ class Direct:
     """Every time step is the input itself: an expanded view, without a copy.
 
     :param steps: number of time steps T.
-    :raises ValueError: when steps < 1.
-    """
+    :raises ValueError: when steps < 1."""
 
     steps: int = 8
 
@@ -55,8 +53,7 @@ class Poisson:
     of a spike by its probability is taken as 1. Draws come from torch's random state.
 
     :param steps: number of time steps T.
-    :raises ValueError: when steps < 1.
-    """
+    :raises ValueError: when steps < 1."""
 
     steps: int = 8
 
@@ -88,8 +85,7 @@ class Frames:
     """The input already has a time axis: event frames [N, T, ...], counts or any other values.
 
     :param steps: number of frames T that every input must have, or None to accept any.
-    :raises ValueError: when steps < 1, or when an input has another number of frames.
-    """
+    :raises ValueError: when steps < 1, or when an input has another number of frames."""
 
     steps: int | None = None
 

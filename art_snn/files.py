@@ -15,8 +15,7 @@ import numpy as np
 def whole(path: str | Path) -> Iterator[Path]:
     """A file to write into, which takes the place of `path` when the block ends well.
 
-    A block that fails or is interrupted leaves an earlier file as it was. Folders are made.
-    """
+    A block that fails or is interrupted leaves an earlier file as it was. Folders are made."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
@@ -56,8 +55,7 @@ def digest(settings: object, *arrays: np.ndarray) -> str:
     """Changes with whatever the settings tell in their repr, and with the values of the arrays.
 
     Places in memory, which the repr of a function tells, are not counted: they change at every
-    start of the program.
-    """
+    start of the program."""
     told = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(settings))
     found = hashlib.sha256(told.encode())
     for array in arrays:

@@ -110,8 +110,7 @@ class Normalize(nn.Module):
 
     :param mean: one number per channel, in the unit of the images.
     :param std: one number > 0 per channel.
-    :raises ValueError: when the lengths differ or a std is not positive.
-    """
+    :raises ValueError: when the lengths differ or a std is not positive."""
 
     mean: Tensor
     std: Tensor

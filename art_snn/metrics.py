@@ -16,8 +16,7 @@ class Share:
     """A share of `total` samples with its 95 % Wilson interval.
 
     :param count: samples that have the property.
-    :param total: samples that could have it.
-    """
+    :param total: samples that could have it."""
 
     count: int
     total: int
@@ -38,13 +37,9 @@ class Share:
     def as_dict(self) -> dict[str, float | int | None]:
         """For JSON: count, total, value (None when there is nothing to count), low, high."""
         low, high = self.interval
-        return {
-            "count": self.count,
-            "total": self.total,
-            "value": self.value if self.total else None,
-            "low": low,
-            "high": high,
-        }
+        value = self.value if self.total else None
+        counts: dict[str, float | int | None] = {"count": self.count, "total": self.total}
+        return counts | {"value": value, "low": low, "high": high}
 
     def __str__(self) -> str:
         low, high = self.interval
@@ -56,8 +51,7 @@ class Robustness:
     """Outcome of one attack, sample by sample.
 
     :param correct: clean sample classified correctly, bool (N,).
-    :param robust: adversarial sample classified correctly, bool (N,).
-    """
+    :param robust: adversarial sample classified correctly, bool (N,)."""
 
     correct: np.ndarray
     robust: np.ndarray
@@ -98,8 +92,7 @@ def robustness(clean: np.ndarray, adversarial: np.ndarray, labels: np.ndarray) -
     :param clean: logits (N, K) of the clean samples.
     :param adversarial: logits (N, K) of the adversarial samples.
     :param labels: class indices (N,).
-    :raises ValueError: when the lengths differ.
-    """
+    :raises ValueError: when the lengths differ."""
     got = f"{len(labels)} labels, {len(clean)} clean and {len(adversarial)} adversarial"
     remedy = "Predict on all adversarial samples, in the order of the labels."
     expected = "as many labels as clean and as adversarial samples"
@@ -111,8 +104,7 @@ def paired_difference(a: Robustness, b: Robustness) -> tuple[int, int, float]:
     """Whether attack a flips other samples than attack b: the exact McNemar test.
 
     :param a, b: two attacks on the same samples of the same network.
-    :return: samples that only a flipped, samples that only b flipped, two-sided p-value.
-    """
+    :return: samples that only a flipped, samples that only b flipped, two-sided p-value."""
     only_a = int((a.flipped & ~b.flipped).sum())
     only_b = int((b.flipped & ~a.flipped).sum())
     p = float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
@@ -122,8 +114,7 @@ def paired_difference(a: Robustness, b: Robustness) -> tuple[int, int, float]:
 def union(outcomes: Collection[Robustness]) -> Robustness:
     """The outcome of the attack whose adversarial is whichever of several attacks' succeeds.
 
-    :param outcomes: of attacks on the same samples of the same network; at least one.
-    """
+    :param outcomes: of attacks on the same samples of the same network; at least one."""
     first, *_ = outcomes
     return Robustness(first.correct, np.logical_and.reduce([one.robust for one in outcomes]))
 

@@ -46,8 +46,7 @@ class SpikingNetwork(nn.Module):
     :param initialise: draws the weights of the network, at :meth:`reset`; None: torch's own draws.
     :raises TypeError: when `layers` are no modules or `encoder` cannot be called.
     :raises ValueError: when `layers` contain no neuron, or a rule is unknown or does not apply to
-        one of the neurons.
-    """
+        one of the neurons."""
 
     def __init__(
         self,
@@ -110,8 +109,7 @@ class SpikingNetwork(nn.Module):
         """A network of the same layers and weights, not copied, over another number of time steps.
 
         :param steps: number of time steps T.
-        :raises ValueError: when the encoder cannot give another number of steps, or steps < 1.
-        """
+        :raises ValueError: when the encoder cannot give another number of steps, or steps < 1."""
         change = getattr(self.encoder, "with_steps", None)
         if not callable(change):
             remedy = (
@@ -141,8 +139,7 @@ class SpikingNetwork(nn.Module):
         The input is cast to the dtype of the network's parameters.
 
         :raises TypeError: when x is no tensor.
-        :raises ValueError: when x has another shape than `input_shape`.
-        """
+        :raises ValueError: when x has another shape than `input_shape`."""
         checked = self._checked(x)
         if not torch.is_grad_enabled():
             return self.run(self.encode(checked), simulation)

@@ -17,8 +17,7 @@ class Neuron(nn.Module):
     Inside a :class:`~art_snn.SpikingNetwork` the network decides how the layer is differentiated;
     on its own it is an ordinary layer under STBP().
 
-    :param dynamics: the state equations.
-    """
+    :param dynamics: the state equations."""
 
     def __init__(self, dynamics: Dynamics) -> None:
         super().__init__()
@@ -30,8 +29,7 @@ class Neuron(nn.Module):
         """Input current [T, N, ...] -> spikes [T, N, ...].
 
         :raises ValueError: when the current has no time and batch axis, or no time step.
-        :raises RuntimeError: when called during a backward pass, by activation checkpointing.
-        """
+        :raises RuntimeError: when called during a backward pass, by activation checkpointing."""
         if current.ndim < 2 or current.shape[0] < 1:
             remedy = "Time comes first: x.expand(steps, *x.shape) repeats an image."
             expected = "a tensor [T, N, ...] with T >= 1"
@@ -61,8 +59,7 @@ class LIF(Neuron):
     :param decay: share of the potential that survives one step, in (0, 1].
     :param threshold: firing threshold, > 0.
     :param reset: "hard" (to zero) or "soft" (by subtraction).
-    :raises ValueError: when a parameter lies outside its range.
-    """
+    :raises ValueError: when a parameter lies outside its range."""
 
     def __init__(
         self, decay: float = 0.5, threshold: float = 1.0, reset: Literal["hard", "soft"] = "hard"
@@ -75,8 +72,7 @@ class IF(Neuron):
 
     :param threshold: firing threshold, > 0.
     :param reset: "hard" (to zero) or "soft" (by subtraction).
-    :raises ValueError: when a parameter lies outside its range.
-    """
+    :raises ValueError: when a parameter lies outside its range."""
 
     def __init__(self, threshold: float = 1.0, reset: Literal["hard", "soft"] = "hard") -> None:
         super().__init__(Dynamics(1.0, threshold, reset))

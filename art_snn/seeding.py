@@ -11,8 +11,7 @@ import torch
 def seeded(seed: int) -> Iterator[None]:
     """Torch's and numpy's global random states set to a seed, and put back afterwards.
 
-    ART draws from numpy's global state, layers and encoders from torch's.
-    """
+    ART draws from numpy's global state, layers and encoders from torch's."""
     state = np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(seed)

@@ -13,7 +13,7 @@ from art.attacks.evasion import (
 )
 from tyro.conf import arg
 
-from art_snn.checks import invalid, require_choice, require_count, require_number
+from art_snn.checks import require, require_choice, require_count, require_number
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.flags import Open
 
@@ -34,8 +34,7 @@ class Attack:
         FGSM takes the whole budget at once.
     :param iterations: gradient steps of all but fgsm [10].
     :raises ValueError: for an unknown name, a number that is not positive, or a step or iterations
-        of an attack that has none.
-    """
+        of an attack that has none."""
 
     name: Annotated[str, arg(name="attack")] = "pgd"
     eps: float = 8 / 255
@@ -43,27 +42,17 @@ class Attack:
     iterations: Open[int] = None
 
     def __post_init__(self) -> None:
-        require_choice(
-            "attack",
-            self.name,
-            ATTACKS,
-            remedy="Every other attack of ART runs on the classifier directly.",
-        )
+        remedy = "Every other attack of ART runs on the classifier directly."
+        require_choice("attack", self.name, ATTACKS, remedy=remedy)
         usual = {"eps": "A usual budget is 8/255.", "eps_step": "A usual step is eps / 4."}
         for name, remedy in usual.items():
             if name == "eps" or self.eps_step is not None:
                 value = require_number(name, getattr(self, name), above=0, remedy=remedy)
                 object.__setattr__(self, name, value)
-        without = {"eps_step": ("fgsm", "apgd"), "iterations": ("fgsm",)}
-        for name, attacks in without.items():
-            value = getattr(self, name)
-            if self.name in attacks and value is not None:
-                raise invalid(
-                    name,
-                    f"None for {self.name}, which has none",
-                    value,
-                    "Leave it out, or take pgd or mim.",
-                )
+        remedy = "Leave it out, or take pgd or mim."
+        for name, without in {"eps_step": ("fgsm", "apgd"), "iterations": ("fgsm",)}.items():
+            told, expected = getattr(self, name), f"None for {self.name}, which has none"
+            require(self.name not in without or told is None, name, expected, told, remedy)
         if self.name != "fgsm":
             asked = ITERATIONS if self.iterations is None else self.iterations
             steps = require_count("iterations", asked, remedy="Ten are usual.")

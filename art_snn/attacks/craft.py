@@ -45,8 +45,7 @@ def crafted(
 
     :param x: samples ``(N, *input_shape)``.
     :param y: class indices (N,).
-    :param words: for the progress bar.
-    """
+    :param words: for the progress bar."""
     adversarial = np.empty_like(x)
     with classifier.model.using(rule):
         for batch in batches(len(x), batch_size, seed, words):

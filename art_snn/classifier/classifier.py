@@ -50,8 +50,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
     :raises TypeError: when the model is no SpikingNetwork.
     :raises ValueError: when the gradient or device_type is unknown, or preprocessing would act on
-        the time axis.
-    """
+        the time axis."""
 
     _model: Any
     _optimizer: Any
@@ -148,8 +147,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :param batch_size: samples per forward pass.
         :param training_mode: mode of the network during the call.
         :return: logits (N, nb_classes) in the network's dtype (half precision as float32).
-        :raises ValueError: for a wrong shape or values that are not finite.
-        """
+        :raises ValueError: for a wrong shape or values that are not finite."""
         x = checked_samples(x, self.input_shape)
         x_preprocessed, _ = self._apply_preprocessing(x, y=None, fit=False)
         with self._mode(training_mode):
@@ -168,8 +166,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :param y: labels (N,) or (N, nb_classes).
         :param reduction: "none", "mean" or "sum".
         :return: losses (N,) or a scalar, of the same library as x.
-        :raises ValueError: for bad samples or labels.
-        """
+        :raises ValueError: for bad samples or labels."""
         x = checked_samples(x, self.input_shape)
         check_labels(y, len(x), self.nb_classes)
         self._refuse_tensor_under_numpy_defence(x)
@@ -198,8 +195,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :param training_mode: mode of the network during the call.
         :param gradient: rule for this call alone; None is :attr:`gradient`.
         :return: gradient of x's shape and library.
-        :raises ValueError: for bad samples or labels, or an unknown rule.
-        """
+        :raises ValueError: for bad samples or labels, or an unknown rule."""
         x = checked_samples(x, self.input_shape)
         check_labels(y, len(x), self.nb_classes)
         y = check_and_transform_label_format(y, self.nb_classes)
@@ -226,8 +222,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :param gradient: rule for this call alone; None is :attr:`gradient`.
         :return: ``(N, nb_classes, *input_shape)``, or ``(N, 1, *input_shape)`` when label is given;
             of x's library.
-        :raises ValueError: for bad samples or labels, or an unknown rule.
-        """
+        :raises ValueError: for bad samples or labels, or an unknown rule."""
         x = checked_samples(x, self.input_shape)
         chosen = None if label is None else np.array(label)
         if chosen is not None:
@@ -261,8 +256,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :param batch_size: samples per forward pass; with framework=True all at once.
         :param framework: return a tensor, with a graph where x requires a gradient.
         :return: activations (N, ...), numpy unless `framework`.
-        :raises ValueError: for an unknown layer or bad samples.
-        """
+        :raises ValueError: for an unknown layer or bad samples."""
         x = checked_samples(x, self.input_shape)
         module = self.model.get_submodule(self._layer_name(layer))
         graph = framework and isinstance(x, Tensor) and x.requires_grad
@@ -300,8 +294,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     ) -> None:
         """Train the weights by the training gradient; parameters as in PyTorchClassifier.fit.
 
-        :raises ValueError: for bad or no samples, bad labels, or a missing optimizer.
-        """
+        :raises ValueError: for bad or no samples, bad labels, or a missing optimizer."""
         x = checked_samples(x, self.input_shape)
         check_labels(y, len(x), self.nb_classes)
         self._check_trainable(len(x))
@@ -327,8 +320,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :param nb_epochs: passes over the generator.
         :param verbose: show a progress bar.
         :param kwargs: passed on to :meth:`fit`.
-        :raises ValueError: for anything that is no data generator, and as in :meth:`fit`.
-        """
+        :raises ValueError: for anything that is no data generator, and as in :meth:`fit`."""
         remedy = "Wrap a torch DataLoader in art.data_generators.PyTorchDataGenerator."
         expected = "an art.data_generators.DataGenerator"
         got = type(generator).__name__
@@ -340,8 +332,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     def clone_for_refitting(self) -> "PyTorchSpikingClassifier":
         """A classifier of the same architecture, rules, optimizer type and device, weights anew.
 
-        :raises ValueError: without an optimizer.
-        """
+        :raises ValueError: without an optimizer."""
         self._check_trainable(1)
         model = copy.deepcopy(self.model)
         # A copy made inside `using` would take that rule for its own.
@@ -372,8 +363,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         """Whether the other classifier wraps the same layers, under whichever rule.
 
         AdversarialTrainer compares its attack's classifier with its own, and crafts anew for every
-        batch only when they are equal; attacks that re-wrap the network must compare equal.
-        """
+        batch only when they are equal; attacks that re-wrap the network must compare equal."""
         if not isinstance(other, PyTorchClassifier):
             return False
         return getattr(other.model, "layers", other.model) is self.model.layers

@@ -17,8 +17,7 @@ def checked_samples(x: Any, input_shape: tuple[int, ...]) -> Any:
     :param x: numpy array or torch tensor ``[N, *input_shape]``.
     :return: x itself, or a copy where it is read-only, has negative strides, or holds booleans.
     :raises TypeError: when x is no array of numbers.
-    :raises ValueError: when the shape is another, or a value is NaN or infinite.
-    """
+    :raises ValueError: when the shape is another, or a value is NaN or infinite."""
     if not isinstance(x, np.ndarray | torch.Tensor) or x.dtype == object:
         raise TypeError(
             f"x: expected a numpy array or torch tensor of numbers, got {type(x).__name__}"
@@ -56,8 +55,7 @@ def check_device_type(device_type: object, argument: str = "device_type") -> Non
     """Refuse anything but ART's two words for a device.
 
     :param argument: its name in the complaint.
-    :raises ValueError: when it is neither "gpu" nor "cpu".
-    """
+    :raises ValueError: when it is neither "gpu" nor "cpu"."""
     remedy = "'gpu' takes the current CUDA device where there is one, and the CPU elsewhere."
     require(device_type in ("gpu", "cpu"), argument, "'gpu' or 'cpu'", repr(device_type), remedy)
 
@@ -67,8 +65,7 @@ def check_labels(y: Any, samples: int, classes: int) -> None:
 
     :param y: class indices (N,) or (N, 1), or one-hot or probability labels (N, K).
     :raises TypeError: when y is no array of numbers.
-    :raises ValueError: when the length differs from the samples', or a label is out of range.
-    """
+    :raises ValueError: when the length differs from the samples', or a label is out of range."""
     if not isinstance(y, np.ndarray | torch.Tensor):
         raise TypeError(f"y: expected a numpy array or torch tensor, got {type(y).__name__}.")
     if (
@@ -97,8 +94,7 @@ def check_network(model: object) -> None:
     """Refuse anything but a spiking network with an affine readout.
 
     :raises TypeError: when it is no SpikingNetwork; the message says how to build one.
-    :raises ValueError: when it ends in a neuron.
-    """
+    :raises ValueError: when it ends in a neuron."""
     if not isinstance(model, SpikingNetwork):
         raise TypeError(
             f"model: expected an art_snn.SpikingNetwork, got {type(model).__name__}. Build one by "
@@ -125,8 +121,7 @@ def _check_readout(model: SpikingNetwork) -> None:
 def check_preprocessing(preprocessing: Any, input_shape: tuple[int, ...]) -> None:
     """Refuse preprocessing that ART would apply along the time axis of event frames.
 
-    :raises ValueError: for several means or deviations with samples [T, C, H, W].
-    """
+    :raises ValueError: for several means or deviations with samples [T, C, H, W]."""
     per_channel = isinstance(preprocessing, tuple) and any(np.size(v) > 1 for v in preprocessing)
     remedy = "Normalise inside the network: TimeDistributed(Normalize(mean, std), ...)."
     expected = "one mean and one std, since ART applies several along the time axis"

@@ -17,8 +17,7 @@ def move_all(
     """Put a network and all that belongs to it on a device.
 
     The optimizer's state follows its parameters, the loss its class weights, and ART's
-    preprocessing operations keep a device of their own.
-    """
+    preprocessing operations keep a device of their own."""
     network.to(device)
     if optimizer is not None:
         # Loading casts the optimizer's state to the device of its parameters.

@@ -24,8 +24,7 @@ class Pairs:
     :param sample: index of the sample [P], ascending.
     :param neuron: index of the neuron in the flattened layer [P].
     :param current: mean input current over time [P], in the unit of the threshold.
-    :param rate: spikes per time step [P].
-    """
+    :param rate: spikes per time step [P]."""
 
     layer: str
     places: int
@@ -64,8 +63,7 @@ def record(
     :param seed: of the places, >= 0.
     :raises TypeError: when network or x are of another kind.
     :raises ValueError: when there is no such layer or it is not called, without samples, or for a
-        count below 1 or a seed below 0.
-    """
+        count below 1 or a seed below 0."""
     name = find_layer(network, layer)
     require_count("pairs", pairs, remedy="The paper draws 8000.")
     require_count("batch_size", batch_size, remedy="64 is usual.")
@@ -95,8 +93,7 @@ def find_layer(network: SpikingNetwork, layer: int | str) -> str:
     """Name of a layer of neurons, by its name or by its index among the layers of neurons.
 
     :raises TypeError: when the network is no SpikingNetwork.
-    :raises ValueError: when there is no such layer; the message names those that there are.
-    """
+    :raises ValueError: when there is no such layer; the message names those that there are."""
     if not isinstance(network, SpikingNetwork):
         raise TypeError(
             f"network: expected an art_snn.SpikingNetwork, got {type(network).__name__}. "

@@ -47,8 +47,7 @@ def static_rate(
     :param whole_steps: round n up to whole steps, as a simulation does.
     :return: spikes per step [...] in [0, 1], float64.
     :raises TypeError: when the current is no numpy array of real numbers.
-    :raises ValueError: when a current is NaN, or decay or threshold lies outside its range.
-    """
+    :raises ValueError: when a current is NaN, or decay or threshold lies outside its range."""
     neuron = Dynamics(decay, threshold)
     currents = _currents(current)
     knee = (1 - neuron.decay) * neuron.threshold
@@ -75,8 +74,7 @@ def rga_rate(
     :return: spikes per step [...], float64; 0 for negative currents, 1 above beta * threshold.
     :raises TypeError: when the current is no numpy array of real numbers.
     :raises ValueError: when a current is NaN, when decay or threshold lies outside its range, or
-        when beta or gamma does not fit them.
-    """
+        when beta or gamma does not fit them."""
     neuron = Dynamics(decay, threshold)
     places, rates = zip(*rule.corners(neuron.decay, neuron.threshold), strict=True)
     return np.asarray(np.interp(_currents(current), places, rates))

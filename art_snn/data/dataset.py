@@ -24,8 +24,7 @@ class Dataset:
     :param mirrored: whether a mirrored sample still is one of its class; not so for numerals, which
         a mirror turns into nothing that is read, and gestures of a left or right arm.
     :raises ValueError: for samples of other dimensions, of two shapes, outside the range, NaN or
-        infinite, or a range that is none.
-    """
+        infinite, or a range that is none."""
 
     name: str
     x_train: np.ndarray
@@ -66,8 +65,7 @@ class Dataset:
         """The value range, for whatever cannot do without one.
 
         :param what: names it in the complaint.
-        :raises ValueError: when there is no range.
-        """
+        :raises ValueError: when there is no range."""
         if self.value_range is not None:
             return self.value_range
         least, most = self._extremes()

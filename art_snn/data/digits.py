@@ -12,8 +12,7 @@ def digits(test_share: float = 0.2, seed: int = 0) -> Dataset:
 
     :param test_share: share of the images held out for testing, between 0 and 1.
     :param seed: of the split, which keeps the classes' proportions.
-    :raises ValueError: when the share is not between 0 and 1, or leaves a part too small.
-    """
+    :raises ValueError: when the share is not between 0 and 1, or leaves a part too small."""
     bunch = load_digits()
     x = (bunch.images / 16).astype(np.float32)[:, None]
     y = bunch.target.astype(np.int64)

@@ -54,8 +54,7 @@ def events(
     :param value_range: (low, high) of the counts that an attack may use; None leaves it open.
     :raises ModuleNotFoundError: when tonic is needed and not installed.
     :raises FileNotFoundError: when the recordings are not there or cannot be fetched.
-    :raises ValueError: for another name, a bad number, or counts outside the range.
-    """
+    :raises ValueError: for another name, a bad number, or counts outside the range."""
     remedy = "Convert other recordings to frames [N, T, C, H, W] and use from_npz."
     require(name in EVENTS, "name", f"one of {', '.join(EVENTS)}", repr(name), remedy)
     frames = require_count("frames", frames, remedy="The papers use 4 to 20 frames.")

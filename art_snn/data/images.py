@@ -86,8 +86,7 @@ def images(
         interpolation, with antialiasing where they shrink; None keeps theirs.
     :param packaged: folder of Debian's dataset-fashion-mnist, for want of one in root.
     :raises FileNotFoundError: when the set is not there, damaged, or cannot be fetched.
-    :raises ValueError: for another name or a size that is none.
-    """
+    :raises ValueError: for another name or a size that is none."""
     remedy = "Images of your own come from from_npz or from_folder."
     require(name in IMAGES, "name", f"one of {', '.join(IMAGES)}", repr(name), remedy)
     if image_size is not None:

@@ -52,8 +52,7 @@ class Source:
     :param value_range: LOW,HIGH: values that samples of a .npz file or events may have.
     :param frames: frames T of event recordings [10].
     :param axes: NCHW or NHWC, of a .npz file whose images can be read both ways.
-    :param test_share: share for testing where a file or folder has no split of its own [0.2].
-    """
+    :param test_share: share for testing where a file or folder has no split of its own [0.2]."""
 
     data: str = "digits"
     root: Path = Path("data")
@@ -93,8 +92,7 @@ def load(name: str, **options: Any) -> Dataset:
     """The data set that :class:`Source` describes.
 
     :param name: its `data`.
-    :param options: its other fields.
-    """
+    :param options: its other fields."""
     return Source(data=name, **options).load()
 
 

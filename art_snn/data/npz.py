@@ -38,8 +38,7 @@ def from_npz(
     :raises FileNotFoundError: when there is no such file.
     :raises ValueError: when it is no .npz file, an array is missing, has another form, or values
         outside the range, when the axes are not told and have to be, or are told of other arrays,
-        and for a share beside a split.
-    """
+        and for a share beside a split."""
     path = Path(path)
     given = None if value_range is None else checked_range(value_range)
     if not path.is_file():

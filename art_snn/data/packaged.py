@@ -26,8 +26,7 @@ def is_there(folder: Path) -> bool:
 def parts(folder: Path) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Training and test part: images [N, 1, H, W] uint8 and class indices [N] int64.
 
-    :raises ValueError: for a damaged file.
-    """
+    :raises ValueError: for a damaged file."""
     x_train, y_train, x_test, y_test = map(_read, _files(folder))
     train = x_train[:, None], y_train.astype(np.int64)
     return train, (x_test[:, None], y_test.astype(np.int64))

@@ -19,18 +19,15 @@ def read(paths: Sequence[str], image_size: ImageSize | None) -> np.ndarray:
     :param image_size: side or (height, width) to which they are brought by bilinear interpolation,
         with antialiasing where they shrink; None keeps theirs.
     :raises ValueError: for a file that cannot be read, has more than 8 bits, or another size than
-        the first when no size was given.
-    """
+        the first when no size was given."""
     pictures = []
     for path in tqdm(paths, desc="Pictures", leave=False):
         pictures.append(_open(path, image_size))
-        if pictures[-1].shape[:2] != pictures[0].shape[:2]:
-            raise invalid(
-                "image_size",
-                "a size, since the pictures have several",
-                f"None, for {_words(pictures[0])} ({paths[0]}) and {_words(pictures[-1])} ({path})",
-                "Give image_size=32, on the command line --image-size 32.",
-            )
+        same = pictures[-1].shape[:2] == pictures[0].shape[:2]
+        first, other = _words(pictures[0]), _words(pictures[-1])
+        got = f"None, for {first} ({paths[0]}) and {other} ({path})"
+        remedy = "Give image_size=32, on the command line --image-size 32."
+        require(same, "image_size", "a size, since the pictures have several", got, remedy)
     grey = all(picture.ndim == 2 for picture in pictures)
     shape = (len(pictures), *pictures[0].shape[:2], 1 if grey else 3)
     filled = np.empty(shape, np.uint8)

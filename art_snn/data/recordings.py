@@ -19,8 +19,7 @@ from art_snn.files import write_arrays
 class Recordings:
     """A set of tonic, by the name of its class there, which is that of its folder below root.
 
-    Where it has no split it comes in one part; reading it takes the packages.
-    """
+    Where it has no split it comes in one part; reading it takes the packages."""
 
     kind: str
     split: bool = True

@@ -12,8 +12,7 @@ from art_snn.checks import invalid, require
 def checked_range(value_range: object) -> tuple[float, float]:
     """(low, high) as two floats.
 
-    :raises ValueError: when it is anything but two finite numbers with low < high.
-    """
+    :raises ValueError: when it is anything but two finite numbers with low < high."""
     ends = value_range if isinstance(value_range, Sequence) else ()
     finite = [isinstance(end, Real) and math.isfinite(end) for end in ends]
     if len(ends) == 2 and all(finite) and ends[0] < ends[1]:

@@ -12,8 +12,7 @@ ImageSize = int | tuple[int, int]
 def sides(image_size: ImageSize) -> tuple[int, int]:
     """(height, width) of a side or of both.
 
-    :raises ValueError: when it is neither a whole number >= 1 nor two of them.
-    """
+    :raises ValueError: when it is neither a whole number >= 1 nor two of them."""
     return require_sides(image_size, channels="Channels are not resized.")
 
 
@@ -28,8 +27,7 @@ def named(name: str, image_size: ImageSize | None) -> str:
 def resized(x: np.ndarray, image_size: ImageSize | None) -> np.ndarray:
     """Images [N, C, H, W] uint8 by bilinear interpolation, with antialiasing where they shrink.
 
-    :raises ValueError: for a size that is none.
-    """
+    :raises ValueError: for a size that is none."""
     if image_size is None or x.shape[2:] == sides(image_size):
         return x
     # By parts, since the interpolation needs more memory than bytes do.
@@ -44,7 +42,6 @@ def _bilinear(images: Tensor, size: tuple[int, int]) -> Tensor:
 def pooled(frames: np.ndarray, image_size: ImageSize) -> np.ndarray:
     """Frames of counts [T, C, H, W] -> float32 [T, C, height, width], means of the pixels' areas.
 
-    A mean keeps the scale of counts per pixel and cannot leave their range.
-    """
+    A mean keeps the scale of counts per pixel and cannot leave their range."""
     counts = torch.from_numpy(frames.astype(np.float32))
     return nn.functional.interpolate(counts, sides(image_size), mode="area").numpy()

@@ -12,8 +12,7 @@ TEST_SHARE = 0.2
 def refuse_share(test_share: float | None, owner: str) -> None:
     """Refuse a share for testing where there is a split already.
 
-    :raises ValueError: unless the share is None.
-    """
+    :raises ValueError: unless the share is None."""
     expected = f"None, since {owner} has training and test samples of its own"
     require(test_share is None, "test_share", expected, repr(test_share), "Leave it out.")
 
@@ -26,8 +25,7 @@ def stratified(
     :param share: of the second part, between 0 and 1.
     :param argument: the share's name in complaints.
     :raises ValueError: when the share is not between 0 and 1, a class has one sample only, or one
-        of the parts would be too small to hold every class.
-    """
+        of the parts would be too small to hold every class."""
     remedy = "A usual share is 0.1 or 0.2."
     require(0 < share < 1, argument, "a share between 0 and 1", repr(share), remedy)
     classes, counts = np.unique(y, return_counts=True)
@@ -54,8 +52,7 @@ def spread(y: np.ndarray, count: int | None, seed: int, argument: str) -> np.nda
     turns by their shares. A smaller draw of the same seed is the beginning of a larger one.
 
     :param argument: the count's name in complaints.
-    :raises ValueError: when the count is no whole number from 1 to N.
-    """
+    :raises ValueError: when the count is no whole number from 1 to N."""
     if count is None:
         return np.arange(len(y))
     remedy = f"There are {len(y)} samples; leave it out for all of them."

@@ -30,8 +30,7 @@ class Experiment:
         taken up from it.
     :param threads: threads of torch on the CPU [torch's own choice].
     :param device: gpu (where there is one) or cpu, as in ART.
-    :raises ValueError: for another device, a count below 1, or an output that is a file.
-    """
+    :raises ValueError: for another device, a count below 1, or an output that is a file."""
 
     output: Path
     threads: Open[int] = None

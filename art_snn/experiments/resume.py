@@ -58,8 +58,7 @@ def earlier(file: Path | None, what: str, fits: Callable[[dict[str, Any]], bool]
 
     :param what: the kind of results, for the complaint.
     :param fits: whether the content is of the same settings, weights and samples.
-    :raises ValueError: when the file holds anything else.
-    """
+    :raises ValueError: when the file holds anything else."""
     if file is None or not file.exists():
         return {}
     content = read_json(file)

@@ -16,8 +16,7 @@ class Table:
     """Rows below their titles, every cell as it is to be read.
 
     :param titles: heads of the columns; the first column is set to the left, figures to the right.
-    :param rows: cells, as many in every row as there are titles.
-    """
+    :param rows: cells, as many in every row as there are titles."""
 
     titles: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -46,14 +45,8 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]], form: Form = "te
         cells = [[cell.replace("|", r"\|") for cell in row] for row in cells]
     wordy = ("", "remark")
     sides = ["left" if i == 0 or title in wordy else "right" for i, title in enumerate(titles)]
-    text = tabulate(
-        cells[1:],
-        cells[0],
-        FORMATS[form],
-        colalign=sides if rows else None,
-        disable_numparse=True,
-        preserve_whitespace=False,
-    )
+    how = {"colalign": sides if rows else None, "disable_numparse": True}
+    text = tabulate(cells[1:], cells[0], FORMATS[form], **how)
     return "\n".join(line.rstrip() for line in text.splitlines())
 
 

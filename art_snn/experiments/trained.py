@@ -31,8 +31,7 @@ class Trained:
         function of yours gives.
     :param epochs: of training here [10; of a function of yours: none].
     :raises ValueError: for a count below 1, epochs beside a checkpoint, or a file that is none.
-    :raises FileNotFoundError: when there is no such checkpoint.
-    """
+    :raises FileNotFoundError: when there is no such checkpoint."""
 
     architecture: Architecture = field(default_factory=Architecture)
     checkpoint: Open[Path] = None
@@ -47,8 +46,7 @@ class Trained:
     def on(self, data: Dataset) -> "Trained":
         """The same with nothing left open.
 
-        :raises ValueError: when steps or encoder do not suit the data.
-        """
+        :raises ValueError: when steps or encoder do not suit the data."""
         return replace(self, architecture=self.architecture.filled(self._noted()).on(data))
 
     def _noted(self) -> dict[str, Any]:
@@ -65,8 +63,7 @@ class Trained:
         """The network, before :meth:`obtain`, as ART sees it, with the value range of `data`.
 
         :param device_type: "gpu" or "cpu", as in ART.
-        :raises ValueError: for data without a value range.
-        """
+        :raises ValueError: for data without a value range."""
         network, limits = self.build(data, seed), data.clip_values()
         return wrapped(network, data.input_shape, data.classes, limits, device_type)  # type: ignore[no-any-return]
 
@@ -80,8 +77,7 @@ class Trained:
         :param data: its training samples are used.
         :param seed: of the training.
         :raises FileNotFoundError: when there is no such checkpoint.
-        :raises CheckpointError: when weights do not fit, or the folder holds another network.
-        """
+        :raises CheckpointError: when weights do not fit, or the folder holds another network."""
         trained = self.on(data)
         if self.checkpoint is not None:
             checkpoint.load(network, self.checkpoint)
@@ -148,8 +144,7 @@ class Attacking(Experiment):
     :param samples: test samples under attack; None, in Python, is all of them.
     :param batch_size: samples per gradient; of equal size in every batch where it divides them.
     :param seed: of weights, training and attack, set anew for every batch.
-    :raises ValueError: for a count below 1, or a seed below 0.
-    """
+    :raises ValueError: for a count below 1, or a seed below 0."""
 
     source: Source = field(default_factory=Source)
     network: Trained = field(default_factory=Trained)

@@ -27,8 +27,7 @@ def not_collapsible(network: Differentiable, encoded: Tensor) -> str | None:
     """Why the network cannot be replayed on time averages, or None where it can.
 
     Whether its layers are affine is found out once for every shape of input and state of the
-    network, by a probe with random numbers in place of input and spikes.
-    """
+    network, by a probe with random numbers in place of input and spikes."""
     if encoded.shape[0] == 1:
         return "with one time step there is nothing to average"
     if encoded.shape[1] == 0:
@@ -59,8 +58,7 @@ def probe(network: Differentiable, encoded: Tensor) -> str | None:
     still cuts gradients. So the network runs once on three steps in which every neuron answers with
     random numbers a, b and (a + b) / 2, and the third current must be the mean of the others.
 
-    :param encoded: input [T, N, ...], of which shape, dtype and device are used.
-    """
+    :param encoded: input [T, N, ...], of which shape, dtype and device are used."""
     prober = _Prober(encoded.device)
     try:
         prober.judge(network.outputs(prober.draw(encoded), prober), 1.0)

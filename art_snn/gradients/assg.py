@@ -20,8 +20,7 @@ SMALLEST = 1e-4
 def sharpness_of(vanishing: float) -> float:
     """omega = 2 tan(pi A / 2) / pi of the arctangent surrogate with vanishing degree A.
 
-    :raises ValueError: unless 0 < A < 1.
-    """
+    :raises ValueError: unless 0 < A < 1."""
     require_number("vanishing", vanishing, above=0, remedy="The paper uses .85 to .90.")
     if vanishing >= 1:
         raise invalid("vanishing", "a share below 1", vanishing, "The paper uses .85.")
@@ -53,8 +52,7 @@ class ASSG(TemporalGradient):
     :param decay_deviation: b2, share of D that survives a pass.
     :param relax: weight of the deviation.
     :param restart: in units of the clip range, how far an input value may move within an attack.
-    :param detach_reset: cut the gradient through the reset.
-    """
+    :param detach_reset: cut the gradient through the reset."""
 
     omega: float = field(default_factory=lambda: sharpness_of(0.85))
     surrogate: Surrogate = field(default_factory=lambda: ATan(alpha=1.0))

@@ -15,8 +15,7 @@ class Site:
     """A neuron of a network as an engine sees it.
 
     :param name: qualified name of the neuron in its network, "" outside a network.
-    :param dynamics: its state equations.
-    """
+    :param dynamics: its state equations."""
 
     name: str
     dynamics: Dynamics
@@ -76,8 +75,7 @@ class Gradient(ABC):
     Rules are frozen dataclasses whose hyperparameters are their fields, and hold no state: what a
     rule has to remember from one forward pass to the next lies in the network's `memory`.
 
-    Three properties declare what is out of the ordinary.
-    """
+    Three properties declare what is out of the ordinary."""
 
     @property
     def exact_logits(self) -> bool:
@@ -99,15 +97,13 @@ class Gradient(ABC):
         """Logits [N, K] of the input [N, ...], with this rule in their graph.
 
         :param network: to run by `encode` and `run`; tell it by which `execution`.
-        :param x: input in the network's dtype.
-        """
+        :param x: input in the network's dtype."""
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
         """Why this rule does not apply, or None where it does.
 
         :param dynamics: of a neuron of the network.
-        :param encoder: of the network; None where only the neuron is asked about.
-        """
+        :param encoder: of the network; None where only the neuron is asked about."""
         return None
 
 

@@ -12,8 +12,7 @@ class BPTR(RateGradient):
     """Back-propagation through rate (Ding et al., NeurIPS 2022, "SNN-RAT").
 
     The gradient passes straight through every neuron that fired at all, and is cut at the others.
-    Neither the strength of the current nor the threshold enters.
-    """
+    Neither the strength of the current nor the threshold enters."""
 
     def slope(self, trace: Trace) -> Tensor:
         return (trace.rate > 0).to(trace.rate.dtype)

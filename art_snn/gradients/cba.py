@@ -26,8 +26,7 @@ class CBA(Gradient):
     need no gradient, still are. Only for IF neurons does such an ANN approximate the network.
 
     :param levels: quantisation levels L of the activation.
-    :raises ValueError: when levels is no whole number >= 1.
-    """
+    :raises ValueError: when levels is no whole number >= 1."""
 
     levels: int = 8
 

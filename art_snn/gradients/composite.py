@@ -33,8 +33,7 @@ class Composite(Gradient):
 def require_rule(argument: str, rule: object) -> None:
     """Refuse anything but an instance of a rule.
 
-    :raises TypeError: naming the argument.
-    """
+    :raises TypeError: naming the argument."""
     if not isinstance(rule, Gradient):
         raise TypeError(
             f"{argument}: expected a gradient rule such as RGA(), got {rule!r}. "

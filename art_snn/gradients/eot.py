@@ -23,8 +23,7 @@ class EOT(Composite):
     :param rule: rule of every draw.
     :param samples: number of draws.
     :raises TypeError: when `rule` is no rule.
-    :raises ValueError: when `samples` is no whole number >= 1.
-    """
+    :raises ValueError: when `samples` is no whole number >= 1."""
 
     rule: Gradient
     _: KW_ONLY

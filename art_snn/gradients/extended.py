@@ -23,8 +23,7 @@ class Extended(Composite):
     :param rule: rule of the longer run.
     :param steps: its time steps.
     :raises TypeError: when `rule` is no rule.
-    :raises ValueError: when `steps` is no whole number >= 1.
-    """
+    :raises ValueError: when `steps` is no whole number >= 1."""
 
     rule: Gradient
     _: KW_ONLY

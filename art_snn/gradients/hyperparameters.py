@@ -15,8 +15,7 @@ class Number:
     """A field that holds a number or a truth value.
 
     :param kind: float, int or bool, as the field declares.
-    :param value: what the rule has there.
-    """
+    :param value: what the rule has there."""
 
     kind: type
     value: float
@@ -24,8 +23,7 @@ class Number:
     def converted(self, value: object) -> float:
         """The value in the field's kind; 0 and 1 are truth values too.
 
-        :raises ValueError: when it is none of that kind.
-        """
+        :raises ValueError: when it is none of that kind."""
         if isinstance(value, bool) and self.kind is not bool:
             raise ValueError(f"expected a number, got {value}")
         if self.kind is float and isinstance(value, Real):
@@ -55,8 +53,7 @@ def numbers(rule: object) -> dict[str, Number]:
 def number(rule: object, name: str) -> Number:
     """The field of that dotted name.
 
-    :raises ValueError: when there is none; the message lists those that there are.
-    """
+    :raises ValueError: when there is none; the message lists those that there are."""
     known = numbers(rule)
     if name not in known:
         expected = f"one of {', '.join(known)}" if known else "a rule with a number in a field"
@@ -67,8 +64,7 @@ def number(rule: object, name: str) -> Number:
 def accepted(rule: object, name: str, value: object) -> float:
     """The value in the kind of that field.
 
-    :raises ValueError: when there is no such field, or the rule refuses the value.
-    """
+    :raises ValueError: when there is no such field, or the rule refuses the value."""
     field = number(rule, name)
     try:
         converted = field.converted(value)
@@ -83,8 +79,7 @@ def accepted(rule: object, name: str, value: object) -> float:
 def replaced(rule: Any, name: str, value: float) -> Any:
     """The rule with another value in the field of that dotted name.
 
-    :raises ValueError: when the rule refuses the value.
-    """
+    :raises ValueError: when the rule refuses the value."""
     outer, _, inner = name.partition(".")
     if inner:
         return replace(rule, **{outer: replaced(getattr(rule, outer), inner, value)})

@@ -25,8 +25,7 @@ class Mean(Composite):
 
     :param rules: two or more rules.
     :raises TypeError: when one of them is no rule.
-    :raises ValueError: when there are fewer than two.
-    """
+    :raises ValueError: when there are fewer than two."""
 
     rules: tuple[Gradient, ...]
 

@@ -27,8 +27,7 @@ class PDSG(TemporalGradient):
     :param per_sample: take the deviation over time and space of each sample alone. Then batches do
         not matter, but sigma rests on fewer values: behind a linear layer on t of them, so that it
         is 1 at the first step and a rough estimate at the next.
-    :param detach_reset: cut the gradient through the reset.
-    """
+    :param detach_reset: cut the gradient through the reset."""
 
     per_sample: bool = False
     detach_reset: bool = False
@@ -60,8 +59,7 @@ def running_deviation(x: Tensor, per_sample: bool) -> Tensor:
 
     :param x: [T, N, C, ...].
     :param per_sample: over time and space only, instead of over the batch too.
-    :return: [T, N or 1, C, 1, ...] in the dtype of x.
-    """
+    :return: [T, N or 1, C, 1, ...] in the dtype of x."""
     dims = tuple(d for d in range(1, x.ndim) if d > 2 or (d == 1 and not per_sample))
     if not x.numel():
         return x.new_ones([1 if d in dims else size for d, size in enumerate(x.shape)])

@@ -11,8 +11,7 @@ can be run on tensors averaged over time:
 That costs about 1 + 2/T inferences and stores 1/T of the activations. It is right exactly where the
 current that arrives in replay is the recorded mean current, so that is measured at every neuron, at
 the logits, and at every call. Where it is not, the same rule runs *time-resolved*: one pass with a
-graph over all time steps.
-"""
+graph over all time steps."""
 
 from abc import abstractmethod
 from collections import deque
@@ -43,8 +42,7 @@ class Trace:
     :param dynamics: the neuron's state equations.
     :param current: mean input current over time [1, N, ...].
     :param rate: mean of the spikes over time [1, N, ...].
-    :param potential: u at every step [T, N, ...], only for rules with `uses_potential`.
-    """
+    :param potential: u at every step [T, N, ...], only for rules with `uses_potential`."""
 
     dynamics: Dynamics
     current: Tensor
@@ -58,8 +56,7 @@ class RateGradient(Gradient):
     A new rule overrides :meth:`slope`, and sets `uses_potential` when it needs u at every step. One
     that averages (gradient at the spikes) x (slope of the step) over time sets `averages`, and may
     give a slope for every step. That is the same where the gradient at the spikes is, as it is in
-    replay, constant in time.
-    """
+    replay, constant in time."""
 
     uses_potential: ClassVar[bool] = False
     averages: ClassVar[bool] = False
@@ -97,8 +94,7 @@ def collapsed(
 
     :return: the exact logits [N, K] with the rule in their graph, and None; or, where the replay
         did not reproduce the recorded currents, the logits without a graph and the reason; and
-        whether that reason will last, which values that are not finite do not.
-    """
+        whether that reason will last, which values that are not finite do not."""
     recorder = _Recorder(rule)
     with torch.no_grad():
         exact = network.run(encoded.detach(), recorder)

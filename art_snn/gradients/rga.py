@@ -20,8 +20,7 @@ class RGA(RateGradient):
 
     :param beta: mean current, in thresholds, at which the neuron saturates; > 1 - decay.
     :param gamma: slope below the current that can ever make the neuron fire;
-        gamma threshold (1 - decay) < 1.
-    """
+        gamma threshold (1 - decay) < 1."""
 
     beta: float = 2.0
     gamma: float = 0.2
@@ -49,8 +48,7 @@ class RGA(RateGradient):
 
         :param decay: of the neuron, in (0, 1].
         :param threshold: of the neuron, > 0; currents have its unit.
-        :raises ValueError: when beta or gamma does not fit the neuron.
-        """
+        :raises ValueError: when beta or gamma does not fit the neuron."""
         self._check(decay, threshold)
         knee = (1 - decay) * threshold
         ends = [(knee, self.gamma * knee), (self.beta * threshold, 1.0)]

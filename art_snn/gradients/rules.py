@@ -57,8 +57,7 @@ def named(name: str, argument: str = "gradient") -> Gradient:
     ``NAME-32-steps`` says over how many, and ``mean-NAME-NAME`` averages several rules.
 
     :param argument: named in complaints.
-    :raises ValueError: for an unknown name; the message lists the known ones.
-    """
+    :raises ValueError: for an unknown name; the message lists the known ones."""
     rule = _rule(name)
     if rule is None:
         raise invalid(
@@ -99,8 +98,7 @@ def _rules(words: Sequence[str]) -> list[Gradient]:
 def chosen(names: str) -> dict[str, Gradient]:
     """Rules by their names, which stand with commas between.
 
-    :raises ValueError: for an unknown name.
-    """
+    :raises ValueError: for an unknown name."""
     every = filter(None, (part.strip() for part in names.split(",")))
     return {name: named(name, "rules") for name in every}
 
@@ -131,8 +129,7 @@ def resolve(gradient: Gradient | str, argument: str = "gradient") -> Gradient:
     """A rule from an instance, or from a name as :func:`named` takes it.
 
     :raises ValueError: for an unknown name; the message lists the known ones.
-    :raises TypeError: for anything that is neither a rule nor a name.
-    """
+    :raises TypeError: for anything that is neither a rule nor a name."""
     if isinstance(gradient, Gradient):
         return gradient
     if isinstance(gradient, str):
@@ -160,8 +157,7 @@ def check_applicable(
 ) -> None:
     """Refuse a rule that does not apply to one of the neurons of a network, or to its encoder.
 
-    :raises ValueError: with the reason, and the names of the rules that do apply.
-    """
+    :raises ValueError: with the reason, and the names of the rules that do apply."""
     every = list(sites)
     for site in every:
         reason = rule.objection(site.dynamics, encoder)

@@ -30,8 +30,7 @@ class StaticCurve(RateGradient):
 
     :param limit: largest slope in units of the curve's mean slope between knee and threshold, >= 1;
         the curve's own slope at the threshold is below 1 of these units. 2 clips at currents within
-        2.4 % (decay 0.5) or 4.7 % (decay 0.9) above the knee; inf does not clip.
-    """
+        2.4 % (decay 0.5) or 4.7 % (decay 0.9) above the knee; inf does not clip."""
 
     limit: float = 2.0
 

@@ -18,8 +18,7 @@ class STBP(TemporalGradient):
     the published attacks.
 
     :param surrogate: slope h as a function of u - threshold.
-    :param detach_reset: cut the gradient through the reset.
-    """
+    :param detach_reset: cut the gradient through the reset."""
 
     surrogate: Surrogate = field(default_factory=Triangle)
     detach_reset: bool = False

@@ -1,8 +1,7 @@
 """Surrogate slopes: what stands in for the derivative of a spike, as a function of u - threshold.
 
 Every surrogate is a frozen dataclass that maps distance z = u - threshold (any shape) to a slope
-h(z) of the same shape, dtype and device.
-"""
+h(z) of the same shape, dtype and device."""
 
 import math
 from abc import ABC, abstractmethod

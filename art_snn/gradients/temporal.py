@@ -7,8 +7,7 @@ recursion of Wu et al. (2018), from t = T - 1 down with d[T] = 0, g = dL/ds and 
     hard reset: d[t] = g[t] h[t] + decay d[t+1] ((1 - s[t]) - u[t] h[t])
     soft reset: d[t] = g[t] h[t] + decay d[t+1] (1 - threshold h[t])
 
-A detached reset drops the u h or the threshold h term.
-"""
+A detached reset drops the u h or the threshold h term."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -31,8 +30,7 @@ class TemporalGradient(Gradient):
 
     A new rule overrides :meth:`slope`, and sets `detach_reset` where its paper does so. Where a
     slope depends on nothing but the distance at the same place and time it sets `elementwise`,
-    and is then asked for one time step at a time, which saves memory.
-    """
+    and is then asked for one time step at a time, which saves memory."""
 
     detach_reset: bool = False
     elementwise: ClassVar[bool] = False
@@ -44,8 +42,7 @@ class TemporalGradient(Gradient):
         :param distance: u - threshold [T, N, ...], T = 1 if elementwise; not to be changed in
             place.
         :param site: the neuron, by name and dynamics.
-        :return: slope [T, N, ...], a new tensor.
-        """
+        :return: slope [T, N, ...], a new tensor."""
 
     def prepare(self, potential: Tensor, site: Site) -> StepSlope | None:
         """What gives the slope in the backward pass in place of :meth:`slope`, or None.
@@ -54,8 +51,7 @@ class TemporalGradient(Gradient):
         potentials what the slope at a single step depends on besides the distance there.
 
         :param potential: u [T, N, ...]; not to be changed or kept.
-        :param site: the neuron, by name and dynamics.
-        """
+        :param site: the neuron, by name and dynamics."""
         return None
 
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:

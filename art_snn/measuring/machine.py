@@ -12,8 +12,7 @@ from art_snn.classifier.inputs import check_device_type
 def set_threads(threads: int | None) -> None:
     """Threads of torch in this process; None leaves them.
 
-    :raises ValueError: for a count below 1.
-    """
+    :raises ValueError: for a count below 1."""
     require_threads(threads)
     if threads is not None:
         torch.set_num_threads(threads)
@@ -41,8 +40,7 @@ def torch_device(device: str) -> torch.device:
 def describe_machine(device: str, threads: int | None = None) -> str:
     """Processor or card, threads (torch's own where None), and the versions that matter.
 
-    :param device: "gpu" or "cpu".
-    """
+    :param device: "gpu" or "cpu"."""
     if torch_device(device).type == "cuda":
         return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
     return (

@@ -23,8 +23,7 @@ def keep_freed_memory() -> bool:
 
     By default glibc gives every tensor above 32 MiB back to the system and has the next one paged
     in anew, which costs time with large and short-lived tensors. For commands and scripts; a
-    library has no business to decide this. Returns whether the C library took the setting.
-    """
+    library has no business to decide this. Returns whether the C library took the setting."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
@@ -36,8 +35,7 @@ def peak_during(operate: Callable[[], object], device: str) -> int:
     """Bytes by which memory rises at most while `operate` runs, on "gpu" or "cpu".
 
     On a GPU the allocator's own peak; on Linux the peak of the process's resident memory, which is
-    set back beforehand; elsewhere the rise of its lifetime peak, so call it in a fresh process.
-    """
+    set back beforehand; elsewhere the rise of its lifetime peak, so call it in a fresh process."""
     gc.collect()
     if device == "gpu":
         torch.cuda.reset_peak_memory_stats()

@@ -1,7 +1,6 @@
 """Measure in a process of its own: nothing left over from before, and nothing lost with it.
 
-Run as a program, the module is the other side of :func:`in_fresh_process`.
-"""
+Run as a program, the module is the other side of :func:`in_fresh_process`."""
 
 import json
 import pickle

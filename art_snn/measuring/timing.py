@@ -16,8 +16,7 @@ def medians(
     """Median seconds of each operation over `repeats` rounds, one after the other in turn.
 
     Turns keep a slow spell of the machine from falling on one operation alone. One round runs
-    beforehand and is not counted. A ValueError is raised for repeats < 1.
-    """
+    beforehand and is not counted. A ValueError is raised for repeats < 1."""
     require_count("repeats", repeats, remedy="Medians need at least one round, better five.")
     seconds: dict[str, list[float]] = {name: [] for name in operations}
     for round_ in tqdm(range(repeats + 1), desc="Timing rounds"):

@@ -39,8 +39,7 @@ class Workload:
     :param attack: what a rule's row runs; None is one gradient of all samples.
     :param device: "gpu" or "cpu".
     :param threads: threads of torch on the CPU; None leaves torch's choice.
-    :param keep_memory: whether the measuring process keeps freed memory.
-    """
+    :param keep_memory: whether the measuring process keeps freed memory."""
 
     architecture: Architecture
     steps: int | None = None
@@ -95,8 +94,7 @@ def network_of(
     """The network in evaluation mode, with weights drawn from seed 0.
 
     :param steps: time steps T; None leaves those that the architecture has.
-    :param shape: of a sample; a function of the user's own is not told it, nor the classes.
-    """
+    :param shape: of a sample; a function of the user's own is not told it, nor the classes."""
     if architecture.is_own:
         network = architecture.made()
         return (network if steps is None else network.with_steps(steps)).eval()
@@ -119,8 +117,7 @@ def random_samples(
     :param steps: time steps T, which event frames have, too.
     :param channels: of the samples; None is 3, or what a network of the user's own takes.
     :param image_size: side of the samples; None is 32, or what a network of the user's own takes.
-    :raises ValueError: when a network of the user's own takes another input.
-    """
+    :raises ValueError: when a network of the user's own takes another input."""
     wanted = (channels or 3, *(image_size or 32,) * 2)
     with nullcontext() if architecture.is_own else torch.device("meta"):
         network = network_of(architecture, steps, wanted)

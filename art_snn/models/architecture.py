@@ -60,8 +60,7 @@ class Architecture:
     :param reset: of the neurons, hard or soft [hard].
     :param encoder: direct or poisson for images, frames for events [direct; events: frames].
     :raises ValueError: for an unknown model or encoder, and for settings of a network that a
-        function builds, which has its own.
-    """
+        function builds, which has its own."""
 
     model: Open[str] = None
     width: Open[float] = None
@@ -103,8 +102,7 @@ class Architecture:
         """The same with what is open taken from notes, and from the defaults but steps and encoder.
 
         :param noted: such as the notes of a checkpoint; other names are passed over.
-        :raises ValueError: when the notes name a function of someone's own: no file runs code.
-        """
+        :raises ValueError: when the notes name a function of someone's own: no file runs code."""
         if self.is_own:
             return self
         known = {k: v for k, v in noted.items() if k in DEFAULTS and v is not None}
@@ -119,8 +117,7 @@ class Architecture:
     def on(self, data: Dataset) -> "Architecture":
         """The same with the steps and the encoder that `data` needs in the place of None.
 
-        :raises ValueError: when steps or encoder are set and do not suit the data.
-        """
+        :raises ValueError: when steps or encoder are set and do not suit the data."""
         if self.is_own:
             return self
         needed = ("frames",) if data.events else ("direct", "poisson")
@@ -138,8 +135,7 @@ class Architecture:
     def build(self, data: Dataset, seed: int = 0) -> SpikingNetwork:
         """The network for the samples of `data`, with weights drawn from the seed.
 
-        :raises ValueError: as :meth:`on`, and for numbers that the network refuses.
-        """
+        :raises ValueError: as :meth:`on`, and for numbers that the network refuses."""
         channels, *sides = data.input_shape[-3:]
         return self.on(data).made(
             seed, in_channels=channels, image_size=tuple(sides), classes=data.classes
@@ -149,8 +145,7 @@ class Architecture:
         """The network, with weights drawn from the seed.
 
         :param options: other options of the model, such as image_size; a function of the user's own
-            is not told them.
-        """
+            is not told them."""
         with seeded(seed):
             if self.is_own:
                 return built(self.model or "")

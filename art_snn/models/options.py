@@ -35,8 +35,7 @@ class Options:
     :param training_gradient: training gradient of the network.
     :param width: factor of all convolution and hidden widths, which are rounded and at least 1.
     :raises ValueError: when a size is not a whole number >= 1, width is not above 0, or mean and
-        std do not fit.
-    """
+        std do not fit."""
 
     in_channels: int = 3
     classes: int = 10
@@ -86,15 +85,11 @@ class Options:
     def network(self, layers: Sequence[nn.Module]) -> SpikingNetwork:
         """The network of these layers, with weights drawn by :func:`art_snn.models.kaiming`."""
         encoder = Direct(self.steps) if self.encoder is None else self.encoder
-        network = SpikingNetwork(
-            layers,
-            encoder,
-            self.gradient,
-            self.training_gradient,
-            input_shape=self._input_shape(encoder),
-            initialise=kaiming,
+        rules = (self.gradient, self.training_gradient)
+        shape = self._input_shape(encoder)
+        return kaiming(
+            SpikingNetwork(layers, encoder, *rules, input_shape=shape, initialise=kaiming)
         )
-        return kaiming(network)
 
     def _input_shape(self, encoder: Encoder) -> tuple[int | None, ...] | None:
         image = (self.in_channels, *self.sides)

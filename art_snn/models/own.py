@@ -29,8 +29,7 @@ def built(model: str, argument: str = "model") -> SpikingNetwork:
     :param argument: named in complaints.
     :raises FileNotFoundError: when there is no such file.
     :raises ValueError: when there is no such module or function, it needs arguments, or it returns
-        anything else.
-    """
+        anything else."""
     network = _function(model, argument)()
     got = f"{model}, which returns a {type(network).__name__}"
     remedy = "Return SpikingNetwork(layers, encoder)."

@@ -23,8 +23,7 @@ def convolution(
     A side is divided by the stride and rounded up.
 
     :param kernel: side of the kernel, 3 or 1.
-    :param before: stateless modules to apply first.
-    """
+    :param before: stateless modules to apply first."""
     layer = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
     return TimeDistributed(*before, layer, nn.BatchNorm2d(outputs))
 
@@ -44,8 +43,7 @@ def kaiming(network: Module) -> Module:
     """Draw weights anew: He normal for convolutions and linear layers, zero biases; norms at 1, 0.
 
     He et al., ICCV 2015, with fan-out for convolutions and fan-in for linear layers. The module is
-    changed in place and returned.
-    """
+    changed in place and returned."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

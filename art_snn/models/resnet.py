@@ -23,8 +23,7 @@ class Residual(nn.Module):
     """body(x) + shortcut(x) on tensors [T, N, ...].
 
     :param body: modules applied one after the other.
-    :param shortcut: the same for the other branch; none: x itself.
-    """
+    :param shortcut: the same for the other branch; none: x itself."""
 
     def __init__(self, body: list[nn.Module], shortcut: list[nn.Module]) -> None:
         super().__init__()
@@ -48,8 +47,7 @@ def resnet17(**options: Any) -> SpikingNetwork:
 
     :param options: fields of :class:`art_snn.models.Options`.
     :return: network from [N, in_channels, height, width] to [N, classes].
-    :raises ValueError: for an option out of its range.
-    """
+    :raises ValueError: for an option out of its range."""
     return _resnet17(_summed_currents, Options(**options))
 
 
@@ -61,8 +59,7 @@ def sew_resnet17(**options: Any) -> SpikingNetwork:
     **Values between neurons are then counts**, in the k-th block of a stage from 0 to k + 1, and
     not binary. Everything between neurons remains affine.
 
-    Options, sizes, return value and errors as for :func:`resnet17`.
-    """
+    Options, sizes, return value and errors as for :func:`resnet17`."""
     return _resnet17(_summed_spikes, Options(**options))
 
 

@@ -18,8 +18,7 @@ class Plan:
 
     :param stages: output channels of the 3x3 convolutions of each stage.
     :param hidden: widths of the linear layers between the last stage and the readout.
-    :param last_pool: whether the last stage, too, ends with an average pooling.
-    """
+    :param last_pool: whether the last stage, too, ends with an average pooling."""
 
     stages: tuple[tuple[int, ...], ...]
     hidden: tuple[int, ...]
@@ -42,8 +41,7 @@ def vgg(plan: Plan, **options: Any) -> SpikingNetwork:
     :param plan: widths of all layers.
     :param options: fields of :class:`art_snn.models.Options`.
     :return: network from [N, in_channels, height, width] to [N, classes].
-    :raises ValueError: for an option out of its range.
-    """
+    :raises ValueError: for an option out of its range."""
     chosen = Options(**options)
     layers: list[nn.Module] = []
     before, channels, sides = chosen.normalisation(), chosen.in_channels, chosen.sides
@@ -70,16 +68,14 @@ def vgg5(**options: Any) -> SpikingNetwork:
 def vgg11(**options: Any) -> SpikingNetwork:
     """VGG-11: [64 A][128 256 A][512 512 512 A][512 512], linear 4096 twice, readout.
 
-    The network of Bu et al. (CVPR 2023). Options as in :func:`vgg`.
-    """
+    The network of Bu et al. (CVPR 2023). Options as in :func:`vgg`."""
     return vgg(VGG11, **options)
 
 
 def vgg16(**options: Any) -> SpikingNetwork:
     """VGG-16: thirteen convolutions in five pooled stages, linear 4096 twice, readout.
 
-    The network of Bu et al. (CVPR 2023). Options as in :func:`vgg`.
-    """
+    The network of Bu et al. (CVPR 2023). Options as in :func:`vgg`."""
     return vgg(VGG16, **options)
 
 
@@ -91,8 +87,7 @@ def vgg_dvs(**options: Any) -> SpikingNetwork:
     and Direct(steps=10) images.
 
     :return: network from [N, T, in_channels, height, width] to [N, classes].
-    :raises ValueError: for an option out of its range.
-    """
+    :raises ValueError: for an option out of its range."""
     chosen = {"in_channels": 2, "image_size": 48, "steps": 10} | options
     if chosen.get("encoder") is None:
         chosen["encoder"] = Frames(chosen["steps"])

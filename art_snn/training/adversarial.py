@@ -30,8 +30,7 @@ class AdversarialTraining:
         trained by the training gradient.
     :param share: share of the samples of every step that are attacked, in (0, 1].
     :param value_range: lowest and highest value of a sample, ART's clip_values.
-    :raises ValueError: for a share outside its range, an unknown rule, or a range that is none.
-    """
+    :raises ValueError: for a share outside its range, an unknown rule, or a range that is none."""
 
     attack: Attack = field(default_factory=Attack)
     rule: Gradient | str = field(default_factory=RGA)
@@ -52,8 +51,7 @@ class AdversarialTraining:
     def check(self, network: SpikingNetwork) -> None:
         """Refuse a network to which the rule does not apply.
 
-        :raises ValueError: with the reason, and the rules that do apply.
-        """
+        :raises ValueError: with the reason, and the rules that do apply."""
         with network.using(self.rule):
             pass
 
@@ -63,8 +61,7 @@ class AdversarialTraining:
         :param shape: of one sample.
         :param classes: number of classes K.
         :raises ValueError: when the rule does not apply to the network; and at a call, for samples
-            outside the value range.
-        """
+            outside the value range."""
         self.check(network)
         device = next(network.parameters()).device
         with modes_kept(network):

@@ -47,8 +47,7 @@ def train(
     :raises TypeError: when samples or labels are no numpy arrays.
     :raises ValueError: when samples are empty, not finite, of other lengths than labels, or do not
         fit the recipe, or a label is no class index of the network; before anything is trained.
-        When the loss is no longer finite; the state of the epochs before is kept.
-    """
+        When the loss is no longer finite; the state of the epochs before is kept."""
     check_pairs("x, y", x, y)
     recipe = recipe.on(x.shape[1:])
     recipe.check_samples(x.shape[1:])
@@ -88,8 +87,7 @@ def accuracy(
     :param network: in the mode that it has.
     :param batch_size: samples per forward pass.
     :param craft: such as :meth:`Adversary.against` gives.
-    :raises ValueError: without any sample, or for labels that are no class indices [N].
-    """
+    :raises ValueError: without any sample, or for labels that are no class indices [N]."""
     check_pairs("samples", samples.x, samples.y)
     device = next(network.parameters()).device
     correct = 0

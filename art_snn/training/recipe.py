@@ -53,8 +53,7 @@ class Recipe:
     :param cutout: side in pixels of the hole that is filled with zeros; 0 is none [16 of 32, and
         the same share].
     :param seed: of the order of the samples and of whatever the network draws.
-    :raises ValueError: for a number outside its range, or momentum of Adam.
-    """
+    :raises ValueError: for a number outside its range, or momentum of Adam."""
 
     epochs: int = 200
     batch_size: int = 64
@@ -99,8 +98,7 @@ class Recipe:
 
         :param shape: of one sample; padding and hole keep their share of its sides. Nothing is done
             to samples that are no images.
-        :param mirrored: whether a mirrored sample still is one of its class.
-        """
+        :param mirrored: whether a mirrored sample still is one of its class."""
         image = len(shape) >= 3
         side = min(shape[-2:]) / PUBLISHED_SIDE if image else 0.0
         flip = image and mirrored
@@ -127,8 +125,7 @@ class Recipe:
     def check_samples(self, shape: tuple[int, ...]) -> None:
         """Whether samples are images or frames, and larger than the hole.
 
-        :raises ValueError: when they are not.
-        """
+        :raises ValueError: when they are not."""
         draws, image = self.crop_padding or self.flip or self.cutout, len(shape) >= 3
         expected = "samples [C, H, W] or [T, C, H, W], which can be cropped and flipped"
         remedy = "Use crop_padding=0, flip=False, cutout=0."

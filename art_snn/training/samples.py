@@ -22,8 +22,7 @@ class Adversary(Protocol):
     def against(self, network: SpikingNetwork, shape: tuple[int, ...], classes: int) -> Craft:
         """What crafts against the network as it is at every call, on the network's device.
 
-        It leaves the network in the mode and with the rule that it has.
-        """
+        It leaves the network in the mode and with the rule that it has."""
         ...
 
 
@@ -39,8 +38,7 @@ def check_pairs(argument: str, x: np.ndarray, y: np.ndarray) -> None:
     """Refuse anything but samples and as many class indices.
 
     :raises TypeError: when one of them is no numpy array.
-    :raises ValueError: for other lengths, none at all, no class indices, NaN or infinity.
-    """
+    :raises ValueError: for other lengths, none at all, no class indices, NaN or infinity."""
     for array in (x, y):
         if not isinstance(array, np.ndarray):
             raise TypeError(f"{argument}: expected numpy arrays, got {type(array).__name__}.")
@@ -61,8 +59,7 @@ def classes_of(
 ) -> int:
     """Number of classes K that the network tells apart, by a look at one sample.
 
-    :raises ValueError: when a label is K or above, or validation samples have another shape.
-    """
+    :raises ValueError: when a label is K or above, or validation samples have another shape."""
     device = next(network.parameters()).device
     with seeded(seed), torch.no_grad(), modes_kept(network):
         classes = network.eval()(copied(x[:1]).to(device)).shape[1]

@@ -24,8 +24,7 @@ class Epoch:
     :param number: counted from 1.
     :param loss: mean cross entropy over the samples as they were trained on.
     :param validation: share of the validation samples that are classified correctly afterwards, and
-        under attack where training is adversarial; None without validation samples.
-    """
+        under attack where training is adversarial; None without validation samples."""
 
     number: int
     loss: float
@@ -41,8 +40,7 @@ def best(history: Sequence[Epoch]) -> Epoch | None:
 class State:
     """Network, optimizer, schedule, history and best weights of a run.
 
-    Random states need no keeping, since every epoch sets its own.
-    """
+    Random states need no keeping, since every epoch sets its own."""
 
     def __init__(
         self,
@@ -101,8 +99,7 @@ class State:
     def take_up(self, file: str | Path | None) -> None:
         """Go on from the file, where it exists.
 
-        :raises CheckpointError: when it is damaged, of another run or another network.
-        """
+        :raises CheckpointError: when it is damaged, of another run or another network."""
         if file is None or not Path(file).exists():
             return
         try:

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 def draw(comparison: "Comparison") -> Figure:
     """Attack success and time of one gradient, one bar per rule that applies.
 
-    Temporal rules are blue, rate rules orange, others grey.
-    """
+    Temporal rules are blue, rate rules orange, others grey."""
     figure = Figure(figsize=(9, 1.2 + 0.32 * len(comparison.attacked)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     success_bars(left, comparison)

@@ -23,8 +23,7 @@ class Row:
     :param vanished: samples with an all-zero gradient at the clean image.
     :param cosine: mean over samples of the cosine to the gradient by STBP, at the clean image;
         over those where neither vanishes. NaN where there is none.
-    :param objection: why the rule does not apply, or "".
-    """
+    :param objection: why the rule does not apply, or ""."""
 
     rule: str
     kind: str = ""
@@ -46,8 +45,7 @@ class Comparison(Result):
     :param machine: on which the times were taken, and how, in words.
     :param inference: median seconds of a prediction of one batch.
     :param seconds: rule -> median seconds of one gradient of one batch.
-    :param rows: rule -> row, in the order of the settings.
-    """
+    :param rows: rule -> row, in the order of the settings."""
 
     title: str
     key: str
@@ -86,8 +84,7 @@ class Comparison(Result):
     def _table(self) -> Table:
         """One row per rule and one for the union of all.
 
-        The p-value is that of McNemar's test, with the sign of the stronger one.
-        """
+        The p-value is that of McNemar's test, with the sign of the stronger one."""
         titles = ["rule", "success among the correct", "p against STBP", "x inference", "ms"]
         titles += ["zero gradient", "cosine to STBP"]
         outcomes, blank = self.attacked, ("",) * 5
@@ -124,14 +121,11 @@ def _row_from_json(found: dict[str, Any], _: object) -> Row:
     row = Row(found["rule"], found.get("kind", usual.get(head, "")))
     if "objection" in found:
         return replace(row, objection=found["objection"])
-    vanished, cosine = found["vanished"], found["cosine"]
-    return replace(
-        row,
-        outcome=converter.structure(found, Robustness),
-        seconds=found["seconds"],
-        vanished=None if vanished is None else converter.structure(vanished, Share),
-        cosine=math.nan if cosine is None else cosine,
-    )
+    vanished = found["vanished"] and converter.structure(found["vanished"], Share)
+    cosine = math.nan if found["cosine"] is None else found["cosine"]
+    outcome = converter.structure(found, Robustness)
+    figures = {"seconds": found["seconds"], "vanished": vanished, "cosine": cosine}
+    return replace(row, outcome=outcome, **figures)
 
 
 converter.register_unstructure_hook(Row, _row_to_json)

@@ -1,8 +1,7 @@
 """How strong each gradient is: one network, one attack, every rule.
 
 Attack success alone does not say why a rule is weak, so the comparison also counts the samples
-whose gradient vanishes altogether, and measures how far each gradient points away from STBP's.
-"""
+whose gradient vanishes altogether, and measures how far each gradient points away from STBP's."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -29,8 +28,7 @@ def run(settings: Settings) -> Comparison:
     """Train or load the network, compare the rules, write compare.json, compare.md, compare.png.
 
     A run that was interrupted is taken up where it stopped: training after its last whole epoch,
-    the comparison after its last whole rule.
-    """
+    the comparison after its last whole rule."""
     settings.prepare()
     network, data = settings.network, settings.source.load()
     classifier = network.classifier(data, settings.device, settings.seed)

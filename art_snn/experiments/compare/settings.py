@@ -21,9 +21,7 @@ class Settings(Attacking):
 
     :param rules: names of rules with commas between: rga, eot-rga, rga-32-steps, mean-rga-stbp, ...
     :param eot: draws over which every rule is averaged; 1 is none.
-    :param repeats: rounds behind every median of time.
-    :raises ValueError: for a count below 1, or without any rule.
-    """
+    :param repeats: rounds behind every median of time."""
 
     output: Path = Path("comparison")
     rules: Mapping[str, Gradient] = field(default_factory=lambda: RULES)
@@ -39,8 +37,7 @@ class Settings(Attacking):
     def identity(self) -> tuple[Any, ...]:
         """What the rows depend on, besides network and data.
 
-        In the words in which earlier versions told it, so that their results are taken up.
-        """
+        In the words in which earlier versions told it, so that their results are taken up."""
         names = ("attack", "rules", "samples", "batch_size", "eot", "repeats", "seed")
         values = {name: getattr(self, name) for name in names} | {"rules": dict(self.rules)}
         return namedtuple("Settings", names)(**values)

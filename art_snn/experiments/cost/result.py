@@ -14,8 +14,7 @@ REFERENCE = "stbp"
 class Cost(Result):
     """Median seconds of each row over some rounds, and its peak bytes above the loaded model.
 
-    The workload tells what was measured, for JSON; the machine is told in words.
-    """
+    The workload tells what was measured, for JSON; the machine is told in words."""
 
     title: str
     workload: dict[str, Any]

@@ -2,8 +2,7 @@
 
 The rows are those of table S2 of Bu et al. (CVPR 2023), for one gradient: plain inference, the
 gradient by every rule through PyTorchSpikingClassifier, and through ART's stock PyTorchClassifier
-around the same network.
-"""
+around the same network."""
 
 from dataclasses import replace
 
@@ -25,8 +24,7 @@ def run(settings: Settings) -> Cost:
     Writes cost.json, cost.md and cost.png. With `keep_memory` the setting stays with this process
     afterwards.
 
-    :raises ProcessFailed: when a process ends without a result.
-    """
+    :raises ProcessFailed: when a process ends without a result."""
     settings.prepare()
     earlier(settings.output / "cost.json", "kind", lambda content: "workload" in content)
     load = settings.workload()

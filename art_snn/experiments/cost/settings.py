@@ -23,10 +23,7 @@ class Settings(Experiment):
     :param image_size: side of the random input [32; of a network of yours: its own].
     :param repeats: rounds behind each median.
     :param keep_memory: keep freed memory in the measuring processes (glibc), for time and peak
-        alike.
-    :raises ValueError: for an unknown model or rule, a count below 1, a rule that does not apply to
-        the network, or a GPU where there is none.
-    """
+        alike."""
 
     output: Path = Path("cost")
     device: str = "cpu"
@@ -49,8 +46,7 @@ class Settings(Experiment):
     def workload(self) -> Workload:
         """The load that is measured.
 
-        :raises ValueError: when the network takes another input, or a rule does not apply to it.
-        """
+        :raises ValueError: when the network takes another input, or a rule does not apply to it."""
         sizes = {"channels": self.channels, "image_size": self.image_size}
         x, y = random_samples(self.architecture, self.batch_size, **sizes)
         names = ("architecture", "batch_size", "device", "threads", "keep_memory")

@@ -21,8 +21,7 @@ from art_snn.metrics import Share
 class Deviation:
     """Recorded rate minus the curve's rate at the mean current, over all pairs.
 
-    A positive bias says that neurons fire more often than the curve says.
-    """
+    A positive bias says that neurons fire more often than the curve says."""
 
     rms: float
     mean_absolute: float
@@ -38,8 +37,7 @@ class Panel:
     :param layer: name of the recorded layer.
     :param places: pairs of a sample and a neuron that there are.
     :param silent: share of the pairs without any spike.
-    :param deviations: curve -> deviation.
-    """
+    :param deviations: curve -> deviation."""
 
     title: str
     decay: float
@@ -92,8 +90,7 @@ def panel(title: str, decay: float, pairs: Pairs, curves: Mapping[str, Curve]) -
 class Recording:
     """One network by its name in files and its settings, with the pairs recorded from it.
 
-    The dynamics are those of the recorded layer.
-    """
+    The dynamics are those of the recorded layer."""
 
     name: str
     subject: Mapping[str, Any]
@@ -134,10 +131,7 @@ class Curves(Result):
 
     def write(self, folder: Path) -> None:
         """Write all files, and the pairs as arrays."""
-        arrays = {
-            f"{recording.name}/{name}": getattr(recording.pairs, name)
-            for recording in self.recordings
-            for name in ("sample", "neuron", "current", "rate")
-        }
-        write_arrays(folder / "pairs.npz", **arrays)
+        names = ("sample", "neuron", "current", "rate")
+        pairs = {f"{r.name}/{n}": getattr(r.pairs, n) for r in self.recordings for n in names}
+        write_arrays(folder / "pairs.npz", **pairs)
         super().write(folder)

@@ -21,8 +21,7 @@ def run(settings: Settings) -> Curves:
 
     Writes curves.json, curves.md, curves.png and pairs.npz. A training that was interrupted is
     taken up after its last whole epoch, and networks that the folder holds are not trained again;
-    that of decay 0.5 lies in decay-0.5/network.pt.
-    """
+    that of decay 0.5 lies in decay-0.5/network.pt."""
     settings.prepare()
     data, device, seed = settings.source.load(), torch_device(settings.device), settings.seed
     chosen = [network.on(data) for network in settings.networks()]
@@ -57,8 +56,7 @@ def recorded(
     :param title: network and data in words.
     :param subject: the network's settings, for JSON.
     :raises ValueError: when there is no such layer, its reset is soft, or beta or gamma does not
-        fit.
-    """
+        fit."""
     dynamics = _checked(settings, network)
     how = {name: getattr(settings, name) for name in ("pairs", "batch_size", "seed")}
     pairs = record(network, data.x_test, settings.layer, **how)

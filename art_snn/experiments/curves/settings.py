@@ -28,10 +28,7 @@ class Settings(Experiment):
     :param pairs: pairs of mean current and mean rate.
     :param batch_size: samples per pass.
     :param rule: the polyline.
-    :param seed: of weights, training and drawn places.
-    :raises ValueError: for a count below 1 or a seed below 0, decays that are equal, or another
-        number of checkpoints.
-    """
+    :param seed: of weights, training and drawn places."""
 
     output: Path = Path("curves")
     source: Source = field(default_factory=Source)
@@ -70,8 +67,7 @@ class Settings(Experiment):
     def networks(self) -> list[Trained]:
         """The networks, in the order of the decays or of the checkpoints.
 
-        :raises FileNotFoundError: when there is no such checkpoint.
-        """
+        :raises FileNotFoundError: when there is no such checkpoint."""
         open_decays = (None,) * len(self.checkpoint) or DECAYS
         alone = self.architecture.is_own or self.architecture.decay is not None
         decays: tuple[float | None, ...] = self.decays or ((None,) if alone else open_decays)

@@ -46,8 +46,7 @@ def accuracy_against_eps(
 ) -> Axes:
     """Robust accuracy against the budget, one line per attack and gradient, with 95 % bands.
 
-    Budgets ascend, in units of the clip range; each curve has one outcome per budget.
-    """
+    Budgets ascend, in units of the clip range; each curve has one outcome per budget."""
     for (attack, gradient), outcomes in curves.items():
         shares = [outcomes[0].clean_accuracy, *(o.robust_accuracy for o in outcomes)]
         low, high = zip(*(share.interval for share in shares), strict=True)
@@ -75,8 +74,7 @@ def image_row(ax: Axes, images: np.ndarray, *, label: str, signed: bool = False)
 
     :param images: (N, C, H, W), C = 1 or 3; in [0, 1], or differences around 0 with `signed`.
     :param label: text left of the row.
-    :param signed: colour negative blue and positive red, on the scale of the largest difference.
-    """
+    :param signed: colour negative blue and positive red, on the scale of the largest difference."""
     padded = np.pad(images, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=np.nan)
     strip = np.concatenate(list(padded), axis=2)[..., :-1].transpose(1, 2, 0)
     if signed:

@@ -23,8 +23,7 @@ Curves = dict[tuple[str, str], list[Robustness]]
 class Outcome(Result):
     """What the demo found: per network, (attack, gradient) -> outcomes, one per budget.
 
-    The pictures are originals and, per gradient, adversarials (n, 1, 8, 8) of the plain network.
-    """
+    The pictures are originals and, per gradient, adversarials (n, 1, 8, 8) of the plain network."""
 
     settings: Settings
     accuracy: dict[str, float] = field(default_factory=dict)

@@ -28,14 +28,10 @@ def run(settings: Settings) -> Outcome:
     plain.fit(data.x_train, data.y_train, batch_size=64, nb_epochs=settings.epochs, verbose=True)
     _attack_all("plain", plain, data, outcome)
     hardened = plain.clone_for_refitting()
-    AdversarialTrainerMadryPGD(
-        hardened,
-        nb_epochs=settings.epochs,
-        batch_size=64,
-        eps=settings.train_eps,
-        eps_step=settings.train_eps / 4,
-        max_iter=7,
-    ).fit(data.x_train, data.y_train)
+    budget = {"eps": settings.train_eps, "eps_step": settings.train_eps / 4, "max_iter": 7}
+    AdversarialTrainerMadryPGD(hardened, nb_epochs=settings.epochs, batch_size=64, **budget).fit(
+        data.x_train, data.y_train
+    )
     _attack_all("adversarially trained", hardened, data, outcome)
     outcome.write(settings.output)
     return outcome

@@ -18,9 +18,7 @@ class Settings(Experiment):
     :param epochs: of plain and of adversarial training.
     :param train_eps: budget of the adversarial training.
     :param eps: budgets of the attacks, ascending, separated by commas.
-    :param test_images: how many test images are attacked [all].
-    :raises ValueError: for a count below 1 or a budget that is not positive.
-    """
+    :param test_images: how many test images are attacked [all]."""
 
     output: Path = Path("demo_output")
     model: Open[str] = None

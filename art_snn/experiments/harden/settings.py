@@ -14,9 +14,7 @@ class Settings(Train):
 
     :param attack: against which the network is trained.
     :param rule: by which it crafts: rga, stbp, mean-rga-stbp, ...; weights are trained by STBP.
-    :param adversarial_share: share of the samples of every step that are attacked, in (0, 1].
-    :raises ValueError: for another share, or what the attack refuses.
-    """
+    :param adversarial_share: share of the samples of every step that are attacked, in (0, 1]."""
 
     output: Path = Path("hardened")
     attack: Attack = field(default_factory=Attack)
@@ -30,14 +28,9 @@ class Settings(Train):
     def adversary(self, data: Dataset) -> AdversarialTraining:
         """What crafts, within the value range of the data.
 
-        :raises ValueError: for data without a value range.
-        """
+        :raises ValueError: for data without a value range."""
         return self._adversary(data.clip_values("adversarial training"))
 
     def _adversary(self, value_range: tuple[float, float]) -> AdversarialTraining:
-        return AdversarialTraining(
-            attack=self.attack,
-            rule=self.rule,
-            share=self.adversarial_share,
-            value_range=value_range,
-        )
+        same = {"attack": self.attack, "rule": self.rule, "share": self.adversarial_share}
+        return AdversarialTraining(value_range=value_range, **same)  # type: ignore[arg-type]

@@ -47,8 +47,7 @@ def draw(growth: "Growth") -> Figure:
 def time_against_steps(ax: Axes, growth: "Growth", model: str) -> Axes:
     """Median seconds of inference and of the attack by every rule against T, from zero on.
 
-    Points are measured; the dotted lines are least squares through them.
-    """
+    Points are measured; the dotted lines are least squares through them."""
     for row in growth.rows:
         _line(ax, growth.seconds(model, row), row)
     return _finished(ax, growth, "time [s]")

@@ -18,8 +18,7 @@ MEBIBYTE = 2**20
 class Cell:
     """One model at T time steps: row -> median seconds over all images, peak bytes of one batch.
 
-    A row that failed has a reason and no figure.
-    """
+    A row that failed has a reason and no figure."""
 
     model: str
     steps: int
@@ -101,8 +100,7 @@ def _cell(cell: Cell, rules: Sequence[str], others: Sequence[str]) -> tuple[str,
 
 def slopes(growth: Growth) -> Table:
     """Per model and row, of time and memory: the ratio of the largest to the smallest T, and the
-    line through all T (:class:`Line`).
-    """
+    line through all T (:class:`Line`)."""
     smallest, largest = min(growth.protocol.steps), max(growth.protocol.steps)
     ratio = f"T {largest}/{smallest}"
     titles = ["model", "", f"time, {ratio}", "s at T = 0", "s per step"]

@@ -23,8 +23,7 @@ def run(settings: Settings) -> Growth:
     Each peak is taken in a process of its own; then the rows that survived are timed in another
     one, all in turn. A process that fails or is killed costs its rows their figures and nothing
     else. A run that was interrupted is taken up after its last whole cell, one model at one T, and
-    cells that failed are measured again.
-    """
+    cells that failed are measured again."""
     settings.prepare()
     images = settings.images()
     protocol = Protocol.of(settings, images)

@@ -42,10 +42,7 @@ class Settings(Experiment):
     :param samples: images under attack, or all.
     :param batch_size: samples per gradient.
     :param repeats: rounds behind each median.
-    :param keep_memory: keep freed memory in the measuring processes (glibc).
-    :raises ValueError: for what models, rules and neurons refuse, a name twice, a count below 1, a
-        model of event frames, or a GPU where there is none.
-    """
+    :param keep_memory: keep freed memory in the measuring processes (glibc)."""
 
     output: Path = Path("scaling")
     device: str = "cpu"
@@ -127,19 +124,14 @@ class Settings(Experiment):
         """The images under attack.
 
         :raises FileNotFoundError: when the data are not there.
-        :raises ValueError: when there are fewer than asked for, or they are event frames.
-        """
+        :raises ValueError: when there are fewer than asked for, or they are event frames."""
         if not self.random:
             return self._of(self.source.load())
         size, architecture = self.source.image_size, self.architecture(self.models[0])
         square, remedy = not isinstance(size, tuple), "Random images are square."
         require(square, "image_size", "the side of square images", size, remedy)
-        x, y = random_samples(
-            architecture,
-            int(self.samples),
-            channels=self.channels,
-            image_size=size,  # type: ignore[arg-type]
-        )
+        sizes: dict[str, Any] = {"channels": self.channels, "image_size": size}
+        x, y = random_samples(architecture, int(self.samples), **sizes)
         return Images("random images", x, y)
 
     def _of(self, data: Dataset) -> "Images":

@@ -22,8 +22,7 @@ class Line:
 
     :param title: network and data in words.
     :param default: the rule's own value.
-    :param outcomes: value -> outcome of the attack, sample by sample; at least one.
-    """
+    :param outcomes: value -> outcome of the attack, sample by sample; at least one."""
 
     title: str
     default: float
@@ -67,8 +66,7 @@ class Panel:
     :param rule: the rule with its defaults, in words.
     :param field: the dotted name of the field.
     :param attack: the attack in words.
-    :param lines: network -> line, such as "decay 0.5"; at least one.
-    """
+    :param lines: network -> line, such as "decay 0.5"; at least one."""
 
     rule: str
     field: str
@@ -83,8 +81,7 @@ class Panel:
     def table(self) -> Table:
         """One row per network and value.
 
-        The p-values are those of McNemar's test, with the sign of the stronger one.
-        """
+        The p-values are those of McNemar's test, with the sign of the stronger one."""
         titles = ["network", self.field, "success among the correct"]
         titles += ["p against the best", "p against the default"]
         return Table(

@@ -1,8 +1,7 @@
 """How strong an attack is over one hyperparameter of its gradient.
 
 The section "Hyperparameters" in the supplement of Bu et al. (CVPR 2023): attack success over beta
-and over gamma of RGA, on networks of different decay. Any field of any rule can be swept.
-"""
+and over gamma of RGA, on networks of different decay. Any field of any rule can be swept."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,8 +26,7 @@ def run(settings: Settings) -> Swept:
 
     Every value is checked on every network before the first training. A run that was interrupted
     is taken up where it stopped: training after its last whole epoch, a sweep after its last whole
-    value. Trained networks lie in decay-<decay>/network.pt, one of the user's own in network.pt.
-    """
+    value. Trained networks lie in decay-<decay>/network.pt, one of the user's own in network.pt."""
     settings.prepare()
     data, file = settings.source.load(), settings.output / "sweep.json"
     network = settings.network.on(data)
@@ -76,8 +74,7 @@ def check(sweep: Sweep, classifier: PyTorchSpikingClassifier, x: np.ndarray) -> 
     Weights do not matter, so that this can be done before training.
 
     :param x: samples ``(N, *input_shape)``; the first one is used.
-    :raises ValueError: naming the value, with the rule's reason; or when there is no sample.
-    """
+    :raises ValueError: naming the value, with the rule's reason; or when there is no sample."""
     require(len(x) > 0, "x", "at least one sample", "none", "Give test samples.")
     predictions(classifier, x[:1], 1, sweep.seed)  # Complains about the sample, if anything does.
     for value in sweep.values:
@@ -116,8 +113,7 @@ def swept(
     :param name: of the network in the file, such as "decay 0.5".
     :param title: network and data in words.
     :raises ValueError: when the rule refuses a value on this network, the file holds results of
-        something else under that name, or there is no sample.
-    """
+        something else under that name, or there is no sample."""
     x, y = x[: sweep.samples], y[: sweep.samples]
     check(sweep, classifier, x)
     place = f"{sweep.name} at {name}"

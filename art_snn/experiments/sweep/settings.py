@@ -26,8 +26,7 @@ class Sweep:
     :param seed: of the attack's random draws, set anew for every batch.
     :raises TypeError: for a rule that is neither a name nor an instance.
     :raises ValueError: for an unknown rule or field, a value that the rule refuses or that stands
-        there twice, no value, or a count below 1.
-    """
+        there twice, no value, or a count below 1."""
 
     rule: str | Gradient = "rga"
     field: str = "beta"
@@ -85,8 +84,7 @@ def paper(decays: Sequence[float] | None = None, **settings: Any) -> list[Plan]:
     Beta from 1 to 4 at decays 1 and 0.5, and gamma from 0 to 0.3 at decays 0.9 and 0.5.
 
     :param decays: others for both panels.
-    :param settings: attack, samples, batch_size and seed of :class:`Sweep`.
-    """
+    :param settings: attack, samples, batch_size and seed of :class:`Sweep`."""
     beta = Sweep(field="beta", values=(1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0), **settings)
     gamma = Sweep(field="gamma", values=(0.0, 0.1, 0.2, 0.3), **settings)
     usual = {"beta": (1.0, 0.5), "gamma": (0.9, 0.5)}
@@ -103,8 +101,7 @@ class Settings(Attacking):
     :param values: of that field: numbers or fractions with commas between.
     :param decays: of the neurons, one network each [1,0.5; for the paper's gamma 0.9,0.5].
     :raises ValueError: as :class:`Sweep`; for a rule, a field or values without field and values;
-        and for decays beside a decay, a checkpoint, or a network of the user's own.
-    """
+        and for decays beside a decay, a checkpoint, or a network of the user's own."""
 
     output: Path = Path("sweep")
     rule: Open[str] = None

@@ -32,8 +32,7 @@ def training_curves(
 ) -> Axes:
     """Mean loss and, on an axis of its own at the right, the score that chose the best epoch.
 
-    :raises ValueError: without any epoch.
-    """
+    :raises ValueError: without any epoch."""
     require(history, "history", "at least one epoch", "none", "Train first.")
     numbers = [epoch.number for epoch in history]
     # A line of one point would not be seen.

@@ -1,7 +1,7 @@
 """Train a network, plainly or adversarially, and say how good it is."""
 
 from dataclasses import asdict
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from art_snn import checkpoint
 from art_snn.checks import require
@@ -21,8 +21,7 @@ def run(settings: Settings) -> Fitted:
     """Train; write network.pt, training.json, training.md and training.png.
 
     A run that was interrupted goes on after its last whole epoch, from training.pt, which is
-    kept: a finished run is loaded from it.
-    """
+    kept: a finished run is loaded from it."""
     settings.prepare()
     return fitted(settings, settings.source.load())
 
@@ -40,8 +39,7 @@ def fitted(
     :param adversary: for adversarial training; None trains on the samples themselves.
     :param kind: of the result.
     :raises ValueError: as :func:`run`, and when the adversary's rule does not apply to the network,
-        or its samples would lie in another range than the data.
-    """
+        or its samples would lie in another range than the data."""
     architecture, output = settings.architecture.on(data), settings.output
     recipe = settings.recipe.on(data.input_shape, data.mirrored)
     recipe.check_samples(data.input_shape)
@@ -75,13 +73,10 @@ def fitted(
     )
     predictions = classifier.predict(data.x_test, recipe.batch_size).argmax(1)
     correct = Share(int((predictions == data.y_test).sum()), len(data.y_test))
-    notes = {
-        "subject": described(architecture, recipe.epochs, recipe.seed),
-        "data": data.name,
-        "recipe": asdict(recipe),
-        "adversary": "" if adversary is None else repr(adversary),
-        "validation": settings.validation,
-    }
+    against = "" if adversary is None else repr(adversary)
+    subject = described(architecture, recipe.epochs, recipe.seed)
+    notes: dict[str, Any] = {"subject": subject, "data": data.name, "recipe": asdict(recipe)}
+    notes |= {"adversary": against, "validation": settings.validation}
     against = "" if adversary is None else adversary.words()
     title = f"{architecture.words()} on {data.name}"
     result = kind(tuple(history), correct, title, against, recipe, notes)

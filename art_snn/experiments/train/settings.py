@@ -15,9 +15,7 @@ class Settings(Experiment):
     :param source: the data.
     :param architecture: the network.
     :param recipe: how it is trained.
-    :param validation: share of the training samples that chooses the best epoch, in (0, 0.9].
-    :raises ValueError: for another share.
-    """
+    :param validation: share of the training samples that chooses the best epoch, in (0, 0.9]."""
 
     output: Path = Path("trained")
     source: Source = field(default_factory=Source)
