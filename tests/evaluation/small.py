@@ -13,6 +13,7 @@ from art_snn import TimeDistributed as Timed
 from art_snn.encoders import Encoder
 from art_snn.evaluation.attacks import Attack
 from art_snn.gradients import Gradient
+from tests.conftest import varied
 
 SHAPE = (1, 8, 8)
 CLASSES = 4
@@ -24,7 +25,7 @@ def classifier(
 ) -> PyTorchSpikingClassifier:
     """Two linear layers around one layer of neurons, with weights from the seed."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(varied(seed))
         layers = [
             Timed(nn.Flatten(), nn.Linear(64, hidden)),
             LIF(**neuron),
@@ -50,7 +51,7 @@ def samples(
     wrapped: PyTorchSpikingClassifier, count: int = 10, wrong: int = 2
 ) -> tuple[np.ndarray, np.ndarray]:
     """Random images with the labels that the network gives them, the first `wrong` ones others."""
-    x = np.random.default_rng(0).random((count, *SHAPE), dtype=np.float32)
+    x = np.random.default_rng(varied()).random((count, *SHAPE), dtype=np.float32)
     y = wrapped.predict(x).argmax(1)
     y[:wrong] = (y[:wrong] + 1) % CLASSES
     return x, y

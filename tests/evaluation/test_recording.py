@@ -13,11 +13,12 @@ from art_snn.data import Dataset
 from art_snn.evaluation.deviations import panel
 from art_snn.evaluation.recording import Recording, Settings, label, subjects_of
 from art_snn.evaluation.subject import Subject
+from tests.conftest import varied
 
 
 @pytest.fixture(scope="module")
 def samples() -> Dataset:
-    draw = np.random.default_rng(0)
+    draw = np.random.default_rng(varied())
     x, y = draw.random((6, 1, 4, 4), dtype=np.float32), np.arange(6) % 3
     return Dataset("mine", x[:2], y[:2], x[2:], y[2:])
 

@@ -17,6 +17,7 @@ from art_snn.encoders import Direct, Frames, Poisson
 from art_snn.evaluation import subject as module
 from art_snn.evaluation.subject import Subject, of_checkpoint
 from art_snn.models import MODELS
+from tests.conftest import varied
 
 SMALL = Subject(steps=2, epochs=2)
 
@@ -24,7 +25,7 @@ SMALL = Subject(steps=2, epochs=2)
 def images(
     name: str = "tiny", shape: tuple[int, int, int] = (1, 4, 4), classes: int = 3
 ) -> Dataset:
-    draw = np.random.default_rng(0)
+    draw = np.random.default_rng(varied())
     x = draw.random((6, *shape), dtype=np.float32)
     y = np.arange(6) % classes
     return Dataset(name, x, y, x[:2], y[:2])

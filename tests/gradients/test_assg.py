@@ -31,6 +31,7 @@ from art_snn.gradients import (
     sharpness_of,
 )
 from tests.architectures import CLASSES, SHAPE, Switch, batch, chain, network, repeated
+from tests.conftest import varied
 from tests.oracles import relative
 
 SITE = Site("", Dynamics())
@@ -97,7 +98,7 @@ def ascend(logits, x):
 
 def build(architecture=chain, rule=None, **options):
     """A network that is the same at every call."""
-    torch.manual_seed(7)
+    torch.manual_seed(varied(7))
     return network(architecture, gradient=ASSG() if rule is None else rule, **options)
 
 

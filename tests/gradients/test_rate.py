@@ -24,6 +24,7 @@ from tests.architectures import (
     repeated,
     settled,
 )
+from tests.conftest import varied
 from tests.gradients.ways import by_collapse, by_steps
 from tests.oracles import assert_close, assert_same_spikes, naive, relative, result, rga_neuron
 
@@ -419,7 +420,7 @@ class Branch(nn.Module):
 
 @pytest.fixture
 def branched() -> SpikingNetwork:
-    torch.manual_seed(0)
+    torch.manual_seed(varied())
     first = TimeDistributed(nn.Flatten(), nn.Linear(72, 5)).double()
     last = TimeDistributed(nn.Linear(5, 3)).double()
     return SpikingNetwork(

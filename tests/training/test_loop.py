@@ -21,6 +21,7 @@ from art_snn.training import Recipe, Training, Validation, train
 from art_snn.training import loop as module
 from art_snn.training.state import State
 from tests.architectures import Switch
+from tests.conftest import varied
 from tests.networks import Counted, Tally
 
 SETTINGS = Training(epochs=3, batch_size=8, learning_rate=0.01, seed=4)
@@ -33,7 +34,7 @@ class Killed(BaseException):
 
 def build(seed: int = 0, hidden: int = 10, **options: Any) -> SpikingNetwork:
     """A network with everything that training could forget: buffers, dropout, random spikes."""
-    torch.manual_seed(seed)
+    torch.manual_seed(varied(seed))
     layers = nn.Sequential(
         Switch(),
         Timed(nn.Linear(6, hidden), nn.BatchNorm1d(hidden)),
@@ -46,7 +47,7 @@ def build(seed: int = 0, hidden: int = 10, **options: Any) -> SpikingNetwork:
 def samples(count: int = 20) -> tuple[np.ndarray, np.ndarray]:
     """Three classes that differ in which two inputs are large; the last batch is smaller."""
     y = np.arange(count) % 3
-    x = np.random.default_rng(0).uniform(0, 0.4, (count, 6))
+    x = np.random.default_rng(varied()).uniform(0, 0.4, (count, 6))
     x[np.arange(count), 2 * y] += 0.6
     x[np.arange(count), 2 * y + 1] += 0.6
     return x.astype(np.float32), y
@@ -81,7 +82,7 @@ def trained(resume: Path | None = None, settings: Training = SETTINGS, seed: int
 
 
 def test_training_lowers_the_loss():
-    torch.manual_seed(0)
+    torch.manual_seed(varied())
     layers = [Timed(nn.Linear(6, 12)), LIF(), Timed(nn.Linear(12, 3))]
     net = SpikingNetwork(layers, Direct(4))
     x, y = (torch.as_tensor(a) for a in samples())
