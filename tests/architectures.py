@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import LIF, RGA, Direct, Frames, Poisson, SpikingNetwork, TimeDistributed
+from art_snn.gradients.base import simulation
 from art_snn.models import Plan, vgg
+from art_snn.neurons import Neuron
 
 SHAPE = (2, 6, 6)
 CLASSES = 3
@@ -126,15 +128,46 @@ def settled(module: nn.Module) -> nn.Module:
     return module.double().eval()
 
 
+def lively(net: SpikingNetwork) -> bool:
+    """Whether every layer of neurons fires, but not all of it always, for most of 64 inputs.
+
+    Drawn weights may leave a small network silent or saturated, and then no rule has a gradient.
+    """
+    rates: list[Tensor] = []
+    neurons = [module for module in net.modules() if isinstance(module, Neuron)]
+    hooks = [n.register_forward_hook(lambda _m, _x, s: rates.append(s.mean(0))) for n in neurons]
+    steps = getattr(net.encoder, "steps", None) or 4
+    x = torch.rand(64, *SHAPE, generator=torch.Generator().manual_seed(0)).double()
+    with torch.no_grad():
+        net.run(x.expand(steps, *x.shape), simulation)
+    for hook in hooks:
+        hook.remove()
+    # With one step a neuron fires at the rate 0 or 1: then both must occur.
+    alive = [
+        ((rate > 0) & (rate < 1)).flatten(1).any(1)
+        if steps > 1
+        else (rate > 0).flatten(1).any(1) & (rate < 1).flatten(1).any(1)
+        for rate in rates
+    ]
+    return bool(torch.stack(alive).all(0).float().mean() > 0.6)
+
+
 def network(
     architecture: Callable[..., nn.Module] = chain, *, encoder: Any = None, **options: Any
 ) -> SpikingNetwork:
-    """A settled float64 network; options that a LIF knows go to its neurons."""
+    """A settled float64 network, lively if one of a hundred draws is.
+
+    Options that a LIF knows go to its neurons.
+    """
     dynamics = {k: options.pop(k) for k in ("decay", "threshold", "reset") if k in options}
-    layers = architecture(lambda: LIF(**dynamics))
     encoder = Direct(4) if encoder is None else encoder
-    net = SpikingNetwork(layers, encoder, options.pop("gradient", RGA()), **options)
-    settled(net)
+    gradient = options.pop("gradient", RGA())
+    for _ in range(100):
+        layers = architecture(lambda: LIF(**dynamics))
+        net = SpikingNetwork(layers, encoder, gradient, **options)
+        settled(net)
+        if not list(layers.parameters()) or lively(net):
+            break
     return net
 
 

@@ -286,7 +286,7 @@ def test_an_interrupted_comparison_leaves_rule_and_random_states_as_they_were(mo
 def test_a_row_depends_neither_on_other_rules_nor_on_the_random_state(crafted):
     wrapped = classifier(seed=1, encoder=Poisson(4))
     x, y = samples(wrapped)
-    attack = Attack(name="apgd", eps=0.1, iterations=2)
+    attack = Attack(name="apgd", eps=0.3, iterations=2)
     together = run(settings({"rga": RGA(), "assg": ASSG()}, attack=attack), wrapped, x, y)
     np.random.seed(7)  # noqa: NPY002
     torch.manual_seed(7)
@@ -296,7 +296,7 @@ def test_a_row_depends_neither_on_other_rules_nor_on_the_random_state(crafted):
     assert np.array_equal(one.outcome.robust, other.outcome.robust)
     assert (one.vanished, one.cosine) == (other.vanished, other.cosine)
     assert all(map(np.array_equal, crafted[3:6], crafted[6:]))
-    assert not np.array_equal(crafted[0], crafted[3])
+    assert not all(map(np.array_equal, crafted[:3], crafted[3:6]))
 
 
 def test_a_rule_that_remembers_starts_every_batch_afresh(crafted):
