@@ -35,7 +35,8 @@ def classifier(
             layers[0].module[1].weight.mul_(3)
             # ART takes logits for probabilities where they happen to be positive with the sum 1.
             layers[2].module[0].bias.sub_(1)
-    return around(SpikingNetwork(layers, encoder or Direct(STEPS), input_shape=SHAPE))
+    # In double precision no batch size and no processor rounds a potential across its threshold.
+    return around(SpikingNetwork(layers, encoder or Direct(STEPS), input_shape=SHAPE).double())
 
 
 def around(network: SpikingNetwork) -> PyTorchSpikingClassifier:
