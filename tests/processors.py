@@ -54,6 +54,8 @@ class Combination:
             "ATEN_CPU_CAPABILITY": aten,
             "ART_SNN_TEST_THREADS": str(self.threads),
             "ART_SNN_TEST_SEED": str(self.seed),
+            # Threads that spin while they wait keep the cores from the other worker's.
+            "OMP_WAIT_POLICY": "PASSIVE",
         }
 
 
