@@ -181,7 +181,7 @@ def test_an_encoder_of_fixed_steps_is_refused_at_the_first_gradient(encoder):
 )
 def test_the_execution_is_that_of_the_inner_rule(architecture, rule, kind):
     net = network(architecture, gradient=Extended(rule))
-    net(batch().requires_grad_())
+    net(batch(16).requires_grad_())
     assert net.execution.kind == kind
 
 
