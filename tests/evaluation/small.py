@@ -31,12 +31,14 @@ def classifier(
             LIF(**neuron),
             Timed(nn.Linear(hidden, CLASSES)),
         ]
+        # In double precision no batch size and no processor rounds a potential over its threshold.
+        network = SpikingNetwork(layers, encoder or Direct(STEPS), input_shape=SHAPE).double()
         with torch.no_grad():
             layers[0].module[1].weight.mul_(3)
-            # ART takes logits for probabilities where they happen to be positive with the sum 1.
-            layers[2].module[0].bias.sub_(1)
-    # In double precision no batch size and no processor rounds a potential across its threshold.
-    return around(SpikingNetwork(layers, encoder or Direct(STEPS), input_shape=SHAPE).double())
+            # No class wins everywhere, so that a small step can flip a sample; and ART does not
+            # take the logits for probabilities, as where they are positive with the sum 1.
+            layers[2].module[0].bias.sub_(network(torch.rand(64, *SHAPE)).mean(0) + 1)
+    return around(network)
 
 
 def around(network: SpikingNetwork) -> PyTorchSpikingClassifier:

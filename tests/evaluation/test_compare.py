@@ -160,7 +160,7 @@ def test_the_success_of_a_rule_is_that_of_an_attack_by_hand_under_it(name):
 
 def test_rules_differ_in_success_and_the_union_flips_whatever_one_of_them_flips():
     wrapped = classifier(seed=1)
-    x, y = samples(wrapped)
+    x, y = samples(wrapped, 40)
     comparison = run(settings(dict(RULES)), wrapped, x, y)
     flipped = [row.outcome.flipped for row in comparison.rows.values() if row.outcome]
     assert len({tuple(f) for f in flipped}) > 2

@@ -162,7 +162,7 @@ def test_collapsed_and_time_resolved_equal_a_naive_loop(architecture, decay, lim
     # Without a limit a current near its knee magnifies the rounding of its mean.
     tolerance = 1e-12 if limit == 2 else 1e-10
     neuron = partial(static_neuron, limit=limit)
-    assert_both_ways_equal(net, batch(3, coder), neuron, tolerance)
+    assert_both_ways_equal(net, batch(16, coder), neuron, tolerance)
 
 
 @pytest.mark.parametrize("coder", [Direct(4), Frames(8)], ids=str)
