@@ -64,10 +64,10 @@ class MeanSlope(RateGradient):
 
 
 def clear_batch(net: SpikingNetwork, encoder: object) -> Tensor:
-    """Two inputs at which single and double precision cannot but see the same spikes."""
+    """Inputs at which single and double precision cannot but see the same spikes."""
     return next(
         x
-        for x in (batch(2, encoder, torch.float32) for _ in range(100))
+        for x in (batch(8, encoder, torch.float32) for _ in range(100))
         if clearance(net, x) > 1e-5
     )
 
