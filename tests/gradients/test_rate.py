@@ -67,8 +67,8 @@ def clear_batch(net: SpikingNetwork, encoder: object) -> Tensor:
     """Inputs at which single and double precision cannot but see the same spikes."""
     return next(
         x
-        for x in (batch(8, encoder, torch.float32) for _ in range(100))
-        if clearance(net, x) > 1e-5
+        for x in (batch(6, encoder, torch.float32) for _ in range(100))
+        if clearance(net, x) > 2e-6
     )
 
 
