@@ -3,13 +3,16 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STUDY = $(filter-out %/setting.py,$(wildcard examples/study/*.py))
 
-.PHONY: demo test check docs examples clean
+.PHONY: demo test test-processors check docs examples clean
 
 demo: $(VENV)/.installed
 	$(BIN)/art-snn demo
 
 test: $(VENV)/.test
 	$(BIN)/pytest -n 2
+
+test-processors: $(VENV)/.test
+	$(BIN)/python tests/processors.py $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

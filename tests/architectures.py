@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import LIF, RGA, Direct, Frames, Poisson, SpikingNetwork, TimeDistributed
+from art_snn.gradients.base import simulation
 from art_snn.models import Plan, vgg
+from art_snn.neurons import Neuron
 
 SHAPE = (2, 6, 6)
 CLASSES = 3
@@ -126,15 +128,46 @@ def settled(module: nn.Module) -> nn.Module:
     return module.double().eval()
 
 
+def lively(net: SpikingNetwork) -> bool:
+    """Whether many of 64 inputs make every layer fire and give every rule a slope.
+
+    Drawn weights may leave a small network silent or saturated, and then no rule has a gradient:
+    that of the static curve needs a mean current between the knee and the threshold.
+    """
+    alive: list[Tensor] = []
+
+    def note(neuron: Neuron, given: tuple[Tensor], spikes: Tensor) -> None:
+        threshold, current = neuron.dynamics.threshold, given[0].mean(0).flatten(1)
+        slope = (current > (1 - neuron.dynamics.decay) * threshold) & (current < threshold)
+        alive.append(slope.any(1) & spikes.flatten(2).any(2).any(0))
+
+    hooks = [m.register_forward_hook(note) for m in net.modules() if isinstance(m, Neuron)]
+    steps = getattr(net.encoder, "steps", None) or 4
+    frames = steps if isinstance(net.encoder, Frames) else 1
+    x = torch.rand(frames, 64, *SHAPE, generator=torch.Generator().manual_seed(0)).double()
+    with torch.no_grad():
+        net.run(x.expand(steps, *x.shape[1:]), simulation)
+    for hook in hooks:
+        hook.remove()
+    return bool(torch.stack(alive).all(0).float().mean() > 0.4)
+
+
 def network(
     architecture: Callable[..., nn.Module] = chain, *, encoder: Any = None, **options: Any
 ) -> SpikingNetwork:
-    """A settled float64 network; options that a LIF knows go to its neurons."""
+    """A settled float64 network, lively if one of a hundred draws is.
+
+    Options that a LIF knows go to its neurons.
+    """
     dynamics = {k: options.pop(k) for k in ("decay", "threshold", "reset") if k in options}
-    layers = architecture(lambda: LIF(**dynamics))
     encoder = Direct(4) if encoder is None else encoder
-    net = SpikingNetwork(layers, encoder, options.pop("gradient", RGA()), **options)
-    settled(net)
+    gradient = options.pop("gradient", RGA())
+    for _ in range(100):
+        layers = architecture(lambda: LIF(**dynamics))
+        net = SpikingNetwork(layers, encoder, gradient, **options)
+        settled(net)
+        if not list(layers.parameters()) or lively(net):
+            break
     return net
 
 

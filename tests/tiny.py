@@ -7,13 +7,14 @@ import torch
 
 from art_snn import SpikingNetwork
 from art_snn.data import Dataset
+from tests.conftest import varied
 
 
 def images(
     name: str = "tiny", shape: tuple[int, int, int] = (1, 4, 4), classes: int = 3
 ) -> Dataset:
     """Six training images of random pixels, two of them for testing, too."""
-    draw = np.random.default_rng(0)
+    draw = np.random.default_rng(varied())
     x = draw.random((6, *shape), dtype=np.float32)
     y = np.arange(6) % classes
     return Dataset(name, x, y, x[:2], y[:2])
@@ -21,7 +22,7 @@ def images(
 
 def frames(steps: int = 3) -> Dataset:
     """The same of event frames, whose range is unknown."""
-    x = np.random.default_rng(0).integers(0, 5, (6, steps, 2, 4, 6)).astype(np.float32)
+    x = np.random.default_rng(varied()).integers(0, 5, (6, steps, 2, 4, 6)).astype(np.float32)
     y = np.arange(6) % 3
     return Dataset("tiny events", x, y, x[:2], y[:2], value_range=None)
 

@@ -311,8 +311,9 @@ def test_the_gradient_of_half_precision_samples_does_not_underflow(
     classifier: Any, data: Any
 ) -> None:
     x, y = data.x_train, data.y_train
-    assert (classifier.loss_gradient(x, y) != 0).all()
-    assert (classifier.loss_gradient(x.astype(np.float16), y) != 0).all()
+    single, half = (classifier.loss_gradient(x.astype(t), y) for t in (np.float32, np.float16))
+    assert np.array_equal(half != 0, single != 0)
+    assert (single != 0).mean() > 0.9
 
 
 # fit

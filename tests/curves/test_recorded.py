@@ -15,6 +15,7 @@ from art_snn import IF, LIF, Direct, Frames, Poisson, SpikingNetwork, TimeDistri
 from art_snn.curves import Pairs, find_layer, record
 from art_snn.dynamics import Dynamics
 from tests.architectures import Switch, chain, repeated, residual
+from tests.conftest import varied
 from tests.oracles import NaiveNeuron, Steps, encode, stbp_neuron, walk
 
 SAMPLES = 9
@@ -31,7 +32,7 @@ def network(layers: Any = residual, encoder: Any = None, **neuron: Any) -> Spiki
 
 
 def images(samples: int = SAMPLES) -> np.ndarray:
-    return np.random.default_rng(0).random((samples, 2, 6, 6), dtype=np.float32)
+    return np.random.default_rng(varied()).random((samples, 2, 6, 6), dtype=np.float32)
 
 
 def kept_by_hand(net: SpikingNetwork, x: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

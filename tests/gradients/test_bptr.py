@@ -52,7 +52,7 @@ def test_collapsed_and_time_resolved_equal_a_naive_loop(architecture, decay, res
 @pytest.mark.parametrize("coder", [Direct(4), Frames(8)], ids=str)
 def test_behind_a_max_pool_it_runs_time_resolved_and_equals_the_naive_loop(coder):
     net = network(max_pooled, encoder=coder, gradient=BPTR(), threshold=0.5)
-    assert_equals_naive(net, batch(3, coder), bptr_neuron, "time-resolved")
+    assert_equals_naive(net, batch(16, coder), bptr_neuron, "time-resolved")
 
 
 def test_a_neuron_that_is_called_twice_passes_on_what_each_call_fired():

@@ -73,7 +73,7 @@ def test_it_equals_autograd_through_an_ann(architecture, threshold, levels, enco
     coder = ENCODERS[encoder](4)
     options = {"decay": 1.0, "threshold": threshold, "gradient": CBA(levels=levels)}
     net = network(build, encoder=coder, **options)
-    x = batch(3, coder)
+    x = batch(16, coder)
     got = result(net, x)
     assert net.execution.kind == "converted"
     neuron = partial(ann_neuron, levels=levels)

@@ -27,6 +27,7 @@ from tests.architectures import (
     max_pooled,
     network,
     repeated,
+    settled,
 )
 from tests.oracles import relative
 
@@ -88,7 +89,7 @@ def test_the_gradient_is_finite_has_the_shape_of_the_input_and_is_not_zero(
 ):
     coder = ENCODERS[encoder](4)
     net = signed(name, ARCHITECTURES[architecture], encoder=coder)
-    x = batch(3, coder)
+    x = batch(16, coder)
     _, grad = ascend(net, x)
     assert grad.shape == x.shape
     assert grad.isfinite().all()
@@ -128,7 +129,7 @@ def test_an_empty_batch_gives_empty_logits_and_an_empty_gradient(name, encoder):
 @pytest.mark.parametrize("weights", [torch.float32, torch.float64])
 def test_the_gradient_has_the_dtype_of_the_input(name, dtype, weights):
     net = signed(name).to(weights)
-    logits, grad = ascend(net, batch(2, dtype=dtype))
+    logits, grad = ascend(net, batch(16, dtype=dtype))
     assert logits.dtype == weights
     assert grad.dtype == dtype
     assert grad.abs().max() > 0
@@ -138,7 +139,7 @@ def test_the_gradient_has_the_dtype_of_the_input(name, dtype, weights):
 @every_architecture
 def test_a_retained_graph_gives_the_same_gradient_twice(name, architecture):
     net = signed(name, ARCHITECTURES[architecture])
-    x = batch().requires_grad_()
+    x = batch(16).requires_grad_()
     loss = net(x).square().sum()
     (first,) = torch.autograd.grad(loss, x, retain_graph=True)
     (second,) = torch.autograd.grad(loss, x)
@@ -161,7 +162,7 @@ def test_two_forward_passes_may_go_backward_in_any_order(name):
 @every_architecture
 def test_a_gradient_depends_on_earlier_ones_only_where_the_rule_declares_it(name, architecture):
     net = signed(name, ARCHITECTURES[architecture])
-    x = batch()
+    x = batch(16)
     _, first = ascend(net, x)
     assert bool(net.memory) == net.gradient.remembers
     _, second = ascend(net, x, afresh=False)
@@ -217,8 +218,9 @@ def test_a_forward_pass_leaves_the_network_as_it_was(name):
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
 def test_a_copy_made_after_a_forward_pass_gives_the_same(name, duplicate):
     size = {"in_channels": 2, "classes": CLASSES, "image_size": 6, "steps": 4}
-    net = vgg(TINY, **size, **fitting(name), gradient=name).double().eval()
-    x = 3 * batch()
+    net = vgg(TINY, **size, **fitting(name), gradient=name)
+    settled(net)
+    x = batch(16)
     logits, grad = ascend(net, x)
     twin = duplicate(net)
     again, gradient = ascend(twin, x)

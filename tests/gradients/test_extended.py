@@ -211,7 +211,7 @@ def test_an_encoder_of_fixed_steps_that_comes_later_is_refused_at_the_first_grad
 )
 def test_the_execution_is_that_of_the_inner_rule(architecture, rule, kind):
     net = network(architecture, gradient=Extended(rule))
-    net(batch().requires_grad_())
+    net(batch(16).requires_grad_())
     assert net.execution.kind == kind
 
 
@@ -260,12 +260,11 @@ def test_the_short_and_the_long_run_of_a_rule_that_remembers_do_not_disturb_each
 
 def test_weights_train_by_the_longer_run():
     net = network(training_gradient=Extended(STBP(), steps=9))
-    weights = list(net.parameters())
-    logits = net(batch())
-    got = torch.autograd.grad(logits.sum(), weights)
-    torch.manual_seed(0)
-    net = network(encoder=Direct(9))
-    expected = torch.autograd.grad(net(batch()).sum(), list(net.parameters()))
+    x, weights = batch(), list(net.parameters())
+    got = torch.autograd.grad(net(x).sum(), weights)
+    longer = net.with_gradient(STBP())
+    longer.encoder = Direct(9)
+    expected = torch.autograd.grad(longer(x).sum(), weights)
     for ours, theirs in zip(got, expected, strict=True):
         assert relative(ours, theirs) < 1e-12
 

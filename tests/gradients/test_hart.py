@@ -68,7 +68,7 @@ def test_the_width_of_the_triangle_is_used_in_both_ways(width):
 @pytest.mark.parametrize("coder", [Direct(4), Frames(8)], ids=str)
 def test_behind_a_max_pool_the_gradient_is_averaged_together_with_the_slope(coder):
     net = network(max_pooled, encoder=coder, gradient=HART(), threshold=0.5)
-    assert_equals_naive(net, batch(3, coder), hart_neuron, "time-resolved")
+    assert_equals_naive(net, batch(16, coder), hart_neuron, "time-resolved")
 
 
 def test_a_neuron_that_is_called_twice_collapses():

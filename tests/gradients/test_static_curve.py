@@ -161,13 +161,13 @@ def test_collapsed_and_time_resolved_equal_a_naive_loop(architecture, decay, lim
     # Without a limit a current near its knee magnifies the rounding of its mean.
     tolerance = 1e-12 if limit == 2 else 1e-10
     neuron = partial(static_neuron, limit=limit)
-    assert_both_ways_equal(net, batch(3, coder), neuron, tolerance)
+    assert_both_ways_equal(net, batch(16, coder), neuron, tolerance)
 
 
 @pytest.mark.parametrize("coder", [Direct(4), Frames(8)], ids=str)
 def test_behind_a_max_pool_it_runs_time_resolved_and_equals_the_naive_loop(coder):
     net = network(max_pooled, encoder=coder, gradient=StaticCurve(), decay=0.9, threshold=0.75)
-    assert_equals_naive(net, batch(3, coder), static_neuron, "time-resolved")
+    assert_equals_naive(net, batch(16, coder), static_neuron, "time-resolved")
 
 
 def test_the_default_limit_is_two_and_keyword_only():

@@ -15,6 +15,7 @@ from art_snn import LIF, Direct, Frames, Poisson, SpikingNetwork
 from art_snn.dynamics import Dynamics
 from art_snn.layers import Normalize
 from art_snn.models import MODELS, Options
+from tests.conftest import varied
 
 TINY = {"in_channels": 2, "classes": 3, "image_size": (8, 6), "width": 1 / 32}
 SHAPE = (2, 8, 6)
@@ -23,7 +24,7 @@ every_model = pytest.mark.parametrize("name", MODELS)
 
 
 def build(name: str, **options: Any) -> SpikingNetwork:
-    torch.manual_seed(0)
+    torch.manual_seed(varied())
     return MODELS[name](**TINY | options).eval()
 
 

@@ -15,6 +15,7 @@ from art_snn.gradients import RateGradient
 from art_snn.gradients.base import simulation
 from art_snn.models import Residual, kaiming, resnet17, sew_resnet17
 from tests.architectures import settled
+from tests.conftest import varied
 from tests.gradients.ways import by_collapse, by_steps
 from tests.oracles import assert_close, assert_same_spikes, naive, relative, result, rga_neuron
 
@@ -33,7 +34,7 @@ def of(net: nn.Module, kind: Any) -> list[Any]:
 
 def lively(build: Any, **options: Any) -> SpikingNetwork:
     """A tiny network in float64 and evaluation mode, whose norms know the statistics of inputs."""
-    torch.manual_seed(0)
+    torch.manual_seed(varied())
     net = settled(build(**TINY | {"decay": 0.9, "threshold": 0.75} | options))
     for norm in of(net, nn.BatchNorm1d | nn.BatchNorm2d):
         norm.momentum = 1.0
@@ -43,7 +44,7 @@ def lively(build: Any, **options: Any) -> SpikingNetwork:
 
 
 def inputs(samples: int = 3, frames: bool = False) -> Tensor:
-    torch.manual_seed(1)
+    torch.manual_seed(varied(1))
     return torch.rand((samples, *(STEPS,) * frames, 2, 8, 8)).double()
 
 

@@ -26,6 +26,8 @@ from art_snn.models import (
     vgg16,
     vgg_dvs,
 )
+from tests.architectures import settled
+from tests.conftest import varied
 
 DVS = {"image_size": 8, "width": 1 / 32, "threshold": 0.1}
 TINY = Plan(((3,), (4, 5)), (6, 7))
@@ -160,10 +162,12 @@ MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.5)
     ],
 )
 def test_the_input_is_normalised_inside_the_network(options, mean, std):
-    net = vgg(TINY, **LIVELY, **options).eval()
-    plain = vgg(TINY, **LIVELY).eval()
+    net = vgg(TINY, image_size=8, **options)
+    plain = vgg(TINY, image_size=8)
+    for one in (net, plain):
+        settled(one)
     plain.load_state_dict(dict(zip(plain.state_dict(), weights(net), strict=True)))
-    x = 4 * torch.rand(2, 3, 8, 8)
+    x = 4 * torch.rand(16, 3, 8, 8, dtype=torch.float64)
     shape = (1, 3, 1, 1)
     by_hand = (x - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape)
     with torch.no_grad():
@@ -317,8 +321,8 @@ def test_the_network_for_events_takes_other_numbers_of_frames_and_images(options
 
 
 def test_art_takes_the_gradient_at_every_event_frame():
-    torch.manual_seed(0)
-    net = vgg_dvs(**DVS, steps=3, classes=4)
+    torch.manual_seed(varied())
+    net = vgg_dvs(**DVS | {"width": 1 / 8}, steps=3, classes=4)
     classifier = PyTorchSpikingClassifier(net, nn.CrossEntropyLoss(), net.input_shape, 4)
     x = 3 * torch.rand(2, 3, 2, 8, 8).numpy()
     gradient = classifier.loss_gradient(x, torch.tensor([0, 3]).numpy())

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from art_snn import LIF, Poisson, SpikingNetwork, TimeDistributed as Timed
 from art_snn.training import Recipe, train
 from tests.architectures import Switch
+from tests.conftest import varied
 
 SETTINGS = Recipe.plain(epochs=3, batch_size=8, learning_rate=0.01, seed=4)
 STEPS_PER_EPOCH = 3
@@ -24,7 +25,7 @@ class Killed(BaseException):
 
 def build(seed: int = 0, hidden: int = 10, **options: Any) -> SpikingNetwork:
     """A network with everything that training could forget: buffers, dropout, random spikes."""
-    torch.manual_seed(seed)
+    torch.manual_seed(varied(seed))
     layers = nn.Sequential(
         Switch(),
         Timed(nn.Linear(6, hidden), nn.BatchNorm1d(hidden)),
@@ -37,7 +38,7 @@ def build(seed: int = 0, hidden: int = 10, **options: Any) -> SpikingNetwork:
 def samples(count: int = 20) -> tuple[np.ndarray, np.ndarray]:
     """Three classes that differ in which two inputs are large; the last batch is smaller."""
     y = np.arange(count) % 3
-    x = np.random.default_rng(0).uniform(0, 0.4, (count, 6))
+    x = np.random.default_rng(varied()).uniform(0, 0.4, (count, 6))
     x[np.arange(count), 2 * y] += 0.6
     x[np.arange(count), 2 * y + 1] += 0.6
     return x.astype(np.float32), y

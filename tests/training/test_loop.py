@@ -34,7 +34,7 @@ from tests.training.runs import (
 
 
 def test_training_lowers_the_loss():
-    torch.manual_seed(0)
+    torch.manual_seed(varied())
     layers = [Timed(nn.Linear(6, 12)), LIF(), Timed(nn.Linear(12, 3))]
     net = SpikingNetwork(layers, Direct(4))
     x, y = (torch.as_tensor(a) for a in samples())

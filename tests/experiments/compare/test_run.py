@@ -123,7 +123,7 @@ def test_the_success_of_a_rule_is_that_of_an_attack_by_hand_under_it(name):
 
 def test_rules_differ_in_success_and_the_union_flips_whatever_one_of_them_flips():
     wrapped = classifier(seed=1)
-    x, y = samples(wrapped)
+    x, y = samples(wrapped, 40)
     comparison = compared(settings(dict(RULES)), wrapped, x, y)
     flipped = [row.outcome.flipped for row in comparison.rows.values() if row.outcome]
     assert len({tuple(f) for f in flipped}) > 2
@@ -249,7 +249,7 @@ def test_an_interrupted_comparison_leaves_rule_and_random_states_as_they_were(mo
 def test_a_row_depends_neither_on_other_rules_nor_on_the_random_state(crafted):
     wrapped = classifier(seed=1, encoder=Poisson(4))
     x, y = samples(wrapped)
-    attack = Attack(name="apgd", eps=0.1, iterations=2)
+    attack = Attack(name="apgd", eps=0.3, iterations=2)
     together = compared(settings({"rga": RGA(), "assg": ASSG()}, attack=attack), wrapped, x, y)
     np.random.seed(7)  # noqa: NPY002
     torch.manual_seed(7)
@@ -259,7 +259,7 @@ def test_a_row_depends_neither_on_other_rules_nor_on_the_random_state(crafted):
     assert np.array_equal(one.outcome.robust, other.outcome.robust)
     assert (one.vanished, one.cosine) == (other.vanished, other.cosine)
     assert all(map(np.array_equal, crafted[3:6], crafted[6:]))
-    assert not np.array_equal(crafted[0], crafted[3])
+    assert not all(map(np.array_equal, crafted[:3], crafted[3:6]))
 
 
 def test_a_rule_that_remembers_starts_every_batch_afresh(crafted):

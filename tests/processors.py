@@ -1,0 +1,121 @@
+"""Run the tests as other processors would: other instruction sets, threads and drawn networks.
+
+A sum is rounded differently by every instruction set, so that a trained network, and with it a
+spike here and there, differs from processor to processor. What the tests assert must not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+THREADS = (1, 2)
+SEEDS = (0, 1, 2)
+INSTRUCTIONS = {
+    "sse41": ("SSE41", "default"),
+    "avx2": ("AVX2", "avx2"),
+    "avx512": ("AVX512_CORE", "avx512"),
+}
+"""Values of ONEDNN_MAX_CPU_ISA and ATEN_CPU_CAPABILITY, from the smallest set to the largest."""
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One way to run the tests.
+
+    :param instructions: a name of INSTRUCTIONS.
+    :param threads: of torch, in every worker.
+    :param seed: of the networks and samples that fixtures draw.
+    """
+
+    instructions: str
+    threads: int
+    seed: int
+
+    def __str__(self) -> str:
+        plural = "s" if self.threads > 1 else ""
+        return f"{self.instructions}-{self.threads}-thread{plural}-seed-{self.seed}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        onednn, aten = INSTRUCTIONS[self.instructions]
+        return {
+            "ONEDNN_MAX_CPU_ISA": onednn,
+            "ATEN_CPU_CAPABILITY": aten,
+            "ART_SNN_TEST_THREADS": str(self.threads),
+            "ART_SNN_TEST_SEED": str(self.seed),
+            # Threads that spin while they wait keep the cores from the other worker's.
+            "OMP_WAIT_POLICY": "PASSIVE",
+        }
+
+
+def available(capability: str) -> list[str]:
+    """The instruction sets of a machine, given torch's word for its largest."""
+    names = list(INSTRUCTIONS)
+    largest = names.index(capability.lower()) if capability.lower() in names else 0
+    return names[: largest + 1]
+
+
+def covering(instructions: list[str]) -> list[Combination]:
+    """Every instruction set with every number of threads, the seeds dealt out in turn."""
+    pairs = product(instructions, THREADS)
+    return [Combination(*pair, SEEDS[i % len(SEEDS)]) for i, pair in enumerate(pairs)]
+
+
+def run(combination: Combination, arguments: list[str]) -> bool:
+    """Run the tests once and print one line, or all that pytest said where a test failed."""
+    command = [sys.executable, "-m", "pytest", "-n", "2", "-q", *arguments]
+    start = time.monotonic()
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | combination.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode:
+        print(done.stdout)
+    counts = re.findall(r"\d+ (?:passed|failed|skipped|errors?)\b", done.stdout[-500:])
+    seconds = time.monotonic() - start
+    print(f"{combination}: {', '.join(counts) or 'no tests ran'}, {seconds:.0f} s", flush=True)
+    return done.returncode == 0
+
+
+def parsed(combinations: list[Combination]) -> tuple[list[Combination], list[str]]:
+    """The combinations to run, and the arguments that are for pytest."""
+    names = [str(one) for one in combinations]
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--combination",
+        choices=names,
+        metavar="NAME",
+        help=f"run this one only, out of {', '.join(names)}; every other argument goes to pytest",
+    )
+    options, rest = parser.parse_known_args()
+    chosen = [one for one in combinations if options.combination in (None, str(one))]
+    return chosen, rest
+
+
+def main() -> int:
+    chosen, arguments = parsed(covering(available(torch.backends.cpu.get_cpu_capability())))
+    passed = [run(combination, arguments) for combination in chosen]
+    return 0 if all(passed) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
