@@ -19,6 +19,7 @@ from art_snn.checkpoint import CheckpointError
 from art_snn.seeding import seeded
 from art_snn.training import Recipe, Validation, loop as module, train
 from art_snn.training.state import State
+from tests.conftest import varied
 from tests.networks import Counted, Tally
 from tests.training.runs import (
     SETTINGS,

@@ -10,6 +10,7 @@ import torch
 
 from art_snn.checkpoint import CheckpointError
 from art_snn.training import Epoch, Recipe, Validation, accuracy, best, loop as module, train
+from tests.conftest import varied
 from tests.training.runs import (
     SETTINGS,
     Killed,
