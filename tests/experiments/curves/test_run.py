@@ -23,6 +23,7 @@ from art_snn.experiments.trained import Trained, folder_of, label
 from art_snn.models import Architecture
 from art_snn.neurons import Neuron
 from tests.command import forbidden
+from tests.conftest import varied
 from tests.datasets import images
 
 TITLE = "vgg5 of width 0.1, T = 2, decay {}, threshold 0.25, direct encoding on mine"
@@ -212,7 +213,6 @@ def test_two_close_decays_are_two_networks_in_two_folders_and_two_sets_of_pairs(
 OWN = """
 from torch import nn
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed
-from tests.conftest import varied
 
 def network():
     layers = [
