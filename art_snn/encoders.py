@@ -95,8 +95,8 @@ class Frames:
 
     def __call__(self, x: Tensor) -> Tensor:
         if x.ndim < 3 or x.shape[1] < 1 or self.steps not in (None, x.shape[1]):
-            remedy = "The time axis comes second, after the batch."
             expected = f"frames [N, {self.steps or 'T'}, ...]"
+            remedy = "The time axis comes second, after the batch."
             raise invalid("x", expected, f"shape {list(x.shape)}", remedy)
         # A view that repeats one frame would pass for a constant input, and the whole gradient for
         # that of its first frame.

@@ -93,9 +93,9 @@ def robustness(clean: np.ndarray, adversarial: np.ndarray, labels: np.ndarray) -
     :param adversarial: logits (N, K) of the adversarial samples.
     :param labels: class indices (N,).
     :raises ValueError: when the lengths differ."""
+    expected = "as many labels as clean and as adversarial samples"
     got = f"{len(labels)} labels, {len(clean)} clean and {len(adversarial)} adversarial"
     remedy = "Predict on all adversarial samples, in the order of the labels."
-    expected = "as many labels as clean and as adversarial samples"
     require(len(clean) == len(adversarial) == len(labels), "labels", expected, got, remedy)
     return Robustness(clean.argmax(1) == labels, adversarial.argmax(1) == labels)
 

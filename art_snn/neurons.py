@@ -31,8 +31,8 @@ class Neuron(nn.Module):
         :raises ValueError: when the current has no time and batch axis, or no time step.
         :raises RuntimeError: when called during a backward pass, by activation checkpointing."""
         if current.ndim < 2 or current.shape[0] < 1:
-            remedy = "Time comes first: x.expand(steps, *x.shape) repeats an image."
             expected = "a tensor [T, N, ...] with T >= 1"
+            remedy = "Time comes first: x.expand(steps, *x.shape) repeats an image."
             raise invalid("current", expected, f"shape {list(current.shape)}", remedy)
         site = Site(self.name, self.dynamics)
         if self.firing is not None:

@@ -228,8 +228,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         if chosen is not None:
             chosen = np.full(len(x), chosen) if chosen.ndim == 0 else chosen
             check_labels(chosen, len(x), self.nb_classes)
-            remedy = "Turn one-hot labels into indices: label.argmax(1)."
             expected = "one class, or one class index per sample"
+            remedy = "Turn one-hot labels into indices: label.argmax(1)."
             require(chosen.ndim == 1, "label", expected, f"shape {chosen.shape}", remedy)
         with self._mode(training_mode, gradient), torch.enable_grad():
             leaf, inputs, _ = self._leaf(x, None)
@@ -321,9 +321,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :param verbose: show a progress bar.
         :param kwargs: passed on to :meth:`fit`.
         :raises ValueError: for anything that is no data generator, and as in :meth:`fit`."""
-        remedy = "Wrap a torch DataLoader in art.data_generators.PyTorchDataGenerator."
         expected = "an art.data_generators.DataGenerator"
         got = type(generator).__name__
+        remedy = "Wrap a torch DataLoader in art.data_generators.PyTorchDataGenerator."
         require(isinstance(generator, DataGenerator), "generator", expected, got, remedy)
         for _ in tqdm(range(nb_epochs), disable=not verbose, desc="Epochs"):
             for x, y in _one_pass(generator):
@@ -431,8 +431,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         """Logits of the network, which must be as many as there are classes."""
         logits: Tensor = self.model(inputs)
         if logits.ndim != 2 or logits.shape[1] != self.nb_classes:
-            remedy = "End the network with TimeDistributed(nn.Flatten(), nn.Linear(..., K))."
             expected = f"logits of shape [N, {self.nb_classes}], as nb_classes says"
+            remedy = "End the network with TimeDistributed(nn.Flatten(), nn.Linear(..., K))."
             raise invalid("model", expected, f"{list(logits.shape)}", remedy)
         return logits
 
@@ -460,8 +460,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
     def _refuse_tensor_under_numpy_defence(self, x: Any) -> None:
         expected = "a numpy array, because a preprocessing defence works on numpy"
-        remedy = "Use the PyTorch version of the defence, or x.cpu().numpy()."
         got = "a torch tensor"
+        remedy = "Use the PyTorch version of the defence, or x.cpu().numpy()."
         fits = not (isinstance(x, Tensor) and not self.all_framework_preprocessing)
         require(fits, "x", expected, got, remedy)
 
@@ -489,8 +489,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         raise invalid("layer", expected, repr(layer), "The names are in classifier.layer_names.")
 
     def _check_trainable(self, samples: int) -> None:
-        remedy = "Pass optimizer=torch.optim.SGD(network.parameters(), lr=0.1)."
         expected = "an optimizer of the network's parameters"
+        remedy = "Pass optimizer=torch.optim.SGD(network.parameters(), lr=0.1)."
         require(self._optimizer is not None, "optimizer", expected, "None", remedy)
         remedy = "Check how the training set was selected."
         require(samples != 0, "x", "at least one sample to train on", "none", remedy)
@@ -512,8 +512,8 @@ def wrapped(
 def _of_batch(activation: Tensor, samples: int, layer: int | str) -> Tensor:
     if activation.ndim > 0 and len(activation) == samples:
         return activation
-    remedy = "Choose the TimeDistributed or the neuron around it."
     got = f"{layer!r}, whose output has another batch axis"
+    remedy = "Choose the TimeDistributed or the neuron around it."
     raise invalid("layer", f"a layer whose output is [T, {samples}, ...]", got, remedy)
 
 

@@ -24,8 +24,8 @@ def checked_samples(x: Any, input_shape: tuple[int, ...]) -> Any:
             f"{' of dtype object' if isinstance(x, np.ndarray) else ''}."
         )
     if x.ndim != len(input_shape) + 1 or tuple(x.shape[1:]) != tuple(input_shape):
-        remedy = _shape_remedy(tuple(x.shape), tuple(input_shape))
         expected = f"shape (N, {', '.join(map(str, input_shape))})"
+        remedy = _shape_remedy(tuple(x.shape), tuple(input_shape))
         raise invalid("x", expected, str(tuple(x.shape)), remedy)
     finite = np.isfinite(x) if isinstance(x, np.ndarray) else torch.isfinite(x)
     if not finite.all():
@@ -85,8 +85,8 @@ def check_labels(y: Any, samples: int, classes: int) -> None:
         expected = f"{'class indices' if indices else 'class scores'} from {low} to {high}"
         remedy = f"The classifier has nb_classes={classes}."
         raise invalid("y", expected, f"values from {least:g} to {most:g}", remedy)
-    remedy = "Round them, or give one row of class scores per sample."
     expected = "whole class indices"
+    remedy = "Round them, or give one row of class scores per sample."
     require(not (indices and not bool((y % 1 == 0).all())), "y", expected, "fractions", remedy)
 
 
@@ -123,7 +123,7 @@ def check_preprocessing(preprocessing: Any, input_shape: tuple[int, ...]) -> Non
 
     :raises ValueError: for several means or deviations with samples [T, C, H, W]."""
     per_channel = isinstance(preprocessing, tuple) and any(np.size(v) > 1 for v in preprocessing)
-    remedy = "Normalise inside the network: TimeDistributed(Normalize(mean, std), ...)."
     expected = "one mean and one std, since ART applies several along the time axis"
     got = f"{preprocessing!r} for samples of shape {tuple(input_shape)}"
+    remedy = "Normalise inside the network: TimeDistributed(Normalize(mean, std), ...)."
     require(not (per_channel and len(input_shape) > 3), "preprocessing", expected, got, remedy)

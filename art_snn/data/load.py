@@ -72,8 +72,8 @@ class Source:
         kind = NAMES.get(self.data) or self._of_path()
         for option, reason in _REASONS.items():
             value = getattr(self, option)
-            remedy = "Leave it out, or save the data as you want them for from_npz."
             expected = f"None for {self.data}, {reason}"
+            remedy = "Leave it out, or save the data as you want them for from_npz."
             require(value is None or option in kind.options, option, expected, repr(value), remedy)
         options = {name: getattr(self, name) for name in kind.options}
         return kind.make(**{name: value for name, value in options.items() if value is not None})

@@ -81,9 +81,9 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         # A damaged file fails in any way its bytes happen to lead to.
         got = f"{path}, which cannot be read ({error})"
         raise invalid("data", "a .npz file of arrays", got, "Write it with numpy.savez.") from error
-    remedy = "Write it with numpy.savez(path, x_train=..., y_train=..., ...)."
     expected = f"the arrays {', '.join(SPLIT)}, or x and y to be split"
     got = f"{path} with {', '.join(found) or 'none'}"
+    remedy = "Write it with numpy.savez(path, x_train=..., y_train=..., ...)."
     require(len(arrays) >= len(needed), "data", expected, got, remedy)
     return arrays
 
@@ -114,8 +114,8 @@ def _channels_first(name: str, x: np.ndarray, axes: str | None) -> np.ndarray:
     remedy = "Leave it out, or correct it."
     fits = not (axes not in told or (axes is not None and told[axes] == (False, False)))
     require(fits, "axes", expected, got, remedy)
-    remedy = "Say which axis holds the channels: axes='NCHW' or 'NHWC', --axes in commands."
     expected = f"NCHW or NHWC, since both suit {name} of shape {x.shape}"
+    remedy = "Say which axis holds the channels: axes='NCHW' or 'NHWC', --axes in commands."
     require(told[axes] != (True, True), "axes", expected, "neither", remedy)
     if x.ndim == 3:
         return x[:, None]
@@ -126,8 +126,8 @@ def _shares(name: str, x: np.ndarray) -> np.ndarray:
     """Images as shares of the largest value, float32 in [0, 1]."""
     scaled = x.astype(np.float32) / 255 if x.dtype == np.uint8 else x.astype(np.float32)
     low, high = float(scaled.min()), float(scaled.max())
-    remedy = "Scale the images, or give their value_range; budgets are in its unit."
     got = f"{x.dtype} from {low:g} to {high:g}"
+    remedy = "Scale the images, or give their value_range; budgets are in its unit."
     require(low >= 0 and high <= 1, name, "uint8, or values from 0 to 1", got, remedy)
     return np.ascontiguousarray(scaled)
 

@@ -46,8 +46,8 @@ def _open(path: str, image_size: ImageSize | None) -> np.ndarray:
         got = f"{path}, which it does not ({error})"
         remedy = "Delete that file, or save it again."
         raise invalid("data", "pictures that PIL reads", got, remedy) from error
-    remedy = "Convert them, or save them as arrays for from_npz."
     expected = "pictures of 8 bits per channel"
+    remedy = "Convert them, or save them as arrays for from_npz."
     require(not mode.startswith(DEEP), "data", expected, f"{path} of mode {mode}", remedy)
     if image_size is not None:
         height, width = sides(image_size)

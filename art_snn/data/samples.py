@@ -17,8 +17,8 @@ def checked_range(value_range: object) -> tuple[float, float]:
     finite = [isinstance(end, Real) and math.isfinite(end) for end in ends]
     if len(ends) == 2 and all(finite) and ends[0] < ends[1]:
         return float(ends[0]), float(ends[1])
-    remedy = "Bytes as shares are (0, 1); counts go from 0 to the largest that may occur."
     expected = "(low, high), two finite numbers with low < high"
+    remedy = "Bytes as shares are (0, 1); counts go from 0 to the largest that may occur."
     raise invalid("value_range", expected, repr(value_range), remedy)
 
 
@@ -28,8 +28,8 @@ def check_shapes(x_train: np.ndarray, x_test: np.ndarray) -> None:
     remedy = "Add the axes that are missing."
     require(x_train.ndim in (4, 5), "x_train", expected, f"shape {x_train.shape}", remedy)
     expected = f"samples of shape {x_train.shape[1:]}, as in x_train"
-    remedy = "Bring all samples to one size."
     got = str(x_test.shape[1:])
+    remedy = "Bring all samples to one size."
     require(x_train.shape[1:] == x_test.shape[1:], "x_test", expected, got, remedy)
 
 
@@ -39,11 +39,11 @@ def check_values(name: str, x: np.ndarray, value_range: tuple[float, float] | No
         return
     least, most = float(x.min()), float(x.max())
     low, high = value_range or (-math.inf, math.inf)
-    remedy = "Clean the data, for instance by numpy.nan_to_num."
     got = f"values from {least:g} to {most:g}"
+    remedy = "Clean the data, for instance by numpy.nan_to_num."
     require(math.isfinite(least) and math.isfinite(most), name, "finite values", got, remedy)
     # Samples are float32, so the bounds are compared as such: 0.1 is no exact float32.
-    remedy = "Give the range that the data have, or scale the data."
     expected = f"values within value_range, {low:g} to {high:g}"
     got = f"values from {least:g} to {most:g}"
+    remedy = "Give the range that the data have, or scale the data."
     require(np.float32(low) <= least and most <= np.float32(high), name, expected, got, remedy)

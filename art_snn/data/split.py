@@ -36,8 +36,8 @@ def stratified(
         raise invalid("y", expected, f"one of class {single}", remedy)
     held = int(np.ceil(share * len(y)))
     expected = f"a share that leaves each part one sample of each of {len(classes)} classes"
-    remedy = "Take a share nearer to 0.5, or more samples."
     got = f"{share!r} of {len(y)} samples"
+    remedy = "Take a share nearer to 0.5, or more samples."
     require(min(held, len(y) - held) >= len(classes), argument, expected, got, remedy)
     first, second = train_test_split(
         np.arange(len(y)), test_size=share, random_state=seed, stratify=y

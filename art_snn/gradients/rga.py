@@ -60,10 +60,10 @@ class RGA(RateGradient):
     def _check(self, decay: float, threshold: float) -> None:
         neuron = f"a neuron with decay {decay:g} and threshold {threshold:g}"
         if self.beta <= 1 - decay:
-            remedy = "Raise beta: the rate cannot saturate before the neuron can fire at all."
             expected = f"more than 1 - decay = {1 - decay:g} for {neuron}"
+            remedy = "Raise beta: the rate cannot saturate before the neuron can fire at all."
             raise invalid("beta", expected, f"{self.beta:g}", remedy)
         if self.gamma * threshold * (1 - decay) >= 1:
-            remedy = "Lower gamma: the curve would pass rate 1 before the neuron can fire."
             expected = f"gamma * threshold * (1 - decay) below 1 for {neuron}"
+            remedy = "Lower gamma: the curve would pass rate 1 before the neuron can fire."
             raise invalid("gamma", expected, f"gamma = {self.gamma:g}", remedy)

@@ -27,8 +27,8 @@ def require_threads(threads: int | None) -> None:
 def require_device(device: str) -> None:
     """ValueError unless it is "cpu", or "gpu" where torch sees a CUDA device."""
     check_device_type(device, "device")
-    remedy = "Use cpu, or install a CUDA build of torch."
     expected = "a device that torch can see"
+    remedy = "Use cpu, or install a CUDA build of torch."
     require(device != "gpu" or torch.cuda.is_available(), "device", expected, "gpu", remedy)
 
 

@@ -132,8 +132,8 @@ def random_samples(
         )
         for name, told, axis in (("channels", channels, -3), ("image_size", image_size, -1)):
             if told not in (None, shape[axis]):
-                remedy = "Leave it out, or have that function build another network."
                 expected = f"{shape[axis]}, which {architecture.model} takes"
+                remedy = "Leave it out, or have that function build another network."
                 raise invalid(name, expected, told, remedy)
         try:
             with torch.no_grad():

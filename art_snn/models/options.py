@@ -77,8 +77,8 @@ class Options:
         mean = (0.0,) * self.in_channels if self.mean is None else self.mean
         std = (1.0,) * self.in_channels if self.std is None else self.std
         expected = f"{self.in_channels} numbers each, one per channel"
-        remedy = "Give one number for every channel of the input."
         got = f"{len(mean)} and {len(std)}"
+        remedy = "Give one number for every channel of the input."
         require(len(mean) == len(std) == self.in_channels, "mean, std", expected, got, remedy)
         return [Normalize(mean, std)]
 

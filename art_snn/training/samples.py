@@ -43,8 +43,8 @@ def check_pairs(argument: str, x: np.ndarray, y: np.ndarray) -> None:
         if not isinstance(array, np.ndarray):
             raise TypeError(f"{argument}: expected numpy arrays, got {type(array).__name__}.")
     if not x.ndim or not len(x) or y.shape[:1] != x.shape[:1]:
-        got = f"{len(x) if x.ndim else 0} samples and {len(y) if y.ndim else 0} labels"
         expected = "as many labels as samples, and at least one"
+        got = f"{len(x) if x.ndim else 0} samples and {len(y) if y.ndim else 0} labels"
         raise invalid(argument, expected, got, "Give one class index per sample.")
     if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
         got = f"{y.dtype} of shape {list(y.shape)}, from {y.min():g}"
