@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -76,3 +78,20 @@ def pgd_by_hand(
         moved = (moved + step * gradient.sign()).clamp(0, 1)
         moved = clean + (moved - clean).clamp(-attack.eps, attack.eps)
     return moved.numpy()
+
+
+@contextmanager
+def untouched(wrapped: PyTorchSpikingClassifier) -> Iterator[None]:
+    """Whatever the block raises, it leaves rule, network and random states as they are."""
+    rule, numpy, state = wrapped.gradient, np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        after = np.random.get_state()  # noqa: NPY002
+        assert str(numpy) == str(after)
+        assert np.array_equal(numpy[1], after[1])
+        assert torch.equal(state, torch.get_rng_state())
+        assert wrapped.gradient is rule
+        assert wrapped.model._override is None
+        assert wrapped.model.memory == {}
+        assert not wrapped.model.training

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from art_snn.experiments.colours import GREY, KINDS
+from art_snn.experiments.colours import GREY, KINDS, titled
 
 if TYPE_CHECKING:
     from art_snn.experiments.compare.result import Comparison
@@ -18,7 +18,7 @@ def draw(comparison: "Comparison") -> Figure:
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     success_bars(left, comparison)
     time_bars(right, comparison)
-    figure.suptitle(f"{comparison.title}\n{comparison.attack}", fontsize="medium")
+    titled(figure, comparison.title, comparison.attack)
     return figure
 
 

@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from art_snn.experiments.colours import COLOURS, GREY
+from art_snn.experiments.colours import COLOURS, GREY, titled
 from art_snn.measuring.workload import STOCK
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def draw(cost: "Cost") -> Figure:
     _bars(right, rows, [cost.memory_ratio(row) for row in rows], "peak memory [inferences]")
     # Both share the axis.
     left.invert_yaxis()
-    figure.suptitle(f"{cost.title}\n{cost.machine}", fontsize="small")
+    titled(figure, cost.title, cost.machine, fontsize="small")
     return figure
 
 

@@ -10,6 +10,6 @@ if TYPE_CHECKING:
 
 def draw(fitted: "Fitted") -> Figure:
     """Loss, and validation accuracy under attack, against the epoch."""
-    figure, ax = framed(f"{fitted.title}\nagainst {fitted.against}")
+    figure, ax = framed(fitted.title, f"against {fitted.against}")
     training_curves(ax, fitted.history, "accuracy under attack [%]")
     return figure

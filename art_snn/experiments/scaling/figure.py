@@ -1,3 +1,4 @@
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -6,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from art_snn.experiments.colours import COLOURS
+from art_snn.experiments.colours import COLOURS, titled
 
 if TYPE_CHECKING:
     from art_snn.experiments.scaling.result import Growth
@@ -37,10 +38,10 @@ def draw(growth: "Growth") -> Figure:
     figure = Figure(figsize=(1 + 3.4 * max(2, len(models)), 6.4), layout="constrained")
     axes = figure.subplots(2, len(models), sharex=True, squeeze=False)
     for (above, below), model in zip(axes.T, models, strict=True):
-        time_against_steps(above, growth, model).set(title=model, xlabel="")
+        time_against_steps(above, growth, model).set(title=textwrap.fill(model, 32), xlabel="")
         memory_against_steps(below, growth, model)
     axes[0, 0].legend(fontsize="small")
-    figure.suptitle("\n".join(growth.heading()), fontsize="x-small")
+    titled(figure, *growth.heading(), fontsize="x-small")
     return figure
 
 

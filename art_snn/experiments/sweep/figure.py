@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from art_snn.experiments.colours import SERIES
+from art_snn.experiments.colours import SERIES, titled
 
 if TYPE_CHECKING:
     from art_snn.experiments.sweep.result import Panel, Swept
@@ -18,14 +18,12 @@ def draw(swept: "Swept") -> Figure:
     names = dict.fromkeys(name for panel in panels for name in panel.lines)
     colours = {name: SERIES[i % len(SERIES)] for i, name in enumerate(names)}
     figure = Figure(figsize=(1 + 4 * len(panels), 4), layout="constrained")
-    for ax, panel in zip(
-        figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True
-    ):
+    row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for ax, panel in zip(row, panels, strict=True):
         success_against_value(ax, panel, colours)
         ax.legend()
         ax.label_outer()
-    titles = dict.fromkeys(f"{panel.rule}\n{panel.attack}" for panel in panels)
-    figure.suptitle("\n".join(titles), fontsize="medium")
+    titled(figure, *dict.fromkeys(line for panel in panels for line in (panel.rule, panel.attack)))
     return figure
 
 
@@ -52,15 +50,8 @@ def success_against_value(
         ax.plot(line.best, best, "o", ms=9, mfc="none", mec=colour)
     for default in {line.default for line in panel.lines.values()}:
         ax.axvline(default, color="black", lw=0.8, ls=":", zorder=0)
-        ax.annotate(
-            "default",
-            (default, 1),
-            (0, 2),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            ha="center",
-            fontsize="small",
-        )
+        place = ax.get_xaxis_transform()
+        ax.text(default, 1.01, "default", ha="center", fontsize="small", transform=place)
     ax.set(xlabel=panel.field, ylabel="attack success [%]")
     ax.grid(alpha=0.3)
     return ax

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from art_snn.checks import require
-from art_snn.experiments.colours import COLOURS, GREY
+from art_snn.experiments.colours import COLOURS, GREY, titled
 from art_snn.training import Epoch, best
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ def draw(fitted: "Fitted") -> Figure:
     return figure
 
 
-def framed(title: str) -> tuple[Figure, Axes]:
+def framed(*title: str) -> tuple[Figure, Axes]:
     """A figure of one panel below its title."""
     figure = Figure(figsize=(7, 3.4), layout="constrained")
-    figure.suptitle(title, fontsize="small")
+    titled(figure, *title, fontsize="small")
     return figure, figure.subplots()
 
 
@@ -40,7 +40,7 @@ def training_curves(
     ax.plot(numbers, [epoch.loss for epoch in history], color=GREY, marker=marker)
     ax.set(xlabel="epoch", ylabel="training loss")
     ax.set_ylim(bottom=0)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ax.grid(alpha=0.3)
     chosen = best(history)
     if chosen is not None:

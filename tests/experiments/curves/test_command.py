@@ -15,6 +15,7 @@ from art_snn.experiments import trained
 from art_snn.models import Architecture
 from tests.command import call, forbidden
 from tests.datasets import images
+from tests.own import own
 
 OPTIONS = ("--epochs", "1", "--steps", "2", "--threshold", "0.25", "--device", "cpu")
 CURVES = ("curves", *OPTIONS, "--pairs", "40")
@@ -135,25 +136,13 @@ def test_one_decay_is_one_network(data, tmp_path, monkeypatch):
     assert [panel["decay"] for panel in written["panels"]] == [0.9]
 
 
-@pytest.fixture
-def own(tmp_path: Path) -> str:
-    (tmp_path / "mine.py").write_text(
-        "from torch import nn\n"
-        "from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed\n\n"
-        "def net():\n"
-        "    first = TimeDistributed(nn.Flatten(), nn.Linear(16, 8))\n"
-        "    layers = [first, LIF(decay=0.75), TimeDistributed(nn.Linear(8, 3))]\n"
-        "    return SpikingNetwork(layers, Direct(2))\n"
-    )
-    return f"{tmp_path / 'mine.py'}:net"
-
-
-def test_a_network_of_one_s_own_is_recorded_without_training(own, data, tmp_path, monkeypatch):
+def test_a_network_of_one_s_own_is_recorded_without_training(data, tmp_path, monkeypatch):
+    model = own(tmp_path, classes=3, decay=0.75)
     monkeypatch.setattr(trained, "train", forbidden)
-    arguments = ("curves", "--device", "cpu", "--pairs", "9", "--data", data, "--model", own)
+    arguments = ("curves", "--device", "cpu", "--pairs", "9", "--data", data, "--model", model)
     done = call(*arguments, "--layer", "0", "--output", str(tmp_path / "out"))
     assert done.status == 0, done.stderr
-    assert f"{own} on mine\nlayers.1: 9 of 32 pairs" in done.stdout
+    assert f"{model} on mine\nlayers.1: 9 of 32 pairs" in done.stdout
     (panel,) = json.loads((tmp_path / "out" / "curves.json").read_text())["panels"]
     assert panel["decay"] == 0.75
 

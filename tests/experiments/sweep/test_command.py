@@ -11,6 +11,7 @@ from art_snn.attacks import Attack
 from art_snn.experiments import trained
 from tests.command import call, forbidden
 from tests.datasets import images
+from tests.own import own
 
 ATTACK = ("--samples", "4", "--batch-size", "4", "--device", "cpu")
 SHORT = ("--epochs", "1", "--steps", "2")
@@ -191,15 +192,7 @@ def test_one_decay_is_one_network(swept, tmp_path):
 
 def test_a_network_of_one_s_own_is_swept_without_training(swept, tmp_path, monkeypatch):
     monkeypatch.setattr(trained, "train", forbidden)
-    (tmp_path / "mine.py").write_text(
-        "from torch import nn\n"
-        "from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed\n\n"
-        "def net():\n"
-        "    first = TimeDistributed(nn.Flatten(), nn.Linear(16, 8))\n"
-        "    layers = [first, LIF(decay=0.75), TimeDistributed(nn.Linear(8, 3))]\n"
-        "    return SpikingNetwork(layers, Direct(2))\n"
-    )
-    model = f"{tmp_path / 'mine.py'}:net"
+    model = own(tmp_path, classes=3, decay=0.75)
     arguments = ("sweep", *ATTACK, "--data", str(swept[0]), "--model", model)
     done = call(*arguments, "--output", str(tmp_path / "out"))
     assert done.status == 0, done.stderr

@@ -65,7 +65,7 @@ def test_a_ring_marks_the_best_value_and_a_dotted_line_the_default():
     assert [(one.get_xdata()[0], one.get_ydata()[0]) for one in rings] == [(3, 75), (1, 100)]
     dotted = [one for one in ax.lines if one.get_linestyle() == ":"]
     assert [list(one.get_xdata()) for one in dotted] == [[2, 2]]
-    assert [(text.get_text(), text.xy[0]) for text in ax.texts] == [("default", 2)]
+    assert [(text.get_text(), text.get_position()[0]) for text in ax.texts] == [("default", 2)]
 
 
 def test_a_single_value_is_drawn_with_its_interval():

@@ -1,0 +1,24 @@
+"""Titles of pictures."""
+
+from __future__ import annotations
+
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from art_snn.experiments.colours import titled
+
+
+@pytest.mark.parametrize("width", [5, 7, 9])
+@pytest.mark.parametrize("word", ["RGA(beta=2.0, gamma=0.2), ", "somewhere/"])
+@pytest.mark.parametrize("fontsize", ["medium", "small"])
+def test_no_title_leaves_the_picture(width, word, fontsize):
+    figure = Figure(figsize=(width, 3))
+    titled(figure, "short", 40 * word, fontsize=fontsize)
+    figure.canvas.draw()
+    (title,) = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_text())
+    box = title.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+    assert title.get_text().splitlines()[0] == "short"
+    assert "".join(title.get_text().split()) == "short" + "".join((40 * word).split())
