@@ -31,7 +31,8 @@ def success_bars(ax: Axes, comparison: "Comparison") -> Axes:
     if len(shares) > 1:
         union = 100 * comparison.union().attack_success.value
         ax.axvline(union, color="black", lw=0.8, ls=":")
-        ax.text(union, -0.75, "union of all ", ha="right", va="center", fontsize="small")
+        side = "right" if union > 30 else "left"
+        ax.text(union, -0.75, " union of all ", ha=side, va="center", fontsize="small")
     ax.set(xlim=(0, 100))
     return ax
 

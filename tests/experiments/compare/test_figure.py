@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
@@ -14,6 +16,7 @@ from art_snn.experiments.compare import RULES, Comparison, Row, Settings, compar
 from art_snn.experiments.compare.figure import draw as drawn, success_bars, time_bars
 from art_snn.gradients import RGA, STBP, Mean, Triangle, kind_of
 from art_snn.metrics import Robustness
+from tests.outcomes import outcome
 from tests.small import classifier, samples
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#999999"
@@ -149,3 +152,16 @@ def test_the_picture_has_both_panels_below_what_was_compared():
 
 def test_a_comparison_without_any_bar_can_be_drawn():
     drawn(comparison(objections=("cba",))).canvas.draw()
+
+
+@pytest.mark.parametrize("flips", [0, 1, 7, 8])
+def test_the_words_at_the_line_of_the_union_stay_inside_the_axes(flips):
+    figure = Figure(figsize=(9, 2), layout="constrained")
+    (ax, _) = figure.subplots(1, 2, width_ratios=(3, 2))
+    shown = comparison("stbp", "rga")
+    rows = {name: Row("", outcome=outcome(flips)) for name in shown.rows}
+    success_bars(ax, replace(shown, rows=rows))
+    figure.canvas.draw()
+    words, frame = ax.texts[0].get_window_extent(), ax.get_window_extent()
+    assert frame.x0 - 1 <= words.x0
+    assert words.x1 <= frame.x1 + 1

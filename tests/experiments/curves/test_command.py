@@ -158,9 +158,10 @@ def test_a_network_of_one_s_own_is_recorded_without_training(data, tmp_path, mon
     ],
 )
 def test_what_does_not_suit_a_network_of_one_s_own_is_a_usage_error(
-    arguments, message, own, data, tmp_path
+    arguments, message, data, tmp_path
 ):
-    network = ("curves", "--data", data, "--model", own, "--output", str(tmp_path / "out"))
+    model = own(tmp_path, classes=3, decay=0.75)
+    network = ("curves", "--data", data, "--model", model, "--output", str(tmp_path / "out"))
     done = call(*network, *arguments)
     assert done.status == 2
     assert message in done.complaint
