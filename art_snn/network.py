@@ -10,17 +10,9 @@ from torch import Tensor, nn
 
 from art_snn.checks import invalid
 from art_snn.encoders import Direct, Encoder
-from art_snn.gradients import (
-    RGA,
-    STBP,
-    Execution,
-    Firing,
-    Gradient,
-    Site,
-    check_applicable,
-    resolve,
-)
+from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, Site
 from art_snn.gradients.base import simulation
+from art_snn.gradients.rules import check_applicable, resolve
 from art_snn.layers import TimeDistributed, varies
 from art_snn.neurons import Neuron
 

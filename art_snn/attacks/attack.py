@@ -49,7 +49,7 @@ class Attack:
             if name == "eps" or self.eps_step is not None:
                 value = require_number(name, getattr(self, name), above=0, remedy=remedy)
                 object.__setattr__(self, name, value)
-        remedy = "Leave it out, or take pgd or mim."
+        remedy = "Leave it out, or take pgd or mim: art-snn scaling runs only these."
         for name, without in {"eps_step": ("fgsm", "apgd"), "iterations": ("fgsm",)}.items():
             told, expected = getattr(self, name), f"None for {self.name}, which has none"
             require(self.name not in without or told is None, name, expected, told, remedy)

@@ -52,9 +52,8 @@ def from_npz(
     }
     if "x" in samples:
         x, y = samples["x"], labels["y"]
-        train, test = stratified(
-            y, TEST_SHARE if test_share is None else test_share, seed, "test_share"
-        )
+        share = TEST_SHARE if test_share is None else test_share
+        train, test = stratified(y, share, seed, "test_share")
         parts = (x[train], y[train], x[test], y[test])
     else:
         refuse_share(test_share, str(path))

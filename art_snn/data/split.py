@@ -39,10 +39,8 @@ def stratified(
     got = f"{share!r} of {len(y)} samples"
     remedy = "Take a share nearer to 0.5, or more samples."
     require(min(held, len(y) - held) >= len(classes), argument, expected, got, remedy)
-    first, second = train_test_split(
-        np.arange(len(y)), test_size=share, random_state=seed, stratify=y
-    )
-    return first, second
+    parts = train_test_split(np.arange(len(y)), test_size=share, random_state=seed, stratify=y)
+    return tuple(parts)
 
 
 def spread(y: np.ndarray, count: int | None, seed: int, argument: str) -> np.ndarray:

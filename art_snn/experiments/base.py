@@ -23,8 +23,7 @@ class Experiment:
 
     The function run(settings) of every room raises a FileNotFoundError when data or weights are not
     there, a CheckpointError when weights do not fit or the folder holds others, and a ValueError
-    when settings, data and network do not suit each other or the folder holds results of something
-    else: before anything is trained or written.
+    when settings, data and network do not suit each other or the folder holds something else.
 
     :param output: folder for all that comes out, made when missing; a run that was interrupted is
         taken up from it.
@@ -39,9 +38,10 @@ class Experiment:
     def __post_init__(self) -> None:
         require_threads(self.threads)
         check_device_type(self.device, "device")
-        got = f"{self.output}{', which is a file' if self.output.is_file() else ''}"
+        file = next((path for path in (self.output, *self.output.parents) if path.is_file()), None)
+        got = f"{file}, which is a file" if file else str(self.output)
         remedy = "Give the name of a folder: results are written into it."
-        folder = not self.output.is_file() and self.output.suffix != ".json"
+        folder = file is None and self.output.suffix != ".json"
         require(folder, "output", "a folder, for tables, pictures and figures", got, remedy)
 
     def prepare(self) -> None:

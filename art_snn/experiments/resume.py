@@ -10,7 +10,7 @@ import numpy as np
 from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.files import digest, read_json
-from art_snn.metrics import Robustness, Share
+from art_snn.metrics import Share
 
 
 def digits(values: np.ndarray) -> str:
@@ -29,8 +29,6 @@ converter.register_unstructure_hook(Share, Share.as_dict)
 converter.register_structure_hook(Share, lambda found, _: Share(found["count"], found["total"]))
 converter.register_unstructure_hook(np.ndarray, digits)
 converter.register_structure_hook(np.ndarray, lambda found, _: booleans(found))
-converter.register_unstructure_hook(Robustness, Robustness.as_dict)
-converter.register_structure_hook(int | str, lambda found, _: found)
 
 
 def plain(content: object) -> Any:

@@ -10,6 +10,7 @@ from art_snn.checks import require, require_whole, settle, settle_counts
 from art_snn.classifier import PyTorchSpikingClassifier, wrapped
 from art_snn.data import Dataset, Source
 from art_snn.experiments.base import Experiment
+from art_snn.files import digest
 from art_snn.flags import Open
 from art_snn.models import DEFAULTS, Architecture
 from art_snn.network import SpikingNetwork
@@ -87,13 +88,16 @@ class Trained:
 
     def _train(self, network: SpikingNetwork, data: Dataset, folder: Path, seed: int) -> None:
         path, state = folder / "network.pt", folder / "training.pt"
-        told = {"subject": self.as_dict(seed), "data": data.name}
+        told = {"subject": self.as_dict(seed), "data": data.name, "recipe": None}
+        told["samples"] = digest("", data.x_train, data.y_train)[:16]
+        told["layers"] = digest((network.encoder, network.layers))[:16]
         if path.exists():
             notes = checkpoint.notes(path)
             noted = notes.get("subject")
             # Older checkpoints do not note every field.
             subject = dict(DEFAULTS) | noted if isinstance(noted, dict) else noted
-            found = {"subject": subject, "data": notes.get("data")}
+            found = {"subject": subject, "data": notes.get("data"), "recipe": notes.get("recipe")}
+            found |= {name: notes.get(name, told[name]) for name in ("samples", "layers")}
             expected, got = f"a network of {told}", f"one of {found} in {path}"
             remedy = "Choose another folder, or delete that file to train anew."
             if found != told:
@@ -107,7 +111,8 @@ class Trained:
 
     def as_dict(self, seed: int) -> dict[str, Any]:
         """What a checkpoint notes of the network, and JSON tells."""
-        epochs = self.epochs or (None if self.architecture.is_own else EPOCHS)
+        trained_here = not self.architecture.is_own and self.checkpoint is None
+        epochs = self.epochs or (EPOCHS if trained_here else None)
         noted = {k: v for k, v in self._noted().items() if k in ("epochs", "seed")}
         return described(self.architecture, epochs, seed) | noted
 

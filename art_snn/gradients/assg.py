@@ -65,9 +65,7 @@ class ASSG(TemporalGradient):
     def __post_init__(self) -> None:
         require_number("omega", self.omega, above=0, remedy="sharpness_of(0.85) is 2.65.")
         for name in ("decay_mean", "decay_deviation"):
-            require_number(
-                name, getattr(self, name), at_least=0, up_to=1, remedy="The paper uses 0.9."
-            )
+            require_number(name, getattr(self, name), at_least=0, up_to=1, remedy="Usual is 0.9.")
         require_number("relax", self.relax, at_least=0, remedy="The paper uses 1.5.")
         require_number("restart", self.restart, at_least=0, remedy="A quarter is the default.")
 

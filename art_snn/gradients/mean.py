@@ -33,9 +33,7 @@ class Mean(Composite):
         for rule in rules:
             require_rule("rules", rule)
         if len(rules) < 2:
-            raise invalid(
-                "rules", "two rules or more", str(len(rules)), "Use a single rule as it is."
-            )
+            raise invalid("rules", "two rules or more", str(len(rules)), "Use one rule as it is.")
         object.__setattr__(self, "rules", rules)
 
     def __repr__(self) -> str:

@@ -26,12 +26,8 @@ class RGA(RateGradient):
     gamma: float = 0.2
 
     def __post_init__(self) -> None:
-        require_number(
-            "beta", self.beta, above=0, remedy="The paper searches 1 to 4 and finds 2 best."
-        )
-        require_number(
-            "gamma", self.gamma, at_least=0, remedy="The paper searches 0 to 0.3, best 0.2."
-        )
+        require_number("beta", self.beta, above=0, remedy="The paper searches 1 to 4; 2 is best.")
+        require_number("gamma", self.gamma, at_least=0, remedy="The paper finds 0.2 best.")
 
     def slope(self, trace: Trace) -> Tensor:
         corners = self.corners(trace.dynamics.decay, trace.dynamics.threshold)

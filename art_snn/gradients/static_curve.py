@@ -36,9 +36,7 @@ class StaticCurve(RateGradient):
 
     def __post_init__(self) -> None:
         if self.limit != math.inf:
-            require_number(
-                "limit", self.limit, at_least=1, remedy="Use 2, or math.inf for no limit."
-            )
+            require_number("limit", self.limit, at_least=1, remedy="Use 2, or math.inf for none.")
 
     def slope(self, trace: Trace) -> Tensor:
         decay, threshold = trace.dynamics.decay, trace.dynamics.threshold

@@ -43,9 +43,8 @@ def describe_machine(device: str, threads: int | None = None) -> str:
     :param device: "gpu" or "cpu"."""
     if torch_device(device).type == "cuda":
         return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
-    return (
-        f"{_processor()}, {threads or torch.get_num_threads()} threads, torch {torch.__version__}"
-    )
+    count = threads or torch.get_num_threads()
+    return f"{_processor()}, {count} threads, torch {torch.__version__}"
 
 
 def _processor() -> str:

@@ -9,7 +9,7 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 
 from art_snn.attacks import Attack
-from art_snn.checks import invalid
+from art_snn.checks import invalid, require
 from art_snn.classifier import PyTorchSpikingClassifier, wrapped
 from art_snn.encoders import Frames
 from art_snn.gradients import Gradient, named
@@ -126,10 +126,10 @@ def random_samples(
     if isinstance(network.encoder, Frames):
         shape = (network.encoder.steps or steps or DEFAULTS["steps"], *wanted)
     if architecture.is_own:
-        shape = tuple(
-            place if size is None else size
-            for size, place in zip(network.input_shape or shape, shape, strict=True)
-        )
+        given, remedy = network.input_shape or shape, "Images are [C, H, W]."
+        got = f"{architecture.model}, which takes samples of shape {given}"
+        require(len(given) == len(shape), "image_size", "a network of images", got, remedy)
+        shape = tuple(b if a is None else a for a, b in zip(given, shape, strict=True))
         for name, told, axis in (("channels", channels, -3), ("image_size", image_size, -1)):
             if told not in (None, shape[axis]):
                 expected = f"{shape[axis]}, which {architecture.model} takes"

@@ -1,13 +1,15 @@
 """A model by its name, or a function of the user's own, with its neurons and its encoder."""
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
+import torch
 
-from art_snn.checks import require, require_choice, settle
+from art_snn.checks import invalid, require, require_choice, settle
 from art_snn.data import Dataset
 from art_snn.encoders import Direct, Encoder, Frames, Poisson
 from art_snn.flags import Open
@@ -137,9 +139,11 @@ class Architecture:
 
         :raises ValueError: as :meth:`on`, and for numbers that the network refuses."""
         channels, *sides = data.input_shape[-3:]
-        return self.on(data).made(
-            seed, in_channels=channels, image_size=tuple(sides), classes=data.classes
-        )
+        form = {"in_channels": channels, "image_size": tuple(sides), "classes": data.classes}
+        network = self.on(data).made(seed, **form)
+        if self.is_own:
+            _try(network, data, self.words())
+        return network
 
     def made(self, seed: int = 0, **options: Any) -> SpikingNetwork:
         """The network, with weights drawn from the seed.
@@ -168,3 +172,15 @@ class Architecture:
         model = model if width == 1 else f"{model} of width {width:g}"
         how = "event frames" if encoder == "frames" else f"{encoder} encoding"
         return f"{model}, T = {chosen['steps']}, {neuron}, {how}"
+
+
+def _try(network: SpikingNetwork, data: Dataset, model: str) -> None:
+    """Refuse a network of the user's own that the samples do not go through."""
+    try:
+        with torch.no_grad(), seeded(0):
+            deepcopy(network).eval().float()(torch.as_tensor(data.x_test[:1]).float())
+    except RuntimeError as error:
+        got = f"{model} ({str(error).splitlines()[0]})"
+        expected = f"a network for samples of shape {data.input_shape}"
+        remedy = "Have that function build another, or name other data."
+        raise invalid("model", expected, got, remedy) from error

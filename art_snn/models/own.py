@@ -30,7 +30,10 @@ def built(model: str, argument: str = "model") -> SpikingNetwork:
     :raises FileNotFoundError: when there is no such file.
     :raises ValueError: when there is no such module or function, it needs arguments, or it returns
         anything else."""
-    network = _function(model, argument)()
+    place = Path(model.rpartition(":")[0]).expanduser()
+    # Modules and functions may import what lies beside them.
+    with _importable(place.resolve().parent if place.suffix == ".py" else Path.cwd()):
+        network = _function(model, argument)()
     got = f"{model}, which returns a {type(network).__name__}"
     remedy = "Return SpikingNetwork(layers, encoder)."
     right = isinstance(network, SpikingNetwork)
@@ -63,11 +66,10 @@ def _of_file(file: Path, argument: str) -> ModuleType:
     name = f"art_snn_own_{path.stem}"
     spec: Any = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
-    # Dataclasses and pickle look their module up; the file may import what lies beside it.
+    # Dataclasses and pickle look their module up.
     sys.modules[name] = module
     try:
-        with _importable(path.parent):
-            spec.loader.exec_module(module)
+        spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
@@ -78,8 +80,7 @@ def _module(name: str, argument: str) -> ModuleType:
     relative = not name or name.startswith(".")
     require(not relative, argument, FORM, f"{name!r} as the module", "Name it from its package on.")
     try:
-        with _importable(Path.cwd()):
-            return importlib.import_module(name)
+        return importlib.import_module(name)
     except ModuleNotFoundError as error:
         # A module that the user's own imports and lacks is a complaint of its own.
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):

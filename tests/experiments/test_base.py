@@ -48,6 +48,12 @@ def test_an_output_that_is_a_file_or_named_like_one_is_refused(name, tmp_path):
     assert caught.value.argument == "output"
 
 
+def test_an_output_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("here before")
+    with pytest.raises(ArgumentError, match=r"^output: .* got .*file, which is a file\. "):
+        Experiment(output=tmp_path / "file" / "deeper" / "out")
+
+
 @pytest.mark.parametrize("name", [".", "new", "new/deep", "decay-0.5"])
 def test_an_output_may_be_any_folder_and_is_not_made_before_there_is_anything(name, tmp_path):
     assert Experiment(output=tmp_path / name).output == tmp_path / name

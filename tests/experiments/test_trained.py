@@ -61,7 +61,29 @@ def test_a_network_noted_without_its_width_has_width_1(trained, tmp_path):
 def test_training_leaves_the_network_and_its_notes_and_nothing_else(trained):
     assert [file.name for file in trained.iterdir()] == ["network.pt"]
     wanted = dict(DEFAULTS) | {"steps": 2, "epochs": 2, "seed": 0}
-    assert checkpoint.notes(trained / "network.pt") == {"subject": wanted, "data": "tiny"}
+    notes = checkpoint.notes(trained / "network.pt")
+    assert {"subject": wanted, "data": "tiny", "recipe": None}.items() <= notes.items()
+    assert set(notes) == {"subject", "data", "recipe", "samples", "layers"}
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_network_of_other_training_samples_or_layers_is_not_taken_up(trained, tmp_path):
+    data, network = images(), SMALL.build(images())
+    more = replace(data, x_train=np.concatenate([data.x_train[1:], data.x_test[:1]]))
+    with pytest.raises(CheckpointError, match=r"'samples': .* got one of "):
+        SMALL.obtain(network, more, trained)
+    other = SMALL.build(data)
+    other.layers[1].dynamics = replace(other.layers[1].dynamics, decay=0.75)
+    with pytest.raises(CheckpointError, match=r"'layers': .* got one of "):
+        SMALL.obtain(other, data, trained)
+    notes = checkpoint.notes(trained / "network.pt")
+    older = {name: notes[name] for name in ("subject", "data")}
+    checkpoint.save(network, tmp_path / "network.pt", **older)
+    SMALL.obtain(network, more, tmp_path)
+    # A recipe that is noted is not the plain one.
+    checkpoint.save(network, tmp_path / "network.pt", **older, recipe="Recipe(epochs=2)")
+    with pytest.raises(CheckpointError, match=r"'recipe': None.* got one of .*Recipe\(epochs=2\)"):
+        SMALL.obtain(network, data, tmp_path)
 
 
 @pytest.mark.parametrize(("epochs", "passes"), [(7, 7), (None, 10)])
@@ -157,7 +179,7 @@ def test_a_folder_with_a_network_of_other_settings_is_refused(change, seed, data
 def test_a_folder_with_weights_of_unknown_origin_is_refused(tmp_path):
     network = SMALL.build(images())
     torch.save(network.state_dict(), tmp_path / "network.pt")
-    with pytest.raises(CheckpointError, match=r"got one of \{'subject': None, 'data': None\}"):
+    with pytest.raises(CheckpointError, match=r"got one of \{'subject': None, 'data': None, "):
         SMALL.obtain(network, images(), tmp_path)
 
 

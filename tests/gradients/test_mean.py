@@ -325,7 +325,7 @@ def test_it_is_a_value_that_tells_its_rules():
 
 @pytest.mark.parametrize("rules", [(), (RGA(),)])
 def test_fewer_than_two_rules_are_refused(rules):
-    message = rf"^rules: expected two rules or more, got {len(rules)}\. Use a single rule as it is"
+    message = rf"^rules: expected two rules or more, got {len(rules)}\. Use one rule as it is"
     with pytest.raises(ValueError, match=message):
         Mean(*rules)
 

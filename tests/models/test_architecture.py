@@ -189,3 +189,23 @@ def test_notes_that_name_a_function_run_no_code(tmp_path):
     with pytest.raises(ValueError, match=message):
         Architecture().filled({"model": name})
     assert Architecture(model="vgg5").filled({"model": name}).model == "vgg5"
+
+
+def test_a_network_of_the_user_s_own_that_the_samples_do_not_go_through_is_refused(tmp_path):
+    name = own(tmp_path, (1, 8, 8), 3)
+    file = tmp_path / "mine.py"
+    file.write_text(file.read_text().replace(", input_shape=(1, 8, 8)", ""))
+    assert Architecture(model=name).build(images(shape=(1, 8, 8))).input_shape is None
+    message = (
+        r"^model: expected a network for samples of shape \(1, 4, 4\), got .*mine\.py:build \(mat1"
+    )
+    with pytest.raises(ValueError, match=message):
+        Architecture(model=name).build(images())
+
+
+def test_the_trial_of_a_network_of_the_user_s_own_leaves_it_as_it_was(tmp_path):
+    name, state = own(tmp_path, (1, 4, 4), 3), torch.get_rng_state()
+    network = Architecture(model=name).build(images(), 3)
+    assert network.training
+    assert same(weights(network), weights(Architecture(model=name).made(3)))
+    assert torch.equal(state, torch.get_rng_state())

@@ -76,6 +76,15 @@ def test_a_file_may_import_what_lies_beside_it_and_is_read_anew_every_time(tmp_p
         built(f"{file}:others")
 
 
+def test_a_function_may_import_what_lies_beside_its_file_when_it_is_called(tmp_path):
+    folder = tmp_path / "deep"
+    folder.mkdir()
+    own(folder)
+    late = "def late():\n    from mine import build\n\n    return build()\n"
+    (folder / "network.py").write_text(late)
+    assert isinstance(built(f"{folder / 'network.py'}:late"), SpikingNetwork)
+
+
 def test_a_file_may_hold_dataclasses_whose_fields_are_words(tmp_path):
     name = own(tmp_path, (1, 8, 8), 10)
     source = (tmp_path / "mine.py").read_text()

@@ -18,7 +18,7 @@ def draw_curves(outcome: "Outcome") -> Figure:
     axes = figure.subplots(1, len(outcome.curves), sharey=True, squeeze=False)[0]
     for ax, (name, curves) in zip(axes, outcome.curves.items(), strict=True):
         accuracy_against_eps(ax, outcome.settings.eps, curves)
-        ax.set_title(f"{name}, T = 8")
+        ax.set_title(name if outcome.settings.model else f"{name}, T = 8")
         ax.label_outer()
     axes[0].legend(frameon=False)
     return figure

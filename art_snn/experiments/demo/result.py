@@ -33,7 +33,10 @@ class Outcome(Result):
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
-        told = {name: getattr(self.settings, name) for name in ("seed", "eps", "train_eps")}
+        told = {
+            name: getattr(self.settings, name)
+            for name in ("model", "seed", "eps", "train_eps", "epochs")
+        }
         networks = {
             name: {" by ".join(pair): [o.as_dict() for o in some] for pair, some in curves.items()}
             for name, curves in self.curves.items()

@@ -25,6 +25,7 @@ def run(settings: Settings) -> Outcome:
     data = digits(seed=settings.seed)
     outcome = Outcome(settings)
     plain = build(data, settings)
+    settings.output.mkdir(parents=True, exist_ok=True)
     plain.fit(data.x_train, data.y_train, batch_size=64, nb_epochs=settings.epochs, verbose=True)
     _attack_all("plain", plain, data, outcome)
     hardened = plain.clone_for_refitting()

@@ -63,7 +63,7 @@ def memory_against_steps(ax: Axes, growth: "Growth", model: str) -> Axes:
 
 
 def _line(ax: Axes, figures: Mapping[int, float], row: str) -> None:
-    label = row if row == "inference" else f"PGD by {row.upper()}"
+    label = row if row == "inference" else f"attack by {row.upper()}"
     colour = "black" if row == "inference" else COLOURS.get(row)
     x, y = list(figures), list(figures.values())
     (drawn,) = ax.plot(x, y, "-o", color=colour, markersize=4, label=label)

@@ -44,10 +44,8 @@ class Growth(Result):
 
     def seconds(self, model: str, row: str) -> dict[int, float]:
         """T -> median seconds, where there are any, by ascending T."""
-        found = {
-            c.steps: c.seconds[row] for c in self.cells if c.model == model and row in c.seconds
-        }
-        return dict(sorted(found.items()))
+        cells = [cell for cell in self.cells if cell.model == model and row in cell.seconds]
+        return dict(sorted((cell.steps, cell.seconds[row]) for cell in cells))
 
     def peak(self, model: str, row: str) -> dict[int, float]:
         """T -> peak bytes, where there are any, by ascending T."""
@@ -61,10 +59,11 @@ class Growth(Result):
         size = "x".join(map(str, (p.channels, *sides)))
         images = p.data if p.data == "random images" else f"test images of {p.data}"
         what = f"{Attack(**p.attack)} over {p.samples} {images} of {size}, batch {p.batch_size}"
-        width = f", width {p.width:g}" if p.width != 1 else ""
+        width = f", width {p.width:g}" if p.width not in (None, 1) else ""
+        built = "weights as built" if p.decay is None else f"untrained weights, decay {p.decay:g}"
         how = f"Seconds over all images, medians of {p.repeats} rounds in turn; peak memory of a "
         how += "batch above the model" + (", freed memory kept" if p.keep_memory else "")
-        return [f"{what}; untrained weights, decay {p.decay:g}{width}", self.machine, how]
+        return [f"{what}; {built}{width}", self.machine, how]
 
     def parts(self) -> list[Part]:
         """What was measured, its figures, and how they grow with T."""

@@ -16,6 +16,7 @@ from art_snn.gradients import Gradient, check_applicable, chosen
 from art_snn.measuring.machine import require_device
 from art_snn.measuring.workload import INFERENCE, Workload, network_of, random_samples
 from art_snn.models import DEFAULTS, Architecture
+from art_snn.models.own import is_own
 
 RANDOM = "random"
 """In the place of a data set: uniform random images."""
@@ -170,8 +171,8 @@ class Protocol:
     image_size: int | list[int]
     channels: int
     classes: int
-    decay: float
-    width: float
+    decay: float | None
+    width: float | None
     device: str
     threads: int | None
     keep_memory: bool
@@ -182,7 +183,8 @@ class Protocol:
         """What these settings measure on these images."""
         _, channels, height, width = images.x.shape
         same = ("batch_size", "device", "threads", "keep_memory", "repeats")
-        told = settings.architecture(settings.models[0]).told
+        told = dict(settings.architecture(settings.models[0]).told)
+        told |= dict.fromkeys(("decay", "width")) if all(map(is_own, settings.models)) else {}
         return cls(
             models=list(settings.models),
             steps=list(settings.steps),

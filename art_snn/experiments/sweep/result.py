@@ -84,9 +84,7 @@ class Panel:
         The p-values are those of McNemar's test, with the sign of the stronger one."""
         titles = ["network", self.field, "success among the correct"]
         titles += ["p against the best", "p against the default"]
-        return Table(
-            titles, [row for name, line in self.lines.items() for row in _rows(name, line)]
-        )
+        return Table(titles, [r for name, line in self.lines.items() for r in _rows(name, line)])
 
     def notes(self) -> Notes:
         """Per network: what it is, its samples, its best value."""

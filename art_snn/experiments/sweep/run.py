@@ -85,9 +85,7 @@ def check(sweep: Sweep, classifier: PyTorchSpikingClassifier, x: np.ndarray) -> 
         except ValueError as error:
             expected = f"values of {sweep.name} that suit the network"
             got = f"{value} ({str(error).rstrip('.')})"
-            raise invalid(
-                "values", expected, got, "Leave that value or that network out."
-            ) from error
+            raise invalid("values", expected, got, "Leave that value or network out.") from error
     classifier.model.forget()
 
 

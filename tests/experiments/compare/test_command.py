@@ -380,7 +380,7 @@ def test_a_function_that_cannot_be_taken_is_a_usage_error(arguments, message, tm
 @pytest.mark.parametrize(
     ("shape", "classes", "message"),
     [
-        ((1, 4, 4), 10, "--data: expected shape [N, 1, 4, 4], got [8, 1, 8, 8]."),
+        ((1, 4, 4), 10, "--data: expected shape [N, 1, 4, 4], got [1, 1, 8, 8]."),
         ((1, 8, 8), 3, "--model: expected logits of shape [N, 10], as nb_classes says, got [8, 3]"),
     ],
 )

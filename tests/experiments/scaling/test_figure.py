@@ -16,7 +16,8 @@ from tests.experiments.scaling.standins import MODELS, figures
 def test_a_line_per_rule_shows_the_figures_and_where_they_come_from():
     ax = time_against_steps(Figure().subplots(), figures(), "vgg5")
     measured, fitted = ax.lines[::2], ax.lines[1::2]
-    assert [line.get_label() for line in measured] == ["inference", "PGD by RGA", "PGD by STBP"]
+    labels = [line.get_label() for line in measured]
+    assert labels == ["inference", "attack by RGA", "attack by STBP"]
     assert [to_hex(line.get_color()) for line in measured] == ["#000000", "#d55e00", "#0072b2"]
     assert [line.get_color() for line in measured] == [line.get_color() for line in fitted]
     assert [list(line.get_xdata()) for line in measured] == [[2, 4]] * 3
@@ -42,7 +43,7 @@ def test_figures_that_failed_leave_a_gap():
         line.get_label(): list(line.get_xdata())
         for line in time_against_steps(Figure().subplots(), gap, "vgg5").lines
     }
-    assert (shown["PGD by RGA"], shown["PGD by STBP"]) == ([2, 4, 8], [2, 8])
+    assert (shown["attack by RGA"], shown["attack by STBP"]) == ([2, 4, 8], [2, 8])
     empty = replace(figures(), cells=(Cell("vgg5", 2), Cell("vgg5", 4)))
     ax = memory_against_steps(Figure().subplots(), empty, "vgg5")
     assert not any(len(line.get_xdata()) for line in ax.lines)
@@ -54,5 +55,5 @@ def test_the_chart_has_a_column_per_model():
     assert [ax.get_title() for ax in axes] == [*MODELS, "", ""]
     assert [ax.get_ylabel() for ax in axes] == ["time [s]"] * 2 + ["peak memory [MiB]"] * 2
     legend = [text.get_text() for text in axes[0].get_legend().get_texts()]
-    assert legend == ["inference", "PGD by RGA", "PGD by STBP"]
+    assert legend == ["inference", "attack by RGA", "attack by STBP"]
     assert "10 random images of 1x4x4" in figure.get_suptitle()

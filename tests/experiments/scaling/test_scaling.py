@@ -365,6 +365,12 @@ def test_a_network_of_the_user_s_own_is_measured_on_its_own_input_at_every_t(tmp
     assert [(c.model, c.steps, c.failed) for c in grown.cells] == [(model, 2, {}), (model, 4, {})]
     assert (grown.protocol.channels, grown.protocol.image_size, grown.protocol.classes) == (2, 5, 7)
     assert {call[2] for call in measured} == {2, 4}
+    assert (grown.protocol.decay, grown.protocol.width) == (None, None)
+    assert "decay" not in grown.heading()[0]
+    # Nothing is measured again, or refused, where nothing has changed.
+    measured.clear()
+    assert run(asked).cells == grown.cells
+    assert not measured
 
 
 @pytest.mark.parametrize(
