@@ -176,9 +176,7 @@ def test_an_input_that_a_network_of_the_user_s_own_does_not_take_is_refused(
 def test_a_network_of_the_user_s_own_that_takes_no_images_is_refused(tmp_path):
     told = {"architecture": Architecture(model=own(tmp_path, (64,), 7))}
     told |= {"channels": None, "image_size": None}
-    with pytest.raises(
-        ValueError, match=r"^image_size: .* of images, got .* shape \(64,\)"
-    ):
+    with pytest.raises(ValueError, match=r"^image_size: .* of images, got .* shape \(64,\)"):
         run(settings(tmp_path / "out", **told))
 
 
