@@ -27,7 +27,7 @@ class RGA(RateGradient):
 
     def __post_init__(self) -> None:
         require_number("beta", self.beta, above=0, remedy="The paper searches 1 to 4; 2 is best.")
-        require_number("gamma", self.gamma, at_least=0, remedy="The paper finds 0.2 best.")
+        require_number("gamma", self.gamma, at_least=0, remedy="The paper searches 0 to 0.3.")
 
     def slope(self, trace: Trace) -> Tensor:
         corners = self.corners(trace.dynamics.decay, trace.dynamics.threshold)
