@@ -9,6 +9,11 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+def shortened(text: str, most: int = 80) -> str:
+    """The text without its middle where it is longer than most."""
+    return text if len(text) <= most else f"{text[:40]}...{text[-20:]}"
+
+
 class ArgumentError(ValueError):
     """A complaint about an argument.
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from art_snn.checks import invalid, require
+from art_snn.files import damage
 
 LARGEST = 16 * 2**30
 """Bytes, 16 GiB, that the arrays of one file may unpack to.
@@ -28,6 +29,9 @@ def arrays(path: Path, largest: int = LARGEST) -> dict[str, np.ndarray]:
 
     :param largest: bytes that they may take together, unpacked.
     :raises ValueError: for a file that is damaged, lacks one of them or states a larger size."""
+    if spoilt := damage(path, parts=False):
+        remedy = "Take another copy, or write it again; frames of events are made again without it."
+        raise invalid("data", "a .npz file of arrays", f"{path}, which {spoilt}", remedy)
     try:
         with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}

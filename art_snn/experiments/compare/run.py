@@ -15,7 +15,7 @@ from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.experiments.compare.result import Comparison, Row
 from art_snn.experiments.compare.settings import Settings
-from art_snn.experiments.resume import converter, earlier, fingerprint
+from art_snn.experiments.resume import earlier, fingerprint
 from art_snn.files import write_json
 from art_snn.gradients import STBP, Gradient, kind_of, objection
 from art_snn.measuring.machine import describe_machine
@@ -63,11 +63,14 @@ def compared(
     x, y = x[: settings.samples], y[: settings.samples]
     require(len(x) > 0, "x", "at least one sample", "none", "Give test samples.")
     key = fingerprint(settings.identity, classifier, x, y)
-    found = earlier(file, "comparison", lambda content: content.get("key") == key)
     bench = _Bench(settings, classifier, x, y)
-    if found:
-        comparison = converter.structure(found, Comparison)
-    else:
+    timed = {name for name in settings.rules if not bench.objection(settings.rule(name))}
+
+    def fits(found: Comparison) -> bool:
+        return found.key == key and timed <= set(found.seconds)
+
+    comparison = earlier(file, "comparison", Comparison, fits)
+    if comparison is None:
         comparison = Comparison(title, key, str(settings.attack), settings.as_dict())
         bench.time(comparison)
     clean = predictions(classifier, x, settings.batch_size, settings.seed)

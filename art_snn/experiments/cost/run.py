@@ -26,7 +26,7 @@ def run(settings: Settings) -> Cost:
 
     :raises ProcessFailed: when a process ends without a result."""
     settings.prepare()
-    earlier(settings.output / "cost.json", "kind", lambda content: "workload" in content)
+    earlier(settings.output / "cost.json", "kind", dict, lambda found: "workload" in found)
     load = settings.workload()
     rows = [INFERENCE, *settings.rules]
     network = load.network()

@@ -1,14 +1,12 @@
 """How the cost of an attack grows with the time steps: measure, model by model."""
 
-from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import torch
 from tqdm.auto import tqdm
 
-from art_snn.experiments.resume import converter, earlier, plain
+from art_snn.experiments.resume import earlier
 from art_snn.experiments.scaling.result import Cell, Growth
 from art_snn.experiments.scaling.settings import Protocol, Settings
 from art_snn.files import write_json
@@ -32,7 +30,7 @@ def run(settings: Settings) -> Growth:
     found = _earlier(settings.output, protocol, machine)
     pairs = list(product(settings.models, settings.steps))
     for model, steps in tqdm(pairs, desc="Models and time steps"):
-        if (model, steps) not in found or found[model, steps].failed:
+        if (model, steps) not in found or not found[model, steps].whole(settings.rows):
             load = settings.workload(images, model, steps, threads)
             found[model, steps] = _measured(load, Cell(model, steps), settings)
             cells = tuple(found[pair] for pair in pairs if pair in found)
@@ -60,22 +58,10 @@ def _measured(load: Workload, cell: Cell, settings: Settings) -> Cell:
 
 def _earlier(output: Path, protocol: Protocol, machine: str) -> dict[tuple[str, int], Cell]:
     """Cells that the folder holds, by model and steps."""
-    wanted = {"protocol": plain(protocol), "machine": machine}
     # Earlier versions wrote cost.json.
     files = [output / name for name in ("scaling.json", "cost.json") if (output / name).exists()]
     for file in files[:1]:
-        for part, value in wanted.items():
-            found = earlier(file, part, lambda c, p=part, v=value: _renamed(c).get(p) == v)  # type: ignore[misc]
-        cells = converter.structure(found["cells"], list[Cell])
-        return {(cell.model, cell.steps): cell for cell in cells}
+        found = earlier(file, "protocol", Growth, lambda found: found.protocol == protocol)
+        found = earlier(file, "machine", Growth, lambda found: found.machine == machine)
+        return {(cell.model, cell.steps): cell for cell in found.cells} if found else {}
     return {}
-
-
-def _renamed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content in today's words."""
-    protocol = content.get("protocol")
-    if isinstance(protocol, dict) and "batch" in protocol:
-        device = "gpu" if protocol.get("device") == "cuda" else protocol.get("device")
-        protocol = protocol | {"batch_size": protocol["batch"], "device": device}
-        del protocol["batch"]
-    return dict(content) | {"protocol": protocol}
