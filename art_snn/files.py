@@ -20,26 +20,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from art_snn.checks import WriteFailed
+
 SEAL, DIGITS = b"sha256=", 64
 PLAIN_END = b"PK\x05\x06"
 """What the last 22 bytes of a zip file without a comment begin with."""
 
 ABANDONED = 24 * 60 * 60
 """Seconds after which an unfinished file is nobody's any more."""
-
-
-class WriteFailed(OSError):
-    """A file could not be written: no space, no permission, ...
-
-    :param path: the file.
-    :param cause: what the system said."""
-
-    def __init__(self, path: Path, cause: OSError) -> None:
-        super().__init__(cause.errno, cause.strerror or str(cause), str(path))
-        self.path = path
-
-    def __str__(self) -> str:
-        return f"{self.path} could not be written ({self.strerror})"
 
 
 @contextmanager

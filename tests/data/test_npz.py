@@ -259,8 +259,8 @@ def test_what_is_no_file_of_arrays_is_refused(kind, tmp_path):
     path = tmp_path / "images.npz"
     UNREADABLE[kind](path)
     message = (
-        r"(?s)^data: expected a \.npz file of arrays, got .*images\.npz, which (cannot be read \(.*\)"
-        r"\. Write it with numpy\.savez\.|is cut off or damaged at its end\. Take another copy)"
+        r"(?s)^data: expected a \.npz file of arrays, got .*images\.npz, which (cannot be read \("
+        r".*\)\. Write it with numpy\.savez\.|is cut off or damaged at its end\. Take another copy)"
     )
     with pytest.raises(ValueError, match=message):
         from_npz(path)

@@ -79,10 +79,10 @@ def test_threads_are_set_when_the_experiment_starts_and_left_where_none_are_told
     try:
         experiment = Experiment(output=tmp_path, threads=before + 1)
         assert torch.get_num_threads() == before
-        experiment.prepare()
-        assert torch.get_num_threads() == before + 1
-        Experiment(output=tmp_path).prepare()
-        assert torch.get_num_threads() == before + 1
+        with experiment.at_work():
+            assert torch.get_num_threads() == before + 1
+        with Experiment(output=tmp_path).at_work():
+            assert torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)
 

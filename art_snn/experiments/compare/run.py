@@ -13,6 +13,7 @@ import numpy as np
 from art_snn.attacks import attacked, batches, predictions
 from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.experiments.base import at_work
 from art_snn.experiments.compare.result import Comparison, Row
 from art_snn.experiments.compare.settings import Settings
 from art_snn.experiments.resume import earlier, fingerprint
@@ -24,12 +25,12 @@ from art_snn.metrics import Share, robustness
 from art_snn.seeding import seeded
 
 
+@at_work
 def run(settings: Settings) -> Comparison:
     """Train or load the network, compare the rules, write compare.json, compare.md, compare.png.
 
     A run that was interrupted is taken up where it stopped: training after its last whole epoch,
     the comparison after its last whole rule."""
-    settings.prepare()
     network, data = settings.network, settings.source.load()
     classifier = network.classifier(data, settings.device, settings.seed)
     network.obtain(classifier.model, data, settings.output, settings.seed)

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
+from art_snn.experiments.base import at_work
 from art_snn.experiments.resume import earlier
 from art_snn.experiments.scaling.result import Cell, Growth
 from art_snn.experiments.scaling.settings import Protocol, Settings
@@ -15,6 +16,7 @@ from art_snn.measuring.process import ProcessFailed, in_fresh_process
 from art_snn.measuring.workload import Workload, peak_of, seconds_of
 
 
+@at_work
 def run(settings: Settings) -> Growth:
     """Measure every model at every number of time steps; write scaling.json, .md and .png.
 
@@ -22,7 +24,6 @@ def run(settings: Settings) -> Growth:
     one, all in turn. A process that fails or is killed costs its rows their figures and nothing
     else. A run that was interrupted is taken up after its last whole cell, one model at one T, and
     cells that failed are measured again."""
-    settings.prepare()
     images = settings.images()
     protocol = Protocol.of(settings, images)
     threads = settings.threads or torch.get_num_threads()

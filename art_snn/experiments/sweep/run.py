@@ -12,6 +12,7 @@ import numpy as np
 from art_snn.attacks import attacked, predictions
 from art_snn.checks import invalid, require
 from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.experiments.base import at_work
 from art_snn.experiments.resume import earlier, fingerprint, plain
 from art_snn.experiments.sweep.result import Content, Entry, Line, Panel, Swept, Value
 from art_snn.experiments.sweep.settings import Settings, Sweep
@@ -21,13 +22,13 @@ from art_snn.metrics import Robustness
 from art_snn.seeding import seeded
 
 
+@at_work
 def run(settings: Settings) -> Swept:
     """Train or load a network per decay, sweep, write sweep.json, sweep.md and sweep.png.
 
     Every value is checked on every network before the first training. A run that was interrupted
     is taken up where it stopped: training after its last whole epoch, a sweep after its last whole
     value. Trained networks lie in decay-<decay>/network.pt, one of the user's own in network.pt."""
-    settings.prepare()
     data, file = settings.source.load(), settings.output / "sweep.json"
     network = settings.network.on(data)
     plans = [(plan.sweep, _networks(network, plan.decays)) for plan in settings.plans()]
