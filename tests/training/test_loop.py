@@ -548,6 +548,25 @@ def test_a_run_that_diverges_ends_with_advice_and_keeps_the_epochs_before(tmp_pa
     assert torch.load(path, weights_only=True)["epochs_done"] == 1
 
 
+def test_weights_that_overflow_in_the_last_step_are_found_before_they_are_kept(
+    tmp_path, monkeypatch
+):
+    path, net, steps = tmp_path / "state.pt", build(), []
+    step = module._step
+
+    def overflowing(*arguments):
+        steps.append(step(*arguments))
+        if len(steps) == 3 * STEPS_PER_EPOCH:
+            net.layers[1].module[0].weight.data[0, 0] = float("inf")
+        return steps[-1]
+
+    monkeypatch.setattr(module, "_step", overflowing)
+    message = r"^learning_rate: expected a network of finite weights, got NaN or infinity in layers"
+    with pytest.raises(ValueError, match=message):
+        train(net, *samples(), SETTINGS, path)
+    assert torch.load(path, weights_only=True)["epochs_done"] == 2
+
+
 def test_every_flipped_bit_of_a_state_is_found_and_the_network_left_alone(tmp_path):
     path = tmp_path / "state.pt"
     trained(path)
