@@ -1,10 +1,12 @@
 """SpikingNetwork: encoder, layers, mean over time, and the choice of how it is differentiated."""
 
 import copy
+import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -244,15 +246,36 @@ class SpikingNetwork(nn.Module):
         return replica
 
 
+_KEEPING: ContextVar[bool] = ContextVar("keeping", default=False)
+_MODES_LOCK = threading.Lock()
+_MODES: WeakKeyDictionary[nn.Module, tuple[int, bool]] = WeakKeyDictionary()
+"""How many threads rely on the mode of a module at present, and which mode it had before."""
+
+
 @contextmanager
 def modes_kept(network: nn.Module) -> Iterator[None]:
-    """Every module is in the mode it was in, training or evaluation, after the block."""
-    modes = [(module, module.training) for module in network.modules()]
+    """Every module is in the mode it was in, training or evaluation, after the block.
+
+    Of several threads the last one to leave puts the mode back that the first one found."""
+    nested, found = _KEEPING.get(), {}
+    with _MODES_LOCK:
+        for module in network.modules():
+            users, first = _MODES.get(module, (0, module.training))
+            found[module] = module.training
+            if not nested:
+                _MODES[module] = users + 1, first
+    before = _KEEPING.set(True)
     try:
         yield
     finally:
-        for module, mode in modes:
-            module.training = mode
+        _KEEPING.reset(before)
+        with _MODES_LOCK:
+            for module, mode in found.items():
+                users, first = (1, mode) if nested else _MODES.pop(module)
+                if users == 1:
+                    module.training = first
+                else:
+                    _MODES[module] = users - 1, first
 
 
 @contextmanager

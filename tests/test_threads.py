@@ -15,9 +15,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from art_snn import RGA, STBP, PyTorchSpikingClassifier, SpikingNetwork
+from art_snn import (
+    LIF,
+    RGA,
+    STBP,
+    Direct,
+    PyTorchSpikingClassifier,
+    SpikingNetwork,
+    TimeDistributed,
+)
 from art_snn.gradients import ASSG, GRADIENTS, Extended
+from art_snn.network import modes_kept
 from art_snn.neurons import PASS
 from tests import small
 from tests.faults.threads import WAYS, at_once, by_using, right_answers
@@ -206,3 +216,38 @@ def test_nothing_of_a_network_that_is_gone_is_kept() -> None:
     del network
     gc.collect()
     assert gone() is None
+
+
+def test_threads_that_evaluate_a_network_in_training_mode_leave_it_there_and_see_none_of_it() -> (
+    None
+):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layers = [
+            TimeDistributed(nn.Flatten(), nn.Linear(64, 24), nn.BatchNorm1d(24), nn.Dropout(0.5)),
+            LIF(),
+            TimeDistributed(nn.Linear(24, small.CLASSES)),
+        ]
+    classifier = small.around(SpikingNetwork(layers, Direct(4)).double())
+    x, y = small.samples(classifier)
+    expected = classifier.loss_gradient(x, y)
+    statistics = classifier.model.layers[0].module[2].running_mean.clone()
+    classifier.model.train()
+
+    def work(_: int) -> bool:
+        return all(np.array_equal(classifier.loss_gradient(x, y), expected) for _ in range(25))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(4)))
+    assert all(module.training for module in classifier.model.modules())
+    assert torch.equal(classifier.model.layers[0].module[2].running_mean, statistics)
+
+
+def test_modes_are_kept_inside_of_each_other() -> None:
+    network = small.classifier().model.train()
+    with modes_kept(network):
+        network.eval()
+        with modes_kept(network):
+            network.train()
+        assert not any(module.training for module in network.modules())
+    assert all(module.training for module in network.modules())
