@@ -170,6 +170,21 @@ def test_commands_are_found_in_blocks_and_sentences():
     assert len(SCRIPTS_SHOWN) >= 10
 
 
+RELIED_ON = (DOCS / "reliability.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(tests/[\w/]+\.py)`", RELIED_ON))))
+def test_a_file_of_tests_that_holds_a_promise_is_there_and_tests(name):
+    assert "\ndef test_" in (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_every_promise_names_the_tests_that_hold_it():
+    rows = [line for line in RELIED_ON.splitlines() if line.startswith("| ")]
+    promises = [row for row in rows if "held by" not in row and row.count(" | ") == 1]
+    assert len(promises) >= 10
+    assert all("`tests/" in row for row in promises)
+
+
 @pytest.mark.parametrize("line", SCRIPTS_SHOWN)
 def test_a_script_that_is_shown_is_there_and_has_the_options(line, monkeypatch, capsys):
     _, script, *words = shlex.split(line)
