@@ -253,25 +253,30 @@ _MODES: WeakKeyDictionary[nn.Module, tuple[int, bool]] = WeakKeyDictionary()
 
 
 @contextmanager
-def modes_kept(network: nn.Module) -> Iterator[None]:
+def modes_kept(network: nn.Module, mode: bool | None = None) -> Iterator[None]:
     """Every module is in the mode it was in, training or evaluation, after the block.
 
-    Of several threads the last one to leave puts the mode back that the first one found."""
-    nested, found = _KEEPING.get(), {}
+    Of several threads the last one to leave puts the mode back that the first one found.
+
+    :param mode: to set within the block: True for training; None sets none."""
+    modules, nested = list(network.modules()), _KEEPING.get()
     with _MODES_LOCK:
-        for module in network.modules():
+        if not _MODES and mode is not None and all(m.training == mode for m in modules):
+            modules = []  # Nothing to set, and nothing to put back.
+        found = {module: module.training for module in modules}
+        for module in () if nested else modules:
             users, first = _MODES.get(module, (0, module.training))
-            found[module] = module.training
-            if not nested:
-                _MODES[module] = users + 1, first
-    before = _KEEPING.set(True)
+            _MODES[module] = users + 1, first
+    before = _KEEPING.set(nested or bool(modules))
     try:
+        if mode is not None and modules:
+            network.train(mode)
         yield
     finally:
         _KEEPING.reset(before)
         with _MODES_LOCK:
-            for module, mode in found.items():
-                users, first = (1, mode) if nested else _MODES.pop(module)
+            for module in modules:
+                users, first = (1, found[module]) if nested else _MODES.pop(module)
                 if users == 1:
                     module.training = first
                 else:

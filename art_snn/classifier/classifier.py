@@ -422,8 +422,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     @contextmanager
     def _mode(self, training: bool, gradient: Gradient | str | None = None) -> Iterator[None]:
         rule = nullcontext() if gradient is None else self.model.using(gradient)
-        with rule, modes_kept(self._model):
-            self._model.train(training)
+        with rule, modes_kept(self._model, training):
             yield
 
     def _answerable(self, x: Any) -> tuple[Any, Tensor | None]:
