@@ -102,7 +102,8 @@ def _refused(program: str, why: str) -> int:
 
 
 def _left(name: str, why: str, output: Any, status: int) -> int:
-    where = f" What there is lies in {output}; the same command goes on with it." if output else ""
+    there = output is not None and output.is_dir() and any(output.iterdir())
+    where = f" What there is lies in {output}; the same command goes on with it." if there else ""
     sys.stderr.write(f"\nart-snn {name}: {why}.{where}\n")
     return status
 

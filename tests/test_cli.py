@@ -190,9 +190,14 @@ def test_errors_that_are_bugs_keep_their_traceback(error, monkeypatch):
     ids=repr,
 )
 def test_what_ends_a_command_is_told_in_a_line_with_where_its_results_lie(
-    error, status, words, monkeypatch
+    error, status, words, monkeypatch, tmp_path
 ):
+    monkeypatch.chdir(tmp_path)
     failing(monkeypatch, error)
+    done = call("compare", "--output", "out")
+    assert (done.status, len(done.stderr.splitlines())) == (status, 2)
+    assert "lies in" not in done.stderr
+    (tmp_path / "out" / "decay-1").mkdir(parents=True)
     done = call("compare", "--output", "out")
     assert done.status == status
     assert done.stdout == ""
