@@ -2,7 +2,16 @@
 
 import sys
 
-from art_snn.cli import main
+from art_snn.stopping import leave_at_once
+
+
+def main() -> int:
+    """Run the command that was typed; returns its exit status."""
+    leave_at_once()
+    from art_snn.cli import main as command
+
+    return command()
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from art_snn.checks import ArgumentError, MissingFile
-from art_snn.files import whole
+from art_snn.checks import ArgumentError, MissingFile, require
+from art_snn.files import damage, write_tensors
 from art_snn.network import SpikingNetwork
 
 PLAIN = (str, bool, int, float)
@@ -26,25 +26,27 @@ def save(network: SpikingNetwork, path: str | Path, **notes: Any) -> None:
     :param path: file to write.
     :param notes: numbers, strings, lists and dicts to keep beside the weights, such as accuracy;
         numpy numbers and arrays become plain ones.
-    :raises TypeError: for a note of another type, before anything is written."""
-    path = Path(path)
+    :raises TypeError: for a note of another type, before anything is written.
+    :raises ValueError: when a weight is NaN or infinite, before anything is written.
+    :raises WriteFailed: when the file cannot be written."""
+    check_weights(network, "network")
     weights = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
     plain = {name: _plain(name, value) for name, value in notes.items()}
-    with whole(path) as partial:
-        torch.save({"format": FORMAT, "network": weights, "notes": plain}, partial)
+    write_tensors(Path(path), {"format": FORMAT, "network": weights, "notes": plain})
 
 
 def load(network: SpikingNetwork, path: str | Path) -> dict[str, Any]:
     """Read weights into the network, on whatever device it is.
 
-    The file is opened with weights_only=True: it can hold tensors and plain values, no code. When
-    anything is wrong the network is left as it was.
+    The file is opened with weights_only=True: it can hold tensors and plain values, no code. Its
+    checksum must match. When anything is wrong the network is left as it was.
 
     :param network: a network of the architecture that was saved.
     :param path: file written by :func:`save`, or a plain state dict of this network.
     :return: the notes that were saved.
     :raises FileNotFoundError: when there is no such file.
-    :raises CheckpointError: when the file is truncated, is no checkpoint, or does not fit."""
+    :raises CheckpointError: when the file is damaged, is no checkpoint, does not fit, or holds NaN,
+        infinity, or tensors without values."""
     content = _read(Path(path))
     weights = content.get("network") if content.get("format") == FORMAT else content
     if not isinstance(weights, Mapping):
@@ -56,31 +58,44 @@ def load(network: SpikingNetwork, path: str | Path) -> dict[str, Any]:
         got = f"a file that differs in {named}: {path}"
         remedy = "Build the network with the options it was saved with."
         raise CheckpointError.of("path", "weights of this network", got, remedy)
+    noted = {} if weights is content else _notes(path, content)
     network.load_state_dict(weights)
-    notes: dict[str, Any] = content.get("notes", {}) if weights is not content else {}
-    return notes
+    return noted
 
 
 def notes(path: str | Path) -> dict[str, Any]:
     """The notes of a checkpoint, without its network; empty for a plain state dict.
 
     :raises FileNotFoundError: when there is no such file.
-    :raises CheckpointError: when the file is truncated or no checkpoint."""
+    :raises CheckpointError: when the file is damaged, no checkpoint, or its notes are none."""
     content = _read(Path(path))
-    found = content.get("notes", {}) if content.get("format") == FORMAT else {}
-    return found if isinstance(found, dict) else {}
+    return _notes(path, content) if content.get("format") == FORMAT else {}
+
+
+def _notes(path: str | Path, content: Mapping[str, Any]) -> dict[str, Any]:
+    found = content.get("notes", {})
+    try:
+        if not isinstance(found, dict):
+            raise TypeError(f"a {type(found).__name__} in the place of notes")
+        return {name: _plain(name, value) for name, value in found.items()}
+    except (TypeError, RecursionError) as error:
+        remedy = "Save it again by art_snn.checkpoint.save."
+        raise _unreadable(path, f"holds notes that are none ({error})", remedy) from error
 
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MissingFile("path", f"expected a checkpoint file, but {path} does not exist.")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        spoilt = damage(path)
+        content = None if spoilt else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # A damaged file fails in any way its bytes happen to lead to: OSError, KeyError, ...
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         remedy = "It is truncated or no checkpoint: save it again."
         raise _unreadable(path, f"cannot be read ({reason})", remedy) from error
+    if spoilt is not None:
+        raise _unreadable(path, spoilt, "Take another copy of it, or save it again.")
     if not isinstance(content, dict):
         remedy = "Save the network's weights, not an object."
         raise _unreadable(path, f"holds a {type(content).__name__}", remedy)
@@ -90,6 +105,17 @@ def _read(path: Path) -> dict[str, Any]:
 def _unreadable(path: str | Path, why: str, remedy: str) -> CheckpointError:
     expected = "a checkpoint written by art_snn.checkpoint.save"
     return CheckpointError.of("path", expected, f"{path}, which {why}", remedy)
+
+
+def check_weights(network: SpikingNetwork, argument: str) -> None:
+    """Refuse parameters that are not finite, and buffers that hold NaN.
+
+    :param argument: named in the complaint.
+    :raises ValueError: naming the first of them."""
+    bad = [name for name, weight in network.named_parameters() if not torch.isfinite(weight).all()]
+    bad += [name for name, buffer in network.named_buffers() if torch.isnan(buffer).any()]
+    got, remedy = f"NaN or infinity in {', '.join(bad[:3])}", "Train it at a lower learning rate."
+    require(not bad, argument, "a network of finite weights", got, remedy)
 
 
 def misfits(expected: Mapping[str, Any], weights: Mapping[str, Any]) -> list[str]:
@@ -103,6 +129,13 @@ def misfits(expected: Mapping[str, Any], weights: Mapping[str, Any]) -> list[str
                 problems.append(f"{name} (shape {list(there.shape)})")
             elif not torch.can_cast(there.dtype, here.dtype):
                 problems.append(f"{name} ({there.dtype})")
+            elif there.layout != torch.strided or there.is_meta or there.is_quantized:
+                problems.append(f"{name} (no tensor of plain values)")
+            else:
+                # A mask of minus infinity is the network's own.
+                odd = ~torch.isfinite(there)
+                if not torch.equal(there[odd].to(here.dtype), here.detach().cpu()[odd]):
+                    problems.append(f"{name} (NaN or infinity)")
         elif name in weights:
             problems.append(f"{name} ({type(there).__name__})")
     return problems

@@ -60,6 +60,20 @@ class MissingPackage(ArgumentError, ModuleNotFoundError):
     """An optional package that an argument needs is not installed."""
 
 
+class WriteFailed(OSError):
+    """A file could not be written: no space, no permission, ...
+
+    :param path: the file.
+    :param cause: what the system said."""
+
+    def __init__(self, path: Path, cause: OSError) -> None:
+        super().__init__(cause.errno, cause.strerror or str(cause), str(path))
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.path} could not be written ({self.strerror})"
+
+
 def invalid(argument: str, expected: str, got: object, remedy: str) -> ArgumentError:
     """The error to raise for a bad argument.
 

@@ -12,7 +12,8 @@ from typing import Any, Literal, get_args, get_origin
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec as Spec
 
-from art_snn.checks import ArgumentError, brief, require_path, shown
+from art_snn.checks import ArgumentError, WriteFailed, brief, require_path, shown
+from art_snn.stopping import INTERRUPTED, TERMINATED, Terminated, stoppable
 
 COMMANDS = ("demo", "train", "harden", "compare", "sweep", "curves", "cost", "scaling")
 MEANT = {"path": "checkpoint", "resume": "output", "share": "adversarial_share", "gradient": "rule"}
@@ -21,10 +22,15 @@ MEANT |= {"samples": "batch_size"}
 WORDS = {int: "a whole number such as 8", float: "a number such as 0.03 or 8/255", Path: "a path"}
 CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)
 REGISTRY = ConstructorRegistry()
+CANNOT_WRITE = 74
+_STOPS = {False: ("Ctrl-C", INTERRUPTED), True: ("SIGTERM", TERMINATED)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, or 2 where an argument is refused."""
+    """Run a command; returns the exit status.
+
+    That is 0, 2 where an argument is refused, 74 where something cannot be written, and 130 or 143
+    where Ctrl-C or SIGTERM stopped the command."""
     name, *words = (sys.argv[1:] if arguments is None else list(arguments)) or ["--help"]
     if name in ("-h", "--help", "--version"):
         told = import_module("art_snn").__version__ if name == "--version" else _overview()
@@ -33,13 +39,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         return _refused("art-snn", f"expected one of {', '.join(COMMANDS)}, got {name!r}.")
     room = import_module(f"art_snn.experiments.{name}")
+    output: Any = None
     try:
         settings = _settings(room.Settings, f"art-snn {name}", words)
-        result = room.run(settings)
+        output = settings.output
+        with stoppable():
+            result = room.run(settings)
+        files = ", ".join(result.files)
+        sys.stdout.write(f"\n{result.told()}\nWritten to {output}: {files}\n")
+        sys.stdout.flush()
+    except KeyboardInterrupt as stop:
+        by, status = _STOPS[isinstance(stop, Terminated)]
+        return _left(name, f"stopped by {by}", output, status)
+    except BrokenPipeError:
+        sys.stdout = None  # Nobody reads it, and flushing it at the end would fail again.
+        return CANNOT_WRITE
+    except WriteFailed as error:
+        return _left(name, f"error: {error}", output, CANNOT_WRITE)
     except (ArgumentError, FileNotFoundError) as error:
         return _refused(f"art-snn {name}", _named(error, room.Settings, words))
-    files = ", ".join(result.files)
-    sys.stdout.write(f"\n{result.told()}\nWritten to {settings.output}: {files}\n")
     return 0
 
 
@@ -94,6 +112,12 @@ def _named(error: Any, kind: Any, words: Sequence[str]) -> str:
 def _refused(program: str, why: str) -> int:
     sys.stderr.write(f"{program}: error: {why}\n{program} --help lists what there is.\n")
     return 2
+
+
+def _left(name: str, why: str, output: Any, status: int) -> int:
+    where = f" What there is lies in {output}; the same command goes on with it." if output else ""
+    sys.stderr.write(f"\nart-snn {name}: {why}.{where}\n")
+    return status
 
 
 def _parsed(kind: Any, text: str) -> Any:

@@ -1,29 +1,72 @@
-"""Files that are written whole or not at all, and digests by which content is known again."""
+"""Files that are written whole or not at all, and known again: by checksums and by digests.
 
+Archives (.pt, .npz) end in the SHA-256 of all bytes before it, in the place of a zip file's
+comment, so that torch and numpy read them as ever. JSON tells that of its content, whatever its
+layout."""
+
+import glob
 import hashlib
 import json
+import os
 import re
+import secrets
+import time
+import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+
+from art_snn.checks import WriteFailed
+
+SEAL, DIGITS = b"sha256=", 64
+PLAIN_END = b"PK\x05\x06"
+"""What the last 22 bytes of a zip file without a comment begin with."""
+
+ABANDONED = 24 * 60 * 60
+"""Seconds after which an unfinished file is nobody's any more."""
 
 
 @contextmanager
 def whole(path: str | Path) -> Iterator[Path]:
     """A file to write into, which takes the place of `path` when the block ends well.
 
-    A block that fails or is interrupted leaves an earlier file as it was. Folders are made."""
+    A block that fails or is interrupted leaves an earlier file as it was. Folders are made. Every
+    block writes into a file of its own, so that of two processes neither disturbs the other.
+
+    :raises WriteFailed: when the system refuses."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
+    partial = path.with_name(f"{path.name[:100]}.{secrets.token_hex(4)}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep_up(path)
         yield partial
+        _flush(partial)
         partial.replace(path)
+    except WriteFailed:
+        raise
+    except OSError as error:
+        raise WriteFailed(path, error) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _sweep_up(path: Path) -> None:
+    """Remove what processes that were killed long ago left of this file."""
+    for left in path.parent.glob(f"{glob.escape(path.name[:100])}.*.part"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                left.unlink()
+
+
+def _flush(partial: Path) -> None:
+    """Have the system write the file out, so that not even a power cut leaves half of it."""
+    with partial.open("rb+") as stream:
+        os.fsync(stream.fileno())
 
 
 def write_text(path: Path, text: str) -> None:
@@ -33,22 +76,99 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write the content as JSON, one value per line."""
+    """Write the content as JSON, one value per line, and the checksum of an object beside it."""
+    if isinstance(content, dict):
+        content = content | {"sha256": _sum(json.loads(json.dumps(content)))}
     write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Write the arrays as a compressed .npz file."""
-    with whole(path) as partial, partial.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+    """Write the arrays as a compressed .npz file with a checksum."""
+    with whole(path) as partial:
+        with partial.open("wb") as stream:
+            np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+        _seal(partial)
+
+
+def write_tensors(path: Path, content: object) -> None:
+    """Write what torch saves, with a checksum."""
+    with whole(path) as partial:
+        try:
+            with partial.open("wb") as stream:
+                torch.save(content, stream)
+        except RuntimeError as error:
+            # torch hides what the system said.
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
+        _seal(partial)
 
 
 def read_json(path: Path) -> Any:
-    """What the file holds, or None where it holds no JSON."""
+    """What the file holds, without its checksum.
+
+    :raises ValueError: when it holds no JSON, or its checksum does not match."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"holds no JSON ({str(error) or type(error).__name__})") from error
+    if not isinstance(content, dict):
+        return content
+    told = content.pop("sha256", None)
+    # Files of earlier versions tell none; one whose name is damaged is none of those.
+    spoilt = any(len(k) == 6 and sum(map(str.__ne__, k, "sha256")) == 1 for k in content)
+    if spoilt or (told is not None and told != _sum(content)):
+        raise ValueError("is damaged: its checksum does not match its content")
+    return content
+
+
+def damage(path: Path, parts: bool = True) -> str | None:
+    """What is wrong with an archive of ours, or None; other files are not looked into.
+
+    :param parts: of an archive without a checksum, as earlier versions and other programs write
+        them, check those that zip files have for every part; numpy does so by itself."""
+    with path.open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(0)
+        start = stream.read(2)
+        stream.seek(max(0, size - len(SEAL) - DIGITS))
+        end = stream.read()
+    if end.startswith(SEAL):
+        same = _sum_of_file(path, size - len(end)) == end[len(SEAL) :]
+        return None if same else "is damaged: its checksum does not match its content"
+    if start != b"PK":
         return None
+    if not end[-22:].startswith(PLAIN_END) or end[-2:] != b"\0\0":
+        return "is cut off or damaged at its end"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            bad = archive.testzip() if parts else None
+    except Exception as error:
+        # A damaged archive fails in any way its bytes happen to lead to.
+        return f"is damaged ({error})"
+    return None if bad is None else f"is damaged in its part {bad}"
+
+
+def _seal(path: Path) -> None:
+    """Append the checksum to an archive without a comment, as the comment."""
+    with path.open("rb+") as stream:
+        stream.seek(-2, os.SEEK_END)
+        stream.write((len(SEAL) + DIGITS).to_bytes(2, "little"))
+    found = _sum_of_file(path, path.stat().st_size)
+    with path.open("ab") as stream:
+        stream.write(SEAL + found)
+
+
+def _sum_of_file(path: Path, size: int) -> bytes:
+    """SHA-256 of the first bytes of a file, in hexadecimal digits."""
+    found = hashlib.sha256()
+    with path.open("rb") as stream:
+        while size > 0 and (block := stream.read(min(size, 2**20))):
+            found.update(block)
+            size -= len(block)
+    return found.hexdigest().encode()
+
+
+def _sum(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def digest(settings: object, *arrays: np.ndarray) -> str:

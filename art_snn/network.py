@@ -3,18 +3,20 @@
 import copy
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from art_snn.checks import invalid
+from art_snn.context import PerContext
 from art_snn.encoders import Direct, Encoder
 from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, Site
 from art_snn.gradients.base import simulation
 from art_snn.gradients.rules import check_applicable, resolve
 from art_snn.layers import TimeDistributed, varies
-from art_snn.neurons import Neuron
+from art_snn.neurons import PASS, Neuron, Pass
 
 
 class SpikingNetwork(nn.Module):
@@ -40,6 +42,11 @@ class SpikingNetwork(nn.Module):
     :raises ValueError: when `layers` contain no neuron, or a rule is unknown or does not apply to
         one of the neurons."""
 
+    # Of a thread or task, not of the network: several may run passes through it at once.
+    execution: PerContext[Execution | None] = PerContext(lambda: None)
+    memory: PerContext[dict[Gradient, Any]] = PerContext(dict)
+    _override: PerContext[Gradient | None] = PerContext(lambda: None)
+
     def __init__(
         self,
         layers: nn.Module | Sequence[nn.Module],
@@ -53,15 +60,12 @@ class SpikingNetwork(nn.Module):
         super().__init__()
         self.layers = _module(layers)
         self.encoder = _callable(encoder)
-        self.memory: dict[Gradient, Any] = {}
         self.input_span = 1.0
         self.gradient = gradient
         self.training_gradient = training_gradient
         self.input_shape = None if input_shape is None else tuple(input_shape)
         self.initialise = initialise
-        self.execution: Execution | None = None
         self.obstacles: dict[Hashable, str | None] = {}
-        self._override: Gradient | None = None
 
     @property
     def gradient(self) -> Gradient:
@@ -84,7 +88,11 @@ class SpikingNetwork(nn.Module):
 
     @contextmanager
     def using(self, gradient: Gradient | str) -> "Iterator[SpikingNetwork]":
-        """Within the block, differentiate by `gradient` only, at the input and at the weights."""
+        """Within the block, differentiate by `gradient` only, at the input and at the weights.
+
+        That holds for the thread or asynchronous task that the block runs in, and for tasks that it
+        starts; a thread that is started inside does not know of it (see :mod:`contextvars`): open a
+        block of its own there."""
         previous, self._override = self._override, self._resolved(gradient, "gradient")
         try:
             yield self
@@ -116,7 +124,7 @@ class SpikingNetwork(nn.Module):
 
     def forget(self) -> None:
         """Drop what rules such as ASSG remember of earlier gradients, and free its memory."""
-        self.memory.clear()
+        self.memory = {}
 
     def _twin(self) -> "SpikingNetwork":
         """Another network object around the same modules, which remembers nothing."""
@@ -223,11 +231,17 @@ class SpikingNetwork(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         """A copy made inside `using` keeps that rule as its own, where it can be seen."""
         state = self.__dict__.copy()
-        state["obstacles"], state["memory"] = {}, {}
+        state["obstacles"] = {}
         if self._override is not None:
             state["_gradient"] = state["_training_gradient"] = self._override
-            state["_override"] = None
         return state
+
+    def _replicate_for_data_parallel(self) -> "SpikingNetwork":
+        """The same of torch's replicas, which run in threads of their own."""
+        replica: SpikingNetwork = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
+        if self._override is not None:
+            replica._gradient = replica._training_gradient = self._override
+        return replica
 
 
 @contextmanager
@@ -244,15 +258,32 @@ def modes_kept(network: nn.Module) -> Iterator[None]:
 @contextmanager
 def attached(network: nn.Module, firing: Firing) -> Iterator[None]:
     """Let every neuron of the network fire by `firing`, under its own name, within the block."""
-    before = [(m, m.name, m.firing) for m in network.modules() if isinstance(m, Neuron)]
+    names = {module: name for name, module in network.named_modules() if isinstance(module, Neuron)}
+    before = PASS.set(Pass(firing, names))
     try:
-        for name, module in network.named_modules():
-            if isinstance(module, Neuron):
-                module.name, module.firing = name, firing
         yield
     finally:
-        for module, name, previous in before:
-            module.name, module.firing = name, previous
+        PASS.reset(before)
+
+
+_WATCHED: ContextVar[tuple[object, ...]] = ContextVar("watched", default=())
+
+
+@contextmanager
+def watched(module: nn.Module, hook: Callable[[Any, Any, Any], None]) -> Iterator[None]:
+    """A forward hook within the block, for the calls that this thread or task makes."""
+
+    def own(*call: Any) -> None:
+        if handle in _WATCHED.get():
+            hook(*call)
+
+    handle = module.register_forward_hook(own)
+    before = _WATCHED.set((*_WATCHED.get(), handle))
+    try:
+        yield
+    finally:
+        _WATCHED.reset(before)
+        handle.remove()
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:

@@ -1,5 +1,8 @@
-"""Spiking neurons as torch modules: the state equations, and whichever firing is attached."""
+"""Spiking neurons as torch modules: the state equations, and the firing of the pass that runs."""
 
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -9,6 +12,18 @@ from art_snn.checks import invalid
 from art_snn.dynamics import Dynamics
 from art_snn.gradients.base import Firing, Site
 from art_snn.gradients.stbp import STBP
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One forward pass of a network: how its neurons fire, and by which names."""
+
+    firing: Firing
+    names: "Mapping[Neuron, str]"
+
+
+PASS: ContextVar[Pass | None] = ContextVar("pass", default=None)
+"""The pass that runs in this thread or task. Modules are shared by passes, so they keep nothing."""
 
 
 class Neuron(nn.Module):
@@ -22,8 +37,6 @@ class Neuron(nn.Module):
     def __init__(self, dynamics: Dynamics) -> None:
         super().__init__()
         self.dynamics = dynamics
-        self.name = ""
-        self.firing: Firing | None = None
 
     def forward(self, current: Tensor) -> Tensor:
         """Input current [T, N, ...] -> spikes [T, N, ...].
@@ -34,16 +47,17 @@ class Neuron(nn.Module):
             expected = "a tensor [T, N, ...] with T >= 1"
             remedy = "Time comes first: x.expand(steps, *x.shape) repeats an image."
             raise invalid("current", expected, f"shape {list(current.shape)}", remedy)
-        site = Site(self.name, self.dynamics)
-        if self.firing is not None:
-            return self.firing(site, current)
+        running = PASS.get()
+        name = None if running is None else running.names.get(self)
+        if running is not None and name is not None:
+            return running.firing(Site(name, self.dynamics), current)
         if torch._C._current_graph_task_id() != -1:
             raise RuntimeError(
                 "a neuron was called during a backward pass, as activation checkpointing does. By "
-                "then the network's rule is no longer attached, and another would be used. Do not "
+                "then the network's pass is over, and another rule would be used. Do not "
                 "checkpoint blocks that contain neurons."
             )
-        return STBP().firing()(site, current)
+        return STBP().firing()(Site("", self.dynamics), current)
 
     def extra_repr(self) -> str:
         parameters = self.dynamics

@@ -6,7 +6,6 @@ attacks.md and networks.md, which tells what their JSON does not.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,13 +15,12 @@ from typing import Any
 from art_snn.attacks import Attack
 from art_snn.experiments.compare import Comparison
 from art_snn.experiments.curves import Curves, Panel
-from art_snn.experiments.resume import booleans, converter
-from art_snn.experiments.scaling import Cell, Growth
-from art_snn.experiments.scaling.settings import Protocol
+from art_snn.experiments.resume import converter, structured
+from art_snn.experiments.scaling import Growth
 from art_snn.experiments.sweep import Line, Panel as Field, Swept
-from art_snn.files import write_text
+from art_snn.experiments.sweep.result import Content as Sweeping
+from art_snn.files import read_json, write_text
 from art_snn.gradients import RGA
-from art_snn.metrics import Robustness
 
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent / "examples" / "study"))
@@ -34,17 +32,16 @@ Content = Mapping[str, Any]
 
 
 def compare(found: Content) -> str:
-    return converter.structure(found, Comparison).told("markdown")
+    return structured(found, Comparison).told("markdown")
 
 
 def sweep(found: Content) -> str:
     """One panel per rule, field and attack, in the order of the file."""
     panels: dict[tuple[str, str, str], dict[str, Line]] = {}
-    for place, entry in found["lines"].items():
-        correct, values = booleans(entry["correct"]), entry["values"].items()
-        outcomes = {float(v): Robustness(correct, booleans(one["robust"])) for v, one in values}
-        panel = entry["rule"], entry["field"], str(Attack(**entry["attack"]))
-        line = Line(entry["title"], float(entry["default"]), outcomes)
+    for place, entry in structured(found, Sweeping).lines.items():
+        outcomes = {float(value): entry.outcome(value) for value in entry.values}
+        panel = entry.rule, entry.field, str(Attack(**entry.attack))
+        line = Line(entry.title, float(entry.default), outcomes)
         panels.setdefault(panel, {})[place.partition(" at ")[2]] = line
     return Swept([Field(*panel, lines) for panel, lines in panels.items()]).told("markdown")
 
@@ -57,8 +54,7 @@ def curves(found: Content) -> str:
 
 
 def scaling(found: Content) -> str:
-    cells = converter.structure(found["cells"], tuple[Cell, ...])
-    return Growth(Protocol(**found["protocol"]), found["machine"], cells).told("markdown")
+    return structured(found, Growth).told("markdown")
 
 
 RESULTS: Mapping[str, Callable[[Content], str]] = {
@@ -81,7 +77,7 @@ FILES = sorted(
 
 def told(file: Path) -> str:
     """The text beside that JSON file."""
-    found = json.loads(file.read_text(encoding="utf-8"))
+    found = read_json(file)
     if file.stem in RESULTS:
         return RESULTS[file.stem](found)
     title = file.with_suffix(".md").read_text(encoding="utf-8").partition("\n\n")[0]

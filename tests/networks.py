@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,6 +67,14 @@ class _Watched:
     @execution.setter
     def execution(self, execution: Execution) -> None:
         self.network.execution = execution
+
+    @property
+    def memory(self) -> Mapping[Gradient, Any]:
+        return self.network.memory
+
+    @memory.setter
+    def memory(self, memory: Mapping[Gradient, Any]) -> None:
+        self.network.memory = memory
 
     def with_steps(self, steps: int) -> _Watched:
         return _Watched(self.network.with_steps(steps), self.tally)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 import art_snn
 from art_snn import cli
-from art_snn.checks import ArgumentError, MissingFile, MissingPackage
+from art_snn.checks import ArgumentError, MissingFile, MissingPackage, WriteFailed
+from art_snn.stopping import Terminated
 from tests.command import call
 
 NAMES = ["demo", "train", "harden", "compare", "sweep", "curves", "cost", "scaling"]
@@ -148,11 +152,13 @@ def test_options_that_there_are_not_are_usage_errors(arguments, tmp_path):
     assert "art-snn compare --help" in done.complaint
 
 
-def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    """A comparison that fails as soon as it is run."""
+def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException | None) -> None:
+    """A comparison that fails as soon as it is run, or has nothing to tell."""
 
-    def run(_: object) -> None:
-        raise error
+    def run(_: object) -> Any:
+        if error is not None:
+            raise error
+        return SimpleNamespace(files=["a.json"], told=lambda: "nothing")
 
     monkeypatch.setattr(import_module("art_snn.experiments.compare"), "run", run)
 
@@ -167,7 +173,6 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
         KeyError("eps"),
         ModuleNotFoundError("No module named 'bug'"),
         PermissionError("a bug"),
-        KeyboardInterrupt(),
     ],
     ids=repr,
 )
@@ -176,6 +181,42 @@ def test_errors_that_are_bugs_keep_their_traceback(error, monkeypatch):
     with pytest.raises(type(error)) as caught:
         call("compare")
     assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (KeyboardInterrupt(), 130, "art-snn compare: stopped by Ctrl-C. What there is lies in out"),
+        (Terminated(), 143, "art-snn compare: stopped by SIGTERM. What there is lies in out"),
+        (
+            WriteFailed(Path("out", "a.json"), OSError(28, "No space left on device")),
+            74,
+            "art-snn compare: error: out/a.json could not be written (No space left on device). "
+            "What there is lies in out; the same command goes on with it.",
+        ),
+    ],
+    ids=repr,
+)
+def test_what_ends_a_command_is_told_in_a_line_with_where_its_results_lie(
+    error, status, words, monkeypatch
+):
+    failing(monkeypatch, error)
+    done = call("compare", "--output", "out")
+    assert done.status == status
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"\n{words}")
+    assert len(done.stderr.splitlines()) == 2
+
+
+def test_a_command_whose_output_nobody_reads_ends_without_a_traceback(monkeypatch):
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    failing(monkeypatch, None)
+    monkeypatch.setattr(cli, "sys", SimpleNamespace(stdout=Closed(), stderr=sys.stderr))
+    done = call("compare")
+    assert (done.status, done.stderr) == (74, "")
 
 
 @pytest.mark.parametrize(

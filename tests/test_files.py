@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 import json
+import os
+import time
+import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from art_snn.files import digest, read_json, whole, write_arrays, write_json, write_text
+from art_snn.files import (
+    WriteFailed,
+    damage,
+    digest,
+    read_json,
+    whole,
+    write_arrays,
+    write_json,
+    write_tensors,
+    write_text,
+)
+from tests.faults.disks import small_files_only
+from tests.faults.flips import flipped, flips
 
 BASE = ("settings", 1)
 ARRAY = np.arange(6.0).reshape(2, 3)
+NOISE = np.random.default_rng(0).random(500)
+
+WRITERS: Mapping[str, Callable[[Path], None]] = {
+    "text": lambda file: write_text(file, 4000 * "words"),
+    "json": lambda file: write_json(file, {"x": NOISE.tolist()}),
+    "arrays": lambda file: write_arrays(file, x=NOISE, y=NOISE[:100]),
+    "tensors": lambda file: write_tensors(file, {"w": torch.tensor(NOISE), "words": "a"}),
+}
 
 
 @pytest.mark.parametrize(
@@ -69,11 +94,132 @@ def test_a_block_that_ends_well_takes_the_place_of_the_file_only_then(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_what_a_killed_program_left_behind_is_written_over(tmp_path):
-    (tmp_path / "result.txt.part").write_text("something that is longer")
-    write_text(tmp_path / "result.txt", "short")
-    assert [file.name for file in tmp_path.iterdir()] == ["result.txt"]
-    assert (tmp_path / "result.txt").read_text() == "short"
+def test_what_a_program_left_behind_that_was_killed_a_day_ago_is_removed(tmp_path):
+    old, new = (tmp_path / f"result[1].txt.{name}.part" for name in ("old", "new"))
+    for left in (old, new):
+        left.write_text("half of somethi")
+    os.utime(old, (time.time() - 90_000,) * 2)
+    write_text(tmp_path / "result[1].txt", "short")
+    assert {file.name for file in tmp_path.iterdir()} == {"result[1].txt", new.name}
+
+
+def test_two_processes_that_write_one_file_do_not_disturb_each_other(tmp_path):
+    path = tmp_path / "result.txt"
+    with whole(path) as one, whole(path) as other:
+        assert one != other
+        one.write_text("one")
+        other.write_text("other")
+    assert path.read_text() == "one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_a_write_that_the_system_refuses_names_file_and_reason_and_leaves_none(write, tmp_path):
+    file = tmp_path / "result"
+    with small_files_only(), pytest.raises(WriteFailed, match=r"result could not be .*too large"):
+        WRITERS[write](file)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_a_folder_in_the_place_of_the_file_is_named(write, tmp_path):
+    (tmp_path / "result" / "inside").mkdir(parents=True)
+    with pytest.raises(WriteFailed, match=r"result could not be written \(Is a directory\)"):
+        WRITERS[write](tmp_path / "result")
+    assert [file.name for file in tmp_path.iterdir()] == ["result"]
+
+
+def test_a_name_as_long_as_the_system_takes_can_be_written(tmp_path):
+    write_text(tmp_path / ("n" * 255), "short")
+    with pytest.raises(WriteFailed, match="File name too long"):
+        write_text(tmp_path / ("n" * 256), "short")
+
+
+# checksums
+
+
+@pytest.mark.parametrize("write", ["arrays", "tensors"])
+@pytest.mark.parametrize("sealed", [True, False], ids=["sealed", "of an earlier version"])
+def test_every_flipped_bit_of_an_archive_is_found(write, sealed, tmp_path):
+    file = tmp_path / "archive"
+    WRITERS[write](file)
+    assert damage(file) is None
+    if not sealed:
+        unsealed(file)
+        assert damage(file) is None
+    content = file.read_bytes()
+    # Of archives without a checksum of their own only what they hold is guarded.
+    unseen = flips(file, content, lambda: damage(file) is None, 97 if sealed else 997)
+    file.write_bytes(content)
+    assert damage(file) is None
+    if sealed:
+        assert unseen == []
+    for place, bit in unseen:
+        file.write_bytes(flipped(content, place, bit))
+        assert same_content(file, content, tmp_path / "whole")
+
+
+def unsealed(file: Path) -> None:
+    """Take the checksum out, as earlier versions wrote files."""
+    content = bytearray(file.read_bytes()[:-71])
+    content[-2:] = b"\0\0"
+    file.write_bytes(content)
+
+
+def same_content(file: Path, content: bytes, whole: Path) -> bool:
+    """Whether the archive cannot be read, or gives what the whole one gives."""
+    whole.write_bytes(content)
+    try:
+        if zipfile.ZipFile(whole).namelist()[0].endswith(".npy"):
+            with np.load(file) as found, np.load(whole) as wanted:
+                return all(np.array_equal(found[name], wanted[name]) for name in wanted)
+        found, wanted = (torch.load(f, weights_only=True) for f in (file, whole))
+        return torch.equal(found["w"], wanted["w"]) and found["words"] == wanted["words"]
+    except Exception:
+        return True
+
+
+def test_every_flipped_bit_of_json_is_found(tmp_path):
+    file = tmp_path / "result.json"
+    write_json(file, {"key": "a" * 64, "share": 0.25, "rows": {"rga": [1, None, "words"]}})
+    whole = read_json(file)
+    content = file.read_bytes()
+
+    def unseen() -> bool:
+        try:
+            read_json(file)
+        except ValueError:
+            return False
+        return True
+
+    assert flips(file, content, unseen, 1) == []
+    file.write_bytes(content)
+    assert read_json(file) == whole
+
+
+def test_json_that_was_laid_out_anew_is_still_known(tmp_path):
+    file = tmp_path / "result.json"
+    write_json(file, {"b": 0.1, "a": {"y": [1e-20, 3], "x": "é"}})
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(content, sort_keys=True, indent=4, ensure_ascii=False))
+    assert read_json(file) == {"b": 0.1, "a": {"y": [1e-20, 3], "x": "é"}}
+    content["b"] = 0.2
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="is damaged: its checksum does not match its content"):
+        read_json(file)
+
+
+def test_json_of_an_earlier_version_has_no_checksum_and_is_read(tmp_path):
+    (tmp_path / "a.json").write_text('{"a": 1}')
+    assert read_json(tmp_path / "a.json") == {"a": 1}
+    write_json(tmp_path / "a.json", [1, 2])
+    assert read_json(tmp_path / "a.json") == [1, 2]
+
+
+@pytest.mark.parametrize("content", [b"", b"P", b"just words" * 20, bytes(200)])
+def test_what_is_no_archive_is_left_to_whoever_reads_it(content, tmp_path):
+    (tmp_path / "file").write_bytes(content)
+    assert damage(tmp_path / "file") is None
 
 
 def test_a_path_may_be_a_word(tmp_path, monkeypatch):
@@ -87,9 +233,10 @@ def test_json_is_one_value_per_line_and_comes_back(tmp_path):
     content = {"share": 0.5, "words": ["as", "é"], "none": None}
     write_json(tmp_path / "a.json", content)
     text = (tmp_path / "a.json").read_text(encoding="utf-8")
-    assert json.loads(text) == content == read_json(tmp_path / "a.json")
+    assert read_json(tmp_path / "a.json") == content
+    assert json.loads(text) == content | {"sha256": json.loads(text)["sha256"]}
     assert text.endswith("}\n")
-    assert len(text.splitlines()) == 8
+    assert len(text.splitlines()) == 9
 
 
 def test_what_is_no_json_is_not_written_and_leaves_the_earlier_file(tmp_path):
@@ -101,13 +248,16 @@ def test_what_is_no_json_is_not_written_and_leaves_the_earlier_file(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"just words"])
-def test_what_holds_no_json_is_read_as_none(content, tmp_path):
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff\xfe", b"just words", b"[" * 10**5, b'{"a":' * 10**5]
+)
+def test_what_holds_no_json_is_refused(content, tmp_path):
     (tmp_path / "a.json").write_bytes(content)
-    assert read_json(tmp_path / "a.json") is None
+    with pytest.raises(ValueError, match=r"^holds no JSON \("):
+        read_json(tmp_path / "a.json")
 
 
-def test_a_file_that_is_not_there_is_not_read_as_none(tmp_path):
+def test_a_file_that_is_not_there_is_reported_as_such(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_json(tmp_path / "none.json")
 

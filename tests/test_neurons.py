@@ -12,6 +12,7 @@ from torch import nn
 from art_snn import IF, LIF, STBP, Direct, SpikingNetwork, TimeDistributed
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import Site
+from art_snn.network import attached
 from art_snn.neurons import Neuron
 
 
@@ -79,17 +80,19 @@ def test_a_neuron_on_its_own_learns():
     assert losses[-1] < 0.3 < losses[0]
 
 
-def test_a_neuron_fires_as_it_is_told():
-    neuron = LIF()
+def test_a_neuron_fires_as_the_pass_tells_that_knows_it():
+    neuron, stranger = LIF(), LIF()
     seen = []
 
     def fire(site, current):
         seen.append(site)
         return current + 1
 
-    neuron.firing = fire
-    assert torch.equal(neuron(torch.zeros(4, 2)), torch.ones(4, 2))
-    assert seen == [Site("", neuron.dynamics)]
+    with attached(nn.Sequential(neuron), fire):
+        assert torch.equal(neuron(torch.zeros(4, 2)), torch.ones(4, 2))
+        assert torch.equal(stranger(torch.zeros(4, 2)), torch.zeros(4, 2))
+    assert seen == [Site("0", neuron.dynamics)]
+    assert torch.equal(neuron(torch.zeros(4, 2)), torch.zeros(4, 2))
 
 
 def test_neurons_can_be_copied_and_pickled():

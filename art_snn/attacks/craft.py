@@ -7,6 +7,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from art_snn.attacks.attack import Attack
+from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import Gradient
 from art_snn.seeding import seeded
@@ -22,7 +23,11 @@ def batches(samples: int, size: int, seed: int, words: str) -> Iterator[slice]:
 def predictions(
     classifier: PyTorchSpikingClassifier, x: np.ndarray, batch_size: int, seed: int
 ) -> np.ndarray:
-    """Logits (N, K), drawn from the seed where the network is random."""
+    """Logits (N, K), drawn from the seed where the network is random.
+
+    :raises ValueError: when a sample holds NaN or infinity."""
+    got, remedy = "NaN or infinity", "No number that rests on such samples can be believed."
+    require(np.isfinite(x).all(), "x", "finite samples", got, remedy)
     with seeded(seed):
         logits: np.ndarray = classifier.predict(x, batch_size=batch_size)
     return logits

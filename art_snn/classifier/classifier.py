@@ -1,6 +1,8 @@
 """PyTorchSpikingClassifier: a spiking network as ART sees it."""
 
 import copy
+import math
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from numbers import Integral
@@ -16,6 +18,7 @@ from tqdm.auto import tqdm
 
 from art_snn.checks import invalid, require, require_count
 from art_snn.classifier.inputs import (
+    answerable,
     check_device_type,
     check_labels,
     check_network,
@@ -24,7 +27,7 @@ from art_snn.classifier.inputs import (
 )
 from art_snn.classifier.transfer import move_all, rebuilt_optimizer, settings_of
 from art_snn.gradients import Gradient
-from art_snn.network import SpikingNetwork, modes_kept
+from art_snn.network import SpikingNetwork, modes_kept, watched
 
 
 class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
@@ -54,6 +57,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
     _model: Any
     _optimizer: Any
+    _told_of_nan = False
 
     estimator_params = PyTorchClassifier.estimator_params + ["gradient"]  # noqa: RUF005
 
@@ -146,12 +150,13 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :param x: samples ``(N, *input_shape)``.
         :param batch_size: samples per forward pass.
         :param training_mode: mode of the network during the call.
-        :return: logits (N, nb_classes) in the network's dtype (half precision as float32).
-        :raises ValueError: for a wrong shape or values that are not finite."""
-        x = checked_samples(x, self.input_shape)
+        :return: logits (N, nb_classes) in the network's dtype (half precision as float32); NaN for
+            samples that hold NaN or infinity, with a warning.
+        :raises ValueError: for a wrong shape, or when no sample is finite and no attack asks."""
+        x, missing = self._answerable(x)
         x_preprocessed, _ = self._apply_preprocessing(x, y=None, fit=False)
         with self._mode(training_mode):
-            logits = self._logits(x_preprocessed, batch_size)
+            logits = _filled(self._logits(x_preprocessed, batch_size), missing, math.nan)
         return self._apply_postprocessing(preds=_to_numpy(logits), fit=False)  # type: ignore[no-any-return]
 
     def compute_loss(  # type: ignore[no-untyped-def]
@@ -163,21 +168,25 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         runs through the attack gradient.
 
         :param x: samples ``(N, *input_shape)``, numpy or torch.
-        :param y: labels (N,) or (N, nb_classes).
+        :param y: labels (N,) or (N, nb_classes): one-hot, or whatever scores the loss can take.
         :param reduction: "none", "mean" or "sum".
-        :return: losses (N,) or a scalar, of the same library as x.
+        :return: losses (N,) or a scalar, of the same library as x; NaN as :meth:`predict`.
         :raises ValueError: for bad samples or labels."""
-        x = checked_samples(x, self.input_shape)
+        x, missing = self._answerable(x)
         check_labels(y, len(x), self.nb_classes)
         self._refuse_tensor_under_numpy_defence(x)
         y = check_and_transform_label_format(y, self.nb_classes)
         inputs, labels = self._apply_preprocessing(x, y, fit=False, no_grad=False)
-        with self._mode(False), self._reduction(reduction):
+        # A copy, since another thread may be computing a loss of its own.
+        reduced = copy.copy(self._loss)
+        reduced.reduction = reduction
+        with self._mode(False):
             if isinstance(x, Tensor) and x.requires_grad:
                 logits = self._forward(inputs.to(self.device))
             else:
                 logits = self._logits(inputs, batch_size)
-            loss = self._loss(logits, self._targets(labels, logits))
+            logits = _filled(logits, missing, math.nan)
+            loss = reduced(logits, self._targets(labels, logits))
         return loss if isinstance(x, Tensor) else loss.cpu().numpy()
 
     def loss_gradient(  # type: ignore[no-untyped-def]
@@ -191,12 +200,13 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         """Gradient of the loss by the samples, and by nothing else.
 
         :param x: samples ``(N, *input_shape)``, numpy or torch.
-        :param y: labels (N,) or (N, nb_classes).
+        :param y: labels (N,) or (N, nb_classes): one-hot, or whatever scores the loss can take.
         :param training_mode: mode of the network during the call.
         :param gradient: rule for this call alone; None is :attr:`gradient`.
-        :return: gradient of x's shape and library.
+        :return: gradient of x's shape and library; 0 at samples that hold NaN or infinity, with a
+            warning.
         :raises ValueError: for bad samples or labels, or an unknown rule."""
-        x = checked_samples(x, self.input_shape)
+        x, missing = self._answerable(x)
         check_labels(y, len(x), self.nb_classes)
         y = check_and_transform_label_format(y, self.nb_classes)
         with self._mode(training_mode, gradient), torch.enable_grad():
@@ -204,7 +214,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             logits = self._forward(inputs)
             loss = self._loss(logits, self._targets(labels, logits))
             (grads,) = torch.autograd.grad(loss.sum(), leaf)
-        return self._like(x, grads)
+        return self._like(x, _filled(grads, missing, 0))
 
     def class_gradient(
         self,
@@ -221,9 +231,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :param training_mode: mode of the network during the call.
         :param gradient: rule for this call alone; None is :attr:`gradient`.
         :return: ``(N, nb_classes, *input_shape)``, or ``(N, 1, *input_shape)`` when label is given;
-            of x's library.
+            of x's library; 0 as :meth:`loss_gradient`.
         :raises ValueError: for bad samples or labels, or an unknown rule."""
-        x = checked_samples(x, self.input_shape)
+        x, missing = self._answerable(x)
         chosen = None if label is None else np.array(label)
         if chosen is not None:
             chosen = np.full(len(x), chosen) if chosen.ndim == 0 else chosen
@@ -243,7 +253,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
                 torch.autograd.grad(output, leaf, retain_graph=i + 1 < len(outputs))[0]
                 for i, output in enumerate(outputs)
             ]
-        rows = [self._like(x, g) for g in grads]
+        rows = [self._like(x, _filled(g, missing, 0)) for g in grads]
         return torch.stack(rows, 1) if isinstance(x, Tensor) else np.stack(rows, axis=1)
 
     def get_activations(  # type: ignore[no-untyped-def]
@@ -267,17 +277,13 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         def keep(_: nn.Module, __: Any, output: Tensor) -> None:
             outputs.append(output.mean(0))
 
-        hook = module.register_forward_hook(keep)
-        try:
-            with self._mode(False), torch.set_grad_enabled(graph):
-                kept = []
-                for batch in [inputs] if framework else _batches(inputs, batch_size):
-                    outputs.clear()
-                    self.model(batch)
-                    # The last call carries the graph: record, then replay.
-                    kept.append(_of_batch(outputs[-1], len(batch), layer))
-        finally:
-            hook.remove()
+        with watched(module, keep), self._mode(False), torch.set_grad_enabled(graph):
+            kept = []
+            for batch in [inputs] if framework else _batches(inputs, batch_size):
+                outputs.clear()
+                self.model(batch)
+                # The last call carries the graph: record, then replay.
+                kept.append(_of_batch(outputs[-1], len(batch), layer))
         return torch.cat(kept) if framework else _to_numpy(torch.cat(kept))
 
     def fit(
@@ -298,6 +304,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         x = checked_samples(x, self.input_shape)
         check_labels(y, len(x), self.nb_classes)
         self._check_trainable(len(x))
+        batch_size = require_count("batch_size", batch_size, remedy="ART's default is 128.")
         with self._mode(training_mode):
             super().fit(
                 x,
@@ -419,13 +426,15 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             self._model.train(training)
             yield
 
-    @contextmanager
-    def _reduction(self, reduction: str) -> Iterator[None]:
-        previous, self._loss.reduction = self._loss.reduction, reduction
-        try:
-            yield
-        finally:
-            self._loss.reduction = previous
+    def _answerable(self, x: Any) -> tuple[Any, Tensor | None]:
+        """The samples with zeros in place of those that are not finite, and which these are."""
+        x, missing = answerable(x, self.input_shape)
+        if missing is not None and not self._told_of_nan:
+            self._told_of_nan = True
+            text = "some samples hold NaN or infinity: their logits and losses are NaN, their "
+            text += "gradients 0. That is told once per classifier."
+            warnings.warn(text, RuntimeWarning, stacklevel=3)
+        return x, missing
 
     def _forward(self, inputs: Tensor) -> Tensor:
         """Logits of the network, which must be as many as there are classes."""
@@ -519,8 +528,15 @@ def _of_batch(activation: Tensor, samples: int, layer: int | str) -> Tensor:
 
 def _batches(x: Tensor, size: int) -> Sequence[Tensor]:
     """At least one batch, which is empty where x is."""
-    require_count("batch_size", size, remedy="ART's default is 128.")
-    return torch.split(x, size) if len(x) else [x]
+    whole = require_count("batch_size", size, remedy="ART's default is 128.")
+    return torch.split(x, whole) if len(x) else [x]
+
+
+def _filled(values: Tensor, samples: Tensor | None, value: float) -> Tensor:
+    """The values [N, ...] with another in the place of those of some samples, bool [N]."""
+    if samples is None:
+        return values
+    return values.masked_fill(samples.to(values.device).view(-1, *(1,) * (values.ndim - 1)), value)
 
 
 def _to_numpy(tensor: Tensor) -> np.ndarray:

@@ -1,9 +1,12 @@
 """Checks of what a user hands to the classifier: network, samples, labels, settings."""
 
+import math
+import sys
 from typing import Any
 
 import numpy as np
 import torch
+from art.attacks import Attack as ArtAttack
 from torch import nn
 
 from art_snn.checks import invalid, require
@@ -16,26 +19,78 @@ def checked_samples(x: Any, input_shape: tuple[int, ...]) -> Any:
 
     :param x: numpy array or torch tensor ``[N, *input_shape]``.
     :return: x itself, or a copy where it is read-only, has negative strides, or holds booleans.
-    :raises TypeError: when x is no array of numbers.
+    :raises TypeError: when x is no array of real numbers.
     :raises ValueError: when the shape is another, or a value is NaN or infinite."""
-    if not isinstance(x, np.ndarray | torch.Tensor) or x.dtype == object:
+    x = _checked_form(x, input_shape)
+    _refuse_infinite(x)
+    return x
+
+
+def answerable(x: Any, input_shape: tuple[int, ...]) -> tuple[Any, torch.Tensor | None]:
+    """The same, with zeros in place of samples that hold NaN or infinity.
+
+    Attacks of ART that divide by the length of a perturbation feed such samples, and whole batches
+    of them; from anywhere else a batch without a single finite sample is refused.
+
+    :return: the samples, and which were replaced, bool [N]; None where none was.
+    :raises TypeError, ValueError: as :func:`checked_samples`, for a batch of NaN."""
+    x = _checked_form(x, input_shape)
+    finite = torch.as_tensor(_finite(x).all(tuple(range(1, x.ndim))))
+    if bool(finite.all()):
+        return x, None
+    if not (finite.any() or _attacked()):
+        _refuse_infinite(x)
+    missing = ~finite
+    if isinstance(x, torch.Tensor):
+        mask = missing.to(x.device).view(-1, *(1,) * len(input_shape))
+        return x.masked_fill(mask, 0), missing.cpu()
+    x = x.copy()
+    x[missing.numpy()] = 0
+    return x, missing
+
+
+def _finite(x: Any) -> Any:
+    return np.isfinite(x) if isinstance(x, np.ndarray) else torch.isfinite(x)
+
+
+def _refuse_infinite(x: Any) -> None:
+    count = int((~_finite(x)).sum())
+    got = f"{count} NaN or infinite value{'s' * (count > 1)}"
+    require(not count, "x", "finite values", got, "Clean the data, for instance by nan_to_num.")
+
+
+def _attacked() -> bool:
+    """Whether an attack of ART has called."""
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        if isinstance(frame.f_locals.get("self"), ArtAttack):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _checked_form(x: Any, input_shape: tuple[int, ...]) -> Any:
+    """Samples of the right kind and shape, as torch can take them."""
+    if not isinstance(x, np.ndarray | torch.Tensor) or not _real(x):
+        kind = f" of dtype {x.dtype}" if isinstance(x, np.ndarray | torch.Tensor) else ""
         raise TypeError(
-            f"x: expected a numpy array or torch tensor of numbers, got {type(x).__name__}"
-            f"{' of dtype object' if isinstance(x, np.ndarray) else ''}."
+            "x: expected a numpy array or torch tensor of real numbers, got "
+            f"{type(x).__name__}{kind}. Convert it first, for instance by x.astype(np.float32)."
         )
     if x.ndim != len(input_shape) + 1 or tuple(x.shape[1:]) != tuple(input_shape):
         expected = f"shape (N, {', '.join(map(str, input_shape))})"
         remedy = _shape_remedy(tuple(x.shape), tuple(input_shape))
         raise invalid("x", expected, str(tuple(x.shape)), remedy)
-    finite = np.isfinite(x) if isinstance(x, np.ndarray) else torch.isfinite(x)
-    if not finite.all():
-        count = int((~finite).sum())
-        got = f"{count} NaN or infinite value{'s' * (count > 1)}"
-        remedy = "Clean the data, for instance by numpy.nan_to_num."
-        raise invalid("x", "finite values", got, remedy)
     if isinstance(x, torch.Tensor):
         return x.float() if x.dtype == torch.bool else x
     return np.require(x.astype(np.float32) if x.dtype == bool else x, requirements=["C", "W"])
+
+
+def _real(x: Any) -> bool:
+    """Whether torch takes the array as real numbers, which it does not of long doubles."""
+    if isinstance(x, torch.Tensor):
+        return not x.is_complex()
+    return x.dtype.kind in "buif" and x.dtype.itemsize <= 8
 
 
 def _shape_remedy(shape: tuple[int, ...], input_shape: tuple[int, ...]) -> str:
@@ -63,11 +118,16 @@ def check_device_type(device_type: object, argument: str = "device_type") -> Non
 def check_labels(y: Any, samples: int, classes: int) -> None:
     """Refuse labels that do not belong to the samples.
 
-    :param y: class indices (N,) or (N, 1), or one-hot or probability labels (N, K).
+    :param y: class indices (N,) or (N, 1), or one score per class (N, K): one-hot, probabilities,
+        logits or logarithms, as the loss can take them.
     :raises TypeError: when y is no array of numbers.
     :raises ValueError: when the length differs from the samples', or a label is out of range."""
-    if not isinstance(y, np.ndarray | torch.Tensor):
-        raise TypeError(f"y: expected a numpy array or torch tensor, got {type(y).__name__}.")
+    if not isinstance(y, np.ndarray | torch.Tensor) or not _real(y):
+        kind = f" of dtype {y.dtype}" if isinstance(y, np.ndarray | torch.Tensor) else ""
+        raise TypeError(
+            "y: expected a numpy array or torch tensor of real numbers, got "
+            f"{type(y).__name__}{kind}."
+        )
     if (
         y.ndim not in (1, 2)
         or len(y) != samples
@@ -79,10 +139,10 @@ def check_labels(y: Any, samples: int, classes: int) -> None:
     if len(y) == 0:
         return
     indices = y.ndim == 1 or y.shape[1] == 1
-    low, high = (0, classes - 1) if indices else (0, 1)
+    low, high = (0, classes - 1) if indices else (-math.inf, math.inf)
     least, most = float(y.min()), float(y.max())
     if not (low <= least and most <= high):
-        expected = f"{'class indices' if indices else 'class scores'} from {low} to {high}"
+        expected = f"class indices from {low} to {high}" if indices else "numbers as class scores"
         remedy = f"The classifier has nb_classes={classes}."
         raise invalid("y", expected, f"values from {least:g} to {most:g}", remedy)
     expected = "whole class indices"

@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from art_snn.checks import SEEDS, invalid, require, require_count, require_number
 from art_snn.classifier.inputs import checked_samples
-from art_snn.network import SpikingNetwork, modes_kept
+from art_snn.network import SpikingNetwork, modes_kept, watched
 from art_snn.neurons import Neuron
 from art_snn.seeding import seeded
 
@@ -75,17 +75,14 @@ def record(
     picker = _Picker(len(x), pairs, seed)
     starts = range(0, len(x), batch_size)
     got, expected = f"{name!r}, which was not called", "a layer that the network calls"
-    hook = network.get_submodule(name).register_forward_hook(picker)
-    try:
-        with seeded(seed), modes_kept(network), torch.no_grad():
-            network.eval()
-            for start in tqdm(starts, desc=f"Recording {name}", leave=False):
-                picker.start = start
-                network(torch.as_tensor(x[start : start + batch_size]).to(device))
-                called = picker.start is None
-                require(called, "layer", expected, got, "Choose another layer.")
-    finally:
-        hook.remove()
+    hooked = watched(network.get_submodule(name), picker)
+    with hooked, seeded(seed), modes_kept(network), torch.no_grad():
+        network.eval()
+        for start in tqdm(starts, desc=f"Recording {name}", leave=False):
+            picker.start = start
+            network(torch.as_tensor(x[start : start + batch_size]).to(device))
+            called = picker.start is None
+            require(called, "layer", expected, got, "Choose another layer.")
     return picker.result(name)
 
 

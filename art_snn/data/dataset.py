@@ -5,8 +5,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from art_snn.checks import invalid, require
-from art_snn.data.samples import check_shapes, check_values, checked_range
+from art_snn.checks import invalid, require, settle
+from art_snn.data.samples import (
+    check_kind,
+    check_shapes,
+    check_values,
+    checked_labels,
+    checked_range,
+)
 from art_snn.data.split import spread, stratified
 
 
@@ -23,8 +29,9 @@ class Dataset:
         confine theirs (ART's clip_values). None: unknown, as for event frames that hold counts.
     :param mirrored: whether a mirrored sample still is one of its class; not so for numerals, which
         a mirror turns into nothing that is read, and gestures of a left or right arm.
-    :raises ValueError: for samples of other dimensions, of two shapes, outside the range, NaN or
-        infinite, or a range that is none."""
+    :raises ValueError: for samples of other dimensions, of two shapes, with the channels last, that
+        are no real numbers, outside the range, NaN or infinite; for labels other than one class
+        index per sample from 0 to 99,999; and for a range that is none."""
 
     name: str
     x_train: np.ndarray
@@ -36,10 +43,14 @@ class Dataset:
 
     def __post_init__(self) -> None:
         if self.value_range is not None:
-            object.__setattr__(self, "value_range", checked_range(self.value_range))
-        check_shapes(self.x_train, self.x_test)
+            settle(self, value_range=checked_range(self.value_range))
         for name in ("x_train", "x_test"):
-            check_values(name, getattr(self, name), self.value_range)
+            check_kind(name, getattr(self, name))
+        check_shapes(self.x_train, self.x_test)
+        for part in ("train", "test"):
+            x, label = getattr(self, f"x_{part}"), f"y_{part}"
+            settle(self, **{label: checked_labels(label, getattr(self, label), len(x))})
+            check_values(f"x_{part}", x, self.value_range)
 
     @property
     def input_shape(self) -> tuple[int, ...]:

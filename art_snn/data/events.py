@@ -1,5 +1,6 @@
 """Recordings of event cameras as frames."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from types import MappingProxyType
 from art_snn.checks import require, require_count
 from art_snn.data.dataset import Dataset
 from art_snn.data.npz import from_npz
+from art_snn.data.places import require_root
 from art_snn.data.recordings import Recordings, convert
 from art_snn.data.samples import checked_range
 from art_snn.data.sizes import ImageSize, named, sides
@@ -60,10 +62,11 @@ def events(
     frames = require_count("frames", frames, remedy="The papers use 4 to 20 frames.")
     if value_range is not None:
         checked_range(value_range)
-    source, root = EVENTS[name], Path(root).expanduser()
+    source, root = EVENTS[name], require_root(root)
     size = source.image_size if image_size is None else sides(image_size)
     cache = root / f"{named(name, size).replace(' ', '-')}-{frames}-frames.npz"
     if not cache.exists():
         convert(source, root, download, frames, size, cache)
-    frames_kept = from_npz(cache, value_range)
+    # Written here, perhaps in hours: no size that was asked for is refused.
+    frames_kept = from_npz(cache, value_range, largest=sys.maxsize)
     return replace(frames_kept, name=named(name, size), mirrored=source.mirrored)

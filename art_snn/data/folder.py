@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-from torchvision.datasets import ImageFolder
 
-from art_snn.checks import MissingFile, require
+from art_snn.checks import require
 from art_snn.data.dataset import Dataset
+from art_snn.data.listing import classes, listed
 from art_snn.data.pictures import read
+from art_snn.data.places import FOLDER, place, require_kind
 from art_snn.data.sizes import ImageSize, named
 from art_snn.data.split import TEST_SHARE, refuse_share, stratified
 
@@ -33,13 +34,13 @@ def from_folder(
     :param test_share: share for testing where the folder has no split of its own; None is 0.2.
     :param seed: of that split, which keeps the classes' proportions.
     :raises FileNotFoundError: when there is no such folder, or no picture of a class.
-    :raises ValueError: when a file cannot be read, sizes differ and none was given, only one of
-        train and test is there, their classes differ, or a class has too few pictures to be split.
+    :raises ValueError: when a file or folder cannot be read, a picture has more than
+        67,108,864 pixels, sizes differ and none was given, only one of train and test is there,
+        their classes differ, or a class has too few pictures to be split.
     """
-    path = Path(path)
-    if not path.is_dir():
-        raise MissingFile("data", f"expected a folder of pictures, but {path} does not exist.")
-    there = [p for p in PARTS if any(child.is_dir() for child in path.glob(f"{p}/*"))]
+    path = place("data", path)
+    require_kind("data", path, FOLDER, "a folder of pictures")
+    there = [p for p in PARTS if classes(path / p)]
     missing = "test" if there == ["train"] else "train"
     got, expected = (
         f"{path} with {''.join(there)} alone",
@@ -49,27 +50,17 @@ def from_folder(
     require(len(there) != 1, "data", expected, got, remedy)
     if there:
         refuse_share(test_share, f"the folder {path}")
-        (ours, y_train), (theirs, y_test) = map(_listed, (path / part for part in PARTS))
-        first, second = ({p.name for p in (path / q).iterdir() if p.is_dir()} for q in PARTS)
+        (ours, y_train), (theirs, y_test) = map(listed, (path / part for part in PARTS))
+        first, second = (classes(path / part) for part in PARTS)
         got = f"{', '.join(sorted(first ^ second)[:5])} in one of them only, in {path}"
         remedy = "Add what is missing: classes are numbered by their folders."
         require(first == second, "data", "the same classes in train and test", got, remedy)
         files, y = ours + theirs, np.concatenate([y_train, y_test])
         train, test = np.split(np.arange(len(y)), [len(ours)])
     else:
-        files, y = _listed(path)
+        files, y = listed(path)
         share = TEST_SHARE if test_share is None else test_share
         train, test = stratified(y, share, seed, "test_share")
     x = np.divide(read(files, image_size), 255, dtype=np.float32)
     name = named(path.resolve().name, image_size)
     return Dataset(name, x[train], y[train], x[test], y[test])
-
-
-def _listed(path: Path) -> tuple[list[str], np.ndarray]:
-    try:
-        found = ImageFolder(path).samples
-    except FileNotFoundError as error:
-        raise MissingFile(
-            "data", f"expected pictures in one folder per class, but not so in {path} ({error})."
-        ) from error
-    return [file for file, _ in found], np.array([label for _, label in found], dtype=np.int64)

@@ -12,6 +12,7 @@ from torchvision import datasets
 from art_snn.checks import ArgumentError, MissingFile, require
 from art_snn.data import packaged as debian, pictures
 from art_snn.data.dataset import Dataset
+from art_snn.data.places import place, require_root
 from art_snn.data.sizes import ImageSize, named, resized, sides
 from art_snn.data.split import stratified
 
@@ -86,18 +87,19 @@ def images(
         interpolation, with antialiasing where they shrink; None keeps theirs.
     :param packaged: folder of Debian's dataset-fashion-mnist, for want of one in root.
     :raises FileNotFoundError: when the set is not there, damaged, or cannot be fetched.
-    :raises ValueError: for another name or a size that is none."""
+    :raises ValueError: for another name, a size that is none, or a root that is no folder or may
+        not be read."""
     remedy = "Images of your own come from from_npz or from_folder."
     require(name in IMAGES, "name", f"one of {', '.join(IMAGES)}", repr(name), remedy)
     if image_size is not None:
         sides(image_size)
-    root, source = Path(root).expanduser(), IMAGES[name]
+    root, packaged, source = require_root(root), place("packaged", packaged), IMAGES[name]
     own = name != "fashion-mnist" or (root / source.place).is_dir()
     try:
-        if own or not debian.is_there(Path(packaged)):
+        if own or not debian.is_there(packaged):
             train, test = source.parts(root, download, image_size)
         else:
-            train, test = debian.parts(Path(packaged))
+            train, test = debian.parts(packaged)
     except ArgumentError:
         raise
     except Exception as error:

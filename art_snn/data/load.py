@@ -14,6 +14,7 @@ from art_snn.data.events import EVENTS, events
 from art_snn.data.folder import from_folder
 from art_snn.data.images import IMAGES, images
 from art_snn.data.npz import from_npz
+from art_snn.data.places import FILE, FOLDER, place, what
 from art_snn.data.sizes import ImageSize
 from art_snn.flags import Open
 
@@ -79,13 +80,15 @@ class Source:
         return kind.make(**{name: value for name, value in options.items() if value is not None})
 
     def _of_path(self) -> Kind:
-        path = Path(self.data).expanduser()
-        if path.is_dir():
+        path = place("data", self.data)
+        found = what("data", path)
+        if found == FOLDER:
             return Kind(partial(from_folder, path), ("image_size", "test_share"))
-        if path.is_file() or path.suffix == ".npz":
+        if found == FILE or path.suffix == ".npz":
             return Kind(partial(from_npz, path), ("value_range", "axes", "test_share"))
         expected = f"one of {', '.join(NAMES)}, a .npz file or a folder of pictures"
-        raise invalid("data", expected, repr(self.data), "Check the spelling and the path.")
+        got = f"{self.data!r}, {found}" if found else repr(self.data)
+        raise invalid("data", expected, got, "Check the spelling and the path.")
 
 
 def load(name: str, **options: Any) -> Dataset:

@@ -5,9 +5,11 @@ from typing import Literal
 
 import numpy as np
 
-from art_snn.checks import MissingFile, invalid, require
+from art_snn.checks import invalid, require, require_count
+from art_snn.data.archive import LARGEST, arrays
 from art_snn.data.dataset import Dataset
-from art_snn.data.samples import checked_range
+from art_snn.data.places import FILE, place, require_kind
+from art_snn.data.samples import check_kind, checked_labels, checked_range
 from art_snn.data.split import TEST_SHARE, refuse_share, stratified
 
 CHANNELS = (1, 3)
@@ -21,6 +23,7 @@ def from_npz(
     axes: Literal["NCHW", "NHWC"] | None = None,
     test_share: float | None = None,
     seed: int = 0,
+    largest: int = LARGEST,
 ) -> Dataset:
     """Images or event frames from a .npz file: x_train, y_train, x_test and y_test, or x and y.
 
@@ -35,26 +38,28 @@ def from_npz(
     :param axes: of images with four axes, where their shape can be read both ways.
     :param test_share: share for testing of a file with x and y alone; None is 0.2.
     :param seed: of that split, which keeps the classes' proportions.
+    :param largest: bytes that the arrays may take, unpacked, as the file states them; 16 GiB. As
+        float32, bytes take four times as much.
     :raises FileNotFoundError: when there is no such file.
-    :raises ValueError: when it is no .npz file, an array is missing, has another form, or values
-        outside the range, when the axes are not told and have to be, or are told of other arrays,
-        and for a share beside a split."""
-    path = Path(path)
+    :raises ValueError: when it is no .npz file or a larger one, an array is missing, has another
+        form, or values outside the range, when the axes are not told and have to be, or are told of
+        other arrays, for labels that are no class indices, and for a share beside a split."""
+    path = place("data", path)
     given = None if value_range is None else checked_range(value_range)
-    if not path.is_file():
-        raise MissingFile("data", f"expected a .npz file, but {path} does not exist.")
-    arrays = _arrays(path)
-    samples = {n: _samples(n, array, given, axes) for n, array in arrays.items() if n[0] == "x"}
-    labels = {
-        n: _labels(n, array, len(samples["x" + n[1:]]))
-        for n, array in arrays.items()
-        if n[0] == "y"
-    }
+    remedy = "Give the bytes, such as 16 * 2**30."
+    largest = require_count("largest", largest, up_to=2**63 - 1, remedy=remedy)
+    require_kind("data", path, FILE, "a .npz file")
+    found = arrays(path, largest)
+    samples, labels = {}, {}
+    for x, y in ((name, "y" + name[1:]) for name in found if name[0] == "x"):
+        _refuse_single(x, found[x], found[y])
+        samples[x] = _samples(x, found[x], given, axes)
+        labels[y] = checked_labels(y, found[y], len(samples[x]))
     if "x" in samples:
-        x, y = samples["x"], labels["y"]
         share = TEST_SHARE if test_share is None else test_share
-        train, test = stratified(y, share, seed, "test_share")
-        parts = (x[train], y[train], x[test], y[test])
+        train, test = stratified(labels["y"], share, seed, "test_share")
+        whole, label = samples["x"], labels["y"]
+        parts = (whole[train], label[train], whole[test], label[test])
     else:
         refuse_share(test_share, str(path))
         parts = (samples["x_train"], labels["y_train"], samples["x_test"], labels["y_test"])
@@ -63,36 +68,11 @@ def from_npz(
     return Dataset(path.stem, *parts, value_range=given)
 
 
-SPLIT, WHOLE = ("x_train", "y_train", "x_test", "y_test"), ("x", "y")
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of :data:`SPLIT`, or else of :data:`WHOLE`."""
-    try:
-        # Opened here, since numpy leaves the file open when it is damaged.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            found = list(archive)
-            needed = WHOLE if set(WHOLE) <= set(found) and not set(SPLIT) & set(found) else SPLIT
-            arrays = {name: archive[name] for name in needed if name in found}
-        if not all(isinstance(array, np.ndarray) for array in arrays.values()):
-            raise ValueError("it holds other files than arrays")
-    except Exception as error:
-        # A damaged file fails in any way its bytes happen to lead to.
-        got = f"{path}, which cannot be read ({error})"
-        raise invalid("data", "a .npz file of arrays", got, "Write it with numpy.savez.") from error
-    expected = f"the arrays {', '.join(SPLIT)}, or x and y to be split"
-    got = f"{path} with {', '.join(found) or 'none'}"
-    remedy = "Write it with numpy.savez(path, x_train=..., y_train=..., ...)."
-    require(len(arrays) >= len(needed), "data", expected, got, remedy)
-    return arrays
-
-
 def _samples(
     name: str, x: np.ndarray, value_range: tuple[float, float] | None, axes: str | None
 ) -> np.ndarray:
     """Images [N, C, H, W] or event frames [N, T, C, H, W], float32."""
-    if x.dtype.kind not in "buif":
-        raise invalid(name, "real numbers", str(x.dtype), "Convert the samples first.")
+    check_kind(name, x)
     x = _channels_first(name, x, axes)
     if not (x.ndim == 5 or (x.ndim == 4 and x.shape[1] in CHANNELS)) or not x.size:
         expected = (
@@ -100,9 +80,19 @@ def _samples(
             "frames [N, T, C, H, W]"
         )
         raise invalid(name, expected, f"shape {x.shape}", "Reorder the axes.")
-    if x.ndim == 4 and value_range is None:
-        return _shares(name, x)
-    return np.ascontiguousarray(x, dtype=np.float32)
+    # What float32 cannot hold becomes infinite, which is refused like any other infinity.
+    with np.errstate(over="ignore"):
+        if x.ndim == 4 and value_range is None:
+            return _shares(name, x)
+        return np.ascontiguousarray(x, dtype=np.float32)
+
+
+def _refuse_single(name: str, x: np.ndarray, y: np.ndarray) -> None:
+    """Refuse one image of three axes, which only its label tells from N grey images."""
+    single = x.ndim == 3 and y.ndim == 1 and y.size != len(x)
+    expected = f"[N, H, W] with one image for each of {y.size} labels"
+    remedy = "Give every image its label; a single image needs the axis of samples, too: x[None]."
+    require(not single, name, expected, f"shape {x.shape}", remedy)
 
 
 def _channels_first(name: str, x: np.ndarray, axes: str | None) -> np.ndarray:
@@ -129,11 +119,3 @@ def _shares(name: str, x: np.ndarray) -> np.ndarray:
     remedy = "Scale the images, or give their value_range; budgets are in its unit."
     require(low >= 0 and high <= 1, name, "uint8, or values from 0 to 1", got, remedy)
     return np.ascontiguousarray(scaled)
-
-
-def _labels(name: str, y: np.ndarray, samples: int) -> np.ndarray:
-    """Class indices [N] int64."""
-    whole = np.issubdtype(y.dtype, np.integer) and y.shape == (samples,) and y.min() >= 0
-    remedy = "Turn one-hot rows into indices: y.argmax(1)."
-    require(whole, name, f"{samples} class indices from 0", f"{y.dtype} of shape {y.shape}", remedy)
-    return y.astype(np.int64)

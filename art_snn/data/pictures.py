@@ -1,16 +1,27 @@
 """Picture files as arrays."""
 
+import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
 from art_snn.checks import invalid, require
+from art_snn.data.places import FILE, require_kind
 from art_snn.data.sizes import ImageSize, sides
 
 GREY = ("1", "L")
 DEEP = ("I", "F")
+
+MOST_PIXELS = 2**26
+"""Pixels that one picture may have, 8,192 x 8,192; unpacked in colour, they take 200 MB.
+
+A file of kilobytes can state billions. PIL warns from 89 million on, by a limit of its own that is
+the whole program's and stays as it is."""
+
+READABLE = "pictures that PIL reads"
 
 
 def read(paths: Sequence[str], image_size: ImageSize | None) -> np.ndarray:
@@ -18,8 +29,11 @@ def read(paths: Sequence[str], image_size: ImageSize | None) -> np.ndarray:
 
     :param image_size: side or (height, width) to which they are brought by bilinear interpolation,
         with antialiasing where they shrink; None keeps theirs.
-    :raises ValueError: for a file that cannot be read, has more than 8 bits, or another size than
-        the first when no size was given."""
+    :raises FileNotFoundError: for a link to nothing.
+    :raises ValueError: for a file that cannot be read, has more than 8 bits per channel or more
+        than :data:`MOST_PIXELS`, or another size than the first when no size was given."""
+    for path in paths:
+        require_kind("data", Path(path), FILE, READABLE)
     pictures = []
     for path in tqdm(paths, desc="Pictures", leave=False):
         pictures.append(_open(path, image_size))
@@ -39,13 +53,17 @@ def read(paths: Sequence[str], image_size: ImageSize | None) -> np.ndarray:
 def _open(path: str, image_size: ImageSize | None) -> np.ndarray:
     """[H, W] of a grey picture, [H, W, 3] of any other."""
     try:
-        with Image.open(path) as stream:
-            mode = stream.mode
-            picture = stream.convert("L" if mode in GREY else "RGB")
-    except (OSError, SyntaxError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            mode, picture = _decoded(path)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        expected = f"pictures of at most {MOST_PIXELS:,} pixels"
+        raise invalid("data", expected, f"{path} ({error})", "Make it smaller.") from error
+    except Exception as error:
+        # A damaged file fails in any way its bytes happen to lead to.
         got = f"{path}, which it does not ({error})"
         remedy = "Delete that file, or save it again."
-        raise invalid("data", "pictures that PIL reads", got, remedy) from error
+        raise invalid("data", READABLE, got, remedy) from error
     expected = "pictures of 8 bits per channel"
     remedy = "Convert them, or save them as arrays for from_npz."
     require(not mode.startswith(DEEP), "data", expected, f"{path} of mode {mode}", remedy)
@@ -53,6 +71,14 @@ def _open(path: str, image_size: ImageSize | None) -> np.ndarray:
         height, width = sides(image_size)
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(picture)
+
+
+def _decoded(path: str) -> tuple[str, Image.Image]:
+    """The picture's mode in the file, and itself, grey or RGB."""
+    with Image.open(path) as stream:
+        if stream.width * stream.height > MOST_PIXELS:
+            raise Image.DecompressionBombError(f"{stream.width:,} x {stream.height:,}")
+        return stream.mode, stream.convert("L" if stream.mode in GREY else "RGB")
 
 
 def _words(picture: np.ndarray) -> str:

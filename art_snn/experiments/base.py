@@ -1,20 +1,25 @@
 """What all experiments share: where they write, what they run on, and what a result is."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from matplotlib.figure import Figure
 
 from art_snn.checks import require
 from art_snn.classifier.inputs import check_device_type
+from art_snn.experiments.folder import held
 from art_snn.experiments.resume import plain
 from art_snn.experiments.tables import Form, Part, told
 from art_snn.files import whole, write_json, write_text
 from art_snn.flags import Open
 from art_snn.measuring.machine import require_threads, set_threads
+
+Outcome = TypeVar("Outcome")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +28,8 @@ class Experiment:
 
     The function run(settings) of every room raises a FileNotFoundError when data or weights are not
     there, a CheckpointError when weights do not fit or the folder holds others, and a ValueError
-    when settings, data and network do not suit each other or the folder holds something else.
+    when settings, data and network do not suit each other or the folder holds something else or
+    belongs to another run at the time, and a WriteFailed when something cannot be written.
 
     :param output: folder for all that comes out, made when missing; a run that was interrupted is
         taken up from it.
@@ -44,9 +50,25 @@ class Experiment:
         folder = file is None and self.output.suffix != ".json"
         require(folder, "output", "a folder, for tables, pictures and figures", got, remedy)
 
-    def prepare(self) -> None:
-        """Set this process up as the settings ask."""
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """This process is set up as the settings ask, and holds the output within the block.
+
+        :raises ValueError: when the output cannot be written into, or another run holds it."""
         set_threads(self.threads)
+        with held(self.output):
+            yield
+
+
+def at_work(run: "Callable[[Any], Outcome]") -> "Callable[[Any], Outcome]":
+    """The function run(settings) of a room, which holds the output while it is at work."""
+
+    @wraps(run)
+    def held_run(settings: Any) -> Any:
+        with settings.at_work():
+            return run(settings)
+
+    return held_run
 
 
 class Result(ABC):

@@ -1,16 +1,21 @@
 """Results as JSON: one converter for all of them, and earlier ones that a run is taken up from."""
 
+import json
+import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import cattrs
 import numpy as np
 
-from art_snn.checks import require
+from art_snn.checks import invalid, require, shortened
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.files import digest, read_json
 from art_snn.metrics import Share
+
+Found = TypeVar("Found")
+Fits = Callable[[Found], bool]
 
 
 def digits(values: np.ndarray) -> str:
@@ -25,10 +30,63 @@ def booleans(text: str) -> np.ndarray:
 
 converter = cattrs.Converter()
 """What turns results into JSON and back."""
+
+Positive = Annotated[float, "above 0"]
+"""A time, a size: whatever others are divided by."""
+
+
+def expect(holds: object, expected: str, found: object) -> None:
+    """A complaint about a field of results unless something holds.
+
+    :raises ValueError: which :func:`structured` completes by the name of the field."""
+    if not holds:
+        raise ValueError(f"expected {expected}, got {shortened(json.dumps(found, default=repr))}")
+
+
+def _number(found: Any, kind: Any) -> float:
+    number = isinstance(found, int | float) and not isinstance(found, bool)
+    expect(number and math.isfinite(found), "a number", found)
+    expect(kind is float or found > 0, "a number above 0", found)
+    return float(found)
+
+
+def _whole(found: Any, _: object) -> int:
+    expect(type(found) is int and abs(found) < 2**63, "a whole number", found)
+    return int(found)
+
+
+def _truth(found: Any, _: object) -> bool:
+    expect(isinstance(found, bool), "true or false", found)
+    return bool(found)
+
+
+def _text(found: Any, _: object) -> str:
+    expect(isinstance(found, str), "a text", found)
+    return str(found)
+
+
+def _share(found: Any, _: object) -> Share:
+    told: dict[str, Any] = found if isinstance(found, dict) else {}
+    count, total = told.get("count", ""), told.get("total", "")
+    whole = type(count) is int and type(total) is int
+    expect(whole and 0 <= count <= total < 2**63, "a count and its total", found)
+    return Share(count, total)
+
+
+def _booleans(found: Any, _: object) -> np.ndarray:
+    expect(isinstance(found, str) and set(found) <= {"0", "1"}, "digits 0 and 1", found)
+    return booleans(found)
+
+
+converter.register_structure_hook(float, _number)
+converter.register_structure_hook_func(lambda kind: kind == Positive, _number)
+converter.register_structure_hook(int, _whole)
+converter.register_structure_hook(bool, _truth)
+converter.register_structure_hook(str, _text)
 converter.register_unstructure_hook(Share, Share.as_dict)
-converter.register_structure_hook(Share, lambda found, _: Share(found["count"], found["total"]))
+converter.register_structure_hook(Share, _share)
 converter.register_unstructure_hook(np.ndarray, digits)
-converter.register_structure_hook(np.ndarray, lambda found, _: booleans(found))
+converter.register_structure_hook(np.ndarray, _booleans)
 
 
 def plain(content: object) -> Any:
@@ -51,17 +109,43 @@ def fingerprint(
     return digest(parts, *weights, x, y)
 
 
-def earlier(file: Path | None, what: str, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """Earlier results, empty where there are none.
+def structured(content: object, kind: Any) -> Any:
+    """The content of a JSON file as an object of that kind.
+
+    :raises ValueError: naming the first field that is missing or holds something else."""
+    try:
+        expect(isinstance(content, dict), "an object of named fields", content)
+        return converter.structure(content, kind)
+    except Exception as error:
+        # cattrs collects whatever the fields raise, and tells where each of them lies.
+        first = cattrs.transform_error(error, "", _reason)[0]
+        reason, _, place = first.rpartition(" @ ")
+        field = f"its field {place.lstrip('.')}: " if place else ""
+        raise ValueError(f"cannot be read ({field}{reason})") from error
+
+
+def _reason(error: BaseException, _: object) -> str:
+    if isinstance(error, KeyError):
+        return "missing"
+    told = isinstance(error, ValueError) and str(error).startswith("expected")
+    return str(error) if told else "expected another kind of value"
+
+
+def earlier(file: Path | None, what: str, kind: type[Found], fits: Fits[Found]) -> Found | None:
+    """Earlier results, None where there are none.
 
     :param what: the kind of results, for the complaint.
-    :param fits: whether the content is of the same settings, weights and samples.
-    :raises ValueError: when the file holds anything else."""
+    :param kind: of the object that the file is read as; dict leaves it as it is.
+    :param fits: whether that is of the same settings, weights and samples.
+    :raises ValueError: when the file is damaged, naming the field, or holds anything else."""
     if file is None or not file.exists():
-        return {}
-    content = read_json(file)
-    same = bool(content) and isinstance(content, dict) and fits(content)
+        return None
     expected = f"a folder without results, or with results of the same {what}"
+    remedy = "Choose another folder, or delete that file."
+    try:
+        found: Found = structured(read_json(file), kind)
+    except (ValueError, OSError) as error:
+        raise invalid("output", expected, f"{file}, which {error}", remedy) from error
     got = f"{file} of other settings, weights or samples"
-    require(same, "output", expected, got, "Choose another folder, or delete that file.")
-    return dict(content)
+    require(fits(found), "output", expected, got, remedy)
+    return found

@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from art_snn import checkpoint
 from art_snn.attacks import Attack
 from art_snn.checks import require, require_seed, settle, settle_counts
@@ -13,6 +15,7 @@ from art_snn.experiments.base import Experiment
 from art_snn.files import digest
 from art_snn.flags import Open
 from art_snn.models import DEFAULTS, Architecture
+from art_snn.models.own import is_own
 from art_snn.network import SpikingNetwork
 from art_snn.training import Recipe, train
 
@@ -51,8 +54,22 @@ class Trained:
         return replace(self, architecture=self.architecture.filled(self._noted()).on(data))
 
     def _noted(self) -> dict[str, Any]:
+        """What the checkpoint tells of its network.
+
+        :raises CheckpointError: when there can be no such network."""
         noted = {} if self.checkpoint is None else checkpoint.notes(self.checkpoint).get("subject")
-        return noted if isinstance(noted, dict) else {}
+        noted = noted if isinstance(noted, dict) else {}
+        known = {k: v for k, v in noted.items() if k in DEFAULTS and v is not None}
+        try:
+            if not is_own(known.get("model")):
+                with torch.device("meta"):
+                    Architecture(**known).made()
+        except (ValueError, TypeError, RuntimeError) as error:
+            expected = "a checkpoint that notes a network which can be built"
+            got = f"{self.checkpoint} ({str(error).rstrip('.')})"
+            remedy = "Save it again, with the settings that its network has."
+            raise checkpoint.CheckpointError.of("path", expected, got, remedy) from error
+        return noted
 
     def build(self, data: Dataset, seed: int = 0) -> SpikingNetwork:
         """The network for the samples of `data`, with weights drawn from the seed."""
@@ -78,12 +95,15 @@ class Trained:
         :param data: its training samples are used.
         :param seed: of the training.
         :raises FileNotFoundError: when there is no such checkpoint.
-        :raises CheckpointError: when weights do not fit, or the folder holds another network."""
+        :raises CheckpointError: when weights do not fit, or the folder holds another network.
+        :raises ValueError: when a function of the user's own gives weights that are not finite."""
         trained = self.on(data)
         if self.checkpoint is not None:
             checkpoint.load(network, self.checkpoint)
         elif not self.architecture.is_own or self.epochs is not None:
             trained._train(network, data, folder, seed)
+        else:
+            checkpoint.check_weights(network, "model")
         network.eval()
 
     def _train(self, network: SpikingNetwork, data: Dataset, folder: Path, seed: int) -> None:

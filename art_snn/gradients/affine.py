@@ -1,5 +1,6 @@
 """Whether the layers between neurons are affine, so that a rate rule may run on time averages."""
 
+import contextlib
 import math
 from collections.abc import Hashable
 
@@ -38,11 +39,13 @@ def not_collapsible(network: Differentiable, encoded: Tensor) -> str | None:
     if encoded.dtype.itemsize < 4 or torch.is_autocast_enabled(encoded.device.type):
         return "in half precision rounding hides whether the layers are affine"
     key = key_of(network, encoded)
-    if key not in network.obstacles:
-        if len(network.obstacles) >= REMEMBERED:
-            network.obstacles.clear()
-        network.obstacles[key] = probe(network, encoded)
-    return network.obstacles[key]
+    # Not looked up twice: another thread may clear them in between.
+    with contextlib.suppress(KeyError):
+        return network.obstacles[key]
+    if len(network.obstacles) >= REMEMBERED:
+        network.obstacles.clear()
+    network.obstacles[key] = found = probe(network, encoded)
+    return found
 
 
 def key_of(network: Differentiable, encoded: Tensor) -> Hashable:

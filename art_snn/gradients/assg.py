@@ -1,5 +1,6 @@
 """ASSG: a surrogate whose sharpness follows the potential of every neuron."""
 
+import contextlib
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from art_snn.checks import invalid, require_number
-from art_snn.gradients.base import Differentiable, Execution, Site
+from art_snn.gradients.base import Differentiable, Execution, Site, remembering
 from art_snn.gradients.blocks import blocks
 from art_snn.gradients.surrogates import ATan, Surrogate
 from art_snn.gradients.temporal import StepSlope, TemporalGradient
@@ -45,7 +46,8 @@ class ASSG(TemporalGradient):
     have, it starts afresh, since ART's attacks give no sign of a new batch. An attack on a sample
     that lies closer to the one before it in its place goes on with that one's moments, and so does
     a restart where no other batch came between; call `network.forget()` between the two. Memory:
-    the moments of all layers stay with the network, 2 numbers per element, until then.
+    the moments of all layers stay with the network, 2 numbers per element, until then; those of the
+    eight rules that were used last, in every thread or task.
 
     :param omega: scale of the sharpness, in [1e-3, 10]; :func:`sharpness_of` gives it for a
         vanishing degree A of the arctangent.
@@ -91,16 +93,19 @@ class ASSG(TemporalGradient):
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
         encoded = network.encode(x)
         key = (encoded.shape, encoded.dtype, encoded.device, network.state_key())
-        # Taken out for the time of the pass, so that an interrupted one leaves nothing half done.
-        earlier = network.memory.pop(self, None)
+        # Taken out for the time of the pass, so that an interrupted one leaves nothing half done;
+        # and once, of two tasks that were started with this memory.
+        earlier = network.memory.get(self)
+        network.memory = {rule: told for rule, told in network.memory.items() if rule != self}
+        moments, moved = None, None
         if isinstance(earlier, _Attack) and earlier.key == key:
+            moments = earlier.taken()
             moved = earlier.moved(x, self.restart * network.input_span)
-            this_pass = _Pass(self, earlier.moments, moved)
-        else:
-            this_pass = _Pass(self, [], None)
+        this_pass = _Pass(self, moments or [], moved if moments else None)
         network.execution = Execution("through time", "a temporal rule needs every time step")
         logits = network.run(encoded, this_pass.firing())
-        network.memory[self] = _Attack(key, x.detach().clone(), this_pass.moments)
+        attack = _Attack(key, x.detach().clone(), this_pass.moments)
+        network.memory = remembering(network.memory, self, attack)
         return logits
 
 
@@ -145,6 +150,13 @@ class _Attack:
     key: Hashable
     x: Tensor
     moments: list[Moments]
+    fresh: list[bool] = field(default_factory=lambda: [True])
+
+    def taken(self) -> list[Moments] | None:
+        """The moments, once: a pass changes them in place."""
+        with contextlib.suppress(IndexError):
+            return self.moments if self.fresh.pop() else None
+        return None
 
     def moved(self, x: Tensor, distance: float) -> Tensor:
         """Samples [N] that lie farther than `distance` from the last ones in their place."""

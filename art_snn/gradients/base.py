@@ -1,7 +1,7 @@
 """What a gradient rule is, and what it may ask of a network and of a neuron."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -105,6 +105,18 @@ class Gradient(ABC):
         :param dynamics: of a neuron of the network.
         :param encoder: of the network; None where only the neuron is asked about."""
         return None
+
+
+REMEMBERED_RULES = 8
+"""Rules of which a network remembers something, in one thread or task; the oldest leave."""
+
+
+def remembering(memory: Mapping[Gradient, Any], rule: Gradient, value: Any) -> dict[Gradient, Any]:
+    """The memory with what a rule remembers now, as its newest entry.
+
+    It is a mapping of its own: tasks that were started meanwhile may share the old one."""
+    kept = {other: told for other, told in memory.items() if other != rule}
+    return dict([*kept.items(), (rule, value)][-REMEMBERED_RULES:])
 
 
 def simulation(site: Site, current: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from art_snn.checks import require_count
 from art_snn.dynamics import MOST_STEPS, Dynamics
-from art_snn.gradients.base import Differentiable, Gradient, simulation
+from art_snn.gradients.base import Differentiable, Gradient, remembering, simulation
 from art_snn.gradients.composite import Composite, require_rule
 
 
@@ -45,9 +45,11 @@ class Extended(Composite):
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
         longer = network.with_steps(self.steps)
         if self.remembers:
-            longer.memory = network.memory.setdefault(self, {})
+            longer.memory = network.memory.get(self, {})
         with torch.no_grad():
             exact = network.run(network.encode(x), simulation)
         extended = self.rule.logits(longer, x)
         network.execution = longer.execution
+        if self.remembers:
+            network.memory = remembering(network.memory, self, longer.memory)
         return exact + (extended - extended.detach())

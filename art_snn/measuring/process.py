@@ -2,11 +2,14 @@
 
 Run as a program, the module is the other side of :func:`in_fresh_process`."""
 
+import contextlib
 import json
+import os
 import pickle
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -26,13 +29,30 @@ def in_fresh_process(call: Callable[..., Any], *arguments: Any) -> Any:
     :raises ProcessFailed: when the call raises, or the process is killed, as when memory runs out.
     """
     command = [sys.executable, "-m", "art_snn.measuring.process"]
-    done = subprocess.run(
-        command, input=pickle.dumps((call, arguments)), capture_output=True, check=False
-    )
-    if done.returncode != 0:
-        errors = done.stderr.decode(errors="replace")
-        raise ProcessFailed(_reason(done.returncode, errors), errors)
-    return json.loads(done.stdout.splitlines()[-1])
+    inner, outer = os.pipe()
+    with subprocess.Popen(
+        command, stdin=inner, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        os.close(inner)
+        try:
+            # Left open while the child works: it ends when the other end of its pipe is gone.
+            with open(outer, "wb", buffering=0) as pipe:
+                with contextlib.suppress(BrokenPipeError):
+                    _write(pipe, pickle.dumps((call, arguments)))
+                stdout, stderr = child.communicate()
+        except BaseException:
+            child.kill()
+            raise
+    if child.returncode != 0:
+        errors = stderr.decode(errors="replace")
+        raise ProcessFailed(_reason(child.returncode, errors), errors)
+    return json.loads(stdout.splitlines()[-1])
+
+
+def _write(pipe: Any, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[pipe.write(view) :]
 
 
 def _reason(code: int, errors: str) -> str:
@@ -44,6 +64,19 @@ def _reason(code: int, errors: str) -> str:
     return lines[-1] if lines else f"process ended with exit code {code}"
 
 
+def _end_with_parent() -> None:
+    """End this process when the other end of its standard input is gone, with whoever held it."""
+
+    def watch() -> None:
+        # Past Python's buffer, whose lock the end of the interpreter would wait for.
+        while os.read(sys.stdin.fileno(), 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 if __name__ == "__main__":
     operate, given = pickle.load(sys.stdin.buffer)
+    _end_with_parent()
     sys.stdout.write(f"\n{json.dumps(operate(*given))}\n")

@@ -16,9 +16,9 @@ from art_snn.network import SpikingNetwork
 FORM = "file.py:function or package.module:function"
 
 
-def is_own(model: str) -> bool:
+def is_own(model: object) -> bool:
     """Whether the model is named as a function of the user's own, not as one of MODELS."""
-    return ":" in model
+    return isinstance(model, str) and ":" in model
 
 
 def built(model: str, argument: str = "model") -> SpikingNetwork:

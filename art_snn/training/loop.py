@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from art_snn.checkpoint import check_weights
 from art_snn.checks import require
 from art_snn.network import SpikingNetwork
 from art_snn.seeding import seeded
@@ -47,7 +48,7 @@ def train(
     :raises TypeError: when samples or labels are no numpy arrays.
     :raises ValueError: when samples are empty, not finite, of other lengths than labels, or do not
         fit the recipe, or a label is no class index of the network; before anything is trained.
-        When the loss is no longer finite; the state of the epochs before is kept."""
+        When the loss or a weight is no longer finite; the state of the epochs before is kept."""
     check_pairs("x, y", x, y)
     recipe = recipe.on(x.shape[1:])
     recipe.check_samples(x.shape[1:])
@@ -68,6 +69,7 @@ def train(
             with seeded(recipe.seed * 100_003 + epoch):
                 loss = _pass(state, samples, labels, craft, bar)
                 _refuse_divergence(loss, epoch + 1, recipe)
+                check_weights(network, "learning_rate")
                 network.eval()
                 score = None
                 if validation is not None:

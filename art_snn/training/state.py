@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from art_snn.checkpoint import CheckpointError, misfits
-from art_snn.files import digest, whole
+from art_snn.files import damage, digest, write_tensors
 from art_snn.network import SpikingNetwork
 from art_snn.training.recipe import Recipe
 from art_snn.training.samples import Adversary, Validation
@@ -93,8 +93,7 @@ class State:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
         }
-        with whole(file) as partial:
-            torch.save(progress, partial)
+        write_tensors(Path(file), progress)
 
     def take_up(self, file: str | Path | None) -> None:
         """Go on from the file, where it exists.
@@ -103,6 +102,8 @@ class State:
         if file is None or not Path(file).exists():
             return
         try:
+            if spoilt := damage(Path(file)):
+                raise _other("the state of this training run", f"{file}, which {spoilt}", file)
             progress: Progress = torch.load(file, map_location="cpu", weights_only=True)
             if progress["run"] != self.run:
                 raise _other(f"a run of {self.run}", f"one of {progress['run']}", file)

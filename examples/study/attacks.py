@@ -47,7 +47,7 @@ def run(study: Study, cell: Cell, rule: str, file: Path) -> None:
     source = target if box == "white" else study.network(decay, "other seed")
     parts = attack, rule, box, fingerprint("source", source, x[:0], y[:0])
     key = fingerprint(parts, target, x, y)
-    content = earlier(file, "study", lambda found: "outcomes" in found)
+    content = earlier(file, "study", dict, lambda found: "outcomes" in found) or {}
     known = content.setdefault("outcomes", {})
     if key in known:
         return
@@ -126,7 +126,7 @@ def main() -> None:
     file = study.output / "attacks.json"
     for cell, rule in itertools.product(cells(study), ("stbp", "rga")):
         run(study, cell, rule, file)
-    content = earlier(file, "study", bool)
+    content = earlier(file, "study", dict, bool) or {}
     text = told(f"{study.attack('fgsm')}; {study.attack('pgd')}; {study.data.name}.", content)
     write_text(study.output / "attacks.md", text)
     figure = Figure(figsize=(10, 6.4), layout="constrained")

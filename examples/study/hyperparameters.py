@@ -8,7 +8,9 @@ after its last value.
 
 from setting import Study, parse
 
+from art_snn.experiments.resume import structured
 from art_snn.experiments.sweep import Panel, Plan, Swept, paper, swept
+from art_snn.experiments.sweep.result import Content
 from art_snn.files import read_json
 
 
@@ -27,7 +29,8 @@ def main() -> None:
     study = parse("Attack success of RGA over beta and gamma.")
     plans = paper(attack=study.attack("pgd"), samples=study.samples, batch_size=50)
     panels = [panel(study, plan) for plan in plans]
-    result = Swept(panels, read_json(study.output / "sweep.json"))
+    content = structured(read_json(study.output / "sweep.json"), Content)
+    result = Swept(panels, content)
     result.write(study.output)
     print(result.told())
 

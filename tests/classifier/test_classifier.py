@@ -33,6 +33,7 @@ from art_snn import (
     SpikingNetwork,
     TimeDistributed as Timed,
 )
+from art_snn.neurons import PASS
 from tests.networks import CLASSES, FORMS, STEPS, Counted, Tally, build
 
 KEEP = {"rtol": 1e-5, "atol": 1e-8}
@@ -751,7 +752,7 @@ def snapshot(classifier: Any) -> tuple[Any, ...]:
         network.gradient,
         network.training_gradient,
         network._override,
-        [module.firing for module in network.modules() if isinstance(module, LIF)],
+        PASS.get(),
         {name: value.clone() for name, value in network.state_dict().items()},
         [(p.requires_grad, p.grad) for p in network.parameters()],
     )

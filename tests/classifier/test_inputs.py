@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescent
+from art.attacks.evasion import (
+    AutoAttack,
+    AutoProjectedGradientDescent,
+    FastGradientMethod,
+    ProjectedGradientDescent,
+    SquareAttack,
+)
+from torch import nn
 
 from art_snn.classifier.inputs import check_labels, checked_samples
 from tests.networks import CLASSES, FORMS, build
@@ -37,6 +46,13 @@ def with_value(value: float, count: int = 1) -> np.ndarray:
     return x
 
 
+def everywhere(value: float) -> np.ndarray:
+    """A bad value in every sample, as nothing but a mistake or an attack gives it."""
+    x = X.copy()
+    x[:, 0, 0, 0] = value
+    return x
+
+
 BAD_SAMPLES = {
     "another size": (
         np.zeros((4, 1, 9, 8), np.float32),
@@ -55,9 +71,10 @@ BAD_SAMPLES = {
     "a flat table": (X.reshape(4, 64), r"x: expected .* got \(4, 64\)\. Reshape the data"),
     "one axis too many": (X[None], r"x: expected .* got \(1, 4, 1, 8, 8\)\. Reshape the data"),
     "a number": (np.array(1.0), r"x: expected shape \(N, 1, 8, 8\), got \(\)\."),
-    "NaN": (with_value(np.nan), r"x: expected finite values, got 1 NaN or infinite value\. Clean"),
-    "infinity": (with_value(np.inf, 3), r"x: expected finite values, got 3 NaN or infinite values"),
-    "minus infinity": (with_value(-np.inf), r"x: expected finite values, got 1 NaN or infinite"),
+    "NaN": (everywhere(np.nan), r"x: expected finite values, got 4 NaN or infinite values\. Clean"),
+    "infinity": (everywhere(np.inf), r"x: expected finite values, got 4 NaN or infinite values"),
+    "minus infinity": (everywhere(-np.inf), r"x: expected finite values, got 4 NaN or infinite"),
+    "complex numbers": (X.astype(np.complex64), r"x: expected .* real numbers, got .*complex64"),
 }
 
 
@@ -68,7 +85,7 @@ def test_bad_samples_are_refused_by_name(
     classifier: Any, method: str, kind: str, tensors: bool
 ) -> None:
     x, message = BAD_SAMPLES[kind]
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(TypeError if np.iscomplexobj(x) else ValueError, match=message):
         TAKES_SAMPLES[method](classifier, torch.tensor(x) if tensors else x)
 
 
@@ -80,7 +97,7 @@ BAD_LABELS = {
     "fractions": (np.array([0, 1.5, 2, 3]), r"y: expected whole class indices, got fractions"),
     "a column of fractions": (np.array([[0.5]] * 4), r"y: expected whole class indices, got frac"),
     "another number of classes": (np.eye(7)[[0, 1, 2, 3]], r"y: .* got shape \(4, 7\)"),
-    "scores above one": (np.full((4, 10), 2.0), r"y: expected class scores from 0 to 1, got .* 2"),
+    "scores that are none": (np.full((4, 10), np.nan), r"y: expected numbers as class scores, got"),
     "three axes": (np.zeros((4, 1, 10)), r"y: expected 4 labels, .* got shape \(4, 1, 10\)"),
     "a number": (np.array(1), r"y: expected 4 labels, .* got shape \(\)"),
     "NaN": (np.array([0, 1, 2, np.nan]), r"y: expected class indices from 0 to 9"),
@@ -118,11 +135,16 @@ def test_a_bad_class_for_class_gradient_is_refused(
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        ([[1.0]], r"x: expected a numpy array or torch tensor of numbers, got list\."),
-        (None, r"x: expected a numpy array or torch tensor of numbers, got NoneType\."),
+        ([[1.0]], r"x: expected a numpy array or torch tensor of real numbers, got list\."),
+        (None, r"x: expected a numpy array or torch tensor of real numbers, got NoneType\."),
         (np.array([X, None], dtype=object)[:1], r"x: .* got ndarray of dtype object\."),
+        (X.astype(str), r"x: .* real numbers, got ndarray of dtype <U\d+\. Convert it first"),
+        (np.zeros(X.shape, "datetime64[s]"), r"x: .* got ndarray of dtype datetime64"),
+        (np.zeros(X.shape, "timedelta64[s]"), r"x: .* got ndarray of dtype timedelta64"),
+        (np.zeros(X.shape, np.longdouble), r"x: .* got ndarray of dtype (float128|longdouble)"),
+        (np.zeros(X.shape, [("a", "f4")]), r"x: .* got ndarray of dtype \["),
     ],
-    ids=["list", "None", "objects"],
+    ids=["list", "None", "objects", "strings", "dates", "spans", "long doubles", "records"],
 )
 def test_what_is_no_array_of_numbers_is_refused(
     classifier: Any, method: str, x: Any, message: str
@@ -153,7 +175,7 @@ def test_lists_are_arrays_to_predict_and_fit_as_everywhere_in_art(classifier: An
 @pytest.mark.parametrize("method", ["loss_gradient", "compute_loss"])
 @pytest.mark.parametrize("y", [[0, 1, 2, 9], None, "0129"])
 def test_labels_that_are_no_array_are_refused(classifier: Any, method: str, y: Any) -> None:
-    with pytest.raises(TypeError, match=r"y: expected a numpy array or torch tensor, got"):
+    with pytest.raises(TypeError, match=r"y: expected .* tensor of real numbers, got"):
         getattr(classifier, method)(X, y)
 
 
@@ -250,3 +272,132 @@ def test_a_batch_size_below_one_is_refused(classifier: Any) -> None:
 def test_a_missing_channel_axis_is_named(classifier: Any) -> None:
     with pytest.raises(ValueError, match=r"Add the channel axis: x\[:, None\]"):
         classifier.predict(X[:, 0])
+
+
+# samples that are not finite, as some attacks feed them
+
+ANSWERING = {name: TAKES_SAMPLES[name] for name in ("predict", "compute_loss")}
+DIFFERENTIATING = {name: TAKES_SAMPLES[name] for name in ("loss_gradient", "class_gradient")}
+
+
+@contextmanager
+def told_of_nan() -> Iterator[None]:
+    """Within the block one warning tells of NaN; ART's own about numpy do not count."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        yield
+    assert [str(w.message)[:24] for w in told if w.category is RuntimeWarning] == [
+        "some samples hold NaN or"
+    ]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("tensors", [False, True], ids=["numpy", "torch"])
+@pytest.mark.parametrize("method", ANSWERING | DIFFERENTIATING)
+def test_a_sample_that_is_not_finite_gets_nan_or_a_zero_gradient_and_the_others_their_own(
+    classifier: Any, method: str, tensors: bool, bad: float
+) -> None:
+    x = with_value(bad, 3)
+    given = torch.tensor(x) if tensors else x
+    with told_of_nan():
+        got = np.asarray(TAKES_SAMPLES[method](classifier, given))
+    # Zeros stand in for that sample, so that the others keep their place in the batch.
+    expected = np.asarray(TAKES_SAMPLES[method](classifier, np.where(np.isfinite(x), x, 0)))
+    assert np.array_equal(got[1:], expected[1:])
+    assert np.isnan(got[0]).all() if method in ANSWERING else (got[0] == 0).all()
+    assert np.isfinite(x).sum() == x.size - 3
+
+
+def test_that_samples_are_not_finite_is_told_once_per_classifier(classifier: Any) -> None:
+    x = with_value(np.nan)
+    with pytest.warns(RuntimeWarning, match="told once per classifier"):
+        classifier.predict(x)
+    for method in ANSWERING | DIFFERENTIATING:
+        TAKES_SAMPLES[method](classifier, x)
+
+
+@pytest.mark.parametrize("method", ["fit", "get_activations"])
+def test_what_learns_from_samples_refuses_a_single_one_that_is_not_finite(
+    classifier: Any, method: str
+) -> None:
+    with pytest.raises(ValueError, match="x: expected finite values, got 1 NaN or infinite value"):
+        TAKES_SAMPLES[method](classifier, with_value(np.nan))
+
+
+def test_the_loss_of_a_tensor_with_a_graph_is_nan_there_and_its_gradient_zero(
+    classifier: Any,
+) -> None:
+    x = torch.tensor(with_value(np.nan), requires_grad=True)
+    with told_of_nan():
+        losses = classifier.compute_loss(x, torch.tensor(Y))
+    assert torch.isnan(losses).tolist() == [True, False, False, False]
+    (gradient,) = torch.autograd.grad(losses.sum(), x)
+    assert torch.isfinite(gradient).all()
+    assert (gradient[0] == 0).all()
+    np.testing.assert_allclose(gradient[1:], 4 * classifier.loss_gradient(X, Y)[1:], atol=1e-6)
+
+
+# Divisions by zero inside of ART's square attack, which make the NaN that it feeds.
+@pytest.mark.filterwarnings("ignore:.*encountered in divide:RuntimeWarning")
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_the_square_attack_in_the_euclidean_norm_ends_although_it_feeds_nan(
+    classifier: Any, batch_size: int
+) -> None:
+    y = classifier.predict(X).argmax(1)
+    seen = []
+    predict = classifier.predict
+
+    def watched(x: np.ndarray, **options: Any) -> np.ndarray:
+        seen.append(np.isnan(x).any())
+        return predict(x, **options)
+
+    classifier.predict = watched
+    attack = SquareAttack(
+        classifier, norm=2, eps=0.5, max_iter=20, batch_size=batch_size, verbose=False
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert attack.generate(X, y).shape == X.shape
+    assert any(seen)
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered in divide:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:some samples hold NaN:RuntimeWarning")
+def test_auto_attack_in_the_euclidean_norm_ends(classifier: Any) -> None:
+    y = classifier.predict(X).argmax(1)
+    attacks = [
+        AutoProjectedGradientDescent(classifier, norm=2, eps=0.5, max_iter=3, nb_random_init=1),
+        SquareAttack(classifier, norm=2, eps=0.5, max_iter=20, verbose=False),
+    ]
+    assert AutoAttack(classifier, 2, 0.5, 0.1, attacks, 4).generate(X, y).shape == X.shape
+
+
+# labels in any form that the loss takes
+
+
+def scores(kind: str) -> np.ndarray:
+    logits = 3 * np.random.default_rng(1).standard_normal((4, CLASSES)).astype(np.float32)
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    return {"logits": logits, "probabilities": probabilities, "log": np.log(probabilities)}[kind]
+
+
+@pytest.mark.parametrize("tensors", [False, True], ids=["numpy", "torch"])
+@pytest.mark.parametrize("kind", ["logits", "probabilities", "log"])
+def test_losses_and_gradients_take_scores_as_the_loss_does(
+    classifier: Any, kind: str, tensors: bool
+) -> None:
+    targets = scores(kind)
+    x, y = (torch.tensor(X), torch.tensor(targets)) if tensors else (X, targets)
+    leaf = torch.tensor(X, requires_grad=True)
+    losses = nn.functional.cross_entropy(
+        classifier.model(leaf), torch.tensor(targets), reduction="none"
+    )
+    np.testing.assert_allclose(classifier.compute_loss(x, y), losses.detach(), rtol=1e-5)
+    (gradient,) = torch.autograd.grad(losses.mean(), leaf)
+    np.testing.assert_allclose(classifier.loss_gradient(x, y), gradient, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
+def test_a_batch_size_may_be_a_number_of_numpy(classifier: Any, kind: type) -> None:
+    assert np.array_equal(classifier.predict(X, batch_size=kind(2)), classifier.predict(X, 2))
+    classifier.fit(X, Y, batch_size=kind(2), nb_epochs=1)

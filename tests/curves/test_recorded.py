@@ -240,7 +240,7 @@ def test_arguments_that_make_no_sense_are_refused(change, message):
     ("change", "message"),
     [
         ({"network": nn.Linear(2, 2)}, r"^network: expected an art_snn\.SpikingNetwork, got Lin"),
-        ({"x": [[0.5]]}, r"^x: expected a numpy array or torch tensor of numbers, got list"),
+        ({"x": [[0.5]]}, r"^x: expected a numpy array or torch tensor of real numbers, got list"),
     ],
 )
 def test_arguments_of_another_kind_are_refused(change, message):

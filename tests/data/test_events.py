@@ -102,6 +102,11 @@ def root(tonic: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_frames_that_were_made_are_read_however_large_they_are(root, monkeypatch):
+    monkeypatch.setitem(from_npz.__kwdefaults__, "largest", 1)
+    assert events("nmnist", root, frames=3).steps == 3
+
+
 def test_every_frame_has_equally_many_events_and_the_last_ones_are_left_out(root):
     data = events("nmnist", root, frames=3)
     assert (data.name, data.input_shape, data.steps) == ("nmnist", (3, 2, 34, 34), 3)

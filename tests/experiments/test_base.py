@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +13,7 @@ from matplotlib.figure import Figure
 from art_snn.checks import ArgumentError
 from art_snn.experiments.base import Experiment, Result
 from art_snn.experiments.tables import Notes, Table
+from art_snn.files import read_json
 from tests.command import interrupted
 
 
@@ -79,10 +79,10 @@ def test_threads_are_set_when_the_experiment_starts_and_left_where_none_are_told
     try:
         experiment = Experiment(output=tmp_path, threads=before + 1)
         assert torch.get_num_threads() == before
-        experiment.prepare()
-        assert torch.get_num_threads() == before + 1
-        Experiment(output=tmp_path).prepare()
-        assert torch.get_num_threads() == before + 1
+        with experiment.at_work():
+            assert torch.get_num_threads() == before + 1
+        with Experiment(output=tmp_path).at_work():
+            assert torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)
 
@@ -92,7 +92,7 @@ def test_a_result_leaves_all_the_files_that_it_names_and_no_others(tmp_path):
     Found().write(folder)
     assert Found().files == ["found.json", "found.md", "found.png", "pictures.png"]
     assert sorted(file.name for file in folder.iterdir()) == Found().files
-    assert json.loads((folder / "found.json").read_text("utf-8")) == Found().as_dict()
+    assert read_json(folder / "found.json") == Found().as_dict()
     assert (folder / "found.md").read_text("utf-8") == Found().told("markdown")
     for name in ("found", "pictures"):
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
@@ -108,7 +108,7 @@ def test_a_result_is_told_in_every_form():
 def test_results_take_the_place_of_earlier_ones(tmp_path):
     Found().write(tmp_path)
     Found(0.75).write(tmp_path)
-    assert json.loads((tmp_path / "found.json").read_text("utf-8"))["value"] == 0.75
+    assert read_json(tmp_path / "found.json")["value"] == 0.75
     assert len(list(tmp_path.iterdir())) == 4
 
 

@@ -1,8 +1,9 @@
 """Results on disk: taken up where they fit, refused where not."""
 
-from __future__ import annotations
-
 import json
+import math
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,17 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from art_snn.experiments.resume import booleans, converter, digits, earlier, fingerprint, plain
-from art_snn.files import write_json
+from art_snn.checks import ArgumentError
+from art_snn.experiments.resume import (
+    Positive,
+    booleans,
+    converter,
+    digits,
+    earlier,
+    fingerprint,
+    plain,
+)
+from art_snn.files import read_json, write_json
 from art_snn.metrics import Robustness, Share
 from tests.outcomes import outcome
 from tests.small import classifier, samples
@@ -22,11 +32,16 @@ REFUSAL = (
 )
 
 
+def deep(levels):
+    """Lists inside of each other."""
+    return [deep(levels - 1)] if levels else []
+
+
 def test_what_is_written_is_read(tmp_path):
     file = tmp_path / "new" / "folder" / "results.json"
-    assert earlier(file, "kind", lambda _: False) == {}
+    assert earlier(file, "kind", dict, lambda _: False) is None
     write_json(file, {"a": [1, None, "x"]})
-    content = earlier(file, "kind", lambda content: content["a"][0] == 1)
+    content = earlier(file, "kind", dict, lambda content: content["a"][0] == 1)
     assert content == {"a": [1, None, "x"]}
 
 
@@ -34,21 +49,86 @@ def test_results_that_do_not_fit_are_refused_by_their_kind(tmp_path):
     file = tmp_path / "results.json"
     write_json(file, {"a": 1})
     with pytest.raises(ValueError, match=REFUSAL):
-        earlier(file, "kind", lambda content: content["a"] == 2)
-    assert json.loads(file.read_text()) == {"a": 1}
+        earlier(file, "kind", dict, lambda content: content["a"] == 2)
+    assert read_json(file) == {"a": 1}
 
 
-@pytest.mark.parametrize("content", ["", '{"a": ', "[]", "3", "null", "\x00\x01", "{}"], ids=repr)
+@pytest.mark.parametrize("content", ["", '{"a": ', "[]", "3", "null", "\x00\x01", "[" * 5000])
 def test_a_file_that_holds_no_results_is_refused_whatever_would_fit(content, tmp_path):
     file = tmp_path / "results.json"
     file.write_text(content)
-    with pytest.raises(ValueError, match=REFUSAL):
-        earlier(file, "kind", lambda _: True)
+    with pytest.raises(ValueError, match=r"results\.json, which (holds no JSON|cannot be read) \("):
+        earlier(file, "kind", dict, lambda _: True)
     assert file.read_text() == content
 
 
+@dataclass
+class Kept:
+    """Fields of every kind that results have."""
+
+    time: Positive
+    name: str
+    counts: dict[str, int]
+    share: Share
+    flips: np.ndarray
+    done: bool = False
+    loss: float | None = None
+
+
+WHOLE = {"time": 0.5, "name": "a", "counts": {"x": 2}, "share": {"count": 1, "total": 2}}
+WHOLE |= {"flips": "0101", "done": True, "loss": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"time": 0}, "time: expected a number above 0, got 0"),
+        ({"time": -1.5}, "time: expected a number above 0, got -1.5"),
+        ({"time": None}, "time: expected a number, got null"),
+        ({"time": True}, "time: expected a number, got true"),
+        ({"time": math.nan}, "time: expected a number, got NaN"),
+        ({"time": "0.5"}, 'time: expected a number, got "0.5"'),
+        ({"loss": []}, "loss: expected a number, got []"),
+        ({"name": 3}, "name: expected a text, got 3"),
+        ({"name": "long" * 100, "time": "l" * 500}, "time: expected a number, got .lll.*[.]{3}l"),
+        ({"counts": {"x": 1.5}}, "counts['x']: expected a whole number, got 1.5"),
+        ({"counts": {"x": False}}, "counts['x']: expected a whole number, got false"),
+        ({"counts": [3]}, "counts: expected another kind of value"),
+        ({"share": {"count": 3, "total": 2}}, "share: expected a count and its total, got {"),
+        ({"share": {"count": 1}}, "share: expected a count and its total, got {"),
+        ({"share": 0.5}, "share: expected a count and its total, got 0.5"),
+        ({"flips": "012"}, 'flips: expected digits 0 and 1, got "012"'),
+        ({"flips": [0, 1]}, "flips: expected digits 0 and 1, got "),
+        ({"done": 1}, "done: expected true or false, got 1"),
+        ({"share": deep(900)}, "share: expected a count and its total, got "),
+    ],
+    ids=str,
+)
+def test_a_field_that_holds_something_else_is_refused_by_its_name(change, reason, tmp_path):
+    file = tmp_path / "results.json"
+    file.write_text(json.dumps(WHOLE | change))
+    pattern = reason if ".*" in reason else re.escape(reason)
+    with pytest.raises(ArgumentError, match=rf"results\.json, which .* \(its field {pattern}"):
+        earlier(file, "kind", Kept, lambda _: True)
+
+
+@pytest.mark.parametrize("name", ["time", "name", "counts", "share", "flips"])
+def test_a_field_that_is_missing_is_named(name, tmp_path):
+    write_json(tmp_path / "a.json", {k: v for k, v in WHOLE.items() if k != name})
+    with pytest.raises(ArgumentError, match=rf"cannot be read \(its field {name}: missing\)"):
+        earlier(tmp_path / "a.json", "kind", Kept, lambda _: True)
+
+
+def test_fields_of_every_kind_are_read_and_those_with_a_usual_value_may_be_missing(tmp_path):
+    write_json(tmp_path / "a.json", {k: v for k, v in WHOLE.items() if k not in ("done", "loss")})
+    kept = earlier(tmp_path / "a.json", "kind", Kept, lambda _: True)
+    assert (kept.time, kept.name, kept.counts, kept.share) == (0.5, "a", {"x": 2}, Share(1, 2))
+    assert kept.flips.tolist() == [False, True, False, True]
+    assert (kept.done, kept.loss) == (False, None)
+
+
 def test_without_a_file_nothing_is_read():
-    assert earlier(None, "kind", lambda _: False) == {}
+    assert earlier(None, "kind", dict, lambda _: False) is None
 
 
 def test_a_write_that_is_interrupted_leaves_the_earlier_results_whole(tmp_path, monkeypatch):
@@ -63,7 +143,7 @@ def test_a_write_that_is_interrupted_leaves_the_earlier_results_whole(tmp_path, 
     monkeypatch.setattr(Path, "write_text", half)
     with pytest.raises(KeyboardInterrupt):
         write_json(file, {"a": 2})
-    assert earlier(file, "kind", lambda _: True) == {"a": 1}
+    assert earlier(file, "kind", dict, lambda _: True) == {"a": 1}
     assert [kept.name for kept in tmp_path.iterdir()] == ["results.json"]
 
 

@@ -240,6 +240,34 @@ def test_notes_that_name_no_subject_leave_the_defaults(noted, tmp_path):
     assert loaded.on(images()).architecture == wanted
 
 
+@pytest.mark.parametrize(
+    "noted",
+    [
+        {"width": 1e9},
+        {"width": "wide"},
+        {"width": -1},
+        {"steps": "8"},
+        {"steps": 10**30},
+        {"decay": [0.5]},
+        {"decay": 1e-300},
+        {"reset": "none"},
+        {"encoder": 3},
+        {"model": "vgg6"},
+        {"model": 5},
+        {"model": ["vgg5"]},
+        {"threshold": {"a": 1}},
+    ],
+    ids=repr,
+)
+def test_notes_of_a_network_that_there_cannot_be_are_refused_with_the_reason(noted, tmp_path):
+    path = tmp_path / "network.pt"
+    checkpoint.save(SMALL.build(images()), path, subject=noted)
+    message = r"^path: expected a checkpoint that notes a network which can be built, got .*network"
+    (name,) = noted
+    with pytest.raises(CheckpointError, match=rf"{message}\.pt \(.*{name}"):
+        Trained(checkpoint=path).on(images())
+
+
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
     (tmp_path / "words.pt").write_text("just words\n" * 20)
     with pytest.raises(CheckpointError, match=r"^path: expected a checkpoint written by"):
@@ -319,6 +347,27 @@ def test_a_function_of_one_s_own_gives_its_weights_too(mine, tmp_path):
     assert same(before, weights(network))
     assert not network.training
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_weights_of_a_function_of_one_s_own_that_are_not_finite_are_refused(value, tmp_path):
+    model = own(tmp_path)
+    (tmp_path / "mine.py").write_text(
+        (tmp_path / "mine.py").read_text()
+        + f"""
+
+def broken():
+    network = build()
+    network.layers[0].module[1].bias.data[0] = float("{value}")
+    return network
+"""
+    )
+    network = Trained(architecture=Architecture(model=model.replace("build", "broken")))
+    built = network.build(images(classes=2))
+    message = r"^model: expected a network of finite weights, got NaN or infinity in layers\.0\.mod"
+    with pytest.raises(ValueError, match=message):
+        network.obtain(built, images(classes=2), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_network_of_one_s_own_is_trained_where_epochs_are_told_noted_and_loaded(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,10 +57,68 @@ def test_a_call_that_raises_is_reported_with_what_it_said():
         (-15, "half a line", "process killed by SIGTERM"),
     ],
 )
-def test_a_failure_has_a_reason_in_one_line(code, errors, reason, monkeypatch):
-    done = process.subprocess.CompletedProcess((), code, b"", errors.encode())
-    monkeypatch.setattr(process.subprocess, "run", lambda *_, **__: done)
-    with pytest.raises(ProcessFailed) as caught:
-        in_fresh_process(len, "")
-    assert caught.value.reason == reason
-    assert errors.strip() in str(caught.value)
+def test_a_failure_has_a_reason_in_one_line(code, errors, reason):
+    failure = ProcessFailed(process._reason(code, errors), errors)
+    assert failure.reason == reason
+    assert errors.strip() in str(failure)
+
+
+def test_much_can_be_handed_over_and_much_said():
+    assert in_fresh_process(np.size, np.zeros(10**6)) == 10**6
+    with pytest.raises(ProcessFailed, match="x" * 1000):
+        in_fresh_process(open, "x" * 10**5)
+
+
+def test_an_interrupt_ends_the_process_that_measures(monkeypatch):
+    children = []
+
+    def stop(child, *_, **__):
+        children.append(child)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(process.subprocess.Popen, "communicate", stop)
+    with pytest.raises(KeyboardInterrupt):
+        in_fresh_process(time.sleep, 600)
+    (child,) = children
+    assert child.returncode == -signal.SIGKILL
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no such signals")
+def test_the_process_that_measures_does_not_outlive_one_that_is_killed(tmp_path):
+    place = tmp_path / "pid"
+    parent = multiprocessing.get_context("spawn").Process(target=measure, args=(place,))
+    parent.start()
+    wait_for(lambda: place.exists() and place.read_text())
+    child = int(place.read_text())
+    assert alive(child)
+    parent.kill()
+    parent.join()
+    wait_for(lambda: not alive(child))
+
+
+def measure(place):
+    in_fresh_process(tell_and_wait, str(place))
+
+
+def tell_and_wait(place):
+    Path(place).write_text(str(os.getpid()))
+    time.sleep(600)
+
+
+def alive(pid):
+    """Whether the process runs, and is not merely waited for."""
+    status = Path(f"/proc/{pid}/status")
+    if not Path("/proc/self/status").exists():
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+    return status.exists() and "State:\tZ" not in status.read_text()
+
+
+def wait_for(holds, seconds=60):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)

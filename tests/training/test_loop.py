@@ -6,7 +6,6 @@ import copy
 import pickle
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from art_snn.seeding import seeded
 from art_snn.training import Recipe, Validation, loop as module, train
 from art_snn.training.state import State
 from tests.conftest import varied
+from tests.faults.flips import flips
 from tests.networks import Counted, Tally
 from tests.training.runs import (
     SETTINGS,
@@ -157,11 +157,10 @@ def test_a_run_that_was_killed_while_writing_its_state_goes_on_from_the_state_be
     path = tmp_path / "state.pt"
     save = torch.save
 
-    def half(progress, file):
-        save(progress, file)
+    def half(progress, stream):
+        save(progress, stream)
         if progress["epochs_done"] == 2:
-            content = Path(file).read_bytes()
-            Path(file).write_bytes(content[: len(content) // 2])
+            stream.truncate(stream.tell() // 2)
             raise Killed
 
     monkeypatch.setattr(torch, "save", half)
@@ -547,3 +546,51 @@ def test_a_run_that_diverges_ends_with_advice_and_keeps_the_epochs_before(tmp_pa
     with pytest.raises(ValueError, match=message):
         train(build(), *samples(), SETTINGS, path)
     assert torch.load(path, weights_only=True)["epochs_done"] == 1
+
+
+def test_weights_that_overflow_in_the_last_step_are_found_before_they_are_kept(
+    tmp_path, monkeypatch
+):
+    path, net, steps = tmp_path / "state.pt", build(), []
+    step = module._step
+
+    def overflowing(*arguments):
+        steps.append(step(*arguments))
+        if len(steps) == 3 * STEPS_PER_EPOCH:
+            net.layers[1].module[0].weight.data[0, 0] = float("inf")
+        return steps[-1]
+
+    monkeypatch.setattr(module, "_step", overflowing)
+    message = r"^learning_rate: expected a network of finite weights, got NaN or infinity in layers"
+    with pytest.raises(ValueError, match=message):
+        train(net, *samples(), SETTINGS, path)
+    assert torch.load(path, weights_only=True)["epochs_done"] == 2
+
+
+def test_every_flipped_bit_of_a_state_is_found_and_the_network_left_alone(tmp_path):
+    path = tmp_path / "state.pt"
+    trained(path)
+    content, network = path.read_bytes(), build(seed=1)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+    def unseen():
+        try:
+            train(network, *samples(), SETTINGS, path)
+        except CheckpointError:
+            return False
+        return True
+
+    assert flips(path, content, unseen) == []
+    assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())
+    with pytest.raises(CheckpointError, match=r"state\.pt, which is damaged.*Delete .*state"):
+        train(network, *samples(), SETTINGS, path)
+
+
+def test_a_state_of_an_earlier_version_is_taken_up(tmp_path):
+    path = tmp_path / "state.pt"
+    net = build()
+    kill_at(net, STEPS_PER_EPOCH + 2)
+    with pytest.raises(Killed):
+        train(net, *samples(), SETTINGS, path)
+    torch.save(torch.load(path, weights_only=True), path)
+    assert_same_state(trained(path, seed=1), trained())

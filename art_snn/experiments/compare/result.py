@@ -2,9 +2,11 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+import numpy as np
+
 from art_snn.experiments.base import Result
 from art_snn.experiments.compare.figure import draw
-from art_snn.experiments.resume import converter, digits
+from art_snn.experiments.resume import Positive, converter, digits, expect
 from art_snn.experiments.tables import Notes, Part, Table
 from art_snn.gradients import GRADIENTS, kind_of
 from art_snn.metrics import Robustness, Share, against, union
@@ -52,11 +54,15 @@ class Comparison(Result):
     attack: str
     settings: dict[str, Any]
     machine: str = ""
-    inference: float = math.nan
-    seconds: dict[str, float] = field(default_factory=dict)
+    inference: Positive = math.nan
+    seconds: dict[str, Positive] = field(default_factory=dict)
     rows: dict[str, Row] = field(default_factory=dict)
     name: ClassVar[str] = "compare"
     drawing = staticmethod(draw)
+
+    def __post_init__(self) -> None:
+        sizes = sorted({len(outcome.correct) for outcome in self.attacked.values()})
+        expect(len(sizes) < 2, "rows of as many samples each", sizes)
 
     @property
     def attacked(self) -> dict[str, Robustness]:
@@ -114,18 +120,39 @@ def _row_to_json(row: Row) -> dict[str, Any]:
     return told | shares | each | {"seconds": row.seconds, "vanished": vanished, "cosine": cosine}
 
 
+@dataclass(frozen=True)
+class _Told:
+    """A row as JSON tells it."""
+
+    rule: str
+    kind: str | None = None
+    objection: str = ""
+    correct: np.ndarray | None = None
+    robust: np.ndarray | None = None
+    seconds: Positive | None = None
+    vanished: Share | None = None
+    cosine: float | None = None
+
+
 def _row_from_json(found: dict[str, Any], _: object) -> Row:
+    told = converter.structure(found, _Told)
     # Earlier versions told the rule only.
-    head = found["rule"].partition("(")[0]
+    head = told.rule.partition("(")[0]
     usual = {kind.__name__: kind_of(kind()) for kind in GRADIENTS.values()}
-    row = Row(found["rule"], found.get("kind", usual.get(head, "")))
-    if "objection" in found:
-        return replace(row, objection=found["objection"])
-    vanished = found["vanished"] and converter.structure(found["vanished"], Share)
-    cosine = math.nan if found["cosine"] is None else found["cosine"]
-    outcome = converter.structure(found, Robustness)
-    figures = {"seconds": found["seconds"], "vanished": vanished, "cosine": cosine}
-    return replace(row, outcome=outcome, **figures)
+    row = Row(told.rule, usual.get(head, "") if told.kind is None else told.kind)
+    if told.objection:
+        return replace(row, objection=told.objection)
+    expected = "seconds, and for every sample whether it was correct and is robust"
+    whole = told.correct is not None and told.robust is not None and told.seconds is not None
+    expect(whole and len(told.correct) == len(told.robust), expected, found)  # type: ignore[arg-type]
+    assert told.correct is not None
+    assert told.robust is not None
+    assert told.seconds is not None
+    cosine = math.nan if told.cosine is None else told.cosine
+    outcome = Robustness(told.correct, told.robust)
+    return replace(
+        row, outcome=outcome, seconds=told.seconds, vanished=told.vanished, cosine=cosine
+    )
 
 
 converter.register_unstructure_hook(Row, _row_to_json)

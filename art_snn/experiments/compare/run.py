@@ -13,9 +13,10 @@ import numpy as np
 from art_snn.attacks import attacked, batches, predictions
 from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.experiments.base import at_work
 from art_snn.experiments.compare.result import Comparison, Row
 from art_snn.experiments.compare.settings import Settings
-from art_snn.experiments.resume import converter, earlier, fingerprint
+from art_snn.experiments.resume import earlier, fingerprint
 from art_snn.files import write_json
 from art_snn.gradients import STBP, Gradient, kind_of, objection
 from art_snn.measuring.machine import describe_machine
@@ -24,12 +25,12 @@ from art_snn.metrics import Share, robustness
 from art_snn.seeding import seeded
 
 
+@at_work
 def run(settings: Settings) -> Comparison:
     """Train or load the network, compare the rules, write compare.json, compare.md, compare.png.
 
     A run that was interrupted is taken up where it stopped: training after its last whole epoch,
     the comparison after its last whole rule."""
-    settings.prepare()
     network, data = settings.network, settings.source.load()
     classifier = network.classifier(data, settings.device, settings.seed)
     network.obtain(classifier.model, data, settings.output, settings.seed)
@@ -63,11 +64,14 @@ def compared(
     x, y = x[: settings.samples], y[: settings.samples]
     require(len(x) > 0, "x", "at least one sample", "none", "Give test samples.")
     key = fingerprint(settings.identity, classifier, x, y)
-    found = earlier(file, "comparison", lambda content: content.get("key") == key)
     bench = _Bench(settings, classifier, x, y)
-    if found:
-        comparison = converter.structure(found, Comparison)
-    else:
+    timed = {name for name in settings.rules if not bench.objection(settings.rule(name))}
+
+    def fits(found: Comparison) -> bool:
+        return found.key == key and timed <= set(found.seconds)
+
+    comparison = earlier(file, "comparison", Comparison, fits)
+    if comparison is None:
         comparison = Comparison(title, key, str(settings.attack), settings.as_dict())
         bench.time(comparison)
     clean = predictions(classifier, x, settings.batch_size, settings.seed)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from tqdm.auto import tqdm
 
 from art_snn.encoders import Frames
+from art_snn.experiments.base import at_work
 from art_snn.experiments.cost.result import Cost
 from art_snn.experiments.cost.settings import Settings
 from art_snn.experiments.resume import earlier
@@ -18,6 +19,7 @@ from art_snn.measuring.process import in_fresh_process
 from art_snn.measuring.workload import INFERENCE, STOCK, Workload, peak_of, seconds_of
 
 
+@at_work
 def run(settings: Settings) -> Cost:
     """Time every row in turn, then its peak memory: on the CPU in a fresh process for each row.
 
@@ -25,8 +27,7 @@ def run(settings: Settings) -> Cost:
     afterwards.
 
     :raises ProcessFailed: when a process ends without a result."""
-    settings.prepare()
-    earlier(settings.output / "cost.json", "kind", lambda content: "workload" in content)
+    earlier(settings.output / "cost.json", "kind", dict, lambda found: "workload" in found)
     load = settings.workload()
     rows = [INFERENCE, *settings.rules]
     network = load.network()

@@ -9,6 +9,7 @@ from art_snn.checks import require
 from art_snn.curves import curves_of, find_layer, record
 from art_snn.data import Dataset
 from art_snn.dynamics import Dynamics
+from art_snn.experiments.base import at_work
 from art_snn.experiments.curves.result import Curves, Recording, panel
 from art_snn.experiments.curves.settings import Settings
 from art_snn.experiments.trained import folder_of, label
@@ -16,13 +17,13 @@ from art_snn.measuring.machine import torch_device
 from art_snn.network import SpikingNetwork
 
 
+@at_work
 def run(settings: Settings) -> Curves:
     """Train or load every network, record it on the test samples, and compare with the curves.
 
     Writes curves.json, curves.md, curves.png and pairs.npz. A training that was interrupted is
     taken up after its last whole epoch, and networks that the folder holds are not trained again;
     that of decay 0.5 lies in decay-0.5/network.pt."""
-    settings.prepare()
     data, device, seed = settings.source.load(), torch_device(settings.device), settings.seed
     chosen = [network.on(data) for network in settings.networks()]
     networks = [one.build(data, seed) for one in chosen]

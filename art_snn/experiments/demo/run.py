@@ -11,15 +11,16 @@ from tqdm.auto import tqdm
 from art_snn.attacks import Attack
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset, digits
+from art_snn.experiments.base import at_work
 from art_snn.experiments.demo.result import ATTACKS, GRADIENTS, Outcome
 from art_snn.experiments.demo.settings import Settings
 from art_snn.metrics import robustness
 from art_snn.models import Architecture, Plan, vgg
 
 
+@at_work
 def run(settings: Settings) -> Outcome:
     """Run the demo and write results.json, results.md, accuracy.png and adversarials.png."""
-    settings.prepare()
     torch.manual_seed(settings.seed)
     np.random.seed(settings.seed)  # noqa: NPY002, since ART draws from numpy's global state
     data = digits(seed=settings.seed)

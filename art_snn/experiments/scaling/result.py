@@ -1,10 +1,11 @@
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from art_snn.attacks import Attack
 from art_snn.experiments.base import Result
+from art_snn.experiments.resume import Positive
 from art_snn.experiments.scaling.figure import Line, draw
 from art_snn.experiments.scaling.settings import Protocol
 from art_snn.experiments.tables import Part, Table
@@ -22,9 +23,13 @@ class Cell:
 
     model: str
     steps: int
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, Positive] = field(default_factory=dict)
     peak: dict[str, int] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+
+    def whole(self, rows: Iterable[str]) -> bool:
+        """Whether every row has its figures."""
+        return not self.failed and all(row in self.seconds and row in self.peak for row in rows)
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,13 @@
 """How the cost of an attack grows with the time steps: measure, model by model."""
 
-from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import torch
 from tqdm.auto import tqdm
 
-from art_snn.experiments.resume import converter, earlier, plain
+from art_snn.experiments.base import at_work
+from art_snn.experiments.resume import earlier
 from art_snn.experiments.scaling.result import Cell, Growth
 from art_snn.experiments.scaling.settings import Protocol, Settings
 from art_snn.files import write_json
@@ -17,6 +16,7 @@ from art_snn.measuring.process import ProcessFailed, in_fresh_process
 from art_snn.measuring.workload import Workload, peak_of, seconds_of
 
 
+@at_work
 def run(settings: Settings) -> Growth:
     """Measure every model at every number of time steps; write scaling.json, .md and .png.
 
@@ -24,7 +24,6 @@ def run(settings: Settings) -> Growth:
     one, all in turn. A process that fails or is killed costs its rows their figures and nothing
     else. A run that was interrupted is taken up after its last whole cell, one model at one T, and
     cells that failed are measured again."""
-    settings.prepare()
     images = settings.images()
     protocol = Protocol.of(settings, images)
     threads = settings.threads or torch.get_num_threads()
@@ -32,7 +31,7 @@ def run(settings: Settings) -> Growth:
     found = _earlier(settings.output, protocol, machine)
     pairs = list(product(settings.models, settings.steps))
     for model, steps in tqdm(pairs, desc="Models and time steps"):
-        if (model, steps) not in found or found[model, steps].failed:
+        if (model, steps) not in found or not found[model, steps].whole(settings.rows):
             load = settings.workload(images, model, steps, threads)
             found[model, steps] = _measured(load, Cell(model, steps), settings)
             cells = tuple(found[pair] for pair in pairs if pair in found)
@@ -60,22 +59,10 @@ def _measured(load: Workload, cell: Cell, settings: Settings) -> Cell:
 
 def _earlier(output: Path, protocol: Protocol, machine: str) -> dict[tuple[str, int], Cell]:
     """Cells that the folder holds, by model and steps."""
-    wanted = {"protocol": plain(protocol), "machine": machine}
     # Earlier versions wrote cost.json.
     files = [output / name for name in ("scaling.json", "cost.json") if (output / name).exists()]
     for file in files[:1]:
-        for part, value in wanted.items():
-            found = earlier(file, part, lambda c, p=part, v=value: _renamed(c).get(p) == v)  # type: ignore[misc]
-        cells = converter.structure(found["cells"], list[Cell])
-        return {(cell.model, cell.steps): cell for cell in cells}
+        found = earlier(file, "protocol", Growth, lambda found: found.protocol == protocol)
+        found = earlier(file, "machine", Growth, lambda found: found.machine == machine)
+        return {(cell.model, cell.steps): cell for cell in found.cells} if found else {}
     return {}
-
-
-def _renamed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content in today's words."""
-    protocol = content.get("protocol")
-    if isinstance(protocol, dict) and "batch" in protocol:
-        device = "gpu" if protocol.get("device") == "cuda" else protocol.get("device")
-        protocol = protocol | {"batch_size": protocol["batch"], "device": device}
-        del protocol["batch"]
-    return dict(content) | {"protocol": protocol}

@@ -12,6 +12,7 @@ from art_snn.data import Dataset, Source
 from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import Frames
 from art_snn.experiments.base import Experiment
+from art_snn.experiments.resume import converter, expect
 from art_snn.flags import Open
 from art_snn.gradients import Gradient, check_applicable, chosen
 from art_snn.measuring.machine import require_device
@@ -161,6 +162,15 @@ class Images:
     y: np.ndarray
 
 
+def _sides(found: Any, _: object) -> int | list[int]:
+    sides = found if isinstance(found, list) else [found]
+    expect(sides and all(type(side) is int for side in sides), "a side or two sides", found)
+    return found  # type: ignore[no-any-return]
+
+
+converter.register_structure_hook(int | list[int], _sides)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
     """What was measured, for JSON: the settings, and the form of the images."""
@@ -202,3 +212,18 @@ class Protocol:
             **{name: told.get(name, DEFAULTS[name]) for name in ("decay", "width")},
             **{name: getattr(settings, name) for name in same},
         )
+
+
+_today = converter.get_structure_hook(Protocol)
+
+
+def _protocol(found: Any, kind: Any) -> Protocol:
+    """The protocol, in today's words where an earlier version wrote it."""
+    if isinstance(found, dict) and "batch" in found:
+        device = "gpu" if found.get("device") == "cuda" else found.get("device")
+        found = {**found, "batch_size": found["batch"], "device": device}
+    protocol: Protocol = _today(found, kind)
+    return protocol
+
+
+converter.register_structure_hook(Protocol, _protocol)

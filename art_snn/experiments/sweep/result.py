@@ -2,10 +2,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
+
 from art_snn.experiments.base import Result
+from art_snn.experiments.resume import expect, plain
 from art_snn.experiments.sweep.figure import draw
 from art_snn.experiments.tables import Notes, Part, Table
-from art_snn.metrics import Robustness, against, paired_difference, union
+from art_snn.metrics import Robustness, Share, against, paired_difference, union
 
 LEVEL = 0.05
 """A p-value below it makes a difference significant."""
@@ -109,17 +112,61 @@ def _rows(name: str, line: Line) -> list[tuple[str, ...]]:
 
 
 @dataclass(frozen=True)
+class Value:
+    """One value on one network, for JSON: which samples are classified correctly afterwards."""
+
+    attack_success: Share
+    robust: np.ndarray
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One network over the values of one field, for JSON; the key is their fingerprint."""
+
+    title: str
+    key: str
+    rule: str
+    field: str
+    default: str
+    attack: dict[str, Any]
+    samples: int
+    batch_size: int
+    seed: int
+    clean_accuracy: Share
+    correct: np.ndarray
+    values: dict[str, Value]
+
+    def __post_init__(self) -> None:
+        whole = len(self.correct) == self.samples
+        expect(whole, f"{self.samples} digits in correct", len(self.correct))
+        for name, value in self.values.items():
+            same = len(value.robust) == len(self.correct)
+            expect(same, f"{len(self.correct)} digits for the value {name}", len(value.robust))
+
+    def outcome(self, value: float) -> Robustness:
+        """What the attack under that value did."""
+        return Robustness(self.correct, self.values[str(value)].robust)
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that the JSON file holds, by rule, field and network."""
+
+    lines: dict[str, Entry]
+
+
+@dataclass(frozen=True)
 class Swept(Result):
     """The panels of a sweep, one per field, and all that their JSON file holds."""
 
     panels: Sequence[Panel]
-    content: Mapping[str, Any] = field(default_factory=dict)
+    content: Content = field(default_factory=lambda: Content({}))
     name: ClassVar[str] = "sweep"
     drawing = staticmethod(draw)
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
-        return dict(self.content)
+        return plain(self.content)  # type: ignore[no-any-return]
 
     def parts(self) -> list[Part]:
         """A table and notes per panel."""

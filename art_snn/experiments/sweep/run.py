@@ -12,8 +12,9 @@ import numpy as np
 from art_snn.attacks import attacked, predictions
 from art_snn.checks import invalid, require
 from art_snn.classifier import PyTorchSpikingClassifier
-from art_snn.experiments.resume import booleans, digits, earlier, fingerprint
-from art_snn.experiments.sweep.result import Line, Panel, Swept
+from art_snn.experiments.base import at_work
+from art_snn.experiments.resume import earlier, fingerprint, plain
+from art_snn.experiments.sweep.result import Content, Entry, Line, Panel, Swept, Value
 from art_snn.experiments.sweep.settings import Settings, Sweep
 from art_snn.experiments.trained import Trained, folder_of, label
 from art_snn.files import write_json
@@ -21,13 +22,13 @@ from art_snn.metrics import Robustness
 from art_snn.seeding import seeded
 
 
+@at_work
 def run(settings: Settings) -> Swept:
     """Train or load a network per decay, sweep, write sweep.json, sweep.md and sweep.png.
 
     Every value is checked on every network before the first training. A run that was interrupted
     is taken up where it stopped: training after its last whole epoch, a sweep after its last whole
     value. Trained networks lie in decay-<decay>/network.pt, one of the user's own in network.pt."""
-    settings.prepare()
     data, file = settings.source.load(), settings.output / "sweep.json"
     network = settings.network.on(data)
     plans = [(plan.sweep, _networks(network, plan.decays)) for plan in settings.plans()]
@@ -50,7 +51,7 @@ def run(settings: Settings) -> Swept:
             for title in [one.words(data)]
         }
         panels.append(Panel(str(sweep.base), sweep.field, str(sweep.attack), lines))
-    result = Swept(panels, earlier(file, "sweep", bool))
+    result = Swept(panels, earlier(file, "sweep", Content, bool) or Content({}))
     result.write(settings.output)
     return result
 
@@ -118,45 +119,43 @@ def swept(
     # Without the values, so that further ones can join.
     settings = (sweep.base, sweep.field, sweep.attack, sweep.batch_size, sweep.seed)
     key = fingerprint(settings, classifier, x, y)
-    content = earlier(file, "sweep", lambda found: _fits(found, place, key))
-    entries = content.setdefault("lines", {})
-    if place not in entries:
+    content = earlier(file, "sweep", Content, lambda found: _fits(found, place, key))
+    content = content or Content({})
+    if place not in content.lines:
         clean = predictions(classifier, x, sweep.batch_size, sweep.seed)
-        entries[place] = _entry(sweep, clean.argmax(1) == y, key, title)
-    correct, values = booleans(entries[place]["correct"]), entries[place]["values"]
+        content.lines[place] = _entry(sweep, clean.argmax(1) == y, key, title)
+    entry = content.lines[place]
     options: dict[str, Any] = {"batch_size": sweep.batch_size, "seed": sweep.seed}
     for value in sweep.values:
-        if str(value) not in values:
+        if str(value) not in entry.values:
             words = f"{sweep.attack.name} by {sweep.name} = {value:g} at {name}"
             rule = sweep.with_value(value)
             logits = attacked(sweep.attack, rule, classifier, x, y, words=words, **options)
-            outcome = Robustness(correct, logits.argmax(1) == y)
-            success = outcome.attack_success.as_dict()
-            values[str(value)] = {"attack_success": success, "robust": digits(outcome.robust)}
+            outcome = Robustness(entry.correct, logits.argmax(1) == y)
+            entry.values[str(value)] = Value(outcome.attack_success, outcome.robust)
             if file is not None:
-                write_json(file, content)
-    outcomes = {v: Robustness(correct, booleans(values[str(v)]["robust"])) for v in sweep.values}
+                write_json(file, plain(content))
+    outcomes = {value: entry.outcome(value) for value in sweep.values}
     return Line(title, sweep.default, outcomes)
 
 
-def _entry(sweep: Sweep, correct: np.ndarray, key: str, title: str) -> dict[str, Any]:
-    """The entry of a network for JSON, before the first value."""
-    return {
-        "title": title,
-        "key": key,
-        "rule": str(sweep.base),
-        "field": sweep.field,
-        "default": str(sweep.default),
-        "attack": asdict(sweep.attack),
-        "samples": len(correct),
-        "batch_size": sweep.batch_size,
-        "seed": sweep.seed,
-        "clean_accuracy": Robustness(correct, correct).clean_accuracy.as_dict(),
-        "correct": digits(correct),
-        "values": {},
-    }
+def _entry(sweep: Sweep, correct: np.ndarray, key: str, title: str) -> Entry:
+    """The entry of a network, before the first value."""
+    return Entry(
+        title=title,
+        key=key,
+        rule=str(sweep.base),
+        field=sweep.field,
+        default=str(sweep.default),
+        attack=asdict(sweep.attack),
+        samples=len(correct),
+        batch_size=sweep.batch_size,
+        seed=sweep.seed,
+        clean_accuracy=Robustness(correct, correct).clean_accuracy,
+        correct=correct,
+        values={},
+    )
 
 
-def _fits(content: dict[str, Any], place: str, key: str) -> bool:
-    lines = content.get("lines")
-    return isinstance(lines, dict) and lines.get(place, {"key": key}).get("key") == key
+def _fits(content: Content, place: str, key: str) -> bool:
+    return place not in content.lines or content.lines[place].key == key

@@ -7,6 +7,7 @@ from art_snn import checkpoint
 from art_snn.checks import require
 from art_snn.classifier import wrapped
 from art_snn.data import Dataset
+from art_snn.experiments.base import at_work
 from art_snn.experiments.train.result import Fitted
 from art_snn.experiments.train.settings import Settings
 from art_snn.experiments.trained import described
@@ -17,12 +18,12 @@ from art_snn.training import AdversarialTraining, Validation, train
 Result = TypeVar("Result", bound=Fitted)
 
 
+@at_work
 def run(settings: Settings) -> Fitted:
     """Train; write network.pt, training.json, training.md and training.png.
 
     A run that was interrupted goes on after its last whole epoch, from training.pt, which is
     kept: a finished run is loaded from it."""
-    settings.prepare()
     return fitted(settings, settings.source.load())
 
 

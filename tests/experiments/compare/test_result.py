@@ -12,6 +12,7 @@ import pytest
 
 from art_snn.experiments.compare import RULES, Comparison, Row
 from art_snn.experiments.resume import converter
+from art_snn.files import read_json
 from art_snn.gradients import kind_of
 from art_snn.metrics import Share
 from tests.outcomes import outcome
@@ -147,7 +148,7 @@ def test_the_union_flips_whatever_one_of_the_rules_flips():
 
 
 def test_results_of_an_earlier_version_are_read_and_their_kinds_derived():
-    content = json.loads(EARLIER.read_text())
+    content = read_json(EARLIER)
     for row in content["rows"].values():
         row.pop("kind", None)
     found = back(content)
@@ -170,5 +171,5 @@ def test_what_is_written_is_told_and_drawn(tmp_path):
     assert EXAMPLE.files == ["compare.json", "compare.md", "compare.png"]
     assert sorted(file.name for file in tmp_path.iterdir()) == EXAMPLE.files
     assert (tmp_path / "compare.md").read_text() == EXAMPLE.told("markdown")
-    assert back(json.loads((tmp_path / "compare.json").read_text())).told() == EXAMPLE.told()
+    assert back(read_json(tmp_path / "compare.json")).told() == EXAMPLE.told()
     assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import json
 
 import pytest
 
+from art_snn.files import read_json
 from tests.command import call
 from tests.experiments.scaling.standins import of_an_earlier_version
 from tests.own import own
@@ -33,7 +33,7 @@ def test_the_cost_is_printed_and_written(tmp_path):
         done.stdout
     )
     assert done.stdout.endswith(f"\nWritten to {tmp_path / 'out'}: cost.json, cost.md, cost.png\n")
-    content = json.loads((tmp_path / "out" / "cost.json").read_text())
+    content = read_json(tmp_path / "out" / "cost.json")
     assert content["workload"]["rules"] == ["rga", "stbp"]
     assert set(content["seconds"]) == {"inference", "rga", "stbp", "stock rga", "stock stbp"}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 import torch
 
 from art_snn.experiments.cost import Cost, Settings, run
+from art_snn.files import read_json
 from art_snn.gradients import chosen
 from art_snn.models import Architecture
 from tests.own import own
@@ -66,7 +66,7 @@ def test_every_row_is_measured_in_time_and_memory_and_written(tmp_path):
     assert "One input gradient: vgg5, T = 2, decay 0.5, direct encoding, batch 2, 1x8x8" in text
     folder = tmp_path / "made" / "here"
     assert {file.name for file in folder.iterdir()} == {"cost.json", "cost.md", "cost.png"}
-    content = json.loads((folder / "cost.json").read_text())
+    content = read_json(folder / "cost.json")
     assert content == cost.as_dict()
     assert content["workload"]["architecture"]["model"] == "vgg5"
     assert content["workload"]["rules"] == ["rga", "stbp"]
@@ -229,7 +229,7 @@ def test_a_rule_that_does_not_apply_to_the_neurons_is_refused_before_anything_ru
 def test_results_are_written_over_by_those_of_the_same_kind_only(tmp_path):
     run(settings(tmp_path))
     again = run(settings(tmp_path, batch_size=3))
-    assert json.loads((tmp_path / "cost.json").read_text()) == again.as_dict()
+    assert read_json(tmp_path / "cost.json") == again.as_dict()
 
 
 @pytest.mark.parametrize("content", ["", "{", "{}", '{"protocol": {}, "cells": []}', "null"])
@@ -237,7 +237,7 @@ def test_results_of_another_kind_are_refused_and_kept(content, tmp_path):
     (tmp_path / "cost.json").write_text(content)
     message = (
         r"^output: expected a folder without results, or with results of the same kind, got "
-        r".*cost\.json of other settings, weights or samples\. Choose another folder, or delete"
+        r".*cost\.json(, which .*\)| of other settings, weights or samples)\. Choose another folder"
     )
     with pytest.raises(ValueError, match=message):
         run(settings(tmp_path))

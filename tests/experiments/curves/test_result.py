@@ -14,6 +14,7 @@ from art_snn.curves import Pairs, curves_of, static_rate
 from art_snn.dynamics import Dynamics
 from art_snn.experiments.curves import Curves, Deviation, Panel, Recording, deviation
 from art_snn.experiments.curves.result import panel
+from art_snn.files import read_json
 from art_snn.metrics import Share
 
 
@@ -134,7 +135,7 @@ def test_a_result_writes_figures_pairs_and_words_and_names_its_files(tmp_path):
     found.write(tmp_path)
     assert found.files == ["curves.json", "curves.md", "curves.png", "pairs.npz"]
     assert {file.name for file in tmp_path.iterdir()} == set(found.files)
-    written = json.loads((tmp_path / "curves.json").read_text())
+    written = read_json(tmp_path / "curves.json")
     assert written["settings"] == {"pairs": 3}
     assert (
         written["panels"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from art_snn.experiments import trained
 from art_snn.experiments.curves import Settings, recorded, run
 from art_snn.experiments.curves.result import panel
 from art_snn.experiments.trained import Trained, folder_of, label
+from art_snn.files import read_json
 from art_snn.models import Architecture
 from art_snn.neurons import Neuron
 from tests.command import forbidden
@@ -49,7 +49,7 @@ def asked(output: Path, data: Path, **change: Any) -> Settings:
 
 
 def panels(folder: Path) -> list[dict[str, Any]]:
-    return json.loads((folder / "curves.json").read_text())["panels"]
+    return read_json(folder / "curves.json")["panels"]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 from art_snn.experiments.demo import ATTACKS, GRADIENTS, Outcome, Settings, run
+from art_snn.files import read_json
 
 SMALL = Settings(epochs=1, test_images=24, eps=(0.1, 0.3), device="cpu")
 
@@ -22,7 +22,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, Path]:
 
 def test_it_writes_results_and_pictures(first):
     outcome, folder = first
-    results = json.loads((folder / "results.json").read_text())
+    results = read_json(folder / "results.json")
     assert results["accuracy"] == outcome.accuracy
     assert set(results["networks"]) == {"plain", "adversarially trained"}
     for curves in results["networks"].values():

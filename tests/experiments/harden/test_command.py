@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
 
 from art_snn import checkpoint
+from art_snn.files import read_json
 from art_snn.gradients import named
 from tests.command import call, forbidden
 from tests.datasets import counts, images
@@ -61,7 +61,7 @@ def test_a_rule_of_several_is_named_and_noted_whole(arguments, tmp_path):
     assert f"under FGSM, eps 0.03137 by {rule!r}." in done.stdout
     noted = checkpoint.notes(tmp_path / "out" / "network.pt")["adversary"]
     assert f"rule={rule!r}" in noted
-    assert json.loads((tmp_path / "out" / "training.json").read_text())["adversary"] == noted
+    assert read_json(tmp_path / "out" / "training.json")["adversary"] == noted
 
 
 def test_a_second_call_trains_no_further_and_prints_the_same(arguments, monkeypatch):
@@ -98,7 +98,7 @@ def test_event_frames_need_a_value_range(tmp_path, crafted):
     assert done.status == 0, done.stderr
     assert {adversarial.shape[1:] for adversarial in crafted} == {(3, 2, 4, 4)}
     assert (min(a.min() for a in crafted), max(a.max() for a in crafted)) == (0, 5)
-    assert json.loads((tmp_path / "out" / "training.json").read_text())["data"] == "events"
+    assert read_json(tmp_path / "out" / "training.json")["data"] == "events"
 
 
 def test_a_network_of_the_user_s_own_is_hardened(tmp_path):

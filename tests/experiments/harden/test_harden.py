@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from art_snn.data import Dataset
 from art_snn.experiments.harden import Settings
 from art_snn.experiments.harden.result import Hardened
 from art_snn.experiments.train import fitted
+from art_snn.files import read_json
 from art_snn.gradients import CBA, named
 from art_snn.metrics import Share
 from art_snn.models import Architecture
@@ -58,7 +58,7 @@ def test_it_tells_attack_and_rule_with_the_best_epoch(tmp_path):
     assert f"Test accuracy: {result.test} of 6 samples." in text
     notes = checkpoint.notes(tmp_path / "network.pt")
     assert "attack=Attack(name='fgsm'" in notes["adversary"]
-    assert json.loads((tmp_path / "training.json").read_text())["adversary"] == notes["adversary"]
+    assert read_json(tmp_path / "training.json")["adversary"] == notes["adversary"]
     names = {"network.pt", "training.json", "training.md", "training.png", "training.pt"}
     assert {file.name for file in tmp_path.iterdir()} == names
 

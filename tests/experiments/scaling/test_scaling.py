@@ -16,6 +16,7 @@ from art_snn.data import Source
 from art_snn.experiments.scaling import PGD, Cell, Growth, Line, Settings, run
 from art_snn.experiments.scaling.result import cells, slopes
 from art_snn.experiments.scaling.settings import Protocol
+from art_snn.files import read_json
 from art_snn.gradients import RGA, STBP, chosen
 from art_snn.measuring.process import ProcessFailed
 from art_snn.measuring.workload import Workload
@@ -125,14 +126,14 @@ def test_a_killed_run_goes_on_after_its_last_whole_cell(tmp_path, monkeypatch):
     spoilt(monkeypatch, stop_at_four)
     with pytest.raises(KeyboardInterrupt):
         run(settings(folder))
-    assert [cell["steps"] for cell in json.loads(file.read_text())["cells"]] == [2]
+    assert [cell["steps"] for cell in read_json(file)["cells"]] == [2]
     assert not list(tmp_path.rglob("*.part"))
     seen.clear()
     spoilt(monkeypatch, lambda _, load, __: seen.append(load.steps))
     grown = run(settings(folder))
     assert set(seen) == {4}
     assert [cell.steps for cell in grown.cells] == [2, 4]
-    assert json.loads(file.read_text()) == grown.as_dict()
+    assert read_json(file) == grown.as_dict()
     seen.clear()
     assert run(settings(folder)) == grown
     assert not seen
@@ -231,8 +232,8 @@ def test_a_run_of_an_earlier_version_is_taken_up(tmp_path, monkeypatch):
     spoilt(monkeypatch, lambda _, load, __: seen.append(load.steps))
     assert run(settings(tmp_path)) == whole
     assert set(seen) == {4}
-    assert json.loads((tmp_path / "scaling.json").read_text()) == whole.as_dict()
-    assert json.loads((tmp_path / "cost.json").read_text()) == earlier, "it is left as it was"
+    assert read_json(tmp_path / "scaling.json") == whole.as_dict()
+    assert read_json(tmp_path / "cost.json") == earlier, "it is left as it was"
     with pytest.raises(ValueError, match=REFUSAL.format("protocol")):
         run(settings(tmp_path, batch_size=5))
 
@@ -248,7 +249,7 @@ def test_an_earlier_run_on_cuda_is_one_on_a_gpu(tmp_path, monkeypatch):
 
 
 def test_the_study_s_figures_of_an_earlier_version_are_taken_up(tmp_path, monkeypatch):
-    content = json.loads(of_an_earlier_version(tmp_path).read_text())
+    content = read_json(of_an_earlier_version(tmp_path))
     monkeypatch.setattr(run_module, "describe_machine", lambda *_: content["machine"])
     monkeypatch.setattr(run_module, "in_fresh_process", forbidden)
     told = content["protocol"]

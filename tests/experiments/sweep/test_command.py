@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from art_snn.attacks import Attack
 from art_snn.experiments import trained
+from art_snn.files import read_json
 from tests.command import call, forbidden
 from tests.datasets import images
 from tests.own import own
@@ -45,7 +45,7 @@ def test_without_options_both_panels_of_the_paper_are_swept(swept):
         *("sweep.json", "sweep.md", "sweep.png"),
         *("decay-1", "decay-0.9", "decay-0.5"),
     }
-    assert list(json.loads((folder / "sweep.json").read_text())["lines"]) == [
+    assert list(read_json(folder / "sweep.json")["lines"]) == [
         "rga.beta at decay 1",
         "rga.beta at decay 0.5",
         "rga.gamma at decay 0.9",
@@ -69,7 +69,7 @@ def test_rule_field_values_and_decays_are_chosen(swept, tmp_path):
         *("--attack", "fgsm", "--eps", "4/255", "--output", str(tmp_path)),
     )
     assert done.status == 0, done.stderr
-    lines = json.loads((tmp_path / "sweep.json").read_text())["lines"]
+    lines = read_json(tmp_path / "sweep.json")["lines"]
     assert list(lines) == [
         f"extended-hart.rule.surrogate.width at decay {decay}" for decay in ("0.9", "0.25")
     ]
@@ -87,8 +87,8 @@ def test_a_checkpoint_is_swept_at_its_own_decay_unless_another_one_is_given(
     arguments = ("sweep", *ATTACK, "--iterations", "1", *network, *field)
     done = call(*arguments, "--output", str(tmp_path))
     assert done.status == 0, done.stderr
-    (entry,) = json.loads((tmp_path / "sweep.json").read_text())["lines"].values()
-    theirs = json.loads((folder / "sweep.json").read_text())["lines"]["rga.gamma at decay 0.9"]
+    (entry,) = read_json(tmp_path / "sweep.json")["lines"].values()
+    theirs = read_json(folder / "sweep.json")["lines"]["rga.gamma at decay 0.9"]
     assert entry["key"] == theirs["key"]
     assert entry["values"] == {v: theirs["values"][v] for v in ("0.0", "0.1")}
     other = call(*arguments, "--decay", "1", "--output", str(tmp_path))
@@ -183,9 +183,9 @@ def test_one_decay_is_one_network(swept, tmp_path):
     field = ("--field", "gamma", "--values", "0,0.2", "--data", str(swept[0]))
     done = call(*SWEEP, *field, "--decay", "0.9", "--output", str(tmp_path))
     assert done.status == 0, done.stderr
-    lines = json.loads((tmp_path / "sweep.json").read_text())["lines"]
+    lines = read_json(tmp_path / "sweep.json")["lines"]
     assert list(lines) == ["rga.gamma at decay 0.9"]
-    theirs = json.loads((swept[1] / "sweep.json").read_text())["lines"]
+    theirs = read_json(swept[1] / "sweep.json")["lines"]
     assert lines["rga.gamma at decay 0.9"]["key"] == theirs["rga.gamma at decay 0.9"]["key"]
     assert [folder.name for folder in tmp_path.glob("decay-*")] == ["decay-0.9"]
 
@@ -197,7 +197,7 @@ def test_a_network_of_one_s_own_is_swept_without_training(swept, tmp_path, monke
     done = call(*arguments, "--output", str(tmp_path / "out"))
     assert done.status == 0, done.stderr
     assert f"{model} ({model} on mine; " in done.stdout
-    lines = json.loads((tmp_path / "out" / "sweep.json").read_text())["lines"]
+    lines = read_json(tmp_path / "out" / "sweep.json")["lines"]
     assert list(lines) == [f"rga.beta at {model}", f"rga.gamma at {model}"]
     field = ("--field", "beta", "--values", "2,0.2")
     done = call(*arguments, *field, "--output", str(tmp_path / "other"))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from hypothesis import given, strategies as st
 
 from art_snn.experiments.sweep import Line, Panel, Swept
 from art_snn.experiments.sweep.result import CAUTION
+from art_snn.files import read_json
 from art_snn.metrics import Robustness, Share, paired_difference
 from tests.outcomes import outcome as flipped
 
@@ -136,6 +135,6 @@ def test_a_result_writes_what_it_holds_and_names_its_files(tmp_path):
     found.write(tmp_path)
     assert found.files == ["sweep.json", "sweep.md", "sweep.png"]
     assert {file.name for file in tmp_path.iterdir()} == set(found.files)
-    assert json.loads((tmp_path / "sweep.json").read_text()) == content == found.as_dict()
+    assert read_json(tmp_path / "sweep.json") == content == found.as_dict()
     assert (tmp_path / "sweep.md").read_text() == found.told("markdown")
     assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")

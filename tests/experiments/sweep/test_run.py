@@ -26,6 +26,7 @@ from art_snn.experiments import compare, trained
 from art_snn.experiments.resume import digits
 from art_snn.experiments.sweep import Line, Settings, Sweep, Swept, check, run, swept
 from art_snn.experiments.trained import Trained
+from art_snn.files import read_json
 from art_snn.gradients import EOT, RGA, STBP, ATan, StaticCurve
 from art_snn.metrics import paired_difference, robustness
 from art_snn.models import Architecture
@@ -34,6 +35,7 @@ from tests.datasets import images
 from tests.small import CLASSES, classifier, pgd_by_hand, samples, untouched
 
 ATTACK = Attack(eps=0.03, iterations=5)
+DAMAGED = r"^output: expected a folder .*sweep\.json, which (holds no JSON|cannot be read) \("
 REFUSAL = (
     r"^output: expected a folder without results, or with results of the same sweep, got "
     r".*sweep\.json of other settings, weights or samples\. Choose another folder"
@@ -162,7 +164,7 @@ def test_a_run_that_was_killed_is_taken_up_after_its_last_whole_value(tmp_path, 
         interrupt(patch, at=5)
         with pytest.raises(KeyboardInterrupt):
             swept(sweep(), wrapped, x, y, file, "decay 0.5", "small")
-    killed = json.loads(file.read_text())
+    killed = read_json(file)
     assert list(killed["lines"]["rga.beta at decay 0.5"]["values"]) == ["1.0"]
     assert [kept.name for kept in file.parent.iterdir()] == ["sweep.json"]
     crafted.clear()
@@ -188,7 +190,7 @@ def test_one_file_holds_several_networks_and_fields(tmp_path, crafted):
                 line = swept(asked, wrapped, x, y, file, f"decay {decay:g}")
                 assert robust(lines.setdefault((asked.name, decay), line)) == robust(line)
     assert len(crafted) == 2 * 3 * (3 + 2)
-    content = json.loads(file.read_text())["lines"]
+    content = read_json(file)["lines"]
     assert list(content) == [
         "rga.beta at decay 1",
         "rga.gamma at decay 1",
@@ -208,7 +210,7 @@ def test_values_that_are_asked_for_later_join_the_file(tmp_path, crafted):
     assert len(crafted) == 3
     assert list(line.outcomes) == [4, 8, 1]
     assert robust(line)[4] == robust(first)[4]
-    (entry,) = json.loads(file.read_text())["lines"].values()
+    (entry,) = read_json(file)["lines"].values()
     assert list(entry["values"]) == ["1.0", "2.0", "4.0", "8.0"]
 
 
@@ -284,7 +286,7 @@ def test_results_of_another_network_or_other_samples_are_refused(changed, tmp_pa
 def test_a_damaged_file_is_refused_and_kept(content, tmp_path):
     wrapped, x, y, file = results(tmp_path)
     file.write_text(content)
-    with pytest.raises(ValueError, match=REFUSAL):
+    with pytest.raises(ValueError, match=DAMAGED):
         swept(sweep(), wrapped, x, y, file)
     assert file.read_text() == content
 
@@ -399,11 +401,11 @@ def test_results_of_earlier_versions_are_taken_up_value_by_value(tmp_path, craft
 
 def test_the_file_holds_what_the_published_ones_hold(tmp_path):
     published = Path(__file__).parents[3] / "docs" / "study" / "eurosat" / "sweep.json"
-    entry = json.loads(published.read_text())["lines"]["rga.beta at decay 1"]
+    entry = read_json(published)["lines"]["rga.beta at decay 1"]
     wrapped, x, y = written_by_hand()
     asked = Sweep(values=(1, 2), attack=Attack(eps=0.125, iterations=2), batch_size=2)
     swept(asked, wrapped, x, y, tmp_path / "sweep.json", "decay 1", "title")
-    (ours,) = json.loads((tmp_path / "sweep.json").read_text())["lines"].values()
+    (ours,) = read_json(tmp_path / "sweep.json")["lines"].values()
     assert [(k, type(v)) for k, v in ours.items()] == [(k, type(v)) for k, v in entry.items()]
     assert ours["values"]["1.0"].keys() == entry["values"]["1.0"].keys()
     assert ours["attack"].keys() == entry["attack"].keys()
@@ -437,7 +439,7 @@ def asked(output: Path, data: Path, **change: Any) -> Settings:
 
 
 def content(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "sweep.json").read_text())["lines"]
+    return read_json(folder / "sweep.json")["lines"]
 
 
 def files(folder: Path) -> set[str]:

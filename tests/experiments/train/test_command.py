@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 
 from art_snn import checkpoint
 from art_snn.experiments import trained as weights
+from art_snn.files import read_json
 from art_snn.training import Recipe
 from tests.command import call, forbidden, interrupted
 from tests.datasets import counts, images
@@ -38,7 +38,7 @@ def test_recipe_best_epoch_and_test_accuracy_are_printed_and_five_files_written(
     folder, text = trained
     recipe = Recipe(epochs=2, batch_size=256, crop_padding=1, flip=False, cutout=4)
     assert text.strip().splitlines()[0] == str(recipe)
-    content = json.loads((folder / "training.json").read_text())
+    content = read_json(folder / "training.json")
     number = content["best_epoch"]
     share = 100 * content["history"][number - 1]["validation"]
     assert f"Best epoch {number} of 2: {share:.1f} % of the validation samples.\n" in text
@@ -81,7 +81,7 @@ def test_a_run_that_was_killed_goes_on(trained, tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ["training.pt"]
     done = call(*TRAIN, "--output", str(tmp_path))
     assert done.status == 0, done.stderr
-    first, again = (json.loads((p / "training.json").read_text()) for p in (trained[0], tmp_path))
+    first, again = (read_json(p / "training.json") for p in (trained[0], tmp_path))
     assert first == again
 
 
@@ -159,7 +159,7 @@ def test_event_frames_need_no_value_range(tmp_path):
         *("--data", str(data), "--output", str(tmp_path / "out")),
     )
     assert done.status == 0, done.stderr
-    assert json.loads((tmp_path / "out" / "training.json").read_text())["data"] == "events"
+    assert read_json(tmp_path / "out" / "training.json")["data"] == "events"
 
 
 def test_a_network_of_the_user_s_own_is_trained_and_compared(tmp_path, monkeypatch):

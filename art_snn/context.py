@@ -1,0 +1,46 @@
+"""Attributes that every thread and every asynchronous task sees a value of its own of."""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Generic, TypeVar, overload
+from weakref import WeakKeyDictionary
+
+Value = TypeVar("Value")
+Values = WeakKeyDictionary[Any, Value]
+
+
+class PerContext(Generic[Value]):
+    """An attribute whose value is set for the present context, and for those copied from it later.
+
+    A new thread starts without any value, an asyncio task with those of the code that starts it,
+    as :mod:`contextvars` has it. Values are dropped with the object that they belong to.
+
+    :param make: the value where none was set."""
+
+    def __init__(self, make: Callable[[], Value]) -> None:
+        self.make = make
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.values: ContextVar[Values[Value] | None] = ContextVar(name, default=None)
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> "PerContext[Value]": ...
+
+    @overload
+    def __get__(self, instance: object, owner: type) -> Value: ...
+
+    def __get__(self, instance: object | None, owner: type) -> "Value | PerContext[Value]":
+        if instance is None:
+            return self
+        values = self.values.get()
+        if values is None or instance not in values:
+            self.__set__(instance, self.make())
+            values = self.values.get()
+        assert values is not None
+        return values[instance]
+
+    def __set__(self, instance: object, value: Value) -> None:
+        # A new mapping, since contexts that were copied from this one share the old one.
+        values = WeakKeyDictionary(self.values.get() or {})
+        values[instance] = value
+        self.values.set(values)

@@ -1,0 +1,82 @@
+"""Paths as users give them: what lies there, found out without opening it."""
+
+import os
+import stat
+from pathlib import Path
+
+from art_snn.checks import ArgumentError, MissingFile, invalid, require
+
+FILE, FOLDER = "a file", "a folder"
+
+_REMEDY = "Check the spelling and the path."
+
+_OTHERS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def place(argument: str, path: str | Path) -> Path:
+    """The path with its ~ expanded, whether or not anything lies there.
+
+    :raises ValueError: for an empty word, a name that no file can have, the home of nobody, and a
+        place behind a folder that may not be entered."""
+    require(str(path), argument, "a path", "an empty word", _REMEDY)
+    try:
+        found = Path(path).expanduser()
+    except (RuntimeError, ValueError) as error:
+        raise _unknown(argument, path, error) from error
+    what(argument, found)
+    return found
+
+
+def what(argument: str, path: Path) -> str | None:
+    """:data:`FILE`, :data:`FOLDER`, or in words what else lies there; None for nothing.
+
+    :raises ValueError: where that cannot be found out."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise _unknown(argument, path, error) from error
+    if stat.S_ISDIR(mode):
+        return FOLDER
+    return FILE if stat.S_ISREG(mode) else _OTHERS.get(stat.S_IFMT(mode), "no file")
+
+
+def require_kind(argument: str, path: Path, kind: str, expected: str) -> None:
+    """Refuse anything but a file, or a folder, that is there and may be read.
+
+    :param kind: :data:`FILE` or :data:`FOLDER`.
+    :param expected: what it should be, in words.
+    :raises FileNotFoundError: where nothing lies.
+    :raises ValueError: for another kind, such as a pipe, which one would wait for without end."""
+    found = what(argument, path)
+    if found is None:
+        link = f", a link to {os.readlink(path)}," if path.is_symlink() else ""
+        raise MissingFile(argument, f"expected {expected}, but {path}{link} does not exist.")
+    require(found == kind, argument, expected, f"{path}, {found}", f"Give {kind} instead.")
+    may = os.access(path, os.R_OK | os.X_OK if kind == FOLDER else os.R_OK)
+    got = f"{path}, which may not be read"
+    require(may, argument, expected, got, "Change its permissions, or take a copy.")
+
+
+def require_root(root: str | Path) -> Path:
+    """The folder of the sets that are kept on disk, with its ~ expanded; it may be missing.
+
+    :raises ValueError: for what is no folder, or may not be read."""
+    path = place("root", root)
+    if what("root", path) is not None:
+        require_kind("root", path, FOLDER, "a folder of data sets")
+    return path
+
+
+def _unknown(argument: str, path: str | Path, error: Exception) -> ArgumentError:
+    text = str(path)
+    brief = repr(text) if len(text) <= 200 else f"{text[:40]!r}... of {len(text):,} letters"
+    # str of an OSError repeats the whole path, which may be what is too long.
+    reason = getattr(error, "strerror", None) or error
+    return invalid(argument, "a path that can be looked up", f"{brief} ({reason})", _REMEDY)

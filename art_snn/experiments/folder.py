@@ -1,0 +1,85 @@
+"""The folder of a run: writable before anything is done, and no other run's at the time."""
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from art_snn.checks import ArgumentError, WriteFailed, invalid
+from art_snn.files import write_text
+
+LOCK, HOLDER = ".lock", ".running"
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """The folder is there, can be written into, and belongs to this run within the block.
+
+    What a run that was killed left unfinished is removed. Nothing stays of a block that writes
+    nothing.
+
+    :raises ValueError: when another run holds the folder, or it cannot be written into."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _locked(folder)
+        try:
+            write_text(folder / HOLDER, _words())
+            for left in folder.rglob("*.part"):
+                left.unlink(missing_ok=True)
+        except BaseException:
+            _let_go(folder, lock)
+            raise
+    except (WriteFailed, OSError) as error:
+        _remove(missing)
+        if isinstance(error, ArgumentError):
+            raise
+        got = f"{folder} ({error.strerror or error})"
+        remedy = "Choose another folder, or make room in it."
+        raise invalid("output", "a folder that can be written into", got, remedy) from error
+    try:
+        yield
+    finally:
+        _let_go(folder, lock)
+        _remove(missing)
+
+
+def _locked(folder: Path) -> FileLock:
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+        while not (folder / LOCK).exists():  # Its last holder has just removed it.
+            lock.release()
+            lock.acquire(timeout=0)
+    except Timeout as error:
+        try:
+            holder = (folder / HOLDER).read_text(encoding="utf-8")
+        except OSError:
+            holder = "another run"
+        got, remedy = f"{folder}, which {holder} holds", "Wait for its end, or choose another."
+        expected = "a folder that no other run is writing into"
+        raise invalid("output", expected, got, remedy) from error
+    return lock
+
+
+def _let_go(folder: Path, lock: FileLock) -> None:
+    for name in (HOLDER, LOCK):
+        with suppress(OSError):
+            (folder / name).unlink()
+    lock.release()
+
+
+def _remove(folders: list[Path]) -> None:
+    """Remove folders that were made and stayed empty, the innermost first."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _words() -> str:
+    since = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
+    return f"process {os.getpid()} on {platform.node()}, since {since},"

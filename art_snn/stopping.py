@@ -1,0 +1,42 @@
+"""Ctrl-C and SIGTERM: a command that is stopped leaves quietly, with its signal's exit status."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+INTERRUPTED, TERMINATED = 130, 143
+SIGNALS = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: it unwinds as Ctrl-C does."""
+
+
+def leave_at_once() -> None:
+    """Until something has begun that is to be put away, a signal ends the process, silently.
+
+    Libraries that are being imported would turn a KeyboardInterrupt into whatever they raise."""
+    for number, status in SIGNALS.items():
+        signal.signal(number, lambda *_, status=status: os._exit(status))
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Within the block signals raise KeyboardInterrupt, so that everything is put away."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    raising = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: _terminate}
+    before = {number: signal.signal(number, handler) for number, handler in raising.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated

@@ -1,0 +1,181 @@
+"""Labels that are no class indices, samples that are no numbers, and axes in another order."""
+
+from __future__ import annotations
+
+import re
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from art_snn.checks import ArgumentError
+from art_snn.data import Dataset, from_npz
+from art_snn.data.samples import MOST_CLASSES
+from tests import tiny
+from tests.data.test_npz import arrays, saved
+
+
+def through_a_file(folder: Path, **change: Any) -> Dataset:
+    return from_npz(saved(folder, **change))
+
+
+def by_hand(folder: Path, **change: Any) -> Dataset:
+    return Dataset("mine", **arrays() | change)
+
+
+MAKERS = [through_a_file, by_hand]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("name", ["y_train", "y_test"])
+@pytest.mark.parametrize("label", [MOST_CLASSES, 10**9, 2**63 - 1])
+def test_a_label_beyond_all_classes_is_refused_at_once(label, name, make, tmp_path):
+    labels = arrays()[name]
+    labels[0] = label
+    message = (
+        rf"^{name}: expected class indices below 100,000, got {label:,} in {name}\. Number the "
+        r"classes from 0 without gaps, alike in training and test labels\."
+    )
+    tracemalloc.start()
+    try:
+        with pytest.raises(ArgumentError, match=message):
+            make(tmp_path, **{name: labels})
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_last_class_that_may_be_is_taken(tmp_path):
+    y = np.array([0, MOST_CLASSES - 1])
+    assert by_hand(tmp_path, y_test=y).classes == MOST_CLASSES
+
+
+LABELS = {
+    "negative": (lambda n: np.arange(n) - 1, r"int64 of shape .* from -1 to \d\. Number the clas"),
+    "floating point": (
+        lambda n: np.zeros(n),
+        r"float64 .*\. Number the classes from 0 by integers",
+    ),
+    "words": (
+        lambda n: np.array(["cat"] * n),
+        r"<U3 of .*\. Number the classes from 0 by integers",
+    ),
+    "truth values": (lambda n: np.zeros(n, bool), r"bool of .*\. Number the classes from 0 by int"),
+    "durations": (lambda n: np.zeros(n, "m8[s]"), r"timedelta64\[s\] .*\. Number the classes fro"),
+    "one-hot": (lambda n: np.eye(n), r"float64 of shape .* Turn .* into indices: y\.argmax\(1\)\."),
+    "a column": (lambda n: np.zeros((n, 1), int), r"int64 of .*, 1\)\. Turn .*: y\[:, 0\]\."),
+    "too many": (
+        lambda n: np.zeros(n + 1, int),
+        r"int64 of shape .*\. Give one label per sample\.",
+    ),
+    "too few": (lambda n: np.zeros(n - 1, int), r"int64 of shape .*\. Give one label per sample\."),
+    "a single one": (
+        lambda n: np.int64(1)[...],
+        r"int64 of shape \(\)\. Give one label per sample",
+    ),
+}
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("name", ["y_train", "y_test"])
+@pytest.mark.parametrize("kind", LABELS)
+def test_what_are_no_class_indices_is_refused_with_what_to_do(kind, name, make, tmp_path):
+    labels, got = LABELS[kind]
+    count = len(arrays()[name])
+    message = rf"^{name}: expected {count} class indices from 0, got {got}"
+    with pytest.raises(ArgumentError, match=message):
+        make(tmp_path, **{name: np.asarray(labels(count))})
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int32, np.uint64])
+def test_class_indices_of_any_whole_type_become_int64(kind, tmp_path):
+    data = by_hand(tmp_path, y_train=arrays()["y_train"].astype(kind))
+    assert (data.y_train.dtype, data.classes) == (np.int64, 3)
+
+
+def test_samples_without_labels_are_refused():
+    data = tiny.images()
+    message = r"^y_test: expected some class indices from 0, got int64 of shape \(0,\)\."
+    with pytest.raises(ArgumentError, match=message):
+        replace(data, x_test=data.x_test[:0], y_test=data.y_test[:0])
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("name", ["x_train", "x_test"])
+@pytest.mark.parametrize("kind", ["c8", "U3", "S3", "M8[s]", "m8[s]", "f4,i4", "V4"])
+def test_samples_of_no_real_numbers_are_refused(kind, name, make, tmp_path):
+    x = np.zeros(arrays()[name].shape, kind)
+    message = rf"^{name}: expected real numbers, got {re.escape(str(x.dtype))}\. Convert the sampl"
+    with pytest.raises(ArgumentError, match=message):
+        make(tmp_path, **{name: x})
+
+
+def test_objects_are_refused_as_samples_and_are_never_unpickled(tmp_path):
+    x = np.zeros(arrays()["x_test"].shape, object)
+    with pytest.raises(ArgumentError, match=r"^x_test: expected real numbers, got object\."):
+        by_hand(tmp_path, x_test=x)
+    with pytest.raises(ArgumentError, match=r"^data: .* cannot be read \(Object arrays cannot be"):
+        through_a_file(tmp_path, x_test=x)
+
+
+@pytest.mark.parametrize("name", ["x_train", "x_test", "y_train", "y_test"])
+def test_lists_are_refused_with_what_to_do(name, tmp_path):
+    message = rf"^{name}: expected a numpy array, got list\. Convert .* by numpy\.asarray\."
+    with pytest.raises(ArgumentError, match=message):
+        by_hand(tmp_path, **{name: arrays()[name].tolist()})
+
+
+@pytest.mark.parametrize("shape", [(6, 1, 4, 5), (6, 3, 2, 4, 5)], ids=["images", "frames"])
+def test_values_that_float32_cannot_hold_are_refused_without_a_warning(shape, tmp_path):
+    x = np.full(shape, 1e300)
+    with pytest.raises(ArgumentError, match=r"^x_train: expected .*, got .* to inf\."):
+        through_a_file(tmp_path, x_train=x, x_test=x[:2])
+
+
+@pytest.mark.parametrize(
+    ("shape", "order"),
+    [((28, 28, 1), (0, 3, 1, 2)), ((32, 48, 3), (0, 3, 1, 2)), ((10, 34, 34, 2), (0, 1, 4, 2, 3))],
+    ids=str,
+)
+def test_channels_that_come_last_are_refused_where_the_axes_are_known(shape, order, tmp_path):
+    x = np.zeros((6, *shape), np.float32)
+    message = (
+        rf"^x_train: expected images \[N, C, H, W\] .*, got shape {re.escape(str(x.shape))}, whose "
+        r"channels seem to come last\. Put the channels first by x\.transpose"
+        rf"{re.escape(str(order))}, or the shorter side before the longer\."
+    )
+    with pytest.raises(ArgumentError, match=message):
+        by_hand(tmp_path, x_train=x, x_test=x[:2])
+    right = x.transpose(order)
+    assert by_hand(tmp_path, x_train=right, x_test=right[:2]).input_shape == right.shape[1:]
+
+
+@pytest.mark.parametrize("shape", [(700, 1, 1), (7, 700, 1, 1), (3, 32, 3), (12, 1, 900)])
+def test_narrow_samples_with_their_channels_first_are_taken(shape, tmp_path):
+    x = np.zeros((6, *shape), np.float32)
+    assert by_hand(tmp_path, x_train=x, x_test=x[:2]).input_shape == shape
+
+
+@pytest.mark.parametrize("side", [1, 3, 4, 32])
+@pytest.mark.parametrize("last", [1, 3])
+@pytest.mark.parametrize("first", [1, 3])
+def test_every_shape_that_can_be_read_both_ways_needs_its_axes(first, last, side, tmp_path):
+    x = np.zeros((6, first, side, last), np.uint8)
+    message = r"^axes: expected NCHW or NHWC, since both suit x_train of shape \(6, \d, \d+, \d\)"
+    with pytest.raises(ArgumentError, match=message):
+        through_a_file(tmp_path, x_train=x, x_test=x[:2])
+
+
+def test_labels_tell_grey_images_from_one_image_in_colour(tmp_path):
+    x = np.zeros((3, 32, 3), np.uint8)
+    files = {"x_train": x, "x_test": x, "y_train": np.arange(3), "y_test": np.arange(3)}
+    assert through_a_file(tmp_path, **files).input_shape == (1, 32, 3)
+    message = (
+        r"^x_test: expected \[N, H, W\] with one image for each of 1 labels, got shape \(3, 32, 3\)"
+        r"\. Give every image its label; a single image needs the axis of samples, too: x\[None\]\."
+    )
+    with pytest.raises(ArgumentError, match=message):
+        through_a_file(tmp_path, **files | {"y_test": np.array([0])})

@@ -1,0 +1,94 @@
+"""Ctrl-C and SIGTERM, from the first moment on: quiet, with the exit status of the signal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from art_snn.stopping import Terminated, stoppable
+
+ROOT = Path(__file__).parents[1]
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+
+
+def started(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "art_snn", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )
+
+
+@pytest.mark.parametrize("number", STATUS, ids=lambda number: number.name)
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux' /proc")
+@pytest.mark.parametrize("after", [0, 0.3, 0.8, 1.5])
+def test_a_command_that_is_stopped_while_it_starts_leaves_quietly(number, after, tmp_path):
+    command = started("train", "--output", str(tmp_path / "out"), "--device", "cpu")
+    while not catches(command.pid, signal.SIGTERM):
+        assert command.poll() is None
+    time.sleep(after)
+    command.send_signal(number)
+    _, errors = command.communicate(timeout=60)
+    assert command.returncode == STATUS[number]
+    assert "Traceback" not in errors
+
+
+def catches(process: int, number: int) -> bool:
+    """Whether the process has begun: before that the interpreter itself still starts."""
+    status = Path(f"/proc/{process}/status").read_text()
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
+
+@pytest.mark.parametrize("number", STATUS, ids=lambda number: number.name)
+def test_a_command_that_is_stopped_at_work_puts_everything_away_and_says_where_it_lies(
+    number, tmp_path
+):
+    out = tmp_path / "out"
+    command = started("train", "--output", str(out), "--device", "cpu", "--threads", "1")
+    deadline = time.monotonic() + 100
+    while not (out / "training.pt").exists():
+        assert command.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    command.send_signal(number)
+    _, errors = command.communicate(timeout=60)
+    assert command.returncode == STATUS[number]
+    assert "Traceback" not in errors
+    assert f"What there is lies in {out}; the same command goes on with it." in errors
+    assert [file.name for file in out.iterdir()] == ["training.pt"]
+
+
+def test_within_the_block_signals_raise_and_afterwards_do_what_they_did():
+    before = [signal.getsignal(number) for number in STATUS]
+    with pytest.raises(Terminated), stoppable():
+        signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt) as caught, stoppable():
+        signal.raise_signal(signal.SIGINT)
+    assert type(caught.value) is KeyboardInterrupt
+    assert [signal.getsignal(number) for number in STATUS] == before
+
+
+def test_a_thread_that_is_not_the_first_leaves_signals_alone():
+    seen = []
+
+    def work() -> None:
+        with stoppable():
+            seen.append([signal.getsignal(number) for number in STATUS])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [[signal.getsignal(number) for number in STATUS]]

@@ -1,0 +1,208 @@
+"""Threads and tasks that differentiate one network at once, each by a rule of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import copy
+import pickle
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from art_snn import RGA, STBP, PyTorchSpikingClassifier, SpikingNetwork
+from art_snn.gradients import ASSG, GRADIENTS, Extended
+from art_snn.neurons import PASS
+from tests import small
+from tests.faults.threads import WAYS, at_once, by_using, right_answers
+
+RULES = tuple(name for name in GRADIENTS if name != "cba")  # For IF neurons alone.
+
+
+@pytest.fixture
+def classifier() -> PyTorchSpikingClassifier:
+    return small.classifier()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_threads_on_one_network_get_the_gradients_of_their_own_rules(
+    classifier: PyTorchSpikingClassifier, way: str
+) -> None:
+    x, y = small.samples(classifier)
+    assert at_once(WAYS[way], classifier, RULES, x, y, rounds=3) == []
+    assert PASS.get() is None
+    assert classifier.model._override is None
+
+
+def test_using_is_unknown_to_a_thread_that_is_started_inside_unless_it_takes_the_context(
+    classifier: PyTorchSpikingClassifier,
+) -> None:
+    network, seen = classifier.model, []
+
+    def look() -> None:
+        seen.append(network._override)
+
+    with network.using("stbp"):
+        for target in (look, partial(contextvars.copy_context().run, look)):
+            thread = threading.Thread(target=target)
+            thread.start()
+            thread.join()
+    assert seen == [None, STBP()]
+
+
+def test_tasks_keep_their_rules_while_they_wait_for_each_other(
+    classifier: PyTorchSpikingClassifier,
+) -> None:
+    x, y = small.samples(classifier)
+    expected = right_answers(by_using, classifier, RULES, x, y)
+
+    async def differentiate(rule: str) -> bool:
+        same = []
+        with classifier.model.using(rule):
+            for _ in range(3):
+                await asyncio.sleep(0)
+                classifier.model.forget()
+                same.append(np.array_equal(classifier.loss_gradient(x, y), expected[rule]))
+        return all(same)
+
+    async def every() -> list[bool]:
+        with classifier.model.using("bptr"):
+            return await asyncio.gather(*map(differentiate, RULES))
+
+    assert all(asyncio.run(every()))
+    assert classifier.model._override is None
+
+
+def test_moments_of_two_attacks_by_one_rule_do_not_mix(
+    classifier: PyTorchSpikingClassifier,
+) -> None:
+    x, y = small.samples(classifier)
+    nearby = np.clip(x + 0.01, 0, 1)
+    classifier.gradient = "assg"
+
+    def attack(start: np.ndarray) -> np.ndarray:
+        classifier.model.forget()
+        return np.stack([classifier.loss_gradient(start + 0.001 * i, y) for i in range(6)])
+
+    alone = [attack(start) for start in (x, nearby)]
+    assert not np.array_equal(*alone)
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(5):
+            together = list(pool.map(attack, (x, nearby)))
+            assert all(map(np.array_equal, together, alone))
+
+
+def test_of_two_tasks_that_start_with_the_same_moments_one_goes_on_with_them(
+    classifier: PyTorchSpikingClassifier,
+) -> None:
+    x, y = small.samples(classifier)
+    classifier.gradient = "assg"
+    first = classifier.loss_gradient(x, y)
+    second = copy_of(classifier).run(classifier.loss_gradient, x, y)
+    assert not np.array_equal(second, first)
+    # The moments are taken: another copy of the context starts afresh, and so does this one.
+    assert np.array_equal(copy_of(classifier).run(classifier.loss_gradient, x, y), first)
+    assert np.array_equal(classifier.loss_gradient(x, y), first)
+
+
+def copy_of(_: object) -> contextvars.Context:
+    return contextvars.copy_context()
+
+
+def test_what_a_network_remembers_is_bounded_and_the_oldest_leave(
+    classifier: PyTorchSpikingClassifier,
+) -> None:
+    x, y = small.samples(classifier)
+    rules = [ASSG(relax=1 + i / 100) for i in range(20)]
+    for rule in rules:
+        classifier.loss_gradient(x, y, gradient=rule)
+    assert list(classifier.model.memory) == rules[-8:]
+    longer = [Extended(rule, steps=6) for rule in rules]
+    for rule in longer:
+        classifier.loss_gradient(x, y, gradient=rule)
+    assert list(classifier.model.memory) == longer[-8:]
+
+
+def test_how_a_gradient_was_computed_is_told_to_whoever_asked_for_it(
+    classifier: PyTorchSpikingClassifier,
+) -> None:
+    x, y = small.samples(classifier)
+    classifier.loss_gradient(x, y, gradient=STBP())
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(classifier.loss_gradient, x, y, gradient=RGA()).result()
+        execution = pool.submit(lambda: classifier.model.execution).result()
+    assert execution.kind == "collapsed"
+    assert classifier.model.execution.kind == "through time"
+
+
+def test_a_loss_per_sample_in_one_thread_does_not_scale_gradients_in_another(
+    classifier: PyTorchSpikingClassifier,
+) -> None:
+    x, y = small.samples(classifier)
+    expected = classifier.loss_gradient(x, y)
+    done = threading.Event()
+
+    def losses() -> None:
+        while not done.is_set():
+            classifier.compute_loss(x, y, reduction="none")
+
+    thread = threading.Thread(target=losses)
+    thread.start()
+    try:
+        same = [np.array_equal(classifier.loss_gradient(x, y), expected) for _ in range(50)]
+    finally:
+        done.set()
+        thread.join()
+    assert all(same)
+
+
+def test_activations_are_those_of_the_callers_own_samples(
+    classifier: PyTorchSpikingClassifier,
+) -> None:
+    x, _ = small.samples(classifier)
+    layer = classifier.layer_names[1]
+    expected = {part: classifier.get_activations(x[part::2], layer) for part in (0, 1)}
+
+    def activations(part: int) -> bool:
+        calls = (classifier.get_activations(x[part::2], layer) for _ in range(20))
+        return all(np.array_equal(found, expected[part]) for found in calls)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert all(pool.map(activations, (0, 1)))
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [copy.copy, copy.deepcopy, lambda n: pickle.loads(pickle.dumps(n))],
+    ids=["copy", "deepcopy", "pickle"],
+)
+def test_copies_and_replicas_made_inside_using_keep_its_rule(
+    copied: Callable[[Any], Any], classifier: PyTorchSpikingClassifier
+) -> None:
+    network: SpikingNetwork = classifier.model
+    with network.using(STBP()):
+        twins = [copied(network), network._replicate_for_data_parallel()]
+    for twin in twins:
+        assert (twin.gradient, twin.training_gradient) == (STBP(), STBP())
+        assert (twin.memory, twin.execution, twin._override) == ({}, None, None)
+    assert network.gradient == RGA()
+
+
+def test_nothing_of_a_network_that_is_gone_is_kept() -> None:
+    import gc
+    import weakref
+
+    network = small.classifier().model
+    x = torch.rand(2, *small.SHAPE).requires_grad_()
+    with network.using("assg"):
+        network(x).sum().backward()
+    gone = weakref.ref(network)
+    del network
+    gc.collect()
+    assert gone() is None
