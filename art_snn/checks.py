@@ -1,13 +1,31 @@
 """One form for every complaint about an argument: name, expectation, what came, remedy."""
 
 import math
+import os
+import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+
+MOST = 2**31 - 1
+"""The largest count where nothing smaller is stated."""
+SEEDS = 2**32 - 1
+"""The largest seed: numpy and scikit-learn take no larger one."""
+MOST_PIXELS = 2**15
+"""The longest side of an image."""
+LONG = re.compile(r"\S{200,}")
+
+
+def brief(text: str) -> str:
+    """The text with the middle left out of words, and of a whole, that nobody would read."""
+    words = LONG.sub(lambda word: shortened(word[0]), text)
+    return words if len(words) <= 2000 else f"{words[:1000]} ... {words[-500:]}"
 
 
 def shortened(text: str, most: int = 80) -> str:
@@ -23,7 +41,7 @@ class ArgumentError(ValueError):
 
     def __init__(self, argument: str, complaint: str) -> None:
         super().__init__(argument, complaint)
-        self.argument, self.complaint = argument, complaint
+        self.argument, self.complaint = argument, brief(complaint)
 
     @classmethod
     def of(cls, argument: str, expected: str, got: object, remedy: str) -> "Self":
@@ -74,10 +92,17 @@ def require_number(
     at_least: float | None = None,
     up_to: float = math.inf,
     below: float = math.inf,
+    within: tuple[float, float] = (-math.inf, math.inf),
     remedy: str,
 ) -> float:
-    """`value` as a float when it is a finite number within the bounds, otherwise ValueError."""
-    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    """`value` as a float when it is a finite number within the bounds, otherwise ValueError.
+
+    :param within: lowest and highest value that can be computed with; told only where a value that
+        would make sense lies outside."""
+    number = math.nan
+    if isinstance(value, Real) and not isinstance(value, bool):
+        with suppress(OverflowError):
+            number = float(value)
     bounds = []
     if above is not None:
         bounds.append((number > above, f"above {above:g}"))
@@ -88,23 +113,52 @@ def require_number(
     if not math.isinf(below):
         bounds.append((number < below, f"below {below:g}"))
     if math.isfinite(number) and all(holds for holds, _ in bounds):
-        return number
+        if within[0] <= number <= within[1]:
+            return number
+        bounds = [(False, f"from {within[0]:g} to {within[1]:g}")]
     words = " and ".join(word for _, word in bounds)
-    raise invalid(argument, f"a number {words}", repr(value), remedy)
+    raise invalid(argument, f"a number {words}", shown(value), remedy)
 
 
-def require_whole(argument: str, value: object, *, remedy: str) -> int:
-    """`value` as an int when it is a whole number of at least 0, otherwise ValueError."""
-    if isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 0:
-        return int(value)
-    raise invalid(argument, "a whole number >= 0", repr(value), remedy)
+def require_whole(
+    argument: str, value: object, *, least: int = 0, up_to: int = MOST, remedy: str
+) -> int:
+    """`value` as an int when it is a whole number from `least` to `up_to`, otherwise ValueError."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if whole and least <= int(value) <= up_to:  # type: ignore[call-overload]
+        return int(value)  # type: ignore[call-overload, no-any-return]
+    large = whole and int(value) > up_to  # type: ignore[call-overload]
+    bounds = f"from {least} to {up_to}" if large else f">= {least}"
+    raise invalid(argument, f"a whole number {bounds}", shown(value), remedy)
 
 
-def require_count(argument: str, value: object, *, remedy: str) -> int:
-    """`value` as an int when it is a whole number of at least 1, otherwise ValueError."""
-    if isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1:
-        return int(value)
-    raise invalid(argument, "a whole number >= 1", repr(value), remedy)
+def require_count(argument: str, value: object, *, up_to: int = MOST, remedy: str) -> int:
+    """`value` as an int when it is a whole number from 1 to `up_to`, otherwise ValueError."""
+    return require_whole(argument, value, least=1, up_to=up_to, remedy=remedy)
+
+
+def require_seed(argument: str, value: object) -> int:
+    """`value` as an int when it is a whole number from 0 to 2**32 - 1, otherwise ValueError."""
+    return require_whole(argument, value, up_to=SEEDS, remedy="Use 0.")
+
+
+def shown(value: object) -> str:
+    """The repr of a value, shortened; Python writes no whole numbers above its limit of digits."""
+    try:
+        return shortened(repr(value))
+    except ValueError:
+        return "a whole number of more digits than Python writes"
+
+
+def require_path(argument: str, path: str | Path, *, remedy: str) -> None:
+    """ValueError unless the system could have a file or folder of that name, there or not."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise invalid(argument, "a path", f"{str(path)!r} ({reason})", remedy) from error
 
 
 def require(holds: object, argument: str, expected: str, got: object, remedy: str) -> None:
@@ -119,13 +173,13 @@ def settle(settings: object, **values: object) -> None:
         object.__setattr__(settings, name, value)
 
 
-def settle_counts(settings: object, *names: str) -> None:
+def settle_counts(settings: object, *names: str, up_to: int = MOST) -> None:
     """Fields of a frozen dataclass as ints when they are whole numbers of at least 1, or None."""
     for name in names:
         value = getattr(settings, name)
         if value is not None:
             remedy = "Use a whole number from 1."
-            settle(settings, **{name: require_count(name, value, remedy=remedy)})
+            settle(settings, **{name: require_count(name, value, up_to=up_to, remedy=remedy)})
 
 
 def require_choice(argument: str, value: object, known: Iterable[str], *, remedy: str) -> None:
@@ -133,16 +187,18 @@ def require_choice(argument: str, value: object, known: Iterable[str], *, remedy
     words = list(known)
     if value not in words:
         expected = f"one of {', '.join(words)}"
-        raise invalid(argument, expected, repr(value), remedy)
+        raise invalid(argument, expected, shown(value), remedy)
 
 
 def require_sides(image_size: int | tuple[int, int], *, channels: str) -> tuple[int, int]:
-    """(height, width) of a side or of both, when they are whole numbers of at least 1.
+    """(height, width) of a side or of both, when they are whole numbers from 1 to 2**15.
 
     :param channels: what to do about channels, where a shape was given in place of two sides."""
     both = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
     if len(both) != 2:
         raise invalid("image_size", "a side, or (height, width)", repr(image_size), channels)
     remedy = "Give the side of a square image, or (height, width), in pixels."
-    height, width = (require_count("image_size", side, remedy=remedy) for side in both)
+    height, width = (
+        require_count("image_size", side, up_to=MOST_PIXELS, remedy=remedy) for side in both
+    )
     return height, width

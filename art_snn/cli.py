@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -11,13 +12,14 @@ from typing import Any, Literal, get_args, get_origin
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec as Spec
 
-from art_snn.checks import ArgumentError, WriteFailed
+from art_snn.checks import ArgumentError, WriteFailed, brief, require_path, shown
 from art_snn.stopping import INTERRUPTED, TERMINATED, Terminated, stoppable
 
 COMMANDS = ("demo", "train", "harden", "compare", "sweep", "curves", "cost", "scaling")
 MEANT = {"path": "checkpoint", "resume": "output", "share": "adversarial_share", "gradient": "rule"}
 MEANT |= dict.fromkeys(("x", "y", "x, y", "x_train", "y_train", "x_test", "y_test"), "data")
-WORDS = {int: "a whole number such as 8", float: "a number such as 0.03 or 8/255"}
+MEANT |= {"samples": "batch_size"}
+WORDS = {int: "a whole number such as 8", float: "a number such as 0.03 or 8/255", Path: "a path"}
 CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)
 REGISTRY = ConstructorRegistry()
 CANNOT_WRITE = 74
@@ -72,16 +74,27 @@ def _settings(kind: Any, program: str, words: Sequence[str]) -> Any:
         with contextlib.redirect_stderr(io.StringIO()) as told:
             return tyro.cli(kind, prog=program, args=words, config=CONFIG, registry=REGISTRY)
     except SystemExit as leaving:
-        cause: BaseException | None = leaving
-        while cause is not None and not isinstance(cause, ArgumentError):
-            option = getattr(getattr(cause, "arg", None), "field", None)
-            cause = cause.__context__
-            if option is not None and type(cause) is ValueError:
-                cause = ArgumentError(option.extern_name, str(cause))
+        cause = _cause(leaving, told.getvalue())
         if cause is not None:
             raise cause from None
-        sys.stderr.write(told.getvalue())
+        sys.stderr.write(brief(told.getvalue()))
         raise
+
+
+def _cause(leaving: BaseException, told: str) -> BaseException | None:
+    """The complaint that made tyro leave, about the option that it names; None for its own."""
+    lacking = re.search("Missing value for argument '--([a-z-]+)'", told)
+    if lacking:
+        remedy = "One that starts with a dash is written behind a =."
+        return ArgumentError.of(lacking[1], "a value", "none", remedy)
+    cause: BaseException | None = leaving
+    while cause is not None and not isinstance(cause, ArgumentError):
+        option = getattr(getattr(cause, "arg", None), "field", None)
+        cause = cause.__context__
+        named = getattr(cause, "argument", "") if isinstance(cause, ValueError) else "no error"
+        if option is not None and not named:
+            return ArgumentError(option.extern_name, getattr(cause, "complaint", str(cause)))
+    return cause
 
 
 def _named(error: Any, kind: Any, words: Sequence[str]) -> str:
@@ -122,17 +135,23 @@ def _parsed(kind: Any, text: str) -> Any:
     for one in inner if origin is not Literal else ():
         with contextlib.suppress(*[ValueError] * (one is not inner[-1])):
             return _parsed(one, text)
+    if kind is Path:
+        require_path("", text, remedy="Give the name of a file or a folder.")
+        return Path(text)
     with contextlib.suppress(ValueError, ZeroDivisionError):
-        if kind in WORDS:
+        # Python would take 1_000 and the digits of every script, too.
+        if kind in WORDS and text.isascii() and "_" not in text:
             numerator, _, denominator = text.partition("/")
             return int(text) if kind is int else float(numerator) / float(denominator or 1)
     expected = WORDS.get(kind) or f"one of {', '.join(map(str, inner))}"
-    raise ValueError(f"expected {expected}, got {text!r}.")
+    raise ValueError(f"expected {expected}, got {shown(text)}.")
 
 
 def _ours(kind: Any) -> bool:
+    if get_origin(kind) is tuple and Path in get_args(kind):
+        return False
     known = kind in WORDS or get_origin(kind) in (Literal, tuple) or "Gradient" in str(kind)
-    return (known and Path not in get_args(kind)) or any(map(_ours, get_args(kind)))
+    return known or any(map(_ours, get_args(kind)))
 
 
 @REGISTRY.primitive_rule

@@ -8,6 +8,13 @@ from torch import Tensor
 
 from art_snn.checks import invalid, require_number
 
+DECAYS = (1e-6, 1.0)
+THRESHOLDS = (1e-4, 1e4)
+"""Decays and thresholds for which a layer of neurons has finite gradients over the eight steps of
+the papers, by every rule of GRADIENTS, in single and in double precision."""
+MOST_STEPS = 100_000
+"""The largest number of time steps."""
+
 
 @dataclass(frozen=True)
 class Dynamics:
@@ -20,8 +27,9 @@ class Dynamics:
         v[t] = u[t] * (1 - s[t])            hard reset
         v[t] = u[t] - threshold * s[t]      soft reset
 
-    :param decay: share of the potential that survives one step, in (0, 1]; 1 is the IF neuron.
-    :param threshold: potential at which the neuron fires, > 0, in the unit of the current.
+    :param decay: share of the potential that survives one step, in [1e-6, 1]; 1 is the IF neuron.
+    :param threshold: potential at which the neuron fires, in [1e-4, 1e4], in the unit of the
+        current.
     :param reset: "hard" (to zero) or "soft" (by subtraction).
     :raises ValueError: when a parameter lies outside its range."""
 
@@ -30,11 +38,11 @@ class Dynamics:
     reset: Literal["hard", "soft"] = "hard"
 
     def __post_init__(self) -> None:
-        decay = require_number(
-            "decay", self.decay, above=0, up_to=1, remedy="Use 1.0 for a neuron without leak."
-        )
+        remedy = "Use 1.0 for a neuron without leak."
+        decay = require_number("decay", self.decay, above=0, up_to=1, within=DECAYS, remedy=remedy)
+        remedy = "The neurons of the papers use 1.0."
         threshold = require_number(
-            "threshold", self.threshold, above=0, remedy="The neurons of the papers use 1.0."
+            "threshold", self.threshold, above=0, within=THRESHOLDS, remedy=remedy
         )
         object.__setattr__(self, "decay", decay)
         object.__setattr__(self, "threshold", threshold)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from art_snn.checks import invalid, require_count
+from art_snn.dynamics import MOST_STEPS
 
 
 class Encoder(Protocol):
@@ -21,7 +22,8 @@ class Encoder(Protocol):
 
 
 def _check_steps(encoder: "Direct | Poisson | Frames") -> None:
-    steps = require_count("steps", encoder.steps, remedy="The papers use 4 to 10 time steps.")
+    remedy = "The papers use 4 to 10 time steps."
+    steps = require_count("steps", encoder.steps, up_to=MOST_STEPS, remedy=remedy)
     object.__setattr__(encoder, "steps", steps)
 
 
@@ -29,8 +31,8 @@ def _check_steps(encoder: "Direct | Poisson | Frames") -> None:
 class Direct:
     """Every time step is the input itself: an expanded view, without a copy.
 
-    :param steps: number of time steps T.
-    :raises ValueError: when steps < 1."""
+    :param steps: number of time steps T, 100,000 at most.
+    :raises ValueError: when steps is no whole number in that range."""
 
     steps: int = 8
 
@@ -52,8 +54,8 @@ class Poisson:
     Values outside [0, 1] count as 0 and 1. The gradient is passed straight through: the derivative
     of a spike by its probability is taken as 1. Draws come from torch's random state.
 
-    :param steps: number of time steps T.
-    :raises ValueError: when steps < 1."""
+    :param steps: number of time steps T, 100,000 at most.
+    :raises ValueError: when steps is no whole number in that range."""
 
     steps: int = 8
 

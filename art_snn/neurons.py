@@ -70,8 +70,8 @@ class Neuron(nn.Module):
 class LIF(Neuron):
     """Leaky integrate-and-fire neurons.
 
-    :param decay: share of the potential that survives one step, in (0, 1].
-    :param threshold: firing threshold, > 0.
+    :param decay: share of the potential that survives one step, in [1e-6, 1].
+    :param threshold: firing threshold, in [1e-4, 1e4].
     :param reset: "hard" (to zero) or "soft" (by subtraction).
     :raises ValueError: when a parameter lies outside its range."""
 
@@ -84,7 +84,7 @@ class LIF(Neuron):
 class IF(Neuron):
     """Integrate-and-fire neurons: no leak, decay = 1.
 
-    :param threshold: firing threshold, > 0.
+    :param threshold: firing threshold, in [1e-4, 1e4].
     :param reset: "hard" (to zero) or "soft" (by subtraction).
     :raises ValueError: when a parameter lies outside its range."""
 

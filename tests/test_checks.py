@@ -17,6 +17,8 @@ from art_snn.checks import (
     require_choice,
     require_count,
     require_number,
+    require_path,
+    require_seed,
     require_sides,
     require_whole,
 )
@@ -135,3 +137,34 @@ def test_anything_but_a_whole_number_from_one_on_is_refused(value):
         ValueError, match=r"^steps: expected a whole number >= 1, got .*\. Count\.$"
     ):
         require_count("steps", value, remedy="Count.")
+
+
+@pytest.mark.parametrize("value", [2**32, 10**20, 10**5000], ids=["next", "large", "huge"])
+def test_seeds_go_as_far_as_numpy_takes_them(value):
+    np.random.default_rng(require_seed("seed", 2**32 - 1))
+    with pytest.raises(ValueError, match=r"^seed: expected a whole number from 0 to 4294967295, "):
+        require_seed("seed", value)
+
+
+@pytest.mark.parametrize("value", [1e-30, 1e30])
+def test_numbers_that_cannot_be_computed_with_are_refused_with_the_range(value):
+    with pytest.raises(ValueError, match=r"^decay: expected a number from 1e-06 to 1, got 1e"):
+        require_number("decay", value, above=0, within=(1e-6, 1), remedy="")
+
+
+def test_what_is_long_is_told_without_its_middle():
+    long = str(invalid("eps", "a number", repr("x" * 5000), "Use 0.1."))
+    assert long == f"eps: expected a number, got '{'x' * 39}...{'x' * 18}'. Use 0.1."
+    assert len(str(invalid("eps", "a number", "x " * 5000, "Use 0.1."))) < 2000
+    assert "got 1000" in str(invalid("eps", "a number", 10**300, "Use 0.1."))
+
+
+def test_a_path_that_there_may_be_passes_and_what_is_none_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path, tmp_path / "none", tmp_path / "file", tmp_path / "file" / "in"):
+        require_path("output", path, remedy="")
+    for path, reason in (("a\0b", "null"), ("x" * 300, "too long")):
+        with pytest.raises(
+            ArgumentError, match=rf"^output: expected a path, got '.*{reason}.*\. R"
+        ):
+            require_path("output", tmp_path / path, remedy="Rename.")

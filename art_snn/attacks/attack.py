@@ -22,6 +22,8 @@ ATTACKS = ("fgsm", "pgd", "mim", "apgd")
 
 
 ITERATIONS = 10
+BUDGETS = (1e-6, 1e6)
+"""Budgets and steps that change samples, and leave them finite, in single precision."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +31,11 @@ class Attack:
     """An attack in the maximum norm, untargeted, on the true labels.
 
     :param name: fgsm, pgd, mim or apgd.
-    :param eps: budget, in the unit of the samples, such as 0.1 or 8/255.
+    :param eps: budget, in the unit of the samples, such as 0.1 or 8/255; 1e-6 to 1e6.
     :param eps_step: step of pgd and mim [eps / 4]. APGD starts with twice the budget and adapts,
         FGSM takes the whole budget at once.
     :param iterations: gradient steps of all but fgsm [10].
-    :raises ValueError: for an unknown name, a number that is not positive, or a step or iterations
+    :raises ValueError: for an unknown name, a number outside its range, or a step or iterations
         of an attack that has none."""
 
     name: Annotated[str, arg(name="attack")] = "pgd"
@@ -47,7 +49,8 @@ class Attack:
         usual = {"eps": "A usual budget is 8/255.", "eps_step": "A usual step is eps / 4."}
         for name, remedy in usual.items():
             if name == "eps" or self.eps_step is not None:
-                value = require_number(name, getattr(self, name), above=0, remedy=remedy)
+                told = getattr(self, name)
+                value = require_number(name, told, above=0, within=BUDGETS, remedy=remedy)
                 object.__setattr__(self, name, value)
         remedy = "Leave it out, or take pgd or mim: art-snn scaling runs only these."
         for name, without in {"eps_step": ("fgsm", "apgd"), "iterations": ("fgsm",)}.items():

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from art_snn.checks import invalid, require, require_count, require_number
+from art_snn.checks import SEEDS, invalid, require, require_count, require_number
 from art_snn.classifier.inputs import checked_samples
 from art_snn.network import SpikingNetwork, modes_kept, watched
 from art_snn.neurons import Neuron
@@ -67,7 +67,7 @@ def record(
     name = find_layer(network, layer)
     require_count("pairs", pairs, remedy="The paper draws 8000.")
     require_count("batch_size", batch_size, remedy="64 is usual.")
-    require_number("seed", seed, at_least=0, remedy="Use 0.")
+    require_number("seed", seed, at_least=0, within=(0, SEEDS), remedy="Use 0.")
     x = checked_samples(x, np.shape(x)[1:])
     require(len(x), "x", "at least one sample", "none", "Give samples.")
     tensors = (*network.parameters(), *network.buffers())

@@ -46,7 +46,8 @@ def from_npz(
         other arrays, for labels that are no class indices, and for a share beside a split."""
     path = place("data", path)
     given = None if value_range is None else checked_range(value_range)
-    largest = require_count("largest", largest, remedy="Give the bytes, such as 16 * 2**30.")
+    remedy = "Give the bytes, such as 16 * 2**30."
+    largest = require_count("largest", largest, up_to=2**63 - 1, remedy=remedy)
     require_kind("data", path, FILE, "a .npz file")
     found = arrays(path, largest)
     samples, labels = {}, {}

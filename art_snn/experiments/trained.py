@@ -8,7 +8,7 @@ import torch
 
 from art_snn import checkpoint
 from art_snn.attacks import Attack
-from art_snn.checks import require, require_whole, settle, settle_counts
+from art_snn.checks import require, require_seed, settle, settle_counts
 from art_snn.classifier import PyTorchSpikingClassifier, wrapped
 from art_snn.data import Dataset, Source
 from art_snn.experiments.base import Experiment
@@ -169,7 +169,7 @@ class Attacking(Experiment):
     :param samples: test samples under attack; None, in Python, is all of them.
     :param batch_size: samples per gradient; of equal size in every batch where it divides them.
     :param seed: of weights, training and attack, set anew for every batch.
-    :raises ValueError: for a count below 1, or a seed below 0."""
+    :raises ValueError: for a count below 1, or a seed that is none."""
 
     source: Source = field(default_factory=Source)
     network: Trained = field(default_factory=Trained)
@@ -181,4 +181,4 @@ class Attacking(Experiment):
     def __post_init__(self) -> None:
         super().__post_init__()
         settle_counts(self, "samples", "batch_size")
-        settle(self, seed=require_whole("seed", self.seed, remedy="Use 0."))
+        settle(self, seed=require_seed("seed", self.seed))

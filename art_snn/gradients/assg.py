@@ -16,6 +16,8 @@ from art_snn.gradients.temporal import StepSlope, TemporalGradient
 
 SMALLEST = 1e-4
 """What keeps the sharpness finite where a neuron always sits at its threshold."""
+SHARP = (1e-3, 10.0)
+"""Values of omega for which gradients through eight steps are finite even there."""
 
 
 def sharpness_of(vanishing: float) -> float:
@@ -47,13 +49,14 @@ class ASSG(TemporalGradient):
     the moments of all layers stay with the network, 2 numbers per element, until then; those of the
     eight rules that were used last, in every thread or task.
 
-    :param omega: scale of the sharpness; :func:`sharpness_of` gives it for a vanishing degree A of
-        the arctangent.
+    :param omega: scale of the sharpness, in [1e-3, 10]; :func:`sharpness_of` gives it for a
+        vanishing degree A of the arctangent.
     :param surrogate: form of the slope. A sharpness alpha turns h into alpha h(alpha z).
     :param decay_mean: b1, share of M that survives a pass.
     :param decay_deviation: b2, share of D that survives a pass.
-    :param relax: weight of the deviation.
-    :param restart: in units of the clip range, how far an input value may move within an attack.
+    :param relax: weight of the deviation, in [0, 1e3].
+    :param restart: in units of the clip range, how far an input value may move within an attack;
+        in [0, 1e6].
     :param detach_reset: cut the gradient through the reset."""
 
     omega: float = field(default_factory=lambda: sharpness_of(0.85))
@@ -65,11 +68,14 @@ class ASSG(TemporalGradient):
     detach_reset: bool = False
 
     def __post_init__(self) -> None:
-        require_number("omega", self.omega, above=0, remedy="sharpness_of(0.85) is 2.65.")
+        remedy = "sharpness_of(0.85) is 2.65."
+        require_number("omega", self.omega, above=0, within=SHARP, remedy=remedy)
         for name in ("decay_mean", "decay_deviation"):
             require_number(name, getattr(self, name), at_least=0, up_to=1, remedy="Usual is 0.9.")
-        require_number("relax", self.relax, at_least=0, remedy="The paper uses 1.5.")
-        require_number("restart", self.restart, at_least=0, remedy="A quarter is the default.")
+        remedy = "The paper uses 1.5."
+        require_number("relax", self.relax, at_least=0, within=(0, 1e3), remedy=remedy)
+        remedy = "A quarter is the default."
+        require_number("restart", self.restart, at_least=0, within=(0, 1e6), remedy=remedy)
 
     @property
     def remembers(self) -> bool:

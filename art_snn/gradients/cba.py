@@ -25,13 +25,14 @@ class CBA(Gradient):
     pass is the ANN's, so **its logits are not those of the spiking network**: predictions, which
     need no gradient, still are. Only for IF neurons does such an ANN approximate the network.
 
-    :param levels: quantisation levels L of the activation.
-    :raises ValueError: when levels is no whole number >= 1."""
+    :param levels: quantisation levels L of the activation, 2**16 at most.
+    :raises ValueError: when levels is no whole number in that range."""
 
     levels: int = 8
 
     def __post_init__(self) -> None:
-        require_count("levels", self.levels, remedy="The conversion of the papers uses 8 levels.")
+        remedy = "The conversion of the papers uses 8 levels."
+        require_count("levels", self.levels, up_to=2**16, remedy=remedy)
 
     @property
     def exact_logits(self) -> bool:

@@ -9,6 +9,9 @@ from art_snn.checks import require_count
 from art_snn.gradients.base import Differentiable, Gradient
 from art_snn.gradients.composite import Composite, require_rule
 
+MOST_DRAWS = 10_000
+"""The largest number of draws."""
+
 
 @dataclass(frozen=True)
 class EOT(Composite):
@@ -21,9 +24,9 @@ class EOT(Composite):
     Predictions need no gradient and are single draws: judge success over several of them.
 
     :param rule: rule of every draw.
-    :param samples: number of draws.
+    :param samples: number of draws, 10,000 at most.
     :raises TypeError: when `rule` is no rule.
-    :raises ValueError: when `samples` is no whole number >= 1."""
+    :raises ValueError: when `samples` is no whole number in that range."""
 
     rule: Gradient
     _: KW_ONLY
@@ -31,7 +34,7 @@ class EOT(Composite):
 
     def __post_init__(self) -> None:
         require_rule("rule", self.rule)
-        require_count("samples", self.samples, remedy="Ten draws are usual.")
+        require_count("samples", self.samples, up_to=MOST_DRAWS, remedy="Ten draws are usual.")
 
     @property
     def exact_logits(self) -> bool:

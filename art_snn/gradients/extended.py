@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from art_snn.checks import require_count
-from art_snn.dynamics import Dynamics
+from art_snn.dynamics import MOST_STEPS, Dynamics
 from art_snn.gradients.base import Differentiable, Gradient, remembering, simulation
 from art_snn.gradients.composite import Composite, require_rule
 
@@ -21,9 +21,9 @@ class Extended(Composite):
     such as Direct and Poisson.
 
     :param rule: rule of the longer run.
-    :param steps: its time steps.
+    :param steps: its time steps, 100,000 at most.
     :raises TypeError: when `rule` is no rule.
-    :raises ValueError: when `steps` is no whole number >= 1."""
+    :raises ValueError: when `steps` is no whole number in that range."""
 
     rule: Gradient
     _: KW_ONLY
@@ -31,7 +31,7 @@ class Extended(Composite):
 
     def __post_init__(self) -> None:
         require_rule("rule", self.rule)
-        require_count("steps", self.steps, remedy="The default is 32.")
+        require_count("steps", self.steps, up_to=MOST_STEPS, remedy="The default is 32.")
 
     @property
     def parts(self) -> tuple[Gradient, ...]:

@@ -18,16 +18,19 @@ class RGA(RateGradient):
     (beta threshold, 1) that stands for the rate-current curve of the neuron, at the mean current.
     Being the slope of a curve that ends at rate 1, it integrates to 1 over the firing range.
 
-    :param beta: mean current, in thresholds, at which the neuron saturates; > 1 - decay.
-    :param gamma: slope below the current that can ever make the neuron fire;
+    :param beta: mean current, in thresholds, at which the neuron saturates; > 1 - decay, in
+        [1e-4, 1e4].
+    :param gamma: slope below the current that can ever make the neuron fire, in [0, 1e4];
         gamma threshold (1 - decay) < 1."""
 
     beta: float = 2.0
     gamma: float = 0.2
 
     def __post_init__(self) -> None:
-        require_number("beta", self.beta, above=0, remedy="The paper searches 1 to 4; 2 is best.")
-        require_number("gamma", self.gamma, at_least=0, remedy="The paper searches 0 to 0.3.")
+        remedy = "The paper searches 1 to 4; 2 is best."
+        require_number("beta", self.beta, above=0, within=(1e-4, 1e4), remedy=remedy)
+        remedy = "The paper searches 0 to 0.3."
+        require_number("gamma", self.gamma, at_least=0, within=(0, 1e4), remedy=remedy)
 
     def slope(self, trace: Trace) -> Tensor:
         corners = self.corners(trace.dynamics.decay, trace.dynamics.threshold)
@@ -55,7 +58,8 @@ class RGA(RateGradient):
 
     def _check(self, decay: float, threshold: float) -> None:
         neuron = f"a neuron with decay {decay:g} and threshold {threshold:g}"
-        if self.beta <= 1 - decay:
+        # As corners are computed, so that rounding does not make them meet.
+        if self.beta * threshold <= (1 - decay) * threshold:
             expected = f"more than 1 - decay = {1 - decay:g} for {neuron}"
             remedy = "Raise beta: the rate cannot saturate before the neuron can fire at all."
             raise invalid("beta", expected, f"{self.beta:g}", remedy)

@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from art_snn.checks import invalid
+from art_snn.checks import invalid, shown
+from art_snn.dynamics import MOST_STEPS
 from art_snn.gradients.assg import ASSG
 from art_snn.gradients.base import Gradient, Site
 from art_snn.gradients.bptr import BPTR
 from art_snn.gradients.cba import CBA
-from art_snn.gradients.eot import EOT
+from art_snn.gradients.eot import EOT, MOST_DRAWS
 from art_snn.gradients.extended import Extended
 from art_snn.gradients.hart import HART
 from art_snn.gradients.mean import Mean
@@ -42,7 +43,11 @@ WRAPPERS: Mapping[str, type[EOT] | type[Extended]] = MappingProxyType(
 )
 """Rules around another one, whose names stand before its name: "eot-rga"."""
 
-LONGER = re.compile(r"(.+)-(\d+)-steps")
+LONGER = re.compile(r"(.+)-([0-9]+)-steps")
+LONGEST = 80
+"""Letters of the longest name of a rule."""
+DEEP = re.compile(r"(eot-(extended-|mean-)*){5}|-(?!0*100000-)0*[1-9][0-9]{5,}-steps")
+"""Ten draws of ten draws of ... that come to more than MOST_DRAWS, and more than MOST_STEPS."""
 GRAMMAR = (
     "Any of them may stand in eot-NAME, extended-NAME, NAME-32-steps and mean-NAME-NAME; a rule "
     "of your own is passed as an instance."
@@ -57,13 +62,20 @@ def named(name: str, argument: str = "gradient") -> Gradient:
     ``NAME-32-steps`` says over how many, and ``mean-NAME-NAME`` averages several rules.
 
     :param argument: named in complaints.
-    :raises ValueError: for an unknown name; the message lists the known ones."""
+    :raises ValueError: for an unknown name, and for one of more than 80 letters, 10,000 draws or
+        100,000 steps; the message lists the known ones."""
+    if not _readable(name):
+        limits = f"{LONGEST} letters, {MOST_DRAWS} draws and {MOST_STEPS} steps"
+        raise invalid(argument, f"a rule of at most {limits}", shown(name), "Take a shorter one.")
     rule = _rule(name)
     if rule is None:
-        raise invalid(
-            argument, f"one of {', '.join(map(repr, (*GRADIENTS, *VARIANTS)))}", repr(name), GRAMMAR
-        )
+        known = f"one of {', '.join(map(repr, (*GRADIENTS, *VARIANTS)))}"
+        raise invalid(argument, known, shown(name), GRAMMAR)
     return rule
+
+
+def _readable(name: str) -> bool:
+    return len(name) <= LONGEST and not DEEP.search(name)
 
 
 def _rule(name: str) -> Gradient | None:
@@ -116,7 +128,7 @@ def name_of(rule: Gradient) -> str:
         name = f"{name_of(rule.rule)}-{rule.steps}-steps"
     else:
         return repr(rule)
-    return name if _rule(name) == rule else repr(rule)
+    return name if _readable(name) and _rule(name) == rule else repr(rule)
 
 
 def kind_of(rule: Gradient) -> str:

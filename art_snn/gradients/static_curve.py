@@ -28,15 +28,17 @@ class StaticCurve(RateGradient):
     mean current nor a rate counted in steps of 1/T is known that well. So the slope is clipped at
     `limit` times the mean slope of the curve, 1 / (decay threshold).
 
-    :param limit: largest slope in units of the curve's mean slope between knee and threshold, >= 1;
-        the curve's own slope at the threshold is below 1 of these units. 2 clips at currents within
-        2.4 % (decay 0.5) or 4.7 % (decay 0.9) above the knee; inf does not clip."""
+    :param limit: largest slope in units of the curve's mean slope between knee and threshold, in
+        [1, 1e4] or inf; the curve's own slope at the threshold is below 1 of these units. 2 clips
+        at currents within 2.4 % (decay 0.5) or 4.7 % (decay 0.9) above the knee; inf does not
+        clip."""
 
     limit: float = 2.0
 
     def __post_init__(self) -> None:
         if self.limit != math.inf:
-            require_number("limit", self.limit, at_least=1, remedy="Use 2, or math.inf for none.")
+            remedy = "Use 2, or math.inf for none."
+            require_number("limit", self.limit, at_least=1, within=(1, 1e4), remedy=remedy)
 
     def slope(self, trace: Trace) -> Tensor:
         decay, threshold = trace.dynamics.decay, trace.dynamics.threshold

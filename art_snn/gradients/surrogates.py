@@ -12,10 +12,14 @@ from torch import Tensor
 
 from art_snn.checks import require_number
 
+SHAPES = (1e-3, 1e3)
+"""Shape parameters for which slopes, and gradients through the eight steps of the papers, are
+finite in single precision."""
+
 
 @dataclass(frozen=True)
 class Surrogate(ABC):
-    """A slope h(z) with one positive shape parameter per field."""
+    """A slope h(z) with one positive shape parameter per field, in [1e-3, 1e3]."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -23,6 +27,7 @@ class Surrogate(ABC):
                 f"{type(self).__name__}.{field.name}",
                 getattr(self, field.name),
                 above=0,
+                within=SHAPES,
                 remedy="The shape of a surrogate is a positive, finite number.",
             )
 

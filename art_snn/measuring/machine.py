@@ -8,6 +8,8 @@ import torch
 from art_snn.checks import require, require_count
 from art_snn.classifier.inputs import check_device_type
 
+MOST_THREADS = 1024
+
 
 def set_threads(threads: int | None) -> None:
     """Threads of torch in this process; None leaves them.
@@ -19,9 +21,10 @@ def set_threads(threads: int | None) -> None:
 
 
 def require_threads(threads: int | None) -> None:
-    """ValueError unless it is None or a whole number of at least 1."""
+    """ValueError unless it is None or a whole number from 1 to 1024."""
     if threads is not None:
-        require_count("threads", threads, remedy="Leave it out for torch's own choice.")
+        remedy = "Leave it out for torch's own choice."
+        require_count("threads", threads, up_to=MOST_THREADS, remedy=remedy)
 
 
 def require_device(device: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from art_snn.gradients import Gradient, named
 from art_snn.measuring.machine import set_threads, torch_device
 from art_snn.measuring.memory import keep_freed_memory, peak_during
 from art_snn.measuring.timing import medians
+from art_snn.memory import require_memory
 from art_snn.models import DEFAULTS, Architecture
 from art_snn.network import SpikingNetwork
 
@@ -117,7 +119,8 @@ def random_samples(
     :param steps: time steps T, which event frames have, too.
     :param channels: of the samples; None is 3, or what a network of the user's own takes.
     :param image_size: side of the samples; None is 32, or what a network of the user's own takes.
-    :raises ValueError: when a network of the user's own takes another input."""
+    :raises ValueError: when a network of the user's own takes another input, or the samples do not
+        fit into the memory of this machine."""
     wanted = (channels or 3, *(image_size or 32,) * 2)
     with nullcontext() if architecture.is_own else torch.device("meta"):
         network = network_of(architecture, steps, wanted)
@@ -144,6 +147,8 @@ def random_samples(
             raise invalid(
                 "image_size", f"a size that {architecture.model} takes", got, remedy
             ) from error
+    needed = 4 * samples * prod(shape)
+    require_memory("samples", samples, "samples", needed, remedy="Take fewer or smaller ones.")
     generator = np.random.default_rng(0)
     x = generator.random((samples, *shape), dtype=np.float32)
     return x, np.eye(classes, dtype=np.float32)[generator.integers(0, classes, samples)]

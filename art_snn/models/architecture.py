@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from art_snn.checks import invalid, require, require_choice, settle
 from art_snn.data import Dataset
 from art_snn.encoders import Direct, Encoder, Frames, Poisson
 from art_snn.flags import Open
+from art_snn.memory import require_memory
 from art_snn.models.own import built, is_own
 from art_snn.models.resnet import resnet17, sew_resnet17
 from art_snn.models.vgg import vgg5, vgg11, vgg16, vgg_dvs
@@ -55,10 +57,10 @@ class Architecture:
 
     :param model: name of a model, or a function of yours that returns a network: file.py:function
         or package.module:function [vgg5; of cost: vgg11].
-    :param width: factor of the layers' widths [1].
+    :param width: factor of the layers' widths, 64 at most [1].
     :param steps: time steps T [8; events: their frames].
-    :param decay: decay of the neurons; 1 makes IF neurons [0.5].
-    :param threshold: of the neurons [1].
+    :param decay: decay of the neurons, 1e-6 to 1; 1 makes IF neurons [0.5].
+    :param threshold: of the neurons, 1e-4 to 1e4 [1].
     :param reset: of the neurons, hard or soft [hard].
     :param encoder: direct or poisson for images, frames for events [direct; events: frames].
     :raises ValueError: for an unknown model or encoder, and for settings of a network that a
@@ -149,14 +151,27 @@ class Architecture:
         """The network, with weights drawn from the seed.
 
         :param options: other options of the model, such as image_size; a function of the user's own
-            is not told them."""
+            is not told them.
+        :raises ValueError: when the weights do not fit into the memory of this machine."""
+        make = self._make(options)
+        if not self.is_own:
+            with torch.device("meta"), seeded(seed):
+                weights = make().state_dict().values()
+            needed = sum(tensor.numel() * tensor.element_size() for tensor in weights)
+            wide = (self.width or 1) > 1
+            argument, value = ("width", self.width) if wide else ("image_size", None)
+            value = options.get(argument, value)
+            require_memory(argument, value, "weights", needed, remedy="Make the network smaller.")
         with seeded(seed):
-            if self.is_own:
-                return built(self.model or "")
-            chosen = {"model": DEFAULTS["model"], "steps": DEFAULTS["steps"]} | self.told | options
-            if isinstance(chosen.get("encoder"), str):
-                chosen["encoder"] = ENCODERS[chosen["encoder"]](chosen["steps"])
-            return MODELS[chosen.pop("model")](**chosen)
+            return make()
+
+    def _make(self, options: Mapping[str, Any]) -> Callable[[], SpikingNetwork]:
+        if self.is_own:
+            return partial(built, self.model or "")
+        chosen = {"model": DEFAULTS["model"], "steps": DEFAULTS["steps"], **self.told, **options}
+        if isinstance(chosen.get("encoder"), str):
+            chosen["encoder"] = ENCODERS[chosen["encoder"]](chosen["steps"])
+        return partial(MODELS[chosen.pop("model")], **chosen)
 
     def words(self) -> str:
         """The network in words, without how it was trained; open settings are those on images."""

@@ -14,6 +14,9 @@ from art_snn.models.parts import kaiming
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import LIF
 
+MOST_CHANNELS = 2**16
+"""The largest number of channels of the input."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -25,17 +28,18 @@ class Options:
     :param classes: number of classes K.
     :param image_size: side of a square input, or (height, width), in pixels; any size.
     :param steps: time steps T of the default encoder; not used when `encoder` is given.
-    :param decay: decay of every neuron, in (0, 1]; 1 makes IF neurons.
-    :param threshold: threshold of every neuron.
+    :param decay: decay of every neuron, in [1e-6, 1]; 1 makes IF neurons.
+    :param threshold: threshold of every neuron, in [1e-4, 1e4].
     :param reset: reset of every neuron, "hard" or "soft".
     :param encoder: encoder in place of the default, Direct(steps).
     :param mean: mean per channel that the network subtracts from its input, or None.
     :param std: standard deviation per channel that it then divides by, or None.
     :param gradient: attack gradient of the network.
     :param training_gradient: training gradient of the network.
-    :param width: factor of all convolution and hidden widths, which are rounded and at least 1.
-    :raises ValueError: when a size is not a whole number >= 1, width is not above 0, or mean and
-        std do not fit."""
+    :param width: factor of all convolution and hidden widths, which are rounded and at least 1; 64
+        at most.
+    :raises ValueError: when a size is not a whole number >= 1, width lies outside its range, or
+        mean and std do not fit."""
 
     in_channels: int = 3
     classes: int = 10
@@ -58,9 +62,10 @@ class Options:
             self, "sides", require_sides(self.image_size, channels="Channels go to in_channels.")
         )
         remedy = "Grey images have 1, colour images 3, event frames 2."
-        require_count("in_channels", self.in_channels, remedy=remedy)
+        require_count("in_channels", self.in_channels, up_to=MOST_CHANNELS, remedy=remedy)
         require_count("classes", self.classes, remedy="Give the number of classes of the data.")
-        require_number("width", self.width, above=0, remedy="1 gives the widths of the paper.")
+        remedy = "1 gives the widths of the paper."
+        require_number("width", self.width, above=0, within=(0, 64), remedy=remedy)
 
     def scaled(self, channels: int) -> int:
         """A width of the paper times `width`, rounded and at least 1."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from art_snn.checks import ArgumentError, MissingFile, require
+from art_snn.checks import ArgumentError, MissingFile, invalid, require, require_path
 from art_snn.network import SpikingNetwork
 
 FORM = "file.py:function or package.module:function"
@@ -30,10 +30,14 @@ def built(model: str, argument: str = "model") -> SpikingNetwork:
     :raises FileNotFoundError: when there is no such file.
     :raises ValueError: when there is no such module or function, it needs arguments, or it returns
         anything else."""
-    place = Path(model.rpartition(":")[0]).expanduser()
+    try:
+        place = Path(model.rpartition(":")[0]).expanduser()
+    except RuntimeError as error:
+        raise invalid(argument, FORM, f"{model!r} ({error})", "Write the whole path.") from error
+    require_path(argument, place, remedy=f"Name {FORM}.")
     # Modules and functions may import what lies beside them.
     with _importable(place.resolve().parent if place.suffix == ".py" else Path.cwd()):
-        network = _function(model, argument)()
+        network = _function(model, place, argument)()
     got = f"{model}, which returns a {type(network).__name__}"
     remedy = "Return SpikingNetwork(layers, encoder)."
     right = isinstance(network, SpikingNetwork)
@@ -41,10 +45,10 @@ def built(model: str, argument: str = "model") -> SpikingNetwork:
     return network  # type: ignore[no-any-return]
 
 
-def _function(model: str, argument: str) -> Callable[[], Any]:
+def _function(model: str, file: Path, argument: str) -> Callable[[], Any]:
     # The last colon: drives of Windows have one too.
     place, _, name = model.rpartition(":")
-    module = _of_file(Path(place), argument) if place.endswith(".py") else _module(place, argument)
+    module = _of_file(file, argument) if place.endswith(".py") else _module(place, argument)
     function: Any = getattr(module, name, None)
     got = f"{model}, and there is no function {name!r} in {place}"
     require(callable(function), argument, FORM, got, "Check its spelling.")
@@ -60,7 +64,7 @@ def _function(model: str, argument: str) -> Callable[[], Any]:
 
 
 def _of_file(file: Path, argument: str) -> ModuleType:
-    path = file.expanduser().resolve()
+    path = file.resolve()
     if not path.is_file():
         raise MissingFile(argument, f"expected {FORM}, but there is no file {file}.")
     name = f"art_snn_own_{path.stem}"

@@ -14,6 +14,7 @@ from art_snn.checks import (
     require,
     require_choice,
     require_number,
+    require_seed,
     require_whole,
     settle,
     settle_counts,
@@ -43,9 +44,9 @@ class Recipe:
     :param epochs: passes over the samples.
     :param batch_size: samples per step.
     :param optimizer: sgd or adam.
-    :param learning_rate: of the first step [sgd: 0.1; adam: 0.001].
+    :param learning_rate: of the first step, 100 at most [sgd: 0.1; adam: 0.001].
     :param momentum: of SGD, in [0, 1) [0.9].
-    :param weight_decay: of all parameters [sgd: 5e-4; adam: 0].
+    :param weight_decay: of all parameters, 1 at most [sgd: 5e-4; adam: 0].
     :param crop_padding: pixels of zeros around an image before it is cropped to its size, or 0 [4
         around 32 pixels, and the same share of other images].
     :param flip: mirror half of the samples left to right [unless the data are numerals or gestures
@@ -79,16 +80,20 @@ class Recipe:
         has = "momentum" in usual or self.momentum is None
         require(has, "momentum", expected, self.momentum, "Leave it out.")
         settle_counts(self, "epochs", "batch_size")
-        bounds = {"learning_rate": {"above": 0.0}, "momentum": {"at_least": 0.0, "below": 1.0}}
+        bounds: dict[str, dict[str, Any]] = {
+            "learning_rate": {"above": 0.0, "within": (0.0, 100.0)},
+            "momentum": {"at_least": 0.0, "below": 1.0},
+            "weight_decay": {"at_least": 0.0, "within": (0.0, 1.0)},
+        }
         for name, value in usual.items():
             asked = getattr(self, name)
             told = value if asked is None else asked
-            bound: dict[str, Any] = bounds.get(name, {"at_least": 0.0})
-            settle(self, **{name: require_number(name, told, **bound, remedy="See table S1.")})
+            checked = require_number(name, told, **bounds[name], remedy="See table S1.")
+            settle(self, **{name: checked})
         for name, remedy in {"crop_padding": "0 leaves it out.", "cutout": "0 is none."}.items():
             if (value := getattr(self, name)) is not None:
-                settle(self, **{name: require_whole(name, value, remedy=remedy)})
-        settle(self, seed=require_whole("seed", self.seed, remedy="Use 0."))
+                settle(self, **{name: require_whole(name, value, up_to=1024, remedy=remedy)})
+        settle(self, seed=require_seed("seed", self.seed))
         flips = self.flip is None or isinstance(self.flip, bool | np.bool_)
         require(flips, "flip", "True or False", repr(self.flip), "False keeps sides.")
         settle(self, flip=None if self.flip is None else bool(self.flip))

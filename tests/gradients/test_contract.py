@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 from functools import partial
 
@@ -10,10 +11,26 @@ import pytest
 import torch
 from torch import nn
 
-from art_snn import GRADIENTS, LIF, RGA, STBP, Direct, Frames, Poisson, SpikingNetwork
-from art_snn.dynamics import Dynamics
-from art_snn.gradients import Gradient, resolve
+from art_snn import (
+    ASSG,
+    CBA,
+    GRADIENTS,
+    HART,
+    LIF,
+    RGA,
+    STBP,
+    Direct,
+    Frames,
+    Poisson,
+    SpikingNetwork,
+    StaticCurve,
+    TimeDistributed,
+)
+from art_snn.dynamics import DECAYS, THRESHOLDS, Dynamics
+from art_snn.gradients import Gradient, Surrogate, resolve
+from art_snn.gradients.assg import SHARP
 from art_snn.gradients.base import simulation
+from art_snn.gradients.surrogates import SHAPES
 from art_snn.models import vgg
 from art_snn.neurons import PASS
 from tests.architectures import (
@@ -280,3 +297,53 @@ def test_an_unknown_name_is_answered_by_the_known_ones():
 def test_anything_but_a_rule_or_a_name_is_refused(wrong):
     with pytest.raises(TypeError, match=r"^here: expected a gradient rule .*'rga'.*not a class\.$"):
         resolve(wrong, "here")
+
+
+def ascents(rule, dtype, decay=0.5, threshold=1.0, reset="hard", passes=3):
+    """Gradients of networks whose neurons sit at their threshold at every step, or anywhere."""
+    for weights in (torch.eye(6), torch.randn(6, 6)):
+        layers = [TimeDistributed(nn.Linear(6, 6, bias=False)), LIF(decay, threshold, reset)]
+        net = SpikingNetwork([*layers, TimeDistributed(nn.Linear(6, CLASSES))], Direct(8), rule)
+        with torch.no_grad():
+            layers[0].module[0].weight.copy_(weights * threshold)
+        x = torch.ones(3, 6, dtype=dtype)
+        for _ in range(passes):
+            yield ascend(net.to(dtype), x, afresh=False)[1]
+
+
+@every_rule
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+@pytest.mark.parametrize("threshold", THRESHOLDS)
+@pytest.mark.parametrize("decay", DECAYS)
+def test_the_gradient_is_finite_at_the_bounds_of_decay_and_threshold(
+    name, decay, threshold, reset, dtype
+):
+    # With its default RGA tells that such a curve would pass rate 1 below the knee.
+    rule = RGA(gamma=0) if name == "rga" else GRADIENTS[name]()
+    if rule.objection(Dynamics(decay, threshold, reset)) is None:
+        for grad in ascents(rule, dtype, decay, threshold, reset):
+            assert grad.isfinite().all()
+
+
+SURROGATES = [kind(shape) for kind in Surrogate.__subclasses__() for shape in SHAPES]
+EXTREME = [
+    *(rule(surrogate=s) for rule in (STBP, HART, ASSG) for s in SURROGATES),
+    *(RGA(beta=beta, gamma=0) for beta in (0.5 + 1e-9, 1e4)),
+    *(RGA(beta=0.5 + 1e-9, gamma=1.999), StaticCurve(limit=1e4), StaticCurve(limit=math.inf)),
+    *(ASSG(omega=omega, decay_mean=0, decay_deviation=0, relax=0) for omega in SHARP),
+    *(ASSG(relax=1e3), ASSG(restart=1e6)),
+]
+
+
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+@pytest.mark.parametrize("rule", EXTREME, ids=repr)
+def test_the_gradient_is_finite_at_the_bounds_of_every_hyperparameter(rule, reset):
+    for grad in ascents(rule, torch.float32, reset=reset):
+        assert grad.isfinite().all()
+
+
+@pytest.mark.parametrize("rule", [CBA(levels=2**16), RGA(gamma=1e4), RGA(beta=1e-4)], ids=repr)
+def test_the_gradient_of_neurons_without_leak_is_finite_at_the_bounds_too(rule):
+    for grad in ascents(rule, torch.float32, decay=1.0):
+        assert grad.isfinite().all()

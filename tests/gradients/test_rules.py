@@ -307,3 +307,30 @@ def test_every_command_refuses_the_same_names_by_the_flag(words, tmp_path):
     known = "expected one of 'stbp', 'pdsg', 'assg', 'rga', 'static', 'bptr', 'hart', 'cba', "
     assert f"{words[1]}: {known}'pdsg-per-sample', got 'sgd'. Any of them" in done.complaint
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("eot-" * 5 + "rga", "eot-extended-" * 5 + "rga", "eot-mean-" * 5 + "rga" + "-stbp" * 9),
+        *("eot-" * 2000 + "rga", "mean-" * 2000 + "rga", "rga" + "-2-steps" * 900, "x" * 5000),
+        *("rga-100001-steps", f"rga-{10**20}-steps", f"rga-{'9' * 60}-steps"),
+    ],
+    ids=lambda name: name[:20],
+)
+def test_names_of_endless_rules_are_refused_at_once(name):
+    message = r"^here: expected a rule of at most 80 letters, 10000 draws and 100000 steps, got '"
+    with pytest.raises(ValueError, match=message) as caught:
+        named(name, "here")
+    assert len(str(caught.value)) < 250
+
+
+def test_names_at_the_limits_are_rules():
+    assert named("rga-100000-steps") == Extended(RGA(), steps=100_000)
+    assert named("eot-eot-eot-eot-rga") == EOT(EOT(EOT(EOT(RGA()))))
+    assert named("mean" + "-stbp" * 15) == Mean(*[STBP()] * 15)
+
+
+def test_a_rule_whose_name_would_be_refused_is_told_by_its_repr():
+    rule = Mean(*[STBP()] * 16)
+    assert name_of(rule) == repr(rule)

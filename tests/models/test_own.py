@@ -141,6 +141,30 @@ def test_a_file_that_is_not_there_is_a_missing_file(place, tmp_path):
         built(f"{place}:f")
 
 
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("a\0b.py", "embedded null"),
+        ("a\0b", "embedded null"),
+        ("x" * 5000 + ".py", "File name too long"),
+        ("x" * 5000, "File name too long"),
+    ],
+    ids=["null", "null in a module", "long", "long module"],
+)
+def test_what_is_no_path_is_refused(place, reason):
+    with pytest.raises(
+        ArgumentError, match=rf"^model: expected a path, got .*{reason}.*Name {FORM}"
+    ):
+        built(f"{place}:f")
+
+
+def test_a_home_that_there_is_not_is_refused():
+    with pytest.raises(
+        ArgumentError, match=rf"^model: expected {FORM}, got '~nobody-here/m\.py:f'"
+    ):
+        built("~nobody-here/m.py:f")
+
+
 @pytest.mark.parametrize("place", ["none_of_mine", "none_of_mine.deep", "art_snn.none_of_mine"])
 def test_a_module_that_is_not_there_is_refused(place):
     message = rf"^model: expected {FORM}, but there is no module .*none_of_mine.*\(No module named"

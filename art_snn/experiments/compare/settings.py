@@ -8,6 +8,7 @@ from typing import Any
 from art_snn.checks import require, settle_counts
 from art_snn.experiments.trained import Attacking
 from art_snn.gradients import EOT, GRADIENTS, Gradient, named
+from art_snn.gradients.eot import MOST_DRAWS
 
 RULES: Mapping[str, Gradient] = MappingProxyType(
     {name: named(name) for name in (*GRADIENTS, "pdsg-per-sample", "rga-32-steps", "mean-rga-stbp")}
@@ -30,7 +31,8 @@ class Settings(Attacking):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        settle_counts(self, "eot", "repeats")
+        settle_counts(self, "repeats")
+        settle_counts(self, "eot", up_to=MOST_DRAWS)
         require(bool(self.rules), "rules", "at least one", "none", "Name some.")
 
     @property

@@ -3,13 +3,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from art_snn.checks import require, settle, settle_counts
+from art_snn.checks import MOST_PIXELS, require, settle, settle_counts
 from art_snn.experiments.base import Experiment
 from art_snn.flags import Open
 from art_snn.gradients import Gradient, check_applicable, chosen
 from art_snn.measuring.machine import require_device
 from art_snn.measuring.workload import Workload, random_samples
 from art_snn.models import Architecture
+from art_snn.models.options import MOST_CHANNELS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,9 @@ class Settings(Experiment):
         super().__post_init__()
         if self.architecture.model is None:
             settle(self, architecture=replace(self.architecture, model="vgg11"))
-        settle_counts(self, "batch_size", "channels", "image_size", "repeats")
+        settle_counts(self, "batch_size", "repeats")
+        settle_counts(self, "channels", up_to=MOST_CHANNELS)
+        settle_counts(self, "image_size", up_to=MOST_PIXELS)
         require(bool(self.rules), "rules", "at least one", "none", "Name some.")
         require_device(self.device)
 

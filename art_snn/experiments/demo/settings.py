@@ -1,7 +1,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from art_snn.checks import require_count, require_number, require_whole
+from art_snn.attacks.attack import BUDGETS
+from art_snn.checks import require_count, require_number, require_seed
 from art_snn.experiments.base import Experiment
 from art_snn.flags import Open
 
@@ -31,10 +32,12 @@ class Settings(Experiment):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_count("epochs", self.epochs, remedy="Training needs one at least.")
-        require_whole("seed", self.seed, remedy="Use 0.")
+        require_seed("seed", self.seed)
         if self.test_images is not None:
             remedy = "Leave it out for all test images."
             require_count("test_images", self.test_images, remedy=remedy)
-        require_number("train_eps", self.train_eps, above=0, remedy="0.1 is the demo's.")
+        remedy = "0.1 is the demo's."
+        require_number("train_eps", self.train_eps, above=0, within=BUDGETS, remedy=remedy)
+        remedy = "A budget of 0 is no attack."
         for eps in self.eps:
-            require_number("eps", eps, above=0, remedy="A budget of 0 is no attack.")
+            require_number("eps", eps, above=0, within=BUDGETS, remedy=remedy)

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 
 from art_snn.attacks import Attack
-from art_snn.checks import require, require_count, settle_counts
+from art_snn.checks import MOST_PIXELS, require, require_count, settle_counts
 from art_snn.data import Dataset, Source
+from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import Frames
 from art_snn.experiments.base import Experiment
 from art_snn.experiments.resume import converter, expect
@@ -17,6 +18,7 @@ from art_snn.gradients import Gradient, check_applicable, chosen
 from art_snn.measuring.machine import require_device
 from art_snn.measuring.workload import INFERENCE, Workload, network_of, random_samples
 from art_snn.models import DEFAULTS, Architecture
+from art_snn.models.options import MOST_CHANNELS
 from art_snn.models.own import is_own
 
 RANDOM = "random"
@@ -69,8 +71,9 @@ class Settings(Experiment):
             once = bool(values) and len(set(values)) == len(values)
             require(once, name, "at least one, and each once", got, "Put commas between them.")
         for steps in self.steps:
-            require_count("steps", steps, remedy="The paper uses T = 8.")
-        settle_counts(self, "batch_size", "repeats", "channels")
+            require_count("steps", steps, up_to=MOST_STEPS, remedy="The paper uses T = 8.")
+        settle_counts(self, "batch_size", "repeats")
+        settle_counts(self, "channels", up_to=MOST_CHANNELS)
         if self.samples != "all":
             require_count("samples", self.samples, remedy="One batch of the paper is 32.")
         all_random = self.samples == "all" and self.random
@@ -85,7 +88,8 @@ class Settings(Experiment):
             require(not self.random or open_, name, "None for random images", got, remedy)
         if self.random and isinstance(self.source.image_size, int):
             remedy = "The paper has 3 channels of 32x32 pixels."
-            require_count("image_size", self.source.image_size, remedy=remedy)
+            size = self.source.image_size
+            require_count("image_size", size, up_to=MOST_PIXELS, remedy=remedy)
         require_device(self.device)
         for model in self.models:
             self._try(model)

@@ -116,7 +116,8 @@ class Settings(Attacking):
         owner = "a network of yours" if own else "a checkpoint" if given else "a decay"
         fits = self.decays in (None, (told,)) or not (own or given or told is not None)
         remedy = "Leave it out, or the other to train a network for each decay."
-        require(fits, "decays", f"None beside {owner}, which has its own", self.decays, remedy)
+        expected, got = f"None beside {owner}, which has its own", self.decays or ()
+        require(fits, "decays", expected, ", ".join(map(repr, got)) or "none", remedy)
         if told is not None:
             settle(self, decays=(told,))
         self.plans()
