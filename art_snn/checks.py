@@ -17,7 +17,7 @@ MOST = 2**31 - 1
 """The largest count where nothing smaller is stated."""
 SEEDS = 2**32 - 1
 """The largest seed: numpy and scikit-learn take no larger one."""
-MOST_PIXELS = 2**15
+LONGEST_SIDE = 2**15
 """The longest side of an image."""
 LONG = re.compile(r"\S{200,}")
 
@@ -199,6 +199,6 @@ def require_sides(image_size: int | tuple[int, int], *, channels: str) -> tuple[
         raise invalid("image_size", "a side, or (height, width)", repr(image_size), channels)
     remedy = "Give the side of a square image, or (height, width), in pixels."
     height, width = (
-        require_count("image_size", side, up_to=MOST_PIXELS, remedy=remedy) for side in both
+        require_count("image_size", side, up_to=LONGEST_SIDE, remedy=remedy) for side in both
     )
     return height, width

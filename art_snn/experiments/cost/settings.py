@@ -3,7 +3,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from art_snn.checks import MOST_PIXELS, require, settle, settle_counts
+from art_snn.checks import LONGEST_SIDE, require, settle, settle_counts
 from art_snn.experiments.base import Experiment
 from art_snn.flags import Open
 from art_snn.gradients import Gradient, check_applicable, chosen
@@ -42,7 +42,7 @@ class Settings(Experiment):
             settle(self, architecture=replace(self.architecture, model="vgg11"))
         settle_counts(self, "batch_size", "repeats")
         settle_counts(self, "channels", up_to=MOST_CHANNELS)
-        settle_counts(self, "image_size", up_to=MOST_PIXELS)
+        settle_counts(self, "image_size", up_to=LONGEST_SIDE)
         require(bool(self.rules), "rules", "at least one", "none", "Name some.")
         require_device(self.device)
 

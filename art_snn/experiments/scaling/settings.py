@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from art_snn.attacks import Attack
-from art_snn.checks import MOST_PIXELS, require, require_count, settle_counts
+from art_snn.checks import LONGEST_SIDE, require, require_count, settle_counts
 from art_snn.data import Dataset, Source
 from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import Frames
@@ -89,7 +89,7 @@ class Settings(Experiment):
         if self.random and isinstance(self.source.image_size, int):
             remedy = "The paper has 3 channels of 32x32 pixels."
             size = self.source.image_size
-            require_count("image_size", size, up_to=MOST_PIXELS, remedy=remedy)
+            require_count("image_size", size, up_to=LONGEST_SIDE, remedy=remedy)
         require_device(self.device)
         for model in self.models:
             self._try(model)
