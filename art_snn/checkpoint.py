@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from art_snn.checks import ArgumentError, MissingFile, require
+from art_snn.checks import ArgumentError, require
 from art_snn.files import damage, write_tensors
 from art_snn.network import SpikingNetwork
+from art_snn.places import FILE, place, require_kind
 
 PLAIN = (str, bool, int, float)
 FORMAT = "art_snn.checkpoint.1"
@@ -84,8 +85,7 @@ def _notes(path: str | Path, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise MissingFile("path", f"expected a checkpoint file, but {path} does not exist.")
+    require_kind("path", place("path", path), FILE, "a checkpoint file")
     try:
         spoilt = damage(path)
         content = None if spoilt else torch.load(path, map_location="cpu", weights_only=True)

@@ -1,7 +1,6 @@
 """One form for every complaint about an argument: name, expectation, what came, remedy."""
 
 import math
-import os
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -148,17 +147,6 @@ def shown(value: object) -> str:
         return shortened(repr(value))
     except ValueError:
         return "a whole number of more digits than Python writes"
-
-
-def require_path(argument: str, path: str | Path, *, remedy: str) -> None:
-    """ValueError unless the system could have a file or folder of that name, there or not."""
-    try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise invalid(argument, "a path", f"{str(path)!r} ({reason})", remedy) from error
 
 
 def require(holds: object, argument: str, expected: str, got: object, remedy: str) -> None:

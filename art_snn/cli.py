@@ -12,7 +12,8 @@ from typing import Any, Literal, get_args, get_origin
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec as Spec
 
-from art_snn.checks import ArgumentError, WriteFailed, brief, require_path, shown
+from art_snn.checks import ArgumentError, WriteFailed, brief, shown
+from art_snn.places import what
 from art_snn.stopping import INTERRUPTED, TERMINATED, Terminated, stoppable
 
 COMMANDS = ("demo", "train", "harden", "compare", "sweep", "curves", "cost", "scaling")
@@ -136,7 +137,7 @@ def _parsed(kind: Any, text: str) -> Any:
         with contextlib.suppress(*[ValueError] * (one is not inner[-1])):
             return _parsed(one, text)
     if kind is Path:
-        require_path("", text, remedy="Give the name of a file or a folder.")
+        what("", Path(text))
         return Path(text)
     with contextlib.suppress(ValueError, ZeroDivisionError):
         # Python would take 1_000 and the digits of every script, too.

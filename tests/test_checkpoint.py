@@ -210,12 +210,28 @@ def test_an_accuracy_computed_by_numpy_survives_as_a_note(tmp_path: Path) -> Non
     assert load(small_network(), tmp_path / "network.pt") == {"accuracy": 0.5}
 
 
-@pytest.mark.parametrize("place", ["nowhere.pt", "."])
-def test_a_missing_file_is_reported_as_such(place: str, tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_as_such(tmp_path: Path) -> None:
     with pytest.raises(
         FileNotFoundError, match=r"path: expected a checkpoint file, but .*does not"
     ):
-        load(small_network(), tmp_path / place)
+        load(small_network(), tmp_path / "nowhere.pt")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (".", r"a checkpoint file, got .*, a folder\. Give a file"),
+        ("pipe", r"a checkpoint file, got .*, a named pipe\. Give a file"),
+        ("a\0b", r"a path that can be looked up, got .*null"),
+        ("x" * 300, r"a path that can be looked up, got .*too long"),
+    ],
+    ids=["folder", "pipe", "null", "long"],
+)
+def test_what_can_be_no_file_is_refused(name: str, message: str, tmp_path: Path) -> None:
+    if name == "pipe":
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(ArgumentError, match=rf"^path: expected {message}"):
+        load(small_network(), tmp_path / name)
 
 
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.3, 0.6, 0.9, 0.99])

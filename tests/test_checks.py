@@ -17,7 +17,6 @@ from art_snn.checks import (
     require_choice,
     require_count,
     require_number,
-    require_path,
     require_seed,
     require_sides,
     require_whole,
@@ -157,14 +156,3 @@ def test_what_is_long_is_told_without_its_middle():
     assert long == f"eps: expected a number, got '{'x' * 39}...{'x' * 18}'. Use 0.1."
     assert len(str(invalid("eps", "a number", "x " * 5000, "Use 0.1."))) < 2000
     assert "got 1000" in str(invalid("eps", "a number", 10**300, "Use 0.1."))
-
-
-def test_a_path_that_there_may_be_passes_and_what_is_none_is_refused(tmp_path):
-    (tmp_path / "file").write_text("")
-    for path in (tmp_path, tmp_path / "none", tmp_path / "file", tmp_path / "file" / "in"):
-        require_path("output", path, remedy="")
-    for path, reason in (("a\0b", "null"), ("x" * 300, "too long")):
-        with pytest.raises(
-            ArgumentError, match=rf"^output: expected a path, got '.*{reason}.*\. R"
-        ):
-            require_path("output", tmp_path / path, remedy="Rename.")

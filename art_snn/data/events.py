@@ -9,10 +9,10 @@ from types import MappingProxyType
 from art_snn.checks import require, require_count
 from art_snn.data.dataset import Dataset
 from art_snn.data.npz import from_npz
-from art_snn.data.places import require_root
 from art_snn.data.recordings import Recordings, convert
 from art_snn.data.samples import checked_range
 from art_snn.data.sizes import ImageSize, named, sides
+from art_snn.places import require_root
 
 EVENTS: Mapping[str, Recordings] = MappingProxyType(
     {

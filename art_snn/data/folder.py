@@ -8,9 +8,9 @@ from art_snn.checks import require
 from art_snn.data.dataset import Dataset
 from art_snn.data.listing import classes, listed
 from art_snn.data.pictures import read
-from art_snn.data.places import FOLDER, place, require_kind
 from art_snn.data.sizes import ImageSize, named
 from art_snn.data.split import TEST_SHARE, refuse_share, stratified
+from art_snn.places import FOLDER, place, require_kind
 
 PARTS = ("train", "test")
 

@@ -12,9 +12,9 @@ from torchvision import datasets
 from art_snn.checks import ArgumentError, MissingFile, require
 from art_snn.data import packaged as debian, pictures
 from art_snn.data.dataset import Dataset
-from art_snn.data.places import place, require_root
 from art_snn.data.sizes import ImageSize, named, resized, sides
 from art_snn.data.split import stratified
+from art_snn.places import place, require_root
 
 Part = tuple[np.ndarray, np.ndarray]
 """Images [N, C, H, W] uint8 with their class indices [N] int64."""

@@ -14,9 +14,9 @@ from art_snn.data.events import EVENTS, events
 from art_snn.data.folder import from_folder
 from art_snn.data.images import IMAGES, images
 from art_snn.data.npz import from_npz
-from art_snn.data.places import FILE, FOLDER, place, what
 from art_snn.data.sizes import ImageSize
 from art_snn.flags import Open
+from art_snn.places import FILE, FOLDER, place, what
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import numpy as np
 from art_snn.checks import invalid, require, require_count
 from art_snn.data.archive import LARGEST, arrays
 from art_snn.data.dataset import Dataset
-from art_snn.data.places import FILE, place, require_kind
 from art_snn.data.samples import check_kind, checked_labels, checked_range
 from art_snn.data.split import TEST_SHARE, refuse_share, stratified
+from art_snn.places import FILE, place, require_kind
 
 CHANNELS = (1, 3)
 """How many an image may have."""

@@ -18,6 +18,7 @@ from art_snn.experiments.tables import Form, Part, told
 from art_snn.files import whole, write_json, write_text
 from art_snn.flags import Open
 from art_snn.measuring.machine import require_threads, set_threads
+from art_snn.places import FILE, what
 
 Outcome = TypeVar("Outcome")
 
@@ -44,7 +45,8 @@ class Experiment:
     def __post_init__(self) -> None:
         require_threads(self.threads)
         check_device_type(self.device, "device")
-        file = next((path for path in (self.output, *self.output.parents) if path.is_file()), None)
+        places = (self.output, *self.output.parents)
+        file = next((path for path in places if what("output", path) == FILE), None)
         got = f"{file}, which is a file" if file else str(self.output)
         remedy = "Give the name of a folder: results are written into it."
         folder = file is None and self.output.suffix != ".json"

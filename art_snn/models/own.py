@@ -10,8 +10,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from art_snn.checks import ArgumentError, MissingFile, invalid, require, require_path
+from art_snn.checks import ArgumentError, MissingFile, require
 from art_snn.network import SpikingNetwork
+from art_snn.places import place
 
 FORM = "file.py:function or package.module:function"
 
@@ -30,14 +31,10 @@ def built(model: str, argument: str = "model") -> SpikingNetwork:
     :raises FileNotFoundError: when there is no such file.
     :raises ValueError: when there is no such module or function, it needs arguments, or it returns
         anything else."""
-    try:
-        place = Path(model.rpartition(":")[0]).expanduser()
-    except RuntimeError as error:
-        raise invalid(argument, FORM, f"{model!r} ({error})", "Write the whole path.") from error
-    require_path(argument, place, remedy=f"Name {FORM}.")
+    file = place(argument, model.rpartition(":")[0] or ".")
     # Modules and functions may import what lies beside them.
-    with _importable(place.resolve().parent if place.suffix == ".py" else Path.cwd()):
-        network = _function(model, place, argument)()
+    with _importable(file.resolve().parent if file.suffix == ".py" else Path.cwd()):
+        network = _function(model, file, argument)()
     got = f"{model}, which returns a {type(network).__name__}"
     remedy = "Return SpikingNetwork(layers, encoder)."
     right = isinstance(network, SpikingNetwork)

@@ -125,3 +125,9 @@ def test_a_picture_that_is_interrupted_leaves_the_earlier_one_whole(tmp_path, mo
         Found().write(tmp_path)
     assert (tmp_path / "found.png").read_bytes() == before
     assert sorted(file.name for file in tmp_path.iterdir()) == Found().files
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 300], ids=["null", "long"])
+def test_an_output_that_no_folder_can_be_named_is_refused(name, tmp_path):
+    with pytest.raises(ArgumentError, match=r"^output: expected a path that can be looked up, got"):
+        Experiment(output=tmp_path / name)

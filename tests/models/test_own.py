@@ -153,14 +153,14 @@ def test_a_file_that_is_not_there_is_a_missing_file(place, tmp_path):
 )
 def test_what_is_no_path_is_refused(place, reason):
     with pytest.raises(
-        ArgumentError, match=rf"^model: expected a path, got .*{reason}.*Name {FORM}"
+        ArgumentError, match=rf"^model: expected a path that can .*, got .*{reason}.*Check"
     ):
         built(f"{place}:f")
 
 
 def test_a_home_that_there_is_not_is_refused():
     with pytest.raises(
-        ArgumentError, match=rf"^model: expected {FORM}, got '~nobody-here/m\.py:f'"
+        ArgumentError, match=r"^model: expected a path that .*, got '~nobody-here/m\.py'"
     ):
         built("~nobody-here/m.py:f")
 
