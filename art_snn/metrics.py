@@ -42,6 +42,8 @@ class Share:
         return counts | {"value": value, "low": low, "high": high}
 
     def __str__(self) -> str:
+        if not self.total:
+            return "none to count"
         low, high = self.interval
         return f"{100 * self.value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 

@@ -29,6 +29,7 @@ def test_the_interval_holds_the_share_and_stays_a_share(pair):
 
 def test_a_share_of_nothing_is_unknown():
     assert math.isnan(Share(0, 0).value)
+    assert str(Share(0, 0)) == "none to count"
     assert Share(0, 0).interval == (0, 1)
 
 

@@ -112,7 +112,7 @@ class Trained:
         told["samples"] = digest("", data.x_train, data.y_train)[:16]
         told["layers"] = digest((network.encoder, network.layers))[:16]
         if path.exists():
-            notes = checkpoint.notes(path)
+            notes = _notes_of_kept(path)
             noted = notes.get("subject")
             # Older checkpoints do not note every field.
             subject = dict(DEFAULTS) | noted if isinstance(noted, dict) else noted
@@ -142,6 +142,15 @@ class Trained:
         other = [f"{k} {noted[k]}" for k, v in told.items() if noted.get(k, v) != v]
         trained = f"; its weights were trained with {', '.join(other)}" if other else ""
         return f"{self.on(data).architecture.words()} on {data.name}{trained}"
+
+
+def _notes_of_kept(path: Path) -> dict[str, Any]:
+    """The notes of a network that was trained here, about which the user named the folder only."""
+    try:
+        return checkpoint.notes(path)
+    except checkpoint.CheckpointError as error:
+        way_out = f"{error.complaint} Without it the network is trained anew."
+        raise checkpoint.CheckpointError("output", way_out) from error
 
 
 def described(architecture: Architecture, epochs: int | None, seed: int) -> dict[str, Any]:

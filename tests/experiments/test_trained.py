@@ -16,6 +16,7 @@ from art_snn.experiments import trained as module
 from art_snn.experiments.trained import Trained, folder_of, label
 from art_snn.models import DEFAULTS, Architecture
 from tests.command import forbidden
+from tests.faults.flips import flipped
 from tests.own import own
 from tests.tiny import frames, images, same, weights
 
@@ -192,6 +193,17 @@ def test_weights_of_a_file_are_loaded_for_evaluation_and_nothing_is_written(trai
     assert same(weights(kept), weights(network))
     assert not network.training
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kept_network_that_is_damaged_is_told_as_one_of_the_folder_and_left(trained, tmp_path):
+    content = flipped((trained / "network.pt").read_bytes(), 3000, 2)
+    (tmp_path / "network.pt").write_bytes(content)
+    message = (
+        r"^output: expected .*network\.pt, which is damaged.*Without it the network is trained"
+    )
+    with pytest.raises(CheckpointError, match=message):
+        SMALL.obtain(SMALL.build(images()), images(), tmp_path)
+    assert (tmp_path / "network.pt").read_bytes() == content
 
 
 def test_weights_that_do_not_fit_are_refused(trained, tmp_path):

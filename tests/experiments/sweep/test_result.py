@@ -126,7 +126,7 @@ def test_a_network_that_is_always_wrong_has_a_table_too():
     assert swept.best == 2
     text = Swept([Panel("RGA()", "beta", "PGD", {"decay 1": swept})]).told()
     assert "0 of 12 samples classified correctly" in text
-    assert "nan %" in text
+    assert "none to count" in text
 
 
 def test_a_result_writes_what_it_holds_and_names_its_files(tmp_path):
