@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"{told}\n")
         return 0
     if name not in COMMANDS:
-        return _refused("art-snn", f"expected one of {', '.join(COMMANDS)}, got {name!r}.")
+        return _refused("art-snn", f"expected one of {', '.join(COMMANDS)}, got {shown(name)}.")
     room = import_module(f"art_snn.experiments.{name}")
     output: Any = None
     try:
@@ -157,9 +157,9 @@ def _ours(kind: Any) -> bool:
 
 @REGISTRY.primitive_rule
 def _form(info: Any) -> Spec[Any] | None:
-    def shown(value: Any) -> list[str]:
+    def written(value: Any) -> list[str]:
         return [",".join(map(str, value)) if isinstance(value, tuple | Mapping) else str(value)]
 
     names = "|".join(map(str, get_args(info.type))) if get_origin(info.type) is Literal else "VALUE"
-    spec = Spec(1, names, lambda words: _parsed(info.type, words[0]), lambda _: True, shown)
+    spec = Spec(1, names, lambda words: _parsed(info.type, words[0]), lambda _: True, written)
     return spec if _ours(info.type) else None
