@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from art_snn.measuring.machine import describe_machine
+from art_snn.stopping import INTERRUPTED
 from tests.faults.commands import Bench
 from tests.faults.flipping import flipped_files
 from tests.faults.kills import kills
@@ -79,9 +80,7 @@ def main() -> int:
     try:
         return 1 if run(options.only, options.seed, folder) else 0
     except KeyboardInterrupt:
-        # Threads still wait for runs, which have been stopped, too.
-        shutil.rmtree(folder, ignore_errors=True)
-        os._exit(130)
+        return INTERRUPTED
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

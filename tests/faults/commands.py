@@ -14,7 +14,7 @@ import numpy as np
 from art_snn.files import write_arrays
 from tests.faults.report import two_at_a_time
 from tests.faults.results import Results, results
-from tests.faults.runs import Run
+from tests.faults.runs import Run, warm
 from tests.own import own
 
 NETWORK = ("--width", "0.05", "--steps", "2")
@@ -55,8 +55,7 @@ class Bench:
         self._known: dict[str, tuple[float, Results]] = {}
         self._locks = {name: threading.Lock() for name in WORDS}
         self._count = 0
-        # Begins the process that all runs are forks of, which takes seconds.
-        assert Run(["--version"]).ended() == 0
+        warm()
 
     def words(self, name: str, output: Path) -> list[str]:
         """The command line behind art-snn."""

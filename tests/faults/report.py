@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 Job = Callable[[], None]
+LEAVING = threading.Event()
+"""Set when nothing more is to begin."""
 
 
 class Report:
@@ -34,7 +36,12 @@ class Report:
 
 
 def two_at_a_time(jobs: Iterable[Job]) -> None:
-    """Run the jobs on two threads; a failure of one is raised."""
+    """Run the jobs on two threads; a failure of one is raised, and Ctrl-C ends them soon."""
     with ThreadPoolExecutor(2) as pool:
-        for done in [pool.submit(job) for job in jobs]:
-            done.result()
+        try:
+            for done in [pool.submit(job) for job in jobs]:
+                done.result()
+        except BaseException:
+            LEAVING.set()
+            pool.shutdown(cancel_futures=True)
+            raise

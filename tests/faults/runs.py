@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from multiprocessing import connection
+from multiprocessing import connection, forkserver
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 
 from art_snn.cli import COMMANDS, main
 from art_snn.stopping import leave_at_once
+from tests.faults.report import LEAVING
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([__name__])
@@ -33,6 +34,14 @@ MARK = "ART_SNN_FAULTS_RUN"
 ROOMS = [import_module(f"art_snn.experiments.{name}") for name in COMMANDS]
 LONGEST = 300
 """Seconds after which a run hangs."""
+
+
+def warm() -> None:
+    """Begin the process that all runs are forks of, which takes seconds; Ctrl-C passes it by."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    forkserver.ensure_running()
+    signal.signal(signal.SIGINT, before)
+    assert Run(["--version"]).ended() == 0
 
 
 def fork(target: Callable[..., Any], *arguments: Any) -> Any:
@@ -51,6 +60,7 @@ class Run:
     :param user: by number, whose rights the process has."""
 
     def __init__(self, words: Sequence[str], *, size: int | None = None, user: int | None = None):
+        assert not LEAVING.is_set(), "jobs have been stopped"
         self.words, self.mark, self.stderr = words, secrets.token_hex(8), ""
         self._errors, writer = FORKS.Pipe(duplex=False)
         self.began = time.monotonic()
