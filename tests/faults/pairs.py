@@ -25,7 +25,7 @@ def pairs(bench: Bench, report: Report, names: Sequence[str] = tuple(WORDS)) -> 
     bench.prepare(*names)
     jobs = []
     for name in names:
-        draw, count = bench.draw("pairs", name), 1 if name in SLOW else 4
+        draw, count = bench.draw("pairs", name), 1 if name in SLOW else 3
         delays = [draw.uniform(0, bench.seconds(name)) * (turn % 2) for turn in range(count)]
         jobs += [partial(of_commands, bench, report, name, delay) for delay in delays]
     two_at_a_time([*jobs, partial(of_savers, bench, report)])

@@ -36,12 +36,12 @@ class Report:
 
 
 def two_at_a_time(jobs: Iterable[Job]) -> None:
-    """Run the jobs on two threads; a failure of one is raised, and Ctrl-C ends them soon."""
+    """Run the jobs on two threads; a failure of one is raised at the end, Ctrl-C ends them soon."""
     with ThreadPoolExecutor(2) as pool:
         try:
             for done in [pool.submit(job) for job in jobs]:
                 done.result()
-        except BaseException:
+        except KeyboardInterrupt:
             LEAVING.set()
             pool.shutdown(cancel_futures=True)
             raise

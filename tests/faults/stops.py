@@ -25,11 +25,12 @@ def stops(bench: Bench, report: Report, names: Sequence[str] = tuple(WORDS)) -> 
     bench.prepare(*names)
     jobs = []
     for name in names:
-        draw, count = bench.draw("stops", name), 2 if name in SLOW else 8
+        draw, count = bench.draw("stops", name), 2 if name in SLOW else 6
         for number, turn in product(STATUS, range(count)):
             # The first moment of all is 0.1 s after its beginning, the others spread evenly.
             moment = bench.seconds(name) * (turn + draw.random()) / count if turn else 0.1
-            jobs.append(partial(stopped, bench, report, name, number, moment, turn % 3 == 1))
+            again = turn % 3 == 1 and (name not in SLOW or number == signal.SIGINT)
+            jobs.append(partial(stopped, bench, report, name, number, moment, again))
     jobs += [partial(started, report, bench, n, t) for n, t in product(STATUS, (0, 0.5, 1.5, 3))]
     two_at_a_time(jobs)
 
@@ -40,8 +41,8 @@ def stopped(
     """Stop a command, and perhaps call it again."""
     output = bench.fresh(name)
     run = Run(words := bench.words(name, output))
-    while not catches(run.pid, signal.SIGTERM):
-        run.wait(0.002)
+    while not catches(run.pid, signal.SIGTERM) and not run.wait(0.002):
+        pass
     if run.wait(moment):
         report.count("ended before")
         return
