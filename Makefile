@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STUDY = $(filter-out %/setting.py,$(wildcard examples/study/*.py))
 
-.PHONY: demo test test-processors check docs examples clean
+.PHONY: demo test test-processors test-faults check docs examples clean
 
 demo: $(VENV)/.installed
 	$(BIN)/art-snn demo
@@ -13,6 +13,9 @@ test: $(VENV)/.test
 
 test-processors: $(VENV)/.test
 	$(BIN)/python tests/processors.py $(ARGS)
+
+test-faults: $(VENV)/.test
+	$(BIN)/python -m tests.faults $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -97,8 +97,9 @@ def write_tensors(path: Path, content: object) -> None:
             with partial.open("wb") as stream:
                 torch.save(content, stream)
         except RuntimeError as error:
-            # torch hides what the system said.
-            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
+            # torch hides what the system said, and that a signal came.
+            hidden = isinstance(error.__context__, OSError | KeyboardInterrupt)
+            raise error.__context__ if hidden else error from None  # type: ignore[misc]
         _seal(partial)
 
 
@@ -131,8 +132,10 @@ def damage(path: Path, parts: bool = True) -> str | None:
         start = stream.read(2)
         stream.seek(max(0, size - len(SEAL) - DIGITS))
         end = stream.read()
-    if end.startswith(SEAL):
-        same = _sum_of_file(path, size - len(end)) == end[len(SEAL) :]
+        # Of the same stream: another process may put another file in its place at any time.
+        found = _sum_of(stream, size - len(end)) if end.startswith(SEAL) else b""
+    if found:
+        same = found == end[len(SEAL) :]
         return None if same else "is damaged: its checksum does not match its content"
     if start != b"PK":
         return None
@@ -152,18 +155,17 @@ def _seal(path: Path) -> None:
     with path.open("rb+") as stream:
         stream.seek(-2, os.SEEK_END)
         stream.write((len(SEAL) + DIGITS).to_bytes(2, "little"))
-    found = _sum_of_file(path, path.stat().st_size)
-    with path.open("ab") as stream:
+        found = _sum_of(stream, stream.seek(0, os.SEEK_END))
         stream.write(SEAL + found)
 
 
-def _sum_of_file(path: Path, size: int) -> bytes:
-    """SHA-256 of the first bytes of a file, in hexadecimal digits."""
+def _sum_of(stream: BinaryIO, size: int) -> bytes:
+    """SHA-256 of the first bytes of a file, in hexadecimal digits; leaves the place behind them."""
     found = hashlib.sha256()
-    with path.open("rb") as stream:
-        while size > 0 and (block := stream.read(min(size, 2**20))):
-            found.update(block)
-            size -= len(block)
+    stream.seek(0)
+    while size > 0 and (block := stream.read(min(size, 2**20))):
+        found.update(block)
+        size -= len(block)
     return found.hexdigest().encode()
 
 

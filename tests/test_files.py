@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import time
@@ -121,6 +122,20 @@ def test_a_write_that_the_system_refuses_names_file_and_reason_and_leaves_none(w
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_signal_that_comes_while_torch_writes_stops_the_write(tmp_path, monkeypatch):
+    class Stopping(io.BufferedWriter):
+        def write(self, content: bytes) -> int:
+            raise KeyboardInterrupt
+
+    def opened(path: Path, mode: str) -> io.BufferedWriter:
+        return Stopping(io.FileIO(path, mode))
+
+    monkeypatch.setattr(Path, "open", opened)
+    with pytest.raises(KeyboardInterrupt):
+        WRITERS["tensors"](tmp_path / "result")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("write", WRITERS)
 def test_a_folder_in_the_place_of_the_file_is_named(write, tmp_path):
     (tmp_path / "result" / "inside").mkdir(parents=True)
@@ -157,6 +172,25 @@ def test_every_flipped_bit_of_an_archive_is_found(write, sealed, tmp_path):
     for place, bit in unseen:
         file.write_bytes(flipped(content, place, bit))
         assert same_content(file, content, tmp_path / "whole")
+
+
+def test_an_archive_that_another_process_replaces_meanwhile_is_not_taken_for_damaged(
+    tmp_path, monkeypatch
+):
+    file, other = tmp_path / "archive", tmp_path / "other"
+    WRITERS["tensors"](file)
+    write_tensors(other, {"w": torch.zeros(9)})
+    open_ = Path.open
+
+    def opened(path: Path, *how: str) -> io.IOBase:
+        stream = open_(path, *how)
+        if other.exists():
+            other.replace(file)
+        return stream
+
+    monkeypatch.setattr(Path, "open", opened)
+    assert damage(file) is None
+    assert not other.exists()
 
 
 def unsealed(file: Path) -> None:

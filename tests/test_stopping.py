@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from art_snn.stopping import Terminated, stoppable
+from tests.faults.signals import STATUS, catches
 
 ROOT = Path(__file__).parents[1]
-STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 
@@ -43,13 +43,6 @@ def test_a_command_that_is_stopped_while_it_starts_leaves_quietly(number, after,
     _, errors = command.communicate(timeout=60)
     assert command.returncode == STATUS[number]
     assert "Traceback" not in errors
-
-
-def catches(process: int, number: int) -> bool:
-    """Whether the process has begun: before that the interpreter itself still starts."""
-    status = Path(f"/proc/{process}/status").read_text()
-    caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
-    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
 
 
 @pytest.mark.parametrize("number", STATUS, ids=lambda number: number.name)

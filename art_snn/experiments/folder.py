@@ -2,6 +2,7 @@
 
 import os
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -13,6 +14,8 @@ from art_snn.checks import ArgumentError, WriteFailed, invalid
 from art_snn.files import write_text
 
 LOCK, HOLDER = ".lock", ".running"
+MOMENT = 1.0
+"""Seconds within which a run that holds a folder has told so."""
 
 
 @contextmanager
@@ -49,21 +52,23 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def _locked(folder: Path) -> FileLock:
-    lock = FileLock(folder / LOCK)
-    try:
-        lock.acquire(timeout=0)
-        while not (folder / LOCK).exists():  # Its last holder has just removed it.
-            lock.release()
-            lock.acquire(timeout=0)
-    except Timeout as error:
+    lock, until = FileLock(folder / LOCK), time.monotonic() + MOMENT
+    holder = ""
+    while not holder:
         try:
-            holder = (folder / HOLDER).read_text(encoding="utf-8")
-        except OSError:
-            holder = "another run"
-        got, remedy = f"{folder}, which {holder} holds", "Wait for its end, or choose another."
-        expected = "a folder that no other run is writing into"
-        raise invalid("output", expected, got, remedy) from error
-    return lock
+            lock.acquire(timeout=0)
+            if (folder / LOCK).exists():
+                return lock
+            lock.release()  # Its last holder has just removed it.
+        except Timeout:
+            # One that begins or ends at this moment is not told yet, or no more.
+            with suppress(OSError):
+                holder = (folder / HOLDER).read_text(encoding="utf-8")
+            if not holder and time.monotonic() > until:
+                holder = "another run"
+            time.sleep(0.01)
+    got, remedy = f"{folder}, which {holder} holds", "Wait for its end, or choose another."
+    raise invalid("output", "a folder that no other run is writing into", got, remedy)
 
 
 def _let_go(folder: Path, lock: FileLock) -> None:

@@ -81,6 +81,21 @@ def test_a_run_of_another_process_holds_the_folder_until_it_ends_or_is_killed(tm
         assert list(tmp_path.rglob("*")) == ([out] if end == "kill" else [])
 
 
+def test_a_run_that_has_not_told_yet_that_it_holds_the_folder_is_waited_for(tmp_path, monkeypatch):
+    with held(tmp_path):
+        words = (tmp_path / ".running").read_text()
+        (tmp_path / ".running").unlink()
+        later = threading.Timer(0.2, (tmp_path / ".running").write_text, [words])
+        later.start()
+        with pytest.raises(ArgumentError, match=f"which process {os.getpid()} on"), held(tmp_path):
+            raise AssertionError("both hold it")
+        later.join()
+        (tmp_path / ".running").unlink()
+        monkeypatch.setattr(module, "MOMENT", 0.1)
+        with pytest.raises(ArgumentError, match="which another run holds"), held(tmp_path):
+            raise AssertionError("both hold it")
+
+
 def test_of_many_threads_that_want_a_folder_one_at_a_time_has_it(tmp_path):
     inside, seen, refused = [], [], []
 

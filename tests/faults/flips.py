@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,4 +26,17 @@ def flips(
         file.write_bytes(flipped(content, place, turn % 8))
         if unseen():
             missed.append((place, turn % 8))
+    return missed
+
+
+def random_flips(
+    file: Path, content: bytes, unseen: Callable[[], bool], draw: random.Random, count: int = 30
+) -> list[tuple[int, int]]:
+    """Flip a bit anywhere, so many times: those that go unseen."""
+    places = [(draw.randrange(len(content)), draw.randrange(8)) for _ in range(count)]
+    missed = []
+    for place in places:
+        file.write_bytes(flipped(content, *place))
+        if unseen():
+            missed.append(place)
     return missed

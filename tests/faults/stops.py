@@ -1,0 +1,84 @@
+"""Commands that Ctrl-C or SIGTERM stops, from their first moment to their last."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from functools import partial
+from itertools import product
+
+from tests.faults.commands import SLOW, WORDS, Bench
+from tests.faults.report import Report, two_at_a_time
+from tests.faults.results import differences, results, spoilt
+from tests.faults.runs import Run
+from tests.faults.signals import STATUS, catches
+
+ENDING = 0.3
+"""Seconds that the system may take to put a process away that has ended."""
+
+
+def stops(bench: Bench, report: Report, names: Sequence[str] = tuple(WORDS)) -> None:
+    """Stop commands at their work at moments that are drawn, and others while they start."""
+    bench.prepare(*names)
+    jobs = []
+    for name in names:
+        draw, count = bench.draw("stops", name), 2 if name in SLOW else 6
+        for number, turn in product(STATUS, range(count)):
+            # The first moment of all is 0.1 s after its beginning, the others spread evenly.
+            moment = bench.seconds(name) * (turn + draw.random()) / count if turn else 0.1
+            again = turn % 3 == 1 and (name not in SLOW or number == signal.SIGINT)
+            jobs.append(partial(stopped, bench, report, name, number, moment, again))
+    jobs += [partial(started, report, bench, n, t) for n, t in product(STATUS, (0, 0.5, 1.5, 3))]
+    two_at_a_time(jobs)
+
+
+def stopped(
+    bench: Bench, report: Report, name: str, number: signal.Signals, moment: float, again: bool
+) -> None:
+    """Stop a command, and perhaps call it again."""
+    output = bench.fresh(name)
+    run = Run(words := bench.words(name, output))
+    while not catches(run.pid, signal.SIGTERM) and not run.wait(0.002):
+        pass
+    if run.wait(moment):
+        report.count("ended before")
+        return
+    run.send(number)
+    sent = time.monotonic()
+    status, where = run.ended(), f"{number.name} after {moment:.3f} s, {run}"
+    if status == 0 and time.monotonic() - sent < ENDING:
+        report.count("ended before")
+        return
+    report.count("stops at work")
+    right = status == STATUS[number] and "Traceback" not in run.stderr
+    report.expect(right, f"{where}: status {status}, {run.stderr[-1500:]}")
+    report.expect(not spoilt(output), f"{where}: {spoilt(output)}")
+    # A killed process is gone as soon as it has been buried.
+    report.expect(not run.children(1), f"{where}: measuring processes live on")
+    if again:
+        rerun = Run(words)
+        report.expect(rerun.ended() == 0, f"{where}, then {rerun} {rerun.stderr[-500:]}")
+        different = differences(results(output), bench.results(name))
+        report.expect(not different, f"{where}, then {rerun}: {different}")
+        report.count("reruns identical", not different)
+
+
+def started(report: Report, bench: Bench, number: signal.Signals, moment: float) -> None:
+    """Stop a command that Python has been started for, while everything is imported."""
+    output = bench.fresh("train")
+    command = [sys.executable, "-m", "art_snn", *bench.words("train", output)]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as process:
+        while not catches(process.pid, signal.SIGTERM):
+            time.sleep(0.002)
+        time.sleep(moment)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    where = f"{number.name} {moment} s after the start of {' '.join(command)}"
+    right = process.returncode == STATUS[number] and "Traceback" not in errors
+    report.expect(right, f"{where}: status {process.returncode}, {errors[-1500:]}")
+    report.expect(not spoilt(output), f"{where}: {spoilt(output)}")
+    report.count("stops while starting")
