@@ -21,7 +21,9 @@ from art_snn.measuring.machine import describe_machine
 from art_snn.stopping import INTERRUPTED
 from tests.faults.commands import Bench
 from tests.faults.flipping import flipped_files
+from tests.faults.interrupts import interrupts
 from tests.faults.kills import kills
+from tests.faults.networks import networks
 from tests.faults.outputs import disks
 from tests.faults.pairs import pairs
 from tests.faults.pickles import pickles
@@ -30,6 +32,8 @@ from tests.faults.stops import stops
 from tests.faults.tasks import threads
 
 KINDS: Mapping[str, Callable[[Bench, Report], None]] = {
+    "networks": networks,
+    "interrupts": interrupts,
     "threads": threads,
     "flips": flipped_files,
     "pickles": pickles,
