@@ -44,7 +44,8 @@ def stopped(
     while not catches(run.pid, signal.SIGTERM) and not run.wait(0.002):
         pass
     if run.wait(moment):
-        report.count("ended before")
+        # The one that was timed was slower.
+        stopped(bench, report, name, number, 0.7 * moment, again)
         return
     run.send(number)
     sent = time.monotonic()
