@@ -115,7 +115,7 @@ def require_number(
         if within[0] <= number <= within[1]:
             return number
         bounds = [(False, f"from {within[0]:g} to {within[1]:g}")]
-    words = " and ".join(word for _, word in bounds)
+    words = " and ".join(word for _, word in bounds) or "that is finite"
     raise invalid(argument, f"a number {words}", shown(value), remedy)
 
 

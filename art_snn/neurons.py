@@ -60,11 +60,7 @@ class Neuron(nn.Module):
         return STBP().firing()(Site("", self.dynamics), current)
 
     def extra_repr(self) -> str:
-        parameters = self.dynamics
-        return (
-            f"decay={parameters.decay}, threshold={parameters.threshold}, "
-            f"reset={parameters.reset!r}"
-        )
+        return repr(self.dynamics).partition("(")[2].removesuffix(")")
 
 
 class LIF(Neuron):

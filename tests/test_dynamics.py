@@ -141,3 +141,101 @@ def test_a_soft_reset_accounts_for_every_bit_of_charge(currents, decay, threshol
 def test_parameters_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Dynamics(**options)
+
+
+# further parameters, of neurons of other frameworks
+
+FURTHER = {
+    "gain": {"gain": 0.5},
+    "constant": {"constant": 0.3},
+    "strict": {"strict": True},
+    "rest": {"rest": -0.5},
+    "start": {"start": 0.75},
+    "rest and start": {"rest": 0.25, "start": 0.0},
+    "drop": {"reset": "soft", "drop": 1.5},
+    "soft": {"reset": "soft", "gain": 0.5, "constant": 0.1, "start": 0.5},
+    "all": {"gain": 2.0, "constant": -0.2, "strict": True, "rest": 0.25, "start": 0.5},
+}
+
+
+def by_hand(dynamics, currents):
+    """Potentials and spikes of one neuron, in plain Python."""
+    v, potentials, spikes = dynamics.start, [], []
+    for x in currents:
+        u = dynamics.decay * v + dynamics.gain * x + dynamics.constant
+        s = u > dynamics.threshold if dynamics.strict else u >= dynamics.threshold
+        if dynamics.reset == "hard":
+            v = dynamics.rest if s else u
+        else:
+            v = u - (dynamics.threshold if dynamics.drop is None else dynamics.drop) * s
+        potentials.append(u)
+        spikes.append(float(s))
+    return potentials, spikes
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.5])
+@pytest.mark.parametrize("name", FURTHER)
+def test_further_parameters_obey_their_equations(name, decay):
+    dynamics = Dynamics(decay, **FURTHER[name])
+    # In steps of 1/8 all potentials are exact, and many lie at the threshold.
+    currents = (torch.randint(-8, 24, (12, 50, 1), dtype=torch.float64) / 8).squeeze(2)
+    u = torch.empty_like(currents)
+    spikes = dynamics.simulate(currents, u)
+    assert torch.equal(spikes, dynamics.simulate(currents))
+    for i in range(50):
+        potentials, fired = by_hand(dynamics, currents[:, i].tolist())
+        assert u[:, i].tolist() == pytest.approx(potentials, abs=1e-12)
+        assert spikes[:, i].tolist() == fired
+    assert not torch.equal(spikes, Dynamics(decay, reset=dynamics.reset).simulate(currents))
+    assert torch.equal(dynamics.silent(u), spikes == 0)
+
+
+def test_by_default_they_change_nothing_and_are_not_told():
+    plain = Dynamics(0.5, 1.0, "hard")
+    given = Dynamics(0.5, 1.0, gain=1, constant=0, strict=False, rest=0, start=0, drop=None)
+    assert given == plain
+    assert repr(plain) == "Dynamics(decay=0.5, threshold=1.0, reset='hard')"
+    assert plain.plain
+    current = torch.randn(6, 100)
+    assert plain.effective(current).equal(current)
+    assert plain.standard == plain
+
+
+@pytest.mark.parametrize("name", FURTHER)
+def test_what_changes_something_is_told_and_makes_the_same_again(name):
+    dynamics = Dynamics(0.5, **FURTHER[name])
+    assert not dynamics.plain
+    assert eval(repr(dynamics), {"Dynamics": Dynamics}) == dynamics
+    assert all(f"{field}=" in repr(dynamics) for field in FURTHER[name])
+
+
+def test_a_rest_is_the_start_unless_another_is_told():
+    assert Dynamics(rest=-0.5).start == -0.5
+    assert Dynamics(rest=-0.5, start=0).start == 0
+
+
+@pytest.mark.parametrize("name", ["gain", "constant", "rest", "all"])
+def test_the_standard_dynamics_fire_by_effective_currents_as_the_others_do(name):
+    dynamics = Dynamics(0.5, **FURTHER[name] | {"strict": False, "start": None})
+    currents = torch.randint(-8, 24, (12, 50), dtype=torch.float64) / 8
+    same = dynamics.standard.simulate(dynamics.effective(currents))
+    assert torch.equal(same, dynamics.simulate(currents))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gain": 0}, "gain: expected a number above 0, got 0"),
+        ({"gain": 1e9}, "gain: expected a number from 0.0001 to 10000, got"),
+        ({"constant": math.nan}, "constant: expected a number that is finite, got nan"),
+        ({"constant": 1e9}, "constant: expected a number from -10000 to 10000"),
+        ({"rest": 1.0}, "threshold: expected a number above 1, got 1"),
+        ({"rest": 0.5, "reset": "soft"}, "rest: expected 0 for a soft reset, got 0.5"),
+        ({"start": "x"}, "start: expected a number that is finite, got 'x'"),
+        ({"drop": 1.0}, "drop: expected None for a hard reset, got 1.0"),
+        ({"drop": 0, "reset": "soft"}, "drop: expected a number above 0, got 0"),
+    ],
+)
+def test_further_parameters_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Dynamics(**options)

@@ -48,7 +48,10 @@ class CBA(Gradient):
         return "conversion to an ANN approximates IF neurons only (decay 1)"
 
     def _activate(self, site: Site, current: Tensor) -> Tensor:
-        y: Tensor = _Quantised.apply(current, site.dynamics.threshold, self.levels)  # type: ignore[no-untyped-call]
+        dynamics = site.dynamics
+        if not dynamics.plain:
+            current, dynamics = dynamics.effective(current), dynamics.standard
+        y: Tensor = _Quantised.apply(current, dynamics.threshold, self.levels)  # type: ignore[no-untyped-call]
         return y
 
 

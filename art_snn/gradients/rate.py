@@ -39,8 +39,8 @@ from art_snn.gradients.blocks import blocks
 class Trace:
     """What a neuron leaves behind for a rate rule after one simulation.
 
-    :param dynamics: the neuron's state equations.
-    :param current: mean input current over time [1, N, ...].
+    :param dynamics: the neuron's state equations; what a rule sees has no further parameters.
+    :param current: mean input current over time [1, N, ...], as it arrives behind the gain.
     :param rate: mean of the spikes over time [1, N, ...].
     :param potential: u at every step [T, N, ...], only for rules with `uses_potential`."""
 
@@ -163,8 +163,19 @@ class _Entry:
         return _mean_slope(self.rule, self.trace) if self.early is None else self.early
 
 
+def _slope(rule: RateGradient, trace: Trace) -> Tensor:
+    """The rule's slope at the input current, of which it sees what arrives behind the gain."""
+    own, potential = trace.dynamics, trace.potential
+    if own.plain:
+        return rule.slope(trace)
+    if potential is not None and own.rest:
+        potential = potential - own.rest
+    seen = Trace(own.standard, own.effective(trace.current), trace.rate, potential)
+    return rule.slope(seen) * own.gain
+
+
 def _mean_slope(rule: RateGradient, trace: Trace) -> Tensor:
-    slope = rule.slope(trace)
+    slope = _slope(rule, trace)
     return slope if slope.shape[0] == 1 else slope.mean(0, keepdim=True)
 
 
@@ -235,7 +246,7 @@ class _EveryStep(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, current: Tensor, rule: RateGradient, site: Site) -> Tensor:
         spikes, trace = _trace(rule, site, current)
-        ctx.save_for_backward(rule.slope(trace))
+        ctx.save_for_backward(_slope(rule, trace))
         ctx.averages = rule.averages
         return spikes
 

@@ -7,7 +7,8 @@ recursion of Wu et al. (2018), from t = T - 1 down with d[T] = 0, g = dL/ds and 
     hard reset: d[t] = g[t] h[t] + decay d[t+1] ((1 - s[t]) - u[t] h[t])
     soft reset: d[t] = g[t] h[t] + decay d[t+1] (1 - threshold h[t])
 
-A detached reset drops the u h or the threshold h term."""
+A detached reset drops the u h or the threshold h term. Further parameters of the dynamics put
+u - rest in the place of u, `drop` in that of the threshold, and dL/dx = gain d."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -103,15 +104,15 @@ def _recursion(
 ) -> Tensor:
     """d [T, N, ...] from g and u [T, N, ...], as in the module's docstring."""
     at_step = at_step or _at_step(rule, site, potential)
-    d = torch.empty_like(potential)
+    d, dynamics = torch.empty_like(potential), site.dynamics
     for block in blocks(potential):
         later = None
         for t in reversed(range(d.shape[0])):
             g, u, here = grad_spikes[t, block], potential[t, block], d[t, block]
             h = at_step(u - site.dynamics.threshold, t, block)
-            _one_step(site.dynamics, rule.detach_reset, g, h, u, later, here)
+            _one_step(dynamics, rule.detach_reset, g, h, u, later, here)
             later = here
-    return d
+    return d if dynamics.gain == 1 else d.mul_(dynamics.gain)
 
 
 def _at_step(rule: TemporalGradient, site: Site, potential: Tensor) -> StepSlope:
@@ -135,12 +136,13 @@ def _one_step(
     if later is None or detach_reset:
         torch.mul(g, h, out=here)
     elif dynamics.reset == "hard":
-        torch.addcmul(g, later, u, value=-dynamics.decay, out=here).mul_(h)
+        fall = u - dynamics.rest if dynamics.rest else u
+        torch.addcmul(g, later, fall, value=-dynamics.decay, out=here).mul_(h)
     else:
-        torch.sub(g, later, alpha=dynamics.decay * dynamics.threshold, out=here).mul_(h)
+        torch.sub(g, later, alpha=dynamics.decay * dynamics.amount, out=here).mul_(h)
     if later is None:
         return
     if dynamics.reset == "hard":
-        here.addcmul_(later, u < dynamics.threshold, value=dynamics.decay)
+        here.addcmul_(later, dynamics.silent(u), value=dynamics.decay)
     else:
         here.add_(later, alpha=dynamics.decay)

@@ -71,8 +71,8 @@ def _checked(settings: Settings, network: SpikingNetwork) -> Dynamics:
     """The dynamics of the layer, which has a static curve and a polyline."""
     name = find_layer(network, settings.layer)
     dynamics = next(site.dynamics for site in network.sites() if site.name == name)
-    static = dynamics.reset == "hard" and dynamics.has_rate_curve
-    got = repr(dynamics.reset) if dynamics.has_rate_curve else str(dynamics)
+    static = dynamics.reset == "hard" and dynamics.has_rate_curve and dynamics.plain
+    got = repr(dynamics.reset) if dynamics.reset != "hard" else str(dynamics)
     remedy = "The static curve is that of neurons with a hard reset."
     require(static, "reset", "'hard'", got, remedy)
     settings.rule.corners(dynamics.decay, dynamics.threshold)

@@ -1,0 +1,159 @@
+"""Neurons with a gain, a constant current, another reset or a strict threshold, by all rules."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from art_snn import GRADIENTS, RGA, STBP, Direct, Frames, SpikingNetwork, TimeDistributed as Timed
+from art_snn.dynamics import Dynamics
+from art_snn.gradients import BPTR, HART, StaticCurve
+from art_snn.neurons import Neuron
+from tests.oracles import _Triangle, relative
+from tests.test_dynamics import FURTHER
+
+every = pytest.mark.parametrize("name", FURTHER)
+
+
+def layers(dynamics):
+    torch.manual_seed(1)
+    first, second, last = nn.Linear(6, 12), nn.Linear(12, 8), nn.Linear(8, 3)
+    parts = [Timed(first), Neuron(dynamics), Timed(second), Neuron(dynamics), Timed(last)]
+    for part in (first, second):
+        part.weight.data.mul_(3 / dynamics.gain)
+        part.bias.data.abs_()
+    return nn.Sequential(*parts).double()
+
+
+def spikes_and_slopes(dynamics, xs, slope):
+    """Plain autograd through the state equations; with a slope, that at every step instead."""
+    v, found = torch.full_like(xs[0], dynamics.start), []
+    amount = dynamics.threshold if dynamics.drop is None else dynamics.drop
+    potentials = []
+    for x in xs:
+        u = dynamics.decay * v + dynamics.gain * x + dynamics.constant
+        z = u - dynamics.threshold
+        # The triangle fires at z >= 0; the least number below zero makes it strict.
+        s = _Triangle.apply(z - 1e-15 if dynamics.strict else z)
+        v = u * (1 - s) + dynamics.rest * s if dynamics.reset == "hard" else u - amount * s
+        potentials.append(u)
+        found.append(s)
+    if slope is None:
+        return found
+    factor = slope(xs, potentials, found).detach()
+    return [s.detach() + (x - x.detach()) * factor for x, s in zip(xs, found, strict=True)]
+
+
+def gradient(dynamics, frames, slope=None):
+    """Logits and input gradient of the layers above, step by step."""
+    x, (a, _, b, _, c) = frames.clone().requires_grad_(), layers(dynamics)
+    steps = [a.module(step) for step in x.unbind(1)]
+    steps = [b.module(s) for s in spikes_and_slopes(dynamics, steps, slope)]
+    steps = [c.module(s) for s in spikes_and_slopes(dynamics, steps, slope)]
+    logits = sum(steps) / len(steps)
+    (found,) = torch.autograd.grad((logits * torch.arange(1, 4)).sum(), x)
+    return logits, found
+
+
+def by_rule(dynamics, frames, rule):
+    network = SpikingNetwork(layers(dynamics), Frames(6), rule)
+    x = frames.clone().requires_grad_()
+    logits = network(x)
+    (found,) = torch.autograd.grad((logits * torch.arange(1, 4)).sum(), x)
+    with torch.no_grad():
+        assert torch.equal(network(x), logits)
+    return logits, found
+
+
+@every
+def test_stbp_is_plain_autograd_through_the_equations(name):
+    dynamics, frames = Dynamics(0.5, **FURTHER[name]), torch.rand(4, 6, 6).double()
+    logits, found = by_rule(dynamics, frames, STBP())
+    wanted = gradient(dynamics, frames)
+    assert relative(logits, wanted[0]) < 1e-12
+    assert relative(found, wanted[1]) < 1e-12
+
+
+def mean_slope(dynamics, slope_of):
+    """The slope at the mean current: gain times that of the plain neuron at what arrives."""
+    height, gain = dynamics.threshold - dynamics.rest, dynamics.gain
+    shift = dynamics.constant - (1 - dynamics.decay) * dynamics.rest
+
+    def slope(xs, potentials, spikes):
+        mean = gain * sum(xs) / len(xs) + shift
+        return gain * slope_of(mean, height, dynamics.decay)
+
+    return slope
+
+
+def rga(mean, threshold, decay, beta=2.0, gamma=0.2):
+    knee = (1 - decay) * threshold
+    steep, gamma = mean.new_tensor([(1 - gamma * knee) / (beta * threshold - knee), gamma])
+    found = torch.where(mean > knee, steep, gamma)
+    return torch.where((mean >= 0) & (mean <= beta * threshold), found, 0.0)
+
+
+def static(mean, threshold, decay, limit=2.0):
+    knee = (1 - decay) * threshold
+    x = mean.detach().clamp(min=knee * (1 + 1e-12)).requires_grad_()
+    rate = torch.log(torch.tensor(decay).double()) / torch.log1p(-knee / x)
+    (slope,) = torch.autograd.grad(rate.sum(), x)
+    slope = slope.clamp(max=limit / (decay * threshold))
+    return torch.where((mean > knee) & (mean <= threshold), slope, 0.0)
+
+
+@every
+@pytest.mark.parametrize(("rule", "slope"), [(RGA(), rga), (StaticCurve(), static)], ids=str)
+def test_rules_of_the_rate_curve_see_the_current_behind_the_gain(name, rule, slope):
+    dynamics, frames = Dynamics(0.5, **FURTHER[name]), torch.rand(4, 6, 6).double()
+    wanted = gradient(dynamics, frames, mean_slope(dynamics, slope))[1]
+    assert relative(by_rule(dynamics, frames, rule)[1], wanted) < 1e-10
+
+
+@every
+def test_bptr_and_hart_pass_the_gain_on(name):
+    dynamics, frames = Dynamics(0.5, **FURTHER[name]), torch.rand(4, 6, 6).double()
+
+    def straight(xs, potentials, spikes):
+        return dynamics.gain * (sum(spikes) > 0).double()
+
+    def hart(xs, potentials, spikes):
+        slopes = [(1 - (u - dynamics.threshold).abs()).clamp(min=0) for u in potentials]
+        return dynamics.gain * sum(slopes) / len(slopes)
+
+    for rule, slope in ((BPTR(), straight), (HART(), hart)):
+        wanted = gradient(dynamics, frames, slope)[1]
+        assert relative(by_rule(dynamics, frames, rule)[1], wanted) < 1e-10
+
+
+@every
+@pytest.mark.parametrize("rule", [name for name in GRADIENTS if name != "cba"])
+def test_record_and_replay_run_and_leave_the_logits_alone(name, rule):
+    network = SpikingNetwork(layers(Dynamics(0.5, **FURTHER[name])), Direct(5), rule)
+    x = torch.rand(3, 6).double()
+    with torch.no_grad():
+        plain = network(x)
+    leaf = x.requires_grad_()
+    logits = network(leaf)
+    assert torch.equal(logits, plain)
+    (found,) = torch.autograd.grad(logits.sum(), leaf)
+    assert torch.isfinite(found).all()
+    kind = "collapsed" if rule in ("rga", "static", "bptr", "hart") else "through time"
+    assert network.execution.kind == kind
+
+
+def test_cba_sees_the_current_behind_the_gain():
+    dynamics = Dynamics(1.0, gain=0.5, constant=0.1, rest=-0.5)
+    network = SpikingNetwork(layers(dynamics), Direct(5), "cba")
+    x = torch.rand(3, 6).double().requires_grad_()
+    (found,) = torch.autograd.grad(network(x).sum(), x)
+    a, _, b, _, c = layers(dynamics)
+    leaf = x.detach().clone().requires_grad_()
+    values = leaf
+    for layer in (a, b):
+        arriving = 0.5 * layer.module(values) + 0.1
+        line = (arriving / 1.5).clamp(0, 1)
+        values = line + (torch.floor(8 * line + 0.5) / 8 - line).detach()
+    (wanted,) = torch.autograd.grad(c.module(values).sum(), leaf)
+    assert relative(found, wanted) < 1e-12
