@@ -104,7 +104,9 @@ def static(mean, threshold, decay, limit=2.0):
 
 
 @every
-@pytest.mark.parametrize(("rule", "slope"), [(RGA(), rga), (StaticCurve(), static)], ids=str)
+@pytest.mark.parametrize(
+    ("rule", "slope"), [(RGA(), rga), (StaticCurve(), static)], ids=["rga", "static"]
+)
 def test_rules_of_the_rate_curve_see_the_current_behind_the_gain(name, rule, slope):
     dynamics, frames = Dynamics(0.5, **FURTHER[name]), torch.rand(4, 6, 6).double()
     wanted = gradient(dynamics, frames, mean_slope(dynamics, slope))[1]
