@@ -1,12 +1,9 @@
 """SpikingNetwork: encoder, layers, mean over time, and the choice of how it is differentiated."""
 
 import copy
-import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +15,8 @@ from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, Site
 from art_snn.gradients.base import simulation
 from art_snn.gradients.rules import check_applicable, resolve
 from art_snn.layers import TimeDistributed, varies
-from art_snn.neurons import PASS, Neuron, Pass
+from art_snn.neurons import Neuron
+from art_snn.passes import attached
 
 
 class SpikingNetwork(nn.Module):
@@ -244,74 +242,6 @@ class SpikingNetwork(nn.Module):
         if self._override is not None:
             replica._gradient = replica._training_gradient = self._override
         return replica
-
-
-_KEEPING: ContextVar[bool] = ContextVar("keeping", default=False)
-_MODES_LOCK = threading.Lock()
-_MODES: WeakKeyDictionary[nn.Module, tuple[int, bool]] = WeakKeyDictionary()
-"""How many threads rely on the mode of a module at present, and which mode it had before."""
-
-
-@contextmanager
-def modes_kept(network: nn.Module, mode: bool | None = None) -> Iterator[None]:
-    """Every module is in the mode it was in, training or evaluation, after the block.
-
-    Of several threads the last one to leave puts the mode back that the first one found.
-
-    :param mode: to set within the block: True for training; None sets none."""
-    modules, nested = list(network.modules()), _KEEPING.get()
-    with _MODES_LOCK:
-        if not _MODES and mode is not None and all(m.training == mode for m in modules):
-            modules = []  # Nothing to set, and nothing to put back.
-        found = {module: module.training for module in modules}
-        for module in () if nested else modules:
-            users, first = _MODES.get(module, (0, module.training))
-            _MODES[module] = users + 1, first
-    before = _KEEPING.set(nested or bool(modules))
-    try:
-        if mode is not None and modules:
-            network.train(mode)
-        yield
-    finally:
-        _KEEPING.reset(before)
-        with _MODES_LOCK:
-            for module in modules:
-                users, first = (1, found[module]) if nested else _MODES.pop(module)
-                if users == 1:
-                    module.training = first
-                else:
-                    _MODES[module] = users - 1, first
-
-
-@contextmanager
-def attached(network: nn.Module, firing: Firing) -> Iterator[None]:
-    """Let every neuron of the network fire by `firing`, under its own name, within the block."""
-    names = {module: name for name, module in network.named_modules() if isinstance(module, Neuron)}
-    before = PASS.set(Pass(firing, names))
-    try:
-        yield
-    finally:
-        PASS.reset(before)
-
-
-_WATCHED: ContextVar[tuple[object, ...]] = ContextVar("watched", default=())
-
-
-@contextmanager
-def watched(module: nn.Module, hook: Callable[[Any, Any, Any], None]) -> Iterator[None]:
-    """A forward hook within the block, for the calls that this thread or task makes."""
-
-    def own(*call: Any) -> None:
-        if handle in _WATCHED.get():
-            hook(*call)
-
-    handle = module.register_forward_hook(own)
-    before = _WATCHED.set((*_WATCHED.get(), handle))
-    try:
-        yield
-    finally:
-        _WATCHED.reset(before)
-        handle.remove()
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:

@@ -24,8 +24,8 @@ from art_snn import (
     TimeDistributed,
 )
 from art_snn.gradients import ASSG, CBA, Gradient
-from art_snn.network import attached
 from art_snn.neurons import PASS
+from art_snn.passes import attached
 from tests.architectures import CLASSES, SHAPE, batch, chain, network, residual
 
 

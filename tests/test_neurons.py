@@ -12,8 +12,8 @@ from torch import nn
 from art_snn import IF, LIF, STBP, Direct, SpikingNetwork, TimeDistributed
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import Site
-from art_snn.network import attached
 from art_snn.neurons import Neuron
+from art_snn.passes import attached
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,8 @@ from art_snn import (
     TimeDistributed,
 )
 from art_snn.gradients import ASSG, GRADIENTS, Extended
-from art_snn.network import modes_kept
 from art_snn.neurons import PASS
+from art_snn.passes import modes_kept
 from tests import small
 from tests.faults.threads import WAYS, at_once, by_using, right_answers
 

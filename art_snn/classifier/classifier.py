@@ -27,7 +27,8 @@ from art_snn.classifier.inputs import (
 )
 from art_snn.classifier.transfer import move_all, rebuilt_optimizer, settings_of
 from art_snn.gradients import Gradient
-from art_snn.network import SpikingNetwork, modes_kept, watched
+from art_snn.network import SpikingNetwork
+from art_snn.passes import modes_kept, watched
 
 
 class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]

@@ -10,8 +10,9 @@ from tqdm.auto import tqdm
 
 from art_snn.checks import SEEDS, invalid, require, require_count, require_number
 from art_snn.classifier.inputs import checked_samples
-from art_snn.network import SpikingNetwork, modes_kept, watched
+from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron
+from art_snn.passes import modes_kept, watched
 from art_snn.seeding import seeded
 
 

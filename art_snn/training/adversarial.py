@@ -11,7 +11,8 @@ from art_snn.checks import require_number, settle
 from art_snn.classifier import wrapped
 from art_snn.data.samples import check_values, checked_range
 from art_snn.gradients import RGA, Gradient, resolve
-from art_snn.network import SpikingNetwork, modes_kept
+from art_snn.network import SpikingNetwork
+from art_snn.passes import modes_kept
 from art_snn.training.samples import Craft
 
 

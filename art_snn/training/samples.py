@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from art_snn.checks import invalid, require
-from art_snn.network import SpikingNetwork, modes_kept
+from art_snn.network import SpikingNetwork
+from art_snn.passes import modes_kept
 from art_snn.seeding import seeded
 
 Craft = Callable[[Tensor, Tensor], Tensor]
