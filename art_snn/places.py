@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from art_snn.checks import ArgumentError, MissingFile, invalid, require
+from art_snn.checks import ArgumentError, MissingFile, invalid, require, shown
 
 FILE, FOLDER = "a file", "a folder"
 
@@ -75,8 +75,8 @@ def require_root(root: str | Path) -> Path:
 
 
 def _unknown(argument: str, path: str | Path, error: Exception) -> ArgumentError:
-    text = str(path)
-    brief = repr(text) if len(text) <= 200 else f"{text[:40]!r}... of {len(text):,} letters"
     # str of an OSError repeats the whole path, which may be what is too long.
     reason = getattr(error, "strerror", None) or error
-    return invalid(argument, "a path that can be looked up", f"{brief} ({reason})", _REMEDY)
+    return invalid(
+        argument, "a path that can be looked up", f"{shown(str(path))} ({reason})", _REMEDY
+    )

@@ -55,9 +55,7 @@ def train(
     if validation is not None:
         check_pairs("validation", validation.x, validation.y)
     classes = classes_of(network, x, y, validation, recipe.seed)
-    craft = None
-    if adversary is not None:
-        craft = adversary.against(network, x.shape[1:], classes)
+    craft = None if adversary is None else adversary.against(network, x.shape[1:], classes)
     state = State(network, recipe, x, y, validation, adversary)
     state.take_up(resume)
     samples, labels = copied(x), copied(y).long()
@@ -68,8 +66,7 @@ def train(
         for epoch in range(len(state.history), recipe.epochs):
             with seeded(recipe.seed * 100_003 + epoch):
                 loss = _pass(state, samples, labels, craft, bar)
-                _refuse_divergence(loss, epoch + 1, recipe)
-                check_weights(network, "learning_rate")
+                _refuse_divergence(network, loss, epoch + 1, recipe)
                 network.eval()
                 score = None
                 if validation is not None:
@@ -126,7 +123,8 @@ def _step(state: State, x: Tensor, y: Tensor) -> float:
     return loss.item()
 
 
-def _refuse_divergence(loss: float, epoch: int, recipe: Recipe) -> None:
+def _refuse_divergence(network: SpikingNetwork, loss: float, epoch: int, recipe: Recipe) -> None:
     got = f"{recipe.learning_rate:g}, and a loss of {loss} in epoch {epoch}"
     remedy = "Lower it, and start in a folder of its own."
     require(math.isfinite(loss), "learning_rate", "one at which the loss stays finite", got, remedy)
+    check_weights(network, "learning_rate")
