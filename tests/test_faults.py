@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -21,10 +20,7 @@ from tests.faults.report import Report
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    folder: Path = tmp_path_factory.mktemp("faults")
-    for place in (folder, *folder.parents[:2]):
-        place.chmod(0o755)  # Other users, whose rights a fault takes on, read the data.
-    return Bench(folder, 0)
+    return Bench(tmp_path_factory.mktemp("faults"), 0)
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ QUICK = tuple(name for name in WORDS if name not in SLOW)
 class Bench:
     """A folder with data, in which commands are run, and what they give when nothing disturbs them.
 
-    :param folder: which other users may read.
+    :param folder: for data and outputs.
     :param seed: of all that is drawn."""
 
     def __init__(self, folder: Path, seed: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -18,7 +17,6 @@ from tests.faults.runs import Run
 
 LIMITS = {False: (0, 500, 5000, 50_000), True: (5000,)}
 """Bytes that no file exceeds, of quick and of slow commands."""
-NOBODY = 65534
 
 
 def disks(bench: Bench, report: Report, names: Sequence[str] = tuple(WORDS)) -> None:
@@ -35,9 +33,8 @@ def refused(bench: Bench, report: Report, name: str) -> None:
     output = bench.fresh(name)
     output.mkdir(mode=0o555)
     (file := bench.fresh(name)).write_text("a file")
-    root = os.geteuid() == 0
     for place in (output, output / "new", file, file / "below", file / "far" / "below"):
-        run = Run(bench.words(name, place), user=NOBODY if root else None)
+        run = Run(bench.words(name, place), bound=True)
         _expect(report, run, run.ended(), (2,), place, "--output" in run.stderr)
         report.count("refused places")
     report.expect(not list(output.iterdir()), f"{name} left something in {output}")

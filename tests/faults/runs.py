@@ -6,6 +6,7 @@ while Python imports is tried where a command is started anew."""
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import secrets
@@ -57,14 +58,14 @@ class Run:
 
     :param words: of the command line, behind art-snn.
     :param size: bytes beyond which no file of the process grows, as on a full disk.
-    :param user: by number, whose rights the process has."""
+    :param bound: that it writes only where permissions let it, although root started it."""
 
-    def __init__(self, words: Sequence[str], *, size: int | None = None, user: int | None = None):
+    def __init__(self, words: Sequence[str], *, size: int | None = None, bound: bool = False):
         assert not LEAVING.is_set(), "jobs have been stopped"
         self.words, self.mark, self.stderr = words, secrets.token_hex(8), ""
         self._errors, writer = FORKS.Pipe(duplex=False)
         self.began = time.monotonic()
-        self._process = fork(_command, words, self.mark, writer, size, user)
+        self._process = fork(_command, words, self.mark, writer, size, bound)
         writer.close()
 
     @property
@@ -111,7 +112,7 @@ class Run:
         return f"{shlex.join(['art-snn', *self.words])}: {' / '.join(last)}"
 
 
-def _command(words: Sequence[str], mark: str, errors: Any, size: Any, user: Any) -> None:
+def _command(words: Sequence[str], mark: str, errors: Any, size: Any, bound: bool) -> None:
     os.environ[MARK] = mark
     # Its usual lock is one of the system's, which a killed process would leave behind.
     tqdm.set_lock(threading.RLock())
@@ -122,12 +123,21 @@ def _command(words: Sequence[str], mark: str, errors: Any, size: Any, user: Any)
         import resource
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-    if user is not None:
-        os.setgroups([])
-        os.setgid(user)
-        os.setuid(user)
+    if bound and os.geteuid() == 0:
+        _heed_permissions()
     leave_at_once()
     sys.exit(main(words))
+
+
+def _heed_permissions() -> None:
+    """Take from root the capability to write against permissions; it may still read everything.
+
+    Another user could not read packages that root installed in a private folder."""
+    library, override = ctypes.CDLL(None, use_errno=True), 1 << 1  # CAP_DAC_OVERRIDE
+    header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    assert library.capget(header, sets) == 0, os.strerror(ctypes.get_errno())
+    sets[0], sets[1] = sets[0] & ~override, sets[1] & ~override  # Effective and permitted.
+    assert library.capset(header, sets) == 0, os.strerror(ctypes.get_errno())
 
 
 def _marked(mark: str) -> list[int]:
