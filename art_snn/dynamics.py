@@ -1,7 +1,7 @@
 """The state equations of a spiking neuron, and the only simulation of them in the package."""
 
 from dataclasses import KW_ONLY, dataclass, fields
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -34,11 +34,12 @@ class Dynamics:
         s[t] = 1 if u[t] > threshold else 0               strict
         v[t] = u[t] * (1 - s[t]) + rest * s[t]            hard reset
         v[t] = u[t] - drop * s[t]                         soft reset
+        v[t] = u[t]                                       no reset
 
     :param decay: share of the potential that survives one step, in [1e-6, 1]; 1 is the IF neuron.
     :param threshold: potential at which the neuron fires, in [1e-4, 1e4], in the unit of the
         current; with a hard reset that far above `rest`.
-    :param reset: "hard" (to `rest`) or "soft" (by subtraction of `drop`).
+    :param reset: "hard" (to `rest`), "soft" (by subtraction of `drop`) or "none".
     :param gain: factor of the input current, in [1e-4, 1e4].
     :param constant: what is added to the current at every step, in [-1e4, 1e4].
     :param strict: whether the potential must exceed the threshold to fire.
@@ -49,7 +50,11 @@ class Dynamics:
 
     decay: float = 0.5
     threshold: float = 1.0
-    reset: Literal["hard", "soft"] = "hard"
+    reset: Literal["hard", "soft", "none"] = "hard"
+    foreign: ClassVar[bool] = False
+    """Whether they were read off a module of another framework, which has a gradient of its own."""
+    unknown: ClassVar[str | None] = None
+    """Why the equations are not known; None where they are."""
     _: KW_ONLY
     gain: float = 1.0
     constant: float = 0.0
@@ -61,17 +66,17 @@ class Dynamics:
     def __post_init__(self) -> None:
         remedy = "Use 1.0 for a neuron without leak."
         decay = require_number("decay", self.decay, above=0, up_to=1, within=DECAYS, remedy=remedy)
-        if self.reset not in ("hard", "soft"):
+        if self.reset not in ("hard", "soft", "none"):
             remedy = "Hard sets the potential to zero, soft subtracts the threshold."
-            raise invalid("reset", "'hard' or 'soft'", repr(self.reset), remedy)
+            raise invalid("reset", "'hard', 'soft' or 'none'", repr(self.reset), remedy)
         settle(self, decay=decay)
         remedy = "Use 0.0, the neurons of the papers have none."
         for name in ("constant", "rest", "start"):
             value = 0.0 if getattr(self, name) is None else getattr(self, name)
             number = require_number(name, value, within=POTENTIALS, remedy=remedy)
             settle(self, **{name: self.rest if getattr(self, name) is None else number})
-        soft = self.reset == "soft"
-        require(not (soft and self.rest), "rest", "0 for a soft reset", self.rest, "Leave it out.")
+        expected, hard = "0 where the reset is not hard", self.reset == "hard"
+        require(hard or not self.rest, "rest", expected, self.rest, "Leave it out.")
         remedy = "The neurons of the papers use 1.0."
         threshold = require_number("threshold", self.threshold, above=self.rest, remedy=remedy)
         require_number("threshold", threshold - self.rest, within=THRESHOLDS, remedy=remedy)
@@ -81,22 +86,28 @@ class Dynamics:
                 number = require_number(name, value, above=0, within=THRESHOLDS, remedy=remedy)
                 settle(self, **{name: number})
         settle(self, strict=bool(self.strict))
-        none = self.drop is None or soft
-        require(none, "drop", "None for a hard reset", self.drop, "Leave it out, or use rest.")
+        none = self.drop is None or self.reset == "soft"
+        require(none, "drop", "None unless the reset is soft", self.drop, "Leave it out, or use rest.")
 
     def __repr__(self) -> str:
         """The fields, of the further ones those that change something."""
-        usual = {"start": self.rest, "drop": None} | {f.name: f.default for f in fields(self)[3:7]}
-        told = {f.name: getattr(self, f.name) for f in fields(self)}
+        every = fields(Dynamics)
+        usual = {"start": self.rest, "drop": None} | {f.name: f.default for f in every[3:7]}
+        told = {f.name: getattr(self, f.name) for f in every}
         shown = [f"{k}={v!r}" for k, v in told.items() if k not in usual or usual[k] != v]
-        return f"{type(self).__name__}({', '.join(shown)})"
+        return f"Dynamics({', '.join(shown)})"
 
     @property
     def has_rate_curve(self) -> bool:
-        """Whether neurons obey the equations above, so that decay and threshold say how they fire.
+        """Whether decay and threshold say at which rate a current makes the neurons fire.
 
-        Not in a subclass that simulates in a way of its own."""
-        return type(self).simulate is Dynamics.simulate
+        Not without a reset."""
+        return self.obeys_equations and self.reset != "none"
+
+    @property
+    def obeys_equations(self) -> bool:
+        """Whether neurons obey the equations above, and no subclass simulates in another way."""
+        return self.unknown is None and type(self).simulate is Dynamics.simulate
 
     @property
     def plain(self) -> bool:
@@ -132,24 +143,30 @@ class Dynamics:
         v = torch.full_like(spikes[0], self.start or 0.0)
         for t in range(steps):
             u = v if potential is None else potential[t]
-            self._charge(current[t], v, u)
+            self._charge(current[t], v, spikes[t - 1] if t else None, u)
             fires(u, self.threshold, out=spikes[t])
-            if self.reset == "hard":
-                torch.addcmul(u, u, spikes[t], value=-1, out=v)
-                if self.rest:
-                    v.add_(spikes[t], alpha=self.rest)
-            else:
-                torch.sub(u, spikes[t], alpha=self.amount, out=v)
+            self._discharge(u, spikes[t], v)
         return spikes
 
-    def _charge(self, x: Tensor, v: Tensor, u: Tensor) -> None:
-        """Write u[t] from x[t] and v[t-1], whose place it may take."""
+    def _charge(self, x: Tensor, v: Tensor, before: Tensor | None, u: Tensor) -> None:
+        """Write u[t] from x[t], v[t-1], whose place it may take, and s[t-1], None at first."""
         if self.gain == 1:
             torch.add(x, v, alpha=self.decay, out=u)
         else:
             torch.mul(v, self.decay, out=u).add_(x, alpha=self.gain)
         if self.constant:
             u.add_(self.constant)
+
+    def _discharge(self, u: Tensor, spikes: Tensor, v: Tensor) -> None:
+        """Write v[t] from u[t], whose place it may take, and s[t]."""
+        if self.reset == "hard":
+            torch.addcmul(u, u, spikes, value=-1, out=v)
+            if self.rest:
+                v.add_(spikes, alpha=self.rest)
+        elif self.reset == "soft":
+            torch.sub(u, spikes, alpha=self.amount, out=v)
+        elif v is not u:
+            v.copy_(u)
 
     @property
     def amount(self) -> float:

@@ -101,7 +101,7 @@ class SpikingNetwork(nn.Module):
 
     def with_gradient(self, gradient: Gradient | str) -> "SpikingNetwork":
         """A network of the same layers and weights, not copied, under another attack gradient."""
-        twin = self._twin()
+        twin = self.twin()
         twin.gradient = gradient
         return twin
 
@@ -118,7 +118,7 @@ class SpikingNetwork(nn.Module):
             )
             expected = "one that can give any number of time steps, such as Direct or Poisson"
             raise invalid("encoder", expected, repr(self.encoder), remedy)
-        twin = self._twin()
+        twin = self.twin()
         twin.encoder = change(steps)
         return twin
 
@@ -126,7 +126,7 @@ class SpikingNetwork(nn.Module):
         """Drop what rules such as ASSG remember of earlier gradients, and free its memory."""
         self.memory = {}
 
-    def _twin(self) -> "SpikingNetwork":
+    def twin(self) -> "SpikingNetwork":
         """Another network object around the same modules, which remembers nothing."""
         twin = copy.copy(self)
         twin._modules = dict(self._modules)
@@ -145,8 +145,15 @@ class SpikingNetwork(nn.Module):
             return self.run(self.encode(checked), simulation)
         rule = self.gradient if x.requires_grad else self.training_gradient
         rule = self._override or rule
-        check_applicable(rule, self.sites(), encoder=self.encoder)
+        self.check(rule, checked)
         return rule.logits(self, checked)
+
+    def check(self, rule: Gradient, x: Tensor) -> None:
+        """Refuse a rule that does not apply, before every pass that is to be differentiated.
+
+        :param x: input [N, ...] of the pass.
+        :raises ValueError: with the reason."""
+        check_applicable(rule, self.sites(), encoder=self.encoder)
 
     def encode(self, x: Tensor) -> Tensor:
         """Input [N, ...] -> time steps [T, N, ...]."""
@@ -172,9 +179,12 @@ class SpikingNetwork(nn.Module):
             outputs: Tensor = self.layers(encoded)
         return outputs
 
-    def varying_layer(self) -> str | None:
-        """Name of a layer whose output or state changes at every call in its present mode."""
-        return next((name for name, module in self.named_modules() if varies(module)), None)
+    def unaveraged(self) -> str | None:
+        """Why the network cannot run on an input averaged over time at present, or None."""
+        layer = next((name for name, module in self.named_modules() if varies(module)), None)
+        if layer is None:
+            return None
+        return f"{layer} is in training mode: its output differs from call to call"
 
     def state_key(self) -> Hashable:
         """Changes with the network's modules, their settings, modes, hooks and weights."""

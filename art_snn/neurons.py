@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from art_snn.checks import invalid
+from art_snn.checks import invalid, require
 from art_snn.dynamics import Dynamics
 from art_snn.gradients.base import Firing, Site
 from art_snn.gradients.stbp import STBP
@@ -74,6 +74,7 @@ class LIF(Neuron):
     def __init__(
         self, decay: float = 0.5, threshold: float = 1.0, reset: Literal["hard", "soft"] = "hard"
     ) -> None:
+        _check_reset(reset)
         super().__init__(Dynamics(decay, threshold, reset))
 
 
@@ -85,4 +86,10 @@ class IF(Neuron):
     :raises ValueError: when a parameter lies outside its range."""
 
     def __init__(self, threshold: float = 1.0, reset: Literal["hard", "soft"] = "hard") -> None:
+        _check_reset(reset)
         super().__init__(Dynamics(1.0, threshold, reset))
+
+
+def _check_reset(reset: object) -> None:
+    remedy = "Hard sets the potential to zero, soft subtracts the threshold."
+    require(reset in ("hard", "soft"), "reset", "'hard' or 'soft'", repr(reset), remedy)

@@ -134,8 +134,8 @@ def test_a_soft_reset_accounts_for_every_bit_of_charge(currents, decay, threshol
         ({"decay": "0.5"}, r"decay: .*got '0\.5'"),
         ({"threshold": 0.0}, r"threshold: expected a number above 0, got 0\.0\. The neurons"),
         ({"threshold": math.inf}, r"threshold: expected a number above 0, got inf"),
-        ({"reset": "zero"}, r"reset: expected 'hard' or 'soft', got 'zero'\. Hard sets"),
-        ({"reset": None}, r"reset: expected 'hard' or 'soft', got None\. Hard sets"),
+        ({"reset": "zero"}, r"reset: expected 'hard', 'soft' or 'none', got 'zero'\. Hard sets"),
+        ({"reset": None}, r"reset: expected 'hard', 'soft' or 'none', got None\. Hard sets"),
     ],
 )
 def test_parameters_out_of_range_are_refused(options, message):
@@ -230,9 +230,9 @@ def test_the_standard_dynamics_fire_by_effective_currents_as_the_others_do(name)
         ({"constant": math.nan}, "constant: expected a number that is finite, got nan"),
         ({"constant": 1e9}, "constant: expected a number from -10000 to 10000"),
         ({"rest": 1.0}, "threshold: expected a number above 1, got 1"),
-        ({"rest": 0.5, "reset": "soft"}, "rest: expected 0 for a soft reset, got 0.5"),
+        ({"rest": 0.5, "reset": "soft"}, "rest: expected 0 where the reset is not hard, got 0.5"),
         ({"start": "x"}, "start: expected a number that is finite, got 'x'"),
-        ({"drop": 1.0}, "drop: expected None for a hard reset, got 1.0"),
+        ({"drop": 1.0}, "drop: expected None unless the reset is soft, got 1.0"),
         ({"drop": 0, "reset": "soft"}, "drop: expected a number above 0, got 0"),
     ],
 )

@@ -24,6 +24,7 @@ from art_snn import (
     TimeDistributed,
 )
 from art_snn.gradients import ASSG, CBA, Gradient
+from art_snn.gradients.rules import VARIANTS
 from art_snn.neurons import PASS
 from art_snn.passes import attached
 from tests.architectures import CLASSES, SHAPE, batch, chain, network, residual
@@ -182,7 +183,7 @@ SETTERS = {
 
 @pytest.mark.parametrize("argument", SETTERS)
 def test_an_unknown_rule_is_refused_with_the_known_ones(argument):
-    known = ", ".join(repr(name) for name in (*GRADIENTS, "pdsg-per-sample"))
+    known = ", ".join(repr(name) for name in (*GRADIENTS, *VARIANTS))
     message = rf"^{argument}: expected one of {known}, got 'rag'\. .*a rule of your own is passed"
     with pytest.raises(ValueError, match=message):
         SETTERS[argument]("rag")

@@ -15,6 +15,7 @@ from art_snn.gradients.eot import EOT as EOT
 from art_snn.gradients.extended import Extended as Extended
 from art_snn.gradients.hart import HART as HART
 from art_snn.gradients.mean import Mean as Mean
+from art_snn.gradients.native import Native as Native
 from art_snn.gradients.pdsg import PDSG as PDSG
 from art_snn.gradients.rate import RateGradient as RateGradient, Trace as Trace
 from art_snn.gradients.rga import RGA as RGA

@@ -29,13 +29,13 @@ def not_collapsible(network: Differentiable, encoded: Tensor) -> str | None:
 
     Whether its layers are affine is found out once for every shape of input and state of the
     network, by a probe with random numbers in place of input and spikes."""
+    reason = network.unaveraged()
+    if reason is not None:
+        return reason
     if encoded.shape[0] == 1:
         return "with one time step there is nothing to average"
     if encoded.shape[1] == 0:
         return "the batch is empty"
-    layer = network.varying_layer()
-    if layer is not None:
-        return f"{layer} is in training mode: its output differs from call to call"
     if encoded.dtype.itemsize < 4 or torch.is_autocast_enabled(encoded.device.type):
         return "in half precision rounding hides whether the layers are affine"
     key = key_of(network, encoded)

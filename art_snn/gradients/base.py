@@ -60,8 +60,8 @@ class Differentiable(Protocol):
         """The same before the mean over time: [T, N, K]."""
         ...
 
-    def varying_layer(self) -> str | None:
-        """Name of a layer whose output changes from call to call in the present mode, or None."""
+    def unaveraged(self) -> str | None:
+        """Why the network cannot run on an input averaged over time at present, or None."""
         ...
 
     def state_key(self) -> Hashable:
@@ -104,7 +104,7 @@ class Gradient(ABC):
 
         :param dynamics: of a neuron of the network.
         :param encoder: of the network; None where only the neuron is asked about."""
-        return None
+        return dynamics.unknown
 
 
 REMEMBERED_RULES = 8
@@ -122,6 +122,13 @@ def remembering(memory: Mapping[Gradient, Any], rule: Gradient, value: Any) -> d
 def simulation(site: Site, current: Tensor) -> Tensor:
     """The firing without any gradient: plain simulation."""
     return site.dynamics.simulate(current)
+
+
+def own(site: Site, current: Tensor) -> Tensor:
+    """The firing by which a module of another framework fires as it is, with its own gradient.
+
+    Networks of such modules know it and never call it."""
+    raise TypeError(f"neuron {site.name!r} has no gradient of its own")
 
 
 def repeats_one_step(x: Tensor) -> bool:

@@ -84,7 +84,8 @@ def no_rate_curve(dynamics: Dynamics) -> str | None:
     """The objection of a rule that reads the rate-current curve off decay and threshold."""
     if dynamics.has_rate_curve:
         return None
-    return "it uses the rate-current curve of LIF and IF, and these neurons obey other equations"
+    others = "it uses the rate-current curve of LIF and IF, and these neurons obey other equations"
+    return dynamics.unknown or others
 
 
 def collapsed(

@@ -14,6 +14,7 @@ from art_snn.gradients.eot import EOT, MOST_DRAWS
 from art_snn.gradients.extended import Extended
 from art_snn.gradients.hart import HART
 from art_snn.gradients.mean import Mean
+from art_snn.gradients.native import Native
 from art_snn.gradients.pdsg import PDSG
 from art_snn.gradients.rate import RateGradient
 from art_snn.gradients.rga import RGA
@@ -35,8 +36,10 @@ GRADIENTS: Mapping[str, type[Gradient]] = MappingProxyType(
 )
 """Every rule that can be chosen by name, with its defaults."""
 
-VARIANTS: Mapping[str, Gradient] = MappingProxyType({"pdsg-per-sample": PDSG(per_sample=True)})
-"""Rules with other settings that have a name of their own."""
+VARIANTS: Mapping[str, Gradient] = MappingProxyType(
+    {"pdsg-per-sample": PDSG(per_sample=True), "native": Native()}
+)
+"""Rules that have a name besides: with other settings, or for adapted networks alone."""
 
 WRAPPERS: Mapping[str, type[EOT] | type[Extended]] = MappingProxyType(
     {"eot": EOT, "extended": Extended}
@@ -161,7 +164,10 @@ def objection(rule: Gradient, sites: Iterable[Site], encoder: object = None) -> 
 def applicable(sites: Iterable[Site], encoder: object = None) -> list[str]:
     """Names of the rules that apply, with their defaults, to every neuron of a network."""
     every = list(sites)
-    return [name for name, kind in GRADIENTS.items() if not objection(kind(), every, encoder)]
+    rules: dict[str, Gradient] = {name: kind() for name, kind in GRADIENTS.items()}
+    if any(site.dynamics.foreign for site in every):
+        rules["native"] = VARIANTS["native"]
+    return [name for name, rule in rules.items() if not objection(rule, every, encoder)]
 
 
 def check_applicable(

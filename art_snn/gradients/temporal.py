@@ -6,6 +6,7 @@ recursion of Wu et al. (2018), from t = T - 1 down with d[T] = 0, g = dL/ds and 
 
     hard reset: d[t] = g[t] h[t] + decay d[t+1] ((1 - s[t]) - u[t] h[t])
     soft reset: d[t] = g[t] h[t] + decay d[t+1] (1 - threshold h[t])
+    no reset:   d[t] = g[t] h[t] + decay d[t+1]
 
 A detached reset drops the u h or the threshold h term. Further parameters of the dynamics put
 u - rest in the place of u, `drop` in that of the threshold, and dL/dx = gain d."""
@@ -60,9 +61,10 @@ class TemporalGradient(Gradient):
         return network.run(network.encode(x), self.firing())
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
-        if dynamics.has_rate_curve:
+        if dynamics.obeys_equations:
             return None
-        return "it uses the equations of LIF and IF, and these neurons obey others"
+        others = "it uses the equations of LIF and IF, and these neurons obey others"
+        return dynamics.unknown or others
 
     def firing(self) -> Firing:
         """The firing of a neuron under this rule."""
@@ -133,7 +135,7 @@ def _one_step(
     here: Tensor,
 ) -> None:
     """Write d[t] to `here` from g[t], h[t], u[t] and d[t+1], which is None at the last step."""
-    if later is None or detach_reset:
+    if later is None or detach_reset or dynamics.reset == "none":
         torch.mul(g, h, out=here)
     elif dynamics.reset == "hard":
         fall = u - dynamics.rest if dynamics.rest else u

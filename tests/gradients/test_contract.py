@@ -30,6 +30,7 @@ from art_snn.dynamics import DECAYS, THRESHOLDS, Dynamics
 from art_snn.gradients import Gradient, Surrogate, resolve
 from art_snn.gradients.assg import SHARP
 from art_snn.gradients.base import simulation
+from art_snn.gradients.rules import VARIANTS
 from art_snn.gradients.surrogates import SHAPES
 from art_snn.models import vgg
 from art_snn.neurons import PASS
@@ -287,7 +288,7 @@ def test_the_table_of_rules_is_read_only():
 
 
 def test_an_unknown_name_is_answered_by_the_known_ones():
-    known = ", ".join(repr(name) for name in (*GRADIENTS, "pdsg-per-sample"))
+    known = ", ".join(repr(name) for name in (*GRADIENTS, *VARIANTS))
     message = rf"^gradient: expected one of {known}, got 'stpb'\. .*a rule of your own is passed as"
     with pytest.raises(ValueError, match=message):
         resolve("stpb")

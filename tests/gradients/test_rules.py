@@ -146,9 +146,9 @@ def test_the_name_of_a_rule_never_gives_another_one(rule):
 )
 def test_an_unknown_name_is_refused_with_the_known_ones_and_the_grammar(name):
     message = (
-        rf"^here: expected one of 'stbp', 'pdsg', .*'cba', 'pdsg-per-sample', got '{name}'\. Any "
-        r"of them may stand in eot-NAME, extended-NAME, NAME-32-steps and mean-NAME-NAME; a rule "
-        r"of your own is passed as an instance\.$"
+        rf"^here: expected one of 'stbp', 'pdsg', .*'pdsg-per-sample', 'native', got '{name}'\. "
+        r"Any of them may stand in eot-NAME, extended-NAME, NAME-32-steps and mean-NAME-NAME; "
+        r"a rule of your own is passed as an instance\.$"
     )
     with pytest.raises(ValueError, match=message):
         named(name, "here")
@@ -304,7 +304,7 @@ def test_every_command_refuses_the_same_names_by_the_flag(words, tmp_path):
     done = call(*words, "--output", str(tmp_path / "out"))
     assert done.status == 2
     known = "expected one of 'stbp', 'pdsg', 'assg', 'rga', 'static', 'bptr', 'hart', 'cba', "
-    assert f"{words[1]}: {known}'pdsg-per-sample', got 'sgd'. Any of them" in done.complaint
+    assert f"{words[1]}: {known}'pdsg-per-sample', 'native', got 'sgd'. Any of them" in done.complaint
     assert not (tmp_path / "out").exists()
 
 

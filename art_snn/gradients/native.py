@@ -1,0 +1,26 @@
+"""Native: the gradient that a network of another framework has by itself."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from art_snn.dynamics import Dynamics
+from art_snn.gradients.base import Differentiable, Execution, Gradient, own
+
+
+@dataclass(frozen=True)
+class Native(Gradient):
+    """The gradient of a network's own modules: the surrogate that its framework gave them.
+
+    For networks that :func:`art_snn.interop.adapt` took from another framework; there it is the
+    training gradient unless told otherwise. Neurons that cut their surrogate outside of training
+    are in training mode for the time of the pass, and they alone."""
+
+    def logits(self, network: Differentiable, x: Tensor) -> Tensor:
+        network.execution = Execution("native", "the modules differentiate themselves")
+        return network.run(network.encode(x), own)
+
+    def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
+        if dynamics.foreign:
+            return None
+        return "it is for networks of other frameworks, and these neurons are art_snn's own"

@@ -1,0 +1,4 @@
+"""Networks of SpikingJelly, snnTorch, Norse and sinabs, and hand-written ones, under our rules."""
+
+from art_snn.interop.kinds import register_neuron as register_neuron
+from art_snn.interop.network import AdaptedNetwork as AdaptedNetwork, adapt as adapt

@@ -1,0 +1,107 @@
+"""State equations read off a neuron of another framework, computed in that framework's order."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, fields
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from art_snn.dynamics import Dynamics
+
+Order = Callable[["ReadOff", Tensor, Tensor], Tensor]
+
+ORDERS: Mapping[str, Order] = MappingProxyType(
+    {
+        "v + x": lambda d, x, v: v + x,
+        "f v + x": lambda d, x, v: v * d.factor + x,
+        "f v + g x": lambda d, x, v: v * d.factor + x * d.gain,
+        "v + (x - (v - l)) / f": lambda d, x, v: v + (x - (v - d.leak)) / d.factor,
+        "v + (x - (v - l)) f": lambda d, x, v: v + (x - (v - d.leak)) * d.factor,
+        "v - (v - l) / f + x": lambda d, x, v: v - (v - d.leak) / d.factor + x,
+        "v - (v - l) f + x": lambda d, x, v: v - (v - d.leak) * d.factor + x,
+        "v + f ((x + l) - v)": lambda d, x, v: v + d.factor * ((x + d.leak) - v),
+    }
+)
+"""How frameworks compute u from x and v, with a factor f, a gain g and a leak towards l.
+
+Mathematically all are ``decay v + gain x + constant``, but they round differently, and a potential
+within rounding of the threshold is a spike or none: spikes are equal bit for bit in one order
+only."""
+
+
+@dataclass(frozen=True, repr=False)
+class ReadOff(Dynamics):
+    """Dynamics of a module of another framework.
+
+    :param order: one of ORDERS; None to compute as our own neurons do.
+    :param factor: f of the order.
+    :param leak: l of the order.
+    :param late: whether a soft reset is subtracted in the next step, behind the decay."""
+
+    foreign: ClassVar[bool] = True
+    _: KW_ONLY
+    order: str | None = None
+    factor: float = 1.0
+    leak: float = 0.0
+    late: bool = False
+
+    def _charge(self, x: Tensor, v: Tensor, before: Tensor | None, u: Tensor) -> None:
+        if self.order is None:
+            super()._charge(x, v, before, u)
+            return
+        u.copy_(ORDERS[self.order](self, x, v))
+        if self.late and before is not None:
+            u.sub_(before, alpha=self.threshold)
+
+    def _discharge(self, u: Tensor, spikes: Tensor, v: Tensor) -> None:
+        if not self.late:
+            super()._discharge(u, spikes, v)
+        elif v is not u:
+            v.copy_(u)
+
+
+@dataclass(frozen=True, repr=False)
+class Unknown(Dynamics):
+    """Stands for the dynamics of a neuron that no rule of ours may use.
+
+    :param reason: why not."""
+
+    foreign: ClassVar[bool] = True
+    reason: str = ""
+
+    @property
+    def unknown(self) -> str:  # type: ignore[override]
+        return self.reason
+
+    def __repr__(self) -> str:
+        return "unknown dynamics"
+
+
+class Unreadable(Exception):
+    """A neuron's equations are not those that the rules know; the message says why."""
+
+
+def number(value: Any, name: str) -> float:
+    """A setting of a layer as one number.
+
+    :raises Unreadable: when it has several values."""
+    if isinstance(value, Tensor):
+        if value.numel() != 1:
+            reason = f"its {name} has {value.numel()} values, and the rules know one for a layer"
+            raise Unreadable(reason)
+        return float(value.detach())
+    return float(value)
+
+
+def read_off(read: Callable[[nn.Module], Dynamics], module: nn.Module) -> Dynamics:
+    """The dynamics at present; :class:`Unknown`, with the reason, where they cannot be told."""
+    try:
+        found = read(module)
+    except Unreadable as error:
+        return Unknown(reason=str(error))
+    except ValueError as error:
+        return Unknown(reason=f"its settings are outside of what the rules know ({error})")
+    if type(found) is Dynamics:
+        return ReadOff(**{f.name: getattr(found, f.name) for f in fields(found)})
+    return found

@@ -1,0 +1,306 @@
+"""The neurons of SpikingJelly, snnTorch, Norse and sinabs: where they keep what.
+
+Versions 2.0.0 and 0.0.0.0.14 of SpikingJelly, 1.0.0 of snnTorch, 1.1.0 of Norse and 3.1.3 of
+sinabs. `make test-frameworks` compares every one of them with the real package."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import nn
+
+from art_snn.dynamics import Dynamics
+from art_snn.interop.dynamics import ReadOff, Unreadable, number
+from art_snn.interop.kinds import Kind, Layout, unsuited
+
+SPIKINGJELLY = (
+    "forward",
+    "single_step_forward",
+    "multi_step_forward",
+    "neuronal_charge",
+    "neuronal_fire",
+    "neuronal_reset",
+    "single_step_functional_forward",
+    "multi_step_functional_forward",
+    "functional_forward",
+    "materialize_states",
+)
+
+
+def _spikingjelly_reset(module: Any) -> dict[str, Any]:
+    """Threshold and reset of a SpikingJelly neuron, as arguments of ReadOff."""
+    if getattr(module, "_neuron_precision", None) is not None:
+        raise Unreadable("it computes in a precision of its own")
+    if not getattr(module.surrogate_function, "spiking", True):
+        raise Unreadable("its surrogate is not spiking: its outputs are not 0 or 1")
+    threshold, rest = number(module.v_threshold, "threshold"), module.v_reset
+    if rest is None:
+        return {"threshold": threshold, "reset": "soft"}
+    return {"threshold": threshold, "rest": number(rest, "v_reset")}
+
+
+def _if_node(module: nn.Module) -> Dynamics:
+    return ReadOff(decay=1.0, order="v + x", **_spikingjelly_reset(module))
+
+
+def _lif_node(module: Any) -> Dynamics:
+    tau = number(module.tau, "tau")
+    return _leaky(module, 1 / tau, tau, divided=True)
+
+
+def _parametric_node(module: Any) -> Dynamics:
+    share = number(module.w.sigmoid(), "w")
+    return _leaky(module, share, share, divided=False)
+
+
+def _leaky(module: Any, share: float, factor: float, *, divided: bool) -> Dynamics:
+    """A potential that loses a share of its distance to the reset value in every step."""
+    told = _spikingjelly_reset(module)
+    leak, how = told.get("rest", 0.0), "/ f" if divided else "f"
+    own: dict[str, Any] = {"decay": 1 - share, "constant": share * leak}
+    own |= {"factor": factor, "leak": leak}
+    if module.decay_input:
+        return ReadOff(**told, **own, gain=share, order=f"v + (x - (v - l)) {how}")
+    if _scales(module, told):
+        return ReadOff(**told, **{**own, "factor": 1 - share}, order="f v + x")
+    return ReadOff(**told, **own, order=f"v - (v - l) {how} + x")
+
+
+def _scales(module: Any, told: Mapping[str, Any]) -> bool:
+    """Whether it computes f v + x, as versions before 2.0 do in some classes and modes."""
+    homes = {cls.__module__ for cls in type(module).__mro__}
+    if told.get("rest", 0.0):
+        return False
+    if "spikingjelly.clock_driven.neuron" in homes:
+        return True
+    fused = not module.training and not hasattr(module, "w") and told.get("reset") != "soft"
+    return "spikingjelly.activation_based.neuron" in homes and not fused
+
+
+def _step_mode(module: Any) -> Layout:
+    return "steps" if getattr(module, "step_mode", "m") == "m" else "step"
+
+
+def _memories_anew(module: Any) -> None:
+    """What `reset` of SpikingJelly does, without writing into tensors that others may hold."""
+    for name, value in module._memories_rv.items():
+        module._memories[name] = copy.deepcopy(value)
+    module.reset()
+
+
+def _spikingjelly() -> dict[str, Kind]:
+    kinds: dict[str, Kind] = {}
+    reads = {"IFNode": _if_node, "LIFNode": _lif_node, "ParametricLIFNode": _parametric_node}
+    files = {
+        "IFNode": "integrate_and_fire",
+        "LIFNode": "lif",
+        "ParametricLIFNode": "plif",
+        "BaseNode": "base_node",
+        "SimpleBaseNode": "base_node",
+    }
+    other = unsuited("its equations are not those of IFNode, LIFNode or ParametricLIFNode")
+    memory = Kind(other, _step_mode, (), _memories_anew, spikes=lambda module: False)
+    for package in ("activation_based", "clock_driven"):
+        kinds[f"spikingjelly.{package}.base.MemoryModule"] = memory
+    for name, file in files.items():
+        kind = Kind(reads.get(name, other), _step_mode, SPIKINGJELLY, _memories_anew)
+        kinds[f"spikingjelly.activation_based.neuron.{file}.{name}"] = kind
+        kinds[f"spikingjelly.activation_based.neuron.{name}"] = replace(kind, gated=True)
+        single = replace(kind, layout=lambda module: "step")
+        kinds[f"spikingjelly.clock_driven.neuron.{name}"] = single
+        kinds[f"spikingjelly.clock_driven.neuron.MultiStep{name}"] = kind
+    # Nodes of 2.0 that read their mode.
+    gates = {"lif_variants": ["ComplementaryLIFNode"]}
+    gates["online_learning"] = ["_OnlineLIFNode", "OTTTLIFNode", "SLTTLIFNode"]
+    for file, names in gates.items():
+        for name in names:
+            kind = Kind(other, _step_mode, SPIKINGJELLY, _memories_anew, gated=True)
+            kinds[f"spikingjelly.activation_based.neuron.{file}.{name}"] = kind
+    return kinds
+
+
+def _leaky_of_snntorch(module: Any) -> Dynamics:
+    if module.inhibition:
+        raise Unreadable("its neurons inhibit one another")
+    if module.state_quant:
+        raise Unreadable("its state is quantised")
+    if number(module.graded_spikes_factor, "graded_spikes_factor") != 1:
+        raise Unreadable("its spikes are graded: its outputs are not 0 or 1")
+    threshold = number(module.threshold, "threshold")
+    decay = min(max(number(module.beta, "beta"), 0.0), 1.0)
+    told: dict[str, Any] = {"threshold": threshold, "strict": True, "factor": decay}
+    how = module.reset_mechanism
+    if how == "zero":
+        return ReadOff(decay, order="f v + x", **told)
+    if how == "none":
+        return ReadOff(decay, reset="none", order="f v + x", **told)
+    if not module.reset_delay:
+        raise Unreadable(
+            "with reset_delay=False and reset_mechanism='subtract' a neuron above twice its "
+            "threshold is reset twice"
+        )
+    if decay == 0:
+        raise Unreadable("its beta is 0: nothing is left to subtract the reset from")
+    drop = threshold / decay
+    return ReadOff(decay, reset="soft", drop=drop, late=True, order="f v + x", **told)
+
+
+def _snntorch_anew(module: Any) -> None:
+    for name in ("mem", "syn", "spk", "a", "b"):
+        state = module._buffers.get(name)
+        if isinstance(state, torch.Tensor):
+            module._buffers[name] = torch.zeros(0, dtype=state.dtype, device=state.device)
+
+
+def _snntorch() -> dict[str, Kind]:
+    def step(module: nn.Module) -> Layout:
+        return "step"
+
+    equations = (
+        "forward",
+        "fire",
+        "mem_reset",
+        "_base_state_function",
+        "_base_sub",
+        "_base_zero",
+        "_base_int",
+    )
+    leaky = Kind(_leaky_of_snntorch, step, equations, _snntorch_anew, returns="before reset")
+    kinds = {"snntorch._neurons.leaky.Leaky": leaky}
+    recurrent = "it feeds its spikes back into its own current"
+    synaptic = "it has a synaptic current besides its potential"
+    parallel = "it computes all time steps at once, without a reset"
+    for path, reason in {
+        "neurons.SpikingNeuron": "its equations are not those of Leaky",
+        "synaptic.Synaptic": synaptic,
+        "rsynaptic.RSynaptic": recurrent,
+        "rleaky.RLeaky": recurrent,
+        "alpha.Alpha": synaptic,
+        "leakyparallel.LeakyParallel": parallel,
+        "leakykernel.LeakyKernel": parallel,
+        "stateleaky.StateLeaky": parallel,
+        "associative.AssociativeLeaky": parallel,
+        "deltaleaky.DeltaLeaky": "it fires on changes of its potential",
+    }.items():
+        kind = Kind(unsuited(reason), step, (), _snntorch_anew)
+        kinds[f"snntorch._neurons.{path}"] = kind
+    return kinds
+
+
+def _lif_box(module: Any) -> Dynamics:
+    p, share = module.p, number(module.dt * module.p.tau_mem_inv, "tau_mem_inv")
+    method = getattr(p.reset_method, "__name__", "")
+    told: dict[str, Any] = {"reset": "hard", "rest": number(p.v_reset, "v_reset")}
+    if method == "reset_subtract":
+        told = {"reset": "soft"}
+    elif method != "reset_value":
+        raise Unreadable(f"its reset_method is {method or p.reset_method!r}")
+    leak = number(p.v_leak, "v_leak")
+    return ReadOff(
+        1 - share,
+        number(p.v_th, "v_th"),
+        **told,
+        gain=share,
+        constant=share * leak,
+        strict=True,
+        start=leak,
+        factor=share,
+        leak=leak,
+        order="v + f ((x + l) - v)",
+    )
+
+
+def _iaf_cell(module: Any) -> Dynamics:
+    rest = number(module.p.v_reset, "v_reset")
+    return ReadOff(1.0, number(module.p.v_th, "v_th"), rest=rest, strict=True, order="v + x")
+
+
+def _norse() -> dict[str, Kind]:
+    def step(module: nn.Module) -> Layout:
+        return "step"
+
+    def steps(module: nn.Module) -> Layout:
+        return "steps"
+
+    equations = ("forward",)
+    returned = {"equations": equations, "returns": "after reset"}
+    kinds = {
+        "norse.torch.module.lif_box.LIFBoxCell": Kind(_lif_box, step, **returned),  # type: ignore[arg-type]
+        "norse.torch.module.iaf.IAFCell": Kind(_iaf_cell, step, **returned),  # type: ignore[arg-type]
+    }
+    other = unsuited("its equations are not those of LIFBoxCell or IAFCell")
+    recurrent = unsuited("it feeds its spikes back into its own current")
+    synaptic = unsuited("it has a synaptic current besides its potential; LIFBoxCell has none")
+    base = "norse.torch.module.snn"
+    kinds[f"{base}.SNNCell"] = Kind(other, step, ())
+    kinds[f"{base}.SNN"] = Kind(other, steps, ())
+    kinds[f"{base}.SNNRecurrentCell"] = Kind(recurrent, step, ())
+    kinds[f"{base}.SNNRecurrent"] = Kind(recurrent, steps, ())
+    kinds["norse.torch.module.lif.LIFCell"] = Kind(synaptic, step, ())
+    kinds["norse.torch.module.lif.LIF"] = Kind(synaptic, steps, ())
+    # Leaky integrators do not fire, and are differentiated as any layer.
+    silent = Kind(other, step, (), spikes=lambda module: False)
+    for path in (
+        "leaky_integrator.LICell",
+        "leaky_integrator.LI",
+        "leaky_integrator_box.LIBoxCell",
+    ):
+        kinds[f"norse.torch.module.{path}"] = silent
+    return kinds
+
+
+def _sinabs_neuron(module: Any) -> Dynamics:
+    fires = getattr(module.spike_fn, "__name__", type(module.spike_fn).__name__)
+    if fires != "SingleSpike":
+        raise Unreadable(f"{fires} emits more than one spike in a step; SingleSpike does not")
+    if module.tau_syn is not None:
+        raise Unreadable("it has a synaptic current besides its potential (tau_syn)")
+    if module.min_v_mem is not None:
+        raise Unreadable("its potential has a floor (min_v_mem)")
+    decay = number(module.alpha_mem_calculated, "tau_mem")
+    threshold, reset = number(module.spike_threshold, "spike_threshold"), module.reset_fn
+    told: dict[str, Any] = {"threshold": threshold, "factor": decay, "order": "f v + x"}
+    if module.norm_input:
+        gain = number(1 - module.alpha_mem_calculated, "tau_mem")
+        told |= {"gain": gain, "order": "f v + g x"}
+    if type(reset).__name__ == "MembraneSubtract":
+        drop = reset.subtract_value
+        drop = None if drop is None else number(drop, "subtract_value")
+        return ReadOff(decay, reset="soft", drop=drop, **told)
+    if type(reset).__name__ == "MembraneReset" and number(reset.reset_value, "reset_value") == 0:
+        return ReadOff(decay, **told)
+    raise Unreadable(f"its reset_fn is {reset!r}")
+
+
+def _sinabs_anew(module: Any) -> None:
+    for name, state in module._buffers.items():
+        if isinstance(state, torch.Tensor):
+            module._buffers[name] = torch.zeros(0, device=state.device)
+
+
+def _sinabs() -> dict[str, Kind]:
+    def layout(module: nn.Module) -> Layout:
+        return "samples merged" if hasattr(module, "squeeze_forward") else "samples first"
+
+    def spikes(module: Any) -> bool:
+        return getattr(module, "spike_fn", None) is not None
+
+    equations = ("forward", "alpha_mem_calculated")
+    known = Kind(_sinabs_neuron, layout, equations, _sinabs_anew, spikes=spikes)
+    other = unsuited("its equations are not those of LIF or IAF")
+    recurrent = unsuited("it feeds its spikes back into its own current")
+    kinds = {f"sinabs.layers.lif.{name}": known for name in ("LIF", "LIFSqueeze")}
+    kinds |= {f"sinabs.layers.iaf.{name}": known for name in ("IAF", "IAFSqueeze")}
+    kinds["sinabs.layers.stateful_layer.StatefulLayer"] = replace(known, read=other, equations=())
+    for path in ("lif.LIFRecurrent", "iaf.IAFRecurrent"):
+        kinds[f"sinabs.layers.{path}"] = replace(known, read=recurrent, equations=())
+    return kinds
+
+
+KNOWN: Mapping[str, Kind] = MappingProxyType(
+    {**_spikingjelly(), **_snntorch(), **_norse(), **_sinabs()}
+)
+"""Every class that is recognised, by its qualified name."""

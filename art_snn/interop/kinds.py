@@ -1,0 +1,112 @@
+"""What is known of the neurons of other frameworks: a table by qualified names, and the user's own.
+
+No framework is imported. A class is recognised by its qualified name or by that of a class that it
+inherits from, as long as it overrides none of the methods that hold the equations."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from torch import nn
+
+from art_snn.checks import require, require_choice
+from art_snn.dynamics import Dynamics
+from art_snn.interop.dynamics import Unreadable
+
+Layout = Literal["steps", "step", "merged", "samples first", "samples merged"]
+"""What a call of a neuron takes: "steps" [T, N, ...], "step" one of them [N, ...], "merged"
+[T * N, ...], "samples first" [N, T, ...], "samples merged" [N * T, ...]."""
+Read = Callable[[nn.Module], Dynamics]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is known of a class of neurons.
+
+    :param read: dynamics of such a module at present; raises Unreadable where they are others.
+    :param layout: what its calls take, of a module.
+    :param equations: names of the methods that say how it fires; overridden, they say otherwise.
+    :param refresh: puts the state of a module back, in which it starts a run.
+    :param gated: whether it cuts its gradient in evaluation mode.
+    :param spikes: whether it fires at all, of a module; others merely have a state.
+    :param returns: which potential it returns besides its spikes, if any."""
+
+    read: Read
+    layout: Callable[[nn.Module], Layout]
+    equations: tuple[str, ...] = ("forward",)
+    refresh: Callable[[nn.Module], None] = lambda module: None
+    gated: bool = False
+    spikes: Callable[[nn.Module], bool] = lambda module: True
+    returns: Literal["before reset", "after reset"] | None = None
+
+
+_REGISTERED: dict[type[nn.Module], Kind] = {}
+
+
+def register_neuron(
+    cls: type[nn.Module], *, dynamics: Read, layout: Layout = "steps"
+) -> type[nn.Module]:
+    """Make a class of spiking neurons of your own known, for all networks adapted later::
+
+        class LIFSpike(nn.Module): ...           # T steps of [T * N, ...] in one call
+
+        register_neuron(
+            LIFSpike,
+            dynamics=lambda module: Dynamics(decay=module.tau, threshold=module.thresh),
+            layout="merged",
+        )
+
+    It must start from rest at every run, and its spikes must be those of the dynamics, which is
+    verified in the first pass. A subclass counts as the same unless it has a forward of its own.
+
+    :param cls: the class.
+    :param dynamics: maps a module of it to its :class:`~art_snn.Dynamics`, at every pass anew.
+    :param layout: "steps" [T, N, ...], "step" for one call per time step, "merged" [T * N, ...],
+        "samples first" [N, T, ...] or "samples merged" [N * T, ...].
+    :return: the class, so that it may decorate one.
+    :raises TypeError: when `cls` is no class of modules, or `dynamics` cannot be called.
+    :raises ValueError: for an unknown layout."""
+    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+        raise TypeError(f"cls: expected a class of torch modules, got {cls!r}. Pass the class.")
+    if not callable(dynamics):
+        raise TypeError(
+            f"dynamics: expected a function of a module, got {dynamics!r}. "
+            "For example lambda module: Dynamics(decay=module.tau)."
+        )
+    require_choice("layout", layout, get_args(Layout), remedy="Most take [T, N, ...]: steps.")
+    require(nn.Module not in (cls,), "cls", "a class of neurons", cls.__name__, "Pass your own.")
+    _REGISTERED[cls] = Kind(dynamics, lambda module: layout, refresh=_reset_by_itself)
+    return cls
+
+
+def kind_of(module: nn.Module, known: Mapping[str, Kind]) -> tuple[Kind, type] | None:
+    """What is known of a module, and the class that it is known of; None for no neuron."""
+    for cls in type(module).__mro__:
+        kind = _REGISTERED.get(cls) or known.get(f"{cls.__module__}.{cls.__qualname__}")
+        if kind is not None:
+            return kind, cls
+    return None
+
+
+def overridden(module: nn.Module, kind: Kind, known_class: type) -> str | None:
+    """Why the equations of a module may be others than those of the class it is known by."""
+    for cls in type(module).__mro__[: type(module).__mro__.index(known_class)]:
+        names = [name for name in kind.equations if name in vars(cls)]
+        if names:
+            return f"its class {cls.__qualname__} has a {names[0]} of its own"
+    return None
+
+
+def _reset_by_itself(module: nn.Module) -> None:
+    reset: Any = getattr(module, "reset", None)
+    if callable(reset):
+        reset()
+
+
+def unsuited(reason: str) -> Read:
+    """The reading of neurons of which the rules know that they obey other equations."""
+
+    def read(module: nn.Module) -> Dynamics:
+        raise Unreadable(reason)
+
+    return read

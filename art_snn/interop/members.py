@@ -1,0 +1,120 @@
+"""The modules of a model that take part in a pass: its neurons, and others that have a state."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MethodType
+from typing import Any
+
+from torch import Tensor, nn
+
+from art_snn.checks import invalid
+from art_snn.dynamics import Dynamics
+from art_snn.gradients.base import Site
+from art_snn.interop.dynamics import Unknown, read_off
+from art_snn.interop.frameworks import KNOWN
+from art_snn.interop.kinds import Kind, Layout, kind_of, overridden
+
+COPIED = ("_memories", "_memories_rv", "_buffers")
+"""Where modules keep what a pass changes, besides plain attributes."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A module with a state, as found in a model.
+
+    :param name: qualified name in the model.
+    :param kind: what is known of its class.
+    :param known: the class that it is known by.
+    :param merged: whether what "steps" would take comes as [T * N, ...]."""
+
+    name: str
+    module: nn.Module
+    kind: Kind
+    known: type
+    merged: bool = False
+
+    @property
+    def fires(self) -> bool:
+        """Whether it is a neuron."""
+        return self.kind.spikes(self.module)
+
+    @property
+    def layout(self) -> Layout:
+        """What its calls take at present."""
+        layout = self.kind.layout(self.module)
+        return "merged" if self.merged and layout == "steps" else layout
+
+    @property
+    def site(self) -> Site:
+        """The neuron as engines see it, with its dynamics at present."""
+        return Site(self.name, self._dynamics())
+
+    def _dynamics(self) -> Dynamics:
+        reason = overridden(self.module, self.kind, self.known)
+        own: Any = vars(self.module).get("forward")
+        if reason is None and own is not None and not getattr(own, "exchanged", False):
+            reason = "its forward was exchanged on the module"
+        if reason is not None:
+            remedy = f"art_snn.interop.register_neuron({type(self.module).__name__}, ...)"
+            return Unknown(reason=f"{reason}, so its equations are not known: {remedy}")
+        return read_off(self.kind.read, self.module)
+
+    def twin(self, *, training: bool = False) -> nn.Module:
+        """The module with the same settings and weights and a state of its own, at its start.
+
+        :param training: be in training mode, whatever the module is in."""
+        twin = object.__new__(type(self.module))
+        state = {k: dict(v) if k in COPIED else v for k, v in vars(self.module).items()}
+        state.pop("forward", None)
+        for name, value in state.items():
+            if isinstance(value, MethodType) and value.__self__ is self.module:
+                state[name] = MethodType(value.__func__, twin)
+        vars(twin).update(state)
+        self.kind.refresh(twin)
+        if training:
+            vars(twin)["training"] = True
+        return twin
+
+
+def members_of(model: nn.Module, *, merged: bool = False) -> dict[nn.Module, Member]:
+    """Every module of the model that is recognised, by module.
+
+    :param merged: whether neurons that take all steps in one call take them as [T * N, ...]."""
+    found = {}
+    for name, module in model.named_modules():
+        told = kind_of(module, KNOWN)
+        if told is not None:
+            found[module] = Member(name, module, *told, merged)
+    return found
+
+
+def to_steps(x: Tensor, layout: Layout, module: Any, steps: int | None) -> Tensor:
+    """What a neuron was given, as [T, N, ...].
+
+    :param steps: T, where the layout does not tell it."""
+    if layout == "steps":
+        return x
+    if layout == "samples first":
+        return x.transpose(0, 1)
+    if layout == "samples merged":
+        return x.reshape(module.batch_size, module.num_timesteps, *x.shape[1:]).transpose(0, 1)
+    if steps is None:
+        expected = "the number of time steps T, since neurons take [T * N, ...]"
+        raise invalid("steps", expected, "None", "Write adapt(model, steps=8, merged=True).")
+    if x.shape[0] % steps:
+        got = f"{steps}, and a neuron was given [{x.shape[0]}, ...]"
+        raise invalid("steps", "the model's own number of time steps", got, "Check both.")
+    return x.reshape(steps, x.shape[0] // steps, *x.shape[1:])
+
+
+def from_steps(y: Tensor, layout: Layout) -> Tensor:
+    """Spikes [T, N, ...] as the neuron returns them."""
+    if layout == "merged":
+        return y.flatten(0, 1)
+    if layout in ("samples first", "samples merged"):
+        y = y.transpose(0, 1)
+        return y.flatten(0, 1) if layout == "samples merged" else y
+    return y
+
+
+Members = Mapping[nn.Module, Member]

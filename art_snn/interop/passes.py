@@ -1,0 +1,186 @@
+"""One pass of a model: while it runs, calls of its neurons are answered by the pass.
+
+Modules are shared by threads and belong to the user, so that a pass changes nothing on them but
+their `forward`, which asks for the pass of the thread or task that calls and is taken away after
+the last one. Where a module runs by itself, a twin of it does, whose state is that of the pass."""
+
+import threading
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from art_snn.checks import ArgumentError, invalid
+from art_snn.gradients.base import Firing, Site
+from art_snn.interop.members import Member, Members, from_steps, to_steps
+
+
+class ModelPass:
+    """A pass in which every module with a state runs by itself, from its start.
+
+    :param members: of the model.
+    :param native: whether it is to be differentiated by the model's own surrogates."""
+
+    def __init__(self, members: Members, *, native: bool = False) -> None:
+        self.members, self.native = members, native
+        self.twins: dict[nn.Module, nn.Module] = {}
+
+    def call(self, member: Member, *args: Any, **kwargs: Any) -> Any:
+        """The answer to a call of a module."""
+        return self.own(member, *args, **kwargs)
+
+    def own(self, member: Member, *args: Any, **kwargs: Any) -> Any:
+        """What the module itself answers."""
+        module = member.module
+        if module not in self.twins:
+            training = self.native and member.kind.gated
+            self.twins[module] = member.twin(training=training)
+        earlier = _EARLIER.get(module)
+        if earlier is not None:
+            return earlier(*args, **kwargs)
+        return type(module).forward(self.twins[module], *args, **kwargs)
+
+
+class FiringPass(ModelPass):
+    """A pass in which something of ours answers the calls of neurons.
+
+    :param members: of the model.
+    :param sites: the neurons as engines see them.
+    :param steps: time steps T; None where the neurons tell."""
+
+    def __init__(self, members: Members, sites: dict[str, Site], steps: int | None) -> None:
+        super().__init__(members)
+        self.sites, self.steps = sites, steps
+        self.calls: Counter[str] = Counter()
+        self.graph, self.hooks = torch.is_grad_enabled(), _saving()
+
+    def call(self, member: Member, *args: Any, **kwargs: Any) -> Any:
+        if not member.fires:
+            return self.own(member, *args, **kwargs)
+        if self.graph != torch.is_grad_enabled() or self.hooks != _saving():
+            got = f"{member.name}, which is called without a graph or with one that is made later"
+            remedy = "Activation checkpointing and no_grad() around neurons hide their gradient."
+            raise refused("neurons that are called in the open", got, remedy)
+        self.calls[member.name] += 1
+        return self.fire(member, *args, **kwargs)
+
+    @abstractmethod
+    def fire(self, member: Member, *args: Any, **kwargs: Any) -> Any:
+        """The answer to a call of a neuron."""
+
+    def ended(self) -> None:
+        """Refuse what the calls show to be wrong, once the model has run."""
+        silent = [name for name in self.sites if not self.calls[name]]
+        if silent:
+            got = f"{silent[0]}, which was not called"
+            remedy = (
+                "It is not used, or called in a way that passes by __call__ and forward: by "
+                "functions, or in a compiled copy. Remove it from the model, or call it."
+            )
+            raise refused("neurons that all take part in a pass", got, remedy)
+
+
+class Exchange(FiringPass):
+    """A pass in which neurons that take all steps in one call fire by a firing of ours."""
+
+    def __init__(
+        self, members: Members, sites: dict[str, Site], steps: int | None, firing: Firing
+    ) -> None:
+        super().__init__(members, sites, steps)
+        self.firing = firing
+
+    def fire(self, member: Member, current: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if self.calls[member.name] > 1:
+            got = f"{member.name}, which was called twice in one pass"
+            remedy = "One neuron cannot stand at two places: give every place one of its own."
+            raise refused("neurons that are called once in a pass", got, remedy)
+        layout = member.layout
+        x = to_steps(current, layout, member.module, self.steps)
+        self.steps = x.shape[0] if self.steps is None else self.steps
+        if x.shape[0] != self.steps:
+            raise wrong_steps(member.name, x.shape[0], self.steps)
+        return from_steps(self.answer(member, x, current), layout)
+
+    def answer(self, member: Member, x: Tensor, current: Tensor) -> Tensor:
+        """Spikes [T, N, ...] for a current [T, N, ...], which came in the layout of `current`."""
+        return self.firing(self.sites[member.name], x)
+
+
+def wrong_steps(name: str, got: int, expected: int) -> ArgumentError:
+    remedy = (
+        "Is the model of another number of steps, does its input lack the time axis, or does one "
+        "neuron stand at two places?"
+    )
+    fired = f"{name}, which fired {got} times where {expected} were expected"
+    return refused(f"neurons that all fire {expected} times", fired, remedy)
+
+
+def refused(expected: str, got: str, remedy: str) -> ArgumentError:
+    return invalid("model", expected, got, f'{remedy} Or differentiate it by gradient="native".')
+
+
+RUNNING: ContextVar[ModelPass | None] = ContextVar("running", default=None)
+_LOCK = threading.Lock()
+_USERS: WeakKeyDictionary[nn.Module, set[int]] = WeakKeyDictionary()
+_EARLIER: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
+
+
+@contextmanager
+def running(this: ModelPass) -> Iterator[None]:
+    """Within the block, and for the present thread or task, calls of members go to the pass."""
+    token = None
+    try:
+        for module in this.members:
+            with _LOCK:
+                users = _USERS.setdefault(module, set())
+                users.add(id(this))
+                if not _exchanged(module):
+                    _EARLIER[module] = vars(module).get("forward")
+                    vars(module)["forward"] = _answering(module)
+        token = RUNNING.set(this)
+        yield
+    finally:
+        if token is not None:
+            RUNNING.reset(token)
+        for module in this.members:
+            with _LOCK:
+                users = _USERS.get(module, set())
+                users.discard(id(this))
+                if not users and _exchanged(module):
+                    earlier = _EARLIER.pop(module, None)
+                    if earlier is None:
+                        del vars(module)["forward"]
+                    else:
+                        vars(module)["forward"] = earlier
+
+
+def _exchanged(module: nn.Module) -> bool:
+    return getattr(vars(module).get("forward"), "exchanged", False)
+
+
+def _answering(module: nn.Module) -> Callable[..., Any]:
+    earlier = _EARLIER.get(module)
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        this = RUNNING.get()
+        member = None if this is None else this.members.get(module)
+        if this is not None and member is not None:
+            return this.call(member, *args, **kwargs)
+        if earlier is not None:
+            return earlier(*args, **kwargs)
+        return type(module).forward(module, *args, **kwargs)
+
+    forward.exchanged = True  # type: ignore[attr-defined]
+    return forward
+
+
+def _saving() -> object:
+    """What saves tensors for the backward pass at present, as checkpointing makes it."""
+    top: Any = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
+    return None if top is None else top(False)

@@ -1,0 +1,250 @@
+"""A model that calls its neurons step by step, under any rule of ours, in one pass.
+
+A rule wants all time steps of a layer at once: its slope depends on the mean current, or its
+recursion runs back from the last step. The model's own loop gives them one after the other. So the
+graph is cut at every neuron:
+
+* *forward*: the model runs as it is; every call of a neuron leaves its current and is answered with
+  the neuron's own spikes, as a leaf of the next piece of the graph. At the end every neuron's
+  currents are stacked [T, N, ...] and fire once more, by the rule's firing, with a graph;
+* *backward*: from the logits to the leaves, then neuron by neuron in reverse order of their first
+  call: the gradients at the T leaves are stacked, pass through the rule's firing at once, and go on
+  from the T currents to the leaves of the neurons before.
+
+The logits are therefore the model's own. That order is right as long as no neuron reads spikes of
+one that is called after it, at an earlier step: recurrent connections are refused.
+
+Potentials that a neuron returns beside its spikes are differentiated with the resets held fixed,
+dv[t]/dx[t'] = gain decay^(t - t') up to the next hard reset, whatever the rule."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from art_snn.gradients.base import Firing, Site
+from art_snn.interop.members import Member, Members
+from art_snn.interop.passes import FiringPass, refused, running, wrong_steps
+
+
+class _Calls:
+    """What the calls of one neuron leave: currents with a graph, and leaves for its answers."""
+
+    def __init__(self, member: Member, site: Site) -> None:
+        self.member, self.site = member, site
+        self.currents: list[Tensor] = []
+        self.spikes: list[Tensor] = []
+        self.potentials: list[Tensor] = []
+        self.stacked: Tensor | None = None
+        self.fired: Tensor | None = None
+        self.spikes_matter = False
+        """Whether anything reads the spikes, as the last backward pass has shown."""
+
+    def fire(self, firing: Firing) -> None:
+        """Let all steps fire by the rule."""
+        with torch.enable_grad():
+            self.stacked = torch.stack([x.detach() for x in self.currents]).requires_grad_()
+            self.fired = firing(self.site, self.stacked)
+
+    def current_gradients(self, spikes: Sequence[Any], potentials: Sequence[Any]) -> Tensor | None:
+        """Gradients at all currents [T, N, ...] from those at the answers; None where all are."""
+        assert self.stacked is not None
+        assert self.fired is not None
+        found: Tensor | None = None
+        self.spikes_matter = any(g is not None for g in spikes)
+        if self.spikes_matter:
+            g = torch.stack(
+                [
+                    torch.zeros_like(x) if g is None else g
+                    for g, x in zip(spikes, self.stacked, strict=True)
+                ]
+            )
+            if self.fired.requires_grad:
+                (found,) = torch.autograd.grad(self.fired, self.stacked, g, retain_graph=True)
+        if any(g is not None for g in potentials):
+            through = self._through_potentials(potentials)
+            found = through if found is None else found + through
+        return found
+
+    def _through_potentials(self, potentials: Sequence[Any]) -> Tensor:
+        dynamics = self.site.dynamics
+        after = self.member.kind.returns == "after reset"
+        d, later = torch.zeros_like(self.stacked), None  # type: ignore[arg-type]
+        for t in reversed(range(len(d))):
+            kept = 1 - self.spikes[t].detach() if dynamics.reset == "hard" else 1
+            here = 0 if potentials[t] is None else potentials[t]
+            passed = 0 if later is None else later * dynamics.decay
+            later = (here + passed) * kept if after else here + passed * kept
+            d[t] = later
+        return d * dynamics.gain
+
+
+class StepPass(FiringPass):
+    """A pass of a model that calls its neurons once per time step.
+
+    :param members: of the model.
+    :param sites: the neurons as engines see them.
+    :param steps: time steps T; None where the calls tell.
+    :param firing: of the rule."""
+
+    def __init__(
+        self, members: Members, sites: dict[str, Site], steps: int | None, firing: Firing
+    ) -> None:
+        super().__init__(members, sites, steps)
+        self.firing = firing
+        self.made: dict[str, _Calls] = {}
+
+    def fire(self, member: Member, current: Tensor, *args: Any, **kwargs: Any) -> Any:
+        if member.layout != "step":
+            got = f"{member.name}, which takes all steps in one call, beside others that take one"
+            remedy = "Set one step mode for all of them."
+            raise refused("neurons of one layout", got, remedy)
+        if member.name not in self.made:
+            self.made[member.name] = _Calls(member, self.sites[member.name])
+        calls = self.made[member.name]
+        calls.currents.append(current)
+        with torch.no_grad():
+            answer = self.own(member, *_detached((current, *args)), **_detached(kwargs))
+        spikes = answer[0] if isinstance(answer, tuple) else answer
+        leaf = spikes.detach().requires_grad_()
+        calls.spikes.append(leaf)
+        if not isinstance(answer, tuple):
+            return leaf
+        return self._with_potential(calls, leaf, answer)
+
+    def _with_potential(self, calls: _Calls, spikes: Tensor, answer: tuple[Any, ...]) -> Any:
+        state = answer[1]
+        if isinstance(state, Tensor):
+            calls.potentials.append(state.detach().requires_grad_())
+            return (spikes, calls.potentials[-1], *answer[2:])
+        calls.potentials.append(state.v.detach().requires_grad_())
+        return (spikes, state._replace(v=calls.potentials[-1]), *answer[2:])
+
+    def ended(self) -> None:
+        super().ended()
+        counts = {name: len(calls.currents) for name, calls in self.made.items()}
+        expected = next(iter(counts.values())) if self.steps is None else self.steps
+        for name, count in counts.items():
+            if count != expected:
+                raise wrong_steps(name, count, expected)
+        for calls in self.made.values():
+            calls.fire(self.firing)
+
+
+def by_steps(
+    this: StepPass, model: Callable[[Tensor], Tensor], module: nn.Module, x: Tensor
+) -> Tensor:
+    """What the model makes of x, its neurons being differentiated by the firing of the pass.
+
+    :param model: maps x to the output that is to be differentiated.
+    :param module: whose parameters get gradients, too."""
+    weights = [weight for weight in module.parameters() if weight.requires_grad]
+    # Views, whose nodes tell in the backward pass whether their gradients are asked for.
+    links = [tensor.view_as(tensor) for tensor in (x, *weights)]
+    pieces = _Pieces(this, model, weights)
+    nodes = [link.grad_fn for link in links]
+    output: Tensor = _BySteps.apply(pieces, nodes, *links)  # type: ignore[no-untyped-call]
+    return output
+
+
+class _Pieces:
+    """The graph of one pass in pieces."""
+
+    def __init__(
+        self, this: StepPass, model: Callable[[Tensor], Tensor], weights: Sequence[Tensor]
+    ) -> None:
+        self.this, self.model, self.weights = this, model, weights
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.enable_grad(), running(self.this):
+            self.x = x.detach().requires_grad_(x.requires_grad)
+            self.output = self.model(self.x)
+            self.this.ended()
+        return self.output.detach()
+
+    def roots(self) -> list[Any]:
+        """Where the pieces of the graph end: at the output, and at the currents of all neurons."""
+        ends = [x for calls in self.this.made.values() for x in calls.currents]
+        return [end.grad_fn for end in (self.output, *ends)]
+
+    def backward(self, grad: Tensor, wanted: Sequence[bool]) -> list[Tensor | None]:
+        every = list(self.this.made.values())
+        roots = [
+            t for t, is_wanted in zip((self.x, *self.weights), wanted, strict=True) if is_wanted
+        ]
+        leaves = [leaf for calls in every for leaf in (*calls.spikes, *calls.potentials)]
+        found: dict[int, Tensor] = {}
+
+        def pull(outputs: Sequence[Tensor], grads: Sequence[Tensor]) -> None:
+            pairs = [(o, g) for o, g in zip(outputs, grads, strict=True) if o.requires_grad]
+            targets = [*leaves, *roots]
+            if not pairs or not targets:
+                return
+            told = torch.autograd.grad(
+                [o for o, _ in pairs],
+                targets,
+                [g for _, g in pairs],
+                retain_graph=True,
+                allow_unused=True,
+            )
+            for target, new in zip(targets, told, strict=True):
+                if new is not None:
+                    earlier = found.get(id(target))
+                    found[id(target)] = new if earlier is None else earlier + new
+
+        pull([self.output], [grad])
+        for calls in reversed(every):
+            spikes = [found.pop(id(leaf), None) for leaf in calls.spikes]
+            potentials = [found.pop(id(leaf), None) for leaf in calls.potentials]
+            d = calls.current_gradients(spikes, potentials)
+            if d is not None:
+                pull(calls.currents, list(d))
+            self._refuse_recurrence(every, calls, found)
+        answers = iter([found.get(id(root)) for root in roots])
+        return [next(answers) if is_wanted else None for is_wanted in wanted]
+
+    def _refuse_recurrence(self, every: list[_Calls], calls: _Calls, found: Any) -> None:
+        for later in every[every.index(calls) :]:
+            if any(id(leaf) in found for leaf in (*later.spikes, *later.potentials)):
+                reads, read = calls.member.name, later.member.name
+                got = f"{reads}, which reads what {read} gave at an earlier step"
+                remedy = "Rules that need all steps of a layer at once cannot go back through that."
+                raise refused("layers without recurrent connections", got, remedy)
+
+
+class _BySteps(torch.autograd.Function):
+    """The model's output forward, piece by piece backward."""
+
+    @staticmethod
+    def forward(ctx: Any, pieces: _Pieces, nodes: list[Any], x: Tensor, *weights: Tensor) -> Tensor:
+        ctx.pieces, ctx.nodes = pieces, nodes
+        return pieces.forward(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        wanted = [
+            needs and _runs(n) for needs, n in zip(ctx.needs_input_grad[2:], ctx.nodes, strict=True)
+        ]
+        return (None, None, *ctx.pieces.backward(grad, wanted))
+
+
+def _runs(node: Any) -> bool:
+    """Whether the backward pass that runs needs a gradient there."""
+    asks: Any = getattr(torch._C, "_will_engine_execute_node", None)
+    return asks is None or node is None or bool(asks(node))
+
+
+def _detached(value: Any) -> Any:
+    """The same with every tensor in it cut from its graph."""
+    if isinstance(value, Tensor):
+        return value.detach()
+    if isinstance(value, dict):
+        return {key: _detached(entry) for key, entry in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*map(_detached, value))
+    if isinstance(value, tuple | list):
+        return type(value)(map(_detached, value))
+    return value
