@@ -71,6 +71,9 @@ class VGG(nn.Module):
         self.classifier = nn.Sequential(
             nn.Flatten(), nn.Linear(32, 16), LIFSpike(T), nn.Linear(16, classes)
         )
+        # Without training too few spikes would arrive for the last neurons to fire.
+        with torch.no_grad():
+            self.classifier[1].weight.mul_(6)
 
     def forward(self, x: Tensor) -> Tensor:
         x = merge(add_time(x, self.T))
