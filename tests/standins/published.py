@@ -60,20 +60,21 @@ class VGG(nn.Module):
         self.T, self.mean = T, mean
         self.features = nn.Sequential(
             nn.Conv2d(channels, 4, 3, padding=1, bias=False),
-            nn.BatchNorm2d(4),
+            nn.BatchNorm2d(4, momentum=None),
             LIFSpike(T),
             nn.AvgPool2d(2),
             nn.Conv2d(4, 8, 3, padding=1, bias=False),
-            nn.BatchNorm2d(8),
+            nn.BatchNorm2d(8, momentum=None),
             LIFSpike(T),
             nn.AvgPool2d(2),
         )
         self.classifier = nn.Sequential(
             nn.Flatten(), nn.Linear(32, 16), LIFSpike(T), nn.Linear(16, classes)
         )
-        # Without training too few spikes would arrive for the last neurons to fire.
+        # Without training the neurons of the later layers would not fire, in eval mode least.
         with torch.no_grad():
             self.classifier[1].weight.mul_(6)
+            self(torch.rand(32, channels, 8, 8))
 
     def forward(self, x: Tensor) -> Tensor:
         x = merge(add_time(x, self.T))
