@@ -3,7 +3,10 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STUDY = $(filter-out %/setting.py,$(wildcard examples/study/*.py))
 
-.PHONY: demo test test-processors test-faults check docs examples clean
+ENVIRONMENTS ?= main sinabs spikingjelly-0.0.0.0.14
+ENVIRONMENT = $(VENV)-frameworks-
+
+.PHONY: demo test test-processors test-faults test-frameworks check docs examples clean
 
 demo: $(VENV)/.installed
 	$(BIN)/art-snn demo
@@ -16,6 +19,10 @@ test-processors: $(VENV)/.test
 
 test-faults: $(VENV)/.test
 	$(BIN)/python -m tests.faults $(ARGS)
+
+test-frameworks: $(ENVIRONMENTS:%=$(ENVIRONMENT)%/.installed)
+	@set -e; for name in $(ENVIRONMENTS); do \
+		echo "$$name"; $(ENVIRONMENT)$$name/bin/python -m pytest tests/frameworks $(ARGS); done
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -45,5 +52,13 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@ $(VENV)/.test $(VENV)/.installed
 
+# Most of the frameworks' dependencies no test imports: the files name those that one does.
+$(ENVIRONMENT)%/.installed: tests/frameworks/environments/%.txt pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	echo '*' > $(@D)/.gitignore
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	touch $@
+
 clean:
-	rm -rf $(VENV) docs/_build build dist
+	rm -rf $(VENV) $(ENVIRONMENT)* docs/_build build dist
