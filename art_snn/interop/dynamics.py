@@ -5,6 +5,7 @@ from dataclasses import KW_ONLY, dataclass, fields
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from art_snn.dynamics import Dynamics
@@ -14,13 +15,13 @@ Order = Callable[["ReadOff", Tensor, Tensor], Tensor]
 ORDERS: Mapping[str, Order] = MappingProxyType(
     {
         "v + x": lambda d, x, v: v + x,
-        "f v + x": lambda d, x, v: v * d.factor + x,
-        "f v + g x": lambda d, x, v: v * d.factor + x * d.gain,
-        "v + (x - (v - l)) / f": lambda d, x, v: v + (x - (v - d.leak)) / d.factor,
-        "v + (x - (v - l)) f": lambda d, x, v: v + (x - (v - d.leak)) * d.factor,
-        "v - (v - l) / f + x": lambda d, x, v: v - (v - d.leak) / d.factor + x,
-        "v - (v - l) f + x": lambda d, x, v: v - (v - d.leak) * d.factor + x,
-        "v + f ((x + l) - v)": lambda d, x, v: v + d.factor * ((x + d.leak) - v),
+        "f v + x": lambda d, x, v: (v * d.factor).add_(x),
+        "f v + g x": lambda d, x, v: (v * d.factor).add_(x * d.gain),
+        "v + (x - (v - l)) / f": lambda d, x, v: (x - d.beyond(v)).div_(d.factor).add_(v),
+        "v + (x - (v - l)) f": lambda d, x, v: (x - d.beyond(v)).mul_(d.factor).add_(v),
+        "v - (v - l) / f + x": lambda d, x, v: torch.sub(v, d.beyond(v) / d.factor).add_(x),
+        "v - (v - l) f + x": lambda d, x, v: torch.sub(v, d.beyond(v) * d.factor).add_(x),
+        "v + f ((x + l) - v)": lambda d, x, v: (x + d.leak).sub_(v).mul_(d.factor).add_(v),
     }
 )
 """How frameworks compute u from x and v, with a factor f, a gain g and a leak towards l.
@@ -45,6 +46,10 @@ class ReadOff(Dynamics):
     factor: float = 1.0
     leak: float = 0.0
     late: bool = False
+
+    def beyond(self, v: Tensor) -> Tensor:
+        """v - l."""
+        return v - self.leak if self.leak else v
 
     def _charge(self, x: Tensor, v: Tensor, before: Tensor | None, u: Tensor) -> None:
         if self.order is None:

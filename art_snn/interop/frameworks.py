@@ -101,12 +101,16 @@ def _spikingjelly() -> dict[str, Kind]:
         "BaseNode": "base_node",
         "SimpleBaseNode": "base_node",
     }
-    other = unsuited("its equations are not those of IFNode, LIFNode or ParametricLIFNode")
+    other = unsuited(
+        "its equations are not those of IFNode, LIFNode or ParametricLIFNode; register_neuron "
+        "tells others"
+    )
     memory = Kind(other, _step_mode, (), _memories_anew, spikes=lambda module: False)
     for package in ("activation_based", "clock_driven"):
         kinds[f"spikingjelly.{package}.base.MemoryModule"] = memory
     for name, file in files.items():
-        kind = Kind(reads.get(name, other), _step_mode, SPIKINGJELLY, _memories_anew)
+        equations = SPIKINGJELLY if name in reads else ()
+        kind = Kind(reads.get(name, other), _step_mode, equations, _memories_anew)
         kinds[f"spikingjelly.activation_based.neuron.{file}.{name}"] = kind
         kinds[f"spikingjelly.activation_based.neuron.{name}"] = replace(kind, gated=True)
         single = replace(kind, layout=lambda module: "step")
@@ -117,7 +121,7 @@ def _spikingjelly() -> dict[str, Kind]:
     gates["online_learning"] = ["_OnlineLIFNode", "OTTTLIFNode", "SLTTLIFNode"]
     for file, names in gates.items():
         for name in names:
-            kind = Kind(other, _step_mode, SPIKINGJELLY, _memories_anew, gated=True)
+            kind = Kind(other, _step_mode, (), _memories_anew, gated=True)
             kinds[f"spikingjelly.activation_based.neuron.{file}.{name}"] = kind
     return kinds
 
@@ -132,10 +136,11 @@ def _leaky_of_snntorch(module: Any) -> Dynamics:
     threshold = number(module.threshold, "threshold")
     decay = min(max(number(module.beta, "beta"), 0.0), 1.0)
     told: dict[str, Any] = {"threshold": threshold, "strict": True, "factor": decay}
-    how = module.reset_mechanism
-    if how == "zero":
+    # What runs; the setting reset_mechanism may be changed later without effect.
+    how = module.state_function.__name__
+    if how == "_base_zero":
         return ReadOff(decay, order="f v + x", **told)
-    if how == "none":
+    if how == "_base_int":
         return ReadOff(decay, reset="none", order="f v + x", **told)
     if not module.reset_delay:
         raise Unreadable(
@@ -174,7 +179,7 @@ def _snntorch() -> dict[str, Kind]:
     synaptic = "it has a synaptic current besides its potential"
     parallel = "it computes all time steps at once, without a reset"
     for path, reason in {
-        "neurons.SpikingNeuron": "its equations are not those of Leaky",
+        "neurons.SpikingNeuron": "its equations are not those of Leaky; register_neuron tells others",
         "synaptic.Synaptic": synaptic,
         "rsynaptic.RSynaptic": recurrent,
         "rleaky.RLeaky": recurrent,
@@ -231,7 +236,8 @@ def _norse() -> dict[str, Kind]:
         "norse.torch.module.lif_box.LIFBoxCell": Kind(_lif_box, step, **returned),  # type: ignore[arg-type]
         "norse.torch.module.iaf.IAFCell": Kind(_iaf_cell, step, **returned),  # type: ignore[arg-type]
     }
-    other = unsuited("its equations are not those of LIFBoxCell or IAFCell")
+    told = "its equations are not those of LIFBoxCell or IAFCell; register_neuron tells others"
+    other = unsuited(told)
     recurrent = unsuited("it feeds its spikes back into its own current")
     synaptic = unsuited("it has a synaptic current besides its potential; LIFBoxCell has none")
     base = "norse.torch.module.snn"
@@ -283,14 +289,14 @@ def _sinabs_anew(module: Any) -> None:
 
 def _sinabs() -> dict[str, Kind]:
     def layout(module: nn.Module) -> Layout:
-        return "samples merged" if hasattr(module, "squeeze_forward") else "samples first"
+        return "samples merged" if hasattr(module, "num_timesteps") else "samples first"
 
     def spikes(module: Any) -> bool:
         return getattr(module, "spike_fn", None) is not None
 
     equations = ("forward", "alpha_mem_calculated")
     known = Kind(_sinabs_neuron, layout, equations, _sinabs_anew, spikes=spikes)
-    other = unsuited("its equations are not those of LIF or IAF")
+    other = unsuited("its equations are not those of LIF or IAF; register_neuron tells others")
     recurrent = unsuited("it feeds its spikes back into its own current")
     kinds = {f"sinabs.layers.lif.{name}": known for name in ("LIF", "LIFSqueeze")}
     kinds |= {f"sinabs.layers.iaf.{name}": known for name in ("IAF", "IAFSqueeze")}

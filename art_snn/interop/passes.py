@@ -37,12 +37,13 @@ class ModelPass:
 
     def own(self, member: Member, *args: Any, **kwargs: Any) -> Any:
         """What the module itself answers."""
-        module = member.module
+        module, earlier = member.module, _EARLIER.get(member.module)
         if module not in self.twins:
-            training = self.native and member.kind.gated
-            self.twins[module] = member.twin(training=training)
-        earlier = _EARLIER.get(module)
+            self.twins[module] = member.twin(training=self.native and member.kind.gated)
+            if earlier is not None:
+                member.kind.refresh(module)
         if earlier is not None:
+            # The user's, which knows the module and no twin.
             return earlier(*args, **kwargs)
         return type(module).forward(self.twins[module], *args, **kwargs)
 

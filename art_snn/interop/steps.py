@@ -62,6 +62,7 @@ class _Calls:
                 ]
             )
             if self.fired.requires_grad:
+                g = g.to(self.fired.dtype)  # Spikes of snnTorch and sinabs are single precision.
                 (found,) = torch.autograd.grad(self.fired, self.stacked, g, retain_graph=True)
         if any(g is not None for g in potentials):
             through = self._through_potentials(potentials)

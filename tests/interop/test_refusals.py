@@ -1,0 +1,370 @@
+"""What would give a wrong gradient is refused: by the neuron's name, the reason and the remedy."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from art_snn.dynamics import Dynamics
+from art_snn.interop import adapt, register_neuron
+from tests.interop.promises import gradients, inputs
+from tests.interop.stacks import STEPS, Loop, Merged, SamplesFirst, Stack, StateLoop
+from tests.standins import norse, sinabs, snntorch, spikingjelly as sj, spikingjelly_old
+
+NATIVE = r'Or differentiate it by gradient="native"\.$'
+multi = partial(sj.IFNode, step_mode="m")
+single = partial(sj.IFNode, step_mode="s")
+
+
+def refused(model: nn.Module, message: str, rule: str = "rga", **options) -> None:
+    """The rule is refused at the first gradient, and native is not."""
+    options = options or {"steps": STEPS}
+    network = adapt(model, gradient="native", **options)
+    with pytest.raises(ValueError, match=message):
+        gradients(network, rule, inputs())
+    _, grad, _ = gradients(network, "native", inputs())
+    assert grad.any()
+    assert not any("forward" in vars(module) for module in model.modules())
+
+
+class Drifting(sj.IFNode):
+    def single_step_functional_forward(self, inputs, states, **kwargs):
+        (spikes,), (v,) = super().single_step_functional_forward(inputs, states, **kwargs)
+        return (spikes,), (v + 0.05,)
+
+
+class Older(spikingjelly_old.LIFNode):
+    def neuronal_charge(self, x):
+        self.v = self.v + x
+
+
+class Named(sj.IFNode):
+    def __init__(self, **options):
+        super().__init__(v_threshold=0.5, **options)
+
+
+@pytest.mark.parametrize(
+    ("neuron", "own"),
+    [(Drifting, "single_step_functional_forward"), (Older, "neuronal_charge")],
+    ids=["2.0", "0.0.0.0.14"],
+)
+def test_a_subclass_with_equations_of_its_own_is_refused(neuron, own):
+    message = rf"neuron 'neuron1'.* its class {neuron.__name__} has a {own} of its own.*register_"
+    network = adapt(Stack(partial(neuron, step_mode="m"), 2.0), steps=STEPS, gradient="native")
+    for rule in ("stbp", "rga", "bptr"):
+        with pytest.raises(ValueError, match=message):
+            network.gradient = rule
+
+
+def test_a_subclass_that_fires_otherwise_in_training_mode_has_no_native_gradient():
+    # Version 0.0.0.0.14 has one in training mode alone, where it asks for other methods.
+    network = adapt(Stack(partial(Older, step_mode="m"), 2.0), steps=STEPS)
+    with pytest.raises(ValueError, match="logits then differ"):
+        gradients(network, "native", inputs())
+
+
+def test_a_subclass_with_a_constructor_of_its_own_counts_as_the_same():
+    model = Stack(partial(Named, step_mode="m"))
+    assert [s.dynamics.threshold for s in adapt(model, steps=STEPS).sites()] == [0.5, 0.5]
+
+
+def test_a_forward_exchanged_on_a_module_is_refused_and_left_there():
+    model = Stack(multi)
+    forward = model.neuron2.forward
+    model.neuron2.forward = own = lambda x: forward(x)
+    network = adapt(model, steps=STEPS, gradient="native")
+    with pytest.raises(ValueError, match=r"'neuron2'.*its forward was exchanged on the module"):
+        network.gradient = "rga"
+    gradients(network, "native", inputs())
+    assert vars(model.neuron2)["forward"] is own
+
+
+def test_one_neuron_at_two_places_is_refused():
+    model = Stack(multi)
+    model.neuron2 = model.neuron1
+    message = "got neuron1, which was called twice in one pass.*every place one of its own"
+    # By itself it would start the second place from where the first has left it.
+    network = adapt(model, steps=STEPS)
+    with pytest.raises(ValueError, match=message):
+        gradients(network, "rga", inputs())
+
+
+def test_one_neuron_at_two_places_of_a_loop_is_refused():
+    class Twice(Loop):
+        def layers(self, x):
+            first = self.neuron1(self.fc1(x))
+            return self.fc3(self.neuron2(self.fc2(self.neuron1(first))))
+
+    message = "got neuron1, which fired 8 times where 4 were expected.*at two places"
+    options = {"encoder": None, "readout": "mean", "steps": STEPS}
+    refused(Twice(single), message, **options)
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+def test_activation_checkpointing_is_refused(reentrant):
+    class Checkpointed(Stack):
+        def layers(self, x):
+            inner = checkpoint(super().layers, x, use_reentrant=reentrant)
+            return inner + 0
+
+    network = adapt(Checkpointed(multi), steps=STEPS, gradient="stbp")
+    with pytest.raises(ValueError, match=r"got neuron1, which is called without a graph or with"):
+        network(inputs().requires_grad_())
+
+
+def test_neurons_under_no_grad_are_refused():
+    class Blind(Stack):
+        def layers(self, x):
+            with torch.no_grad():
+                x = self.neuron1(self.fc1(x))
+            return self.fc3(self.neuron2(self.fc2(x)))
+
+    network = adapt(Blind(multi), steps=STEPS)
+    with pytest.raises(ValueError, match=r"got neuron1, which is called without a graph"):
+        network(inputs().requires_grad_())
+
+
+def test_neurons_that_pass_by_the_call_are_refused():
+    class ByFunction(Stack):
+        def layers(self, x):
+            start = (torch.zeros_like(self.fc1(x)[0]),)
+            (spikes,), _ = self.neuron1.multi_step_functional_forward((self.fc1(x),), start)
+            return self.fc3(self.neuron2(self.fc2(spikes)))
+
+    refused(ByFunction(multi, 2.0), rf"got neuron1, which was not called.*{NATIVE}")
+
+
+def test_a_neuron_that_is_not_used_is_refused():
+    model = Stack(multi)
+    model.spare = multi()
+    refused(model, "got spare, which was not called.*Remove it from the model")
+
+
+def test_neurons_of_another_number_of_steps_are_refused():
+    class Longer(Stack):
+        def forward(self, x):
+            return super().forward(torch.cat([x, x]))[:STEPS]
+
+    refused(Longer(multi, 2.0), "got neuron1, which fired 8 times where 4 were expected")
+
+
+def test_a_loop_of_another_number_of_steps_is_refused():
+    class Uneven(Loop):
+        def forward(self, x):
+            self.neuron1(self.fc1(x.flatten(1)))
+            return super().forward(x)
+
+    options = {"encoder": None, "readout": "mean"}
+    message = "got neuron2, which fired 4 times where 5 were expected"
+    refused(Uneven(single, 2.0), message, **options)
+
+
+def test_both_step_modes_in_one_model_are_refused():
+    model = Loop(single, 2.0)
+    model.neuron2 = spikingjelly_old.IFNode(step_mode="m")
+    options = {"encoder": None, "readout": "mean"}
+    with pytest.raises(ValueError, match="got neuron2, which takes all steps in one call, beside"):
+        gradients(adapt(model, **options), "rga", inputs())
+
+
+def test_recurrent_connections_are_refused():
+    class Recurrent(Loop):
+        def forward(self, x):
+            spikes, outputs = 0, []
+            for _ in range(STEPS):
+                first = self.neuron1(self.fc1(x.flatten(1)) + spikes)
+                second = self.neuron2(self.fc2(first))
+                spikes = nn.functional.pad(second, (0, 4))
+                outputs.append(self.fc3(second))
+            return torch.stack(outputs)
+
+    message = "got neuron1, which reads what neuron2 gave at an earlier step"
+    refused(Recurrent(single), message, encoder=None, readout="mean")
+
+
+class Double(nn.Module):
+    """Two spikes where the current is above 2."""
+
+    def forward(self, x):
+        return (x >= 1).to(x) + (x >= 2).to(x) + 0 * x
+
+
+class Late(nn.Module):
+    """An IF neuron in all but its threshold after the first step."""
+
+    def forward(self, x):
+        v, spikes = torch.zeros_like(x[0]), []
+        for t, now in enumerate(x):
+            v = v + now
+            spikes.append((v >= (1.0 if t == 0 else 1.5)).to(x))
+            v = v * (1 - spikes[-1])
+        return torch.stack(spikes) + 0 * x
+
+
+for _cls in (Double, Late):
+    register_neuron(_cls, dynamics=lambda module: Dynamics(1.0))
+
+
+def test_outputs_that_are_neither_0_nor_1_are_refused():
+    network = adapt(Stack(Double, 3.0), steps=STEPS)
+    with pytest.raises(ValueError, match=r"got neuron1, which gave 2\. .*spike_fn=SingleSpike"):
+        network(inputs().requires_grad_())
+
+
+def test_spikes_that_are_not_those_of_the_dynamics_are_refused_with_the_first_step():
+    network = adapt(Stack(Late, 2.0), steps=STEPS)
+    with pytest.raises(
+        ValueError, match=r"got neuron1, of whose spikes .* differ, first at step 1"
+    ):
+        network(inputs().requires_grad_())
+
+
+def test_multi_spike_of_sinabs_is_refused_by_name():
+    model = SamplesFirst(partial(sinabs.IAF, spike_fn=sinabs.MultiSpike))
+    refused(model, "'neuron1'.*MultiSpike emits more than one spike in a step; SingleSpike does")
+
+
+def test_a_model_with_a_state_of_its_own_is_refused():
+    class Counting(Stack):
+        calls = 0
+
+        def forward(self, x):
+            self.calls += 1
+            return super().forward(x) + self.calls
+
+    network = adapt(Counting(multi), steps=STEPS, gradient="native")
+    for rule in ("native", "rga"):
+        with pytest.raises(ValueError, match=r"logits then differ by .* keeps a state from call"):
+            gradients(network, rule, inputs())
+
+
+def test_reading_the_potential_of_a_neuron_from_outside_is_refused():
+    class Reading(Stack):
+        def forward(self, x):
+            outputs = super().forward(x)
+            return outputs + torch.as_tensor(self.neuron2.v).sum()
+
+    network = adapt(Reading(multi), steps=STEPS, gradient="native")
+    with pytest.raises(ValueError, match=r"reads that of a neuron from outside"):
+        gradients(network, "native", inputs())
+
+
+@pytest.mark.parametrize("rule", ["rga", "stbp", "native"])
+@pytest.mark.parametrize("cut", [torch.Tensor.detach, torch.round], ids=["detach", "round"])
+def test_a_gradient_of_zero_is_refused(rule, cut):
+    class Cut(Stack):
+        def forward(self, x):
+            return super().forward(cut(x))
+
+    network = adapt(Cut(multi, 3.0), steps=STEPS)
+    how = "none" if cut is torch.Tensor.detach and rule == "native" else "(none|zero)"
+    with pytest.raises(ValueError, match=rf"is {how} for all of 5 samples.*Something cuts it"):
+        gradients(network, rule, inputs())
+
+
+class Step(torch.autograd.Function):
+    """A spike that no class of neurons announces."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return (x > 0).to(x)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad
+
+
+class Hidden(Stack):
+    def layers(self, x):
+        return self.fc3(self.neuron2(self.fc2(Step.apply(self.neuron1(self.fc1(x)) - 0.5))))
+
+
+class HiddenLoop(Loop):
+    layers = Hidden.layers
+
+
+@pytest.mark.parametrize("rule", ["rga", "stbp"])
+def test_autograd_functions_that_are_not_known_are_refused(rule):
+    message = r"got tests\.interop\.test_refusals\.Step in its graph.*harmless=\[Step\]"
+    refused(Hidden(multi), message, rule)
+    refused(HiddenLoop(single), message, rule, encoder=None, readout="mean")
+
+
+def test_autograd_functions_are_taken_for_harmless_where_that_was_said():
+    network = adapt(Hidden(multi), steps=STEPS, harmless=[Step])
+    _, grad, _ = gradients(network, "rga", inputs())
+    assert grad.any()
+
+
+@pytest.mark.parametrize(
+    ("neuron", "reason"),
+    [
+        (partial(snntorch.Synaptic, 0.9, 0.8), "it has a synaptic current besides its potential"),
+        (
+            partial(snntorch.Leaky, 0.9, reset_delay=False),
+            "a neuron above twice its threshold is reset twice",
+        ),
+        (partial(snntorch.Leaky, 0.9, inhibition=True), "its neurons inhibit one another"),
+        (
+            partial(snntorch.Leaky, 0.9, graded_spikes_factor=0.5),
+            "its spikes are graded: its outputs are not 0 or 1",
+        ),
+        (norse.LIFCell, "it has a synaptic current besides its potential; LIFBoxCell has none"),
+        (
+            partial(snntorch.Leaky, torch.full((12,), 0.9)),
+            "its beta has 12 values, and the rules know one for a layer",
+        ),
+    ],
+    ids=["synaptic", "reset delay", "inhibition", "graded", "current", "vector"],
+)
+@pytest.mark.filterwarnings("ignore:Inhibition is an unstable feature")
+def test_neurons_of_other_equations_are_refused_by_name_and_reason(neuron, reason):
+    model = StateLoop(single)
+    model.neuron1 = neuron()
+    network = adapt(model, encoder=None, readout="mean")
+    assert str(network.gradient) == "Native()"
+    for rule in ("stbp", "rga", "bptr", "hart", "pdsg", "assg", "static", "cba"):
+        with pytest.raises(ValueError, match=rf"neuron 'neuron1'.*{reason}.* 'native'\.$"):
+            network.gradient = rule
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"v_threshold": 1e5}, r"its settings are outside of what the rules know \(threshold"),
+        ({"surrogate_function": sj.Sigmoid(spiking=False)}, "its outputs are not 0 or 1"),
+    ],
+    ids=["threshold", "surrogate"],
+)
+def test_settings_that_rules_do_not_know_are_refused(options, reason):
+    network = adapt(Stack(partial(multi, **options)), steps=STEPS, gradient="native")
+    with pytest.raises(ValueError, match=rf"neuron 'neuron1'.*{reason}"):
+        network.gradient = "rga"
+
+
+def test_a_sibling_that_is_not_known_is_refused_by_its_base_class():
+    network = adapt(Stack(partial(sj.QIFNode)), steps=STEPS, gradient="native")
+    with pytest.raises(ValueError, match="its equations are not those of IFNode, LIFNode or Para"):
+        network.gradient = "hart"
+
+
+def test_merged_neurons_ask_for_the_number_of_steps():
+    class Own(Merged):
+        def forward(self, x):
+            return super().forward(x.expand(STEPS, *x.shape))
+
+    network = adapt(Own(multi), encoder=None, readout="mean", merged=True)
+    with pytest.raises(ValueError, match=r"^steps: expected the number of time steps T, since"):
+        gradients(network, "rga", inputs())
+
+
+def test_native_alone_is_refused_for_networks_of_our_own():
+    from tests.architectures import chain, network
+
+    with pytest.raises(ValueError, match="these neurons are art_snn's own"):
+        network(chain, gradient="native")
