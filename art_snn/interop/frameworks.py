@@ -16,6 +16,7 @@ from art_snn.dynamics import Dynamics
 from art_snn.interop.dynamics import ReadOff, Unreadable, number
 from art_snn.interop.kinds import Kind, Layout, unsuited
 
+TOLD = "register_neuron tells others"
 SPIKINGJELLY = (
     "forward",
     "single_step_forward",
@@ -101,10 +102,7 @@ def _spikingjelly() -> dict[str, Kind]:
         "BaseNode": "base_node",
         "SimpleBaseNode": "base_node",
     }
-    other = unsuited(
-        "its equations are not those of IFNode, LIFNode or ParametricLIFNode; register_neuron "
-        "tells others"
-    )
+    other = unsuited(f"its equations are not those of IFNode, LIFNode or ParametricLIFNode; {TOLD}")
     memory = Kind(other, _step_mode, (), _memories_anew, spikes=lambda module: False)
     for package in ("activation_based", "clock_driven"):
         kinds[f"spikingjelly.{package}.base.MemoryModule"] = memory
@@ -179,7 +177,7 @@ def _snntorch() -> dict[str, Kind]:
     synaptic = "it has a synaptic current besides its potential"
     parallel = "it computes all time steps at once, without a reset"
     for path, reason in {
-        "neurons.SpikingNeuron": "its equations are not those of Leaky; register_neuron tells others",
+        "neurons.SpikingNeuron": f"its equations are not those of Leaky; {TOLD}",
         "synaptic.Synaptic": synaptic,
         "rsynaptic.RSynaptic": recurrent,
         "rleaky.RLeaky": recurrent,
@@ -236,7 +234,7 @@ def _norse() -> dict[str, Kind]:
         "norse.torch.module.lif_box.LIFBoxCell": Kind(_lif_box, step, **returned),  # type: ignore[arg-type]
         "norse.torch.module.iaf.IAFCell": Kind(_iaf_cell, step, **returned),  # type: ignore[arg-type]
     }
-    told = "its equations are not those of LIFBoxCell or IAFCell; register_neuron tells others"
+    told = f"its equations are not those of LIFBoxCell or IAFCell; {TOLD}"
     other = unsuited(told)
     recurrent = unsuited("it feeds its spikes back into its own current")
     synaptic = unsuited("it has a synaptic current besides its potential; LIFBoxCell has none")
@@ -296,7 +294,7 @@ def _sinabs() -> dict[str, Kind]:
 
     equations = ("forward", "alpha_mem_calculated")
     known = Kind(_sinabs_neuron, layout, equations, _sinabs_anew, spikes=spikes)
-    other = unsuited("its equations are not those of LIF or IAF; register_neuron tells others")
+    other = unsuited(f"its equations are not those of LIF or IAF; {TOLD}")
     recurrent = unsuited("it feeds its spikes back into its own current")
     kinds = {f"sinabs.layers.lif.{name}": known for name in ("LIF", "LIFSqueeze")}
     kinds |= {f"sinabs.layers.iaf.{name}": known for name in ("IAF", "IAFSqueeze")}

@@ -60,7 +60,8 @@ def register_neuron(
     verified in the first pass. A subclass counts as the same unless it has a forward of its own.
 
     :param cls: the class.
-    :param dynamics: maps a module of it to its :class:`~art_snn.dynamics.Dynamics`, at every pass anew.
+    :param dynamics: maps a module of it to its :class:`~art_snn.dynamics.Dynamics`, read at
+        every pass.
     :param layout: "steps" [T, N, ...], "step" for one call per time step, "merged" [T * N, ...],
         "samples first" [N, T, ...] or "samples merged" [N * T, ...].
     :return: the class, so that it may decorate one.

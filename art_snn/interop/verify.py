@@ -123,10 +123,10 @@ def _same_logits(network: Adapted, x: Tensor, *, native: bool) -> None:
     """Compare a pass of ours with the model as it is."""
     encoded = network.encode(x)
     with _as_it_was(network.layers):
-        for member in network.members().values():
-            member.kind.refresh(member.module)
+        _refresh(network)
         alone = network.logits(encoded)
-        # A state that is not known has been changed by the first run.
+        # States that are known begin again; others have been changed by the first run.
+        _refresh(network)
         ours = network.run_by_itself(encoded, native=native)
     same = torch.equal(alone, ours)
     # In training mode some versions add in another order.
@@ -138,6 +138,11 @@ def _same_logits(network: Adapted, x: Tensor, *, native: bool) -> None:
         "random. Recognised neurons start from rest at every pass; make the others do so."
     )
     raise invalid("model", "one that computes the same in a pass of ours", got, remedy)
+
+
+def _refresh(network: Adapted) -> None:
+    for member in network.members().values():
+        member.kind.refresh(member.module)
 
 
 @contextmanager
