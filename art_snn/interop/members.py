@@ -64,7 +64,8 @@ class Member:
 
         :param training: be in training mode, whatever the module is in."""
         twin = object.__new__(type(self.module))
-        state = {k: dict(v) if k in COPIED else v for k, v in vars(self.module).items()}
+        told = dict(vars(self.module))  # At once, since other threads may add to it.
+        state = {k: dict(v) if k in COPIED else v for k, v in told.items()}
         state.pop("forward", None)
         for name, value in state.items():
             if isinstance(value, MethodType) and value.__self__ is self.module:

@@ -1,0 +1,169 @@
+"""Models of SpikingJelly's own zoo, unmodified, under ART's attacks and training."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from art.attacks.evasion import AutoAttack, ProjectedGradientDescent as PGD
+from art.defences.trainer import AdversarialTrainerMadryPGD
+from torch import Tensor, nn
+
+from art_snn import PyTorchSpikingClassifier
+from art_snn.interop import AdaptedNetwork, adapt
+from tests.frameworks.loading import load
+
+(neuron, layer, functional, surrogate, vgg, sew) = load(
+    "spikingjelly",
+    "2.",
+    "spikingjelly.activation_based.neuron",
+    "spikingjelly.activation_based.layer",
+    "spikingjelly.activation_based.functional",
+    "spikingjelly.activation_based.surrogate",
+    "spikingjelly.activation_based.model.spiking_vgg",
+    "spikingjelly.activation_based.model.sew_resnet",
+)
+STEPS, CLASSES, SIDE = 2, 4, 32
+RULES = ("rga", "stbp", "native")
+
+
+class Attention(nn.Module):
+    """A stem and one block of spiking self-attention, as Spikformer has it."""
+
+    def __init__(self, width: int = 16, heads: int = 2) -> None:
+        super().__init__()
+        self.heads = heads
+        self.stem = nn.Sequential(
+            layer.Conv2d(3, width, 3, 4, 1, bias=False), layer.BatchNorm2d(width), neuron.LIFNode()
+        )
+        self.project = nn.ModuleList(
+            nn.ModuleList([layer.Linear(width, width), layer.BatchNorm1d(width), neuron.LIFNode()])
+            for _ in range(4)
+        )
+        self.attend = neuron.LIFNode(v_threshold=0.5)
+        self.head = layer.Linear(width, CLASSES)
+
+    def spikes(self, index: int, x: Tensor) -> Tensor:
+        linear, norm, fire = self.project[index]
+        return fire(norm(linear(x).transpose(2, 3)).transpose(2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).flatten(3).transpose(2, 3)
+        steps, batch, places, width = x.shape
+        shape = (steps, batch, places, self.heads, width // self.heads)
+        q, k, v = (self.spikes(i, x).view(shape).transpose(2, 3) for i in range(3))
+        found = (q @ k.transpose(-1, -2)) @ v * 0.25
+        x = x + self.spikes(3, self.attend(found.transpose(2, 3).reshape(x.shape)))
+        return self.head(x.mean(2))
+
+
+OPTIONS = {"surrogate_function": surrogate.ATan(), "detach_reset": True, "num_classes": CLASSES}
+MODELS = {
+    "spiking_vgg11_bn": partial(
+        vgg.spiking_vgg11_bn, spiking_neuron=neuron.LIFNode, tau=2.0, decay_input=False, **OPTIONS
+    ),
+    "sew_resnet18": partial(sew.sew_resnet18, spiking_neuron=neuron.IFNode, cnf="ADD", **OPTIONS),
+    "spikformer": Attention,
+}
+every_model = pytest.mark.parametrize("name", MODELS)
+
+
+def lively(name: str) -> nn.Module:
+    """The model with statistics of random images, so that its neurons fire without training."""
+    torch.manual_seed(0)
+    model = MODELS[name]()
+    functional.set_step_mode(model, "m")
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.constant_(module.weight, 1.5)
+            nn.init.constant_(module.bias, 0.3)
+            module.momentum = None
+    with torch.no_grad():
+        model.train()(torch.rand(STEPS, 8, 3, SIDE, SIDE))
+    functional.reset_net(model)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def networks() -> dict[str, AdaptedNetwork]:
+    return {name: adapt(lively(name), steps=STEPS) for name in MODELS}
+
+
+def classifier(network: AdaptedNetwork, rule: str, **options) -> PyTorchSpikingClassifier:
+    return PyTorchSpikingClassifier(
+        network,
+        nn.CrossEntropyLoss(),
+        (3, SIDE, SIDE),
+        CLASSES,
+        clip_values=(0.0, 1.0),
+        gradient=rule,
+        **options,
+    )
+
+
+def images(samples: int) -> np.ndarray:
+    return np.random.default_rng(0).random((samples, 3, SIDE, SIDE), dtype=np.float32)
+
+
+@every_model
+@pytest.mark.parametrize(
+    "rule", ["stbp", "pdsg", "assg", "rga", "static", "bptr", "hart", "native"]
+)
+def test_logits_are_the_models_own_under_every_rule(name, rule, networks):
+    network, x = networks[name], torch.as_tensor(images(3))
+    with torch.no_grad():
+        functional.reset_net(network.model)
+        wanted = network.model(x.expand(STEPS, *x.shape)).mean(0)
+        functional.reset_net(network.model)
+        assert torch.equal(network(x), wanted)
+    x.requires_grad_()
+    with network.using(rule):
+        logits = network(x)
+    assert torch.equal(logits, wanted)
+    (grad,) = torch.autograd.grad(logits[:, 0].sum(), x)
+    assert grad.any()
+
+
+@every_model
+def test_the_native_gradient_is_that_of_plain_autograd(name, networks):
+    network, x = networks[name], torch.as_tensor(images(2)).requires_grad_()
+    with network.using("native"):
+        (grad,) = torch.autograd.grad(network(x)[:, 0].sum(), x)
+    logits = network.model(x.expand(STEPS, *x.shape)).mean(0)
+    (wanted,) = torch.autograd.grad(logits[:, 0].sum(), x)
+    functional.reset_net(network.model)
+    torch.testing.assert_close(grad, wanted, rtol=1e-4, atol=1e-7)
+
+
+@every_model
+@pytest.mark.parametrize("rule", RULES)
+def test_attacks_of_art_keep_their_budget(name, rule, networks):
+    wrapped, x = classifier(networks[name], rule), images(4)
+    y = wrapped.predict(x).argmax(1)
+    options = {"eps": 0.1, "verbose": False, "batch_size": 4}
+    adversarials = PGD(wrapped, eps_step=0.05, max_iter=2, **options).generate(x, y)
+    assert 0 < np.abs(adversarials - x).max() <= 0.1 + 1e-6
+    inner = PGD(wrapped, eps_step=0.05, max_iter=1, **options)
+    found = AutoAttack(wrapped, eps=0.1, eps_step=0.05, batch_size=4, attacks=[inner]).generate(
+        x, y
+    )
+    assert np.abs(found - x).max() <= 0.1 + 1e-6
+
+
+@every_model
+@pytest.mark.parametrize("rule", RULES)
+def test_adversarial_training_of_art_trains_the_model(name, rule):
+    network = adapt(lively(name), steps=STEPS)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+    wrapped = classifier(network, rule, optimizer=optimizer)
+    before = [weight.detach().clone() for weight in network.model.parameters()]
+    trainer = AdversarialTrainerMadryPGD(
+        wrapped, nb_epochs=1, batch_size=4, eps=0.05, eps_step=0.05, max_iter=1
+    )
+    trainer.fit(images(8), np.arange(8) % CLASSES)
+    after = list(network.model.parameters())
+    assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert network.gradient != network.training_gradient or rule == "native"
+    assert not any("forward" in vars(module) for module in network.model.modules())

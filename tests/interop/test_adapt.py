@@ -1,0 +1,390 @@
+"""adapt: its forms, what it shares with the model, and that the result is a SpikingNetwork."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from art_snn import LIF, Direct, Frames, Mean, Poisson, SpikingNetwork
+from art_snn.dynamics import Dynamics
+from art_snn.gradients import EOT, HART, RGA, STBP, Extended, Native
+from art_snn.interop import AdaptedNetwork, adapt, register_neuron
+from tests.interop.promises import EVERY, gradients, inputs
+from tests.interop.stacks import STEPS, Loop, Merged, OwnMerged, Stack
+from tests.standins import published, spikingjelly as sj
+
+multi = partial(sj.LIFNode, step_mode="m")
+single = partial(sj.LIFNode, step_mode="s")
+OWN = {"encoder": None, "readout": "mean"}
+
+
+class Published(published.LIFSpike):
+    """Under a name of its own, so that other tests find the original unknown."""
+
+
+register_neuron(Published, dynamics=lambda m: Dynamics(m.tau, m.thresh), layout="merged")
+
+
+def same(one, other, tolerance=1e-12):
+    for a, b in zip(one, other, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=tolerance)
+
+
+def test_the_network_shares_the_models_parameters_and_is_a_spiking_network():
+    model = Stack(multi, 2.0)
+    network = adapt(model, steps=STEPS)
+    assert isinstance(network, SpikingNetwork)
+    assert network.model is model
+    assert next(iter(network.parameters())) is model.fc1.weight
+    assert network.gradient == RGA()
+    assert network.training_gradient == Native()
+    assert [site.name for site in network.sites()] == ["neuron1", "neuron2"]
+    assert isinstance(network.encoder, Direct)
+    assert "layers.fc1" in network.layer_names
+
+
+def test_readouts_are_a_mean_a_sum_a_function_or_none():
+    x = inputs()
+    mean = adapt(Stack(multi, 2.0), steps=STEPS)(x)
+    sums = adapt(Stack(multi, 2.0), steps=STEPS, readout="sum")(x)
+    last = adapt(Stack(multi, 2.0), steps=STEPS, readout=lambda outputs: outputs[-1])(x)
+
+    class Inside(Stack):
+        def forward(self, x):
+            return super().forward(x).mean(0)
+
+    none = adapt(Inside(multi, 2.0), steps=STEPS, readout=None)(x)
+    own = adapt(Loop(single, 2.0), **OWN)(x)
+    torch.testing.assert_close(sums, mean * STEPS)
+    assert torch.equal(none, mean)
+    torch.testing.assert_close(own, mean)
+    assert not torch.equal(last, mean)
+
+
+@pytest.mark.parametrize("rule", EVERY)
+def test_a_sum_has_the_gradients_of_the_mean_times_the_steps(rule):
+    mean = gradients(adapt(Stack(multi, 2.0), steps=STEPS), rule, inputs())
+    network = adapt(Stack(multi, 2.0), steps=STEPS, readout="sum")
+    logits, grad, _ = gradients(network, rule, inputs())
+    same((logits, grad), (mean[0] * STEPS, mean[1] * STEPS))
+
+
+def test_affine_layers_are_collapsed_and_max_pooling_is_not():
+    class Pooled(Stack):
+        def layers(self, x):
+            y = self.neuron1(self.fc1(x))
+            y = nn.functional.max_pool1d(y.flatten(0, 1), 3, 1, 1).view(y.shape)
+            return self.fc3(self.neuron2(self.fc2(y)))
+
+    kinds = {}
+    for name, model in {"affine": Stack(multi, 2.0), "pooled": Pooled(multi, 2.0)}.items():
+        network = adapt(model, steps=STEPS)
+        for readout in ("mean", "sum"):
+            network.readout = readout
+            gradients(network, "rga", inputs())
+            kinds[name, readout] = network.execution.kind
+    assert kinds["affine", "mean"] == kinds["affine", "sum"] == "collapsed"
+    assert kinds["pooled", "mean"] == kinds["pooled", "sum"] == "time-resolved"
+
+
+@pytest.mark.parametrize("rule", EVERY)
+def test_a_loop_over_time_has_the_gradients_of_all_steps_in_one_call(rule):
+    class Pooled:
+        def layers(self, x):
+            y = self.neuron1(self.fc1(x))
+            y = nn.functional.max_pool1d(y.flatten(0, -2), 3, 1, 1).view(y.shape)
+            return self.fc3(self.neuron2(self.fc2(y)))
+
+    class PooledStack(Pooled, Stack):
+        pass
+
+    class PooledLoop(Pooled, Loop):
+        pass
+
+    for whole, loop in ((Stack, Loop), (PooledStack, PooledLoop)):
+        wanted = gradients(adapt(whole(multi, 2.0), steps=STEPS), rule, inputs())
+        logits, grad, weights = gradients(adapt(loop(single, 2.0), **OWN), rule, inputs())
+        same((logits, grad, *weights), (wanted[0], wanted[1], *wanted[2]))
+
+
+@pytest.mark.parametrize("rule", [r for r in EVERY if r != "native"])
+def test_merged_steps_have_the_gradients_of_steps_apart(rule):
+    for model, options in (
+        (Merged(partial(Published, STEPS)), {"steps": STEPS}),
+        (OwnMerged(partial(Published, STEPS)), {"steps": STEPS, **OWN}),
+    ):
+        network = adapt(model, **options)
+        other = adapt(Stack(partial(Steps, STEPS)), steps=STEPS)
+        wanted = gradients(other, rule, inputs())
+        logits, grad, weights = gradients(network, rule, inputs())
+        same((logits, grad, *weights), (wanted[0], wanted[1], *wanted[2]))
+
+
+class Steps(published.LIFSpike):
+    """The same neuron on [T, N, ...]."""
+
+    def forward(self, x):
+        return super().forward(x.flatten(0, 1)).view(x.shape)
+
+
+register_neuron(Steps, dynamics=lambda module: Dynamics(module.tau, module.thresh))
+
+
+@pytest.mark.parametrize("mean", [False, True])
+def test_a_published_network_runs_under_every_rule(mean):
+    model = published.VGG(T=STEPS, mean=mean).eval()
+    for module in model.modules():
+        if isinstance(module, published.LIFSpike):
+            module.__class__ = Published
+    options = {"readout": None if mean else "mean", "encoder": None, "steps": STEPS}
+    network = adapt(model, **options)
+    x = torch.rand(4, 1, 8, 8)
+    with torch.no_grad():
+        wanted = model(x) if mean else model(x).mean(0)
+    for rule in EVERY:
+        given = x.clone().requires_grad_()
+        with network.using(rule):
+            logits = network(given)
+        assert torch.equal(logits, wanted)
+        (grad,) = torch.autograd.grad(logits[:, 0].sum(), given)
+        assert grad.any()
+
+
+def test_the_merged_option_says_it_of_classes_that_take_all_steps():
+    network = adapt(Merged(partial(SameSteps, STEPS)), steps=STEPS, merged=True)
+    wanted = gradients(adapt(Stack(partial(Steps, STEPS)), steps=STEPS), "rga", inputs())
+    logits, grad, _ = gradients(network, "rga", inputs())
+    same((logits, grad), wanted[:2])
+
+
+class SameSteps(published.LIFSpike):
+    """Registered without a word about its layout."""
+
+
+register_neuron(SameSteps, dynamics=lambda module: Dynamics(module.tau, module.thresh))
+
+
+def test_a_decay_that_is_learnt_is_read_at_every_call():
+    model = Stack(partial(sj.ParametricLIFNode, step_mode="m"), 3.0)
+    network = adapt(model, steps=STEPS)
+    first = network.sites()[0].dynamics.decay
+    one = gradients(network, "stbp", inputs())
+    with torch.no_grad():
+        model.neuron1.w.add_(1.0)
+    assert network.sites()[0].dynamics.decay < first
+    two = gradients(network, "stbp", inputs())
+    with torch.no_grad():
+        assert torch.equal(two[0], network(inputs()))
+    assert not torch.equal(one[1], two[1])
+
+
+def test_native_reaches_a_decay_that_is_learnt():
+    model = Stack(partial(sj.ParametricLIFNode, step_mode="m"), 3.0)
+    network = adapt(model, steps=STEPS)
+    network(inputs())[:, 0].sum().backward()
+    assert network.execution.kind == "native"
+    assert model.neuron1.w.grad != 0
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Mean(Native(), RGA()),
+        EOT(Native(), samples=2),
+        Extended(RGA(), steps=6),
+        Extended(Native(), steps=6),
+        Mean(HART(), Extended(STBP(), steps=3)),
+    ],
+    ids=["mean", "eot", "extended", "extended native", "both"],
+)
+def test_rules_of_rules_take_native_too(rule):
+    network = adapt(Stack(multi, 2.0), steps=STEPS)
+    logits, grad, _ = gradients(network, rule, inputs())
+    with torch.no_grad():
+        torch.testing.assert_close(logits, network(inputs()))
+    assert grad.any()
+
+
+def test_a_loop_of_its_own_cannot_be_extended():
+    network = adapt(Loop(single, 2.0), **OWN)
+    with pytest.raises(ValueError, match="the model's own time cannot give another number of time"):
+        network.gradient = "extended-rga"
+    with pytest.raises(ValueError, match=r"^encoder: "):
+        network.with_steps(8)
+
+
+@pytest.mark.parametrize("make", [Stack, Loop])
+def test_twins_copies_and_pickles_give_the_same(make):
+    whole = make is Stack
+    model = make(multi if whole else single, 2.0)
+    network = adapt(model, **({"steps": STEPS} if whole else OWN))
+    wanted = gradients(network, "rga", inputs())
+    twin = network.with_gradient("hart")
+    assert twin.model is model
+    assert isinstance(twin, AdaptedNetwork)
+    copied = copy.deepcopy(network)
+    assert copied.model is not model
+    for other in (twin, copied, network):
+        logits, grad, _ = gradients(other, "rga", inputs())
+        same((logits, grad), wanted[:2], 0)
+
+
+def test_a_network_is_pickled():
+    network = adapt(Stack(partial(Steps, STEPS)), steps=STEPS, gradient="hart")
+    wanted = gradients(network, "rga", inputs())
+    stored = pickle.loads(pickle.dumps(network))
+    assert stored.gradient == HART()
+    logits, grad, _ = gradients(stored, "rga", inputs())
+    same((logits, grad), wanted[:2], 0)
+
+
+def test_single_precision_and_back():
+    network = adapt(Stack(multi, 2.0), steps=STEPS)
+    wanted = gradients(network, "rga", inputs())
+    logits, grad, _ = gradients(network.float(), "rga", inputs().float())
+    assert grad.dtype == torch.float32
+    same((logits.double(), grad.double()), wanted[:2], 1e-5)
+
+
+def test_other_encoders_and_event_frames():
+    model = Stack(multi, 3.0)
+    frames = torch.rand(5, STEPS, 1, 3, 3, dtype=torch.float64)
+    network = adapt(model, encoder=Frames(STEPS))
+    with torch.no_grad():
+        wanted = Stack(multi, 3.0)(frames.transpose(0, 1)).mean(0)
+        assert torch.equal(network(frames), wanted)
+    network = adapt(model, encoder=Poisson(STEPS))
+    torch.manual_seed(0)
+    given = inputs().requires_grad_()
+    (grad,) = torch.autograd.grad(network(given)[:, 0].sum(), given)
+    assert grad.any()
+
+
+def test_verifying_does_not_disturb_the_random_state():
+    draws = []
+    for _ in range(2):
+        network = adapt(Stack(multi, 3.0), encoder=Poisson(STEPS))
+        torch.manual_seed(7)
+        if draws:
+            network(inputs().requires_grad_())
+            torch.manual_seed(7)
+        draws.append(network(inputs().requires_grad_()).detach())
+    assert torch.equal(*draws)
+
+
+def test_training_by_the_native_gradient_learns():
+    torch.manual_seed(0)
+    network = adapt(Stack(multi, 2.0).train(), steps=STEPS)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
+    x, y = inputs(30), torch.arange(30) % 3
+    losses = []
+    for _ in range(60):
+        loss = nn.functional.cross_entropy(network(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: adapt(Stack), TypeError, r"^model: expected a torch module of another framework"),
+        (lambda: adapt("model", 8), TypeError, "got str. Pass an instance"),
+        (
+            lambda: adapt(SpikingNetwork([nn.Flatten(2), LIF()]), 8),
+            TypeError,
+            "a SpikingNetwork needs no adapting",
+        ),
+        (lambda: adapt(nn.Sequential(LIF()), 8), ValueError, r"^model: .*neurons of one framework"),
+        (
+            lambda: adapt(nn.Sequential(nn.Linear(2, 3), nn.ReLU()), 8),
+            ValueError,
+            r"^model: expected at least one spiking neuron that is known, got none among Linear, "
+            r"ReLU\. .*register_neuron",
+        ),
+        (
+            lambda: adapt(Stack(multi)),
+            ValueError,
+            r"^steps: expected .* got None. With encoder=None",
+        ),
+        (lambda: adapt(Stack(multi), 0), ValueError, r"^steps: "),
+        (lambda: adapt(Stack(multi), 2.5), ValueError, r"^steps: "),
+        (
+            lambda: adapt(Stack(multi), 8, encoder=Direct(4)),
+            ValueError,
+            r"^steps: expected None beside an encoder, got 8",
+        ),
+        (
+            lambda: adapt(Stack(multi), 8, encoder="poisson"),
+            ValueError,
+            r"^encoder: expected an encoder or 'direct'",
+        ),
+        (
+            lambda: adapt(Stack(multi), 8, readout="median"),
+            ValueError,
+            r"^readout: expected 'mean', 'sum', None or a function, got 'median'",
+        ),
+        (lambda: adapt(Stack(multi), 8, gradient="sgd"), ValueError, r"^gradient: expected one of"),
+    ],
+    ids=[
+        *("class", "string", "ours", "mixed", "none", "steps", "zero", "fraction", "both"),
+        *("encoder", "readout", "rule"),
+    ],
+)
+def test_bad_arguments_are_refused_by_name(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"steps": STEPS, "readout": None},
+            r"expected one that returns \[5, K\], got a tensor \[4, 5, 3\]",
+        ),
+        ({"encoder": None}, r"expected one that returns \[5, K\], got a tensor"),
+        (
+            {"steps": STEPS, "readout": lambda outputs: outputs},
+            r"^readout: expected logits \[5, K\] from the readout, got a tensor \[4, 5, 3\]",
+        ),
+    ],
+    ids=["none", "own", "function"],
+)
+def test_outputs_of_another_shape_are_refused(options, message):
+    class Flat(Stack):
+        def forward(self, x):
+            return super().forward(x if x.ndim == 5 else x.expand(STEPS, *x.shape))
+
+    network = adapt(Flat(multi), gradient="native", **options)
+    with pytest.raises(ValueError, match=message):
+        network(inputs())
+
+
+def test_outputs_that_are_no_tensor_are_refused_with_the_remedy():
+    class Both(Stack):
+        def forward(self, x):
+            return super().forward(x), None
+
+    with pytest.raises(ValueError, match=r"got a tuple of 2\. A readout reduces what the model"):
+        adapt(Both(multi), steps=STEPS)(inputs())
+    network = adapt(Both(multi, 2.0), steps=STEPS, readout=lambda outputs: outputs[0].sum(0))
+    assert network(inputs()).shape == (5, 3)
+
+
+def test_neurons_are_registered_with_their_own_checks():
+    with pytest.raises(TypeError, match=r"^cls: expected a class of torch modules, got 3"):
+        register_neuron(3, dynamics=Dynamics)
+    with pytest.raises(TypeError, match=r"^dynamics: expected a function of a module, got Dynami"):
+        register_neuron(nn.ReLU, dynamics=Dynamics(0.5))
+    with pytest.raises(ValueError, match=r"^layout: expected one of steps, step, merged"):
+        register_neuron(nn.ReLU, dynamics=Dynamics, layout="[T, N]")
+    with pytest.raises(ValueError, match=r"^cls: expected a class of neurons, got Module"):
+        register_neuron(nn.Module, dynamics=Dynamics)
