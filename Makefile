@@ -22,7 +22,7 @@ test-faults: $(VENV)/.test
 
 test-frameworks: $(ENVIRONMENTS:%=$(ENVIRONMENT)%/.installed)
 	@set -e; for name in $(ENVIRONMENTS); do \
-		echo "$$name"; $(ENVIRONMENT)$$name/bin/python -m pytest tests/frameworks $(ARGS); done
+		echo "$$name"; $(ENVIRONMENT)$$name/bin/python -m pytest -n 2 tests/frameworks $(ARGS); done
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
