@@ -19,8 +19,10 @@ if TYPE_CHECKING:
         STBP as STBP,
         Extended as Extended,
         Mean as Mean,
+        Native as Native,
         StaticCurve as StaticCurve,
     )
+    from art_snn.interop import adapt as adapt, register_neuron as register_neuron
     from art_snn.layers import TimeDistributed as TimeDistributed
     from art_snn.network import SpikingNetwork as SpikingNetwork
     from art_snn.neurons import IF as IF, LIF as LIF
@@ -30,7 +32,8 @@ __version__ = "0.1.0"
 _NAMES = {
     "classifier": "PyTorchSpikingClassifier",
     "encoders": "Direct Frames Poisson",
-    "gradients": "ASSG BPTR CBA EOT GRADIENTS HART PDSG RGA STBP Extended Mean StaticCurve",
+    "gradients": "ASSG BPTR CBA EOT GRADIENTS HART PDSG RGA STBP Extended Mean Native StaticCurve",
+    "interop": "adapt register_neuron",
     "layers": "TimeDistributed",
     "network": "SpikingNetwork",
     "neurons": "IF LIF",
