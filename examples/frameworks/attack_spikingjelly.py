@@ -1,0 +1,45 @@
+"""A SpikingJelly network in step mode 'm': trained and attacked by its own gradient and by RGA."""
+
+import sys
+
+import torch
+from art.attacks.evasion import ProjectedGradientDescent
+from spikingjelly.activation_based import functional, layer, neuron
+from torch import nn
+
+from art_snn import PyTorchSpikingClassifier
+from art_snn.data import digits
+from art_snn.interop import adapt
+
+
+def main(small: bool) -> None:
+    torch.manual_seed(0)
+    data, loss = digits(), nn.CrossEntropyLoss()
+    net = nn.Sequential(
+        layer.Conv2d(1, 16, 3, padding=1, bias=False),
+        layer.BatchNorm2d(16),
+        neuron.LIFNode(tau=2.0),
+        layer.AvgPool2d(2),
+        layer.Flatten(),
+        layer.Linear(256, 64),
+        neuron.LIFNode(tau=2.0),
+        layer.Linear(64, 10),
+    )
+    functional.set_step_mode(net, "m")
+    optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
+    network = adapt(net, steps=8)  # repeats the image, runs net on [T, N, ...], averages over T
+    classifier = PyTorchSpikingClassifier(
+        network, loss, data.input_shape, data.classes, optimizer, clip_values=(0, 1)
+    )
+    classifier.fit(data.x_train, data.y_train, batch_size=64, nb_epochs=2 if small else 10)
+    x, y = (part[: 16 if small else None] for part in (data.x_test, data.y_test))
+    print(f"clean accuracy {(classifier.predict(x).argmax(1) == y).mean():.3f}")
+    for gradient in ("native", "rga"):
+        classifier.set_params(gradient=gradient)
+        attack = ProjectedGradientDescent(classifier, eps=0.15, eps_step=0.04, max_iter=10)
+        accuracy = (classifier.predict(attack.generate(x, y)).argmax(1) == y).mean()
+        print(f"under PGD by {gradient}: {accuracy:.3f}")
+
+
+if __name__ == "__main__":
+    main(small="--small" in sys.argv)
