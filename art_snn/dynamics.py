@@ -87,7 +87,9 @@ class Dynamics:
                 settle(self, **{name: number})
         settle(self, strict=bool(self.strict))
         none = self.drop is None or self.reset == "soft"
-        require(none, "drop", "None unless the reset is soft", self.drop, "Leave it out, or use rest.")
+        require(
+            none, "drop", "None unless the reset is soft", self.drop, "Leave it out, or use rest."
+        )
 
     def __repr__(self) -> str:
         """The fields, of the further ones those that change something."""

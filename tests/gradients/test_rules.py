@@ -304,7 +304,9 @@ def test_every_command_refuses_the_same_names_by_the_flag(words, tmp_path):
     done = call(*words, "--output", str(tmp_path / "out"))
     assert done.status == 2
     known = "expected one of 'stbp', 'pdsg', 'assg', 'rga', 'static', 'bptr', 'hart', 'cba', "
-    assert f"{words[1]}: {known}'pdsg-per-sample', 'native', got 'sgd'. Any of them" in done.complaint
+    assert (
+        f"{words[1]}: {known}'pdsg-per-sample', 'native', got 'sgd'. Any of them" in done.complaint
+    )
     assert not (tmp_path / "out").exists()
 
 
