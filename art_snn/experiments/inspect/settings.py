@@ -25,7 +25,7 @@ RULES: Mapping[str, Gradient] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Experiment):
-    """Tell every neuron that is found in a network, and which engine every rule runs on it.
+    """The neurons that are found in a network, and which engine every rule runs on it.
 
     Every rule takes one gradient of one batch; where a rule is refused the reason is told.
 
