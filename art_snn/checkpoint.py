@@ -9,6 +9,7 @@ import torch
 
 from art_snn.checks import ArgumentError, require
 from art_snn.files import damage, write_tensors
+from art_snn.interop import AdaptedNetwork
 from art_snn.network import SpikingNetwork
 from art_snn.places import FILE, place, require_kind
 
@@ -43,7 +44,8 @@ def load(network: SpikingNetwork, path: str | Path) -> dict[str, Any]:
     checksum must match. When anything is wrong the network is left as it was.
 
     :param network: a network of the architecture that was saved.
-    :param path: file written by :func:`save`, or a plain state dict of this network.
+    :param path: file written by :func:`save`, or a plain state dict of this network, or of the
+        model that an adapted network is around.
     :return: the notes that were saved.
     :raises FileNotFoundError: when there is no such file.
     :raises CheckpointError: when the file is damaged, is no checkpoint, does not fit, or holds NaN,
@@ -53,13 +55,18 @@ def load(network: SpikingNetwork, path: str | Path) -> dict[str, Any]:
     if not isinstance(weights, Mapping):
         raise _unreadable(path, "holds no weights", "Save it again.")
     expected = network.state_dict()
+    if isinstance(network, AdaptedNetwork) and weights is content:
+        # Of the model itself, as its own framework saves it.
+        inner = {f"layers.{name}": weight for name, weight in weights.items()}
+        bare = len(inner.keys() & expected.keys()) >= len(weights.keys() & expected.keys())
+        weights = inner if bare else weights
     problems = misfits(expected, weights)
     if problems:
         named = f"{'; '.join(problems[:5])}{' ...' if len(problems) > 5 else ''}"
         got = f"a file that differs in {named}: {path}"
         remedy = "Build the network with the options it was saved with."
         raise CheckpointError.of("path", "weights of this network", got, remedy)
-    noted = {} if weights is content else _notes(path, content)
+    noted = _notes(path, content) if content.get("format") == FORMAT else {}
     network.load_state_dict(weights)
     return noted
 

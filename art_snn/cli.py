@@ -16,7 +16,10 @@ from art_snn.checks import ArgumentError, WriteFailed, brief, shown
 from art_snn.places import what
 from art_snn.stopping import INTERRUPTED, TERMINATED, Terminated, stoppable
 
-COMMANDS = ("demo", "train", "harden", "compare", "sweep", "curves", "cost", "scaling")
+COMMANDS = (
+    *("demo", "train", "harden", "compare", "sweep", "curves", "cost", "scaling"),
+    "inspect",
+)
 MEANT = {"path": "checkpoint", "resume": "output", "share": "adversarial_share", "gradient": "rule"}
 MEANT |= dict.fromkeys(("x", "y", "x, y", "x_train", "y_train", "x_test", "y_test"), "data")
 MEANT |= {"samples": "batch_size"}

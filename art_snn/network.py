@@ -186,6 +186,11 @@ class SpikingNetwork(nn.Module):
             return None
         return f"{layer} is in training mode: its output differs from call to call"
 
+    @property
+    def form(self) -> tuple[Any, ...]:
+        """What tells the network from others in its repr, besides weights: for digests."""
+        return (self.encoder, self.layers)
+
     def state_key(self) -> Hashable:
         """Changes with the network's modules, their settings, modes, hooks and weights."""
         modules = tuple(

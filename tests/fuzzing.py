@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from art_snn.data import Dataset, digits
+from tests import adapted
 from tests.datasets import images
 from tests.own import own
 
@@ -37,6 +38,9 @@ BASES: tuple[tuple[str, ...], ...] = (
         *("scaling", "--models", "vgg5", "--width", ".05", "--steps", "2", "--image-size", "4"),
         *("--samples", "2", "--batch-size", "2", "--iterations", "1", "--repeats", "1"),
     ),
+    ("inspect", *OWN, "--batch-size", "2", "--rules", "rga,native"),
+    ("inspect", *DATA, "--model", "bare.py:build", "--batch-size", "2", "--rules", "rga,native"),
+    ("compare", *DATA, "--model", "bare.py:build", *ATTACK, "--repeats", "1", "--rules", "rga"),
 )
 """Calls of every command that end well and soon."""
 
@@ -64,6 +68,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
         *("models", "steps", "rules", "width", "decay", "channels", "samples", "batch-size"),
         *("repeats", "image-size", *ATTACKING),
     ),
+    "inspect": (*MODEL, "checkpoint", "rules", "batch-size", "channels", "image-size"),
 }
 """What may be told besides; those about data have tests of their own."""
 
@@ -141,6 +146,8 @@ def prepare(folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.chdir(folder)
     images(folder / "images.npz")
     own(folder, classes=3)
+    adapted.own(folder)
+    (folder / "bare_steps.py").rename(folder / "bare.py")
     for name, text in {"odd.txt": "odd", "odd.json": "{", "empty.pt": ""}.items():
         (folder / name).write_text(text)
     (folder / "elsewhere").mkdir()

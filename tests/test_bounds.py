@@ -11,7 +11,7 @@ import pytest
 
 from art_snn import ASSG, CBA, EOT, IF, LIF, RGA, Direct, Extended, Frames, Poisson, StaticCurve
 from art_snn.attacks import Attack
-from art_snn.experiments import compare, cost, curves, demo, scaling, sweep, train
+from art_snn.experiments import compare, cost, curves, demo, inspect, scaling, sweep, train
 from art_snn.gradients import ATan, FastSigmoid, Triangle
 from art_snn.models.options import Options
 from art_snn.training import Recipe
@@ -19,9 +19,9 @@ from art_snn.training import Recipe
 STEPS, DRAWS, SEED, MOST = 100_000, 10_000, 2**32 - 1, 2**31 - 1
 HUGE = 10**20
 
-compared, costed, recorded, shown, grown, swept, trained = (
+compared, costed, recorded, shown, looked_at, grown, swept, trained = (
     partial(room.Settings, output=Path("unused"))
-    for room in (compare, cost, curves, demo, scaling, sweep, train)
+    for room in (compare, cost, curves, demo, inspect, scaling, sweep, train)
 )
 WHOLE = [
     (Direct, "steps", 1, STEPS),
@@ -52,6 +52,8 @@ WHOLE = [
     (shown, "epochs", 1, MOST),
     (shown, "seed", 0, SEED),
     (shown, "test_images", 1, MOST),
+    (looked_at, "batch_size", 1, MOST),
+    (looked_at, "channels", 1, 2**16),
     (grown, "channels", 1, 2**16),
     (grown, "repeats", 1, MOST),
     (swept, "seed", 0, SEED),

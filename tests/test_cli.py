@@ -20,6 +20,7 @@ from art_snn.stopping import Terminated
 from tests.command import call
 
 NAMES = ["demo", "train", "harden", "compare", "sweep", "curves", "cost", "scaling"]
+NAMES += ["inspect"]
 HEAVY = ("torch", "art", "matplotlib", "sklearn", "scipy", "torchvision")
 ROOT = Path(__file__).parents[1]
 

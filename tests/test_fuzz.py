@@ -43,6 +43,8 @@ def explained(line: tuple[str, ...], done: Done) -> bool:
         return False
     if "Unrecognized options" in done.stderr:
         # In tyro's words: a value that stands behind a switch is told without the switch.
+        if any(not one.strip() for one in line[1:]):
+            return True  # Of a blank there is nothing to tell.
         return any(word and word[:20] in done.stderr for one in line[1:] for word in one.split("="))
     found = REFUSED.match(done.complaint)
     if found is None:

@@ -1,18 +1,17 @@
 """Recording what rate which mean current causes in a network that runs on data."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from art_snn.checks import SEEDS, invalid, require, require_count, require_number
+from art_snn.classifier.activations import calls_of, in_time, neuron_layers, steps_of
 from art_snn.classifier.inputs import checked_samples
 from art_snn.network import SpikingNetwork
-from art_snn.neurons import Neuron
-from art_snn.passes import modes_kept, watched
+from art_snn.passes import modes_kept
 from art_snn.seeding import seeded
 
 
@@ -75,15 +74,17 @@ def record(
     device = next((tensor.device for tensor in tensors), torch.device("cpu"))
     picker = _Picker(len(x), pairs, seed)
     starts = range(0, len(x), batch_size)
+    neurons = next(layer for layer in neuron_layers(network) if layer.name == name)
     got, expected = f"{name!r}, which was not called", "a layer that the network calls"
-    hooked = watched(network.get_submodule(name), picker)
-    with hooked, seeded(seed), modes_kept(network), torch.no_grad():
+    hooked = calls_of(neurons.module)
+    with hooked as calls, seeded(seed), modes_kept(network), torch.no_grad():
         network.eval()
         for start in tqdm(starts, desc=f"Recording {name}", leave=False):
-            picker.start = start
+            calls.clear()
             network(torch.as_tensor(x[start : start + batch_size]).to(device))
-            called = picker.start is None
-            require(called, "layer", expected, got, "Choose another layer.")
+            require(calls, "layer", expected, got, "Choose another layer.")
+            steps = steps_of(network, calls, neurons)
+            picker.pick(start, *in_time(neurons, calls, steps))
     return picker.result(name)
 
 
@@ -97,10 +98,11 @@ def find_layer(network: SpikingNetwork, layer: int | str) -> str:
             f"network: expected an art_snn.SpikingNetwork, got {type(network).__name__}. "
             "That of a classifier is classifier.model."
         )
-    modules = network.named_modules()
-    names: list[str] = [name for name, module in modules if isinstance(module, Neuron)]
-    if isinstance(layer, str) and layer in names:
-        return layer
+    layers = neuron_layers(network)
+    names = [found.name for found in layers]
+    for found in layers:
+        if isinstance(layer, str) and layer in (found.name, found.site.name):
+            return found.name
     if isinstance(layer, int) and not isinstance(layer, bool) and 0 <= layer < len(names):
         return names[layer]
     expected = f"one of {', '.join(names)}, or an index from 0 to {len(names) - 1}"
@@ -108,27 +110,23 @@ def find_layer(network: SpikingNetwork, layer: int | str) -> str:
 
 
 class _Picker:
-    """Forward hook of a layer of neurons that keeps currents and rates at the drawn places."""
+    """Keeps the mean currents and rates of a layer of neurons at the drawn places."""
 
     def __init__(self, samples: int, pairs: int, seed: int) -> None:
         self.samples, self.pairs, self.seed = samples, pairs, seed
-        # First sample of the batch that is under way, None once the layer has been called.
-        self.start: int | None = None
         self.places: np.ndarray | None = None
         self.neurons = 0
         self.picked: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def __call__(self, module: nn.Module, inputs: tuple[Any, ...], spikes: Tensor) -> None:
-        if self.start is None:
-            return
-        first, self.start = self.start, None
+    def pick(self, first: int, currents: Tensor, spikes: Tensor) -> None:
+        """Of the batch that begins with that sample; both [T, N, ...]."""
         if self.places is None:
             self.neurons = spikes[0, 0].numel()
             self.places = self._drawn()
         ends = np.array([first, first + spikes.shape[1]]) * self.neurons
         begin, end = np.searchsorted(self.places, ends)
         here = torch.as_tensor(self.places[begin:end] - ends[0], device=spikes.device)
-        self.picked.append((_means(inputs[0], here), _means(spikes, here)))
+        self.picked.append((_means(currents, here), _means(spikes, here)))
 
     def _drawn(self) -> np.ndarray:
         """Places in ascending order, the neurons of one sample behind one another."""

@@ -104,7 +104,7 @@ def fingerprint(
     network = classifier.model
     given = classifier.clip_values
     limits = None if given is None else [np.asarray(limit).tolist() for limit in given]
-    parts = (settings, network.encoder, network.layers, limits)
+    parts = (settings, *network.form, limits)
     weights = (tensor.detach().cpu().numpy() for tensor in network.state_dict().values())
     return digest(parts, *weights, x, y)
 

@@ -51,9 +51,9 @@ class Trained:
         """The same with nothing left open.
 
         :raises ValueError: when steps or encoder do not suit the data."""
-        return replace(self, architecture=self.architecture.filled(self._noted()).on(data))
+        return replace(self, architecture=self.architecture.filled(self.noted()).on(data))
 
-    def _noted(self) -> dict[str, Any]:
+    def noted(self) -> dict[str, Any]:
         """What the checkpoint tells of its network.
 
         :raises CheckpointError: when there can be no such network."""
@@ -110,7 +110,7 @@ class Trained:
         path, state = folder / "network.pt", folder / "training.pt"
         told = {"subject": self.as_dict(seed), "data": data.name, "recipe": None}
         told["samples"] = digest("", data.x_train, data.y_train)[:16]
-        told["layers"] = digest((network.encoder, network.layers))[:16]
+        told["layers"] = digest(network.form)[:16]
         if path.exists():
             notes = _notes_of_kept(path)
             noted = notes.get("subject")
@@ -133,12 +133,12 @@ class Trained:
         """What a checkpoint notes of the network, and JSON tells."""
         trained_here = not self.architecture.is_own and self.checkpoint is None
         epochs = self.epochs or (EPOCHS if trained_here else None)
-        noted = {k: v for k, v in self._noted().items() if k in ("epochs", "seed")}
+        noted = {k: v for k, v in self.noted().items() if k in ("epochs", "seed")}
         return described(self.architecture, epochs, seed) | noted
 
     def words(self, data: Dataset) -> str:
         """Network and data in words; settings other than the checkpoint's are named."""
-        noted, told = self._noted(), self.architecture.told
+        noted, told = self.noted(), self.architecture.told
         other = [f"{k} {noted[k]}" for k, v in told.items() if noted.get(k, v) != v]
         trained = f"; its weights were trained with {', '.join(other)}" if other else ""
         return f"{self.on(data).architecture.words()} on {data.name}{trained}"

@@ -98,6 +98,12 @@ class AdaptedNetwork(SpikingNetwork):
         return {m.name: m.site for m in self.members().values() if m.fires}
 
     @property
+    def form(self) -> tuple[Any, ...]:
+        # Modules of other frameworks need not tell their equations in their repr.
+        members = [(m.name, m.layout, m.site) for m in self.members().values() if m.fires]
+        return (self.encoder, self.layers, self.readout, members)
+
+    @property
     def layer_names(self) -> list[str]:
         """Names of all modules of the model that hold no others."""
         inner = self.layers.named_modules(prefix="layers")

@@ -10,10 +10,11 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 
 from art_snn.attacks import Attack
-from art_snn.checks import invalid, require
+from art_snn.checks import ArgumentError, invalid, require
 from art_snn.classifier import PyTorchSpikingClassifier, wrapped
 from art_snn.encoders import Frames
 from art_snn.gradients import Gradient, named
+from art_snn.interop import AdaptedNetwork
 from art_snn.measuring.machine import set_threads, torch_device
 from art_snn.measuring.memory import keep_freed_memory, peak_during
 from art_snn.measuring.timing import medians
@@ -99,7 +100,13 @@ def network_of(
     :param shape: of a sample; a function of the user's own is not told it, nor the classes."""
     if architecture.is_own:
         network = architecture.made()
-        return (network if steps is None else network.with_steps(steps)).eval()
+        if steps is None:
+            return network.eval()
+        got = f"{architecture.model}, whose model makes its time steps itself"
+        own_time = isinstance(network, AdaptedNetwork) and network.makes_own_time
+        remedy = "art-snn cost takes it as it is."
+        require(not own_time, "model", "a network over any number of time steps", got, remedy)
+        return network.with_steps(steps).eval()
     settled = architecture if steps is None else replace(architecture, steps=steps)
     channels, *sides = shape[-3:]
     made = settled.made(in_channels=channels, image_size=tuple(sides), classes=classes)
@@ -141,8 +148,11 @@ def random_samples(
         try:
             with torch.no_grad():
                 classes = network(torch.zeros(1, *shape)).shape[1]
-        except RuntimeError as error:
-            got = f"{'x'.join(map(str, shape))} ({str(error).splitlines()[0]})"
+        except ArgumentError:
+            raise
+        except (RuntimeError, ValueError, IndexError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            got = f"{'x'.join(map(str, shape))} ({reason})"
             remedy = "Give channels and image_size, or let it have an input_shape."
             raise invalid(
                 "image_size", f"a size that {architecture.model} takes", got, remedy

@@ -10,15 +10,18 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from art_snn.checks import invalid, require, require_choice, settle
+from art_snn.checks import ArgumentError, invalid, require, require_choice, require_count, settle
 from art_snn.data import Dataset
+from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import Direct, Encoder, Frames, Poisson
 from art_snn.flags import Open
+from art_snn.interop import AdaptedNetwork
 from art_snn.memory import require_memory
 from art_snn.models.own import built, is_own
 from art_snn.models.resnet import resnet17, sew_resnet17
 from art_snn.models.vgg import vgg5, vgg11, vgg16, vgg_dvs
 from art_snn.network import SpikingNetwork
+from art_snn.passes import modes_kept
 from art_snn.seeding import seeded
 
 MODELS: Mapping[str, Callable[..., SpikingNetwork]] = MappingProxyType(
@@ -55,10 +58,12 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
 class Architecture:
     """A network without its weights. What is left open a checkpoint settles, or the data.
 
-    :param model: name of a model, or a function of yours that returns a network: file.py:function
-        or package.module:function [vgg5; of cost: vgg11].
+    :param model: name of a model, or a function of yours that returns a network, or a model of
+        SpikingJelly, snnTorch, Norse or sinabs: file.py:function or package.module:function [vgg5;
+        of cost: vgg11].
     :param width: factor of the layers' widths, 64 at most [1].
-    :param steps: time steps T [8; events: their frames].
+    :param steps: time steps T [8; events: their frames]; beside a function of yours only where it
+        returns a model of another framework whose neurons take all steps in one call.
     :param decay: decay of the neurons, 1e-6 to 1; 1 makes IF neurons [0.5].
     :param threshold: of the neurons, 1e-4 to 1e4 [1].
     :param reset: of the neurons, hard or soft [hard].
@@ -87,7 +92,10 @@ class Architecture:
             expected = f"None beside {self.model}, which builds its network itself"
             remedy = "Leave it out, and set it in that function."
             for name, value in self.told.items():
-                require(name == "model", name, expected, repr(value), remedy)
+                # Whether it makes its steps itself shows once it is built.
+                require(name in ("model", "steps"), name, expected, repr(value), remedy)
+            if self.steps is not None:
+                require_count("steps", self.steps, up_to=MOST_STEPS, remedy="8 is usual.")
         elif self.model is not None:
             remedy = "A network of your own is named as file.py:function."
             require_choice("model", self.model, MODELS, remedy=remedy)
@@ -140,11 +148,22 @@ class Architecture:
         """The network for the samples of `data`, with weights drawn from the seed.
 
         :raises ValueError: as :meth:`on`, and for numbers that the network refuses."""
+        if self.is_own:
+            return self._own(data, seed)
         channels, *sides = data.input_shape[-3:]
         form = {"in_channels": channels, "image_size": tuple(sides), "classes": data.classes}
-        network = self.on(data).made(seed, **form)
-        if self.is_own:
-            _try(network, data, self.words())
+        return self.on(data).made(seed, **form)
+
+    def _own(self, data: Dataset, seed: int) -> SpikingNetwork:
+        """What the function of the user's own gives, for the samples of `data`."""
+        expected = f"{data.steps}, the number of frames of {data.name}"
+        fits = not data.events or self.steps in (None, data.steps)
+        require(fits, "steps", expected, self.steps, "Leave it out, or make other frames.")
+        with seeded(seed):
+            # What a SpikingNetwork has says itself whether it takes frames.
+            encoder, steps = (Frames(data.steps), None) if data.events else (None, self.steps)
+            network = built(self.model or "", encoder=encoder, steps=steps)
+        _try(network, data, self.words())
         return network
 
     def made(self, seed: int = 0, **options: Any) -> SpikingNetwork:
@@ -167,7 +186,7 @@ class Architecture:
 
     def _make(self, options: Mapping[str, Any]) -> Callable[[], SpikingNetwork]:
         if self.is_own:
-            return partial(built, self.model or "")
+            return partial(built, self.model or "", steps=self.steps)
         chosen = {"model": DEFAULTS["model"], "steps": DEFAULTS["steps"], **self.told, **options}
         if isinstance(chosen.get("encoder"), str):
             chosen["encoder"] = ENCODERS[chosen["encoder"]](chosen["steps"])
@@ -176,7 +195,7 @@ class Architecture:
     def words(self) -> str:
         """The network in words, without how it was trained; open settings are those on images."""
         if self.is_own:
-            return str(self.model)
+            return str(self.model) + ("" if self.steps is None else f", T = {self.steps}")
         chosen = dict(DEFAULTS) | self.told
         neuron = f"decay {chosen['decay']:g}"
         if chosen["threshold"] != 1:
@@ -191,11 +210,16 @@ class Architecture:
 
 def _try(network: SpikingNetwork, data: Dataset, model: str) -> None:
     """Refuse a network of the user's own that the samples do not go through."""
+    # A model of another framework may hold what cannot be copied, and is left as it was.
+    tried = network if isinstance(network, AdaptedNetwork) else deepcopy(network).float()
     try:
-        with torch.no_grad(), seeded(0):
-            deepcopy(network).eval().float()(torch.as_tensor(data.x_test[:1]).float())
-    except RuntimeError as error:
-        got = f"{model} ({str(error).splitlines()[0]})"
+        with torch.no_grad(), seeded(0), modes_kept(tried, False):
+            tried(torch.as_tensor(data.x_test[:1]).float())
+    except ArgumentError:
+        raise
+    except (RuntimeError, ValueError, IndexError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        got = f"{model} ({reason})"
         expected = f"a network for samples of shape {data.input_shape}"
         remedy = "Have that function build another, or name other data."
         raise invalid("model", expected, got, remedy) from error

@@ -10,11 +10,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from torch import nn
+
 from art_snn.checks import ArgumentError, MissingFile, require
+from art_snn.encoders import Direct, Encoder
+from art_snn.interop import adapt
+from art_snn.interop.members import members_of
 from art_snn.network import SpikingNetwork
 from art_snn.places import place
 
 FORM = "file.py:function or package.module:function"
+STEPS = 8
+"""Time steps of a bare model where nothing else says how many."""
 
 
 def is_own(model: object) -> bool:
@@ -22,24 +29,60 @@ def is_own(model: object) -> bool:
     return isinstance(model, str) and ":" in model
 
 
-def built(model: str, argument: str = "model") -> SpikingNetwork:
-    """The network that the function returns. **Its module is run.**
+def built(
+    model: str, argument: str = "model", *, steps: int | None = None, encoder: Encoder | None = None
+) -> SpikingNetwork:
+    """The network that the function returns, or one around the bare model that it returns.
+
+    **Its module is run.**
 
     :param model: ``file.py:function`` or ``package.module:function``; a function without required
-        arguments that returns a SpikingNetwork. Modules are found from the present folder, too.
+        arguments that returns a SpikingNetwork, or a model of another framework, which is adapted.
+        Modules are found from the present folder, too.
     :param argument: named in complaints.
+    :param steps: time steps T of a bare model whose neurons take all steps in one call; 8 unless
+        told. Networks and models that make their time steps themselves have their own.
+    :param encoder: of such a model, in the place of steps.
     :raises FileNotFoundError: when there is no such file.
-    :raises ValueError: when there is no such module or function, it needs arguments, or it returns
-        anything else."""
+    :raises ValueError: when there is no such module or function, it needs arguments, it returns
+        anything else, or steps are told to what has its own."""
     file = place(argument, model.rpartition(":")[0] or ".")
     # Modules and functions may import what lies beside them.
     with _importable(file.resolve().parent if file.suffix == ".py" else Path.cwd()):
-        network = _function(model, file, argument)()
-    got = f"{model}, which returns a {type(network).__name__}"
-    remedy = "Return SpikingNetwork(layers, encoder)."
-    right = isinstance(network, SpikingNetwork)
-    require(right, argument, "a function that returns an art_snn.SpikingNetwork", got, remedy)
-    return network  # type: ignore[no-any-return]
+        made = _function(model, file, argument)()
+    if isinstance(made, SpikingNetwork):
+        remedy = "Leave it out, and set it in that function."
+        expected = f"None beside {model}, which builds its network itself"
+        require(steps is None, "steps", expected, steps, remedy)
+        return made
+    layouts = _layouts(made)
+    got = f"{model}, which returns {_described(made)}"
+    remedy = (
+        "Return SpikingNetwork(layers, encoder), or art_snn.interop.adapt(model, ...); neurons of "
+        "your own become known by art_snn.interop.register_neuron(cls, dynamics=function)."
+    )
+    expected = "a function that returns an art_snn.SpikingNetwork or a model with known neurons"
+    require(layouts, argument, expected, got, remedy)
+    if "step" in layouts:
+        remedy = "Leave it out, and set it in that function."
+        expected = f"None beside {model}, whose model makes its time steps itself"
+        require(steps is None, "steps", expected, steps, remedy)
+        return adapt(made, encoder=None)
+    encoder = encoder or Direct(STEPS if steps is None else steps)
+    return adapt(made, encoder=encoder)
+
+
+def _layouts(model: object) -> set[str]:
+    """What calls of the neurons of a bare model take."""
+    if not isinstance(model, nn.Module):
+        return set()
+    return {member.layout for member in members_of(model).values() if member.fires}
+
+
+def _described(made: object) -> str:
+    if isinstance(made, nn.Module):
+        return f"a {type(made).__name__} without a spiking neuron that is known"
+    return f"a {type(made).__name__}"
 
 
 def _function(model: str, file: Path, argument: str) -> Callable[[], Any]:

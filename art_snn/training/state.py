@@ -64,7 +64,7 @@ class State:
         held = () if validation is None else (validation.x, validation.y)
         self.samples = digest([a.shape for a in (x, y, *held)], x, y, *held)
         # Weights do not tell decay, threshold, reset and encoding.
-        self.form = digest((network.encoder, network.layers, network.training_gradient))
+        self.form = digest((*network.form, network.training_gradient))
 
     def finish(self, epoch: Epoch) -> None:
         """Add an epoch, and keep its weights when none was better."""

@@ -12,6 +12,7 @@ from art_snn import LIF, SpikingNetwork
 from art_snn.data import Dataset
 from art_snn.encoders import Direct, Frames, Poisson
 from art_snn.models import DEFAULTS, MODELS, Architecture
+from tests import adapted
 from tests.own import own
 from tests.tiny import frames, images, same, weights
 
@@ -161,14 +162,7 @@ def test_the_seed_decides_the_weights_of_a_function_too(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [
-        ("width", 0.5),
-        ("steps", 4),
-        ("decay", 0.9),
-        ("threshold", 1.0),
-        ("reset", "hard"),
-        ("encoder", "direct"),
-    ],
+    [("width", 0.5), ("decay", 0.9), ("threshold", 1.0), ("reset", "hard"), ("encoder", "direct")],
 )
 def test_other_settings_beside_a_function_are_refused(name, value):
     message = (
@@ -209,3 +203,29 @@ def test_the_trial_of_a_network_of_the_user_s_own_leaves_it_as_it_was(tmp_path):
     assert network.training
     assert same(weights(network), weights(Architecture(model=name).made(3)))
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_steps_beside_a_function_are_those_of_a_bare_model(tmp_path):
+    wanted = Architecture(model=adapted.own(tmp_path), steps=4)
+    assert wanted.build(images()).encoder == Direct(4)
+    assert wanted.words() == f"{wanted.model}, T = 4"
+    with pytest.raises(ValueError, match=r"^steps: expected a whole number >= 1, got 0"):
+        Architecture(model=wanted.model, steps=0)
+    message = r"^steps: expected None beside .*, which builds its network itself, got 4\. Leave it"
+    with pytest.raises(ValueError, match=message):
+        Architecture(model=own(tmp_path, (1, 4, 4), 3), steps=4).build(images())
+
+
+def test_a_bare_model_takes_event_frames_as_its_steps(tmp_path):
+    wanted = Architecture(model=adapted.own(tmp_path, shape=(2, 4, 6)))
+    assert wanted.build(frames()).encoder == Frames(3)
+    message = r"^steps: expected 3, the number of frames of tiny events, got 4\. Leave it out"
+    with pytest.raises(ValueError, match=message):
+        Architecture(model=wanted.model, steps=4).build(frames())
+
+
+def test_a_bare_model_that_the_samples_do_not_go_through_is_refused(tmp_path):
+    name = adapted.own(tmp_path, shape=(1, 8, 8))
+    message = r"^model: expected a network for samples of shape \(1, 4, 4\), got .*:build \(mat1"
+    with pytest.raises(ValueError, match=message):
+        Architecture(model=name).build(images())

@@ -6,10 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from art_snn import Direct, SpikingNetwork
+from art_snn import Direct, Frames, SpikingNetwork
 from art_snn.checks import ArgumentError, MissingFile
+from art_snn.interop import AdaptedNetwork
 from art_snn.models.own import built, is_own
+from tests import adapted
 from tests.own import own
 
 FORM = r"file\.py:function or package\.module:function"
@@ -106,8 +109,16 @@ def test_arguments_with_defaults_are_left_to_the_function(tmp_path):
         (
             "def f():\n    return [1]\n",
             "mine.py:f",
-            r"^model: expected a function that returns an art_snn\.SpikingNetwork, got "
-            r"mine\.py:f, which returns a list\. Return SpikingNetwork\(layers, encoder\)\.$",
+            r"^model: expected a function that returns an art_snn\.SpikingNetwork or a model with "
+            r"known neurons, got mine\.py:f, which returns a list\. Return SpikingNetwork\(layers, "
+            r"encoder\), or art_snn\.interop\.adapt\(model, \.\.\.\); neurons of your own become "
+            r"known by art_snn\.interop\.register_neuron\(cls, dynamics=function\)\.$",
+        ),
+        (
+            "from torch import nn\n\ndef f():\n    return nn.Linear(3, 3)\n",
+            "mine.py:f",
+            r"^model: .*, got mine\.py:f, which returns a Linear without a spiking neuron that is "
+            r"known\. Return",
         ),
         (
             "def f():\n    pass\n",
@@ -209,3 +220,40 @@ def test_a_file_that_fails_leaves_no_half_module_behind(tmp_path):
     with pytest.raises(RuntimeError):
         built("mine.py:f")
     assert "art_snn_own_mine" not in sys.modules
+
+
+@pytest.mark.parametrize("kind", ["steps", "merged", "spiking"])
+def test_a_bare_model_whose_neurons_take_all_steps_is_adapted_over_the_steps(kind, tmp_path):
+    name = adapted.own(tmp_path, kind)
+    network = built(name)
+    assert isinstance(network, AdaptedNetwork)
+    assert network.encoder == Direct(8)
+    assert built(name, steps=3).encoder == Direct(3)
+    assert built(name, encoder=Frames(5)).encoder == Frames(5)
+
+
+def test_a_bare_model_that_calls_its_neurons_by_steps_keeps_its_own_time(tmp_path):
+    network = built(adapted.own(tmp_path, "step"))
+    assert network.makes_own_time
+    assert network(torch.rand(2, *adapted.SHAPE)).shape == (2, 3)
+
+
+def test_an_adapted_network_is_taken_as_it_is(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from tests.adapted import network\n\n\ndef f():\n    return network('merged')\n"
+    )
+    assert built("mine.py:f").encoder == Direct(adapted.STEPS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("step", "whose model makes its time steps itself"),
+        (None, "which builds its network itself"),
+    ],
+)
+def test_steps_beside_what_has_its_own_are_refused(kind, reason, tmp_path):
+    name = own(tmp_path) if kind is None else adapted.own(tmp_path, kind)
+    message = rf"^steps: expected None beside .*:build, {reason}, got 4\. Leave it out, and set it"
+    with pytest.raises(ArgumentError, match=message):
+        built(name, steps=4)

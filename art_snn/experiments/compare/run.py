@@ -4,14 +4,14 @@ Attack success alone does not say why a rule is weak, so the comparison also cou
 whose gradient vanishes altogether, and measures how far each gradient points away from STBP's."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from art_snn.attacks import attacked, batches, predictions
-from art_snn.checks import require
+from art_snn.checks import ArgumentError, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.experiments.base import at_work
 from art_snn.experiments.compare.result import Comparison, Row
@@ -19,6 +19,8 @@ from art_snn.experiments.compare.settings import Settings
 from art_snn.experiments.resume import earlier, fingerprint
 from art_snn.files import write_json
 from art_snn.gradients import STBP, Gradient, kind_of, objection
+from art_snn.interop import AdaptedNetwork
+from art_snn.interop.verify import SAMPLES as VERIFIED
 from art_snn.measuring.machine import describe_machine
 from art_snn.measuring.timing import medians
 from art_snn.metrics import Share, robustness
@@ -83,7 +85,7 @@ def compared(
         row = Row(str(rule), kind_of(settings.rules[name]), objection=bench.objection(rule))
         if not row.objection:
             if reference is None:
-                reference = bench.gradients(settings.averaged(STBP()), "gradients by STBP")
+                reference = bench.reference()
             row = replace(row, seconds=comparison.seconds[name])
             row = bench.attack(row, name, rule, clean, reference)
         comparison.rows[name] = row
@@ -100,10 +102,29 @@ class _Bench:
     classifier: PyTorchSpikingClassifier
     x: np.ndarray
     y: np.ndarray
+    refusals: dict[str, str] = field(default_factory=dict)
 
     def objection(self, rule: Gradient) -> str:
         """Why the rule cannot be compared on this network, or ""."""
-        return objection(rule, self.classifier.model.sites(), self.classifier.model.encoder)
+        network = self.classifier.model
+        reason = objection(rule, network.sites(), network.encoder)
+        if reason or not isinstance(network, AdaptedNetwork):
+            return reason
+        if repr(rule) not in self.refusals:
+            self.refusals[repr(rule)] = self._refusal(rule)
+        return self.refusals[repr(rule)]
+
+    def _refusal(self, rule: Gradient) -> str:
+        """Why the first pass under the rule, which verifies an adapted network, fails; or ""."""
+        x, y = self.x[:VERIFIED], self.y[:VERIFIED]
+        try:
+            with seeded(self.settings.seed):
+                self.classifier.loss_gradient(x, y, gradient=rule)
+        except ArgumentError as error:
+            return str(error).rstrip(".")
+        finally:
+            self.classifier.model.forget()
+        return ""
 
     def gradients(self, rule: Gradient, words: str) -> np.ndarray:
         """Gradients at the clean samples, flat (N, D) in float64."""
@@ -113,6 +134,13 @@ class _Bench:
             x, y = self.x[batch], self.y[batch]
             parts.append(self.classifier.loss_gradient(x, y, gradient=rule))
         return np.concatenate(parts).reshape(len(self.x), -1).astype(np.float64)
+
+    def reference(self) -> np.ndarray:
+        """Those by STBP; zeros, to which there is no cosine, where it does not apply."""
+        rule = self.settings.averaged(STBP())
+        if self.objection(rule):
+            return np.zeros((len(self.x), self.x[0].size))
+        return self.gradients(rule, "gradients by STBP")
 
     def attack(
         self, row: Row, name: str, rule: Gradient, clean: np.ndarray, reference: np.ndarray

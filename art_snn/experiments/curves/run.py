@@ -1,11 +1,14 @@
 """Recording the pairs of one layer in networks of several decays, against their curves."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+import torch
 from tqdm.auto import tqdm
 
 from art_snn.checks import require
+from art_snn.classifier.activations import neuron_layers
 from art_snn.curves import curves_of, find_layer, record
 from art_snn.data import Dataset
 from art_snn.dynamics import Dynamics
@@ -13,6 +16,9 @@ from art_snn.experiments.base import at_work
 from art_snn.experiments.curves.result import Curves, Recording, panel
 from art_snn.experiments.curves.settings import Settings
 from art_snn.experiments.trained import folder_of, label
+from art_snn.gradients import STBP
+from art_snn.interop import AdaptedNetwork
+from art_snn.interop.verify import SAMPLES as VERIFIED
 from art_snn.measuring.machine import torch_device
 from art_snn.network import SpikingNetwork
 
@@ -59,8 +65,16 @@ def recorded(
     :raises ValueError: when there is no such layer, its reset is soft, or beta or gamma does not
         fit."""
     dynamics = _checked(settings, network)
+    if isinstance(network, AdaptedNetwork):
+        # Verifies that its neurons fire as their dynamics say.
+        weights = next(iter((*network.parameters(), *network.buffers())), torch.empty(0))
+        network.check(STBP(), torch.as_tensor(data.x_test[:VERIFIED]).to(weights))
     how = {name: getattr(settings, name) for name in ("pairs", "batch_size", "seed")}
     pairs = record(network, data.x_test, settings.layer, **how)
+    if not dynamics.plain:
+        # The curves are those of the current as it arrives behind gain and constant.
+        current = dynamics.effective(torch.as_tensor(pairs.current)).numpy()
+        pairs, dynamics = replace(pairs, current=current), dynamics.standard
     curves = curves_of(dynamics.decay, dynamics.threshold, settings.rule)
     found = panel(title, dynamics.decay, pairs, curves)
     name = f"decay-{label(dynamics.decay)}"
@@ -70,10 +84,11 @@ def recorded(
 def _checked(settings: Settings, network: SpikingNetwork) -> Dynamics:
     """The dynamics of the layer, which has a static curve and a polyline."""
     name = find_layer(network, settings.layer)
-    dynamics = next(site.dynamics for site in network.sites() if site.name == name)
-    static = dynamics.reset == "hard" and dynamics.has_rate_curve and dynamics.plain
+    layers = neuron_layers(network)
+    dynamics = next(layer.site.dynamics for layer in layers if layer.name == name)
+    static = dynamics.reset == "hard" and dynamics.has_rate_curve
     got = repr(dynamics.reset) if dynamics.reset != "hard" else str(dynamics)
     remedy = "The static curve is that of neurons with a hard reset."
     require(static, "reset", "'hard'", got, remedy)
-    settings.rule.corners(dynamics.decay, dynamics.threshold)
+    settings.rule.corners(dynamics.decay, dynamics.standard.threshold)
     return dynamics

@@ -137,6 +137,8 @@ class Settings(Experiment):
         square, remedy = not isinstance(size, tuple), "Random images are square."
         require(square, "image_size", "the side of square images", size, remedy)
         sizes: dict[str, Any] = {"channels": self.channels, "image_size": size}
+        # A model of another framework may go over no other steps than those that are asked for.
+        sizes |= {"steps": self.steps[0]} if architecture.is_own else {}
         x, y = random_samples(architecture, int(self.samples), **sizes)
         return Images("random images", x, y)
 

@@ -18,6 +18,8 @@ from art_snn.experiments.sweep.result import Content, Entry, Line, Panel, Swept,
 from art_snn.experiments.sweep.settings import Settings, Sweep
 from art_snn.experiments.trained import Trained, folder_of, label
 from art_snn.files import write_json
+from art_snn.interop import AdaptedNetwork
+from art_snn.interop.verify import SAMPLES as VERIFIED
 from art_snn.metrics import Robustness
 from art_snn.seeding import seeded
 
@@ -74,15 +76,18 @@ def check(sweep: Sweep, classifier: PyTorchSpikingClassifier, x: np.ndarray) -> 
 
     Weights do not matter, so that this can be done before training.
 
-    :param x: samples ``(N, *input_shape)``; the first one is used.
+    :param x: samples ``(N, *input_shape)``; the first one is used, of adapted networks the first
+        eight.
     :raises ValueError: naming the value, with the rule's reason; or when there is no sample."""
     require(len(x) > 0, "x", "at least one sample", "none", "Give test samples.")
+    # A gradient that is zero for all of them is refused of an adapted network.
+    x = x[: VERIFIED if isinstance(classifier.model, AdaptedNetwork) else 1]
     predictions(classifier, x[:1], 1, sweep.seed)  # Complains about the sample, if anything does.
     for value in sweep.values:
         classifier.model.forget()
         try:
             with seeded(sweep.seed):
-                classifier.loss_gradient(x[:1], np.zeros(1, int), gradient=sweep.with_value(value))
+                classifier.loss_gradient(x, np.zeros(len(x), int), gradient=sweep.with_value(value))
         except ValueError as error:
             expected = f"values of {sweep.name} that suit the network"
             got = f"{value} ({str(error).rstrip('.')})"

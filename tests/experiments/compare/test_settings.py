@@ -35,7 +35,7 @@ def test_rules_are_chosen_by_their_names():
 def test_an_unknown_rule_is_refused_and_the_known_ones_are_named(names):
     unknown = names.split(",")[-1]
     message = (
-        rf"^rules: expected one of 'stbp', 'pdsg', .*'pdsg-per-sample', got '{unknown}'\. "
+        rf"^rules: expected one of 'stbp', 'pdsg', .*'pdsg-per-sample', .*got '{unknown}'\. "
         r"Any of them may stand in eot-NAME, .*mean-NAME-NAME"
     )
     with pytest.raises(ValueError, match=message):

@@ -217,7 +217,10 @@ def test_a_network_with_a_soft_reset_is_a_usage_error(recorded, data, tmp_path):
         (("--epochs", "0"), "--epochs: expected a whole number >= 1, got 0."),
         (("--device", "tpu"), "--device: expected 'gpu' or 'cpu', got 'tpu'"),
         (("--checkpoint", "none.pt"), "--epochs: expected None beside a checkpoint, which is not"),
-        (("--model", "mine.py:net"), "--steps: expected None beside mine.py:net, which builds its"),
+        (
+            ("--model", "mine.py:net", "--width", "1"),
+            "--width: expected None beside mine.py:net, which builds its",
+        ),
         (("--data", "none.npz"), "--data: expected a .npz file, but none.npz does not exist."),
     ],
 )

@@ -157,7 +157,7 @@ def test_other_settings_in_the_folder_of_a_sweep_are_a_usage_error(swept):
         (("--device", "tpu"), "--device: expected 'gpu' or 'cpu', got 'tpu'"),
         (("--seed", "-1"), "--seed: expected a whole number >= 0, got -1."),
         (("--checkpoint", "network.pt"), "--epochs: expected None beside a checkpoint, which is"),
-        (("--model", "mine.py:net", "--steps", "4"), "--steps: expected None beside mine.py:net"),
+        (("--model", "mine.py:net", "--width", "1"), "--width: expected None beside mine.py:net"),
         (("--data", "none.npz"), "--data: expected a .npz file, but none.npz does not exist."),
     ],
 )

@@ -1,0 +1,5 @@
+"""The neurons that are found in a network, and which engine every rule runs on it."""
+
+from art_snn.experiments.inspect.result import Inspection as Inspection
+from art_snn.experiments.inspect.run import inspected as inspected, run as run
+from art_snn.experiments.inspect.settings import RULES as RULES, Settings as Settings

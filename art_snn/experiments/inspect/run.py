@@ -1,0 +1,117 @@
+"""What a network consists of, and what every rule does on it: found out by trying."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm.auto import tqdm
+
+from art_snn import checkpoint
+from art_snn.checks import ArgumentError
+from art_snn.classifier.activations import calls_of, in_time, neuron_layers, steps_of
+from art_snn.experiments.base import at_work
+from art_snn.experiments.inspect.result import Inspection, Neurons, Tried
+from art_snn.experiments.inspect.settings import Settings
+from art_snn.experiments.resume import earlier
+from art_snn.gradients import Gradient, objection
+from art_snn.measuring.machine import torch_device
+from art_snn.metrics import Share
+from art_snn.network import SpikingNetwork
+from art_snn.passes import modes_kept
+from art_snn.seeding import seeded
+
+
+@at_work
+def run(settings: Settings) -> Inspection:
+    """Build or load the network, look at its neurons, try every rule; write inspect.json and .md.
+
+    A rule that is refused is a row of the result."""
+    earlier(settings.output / "inspect.json", "kind", dict, lambda found: "neurons" in found)
+    data = settings.data()
+    trained = settings.network.on(data)
+    network = trained.build(data)
+    if settings.checkpoint is not None:
+        checkpoint.load(network, settings.checkpoint)
+    network.to(torch_device(settings.device))
+    x, y = data.x_test[: settings.batch_size], data.y_test[: settings.batch_size]
+    title = f"{trained.words(data)}, batch {len(x)}, {'x'.join(map(str, x.shape[1:]))}"
+    result = inspected(network, x, y, settings.rules, title)
+    result.write(settings.output)
+    return result
+
+
+def inspected(
+    network: SpikingNetwork,
+    x: np.ndarray,
+    y: np.ndarray,
+    rules: Mapping[str, Gradient],
+    title: str = "",
+) -> Inspection:
+    """Inspect any network, which is left as it was.
+
+    :param x: samples [N, ...], one at least.
+    :param y: class indices [N].
+    :param rules: name -> rule.
+    :param title: network and samples in words."""
+    tensors = (*network.parameters(), *network.buffers())
+    device = next((tensor.device for tensor in tensors), torch.device("cpu"))
+    inputs = torch.as_tensor(x).float().to(device)
+    labels = torch.as_tensor(y).long().to(device)
+    names = ("encoder", "gradient", "training_gradient")
+    told = {name: str(getattr(network, name)) for name in names}
+    with modes_kept(network, False), seeded(0):
+        neurons = _neurons(network, inputs, rules)
+        found = {
+            name: _tried(network, rule, inputs, labels)
+            for name, rule in tqdm(rules.items(), desc="Rules", leave=False)
+        }
+    return Inspection(title, told, neurons, found)
+
+
+@torch.no_grad()
+def _neurons(
+    network: SpikingNetwork, x: torch.Tensor, rules: Mapping[str, Gradient]
+) -> list[Neurons]:
+    """Every layer of neurons, with its rate in one pass."""
+    layers, sites = neuron_layers(network), {site.name for site in network.sites()}
+    with ExitStack() as stack:
+        every = [stack.enter_context(calls_of(layer.module)) for layer in layers]
+        network(x)
+    found = []
+    for layer, calls in zip(layers, every, strict=True):
+        rate = None
+        if calls:
+            _, spikes = in_time(layer, calls, steps_of(network, calls, layer))
+            rate = float((spikes != 0).double().mean())
+        name, dynamics = layer.site.name, layer.site.dynamics
+        reasons = {n: rule.objection(dynamics, network.encoder) for n, rule in rules.items()}
+        told = {n: reason for n, reason in reasons.items() if reason is not None}
+        kind = type(layer.module).__qualname__
+        read_out = name not in sites
+        found.append(Neurons(name, kind, layer.layout, dynamics, rate, read_out, told))
+    return found
+
+
+def _tried(network: SpikingNetwork, rule: Gradient, x: torch.Tensor, y: torch.Tensor) -> Tried:
+    """One gradient by the rule, or why there is none."""
+    reason = objection(rule, network.sites(), network.encoder)
+    if reason:
+        return Tried(str(rule), objection=reason)
+    network.forget()
+    try:
+        with network.using(rule):
+            leaf = x.clone().requires_grad_()
+            loss = nn.functional.cross_entropy(network(leaf), y, reduction="sum")
+            (gradient,) = torch.autograd.grad(loss, leaf)
+    except ArgumentError as error:
+        return Tried(str(rule), refusal=str(error))
+    except Exception as error:
+        # A model that fails under a rule is what is to be found out.
+        first = str(error).partition("\n")[0]
+        return Tried(str(rule), refusal=f"it failed by {type(error).__name__}: {first}")
+    finally:
+        network.forget()
+    zero = int((gradient.flatten(1) == 0).all(1).sum())
+    return Tried(str(rule), str(network.execution), vanished=Share(zero, len(x)))

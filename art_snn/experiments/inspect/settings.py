@@ -1,0 +1,90 @@
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from art_snn.checks import require, settle_counts
+from art_snn.data import Dataset, Source
+from art_snn.experiments.base import Experiment
+from art_snn.experiments.trained import Trained
+from art_snn.flags import Open
+from art_snn.gradients import GRADIENTS, Gradient, named
+from art_snn.measuring.machine import require_device
+from art_snn.measuring.workload import random_samples
+from art_snn.models import Architecture
+from art_snn.models.options import MOST_CHANNELS
+
+RANDOM = "random"
+"""In the place of a data set: uniform random samples."""
+
+RULES: Mapping[str, Gradient] = MappingProxyType(
+    {name: named(name) for name in (*GRADIENTS, "native")}
+)
+"""The rules that are tried unless others are asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Experiment):
+    """The neurons that are found in a network, and which engine every rule runs on it.
+
+    Every rule takes one gradient of one batch; where a rule is refused the reason is told.
+
+    :param architecture: the network; its weights are drawn, or those that a function of yours
+        gives.
+    :param checkpoint: weights of a trained network.
+    :param source: the data: random, or a data set whose test samples are taken.
+    :param rules: names of rules, separated by commas.
+    :param batch_size: samples of the batch.
+    :param channels: of random samples [3; of a network of yours: its own]."""
+
+    output: Path = Path("inspected")
+    device: str = "cpu"
+    architecture: Architecture = field(default_factory=Architecture)
+    checkpoint: Open[Path] = None
+    source: Source = field(default_factory=lambda: Source(data=RANDOM))
+    rules: Mapping[str, Gradient] = field(default_factory=lambda: RULES)
+    batch_size: int = 8
+    channels: Open[int] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        settle_counts(self, "batch_size")
+        settle_counts(self, "channels", up_to=MOST_CHANNELS)
+        require(bool(self.rules), "rules", "at least one", "none", "Name some.")
+        require_device(self.device)
+        expected = f"None beside {self.source.data}, whose samples have channels"
+        fits = self.channels is None or self.random
+        require(fits, "channels", expected, self.channels, "Leave it out.")
+        for name in ("value_range", "frames", "axes", "test_share"):
+            value, remedy = getattr(self.source, name), "Leave it out, or name data."
+            fits = value is None or not self.random
+            require(fits, name, "None for random samples", repr(value), remedy)
+        size, remedy = self.source.image_size, "Random samples are square."
+        fits = not (self.random and isinstance(size, tuple))
+        require(fits, "image_size", "the side of square samples", size, remedy)
+
+    @property
+    def random(self) -> bool:
+        """Whether random samples are taken."""
+        return self.source.data == RANDOM
+
+    @property
+    def network(self) -> Trained:
+        """The network."""
+        return Trained(architecture=self.architecture, checkpoint=self.checkpoint)
+
+    def data(self) -> Dataset:
+        """The samples, as many as a batch where they are random.
+
+        :raises FileNotFoundError: when the data are not there.
+        :raises ValueError: when the network takes other samples."""
+        if not self.random:
+            return self.source.load()
+        size = self.source.image_size
+        sizes = {"channels": self.channels, "image_size": size}
+        architecture = self.architecture.filled(self.network.noted())
+        x, y = random_samples(architecture, self.batch_size, **sizes)  # type: ignore[arg-type]
+        labels = y.argmax(1)
+        # Labels alone would not tell how many classes there are.
+        labels[-1] = y.shape[1] - 1
+        return Dataset("random samples", x, labels, x, labels)

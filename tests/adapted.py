@@ -1,0 +1,153 @@
+"""Models as users write them by hand: their neurons are known by `register_neuron` alone."""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from art_snn import SpikingNetwork
+from art_snn.dynamics import Dynamics
+from art_snn.interop import adapt, register_neuron
+
+STEPS = 3
+SHAPE = (1, 4, 4)
+
+
+class Spike(torch.autograd.Function):
+    """A step forward, a triangle of its own backward."""
+
+    @staticmethod
+    def forward(ctx: Any, distance: Tensor) -> Tensor:
+        ctx.save_for_backward(distance)
+        return (distance >= 0).to(distance.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (distance,) = ctx.saved_tensors
+        return grad * (1 - distance.abs()).clamp(min=0)
+
+
+class Leaky(nn.Module):
+    """Takes all time steps [T, N, ...] in one call."""
+
+    def __init__(self, decay: float = 0.5, threshold: float = 1.0) -> None:
+        super().__init__()
+        self.decay, self.threshold = decay, threshold
+
+    def forward(self, x: Tensor) -> Tensor:
+        v, spikes = torch.zeros_like(x[0]), []
+        for current in x:
+            u = torch.add(current, v, alpha=self.decay)
+            spikes.append(Spike.apply(u - self.threshold))
+            v = u - u * spikes[-1]
+        return torch.stack(spikes)
+
+
+class Folded(Leaky):
+    """Takes them as [T * N, ...]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.unflatten(0, (STEPS, -1))).flatten(0, 1)
+
+
+class Stepped(nn.Module):
+    """Takes one time step [N, ...], and keeps its potential until it is reset."""
+
+    def __init__(self, decay: float = 0.5) -> None:
+        super().__init__()
+        self.decay, self.threshold, self.v = decay, 1.0, 0.0
+
+    def reset(self) -> None:
+        self.v = 0.0
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        v = self.v if isinstance(self.v, Tensor) else torch.zeros_like(x)
+        u = torch.add(x, v, alpha=self.decay)
+        spikes = Spike.apply(u - self.threshold)
+        self.v = u - u * spikes
+        return spikes
+
+
+class Odd(Leaky):
+    """Doubles its spikes, which no rule of ours knows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+def _dynamics(module: Any) -> Dynamics:
+    return Dynamics(module.decay, module.threshold)
+
+
+register_neuron(Leaky, dynamics=_dynamics)
+register_neuron(Odd, dynamics=_dynamics)
+register_neuron(Folded, dynamics=_dynamics, layout="merged")
+register_neuron(Stepped, dynamics=_dynamics, layout="step")
+
+
+class Loop(nn.Module):
+    """A model that makes its time steps itself: [N, ...] -> [N, K]."""
+
+    def __init__(self, inputs: int, classes: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(inputs, 8), nn.Linear(8, classes)
+        self.lif = Stepped()
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.lif.reset()
+        outputs = [self.second(self.lif(self.first(x.flatten(1)))) for _ in range(STEPS)]
+        return torch.stack(outputs).mean(0)
+
+
+class Merged(nn.Module):
+    """A model whose layers take [T * N, ...]: [T, N, ...] -> [T, N, K]."""
+
+    def __init__(self, inputs: int, classes: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Flatten(), nn.Linear(inputs, 8), Folded(), nn.Linear(8, classes)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x.flatten(0, 1)).unflatten(0, (len(x), -1))
+
+
+def model(kind: str = "steps", shape: tuple[int, ...] = SHAPE, classes: int = 3) -> nn.Module:
+    """A bare model whose neurons come near firing at values in [0, 1].
+
+    :param kind: steps, merged, step, odd, spiking (which ends in its neurons), or none (which has
+        no neurons)."""
+    inputs = prod(shape)
+    if kind in ("step", "merged"):
+        made: nn.Module = (Loop if kind == "step" else Merged)(inputs, classes)
+    else:
+        neuron = {"odd": Odd, "none": nn.ReLU}.get(kind, Leaky)
+        ends = (Leaky(0.9),) if kind == "spiking" else ()
+        layers = nn.Linear(inputs, 8), neuron(), nn.Linear(8, classes)
+        made = nn.Sequential(nn.Flatten(2), *layers, *ends)
+    with torch.no_grad():
+        for weight in made.parameters():
+            weight.mul_(3) if weight.ndim > 1 else weight.abs_()
+    return made
+
+
+def network(kind: str = "steps", **options: Any) -> SpikingNetwork:
+    """The model, adapted as its kind wants it."""
+    made = model(kind, **options)
+    if kind == "step":
+        return adapt(made, encoder=None)
+    return adapt(made, steps=STEPS)
+
+
+def own(folder: Path, kind: str = "steps", shape: tuple[int, ...] = SHAPE, classes: int = 3) -> str:
+    """The name of a function that returns the bare model."""
+    file = folder / f"bare_{kind}.py"
+    told = f"{kind!r}, {shape}, {classes}"
+    file.write_text(
+        f"from tests.adapted import model\n\n\ndef build():\n    return model({told})\n"
+    )
+    return f"{file}:build"

@@ -1,0 +1,165 @@
+"""PyTorchSpikingClassifier around adapted networks: whatever it does with networks of ours."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from art.attacks.evasion import AutoAttack, AutoProjectedGradientDescent, DeepFool
+from art.defences.trainer import AdversarialTrainerMadryPGD
+from torch import nn
+
+from art_snn import RGA, STBP, PyTorchSpikingClassifier
+from art_snn.attacks import Attack
+from art_snn.gradients import Native
+from tests.adapted import SHAPE, STEPS, network
+from tests.datasets import halves
+
+KINDS = ["steps", "merged", "step"]
+
+
+@pytest.fixture(params=KINDS)
+def adapted(request: pytest.FixtureRequest) -> PyTorchSpikingClassifier:
+    return around(request.param)
+
+
+def around(kind: str) -> PyTorchSpikingClassifier:
+    torch.manual_seed(0)
+    made = network(kind, classes=2)
+    return PyTorchSpikingClassifier(
+        made,
+        nn.CrossEntropyLoss(),
+        SHAPE,
+        2,
+        optimizer=torch.optim.Adam(made.parameters(), lr=0.02),
+        clip_values=(0.0, 1.0),
+        device_type="cpu",
+    )
+
+
+def test_it_learns_by_the_native_gradient_and_is_attacked_by_ours(adapted):
+    data = halves()
+    x, y = data.x_train, data.y_train
+    assert adapted.model.training_gradient == Native()
+    adapted.fit(x, y, batch_size=8, nb_epochs=20)
+    assert (adapted.predict(x).argmax(1) == y).mean() > 0.9
+    assert adapted.gradient == RGA()
+    attack = Attack(eps=0.4, eps_step=0.1, iterations=5)
+    moved = attack.craft(adapted, x, y)
+    assert (adapted.predict(moved).argmax(1) == y).mean() < 0.9
+    assert np.abs(moved - x).max() <= 0.4 + 1e-6
+
+
+def test_gradients_are_those_of_the_rule_that_is_named(adapted):
+    data = halves()
+    x, y = data.x_test, data.y_test
+    found = {rule: adapted.loss_gradient(x, y, gradient=rule) for rule in ("rga", "stbp", "native")}
+    # The neurons' own surrogate is the triangle of STBP.
+    assert np.allclose(found["native"], found["stbp"], atol=1e-6)
+    assert not np.allclose(found["rga"], found["stbp"], atol=1e-3)
+    every = adapted.class_gradient(x)
+    assert every.shape == (len(x), 2, *SHAPE)
+    assert np.allclose(every[:, 1:], adapted.class_gradient(x, 1), atol=1e-6)
+    assert adapted.compute_loss(x, y).shape == (len(x),)
+
+
+def test_copies_and_pickles_predict_and_differentiate_alike(adapted):
+    data = halves()
+    x, y = data.x_test, data.y_test
+    logits, gradient = adapted.predict(x), adapted.loss_gradient(x, y)
+    for twin in (copy.deepcopy(adapted), pickle.loads(pickle.dumps(adapted))):
+        assert np.array_equal(twin.predict(x), logits)
+        assert np.array_equal(twin.loss_gradient(x, y), gradient)
+        twin.fit(x, y, nb_epochs=1)
+        assert not np.array_equal(twin.predict(x), logits)
+    assert np.array_equal(adapted.predict(x), logits)
+
+
+def test_a_clone_for_refitting_has_other_weights_and_the_same_rules(adapted):
+    x = halves().x_test
+    adapted.set_params(gradient="stbp")
+    clone = adapted.clone_for_refitting()
+    assert clone.gradient == STBP()
+    assert clone.model.training_gradient == Native()
+    assert not np.array_equal(clone.predict(x), adapted.predict(x))
+    before = adapted.predict(x)
+    adapted.set_params(model=clone.model)
+    assert np.array_equal(adapted.predict(x), clone.predict(x))
+    assert not np.array_equal(adapted.predict(x), before)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_attacks_and_trainers_of_art_run(adapted):
+    data = halves()
+    x, y = data.x_train, data.y_train
+    options = {"eps": 0.3, "eps_step": 0.1, "max_iter": 2, "verbose": False}
+    attacks = [
+        AutoProjectedGradientDescent(adapted, nb_random_init=1, **options),
+        DeepFool(adapted, max_iter=2, verbose=False),
+    ]
+    moved = AutoAttack(adapted, eps=0.3, eps_step=0.1, attacks=attacks).generate(x, y)
+    assert moved.shape == x.shape
+    assert np.abs(moved - x).max() <= 0.3 + 1e-6
+    before = adapted.predict(x)
+    AdversarialTrainerMadryPGD(adapted, nb_epochs=1, batch_size=8, max_iter=2).fit(x, y)
+    assert not np.array_equal(adapted.predict(x), before)
+    assert not adapted.model.training
+
+
+NAMED = {
+    "steps": ("layers.1", "layers.2", "layers.3"),
+    "merged": ("layers.body.1", "layers.body.2", "layers.body.3"),
+    "step": ("layers.first", "layers.lif", "layers.second"),
+}
+
+
+# As many samples as steps, too, where the axes could be taken for one another.
+@pytest.mark.parametrize("samples", [STEPS, 5])
+def test_activations_are_means_over_time_however_layers_are_called(samples):
+    x = np.random.default_rng(0).random((samples, *SHAPE), dtype=np.float32)
+    found = []
+    for kind in KINDS:
+        one = around(kind)
+        assert set(NAMED[kind]) <= set(one.layer_names)
+        found.append([one.get_activations(x, name, batch_size=samples) for name in NAMED[kind]])
+        batches = [one.get_activations(x, name, batch_size=2) for name in NAMED[kind]]
+        assert all(np.allclose(a, b, atol=1e-6) for a, b in zip(found[-1], batches, strict=True))
+        assert np.allclose(found[-1][-1], one.predict(x), atol=1e-6)
+    assert [part.shape for part in found[0]] == [(samples, 8), (samples, 8), (samples, 2)]
+    rates = found[0][1]
+    assert np.allclose(rates * STEPS, np.rint(rates * STEPS))
+    assert rates.any()
+    for other in found[1:]:
+        assert all(np.allclose(a, b, atol=1e-6) for a, b in zip(found[0], other, strict=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rule", ["rga", "native"])
+def test_activations_with_a_graph_lead_back_to_the_samples(kind, rule):
+    one, x = around(kind), torch.rand(4, *SHAPE)
+    one.set_params(gradient=rule)
+    leaf = x.clone().requires_grad_()
+    if kind == "step" and rule == "rga":
+        message = r"^x: expected an x without a graph, since the model calls its neurons step by st"
+        with pytest.raises(ValueError, match=message):
+            one.get_activations(leaf, NAMED[kind][0], framework=True)
+        return
+    for name in NAMED[kind][1:]:
+        found = one.get_activations(leaf, name, framework=True)
+        (gradient,) = torch.autograd.grad(found.sum(), leaf)
+        assert gradient.shape == x.shape
+        assert gradient.any()
+        plain = one.get_activations(x.numpy(), name)
+        assert np.allclose(found.detach().numpy(), plain, atol=1e-6)
+
+
+def test_a_layer_that_is_not_called_is_refused():
+    one = around("step")
+    one.model.model.add_module("spare", nn.Linear(2, 2))
+    one.set_params(model=one.model)
+    message = r"^layer: expected a layer that the model calls, got 'layers\.spare', which was not"
+    with pytest.raises(ValueError, match=message):
+        one.get_activations(np.zeros((1, *SHAPE), np.float32), "layers.spare")

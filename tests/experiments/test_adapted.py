@@ -1,0 +1,168 @@
+"""Every command on bare models of a user's own, whose neurons `register_neuron` makes known."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from art_snn import checkpoint
+from art_snn.checkpoint import CheckpointError
+from art_snn.curves import find_layer, record
+from art_snn.experiments.resume import fingerprint
+from art_snn.files import read_json
+from art_snn.measuring.workload import peak_of
+from tests import adapted
+from tests.classifier.test_adapted import around
+from tests.command import call
+from tests.datasets import counts, images
+
+ATTACK = ("--samples", "4", "--batch-size", "4", "--iterations", "1")
+TRAIN = ("--epochs", "1", "--validation", "0.4", "--batch-size", "4")
+IMAGE = ("--channels", "1", "--image-size", "4", "--batch-size", "2", "--repeats", "1")
+WORDS = {
+    "train": TRAIN,
+    "harden": (*TRAIN, "--iterations", "1"),
+    "compare": (*ATTACK, "--repeats", "1", "--rules", "stbp,rga,cba,native"),
+    "sweep": (*ATTACK, "--field", "beta", "--values", "1,2"),
+    "curves": ("--layer", "0", "--pairs", "20"),
+    "cost": IMAGE,
+    "demo": ("--epochs", "1", "--test-images", "2", "--eps", "0.1"),
+}
+DATA = ("train", "harden", "compare", "sweep", "curves")
+
+
+@pytest.fixture(autouse=True)
+def _here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Data in the present folder; peaks are taken in this process."""
+    monkeypatch.chdir(tmp_path)
+    images(tmp_path / "images.npz")
+    for name in ("cost", "scaling"):
+        module = importlib.import_module(f"art_snn.experiments.{name}.run")
+        monkeypatch.setattr(module, "in_fresh_process", _measured)
+
+
+def _measured(call, *given):
+    return 2**20 if call is peak_of else call(*given)
+
+
+@pytest.mark.parametrize("command", WORDS)
+@pytest.mark.parametrize("kind", ["steps", "step"])
+def test_every_command_takes_a_bare_model(kind, command, tmp_path):
+    form = {"shape": (1, 8, 8), "classes": 10} if command == "demo" else {}
+    words = ("--data", "images.npz") if command in DATA else ()
+    model = adapted.own(tmp_path, kind, **form)
+    done = call(command, *words, "--model", model, *WORDS[command], "--output", "out")
+    assert done.status == 0, done.stderr
+    if command == "compare":
+        assert "cba does not apply" in done.stdout
+        rows = read_json(Path("out", "compare.json"))["rows"]
+        assert [name for name, row in rows.items() if "objection" in row] == ["cba"]
+    if command == "train":
+        found = checkpoint.load(adapted.network(kind), "out/network.pt")
+        assert found["subject"]["model"] == model
+
+
+def test_scaling_runs_a_bare_model_over_the_steps_and_refuses_one_of_its_own_time(tmp_path):
+    words = ("scaling", *IMAGE, "--samples", "2", "--iterations", "1", "--steps", "2,3")
+    done = call(*words, "--models", adapted.own(tmp_path), "--output", "out")
+    assert done.status == 0, done.stderr
+    cells = read_json(Path("out", "scaling.json"))["cells"]
+    assert [(cell["steps"], set(cell["seconds"])) for cell in cells] == [
+        (steps, {"inference", "rga", "stbp"}) for steps in (2, 3)
+    ]
+    # One of a single number of steps is given input of those that are asked for.
+    one = (*words[:-1], "3", "--models", adapted.own(tmp_path, "merged"))
+    assert call(*one, "--output", "other").status == 0
+    done = call(*words, "--models", adapted.own(tmp_path, "step"), "--output", "third")
+    assert done.status == 2
+    assert "--models: expected a network over any number of time steps, got" in done.complaint
+
+
+def test_the_steps_of_a_bare_model_are_an_option(tmp_path):
+    model = adapted.own(tmp_path, "merged")
+    words = ("cost", "--model", model, *IMAGE, "--output")
+    done = call(*words, "out")
+    assert done.status == 2
+    assert "--image-size: expected a size that" in done.complaint
+    done = call(*words, "out", "--steps", "3")
+    assert done.status == 0, done.stderr
+    assert f"{model}, T = 3, batch 2, 1x4x4" in done.stdout
+
+
+@pytest.mark.parametrize(("command", "flag"), [("compare", "rules"), ("harden", "rule")])
+def test_a_rule_that_verification_refuses_is_told(command, flag, tmp_path):
+    words = (command, "--data", "images.npz", "--model", adapted.own(tmp_path, "odd"))
+    done = call(*words, *WORDS[command], f"--{flag}", "rga", "--output", "out")
+    refused = "expected neurons whose outputs are 0 or 1, got 2, which gave 2"
+    if command == "compare":
+        assert done.status == 0, done.stderr
+        assert f"rga does not apply: model: {refused}" in done.stdout
+        done = call(*words, *WORDS[command], "--rules", "native", "--output", "other")
+        assert done.status == 0, done.stderr
+        row = read_json(Path("other", "compare.json"))["rows"]["native"]
+        assert (row["cosine"], len(row["robust"])) == (None, 4)
+    else:
+        assert (done.status, f"--model: {refused}" in done.complaint) == (2, True)
+
+
+def test_recorded_currents_and_rates_are_those_of_every_step():
+    x = np.random.default_rng(0).random((6, *adapted.SHAPE), dtype=np.float32)
+    found = []
+    for kind in ("steps", "merged", "step"):
+        torch.manual_seed(0)
+        network = adapted.network(kind)
+        found.append(record(network, x, 0, batch_size=4))
+        assert find_layer(network, found[-1].layer.removeprefix("layers.")) == found[-1].layer
+    assert [pairs.layer for pairs in found] == ["layers.2", "layers.body.2", "layers.lif"]
+    assert all(pairs.places == 6 * 8 for pairs in found)
+    assert found[0].rate.any()
+    for pairs in found[1:]:
+        assert np.allclose(pairs.current, found[0].current, atol=1e-6)
+        assert np.array_equal(pairs.rate, found[0].rate)
+
+
+def test_curves_of_neurons_that_fire_otherwise_are_refused(tmp_path):
+    words = ("curves", "--data", "images.npz", *WORDS["curves"], "--output", "out", "--model")
+    done = call(*words, adapted.own(tmp_path, "odd"))
+    assert done.status == 2
+    assert "--model: expected neurons whose outputs are 0 or 1, got 2" in done.complaint
+
+
+@pytest.mark.parametrize("kind", ["steps", "step"])
+def test_the_state_dict_of_the_bare_model_is_a_checkpoint(kind, tmp_path):
+    torch.manual_seed(1)
+    bare = adapted.model(kind)
+    torch.save(bare.state_dict(), "bare.pt")
+    network = adapted.network(kind)
+    assert checkpoint.load(network, "bare.pt") == {}
+    for one, other in zip(bare.parameters(), network.parameters(), strict=True):
+        assert torch.equal(one, other)
+    checkpoint.save(network, "ours.pt", word="kept")
+    assert checkpoint.load(adapted.network(kind), "ours.pt") == {"word": "kept"}
+    torch.save(network.state_dict(), "network.pt")
+    assert checkpoint.load(adapted.network(kind), "network.pt") == {}
+    words = ("compare", "--data", "images.npz", *WORDS["compare"], "--checkpoint", "bare.pt")
+    done = call(*words, "--model", adapted.own(tmp_path, kind), "--output", "out")
+    assert done.status == 0, done.stderr
+    other = adapted.network(kind, classes=4)
+    with pytest.raises(CheckpointError, match=r"differs in layers\..*\(shape \[3"):
+        checkpoint.load(other, "bare.pt")
+
+
+def test_event_frames_are_the_steps_of_a_bare_model(tmp_path):
+    counts(tmp_path / "counts.npz")
+    model = adapted.own(tmp_path, shape=(2, 4, 4))
+    done = call("train", "--data", "counts.npz", "--model", model, *TRAIN, "--output", "out")
+    assert done.status == 0, done.stderr
+
+
+def test_results_of_a_model_whose_neurons_differ_are_not_taken_up(tmp_path):
+    one, other = around("steps"), around("steps")
+    x, y = np.zeros((2, *adapted.SHAPE), np.float32), np.zeros(2, int)
+    assert fingerprint("", one, x, y) == fingerprint("", other, x, y)
+    other.model.model[2].threshold = 2.0
+    assert fingerprint("", one, x, y) != fingerprint("", other, x, y)
