@@ -59,7 +59,7 @@ class SpikingNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.layers = _module(layers)
-        self.encoder = _callable(encoder)
+        self.encoder = require_encoder(encoder)
         self.input_span = 1.0
         self.gradient = gradient
         self.training_gradient = training_gradient
@@ -279,7 +279,10 @@ def _module(layers: nn.Module | Sequence[nn.Module]) -> nn.Module:
     )
 
 
-def _callable(encoder: Encoder) -> Encoder:
+def require_encoder(encoder: Encoder) -> Encoder:
+    """Refuse what cannot be called.
+
+    :raises TypeError: naming the argument."""
     if isinstance(encoder, type) or not callable(encoder):
         raise TypeError(
             f"encoder: expected an instance such as Direct(steps=8), got {encoder!r}. "

@@ -81,3 +81,13 @@ def watched(module: nn.Module, hook: Callable[[Any, Any, Any], None]) -> Iterato
     finally:
         _WATCHED.reset(before)
         handle.remove()
+
+
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """Calls within the block are none of those that :func:`watched` is about."""
+    before = _WATCHED.set(())
+    try:
+        yield
+    finally:
+        _WATCHED.reset(before)

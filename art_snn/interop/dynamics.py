@@ -107,6 +107,13 @@ def read_off(read: Callable[[nn.Module], Dynamics], module: nn.Module) -> Dynami
         return Unknown(reason=str(error))
     except ValueError as error:
         return Unknown(reason=f"its settings are outside of what the rules know ({error})")
+    except AttributeError as error:
+        return Unknown(reason=f"it is not as in the versions that are known ({error})")
+    if not isinstance(found, Dynamics):
+        raise TypeError(
+            f"dynamics: expected a function that returns art_snn.dynamics.Dynamics, got one that "
+            f"returns {found!r} for a {type(module).__name__}. Return Dynamics(decay=..., ...)."
+        )
     if type(found) is Dynamics:
         return ReadOff(**{f.name: getattr(found, f.name) for f in fields(found)})
     return found

@@ -85,7 +85,7 @@ def _step_mode(module: Any) -> Layout:
     return "steps" if getattr(module, "step_mode", "m") == "m" else "step"
 
 
-def _memories_anew(module: Any) -> None:
+def _memories_anew(module: Any, steps: int | None) -> None:
     """What `reset` of SpikingJelly does, without writing into tensors that others may hold."""
     for name, value in module._memories_rv.items():
         module._memories[name] = copy.deepcopy(value)
@@ -151,7 +151,7 @@ def _leaky_of_snntorch(module: Any) -> Dynamics:
     return ReadOff(decay, reset="soft", drop=drop, late=True, order="f v + x", **told)
 
 
-def _snntorch_anew(module: Any) -> None:
+def _snntorch_anew(module: Any, steps: int | None) -> None:
     for name in ("mem", "syn", "spk", "a", "b"):
         state = module._buffers.get(name)
         if isinstance(state, torch.Tensor):
@@ -260,10 +260,10 @@ def _sinabs_neuron(module: Any) -> Dynamics:
     fires = getattr(module.spike_fn, "__name__", type(module.spike_fn).__name__)
     if fires != "SingleSpike":
         raise Unreadable(f"{fires} emits more than one spike in a step; SingleSpike does not")
-    if module.tau_syn is not None:
+    if module.alpha_syn_calculated is not None:
         raise Unreadable("it has a synaptic current besides its potential (tau_syn)")
     if module.min_v_mem is not None:
-        raise Unreadable("its potential has a floor (min_v_mem)")
+        raise Unreadable("its potential has a floor: build it with min_v_mem=None")
     decay = number(module.alpha_mem_calculated, "tau_mem")
     threshold, reset = number(module.spike_threshold, "spike_threshold"), module.reset_fn
     told: dict[str, Any] = {"threshold": threshold, "factor": decay, "order": "f v + x"}
@@ -279,7 +279,10 @@ def _sinabs_neuron(module: Any) -> Dynamics:
     raise Unreadable(f"its reset_fn is {reset!r}")
 
 
-def _sinabs_anew(module: Any) -> None:
+def _sinabs_anew(module: Any, steps: int | None) -> None:
+    if getattr(module, "num_timesteps", steps) == -1 and steps is not None:
+        # It was told the size of the batch, and would mix samples and steps of another one.
+        module.batch_size, module.num_timesteps = -1, steps
     for name, state in module._buffers.items():
         if isinstance(state, torch.Tensor):
             module._buffers[name] = torch.zeros(0, device=state.device)

@@ -26,7 +26,8 @@ class Kind:
     :param read: dynamics of such a module at present; raises Unreadable where they are others.
     :param layout: what its calls take, of a module.
     :param equations: names of the methods that say how it fires; overridden, they say otherwise.
-    :param refresh: puts the state of a module back, in which it starts a run.
+    :param refresh: puts the state of a module back, in which it starts a run of so many time steps,
+        None where they are not known.
     :param gated: whether it cuts its gradient in evaluation mode.
     :param spikes: whether it fires at all, of a module; others merely have a state.
     :param returns: which potential it returns besides its spikes, if any."""
@@ -34,7 +35,7 @@ class Kind:
     read: Read
     layout: Callable[[nn.Module], Layout]
     equations: tuple[str, ...] = ("forward",)
-    refresh: Callable[[nn.Module], None] = lambda module: None
+    refresh: Callable[[nn.Module, int | None], None] = lambda module, steps: None
     gated: bool = False
     spikes: Callable[[nn.Module], bool] = lambda module: True
     returns: Literal["before reset", "after reset"] | None = None
@@ -75,7 +76,8 @@ def register_neuron(
             "For example lambda module: Dynamics(decay=module.tau)."
         )
     require_choice("layout", layout, get_args(Layout), remedy="Most take [T, N, ...]: steps.")
-    require(nn.Module not in (cls,), "cls", "a class of neurons", cls.__name__, "Pass your own.")
+    of_torch = cls.__module__.split(".")[0] == "torch"
+    require(not of_torch, "cls", "a class of neurons", f"torch's {cls.__name__}", "Pass your own.")
     _REGISTERED[cls] = Kind(dynamics, lambda module: layout, refresh=_reset_by_itself)
     return cls
 
@@ -98,7 +100,7 @@ def overridden(module: nn.Module, kind: Kind, known_class: type) -> str | None:
     return None
 
 
-def _reset_by_itself(module: nn.Module) -> None:
+def _reset_by_itself(module: nn.Module, steps: int | None) -> None:
     reset: Any = getattr(module, "reset", None)
     if callable(reset):
         reset()

@@ -1,6 +1,7 @@
 """The modules of a model that take part in a pass: its neurons, and others that have a state."""
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MethodType
 from typing import Any
@@ -51,17 +52,17 @@ class Member:
 
     def _dynamics(self) -> Dynamics:
         reason = overridden(self.module, self.kind, self.known)
-        own: Any = vars(self.module).get("forward")
-        if reason is None and own is not None and not getattr(own, "exchanged", False):
+        if reason is None and earlier_forward(self.module) is not None:
             reason = "its forward was exchanged on the module"
         if reason is not None:
             remedy = f"art_snn.interop.register_neuron({type(self.module).__name__}, ...)"
             return Unknown(reason=f"{reason}, so its equations are not known: {remedy}")
         return read_off(self.kind.read, self.module)
 
-    def twin(self, *, training: bool = False) -> nn.Module:
+    def twin(self, steps: int | None, *, training: bool = False) -> nn.Module:
         """The module with the same settings and weights and a state of its own, at its start.
 
+        :param steps: time steps T of the run, where they are known.
         :param training: be in training mode, whatever the module is in."""
         twin = object.__new__(type(self.module))
         told = dict(vars(self.module))  # At once, since other threads may add to it.
@@ -71,10 +72,40 @@ class Member:
             if isinstance(value, MethodType) and value.__self__ is self.module:
                 state[name] = MethodType(value.__func__, twin)
         vars(twin).update(state)
-        self.kind.refresh(twin)
+        self.kind.refresh(twin, steps)
         if training:
             vars(twin)["training"] = True
         return twin
+
+
+RUNNING: ContextVar[Any] = ContextVar("running", default=None)
+"""The pass that runs in this thread or task."""
+
+
+class Answer:
+    """Stands for the forward of a module while a pass runs in any thread, and asks for its own.
+
+    Copies of the module, which threads may make meanwhile, have one that knows the copy.
+
+    :param earlier: what stood there before, on the module; None where nothing did."""
+
+    def __init__(self, module: nn.Module, earlier: Any) -> None:
+        self.module, self.earlier = module, earlier
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        this = RUNNING.get()
+        member = None if this is None else this.members.get(self.module)
+        if member is not None:
+            return this.call(member, *args, **kwargs)
+        if self.earlier is not None:
+            return self.earlier(*args, **kwargs)
+        return type(self.module).forward(self.module, *args, **kwargs)
+
+
+def earlier_forward(module: nn.Module) -> Any:
+    """The forward that somebody has exchanged on the module; None where nobody has."""
+    found = vars(module).get("forward")
+    return found.earlier if isinstance(found, Answer) else found
 
 
 def members_of(model: nn.Module, *, merged: bool = False) -> dict[nn.Module, Member]:
@@ -97,14 +128,16 @@ def to_steps(x: Tensor, layout: Layout, module: Any, steps: int | None) -> Tenso
         return x
     if layout == "samples first":
         return x.transpose(0, 1)
-    if layout == "samples merged":
-        return x.reshape(module.batch_size, module.num_timesteps, *x.shape[1:]).transpose(0, 1)
+    if layout == "samples merged" and module.num_timesteps != -1:
+        steps = int(module.num_timesteps)
     if steps is None:
-        expected = "the number of time steps T, since neurons take [T * N, ...]"
-        raise invalid("steps", expected, "None", "Write adapt(model, steps=8, merged=True).")
+        expected = f"the number of time steps T, since {type(module).__name__} takes T * N rows"
+        raise invalid("steps", expected, "None", "Pass steps to adapt, beside encoder=None too.")
     if x.shape[0] % steps:
-        got = f"{steps}, and a neuron was given [{x.shape[0]}, ...]"
+        got = f"{steps}, and {type(module).__name__} was given {x.shape[0]} rows"
         raise invalid("steps", "the model's own number of time steps", got, "Check both.")
+    if layout == "samples merged":
+        return x.reshape(-1, steps, *x.shape[1:]).transpose(0, 1)
     return x.reshape(steps, x.shape[0] // steps, *x.shape[1:])
 
 

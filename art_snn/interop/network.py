@@ -9,14 +9,15 @@ from torch import Tensor, nn
 from art_snn.checks import invalid, require, require_count
 from art_snn.context import PerContext
 from art_snn.encoders import Direct, Encoder
-from art_snn.gradients import Firing, Gradient, Native, Site, objection
+from art_snn.gradients import CBA, Composite, Firing, Gradient, Native, Site, objection
 from art_snn.gradients.base import own, simulation
 from art_snn.gradients.rga import RGA
+from art_snn.interop.dynamics import Unknown
 from art_snn.interop.members import Members, members_of
 from art_snn.interop.passes import Exchange, FiringPass, ModelPass, running
 from art_snn.interop.steps import StepPass, by_steps
 from art_snn.interop.verify import Firings, verify
-from art_snn.network import SpikingNetwork
+from art_snn.network import SpikingNetwork, require_encoder
 from art_snn.neurons import Neuron
 
 Readout = Literal["mean", "sum"] | Callable[[Tensor], Tensor] | None
@@ -59,7 +60,7 @@ class AdaptedNetwork(SpikingNetwork):
     ) -> None:
         nn.Module.__init__(self)
         self.layers = model
-        self.encoder = OwnTime() if encoder is None else encoder
+        self.encoder = OwnTime() if encoder is None else require_encoder(encoder)
         self.readout, self.own_steps, self.merged = readout, steps, merged
         self.harmless = harmless
         self.input_span = 1.0
@@ -91,7 +92,11 @@ class AdaptedNetwork(SpikingNetwork):
 
         Neurons without a reset that return their potential are not among them: mostly they are
         read out, and whether their spikes matter shows in a pass."""
-        return [site for site in self.every_site().values() if site.dynamics.reset != "none"]
+        every = self.every_site()
+        if not every:
+            reason = "no neuron of the model is recognised; register_neuron makes one known"
+            return [Site("of the model", Unknown(reason=reason))]
+        return [site for site in every.values() if site.dynamics.reset != "none"]
 
     def every_site(self) -> dict[str, Site]:
         """All of them."""
@@ -105,13 +110,41 @@ class AdaptedNetwork(SpikingNetwork):
 
     @property
     def layer_names(self) -> list[str]:
-        """Names of all modules of the model that hold no others."""
-        inner = self.layers.named_modules(prefix="layers")
-        return [name for name, module in inner if not list(module.children())] or ["layers"]
+        """Names of all neurons of the model, and of the other modules that hold none."""
+        neurons = [f"layers.{m.name}" for m in self.members().values() if m.fires]
+        inside = tuple(f"{name}." for name in neurons)
+        names = []
+        for name, module in self.layers.named_modules(prefix="layers"):
+            whole = name in neurons or not list(module.children())
+            if whole and not name.startswith(inside):
+                names.append(name)
+        return names or ["layers"]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As of :class:`~art_snn.SpikingNetwork`; what the model computes is verified at first."""
+        if not torch.is_grad_enabled():
+            verify(self, None, self._checked(x))
+        return super().forward(x)
 
     def check(self, rule: Gradient, x: Tensor) -> None:
         super().check(rule, x)
+        self._refuse_conversion(rule, "gradient")
         verify(self, rule, x)
+
+    def _resolved(self, rule: Gradient | str, argument: str) -> Gradient:
+        resolved = super()._resolved(rule, argument)
+        self._refuse_conversion(resolved, argument)
+        return resolved
+
+    def _refuse_conversion(self, rule: Gradient, argument: str) -> None:
+        if isinstance(rule, Composite):
+            for part in rule.parts:
+                self._refuse_conversion(part, argument)
+        elif isinstance(rule, CBA) and self.steps_alone:
+            got = f"{rule}, whose ANN fires no spikes, and the model's own loop needs them"
+            expected = "a rule for models that call their neurons step by step"
+            remedy = "All other rules are, where their neurons suit them."
+            raise invalid(argument, expected, got, remedy)
 
     def unaveraged(self) -> str | None:
         reason = super().unaveraged()
@@ -140,8 +173,11 @@ class AdaptedNetwork(SpikingNetwork):
         """Encoded input -> logits [N, K] of the model as it is, from its start.
 
         :param native: differentiable by its own surrogates."""
-        with running(ModelPass(self.members(), native=native)):
-            return self.logits(encoded)
+        this = ModelPass(self.members(), self.steps_of(encoded), native=native)
+        with running(this):
+            logits = self.logits(encoded)
+        this.ended()
+        return logits
 
     def run_in(self, this: FiringPass, encoded: Tensor) -> Tensor:
         """Encoded input -> logits [N, K], calls of neurons being answered by the pass."""
@@ -255,6 +291,7 @@ def adapt(
         "mean", and None with encoder=None.
     :param merged: whether neurons that take all steps in one call take them as [T * N, ...].
     :param gradient: rule for gradients at the input; None: RGA where it applies, else native.
+        "native" is taken for models, too, of which no neuron is recognised.
     :param training_gradient: rule for gradients at the weights.
     :param input_shape: shape of one input, as :class:`~art_snn.SpikingNetwork` takes it.
     :param harmless: autograd functions of the model that are no spikes. Others are refused under
@@ -262,7 +299,12 @@ def adapt(
     :raises TypeError: when `model` is no module, or one of art_snn already.
     :raises ValueError: when no neuron is recognised in the model, arguments contradict each other,
         or a rule does not apply."""
-    _check_model(model)
+    _check_model(model, native=str(gradient).lower() in ("native", "native()"))
+    harmless = _functions(harmless)
+    require(isinstance(merged, bool), "merged", "True or False", repr(merged), "Leave it out.")
+    shaped = input_shape is None or isinstance(input_shape, tuple | list)
+    remedy = "For example (3, 32, 32)."
+    require(shaped, "input_shape", "a tuple of sizes", repr(input_shape), remedy)
     if isinstance(encoder, str):
         require(
             encoder == "direct", "encoder", "an encoder or 'direct'", repr(encoder), "Leave it."
@@ -285,14 +327,22 @@ def adapt(
         readout,
         steps=steps if encoder is None else None,
         merged=merged,
-        harmless=tuple(harmless),
+        harmless=harmless,
         gradient=gradient,
         training_gradient=training_gradient,
         input_shape=input_shape,
     )
 
 
-def _check_model(model: object) -> None:
+def _functions(harmless: object) -> tuple[type, ...]:
+    every: tuple[Any, ...] = tuple(harmless) if isinstance(harmless, Iterable) else (harmless,)
+    right = all(isinstance(f, type) and issubclass(f, torch.autograd.Function) for f in every)
+    remedy = "For example harmless=[RoundSTE]."
+    require(right, "harmless", "classes of autograd functions", repr(harmless), remedy)
+    return every
+
+
+def _check_model(model: object, *, native: bool) -> None:
     if (
         isinstance(model, type)
         or not isinstance(model, nn.Module)
@@ -306,11 +356,12 @@ def _check_model(model: object) -> None:
     remedy = "Build a SpikingNetwork of it."
     require(not ours, "model", "neurons of one framework", f"art_snn's {ours[:1]}", remedy)
     found = [member for member in members_of(model).values() if member.fires]
-    if not found:
+    if not found and not native:
         names = sorted({type(m).__qualname__ for m in model.modules() if not list(m.children())})
         remedy = (
             "Neurons of your own become known by art_snn.interop.register_neuron(cls, "
-            "dynamics=function)."
+            "dynamics=function). Without, a model has its own gradient alone: "
+            "adapt(..., gradient='native')."
         )
         got = f"none among {', '.join(names)}"
         raise invalid("model", "at least one spiking neuron that is known", got, remedy)

@@ -7,9 +7,8 @@ the last one. Where a module runs by itself, a twin of it does, whose state is t
 import threading
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,34 +17,58 @@ from torch import Tensor, nn
 
 from art_snn.checks import ArgumentError, invalid
 from art_snn.gradients.base import Firing, Site
-from art_snn.interop.members import Member, Members, from_steps, to_steps
+from art_snn.interop.members import (
+    RUNNING,
+    Answer,
+    Member,
+    Members,
+    earlier_forward,
+    from_steps,
+    to_steps,
+)
 
 
 class ModelPass:
     """A pass in which every module with a state runs by itself, from its start.
 
     :param members: of the model.
+    :param steps: time steps T; None where the neurons tell.
     :param native: whether it is to be differentiated by the model's own surrogates."""
 
-    def __init__(self, members: Members, *, native: bool = False) -> None:
-        self.members, self.native = members, native
+    def __init__(self, members: Members, steps: int | None, *, native: bool = False) -> None:
+        self.members, self.steps, self.native = members, steps, native
         self.twins: dict[nn.Module, nn.Module] = {}
+        self.calls: Counter[str] = Counter()
 
     def call(self, member: Member, *args: Any, **kwargs: Any) -> Any:
         """The answer to a call of a module."""
+        self.calls[member.name] += 1
         return self.own(member, *args, **kwargs)
 
     def own(self, member: Member, *args: Any, **kwargs: Any) -> Any:
         """What the module itself answers."""
-        module, earlier = member.module, _EARLIER.get(member.module)
+        module, earlier = member.module, earlier_forward(member.module)
         if module not in self.twins:
-            self.twins[module] = member.twin(training=self.native and member.kind.gated)
+            training = self.native and member.kind.gated
+            self.twins[module] = member.twin(self.steps, training=training)
             if earlier is not None:
-                member.kind.refresh(module)
+                member.kind.refresh(module, self.steps)
         if earlier is not None:
             # The user's, which knows the module and no twin.
             return earlier(*args, **kwargs)
         return type(module).forward(self.twins[module], *args, **kwargs)
+
+    def ended(self) -> None:
+        """Refuse what the calls show to be wrong, once the model has run."""
+        for member in self.members.values():
+            calls = self.calls[member.name]
+            if self.steps and calls % self.steps and member.fires and member.layout == "step":
+                remedy = (
+                    "It takes one time step in a call: call it in a loop, or set its step mode. "
+                    "adapt(model, encoder=None) is for models with a loop of their own."
+                )
+                got = f"{member.name}, which was called {calls} times"
+                raise invalid("model", f"neurons that fire {self.steps} times", got, remedy)
 
 
 class FiringPass(ModelPass):
@@ -56,9 +79,8 @@ class FiringPass(ModelPass):
     :param steps: time steps T; None where the neurons tell."""
 
     def __init__(self, members: Members, sites: dict[str, Site], steps: int | None) -> None:
-        super().__init__(members)
-        self.sites, self.steps = sites, steps
-        self.calls: Counter[str] = Counter()
+        super().__init__(members, steps)
+        self.sites = sites
         self.graph, self.hooks = torch.is_grad_enabled(), _saving()
 
     def call(self, member: Member, *args: Any, **kwargs: Any) -> Any:
@@ -123,13 +145,11 @@ def wrong_steps(name: str, got: int, expected: int) -> ArgumentError:
 
 
 def refused(expected: str, got: str, remedy: str) -> ArgumentError:
-    return invalid("model", expected, got, f'{remedy} Or differentiate it by gradient="native".')
+    return invalid("model", expected, got, f"{remedy} Or differentiate it by the rule 'native'.")
 
 
-RUNNING: ContextVar[ModelPass | None] = ContextVar("running", default=None)
 _LOCK = threading.Lock()
 _USERS: WeakKeyDictionary[nn.Module, set[int]] = WeakKeyDictionary()
-_EARLIER: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
 
 
 @contextmanager
@@ -141,9 +161,8 @@ def running(this: ModelPass) -> Iterator[None]:
             with _LOCK:
                 users = _USERS.setdefault(module, set())
                 users.add(id(this))
-                if not _exchanged(module):
-                    _EARLIER[module] = vars(module).get("forward")
-                    vars(module)["forward"] = _answering(module)
+                if _exchanged(module) is None:
+                    vars(module)["forward"] = Answer(module, vars(module).get("forward"))
         token = RUNNING.set(this)
         yield
     finally:
@@ -153,32 +172,16 @@ def running(this: ModelPass) -> Iterator[None]:
             with _LOCK:
                 users = _USERS.get(module, set())
                 users.discard(id(this))
-                if not users and _exchanged(module):
-                    earlier = _EARLIER.pop(module, None)
-                    if earlier is None:
-                        del vars(module)["forward"]
-                    else:
-                        vars(module)["forward"] = earlier
+                answer = _exchanged(module)
+                if not users and answer is not None:
+                    del vars(module)["forward"]
+                    if answer.earlier is not None:
+                        vars(module)["forward"] = answer.earlier
 
 
-def _exchanged(module: nn.Module) -> bool:
-    return getattr(vars(module).get("forward"), "exchanged", False)
-
-
-def _answering(module: nn.Module) -> Callable[..., Any]:
-    earlier = _EARLIER.get(module)
-
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        this = RUNNING.get()
-        member = None if this is None else this.members.get(module)
-        if this is not None and member is not None:
-            return this.call(member, *args, **kwargs)
-        if earlier is not None:
-            return earlier(*args, **kwargs)
-        return type(module).forward(module, *args, **kwargs)
-
-    forward.exchanged = True  # type: ignore[attr-defined]
-    return forward
+def _exchanged(module: nn.Module) -> Answer | None:
+    found = vars(module).get("forward")
+    return found if isinstance(found, Answer) else None
 
 
 def _saving() -> object:

@@ -1,17 +1,22 @@
 """Nothing is believed of a model before it was tried: what the first passes verify.
 
-Before the first pass under a rule, for every shape of input and every state of the weights:
+For every shape of input, and in every mode:
 
-* the model computes in a pass of ours, from the start of its neurons, what it computes by itself;
-* the neurons' spikes are 0 or 1 and those of the dynamics that were read off them, bit for bit;
-* the rule's gradient at the input is not zero for all samples, and besides those of the rule no
-  autograd function of the model stands in its graph.
+* the model computes in a pass of ours, from the start of its neurons, what it computes by itself.
 
-Another state of the weights is tried on one sample; another shape, rule or setting on more."""
+Before a rule of ours differentiates it, and again for other weights, then on one sample:
+
+* the neurons' spikes are 0 or 1 and those of the dynamics that were read off them, bit for bit.
+
+Once for every rule:
+
+* the gradient passes through the model, and besides those of the rule no autograd function of the
+  model stands in its graph. A gradient of zero by the rule's own slope is told."""
 
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
@@ -20,11 +25,12 @@ import torch
 from torch import Tensor, nn
 
 from art_snn.checks import invalid
-from art_snn.gradients import STBP, Composite, Gradient, Native
+from art_snn.gradients import STBP, ATan, Composite, Gradient, Native
 from art_snn.gradients.base import Differentiable, Firing, Site, simulation
 from art_snn.interop.members import COPIED, Member, Members, to_steps
 from art_snn.interop.passes import Exchange, FiringPass, refused
 from art_snn.interop.steps import StepPass, by_steps
+from art_snn.passes import unwatched
 
 Firings = TypeVar("Firings", Exchange, StepPass)
 
@@ -60,6 +66,10 @@ class Adapted(Differentiable, Protocol):
         """Encoded input -> logits [N, K], the model running as the present pass has it."""
         ...
 
+    def steps_of(self, encoded: Tensor) -> int | None:
+        """Time steps T that every neuron has; None where the model alone knows."""
+        ...
+
     def run_by_itself(self, encoded: Tensor, *, native: bool = False) -> Tensor:
         """The same of the model as it is, from its start."""
         ...
@@ -77,10 +87,11 @@ class Adapted(Differentiable, Protocol):
         ...
 
 
-def verify(network: Adapted, rule: Gradient, x: Tensor) -> None:
-    """Refuse a model that computes otherwise than the rule's engine, once for every state of it.
+def verify(network: Adapted, rule: Gradient | None, x: Tensor) -> None:
+    """Refuse a model that computes otherwise than is believed, once for every state of it.
 
-    :param x: input [N, ...] of the pass that is to come.
+    :param rule: of the pass that is to come; None where nothing is differentiated.
+    :param x: input [N, ...] of that pass.
     :raises ValueError: naming the neuron, the reason and the remedy."""
     if isinstance(rule, Composite):
         for part in rule.parts:
@@ -88,28 +99,35 @@ def verify(network: Adapted, rule: Gradient, x: Tensor) -> None:
         return
     if not len(x) or any(_draws(module) for module in network.layers.modules()):
         return
-    native = isinstance(rule, Native)
-    form = (native, tuple(x.shape[1:]), x.dtype, x.device, str(network.encoder), _form(network))
-    state, tried = (form, network.state_key()), (form, repr(rule))
-    if {state, tried} <= network.verified:
+    kind = "none" if rule is None else "native" if isinstance(rule, Native) else "ours"
+    form = (kind, tuple(x.shape[1:]), x.dtype, x.device, str(network.encoder), _form(network))
+    wanted: set[Hashable] = {form}
+    if rule is not None:
+        wanted.add((form, repr(rule)))
+    if kind == "ours" and x.requires_grad:
+        wanted.add((form, tuple(network.every_site().values()), network.state_key()))
+    missing = wanted - network.verified
+    if not missing:
         return
-    samples = x.detach()[: 1 if form in network.verified else None]
-    with torch.random.fork_rng([x.device] if x.device.type == "cuda" else []):
-        if state not in network.verified:
-            if not native:
-                _same_spikes(network, samples)
-            _same_logits(network, samples, native=native)
-        if tried not in network.verified:
+    devices = [x.device] if x.device.type == "cuda" else []
+    with torch.random.fork_rng(devices), unwatched():
+        if form in missing:
+            _same_logits(network, x.detach(), native=kind == "native")
+        if kind == "ours" and missing - {(form, repr(rule))}:
+            _same_spikes(network, x.detach()[: None if form in missing else 1])
+        if rule is not None and (form, repr(rule)) in missing:
             _some_gradient(network, rule, x.detach()[:SAMPLES])
     if len(network.verified) >= REMEMBERED:
         network.verified.clear()
-    network.verified |= {form, state, tried}
+    network.verified |= wanted
 
 
 def _form(network: Adapted) -> Hashable:
     """Changes with what a model consists of and how it is set, not with its weights."""
     modules = tuple((n, type(m), m.training) for n, m in network.layers.named_modules())
-    return modules, tuple((m.name, m.layout, m.site) for m in network.members().values() if m.fires)
+    neurons = [member for member in network.members().values() if member.fires]
+    told = [(m.name, m.layout, type(d := m.site.dynamics), d.reset, d.strict) for m in neurons]
+    return modules, tuple(told)
 
 
 def _draws(module: nn.Module) -> bool:
@@ -123,10 +141,10 @@ def _same_logits(network: Adapted, x: Tensor, *, native: bool) -> None:
     """Compare a pass of ours with the model as it is."""
     encoded = network.encode(x)
     with _as_it_was(network.layers):
-        _refresh(network)
-        alone = network.logits(encoded)
+        _refresh(network, encoded)
+        alone = _tried(network, encoded)
         # States that are known begin again; others have been changed by the first run.
-        _refresh(network)
+        _refresh(network, encoded)
         ours = network.run_by_itself(encoded, native=native)
     same = torch.equal(alone, ours)
     # In training mode some versions add in another order.
@@ -135,14 +153,31 @@ def _same_logits(network: Adapted, x: Tensor, *, native: bool) -> None:
     got = f"one whose logits then differ by {(alone - ours).abs().max().item():.3g}"
     remedy = (
         "It keeps a state from call to call, reads that of a neuron from outside, or draws at "
-        "random. Recognised neurons start from rest at every pass; make the others do so."
+        "random. Recognised neurons start from rest at every pass; let others do so, too. What "
+        "draws spikes is an encoder: adapt(model, encoder=Poisson(steps))."
     )
     raise invalid("model", "one that computes the same in a pass of ours", got, remedy)
 
 
-def _refresh(network: Adapted) -> None:
+def _tried(network: Adapted, encoded: Tensor) -> Tensor:
+    """Logits of the model by itself; its own errors say, from Python 3.11 on, what it was given."""
+    try:
+        return network.logits(encoded)
+    except RuntimeError as error:
+        note: Any = getattr(error, "add_note", None)
+        if callable(note):
+            note(
+                f"The model was given a batch in time of shape {list(encoded.shape)}, or without "
+                "its first axis where it makes its time steps itself. adapt(model, steps=T) gives "
+                "a model [T, N, ...], and adapt(model, encoder=None) [N, ...]; are its layers in "
+                "the step mode for that?"
+            )
+        raise
+
+
+def _refresh(network: Adapted, encoded: Tensor) -> None:
     for member in network.members().values():
-        member.kind.refresh(member.module)
+        member.kind.refresh(member.module, network.steps_of(encoded))
 
 
 @contextmanager
@@ -194,7 +229,11 @@ def _compare(name: str, own: Tensor, ours: Tensor) -> None:
         step = int(different.flatten(1).any(1).nonzero()[0])
         share = different.float().mean().item()
         got = f"{name}, of whose spikes {share:.2%} differ, first at step {step}"
-        remedy = "Its equations are others: register_neuron(cls, dynamics=function) tells them."
+        remedy = (
+            "Its equations are others, which register_neuron(cls, dynamics=function) tells; or it "
+            "stands at two places of a loop, or its state is changed from outside or kept from "
+            "call to call."
+        )
         raise refused("neurons that fire by the dynamics read off them", got, remedy)
 
 
@@ -224,25 +263,38 @@ class _ComparedSteps(StepPass):
 
 
 def _some_gradient(network: Adapted, rule: Gradient, x: Tensor) -> None:
-    """Refuse a gradient that is zero for all samples, and graphs that hold what we do not know."""
-    twin = network.twin()
+    """Refuse what cuts gradients, and graphs that hold what we do not know."""
     if not isinstance(rule, Native):
         _refuse_unread(network, rule, x)
-    with torch.enable_grad():
-        inputs, grad = x.clone().requires_grad_(), None
-        total = _mixed(rule.logits(twin, inputs))
-        if total.requires_grad:
-            if not isinstance(rule, Native):
-                _refuse_functions(total.grad_fn, network.harmless)
-            (grad,) = torch.autograd.grad(total, inputs, allow_unused=True)
-    if grad is None or not bool((grad != 0).any()):
-        how = "none" if grad is None else "zero"
+    grad = _gradient(network, rule, x)
+    if grad is not None and bool((grad != 0).any()):
+        return
+    # By a slope that is nowhere zero: only the model itself can cut it.
+    known = all(site.dynamics.unknown is None for site in network.every_site().values())
+    through = _gradient(network, STBP(surrogate=ATan()), x) if grad is not None and known else grad
+    if through is None or (not bool((through != 0).any()) and known):
+        how = "none" if through is None else "zero"
         got = f"one whose gradient under {rule} is {how} for all of {len(x)} samples"
-        remedy = (
-            "Something cuts it (no_grad, detach(), data, numpy, rounding), or no neuron comes near "
-            "firing."
-        )
+        remedy = "Something cuts it: no_grad, detach(), data, numpy, rounding."
         raise invalid("model", "one that the gradient passes through", got, remedy)
+    told = (
+        f"the gradient under {rule} is zero for the first {len(x)} samples: no neuron comes near "
+        "enough to firing for its slope. Attacks by it do nothing there."
+    )
+    warnings.warn(told, stacklevel=2)
+
+
+def _gradient(network: Adapted, rule: Gradient, x: Tensor) -> Tensor | None:
+    """Of all logits at the input; None where the graph ends before."""
+    with torch.enable_grad():
+        inputs = x.clone().requires_grad_()
+        total = _mixed(rule.logits(network.twin(), inputs))
+        if not total.requires_grad:
+            return None
+        if not isinstance(rule, Native):
+            _refuse_functions(total.grad_fn, network.harmless)
+        (grad,) = torch.autograd.grad(total, inputs, allow_unused=True)
+    return grad
 
 
 def _mixed(logits: Tensor) -> Tensor:

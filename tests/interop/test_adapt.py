@@ -386,5 +386,5 @@ def test_neurons_are_registered_with_their_own_checks():
         register_neuron(nn.ReLU, dynamics=Dynamics(0.5))
     with pytest.raises(ValueError, match=r"^layout: expected one of steps, step, merged"):
         register_neuron(nn.ReLU, dynamics=Dynamics, layout="[T, N]")
-    with pytest.raises(ValueError, match=r"^cls: expected a class of neurons, got Module"):
+    with pytest.raises(ValueError, match=r"^cls: expected a class of neurons, got torch's Module"):
         register_neuron(nn.Module, dynamics=Dynamics)

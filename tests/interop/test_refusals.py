@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 
 import pytest
@@ -12,10 +13,10 @@ from torch.utils.checkpoint import checkpoint
 from art_snn.dynamics import Dynamics
 from art_snn.interop import adapt, register_neuron
 from tests.interop.promises import gradients, inputs
-from tests.interop.stacks import STEPS, Loop, Merged, SamplesFirst, Stack, StateLoop
+from tests.interop.stacks import STEPS, Loop, Merged, SamplesFirst, SamplesMerged, Stack, StateLoop
 from tests.standins import norse, sinabs, snntorch, spikingjelly as sj, spikingjelly_old
 
-NATIVE = r'Or differentiate it by gradient="native"\.$'
+NATIVE = r"Or differentiate it by the rule 'native'\.$"
 multi = partial(sj.IFNode, step_mode="m")
 single = partial(sj.IFNode, step_mode="s")
 
@@ -368,3 +369,117 @@ def test_native_alone_is_refused_for_networks_of_our_own():
 
     with pytest.raises(ValueError, match="these neurons are art_snn's own"):
         network(chain, gradient="native")
+
+
+def test_predictions_are_verified_too():
+    class Reading(Stack):
+        def forward(self, x):
+            outputs = super().forward(x)
+            return outputs + torch.as_tensor(self.neuron2.v).sum()
+
+    network = adapt(Reading(multi), steps=STEPS)
+    with torch.no_grad(), pytest.raises(ValueError, match="reads that of a neuron from outside"):
+        network(inputs())
+
+
+@pytest.mark.parametrize("rule", ["native", "rga"])
+def test_a_forgotten_loop_over_time_is_refused(rule):
+    network = adapt(Stack(single), steps=STEPS)
+    message = r"got neuron1, which was called 1 times\. It takes one time step in a call"
+    with pytest.raises(ValueError, match=message), torch.no_grad():
+        network(inputs())
+    with pytest.raises(ValueError, match=message):
+        gradients(network, rule, inputs())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="errors take notes from Python 3.11 on")
+def test_an_error_of_the_model_says_what_it_was_given():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), sj.IFNode(step_mode="m"), nn.Flatten(2))
+    network = adapt(model.eval(), steps=STEPS)
+    with pytest.raises(RuntimeError, match="conv2d") as caught:
+        network(torch.rand(2, 1, 5, 5))
+    assert "a batch in time of shape [4, 2, 1, 5, 5]" in caught.value.__notes__[0]
+
+
+def test_a_slope_that_is_zero_everywhere_is_told_and_not_refused():
+    network = adapt(Stack(multi, 1e-3), steps=STEPS, gradient="bptr")
+    x = inputs().requires_grad_()
+    with pytest.warns(UserWarning, match=r"the gradient under BPTR\(\) is zero for the first 5"):
+        logits = network(x)
+    (grad,) = torch.autograd.grad(logits.sum(), x)
+    assert not grad.any()
+    network(x)  # Once.
+
+
+def test_conversion_is_refused_in_a_loop_over_time():
+    network = adapt(Loop(single, 2.0), encoder=None, readout="mean")
+    for rule in ("cba", "eot-cba", "mean-rga-cba"):
+        with pytest.raises(ValueError, match="whose ANN fires no spikes, and the model's own loop"):
+            network.gradient = rule
+
+
+def test_models_without_a_known_neuron_have_their_own_gradient_where_that_is_asked_for():
+    class Unknown(nn.Module):
+        def forward(self, x):
+            return Step.apply(x - 0.5)
+
+    with pytest.raises(ValueError, match=r"adapt\(\.\.\., gradient='native'\)"):
+        adapt(Stack(Unknown), steps=STEPS)
+    network = adapt(Stack(Unknown), steps=STEPS, gradient="native")
+    _, grad, _ = gradients(network, "native", inputs())
+    assert grad.any()
+    with pytest.raises(ValueError, match="no neuron of the model is recognised; register_neuron"):
+        network.gradient = "bptr"
+
+
+def test_a_size_of_the_batch_that_sinabs_was_told_holds_for_every_batch():
+    def squeezed(**told):
+        model = SamplesMerged(partial(sinabs.IAFSqueeze, spike_fn=sinabs.SingleSpike, **told))
+        return adapt(model, steps=STEPS)
+
+    wanted = gradients(squeezed(num_timesteps=STEPS), "rga", inputs(6))
+    network = squeezed(batch_size=6)
+    logits, grad, _ = gradients(network, "rga", inputs(6))
+    assert torch.equal(logits, wanted[0])
+    assert torch.equal(grad, wanted[1])
+    assert network.model.neuron1.batch_size == 6
+    with torch.no_grad():
+        part = network(inputs(6)[:3])
+    torch.testing.assert_close(part, logits[:3], rtol=0, atol=1e-6)
+
+
+def test_decays_that_sinabs_learns_are_read_off():
+    model = SamplesFirst(
+        partial(sinabs.LIF, tau_mem=3.0, train_alphas=True, spike_fn=sinabs.SingleSpike), 2.0
+    )
+    network = adapt(model, steps=STEPS)
+    assert network.sites()[0].dynamics.decay == pytest.approx(0.7165, abs=1e-4)
+    gradients(network, "rga", inputs())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"encoder": 5}, "encoder: expected an instance such as Direct"),
+        ({"steps": 8, "harmless": 3}, "harmless: expected classes of autograd functions, got 3"),
+        ({"steps": 8, "harmless": ["F"]}, "harmless: expected classes of autograd functions"),
+        ({"steps": 8, "merged": "yes"}, "merged: expected True or False, got 'yes'"),
+        ({"steps": 8, "input_shape": 8}, "input_shape: expected a tuple of sizes, got 8"),
+    ],
+    ids=["encoder", "number", "name", "merged", "shape"],
+)
+def test_odd_options_are_refused_at_once(options, message):
+    with pytest.raises((ValueError, TypeError), match=f"^{message}"):
+        adapt(Stack(multi), **options)
+
+
+class Odd(Double):
+    """Registered with a function that returns no dynamics."""
+
+
+register_neuron(Odd, dynamics=lambda module: 3)
+
+
+def test_functions_that_return_no_dynamics_are_refused():
+    with pytest.raises(TypeError, match=r"^dynamics: .* got one that returns 3 for a Odd"):
+        adapt(Stack(Odd), steps=STEPS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 
 from art_snn.interop import adapt
-from art_snn.interop.passes import RUNNING
+from art_snn.interop.members import RUNNING
 from tests.interop.promises import EVERY, gradients, inputs
 from tests.interop.stacks import STEPS, Loop, Stack, StateLoop
 from tests.standins import sinabs, snntorch, spikingjelly as sj, spikingjelly_old
@@ -149,3 +150,49 @@ def test_two_networks_of_one_model_run_at_once():
     with torch.no_grad():
         assert torch.equal(one(inputs()), alone.mean(0))
     assert clean(model)
+
+
+def test_copies_made_while_a_pass_runs_are_themselves():
+    model = Stack(partial(sj.LIFNode, step_mode="m"), 2.0)
+    network = adapt(model, steps=STEPS)
+    wanted = gradients(network, "rga", inputs())
+    inside, goes_on = threading.Event(), threading.Event()
+
+    def waiting(*_: object) -> None:
+        inside.set()
+        goes_on.wait(10)
+
+    handle = model.fc2.register_forward_pre_hook(waiting)
+    thread = ThreadPoolExecutor(1).submit(gradients, network, "rga", inputs())
+    inside.wait(10)
+    handle.remove()
+    copied = copy.deepcopy(network)
+    goes_on.set()
+    thread.result()
+    for neuron in (copied.model.neuron1, copied.model.neuron2):
+        neuron.v_threshold = 99.0
+    with torch.no_grad():
+        assert not torch.equal(copied(inputs()), network(inputs()))
+    with torch.no_grad():
+        assert torch.equal(network(inputs()), wanted[0])
+    assert clean(copied.model)
+    assert clean(model)
+
+
+@every_maker
+@pytest.mark.parametrize("rule", ["native", "stbp"])
+def test_training_verifies_once_and_not_for_every_state_of_the_weights(maker, rule):
+    network = MAKERS[maker]()
+    calls = []
+    network.model.fc1.register_forward_pre_hook(lambda *_: calls.append(1))
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+    spent = []
+    for _ in range(3):
+        calls.clear()
+        with network.using(rule):
+            network(inputs()).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        spent.append(len(calls))
+    assert spent[0] > spent[1] == spent[2]
+    assert spent[1] == (STEPS if network.steps_alone else 1)
