@@ -34,7 +34,7 @@ docs: $(VENV)/.dev
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
 examples: $(VENV)/.dev
-	@set -e; for script in examples/*.py $(STUDY); do echo "$$script"; $(BIN)/python $$script --small; done
+	@set -e; for script in examples/*.py examples/frameworks/attack_plain.py $(STUDY); do echo "$$script"; $(BIN)/python $$script --small; done
 	$(BIN)/python -m nbconvert --to notebook --execute --output-dir "$$(mktemp -d)" examples/tutorial.ipynb
 
 $(BIN)/python:

@@ -4,8 +4,8 @@ import sys
 
 import snntorch as snn
 import torch
-from art.attacks.evasion import ProjectedGradientDescent
 from torch import Tensor, nn
+from under_attack import report
 
 from art_snn import PyTorchSpikingClassifier
 from art_snn.data import digits
@@ -45,13 +45,7 @@ def main(small: bool) -> None:
     classifier = PyTorchSpikingClassifier(
         network, loss, data.input_shape, data.classes, clip_values=(0, 1)
     )
-    x, y = (part[: 16 if small else None] for part in (data.x_test, data.y_test))
-    print(f"clean accuracy {(classifier.predict(x).argmax(1) == y).mean():.3f}")
-    for gradient in ("native", "rga"):
-        classifier.set_params(gradient=gradient)
-        attack = ProjectedGradientDescent(classifier, eps=0.15, eps_step=0.04, max_iter=10)
-        accuracy = (classifier.predict(attack.generate(x, y)).argmax(1) == y).mean()
-        print(f"under PGD by {gradient}: {accuracy:.3f}")
+    report(classifier, small)
 
 
 if __name__ == "__main__":
