@@ -32,6 +32,13 @@ def foldable(convolution: nn.Module, norm: nn.Module) -> bool:
 def folded(x: Tensor, convolution: nn.Module, norm: nn.Module) -> Tensor:
     """norm(convolution(x)) as one convolution; differentiable by x and by all weights."""
     assert isinstance(convolution, nn.Conv2d)
+    y: Tensor = convolution._conv_forward(x, *folded_weights(convolution, norm))
+    return y
+
+
+def folded_weights(convolution: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the convolution that norm(convolution(x)) is."""
+    assert isinstance(convolution, nn.Conv2d)
     assert isinstance(norm, nn.BatchNorm2d)
     assert norm.running_mean is not None
     assert norm.running_var is not None
@@ -42,8 +49,7 @@ def folded(x: Tensor, convolution: nn.Module, norm: nn.Module) -> Tensor:
     shift = shift * scale
     if norm.bias is not None:
         shift = shift + norm.bias
-    y: Tensor = convolution._conv_forward(x, convolution.weight * scale.view(-1, 1, 1, 1), shift)
-    return y
+    return convolution.weight * scale.view(-1, 1, 1, 1), shift
 
 
 class TimeDistributed(nn.Module):

@@ -17,6 +17,7 @@ from art_snn.gradients.rules import check_applicable, resolve
 from art_snn.layers import TimeDistributed, varies
 from art_snn.neurons import Neuron
 from art_snn.passes import attached
+from art_snn.precision import lowered, require_attack_dtype, taken
 
 
 class SpikingNetwork(nn.Module):
@@ -38,6 +39,7 @@ class SpikingNetwork(nn.Module):
     :param input_shape: shape of one input; calls with another shape are refused. None in place of
         an axis takes any size there, None in place of the shape any shape.
     :param initialise: draws the weights of the network, at :meth:`reset`; None: torch's own draws.
+    :param attack_dtype: precision of gradients at the input, see :attr:`attack_dtype`.
     :raises TypeError: when `layers` are no modules or `encoder` cannot be called.
     :raises ValueError: when `layers` contain no neuron, or a rule is unknown or does not apply to
         one of the neurons."""
@@ -56,11 +58,15 @@ class SpikingNetwork(nn.Module):
         *,
         input_shape: tuple[int | None, ...] | None = None,
         initialise: Callable[[nn.Module], object] | None = None,
+        attack_dtype: str | torch.dtype | None = None,
     ) -> None:
         super().__init__()
         self.layers = _module(layers)
         self.encoder = require_encoder(encoder)
         self.input_span = 1.0
+        self.exact: SpikingNetwork | None = None
+        self._half: dict[torch.dtype, tuple[Hashable, SpikingNetwork]] = {}
+        self.attack_dtype = attack_dtype
         self.gradient = gradient
         self.training_gradient = training_gradient
         self.input_shape = None if input_shape is None else tuple(input_shape)
@@ -125,12 +131,13 @@ class SpikingNetwork(nn.Module):
     def forget(self) -> None:
         """Drop what rules such as ASSG remember of earlier gradients, and free its memory."""
         self.memory = {}
+        self._half = {}
 
     def twin(self) -> "SpikingNetwork":
         """Another network object around the same modules, which remembers nothing."""
         twin = copy.copy(self)
         twin._modules = dict(self._modules)
-        twin.obstacles = self.obstacles
+        twin.obstacles, twin._half = self.obstacles, {}
         return twin
 
     def forward(self, x: Tensor) -> Tensor:
@@ -146,7 +153,43 @@ class SpikingNetwork(nn.Module):
         rule = self.gradient if x.requires_grad else self.training_gradient
         rule = self._override or rule
         self.check(rule, checked)
-        return rule.logits(self, checked)
+        dtype, why = taken(self.attack_dtype if x.requires_grad else None, x.device)
+        if dtype is None:
+            logits = rule.logits(self, checked)
+        else:
+            half = self.lowered(dtype)
+            logits = rule.logits(half, checked.to(dtype)).to(checked.dtype)
+            self.execution = half.execution
+        if why and self.execution is not None:
+            told = self.execution
+            self.execution = Execution(told.kind, f"{told.reason}; {why}")
+        return logits
+
+    @property
+    def attack_dtype(self) -> str | None:
+        """Precision of gradients at the input: "bfloat16", "float16", "auto", or None, its own.
+
+        Predictions and gradients at the weights keep the network's own; weights take no gradient
+        while one at the input is computed in half precision, and the logits of its graph are
+        rounded. "auto" is bfloat16 where the device has matrix units for it."""
+        return self._attack_dtype
+
+    @attack_dtype.setter
+    def attack_dtype(self, dtype: str | torch.dtype | None) -> None:
+        self._attack_dtype = require_attack_dtype(dtype)
+
+    def lowered(self, dtype: torch.dtype) -> "SpikingNetwork":
+        """This network in half precision, made once for every state of the weights.
+
+        :param dtype: torch.bfloat16 or torch.float16."""
+        key = (self.state_key(), repr(self.encoder))
+        known = self._half.get(dtype)
+        if known is None or known[0] != key:
+            half = self.twin()
+            half._modules["layers"] = lowered(self.layers, dtype)
+            half.exact, half._half, half.memory = self, {}, {}
+            known = self._half[dtype] = (key, half)
+        return known[1]
 
     def check(self, rule: Gradient, x: Tensor) -> None:
         """Refuse a rule that does not apply, before every pass that is to be differentiated.
@@ -171,7 +214,7 @@ class SpikingNetwork(nn.Module):
 
     def run(self, encoded: Tensor, firing: Firing) -> Tensor:
         """Encoded input [T, N, ...] -> logits [N, K], every neuron firing by `firing`."""
-        return self.outputs(encoded, firing).mean(0)
+        return self.outputs(encoded, firing).mean(0, dtype=readout_dtype(encoded))
 
     def outputs(self, encoded: Tensor, firing: Firing) -> Tensor:
         """Encoded input [T, N, ...] -> output of the last layer at every step [T, N, K]."""
@@ -246,7 +289,7 @@ class SpikingNetwork(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         """A copy made inside `using` keeps that rule as its own, where it can be seen."""
         state = self.__dict__.copy()
-        state["obstacles"] = {}
+        state["obstacles"], state["_half"] = {}, {}
         if self._override is not None:
             state["_gradient"] = state["_training_gradient"] = self._override
         return state
@@ -257,6 +300,11 @@ class SpikingNetwork(nn.Module):
         if self._override is not None:
             replica._gradient = replica._training_gradient = self._override
         return replica
+
+
+def readout_dtype(x: Tensor) -> torch.dtype:
+    """Precision of the logits: single at least."""
+    return torch.promote_types(x.dtype, torch.float32)
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:

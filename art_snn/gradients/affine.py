@@ -20,6 +20,9 @@ OUT_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
 REMEMBERED = 64
 """Answers of the probe that a network keeps: one for every input shape and state of its weights."""
 
+HALF_TOLERANCE = 8
+"""The same in half precision, in units of the last place of 1."""
+
 ABSOLUTE_TOLERANCE = 1e-6
 """Difference that always passes, in thresholds: rounding around a current of zero."""
 
@@ -36,6 +39,9 @@ def not_collapsible(network: Differentiable, encoded: Tensor) -> str | None:
         return "with one time step there is nothing to average"
     if encoded.shape[1] == 0:
         return "the batch is empty"
+    if network.exact is not None:
+        # The same layers in a precision in which rounding does not hide it; one sample will do.
+        return not_collapsible(network.exact, encoded[:, :1].detach().to(network.exact.dtype))
     if encoded.dtype.itemsize < 4 or torch.is_autocast_enabled(encoded.device.type):
         return "in half precision rounding hides whether the layers are affine"
     key = key_of(network, encoded)
@@ -117,10 +123,17 @@ def excess_of(replayed: Tensor, recorded: Tensor, threshold: float) -> Tensor:
     if replayed.shape != recorded.shape:
         raise ValueError(f"shape {list(replayed.shape)} instead of {list(recorded.shape)}")
     dims = tuple(range(2, recorded.ndim)) or (0,)
-    difference = torch.sub(replayed.detach(), recorded).abs_().amax(dims)
-    relative = TF32_TOLERANCE if _rounds_to_tf32(recorded) else RELATIVE_TOLERANCE
-    allowed = recorded.abs().amax(dims) * relative + ABSOLUTE_TOLERANCE * threshold
-    return (difference - allowed).amax()
+    wide = torch.promote_types(recorded.dtype, torch.float32)
+    difference = torch.sub(replayed.detach(), recorded).abs_().amax(dims).to(wide)
+    allowed = recorded.abs().amax(dims).to(wide) * tolerance(recorded)
+    return (difference - allowed - ABSOLUTE_TOLERANCE * threshold).amax()
+
+
+def tolerance(recorded: Tensor) -> float:
+    """Largest relative difference that rounding may cause between a replay and its recording."""
+    if recorded.dtype.itemsize < 4:
+        return max(HALF_TOLERANCE * torch.finfo(recorded.dtype).eps, RELATIVE_TOLERANCE)
+    return TF32_TOLERANCE if _rounds_to_tf32(recorded) else RELATIVE_TOLERANCE
 
 
 def _rounds_to_tf32(x: Tensor) -> bool:

@@ -43,6 +43,13 @@ class Differentiable(Protocol):
     obstacles: dict[Hashable, str | None]
     memory: "dict[Gradient, Any]"
     input_span: float
+    exact: "Differentiable | None"
+    """The network of which this is one in half precision; None where it is itself."""
+
+    @property
+    def dtype(self) -> Any:
+        """Floating-point dtype of its weights."""
+        ...
 
     def encode(self, x: Tensor) -> Tensor:
         """Input [N, ...] -> time steps [T, N, ...]."""

@@ -238,7 +238,7 @@ class _Replay(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_rate: Tensor) -> tuple[Tensor, None, None]:
         (slope,) = ctx.saved_tensors
-        return grad_rate * slope, None, None
+        return (grad_rate * slope).to(grad_rate.dtype), None, None
 
 
 class _EveryStep(torch.autograd.Function):

@@ -1,0 +1,91 @@
+"""Half precision for crafting: which dtype, where it pays, and a network in it."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import nn
+
+from art_snn.checks import invalid
+from art_snn.layers import TimeDistributed, foldable, folded_weights
+
+DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
+    {"bfloat16": torch.bfloat16, "float16": torch.float16}
+)
+
+
+def require_attack_dtype(value: object, argument: str = "attack_dtype") -> str | None:
+    """A name of DTYPES, "auto" or None.
+
+    :raises ValueError: for anything else."""
+    told = str(value).removeprefix("torch.") if isinstance(value, torch.dtype) else value
+    if told is None or (isinstance(told, str) and told in (*DTYPES, "auto")):
+        return told
+    expected = f"'auto', {', '.join(map(repr, DTYPES))} or None"
+    raise invalid(argument, expected, repr(value), "None crafts in the network's own precision.")
+
+
+def taken(attack_dtype: str | None, device: torch.device) -> tuple[torch.dtype | None, str]:
+    """The dtype that gradients at the input are computed in, and why; None is the network's own."""
+    if attack_dtype is None:
+        return None, ""
+    if attack_dtype in DTYPES:
+        return DTYPES[attack_dtype], attack_dtype
+    if has_matrix_units(device):
+        return torch.bfloat16, f"bfloat16, for which {_named(device)} has matrix units"
+    return None, f"no bfloat16, for which {_named(device)} has no matrix units"
+
+
+def has_matrix_units(device: torch.device) -> bool:
+    """Whether the device multiplies matrices of bfloat16 in units of their own.
+
+    AMX in processors, and CUDA from compute capability 8 on."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    if device.type != "cpu":
+        return False
+    asked: Any = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return bool(asked()) if callable(asked) else False
+
+
+def _named(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "the processor"
+
+
+@torch.no_grad()
+def lowered(layers: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """A copy of the layers that computes in half precision; its weights take no gradient.
+
+    A batch norm behind a convolution is folded into it before its weights are rounded; another
+    keeps its own in the precision they had."""
+    copy = deepcopy(layers)
+    for module in copy.modules():
+        if isinstance(module, TimeDistributed):
+            module.module = nn.Sequential(*_folded(list(module.module)))
+    copy.requires_grad_(False)
+    for module in copy.modules():
+        if not isinstance(module, nn.modules.batchnorm._NormBase):
+            _cast(module, dtype)
+    return copy
+
+
+def _folded(modules: list[nn.Module]) -> list[nn.Module]:
+    found = []
+    while modules:
+        module = modules.pop(0)
+        if modules and foldable(module, modules[0]):
+            module.weight, module.bias = map(  # type: ignore[assignment]
+                nn.Parameter, folded_weights(module, modules.pop(0))
+            )
+        found.append(module)
+    return found
+
+
+def _cast(module: nn.Module, dtype: torch.dtype) -> None:
+    for mapping in (module._parameters, module._buffers):
+        for name, tensor in mapping.items():
+            if tensor is not None and tensor.is_floating_point():
+                cast = tensor.detach().to(dtype)
+                mapping[name] = nn.Parameter(cast, False) if name in module._parameters else cast
