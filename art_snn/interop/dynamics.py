@@ -117,7 +117,8 @@ def read_off(read: Callable[[nn.Module], Dynamics], module: nn.Module) -> Dynami
         )
     if found.foreign:
         return found
-    kind = ReadOff if type(found) is Dynamics else _foreign(type(found))
+    own: Any = type(found)
+    kind = ReadOff if own is Dynamics else _foreign(own)
     return kind(**{f.name: getattr(found, f.name) for f in fields(found)})
 
 

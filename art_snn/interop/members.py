@@ -71,13 +71,21 @@ class Member:
         for name, value in state.items():
             if isinstance(value, MethodType) and value.__self__ is self.module:
                 state[name] = MethodType(value.__func__, twin)
-            elif self.kind.copied and name not in ("_parameters", "_modules"):
-                state[name] = _copied(value)
         vars(twin).update(state)
+        if self.kind.copied:
+            vars(twin).update(copied_state(twin))
         self.kind.refresh(twin, steps)
         if training:
             vars(twin)["training"] = True
         return twin
+
+
+def copied_state(module: nn.Module) -> dict[str, Any]:
+    """What a module keeps, in tensors, lists and mappings of its own; its weights are shared."""
+    told = dict(vars(module))
+    shared = ("_parameters", "_modules", "forward", "training")
+    own = {name: value for name, value in told.items() if name not in shared}
+    return {name: _copied(value) for name, value in own.items()}
 
 
 def _copied(value: Any) -> Any:

@@ -24,11 +24,12 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import CheckpointFunction
 
 from art_snn.checks import invalid
 from art_snn.gradients import STBP, ATan, Composite, Gradient, Native
 from art_snn.gradients.base import Differentiable, Firing, Site, simulation
-from art_snn.interop.members import COPIED, Member, Members, to_steps
+from art_snn.interop.members import COPIED, Member, Members, copied_state, to_steps
 from art_snn.interop.passes import Exchange, FiringPass, refused
 from art_snn.interop.steps import Calls, StepPass, by_steps, weights_of
 from art_snn.layers import varies
@@ -162,7 +163,7 @@ def _draws(module: nn.Module) -> bool:
 def _same_logits(network: Adapted, x: Tensor, *, native: bool) -> None:
     """Compare a pass of ours with the model as it is."""
     encoded = network.encode(x)
-    with _as_it_was(network.layers):
+    with _as_it_was(network):
         _refresh(network, encoded)
         with torch.random.fork_rng([x.device] if x.is_cuda else []):
             alone = _tried(network, encoded)
@@ -212,12 +213,16 @@ def _refresh(network: Adapted, encoded: Tensor) -> None:
 
 
 @contextmanager
-def _as_it_was(model: nn.Module) -> Iterator[None]:
+def _as_it_was(network: Adapted) -> Iterator[None]:
     """What modules keep is put back after the block."""
+    model = network.layers
     with _LOCK:
         before = [(module, _kept(module)) for module in model.modules()]
         buffers = [(buffer, buffer.clone(), buffer._version) for buffer in model.buffers()]
         try:
+            for member in network.members().values():
+                if member.kind.copied:
+                    vars(member.module).update(copied_state(member.module))
             yield
         finally:
             for buffer, value, version in buffers:
@@ -361,8 +366,7 @@ def _gradient(network: Adapted, rule: Gradient, x: Tensor) -> bool | None:
         total = _mixed(rule.logits(network.twin(), inputs))
         if not total.requires_grad:
             return None
-        if not isinstance(rule, Native):
-            _refuse_functions(total.grad_fn, network.harmless)
+        _refuse_functions(total.grad_fn, network.harmless, native=isinstance(rule, Native))
         wanted = [inputs] if x.requires_grad else weights_of(network.module)
         grads = torch.autograd.grad(total, wanted, allow_unused=True)
     found = [grad for grad in grads if grad is not None]
@@ -392,8 +396,10 @@ def _refuse_unread(network: Adapted, rule: Gradient, x: Tensor) -> None:
             raise refused("neurons that the rule applies to", got, "Take STBP or HART.")
 
 
-def _refuse_functions(root: Any, harmless: tuple[type, ...]) -> None:
-    """Refuse autograd functions in a graph that are neither of a rule nor said to be harmless."""
+def _refuse_functions(root: Any, harmless: tuple[type, ...], *, native: bool) -> None:
+    """Refuse autograd functions in a graph that are neither of a rule nor said to be harmless.
+
+    :param native: refuse only those that run the model again in the backward pass."""
     seen, waiting = set(), [root]
     while waiting:
         node = waiting.pop()
@@ -401,7 +407,11 @@ def _refuse_functions(root: Any, harmless: tuple[type, ...]) -> None:
             continue
         seen.add(node)
         function: Any = getattr(type(node), "_forward_cls", None)
-        if function is not None and function not in harmless:
+        if function is CheckpointFunction:
+            remedy = "Its neurons would run again after the pass, from another state: remove it."
+            got = "one with activation checkpointing"
+            raise invalid("model", "a model that runs once in a pass", got, remedy)
+        if function is not None and function not in harmless and not native:
             of_torch = function.__module__.startswith("torch.")
             if not of_torch and not function.__module__.startswith("art_snn."):
                 got = f"{function.__module__}.{function.__qualname__} in its graph"
@@ -410,7 +420,10 @@ def _refuse_functions(root: Any, harmless: tuple[type, ...]) -> None:
                     f"If it is none: adapt(..., harmless=[{function.__name__}])."
                 )
                 raise refused("a model without autograd functions of its own", got, remedy)
-            waiting += (getattr(node, "pieces", None) and node.pieces.roots()) or []
+            pieces = getattr(node, "pieces", None)
+            if pieces is not None:
+                _refuse_outsiders(pieces)
+                waiting += pieces.roots()
         waiting += [following for following, _ in node.next_functions]
 
 
