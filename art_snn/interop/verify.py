@@ -428,7 +428,9 @@ def _refuse_functions(root: Any, harmless: tuple[type, ...], *, native: bool) ->
 
 
 def _refuse_outsiders(pieces: Any) -> None:
-    """Refuse tensors that require a gradient and are no parameters, in a graph that is cut."""
+    """Refuse tensors that require a gradient and are no parameters, in a graph that is cut.
+
+    Numbers may: Norse makes its states start from such ones, whose gradients nobody asks for."""
     known, seen, waiting = pieces.known(), set(), pieces.roots()
     while waiting:
         node = waiting.pop()
@@ -436,7 +438,7 @@ def _refuse_outsiders(pieces: Any) -> None:
             continue
         seen.add(node)
         leaf = getattr(node, "variable", None)
-        if leaf is not None and id(leaf) not in known:
+        if leaf is not None and leaf.ndim and id(leaf) not in known:
             got = f"a tensor {list(leaf.shape)} that is none of its parameters"
             remedy = (
                 "Make it one: the graph of a loop over time is cut, and gradients are passed on."
