@@ -118,16 +118,24 @@ class Dynamics:
         return told == (1, 0, False, 0, 0, None)
 
     @property
+    def origin(self) -> float:
+        """Potential from which those of the :attr:`standard` dynamics are counted.
+
+        The one after a hard reset; and where a soft reset subtracts another amount than the
+        threshold, the one that makes the threshold that amount."""
+        return self.threshold - self.drop if self.drop is not None else self.rest
+
+    @property
     def standard(self) -> "Dynamics":
         """The plain dynamics that :meth:`effective` currents drive in the same way.
 
-        Potentials are counted from `rest`; whether the threshold itself fires, where a run starts
-        and how much a soft reset subtracts do not change the slope of a rate-current curve."""
-        return Dynamics(self.decay, self.threshold - self.rest, self.reset)
+        But for the first steps, where they start from another potential, and for whether the
+        threshold itself fires; the slope of a rate-current curve knows neither."""
+        return Dynamics(self.decay, self.threshold - self.origin, self.reset)
 
     def effective(self, current: Tensor) -> Tensor:
-        """What a current x is to the :attr:`standard` dynamics: gain * x + constant, from rest."""
-        return current * self.gain + (self.constant - (1 - self.decay) * self.rest)
+        """What a current x is to the :attr:`standard` dynamics: gain * x + constant, from there."""
+        return current * self.gain + (self.constant - (1 - self.decay) * self.origin)
 
     @torch.no_grad()
     def simulate(

@@ -222,6 +222,16 @@ def test_the_standard_dynamics_fire_by_effective_currents_as_the_others_do(name)
     assert torch.equal(same, dynamics.simulate(currents))
 
 
+@pytest.mark.parametrize("drop", [0.5, 2.0])
+def test_what_a_soft_reset_takes_is_the_threshold_of_the_standard_dynamics(drop):
+    dynamics = Dynamics(0.5, 1.0, "soft", drop=drop, start=1.0 - drop, gain=0.5)
+    currents = torch.randint(-8, 24, (12, 50), dtype=torch.float64) / 8
+    same = dynamics.standard.simulate(dynamics.effective(currents))
+    assert dynamics.standard.threshold == drop
+    assert torch.equal(same, dynamics.simulate(currents))
+    assert same.any()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -169,8 +169,8 @@ def _slope(rule: RateGradient, trace: Trace) -> Tensor:
     own, potential = trace.dynamics, trace.potential
     if own.plain:
         return rule.slope(trace)
-    if potential is not None and own.rest:
-        potential = potential - own.rest
+    if potential is not None and own.origin:
+        potential = potential - own.origin
     seen = Trace(own.standard, own.effective(trace.current), trace.rate, potential)
     return rule.slope(seen) * own.gain
 

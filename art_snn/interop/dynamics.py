@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, fields
+from functools import cache
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -114,6 +115,14 @@ def read_off(read: Callable[[nn.Module], Dynamics], module: nn.Module) -> Dynami
             f"dynamics: expected a function that returns art_snn.dynamics.Dynamics, got one that "
             f"returns {found!r} for a {type(module).__name__}. Return Dynamics(decay=..., ...)."
         )
-    if type(found) is Dynamics:
-        return ReadOff(**{f.name: getattr(found, f.name) for f in fields(found)})
-    return found
+    if found.foreign:
+        return found
+    own: Any = type(found)
+    kind = ReadOff if own is Dynamics else _foreign(own)
+    return kind(**{f.name: getattr(found, f.name) for f in fields(found)})
+
+
+@cache
+def _foreign(cls: Any) -> type[Dynamics]:
+    """The same dynamics, known to be those of another framework's module."""
+    return type(cls.__name__, (cls,), {"foreign": True, "__module__": cls.__module__})

@@ -14,7 +14,7 @@ from torch import nn
 
 from art_snn.dynamics import Dynamics
 from art_snn.interop.dynamics import ReadOff, Unreadable, number
-from art_snn.interop.kinds import Kind, Layout, unsuited
+from art_snn.interop.kinds import Kind, Layout, Returned, unsuited
 
 TOLD = "register_neuron tells others"
 SPIKINGJELLY = (
@@ -151,6 +151,11 @@ def _leaky_of_snntorch(module: Any) -> Dynamics:
     return ReadOff(decay, reset="soft", drop=drop, late=True, order="f v + x", **told)
 
 
+def _returned(module: Any) -> Returned:
+    # "none" is the same before and after.
+    return "before reset" if module.reset_delay else "after reset"
+
+
 def _snntorch_anew(module: Any, steps: int | None) -> None:
     for name in ("mem", "syn", "spk", "a", "b"):
         state = module._buffers.get(name)
@@ -171,7 +176,7 @@ def _snntorch() -> dict[str, Kind]:
         "_base_zero",
         "_base_int",
     )
-    leaky = Kind(_leaky_of_snntorch, step, equations, _snntorch_anew, returns="before reset")
+    leaky = Kind(_leaky_of_snntorch, step, equations, _snntorch_anew, returns=_returned)
     kinds = {"snntorch._neurons.leaky.Leaky": leaky}
     recurrent = "it feeds its spikes back into its own current"
     synaptic = "it has a synaptic current besides its potential"
@@ -229,7 +234,7 @@ def _norse() -> dict[str, Kind]:
         return "steps"
 
     equations = ("forward",)
-    returned = {"equations": equations, "returns": "after reset"}
+    returned = {"equations": equations, "returns": lambda module: "after reset"}
     kinds = {
         "norse.torch.module.lif_box.LIFBoxCell": Kind(_lif_box, step, **returned),  # type: ignore[arg-type]
         "norse.torch.module.iaf.IAFCell": Kind(_iaf_cell, step, **returned),  # type: ignore[arg-type]

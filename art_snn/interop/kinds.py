@@ -16,6 +16,7 @@ from art_snn.interop.dynamics import Unreadable
 Layout = Literal["steps", "step", "merged", "samples first", "samples merged"]
 """What a call of a neuron takes: "steps" [T, N, ...], "step" one of them [N, ...], "merged"
 [T * N, ...], "samples first" [N, T, ...], "samples merged" [N * T, ...]."""
+Returned = Literal["before reset", "after reset"]
 Read = Callable[[nn.Module], Dynamics]
 
 
@@ -30,7 +31,8 @@ class Kind:
         None where they are not known.
     :param gated: whether it cuts its gradient in evaluation mode.
     :param spikes: whether it fires at all, of a module; others merely have a state.
-    :param returns: which potential it returns besides its spikes, if any."""
+    :param returns: which potential a module returns besides its spikes, if any.
+    :param copied: whether it may write into the tensors and lists that hold its state."""
 
     read: Read
     layout: Callable[[nn.Module], Layout]
@@ -38,14 +40,19 @@ class Kind:
     refresh: Callable[[nn.Module, int | None], None] = lambda module, steps: None
     gated: bool = False
     spikes: Callable[[nn.Module], bool] = lambda module: True
-    returns: Literal["before reset", "after reset"] | None = None
+    returns: Callable[[nn.Module], "Returned | None"] = lambda module: None
+    copied: bool = False
 
 
 _REGISTERED: dict[type[nn.Module], Kind] = {}
 
 
 def register_neuron(
-    cls: type[nn.Module], *, dynamics: Read, layout: Layout = "steps"
+    cls: type[nn.Module],
+    *,
+    dynamics: Read,
+    layout: Layout = "steps",
+    returns: Returned | None = None,
 ) -> type[nn.Module]:
     """Make a class of spiking neurons of your own known, for all networks adapted later::
 
@@ -65,6 +72,8 @@ def register_neuron(
         every pass.
     :param layout: "steps" [T, N, ...], "step" for one call per time step, "merged" [T * N, ...],
         "samples first" [N, T, ...] or "samples merged" [N * T, ...].
+    :param returns: "before reset" or "after reset" for neurons of layout "step" that return
+        (spikes, potential); None where they return spikes alone.
     :return: the class, so that it may decorate one.
     :raises TypeError: when `cls` is no class of modules, or `dynamics` cannot be called.
     :raises ValueError: for an unknown layout."""
@@ -76,9 +85,17 @@ def register_neuron(
             "For example lambda module: Dynamics(decay=module.tau)."
         )
     require_choice("layout", layout, get_args(Layout), remedy="Most take [T, N, ...]: steps.")
+    known, told = returns in (None, *get_args(Returned)), ", ".join(get_args(Returned))
+    require(known, "returns", f"one of {told}, or None", repr(returns), "Is it u[t] or v[t]?")
     of_torch = cls.__module__.split(".")[0] == "torch"
     require(not of_torch, "cls", "a class of neurons", f"torch's {cls.__name__}", "Pass your own.")
-    _REGISTERED[cls] = Kind(dynamics, lambda module: layout, refresh=_reset_by_itself)
+    _REGISTERED[cls] = Kind(
+        dynamics,
+        lambda module: layout,
+        refresh=_reset_by_itself,
+        returns=lambda module: returns,
+        copied=True,
+    )
     return cls
 
 

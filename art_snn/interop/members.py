@@ -72,10 +72,29 @@ class Member:
             if isinstance(value, MethodType) and value.__self__ is self.module:
                 state[name] = MethodType(value.__func__, twin)
         vars(twin).update(state)
+        if self.kind.copied:
+            vars(twin).update(copied_state(twin))
         self.kind.refresh(twin, steps)
         if training:
             vars(twin)["training"] = True
         return twin
+
+
+def copied_state(module: nn.Module) -> dict[str, Any]:
+    """What a module keeps, in tensors, lists and mappings of its own; its weights are shared."""
+    told = dict(vars(module))
+    shared = ("_parameters", "_modules", "forward", "training")
+    own = {name: value for name, value in told.items() if name not in shared}
+    return {name: _copied(value) for name, value in own.items()}
+
+
+def _copied(value: Any) -> Any:
+    """Tensors, lists and mappings that may be written into, anew; anything else as it is."""
+    if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: _copied(entry) for key, entry in value.items()}
+    return list(map(_copied, value)) if type(value) is list else value
 
 
 RUNNING: ContextVar[Any] = ContextVar("running", default=None)
@@ -85,7 +104,8 @@ RUNNING: ContextVar[Any] = ContextVar("running", default=None)
 class Answer:
     """Stands for the forward of a module while a pass runs in any thread, and asks for its own.
 
-    Copies of the module, which threads may make meanwhile, have one that knows the copy.
+    A deep copy of the module, which threads may make meanwhile, has one that knows the copy; that
+    of a shallow one knows the original, and is replaced when the copy runs.
 
     :param earlier: what stood there before, on the module; None where nothing did."""
 
@@ -128,7 +148,7 @@ def to_steps(x: Tensor, layout: Layout, module: Any, steps: int | None) -> Tenso
         return x
     if layout == "samples first":
         return x.transpose(0, 1)
-    if layout == "samples merged" and module.num_timesteps != -1:
+    if layout == "samples merged" and getattr(module, "num_timesteps", -1) != -1:
         steps = int(module.num_timesteps)
     if steps is None:
         expected = f"the number of time steps T, since {type(module).__name__} takes T * N rows"

@@ -42,6 +42,8 @@ class AdaptedNetwork(SpikingNetwork):
     where they stand; the first pass of every shape of input and every state of the weights verifies
     that nothing else is computed than the model computes by itself."""
 
+    look: PerContext[tuple[Members, dict[str, Site]] | None] = PerContext(lambda: None)
+    """What was found in the model and read off its neurons, for the time of one forward pass."""
     length: PerContext[int] = PerContext(lambda: 1)
     """Time steps of the last input that was encoded."""
 
@@ -65,7 +67,7 @@ class AdaptedNetwork(SpikingNetwork):
         self.harmless = harmless
         self.input_span = 1.0
         self.obstacles: dict[Hashable, str | None] = {}
-        self.verified: set[Hashable] = set()
+        self.verified: dict[Hashable, int] = {}
         if gradient is None:
             gradient = Native() if objection(RGA(), self.sites(), self.encoder) else RGA()
         self.gradient = gradient
@@ -79,12 +81,19 @@ class AdaptedNetwork(SpikingNetwork):
         return self.layers
 
     @property
+    def module(self) -> nn.Module:
+        """The network as a module: its model, and its readout where that is one."""
+        return self
+
+    @property
     def makes_own_time(self) -> bool:
         """Whether the model maps [N, ...] and keeps its time steps to itself."""
         return isinstance(self.encoder, OwnTime)
 
     def members(self) -> Members:
         """Every module of the model that is recognised."""
+        if self.look is not None:
+            return self.look[0]
         return members_of(self.layers, merged=self.merged)
 
     def sites(self) -> list[Site]:
@@ -96,10 +105,17 @@ class AdaptedNetwork(SpikingNetwork):
         if not every:
             reason = "no neuron of the model is recognised; register_neuron makes one known"
             return [Site("of the model", Unknown(reason=reason))]
-        return [site for site in every.values() if site.dynamics.reset != "none"]
+        read_out = {m.name for m in self.members().values() if m.kind.returns(m.module)}
+        return [
+            site
+            for name, site in every.items()
+            if site.dynamics.reset != "none" or name not in read_out
+        ]
 
     def every_site(self) -> dict[str, Site]:
         """All of them."""
+        if self.look is not None:
+            return self.look[1]
         return {m.name: m.site for m in self.members().values() if m.fires}
 
     @property
@@ -111,7 +127,7 @@ class AdaptedNetwork(SpikingNetwork):
     @property
     def layer_names(self) -> list[str]:
         """Names of all neurons of the model, and of the other modules that hold none."""
-        neurons = [f"layers.{m.name}" for m in self.members().values() if m.fires]
+        neurons = [f"layers.{m.name}".removesuffix(".") for m in self.members().values() if m.fires]
         inside = tuple(f"{name}." for name in neurons)
         names = []
         for name, module in self.layers.named_modules(prefix="layers"):
@@ -122,9 +138,19 @@ class AdaptedNetwork(SpikingNetwork):
 
     def forward(self, x: Tensor) -> Tensor:
         """As of :class:`~art_snn.SpikingNetwork`; what the model computes is verified at first."""
-        if not torch.is_grad_enabled():
-            verify(self, None, self._checked(x))
-        return super().forward(x)
+        self.look = None
+        members = self.members()
+        self.look = members, {m.name: m.site for m in members.values() if m.fires}
+        try:
+            if not torch.is_grad_enabled():
+                verify(self, None, self._checked(x))
+            return super().forward(x)
+        finally:
+            self.look = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What was verified of the weights here is not known of a copy."""
+        return super().__getstate__() | {"verified": {}}
 
     def check(self, rule: Gradient, x: Tensor) -> None:
         super().check(rule, x)
@@ -166,7 +192,7 @@ class AdaptedNetwork(SpikingNetwork):
             return self.run_by_itself(encoded, native=firing is own)
         if self.steps_alone:
             this = self.firing_pass(StepPass, encoded, firing)
-            return by_steps(this, self.logits, self.layers, encoded)
+            return by_steps(this, self.logits, self.module, encoded)
         return self.run_in(self.firing_pass(Exchange, encoded, firing), encoded)
 
     def run_by_itself(self, encoded: Tensor, *, native: bool = False) -> Tensor:

@@ -39,9 +39,12 @@ class ModelPass:
         self.members, self.steps, self.native = members, steps, native
         self.twins: dict[nn.Module, nn.Module] = {}
         self.calls: Counter[str] = Counter()
+        self.graph, self.saving = torch.is_grad_enabled(), _saving()
 
     def call(self, member: Member, *args: Any, **kwargs: Any) -> Any:
         """The answer to a call of a module."""
+        if self.native and self.saving != _saving():
+            raise _in_the_dark(member)
         self.calls[member.name] += 1
         return self.own(member, *args, **kwargs)
 
@@ -76,21 +79,25 @@ class FiringPass(ModelPass):
 
     :param members: of the model.
     :param sites: the neurons as engines see them.
-    :param steps: time steps T; None where the neurons tell."""
+    :param steps: time steps T; None where the neurons tell.
+    :param firing: of the rule."""
 
-    def __init__(self, members: Members, sites: dict[str, Site], steps: int | None) -> None:
+    def __init__(
+        self, members: Members, sites: dict[str, Site], steps: int | None, firing: Firing
+    ) -> None:
         super().__init__(members, steps)
-        self.sites = sites
-        self.graph, self.hooks = torch.is_grad_enabled(), _saving()
+        self.sites, self.firing = sites, firing
 
     def call(self, member: Member, *args: Any, **kwargs: Any) -> Any:
         if not member.fires:
             return self.own(member, *args, **kwargs)
-        if self.graph != torch.is_grad_enabled() or self.hooks != _saving():
-            got = f"{member.name}, which is called without a graph or with one that is made later"
-            remedy = "Activation checkpointing and no_grad() around neurons hide their gradient."
-            raise refused("neurons that are called in the open", got, remedy)
+        if self.graph != torch.is_grad_enabled() or self.saving != _saving():
+            raise _in_the_dark(member)
         self.calls[member.name] += 1
+        if not args and kwargs:
+            # The current by its name, which differs from framework to framework.
+            first = next(iter(kwargs))
+            args = (kwargs.pop(first),)
         return self.fire(member, *args, **kwargs)
 
     @abstractmethod
@@ -112,17 +119,15 @@ class FiringPass(ModelPass):
 class Exchange(FiringPass):
     """A pass in which neurons that take all steps in one call fire by a firing of ours."""
 
-    def __init__(
-        self, members: Members, sites: dict[str, Site], steps: int | None, firing: Firing
-    ) -> None:
-        super().__init__(members, sites, steps)
-        self.firing = firing
-
     def fire(self, member: Member, current: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if self.calls[member.name] > 1:
             got = f"{member.name}, which was called twice in one pass"
             remedy = "One neuron cannot stand at two places: give every place one of its own."
             raise refused("neurons that are called once in a pass", got, remedy)
+        if any(value is not None for value in (*args, *kwargs.values())):
+            got = f"{member.name}, which is given more than that"
+            remedy = "A potential to start from, or a mask, is none of the dynamics."
+            raise refused("neurons that are given their current alone", got, remedy)
         layout = member.layout
         x = to_steps(current, layout, member.module, self.steps)
         self.steps = x.shape[0] if self.steps is None else self.steps
@@ -133,6 +138,12 @@ class Exchange(FiringPass):
     def answer(self, member: Member, x: Tensor, current: Tensor) -> Tensor:
         """Spikes [T, N, ...] for a current [T, N, ...], which came in the layout of `current`."""
         return self.firing(self.sites[member.name], x)
+
+
+def _in_the_dark(member: Member) -> ArgumentError:
+    got = f"{member.name}, which is called without a graph or with one that is made later"
+    remedy = "Activation checkpointing and no_grad() around neurons hide their gradient: remove it."
+    return invalid("model", "neurons that are called in the open", got, remedy)
 
 
 def wrong_steps(name: str, got: int, expected: int) -> ArgumentError:
@@ -162,7 +173,7 @@ def running(this: ModelPass) -> Iterator[None]:
                 users = _USERS.setdefault(module, set())
                 users.add(id(this))
                 if _exchanged(module) is None:
-                    vars(module)["forward"] = Answer(module, vars(module).get("forward"))
+                    vars(module)["forward"] = Answer(module, earlier_forward(module))
         token = RUNNING.set(this)
         yield
     finally:
@@ -181,7 +192,7 @@ def running(this: ModelPass) -> Iterator[None]:
 
 def _exchanged(module: nn.Module) -> Answer | None:
     found = vars(module).get("forward")
-    return found if isinstance(found, Answer) else None
+    return found if isinstance(found, Answer) and found.module is module else None
 
 
 def _saving() -> object:

@@ -14,8 +14,9 @@ graph is cut at every neuron:
 The logits are therefore the model's own. That order is right as long as no neuron reads spikes of
 one that is called after it, at an earlier step: recurrent connections are refused.
 
-Potentials that a neuron returns beside its spikes are differentiated with the resets held fixed,
-dv[t]/dx[t'] = gain decay^(t - t') up to the next hard reset, whatever the rule."""
+Potentials that a neuron returns beside its spikes, before or after the reset, are differentiated
+with the resets held fixed, dv[t]/dx[t'] = gain decay^(t - t') up to the next hard reset, whatever
+the rule."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -29,7 +30,7 @@ from art_snn.interop.members import Member, Members
 from art_snn.interop.passes import FiringPass, refused, running, wrong_steps
 
 
-class _Calls:
+class Calls:
     """What the calls of one neuron leave: currents with a graph, and leaves for its answers."""
 
     def __init__(self, member: Member, site: Site) -> None:
@@ -71,7 +72,7 @@ class _Calls:
 
     def _through_potentials(self, potentials: Sequence[Any]) -> Tensor:
         dynamics = self.site.dynamics
-        after = self.member.kind.returns == "after reset"
+        after = self.member.kind.returns(self.member.module) == "after reset"
         d, later = torch.zeros_like(self.stacked), None  # type: ignore[arg-type]
         for t in reversed(range(len(d))):
             kept = 1 - self.spikes[t].detach() if dynamics.reset == "hard" else 1
@@ -83,19 +84,13 @@ class _Calls:
 
 
 class StepPass(FiringPass):
-    """A pass of a model that calls its neurons once per time step.
-
-    :param members: of the model.
-    :param sites: the neurons as engines see them.
-    :param steps: time steps T; None where the calls tell.
-    :param firing: of the rule."""
+    """A pass of a model that calls its neurons once per time step."""
 
     def __init__(
         self, members: Members, sites: dict[str, Site], steps: int | None, firing: Firing
     ) -> None:
-        super().__init__(members, sites, steps)
-        self.firing = firing
-        self.made: dict[str, _Calls] = {}
+        super().__init__(members, sites, steps, firing)
+        self.made: dict[str, Calls] = {}
 
     def fire(self, member: Member, current: Tensor, *args: Any, **kwargs: Any) -> Any:
         if member.layout != "step":
@@ -103,25 +98,27 @@ class StepPass(FiringPass):
             remedy = "Set one step mode for all of them."
             raise refused("neurons of one layout", got, remedy)
         if member.name not in self.made:
-            self.made[member.name] = _Calls(member, self.sites[member.name])
+            self.made[member.name] = Calls(member, self.sites[member.name])
         calls = self.made[member.name]
         calls.currents.append(current)
         with torch.no_grad():
             answer = self.own(member, *_detached((current, *args)), **_detached(kwargs))
-        spikes = answer[0] if isinstance(answer, tuple) else answer
-        leaf = spikes.detach().requires_grad_()
-        calls.spikes.append(leaf)
-        if not isinstance(answer, tuple):
-            return leaf
-        return self._with_potential(calls, leaf, answer)
-
-    def _with_potential(self, calls: _Calls, spikes: Tensor, answer: tuple[Any, ...]) -> Any:
-        state = answer[1]
-        if isinstance(state, Tensor):
-            calls.potentials.append(state.detach().requires_grad_())
-            return (spikes, calls.potentials[-1], *answer[2:])
-        calls.potentials.append(state.v.detach().requires_grad_())
-        return (spikes, state._replace(v=calls.potentials[-1]), *answer[2:])
+        both = isinstance(answer, tuple)
+        spikes, state = answer if both and len(answer) == 2 else (answer, None)
+        potential: Any = getattr(state, "v", state)
+        returned = member.kind.returns(member.module) if both else None
+        known = isinstance(spikes, Tensor) and spikes.shape == current.shape
+        if not known or both != isinstance(potential, Tensor) or both != (returned is not None):
+            got = f"{member.name}, which returns something else"
+            remedy = "register_neuron(..., returns='before reset' or 'after reset') tells which."
+            raise refused("neurons that return spikes, or (spikes, potential)", got, remedy)
+        calls.spikes.append(spikes.detach().requires_grad_())
+        # Copies, since the model may write into what it is given.
+        if not both:
+            return calls.spikes[-1].clone()
+        calls.potentials.append(potential.detach().requires_grad_())
+        answered = calls.potentials[-1].clone()
+        return calls.spikes[-1].clone(), _stated(state, answered)
 
     def ended(self) -> None:
         super().ended()
@@ -140,14 +137,25 @@ def by_steps(
     """What the model makes of x, its neurons being differentiated by the firing of the pass.
 
     :param model: maps x to the output that is to be differentiated.
-    :param module: whose parameters get gradients, too."""
-    weights = [weight for weight in module.parameters() if weight.requires_grad]
+    :param module: whose parameters alone get gradients besides."""
+    weights = weights_of(module)
     # Views, whose nodes tell in the backward pass whether their gradients are asked for.
     links = [tensor.view_as(tensor) for tensor in (x, *weights)]
     pieces = _Pieces(this, model, weights)
     nodes = [link.grad_fn for link in links]
     output: Tensor = _BySteps.apply(pieces, nodes, *links)  # type: ignore[no-untyped-call]
     return output
+
+
+def weights_of(module: nn.Module) -> list[Tensor]:
+    """Every parameter that takes a gradient; of replicas that run in parallel their copies."""
+    found: dict[int, Tensor] = {}
+    for inner in module.modules():
+        former: Any = getattr(inner, "_former_parameters", {})
+        for weight in (*inner._parameters.values(), *former.values()):
+            if isinstance(weight, Tensor) and weight.requires_grad:
+                found[id(weight)] = weight
+    return list(found.values())
 
 
 class _Pieces:
@@ -164,6 +172,11 @@ class _Pieces:
             self.output = self.model(self.x)
             self.this.ended()
         return self.output.detach()
+
+    def known(self) -> set[int]:
+        """Tensors, by id, whose gradients are passed on."""
+        leaves = [leaf for c in self.this.made.values() for leaf in (*c.spikes, *c.potentials)]
+        return {id(tensor) for tensor in (self.x, *self.weights, *leaves)}
 
     def roots(self) -> list[Any]:
         """Where the pieces of the graph end: at the output, and at the currents of all neurons."""
@@ -206,7 +219,7 @@ class _Pieces:
         answers = iter([found.get(id(root)) for root in roots])
         return [next(answers) if is_wanted else None for is_wanted in wanted]
 
-    def _refuse_recurrence(self, every: list[_Calls], calls: _Calls, found: Any) -> None:
+    def _refuse_recurrence(self, every: list[Calls], calls: Calls, found: Any) -> None:
         for later in every[every.index(calls) :]:
             if any(id(leaf) in found for leaf in (*later.spikes, *later.potentials)):
                 reads, read = calls.member.name, later.member.name
@@ -236,6 +249,11 @@ def _runs(node: Any) -> bool:
     """Whether the backward pass that runs needs a gradient there."""
     asks: Any = getattr(torch._C, "_will_engine_execute_node", None)
     return asks is None or node is None or bool(asks(node))
+
+
+def _stated(state: Any, potential: Tensor) -> Any:
+    """The state that a neuron returned, with another tensor for its potential."""
+    return potential if isinstance(state, Tensor) else state._replace(v=potential)
 
 
 def _detached(value: Any) -> Any:

@@ -67,6 +67,7 @@ def built(
         remedy = "Leave it out, and set it in that function."
         expected = f"None beside {model}, whose model makes its time steps itself"
         require(steps is None, "steps", expected, steps, remedy)
+        require(encoder is None, "encoder", expected, encoder, remedy)
         return adapt(made, encoder=None)
     encoder = encoder or Direct(STEPS if steps is None else steps)
     return adapt(made, encoder=encoder)

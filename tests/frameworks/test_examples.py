@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,10 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [name for name in ("spikingjelly", "snntorch", "norse", "sinabs") if find_spec(name)]
-
-
-# The scripts are of the newer SpikingJelly.
-if find_spec("spikingjelly") and not find_spec("spikingjelly.activation_based.neuron.lif"):
+if "spikingjelly" in NAMES and metadata.version("spikingjelly") < "2":
     NAMES.remove("spikingjelly")
 
 

@@ -77,8 +77,10 @@ def test_stbp_is_plain_autograd_through_the_equations(name):
 
 def mean_slope(dynamics, slope_of):
     """The slope at the mean current: gain times that of the plain neuron at what arrives."""
-    height, gain = dynamics.threshold - dynamics.rest, dynamics.gain
-    shift = dynamics.constant - (1 - dynamics.decay) * dynamics.rest
+    soft = dynamics.drop is not None
+    origin = dynamics.threshold - dynamics.drop if soft else dynamics.rest
+    height, gain = dynamics.threshold - origin, dynamics.gain
+    shift = dynamics.constant - (1 - dynamics.decay) * origin
 
     def slope(xs, potentials, spikes):
         mean = gain * sum(xs) / len(xs) + shift

@@ -53,11 +53,16 @@ class Equations:
 
     @property
     def standard(self) -> Dynamics:
-        return Dynamics(self.decay, self.threshold - self.rest)
+        return Dynamics(self.decay, self.threshold - self.origin)
 
     def effective(self, xs: Steps) -> Tensor:
         mean = sum(x.detach() for x in xs) / len(xs)
-        return self.gain * mean + self.constant - (1 - self.decay) * self.rest
+        return self.gain * mean + self.constant - (1 - self.decay) * self.origin
+
+    @property
+    def origin(self) -> float:
+        """Where potentials are counted from, so that the threshold is what a soft reset takes."""
+        return self.threshold - self.drop if self.reset == "soft" else self.rest
 
 
 def _sloped(equations: Equations, xs: Steps, slope: Tensor) -> Steps:

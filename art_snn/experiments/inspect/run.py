@@ -99,11 +99,11 @@ def _tried(network: SpikingNetwork, rule: Gradient, x: torch.Tensor, y: torch.Te
     reason = objection(rule, network.sites(), network.encoder)
     if reason:
         return Tried(str(rule), objection=reason)
-    network.forget()
+    twin = network.twin()
     try:
-        with network.using(rule):
+        with twin.using(rule):
             leaf = x.clone().requires_grad_()
-            loss = nn.functional.cross_entropy(network(leaf), y, reduction="sum")
+            loss = nn.functional.cross_entropy(twin(leaf), y, reduction="sum")
             (gradient,) = torch.autograd.grad(loss, leaf)
     except ArgumentError as error:
         return Tried(str(rule), refusal=str(error))
@@ -111,7 +111,5 @@ def _tried(network: SpikingNetwork, rule: Gradient, x: torch.Tensor, y: torch.Te
         # A model that fails under a rule is what is to be found out.
         first = str(error).partition("\n")[0]
         return Tried(str(rule), refusal=f"it failed by {type(error).__name__}: {first}")
-    finally:
-        network.forget()
     zero = int((gradient.flatten(1) == 0).all(1).sum())
-    return Tried(str(rule), str(network.execution), vanished=Share(zero, len(x)))
+    return Tried(str(rule), str(twin.execution), vanished=Share(zero, len(x)))
