@@ -1,7 +1,7 @@
 """SpikingNetwork: encoder, layers, mean over time, and the choice of how it is differentiated."""
 
 import copy
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -48,6 +48,7 @@ class SpikingNetwork(nn.Module):
     execution: PerContext[Execution | None] = PerContext(lambda: None)
     memory: PerContext[dict[Gradient, Any]] = PerContext(dict)
     _override: PerContext[Gradient | None] = PerContext(lambda: None)
+    _crafting: PerContext[tuple[str | None] | None] = PerContext(lambda: None)
 
     def __init__(
         self,
@@ -153,17 +154,27 @@ class SpikingNetwork(nn.Module):
         rule = self.gradient if x.requires_grad else self.training_gradient
         rule = self._override or rule
         self.check(rule, checked)
-        dtype, why = taken(self.attack_dtype if x.requires_grad else None, x.device)
-        if dtype is None:
-            logits = rule.logits(self, checked)
+        if not x.requires_grad or self.attack_dtype is None:
+            return rule.logits(self, checked)
+        return self._crafted(rule, checked)
+
+    def _crafted(self, rule: Gradient, x: Tensor) -> Tensor:
+        """Logits with the rule in their graph, in the precision of :attr:`attack_dtype`."""
+        dtype, told = taken(self.attack_dtype, x.device)
+        obstacle = None if dtype is None else self.unlowered(rule)
+        if dtype is None or obstacle is not None:
+            logits, execution = rule.logits(self, x), self.execution
+            told = told if obstacle is None else f"in its own precision, since {obstacle}"
         else:
             half = self.lowered(dtype)
-            logits = rule.logits(half, checked.to(dtype)).to(checked.dtype)
-            self.execution = half.execution
-        if why and self.execution is not None:
-            told = self.execution
-            self.execution = Execution(told.kind, f"{told.reason}; {why}")
+            logits, execution = rule.logits(half, x.to(dtype)).to(x.dtype), half.execution
+        assert execution is not None
+        self.execution = Execution(execution.kind, f"{execution.reason}; {told}")
         return logits
+
+    def unlowered(self, rule: Gradient) -> str | None:
+        """Why the network cannot be differentiated in half precision by the rule, or None."""
+        return None
 
     @property
     def attack_dtype(self) -> str | None:
@@ -171,12 +182,22 @@ class SpikingNetwork(nn.Module):
 
         Predictions and gradients at the weights keep the network's own; weights take no gradient
         while one at the input is computed in half precision, and the logits of its graph are
-        rounded. "auto" is bfloat16 where the device has matrix units for it."""
-        return self._attack_dtype
+        rounded. "auto" is bfloat16 where the device has matrix units for it, and
+        :attr:`execution` tells what was taken."""
+        return self._attack_dtype if self._crafting is None else self._crafting[0]
 
     @attack_dtype.setter
     def attack_dtype(self, dtype: str | torch.dtype | None) -> None:
         self._attack_dtype = require_attack_dtype(dtype)
+
+    @contextmanager
+    def crafting(self, attack_dtype: str | torch.dtype | None) -> Iterator[None]:
+        """Within the block, and in the present thread or task, another :attr:`attack_dtype`."""
+        before, self._crafting = self._crafting, (require_attack_dtype(attack_dtype),)
+        try:
+            yield
+        finally:
+            self._crafting = before
 
     def lowered(self, dtype: torch.dtype) -> "SpikingNetwork":
         """This network in half precision, made once for every state of the weights.
@@ -186,10 +207,14 @@ class SpikingNetwork(nn.Module):
         known = self._half.get(dtype)
         if known is None or known[0] != key:
             half = self.twin()
-            half._modules["layers"] = lowered(self.layers, dtype)
+            half._modules["layers"] = lowered(self.layers, dtype, self.kept_precise())
             half.exact, half._half, half.memory = self, {}, {}
             known = self._half[dtype] = (key, half)
         return known[1]
+
+    def kept_precise(self) -> Collection[str]:
+        """Names of layers that keep their precision when the others are lowered."""
+        return ()
 
     def check(self, rule: Gradient, x: Tensor) -> None:
         """Refuse a rule that does not apply, before every pass that is to be differentiated.

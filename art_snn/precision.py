@@ -1,6 +1,6 @@
 """Half precision for crafting: which dtype, where it pays, and a network in it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from copy import deepcopy
 from types import MappingProxyType
 from typing import Any
@@ -55,18 +55,20 @@ def _named(device: torch.device) -> str:
 
 
 @torch.no_grad()
-def lowered(layers: nn.Module, dtype: torch.dtype) -> nn.Module:
+def lowered(layers: nn.Module, dtype: torch.dtype, kept: Collection[str] = ()) -> nn.Module:
     """A copy of the layers that computes in half precision; its weights take no gradient.
 
     A batch norm behind a convolution is folded into it before its weights are rounded; another
-    keeps its own in the precision they had."""
+    keeps its own in the precision they had.
+
+    :param kept: names of layers that do so, too."""
     copy = deepcopy(layers)
     for module in copy.modules():
         if isinstance(module, TimeDistributed):
             module.module = nn.Sequential(*_folded(list(module.module)))
     copy.requires_grad_(False)
-    for module in copy.modules():
-        if not isinstance(module, nn.modules.batchnorm._NormBase):
+    for name, module in copy.named_modules():
+        if not isinstance(module, nn.modules.batchnorm._NormBase) and name not in kept:
             _cast(module, dtype)
     return copy
 
@@ -76,16 +78,16 @@ def _folded(modules: list[nn.Module]) -> list[nn.Module]:
     while modules:
         module = modules.pop(0)
         if modules and foldable(module, modules[0]):
-            module.weight, module.bias = map(  # type: ignore[assignment]
-                nn.Parameter, folded_weights(module, modules.pop(0))
-            )
+            weight, bias = folded_weights(module, modules.pop(0))
+            module.weight, module.bias = nn.Parameter(weight), nn.Parameter(bias)
         found.append(module)
     return found
 
 
 def _cast(module: nn.Module, dtype: torch.dtype) -> None:
-    for mapping in (module._parameters, module._buffers):
-        for name, tensor in mapping.items():
-            if tensor is not None and tensor.is_floating_point():
-                cast = tensor.detach().to(dtype)
-                mapping[name] = nn.Parameter(cast, False) if name in module._parameters else cast
+    for name, weight in module._parameters.items():
+        if weight is not None and weight.is_floating_point():
+            module._parameters[name] = nn.Parameter(weight.detach().to(dtype), False)
+    for name, buffer in module._buffers.items():
+        if buffer is not None and buffer.is_floating_point():
+            module._buffers[name] = buffer.to(dtype)

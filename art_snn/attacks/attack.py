@@ -1,6 +1,6 @@
 """The attacks of ART that this package's own evaluations run, by name."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from tyro.conf import arg
 from art_snn.checks import require, require_choice, require_count, require_number
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.flags import Open
+from art_snn.precision import require_attack_dtype
 
 ATTACKS = ("fgsm", "pgd", "mim", "apgd")
 """FGSM, PGD without a random start, the momentum iterative method, and APGD on cross entropy."""
@@ -35,6 +36,8 @@ class Attack:
     :param eps_step: step of pgd and mim [eps / 4]. APGD starts with twice the budget and adapts,
         FGSM takes the whole budget at once.
     :param iterations: gradient steps of all but fgsm [10].
+    :param attack_dtype: precision of its gradients: bfloat16, float16, or auto, which is bfloat16
+        where the device has matrix units for it [the network's own].
     :raises ValueError: for an unknown name, a number outside its range, or a step or iterations
         of an attack that has none."""
 
@@ -42,8 +45,10 @@ class Attack:
     eps: float = 8 / 255
     eps_step: Open[float] = None
     iterations: Open[int] = None
+    attack_dtype: Open[str] = None
 
     def __post_init__(self) -> None:
+        require_attack_dtype(self.attack_dtype)
         remedy = "Every other attack of ART runs on the classifier directly."
         require_choice("attack", self.name, ATTACKS, remedy=remedy)
         usual = {"eps": "A usual budget is 8/255.", "eps_step": "A usual step is eps / 4."}
@@ -87,11 +92,21 @@ class Attack:
         self, classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray
     ) -> np.ndarray:
         """Adversarial samples of one batch ``(N, *input_shape)``, labels (N,)."""
-        adversarial: np.ndarray = self.method(classifier, max(1, len(x))).generate(x, y)
+        dtype = self.attack_dtype or classifier.attack_dtype
+        with classifier.model.crafting(dtype):
+            adversarial: np.ndarray = self.method(classifier, max(1, len(x))).generate(x, y)
         return adversarial
 
+    def as_dict(self) -> dict[str, Any]:
+        """Its fields for JSON, without a precision where none was chosen."""
+        told = asdict(self)
+        if self.attack_dtype is None:
+            del told["attack_dtype"]
+        return told
+
     def __str__(self) -> str:
+        how = "" if self.attack_dtype is None else f", crafted in {self.attack_dtype}"
         if self.name == "fgsm":
-            return f"FGSM, eps {self.eps:.4g}"
+            return f"FGSM, eps {self.eps:.4g}{how}"
         step = "" if self.name == "apgd" else f" of {self.step:.4g}"
-        return f"{self.name.upper()}, eps {self.eps:.4g}, {self.iterations} steps{step}"
+        return f"{self.name.upper()}, eps {self.eps:.4g}, {self.iterations} steps{step}{how}"

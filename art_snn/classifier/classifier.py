@@ -50,6 +50,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     :param optimizer: optimizer of the network's parameters; only training needs one.
     :param gradient: attack gradient, an instance or a name of GRADIENTS, set on the network; None
         leaves the network's own.
+    :param attack_dtype: precision of gradients at the input, set on the network: "bfloat16",
+        "float16" or "auto"; None leaves the network's own choice.
     :param device_type: "gpu" (the current CUDA device where there is one) or "cpu".
 
     The other parameters are those of :class:`art.estimators.classification.PyTorchClassifier`.
@@ -62,7 +64,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     _optimizer: Any
     _told_of_nan = False
 
-    estimator_params = PyTorchClassifier.estimator_params + ["gradient"]  # noqa: RUF005
+    estimator_params = PyTorchClassifier.estimator_params + ["gradient", "attack_dtype"]  # noqa: RUF005
 
     def __init__(
         self,
@@ -81,6 +83,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         preprocessing: Any = (0.0, 1.0),
         device_type: str = "gpu",
         gradient: Gradient | str | None = None,
+        attack_dtype: str | torch.dtype | None = None,
     ) -> None:
         check_network(model)
         check_preprocessing(preprocessing, input_shape)
@@ -104,6 +107,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         self._layer_names = model.layer_names
         if gradient is not None:
             self.gradient = gradient
+        if attack_dtype is not None:
+            self.attack_dtype = attack_dtype
         self._model.eval()
         self._tell_span()
         self._check_params()
@@ -117,6 +122,15 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     def gradient(self, rule: Gradient | str | None) -> None:
         if rule is not None:
             self.model.gradient = rule
+
+    @property
+    def attack_dtype(self) -> str | None:
+        """Precision of gradients at the input, that of the network: see SpikingNetwork."""
+        return self.model.attack_dtype  # type: ignore[no-any-return]
+
+    @attack_dtype.setter
+    def attack_dtype(self, dtype: str | torch.dtype | None) -> None:
+        self.model.attack_dtype = dtype
 
     def set_params(self, **kwargs: Any) -> None:
         """Set any of `estimator_params` by name; a new device_type moves the network.

@@ -43,8 +43,11 @@ class Differentiable(Protocol):
     obstacles: dict[Hashable, str | None]
     memory: "dict[Gradient, Any]"
     input_span: float
-    exact: "Differentiable | None"
-    """The network of which this is one in half precision; None where it is itself."""
+
+    @property
+    def exact(self) -> "Differentiable | None":
+        """The network of which this is one in half precision; None where it is none."""
+        ...
 
     @property
     def dtype(self) -> Any:

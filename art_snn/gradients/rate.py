@@ -205,6 +205,7 @@ class _Replayer:
         self.names = [entry.site.name for entry in tape]
         self.excesses: list[Tensor] = []
         self.in_rule = False
+        self.dtype = torch.float64
         tape.clear()
 
     def __call__(self, site: Site, current: Tensor) -> Tensor:
@@ -215,6 +216,7 @@ class _Replayer:
         trace, slope = entry.trace, entry.slope()
         self.in_rule = False
         self.excesses.append(excess_of(current, trace.current, site.dynamics.threshold))
+        self.dtype = current.dtype
         rate: Tensor = _Replay.apply(current, trace.rate, slope)  # type: ignore[no-untyped-call]
         return rate
 
@@ -222,7 +224,9 @@ class _Replayer:
         """Why the replay is not the time average of the recording, and whether that will last."""
         if self.tape:
             return "the replay called fewer neurons than the recording", True
-        excesses = [*self.excesses, excess_of(replayed[None], exact[None], 1.0)]
+        # Logits are single precision also where the layers are not.
+        told = replayed.detach().to(self.dtype)[None], exact.to(self.dtype)[None]
+        excesses = [*self.excesses, excess_of(*told, 1.0)]
         return first_excess(excesses, self.names)
 
 

@@ -1,6 +1,6 @@
 """AdaptedNetwork: a model of another framework, or one written by hand, as a SpikingNetwork."""
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import Any, Literal
 
 import torch
@@ -68,6 +68,7 @@ class AdaptedNetwork(SpikingNetwork):
         self.input_span = 1.0
         self.obstacles: dict[Hashable, str | None] = {}
         self.verified: dict[Hashable, int] = {}
+        self.exact, self._half, self.attack_dtype = None, {}, None
         if gradient is None:
             gradient = Native() if objection(RGA(), self.sites(), self.encoder) else RGA()
         self.gradient = gradient
@@ -147,6 +148,16 @@ class AdaptedNetwork(SpikingNetwork):
             return super().forward(x)
         finally:
             self.look = None
+
+    def unlowered(self, rule: Gradient) -> str | None:
+        if isinstance(rule, Composite):
+            return next(filter(None, map(self.unlowered, rule.parts)), None)
+        if self.steps_alone or isinstance(rule, Native):
+            return "the model's neurons run by themselves"
+        return None
+
+    def kept_precise(self) -> Collection[str]:
+        return [member.name for member in self.members().values()]
 
     def __getstate__(self) -> dict[str, Any]:
         """What was verified of the weights here is not known of a copy."""

@@ -51,6 +51,7 @@ class Workload:
     rules: Mapping[str, Gradient]
     batch_size: int
     attack: Attack | None = None
+    attack_dtype: str | None = None
     device: str = "cpu"
     threads: int | None = None
     keep_memory: bool = False
@@ -80,7 +81,10 @@ class Workload:
 
         def gradient() -> object:
             network.forget()
-            with network.using(self.rule(row.removeprefix(STOCK))):
+            rule, dtype = self.rule(row.removeprefix(STOCK)), self.attack_dtype
+            if dtype is None and self.attack is not None:
+                dtype = self.attack.attack_dtype
+            with network.using(rule), network.crafting(dtype):
                 if method is None:
                     return classifier.loss_gradient(self.x, self.y)
                 return method.generate(self.x, self.y)

@@ -1,6 +1,6 @@
 from collections import namedtuple
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -47,7 +47,7 @@ class Settings(Attacking):
     def as_dict(self) -> dict[str, Any]:
         """The same for JSON."""
         rules = {name: str(self.rule(name)) for name in self.rules}
-        return self.identity._asdict() | {"attack": asdict(self.attack), "rules": rules}  # type: ignore[attr-defined, no-any-return]
+        return self.identity._asdict() | {"attack": self.attack.as_dict(), "rules": rules}  # type: ignore[attr-defined, no-any-return]
 
     def rule(self, name: str) -> Gradient:
         """The rule of that name, as it is run."""

@@ -1,5 +1,5 @@
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -206,7 +206,7 @@ class Protocol:
             steps=list(settings.steps),
             rules=list(settings.rules),
             samples=len(images.x),
-            attack=asdict(settings.attack),
+            attack=settings.attack.as_dict(),
             data=images.name,
             image_size=height if height == width else [height, width],
             channels=channels,

@@ -3,7 +3,7 @@
 The section "Hyperparameters" in the supplement of Bu et al. (CVPR 2023): attack success over beta
 and over gamma of RGA, on networks of different decay. Any field of any rule can be swept."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +152,7 @@ def _entry(sweep: Sweep, correct: np.ndarray, key: str, title: str) -> Entry:
         rule=str(sweep.base),
         field=sweep.field,
         default=str(sweep.default),
-        attack=asdict(sweep.attack),
+        attack=sweep.attack.as_dict(),
         samples=len(correct),
         batch_size=sweep.batch_size,
         seed=sweep.seed,

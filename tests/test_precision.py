@@ -1,0 +1,233 @@
+"""Crafting in half precision: what it keeps, what it may cost, and when it is not taken."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from art.attacks.evasion import ProjectedGradientDescent
+from torch import nn
+
+from art_snn import EOT, GRADIENTS, LIF, Direct, Extended, Mean, PyTorchSpikingClassifier
+from art_snn.attacks import Attack
+from art_snn.gradients import RGA, STBP
+from art_snn.gradients.affine import tolerance
+from art_snn.interop import adapt
+from art_snn.precision import DTYPES, has_matrix_units
+from tests.architectures import CLASSES, SHAPE, batch, chain, max_pooled, network, residual
+from tests.interop.stacks import Loop, Stack
+from tests.standins import spikingjelly
+
+every_rule = pytest.mark.parametrize("rule", [name for name in GRADIENTS if name != "cba"])
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+
+
+def single(layers=chain, **options):
+    return network(layers, **options).float()
+
+
+def gradients(net, rule, x, dtype=None):
+    """Logits and the gradient at the input."""
+    x = x.clone().requires_grad_()
+    with net.using(rule), net.crafting(dtype):
+        logits = net(x)
+    factors = torch.linspace(-1, 1.3, logits.shape[1])
+    (grad,) = torch.autograd.grad((logits * factors).sum(), x)
+    return logits.detach(), grad
+
+
+def cosine(one, other):
+    one, other = one.double(), other.double()
+    return ((one * other).sum() / one.norm() / other.norm()).item()
+
+
+@every_rule
+@every_dtype
+@pytest.mark.parametrize("layers", [chain, residual, max_pooled])
+def test_gradients_point_where_those_of_single_precision_do(layers, dtype, rule):
+    net, x = single(layers), batch(6, dtype=torch.float32)
+    exact = gradients(net, rule, x)
+    half = gradients(net, rule, x, dtype)
+    assert half[0].dtype == half[1].dtype == torch.float32
+    assert not torch.equal(half[1], exact[1])
+    assert cosine(half[1], exact[1]) > 0.8
+    assert f"; {dtype}" in str(net.execution)
+
+
+@every_dtype
+@pytest.mark.parametrize("rule", ["rga", "static", "bptr", "hart"])
+def test_affine_layers_collapse_and_others_do_not(rule, dtype):
+    for layers, kind in ((chain, "collapsed"), (max_pooled, "time-resolved")):
+        net, x = single(layers), batch(3, dtype=torch.float32)
+        gradients(net, rule, x, dtype)
+        assert net.execution.kind == kind
+
+
+@every_dtype
+def test_predictions_and_gradients_at_the_weights_keep_their_precision(dtype):
+    net, x = single(), batch(4, dtype=torch.float32)
+    with torch.no_grad():
+        wanted = net(x)
+    net(x).sum().backward()
+    weights = [weight.grad.clone() for weight in net.parameters()]
+    net.zero_grad()
+    net.attack_dtype = dtype
+    with torch.no_grad():
+        assert torch.equal(net(x), wanted)
+    net(x).sum().backward()
+    for weight, grad in zip(net.parameters(), weights, strict=True):
+        assert torch.equal(weight.grad, grad)
+    net.zero_grad()
+    net(x.requires_grad_()).sum().backward()
+    assert x.grad.any()
+    assert all(weight.grad is None for weight in net.parameters())
+    assert all(weight.dtype == torch.float32 for weight in net.parameters())
+
+
+def test_weights_are_cast_once_for_every_state_of_the_network(monkeypatch):
+    from art_snn import network as module
+
+    casts, lowered = [], module.lowered
+    monkeypatch.setattr(module, "lowered", lambda *a: casts.append(1) or lowered(*a))
+    net, x = single(), batch(3, dtype=torch.float32)
+    for _ in range(3):
+        gradients(net, "rga", x, "bfloat16")
+    assert len(casts) == 1
+    with torch.no_grad():
+        next(net.parameters()).mul_(1.5)
+    changed = gradients(net, "rga", x, "bfloat16")
+    assert len(casts) == 2
+    assert cosine(changed[1], gradients(net, "rga", x)[1]) > 0.8
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [EOT(RGA(), samples=2), Extended(RGA(), steps=6), Mean(RGA(), STBP())],
+    ids=["eot", "extended", "mean"],
+)
+def test_rules_of_rules_craft_in_half_precision_too(rule):
+    net, x = single(encoder=Direct(4)), batch(4, dtype=torch.float32)
+    exact, half = gradients(net, rule, x), gradients(net, rule, x, "bfloat16")
+    assert cosine(half[1], exact[1]) > 0.8
+
+
+def test_what_a_rule_remembers_is_forgotten_in_half_precision_too():
+    net, x = single(), batch(3, dtype=torch.float32)
+    net.attack_dtype = "bfloat16"
+    first = gradients(net, "assg", x, "bfloat16")[1]
+    second = gradients(net, "assg", x, "bfloat16")[1]
+    assert not torch.equal(first, second)
+    net.forget()
+    assert torch.equal(gradients(net, "assg", x, "bfloat16")[1], first)
+
+
+@pytest.mark.parametrize("units", [True, False])
+def test_auto_takes_what_the_device_has_units_for_and_says_so(units, monkeypatch):
+    monkeypatch.setattr("art_snn.precision.has_matrix_units", lambda device: units)
+    net, x = single(), batch(3, dtype=torch.float32)
+    exact = gradients(net, "rga", x)[1]
+    half = gradients(net, "rga", x, "auto")[1]
+    assert torch.equal(exact, half) != units
+    told = "bfloat16, for which the processor has matrix units" if units else "has no matrix units"
+    assert told in str(net.execution)
+
+
+def test_no_units_are_claimed_of_a_device_that_is_not_known():
+    assert has_matrix_units(torch.device("meta")) is False
+
+
+def test_the_tolerance_of_a_replay_follows_from_the_dtype():
+    assert tolerance(torch.ones(1, dtype=torch.bfloat16)) == 8 * 2**-7
+    assert tolerance(torch.ones(1, dtype=torch.float16)) == 8 * 2**-10
+    assert tolerance(torch.ones(1)) == tolerance(torch.ones(1).double()) == 1e-3
+
+
+def test_twins_copies_and_pickles_keep_the_choice():
+    net = single()
+    net.attack_dtype = torch.bfloat16
+    gradients(net, "rga", batch(2, dtype=torch.float32), "bfloat16")
+    for other in (net.with_gradient("stbp"), copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert other.attack_dtype == "bfloat16"
+        assert not other._half
+
+
+@pytest.mark.parametrize("value", ["half", "float32", 16, torch.float32, True])
+def test_other_precisions_are_refused(value):
+    message = r"^attack_dtype: expected 'auto', 'bfloat16', 'float16' or None, got "
+    with pytest.raises(ValueError, match=message):
+        single().attack_dtype = value
+    with pytest.raises(ValueError, match=message):
+        Attack(attack_dtype=value)
+
+
+def classifier(**options):
+    return PyTorchSpikingClassifier(
+        single(), nn.CrossEntropyLoss(), SHAPE, CLASSES, clip_values=(0, 1), **options
+    )
+
+
+def test_a_classifier_takes_it_and_attacks_of_art_run_in_it():
+    wrapped = classifier(gradient="rga", attack_dtype="bfloat16")
+    assert wrapped.attack_dtype == wrapped.model.attack_dtype == "bfloat16"
+    assert wrapped.get_params()["attack_dtype"] == "bfloat16"
+    x = batch(6, dtype=torch.float32).numpy()
+    attack = ProjectedGradientDescent(wrapped, eps=0.2, eps_step=0.05, max_iter=4, verbose=False)
+    found = attack.generate(x, np.arange(6) % CLASSES)
+    assert "bfloat16" in str(wrapped.model.execution)
+    assert 0 < np.abs(found - x).max() <= 0.2 + 1e-6
+    predicted = wrapped.predict(found)
+    wrapped.model.attack_dtype = None
+    assert wrapped.attack_dtype is None
+    assert np.array_equal(wrapped.predict(found), predicted)
+    wrapped.set_params(attack_dtype="auto")
+    assert wrapped.model.attack_dtype == "auto"
+
+
+def test_an_attack_by_its_settings_crafts_in_it_and_leaves_the_network_alone():
+    wrapped = classifier(gradient="rga")
+    x, y = batch(6, dtype=torch.float32).numpy(), np.arange(6) % CLASSES
+    half = Attack(eps=0.2, iterations=3, attack_dtype="bfloat16")
+    single_precision = Attack(eps=0.2, iterations=3)
+    seen = []
+    wrapped.model.register_forward_pre_hook(lambda net, inputs: seen.append(net.attack_dtype))
+    half.craft(wrapped, x, y)
+    assert set(seen) == {"bfloat16"}
+    seen.clear()
+    single_precision.craft(wrapped, x, y)
+    assert set(seen) == {None}
+    assert wrapped.attack_dtype is None
+    assert str(half).endswith(", crafted in bfloat16")
+    assert half.as_dict()["attack_dtype"] == "bfloat16"
+    assert "attack_dtype" not in single_precision.as_dict()
+
+
+def test_adapted_networks_craft_in_it_where_their_neurons_fire_by_our_engines():
+    whole = adapt(Stack(partial(spikingjelly.LIFNode, step_mode="m"), 2.0).float(), steps=4)
+    x = torch.rand(5, 1, 3, 3)
+    exact, half = gradients(whole, "rga", x), gradients(whole, "rga", x, "bfloat16")
+    assert cosine(half[1], exact[1]) > 0.8
+    assert not torch.equal(half[1], exact[1])
+    loop = adapt(
+        Loop(partial(spikingjelly.LIFNode, step_mode="s"), 2.0).float(),
+        encoder=None,
+        readout="mean",
+    )
+    for net, rule in ((whole, "native"), (loop, "rga")):
+        exact, half = gradients(net, rule, x), gradients(net, rule, x, "bfloat16")
+        assert torch.equal(half[1], exact[1])
+        assert "in its own precision, since the model's neurons run by themselves" in str(
+            net.execution
+        )
+
+
+def test_the_network_stays_as_it_was():
+    net = single()
+    before = copy.deepcopy(net.state_dict())
+    gradients(net, "rga", batch(3, dtype=torch.float32), "bfloat16")
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+    assert all(weight.requires_grad for weight in net.parameters())
+    assert any(isinstance(module, LIF) for module in net.modules())
