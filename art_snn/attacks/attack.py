@@ -27,7 +27,7 @@ BUDGETS = (1e-6, 1e6)
 """Budgets and steps that change samples, and leave them finite, in single precision."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Attack:
     """An attack in the maximum norm, untargeted, on the true labels.
 
@@ -103,6 +103,10 @@ class Attack:
         if self.attack_dtype is None:
             del told["attack_dtype"]
         return told
+
+    def __repr__(self) -> str:
+        """The fields, a precision where one was chosen; fingerprints of results are made of it."""
+        return f"Attack({', '.join(f'{k}={v!r}' for k, v in self.as_dict().items())})"
 
     def __str__(self) -> str:
         how = "" if self.attack_dtype is None else f", crafted in {self.attack_dtype}"

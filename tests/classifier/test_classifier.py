@@ -599,9 +599,9 @@ def test_set_params_takes_another_network(classifier: Any, batch: Any) -> None:
     np.testing.assert_allclose(classifier.predict(batch[0]), logits, rtol=1e-5, atol=1e-6)
 
 
-def test_the_rule_is_one_parameter_more_than_arts(classifier: Any) -> None:
+def test_rule_and_precision_are_two_parameters_more_than_arts(classifier: Any) -> None:
     ours = PyTorchSpikingClassifier.estimator_params
-    assert ours == [*PyTorchClassifier.estimator_params, "gradient"]
+    assert ours == [*PyTorchClassifier.estimator_params, "gradient", "attack_dtype"]
     assert len(ours) == len(set(ours))
     assert set(classifier.get_params()) == set(ours)
 
