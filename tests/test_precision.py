@@ -231,3 +231,20 @@ def test_the_network_stays_as_it_was():
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
     assert all(weight.requires_grad for weight in net.parameters())
     assert any(isinstance(module, LIF) for module in net.modules())
+
+
+@every_dtype
+@pytest.mark.parametrize("steps", [1, 3, 8])
+def test_means_over_time_are_summed_in_single_precision(dtype, steps):
+    from art_snn.gradients.rate import time_mean
+
+    x = torch.randn(steps, 5, 4, 3).to(DTYPES[dtype])
+    wanted = x.double().mean(0, keepdim=True)
+    unit = torch.finfo(DTYPES[dtype]).eps
+    # The sum is rounded once, and the quotient.
+    torch.testing.assert_close(
+        time_mean(x).double(), wanted, rtol=0, atol=float(2 * unit * x.abs().max())
+    )
+    assert time_mean(x).shape == (1, 5, 4, 3)
+    spikes = (x > 0).to(x.dtype)
+    assert torch.equal(time_mean(spikes), spikes.double().mean(0, keepdim=True).to(x.dtype))
