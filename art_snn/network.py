@@ -132,7 +132,8 @@ class SpikingNetwork(nn.Module):
     def forget(self) -> None:
         """Drop what rules such as ASSG remember of earlier gradients, and free its memory."""
         self.memory = {}
-        self._half = {}
+        for _, half in self._half.values():
+            half.forget()
 
     def twin(self) -> "SpikingNetwork":
         """Another network object around the same modules, which remembers nothing."""
