@@ -65,6 +65,19 @@ def compared(
     """
     x, y = x[: settings.samples], y[: settings.samples]
     require(len(x) > 0, "x", "at least one sample", "none", "Give test samples.")
+    # Times and directions are those of the gradients that the attack takes.
+    with classifier.model.crafting(settings.attack.attack_dtype or classifier.attack_dtype):
+        return _compared(settings, classifier, x, y, file, title)
+
+
+def _compared(
+    settings: Settings,
+    classifier: PyTorchSpikingClassifier,
+    x: np.ndarray,
+    y: np.ndarray,
+    file: Path | None,
+    title: str,
+) -> Comparison:
     key = fingerprint(settings.identity, classifier, x, y)
     bench = _Bench(settings, classifier, x, y)
     timed = {name for name in settings.rules if not bench.objection(settings.rule(name))}
