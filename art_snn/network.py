@@ -209,7 +209,9 @@ class SpikingNetwork(nn.Module):
         if known is None or known[0] != key:
             half = self.twin()
             half._modules["layers"] = lowered(self.layers, dtype, self.kept_precise())
-            half.exact, half._half, half.memory = self, {}, {}
+            # Not as a submodule, whose weights would be the half's, too.
+            vars(half)["exact"] = self
+            half._half, half.memory = {}, {}
             known = self._half[dtype] = (key, half)
         return known[1]
 

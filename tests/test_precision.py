@@ -224,6 +224,15 @@ def test_adapted_networks_craft_in_it_where_their_neurons_fire_by_our_engines():
         )
 
 
+def test_the_lowered_network_holds_its_own_weights_alone():
+    net = single()
+    half = net.lowered(torch.bfloat16)
+    assert half.exact is net
+    assert {weight.dtype for weight in half.parameters()} == {torch.bfloat16}
+    assert [site.name for site in half.sites()] == [site.name for site in net.sites()]
+    assert net.lowered(torch.bfloat16) is half
+
+
 def test_the_network_stays_as_it_was():
     net = single()
     before = copy.deepcopy(net.state_dict())
