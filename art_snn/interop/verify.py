@@ -116,10 +116,11 @@ def verify(network: Adapted, rule: Gradient | None, x: Tensor) -> None:
     tried = (form, repr(rule), x.requires_grad)
     if rule is not None:
         wanted.add(tried)
-    state = (form, tuple(network.every_site().values()), network.state_key())
+    state: Hashable = None
     if kind == "ours":
         wanted.add((form, "spikes"))
         if x.requires_grad:
+            state = (form, tuple(network.every_site().values()), network.state_key())
             wanted.add(state)
     missing = wanted - network.verified.keys()
     if not missing:
