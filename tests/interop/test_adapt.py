@@ -15,8 +15,8 @@ from art_snn.dynamics import Dynamics
 from art_snn.gradients import EOT, HART, RGA, STBP, Extended, Native
 from art_snn.interop import AdaptedNetwork, adapt, register_neuron
 from tests.interop.promises import EVERY, gradients, inputs
-from tests.interop.stacks import STEPS, Loop, Merged, OwnMerged, Stack
-from tests.standins import published, spikingjelly as sj
+from tests.interop.stacks import STEPS, Loop, Merged, OwnMerged, Stack, StateLoop
+from tests.standins import norse, published, spikingjelly as sj
 
 multi = partial(sj.LIFNode, step_mode="m")
 single = partial(sj.LIFNode, step_mode="s")
@@ -388,3 +388,39 @@ def test_neurons_are_registered_with_their_own_checks():
         register_neuron(nn.ReLU, dynamics=Dynamics, layout="[T, N]")
     with pytest.raises(ValueError, match=r"^cls: expected a class of neurons, got torch's Module"):
         register_neuron(nn.Module, dynamics=Dynamics)
+
+
+@pytest.mark.parametrize("rule", EVERY)
+def test_containers_that_merge_the_steps_are_layers_as_any(rule):
+    class Contained(Stack):
+        def __init__(self, *args):
+            super().__init__(*args)
+            self.between = sj.SeqToANNContainer(nn.Identity(), self.fc2)
+
+        def layers(self, x):
+            return self.fc3(self.neuron2(self.between(self.neuron1(self.fc1(x)))))
+
+    wanted = gradients(adapt(Stack(multi, 2.0), steps=STEPS), rule, inputs())
+    network = adapt(Contained(multi, 2.0), steps=STEPS)
+    logits, grad, _ = gradients(network, rule, inputs())
+    same((logits, grad), wanted[:2])
+
+
+@pytest.mark.parametrize("rule", EVERY)
+def test_states_that_a_sequence_of_norse_hands_on_are_those_of_a_loop(rule):
+    class Sequence(Loop):
+        def __init__(self, neuron):
+            super().__init__(neuron)
+            parts = (self.fc1, self.neuron1, self.fc2, self.neuron2, self.fc3)
+            self.body = norse.SequentialState(*parts)
+
+        def forward(self, x):
+            state, outputs = None, []
+            for _ in range(STEPS):
+                output, state = self.body(x.flatten(1), state)
+                outputs.append(output)
+            return torch.stack(outputs)
+
+    wanted = gradients(adapt(StateLoop(norse.IAFCell), **OWN), rule, inputs())
+    logits, grad, _ = gradients(adapt(Sequence(norse.IAFCell), **OWN), rule, inputs())
+    same((logits, grad), wanted[:2])

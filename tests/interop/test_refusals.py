@@ -305,6 +305,7 @@ def test_autograd_functions_are_taken_for_harmless_where_that_was_said():
 @pytest.mark.parametrize(
     ("neuron", "reason"),
     [
+        (partial(snntorch.RLeaky, 0.9, all_to_all=False), "it feeds its spikes back into its own"),
         (partial(snntorch.Synaptic, 0.9, 0.8), "it has a synaptic current besides its potential"),
         (
             partial(snntorch.Leaky, 0.9, reset_delay=False),
@@ -321,7 +322,7 @@ def test_autograd_functions_are_taken_for_harmless_where_that_was_said():
             "its beta has 12 values, and the rules know one for a layer",
         ),
     ],
-    ids=["synaptic", "reset delay", "inhibition", "graded", "current", "vector"],
+    ids=["recurrent", "synaptic", "reset delay", "inhibition", "graded", "current", "vector"],
 )
 @pytest.mark.filterwarnings("ignore:Inhibition is an unstable feature")
 def test_neurons_of_other_equations_are_refused_by_name_and_reason(neuron, reason):
