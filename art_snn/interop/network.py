@@ -320,7 +320,7 @@ def adapt(
     :param model: the model. Its neurons are recognised by the names of their classes; those of
         your own by :func:`register_neuron`.
     :param steps: time steps T of the encoder Direct. With encoder=None the number that the model
-        makes itself, which only models with merged neurons need to be told.
+        makes itself, which has to be told where neurons take its rows of all steps at once.
     :param encoder: maps the input [N, ...] to the model's input [T, N, ...]; "direct" repeats it.
         None: the model takes [N, ...].
     :param readout: "mean" or "sum" over the time axis of [T, N, K], a function of whatever the

@@ -147,6 +147,7 @@ def _in_the_dark(member: Member) -> ArgumentError:
 
 
 def wrong_steps(name: str, got: int, expected: int) -> ArgumentError:
+    """The complaint about a neuron that fired another number of times than it should."""
     remedy = (
         "Is the model of another number of steps, does its input lack the time axis, or does one "
         "neuron stand at two places?"
@@ -156,6 +157,7 @@ def wrong_steps(name: str, got: int, expected: int) -> ArgumentError:
 
 
 def refused(expected: str, got: str, remedy: str) -> ArgumentError:
+    """The complaint about a model that rules of ours cannot differentiate, but its own can."""
     return invalid("model", expected, got, f"{remedy} Or differentiate it by the rule 'native'.")
 
 
