@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from art_snn.checks import invalid
 from art_snn.context import PerContext
 from art_snn.encoders import Direct, Encoder
+from art_snn.fixed import unhandled, weights_fixed
 from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, Site
 from art_snn.gradients.base import simulation
 from art_snn.gradients.rules import check_applicable, resolve
@@ -27,7 +28,8 @@ class SpikingNetwork(nn.Module):
     network in their own ways. At every call:
 
     * gradients disabled: plain simulation;
-    * the input requires a gradient: :attr:`gradient`, the attack gradient;
+    * the input requires a gradient: :attr:`gradient`, the attack gradient, with the weights
+      :meth:`fixed`;
     * otherwise: :attr:`training_gradient`.
 
     :param layers: a module, or a sequence of modules, on tensors [T, N, ...]; neurons are
@@ -49,6 +51,7 @@ class SpikingNetwork(nn.Module):
     memory: PerContext[dict[Gradient, Any]] = PerContext(dict)
     _override: PerContext[Gradient | None] = PerContext(lambda: None)
     _crafting: PerContext[tuple[str | None] | None] = PerContext(lambda: None)
+    _fixed: PerContext[bool | None] = PerContext(lambda: None)
 
     def __init__(
         self,
@@ -73,6 +76,7 @@ class SpikingNetwork(nn.Module):
         self.input_shape = None if input_shape is None else tuple(input_shape)
         self.initialise = initialise
         self.obstacles: dict[Hashable, str | None] = {}
+        self.matches: dict[Hashable, int] = {}
 
     @property
     def gradient(self) -> Gradient:
@@ -139,7 +143,7 @@ class SpikingNetwork(nn.Module):
         """Another network object around the same modules, which remembers nothing."""
         twin = copy.copy(self)
         twin._modules = dict(self._modules)
-        twin.obstacles, twin._half = self.obstacles, {}
+        twin.obstacles, twin.matches, twin._half = self.obstacles, self.matches, {}
         return twin
 
     def forward(self, x: Tensor) -> Tensor:
@@ -155,12 +159,16 @@ class SpikingNetwork(nn.Module):
         rule = self.gradient if x.requires_grad else self.training_gradient
         rule = self._override or rule
         self.check(rule, checked)
-        if not x.requires_grad or self.attack_dtype is None:
+        if not x.requires_grad:
             return rule.logits(self, checked)
-        return self._crafted(rule, checked)
+        with self.fixed(not self.training if self._fixed is None else self._fixed):
+            # An alias, which is no parameter where x is one.
+            return self._crafted(rule, checked.view_as(checked))
 
     def _crafted(self, rule: Gradient, x: Tensor) -> Tensor:
         """Logits with the rule in their graph, in the precision of :attr:`attack_dtype`."""
+        if self.attack_dtype is None:
+            return rule.logits(self, x)
         dtype, told = taken(self.attack_dtype, x.device)
         obstacle = None if dtype is None else self.unlowered(rule)
         if dtype is None or obstacle is not None:
@@ -200,6 +208,22 @@ class SpikingNetwork(nn.Module):
         finally:
             self._crafting = before
 
+    @contextmanager
+    def fixed(self, weights: bool = True) -> Iterator[None]:
+        """Within the block, and in the present thread or task, whether weights are constants.
+
+        Where the input requires a gradient, that at the weights is thrown away by attacks and
+        would cost memory and time. So weights take none there, unless the network is in training
+        mode. An algorithm that reads both asks for them: ``with network.fixed(False): ...`` around
+        the forward pass.
+
+        :param weights: whether they take no gradient."""
+        before, self._fixed = self._fixed, bool(weights)
+        try:
+            yield
+        finally:
+            self._fixed = before
+
     def lowered(self, dtype: torch.dtype) -> "SpikingNetwork":
         """This network in half precision, made once for every state of the weights.
 
@@ -228,8 +252,12 @@ class SpikingNetwork(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """Input [N, ...] -> time steps [T, N, ...]."""
-        encoded: Tensor = self.encoder(x)
+        with self._held():
+            encoded: Tensor = self.encoder(x)
         return encoded
+
+    def _held(self) -> AbstractContextManager[object]:
+        return weights_fixed(bool(self._fixed))
 
     def reset(self) -> None:
         """Draw all weights anew: by `initialise` where one was given, else as torch draws them."""
@@ -246,7 +274,7 @@ class SpikingNetwork(nn.Module):
 
     def outputs(self, encoded: Tensor, firing: Firing) -> Tensor:
         """Encoded input [T, N, ...] -> output of the last layer at every step [T, N, K]."""
-        with attached(self, firing):
+        with attached(self, unhandled(firing)), self._held():
             outputs: Tensor = self.layers(encoded)
         return outputs
 
@@ -317,7 +345,7 @@ class SpikingNetwork(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         """A copy made inside `using` keeps that rule as its own, where it can be seen."""
         state = self.__dict__.copy()
-        state["obstacles"], state["_half"] = {}, {}
+        state["obstacles"], state["matches"], state["_half"] = {}, {}, {}
         if self._override is not None:
             state["_gradient"] = state["_training_gradient"] = self._override
         return state

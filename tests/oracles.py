@@ -258,7 +258,9 @@ def result(
     *,
     seed: int = 0,
 ) -> Result:
-    """The same of the package; `logits` maps encoded inputs to logits, default: network(x)."""
+    """The same of the package; `logits` maps encoded inputs to logits, default: network(x).
+
+    Gradients at the weights are among what is compared."""
     x = x.detach().clone().requires_grad_()
     spikes: list[Tensor] = []
     hooks = [
@@ -268,7 +270,8 @@ def result(
     ]
     torch.manual_seed(seed)
     try:
-        y = network(x) if logits is None else logits(network.encoder(x))
+        with network.fixed(False):
+            y = network(x) if logits is None else logits(network.encoder(x))
     finally:
         for hook in hooks:
             hook.remove()

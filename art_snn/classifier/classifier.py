@@ -226,7 +226,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         x, missing = self._answerable(x)
         check_labels(y, len(x), self.nb_classes)
         y = check_and_transform_label_format(y, self.nb_classes)
-        with self._mode(training_mode, gradient), torch.enable_grad():
+        with self._mode(training_mode, gradient), self.model.fixed(), torch.enable_grad():
             leaf, inputs, labels = self._leaf(x, y)
             logits = self._forward(inputs)
             loss = self._loss(logits, self._targets(labels, logits))
@@ -258,7 +258,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             expected = "one class, or one class index per sample"
             remedy = "Turn one-hot labels into indices: label.argmax(1)."
             require(chosen.ndim == 1, "label", expected, f"shape {chosen.shape}", remedy)
-        with self._mode(training_mode, gradient), torch.enable_grad():
+        with self._mode(training_mode, gradient), self.model.fixed(), torch.enable_grad():
             leaf, inputs, _ = self._leaf(x, None)
             logits = self._forward(inputs)
             if chosen is None:

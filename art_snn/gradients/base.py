@@ -41,6 +41,7 @@ class Differentiable(Protocol):
 
     execution: Execution | None
     obstacles: dict[Hashable, str | None]
+    matches: dict[Hashable, int]
     memory: "dict[Gradient, Any]"
     input_span: float
 

@@ -1,6 +1,7 @@
 """BPTR: back-propagation through rate."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -13,6 +14,8 @@ class BPTR(RateGradient):
 
     The gradient passes straight through every neuron that fired at all, and is cut at the others.
     Neither the strength of the current nor the threshold enters."""
+
+    uses_current: ClassVar[bool] = False
 
     def slope(self, trace: Trace) -> Tensor:
         return (trace.rate > 0).to(trace.rate.dtype)

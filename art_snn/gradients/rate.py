@@ -3,18 +3,20 @@
 The slope has no time axis, so where the layers between neurons are affine the whole backward pass
 can be run on tensors averaged over time:
 
-1. *record*: simulate all T steps without a graph; every neuron leaves its mean current, its rate
-   and its slope on a tape;
+1. *record*: simulate all T steps without a graph; every neuron leaves its rate on a tape;
 2. *replay*: run the same layers once, with a graph, on the time-averaged input; every neuron
-   answers with its recorded rate and multiplies by its recorded slope on the way back.
+   answers with its recorded rate, and multiplies by its slope at the current that arrives on the
+   way back.
 
 That costs about 1 + 2/T inferences and stores 1/T of the activations. It is right exactly where the
-current that arrives in replay is the recorded mean current, so that is measured at every neuron, at
-the logits, and at every call. Where it is not, the same rule runs *time-resolved*: one pass with a
-graph over all time steps."""
+current that arrives in replay is the mean current of the recording, so that is measured at every
+neuron and at the logits: on all samples at the first call in a state of the network, on one sample
+at every later call. Where it is not, the same rule runs *time-resolved*: one pass with a graph over
+all time steps."""
 
 from abc import abstractmethod
 from collections import deque
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -25,6 +27,7 @@ from torch.autograd.function import once_differentiable
 from art_snn.dynamics import Dynamics
 from art_snn.gradients.affine import (
     OUT_OF_MEMORY,
+    REMEMBERED,
     excess_of,
     first_excess,
     key_of,
@@ -40,7 +43,8 @@ class Trace:
     """What a neuron leaves behind for a rate rule after one simulation.
 
     :param dynamics: the neuron's state equations; what a rule sees has no further parameters.
-    :param current: mean input current over time [1, N, ...], as it arrives behind the gain.
+    :param current: mean input current over time [1, N, ...], as it arrives behind the gain; of no
+        use for rules without `uses_current`.
     :param rate: mean of the spikes over time [1, N, ...].
     :param potential: u at every step [T, N, ...], only for rules with `uses_potential`."""
 
@@ -53,12 +57,14 @@ class Trace:
 class RateGradient(Gradient):
     """A rule whose gradient at the current is (gradient at the spikes) x (slope without time).
 
-    A new rule overrides :meth:`slope`, and sets `uses_potential` when it needs u at every step. One
-    that averages (gradient at the spikes) x (slope of the step) over time sets `averages`, and may
-    give a slope for every step. That is the same where the gradient at the spikes is, as it is in
-    replay, constant in time."""
+    A new rule overrides :meth:`slope`, sets `uses_potential` when it needs u at every step, and may
+    set `uses_current` to False when it does not read the current. One that averages (gradient at
+    the spikes) x (slope of the step) over time sets `averages`, and may give a slope for every
+    step. That is the same where the gradient at the spikes is, as it is in replay, constant in
+    time."""
 
     uses_potential: ClassVar[bool] = False
+    uses_current: ClassVar[bool] = True
     averages: ClassVar[bool] = False
 
     @abstractmethod
@@ -96,10 +102,12 @@ def collapsed(
     :return: the exact logits [N, K] with the rule in their graph, and None; or, where the replay
         did not reproduce the recorded currents, the logits without a graph and the reason; and
         whether that reason will last, which values that are not finite do not."""
-    recorder = _Recorder(rule)
+    key = key_of(network, encoded)
+    measured = _measured(network, key, encoded.shape[1])
+    recorder = _Recorder(rule, measured)
     with torch.no_grad():
         exact = network.run(encoded.detach(), recorder)
-    replayer = _Replayer(recorder.tape)
+    replayer = _Replayer(rule, recorder.tape, measured)
     try:
         replayed = network.run(mean_over_time(encoded), replayer)
         reason, lasting = replayer.mismatch(replayed, exact)
@@ -111,9 +119,20 @@ def collapsed(
         if replayer.in_rule:
             raise
         reason, lasting = refusal("replay", error), True
-    if reason is None:
-        return exact + (replayed - replayed.detach()), None, True
-    return exact, reason, lasting
+    if reason is not None:
+        return exact, reason, lasting
+    network.matches[key] = network.matches.get(key, 0) + 1
+    return exact + (replayed - replayed.detach()), None, True
+
+
+def _measured(network: Differentiable, key: Hashable, samples: int) -> slice:
+    """The samples of which the currents of replay and recording are compared.
+
+    All of them at first, then one, another one at every call."""
+    if len(network.matches) >= REMEMBERED:
+        network.matches.clear()
+    matches = network.matches.get(key, 0)
+    return slice(matches % samples, matches % samples + 1) if matches else slice(None)
 
 
 def time_resolved(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Tensor:
@@ -144,34 +163,40 @@ def time_mean(x: Tensor) -> Tensor:
 def _trace(rule: RateGradient, site: Site, current: Tensor) -> tuple[Tensor, Trace]:
     potential = torch.empty_like(current.contiguous()) if rule.uses_potential else None
     spikes = site.dynamics.simulate(current, potential)
-    rate = time_mean(spikes)
-    return spikes, Trace(site.dynamics, mean_over_time(current), rate, potential)
+    mean = mean_over_time(current) if rule.uses_current else current[:1]
+    return spikes, Trace(site.dynamics, mean, time_mean(spikes), potential)
 
 
-def _trace_and_slope(
-    rule: RateGradient, site: Site, current: Tensor
-) -> tuple[Tensor, Trace, Tensor]:
-    """Spikes, trace without potential, and the slope from it: in parts that fit the cache."""
+@dataclass(frozen=True)
+class _Entry:
+    """What a neuron leaves on the tape.
+
+    :param site: the neuron.
+    :param rate: mean of its spikes over time [1, N, ...].
+    :param current: mean current over time [1, n, ...] of the samples that are measured.
+    :param slope: the slope [1, N, ...] where it follows from the potential, otherwise None."""
+
+    site: Site
+    rate: Tensor
+    current: Tensor
+    slope: Tensor | None
+
+
+def _traced(
+    rule: RateGradient, site: Site, current: Tensor, measured: slice
+) -> tuple[Tensor, _Entry]:
+    """Spikes and tape entry of a rule that needs the potential: in parts that fit the cache."""
     spikes = torch.empty(current.shape, dtype=current.dtype, device=current.device)
-    whole = Trace(site.dynamics, mean_over_time(current), torch.empty_like(spikes[:1]), None)
-    slope = torch.empty_like(spikes[:1])
+    rate, slope = torch.empty_like(spikes[:1]), torch.empty_like(spikes[:1])
+    mean = mean_over_time(current if rule.uses_current else current[:, measured])
     for block in blocks(spikes, steps=len(spikes)):
         potential = torch.empty_like(spikes[:, block])
         site.dynamics.simulate(current[:, block], potential, spikes[:, block])
-        rate = whole.rate[:, block].copy_(time_mean(spikes[:, block]))
-        part = Trace(site.dynamics, whole.current[:, block], rate, potential)
-        slope[:, block] = _mean_slope(rule, part)
-    return spikes, whole, slope
-
-
-class _Entry:
-    """A trace on the tape. Where the potential is not needed the slope waits for the replay."""
-
-    def __init__(self, site: Site, rule: RateGradient, trace: Trace, early: Tensor | None) -> None:
-        self.site, self.rule, self.trace, self.early = site, rule, trace, early
-
-    def slope(self) -> Tensor:
-        return _mean_slope(self.rule, self.trace) if self.early is None else self.early
+        rate[:, block] = time_mean(spikes[:, block])
+        told = mean[:, block] if rule.uses_current else current[:1, block]
+        slope[:, block] = _mean_slope(rule, Trace(site.dynamics, told, rate[:, block], potential))
+    told = mean[:, measured] if rule.uses_current else mean
+    return spikes, _Entry(site, rate, told, slope)
 
 
 def _slope(rule: RateGradient, trace: Trace) -> Tensor:
@@ -193,24 +218,26 @@ def _mean_slope(rule: RateGradient, trace: Trace) -> Tensor:
 class _Recorder:
     """Fires by plain simulation and writes one tape entry per call."""
 
-    def __init__(self, rule: RateGradient) -> None:
-        self.rule = rule
+    def __init__(self, rule: RateGradient, measured: slice) -> None:
+        self.rule, self.measured = rule, measured
         self.tape: list[_Entry] = []
 
     def __call__(self, site: Site, current: Tensor) -> Tensor:
-        early = None
         if self.rule.uses_potential:
-            spikes, trace, early = _trace_and_slope(self.rule, site, current)
+            spikes, entry = _traced(self.rule, site, current, self.measured)
         else:
-            spikes, trace = _trace(self.rule, site, current)
-        self.tape.append(_Entry(site, self.rule, trace, early))
+            spikes = site.dynamics.simulate(current)
+            mean = mean_over_time(current[:, self.measured])
+            entry = _Entry(site, time_mean(spikes), mean, None)
+        self.tape.append(entry)
         return spikes
 
 
 class _Replayer:
     """Answers the calls of a replay from the tape, in order, and measures how well they match."""
 
-    def __init__(self, tape: list[_Entry]) -> None:
+    def __init__(self, rule: RateGradient, tape: list[_Entry], measured: slice) -> None:
+        self.rule, self.measured = rule, measured
         self.tape = deque(tape)
         self.names = [entry.site.name for entry in tape]
         self.excesses: list[Tensor] = []
@@ -222,13 +249,20 @@ class _Replayer:
         if not self.tape:
             raise ValueError("more neurons are called than in the recording")
         entry = self.tape.popleft()
-        self.in_rule = True
-        trace, slope = entry.trace, entry.slope()
-        self.in_rule = False
-        self.excesses.append(excess_of(current, trace.current, site.dynamics.threshold))
+        if current.shape != entry.rate.shape:
+            raise ValueError(f"shape {list(current.shape)} instead of {list(entry.rate.shape)}")
+        excess = excess_of(current[:, self.measured], entry.current, site.dynamics.threshold)
+        self.excesses.append(excess)
         self.dtype = current.dtype
-        rate: Tensor = _Replay.apply(current, trace.rate, slope)  # type: ignore[no-untyped-call]
+        slope = self._slope(entry, current.detach()) if entry.slope is None else entry.slope
+        rate: Tensor = _Replay.apply(current, entry.rate, slope)  # type: ignore[no-untyped-call]
         return rate
+
+    def _slope(self, entry: _Entry, current: Tensor) -> Tensor:
+        self.in_rule = True
+        slope = _mean_slope(self.rule, Trace(entry.site.dynamics, current, entry.rate, None))
+        self.in_rule = False
+        return slope
 
     def mismatch(self, replayed: Tensor, exact: Tensor) -> tuple[str | None, bool]:
         """Why the replay is not the time average of the recording, and whether that will last."""

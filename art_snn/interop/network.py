@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from art_snn.checks import invalid, require, require_count
 from art_snn.context import PerContext
 from art_snn.encoders import Direct, Encoder
+from art_snn.fixed import unhandled
 from art_snn.gradients import CBA, Composite, Firing, Gradient, Native, Site, objection
 from art_snn.gradients.base import own, simulation
 from art_snn.gradients.rga import RGA
 from art_snn.interop.dynamics import Unknown
 from art_snn.interop.members import Members, members_of
 from art_snn.interop.passes import Exchange, FiringPass, ModelPass, running
-from art_snn.interop.steps import StepPass, by_steps
+from art_snn.interop.steps import StepPass, by_steps, weights_of
 from art_snn.interop.verify import Firings, verify
 from art_snn.network import SpikingNetwork, require_encoder
 from art_snn.neurons import Neuron
@@ -67,6 +68,7 @@ class AdaptedNetwork(SpikingNetwork):
         self.harmless = harmless
         self.input_span = 1.0
         self.obstacles: dict[Hashable, str | None] = {}
+        self.matches: dict[Hashable, int] = {}
         self.verified: dict[Hashable, int] = {}
         self.exact, self._half, self.attack_dtype = None, {}, None
         if gradient is None:
@@ -203,7 +205,8 @@ class AdaptedNetwork(SpikingNetwork):
             return self.run_by_itself(encoded, native=firing is own)
         if self.steps_alone:
             this = self.firing_pass(StepPass, encoded, firing)
-            return by_steps(this, self.logits, self.module, encoded)
+            weights = [] if self._fixed else weights_of(self.module)
+            return by_steps(this, self.logits, weights, encoded)
         return self.run_in(self.firing_pass(Exchange, encoded, firing), encoded)
 
     def run_by_itself(self, encoded: Tensor, *, native: bool = False) -> Tensor:
@@ -237,7 +240,8 @@ class AdaptedNetwork(SpikingNetwork):
 
     def firing_pass(self, kind: type[Firings], encoded: Tensor, firing: Firing) -> Firings:
         """A pass of a kind in which neurons fire, or are differentiated, by the firing."""
-        return kind(self.members(), self.every_site(), self.steps_of(encoded), firing)
+        steps = self.steps_of(encoded)
+        return kind(self.members(), self.every_site(), steps, unhandled(firing))
 
     def steps_of(self, encoded: Tensor) -> int | None:
         """Time steps T that every neuron has; None where the model alone knows."""
@@ -248,7 +252,8 @@ class AdaptedNetwork(SpikingNetwork):
         return self._read(self._model(encoded), encoded)
 
     def _model(self, encoded: Tensor) -> Any:
-        output = self.layers(encoded[0] if self.makes_own_time else encoded)
+        with self._held():
+            output = self.layers(encoded[0] if self.makes_own_time else encoded)
         if callable(self.readout):
             return output
         batch, steps = encoded.shape[1], self.steps_of(encoded)

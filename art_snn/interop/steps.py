@@ -132,13 +132,12 @@ class StepPass(FiringPass):
 
 
 def by_steps(
-    this: StepPass, model: Callable[[Tensor], Tensor], module: nn.Module, x: Tensor
+    this: StepPass, model: Callable[[Tensor], Tensor], weights: Sequence[Tensor], x: Tensor
 ) -> Tensor:
     """What the model makes of x, its neurons being differentiated by the firing of the pass.
 
     :param model: maps x to the output that is to be differentiated.
-    :param module: whose parameters alone get gradients besides."""
-    weights = weights_of(module)
+    :param weights: parameters of the model, which alone get gradients besides."""
     # Views, whose nodes tell in the backward pass whether their gradients are asked for.
     links = [tensor.view_as(tensor) for tensor in (x, *weights)]
     pieces = _Pieces(this, model, weights)

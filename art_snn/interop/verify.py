@@ -389,7 +389,7 @@ def _refuse_unread(network: Adapted, rule: Gradient, x: Tensor) -> None:
     with torch.enable_grad():
         encoded = network.encode(x.clone().requires_grad_())
         this = network.firing_pass(StepPass, encoded, STBP().firing())
-        total = _mixed(by_steps(this, network.logits, network.module, encoded))
+        total = _mixed(by_steps(this, network.logits, weights_of(network.module), encoded))
         torch.autograd.grad(total, encoded, allow_unused=True)
     for name, calls in this.made.items():
         if calls.spikes_matter and reasons[name]:
