@@ -108,7 +108,8 @@ def _named(error: Any, kind: Any, words: Sequence[str]) -> str:
     argument = getattr(error, "argument", "")
     same = [argument, MEANT.get(argument, argument)]
     flags = [f"--{name.replace('_', '-')}" for name in (*same, f"{same[1]}s")]
-    known = [flag for flag in flags if flag in parser.format_help().split()]
+    # A flag stands beside its opposite, with a comma between.
+    known = [flag for flag in flags if flag in parser.format_help().replace(",", " ").split()]
     flag = min(known, key=lambda flag: flag not in typed, default=None)
     return f"{typed.get(flag, flag)}: {error.complaint}" if flag else str(error)
 
@@ -131,7 +132,8 @@ def _parsed(kind: Any, text: str) -> Any:
     inner.sort(key=lambda one: "Literal" not in str(one))
     if "Gradient" in str(kind):
         rules = import_module("art_snn.gradients")
-        return rules.chosen(text) if origin is Mapping else rules.named(text)
+        several = Mapping in (origin, *map(get_origin, inner))
+        return rules.chosen(text) if several else rules.named(text)
     if origin is tuple:
         return tuple(_parsed(inner[0], part.strip()) for part in text.split(","))
     if kind is str or (origin is Literal and text in inner):

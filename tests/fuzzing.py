@@ -34,6 +34,7 @@ BASES: tuple[tuple[str, ...], ...] = (
     ("curves", *DATA, *NETWORK, "--epochs", "1", "--pairs", "8", "--layer", "0", "--decays", "1"),
     ("curves", *DATA, *OWN, "--pairs", "8", "--layer", "0"),
     ("cost", "--model", "vgg5", *NETWORK, "--batch-size", "2", "--image-size", "4", "--repeats=1"),
+    ("cost", "--training", *OWN, "--batch-size", "2", "--repeats", "1"),
     (
         *("scaling", "--models", "vgg5", "--width", ".05", "--steps", "2", "--image-size", "4"),
         *("--samples", "2", "--batch-size", "2", "--iterations", "1", "--repeats", "1"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -73,9 +74,10 @@ def forms(value: str) -> list[str]:
     """How a complaint may tell the value: as typed, its start, a part of it, or its number."""
     parts = [part.strip() for part in (*value.split(","), value.rpartition(":")[0])]
     found = [f"got {part!r}"[:30] for part in (value, *parts)]
-    found += [
-        f"{one} {file}" for one in ("got", "but") for file in (Path(value), *Path(value).parents)
-    ]
+    # A home is told by its place.
+    told = (Path(value), Path(os.path.expanduser(value)))
+    files = [file for path in told for file in (path, *path.parents)]
+    found += [f"{one} {file}" for one in ("got", "but") for file in files]
     for part in parts:
         with suppress(ValueError, ZeroDivisionError):
             above, _, below = part.partition("/")

@@ -558,7 +558,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
 
 def wrapped(
-    network: SpikingNetwork,
+    network: nn.Module,
     input_shape: tuple[int, ...],
     nb_classes: int,
     clip_values: tuple[float, float] | None,

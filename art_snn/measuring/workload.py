@@ -4,10 +4,13 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from art_snn.attacks import Attack
 from art_snn.checks import ArgumentError, invalid, require
@@ -17,6 +20,7 @@ from art_snn.gradients import Gradient, named
 from art_snn.interop import AdaptedNetwork
 from art_snn.measuring.machine import set_threads, torch_device
 from art_snn.measuring.memory import keep_freed_memory, peak_during
+from art_snn.measuring.peers import mirrored
 from art_snn.measuring.timing import medians
 from art_snn.memory import require_memory
 from art_snn.models import DEFAULTS, Architecture
@@ -24,14 +28,16 @@ from art_snn.network import SpikingNetwork
 
 INFERENCE = "inference"
 STOCK = "stock "
+PEER = "peer "
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
     """A network and samples, whose rows are measured; it can be pickled.
 
-    A row is :data:`INFERENCE`, the name of a rule, or that name behind :data:`STOCK`, which
-    measures ART's stock PyTorchClassifier around the same network.
+    A row is :data:`INFERENCE`, the name of a rule, or a framework and its version behind
+    :data:`PEER`, whose own gradient is that of the same network built in it. Behind :data:`STOCK`
+    either of these is measured by ART's stock PyTorchClassifier around the network.
 
     :param architecture: the network; its weights are drawn from seed 0.
     :param steps: time steps T; None leaves those that the architecture has.
@@ -40,6 +46,8 @@ class Workload:
     :param rules: name -> rule, besides those that have a name of their own.
     :param batch_size: samples per gradient.
     :param attack: what a rule's row runs; None is one gradient of all samples.
+    :param optimizer: makes an optimizer of weights, for rows that are one training step on all
+        samples in the place of a gradient at them.
     :param device: "gpu" or "cpu".
     :param threads: threads of torch on the CPU; None leaves torch's choice.
     :param keep_memory: whether the measuring process keeps freed memory."""
@@ -51,6 +59,7 @@ class Workload:
     rules: Mapping[str, Gradient]
     batch_size: int
     attack: Attack | None = None
+    optimizer: Callable[[Iterable[Tensor]], Optimizer] | None = None
     attack_dtype: str | None = None
     device: str = "cpu"
     threads: int | None = None
@@ -71,25 +80,78 @@ class Workload:
         return self.rules[name] if name in self.rules else named(name)
 
     def operation(self, row: str, network: SpikingNetwork) -> Callable[[], object]:
-        """The call that a row measures, with samples and classifier made beforehand."""
-        kind = PyTorchClassifier if row.startswith(STOCK) else PyTorchSpikingClassifier
-        shape, classes = self.x.shape[1:], self.y.shape[1]
-        classifier = wrapped(network, shape, classes, (0.0, 1.0), self.device, kind)
+        """The call that a row measures, with samples and classifier made beforehand.
+
+        :param network: of the load; a training step changes it."""
+        name, stock = row.removeprefix(STOCK), row.startswith(STOCK)
+        if name.startswith(PEER):
+            framework = name.removeprefix(PEER).split()[0]
+            return self._of_peer(mirrored(framework, network), stock)
+        if row != INFERENCE and self.optimizer is not None:
+            network.training_gradient = self.rule(name)
+            return self._step(network, self.optimizer)
+        classifier = self._wrapped(network, stock)
         if row == INFERENCE:
             return lambda: classifier.predict(self.x, batch_size=self.batch_size)
+        return self._gradient(classifier, network, self.rule(name))
+
+    def _wrapped(self, network: nn.Module, stock: bool) -> Any:
+        shape, classes = self.x.shape[1:], self.y.shape[1]
+        kind = PyTorchClassifier if stock else PyTorchSpikingClassifier
+        return wrapped(network, shape, classes, (0.0, 1.0), self.device, kind)
+
+    def _gradient(
+        self, classifier: Any, network: SpikingNetwork, rule: Gradient
+    ) -> Callable[[], object]:
         method = None if self.attack is None else self.attack.method(classifier, self.batch_size)
+        dtype = self.attack_dtype
+        if dtype is None and self.attack is not None:
+            dtype = self.attack.attack_dtype
 
         def gradient() -> object:
             network.forget()
-            rule, dtype = self.rule(row.removeprefix(STOCK)), self.attack_dtype
-            if dtype is None and self.attack is not None:
-                dtype = self.attack.attack_dtype
             with network.using(rule), network.crafting(dtype):
                 if method is None:
                     return classifier.loss_gradient(self.x, self.y)
                 return method.generate(self.x, self.y)
 
         return gradient
+
+    def _of_peer(self, mirror: nn.Module, stock: bool) -> Callable[[], object]:
+        if self.optimizer is not None:
+            return self._step(mirror, self.optimizer)
+        if stock:
+            classifier = self._wrapped(mirror, stock)
+            return lambda: classifier.loss_gradient(self.x, self.y)
+
+        def gradient() -> object:
+            x, y = self._tensors(mirror)
+            loss = nn.functional.cross_entropy(mirror(x.requires_grad_()), y)
+            return torch.autograd.grad(loss, x)[0].cpu().numpy()
+
+        return gradient
+
+    def _step(
+        self, network: nn.Module, made: Callable[[Iterable[Tensor]], Optimizer]
+    ) -> Callable[[], object]:
+        # Gradients of an earlier step would not count as memory of this one.
+        network.train().zero_grad()
+        optimizer = made(network.parameters())
+
+        def step() -> float:
+            x, y = self._tensors(network)
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(network(x), y)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            return loss.item()
+
+        return step
+
+    def _tensors(self, network: nn.Module) -> tuple[Tensor, Tensor]:
+        """Samples and class indices [N] where the network is."""
+        like = next(network.parameters())
+        return torch.tensor(self.x).to(like), torch.as_tensor(self.y).argmax(1).to(like.device)
 
 
 def network_of(
@@ -179,14 +241,20 @@ def seconds_of(load: Workload, rows: Iterable[str], repeats: int) -> dict[str, f
     """Median seconds of the rows in this process, all in turn."""
     prepare(load)
     network = load.network()
-    operations = {row: load.operation(row, network) for row in rows}
+    # A training step changes weights and statistics, which are no other row's.
+    own = load.optimizer is not None
+    operations = {row: load.operation(row, load.network() if own else network) for row in rows}
     return medians(operations, repeats, load.device)
 
 
 def peak_of(load: Workload, row: str) -> int:
-    """Peak bytes of one row above the loaded model, in this process."""
+    """Peak bytes of one row above the loaded model, in this process.
+
+    Of a training step that is the first, which makes the gradients of the weights and the state of
+    the optimizer."""
     prepare(load)
     network = load.network()
-    # One sample first, so that libraries loaded on demand are not counted.
-    load.of(1).operation(row, network)()
+    # One sample first, so that libraries loaded on demand are not counted; batch norm in training
+    # mode needs two.
+    load.of(1 if load.optimizer is None else 2).operation(row, network)()
     return peak_during(load.operation(row, network), load.device)

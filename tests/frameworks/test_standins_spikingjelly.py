@@ -80,6 +80,20 @@ def test_neurons_are_the_same(
     assert ours._memories == theirs._memories
 
 
+@modes
+@precisions
+@pytest.mark.parametrize("alpha", [1.0, 2.5])
+def test_the_triangle_is_the_same(alpha: float, dtype: torch.dtype, training: bool) -> None:
+    ours, theirs = (
+        build(lib, "LIFNode", {"surrogate_function": kind(alpha=alpha)}, dtype, training)
+        for lib, kind in (
+            (standin, standin.PiecewiseQuadratic),
+            (REAL, surrogate.PiecewiseQuadratic),
+        )
+    )
+    assert assert_same(ours, theirs, at_once, dtype).gradient is not None
+
+
 def test_potentials_of_all_steps_are_the_same() -> None:
     x = torch.rand(4, 2, 3)
     ours, theirs = (lib.LIFNode(step_mode="m", store_v_seq=True) for lib in (standin, REAL))
@@ -142,6 +156,7 @@ def test_layers_are_the_same(
     [
         (standin.MemoryModule(), base.MemoryModule()),
         (standin.Sigmoid(), surrogate.Sigmoid()),
+        (standin.PiecewiseQuadratic(), surrogate.PiecewiseQuadratic()),
         (standin.SeqToANNContainer(nn.Linear(3, 2)), layer.SeqToANNContainer(nn.Linear(3, 2))),
     ],
 )

@@ -14,8 +14,10 @@ from art_snn import LIF, RGA, STBP, PyTorchSpikingClassifier, SpikingNetwork
 from art_snn.attacks import Attack
 from art_snn.gradients import named
 from art_snn.measuring import workload as module
+from art_snn.measuring.peers import mirrored
 from art_snn.measuring.workload import (
     INFERENCE,
+    PEER,
     STOCK,
     Workload,
     network_of,
@@ -24,11 +26,15 @@ from art_snn.measuring.workload import (
     seconds_of,
 )
 from art_snn.models import MODELS, Architecture
+from art_snn.training import Recipe
+from tests.measuring import mirrors
 from tests.own import own
 from tests.small import pgd_by_hand
 
 PGD = Attack(eps=2.55 / 255, eps_step=2 / 255, iterations=5)
 TINY = Architecture(model="vgg5", width=0.05, steps=2)
+SPIKINGJELLY, SNNTORCH = PEER + "SpikingJelly 2.0.0", PEER + "snnTorch 1.0.0"
+SGD = Recipe(learning_rate=0.1).optimizer_of
 ROWS = (INFERENCE, "rga", "stbp", STOCK + "rga", STOCK + "stbp")
 
 
@@ -232,3 +238,101 @@ def test_the_process_is_set_up_as_the_load_asks(monkeypatch):
     module.prepare(load(threads=3))
     module.prepare(load(keep_memory=True))
     assert told == [3, None, "kept"]
+
+
+@pytest.mark.parametrize("stock", ["", STOCK])
+def test_a_row_of_a_framework_is_its_own_gradient_of_the_same_network(stock, monkeypatch):
+    mirrors.installed(monkeypatch, spikingjelly="2.0.0")
+    work = load(architecture=replace(TINY, width=0.5), samples=4)
+    x = torch.as_tensor(work.x)
+    network = mirrors.lively(work.network(), x)
+    found = work.operation(stock + SPIKINGJELLY, network)()
+    mirror, labels = mirrored("SpikingJelly", network), torch.as_tensor(work.y).argmax(1)
+    loss = torch.nn.functional.cross_entropy(mirror(x.requires_grad_()), labels)
+    expected = torch.autograd.grad(loss, x)[0].numpy()
+    assert expected.any()
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_a_row_of_a_framework_is_another_framework_s_where_it_names_that(monkeypatch):
+    mirrors.installed(monkeypatch, spikingjelly="2.0.0", snntorch="1.0.0")
+    made = []
+    monkeypatch.setattr(module, "mirrored", lambda name, net: made.append(name) or net)
+    work = load()
+    for row in (SNNTORCH, STOCK + SPIKINGJELLY):
+        work.operation(row, work.network())
+    assert made == ["snnTorch", "SpikingJelly"]
+
+
+@pytest.mark.parametrize("row", ["stbp", "hart"])
+def test_a_training_step_is_one_of_the_optimizer_by_the_rule_that_the_row_names(row):
+    work = load(samples=4, optimizer=SGD)
+    network, expected = work.network(), work.network().train()
+    loss = work.operation(row, network)()
+    assert network.execution.kind == {"stbp": "through time", "hart": "time-resolved"}[row]
+    x, y = torch.as_tensor(work.x), torch.as_tensor(work.y).argmax(1)
+    optimizer = SGD(expected.parameters())
+    with expected.using(row):
+        wanted = torch.nn.functional.cross_entropy(expected(x), y)
+        wanted.backward()
+    optimizer.step()
+    assert loss == pytest.approx(wanted.item())
+    pairs = zip(network.parameters(), expected.parameters(), strict=True)
+    for found, weight in pairs:
+        torch.testing.assert_close(found, weight)
+    assert not torch.equal(found, list(work.network().parameters())[-1])
+
+
+@pytest.mark.parametrize("row", [SPIKINGJELLY, SNNTORCH])
+def test_a_training_step_of_a_framework_lowers_its_own_loss_and_leaves_the_network(
+    row, monkeypatch
+):
+    mirrors.installed(monkeypatch, spikingjelly="2.0.0", snntorch="1.0.0")
+    work = load(replace(TINY, width=0.5), samples=8, optimizer=Recipe(momentum=0).optimizer_of)
+    network = work.network()
+    before = [weight.clone() for weight in network.parameters()]
+    step = work.operation(row, network)
+    losses = [step() for _ in range(8)]
+    assert losses[-1] < losses[0]
+    assert all(map(torch.equal, before, network.parameters()))
+    assert not network.training
+
+
+def test_inference_beside_training_steps_is_that_of_the_drawn_weights(monkeypatch):
+    outputs = []
+    operation = Workload.operation
+
+    def noted(self: Workload, row: str, network: SpikingNetwork) -> Any:
+        operate = operation(self, row, network)
+        return lambda: outputs.append((row, operate()))
+
+    work = load(samples=4, optimizer=SGD)
+    expected = work.operation(INFERENCE, work.network())()
+    monkeypatch.setattr(Workload, "operation", noted)
+    seconds_of(work, ["stbp", INFERENCE, "rga"], 1)
+    assert [row for row, _ in outputs] == ["stbp", INFERENCE, "rga"] * 2
+    for _, logits in outputs[1::3]:
+        np.testing.assert_array_equal(logits, expected)
+
+
+@pytest.mark.parametrize("row", ["stbp", SNNTORCH])
+def test_the_peak_of_a_training_step_is_that_of_a_first_one(row, monkeypatch):
+    mirrors.installed(monkeypatch, snntorch="1.0.0")
+    seen: list[Any] = []
+
+    def watched(operate: Any, device: str) -> int:
+        seen.append(([w.grad for w in made[-1].parameters()], operate()))
+        return 0
+
+    made: list[Any] = []
+    step = Workload._step
+    monkeypatch.setattr(
+        Workload, "_step", lambda self, net, opt: made.append(net) or step(self, net, opt)
+    )
+    monkeypatch.setattr(module, "peak_during", watched)
+    architecture = Architecture(model="resnet17", width=0.05, steps=2)
+    peak_of(load(architecture, samples=3, optimizer=SGD), row)
+    assert len(made) == 2
+    assert set(seen[0][0]) == {None}
+    assert np.isfinite(seen[0][1])
+    assert all(weight.grad is not None for weight in made[-1].parameters())

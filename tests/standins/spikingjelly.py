@@ -39,6 +39,30 @@ class Sigmoid(nn.Module):
         return _Sigmoid.apply(x, self.alpha) if self.spiking else (x * self.alpha).sigmoid()
 
 
+class _Triangle(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, alpha: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.alpha = alpha
+        return (x >= 0).to(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        slope = ctx.alpha - ctx.alpha**2 * ctx.saved_tensors[0].abs()
+        return grad * slope.clamp(min=0), None
+
+
+@of(f"{ROOT}.surrogate")
+class PiecewiseQuadratic(nn.Module):
+    def __init__(self, alpha: float = 1.0, spiking: bool = True) -> None:
+        super().__init__()
+        assert spiking
+        self.alpha, self.spiking = alpha, spiking
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _Triangle.apply(x, self.alpha)
+
+
 @of(f"{ROOT}.base")
 class StepModule:
     def supported_step_mode(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from art_snn.experiments.colours import COLOURS, GREY, titled
-from art_snn.measuring.workload import STOCK
+from art_snn.measuring.workload import PEER, STOCK
 
 if TYPE_CHECKING:
     from art_snn.experiments.cost.result import Cost
@@ -24,8 +24,9 @@ def draw(cost: "Cost") -> Figure:
 
 
 def _bars(ax: Axes, rows: list[str], values: list[float], words: str) -> None:
-    colours = [COLOURS.get(row.removeprefix(STOCK), GREY) for row in rows]
-    bars = ax.barh(rows, values, color=colours)
+    labels = [row.replace(PEER, "") for row in rows]
+    names = [label.removeprefix(STOCK).partition(" ")[0] for label in labels]
+    bars = ax.barh(labels, values, color=[COLOURS.get(name, GREY) for name in names])
     for bar, row in zip(bars, rows, strict=True):
         bar.set_alpha(0.5 if row.startswith(STOCK) else 1)
     ax.bar_label(bars, fmt="%.2f", padding=3, fontsize="small")

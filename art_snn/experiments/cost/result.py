@@ -1,11 +1,11 @@
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from art_snn.experiments.base import Result
 from art_snn.experiments.cost.figure import draw
 from art_snn.experiments.tables import Notes, Part, Table
-from art_snn.measuring.workload import INFERENCE, STOCK
+from art_snn.measuring.workload import INFERENCE, PEER, STOCK
 
 REFERENCE = "stbp"
 
@@ -14,7 +14,8 @@ REFERENCE = "stbp"
 class Cost(Result):
     """Median seconds of each row over some rounds, and its peak bytes above the loaded model.
 
-    The workload tells what was measured, for JSON; the machine is told in words."""
+    The workload tells what was measured, for JSON; the machine is told in words. Remarks are
+    sentences that the reader of the rows should know."""
 
     title: str
     workload: dict[str, Any]
@@ -22,6 +23,7 @@ class Cost(Result):
     repeats: int
     seconds: dict[str, float]
     peak: dict[str, int]
+    remarks: list[str] = field(default_factory=list)
     name: ClassVar[str] = "cost"
     drawing = staticmethod(draw)
 
@@ -41,10 +43,11 @@ class Cost(Result):
             f"{self.machine}; median of {self.repeats} rounds in turn; memory above the model"
             + kept,
         )
-        titles = ("one input gradient", "seconds", "x inference", "peak MiB", "x inference")
+        what = "one training step" if self.training else "one input gradient"
+        titles = (what, "seconds", "x inference", "peak MiB", "x inference")
         rows = [
             (
-                words(row),
+                self.words(row),
                 f"{self.seconds[row]:.3f}",
                 f"{self.ratio(row):.2f}",
                 f"{self.peak[row] / 2**20:.0f}",
@@ -52,20 +55,44 @@ class Cost(Result):
             )
             for row in self.seconds
         ]
-        rules = self.workload["rules"]
-        notes = [
-            f"A gradient by {rule.upper()} takes {self.ratio(rule) / self.ratio(REFERENCE):.2f} of "
-            "the time of one by STBP."
-            for rule in rules
-            if REFERENCE in rules and rule != REFERENCE
-        ]
+        notes = [*self._compared(), *self.remarks]
         return [heading, Table(titles, rows), *([Notes(notes)] if notes else [])]
 
+    def _compared(self) -> list[str]:
+        """Every other gradient of its own against the one by STBP, where that is a row."""
+        if REFERENCE not in self.seconds:
+            return []
+        rows = [
+            row
+            for row in self.seconds
+            if row not in (INFERENCE, REFERENCE) and not row.startswith(STOCK)
+        ]
+        return [
+            f"A {self._step} by {named(row)} takes {self.ratio(row) / self.ratio(REFERENCE):.2f} "
+            "of the time of one by STBP."
+            for row in rows
+        ]
 
-def words(row: str) -> str:
-    """What a row measures."""
-    if row == INFERENCE:
-        return "inference, no gradient"
-    stock = row.startswith(STOCK)
-    name = row.removeprefix(STOCK).upper()
-    return f"ART's stock classifier, {name}" if stock else f"gradient by {name}"
+    @property
+    def training(self) -> bool:
+        """Whether it is of one training step; results of earlier versions are of gradients."""
+        return bool(self.workload.get("training"))
+
+    @property
+    def _step(self) -> str:
+        return "training step" if self.training else "gradient"
+
+    def words(self, row: str) -> str:
+        """What a row measures."""
+        if row == INFERENCE:
+            return "inference, no gradient"
+        if row.startswith(STOCK):
+            return f"ART's stock classifier, {named(row.removeprefix(STOCK))}"
+        if row.startswith(PEER):
+            return f"{named(row)}, its own gradient"
+        return f"{self._step} by {named(row)}"
+
+
+def named(row: str) -> str:
+    """The rule of a row as papers write it, or the framework and its version."""
+    return row.removeprefix(PEER) if row.startswith(PEER) else row.upper()

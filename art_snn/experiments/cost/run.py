@@ -1,9 +1,10 @@
-"""What one input gradient costs, against inference without a gradient.
+"""What one input gradient, or one training step, costs against inference without a gradient.
 
 The rows are those of table S2 of Bu et al. (CVPR 2023), for one gradient: plain inference, the
 gradient by every rule through PyTorchSpikingClassifier, and through ART's stock PyTorchClassifier
-around the same network."""
+around the same network. Besides, on demand, the same network in other frameworks."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from tqdm.auto import tqdm
@@ -11,12 +12,21 @@ from tqdm.auto import tqdm
 from art_snn.encoders import Frames
 from art_snn.experiments.base import at_work
 from art_snn.experiments.cost.result import Cost
-from art_snn.experiments.cost.settings import Settings
+from art_snn.experiments.cost.settings import TRAINED_BY, Settings
 from art_snn.experiments.resume import earlier
-from art_snn.gradients import objection
+from art_snn.gradients import Gradient, objection
 from art_snn.measuring.machine import describe_machine
+from art_snn.measuring.peers import PEERS, installed, objection_of, without
 from art_snn.measuring.process import in_fresh_process
-from art_snn.measuring.workload import INFERENCE, STOCK, Workload, peak_of, seconds_of
+from art_snn.measuring.workload import INFERENCE, PEER, STOCK, Workload, peak_of, seconds_of
+from art_snn.network import SpikingNetwork
+
+SMALL_STEPS = (
+    f"Steps are those of SGD with momentum {TRAINED_BY.momentum:g} and weight decay "
+    f"{TRAINED_BY.weight_decay:g}, at a learning rate of {TRAINED_BY.learning_rate:g}, so that "
+    "weights stay as they are drawn. Peaks are those of the first step: gradients of weights and "
+    "the state of SGD count."
+)
 
 
 @at_work
@@ -29,22 +39,48 @@ def run(settings: Settings) -> Cost:
     :raises ProcessFailed: when a process ends without a result."""
     earlier(settings.output / "cost.json", "kind", dict, lambda found: "workload" in found)
     load = settings.workload()
-    rows = [INFERENCE, *settings.rules]
+    found = installed() if settings.peers else {}
     network = load.network()
-    for name in ("rga", "stbp"):
-        if not objection(load.rule(name), network.sites(), network.encoder):
-            rows.append(STOCK + name)
+    peers, remarks = _peers(found, network) if settings.peers else ([], [])
+    if peers and settings.attack_dtype is not None:
+        remarks.append("The other frameworks compute in single precision.")
+    if settings.training:
+        remarks.append(SMALL_STEPS)
+    rows = [INFERENCE, *load.rules, *peers]
+    if not settings.training:
+        rules = [name for name in ("rga", "stbp") if _applies(load.rule(name), network)]
+        rows += [STOCK + row for row in (*rules, *peers)]
     seconds = seconds_of(load, rows, settings.repeats)
     peak = {row: _peak(row, load) for row in tqdm(rows, desc="Peak memory")}
+    title, machine = _title(settings, load, network), describe_machine(settings.device)
+    told = settings.as_dict()
+    cost = Cost(title, told, machine, settings.repeats, seconds, peak, remarks)
+    cost.write(settings.output)
+    return cost
+
+
+def _peers(found: Mapping[str, str], network: SpikingNetwork) -> tuple[list[str], list[str]]:
+    """Rows of the frameworks that can have the network, and what their reader should know."""
+    rows, lacking = [], without(found)
+    remarks = [] if lacking is None else [lacking]
+    for name, version in found.items():
+        reason = objection_of(name, network)
+        remarks.append(PEERS[name].remark if reason is None else reason)
+        rows += [f"{PEER}{name} {version}"] if reason is None else []
+    return rows, remarks
+
+
+def _applies(rule: Gradient, network: SpikingNetwork) -> bool:
+    return not objection(rule, network.sites(), network.encoder)
+
+
+def _title(settings: Settings, load: Workload, network: SpikingNetwork) -> str:
     told = settings.architecture
     if isinstance(network.encoder, Frames) and not told.is_own:
         told = replace(told, encoder="frames")
+    what = "One training step" if settings.training else "One input gradient"
     size = "x".join(map(str, load.x.shape[1:]))
-    title = f"One input gradient: {told.words()}, batch {settings.batch_size}, {size}"
-    machine = describe_machine(settings.device)
-    cost = Cost(title, settings.as_dict(), machine, settings.repeats, seconds, peak)
-    cost.write(settings.output)
-    return cost
+    return f"{what}: {told.words()}, batch {settings.batch_size}, {size}"
 
 
 def _peak(row: str, load: Workload) -> int:

@@ -12,15 +12,22 @@ from art_snn.measuring.workload import Workload, random_samples
 from art_snn.models import Architecture
 from art_snn.models.options import MOST_CHANNELS
 from art_snn.precision import require_attack_dtype
+from art_snn.training import Recipe
+
+TRAINED_BY = Recipe(learning_rate=1e-8)
+"""The optimizer of the papers, with steps so small that weights and times stay what they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Experiment):
-    """Time and peak memory of one input gradient, on this machine.
+    """Time and peak memory of one input gradient, or one training step, on this machine.
 
     :param architecture: the network; its weights are drawn, since they do not matter.
-    :param rules: names of rules, separated by commas.
-    :param batch_size: samples per gradient.
+    :param rules: names of rules, separated by commas [rga,stbp; of a training step: stbp].
+    :param peers: beside it the same network in SpikingJelly 2.x and snnTorch, differentiated by
+        themselves, where they are installed.
+    :param training: measure one training step in the place of one input gradient.
+    :param batch_size: samples per gradient or step.
     :param channels: of the random input [3; of a network of yours: its own].
     :param image_size: side of the random input [32; of a network of yours: its own].
     :param attack_dtype: precision of the gradients: bfloat16, float16, or auto, which is bfloat16
@@ -32,7 +39,9 @@ class Settings(Experiment):
     output: Path = Path("cost")
     device: str = "cpu"
     architecture: Architecture = field(default_factory=lambda: Architecture(model="vgg11"))
-    rules: Mapping[str, Gradient] = field(default_factory=lambda: chosen("rga,stbp"))
+    rules: Open[Mapping[str, Gradient]] = None
+    peers: bool = False
+    training: bool = False
     batch_size: int = 32
     channels: Open[int] = None
     image_size: Open[int] = None
@@ -48,27 +57,52 @@ class Settings(Experiment):
         settle_counts(self, "channels", up_to=MOST_CHANNELS)
         settle_counts(self, "image_size", up_to=LONGEST_SIDE)
         require_attack_dtype(self.attack_dtype)
+        if self.rules is None:
+            settle(self, rules=chosen("stbp" if self.training else "rga,stbp"))
         require(bool(self.rules), "rules", "at least one", "none", "Name some.")
+        expected = "one of our own models, which can be built in other frameworks"
+        remedy = "Leave peers out. The rule native is the gradient of a model of a framework."
+        own = self.architecture.is_own
+        require(not (self.peers and own), "peers", expected, self.architecture.model, remedy)
+        if self.training:
+            self._check_training()
         require_device(self.device)
+
+    def _check_training(self) -> None:
+        expected = "None beside training, which keeps the precision of the weights"
+        alone, remedy = self.attack_dtype is None, "Leave it out."
+        require(alone, "attack_dtype", expected, repr(self.attack_dtype), remedy)
+        expected, remedy = "at least 2 for a training step", "Batch norm needs several samples."
+        require(self.batch_size > 1, "batch_size", expected, self.batch_size, remedy)
 
     def workload(self) -> Workload:
         """The load that is measured.
 
-        :raises ValueError: when the network takes another input, or a rule does not apply to it."""
+        :raises ValueError: when the network takes another input, a rule does not apply to it, or
+            it has no weights to train."""
         sizes = {"channels": self.channels, "image_size": self.image_size}
         x, y = random_samples(self.architecture, self.batch_size, **sizes)
         names = ("architecture", "batch_size", "device", "threads", "keep_memory", "attack_dtype")
         same: dict[str, Any] = {name: getattr(self, name) for name in names}
-        load = Workload(x=x, y=y, rules=dict(self.rules), **same)
+        rules = dict(self.rules or {})
+        optimizer = TRAINED_BY.optimizer_of if self.training else None
+        load = Workload(x=x, y=y, rules=rules, optimizer=optimizer, **same)
         network = load.network()
-        for rule in self.rules.values():
+        for rule in rules.values():
             check_applicable(rule, network.sites(), "rules", network.encoder)
+        expected, remedy = "a network of weights, for a training step", "Leave training out."
+        weights = any(weight.requires_grad for weight in network.parameters())
+        name = self.architecture.model
+        require(not self.training or weights, "model", expected, f"{name}, which has none", remedy)
         return load
 
     def as_dict(self) -> dict[str, Any]:
         """What is measured, for JSON."""
-        names = ("batch_size", "channels", "image_size", "device", "threads", "keep_memory")
-        told = {"architecture": asdict(self.architecture), "rules": list(self.rules)}
+        names = (
+            *("batch_size", "channels", "image_size", "device", "threads", "keep_memory"),
+            *("peers", "training"),
+        )
+        told = {"architecture": asdict(self.architecture), "rules": list(self.rules or {})}
         if self.attack_dtype is not None:
             told["attack_dtype"] = self.attack_dtype
         return told | {name: getattr(self, name) for name in names}

@@ -9,6 +9,7 @@ import pytest
 from art_snn.files import read_json
 from tests.command import call
 from tests.experiments.scaling.standins import of_an_earlier_version
+from tests.measuring import mirrors
 from tests.own import own
 
 TINY = (
@@ -54,6 +55,30 @@ def test_the_cost_of_event_frames_is_measured_with_their_channels(tmp_path):
     assert "2x2x8x8" in done.stdout
 
 
+def test_a_training_step_beside_the_frameworks_is_printed_and_written(tmp_path, monkeypatch):
+    mirrors.installed(monkeypatch, spikingjelly="2.0.0")
+    words = [word for word in TINY if word not in ("--rules", "rga,stbp")]
+    done = call(*words, "--training", "--peers", "--output", str(tmp_path / "out"))
+    assert done.status == 0, done.stderr
+    assert "One training step: vgg5, T = 2, decay 0.5, direct encoding, batch 2, 1x8x8" in (
+        done.stdout
+    )
+    assert "SpikingJelly 2.0.0, its own gradient" in done.stdout
+    assert "snnTorch 1.0 or later was not found." in done.stdout
+    content = read_json(tmp_path / "out" / "cost.json")
+    assert set(content["seconds"]) == {"inference", "stbp", "peer SpikingJelly 2.0.0"}
+
+
+def test_peers_of_a_network_of_the_user_s_own_are_refused(tmp_path):
+    model = own(tmp_path, (2, 5, 5), 7)
+    done = call("cost", "--model", model, "--peers", "--output", str(tmp_path / "out"))
+    assert done.status == 2
+    assert "art-snn cost: error: --peers: expected one of our own models, which can be" in (
+        done.complaint
+    )
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_network_of_the_user_s_own_is_measured_on_its_own_input(tmp_path):
     model = own(tmp_path, (2, 5, 5), 7)
     start = ("cost", "--model", model, "--batch-size", "2", "--repeats", "1")
@@ -83,6 +108,9 @@ def test_a_network_of_the_user_s_own_is_measured_on_its_own_input(tmp_path):
         (("--rules", "sgd"), "--rules: expected one of"),
         (("--rules", ""), "--rules: expected at least one, got none"),
         (("--rules", "cba"), "--rules: expected a rule that applies to every neuron"),
+        (("--training", "--rules", "cba"), "--rules: expected a rule that applies to every neuron"),
+        (("--training", "--attack-dtype", "auto"), "--attack-dtype: expected None beside training"),
+        (("--training", "--batch-size", "1"), "--batch-size: expected at least 2 for a training"),
         (("--device", "cuda"), "--device: expected 'gpu' or 'cpu', got 'cuda'"),
         (
             ("--output", "cost.json"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,12 @@ import pytest
 import torch
 
 from art_snn.experiments.cost import Cost, Settings, run
+from art_snn.experiments.cost.settings import TRAINED_BY
+from art_snn.experiments.resume import structured
 from art_snn.files import read_json
 from art_snn.gradients import chosen
 from art_snn.models import Architecture
+from tests.measuring import mirrors
 from tests.own import own
 
 ROWS = ("inference", "rga", "stbp", "stock rga", "stock stbp")
@@ -131,6 +135,155 @@ def test_the_picture_has_a_bar_per_row_for_time_and_memory():
     assert figure.get_suptitle() == "One input gradient: a network\na machine"
 
 
+PEERS = ("peer SpikingJelly 2.0.0", "peer snnTorch 1.0.0")
+
+
+def test_other_frameworks_are_rows_where_they_are_installed(tmp_path, monkeypatch):
+    mirrors.installed(monkeypatch, spikingjelly="2.0.0", snntorch="1.0.0")
+    cost = run(settings(tmp_path, peers=True))
+    assert (
+        tuple(cost.seconds)
+        == tuple(cost.peak)
+        == (*ROWS[:3], *PEERS, *ROWS[3:], *(f"stock {row}" for row in PEERS))
+    )
+    assert [row[0] for row in cells(cost)[5:]] == [
+        *("SpikingJelly 2.0.0, its own gradient", "snnTorch 1.0.0, its own gradient"),
+        *TITLES[3:],
+        "ART's stock classifier, SpikingJelly 2.0.0",
+        "ART's stock classifier, snnTorch 1.0.0",
+    ]
+    text = cost.told()
+    assert "A gradient by SpikingJelly 2.0.0 takes " in text
+    assert "SpikingJelly differentiates spikes by the triangle of width 1, as STBP here." in text
+    assert "snnTorch differentiates spikes by its default surrogate, an arctangent" in text
+    content = read_json(tmp_path / "cost.json")
+    assert content["workload"]["peers"] is True
+    assert structured(content, Cost) == cost
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_framework_that_is_not_installed_is_told_and_no_error(training, tmp_path, monkeypatch):
+    mirrors.installed(monkeypatch)
+    cost = run(settings(tmp_path, peers=True, training=training))
+    assert tuple(cost.seconds) == (("inference", "stbp") if training else ROWS)
+    text = (tmp_path / "cost.md").read_text()
+    assert "- No other framework was found; looked for SpikingJelly 2.x and snnTorch 1.0 or" in text
+    mirrors.installed(monkeypatch, spikingjelly="2.0.0")
+    cost = run(settings(tmp_path, peers=True, training=training))
+    assert [row for row in cost.seconds if row.startswith("peer")] == ["peer SpikingJelly 2.0.0"]
+    assert "\nsnnTorch 1.0 or later was not found.\n" in cost.told()
+
+
+def test_nobody_is_looked_for_unless_peers_are_asked_for(tmp_path, monkeypatch):
+    mirrors.installed(monkeypatch, spikingjelly="2.0.0", snntorch="1.0.0")
+    cost = run(settings(tmp_path))
+    assert tuple(cost.seconds) == ROWS
+    assert cost.remarks == []
+
+
+def test_a_framework_whose_neurons_fire_otherwise_is_no_row(tmp_path, monkeypatch):
+    mirrors.installed(monkeypatch, spikingjelly="2.0.0", snntorch="1.0.0")
+    architecture = Architecture(model="vgg5", steps=2, reset="soft")
+    cost = run(settings(tmp_path, architecture=architecture, peers=True))
+    assert [row for row in cost.seconds if row.startswith("peer")] == ["peer SpikingJelly 2.0.0"]
+    assert "snnTorch is left out: its reset by subtraction fires otherwise above" in cost.told()
+
+
+def test_the_precision_of_other_frameworks_is_told_beside_one_of_ours(tmp_path, monkeypatch):
+    mirrors.installed(monkeypatch, spikingjelly="2.0.0")
+    cost = run(settings(tmp_path, peers=True, attack_dtype="bfloat16"))
+    assert "The other frameworks compute in single precision." in cost.told()
+
+
+def test_a_network_of_the_user_s_own_has_no_peers(tmp_path):
+    architecture = Architecture(model=own(tmp_path, (2, 5, 5), 7))
+    message = r"^peers: expected one of our own models, .*, got .*mine\.py:build\. Leave peers out"
+    with pytest.raises(ValueError, match=message):
+        settings(tmp_path / "out", architecture=architecture, peers=True)
+
+
+def test_a_training_step_is_measured_by_stbp_and_by_the_frameworks(tmp_path, monkeypatch):
+    mirrors.installed(monkeypatch, spikingjelly="2.0.0", snntorch="1.0.0")
+    cost = run(settings(tmp_path, training=True, peers=True))
+    assert tuple(cost.seconds) == tuple(cost.peak) == ("inference", "stbp", *PEERS)
+    assert cost.title.startswith("One training step: vgg5, T = 2, ")
+    assert cells(cost)[0][0] == "one training step"
+    assert [row[0] for row in cells(cost)[2:]] == [
+        *("inference, no gradient", "training step by STBP"),
+        *("SpikingJelly 2.0.0, its own gradient", "snnTorch 1.0.0, its own gradient"),
+    ]
+    text = cost.told()
+    assert "A training step by SpikingJelly 2.0.0 takes " in text
+    assert "Steps are those of SGD with momentum 0.9 and weight decay 0.0005, at a learning" in text
+    assert "rate of 1e-08, so that weights stay as they are drawn." in text
+
+
+def test_the_rules_say_what_trains(tmp_path):
+    cost = run(settings(tmp_path, training=True, rules=chosen("rga,stbp")))
+    assert tuple(cost.seconds) == ("inference", "rga", "stbp")
+    assert "A training step by RGA takes " in cost.told()
+
+
+def test_a_training_step_leaves_weights_as_they_are_drawn(tmp_path):
+    load = settings(tmp_path, training=True).workload()
+    network = load.network()
+    step = pickle.loads(pickle.dumps(load)).operation("stbp", network)
+    losses = [step() for _ in range(5)]
+    assert losses == pytest.approx([losses[0]] * 5, rel=1e-3)
+    pairs = zip(network.parameters(), load.network().parameters(), strict=True)
+    for weight, drawn in pairs:
+        torch.testing.assert_close(weight, drawn, rtol=1e-4, atol=1e-6)
+    assert all(weight.grad.isfinite().all() for weight in network.parameters())
+    assert (TRAINED_BY.optimizer, TRAINED_BY.momentum, TRAINED_BY.weight_decay) == (
+        *("sgd", 0.9, 5e-4),
+    )
+
+
+def test_a_network_without_weights_is_not_trained(tmp_path):
+    (tmp_path / "bare.py").write_text(
+        "from torch import nn\n"
+        "from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed\n"
+        "def build():\n"
+        "    layers = [TimeDistributed(nn.Flatten()), LIF(), TimeDistributed(nn.Identity())]\n"
+        "    return SpikingNetwork(layers, Direct(2), input_shape=(1, 2, 2))\n"
+    )
+    architecture = Architecture(model=f"{tmp_path / 'bare.py'}:build")
+    told = {"architecture": architecture, "channels": None, "image_size": None}
+    message = r"^model: expected a network of weights, .*, got .*bare\.py:build, which has none"
+    with pytest.raises(ValueError, match=message):
+        run(settings(tmp_path / "out", training=True, **told))
+
+
+def test_results_of_earlier_versions_are_read_and_told():
+    cost = structured(
+        {
+            "title": "One input gradient: a network",
+            "workload": {"rules": ["rga", "stbp"], "keep_memory": False},
+            "machine": "a machine",
+            "repeats": 3,
+            "seconds": {row: 2.0 * (i + 1) for i, row in enumerate(ROWS)},
+            "peak": {row: 2**20 * (i + 1) for i, row in enumerate(ROWS)},
+        },
+        Cost,
+    )
+    assert cost == figures()
+    assert not cost.training
+
+
+def test_the_picture_names_the_frameworks_in_colours_of_their_own():
+    plain = figures()
+    rows = {"inference": 1.0, "stbp": 2.0, PEERS[0]: 3.0, PEERS[1]: 4.0, f"stock {PEERS[0]}": 5.0}
+    told = replace(plain, seconds=rows, peak={row: int(value) for row, value in rows.items()})
+    left = told.figures()["cost"].axes[0]
+    assert [label.get_text() for label in left.get_yticklabels()] == [
+        *("inference", "stbp", "SpikingJelly 2.0.0", "snnTorch 1.0.0", "stock SpikingJelly 2.0.0")
+    ]
+    colours = [bar.get_facecolor()[:3] for bar in left.patches]
+    assert colours[2] == colours[4]
+    assert len(set(colours)) == 4
+    assert left.patches[4].get_alpha() == 0.5
+
+
 @pytest.mark.parametrize("model", ["vgg-dvs", "resnet17"])
 def test_models_of_images_and_of_event_frames_are_measured(model, tmp_path):
     architecture = Architecture(model=model, width=0.05, steps=3)
@@ -143,6 +296,8 @@ def test_unless_told_otherwise_the_network_is_vgg11_by_both_rules_of_the_paper()
     assert (usual.output, usual.device, usual.batch_size) == (Path("cost"), "cpu", 32)
     assert usual.architecture.model == "vgg11"
     assert list(usual.rules) == ["rga", "stbp"]
+    assert list(Settings(training=True).rules) == ["stbp"]
+    assert (usual.peers, usual.training) == (False, False)
     assert Settings(architecture=Architecture(steps=4)).architecture.model == "vgg11"
 
 
@@ -191,6 +346,14 @@ def test_a_network_of_the_user_s_own_that_takes_no_images_is_refused(tmp_path):
         ({"device": "tpu"}, r"^device: expected 'gpu' or 'cpu', got 'tpu'"),
         ({"device": "cuda"}, r"^device: expected 'gpu' or 'cpu', got 'cuda'"),
         ({"rules": {}}, r"^rules: expected at least one, got none"),
+        (
+            {"training": True, "attack_dtype": "auto"},
+            r"^attack_dtype: expected None beside training, .*, got 'auto'\. Leave it out",
+        ),
+        (
+            {"training": True, "batch_size": 1},
+            r"^batch_size: expected at least 2 for a training step, got 1\. Batch norm needs",
+        ),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(options, message, tmp_path):

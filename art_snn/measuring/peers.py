@@ -1,0 +1,204 @@
+"""Our networks as users of other frameworks build them, differentiated by those frameworks.
+
+Every framework is imported where it is used: none of them need be installed."""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, nn
+
+from art_snn.checks import invalid
+from art_snn.dynamics import Dynamics
+from art_snn.layers import TimeDistributed
+from art_snn.network import SpikingNetwork
+from art_snn.neurons import Neuron
+
+
+class SpikingJelly(nn.Module):
+    """The network in SpikingJelly 2: its multi-step containers and neurons, all steps in one call.
+
+    Its surrogate is the triangle of width 1, and its gradient goes through the reset, as STBP's.
+
+    :param network: of our layers and neurons; its weights are copied."""
+
+    def __init__(self, network: SpikingNetwork) -> None:
+        super().__init__()
+        self.encoder = network.encoder
+        self._reset = import_module("spikingjelly.activation_based.functional").reset_net
+        container = import_module("spikingjelly.activation_based.layer").SeqToANNContainer
+        self.layers = rebuilt(deepcopy(network.layers), lambda inner: container(*inner), self._node)
+
+    @staticmethod
+    def _node(dynamics: Dynamics) -> nn.Module:
+        neuron = import_module("spikingjelly.activation_based.neuron")
+        surrogate = import_module("spikingjelly.activation_based.surrogate")
+        options = {
+            "v_threshold": float(dynamics.threshold),
+            "v_reset": 0.0 if dynamics.reset == "hard" else None,
+            "surrogate_function": surrogate.PiecewiseQuadratic(alpha=1.0),
+            "step_mode": "m",
+        }
+        if dynamics.decay == 1:
+            node: nn.Module = neuron.IFNode(**options)
+        else:
+            node = neuron.LIFNode(tau=1 / (1 - dynamics.decay), decay_input=False, **options)
+        return node
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Input [N, ...] -> logits [N, K]."""
+        self._reset(self.layers)
+        outputs: Tensor = self.layers(self.encoder(x).contiguous())
+        return outputs.mean(0)
+
+
+class SnnTorch(nn.Module):
+    """The network in snnTorch: one call of all layers for every time step.
+
+    Its surrogate is snnTorch's default, an arctangent, since none of its own is a triangle. A
+    neuron fires above the threshold, and not at it. Batch norm in training mode sees one step at a
+    time.
+
+    :param network: of our layers and neurons with a hard reset; its weights are copied."""
+
+    def __init__(self, network: SpikingNetwork) -> None:
+        super().__init__()
+        self.encoder = network.encoder
+        self.layers = rebuilt(deepcopy(network.layers), lambda inner: inner, self._leaky)
+
+    @staticmethod
+    def _leaky(dynamics: Dynamics) -> nn.Module:
+        options = {"reset_mechanism": "zero", "reset_delay": False, "init_hidden": True}
+        kind = import_module("snntorch").Leaky
+        neuron: nn.Module = kind(dynamics.decay, threshold=dynamics.threshold, **options)
+        return neuron
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Input [N, ...] -> logits [N, K]."""
+        for module in self.layers.modules():
+            if callable(reset := getattr(module, "reset_mem", None)):
+                reset()
+        return torch.stack([self.layers(now) for now in self.encoder(x)]).mean(0)
+
+
+def rebuilt(
+    module: nn.Module,
+    stateless: Callable[[nn.Sequential], nn.Module],
+    neuron: Callable[[Dynamics], nn.Module],
+) -> nn.Module:
+    """The module with other neurons and containers in the place of ours; changed in place.
+
+    :param stateless: what stands for a TimeDistributed, from the layers inside.
+    :param neuron: what stands for a LIF or IF."""
+    if isinstance(module, TimeDistributed):
+        return stateless(module.module)
+    if isinstance(module, Neuron):
+        return neuron(module.dynamics)
+    for name, child in module.named_children():
+        setattr(module, name, rebuilt(child, stateless, neuron))
+    return module
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A framework whose own gradient is measured beside ours.
+
+    :param build: makes the framework's network of ours.
+    :param wanted: its name, and in words the versions that it is built for.
+    :param package: what it is installed as.
+    :param major: those versions, by the number before the first point.
+    :param modules: what it is built of.
+    :param soft: whether a reset by subtraction fires as ours does.
+    :param remark: what a reader of its figures should know."""
+
+    build: Callable[[SpikingNetwork], nn.Module]
+    wanted: str
+    package: str
+    major: range
+    modules: tuple[str, ...]
+    soft: bool
+    remark: str
+
+    def version(self) -> str | None:
+        """What is installed, where it is one of the versions that are known."""
+        try:
+            told = metadata.version(self.package)
+        except metadata.PackageNotFoundError:
+            return None
+        major = told.partition(".")[0]
+        return told if major.isdecimal() and int(major) in self.major else None
+
+
+PEERS = MappingProxyType(
+    {
+        "SpikingJelly": Peer(
+            build=SpikingJelly,
+            wanted="SpikingJelly 2.x",
+            package="spikingjelly",
+            major=range(2, 3),
+            modules=tuple(
+                f"spikingjelly.activation_based.{name}"
+                for name in ("functional", "layer", "neuron", "surrogate")
+            ),
+            soft=True,
+            remark="SpikingJelly differentiates spikes by the triangle of width 1, as STBP here.",
+        ),
+        "snnTorch": Peer(
+            build=SnnTorch,
+            wanted="snnTorch 1.0 or later",
+            package="snntorch",
+            major=range(1, 1000),
+            modules=("snntorch",),
+            # A potential above twice the threshold is reset a second time, without a spike.
+            soft=False,
+            remark="snnTorch differentiates spikes by its default surrogate, an arctangent: none "
+            "of its own is the triangle of STBP.",
+        ),
+    }
+)
+"""By the names that their authors write."""
+
+
+def installed() -> dict[str, str]:
+    """The frameworks that are installed, name -> version.
+
+    :raises ValueError: when one of them cannot be imported."""
+    found = {name: told for name, peer in PEERS.items() if (told := peer.version())}
+    for name, version in found.items():
+        try:
+            for module in PEERS[name].modules:
+                import_module(module)
+        except ImportError as error:
+            expected = "frameworks that can be imported, where they are installed"
+            got = f"{name} {version} ({error})"
+            raise invalid("peers", expected, got, "Repair it, or leave peers out.") from error
+    return found
+
+
+def without(found: Mapping[str, str]) -> str | None:
+    """A sentence about the frameworks that are not among those found; None where all are."""
+    lacking = [peer.wanted for name, peer in PEERS.items() if name not in found]
+    if not found:
+        return f"No other framework was found; looked for {' and '.join(lacking)}."
+    return f"{' and '.join(lacking)} was not found." if lacking else None
+
+
+def objection_of(name: str, network: SpikingNetwork) -> str | None:
+    """Why the framework cannot have neurons that fire as those of the network, or None."""
+    subtracts = any(site.dynamics.reset == "soft" for site in network.sites())
+    if PEERS[name].soft or not subtracts:
+        return None
+    reason = "its reset by subtraction fires otherwise above twice the threshold"
+    return f"{name} is left out: {reason}."
+
+
+def mirrored(name: str, network: SpikingNetwork) -> nn.Module:
+    """The network as a user of that framework builds it: weights, device and mode of ours, copied.
+
+    :param name: one of :data:`PEERS`.
+    :return: a module from [N, ...] to logits [N, K], which starts from rest at every call."""
+    mirror = PEERS[name].build(network)
+    return mirror.to(next(network.parameters())).train(network.training)
