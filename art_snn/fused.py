@@ -33,12 +33,14 @@ UNROLLED = 16
 """Time steps in one kernel. Longer loops are several, between which the state goes by memory."""
 LANES = 16
 """Elements of a step come in multiples of this, so that every row is aligned."""
+ALIGNED = 16
+"""Bytes."""
 KEPT = 64
 """Compiled loops that a process keeps; those that were used last."""
 MOST_ELEMENTS = 2**31 - 1
 """Elements of a tensor that a kernel can count."""
-TRIED = (2 * LANES, 2**16 + LANES)
-"""Elements of a time step in the trials."""
+TRIED = (2**16 + LANES, 2 * LANES)
+"""Elements of a time step in the trials; triton tunes the kernel on the first."""
 
 Rows = tuple[Tensor, ...]
 
@@ -89,7 +91,7 @@ def run(loop: Loop, given: Rows, results: Rows) -> bool:
     :param given: tensors [T, N, ...]; may be views that repeat one step.
     :param results: buffers [T, N, ...] of the same dtype that receive the results.
     :return: whether it did; if not, `results` are to be computed by the eager loop."""
-    if not _possible(results) or not _settled(loop):
+    if not _possible(given, results) or not _settled(loop):
         return False
     rows = [_rows(tensor) for tensor in given]
     entry = _entry(loop, rows, results)
@@ -279,28 +281,35 @@ def _entry(loop: Loop, given: Sequence[Tensor], results: Rows) -> _Entry:
         return entry
 
 
-def _possible(results: Rows) -> bool:
-    """Whether compiled code can write to these buffers, in the present state of torch."""
+def _possible(given: Rows, results: Rows) -> bool:
+    """Whether compiled code can take these tensors, in the present state of torch."""
     first = results[0]
     if torch.compiler.is_compiling() or first.device.type not in devices():
         return False
-    plain = all(type(x) is Tensor and x.is_contiguous() for x in results)
-    return plain and _fits(first) and not _watched(first)
+    alike = all(type(x) is Tensor and _form(x) == _form(first) for x in (*given, *results))
+    writable = all(x.is_contiguous() and x.data_ptr() % ALIGNED == 0 for x in results)
+    return alike and writable and _fits(first) and not _watched(first)
+
+
+def _form(x: Tensor) -> tuple[object, ...]:
+    """What compiled code does not look at, and takes to be the same in all tensors."""
+    return x.shape, x.dtype, x.device, x.layout
 
 
 def _fits(x: Tensor) -> bool:
-    """Whether a buffer has sizes that compiled code was made for, and rows that are aligned."""
+    """Whether a tensor has a size that compiled code was made for, with rows that are aligned."""
     elements = x[0].numel() if len(x) else 0
-    lanes = elements % LANES == 0 and elements > LANES
-    return lanes and x.numel() <= MOST_ELEMENTS and x.data_ptr() % LANES == 0
+    return elements % LANES == 0 and elements > LANES and x.numel() <= MOST_ELEMENTS
 
 
 def _watched(x: Tensor) -> bool:
-    """Whether somebody follows, or changes the meaning of, every operation at present."""
+    """Whether somebody follows, or changes the meaning of, every operation at present.
+
+    Function modes do not count: `torch.set_default_device` is one."""
     if x.is_cuda and torch.cuda.is_current_stream_capturing():
         return True
     half = x.dtype.itemsize < 4 and torch.is_autocast_enabled(x.device.type)
-    modes = torch._C._len_torch_dispatch_stack() + torch._C._len_torch_function_stack()
+    modes = torch._C._len_torch_dispatch_stack()
     transformed = torch._C._are_functorch_transforms_active()
     traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     return bool(half or modes or transformed or traced)
@@ -376,6 +385,7 @@ def _options() -> dict[str, Any]:
     wanted = {
         "emulate_precision_casts": True,
         "eager_numerics.division_rounding": True,
+        "eager_numerics.disable_ftz": True,
         "max_fusion_size": 100 * UNROLLED,
         "compile_threads": 1,
         "triton.cudagraphs": False,

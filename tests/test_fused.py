@@ -283,6 +283,9 @@ def test_tensors_that_are_watched_or_do_not_fit_take_the_eager_loop(on_cpu):
     assert torch.equal(twice, torch.stack([expected, expected]))
     part = torch.empty(4, 6, 32)[:, 2:4]
     assert torch.equal(Dynamics().simulate(current, None, part), expected)
+    other = torch.empty(4, 2, 32, dtype=torch.float64)
+    assert not fused.run(Sum(), (current,), (other,))
+    assert not fused.run(Sum(), (nn.Parameter(current),), (torch.empty_like(current),))
     for odd in (current[:, :, :7], current[:, :0], current[:, :1, :16]):
         assert Dynamics().simulate(odd).shape == odd.shape
     assert not fused.report()
