@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from art_snn import fused
 from art_snn.checks import invalid, require, require_number, settle
 
 DECAYS = (1e-6, 1.0)
@@ -147,16 +148,22 @@ class Dynamics:
         :param potential: buffer [T, N, ...] that receives u, or None when nobody needs it.
         :param spikes: buffer [T, N, ...] for the result, or None to make one.
         :return: spikes [T, N, ...], 0 or 1, in the dtype of the current."""
-        steps, fires = current.shape[0], torch.gt if self.strict else torch.ge
         if spikes is None:
             spikes = torch.empty(current.shape, dtype=current.dtype, device=current.device)
+        results = (spikes,) if potential is None else (spikes, potential)
+        if not fused.run(_Steps(self, len(results) > 1), (current,), results):
+            self._simulate(current, potential, spikes)
+        return spikes
+
+    def _simulate(self, current: Tensor, potential: Tensor | None, spikes: Tensor) -> None:
+        """:meth:`simulate`, step by step."""
+        fires = torch.gt if self.strict else torch.ge
         v = torch.full_like(spikes[0], self.start or 0.0)
-        for t in range(steps):
+        for t in range(current.shape[0]):
             u = v if potential is None else potential[t]
             self._charge(current[t], v, spikes[t - 1] if t else None, u)
             fires(u, self.threshold, out=spikes[t])
             self._discharge(u, spikes[t], v)
-        return spikes
 
     def _charge(self, x: Tensor, v: Tensor, before: Tensor | None, u: Tensor) -> None:
         """Write u[t] from x[t], v[t-1], whose place it may take, and s[t-1], None at first."""
@@ -186,3 +193,61 @@ class Dynamics:
     def silent(self, potential: Tensor) -> Tensor:
         """Where a neuron of that potential u does not fire."""
         return potential <= self.threshold if self.strict else potential < self.threshold
+
+
+@dataclass(frozen=True)
+class _Steps(fused.Loop):
+    """The same steps for :mod:`art_snn.fused`: x -> s, and u where the potential is asked for."""
+
+    dynamics: Dynamics
+    with_potential: bool
+
+    carries: ClassVar[bool] = True
+
+    def step(
+        self, given: fused.Rows, before: fused.Rows | None, state: Tensor | None
+    ) -> tuple[fused.Rows, Tensor]:
+        (x,), dynamics = given, self.dynamics
+        v = torch.full_like(x, dynamics.start or 0.0) if state is None else state
+        u, after = torch.empty_like(x), torch.empty_like(x)
+        dynamics._charge(x, v, None if before is None else before[0], u)
+        s = (u > dynamics.threshold if dynamics.strict else u >= dynamics.threshold).to(u.dtype)
+        dynamics._discharge(u, s, after)
+        return (s, u) if self.with_potential else (s,), after
+
+    def eager(self, given: fused.Rows, results: fused.Rows) -> None:
+        potential = results[1] if self.with_potential else None
+        self.dynamics._simulate(given[0], potential, results[0])
+
+    def witness(self) -> "_Steps | None":
+        """Where spikes agree, potentials may still not, and then other spikes will differ."""
+        return None if self.with_potential else _Steps(self.dynamics, True)
+
+    def trial(self, like: Tensor, generator: torch.Generator) -> fused.Rows:
+        return (currents_around(self.dynamics, like, generator),)
+
+
+def currents_around(dynamics: Dynamics, like: Tensor, generator: torch.Generator) -> Tensor:
+    """Currents [T, M], of shape, dtype and device of `like`, that are hard to simulate alike.
+
+    In turn random ones, some that bring the potential to the threshold within quarters of a unit in
+    the last place, and some that are very small, very large or not finite."""
+    noise = torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+    span = dynamics.threshold - dynamics.origin
+    x = (noise * span + span / 2) / dynamics.gain
+    around, extreme, limits = slice(1, None, 3), slice(2, None, 24), torch.finfo(like.dtype)
+    quarters = torch.randint(-5, 6, like.shape, generator=generator, device=like.device)
+    off = quarters.to(like.dtype) * (limits.eps * abs(dynamics.threshold) / 4)
+    values = (limits.tiny / 4, limits.max, float("inf"), -float("inf"), float("nan"), 0.0)
+    kinds = torch.tensor(values, dtype=like.dtype, device=like.device)
+    drawn = torch.randint(len(values), like.shape, generator=generator, device=like.device)
+    x[:, extreme] = torch.where(noise > 1, kinds[drawn], x)[:, extreme]
+    v = torch.full_like(x[0], dynamics.start or 0.0)
+    u, fired = torch.empty_like(v), None
+    for t in range(len(x)):
+        missing = dynamics.threshold - dynamics.decay * v - dynamics.constant
+        x[t, around] = (missing.add_(off[t]) / dynamics.gain)[around]
+        dynamics._charge(x[t], v, fired, u)
+        fired = (~dynamics.silent(u)).to(u.dtype)
+        dynamics._discharge(u, fired, v)
+    return x

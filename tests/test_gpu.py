@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ import torch
 from art.attacks.evasion import AutoProjectedGradientDescent, ProjectedGradientDescent
 from art.defences.trainer import AdversarialTrainerMadryPGD, AdversarialTrainerTRADESPyTorch
 
-from art_snn import RGA, STBP
+from art_snn import RGA, STBP, fused
+from art_snn.dynamics import Dynamics
+from art_snn.gradients import PDSG, Site
 from tests.networks import CLASSES, Counted, build
 
 pytestmark = [
@@ -171,3 +173,82 @@ def test_activations_come_back_as_numpy(on_gpu: Any, on_cpu: Any, batch: Any) ->
     there = on_gpu.get_activations(batch[0], 0)
     np.testing.assert_allclose(there, on_cpu.get_activations(batch[0], 0), atol=1e-4)
     assert on_gpu.get_activations(batch[0], 0, framework=True).is_cuda
+
+
+@pytest.fixture
+def unfused(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], Any]:
+    """What work gives where no loop is fused."""
+    fused.forget()
+
+    def eagerly(work: Callable[[], Any]) -> Any:
+        with monkeypatch.context() as patch:
+            patch.setenv(fused.SWITCH, "none")
+            return work()
+
+    return eagerly
+
+
+FUSED = [
+    Dynamics(0.5),
+    Dynamics(0.9, 0.7, "soft"),
+    Dynamics(1.0, reset="none"),
+    Dynamics(0.9, gain=0.7, constant=-0.1, strict=True, rest=0.25, start=0.5),
+    Dynamics(0.9, 1.0, "soft", drop=0.6),
+]
+
+
+@pytest.mark.parametrize("steps", [8, 20])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("dynamics", FUSED, ids=str)
+def test_loops_in_one_kernel_give_the_spikes_and_gradients_of_the_eager_ones(
+    dynamics: Dynamics, dtype: torch.dtype, steps: int, unfused: Any
+) -> None:
+    def through() -> tuple[torch.Tensor, ...]:
+        leaf, u = current.clone().requires_grad_(), torch.empty_like(current)
+        spikes = STBP().firing()(Site("", dynamics), leaf)
+        (gradient,) = torch.autograd.grad(spikes, leaf, at_spikes)
+        return dynamics.simulate(current, u), u, dynamics.simulate(current), spikes, gradient
+
+    precision = 1e-2 if dtype == torch.bfloat16 else 1e-5
+    for samples in (32, 7):
+        current, at_spikes = torch.randn(2, steps, samples, 4, 16, device="cuda").to(dtype) + 0.4
+        *found, gradient = through()
+        *expected, expected_gradient = unfused(through)
+        for got, wanted in zip(found, expected, strict=True):
+            assert torch.equal(got, wanted)
+        torch.testing.assert_close(gradient, expected_gradient, rtol=precision, atol=precision)
+    # The simulation with and without the potential, and the recursion; none for another batch.
+    assert len(fused.report()) == 3
+
+
+@pytest.mark.parametrize("dynamics", FUSED, ids=str)
+def test_loops_in_single_precision_are_fused(dynamics: Dynamics) -> None:
+    fused.forget()
+    current = torch.randn(8, 32, 64, device="cuda").requires_grad_()
+    STBP().firing()(Site("", dynamics), current).sum().backward()
+    dynamics.simulate(current)
+    assert len(fused.report()) == 3
+    assert not [line for line in fused.report() if ": eager, since" in line]
+
+
+@pytest.mark.parametrize("rule", [STBP(), RGA(), PDSG()], ids=repr)
+def test_a_network_of_fused_loops_has_the_logits_and_gradients_of_one_of_eager_ones(
+    on_gpu: Any, batch: Any, unfused: Any, rule: Any
+) -> None:
+    x = torch.tensor(batch[0], device="cuda")
+
+    def through() -> tuple[torch.Tensor, ...]:
+        leaf = x.clone().requires_grad_()
+        with on_gpu.model.using(rule):
+            logits = on_gpu.model(leaf)
+        (gradient,) = torch.autograd.grad(logits.square().sum(), leaf)
+        with torch.no_grad():
+            return on_gpu.model(x), logits.detach(), gradient
+
+    on_gpu.model.eval()
+    plain, logits, gradient = through()
+    expected = unfused(through)
+    assert torch.equal(plain, logits)
+    assert torch.equal(plain, expected[0])
+    torch.testing.assert_close(gradient, expected[2], rtol=1e-4, atol=1e-6)
+    assert fused.report()

@@ -13,13 +13,15 @@ u - rest in the place of u, `drop` in that of the threshold, and dL/dx = gain d.
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from art_snn.dynamics import Dynamics
+from art_snn import fused
+from art_snn.dynamics import Dynamics, currents_around
 from art_snn.gradients.base import Differentiable, Execution, Firing, Gradient, Site
 from art_snn.gradients.blocks import blocks
 
@@ -105,16 +107,30 @@ def _recursion(
     potential: Tensor,
 ) -> Tensor:
     """d [T, N, ...] from g and u [T, N, ...], as in the module's docstring."""
-    at_step = at_step or _at_step(rule, site, potential)
     d, dynamics = torch.empty_like(potential), site.dynamics
+    fusible = rule.elementwise and at_step is None
+    if not (fusible and fused.run(_BackSteps(rule, site), (grad_spikes, potential), (d,))):
+        _by_steps(rule, site, at_step, grad_spikes, potential, d)
+    return d if dynamics.gain == 1 else d.mul_(dynamics.gain)
+
+
+def _by_steps(
+    rule: TemporalGradient,
+    site: Site,
+    at_step: StepSlope | None,
+    grad_spikes: Tensor,
+    potential: Tensor,
+    d: Tensor,
+) -> None:
+    """Write dL/du [T, N, ...] to d, step by step."""
+    at_step = at_step or _at_step(rule, site, potential)
     for block in blocks(potential):
         later = None
         for t in reversed(range(d.shape[0])):
             g, u, here = grad_spikes[t, block], potential[t, block], d[t, block]
             h = at_step(u - site.dynamics.threshold, t, block)
-            _one_step(dynamics, rule.detach_reset, g, h, u, later, here)
+            _one_step(site.dynamics, rule.detach_reset, g, h, u, later, here)
             later = here
-    return d if dynamics.gain == 1 else d.mul_(dynamics.gain)
 
 
 def _at_step(rule: TemporalGradient, site: Site, potential: Tensor) -> StepSlope:
@@ -141,10 +157,47 @@ def _one_step(
         fall = u - dynamics.rest if dynamics.rest else u
         torch.addcmul(g, later, fall, value=-dynamics.decay, out=here).mul_(h)
     else:
-        torch.sub(g, later, alpha=dynamics.decay * dynamics.amount, out=here).mul_(h)
+        torch.add(g, later, alpha=-dynamics.decay * dynamics.amount, out=here).mul_(h)
     if later is None:
         return
     if dynamics.reset == "hard":
         here.addcmul_(later, dynamics.silent(u), value=dynamics.decay)
     else:
         here.add_(later, alpha=dynamics.decay)
+
+
+@dataclass(frozen=True)
+class _BackSteps(fused.Loop):
+    """The recursion for :mod:`art_snn.fused`, of a rule that is elementwise: g, u -> d."""
+
+    rule: TemporalGradient
+    site: Site
+
+    backwards: ClassVar[bool] = True
+    exact: ClassVar[bool] = False
+
+    def step(
+        self, given: fused.Rows, before: fused.Rows | None, state: Tensor | None
+    ) -> tuple[fused.Rows, None]:
+        (g, u), dynamics, here = given, self.site.dynamics, torch.empty_like(given[1])
+        h = self.rule.slope((u - dynamics.threshold)[None], self.site)[0]
+        later = None if before is None else before[0]
+        _one_step(dynamics, self.rule.detach_reset, g, h, u, later, here)
+        return (here,), None
+
+    def eager(self, given: fused.Rows, results: fused.Rows) -> None:
+        _by_steps(self.rule, self.site, None, *given, *results)
+
+    def trial(self, like: Tensor, generator: torch.Generator) -> fused.Rows:
+        u = torch.empty_like(like)
+        dynamics = self.site.dynamics
+        dynamics._simulate(currents_around(dynamics, like, generator), u, torch.empty_like(like))
+        u = u.nan_to_num(0, 0, 0).clamp(-10 * dynamics.threshold, 10 * dynamics.threshold)
+        return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device), u
+
+    def tolerance(self, given: fused.Rows, expected: fused.Rows) -> Tensor:
+        """In units of the last place of the largest terms that are added up in a column."""
+        (g, _), (d,) = given, expected
+        largest = (d[-1] / g[-1]).abs().nan_to_num(0, 0, 0).max()
+        terms = d.abs().amax(0) + largest * g.abs().amax(0)
+        return 64 * torch.finfo(d.dtype).eps * terms

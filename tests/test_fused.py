@@ -1,0 +1,355 @@
+"""Loops over time in one kernel: what the eager loops give, or the eager loops themselves.
+
+Here on the CPU, by inductor's C++ backend; tests/test_gpu.py has the same on a GPU."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from art_snn import LIF, STBP, Direct, SpikingNetwork, TimeDistributed, fused
+from art_snn.dynamics import Dynamics
+from art_snn.gradients import Site, TemporalGradient, Triangle
+from tests.oracles import stbp_neuron
+
+# With decays that are powers of two products are exact, so that it does not matter whether a
+# processor rounds them before it adds.
+HARD = Dynamics(0.5, 1.0, "hard", gain=2.0, constant=-0.25, strict=True, rest=0.25, start=0.5)
+SOFT = Dynamics(0.5, 1.0, "soft", drop=0.75)
+
+
+@pytest.fixture(scope="session")
+def compiler() -> None:
+    """Skips where torch cannot compile anything for the CPU."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.compile(lambda x: x + 1)(torch.ones(3))
+    except Exception as error:
+        pytest.skip(f"torch compiles nothing here: {type(error).__name__}")
+
+
+@pytest.fixture
+def on_cpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Loops are fused on the CPU, in kernels of at most two steps, and none is known yet."""
+    monkeypatch.setenv(fused.SWITCH, "cpu")
+    monkeypatch.setattr(fused, "UNROLLED", 2)
+    fused.forget()
+    yield monkeypatch
+    fused.forget()
+
+
+def eagerly(monkeypatch: pytest.MonkeyPatch, work):
+    with monkeypatch.context() as patch:
+        patch.setenv(fused.SWITCH, "none")
+        return work()
+
+
+def through(rule, dynamics, current, at_spikes):
+    """Spikes and the gradient at the current."""
+    current = current.clone().requires_grad_()
+    spikes = rule.firing()(Site("", dynamics), current)
+    return spikes.detach(), torch.autograd.grad(spikes, current, at_spikes)[0]
+
+
+@pytest.mark.parametrize(
+    ("dynamics", "dtype", "steps"), [(HARD, torch.float32, 4), (SOFT, torch.float64, 2)], ids=str
+)
+def test_fused_spikes_and_potentials_are_those_of_the_eager_loop_bit_for_bit(
+    compiler, on_cpu, dynamics, dtype, steps
+):
+    for samples in (3, 5):
+        current = torch.randn(steps, samples, 32, dtype=dtype) + 0.3
+        u, expected_u = torch.empty_like(current), torch.empty_like(current)
+        expected = eagerly(on_cpu, lambda c=current, e=expected_u: dynamics.simulate(c, e))
+        assert torch.equal(dynamics.simulate(current, u), expected)
+        assert torch.equal(u, expected_u)
+        assert torch.equal(dynamics.simulate(current.requires_grad_()), expected)
+        with torch.inference_mode():
+            assert torch.equal(dynamics.simulate(current), expected)
+        assert 0 < expected.mean() < 1
+    # One that keeps the potential and one that does not, for batches of any size.
+    assert len(fused.report()) == 2
+    assert all("fused, bit for bit as eager" in line for line in fused.report())
+
+
+def test_a_view_that_repeats_a_step_is_simulated_like_its_copy(compiler, on_cpu):
+    view = (torch.rand(3, 32) + 0.3).expand(2, 3, 32)
+    u, expected_u = torch.empty(2, 3, 32), torch.empty(2, 3, 32)
+    expected = eagerly(on_cpu, lambda: Dynamics().simulate(view, expected_u))
+    assert torch.equal(Dynamics().simulate(view, u), expected)
+    assert torch.equal(u, expected_u)
+    assert expected.any()
+    assert "fused, bit for bit as eager" in fused.report()[0]
+
+
+@pytest.mark.parametrize(
+    ("dynamics", "steps"), [(Dynamics(0.5), 4), (Dynamics(0.5, 1.0, "soft"), 2)], ids=str
+)
+def test_fused_gradients_are_those_of_the_eager_recursion_and_of_plain_autograd(
+    compiler, on_cpu, dynamics, steps
+):
+    for samples in (3, 5):
+        current, at_spikes = torch.randn(2, steps, samples, 32, dtype=torch.float64) + 0.4
+        spikes, gradient = through(STBP(), dynamics, current, at_spikes)
+        expected = eagerly(on_cpu, lambda c=current, g=at_spikes: through(STBP(), dynamics, c, g))
+        assert torch.equal(spikes, expected[0])
+        torch.testing.assert_close(gradient, expected[1], rtol=1e-12, atol=1e-12)
+        leaf = current.clone().requires_grad_()
+        plain = torch.stack(stbp_neuron(dynamics, list(leaf)))
+        (naive,) = torch.autograd.grad(plain, leaf, at_spikes)
+        torch.testing.assert_close(gradient, naive, rtol=1e-12, atol=1e-12)
+        assert gradient.any()
+    assert len(fused.report()) == 2
+    assert all("fused" in line for line in fused.report())
+
+
+def test_a_network_has_the_same_logits_under_every_rule_and_none(compiler, on_cpu):
+    layers = [
+        TimeDistributed(nn.Flatten(), nn.Linear(36, 32)),
+        LIF(),
+        TimeDistributed(nn.Linear(32, 3)),
+    ]
+    network, x = SpikingNetwork(layers, Direct(2)), torch.rand(4, 1, 6, 6)
+    with torch.no_grad():
+        logits = network(x)
+        assert torch.equal(eagerly(on_cpu, lambda: network(x)), logits)
+    for rule in ("stbp", "rga", "hart"):
+        with network.using(rule):
+            assert torch.equal(network(x.clone().requires_grad_()), logits)
+    assert len(fused.report()) == 2
+
+
+def test_where_rounding_differs_the_eager_loop_runs(compiler, on_cpu):
+    # Whether 0.9 v is rounded before x is added depends on the processor.
+    dynamics, current = Dynamics(0.9), torch.randn(2, 3, 32) + 0.3
+    expected = eagerly(on_cpu, lambda: dynamics.simulate(current))
+    assert torch.equal(dynamics.simulate(current), expected)
+    told = {line.partition("on cpu: ")[2].partition(" (")[0] for line in fused.report()}
+    assert told in (
+        {"fused, bit for bit as eager"},
+        {"eager, since compiled it differs from the eager loop"},
+    )
+
+
+@dataclass(frozen=True)
+class Sum(fused.Loop):
+    """A running sum, whose eager loop may add something else."""
+
+    off: float = 0.0
+    limit: float = 0.0
+
+    exact: ClassVar[bool] = False
+
+    def step(self, given, before, state):
+        return (given[0] + before[0] if before else given[0] * 1,), None
+
+    def eager(self, given, results):
+        results[0].copy_(given[0].cumsum(0)).add_(self.off)
+
+    def trial(self, like, generator):
+        return (torch.randint(-8, 8, like.shape, generator=generator).to(like),)
+
+    def tolerance(self, given, expected):
+        return self.limit
+
+
+class Counting(Sum):
+    """The same, which counts how often it is tried."""
+
+    trials: ClassVar[int] = 0
+
+    def trial(self, like, generator):
+        type(self).trials += 1
+        return super().trial(like, generator)
+
+
+def test_a_loop_that_differs_is_tried_once_refused_and_told(compiler, on_cpu):
+    x, out = torch.ones(3, 2, 32), torch.zeros(3, 2, 32)
+    for _ in range(3):
+        assert not fused.run(Counting(off=1e-3), (x,), (out,))
+    assert Counting.trials == 1
+    assert not out.any()
+    (line,) = fused.report()
+    assert "eager, since compiled it differs from the eager loop (1.0e+00 of the trial)" in line
+    assert fused.run(Counting(off=1e-3, limit=2e-3), (x,), (out,))
+    assert torch.equal(out, x.cumsum(0))
+    assert "fused, to rounding as eager" in fused.report()[1]
+
+
+def test_a_process_keeps_the_loops_that_were_used_last(compiler, on_cpu):
+    on_cpu.setattr(fused, "KEPT", 2)
+    x = torch.ones(1, 2, 32)
+    for off in (0.0, 1.0, 0.0, 2.0):
+        fused.run(Sum(off), (x,), (torch.empty_like(x),))
+    assert [line.partition(",")[0] for line in fused.report()] == ["Sum(off=0.0", "Sum(off=2.0"]
+
+
+def test_threads_wait_for_the_one_that_compiles(compiler, on_cpu):
+    current = torch.randn(2, 3, 32) + 0.5
+    expected = eagerly(on_cpu, lambda: Dynamics().simulate(current))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: Dynamics().simulate(current), range(8)))
+    assert all(torch.equal(spikes, expected) for spikes in found)
+    assert len(fused.report()) == 2
+    assert all("fused" in line for line in fused.report())
+
+
+def test_where_nothing_can_be_compiled_the_eager_loop_runs_and_it_is_not_tried_again(on_cpu):
+    calls = []
+
+    def broken(*given):
+        calls.append(given)
+        raise OSError("no compiler")
+
+    on_cpu.setattr(torch._inductor, "compile", broken)
+    current, at_spikes = torch.randn(2, 4, 3, 32, dtype=torch.float64) + 0.5
+    expected = eagerly(on_cpu, lambda: through(STBP(), Dynamics(), current, at_spikes))
+    for _ in range(2):
+        found = through(STBP(), Dynamics(), current, at_spikes)
+        assert all(map(torch.equal, found, expected))
+    assert torch.equal(Dynamics().simulate(current), expected[0])
+    assert len(calls) == 2
+    reason = "eager, since it could not be compiled: OSError: no compiler"
+    assert len(fused.report()) == 3
+    assert all(line.endswith(reason) for line in fused.report())
+
+
+def test_a_loop_that_fails_at_a_call_is_not_called_again(on_cpu):
+    def failing(self, size):
+        def fail(*_):
+            raise RuntimeError("lost")
+
+        on_cpu.setattr(fused._Entry, "part", lambda *_: fail)
+        return "as eager"
+
+    on_cpu.setattr(fused._Entry, "tried", failing)
+    current = torch.randn(4, 3, 32) + 0.5
+    expected = eagerly(on_cpu, lambda: Dynamics().simulate(current))
+    assert torch.equal(Dynamics().simulate(current), expected)
+    assert "eager, since it failed at a call: RuntimeError: lost" in fused.report()[-1]
+
+
+class Mutable(TemporalGradient):
+    """A rule whose slope can change."""
+
+    elementwise: ClassVar[bool] = True
+    width = 1.0
+
+    def slope(self, distance: Tensor, site: Site) -> Tensor:
+        return Triangle(self.width)(distance)
+
+
+def test_what_might_change_is_not_compiled(on_cpu):
+    on_cpu.setattr(fused._Entry, "settle", lambda _: pytest.fail("compiled"))
+    x, out = torch.ones(3, 2, 32), torch.zeros(3, 2, 32)
+
+    @dataclass(frozen=True)
+    class Of(Sum):
+        inner: object = None
+
+    for inner in (Mutable(), [1.0], float("nan"), (STBP(), Mutable()), object()):
+        assert not fused.run(Of(inner=inner), (x,), (out,))
+    changed = Sum()
+    vars(changed)["more"] = 1
+    assert not fused.run(changed, (x,), (out,))
+
+
+def test_tensors_that_are_watched_or_do_not_fit_take_the_eager_loop(on_cpu):
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Watching(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            return function(*args, **kwargs or {})
+
+    on_cpu.setattr(fused._Entry, "settle", lambda _: pytest.fail("compiled"))
+    current = torch.rand(4, 2, 32) + 0.3
+    expected = eagerly(on_cpu, lambda: Dynamics().simulate(current))
+    with Watching():
+        assert torch.equal(Dynamics().simulate(current), expected)
+    with torch.autocast("cpu", torch.bfloat16):
+        Dynamics().simulate(current.bfloat16())
+    twice = torch.func.vmap(lambda _: Dynamics().simulate(current))(torch.ones(2))
+    assert torch.equal(twice, torch.stack([expected, expected]))
+    part = torch.empty(4, 6, 32)[:, 2:4]
+    assert torch.equal(Dynamics().simulate(current, None, part), expected)
+    other = torch.empty(4, 2, 32, dtype=torch.float64)
+    assert not fused.run(Sum(), (current,), (other,))
+    assert not fused.run(Sum(), (nn.Parameter(current),), (torch.empty_like(current),))
+    for odd in (current[:, :, :7], current[:, :0], current[:, :1, :16]):
+        assert Dynamics().simulate(odd).shape == odd.shape
+    assert not fused.report()
+
+
+def test_inside_of_another_compilation_nothing_is_fused(on_cpu):
+    on_cpu.setattr(fused._Entry, "settle", lambda _: pytest.fail("compiled"))
+    current = torch.rand(3, 2, 32) + 0.3
+    whole = torch.compile(Dynamics().simulate, backend="eager")
+    assert torch.equal(whole(current), eagerly(on_cpu, lambda: Dynamics().simulate(current)))
+    assert not fused.report()
+
+
+def test_by_default_nothing_is_fused_on_the_cpu(on_cpu):
+    on_cpu.delenv(fused.SWITCH)
+    assert fused.devices() == {"cuda"}
+    Dynamics().simulate(torch.rand(3, 2, 32))
+    assert not fused.report()
+
+
+@pytest.mark.parametrize(
+    ("told", "devices"),
+    [("none", set()), ("cpu", {"cpu"}), ("cuda,cpu", {"cuda", "cpu"}), (" CUDA ", {"cuda"})],
+)
+def test_the_switch_names_types_of_device(monkeypatch, told, devices):
+    monkeypatch.setenv(fused.SWITCH, told)
+    assert fused.devices() == devices
+
+
+@pytest.mark.parametrize("told", ["0", "off", "", "cuda:0"])
+def test_another_switch_is_refused(monkeypatch, told):
+    monkeypatch.setenv(fused.SWITCH, told)
+    with pytest.raises(ValueError, match=r"ART_SNN_FUSED: expected 'none', 'cuda', 'cpu' or"):
+        fused.devices()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_fork_while_another_thread_compiles_does_not_wait_for_it():
+    script = """
+import os, threading, torch
+from art_snn import fused
+from art_snn.dynamics import Dynamics
+held, done = threading.Event(), threading.Event()
+def hold():
+    with fused._lock:
+        held.set()
+        done.wait()
+threading.Thread(target=hold, daemon=True).start()
+held.wait()
+child = os.fork()
+if child == 0:
+    fused._Entry.settle = lambda entry: setattr(entry, "reason", "in the child")
+    Dynamics().simulate(torch.rand(2, 2, 32))
+    os._exit(len(fused.report()))
+done.set()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    environment = os.environ | {fused.SWITCH: "cpu"}
+    told = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert told.stdout.strip() == "2"
