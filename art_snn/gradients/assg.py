@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import weakref
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
@@ -83,8 +84,9 @@ class ASSG(TemporalGradient):
 
     def slope(self, distance: Tensor, site: Site) -> Tensor:
         """Slope of a first pass."""
-        alpha = Moments.at_rest(distance).update(distance.abs(), self)
-        return self.sharpened(distance, alpha)
+        moments = Moments.at_rest(distance)
+        moments.update(distance.abs(), self)
+        return self.sharpened(distance, moments.sharpness(self))
 
     def sharpened(self, distance: Tensor, alpha: Tensor) -> Tensor:
         """``alpha h(alpha z)``."""
@@ -102,6 +104,7 @@ class ASSG(TemporalGradient):
             moments = earlier.taken()
             moved = earlier.moved(x, self.restart * network.input_span)
         this_pass = _Pass(self, moments or [], moved if moments else None)
+        del moments
         network.execution = Execution("through time", "a temporal rule needs every time step")
         logits = network.run(encoded, this_pass.firing())
         attack = _Attack(key, x.detach().clone(), this_pass.moments)
@@ -127,16 +130,15 @@ class Moments:
         self.mean.masked_fill_(mask, 1)
         self.deviation.masked_fill_(mask, 0)
 
-    def sharpness(self, rule: ASSG, out: Tensor | None = None) -> Tensor:
-        """alpha of every element."""
-        scale = torch.add(self.mean, self.deviation, alpha=rule.relax, out=out)
-        return scale.add_(SMALLEST).reciprocal_().mul_(rule.omega)
-
-    def update(self, distance: Tensor, rule: ASSG) -> Tensor:
-        """Take in |z| [T, N, ...], whose place the sharpness takes that is returned."""
+    def update(self, distance: Tensor, rule: ASSG) -> None:
+        """Take in |z| [T, N, ...], which is used up."""
         self.mean.lerp_(distance, 1 - rule.decay_mean)
         self.deviation.lerp_(distance.sub_(self.mean).abs_(), 1 - rule.decay_deviation)
-        return self.sharpness(rule, out=distance)
+
+    def sharpness(self, rule: ASSG, t: int | slice = slice(None)) -> Tensor:
+        """alpha of every element, or of those of one step."""
+        scale = torch.add(self.mean[t], self.deviation[t], alpha=rule.relax)
+        return scale.add_(SMALLEST).reciprocal_().mul_(rule.omega)
 
     def of(self, samples: slice) -> "Moments":
         """Views of the moments of some samples."""
@@ -153,10 +155,20 @@ class _Attack:
     fresh: list[bool] = field(default_factory=lambda: [True])
 
     def taken(self) -> list[Moments] | None:
-        """The moments, once: a pass changes them in place."""
+        """The moments, once: a pass changes them in place.
+
+        Those that a graph still reads, whose backward pass may be to come, are copied."""
         with contextlib.suppress(IndexError):
-            return self.moments if self.fresh.pop() else None
+            return self._released() if self.fresh.pop() else None
         return None
+
+    def _released(self) -> list[Moments]:
+        told = [(weakref.ref(m), m.mean, m.deviation) for m in self.moments]
+        self.moments.clear()
+        return [
+            Moments(*own) if read() is None else Moments(*map(torch.clone, own))
+            for read, *own in told
+        ]
 
     def moved(self, x: Tensor, distance: float) -> Tensor:
         """Samples [N] that lie farther than `distance` from the last ones in their place."""
@@ -177,12 +189,16 @@ class _Pass(TemporalGradient):
         moments = next(self.earlier, None) or Moments.at_rest(potential)
         if self.moved is not None:
             moments.rest(self.moved)
-        alpha = torch.empty_like(potential)
         for block in blocks(potential, steps=len(potential)):
-            z = torch.sub(potential[:, block], site.dynamics.threshold, out=alpha[:, block])
+            z = potential[:, block] - site.dynamics.threshold
             moments.of(block).update(z.abs_(), self.rule)
         self.moments.append(moments)
-        return lambda distance, t, samples: self.rule.sharpened(distance, alpha[t, samples])
+
+        def at_step(distance: Tensor, t: int, samples: slice) -> Tensor:
+            alpha = moments.of(samples).sharpness(self.rule, t)
+            return self.rule.sharpened(distance, alpha)
+
+        return at_step
 
     def slope(self, distance: Tensor, site: Site) -> Tensor:
         return self.rule.slope(distance, site)

@@ -268,6 +268,24 @@ def test_earlier_passes_keep_their_slopes_when_later_ones_go_on():
     assert_different(late, fresh)
 
 
+def test_moments_are_updated_in_place_unless_a_graph_still_reads_them():
+    net, x = build(), batch()
+
+    def places():
+        (attack,) = net.memory.values()
+        return [m.mean.data_ptr() for m in attack.moments]
+
+    ascend(net, x)
+    first = places()
+    ascend(net, x)
+    assert places() == first
+    held = net(x.clone().requires_grad_())
+    assert places() == first
+    ascend(net, x)
+    assert not set(places()) & set(first)
+    assert held.requires_grad
+
+
 def test_a_sample_that_moved_by_more_than_a_quarter_starts_afresh_and_the_others_go_on():
     x = batch()
     x[:, 0, 2, 3] = 0.5
