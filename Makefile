@@ -6,7 +6,7 @@ STUDY = $(filter-out %/setting.py,$(wildcard examples/study/*.py))
 ENVIRONMENTS ?= main sinabs spikingjelly-0.0.0.0.14
 ENVIRONMENT = $(VENV)-frameworks-
 
-.PHONY: demo test test-processors test-faults test-frameworks check docs examples clean
+.PHONY: demo test test-processors test-faults test-frameworks bench check docs examples clean
 
 demo: $(VENV)/.installed
 	$(BIN)/art-snn demo
@@ -23,6 +23,9 @@ test-faults: $(VENV)/.test
 test-frameworks: $(ENVIRONMENTS:%=$(ENVIRONMENT)%/.installed)
 	@set -e; for name in $(ENVIRONMENTS); do \
 		echo "$$name"; $(ENVIRONMENT)$$name/bin/python -m pytest -n 2 tests/frameworks $(ARGS); done
+
+bench: $(VENV)/.test
+	$(BIN)/python -m tests.bench $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
