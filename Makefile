@@ -5,8 +5,10 @@ STUDY = $(filter-out %/setting.py,$(wildcard examples/study/*.py))
 
 ENVIRONMENTS ?= main sinabs spikingjelly-0.0.0.0.14
 ENVIRONMENT = $(VENV)-frameworks-
+GPU = $(VENV)-gpu
+OFFLINE = $(GPU)/bin/python -m pip install --quiet --disable-pip-version-check --no-index --find-links "$(abspath $(WHEELS))"
 
-.PHONY: demo test test-processors test-faults test-frameworks check docs examples clean
+.PHONY: demo test test-processors test-faults test-frameworks bench gpu-check check docs examples clean
 
 demo: $(VENV)/.installed
 	$(BIN)/art-snn demo
@@ -23,6 +25,12 @@ test-faults: $(VENV)/.test
 test-frameworks: $(ENVIRONMENTS:%=$(ENVIRONMENT)%/.installed)
 	@set -e; for name in $(ENVIRONMENTS); do \
 		echo "$$name"; $(ENVIRONMENT)$$name/bin/python -m pytest -n 2 tests/frameworks $(ARGS); done
+
+bench: $(VENV)/.test
+	$(BIN)/python -m tests.bench $(ARGS)
+
+gpu-check: $(GPU)/.installed
+	$(GPU)/bin/python -m tests.gpu_check $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -60,5 +68,16 @@ $(ENVIRONMENT)%/.installed: tests/frameworks/environments/%.txt pyproject.toml
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
 	touch $@
 
+# Without a network: every wheel, those of the build included, lies in the folder WHEELS. The
+# frameworks, which art-snn cost sets beside, are installed where it has them.
+$(GPU)/.installed: pyproject.toml
+	@test -d "$(WHEELS)" || { echo "Name the folder of the wheels: make gpu-check WHEELS=folder" >&2; exit 2; }
+	$(PYTHON) -m venv $(GPU)
+	echo '*' > $(GPU)/.gitignore
+	$(OFFLINE) --editable '.[test]'
+	if ls "$(WHEELS)"/spikingjelly-*.whl > /dev/null 2>&1; then \
+		$(OFFLINE) --no-deps --requirement tests/frameworks/environments/main.txt; fi
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(ENVIRONMENT)* docs/_build build dist
+	rm -rf $(VENV) $(ENVIRONMENT)* $(GPU) docs/_build build dist

@@ -3,6 +3,7 @@
 import contextlib
 import math
 from collections.abc import Hashable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -56,7 +57,8 @@ def not_collapsible(network: Differentiable, encoded: Tensor) -> str | None:
 
 def key_of(network: Differentiable, encoded: Tensor) -> Hashable:
     """What an answer of the probe depends on."""
-    return (encoded.shape[0], *encoded.shape[2:], encoded.dtype, network.state_key())
+    form = (encoded.shape[0], *encoded.shape[2:], encoded.dtype)
+    return (*form, tolerance(encoded), network.state_key())
 
 
 @torch.no_grad()
@@ -137,9 +139,16 @@ def tolerance(recorded: Tensor) -> float:
 
 
 def _rounds_to_tf32(x: Tensor) -> bool:
+    """Whether CUDA rounds what convolutions or matrix products of such a tensor multiply."""
     if not x.is_cuda or x.dtype != torch.float32:
         return False
-    return torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    units: tuple[Any, ...] = (getattr(cudnn, "conv", None), matmul)
+    precisions = [getattr(unit, "fp32_precision", None) for unit in units]
+    if None in precisions:
+        return cudnn.allow_tf32 or matmul.allow_tf32
+    # Since torch 2.9 the flags follow from these, and raise where only these were set.
+    return "tf32" in precisions
 
 
 def refusal(stage: str, error: Exception) -> str:

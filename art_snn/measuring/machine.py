@@ -47,10 +47,11 @@ def describe_machine(device: str, threads: int | None = None) -> str:
     if torch_device(device).type == "cuda":
         return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
     count = threads or torch.get_num_threads()
-    return f"{_processor()}, {count} threads, torch {torch.__version__}"
+    return f"{processor()}, {count} threads, torch {torch.__version__}"
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name of the processor, as Linux tells it, elsewhere as Python does."""
     listing = Path("/proc/cpuinfo")
     if listing.exists():
         for line in listing.read_text().splitlines():

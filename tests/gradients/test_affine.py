@@ -1,0 +1,123 @@
+"""What rounding of single precision on a card may hide, whichever interface of torch asked for it.
+
+Torch keeps the settings of CUDA on machines without a card, too; a tensor there is stood in for.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from art_snn.gradients import affine
+from art_snn.gradients.affine import RELATIVE_TOLERANCE, TF32_TOLERANCE, tolerance
+from tests.architectures import batch, chain, network
+
+ON_CARD: Any = SimpleNamespace(is_cuda=True, dtype=torch.float32)
+
+
+class Mixed:
+    """Settings of torch since 2.9, where reading a flag raises once the others were set."""
+
+    def __init__(self, precision: str) -> None:
+        self.fp32_precision = precision
+
+    @property
+    def allow_tf32(self) -> bool:
+        raise RuntimeError("a mix of the legacy and new APIs")
+
+
+def backends(convolutions: Any, matrices: Any) -> Any:
+    """What stands in the place of torch.backends."""
+    return SimpleNamespace(cudnn=convolutions, cuda=SimpleNamespace(matmul=matrices))
+
+
+@pytest.mark.parametrize("convolutions", [True, False])
+@pytest.mark.parametrize("matrices", [True, False])
+def test_either_flag_widens_the_tolerance_where_torch_has_flags_alone(
+    convolutions, matrices, monkeypatch
+):
+    flags = (SimpleNamespace(allow_tf32=one) for one in (convolutions, matrices))
+    monkeypatch.setattr(affine.torch, "backends", backends(*flags))
+    widened = convolutions or matrices
+    assert tolerance(ON_CARD) == (TF32_TOLERANCE if widened else RELATIVE_TOLERANCE)
+
+
+@pytest.mark.parametrize("convolutions", ["tf32", "ieee", "none"])
+@pytest.mark.parametrize("matrices", ["tf32", "ieee", "none"])
+def test_either_precision_widens_it_where_flags_can_no_longer_be_read(
+    convolutions, matrices, monkeypatch
+):
+    cudnn = SimpleNamespace(conv=Mixed(convolutions))
+    monkeypatch.setattr(affine.torch, "backends", backends(cudnn, Mixed(matrices)))
+    widened = "tf32" in (convolutions, matrices)
+    assert tolerance(ON_CARD) == (TF32_TOLERANCE if widened else RELATIVE_TOLERANCE)
+
+
+SETTINGS = """
+import torch
+from types import SimpleNamespace
+from art_snn.gradients.affine import tolerance
+
+def widened():
+    return tolerance(SimpleNamespace(is_cuda=True, dtype=torch.float32)) > 1e-3
+
+cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+assert widened(), "convolutions round by default"
+cudnn.allow_tf32 = False
+assert not widened()
+for precision in ("high", "medium"):
+    torch.set_float32_matmul_precision(precision)
+    assert widened(), precision
+    torch.set_float32_matmul_precision("highest")
+    assert not widened(), precision
+matmul.allow_tf32 = True
+assert widened()
+matmul.allow_tf32 = False
+cudnn.allow_tf32 = True
+assert widened()
+if hasattr(torch.backends, "fp32_precision"):
+    cudnn.conv.fp32_precision = "ieee"
+    assert not widened()
+    matmul.fp32_precision = "tf32"
+    assert widened()
+    matmul.fp32_precision = "ieee"
+    assert not widened()
+    matmul.fp32_precision = cudnn.conv.fp32_precision = "none"
+    for place in (torch.backends, cudnn):
+        for precision in ("tf32", "ieee"):
+            place.fp32_precision = precision
+            assert widened() == (precision == "tf32"), (place, precision)
+"""
+
+
+def test_the_settings_of_the_installed_torch_are_read_however_they_are_made():
+    # In a process of their own: what both interfaces have set cannot be put back in every torch.
+    done = subprocess.run([sys.executable, "-c", SETTINGS], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_only_single_precision_on_a_card_is_rounded_so(monkeypatch):
+    cudnn = SimpleNamespace(conv=Mixed("tf32"))
+    monkeypatch.setattr(affine.torch, "backends", backends(cudnn, Mixed("tf32")))
+    assert tolerance(torch.ones(1)) == RELATIVE_TOLERANCE
+    double: Any = SimpleNamespace(is_cuda=True, dtype=torch.float64)
+    assert tolerance(double) == RELATIVE_TOLERANCE
+
+
+def test_what_was_found_out_under_another_tolerance_is_found_out_anew(monkeypatch):
+    net = network(chain)
+    x = batch().requires_grad_()
+    net(x)
+    assert list(net.obstacles.values()) == [None]
+    monkeypatch.setattr(affine, "RELATIVE_TOLERANCE", -1.0)
+    net(x)
+    assert net.execution.kind == "time-resolved"
+    assert len(net.obstacles) == 2
+    monkeypatch.undo()
+    net(x)
+    assert net.execution.kind == "collapsed"
