@@ -53,7 +53,7 @@ RECIPE = (
     *("crop-padding", "flip", "cutout", "seed", "validation"),
 )
 OPTIONS: dict[str, tuple[str, ...]] = {
-    "demo": ("model", "seed", "epochs", "train-eps", "eps", "test-images"),
+    "demo": ("model", "seed", "epochs", "train-eps", "eps", "test-images", "attack-dtype"),
     "train": (*MODEL, *RECIPE),
     "harden": (*MODEL, *RECIPE, *ATTACKING, "rule", "adversarial-share"),
     "compare": (*TRAINED, "rules", "eot", "repeats"),
