@@ -13,8 +13,13 @@ from torch import nn
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.attacks import Attack
 from art_snn.checkpoint import CheckpointError
+from art_snn.interop import adapt
 from art_snn.training import AdversarialTraining, Recipe, Validation, loop as module, train
 from tests.conftest import varied
+from tests.interop.families import snntorch, spikingjelly
+from tests.interop.stacks import INPUTS
+from tests.standins import spikingjelly as nodes
+from tests.standins.snntorch import Leaky
 from tests.training.runs import Killed, assert_same_state, build, kill_at, samples, trained
 
 SINGLE = Recipe.plain(epochs=3, batch_size=8, learning_rate=0.01, seed=4)
@@ -133,6 +138,19 @@ def test_adversarials_are_crafted_in_the_precision_of_the_attack_alone(monkeypat
     train(convolutional(), *images(), MIXED, adversary=adversary)
     assert inside
     assert not any(inside)
+
+
+@pytest.mark.parametrize("rule", ["native", "stbp"])
+@pytest.mark.parametrize("case", spikingjelly(nodes, "new") + snntorch(Leaky), ids=str)
+def test_adapted_networks_are_trained_in_it_by_any_rule_and_verified_in_their_own(case, rule):
+    rng = np.random.default_rng(varied())
+    data = rng.random((12, INPUTS), np.float32), np.arange(12) % 3
+    one, taken = {"epochs": 1, "batch_size": 12, "optimizer": "sgd", "momentum": 0.0}, []
+    for dtype in (None, "bfloat16"):
+        net = adapt(case.make().float(), training_gradient=rule, **case.options)
+        taken.append(steps(net, Recipe.plain(**one, train_dtype=dtype), data).double())
+    assert not torch.equal(*taken)
+    assert (taken[0] @ taken[1]) / taken[0].norm() / taken[1].norm() > 0.8
 
 
 @pytest.mark.parametrize("units", [True, False])
