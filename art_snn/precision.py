@@ -1,6 +1,7 @@
-"""Half precision for crafting: which dtype, where it pays, and a network in it."""
+"""Half precision, of crafting and of training: which dtype, where it pays, a network in it."""
 
 from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from types import MappingProxyType
 from typing import Any
@@ -20,19 +21,36 @@ def require_attack_dtype(value: object, argument: str = "attack_dtype") -> str |
     """A name of DTYPES, "auto" or None.
 
     :raises ValueError: for anything else."""
+    remedy = "None crafts in the network's own precision."
+    return _required(argument, value, tuple(DTYPES), remedy)
+
+
+def require_train_dtype(value: object, argument: str = "train_dtype") -> str | None:
+    """ "bfloat16", "auto" or None.
+
+    :raises ValueError: for anything else, float16 included."""
+    remedy = (
+        "None trains in the network's own precision. Gradients in float16 vanish unless the loss "
+        "is scaled; bfloat16 has the range of single precision."
+    )
+    return _required(argument, value, ("bfloat16",), remedy)
+
+
+def _required(argument: str, value: object, names: tuple[str, ...], remedy: str) -> str | None:
     told = str(value).removeprefix("torch.") if isinstance(value, torch.dtype) else value
-    if told is None or (isinstance(told, str) and told in (*DTYPES, "auto")):
+    if told is None or (isinstance(told, str) and told in (*names, "auto")):
         return told
-    expected = f"'auto', {', '.join(map(repr, DTYPES))} or None"
-    raise invalid(argument, expected, repr(value), "None crafts in the network's own precision.")
+    raise invalid(argument, f"'auto', {', '.join(map(repr, names))} or None", repr(value), remedy)
 
 
-def taken(attack_dtype: str | None, device: torch.device) -> tuple[torch.dtype | None, str]:
-    """The dtype that gradients at the input are computed in, and why; None is the network's own."""
-    if attack_dtype is None:
+def taken(asked: str | None, device: torch.device) -> tuple[torch.dtype | None, str]:
+    """The dtype that is computed in, and why; None is the network's own.
+
+    :param asked: a name of DTYPES, "auto" or None."""
+    if asked is None:
         return None, ""
-    if attack_dtype in DTYPES:
-        return DTYPES[attack_dtype], attack_dtype
+    if asked in DTYPES:
+        return DTYPES[asked], asked
     if has_matrix_units(device):
         return torch.bfloat16, f"bfloat16, for which {_named(device)} has matrix units"
     return None, f"no bfloat16, for which {_named(device)} has no matrix units"
@@ -48,6 +66,12 @@ def has_matrix_units(device: torch.device) -> bool:
         return False
     asked: Any = getattr(torch.cpu, "_is_amx_tile_supported", None)
     return bool(asked()) if callable(asked) else False
+
+
+def mixed(train_dtype: str | None, device: torch.device) -> AbstractContextManager[object]:
+    """A block in which layers with weights compute in half precision, and weights keep theirs."""
+    dtype, _ = taken(train_dtype, device)
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
 
 
 def _named(device: torch.device) -> str:

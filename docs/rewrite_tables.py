@@ -1,7 +1,7 @@
 """Write every table of results anew from the JSON that lies beside it, by the package's own code.
 
 Usage: python docs/rewrite_tables.py. Pictures stay as they are, and so does the first paragraph of
-attacks.md and networks.md, which tells what their JSON does not.
+those that scripts of the study wrote, which tells what their JSON does not.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ sys.path.insert(0, str(DOCS.parent / "examples" / "study"))
 
 import attacks  # noqa: E402 (found by the line above)
 import networks  # noqa: E402
+import precision  # noqa: E402
+import train_precision  # noqa: E402
 
 Content = Mapping[str, Any]
 
@@ -66,6 +68,8 @@ RESULTS: Mapping[str, Callable[[Content], str]] = {
 SCRIPTS: Mapping[str, Callable[[str, Any], str]] = {
     "attacks": attacks.told,
     "networks": networks.told,
+    "precision": precision.told,
+    "train_precision": train_precision.told,
 }
 FILES = sorted(
     file

@@ -47,14 +47,17 @@ BASES: tuple[tuple[str, ...], ...] = (
 
 ALL = ("output", "threads", "device")
 MODEL = ("model", "width", "steps", "decay", "threshold", "reset", "encoder")
-ATTACKING = ("attack", "eps", "eps-step", "iterations")
-TRAINED = (*MODEL, "checkpoint", "epochs", "samples", "batch-size", "seed", *ATTACKING)
+ATTACKING = ("attack", "eps", "eps-step", "iterations", "attack-dtype")
+TRAINED = (
+    *(*MODEL, "checkpoint", "epochs", "train-dtype", "samples", "batch-size", "seed"),
+    *ATTACKING,
+)
 RECIPE = (
     *("epochs", "batch-size", "optimizer", "learning-rate", "momentum", "weight-decay"),
-    *("crop-padding", "flip", "cutout", "seed", "validation"),
+    *("crop-padding", "flip", "cutout", "seed", "validation", "train-dtype"),
 )
 OPTIONS: dict[str, tuple[str, ...]] = {
-    "demo": ("model", "seed", "epochs", "train-eps", "eps", "test-images"),
+    "demo": ("model", "seed", "epochs", "train-eps", "eps", "test-images", "attack-dtype"),
     "train": (*MODEL, *RECIPE),
     "harden": (*MODEL, *RECIPE, *ATTACKING, "rule", "adversarial-share"),
     "compare": (*TRAINED, "rules", "eot", "repeats"),
@@ -62,9 +65,12 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "curves": (
         *MODEL,
         *("checkpoint", "decays", "epochs", "layer", "pairs", "batch-size", "beta", "gamma"),
-        *("seed",),
+        *("seed", "train-dtype"),
     ),
-    "cost": (*MODEL, "rules", "batch-size", "channels", "image-size", "repeats", "keep-memory"),
+    "cost": (
+        *(*MODEL, "rules", "batch-size", "channels", "image-size", "repeats", "keep-memory"),
+        *("attack-dtype",),
+    ),
     "scaling": (
         *("models", "steps", "rules", "width", "decay", "channels", "samples", "batch-size"),
         *("repeats", "image-size", *ATTACKING),
@@ -111,6 +117,7 @@ VALUES = (
     *("mean-" + "rga-" * 60 + "nope", "rga" + "-2-steps" * 900, "extended-" * 1500 + "stbp"),
     *(f"rga-{10**20}-steps", "rga-0-steps", "rga-٣-steps", f"rga-{'9' * 5000}-steps"),
     *("hard", "soft", "direct", "poisson", "frames", "vgg5", "resnet17", "gpu", "cpu", "tpu"),
+    *("bfloat16", "float16", "auto"),
     *("sgd", "adam", "pgd", "fgsm", "apgd", "mim", "all", "surrogate.width", "limit", "samples"),
 )
 STRAY = ("--nothing", "--epss", "stray", "--", "-x", "--help-me", "---eps", "--no-such=1", "٣")

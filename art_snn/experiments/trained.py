@@ -17,6 +17,7 @@ from art_snn.flags import Open
 from art_snn.models import DEFAULTS, Architecture
 from art_snn.models.own import is_own
 from art_snn.network import SpikingNetwork
+from art_snn.precision import require_train_dtype
 from art_snn.training import Recipe, train
 
 EPOCHS = 10
@@ -34,18 +35,33 @@ class Trained:
     :param checkpoint: weights of a trained network; none trains one here, or takes those that a
         function of yours gives.
     :param epochs: of training here [10; of a function of yours: none].
-    :raises ValueError: for a count below 1, epochs beside a checkpoint, or a file that is none.
+    :param train_dtype: precision of that training, see :class:`art_snn.training.Recipe`: bfloat16
+        or auto [the network's own].
+    :raises ValueError: for a count below 1, another precision, epochs or a precision beside a
+        network that is not trained here, or a file that is none.
     :raises FileNotFoundError: when there is no such checkpoint."""
 
     architecture: Architecture = field(default_factory=Architecture)
     checkpoint: Open[Path] = None
     epochs: Open[int] = None
+    train_dtype: Open[str] = None
 
     def __post_init__(self) -> None:
         settle_counts(self, "epochs")
+        settle(self, train_dtype=require_train_dtype(self.train_dtype))
         alone = self.epochs is None or self.checkpoint is None
         expected = "None beside a checkpoint, which is not trained further"
         require(alone, "epochs", expected, self.epochs, "Leave one of them out.")
+        expected = "None beside a network that is not trained here"
+        remedy = "Leave it out, or ask for epochs without a checkpoint."
+        here = self.train_dtype is None or self.trained_here
+        require(here, "train_dtype", expected, repr(self.train_dtype), remedy)
+
+    @property
+    def trained_here(self) -> bool:
+        """Whether weights are neither loaded nor those of a function of the user's own."""
+        given = self.architecture.is_own and self.epochs is None
+        return self.checkpoint is None and not given
 
     def on(self, data: Dataset) -> "Trained":
         """The same with nothing left open.
@@ -100,7 +116,7 @@ class Trained:
         trained = self.on(data)
         if self.checkpoint is not None:
             checkpoint.load(network, self.checkpoint)
-        elif not self.architecture.is_own or self.epochs is not None:
+        elif self.trained_here:
             trained._train(network, data, folder, seed)
         else:
             checkpoint.check_weights(network, "model")
@@ -124,24 +140,30 @@ class Trained:
                 raise checkpoint.CheckpointError.of("output", expected, got, remedy)
             checkpoint.load(network, path)
             return
-        recipe = Recipe.plain(self.epochs or EPOCHS, seed)
+        recipe = Recipe.plain(self.epochs or EPOCHS, seed, train_dtype=self.train_dtype)
         train(network, data.x_train, data.y_train, recipe, resume=state)
         checkpoint.save(network, path, **told)
         state.unlink()
 
     def as_dict(self, seed: int) -> dict[str, Any]:
         """What a checkpoint notes of the network, and JSON tells."""
-        trained_here = not self.architecture.is_own and self.checkpoint is None
-        epochs = self.epochs or (EPOCHS if trained_here else None)
-        noted = {k: v for k, v in self.noted().items() if k in ("epochs", "seed")}
-        return described(self.architecture, epochs, seed) | noted
+        epochs = self.epochs or (EPOCHS if self.trained_here else None)
+        told = ("epochs", "seed", "train_dtype")
+        noted = {k: v for k, v in self.noted().items() if k in told}
+        return described(self.architecture, epochs, seed, self.train_dtype) | noted
 
     def words(self, data: Dataset) -> str:
         """Network and data in words; settings other than the checkpoint's are named."""
         noted, told = self.noted(), self.architecture.told
         other = [f"{k} {noted[k]}" for k, v in told.items() if noted.get(k, v) != v]
         trained = f"; its weights were trained with {', '.join(other)}" if other else ""
-        return f"{self.on(data).architecture.words()} on {data.name}{trained}"
+        dtype = self.train_dtype or noted.get("train_dtype")
+        how = "" if dtype is None else f", trained in {_precision(dtype)}"
+        return f"{self.on(data).architecture.words()} on {data.name}{how}{trained}"
+
+
+def _precision(dtype: str) -> str:
+    return "bfloat16 where the device has matrix units for it" if dtype == "auto" else dtype
 
 
 def _notes_of_kept(path: Path) -> dict[str, Any]:
@@ -153,9 +175,12 @@ def _notes_of_kept(path: Path) -> dict[str, Any]:
         raise checkpoint.CheckpointError("output", way_out) from error
 
 
-def described(architecture: Architecture, epochs: int | None, seed: int) -> dict[str, Any]:
-    """A network and the length of its training, as checkpoints note them."""
-    return asdict(architecture) | {"epochs": epochs, "seed": seed}
+def described(
+    architecture: Architecture, epochs: int | None, seed: int, train_dtype: str | None = None
+) -> dict[str, Any]:
+    """A network, and the length and precision of its training, as checkpoints note them."""
+    told = {} if train_dtype is None else {"train_dtype": train_dtype}
+    return asdict(architecture) | {"epochs": epochs, "seed": seed} | told
 
 
 def folder_of(output: Path, decay: float) -> Path:

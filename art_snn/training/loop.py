@@ -10,7 +10,8 @@ from tqdm.auto import tqdm
 
 from art_snn.checkpoint import check_weights
 from art_snn.checks import require
-from art_snn.network import SpikingNetwork
+from art_snn.network import SpikingNetwork, readout_dtype
+from art_snn.precision import mixed
 from art_snn.seeding import seeded
 from art_snn.training.recipe import Recipe
 from art_snn.training.samples import Adversary, Craft, Validation, check_pairs, classes_of, copied
@@ -116,7 +117,9 @@ def _pass(state: State, samples: Tensor, labels: Tensor, craft: Craft | None, ba
 def _step(state: State, x: Tensor, y: Tensor) -> float:
     device = next(state.network.parameters()).device
     state.optimizer.zero_grad()
-    loss = nn.functional.cross_entropy(state.network(x.to(device)), y.to(device))
+    with mixed(state.recipe.train_dtype, device):
+        logits = state.network(x.to(device))
+    loss = nn.functional.cross_entropy(logits.to(readout_dtype(logits)), y.to(device))
     loss.backward()  # type: ignore[no-untyped-call]
     state.optimizer.step()
     state.schedule.step()

@@ -1,7 +1,7 @@
 """How weights are trained."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from art_snn.checks import (
     settle_counts,
 )
 from art_snn.flags import Open
+from art_snn.precision import require_train_dtype
 
 PUBLISHED_SIDE = 32
 
@@ -32,7 +33,7 @@ OPTIMIZERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 """What every optimizer is told unless something else is asked for."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Recipe:
     """How weights are trained; by default as in table S1 of Bu et al. (CVPR 2023, supplement).
 
@@ -54,7 +55,10 @@ class Recipe:
     :param cutout: side in pixels of the hole that is filled with zeros; 0 is none [16 of 32, and
         the same share].
     :param seed: of the order of the samples and of whatever the network draws.
-    :raises ValueError: for a number outside its range, or momentum of Adam."""
+    :param train_dtype: precision of the layers' arithmetic: bfloat16, or auto, which is bfloat16
+        where the device has matrix units for it [the network's own]. Weights, optimizer, statistics
+        of batch norm, logits and loss keep theirs, and validation does.
+    :raises ValueError: for a number outside its range, momentum of Adam, or another precision."""
 
     epochs: int = 200
     batch_size: int = 64
@@ -66,6 +70,7 @@ class Recipe:
     flip: Open[bool] = None
     cutout: Open[int] = None
     seed: int = 0
+    train_dtype: Open[str] = None
 
     @classmethod
     def plain(cls, epochs: int = 10, seed: int = 0, **change: Any) -> "Recipe":
@@ -97,6 +102,7 @@ class Recipe:
         flips = self.flip is None or isinstance(self.flip, bool | np.bool_)
         require(flips, "flip", "True or False", repr(self.flip), "False keeps sides.")
         settle(self, flip=None if self.flip is None else bool(self.flip))
+        settle(self, train_dtype=require_train_dtype(self.train_dtype))
 
     def on(self, shape: tuple[int, ...], mirrored: bool = True) -> "Recipe":
         """The same with the augmentation that is left open fitted to samples.
@@ -110,6 +116,17 @@ class Recipe:
         usual: dict[str, Any] = {"crop_padding": round(4 * side), "flip": flip}
         usual["cutout"] = round(16 * side)
         return replace(self, **{k: v for k, v in usual.items() if getattr(self, k) is None})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Its fields for JSON, without a precision where none was chosen."""
+        told = asdict(self)
+        if self.train_dtype is None:
+            del told["train_dtype"]
+        return told
+
+    def __repr__(self) -> str:
+        """The fields, a precision where one was chosen; runs that are taken up are told by it."""
+        return f"Recipe({', '.join(f'{k}={v!r}' for k, v in self.as_dict().items())})"
 
     def optimizer_of(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
         """The optimizer of the weights."""

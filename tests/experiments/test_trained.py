@@ -177,6 +177,26 @@ def test_a_folder_with_a_network_of_other_settings_is_refused(change, seed, data
     assert same(before, weights(network))
 
 
+def test_the_precision_of_a_training_is_noted_told_and_refused_where_another_is_asked(
+    trained, tmp_path
+):
+    mixed, data = replace(SMALL, train_dtype="bfloat16"), images()
+    network, exact = mixed.build(data), SMALL.build(data)
+    mixed.obtain(network, data, tmp_path)
+    SMALL.obtain(exact, data, trained)
+    assert not same(weights(network), weights(exact))
+    subject = checkpoint.notes(tmp_path / "network.pt")["subject"]
+    assert (subject["epochs"], subject["train_dtype"]) == (2, "bfloat16")
+    loaded = Trained(checkpoint=tmp_path / "network.pt")
+    assert loaded.as_dict(0)["train_dtype"] == "bfloat16"
+    for one in (mixed, loaded):
+        assert one.words(data).endswith("on tiny, trained in bfloat16")
+    with pytest.raises(CheckpointError, match=r"^output: .*got one of .*'train_dtype': 'bfloat16'"):
+        SMALL.obtain(exact, data, tmp_path)
+    with pytest.raises(CheckpointError, match=r"^output: .*'train_dtype': 'bfloat16'.*got one of "):
+        mixed.obtain(network, data, trained)
+
+
 def test_a_folder_with_weights_of_unknown_origin_is_refused(tmp_path):
     network = SMALL.build(images())
     torch.save(network.state_dict(), tmp_path / "network.pt")
@@ -296,6 +316,15 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
         (
             {"epochs": 3, "checkpoint": Path("network.pt")},
             r"^epochs: expected None beside a checkpoint, which is not trained further, got 3\. ",
+        ),
+        ({"train_dtype": "float16"}, r"^train_dtype: expected 'auto', 'bfloat16' or None, got 'fl"),
+        (
+            {"train_dtype": "auto", "checkpoint": Path("network.pt")},
+            r"^train_dtype: expected None beside a network that is not trained here, got 'auto'\. ",
+        ),
+        (
+            {"train_dtype": "bfloat16", "architecture": Architecture(model="mine.py:build")},
+            r"^train_dtype: expected None beside a network that is not trained here, got 'bfloat",
         ),
     ],
 )

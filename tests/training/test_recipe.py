@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ def test_the_defaults_are_table_s1():
         "cutout": 16,
         "seed": 0,
     }
-    assert asdict(Recipe().on((3, 32, 32))) == table
+    assert Recipe().on((3, 32, 32)).as_dict() == table
 
 
 def test_what_is_left_open_of_the_optimizer_is_what_is_usual_for_it():
@@ -57,7 +57,7 @@ def test_momentum_of_adam_is_refused_even_when_it_is_zero():
 
 def test_a_plain_training_is_a_short_one_by_adam_that_leaves_the_samples_alone():
     plain = {"optimizer": "adam", "learning_rate": 1e-3, "momentum": None, "weight_decay": 0.0}
-    assert asdict(Recipe.plain()) == plain | STILL | {"epochs": 10, "batch_size": 64, "seed": 0}
+    assert Recipe.plain().as_dict() == plain | STILL | {"epochs": 10, "batch_size": 64, "seed": 0}
     other = Recipe.plain(3, 7, batch_size=16, optimizer="sgd", cutout=2)
     assert other == Recipe(
         epochs=3, seed=7, batch_size=16, optimizer="sgd", **STILL | {"cutout": 2}

@@ -37,6 +37,8 @@ class Outcome(Result):
             name: getattr(self.settings, name)
             for name in ("model", "seed", "eps", "train_eps", "epochs")
         }
+        if self.settings.attack_dtype is not None:
+            told["attack_dtype"] = self.settings.attack_dtype
         networks = {
             name: {" by ".join(pair): [o.as_dict() for o in some] for pair, some in curves.items()}
             for name, curves in self.curves.items()
@@ -49,7 +51,10 @@ class Outcome(Result):
         """Conditional attack success, and which gradient was stronger."""
         columns = [(a, g) for a in ATTACKS for g in GRADIENTS]
         titles = ["eps", *(f"{attack} by {gradient.upper()}" for attack, gradient in columns)]
-        found: list[Part] = ["Attack success among the correctly classified, with 95 % intervals"]
+        dtype = self.settings.attack_dtype
+        how = "" if dtype is None else f", crafted in {dtype}"
+        heading = f"Attack success among the correctly classified, with 95 % intervals{how}"
+        found: list[Part] = [heading]
         for name, curves in self.curves.items():
             rows = [
                 [f"{eps:.3f}", *(str(curves[column][i].attack_success) for column in columns)]

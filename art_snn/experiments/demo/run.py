@@ -55,6 +55,7 @@ def build(data: Dataset, settings: Settings) -> PyTorchSpikingClassifier:
         optimizer=torch.optim.Adam(network.parameters(), lr=2e-3),
         clip_values=(0.0, 1.0),
         device_type=settings.device,
+        attack_dtype=settings.attack_dtype,
     )
 
 

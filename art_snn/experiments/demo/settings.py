@@ -2,16 +2,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from art_snn.attacks.attack import BUDGETS
-from art_snn.checks import require_count, require_number, require_seed
+from art_snn.checks import require_count, require_number, require_seed, settle
 from art_snn.experiments.base import Experiment
 from art_snn.flags import Open
+from art_snn.precision import require_attack_dtype
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Experiment):
     """Train a spiking network on digits, attack it by both gradients, harden it, attack again.
 
-    The results follow from the settings and from the versions of torch and ART.
+    The results follow from the settings and from the versions of torch and ART; by auto, from the
+    processor too.
 
     :param model: name of a model, or a function of yours for images of 1x8x8 and ten classes:
         file.py:function [a small VGG].
@@ -19,7 +21,10 @@ class Settings(Experiment):
     :param epochs: of plain and of adversarial training.
     :param train_eps: budget of the adversarial training.
     :param eps: budgets of the attacks, ascending, separated by commas.
-    :param test_images: how many test images are attacked [all]."""
+    :param test_images: how many test images are attacked [all].
+    :param attack_dtype: precision in which adversarials are crafted, those of the adversarial
+        training too: bfloat16, float16, or auto, which is bfloat16 where the device has matrix
+        units for it [the network's own]."""
 
     output: Path = Path("demo_output")
     model: Open[str] = None
@@ -28,11 +33,13 @@ class Settings(Experiment):
     train_eps: float = 0.1
     eps: tuple[float, ...] = (0.02, 0.05, 0.1, 0.15, 0.2)
     test_images: Open[int] = None
+    attack_dtype: Open[str] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_count("epochs", self.epochs, remedy="Training needs one at least.")
         require_seed("seed", self.seed)
+        settle(self, attack_dtype=require_attack_dtype(self.attack_dtype))
         if self.test_images is not None:
             remedy = "Leave it out for all test images."
             require_count("test_images", self.test_images, remedy=remedy)

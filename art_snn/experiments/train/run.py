@@ -1,6 +1,5 @@
 """Train a network, plainly or adversarially, and say how good it is."""
 
-from dataclasses import asdict
 from typing import Any, TypeVar
 
 from art_snn import checkpoint
@@ -12,6 +11,7 @@ from art_snn.experiments.train.result import Fitted
 from art_snn.experiments.train.settings import Settings
 from art_snn.experiments.trained import described
 from art_snn.metrics import Share
+from art_snn.precision import taken
 from art_snn.seeding import seeded
 from art_snn.training import AdversarialTraining, Validation, train
 
@@ -75,11 +75,13 @@ def fitted(
     predictions = classifier.predict(data.x_test, recipe.batch_size).argmax(1)
     correct = Share(int((predictions == data.y_test).sum()), len(data.y_test))
     against = "" if adversary is None else repr(adversary)
-    subject = described(architecture, recipe.epochs, recipe.seed)
-    notes: dict[str, Any] = {"subject": subject, "data": data.name, "recipe": asdict(recipe)}
+    subject = described(architecture, recipe.epochs, recipe.seed, recipe.train_dtype)
+    notes: dict[str, Any] = {"subject": subject, "data": data.name, "recipe": recipe.as_dict()}
     notes |= {"adversary": against, "validation": settings.validation}
     against = "" if adversary is None else adversary.words()
     title = f"{architecture.words()} on {data.name}"
+    _, precision = taken(recipe.train_dtype, classifier.device)
+    title += f", trained in {precision}" if precision else ""
     result = kind(tuple(history), correct, title, against, recipe, notes)
     checkpoint.save(network, output / "network.pt", **notes, test_accuracy=correct.value)
     result.write(output)

@@ -46,6 +46,7 @@ def test_the_demo_prints_its_table_and_its_verdict(tmp_path):
         (("--train-eps", "0"), "--train-eps: expected a number above 0, got 0.0. 0.1 is the"),
         (("--eps", "0.1,0"), "--eps: expected a number above 0, got 0.0. A budget of 0 is no"),
         (("--eps", "0.1,x"), "--eps: expected a number such as 0.03 or 8/255, got 'x'."),
+        (("--attack-dtype", "half"), "--attack-dtype: expected 'auto', 'bfloat16', 'float16'"),
         (("--device", "tpu"), "--device: expected 'gpu' or 'cpu', got 'tpu'"),
         (("--threads", "0"), "--threads: expected a whole number >= 1, got 0."),
         (("--model", "vgg7"), "--model: expected one of vgg5, vgg11, vgg16, resnet17,"),
@@ -67,6 +68,7 @@ def test_a_demo_that_makes_no_sense_is_a_usage_error(arguments, message, tmp_pat
         ({"test_images": 0}, r"^test_images: expected a whole number >= 1, got 0\. Leave it out"),
         ({"train_eps": 0}, r"^train_eps: expected a number above 0, got 0"),
         ({"eps": (0.1, 0.0)}, r"^eps: expected a number above 0, got 0\.0"),
+        ({"attack_dtype": "half"}, r"^attack_dtype: expected 'auto', 'bfloat16', 'float16' or"),
         ({"device": "tpu"}, r"^device: expected 'gpu' or 'cpu', got 'tpu'"),
     ],
 )

@@ -40,6 +40,19 @@ def test_the_same_seed_gives_the_same_results(first, tmp_path):
     assert (tmp_path / "results.json").read_text() == (folder / "results.json").read_text()
 
 
+def test_adversarials_are_crafted_in_the_precision_that_was_asked_for(first, tmp_path):
+    outcome, folder = first
+    half = run(replace(SMALL, attack_dtype="bfloat16", output=tmp_path))
+    assert read_json(tmp_path / "results.json")["attack_dtype"] == "bfloat16"
+    assert "attack_dtype" not in read_json(folder / "results.json")
+    assert "crafted in bfloat16" in half.told()
+    assert "crafted" not in outcome.told()
+    assert half.accuracy["plain"] == outcome.accuracy["plain"]
+    for gradient in GRADIENTS:
+        ours, theirs = half.pictures[gradient], outcome.pictures[gradient]
+        assert not np.array_equal(ours, theirs)
+
+
 def test_adversarials_stay_within_the_budget_and_the_pixel_range(first):
     pictures = first[0].pictures
     for gradient in GRADIENTS:

@@ -160,6 +160,15 @@ def test_event_frames_need_no_value_range(tmp_path):
     assert read_json(tmp_path / "out" / "training.json")["data"] == "events"
 
 
+def test_the_precision_of_the_training_is_told_and_noted(tmp_path):
+    done = call(*TRAIN, "--train-dtype", "bfloat16", "--output", str(tmp_path))
+    assert done.status == 0, done.stderr
+    assert "train_dtype='bfloat16')" in done.stdout
+    assert "direct encoding on digits, trained in bfloat16\n" in done.stdout
+    content = read_json(tmp_path / "training.json")
+    assert content["recipe"]["train_dtype"] == content["subject"]["train_dtype"] == "bfloat16"
+
+
 def test_a_network_of_the_user_s_own_is_trained_and_compared(tmp_path, monkeypatch):
     model = own(tmp_path, (1, 4, 4), 3)
     data = ("--model", model, "--data", str(images(tmp_path / "mine.npz")), "--device", "cpu")
@@ -191,6 +200,7 @@ def test_a_network_of_the_user_s_own_is_trained_and_compared(tmp_path, monkeypat
         (("--validation", "0"), "--validation: expected a number above 0 and at most 0.9, got 0.0"),
         (("--validation", "0.001"), "--validation: expected a share that leaves each part one"),
         (("--seed", "-1"), "--seed: expected a whole number >= 0, got -1."),
+        (("--train-dtype", "float16"), "--train-dtype: expected 'auto', 'bfloat16' or None, got"),
         (("--threads", "0"), "--threads: expected a whole number >= 1, got 0."),
         (("--device", "tpu"), "--device: expected 'gpu' or 'cpu', got 'tpu'"),
         (("--model", "vgg7"), "--model: expected one of vgg5,"),

@@ -1,0 +1,193 @@
+"""Training in bfloat16: what computes in it, what does not, and that runs are taken up exactly."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
+from art_snn.attacks import Attack
+from art_snn.checkpoint import CheckpointError
+from art_snn.interop import adapt
+from art_snn.training import AdversarialTraining, Recipe, Validation, loop as module, train
+from tests.conftest import varied
+from tests.interop.families import snntorch, spikingjelly
+from tests.interop.stacks import INPUTS
+from tests.standins import spikingjelly as nodes
+from tests.standins.snntorch import Leaky
+from tests.training.runs import Killed, assert_same_state, build, kill_at, samples, trained
+
+SINGLE = Recipe.plain(epochs=3, batch_size=8, learning_rate=0.01, seed=4)
+MIXED = Recipe.plain(epochs=3, batch_size=8, learning_rate=0.01, seed=4, train_dtype="bfloat16")
+
+
+def images(count: int = 12) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(varied())
+    return rng.random((count, 2, 6, 6), np.float32), np.arange(count) % 3
+
+
+def convolutional(**options: Any) -> SpikingNetwork:
+    torch.manual_seed(varied())
+    layers = [
+        Timed(nn.Conv2d(2, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8)),
+        LIF(),
+        Timed(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(72, 16)),
+        LIF(),
+        Timed(nn.Linear(16, 3)),
+    ]
+    return SpikingNetwork(layers, Direct(4), **options)
+
+
+def steps(net: SpikingNetwork, recipe: Recipe, data: Any) -> torch.Tensor:
+    """What the training adds to all weights, as one vector."""
+    before = [weight.detach().clone() for weight in net.parameters()]
+    train(net, *data, recipe)
+    moved = zip(net.parameters(), before, strict=True)
+    return torch.cat([(weight.detach() - b).flatten() for weight, b in moved])
+
+
+def test_a_step_goes_where_one_in_single_precision_goes():
+    one = {"epochs": 1, "batch_size": 12, "optimizer": "sgd", "momentum": 0.0}
+    net = convolutional()
+    taken = [
+        steps(copy.deepcopy(net), Recipe.plain(**one, train_dtype=dtype), images()).double()
+        for dtype in (None, "bfloat16")
+    ]
+    assert not torch.equal(*taken)
+    cosine = (taken[0] @ taken[1]) / taken[0].norm() / taken[1].norm()
+    assert cosine > 0.95
+    assert taken[1].norm() == pytest.approx(taken[0].norm().item(), rel=0.2)
+
+
+def test_layers_compute_in_bfloat16_and_weights_statistics_and_loss_do_not(monkeypatch):
+    net, seen, logits, made = convolutional(), {}, [], []
+
+    def note(name: str, layer: nn.Module, output: torch.Tensor) -> None:
+        seen[name, layer.training] = output.dtype
+
+    layers = ("0.module.0", "0.module.1", "2.module.2", "4.module.0")
+    for name in layers:
+        net.layers.get_submodule(name).register_forward_hook(
+            lambda layer, _, output, name=name: note(name, layer, output)
+        )
+    loss, optimizer_of = nn.functional.cross_entropy, Recipe.optimizer_of
+    monkeypatch.setattr(
+        nn.functional, "cross_entropy", lambda *a, **k: logits.append(a[0]) or loss(*a, **k)
+    )
+    monkeypatch.setattr(
+        Recipe, "optimizer_of", lambda *a: made.append(optimizer_of(*a)) or made[-1]
+    )
+    train(net, *images(), MIXED, validation=Validation(*images(3)))
+    assert [seen[name, True] for name in layers] == [torch.bfloat16] * 4
+    assert [seen[name, False] for name in layers] == [torch.float32] * 4
+    assert all(y.dtype == torch.float32 for y in logits)
+    tensors = [*net.state_dict().values()]
+    for state in made[0].state.values():
+        tensors += [value for value in state.values() if isinstance(value, torch.Tensor)]
+    assert {t.dtype for t in tensors if t.is_floating_point()} == {torch.float32}
+    assert not torch.equal(net.layers[0].module[1].running_mean, torch.zeros(8))
+
+
+def test_a_network_of_double_precision_keeps_its_own():
+    data = images()
+    one, other = (convolutional().double() for _ in range(2))
+    train(one, *data, MIXED)
+    train(other, *data, SINGLE)
+    assert_same_state(one, other)
+
+
+@pytest.mark.parametrize("step", [4, 6, 8])
+def test_a_run_that_was_killed_gives_the_weights_of_one_that_was_not(step, tmp_path):
+    path, net = tmp_path / "state.pt", build()
+    kill_at(net, step)
+    with pytest.raises(Killed):
+        train(net, *samples(), MIXED, path)
+    resumed = build(seed=1)
+    train(resumed, *samples(), MIXED, path)
+    whole = trained(settings=MIXED)
+    assert_same_state(resumed, whole)
+    exact = trained(settings=SINGLE)
+    first = next(whole.parameters()), next(exact.parameters())
+    assert not torch.equal(*first)
+
+
+def test_a_run_is_not_taken_up_in_another_precision(tmp_path):
+    path = tmp_path / "state.pt"
+    trained(path, SINGLE)
+    with pytest.raises(CheckpointError, match=r"^resume: expected a run of .*train_dtype='bfloat1"):
+        trained(path, MIXED)
+    torch_says = torch.load(path, weights_only=True)["run"]
+    assert "train_dtype" not in torch_says
+
+
+def test_adversarials_are_crafted_in_the_precision_of_the_attack_alone(monkeypatch):
+    inside: list[bool] = []
+    craft = Attack.craft
+
+    def noted(*arguments: Any) -> np.ndarray:
+        inside.append(torch.is_autocast_enabled("cpu"))
+        return craft(*arguments)
+
+    monkeypatch.setattr(Attack, "craft", noted)
+    adversary = AdversarialTraining(attack=Attack(name="fgsm", eps=0.1))
+    train(convolutional(), *images(), MIXED, adversary=adversary)
+    assert inside
+    assert not any(inside)
+
+
+@pytest.mark.parametrize("rule", ["native", "stbp"])
+@pytest.mark.parametrize("case", spikingjelly(nodes, "new") + snntorch(Leaky), ids=str)
+def test_adapted_networks_are_trained_in_it_by_any_rule_and_verified_in_their_own(case, rule):
+    rng = np.random.default_rng(varied())
+    data = rng.random((12, INPUTS), np.float32), np.arange(12) % 3
+    one, taken = {"epochs": 1, "batch_size": 12, "optimizer": "sgd", "momentum": 0.0}, []
+    for dtype in (None, "bfloat16"):
+        net = adapt(case.make().float(), training_gradient=rule, **case.options)
+        taken.append(steps(net, Recipe.plain(**one, train_dtype=dtype), data).double())
+    assert not torch.equal(*taken)
+    assert (taken[0] @ taken[1]) / taken[0].norm() / taken[1].norm() > 0.8
+
+
+@pytest.mark.parametrize("units", [True, False])
+def test_auto_is_bfloat16_where_there_are_units_for_it(units, monkeypatch):
+    monkeypatch.setattr("art_snn.precision.has_matrix_units", lambda device: units)
+    data = images()
+    auto, same = convolutional(), convolutional()
+    train(auto, *data, Recipe.plain(3, 4, batch_size=8, learning_rate=0.01, train_dtype="auto"))
+    train(same, *data, MIXED if units else SINGLE)
+    assert_same_state(auto, same)
+
+
+def test_the_precision_ends_with_the_pass_even_when_it_fails(monkeypatch):
+    def fails(*_: Any) -> Any:
+        raise Killed
+
+    net = convolutional()
+    monkeypatch.setattr(module.SpikingNetwork, "run", fails)
+    net.eval()
+    state = module.State(net, MIXED, *images(), None, None)
+    with pytest.raises(Killed):
+        module._step(state, torch.rand(2, 2, 6, 6), torch.tensor([0, 1]))
+    assert not torch.is_autocast_enabled("cpu")
+
+
+@pytest.mark.parametrize("value", ["float16", torch.float16, "half", 16, True])
+def test_another_precision_is_refused_with_the_reason(value):
+    message = r"^train_dtype: expected 'auto', 'bfloat16' or None, got .*unless the loss is scaled"
+    with pytest.raises(ValueError, match=message):
+        Recipe(train_dtype=value)
+
+
+def test_a_recipe_tells_its_precision_where_one_was_chosen():
+    assert Recipe(train_dtype=torch.bfloat16) == Recipe(train_dtype="bfloat16")
+    assert str(MIXED).endswith("seed=4, train_dtype='bfloat16')")
+    assert MIXED.as_dict() == SINGLE.as_dict() | {"train_dtype": "bfloat16"}
+    assert repr(SINGLE) == (
+        "Recipe(epochs=3, batch_size=8, optimizer='adam', learning_rate=0.01, momentum=None, "
+        "weight_decay=0.0, crop_padding=0, flip=False, cutout=0, seed=4)"
+    )
