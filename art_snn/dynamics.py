@@ -191,8 +191,9 @@ class Dynamics:
         return self.threshold if self.drop is None else self.drop
 
     def silent(self, potential: Tensor) -> Tensor:
-        """Where a neuron of that potential u does not fire."""
-        return potential <= self.threshold if self.strict else potential < self.threshold
+        """1 where a neuron of that potential u does not fire, and 0 elsewhere, in its dtype."""
+        below = torch.le if self.strict else torch.lt
+        return below(potential, self.threshold, out=torch.empty_like(potential))
 
 
 @dataclass(frozen=True)
@@ -248,6 +249,6 @@ def currents_around(dynamics: Dynamics, like: Tensor, generator: torch.Generator
         missing = dynamics.threshold - dynamics.decay * v - dynamics.constant
         x[t, around] = (missing.add_(off[t]) / dynamics.gain)[around]
         dynamics._charge(x[t], v, fired, u)
-        fired = (~dynamics.silent(u)).to(u.dtype)
+        fired = 1 - dynamics.silent(u)
         dynamics._discharge(u, fired, v)
     return x

@@ -18,6 +18,9 @@ from torch.overrides import TorchFunctionMode
 from art_snn.gradients.base import Firing, Site
 
 
+Pair = tuple[int, int]
+
+
 class FixedWeights(TorchFunctionMode):
     """Within the block, and in the present thread, parameters are constants to autograd.
 
@@ -75,7 +78,7 @@ def _wanted(x: Any, *weights: Any) -> bool:
     )
 
 
-def _pair(value: Any) -> tuple[int, int]:
+def _pair(value: Any) -> Pair:
     pair = (value,) if isinstance(value, int) else tuple(value)
     return pair * 2 if len(pair) == 1 else pair
 
@@ -148,9 +151,26 @@ class _Average(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        nones = [None] * len(ctx.sizes)
+        if _tiles(ctx.shape, *ctx.sizes[:3]):
+            (height, width), divisor = ctx.sizes[0], ctx.sizes[-1]
+            share = grad / (divisor or height * width)
+            return _spread(share, height, width), *nones
         like = grad.new_empty(1).expand(ctx.shape)
-        back = torch.ops.aten.avg_pool2d_backward(grad, like, *ctx.sizes)
-        return back, *[None] * len(ctx.sizes)
+        return torch.ops.aten.avg_pool2d_backward(grad, like, *ctx.sizes), *nones
+
+
+def _tiles(shape: torch.Size, kernel: Pair, stride: Pair, padding: Pair) -> bool:
+    """Whether windows of that kind cover every value once."""
+    whole = all(side % size == 0 for side, size in zip(shape[-2:], kernel, strict=True))
+    return kernel == stride and padding == (0, 0) and whole
+
+
+def _spread(values: Tensor, height: int, width: int) -> Tensor:
+    """Every value [..., h, w] at all places of its window [..., h * height, w * width]."""
+    *outer, h, w = values.shape
+    windows = values.view(*outer, h, 1, w, 1).expand(*outer, h, height, w, width)
+    return windows.reshape(*outer, h * height, w * width)
 
 
 def _maximum(

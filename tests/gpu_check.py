@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +90,9 @@ class Plan:
 
     def cost(self, precision: str, steps: int) -> cost.Settings:
         """One input gradient in one precision at one T."""
-        options: dict[str, Any] = dict(self.inputs)
+        options: dict[str, Any] = {"peers": True, **self.inputs}
         if precision == "bfloat16":
             options["attack_dtype"] = precision
-        # The guard may go once the settings have that field.
-        if "peers" in {one.name for one in fields(cost.Settings)}:
-            options["peers"] = True
         return cost.Settings(
             output=self.output / "cost" / f"{precision}-T{steps}",
             device=self.device,
