@@ -1,5 +1,7 @@
 """Stateless layers on tensors with a time axis."""
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -13,6 +15,25 @@ from art_snn.neurons import Neuron
 def varies(module: nn.Module) -> bool:
     """Whether the module, in its present mode, changes its output or its buffers at every call."""
     return module.training and isinstance(module, _DropoutNd | _NormBase)
+
+
+def shown(module: nn.Module) -> bool:
+    """Whether somebody sees, or replaces, what the module gives."""
+    hooks = (module._forward_hooks, module._forward_pre_hooks)
+    return any(hooks) or "forward" in vars(module)
+
+
+def holdings(layers: nn.Module) -> list[object]:
+    """What modules of the user's own hold besides weights, buffers and other modules.
+
+    Compared by identity before and after a pass it shows whether they kept anything of it."""
+    found: list[object] = []
+    for module in layers.modules():
+        if type(module).__module__.split(".")[0] not in ("torch", "art_snn"):
+            for name, value in vars(module).items():
+                inside = value.values() if isinstance(value, dict) else value
+                found += [name, value, *(inside if isinstance(inside, Collection) else ())]
+    return found
 
 
 def foldable(convolution: nn.Module, norm: nn.Module) -> bool:

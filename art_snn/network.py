@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from art_snn.checks import invalid
 from art_snn.context import PerContext
 from art_snn.encoders import Direct, Encoder
-from art_snn.fixed import unhandled, weights_fixed
 from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, Site
 from art_snn.gradients.base import simulation
+from art_snn.gradients.fixed import unhandled, weights_fixed
 from art_snn.gradients.rules import check_applicable, resolve
-from art_snn.layers import TimeDistributed, varies
+from art_snn.layers import TimeDistributed, holdings, shown, varies
 from art_snn.neurons import Neuron
 from art_snn.passes import attached
 from art_snn.precision import lowered, require_attack_dtype, taken
@@ -76,7 +76,7 @@ class SpikingNetwork(nn.Module):
         self.input_shape = None if input_shape is None else tuple(input_shape)
         self.initialise = initialise
         self.obstacles: dict[Hashable, str | None] = {}
-        self.matches: dict[Hashable, int] = {}
+        self.matches: dict[Hashable, Any] = {}
 
     @property
     def gradient(self) -> Gradient:
@@ -144,6 +144,7 @@ class SpikingNetwork(nn.Module):
         twin = copy.copy(self)
         twin._modules = dict(self._modules)
         twin.obstacles, twin.matches, twin._half = self.obstacles, self.matches, {}
+        twin._fixed = self._fixed
         return twin
 
     def forward(self, x: Tensor) -> Tensor:
@@ -176,7 +177,8 @@ class SpikingNetwork(nn.Module):
             told = told if obstacle is None else f"in its own precision, since {obstacle}"
         else:
             half = self.lowered(dtype)
-            logits, execution = rule.logits(half, x.to(dtype)).to(x.dtype), half.execution
+            with half.fixed():
+                logits, execution = rule.logits(half, x.to(dtype)).to(x.dtype), half.execution
         assert execution is not None
         self.execution = Execution(execution.kind, f"{execution.reason}; {told}")
         return logits
@@ -255,6 +257,15 @@ class SpikingNetwork(nn.Module):
         with self._held():
             encoded: Tensor = self.encoder(x)
         return encoded
+
+    @property
+    def unseen(self) -> bool:
+        """Whether weights are constants, and no hook sees the values of a pass."""
+        return bool(self._fixed) and not any(map(shown, self.layers.modules()))
+
+    def holdings(self) -> list[object]:
+        """What a pass could leave on modules, to be compared by identity."""
+        return holdings(self.layers)
 
     def _held(self) -> AbstractContextManager[object]:
         return weights_fixed(bool(self._fixed))

@@ -11,10 +11,12 @@ from art.attacks.evasion import ProjectedGradientDescent
 from art.defences.trainer import AdversarialTrainerMadryPGD, AdversarialTrainerTRADESPyTorch
 from art.estimators.classification import PyTorchClassifier
 from torch import nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from art_snn import GRADIENTS, LIF, PyTorchSpikingClassifier, TimeDistributed
-from art_snn.fixed import FixedWeights
 from art_snn.gradients import STBP
+from art_snn.gradients.fixed import FixedWeights, Opaque, Trail, on_trail, weights_fixed
 from tests import adapted
 from tests.architectures import (
     CLASSES,
@@ -35,6 +37,8 @@ MODULES = {
     "dilated": nn.Conv2d(2, 4, (3, 2), stride=(3, 2), padding=(0, 1), dilation=(2, 1)),
     "same": nn.Conv2d(2, 4, 3, padding="same"),
     "circular": nn.Conv2d(2, 4, 3, padding=1, padding_mode="circular"),
+    "norm": nn.BatchNorm2d(2).eval(),
+    "bare norm": nn.BatchNorm2d(2, affine=False).eval(),
     "average": nn.AvgPool2d(2),
     "average, rounded up": nn.AvgPool2d(2, ceil_mode=True),
     "average, overlapping": nn.AvgPool2d(3, 2, 1, count_include_pad=False),
@@ -136,6 +140,17 @@ def test_the_gradient_at_the_input_is_the_same_and_none_is_at_the_weights(layers
     assert all(weight.grad is None and weight.requires_grad for weight in net.parameters())
 
 
+@pytest.mark.parametrize("kind", ["steps", "merged"])
+def test_hollow_replays_of_adapted_networks_give_the_gradient_of_the_first(kind):
+    net = adapted.network(kind)
+    net.gradient = "rga"
+    x = torch.rand(3, *adapted.SHAPE)
+    (_, (_, first)), (count, (_, later)) = computed(net, x), computed(net, x)
+    assert count == 1
+    assert torch.equal(later, first)
+    assert later.any()
+
+
 @pytest.mark.parametrize("rule", ["native", "rga", "stbp"])
 @pytest.mark.parametrize("kind", ["steps", "merged", "step"])
 def test_so_it_is_in_adapted_networks(kind, rule):
@@ -174,6 +189,205 @@ def test_stbp_keeps_potentials_and_weights_and_little_else(layers):
     with net.fixed(False):
         both, _ = kept_bytes(lambda: net(leaf))
     assert both > kept
+
+
+class Counting(TorchFunctionMode):
+    """Counts the convolutions and linear layers that are computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        layer = func in (functional.conv2d, functional.linear)
+        self.calls += layer and args[0].device.type != "meta"
+        return func(*args, **(kwargs or {}))
+
+
+def computed(net, x, *, fixed=True):
+    """How often every affine layer is computed for a gradient, and logits and gradient."""
+    with Counting() as counting:
+        answer = input_gradient(net, x, fixed=fixed)
+    layers = sum(isinstance(m, nn.Conv2d | nn.Linear) for m in net.modules())
+    assert counting.calls % layers == 0
+    return counting.calls // layers, answer
+
+
+@pytest.mark.parametrize("rule", ["rga", "hart", "bptr", "static"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("layers", [chain, residual, tiny_vgg])
+def test_later_replays_compute_nothing_and_give_the_gradient_of_the_first(layers, dtype, rule):
+    net, x = network(layers, gradient=rule).to(dtype), batch(5, dtype=dtype)
+    first, (logits, expected) = computed(net, x)
+    later, (same, got) = computed(net, x)
+    # The probe, the recording, the replay; then the recording alone.
+    assert (first, later) == (3, 1)
+    assert net.execution.kind == "collapsed"
+    assert torch.equal(same, logits)
+    assert torch.equal(got, expected)
+    assert got.any()
+    alone, (_, one) = computed(net, x[2:3])
+    assert alone == 1
+    if dtype == torch.float64:
+        torch.testing.assert_close(one, expected[2:3], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_so_they_do_in_half_precision(dtype):
+    net, x = network(residual, gradient="rga").float(), batch(5, dtype=torch.float32)
+    net.attack_dtype = dtype
+    first, (_, expected) = computed(net, x)
+    later, (_, got) = computed(net, x)
+    assert (first, later) == (3, 1)
+    assert torch.equal(got, expected)
+
+
+class Rectified(nn.Module):
+    """Affine on what it meets in the probe and here, since all of it is far from the corner."""
+
+    def forward(self, x):
+        return torch.relu(x + 100) - 100
+
+
+class Kept(nn.Module):
+    """Keeps what it has seen, for a penalty perhaps."""
+
+    def forward(self, x):
+        self.seen = x
+        return x * 1
+
+
+class Listed(nn.Module):
+    """Keeps it among others."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = [torch.ones(1)]
+
+    def forward(self, x):
+        self.seen[-1] = x
+        return x * 1
+
+
+def with_layer(layer):
+    return lambda neuron: nn.Sequential(*chain(neuron), layer())
+
+
+@pytest.mark.parametrize("layer", [Rectified, Kept, Listed])
+def test_a_layer_that_may_depend_on_values_or_keep_them_is_computed_every_time(layer):
+    net, x = network(with_layer(layer), gradient="rga"), batch(3)
+    calls, gradients = [], []
+    for _ in range(3):
+        count, (_, gradient) = computed(net, x)
+        assert net.execution.kind == "collapsed"
+        calls.append(count)
+        gradients.append(gradient)
+    assert calls == [3, 2, 2]
+    assert torch.equal(gradients[0], gradients[2])
+    if layer is not Rectified:
+        assert net.layers[-1].seen[-1].any()
+
+
+def test_hooks_see_the_values_of_every_replay():
+    net, x = network(chain, gradient="rga"), batch(3)
+    input_gradient(net, x, fixed=True)
+    seen = []
+    handle = net.layers[0].register_forward_hook(lambda _m, _a, out: seen.append(out.detach()))
+    for _ in range(2):
+        seen.clear()
+        input_gradient(net, x, fixed=True)
+        *_, recorded, replayed = seen
+        torch.testing.assert_close(replayed, recorded.mean(0, keepdim=True))
+    handle.remove()
+
+
+def test_changed_weights_are_measured_anew():
+    net, x = network(chain, gradient="rga"), batch(3)
+    for _ in range(2):
+        first, (_, before) = computed(net, x)
+    with torch.no_grad():
+        net.layers[0].module[1].weight.mul_(1.5)
+    again, (_, after) = computed(net, x)
+    assert (first, again) == (1, 3)
+    assert not torch.equal(before, after)
+
+
+class Untimely(nn.Module):
+    """Affine, but another layer for another number of time steps."""
+
+    def forward(self, x):
+        return x * (1.0 if len(x) > 1 else 2.0)
+
+
+def test_a_layer_that_tells_a_replay_from_a_recording_is_found_out_in_every_state():
+    net, x = network(with_layer(Untimely), gradient="rga"), batch(3)
+    for _ in range(2):
+        input_gradient(net, x, fixed=True)
+        assert net.execution.kind == "time-resolved"
+
+
+def test_gradients_at_the_weights_need_values():
+    net, x = network(chain, gradient="rga"), batch(3)
+    assert [computed(net, x, fixed=fixed)[0] for fixed in (True, True, False)] == [3, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("operation", "affine"),
+    [
+        (lambda x: x.flatten(1) + 1, True),
+        (lambda x: torch.cat([x, 2 * x], 1), True),
+        (lambda x: x.mean(0, keepdim=True) - x / 3, True),
+        (lambda x: functional.adaptive_avg_pool2d(x, 1), True),
+        (lambda x: functional.dropout(x, 0.5, training=False), True),
+        (lambda x: x[:, 1:, None, 0], True),
+        (lambda x: x * x, False),
+        (lambda x: 1 / (x + 2), False),
+        (lambda x: x.abs(), False),
+        (lambda x: x[x > 0], False),
+        (lambda x: functional.dropout(x, 0.5, training=True), False),
+        (lambda x: functional.max_pool2d(x, 2), False),
+        (lambda x: functional.conv2d(x, x[:1]), False),
+        (lambda x: x * x.detach(), False),
+        (lambda x: torch.div(x, 2.0, rounding_mode="floor"), False),
+        (lambda x: functional.batch_norm(x, None, None, training=True), False),
+        (lambda x: x * x.sum().item(), False),
+        (lambda x: x.clone().add_(1), False),
+    ],
+)
+def test_operations_are_told_by_whether_their_gradient_depends_on_values(operation, affine):
+    x = torch.rand(2, 3, 4, 4, requires_grad=True)
+    trail = Trail()
+    with on_trail(trail), weights_fixed(True):
+        expected = operation(x)
+    assert trail.transparent == affine
+    with on_trail(Trail(hollow=True)), weights_fixed(True):
+        if not affine:
+            with pytest.raises(Opaque):
+                operation(x)
+            return
+        hollow = operation(x)
+    assert hollow.shape == expected.shape
+    g = torch.rand_like(expected)
+    wanted, got = (torch.autograd.grad(y, x, g)[0] for y in (expected, hollow))
+    assert torch.equal(wanted, got)
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if "maximum" not in name])
+def test_hollow_layers_have_the_shapes_and_gradients_of_computed_ones(name):
+    module = MODULES[name].float()
+    x = torch.randn(3, 2, 11, 9, requires_grad=True)
+    with on_trail(Trail()), FixedWeights():
+        expected = module(x)
+    if name in ("same", "circular"):
+        with on_trail(Trail(hollow=True)), weights_fixed(True), pytest.raises(Opaque):
+            module(x)
+        return
+    with on_trail(Trail(hollow=True)), weights_fixed(True):
+        hollow = module(x)
+    assert not hollow.any()
+    g = torch.randn_like(expected)
+    wanted, got = (torch.autograd.grad(y, x, g)[0] for y in (expected, hollow))
+    assert torch.equal(wanted, got)
 
 
 def test_in_training_mode_weights_take_gradients_and_loss_gradients_still_need_none():

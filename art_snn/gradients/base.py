@@ -41,7 +41,7 @@ class Differentiable(Protocol):
 
     execution: Execution | None
     obstacles: dict[Hashable, str | None]
-    matches: dict[Hashable, int]
+    matches: dict[Hashable, Any]
     memory: "dict[Gradient, Any]"
     input_span: float
 
@@ -53,6 +53,15 @@ class Differentiable(Protocol):
     @property
     def dtype(self) -> Any:
         """Floating-point dtype of its weights."""
+        ...
+
+    @property
+    def unseen(self) -> bool:
+        """Whether weights are constants, and no hook sees the values of a pass."""
+        ...
+
+    def holdings(self) -> list[object]:
+        """What a pass could leave on modules, to be compared by identity."""
         ...
 
     def encode(self, x: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ class HART(RateGradient):
     surrogate: Surrogate = field(default_factory=Triangle)
     uses_potential: ClassVar[bool] = True
     uses_current: ClassVar[bool] = False
+    uses_rate: ClassVar[bool] = False
     averages: ClassVar[bool] = True
 
     def slope(self, trace: Trace) -> Tensor:

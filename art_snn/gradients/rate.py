@@ -3,20 +3,22 @@
 The slope has no time axis, so where the layers between neurons are affine the whole backward pass
 can be run on tensors averaged over time:
 
-1. *record*: simulate all T steps without a graph; every neuron leaves its rate on a tape;
+1. *record*: simulate all T steps without a graph; every neuron leaves its rate and its slope on a
+   tape;
 2. *replay*: run the same layers once, with a graph, on the time-averaged input; every neuron
-   answers with its recorded rate, and multiplies by its slope at the current that arrives on the
-   way back.
+   answers with its recorded rate and multiplies by its recorded slope on the way back.
 
 That costs about 1 + 2/T inferences and stores 1/T of the activations. It is right exactly where the
-current that arrives in replay is the mean current of the recording, so that is measured at every
-neuron and at the logits: on all samples at the first call in a state of the network, on one sample
-at every later call. Where it is not, the same rule runs *time-resolved*: one pass with a graph over
-all time steps."""
+current that arrives in replay is the recorded mean current, so that is measured at every neuron and
+at the logits: on all samples at the first call in a state of the network. Where it is not, the same
+rule runs *time-resolved*: one pass with a graph over all time steps.
+
+Where that first replay consisted of operations that are known to be affine, and of modules that
+keep nothing of what passes through them, later ones are *hollow*: they have the same graph, and
+compute nothing, which costs 1 + 1/T inferences. Otherwise they are measured on one sample each."""
 
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -27,15 +29,17 @@ from torch.autograd.function import once_differentiable
 from art_snn.dynamics import Dynamics
 from art_snn.gradients.affine import (
     OUT_OF_MEMORY,
-    REMEMBERED,
+    Match,
     excess_of,
     first_excess,
     key_of,
     not_collapsible,
     refusal,
+    remember,
 )
 from art_snn.gradients.base import Differentiable, Execution, Gradient, Site, repeats_one_step
 from art_snn.gradients.blocks import blocks
+from art_snn.gradients.fixed import Trail, on_trail
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Trace:
     :param dynamics: the neuron's state equations; what a rule sees has no further parameters.
     :param current: mean input current over time [1, N, ...], as it arrives behind the gain; of no
         use for rules without `uses_current`.
-    :param rate: mean of the spikes over time [1, N, ...].
+    :param rate: mean of the spikes over time [1, N, ...]; of no use for rules without `uses_rate`.
     :param potential: u at every step [T, N, ...], only for rules with `uses_potential`."""
 
     dynamics: Dynamics
@@ -58,13 +62,14 @@ class RateGradient(Gradient):
     """A rule whose gradient at the current is (gradient at the spikes) x (slope without time).
 
     A new rule overrides :meth:`slope`, sets `uses_potential` when it needs u at every step, and may
-    set `uses_current` to False when it does not read the current. One that averages (gradient at
-    the spikes) x (slope of the step) over time sets `averages`, and may give a slope for every
-    step. That is the same where the gradient at the spikes is, as it is in replay, constant in
-    time."""
+    set `uses_current` or `uses_rate` to False when it does not read these. One that averages
+    (gradient at the spikes) x (slope of the step) over time sets `averages`, and may give a slope
+    for every step. That is the same where the gradient at the spikes is, as it is in replay,
+    constant in time."""
 
     uses_potential: ClassVar[bool] = False
     uses_current: ClassVar[bool] = True
+    uses_rate: ClassVar[bool] = True
     averages: ClassVar[bool] = False
 
     @abstractmethod
@@ -103,36 +108,53 @@ def collapsed(
         did not reproduce the recorded currents, the logits without a graph and the reason; and
         whether that reason will last, which values that are not finite do not."""
     key = key_of(network, encoded)
-    measured = _measured(network, key, encoded.shape[1])
-    recorder = _Recorder(rule, measured)
-    with torch.no_grad():
-        exact = network.run(encoded.detach(), recorder)
-    replayer = _Replayer(rule, recorder.tape, measured)
+    known = network.matches.get(key)
+    if known is not None and known.transparent and network.unseen:
+        logits = _hollow(rule, network, encoded)
+        if logits is not None:
+            return logits, None, True
+    measured = slice(None) if known is None else known.next(encoded.shape[1])
+    exact, tape = _record(rule, network, encoded, measured)
+    replayer, trail, held = _Replayer(tape, measured), Trail(), network.holdings()
     try:
-        replayed = network.run(mean_over_time(encoded), replayer)
+        with on_trail(trail):
+            replayed = network.run(mean_over_time(encoded), replayer)
         reason, lasting = replayer.mismatch(replayed, exact)
     except OUT_OF_MEMORY:
         raise
     except Exception as error:
         # A layer that refuses the averaged input is merely not replayable. A defect of the
         # network itself would have shown in the recording, or shows again time-resolved.
-        if replayer.in_rule:
-            raise
-        reason, lasting = refusal("replay", error), True
+        return exact, refusal("replay", error), True
     if reason is not None:
         return exact, reason, lasting
-    network.matches[key] = network.matches.get(key, 0) + 1
-    return exact + (replayed - replayed.detach()), None, True
+    count = 1 if known is None else known.count + 1
+    kept = [id(one) for one in network.holdings()] != [id(one) for one in held]
+    remember(network.matches, key, Match(count, trail.transparent and not kept))
+    return _Exact.apply(exact, replayed), None, True  # type: ignore[no-untyped-call]
 
 
-def _measured(network: Differentiable, key: Hashable, samples: int) -> slice:
-    """The samples of which the currents of replay and recording are compared.
+def _record(
+    rule: RateGradient, network: Differentiable, encoded: Tensor, measured: slice | None
+) -> tuple[Tensor, "list[_Entry]"]:
+    """Logits [N, K] without a graph, and the tape."""
+    recorder = _Recorder(rule, measured)
+    with torch.no_grad():
+        return network.run(encoded.detach(), recorder), recorder.tape
 
-    All of them at first, then one, another one at every call."""
-    if len(network.matches) >= REMEMBERED:
-        network.matches.clear()
-    matches = network.matches.get(key, 0)
-    return slice(matches % samples, matches % samples + 1) if matches else slice(None)
+
+def _hollow(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Tensor | None:
+    """Record, and a replay that has the graph alone; None where that cannot be after all."""
+    exact, tape = _record(rule, network, encoded, None)
+    try:
+        with on_trail(Trail(hollow=True)):
+            replayed = network.run(mean_over_time(encoded), _Replayer(tape, None))
+    except OUT_OF_MEMORY:
+        raise
+    except Exception:
+        return None
+    logits: Tensor = _Exact.apply(exact, replayed)  # type: ignore[no-untyped-call]
+    return logits
 
 
 def time_resolved(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Tensor:
@@ -160,11 +182,30 @@ def time_mean(x: Tensor) -> Tensor:
     return (total / len(x)).view(1, *x.shape[1:])
 
 
-def _trace(rule: RateGradient, site: Site, current: Tensor) -> tuple[Tensor, Trace]:
-    potential = torch.empty_like(current.contiguous()) if rule.uses_potential else None
-    spikes = site.dynamics.simulate(current, potential)
-    mean = mean_over_time(current) if rule.uses_current else current[:1]
-    return spikes, Trace(site.dynamics, mean, time_mean(spikes), potential)
+def _trace(
+    rule: RateGradient,
+    site: Site,
+    current: Tensor,
+    mean: Tensor,
+    spikes: Tensor,
+    rates: bool = False,
+) -> Trace:
+    """What a simulation that writes the spikes leaves behind.
+
+    :param mean: mean current over time, or whatever for rules that do not read it.
+    :param rates: whether the rate is wanted although the rule does not read it."""
+    potential = torch.empty_like(spikes) if rule.uses_potential else None
+    site.dynamics.simulate(current, potential, spikes)
+    rate = time_mean(spikes) if rates or rule.uses_rate else spikes[:1]
+    return Trace(site.dynamics, mean, rate, potential)
+
+
+def _mean_current(rule: RateGradient, current: Tensor) -> Tensor:
+    return mean_over_time(current) if rule.uses_current else current[:1]
+
+
+def _spikes_for(current: Tensor) -> Tensor:
+    return torch.empty(current.shape, dtype=current.dtype, device=current.device)
 
 
 @dataclass(frozen=True)
@@ -172,31 +213,14 @@ class _Entry:
     """What a neuron leaves on the tape.
 
     :param site: the neuron.
-    :param rate: mean of its spikes over time [1, N, ...].
-    :param current: mean current over time [1, n, ...] of the samples that are measured.
-    :param slope: the slope [1, N, ...] where it follows from the potential, otherwise None."""
+    :param slope: [1, N, ...].
+    :param rate: mean of its spikes over time [1, N, ...]; None for a hollow replay.
+    :param current: mean current over time [1, n, ...] of the samples that are measured, or None."""
 
     site: Site
-    rate: Tensor
-    current: Tensor
-    slope: Tensor | None
-
-
-def _traced(
-    rule: RateGradient, site: Site, current: Tensor, measured: slice
-) -> tuple[Tensor, _Entry]:
-    """Spikes and tape entry of a rule that needs the potential: in parts that fit the cache."""
-    spikes = torch.empty(current.shape, dtype=current.dtype, device=current.device)
-    rate, slope = torch.empty_like(spikes[:1]), torch.empty_like(spikes[:1])
-    mean = mean_over_time(current if rule.uses_current else current[:, measured])
-    for block in blocks(spikes, steps=len(spikes)):
-        potential = torch.empty_like(spikes[:, block])
-        site.dynamics.simulate(current[:, block], potential, spikes[:, block])
-        rate[:, block] = time_mean(spikes[:, block])
-        told = mean[:, block] if rule.uses_current else current[:1, block]
-        slope[:, block] = _mean_slope(rule, Trace(site.dynamics, told, rate[:, block], potential))
-    told = mean[:, measured] if rule.uses_current else mean
-    return spikes, _Entry(site, rate, told, slope)
+    slope: Tensor
+    rate: Tensor | None
+    current: Tensor | None
 
 
 def _slope(rule: RateGradient, trace: Trace) -> Tensor:
@@ -216,32 +240,43 @@ def _mean_slope(rule: RateGradient, trace: Trace) -> Tensor:
 
 
 class _Recorder:
-    """Fires by plain simulation and writes one tape entry per call."""
+    """Fires by plain simulation and writes one tape entry per call.
 
-    def __init__(self, rule: RateGradient, measured: slice) -> None:
+    :param measured: samples whose currents a replay is to be held against; None for a hollow one,
+        which reads no rates either."""
+
+    def __init__(self, rule: RateGradient, measured: slice | None) -> None:
         self.rule, self.measured = rule, measured
         self.tape: list[_Entry] = []
 
     def __call__(self, site: Site, current: Tensor) -> Tensor:
-        if self.rule.uses_potential:
-            spikes, entry = _traced(self.rule, site, current, self.measured)
-        else:
-            spikes = site.dynamics.simulate(current)
-            mean = mean_over_time(current[:, self.measured])
-            entry = _Entry(site, time_mean(spikes), mean, None)
-        self.tape.append(entry)
+        rule, told = self.rule, self.measured is not None
+        spikes, mean = _spikes_for(current), _mean_current(self.rule, current)
+        rate, slope = torch.empty_like(spikes[:1]), torch.empty_like(spikes[:1])
+        # With the potential in parts that fit the cache.
+        parts = blocks(spikes, steps=len(spikes)) if rule.uses_potential else [slice(None)]
+        for part in parts:
+            x = current[:, part]
+            trace = _trace(rule, site, x, mean[:, part], spikes[:, part], rates=told)
+            slope[:, part] = _mean_slope(rule, trace)
+            if told:
+                rate[:, part] = trace.rate
+        compared = None
+        if self.measured is not None:
+            compared = mean if rule.uses_current else mean_over_time(current)
+            compared = compared[:, self.measured]
+        self.tape.append(_Entry(site, slope, rate if told else None, compared))
         return spikes
 
 
 class _Replayer:
     """Answers the calls of a replay from the tape, in order, and measures how well they match."""
 
-    def __init__(self, rule: RateGradient, tape: list[_Entry], measured: slice) -> None:
-        self.rule, self.measured = rule, measured
+    def __init__(self, tape: list[_Entry], measured: slice | None) -> None:
+        self.measured = measured
         self.tape = deque(tape)
         self.names = [entry.site.name for entry in tape]
         self.excesses: list[Tensor] = []
-        self.in_rule = False
         self.dtype = torch.float64
         tape.clear()
 
@@ -249,20 +284,15 @@ class _Replayer:
         if not self.tape:
             raise ValueError("more neurons are called than in the recording")
         entry = self.tape.popleft()
-        if current.shape != entry.rate.shape:
-            raise ValueError(f"shape {list(current.shape)} instead of {list(entry.rate.shape)}")
-        excess = excess_of(current[:, self.measured], entry.current, site.dynamics.threshold)
-        self.excesses.append(excess)
+        if current.shape != entry.slope.shape:
+            raise ValueError(f"shape {list(current.shape)} instead of {list(entry.slope.shape)}")
+        if entry.current is not None and self.measured is not None:
+            excess = excess_of(current[:, self.measured], entry.current, site.dynamics.threshold)
+            self.excesses.append(excess)
         self.dtype = current.dtype
-        slope = self._slope(entry, current.detach()) if entry.slope is None else entry.slope
-        rate: Tensor = _Replay.apply(current, entry.rate, slope)  # type: ignore[no-untyped-call]
-        return rate
-
-    def _slope(self, entry: _Entry, current: Tensor) -> Tensor:
-        self.in_rule = True
-        slope = _mean_slope(self.rule, Trace(entry.site.dynamics, current, entry.rate, None))
-        self.in_rule = False
-        return slope
+        rate = current.detach() if entry.rate is None else entry.rate
+        answer: Tensor = _Replay.apply(current, rate, entry.slope)  # type: ignore[no-untyped-call]
+        return answer
 
     def mismatch(self, replayed: Tensor, exact: Tensor) -> tuple[str | None, bool]:
         """Why the replay is not the time average of the recording, and whether that will last."""
@@ -289,12 +319,26 @@ class _Replay(torch.autograd.Function):
         return (grad_rate * slope).to(grad_rate.dtype), None, None
 
 
+class _Exact(torch.autograd.Function):
+    """The recorded logits forward, the gradient of the replayed ones backward."""
+
+    @staticmethod
+    def forward(ctx: Any, exact: Tensor, replayed: Tensor) -> Tensor:
+        return exact.view_as(exact)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
+        return None, grad
+
+
 class _EveryStep(torch.autograd.Function):
     """The spikes forward, the slope at every time step backward."""
 
     @staticmethod
     def forward(ctx: Any, current: Tensor, rule: RateGradient, site: Site) -> Tensor:
-        spikes, trace = _trace(rule, site, current)
+        spikes = _spikes_for(current)
+        trace = _trace(rule, site, current, _mean_current(rule, current), spikes)
         ctx.save_for_backward(_slope(rule, trace))
         ctx.averages = rule.averages
         return spikes

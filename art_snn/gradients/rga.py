@@ -1,6 +1,7 @@
 """RGA: rate gradient approximation."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -26,6 +27,7 @@ class RGA(RateGradient):
 
     beta: float = 2.0
     gamma: float = 0.2
+    uses_rate: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         remedy = "The paper searches 1 to 4; 2 is best."

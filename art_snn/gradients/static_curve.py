@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -34,6 +35,7 @@ class StaticCurve(RateGradient):
         clip."""
 
     limit: float = 2.0
+    uses_rate: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.limit != math.inf:

@@ -22,7 +22,14 @@ from torch.autograd.function import once_differentiable
 
 from art_snn import fused
 from art_snn.dynamics import Dynamics, currents_around
-from art_snn.gradients.base import Differentiable, Execution, Firing, Gradient, Site
+from art_snn.gradients.base import (
+    Differentiable,
+    Execution,
+    Firing,
+    Gradient,
+    Site,
+    repeats_one_step,
+)
 from art_snn.gradients.blocks import blocks
 
 StepSlope = Callable[[Tensor, int, slice], Tensor]
@@ -89,14 +96,21 @@ class _ThroughTime(torch.autograd.Function):
         spikes = site.dynamics.simulate(current, potential)
         ctx.save_for_backward(potential)
         ctx.rule, ctx.site, ctx.at_step = rule, site, rule.prepare(potential, site)
+        ctx.summed = _is_summed(current)
         return spikes
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_spikes: Tensor) -> tuple[Tensor, None, None]:
         (potential,) = ctx.saved_tensors
-        d = _recursion(ctx.rule, ctx.site, ctx.at_step, grad_spikes, potential)
+        d = _recursion(ctx.rule, ctx.site, ctx.at_step, grad_spikes, potential, ctx.summed)
         return d, None, None
+
+
+def _is_summed(current: Tensor) -> bool:
+    """Whether the gradient at the current is summed over time at once, since it repeats a step."""
+    node = type(current.grad_fn).__name__
+    return current.device.type == "cpu" and node == "ExpandBackward0" and repeats_one_step(current)
 
 
 def _recursion(
@@ -105,13 +119,22 @@ def _recursion(
     at_step: StepSlope | None,
     grad_spikes: Tensor,
     potential: Tensor,
+    summed: bool = False,
 ) -> Tensor:
-    """d [T, N, ...] from g and u [T, N, ...], as in the module's docstring."""
-    d, dynamics = torch.empty_like(potential), site.dynamics
-    fusible = rule.elementwise and at_step is None
+    """d [T, N, ...] from g and u [T, N, ...], as in the module's docstring.
+
+    :param summed: whether the sum over time is all that is read; then a view that repeats the mean
+        is given, which no memory is written for."""
+    dynamics = site.dynamics
+    d = torch.empty_like(potential[:2] if summed else potential)
+    total = torch.zeros_like(potential[0]) if summed else None
+    fusible = rule.elementwise and at_step is None and not summed
     if not (fusible and fused.run(_BackSteps(rule, site), (grad_spikes, potential), (d,))):
-        _by_steps(rule, site, at_step, grad_spikes, potential, d)
-    return d if dynamics.gain == 1 else d.mul_(dynamics.gain)
+        _by_steps(rule, site, at_step, grad_spikes, potential, d, total)
+    found = d if total is None else total.div_(len(potential))
+    if dynamics.gain != 1:
+        found.mul_(dynamics.gain)
+    return found.expand_as(potential)
 
 
 def _by_steps(
@@ -121,16 +144,19 @@ def _by_steps(
     grad_spikes: Tensor,
     potential: Tensor,
     d: Tensor,
+    total: Tensor | None = None,
 ) -> None:
-    """Write dL/du [T, N, ...] to d, step by step."""
+    """Write dL/du [T, N, ...] to d, step by step, or add it up [N, ...] and write the last two."""
     at_step = at_step or _at_step(rule, site, potential)
     for block in blocks(potential):
         later = None
-        for t in reversed(range(d.shape[0])):
-            g, u, here = grad_spikes[t, block], potential[t, block], d[t, block]
+        for t in reversed(range(len(potential))):
+            g, u, here = grad_spikes[t, block], potential[t, block], d[t % len(d), block]
             h = at_step(u - site.dynamics.threshold, t, block)
             _one_step(site.dynamics, rule.detach_reset, g, h, u, later, here)
             later = here
+            if total is not None:
+                total[block] += here
 
 
 def _at_step(rule: TemporalGradient, site: Site, potential: Tensor) -> StepSlope:

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from art_snn.checks import invalid, require, require_count
 from art_snn.context import PerContext
 from art_snn.encoders import Direct, Encoder
-from art_snn.fixed import unhandled
 from art_snn.gradients import CBA, Composite, Firing, Gradient, Native, Site, objection
 from art_snn.gradients.base import own, simulation
+from art_snn.gradients.fixed import unhandled
 from art_snn.gradients.rga import RGA
 from art_snn.interop.dynamics import Unknown
 from art_snn.interop.members import Members, members_of
@@ -68,7 +68,7 @@ class AdaptedNetwork(SpikingNetwork):
         self.harmless = harmless
         self.input_span = 1.0
         self.obstacles: dict[Hashable, str | None] = {}
-        self.matches: dict[Hashable, int] = {}
+        self.matches: dict[Hashable, Any] = {}
         self.verified: dict[Hashable, int] = {}
         self.exact, self._half, self.attack_dtype = None, {}, None
         if gradient is None:
