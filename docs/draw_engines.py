@@ -72,13 +72,13 @@ def rate(ax: Axes) -> None:
     ax.text(-1.2, 0.72, "record", fontsize=8, style="italic", color=BLUE)
     row(ax, 0.15, ["mean x", "affine", "rate", "affine", "logits"], GREY, ORANGE)
     arrow(ax, (2.7, 0.98), (2.7, 0.37), GREY)
-    ax.text(2.8, 0.66, "mean current and rate", fontsize=8, va="center", color=GREY)
+    ax.text(2.8, 0.66, "rate and slope", fontsize=8, va="center", color=GREY)
     ax.text(-1.2, 0.13, "replay", fontsize=8, style="italic", color=ORANGE)
     ax.text(
         -1.2,
         -0.15,
-        "\nT steps forward without a graph, one step forward and backward.\n"
-        "Kept: mean current and rate. Checked: the replayed current is the recorded mean.",
+        "\nT steps forward without a graph, one step forward (the first time) and backward.\n"
+        "Kept: a slope per neuron. Checked the first time: the replayed current is the mean.",
         fontsize=8,
         va="top",
     )
