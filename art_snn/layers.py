@@ -1,14 +1,12 @@
 """Stateless layers on tensors with a time axis."""
 
-from collections.abc import Collection
-
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from art_snn.checks import invalid
-from art_snn.gradients.base import repeats_one_step
+from art_snn.gradients.base import repeat_step, repeats_one_step
 from art_snn.neurons import Neuron
 
 
@@ -17,23 +15,17 @@ def varies(module: nn.Module) -> bool:
     return module.training and isinstance(module, _DropoutNd | _NormBase)
 
 
-def shown(module: nn.Module) -> bool:
-    """Whether somebody sees, or replaces, what the module gives."""
+def plain(module: nn.Module) -> bool:
+    """Whether it is a module of torch or ours whose values no hook sees, and which keeps none."""
     hooks = (module._forward_hooks, module._forward_pre_hooks)
-    return any(hooks) or "forward" in vars(module)
+    known = type(module).__module__.startswith(("torch.nn.modules.", "art_snn."))
+    return known and not any(hooks) and "forward" not in vars(module)
 
 
-def holdings(layers: nn.Module) -> list[object]:
-    """What modules of the user's own hold besides weights, buffers and other modules.
-
-    Compared by identity before and after a pass it shows whether they kept anything of it."""
-    found: list[object] = []
-    for module in layers.modules():
-        if type(module).__module__.split(".")[0] not in ("torch", "art_snn"):
-            for name, value in vars(module).items():
-                inside = value.values() if isinstance(value, dict) else value
-                found += [name, value, *(inside if isinstance(inside, Collection) else ())]
-    return found
+def hooked_everywhere() -> bool:
+    """Whether a hook of torch sees the values of all modules."""
+    hooks = ("_global_forward_hooks", "_global_forward_pre_hooks")
+    return any(getattr(nn.modules.module, name, None) for name in hooks)
 
 
 def foldable(convolution: nn.Module, norm: nn.Module) -> bool:
@@ -106,7 +98,7 @@ class TimeDistributed(nn.Module):
         steps, batch = x.shape[:2]
         if repeats_one_step(x) and not self._draws():
             y = self._stateless(x[0])
-            return self._checked(y, batch).expand(steps, *y.shape)
+            return repeat_step(self._checked(y, batch), steps)
         y = self._stateless(x.flatten(0, 1))
         return self._checked(y, steps * batch).view(steps, batch, *y.shape[1:])
 

@@ -2,20 +2,21 @@
 
 import copy
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from art_snn.checks import invalid
 from art_snn.context import PerContext
 from art_snn.encoders import Direct, Encoder
 from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, Site
 from art_snn.gradients.base import simulation
-from art_snn.gradients.fixed import unhandled, weights_fixed
+from art_snn.gradients.fixed import holding, unhandled, weights_fixed
 from art_snn.gradients.rules import check_applicable, resolve
-from art_snn.layers import TimeDistributed, holdings, shown, varies
+from art_snn.layers import TimeDistributed, hooked_everywhere, plain, varies
 from art_snn.neurons import Neuron
 from art_snn.passes import attached
 from art_snn.precision import lowered, require_attack_dtype, taken
@@ -76,7 +77,7 @@ class SpikingNetwork(nn.Module):
         self.input_shape = None if input_shape is None else tuple(input_shape)
         self.initialise = initialise
         self.obstacles: dict[Hashable, str | None] = {}
-        self.matches: dict[Hashable, Any] = {}
+        self.matches: dict[Hashable, bool] = {}
 
     @property
     def gradient(self) -> Gradient:
@@ -144,7 +145,6 @@ class SpikingNetwork(nn.Module):
         twin = copy.copy(self)
         twin._modules = dict(self._modules)
         twin.obstacles, twin.matches, twin._half = self.obstacles, self.matches, {}
-        twin._fixed = self._fixed
         return twin
 
     def forward(self, x: Tensor) -> Tensor:
@@ -162,9 +162,12 @@ class SpikingNetwork(nn.Module):
         self.check(rule, checked)
         if not x.requires_grad:
             return rule.logits(self, checked)
-        with self.fixed(not self.training if self._fixed is None else self._fixed):
-            # An alias, which is no parameter where x is one.
-            return self._crafted(rule, checked.view_as(checked))
+        if isinstance(checked, nn.Parameter):
+            # An alias, which is none.
+            checked = checked.view_as(checked)
+        fixed = not self.training if self._fixed is None else self._fixed
+        with holding(fixed and not getattr(parametrize, "_cache_enabled", 0)):
+            return self._crafted(rule, checked)
 
     def _crafted(self, rule: Gradient, x: Tensor) -> Tensor:
         """Logits with the rule in their graph, in the precision of :attr:`attack_dtype`."""
@@ -177,8 +180,7 @@ class SpikingNetwork(nn.Module):
             told = told if obstacle is None else f"in its own precision, since {obstacle}"
         else:
             half = self.lowered(dtype)
-            with half.fixed():
-                logits, execution = rule.logits(half, x.to(dtype)).to(x.dtype), half.execution
+            logits, execution = rule.logits(half, x.to(dtype)).to(x.dtype), half.execution
         assert execution is not None
         self.execution = Execution(execution.kind, f"{execution.reason}; {told}")
         return logits
@@ -254,21 +256,14 @@ class SpikingNetwork(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """Input [N, ...] -> time steps [T, N, ...]."""
-        with self._held():
+        with weights_fixed():
             encoded: Tensor = self.encoder(x)
         return encoded
 
     @property
-    def unseen(self) -> bool:
-        """Whether weights are constants, and no hook sees the values of a pass."""
-        return bool(self._fixed) and not any(map(shown, self.layers.modules()))
-
-    def holdings(self) -> list[object]:
-        """What a pass could leave on modules, to be compared by identity."""
-        return holdings(self.layers)
-
-    def _held(self) -> AbstractContextManager[object]:
-        return weights_fixed(bool(self._fixed))
+    def plain(self) -> bool:
+        """Whether its layers are modules of torch and ours, and no hook sees their values."""
+        return not hooked_everywhere() and all(map(plain, self.layers.modules()))
 
     def reset(self) -> None:
         """Draw all weights anew: by `initialise` where one was given, else as torch draws them."""
@@ -285,7 +280,7 @@ class SpikingNetwork(nn.Module):
 
     def outputs(self, encoded: Tensor, firing: Firing) -> Tensor:
         """Encoded input [T, N, ...] -> output of the last layer at every step [T, N, K]."""
-        with attached(self, unhandled(firing)), self._held():
+        with attached(self, unhandled(firing)), weights_fixed():
             outputs: Tensor = self.layers(encoded)
         return outputs
 
@@ -360,6 +355,10 @@ class SpikingNetwork(nn.Module):
         if self._override is not None:
             state["_gradient"] = state["_training_gradient"] = self._override
         return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Of earlier versions, too."""
+        super().__setstate__({"matches": {}} | state)  # type: ignore[no-untyped-call]
 
     def _replicate_for_data_parallel(self) -> "SpikingNetwork":
         """The same of torch's replicas, which run in threads of their own."""

@@ -3,7 +3,6 @@
 import contextlib
 import math
 from collections.abc import Hashable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -60,22 +59,6 @@ def remember(answers: dict[Hashable, Any], key: Hashable, answer: object) -> Non
     if len(answers) >= REMEMBERED and key not in answers:
         answers.clear()
     answers[key] = answer
-
-
-@dataclass(frozen=True)
-class Match:
-    """Replays that were recordings averaged, in one state of the network.
-
-    :param count: how many there were.
-    :param transparent: whether every operation in the last one has the same gradient whatever its
-        input is, and no module kept anything of it."""
-
-    count: int
-    transparent: bool
-
-    def next(self, samples: int) -> slice:
-        """The sample to measure next, another one at every call."""
-        return slice(self.count % samples, self.count % samples + 1)
 
 
 def key_of(network: Differentiable, encoded: Tensor) -> Hashable:

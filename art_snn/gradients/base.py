@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from art_snn.dynamics import Dynamics
@@ -41,7 +42,7 @@ class Differentiable(Protocol):
 
     execution: Execution | None
     obstacles: dict[Hashable, str | None]
-    matches: dict[Hashable, Any]
+    matches: dict[Hashable, bool]
     memory: "dict[Gradient, Any]"
     input_span: float
 
@@ -56,12 +57,8 @@ class Differentiable(Protocol):
         ...
 
     @property
-    def unseen(self) -> bool:
-        """Whether weights are constants, and no hook sees the values of a pass."""
-        ...
-
-    def holdings(self) -> list[object]:
-        """What a pass could leave on modules, to be compared by identity."""
+    def plain(self) -> bool:
+        """Whether its layers are modules of torch and ours, and no hook sees their values."""
         ...
 
     def encode(self, x: Tensor) -> Tensor:
@@ -149,6 +146,31 @@ def own(site: Site, current: Tensor) -> Tensor:
 
     Networks of such modules know it and never call it."""
     raise TypeError(f"neuron {site.name!r} has no gradient of its own")
+
+
+class _Repeat(torch.autograd.Function):
+    """A view [T, N, ...] of one step [N, ...]."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, steps: int) -> Tensor:
+        return x.expand(steps, *x.shape)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad.sum(0), None
+
+
+def repeat_step(x: Tensor, steps: int) -> Tensor:
+    """A view [T, N, ...] that repeats one step [N, ...].
+
+    Of a gradient at it the sum over time alone is read: layers may give its mean at every step."""
+    repeated: Tensor = _Repeat.apply(x, steps)  # type: ignore[no-untyped-call]
+    return repeated
+
+
+def is_repeated(x: Tensor) -> bool:
+    """Whether the tensor is what :func:`repeat_step` has made."""
+    return type(x.grad_fn).__name__ == "_RepeatBackward"
 
 
 def repeats_one_step(x: Tensor) -> bool:

@@ -5,8 +5,9 @@ the weights' sake or because its formulas are shared, the input of every convolu
 where weights are constants neither needs it.
 
 Such a pass can also be *hollow*: an operation that is affine has the same gradient whatever its
-input is, and where the values of a pass are known from another one it need not be computed. It is
-enough to know which operations there are."""
+input is, and where the values of a pass are known from another one it need not be computed. That
+is for networks of torch's modules and ours, of which it is known that what they do passes through
+functions of torch one by one, and that they keep nothing."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -17,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn import functional
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
@@ -54,7 +56,8 @@ class Trail:
         if not _differentiated((*args, *kwargs.values())):
             return
         move = MOVES.get(func)
-        if move is None or not move(*args, **kwargs):
+        # Without a graph values are on their way out of it.
+        if move is None or not torch.is_grad_enabled() or not move(*args, **kwargs):
             self.opaque = getattr(func, "__name__", str(func))
             if self.hollow:
                 raise Opaque(self.opaque)
@@ -73,19 +76,46 @@ def on_trail(trail: Trail) -> Iterator[None]:
         _TRAIL.reset(before)
 
 
-def weights_fixed(fixed: bool) -> AbstractContextManager[object]:
-    """A block in which weights are constants, if asked for and a graph is made at all."""
-    if not fixed or not torch.is_grad_enabled():
+_HELD: ContextVar[bool] = ContextVar("held", default=False)
+
+
+@contextmanager
+def holding(fixed: bool) -> Iterator[None]:
+    """Whether passes within the block, of whichever network, take weights for constants."""
+    before = _HELD.set(fixed)
+    try:
+        yield
+    finally:
+        _HELD.reset(before)
+
+
+def held() -> bool:
+    """Whether passes take weights for constants at present."""
+    return _HELD.get()
+
+
+def weights_fixed() -> AbstractContextManager[object]:
+    """A block in which weights are constants, if passes hold them so and make a graph at all."""
+    if not held() or not torch.is_grad_enabled():
         return nullcontext()
     return FixedWeights(_TRAIL.get())
 
 
+_RUNNING: ContextVar["FixedWeights | None"] = ContextVar("running", default=None)
+
+
 def unhandled(firing: Firing) -> Firing:
-    """The same firing, whose operations do not go through :class:`FixedWeights` one by one."""
+    """The same firing, whose operations are none of :class:`FixedWeights`."""
 
     def fire(site: Site, current: Tensor) -> Tensor:
-        with torch._C.DisableTorchFunction():
+        mode = _RUNNING.get()
+        if mode is None:
             return firing(site, current)
+        mode.paused = True
+        try:
+            return firing(site, current)
+        finally:
+            mode.paused = False
 
     return fire
 
@@ -101,15 +131,23 @@ class FixedWeights(TorchFunctionMode):
 
     def __init__(self, trail: Trail | None = None) -> None:
         super().__init__()
-        self.trail = trail
+        self.trail, self.paused = trail, False
         if trail is not None:
             trail.followed = True
+
+    def __enter__(self) -> Any:
+        self.token = _RUNNING.set(self)
+        return super().__enter__()  # type: ignore[no-untyped-call]
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        _RUNNING.reset(self.token)
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func in LOOKS or _writes(func):
+        if self.paused or func in LOOKS or _about_itself(func) or _checkpointed():
             return func(*args, **kwargs)
         args = tuple(map(_constant, args))
         kwargs = {name: _constant(value) for name, value in kwargs.items()}
@@ -117,16 +155,23 @@ class FixedWeights(TorchFunctionMode):
         answer = NotImplemented if light is None else light(hollow, *args, **kwargs)
         if answer is NotImplemented and self.trail is not None:
             self.trail.follow(func, args, kwargs)
-            if hollow and func is Tensor.contiguous:
+            if hollow and func is Tensor.contiguous and not any(args[0].stride()):
                 return args[0]
         if func is functional.max_pool2d:
             answer = _maximum(*args, **kwargs)
         return func(*args, **kwargs) if answer is NotImplemented else answer
 
 
-def _writes(func: Any) -> bool:
+def _about_itself(func: Any) -> bool:
     """Whether the function is about a tensor as an object, of which a constant is another."""
-    return getattr(func, "__name__", "") in ("__set__", "requires_grad_", "__delete__")
+    return getattr(func, "__name__", "") in OWN
+
+
+def _checkpointed() -> bool:
+    """Whether the pass will be computed again in the backward pass, where it must be the same."""
+    top: Any = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
+    hooks = None if top is None else top(False)
+    return hooks is not None and "checkpoint" in getattr(hooks[0], "__qualname__", "")
 
 
 def _constant(value: Any) -> Any:
@@ -149,9 +194,15 @@ def _wanted(x: Any, *weights: Any) -> bool:
     return (
         type(x) is Tensor
         and _differentiated(x)
-        and not torch.is_autocast_enabled(x.device.type)
+        and torch.is_grad_enabled()
+        and not _autocast(x.device.type)
         and not _differentiated(weights)
+        and forward_ad._current_level < 0
     )
+
+
+def _autocast(kind: str) -> bool:
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
 
 
 def _nothing(x: Tensor, shape: Any) -> Tensor:
@@ -377,13 +428,26 @@ and need not compute anything; or gives NotImplemented."""
 
 LOOKS = frozenset(
     getattr(Tensor, name).__get__
-    for name in ("shape", "ndim", "dtype", "device", "layout", "requires_grad", "is_leaf")
+    for name in ("shape", "ndim", "dtype", "device", "layout", "requires_grad", "is_leaf", "grad")
 ) | {Tensor.size, Tensor.dim, Tensor.stride, Tensor.numel, Tensor.is_floating_point, Tensor.__len__}
 """What is asked of a tensor and does not depend on its values."""
 
 
+OWN = frozenset(
+    [
+        *("__set__", "__delete__", "requires_grad_", "retain_grad"),
+        *("register_hook", "register_post_accumulate_grad_hook"),
+    ]
+)
+"""Names of what is done to a tensor as an object."""
+
+
 def _always(*args: Any, **kwargs: Any) -> bool:
     return True
+
+
+def _shape(*args: Any, **kwargs: Any) -> bool:
+    return not any(isinstance(value, torch.dtype) for value in (*args, *kwargs.values()))
 
 
 def _one_factor(*args: Any, **kwargs: Any) -> bool:
@@ -406,7 +470,7 @@ def _idle(x: Any, p: float = 0.5, training: bool = True, inplace: bool = False) 
 MOVES: Mapping[Any, Callable[..., bool]] = MappingProxyType(
     dict.fromkeys(
         [
-            *(Tensor.flatten, torch.flatten, Tensor.view, Tensor.reshape, torch.reshape),
+            *(Tensor.flatten, torch.flatten, Tensor.reshape, torch.reshape),
             *(Tensor.expand, Tensor.squeeze, Tensor.unsqueeze, Tensor.permute, Tensor.transpose),
             *(Tensor.unflatten, Tensor.contiguous, Tensor.mean, Tensor.sum, torch.cat, torch.stack),
             *(torch.add, Tensor.add, torch.sub, Tensor.sub, functional.adaptive_avg_pool2d),
@@ -415,6 +479,6 @@ MOVES: Mapping[Any, Callable[..., bool]] = MappingProxyType(
     )
     | dict.fromkeys([torch.mul, Tensor.mul], _one_factor)
     | dict.fromkeys([torch.div, Tensor.div], _dividend)
-    | {Tensor.__getitem__: _place, functional.dropout: _idle}
+    | {Tensor.view: _shape, Tensor.__getitem__: _place, functional.dropout: _idle}
 )
 """Other affine operations, and in which calls they are."""

@@ -10,12 +10,12 @@ can be run on tensors averaged over time:
 
 That costs about 1 + 2/T inferences and stores 1/T of the activations. It is right exactly where the
 current that arrives in replay is the recorded mean current, so that is measured at every neuron and
-at the logits: on all samples at the first call in a state of the network. Where it is not, the same
-rule runs *time-resolved*: one pass with a graph over all time steps.
+at the logits. Where it is not, the same rule runs *time-resolved*: one pass with a graph over all
+time steps.
 
-Where that first replay consisted of operations that are known to be affine, and of modules that
-keep nothing of what passes through them, later ones are *hollow*: they have the same graph, and
-compute nothing, which costs 1 + 1/T inferences. Otherwise they are measured on one sample each."""
+Where the first replay in a state of the network consisted of operations of torch's and our modules
+that are known to be affine, later ones are *hollow*: they have the same graph, and compute nothing,
+which costs 1 + 1/T inferences."""
 
 from abc import abstractmethod
 from collections import deque
@@ -29,7 +29,6 @@ from torch.autograd.function import once_differentiable
 from art_snn.dynamics import Dynamics
 from art_snn.gradients.affine import (
     OUT_OF_MEMORY,
-    Match,
     excess_of,
     first_excess,
     key_of,
@@ -39,7 +38,7 @@ from art_snn.gradients.affine import (
 )
 from art_snn.gradients.base import Differentiable, Execution, Gradient, Site, repeats_one_step
 from art_snn.gradients.blocks import blocks
-from art_snn.gradients.fixed import Trail, on_trail
+from art_snn.gradients.fixed import Trail, held, on_trail
 
 
 @dataclass(frozen=True)
@@ -107,15 +106,15 @@ def collapsed(
     :return: the exact logits [N, K] with the rule in their graph, and None; or, where the replay
         did not reproduce the recorded currents, the logits without a graph and the reason; and
         whether that reason will last, which values that are not finite do not."""
-    key = key_of(network, encoded)
-    known = network.matches.get(key)
-    if known is not None and known.transparent and network.unseen:
+    # With the batch size, since a layer may look at it.
+    key = encoded.shape[1], key_of(network, encoded)
+    transparent = held() and network.matches.get(key, False) and network.plain
+    if transparent:
         logits = _hollow(rule, network, encoded)
         if logits is not None:
             return logits, None, True
-    measured = slice(None) if known is None else known.next(encoded.shape[1])
-    exact, tape = _record(rule, network, encoded, measured)
-    replayer, trail, held = _Replayer(tape, measured), Trail(), network.holdings()
+    exact, tape = _record(rule, network, encoded)
+    replayer, trail = _Replayer(tape), Trail()
     try:
         with on_trail(trail):
             replayed = network.run(mean_over_time(encoded), replayer)
@@ -128,27 +127,32 @@ def collapsed(
         return exact, refusal("replay", error), True
     if reason is not None:
         return exact, reason, lasting
-    count = 1 if known is None else known.count + 1
-    kept = [id(one) for one in network.holdings()] != [id(one) for one in held]
-    remember(network.matches, key, Match(count, trail.transparent and not kept))
+    # Not after a hollow one that failed.
+    remember(network.matches, key, trail.transparent and not transparent)
     return _Exact.apply(exact, replayed), None, True  # type: ignore[no-untyped-call]
 
 
 def _record(
-    rule: RateGradient, network: Differentiable, encoded: Tensor, measured: slice | None
+    rule: RateGradient, network: Differentiable, encoded: Tensor, *, hollow: bool = False
 ) -> tuple[Tensor, "list[_Entry]"]:
     """Logits [N, K] without a graph, and the tape."""
-    recorder = _Recorder(rule, measured)
+    recorder = _Recorder(rule, hollow)
     with torch.no_grad():
         return network.run(encoded.detach(), recorder), recorder.tape
 
 
 def _hollow(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Tensor | None:
-    """Record, and a replay that has the graph alone; None where that cannot be after all."""
-    exact, tape = _record(rule, network, encoded, None)
+    """Record, and a replay that has the graph alone; None where that cannot be after all.
+
+    Values that are not finite are left to the other way, which tells of them."""
+    exact, tape = _record(rule, network, encoded, hollow=True)
+    sums = [exact.sum(), encoded.detach().sum(dtype=torch.float32)]
+    sums += [entry.current for entry in tape]
+    if not torch.stack([one.float() for one in sums]).isfinite().all():
+        return None
     try:
         with on_trail(Trail(hollow=True)):
-            replayed = network.run(mean_over_time(encoded), _Replayer(tape, None))
+            replayed = network.run(mean_over_time(encoded), _Replayer(tape))
     except OUT_OF_MEMORY:
         raise
     except Exception:
@@ -215,12 +219,13 @@ class _Entry:
     :param site: the neuron.
     :param slope: [1, N, ...].
     :param rate: mean of its spikes over time [1, N, ...]; None for a hollow replay.
-    :param current: mean current over time [1, n, ...] of the samples that are measured, or None."""
+    :param current: mean current over time [1, N, ...]; for a hollow replay a sum of currents [],
+        which is finite where they are."""
 
     site: Site
     slope: Tensor
     rate: Tensor | None
-    current: Tensor | None
+    current: Tensor
 
 
 def _slope(rule: RateGradient, trace: Trace) -> Tensor:
@@ -242,38 +247,38 @@ def _mean_slope(rule: RateGradient, trace: Trace) -> Tensor:
 class _Recorder:
     """Fires by plain simulation and writes one tape entry per call.
 
-    :param measured: samples whose currents a replay is to be held against; None for a hollow one,
-        which reads no rates either."""
+    :param hollow: whether the replay is, which reads no rates and no currents."""
 
-    def __init__(self, rule: RateGradient, measured: slice | None) -> None:
-        self.rule, self.measured = rule, measured
+    def __init__(self, rule: RateGradient, hollow: bool) -> None:
+        self.rule, self.hollow = rule, hollow
         self.tape: list[_Entry] = []
 
     def __call__(self, site: Site, current: Tensor) -> Tensor:
-        rule, told = self.rule, self.measured is not None
+        rule, full = self.rule, not self.hollow
         spikes, mean = _spikes_for(current), _mean_current(self.rule, current)
         rate, slope = torch.empty_like(spikes[:1]), torch.empty_like(spikes[:1])
         # With the potential in parts that fit the cache.
         parts = blocks(spikes, steps=len(spikes)) if rule.uses_potential else [slice(None)]
         for part in parts:
             x = current[:, part]
-            trace = _trace(rule, site, x, mean[:, part], spikes[:, part], rates=told)
+            trace = _trace(rule, site, x, mean[:, part], spikes[:, part], rates=full)
             slope[:, part] = _mean_slope(rule, trace)
-            if told:
+            if full:
                 rate[:, part] = trace.rate
-        compared = None
-        if self.measured is not None:
-            compared = mean if rule.uses_current else mean_over_time(current)
-            compared = compared[:, self.measured]
-        self.tape.append(_Entry(site, slope, rate if told else None, compared))
+        told = self._told(current, mean)
+        self.tape.append(_Entry(site, slope, rate if full else None, told))
         return spikes
+
+    def _told(self, current: Tensor, mean: Tensor) -> Tensor:
+        if not self.hollow:
+            return mean if self.rule.uses_current else mean_over_time(current)
+        return (mean if self.rule.uses_current else current[-1]).sum(dtype=torch.float32)
 
 
 class _Replayer:
     """Answers the calls of a replay from the tape, in order, and measures how well they match."""
 
-    def __init__(self, tape: list[_Entry], measured: slice | None) -> None:
-        self.measured = measured
+    def __init__(self, tape: list[_Entry]) -> None:
         self.tape = deque(tape)
         self.names = [entry.site.name for entry in tape]
         self.excesses: list[Tensor] = []
@@ -286,9 +291,8 @@ class _Replayer:
         entry = self.tape.popleft()
         if current.shape != entry.slope.shape:
             raise ValueError(f"shape {list(current.shape)} instead of {list(entry.slope.shape)}")
-        if entry.current is not None and self.measured is not None:
-            excess = excess_of(current[:, self.measured], entry.current, site.dynamics.threshold)
-            self.excesses.append(excess)
+        if entry.rate is not None:
+            self.excesses.append(excess_of(current, entry.current, site.dynamics.threshold))
         self.dtype = current.dtype
         rate = current.detach() if entry.rate is None else entry.rate
         answer: Tensor = _Replay.apply(current, rate, entry.slope)  # type: ignore[no-untyped-call]

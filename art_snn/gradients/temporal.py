@@ -22,14 +22,7 @@ from torch.autograd.function import once_differentiable
 
 from art_snn import fused
 from art_snn.dynamics import Dynamics, currents_around
-from art_snn.gradients.base import (
-    Differentiable,
-    Execution,
-    Firing,
-    Gradient,
-    Site,
-    repeats_one_step,
-)
+from art_snn.gradients.base import Differentiable, Execution, Firing, Gradient, Site, is_repeated
 from art_snn.gradients.blocks import blocks
 
 StepSlope = Callable[[Tensor, int, slice], Tensor]
@@ -108,9 +101,8 @@ class _ThroughTime(torch.autograd.Function):
 
 
 def _is_summed(current: Tensor) -> bool:
-    """Whether the gradient at the current is summed over time at once, since it repeats a step."""
-    node = type(current.grad_fn).__name__
-    return current.device.type == "cpu" and node == "ExpandBackward0" and repeats_one_step(current)
+    """Whether the sum over time is all that will be read of the gradient at the current."""
+    return current.device.type == "cpu" and is_repeated(current)
 
 
 def _recursion(
@@ -127,14 +119,16 @@ def _recursion(
         is given, which no memory is written for."""
     dynamics = site.dynamics
     d = torch.empty_like(potential[:2] if summed else potential)
-    total = torch.zeros_like(potential[0]) if summed else None
+    # In single precision at least, since there may be many steps.
+    wide = torch.promote_types(potential.dtype, torch.float32)
+    total = torch.zeros_like(potential[0], dtype=wide) if summed else None
     fusible = rule.elementwise and at_step is None and not summed
     if not (fusible and fused.run(_BackSteps(rule, site), (grad_spikes, potential), (d,))):
         _by_steps(rule, site, at_step, grad_spikes, potential, d, total)
     found = d if total is None else total.div_(len(potential))
     if dynamics.gain != 1:
         found.mul_(dynamics.gain)
-    return found.expand_as(potential)
+    return found.to(potential.dtype).expand_as(potential)
 
 
 def _by_steps(
@@ -156,7 +150,7 @@ def _by_steps(
             _one_step(site.dynamics, rule.detach_reset, g, h, u, later, here)
             later = here
             if total is not None:
-                total[block] += here
+                total[block].add_(here)
 
 
 def _at_step(rule: TemporalGradient, site: Site, potential: Tensor) -> StepSlope:

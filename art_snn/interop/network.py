@@ -11,13 +11,14 @@ from art_snn.context import PerContext
 from art_snn.encoders import Direct, Encoder
 from art_snn.gradients import CBA, Composite, Firing, Gradient, Native, Site, objection
 from art_snn.gradients.base import own, simulation
-from art_snn.gradients.fixed import unhandled
+from art_snn.gradients.fixed import held, unhandled, weights_fixed
 from art_snn.gradients.rga import RGA
 from art_snn.interop.dynamics import Unknown
 from art_snn.interop.members import Members, members_of
 from art_snn.interop.passes import Exchange, FiringPass, ModelPass, running
 from art_snn.interop.steps import StepPass, by_steps, weights_of
 from art_snn.interop.verify import Firings, verify
+from art_snn.layers import hooked_everywhere, plain
 from art_snn.network import SpikingNetwork, require_encoder
 from art_snn.neurons import Neuron
 
@@ -68,7 +69,7 @@ class AdaptedNetwork(SpikingNetwork):
         self.harmless = harmless
         self.input_span = 1.0
         self.obstacles: dict[Hashable, str | None] = {}
-        self.matches: dict[Hashable, Any] = {}
+        self.matches: dict[Hashable, bool] = {}
         self.verified: dict[Hashable, int] = {}
         self.exact, self._half, self.attack_dtype = None, {}, None
         if gradient is None:
@@ -120,6 +121,12 @@ class AdaptedNetwork(SpikingNetwork):
         if self.look is not None:
             return self.look[1]
         return {m.name: m.site for m in self.members().values() if m.fires}
+
+    @property
+    def plain(self) -> bool:
+        neurons = [member.module for member in self.members().values()]
+        others = (m for m in self.layers.modules() if not any(m is n for n in neurons))
+        return not hooked_everywhere() and all(map(plain, others))
 
     @property
     def form(self) -> tuple[Any, ...]:
@@ -205,7 +212,7 @@ class AdaptedNetwork(SpikingNetwork):
             return self.run_by_itself(encoded, native=firing is own)
         if self.steps_alone:
             this = self.firing_pass(StepPass, encoded, firing)
-            weights = [] if self._fixed else weights_of(self.module)
+            weights = [] if held() else weights_of(self.module)
             return by_steps(this, self.logits, weights, encoded)
         return self.run_in(self.firing_pass(Exchange, encoded, firing), encoded)
 
@@ -252,7 +259,7 @@ class AdaptedNetwork(SpikingNetwork):
         return self._read(self._model(encoded), encoded)
 
     def _model(self, encoded: Tensor) -> Any:
-        with self._held():
+        with weights_fixed():
             output = self.layers(encoded[0] if self.makes_own_time else encoded)
         if callable(self.readout):
             return output
