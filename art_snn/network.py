@@ -195,7 +195,7 @@ class SpikingNetwork(nn.Module):
 
         Predictions and gradients at the weights keep the network's own; weights take no gradient
         while one at the input is computed in half precision, and the logits of its graph are
-        rounded. "auto" is bfloat16 where the device has matrix units for it, and
+        rounded. "auto" is bfloat16 where the device multiplies it natively, and
         :attr:`execution` tells what was taken."""
         return self._attack_dtype if self._crafting is None else self._crafting[0]
 

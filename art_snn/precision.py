@@ -51,21 +51,22 @@ def taken(asked: str | None, device: torch.device) -> tuple[torch.dtype | None, 
         return None, ""
     if asked in DTYPES:
         return DTYPES[asked], asked
-    if has_matrix_units(device):
-        return torch.bfloat16, f"bfloat16, for which {_named(device)} has matrix units"
-    return None, f"no bfloat16, for which {_named(device)} has no matrix units"
+    if multiplies_bfloat16(device):
+        return torch.bfloat16, f"bfloat16, which {_named(device)} multiplies natively"
+    return None, f"no bfloat16, which {_named(device)} does not multiply natively"
 
 
-def has_matrix_units(device: torch.device) -> bool:
-    """Whether the device multiplies matrices of bfloat16 in units of their own.
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device has units or instructions of its own for products of bfloat16.
 
-    AMX in processors, and CUDA from compute capability 8 on."""
+    AMX and AVX-512 BF16 in processors, and CUDA from compute capability 8 on."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
     if device.type != "cpu":
         return False
-    asked: Any = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return bool(asked()) if callable(asked) else False
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    asked: list[Any] = [getattr(torch.cpu, name, None) for name in names]
+    return any(supported() for supported in asked if callable(supported))
 
 
 def mixed(train_dtype: str | None, device: torch.device) -> AbstractContextManager[object]:

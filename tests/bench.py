@@ -1,7 +1,7 @@
 """Whether gradients have become slower or larger since they were last recorded on such a machine.
 
 Measures what one input gradient costs, by art_snn.experiments.cost, in inferences of the same run:
-in the network's own precision, and in bfloat16 where the processor has matrix units for it. Exit
+in the network's own precision, and in bfloat16 where the processor multiplies it natively. Exit
 status 1 where a ratio has grown by more than a tenth, 2 for bad input, otherwise 0.
 """
 
@@ -29,7 +29,7 @@ from art_snn.measuring.machine import processor
 from art_snn.measuring.workload import INFERENCE
 from art_snn.models import Architecture
 from art_snn.places import FILE, place, require_kind, what
-from art_snn.precision import has_matrix_units
+from art_snn.precision import multiplies_bfloat16
 from art_snn.stopping import INTERRUPTED, TERMINATED, Terminated, stoppable
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,7 +59,7 @@ SMALL: dict[str, Any] = {
 class Record:
     """What a gradient cost at one time on one kind of machine.
 
-    :param matrix_units: whether the processor multiplies bfloat16 in units of their own.
+    :param native_bfloat16: whether the processor multiplies bfloat16 natively.
     :param measured: the network and its input, in words.
     :param commit: of the checkout, "" where it is none.
     :param seconds: of an inference in single precision; it is told and not judged.
@@ -68,7 +68,7 @@ class Record:
 
     processor: str
     threads: int
-    matrix_units: bool
+    native_bfloat16: bool
     measured: str
     date: str
     version: str
@@ -82,8 +82,8 @@ class Record:
     @property
     def kind(self) -> str:
         """What two records share whose ratios may be compared."""
-        units = "with" if self.matrix_units else "without"
-        return f"{self.measured}; {self.processor}, {self.threads} threads, {units} matrix units"
+        end = "with" if self.native_bfloat16 else "without"
+        return f"{self.measured}; {self.processor}, {self.threads} threads, {end} native bfloat16"
 
     @property
     def source(self) -> str:
@@ -105,8 +105,8 @@ class Record:
 
 def measured(asked: dict[str, Any]) -> Record:
     """A record of this machine and this checkout."""
-    units = has_matrix_units(torch.device("cpu"))
-    costs = {"": _cost(asked, None)} | ({", bfloat16": _cost(asked, "bfloat16")} if units else {})
+    native = multiplies_bfloat16(torch.device("cpu"))
+    costs = {"": _cost(asked, None)} | ({", bfloat16": _cost(asked, "bfloat16")} if native else {})
     rows = [(row, end, cost) for end, cost in costs.items() for row in cost.seconds]
     rows = [(row, end, cost) for row, end, cost in rows if row != INFERENCE]
     time = {row + end: cost.ratio(row) for row, end, cost in rows}
@@ -114,7 +114,7 @@ def measured(asked: dict[str, Any]) -> Record:
     return Record(
         processor=processor(),
         threads=asked["threads"],
-        matrix_units=units,
+        native_bfloat16=native,
         measured=costs[""].title,
         date=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
         version=art_snn.__version__,

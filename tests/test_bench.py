@@ -21,7 +21,7 @@ from tests.command import forbidden, interrupted
 THEN = Record(
     processor="Some CPU",
     threads=2,
-    matrix_units=True,
+    native_bfloat16=True,
     measured="One input gradient: a network",
     date="2026-01-02 03:04",
     version="0.1.0",
@@ -93,7 +93,7 @@ def test_rows_that_one_side_lacks_are_told_and_not_compared():
     [
         {"processor": "Other CPU"},
         {"threads": 1},
-        {"matrix_units": False},
+        {"native_bfloat16": False},
         {"measured": "One input gradient: another network"},
     ],
 )
@@ -113,7 +113,7 @@ def test_what_moved_is_told_as_a_table(ran, file, capsys):
     file.write_text(json.dumps(plain([THEN])))
     assert ran(now(rga=1.5, stbp=2.0)) == 1
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert lines[0].endswith("network; Some CPU, 2 threads, with matrix units.")
+    assert lines[0].endswith("network; Some CPU, 2 threads, with native bfloat16.")
     assert lines[1:3] == [
         "Now: 2026-07-02 03:04, art_snn 0.1.0, torch 2.13.0; an inference takes 2.5 s and 3 MiB.",
         "Then: 2026-01-02 03:04, art_snn 0.1.0 (abcdef1), torch 2.4.0; 2 s and 3 MiB.",
@@ -239,20 +239,20 @@ def test_the_records_of_the_repository_can_be_read():
     assert all(isinstance(record, Record) for record in read(bench.RECORDS))
 
 
-@pytest.mark.parametrize("units", [True, False])
+@pytest.mark.parametrize("native", [True, False])
 def test_a_small_run_measures_every_row_and_finds_its_own_record(
-    units, ran, file, monkeypatch, capsys
+    native, ran, file, monkeypatch, capsys
 ):
     module = importlib.import_module("art_snn.experiments.cost.run")
     monkeypatch.setattr(module, "in_fresh_process", lambda call, *given: 2**20 + call(*given))
-    monkeypatch.setattr(bench, "has_matrix_units", lambda device: units)
+    monkeypatch.setattr(bench, "multiplies_bfloat16", lambda device: native)
     assert main(["--small", "--record", "--file", str(file)]) == 0
     assert "There is no record of this kind yet" in capsys.readouterr().out
     (record,) = read(file)
     rows = ["rga", "stbp", "stock rga", "stock stbp"]
-    expected = rows + [f"{row}, bfloat16" for row in rows if units]
+    expected = rows + [f"{row}, bfloat16" for row in rows if native]
     assert list(record.time) == list(record.memory) == expected
-    assert record.matrix_units == units
+    assert record.native_bfloat16 == native
     assert record.measured.startswith("One input gradient: vgg5 of width 0.1, T = 2")
     assert record.torch == torch.__version__
     assert ran(record) == 0

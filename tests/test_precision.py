@@ -17,7 +17,7 @@ from art_snn.attacks import Attack
 from art_snn.gradients import RGA, STBP
 from art_snn.gradients.affine import tolerance
 from art_snn.interop import adapt
-from art_snn.precision import DTYPES, has_matrix_units
+from art_snn.precision import DTYPES, multiplies_bfloat16
 from tests.architectures import CLASSES, SHAPE, batch, chain, max_pooled, network, residual
 from tests.interop.stacks import Loop, Stack
 from tests.standins import spikingjelly
@@ -128,19 +128,19 @@ def test_what_a_rule_remembers_is_forgotten_in_half_precision_too():
     assert torch.equal(gradients(net, "assg", x, "bfloat16")[1], first)
 
 
-@pytest.mark.parametrize("units", [True, False])
-def test_auto_takes_what_the_device_has_units_for_and_says_so(units, monkeypatch):
-    monkeypatch.setattr("art_snn.precision.has_matrix_units", lambda device: units)
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_takes_what_the_device_multiplies_natively_and_says_so(native, monkeypatch):
+    monkeypatch.setattr("art_snn.precision.multiplies_bfloat16", lambda device: native)
     net, x = single(), batch(3, dtype=torch.float32)
     exact = gradients(net, "rga", x)[1]
     half = gradients(net, "rga", x, "auto")[1]
-    assert torch.equal(exact, half) != units
-    told = "bfloat16, for which the processor has matrix units" if units else "has no matrix units"
+    assert torch.equal(exact, half) != native
+    told = "the processor multiplies natively" if native else "the processor does not multiply"
     assert told in str(net.execution)
 
 
-def test_no_units_are_claimed_of_a_device_that_is_not_known():
-    assert has_matrix_units(torch.device("meta")) is False
+def test_nothing_is_claimed_of_a_device_that_is_not_known():
+    assert multiplies_bfloat16(torch.device("meta")) is False
 
 
 def test_the_tolerance_of_a_replay_follows_from_the_dtype():

@@ -37,7 +37,7 @@ class Attack:
         FGSM takes the whole budget at once.
     :param iterations: gradient steps of all but fgsm [10].
     :param attack_dtype: precision of its gradients: bfloat16, float16, or auto, which is bfloat16
-        where the device has matrix units for it [the network's own].
+        where the device multiplies it natively [the network's own].
     :raises ValueError: for an unknown name, a number outside its range, or a step or iterations
         of an attack that has none."""
 

@@ -163,7 +163,7 @@ class Trained:
 
 
 def _precision(dtype: str) -> str:
-    return "bfloat16 where the device has matrix units for it" if dtype == "auto" else dtype
+    return "bfloat16 where the device multiplies it natively" if dtype == "auto" else dtype
 
 
 def _notes_of_kept(path: Path) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class Recipe:
         the same share].
     :param seed: of the order of the samples and of whatever the network draws.
     :param train_dtype: precision of the layers' arithmetic: bfloat16, or auto, which is bfloat16
-        where the device has matrix units for it [the network's own]. Weights, optimizer, statistics
+        where the device multiplies it natively [the network's own]. Weights, optimizer, statistics
         of batch norm, logits and loss keep theirs, and validation does.
     :raises ValueError: for a number outside its range, momentum of Adam, or another precision."""
 

@@ -4,7 +4,8 @@
 
 The networks are those of `art-snn compare`: trained by Adam on the samples as they are, or found
 in the folder that `art-snn compare` wrote, `decay-0.5` and the like below --output. A run that was
-interrupted goes on after its last precision.
+interrupted goes on after its last rule; --dtypes bfloat16 leaves out float16, which many processors
+compute in software.
 """
 
 from collections.abc import Iterator, Mapping
@@ -77,14 +78,15 @@ def carried(source: Robustness, target: Robustness) -> Share:
 
 
 def run(study: Study, decay: float, classifier: PyTorchSpikingClassifier, rule: str) -> None:
-    """The attack by the rule in every precision, unless the file holds it."""
+    """The attack by the rule in every precision that the file does not hold."""
     attack, file = study.attack("pgd"), study.output / "precision.json"
     x, y = study.data.x_test[: study.samples], study.data.y_test[: study.samples]
     key = fingerprint((attack, rule), classifier, x, y)
     content = earlier(file, "study", dict, lambda found: "outcomes" in found) or {}
     content.setdefault("machine", describe_machine(study.device))
     known = content.setdefault("outcomes", {})
-    if key in known:
+    missing = [dtype for dtype in study.dtypes if dtype not in known.get(key, {})]
+    if not missing:
         return
 
     def adversarial(dtype: str | None) -> np.ndarray:
@@ -99,7 +101,8 @@ def run(study: Study, decay: float, classifier: PyTorchSpikingClassifier, rule: 
     correct, robust = (predictions(classifier, s, BATCH, 0).argmax(1) == y for s in (x, exact))
     single = Robustness(correct, robust)
     found = {"decay": decay, "rule": rule, "correct": digits(correct), "single": digits(robust)}
-    for dtype in DTYPES:
+    found = known.setdefault(key, found)
+    for dtype in missing:
         rounded = adversarial(dtype)
         robust = predictions(classifier, rounded, BATCH, 0).argmax(1) == y
         half = classifier.model.lowered(DTYPES[dtype])
@@ -113,8 +116,13 @@ def run(study: Study, decay: float, classifier: PyTorchSpikingClassifier, rule: 
                 Robustness(ends[0], ends[2]), Robustness(correct, robust)
             ).as_dict(),
         }
-    known[key] = found
     write_json(file, content)
+
+
+def present(content: Mapping[str, Any]) -> list[str]:
+    """The half precisions that every cell of the study has."""
+    cells = content["outcomes"].values()
+    return [dtype for dtype in DTYPES if all(dtype in found for found in cells)]
 
 
 def outcomes(found: Mapping[str, Any], dtype: str) -> tuple[Robustness, Robustness]:
@@ -137,10 +145,11 @@ def difference(half: Robustness, single: Robustness) -> tuple[float, float]:
 
 def verdict(content: Mapping[str, Any], dtype: str) -> str:
     """How near to single precision that dtype comes, over all networks and rules."""
-    pairs = [outcomes(found, dtype) for found in content["outcomes"].values()]
+    cells = content["outcomes"].values()
+    pairs = [outcomes(found, dtype) for found in cells]
     points = [difference(*pair)[0] for pair in pairs]
     tests = np.array([paired_difference(*pair) for pair in pairs])
-    least = min(found[dtype]["cosine"] for found in content["outcomes"].values())
+    least = min(found[dtype]["cosine"] for found in cells)
     return (
         f"{dtype}: within {GOAL:g} point of single precision in "
         f"{sum(abs(p) <= GOAL for p in points)} of {len(points)}, from {min(points):+.2f} to "
@@ -156,7 +165,7 @@ def told(title: str, content: Mapping[str, Any]) -> str:
     titles += ["p", "cosine", "single to half", "half to single"]
     rows = []
     for found in content["outcomes"].values():
-        for dtype in DTYPES:
+        for dtype in present(content):
             half, single = outcomes(found, dtype)
             points, reach = difference(half, single)
             ends = [found[dtype][name] for name in ("from_single", "to_single")]
@@ -173,14 +182,14 @@ def told(title: str, content: Mapping[str, Any]) -> str:
                     *(str(Share(end["count"], end["total"])) for end in ends),
                 )
             )
-    notes = tables.Notes([verdict(content, dtype) for dtype in DTYPES])
+    notes = tables.Notes([verdict(content, dtype) for dtype in present(content)])
     return tables.told([title, tables.Table(titles, rows), notes], "markdown")
 
 
 def draw(ax: Axes, content: Mapping[str, Any]) -> None:
     """Points of success gained by half precision, with their intervals."""
     cells = list(content["outcomes"].values())
-    for shift, dtype, colour in zip((-0.12, 0.12), DTYPES, SERIES, strict=False):
+    for shift, dtype, colour in zip((-0.12, 0.12), present(content), SERIES, strict=False):
         found = [difference(*outcomes(cell, dtype)) for cell in cells]
         points, reach = zip(*found, strict=True)
         places = np.arange(len(cells)) + shift

@@ -17,6 +17,7 @@ from art_snn.experiments.train import Settings, fitted
 from art_snn.experiments.trained import Trained
 from art_snn.measuring.machine import set_threads
 from art_snn.models import Architecture
+from art_snn.precision import DTYPES
 from art_snn.training import AdversarialTraining, Recipe
 
 KINDS = ("plain", "other seed", "adversarial")
@@ -37,6 +38,7 @@ class Study:
     samples: int
     flip: bool | None
     device: str
+    dtypes: tuple[str, ...]
     attack_settings: dict[str, Any]
 
     @property
@@ -120,6 +122,7 @@ def parse(words: str) -> Study:
     add("--no-flip", action="store_true", help="mirror no training sample, as in art-snn train")
     for name, value in PAPER.items():
         add(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    add("--dtypes", nargs="+", default=list(DTYPES), choices=DTYPES, help="of precision.py")
     add("--threads", type=int)
     add("--device", default="gpu", choices=("gpu", "cpu"))
     add("--small", action="store_true")
@@ -141,5 +144,6 @@ def parse(words: str) -> Study:
         samples=16 if chosen.small else chosen.samples,
         flip=False if chosen.no_flip else None,
         device=chosen.device,
+        dtypes=tuple(chosen.dtypes),
         attack_settings={name: getattr(chosen, name) for name in PAPER},
     )

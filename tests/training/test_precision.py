@@ -153,13 +153,13 @@ def test_adapted_networks_are_trained_in_it_by_any_rule_and_verified_in_their_ow
     assert (taken[0] @ taken[1]) / taken[0].norm() / taken[1].norm() > 0.8
 
 
-@pytest.mark.parametrize("units", [True, False])
-def test_auto_is_bfloat16_where_there_are_units_for_it(units, monkeypatch):
-    monkeypatch.setattr("art_snn.precision.has_matrix_units", lambda device: units)
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_is_bfloat16_where_it_is_multiplied_natively(native, monkeypatch):
+    monkeypatch.setattr("art_snn.precision.multiplies_bfloat16", lambda device: native)
     data = images()
     auto, same = convolutional(), convolutional()
     train(auto, *data, Recipe.plain(3, 4, batch_size=8, learning_rate=0.01, train_dtype="auto"))
-    train(same, *data, MIXED if units else SINGLE)
+    train(same, *data, MIXED if native else SINGLE)
     assert_same_state(auto, same)
 
 

@@ -31,7 +31,7 @@ class Settings(Experiment):
     :param channels: of the random input [3; of a network of yours: its own].
     :param image_size: side of the random input [32; of a network of yours: its own].
     :param attack_dtype: precision of the gradients: bfloat16, float16, or auto, which is bfloat16
-        where the device has matrix units for it [the network's own].
+        where the device multiplies it natively [the network's own].
     :param repeats: rounds behind each median.
     :param keep_memory: keep freed memory in the measuring processes (glibc), for time and peak
         alike."""

@@ -23,8 +23,8 @@ class Settings(Experiment):
     :param eps: budgets of the attacks, ascending, separated by commas.
     :param test_images: how many test images are attacked [all].
     :param attack_dtype: precision in which adversarials are crafted, those of the adversarial
-        training too: bfloat16, float16, or auto, which is bfloat16 where the device has matrix
-        units for it [the network's own]."""
+        training too: bfloat16, float16, or auto, which is bfloat16 where the device multiplies
+        it natively [the network's own]."""
 
     output: Path = Path("demo_output")
     model: Open[str] = None
