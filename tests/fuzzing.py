@@ -69,7 +69,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     ),
     "cost": (
         *(*MODEL, "rules", "batch-size", "channels", "image-size", "repeats", "keep-memory"),
-        *("attack-dtype",),
+        *("attack-dtype", "train-dtype"),
     ),
     "scaling": (
         *("models", "steps", "rules", "width", "decay", "channels", "samples", "batch-size"),

@@ -24,7 +24,8 @@ from art_snn.measuring.peers import mirrored
 from art_snn.measuring.timing import medians
 from art_snn.memory import require_memory
 from art_snn.models import DEFAULTS, Architecture
-from art_snn.network import SpikingNetwork
+from art_snn.network import SpikingNetwork, readout_dtype
+from art_snn.precision import mixed
 
 INFERENCE = "inference"
 STOCK = "stock "
@@ -46,6 +47,7 @@ class Workload:
     :param rules: name -> rule, besides those that have a name of their own.
     :param batch_size: samples per gradient.
     :param attack: what a rule's row runs; None is one gradient of all samples.
+    :param attack_dtype: precision of gradients at the samples; train_dtype: of training steps.
     :param optimizer: makes an optimizer of weights, for rows that are one training step on all
         samples in the place of a gradient at them.
     :param device: "gpu" or "cpu".
@@ -61,6 +63,7 @@ class Workload:
     attack: Attack | None = None
     optimizer: Callable[[Iterable[Tensor]], Optimizer] | None = None
     attack_dtype: str | None = None
+    train_dtype: str | None = None
     device: str = "cpu"
     threads: int | None = None
     keep_memory: bool = False
@@ -141,7 +144,9 @@ class Workload:
         def step() -> float:
             x, y = self._tensors(network)
             optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(network(x), y)
+            with mixed(self.train_dtype, x.device):
+                logits = network(x)
+            loss = nn.functional.cross_entropy(logits.to(readout_dtype(logits)), y)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             return loss.item()

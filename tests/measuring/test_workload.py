@@ -264,17 +264,19 @@ def test_a_row_of_a_framework_is_another_framework_s_where_it_names_that(monkeyp
     assert made == ["snnTorch", "SpikingJelly"]
 
 
+@pytest.mark.parametrize("dtype", [None, "bfloat16"])
 @pytest.mark.parametrize("row", ["stbp", "hart"])
-def test_a_training_step_is_one_of_the_optimizer_by_the_rule_that_the_row_names(row):
-    work = load(samples=4, optimizer=SGD)
+def test_a_training_step_is_one_of_the_optimizer_by_the_rule_that_the_row_names(row, dtype):
+    work = load(samples=4, optimizer=SGD, train_dtype=dtype)
     network, expected = work.network(), work.network().train()
     loss = work.operation(row, network)()
     assert network.execution.kind == {"stbp": "through time", "hart": "time-resolved"}[row]
     x, y = torch.as_tensor(work.x), torch.as_tensor(work.y).argmax(1)
     optimizer = SGD(expected.parameters())
-    with expected.using(row):
-        wanted = torch.nn.functional.cross_entropy(expected(x), y)
-        wanted.backward()
+    with expected.using(row), torch.autocast("cpu", torch.bfloat16, enabled=dtype is not None):
+        logits = expected(x)
+    wanted = torch.nn.functional.cross_entropy(logits.float(), y)
+    wanted.backward()
     optimizer.step()
     assert loss == pytest.approx(wanted.item())
     pairs = zip(network.parameters(), expected.parameters(), strict=True)

@@ -15,11 +15,12 @@ from art_snn.experiments.cost.result import Cost
 from art_snn.experiments.cost.settings import TRAINED_BY, Settings
 from art_snn.experiments.resume import earlier
 from art_snn.gradients import Gradient, objection
-from art_snn.measuring.machine import describe_machine
+from art_snn.measuring.machine import describe_machine, torch_device
 from art_snn.measuring.peers import PEERS, installed, objection_of, without
 from art_snn.measuring.process import in_fresh_process
 from art_snn.measuring.workload import INFERENCE, PEER, STOCK, Workload, peak_of, seconds_of
 from art_snn.network import SpikingNetwork
+from art_snn.precision import taken
 
 SMALL_STEPS = (
     f"Steps are those of SGD with momentum {TRAINED_BY.momentum:g} and weight decay "
@@ -42,8 +43,7 @@ def run(settings: Settings) -> Cost:
     found = installed() if settings.peers else {}
     network = load.network()
     peers, remarks = _peers(found, network) if settings.peers else ([], [])
-    if peers and settings.attack_dtype is not None:
-        remarks.append("The other frameworks compute in single precision.")
+    remarks += _precision(settings, bool(peers))
     if settings.training:
         remarks.append(SMALL_STEPS)
     rows = [INFERENCE, *load.rules, *peers]
@@ -68,6 +68,19 @@ def _peers(found: Mapping[str, str], network: SpikingNetwork) -> tuple[list[str]
         remarks.append(PEERS[name].remark if reason is None else reason)
         rows += [f"{PEER}{name} {version}"] if reason is None else []
     return rows, remarks
+
+
+def _precision(settings: Settings, peers: bool) -> list[str]:
+    """In what gradients or training steps were computed, where another precision was asked for."""
+    device, found = torch_device(settings.device), []
+    if settings.attack_dtype is not None:
+        found.append(f"Gradients at the input: {taken(settings.attack_dtype, device)[1]}.")
+        if peers:
+            found.append("The other frameworks compute in single precision.")
+    if settings.train_dtype is not None:
+        whose = "Training steps, of every row" if peers else "Training steps"
+        found.append(f"{whose}: {taken(settings.train_dtype, device)[1]}.")
+    return found
 
 
 def _applies(rule: Gradient, network: SpikingNetwork) -> bool:

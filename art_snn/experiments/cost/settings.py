@@ -11,7 +11,7 @@ from art_snn.measuring.machine import require_device
 from art_snn.measuring.workload import Workload, random_samples
 from art_snn.models import Architecture
 from art_snn.models.options import MOST_CHANNELS
-from art_snn.precision import require_attack_dtype
+from art_snn.precision import require_attack_dtype, require_train_dtype
 from art_snn.training import Recipe
 
 TRAINED_BY = Recipe(learning_rate=1e-8)
@@ -32,6 +32,8 @@ class Settings(Experiment):
     :param image_size: side of the random input [32; of a network of yours: its own].
     :param attack_dtype: precision of the gradients: bfloat16, float16, or auto, which is bfloat16
         where the device multiplies it natively [the network's own].
+    :param train_dtype: precision of training steps, those of other frameworks too: bfloat16, or
+        auto, which is bfloat16 where the device multiplies it natively [the network's own].
     :param repeats: rounds behind each median.
     :param keep_memory: keep freed memory in the measuring processes (glibc), for time and peak
         alike."""
@@ -46,6 +48,7 @@ class Settings(Experiment):
     channels: Open[int] = None
     image_size: Open[int] = None
     attack_dtype: Open[str] = None
+    train_dtype: Open[str] = None
     repeats: int = 7
     keep_memory: bool = False
 
@@ -57,6 +60,7 @@ class Settings(Experiment):
         settle_counts(self, "channels", up_to=MOST_CHANNELS)
         settle_counts(self, "image_size", up_to=LONGEST_SIDE)
         require_attack_dtype(self.attack_dtype)
+        require_train_dtype(self.train_dtype)
         if self.rules is None:
             settle(self, rules=chosen("stbp" if self.training else "rga,stbp"))
         require(bool(self.rules), "rules", "at least one", "none", "Name some.")
@@ -66,11 +70,15 @@ class Settings(Experiment):
         require(not (self.peers and own), "peers", expected, self.architecture.model, remedy)
         if self.training:
             self._check_training()
+        expected = "None without training, since it is the precision of training steps"
+        remedy = "Take --attack-dtype for gradients at the input, or --training."
+        fits = self.training or self.train_dtype is None
+        require(fits, "train_dtype", expected, repr(self.train_dtype), remedy)
         require_device(self.device)
 
     def _check_training(self) -> None:
-        expected = "None beside training, which keeps the precision of the weights"
-        alone, remedy = self.attack_dtype is None, "Leave it out."
+        expected = "None beside training, which has no gradients at the input"
+        alone, remedy = self.attack_dtype is None, "Take --train-dtype for training steps."
         require(alone, "attack_dtype", expected, repr(self.attack_dtype), remedy)
         expected, remedy = "at least 2 for a training step", "Batch norm needs several samples."
         require(self.batch_size > 1, "batch_size", expected, self.batch_size, remedy)
@@ -82,7 +90,10 @@ class Settings(Experiment):
             it has no weights to train."""
         sizes = {"channels": self.channels, "image_size": self.image_size}
         x, y = random_samples(self.architecture, self.batch_size, **sizes)
-        names = ("architecture", "batch_size", "device", "threads", "keep_memory", "attack_dtype")
+        names = (
+            *("architecture", "batch_size", "device", "threads", "keep_memory"),
+            *("attack_dtype", "train_dtype"),
+        )
         same: dict[str, Any] = {name: getattr(self, name) for name in names}
         rules = dict(self.rules or {})
         optimizer = TRAINED_BY.optimizer_of if self.training else None
@@ -103,6 +114,7 @@ class Settings(Experiment):
             *("peers", "training"),
         )
         told = {"architecture": asdict(self.architecture), "rules": list(self.rules or {})}
-        if self.attack_dtype is not None:
-            told["attack_dtype"] = self.attack_dtype
+        for name in ("attack_dtype", "train_dtype"):
+            if getattr(self, name) is not None:
+                told[name] = getattr(self, name)
         return told | {name: getattr(self, name) for name in names}

@@ -195,6 +195,27 @@ def test_the_precision_of_other_frameworks_is_told_beside_one_of_ours(tmp_path, 
     assert "The other frameworks compute in single precision." in cost.told()
 
 
+@pytest.mark.parametrize("peers", [False, True])
+def test_training_steps_in_half_precision_are_those_of_every_row(peers, tmp_path, monkeypatch):
+    mirrors.installed(monkeypatch, spikingjelly="2.0.0")
+    asked = settings(tmp_path, training=True, train_dtype="bfloat16", peers=peers)
+    cost = run(asked)
+    whose = "Training steps, of every row" if peers else "Training steps"
+    assert f"{whose}: bfloat16." in cost.told()
+    assert cost.workload["train_dtype"] == "bfloat16"
+    assert asked.workload().train_dtype == "bfloat16"
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_tells_what_was_taken(native, tmp_path, monkeypatch):
+    monkeypatch.setattr("art_snn.precision.multiplies_bfloat16", lambda device: native)
+    told = "bfloat16, which the processor multiplies" if native else "no bfloat16, which the"
+    cost = run(settings(tmp_path / "gradients", attack_dtype="auto"))
+    assert f"Gradients at the input: {told}" in cost.told()
+    cost = run(settings(tmp_path / "steps", training=True, train_dtype="auto"))
+    assert f"Training steps: {told}" in cost.told()
+
+
 def test_a_network_of_the_user_s_own_has_no_peers(tmp_path):
     architecture = Architecture(model=own(tmp_path, (2, 5, 5), 7))
     message = r"^peers: expected one of our own models, .*, got .*mine\.py:build\. Leave peers out"
@@ -348,7 +369,15 @@ def test_a_network_of_the_user_s_own_that_takes_no_images_is_refused(tmp_path):
         ({"rules": {}}, r"^rules: expected at least one, got none"),
         (
             {"training": True, "attack_dtype": "auto"},
-            r"^attack_dtype: expected None beside training, .*, got 'auto'\. Leave it out",
+            r"^attack_dtype: expected None beside training, .*, got 'auto'\. Take --train-dtype",
+        ),
+        (
+            {"train_dtype": "auto"},
+            r"^train_dtype: expected None without training, .*, got 'auto'\. Take --attack-dtype",
+        ),
+        (
+            {"training": True, "train_dtype": "float16"},
+            r"^train_dtype: expected 'auto', 'bfloat16' or None, got 'float16'",
         ),
         (
             {"training": True, "batch_size": 1},
