@@ -64,16 +64,34 @@ class _Averaged(torch.autograd.Function):
         return None, *[None] * len(grads), *[total / len(grads)] * len(grads)
 
 
-def stbp_neuron(dynamics: Dynamics, xs: Steps, *, detach_reset: bool = False) -> Steps:
-    """Plain autograd through the state equations."""
+def stbp_neuron(
+    dynamics: Dynamics,
+    xs: Steps,
+    *,
+    detach_reset: bool = False,
+    fire: Callable[[Tensor], Tensor] = _Triangle.apply,
+) -> Steps:
+    """Plain autograd through the state equations; `fire` gives the spikes at u - threshold."""
     v, spikes = torch.zeros_like(xs[0]), []
     for x in xs:
         u = dynamics.decay * v + x
-        s = _Triangle.apply(u - dynamics.threshold)
+        s = fire(u - dynamics.threshold)
         reset = s.detach() if detach_reset else s
         v = u * (1 - reset) if dynamics.reset == "hard" else u - dynamics.threshold * reset
         spikes.append(s)
     return spikes
+
+
+def straight_through(z: Tensor) -> Tensor:
+    """A spike at z >= 0 with the slope 1, by the arithmetic of autograd alone."""
+    return (z >= 0).to(z.dtype) + (z - z.detach())
+
+
+def exponential(z: Tensor, gamma: float = 1.0, height: float = 1.0) -> Tensor:
+    """A spike at z >= 0 with the slope height exp(-gamma |z|)."""
+    slope = height * torch.exp(-gamma * z.detach().abs())
+    fired: Tensor = _Scaled.apply(z, (z >= 0).to(z.dtype), slope)
+    return fired
 
 
 def rga_slope(dynamics: Dynamics, mean: Tensor, beta: float = 2.0, gamma: float = 0.2) -> Tensor:

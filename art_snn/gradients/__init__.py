@@ -38,8 +38,10 @@ from art_snn.gradients.surrogates import (
     FastSigmoid as FastSigmoid,
     Gaussian as Gaussian,
     Rectangle as Rectangle,
+    Exponential as Exponential,
     Sigmoid as Sigmoid,
     Surrogate as Surrogate,
     Triangle as Triangle,
 )
+    StraightThrough as StraightThrough,
 from art_snn.gradients.temporal import TemporalGradient as TemporalGradient
