@@ -195,6 +195,11 @@ def ann_neuron(dynamics: Dynamics, xs: Steps, *, levels: int = 8) -> Steps:
     return [line + (step - line.detach()) for line, step in zip(lines, steps, strict=True)]
 
 
+def relu_neuron(dynamics: Dynamics, xs: Steps) -> Steps:
+    """Plain autograd through a rectifier over the threshold."""
+    return [torch.where(x > 0, x / dynamics.threshold, 0.0) for x in xs]
+
+
 def _at_every_step(dynamics: Dynamics, xs: Steps, slope: Callable[[Steps], Tensor]) -> Steps:
     """The spikes, with every step's gradient times a slope that follows from them."""
     with torch.no_grad():
