@@ -12,6 +12,7 @@ from art_snn.gradients.bptr import BPTR as BPTR
 from art_snn.gradients.cba import CBA as CBA
 from art_snn.gradients.composite import Composite as Composite
 from art_snn.gradients.conversion import Conversion as Conversion
+from art_snn.gradients.ensemble import ENSEMBLE_19 as ENSEMBLE_19
 from art_snn.gradients.eot import EOT as EOT
 from art_snn.gradients.extended import Extended as Extended
 from art_snn.gradients.hart import HART as HART
