@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Extended as Extended,
         Mean as Mean,
         Native as Native,
+        RectifiedANN as RectifiedANN,
         StaticCurve as StaticCurve,
     )
     from art_snn.interop import adapt as adapt, register_neuron as register_neuron
@@ -32,7 +33,8 @@ __version__ = "0.1.0"
 _NAMES = {
     "classifier": "PyTorchSpikingClassifier",
     "encoders": "Direct Frames Poisson",
-    "gradients": "ASSG BPTR CBA EOT GRADIENTS HART PDSG RGA STBP Extended Mean Native StaticCurve",
+    "gradients": "ASSG BPTR CBA EOT GRADIENTS HART PDSG RGA STBP "
+    "Extended Mean Native RectifiedANN StaticCurve",
     "interop": "adapt register_neuron",
     "layers": "TimeDistributed",
     "network": "SpikingNetwork",

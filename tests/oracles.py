@@ -64,16 +64,34 @@ class _Averaged(torch.autograd.Function):
         return None, *[None] * len(grads), *[total / len(grads)] * len(grads)
 
 
-def stbp_neuron(dynamics: Dynamics, xs: Steps, *, detach_reset: bool = False) -> Steps:
-    """Plain autograd through the state equations."""
+def stbp_neuron(
+    dynamics: Dynamics,
+    xs: Steps,
+    *,
+    detach_reset: bool = False,
+    fire: Callable[[Tensor], Tensor] = _Triangle.apply,
+) -> Steps:
+    """Plain autograd through the state equations; `fire` gives the spikes at u - threshold."""
     v, spikes = torch.zeros_like(xs[0]), []
     for x in xs:
         u = dynamics.decay * v + x
-        s = _Triangle.apply(u - dynamics.threshold)
+        s = fire(u - dynamics.threshold)
         reset = s.detach() if detach_reset else s
         v = u * (1 - reset) if dynamics.reset == "hard" else u - dynamics.threshold * reset
         spikes.append(s)
     return spikes
+
+
+def straight_through(z: Tensor) -> Tensor:
+    """A spike at z >= 0 with the slope 1, by the arithmetic of autograd alone."""
+    return (z >= 0).to(z.dtype) + (z - z.detach())
+
+
+def exponential(z: Tensor, gamma: float = 1.0, height: float = 1.0) -> Tensor:
+    """A spike at z >= 0 with the slope height exp(-gamma |z|)."""
+    slope = height * torch.exp(-gamma * z.detach().abs())
+    fired: Tensor = _Scaled.apply(z, (z >= 0).to(z.dtype), slope)
+    return fired
 
 
 def rga_slope(dynamics: Dynamics, mean: Tensor, beta: float = 2.0, gamma: float = 0.2) -> Tensor:
@@ -175,6 +193,11 @@ def ann_neuron(dynamics: Dynamics, xs: Steps, *, levels: int = 8) -> Steps:
     lines = [torch.clamp(x / dynamics.threshold, 0, 1) for x in xs]
     steps = [torch.floor(levels * line.detach() + 0.5) / levels for line in lines]
     return [line + (step - line.detach()) for line, step in zip(lines, steps, strict=True)]
+
+
+def relu_neuron(dynamics: Dynamics, xs: Steps) -> Steps:
+    """Plain autograd through a rectifier over the threshold."""
+    return [torch.where(x > 0, x / dynamics.threshold, 0.0) for x in xs]
 
 
 def _at_every_step(dynamics: Dynamics, xs: Steps, slope: Callable[[Steps], Tensor]) -> Steps:

@@ -12,7 +12,7 @@ import pytest
 from art_snn import ASSG, CBA, EOT, IF, LIF, RGA, Direct, Extended, Frames, Poisson, StaticCurve
 from art_snn.attacks import Attack
 from art_snn.experiments import compare, cost, curves, demo, inspect, scaling, sweep, train
-from art_snn.gradients import ATan, FastSigmoid, Triangle
+from art_snn.gradients import ATan, Exponential, FastSigmoid, Triangle
 from art_snn.models.options import Options
 from art_snn.training import Recipe
 
@@ -72,6 +72,8 @@ NUMBERS = [
     (Triangle, "width", 1e-3, 1e3),
     (ATan, "alpha", 1e-3, 1e3),
     (FastSigmoid, "k", 1e-3, 1e3),
+    (Exponential, "gamma", 1e-3, 1e3),
+    (Exponential, "height", 1e-3, 1e3),
     (Attack, "eps", 1e-6, 1e6),
     (Attack, "eps_step", 1e-6, 1e6),
     (Recipe, "learning_rate", 0, 100),

@@ -565,7 +565,7 @@ def test_a_rule_that_does_not_apply_to_a_neuron_is_refused(argument):
     message = (
         rf"^{argument}: expected a rule that applies to every neuron of the network, got "
         r"CBA\(levels=8\), which does not apply to neuron 'layers\.1' with Dynamics\(decay=0\.75.*"
-        r": conversion to an ANN .*\. The rules that do apply: 'stbp', .*'hart'\.$"
+        r": conversion to an ANN .*\. The rules that do apply: 'stbp', .*'relu'\.$"
     )
     with pytest.raises(ValueError, match=message):
         SpikingNetwork(layers, Direct(4), **{argument: CBA()})

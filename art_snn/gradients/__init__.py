@@ -11,6 +11,8 @@ from art_snn.gradients.base import (
 from art_snn.gradients.bptr import BPTR as BPTR
 from art_snn.gradients.cba import CBA as CBA
 from art_snn.gradients.composite import Composite as Composite
+from art_snn.gradients.conversion import Conversion as Conversion
+from art_snn.gradients.ensemble import ENSEMBLE_19 as ENSEMBLE_19
 from art_snn.gradients.eot import EOT as EOT
 from art_snn.gradients.extended import Extended as Extended
 from art_snn.gradients.hart import HART as HART
@@ -18,6 +20,7 @@ from art_snn.gradients.mean import Mean as Mean
 from art_snn.gradients.native import Native as Native
 from art_snn.gradients.pdsg import PDSG as PDSG
 from art_snn.gradients.rate import RateGradient as RateGradient, Trace as Trace
+from art_snn.gradients.relu import RectifiedANN as RectifiedANN
 from art_snn.gradients.rga import RGA as RGA
 from art_snn.gradients.rules import (
     GRADIENTS as GRADIENTS,
@@ -35,10 +38,12 @@ from art_snn.gradients.stbp import STBP as STBP
 from art_snn.gradients.surrogates import (
     ATan as ATan,
     Erf as Erf,
+    Exponential as Exponential,
     FastSigmoid as FastSigmoid,
     Gaussian as Gaussian,
     Rectangle as Rectangle,
     Sigmoid as Sigmoid,
+    StraightThrough as StraightThrough,
     Surrogate as Surrogate,
     Triangle as Triangle,
 )

@@ -9,12 +9,11 @@ from torch.autograd.function import once_differentiable
 
 from art_snn.checks import require_count
 from art_snn.dynamics import Dynamics
-from art_snn.gradients.base import Differentiable, Execution, Gradient, Site
-from art_snn.gradients.rate import mean_over_time, no_rate_curve
+from art_snn.gradients.conversion import Conversion
 
 
 @dataclass(frozen=True, kw_only=True)
-class CBA(Gradient):
+class CBA(Conversion):
     """Conversion-based approximation (compared in Bu et al., CVPR 2023): differentiate an ANN.
 
     The ANN has the same weights and, in place of every neuron, the quantised activation ::
@@ -34,25 +33,15 @@ class CBA(Gradient):
         remedy = "The conversion of the papers uses 8 levels."
         require_count("levels", self.levels, up_to=2**16, remedy=remedy)
 
-    @property
-    def exact_logits(self) -> bool:
-        return False
-
-    def logits(self, network: Differentiable, x: Tensor) -> Tensor:
-        network.execution = Execution("converted", "the gradient is that of an ANN, run once")
-        return network.run(mean_over_time(network.encode(x)), self._activate)
+    def activation(self, current: Tensor, threshold: float) -> Tensor:
+        y: Tensor = _Quantised.apply(current, threshold, self.levels)  # type: ignore[no-untyped-call]
+        return y
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
-        if not dynamics.has_rate_curve or dynamics.decay == 1:
-            return no_rate_curve(dynamics)
-        return "conversion to an ANN approximates IF neurons only (decay 1)"
-
-    def _activate(self, site: Site, current: Tensor) -> Tensor:
-        dynamics = site.dynamics
-        if not dynamics.plain:
-            current, dynamics = dynamics.effective(current), dynamics.standard
-        y: Tensor = _Quantised.apply(current, dynamics.threshold, self.levels)  # type: ignore[no-untyped-call]
-        return y
+        reason = super().objection(dynamics, encoder)
+        if reason is None and dynamics.decay != 1:
+            return "conversion to an ANN approximates IF neurons only (decay 1)"
+        return reason
 
 
 class _Quantised(torch.autograd.Function):

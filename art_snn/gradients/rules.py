@@ -17,6 +17,7 @@ from art_snn.gradients.mean import Mean
 from art_snn.gradients.native import Native
 from art_snn.gradients.pdsg import PDSG
 from art_snn.gradients.rate import RateGradient
+from art_snn.gradients.relu import RectifiedANN
 from art_snn.gradients.rga import RGA
 from art_snn.gradients.static_curve import StaticCurve
 from art_snn.gradients.stbp import STBP
@@ -32,6 +33,7 @@ GRADIENTS: Mapping[str, type[Gradient]] = MappingProxyType(
         "bptr": BPTR,
         "hart": HART,
         "cba": CBA,
+        "relu": RectifiedANN,
     }
 )
 """Every rule that can be chosen by name, with its defaults."""

@@ -19,7 +19,7 @@ finite in single precision."""
 
 @dataclass(frozen=True)
 class Surrogate(ABC):
-    """A slope h(z) with one positive shape parameter per field, in [1e-3, 1e3]."""
+    """A slope h(z) with one positive parameter per field, if any, in [1e-3, 1e3]."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -109,3 +109,26 @@ class FastSigmoid(Surrogate):
 
     def __call__(self, distance: Tensor) -> Tensor:
         return distance.abs().mul_(self.k).add_(1).square_().reciprocal_()
+
+
+@dataclass(frozen=True)
+class Exponential(Surrogate):
+    """``height exp(-gamma |z|)`` (Shrestha and Orchard, NeurIPS 2018).
+
+    With a height of 0.3, the dampening factor of Bellec et al. (NeurIPS 2018), the damped
+    exponential of Ozdenizci and Legenstein (TMLR 2024)."""
+
+    gamma: float = 1.0
+    height: float = 1.0
+
+    def __call__(self, distance: Tensor) -> Tensor:
+        slope = distance.abs().mul_(-self.gamma).exp_()
+        return slope if self.height == 1 else slope.mul_(self.height)
+
+
+@dataclass(frozen=True)
+class StraightThrough(Surrogate):
+    """1 everywhere: the straight-through estimator (Bengio et al., 2013)."""
+
+    def __call__(self, distance: Tensor) -> Tensor:
+        return torch.ones_like(distance)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from art_snn.checks import invalid, require, require_count
 from art_snn.context import PerContext
 from art_snn.encoders import Direct, Encoder
-from art_snn.gradients import CBA, Composite, Firing, Gradient, Native, Site, objection
+from art_snn.gradients import Composite, Conversion, Firing, Gradient, Native, Site, objection
 from art_snn.gradients.base import own, simulation
 from art_snn.gradients.fixed import held, unhandled, weights_fixed
 from art_snn.gradients.rga import RGA
@@ -186,7 +186,7 @@ class AdaptedNetwork(SpikingNetwork):
         if isinstance(rule, Composite):
             for part in rule.parts:
                 self._refuse_conversion(part, argument)
-        elif isinstance(rule, CBA) and self.steps_alone:
+        elif isinstance(rule, Conversion) and self.steps_alone:
             got = f"{rule}, whose ANN fires no spikes, and the model's own loop needs them"
             expected = "a rule for models that call their neurons step by step"
             remedy = "All other rules are, where their neurons suit them."

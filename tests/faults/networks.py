@@ -19,7 +19,7 @@ from art_snn import (
     SpikingNetwork,
     TimeDistributed as Timed,
 )
-from art_snn.gradients import objection
+from art_snn.gradients import Conversion, objection
 from tests import oracles
 from tests.architectures import CLASSES, SHAPE, Residual, settled
 from tests.oracles import NaiveNeuron, clearance, naive, relative, result
@@ -32,6 +32,7 @@ NAIVE: Mapping[str, NaiveNeuron] = {
     "hart": oracles.hart_neuron,
     "pdsg": partial(oracles.pdsg_neuron, per_sample=False),
     "cba": oracles.ann_neuron,
+    "relu": oracles.relu_neuron,
 }
 """Rules that have a naive neuron; ASSG, which remembers, is held against its logits alone."""
 
@@ -113,7 +114,7 @@ def compared(seed: int, expect: Note) -> Iterator[str]:
         if rule.exact_logits:
             expect(torch.equal(got.logits, plain), f"{where}: other logits")
         if name in NAIVE:
-            wanted = naive(network, x, NAIVE[name], averaged=name == "cba")
+            wanted = naive(network, x, NAIVE[name], averaged=isinstance(rule, Conversion))
             expect(_near(got.logits, wanted.logits), f"{where}: logits")
             expect(_near(got.input, wanted.input), f"{where}: gradient at the input")
             same = all(map(_near, got.weights, wanted.weights))

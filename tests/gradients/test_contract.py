@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+from dataclasses import fields
 from functools import partial
+from itertools import product
 
 import pytest
 import torch
@@ -327,7 +329,11 @@ def test_the_gradient_is_finite_at_the_bounds_of_decay_and_threshold(
             assert grad.isfinite().all()
 
 
-SURROGATES = [kind(shape) for kind in Surrogate.__subclasses__() for shape in SHAPES]
+SURROGATES = [
+    kind(*ends)
+    for kind in Surrogate.__subclasses__()
+    for ends in product(SHAPES, repeat=len(fields(kind)))
+]
 EXTREME = [
     *(rule(surrogate=s) for rule in (STBP, HART, ASSG) for s in SURROGATES),
     *(RGA(beta=beta, gamma=0) for beta in (0.5 + 1e-9, 1e4)),

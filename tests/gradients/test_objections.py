@@ -20,6 +20,7 @@ from art_snn import (
     Frames,
     Mean,
     Poisson,
+    RectifiedANN,
     SpikingNetwork,
     StaticCurve,
 )
@@ -54,7 +55,7 @@ def test_a_neuron_has_a_rate_curve_unless_it_simulates_in_a_way_of_its_own():
     assert not Refractory().has_rate_curve
 
 
-@pytest.mark.parametrize("rule", [RGA(), StaticCurve(), STBP(), CBA()], ids=repr)
+@pytest.mark.parametrize("rule", [RGA(), StaticCurve(), STBP(), CBA(), RectifiedANN()], ids=repr)
 def test_rules_made_for_lif_object_to_other_equations_only(rule):
     assert isinstance(rule.objection(Refractory(1.0)), str)
     assert rule.objection(Dynamics(1.0)) is None
@@ -109,7 +110,7 @@ def test_the_rules_that_apply_are_listed_by_name():
     assert applicable([]) == list(GRADIENTS)
 
 
-@pytest.mark.parametrize("name", ["rga", "static", "stbp"])
+@pytest.mark.parametrize("name", ["rga", "static", "stbp", "relu"])
 @pytest.mark.parametrize("argument", ["gradient", "training_gradient"])
 def test_a_network_of_such_neurons_refuses_a_rule_and_names_those_that_apply(argument, name):
     options = {"gradient": "hart", "training_gradient": "bptr"} | {argument: name}

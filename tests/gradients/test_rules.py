@@ -28,6 +28,7 @@ from art_snn.gradients import (
     Gradient,
     Mean,
     RateGradient,
+    RectifiedANN,
     StaticCurve,
     TemporalGradient,
     chosen,
@@ -177,7 +178,10 @@ def test_an_unknown_rule_among_those_chosen_is_refused():
     [
         *((rule, "temporal") for rule in (STBP(), PDSG(), PDSG(per_sample=True), ASSG())),
         *((rule, "rate") for rule in (RGA(), RGA(beta=3), StaticCurve(), BPTR(), HART())),
-        *((rule, "") for rule in (CBA(), EOT(RGA()), Extended(STBP()), Mean(RGA(), HART()))),
+        *(
+            (rule, "")
+            for rule in (CBA(), RectifiedANN(), EOT(RGA()), Extended(STBP()), Mean(RGA(), HART()))
+        ),
     ],
     ids=repr,
 )
@@ -303,7 +307,9 @@ def test_every_command_takes_rules_by_the_same_names(room, name, tmp_path, monke
 def test_every_command_refuses_the_same_names_by_the_flag(words, tmp_path):
     done = call(*words, "--output", str(tmp_path / "out"))
     assert done.status == 2
-    known = "expected one of 'stbp', 'pdsg', 'assg', 'rga', 'static', 'bptr', 'hart', 'cba', "
+    known = (
+        "expected one of 'stbp', 'pdsg', 'assg', 'rga', 'static', 'bptr', 'hart', 'cba', 'relu', "
+    )
     assert (
         f"{words[1]}: {known}'pdsg-per-sample', 'native', got 'sgd'. Any of them" in done.complaint
     )

@@ -9,10 +9,18 @@ import torch
 
 from art_snn import STBP
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import ATan, Site, Triangle
+from art_snn.gradients import ATan, Exponential, Site, StraightThrough, Triangle
 from art_snn.models import vgg5
 from tests.architectures import AFFINE, ENCODERS, batch, chain, network, repeated, settled
-from tests.oracles import assert_close, assert_same_spikes, naive, result, stbp_neuron
+from tests.oracles import (
+    assert_close,
+    assert_same_spikes,
+    exponential,
+    naive,
+    result,
+    stbp_neuron,
+    straight_through,
+)
 
 CURRENT = torch.tensor([0.6, 0.9, 1.2, 0.35], dtype=torch.float64).view(4, 1, 1)
 AT_SPIKES = torch.tensor([1, -0.5, 0.25, 2], dtype=torch.float64).view(4, 1, 1)
@@ -76,6 +84,22 @@ def test_the_surrogate_is_used():
     assert gradient_at_current(rule, dynamics)[-1] == pytest.approx(2 * h, rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("decay", "reset", "d"),
+    [
+        # d = g + decay d' ((1 - s) - u), d' that of the next step; the second and third fire.
+        (1.0, "hard", [2.09, 2.725, -2.15, 2]),
+        (0.5, "hard", [1.014, 0.07, -0.95, 2]),
+        # d = g + decay d' (1 - threshold)
+        (1.0, "soft", [1, -0.5, 0.25, 2]),
+    ],
+)
+def test_straight_through_gradients_are_those_computed_by_hand(decay, reset, d):
+    rule = STBP(surrogate=StraightThrough())
+    got = gradient_at_current(rule, Dynamics(decay, 1.0, reset))
+    assert got == pytest.approx(d, rel=1e-12)
+
+
 def test_its_repr_tells_all_hyperparameters():
     assert repr(STBP()) == "STBP(surrogate=Triangle(width=1.0), detach_reset=False)"
 
@@ -119,6 +143,29 @@ def test_a_detached_reset_equals_autograd_through_a_naive_loop(decay, reset):
     assert_close(result(net, x), expected, 1e-12)
     through = naive(net, x, stbp_neuron)
     assert not torch.allclose(expected.input, through.input)
+
+
+OTHERS = {
+    StraightThrough(): straight_through,
+    Exponential(): exponential,
+    Exponential(gamma=2.0, height=0.3): partial(exponential, gamma=2.0, height=0.3),
+}
+
+
+@pytest.mark.parametrize("surrogate", OTHERS, ids=repr)
+@pytest.mark.parametrize("detach_reset", [False, True])
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+@pytest.mark.parametrize("decay", [1.0, 0.5])
+def test_with_another_surrogate_it_equals_autograd_through_a_naive_loop(
+    decay, reset, detach_reset, surrogate
+):
+    rule = STBP(surrogate=surrogate, detach_reset=detach_reset)
+    net = network(chain, gradient=rule, decay=decay, reset=reset)
+    x = batch()
+    neuron = partial(stbp_neuron, detach_reset=detach_reset, fire=OTHERS[surrogate])
+    got, expected = result(net, x), naive(net, x, neuron)
+    assert_same_spikes(got, expected)
+    assert_close(got, expected, 1e-12)
 
 
 def test_a_neuron_that_is_called_twice_equals_the_naive_loop():

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
+from itertools import product
 
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from art_snn.gradients import ATan, Erf, FastSigmoid, Gaussian, Rectangle, Sigmoid, Triangle
+from art_snn.gradients import (
+    ATan,
+    Erf,
+    Exponential,
+    FastSigmoid,
+    Gaussian,
+    Rectangle,
+    Sigmoid,
+    StraightThrough,
+    Surrogate,
+    Triangle,
+)
+from art_snn.gradients.surrogates import SHAPES
 
 Z = [-0.6, -0.25, 0.0, 0.1, 0.5, 1.0]
 
@@ -23,9 +37,16 @@ TABLE = [
     (Rectangle(width=0.5), [0, 0, 2, 2, 0, 0]),
     (Erf(), [2 / math.sqrt(math.pi) * math.exp(-((2 * z) ** 2)) for z in Z]),
     (FastSigmoid(), [1 / 256, 1 / 7.25**2, 1, 1 / 12.25, 1 / 13.5**2, 1 / 676]),
+    (Exponential(), [0.548812, 0.778801, 1, 0.904837, 0.606531, 0.367879]),
+    (Exponential(gamma=2.0, height=0.3), [0.090358, 0.181959, 0.3, 0.245619, 0.110364, 0.040601]),
+    (StraightThrough(), [1, 1, 1, 1, 1, 1]),
 ]
-ALL = [Triangle, Rectangle, ATan, Sigmoid, Gaussian, Erf, FastSigmoid]
-PARAMETER = {Triangle: "width", Rectangle: "width", FastSigmoid: "k"}
+ALL = Surrogate.__subclasses__()
+FIELDS = [(kind, field.name) for kind in ALL for field in fields(kind)]
+
+
+def test_every_surrogate_is_in_the_table():
+    assert {type(surrogate) for surrogate, _ in TABLE} == set(ALL)
 
 
 @pytest.mark.parametrize(("surrogate", "values"), TABLE, ids=lambda row: repr(row)[:30])
@@ -44,6 +65,8 @@ def test_the_slopes_are_those_of_the_table(surrogate, values):
         (Gaussian(), "Gaussian(alpha=2.0)"),
         (Erf(), "Erf(alpha=2.0)"),
         (FastSigmoid(), "FastSigmoid(k=25.0)"),
+        (Exponential(), "Exponential(gamma=1.0, height=1.0)"),
+        (StraightThrough(), "StraightThrough()"),
     ],
     ids=repr,
 )
@@ -67,7 +90,8 @@ def test_shape_and_dtype_are_kept_and_the_distance_is_not_changed(surrogate, dty
 @settings(deadline=None, derandomize=True, database=None, max_examples=40)
 @given(shape=st.floats(0.1, 20), z=st.floats(-5, 5))
 def test_slopes_are_even_never_negative_and_largest_at_the_threshold(surrogate, shape, z):
-    left, centre, right = surrogate(shape)(torch.tensor([-z, 0, z], dtype=torch.float64)).tolist()
+    slope = surrogate(*[shape] * len(fields(surrogate)))
+    left, centre, right = slope(torch.tensor([-z, 0, z], dtype=torch.float64)).tolist()
     assert left == pytest.approx(right, rel=1e-9, abs=1e-12)
     assert 0 <= right <= centre
 
@@ -83,10 +107,31 @@ def test_slopes_are_the_derivative_of_a_step_of_height_one(surrogate, shape):
     assert integral == pytest.approx(1, abs=5e-3)
 
 
-@pytest.mark.parametrize("value", [0, -1.0, math.nan, math.inf, True, "1"])
+@settings(deadline=None, derandomize=True, database=None, max_examples=10)
+@given(gamma=st.floats(0.5, 4), height=st.floats(0.1, 4))
+def test_the_area_under_an_exponential_is_twice_its_height_over_gamma(gamma, height):
+    z = torch.linspace(-60, 60, 240_001, dtype=torch.float64)
+    integral = torch.trapezoid(Exponential(gamma, height)(z), z).item()
+    assert integral == pytest.approx(2 * height / gamma, rel=1e-5)
+
+
 @pytest.mark.parametrize("surrogate", ALL)
-def test_a_shape_that_is_no_positive_number_is_refused(surrogate, value):
-    name = f"{surrogate.__name__}.{PARAMETER.get(surrogate, 'alpha')}"
-    message = f"^{name}: expected a number above 0, got .*positive, finite number"
+def test_slopes_are_finite_at_the_ends_of_the_range_and_far_from_the_threshold(surrogate):
+    z = torch.tensor([-3e38, -1e4, -1e-3, 0, 1e-3, 1e4, 3e38], dtype=torch.float32)
+    for ends in product(SHAPES, repeat=len(fields(surrogate))):
+        slopes = surrogate(*ends)(z)
+        assert slopes.isfinite().all()
+        assert slopes.max() > 0
+
+
+@pytest.mark.parametrize("value", [0, -1.0, math.nan, math.inf, True, "1"])
+@pytest.mark.parametrize(("surrogate", "name"), FIELDS)
+def test_a_field_that_is_no_positive_number_is_refused(surrogate, name, value):
+    message = f"^{surrogate.__name__}.{name}: expected a number above 0, got .*positive, finite"
     with pytest.raises(ValueError, match=message):
-        surrogate(value)
+        surrogate(**{name: value})
+
+
+def test_what_passes_straight_through_has_no_field():
+    with pytest.raises(TypeError, match="positional"):
+        StraightThrough(1.0)

@@ -156,6 +156,19 @@ def test_a_published_network_runs_under_every_rule(mean):
         assert grad.any()
 
 
+def test_the_relu_network_of_a_model_is_that_of_its_layers():
+    model, x = Stack(multi, 2.0), inputs()
+    logits, grad, _ = gradients(adapt(model, steps=STEPS), "relu", x)
+    x.requires_grad_()
+    y = x.flatten(1)
+    for layer in (model.fc1, model.fc2):
+        # SpikingJelly's neuron of tau 2 charges half of its current.
+        y = torch.relu(layer(y) / 2)
+    wanted = model.fc3(y)
+    factors = torch.linspace(-1, 1.3, 3, dtype=torch.float64)
+    same((logits, grad), (wanted, *torch.autograd.grad((wanted * factors).sum(), x)))
+
+
 def test_the_merged_option_says_it_of_classes_that_take_all_steps():
     network = adapt(Merged(partial(SameSteps, STEPS)), steps=STEPS, merged=True)
     wanted = gradients(adapt(Stack(partial(Steps, STEPS)), steps=STEPS), "rga", inputs())

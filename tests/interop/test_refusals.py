@@ -330,7 +330,7 @@ def test_neurons_of_other_equations_are_refused_by_name_and_reason(neuron, reaso
     model.neuron1 = neuron()
     network = adapt(model, encoder=None, readout="mean")
     assert str(network.gradient) == "Native()"
-    for rule in ("stbp", "rga", "bptr", "hart", "pdsg", "assg", "static", "cba"):
+    for rule in ("stbp", "rga", "bptr", "hart", "pdsg", "assg", "static", "cba", "relu"):
         with pytest.raises(ValueError, match=rf"neuron 'neuron1'.*{reason}.* 'native'\.$"):
             network.gradient = rule
 
@@ -414,7 +414,7 @@ def test_a_slope_that_is_zero_everywhere_is_told_and_not_refused():
 
 def test_conversion_is_refused_in_a_loop_over_time():
     network = adapt(Loop(single, 2.0), encoder=None, readout="mean")
-    for rule in ("cba", "eot-cba", "mean-rga-cba"):
+    for rule in ("cba", "eot-cba", "mean-rga-cba", "relu", "eot-relu"):
         with pytest.raises(ValueError, match="whose ANN fires no spikes, and the model's own loop"):
             network.gradient = rule
 

@@ -69,7 +69,7 @@ def test_what_verification_refuses_is_told_and_the_rest_is_tried(tmp_path):
     lines = [line for line in text.splitlines() if line.startswith("Refused under ")]
     assert len(lines) == 1
     assert lines[0].startswith(
-        "Refused under stbp, pdsg, assg, rga, static, bptr, hart: model: exp"
+        "Refused under stbp, pdsg, assg, rga, static, bptr, hart, relu: model: exp"
     )
 
 

@@ -1,0 +1,38 @@
+"""What rules that differentiate an ANN in the place of the spiking network have in common."""
+
+from abc import abstractmethod
+
+from torch import Tensor
+
+from art_snn.dynamics import Dynamics
+from art_snn.gradients.base import Differentiable, Execution, Gradient, Site
+from art_snn.gradients.rate import mean_over_time, no_rate_curve
+
+
+class Conversion(Gradient):
+    """A rule that differentiates an ANN of the same weights, run once on the mean of the input.
+
+    Its forward pass is the ANN's, so **its logits are not those of the spiking network**:
+    predictions, which need no gradient, still are. A new rule overrides :meth:`activation`.
+    Neurons with further parameters are those that their effective currents drive."""
+
+    @property
+    def exact_logits(self) -> bool:
+        return False
+
+    @abstractmethod
+    def activation(self, current: Tensor, threshold: float) -> Tensor:
+        """What stands in the place of a neuron: current [1, N, ...] -> activation [1, N, ...]."""
+
+    def logits(self, network: Differentiable, x: Tensor) -> Tensor:
+        network.execution = Execution("converted", "the gradient is that of an ANN, run once")
+        return network.run(mean_over_time(network.encode(x)), self._activate)
+
+    def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
+        return no_rate_curve(dynamics)
+
+    def _activate(self, site: Site, current: Tensor) -> Tensor:
+        dynamics = site.dynamics
+        if not dynamics.plain:
+            current, dynamics = dynamics.effective(current), dynamics.standard
+        return self.activation(current, dynamics.threshold)

@@ -1,0 +1,24 @@
+"""The ReLU network of the same weights, as a gradient."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from art_snn.gradients.conversion import Conversion
+
+
+@dataclass(frozen=True, kw_only=True)
+class RectifiedANN(Conversion):
+    """Differentiate the ReLU network of the same weights (Ozdenizci and Legenstein, TMLR 2024).
+
+    In the place of every neuron stands ``y = max(x, 0) / threshold``, with slope 1 / threshold
+    where x > 0 and 0 elsewhere. Its forward pass is the ANN's, so **its logits are not those of the
+    spiking network**: predictions, which need no gradient, still are.
+
+    Up to the threshold the activation is the rate at which an IF neuron fires under a constant
+    current. Neurons with a leak fire at another rate, and below (1 - decay) threshold not at all:
+    for them it is no approximation, but a direction that the authors' ensemble tries beside
+    others. No factor stands in for the leak."""
+
+    def activation(self, current: Tensor, threshold: float) -> Tensor:
+        return current.relu() / threshold

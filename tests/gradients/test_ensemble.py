@@ -1,0 +1,62 @@
+"""The published ensemble: nineteen rules, no two the same, for every neuron of the papers."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+
+import pytest
+import torch
+
+from art_snn import BPTR, STBP, RectifiedANN
+from art_snn.dynamics import Dynamics
+from art_snn.gradients import ENSEMBLE_19, Exponential, Rectangle, StraightThrough, Triangle
+from tests.architectures import batch, network
+
+SURROGATES = [rule.surrogate for rule in ENSEMBLE_19 if isinstance(rule, STBP)]
+
+
+def test_there_are_nineteen_rules_and_no_two_are_equal():
+    assert len(ENSEMBLE_19) == len(set(ENSEMBLE_19)) == 19
+    kinds = Counter(map(type, [*SURROGATES, *ENSEMBLE_19]))
+    assert kinds == {
+        Triangle: 5,
+        Exponential: 6,
+        Rectangle: 5,
+        StraightThrough: 1,
+        STBP: 17,
+        BPTR: 1,
+        RectifiedANN: 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (Triangle, [(0.25,), (0.5,), (1,), (2,), (3,)]),
+        (Exponential, [(0.5, 1), (1, 1), (2, 1), (0.5, 0.3), (1, 0.3), (2, 0.3)]),
+        (Rectangle, [(0.25,), (0.5,), (1,), (2,), (4,)]),
+    ],
+)
+def test_the_surrogates_have_the_published_shapes(kind, told):
+    assert [s for s in SURROGATES if isinstance(s, kind)] == [kind(*shape) for shape in told]
+
+
+def test_all_differentiate_through_the_reset():
+    assert not any(rule.detach_reset for rule in ENSEMBLE_19 if isinstance(rule, STBP))
+
+
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+@pytest.mark.parametrize("decay", [1.0, 0.9, 0.5])
+def test_all_apply_to_leaky_and_perfect_integrators_and_no_two_give_the_same_gradient(decay, reset):
+    assert [rule.objection(Dynamics(decay, 1.0, reset)) for rule in ENSEMBLE_19] == [None] * 19
+    net, x = network(decay=decay, reset=reset), batch(16)
+    found = []
+    for rule in ENSEMBLE_19:
+        leaf = x.clone().requires_grad_()
+        logits = net.with_gradient(rule)(leaf)
+        (grad,) = torch.autograd.grad((logits * torch.arange(1, 4)).sum(), leaf)
+        assert grad.isfinite().all()
+        assert grad.any()
+        found.append(grad)
+    assert not any(torch.equal(one, other) for one, other in itertools.combinations(found, 2))

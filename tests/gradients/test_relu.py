@@ -1,0 +1,152 @@
+"""RectifiedANN: the ReLU network of the same weights, for neurons with a leak, too."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from art_snn import CBA, IF, LIF, Direct, Frames, RectifiedANN, SpikingNetwork, TimeDistributed
+from art_snn.dynamics import Dynamics
+from art_snn.gradients import Extended, Mean
+from art_snn.neurons import Neuron
+from tests.architectures import AFFINE, ENCODERS, batch, chain, max_pooled, network, repeated
+from tests.oracles import assert_close, naive, relative, relu_neuron, result
+
+ARCHITECTURES = {**AFFINE, "max pool": max_pooled, "repeated": repeated}
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.5])
+@pytest.mark.parametrize("threshold", [1.0, 0.5])
+def test_the_activation_is_a_line_from_zero_on_and_the_slope_one_over_the_threshold(
+    threshold, decay
+):
+    net = SpikingNetwork(LIF(decay, threshold), Direct(1), RectifiedANN()).double()
+    scaled = torch.tensor([[-2.0, -0.125, 0, 0.125, 0.5, 1, 3]]).double()
+    x = (scaled * threshold).requires_grad_()
+    y = net(x)
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    assert y.tolist() == [[0, 0, 0, 0.125, 0.5, 1, 3]]
+    assert slope.tolist() == [[0, 0, 0, *[1 / threshold] * 4]]
+
+
+def two_layers(neuron):
+    """Two neurons behind two inputs, and two logits."""
+    first, last = nn.Linear(2, 2), nn.Linear(2, 2)
+    with torch.no_grad():
+        first.weight.copy_(torch.tensor([[1.0, 2.0], [-3.0, 1.0]]))
+        first.bias.copy_(torch.tensor([0.5, 0.25]))
+        last.weight.copy_(torch.tensor([[2.0, -1.0], [1.0, 4.0]]))
+        last.bias.copy_(torch.tensor([0.0, 1.0]))
+    return [TimeDistributed(first), neuron, TimeDistributed(last)]
+
+
+@pytest.mark.parametrize("neuron", [IF(2.0), LIF(0.5, 2.0), LIF(0.9, 2.0, reset="soft")], ids=repr)
+def test_logits_and_gradients_of_two_layers_are_those_computed_by_hand(neuron):
+    net = SpikingNetwork(two_layers(neuron), Direct(4), RectifiedANN()).double()
+    # Currents 1 + 1 + .5 = 2.5 and -3 + .5 + .25 = -2.25; .25 + 2 + .5 = 2.75 and -.75 + 1.25 = .5.
+    x = torch.tensor([[1.0, 0.5], [0.25, 1.0]], dtype=torch.float64, requires_grad=True)
+    logits = net(x)
+    # Over the threshold 1.25 and 0; 1.375 and .25.
+    assert logits.tolist() == [[2.5, 2.25], [2.5, 3.375]]
+    (grad,) = torch.autograd.grad((logits * torch.tensor([1.0, -1.0])).sum(), x)
+    # The difference of the logits weighs the activations by 1 and -5, half of which passes:
+    # the first neuron alone gives (.5, 1), both (.5 + 7.5, 1 - 2.5).
+    assert grad.tolist() == [[0.5, 1.0], [8.0, -1.5]]
+
+
+class Rectifier(nn.Module):
+    """torch's own, over the threshold."""
+
+    def __init__(self, threshold):
+        super().__init__()
+        self.threshold = threshold
+
+    def forward(self, x):
+        return nn.functional.relu(x) / self.threshold
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.5])
+@pytest.mark.parametrize("threshold", [1.0, 0.5])
+def test_it_equals_autograd_through_the_same_layers_with_rectifiers(threshold, decay):
+    net = network(chain, decay=decay, threshold=threshold, gradient=RectifiedANN())
+    plain = [
+        m.module if isinstance(m, TimeDistributed) else Rectifier(threshold) for m in net.layers
+    ]
+    x = batch(16)
+    got = result(net, x)
+    assert str(net.execution) == "converted: the gradient is that of an ANN, run once"
+    expected = result(net, x, lambda encoded: nn.Sequential(*plain)(encoded[0]))
+    assert_close(got, expected, 1e-12)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("decay", [1.0, 0.9])
+@pytest.mark.parametrize("threshold", [1.0, 0.5])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_it_equals_autograd_through_an_ann_on_the_mean_of_the_input(
+    architecture, threshold, decay, encoder
+):
+    coder = ENCODERS[encoder](4)
+    options = {"decay": decay, "threshold": threshold, "gradient": RectifiedANN()}
+    net = network(ARCHITECTURES[architecture], encoder=coder, **options)
+    x = batch(16, coder)
+    assert_close(result(net, x), naive(net, x, relu_neuron, averaged=True), 1e-12)
+
+
+def test_neither_leak_nor_reset_nor_time_steps_matter_to_an_ann():
+    net = network(chain, decay=1.0, reset="hard", gradient="relu")
+    x = batch()
+    expected = result(net, x).input
+    for dynamics in (Dynamics(0.5, 1.0, "hard"), Dynamics(0.9, 1.0, "soft")):
+        for layer in (1, 3):
+            net.layers[layer].dynamics = dynamics
+        assert torch.equal(result(net, x).input, expected)
+    assert torch.equal(result(net.with_steps(16), x).input, expected)
+
+
+def test_predictions_stay_those_of_the_spiking_network():
+    net = network(chain, gradient="relu")
+    x = batch()
+    with torch.no_grad():
+        spiking = net(x)
+        with net.using("stbp"):
+            assert torch.equal(net(x), spiking)
+    assert not net.gradient.exact_logits
+    assert not torch.equal(net(x.requires_grad_()), spiking)
+
+
+def test_the_current_that_counts_is_the_one_behind_the_gain():
+    dynamics = Dynamics(0.5, 1.0, gain=0.5, constant=0.1, rest=-0.5)
+    net = SpikingNetwork(two_layers(Neuron(dynamics)), Direct(4), "relu").double()
+    x = torch.rand(8, 2, dtype=torch.float64, requires_grad=True)
+    (got,) = torch.autograd.grad(net(x).square().sum(), x)
+    first, last = net.layers[0].module, net.layers[2].module
+    # Counted from the rest at -0.5, of which every step leaks half: 0.25 more arrives.
+    arriving = 0.5 * first(x) + 0.1 + 0.5 * 0.5
+    (wanted,) = torch.autograd.grad(last(arriving.relu() / 1.5).square().sum(), x)
+    assert relative(got, wanted) < 1e-12
+
+
+def test_neurons_without_a_rate_curve_are_refused_with_the_reason():
+    message = r"^gradient: expected a rule that applies .*RectifiedANN\(\), .* obey other equations"
+    net = SpikingNetwork(two_layers(Neuron(Dynamics(reset="none"))), Direct(4), "bptr")
+    with pytest.raises(ValueError, match=message):
+        net.gradient = "relu"
+
+
+def test_it_stands_inside_other_rules():
+    net = network(chain, encoder=Frames(4), gradient=Mean(RectifiedANN(), CBA()), decay=1.0)
+    x = batch(3, net.encoder)
+    assert torch.equal(net(x.requires_grad_()), net.with_gradient("relu")(x))
+    longer = network(chain, gradient=Extended(RectifiedANN(), steps=9))
+    x = batch()
+    with torch.no_grad():
+        exact = longer(x)
+    assert torch.equal(longer(x.requires_grad_()), exact)
+
+
+def test_it_has_no_hyperparameters():
+    assert repr(RectifiedANN()) == "RectifiedANN()"
+    with pytest.raises(TypeError, match="positional"):
+        RectifiedANN(1.0)
