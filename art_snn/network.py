@@ -185,6 +185,16 @@ class SpikingNetwork(nn.Module):
         self.execution = Execution(execution.kind, f"{execution.reason}; {told}")
         return logits
 
+    def predicts(self, device: torch.device) -> bool:
+        """Whether the logits of a pass that is differentiated at the input are predictions.
+
+        Not in half precision, nor by rules whose logits are not those of the network.
+
+        :param device: of the input."""
+        rule = self._override or self.gradient
+        half = taken(self.attack_dtype, device)[0] is not None and self.unlowered(rule) is None
+        return rule.exact_logits and not half
+
     def unlowered(self, rule: Gradient) -> str | None:
         """Why the network cannot be differentiated in half precision by the rule, or None."""
         return None

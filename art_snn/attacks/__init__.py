@@ -1,4 +1,4 @@
-"""Attacks of ART by name and settings, and crafting in batches under any rule."""
+"""Attacks of ART by name and settings, crafting in batches under any rule, and our own attacks."""
 
 from art_snn.attacks.attack import ATTACKS as ATTACKS, Attack as Attack
 from art_snn.attacks.craft import (
@@ -7,3 +7,4 @@ from art_snn.attacks.craft import (
     crafted as crafted,
     predictions as predictions,
 )
+from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD as StableAdaptivePGD
