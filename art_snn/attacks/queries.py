@@ -1,16 +1,12 @@
 """What an attack asks of a classifier, and how often for every sample."""
 
-from collections.abc import Callable
-
 import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
+from art_snn.attacks.objectives import Objective
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
-
-Objective = Callable[[Tensor, Tensor], Tensor]
-"""(logits [n, K], classes [n]) -> what an attack raises [n]."""
 
 
 class Queries:

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
-from torch import nn
 from torch.nn import functional
 
 from art_snn import RGA, STBP
 from art_snn.attacks import StableAdaptivePGD
-from art_snn.attacks.stable_adaptive_pgd import Moments, halvings
+from art_snn.attacks.iterated import checkpoints
+from art_snn.attacks.stable_adaptive_pgd import Moments
 from art_snn.attacks.starts import uniform
-from tests.attacks.classifiers import linear, stock
-from tests.conftest import varied
+from tests.attacks.classifiers import linear
+from tests.attacks.smooth import smooth
 from tests.networks import CLASSES, build
 
 QUIET = {"verbose": False}
@@ -36,9 +36,9 @@ def test_steps_follow_the_values_of_the_paper():
 
 
 def test_a_step_is_halved_after_the_steps_of_the_paper():
-    assert halvings(100) == [22, 41, 57, 70, 80, 87, 93, 99]
-    assert halvings(50) == [11, 21, 30, 38, 45]
-    assert halvings(1) == []
+    assert checkpoints(100) == [22, 41, 57, 70, 80, 87, 93, 99]
+    assert checkpoints(50) == [11, 21, 30, 38, 45]
+    assert checkpoints(1) == []
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-3, 1e30])
@@ -56,19 +56,6 @@ def test_a_gradient_of_zero_moves_nothing():
     assert torch.equal(after.direction()[0], torch.zeros(3))
     assert float(after.direction()[1, 0]) > 0.5
     assert bool(torch.isfinite(after.direction()).all())
-
-
-def smooth(seed=0):
-    """A classifier that is not linear, in double precision, none of whose samples are broken."""
-    generator = torch.Generator().manual_seed(varied(seed))
-    module = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)).double()
-    with torch.no_grad():
-        for weight in module.parameters():
-            weight.copy_(torch.randn(weight.shape, generator=generator))
-        # One class is far ahead everywhere, so that runs go to their end.
-        module[2].bias[0] += 100
-    x = torch.rand(3, 4, generator=generator, dtype=torch.float64)
-    return stock(module, (4,), 3), module, x
 
 
 def naive(module, x, eps, steps, norm, seed):
