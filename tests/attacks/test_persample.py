@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from art.defences.trainer import AdversarialTrainer
 from art.exceptions import EstimatorError
 from torch import nn
 
@@ -151,3 +152,16 @@ def test_an_interrupted_attack_leaves_the_network_as_it_was(monkeypatch):
     assert classifier.model.training
     assert classifier.gradient is rule
     assert not classifier.model.memory
+
+
+def test_trainers_of_art_craft_by_it(data):
+    classifier = build()
+    crafting = StableAdaptivePGD(classifier, eps=0.1, max_iter=2, verbose=False)
+    before = [weight.clone() for weight in classifier.model.parameters()]
+    trainer = AdversarialTrainer(classifier, crafting, ratio=1.0)
+    trainer.fit(data.x_train[:16], data.y_train[:16], batch_size=8, nb_epochs=1)
+    assert crafting.forwards.sum() > 0
+    changed = [
+        not torch.equal(*pair) for pair in zip(before, classifier.model.parameters(), strict=True)
+    ]
+    assert any(changed)
