@@ -16,6 +16,8 @@ from art_snn.checks import invalid, require, require_count
 from art_snn.classifier.inputs import check_labels, checked_samples
 from art_snn.network import SpikingNetwork
 
+TOGETHER = 2**26
+"""Bytes of samples that are attacked at a time."""
 ROUNDING = 1e-6
 """How far samples may lie outside the clip range, in its width: that much is clipped silently."""
 
@@ -57,19 +59,19 @@ class PerSampleAttack(EvasionAttack):  # type: ignore[misc]
             target, is returned as it is; so is a sample whose logits are NaN.
         :raises TypeError: when x or y is no array of real numbers.
         :raises ValueError: when a shape, a label or a value does not fit."""
-        mask = _mask(kwargs.pop("mask", None), x)
+        given = kwargs.pop("mask", None)
         unknown = ", ".join(kwargs)
         remedy = "Settings belong to the constructor or to set_params."
         require(not kwargs, unknown, "x, y and mask", unknown, remedy)
-        samples = self._samples(x)
-        classes = self._classes(samples, y)
-        found = samples.clone()
-        self.forwards = np.zeros(len(found), dtype=np.int64)
-        self.backwards = self.forwards.copy()
-        starts = range(0, len(found), self.batch_size)
-        for start in tqdm(starts, desc=type(self).__name__, disable=not self.verbose):
-            part = slice(start, start + self.batch_size)
-            self._batch(found, classes, mask, part)
+        found = self._samples(x)
+        mask = _mask(given, found)
+        classes = self._classes(found, y)
+        queries = Queries(self.estimator, len(found), self.batch_size)
+        self.forwards, self.backwards = queries.forwards.numpy(), queries.backwards.numpy()
+        every = torch.arange(len(found))
+        parts = every.split(self._together(found)) if len(found) else ()
+        for rows in tqdm(parts, desc=type(self).__name__, disable=not self.verbose):
+            self._attack(queries.of(rows), found, classes, mask, rows.to(found.device))
         return _like(found, x)
 
     def succeeded(self, logits: Tensor, classes: Tensor) -> Tensor:
@@ -77,22 +79,27 @@ class PerSampleAttack(EvasionAttack):  # type: ignore[misc]
         same = logits.argmax(1) == classes
         return (same if self.targeted else ~same) & ~logits.isnan().any(1)
 
-    def _batch(self, found: Tensor, classes: Tensor, mask: Tensor | None, part: slice) -> None:
-        """Put adversarial samples in the place of one batch of them."""
-        x, wanted = found[part], classes[part]
-        queries, every = Queries(self.estimator, len(x), self.batch_size), torch.arange(len(x))
-        logits = queries.logits(x, every)
-        left = ~(self.succeeded(logits, wanted) | logits.isnan().any(1)).cpu()
-        rows = every[left]
-        inner = Queries(self.estimator, len(rows), self.batch_size)
+    def _attack(
+        self, queries: Queries, found: Tensor, classes: Tensor, mask: Tensor | None, rows: Tensor
+    ) -> None:
+        """Put adversarial samples in the place of some of them."""
+        logits = queries.logits(found[rows], torch.arange(len(rows)))
+        left = ~(self.succeeded(logits, classes[rows]) | logits.isnan().any(1))
+        rows = rows[left]
         if len(rows):
-            at = rows.to(x.device)
-            own = None if mask is None else mask[part][rows].to(x.device)
+            own = None if mask is None else mask[rows]
+            inner = queries.of(left.nonzero()[:, 0])
             with attacking(self.estimator.model, self.radius):
-                x[at] = self.craft(inner, x[at], wanted[at], own)
-        for name in ("forwards", "backwards"):
-            count = getattr(queries, name).index_add(0, rows, getattr(inner, name))
-            getattr(self, name)[part] = count.numpy()
+                found[rows] = self.craft(inner, found[rows], classes[rows], own)
+
+    def _together(self, x: Tensor) -> int:
+        """How many samples are attacked at a time.
+
+        More than a batch, so that batches remain full when samples leave; but one batch where the
+        rule remembers what it has seen, which is one batch."""
+        if remembers(self.estimator.model):
+            return self.batch_size
+        return max(self.batch_size, TOGETHER // max(1, x[0].numel() * x.element_size()))
 
     def _samples(self, x: Any) -> Tensor:
         """The samples on the device of the classifier, in its precision at least."""
@@ -146,12 +153,17 @@ def attacking(model: Any, radius: float | None) -> AbstractContextManager[object
     return model.attacking(radius) if isinstance(model, SpikingNetwork) else nullcontext()
 
 
-def _mask(mask: Any, x: Any) -> Tensor | None:
+def remembers(model: Any) -> bool:
+    """Whether the rule of a spiking network takes something from one gradient to the next."""
+    return isinstance(model, SpikingNetwork) and model.rule.remembers
+
+
+def _mask(mask: Any, x: Tensor) -> Tensor | None:
     if mask is None:
         return None
     array = np.asarray(mask.detach().cpu() if isinstance(mask, Tensor) else mask)
     try:
-        return torch.from_numpy(np.broadcast_to(array != 0, tuple(x.shape)).copy())
+        return torch.from_numpy(np.broadcast_to(array != 0, tuple(x.shape)).copy()).to(x.device)
     except ValueError:
         remedy = "Give a mask of the shape of one sample, or of all of them."
         expected = f"an array that broadcasts to {tuple(x.shape)}"

@@ -1,5 +1,7 @@
 """What an attack asks of a classifier, and how often for every sample."""
 
+import copy
+
 import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
@@ -10,27 +12,34 @@ from art_snn.passes import modes_kept
 
 
 class Queries:
-    """Logits and input gradients of a classifier for samples of one batch.
+    """Logits and input gradients of a classifier for N samples, in batches.
 
     A forward pass of a sample counts as one forward, a gradient as one forward and one backward.
     Where the logits of a gradient are no predictions (half precision, EOT, CBA), the pass that
     asks for these counts, too.
 
     :param estimator: any classifier of torch's.
-    :param samples: size N of the batch.
+    :param samples: how many there are.
     :param batch_size: most samples of one pass."""
 
     def __init__(self, estimator: PyTorchClassifier, samples: int, batch_size: int) -> None:
         self.estimator, self.batch_size = estimator, batch_size
         self.forwards = torch.zeros(samples, dtype=torch.long)
         self.backwards = torch.zeros(samples, dtype=torch.long)
+        self._rows = torch.arange(samples)
+
+    def of(self, rows: Tensor) -> "Queries":
+        """What asks for some of the samples [n], there rows 0 to n - 1, and counts here."""
+        inner = copy.copy(self)
+        inner._rows = self._rows[rows.cpu()]
+        return inner
 
     def logits(self, x: Tensor, rows: Tensor) -> Tensor:
         """Predictions [n, K]; NaN where the classifier has no answer.
 
         :param x: samples ``[n, *input_shape]``.
-        :param rows: which samples of the batch they belong to [n], one as often as it is asked."""
-        self.forwards += torch.bincount(rows.cpu(), minlength=len(self.forwards))
+        :param rows: which samples they are made of [n], one as often as it is asked for."""
+        self._count(self.forwards, rows)
         scores = self.estimator.predict(x.cpu().numpy(), batch_size=self.batch_size)
         return torch.as_tensor(scores).to(x.device)
 
@@ -41,15 +50,21 @@ class Queries:
 
         Elements of the gradient that are not finite are 0.
 
-        :param x: samples ``[n, *input_shape]``, at most a batch.
+        :param x: samples ``[n, *input_shape]``.
         :param classes: what the objective is told [n].
-        :param rows: which samples of the batch they are [n], every one once."""
-        self.forwards[rows.cpu()] += 1
-        self.backwards[rows.cpu()] += 1
-        logits, gradient = _differentiated(self.estimator, x, classes, objective)
+        :param rows: which samples they are made of [n]."""
+        self._count(self.forwards, rows)
+        self._count(self.backwards, rows)
+        batches = zip(x.split(self.batch_size), classes.split(self.batch_size), strict=True)
+        found = [_differentiated(self.estimator, *batch, objective) for batch in batches]
+        logits, gradient = (torch.cat(parts) for parts in zip(*found, strict=True))
         if not _predicts(self.estimator):
             logits = self.logits(x, rows)
         return logits, gradient.nan_to_num_(0, 0, 0)
+
+    def _count(self, counter: Tensor, rows: Tensor) -> None:
+        own = self._rows[rows.cpu()]
+        counter.index_add_(0, own, torch.ones_like(own))
 
 
 def _differentiated(
