@@ -69,7 +69,7 @@ class PerSampleAttack(EvasionAttack):  # type: ignore[misc]
         queries = Queries(self.estimator, len(found), self.batch_size)
         self.forwards, self.backwards = queries.forwards.numpy(), queries.backwards.numpy()
         every = torch.arange(len(found))
-        parts = every.split(self._together(found)) if len(found) else ()
+        parts = torch.split(every, self._together(found)) if len(found) else ()
         for rows in tqdm(parts, desc=type(self).__name__, disable=not self.verbose):
             self._attack(queries.of(rows), found, classes, mask, rows.to(found.device))
         return _like(found, x)

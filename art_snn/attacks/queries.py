@@ -55,9 +55,11 @@ class Queries:
         :param rows: which samples they are made of [n]."""
         self._count(self.forwards, rows)
         self._count(self.backwards, rows)
-        batches = zip(x.split(self.batch_size), classes.split(self.batch_size), strict=True)
-        found = [_differentiated(self.estimator, *batch, objective) for batch in batches]
-        logits, gradient = (torch.cat(parts) for parts in zip(*found, strict=True))
+        parts = (torch.split(tensor, self.batch_size) for tensor in (x, classes))
+        found = [
+            differentiated(self.estimator, a, b, objective) for a, b in zip(*parts, strict=True)
+        ]
+        logits, gradient = (torch.cat(every) for every in zip(*found, strict=True))
         if not _predicts(self.estimator):
             logits = self.logits(x, rows)
         return logits, gradient.nan_to_num_(0, 0, 0)
@@ -67,10 +69,12 @@ class Queries:
         counter.index_add_(0, own, torch.ones_like(own))
 
 
-def _differentiated(
+def differentiated(
     estimator: PyTorchClassifier, x: Tensor, classes: Tensor, objective: Objective
 ) -> tuple[Tensor, Tensor]:
-    """Logits of the pass and the gradient, through what the classifier does to its input."""
+    """Logits of one pass [n, K] and the gradient ``[n, *input_shape]``, as it comes.
+
+    Through what the classifier does to its input, in evaluation mode; weights take none."""
     by_numpy = not estimator.all_framework_preprocessing
     leaf = x
     if by_numpy:
