@@ -90,6 +90,11 @@ class SpikingNetwork(nn.Module):
         self.forget()
 
     @property
+    def rule(self) -> Gradient:
+        """The rule that holds at present for gradients at the input: :meth:`using` overrides it."""
+        return self._override or self.gradient
+
+    @property
     def training_gradient(self) -> Gradient:
         """Rule for gradients at the weights; set it to an instance or to a name."""
         return self._training_gradient
@@ -184,6 +189,16 @@ class SpikingNetwork(nn.Module):
         assert execution is not None
         self.execution = Execution(execution.kind, f"{execution.reason}; {told}")
         return logits
+
+    def predicts(self, device: torch.device) -> bool:
+        """Whether the logits of a pass that is differentiated at the input are predictions.
+
+        Not in half precision, nor by rules whose logits are not those of the network.
+
+        :param device: of the input."""
+        rule = self.rule
+        half = taken(self.attack_dtype, device)[0] is not None and self.unlowered(rule) is None
+        return rule.exact_logits and not half
 
     def unlowered(self, rule: Gradient) -> str | None:
         """Why the network cannot be differentiated in half precision by the rule, or None."""

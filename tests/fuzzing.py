@@ -118,7 +118,19 @@ VALUES = (
     *(f"rga-{10**20}-steps", "rga-0-steps", "rga-٣-steps", f"rga-{'9' * 5000}-steps"),
     *("hard", "soft", "direct", "poisson", "frames", "vgg5", "resnet17", "gpu", "cpu", "tpu"),
     *("bfloat16", "float16", "auto"),
-    *("sgd", "adam", "pgd", "fgsm", "apgd", "mim", "all", "surrogate.width", "limit", "samples"),
+    *(
+        "sgd",
+        "adam",
+        "pgd",
+        "fgsm",
+        "apgd",
+        "sa-pgd",
+        "mim",
+        "all",
+        "surrogate.width",
+        "limit",
+        "samples",
+    ),
 )
 STRAY = ("--nothing", "--epss", "stray", "--", "-x", "--help-me", "---eps", "--no-such=1", "٣")
 QUICK = {"epochs": "1", "repeats": "2", "steps": "3", "layer": "0", "threads": "2"}

@@ -1,9 +1,11 @@
-"""Attacks of ART by name and settings, and crafting in batches under any rule."""
+"""Attacks of ART by name and settings, crafting in batches under any rule, and our own attacks."""
 
 from art_snn.attacks.attack import ATTACKS as ATTACKS, Attack as Attack
+from art_snn.attacks.auto_pgd import AutoPGD as AutoPGD
 from art_snn.attacks.craft import (
     attacked as attacked,
     batches as batches,
     crafted as crafted,
     predictions as predictions,
 )
+from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD as StableAdaptivePGD

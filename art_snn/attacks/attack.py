@@ -1,4 +1,4 @@
-"""The attacks of ART that this package's own evaluations run, by name."""
+"""The attacks that this package's own evaluations run, by name."""
 
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
@@ -13,13 +13,14 @@ from art.attacks.evasion import (
 )
 from tyro.conf import arg
 
-from art_snn.checks import require, require_choice, require_count, require_number
+from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD
+from art_snn.checks import SEEDS, require, require_choice, require_count, require_number
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.flags import Open
 from art_snn.precision import require_attack_dtype
 
-ATTACKS = ("fgsm", "pgd", "mim", "apgd")
-"""FGSM, PGD without a random start, the momentum iterative method, and APGD on cross entropy."""
+ATTACKS = ("fgsm", "pgd", "mim", "apgd", "sa-pgd")
+"""FGSM, PGD without a random start, momentum iterative method, APGD on cross entropy, SA-PGD."""
 
 
 ITERATIONS = 10
@@ -31,10 +32,10 @@ BUDGETS = (1e-6, 1e6)
 class Attack:
     """An attack in the maximum norm, untargeted, on the true labels.
 
-    :param name: fgsm, pgd, mim or apgd.
+    :param name: fgsm, pgd, mim, apgd or sa-pgd.
     :param eps: budget, in the unit of the samples, such as 0.1 or 8/255; 1e-6 to 1e6.
     :param eps_step: step of pgd and mim [eps / 4]. APGD starts with twice the budget and adapts,
-        FGSM takes the whole budget at once.
+        SA-PGD with the budget, and FGSM takes the whole of it at once.
     :param iterations: gradient steps of all but fgsm [10].
     :param attack_dtype: precision of its gradients: bfloat16, float16, or auto, which is bfloat16
         where the device multiplies it natively [the network's own].
@@ -58,7 +59,10 @@ class Attack:
                 value = require_number(name, told, above=0, within=BUDGETS, remedy=remedy)
                 object.__setattr__(self, name, value)
         remedy = "Leave it out, or take pgd or mim: art-snn scaling runs only these."
-        for name, without in {"eps_step": ("fgsm", "apgd"), "iterations": ("fgsm",)}.items():
+        for name, without in {
+            "eps_step": ("fgsm", "apgd", "sa-pgd"),
+            "iterations": ("fgsm",),
+        }.items():
             told, expected = getattr(self, name), f"None for {self.name}, which has none"
             require(self.name not in without or told is None, name, expected, told, remedy)
         if self.name != "fgsm":
@@ -85,6 +89,10 @@ class Attack:
                 loss_type="cross_entropy",
                 **many,
             )
+        if self.name == "sa-pgd":
+            # As ART's attacks draw, from numpy's global state.
+            seed = int(np.random.randint(SEEDS))  # noqa: NPY002
+            return StableAdaptivePGD(classifier, seed=seed, **many)
         kind = ProjectedGradientDescent if self.name == "pgd" else MomentumIterativeMethod
         return kind(classifier, eps_step=self.step, **many)
 
@@ -112,5 +120,5 @@ class Attack:
         how = "" if self.attack_dtype is None else f", crafted in {self.attack_dtype}"
         if self.name == "fgsm":
             return f"FGSM, eps {self.eps:.4g}{how}"
-        step = "" if self.name == "apgd" else f" of {self.step:.4g}"
+        step = f" of {self.step:.4g}" if self.name in ("pgd", "mim") else ""
         return f"{self.name.upper()}, eps {self.eps:.4g}, {self.iterations} steps{step}{how}"

@@ -319,7 +319,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         network, name = self.model, self._layer_name(layer)
         neurons, by_steps = neuron_layers(network)[0], stepwise(network)
         graph = torch.is_grad_enabled()
-        native = isinstance(network._override or network.gradient, Native)
+        native = isinstance(network.rule, Native)
         remedy = 'Set gradient="native", or take the activations without a graph.'
         fits = native or not (graph and by_steps)
         expected = "an x without a graph, since the model calls its neurons step by step"

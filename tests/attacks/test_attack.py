@@ -1,4 +1,4 @@
-"""The attacks by name: ART's classes with the options that the names promise."""
+"""The attacks by name: classes with the options that the names promise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from art.attacks.evasion import (
     ProjectedGradientDescent,
 )
 
-from art_snn.attacks import ATTACKS, Attack
+from art_snn.attacks import ATTACKS, Attack, StableAdaptivePGD
 from art_snn.gradients import STBP
 from tests.small import classifier, pgd_by_hand, samples
 
@@ -26,6 +26,7 @@ KINDS = {
         AutoProjectedGradientDescent,
         {"eps_step": 0.1, "max_iter": 7, "nb_random_init": 1, "loss_type": "cross_entropy"},
     ),
+    "sa-pgd": (StableAdaptivePGD, {"max_iter": 7, "num_random_init": 1}),
 }
 
 
@@ -39,10 +40,10 @@ def test_every_name_has_its_row_here():
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_name_builds_the_class_of_art_with_the_options_that_were_given(name):
+def test_a_name_builds_the_class_with_the_options_that_were_given(name):
     kind, options = KINDS[name]
     told = {"eps_step": 0.02, "iterations": 7}
-    without = {"fgsm": set(told), "apgd": {"eps_step"}}.get(name, set())
+    without = {"fgsm": set(told), "apgd": {"eps_step"}, "sa-pgd": {"eps_step"}}.get(name, set())
     given = {option: value for option, value in told.items() if option not in without}
     attack = Attack(name=name, eps=0.05, **given)
     method = attack.method(classifier(), batch_size=6)
@@ -74,7 +75,7 @@ def test_the_samples_stay_within_the_budget_and_the_range_of_the_images(name):
     assert adversarial.shape == x.shape
     distance = np.abs(adversarial - x).reshape(len(x), -1).max(1)
     assert distance.max() <= 0.05 + 1e-6
-    # APGD returns what resists it as it came, or at its random start: neither is nearer than 0.
+    # APGD returns what resists it as it came, or at its random start.
     assert distance.max() > 0.04
     assert 0 <= adversarial.min() <= adversarial.max() <= 1
     assert np.array_equal(x, before)
@@ -116,7 +117,7 @@ def test_mim_moves_on_along_its_velocity():
     assert not np.allclose(adversarial, np.clip(moved + 0.1 * np.sign(second), 0, 1), atol=1e-6)
 
 
-def test_only_apgd_draws_at_random():
+def test_only_apgd_and_sa_pgd_draw_at_random():
     wrapped = classifier(seed=1)
     x, y = samples(wrapped, wrong=0)
     drew = []
@@ -127,13 +128,16 @@ def test_only_apgd_draws_at_random():
             torch.manual_seed(seed)
             results.append(Attack(name=name, eps=0.05, **steps(name, 2)).craft(wrapped, x, y))
         drew.append(not np.array_equal(*results))
-    assert drew == [name == "apgd" for name in ATTACKS]
+    assert drew == [name in ("apgd", "sa-pgd") for name in ATTACKS]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "cw"}, r"^attack: expected one of fgsm, pgd, mim, apgd, got 'cw'\. Every other"),
+        (
+            {"name": "cw"},
+            r"^attack: expected one of fgsm, pgd, mim, apgd, sa-pgd, got 'cw'\. Every other",
+        ),
         ({"eps": 0}, r"^eps: expected a number above 0, got 0\. A usual budget is 8/255"),
         ({"eps": float("nan")}, r"^eps: expected a number above 0, got nan"),
         ({"eps": "8/255"}, r"^eps: expected a number above 0, got '8/255'"),
@@ -163,6 +167,7 @@ def test_attacks_that_make_no_sense_are_refused(options: dict[str, Any], message
         ({"name": "pgd", "eps": 0.1}, "PGD, eps 0.1, 10 steps of 0.025"),
         ({"name": "mim", "eps_step": 0.01, "iterations": 3}, "MIM, eps 0.03137, 3 steps of 0.01"),
         ({"name": "apgd", "eps": 0.1, "iterations": 20}, "APGD, eps 0.1, 20 steps"),
+        ({"name": "sa-pgd", "eps": 0.1}, "SA-PGD, eps 0.1, 10 steps"),
     ],
 )
 def test_an_attack_says_what_it_is(options, words):

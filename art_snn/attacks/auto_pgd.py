@@ -1,0 +1,158 @@
+"""APGD: projected gradient descent with momentum, whose step follows the progress it makes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from art.estimators.classification import PyTorchClassifier
+from torch import Tensor
+
+from art_snn.attacks.balls import SMALLEST, Ball
+from art_snn.attacks.iterated import IteratedAttack, Walk, checkpoints
+from art_snn.attacks.objectives import LOSSES, Objective, cross_entropy, towards
+from art_snn.checks import require, require_choice
+
+MOMENTUM, PROGRESS = 0.75, 0.75
+"""alpha, the share of the new step, and rho, the share of steps that must have raised the loss."""
+
+
+class AutoPGD(IteratedAttack):
+    """Auto-PGD (Croce and Hein, ICML 2020), with one gradient per step and no other query.
+
+    ART's AutoProjectedGradientDescent is the same method, which asks the classifier three or four
+    times per step and goes on with samples that are broken. From a start x[0], g the gradient::
+
+        z = project(x[k] + eta d(g[k]))
+        x[k+1] = project(x[k] + .75 (z - x[k]) + .25 (x[k] - x[k-1]))
+
+    with x[1] = z; d is the sign of the gradient, with norm=2 its direction. eta begins at 2 eps. At
+    the checkpoints (22, 41, 57, 70, 80, 87, 93, 99 of 100) a sample's eta is halved, and it goes
+    back to its best point, where fewer than .75 of the steps since the last one raised its loss,
+    or where neither its eta nor its best loss has changed since.
+
+    :param estimator: a classifier of torch's, which is differentiated by the rule of its network.
+    :param norm: numpy.inf, "inf" or 2.
+    :param eps: radius of the ball, in the unit of the samples.
+    :param max_iter: gradients of a run [100].
+    :param num_random_init: runs, each from a random start; 0: one run, from the sample itself.
+    :param targeted: whether y are targets; under cross entropy only.
+    :param batch_size: samples per batch.
+    :param seed: of the random starts.
+    :param verbose: show a progress bar.
+    :param loss_type: "cross_entropy", "difference_logits_ratio" (DLR), or "margin".
+    :raises ValueError: for a setting out of its range."""
+
+    attack_params = IteratedAttack.attack_params + ["loss_type"]  # noqa: RUF005
+
+    def __init__(
+        self,
+        estimator: PyTorchClassifier,
+        norm: float | str = np.inf,
+        eps: float = 8 / 255,
+        max_iter: int = 100,
+        num_random_init: int = 1,
+        targeted: bool = False,
+        batch_size: int = 32,
+        seed: int = 0,
+        verbose: bool = True,
+        loss_type: str = "cross_entropy",
+    ) -> None:
+        self.loss_type = loss_type
+        super().__init__(
+            estimator, norm, eps, max_iter, num_random_init, targeted, batch_size, seed, verbose
+        )
+
+    def walk(self, ball: Ball, start: Tensor) -> Walk:
+        return _Momentum.begun(ball, start, 2 * self.eps, checkpoints(self.max_iter))
+
+    @property
+    def objective(self) -> Objective:
+        return towards if self.targeted else LOSSES[self.loss_type]
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        remedy = "Cross entropy rises fastest at first; the other two do not saturate."
+        require_choice("loss_type", self.loss_type, LOSSES, remedy=remedy)
+        fits = not self.targeted or LOSSES[self.loss_type] is cross_entropy
+        expected = "cross_entropy for a targeted attack"
+        remedy = "Leave loss_type out, or attack without targets."
+        require(fits, "loss_type", expected, repr(self.loss_type), remedy)
+
+
+@dataclass
+class _Momentum(Walk):
+    """The equations of the class.
+
+    :param before: x[k-1].
+    :param step: eta [n, 1, ...]; `step_then` is its value at the last checkpoint.
+    :param last: loss at x[k-1] [n].
+    :param best: highest loss [n], found at `best_points`, where the gradient was `best_gradient`;
+        `best_then` is its value at the last checkpoint.
+    :param raised: how many steps since the last checkpoint raised the loss [n].
+    :param done: k."""
+
+    ball: Ball
+    points: Tensor
+    before: Tensor
+    step: Tensor
+    step_then: Tensor
+    last: Tensor
+    best: Tensor
+    best_then: Tensor
+    best_points: Tensor
+    best_gradient: Tensor
+    raised: Tensor
+    checkpoints: list[int]
+    done: int = 0
+
+    @classmethod
+    def begun(cls, ball: Ball, start: Tensor, step: float, checkpoints: list[int]) -> "_Momentum":
+        lowest = torch.full((len(start),), -torch.inf).to(start)
+        width = wide(torch.full_like(lowest, step), start)
+        best = (lowest, lowest, start, torch.zeros_like(start))
+        return cls(
+            ball, start, start, width, width, lowest, *best, torch.zeros_like(lowest), checkpoints
+        )
+
+    def advance(self, values: Tensor, gradient: Tensor) -> None:
+        self._remember(values, gradient)
+        if self.done in self.checkpoints:
+            gradient = self._look_back(gradient)
+        x, share = self.points, MOMENTUM if self.done else 1.0
+        z = self.ball.project(x + self.step * self._direction(gradient))
+        moved = x + share * (z - x) + (1 - share) * (x - self.before)
+        self.before, self.points, self.last = x, self.ball.project(moved), values
+        self.done += 1
+
+    def _remember(self, values: Tensor, gradient: Tensor) -> None:
+        if self.done:
+            self.raised = self.raised + (values > self.last)
+        better = values > self.best
+        self.best = torch.where(better, values, self.best)
+        mask = wide(better, gradient)
+        self.best_points = torch.where(mask, self.points, self.best_points)
+        self.best_gradient = torch.where(mask, gradient, self.best_gradient)
+
+    def _look_back(self, gradient: Tensor) -> Tensor:
+        """Halve the steps of samples that make no progress, and put these at their best points.
+
+        :return: the gradients there, of the others those at their points."""
+        earlier = [0, *self.checkpoints][self.checkpoints.index(self.done)]
+        slow = self.raised < PROGRESS * (self.done - earlier)
+        same = (self.step == self.step_then).flatten() & (self.best == self.best_then)
+        back = wide(slow | same, gradient)
+        self.step_then, self.best_then = self.step, self.best
+        self.raised = torch.zeros_like(self.raised)
+        self.step = torch.where(back, self.step / 2, self.step)
+        self.points = torch.where(back, self.best_points, self.points)
+        return torch.where(back, self.best_gradient, gradient)
+
+    def _direction(self, gradient: Tensor) -> Tensor:
+        if self.ball.norm == np.inf:
+            return gradient.sign()
+        return gradient / self.ball.length(gradient).clamp_min(SMALLEST)
+
+
+def wide(values: Tensor, like: Tensor) -> Tensor:
+    """Values [n] as [n, 1, ...]."""
+    return values.view(-1, *(1,) * (like.ndim - 1))

@@ -1,0 +1,84 @@
+"""The set of adversarial samples that an attack may return."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from art_snn.checks import invalid, shown
+
+SMALLEST = 1e-12
+
+
+def require_norm(norm: object) -> float:
+    """numpy.inf or 2.0.
+
+    :raises ValueError: for anything else."""
+    for known, names in {np.inf: ("inf", np.inf), 2.0: ("2", 2)}.items():
+        if isinstance(norm, int | float | str) and norm in names:
+            return known
+    remedy = "numpy.inf is the largest change of a value, 2 the Euclidean length."
+    raise invalid("norm", "numpy.inf or 2", shown(norm), remedy)
+
+
+@dataclass(frozen=True)
+class Ball:
+    """What lies within eps of samples, in the clip range, and equals them where a mask says so.
+
+    :param norm: numpy.inf or 2, over all axes but the first.
+    :param eps: radius.
+    :param centre: the samples ``[n, *shape]``.
+    :param low: lowest values, which broadcast to the samples; high: highest.
+    :param mask: bool ``[n, *shape]``, where values may change; None: everywhere."""
+
+    norm: float
+    eps: float
+    centre: Tensor
+    low: Tensor
+    high: Tensor
+    mask: Tensor | None = None
+
+    def of(self, which: Tensor) -> "Ball":
+        """The set around some of the samples, bool [n]."""
+        mask = None if self.mask is None else self.mask[which]
+        return replace(self, centre=self.centre[which], mask=mask)
+
+    def project(self, x: Tensor) -> Tensor:
+        """The nearest points of the ball, moved into the clip range, which leads nearer still."""
+        change = self._free(x - self.centre)
+        if self.norm == np.inf:
+            moved = self.centre + change.clamp_(-self.eps, self.eps)
+        else:
+            moved = self.centre + shortened(change, self.eps)
+        return moved.clamp(self.low, self.high)
+
+    def start(self, direction: Tensor) -> Tensor:
+        """Points at the rim of the ball in a direction from the samples, or nearer by the range."""
+        free = self._free(direction)
+        return self.project(self.centre + free * (self.eps / self.length(free).clamp_min(SMALLEST)))
+
+    def step(self, change: Tensor, longest: float) -> Tensor:
+        """Changes that are no longer than that, in every value or in their Euclidean length."""
+        if self.norm == np.inf:
+            return change.clamp(-longest, longest)
+        return shortened(change, longest)
+
+    def length(self, change: Tensor) -> Tensor:
+        """Length of changes ``[n, *shape]`` in the norm of the ball, [n, 1, ...]."""
+        return length(change, self.norm)
+
+    def _free(self, change: Tensor) -> Tensor:
+        return change if self.mask is None else change * self.mask
+
+
+def length(change: Tensor, norm: float) -> Tensor:
+    """Length over all axes but the first, [n, 1, ...]."""
+    dims = tuple(range(1, change.ndim))
+    found: Tensor = torch.linalg.vector_norm(change, norm, dims, keepdim=True)
+    return found
+
+
+def shortened(change: Tensor, longest: float) -> Tensor:
+    """Changes whose Euclidean length is at most that."""
+    return change * (longest / length(change, 2.0).clamp_min(SMALLEST)).clamp_max(1)

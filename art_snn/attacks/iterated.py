@@ -1,0 +1,141 @@
+"""What attacks share that walk through a ball by gradients."""
+
+from abc import ABC, abstractmethod
+from dataclasses import fields, replace
+from typing import TypeVar
+
+import numpy as np
+import torch
+from art.estimators.classification import PyTorchClassifier
+from torch import Tensor
+
+from art_snn.attacks.balls import Ball, require_norm
+from art_snn.attacks.best import Best
+from art_snn.attacks.objectives import Objective, cross_entropy, towards
+from art_snn.attacks.persample import PerSampleAttack
+from art_snn.attacks.queries import Queries
+from art_snn.attacks.starts import uniform
+from art_snn.checks import require_count, require_number, require_seed, require_whole
+
+AnyWalk = TypeVar("AnyWalk", bound="Walk")
+
+
+class Walk(ABC):
+    """Where an attack stands with some samples: a dataclass whose tensors have them as rows.
+
+    :param ball: what it does not leave.
+    :param points: where it asks the classifier next ``[n, *shape]``."""
+
+    ball: Ball
+    points: Tensor
+
+    @abstractmethod
+    def advance(self, values: Tensor, gradient: Tensor) -> None:
+        """Go on to other points.
+
+        :param values: of the objective, which the attack raises, at the points [n].
+        :param gradient: of the objective there ``[n, *shape]``."""
+
+    def of(self: AnyWalk, which: Tensor) -> AnyWalk:
+        """The walk of some of the samples, bool [n]."""
+        found = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        rows = {name: value[which] for name, value in found.items() if isinstance(value, Tensor)}
+        rows |= {name: value.of(which) for name, value in found.items() if hasattr(value, "of")}
+        return replace(self, **rows)  # type: ignore[type-var]
+
+
+class IteratedAttack(PerSampleAttack):
+    """Runs from one or more starts, each of max_iter gradients.
+
+    A sample is left as soon as it is broken; one that is never broken is returned where the
+    objective was highest."""
+
+    attack_params = PerSampleAttack.attack_params + [  # noqa: RUF005
+        "norm",
+        "eps",
+        "max_iter",
+        "num_random_init",
+        "seed",
+    ]
+
+    def __init__(
+        self,
+        estimator: PyTorchClassifier,
+        norm: float | str = np.inf,
+        eps: float = 8 / 255,
+        max_iter: int = 100,
+        num_random_init: int = 1,
+        targeted: bool = False,
+        batch_size: int = 32,
+        seed: int = 0,
+        verbose: bool = True,
+    ) -> None:
+        super().__init__(estimator, targeted=targeted, batch_size=batch_size, verbose=verbose)
+        self.norm, self.eps, self.max_iter = norm, eps, max_iter
+        self.num_random_init, self.seed = num_random_init, seed
+        self._check_params()
+
+    @abstractmethod
+    def walk(self, ball: Ball, start: Tensor) -> Walk:
+        """A walk that begins at points ``[n, *shape]`` of the ball."""
+
+    @property
+    def objective(self) -> Objective:
+        """What is raised: cross entropy, or its negative towards a target."""
+        return towards if self.targeted else cross_entropy
+
+    @property
+    def radius(self) -> float:
+        return self.eps
+
+    def craft(self, queries: Queries, x: Tensor, classes: Tensor, mask: Tensor | None) -> Tensor:
+        ball = Ball(require_norm(self.norm), self.eps, x, *self.clip_range(x), mask)
+        best, left = Best.none(x), torch.arange(len(x), device=x.device)
+        for draw in range(max(1, self.num_random_init)):
+            around = ball.of(left)
+            start = around.centre
+            if self.num_random_init:
+                start = around.start(uniform(around.centre, self.seed, draw))
+            left = self._run(queries, best, left, self.walk(around, start), classes[left])
+        return best.samples
+
+    def _run(
+        self, queries: Queries, best: Best, left: Tensor, walk: Walk, classes: Tensor
+    ) -> Tensor:
+        """One run over the samples [m] that are left; returns those that it does not break."""
+        for _ in range(self.max_iter):
+            logits, gradient = queries.gradients(walk.points, classes, self.objective, left.cpu())
+            values, broken = self.objective(logits, classes), self.succeeded(logits, classes)
+            best.take(left, walk.points, values, broken)
+            stay = ~broken & ~logits.isnan().any(1)
+            left, classes, walk = left[stay], classes[stay], walk.of(stay)
+            if not len(left):
+                return left
+            walk.advance(values[stay], gradient[stay])
+        logits = queries.logits(walk.points, left.cpu())
+        broken = self.succeeded(logits, classes)
+        best.take(left, walk.points, self.objective(logits, classes), broken)
+        return left[~broken]
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        self.norm = require_norm(self.norm)
+        self.eps = require_number("eps", self.eps, above=0, remedy="A usual budget is 8/255.")
+        require_count("max_iter", self.max_iter, remedy="A hundred steps are usual.")
+        remedy = "0 starts at the samples themselves, 1 at one random point of the ball."
+        require_whole("num_random_init", self.num_random_init, remedy=remedy)
+        require_seed("seed", self.seed)
+
+
+def checkpoints(steps: int) -> list[int]:
+    """After which of n steps APGD looks back (Croce and Hein, ICML 2020, in whole steps).
+
+    The first stretch lasts .22 n steps, and every other one .03 n less than the one before it, but
+    at least .06 n: 22 41 57 70 80 87 93 99 of 100."""
+    first, least, less = (max(int(share * steps), 1) for share in (0.22, 0.06, 0.03))
+    ends, length, end = [], first, first
+    while end < steps:
+        ends.append(end)
+        length = max(length - less, least)
+        end += length
+    return ends

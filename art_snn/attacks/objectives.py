@@ -1,0 +1,60 @@
+"""What attacks raise: functions of logits [n, K] and classes [n], one value per sample [n]."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Objective = Callable[[Tensor, Tensor], Tensor]
+"""(logits [n, K], classes [n]) -> what an attack raises [n]."""
+
+SMALLEST = 1e-12
+
+
+def cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
+    """Cross entropy at the true classes; raising it leads away from them."""
+    return functional.cross_entropy(logits, classes, reduction="none")
+
+
+def towards(logits: Tensor, classes: Tensor) -> Tensor:
+    """Negative cross entropy at target classes; raising it leads to them."""
+    return -cross_entropy(logits, classes)
+
+
+def margin(logits: Tensor, classes: Tensor) -> Tensor:
+    """Best other logit minus that of the true class: above 0 where a sample is misclassified."""
+    others = logits.scatter(1, classes[:, None], -torch.inf)
+    return others.amax(1) - logits.gather(1, classes[:, None])[:, 0]
+
+
+def logits_ratio(logits: Tensor, classes: Tensor) -> Tensor:
+    """Difference of logits ratio (Croce and Hein, ICML 2020, equation 6), which scaling leaves.
+
+    The margin over the distance from the largest to the third largest logit; of networks of two
+    classes, which have no third, the margin."""
+    if logits.shape[1] < 3:
+        return margin(logits, classes)
+    ordered = logits.topk(3).values
+    return margin(logits, classes) / (ordered[:, 0] - ordered[:, 2]).clamp_min(SMALLEST)
+
+
+def logits_ratio_towards(logits: Tensor, classes: Tensor, targets: Tensor) -> Tensor:
+    """The same towards a target (equation 7): z_t - z_y over z_1 - (z_3 + z_4) / 2 in order.
+
+    Of networks of fewer than four classes, which have no fourth, the difference alone.
+
+    :param targets: target classes [n]."""
+    picked = [logits.gather(1, which[:, None])[:, 0] for which in (targets, classes)]
+    if logits.shape[1] < 4:
+        return picked[0] - picked[1]
+    ordered = logits.topk(4).values
+    spread = ordered[:, 0] - (ordered[:, 2] + ordered[:, 3]) / 2
+    return (picked[0] - picked[1]) / spread.clamp_min(SMALLEST)
+
+
+LOSSES: Mapping[str, Objective] = MappingProxyType(
+    {"cross_entropy": cross_entropy, "difference_logits_ratio": logits_ratio, "margin": margin}
+)
+"""What leads away from the true class, by the names of ART."""

@@ -1,0 +1,177 @@
+"""What our attacks share: every sample is attacked for itself, until it is broken."""
+
+from abc import abstractmethod
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from art.attacks import EvasionAttack
+from art.estimators.classification import PyTorchClassifier
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from art_snn.attacks.queries import Queries
+from art_snn.checks import invalid, require, require_count
+from art_snn.classifier.inputs import check_labels, checked_samples
+from art_snn.network import SpikingNetwork
+
+TOGETHER = 2**26
+"""Bytes of samples that are attacked at a time."""
+ROUNDING = 1e-6
+"""How far samples may lie outside the clip range, in its width: that much is clipped silently."""
+
+
+class PerSampleAttack(EvasionAttack):  # type: ignore[misc]
+    """An attack that leaves alone what is misclassified already, and stops where it succeeds.
+
+    A subclass says in :meth:`craft` what it does with the others. After :meth:`generate` the
+    attributes `forwards` and `backwards`, int [N], tell how often every sample was computed."""
+
+    attack_params = EvasionAttack.attack_params + ["targeted", "batch_size", "verbose"]  # noqa: RUF005
+    _estimator_requirements = (PyTorchClassifier,)
+    radius: ClassVar[Any] = None
+    """How far, in the maximum norm, the attack goes from a sample; None where it can be any way."""
+
+    def __init__(
+        self, estimator: PyTorchClassifier, *, targeted: bool, batch_size: int, verbose: bool
+    ) -> None:
+        super().__init__(estimator=estimator)
+        self.targeted, self.batch_size, self.verbose = targeted, batch_size, verbose
+        self.forwards = self.backwards = np.zeros(0, dtype=np.int64)
+
+    @abstractmethod
+    def craft(self, queries: Queries, x: Tensor, classes: Tensor, mask: Tensor | None) -> Tensor:
+        """Adversarial samples ``[n, *input_shape]`` of samples that the attack is not through with.
+
+        :param queries: what to ask the classifier by; rows are 0 to n - 1.
+        :param classes: true classes [n], or targets.
+        :param mask: bool ``[n, *input_shape]``, where values may change; None: everywhere."""
+
+    def generate(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
+        """Adversarial samples.
+
+        :param x: samples ``(N, *input_shape)``, numpy or torch, within the clip range.
+        :param y: true classes, or targets of a targeted attack: indices (N,) or scores (N, K),
+            such as one-hot; None: the predictions, for an untargeted attack.
+        :param mask: array that broadcasts to x; values of x where it is 0 stay.
+        :return: samples of x's shape, dtype and library. What is misclassified already, or as the
+            target, is returned as it is; so is a sample whose logits are NaN.
+        :raises TypeError: when x or y is no array of real numbers.
+        :raises ValueError: when a shape, a label or a value does not fit."""
+        given = kwargs.pop("mask", None)
+        unknown = ", ".join(kwargs)
+        remedy = "Settings belong to the constructor or to set_params."
+        require(not kwargs, unknown, "x, y and mask", unknown, remedy)
+        found = self._samples(x)
+        mask = _mask(given, found)
+        classes = self._classes(found, y)
+        queries = Queries(self.estimator, len(found), self.batch_size)
+        self.forwards, self.backwards = queries.forwards.numpy(), queries.backwards.numpy()
+        every = torch.arange(len(found))
+        parts = torch.split(every, self._together(found)) if len(found) else ()
+        for rows in tqdm(parts, desc=type(self).__name__, disable=not self.verbose):
+            self._attack(queries.of(rows), found, classes, mask, rows.to(found.device))
+        return _like(found, x)
+
+    def succeeded(self, logits: Tensor, classes: Tensor) -> Tensor:
+        """Whether samples [n] count as broken: misclassified, or classified as the target."""
+        same = logits.argmax(1) == classes
+        return (same if self.targeted else ~same) & ~logits.isnan().any(1)
+
+    def _attack(
+        self, queries: Queries, found: Tensor, classes: Tensor, mask: Tensor | None, rows: Tensor
+    ) -> None:
+        """Put adversarial samples in the place of some of them."""
+        logits = queries.logits(found[rows], torch.arange(len(rows)))
+        left = ~(self.succeeded(logits, classes[rows]) | logits.isnan().any(1))
+        rows = rows[left]
+        if len(rows):
+            own = None if mask is None else mask[rows]
+            inner = queries.of(left.nonzero()[:, 0])
+            with attacking(self.estimator.model, self.radius):
+                found[rows] = self.craft(inner, found[rows], classes[rows], own)
+
+    def _together(self, x: Tensor) -> int:
+        """How many samples are attacked at a time.
+
+        More than a batch, so that batches remain full when samples leave; but one batch where the
+        rule remembers what it has seen, which is one batch."""
+        if remembers(self.estimator.model):
+            return self.batch_size
+        return max(self.batch_size, TOGETHER // max(1, x[0].numel() * x.element_size()))
+
+    def _samples(self, x: Any) -> Tensor:
+        """The samples on the device of the classifier, in its precision at least."""
+        checked = torch.as_tensor(checked_samples(x, self.estimator.input_shape))
+        dtype = next(
+            (p.dtype for p in self.estimator.model.parameters() if p.is_floating_point()),
+            torch.get_default_dtype(),
+        )
+        dtype = torch.promote_types(checked.dtype, dtype)
+        samples = checked.detach().to(self.estimator.device, dtype, copy=True)
+        return samples if self.estimator.clip_values is None else self._within(samples)
+
+    def _within(self, samples: Tensor) -> Tensor:
+        low, high = self.clip_range(samples)
+        slack = ROUNDING * (high - low)
+        fits = bool(((samples >= low - slack) & (samples <= high + slack)).all())
+        got = "" if fits else f"values from {samples.min():g} to {samples.max():g}"
+        expected = f"values within clip_values, {self.estimator.clip_values}"
+        remedy = "Scale the samples, or tell the classifier their range by clip_values."
+        require(fits, "x", expected, got, remedy)
+        return samples.clamp(low, high)
+
+    def clip_range(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Lowest and highest values, which broadcast to samples; infinite where none are known."""
+        values = self.estimator.clip_values
+        low, high = (-np.inf, np.inf) if values is None else values
+        return tuple(torch.as_tensor(end).to(like) for end in (low, high))  # type: ignore[return-value]
+
+    def _classes(self, samples: Tensor, y: Any) -> Tensor:
+        """True classes or targets [N]."""
+        if y is None:
+            remedy = "A targeted attack takes the target classes as y."
+            require(not self.targeted, "y", "target classes", "None", remedy)
+            scores = self.estimator.predict(samples.cpu().numpy(), batch_size=self.batch_size)
+            return torch.as_tensor(scores).argmax(1).to(samples.device)
+        labels = np.asarray(y.detach().cpu() if isinstance(y, Tensor) else y)
+        check_labels(labels, len(samples), self.estimator.nb_classes)
+        indices = labels.reshape(len(labels)) if labels.size == len(labels) else labels.argmax(1)
+        return torch.as_tensor(indices).long().to(samples.device)
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        require_count("batch_size", self.batch_size, remedy="Batches of 32 are usual.")
+        for name in ("targeted", "verbose"):
+            value = getattr(self, name)
+            require(isinstance(value, bool), name, "True or False", repr(value), "Use a bool.")
+
+
+def attacking(model: Any, radius: float | None) -> AbstractContextManager[object]:
+    """A block in which a spiking network is told that one attack runs, and how far it goes."""
+    return model.attacking(radius) if isinstance(model, SpikingNetwork) else nullcontext()
+
+
+def remembers(model: Any) -> bool:
+    """Whether the rule of a spiking network takes something from one gradient to the next."""
+    return isinstance(model, SpikingNetwork) and model.rule.remembers
+
+
+def _mask(mask: Any, x: Tensor) -> Tensor | None:
+    if mask is None:
+        return None
+    array = np.asarray(mask.detach().cpu() if isinstance(mask, Tensor) else mask)
+    try:
+        return torch.from_numpy(np.broadcast_to(array != 0, tuple(x.shape)).copy()).to(x.device)
+    except ValueError:
+        remedy = "Give a mask of the shape of one sample, or of all of them."
+        expected = f"an array that broadcasts to {tuple(x.shape)}"
+        raise invalid("mask", expected, f"shape {array.shape}", remedy) from None
+
+
+def _like(found: Tensor, x: Any) -> Any:
+    if isinstance(x, Tensor):
+        return found.to(x.device, x.dtype if x.is_floating_point() else found.dtype)
+    kept = x.dtype if x.dtype.kind == "f" else np.float32
+    return found.cpu().numpy().astype(kept)

@@ -1,0 +1,101 @@
+"""What an attack asks of a classifier, and how often for every sample."""
+
+import copy
+
+import torch
+from art.estimators.classification import PyTorchClassifier
+from torch import Tensor
+
+from art_snn.attacks.objectives import Objective
+from art_snn.network import SpikingNetwork
+from art_snn.passes import modes_kept
+
+
+class Queries:
+    """Logits and input gradients of a classifier for N samples, in batches.
+
+    A forward pass of a sample counts as one forward, a gradient as one forward and one backward.
+    Where the logits of a gradient are no predictions (half precision, EOT, CBA), the pass that
+    asks for these counts, too.
+
+    :param estimator: any classifier of torch's.
+    :param samples: how many there are.
+    :param batch_size: most samples of one pass."""
+
+    def __init__(self, estimator: PyTorchClassifier, samples: int, batch_size: int) -> None:
+        self.estimator, self.batch_size = estimator, batch_size
+        self.forwards = torch.zeros(samples, dtype=torch.long)
+        self.backwards = torch.zeros(samples, dtype=torch.long)
+        self._rows = torch.arange(samples)
+
+    def of(self, rows: Tensor) -> "Queries":
+        """What asks for some of the samples [n], there rows 0 to n - 1, and counts here."""
+        inner = copy.copy(self)
+        inner._rows = self._rows[rows.cpu()]
+        return inner
+
+    def logits(self, x: Tensor, rows: Tensor) -> Tensor:
+        """Predictions [n, K]; NaN where the classifier has no answer.
+
+        :param x: samples ``[n, *input_shape]``.
+        :param rows: which samples they are made of [n], one as often as it is asked for."""
+        self._count(self.forwards, rows)
+        scores = self.estimator.predict(x.cpu().numpy(), batch_size=self.batch_size)
+        return torch.as_tensor(scores).to(x.device)
+
+    def gradients(
+        self, x: Tensor, classes: Tensor, objective: Objective, rows: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Predictions [n, K] and the gradient of the objective ``[n, *input_shape]``.
+
+        Elements of the gradient that are not finite are 0.
+
+        :param x: samples ``[n, *input_shape]``.
+        :param classes: what the objective is told [n].
+        :param rows: which samples they are made of [n]."""
+        self._count(self.forwards, rows)
+        self._count(self.backwards, rows)
+        parts = (torch.split(tensor, self.batch_size) for tensor in (x, classes))
+        found = [
+            differentiated(self.estimator, a, b, objective) for a, b in zip(*parts, strict=True)
+        ]
+        logits, gradient = (torch.cat(every) for every in zip(*found, strict=True))
+        if not _predicts(self.estimator):
+            logits = self.logits(x, rows)
+        return logits, gradient.nan_to_num_(0, 0, 0)
+
+    def _count(self, counter: Tensor, rows: Tensor) -> None:
+        own = self._rows[rows.cpu()]
+        counter.index_add_(0, own, torch.ones_like(own))
+
+
+def differentiated(
+    estimator: PyTorchClassifier, x: Tensor, classes: Tensor, objective: Objective
+) -> tuple[Tensor, Tensor]:
+    """Logits of one pass [n, K] and the gradient ``[n, *input_shape]``, as it comes.
+
+    Through what the classifier does to its input, in evaluation mode; weights take none."""
+    by_numpy = not estimator.all_framework_preprocessing
+    leaf = x
+    if by_numpy:
+        prepared, _ = estimator._apply_preprocessing(x.cpu().numpy(), y=None, fit=False)
+        leaf = torch.as_tensor(prepared).to(x.device)
+    leaf = leaf.detach().clone().requires_grad_()
+    inputs = leaf
+    with modes_kept(estimator.model, False), torch.enable_grad():
+        if not by_numpy:
+            inputs, _ = estimator._apply_preprocessing(leaf, y=None, fit=False, no_grad=False)
+        logits = estimator.model(inputs)
+        (gradient,) = torch.autograd.grad(objective(logits, classes).sum(), leaf)
+    if by_numpy:
+        array = estimator._apply_preprocessing_gradient(x.cpu().numpy(), gradient.cpu().numpy())
+        gradient = torch.as_tensor(array).to(x)
+    return logits.detach(), gradient
+
+
+def _predicts(estimator: PyTorchClassifier) -> bool:
+    """Whether the logits in the graph of a gradient are those of a prediction."""
+    if estimator.postprocessing_defences:
+        return False
+    model = estimator.model
+    return not isinstance(model, SpikingNetwork) or model.predicts(estimator.device)

@@ -1,0 +1,97 @@
+"""SA-PGD: projected gradient descent with a step of its own for every input value."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from art_snn.attacks.balls import SMALLEST, Ball
+from art_snn.attacks.iterated import IteratedAttack, Walk, checkpoints
+
+KEPT, KEPT_SQUARES = 0.5, 0.8
+"""Shares of the two moments that survive a step."""
+
+
+class StableAdaptivePGD(IteratedAttack):
+    """Stable adaptive projected gradient descent (Wang et al., 2025).
+
+    From a random start, moments of the gradient g give the step::
+
+        m <- .5 m + g / mean |g|                v <- .8 v + g^2 / mean g^2
+        delta <- project(delta + clip(eta m / (sqrt v + 1e-12), -eta, eta))
+
+    Means are over a sample. The first step has no moments before it, their bias is not corrected,
+    and where g vanishes its terms are 0. With norm=2 the step is shortened to the Euclidean length
+    eta, and the ball is Euclidean. eta begins at eps and is halved after steps 22, 41, 57, 70, 80,
+    87, 93 and 99 of 100, and at the like of other numbers. A sample is left as soon as it is
+    broken; one that is never broken is returned where its loss was highest.
+
+    A sample has the same adversarial alone and in any batch, up to the last bits that the network
+    computes: its start is drawn from a seed of its own, and its moments are of itself alone.
+
+    :param estimator: a classifier of torch's, which is differentiated by the rule of its network.
+    :param norm: numpy.inf, "inf" or 2.
+    :param eps: radius of the ball, in the unit of the samples.
+    :param max_iter: steps n of a run [100].
+    :param num_random_init: runs, each from a random start; 0: one run, from the sample itself.
+    :param targeted: whether y are targets.
+    :param batch_size: samples per batch.
+    :param seed: of the random starts.
+    :param verbose: show a progress bar.
+    :raises ValueError: for a setting out of its range."""
+
+    def walk(self, ball: Ball, start: Tensor) -> Walk:
+        return _Adaptive(ball, start, Moments.none(start), self.eps, checkpoints(self.max_iter))
+
+
+@dataclass
+class _Adaptive(Walk):
+    """The equations of the class, eta being `step`; it is halved after some of the steps."""
+
+    ball: Ball
+    points: Tensor
+    moments: "Moments"
+    step: float
+    halvings: list[int]
+    done: int = 0
+
+    def advance(self, values: Tensor, gradient: Tensor) -> None:
+        self.moments = self.moments.after(gradient)
+        change = self.ball.step(self.moments.direction() * self.step, self.step)
+        self.points = self.ball.project(self.points + change)
+        self.done += 1
+        if self.done in self.halvings:
+            self.step /= 2
+
+
+@dataclass
+class Moments:
+    """Moments of the gradient, normalised per sample ``[n, *shape]``."""
+
+    mean: Tensor
+    square: Tensor
+
+    @classmethod
+    def none(cls, like: Tensor) -> "Moments":
+        """Before the first step."""
+        return cls(torch.zeros_like(like), torch.zeros_like(like))
+
+    def of(self, which: Tensor) -> "Moments":
+        """Those of some samples, bool [n]."""
+        return Moments(self.mean[which], self.square[which])
+
+    def after(self, gradient: Tensor) -> "Moments":
+        """With another gradient ``[n, *shape]``."""
+        # Scaled first, so that squares of small gradients do not underflow.
+        dims = tuple(range(1, gradient.ndim))
+        largest = gradient.abs().amax(dims, keepdim=True)
+        scaled = torch.where(largest > 0, gradient / largest, 0)
+        square = scaled.square()
+        mean, mean_square = (g.mean(dims, keepdim=True) for g in (scaled.abs(), square))
+        first = torch.where(mean > 0, scaled / mean, 0)
+        second = torch.where(mean_square > 0, square / mean_square, 0)
+        return Moments(self.mean * KEPT + first, self.square * KEPT_SQUARES + second)
+
+    def direction(self) -> Tensor:
+        """``m / (sqrt v + 1e-12)``."""
+        return self.mean / (self.square.sqrt() + SMALLEST)

@@ -1,0 +1,26 @@
+"""Random numbers that belong to a sample: the same alone, in any batch, and on any device."""
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+
+def uniform(x: Tensor, seed: int, draw: int = 0) -> Tensor:
+    """Numbers in (-1, 1) of x's shape, every sample's drawn from a seed of its own.
+
+    That seed is made of the sample's values in single precision, so that a sample has the same
+    random start wherever it stands, and equal samples have equal ones.
+
+    :param x: samples [n, ...].
+    :param seed: changes all of them.
+    :param draw: tells several starts of one sample apart."""
+    return torch.stack([_one(sample, seed, draw) for sample in x]) if len(x) else x.clone()
+
+
+def _one(sample: Tensor, seed: int, draw: int) -> Tensor:
+    values = sample.detach().to("cpu", torch.float32).contiguous()
+    digest = hashlib.sha256(f"{seed}, {draw}, ".encode() + values.numpy().tobytes()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    numbers = torch.rand(values.shape, generator=generator, dtype=torch.float64)
+    return numbers.mul_(2).sub_(1).to(sample)

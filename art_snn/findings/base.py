@@ -1,0 +1,110 @@
+"""What a finding is, and what is examined for it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from art.estimators.classification import PyTorchClassifier
+
+from art_snn.attacks.objectives import cross_entropy
+from art_snn.attacks.queries import differentiated
+from art_snn.seeding import seeded
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that speaks against believing a measured robustness.
+
+    :param name: what was found, in a few words.
+    :param evidence: what was measured, by name.
+    :param limit: from where on it is a finding, and who says so.
+    :param remedy: what to do about it."""
+
+    name: str
+    evidence: Mapping[str, float]
+    limit: str
+    remedy: str
+
+    def __str__(self) -> str:
+        numbers = ", ".join(f"{name} {value:.4g}" for name, value in self.evidence.items())
+        return f"{self.name}: {numbers} (a finding {self.limit}). {self.remedy}"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A classifier with the samples that its robustness is measured on.
+
+    :param estimator: any classifier of torch's.
+    :param x: samples ``(N, *input_shape)``.
+    :param y: true classes (N,).
+    :param eps: budget of the attacks, in the maximum norm; `norm` 2: a Euclidean one.
+    :param batch_size: samples per pass.
+    :param seed: of what is drawn."""
+
+    estimator: PyTorchClassifier
+    x: np.ndarray
+    y: np.ndarray
+    eps: float
+    norm: float = np.inf
+    batch_size: int = 32
+    seed: int = 0
+
+    def logits(self, x: np.ndarray, seed: int | None = None) -> np.ndarray:
+        """Predictions (N, K); None: drawn from the present random state."""
+        if seed is None:
+            return self._predicted(x)
+        with seeded(seed):
+            return self._predicted(x)
+
+    def _predicted(self, x: np.ndarray) -> np.ndarray:
+        found: np.ndarray = self.estimator.predict(x, batch_size=self.batch_size)
+        return found
+
+    @cached_property
+    def evaluations(self) -> list[np.ndarray]:
+        """Predictions of the same samples from five random states."""
+        return [self.logits(self.x, self.seed + draw) for draw in range(5)]
+
+    @property
+    def clean(self) -> np.ndarray:
+        """Predictions (N, K)."""
+        return self.evaluations[0]
+
+    @cached_property
+    def correct(self) -> np.ndarray:
+        """Which samples are classified correctly, bool (N,)."""
+        return np.asarray(self.clean.argmax(1) == self.y)
+
+    @cached_property
+    def gradients(self) -> np.ndarray | None:
+        """Gradients of the loss at the samples that are right; None where autograd finds none."""
+        x, y = self.x[self.correct], self.y[self.correct]
+        parts = []
+        try:
+            for start in range(0, len(x), self.batch_size):
+                rows = slice(start, start + self.batch_size)
+                parts.append(self.gradient(x[rows], y[rows]))
+        except RuntimeError as error:
+            if "does not require grad" in str(error) or "not have been used" in str(error):
+                return None
+            raise
+        return np.concatenate(parts) if parts else np.zeros_like(x)
+
+    def gradient(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Gradient of the cross entropy at one batch of samples."""
+        samples, classes = (torch.as_tensor(a).to(self.estimator.device) for a in (x, y))
+        _, found = differentiated(self.estimator, samples, classes, cross_entropy)
+        return found.cpu().numpy()
+
+    @property
+    def span(self) -> float:
+        """Width of the range of values; of the samples where no clip_values tell it."""
+        values = self.estimator.clip_values
+        low, high = (self.x.min(), self.x.max()) if values is None else values
+        return float(np.max(np.subtract(high, low)))
+
+
+Check = Callable[[Subject], Finding | None]
+"""Looks for one kind of finding."""

@@ -1,0 +1,60 @@
+"""Findings about samples, their range, and a budget that does not fit either."""
+
+import numpy as np
+
+from art_snn.findings.base import Finding, Subject
+
+NARROW, LARGE, SMALL = 1 / 16, 0.5, 1e-3
+ROUNDING = 1e-6
+
+
+def range_unknown(subject: Subject) -> Finding | None:
+    """Nothing says which values a sample may have."""
+    if subject.estimator.clip_values is not None:
+        return None
+    return Finding(
+        "range of values unknown",
+        {"lowest value": float(subject.x.min()), "highest value": float(subject.x.max())},
+        "without clip_values, since adversarials then lie outside of what a sample can be: ours",
+        "Tell the classifier the range of its samples by clip_values.",
+    )
+
+
+def range_left(subject: Subject) -> Finding | None:
+    """Samples have values that the range excludes, or use next to none of it."""
+    values = subject.estimator.clip_values
+    if values is None:
+        return None
+    low, high = values
+    slack = ROUNDING * subject.span
+    outside = ((subject.x < low - slack) | (subject.x > high + slack)).mean()
+    used = float(np.ptp(subject.x)) / subject.span
+    if outside == 0 and used >= NARROW:
+        return None
+    return Finding(
+        "samples that do not fit their range",
+        {
+            "share of values outside": float(outside),
+            "share of the range in use": used,
+            "highest value": float(subject.x.max()),
+        },
+        f"at the first value outside clip_values, or below {NARROW:g} of the range in use, as of "
+        "images of 0..1 in a range of 0..255: ours",
+        "Scale the samples or correct clip_values; normalise inside the network.",
+    )
+
+
+def budget(subject: Subject) -> Finding | None:
+    """The budget is as wide as the range, or too small to matter."""
+    if subject.norm != np.inf or not subject.span:
+        return None
+    share = subject.eps / subject.span
+    if SMALL <= share < LARGE:
+        return None
+    return Finding(
+        "budget that does not fit the range",
+        {"eps": subject.eps, "width of the range": subject.span, "share": share},
+        f"from {LARGE:g} of the range on, where grey is a neighbour of every image, and below "
+        f"{SMALL:g}: ours",
+        "Budgets are in the unit of the samples: 8/255 for images in [0, 1], 8 for 0..255.",
+    )

@@ -1,0 +1,62 @@
+"""Findings about what a classifier puts out."""
+
+import numpy as np
+from scipy.special import log_softmax
+
+from art_snn.findings.base import Finding, Subject
+
+DIFFERENCE = 1e-4
+OF_ONE = 1e-5
+SATURATED = 0.1
+
+
+def random_network(subject: Subject) -> Finding | None:
+    """Predictions of the same samples differ from draw to draw."""
+    every = np.stack(subject.evaluations)
+    lengths = np.linalg.norm(every[0], axis=1, keepdims=True)
+    spread = np.ptp(every / np.where(lengths > 0, lengths, 1), axis=0)
+    counts = [int((logits.argmax(1) == subject.y).sum()) for logits in every]
+    largest = float(np.nan_to_num(spread).max(initial=0))
+    if largest <= DIFFERENCE and len(set(counts)) == 1:
+        return None
+    return Finding(
+        "random network",
+        {"largest difference of logits": largest, "fewest right": min(counts), "most": max(counts)},
+        f"where five evaluations differ by more than {DIFFERENCE:g} of the length of the logits, "
+        "or in how many samples are right: AutoAttack (Croce and Hein, ICML 2020)",
+        "Average gradients over draws by EOT, and let a majority of fresh draws decide what is "
+        "broken.",
+    )
+
+
+def probabilities(subject: Subject) -> Finding | None:
+    """The classifier gives probabilities, whose logarithms saturate, in the place of logits."""
+    clean = subject.clean
+    off = float(np.abs(clean.sum(1) - 1).max(initial=0))
+    inside = clean.min(initial=0) > -OF_ONE and clean.max(initial=0) < 1 + OF_ONE
+    if not (len(clean) and inside and off < OF_ONE):
+        return None
+    return Finding(
+        "probabilities in the place of logits",
+        {"largest distance of their sum from 1": off},
+        f"where all outputs lie in [0, 1] and sum to 1 within {OF_ONE:g}: AutoAttack",
+        "Take the softmax out of the network, or attack before it.",
+    )
+
+
+def saturated(subject: Subject) -> Finding | None:
+    """Cross entropy is 0 to rounding, and so is its gradient."""
+    rows = np.arange(len(subject.y))
+    clean = subject.clean.astype(np.float32)
+    losses = -np.asarray(log_softmax(clean, axis=1))[rows, subject.y]
+    chosen = losses[subject.correct]
+    share = float((chosen <= np.finfo(np.float32).eps).mean()) if len(chosen) else 0.0
+    if share <= SATURATED:
+        return None
+    return Finding(
+        "saturated loss",
+        {"share of samples whose cross entropy is 0": share},
+        f"above {SATURATED:g} of the samples that are right, in single precision: ours, after the "
+        "case of defensive distillation (Carlini and Wagner, 2017)",
+        "Attack the margin of the logits instead: AutoPGD(loss_type='margin').",
+    )

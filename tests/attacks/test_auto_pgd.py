@@ -1,0 +1,116 @@
+"""APGD against its equations, and its losses."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from art_snn import RGA
+from art_snn.attacks import AutoPGD
+from art_snn.attacks.objectives import logits_ratio, logits_ratio_towards
+from art_snn.attacks.starts import uniform
+from tests.attacks.classifiers import linear
+from tests.attacks.smooth import smooth
+from tests.networks import build
+
+QUIET = {"verbose": False}
+
+
+MARKS = [13, 25, 36, 46, 55]
+"""Of sixty steps: stretches of 13, 12, 11, 10 and 9 steps."""
+
+
+def naive(module, x, eps, norm, seed):
+    """Algorithm 1 of Croce and Hein (2020) for one sample [D]: the best of sixty-one points."""
+
+    def project(z):
+        delta = z - x
+        if norm == np.inf:
+            delta = delta.clamp(-eps, eps)
+        else:
+            delta = delta * min(1, eps / float(delta.norm()))
+        return (x + delta).clamp(0, 1)
+
+    def asked(z):
+        leaf = z.clone().requires_grad_()
+        loss = functional.cross_entropy(module(leaf[None]), torch.tensor([0]))
+        (g,) = torch.autograd.grad(loss, leaf)
+        return loss.item(), g.sign() if norm == np.inf else g / g.norm()
+
+    t = uniform(x[None], seed)[0]
+    here = project(x + eps * t / (t.abs().max() if norm == np.inf else t.norm()))
+    eta, points, losses, directions, before = 2 * eps, [], [], [], here
+    since, then, halved = 0, None, True
+    for k in range(60):
+        loss, direction = asked(here)
+        points.append(here)
+        losses.append(loss)
+        directions.append(direction)
+        if k in MARKS:
+            top = int(np.argmax(losses))
+            rises = sum(losses[i] > losses[i - 1] for i in range(since + 1, k + 1))
+            halved = rises < 0.75 * (k - since) or (not halved and losses[top] == then)
+            if halved:
+                eta, here, direction = eta / 2, points[top], directions[top]
+            since, then = k, losses[top]
+        z = project(here + eta * direction)
+        moved = z if k == 0 else here + 0.75 * (z - here) + 0.25 * (here - before)
+        before, here = here, project(moved)
+    points.append(here)
+    losses.append(asked(here)[0])
+    return points[int(np.argmax(losses))]
+
+
+@pytest.mark.parametrize("norm", [np.inf, 2])
+@pytest.mark.parametrize("seed", range(3))
+def test_runs_are_those_of_a_naive_loop(norm, seed):
+    classifier, module, x = smooth(seed)
+    attack = AutoPGD(classifier, norm, eps=0.3, max_iter=60, seed=seed, **QUIET)
+    found = attack.generate(x.numpy(), np.zeros(3))
+    for sample, adversarial in zip(x, found, strict=True):
+        expected = naive(module, sample, 0.3, norm, seed)
+        np.testing.assert_allclose(adversarial, expected.numpy(), atol=1e-7)
+    np.testing.assert_array_equal(attack.forwards, [62, 62, 62])
+    np.testing.assert_array_equal(attack.backwards, [60, 60, 60])
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "difference_logits_ratio", "margin"])
+def test_every_loss_breaks_what_it_can(loss, trained_layers, known):
+    classifier = build(copy.deepcopy(trained_layers), gradient=RGA())
+    x, y = known[0][:8], known[1][:8]
+    attack = AutoPGD(classifier, eps=0.5, max_iter=10, loss_type=loss, **QUIET)
+    found = attack.generate(x, y)
+    assert np.abs(found - x).max() <= 0.5 + 1e-6
+    assert (classifier.predict(found).argmax(1) != y).sum() >= 4
+
+
+def test_the_ratio_of_logits_by_hand():
+    logits = torch.tensor([[4.0, 1.0, 3.0, 2.0], [1.0, 2.0, 4.0, 8.0]])
+    classes, targets = torch.tensor([0, 2]), torch.tensor([2, 0])
+    # -(4 - 3) / (4 - 2) and (8 - 4) / (8 - 2).
+    torch.testing.assert_close(logits_ratio(logits, classes), torch.tensor([-0.5, 4 / 6]))
+    # (3 - 4) / (4 - (2 + 1) / 2) and (1 - 4) / (8 - (2 + 1) / 2).
+    expected = torch.tensor([-1 / 2.5, -3 / 6.5])
+    torch.testing.assert_close(logits_ratio_towards(logits, classes, targets), expected)
+    torch.testing.assert_close(
+        logits_ratio(10 * logits + 7, classes), logits_ratio(logits, classes)
+    )
+
+
+def test_of_few_classes_the_margin_is_taken():
+    two, three = torch.tensor([[1.0, 3.0]]), torch.tensor([[1.0, 3.0, 2.0]])
+    one, zero = torch.tensor([1]), torch.tensor([0])
+    assert logits_ratio(two, one).tolist() == [-2]
+    assert logits_ratio_towards(three, one, zero).tolist() == [-2]
+    assert logits_ratio(three, one).tolist() == [-0.5]
+    assert bool(torch.isfinite(logits_ratio(torch.ones(1, 3), zero)).all())
+
+
+def test_the_loss_is_checked():
+    classifier = linear([[1, 1], [0, 0]])
+    with pytest.raises(ValueError, match=r"^loss_type: expected one of cross_entropy, "):
+        AutoPGD(classifier, loss_type="hinge")
+    with pytest.raises(ValueError, match=r"^loss_type: expected cross_entropy for a targeted"):
+        AutoPGD(classifier, loss_type="margin", targeted=True)

@@ -1,0 +1,71 @@
+"""What is projected lies in the ball, in the range, and where the mask lets it."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings, strategies as st
+
+from art_snn.attacks.balls import Ball, require_norm
+
+
+def around(norm, eps, seed, masked):
+    generator = torch.Generator().manual_seed(seed)
+    centre = torch.rand(3, 2, 4, generator=generator, dtype=torch.float64)
+    mask = torch.rand(3, 2, 4, generator=generator) < 0.5 if masked else None
+    ends = torch.tensor(0.0), torch.tensor(1.0)
+    return Ball(norm, eps, centre, *ends, mask), generator
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from([np.inf, 2.0]), st.floats(1e-3, 3), st.integers(0, 2**31), st.booleans())
+def test_points_are_projected_into_the_ball_the_range_and_the_mask(norm, eps, seed, masked):
+    ball, generator = around(norm, eps, seed, masked)
+    far = 5 * torch.randn(3, 2, 4, generator=generator, dtype=torch.float64)
+    for found in (ball.project(far), ball.start(far), ball.project(ball.centre)):
+        change = found - ball.centre
+        assert float(ball.length(change).max()) <= eps * (1 + 1e-9)
+        assert 0 <= float(found.min()) <= float(found.max()) <= 1
+        assert ball.mask is None or bool((change[~ball.mask] == 0).all())
+    assert torch.equal(ball.project(ball.centre), ball.centre)
+
+
+def test_values_by_hand():
+    centre = torch.tensor([[0.5, 0.5], [0.9, 0.1]])
+    ends = torch.tensor(0.0), torch.tensor(1.0)
+    moved = centre + torch.tensor([[0.3, -0.4], [0.3, -0.4]])
+    cube, sphere = Ball(np.inf, 0.2, centre, *ends), Ball(2.0, 0.25, centre, *ends)
+    torch.testing.assert_close(cube.project(moved), torch.tensor([[0.7, 0.3], [1.0, 0.0]]))
+    torch.testing.assert_close(sphere.project(moved), torch.tensor([[0.65, 0.3], [1.0, 0.0]]))
+    change = torch.tensor([[0.3, -0.4]])
+    torch.testing.assert_close(cube.step(change, 0.35), torch.tensor([[0.3, -0.35]]))
+    torch.testing.assert_close(sphere.step(change, 0.25), torch.tensor([[0.15, -0.2]]))
+    torch.testing.assert_close(sphere.step(change, 0.6), change)
+
+
+def test_a_start_lies_at_the_rim():
+    ball, generator = around(np.inf, 0.01, 0, masked=False)
+    start = ball.start(torch.randn(3, 2, 4, generator=generator, dtype=torch.float64))
+    inside = ball.project(start) - ball.centre
+    assert float(inside.abs().max()) == pytest.approx(0.01)
+    still = ball.start(torch.zeros(3, 2, 4, dtype=torch.float64))
+    assert torch.equal(still, ball.centre)
+
+
+def test_some_of_the_samples_have_balls_of_their_own():
+    ball, _ = around(2.0, 0.5, 1, masked=True)
+    which = torch.tensor([True, False, True])
+    some = ball.of(which)
+    assert torch.equal(some.centre, ball.centre[which])
+    assert torch.equal(some.mask, ball.mask[which])
+
+
+@pytest.mark.parametrize("norm", ["inf", np.inf, float("inf")])
+def test_the_maximum_norm_has_several_names(norm):
+    assert require_norm(norm) == np.inf
+    assert require_norm(2) == require_norm("2") == 2.0
+
+
+@pytest.mark.parametrize("norm", [1, 0, "max", None, [2], True])
+def test_other_norms_are_refused(norm):
+    with pytest.raises(ValueError, match=r"^norm: expected numpy.inf or 2, got "):
+        require_norm(norm)

@@ -1,0 +1,167 @@
+"""What all attacks of our own promise about samples, labels, masks and what cannot be attacked."""
+
+import numpy as np
+import pytest
+import torch
+from art.defences.trainer import AdversarialTrainer
+from art.exceptions import EstimatorError
+from torch import nn
+
+from art_snn.attacks import StableAdaptivePGD, queries
+from tests.attacks.classifiers import linear, stock
+from tests.networks import build
+
+X = np.array([[0.4, 0.4], [0.9, 0.9], [0.1, 0.2]])
+WEIGHTS, BIAS = [[1, 1], [0, 0]], [0, 0.6]
+
+
+def attack(**options):
+    classifier = linear(WEIGHTS, BIAS, **options.pop("classifier", {}))
+    return StableAdaptivePGD(classifier, **{"eps": 0.2, "max_iter": 5, "verbose": False} | options)
+
+
+def test_what_is_misclassified_is_returned_as_it_is_and_costs_one_prediction():
+    crafting = attack()
+    found = crafting.generate(X, np.array([0, 1, 0]))
+    np.testing.assert_array_equal(found[1:], X[1:])
+    assert found[0].sum() < 0.6
+    assert crafting.forwards[1:].tolist() == [1, 1]
+    assert crafting.backwards[1:].tolist() == [0, 0]
+    assert crafting.backwards[0] >= 1
+
+
+def test_without_labels_predictions_are_left():
+    found = attack(eps=2.0).generate(X)
+    np.testing.assert_array_equal(found.sum(1) < 0.6, X.sum(1) >= 0.6)
+
+
+@pytest.mark.parametrize(
+    "y", [np.array([0, 0, 1]), np.array([[0], [0], [1]]), np.eye(2)[[0, 0, 1]]]
+)
+def test_labels_are_indices_or_scores(y):
+    found = attack().generate(X, y)
+    np.testing.assert_array_equal(found, attack().generate(X, [0, 0, 1]))
+    np.testing.assert_array_equal(found, attack().generate(X, torch.as_tensor(y)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_tensors_come_back_as_tensors_and_arrays_as_arrays(dtype):
+    x, y = X.astype(dtype), np.array([0, 0, 1])
+    array = attack().generate(x, y)
+    tensor = attack().generate(torch.as_tensor(x), y)
+    assert array.dtype == dtype
+    assert isinstance(tensor, torch.Tensor)
+    assert tensor.dtype == torch.as_tensor(x).dtype
+    np.testing.assert_array_equal(tensor.numpy(), array)
+
+
+def test_whole_numbers_become_single_precision():
+    classifier = {"clip_values": (0, 4)}
+    found = attack(eps=1.0, classifier=classifier).generate(np.array([[1, 1], [0, 3]]), [0, 0])
+    assert found.dtype == np.float32
+
+
+def test_the_samples_handed_in_are_left_alone():
+    x, y = X.copy(), np.array([0, 0, 1])
+    attack().generate(x, y)
+    np.testing.assert_array_equal(x, X)
+    tensor = torch.as_tensor(X.copy())
+    attack().generate(tensor, y)
+    np.testing.assert_array_equal(tensor.numpy(), X)
+
+
+def test_a_mask_of_one_sample_holds_for_all():
+    found = attack(eps=0.5).generate(X, [0, 0, 1], mask=np.array([1, 0]))
+    np.testing.assert_array_equal(found[:, 1], X[:, 1])
+    assert (found[:, 0] != X[:, 0]).any()
+
+
+def test_no_sample_gives_none():
+    assert attack().generate(X[:0], np.zeros(0)).shape == (0, 2)
+
+
+class Uncertain(nn.Module):
+    """Two logits, NaN where the first value is above .8."""
+
+    def forward(self, x):
+        sound = torch.stack([x.sum(1), 0.6 + 0 * x.sum(1)], 1)
+        return torch.where(x[:, :1] > 0.8, torch.nan, sound)
+
+
+def test_a_sample_without_an_answer_is_returned_as_it_is_and_ends_nothing():
+    crafting = StableAdaptivePGD(stock(Uncertain(), (2,), 2), eps=0.15, max_iter=9, verbose=False)
+    x = np.array([[0.9, 0.1], [0.35, 0.35], [0.75, 0.0]])
+    found = crafting.generate(x, np.array([0, 0, 0]))
+    np.testing.assert_array_equal(found[0], x[0])
+    assert found[1].sum() < 0.6
+    assert np.isfinite(found).all()
+
+
+def test_the_network_forgets_before_and_after_a_batch():
+    classifier = build()
+    classifier.gradient = "assg"
+    x = np.random.default_rng(0).random((3, 1, 8, 8), np.float32)
+    classifier.loss_gradient(x, np.zeros(3, dtype=int))
+    assert classifier.model.memory
+    StableAdaptivePGD(classifier, max_iter=2, verbose=False).generate(x)
+    assert not classifier.model.memory
+
+
+def bad(match, x=X, y=(0, 0, 1), error=ValueError, options=None, **given):
+    crafting = attack(**(options or {}))
+    with pytest.raises(error, match=match):
+        crafting.generate(x, None if y is None else np.asarray(y), **given)
+
+
+def test_bad_input_is_refused_by_name():
+    bad(r"^x: expected shape \(N, 2\), got \(3, 3\)", x=np.zeros((3, 3)))
+    bad(r"^x: expected finite values, got 1 NaN", x=np.array([[np.nan, 0], [0, 0], [0, 0]]))
+    bad(r"^x: expected a numpy array or torch tensor", x=[[0.1, 0.2]], error=TypeError)
+    bad(
+        r"^x: expected values within clip_values, \[0. 1.\], got values from 0.1 to 1.9",
+        x=np.where(X == 0.9, 1.9, X),
+    )
+    bad(r"^y: expected 3 labels, shape \(3,\) or \(3, 2\), got shape \(2,\)", y=(0, 1))
+    bad(r"^y: expected class indices from 0 to 1, got values from 0 to 2", y=(0, 1, 2))
+    bad(r"^y: expected target classes, got None", y=None, options={"targeted": True})
+    bad(r"^mask: expected an array that broadcasts to \(3, 2\), got shape \(3,\)", mask=np.ones(3))
+    bad(r"^tries: expected x, y and mask, got tries", tries=3)
+
+
+def test_other_estimators_are_refused():
+    with pytest.raises(EstimatorError):
+        StableAdaptivePGD(object())
+
+
+def test_an_interrupted_attack_leaves_the_network_as_it_was(monkeypatch):
+    classifier = build()
+    classifier.model.train()
+    rule, seen = classifier.gradient, []
+
+    def stops(*given, **options):
+        seen.append(given)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return gradients(*given, **options)
+
+    gradients = queries.differentiated
+    monkeypatch.setattr(queries, "differentiated", stops)
+    x = np.random.default_rng(0).random((2, 1, 8, 8), np.float32)
+    with pytest.raises(KeyboardInterrupt):
+        StableAdaptivePGD(classifier, eps=1e-4, max_iter=9, verbose=False).generate(x)
+    assert classifier.model.training
+    assert classifier.gradient is rule
+    assert not classifier.model.memory
+
+
+def test_trainers_of_art_craft_by_it(data):
+    classifier = build()
+    crafting = StableAdaptivePGD(classifier, eps=0.1, max_iter=2, verbose=False)
+    before = [weight.clone() for weight in classifier.model.parameters()]
+    trainer = AdversarialTrainer(classifier, crafting, ratio=1.0)
+    trainer.fit(data.x_train[:16], data.y_train[:16], batch_size=8, nb_epochs=1)
+    assert crafting.forwards.sum() > 0
+    changed = [
+        not torch.equal(*pair) for pair in zip(before, classifier.model.parameters(), strict=True)
+    ]
+    assert any(changed)

@@ -1,0 +1,88 @@
+"""Logits and gradients as an attack asks for them, and how they are counted."""
+
+import numpy as np
+import pytest
+import torch
+from art.defences.preprocessor import SpatialSmoothing, SpatialSmoothingPyTorch
+from torch import nn
+
+from art_snn import EOT, RGA, STBP
+from art_snn.attacks.objectives import cross_entropy, margin, towards
+from art_snn.attacks.queries import Queries
+from tests.attacks.classifiers import linear, stock
+from tests.networks import Probabilities, build
+
+
+def asked(classifier, x, y, objective=cross_entropy):
+    queries = Queries(classifier, len(x), 2)
+    given = torch.as_tensor(x), torch.as_tensor(y)
+    logits, gradient = queries.gradients(*given, objective, torch.arange(len(x)))
+    return queries, logits.numpy(), gradient.numpy()
+
+
+CASES = {
+    "rga": ({"gradient": RGA()}, 1),
+    "stbp": ({"gradient": STBP()}, 1),
+    "eot": ({"gradient": EOT(RGA(), samples=2)}, 2),
+    "half": ({"gradient": RGA(), "attack_dtype": "bfloat16"}, 2),
+    "probabilities": ({"gradient": RGA(), "postprocessing_defences": Probabilities()}, 2),
+    "numpy defence": ({"preprocessing_defences": SpatialSmoothing(channels_first=True)}, 1),
+    "torch defence": ({"preprocessing_defences": SpatialSmoothingPyTorch(channels_first=True)}, 1),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_gradients_are_the_classifiers_and_logits_its_predictions(case, trained_layers, known):
+    options, forwards = CASES[case]
+    classifier = build(trained_layers, **options)
+    x, y = known[0][:3], known[1][:3]
+    queries, logits, gradient = asked(classifier, x, y)
+    # Of short weights, so that spikes do not depend on the size of a batch.
+    # The loss of the classifier is a mean over its batch.
+    own = 3 * classifier.loss_gradient(x, y)
+    rounding = 2e-3 if case == "half" else 1e-6
+    np.testing.assert_allclose(gradient, own, rtol=1e-4, atol=rounding)
+    np.testing.assert_allclose(logits, classifier.predict(x), rtol=1e-5, atol=1e-5)
+    assert queries.forwards.tolist() == [forwards] * 3
+    assert queries.backwards.tolist() == [1, 1, 1]
+
+
+def test_samples_are_counted_as_often_as_they_are_asked_for():
+    classifier = linear([[1, 2], [3, 4]])
+    queries = Queries(classifier, 4, batch_size=2)
+    rows = torch.tensor([0, 2, 2, 2])
+    found = queries.logits(torch.ones(4, 2, dtype=torch.float64), rows)
+    assert found.tolist() == [[3, 7]] * 4
+    queries.gradients(torch.ones(1, 2).double(), torch.tensor([0]), margin, torch.tensor([3]))
+    assert queries.forwards.tolist() == [1, 0, 3, 1]
+    assert queries.backwards.tolist() == [0, 0, 0, 1]
+
+
+def test_gradients_that_are_not_finite_are_zero():
+    class Root(nn.Module):
+        def forward(self, x):
+            return torch.stack([x.sqrt().sum(1), 0 * x.sum(1)], 1)
+
+    x = np.array([[0.0, 0.25], [1.0, 4.0]])
+    options = {"clip_values": (0.0, 4.0)}
+    _, _, gradient = asked(stock(Root(), (2,), 2, **options), x, [1, 1], margin)
+    np.testing.assert_allclose(gradient, [[0, 1], [0.5, 0.25]])
+
+
+def test_the_mode_of_the_network_is_put_back_and_its_weights_take_no_gradient():
+    classifier = build()
+    classifier.model.train()
+    x = np.random.default_rng(0).random((2, 1, 8, 8), np.float32)
+    asked(classifier, x, [0, 1])
+    assert classifier.model.training
+    assert all(weight.grad is None for weight in classifier.model.parameters())
+
+
+def test_objectives_by_hand():
+    logits, classes = torch.tensor([[1.0, 3.0, 2.0], [0.0, 0.0, 0.0]]), torch.tensor([1, 2])
+    third = float(np.log(3))
+    own = float(np.log(np.exp(-2) + 1 + np.exp(-1)))
+    torch.testing.assert_close(cross_entropy(logits, classes), torch.tensor([own, third]))
+    torch.testing.assert_close(towards(logits, classes), torch.tensor([-own, -third]))
+    torch.testing.assert_close(margin(logits, classes), torch.tensor([-1.0, 0.0]))
+    torch.testing.assert_close(margin(logits, torch.tensor([0, 1])), torch.tensor([2.0, 0.0]))

@@ -1,0 +1,149 @@
+"""A network that is broken in one way has that finding; healthy ones have none."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from art_snn import HART, RGA, STBP, Poisson, SpikingNetwork
+from art_snn.findings import CHECKS, Finding, examine
+from art_snn.gradients import Triangle
+from tests.findings import broken
+from tests.networks import CLASSES, build
+
+
+@pytest.fixture(scope="module")
+def samples(known):
+    return known[0][:24], known[1][:24]
+
+
+def names(estimator, samples, **options):
+    found = examine(estimator, *samples, **{"eps": 0.1} | options)
+    assert all(isinstance(finding, Finding) for finding in found)
+    return [finding.name for finding in found]
+
+
+@pytest.fixture(scope="module")
+def healthy(trained_layers):
+    """A classifier that is no spiking one, trained on nothing, but with the labels it gives."""
+    return build(trained_layers).model
+
+
+@pytest.mark.parametrize(
+    "rule", [RGA(), HART(), STBP(surrogate=Triangle(width=3.0))], ids=["rga", "hart", "wide stbp"]
+)
+def test_healthy_spiking_networks_have_none(rule, trained_layers, samples):
+    assert names(build(trained_layers, gradient=rule), samples) == []
+
+
+def test_a_healthy_network_that_does_not_spike_has_none(data):
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, CLASSES))
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.01)
+    x, y = torch.as_tensor(data.x_train), torch.as_tensor(data.y_train)
+    for _ in range(60):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(module(x), y).backward()
+        optimizer.step()
+
+    class Whole(broken.Broken):
+        def forward(self, x):
+            return self.inner(x)
+
+    assert names(broken.around(Whole(module)), (data.x_test[:40], data.y_test[:40])) == []
+
+
+BROKEN = {
+    "random network": broken.Noisy,
+    "probabilities in the place of logits": broken.Softmax,
+    "saturated loss": broken.Sharp,
+    "gradients cut": broken.Cut,
+    "vanished gradients": broken.Dead,
+    "unstable loss": broken.Rough,
+    "state kept between calls": broken.Stateful,
+    "predictions depend on the batch": broken.Centred,
+    "statistics changed": broken.Learning,
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_network_that_is_broken_in_one_way_has_that_finding(name, trained_layers, samples):
+    network = build(copy.deepcopy(trained_layers)).model
+    classifier, x = broken.around(BROKEN[name](network)), samples[0]
+    # Of most samples its own classes, since some of these networks are right about few.
+    assert name in names(classifier, (x, classifier.predict(x).argmax(1)))
+
+
+def test_poisson_encoding_is_found_random(trained_layers, samples):
+    network = SpikingNetwork(trained_layers, Poisson(steps=4))
+    wrapped = build(trained_layers)
+    wrapped.set_params(model=network)
+    assert "random network" in names(wrapped, samples)
+
+
+def test_rules_whose_slope_is_narrow_let_gradients_vanish(trained_layers, samples):
+    narrow = build(trained_layers, gradient=STBP(surrogate=Triangle(width=0.001)))
+    assert names(narrow, samples) in (["gradients cut"], ["vanished gradients"])
+
+
+@pytest.mark.parametrize(
+    ("options", "eps", "scale", "expected"),
+    [
+        ({"clip_values": None}, 0.1, 1, "range of values unknown"),
+        ({"clip_values": (0.0, 255.0)}, 8, 1, "samples that do not fit their range"),
+        ({}, 0.1, 255, "samples that do not fit their range"),
+        ({}, 8, 1, "budget that does not fit the range"),
+        ({}, 8 / 255**2, 1, "budget that does not fit the range"),
+    ],
+)
+def test_ranges_and_budgets_that_do_not_fit_are_found(
+    options, eps, scale, expected, trained_layers, samples
+):
+    x, y = samples
+    classifier = broken.around(build(trained_layers).model, **options)
+    assert expected in names(classifier, (x * np.float32(scale), y), eps=eps)
+
+
+def test_a_network_is_afterwards_what_it_was(trained_layers, samples):
+    network = broken.Learning(build(copy.deepcopy(trained_layers)).model)
+    classifier = broken.around(network)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    modes = [module.training for module in network.modules()]
+    assert "statistics changed" in names(classifier, samples)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert [module.training for module in network.modules()] == modes
+
+
+def test_a_finding_says_what_was_measured_and_what_to_do(trained_layers, samples):
+    network = build(copy.deepcopy(trained_layers)).model
+    (found,) = examine(broken.around(broken.Softmax(network)), *samples, eps=0.1)
+    assert str(found).startswith("probabilities in the place of logits: largest distance of their")
+    assert "AutoAttack" in found.limit
+    assert found.remedy in str(found)
+
+
+def test_every_kind_of_finding_is_tested_here():
+    # Five of them by name above: of ranges and budgets three, of rules none besides.
+    assert len(CHECKS) == len(BROKEN) + 3
+
+
+def test_bad_input_is_refused_by_name(trained_layers, samples):
+    classifier, (x, y) = build(trained_layers), samples
+    for options, message in {
+        "eps": ({"eps": 0}, r"^eps: expected a number above 0, got 0"),
+        "norm": ({"norm": 1}, r"^norm: expected numpy.inf or 2, got 1"),
+        "batch": ({"batch_size": 0}, r"^batch_size: expected a whole number >= 1, got 0"),
+        "seed": ({"seed": -1}, r"^seed: expected a whole number >= 0, got -1"),
+    }.values():
+        with pytest.raises(ValueError, match=message):
+            examine(classifier, x, y, **{"eps": 0.1} | options)
+    with pytest.raises(ValueError, match=r"^x: expected at least one sample, got none"):
+        examine(classifier, x[:0], y[:0], eps=0.1)
+    with pytest.raises(ValueError, match=r"^y: expected 24 labels"):
+        examine(classifier, x, y[:3], eps=0.1)
+    with pytest.raises(ValueError, match=r"^x: expected finite values, got 1 NaN"):
+        examine(
+            classifier, np.where(np.arange(x.size).reshape(x.shape) == 5, np.nan, x), y, eps=0.1
+        )
