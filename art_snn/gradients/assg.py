@@ -58,7 +58,7 @@ class ASSG(TemporalGradient):
     :param relax: weight of the deviation, in [0, 1e3].
     :param restart: in units of the clip range, how far an input value may move within an attack;
         in [0, 1e6].
-    :param detach_reset: cut the gradient through the reset."""
+    :param detach_reset: cut the gradient through the reset, as published."""
 
     omega: float = field(default_factory=lambda: sharpness_of(0.85))
     surrogate: Surrogate = field(default_factory=lambda: ATan(alpha=1.0))
@@ -66,7 +66,7 @@ class ASSG(TemporalGradient):
     decay_deviation: float = 0.9
     relax: float = 1.5
     restart: float = 0.25
-    detach_reset: bool = False
+    detach_reset: bool = True
 
     def __post_init__(self) -> None:
         remedy = "sharpness_of(0.85) is 2.65."
