@@ -298,11 +298,21 @@ class SpikingNetwork(nn.Module):
 
     def state_key(self) -> Hashable:
         """Changes with the network's modules, their settings, modes, hooks and weights."""
+        return self._key((*self.parameters(), *self.buffers()))
+
+    def attack_key(self) -> Hashable:
+        """The same, but for the buffers of modules in training mode.
+
+        Every pass writes those, such as the running statistics of a batch norm, and an attack that
+        goes through such passes is still an attack on one network."""
+        kept = (b for m in self.modules() if not m.training for b in m.buffers(recurse=False))
+        return self._key((*self.parameters(), *kept))
+
+    def _key(self, tensors: Sequence[Tensor]) -> Hashable:
         modules = tuple(
             (name, type(m), m.training, m.extra_repr(), len(m._forward_hooks))
             for name, m in self.layers.named_modules()
         )
-        tensors = (*self.parameters(), *self.buffers())
         versions = tuple(0 if t.is_inference() else t._version for t in tensors)
         return modules, versions, tuple(t.data_ptr() for t in tensors)
 

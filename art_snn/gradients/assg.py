@@ -94,7 +94,7 @@ class ASSG(TemporalGradient):
 
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
         encoded = network.encode(x)
-        key = (encoded.shape, encoded.dtype, encoded.device, network.state_key())
+        key = (encoded.shape, encoded.dtype, encoded.device, network.attack_key())
         # Taken out for the time of the pass, so that an interrupted one leaves nothing half done;
         # and once, of two tasks that were started with this memory.
         earlier = network.memory.get(self)

@@ -85,6 +85,10 @@ class Differentiable(Protocol):
         """Changes with the network's modules, their settings, modes, hooks and weights."""
         ...
 
+    def attack_key(self) -> Hashable:
+        """The same, but for what passes in training mode write themselves."""
+        ...
+
 
 class Gradient(ABC):
     """A rule by which a spiking network is differentiated.
