@@ -44,6 +44,7 @@ class Differentiable(Protocol):
     obstacles: dict[Hashable, str | None]
     matches: dict[Hashable, bool]
     memory: "dict[Gradient, Any]"
+    budget: tuple[float | None] | None
     input_span: float
 
     @property

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from art_snn import SpikingNetwork
 from art_snn.dynamics import Dynamics
+from art_snn.gradients.assg import Moments
 
 
 class _Spike(torch.autograd.Function):
@@ -87,3 +89,21 @@ def moments_of(net: SpikingNetwork) -> list[Tensor]:
             else:
                 found += [part for m in told.moments for part in (m.mean, m.deviation)]
     return found
+
+
+def restarts(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What starts afresh from now on, layer by layer: "all", or whether each sample does."""
+    seen: list[Any] = []
+    at_rest, rest = Moments.at_rest, Moments.rest
+
+    def all_of_them(_: type[Moments], like: Tensor) -> Moments:
+        seen.append("all")
+        return at_rest(like)
+
+    def some(moments: Moments, samples: Tensor) -> None:
+        seen.append(samples.tolist())
+        rest(moments, samples)
+
+    monkeypatch.setattr(Moments, "at_rest", classmethod(all_of_them))
+    monkeypatch.setattr(Moments, "rest", some)
+    return seen
