@@ -13,6 +13,7 @@ from art.attacks.evasion import (
 )
 from tyro.conf import arg
 
+from art_snn.attacks.budget import attacking
 from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD
 from art_snn.checks import SEEDS, require, require_choice, require_count, require_number
 from art_snn.classifier import PyTorchSpikingClassifier
@@ -99,9 +100,11 @@ class Attack:
     def craft(
         self, classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray
     ) -> np.ndarray:
-        """Adversarial samples of one batch ``(N, *input_shape)``, labels (N,)."""
+        """Adversarial samples of one batch ``(N, *input_shape)``, labels (N,).
+
+        What rules remember, such as ASSG, begins and ends with it."""
         dtype = self.attack_dtype or classifier.attack_dtype
-        with classifier.model.crafting(dtype):
+        with classifier.model.crafting(dtype), attacking(classifier, self.eps):
             adversarial: np.ndarray = self.method(classifier, max(1, len(x))).generate(x, y)
         return adversarial
 

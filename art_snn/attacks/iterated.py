@@ -12,7 +12,7 @@ from torch import Tensor
 from art_snn.attacks.balls import Ball, require_norm
 from art_snn.attacks.best import Best
 from art_snn.attacks.objectives import Objective, cross_entropy, towards
-from art_snn.attacks.persample import PerSampleAttack
+from art_snn.attacks.persample import PerSampleAttack, begin, go_on_with
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.starts import uniform
 from art_snn.checks import require_count, require_number, require_seed, require_whole
@@ -92,6 +92,7 @@ class IteratedAttack(PerSampleAttack):
         ball = Ball(require_norm(self.norm), self.eps, x, *self.clip_range(x), mask)
         best, left = Best.none(x), torch.arange(len(x), device=x.device)
         for draw in range(max(1, self.num_random_init)):
+            begin(self.estimator.model)
             around = ball.of(left)
             start = around.centre
             if self.num_random_init:
@@ -111,6 +112,7 @@ class IteratedAttack(PerSampleAttack):
             left, classes, walk = left[stay], classes[stay], walk.of(stay)
             if not len(left):
                 return left
+            go_on_with(self.estimator.model, stay)
             walk.advance(values[stay], gradient[stay])
         logits = queries.logits(walk.points, left.cpu())
         broken = self.succeeded(logits, classes)

@@ -1,7 +1,6 @@
 """What our attacks share: every sample is attacked for itself, until it is broken."""
 
 from abc import abstractmethod
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +10,7 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from art_snn.attacks.budget import attacking
 from art_snn.attacks.queries import Queries
 from art_snn.checks import invalid, require, require_count
 from art_snn.classifier.inputs import check_labels, checked_samples
@@ -89,7 +89,7 @@ class PerSampleAttack(EvasionAttack):  # type: ignore[misc]
         if len(rows):
             own = None if mask is None else mask[rows]
             inner = queries.of(left.nonzero()[:, 0])
-            with attacking(self.estimator.model, self.radius):
+            with attacking(self.estimator, self.radius):
                 found[rows] = self.craft(inner, found[rows], classes[rows], own)
 
     def _together(self, x: Tensor) -> int:
@@ -148,9 +148,16 @@ class PerSampleAttack(EvasionAttack):  # type: ignore[misc]
             require(isinstance(value, bool), name, "True or False", repr(value), "Use a bool.")
 
 
-def attacking(model: Any, radius: float | None) -> AbstractContextManager[object]:
-    """A block in which a spiking network is told that one attack runs, and how far it goes."""
-    return model.attacking(radius) if isinstance(model, SpikingNetwork) else nullcontext()
+def begin(model: Any) -> None:
+    """Let a spiking network forget what it remembers of an earlier run on the same samples."""
+    if isinstance(model, SpikingNetwork):
+        model.forget()
+
+
+def go_on_with(model: Any, samples: Tensor) -> None:
+    """Tell a spiking network which samples of the last batch the next one holds, bool [N]."""
+    if isinstance(model, SpikingNetwork) and not bool(samples.all()):
+        model.keep(samples)
 
 
 def remembers(model: Any) -> bool:

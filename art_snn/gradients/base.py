@@ -44,6 +44,7 @@ class Differentiable(Protocol):
     obstacles: dict[Hashable, str | None]
     matches: dict[Hashable, bool]
     memory: "dict[Gradient, Any]"
+    budget: tuple[float | None] | None
     input_span: float
 
     @property
@@ -83,6 +84,10 @@ class Differentiable(Protocol):
 
     def state_key(self) -> Hashable:
         """Changes with the network's modules, their settings, modes, hooks and weights."""
+        ...
+
+    def attack_key(self) -> Hashable:
+        """The same, but for what passes in training mode write themselves."""
         ...
 
 
@@ -128,12 +133,28 @@ REMEMBERED_RULES = 8
 """Rules of which a network remembers something, in one thread or task; the oldest leave."""
 
 
+def kept(memory: Mapping[Gradient, Any], samples: Tensor) -> dict[Gradient, Any]:
+    """The memory of some samples of a batch.
+
+    What a rule remembers is an object with a method of(samples), or another memory; anything else
+    is forgotten.
+
+    :param samples: which of the batch [N], bool."""
+    found: dict[Gradient, Any] = {}
+    for rule, told in memory.items():
+        if isinstance(told, Mapping):
+            found[rule] = kept(told, samples)
+        elif hasattr(told, "of"):
+            found[rule] = told.of(samples)
+    return found
+
+
 def remembering(memory: Mapping[Gradient, Any], rule: Gradient, value: Any) -> dict[Gradient, Any]:
     """The memory with what a rule remembers now, as its newest entry.
 
     It is a mapping of its own: tasks that were started meanwhile may share the old one."""
-    kept = {other: told for other, told in memory.items() if other != rule}
-    return dict([*kept.items(), (rule, value)][-REMEMBERED_RULES:])
+    others = {other: told for other, told in memory.items() if other != rule}
+    return dict([*others.items(), (rule, value)][-REMEMBERED_RULES:])
 
 
 def simulation(site: Site, current: Tensor) -> Tensor:
