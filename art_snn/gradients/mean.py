@@ -1,15 +1,17 @@
-"""Mean: the average direction of several rules."""
+"""Mean: the average direction, or the plain average, of several rules."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from art_snn.checks import invalid
+from art_snn.checks import invalid, require, settle, shown
 from art_snn.gradients.base import Differentiable, Execution, Gradient
 from art_snn.gradients.composite import Composite, require_rule
+
+PLAIN = "False averages gradients as they are."
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -18,26 +20,32 @@ class Mean(Composite):
 
     Each rule's gradient is divided by its Euclidean norm over the sample before they are averaged,
     so that none drowns another; the result is scaled back to the mean of the norms, for attacks
-    that use its length. The MIX attack of HART (Hao et al., ICLR 2024) mixes gradients in this way.
+    that use its length. With normalise=False gradients are averaged as they are, as the MIX attack
+    of HART (Hao et al., ICLR 2024) does: then the longest one has the most say.
 
     The logits are those of the first rule whose logits are exact. Gradients at the weights are
     averaged as they are. Costs the sum of its rules.
 
     :param rules: two or more rules.
+    :param normalise: whether every rule has the same say in the direction.
     :raises TypeError: when one of them is no rule.
-    :raises ValueError: when there are fewer than two."""
+    :raises ValueError: when there are fewer than two, or `normalise` is no truth value."""
 
     rules: tuple[Gradient, ...]
+    normalise: bool = field(default=True, init=False)
 
-    def __init__(self, *rules: Gradient) -> None:
+    def __init__(self, *rules: Gradient, normalise: bool = True) -> None:
         for rule in rules:
             require_rule("rules", rule)
         if len(rules) < 2:
             raise invalid("rules", "two rules or more", str(len(rules)), "Use one rule as it is.")
-        object.__setattr__(self, "rules", rules)
+        require(isinstance(normalise, bool), "normalise", "True or False", shown(normalise), PLAIN)
+        settle(self, rules=rules, normalise=normalise)
 
     def __repr__(self) -> str:
-        return f"Mean({', '.join(map(repr, self.rules))})"
+        """With normalise where it is False alone: fingerprints of results are made of it."""
+        how = () if self.normalise else ("normalise=False",)
+        return f"Mean({', '.join([*map(repr, self.rules), *how])})"
 
     @property
     def parts(self) -> tuple[Gradient, ...]:
@@ -48,7 +56,9 @@ class Mean(Composite):
         return any(rule.exact_logits for rule in self.rules)
 
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
-        inputs = _FanOut.apply(x, len(self.rules))  # type: ignore[no-untyped-call]
+        inputs = (x,) * len(self.rules)
+        if self.normalise:
+            inputs = _FanOut.apply(x, len(self.rules))  # type: ignore[no-untyped-call]
         logits, ways = [], []
         for rule, copy in zip(self.rules, inputs, strict=True):
             logits.append(rule.logits(network, copy))

@@ -1,7 +1,8 @@
-"""Mean: the average direction of several rules."""
+"""Mean: the average direction, or the plain average, of several rules."""
 
 from __future__ import annotations
 
+import copy
 import pickle
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ from art_snn.gradients import (
     Mean,
     Triangle,
 )
+from art_snn.gradients.hyperparameters import numbers
 from tests.architectures import AFFINE, CLASSES, SHAPE, batch, chain, network
 from tests.gradients.adaptive import Naive, moments_of
 from tests.oracles import relative
@@ -71,6 +73,32 @@ def test_the_gradient_is_the_mean_direction_times_the_mean_length(rules, archite
     x = batch()
     grads = [ascend(net.with_gradient(rule), x) for rule in rules]
     assert relative(ascend(net, x), combined(grads)) < 1e-12
+
+
+@pytest.mark.parametrize("rules", [RULES[:2], RULES, (RULES[1], RULES[1])], ids=len)
+@pytest.mark.parametrize("architecture", AFFINE)
+def test_not_normalised_the_gradient_is_the_mean_of_the_gradients(rules, architecture):
+    net = network(AFFINE[architecture], gradient=Mean(*rules, normalise=False))
+    x = batch()
+    grads = [ascend(net.with_gradient(rule), x) for rule in rules]
+    assert relative(ascend(net, x), sum(grads) / len(grads)) < 1e-12
+
+
+def test_normalised_and_not_the_signs_differ_somewhere():
+    rules = (STBP(surrogate=Triangle(0.5)), RGA())
+    net, x = network(gradient=Mean(*rules)), batch(16)
+    raw = net.with_gradient(Mean(*rules, normalise=False))
+    equal = (ascend(net, x).sign() == ascend(raw, x).sign()).flatten(1).double().mean(1)
+    assert (equal < 1).any()
+    assert equal.mean() > 0.5
+
+
+def test_not_normalised_the_logits_are_exact_where_those_of_one_rule_are():
+    net = network(decay=1.0, gradient=Mean(CBA(), STBP(), normalise=False))
+    x = batch()
+    logits = net(x.requires_grad_())
+    with torch.no_grad():
+        assert torch.equal(logits, net(x))
 
 
 def test_two_rules_of_unlike_length_weigh_the_same():
@@ -346,6 +374,24 @@ def test_it_is_a_value_that_tells_its_rules():
     assert pickle.loads(pickle.dumps(rule)) == rule
     with pytest.raises(AttributeError, match="cannot assign"):
         rule.rules = (RGA(), RGA())
+
+
+def test_it_tells_that_it_does_not_normalise_and_not_that_it_does():
+    raw = Mean(RGA(), STBP(), normalise=False)
+    assert repr(raw) == f"{repr(Mean(RGA(), STBP()))[:-1]}, normalise=False)"
+    assert Mean(RGA(), STBP(), normalise=True) == Mean(RGA(), STBP()) != raw
+    assert len({raw, Mean(RGA(), STBP(), normalise=False), Mean(RGA(), STBP())}) == 2
+    for same in (copy.deepcopy(raw), pickle.loads(pickle.dumps(raw))):
+        assert same == raw
+        assert not same.normalise
+    assert numbers(raw) == {}
+
+
+@pytest.mark.parametrize("wrong", [0, None, "no", STBP()])
+def test_a_choice_of_normalising_that_is_no_truth_value_is_refused(wrong):
+    message = r"^normalise: expected True or False, got .*\. False averages gradients as they are"
+    with pytest.raises(ValueError, match=message):
+        Mean(RGA(), STBP(), normalise=wrong)
 
 
 @pytest.mark.parametrize("rules", [(), (RGA(),)])

@@ -101,6 +101,11 @@ def test_a_rule_of_more_steps_is_told_with_its_steps(name):
         # The steps behind a mean are those of the mean, and a mean that stands first ends nowhere.
         Mean(STBP(), Extended(RGA(), steps=16)),
         Mean(Mean(RGA(), STBP()), HART()),
+        Mean(RGA(), STBP(), normalise=False),
+        Mean(STBP(), Mean(RGA(), HART(), normalise=False)),
+        Mean(STBP(), Mean(RGA(), HART()), normalise=False),
+        EOT(Mean(RGA(), STBP(), normalise=False)),
+        Extended(Mean(RGA(), STBP(), normalise=False), steps=16),
         EOT(Extended(RGA(), steps=16)),
     ],
     ids=repr,
@@ -114,7 +119,11 @@ RULES = st.recursive(
     lambda inner: st.one_of(
         st.builds(EOT, inner),
         st.builds(lambda rule, steps: Extended(rule, steps=steps), inner, st.sampled_from([8, 32])),
-        st.lists(inner, min_size=2, max_size=3).map(lambda rules: Mean(*rules)),
+        st.builds(
+            lambda rules, normalise: Mean(*rules, normalise=normalise),
+            st.lists(inner, min_size=2, max_size=3),
+            st.booleans(),
+        ),
     ),
     max_leaves=4,
 )
