@@ -1,5 +1,6 @@
 """Weights on disk: saved with a word about the network, loaded without running foreign code."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,13 @@ from art_snn.places import FILE, place, require_kind
 
 PLAIN = (str, bool, int, float)
 FORMAT = "art_snn.checkpoint.1"
+BUILD = "Build the network with the options it was saved with."
+ONE_LAYER_MORE = (
+    "It was saved from a network with one layer without weights more. ResNet-17 and SEW-ResNet-17 "
+    "had one, of neurons, in front of their last layer: train such a network again, or put it back "
+    "by network.layers.insert(-1, LIF(...))."
+)
+LAYER = re.compile(r"layers\.(\d+)(\..+)")
 
 
 class CheckpointError(ArgumentError):
@@ -64,7 +72,7 @@ def load(network: SpikingNetwork, path: str | Path) -> dict[str, Any]:
     if problems:
         named = f"{'; '.join(problems[:5])}{' ...' if len(problems) > 5 else ''}"
         got = f"a file that differs in {named}: {path}"
-        remedy = "Build the network with the options it was saved with."
+        remedy = ONE_LAYER_MORE if one_layer_more(expected, weights) else BUILD
         raise CheckpointError.of("path", "weights of this network", got, remedy)
     noted = _notes(path, content) if content.get("format") == FORMAT else {}
     network.load_state_dict(weights)
@@ -123,6 +131,18 @@ def check_weights(network: SpikingNetwork, argument: str) -> None:
     bad += [name for name, buffer in network.named_buffers() if torch.isnan(buffer).any()]
     got, remedy = f"NaN or infinity in {', '.join(bad[:3])}", "Train it at a lower learning rate."
     require(not bad, argument, "a network of finite weights", got, remedy)
+
+
+def one_layer_more(expected: Mapping[str, Any], weights: Mapping[str, Any]) -> bool:
+    """Whether weights are what a network expects, but for layer numbers that are higher by one."""
+
+    def shifted(name: str) -> str:
+        return LAYER.sub(lambda found: f"layers.{int(found[1]) + 1}{found[2]}", name)
+
+    here, there = ([getattr(w, "shape", None) for w in s.values()] for s in (expected, weights))
+    pairs = zip(expected, weights, strict=False)
+    same = here == there and all(other in (name, shifted(name)) for name, other in pairs)
+    return same and expected.keys() != weights.keys()
 
 
 def misfits(expected: Mapping[str, Any], weights: Mapping[str, Any]) -> list[str]:

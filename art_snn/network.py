@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from art_snn.checks import invalid
+from art_snn.checks import invalid, require_number
 from art_snn.context import PerContext
 from art_snn.encoders import Direct, Encoder
 from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, Site
@@ -50,6 +50,8 @@ class SpikingNetwork(nn.Module):
     # Of a thread or task, not of the network: several may run passes through it at once.
     execution: PerContext[Execution | None] = PerContext(lambda: None)
     memory: PerContext[dict[Gradient, Any]] = PerContext(dict)
+    budget: PerContext[tuple[float | None] | None] = PerContext(lambda: None)
+    """What :meth:`attacking` was told, in a tuple; None outside of it."""
     _override: PerContext[Gradient | None] = PerContext(lambda: None)
     _crafting: PerContext[tuple[str | None] | None] = PerContext(lambda: None)
     _fixed: PerContext[bool | None] = PerContext(lambda: None)
@@ -180,6 +182,7 @@ class SpikingNetwork(nn.Module):
             told = told if obstacle is None else f"in its own precision, since {obstacle}"
         else:
             half = self.lowered(dtype)
+            half.budget, half.input_span = self.budget, self.input_span
             logits, execution = rule.logits(half, x.to(dtype)).to(x.dtype), half.execution
         assert execution is not None
         self.execution = Execution(execution.kind, f"{execution.reason}; {told}")
@@ -237,6 +240,31 @@ class SpikingNetwork(nn.Module):
             yield
         finally:
             self._fixed = before
+
+    @contextmanager
+    def attacking(self, radius: float | None) -> Iterator[None]:
+        """Within the block, and in the present thread or task, an attack within this radius.
+
+        Rules that remember, such as ASSG, must tell the next step of an attack from a new sample,
+        of which ART gives no sign. An attack that stays within a radius of its clean samples moves
+        no input value by more than twice the radius from the first one that it differentiates, so
+        that within the block a sample is new only where one lies farther away than that, with
+        allowance for rounding. What was remembered is forgotten on entry and on exit.
+
+        :param radius: the largest change of an input value, in the unit of the network's input; a
+            budget in any other norm bounds it, too. None: no distance tells a new sample, so that
+            the block is for a single batch.
+        :raises ValueError: when `radius` is neither None nor a finite number of at least 0."""
+        if radius is not None:
+            remedy = "A usual radius is 8/255; None where it is not known."
+            radius = require_number("radius", radius, at_least=0, remedy=remedy)
+        before, self.budget = self.budget, (radius,)
+        self.forget()
+        try:
+            yield
+        finally:
+            self.budget = before
+            self.forget()
 
     def lowered(self, dtype: torch.dtype) -> "SpikingNetwork":
         """This network in half precision, made once for every state of the weights.
@@ -308,11 +336,21 @@ class SpikingNetwork(nn.Module):
 
     def state_key(self) -> Hashable:
         """Changes with the network's modules, their settings, modes, hooks and weights."""
+        return self._key((*self.parameters(), *self.buffers()))
+
+    def attack_key(self) -> Hashable:
+        """The same, but for the buffers of modules in training mode.
+
+        Every pass writes those, such as the running statistics of a batch norm, and an attack that
+        goes through such passes is still an attack on one network."""
+        kept = (b for m in self.modules() if not m.training for b in m.buffers(recurse=False))
+        return self._key((*self.parameters(), *kept))
+
+    def _key(self, tensors: Sequence[Tensor]) -> Hashable:
         modules = tuple(
             (name, type(m), m.training, m.extra_repr(), len(m._forward_hooks))
             for name, m in self.layers.named_modules()
         )
-        tensors = (*self.parameters(), *self.buffers())
         versions = tuple(0 if t.is_inference() else t._version for t in tensors)
         return modules, versions, tuple(t.data_ptr() for t in tensors)
 

@@ -49,6 +49,28 @@ def test_weights_and_notes_survive_a_round_trip(tmp_path: Path) -> None:
     assert same(weights(source), weights(target))
 
 
+def deeper(neurons: int) -> SpikingNetwork:
+    """With so many layers of neurons in front of the last layer."""
+    first, neuron, last = layers()
+    return SpikingNetwork([first, neuron, *(LIF() for _ in range(neurons - 1)), last], lambda x: x)
+
+
+@pytest.mark.parametrize(
+    ("neurons", "remedy"),
+    [
+        (2, "It was saved from a network with one layer without weights more"),
+        (3, "Build the network with the options it was saved with"),
+    ],
+)
+def test_weights_of_a_network_with_one_layer_more_are_told_from_others(
+    neurons: int, remedy: str, tmp_path: Path
+) -> None:
+    save(deeper(neurons), tmp_path / "network.pt")
+    message = rf"layers\.2\.module\.2\.weight \(missing\); .*network\.pt\. {remedy}"
+    with pytest.raises(CheckpointError, match=message):
+        load(deeper(1), tmp_path / "network.pt")
+
+
 def test_a_path_may_be_a_string_and_notes_may_be_absent(tmp_path: Path) -> None:
     source, target = small_network(), small_network()
     save(source, str(tmp_path / "network.pt"))

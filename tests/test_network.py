@@ -23,11 +23,12 @@ from art_snn import (
     SpikingNetwork,
     TimeDistributed,
 )
-from art_snn.gradients import ASSG, CBA, Gradient
+from art_snn.gradients import ASSG, CBA, Extended, Gradient
 from art_snn.gradients.rules import VARIANTS
 from art_snn.neurons import PASS
 from art_snn.passes import attached
 from tests.architectures import CLASSES, SHAPE, batch, chain, network, residual
+from tests.gradients.adaptive import ascend, restarts
 
 
 @dataclass(frozen=True)
@@ -557,6 +558,82 @@ def test_copies_start_without_a_memory(duplicate):
     net(batch().requires_grad_())
     twin = duplicate(net)
     assert (twin.memory, set(net.memory)) == ({}, {ASSG()})
+
+
+NEAR = ASSG(restart=0.05)
+
+
+@pytest.mark.parametrize("rule", [NEAR, Extended(NEAR, steps=6)], ids=["alone", "extended"])
+@pytest.mark.parametrize("dtype", [None, "bfloat16"])
+def test_within_an_attack_a_sample_is_new_beyond_twice_its_radius(rule, dtype, monkeypatch):
+    net, x = network(chain, gradient=rule).float(), batch().round().float()
+    far = x.clone()
+    far[1, 0, 2, 3] += 0.375
+    seen = restarts(monkeypatch)
+    with net.crafting(dtype):
+        with net.attacking(0.125):
+            for inputs in (x, x + 0.25, x - 0.25, far, far + 0.125):
+                ascend(net, inputs)
+        assert seen == ["all"] * 2 + [[False, True, False]] * 2
+        seen.clear()
+        ascend(net, x)
+        ascend(net, x + 0.0625)
+    assert seen == ["all"] * 2 + [[True] * 3] * 2
+
+
+def test_within_an_attack_of_unknown_radius_no_distance_tells_a_new_sample(monkeypatch):
+    net, x = network(chain, gradient=NEAR), batch()
+    seen = restarts(monkeypatch)
+    with net.attacking(None):
+        ascend(net, x)
+        ascend(net, x + 100)
+        ascend(net, x[:2])
+    # A batch of another shape is another batch.
+    assert seen == ["all"] * 4
+
+
+def test_what_rounding_adds_to_twice_the_radius_makes_no_new_sample(monkeypatch):
+    net, x = network(chain, gradient=NEAR), batch()
+    seen = restarts(monkeypatch)
+    with net.attacking(1e-6):
+        ascend(net, (x - 1e-6).float().double())
+        ascend(net, (x + 1e-6).float().double())
+    assert ((x + 1e-6).float().double() - (x - 1e-6).float().double()).max() > 2e-6
+    assert seen == ["all"] * 2
+
+
+def test_an_attack_begins_and_ends_without_a_memory_whatever_happens_in_it():
+    net, x, seen = network(chain, gradient=ASSG()), batch(), []
+
+    def broken():
+        seen.append((dict(net.memory), net.budget))
+        ascend(net, x)
+        seen.append(set(net.memory))
+        raise ArithmeticError("in the middle")
+
+    ascend(net, x)
+    with pytest.raises(ArithmeticError, match="in the middle"), net.attacking(0.1):
+        broken()
+    assert seen == [({}, (0.1,)), {ASSG()}]
+    assert (net.memory, net.budget) == ({}, None)
+
+
+def test_an_attack_inside_of_another_gives_the_radius_back():
+    net = network(chain)
+    with net.attacking(0.1):
+        with net.attacking(None):
+            assert net.budget == (None,)
+        assert net.budget == (0.1,)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, float("nan"), float("inf"), "8/255", True])
+def test_a_radius_that_is_none_is_refused_before_anything_is_forgotten(wrong):
+    net = network(chain, gradient=ASSG())
+    ascend(net, batch())
+    message = r"^radius: expected a number of at least 0, got .*None where it is not known\."
+    with pytest.raises(ValueError, match=message), net.attacking(wrong):
+        pass
+    assert (set(net.memory), net.budget) == ({ASSG()}, None)
 
 
 @pytest.mark.parametrize("argument", ["gradient", "training_gradient"])

@@ -66,6 +66,19 @@ def test_using_is_unknown_to_a_thread_that_is_started_inside_unless_it_takes_the
     assert seen == [None, STBP()]
 
 
+def test_an_attack_is_unknown_to_a_thread_that_is_started_inside_unless_it_takes_the_context(
+    classifier: PyTorchSpikingClassifier,
+) -> None:
+    network, seen = classifier.model, []
+    with network.attacking(0.1):
+        for target in (None, contextvars.copy_context()):
+            look = partial(getattr, network, "budget")
+            run = look if target is None else partial(target.run, look)
+            with ThreadPoolExecutor(1) as pool:
+                seen.append(pool.submit(run).result())
+    assert seen == [None, (0.1,)]
+
+
 def test_tasks_keep_their_rules_while_they_wait_for_each_other(
     classifier: PyTorchSpikingClassifier,
 ) -> None:

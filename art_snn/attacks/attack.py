@@ -11,6 +11,8 @@ from art.attacks.evasion import (
     MomentumIterativeMethod,
     ProjectedGradientDescent,
 )
+from art.preprocessing.standardisation_mean_std.numpy import StandardisationMeanStd
+from art.preprocessing.standardisation_mean_std.pytorch import StandardisationMeanStdPyTorch
 from tyro.conf import arg
 
 from art_snn.checks import require, require_choice, require_count, require_number
@@ -91,9 +93,14 @@ class Attack:
     def craft(
         self, classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray
     ) -> np.ndarray:
-        """Adversarial samples of one batch ``(N, *input_shape)``, labels (N,)."""
+        """Adversarial samples of one batch ``(N, *input_shape)``, labels (N,).
+
+        What rules remember, such as ASSG, begins and ends with it."""
         dtype = self.attack_dtype or classifier.attack_dtype
-        with classifier.model.crafting(dtype):
+        network = classifier.model
+        # Behind preprocessing the budget has another unit, and the one batch is known as it is.
+        radius = self.eps if _reaches_as_it_is(classifier) else None
+        with network.crafting(dtype), network.attacking(radius):
             adversarial: np.ndarray = self.method(classifier, max(1, len(x))).generate(x, y)
         return adversarial
 
@@ -114,3 +121,12 @@ class Attack:
             return f"FGSM, eps {self.eps:.4g}{how}"
         step = "" if self.name == "apgd" else f" of {self.step:.4g}"
         return f"{self.name.upper()}, eps {self.eps:.4g}, {self.iterations} steps{step}{how}"
+
+
+def _reaches_as_it_is(classifier: PyTorchSpikingClassifier) -> bool:
+    """Whether the network is given the samples without any preprocessing."""
+    return all(
+        isinstance(operation, StandardisationMeanStd | StandardisationMeanStdPyTorch)
+        and bool(np.all(operation.mean == 0) and np.all(operation.std == 1))
+        for operation in classifier.preprocessing_operations
+    )

@@ -46,7 +46,7 @@ def crafted(
 ) -> np.ndarray:
     """Adversarial samples ``(N, *input_shape)`` that the attack crafts by the rule.
 
-    The network keeps its own rule, and forgets between batches what a rule remembers.
+    The network keeps its own rule; what a rule remembers is of one batch (:meth:`Attack.craft`).
 
     :param x: samples ``(N, *input_shape)``.
     :param y: class indices (N,).
@@ -54,9 +54,7 @@ def crafted(
     adversarial = np.empty_like(x)
     with classifier.model.using(rule):
         for batch in batches(len(x), batch_size, seed, words):
-            classifier.model.forget()
             adversarial[batch] = attack.craft(classifier, x[batch], y[batch])
-    classifier.model.forget()
     return adversarial
 
 

@@ -17,6 +17,9 @@ from art_snn.gradients.temporal import StepSlope, TemporalGradient
 
 SMALLEST = 1e-4
 """What keeps the sharpness finite where a neuron always sits at its threshold."""
+ROUNDING = 4
+"""Units in the last place by which an attack may round two inputs apart; its samples are single
+precision at best, whatever the network is."""
 SHARP = (1e-3, 10.0)
 """Values of omega for which gradients through eight steps are finite even there."""
 
@@ -42,13 +45,15 @@ class ASSG(TemporalGradient):
         D <- decay_deviation D + (1 - decay_deviation) | |z| - M |
         alpha = omega / (M + relax D + 1e-4)
 
-    from M = 1 and D = 0. They belong to a sample: where its input has moved by more than `restart`
-    of the clip range since the last pass, where the shape of the batch has changed, or the weights
-    have, it starts afresh, since ART's attacks give no sign of a new batch. An attack on a sample
-    that lies closer to the one before it in its place goes on with that one's moments, and so does
-    a restart where no other batch came between; call `network.forget()` between the two. Memory:
-    the moments of all layers stay with the network, 2 numbers per element, until then; those of the
-    eight rules that were used last, in every thread or task.
+    from M = 1 and D = 0. They belong to a sample. ART gives no sign of a new one, so a sample
+    starts afresh where an input value lies farther from the first one that was seen in its place
+    than any step of an attack leads: than `restart` of the clip range or, within
+    ``network.attacking(eps)``, than 2 eps. All do where the shape of the batch has changed, or the
+    weights have. An attack on a sample that lies closer to the one before it in its place goes on
+    with that one's moments, and so does a random restart on the same samples; call
+    `network.forget()` between the two. Memory: the moments of all layers stay with the network, 2
+    numbers per element, until then; those of the eight rules that were used last, in every thread
+    or task.
 
     :param omega: scale of the sharpness, in [1e-3, 10]; :func:`sharpness_of` gives it for a
         vanishing degree A of the arctangent.
@@ -56,17 +61,20 @@ class ASSG(TemporalGradient):
     :param decay_mean: b1, share of M that survives a pass.
     :param decay_deviation: b2, share of D that survives a pass.
     :param relax: weight of the deviation, in [0, 1e3].
-    :param restart: in units of the clip range, how far an input value may move within an attack;
-        in [0, 1e6].
-    :param detach_reset: cut the gradient through the reset."""
+    :param restart: in units of the clip range, how far an input value may lie from the first one of
+        its sample, outside of `network.attacking`; in [0, 1e6]. An attack within eps moves one by
+        2 eps at most, so that 0.5 never tells a step for a new sample up to eps = 0.25. Above, use
+        `network.attacking(eps)`; or 1, by which no distance in the clip range tells a new sample,
+        and `network.forget()` between batches.
+    :param detach_reset: cut the gradient through the reset, as published."""
 
     omega: float = field(default_factory=lambda: sharpness_of(0.85))
     surrogate: Surrogate = field(default_factory=lambda: ATan(alpha=1.0))
     decay_mean: float = 0.9
     decay_deviation: float = 0.9
     relax: float = 1.5
-    restart: float = 0.25
-    detach_reset: bool = False
+    restart: float = 0.5
+    detach_reset: bool = True
 
     def __post_init__(self) -> None:
         remedy = "sharpness_of(0.85) is 2.65."
@@ -75,7 +83,7 @@ class ASSG(TemporalGradient):
             require_number(name, getattr(self, name), at_least=0, up_to=1, remedy="Usual is 0.9.")
         remedy = "The paper uses 1.5."
         require_number("relax", self.relax, at_least=0, within=(0, 1e3), remedy=remedy)
-        remedy = "A quarter is the default."
+        remedy = "A half is the default."
         require_number("restart", self.restart, at_least=0, within=(0, 1e6), remedy=remedy)
 
     @property
@@ -94,22 +102,31 @@ class ASSG(TemporalGradient):
 
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
         encoded = network.encode(x)
-        key = (encoded.shape, encoded.dtype, encoded.device, network.state_key())
+        key = (encoded.shape, encoded.dtype, encoded.device, network.attack_key())
         # Taken out for the time of the pass, so that an interrupted one leaves nothing half done;
         # and once, of two tasks that were started with this memory.
         earlier = network.memory.get(self)
         network.memory = {rule: told for rule, told in network.memory.items() if rule != self}
-        moments, moved = None, None
-        if isinstance(earlier, _Attack) and earlier.key == key:
-            moments = earlier.taken()
-            moved = earlier.moved(x, self.restart * network.input_span)
-        this_pass = _Pass(self, moments or [], moved if moments else None)
+        begun = earlier if isinstance(earlier, _Attack) and earlier.key == key else None
+        moments = begun.taken() if begun else None
+        if begun and moments:
+            first, moved = begun.first_and_moved(x, self.reach(network))
+        else:
+            first, moved = x.detach().clone(), None
+        this_pass = _Pass(self, moments or [], moved)
         del moments
         network.execution = Execution("through time", "a temporal rule needs every time step")
         logits = network.run(encoded, this_pass.firing())
-        attack = _Attack(key, x.detach().clone(), this_pass.moments)
+        attack = _Attack(key, first, this_pass.moments)
         network.memory = remembering(network.memory, self, attack)
         return logits
+
+    def reach(self, network: Differentiable) -> float:
+        """How far an input value may lie from the first one of its sample."""
+        if network.budget is None:
+            return self.restart * network.input_span
+        (radius,) = network.budget
+        return math.inf if radius is None else 2 * radius
 
 
 @dataclass
@@ -147,10 +164,10 @@ class Moments:
 
 @dataclass
 class _Attack:
-    """What the network remembers of an attack: its last input, and moments in order of calls."""
+    """What the network remembers of an attack: first inputs, and moments in order of calls."""
 
     key: Hashable
-    x: Tensor
+    first: Tensor
     moments: list[Moments]
     fresh: list[bool] = field(default_factory=lambda: [True])
 
@@ -170,9 +187,20 @@ class _Attack:
             for read, *own in told
         ]
 
-    def moved(self, x: Tensor, distance: float) -> Tensor:
-        """Samples [N] that lie farther than `distance` from the last ones in their place."""
-        return ((x.detach() - self.x).abs() > distance).flatten(1).any(1)
+    def first_and_moved(self, x: Tensor, reach: float) -> tuple[Tensor, Tensor | None]:
+        """First inputs, and the samples [N] that start afresh, if any: whose first is this one.
+
+        :param reach: how far from its first input a sample may lie."""
+        if math.isinf(reach):
+            return self.first, None
+        x = x.detach()
+        rounding = ROUNDING * max(torch.finfo(x.dtype).eps, torch.finfo(torch.float32).eps)
+        least = (x - self.first).abs() - rounding * (x.abs() + self.first.abs())
+        # Not by >, since nothing is known of a distance that is no number.
+        moved = ~(least <= reach).flatten(1).all(1)
+        if not moved.any():
+            return self.first, None
+        return torch.where(moved.view(-1, *(1,) * (x.ndim - 1)), x, self.first), moved
 
 
 class _Pass(TemporalGradient):
@@ -182,7 +210,7 @@ class _Pass(TemporalGradient):
         self.rule = rule
         self.detach_reset = rule.detach_reset
         self.earlier = iter(earlier)
-        self.moved = moved if moved is not None and bool(moved.any()) else None
+        self.moved = moved
         self.moments: list[Moments] = []
 
     def prepare(self, potential: Tensor, site: Site) -> StepSlope:

@@ -44,6 +44,7 @@ class Differentiable(Protocol):
     obstacles: dict[Hashable, str | None]
     matches: dict[Hashable, bool]
     memory: "dict[Gradient, Any]"
+    budget: tuple[float | None] | None
     input_span: float
 
     @property
@@ -83,6 +84,10 @@ class Differentiable(Protocol):
 
     def state_key(self) -> Hashable:
         """Changes with the network's modules, their settings, modes, hooks and weights."""
+        ...
+
+    def attack_key(self) -> Hashable:
+        """The same, but for what passes in training mode write themselves."""
         ...
 
 

@@ -19,7 +19,8 @@ class EOT(Composite):
 
     Logits, and with them their Jacobians, are averaged over draws: of Poisson spikes, of dropout in
     training mode, or of whatever else in the network is random. One draw is one pass of the inner
-    rule, and the graphs of all of them are kept until the backward pass.
+    rule, which goes on from draw to draw where it remembers, as ASSG does; the graphs of all of
+    them are kept until the backward pass.
 
     Predictions need no gradient and are single draws: judge success over several of them.
 

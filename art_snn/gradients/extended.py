@@ -44,6 +44,7 @@ class Extended(Composite):
 
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
         longer = network.with_steps(self.steps)
+        longer.budget = network.budget
         if self.remembers:
             longer.memory = network.memory.get(self, {})
         with torch.no_grad():

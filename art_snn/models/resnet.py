@@ -43,6 +43,9 @@ def resnet17(**options: Any) -> SpikingNetwork:
     batch norm; its sum with the shortcut is the current of another neuron. The first block of
     either stage halves the sides, and there the shortcut is a convolution 1x1 with batch norm.
 
+    As in the authors' code no neuron stands behind the linear layer, which ends in a batch norm: in
+    evaluation mode the logits are affine in the time mean of the pooled spikes.
+
     Images of any size are accepted: a side that cannot be halved is rounded up.
 
     :param options: fields of :class:`art_snn.models.Options`.
@@ -104,7 +107,6 @@ def _resnet17(block: Block, chosen: Options) -> SpikingNetwork:
     layers += [
         pooling(),
         TimeDistributed(nn.Flatten(), linear, nn.BatchNorm1d(hidden)),
-        chosen.neuron(),
         TimeDistributed(nn.Linear(hidden, chosen.classes)),
     ]
     return chosen.network(layers)

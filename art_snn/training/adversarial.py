@@ -77,10 +77,8 @@ class AdversarialTraining:
             if self.share < 1:
                 count = int(np.ceil(self.share * len(samples)))
                 chosen = np.random.choice(chosen, count, replace=False)  # noqa: NPY002
-            network.forget()
             with network.using(self.rule):
                 samples[chosen] = self.attack.craft(classifier, samples[chosen], y.numpy()[chosen])
-            network.forget()
             return torch.as_tensor(samples)
 
         return craft

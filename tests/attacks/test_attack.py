@@ -15,7 +15,8 @@ from art.attacks.evasion import (
 )
 
 from art_snn.attacks import ATTACKS, Attack
-from art_snn.gradients import STBP
+from art_snn.gradients import ASSG, STBP
+from tests.gradients.adaptive import restarts
 from tests.small import classifier, pgd_by_hand, samples
 
 KINDS = {
@@ -114,6 +115,70 @@ def test_mim_moves_on_along_its_velocity():
     expected = np.clip(moved + 0.1 * np.sign(velocity), 0, 1)
     assert np.allclose(adversarial, expected, atol=1e-6)
     assert not np.allclose(adversarial, np.clip(moved + 0.1 * np.sign(second), 0, 1), atol=1e-6)
+
+
+LEAPS = {
+    "pgd": {"eps": 0.5, "eps_step": 0.5, "iterations": 4},
+    "mim": {"eps": 0.5, "eps_step": 0.5, "iterations": 4},
+    "apgd": {"eps": 0.5, "iterations": 6},
+}
+
+
+@pytest.mark.parametrize("dtype", [None, "bfloat16"])
+@pytest.mark.parametrize("name", LEAPS)
+def test_no_sample_starts_afresh_inside_an_attack_and_every_one_does_with_it(
+    name, dtype, monkeypatch
+):
+    wrapped = classifier(seed=1)
+    wrapped.gradient = ASSG(restart=0.25)
+    x, y = samples(wrapped, 6, wrong=0)
+    attack, seen = Attack(name=name, attack_dtype=dtype, **LEAPS[name]), restarts(monkeypatch)
+    for batches in (1, 2):
+        attack.craft(wrapped, x, y)
+        assert seen == ["all"] * batches
+        assert wrapped.model.memory == {}
+    # What the attack does without knowing its budget.
+    attack.method(wrapped, len(x)).generate(x, y)
+    assert any(entry != "all" for entry in seen)
+
+
+@pytest.mark.parametrize(
+    ("preprocessing", "radius"),
+    [(None, 0.1), ((0.0, 1.0), 0.1), ((0.5, 0.125), None)],
+    ids=["none", "no change", "scaled"],
+)
+def test_an_attack_is_one_attack_behind_any_preprocessing(preprocessing, radius, monkeypatch):
+    wrapped = classifier(seed=1)
+    wrapped.gradient = "assg"
+    if preprocessing is not None:
+        wrapped.set_params(preprocessing=preprocessing)
+    x, y = samples(wrapped, 6, wrong=0)
+    told, seen = [], restarts(monkeypatch)
+    attacking = wrapped.model.attacking
+    monkeypatch.setattr(wrapped.model, "attacking", lambda r: told.append(r) or attacking(r))
+    attack = Attack(name="apgd", eps=0.1, iterations=4)
+    attack.craft(wrapped, x, y)
+    assert (told, seen) == ([radius], ["all"])
+    # By the budget in the unit of the samples the scaled ones would start afresh.
+    seen.clear()
+    with wrapped.model.using(ASSG(restart=0.2)):
+        attack.method(wrapped, len(x)).generate(x, y)
+    assert any(entry != "all" for entry in seen) == (radius is None)
+
+
+def test_an_attack_that_is_broken_off_leaves_no_memory(monkeypatch):
+    wrapped = classifier(seed=1)
+    wrapped.gradient = "assg"
+    x, y = samples(wrapped)
+
+    def broken(*_: Any, **__: Any) -> None:
+        wrapped.loss_gradient(x, y)
+        raise ArithmeticError("broken off")
+
+    monkeypatch.setattr(ProjectedGradientDescent, "generate", broken)
+    with pytest.raises(ArithmeticError, match="broken off"):
+        Attack(name="pgd").craft(wrapped, x, y)
+    assert wrapped.model.memory == {}
 
 
 def test_only_apgd_draws_at_random():

@@ -6,7 +6,6 @@ import copy
 import importlib
 import math
 import pickle
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,75 +15,17 @@ from art.attacks.evasion import (
     MomentumIterativeMethod,
     ProjectedGradientDescent,
 )
-from torch import Tensor, nn
+from torch import nn
 
 from art_snn import STBP, PyTorchSpikingClassifier
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import ASSG, ATan, Gaussian, Rectangle, Sigmoid, Site, Triangle, sharpness_of
 from tests.architectures import CLASSES, SHAPE, Switch, batch, chain, network, repeated
 from tests.conftest import varied
+from tests.gradients.adaptive import Naive, ascend
 from tests.oracles import relative
 
 SITE = Site("", Dynamics())
-
-
-class _Spike(torch.autograd.Function):
-    """A spike at z >= 0 with a given slope."""
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, slope: Tensor) -> Tensor:
-        ctx.save_for_backward(slope)
-        return (z >= 0).to(z.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        (slope,) = ctx.saved_tensors
-        return grad * slope, None
-
-
-class Naive:
-    """Linear layers with ASSG neurons between them, step by step, for one attack on a batch."""
-
-    def __init__(self, net: Any, dynamics: Dynamics, detach_reset: bool = False) -> None:
-        self.linear = [m for m in net.modules() if isinstance(m, nn.Linear)]
-        self.dynamics, self.detach_reset = dynamics, detach_reset
-        self.moments: dict[tuple[int, int], tuple[Any, Any]] = {}
-
-    def logits(self, x: Tensor, steps: int) -> Tensor:
-        potentials = [0.0] * (len(self.linear) - 1)
-        total = 0.0
-        for t in range(steps):
-            y = x.flatten(1)
-            for i, linear in enumerate(self.linear):
-                y = y @ linear.weight.T + (0 if linear.bias is None else linear.bias)
-                if i < len(potentials):
-                    y, potentials[i] = self.neuron((i, t), y, potentials[i])
-            total = total + y
-        return total / steps
-
-    def neuron(self, place: tuple[int, int], x: Tensor, v: Any) -> tuple[Tensor, Tensor]:
-        u = self.dynamics.decay * v + x
-        z = u - self.dynamics.threshold
-        size = z.detach().abs()
-        mean, deviation = self.moments.get(place, (1.0, 0.0))
-        mean = 0.9 * mean + 0.1 * size
-        deviation = 0.9 * deviation + 0.1 * (size - mean).abs()
-        self.moments[place] = mean, deviation
-        alpha = 2 * math.tan(math.pi * 0.85 / 2) / math.pi / (mean + 1.5 * deviation + 1e-4)
-        slope = alpha / (2 * (1 + (math.pi * alpha * z.detach() / 2) ** 2))
-        s = _Spike.apply(z, slope)
-        reset = s.detach() if self.detach_reset else s
-        if self.dynamics.reset == "hard":
-            return s, u * (1 - reset)
-        return s, u - self.dynamics.threshold * reset
-
-
-def ascend(logits, x):
-    """Gradient of one fixed loss."""
-    x = x.detach().clone().requires_grad_()
-    y = logits(x)
-    ramp = torch.arange(1, 1 + y.shape[1], dtype=y.dtype)
-    return torch.autograd.grad((y * ramp).sum() + y.square().sum(), x)[0]
 
 
 def build(architecture=chain, rule=None, **options):
@@ -244,10 +185,11 @@ def test_a_network_has_the_gradients_of_naive_loops_in_every_pass(
     assert_different(got, ascend(build(architecture, rule, **options), inputs[-1]))
 
 
-def test_a_detached_reset_makes_a_difference():
+def test_the_reset_is_detached_as_published_unless_told_otherwise():
     x = batch()
-    detached = ascend(build(rule=ASSG(detach_reset=True)), x)
-    assert_different(ascend(build(), x), detached)
+    detached = ascend(build(), x)
+    assert torch.equal(ascend(build(rule=ASSG(detach_reset=True)), x), detached)
+    assert_different(ascend(build(rule=ASSG(detach_reset=False)), x), detached)
 
 
 def test_a_neuron_layer_that_is_called_twice_has_moments_for_each_call():
@@ -286,12 +228,12 @@ def test_moments_are_updated_in_place_unless_a_graph_still_reads_them():
     assert held.requires_grad
 
 
-def test_a_sample_that_moved_by_more_than_a_quarter_starts_afresh_and_the_others_go_on():
+def test_a_sample_that_moved_by_more_than_a_half_starts_afresh_and_the_others_go_on():
     x = batch()
-    x[:, 0, 2, 3] = 0.5
+    x[:, 0, 2, 3] = 0.25
     near = x + 0.01
     far = near.clone()
-    far[1, 0, 2, 3] += 0.245
+    far[1, 0, 2, 3] += 0.495
     got = ascend(warm(x), far)
     undisturbed = ascend(warm(x), near)
     assert_equal(got[[0, 2]], undisturbed[[0, 2]])
@@ -314,8 +256,8 @@ def test_a_sample_that_started_afresh_goes_on_from_there():
     assert_different(got[1], ascend(build(), far)[1])
 
 
-@pytest.mark.parametrize("move", [0.25, -0.25])
-def test_a_sample_that_moved_by_exactly_a_quarter_goes_on(move):
+@pytest.mark.parametrize("move", [0.5, -0.5])
+def test_a_sample_that_moved_by_exactly_a_half_goes_on(move):
     x = batch()
     x[:, 1, 0, 0] = 0.5
     there = x.clone()
@@ -323,18 +265,51 @@ def test_a_sample_that_moved_by_exactly_a_quarter_goes_on(move):
     got = ascend(warm(x), there)
     assert_equal(got, ascend(warm(x, rule=ASSG(restart=1e6)), there))
     assert_different(got, ascend(build(), there))
-    there[:, 1, 0, 0] += 1e-6 * np.sign(move)
+    there[:, 1, 0, 0] += 1e-5 * np.sign(move)
     assert_equal(ascend(warm(x), there), ascend(build(), there))
 
 
-def test_the_distance_is_measured_from_the_last_pass_and_not_from_the_first():
-    net, forgetful = build(), build(rule=ASSG(restart=1e6))
+def walk(net, x, moves):
+    """The last gradient on a way that leads to x + move, move by move."""
+    return [ascend(net, x + move) for move in moves][-1]
+
+
+def test_the_distance_is_measured_from_the_first_pass_and_not_from_the_last():
+    x, forgetful = batch(), ASSG(restart=1e6)
+    to_and_fro, away = [0, 0.45, -0.45, 0.45], [0, 0.2, 0.4, 0.6]
+    got = walk(build(), x, to_and_fro)
+    assert_equal(got, walk(build(rule=forgetful), x, to_and_fro))
+    assert_different(got, ascend(build(), x + 0.45))
+    got = walk(build(), x, away)
+    assert_equal(got, ascend(build(), x + 0.6))
+    assert_different(got, walk(build(rule=forgetful), x, away))
+
+
+def test_where_a_sample_starts_afresh_its_first_input_is_another_one():
     x = batch()
-    for k in range(4):
-        got = ascend(net, x + 0.2 * k)
-        expected = ascend(forgetful, x + 0.2 * k)
-    assert_equal(got, expected)
-    assert_different(got, ascend(build(), x + 0.6))
+    got = walk(build(), x, [0, 0.6, 1.0])
+    assert_equal(got, walk(build(), x, [0.6, 1.0]))
+    assert_different(got, ascend(build(), x + 1.0))
+
+
+def test_the_first_input_is_kept_as_it_was_when_the_caller_writes_into_it():
+    net, x = build(), batch()
+    leaf = x.clone().requires_grad_()
+    net(leaf).sum().backward()
+    leaf.data.add_(0.6)
+    assert_different(ascend(net, x + 0.4), ascend(build(), x + 0.4))
+
+
+def test_a_sample_that_is_no_number_starts_afresh_and_its_neighbours_go_on():
+    x = batch()
+    spoilt = x.clone()
+    spoilt[1, 0, 0, 0] = math.nan
+    net, undisturbed = warm(x), warm(x)
+    ascend(net, spoilt)
+    ascend(undisturbed, x)
+    got, expected = ascend(net, x), ascend(undisturbed, x)
+    assert_equal(got[[0, 2]], expected[[0, 2]])
+    assert_equal(got[1], ascend(build(), x)[1])
 
 
 def test_the_distance_that_starts_afresh_is_a_parameter():
@@ -358,9 +333,9 @@ def test_the_span_of_the_input_scales_the_distance():
             ascend(net, x)
         return net
 
-    there[:, 0, 0, 0] = 163
+    there[:, 0, 0, 0] = 227
     assert_different(ascend(wide(3), there), ascend(wide(0), there))
-    there[:, 0, 0, 0] = 164
+    there[:, 0, 0, 0] = 228
     assert_equal(ascend(wide(3), there), ascend(wide(0), there))
 
 
@@ -618,7 +593,7 @@ def test_an_attack_goes_on_with_its_moments_from_step_to_step(name):
         ({"decay_deviation": math.nan}, r"^decay_deviation: expected a number .*got nan\."),
         ({"decay_deviation": 2}, r"^decay_deviation: expected a number .*got 2\."),
         ({"relax": -1}, r"^relax: expected a number of at least 0, got -1\. The paper uses 1\.5"),
-        ({"restart": -0.1}, r"^restart: expected a number of at least 0, got -0\.1\. A quarter"),
+        ({"restart": -0.1}, r"^restart: expected a number of at least 0, got -0\.1\. A half"),
         ({"restart": math.inf}, r"^restart: expected a number of at least 0, got inf\."),
     ],
 )

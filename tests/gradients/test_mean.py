@@ -26,6 +26,7 @@ from art_snn.gradients import (
     Triangle,
 )
 from tests.architectures import AFFINE, CLASSES, SHAPE, batch, chain, network
+from tests.gradients.adaptive import Naive, moments_of
 from tests.oracles import relative
 
 RULES = (STBP(), RGA(), STBP(surrogate=Triangle(0.5)))
@@ -250,6 +251,30 @@ def test_a_rule_that_remembers_goes_on_inside():
         got, adaptive = ascend(net, x), ascend(twin, x)
     expected = combined([adaptive, ascend(net.with_gradient(STBP()), x)])
     assert relative(got, expected) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("rules", "draws"),
+    [
+        ((EOT(ASSG(), samples=3), STBP()), (3, 0)),
+        ((ASSG(), ASSG()), (1, 1)),
+        ((EOT(ASSG(), samples=2), STBP(), ASSG()), (2, 0, 1)),
+    ],
+    ids=["draws", "twice", "draws and once more"],
+)
+def test_moments_advance_at_every_draw_and_at_every_turn_of_the_rule(rules, draws):
+    net, x = network(gradient=Mean(*rules)), batch()
+    naive = Naive(net, net.sites()[0].dynamics)
+
+    def of_part(count):
+        if not count:
+            return ascend(net.with_gradient(STBP()), x)
+        return sum(ascend(lambda y: naive.logits(y, 4), x) for _ in range(count)) / count
+
+    for _ in range(2):
+        assert relative(ascend(net, x), combined([of_part(count) for count in draws])) < 1e-10
+        for ours, expected in zip(moments_of(net), naive.remembered(4), strict=True):
+            assert relative(ours, expected) < 1e-12
 
 
 def test_its_execution_tells_the_ways_of_its_rules():

@@ -78,7 +78,7 @@ def test_seventeen_layers_have_weights_and_two_shortcuts_a_convolution(build):
 
 def test_neurons_follow_the_sum_or_stand_in_both_of_its_branches():
     net, sew = resnet17(**TINY), sew_resnet17(**TINY)
-    assert (len(of(net, LIF)), len(of(sew, LIF))) == (1 + 7 * 2 + 1, 1 + 7 * 2 + 2 + 1)
+    assert (len(of(net, LIF)), len(of(sew, LIF))) == (1 + 7 * 2, 1 + 7 * 2 + 2)
     assert all(len(of(net.layers, LIF)) == len(set(of(net.layers, LIF))) for net in (net, sew))
     for block in of(net, Residual):
         assert [type(m) is LIF for m in block.body] == [False, True, False]
@@ -269,6 +269,58 @@ def test_what_leaves_a_block_of_resnet17_is_binary():
     net = lively(resnet17)
     assert {float(v) for _, out in recorded(net, LIF) for v in out.unique()} == {0.0, 1.0}
     assert any(not torch.equal(out, out.round()) for _, out in recorded(net, Residual))
+
+
+@both
+def test_no_neuron_stands_behind_the_pooling(build):
+    net = lively(build)
+    *_, last, pool, hidden, readout = net.layers
+    assert len(of(pool, nn.AvgPool2d)) == 1
+    assert [type(m) for m in hidden.module] == [nn.Flatten, nn.Linear, nn.BatchNorm1d]
+    assert [type(m) for m in readout.module] == [nn.Linear]
+    assert isinstance(last, LIF if build is resnet17 else Residual)
+
+
+@both
+def test_logits_are_affine_in_the_mean_of_the_pooled_spikes(build):
+    net = lively(build)
+    (pooled,) = [out for _, out in recorded(net, nn.AvgPool2d)]
+    mean = pooled.view(STEPS, 3, -1).mean(0)
+    assert len(mean.unique()) > 2
+    _, linear, norm = net.layers[-2].module
+    (readout,) = net.layers[-1].module
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    with torch.no_grad():
+        hidden = (mean @ linear.weight.T - norm.running_mean) * scale + norm.bias
+        expected = hidden @ readout.weight.T + readout.bias
+        assert relative(net(inputs()), expected) < 1e-12
+
+
+def with_the_former_neuron(net: SpikingNetwork) -> SpikingNetwork:
+    """As ResNets were before: with one layer of neurons more, in front of the last layer."""
+    net.layers.insert(-1, LIF(decay=0.9, threshold=0.75))
+    return net
+
+
+@both
+def test_a_checkpoint_with_the_former_neuron_is_refused_by_its_cause_and_has_a_way_back(
+    build, tmp_path
+):
+    former = with_the_former_neuron(lively(build))
+    checkpoint.save(former, tmp_path / "network.pt")
+    net = lively(build)
+    message = (
+        r"^path: expected weights of this network, got a file that differs in "
+        r"layers\.\d+\.module\.0\.weight \(missing\).*layers\.\d+\.module\.0\.bias \(unknown\): "
+        r".*It was saved from a network with one layer without weights more\. ResNet-17 and SEW-Res"
+    )
+    with pytest.raises(checkpoint.CheckpointError, match=message):
+        checkpoint.load(net, tmp_path / "network.pt")
+    other = with_the_former_neuron(build(**TINY, decay=0.9, threshold=0.75).double().eval())
+    checkpoint.load(other, tmp_path / "network.pt")
+    with torch.no_grad():
+        assert torch.equal(other(inputs()), former(inputs()))
+        assert not torch.equal(other(inputs()), net(inputs()))
 
 
 @both

@@ -16,6 +16,7 @@ from art_snn import RGA, STBP, Direct, Poisson, PyTorchSpikingClassifier
 from art_snn.attacks import ATTACKS, Attack
 from art_snn.checkpoint import CheckpointError
 from art_snn.training import AdversarialTraining, Recipe, Validation, loop as module, train
+from tests.gradients.adaptive import restarts
 from tests.networks import Counted, Tally
 from tests.small import CLASSES, SHAPE, classifier, samples
 
@@ -295,18 +296,12 @@ def test_a_share_is_of_different_samples_each_with_its_own_label(monkeypatch):
 
 def test_what_a_rule_remembers_is_of_one_batch(monkeypatch):
     x, y = (torch.as_tensor(a) for a in pairs(4))
-    net, found = network(), []
-
-    def remembering(_: Attack, __: Any, batch: np.ndarray, ___: np.ndarray) -> np.ndarray:
-        found.append(dict(net.memory))
-        net.memory[RGA()] = "a word"
-        return batch
-
-    monkeypatch.setattr(Attack, "craft", remembering)
-    craft = AdversarialTraining(attack=PGD).against(net, SHAPE, CLASSES)
+    net, seen = network(), restarts(monkeypatch)
+    craft = AdversarialTraining(attack=PGD, rule="assg").against(net, SHAPE, CLASSES)
     net.memory[STBP()] = "an older word"
-    craft(x, y)
-    assert (found, net.memory) == ([{}], {})
+    for batches in (1, 2):
+        craft(x, y)
+        assert (seen, net.memory) == (["all"] * batches, {})
 
 
 def test_a_rule_that_does_not_apply_is_refused_before_any_call():

@@ -1,0 +1,109 @@
+"""ASSG by naive loops: one attack on a batch, step by step, moments in a dictionary."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from art_snn import SpikingNetwork
+from art_snn.dynamics import Dynamics
+from art_snn.gradients.assg import Moments
+
+
+class _Spike(torch.autograd.Function):
+    """A spike at z >= 0 with a given slope."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(slope)
+        return (z >= 0).to(z.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (slope,) = ctx.saved_tensors
+        return grad * slope, None
+
+
+class Naive:
+    """Linear layers with ASSG neurons between them, step by step, for one attack on a batch."""
+
+    def __init__(self, net: Any, dynamics: Dynamics, detach_reset: bool = True) -> None:
+        self.linear = [m for m in net.modules() if isinstance(m, nn.Linear)]
+        self.dynamics, self.detach_reset = dynamics, detach_reset
+        self.moments: dict[tuple[int, int], tuple[Any, Any]] = {}
+
+    def logits(self, x: Tensor, steps: int) -> Tensor:
+        potentials = [0.0] * (len(self.linear) - 1)
+        total = 0.0
+        for t in range(steps):
+            y = x.flatten(1)
+            for i, linear in enumerate(self.linear):
+                y = y @ linear.weight.T + (0 if linear.bias is None else linear.bias)
+                if i < len(potentials):
+                    y, potentials[i] = self.neuron((i, t), y, potentials[i])
+            total = total + y
+        return total / steps
+
+    def remembered(self, steps: int) -> list[Tensor]:
+        """As :func:`moments_of` has them."""
+        layers = range(len(self.linear) - 1)
+        parts = ((i, part) for i in layers for part in (0, 1))
+        return [torch.stack([self.moments[i, t][part] for t in range(steps)]) for i, part in parts]
+
+    def neuron(self, place: tuple[int, int], x: Tensor, v: Any) -> tuple[Tensor, Tensor]:
+        u = self.dynamics.decay * v + x
+        z = u - self.dynamics.threshold
+        size = z.detach().abs()
+        mean, deviation = self.moments.get(place, (1.0, 0.0))
+        mean = 0.9 * mean + 0.1 * size
+        deviation = 0.9 * deviation + 0.1 * (size - mean).abs()
+        self.moments[place] = mean, deviation
+        alpha = 2 * math.tan(math.pi * 0.85 / 2) / math.pi / (mean + 1.5 * deviation + 1e-4)
+        slope = alpha / (2 * (1 + (math.pi * alpha * z.detach() / 2) ** 2))
+        s = _Spike.apply(z, slope)
+        reset = s.detach() if self.detach_reset else s
+        if self.dynamics.reset == "hard":
+            return s, u * (1 - reset)
+        return s, u - self.dynamics.threshold * reset
+
+
+def ascend(logits, x):
+    """Gradient of one fixed loss."""
+    x = x.detach().clone().requires_grad_()
+    y = logits(x)
+    ramp = torch.arange(1, 1 + y.shape[1], dtype=y.dtype)
+    return torch.autograd.grad((y * ramp).sum() + y.square().sum(), x)[0]
+
+
+def moments_of(net: SpikingNetwork) -> list[Tensor]:
+    """M and D [T, N, ...] of every layer of neurons that the network remembers, of every rule."""
+    found, waiting = [], [net.memory]
+    while waiting:
+        for told in waiting.pop().values():
+            if isinstance(told, dict):
+                waiting.append(told)
+            else:
+                found += [part for m in told.moments for part in (m.mean, m.deviation)]
+    return found
+
+
+def restarts(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What starts afresh from now on, layer by layer: "all", or whether each sample does."""
+    seen: list[Any] = []
+    at_rest, rest = Moments.at_rest, Moments.rest
+
+    def all_of_them(_: type[Moments], like: Tensor) -> Moments:
+        seen.append("all")
+        return at_rest(like)
+
+    def some(moments: Moments, samples: Tensor) -> None:
+        seen.append(samples.tolist())
+        rest(moments, samples)
+
+    monkeypatch.setattr(Moments, "at_rest", classmethod(all_of_them))
+    monkeypatch.setattr(Moments, "rest", some)
+    return seen
