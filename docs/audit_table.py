@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.audit import ELSEWHERE, ROWS, Row  # noqa: E402 (found by the line above)
+from tests.audit import ELSEWHERE, OURS, ROWS, Row  # noqa: E402 (found by the line above)
 
 PAGE = ROOT / "docs" / "_generated" / "audit_table.md"
 
@@ -28,14 +28,21 @@ def attack(row: Row) -> str:
 
 def page() -> str:
     """The whole page."""
-    attacks = [(attack(row), row.reach, row.box, row.result) for row in ROWS]
+    header = ("attack", "reaches the gradient by", "box", "what the test asserts")
+    of_art, of_our_own = (
+        [(attack(row), row.reach, row.box, row.result) for row in rows] for rows in (ROWS, OURS)
+    )
     others = [
         (f"`{name}`", reason.reason) for reason in ELSEWHERE for name in sorted(reason.attacks)
     ]
     lines = [
         "<!-- Written by docs/audit_table.py from tests/audit.py. Do not edit. -->",
         "",
-        *table(("attack", "reaches the gradient by", "box", "what the test asserts"), attacks),
+        *table(header, of_art),
+        "",
+        "[Attacks of our own](attacks.md):",
+        "",
+        *table(header, of_our_own),
         "",
         "These attack classes of ART are not for PyTorch image classifiers:",
         "",

@@ -1,4 +1,4 @@
-"""What every evasion attack of ART does with a spiking classifier: one table, one row per case.
+"""What every evasion attack, of ART and of our own, does with a spiking classifier: one table.
 
 The table runs nothing when it is imported. `test_audit.py` runs every row, and
 `docs/audit_table.py` writes it out as a page of the documentation.
@@ -13,6 +13,11 @@ from typing import Any
 
 import art.attacks.evasion as evasion
 import numpy as np
+from art.attacks.attack import EvasionAttack
+
+import art_snn.attacks as ours
+from art_snn import RGA, STBP
+from art_snn.gradients import Gradient
 
 LOSS = "`loss_gradient` on numpy arrays"
 LOSS_TENSORS = "`loss_gradient` on torch tensors"
@@ -38,6 +43,27 @@ class Ball:
     def __str__(self) -> str:
         return f"L{self.norm} distance at most {self.eps:g}"
 
+    def distance(self, x: np.ndarray, adversarial: np.ndarray) -> float:
+        order = np.inf if self.norm == "inf" else self.norm
+        change = (adversarial - x).reshape(len(x), -1)
+        return float(np.linalg.norm(change, ord=order, axis=1).max())
+
+
+@dataclass(frozen=True)
+class Retiming:
+    """The same spikes at the same places, none of them further away in time.
+
+    :param eps: the largest shift of a spike, in time steps.
+    """
+
+    eps: int
+
+    def __str__(self) -> str:
+        return f"spikes moved by at most {self.eps} steps, their places and numbers kept"
+
+    def distance(self, x: np.ndarray, adversarial: np.ndarray) -> float:
+        return float(ours.shifts(x, adversarial).largest.max())
+
 
 @dataclass(frozen=True)
 class Defect:
@@ -61,7 +87,7 @@ Craft = Callable[[Any, np.ndarray, np.ndarray], np.ndarray]
 class Row:
     """One attack class in one setting.
 
-    :param attack: name in art.attacks.evasion.
+    :param attack: name in art_snn.attacks or art.attacks.evasion.
     :param setting: what tells this row from others of the same class.
     :param reach: how the attack reaches the gradient.
     :param options: keyword arguments of the attack, beside the classifier.
@@ -70,6 +96,7 @@ class Row:
     :param form: the samples' form, a name of tests.networks.FORMS.
     :param labels: what the attack gets as y: "true" (indices), "target" (the runner-up class,
         one-hot), "none", or "guide" (other images).
+    :param rule: the selected rule.
     :param samples: how many samples it attacks.
     :param ball: promised distance, None where the attack promises none.
     :param clipped: whether the attack promises to stay within clip_values.
@@ -88,8 +115,9 @@ class Row:
     craft: Craft | None = None
     form: str = "grey"
     labels: str = "true"
+    rule: Gradient = field(default_factory=RGA)
     samples: int = 4
-    ball: Ball | None = None
+    ball: Ball | Retiming | None = None
     clipped: bool = True
     probabilities: bool = False
     needs: str = ""
@@ -129,12 +157,24 @@ class Row:
     def build(self, classifier: Any) -> Any:
         if self.make is not None:
             return self.make(classifier)
-        return getattr(evasion, self.attack)(classifier, **self.options)
+        return named(self.attack)(classifier, **self.options)
 
     def run(self, attack: Any, x: np.ndarray, y: np.ndarray | None) -> np.ndarray:
         if self.craft is not None:
             return self.craft(attack, x, y)
         return attack.generate(x) if y is None else attack.generate(x, y)
+
+
+def exported(module: Any) -> set[str]:
+    """Names of the evasion attacks of a module."""
+    kinds = {name: kind for name, kind in vars(module).items() if isinstance(kind, type)}
+    return {name for name, kind in kinds.items() if issubclass(kind, EvasionAttack)}
+
+
+def named(attack: str) -> type[EvasionAttack]:
+    """The attack of that name, of our own or of ART."""
+    found: type[EvasionAttack] = getattr(ours if attack in exported(ours) else evasion, attack)
+    return found
 
 
 @dataclass(frozen=True)
@@ -646,7 +686,54 @@ ROWS: list[Row] = [
         ),
     ),
 ]
-"""Every attack on PyTorch image classifiers, in small settings."""
+"""Every attack of ART on PyTorch image classifiers, in small settings."""
+
+OURS: list[Row] = [
+    *(
+        Row(
+            attack="StableAdaptivePGD",
+            setting=setting,
+            reach=MODEL,
+            options={"eps": 0.1, "max_iter": 3} | options | QUIET,
+            form="frames" if setting == "event frames" else "grey",
+            labels="target" if setting == "targeted=True" else "true",
+            ball=INF if "norm" not in options else Ball(2, 0.5),
+        )
+        for setting, options in {
+            "": {},
+            "norm=2": {"norm": 2, "eps": 0.5},
+            "targeted=True": {"targeted": True},
+            "event frames": {},
+        }.items()
+    ),
+    *(
+        Row(
+            attack="SparseDynamicAttack",
+            setting=f"{setting}binary event frames",
+            reach=MODEL,
+            options={"eps": 64} | options | QUIET,
+            form="binary frames",
+            labels="target" if setting else "true",
+            ball=Ball(0, 64),
+        )
+        for setting, options in {"": {}, "targeted=True, ": {"targeted": True}}.items()
+    ),
+    *(
+        Row(
+            attack="SpikeRetiming",
+            setting=f"{setting}binary event frames",
+            reach=MODEL,
+            options={"max_shift": 2, "max_iter": 3} | options | QUIET,
+            form="binary frames",
+            labels="target" if setting else "true",
+            rule=STBP(),
+            ball=Retiming(2),
+            remark="under a temporal rule, since rate rules know no order of spikes",
+        )
+        for setting, options in {"": {}, "targeted=True, ": {"targeted": True}}.items()
+    ),
+]
+"""Every attack of our own, in small settings."""
 
 ELSEWHERE: list[Elsewhere] = [
     Elsewhere(

@@ -143,6 +143,14 @@ FORMS = {
     ),
     "table": Form((64,), lambda x: x.reshape(-1, 64), lambda x: Direct(STEPS)(x.view(-1, 1, 8, 8))),
     "frames": Form((STEPS, 1, 8, 8), lambda x: np.repeat(x[:, None], STEPS, axis=1), Frames(STEPS)),
+    # A pixel fires at the steps whose threshold it exceeds: the brighter, the more often.
+    "binary frames": Form(
+        (STEPS, 1, 8, 8),
+        lambda x: np.stack(
+            [x > (2 * step + 1) / (2 * STEPS) for step in range(STEPS)], axis=1
+        ).astype(x.dtype),
+        Frames(STEPS),
+    ),
     "video": Form(
         (STEPS, 8, 8, 1),
         lambda x: np.repeat(x[:, None], STEPS, axis=1).transpose(0, 1, 3, 4, 2),

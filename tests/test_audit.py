@@ -1,9 +1,8 @@
-"""Every evasion attack of ART differentiates the network by the selected rule, and by no other."""
+"""Every evasion attack differentiates the network by the selected rule, and by no other."""
 
 from __future__ import annotations
 
 import builtins
-import inspect
 import re
 import subprocess
 import sys
@@ -13,10 +12,10 @@ from typing import Any
 import art.attacks.evasion as evasion
 import numpy as np
 import pytest
-from art.attacks.attack import EvasionAttack
 
+import art_snn.attacks as ours
 from art_snn import RGA, STBP
-from tests.audit import ELSEWHERE, ROWS, Ball, Row
+from tests.audit import ELSEWHERE, OURS, ROWS, Row, exported
 from tests.networks import CLASSES, FORMS, Counted, Probabilities, build
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +29,7 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def counting_classifier(layers: Any, row: Row) -> tuple[Any, Counted, Counted]:
-    selected, other = Counted(RGA()), Counted(STBP())
+    selected, other = Counted(row.rule), Counted(STBP())
     defences = {"postprocessing_defences": Probabilities()} if row.probabilities else {}
     return build(layers, row.form, selected, other, **defences), selected, other
 
@@ -56,16 +55,11 @@ def assert_promises_are_kept(row: Row, x: np.ndarray, adversarial: np.ndarray) -
         assert adversarial.min() >= -1e-6
         assert adversarial.max() <= 1 + 1e-6
     if row.ball is not None:
-        assert distance(row.ball, adversarial - x) <= row.ball.eps * (1 + 1e-4) + 1e-6
+        assert row.ball.distance(x, adversarial) <= row.ball.eps * (1 + 1e-4) + 1e-6
     assert np.abs(adversarial - x).max() > 1e-4
 
 
-def distance(ball: Ball, change: np.ndarray) -> float:
-    order = np.inf if ball.norm == "inf" else ball.norm
-    return float(np.linalg.norm(change.reshape(len(change), -1), ord=order, axis=1).max())
-
-
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", [*ROWS, *OURS], ids=lambda row: row.name)
 def test_the_attack_uses_the_selected_rule_and_no_other(
     row: Row, trained_layers: Any, known: Any
 ) -> None:
@@ -103,20 +97,20 @@ def test_the_counter_sees_every_backward_pass(rule: Any, trained_layers: Any, kn
 
 
 def test_the_table_covers_every_attack_class_that_art_exports() -> None:
-    exported = {
-        name
-        for name, value in vars(evasion).items()
-        if inspect.isclass(value) and issubclass(value, EvasionAttack)
-    }
-    here = {row.attack for row in ROWS if row.attack in exported or not row.missing}
+    here = {row.attack for row in ROWS if row.attack in exported(evasion) or not row.missing}
     elsewhere = [name for reason in ELSEWHERE for name in reason.attacks]
-    assert here | set(elsewhere) == exported
+    assert here | set(elsewhere) == exported(evasion)
     assert not here & set(elsewhere)
     assert len(elsewhere) == len(set(elsewhere))
 
 
+def test_the_table_covers_every_attack_class_of_our_own() -> None:
+    assert {row.attack for row in OURS} == exported(ours)
+    assert not exported(ours) & exported(evasion)
+
+
 def test_no_two_rows_have_the_same_name() -> None:
-    names = [row.name for row in ROWS]
+    names = [row.name for row in (*ROWS, *OURS)]
     assert len(names) == len(set(names))
 
 
@@ -139,5 +133,7 @@ def test_the_committed_page_is_the_one_that_the_script_writes(tmp_path: Path) ->
 
 def test_the_page_names_every_attack_class() -> None:
     text = PAGE.read_text()
-    names = {row.attack for row in ROWS} | {n for reason in ELSEWHERE for n in reason.attacks}
+    names = {row.attack for row in (*ROWS, *OURS)} | {
+        n for reason in ELSEWHERE for n in reason.attacks
+    }
     assert {name for name in names if f"`{name}`" not in text} == set()

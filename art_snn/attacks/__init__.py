@@ -8,4 +8,7 @@ from art_snn.attacks.craft import (
     crafted as crafted,
     predictions as predictions,
 )
+from art_snn.attacks.distances import Shifts as Shifts, shifts as shifts
+from art_snn.attacks.sparse_dynamic import SparseDynamicAttack as SparseDynamicAttack
+from art_snn.attacks.spike_retiming import SpikeRetiming as SpikeRetiming
 from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD as StableAdaptivePGD

@@ -1,0 +1,76 @@
+"""How far spikes were moved in time, from event frames alone."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from art_snn.checks import invalid, require
+
+WHOLE = 1e-4
+"""How far a value may lie from a whole number of spikes."""
+
+
+class Shifts(NamedTuple):
+    """What the retiming of spikes comes to, int [N] each.
+
+    :param largest: the largest shift of a spike, in time steps.
+    :param total: the sum of all shifts, without their signs.
+    :param moved: how many spikes have left their time step."""
+
+    largest: np.ndarray
+    total: np.ndarray
+    moved: np.ndarray
+
+
+def shifts(clean: Any, adversarial: Any, low: Any = 0.0) -> Shifts:
+    """The least that turns event frames into others with the same spikes at every place.
+
+    Of all ways to match the spikes of a place before with those after, the one that keeps their
+    order in time has the smallest sum of shifts, and the smallest largest shift. `moved` does not
+    rest on a match: it is the sum over places and steps of max(clean - adversarial, 0).
+
+    :param clean: frames ``[N, T, *place]``, numpy or torch; a value of low + k is k spikes.
+    :param adversarial: frames of the same shape.
+    :param low: the value without spikes.
+    :raises ValueError: when values are no whole numbers of spikes, or a place has lost or gained
+        some."""
+    before = counts(clean, low, "clean").cpu()
+    after = counts(adversarial, low, "adversarial").cpu()
+    got, remedy = str(tuple(after.shape)), "Compare samples with what was made of them."
+    expected = f"shape {tuple(before.shape)}"
+    require(before.shape == after.shape, "adversarial", expected, got, remedy)
+    got = "another number of spikes at some place"
+    same = before.sum(1).equal(after.sum(1))
+    require(same, "adversarial", "as many spikes as clean at every place", got, remedy)
+    owner, times = listed(before)
+    distance = (listed(after)[1] - times).abs()
+    none = torch.zeros(len(before), dtype=torch.long)
+    largest = none.scatter_reduce(0, owner, distance, "amax")
+    total = none.index_add(0, owner, distance)
+    moved = (before - after).clamp_min(0).flatten(1).sum(1)
+    return Shifts(largest.numpy(), total.numpy(), moved.numpy())
+
+
+def counts(frames: Any, low: Any, argument: str = "x") -> Tensor:
+    """Spikes [N, T, P] of frames ``[N, T, *place]``.
+
+    :raises ValueError: when a value is no whole number of spikes."""
+    x = torch.as_tensor(frames).detach().double()
+    spikes = x - torch.as_tensor(low).to(x)
+    whole = spikes.round().clamp_min(0)
+    strange = (spikes - whole).abs() > WHOLE
+    if strange.any():
+        remedy = "A spike adds 1 to the lowest value: give counts, not divided by their maximum."
+        got = f"values such as {x[strange][0]:g}"
+        raise invalid(argument, "event frames of whole numbers of spikes", got, remedy)
+    return whole.long().flatten(2)
+
+
+def listed(spikes: Tensor) -> tuple[Tensor, Tensor]:
+    """Sample and time of every spike [S] of counts [N, T, P]: place by place, in order of time."""
+    by_place = spikes.transpose(1, 2)
+    owner, _, time = by_place.nonzero(as_tuple=True)
+    many = by_place[by_place > 0]
+    return owner.repeat_interleave(many), time.repeat_interleave(many)

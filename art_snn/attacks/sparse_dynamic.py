@@ -1,0 +1,172 @@
+"""SDA: binary event frames with as few flipped bits as it takes."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from art.estimators.classification import PyTorchClassifier
+from torch import Tensor
+
+from art_snn.attacks.flips import Flips
+from art_snn.attacks.objectives import margin
+from art_snn.attacks.persample import ROUNDING, PerSampleAttack
+from art_snn.attacks.queries import Queries
+from art_snn.attacks.starts import uniform
+from art_snn.checks import require, require_count, require_seed
+
+NOISE = 1e-5
+"""Differences of logits up to that share of the largest one are taken for rounding."""
+
+
+class SparseDynamicAttack(PerSampleAttack):
+    """Sparse dynamic attack on binary event frames (SDA; Lun et al., 2025).
+
+    It lowers the loss max(z_y - max of the other z, 0) of logits z; a targeted attack, max(max of
+    the other z - z_y, 0). In round n, from 0:
+
+    * gradients g that can act on a bit x are those with (1 - 2x) g <= 0; zeros among them are
+      ranked at random behind all others, and bits of earlier rounds are left out;
+    * the 10 (n + 1) largest in magnitude are tried: each bit is flipped alone, and is kept if its
+      finite difference, the loss with the flip minus the loss without, is <= 0;
+    * every bit that was ever kept is flipped; the search ends where that is misclassified.
+
+    Then flips are taken back: the kept bits are ordered by the magnitude of their difference, and a
+    binary search is made for the longest prefix without which the sample is still misclassified.
+
+    Differences within the rounding of logits count as 0, so that they are the same alone and in any
+    batch. After :meth:`generate` the attribute `flips`, int [N], tells how many values of every
+    sample were changed.
+
+    :param estimator: a classifier of torch's, which is differentiated by the rule of its network;
+        its clip_values are the two levels of a bit.
+    :param eps: the largest number of flips; a sample that takes more is left as it is. None: any.
+    :param max_iter: rounds, at most [500].
+    :param candidates: bits that are tried in the first round, and how many more in every next
+        [10].
+    :param targeted: whether y are targets.
+    :param batch_size: samples per batch, and per pass over candidates.
+    :param seed: of the order of bits without a gradient.
+    :param verbose: show a progress bar.
+    :raises ValueError: for a setting out of its range; by :meth:`generate`, for samples with values
+        that are neither of the clip_values."""
+
+    attack_params = PerSampleAttack.attack_params + [  # noqa: RUF005
+        "eps",
+        "max_iter",
+        "candidates",
+        "seed",
+    ]
+
+    def __init__(
+        self,
+        estimator: PyTorchClassifier,
+        eps: int | None = None,
+        max_iter: int = 500,
+        candidates: int = 10,
+        targeted: bool = False,
+        batch_size: int = 32,
+        seed: int = 0,
+        verbose: bool = True,
+    ) -> None:
+        super().__init__(estimator, targeted=targeted, batch_size=batch_size, verbose=verbose)
+        self.eps, self.max_iter, self.candidates, self.seed = eps, max_iter, candidates, seed
+        self.flips = np.zeros(0, dtype=np.int64)
+        self._check_params()
+
+    def generate(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
+        found = super().generate(x, y, **kwargs)
+        changed = self._samples(found) != self._samples(x)
+        self.flips = changed.flatten(1).sum(1).cpu().numpy()
+        return found
+
+    def craft(self, queries: Queries, x: Tensor, classes: Tensor, mask: Tensor | None) -> Tensor:
+        flips = Flips.none(x, *self.clip_range(x), mask)
+        broken = self._generated(queries, flips, classes)
+        kept = self._reduced(queries, flips, broken, classes[broken])
+        if self.eps is not None:
+            kept &= kept.sum(1, keepdim=True) <= self.eps
+        found = x.clone()
+        found[broken] = flips.showing(broken, kept)
+        return found
+
+    def loss(self, logits: Tensor, classes: Tensor) -> Tensor:
+        """How far samples [n] are from being broken, in logits [n, K]."""
+        ahead = margin(logits, classes)
+        return (ahead if self.targeted else -ahead).clamp_min(0)
+
+    def _generated(self, queries: Queries, flips: Flips, classes: Tensor) -> Tensor:
+        """Flip bits round by round; which samples that breaks [m]."""
+        left, broken = torch.arange(len(classes), device=classes.device), []
+        for turn in range(self.max_iter):
+            found = flips.showing(left, flips.flipped(left))
+            logits, gradient = queries.gradients(found, classes[left], self.loss, left.cpu())
+            done = self.succeeded(logits, classes[left])
+            broken.append(left[done])
+            stay = ~done & ~logits.isnan().any(1)
+            left, logits, gradient = left[stay], logits[stay], gradient[stay]
+            noise = uniform(flips.samples[left], self.seed, turn)
+            rows, bits = flips.candidates(left, gradient, noise, self.candidates * (turn + 1))
+            if not len(rows):
+                return torch.cat(broken)
+            before = logits[torch.searchsorted(left, rows)]
+            difference = self._differences(queries, flips, before, classes, rows, bits)
+            flips.keep(rows, bits, difference)
+            left = torch.unique(rows)
+        logits = queries.logits(flips.showing(left, flips.flipped(left)), left.cpu())
+        return torch.cat([*broken, left[self.succeeded(logits, classes[left])]])
+
+    def _differences(
+        self,
+        queries: Queries,
+        flips: Flips,
+        before: Tensor,
+        classes: Tensor,
+        rows: Tensor,
+        bits: Tensor,
+    ) -> Tensor:
+        """What single flips do to the loss of samples [k], whose logits were [k, K]."""
+        losses = []
+        for part in torch.split(torch.arange(len(rows), device=rows.device), self.batch_size):
+            its = rows[part]
+            logits = queries.logits(flips.with_one_more(its, bits[part]), its.cpu())
+            losses.append(self.loss(logits, classes[its]))
+        difference = torch.cat(losses) - self.loss(before, classes[rows])
+        return torch.where(difference.abs() <= NOISE * before.abs().amax(1), 0, difference)
+
+    def _reduced(self, queries: Queries, flips: Flips, rows: Tensor, classes: Tensor) -> Tensor:
+        """Which bits of broken samples [m] stay flipped, bool [m, P]."""
+        flipped = flips.flipped(rows)
+        rank = flips.difference[rows].abs().argsort(dim=1, stable=True).argsort(1)
+        # Without that many flips the sample is still broken, and without that many it is not.
+        most, too_many = torch.zeros_like(rows), flipped.sum(1)
+        while len(at := (too_many - most > 1).nonzero()[:, 0]):
+            middle = (most[at] + too_many[at]) // 2
+            found = flips.showing(rows[at], flipped[at] & (rank[at] >= middle[:, None]))
+            holds = self.succeeded(queries.logits(found, rows[at].cpu()), classes[at])
+            most[at] = torch.where(holds, middle, most[at])
+            too_many[at] = torch.where(holds, too_many[at], middle)
+        return flipped & (rank >= most[:, None])
+
+    def _samples(self, x: Any) -> Tensor:
+        """The samples, with the clip_values themselves where they lie within rounding of them."""
+        values = self.estimator.clip_values
+        expected = "binary event frames, each value one of the two clip_values"
+        remedy = "Tell the classifier by clip_values which two values a bit has."
+        require(values is not None, "x", expected, "a classifier without clip_values", remedy)
+        samples = super()._samples(x)
+        low, high = self.clip_range(samples)
+        bits = torch.where(samples > (low + high) / 2, high, low)
+        strange = (samples - bits).abs() > ROUNDING * (high - low)
+        got = f"values such as {samples[strange][0]:g}" if strange.any() else ""
+        remedy = "Make them binary first, for instance by (x > 0) where x holds counts."
+        require(not got, "x", f"{expected}, {values}", got, remedy)
+        return bits
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        remedy = "Give the largest number of flips, or None for any."
+        if self.eps is not None:
+            require_count("eps", self.eps, remedy=remedy)
+        require_count("max_iter", self.max_iter, remedy="The paper takes 500 rounds.")
+        require_count("candidates", self.candidates, remedy="The paper takes 10.")
+        require_seed("seed", self.seed)

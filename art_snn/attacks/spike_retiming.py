@@ -1,0 +1,178 @@
+"""Spike retiming: event frames whose spikes come a little earlier or later."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from art.estimators.classification import PyTorchClassifier
+from torch import Tensor
+
+from art_snn.attacks.best import Best
+from art_snn.attacks.distances import WHOLE, Shifts, counts, shifts
+from art_snn.attacks.objectives import margin
+from art_snn.attacks.persample import ROUNDING, PerSampleAttack
+from art_snn.attacks.queries import Queries
+from art_snn.attacks.spikes import Spikes
+from art_snn.checks import require, require_count, require_number
+
+LARGEST = 2**31 - 1
+"""The most spikes of a cell where clip_values tell no bound."""
+
+TIMELESS = (
+    "The gradient is the same at all time steps, so that no spike is moved. Rate rules such as RGA "
+    "know no order of spikes: choose a temporal rule, as by classifier.gradient = 'stbp'."
+)
+
+
+class SpikeRetiming(PerSampleAttack):
+    """Moves spikes of event frames in time, and keeps their number and their place.
+
+    Samples are event frames ``[T, *place]``: a value of low + k is k spikes, where (low, high) are
+    the clip_values, and stays at most high, so that binary frames stay binary. A spike s at step t
+    has a score for every shift d from -D to D that ends within the frames. In every iteration, with
+    g the gradient of the margin, the best other logit minus that of the true class (of a targeted
+    attack, the opposite)::
+
+        p_s = softmax(score_s)                             expected frames: p_s(d) at step t + d
+        r_s(d) = p_s(d) (g(t + d) - sum over d' of p_s(d') g(t + d'))         the slope of its score
+        score <- score + eta r / max |r|                                         max over a sample
+
+    g is taken at frames in which every spike takes the shift of the highest score that there is
+    room for, within the budgets, and passes straight through to the expected frames. A sample is
+    left as soon as it is broken; one that is never broken is returned where its margin was highest.
+
+    Rate rules know no order of spikes, and give this attack nothing to go by: it warns of them.
+
+    After :meth:`generate` the attribute `shifts` is what :func:`art_snn.attacks.shifts` finds in
+    the samples that are returned; all of it lies within the budgets.
+
+    :param estimator: a classifier of torch's, which is differentiated by the rule of its network.
+    :param max_shift: the largest shift D of a spike, in time steps [2]; None: any.
+    :param total_shift: the largest sum of shifts of a sample, without their signs; None: any.
+    :param moved: the largest number of spikes of a sample that leave their step; None: any.
+    :param max_iter: iterations [40].
+    :param eta: how far the fastest score of a sample moves [0.3].
+    :param targeted: whether y are targets.
+    :param batch_size: samples per batch.
+    :param verbose: show a progress bar.
+    :raises ValueError: for a setting out of its range; by :meth:`generate`, for samples that do not
+        hold whole numbers of spikes, and where the classifier has no clip_values."""
+
+    attack_params = PerSampleAttack.attack_params + [  # noqa: RUF005
+        "max_shift",
+        "total_shift",
+        "moved",
+        "max_iter",
+        "eta",
+    ]
+
+    def __init__(
+        self,
+        estimator: PyTorchClassifier,
+        max_shift: int | None = 2,
+        total_shift: int | None = None,
+        moved: int | None = None,
+        max_iter: int = 40,
+        eta: float = 0.3,
+        targeted: bool = False,
+        batch_size: int = 32,
+        verbose: bool = True,
+    ) -> None:
+        super().__init__(estimator, targeted=targeted, batch_size=batch_size, verbose=verbose)
+        self.max_shift, self.total_shift, self.moved = max_shift, total_shift, moved
+        self.max_iter, self.eta = max_iter, eta
+        self.shifts = Shifts(*np.zeros((3, 0), dtype=np.int64))
+        self._check_params()
+
+    def generate(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
+        found = super().generate(x, y, **kwargs)
+        self.shifts = shifts(x, found, self.estimator.clip_values[0])
+        for spent, budget in zip(self.shifts, self._budgets, strict=True):
+            assert budget is None or (spent <= budget).all()
+        return found
+
+    def craft(self, queries: Queries, x: Tensor, classes: Tensor, mask: Tensor | None) -> Tensor:
+        spikes = self._spikes(x, mask)
+        scores = torch.zeros_like(spikes.open, dtype=x.dtype).masked_fill_(~spikes.open, -torch.inf)
+        best, found, left = Best.none(x), x, torch.unique(spikes.sample)
+        for turn in range(self.max_iter):
+            if not len(left):
+                return best.samples
+            logits, gradient = queries.gradients(
+                found[left], classes[left], self.objective, left.cpu()
+            )
+            if not turn:
+                _warn_of_rates(gradient)
+            stay = self._kept(best, left, found[left], classes[left], logits)
+            left, gradient = left[stay], gradient[stay]
+            going = torch.isin(spikes.sample, left)
+            spikes, scores = spikes.of(going), scores[going]
+            slopes = torch.zeros_like(x).index_copy_(0, left, gradient)
+            scores = scores + self.eta * spikes.ascent(scores, slopes)
+            found = self._retimed(x, spikes, scores)
+        if len(left):
+            logits = queries.logits(found[left], left.cpu())
+            self._kept(best, left, found[left], classes[left], logits)
+        return best.samples
+
+    def objective(self, logits: Tensor, classes: Tensor) -> Tensor:
+        """What is raised: the margin [n] of logits [n, K], above 0 where a sample is broken."""
+        ahead = margin(logits, classes)
+        return -ahead if self.targeted else ahead
+
+    def _spikes(self, x: Tensor, mask: Tensor | None) -> Spikes:
+        """The spikes of samples ``[n, *input_shape]``, and where they may go."""
+        low, high = self.clip_range(x)
+        most = (high - low + WHOLE).clamp_max(LARGEST).long().expand_as(x)
+        free = torch.ones_like(x, dtype=torch.bool) if mask is None else mask
+        furthest = x.shape[1] if self.max_shift is None else self.max_shift
+        return Spikes.among(counts(x, low), most.flatten(2), free.flatten(2), furthest)
+
+    def _kept(
+        self, best: Best, rows: Tensor, found: Tensor, classes: Tensor, logits: Tensor
+    ) -> Tensor:
+        """Take in what was found for samples [m]; which of them the attack goes on with."""
+        broken = self.succeeded(logits, classes)
+        best.take(rows, found, self.objective(logits, classes), broken)
+        return ~broken & ~logits.isnan().any(1)
+
+    def _retimed(self, x: Tensor, spikes: Spikes, scores: Tensor) -> Tensor:
+        """Samples ``[n, *input_shape]`` in which spikes take their best shifts."""
+        taken = spikes.retimed(scores - scores[:, :1], self.moved, self.total_shift)
+        change = spikes.change(taken).view_as(x)
+        low, high = self.clip_range(x)
+        values = low + counts(x, low).view_as(x) + change
+        return torch.where(change == 0, x, values.to(x).minimum(high))
+
+    def _samples(self, x: Any) -> Tensor:
+        expected, remedy = "event frames [N, T, ...]", "The time axis comes second."
+        shape = self.estimator.input_shape
+        require(len(shape) > 1, "x", expected, f"samples of shape {shape}", remedy)
+        known, got = self.estimator.clip_values is not None, "a classifier without clip_values"
+        remedy = "Tell the classifier by clip_values the value without spikes, and the highest."
+        require(known, "x", f"{expected} of a known range", got, remedy)
+        samples = super()._samples(x)
+        counts(samples, self.clip_range(samples)[0])
+        return samples
+
+    @property
+    def _budgets(self) -> tuple[int | None, int | None, int | None]:
+        return self.max_shift, self.total_shift, self.moved
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        names = ("max_shift", "total_shift", "moved")
+        remedy = "Give a whole number, or None for no such budget."
+        for name, budget in zip(names, self._budgets, strict=True):
+            if budget is not None:
+                require_count(name, budget, remedy=remedy)
+        require_count("max_iter", self.max_iter, remedy="The default is 40.")
+        self.eta = require_number("eta", self.eta, above=0, remedy="The default is 0.3.")
+
+
+def _warn_of_rates(gradient: Tensor) -> None:
+    """Warn where the gradients [n, T, ...] of all samples are the same at all time steps."""
+    largest, between = gradient.abs().max(), (gradient - gradient[:, :1]).abs().max()
+    if gradient.shape[1] > 1 and largest > 0 and between <= ROUNDING * largest:
+        warnings.warn(TIMELESS, RuntimeWarning, stacklevel=6)

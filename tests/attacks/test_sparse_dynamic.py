@@ -1,0 +1,331 @@
+"""SDA against what is known by hand, against naive loops, and on spiking networks."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings, strategies as st
+from torch import nn
+
+from art_snn.attacks import SparseDynamicAttack
+from art_snn.attacks.flips import Flips
+from art_snn.attacks.starts import uniform
+from tests.attacks.classifiers import stock
+from tests.attacks.frames import linear_in
+from tests.networks import FORMS, build
+
+# Of the first class, by how much each of six bits moves it ahead of the second one.
+WEIGHTS = np.array([-1.0, -5.0, -3.0, -2.0, 4.0, 0.0]).reshape(2, 1, 1, 3)
+AHEAD = 9.5
+ZEROS = np.zeros((1, 2, 1, 1, 3))
+
+
+def against(weights=WEIGHTS, ahead=AHEAD, **options):
+    """The attack on a classifier of two classes, the first of which is ahead by w x + b."""
+    classifier = linear_in([weights, 0 * weights], [ahead, 0], **options.pop("classifier", {}))
+    return SparseDynamicAttack(classifier, **{"candidates": 2, "verbose": False} | options)
+
+
+def test_bits_are_tried_kept_and_taken_back_as_computed_by_hand():
+    # Round 0 tries the bits of weights -5 and -3: ahead by 1.5. Round 1 tries -2, -1 and 0, which
+    # change the loss by -1.5 (it ends at 0), -1 and 0: behind by 1.5. Without 0 and -1 it is still
+    # behind, by 0.5, and without -2 it is ahead.
+    attack = against()
+    found = attack.generate(ZEROS, [0])
+    assert found.ravel().tolist() == [0, 1, 1, 1, 0, 0]
+    assert attack.flips.tolist() == [3]
+    assert attack.backwards.tolist() == [3]
+    # The sample, three gradients, two and three candidates, and two steps of the binary search.
+    assert attack.forwards.tolist() == [1 + 3 + 2 + 3 + 2]
+
+
+def test_a_bit_that_is_set_is_flipped_to_the_lowest_value():
+    x = ZEROS.copy()
+    x[0, 1, 0, 0, 1] = 1
+    # Ahead by 8.5; -5 and, where that bit goes, -4 are the largest gradients.
+    assert against(ahead=4.5).generate(x, [0]).ravel().tolist() == [0, 1, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("rounds", "flips"), [(1, 0), (2, 3)])
+def test_no_more_rounds_are_run_than_allowed_and_the_last_one_counts(rounds, flips):
+    attack = against(max_iter=rounds)
+    found = attack.generate(ZEROS, [0])
+    assert attack.flips.tolist() == [flips]
+    assert attack.backwards.tolist() == [rounds]
+    assert (found != 0).sum() == flips
+
+
+@pytest.mark.parametrize(("eps", "flips"), [(2, 0), (3, 3), (None, 3)])
+def test_a_sample_that_takes_more_flips_than_the_budget_is_left_as_it_is(eps, flips):
+    attack = against(eps=eps)
+    found = attack.generate(ZEROS, [0])
+    assert attack.flips.tolist() == [flips]
+    assert (found != 0).sum() == flips
+
+
+def test_the_search_ends_when_no_bit_is_left():
+    attack = against(ahead=12.0)
+    found = attack.generate(ZEROS, [0])
+    np.testing.assert_array_equal(found, ZEROS)
+    # Two and three bits are tried, and then the bit that would raise the loss is all there is.
+    assert attack.backwards.tolist() == [3]
+    assert attack.forwards.tolist() == [1 + 3 + 5]
+
+
+class Bowl(nn.Module):
+    """Ahead by 1 + (x - 0.3)^2, summed over bits: gradients that lead up in the end."""
+
+    def forward(self, x):
+        ahead = 1 + (x - 0.3).square().flatten(1).sum(1)
+        return torch.stack((ahead, torch.zeros_like(ahead)), 1)
+
+
+def test_a_bit_whose_flip_raises_the_loss_against_its_gradient_is_not_kept_nor_tried_again():
+    attack = SparseDynamicAttack(stock(Bowl(), (2, 1, 1, 1), 2), verbose=False)
+    found = attack.generate(np.zeros((1, 2, 1, 1, 1)), [0])
+    np.testing.assert_array_equal(found, 0)
+    assert attack.backwards.tolist() == [2]
+    assert attack.forwards.tolist() == [1 + 2 + 2]
+
+
+class Unsteady(nn.Module):
+    """Ahead by 1, but for rounding, which differs from pass to pass; no bit counts."""
+
+    def __init__(self):
+        super().__init__()
+        self.passes = 0
+
+    def forward(self, x):
+        self.passes += 1
+        ahead = 1 + 1e-7 * self.passes + 0 * x.flatten(1).sum(1)
+        return torch.stack((ahead, torch.zeros_like(ahead)), 1)
+
+
+@pytest.fixture
+def tried(monkeypatch):
+    """What attacks try: sample, bit and difference of every single flip, in order."""
+    kept = []
+    keep = Flips.keep
+
+    def listen(self, rows, bits, difference):
+        kept.extend(zip(rows.tolist(), bits.tolist(), difference.tolist(), strict=True))
+        keep(self, rows, bits, difference)
+
+    monkeypatch.setattr(Flips, "keep", listen)
+    return kept
+
+
+def test_differences_within_rounding_are_none(tried):
+    attack = SparseDynamicAttack(stock(Unsteady(), (2, 1, 1, 1), 2), verbose=False)
+    attack.generate(np.zeros((1, 2, 1, 1, 1)), [0])
+    assert [difference for _, _, difference in tried] == [0, 0]
+
+
+def test_what_every_sample_costs_is_what_the_network_was_asked():
+    attack = against(candidates=4, batch_size=3)
+    x = np.concatenate((ZEROS, 1 - ZEROS, ZEROS, ZEROS))
+    attack.generate(x, [0, 0, 1, 0])
+    counting = attack.estimator.model.module
+    assert attack.forwards.sum() == counting.rows
+    assert counting.largest == 3
+    assert attack.forwards[2] == 1
+    assert attack.flips[2] == 0
+    assert attack.forwards[0] == attack.forwards[3] > 1
+
+
+def naive(x, weights, ahead, candidates, rounds):
+    """The attack on one sample and two classes, in loops; which bits stay flipped."""
+
+    def margin(flipped):
+        return ahead + sum(
+            w * (1 - b if f else b) for w, b, f in zip(weights, x, flipped, strict=True)
+        )
+
+    bits = range(len(x))
+    flipped, cost, tried = [False] * len(x), {}, set()
+    for turn in range(rounds):
+        if margin(flipped) < 0:
+            break
+        useful = [b for b in bits if b not in tried and (1 - 2 * x[b]) * weights[b] <= 0]
+        chosen = sorted(useful, key=lambda b: -abs(weights[b]))[: candidates * (turn + 1)]
+        before, kept = max(margin(flipped), 0), []
+        for b in chosen:
+            after = max(margin([f or b == i for i, f in enumerate(flipped)]), 0)
+            if after - before <= 0:
+                kept.append(b)
+                cost[b] = abs(after - before)
+        tried |= set(chosen)
+        flipped = [f or b in kept for b, f in enumerate(flipped)]
+    if not margin(flipped) < 0:
+        return [False] * len(x)
+    order = sorted(sorted(cost), key=lambda b: cost[b])
+    reverted = [[f and b not in order[:k] for b, f in enumerate(flipped)] for k in range(len(x))]
+    return max((r for r in reverted if margin(r) < 0), key=lambda r: -sum(r))
+
+
+whole = st.integers(-6, 6).filter(bool)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.data())
+def test_the_attack_is_that_of_naive_loops_and_no_longer_prefix_can_be_taken_back(data):
+    size = data.draw(st.integers(1, 8))
+    weights = data.draw(st.lists(whole, min_size=size, max_size=size))
+    x = data.draw(st.lists(st.integers(0, 1), min_size=size, max_size=size))
+    above = data.draw(st.integers(0, 20)) + 0.5
+    ahead = above - sum(w * b for w, b in zip(weights, x, strict=True))
+    candidates, rounds = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 4))
+    attack = against(
+        np.array(weights, dtype=float).reshape(size, 1, 1, 1),
+        ahead,
+        candidates=candidates,
+        max_iter=rounds,
+    )
+    sample = np.array(x, dtype=float).reshape(1, size, 1, 1, 1)
+    found = attack.generate(sample, [0])
+    wanted = naive(x, weights, ahead, candidates, rounds)
+    assert (found != sample).ravel().tolist() == wanted
+    assert attack.flips.tolist() == [sum(wanted)]
+
+
+LEVELS = [(0.0, 1.0), (-1.0, 1.0), (0.0, 0.1)]
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.data())
+def test_what_is_returned_is_binary_within_the_budget_and_the_mask_and_else_as_it_was(data):
+    draw = np.random.default_rng(data.draw(st.integers(0, 1000)))
+    levels = np.array(data.draw(st.sampled_from(LEVELS)))
+    weights = draw.integers(-4, 5, (3, 3, 1, 1, 2))
+    targeted = data.draw(st.booleans())
+    options = {
+        "eps": data.draw(st.none() | st.integers(1, 6)),
+        "candidates": data.draw(st.integers(1, 3)),
+        "targeted": targeted,
+        "batch_size": data.draw(st.integers(1, 4)),
+    }
+    classifier = linear_in(weights, draw.integers(-1, 2, 3), clip_values=tuple(levels))
+    attack = SparseDynamicAttack(classifier, verbose=False, **options)
+    x = levels[draw.integers(0, 2, (4, 3, 1, 1, 2))]
+    mask = draw.integers(0, 2, x.shape)
+    y = classifier.predict(x).argmax(1)
+    wanted = (y + targeted) % 3
+    found = attack.generate(x, wanted, mask=mask)
+    assert np.abs(found[..., None] - levels).min(-1).max() < 1e-7
+    changed = np.abs(found - x) > 1e-3
+    np.testing.assert_array_equal(attack.flips, changed.reshape(4, -1).sum(1))
+    assert not changed[mask == 0].any()
+    if options["eps"] is not None:
+        assert attack.flips.max() <= options["eps"]
+    predicted = classifier.predict(found).argmax(1)
+    broken = (predicted == wanted) if targeted else (predicted != wanted)
+    assert (attack.flips > 0).tolist() == broken.tolist()
+    for row in range(4):
+        alone = attack.generate(x[row : row + 1], wanted[row : row + 1], mask=mask[row])
+        np.testing.assert_array_equal(alone[0], found[row])
+
+
+def test_zero_gradients_are_ranked_last_at_random_and_what_cannot_act_not_at_all():
+    x, low, high = torch.zeros(1, 6), torch.tensor(0.0), torch.tensor(1.0)
+    flips = Flips.none(x, low, high, None)
+    gradient = torch.tensor([[0.0, -0.1, 0.0, 2.0, -3.0, 0.0]])
+    noise = torch.tensor([[0.9, 0.0, -0.2, 0.0, 0.0, 0.5]])
+    rows, bits = flips.candidates(torch.tensor([0]), gradient, noise, 6)
+    assert bits.tolist() == [4, 1, 2, 5, 0]
+    assert rows.tolist() == [0] * 5
+    assert flips.candidates(torch.tensor([0]), gradient, noise, 3)[1].tolist() == [4, 1, 2]
+
+
+def test_the_order_of_zero_gradients_belongs_to_the_sample_and_changes_with_the_seed(tried):
+    x = np.eye(40)[:3].reshape(3, 40, 1, 1, 1)
+    first = []
+    for seed, rows in ((0, [0, 1, 2]), (0, [1]), (1, [1])):
+        attack = against(np.zeros((40, 1, 1, 1)), 1.0, candidates=1, max_iter=2, seed=seed)
+        attack.generate(x[rows], np.zeros(len(rows), dtype=int))
+        first.append([bit for row, bit, _ in tried if row == rows.index(1)])
+        tried.clear()
+    # One bit in the first round and two in the second, from draws of their own.
+    assert [len(bits) for bits in first] == [3, 3, 3]
+    assert first[0] == first[1] != first[2]
+    noise = uniform(torch.as_tensor(x[1:2]), 1, 0).abs()
+    assert first[2][0] == int(noise.argmin())
+
+
+def test_a_target_is_reached_where_it_is_named():
+    weights = np.array([[0, 0, 0], [-1, 4, 0], [2, 0, 5]]).reshape(3, 3, 1, 1, 1)
+    classifier = linear_in(weights, [3, 0, 0])
+    for target, flip in {1: 1, 2: 2}.items():
+        attack = SparseDynamicAttack(classifier, targeted=True, verbose=False)
+        found = attack.generate(np.zeros((1, 3, 1, 1, 1)), np.eye(3)[[target]])
+        assert found.ravel().nonzero()[0].tolist() == [flip]
+
+
+def test_tensors_come_back_as_tensors():
+    found = against().generate(torch.as_tensor(ZEROS).float(), torch.tensor([0]))
+    assert isinstance(found, torch.Tensor)
+    assert found.dtype == torch.float32
+    assert found.flatten().tolist() == [0, 1, 1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("rule", ["rga", "stbp"])
+def test_a_spiking_network_is_broken_by_flips(rule, trained_layers, known):
+    x, y = FORMS["binary frames"].present(known[0][:6]), known[1][:6]
+    classifier = build(trained_layers, "binary frames", rule)
+    attack = SparseDynamicAttack(classifier, verbose=False)
+    found = attack.generate(x, y)
+    right = classifier.predict(x).argmax(1) == y
+    assert right.sum() >= 3
+    assert (classifier.predict(found).argmax(1) != y).all()
+    assert ((attack.flips > 0) == right).all()
+    assert (attack.flips < x[0].size / 2).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"eps": 0},
+            r"^eps: expected a whole number >= 1, got 0\. Give the largest number of flips",
+        ),
+        ({"eps": 0.1}, r"^eps: expected a whole number >= 1, got 0\.1\."),
+        ({"max_iter": 0}, r"^max_iter: expected a whole number >= 1, got 0\. The paper takes 500"),
+        (
+            {"candidates": 0},
+            r"^candidates: expected a whole number >= 1, got 0\. The paper takes 10",
+        ),
+        ({"seed": -1}, r"^seed: expected a whole number >= 0, got -1\. Use 0\."),
+        ({"batch_size": 0}, r"^batch_size: expected a whole number >= 1, got 0"),
+        ({"targeted": 1}, r"^targeted: expected True or False, got 1"),
+    ],
+)
+def test_settings_out_of_their_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        against(**options)
+    with pytest.raises(ValueError, match=message):
+        against().set_params(**options)
+
+
+def test_settings_can_be_changed():
+    attack = against()
+    attack.set_params(eps=2, max_iter=3, candidates=4, seed=5)
+    assert (attack.eps, attack.max_iter, attack.candidates, attack.seed) == (2, 3, 4, 5)
+
+
+def test_frames_that_are_not_binary_are_refused():
+    x = ZEROS.copy()
+    x[0, 0, 0, 0, 1] = 0.5
+    message = (
+        r"^x: expected binary event frames, each value one of the two clip_values, \[0\. 1\.\], "
+        r"got values such as 0\.5\. Make them binary first"
+    )
+    with pytest.raises(ValueError, match=message):
+        against().generate(x, [0])
+
+
+def test_a_classifier_that_does_not_know_the_two_levels_is_refused():
+    attack = against(classifier={"clip_values": None})
+    message = (
+        r"^x: expected binary event frames, each value one of the two clip_values, got a "
+        r"classifier without clip_values\. Tell the classifier by clip_values which two values"
+    )
+    with pytest.raises(ValueError, match=message):
+        attack.generate(ZEROS, [0])

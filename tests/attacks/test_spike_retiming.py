@@ -1,0 +1,267 @@
+"""Spike retiming against what is known by hand, its budgets, and on spiking networks."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings, strategies as st
+from torch import nn
+
+from art_snn.attacks import SpikeRetiming, shifts
+from art_snn.attacks.objectives import margin
+from tests.attacks.classifiers import stock
+from tests.attacks.frames import linear_in
+from tests.networks import FORMS, build
+
+# By how much a spike moves the first class ahead, at four steps (rows) of three places.
+WEIGHTS = np.array([[5.0, 0, 1], [4, 3, 1], [2, 2, 1], [0, 9, -9]]).reshape(4, 1, 1, 3)
+# One spike per place, at steps 1, 1 and 2.
+X = np.array([[0.0, 0, 0], [1, 1, 0], [0, 0, 1], [0, 0, 0]]).reshape(1, 4, 1, 1, 3)
+
+
+def against(ahead, weights=WEIGHTS, **options):
+    """The attack on a classifier of two classes, the first of which is ahead by w x + b."""
+    classifier = linear_in([weights, 0 * weights], [ahead, 0], **options.pop("classifier", {}))
+    return SpikeRetiming(classifier, **{"max_shift": 1, "verbose": False} | options)
+
+
+def times(frames):
+    """At which steps the places of the first sample spike."""
+    return [np.flatnonzero(place).tolist() for place in np.asarray(frames)[0].reshape(4, 3).T]
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted", "spent"),
+    [
+        # Places gain 4 - 2, 3 - 2 and 1 - -9 by one step later.
+        ({}, [[2], [2], [3]], (1, 3, 3)),
+        ({"moved": 2}, [[2], [1], [3]], (1, 2, 2)),
+        ({"moved": 1}, [[1], [1], [3]], (1, 1, 1)),
+        # Two steps later the first place gains 4, or 2 per step; the second one gains 3 earlier.
+        ({"max_shift": 2}, [[3], [0], [3]], (2, 4, 3)),
+        ({"max_shift": 2, "total_shift": 2}, [[1], [0], [3]], (1, 2, 2)),
+        ({"max_shift": None, "total_shift": 1}, [[1], [1], [3]], (1, 1, 1)),
+    ],
+)
+def test_the_best_moves_are_those_known_by_hand(options, wanted, spent):
+    weights = WEIGHTS.copy()
+    if "max_shift" not in options:
+        weights[0, 0, 0, 1] = 3
+    # So far ahead that it is not broken: then the best frames are returned.
+    attack = against(100.0, weights, max_iter=1, **options)
+    found = attack.generate(X, [0])
+    assert times(found) == wanted
+    assert tuple(int(told[0]) for told in attack.shifts) == spent
+
+
+def test_a_sample_is_left_when_it_is_broken_and_counted_up_to_there():
+    # Ahead by 0.5; the moves bring 2, 3 and 10.
+    attack = against(0.5 - 8)
+    found = attack.generate(X, [0])
+    assert attack.estimator.predict(found).argmax(1) == [1]
+    assert attack.forwards.tolist() == [3]
+    assert attack.backwards.tolist() == [2]
+    assert attack.estimator.model.module.rows == 3 + 1
+
+
+def test_what_is_not_broken_costs_all_iterations_and_what_has_no_spikes_none():
+    attack = against(100.0, max_iter=5)
+    found = attack.generate(np.concatenate((X, 0 * X)), [0, 0])
+    assert attack.forwards.tolist() == [1 + 5 + 1, 1]
+    assert attack.backwards.tolist() == [5, 0]
+    np.testing.assert_array_equal(found[1], 0)
+
+
+class Overshooting(nn.Module):
+    """The first spike at step 2 makes the first class less sure, and every other one much surer."""
+
+    def forward(self, x):
+        late = x[:, 2].flatten(1).sum(1)
+        ahead = 10 - late + 4 * (late - 1).clamp_min(0)
+        return torch.stack((ahead, torch.zeros_like(ahead)), 1)
+
+
+def test_of_what_is_never_broken_the_best_is_returned():
+    x = np.zeros((1, 3, 1, 1, 2))
+    x[0, 1] = 1
+    attack = SpikeRetiming(stock(Overshooting(), (3, 1, 1, 2), 2), max_shift=1, verbose=False)
+    # Both spikes go to step 2, which is worse than none.
+    found = attack.generate(x, [0])
+    np.testing.assert_array_equal(found, x)
+    attack.set_params(moved=1)
+    found = attack.generate(x, [0])
+    assert found[0, 2].sum() == 1
+
+
+def test_spikes_stay_within_the_frames_and_leave_or_enter_no_masked_step():
+    later = np.arange(4.0).reshape(4, 1, 1, 1)
+    x = np.array([[1.0, 0, 1, 0]]).reshape(1, 4, 1, 1, 1)
+    earliest = against(100.0, later, max_shift=None).generate(x, [0])
+    assert earliest.ravel().tolist() == [1, 1, 0, 0]
+    latest = against(100.0, -later, max_shift=None).generate(x, [0])
+    assert latest.ravel().tolist() == [0, 0, 1, 1]
+    for mask, wanted in {
+        (1, 1, 1, 0): [0, 1, 1, 0],
+        (0, 1, 1, 1): [1, 0, 0, 1],
+        (1, 1, 0, 1): [0, 0, 1, 1],
+        (0, 0, 0, 0): [1, 0, 1, 0],
+    }.items():
+        held = np.array(mask).reshape(4, 1, 1, 1)
+        found = against(100.0, -later, max_shift=None).generate(x, [0], mask=held)
+        assert found.ravel().tolist() == wanted
+
+
+def test_counts_share_steps_up_to_the_highest_value():
+    later = np.arange(4.0).reshape(4, 1, 1, 1)
+    x = np.array([[4.0, 1, 2, 0]]).reshape(1, 4, 1, 1, 1)
+    attack = against(1000.0, -later, max_shift=None, classifier={"clip_values": (0, 4)})
+    assert attack.generate(x, [0]).ravel().tolist() == [0, 0, 3, 4]
+    attack.set_params(max_shift=1)
+    assert attack.generate(x, [0]).ravel().tolist() == [0, 4, 1, 2]
+
+
+def test_the_lowest_value_may_be_another_than_zero():
+    classifier = {"clip_values": (-0.9, 0.1)}
+    x = (X - 0.9).astype(np.float32)
+    attack = against(100.0, max_iter=1, classifier=classifier)
+    found = attack.generate(x, [0])
+    assert times(found > 0) == [[2], [0], [3]]
+    assert found.dtype == np.float32
+    assert found.max() <= np.float32(0.1)
+    assert [told.tolist() for told in attack.shifts] == [[1], [3], [3]]
+
+
+budget = st.none() | st.integers(1, 4)
+
+
+@pytest.mark.filterwarnings("ignore:The gradient is the same at all time steps")
+@settings(deadline=None, max_examples=40)
+@given(st.data())
+def test_counts_places_mask_range_and_budgets_are_kept_and_no_sample_touches_another(data):
+    draw = np.random.default_rng(data.draw(st.integers(0, 1000)))
+    low, most = data.draw(st.sampled_from([(0.0, 1), (0.0, 3), (-1.0, 2)]))
+    shape = (data.draw(st.integers(1, 5)), 1, 1, 2)
+    targeted = data.draw(st.booleans())
+    options = {
+        "max_shift": data.draw(budget),
+        "total_shift": data.draw(budget),
+        "moved": data.draw(budget),
+        "max_iter": data.draw(st.integers(1, 4)),
+        "targeted": targeted,
+        "batch_size": data.draw(st.integers(1, 4)),
+    }
+    weights = draw.integers(-4, 5, (3, *shape))
+    classifier = linear_in(weights, draw.integers(-1, 2, 3), clip_values=(low, low + most))
+    attack = SpikeRetiming(classifier, verbose=False, **options)
+    x = low + draw.integers(0, most + 1, (4, *shape))
+    mask = draw.random(x.shape) < 0.8
+    y = (classifier.predict(x).argmax(1) + targeted) % 3
+    found = attack.generate(x, y, mask=mask)
+    assert np.isin(found, low + np.arange(most + 1)).all()
+    np.testing.assert_array_equal(found.sum(1), x.sum(1))
+    np.testing.assert_array_equal(found[~mask], x[~mask])
+    for told, spent in zip(attack.shifts, shifts(x, found, low), strict=True):
+        np.testing.assert_array_equal(told, spent)
+    for name, spent in attack.shifts._asdict().items():
+        most_of_it = options[{"largest": "max_shift", "total": "total_shift"}.get(name, name)]
+        assert most_of_it is None or spent.max() <= most_of_it
+    before, after = (
+        margin(torch.as_tensor(classifier.predict(of)), torch.as_tensor(y)) for of in (x, found)
+    )
+    assert (before >= after if targeted else after >= before).all()
+    for row in range(4):
+        alone = attack.generate(x[row : row + 1], y[row : row + 1], mask=mask[row])
+        np.testing.assert_array_equal(alone[0], found[row])
+
+
+def test_a_target_is_reached_where_it_is_named():
+    weights = np.zeros((3, 3, 1, 1, 1))
+    weights[1, 0], weights[2, 2] = 2, 2
+    classifier = linear_in(weights, [1, 0, 0])
+    x = np.array([0.0, 1, 0]).reshape(1, 3, 1, 1, 1)
+    for target, step in {1: 0, 2: 2}.items():
+        attack = SpikeRetiming(classifier, targeted=True, verbose=False)
+        assert attack.generate(x, np.eye(3)[[target]]).ravel().argmax() == step
+
+
+def test_tensors_come_back_as_tensors():
+    found = against(100.0, max_iter=1, moved=1).generate(torch.as_tensor(X).float(), [0])
+    assert isinstance(found, torch.Tensor)
+    assert found.dtype == torch.float32
+    assert times(found) == [[1], [1], [3]]
+
+
+def spiking(trained_layers, known, rule):
+    x, y = FORMS["binary frames"].present(known[0][:8]), known[1][:8]
+    return build(trained_layers, "binary frames", rule), x, y
+
+
+def test_retiming_within_two_steps_raises_the_margin_of_a_spiking_network(trained_layers, known):
+    classifier, x, y = spiking(trained_layers, known, "stbp")
+    attack = SpikeRetiming(classifier, max_shift=2, max_iter=10, verbose=False)
+    found = attack.generate(x, y)
+    before, after = (
+        margin(torch.as_tensor(classifier.predict(of)), torch.as_tensor(y)) for of in (x, found)
+    )
+    right = before < 0
+    assert right.sum() >= 3
+    assert (after >= before).all()
+    assert (after > before)[right].double().mean() > 0.5
+    assert 1 <= attack.shifts.largest.max() <= 2
+    np.testing.assert_array_equal(found.sum(1), x.sum(1))
+    np.testing.assert_array_equal(attack.generate(x, y), found)
+
+
+def test_rate_rules_are_warned_of_since_their_gradient_is_the_same_at_all_steps(
+    trained_layers, known
+):
+    classifier, x, y = spiking(trained_layers, known, "rga")
+    attack = SpikeRetiming(classifier, max_iter=1, verbose=False)
+    with pytest.warns(RuntimeWarning, match=r"^The gradient is the same at all time steps.*stbp"):
+        found = attack.generate(x, y)
+    np.testing.assert_array_equal(found, x)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"max_shift": 0},
+            r"^max_shift: expected a whole number >= 1, got 0\. Give a whole number",
+        ),
+        ({"total_shift": -1}, r"^total_shift: expected a whole number >= 1, got -1\. .* or None"),
+        ({"moved": 1.5}, r"^moved: expected a whole number >= 1, got 1\.5"),
+        ({"max_iter": 0}, r"^max_iter: expected a whole number >= 1, got 0\. The default is 40"),
+        ({"eta": 0}, r"^eta: expected a number above 0, got 0\. The default is 0\.3"),
+        ({"batch_size": 0}, r"^batch_size: expected a whole number >= 1, got 0"),
+    ],
+)
+def test_settings_out_of_their_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        against(1.0, **options)
+    with pytest.raises(ValueError, match=message):
+        against(1.0).set_params(**options)
+
+
+def test_frames_that_hold_no_whole_numbers_of_spikes_are_refused():
+    message = (
+        r"^x: expected event frames of whole numbers of spikes, got values such as 0\.333333\. "
+        r"A spike adds 1 to the lowest value: give counts, not divided by their maximum\."
+    )
+    with pytest.raises(ValueError, match=message):
+        against(1.0).generate(X / 3, [0])
+
+
+def test_a_classifier_that_does_not_know_the_range_is_refused():
+    message = (
+        r"^x: expected event frames \[N, T, \.\.\.\] of a known range, got a classifier without "
+        r"clip_values\. Tell the classifier by clip_values the value without spikes, and"
+    )
+    with pytest.raises(ValueError, match=message):
+        against(1.0, classifier={"clip_values": None}).generate(X, [0])
+
+
+def test_samples_without_a_place_beside_time_are_refused():
+    classifier = linear_in(np.ones((2, 4)), [1, 0])
+    message = r"^x: expected event frames \[N, T, \.\.\.\], got samples of shape \(4,\)\. The time"
+    with pytest.raises(ValueError, match=message):
+        SpikeRetiming(classifier, verbose=False).generate(np.ones((1, 4)), [0])

@@ -1,0 +1,182 @@
+"""Where spikes may go, and who goes where, against naive loops."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings, strategies as st
+
+from art_snn.attacks.spikes import Spikes, offsets, running
+
+
+def spikes_of(counts, most=1, furthest=1, free=None):
+    """Spikes of counts [n, T, P], and nothing else to know of."""
+    table = torch.as_tensor(counts)
+    where = torch.ones_like(table, dtype=torch.bool) if free is None else torch.as_tensor(free)
+    return Spikes.among(table, torch.full_like(table, most), where, furthest)
+
+
+def column(*counts):
+    """One sample of one place."""
+    return np.array(counts).reshape(1, -1, 1)
+
+
+def after(spikes, counts, taken):
+    return (torch.as_tensor(counts).flatten() + spikes.change(taken)).tolist()
+
+
+def test_shifts_are_ordered_by_their_length():
+    assert offsets(3, torch.device("cpu")).tolist() == [0, -1, 1, -2, 2, -3, 3]
+
+
+def test_sums_run_within_groups_in_the_order_of_the_elements():
+    groups, amounts = torch.tensor([2, 0, 2, 1, 0, 2]), torch.tensor([5, 1, 0, 4, 2, 3])
+    assert running(groups, amounts).tolist() == [5, 1, 5, 4, 3, 8]
+    assert running(groups[:0], amounts[:0]).tolist() == []
+
+
+def test_a_count_of_two_is_two_spikes_and_shifts_end_within_the_frames_and_the_mask():
+    free = column(True, True, False, True).astype(bool)
+    spikes = spikes_of(column(2, 0, 1, 1), most=3, furthest=2, free=free)
+    assert spikes.cells[:, 0].tolist() == [0, 0, 3]
+    # In the order 0, -1, 1, -2, 2: from step 0 to 1, from 3 to 1; step 2 is masked.
+    assert spikes.open.tolist() == [
+        [True, False, True, False, False],
+        [True, False, True, False, False],
+        [True, False, False, True, False],
+    ]
+    assert spikes.room.tolist() == [1, 3, 0, 2]
+
+
+def test_a_spike_goes_where_another_one_has_left():
+    counts = column(1, 1, 0)
+    spikes = spikes_of(counts)
+    # In the order 0, -1, 1: both would go one step on, and the first one wants it more.
+    taken = spikes.retimed(torch.tensor([[0.0, -1, 2], [0, -1, 1]]), None, None)
+    assert taken.tolist() == [2, 2]
+    assert after(spikes, counts, taken) == [0, 1, 1]
+
+
+def test_of_two_that_want_one_step_the_one_that_gains_more_has_it():
+    counts = column(1, 0, 1)
+    spikes = spikes_of(counts)
+    assert spikes.retimed(torch.tensor([[0.0, 0, 1], [0, 2, 0]]), None, None).tolist() == [0, 1]
+    assert spikes.retimed(torch.tensor([[0.0, 0, 3], [0, 2, 0]]), None, None).tolist() == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("moved", "total", "taken"),
+    [
+        (None, None, [4, 1, 1]),
+        (2, None, [4, 1, 0]),
+        (1, None, [4, 0, 0]),
+        (None, 4, [4, 1, 1]),
+        (None, 3, [0, 1, 1]),
+        (None, 1, [0, 1, 0]),
+        (1, 2, [0, 1, 0]),
+    ],
+)
+def test_a_budget_goes_to_those_that_gain_most_or_most_per_step(moved, total, taken):
+    counts = np.zeros((1, 5, 3), dtype=int)
+    counts[0, 2] = 1
+    gain = torch.zeros(3, 5)
+    # In the order 0, -1, 1, -2, 2.
+    gain[0, 4], gain[1, 1], gain[2, 1] = 3.0, 2.5, 2.0
+    spikes = spikes_of(counts, furthest=2)
+    assert spikes.retimed(gain, moved, total).tolist() == taken
+
+
+def naive(counts, cells, is_open, distance, gain, most, moved, total):
+    """The rounds in loops, for one sample; which shift every spike takes."""
+    taken = [0] * len(cells)
+    room = [most - count for count in counts]
+    moved, total = (10**6 if budget is None else budget for budget in (moved, total))
+    while True:
+        asks = []
+        for spike, targets in enumerate(cells):
+            choices = [
+                (gain[spike][k], -k)
+                for k, cell in enumerate(targets)
+                if is_open[spike][k] and gain[spike][k] > 0
+                if room[cell] > 0 and distance[k] <= total
+            ]
+            if not taken[spike] and choices and moved > 0:
+                best, k = max(choices)
+                asks.append((-best, spike, -k))
+        if not asks:
+            return taken
+        left, allowed = list(room), []
+        for _, spike, k in sorted(asks):
+            cell = cells[spike][k]
+            if left[cell] > 0:
+                left[cell] -= 1
+                allowed.append((spike, k))
+        for spike, k in allowed:
+            if moved < 1 or distance[k] > total:
+                break
+            taken[spike] = k
+            room[cells[spike][k]] -= 1
+            room[cells[spike][0]] += 1
+            moved, total = moved - 1, total - distance[k]
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.data())
+def test_spikes_go_where_naive_loops_send_them(data):
+    draw = np.random.default_rng(data.draw(st.integers(0, 10_000)))
+    most, furthest = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))
+    moved, total = (data.draw(st.none() | st.integers(1, 6)) for _ in range(2))
+    samples, steps, places = 3, data.draw(st.integers(1, 6)), 2
+    counts = draw.integers(0, most + 1, (samples, steps, places))
+    free = draw.random(counts.shape) < 0.8
+    spikes = spikes_of(counts, most, furthest, free)
+    # Gains in eighths, of which many are equal.
+    gain = torch.as_tensor(draw.integers(-4, 9, spikes.cells.shape)) / 8
+    gain[:, 0] = 0
+    taken = spikes.retimed(gain, moved, total)
+    worth = gain if total is None else gain / spikes.distance.clamp_min(1)
+    size = steps * places
+    for sample in range(samples):
+        its = spikes.sample == sample
+        here = np.where(free[sample], counts[sample], most).ravel()
+        wanted = naive(
+            here.tolist(),
+            (spikes.cells[its] - sample * size).tolist(),
+            spikes.open[its].tolist(),
+            spikes.distance.tolist(),
+            worth[its].tolist(),
+            most,
+            moved,
+            total,
+        )
+        assert taken[its].tolist() == wanted
+    left = torch.as_tensor(counts).flatten() + spikes.change(taken)
+    assert ((left >= 0) & (left <= most)).all()
+    assert left.view(samples, steps, places).sum(1).tolist() == counts.sum(1).tolist()
+    held = torch.as_tensor(~free).flatten()
+    assert left[held].tolist() == torch.as_tensor(counts).flatten()[held].tolist()
+
+
+def test_scores_climb_along_the_softmax_and_the_steepest_one_by_one():
+    # Softmax of equal scores: thirds. Against the mean of 4 the slopes are -1, -2/3 and 5/3.
+    spikes = spikes_of(column(0, 1, 0))
+    gradient = torch.tensor([2.0, 1.0, 9.0]).view(1, 3, 1)
+    climbed = spikes.ascent(torch.zeros(1, 3), gradient)
+    torch.testing.assert_close(climbed, torch.tensor([[-0.6, -0.4, 1.0]]))
+    assert spikes.ascent(torch.zeros(1, 3), torch.ones(1, 3, 1)).tolist() == [[0, 0, 0]]
+
+
+def test_the_slopes_are_those_of_plain_autograd_up_to_the_largest_one():
+    draw = torch.Generator().manual_seed(0)
+    counts = torch.randint(0, 3, (2, 5, 4), generator=draw)
+    spikes = spikes_of(counts, most=2, furthest=2)
+    scores = torch.randn(spikes.cells.shape, generator=draw, dtype=torch.float64)
+    scores = scores.masked_fill(~spikes.open, -torch.inf).requires_grad_()
+    gradient = torch.randn(2, 5, 4, generator=draw, dtype=torch.float64)
+    expected = torch.zeros(40, dtype=torch.float64).index_add(
+        0, spikes.cells.flatten(), scores.softmax(1).flatten()
+    )
+    (slopes,) = torch.autograd.grad((expected * gradient.flatten()).sum(), scores)
+    for sample in range(2):
+        its = spikes.sample == sample
+        slopes[its] /= slopes[its].abs().max()
+    torch.testing.assert_close(spikes.ascent(scores.detach(), gradient), slopes)
