@@ -708,6 +708,21 @@ OURS: list[Row] = [
     ),
     *(
         Row(
+            attack="AutoPGD",
+            setting=setting,
+            reach=MODEL,
+            options={"eps": 0.1, "max_iter": 3} | options | QUIET,
+            ball=INF if "norm" not in options else Ball(2, 0.5),
+        )
+        for setting, options in {
+            "": {},
+            "norm=2": {"norm": 2, "eps": 0.5},
+            "loss_type='difference_logits_ratio'": {"loss_type": "difference_logits_ratio"},
+            "loss_type='margin'": {"loss_type": "margin"},
+        }.items()
+    ),
+    *(
+        Row(
             attack="SparseDynamicAttack",
             setting=f"{setting}binary event frames",
             reach=MODEL,

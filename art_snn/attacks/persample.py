@@ -16,8 +16,6 @@ from art_snn.checks import invalid, require, require_count
 from art_snn.classifier.inputs import check_labels, checked_samples
 from art_snn.network import SpikingNetwork
 
-TOGETHER = 2**26
-"""Bytes of samples that are attacked at a time."""
 ROUNDING = 1e-6
 """How far samples may lie outside the clip range, in its width: that much is clipped silently."""
 
@@ -32,6 +30,9 @@ class PerSampleAttack(EvasionAttack):  # type: ignore[misc]
     _estimator_requirements = (PyTorchClassifier,)
     radius: ClassVar[Any] = None
     """How far, in the maximum norm, the attack goes from a sample; None where it can be any way."""
+
+    together: ClassVar[int] = 2**26
+    """Bytes of samples that are attacked at a time."""
 
     def __init__(
         self, estimator: PyTorchClassifier, *, targeted: bool, batch_size: int, verbose: bool
@@ -99,7 +100,7 @@ class PerSampleAttack(EvasionAttack):  # type: ignore[misc]
         rule remembers what it has seen, which is one batch."""
         if remembers(self.estimator.model):
             return self.batch_size
-        return max(self.batch_size, TOGETHER // max(1, x[0].numel() * x.element_size()))
+        return max(self.batch_size, self.together // max(1, x[0].numel() * x.element_size()))
 
     def _samples(self, x: Any) -> Tensor:
         """The samples on the device of the classifier, in its precision at least."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from art_snn.attacks.flips import Flips
 from art_snn.attacks.objectives import margin
-from art_snn.attacks.persample import ROUNDING, PerSampleAttack
+from art_snn.attacks.persample import ROUNDING, PerSampleAttack, go_on_with
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.starts import uniform
 from art_snn.checks import require, require_count, require_seed
@@ -97,7 +97,10 @@ class SparseDynamicAttack(PerSampleAttack):
     def _generated(self, queries: Queries, flips: Flips, classes: Tensor) -> Tensor:
         """Flip bits round by round; which samples that breaks [m]."""
         left, broken = torch.arange(len(classes), device=classes.device), []
+        asked = left
         for turn in range(self.max_iter):
+            go_on_with(self.estimator.model, torch.isin(asked, left))
+            asked = left
             found = flips.showing(left, flips.flipped(left))
             logits, gradient = queries.gradients(found, classes[left], self.loss, left.cpu())
             done = self.succeeded(logits, classes[left])

@@ -1,7 +1,7 @@
 """Spike retiming: event frames whose spikes come a little earlier or later."""
 
 import warnings
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from art_snn.attacks.best import Best
 from art_snn.attacks.distances import WHOLE, Shifts, counts, shifts
 from art_snn.attacks.objectives import margin
-from art_snn.attacks.persample import ROUNDING, PerSampleAttack
+from art_snn.attacks.persample import ROUNDING, PerSampleAttack, go_on_with
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.spikes import Spikes
 from art_snn.checks import require, require_count, require_number
@@ -58,6 +58,9 @@ class SpikeRetiming(PerSampleAttack):
     :param verbose: show a progress bar.
     :raises ValueError: for a setting out of its range; by :meth:`generate`, for samples that do not
         hold whole numbers of spikes, and where the classifier has no clip_values."""
+
+    # Every spike has scores of its own: many times the memory of the frames.
+    together: ClassVar[int] = 2**22
 
     attack_params = PerSampleAttack.attack_params + [  # noqa: RUF005
         "max_shift",
@@ -106,6 +109,7 @@ class SpikeRetiming(PerSampleAttack):
                 _warn_of_rates(gradient)
             stay = self._kept(best, left, found[left], classes[left], logits)
             left, gradient = left[stay], gradient[stay]
+            go_on_with(self.estimator.model, stay)
             going = torch.isin(spikes.sample, left)
             spikes, scores = spikes.of(going), scores[going]
             slopes = torch.zeros_like(x).index_copy_(0, left, gradient)

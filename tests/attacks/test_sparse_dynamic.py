@@ -187,7 +187,8 @@ def test_the_attack_is_that_of_naive_loops_and_no_longer_prefix_can_be_taken_bac
     assert attack.flips.tolist() == [sum(wanted)]
 
 
-LEVELS = [(0.0, 1.0), (-1.0, 1.0), (0.0, 0.1)]
+# Of few bits, so that logits of whole weights are exact, and ties are ties in any batch.
+LEVELS = [(0.0, 1.0), (-1.0, 1.0), (0.0, 0.125)]
 
 
 @settings(deadline=None, max_examples=40)

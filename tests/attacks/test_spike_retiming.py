@@ -211,6 +211,24 @@ def test_retiming_within_two_steps_raises_the_margin_of_a_spiking_network(traine
     np.testing.assert_array_equal(attack.generate(x, y), found)
 
 
+@pytest.mark.parametrize("rule", ["stbp", "assg"])
+def test_a_spiking_sample_is_retimed_alike_alone_and_in_a_batch(rule, trained_layers, known):
+    classifier = build(trained_layers, "binary frames", rule)
+    x = FORMS["binary frames"].present(known[0])
+    logits = torch.as_tensor(classifier.predict(x))
+    ahead = margin(logits, logits.argmax(1))
+    near = ahead.argsort(descending=True)[:8].numpy()
+    x, y = x[near], logits.argmax(1)[near].numpy()
+    attack = SpikeRetiming(classifier, max_shift=2, max_iter=6, eta=2.0, verbose=False)
+    found = attack.generate(x, y)
+    # Some are broken on the way, and leave the batch.
+    assert len(set(attack.backwards)) > 1
+    for row in range(len(x)):
+        np.testing.assert_array_equal(
+            attack.generate(x[row : row + 1], y[row : row + 1])[0], found[row]
+        )
+
+
 def test_rate_rules_are_warned_of_since_their_gradient_is_the_same_at_all_steps(
     trained_layers, known
 ):
