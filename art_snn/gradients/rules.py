@@ -39,7 +39,11 @@ GRADIENTS: Mapping[str, type[Gradient]] = MappingProxyType(
 """Every rule that can be chosen by name, with its defaults."""
 
 VARIANTS: Mapping[str, Gradient] = MappingProxyType(
-    {"pdsg-per-sample": PDSG(per_sample=True), "native": Native()}
+    {
+        "pdsg-per-sample": PDSG(per_sample=True),
+        "assg-through-reset": ASSG(detach_reset=False),
+        "native": Native(),
+    }
 )
 """Rules that have a name besides: with other settings, or for adapted networks alone."""
 

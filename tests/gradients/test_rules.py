@@ -43,6 +43,7 @@ from tests.small import SHAPE, around, classifier as small
 NAMES: dict[str, Gradient] = {
     **{name: kind() for name, kind in GRADIENTS.items()},
     "pdsg-per-sample": PDSG(per_sample=True),
+    "assg-through-reset": ASSG(detach_reset=False),
     "eot-rga": EOT(RGA()),
     "eot-pdsg-per-sample": EOT(PDSG(per_sample=True)),
     "eot-eot-hart": EOT(EOT(HART())),
@@ -156,7 +157,7 @@ def test_the_name_of_a_rule_never_gives_another_one(rule):
 )
 def test_an_unknown_name_is_refused_with_the_known_ones_and_the_grammar(name):
     message = (
-        rf"^here: expected one of 'stbp', 'pdsg', .*'pdsg-per-sample', 'native', got '{name}'\. "
+        rf"^here: expected one of 'stbp', 'pdsg', .*'pdsg-per-sample', 'assg-through-reset', 'native', got '{name}'\. "
         r"Any of them may stand in eot-NAME, extended-NAME, NAME-32-steps and mean-NAME-NAME; "
         r"a rule of your own is passed as an instance\.$"
     )
@@ -320,7 +321,7 @@ def test_every_command_refuses_the_same_names_by_the_flag(words, tmp_path):
         "expected one of 'stbp', 'pdsg', 'assg', 'rga', 'static', 'bptr', 'hart', 'cba', 'relu', "
     )
     assert (
-        f"{words[1]}: {known}'pdsg-per-sample', 'native', got 'sgd'. Any of them" in done.complaint
+        f"{words[1]}: {known}'pdsg-per-sample', 'assg-through-reset', 'native', got 'sgd'. Any of them" in done.complaint
     )
     assert not (tmp_path / "out").exists()
 

@@ -261,11 +261,11 @@ def test_reset_draws_by_kaiming_again():
         ({"reset": "none"}, r"^reset: expected 'hard' or 'soft', got 'none'"),
         (
             {"gradient": "rag"},
-            rf"^gradient: expected one of {KNOWN}, 'pdsg-per-sample', 'native', got 'rag'\.",
+            rf"^gradient: expected one of {KNOWN}, 'pdsg-per-sample', 'assg-through-reset', 'native', got 'rag'\.",
         ),
         (
             {"training_gradient": "rag"},
-            rf"^training_gradient: expected one of {KNOWN}, 'pdsg-per-sample', 'native', got 'rag'",
+            rf"^training_gradient: expected one of {KNOWN}, 'pdsg-per-sample', 'assg-through-reset', 'native', got 'rag'",
         ),
     ],
 )
