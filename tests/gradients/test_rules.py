@@ -321,7 +321,8 @@ def test_every_command_refuses_the_same_names_by_the_flag(words, tmp_path):
         "expected one of 'stbp', 'pdsg', 'assg', 'rga', 'static', 'bptr', 'hart', 'cba', 'relu', "
     )
     assert (
-        f"{words[1]}: {known}'pdsg-per-sample', 'assg-through-reset', 'native', got 'sgd'. Any of them" in done.complaint
+        f"{words[1]}: {known}'pdsg-per-sample', 'assg-through-reset', 'native', got 'sgd'. Any of them"
+        in done.complaint
     )
     assert not (tmp_path / "out").exists()
 
