@@ -157,7 +157,8 @@ def test_the_name_of_a_rule_never_gives_another_one(rule):
 )
 def test_an_unknown_name_is_refused_with_the_known_ones_and_the_grammar(name):
     message = (
-        rf"^here: expected one of 'stbp', 'pdsg', .*'pdsg-per-sample', 'assg-through-reset', 'native', got '{name}'\. "
+        rf"^here: expected one of 'stbp', 'pdsg', .*'pdsg-per-sample', 'assg-through-reset', "
+        rf"'native', got '{name}'\. "
         r"Any of them may stand in eot-NAME, extended-NAME, NAME-32-steps and mean-NAME-NAME; "
         r"a rule of your own is passed as an instance\.$"
     )
@@ -321,8 +322,8 @@ def test_every_command_refuses_the_same_names_by_the_flag(words, tmp_path):
         "expected one of 'stbp', 'pdsg', 'assg', 'rga', 'static', 'bptr', 'hart', 'cba', 'relu', "
     )
     assert (
-        f"{words[1]}: {known}'pdsg-per-sample', 'assg-through-reset', 'native', got 'sgd'. Any of them"
-        in done.complaint
+        f"{words[1]}: {known}'pdsg-per-sample', 'assg-through-reset', 'native', got 'sgd'. "
+        "Any of them" in done.complaint
     )
     assert not (tmp_path / "out").exists()
 

@@ -32,6 +32,7 @@ from tests.conftest import varied
 DVS = {"image_size": 8, "width": 1 / 32, "threshold": 0.1}
 TINY = Plan(((3,), (4, 5)), (6, 7))
 KNOWN = ", ".join(map(repr, GRADIENTS))
+VARIANTS = "'pdsg-per-sample', 'assg-through-reset', 'native'"
 LIVELY = {"image_size": 8, "steps": 2, "threshold": 0.1}
 
 WIDTHS = {
@@ -259,13 +260,10 @@ def test_reset_draws_by_kaiming_again():
         ({"decay": 0}, r"^decay: expected a number above 0 and at most 1, got 0"),
         ({"threshold": 0}, r"^threshold: expected a number above 0, got 0"),
         ({"reset": "none"}, r"^reset: expected 'hard' or 'soft', got 'none'"),
-        (
-            {"gradient": "rag"},
-            rf"^gradient: expected one of {KNOWN}, 'pdsg-per-sample', 'assg-through-reset', 'native', got 'rag'\.",
-        ),
+        ({"gradient": "rag"}, rf"^gradient: expected one of {KNOWN}, {VARIANTS}, got 'rag'\."),
         (
             {"training_gradient": "rag"},
-            rf"^training_gradient: expected one of {KNOWN}, 'pdsg-per-sample', 'assg-through-reset', 'native', got 'rag'",
+            rf"^training_gradient: expected one of {KNOWN}, {VARIANTS}, got 'rag'",
         ),
     ],
 )
