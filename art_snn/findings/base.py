@@ -51,21 +51,16 @@ class Subject:
     batch_size: int = 32
     seed: int = 0
 
-    def logits(self, x: np.ndarray, seed: int | None = None) -> np.ndarray:
-        """Predictions (N, K); None: drawn from the present random state."""
-        if seed is None:
-            return self._predicted(x)
-        with seeded(seed):
-            return self._predicted(x)
-
-    def _predicted(self, x: np.ndarray) -> np.ndarray:
-        found: np.ndarray = self.estimator.predict(x, batch_size=self.batch_size)
+    def logits(self, x: np.ndarray, draw: int = 0) -> np.ndarray:
+        """Predictions (N, K), from one of several random states."""
+        with seeded(self.seed + draw):
+            found: np.ndarray = self.estimator.predict(x, batch_size=self.batch_size)
         return found
 
     @cached_property
     def evaluations(self) -> list[np.ndarray]:
         """Predictions of the same samples from five random states."""
-        return [self.logits(self.x, self.seed + draw) for draw in range(5)]
+        return [self.logits(self.x, draw) for draw in range(5)]
 
     @property
     def clean(self) -> np.ndarray:

@@ -18,9 +18,9 @@ def state_kept(subject: Subject) -> Finding | None:
     """A prediction depends on what was predicted before it."""
     if random_network(subject) is not None:
         return None
-    first = subject.logits(subject.x, subject.seed)
-    subject.logits(subject.x[::-1].copy() * 0.5, subject.seed)
-    again = subject.logits(subject.x, subject.seed)
+    first = subject.logits(subject.x)
+    subject.logits(subject.x[::-1].copy() * 0.5)
+    again = subject.logits(subject.x)
     change = np.abs(again - first).max(initial=0)
     if change == 0:
         return None
@@ -40,8 +40,8 @@ def batch_dependent(subject: Subject) -> Finding | None:
     if random_network(subject) is not None:
         return None
     x = subject.x[:CALLED]
-    together = subject.logits(x, subject.seed)
-    alone = np.concatenate([subject.logits(x[i : i + 1], subject.seed) for i in range(len(x))])
+    together = subject.logits(x)
+    alone = np.concatenate([subject.logits(x[i : i + 1]) for i in range(len(x))])
     lengths = np.linalg.norm(together, axis=1)
     change = np.linalg.norm(alone - together, axis=1) / np.where(lengths > 0, lengths, 1)
     median = float(np.median(change)) if len(x) else 0.0
@@ -59,7 +59,7 @@ def batch_dependent(subject: Subject) -> Finding | None:
 def statistics_changed(subject: Subject) -> Finding | None:
     """Predictions or gradients change what the network has learnt."""
     before = _digests(subject.estimator.model)
-    subject.logits(subject.x, subject.seed)
+    subject.logits(subject.x)
     with suppress(RuntimeError):  # Where there is no gradient: a finding of its own.
         subject.gradient(subject.x[: subject.batch_size], subject.y[: subject.batch_size])
     after = _digests(subject.estimator.model)

@@ -49,7 +49,7 @@ def examine(
 ) -> list[Finding]:
     """What speaks against a robustness that is measured on these samples, before any attack.
 
-    Costs 113 forward passes and two gradients per sample, and some more of a few; the loss around
+    Costs some 110 forward passes and a gradient per sample, and some more of a few; the loss around
     the samples takes a hundred of them. Weights and buffers are afterwards what they were.
 
     :param estimator: any classifier of torch's; a spiking one is differentiated by its rule.

@@ -51,7 +51,7 @@ def unstable_loss(subject: Subject) -> Finding | None:
     x, y = subject.x[subject.correct], subject.y[subject.correct]
     if not len(x):
         return None
-    here = _margins(subject.logits(x, subject.seed), y)
+    here = _margins(subject.logits(x), y)
     radius = min(RADIUS * subject.span, subject.eps)
     values = subject.estimator.clip_values
     changes = []
@@ -59,7 +59,7 @@ def unstable_loss(subject: Subject) -> Finding | None:
         noise = uniform(torch.as_tensor(x), subject.seed, draw).numpy()
         near = x + radius * noise
         near = near if values is None else np.clip(near, *values)
-        there = _margins(subject.logits(near.astype(x.dtype), subject.seed), y)
+        there = _margins(subject.logits(near.astype(x.dtype)), y)
         changes.append(np.abs(there - here) / np.maximum(np.abs(here), TINY))
     change = float(np.median(np.minimum(np.mean(changes, axis=0), 1)))
     if change <= UNSTABLE:
