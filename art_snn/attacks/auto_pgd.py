@@ -19,8 +19,9 @@ MOMENTUM, PROGRESS = 0.75, 0.75
 class AutoPGD(IteratedAttack):
     """Auto-PGD (Croce and Hein, ICML 2020), with one gradient per step and no other query.
 
-    ART's AutoProjectedGradientDescent is the same method, which asks the classifier three or four
-    times per step and goes on with samples that are broken. From a start x[0], g the gradient::
+    ART's AutoProjectedGradientDescent is the same method, which asks the classifier for a loss
+    beside every gradient and goes on with samples that are broken. From a start x[0], g the
+    gradient::
 
         z = project(x[k] + eta d(g[k]))
         x[k+1] = project(x[k] + .75 (z - x[k]) + .25 (x[k] - x[k-1]))

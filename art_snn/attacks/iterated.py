@@ -109,6 +109,7 @@ class IteratedAttack(PerSampleAttack):
             values, broken = self.objective(logits, classes), self.succeeded(logits, classes)
             best.take(left, walk.points, values, broken)
             stay = ~broken & ~logits.isnan().any(1)
+            queries.through(int((~stay).sum()))
             left, classes, walk = left[stay], classes[stay], walk.of(stay)
             if not len(left):
                 return left

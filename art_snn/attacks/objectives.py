@@ -40,20 +40,6 @@ def logits_ratio(logits: Tensor, classes: Tensor) -> Tensor:
     return margin(logits, classes) / (ordered[:, 0] - ordered[:, 2]).clamp_min(SMALLEST)
 
 
-def logits_ratio_towards(logits: Tensor, classes: Tensor, targets: Tensor) -> Tensor:
-    """The same towards a target (equation 7): z_t - z_y over z_1 - (z_3 + z_4) / 2 in order.
-
-    Of networks of fewer than four classes, which have no fourth, the difference alone.
-
-    :param targets: target classes [n]."""
-    picked = [logits.gather(1, which[:, None])[:, 0] for which in (targets, classes)]
-    if logits.shape[1] < 4:
-        return picked[0] - picked[1]
-    ordered = logits.topk(4).values
-    spread = ordered[:, 0] - (ordered[:, 2] + ordered[:, 3]) / 2
-    return (picked[0] - picked[1]) / spread.clamp_min(SMALLEST)
-
-
 LOSSES: Mapping[str, Objective] = MappingProxyType(
     {"cross_entropy": cross_entropy, "difference_logits_ratio": logits_ratio, "margin": margin}
 )

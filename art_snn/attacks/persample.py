@@ -67,12 +67,14 @@ class PerSampleAttack(EvasionAttack):  # type: ignore[misc]
         found = self._samples(x)
         mask = _mask(given, found)
         classes = self._classes(found, y)
-        queries = Queries(self.estimator, len(found), self.batch_size)
-        self.forwards, self.backwards = queries.forwards.numpy(), queries.backwards.numpy()
-        every = torch.arange(len(found))
-        parts = torch.split(every, self._together(found)) if len(found) else ()
-        for rows in tqdm(parts, desc=type(self).__name__, disable=not self.verbose):
-            self._attack(queries.of(rows), found, classes, mask, rows.to(found.device))
+        with self._bar(len(found)) as bar:
+            queries = Queries(self.estimator, len(found), self.batch_size, bar)
+            self.forwards, self.backwards = queries.forwards.numpy(), queries.backwards.numpy()
+            every = torch.arange(len(found))
+            for rows in torch.split(every, self._together(found)) if len(found) else ():
+                before = bar.n
+                self._attack(queries.of(rows), found, classes, mask, rows.to(found.device))
+                bar.update(before + len(rows) - bar.n)
         return _like(found, x)
 
     def succeeded(self, logits: Tensor, classes: Tensor) -> Tensor:
@@ -86,12 +88,18 @@ class PerSampleAttack(EvasionAttack):  # type: ignore[misc]
         """Put adversarial samples in the place of some of them."""
         logits = queries.logits(found[rows], torch.arange(len(rows)))
         left = ~(self.succeeded(logits, classes[rows]) | logits.isnan().any(1))
+        queries.through(int((~left).sum()))
         rows = rows[left]
         if len(rows):
             own = None if mask is None else mask[rows]
             inner = queries.of(left.nonzero()[:, 0])
             with attacking(self.estimator, self.radius):
                 found[rows] = self.craft(inner, found[rows], classes[rows], own)
+
+    def _bar(self, samples: int) -> "tqdm[Any]":
+        """Shows how many samples the attack has done with, and what it has asked for."""
+        name = type(self).__name__
+        return tqdm(total=samples, desc=name, unit="sample", miniters=0, disable=not self.verbose)
 
     def _together(self, x: Tensor) -> int:
         """How many samples are attacked at a time.

@@ -1,10 +1,12 @@
 """What an attack asks of a classifier, and how often for every sample."""
 
 import copy
+from typing import Any
 
 import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from art_snn.attacks.objectives import Objective
 from art_snn.network import SpikingNetwork
@@ -20,10 +22,17 @@ class Queries:
 
     :param estimator: any classifier of torch's.
     :param samples: how many there are.
-    :param batch_size: most samples of one pass."""
+    :param batch_size: most samples of one pass.
+    :param bar: is told of every forward."""
 
-    def __init__(self, estimator: PyTorchClassifier, samples: int, batch_size: int) -> None:
-        self.estimator, self.batch_size = estimator, batch_size
+    def __init__(
+        self,
+        estimator: PyTorchClassifier,
+        samples: int,
+        batch_size: int,
+        bar: "tqdm[Any] | None" = None,
+    ) -> None:
+        self.estimator, self.batch_size, self.bar = estimator, batch_size, bar
         self.forwards = torch.zeros(samples, dtype=torch.long)
         self.backwards = torch.zeros(samples, dtype=torch.long)
         self._rows = torch.arange(samples)
@@ -39,7 +48,7 @@ class Queries:
 
         :param x: samples ``[n, *input_shape]``.
         :param rows: which samples they are made of [n], one as often as it is asked for."""
-        self._count(self.forwards, rows)
+        self._forward(rows)
         scores = self.estimator.predict(x.cpu().numpy(), batch_size=self.batch_size)
         return torch.as_tensor(scores).to(x.device)
 
@@ -53,7 +62,7 @@ class Queries:
         :param x: samples ``[n, *input_shape]``.
         :param classes: what the objective is told [n].
         :param rows: which samples they are made of [n]."""
-        self._count(self.forwards, rows)
+        self._forward(rows)
         self._count(self.backwards, rows)
         parts = (torch.split(tensor, self.batch_size) for tensor in (x, classes))
         found = [
@@ -63,6 +72,17 @@ class Queries:
         if not _predicts(self.estimator):
             logits = self.logits(x, rows)
         return logits, gradient.nan_to_num_(0, 0, 0)
+
+    def through(self, samples: int) -> None:
+        """Tell the bar of samples that the attack has done with."""
+        if self.bar is not None:
+            self.bar.update(samples)
+
+    def _forward(self, rows: Tensor) -> None:
+        self._count(self.forwards, rows)
+        if self.bar is not None:
+            self.bar.set_postfix(forwards=int(self.forwards.sum()), refresh=False)
+            self.bar.update(0)
 
     def _count(self, counter: Tensor, rows: Tensor) -> None:
         own = self._rows[rows.cpu()]

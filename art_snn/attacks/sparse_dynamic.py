@@ -106,6 +106,7 @@ class SparseDynamicAttack(PerSampleAttack):
             done = self.succeeded(logits, classes[left])
             broken.append(left[done])
             stay = ~done & ~logits.isnan().any(1)
+            queries.through(int((~stay).sum()))
             left, logits, gradient = left[stay], logits[stay], gradient[stay]
             noise = uniform(flips.samples[left], self.seed, turn)
             rows, bits = flips.candidates(left, gradient, noise, self.candidates * (turn + 1))

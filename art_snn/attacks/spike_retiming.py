@@ -108,6 +108,7 @@ class SpikeRetiming(PerSampleAttack):
             if not turn:
                 _warn_of_rates(gradient)
             stay = self._kept(best, left, found[left], classes[left], logits)
+            queries.through(int((~stay).sum()))
             left, gradient = left[stay], gradient[stay]
             go_on_with(self.estimator.model, stay)
             going = torch.isin(spikes.sample, left)

@@ -222,6 +222,7 @@ def maximum(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
+    """torch's max_pool2d of fixed weights, which keeps where its maxima lie and not its input."""
     if not _wanted(input) or return_indices:
         return NotImplemented
     stride = kernel_size if stride is None else stride

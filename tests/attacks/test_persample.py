@@ -76,6 +76,15 @@ def test_a_mask_of_one_sample_holds_for_all():
     assert (found[:, 0] != X[:, 0]).any()
 
 
+def test_a_bar_shows_samples_that_are_through_and_every_forward(capsys):
+    crafting = attack(verbose=True)
+    crafting.generate(X, np.array([0, 0, 0]))
+    last = capsys.readouterr().err.split("\r")[-1]
+    assert last.startswith("StableAdaptivePGD: 100%")
+    assert "3/3 [" in last
+    assert f"forwards={crafting.forwards.sum()}" in last
+
+
 def test_no_sample_gives_none():
     assert attack().generate(X[:0], np.zeros(0)).shape == (0, 2)
 
