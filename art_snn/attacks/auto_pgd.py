@@ -1,5 +1,6 @@
 """APGD: projected gradient descent with momentum, whose step follows the progress it makes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,16 @@ from torch import Tensor
 
 from art_snn.attacks.balls import SMALLEST, Ball
 from art_snn.attacks.iterated import IteratedAttack, Walk, checkpoints
-from art_snn.attacks.objectives import LOSSES, Objective, cross_entropy, towards
-from art_snn.checks import require, require_choice
+from art_snn.attacks.objectives import (
+    LOSSES,
+    Objective,
+    cross_entropy,
+    logits_ratio,
+    logits_ratio_towards,
+    towards,
+)
+from art_snn.attacks.queries import Queries
+from art_snn.checks import require, require_choice, require_whole
 
 MOMENTUM, PROGRESS = 0.75, 0.75
 """alpha, the share of the new step, and rho, the share of steps that must have raised the loss."""
@@ -41,9 +50,11 @@ class AutoPGD(IteratedAttack):
     :param seed: of the random starts.
     :param verbose: show a progress bar.
     :param loss_type: "cross_entropy", "difference_logits_ratio" (DLR), or "margin".
+    :param targets: with DLR, run towards so many other classes one after another, the likeliest
+        first, by the targeted DLR; any misclassification counts. 0: one run, away from the class.
     :raises ValueError: for a setting out of its range."""
 
-    attack_params = IteratedAttack.attack_params + ["loss_type"]  # noqa: RUF005
+    attack_params = IteratedAttack.attack_params + ["loss_type", "targets"]  # noqa: RUF005
 
     def __init__(
         self,
@@ -57,8 +68,9 @@ class AutoPGD(IteratedAttack):
         seed: int = 0,
         verbose: bool = True,
         loss_type: str = "cross_entropy",
+        targets: int = 0,
     ) -> None:
-        self.loss_type = loss_type
+        self.loss_type, self.targets = loss_type, targets
         super().__init__(
             estimator, norm, eps, max_iter, num_random_init, targeted, batch_size, seed, verbose
         )
@@ -68,7 +80,21 @@ class AutoPGD(IteratedAttack):
 
     @property
     def objective(self) -> Objective:
+        if self.targets:
+            return logits_ratio_towards
         return towards if self.targeted else LOSSES[self.loss_type]
+
+    def aims(self, queries: Queries, x: Tensor, classes: Tensor) -> Sequence[Tensor]:
+        """The true classes [n]; towards targets, pairs of these and of every target [n, 2]."""
+        if not self.targets:
+            return (classes,)
+        logits = queries.logits(x, torch.arange(len(x)))
+        others = logits.scatter(1, classes[:, None], -torch.inf)
+        ranked = others.argsort(dim=1, descending=True)[:, :-1]
+        return [torch.stack([classes, target], 1) for target in ranked[:, : self.targets].unbind(1)]
+
+    def succeeded(self, logits: Tensor, classes: Tensor) -> Tensor:
+        return super().succeeded(logits, classes if classes.ndim == 1 else classes[:, 0])
 
     def _check_params(self) -> None:
         super()._check_params()
@@ -78,6 +104,11 @@ class AutoPGD(IteratedAttack):
         expected = "cross_entropy for a targeted attack"
         remedy = "Leave loss_type out, or attack without targets."
         require(fits, "loss_type", expected, repr(self.loss_type), remedy)
+        require_whole("targets", self.targets, remedy="AutoAttack's standard is 9.")
+        fits = not self.targets or LOSSES[self.loss_type] is logits_ratio
+        expected = "0, or loss_type='difference_logits_ratio'"
+        remedy = "The targeted loss that does not saturate is that ratio."
+        require(fits, "targets", expected, repr(self.targets), remedy)
 
 
 @dataclass

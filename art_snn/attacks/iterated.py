@@ -1,11 +1,12 @@
 """What attacks share that walk through a ball by gradients."""
 
+import itertools
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import TypeVar
 
 import numpy as np
-import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
@@ -88,37 +89,42 @@ class IteratedAttack(PerSampleAttack):
     def radius(self) -> float:
         return self.eps
 
-    def craft(self, queries: Queries, x: Tensor, classes: Tensor, mask: Tensor | None) -> Tensor:
+    def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
+        x = best.samples.clone()
         ball = Ball(require_norm(self.norm), self.eps, x, *self.clip_range(x), mask)
-        best, left = Best.none(x), torch.arange(len(x), device=x.device)
-        for draw in range(max(1, self.num_random_init)):
+        runs = itertools.product(
+            range(max(1, self.num_random_init)), self.aims(queries, x, classes)
+        )
+        for draw, aims in runs:
+            left = (~best.broken).nonzero()[:, 0]
+            if not len(left):
+                return
             begin(self.estimator.model)
             around = ball.of(left)
             start = around.centre
             if self.num_random_init:
                 start = around.start(uniform(around.centre, self.seed, draw))
-            left = self._run(queries, best, left, self.walk(around, start), classes[left])
-        return best.samples
+            self._run(queries, best, left, self.walk(around, start), aims[left])
 
-    def _run(
-        self, queries: Queries, best: Best, left: Tensor, walk: Walk, classes: Tensor
-    ) -> Tensor:
-        """One run over the samples [m] that are left; returns those that it does not break."""
+    def aims(self, queries: Queries, x: Tensor, classes: Tensor) -> Sequence[Tensor]:
+        """What the objective is told [n, ...] in one run after another from every start."""
+        return (classes,)
+
+    def _run(self, queries: Queries, best: Best, left: Tensor, walk: Walk, aims: Tensor) -> None:
+        """One run over the samples [m] that are left."""
         for _ in range(self.max_iter):
-            logits, gradient = queries.gradients(walk.points, classes, self.objective, left.cpu())
-            values, broken = self.objective(logits, classes), self.succeeded(logits, classes)
+            logits, gradient = queries.gradients(walk.points, aims, self.objective, left.cpu())
+            values, broken = self.objective(logits, aims), self.succeeded(logits, aims)
             best.take(left, walk.points, values, broken)
             stay = ~broken & ~logits.isnan().any(1)
             queries.through(int((~stay).sum()))
-            left, classes, walk = left[stay], classes[stay], walk.of(stay)
+            left, aims, walk = left[stay], aims[stay], walk.of(stay)
             if not len(left):
-                return left
+                return
             go_on_with(self.estimator.model, stay)
             walk.advance(values[stay], gradient[stay])
         logits = queries.logits(walk.points, left.cpu())
-        broken = self.succeeded(logits, classes)
-        best.take(left, walk.points, self.objective(logits, classes), broken)
-        return left[~broken]
+        best.take(left, walk.points, self.objective(logits, aims), self.succeeded(logits, aims))
 
     def _check_params(self) -> None:
         super()._check_params()

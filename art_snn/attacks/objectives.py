@@ -40,6 +40,21 @@ def logits_ratio(logits: Tensor, classes: Tensor) -> Tensor:
     return margin(logits, classes) / (ordered[:, 0] - ordered[:, 2]).clamp_min(SMALLEST)
 
 
+def logits_ratio_towards(logits: Tensor, aims: Tensor) -> Tensor:
+    """Targeted difference of logits ratio (Croce and Hein, ICML 2020, section 4.1).
+
+    The target's logit minus that of the true class, over the distance from the largest logit to
+    the mean of the third and the fourth; of networks of fewer than four classes, that difference.
+
+    :param logits: [n, K].
+    :param aims: true class and target [n, 2]."""
+    true, target = logits.gather(1, aims).unbind(1)
+    if logits.shape[1] < 4:
+        return target - true
+    ordered = logits.topk(4).values
+    return (target - true) / (ordered[:, 0] - ordered[:, 2:].mean(1)).clamp_min(SMALLEST)
+
+
 LOSSES: Mapping[str, Objective] = MappingProxyType(
     {"cross_entropy": cross_entropy, "difference_logits_ratio": logits_ratio, "margin": margin}
 )

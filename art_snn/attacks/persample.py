@@ -10,6 +10,7 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from art_snn.attacks.best import Best
 from art_snn.attacks.budget import attacking
 from art_snn.attacks.queries import Queries
 from art_snn.checks import invalid, require, require_count
@@ -42,10 +43,11 @@ class PerSampleAttack(EvasionAttack):  # type: ignore[misc]
         self.forwards = self.backwards = np.zeros(0, dtype=np.int64)
 
     @abstractmethod
-    def craft(self, queries: Queries, x: Tensor, classes: Tensor, mask: Tensor | None) -> Tensor:
-        """Adversarial samples ``[n, *input_shape]`` of samples that the attack is not through with.
+    def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
+        """Put adversarial samples in the place of samples that the attack is not through with.
 
         :param queries: what to ask the classifier by; rows are 0 to n - 1.
+        :param best: the samples ``[n, *input_shape]``, and where to take in what is found.
         :param classes: true classes [n], or targets.
         :param mask: bool ``[n, *input_shape]``, where values may change; None: everywhere."""
 
@@ -70,12 +72,18 @@ class PerSampleAttack(EvasionAttack):  # type: ignore[misc]
         with self._bar(len(found)) as bar:
             queries = Queries(self.estimator, len(found), self.batch_size, bar)
             self.forwards, self.backwards = queries.forwards.numpy(), queries.backwards.numpy()
+            self._begun(found, classes)
             every = torch.arange(len(found))
             for rows in torch.split(every, self._together(found)) if len(found) else ():
                 before = bar.n
                 self._attack(queries.of(rows), found, classes, mask, rows.to(found.device))
                 bar.update(before + len(rows) - bar.n)
         return _like(found, x)
+
+    def _begun(self, found: Tensor, classes: Tensor) -> None:
+        """What is done before the first sample is attacked.
+
+        :param found: the samples ``[N, *input_shape]``, which adversarials take the place of."""
 
     def succeeded(self, logits: Tensor, classes: Tensor) -> Tensor:
         """Whether samples [n] count as broken: misclassified, or classified as the target."""
@@ -94,7 +102,9 @@ class PerSampleAttack(EvasionAttack):  # type: ignore[misc]
             own = None if mask is None else mask[rows]
             inner = queries.of(left.nonzero()[:, 0])
             with attacking(self.estimator, self.radius):
-                found[rows] = self.craft(inner, found[rows], classes[rows], own)
+                best = Best.none(found[rows])
+                self.craft(inner, best, classes[rows], own)
+                found[rows] = best.samples
 
     def _bar(self, samples: int) -> "tqdm[Any]":
         """Shows how many samples the attack has done with, and what it has asked for."""

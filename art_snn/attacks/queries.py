@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
@@ -16,14 +17,15 @@ from art_snn.passes import modes_kept
 class Queries:
     """Logits and input gradients of a classifier for N samples, in batches.
 
-    A forward pass of a sample counts as one forward, a gradient as one forward and one backward.
-    Where the logits of a gradient are no predictions (half precision, EOT, CBA), the pass that
-    asks for these counts, too.
+    A forward pass of a sample counts as one forward, a gradient as one forward and one backward;
+    under rules of several passes, such as EOT, as that many. Where the logits of a gradient are no
+    predictions (half precision, EOT, CBA), the pass that asks for these counts, too.
 
     :param estimator: any classifier of torch's.
     :param samples: how many there are.
     :param batch_size: most samples of one pass.
-    :param bar: is told of every forward."""
+    :param bar: is told of every forward.
+    :param draws: predictions of a random network that are averaged."""
 
     def __init__(
         self,
@@ -31,16 +33,22 @@ class Queries:
         samples: int,
         batch_size: int,
         bar: "tqdm[Any] | None" = None,
+        draws: int = 1,
     ) -> None:
-        self.estimator, self.batch_size, self.bar = estimator, batch_size, bar
+        self.estimator, self.batch_size, self.bar, self.draws = estimator, batch_size, bar, draws
+        self.reports = True
         self.forwards = torch.zeros(samples, dtype=torch.long)
         self.backwards = torch.zeros(samples, dtype=torch.long)
-        self._rows = torch.arange(samples)
+        self.rows = torch.arange(samples)
 
-    def of(self, rows: Tensor) -> "Queries":
-        """What asks for some of the samples [n], there rows 0 to n - 1, and counts here."""
+    def of(self, rows: Tensor, **changes: Any) -> "Queries":
+        """What asks for some of the samples [n], there rows 0 to n - 1, and counts here.
+
+        :param changes: attributes that are others there: another `estimator`, `draws`, or
+            reports=False, which keeps the bar from being told who is through."""
         inner = copy.copy(self)
-        inner._rows = self._rows[rows.cpu()]
+        inner.rows = self.rows[rows.cpu()]
+        vars(inner).update(changes)
         return inner
 
     def logits(self, x: Tensor, rows: Tensor) -> Tensor:
@@ -48,9 +56,14 @@ class Queries:
 
         :param x: samples ``[n, *input_shape]``.
         :param rows: which samples they are made of [n], one as often as it is asked for."""
-        self._forward(rows)
-        scores = self.estimator.predict(x.cpu().numpy(), batch_size=self.batch_size)
-        return torch.as_tensor(scores).to(x.device)
+        self._forward(rows, self.draws)
+        return torch.as_tensor(self.predict(x.cpu().numpy())).to(x.device)
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Predictions (n, K), which nobody counts."""
+        every = [self.estimator.predict(x, batch_size=self.batch_size) for _ in range(self.draws)]
+        found: np.ndarray = np.mean(every, axis=0) if self.draws > 1 else every[0]
+        return found
 
     def gradients(
         self, x: Tensor, classes: Tensor, objective: Objective, rows: Tensor
@@ -62,8 +75,8 @@ class Queries:
         :param x: samples ``[n, *input_shape]``.
         :param classes: what the objective is told [n].
         :param rows: which samples they are made of [n]."""
-        self._forward(rows)
-        self._count(self.backwards, rows)
+        self._forward(rows, self.passes)
+        self._count(self.backwards, rows, self.passes)
         parts = (torch.split(tensor, self.batch_size) for tensor in (x, classes))
         found = [
             differentiated(self.estimator, a, b, objective) for a, b in zip(*parts, strict=True)
@@ -73,20 +86,40 @@ class Queries:
             logits = self.logits(x, rows)
         return logits, gradient.nan_to_num_(0, 0, 0)
 
+    def ran(self, rows: Tensor, logits: Tensor) -> None:
+        """Count a pass that somebody else made, and every backward pass from its logits.
+
+        :param rows: which samples it was made of [n].
+        :param logits: what came out [n, K]."""
+        passes = self.passes if logits.requires_grad else 1
+        self._forward(rows, passes)
+
+        def backward(_: Tensor) -> None:
+            self._count(self.backwards, rows, passes)
+
+        if logits.requires_grad:
+            logits.register_hook(backward)  # type: ignore[no-untyped-call]
+
+    @property
+    def passes(self) -> int:
+        """How often a gradient takes the network forward and backward."""
+        model = self.estimator.model
+        return model.rule.passes if isinstance(model, SpikingNetwork) else 1
+
     def through(self, samples: int) -> None:
         """Tell the bar of samples that the attack has done with."""
-        if self.bar is not None:
+        if self.bar is not None and self.reports:
             self.bar.update(samples)
 
-    def _forward(self, rows: Tensor) -> None:
-        self._count(self.forwards, rows)
+    def _forward(self, rows: Tensor, times: int) -> None:
+        self._count(self.forwards, rows, times)
         if self.bar is not None:
             self.bar.set_postfix(forwards=int(self.forwards.sum()), refresh=False)
             self.bar.update(0)
 
-    def _count(self, counter: Tensor, rows: Tensor) -> None:
-        own = self._rows[rows.cpu()]
-        counter.index_add_(0, own, torch.ones_like(own))
+    def _count(self, counter: Tensor, rows: Tensor, times: int) -> None:
+        own = self.rows[rows.cpu()]
+        counter.index_add_(0, own, torch.full_like(own, times))
 
 
 def differentiated(

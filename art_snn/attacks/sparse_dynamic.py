@@ -7,6 +7,7 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
+from art_snn.attacks.best import Best
 from art_snn.attacks.flips import Flips
 from art_snn.attacks.objectives import margin
 from art_snn.attacks.persample import ROUNDING, PerSampleAttack, go_on_with
@@ -79,15 +80,16 @@ class SparseDynamicAttack(PerSampleAttack):
         self.flips = changed.flatten(1).sum(1).cpu().numpy()
         return found
 
-    def craft(self, queries: Queries, x: Tensor, classes: Tensor, mask: Tensor | None) -> Tensor:
+    def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
+        x = best.samples
         flips = Flips.none(x, *self.clip_range(x), mask)
         broken = self._generated(queries, flips, classes)
         kept = self._reduced(queries, flips, broken, classes[broken])
+        fits = torch.ones_like(broken, dtype=torch.bool)
         if self.eps is not None:
-            kept &= kept.sum(1, keepdim=True) <= self.eps
-        found = x.clone()
-        found[broken] = flips.showing(broken, kept)
-        return found
+            fits = kept.sum(1) <= self.eps
+        found = flips.showing(broken[fits], kept[fits])
+        best.take(broken[fits], found, best.values[broken[fits]], fits[fits])
 
     def loss(self, logits: Tensor, classes: Tensor) -> Tensor:
         """How far samples [n] are from being broken, in logits [n, K]."""

@@ -95,13 +95,14 @@ class SpikeRetiming(PerSampleAttack):
             assert budget is None or (spent <= budget).all()
         return found
 
-    def craft(self, queries: Queries, x: Tensor, classes: Tensor, mask: Tensor | None) -> Tensor:
+    def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
+        x = best.samples.clone()
         spikes = self._spikes(x, mask)
         scores = torch.zeros_like(spikes.open, dtype=x.dtype).masked_fill_(~spikes.open, -torch.inf)
-        best, found, left = Best.none(x), x, torch.unique(spikes.sample)
+        found, left = x, torch.unique(spikes.sample)
         for turn in range(self.max_iter):
             if not len(left):
-                return best.samples
+                return
             logits, gradient = queries.gradients(
                 found[left], classes[left], self.objective, left.cpu()
             )
@@ -119,7 +120,6 @@ class SpikeRetiming(PerSampleAttack):
         if len(left):
             logits = queries.logits(found[left], left.cpu())
             self._kept(best, left, found[left], classes[left], logits)
-        return best.samples
 
     def objective(self, logits: Tensor, classes: Tensor) -> Tensor:
         """What is raised: the margin [n] of logits [n, K], above 0 where a sample is broken."""

@@ -10,6 +10,7 @@ from art.estimators.classification import PyTorchClassifier
 
 from art_snn.attacks.objectives import cross_entropy
 from art_snn.attacks.queries import differentiated
+from art_snn.attacks.randomness import EVALUATIONS
 from art_snn.seeding import seeded
 
 
@@ -60,7 +61,7 @@ class Subject:
     @cached_property
     def evaluations(self) -> list[np.ndarray]:
         """Predictions of the same samples from five random states."""
-        return [self.logits(self.x, draw) for draw in range(5)]
+        return [self.logits(self.x, draw) for draw in range(EVALUATIONS)]
 
     @property
     def clean(self) -> np.ndarray:

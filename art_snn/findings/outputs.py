@@ -3,25 +3,26 @@
 import numpy as np
 from scipy.special import log_softmax
 
+from art_snn.attacks.randomness import DIFFERENCE, random, spread
 from art_snn.findings.base import Finding, Subject
 
-DIFFERENCE = 1e-4
 OF_ONE = 1e-5
 SATURATED = 0.1
 
 
 def random_network(subject: Subject) -> Finding | None:
     """Predictions of the same samples differ from draw to draw."""
-    every = np.stack(subject.evaluations)
-    lengths = np.linalg.norm(every[0], axis=1, keepdims=True)
-    spread = np.ptp(every / np.where(lengths > 0, lengths, 1), axis=0)
-    counts = [int((logits.argmax(1) == subject.y).sum()) for logits in every]
-    largest = float(np.nan_to_num(spread).max(initial=0))
-    if largest <= DIFFERENCE and len(set(counts)) == 1:
+    every = subject.evaluations
+    if not random(every, subject.y):
         return None
+    counts = [int((logits.argmax(1) == subject.y).sum()) for logits in every]
     return Finding(
         "random network",
-        {"largest difference of logits": largest, "fewest right": min(counts), "most": max(counts)},
+        {
+            "largest difference of logits": spread(every),
+            "fewest right": min(counts),
+            "most": max(counts),
+        },
         f"where five evaluations differ by more than {DIFFERENCE:g} of the length of the logits, "
         "or in how many samples are right: AutoAttack (Croce and Hein, ICML 2020)",
         "Average gradients over draws by EOT, and let a majority of fresh draws decide what is "

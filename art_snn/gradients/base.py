@@ -97,7 +97,7 @@ class Gradient(ABC):
     Rules are frozen dataclasses whose hyperparameters are their fields, and hold no state: what a
     rule has to remember from one forward pass to the next lies in the network's `memory`.
 
-    Three properties declare what is out of the ordinary."""
+    Four properties declare what is out of the ordinary."""
 
     @property
     def exact_logits(self) -> bool:
@@ -113,6 +113,11 @@ class Gradient(ABC):
     def remembers(self) -> bool:
         """Whether a gradient depends on earlier ones, through the network's `memory`."""
         return False
+
+    @property
+    def passes(self) -> int:
+        """How often a gradient takes the network forward and backward."""
+        return 1
 
     @abstractmethod
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:

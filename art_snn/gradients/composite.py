@@ -22,6 +22,10 @@ class Composite(Gradient):
     def remembers(self) -> bool:
         return any(rule.remembers for rule in self.parts)
 
+    @property
+    def passes(self) -> int:
+        return sum(rule.passes for rule in self.parts)
+
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
         for rule in self.parts:
             reason = rule.objection(dynamics, encoder)

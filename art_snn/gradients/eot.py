@@ -42,6 +42,10 @@ class EOT(Composite):
         return False
 
     @property
+    def passes(self) -> int:
+        return self.samples * self.rule.passes
+
+    @property
     def parts(self) -> tuple[Gradient, ...]:
         return (self.rule,)
 

@@ -34,6 +34,10 @@ class Extended(Composite):
         require_count("steps", self.steps, up_to=MOST_STEPS, remedy="The default is 32.")
 
     @property
+    def passes(self) -> int:
+        return 1 + self.rule.passes
+
+    @property
     def parts(self) -> tuple[Gradient, ...]:
         return (self.rule,)
 

@@ -1,0 +1,121 @@
+"""ART's own attacks as part of a plan: what they ask is counted, and nothing is computed twice."""
+
+from collections import ChainMap, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from art.attacks import EvasionAttack
+from art.estimators.classification import PyTorchClassifier
+from torch import Tensor, nn
+
+from art_snn.attacks.balls import Ball
+from art_snn.attacks.best import Best
+from art_snn.attacks.objectives import margin
+from art_snn.attacks.persample import PerSampleAttack
+from art_snn.attacks.queries import Queries
+from art_snn.seeding import seeded
+
+KEPT = 4
+"""Calls whose predictions are kept; SquareAttack makes three in an iteration."""
+
+
+class Borrowed(PerSampleAttack):
+    """An attack of ART's under the rules of ours.
+
+    What it finds is brought into the ball, the range and the mask before it counts; it is counted
+    how often the network ran for every sample, and a prediction that it asks for again is not
+    computed again. It draws from a seed, for all of its samples together.
+
+    :param kind: attack of ART's.
+    :param options: its settings, those of the budget and the batch among them.
+    :param norm: of the budget eps."""
+
+    def __init__(
+        self,
+        estimator: PyTorchClassifier,
+        kind: type[EvasionAttack],
+        options: dict[str, Any],
+        norm: float,
+        eps: float,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        super().__init__(estimator, targeted=False, batch_size=batch_size, verbose=False)
+        self.kind, self.options, self.norm = kind, options, norm
+        self.eps, self.seed = eps, seed
+
+    @property
+    def radius(self) -> float:
+        return self.eps
+
+    def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
+        x = best.samples.clone()
+        estimator = remembering(queries)
+        attack = self.kind(estimator, **self.options)
+        with seeded(self.seed), counting(queries, x):
+            array = attack.generate(
+                x.cpu().numpy().reshape(len(x), *estimator.input_shape), classes.cpu().numpy()
+            )
+        found = torch.as_tensor(array).to(x).view_as(x)
+        ball = Ball(self.norm, self.eps, x, *self.clip_range(x), mask)
+        found = ball.project(torch.where(found.isfinite(), found, x))
+        rows = torch.arange(len(x))
+        logits = queries.logits(found, rows)
+        best.take(
+            rows.to(x.device), found, margin(logits, classes), self.succeeded(logits, classes)
+        )
+
+
+@contextmanager
+def counting(queries: Queries, x: Tensor) -> Iterator[None]:
+    """Whatever runs through the network in the block counts for the nearest of the samples.
+
+    :param x: samples ``[n, *shape]``, the rows of queries."""
+    centres = x.flatten(1)
+
+    def count(_: nn.Module, inputs: tuple[Tensor, ...], logits: Tensor) -> None:
+        with torch.no_grad():
+            rows = torch.cdist(inputs[0].detach().flatten(1).to(centres), centres).argmin(1)
+        queries.ran(rows, logits)
+
+    handle = queries.estimator.model.register_forward_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def remembering(queries: Queries) -> PyTorchClassifier:
+    """A copy of the classifier, of the same network, that keeps its last predictions.
+
+    ART's attacks take it for the classifier. Samples of more or fewer axes than images have are
+    images to it."""
+    estimator = queries.estimator
+    copied = object.__new__(type(estimator))
+    vars(copied).update(vars(estimator))
+    pages: deque[dict[bytes, np.ndarray]] = deque(maxlen=KEPT)
+
+    def predict(x: np.ndarray, **_: Any) -> np.ndarray:
+        keys = [row.tobytes() for row in np.ascontiguousarray(x)]
+        known = dict(ChainMap(*pages))
+        new = [row for row, key in enumerate(keys) if key not in known]
+        if new:
+            samples = x[new].reshape(-1, *estimator.input_shape)
+            known |= zip([keys[row] for row in new], queries.predict(samples), strict=True)
+        pages.append({key: known[key] for key in keys})
+        found = np.zeros((len(keys), estimator.nb_classes), dtype=np.float32)
+        for row, key in enumerate(keys):
+            found[row] = known[key]
+        return found
+
+    copied.predict = predict
+    copied._input_shape = images(estimator.input_shape)
+    return copied
+
+
+def images(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of samples as images: all axes but the last two are channels."""
+    return (int(np.prod(shape[:-2])), *shape[-2:])

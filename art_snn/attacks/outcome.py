@@ -1,0 +1,74 @@
+"""What a plan of attacks has found out about every sample."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from art_snn.metrics import Robustness
+
+
+@dataclass
+class Outcome:
+    """Which stage broke which sample, and at what cost; arrays have one row per sample.
+
+    :param stages: the stages, in order, in words.
+    :param skipped: stages that do not suit the network or the samples, with the reason.
+    :param draws: predictions of which most decide whether a sample counts as broken: 1, or more of
+        random networks.
+    :param adversarials: the first adversarial of every sample that was broken, and the others as
+        they came ``(N, *input_shape)``.
+    :param stage: index of the stage that broke a sample [N]; STANDING where none has, WRONG where
+        it was misclassified already, UNANSWERED where its logits are NaN.
+    :param forwards: forward passes [N], those of gradients among them.
+    :param backwards: backward passes [N].
+    :param distance: of the adversarial, in the norm of the attack [N]; 0 where there is none.
+    :param votes: how many of `draws` predictions of the adversarial are wrong [N]; where there is
+        none, of the sample.
+    :param seconds: time that every stage took."""
+
+    stages: tuple[str, ...]
+    skipped: Mapping[str, str]
+    draws: int
+    adversarials: np.ndarray
+    stage: np.ndarray
+    forwards: np.ndarray
+    backwards: np.ndarray
+    distance: np.ndarray
+    votes: np.ndarray
+    seconds: list[float] = field(default_factory=list)
+
+    STANDING: ClassVar[int] = -1
+    WRONG: ClassVar[int] = -2
+    UNANSWERED: ClassVar[int] = -3
+
+    @property
+    def robustness(self) -> Robustness:
+        """Shares with their intervals. A sample without logits counts as not correct."""
+        return Robustness(self.stage >= self.STANDING, self.stage < 0)
+
+    @property
+    def broken_by(self) -> dict[str, int]:
+        """How many samples each stage broke that those before it had not."""
+        counts = np.bincount(self.stage[self.stage >= 0], minlength=len(self.stages))
+        return dict(zip(self.stages, counts.tolist(), strict=True))
+
+    @property
+    def queries(self) -> float:
+        """Forward and backward passes per sample that was classified correctly."""
+        correct = self.robustness.correct
+        spent = self.forwards[correct] + self.backwards[correct]
+        return float(spent.mean()) if len(spent) else 0.0
+
+    def __str__(self) -> str:
+        lines = [
+            f"attack success {self.robustness.attack_success}, robust accuracy "
+            f"{self.robustness.robust_accuracy}, {self.queries:.0f} queries per sample"
+        ]
+        took = [*self.seconds, *[float("nan")] * (len(self.stages) - len(self.seconds))]
+        lines += [
+            f"{count:6d} broken in {seconds:.1f} s: {stage}"
+            for (stage, count), seconds in zip(self.broken_by.items(), took, strict=True)
+        ]
+        return "\n".join(lines + [f"skipped {name}: {why}" for name, why in self.skipped.items()])

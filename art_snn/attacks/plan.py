@@ -1,0 +1,131 @@
+"""Plans: which attacks are tried by which rules, in which order."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from art.attacks import EvasionAttack
+from art.estimators.classification import PyTorchClassifier
+
+from art_snn.attacks.balls import length
+from art_snn.attacks.borrowed import Borrowed
+from art_snn.attacks.distances import shifts
+from art_snn.attacks.persample import PerSampleAttack
+from art_snn.checks import invalid, require, require_count, require_number, settle, shown
+from art_snn.gradients import Gradient, name_of
+
+FLIPS, SHIFT = 0.0, "shift"
+"""Norms of event frames: how many values have changed, and how far spikes were moved in time."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One attack by one rule.
+
+    :param attack: class of an attack, ours or ART's.
+    :param rule: by which gradients are taken; None where the attack takes none, or by the
+        network's own.
+    :param options: settings of the attack but for its budget, batches, seed and bar.
+    :param transfer: whether it crafts on the networks handed in, each in its turn, by their own
+        rules, and asks the network under attack in the end alone."""
+
+    attack: type[EvasionAttack]
+    rule: Gradient | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    transfer: bool = False
+
+    def __post_init__(self) -> None:
+        fits = isinstance(self.attack, type) and issubclass(self.attack, EvasionAttack)
+        remedy = "Give a class such as AutoPGD; its settings are options."
+        require(fits, "attack", "a class of evasion attacks", shown(self.attack), remedy)
+        fits = self.rule is None or isinstance(self.rule, Gradient)
+        remedy = "Pass an instance, neither a class nor a name."
+        require(fits, "rule", "a gradient rule such as RGA(), or None", shown(self.rule), remedy)
+        settle(self, options=MappingProxyType(dict(self.options)))
+
+    def built(
+        self,
+        estimator: PyTorchClassifier,
+        norm: float | str,
+        eps: float,
+        batch_size: int,
+        seed: int,
+    ) -> PerSampleAttack:
+        """The attack on a classifier."""
+        known = {"batch_size": batch_size, "verbose": False, "seed": seed}
+        every = budget(norm, eps) | {
+            k: v for k, v in known.items() if k in self.attack.attack_params
+        }
+        every |= self.options
+        if issubclass(self.attack, PerSampleAttack):
+            return self.attack(estimator, **every)
+        return Borrowed(estimator, self.attack, every, float(norm), eps, batch_size, seed)
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{name}={value}" for name, value in self.options.items())
+        by = "" if self.rule is None else f" by {name_of(self.rule)}"
+        return f"{self.attack.__name__}({told}){by}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Stages in order, the cheap ones first: what one has broken, the next one leaves.
+
+    :param name: of the plan.
+    :param stages: one or more."""
+
+    name: str
+    stages: tuple[Stage, ...]
+
+    def __post_init__(self) -> None:
+        settle(self, stages=tuple(self.stages))
+        fits = self.stages and all(isinstance(stage, Stage) for stage in self.stages)
+        remedy = "For instance (Stage(AutoPGD, RGA()),)."
+        require(fits, "stages", "one Stage or more", shown(self.stages), remedy)
+
+
+def require_measure(norm: object) -> float | str:
+    """numpy.inf, 2.0, FLIPS or SHIFT.
+
+    :raises ValueError: for anything else."""
+    for known, names in {np.inf: ("inf", np.inf), 2.0: ("2", 2), FLIPS: ("0", 0)}.items():
+        if isinstance(norm, int | float | str) and not isinstance(norm, bool) and norm in names:
+            return known
+    if norm == SHIFT:
+        return SHIFT
+    expected = "numpy.inf, 2, 0 or 'shift'"
+    remedy = (
+        "numpy.inf is the largest change of a value and 2 the Euclidean length; of event frames, 0 "
+        "is the number of values that change, and 'shift' how many steps a spike is moved."
+    )
+    raise invalid("norm", expected, shown(norm), remedy)
+
+
+def require_budget(norm: float | str, eps: object) -> float:
+    """A budget in that norm.
+
+    :raises ValueError: when it is no number above 0, or no whole one where things are counted."""
+    if norm in (FLIPS, SHIFT):
+        return require_count("eps", eps, remedy="Flips and time steps are counted.")
+    return require_number("eps", eps, above=0, remedy="A usual budget is 8/255.")
+
+
+def budget(norm: float | str, eps: float) -> dict[str, Any]:
+    """The settings by which attacks of that norm are told their budget."""
+    if norm == FLIPS:
+        return {"eps": eps}
+    return {"max_shift": eps} if norm == SHIFT else {"norm": norm, "eps": eps}
+
+
+def distances(norm: float | str, x: Any, adversarial: Any, low: Any) -> np.ndarray:
+    """How far adversarial samples [n, ...] are from samples, in that norm [n].
+
+    :param low: the value without spikes."""
+    if norm == SHIFT:
+        return shifts(x, adversarial, low).largest.astype(float)
+    change = adversarial - x
+    if norm == FLIPS:
+        return np.asarray((change != 0).flatten(1).sum(1).cpu().numpy(), dtype=float)
+    return np.asarray(length(change, float(norm)).flatten().double().cpu().numpy())
