@@ -1,0 +1,275 @@
+"""What papers report of one network, PGD-7 by STBP, against attacks that need no choosing.
+
+    python examples/study/auto_attack.py --data cifar10.npz --checkpoint trained/network.pt \
+        --eps 2.55/255 --output auto-attack
+
+On the first test samples: PGD-7 by every rule that suits the network, ART's AutoAttack by STBP, and
+SpikingAutoAttack by its three plans. A run that was interrupted goes on after its last attack.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from art.attacks.evasion import AutoAttack
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from art_snn import PyTorchSpikingClassifier
+from art_snn.attacks import PLANS, Attack, SpikingAutoAttack, predictions
+from art_snn.attacks.borrowed import counting, remembering
+from art_snn.attacks.budget import attacking
+from art_snn.attacks.queries import Queries
+from art_snn.data import Dataset, load
+from art_snn.experiments import tables
+from art_snn.experiments.colours import COLOURS, GREY, SERIES
+from art_snn.experiments.resume import booleans, digits, earlier, fingerprint
+from art_snn.experiments.trained import Trained
+from art_snn.files import write_json, write_text
+from art_snn.gradients import applicable
+from art_snn.measuring.machine import describe_machine, set_threads
+from art_snn.metrics import Robustness, against
+from art_snn.models import Architecture
+
+BATCH, PAPER, ART = 50, "PGD-7 by stbp", "AutoAttack of ART by stbp"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network with the samples that it is attacked on.
+
+    :param classifier: the network as ART sees it.
+    :param x: the samples ``(N, *input_shape)``, with classes y (N,).
+    :param eps: budget in the maximum norm.
+    :param sources: networks that adversarials may carry over from.
+    :param art: how many of the samples ART's AutoAttack is given, the first ones."""
+
+    classifier: PyTorchSpikingClassifier
+    x: np.ndarray
+    y: np.ndarray
+    eps: float
+    sources: tuple[PyTorchSpikingClassifier, ...]
+    art: int
+
+    @property
+    def attacks(self) -> Mapping[str, Callable[[], tuple[np.ndarray, float, Any]]]:
+        """What is measured, by name: gives adversarials, queries per sample, and other figures."""
+        network = self.classifier.model
+        rules = applicable(network.sites(), network.encoder)
+        found = {f"PGD-7 by {rule}": lambda rule=rule: self.pgd(rule) for rule in rules}
+        found[ART] = self.auto_attack
+        return found | {plan: lambda plan=plan: self.plan(plan) for plan in PLANS}
+
+    def pgd(self, rule: str) -> tuple[np.ndarray, float, Any]:
+        """Seven steps of the length that Bu et al. (CVPR 2023) take, in shares of the budget."""
+        attack = Attack(name="pgd", eps=self.eps, eps_step=self.eps * 2.55 / 8, iterations=7)
+        adversarial = np.empty_like(self.x)
+        with self.classifier.model.using(rule):
+            for start in range(0, len(self.x), BATCH):
+                batch = slice(start, start + BATCH)
+                adversarial[batch] = attack.craft(self.classifier, self.x[batch], self.y[batch])
+        return adversarial, 2 * 7, {}
+
+    def auto_attack(self) -> tuple[np.ndarray, float, Any]:
+        """ART's, at its defaults, but for predictions that it asks for again."""
+        x, y = self.x[: self.art], self.y[: self.art]
+        queries = Queries(self.classifier, len(x), BATCH)
+        with (
+            self.classifier.model.using("stbp"),
+            attacking(self.classifier, self.eps),
+            counting(queries, torch.as_tensor(x).to(self.classifier.device)),
+        ):
+            attack = AutoAttack(
+                remembering(queries), eps=self.eps, eps_step=self.eps / 4, batch_size=BATCH
+            )
+            for part in attack.attacks:
+                part.set_params(verbose=False)
+            adversarial = attack.generate(x, y)
+        return adversarial, float((queries.forwards + queries.backwards).double().mean()), {}
+
+    def plan(self, plan: str) -> tuple[np.ndarray, float, Any]:
+        """Ours."""
+        attack = SpikingAutoAttack(
+            self.classifier, eps=self.eps, plan=plan, sources=self.sources, batch_size=BATCH
+        )
+        adversarial, outcome = attack.generate(self.x, self.y), attack.outcome
+        told = {"stages": outcome.broken_by, "skipped": dict(outcome.skipped)}
+        told["seconds"] = outcome.seconds
+        queries = float((outcome.forwards + outcome.backwards).mean())
+        return adversarial, queries, told
+
+
+def measured(subject: Subject, name: str, file: Path) -> None:
+    """The attack of that name, unless the file holds it."""
+    samples = subject.art if name == ART else len(subject.x)
+    x, y = subject.x[:samples], subject.y[:samples]
+    sources = [fingerprint("source", source, x[:0], y[:0]) for source in subject.sources]
+    key = fingerprint((name, subject.eps, sources), subject.classifier, x, y)
+    content = earlier(file, "study", dict, lambda found: "outcomes" in found) or {}
+    known = content.setdefault("outcomes", {})
+    if key in known:
+        return
+    began = time.perf_counter()
+    adversarial, queries, told = subject.attacks[name]()
+    seconds = time.perf_counter() - began
+    correct, robust = (
+        predictions(subject.classifier, s, BATCH, 0).argmax(1) == y for s in (x, adversarial)
+    )
+    furthest = float(np.abs(adversarial - x).max(initial=0))
+    assert furthest <= subject.eps + 1e-5, (name, furthest)
+    ends = {"correct": digits(correct), "robust": digits(robust)}
+    known[key] = {"name": name, **ends, "queries": queries, "seconds": seconds, **told}
+    write_json(file, content)
+
+
+def outcomes(content: Mapping[str, Any]) -> dict[str, Robustness]:
+    """What the file holds, by the name of the attack."""
+    return {
+        found["name"]: Robustness(booleans(found["correct"]), booleans(found["robust"]))
+        for found in content["outcomes"].values()
+    }
+
+
+def best(found: Mapping[str, Robustness]) -> str:
+    """The rule by which PGD-7 flips most, chosen on these samples, in favour of it."""
+    names = [name for name in found if name.startswith("PGD-7 by ")]
+    return max(names, key=lambda name: found[name].attack_success.count)
+
+
+def shown(content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], Robustness]]:
+    """Attacks of the table: what papers report, the best rule, and what needs no choosing."""
+    found = outcomes(content)
+    one = {PAPER: "", best(found): " (best of all rules)"} | dict.fromkeys([ART, *PLANS], "")
+    for name, words in one.items():
+        for cell in content["outcomes"].values():
+            if cell["name"] == name:
+                yield f"{name}{words}", cell, found[name]
+
+
+def told(title: str, content: Mapping[str, Any]) -> str:
+    """A row per attack."""
+    titles = ["attack", "success", "robust accuracy", "queries", "seconds", "against PGD-7", "best"]
+    found = outcomes(content)
+    rows = []
+    for words, cell, outcome in shown(content):
+        pairs = []
+        for other in (found[PAPER], found[best(found)]):
+            samples = slice(len(outcome.correct))
+            pairs.append(
+                against(outcome, Robustness(other.correct[samples], other.robust[samples]))
+            )
+        fewer = (
+            ""
+            if len(outcome.correct) == len(found[PAPER].correct)
+            else (f", first {len(outcome.correct)} samples")
+        )
+        rows.append(
+            (
+                words + fewer,
+                str(outcome.attack_success),
+                str(outcome.robust_accuracy),
+                f"{cell['queries']:,.0f}",
+                f"{cell['seconds']:.0f}",
+                *pairs,
+            )
+        )
+    stages = next(c for c in content["outcomes"].values() if c["name"] == "standard")["stages"]
+    counts = [f"{stage}: {count}" for stage, count in stages.items() if count]
+    notes = tables.Notes([f"Broken by the stages of standard: {'; '.join(counts)}."])
+    return tables.told([title, tables.Table(titles, rows), notes], "markdown")
+
+
+def draw(ax: Axes, content: Mapping[str, Any]) -> None:
+    """Success with its interval against queries per sample."""
+    colours = {PAPER: COLOURS["stbp"], ART: GREY} | dict(zip(PLANS, SERIES[2:], strict=False))
+    for words, cell, outcome in shown(content):
+        share = outcome.attack_success
+        low, high = (100 * abs(end - share.value) for end in share.interval)
+        colour = colours.get(cell["name"], COLOURS["rga"])
+        queries, value = cell["queries"], 100 * share.value
+        ax.errorbar(queries, value, [[low], [high]], fmt="o", color=colour, label=words, capsize=3)
+    ax.set(xscale="log", xlabel="queries per sample", ylabel="attack success [%]")
+    ax.grid(alpha=0.3)
+    ax.legend(frameon=False, fontsize="small", loc="lower right")
+
+
+def ratio(words: str) -> float:
+    """A number, or one over another."""
+    above, _, below = words.partition("/")
+    return float(above) / float(below or 1)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Attacks that need no choosing, on one network.")
+    add = parser.add_argument
+    add("--data", default="digits", help="as in art-snn train")
+    add("--root", default="data")
+    add("--value-range", type=float, nargs=2, help="of event frames")
+    add("--checkpoint", type=Path, help="a trained network; without it one is trained here")
+    add("--sources", type=Path, nargs="*", default=[], help="networks to transfer from")
+    add("--eps", type=ratio, default=8 / 255, help="budget in the maximum norm, such as 8/255")
+    add("--samples", type=int, default=200, help="test samples under attack")
+    add("--art-samples", type=int, help="how many of them ART's AutoAttack is given, which is slow")
+    add("--output", type=Path, default=Path("auto-attack"))
+    add("--threads", type=int)
+    add("--device", default="gpu", choices=("gpu", "cpu"))
+    add("--small", action="store_true")
+    return parser.parse_args()
+
+
+def obtained(data: Dataset, chosen: argparse.Namespace, checkpoint: Path | None) -> tuple[Any, str]:
+    """A network as ART sees it, and what it is."""
+    small = Architecture(width=1 / 16, steps=2)
+    trained = Trained(
+        architecture=small if chosen.small else Architecture(),
+        checkpoint=checkpoint,
+        epochs=1 if chosen.small else None,
+    )
+    classifier = trained.classifier(data, chosen.device)
+    trained.obtain(classifier.model, data, chosen.output)
+    made = trained.on(data).architecture
+    return classifier, f"{made.model}, width {made.width:g}, T = {made.steps}, decay {made.decay:g}"
+
+
+def main() -> None:
+    chosen = parse()
+    set_threads(chosen.threads)
+    limits = None if chosen.value_range is None else tuple(chosen.value_range)
+    data = load(chosen.data, root=chosen.root, value_range=limits)
+    if chosen.small:
+        data, chosen.output = data.subset(train=200, test=8), chosen.output / "small"
+    classifier, words = obtained(data, chosen, chosen.checkpoint)
+    samples = min(chosen.samples, len(data.x_test))
+    subject = Subject(
+        classifier,
+        data.x_test[:samples],
+        data.y_test[:samples],
+        chosen.eps,
+        tuple(obtained(data, chosen, source)[0] for source in chosen.sources),
+        min(samples, 2 if chosen.small else chosen.art_samples or samples),
+    )
+    file = chosen.output / "auto_attack.json"
+    for name in subject.attacks:
+        measured(subject, name, file)
+    content = earlier(file, "study", dict, bool) or {}
+    accuracy = next(iter(outcomes(content).values())).clean_accuracy
+    title = (
+        f"{words}, on {data.name}: {accuracy} of {samples} samples classified correctly. Budget "
+        f"{subject.eps:.4g} in the maximum norm. {describe_machine(chosen.device)}."
+    )
+    text = told(title, content)
+    write_text(chosen.output / "auto_attack.md", text)
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    draw(figure.subplots(), content)
+    figure.suptitle(f"{words}, on {data.name}", fontsize="medium")
+    figure.savefig(chosen.output / "auto_attack.png", dpi=110)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
