@@ -116,8 +116,10 @@ class PerSampleAttack(EvasionAttack):  # type: ignore[misc]
 
         More than a batch, so that batches remain full when samples leave; but one batch where the
         rule remembers what it has seen, which is one batch."""
-        if remembers(self.estimator.model):
-            return self.batch_size
+        return self.batch_size if remembers(self.estimator.model) else self._room(x)
+
+    def _room(self, x: Tensor) -> int:
+        """How many samples of the size of x's are attacked at a time where nothing is remembered."""
         return max(self.batch_size, self.together // max(1, x[0].numel() * x.element_size()))
 
     def _samples(self, x: Any) -> Tensor:

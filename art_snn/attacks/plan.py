@@ -14,7 +14,7 @@ from art_snn.attacks.borrowed import Borrowed
 from art_snn.attacks.distances import shifts
 from art_snn.attacks.persample import PerSampleAttack
 from art_snn.checks import invalid, require, require_count, require_number, settle, shown
-from art_snn.gradients import Gradient, name_of
+from art_snn.gradients import Gradient, brief
 
 FLIPS, SHIFT = 0.0, "shift"
 """Norms of event frames: how many values have changed, and how far spikes were moved in time."""
@@ -65,7 +65,7 @@ class Stage:
 
     def __str__(self) -> str:
         told = ", ".join(f"{name}={value}" for name, value in self.options.items())
-        by = "" if self.rule is None else f" by {name_of(self.rule)}"
+        by = "" if self.rule is None else f" by {brief(self.rule)}"
         return f"{self.attack.__name__}({told}){by}"
 
 

@@ -1,7 +1,7 @@
 """The plans that have names: fixed grids of rules and losses, chosen on other networks and samples
 than any that is reported."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -24,6 +24,7 @@ from art_snn.gradients import (
     RGA,
     STBP,
     Gradient,
+    TemporalGradient,
     Triangle,
     sharpness_of,
 )
@@ -55,16 +56,15 @@ class OnwardPGD(AutoPGD):
 
 def _standard() -> tuple[Stage, ...]:
     grid = (hart(0.5), hart(1.0), hart(2.0), RGA(), stbp(0.5), stbp(1.0), stbp(2.0), BPTR())
+    slow = (assg(0.85), assg(0.7), stbp(0.5))
     return (
-        *(Stage(AutoPGD, rule, {"max_iter": 20}) for rule in grid),
+        *_each(AutoPGD, grid, max_iter=20),
         Stage(OnwardPGD, None, {"max_iter": 20}, transfer=True),
-        *(
-            Stage(StableAdaptivePGD, assg(degree), {"max_iter": 100})
-            for degree in (0.95, 0.85, 0.7, 0.9)
-        ),
-        Stage(AutoPGD, assg(0.95), {"max_iter": 100}),
-        Stage(AutoPGD, assg(0.95), {"max_iter": 100, "loss_type": DLR}),
-        Stage(AutoPGD, hart(0.5), {"max_iter": 20, "loss_type": DLR, "targets": 9}),
+        Stage(StableAdaptivePGD, assg(0.95), {"max_iter": 100}),
+        Stage(AutoPGD, assg(0.95), {"max_iter": 50, "loss_type": DLR}),
+        Stage(AutoPGD, assg(0.95), {"max_iter": 20, "loss_type": DLR, "targets": 9}),
+        *_each(StableAdaptivePGD, slow, max_iter=100),
+        Stage(AutoPGD, assg(0.9), {"max_iter": 100, "loss_type": "margin"}),
         Stage(SquareAttack, None, {"max_iter": 1000}),
     )
 
@@ -74,21 +74,21 @@ def _fast() -> tuple[Stage, ...]:
         Stage(AutoPGD, hart(0.5), {"max_iter": 20}),
         Stage(OnwardPGD, None, {"max_iter": 20}, transfer=True),
         Stage(StableAdaptivePGD, assg(0.95), {"max_iter": 100}),
-        Stage(AutoPGD, assg(0.85), {"max_iter": 50}),
+        Stage(AutoPGD, assg(0.95), {"max_iter": 50, "loss_type": DLR}),
     )
 
 
-def _ensemble(attack: type, **options: Any) -> tuple[Stage, ...]:
-    return tuple(Stage(attack, rule, options) for rule in ENSEMBLE_19)
-
-
-def _each(attack: type, rules: tuple[Gradient, ...], **options: Any) -> tuple[Stage, ...]:
+def _each(attack: type, rules: Iterable[Gradient], **options: Any) -> tuple[Stage, ...]:
     return tuple(Stage(attack, rule, options) for rule in rules)
+
+
+def _temporal(rule: Gradient) -> bool:
+    """Whether the rule knows the order of spikes."""
+    return isinstance(rule, TemporalGradient)
 
 
 FEW = (hart(1.0), stbp(1.0))
 TEMPORAL = (stbp(1.0), stbp(0.5), stbp(2.0), assg(0.85), assg(0.95))
-"""Rules that know the order of spikes."""
 
 PLANS: Mapping[str, Mapping[float | str, Callable[[], tuple[Stage, ...]]]] = MappingProxyType(
     {
@@ -105,10 +105,10 @@ PLANS: Mapping[str, Mapping[float | str, Callable[[], tuple[Stage, ...]]]] = Map
             SHIFT: lambda: _each(SpikeRetiming, TEMPORAL[:1], max_iter=20),
         },
         "ensemble-19": {
-            np.inf: lambda: _ensemble(AutoPGD, max_iter=50),
-            2.0: lambda: _ensemble(AutoPGD, max_iter=50),
-            FLIPS: lambda: _ensemble(SparseDynamicAttack),
-            SHIFT: lambda: _ensemble(SpikeRetiming),
+            np.inf: lambda: _each(AutoPGD, ENSEMBLE_19, max_iter=50),
+            2.0: lambda: _each(AutoPGD, ENSEMBLE_19, max_iter=50),
+            FLIPS: lambda: _each(SparseDynamicAttack, ENSEMBLE_19),
+            SHIFT: lambda: _each(SpikeRetiming, filter(_temporal, ENSEMBLE_19)),
         },
     }
 )

@@ -181,6 +181,10 @@ class SpikingAutoAttack(PerSampleAttack):
     def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
         raise NotImplementedError("The stages craft.")
 
+    def _together(self, x: Tensor) -> int:
+        # Stages split their samples themselves, each for its own rule.
+        return self._room(x)
+
     def _check_params(self) -> None:
         super()._check_params()
         self.norm = require_measure(self.norm)

@@ -25,6 +25,7 @@ from art_snn.gradients.rga import RGA as RGA
 from art_snn.gradients.rules import (
     GRADIENTS as GRADIENTS,
     applicable as applicable,
+    brief as brief,
     check_applicable as check_applicable,
     chosen as chosen,
     kind_of as kind_of,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
 from types import MappingProxyType
 
 from art_snn.checks import invalid, shown
@@ -138,6 +139,20 @@ def name_of(rule: Gradient) -> str:
     else:
         return repr(rule)
     return name if _readable(name) and _rule(name) == rule else repr(rule)
+
+
+def brief(rule: Gradient) -> str:
+    """Its name where it has one; otherwise its class with the fields that are not the defaults."""
+    name = name_of(rule)
+    if name != repr(rule) or not is_dataclass(rule):
+        return name
+    told = {each.name: getattr(rule, each.name) for each in fields(rule) if each.init}
+    for each in fields(rule):
+        usual = each.default if each.default_factory is MISSING else each.default_factory()
+        if told.get(each.name) == usual:
+            del told[each.name]
+    shown = (f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v!r}" for k, v in told.items())
+    return f"{type(rule).__name__}({', '.join(shown)})"
 
 
 def kind_of(rule: Gradient) -> str:

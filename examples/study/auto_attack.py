@@ -99,7 +99,7 @@ class Subject:
         )
         adversarial, outcome = attack.generate(self.x, self.y), attack.outcome
         told = {"stages": outcome.broken_by, "skipped": dict(outcome.skipped)}
-        told["seconds"] = outcome.seconds
+        told["stage_seconds"] = outcome.seconds
         queries = float((outcome.forwards + outcome.backwards).mean())
         return adversarial, queries, told
 
