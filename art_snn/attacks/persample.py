@@ -119,7 +119,7 @@ class PerSampleAttack(EvasionAttack):  # type: ignore[misc]
         return self.batch_size if remembers(self.estimator.model) else self._room(x)
 
     def _room(self, x: Tensor) -> int:
-        """How many samples of the size of x's are attacked at a time where nothing is remembered."""
+        """How many samples of the size of x's fit, where nothing is remembered."""
         return max(self.batch_size, self.together // max(1, x[0].numel() * x.element_size()))
 
     def _samples(self, x: Any) -> Tensor:
