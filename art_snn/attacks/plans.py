@@ -1,5 +1,4 @@
-"""The plans that have names: fixed grids of rules and losses, chosen on other networks and samples
-than any that is reported."""
+"""The plans that have names: grids of rules and losses, fixed on samples that are not reported."""
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
