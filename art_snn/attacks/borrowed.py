@@ -1,8 +1,8 @@
 """ART's own attacks as part of a plan: what they ask is counted, and nothing is computed twice."""
 
 from collections import ChainMap, deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from art_snn.attacks.best import Best
 from art_snn.attacks.objectives import margin
 from art_snn.attacks.persample import PerSampleAttack
 from art_snn.attacks.queries import Queries
+from art_snn.passes import watched
 from art_snn.seeding import seeded
 
 KEPT = 4
@@ -76,16 +77,32 @@ def counting(queries: Queries, x: Tensor) -> Iterator[None]:
     :param x: samples ``[n, *shape]``, the rows of queries."""
     centres = x.flatten(1)
 
-    def count(_: nn.Module, inputs: tuple[Tensor, ...], logits: Tensor) -> None:
-        with torch.no_grad():
-            rows = torch.cdist(inputs[0].detach().flatten(1).to(centres), centres).argmin(1)
+    def count(inputs: Tensor, logits: Tensor) -> None:
+        rows = torch.cdist(inputs.flatten(1).to(centres), centres).argmin(1)
         queries.ran(rows, logits)
 
-    handle = queries.estimator.model.register_forward_hook(count)
-    try:
+    with watching(queries.estimator, count):
         yield
-    finally:
-        handle.remove()
+
+
+@contextmanager
+def watching(
+    estimator: PyTorchClassifier, told: Callable[[Tensor, Tensor], None]
+) -> Iterator[None]:
+    """Whatever this thread runs through the network in the block is told.
+
+    :param told: is given what the network was given ``[n, *shape]``, apart from the graph, and the
+        logits [n, K]."""
+
+    def hook(_: nn.Module, inputs: tuple[Tensor, ...], found: Tensor | list[Tensor]) -> None:
+        told(inputs[0].detach(), found[-1] if isinstance(found, list) else found)
+
+    with ExitStack() as stack:
+        stack.enter_context(watched(estimator.model, hook))
+        if isinstance(estimator.model, nn.Sequential):
+            # ART calls the members of a bare one, and our attacks the whole of it.
+            stack.enter_context(watched(estimator._model, hook))
+        yield
 
 
 def remembering(queries: Queries) -> PyTorchClassifier:

@@ -18,10 +18,10 @@ def attacking(estimator: PyTorchClassifier, radius: float | None) -> AbstractCon
     :param radius: the largest change of a value of a sample; None where it can be any."""
     if not isinstance(estimator.model, SpikingNetwork):
         return nullcontext()
-    return estimator.model.attacking(radius if _reaches_as_it_is(estimator) else None)
+    return estimator.model.attacking(radius if reaches_as_it_is(estimator) else None)
 
 
-def _reaches_as_it_is(estimator: PyTorchClassifier) -> bool:
+def reaches_as_it_is(estimator: PyTorchClassifier) -> bool:
     """Whether the network is given the samples without any preprocessing."""
     return all(
         isinstance(operation, StandardisationMeanStd | StandardisationMeanStdPyTorch)

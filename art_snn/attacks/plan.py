@@ -1,6 +1,6 @@
 """Plans: which attacks are tried by which rules, in which order."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -63,6 +63,21 @@ class Stage:
             return self.attack(estimator, **every)
         return Borrowed(estimator, self.attack, every, float(norm), eps, batch_size, seed)
 
+    def unsuited(self, estimator: PyTorchClassifier) -> str:
+        """Why the attack suits neither the classifier nor its samples, or ""."""
+        if not issubclass(self.attack, PerSampleAttack):
+            if estimator.clip_values is None:
+                return "it needs clip_values"
+            if len(estimator.input_shape) < 2:
+                return f"samples of shape {estimator.input_shape} are no images"
+        if self.rule is None:
+            return ""
+        try:
+            with estimator.model.using(self.rule):
+                return ""
+        except ValueError as error:
+            return str(error)
+
     def __str__(self) -> str:
         told = ", ".join(f"{name}={value}" for name, value in self.options.items())
         by = "" if self.rule is None else f" by {brief(self.rule)}"
@@ -110,6 +125,23 @@ def require_budget(norm: float | str, eps: object) -> float:
     if norm in (FLIPS, SHIFT):
         return require_count("eps", eps, remedy="Flips and time steps are counted.")
     return require_number("eps", eps, above=0, remedy="A usual budget is 8/255.")
+
+
+def require_sources(
+    sources: Sequence[PyTorchClassifier], input_shape: tuple[int, ...]
+) -> tuple[PyTorchClassifier, ...]:
+    """Classifiers on which adversarials are crafted that may carry over.
+
+    :raises ValueError: when one is no classifier of torch's, or of other samples."""
+    for source in sources:
+        remedy = "Wrap networks in PyTorchSpikingClassifier, others in PyTorchClassifier."
+        fits = isinstance(source, PyTorchClassifier)
+        require(fits, "sources", "classifiers of torch's", shown(source), remedy)
+        same = source.input_shape == input_shape
+        expected = f"classifiers of samples of shape {input_shape}"
+        remedy = "Adversarials of other samples are none of these."
+        require(same, "sources", expected, f"one of {source.input_shape}", remedy)
+    return tuple(sources)
 
 
 def budget(norm: float | str, eps: float) -> dict[str, Any]:

@@ -15,11 +15,18 @@ from art_snn.attacks.best import Best
 from art_snn.attacks.budget import attacking
 from art_snn.attacks.outcome import Outcome
 from art_snn.attacks.persample import ROUNDING, PerSampleAttack
-from art_snn.attacks.plan import FLIPS, Plan, Stage, distances, require_budget, require_measure
+from art_snn.attacks.plan import (
+    FLIPS,
+    Plan,
+    distances,
+    require_budget,
+    require_measure,
+    require_sources,
+)
 from art_snn.attacks.plans import planned
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.randomness import EVALUATIONS, random
-from art_snn.checks import require, require_seed, shown
+from art_snn.checks import require, require_seed
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import EOT, Gradient
 from art_snn.network import SpikingNetwork
@@ -130,7 +137,7 @@ class SpikingAutoAttack(PerSampleAttack):
         steps: list[_Step] = []
         skipped = {}
         for stage in planned(self.plan, self.norm).stages:
-            why = self._unsuited(stage)
+            why = stage.unsuited(self.estimator)
             if why:
                 skipped[str(stage)] = why
                 continue
@@ -141,21 +148,6 @@ class SpikingAutoAttack(PerSampleAttack):
                 attack = stage.built(source, self.norm, self.eps, self.batch_size, seed)
                 steps.append(_Step(words, attack, rule, stage.transfer))
         return steps, skipped
-
-    def _unsuited(self, stage: Stage) -> str:
-        """Why a stage is left out, or ""."""
-        if not issubclass(stage.attack, PerSampleAttack):
-            if self.estimator.clip_values is None:
-                return "it needs clip_values"
-            if len(self.estimator.input_shape) < 2:
-                return f"samples of shape {self.estimator.input_shape} are no images"
-        if stage.rule is None:
-            return ""
-        try:
-            with self.estimator.model.using(stage.rule):
-                return ""
-        except ValueError as error:
-            return str(error)
 
     def _attack(
         self, queries: Queries, found: Tensor, classes: Tensor, mask: Tensor | None, rows: Tensor
@@ -190,15 +182,7 @@ class SpikingAutoAttack(PerSampleAttack):
         self.norm = require_measure(self.norm)
         self.eps = require_budget(self.norm, self.eps)
         planned(self.plan, self.norm)
-        self.sources = tuple(self.sources)
-        for source in self.sources:
-            remedy = "Wrap networks in PyTorchSpikingClassifier, others in PyTorchClassifier."
-            fits = isinstance(source, PyTorchClassifier)
-            require(fits, "sources", "classifiers of torch's", shown(source), remedy)
-            same = source.input_shape == self.estimator.input_shape
-            expected = f"classifiers of samples of shape {self.estimator.input_shape}"
-            remedy = "Adversarials of other samples are none of these."
-            require(same, "sources", expected, f"one of {source.input_shape}", remedy)
+        self.sources = require_sources(self.sources, self.estimator.input_shape)
         fits = not self.sources or (isinstance(self.norm, float) and self.norm != FLIPS)
         remedy = "Leave them out, or attack in the maximum norm or the Euclidean one."
         require(fits, "sources", "none with that norm", f"{len(self.sources)}", remedy)

@@ -10,7 +10,7 @@ from art.estimators.classification import PyTorchClassifier
 
 from art_snn.attacks.objectives import cross_entropy
 from art_snn.attacks.queries import differentiated
-from art_snn.attacks.randomness import EVALUATIONS
+from art_snn.attacks.randomness import EVALUATIONS, random
 from art_snn.seeding import seeded
 
 
@@ -69,9 +69,25 @@ class Subject:
         return self.evaluations[0]
 
     @cached_property
+    def random(self) -> bool:
+        """Whether predictions of the same samples differ from draw to draw."""
+        return random(self.evaluations, self.y)
+
+    @cached_property
     def correct(self) -> np.ndarray:
         """Which samples are classified correctly, bool (N,)."""
         return np.asarray(self.clean.argmax(1) == self.y)
+
+    def wrong(self, x: np.ndarray) -> np.ndarray:
+        """Whether what was made of the samples is misclassified, bool (N,).
+
+        Of random networks most of five predictions tell."""
+        votes = np.zeros(len(x))
+        draws = EVALUATIONS if self.random else 1
+        for draw in range(draws):
+            logits = self.logits(x, draw)
+            votes += (logits.argmax(1) != self.y) & ~np.isnan(logits).any(1)
+        return np.asarray(2 * votes > draws)
 
     @cached_property
     def gradients(self) -> np.ndarray | None:

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import log_softmax
 
-from art_snn.attacks.randomness import DIFFERENCE, random, spread
+from art_snn.attacks.randomness import DIFFERENCE, spread
 from art_snn.findings.base import Finding, Subject
 
 OF_ONE = 1e-5
@@ -12,9 +12,9 @@ SATURATED = 0.1
 
 def random_network(subject: Subject) -> Finding | None:
     """Predictions of the same samples differ from draw to draw."""
-    every = subject.evaluations
-    if not random(every, subject.y):
+    if not subject.random:
         return None
+    every = subject.evaluations
     counts = [int((logits.argmax(1) == subject.y).sum()) for logits in every]
     return Finding(
         "random network",

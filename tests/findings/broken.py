@@ -1,6 +1,11 @@
-"""Classifiers that are broken in one way each, around a healthy one of the digits."""
+"""Classifiers and attacks that are broken in one way each, around healthy ones of the digits."""
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 import torch
+from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 
@@ -103,3 +108,72 @@ class Learning(Broken):
         self.norm.train()
         found: Tensor = self.inner(x + 0 * self.norm(x))
         return found
+
+
+class Astray(Broken):
+    """Gives the opposite of its gradient."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.inner(2 * x.detach() - x)
+        return found
+
+
+class Whole(Broken):
+    """Is as it was: ART takes a bare nn.Sequential apart."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.inner(x)
+        return found
+
+
+class Gridded(Broken):
+    """Passes the gradient only of samples that are made of sixteenths, as digits are."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        whole = (16 * x == (16 * x).round()).flatten(1).all(1).view(-1, 1, 1, 1)
+        found: Tensor = self.inner(torch.where(whole, x, x.detach() + 0 * x))
+        return found
+
+
+class Queued(nn.Module):
+    """Two classes, and the gradient of one value at a time: the first that is above a quarter."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = nn.functional.one_hot((x > 0.2501).int().argmax(1), x.shape[1])
+        ahead = 2 * torch.where(first == 1, x, x.detach()).sum(1) - 58
+        return torch.stack([ahead, torch.zeros_like(ahead)], 1)
+
+
+class Scripted(EvasionAttack):
+    """Asks for predictions of what it is told, and returns what it is told."""
+
+    _estimator_requirements = (PyTorchClassifier,)
+
+    def __init__(
+        self,
+        estimator: PyTorchClassifier,
+        returned: Callable[[np.ndarray], Any],
+        *path: Callable[[np.ndarray], np.ndarray],
+    ) -> None:
+        super().__init__(estimator=estimator)
+        self.returned, self.path = returned, path
+
+    def generate(self, x: np.ndarray, y: Any = None, **kwargs: Any) -> Any:
+        for point in self.path:
+            self.estimator.predict(point(x))
+        return self.returned(x)
+
+
+class Altered(EvasionAttack):
+    """Another attack, and what is done to the samples and to what that returns."""
+
+    _estimator_requirements = (PyTorchClassifier,)
+
+    def __init__(
+        self, attack: EvasionAttack, change: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    ) -> None:
+        super().__init__(estimator=attack.estimator)
+        self.attack, self.change = attack, change
+
+    def generate(self, x: np.ndarray, y: Any = None, **kwargs: Any) -> np.ndarray:
+        return self.change(x, self.attack.generate(x, y))

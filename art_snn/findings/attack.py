@@ -1,0 +1,147 @@
+"""Findings about what an attack returns, and about what it held on its way."""
+
+import numpy as np
+import torch
+from art.attacks import EvasionAttack
+from art.estimators.classification import PyTorchClassifier
+
+from art_snn.attacks.budget import reaches_as_it_is
+from art_snn.attacks.plan import SHIFT, distances, require_budget, require_measure
+from art_snn.checks import require, shown
+from art_snn.findings.attacked import Attacked
+from art_snn.findings.base import Finding
+from art_snn.findings.given import examined, given
+
+ATTACK_BENCH = "AttackBench (Cinà et al., AAAI 2025)"
+
+
+def not_numbers(subject: Attacked) -> Finding | None:
+    """Some of what is returned is NaN or infinite."""
+    if subject.finite.all():
+        return None
+    return Finding(
+        "samples that are not numbers",
+        {"samples": int((~subject.finite).sum()), "of": len(subject.x)},
+        "at the first sample with NaN or infinity: ours",
+        "Look for a gradient of length 0 that is divided by its length; take such samples as not "
+        "broken.",
+    )
+
+
+def out_of_ball(subject: Attacked) -> Finding | None:
+    """Some of what is returned is farther than the budget from its sample."""
+    x, found = (torch.as_tensor(a).double() for a in (subject.x, subject.returned))
+    far = distances(subject.norm, x, found, 0)
+    out = far > subject.eps + subject.slack
+    if not out.any():
+        return None
+    return Finding(
+        "samples out of the ball",
+        {"samples": int(out.sum()), "of": len(x), "largest": float(far.max()), "eps": subject.eps},
+        f"at the first change that is longer than eps, by more than rounding: {ATTACK_BENCH}",
+        "Project what is returned, or do not count it; tell the attack the norm and the budget.",
+    )
+
+
+def out_of_range(subject: Attacked) -> Finding | None:
+    """Some of what is returned has values that no sample can have."""
+    low, high = subject.limits
+    out = (subject.returned < low) | (subject.returned > high)
+    if not out.any():
+        return None
+    return Finding(
+        "samples out of the range",
+        {
+            "samples": int(out.reshape(len(out), -1).any(1).sum()),
+            "of": len(out),
+            "lowest value": float(subject.returned.min()),
+            "highest value": float(subject.returned.max()),
+        },
+        f"at the first value outside clip_values, by more than rounding: {ATTACK_BENCH}",
+        "Clip what is returned, and look again whether it is misclassified.",
+    )
+
+
+def silent_successes(subject: Attacked) -> Finding | None:
+    """An adversarial lay on the path of a sample, and something else is returned."""
+    _, path = subject.run
+    points = path.points.view(subject.x.shape).cpu().numpy().astype(subject.x.dtype)
+    # Once more, since logits of gradients may be no predictions.
+    held = path.held & subject.wrong(points)
+    silent = subject.correct & held & ~subject.wrong(subject.returned)
+    if not silent.any():
+        return None
+    return Finding(
+        "silent successes",
+        {"samples": int(silent.sum()), "that are right": int(subject.correct.sum())},
+        "at the first sample whose path held an adversarial in the ball and the range, where "
+        "none is returned: Pintor et al. (NeurIPS 2022)",
+        "Return the first adversarial of the path, as art_snn.attacks.AutoPGD does.",
+    )
+
+
+CHECKS_OF_ATTACKS = (not_numbers, out_of_ball, out_of_range, silent_successes)
+"""Every check of an attack, one kind of finding each."""
+
+
+def examine_attack(
+    attack: EvasionAttack,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    eps: float,
+    norm: float | str = np.inf,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> list[Finding]:
+    """What speaks against believing an attack: it runs once, and its path is watched.
+
+    Every forward pass of the network is looked at: whether it holds an adversarial of a sample,
+    within eps of it and within clip_values. Where the balls of samples overlap, what lies in
+    several of them is left out. Weights and buffers are afterwards what they were.
+
+    :param attack: any evasion attack on a classifier of torch's, ours or ART's, with its settings;
+        untargeted.
+    :param x: samples ``(N, *input_shape)``.
+    :param y: true classes, indices (N,) or scores (N, K).
+    :param eps: the budget that it is reported with, in the unit of the samples.
+    :param norm: numpy.inf, 2, or 0, the number of values that change.
+    :param batch_size: samples per pass of the predictions before and after the attack.
+    :param seed: of what is drawn.
+    :return: the findings, in the order of CHECKS_OF_ATTACKS.
+    :raises TypeError: when x or y is no array of real numbers.
+    :raises ValueError: for no sample, another shape, a bad setting, a targeted attack, one on
+        another classifier or behind preprocessing, or one that returns no such samples."""
+    estimator = _examinable(attack)
+    norm = require_measure(norm)
+    remedy = "SpikeRetiming keeps its shifts by construction; art_snn.attacks.shifts measures them."
+    require(norm != SHIFT, "norm", "numpy.inf, 2 or 0", shown(norm), remedy)
+    subject = given(
+        Attacked,
+        estimator,
+        x,
+        y,
+        eps=require_budget(norm, eps),
+        norm=norm,
+        batch_size=batch_size,
+        seed=seed,
+        attack=attack,
+    )
+    return examined(CHECKS_OF_ATTACKS, subject)
+
+
+def _examinable(attack: EvasionAttack) -> PyTorchClassifier:
+    """The classifier under attack."""
+    fits = isinstance(attack, EvasionAttack)
+    remedy = "For instance AutoPGD(classifier), of art_snn.attacks."
+    # The repr of ART's SquareAttack calls itself without end.
+    require(fits, "attack", "an evasion attack", "" if fits else shown(attack), remedy)
+    kind = type(attack.estimator)
+    fits = issubclass(kind, PyTorchClassifier)
+    require(fits, "attack", "one on a classifier of torch's", f"one on {kind.__name__}", remedy)
+    remedy = "Any class but the true one counts here: build it with targeted=False."
+    require(not attack.targeted, "attack", "an untargeted one", "a targeted one", remedy)
+    remedy = "Put it into the network; behind it, budget and range have another unit."
+    expected, got = "one on a classifier without preprocessing", "one with it"
+    require(reaches_as_it_is(attack.estimator), "attack", expected, got, remedy)
+    return attack.estimator

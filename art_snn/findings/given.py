@@ -1,0 +1,77 @@
+"""How every examination begins and ends: arguments are checked, and the network is put back."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from art.estimators.classification import PyTorchClassifier
+from torch import nn
+from tqdm.auto import tqdm
+
+from art_snn.checks import require, require_count, require_seed
+from art_snn.classifier.inputs import check_labels, checked_samples
+from art_snn.findings.base import Finding, Subject
+from art_snn.passes import modes_kept
+
+AnySubject = TypeVar("AnySubject", bound=Subject)
+
+
+def given(
+    kind: type[AnySubject],
+    estimator: PyTorchClassifier,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    batch_size: int,
+    seed: int,
+    **others: Any,
+) -> AnySubject:
+    """The subject of an examination.
+
+    :param kind: class of the subject; `others` are fields of it that are checked already.
+    :raises TypeError: when x or y is no array of real numbers.
+    :raises ValueError: for no sample, another shape, or a bad setting."""
+    x = np.asarray(checked_samples(x, estimator.input_shape))
+    remedy = "Take some of the samples that are attacked."
+    require(len(x), "x", "at least one sample", "none", remedy)
+    check_labels(y, len(x), estimator.nb_classes)
+    y = np.asarray(y)
+    return kind(
+        estimator=estimator,
+        x=x if x.dtype.kind == "f" else x.astype(np.float32),
+        y=(y.reshape(len(y)) if y.size == len(y) else y.argmax(1)).astype(np.int64),
+        batch_size=require_count("batch_size", batch_size, remedy="Batches of 32 are usual."),
+        seed=require_seed("seed", seed),
+        **others,
+    )
+
+
+def examined(
+    checks: Iterable[Callable[[AnySubject], Finding | None]],
+    subject: AnySubject,
+    verbose: bool = False,
+) -> list[Finding]:
+    """What the checks find, with the network afterwards what it was."""
+    with _restored(subject.estimator.model):
+        every = tqdm(checks, desc="Checks", disable=not verbose)
+        return [finding for check in every if (finding := check(subject)) is not None]
+
+
+@contextmanager
+def _restored(network: nn.Module) -> Iterator[None]:
+    """Weights, buffers and modes are after the block what they were before."""
+    before = {name: value.detach().clone() for name, value in _tensors(network).items()}
+    try:
+        with modes_kept(network):
+            yield
+    finally:
+        with torch.no_grad():
+            for name, value in _tensors(network).items():
+                if not torch.equal(value, before[name]):
+                    value.copy_(before[name])
+
+
+def _tensors(network: nn.Module) -> dict[str, torch.Tensor]:
+    return dict(network.named_parameters()) | dict(network.named_buffers())

@@ -1,0 +1,234 @@
+"""An attack that is broken in one way has that finding; healthy ones have none."""
+
+import numpy as np
+import pytest
+import torch
+from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescent, SquareAttack
+from art.defences.preprocessor import FeatureSqueezing
+from torch import nn
+
+from art_snn import HART, RGA, STBP, Poisson, SpikingNetwork
+from art_snn.attacks import AutoPGD, SparseDynamicAttack
+from art_snn.findings import CHECKS_OF_ATTACKS, examine_attack
+from tests.attacks.classifiers import linear
+from tests.findings import broken
+from tests.networks import CLASSES, FORMS, build
+
+X, Y = np.array([[0.6, 0.4], [0.3, 0.9]]), np.array([0, 1])
+EPS = 0.15
+ADVERSARIAL = np.array([[-0.125, 0.125], [0, 0]])
+"""Changes the class of the first sample of X alone."""
+
+
+def of(returned, *path, norm=np.inf, eps=EPS, **options):
+    """Findings about what is returned after what was asked for, as changes of X; logits are x."""
+    attack = broken.Scripted(
+        linear(np.eye(2), **options), *(lambda x, c=c: x + c for c in (returned, *path))
+    )
+    return examine_attack(attack, X, Y, eps=eps, norm=norm)
+
+
+def test_an_adversarial_on_the_path_that_is_not_returned_is_a_silent_success():
+    (found,) = of(0 * X, ADVERSARIAL)
+    assert (found.name, found.evidence) == ("silent successes", {"samples": 1, "that are right": 2})
+
+
+@pytest.mark.parametrize(
+    ("returned", "path"),
+    [
+        (ADVERSARIAL, ADVERSARIAL),
+        (0 * X, 0.5 * ADVERSARIAL),
+        (0 * X, 2 * ADVERSARIAL),
+        (0 * X, [[0.1, 0.0], [0.1, 0.1]]),
+    ],
+    ids=["returned", "not adversarial", "out of the ball", "still right"],
+)
+def test_a_path_without_what_is_missing_in_the_end_is_no_finding(returned, path):
+    assert of(returned, np.array(path)) == []
+
+
+def test_an_adversarial_out_of_the_range_is_no_success():
+    assert of(0 * X, ADVERSARIAL, clip_values=(0.28, 0.9)) == of(0 * X, ADVERSARIAL)
+    x = np.array([[0.1, 0.05]])
+    attack = broken.Scripted(linear(np.eye(2)), lambda x: x, lambda x: x - [0.12, 0.0])
+    assert examine_attack(attack, x, Y[:1], eps=EPS) == []
+
+
+def test_a_point_in_the_balls_of_two_samples_is_nobodys():
+    near = np.array([[0.6, 0.4], [0.62, 0.4]])
+    attack = broken.Scripted(linear(np.eye(2)), lambda x: x, lambda x: x[:1] + ADVERSARIAL[:1])
+    assert examine_attack(attack, near, np.zeros(2, int), eps=EPS) == []
+
+
+def test_a_sample_that_was_wrong_from_the_start_has_no_success_to_be_silent_about():
+    attack = broken.Scripted(linear(np.eye(2)), lambda x: x, lambda x: x)
+    assert examine_attack(attack, X, 1 - Y, eps=EPS) == []
+
+
+@pytest.mark.parametrize(
+    ("norm", "eps", "largest"), [(np.inf, 0.11, 0.125), (2, 0.15, 0.125 * 2**0.5), (0, 1, 2)]
+)
+def test_what_is_returned_beyond_the_budget_is_out_of_the_ball(norm, eps, largest):
+    (found,) = of(ADVERSARIAL, norm=norm, eps=eps)
+    assert found.name == "samples out of the ball"
+    expected = {"samples": 1, "of": 2, "largest": largest, "eps": eps}
+    assert found.evidence == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("norm", "eps"), [(np.inf, 0.125), (2, 0.125 * 2**0.5), (0, 2)])
+def test_rounding_takes_nothing_out_of_the_ball(norm, eps):
+    assert of(ADVERSARIAL * (1 + 1e-7), norm=norm, eps=eps) == []
+
+
+def test_values_that_no_sample_can_have_are_out_of_the_range():
+    (found,) = of(np.array([[0, 0], [0, 0.14]]))
+    assert found.name == "samples out of the range"
+    expected = {"samples": 1, "of": 2, "lowest value": 0.3, "highest value": 1.04}
+    assert found.evidence == pytest.approx(expected)
+    assert of(np.array([[0, 0], [0, 0.14]]), clip_values=None) == []
+    assert of(np.array([[0, 0], [0, 0.1 + 1e-7]])) == []
+
+
+def test_nan_and_infinity_are_no_numbers_and_nothing_else():
+    (found,) = of(np.array([[np.nan, 0], [0, np.inf]]))
+    assert found.name == "samples that are not numbers"
+    assert found.evidence == {"samples": 2, "of": 2}
+    lost = of(np.array([[np.nan, 0], [0, 0]]), ADVERSARIAL)
+    assert [finding.name for finding in lost] == [
+        "samples that are not numbers",
+        "silent successes",
+    ]
+
+
+@pytest.fixture(scope="module")
+def samples(known):
+    return known[0][:16], known[1][:16]
+
+
+def names(attack, samples, **options):
+    return [f.name for f in examine_attack(attack, *samples, **{"eps": 0.15} | options)]
+
+
+def attacks(classifier):
+    return (
+        AutoPGD(classifier, eps=0.15, max_iter=10, verbose=False),
+        FastGradientMethod(classifier, eps=0.15),
+        SquareAttack(classifier, eps=0.15, max_iter=30, verbose=False),
+    )
+
+
+@pytest.mark.parametrize("rule", [RGA(), HART(), STBP()], ids=["rga", "hart", "stbp"])
+def test_healthy_attacks_on_spiking_networks_have_none(rule, trained_layers, samples):
+    for attack in attacks(build(trained_layers, gradient=rule)):
+        assert names(attack, samples) == []
+
+
+def test_healthy_attacks_on_a_network_that_does_not_spike_have_none(plain, samples):
+    for attack in attacks(plain):
+        assert names(attack, samples) == []
+    euclidean = AutoPGD(plain, norm=2, eps=0.8, max_iter=10, verbose=False)
+    assert names(euclidean, samples, norm=2, eps=0.8) == []
+
+
+def test_flips_of_event_frames_are_counted(trained_layers, samples):
+    frames = FORMS["binary frames"].present(samples[0][:6])
+    classifier = build(trained_layers, "binary frames")
+    attack = SparseDynamicAttack(classifier, eps=30, max_iter=20, verbose=False)
+    assert attack.generate(frames, samples[1][:6]).any()
+    assert (attack.flips > 1).any()
+    assert names(attack, (frames, samples[1][:6]), norm=0, eps=30) == []
+    assert "samples out of the ball" in names(attack, (frames, samples[1][:6]), norm=0, eps=1)
+
+
+def forgetful(attack):
+    return broken.Altered(attack, lambda x, _: x)
+
+
+def test_what_an_attack_finds_by_gradients_or_predictions_it_must_return(trained_layers, samples):
+    for attack in attacks(build(trained_layers))[::2]:
+        assert names(forgetful(attack), samples) == ["silent successes"]
+
+
+def test_a_bare_sequence_of_layers_is_watched_too(plain, samples):
+    bare = broken.around(plain.model.inner)
+    assert isinstance(bare.model, nn.Sequential)
+    for attack in attacks(bare)[::2]:
+        assert names(attack, samples) == []
+        assert names(forgetful(attack), samples) == ["silent successes"]
+
+
+def test_the_last_of_many_steps_is_not_the_best_one(trained_layers, samples):
+    classifier = build(trained_layers)
+    pgd = ProjectedGradientDescent(classifier, eps=0.15, eps_step=0.05, max_iter=9, verbose=False)
+    onward = broken.Altered(pgd, lambda x, found: x + (found - x) / 8)
+    assert names(onward, samples) == ["silent successes"]
+
+
+def test_an_attack_with_another_budget_than_it_is_reported_with_is_found(plain, samples):
+    attack = AutoPGD(plain, eps=0.3, max_iter=10, verbose=False)
+    assert "samples out of the ball" in names(attack, samples)
+    outward = broken.Altered(AutoPGD(plain, eps=0.15, verbose=False), lambda x, _: x - 0.15)
+    assert "samples out of the range" in names(outward, samples)
+
+
+def test_a_random_network_is_judged_by_most_of_five_predictions(trained_layers, samples):
+    network = SpikingNetwork(trained_layers, Poisson(steps=4))
+    classifier = build(trained_layers)
+    classifier.set_params(model=network)
+    attack = forgetful(AutoPGD(classifier, eps=0.3, max_iter=10, verbose=False))
+    first = examine_attack(attack, *samples, eps=0.3)
+    assert [finding.name for finding in first] == ["silent successes"]
+    torch.rand(1)
+    assert examine_attack(attack, *samples, eps=0.3) == first
+
+
+def test_a_network_is_after_an_attack_what_it_was(trained_layers, samples):
+    classifier = broken.around(broken.Learning(build(trained_layers).model))
+    before = {name: v.clone() for name, v in classifier.model.state_dict().items()}
+    hooks = len(classifier.model._forward_hooks)
+    names(AutoPGD(classifier, eps=0.15, max_iter=3, verbose=False), samples)
+    after = classifier.model.state_dict()
+    assert all(torch.equal(value, before[name]) for name, value in after.items())
+    assert len(classifier.model._forward_hooks) == hooks
+
+
+def test_every_kind_of_finding_about_attacks_is_tested_here():
+    assert len(CHECKS_OF_ATTACKS) == 4
+
+
+def test_attacks_that_cannot_be_examined_are_refused_by_name(trained_layers, samples, plain):
+    classifier = build(trained_layers)
+    attack = AutoPGD(classifier, verbose=False)
+    squeezed = broken.around(
+        plain.model, preprocessing_defences=FeatureSqueezing((0.0, 1.0), bit_depth=4)
+    )
+    for given, options, message in (
+        (AutoPGD, {}, r"^attack: expected an evasion attack, got <class .*AutoPGD"),
+        (AutoPGD(classifier, targeted=True), {}, r"^attack: expected an untargeted one, got a tar"),
+        (AutoPGD(squeezed), {}, r"^attack: expected one on a classifier without preprocessing"),
+        (attack, {"norm": "shift"}, r"^norm: expected numpy.inf, 2 or 0, got 'shift'"),
+        (attack, {"norm": 0, "eps": 0.5}, r"^eps: expected a whole number >= 1, got 0.5"),
+        (attack, {"eps": -1}, r"^eps: expected a number above 0, got -1"),
+        (attack, {"seed": -1}, r"^seed: expected a whole number >= 0, got -1"),
+        (
+            broken.Scripted(classifier, lambda x: x[:3]),
+            {},
+            r"^attack: expected one that returns samples of x's shape, got shape \(3, 1, 8, 8\)",
+        ),
+        (
+            broken.Scripted(classifier, lambda x: (x, None)),
+            {},
+            r"^attack: expected one that returns samples of x's shape, got \(array",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            names(given, samples, **options)
+
+
+def test_an_attack_on_another_kind_of_classifier_is_refused():
+    class Elsewhere(broken.Scripted):
+        _estimator_requirements = ()
+
+    attack = Elsewhere(nn.Linear(2, CLASSES), lambda x: x)
+    with pytest.raises(ValueError, match=r"^attack: expected one on a classifier of torch's, got"):
+        examine_attack(attack, X, Y, eps=0.1)

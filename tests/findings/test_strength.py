@@ -1,0 +1,252 @@
+"""A network whose white box is too weak has that finding; healthy ones have none."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from art_snn import HART, RGA, Poisson, SpikingNetwork
+from art_snn.attacks import AutoPGD
+from art_snn.findings import CHECKS_OF_STRENGTH, examine_strength
+from art_snn.findings.controls import noise_as_strong, one_step_as_strong
+from art_snn.findings.progress import loss_still_rises, steps_still_help, whole_range_survived
+from art_snn.findings.white_box import WhiteBox, _Traced
+from art_snn.metrics import Robustness
+from tests.attacks.classifiers import stock
+from tests.findings import broken
+from tests.networks import build
+
+QUICK = {"eps": 0.1, "max_iter": 40, "square_iter": 60}
+
+
+@pytest.fixture(scope="module")
+def samples(known):
+    return known[0][:60], known[1][:60]
+
+
+def names(estimator, samples, **options):
+    return [f.name for f in examine_strength(estimator, *samples, **QUICK | options)]
+
+
+@pytest.mark.parametrize("rule", [RGA(), HART()], ids=["rga", "hart"])
+def test_healthy_spiking_networks_have_none(rule, trained_layers, samples, plain):
+    assert names(build(trained_layers, gradient=rule), samples, sources=[plain]) == []
+
+
+def test_a_healthy_network_that_does_not_spike_has_none(plain, samples, trained_layers):
+    assert names(plain, samples, sources=[build(trained_layers)]) == []
+
+
+def test_a_healthy_network_has_none_in_the_euclidean_norm(plain, samples):
+    assert names(plain, samples, norm=2, eps=0.5) == []
+
+
+ASTRAY = {
+    "samples survive the whole range",
+    "noise is as strong as the gradient",
+    "a search without gradients is as strong",
+    "transfer is as strong",
+}
+GRIDDED = {"one step is as strong as many"}
+QUEUED = {"success still rises with steps", "loss still rises"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "eps", "expected"),
+    [(broken.Astray, 0.4, ASTRAY), (broken.Gridded, 0.1, GRIDDED)],
+    ids=["astray", "gridded"],
+)
+def test_a_gradient_that_leads_nowhere_has_these_findings(
+    kind, eps, expected, trained_layers, samples, plain
+):
+    classifier = broken.around(kind(build(copy.deepcopy(trained_layers)).model))
+    found = names(classifier, samples, sources=[plain], eps=eps, max_iter=20)
+    assert expected <= set(found)
+
+
+def queue():
+    """A classifier, and samples that take other numbers of steps."""
+    x = 0.5 - 1e-4 * np.arange(24, dtype=np.float32)[:, None] * np.ones(64, dtype=np.float32)
+    return stock(broken.Queued(), (64,), 2), x, np.zeros(24, int)
+
+
+def test_an_attack_that_ends_too_early_has_these_findings():
+    classifier, x, y = queue()
+    found = examine_strength(classifier, x, y, eps=0.25, max_iter=20)
+    assert {finding.name for finding in found} >= QUEUED
+    found = examine_strength(classifier, x, y, eps=0.25, max_iter=150)
+    assert not QUEUED & {finding.name for finding in found}
+
+
+def test_every_kind_of_finding_about_strength_is_tested_here():
+    assert len(CHECKS_OF_STRENGTH) == len(ASTRAY | GRIDDED | QUEUED)
+
+
+def compared(only_white, only_control, both=10, samples=1000):
+    """A subject of which the white box and every control flip so many, of right samples."""
+    subject = WhiteBox(None, np.zeros((samples, 1)), np.zeros(samples, int), 0.1)
+    rows, right = np.arange(samples), np.ones(samples, bool)
+    white = Robustness(right, rows >= both + only_white)
+    spared = (rows >= both) & (rows < both + only_white)
+    control = Robustness(right, spared | (rows >= both + only_white + only_control))
+    known = {"correct": right, "traced": (white, np.zeros(0)), "one_step": control}
+    vars(subject).update(known | {"noise": control, "unbounded": control, "longer": control})
+    return subject
+
+
+@pytest.mark.parametrize(
+    ("only_white", "only_control", "weak", "one_step"),
+    [
+        (0, 0, False, False),
+        (0, 2, False, True),
+        (0, 3, True, True),
+        (3, 3, True, True),
+        (8, 3, True, False),
+        (20, 3, False, False),
+        (20, 0, False, False),
+    ],
+)
+def test_a_control_must_flip_what_is_left_and_not_be_significantly_weaker(
+    only_white, only_control, weak, one_step
+):
+    subject = compared(only_white, only_control)
+    found = noise_as_strong(subject)
+    assert (found is not None) == weak
+    assert (one_step_as_strong(subject) is not None) == one_step
+    if found is not None:
+        assert found.evidence["flipped by it"] == 10 + only_control
+        assert found.evidence["by it alone"] == only_control
+        assert found.evidence["by the white box"] == 10 + only_white
+        assert found.evidence["of"] == 1000
+
+
+@pytest.mark.parametrize(
+    ("only_longer", "only_shorter", "samples", "finds"),
+    [
+        (10, 0, 1000, False),
+        (11, 0, 1000, True),
+        (5, 0, 100, False),
+        (6, 0, 100, True),
+        (30, 19, 1000, False),
+        (0, 11, 1000, False),
+    ],
+)
+def test_more_steps_must_help_by_more_than_a_point_and_significantly(
+    only_longer, only_shorter, samples, finds
+):
+    found = steps_still_help(compared(only_shorter, only_longer, samples=samples))
+    assert (found is not None) == finds
+    if found is not None:
+        assert found.evidence["gain of attack success"] == only_longer / samples
+        assert found.evidence["steps"] == 200
+
+
+@pytest.mark.parametrize(("flipped", "finds"), [(989, True), (990, False)])
+def test_one_sample_in_a_hundred_may_survive_the_whole_range(flipped, finds):
+    found = whole_range_survived(compared(0, 0, both=flipped))
+    assert (found is not None) == finds
+    if found is not None:
+        assert found.evidence == {"attack success": 0.989, "samples": 11}
+
+
+@pytest.mark.parametrize(
+    ("rises", "finds"),
+    [([0, 0.05, 9], False), ([0, 0.051, 9], True), ([np.nan, 0.06], True), ([], False)],
+)
+def test_the_loss_of_half_of_what_stands_must_still_rise(rises, finds):
+    subject = compared(0, 0)
+    vars(subject)["traced"] = (subject.white, np.array(rises))
+    assert (loss_still_rises(subject) is not None) == finds
+
+
+def test_the_rise_over_the_last_ten_steps_is_that_of_every_value_on_the_way():
+    classifier, x, y = queue()
+    losses = []
+
+    def keep(_, inputs, logits):
+        losses.append(torch.nn.functional.cross_entropy(logits, torch.zeros(1).long()).item())
+
+    hard = x[-1:]
+    attack = _Traced(classifier, eps=0.25, max_iter=20, verbose=False)
+    handle = classifier.model.register_forward_hook(keep)
+    attack.generate(hard, y[-1:])
+    handle.remove()
+    assert len(losses) == 1 + 20 + 1
+    best = np.maximum.accumulate(losses[1:])
+    assert attack.rises[0] == pytest.approx([best[-1] - best[-11]], rel=1e-5)
+    assert attack.rises[0] > 0
+
+
+def test_to_be_traced_changes_nothing(plain, samples):
+    options = {"eps": 0.1, "max_iter": 20, "verbose": False}
+    kinds = (AutoPGD, _Traced)
+    expected, found = (kind(plain, **options).generate(*samples) for kind in kinds)
+    assert (found == expected).all()
+
+
+@pytest.mark.parametrize("norm", [np.inf, 2.0])
+def test_the_first_step_is_that_of_fgsm(norm, plain, samples):
+    x, y = samples
+    subject = WhiteBox(plain, x, y, 0.3, norm)
+    gradient = plain.loss_gradient(x, np.eye(10)[y])
+    lengths = np.linalg.norm(gradient.reshape(len(x), -1), axis=1).reshape(-1, 1, 1, 1)
+    step = np.sign(gradient) if norm == np.inf else gradient / lengths
+    fast = np.clip(x + 0.3 * step, 0, 1).astype(np.float32)
+    assert (subject.one_step.flipped == (plain.predict(fast).argmax(1) != y)).all()
+    assert subject.one_step.flipped.any()
+
+
+def test_where_nothing_stands_nothing_is_compared(plain, samples):
+    subject = WhiteBox(plain, *samples, 0.5, max_iter=20)
+    assert subject.white.flipped.all()
+    assert names(plain, samples, eps=0.5, max_iter=20) == []
+
+
+def test_a_search_is_left_out_where_it_suits_no_samples(plain, samples):
+    x, y = samples[0][:4], samples[1][:4]
+    unknown = broken.around(plain.model, clip_values=None)
+    assert WhiteBox(unknown, x, y, 0.1, max_iter=20).square is None
+    assert WhiteBox(plain, x, y, 0.1, 2.0, max_iter=20).square is None
+    assert WhiteBox(plain, x, y, 0.1, max_iter=20, square_iter=2).square is not None
+
+
+def test_without_any_gradient_that_is_the_one_finding(trained_layers, samples):
+    network = broken.Cut(build(copy.deepcopy(trained_layers)).model)
+    assert names(broken.around(network), samples) == ["gradients cut"]
+
+
+def test_a_network_is_afterwards_what_it_was(trained_layers, samples):
+    network = broken.Learning(build(copy.deepcopy(trained_layers)).model)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    few = samples[0][:4], samples[1][:4]
+    names(broken.around(network), few, max_iter=20, square_iter=2)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_a_random_network_has_the_same_findings_twice(trained_layers, samples):
+    classifier = build(trained_layers)
+    classifier.set_params(model=SpikingNetwork(trained_layers, Poisson(steps=4)))
+    few = samples[0][:8], samples[1][:8]
+    found = []
+    for _ in range(2):
+        torch.rand(1)
+        options = {"eps": 0.1, "max_iter": 20, "square_iter": 2}
+        found.append(examine_strength(classifier, *few, **options))
+    assert found[0] == found[1]
+
+
+def test_bad_settings_are_refused_by_name(plain, samples):
+    other = stock(torch.nn.Linear(3, 2).double(), (3,), 2)
+    for options, message in (
+        ({"eps": 0}, r"^eps: expected a number above 0, got 0"),
+        ({"norm": 0}, r"^norm: expected numpy.inf or 2, got 0"),
+        ({"max_iter": 19}, r"^max_iter: expected a whole number >= 20, got 19"),
+        ({"square_iter": 0}, r"^square_iter: expected a whole number >= 1, got 0"),
+        ({"sources": [3]}, r"^sources: expected classifiers of torch's, got 3"),
+        ({"sources": [other]}, r"^sources: expected classifiers of samples of shape \(1, 8, 8\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            names(plain, samples, **options)
+    with pytest.raises(ValueError, match=r"^x: expected at least one sample, got none"):
+        names(plain, (samples[0][:0], samples[1][:0]))
