@@ -70,10 +70,11 @@ def _standard() -> tuple[Stage, ...]:
 
 def _fast() -> tuple[Stage, ...]:
     return (
-        Stage(AutoPGD, hart(0.5), {"max_iter": 20}),
+        *_each(AutoPGD, (hart(0.5), stbp(0.5)), max_iter=20),
         Stage(OnwardPGD, None, {"max_iter": 20}, transfer=True),
-        Stage(StableAdaptivePGD, assg(0.95), {"max_iter": 100}),
+        Stage(StableAdaptivePGD, assg(0.95), {"max_iter": 60}),
         Stage(AutoPGD, assg(0.95), {"max_iter": 50, "loss_type": DLR}),
+        Stage(StableAdaptivePGD, assg(0.85), {"max_iter": 50}),
     )
 
 

@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from art_snn import PyTorchSpikingClassifier
-from art_snn.attacks import PLANS, Attack, SpikingAutoAttack, predictions
+from art_snn.attacks import PLANS, Attack, SpikingAutoAttack, planned, predictions
 from art_snn.attacks.borrowed import counting, images, remembering
 from art_snn.attacks.budget import attacking
 from art_snn.attacks.queries import Queries
@@ -185,7 +185,8 @@ def measured(subject: Subject, name: str, file: Path) -> None:
     samples = subject.art if name == ART else len(subject.x)
     x, y = subject.x[:samples], subject.y[:samples]
     sources = [fingerprint("source", source, x[:0], y[:0]) for source in subject.sources]
-    key = fingerprint((name, subject.eps, sources), subject.classifier, x, y)
+    stages = [str(stage) for stage in planned(name, np.inf).stages] if name in PLANS else []
+    key = fingerprint((name, subject.eps, sources, stages), subject.classifier, x, y)
     content = earlier(file, "study", dict, lambda found: "outcomes" in found) or {}
     known = content.setdefault("outcomes", {})
     if key in known:
