@@ -186,7 +186,7 @@ def measured(subject: Subject, name: str, file: Path) -> None:
     x, y = subject.x[:samples], subject.y[:samples]
     sources = [fingerprint("source", source, x[:0], y[:0]) for source in subject.sources]
     stages = [str(stage) for stage in planned(name, np.inf).stages] if name in PLANS else []
-    key = fingerprint((name, subject.eps, sources, stages), subject.classifier, x, y)
+    key = fingerprint((name, subject.eps, sources, *stages), subject.classifier, x, y)
     content = earlier(file, "study", dict, lambda found: "outcomes" in found) or {}
     known = content.setdefault("outcomes", {})
     if key in known:
