@@ -1,6 +1,6 @@
 """Plans: which attacks are tried by which rules, in which order."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -43,6 +43,9 @@ class Stage:
         fits = self.rule is None or isinstance(self.rule, Gradient)
         remedy = "Pass an instance, neither a class nor a name."
         require(fits, "rule", "a gradient rule such as RGA(), or None", shown(self.rule), remedy)
+        remedy = "Every source is differentiated by the rule of its own network."
+        fits = self.rule is None or not self.transfer
+        require(fits, "rule", "None where transfer=True", shown(self.rule), remedy)
         settle(self, options=MappingProxyType(dict(self.options)))
 
     def built(
@@ -80,10 +83,11 @@ class Plan:
     stages: tuple[Stage, ...]
 
     def __post_init__(self) -> None:
-        settle(self, stages=tuple(self.stages))
-        fits = self.stages and all(isinstance(stage, Stage) for stage in self.stages)
+        fits = isinstance(self.stages, Sequence) and len(self.stages) > 0
+        fits = fits and all(isinstance(stage, Stage) for stage in self.stages)
         remedy = "For instance (Stage(AutoPGD, RGA()),)."
-        require(fits, "stages", "one Stage or more", shown(self.stages), remedy)
+        require(fits, "stages", "a tuple of one Stage or more", shown(self.stages), remedy)
+        settle(self, stages=tuple(self.stages))
 
 
 def require_measure(norm: object) -> float | str:
@@ -117,6 +121,12 @@ def budget(norm: float | str, eps: float) -> dict[str, Any]:
     if norm == FLIPS:
         return {"eps": eps}
     return {"max_shift": eps} if norm == SHIFT else {"norm": norm, "eps": eps}
+
+
+def knows(attack: type[EvasionAttack], norm: float | str) -> bool:
+    """Whether an attack can be told a budget in that norm."""
+    known = {"norm", "eps", "max_shift"} & set(attack.attack_params)
+    return known == budget(norm, 1).keys()
 
 
 def distances(norm: float | str, x: Any, adversarial: Any, low: Any) -> np.ndarray:

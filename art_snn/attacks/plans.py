@@ -60,7 +60,7 @@ def _standard() -> tuple[Stage, ...]:
         Stage(OnwardPGD, None, {"max_iter": 20}, transfer=True),
         *(
             Stage(StableAdaptivePGD, assg(degree), {"max_iter": 100})
-            for degree in (0.95, 0.85, 0.7, 0.98)
+            for degree in (0.95, 0.85, 0.7)
         ),
         Stage(AutoPGD, assg(0.95), {"max_iter": 100}),
         Stage(AutoPGD, assg(0.95), {"max_iter": 100, "loss_type": DLR}),

@@ -12,14 +12,23 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.best import Best
+from art_snn.attacks.borrowed import obstacle
 from art_snn.attacks.budget import attacking
 from art_snn.attacks.outcome import Outcome
 from art_snn.attacks.persample import ROUNDING, PerSampleAttack
-from art_snn.attacks.plan import FLIPS, Plan, Stage, distances, require_budget, require_measure
+from art_snn.attacks.plan import (
+    FLIPS,
+    Plan,
+    Stage,
+    distances,
+    knows,
+    require_budget,
+    require_measure,
+)
 from art_snn.attacks.plans import planned
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.randomness import EVALUATIONS, random
-from art_snn.checks import require, require_seed, shown
+from art_snn.checks import SEEDS, require, require_seed, shown
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import EOT, Gradient
 from art_snn.network import SpikingNetwork
@@ -107,7 +116,7 @@ class SpikingAutoAttack(PerSampleAttack):
             skipped=skipped,
             draws=DRAWS if random else 1,
             adversarials=found.cpu().numpy().copy(),
-            stage=np.full(samples, Outcome.STANDING),
+            stage=np.full(samples, Outcome.UNANSWERED),
             forwards=self.forwards,
             backwards=self.backwards,
             distance=np.zeros(samples),
@@ -134,21 +143,29 @@ class SpikingAutoAttack(PerSampleAttack):
             if why:
                 skipped[str(stage)] = why
                 continue
-            rule = EOT(stage.rule, samples=GRADIENTS) if stage.rule and random else stage.rule
+            rule = self._averaged(stage) if random else stage.rule
             for place, source in enumerate(self.sources if stage.transfer else (self.estimator,)):
                 words = f"{stage} on source {place}" if stage.transfer else str(stage)
-                seed = self.seed + len(steps)
+                seed = (self.seed + len(steps)) % (SEEDS + 1)
                 attack = stage.built(source, self.norm, self.eps, self.batch_size, seed)
                 steps.append(_Step(words, attack, rule, stage.transfer))
         return steps, skipped
 
+    def _averaged(self, stage: Stage) -> Gradient | None:
+        """The rule of a stage on a random network."""
+        if stage.transfer:
+            return None
+        rule = stage.rule or self.estimator.model.rule
+        return rule if isinstance(rule, EOT) else EOT(rule, samples=GRADIENTS)
+
     def _unsuited(self, stage: Stage) -> str:
         """Why a stage is left out, or ""."""
+        if not knows(stage.attack, self.norm):
+            return f"it knows no budget in the norm {self.norm}"
         if not issubclass(stage.attack, PerSampleAttack):
-            if self.estimator.clip_values is None:
-                return "it needs clip_values"
-            if len(self.estimator.input_shape) < 2:
-                return f"samples of shape {self.estimator.input_shape} are no images"
+            why = obstacle(stage.attack, self.estimator, float(self.norm))
+            if why:
+                return why
         if stage.rule is None:
             return ""
         try:
@@ -186,15 +203,20 @@ class SpikingAutoAttack(PerSampleAttack):
         self.norm = require_measure(self.norm)
         self.eps = require_budget(self.norm, self.eps)
         planned(self.plan, self.norm)
+        remedy = "Wrap networks in PyTorchSpikingClassifier, others in PyTorchClassifier."
+        fits = isinstance(self.sources, Sequence)
+        require(fits, "sources", "a list of classifiers", shown(self.sources), remedy)
         self.sources = tuple(self.sources)
         for source in self.sources:
-            remedy = "Wrap networks in PyTorchSpikingClassifier, others in PyTorchClassifier."
             fits = isinstance(source, PyTorchClassifier)
             require(fits, "sources", "classifiers of torch's", shown(source), remedy)
             same = source.input_shape == self.estimator.input_shape
             expected = f"classifiers of samples of shape {self.estimator.input_shape}"
             remedy = "Adversarials of other samples are none of these."
             require(same, "sources", expected, f"one of {source.input_shape}", remedy)
+            same = source.nb_classes == self.estimator.nb_classes
+            expected = f"classifiers of {self.estimator.nb_classes} classes"
+            require(same, "sources", expected, f"one of {source.nb_classes}", remedy)
         fits = not self.sources or (isinstance(self.norm, float) and self.norm != FLIPS)
         remedy = "Leave them out, or attack in the maximum norm or the Euclidean one."
         require(fits, "sources", "none with that norm", f"{len(self.sources)}", remedy)
@@ -234,10 +256,10 @@ class _Run:
         """Which of the samples are classified correctly, [m] of rows [n]."""
         votes, unanswered = self._votes(self.found[rows], rows)
         wrong = self._most(votes)
-        index = rows.cpu().numpy()
+        index, answered = rows.cpu().numpy(), ~unanswered.cpu().numpy()
         self.outcome.votes[index] = votes.cpu().numpy()
-        self.outcome.stage[index[wrong.cpu().numpy()]] = Outcome.WRONG
-        self.outcome.stage[index[unanswered.cpu().numpy()]] = Outcome.UNANSWERED
+        found = np.where(wrong.cpu().numpy(), Outcome.WRONG, Outcome.STANDING)
+        self.outcome.stage[index[answered]] = found[answered]
         left = self.standing(rows)
         self.queries.through(len(rows) - len(left))
         return left
@@ -266,7 +288,8 @@ class _Run:
         """Put adversarial samples [m] in the place of samples, where they are such."""
         if not len(rows):
             return
-        low, _ = self.whole.clip_range(adversarial)
+        low, high = self.whole.clip_range(adversarial)
+        adversarial = adversarial.clamp(low, high)
         distance = distances(self.whole.norm, self.found[rows], adversarial, low)
         slack = ROUNDING * max(1.0, float(adversarial.abs().max()))
         votes, _ = self._votes(adversarial, rows)
