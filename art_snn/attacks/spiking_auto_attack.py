@@ -31,7 +31,9 @@ from art_snn.attacks.randomness import EVALUATIONS, random
 from art_snn.checks import SEEDS, require, require_seed, shown
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import EOT, Gradient
+from art_snn.interop.verify import SAMPLES as VERIFIED
 from art_snn.network import SpikingNetwork
+from art_snn.passes import modes_kept
 from art_snn.seeding import seeded
 
 FRESH = 1000
@@ -109,7 +111,7 @@ class SpikingAutoAttack(PerSampleAttack):
 
     def _begun(self, found: Tensor, classes: Tensor) -> None:
         random = self._random(found, classes)
-        self._steps, skipped = self._chosen(random)
+        self._steps, skipped = self._chosen(random, found[:VERIFIED])
         samples = len(found)
         self.outcome = Outcome(
             stages=tuple(step.words for step in self._steps),
@@ -134,12 +136,12 @@ class SpikingAutoAttack(PerSampleAttack):
         self.forwards[: len(some)] += EVALUATIONS
         return bool(every) and random(every, classes[: len(some)].cpu().numpy())
 
-    def _chosen(self, random: bool) -> tuple[list["_Step"], dict[str, str]]:
+    def _chosen(self, random: bool, some: Tensor) -> tuple[list["_Step"], dict[str, str]]:
         """The stages that suit the network and the samples, and why the others do not."""
         steps: list[_Step] = []
         skipped = {}
         for stage in planned(self.plan, self.norm).stages:
-            why = self._unsuited(stage)
+            why = self._unsuited(stage, some)
             if why:
                 skipped[str(stage)] = why
                 continue
@@ -158,8 +160,8 @@ class SpikingAutoAttack(PerSampleAttack):
         rule = stage.rule or self.estimator.model.rule
         return rule if isinstance(rule, EOT) else EOT(rule, samples=GRADIENTS)
 
-    def _unsuited(self, stage: Stage) -> str:
-        """Why a stage is left out, or ""."""
+    def _unsuited(self, stage: Stage, some: Tensor) -> str:
+        """Why a stage is left out, or ""; on some samples a model of others is verified."""
         if not knows(stage.attack, self.norm):
             return f"it knows no budget in the norm {self.norm}"
         if not issubclass(stage.attack, PerSampleAttack):
@@ -168,11 +170,14 @@ class SpikingAutoAttack(PerSampleAttack):
                 return why
         if stage.rule is None:
             return ""
+        model: SpikingNetwork = self.estimator.model
+        leaf = some.to(model.dtype or some.dtype, copy=True).requires_grad_()
         try:
-            with self.estimator.model.using(stage.rule):
-                return ""
+            with modes_kept(model, False):
+                model.check(stage.rule, leaf)
         except ValueError as error:
             return str(error)
+        return ""
 
     def _attack(
         self, queries: Queries, found: Tensor, classes: Tensor, mask: Tensor | None, rows: Tensor
