@@ -38,6 +38,10 @@ def arguments(row: Row, classifier: Any, known: Any) -> tuple[np.ndarray, np.nda
     """Samples, rightly classified, and y as the row wants them."""
     images, labels = known
     samples = FORMS[row.form].present(images)
+    if row.planned:
+        ordered = np.sort(classifier.predict(samples), axis=1)
+        near = (ordered[:, -1] - ordered[:, -2]).argsort()
+        samples, labels = samples[near], labels[near]
     x, y = samples[: row.samples].copy(), labels[: row.samples]
     if row.labels == "true":
         return x, y

@@ -109,7 +109,7 @@ def remembering(queries: Queries) -> PyTorchClassifier:
     def predict(x: np.ndarray, **_: Any) -> np.ndarray:
         keys = [row.tobytes() for row in np.ascontiguousarray(x)]
         known = dict(ChainMap(*pages))
-        finite = np.isfinite(x).reshape(len(x), -1).all(1)
+        finite = np.isfinite(x).all(axis=tuple(range(1, x.ndim)))
         known |= {keys[row]: nothing for row in np.flatnonzero(~finite)}
         new = [row for row, key in enumerate(keys) if key not in known]
         if new:

@@ -10,6 +10,7 @@ from torch import nn
 from art_snn import RGA, Direct, SpikingNetwork
 from art_snn.attacks.borrowed import Borrowed, counting, images, obstacle, remembering
 from art_snn.attacks.queries import Queries
+from art_snn.seeding import seeded
 from tests import small
 from tests.attacks.classifiers import linear, stock
 from tests.attacks.watched import watched
@@ -23,7 +24,7 @@ class Far(EvasionAttack):
     _estimator_requirements = ()
 
     def __init__(self, estimator, norm, eps):
-        super().__init__(estimator)
+        super().__init__(estimator=estimator)
         self.norm, self.eps = norm, eps
 
     def generate(self, x, y=None, **kwargs):
@@ -71,19 +72,29 @@ def test_the_square_attack_computes_nothing_twice(known, trained_layers):
     assert attack.forwards.sum() == passes.forwards
     # One candidate of every iteration, the stripes, the sample, and what is returned.
     assert passes.forwards <= 6 * (20 + 4)
-    assert alone > 2.5 * passes.forwards
+    assert alone > 2 * passes.forwards
 
 
-def test_it_finds_what_arts_attack_finds_from_the_same_seed(known, trained_layers):
-    classifier = build(trained_layers)
-    x, y = known[0][:6], known[1][:6]
-    found = borrowed(classifier, seed=4, max_iter=15).generate(x, y)
-    state = np.random.get_state()  # noqa: NPY002
-    np.random.seed(4)  # noqa: NPY002
-    options = {"eps": 0.3, "max_iter": 15, "batch_size": 4, "verbose": False}
-    theirs = SquareAttack(classifier, **options).generate(x, y)
-    np.random.set_state(state)  # noqa: NPY002
+def test_it_finds_what_arts_attack_finds_from_the_same_seed():
+    classifier = small.classifier()
+    x, y = small.samples(classifier, 6, wrong=0)
+    found = borrowed(classifier, eps=0.05, seed=4, max_iter=15).generate(x, y)
+    options = {"eps": 0.05, "max_iter": 15, "batch_size": 4, "verbose": False}
+    with seeded(4):
+        theirs = SquareAttack(classifier, **options).generate(x, y)
     np.testing.assert_allclose(found, theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize("norm", [np.inf, 2])
+def test_the_seed_decides_in_every_norm(norm):
+    classifier = shaped((2, 16, 16))
+    x = np.random.default_rng(0).random((3, 2, 16, 16))
+    first, again, other = (
+        borrowed(classifier, norm=norm, seed=seed, max_iter=5).generate(x, [0] * 3)
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
 
 
 def test_predictions_that_are_asked_for_again_are_the_same_and_cost_nothing():

@@ -64,12 +64,11 @@ def test_whichever_prediction_is_interrupted_the_outcome_is_true(error):
     assert ends == counting.times - 5
 
 
-@pytest.mark.parametrize("at", [1, 3, 6, 12])
-def test_what_the_interrupted_stage_had_found_counts(at, monkeypatch):
+def test_what_the_interrupted_stage_had_found_counts(monkeypatch):
     classifier = small.classifier()
     classifier.model.train()
     x, y = small.samples(classifier, 8, wrong=0)
-    attack, broken = attacking(classifier, Plan("one", PLAN.stages[1:]), 0.05), []
+    attack, broken = attacking(classifier, Plan("one", PLAN.stages[1:]), eps=0.03), []
 
     def listening(estimator, samples, classes, objective):
         logits, gradient = differentiated(estimator, samples, classes, objective)
@@ -77,14 +76,21 @@ def test_what_the_interrupted_stage_had_found_counts(at, monkeypatch):
         return logits, gradient
 
     differentiated = queries.differentiated
-    monkeypatch.setattr(queries, "differentiated", Stops(listening, at))
-    with pytest.raises(KeyboardInterrupt):
-        attack.generate(x, y)
-    assert (attack.outcome.stage == 0).sum() == sum(broken)
-    assert (sum(broken) > 0) == (at > 1)
-    assert classifier.model.training
-    classifier.model.eval()
-    assert_true(attack, classifier, x, y)
+    monkeypatch.setattr(queries, "differentiated", Stops(listening, None))
+    attack.generate(x, y)
+    first, last = int(np.argmax(broken)) + 1, len(broken)
+    assert max(broken) > 0
+    assert first < last
+    for at in (1, first + 1, last):
+        broken.clear()
+        monkeypatch.setattr(queries, "differentiated", Stops(listening, at))
+        with pytest.raises(KeyboardInterrupt):
+            attack.generate(x, y)
+        assert len(broken) == at - 1
+        assert (attack.outcome.stage == 0).sum() == sum(broken)
+        assert (sum(broken) > 0) == (at > 1)
+        assert_true(attack, classifier, x, y)
+        assert classifier.model.training
 
 
 def test_samples_that_nobody_asked_about_count_as_no_robust_ones(monkeypatch):
@@ -93,17 +99,21 @@ def test_samples_that_nobody_asked_about_count_as_no_robust_ones(monkeypatch):
     monkeypatch.setattr(PerSampleAttack, "together", 1)
     attack = SpikingAutoAttack(classifier, plan=PLAN, eps=0.05, batch_size=4, verbose=False)
     attack.generate(x, y)
-    whole, classify = attack.outcome, classifier.predict
-    classifier.predict = counting = Stops(classify, None)
-    attack.generate(x, y)
-    classifier.predict = Stops(classify, counting.times // 2)
+    whole, predict = attack.outcome, classifier.predict
+
+    def stops(samples, **options):
+        if np.array_equal(samples, x[4:8]):
+            raise KeyboardInterrupt
+        return predict(samples, **options)
+
+    classifier.predict = stops
     with pytest.raises(KeyboardInterrupt):
         attack.generate(x, y)
-    asked = attack.outcome.stage != Outcome.UNANSWERED
-    assert 4 <= asked.sum() < 12
-    np.testing.assert_array_equal(attack.outcome.stage[:4], whole.stage[:4])
-    assert attack.outcome.robustness.clean_accuracy.count == asked.sum()
-    assert attack.outcome.robustness.attack_success.total == asked.sum()
+    found = attack.outcome
+    np.testing.assert_array_equal(found.stage[:4], whole.stage[:4])
+    assert found.stage[4:].tolist() == [Outcome.UNANSWERED] * 8
+    assert found.robustness.clean_accuracy.count == 4
+    assert found.robustness.attack_success.total == 4
 
 
 def test_an_outcome_of_an_earlier_run_is_not_taken_for_that_of_this_one():

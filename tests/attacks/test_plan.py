@@ -8,15 +8,7 @@ import torch
 from art.attacks.evasion import DeepFool, SquareAttack
 
 from art_snn import RGA
-from art_snn.attacks import (
-    PLANS,
-    AutoPGD,
-    Plan,
-    SparseDynamicAttack,
-    SpikeRetiming,
-    Stage,
-    planned,
-)
+from art_snn.attacks import PLANS, AutoPGD, Plan, SparseDynamicAttack, SpikeRetiming, Stage, planned
 from art_snn.attacks.borrowed import Borrowed
 from art_snn.attacks.plan import (
     FLIPS,

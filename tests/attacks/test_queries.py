@@ -148,7 +148,9 @@ def test_the_bar_is_not_told_who_is_through_where_it_shall_not_be():
 
 
 @pytest.mark.parametrize(
-    ("rule", "passes"), [(STBP(), 1), (EOT(RGA(), samples=4), 4), (Mean(RGA(), STBP()), 2)], ids=repr
+    ("rule", "passes"),
+    [(STBP(), 1), (EOT(RGA(), samples=4), 4), (Mean(RGA(), STBP()), 2)],
+    ids=repr,
 )
 def test_passes_that_somebody_else_made_count_as_the_rule_takes_them(rule, passes):
     queries = Queries(build(gradient=rule), 3, 2)

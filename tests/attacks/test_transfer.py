@@ -14,7 +14,7 @@ from tests.attacks.watched import watched
 from tests.networks import build
 
 TRANSFER = Stage(OnwardPGD, None, {"max_iter": 6}, transfer=True)
-PLAN = Plan("plan", (Stage(AutoPGD, RGA(), {"max_iter": 1}), TRANSFER))
+PLAN = Plan("plan", (TRANSFER,))
 
 
 class Plain(nn.Module):
@@ -40,17 +40,17 @@ def attack(layers, sources, plan=PLAN, eps=0.4, **options):
 
 def test_what_is_crafted_on_a_source_counts_where_it_breaks_the_network(trained_layers, known):
     sources = [plain(), build(copy.deepcopy(trained_layers))]
-    crafting = attack(trained_layers, sources)
+    crafting = attack(trained_layers, sources, eps=0.15)
     x, y = known[0][:8], known[1][:8]
     modules = [crafting.estimator.model, *(source.model for source in sources)]
     with watched(modules[0]) as own, watched(modules[1]) as first, watched(modules[2]) as second:
         found = crafting.generate(x, y)
     outcome = crafting.outcome
-    assert outcome.stages[1:] == (
+    assert outcome.stages == (
         "OnwardPGD(max_iter=6) on source 0",
         "OnwardPGD(max_iter=6) on source 1",
     )
-    assert (outcome.stage == 2).any()
+    assert (outcome.stage == 1).any()
     wrong = crafting.estimator.predict(found).argmax(1) != y
     np.testing.assert_array_equal(wrong, outcome.stage != Outcome.STANDING)
     total = own.forwards + first.forwards + second.forwards
@@ -61,7 +61,7 @@ def test_what_is_crafted_on_a_source_counts_where_it_breaks_the_network(trained_
 
 
 def test_a_network_is_asked_once_for_every_source(trained_layers, known):
-    crafting = attack(trained_layers, [plain()], Plan("one", (TRANSFER,)), eps=1e-4)
+    crafting = attack(trained_layers, [plain()], eps=1e-4)
     with watched(crafting.estimator.model) as own:
         crafting.generate(known[0][:5], known[1][:5])
     # Five evaluations, the samples, and what came out of the source.
@@ -84,7 +84,7 @@ def test_sources_are_differentiated_by_their_own_rules(trained_layers, known):
 @pytest.mark.parametrize("clip_values", [None, (-4.0, 4.0)])
 def test_the_range_is_that_of_the_network_under_attack(clip_values, trained_layers, known):
     source = build(copy.deepcopy(trained_layers), clip_values=clip_values)
-    crafting = attack(trained_layers, [source], Plan("one", (TRANSFER,)))
+    crafting = attack(trained_layers, [source])
     found = crafting.generate(known[0][:8], known[1][:8])
     assert (crafting.outcome.stage == 0).any()
     assert found.min() >= 0
@@ -92,9 +92,7 @@ def test_the_range_is_that_of_the_network_under_attack(clip_values, trained_laye
 
 
 def test_a_mask_holds_on_sources(trained_layers, known):
-    crafting = attack(
-        trained_layers, [build(copy.deepcopy(trained_layers))], Plan("one", (TRANSFER,)), eps=1.0
-    )
+    crafting = attack(trained_layers, [build(copy.deepcopy(trained_layers))], eps=1.0)
     mask = np.zeros((1, 8, 8))
     mask[:, 2:] = 1
     found = crafting.generate(known[0][:8], known[1][:8], mask=mask)
@@ -103,7 +101,8 @@ def test_a_mask_holds_on_sources(trained_layers, known):
 
 
 def test_without_sources_nothing_is_crafted_on_any(trained_layers, known):
-    crafting = attack(trained_layers, [])
+    plan = Plan("plan", (Stage(AutoPGD, RGA(), {"max_iter": 1}), TRANSFER))
+    crafting = attack(trained_layers, [], plan)
     crafting.generate(known[0][:2], known[1][:2])
     assert crafting.outcome.stages == ("AutoPGD(max_iter=1) by rga",)
 
@@ -123,8 +122,8 @@ def test_what_goes_on_is_adversarial_on_its_source_most_of_all(trained_layers, k
 
 def test_sources_of_other_samples_are_refused(trained_layers):
     for match, sources in {
-        r"^sources: expected a list of classifiers, got .*Wrap": plain(),
-        r"^sources: expected classifiers of torch's, got .*Wrap": [Plain()],
+        r"(?s)^sources: expected a list of classifiers, got .*Wrap": plain(),
+        r"(?s)^sources: expected classifiers of torch's, got .*Wrap": [Plain()],
         r"^sources: expected classifiers of samples of shape \(1, 8, 8\), got one of \(64,\)": [
             build(trained_layers, "table")
         ],

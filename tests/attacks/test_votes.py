@@ -6,15 +6,14 @@ import torch
 from art.attacks.evasion import SquareAttack
 from torch import nn
 
-from art_snn import LIF, RGA, STBP, Direct, Poisson, SpikingNetwork, TimeDistributed as Timed
+from art_snn import RGA, STBP, Direct, Poisson, SpikingNetwork, TimeDistributed as Timed
 from art_snn.attacks import AutoPGD, Outcome, Plan, SpikingAutoAttack, Stage
 from art_snn.attacks.randomness import random, spread
 from art_snn.gradients import EOT
 from tests import small
 
 PLAN = Plan(
-    "plan",
-    (Stage(AutoPGD, RGA(), {"max_iter": 2}), Stage(SquareAttack, None, {"max_iter": 3})),
+    "plan", (Stage(AutoPGD, RGA(), {"max_iter": 2}), Stage(SquareAttack, None, {"max_iter": 3}))
 )
 
 
@@ -22,12 +21,12 @@ class Kept(nn.Module):
     """Dropout that stays on."""
 
     def forward(self, x):
-        return nn.functional.dropout(x, 0.3, training=True)
+        return nn.functional.dropout(x, 0.1, training=True)
 
 
 class Noise(nn.Module):
     def forward(self, x):
-        return x + 0.3 * torch.randn_like(x)
+        return x + 0.1 * torch.randn_like(x)
 
 
 def drawing(kind):
@@ -37,11 +36,13 @@ def drawing(kind):
     plain = small.classifier().model
     layer = {"dropout": Kept, "noise": Noise}[kind]()
     first, neuron, last = plain.layers
-    network = SpikingNetwork([first, Timed(layer), neuron, last], Direct(4), input_shape=small.SHAPE)
+    network = SpikingNetwork(
+        [first, Timed(layer), neuron, last], Direct(4), input_shape=small.SHAPE
+    )
     return small.around(network)
 
 
-def crafted(classifier, plan=PLAN, count=6, eps=0.25, state=0, **options):
+def crafted(classifier, plan=PLAN, count=12, eps=0.25, state=0, **options):
     x, _ = small.samples(classifier, count)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -73,14 +74,14 @@ def test_most_of_eleven_predictions_decide(kind):
 
 @pytest.mark.parametrize("kind", ["Poisson", "noise"])
 def test_the_seed_decides_and_the_global_random_state_does_not(kind):
-    classifier = drawing(kind)
-    first, found, _ = crafted(classifier, state=1)
-    again, same, _ = crafted(classifier, state=2)
+    # Networks of their own: what a rule finds out of one at its first gradient is drawn, too.
+    first, found, _ = crafted(drawing(kind), state=1)
+    again, same, _ = crafted(drawing(kind), state=2)
     np.testing.assert_array_equal(same, found)
     for name in ("stage", "votes", "forwards", "backwards", "distance"):
         one, other = (getattr(attack.outcome, name) for attack in (first, again))
         np.testing.assert_array_equal(one, other)
-    _, other, _ = crafted(classifier, seed=1)
+    _, other, _ = crafted(drawing(kind), seed=1)
     assert (other != found).any()
 
 
@@ -88,11 +89,11 @@ def test_the_seed_decides_and_the_global_random_state_does_not(kind):
     "rule", [STBP(), EOT(STBP(), samples=10), None], ids=["plain", "averaged already", "its own"]
 )
 def test_gradients_are_averaged_over_ten_draws(rule):
-    classifier = drawing("Poisson")
+    classifier = drawing("noise")
     own = classifier.gradient
     plan = Plan("one", (Stage(AutoPGD, rule, {"max_iter": 3}),))
     attack, _, _ = crafted(classifier, plan, eps=1e-6)
-    standing = attack.outcome.stage == Outcome.STANDING
+    standing = (attack.outcome.stage == Outcome.STANDING) & (attack.outcome.votes == 0)
     assert standing.any()
     # Ten draws of each gradient, and ten of what is predicted where it is taken.
     assert set(attack.backwards[standing]) == {30}
@@ -110,7 +111,7 @@ def test_spread_and_randomness_by_hand():
     one = np.array([[3.0, 4.0], [0.0, 0.0]])
     assert spread([one, one, one]) == 0
     # A difference of 2 in logits of length 5, and of 0.25 where the length is 0.
-    assert spread([one, one + [[0, 2], [0.25, 0]]]) == pytest.approx(0.4)
+    assert spread([one, one + np.array([[0, 2], [0.25, 0]])]) == pytest.approx(0.4)
     assert not random([one, one * (1 + 1e-6)], np.array([1, 0]))
     assert random([one, one * 1.001], np.array([1, 0]))
     # Next to no difference, but another class.
