@@ -371,6 +371,33 @@ def test_the_bar_names_the_stage_and_counts_samples_and_forwards(
     assert f"forwards={attack.forwards.sum()}" in shown[-1]
 
 
+def test_no_sample_is_told_through_twice(monkeypatch, trained_layers, known):
+    shown, update = [], tqdm.update
+
+    def listening(self, samples=1):
+        update(self, samples)
+        shown.append(self.n)
+
+    monkeypatch.setattr(tqdm, "update", listening)
+    attack = SpikingAutoAttack(build(trained_layers), eps=0.12, plan=WEAK)
+    attack.generate(known[0][:16], known[1][:16])
+    broken = (attack.outcome.stage >= 0).sum()
+    assert 0 < broken < 16
+    # Whoever is left is through when the last stage is.
+    assert set(shown[:-1]) <= set(range(broken + 1))
+    assert (max(shown[:-1]), shown[-1]) == (broken, 16)
+
+
+def test_what_lies_outside_of_the_budget_does_not_count(trained_layers, known):
+    classifier, (x, y) = build(trained_layers), (known[0][:6], known[1][:6])
+    stage = Stage(AutoPGD, RGA(), {"max_iter": 9, "eps": 0.9})
+    _, alone = singly(stage, classifier, 0, x, y)
+    assert (classifier.predict(alone).argmax(1) != y).any()
+    attack = SpikingAutoAttack(classifier, eps=0.05, plan=only(stage), **QUIET)
+    np.testing.assert_array_equal(attack.generate(x, y), x)
+    assert set(attack.outcome.stage) == {Outcome.STANDING}
+
+
 def test_equal_stages_have_seeds_of_their_own(trained_layers, known):
     stage = Stage(AutoPGD, RGA(), {"max_iter": 1})
     classifier, (x, y) = exact(trained_layers), digits_of(known, 40)
