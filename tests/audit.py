@@ -105,6 +105,8 @@ class Row:
     :param needs: package that ART does not install and the attack imports.
     :param remark: what the setting owes to spikes.
     :param defect: why the row cannot run.
+    :param planned: whether it differentiates by the rules of a plan of its own, and returns what it
+        does not break as it came: it gets the samples that are classified least clearly.
     """
 
     attack: str
@@ -123,6 +125,7 @@ class Row:
     needs: str = ""
     remark: str = ""
     defect: Defect | None = None
+    planned: bool = False
 
     @property
     def name(self) -> str:
@@ -142,7 +145,8 @@ class Row:
         """What the test asserts, in words."""
         if self.defect is not None:
             return f"cannot run: {self.defect.reason} ({self.defect.error} is asserted)"
-        promises = ["selected rule only" if self.box == "white" else "no gradient"]
+        rules = "rules of its plan only" if self.planned else "selected rule only"
+        promises = [rules if self.box == "white" else "no gradient"]
         promises += [] if self.clipped else ["may leave clip_values"]
         promises += [str(self.ball)] if self.ball else []
         words = ", ".join(promises)
@@ -746,6 +750,24 @@ OURS: list[Row] = [
             remark="under a temporal rule, since rate rules know no order of spikes",
         )
         for setting, options in {"": {}, "targeted=True, ": {"targeted": True}}.items()
+    ),
+    *(
+        Row(
+            attack="SpikingAutoAttack",
+            setting=setting,
+            reach=MODEL,
+            options={"plan": "fast"} | options | QUIET,
+            form="binary frames" if "event frames" in setting else "grey",
+            samples=8,
+            ball=ball,
+            planned=True,
+        )
+        for setting, options, ball in (
+            ("", {"eps": 0.1}, INF),
+            ("norm=2", {"norm": 2, "eps": 0.5}, Ball(2, 0.5)),
+            ("norm=0, binary event frames", {"norm": 0, "eps": 64}, Ball(0, 64)),
+            ("norm='shift', binary event frames", {"norm": "shift", "eps": 3}, Retiming(3)),
+        )
     ),
 ]
 """Every attack of our own, in small settings."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -11,16 +13,19 @@ from art_snn.seeding import seeded
 
 def test_random_states_are_set_within_the_block_and_put_back_after_an_error():
     before = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    own = random.getstate()
     draws = []
 
     def draw(seed: int) -> None:
         with seeded(seed):
-            draws.append((np.random.random(), torch.rand(()).item()))  # noqa: NPY002
+            draws.append((np.random.random(), torch.rand(()).item(), random.random()))  # noqa: NPY002
             raise ZeroDivisionError
 
     for seed in (5, 5, 6):
         with pytest.raises(ZeroDivisionError):
             draw(seed)
-    assert draws[0] == draws[1] != draws[2]
+    assert draws[0] == draws[1]
+    assert all(one != other for one, other in zip(draws[1], draws[2], strict=True))
+    assert random.getstate() == own
     assert np.array_equal(before[0], np.random.get_state()[1])  # noqa: NPY002
     assert torch.equal(before[1], torch.get_rng_state())

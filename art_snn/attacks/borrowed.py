@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from art.attacks import EvasionAttack
+from art.attacks.evasion import SquareAttack
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 
@@ -21,6 +22,9 @@ from art_snn.seeding import seeded
 
 KEPT = 4
 """Calls whose predictions are kept; SquareAttack makes three in an iteration."""
+
+FIRST = 0.8
+"""Share of a sample that the first squares of SquareAttack fill."""
 
 
 class Borrowed(PerSampleAttack):
@@ -55,8 +59,11 @@ class Borrowed(PerSampleAttack):
     def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
         x = best.samples.clone()
         estimator = remembering(queries)
+        if issubclass(self.kind, SquareAttack):
+            estimator._input_shape = images(estimator.input_shape)
         attack = self.kind(estimator, **self.options)
-        with seeded(self.seed), counting(queries, x):
+        quiet = np.errstate(divide="ignore", invalid="ignore")
+        with quiet, seeded(self.seed), counting(queries, x):
             array = attack.generate(
                 x.cpu().numpy().reshape(len(x), *estimator.input_shape), classes.cpu().numpy()
             )
@@ -108,16 +115,19 @@ def watching(
 def remembering(queries: Queries) -> PyTorchClassifier:
     """A copy of the classifier, of the same network, that keeps its last predictions.
 
-    ART's attacks take it for the classifier. Samples of more or fewer axes than images have are
-    images to it."""
+    Those of samples that are not finite are NaN, which SquareAttack tries where it divides by 0.
+    ART's attacks take it for the classifier."""
     estimator = queries.estimator
     copied = object.__new__(type(estimator))
     vars(copied).update(vars(estimator))
     pages: deque[dict[bytes, np.ndarray]] = deque(maxlen=KEPT)
+    nothing = np.full(estimator.nb_classes, np.nan)
 
     def predict(x: np.ndarray, **_: Any) -> np.ndarray:
         keys = [row.tobytes() for row in np.ascontiguousarray(x)]
         known = dict(ChainMap(*pages))
+        finite = np.isfinite(x).all(axis=tuple(range(1, x.ndim)))
+        known |= {keys[row]: nothing for row in np.flatnonzero(~finite)}
         new = [row for row, key in enumerate(keys) if key not in known]
         if new:
             samples = x[new].reshape(-1, *estimator.input_shape)
@@ -129,10 +139,30 @@ def remembering(queries: Queries) -> PyTorchClassifier:
         return found
 
     copied.predict = predict
-    copied._input_shape = images(estimator.input_shape)
     return copied
 
 
+def obstacle(kind: type[EvasionAttack], estimator: PyTorchClassifier, norm: float) -> str:
+    """Why an attack of ART's cannot take the samples of a classifier, or ""."""
+    shape = estimator.input_shape
+    if estimator.clip_values is None:
+        return "it needs clip_values"
+    if not issubclass(kind, SquareAttack):
+        return ""
+    if len(shape) < 2:
+        return f"samples of shape {shape} are no images"
+    first, second, third = images(shape)
+    height, width = (second, third) if estimator.channels_first else (first, second)
+    side = max(round((FIRST * height * width) ** 0.5), 1)
+    if norm == 2:
+        side = max(side, 3) + (side % 2 == 0)
+    # In the Euclidean norm it begins with five by five tiles of two rows and columns at least.
+    tiled = norm != 2 or min(height, width) >= max(10, 5 * (height // 5))
+    if side < min(height, width) and tiled:
+        return ""
+    return f"its squares do not fit into samples of shape {shape}"
+
+
 def images(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of samples as images: all axes but the last two are channels."""
+    """The shape of samples as images: all axes but the last two are one."""
     return (int(np.prod(shape[:-2])), *shape[-2:])

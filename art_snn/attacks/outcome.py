@@ -20,7 +20,7 @@ class Outcome:
     :param adversarials: the first adversarial of every sample that was broken, and the others as
         they came ``(N, *input_shape)``.
     :param stage: index of the stage that broke a sample [N]; STANDING where none has, WRONG where
-        it was misclassified already, UNANSWERED where its logits are NaN.
+        it was misclassified already, UNANSWERED where its logits are NaN or nobody has asked yet.
     :param forwards: forward passes [N], those of gradients among them.
     :param backwards: backward passes [N].
     :param distance: of the adversarial, in the norm of the attack [N]; 0 where there is none.
@@ -50,9 +50,20 @@ class Outcome:
 
     @property
     def broken_by(self) -> dict[str, int]:
-        """How many samples each stage broke that those before it had not."""
-        counts = np.bincount(self.stage[self.stage >= 0], minlength=len(self.stages))
-        return dict(zip(self.stages, counts.tolist(), strict=True))
+        """How many samples each stage broke that those before it had not.
+
+        Stages of the same words, which differ by their seeds, count together."""
+        found = dict.fromkeys(self.stages, 0)
+        for stage, count in zip(self.stages, self._counts, strict=True):
+            found[stage] += count
+        return found
+
+    @property
+    def _counts(self) -> list[int]:
+        counts: list[int] = np.bincount(
+            self.stage[self.stage >= 0], minlength=len(self.stages)
+        ).tolist()
+        return counts
 
     @property
     def queries(self) -> float:
@@ -69,6 +80,6 @@ class Outcome:
         took = [*self.seconds, *[float("nan")] * (len(self.stages) - len(self.seconds))]
         lines += [
             f"{count:6d} broken in {seconds:.1f} s: {stage}"
-            for (stage, count), seconds in zip(self.broken_by.items(), took, strict=True)
+            for stage, count, seconds in zip(self.stages, self._counts, took, strict=True)
         ]
         return "\n".join(lines + [f"skipped {name}: {why}" for name, why in self.skipped.items()])

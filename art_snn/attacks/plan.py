@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
+from torch import Tensor
 
 from art_snn.attacks.balls import length
-from art_snn.attacks.borrowed import Borrowed
+from art_snn.attacks.borrowed import Borrowed, obstacle
 from art_snn.attacks.distances import shifts
 from art_snn.attacks.persample import PerSampleAttack
 from art_snn.checks import invalid, require, require_count, require_number, settle, shown
 from art_snn.gradients import Gradient, brief
+from art_snn.network import SpikingNetwork
+from art_snn.passes import modes_kept
 
 FLIPS, SHIFT = 0.0, "shift"
 """Norms of event frames: how many values have changed, and how far spikes were moved in time."""
@@ -43,6 +46,9 @@ class Stage:
         fits = self.rule is None or isinstance(self.rule, Gradient)
         remedy = "Pass an instance, neither a class nor a name."
         require(fits, "rule", "a gradient rule such as RGA(), or None", shown(self.rule), remedy)
+        remedy = "Every source is differentiated by the rule of its own network."
+        fits = self.rule is None or not self.transfer
+        require(fits, "rule", "None where transfer=True", shown(self.rule), remedy)
         settle(self, options=MappingProxyType(dict(self.options)))
 
     def built(
@@ -63,20 +69,27 @@ class Stage:
             return self.attack(estimator, **every)
         return Borrowed(estimator, self.attack, every, float(norm), eps, batch_size, seed)
 
-    def unsuited(self, estimator: PyTorchClassifier) -> str:
-        """Why the attack suits neither the classifier nor its samples, or ""."""
+    def unsuited(self, estimator: PyTorchClassifier, norm: float | str, some: Tensor) -> str:
+        """Why the attack suits neither the classifier nor its samples, or "".
+
+        :param norm: of the budget.
+        :param some: a few samples ``[n, *input_shape]``, on which a model of others is verified."""
+        if not knows(self.attack, norm):
+            return f"it knows no budget in the norm {norm}"
         if not issubclass(self.attack, PerSampleAttack):
-            if estimator.clip_values is None:
-                return "it needs clip_values"
-            if len(estimator.input_shape) < 2:
-                return f"samples of shape {estimator.input_shape} are no images"
+            why = obstacle(self.attack, estimator, float(norm))
+            if why:
+                return why
         if self.rule is None:
             return ""
+        network: SpikingNetwork = estimator.model
+        leaf = some.to(network.dtype or some.dtype, copy=True).requires_grad_()
         try:
-            with estimator.model.using(self.rule):
-                return ""
+            with modes_kept(network, False):
+                network.check(self.rule, leaf)
         except ValueError as error:
             return str(error)
+        return ""
 
     def __str__(self) -> str:
         told = ", ".join(f"{name}={value}" for name, value in self.options.items())
@@ -95,10 +108,11 @@ class Plan:
     stages: tuple[Stage, ...]
 
     def __post_init__(self) -> None:
-        settle(self, stages=tuple(self.stages))
-        fits = self.stages and all(isinstance(stage, Stage) for stage in self.stages)
+        fits = isinstance(self.stages, Sequence) and len(self.stages) > 0
+        fits = fits and all(isinstance(stage, Stage) for stage in self.stages)
         remedy = "For instance (Stage(AutoPGD, RGA()),)."
-        require(fits, "stages", "one Stage or more", shown(self.stages), remedy)
+        require(fits, "stages", "a tuple of one Stage or more", shown(self.stages), remedy)
+        settle(self, stages=tuple(self.stages))
 
 
 def require_measure(norm: object) -> float | str:
@@ -127,21 +141,24 @@ def require_budget(norm: float | str, eps: object) -> float:
     return require_number("eps", eps, above=0, remedy="A usual budget is 8/255.")
 
 
-def require_sources(
-    sources: Sequence[PyTorchClassifier], input_shape: tuple[int, ...]
-) -> tuple[PyTorchClassifier, ...]:
-    """Classifiers on which adversarials are crafted that may carry over.
+def require_sources(sources: object, estimator: PyTorchClassifier) -> tuple[PyTorchClassifier, ...]:
+    """Classifiers on which adversarials are crafted that may carry over to another.
 
-    :raises ValueError: when one is no classifier of torch's, or of other samples."""
-    for source in sources:
-        remedy = "Wrap networks in PyTorchSpikingClassifier, others in PyTorchClassifier."
+    :raises ValueError: when one is no classifier of torch's, or of other samples or classes."""
+    remedy = "Wrap networks in PyTorchSpikingClassifier, others in PyTorchClassifier."
+    fits = isinstance(sources, Sequence)
+    require(fits, "sources", "a list of classifiers", shown(sources), remedy)
+    found: tuple[PyTorchClassifier, ...] = tuple(sources)  # type: ignore[arg-type]
+    shape, classes = estimator.input_shape, estimator.nb_classes
+    for source in found:
         fits = isinstance(source, PyTorchClassifier)
         require(fits, "sources", "classifiers of torch's", shown(source), remedy)
-        same = source.input_shape == input_shape
-        expected = f"classifiers of samples of shape {input_shape}"
-        remedy = "Adversarials of other samples are none of these."
-        require(same, "sources", expected, f"one of {source.input_shape}", remedy)
-    return tuple(sources)
+        same, expected = source.input_shape == shape, f"classifiers of samples of shape {shape}"
+        other = "Adversarials of other samples are none of these."
+        require(same, "sources", expected, f"one of {source.input_shape}", other)
+        same, expected = source.nb_classes == classes, f"classifiers of {classes} classes"
+        require(same, "sources", expected, f"one of {source.nb_classes}", other)
+    return found
 
 
 def budget(norm: float | str, eps: float) -> dict[str, Any]:
@@ -149,6 +166,12 @@ def budget(norm: float | str, eps: float) -> dict[str, Any]:
     if norm == FLIPS:
         return {"eps": eps}
     return {"max_shift": eps} if norm == SHIFT else {"norm": norm, "eps": eps}
+
+
+def knows(attack: type[EvasionAttack], norm: float | str) -> bool:
+    """Whether an attack can be told a budget in that norm."""
+    known = {"norm", "eps", "max_shift"} & set(attack.attack_params)
+    return known == budget(norm, 1).keys()
 
 
 def distances(norm: float | str, x: Any, adversarial: Any, low: Any) -> np.ndarray:

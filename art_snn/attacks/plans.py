@@ -64,17 +64,17 @@ def _standard() -> tuple[Stage, ...]:
         Stage(AutoPGD, assg(0.95), {"max_iter": 20, "loss_type": DLR, "targets": 9}),
         *_each(StableAdaptivePGD, slow, max_iter=100),
         Stage(AutoPGD, assg(0.9), {"max_iter": 100, "loss_type": "margin"}),
-        Stage(SquareAttack, None, {"max_iter": 1000}),
+        Stage(SquareAttack, None, {"max_iter": 2500}),
     )
 
 
 def _fast() -> tuple[Stage, ...]:
     return (
-        *_each(AutoPGD, (hart(0.5), stbp(0.5)), max_iter=20),
+        *_each(AutoPGD, (hart(0.5), stbp(0.5), hart(1.0)), max_iter=20),
         Stage(OnwardPGD, None, {"max_iter": 20}, transfer=True),
-        Stage(StableAdaptivePGD, assg(0.95), {"max_iter": 60}),
+        Stage(StableAdaptivePGD, assg(0.95), {"max_iter": 100}),
         Stage(AutoPGD, assg(0.95), {"max_iter": 50, "loss_type": DLR}),
-        Stage(StableAdaptivePGD, assg(0.85), {"max_iter": 50}),
+        Stage(StableAdaptivePGD, assg(0.85), {"max_iter": 100}),
     )
 
 

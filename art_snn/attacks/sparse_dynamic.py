@@ -81,22 +81,25 @@ class SparseDynamicAttack(PerSampleAttack):
         return found
 
     def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
-        x = best.samples
+        x = best.samples.clone()
         flips = Flips.none(x, *self.clip_range(x), mask)
-        broken = self._generated(queries, flips, classes)
-        kept = self._reduced(queries, flips, broken, classes[broken])
-        fits = torch.ones_like(broken, dtype=torch.bool)
+        broken = self._generated(queries, flips, best, classes)
+        self._take(best, flips, broken, self._reduced(queries, flips, broken, classes[broken]))
+
+    def _take(self, best: Best, flips: Flips, rows: Tensor, bits: Tensor) -> None:
+        """Take in broken samples [m] with these bits flipped, bool [m, P], where eps allows it."""
+        fits = torch.ones_like(rows, dtype=torch.bool)
         if self.eps is not None:
-            fits = kept.sum(1) <= self.eps
-        found = flips.showing(broken[fits], kept[fits])
-        best.take(broken[fits], found, best.values[broken[fits]], fits[fits])
+            fits = bits.sum(1) <= self.eps
+        rows = rows[fits]
+        best.take(rows, flips.showing(rows, bits[fits]), best.values[rows], fits[fits])
 
     def loss(self, logits: Tensor, classes: Tensor) -> Tensor:
         """How far samples [n] are from being broken, in logits [n, K]."""
         ahead = margin(logits, classes)
         return (ahead if self.targeted else -ahead).clamp_min(0)
 
-    def _generated(self, queries: Queries, flips: Flips, classes: Tensor) -> Tensor:
+    def _generated(self, queries: Queries, flips: Flips, best: Best, classes: Tensor) -> Tensor:
         """Flip bits round by round; which samples that breaks [m]."""
         left, broken = torch.arange(len(classes), device=classes.device), []
         asked = left
@@ -107,6 +110,7 @@ class SparseDynamicAttack(PerSampleAttack):
             logits, gradient = queries.gradients(found, classes[left], self.loss, left.cpu())
             done = self.succeeded(logits, classes[left])
             broken.append(left[done])
+            self._take(best, flips, left[done], flips.flipped(left[done]))
             stay = ~done & ~logits.isnan().any(1)
             queries.through(int((~stay).sum()))
             left, logits, gradient = left[stay], logits[stay], gradient[stay]

@@ -2,8 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,13 +10,12 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.best import Best
-from art_snn.attacks.budget import attacking
 from art_snn.attacks.outcome import Outcome
-from art_snn.attacks.persample import ROUNDING, PerSampleAttack
+from art_snn.attacks.persample import PerSampleAttack
 from art_snn.attacks.plan import (
     FLIPS,
     Plan,
-    distances,
+    Stage,
     require_budget,
     require_measure,
     require_sources,
@@ -26,18 +23,15 @@ from art_snn.attacks.plan import (
 from art_snn.attacks.plans import planned
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.randomness import EVALUATIONS, random
-from art_snn.checks import require, require_seed
+from art_snn.attacks.run import GRADIENTS, Run, Step
+from art_snn.checks import SEEDS, require, require_seed
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import EOT, Gradient
-from art_snn.network import SpikingNetwork
+from art_snn.interop.verify import SAMPLES as VERIFIED
 from art_snn.seeding import seeded
 
-FRESH = 1000
-"""From which seed on, after that of the attack, predictions are drawn that decide."""
 DRAWS = 11
 """Fresh predictions of a random network, of which most decide."""
-GRADIENTS = 10
-"""Draws that the gradient of a random network is averaged over, and its logits on the way."""
 
 
 class SpikingAutoAttack(PerSampleAttack):
@@ -96,10 +90,6 @@ class SpikingAutoAttack(PerSampleAttack):
         self.outcome: Outcome | None = None
         self._check_params()
 
-    @property
-    def radius(self) -> float | None:
-        return self.eps if self.norm == np.inf else None
-
     def generate(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
         self.outcome = None
         with seeded(self.seed):
@@ -107,14 +97,14 @@ class SpikingAutoAttack(PerSampleAttack):
 
     def _begun(self, found: Tensor, classes: Tensor) -> None:
         random = self._random(found, classes)
-        self._steps, skipped = self._chosen(random)
+        self._steps, skipped = self._chosen(random, found[:VERIFIED])
         samples = len(found)
         self.outcome = Outcome(
             stages=tuple(step.words for step in self._steps),
             skipped=skipped,
             draws=DRAWS if random else 1,
             adversarials=found.cpu().numpy().copy(),
-            stage=np.full(samples, Outcome.STANDING),
+            stage=np.full(samples, Outcome.UNANSWERED),
             forwards=self.forwards,
             backwards=self.backwards,
             distance=np.zeros(samples),
@@ -132,28 +122,38 @@ class SpikingAutoAttack(PerSampleAttack):
         self.forwards[: len(some)] += EVALUATIONS
         return bool(every) and random(every, classes[: len(some)].cpu().numpy())
 
-    def _chosen(self, random: bool) -> tuple[list["_Step"], dict[str, str]]:
+    def _chosen(self, random: bool, some: Tensor) -> tuple[list[Step], dict[str, str]]:
         """The stages that suit the network and the samples, and why the others do not."""
-        steps: list[_Step] = []
+        steps: list[Step] = []
         skipped = {}
         for stage in planned(self.plan, self.norm).stages:
-            why = stage.unsuited(self.estimator)
+            why = stage.unsuited(self.estimator, self.norm, some)
             if why:
                 skipped[str(stage)] = why
                 continue
-            rule = EOT(stage.rule, samples=GRADIENTS) if stage.rule and random else stage.rule
+            if stage.transfer and not self.sources:
+                skipped[str(stage)] = "no sources were handed in"
+            rule = self._averaged(stage) if random else stage.rule
             for place, source in enumerate(self.sources if stage.transfer else (self.estimator,)):
                 words = f"{stage} on source {place}" if stage.transfer else str(stage)
-                seed = self.seed + len(steps)
+                seed = (self.seed + len(steps)) % (SEEDS + 1)
                 attack = stage.built(source, self.norm, self.eps, self.batch_size, seed)
-                steps.append(_Step(words, attack, rule, stage.transfer))
+                steps.append(Step(words, attack, rule, stage.transfer))
         return steps, skipped
+
+    def _averaged(self, stage: Stage) -> Gradient | None:
+        """The rule of a stage on a random network."""
+        if stage.transfer:
+            return None
+        rule = stage.rule or self.estimator.model.rule
+        return rule if isinstance(rule, EOT) else EOT(rule, samples=GRADIENTS)
 
     def _attack(
         self, queries: Queries, found: Tensor, classes: Tensor, mask: Tensor | None, rows: Tensor
     ) -> None:
         assert self.outcome is not None
-        run = _Run(self, self.outcome, queries, found, classes, mask, int(rows[0]))
+        budget = (self.norm, self.eps, self.seed)
+        run = Run(self, *budget, self.outcome, queries, found, classes, mask, int(rows[0]))
         left = run.correct(rows)
         for number, step in enumerate(self._steps):
             if not len(left):
@@ -182,102 +182,8 @@ class SpikingAutoAttack(PerSampleAttack):
         self.norm = require_measure(self.norm)
         self.eps = require_budget(self.norm, self.eps)
         planned(self.plan, self.norm)
-        self.sources = require_sources(self.sources, self.estimator.input_shape)
+        self.sources = require_sources(self.sources, self.estimator)
         fits = not self.sources or (isinstance(self.norm, float) and self.norm != FLIPS)
         remedy = "Leave them out, or attack in the maximum norm or the Euclidean one."
         require(fits, "sources", "none with that norm", f"{len(self.sources)}", remedy)
         require_seed("seed", self.seed)
-
-
-@dataclass(frozen=True)
-class _Step:
-    """A stage on a classifier; `asked` says that only the end of it is shown to the network."""
-
-    words: str
-    attack: PerSampleAttack
-    rule: Gradient | None
-    transfer: bool
-
-    def by(self) -> AbstractContextManager[object]:
-        """A block in which its rule gives the gradients."""
-        if self.rule is None:
-            return nullcontext()
-        network: SpikingNetwork = self.attack.estimator.model
-        return network.using(self.rule)
-
-
-@dataclass(frozen=True)
-class _Run:
-    """The attack on one block of samples, the first of which is row `first` of all."""
-
-    whole: SpikingAutoAttack
-    outcome: Outcome
-    queries: Queries
-    found: Tensor
-    classes: Tensor
-    mask: Tensor | None
-    first: int
-
-    def correct(self, rows: Tensor) -> Tensor:
-        """Which of the samples are classified correctly, [m] of rows [n]."""
-        votes, unanswered = self._votes(self.found[rows], rows)
-        wrong = self._most(votes)
-        index = rows.cpu().numpy()
-        self.outcome.votes[index] = votes.cpu().numpy()
-        self.outcome.stage[index[wrong.cpu().numpy()]] = Outcome.WRONG
-        self.outcome.stage[index[unanswered.cpu().numpy()]] = Outcome.UNANSWERED
-        left = self.standing(rows)
-        self.queries.through(len(rows) - len(left))
-        return left
-
-    def standing(self, rows: Tensor) -> Tensor:
-        """Which of the samples nothing has broken, [m] of rows [n]."""
-        stands = self.outcome.stage[rows.cpu().numpy()] == Outcome.STANDING
-        return rows[torch.as_tensor(stands, device=rows.device)]
-
-    def stage(self, number: int, step: _Step, rows: Tensor) -> None:
-        """Let a stage attack samples [n], and put what it breaks in their place."""
-        estimator = step.attack.estimator
-        best = Best.none(self.found[rows])
-        changes = {"estimator": estimator, "reports": False}
-        changes["draws"] = GRADIENTS if self.outcome.draws > 1 else 1
-        queries = self.queries.of(rows - self.first, **changes)
-        mask = None if self.mask is None else self.mask[rows]
-        try:
-            with attacking(estimator, step.attack.radius):
-                step.attack.craft(queries, best, self.classes[rows], mask)
-        finally:
-            claimed = best.broken | step.transfer
-            self._take(number, rows[claimed], best.samples[claimed])
-
-    def _take(self, number: int, rows: Tensor, adversarial: Tensor) -> None:
-        """Put adversarial samples [m] in the place of samples, where they are such."""
-        if not len(rows):
-            return
-        low, _ = self.whole.clip_range(adversarial)
-        distance = distances(self.whole.norm, self.found[rows], adversarial, low)
-        slack = ROUNDING * max(1.0, float(adversarial.abs().max()))
-        votes, _ = self._votes(adversarial, rows)
-        broken = self._most(votes).cpu().numpy() & (distance <= self.whole.eps + slack)
-        taken, index = rows[torch.as_tensor(broken)], rows.cpu().numpy()[broken]
-        self.found[taken] = adversarial[torch.as_tensor(broken)]
-        self.outcome.adversarials[index] = self.found[taken].cpu().numpy()
-        self.outcome.stage[index] = number
-        self.outcome.distance[index] = distance[broken]
-        self.outcome.votes[index] = votes.cpu().numpy()[broken]
-        self.queries.through(len(index))
-
-    def _votes(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """How many predictions of samples [n] are wrong, and whether there are none [n]."""
-        votes, unanswered = torch.zeros_like(rows), torch.zeros_like(rows, dtype=torch.bool)
-        for draw in range(self.outcome.draws):
-            fresh = seeded(self.whole.seed + FRESH + draw)
-            with fresh if self.outcome.draws > 1 else nullcontext():
-                logits = self.queries.logits(x, rows - self.first)
-            votes += self.whole.succeeded(logits, self.classes[rows])
-            unanswered |= logits.isnan().any(1)
-        return votes, unanswered
-
-    def _most(self, votes: Tensor) -> Tensor:
-        """Whether most predictions say so, of votes [n]."""
-        return 2 * votes > self.outcome.draws

@@ -78,7 +78,7 @@ def examine_strength(
         norm=require_norm(norm),
         batch_size=batch_size,
         seed=seed,
-        sources=require_sources(sources, estimator.input_shape),
+        sources=require_sources(sources, estimator),
         max_iter=require_whole("max_iter", max_iter, least=2 * WINDOW, remedy=remedy),
         square_iter=require_count("square_iter", square_iter, remedy="500 are usual."),
     )

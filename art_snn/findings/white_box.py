@@ -25,8 +25,6 @@ from art_snn.seeding import seeded
 
 DRAWS = 10
 """Random points at the rim of the ball."""
-SMALLEST_SIDE = 10
-"""Of images for SquareAttack in the Euclidean norm, whose first tiles of a fifth would be empty."""
 WINDOW = 10
 """Steps at the end of the white box."""
 
@@ -86,9 +84,7 @@ class WhiteBox(Subject):
     def square(self) -> Robustness | None:
         """SquareAttack; None where it does not suit the samples."""
         stage = Stage(SquareAttack, None, {"max_iter": self.square_iter})
-        if stage.unsuited(self.estimator):
-            return None
-        if self.norm != np.inf and min(self.estimator.input_shape[-2:]) < SMALLEST_SIDE:
+        if stage.unsuited(self.estimator, self.norm, torch.as_tensor(self.x[:1])):
             return None
         of = (self.estimator, self.norm, self.eps, self.batch_size, self.seed)
         return self._outcome(stage.built(*of))

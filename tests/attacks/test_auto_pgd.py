@@ -9,7 +9,8 @@ from torch.nn import functional
 
 from art_snn import RGA
 from art_snn.attacks import AutoPGD
-from art_snn.attacks.objectives import logits_ratio
+from art_snn.attacks.objectives import logits_ratio, logits_ratio_towards
+from art_snn.attacks.queries import Queries
 from art_snn.attacks.starts import uniform
 from tests.attacks.classifiers import linear
 from tests.attacks.smooth import smooth
@@ -110,3 +111,86 @@ def test_the_loss_is_checked():
         AutoPGD(classifier, loss_type="hinge")
     with pytest.raises(ValueError, match=r"^loss_type: expected cross_entropy for a targeted"):
         AutoPGD(classifier, loss_type="margin", targeted=True)
+
+
+def test_the_ratio_of_logits_towards_a_target_by_hand():
+    logits = torch.tensor([[4.0, 1.0, 3.0, 2.0], [1.0, 2.0, 4.0, 8.0], [9.0, 1.0, 3.0, 5.0]])
+    aims = torch.tensor([[0, 2], [2, 3], [1, 2]])
+    # (3 - 4) / (4 - (2 + 1) / 2), (8 - 4) / (8 - (2 + 1) / 2) and (3 - 1) / (9 - (3 + 1) / 2).
+    expected = torch.tensor([-1 / 2.5, 4 / 6.5, 2 / 7])
+    torch.testing.assert_close(logits_ratio_towards(logits, aims), expected)
+    torch.testing.assert_close(logits_ratio_towards(10 * logits + 7, aims), expected)
+    five = torch.tensor([[4.0, 1.0, 3.0, 2.0, -50.0]])
+    torch.testing.assert_close(logits_ratio_towards(five, aims[:1]), expected[:1])
+
+
+def test_of_fewer_than_four_classes_the_difference_towards_the_target_is_taken():
+    aims = torch.tensor([[1, 0]])
+    assert logits_ratio_towards(torch.tensor([[1.0, 3.0]]), aims).tolist() == [-2]
+    assert logits_ratio_towards(torch.tensor([[1.0, 3.0, 9.0]]), aims).tolist() == [-2]
+    assert logits_ratio_towards(torch.ones(1, 4), aims).tolist() == [0]
+
+
+DLR = {"loss_type": "difference_logits_ratio"}
+
+
+def aimed(logits, classes, targets):
+    classifier = linear(np.zeros((len(logits[0]), 2)), clip_values=None)
+    queries = Queries(classifier, len(logits), 4)
+    queries.logits = lambda x, rows: torch.tensor(logits)
+    attack = AutoPGD(classifier, targets=targets, **DLR, **QUIET)
+    found = attack.aims(queries, torch.zeros(len(logits), 2), torch.tensor(classes))
+    return [aims.tolist() for aims in found]
+
+
+def test_every_other_class_is_aimed_at_the_likeliest_first():
+    logits = [[1.0, 5.0, 3.0, 2.0], [1.0, 5.0, 3.0, 2.0]]
+    found = [[[1, 2], [0, 1]], [[1, 3], [0, 2]], [[1, 0], [0, 3]]]
+    assert aimed(logits, [1, 0], 9) == aimed(logits, [1, 0], 3) == found
+    assert aimed(logits, [1, 0], 2) == found[:2]
+    assert aimed([[1.0, 5.0]], [1], 9) == [[[1, 0]]]
+
+
+@pytest.mark.parametrize(("targets", "runs"), [(1, 1), (2, 2), (9, 2)])
+def test_every_target_is_a_run_from_every_start(targets, runs):
+    classifier, _, x = smooth()
+    options = {"max_iter": 5, "num_random_init": 3, "targets": targets} | DLR
+    attack = AutoPGD(classifier, eps=0.3, **options, **QUIET)
+    attack.generate(x.numpy(), np.zeros(3))
+    assert attack.backwards.tolist() == [5 * 3 * runs] * 3
+    # The sample, the ranking of classes, and the end of every run.
+    assert attack.forwards.tolist() == [2 + 6 * 3 * runs] * 3
+
+
+def test_any_misclassification_on_the_way_to_a_target_counts():
+    # At .3 the second class is likelier than the third, which overtakes the first one sooner.
+    classifier = linear([[0], [1], [3], [0]], [0.5, 0, -0.9, -9])
+    attack = AutoPGD(classifier, eps=0.17, max_iter=9, targets=1, **DLR, **QUIET)
+    found = attack.generate(np.array([[0.3]]), [0])
+    assert classifier.predict(found).argmax(1) == 2
+    assert attack.backwards[0] < 9
+
+
+def test_targets_break_what_they_can(trained_layers, known):
+    classifier = build(copy.deepcopy(trained_layers), gradient=RGA())
+    x, y = known[0][:8], known[1][:8]
+    attack = AutoPGD(classifier, eps=0.5, max_iter=10, targets=9, **DLR, **QUIET)
+    found = attack.generate(x, y)
+    assert np.abs(found - x).max() <= 0.5 + 1e-6
+    assert (classifier.predict(found).argmax(1) != y).sum() >= 4
+
+
+@pytest.mark.parametrize(
+    ("match", "options"),
+    [
+        (r"^targets: expected 0, or loss_type='difference_logits_ratio', got 9", {"targets": 9}),
+        (r"^targets: expected 0, or loss_type=", {"targets": 9, "loss_type": "margin"}),
+        (r"^targets: expected 0, or loss_type=", {"targets": 9, "targeted": True}),
+        (r"^loss_type: expected cross_entropy", {"targets": 9, "targeted": True} | DLR),
+        (r"^targets: expected a whole number .* 9\.$", {"targets": -1} | DLR),
+        (r"^targets: expected a whole number", {"targets": 1.5} | DLR),
+    ],
+)
+def test_targets_are_checked(match, options):
+    with pytest.raises(ValueError, match=match):
+        AutoPGD(linear([[1, 1], [0, 0]]), **options)

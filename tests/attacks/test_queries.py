@@ -9,6 +9,7 @@ from torch import nn
 from art_snn import EOT, RGA, STBP
 from art_snn.attacks.objectives import cross_entropy, margin, towards
 from art_snn.attacks.queries import Queries
+from art_snn.gradients import Mean
 from tests.attacks.classifiers import linear, stock
 from tests.networks import Probabilities, build
 
@@ -86,3 +87,86 @@ def test_objectives_by_hand():
     torch.testing.assert_close(towards(logits, classes), torch.tensor([-own, -third]))
     torch.testing.assert_close(margin(logits, classes), torch.tensor([-1.0, 0.0]))
     torch.testing.assert_close(margin(logits, torch.tensor([0, 1])), torch.tensor([2.0, 0.0]))
+
+
+class Growing(nn.Module):
+    """Logits that are higher by one in every pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.passes = 0
+
+    def forward(self, x):
+        self.passes += 1
+        return x + self.passes
+
+
+def test_predictions_of_several_draws_are_averaged_and_counted():
+    classifier = stock(Growing(), (2,), 2, clip_values=None)
+    queries = Queries(classifier, 2, batch_size=4, draws=3)
+    x = torch.zeros(2, 2, dtype=torch.float64)
+    assert queries.logits(x, torch.arange(2)).tolist() == [[2, 2]] * 2
+    assert queries.forwards.tolist() == [3, 3]
+    assert queries.predict(x.numpy()).tolist() == [[5, 5]] * 2
+    assert queries.forwards.tolist() == [3, 3]
+
+
+def test_what_asks_for_some_of_the_samples_counts_for_these():
+    whole = Queries(linear([[1, 2], [3, 4]]), 5, batch_size=2)
+    some = whole.of(torch.tensor([1, 3, 4]))
+    fewer = some.of(torch.tensor([0, 2]))
+    assert fewer.rows.tolist() == [1, 4]
+    fewer.logits(torch.ones(3, 2), torch.tensor([1, 1, 0]))
+    some.gradients(torch.ones(1, 2).double(), torch.tensor([0]), margin, torch.tensor([1]))
+    assert whole.forwards.tolist() == [0, 1, 0, 1, 2]
+    assert whole.backwards.tolist() == [0, 0, 0, 1, 0]
+
+
+def test_what_is_changed_for_some_of_the_samples_is_changed_there_alone():
+    one, other = linear([[1, 0], [0, 1]]), linear([[2, 0], [0, 2]])
+    whole = Queries(one, 2, batch_size=2)
+    inner = whole.of(torch.tensor([1]), estimator=other, draws=2, reports=False)
+    x = torch.ones(1, 2).double()
+    assert inner.logits(x, torch.tensor([0])).tolist() == [[2, 2]]
+    assert whole.logits(x, torch.tensor([0])).tolist() == [[1, 1]]
+    assert whole.forwards.tolist() == [1, 2]
+    assert (whole.draws, whole.reports, whole.estimator) == (1, True, one)
+
+
+def test_the_bar_is_not_told_who_is_through_where_it_shall_not_be():
+    told = []
+
+    class Bar:
+        def update(self, samples):
+            told.append(samples)
+
+    queries = Queries(linear([[1, 0], [0, 1]]), 2, 2, bar=Bar())
+    queries.of(torch.arange(2), reports=False).through(2)
+    assert told == []
+    queries.of(torch.arange(2)).through(2)
+    assert told == [2]
+
+
+@pytest.mark.parametrize(
+    ("rule", "passes"),
+    [(STBP(), 1), (EOT(RGA(), samples=4), 4), (Mean(RGA(), STBP()), 2)],
+    ids=repr,
+)
+def test_passes_that_somebody_else_made_count_as_the_rule_takes_them(rule, passes):
+    queries = Queries(build(gradient=rule), 3, 2)
+    assert queries.passes == passes
+    leaf = torch.ones(2, 2, requires_grad=True)
+    rows = torch.tensor([2, 0])
+    queries.ran(rows, leaf.detach())
+    assert queries.forwards.tolist() == [1, 0, 1]
+    logits = 2 * leaf
+    queries.ran(rows, logits)
+    assert queries.forwards.tolist() == [1 + passes, 0, 1 + passes]
+    assert queries.backwards.tolist() == [0, 0, 0]
+    for _ in range(2):
+        torch.autograd.grad(logits.sum(), leaf, retain_graph=True)
+    assert queries.backwards.tolist() == [2 * passes, 0, 2 * passes]
+
+
+def test_a_classifier_of_no_spiking_network_takes_one_pass():
+    assert Queries(linear([[1, 0], [0, 1]]), 1, 1).passes == 1

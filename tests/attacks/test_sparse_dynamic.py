@@ -7,7 +7,9 @@ from hypothesis import given, settings, strategies as st
 from torch import nn
 
 from art_snn.attacks import SparseDynamicAttack
+from art_snn.attacks.best import Best
 from art_snn.attacks.flips import Flips
+from art_snn.attacks.queries import Queries
 from art_snn.attacks.starts import uniform
 from tests.attacks.classifiers import stock
 from tests.attacks.frames import linear_in
@@ -36,6 +38,23 @@ def test_bits_are_tried_kept_and_taken_back_as_computed_by_hand():
     assert attack.backwards.tolist() == [3]
     # The sample, three gradients, two and three candidates, and two steps of the binary search.
     assert attack.forwards.tolist() == [1 + 3 + 2 + 3 + 2]
+
+
+@pytest.mark.parametrize(("eps", "flips"), [(None, 5), (5, 5), (4, 0)])
+def test_what_is_broken_when_flips_are_taken_back_is_found_even_if_that_is_interrupted(
+    eps, flips, monkeypatch
+):
+    attack, x = against(eps=eps), torch.as_tensor(ZEROS)
+    best = Best.none(x)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(attack, "_reduced", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        attack.craft(Queries(attack.estimator, 1, 32), best, torch.tensor([0]), None)
+    assert best.broken.tolist() == [flips > 0]
+    assert (best.samples != x).sum() == flips
 
 
 def test_a_bit_that_is_set_is_flipped_to_the_lowest_value():

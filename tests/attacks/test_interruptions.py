@@ -1,0 +1,126 @@
+"""What SpikingAutoAttack has found survives whatever interrupts it."""
+
+import numpy as np
+import pytest
+
+from art_snn import RGA, STBP
+from art_snn.attacks import AutoPGD, Outcome, Plan, SpikingAutoAttack, Stage, queries
+from art_snn.attacks.persample import PerSampleAttack
+from tests import small
+
+PLAN = Plan("plan", (Stage(AutoPGD, RGA(), {"max_iter": 3}), Stage(AutoPGD, STBP())))
+
+
+class Stops:
+    """Calls what it stands for, but for the n-th time."""
+
+    def __init__(self, call, at, error=KeyboardInterrupt):
+        self.call, self.at, self.error = call, at, error
+        self.times, self.broken = 0, 0
+
+    def __call__(self, *given, **options):
+        self.times += 1
+        if self.times == self.at:
+            raise self.error("injected by the test")
+        return self.call(*given, **options)
+
+
+def attacking(classifier, plan=PLAN, eps=0.08):
+    return SpikingAutoAttack(classifier, eps=eps, plan=plan, batch_size=8, verbose=False)
+
+
+def assert_true(attack, classifier, x, y):
+    """What the outcome says of samples is so."""
+    outcome = attack.outcome
+    asked = outcome.stage != Outcome.UNANSWERED
+    wrong = classifier.predict(outcome.adversarials).argmax(1) != y
+    np.testing.assert_array_equal(wrong[asked], (outcome.stage != Outcome.STANDING)[asked])
+    same = (outcome.adversarials == x).reshape(len(x), -1).all(1)
+    np.testing.assert_array_equal(same, outcome.stage < 0)
+    assert outcome.forwards is attack.forwards
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_whichever_prediction_is_interrupted_the_outcome_is_true(error):
+    classifier = small.classifier()
+    x, y = small.samples(classifier, 8)
+    attack, predict = attacking(classifier), classifier.predict
+    classifier.predict = counting = Stops(predict, None)
+    attack.generate(x, y)
+    found, ends = set(attack.outcome.stage.tolist()), 0
+    assert found >= {0, Outcome.WRONG}
+    for at in range(1, counting.times + 1):
+        classifier.predict = Stops(predict, at, error)
+        with small.untouched(classifier), pytest.raises(error, match="injected"):
+            attack.generate(x, y)
+        classifier.predict = predict
+        if attack.outcome is None:
+            # The evaluations that find out whether the network draws come first.
+            assert at <= 5
+            continue
+        ends += 1
+        assert_true(attack, classifier, x, y)
+        assert len(classifier.model._forward_hooks) == 0
+    assert ends == counting.times - 5
+
+
+def test_what_the_interrupted_stage_had_found_counts(monkeypatch):
+    classifier = small.classifier()
+    classifier.model.train()
+    x, y = small.samples(classifier, 8, wrong=0)
+    attack, broken = attacking(classifier, Plan("one", PLAN.stages[1:]), eps=0.03), []
+
+    def listening(estimator, samples, classes, objective):
+        logits, gradient = differentiated(estimator, samples, classes, objective)
+        broken.append(int((logits.argmax(1) != classes).sum()))
+        return logits, gradient
+
+    differentiated = queries.differentiated
+    monkeypatch.setattr(queries, "differentiated", Stops(listening, None))
+    attack.generate(x, y)
+    first, last = int(np.argmax(broken)) + 1, len(broken)
+    assert max(broken) > 0
+    assert first < last
+    for at in (1, first + 1, last):
+        broken.clear()
+        monkeypatch.setattr(queries, "differentiated", Stops(listening, at))
+        with pytest.raises(KeyboardInterrupt):
+            attack.generate(x, y)
+        assert len(broken) == at - 1
+        assert (attack.outcome.stage == 0).sum() == sum(broken)
+        assert (sum(broken) > 0) == (at > 1)
+        assert_true(attack, classifier, x, y)
+        assert classifier.model.training
+
+
+def test_samples_that_nobody_asked_about_count_as_no_robust_ones(monkeypatch):
+    classifier = small.classifier()
+    x, y = small.samples(classifier, 12, wrong=0)
+    monkeypatch.setattr(PerSampleAttack, "together", 1)
+    attack = SpikingAutoAttack(classifier, plan=PLAN, eps=0.05, batch_size=4, verbose=False)
+    attack.generate(x, y)
+    whole, predict = attack.outcome, classifier.predict
+
+    def stops(samples, **options):
+        if np.array_equal(samples, x[4:8]):
+            raise KeyboardInterrupt
+        return predict(samples, **options)
+
+    classifier.predict = stops
+    with pytest.raises(KeyboardInterrupt):
+        attack.generate(x, y)
+    found = attack.outcome
+    np.testing.assert_array_equal(found.stage[:4], whole.stage[:4])
+    assert found.stage[4:].tolist() == [Outcome.UNANSWERED] * 8
+    assert found.robustness.clean_accuracy.count == 4
+    assert found.robustness.attack_success.total == 4
+
+
+def test_an_outcome_of_an_earlier_run_is_not_taken_for_that_of_this_one():
+    classifier = small.classifier()
+    x, y = small.samples(classifier, 4)
+    attack = attacking(classifier)
+    attack.generate(x, y)
+    with pytest.raises(ValueError, match=r"^y: "):
+        attack.generate(x, y[:2])
+    assert attack.outcome is None

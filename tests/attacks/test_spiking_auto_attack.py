@@ -1,0 +1,443 @@
+"""SpikingAutoAttack: as strong as every stage of its plan, and what it promises of every sample."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from art.attacks.evasion import ProjectedGradientDescent, SquareAttack
+from hypothesis import given, settings, strategies as st
+from tqdm.auto import tqdm
+
+from art_snn import RGA, STBP, Direct, SpikingNetwork
+from art_snn.attacks import (
+    PLANS,
+    AutoPGD,
+    Outcome,
+    Plan,
+    SparseDynamicAttack,
+    SpikeRetiming,
+    SpikingAutoAttack,
+    StableAdaptivePGD,
+    Stage,
+    shifts,
+)
+from art_snn.gradients import CBA, EOT, Mean
+from tests import adapted, small
+from tests.attacks.watched import watched
+from tests.networks import FORMS, build
+
+QUIET = {"verbose": False}
+WEAK = Plan(
+    "weak",
+    (
+        Stage(AutoPGD, RGA(), {"max_iter": 1}),
+        Stage(AutoPGD, STBP(), {"max_iter": 2}),
+        Stage(StableAdaptivePGD, RGA(), {"max_iter": 12}),
+        Stage(AutoPGD, STBP(), {"max_iter": 3, "loss_type": "margin", "num_random_init": 2}),
+    ),
+)
+"""Stages of different strength."""
+
+
+def only(*stages):
+    return Plan("only", stages)
+
+
+def exact(layers, **options):
+    """A classifier in double precision, where no batch rounds a potential over its threshold."""
+    classifier = build(copy.deepcopy(layers), **options)
+    classifier.model.double()
+    return classifier
+
+
+def digits_of(known, count):
+    return known[0][:count].astype(np.float64), known[1][:count]
+
+
+def singly(stage, classifier, place, x, y, norm=np.inf, eps=0.1, seed=0):
+    """A stage alone, in the place that it has in a plan, and what it makes of the samples."""
+    attack = stage.built(classifier, norm, eps, 32, seed + place)
+    with classifier.model.using(stage.rule):
+        return attack, attack.generate(x, y)
+
+
+@pytest.mark.parametrize(("norm", "eps"), [(np.inf, 0.12), (2, 0.9)])
+def test_what_any_stage_breaks_alone_is_broken_and_by_the_first_such(
+    norm, eps, trained_layers, known
+):
+    classifier, (x, y) = exact(trained_layers), digits_of(known, 32)
+    attack = SpikingAutoAttack(classifier, norm, eps, WEAK, seed=5, **QUIET)
+    found = attack.generate(x, y)
+    alone = [
+        singly(stage, classifier, place, x, y, norm, eps, seed=5)[1]
+        for place, stage in enumerate(WEAK.stages)
+    ]
+    broken = np.stack([classifier.predict(each).argmax(1) != y for each in alone])
+    first = np.where(broken.any(0), broken.argmax(0), Outcome.STANDING)
+    np.testing.assert_array_equal(attack.outcome.stage, first)
+    assert (first == 0).any()
+    assert (first > 0).any()
+    for row, stage in enumerate(first):
+        expected = x[row] if stage < 0 else alone[stage][row]
+        np.testing.assert_allclose(found[row], expected, atol=1e-12)
+
+
+def test_a_stage_costs_what_it_costs_alone_and_the_check_of_what_it_breaks(trained_layers, known):
+    classifier, (x, y) = exact(trained_layers), digits_of(known, 20)
+    stage = WEAK.stages[1]
+    alone, _ = singly(stage, classifier, 0, x, y)
+    attack = SpikingAutoAttack(classifier, eps=0.1, plan=only(stage), **QUIET)
+    attack.generate(x, y)
+    # Five predictions find out whether the network draws.
+    claimed = attack.outcome.stage == 0
+    np.testing.assert_array_equal(attack.forwards, 5 + alone.forwards + claimed)
+    np.testing.assert_array_equal(attack.backwards, alone.backwards)
+
+
+def test_the_outcome_of_a_sample_is_the_same_alone_and_among_others(trained_layers, known):
+    classifier, (x, y) = exact(trained_layers), digits_of(known, 8)
+    attack = SpikingAutoAttack(classifier, eps=0.12, plan=WEAK, **QUIET)
+    together = attack.generate(x, y)
+    stages = attack.outcome.stage.copy()
+    order = np.array([5, 2, 7, 0])
+    np.testing.assert_allclose(attack.generate(x[order], y[order]), together[order], atol=1e-12)
+    np.testing.assert_array_equal(attack.outcome.stage, stages[order])
+    for row in range(4):
+        np.testing.assert_allclose(
+            attack.generate(x[[row]], y[[row]])[0], together[row], atol=1e-12
+        )
+        assert attack.outcome.stage.tolist() == [stages[row]]
+
+
+@settings(max_examples=12, deadline=None, database=None)
+@given(
+    norm=st.sampled_from([np.inf, 2.0]),
+    eps=st.floats(0.01, 3),
+    seed=st.integers(0, 2**32 - 1),
+    masked=st.booleans(),
+)
+def test_whatever_is_returned_keeps_budget_range_and_mask(norm, eps, seed, masked):
+    classifier = small.classifier(seed=seed % 7)
+    x, y = small.samples(classifier, 6)
+    mask = (x > 0.4) if masked else None
+    square = () if norm == 2 else (Stage(SquareAttack, None, {"max_iter": 3}),)
+    plan = only(*WEAK.stages[:2], *square)
+    attack = SpikingAutoAttack(classifier, norm, eps, plan, seed=seed, **QUIET)
+    x = x.astype(np.float64)
+    found = attack.generate(x, y, mask=mask)
+    outcome, change = attack.outcome, (found - x).reshape(6, -1)
+    distance = np.linalg.norm(change, norm, axis=1)
+    assert found.min() >= 0
+    assert found.max() <= 1
+    assert (distance <= eps + 1e-6).all()
+    np.testing.assert_allclose(outcome.distance, distance, atol=1e-9)
+    if masked:
+        np.testing.assert_array_equal(found[~mask], x[~mask])
+    np.testing.assert_array_equal(outcome.adversarials, found)
+    assert outcome.skipped == {}
+    assert outcome.stage[:2].tolist() == [Outcome.WRONG] * 2
+    np.testing.assert_array_equal(found[outcome.stage < 0], x[outcome.stage < 0])
+    wrong = classifier.predict(found).argmax(1) != y
+    np.testing.assert_array_equal(wrong, outcome.stage != Outcome.STANDING)
+    np.testing.assert_array_equal(wrong, outcome.votes)
+
+
+STAGES = {
+    "gradients": (Stage(AutoPGD, RGA(), {"max_iter": 3}), Stage(AutoPGD, STBP(), {"max_iter": 2})),
+    "several starts": (Stage(AutoPGD, RGA(), {"max_iter": 2, "num_random_init": 2}),),
+    "targets": (
+        Stage(
+            AutoPGD, RGA(), {"max_iter": 2, "targets": 3, "loss_type": "difference_logits_ratio"}
+        ),
+    ),
+    "square": (Stage(SquareAttack, None, {"max_iter": 12}),),
+    "PGD of ART's": (Stage(ProjectedGradientDescent, RGA(), {"max_iter": 3, "eps_step": 0.05}),),
+}
+
+
+@pytest.mark.parametrize("kind", STAGES)
+def test_passes_are_counted_as_a_hook_counts_them(kind, trained_layers, known):
+    classifier = build(trained_layers)
+    x, y = known[0][:10], known[1][:10]
+    attack = SpikingAutoAttack(classifier, eps=0.1, plan=only(*STAGES[kind]), batch_size=4, **QUIET)
+    with watched(classifier.model) as passes:
+        attack.generate(x, y)
+    assert attack.forwards.sum() == passes.forwards
+    assert attack.backwards.sum() == passes.backwards
+    assert (passes.backwards > 0) == (kind != "square")
+    assert attack.outcome.forwards is attack.forwards
+    assert attack.outcome.backwards is attack.backwards
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [EOT(STBP(), samples=3), EOT(Mean(STBP(), STBP(detach_reset=True)), samples=2)],
+    ids=repr,
+)
+@pytest.mark.parametrize("kind", [AutoPGD, ProjectedGradientDescent])
+def test_passes_of_rules_around_rules_are_counted_as_a_layers_hook_counts_them(
+    kind, rule, trained_layers, known
+):
+    classifier = build(trained_layers)
+    options = {"max_iter": 3} | ({} if kind is AutoPGD else {"eps_step": 0.05})
+    attack = SpikingAutoAttack(
+        classifier, eps=0.05, plan=only(Stage(kind, rule, options)), batch_size=4, **QUIET
+    )
+    with watched(classifier.model.layers[0], axis=1) as passes:
+        attack.generate(known[0][:6], known[1][:6])
+    assert attack.forwards.sum() == passes.forwards
+    assert attack.backwards.sum() == passes.backwards > 0
+
+
+class Uncertain(SpikingNetwork):
+    """NaN logits for samples whose first pixel is 1."""
+
+    def forward(self, x):
+        return torch.where(x[:, 0, 0, :1] == 1, torch.nan, super().forward(x))
+
+
+def test_a_sample_without_an_answer_stays_as_it_came_and_the_run_goes_on(trained_layers, known):
+    network = Uncertain(copy.deepcopy(trained_layers), Direct(4), input_shape=(1, 8, 8))
+    classifier = build(trained_layers)
+    classifier = type(classifier)(
+        network, torch.nn.CrossEntropyLoss(), (1, 8, 8), 10, clip_values=(0.0, 1.0)
+    )
+    x, y = known[0][:6].copy(), known[1][:6]
+    x[2, 0, 0, 0] = 1
+    plan = only(*WEAK.stages, Stage(SquareAttack, None, {"max_iter": 3}))
+    attack = SpikingAutoAttack(classifier, eps=0.4, plan=plan, **QUIET)
+    found = attack.generate(x, y)
+    outcome = attack.outcome
+    np.testing.assert_array_equal(found[2], x[2])
+    assert np.flatnonzero(outcome.stage == Outcome.UNANSWERED).tolist() == [2]
+    assert attack.backwards[2] == 0
+    assert outcome.broken_by[str(plan.stages[0])] > 0
+    assert np.isfinite(classifier.predict(found[outcome.stage >= 0])).all()
+    assert outcome.robustness.clean_accuracy.count == 5
+
+
+def test_stages_that_do_not_suit_are_left_out_with_the_reason(trained_layers, known):
+    stages = (
+        Stage(AutoPGD, CBA()),
+        Stage(AutoPGD, RGA(), {"max_iter": 2}),
+        Stage(SparseDynamicAttack, RGA()),
+    )
+    attack = SpikingAutoAttack(build(trained_layers), eps=0.1, plan=only(*stages), **QUIET)
+    attack.generate(known[0][:3], known[1][:3])
+    outcome = attack.outcome
+    assert outcome.stages == ("AutoPGD(max_iter=2) by rga",)
+    assert "IF neurons only" in outcome.skipped[str(stages[0])]
+    assert outcome.skipped[str(stages[2])] == "it knows no budget in the norm inf"
+    assert "skipped AutoPGD() by cba: " in str(outcome)
+
+
+def test_a_plan_of_which_nothing_suits_tells_who_was_right(trained_layers, known):
+    classifier = build(trained_layers)
+    x, y = known[0][:4], known[1][:4].copy()
+    y[0] = (y[0] + 1) % 10
+    attack = SpikingAutoAttack(classifier, plan=only(Stage(AutoPGD, CBA())), **QUIET)
+    np.testing.assert_array_equal(attack.generate(x, y), x)
+    assert attack.outcome.stages == ()
+    assert attack.outcome.stage.tolist() == [-2, -1, -1, -1]
+    assert attack.outcome.broken_by == {}
+    assert attack.forwards.tolist() == [6] * 4
+
+
+def test_networks_of_other_frameworks_are_attacked_by_the_rules_that_apply():
+    network = adapted.network("odd")
+    classifier = type(build())(
+        network, torch.nn.CrossEntropyLoss(), adapted.SHAPE, 3, clip_values=(0.0, 1.0)
+    )
+    x = np.random.default_rng(0).random((4, *adapted.SHAPE), dtype=np.float32)
+    plan = only(Stage(AutoPGD, RGA(), {"max_iter": 2}), Stage(AutoPGD, None, {"max_iter": 2}))
+    classifier.gradient = "native"
+    attack = SpikingAutoAttack(classifier, eps=0.3, plan=plan, **QUIET)
+    attack.generate(x)
+    assert attack.outcome.stages == ("AutoPGD(max_iter=2)",)
+    (why,) = attack.outcome.skipped.values()
+    assert "expected neurons whose outputs are 0 or 1, got 2, which gave 2" in why
+    assert attack.backwards.sum() > 0
+
+
+def events(layers, known, count=4):
+    """Event frames that are classified rightly, and least clearly."""
+    classifier, x, y = build(layers, "binary frames"), *known
+    x = FORMS["binary frames"].present(x)
+    ordered = np.sort(logits := classifier.predict(x), axis=1)
+    ahead = np.where(logits.argmax(1) == y, ordered[:, -1] - ordered[:, -2], np.inf)
+    near = ahead.argsort()[:count]
+    return classifier, x[near], y[near]
+
+
+@pytest.mark.filterwarnings("ignore:The gradient is the same at all time steps")
+@pytest.mark.parametrize(
+    "plan", [*PLANS, only(Stage(SparseDynamicAttack, RGA()), Stage(SparseDynamicAttack, STBP()))]
+)
+def test_of_event_frames_no_more_bits_are_flipped_than_allowed(plan, trained_layers, known):
+    classifier, x, y = events(trained_layers, known)
+    attack = SpikingAutoAttack(classifier, 0, 30, plan, **QUIET)
+    found = attack.generate(x, y)
+    flips = (found != x).reshape(4, -1).sum(1)
+    assert set(np.unique(found)) <= {0, 1}
+    assert flips.max() <= 30
+    assert (attack.outcome.stage >= 0).any()
+    np.testing.assert_array_equal(attack.outcome.distance, flips)
+    wrong = classifier.predict(found).argmax(1) != y
+    np.testing.assert_array_equal(wrong, attack.outcome.stage >= 0)
+
+
+@pytest.mark.filterwarnings("ignore:The gradient is the same at all time steps")
+@pytest.mark.parametrize("plan", [*PLANS, only(Stage(SpikeRetiming, STBP(), {"max_iter": 9}))])
+def test_of_event_frames_no_spike_is_moved_further_than_allowed(plan, trained_layers, known):
+    classifier, x, y = events(trained_layers, known)
+    attack = SpikingAutoAttack(classifier, "shift", 2, plan, **QUIET)
+    found = attack.generate(x, y)
+    moved = shifts(x, found)
+    np.testing.assert_array_equal(found.sum(1), x.sum(1))
+    assert moved.largest.max() <= 2
+    assert (attack.outcome.stage >= 0).any()
+    np.testing.assert_array_equal(attack.outcome.distance, moved.largest)
+    wrong = classifier.predict(found).argmax(1) != y
+    np.testing.assert_array_equal(wrong, attack.outcome.stage >= 0)
+
+
+@pytest.mark.parametrize("norm", [np.inf, 2])
+@pytest.mark.parametrize("plan", ["standard", "fast", "ensemble-19"])
+def test_every_named_plan_runs(plan, norm, trained_layers, known):
+    attack = SpikingAutoAttack(
+        build(trained_layers), norm, 0.5 if norm == 2 else 0.1, plan, **QUIET
+    )
+    x, y = known[0][:2], known[1][:2]
+    with watched(attack.estimator.model) as passes:
+        found = attack.generate(x, y)
+    assert attack.forwards.sum() == passes.forwards
+    assert attack.backwards.sum() == passes.backwards
+    assert (np.linalg.norm((found - x).reshape(2, -1), norm, 1) <= attack.eps + 1e-6).all()
+
+
+@pytest.mark.parametrize("form", ["frames", "binary frames", "grey", "channels last", "table"])
+def test_gradient_attacks_of_arts_take_samples_of_any_shape(form, trained_layers, known):
+    x, y = FORMS[form].present(known[0][:4]), known[1][:4]
+    stage = Stage(ProjectedGradientDescent, RGA(), {"max_iter": 4, "eps_step": 0.1})
+    attack = SpikingAutoAttack(build(trained_layers, form), eps=0.4, plan=only(stage), **QUIET)
+    found = attack.generate(x, y)
+    assert found.shape == x.shape
+    assert (attack.outcome.stage == 0).any()
+    assert attack.outcome.skipped == {}
+
+
+def test_labels_and_samples_are_taken_in_any_form(trained_layers, known):
+    classifier, (x, y) = build(trained_layers), (known[0][:5], known[1][:5])
+    attack = SpikingAutoAttack(classifier, eps=0.2, plan=only(*WEAK.stages[:2]), **QUIET)
+    found = attack.generate(x, y)
+    assert found.dtype == np.float32
+    assert (found != x).any()
+    # Known are images that are classified rightly.
+    for labels in (None, np.eye(10)[y], y[:, None], torch.as_tensor(y)):
+        np.testing.assert_array_equal(attack.generate(x, labels), found)
+    tensor = attack.generate(torch.as_tensor(x), y)
+    assert isinstance(tensor, torch.Tensor)
+    np.testing.assert_array_equal(tensor.numpy(), found)
+    np.testing.assert_array_equal(attack.outcome.adversarials, found)
+
+
+def test_no_samples_have_an_outcome_of_none(trained_layers, known):
+    attack = SpikingAutoAttack(build(trained_layers), plan=WEAK, **QUIET)
+    assert attack.generate(known[0][:0], known[1][:0]).shape == (0, 1, 8, 8)
+    assert len(attack.outcome.stages) == 4
+    assert attack.outcome.stage.shape == (0,)
+    assert "none to count" in str(attack.outcome)
+
+
+def test_the_bar_names_the_stage_and_counts_samples_and_forwards(
+    capsys, monkeypatch, trained_layers, known
+):
+    told, describe = [], tqdm.set_description
+
+    def listening(self, words, **options):
+        told.append(words)
+        describe(self, words, **options)
+
+    monkeypatch.setattr(tqdm, "set_description", listening)
+    attack = SpikingAutoAttack(build(trained_layers), eps=1e-4, plan=only(*WEAK.stages[:2]))
+    y = known[1][:5].copy()
+    y[0] = (y[0] + 1) % 10
+    attack.generate(known[0][:5], y)
+    shown = capsys.readouterr().err.split("\r")
+    assert told == [f"SpikingAutoAttack, stage {stage} of 2" for stage in (1, 2)]
+    assert shown[-1].startswith("SpikingAutoAttack, stage 2 of 2: 100%")
+    assert "5/5 [" in shown[-1]
+    assert f"forwards={attack.forwards.sum()}" in shown[-1]
+
+
+def test_no_sample_is_told_through_twice(monkeypatch, trained_layers, known):
+    shown, update = [], tqdm.update
+
+    def listening(self, samples=1):
+        update(self, samples)
+        shown.append(self.n)
+
+    monkeypatch.setattr(tqdm, "update", listening)
+    attack = SpikingAutoAttack(build(trained_layers), eps=0.12, plan=WEAK)
+    attack.generate(known[0][:16], known[1][:16])
+    broken = (attack.outcome.stage >= 0).sum()
+    assert 0 < broken < 16
+    # Whoever is left is through when the last stage is.
+    assert set(shown[:-1]) <= set(range(broken + 1))
+    assert (max(shown[:-1]), shown[-1]) == (broken, 16)
+
+
+def test_what_lies_outside_of_the_budget_does_not_count(trained_layers, known):
+    classifier, (x, y) = build(trained_layers), (known[0][:6], known[1][:6])
+    stage = Stage(AutoPGD, RGA(), {"max_iter": 9, "eps": 0.9})
+    _, alone = singly(stage, classifier, 0, x, y)
+    assert (classifier.predict(alone).argmax(1) != y).any()
+    attack = SpikingAutoAttack(classifier, eps=0.05, plan=only(stage), **QUIET)
+    np.testing.assert_array_equal(attack.generate(x, y), x)
+    assert set(attack.outcome.stage) == {Outcome.STANDING}
+
+
+def test_equal_stages_have_seeds_of_their_own(trained_layers, known):
+    stage = Stage(AutoPGD, RGA(), {"max_iter": 1})
+    classifier, (x, y) = exact(trained_layers), digits_of(known, 40)
+    top = 2**32 - 1
+    attack = SpikingAutoAttack(classifier, eps=0.12, plan=only(*[stage] * 4), seed=top, **QUIET)
+    attack.generate(x, y)
+    first, second = (
+        singly(stage, classifier, 0, x, y, eps=0.12, seed=seed)[1] for seed in (top, 0)
+    )
+    assert (first != second).any()
+    assert attack.outcome.broken_by == {str(stage): int((attack.outcome.stage >= 0).sum())}
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 32])
+def test_blocks_of_samples_change_nothing(batch_size, monkeypatch, trained_layers, known):
+    classifier, (x, y) = exact(trained_layers), digits_of(known, 7)
+    attack = SpikingAutoAttack(classifier, eps=0.12, plan=WEAK, **QUIET)
+    whole = attack.generate(x, y)
+    stages, backwards = attack.outcome.stage.copy(), attack.backwards.copy()
+    monkeypatch.setattr(SpikingAutoAttack, "together", 1)
+    attack.set_params(batch_size=batch_size)
+    np.testing.assert_allclose(attack.generate(x, y), whole, atol=1e-12)
+    np.testing.assert_array_equal(attack.outcome.stage, stages)
+    np.testing.assert_array_equal(attack.backwards, backwards)
+
+
+def test_settings_are_refused_by_name(trained_layers):
+    classifier = build(trained_layers)
+    for match, options in {
+        r"^norm: expected numpy.inf, 2, 0 or 'shift', got 1": {"norm": 1},
+        r"^eps: expected a number above 0, got 0": {"eps": 0},
+        r"^eps: expected a whole number .*, got 0.5": {"norm": 0, "eps": 0.5},
+        r"^eps: expected a whole number .*, got 0.25": {"norm": "shift", "eps": 0.25},
+        r"^plan: expected one of standard, fast, ensemble-19, got 'slow'": {"plan": "slow"},
+        r"^seed: expected a whole number": {"seed": -1},
+        r"^batch_size: expected a whole number": {"batch_size": 0},
+        r"^verbose: expected True or False": {"verbose": 1},
+    }.items():
+        with pytest.raises(ValueError, match=match):
+            SpikingAutoAttack(classifier, **options)
+    attack = SpikingAutoAttack(classifier)
+    with pytest.raises(ValueError, match=r"^eps: expected a whole number"):
+        attack.set_params(norm=0)

@@ -1,0 +1,148 @@
+"""Stages of SpikingAutoAttack that craft on other networks."""
+
+import copy
+
+import numpy as np
+import pytest
+from art.estimators.classification import PyTorchClassifier
+from torch import nn
+
+from art_snn import RGA
+from art_snn.attacks import AutoPGD, Outcome, Plan, SpikingAutoAttack, Stage
+from art_snn.attacks.plans import OnwardPGD
+from tests.attacks.watched import watched
+from tests.networks import build
+
+TRANSFER = Stage(OnwardPGD, None, {"max_iter": 6}, transfer=True)
+PLAN = Plan("plan", (TRANSFER,))
+
+
+class Plain(nn.Module):
+    """No spiking network."""
+
+    def __init__(self):
+        super().__init__()
+        self.module = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+
+    def forward(self, x):
+        return self.module(x)
+
+
+def plain(**options):
+    given = {"clip_values": (0.0, 1.0), "device_type": "cpu"} | options
+    return PyTorchClassifier(Plain(), nn.CrossEntropyLoss(), (1, 8, 8), 10, **given)
+
+
+def attack(layers, sources, plan=PLAN, eps=0.4, **options):
+    options = {"sources": sources, "eps": eps, "plan": plan, "verbose": False} | options
+    return SpikingAutoAttack(build(layers), **options)
+
+
+def test_what_is_crafted_on_a_source_counts_where_it_breaks_the_network(trained_layers, known):
+    sources = [plain(), build(copy.deepcopy(trained_layers))]
+    crafting = attack(trained_layers, sources, eps=0.15)
+    x, y = known[0][:8], known[1][:8]
+    modules = [crafting.estimator.model, *(source.model for source in sources)]
+    with watched(modules[0]) as own, watched(modules[1]) as first, watched(modules[2]) as second:
+        found = crafting.generate(x, y)
+    outcome = crafting.outcome
+    assert outcome.stages == (
+        "OnwardPGD(max_iter=6) on source 0",
+        "OnwardPGD(max_iter=6) on source 1",
+    )
+    assert (outcome.stage == 1).any()
+    wrong = crafting.estimator.predict(found).argmax(1) != y
+    np.testing.assert_array_equal(wrong, outcome.stage != Outcome.STANDING)
+    total = own.forwards + first.forwards + second.forwards
+    assert crafting.forwards.sum() == total
+    assert crafting.backwards.sum() == own.backwards + first.backwards + second.backwards
+    assert first.backwards > 0
+    assert second.backwards > 0
+
+
+def test_a_network_is_asked_once_for_every_source(trained_layers, known):
+    crafting = attack(trained_layers, [plain()], eps=1e-4)
+    with watched(crafting.estimator.model) as own:
+        crafting.generate(known[0][:5], known[1][:5])
+    # Five evaluations, the samples, and what came out of the source.
+    assert own.forwards == 5 * (5 + 1 + 1)
+    assert own.backwards == 0
+
+
+def test_sources_are_differentiated_by_their_own_rules(trained_layers, known):
+    source = build(copy.deepcopy(trained_layers), gradient="stbp")
+    rules = []
+    handle = source.model.register_forward_hook(
+        lambda model, *_: rules.append(type(model.rule).__name__)
+    )
+    crafting = attack(trained_layers, [source])
+    crafting.generate(known[0][:2], known[1][:2])
+    handle.remove()
+    assert set(rules) == {"STBP"}
+
+
+@pytest.mark.parametrize("clip_values", [None, (-4.0, 4.0)])
+def test_the_range_is_that_of_the_network_under_attack(clip_values, trained_layers, known):
+    source = build(copy.deepcopy(trained_layers), clip_values=clip_values)
+    crafting = attack(trained_layers, [source])
+    found = crafting.generate(known[0][:8], known[1][:8])
+    assert (crafting.outcome.stage == 0).any()
+    assert found.min() >= 0
+    assert found.max() <= 1
+
+
+def test_a_mask_holds_on_sources(trained_layers, known):
+    crafting = attack(trained_layers, [build(copy.deepcopy(trained_layers))], eps=1.0)
+    mask = np.zeros((1, 8, 8))
+    mask[:, 2:] = 1
+    found = crafting.generate(known[0][:8], known[1][:8], mask=mask)
+    np.testing.assert_array_equal(found[:, :, :2], known[0][:8, :, :2])
+    assert (crafting.outcome.stage == 0).any()
+
+
+def test_without_sources_nothing_is_crafted_on_any(trained_layers, known):
+    plan = Plan("plan", (Stage(AutoPGD, RGA(), {"max_iter": 1}), TRANSFER))
+    crafting = attack(trained_layers, [], plan)
+    crafting.generate(known[0][:2], known[1][:2])
+    assert crafting.outcome.stages == ("AutoPGD(max_iter=1) by rga",)
+
+
+def test_what_goes_on_is_adversarial_on_its_source_most_of_all(trained_layers, known):
+    classifier = build(trained_layers)
+    x, y = known[0][:8], known[1][:8]
+    found = [
+        kind(classifier, eps=0.4, max_iter=8, verbose=False).generate(x, y)
+        for kind in (OnwardPGD, AutoPGD)
+    ]
+    losses = [
+        classifier.compute_loss(each, np.eye(10)[y], reduction="none").mean() for each in found
+    ]
+    assert losses[0] > losses[1]
+
+
+def test_sources_of_other_samples_are_refused(trained_layers):
+    for match, sources in {
+        r"(?s)^sources: expected a list of classifiers, got .*Wrap": plain(),
+        r"(?s)^sources: expected classifiers of torch's, got .*Wrap": [Plain()],
+        r"^sources: expected classifiers of samples of shape \(1, 8, 8\), got one of \(64,\)": [
+            build(trained_layers, "table")
+        ],
+        r"^sources: expected classifiers of 10 classes, got one of 3": [
+            PyTorchClassifier(Plain(), nn.CrossEntropyLoss(), (1, 8, 8), 3)
+        ],
+    }.items():
+        with pytest.raises(ValueError, match=match):
+            attack(trained_layers, sources)
+
+
+@pytest.mark.parametrize("norm", [0, "shift"])
+def test_norms_of_event_frames_have_no_sources(norm, trained_layers):
+    with pytest.raises(ValueError, match=r"^sources: expected none with that norm, got 1\. "):
+        attack(trained_layers, [plain()], "fast", 2, norm=norm)
+
+
+def test_without_sources_the_outcome_says_that_nothing_was_transferred(trained_layers, known):
+    crafting = attack(trained_layers, ())
+    crafting.generate(known[0][:2], known[1][:2])
+    assert crafting.outcome.stages == ()
+    assert crafting.outcome.skipped == {str(TRANSFER): "no sources were handed in"}

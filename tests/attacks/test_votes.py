@@ -1,0 +1,125 @@
+"""SpikingAutoAttack on networks that draw at random."""
+
+import numpy as np
+import pytest
+import torch
+from art.attacks.evasion import SquareAttack
+from torch import nn
+
+from art_snn import RGA, STBP, Direct, Poisson, SpikingNetwork, TimeDistributed as Timed
+from art_snn.attacks import AutoPGD, Outcome, Plan, SpikingAutoAttack, Stage
+from art_snn.attacks.randomness import random, spread
+from art_snn.gradients import EOT
+from tests import small
+
+PLAN = Plan(
+    "plan", (Stage(AutoPGD, RGA(), {"max_iter": 2}), Stage(SquareAttack, None, {"max_iter": 3}))
+)
+
+
+class Kept(nn.Module):
+    """Dropout that stays on."""
+
+    def forward(self, x):
+        return nn.functional.dropout(x, 0.1, training=True)
+
+
+class Noise(nn.Module):
+    def forward(self, x):
+        return x + 0.1 * torch.randn_like(x)
+
+
+def drawing(kind):
+    """A network that draws: its spikes, which values go missing, or noise."""
+    if kind == "Poisson":
+        return small.classifier(encoder=Poisson(4))
+    plain = small.classifier().model
+    layer = {"dropout": Kept, "noise": Noise}[kind]()
+    first, neuron, last = plain.layers
+    network = SpikingNetwork(
+        [first, Timed(layer), neuron, last], Direct(4), input_shape=small.SHAPE
+    )
+    return small.around(network)
+
+
+def crafted(classifier, plan=PLAN, count=12, eps=0.25, state=0, **options):
+    x, _ = small.samples(classifier, count)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        votes = [classifier.predict(x).argmax(1) for _ in range(9)]
+    y = np.array([np.bincount(column).argmax() for column in np.transpose(votes)])
+    y[0] = (y[0] + 1) % small.CLASSES
+    attack = SpikingAutoAttack(classifier, eps=eps, plan=plan, verbose=False, **options)
+    torch.manual_seed(state)
+    np.random.seed(state)  # noqa: NPY002
+    with small.untouched(classifier):
+        found = attack.generate(x, y)
+    return attack, found, x
+
+
+@pytest.mark.parametrize("kind", ["Poisson", "dropout", "noise"])
+def test_most_of_eleven_predictions_decide(kind):
+    attack, found, x = crafted(drawing(kind))
+    outcome = attack.outcome
+    assert outcome.draws == 11
+    assert outcome.votes.min() >= 0
+    assert outcome.votes.max() <= 11
+    np.testing.assert_array_equal(outcome.votes > 5, outcome.stage != Outcome.STANDING)
+    assert (outcome.stage == 0).any()
+    assert outcome.stage[0] == Outcome.WRONG
+    np.testing.assert_array_equal(found[outcome.stage < 0], x[outcome.stage < 0])
+    assert (np.abs(found - x).max((1, 2, 3)) <= 0.25 + 1e-6).all()
+    np.testing.assert_array_equal(outcome.adversarials.astype(np.float32), found)
+
+
+@pytest.mark.parametrize("kind", ["Poisson", "noise"])
+def test_the_seed_decides_and_the_global_random_state_does_not(kind):
+    # Networks of their own: what a rule finds out of one at its first gradient is drawn, too.
+    first, found, _ = crafted(drawing(kind), state=1)
+    again, same, _ = crafted(drawing(kind), state=2)
+    np.testing.assert_array_equal(same, found)
+    for name in ("stage", "votes", "forwards", "backwards", "distance"):
+        one, other = (getattr(attack.outcome, name) for attack in (first, again))
+        np.testing.assert_array_equal(one, other)
+    _, other, _ = crafted(drawing(kind), seed=1)
+    assert (other != found).any()
+
+
+@pytest.mark.parametrize(
+    "rule", [STBP(), EOT(STBP(), samples=10), None], ids=["plain", "averaged already", "its own"]
+)
+def test_gradients_are_averaged_over_ten_draws(rule):
+    classifier = drawing("noise")
+    own = classifier.gradient
+    plan = Plan("one", (Stage(AutoPGD, rule, {"max_iter": 3}),))
+    attack, _, _ = crafted(classifier, plan, eps=1e-6)
+    standing = (attack.outcome.stage == Outcome.STANDING) & (attack.outcome.votes == 0)
+    assert standing.any()
+    # Ten draws of each gradient, and ten of what is predicted where it is taken.
+    assert set(attack.backwards[standing]) == {30}
+    assert set(attack.forwards[standing]) == {5 + 11 + 3 * 20 + 10}
+    assert classifier.gradient is own
+
+
+def test_every_prediction_that_decides_is_a_draw_of_its_own():
+    attack, _, _ = crafted(drawing("Poisson"))
+    assert ((attack.outcome.votes > 0) & (attack.outcome.votes < 11)).any()
+
+
+def test_a_network_that_does_not_draw_is_asked_once():
+    attack, _, _ = crafted(small.classifier())
+    assert attack.outcome.draws == 1
+    assert set(attack.outcome.votes) <= {0, 1}
+
+
+def test_spread_and_randomness_by_hand():
+    one = np.array([[3.0, 4.0], [0.0, 0.0]])
+    assert spread([one, one, one]) == 0
+    # A difference of 2 in logits of length 5, and of 0.25 where the length is 0.
+    assert spread([one, one + np.array([[0, 2], [0.25, 0]])]) == pytest.approx(0.4)
+    assert not random([one, one * (1 + 1e-6)], np.array([1, 0]))
+    assert random([one, one * 1.001], np.array([1, 0]))
+    # Next to no difference, but another class.
+    even = np.array([[1.0, 1.0 + 1e-9]])
+    assert random([even, even[:, ::-1]], np.array([1]))
+    assert spread([np.full((1, 2), np.nan)] * 2) == 0
