@@ -200,8 +200,10 @@ def measured(subject: Subject, name: str, file: Path) -> None:
     furthest = float(np.abs(adversarial - x).max(initial=0))
     assert furthest <= subject.eps + 1e-5, (name, furthest)
     ends = {"correct": digits(correct), "robust": digits(robust)}
-    known[key] = {"name": name, **ends, "queries": queries, "seconds": seconds, **told}
-    write_json(file, content)
+    # What another plan of that name, or on other samples, has found is no part of this study.
+    others = {k: found for k, found in known.items() if found["name"] != name}
+    this = {"name": name, **ends, "queries": queries, "seconds": seconds, **told}
+    write_json(file, content | {"outcomes": others | {key: this}})
 
 
 def outcomes(content: Mapping[str, Any]) -> dict[str, Robustness]:
