@@ -441,3 +441,16 @@ def test_settings_are_refused_by_name(trained_layers):
     attack = SpikingAutoAttack(classifier)
     with pytest.raises(ValueError, match=r"^eps: expected a whole number"):
         attack.set_params(norm=0)
+
+
+@pytest.mark.parametrize(
+    ("norm", "message"),
+    [(0, "^x: expected binary event frames"), ("shift", "^x: expected event frames of whole")],
+)
+def test_samples_that_are_no_event_frames_are_refused_by_plans_of_these(
+    norm, message, trained_layers, known
+):
+    attack = SpikingAutoAttack(build(trained_layers), norm=norm, eps=2, verbose=False)
+    with pytest.raises(ValueError, match=message):
+        attack.generate(np.clip(known[0][:2], 0.1, 0.9), known[1][:2])
+    assert attack.outcome is None
