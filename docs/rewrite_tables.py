@@ -26,6 +26,7 @@ DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent / "examples" / "study"))
 
 import attacks  # noqa: E402 (found by the line above)
+import auto_attack  # noqa: E402
 import networks  # noqa: E402
 import precision  # noqa: E402
 import train_precision  # noqa: E402
@@ -67,6 +68,7 @@ RESULTS: Mapping[str, Callable[[Content], str]] = {
 }
 SCRIPTS: Mapping[str, Callable[[str, Any], str]] = {
     "attacks": attacks.told,
+    "auto_attack": auto_attack.told,
     "networks": networks.told,
     "precision": precision.told,
     "train_precision": train_precision.told,

@@ -43,6 +43,7 @@ def test_a_table_changes_with_its_json(kind, tmp_path):
         "compare": ('"robust": "1', '"robust": "0'),
         "sweep": ('"robust": "1', '"robust": "0'),
         "attacks": ('"robust": "1', '"robust": "0'),
+        "auto_attack": ('"queries": 14', '"queries": 15'),
         "curves": ('"bias": -0.0', '"bias": -0.9'),
         "scaling": ('"stbp": 8', '"stbp": 9'),
         "networks": ('"best_epoch": 6', '"best_epoch": 5'),

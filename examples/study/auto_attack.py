@@ -37,7 +37,7 @@ from art_snn.experiments.trained import Trained
 from art_snn.files import write_json, write_text
 from art_snn.gradients import applicable
 from art_snn.measuring.machine import describe_machine, set_threads
-from art_snn.metrics import Robustness, against
+from art_snn.metrics import Robustness, against, paired_difference
 from art_snn.models import Architecture
 
 BATCH, PAPER, ART = 50, "PGD-7 by stbp", "AutoAttack of ART by stbp"
@@ -230,47 +230,48 @@ def shown(content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], 
                 yield f"{name}{words}", cell, found[name]
 
 
+def first(outcome: Robustness, samples: int) -> Robustness:
+    """The outcome on the first samples."""
+    return Robustness(outcome.correct[:samples], outcome.robust[:samples])
+
+
 def told(title: str, content: Mapping[str, Any]) -> str:
     """A row per attack."""
     titles = ["attack", "success", "robust accuracy", "queries", "seconds", "against PGD-7", "best"]
     found = outcomes(content)
     rows = []
     for words, cell, outcome in shown(content):
-        pairs = []
-        for other in (found[PAPER], found[best(found)]):
-            samples = slice(len(outcome.correct))
-            pairs.append(
-                against(outcome, Robustness(other.correct[samples], other.robust[samples]))
-            )
-        fewer = (
-            ""
-            if len(outcome.correct) == len(found[PAPER].correct)
-            else (f", first {len(outcome.correct)} samples")
-        )
+        samples = len(outcome.correct)
+        less = "" if samples == len(found[PAPER].correct) else f", first {samples} samples"
+        others = (first(found[name], samples) for name in (PAPER, best(found)))
         rows.append(
             (
-                words + fewer,
+                words + less,
                 str(outcome.attack_success),
                 str(outcome.robust_accuracy),
                 f"{cell['queries']:,.0f}",
                 f"{cell['seconds']:.0f}",
-                *pairs,
+                *(against(outcome, other) for other in others),
             )
         )
-    stages = next(c for c in content["outcomes"].values() if c["name"] == "standard")["stages"]
-    counts = [f"{stage}: {count}" for stage, count in stages.items() if count]
-    outside = (
-        f"{cell['name']} {100 * cell['outside']:.0f} %"
-        for cell in content["outcomes"].values()
-        if "outside" in cell
+    parts = [title, tables.Table(titles, rows), tables.Notes(list(notes(content)))]
+    return tables.told(parts, "markdown")
+
+
+def notes(content: Mapping[str, Any]) -> Iterator[str]:
+    """What the table does not say."""
+    found = outcomes(content)
+    standard, art = first(found["standard"], len(found[ART].correct)), found[ART]
+    ours, theirs, p = paired_difference(standard, art)
+    yield (
+        f"On the {len(art.correct)} samples of ART's AutoAttack standard flips {ours} that it does "
+        f"not, and it {theirs} that standard does not (p = {p:.2g})."
     )
-    notes = tables.Notes(
-        [
-            f"Broken by the stages of standard: {'; '.join(counts) or 'none'}.",
-            f"Time outside the network's forwards and backwards: {', '.join(outside)}.",
-        ]
-    )
-    return tables.told([title, tables.Table(titles, rows), notes], "markdown")
+    cells = {cell["name"]: cell for cell in content["outcomes"].values()}
+    counts = [f"{stage}: {count}" for stage, count in cells["standard"]["stages"].items() if count]
+    yield f"Broken by the stages of standard: {'; '.join(counts) or 'none'}."
+    outside = (f"{plan} {100 * cells[plan]['outside']:.0f} %" for plan in PLANS)
+    yield f"Time outside the network's forwards and backwards: {', '.join(outside)}."
 
 
 def draw(ax: Axes, content: Mapping[str, Any]) -> None:
