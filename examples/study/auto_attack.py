@@ -237,7 +237,15 @@ def first(outcome: Robustness, samples: int) -> Robustness:
 
 def told(title: str, content: Mapping[str, Any]) -> str:
     """A row per attack."""
-    titles = ["attack", "success", "robust accuracy", "queries", "seconds", "against PGD-7", "best"]
+    titles = [
+        "attack",
+        "success",
+        "robust accuracy",
+        "queries",
+        "seconds",
+        "against PGD-7",
+        "against best",
+    ]
     found = outcomes(content)
     rows = []
     for words, cell, outcome in shown(content):
