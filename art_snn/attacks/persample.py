@@ -21,17 +21,14 @@ ROUNDING = 1e-6
 """How far samples may lie outside the clip range, in its width: that much is clipped silently."""
 
 
-class PerSampleAttack(EvasionAttack):  # type: ignore[misc]
-    """An attack that leaves alone what is misclassified already, and stops where it succeeds.
+class CountedAttack(EvasionAttack):  # type: ignore[misc]
+    """An attack on every sample for itself.
 
-    A subclass says in :meth:`craft` what it does with the others. After :meth:`generate` the
-    attributes `forwards` and `backwards`, int [N], tell how often every sample was computed."""
+    After :meth:`generate` the attributes `forwards` and `backwards`, int [N], tell how often every
+    sample was computed."""
 
     attack_params = EvasionAttack.attack_params + ["targeted", "batch_size", "verbose"]  # noqa: RUF005
     _estimator_requirements = (PyTorchClassifier,)
-    radius: ClassVar[Any] = None
-    """How far, in the maximum norm, the attack goes from a sample; None where it can be any way."""
-
     together: ClassVar[int] = 2**26
     """Bytes of samples that are attacked at a time."""
 
@@ -41,15 +38,6 @@ class PerSampleAttack(EvasionAttack):  # type: ignore[misc]
         super().__init__(estimator=estimator)
         self.targeted, self.batch_size, self.verbose = targeted, batch_size, verbose
         self.forwards = self.backwards = np.zeros(0, dtype=np.int64)
-
-    @abstractmethod
-    def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
-        """Put adversarial samples in the place of samples that the attack is not through with.
-
-        :param queries: what to ask the classifier by; rows are 0 to n - 1.
-        :param best: the samples ``[n, *input_shape]``, and where to take in what is found.
-        :param classes: true classes [n], or targets.
-        :param mask: bool ``[n, *input_shape]``, where values may change; None: everywhere."""
 
     def generate(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
         """Adversarial samples.
@@ -90,21 +78,17 @@ class PerSampleAttack(EvasionAttack):  # type: ignore[misc]
         same = logits.argmax(1) == classes
         return (same if self.targeted else ~same) & ~logits.isnan().any(1)
 
+    @abstractmethod
     def _attack(
         self, queries: Queries, found: Tensor, classes: Tensor, mask: Tensor | None, rows: Tensor
     ) -> None:
-        """Put adversarial samples in the place of some of them."""
-        logits = queries.logits(found[rows], torch.arange(len(rows)))
-        left = ~(self.succeeded(logits, classes[rows]) | logits.isnan().any(1))
-        queries.through(int((~left).sum()))
-        rows = rows[left]
-        if len(rows):
-            own = None if mask is None else mask[rows]
-            inner = queries.of(left.nonzero()[:, 0])
-            with attacking(self.estimator, self.radius):
-                best = Best.none(found[rows])
-                self.craft(inner, best, classes[rows], own)
-                found[rows] = best.samples
+        """Put adversarial samples in the place of some of them.
+
+        :param queries: what to ask the classifier by, about the rows.
+        :param found: all samples ``[N, *input_shape]``.
+        :param classes: true classes [N], or targets.
+        :param mask: bool ``[N, *input_shape]``, where values may change; None: everywhere.
+        :param rows: which of them to attack [n]."""
 
     def _bar(self, samples: int) -> "tqdm[Any]":
         """Shows how many samples the attack has done with, and what it has asked for."""
@@ -167,6 +151,39 @@ class PerSampleAttack(EvasionAttack):  # type: ignore[misc]
         for name in ("targeted", "verbose"):
             value = getattr(self, name)
             require(isinstance(value, bool), name, "True or False", repr(value), "Use a bool.")
+
+
+class PerSampleAttack(CountedAttack):
+    """An attack that leaves alone what is misclassified already, and stops where it succeeds.
+
+    A subclass says in :meth:`craft` what it does with the others."""
+
+    radius: ClassVar[Any] = None
+    """How far, in the maximum norm, the attack goes from a sample; None where it can be any way."""
+
+    @abstractmethod
+    def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
+        """Put adversarial samples in the place of samples that the attack is not through with.
+
+        :param queries: what to ask the classifier by; rows are 0 to n - 1.
+        :param best: the samples ``[n, *input_shape]``, and where to take in what is found.
+        :param classes: true classes [n], or targets.
+        :param mask: bool ``[n, *input_shape]``, where values may change; None: everywhere."""
+
+    def _attack(
+        self, queries: Queries, found: Tensor, classes: Tensor, mask: Tensor | None, rows: Tensor
+    ) -> None:
+        logits = queries.logits(found[rows], torch.arange(len(rows)))
+        left = ~(self.succeeded(logits, classes[rows]) | logits.isnan().any(1))
+        queries.through(int((~left).sum()))
+        rows = rows[left]
+        if len(rows):
+            own = None if mask is None else mask[rows]
+            inner = queries.of(left.nonzero()[:, 0])
+            with attacking(self.estimator, self.radius):
+                best = Best.none(found[rows])
+                self.craft(inner, best, classes[rows], own)
+                found[rows] = best.samples
 
 
 def begin(model: Any) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from art_snn.attacks.best import Best
 from art_snn.attacks.budget import attacking
 from art_snn.attacks.outcome import Outcome
-from art_snn.attacks.persample import ROUNDING, PerSampleAttack
+from art_snn.attacks.persample import ROUNDING, CountedAttack, PerSampleAttack
 from art_snn.attacks.plan import distances
 from art_snn.attacks.queries import Queries
 from art_snn.gradients import Gradient
@@ -59,7 +59,7 @@ class Run:
     :param mask: of all samples, where values may change; None: everywhere.
     :param first: row of all samples that the block begins with."""
 
-    whole: PerSampleAttack
+    whole: CountedAttack
     norm: float | str
     eps: float
     seed: int

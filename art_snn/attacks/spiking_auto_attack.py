@@ -9,9 +9,8 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.best import Best
 from art_snn.attacks.outcome import Outcome
-from art_snn.attacks.persample import PerSampleAttack
+from art_snn.attacks.persample import CountedAttack
 from art_snn.attacks.plan import (
     FLIPS,
     Plan,
@@ -34,7 +33,7 @@ DRAWS = 11
 """Fresh predictions of a random network, of which most decide."""
 
 
-class SpikingAutoAttack(PerSampleAttack):
+class SpikingAutoAttack(CountedAttack):
     """Attacks every sample by one stage of a plan after another, until one breaks it.
 
     There is nothing to tune: widths of surrogates, losses and steps are a fixed grid, and every
@@ -65,7 +64,7 @@ class SpikingAutoAttack(PerSampleAttack):
     :raises ValueError: for a setting out of its range."""
 
     attack_params = [  # noqa: RUF012
-        *(name for name in PerSampleAttack.attack_params if name != "targeted"),
+        *(name for name in CountedAttack.attack_params if name != "targeted"),
         "norm",
         "eps",
         "plan",
@@ -173,9 +172,6 @@ class SpikingAutoAttack(PerSampleAttack):
             finally:
                 self.outcome.seconds[number] += time.perf_counter() - began
             left = run.standing(left)
-
-    def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
-        raise NotImplementedError("The stages craft.")
 
     def _together(self, x: Tensor) -> int:
         # Stages split their samples themselves, each for its own rule.

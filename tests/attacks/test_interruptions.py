@@ -5,7 +5,7 @@ import pytest
 
 from art_snn import RGA, STBP
 from art_snn.attacks import AutoPGD, Outcome, Plan, SpikingAutoAttack, Stage, queries
-from art_snn.attacks.persample import PerSampleAttack
+from art_snn.attacks.persample import CountedAttack
 from tests import small
 
 PLAN = Plan("plan", (Stage(AutoPGD, RGA(), {"max_iter": 3}), Stage(AutoPGD, STBP())))
@@ -96,7 +96,7 @@ def test_what_the_interrupted_stage_had_found_counts(monkeypatch):
 def test_samples_that_nobody_asked_about_count_as_no_robust_ones(monkeypatch):
     classifier = small.classifier()
     x, y = small.samples(classifier, 12, wrong=0)
-    monkeypatch.setattr(PerSampleAttack, "together", 1)
+    monkeypatch.setattr(CountedAttack, "together", 1)
     attack = SpikingAutoAttack(classifier, plan=PLAN, eps=0.05, batch_size=4, verbose=False)
     attack.generate(x, y)
     whole, predict = attack.outcome, classifier.predict
