@@ -1,4 +1,4 @@
-"""The plans that have names: grids of rules and losses, fixed on samples that are not reported."""
+"""The plans that have names: grids of rules and losses, chosen on samples that are not reported."""
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
