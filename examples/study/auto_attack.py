@@ -66,8 +66,8 @@ class Subject:
         network = self.classifier.model
         rules = applicable(network.sites(), network.encoder)
         found = {f"PGD-7 by {rule}": lambda rule=rule: self.pgd(rule) for rule in rules}
-        found[ART] = self.auto_attack
-        return found | {plan: lambda plan=plan: self.plan(plan) for plan in PLANS}
+        found |= {plan: lambda plan=plan: self.plan(plan) for plan in PLANS}
+        return found | {ART: self.auto_attack}
 
     def pgd(self, rule: str) -> tuple[np.ndarray, float, Any]:
         """Seven steps of the length that Bu et al. (CVPR 2023) take, in shares of the budget."""
