@@ -1,0 +1,87 @@
+"""Several processes that work on one thing, as torchrun starts them."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+from torch import distributed
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
+
+Thing = TypeVar("Thing")
+
+PATIENCE = timedelta(days=30)
+"""How long a process waits for the others, of which one may train a network in the meantime."""
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes of one job; one that was started by itself is a team of one.
+
+    :param rank: of this process, from 0.
+    :param size: number of processes.
+    :param store: what torchrun has them share; None in a team of one."""
+
+    rank: int = 0
+    size: int = 1
+    store: Store | None = None
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that speaks for all."""
+        return self.rank == 0
+
+    def told(self, thing: Thing) -> Thing:
+        """What the leading process has, in every process; others may give anything.
+
+        All processes call it together, as with :meth:`gathered`."""
+        if self.size == 1:
+            return thing
+        found = [thing]
+        distributed.broadcast_object_list(found, src=0)
+        return found[0]
+
+    def gathered(self, thing: Thing) -> list[Thing]:
+        """What every process has, by rank, in every process."""
+        if self.size == 1:
+            return [thing]
+        found: list[Thing] = [thing] * self.size
+        distributed.all_gather_object(found, thing)
+        return found
+
+    def dealt(self, things: Sequence[Thing], name: str) -> Iterator[Thing]:
+        """Those of the things that fall to this process: whichever is free takes the next one.
+
+        :param things: the same in every process.
+        :param name: of the things, another one at every call."""
+        taken = -1
+        while True:
+            taken = taken + 1 if self.store is None else self.store.add(name, 1) - 1
+            if taken >= len(things):
+                return
+            yield things[taken]
+
+
+@contextmanager
+def joined() -> Iterator[Team]:
+    """The team of this process within the block, on CUDA with a device of its own.
+
+    Objects travel by gloo, on every device."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        yield Team()
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+    store.set_timeout(PATIENCE)
+    distributed.init_process_group(
+        "gloo", store=PrefixStore("team", store), rank=rank, world_size=size
+    )
+    try:
+        yield Team(rank, size, PrefixStore("dealt", store))
+    finally:
+        distributed.destroy_process_group()
