@@ -1,0 +1,9 @@
+"""What an evaluation found, the verdict on it, and the page that people show around."""
+
+from art_snn.experiments.evaluation.result import (
+    Evaluation as Evaluation,
+    Provenance as Provenance,
+    Reservation as Reservation,
+)
+from art_snn.experiments.evaluation.trial import Trial as Trial
+from art_snn.experiments.evaluation.verdict import Verdict as Verdict, verdicts as verdicts
