@@ -53,6 +53,11 @@ class Team:
         distributed.all_gather_object(found, thing)
         return found
 
+    def counted(self, name: str, more: int) -> int:
+        """The sum of what all processes have counted under that name, with so much more."""
+        assert self.store is not None or self.size == 1
+        return more if self.store is None else self.store.add(name, more)
+
     def dealt(self, things: Sequence[Thing], name: str) -> Iterator[Thing]:
         """Those of the things that fall to this process: whichever is free takes the next one.
 

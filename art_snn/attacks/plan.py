@@ -1,5 +1,6 @@
 """Plans: which attacks are tried by which rules, in which order."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -14,7 +15,7 @@ from art_snn.attacks.balls import length
 from art_snn.attacks.borrowed import Borrowed, obstacle
 from art_snn.attacks.distances import shifts
 from art_snn.attacks.persample import PerSampleAttack
-from art_snn.checks import invalid, require, require_count, require_number, settle, shown
+from art_snn.checks import SEEDS, invalid, require, require_count, require_number, settle, shown
 from art_snn.gradients import Gradient, brief
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
@@ -68,6 +69,13 @@ class Stage:
         if issubclass(self.attack, PerSampleAttack):
             return self.attack(estimator, **every)
         return Borrowed(estimator, self.attack, every, float(norm), eps, batch_size, seed)
+
+    def seed(self, seed: int, again: int = 0) -> int:
+        """Its own, the same in every plan that it is part of: more stages never break less.
+
+        :param seed: of the plan.
+        :param again: how many stages of the same words stand before it."""
+        return (seed + again + zlib.crc32(str(self).encode())) % (SEEDS + 1)
 
     def unsuited(self, estimator: PyTorchClassifier, norm: float | str, some: Tensor) -> str:
         """Why the attack suits neither the classifier nor its samples, or "".

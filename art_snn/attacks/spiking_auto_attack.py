@@ -23,7 +23,7 @@ from art_snn.attacks.plans import planned
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.randomness import EVALUATIONS, random
 from art_snn.attacks.run import GRADIENTS, Run, Step
-from art_snn.checks import SEEDS, require, require_seed
+from art_snn.checks import require, require_seed
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import EOT, Gradient
 from art_snn.interop.verify import SAMPLES as VERIFIED
@@ -139,8 +139,9 @@ class SpikingAutoAttack(CountedAttack):
             rule = self._averaged(stage) if random else stage.rule
             for place, source in enumerate(self.sources if stage.transfer else (self.estimator,)):
                 words = f"{stage} on source {place}" if stage.transfer else str(stage)
-                seed = (self.seed + len(steps)) % (SEEDS + 1)
-                attack = stage.built(source, self.norm, self.eps, self.batch_size, seed)
+                again = sum(step.words == words for step in steps)
+                budget = (self.norm, self.eps, self.batch_size)
+                attack = stage.built(source, *budget, stage.seed(self.seed, again))
                 steps.append(Step(words, attack, rule, stage.transfer))
         return steps, skipped
 
@@ -150,6 +151,13 @@ class SpikingAutoAttack(CountedAttack):
             return None
         rule = stage.rule or self.estimator.model.rule
         return rule if isinstance(rule, EOT) else EOT(rule, samples=GRADIENTS)
+
+    def _finished(self, number: int, reached: int, left: int) -> None:
+        """What is done when a stage has been through some samples.
+
+        :param number: of the stage.
+        :param reached: how many samples it attacked.
+        :param left: how many of them stand."""
 
     def _attack(
         self, queries: Queries, found: Tensor, classes: Tensor, mask: Tensor | None, rows: Tensor
@@ -171,7 +179,8 @@ class SpikingAutoAttack(CountedAttack):
                         run.stage(number, step, part)
             finally:
                 self.outcome.seconds[number] += time.perf_counter() - began
-            left = run.standing(left)
+            reached, left = len(left), run.standing(left)
+            self._finished(number, reached, len(left))
 
     def _together(self, x: Tensor) -> int:
         # Stages split their samples themselves, each for its own rule.

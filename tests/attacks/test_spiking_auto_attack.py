@@ -20,8 +20,10 @@ from art_snn.attacks import (
     SpikingAutoAttack,
     StableAdaptivePGD,
     Stage,
+    planned,
     shifts,
 )
+from art_snn.checks import SEEDS
 from art_snn.gradients import CBA, EOT, Mean
 from tests import adapted, small
 from tests.attacks.watched import watched
@@ -55,9 +57,9 @@ def digits_of(known, count):
     return known[0][:count].astype(np.float64), known[1][:count]
 
 
-def singly(stage, classifier, place, x, y, norm=np.inf, eps=0.1, seed=0):
-    """A stage alone, in the place that it has in a plan, and what it makes of the samples."""
-    attack = stage.built(classifier, norm, eps, 32, seed + place)
+def singly(stage, classifier, x, y, norm=np.inf, eps=0.1, seed=0):
+    """A stage alone, and what it makes of the samples."""
+    attack = stage.built(classifier, norm, eps, 32, stage.seed(seed))
     with classifier.model.using(stage.rule):
         return attack, attack.generate(x, y)
 
@@ -69,10 +71,7 @@ def test_what_any_stage_breaks_alone_is_broken_and_by_the_first_such(
     classifier, (x, y) = exact(trained_layers), digits_of(known, 32)
     attack = SpikingAutoAttack(classifier, norm, eps, WEAK, seed=5, **QUIET)
     found = attack.generate(x, y)
-    alone = [
-        singly(stage, classifier, place, x, y, norm, eps, seed=5)[1]
-        for place, stage in enumerate(WEAK.stages)
-    ]
+    alone = [singly(stage, classifier, x, y, norm, eps, seed=5)[1] for stage in WEAK.stages]
     broken = np.stack([classifier.predict(each).argmax(1) != y for each in alone])
     first = np.where(broken.any(0), broken.argmax(0), Outcome.STANDING)
     np.testing.assert_array_equal(attack.outcome.stage, first)
@@ -83,10 +82,35 @@ def test_what_any_stage_breaks_alone_is_broken_and_by_the_first_such(
         np.testing.assert_allclose(found[row], expected, atol=1e-12)
 
 
+def test_more_stages_never_break_less_wherever_they_stand(trained_layers, known):
+    classifier, (x, y) = exact(trained_layers), digits_of(known, 24)
+    few, more = only(*WEAK.stages[1:]), only(*reversed(WEAK.stages))
+    broken = []
+    for plan in (few, more):
+        attack = SpikingAutoAttack(classifier, eps=0.12, plan=plan, **QUIET)
+        attack.generate(x, y)
+        broken.append(attack.outcome.robustness.flipped)
+    assert broken[0].any()
+    assert not (broken[0] & ~broken[1]).any()
+
+
+@pytest.mark.parametrize("norm", [np.inf, 2.0])
+def test_all_stages_of_fast_are_stages_of_standard(norm):
+    fast, standard = ([str(s) for s in planned(p, norm).stages] for p in ("fast", "standard"))
+    assert set(fast) < set(standard)
+
+
+def test_stages_of_the_same_words_differ_by_their_seeds():
+    stage = WEAK.stages[0]
+    assert len({stage.seed(seed, again) for seed in (0, 10) for again in (0, 1)}) == 4
+    assert stage.seed(3) != WEAK.stages[1].seed(3)
+    assert 0 <= stage.seed(SEEDS) <= SEEDS
+
+
 def test_a_stage_costs_what_it_costs_alone_and_the_check_of_what_it_breaks(trained_layers, known):
     classifier, (x, y) = exact(trained_layers), digits_of(known, 20)
     stage = WEAK.stages[1]
-    alone, _ = singly(stage, classifier, 0, x, y)
+    alone, _ = singly(stage, classifier, x, y)
     attack = SpikingAutoAttack(classifier, eps=0.1, plan=only(stage), **QUIET)
     attack.generate(x, y)
     # Five predictions find out whether the network draws.
@@ -391,7 +415,7 @@ def test_no_sample_is_told_through_twice(monkeypatch, trained_layers, known):
 def test_what_lies_outside_of_the_budget_does_not_count(trained_layers, known):
     classifier, (x, y) = build(trained_layers), (known[0][:6], known[1][:6])
     stage = Stage(AutoPGD, RGA(), {"max_iter": 9, "eps": 0.9})
-    _, alone = singly(stage, classifier, 0, x, y)
+    _, alone = singly(stage, classifier, x, y)
     assert (classifier.predict(alone).argmax(1) != y).any()
     attack = SpikingAutoAttack(classifier, eps=0.05, plan=only(stage), **QUIET)
     np.testing.assert_array_equal(attack.generate(x, y), x)
@@ -404,9 +428,7 @@ def test_equal_stages_have_seeds_of_their_own(trained_layers, known):
     top = 2**32 - 1
     attack = SpikingAutoAttack(classifier, eps=0.12, plan=only(*[stage] * 4), seed=top, **QUIET)
     attack.generate(x, y)
-    first, second = (
-        singly(stage, classifier, 0, x, y, eps=0.12, seed=seed)[1] for seed in (top, 0)
-    )
+    first, second = (singly(stage, classifier, x, y, eps=0.12, seed=seed)[1] for seed in (top, 0))
     assert (first != second).any()
     assert attack.outcome.broken_by == {str(stage): int((attack.outcome.stage >= 0).sum())}
 
