@@ -18,7 +18,7 @@ from art_snn.stopping import INTERRUPTED, TERMINATED, Terminated, stoppable
 
 COMMANDS = (
     *("demo", "train", "harden", "compare", "sweep", "curves", "cost", "scaling"),
-    "inspect",
+    *("inspect", "evaluate"),
 )
 MEANT = {"path": "checkpoint", "resume": "output", "share": "adversarial_share", "gradient": "rule"}
 MEANT |= dict.fromkeys(("x", "y", "x, y", "x_train", "y_train", "x_test", "y_test"), "data")
@@ -33,7 +33,7 @@ _STOPS = {False: ("Ctrl-C", INTERRUPTED), True: ("SIGTERM", TERMINATED)}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status.
 
-    That is 0, 2 where an argument is refused, 74 where something cannot be written, and 130 or 143
+    That is 0, 3 or 4 where art-snn evaluate was asked to, 2 where an argument is refused, 74 where something cannot be written, and 130 or 143
     where Ctrl-C or SIGTERM stopped the command."""
     name, *words = (sys.argv[1:] if arguments is None else list(arguments)) or ["--help"]
     if name in ("-h", "--help", "--version"):
@@ -49,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output = settings.output
         with stoppable():
             result = room.run(settings)
+        if result is None:  # Another process tells it.
+            return 0
         files = ", ".join(result.files)
         sys.stdout.write(f"\n{result.told()}\nWritten to {output}: {files}\n")
         sys.stdout.flush()
@@ -62,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _left(name, f"error: {error}", output, CANNOT_WRITE)
     except (ArgumentError, FileNotFoundError) as error:
         return _refused(f"art-snn {name}", _named(error, room.Settings, words))
-    return 0
+    return int(settings.status(result))
 
 
 def _overview() -> str:

@@ -56,6 +56,10 @@ class Borrowed(PerSampleAttack):
     def radius(self) -> float:
         return self.eps
 
+    def bare(self) -> EvasionAttack:
+        """ART's attack on the classifier, without what is added here."""
+        return self.kind(self.estimator, **self.options)
+
     def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
         x = best.samples.clone()
         estimator = remembering(queries)

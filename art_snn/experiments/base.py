@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -19,6 +19,7 @@ from art_snn.files import whole, write_json, write_text
 from art_snn.flags import Open
 from art_snn.measuring.machine import require_threads, set_threads
 from art_snn.places import FILE, what
+from art_snn.team import Team, joined
 
 Outcome = TypeVar("Outcome")
 
@@ -41,6 +42,8 @@ class Experiment:
     output: Path
     threads: Open[int] = None
     device: str = "gpu"
+    together: ClassVar[bool] = False
+    """Whether several processes, as torchrun starts them, do it together."""
 
     def __post_init__(self) -> None:
         require_threads(self.threads)
@@ -52,14 +55,22 @@ class Experiment:
         folder = file is None and self.output.suffix != ".json"
         require(folder, "output", "a folder, for tables, pictures and figures", got, remedy)
 
+    def status(self, result: Any) -> int:
+        """The exit status of a command that came to that result."""
+        return 0
+
     @contextmanager
-    def at_work(self) -> Iterator[None]:
+    def at_work(self) -> Iterator[Team]:
         """This process is set up as the settings ask, and holds the output within the block.
+
+        Of an experiment that several processes do together, the leading one holds it for all.
 
         :raises ValueError: when the output cannot be written into, or another run holds it."""
         set_threads(self.threads)
-        with held(self.output):
-            yield
+        with joined() if self.together else nullcontext(Team()) as team:
+            with held(self.output) if team.leads else nullcontext():
+                team.told(None)  # The others wait until it is held.
+                yield team
 
 
 def at_work(run: "Callable[[Any], Outcome]") -> "Callable[[Any], Outcome]":

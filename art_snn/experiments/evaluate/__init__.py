@@ -1,0 +1,4 @@
+"""How robust a network is, by attacks that need no choosing, and whether the number is believed."""
+
+from art_snn.experiments.evaluate.run import run as run
+from art_snn.experiments.evaluate.settings import Settings as Settings

@@ -1,0 +1,59 @@
+"""What a terminal is told while an evaluation runs."""
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from art_snn.attacks import SpikingAutoAttack
+from art_snn.team import Team
+
+
+@dataclass
+class Progress:
+    """A bar over the samples of all blocks, and a line for every stage that is through.
+
+    :param bar: of the leading process.
+    :param team: whose samples are counted."""
+
+    bar: "tqdm[Any]"
+    team: Team
+
+    @classmethod
+    def over(cls, samples: int, done: int, team: Team) -> "Progress":
+        """Nothing is shown by the other processes, nor where no terminal is."""
+        quiet = not team.leads or not sys.stderr.isatty()
+        bar = tqdm(total=samples, initial=done, desc="Evaluation", unit="sample", disable=quiet)
+        return cls(bar, team)
+
+    def begins(self, words: str) -> None:
+        """What is computed now."""
+        self.bar.set_description(words)
+
+    def stage(self, words: str, reached: int, left: int) -> None:
+        """A stage is through a block."""
+        if self.bar.disable:
+            return
+        told = self.bar.format_dict
+        rate = (told["n"] - told["initial"]) / max(told["elapsed"], 1e-9)
+        ends = "?" if rate == 0 else self.bar.format_interval((told["total"] - told["n"]) / rate)
+        self.bar.write(
+            f"  {left:4d} of {reached} stand after {words}, {rate:.2g} samples/s, {ends} left",
+            file=sys.stderr,
+        )
+
+    def ends(self, samples: int) -> None:
+        """A unit is done."""
+        total = self.team.counted("samples", samples)
+        self.bar.update(samples if self.team.size == 1 else total - (self.bar.n - self.bar.initial))
+
+
+class ToldAutoAttack(SpikingAutoAttack):
+    """SpikingAutoAttack that tells of every stage."""
+
+    progress: Progress | None = None
+
+    def _finished(self, number: int, reached: int, left: int) -> None:
+        if self.progress is not None and self.outcome is not None:
+            self.progress.stage(self.outcome.stages[number], reached, left)

@@ -1,0 +1,82 @@
+"""An evaluation: dealt out in blocks, written block by block, put together at the end."""
+
+from art_snn.experiments.evaluate.blocks import Blocks, Unit
+from art_snn.experiments.evaluate.progress import Progress
+from art_snn.experiments.evaluate.provenance import provenance
+from art_snn.experiments.evaluate.reservations import of_trials
+from art_snn.experiments.evaluate.settings import Settings
+from art_snn.experiments.evaluate.subject import Subject
+from art_snn.experiments.evaluate.units import attacks, examinations, of_block, starts
+from art_snn.experiments.evaluate.written import write_blocks
+from art_snn.experiments.evaluation import Evaluation, Reservation, Trial
+from art_snn.experiments.resume import earlier, structured
+from art_snn.files import digest
+from art_snn.team import Team
+
+
+def run(settings: Settings) -> Evaluation | None:
+    """Train or load the network, attack it, look for findings; write all that came out.
+
+    Started by torchrun, processes deal the blocks out among themselves, and the leading one writes;
+    the others return None. A run that was interrupted, or killed, is taken up after its last whole
+    block, and comes to the same, bit for bit."""
+    with settings.at_work() as team:
+        data = settings.source.load()
+        subject = Subject.obtained(settings, data, team)
+        key, file = subject.key, settings.output / "evaluation.json"
+        found = earlier(file, "evaluation", Evaluation, lambda old: old.key == key)
+        blocks = Blocks(settings.output / "blocks", key)
+        if not any(team.gathered(found is not None)):
+            subject.check()
+            units = [*examinations(subject), *attacks(subject)]
+            compute(units, blocks, team)
+            if team.leads:
+                found = joined(subject, settings.network.words(data), blocks)
+            if team.leads:
+                write_blocks(subject, blocks)
+        if team.leads and found is not None:
+            found.write(settings.output)
+        team.told(None)
+        blocks.clear()
+        return found if team.leads else None
+
+
+def compute(units: list[Unit], blocks: Blocks, team: Team) -> None:
+    """Compute what is not done yet, whichever process is free the next unit."""
+    names = [unit.name for unit in units]
+    done = set().union(*team.gathered(blocks.known(names)))
+    samples = sum(unit.samples for unit in units)
+    progress = Progress.over(samples, sum(u.samples for u in units if u.name in done), team)
+    with progress.bar:
+        for unit in team.dealt([unit for unit in units if unit.name not in done], "units"):
+            progress.begins(unit.words)
+            blocks.put(unit.name, *unit.compute(progress))
+            progress.ends(unit.samples)
+        blocks.collect(names, team)
+
+
+def joined(subject: Subject, title: str, blocks: Blocks) -> Evaluation:
+    """The evaluation of all blocks together."""
+    chosen = subject.settings
+    trials, clean = [], []
+    for place, _ in enumerate(subject.plans):
+        parts = [blocks.read(of_block(place, start)) for start in starts(subject)]
+        trials.append(Trial.joined([structured(part["trial"], Trial) for part in parts]))
+        clean = [predicted for part in parts for predicted in part["clean"]]
+    found = [
+        structured(told, Reservation)
+        for unit in examinations(subject)
+        for told in blocks.read(unit.name)["reservations"]
+    ]
+    return Evaluation(
+        title=title,
+        key=subject.key,
+        norm=chosen.norm,
+        plan=chosen.decides,
+        samples=tuple(digest("", sample)[:16] for sample in subject.x),
+        labels=tuple(subject.y.tolist()),
+        clean=tuple(clean),
+        trials=tuple(trials),
+        reservations=(*found, *of_trials(trials)),
+        provenance=provenance(chosen, subject),
+    )

@@ -1,0 +1,140 @@
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from tyro.conf import UseAppendAction
+
+from art_snn.attacks import FLIPS, SHIFT, Plan, planned, require_budget, require_measure
+from art_snn.checks import (
+    require,
+    require_number,
+    require_seed,
+    require_whole,
+    settle,
+    settle_counts,
+)
+from art_snn.data import Source
+from art_snn.experiments.base import Experiment
+from art_snn.experiments.evaluate.attacks import Named, named, parsed, usual
+from art_snn.experiments.evaluation import Evaluation, verdicts
+from art_snn.experiments.trained import Trained
+from art_snn.flags import Open
+from art_snn.gradients import STBP, Gradient
+
+STANDARD = "standard"
+BELOW, OPEN = 3, 4
+"""Exit statuses: less robust than was asked for, and findings where none may be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Experiment):
+    """How robust a network is, and whether the number can be believed.
+
+    :param source: the data.
+    :param network: the network.
+    :param norm: of the budget: inf (the largest change of a value), 2 (Euclidean); of event frames
+        0 (values that change) or shift (time steps that a spike is moved).
+    :param eps: budgets, separated by commas, in the unit of the samples.
+    :param plan: standard, fast or ensemble-19: attacks that need no choosing [standard, unless an
+        attack is named].
+    :param attack: class of an attack, of art.attacks.evasion or art_snn.attacks, such as
+        SquareAttack [PGD of seven steps; of event frames that of the norm].
+    :param attack_options: its settings: max_iter=1000,loss_type=margin.
+    :param rules: by which that attack takes gradients, one after another, on all samples.
+    :param sources: checkpoint of a network to transfer from; may be given several times.
+    :param samples: test samples under attack, the first ones.
+    :param block: samples that are computed together: what is written, resumed, and dealt out to
+        processes.
+    :param batch_size: samples per pass.
+    :param examined: samples on which findings are looked for, the first ones; 0 looks for none.
+    :param seed: of all that is drawn.
+    :param save_adversarials: write adversarials.npz for every attack and budget.
+    :param fail_under: exit with status 3 where the robust accuracy, a share, is below at a budget.
+    :param strict: exit with status 4 where findings are open."""
+
+    output: Path = Path("evaluation")
+    source: Source = field(default_factory=Source)
+    network: Trained = field(default_factory=Trained)
+    norm: Literal["inf", "2", "0", "shift"] = "inf"
+    eps: tuple[float, ...] = (8 / 255,)
+    plan: Open[Literal["standard", "fast", "ensemble-19"]] = None
+    attack: Open[str] = None
+    attack_options: Open[str] = None
+    rules: Mapping[str, Gradient] = field(default_factory=lambda: {"stbp": STBP()})
+    sources: UseAppendAction[tuple[Path, ...]] = ()
+    samples: int = 500
+    block: int = 64
+    batch_size: int = 64
+    examined: int = 100
+    seed: int = 0
+    save_adversarials: bool = False
+    fail_under: Open[float] = None
+    strict: bool = False
+    together: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        settle_counts(self, "samples", "block", "batch_size")
+        remedy = "0 looks for none, and leaves the number an upper bound."
+        settle(self, examined=require_whole("examined", self.examined, remedy=remedy))
+        settle(self, seed=require_seed("seed", self.seed))
+        require(bool(self.rules), "rules", "at least one", "none", "Name some.")
+        require(bool(self.eps), "eps", "at least one budget", "none", "Name some.")
+        settle(self, eps=tuple(self._budget(eps) for eps in self.eps))
+        once = len(set(self.eps)) == len(self.eps)
+        got = ", ".join(f"{eps:g}" for eps in self.eps)
+        require(once, "eps", "each budget once", got, "Leave out doubles.")
+        options, expected = self.attack_options, "None without an attack"
+        remedy = "Name the attack that they belong to, or leave them out."
+        require(options is None or self.attack, "attack_options", expected, options, remedy)
+        if self.fail_under is not None:
+            remedy = "It is a share: 0.3 for 30 %."
+            share = require_number("fail_under", self.fail_under, above=0, up_to=1, remedy=remedy)
+            settle(self, fail_under=share)
+        self.beside(self.eps[0])
+
+    def _budget(self, eps: float) -> float:
+        counted = self.measure in (FLIPS, SHIFT) and float(eps).is_integer()
+        return require_budget(self.measure, int(eps) if counted else eps)
+
+    @property
+    def measure(self) -> float | str:
+        """The norm as attacks know it."""
+        return require_measure(self.norm)
+
+    @property
+    def decides(self) -> str:
+        """Name of the plan, or "" where an attack alone was asked for."""
+        return self.plan or ("" if self.attack else STANDARD)
+
+    def beside(self, eps: float) -> Named:
+        """The attack that is run by every rule."""
+        if self.attack is None:
+            return usual(self.measure, eps)
+        return named(self.attack, parsed(self.attack_options or ""))
+
+    def plans(self, eps: float) -> list[Plan]:
+        """What is run at a budget, the attack by every rule first, the plan last."""
+        plan = [planned(self.decides, self.measure)] if self.decides else []
+        return [*self.beside(eps).plans(self.rules), *plan]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the numbers depend on, besides network, sources and samples."""
+        names = ("norm", "eps", "seed", "block", "batch_size", "examined")
+        plans = [[(plan.name, *map(str, plan.stages)) for plan in self.plans(e)] for e in self.eps]
+        rules = {name: repr(rule) for name, rule in self.rules.items()}
+        return {name: getattr(self, name) for name in names} | {"plans": plans, "rules": rules}
+
+    def source_networks(self) -> list[Trained]:
+        """The networks to transfer from, each of its own checkpoint."""
+        bare = replace(self.network, epochs=None, train_dtype=None, checkpoint=None)
+        return [replace(bare, checkpoint=path) for path in self.sources]
+
+    def status(self, result: Evaluation) -> int:
+        """3 where the network is less robust than was asked for, 4 where findings are open."""
+        found = verdicts(result)
+        if self.fail_under is not None and any(one.robust < self.fail_under for one in found):
+            return BELOW
+        return OPEN if self.strict and found[0].reservations else 0

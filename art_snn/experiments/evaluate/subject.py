@@ -1,0 +1,94 @@
+"""What is evaluated, and what has to fit before anything is computed."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from art.attacks import EvasionAttack
+
+from art_snn.attacks import Plan, Stage
+from art_snn.attacks.borrowed import Borrowed
+from art_snn.checks import invalid, require
+from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.data import Dataset
+from art_snn.experiments.evaluate.settings import Settings
+from art_snn.experiments.resume import fingerprint
+from art_snn.interop.verify import SAMPLES as VERIFIED
+from art_snn.team import Team
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network with the samples that it is attacked on.
+
+    :param classifier: around the network.
+    :param x: samples ``(N, *input_shape)``, with classes y (N,).
+    :param sources: networks to transfer from."""
+
+    settings: Settings
+    classifier: PyTorchSpikingClassifier
+    x: np.ndarray
+    y: np.ndarray
+    sources: tuple[PyTorchSpikingClassifier, ...] = ()
+
+    @classmethod
+    def obtained(cls, settings: Settings, data: Dataset, team: Team) -> "Subject":
+        """Networks with their weights, which are trained, where they must be, once for all."""
+        x, y = data.x_test[: settings.samples], data.y_test[: settings.samples]
+        every = (settings.network, *settings.source_networks())
+        found = []
+        for trained in every:
+            classifier = trained.classifier(data, settings.device, settings.seed)
+            if team.leads:
+                trained.obtain(classifier.model, data, settings.output, settings.seed)
+            weights = {k: tensor.cpu() for k, tensor in classifier.model.state_dict().items()}
+            classifier.model.load_state_dict(team.told(weights))
+            classifier.model.eval()
+            found.append(classifier)
+        return cls(settings, found[0], x, y, tuple(found[1:]))
+
+    @property
+    def plans(self) -> list[tuple[float, Plan]]:
+        """What is run, budget by budget."""
+        return [(eps, plan) for eps in self.settings.eps for plan in self.settings.plans(eps)]
+
+    @property
+    def key(self) -> str:
+        """Fingerprint of all that the numbers depend on."""
+        sources = [fingerprint("source", one, self.x[:0], self.y[:0]) for one in self.sources]
+        return fingerprint((self.settings.identity, sources), self.classifier, self.x, self.y)
+
+    def objection(self, stage: Stage) -> str:
+        """Why an attack does not suit the network or its samples, or ""."""
+        some = torch.as_tensor(self.x[:VERIFIED]).to(self.classifier.device)
+        return stage.unsuited(self.classifier, self.settings.measure, some)
+
+    def check(self) -> None:
+        """Complain about what cannot be run on this network.
+
+        :raises ValueError: naming the option."""
+        chosen = self.settings
+        for plan in chosen.plans(chosen.eps[0]):
+            whys = [self.objection(stage) for stage in plan.stages]
+            by = "" if plan.stages[0].rule is None else "rules"
+            argument = "plan" if plan.name == chosen.decides else by or "attack"
+            remedy = "Choose another, or another norm; art-snn inspect tells which rules apply."
+            expected = f"one that suits the network and the norm {chosen.norm}"
+            got = f"{plan.name} ({whys[0]})"
+            require(not all(whys), argument, expected, got, remedy)
+        attack = chosen.beside(chosen.eps[0])
+        try:
+            for plan in attack.plans(chosen.rules):
+                bare(self, plan.stages[0])
+        except (TypeError, ValueError) as error:
+            expected = f"settings that {attack.kind.__name__} takes"
+            remedy = "Its documentation tells what there is."
+            raise invalid("attack_options", expected, str(error), remedy) from error
+
+
+def bare(subject: Subject, stage: Stage) -> EvasionAttack:
+    """The attack of a stage at the first budget: ART's own without what a plan adds to it."""
+    chosen = subject.settings
+    of = (chosen.measure, chosen.eps[0], chosen.batch_size, chosen.seed)
+    built = stage.built(subject.classifier, *of)
+    return built.bare() if isinstance(built, Borrowed) else built

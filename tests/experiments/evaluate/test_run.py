@@ -1,0 +1,294 @@
+"""An evaluation comes to the same however often it is stopped, and says what it found."""
+
+import io
+import json
+import os
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from art_snn.attacks import Outcome
+from art_snn.experiments.evaluate import Settings, progress, run as module
+from art_snn.experiments.evaluation import Evaluation, verdicts
+from art_snn.experiments.resume import structured
+from art_snn.files import read_json
+from art_snn.team import Team
+from tests.command import call, forbidden
+from tests.test_team import torchrun
+
+NETWORK = ("--width", "0.0625", "--steps", "2", "--epochs", "2", "--device", "cpu")
+EVALUATE = (
+    *("evaluate", *NETWORK, "--threads", "1", "--attack", "AutoPGD"),
+    *("--attack-options", "max_iter=3", "--rules", "stbp,rga", "--eps", "0.05,0.1"),
+    *("--samples", "20", "--block", "8", "--batch-size", "8", "--examined", "0"),
+    *("--output", "out"),
+)
+ATTACKS = 12
+"""Two rules, two budgets, three blocks."""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a network in it, and no more."""
+    folder = tmp_path_factory.mktemp("trained")
+    done = call(*EVALUATE[:-1], str(folder / "out"))
+    assert done.status == 0, done.stderr
+    for file in (folder / "out").iterdir():
+        if file.name != "network.pt":
+            file.unlink()
+    return folder
+
+
+@pytest.fixture
+def folder(trained, tmp_path, monkeypatch):
+    """The working folder of a test, with the network in its place."""
+    shutil.copytree(trained / "out", tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["art-snn", *EVALUATE])
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def whole(trained, tmp_path_factory):
+    """The content of evaluation.json of a run that nothing stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    shutil.copytree(trained / "out", folder / "out")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr("sys.argv", ["art-snn", *EVALUATE])
+        done = call(*EVALUATE)
+    assert done.status == 0, done.stderr
+    return (folder / "out" / "evaluation.json").read_bytes(), done.stdout
+
+
+def test_it_tells_the_verdict_and_writes_all_that_is_needed_to_do_it_again(whole):
+    content, printed = whole
+    found = structured(
+        {k: v for k, v in json.loads(content).items() if k != "sha256"}, Evaluation
+    )
+    assert [(trial.name, trial.eps) for trial in found.trials] == [
+        (f"AutoPGD(max_iter=3) by {rule}", eps) for eps in (0.05, 0.1) for rule in ("stbp", "rga")
+    ]
+    assert len(found.samples) == len(set(found.samples)) == len(found.labels) == 20
+    assert found.plan == ""
+    assert found.provenance.command == " ".join(["art-snn", *EVALUATE])
+    assert (found.provenance.block, found.provenance.batch_size) == (8, 8)
+    assert found.provenance.rules.keys() == {"stbp", "rga"}
+    for trial in found.trials:
+        broken = np.array(trial.stage) >= 0
+        wrong = np.array(trial.stage) == Outcome.WRONG
+        np.testing.assert_array_equal(wrong, np.array(found.clean) != np.array(found.labels))
+        assert (np.array(trial.distance)[broken] <= trial.eps + 1e-6).all()
+        assert (np.array(trial.distance)[~broken] == 0).all()
+        assert (np.array(trial.backwards)[wrong] == 0).all()
+    assert "Robust accuracy at most" in printed
+    assert "no findings were looked for" in printed
+
+
+def test_a_finished_evaluation_is_not_done_again(folder, whole, monkeypatch):
+    assert call(*EVALUATE).status == 0
+    monkeypatch.setattr(progress.ToldAutoAttack, "generate", forbidden)
+    done = call(*EVALUATE)
+    assert done.status == 0, done.stderr
+    assert (folder / "out" / "evaluation.json").read_bytes() == whole[0]
+
+
+@pytest.mark.parametrize("stop", [1, 5, ATTACKS])
+def test_an_interrupted_evaluation_goes_on_after_its_last_block(folder, whole, stop, monkeypatch):
+    kept, count = progress.ToldAutoAttack.generate, iter(range(1, 100))
+
+    def generate(*arguments):
+        if next(count) == stop:
+            raise KeyboardInterrupt
+        return kept(*arguments)
+
+    monkeypatch.setattr(progress.ToldAutoAttack, "generate", generate)
+    assert call(*EVALUATE).status == 130
+    assert not (folder / "out" / "evaluation.json").exists()
+    done = call(*EVALUATE)
+    assert done.status == 0, done.stderr
+    assert next(count) == ATTACKS + 2
+    assert (folder / "out" / "evaluation.json").read_bytes() == whole[0]
+    assert not (folder / "out" / "blocks").exists()
+
+
+def test_blocks_of_another_evaluation_are_refused_and_kept(folder, monkeypatch):
+    monkeypatch.setattr(module, "joined", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert call(*EVALUATE).status == 130
+    there = sorted(path.name for path in (folder / "out" / "blocks").iterdir())
+    done = call(*EVALUATE, "--seed", "1")
+    assert done.status == 2
+    assert "--output: expected" in done.complaint
+    assert sorted(path.name for path in (folder / "out" / "blocks").iterdir()) == there
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_any_number_of_processes_comes_to_the_same(processes, folder, whole):
+    job = torchrun(processes, "-m", "art_snn", *EVALUATE, cwd=folder)
+    printed, errors = job.communicate(timeout=300)
+    assert job.returncode == 0, errors
+    assert (folder / "out" / "evaluation.json").read_bytes() == whole[0]
+    assert printed.count("Written to") == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_a_job_of_which_a_process_was_killed_comes_to_the_same_when_it_is_started_again(
+    folder, whole
+):
+    job = torchrun(2, "-m", "art_snn", *EVALUATE, cwd=folder)
+    blocks, until = folder / "out" / "blocks", time.monotonic() + 200
+    while not list(blocks.glob("*.json")):
+        assert job.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    pid = int((folder / "out" / ".running").read_text().split()[1])
+    os.kill(pid, signal.SIGKILL)
+    job.communicate(timeout=200)
+    assert job.returncode != 0
+    assert not (folder / "out" / "evaluation.json").exists()
+    job = torchrun(2, "-m", "art_snn", *EVALUATE, cwd=folder)
+    _, errors = job.communicate(timeout=300)
+    assert job.returncode == 0, errors
+    assert (folder / "out" / "evaluation.json").read_bytes() == whole[0]
+
+
+def test_a_plan_decides_and_findings_are_looked_for(folder):
+    chosen = ("--plan", "fast", "--rules", "stbp", "--eps", "0.1", "--examined", "12")
+    start = EVALUATE.index("--attack")
+    attack = EVALUATE[start : start + 4]
+    options = [word for word in EVALUATE if word not in attack]
+    done = call(*options, *chosen, "--strict", "--save-adversarials")
+    found = structured(read_json(folder / "out" / "evaluation.json"), Evaluation)
+    assert [trial.name for trial in found.trials] == ["PGD-7 by stbp", "fast"]
+    assert found.plan == "fast"
+    assert found.provenance.examined == 12
+    assert done.status == (4 if verdict(found).reservations else 0)
+    with np.load(folder / "out" / "adversarials-fast-0.1.npz") as file:
+        assert np.abs(file["adversarial"] - file["x"]).max() <= 0.1 + 1e-6
+        np.testing.assert_array_equal(file["stage"], found.trials[1].stage)
+        changed = (file["adversarial"] != file["x"]).reshape(20, -1).any(1)
+        np.testing.assert_array_equal(changed, file["stage"] >= 0)
+
+
+def verdict(evaluation):
+    """That of the smallest budget."""
+    return verdicts(evaluation)[0]
+
+
+@pytest.mark.parametrize(("accuracy", "status"), [(0.5, 0), (0.49, 3)])
+def test_a_network_that_is_less_robust_than_it_should_be_ends_with_status_3(
+    accuracy, status, tmp_path
+):
+    # Twenty samples, half of which stand at the smaller budget.
+    settings = Settings(fail_under=0.5, output=tmp_path)
+    found = evaluated({0.1: [0] * 10 + [-1] * 10, 0.05: [-1] * 20})
+    assert verdict(found).robust == 1
+    assert settings.status(found) == 0
+    found = evaluated({0.1: [0] * 10 + [-1] * 9 + [-2]})
+    assert settings.status(found) == 3
+
+
+def test_findings_end_a_strict_evaluation_with_status_4_and_less_robustness_comes_first(tmp_path):
+    open_ = evaluated({0.1: [0] * 10 + [-1] * 10}, reservations=1)
+    assert Settings(strict=True, output=tmp_path).status(open_) == 4
+    assert Settings(output=tmp_path).status(open_) == 0
+    assert Settings(strict=True, fail_under=0.9, output=tmp_path).status(open_) == 3
+    none = evaluated({0.1: [0] * 10 + [-1] * 10})
+    assert Settings(strict=True, output=tmp_path).status(none) == 0
+
+
+FRAMES = ("evaluate", "--width", "0.0625", "--epochs", "1", "--device", "cpu", "--threads", "1")
+FRAMES += ("--samples", "6", "--block", "3", "--examined", "3", "--plan", "fast")
+
+
+@pytest.mark.parametrize(("norm", "eps"), [("0", "4"), ("shift", "1"), ("inf", "0.1")])
+def test_event_frames_are_attacked_in_every_norm(norm, eps, tmp_path):
+    draw = np.random.default_rng(0)
+    content = {}
+    for part, count in (("train", 24), ("test", 6)):
+        content[f"y_{part}"] = np.arange(count) % 2
+        frames = draw.random((count, 3, 2, 8, 8)) < 0.1
+        frames[content[f"y_{part}"] == 1, ..., :4] |= True
+        content[f"x_{part}"] = frames.astype(np.float32)
+    np.savez(tmp_path / "frames.npz", **content)
+    data = ("--data", str(tmp_path / "frames.npz"), "--value-range", "0,1")
+    output = tmp_path / "out"
+    done = call(*FRAMES, *data, "--norm", norm, "--eps", eps, "--output", str(output))
+    assert done.status == 0, done.stderr
+    found = structured(read_json(output / "evaluation.json"), Evaluation)
+    assert found.norm == norm
+    assert {trial.eps for trial in found.trials} == {float(eps)}
+    furthest = [max(trial.distance) for trial in found.trials]
+    assert max(furthest) <= float(eps) + 1e-6
+
+
+def test_a_random_network_is_judged_by_most_of_its_draws(tmp_path):
+    chosen = ("--encoder", "poisson", "--steps", "2", "--attack", "AutoPGD", "--plan", "fast")
+    options = ("--attack-options", "max_iter=2", "--eps", "0.2", "--output", str(tmp_path / "out"))
+    done = call(*FRAMES[:-2], *chosen, *options)
+    assert done.status == 0, done.stderr
+    found = structured(read_json(tmp_path / "out" / "evaluation.json"), Evaluation)
+    assert {trial.draws for trial in found.trials} == {11}
+    assert "random network" in {one.name for one in found.reservations}
+
+
+def test_networks_to_transfer_from_are_stages_of_the_plan(folder):
+    start = EVALUATE.index("--attack")
+    options = [*EVALUATE[:start], *EVALUATE[start + 4 :]]
+    source = folder / "source.pt"
+    shutil.copy(folder / "out" / "network.pt", source)
+    options[options.index("stbp,rga")] = "stbp"
+    done = call(*options, "--plan", "fast", "--sources", str(source), "--sources", str(source))
+    assert done.status == 0, done.stderr
+    found = structured(read_json(folder / "out" / "evaluation.json"), Evaluation)
+    stages = [stage for stage in found.trials[-1].stages if "on source" in stage]
+    assert [stage[-8:] for stage in stages] == ["source 0", "source 1"]
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--rules", "native"), "--rules: expected one that suits the network and the norm inf"),
+        (("--attack-options", "max_iter=-3"), "--attack-options: expected settings that AutoPGD"),
+        (("--attack", "FrameSaliencyAttack", "--attack-options", ""), "--attack-options: expected"),
+        (("--sources", "none.pt"), "--sources"),
+        (("--eps", "8/0"), "--eps: expected a number such as 0.03 or 8/255"),
+        (("--norm", "1"), "--norm: expected one of inf, 2, 0, shift, got '1'"),
+    ],
+)
+def test_what_does_not_suit_the_network_is_refused_before_anything_is_computed(
+    options, complaint, folder, monkeypatch
+):
+    monkeypatch.setattr(progress.ToldAutoAttack, "generate", forbidden)
+    done = call(*EVALUATE, *options)
+    assert done.status == 2
+    assert complaint in done.complaint
+    assert {file.name for file in (folder / "out").iterdir()} == {"network.pt"}
+
+
+def test_nothing_is_told_where_there_is_no_terminal_and_a_line_per_stage_where_there_is(
+    folder, monkeypatch
+):
+    quiet = call(*EVALUATE)
+    assert "stand after" not in quiet.stderr
+    assert "Evaluation" not in quiet.stderr
+    (folder / "out" / "evaluation.json").unlink()
+    monkeypatch.setattr(progress.sys, "stderr", Terminal())
+    progress_ = progress.Progress.over(10, 2, Team())
+    progress_.begins("AutoPGD, eps 0.1, samples 0 to 7")
+    progress_.stage("AutoPGD by rga", 8, 3)
+    progress_.ends(8)
+    told = progress.sys.stderr.getvalue()
+    assert "3 of 8 stand after AutoPGD by rga" in told
+    assert "samples/s" in told
+    assert "10/10" in told
+
+
+class Terminal(io.StringIO):
+    """Takes what is written, and says that people look at it."""
+
+    def isatty(self):
+        return True

@@ -1,0 +1,79 @@
+"""Processes that torchrun starts: what one tells all, what all have, and how things are dealt."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from art_snn.team import Team, joined
+
+ROOT = Path(__file__).parents[1]
+SCRIPT = """
+import json, sys, time
+from art_snn.team import joined
+
+with joined() as team:
+    found = {"rank": team.rank, "size": team.size, "leads": team.leads}
+    found["told"] = team.told(f"of {team.rank}")
+    found["gathered"] = team.gathered(team.rank)
+    found["dealt"] = []
+    for thing in team.dealt(range(9), "things"):
+        found["dealt"].append(thing)
+        time.sleep(0.05)
+    found["again"] = list(team.dealt("ab", "letters"))
+    team.gathered(None)
+    found["counted"] = team.counted("things done", 2)
+    team.gathered(None)
+    found["all counted"] = team.counted("things done", 0)
+    team.gathered(None)
+    with open(f"{sys.argv[1]}/{team.rank}.json", "w") as file:
+        json.dump(found, file)
+"""
+
+
+def torchrun(processes: int, *arguments: str, cwd: Path, **options: str) -> subprocess.Popen[str]:
+    """A job of several processes of one thread on this machine."""
+    several = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
+    several += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
+    return subprocess.Popen(
+        [sys.executable, *several, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | options,
+    )
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_processes_tell_each_other_and_deal_every_thing_to_one_of_them(processes, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    job = torchrun(processes, str(script), str(tmp_path), cwd=tmp_path)
+    _, errors = job.communicate(timeout=200)
+    assert job.returncode == 0, errors
+    found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(processes)]
+    for rank, one in enumerate(found):
+        assert (one["rank"], one["size"], one["leads"]) == (rank, processes, rank == 0)
+        assert one["told"] == "of 0"
+        assert one["gathered"] == list(range(processes))
+        assert one["dealt"] == sorted(one["dealt"])
+        assert one["all counted"] == 2 * processes
+    assert sorted(thing for one in found for thing in one["dealt"]) == list(range(9))
+    assert sorted(letter for one in found for letter in one["again"]) == ["a", "b"]
+    assert max(one["counted"] for one in found) == 2 * processes
+
+
+def test_a_process_by_itself_is_a_team_of_one():
+    with joined() as team:
+        assert team == Team()
+        assert team.leads
+        assert team.told("this") == "this"
+        assert team.gathered("this") == ["this"]
+        assert list(team.dealt("abc", "letters")) == ["a", "b", "c"]
+        assert team.counted("things", 3) == 3
