@@ -18,7 +18,7 @@ from art_snn.stopping import INTERRUPTED, TERMINATED, Terminated, stoppable
 
 COMMANDS = (
     *("demo", "train", "harden", "compare", "sweep", "curves", "cost", "scaling"),
-    "inspect",
+    *("inspect", "report"),
 )
 MEANT = {"path": "checkpoint", "resume": "output", "share": "adversarial_share", "gradient": "rule"}
 MEANT |= dict.fromkeys(("x", "y", "x, y", "x_train", "y_train", "x_test", "y_test"), "data")
@@ -49,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output = settings.output
         with stoppable():
             result = room.run(settings)
-        files = ", ".join(result.files)
-        sys.stdout.write(f"\n{result.told()}\nWritten to {output}: {files}\n")
+        files = f": {', '.join(result.files)}" if result.files else ""
+        sys.stdout.write(f"\n{result.told()}\nWritten to {output}{files}\n")
         sys.stdout.flush()
     except KeyboardInterrupt as stop:
         by, status = _STOPS[isinstance(stop, Terminated)]
