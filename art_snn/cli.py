@@ -18,7 +18,7 @@ from art_snn.stopping import INTERRUPTED, TERMINATED, Terminated, stoppable
 
 COMMANDS = (
     *("demo", "train", "harden", "compare", "sweep", "curves", "cost", "scaling"),
-    *("inspect", "evaluate"),
+    *("inspect", "evaluate", "report"),
 )
 MEANT = {"path": "checkpoint", "resume": "output", "share": "adversarial_share", "gradient": "rule"}
 MEANT |= dict.fromkeys(("x", "y", "x, y", "x_train", "y_train", "x_test", "y_test"), "data")
@@ -51,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             result = room.run(settings)
         if result is None:  # Another process tells it.
             return 0
-        files = ", ".join(result.files)
-        sys.stdout.write(f"\n{result.told()}\nWritten to {output}: {files}\n")
+        files = f": {', '.join(result.files)}" if result.files else ""
+        sys.stdout.write(f"\n{result.told()}\nWritten to {output}{files}\n")
         sys.stdout.flush()
     except KeyboardInterrupt as stop:
         by, status = _STOPS[isinstance(stop, Terminated)]
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _left(name, f"error: {error}", output, CANNOT_WRITE)
     except (ArgumentError, FileNotFoundError) as error:
         return _refused(f"art-snn {name}", _named(error, room.Settings, words))
-    return int(settings.status(result))
+    return getattr(settings, "status", lambda _: 0)(result)  # type: ignore[no-any-return]
 
 
 def _overview() -> str:

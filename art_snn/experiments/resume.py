@@ -34,6 +34,9 @@ converter = cattrs.Converter()
 Positive = Annotated[float, "above 0"]
 """A time, a size: whatever others are divided by."""
 
+Measured = Annotated[float, "NaN and infinities among them"]
+"""What a measurement gave, even where that is no finite number."""
+
 
 def expect(holds: object, expected: str, found: object) -> None:
     """A complaint about a field of results unless something holds.
@@ -47,6 +50,11 @@ def _number(found: Any, kind: Any) -> float:
     number = isinstance(found, int | float) and not isinstance(found, bool)
     expect(number and math.isfinite(found), "a number", found)
     expect(kind is float or found > 0, "a number above 0", found)
+    return float(found)
+
+
+def _measured(found: Any, _: object) -> float:
+    expect(isinstance(found, int | float) and not isinstance(found, bool), "a number", found)
     return float(found)
 
 
@@ -80,6 +88,7 @@ def _booleans(found: Any, _: object) -> np.ndarray:
 
 converter.register_structure_hook(float, _number)
 converter.register_structure_hook_func(lambda kind: kind == Positive, _number)
+converter.register_structure_hook_func(lambda kind: kind == Measured, _measured)
 converter.register_structure_hook(int, _whole)
 converter.register_structure_hook(bool, _truth)
 converter.register_structure_hook(str, _text)

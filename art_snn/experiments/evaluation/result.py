@@ -1,15 +1,19 @@
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import ClassVar
 
-from matplotlib.figure import Figure
-
-from art_snn.attacks import Outcome
 from art_snn.experiments.base import Result
+from art_snn.experiments.evaluation.figures import draw
+from art_snn.experiments.evaluation.opened import Opened
+from art_snn.experiments.evaluation.page import PAGE, page
+from art_snn.experiments.evaluation.rows import parts
 from art_snn.experiments.evaluation.trial import Trial
-from art_snn.experiments.evaluation.verdict import verdicts
-from art_snn.experiments.resume import expect
-from art_snn.experiments.tables import Notes, Part, Table
-from art_snn.metrics import Robustness
+from art_snn.experiments.resume import Measured, expect
+from art_snn.experiments.tables import Part
+from art_snn.files import write_text
+from art_snn.findings import Finding
+
+NORMS = ("inf", "2", "0", "shift")
 
 
 @dataclass(frozen=True)
@@ -24,9 +28,13 @@ class Reservation:
 
     about: str
     name: str
-    evidence: dict[str, float]
+    evidence: dict[str, Measured]
     limit: str
     remedy: str
+
+    def __str__(self) -> str:
+        finding = Finding(self.name, self.evidence, self.limit, self.remedy)
+        return f"On {self.about}: {finding}"
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ class Provenance:
     :param data: digest of the samples and their labels.
     :param device: name of the processor or the card.
     :param threads: of torch on the CPU.
-    :param examined: samples on which findings were looked for."""
+    :param examined: samples on which findings were looked for; 0: nobody did."""
 
     command: str
     versions: dict[str, str]
@@ -71,7 +79,7 @@ class Evaluation(Result):
     :param samples: digest of every sample, by which results are paired.
     :param labels: true classes.
     :param clean: predicted classes; -1 without a prediction.
-    :param trials: what every attack achieved at every budget.
+    :param trials: what every attack achieved at every budget; of a name and a budget one.
     :param reservations: findings.
     :param provenance: all that is needed to do it again."""
 
@@ -86,19 +94,46 @@ class Evaluation(Result):
     reservations: tuple[Reservation, ...]
     provenance: Provenance
     name: ClassVar[str] = "evaluation"
+    drawing = staticmethod(draw)
 
     def __post_init__(self) -> None:
         sizes = {len(trial.stage) for trial in self.trials}
         sizes |= {len(column) for column in (self.samples, self.labels, self.clean)}
         expect(len(sizes) == 1, "columns of as many samples each", sorted(sizes))
+        expect(self.samples, "one sample or more", [])
         expect(self.trials, "one trial or more", [])
+        expect(self.norm in NORMS, f"a norm among {', '.join(NORMS)}", self.norm)
+        known = [(trial.name, trial.eps) for trial in self.trials]
+        twice = [one for one in known if known.count(one) > 1]
+        expect(not twice, "one trial of a name at a budget", twice[:1])
+        names = [name for name, _ in known]
+        expect(self.plan in ("", *names), "the name of a trial, or nothing", self.plan)
 
     @property
     def budgets(self) -> tuple[float, ...]:
         """The budgets, from small to large."""
         return tuple(sorted({trial.eps for trial in self.trials}))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the trials, in their order."""
+        return tuple(dict.fromkeys(trial.name for trial in self.trials))
+
     def named(self, name: str) -> dict[float, Trial]:
         """The trials of that name, by budget."""
         found = {trial.eps: trial for trial in self.trials if trial.name == name}
         return dict(sorted(found.items()))
+
+    def parts(self) -> list[Part]:
+        """The verdict on every budget, what speaks against it, and a row per attack and budget."""
+        return parts(self)
+
+    @property
+    def files(self) -> list[str]:
+        """Names of the files that :meth:`write` writes, the page among them."""
+        return [*super().files, PAGE]
+
+    def write(self, folder: Path) -> None:
+        """Write all files into the folder; the page shows the examples that lie in it."""
+        super().write(folder)
+        write_text(folder / PAGE, page([Opened.of("", self, folder)]))

@@ -1,10 +1,10 @@
 """The one sentence that an evaluation comes to: how robust, and whether the number is believed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from art_snn.metrics import Robustness, union
+from art_snn.metrics import Robustness, Share, union
 
 if TYPE_CHECKING:
     from art_snn.experiments.evaluation.result import Evaluation, Reservation
@@ -33,22 +33,47 @@ class Verdict:
         """The robust accuracy in [0, 1]: an upper bound, whatever was found."""
         return self.outcome.robust_accuracy.value
 
+    @property
+    def open(self) -> bool:
+        """Whether the number is an upper bound and must not be told as the robustness."""
+        return bool(self.reservations) or not self.examined
+
+    @property
+    def share(self) -> str:
+        """The robust accuracy in words."""
+        return bounded(self.outcome.robust_accuracy, self.open)
+
     def __str__(self) -> str:
-        share, count = self.outcome.robust_accuracy, len(self.reservations)
-        at = f"{share} {budget(self.norm, self.eps)}"
-        if not count and not self.examined:
-            return f"Robust accuracy at most {at}; no findings were looked for"
-        if not count:
-            return f"Robust accuracy {at}; no finding speaks against it"
-        speak = "one finding says" if count == 1 else f"{spelt(count)} findings say"
-        return f"Robust accuracy at most {at}; {speak} that it is lower"
+        return sentence([self])
+
+
+def sentence(found: Sequence[Verdict]) -> str:
+    """What all budgets come to, in one sentence without its full stop.
+
+    :param found: one verdict per budget of the same evaluation; at least one."""
+    first, *_ = found
+    norm, count = first.norm, len(first.reservations)
+    told = [f"{one.outcome.robust_accuracy} {_at(norm, one.eps)}" for one in found]
+    start = "Robust accuracy at most" if first.open else "Robust accuracy"
+    numbers = f"{start} {listed(told)}{_within(norm)}"
+    if not count:
+        looked = "no finding speaks against it" if first.examined else "no findings were looked for"
+        return f"{numbers}; {looked}"
+    it = "it is" if len(found) == 1 else "they are"
+    speak = "one finding says" if count == 1 else f"{spelt(count)} findings say"
+    return f"{numbers}; {speak} that {it} lower"
+
+
+def bounded(share: Share, is_open: bool) -> str:
+    """A robust accuracy in words, which tell where it is but an upper bound."""
+    return f"at most {share}" if is_open else str(share)
 
 
 def verdicts(evaluation: "Evaluation") -> list[Verdict]:
     """One per budget, from small to large."""
     found = []
     every: list[Trial] = []
-    against = tuple(_weighty(evaluation))
+    against = tuple(weighty(evaluation))
     for eps in evaluation.budgets:
         every += [trial for trial in evaluation.trials if trial.eps == eps]
         outcome = union([trial.robustness for trial in every])
@@ -57,7 +82,20 @@ def verdicts(evaluation: "Evaluation") -> list[Verdict]:
     return found
 
 
-def _weighty(evaluation: "Evaluation") -> "Iterable[Reservation]":
+def bound(evaluation: "Evaluation", trial: "Trial", verdict: Verdict) -> str:
+    """The robust accuracy that one trial leaves, in words.
+
+    It is an upper bound where the verdict is one, where a finding speaks about the trial, and
+    where the other trials left less of it.
+
+    :param verdict: that of the same budget."""
+    about = any(one.about == trial.name for one in evaluation.reservations)
+    share = trial.robustness.robust_accuracy
+    less = verdict.outcome.robust_accuracy.count < share.count
+    return bounded(share, verdict.open or about or less)
+
+
+def weighty(evaluation: "Evaluation") -> "Iterable[Reservation]":
     """The findings about what the verdict rests on.
 
     Where a plan decides, a weak attack beside it takes nothing from the union."""
@@ -69,17 +107,48 @@ def _weighty(evaluation: "Evaluation") -> "Iterable[Reservation]":
 
 def budget(norm: str, eps: float) -> str:
     """A budget in words."""
-    if norm == "0":
-        return f"with {eps:g} changed values"
-    if norm == "shift":
-        return f"with spikes moved by {eps:g} steps"
-    kind = "maximum" if norm == "inf" else "Euclidean"
-    return f"at eps {eps:.4g} in the {kind} norm"
+    return f"{_at(norm, eps)}{_within(norm)}"
 
 
+def size(norm: str, eps: float) -> str:
+    """A budget as a number: in the maximum norm in grey levels of images, where it is that."""
+    levels = round(255 * eps)
+    if norm == "inf" and 0 < levels <= MOST_LEVELS and eps == levels / 255:
+        return f"{levels}/255"
+    return f"{eps:.4g}"
+
+
+def unit(norm: str) -> str:
+    """What budgets are counted in, for the axis of a figure."""
+    kinds = {"0": "changed values", "shift": "spikes moved by steps"}
+    return kinds.get(norm, f"eps{_within(norm)}")
+
+
+MOST_LEVELS = 32
+"""Up to here multiples of 1/255 are budgets of images; 0.2, which is one too, is not meant so."""
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
 def spelt(count: int) -> str:
     """A count in a word where it has a short one."""
     return NUMBERS[count] if count < len(NUMBERS) else str(count)
+
+
+def listed(words: Sequence[str]) -> str:
+    """The words with commas between, and an "and" before the last."""
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _at(norm: str, eps: float) -> str:
+    plural = "" if eps == 1 else "s"
+    if norm == "0":
+        return f"with {eps:g} changed value{plural}"
+    if norm == "shift":
+        return f"with spikes moved by {eps:g} step{plural}"
+    return f"at eps {size(norm, eps)}"
+
+
+def _within(norm: str) -> str:
+    kinds = {"inf": " in the maximum norm", "2": " in the Euclidean norm"}
+    return kinds.get(norm, "")

@@ -17,6 +17,7 @@ from art_snn.experiments.resume import structured
 from art_snn.files import read_json
 from art_snn.team import Team
 from tests.command import call, forbidden
+from tests.evaluations import VANISHED, evaluation, trial
 from tests.test_team import torchrun
 
 NETWORK = ("--width", "0.0625", "--steps", "2", "--epochs", "2", "--device", "cpu")
@@ -66,9 +67,7 @@ def whole(trained, tmp_path_factory):
 
 def test_it_tells_the_verdict_and_writes_all_that_is_needed_to_do_it_again(whole):
     content, printed = whole
-    found = structured(
-        {k: v for k, v in json.loads(content).items() if k != "sha256"}, Evaluation
-    )
+    found = structured({k: v for k, v in json.loads(content).items() if k != "sha256"}, Evaluation)
     assert [(trial.name, trial.eps) for trial in found.trials] == [
         (f"AutoPGD(max_iter=3) by {rule}", eps) for eps in (0.05, 0.1) for rule in ("stbp", "rga")
     ]
@@ -173,9 +172,15 @@ def test_a_plan_decides_and_findings_are_looked_for(folder):
         np.testing.assert_array_equal(changed, file["stage"] >= 0)
 
 
-def verdict(evaluation):
+def verdict(found):
     """That of the smallest budget."""
-    return verdicts(evaluation)[0]
+    return verdicts(found)[0]
+
+
+def evaluated(stages, reservations=0):
+    """An evaluation by one attack, with the stage of every sample by budget."""
+    trials = [trial("PGD", eps, stage) for eps, stage in stages.items()]
+    return evaluation(*trials, plan="", reservations=(VANISHED,) * reservations)
 
 
 @pytest.mark.parametrize(("accuracy", "status"), [(0.5, 0), (0.49, 3)])

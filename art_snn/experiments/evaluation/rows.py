@@ -1,0 +1,144 @@
+"""What an evaluation found, as tables and sentences."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from art_snn.attacks import Outcome
+from art_snn.experiments.evaluation.verdict import bound, size, verdicts
+from art_snn.experiments.tables import Notes, Part, Table
+from art_snn.metrics import against, paired_difference
+
+if TYPE_CHECKING:
+    from art_snn.experiments.evaluation.result import Evaluation
+    from art_snn.experiments.evaluation.trial import Trial
+
+SIGNIFICANT = 0.05
+
+
+def parts(evaluation: "Evaluation") -> list[Part]:
+    """The verdict on every budget, what speaks against it, and a row per attack and budget."""
+    samples = f"{len(evaluation.samples)} samples"
+    found: list[Part] = [(evaluation.title, samples)]
+    found += [f"{verdict}." for verdict in verdicts(evaluation)]
+    notes = [str(one) for one in evaluation.reservations] + remarks(evaluation)
+    found += [Notes(notes)] if notes else []
+    command = f"To repeat it: {evaluation.provenance.command}"
+    return [*found, attacks(evaluation), command]
+
+
+def attacks(evaluation: "Evaluation") -> Table:
+    """A row per budget and attack, and one for the union of all attacks up to that budget.
+
+    The p-value is that of McNemar's test, with the sign of the stronger one."""
+    first, *others = evaluation.names
+    titles = ["attack", "eps", "clean accuracy", "attack success", "robust accuracy"]
+    titles += ["queries per sample", *([f"p against {first}"] if others else [])]
+    rows = []
+    for verdict in verdicts(evaluation):
+        eps = size(evaluation.norm, verdict.eps)
+        tried = at(evaluation, verdict.eps)
+        for trial in tried.values():
+            robust, reference = trial.robustness, tried.get(first, trial)
+            p = "" if reference is trial else against(robust, reference.robustness)
+            row = [trial.name, eps, str(robust.clean_accuracy), str(robust.attack_success)]
+            row += [bound(evaluation, trial, verdict), f"{trial.outcome.queries:.0f}", p]
+            rows.append(row[: len(titles)])
+        if len(tried) > 1 or len(evaluation.budgets) > 1:
+            of = verdict.outcome
+            row = ["union of all", eps, str(of.clean_accuracy), str(of.attack_success)]
+            rows.append([*row, verdict.share, "", ""][: len(titles)])
+    return Table(titles, rows)
+
+
+def stages(evaluation: "Evaluation") -> Table:
+    """How many samples every stage broke that those before it had not."""
+    rows = [
+        (trial.name, stage, size(evaluation.norm, trial.eps), str(count))
+        for trial in evaluation.trials
+        for stage, count in trial.outcome.broken_by.items()
+    ]
+    return Table(("attack", "stage", "eps", "samples broken"), rows, words=2)
+
+
+def tests(evaluation: "Evaluation") -> tuple[Table, Table]:
+    """McNemar's test between any two attacks at the same budget: those that differ, and the rest.
+
+    Two attacks differ where the p-value lies below .05."""
+    titles = ("attack", "other attack", "eps", "broken by the attack alone", "by the other", "p")
+    differ, alike = [], []
+    for eps in evaluation.budgets:
+        for one, other in combinations(at(evaluation, eps).values(), 2):
+            more, fewer, p = paired_difference(one.robustness, other.robustness)
+            counts = size(evaluation.norm, eps), str(more), str(fewer), f"{p:.2g}"
+            (differ if p < SIGNIFICANT else alike).append((one.name, other.name, *counts))
+    return Table(titles, differ, words=2), Table(titles, alike, words=2)
+
+
+def remarks(evaluation: "Evaluation") -> list[str]:
+    """What the attacks could not do."""
+    skipped = {
+        f"{trial.name} left out {stage}: {why}.": None
+        for trial in evaluation.trials
+        for stage, why in trial.skipped.items()
+    }
+    silent = sum(stage == Outcome.UNANSWERED for stage in evaluation.trials[0].stage)
+    told = f"{silent} samples have no prediction and count as not correct."
+    return [*skipped, *([told] if silent else [])]
+
+
+def at(evaluation: "Evaluation", eps: float) -> "dict[str, Trial]":
+    """The trials of one budget, by name."""
+    return {trial.name: trial for trial in evaluation.trials if trial.eps == eps}
+
+
+def fates(evaluation: "Evaluation", eps: float) -> list[str]:
+    """What became of every sample under all attacks up to a budget, in words.
+
+    :param eps: the budget; 0 for no attack."""
+    first, *_ = at(evaluation, evaluation.budgets[0]).values()
+    upto = [trial for e in evaluation.budgets if e <= eps for trial in at(evaluation, e).values()]
+    wrong = [f"misclassified as {clean}" for clean in evaluation.clean]
+    told = {Outcome.UNANSWERED: ["no prediction"] * len(wrong), Outcome.WRONG: wrong}
+    return [
+        told[stage][sample] if stage in told else _fate(evaluation, eps, upto, sample)
+        for sample, stage in enumerate(first.stage)
+    ]
+
+
+def _fate(evaluation: "Evaluation", eps: float, upto: "Sequence[Trial]", sample: int) -> str:
+    for trial in upto:
+        stage = trial.stage[sample]
+        if stage >= 0:
+            by = trial.name if len(trial.stages) == 1 else f"{trial.name}, {trial.stages[stage]}"
+            where = "" if trial.eps == eps else f" at {size(evaluation.norm, trial.eps)}"
+            return f"broken by {by}{where}"
+    return "stands" if upto else "right"
+
+
+def samples(evaluation: "Evaluation", most: int) -> Table:
+    """What became of the first samples, a column per budget."""
+    titles = ["sample", "label", "predicted"]
+    titles += [f"at {size(evaluation.norm, eps)}" for eps in evaluation.budgets]
+    known = zip(evaluation.labels, evaluation.clean, strict=True)
+    clean = [(str(label), "none" if guess < 0 else str(guess)) for label, guess in known]
+    columns = [fates(evaluation, eps) for eps in evaluation.budgets]
+    rows = [
+        (str(sample), *clean[sample], *(column[sample] for column in columns))
+        for sample in range(min(most, len(clean)))
+    ]
+    return Table(titles, rows, words=len(titles))
+
+
+def provenance(evaluation: "Evaluation") -> Table:
+    """All that is needed to do it again, but for the command."""
+    known = evaluation.provenance
+    told = {
+        name.replace("_", " "): getattr(known, name) for name in ("seed", "block", "batch_size")
+    }
+    told = {"samples": len(evaluation.samples), "examined for findings": known.examined} | told
+    told |= {f"rule {name}": rule for name, rule in known.rules.items()}
+    told |= {"weights": known.weights, "data": known.data, "fingerprint": evaluation.key}
+    told |= {"device": known.device, "threads": known.threads} | known.versions
+    told |= {"commit": known.commit} if known.commit else {}
+    return Table(("", "value"), [(name, str(value)) for name, value in told.items()], words=2)

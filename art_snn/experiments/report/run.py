@@ -1,0 +1,18 @@
+"""Reads results, pairs them and writes one file; runs no network."""
+
+from art_snn.experiments.evaluation import opened
+from art_snn.experiments.report.result import Report
+from art_snn.experiments.report.settings import Settings
+from art_snn.files import write_text
+
+
+def run(settings: Settings) -> Report:
+    """Write the report.
+
+    :raises FileNotFoundError: when a file is not there.
+    :raises ValueError: when one is damaged or holds no evaluation.
+    :raises WriteFailed: when the report cannot be written."""
+    report = Report([opened(file) for file in settings.files])
+    assert settings.output is not None
+    write_text(settings.output, report.text(settings.format))
+    return report

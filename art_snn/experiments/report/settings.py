@@ -1,0 +1,42 @@
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+from art_snn.checks import require, require_choice, settle
+from art_snn.flags import Open
+from art_snn.places import FILE, what
+
+Format = Literal["html", "md", "tex"]
+FORMATS: tuple[Format, ...] = ("html", "md", "tex")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The page of one evaluation, or of several side by side on the same samples.
+
+    :param files: evaluation.json of one evaluation or more.
+    :param output: file that is written [report.html, report.md or report.tex, by the format].
+    :param format: html for one page that shows everything; md or tex for sentences and tables.
+    """
+
+    files: Positional[tuple[Path, ...]]
+    output: Open[Path] = None
+    format: Format = "html"
+
+    def __post_init__(self) -> None:
+        remedy = "Name evaluation.json from the folder of an evaluation."
+        require(self.files, "files", "one result or more", "none", remedy)
+        remedy = "Use html for a page, md or tex for tables."
+        require_choice("format", self.format, FORMATS, remedy=remedy)
+        output = Path(f"report.{self.format}") if self.output is None else self.output
+        got, remedy = f"{output}, a folder", "Give the name of a file, such as report.html."
+        found = what("output", output)
+        require(
+            found in (None, FILE), "output", "a file", got.replace("a folder", str(found)), remedy
+        )
+        same = [file for file in self.files if file.resolve() == output.resolve()]
+        got = f"{output}, which is one of the results"
+        require(not same, "output", "a file of its own", got, remedy)
+        settle(self, output=output)

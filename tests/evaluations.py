@@ -1,0 +1,147 @@
+"""Evaluations written by hand: what a report is made of, without a network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from art_snn.attacks import Outcome
+from art_snn.experiments.evaluation import Evaluation, Examples, Provenance, Reservation, Trial
+
+STAGES = (
+    "AutoPGD(max_iter=20) by HART(surrogate=Triangle(width=0.5))",
+    "AutoPGD(max_iter=20) by RGA(beta=2.0, gamma=0.2)",
+    "StableAdaptivePGD(max_iter=100) by ASSG(omega=4.21)",
+    "AutoPGD(loss='difference_logits_ratio') by STBP(surrogate=Triangle(width=1.0))",
+    "SquareAttack(max_iter=2500)",
+)
+VANISHED = Reservation(
+    "gradients by stbp",
+    "vanished gradients",
+    {"zero": 0.12, "not finite": 0.0},
+    "where one is 0 throughout or not finite; AutoAttack",
+    "Take another rule: a rate rule such as RGA has a slope that is nowhere 0.",
+)
+RISES = Reservation(
+    "standard",
+    "success still rises with steps",
+    {"broken": 612.0, "with twice the steps": 633.0, "p": 1.2e-05},
+    "above one point at p < .05; ours, after Carlini et al. (2019)",
+    "Give the attack more steps.",
+)
+WEAK = replace(RISES, about="PGD-7 by stbp", evidence={"broken": 402.0})
+
+
+def trial(
+    name: str, eps: float, stage: Any, stages: tuple[str, ...] = ("PGD",), **changes: Any
+) -> Trial:
+    """A trial in which every sample took as many queries as its row says, from 2 on."""
+    found = tuple(int(one) for one in stage)
+    rows = range(len(found))
+    columns: dict[str, Any] = {
+        "forwards": tuple(row + 2 for row in rows),
+        "backwards": tuple(row for row in rows),
+        "distance": tuple(eps if one >= 0 else 0.0 for one in found),
+        "votes": tuple(int(one >= 0 or one == Outcome.WRONG) for one in found),
+    }
+    return Trial(
+        name, eps, stages, **({"skipped": {}, "draws": 1, "stage": found} | columns | changes)
+    )
+
+
+def provenance(**changes: Any) -> Provenance:
+    """Of a command on two threads."""
+    usual = Provenance(
+        command="art-snn evaluate --data digits --model vgg5 --eps 2/255,4/255,8/255",
+        versions={"art_snn": "0.1.0", "Python": "3.11.7", "torch": "2.9.0", "numpy": "2.3.4"},
+        commit="2795f59",
+        seed=0,
+        block=64,
+        batch_size=32,
+        rules={"stbp": "STBP(surrogate=Triangle(width=1.0))"},
+        weights="ab" * 32,
+        data="cd" * 32,
+        device="AMD EPYC",
+        threads=2,
+        examined=100,
+    )
+    return replace(usual, **changes)
+
+
+def evaluation(*trials: Trial, **changes: Any) -> Evaluation:
+    """Of those trials; labels count up to nine, and the wrong ones are taken for the next."""
+    first, *_ = trials
+    labels = tuple(row % 10 for row in range(len(first.stage)))
+    clean = tuple(
+        -1 if s == Outcome.UNANSWERED else (y + (s == Outcome.WRONG)) % 10
+        for y, s in zip(labels, first.stage, strict=True)
+    )
+    usual: dict[str, Any] = {
+        "title": "vgg5 on digits",
+        "key": "0123456789abcdef",
+        "norm": "inf",
+        "plan": "",
+        "samples": tuple(f"sample-{row}" for row in range(len(labels))),
+        "labels": labels,
+        "clean": clean,
+        "trials": trials,
+        "reservations": (),
+        "provenance": provenance(),
+    }
+    return Evaluation(**(usual | changes))
+
+
+def small(**changes: Any) -> Evaluation:
+    """Four samples by hand: one wrong, one that the plan breaks, one that PGD breaks, one stands."""
+    plan = trial("standard", 8 / 255, (-2, 1, -1, -1), STAGES[:2])
+    weak = trial("PGD-7 by stbp", 8 / 255, (-2, -1, 0, -1))
+    return evaluation(plan, weak, **changes)
+
+
+def large(samples: int = 400, seed: int = 0, **changes: Any) -> Evaluation:
+    """As real ones are: a plan and two attacks at three budgets, with two findings."""
+    rng = np.random.default_rng(seed)
+    wrong = rng.random(samples) < 0.06
+    hardness = rng.random(samples)
+    trials = []
+    for name, stages, strength in (
+        ("standard", STAGES, 1.0),
+        ("PGD-7 by stbp", ("PGD-7 by stbp",), 0.6),
+        ("PGD-7 by rga", ("PGD-7 by rga",), 0.85),
+    ):
+        for eps in (2 / 255, 4 / 255, 8 / 255):
+            broken = hardness + 0.05 * rng.random(samples) < 21 * strength * eps
+            which = np.minimum(rng.geometric(0.6, samples) - 1, len(stages) - 1)
+            stage = np.where(wrong, -2, np.where(broken, which, -1))
+            spent = np.where(stage < 0, 50 * len(stages), 1 + (50 * (which + 1) * hardness) // 1)
+            queries = tuple(int(one) for one in spent)
+            trials.append(trial(name, eps, stage, stages, forwards=queries, backwards=queries))
+    known: dict[str, Any] = {"plan": "standard", "reservations": (VANISHED, RISES, WEAK)}
+    return evaluation(*trials, **(known | changes))
+
+
+def images(count: int = 6, shape: tuple[int, ...] = (1, 8, 8), seed: int = 0) -> Examples:
+    """Random smooth pictures with small changes."""
+    rng = np.random.default_rng(seed)
+    x = rng.random((count, *shape))
+    for axis in (-1, -2):
+        x = (x + np.roll(x, 1, axis)) / 2
+    change = 8 / 255 * rng.choice([-1, 1], x.shape)
+    rows, predicted = np.arange(count), (np.arange(count) + 1) % 10
+    return Examples("standard", 8 / 255, rows, x, np.clip(x + change, 0, 1), predicted)
+
+
+def frames(count: int = 3, steps: int = 10, seed: int = 0) -> Examples:
+    """Events along a line that moves, a few of which are flipped."""
+    rng = np.random.default_rng(seed)
+    x = np.zeros((count, steps, 2, 24, 24))
+    for step in range(steps):
+        x[:, step, 0, 4:20, 2 + 2 * step] = 1
+        x[:, step, 1, 4:20, 1 + 2 * step] = 1
+    x *= rng.random(x.shape) < 0.7
+    flips = rng.random(x.shape) < 0.004
+    adversarial = np.where(flips, 1 - x, x)
+    rows, predicted = np.arange(count), (np.arange(count) + 3) % 10
+    return Examples("standard", 8 / 255, rows, x, adversarial, predicted)
