@@ -33,8 +33,9 @@ _STOPS = {False: ("Ctrl-C", INTERRUPTED), True: ("SIGTERM", TERMINATED)}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status.
 
-    That is 0, 3 or 4 where art-snn evaluate was asked to, 2 where an argument is refused, 74 where something cannot be written, and 130 or 143
-    where Ctrl-C or SIGTERM stopped the command."""
+    That is 0, or 3 or 4 where art-snn evaluate was asked for them, 2 where an argument is refused,
+    74 where something cannot be written, and 130 or 143 where Ctrl-C or SIGTERM stopped the
+    command."""
     name, *words = (sys.argv[1:] if arguments is None else list(arguments)) or ["--help"]
     if name in ("-h", "--help", "--version"):
         told = import_module("art_snn").__version__ if name == "--version" else _overview()
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _left(name, f"error: {error}", output, CANNOT_WRITE)
     except (ArgumentError, FileNotFoundError) as error:
         return _refused(f"art-snn {name}", _named(error, room.Settings, words))
-    return getattr(settings, "status", lambda _: 0)(result)  # type: ignore[no-any-return]
+    return int(getattr(settings, "status", lambda _: 0)(result))
 
 
 def _overview() -> str:

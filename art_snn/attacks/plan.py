@@ -62,9 +62,8 @@ class Stage:
     ) -> PerSampleAttack:
         """The attack on a classifier."""
         known = {"batch_size": batch_size, "verbose": False, "seed": seed}
-        every = budget(norm, eps) | {
-            k: v for k, v in known.items() if k in self.attack.attack_params
-        }
+        known |= budget(norm, eps)
+        every = {k: v for k, v in known.items() if k in self.attack.attack_params}
         every |= self.options
         if issubclass(self.attack, PerSampleAttack):
             return self.attack(estimator, **every)
@@ -177,7 +176,12 @@ def budget(norm: float | str, eps: float) -> dict[str, Any]:
 
 
 def knows(attack: type[EvasionAttack], norm: float | str) -> bool:
-    """Whether an attack can be told a budget in that norm."""
+    """Whether an attack suits a budget in that norm.
+
+    Ours are told it. Of ART's some are, and others look for the nearest adversarial, or take a
+    budget in the maximum norm for granted: what they return is brought into the ball."""
+    if not issubclass(attack, PerSampleAttack):
+        return isinstance(norm, float) and norm != FLIPS
     known = {"norm", "eps", "max_shift"} & set(attack.attack_params)
     return known == budget(norm, 1).keys()
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -67,10 +67,12 @@ class Experiment:
 
         :raises ValueError: when the output cannot be written into, or another run holds it."""
         set_threads(self.threads)
-        with joined() if self.together else nullcontext(Team()) as team:
-            with held(self.output) if team.leads else nullcontext():
-                team.told(None)  # The others wait until it is held.
-                yield team
+        with ExitStack() as stack:
+            team = stack.enter_context(joined()) if self.together else Team()
+            if team.leads:
+                stack.enter_context(held(self.output))
+            team.told(None)  # The others wait until it is held.
+            yield team
 
 
 def at_work(run: "Callable[[Any], Outcome]") -> "Callable[[Any], Outcome]":

@@ -40,7 +40,7 @@ class Subject:
     :param estimator: any classifier of torch's.
     :param x: samples ``(N, *input_shape)``.
     :param y: true classes (N,).
-    :param eps: budget of the attacks, in the maximum norm; `norm` 2: a Euclidean one.
+    :param eps: budget of the attacks in that norm.
     :param batch_size: samples per pass.
     :param seed: of what is drawn."""
 
@@ -48,7 +48,7 @@ class Subject:
     x: np.ndarray
     y: np.ndarray
     eps: float
-    norm: float = np.inf
+    norm: float | str = np.inf
     batch_size: int = 32
     seed: int = 0
 

@@ -3,8 +3,7 @@
 import numpy as np
 from art.estimators.classification import PyTorchClassifier
 
-from art_snn.attacks.balls import require_norm
-from art_snn.checks import require_number
+from art_snn.attacks import require_budget, require_measure
 from art_snn.findings.base import Check, Finding, Subject
 from art_snn.findings.calls import batch_dependent, state_kept, statistics_changed
 from art_snn.findings.data import budget, range_left, range_unknown
@@ -49,20 +48,21 @@ def examine(
     :param x: samples ``(N, *input_shape)``; a hundred are enough.
     :param y: true classes, indices (N,) or scores (N, K).
     :param eps: budget of the attacks, in the unit of the samples.
-    :param norm: numpy.inf or 2.
+    :param norm: numpy.inf or 2; of event frames 0 or "shift", about whose budgets nothing is said.
     :param batch_size: samples per pass.
     :param seed: of what is drawn.
     :param verbose: show a progress bar.
     :return: the findings, in the order of CHECKS; none speaks for itself of a sound evaluation.
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for no sample, another shape, or a bad setting."""
+    measure = require_measure(norm)
     subject = given(
         Subject,
         estimator,
         x,
         y,
-        eps=require_number("eps", eps, above=0, remedy="A usual budget is 8/255."),
-        norm=require_norm(norm),
+        eps=require_budget(measure, eps),
+        norm=measure,
         batch_size=batch_size,
         seed=seed,
     )

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from art_snn.attacks import FLIPS, SHIFT
 from art_snn.attacks.starts import uniform
 from art_snn.findings.base import Finding, Subject
 
@@ -52,7 +53,9 @@ def unstable_loss(subject: Subject) -> Finding | None:
     if not len(x):
         return None
     here = _margins(subject.logits(x), y)
-    radius = min(RADIUS * subject.span, subject.eps)
+    radius = RADIUS * subject.span
+    if subject.norm not in (FLIPS, SHIFT):
+        radius = min(radius, subject.eps)
     values = subject.estimator.clip_values
     changes = []
     for draw in range(DIRECTIONS):

@@ -99,7 +99,7 @@ def test_attacks_know_the_norms_in_which_they_are_told_a_budget():
         attack: [norm for norm in NORMS if knows(attack, norm)]
         for attack in (AutoPGD, SquareAttack, SparseDynamicAttack, SpikeRetiming, DeepFool)
     }
-    assert list(known.values()) == [[np.inf, 2], [np.inf, 2], [FLIPS], [SHIFT], []]
+    assert list(known.values()) == [[np.inf, 2], [np.inf, 2], [FLIPS], [SHIFT], [np.inf, 2]]
 
 
 def test_a_plan_of_ones_own_is_taken_as_it_is():

@@ -113,7 +113,7 @@ def test_bad_input_is_refused_by_name(trained_layers, samples):
     classifier, (x, y) = build(trained_layers), samples
     for options, message in {
         "eps": ({"eps": 0}, r"^eps: expected a number above 0, got 0"),
-        "norm": ({"norm": 1}, r"^norm: expected numpy.inf or 2, got 1"),
+        "norm": ({"norm": 1}, r"^norm: expected numpy.inf, 2, 0 or 'shift', got 1"),
         "batch": ({"batch_size": 0}, r"^batch_size: expected a whole number >= 1, got 0"),
         "seed": ({"seed": -1}, r"^seed: expected a whole number >= 0, got -1"),
     }.values():

@@ -75,13 +75,11 @@ def named(attack: str, options: Mapping[str, Any]) -> Named:
     """The attack of that name, ours or ART's.
 
     :raises ValueError: for an unknown name, and options that the attack does not have."""
-    kind = getattr(ours, attack, None) or getattr(evasion, attack, None)
+    kind: Any = getattr(ours, attack, None) or getattr(evasion, attack, None)
     fits = isinstance(kind, type) and issubclass(kind, EvasionAttack)
     fits = fits and kind is not ours.SpikingAutoAttack
     remedy = "Names are those of art.attacks.evasion and art_snn.attacks, such as AutoPGD."
     require(fits, "attack", "the class of an evasion attack", shown(attack), remedy)
-    assert isinstance(kind, type)
-    assert issubclass(kind, EvasionAttack)
     known = sorted(set(kind.attack_params) - BUDGETED)
     odd = [name for name in options if name not in known]
     expected = f"options of {attack}: {', '.join(known) or 'none'}"

@@ -15,10 +15,12 @@ class Progress:
     """A bar over the samples of all blocks, and a line for every stage that is through.
 
     :param bar: of the leading process.
-    :param team: whose samples are counted."""
+    :param team: whose samples are counted.
+    :param told: how many of these the bar knows."""
 
     bar: "tqdm[Any]"
     team: Team
+    told: int = 0
 
     @classmethod
     def over(cls, samples: int, done: int, team: Team) -> "Progress":
@@ -35,18 +37,17 @@ class Progress:
         """A stage is through a block."""
         if self.bar.disable:
             return
-        told = self.bar.format_dict
-        rate = (told["n"] - told["initial"]) / max(told["elapsed"], 1e-9)
-        ends = "?" if rate == 0 else self.bar.format_interval((told["total"] - told["n"]) / rate)
-        self.bar.write(
-            f"  {left:4d} of {reached} stand after {words}, {rate:.2g} samples/s, {ends} left",
-            file=sys.stderr,
-        )
+        rate = self.told / max(self.bar.format_dict["elapsed"], 1e-9)
+        todo = self.bar.total - self.bar.n
+        ends = f", {self.bar.format_interval(todo / rate)} left" if rate else ""
+        line = f"  {left:4d} of {reached} stand after {words}{ends}"
+        self.bar.write(line, file=sys.stderr)
 
     def ends(self, samples: int) -> None:
         """A unit is done."""
-        total = self.team.counted("samples", samples)
-        self.bar.update(samples if self.team.size == 1 else total - (self.bar.n - self.bar.initial))
+        total = self.team.counted("samples", samples) + (self.told if self.team.size == 1 else 0)
+        self.bar.update(total - self.told)
+        self.told = total
 
 
 class ToldAutoAttack(SpikingAutoAttack):

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 from tyro.conf import UseAppendAction
 
 from art_snn.attacks import FLIPS, SHIFT, Plan, planned, require_budget, require_measure
+from art_snn.attacks.plan import knows
 from art_snn.checks import (
     require,
     require_number,
@@ -21,6 +22,7 @@ from art_snn.experiments.evaluation import Evaluation, verdicts
 from art_snn.experiments.trained import Trained
 from art_snn.flags import Open
 from art_snn.gradients import STBP, Gradient
+from art_snn.places import FILE, place, require_kind
 
 STANDARD = "standard"
 BELOW, OPEN = 3, 4
@@ -92,7 +94,11 @@ class Settings(Experiment):
             remedy = "It is a share: 0.3 for 30 %."
             share = require_number("fail_under", self.fail_under, above=0, up_to=1, remedy=remedy)
             settle(self, fail_under=share)
-        self.beside(self.eps[0])
+        kind, expected = self.beside(self.eps[0]).kind, f"an attack in the norm {self.norm}"
+        remedy = "Of event frames there are SparseDynamicAttack in 0 and SpikeRetiming in shift."
+        require(knows(kind, self.measure), "attack", expected, kind.__name__, remedy)
+        for path in self.sources:
+            require_kind("sources", place("sources", path), FILE, "a checkpoint file")
 
     def _budget(self, eps: float) -> float:
         counted = self.measure in (FLIPS, SHIFT) and float(eps).is_integer()

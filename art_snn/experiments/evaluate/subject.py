@@ -8,11 +8,13 @@ from art.attacks import EvasionAttack
 
 from art_snn.attacks import Plan, Stage
 from art_snn.attacks.borrowed import Borrowed
+from art_snn.checkpoint import CheckpointError
 from art_snn.checks import invalid, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset
 from art_snn.experiments.evaluate.settings import Settings
 from art_snn.experiments.resume import fingerprint
+from art_snn.experiments.trained import Trained
 from art_snn.interop.verify import SAMPLES as VERIFIED
 from art_snn.team import Team
 
@@ -35,17 +37,13 @@ class Subject:
     def obtained(cls, settings: Settings, data: Dataset, team: Team) -> "Subject":
         """Networks with their weights, which are trained, where they must be, once for all."""
         x, y = data.x_test[: settings.samples], data.y_test[: settings.samples]
-        every = (settings.network, *settings.source_networks())
-        found = []
-        for trained in every:
-            classifier = trained.classifier(data, settings.device, settings.seed)
-            if team.leads:
-                trained.obtain(classifier.model, data, settings.output, settings.seed)
-            weights = {k: tensor.cpu() for k, tensor in classifier.model.state_dict().items()}
-            classifier.model.load_state_dict(team.told(weights))
-            classifier.model.eval()
-            found.append(classifier)
-        return cls(settings, found[0], x, y, tuple(found[1:]))
+        own = _obtained(settings, settings.network, data, team)
+        try:
+            every = settings.source_networks()
+            sources = tuple(_obtained(settings, trained, data, team) for trained in every)
+        except CheckpointError as error:
+            raise CheckpointError("sources", error.complaint) from error
+        return cls(settings, own, x, y, sources)
 
     @property
     def plans(self) -> list[tuple[float, Plan]]:
@@ -84,6 +82,20 @@ class Subject:
             expected = f"settings that {attack.kind.__name__} takes"
             remedy = "Its documentation tells what there is."
             raise invalid("attack_options", expected, str(error), remedy) from error
+
+
+def _obtained(
+    settings: Settings, trained: Trained, data: Dataset, team: Team
+) -> PyTorchSpikingClassifier:
+    """A network with the weights that the leading process has trained or loaded."""
+    classifier = trained.classifier(data, settings.device, settings.seed)
+    network = classifier.model
+    if team.leads:
+        trained.obtain(network, data, settings.output, settings.seed)
+    weights = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
+    network.load_state_dict(team.told(weights))
+    network.eval()
+    return classifier
 
 
 def bare(subject: Subject, stage: Stage) -> EvasionAttack:

@@ -30,7 +30,7 @@ def write_blocks(subject: Subject, blocks: Blocks) -> None:
         if name == subject.settings.decides or deciding is None:
             deciding = name, eps, stage, array
     write_json(output / "times.json", {"seconds": times})
-    if deciding is not None:
+    if deciding is not None and (deciding[2] >= 0).any():
         _write_examples(subject, *deciding)
 
 
@@ -54,10 +54,8 @@ def _write_examples(
     """The first samples that were broken."""
     rows = np.flatnonzero(stage >= 0)[:SHOWN]
     found = adversarials[rows]
-    predicted = np.zeros(0, dtype=np.int64)
-    if len(rows):
-        with seeded(subject.settings.seed):
-            predicted = subject.classifier.predict(found, batch_size=len(rows)).argmax(1)
+    with seeded(subject.settings.seed):
+        predicted = subject.classifier.predict(found, batch_size=len(rows)).argmax(1)
     Examples(name, eps, rows, subject.x[rows], found, predicted).write(subject.settings.output)
 
 

@@ -49,9 +49,7 @@ def test_other_names_are_refused(name):
 
 
 def test_options_that_an_attack_lacks_and_those_with_flags_of_their_own_are_refused():
-    with pytest.raises(
-        ValueError, match=r"expected options of SquareAttack: .*max_iter.*got steps"
-    ):
+    with pytest.raises(ValueError, match=r"options of SquareAttack: .*max_iter.*got steps"):
         named("SquareAttack", {"steps": 5})
     with pytest.raises(ValueError, match="flags of their own"):
         named("SquareAttack", {"eps": 0.1})

@@ -33,7 +33,7 @@ def test_a_unit_that_was_damaged_since_is_not_done(blocks, file, how):
 
 def test_units_of_something_else_are_refused_and_stay(blocks):
     other = Blocks(blocks.folder, "another key")
-    with pytest.raises(ValueError, match="output: expected a folder without results.*delete"):
+    with pytest.raises(ValueError, match=r"output: expected a folder without results.*delete"):
         other.known(["one"])
     assert blocks.known(["one"]) == {"one"}
 
