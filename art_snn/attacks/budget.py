@@ -2,11 +2,9 @@
 
 from contextlib import AbstractContextManager, nullcontext
 
-import numpy as np
 from art.estimators.classification import PyTorchClassifier
-from art.preprocessing.standardisation_mean_std.numpy import StandardisationMeanStd
-from art.preprocessing.standardisation_mean_std.pytorch import StandardisationMeanStdPyTorch
 
+from art_snn.classifier.inputs import reaches_as_it_is
 from art_snn.network import SpikingNetwork
 
 
@@ -19,12 +17,3 @@ def attacking(estimator: PyTorchClassifier, radius: float | None) -> AbstractCon
     if not isinstance(estimator.model, SpikingNetwork):
         return nullcontext()
     return estimator.model.attacking(radius if reaches_as_it_is(estimator) else None)
-
-
-def reaches_as_it_is(estimator: PyTorchClassifier) -> bool:
-    """Whether the network is given the samples without any preprocessing."""
-    return all(
-        isinstance(operation, StandardisationMeanStd | StandardisationMeanStdPyTorch)
-        and bool(np.all(operation.mean == 0) and np.all(operation.std == 1))
-        for operation in estimator.preprocessing_operations
-    )

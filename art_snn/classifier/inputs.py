@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 from art.attacks import Attack as ArtAttack
+from art.estimators.classification import PyTorchClassifier
+from art.preprocessing.standardisation_mean_std.numpy import StandardisationMeanStd
+from art.preprocessing.standardisation_mean_std.pytorch import StandardisationMeanStdPyTorch
 from torch import nn
 
 from art_snn.checks import invalid, require
@@ -150,6 +153,16 @@ def check_labels(y: Any, samples: int, classes: int) -> None:
     require(not (indices and not bool((y % 1 == 0).all())), "y", expected, "fractions", remedy)
 
 
+def class_indices(y: Any, samples: int, classes: int) -> np.ndarray:
+    """The true classes (N,), int64, of labels in any form that :func:`check_labels` takes.
+
+    :raises TypeError, ValueError: as there."""
+    check_labels(y, samples, classes)
+    labels = np.asarray(y)
+    indices = labels.reshape(samples) if labels.size == samples else labels.argmax(1)
+    return indices.astype(np.int64)
+
+
 def check_network(model: object) -> None:
     """Refuse anything but a spiking network with an affine readout.
 
@@ -187,3 +200,12 @@ def check_preprocessing(preprocessing: Any, input_shape: tuple[int, ...]) -> Non
     got = f"{preprocessing!r} for samples of shape {tuple(input_shape)}"
     remedy = "Normalise inside the network: TimeDistributed(Normalize(mean, std), ...)."
     require(not (per_channel and len(input_shape) > 3), "preprocessing", expected, got, remedy)
+
+
+def reaches_as_it_is(estimator: PyTorchClassifier) -> bool:
+    """Whether the network is given the samples without any preprocessing."""
+    return all(
+        isinstance(operation, StandardisationMeanStd | StandardisationMeanStdPyTorch)
+        and bool(np.all(operation.mean == 0) and np.all(operation.std == 1))
+        for operation in estimator.preprocessing_operations
+    )

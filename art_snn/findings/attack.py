@@ -5,9 +5,9 @@ import torch
 from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
 
-from art_snn.attacks.budget import reaches_as_it_is
 from art_snn.attacks.plan import SHIFT, distances, require_budget, require_measure
 from art_snn.checks import require, shown
+from art_snn.classifier.inputs import reaches_as_it_is
 from art_snn.findings.attacked import Attacked
 from art_snn.findings.base import Finding
 from art_snn.findings.given import examined, given

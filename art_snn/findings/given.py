@@ -11,7 +11,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from art_snn.checks import require, require_count, require_seed
-from art_snn.classifier.inputs import check_labels, checked_samples
+from art_snn.classifier.inputs import checked_samples, class_indices
 from art_snn.findings.base import Finding, Subject
 from art_snn.passes import modes_kept
 
@@ -36,12 +36,10 @@ def given(
     x = np.asarray(checked_samples(x, estimator.input_shape))
     remedy = "Take some of the samples that are attacked."
     require(len(x), "x", "at least one sample", "none", remedy)
-    check_labels(y, len(x), estimator.nb_classes)
-    y = np.asarray(y)
     return kind(
         estimator=estimator,
         x=x if x.dtype.kind == "f" else x.astype(np.float32),
-        y=(y.reshape(len(y)) if y.size == len(y) else y.argmax(1)).astype(np.int64),
+        y=class_indices(y, len(x), estimator.nb_classes),
         batch_size=require_count("batch_size", batch_size, remedy="Batches of 32 are usual."),
         seed=require_seed("seed", seed),
         **others,

@@ -19,7 +19,7 @@ from art.attacks.evasion import (
 )
 from torch import nn
 
-from art_snn.classifier.inputs import check_labels, checked_samples
+from art_snn.classifier.inputs import check_labels, checked_samples, class_indices
 from tests.networks import CLASSES, FORMS, build
 
 X = np.random.default_rng(0).random((4, 1, 8, 8), dtype=np.float32)
@@ -401,3 +401,11 @@ def test_losses_and_gradients_take_scores_as_the_loss_does(
 def test_a_batch_size_may_be_a_number_of_numpy(classifier: Any, kind: type) -> None:
     assert np.array_equal(classifier.predict(X, batch_size=kind(2)), classifier.predict(X, 2))
     classifier.fit(X, Y, batch_size=kind(2), nb_epochs=1)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+def test_class_indices_are_read_from_labels_in_any_form(kind):
+    for y in (Y, Y[:, None], np.eye(CLASSES)[Y], Y.astype(np.float32)):
+        found = class_indices(kind(y), 4, CLASSES)
+        assert found.dtype == np.int64
+        assert np.array_equal(found, Y)

@@ -1,0 +1,116 @@
+"""Randomised smoothing by the spikes that Poisson encoding draws: forward passes only."""
+
+import numpy as np
+import torch
+from art.estimators.classification import PyTorchClassifier
+from tqdm.auto import tqdm
+
+from art_snn.checks import invalid, require, require_count, require_number, require_seed
+from art_snn.classifier.inputs import checked_samples, class_indices, reaches_as_it_is
+from art_snn.encoders import Poisson
+from art_snn.metrics.certificate import ABSTAINED, Certificate, l1_radius, lower_bound
+from art_snn.network import SpikingNetwork
+from art_snn.seeding import seeded
+
+
+def certify(
+    estimator: PyTorchClassifier,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    selection: int = 100,
+    draws: int = 1000,
+    alpha: float = 0.001,
+    batch_size: int = 32,
+    seed: int = 0,
+    verbose: bool = False,
+) -> Certificate:
+    """Certify a network with Poisson encoding, sample by sample (Cohen et al., ICML 2019).
+
+    The most frequent class of `selection` draws is chosen. Of `draws` fresh ones it is counted how
+    many agree, the Clopper-Pearson bound at `alpha` is a lower bound of that class's probability,
+    and :func:`l1_radius` makes a radius of it; a bound of 1/2 or less abstains. A sample takes
+    `selection` + `draws` forward passes. What is drawn for it follows from the seed, its position
+    and the batch size, and from no other sample.
+
+    The radius shrinks with the time steps T. The one that is quoted of Mukhoty et al. (ICLR 2024),
+    bound - 1/2, is that of T = 1; for a network that answers from several steps it can be wrong.
+
+    :param estimator: a classifier of ART around a :class:`~art_snn.SpikingNetwork` with
+        :class:`~art_snn.Poisson` encoding.
+    :param x: samples ``(N, *input_shape)`` in [0, 1].
+    :param y: true classes, indices (N,) or scores (N, K).
+    :param selection: draws that choose the class.
+    :param draws: draws that are counted.
+    :param alpha: probability that the certificate of a sample is wrong, at most.
+    :param batch_size: draws per forward pass of the network.
+    :param seed: of the draws.
+    :param verbose: show a progress bar.
+    :raises TypeError: when x or y is no array of real numbers.
+    :raises ValueError: for another encoder, preprocessing, a network in half precision, no sample,
+        another shape, values outside [0, 1], a bad setting, or logits that are NaN."""
+    steps = _steps(estimator)
+    samples = _samples(estimator, x)
+    labels = class_indices(y, len(samples), estimator.nb_classes)
+    selection = require_count("selection", selection, remedy="100 are usual.")
+    draws = require_count("draws", draws, remedy="1000 are usual, more give larger radii.")
+    alpha = require_number("alpha", alpha, above=0, below=1, remedy="0.001 is usual.")
+    batch_size = require_count("batch_size", batch_size, remedy="Batches of 32 are usual.")
+    seed = require_seed("seed", seed)
+    predicted, radius = np.full(len(samples), ABSTAINED), np.zeros(len(samples))
+    total = len(samples) * (selection + draws)
+    with tqdm(total=total, desc="Draws", disable=not verbose) as bar:
+        for i, sample in enumerate(samples):
+            with seeded(seed + i):
+                chosen = int(_counts(estimator, sample, selection, batch_size, bar).argmax())
+                agreeing = int(_counts(estimator, sample, draws, batch_size, bar)[chosen])
+            radius[i] = l1_radius(lower_bound(agreeing, draws, alpha), steps)
+            predicted[i] = chosen if radius[i] > 0 else ABSTAINED
+    return Certificate(predicted, radius, predicted == labels)
+
+
+def _counts(
+    estimator: PyTorchClassifier, sample: np.ndarray, draws: int, batch_size: int, bar: tqdm
+) -> np.ndarray:
+    """How many draws of a sample the network gives to every class [K]."""
+    counts = np.zeros(estimator.nb_classes, dtype=np.int64)
+    for start in range(0, draws, batch_size):
+        size = min(batch_size, draws - start)
+        logits = estimator.predict(np.repeat(sample[None], size, axis=0), batch_size=size)
+        remedy = "A network whose weights are NaN certifies nothing."
+        require(not np.isnan(logits).any(), "estimator", "logits that are numbers", "NaN", remedy)
+        counts += np.bincount(logits.argmax(1), minlength=estimator.nb_classes)
+        bar.update(size)
+    return counts
+
+
+def _samples(estimator: PyTorchClassifier, x: np.ndarray) -> np.ndarray:
+    samples = np.asarray(checked_samples(x, estimator.input_shape))
+    require(len(samples), "x", "at least one sample", "none", "Take some of the test samples.")
+    least, most = float(samples.min()), float(samples.max())
+    remedy = "They are probabilities of a spike: bring them into that range before you certify."
+    got = f"values from {least:g} to {most:g}"
+    require(least >= 0 and most <= 1, "x", "values from 0 to 1", got, remedy)
+    return samples if samples.dtype.kind == "f" else samples.astype(np.float32)
+
+
+def _steps(estimator: PyTorchClassifier) -> int:
+    """Time steps of a network whose Poisson encoder alone stands between samples and layers."""
+    network = getattr(estimator, "model", None)
+    if not isinstance(estimator, PyTorchClassifier) or not isinstance(network, SpikingNetwork):
+        remedy = "Wrap a spiking network in PyTorchSpikingClassifier."
+        got = type(estimator).__name__ if network is None else f"one of {type(network).__name__}"
+        raise invalid("estimator", "a classifier of a spiking network", got, remedy)
+    encoder = network.encoder
+    # A class derived from it may draw with other probabilities.
+    if not isinstance(encoder, Poisson) or type(encoder) is not Poisson:
+        remedy = "Only spikes that are drawn certify: build the network with encoder=Poisson(8)."
+        raise invalid("estimator", "a network with Poisson encoding", f"{encoder}", remedy)
+    remedy = "Put it into the network, behind the encoder; before it, radii have another unit."
+    expected = "a classifier without preprocessing"
+    require(reaches_as_it_is(estimator), "estimator", expected, "one with it", remedy)
+    dtype = network.dtype or torch.get_default_dtype()
+    remedy = "Half precision rounds the probabilities themselves: use network.float()."
+    fits = dtype in (torch.float32, torch.float64)
+    require(fits, "estimator", "a network in single or double precision", f"{dtype}", remedy)
+    return encoder.steps

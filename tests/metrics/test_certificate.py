@@ -1,0 +1,183 @@
+"""The certified radius against exact probabilities, computed over all patterns of spikes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from art_snn.metrics import Certificate, l1_radius
+from art_snn.metrics.certificate import lower_bound
+from tests.metrics.spiking import answers, hidden, linear, probabilities
+
+STEPS = [1, 2, 3]
+ROUNDING = 1e-9
+unit = st.integers(0, 64).map(lambda parts: parts / 64)
+shift = st.integers(-16, 16).map(lambda parts: parts / 64)
+
+
+def anything_fires(steps: int):
+    """The classifier of one pixel that answers 1 where the pixel fires at any step, else 0."""
+    return linear([[0.0], [1.0]], [0.5 / steps, 0.0], steps)
+
+
+@pytest.mark.parametrize("steps", STEPS)
+def test_beyond_the_radius_of_a_certain_class_some_network_has_another_answer(steps):
+    classes = answers(anything_fires(steps), 1, steps)
+    certain = probabilities(classes, [0.0], steps)[0]
+    radius = l1_radius(certain, steps)
+    assert certain == 1
+    assert radius == pytest.approx(1 - 0.5 ** (1 / steps))
+    assert probabilities(classes, [radius], steps)[0] == pytest.approx(0.5)
+    assert probabilities(classes, [radius + 0.01], steps)[0] < 0.5
+
+
+def test_the_published_radius_is_that_of_one_step_and_wrong_for_two():
+    certain, inside = 1.0, 0.4
+    published = certain - 0.5
+    assert inside < published == l1_radius(certain, 1)
+    assert l1_radius(certain, 2) < inside
+    one, two = (answers(anything_fires(steps), 1, steps) for steps in (1, 2))
+    assert probabilities(one, [inside], 1)[0] == pytest.approx(0.6)
+    assert probabilities(two, [inside], 2)[0] == pytest.approx(0.36)
+
+
+@pytest.mark.parametrize("probability", [0.6, 0.9, 1.0])
+def test_of_one_step_no_larger_radius_holds_at_any_probability(probability):
+    radius = l1_radius(probability, 1)
+    assert radius == pytest.approx(probability - 0.5)
+    classes = answers(linear([[0.0], [1.0]], [0.5, 0.0], 1), 1, 1)
+    assert probabilities(classes, [probability], 1)[1] == probability
+    assert probabilities(classes, [probability - radius], 1)[1] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 8, 100_000])
+def test_the_radius_is_where_all_spikes_agree_too_seldom(steps):
+    for probability in (0.500001, 0.7, 0.99312, 1.0):
+        radius = l1_radius(probability, steps)
+        assert 1 - (1 - radius) ** steps == pytest.approx(probability - 0.5, rel=1e-6)
+        assert radius * steps >= (probability - 0.5) * (1 - ROUNDING)  # not below the union bound
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.3, 0.5])
+def test_what_is_no_likelier_than_not_has_no_radius(probability):
+    assert l1_radius(probability, 4) == 0
+
+
+@pytest.mark.parametrize(
+    ("probability", "steps", "words"),
+    [
+        (1.1, 4, r"^probability: expected a number of at least 0 and at most 1, got 1\.1\."),
+        (math.nan, 4, r"^probability: expected a number .*, got nan\."),
+        (0.9, 0, r"^steps: expected a whole number >= 1, got 0\."),
+    ],
+)
+def test_a_radius_of_what_is_no_probability_or_no_steps_is_refused(probability, steps, words):
+    with pytest.raises(ValueError, match=words):
+        l1_radius(probability, steps)
+
+
+def moved(x: np.ndarray, direction: np.ndarray, length: float) -> np.ndarray:
+    """The sample farther by an l1 norm, or by less where it would leave [0, 1]."""
+    return np.clip(x + length * direction / np.abs(direction).sum(), 0, 1)
+
+
+@pytest.fixture(scope="module")
+def drawn_networks():
+    sizes = list(itertools.product([1, 2], [1, 2, 3]))
+    drawn = [
+        (pixels, steps, answers(hidden(draw, pixels, steps), pixels, steps))
+        for draw, (steps, pixels) in enumerate(3 * sizes)
+    ]
+    assert sum(len(np.unique(classes)) > 1 for *_, classes in drawn) > 6
+    return drawn
+
+
+@settings(max_examples=300, deadline=None)
+@given(draw=st.integers(0, 17), values=st.tuples(unit, unit, unit), signs=st.integers(0, 7))
+def test_no_perturbation_within_the_radius_changes_the_answer(drawn_networks, draw, values, signs):
+    pixels, steps, classes = drawn_networks[draw]
+    x = np.array(values[:pixels])
+    before = probabilities(classes, x, steps)
+    radius = l1_radius(before.max(), steps)
+    corner = 1.0 - 2.0 * np.array([signs >> i & 1 for i in range(pixels)])
+    for direction in (corner, *np.eye(pixels), *-np.eye(pixels), corner * (x + 0.01)):
+        after = probabilities(classes, moved(x, direction, radius), steps)
+        if radius > 0:
+            assert after[before.argmax()] >= 0.5 - ROUNDING
+
+
+@settings(max_examples=200, deadline=None)
+@given(steps=st.integers(1, 3), values=st.tuples(unit, unit), shifts=st.tuples(shift, shift))
+def test_no_classifier_at_all_is_turned_within_the_radius(steps, values, shifts):
+    # The classifier that a perturbation turns first has the patterns that lose most by it
+    # (Neyman and Pearson): in that order, every number of patterns is one classifier.
+    every = np.arange(4**steps).reshape((2,) * (2 * steps))
+    others = np.clip(np.add(values, shifts), 0, 1)
+    before, after = (probabilities(every, x, steps, every.size) for x in (values, others))
+    length = np.abs(others - values).sum()
+    ratio = np.divide(after, before, out=np.full(every.size, np.inf), where=before > 0)
+    order = np.argsort(ratio)
+    for its, turned in zip(before[order].cumsum(), after[order].cumsum(), strict=True):
+        if its > 0.5 and length <= l1_radius(min(its, 1.0), steps):
+            assert turned >= 0.5 - ROUNDING
+
+
+def tail(count: int, draws: int, probability: float) -> float:
+    """How probable so many successes or more are."""
+    terms = range(count, draws + 1)
+    p = probability
+    return math.fsum(math.comb(draws, k) * p**k * (1 - p) ** (draws - k) for k in terms)
+
+
+@pytest.mark.parametrize(("count", "draws"), [(1, 1), (7, 10), (60, 100), (99, 100), (180, 200)])
+@pytest.mark.parametrize("alpha", [0.001, 0.05])
+def test_at_the_bound_so_many_draws_are_as_improbable_as_alpha(count, draws, alpha):
+    assert tail(count, draws, lower_bound(count, draws, alpha)) == pytest.approx(alpha, rel=1e-6)
+
+
+@pytest.mark.parametrize(("draws", "alpha"), [(1, 0.05), (100, 0.001), (1000, 0.001)])
+def test_draws_that_all_agree_are_bounded_by_a_power_of_alpha(draws, alpha):
+    assert lower_bound(draws, draws, alpha) == pytest.approx(alpha ** (1 / draws))
+    assert lower_bound(0, draws, alpha) == 0
+
+
+def certificate() -> Certificate:
+    """Right and strong, right and weak, wrong, abstained."""
+    return Certificate(
+        predicted=np.array([2, 0, 1, -1]),
+        radius=np.array([0.3, 0.1, 0.2, 0.0]),
+        correct=np.array([True, True, False, False]),
+    )
+
+
+@pytest.mark.parametrize(("radius", "count"), [(0.0, 2), (0.05, 2), (0.1, 1), (0.2, 1), (0.3, 0)])
+def test_certified_accuracy_counts_what_is_right_and_certified_farther(radius, count):
+    share = certificate().certified_accuracy(radius)
+    assert (share.count, share.total) == (count, 4)
+
+
+def test_abstentions_and_the_average_radius_are_of_all_samples():
+    found = certificate()
+    assert (found.abstentions.count, found.abstentions.total) == (1, 4)
+    assert found.average_radius == pytest.approx(0.4 / 4)
+
+
+def test_a_certificate_tells_itself_in_json_and_in_words():
+    told = json.loads(json.dumps(certificate().as_dict()))
+    assert told["certified_accuracy"]["value"] == 0.5
+    assert told["abstentions"]["count"] == 1
+    assert told["average_radius"] == pytest.approx(0.1)
+    words = str(certificate())
+    assert words.startswith("certified accuracy 50.0 % [")
+    assert words.endswith("abstentions 25.0 % [4.6, 69.9], average l1 radius 0.1")
+
+
+@pytest.mark.parametrize("radius", [-0.1, math.nan])
+def test_accuracy_at_what_is_no_radius_is_refused(radius):
+    with pytest.raises(ValueError, match=r"^radius: expected a number of at least 0, got "):
+        certificate().certified_accuracy(radius)

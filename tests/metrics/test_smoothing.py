@@ -1,0 +1,236 @@
+"""Certificates of networks whose exact probabilities are known."""
+
+from __future__ import annotations
+
+from math import comb
+
+import numpy as np
+import pytest
+import torch
+from art.estimators.classification import PyTorchClassifier
+from torch import nn
+
+from art_snn import Direct, Poisson
+from art_snn.classifier import wrapped
+from art_snn.interop import adapt
+from art_snn.metrics import certify, l1_radius
+from art_snn.metrics.certificate import lower_bound
+from tests.adapted import Leaky
+from tests.metrics.spiking import answers, hidden, linear, probabilities
+
+STEPS, FEW = 2, {"selection": 20, "draws": 200}
+
+
+def brighter(steps: int = STEPS, dtype: torch.dtype = torch.float32) -> PyTorchClassifier:
+    """Of two pixels, the one that fires more often; the first one where they are even."""
+    return linear([[1.0, 0.0], [0.0, 1.0]], [0.25 / steps, 0.0], steps, dtype)
+
+
+def samples() -> np.ndarray:
+    return np.array([[1, 0], [0, 1], [0.7, 0.4], [0.5, 0.5]], dtype=np.float32)
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize("x", [(0.9, 0.2), (0.3, 0.7), (0.5, 0.5)])
+def test_the_exact_probabilities_are_those_of_two_binomial_counts(steps, x):
+    def binomial(p: float, k: int) -> float:
+        return comb(steps, k) * p**k * (1 - p) ** (steps - k)
+
+    every = [(a, b) for a in range(steps + 1) for b in range(steps + 1)]
+    first = sum(binomial(x[0], a) * binomial(x[1], b) for a, b in every if a >= b)
+    found = probabilities(answers(brighter(steps), 2, steps), np.array(x), steps, 2)
+    assert found == pytest.approx([first, 1 - first])
+
+
+@pytest.mark.parametrize("steps", [1, 2, 8])
+def test_certain_samples_have_the_radius_of_draws_that_all_agree(steps):
+    found = certify(brighter(steps), samples()[:2], np.array([0, 0]), **FEW, alpha=0.001)
+    radius = 1 - (1.5 - 0.001 ** (1 / 200)) ** (1 / steps)
+    assert found.predicted.tolist() == [0, 1]
+    assert found.correct.tolist() == [True, False]
+    assert found.radius == pytest.approx([radius, radius])
+
+
+def test_no_certificate_goes_beyond_the_exact_probability():
+    # Each of the twelve is wrong with probability 1e-6.
+    classifier = hidden(3, 2, STEPS)
+    classes = answers(classifier, 2, STEPS)
+    x = np.random.default_rng(0).random((12, 2)).astype(np.float32)
+    found = certify(classifier, x, np.zeros(12, int), **FEW, alpha=1e-6)
+    exact = np.array([probabilities(classes, sample, STEPS) for sample in x])
+    certified = found.predicted >= 0
+    assert certified.any()
+    for sample, answer, radius in zip(x, found.predicted, found.radius, strict=True):
+        if answer >= 0:
+            assert radius <= l1_radius(probabilities(classes, sample, STEPS)[answer], STEPS)
+    assert np.array_equal(found.predicted[certified], exact.argmax(1)[certified])
+
+
+def test_the_draws_have_the_exact_probability():
+    x = samples()[2:3]
+    exact = probabilities(answers(brighter(), 2, STEPS), x[0], STEPS, 2)[0]
+    assert 0.7 < exact < 0.97
+    found = certify(brighter(), x, np.array([0]), selection=20, draws=5000, batch_size=1000)
+    low, high = (lower_bound(round(5000 * (exact + by)), 5000, 0.001) for by in (-0.03, 0.03))
+    assert l1_radius(low, STEPS) < found.radius[0] < l1_radius(high, STEPS)
+
+
+def test_what_is_a_toss_up_is_abstained_from():
+    # Of one step and equal rates, 0 and 1 are even: 1 is the answer where a pixel fires.
+    coin = linear([[0.0], [1.0]], [0.5, 0.0], 1)
+    found = certify(coin, np.full((3, 1), 0.5, np.float32), np.zeros(3, int), **FEW)
+    assert found.predicted.tolist() == [-1, -1, -1]
+    assert found.radius.tolist() == [0, 0, 0]
+    assert not found.correct.any()
+    assert found.abstentions.count == 3
+
+
+def test_the_same_seed_draws_the_same_and_leaves_the_random_state():
+    classifier, y = brighter(), np.arange(4) % 2
+    state = torch.get_rng_state()
+    first, again = (certify(classifier, samples(), y, **FEW) for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), state)
+    other = certify(classifier, samples(), y, **FEW, seed=100)
+    assert np.array_equal(first.radius, again.radius)
+    assert not np.array_equal(first.radius, other.radius)
+
+
+def test_a_sample_is_certified_as_if_it_stood_alone():
+    x, y = samples()[::-1].copy(), np.zeros(4, int)
+    together = certify(brighter(), x, y, **FEW)
+    for i in range(4):
+        alone = certify(brighter(), x[i : i + 1], y[i : i + 1], **FEW, seed=i)
+        assert alone.radius[0] == together.radius[i]
+
+
+def watched(classifier: PyTorchClassifier, monkeypatch, limit: float = np.inf) -> list[int]:
+    """Samples per call of predict, which a Ctrl-C ends at the limit."""
+    sizes: list[int] = []
+    predict = classifier.predict
+
+    def watching(x, **options):
+        sizes.append(len(x))
+        if len(sizes) >= limit:
+            raise KeyboardInterrupt
+        return predict(x, **options)
+
+    monkeypatch.setattr(classifier, "predict", watching)
+    return sizes
+
+
+def test_a_sample_takes_as_many_forward_passes_as_draws(monkeypatch):
+    classifier = brighter()
+    sizes = watched(classifier, monkeypatch)
+    certify(classifier, samples()[:1], np.zeros(1, int), selection=20, draws=70, batch_size=32)
+    assert sizes == [20, 32, 32, 6]
+
+
+def test_an_interrupt_leaves_the_random_state_and_the_modes(monkeypatch):
+    classifier = brighter()
+    classifier.model.train()
+    watched(classifier, monkeypatch, limit=4)
+    state = torch.get_rng_state()
+    with pytest.raises(KeyboardInterrupt):
+        certify(classifier, samples(), np.zeros(4, int), **FEW)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert classifier.model.training
+
+
+@pytest.mark.parametrize("verbose", [True, False])
+def test_a_progress_bar_counts_the_draws_where_it_is_asked_for(verbose, capsys):
+    certify(brighter(), samples(), np.zeros(4, int), selection=5, draws=20, verbose=verbose)
+    assert ("100/100" in capsys.readouterr().err) == verbose
+
+
+def test_what_stands_in_a_torch_tensor_in_one_hot_form_or_in_double_is_certified_too():
+    x, y = samples(), np.array([0, 1, 0, 1])
+    expected = certify(brighter(), x, y, **FEW)
+    for others in ((torch.tensor(x), torch.tensor(y)), (x, np.eye(2)[y]), (x, y[:, None])):
+        found = certify(brighter(), *others, **FEW)
+        assert np.array_equal(found.radius, expected.radius)
+        assert np.array_equal(found.correct, expected.correct)
+    assert certify(brighter(dtype=torch.float64), x, y, **FEW).predicted[:2].tolist() == [0, 1]
+
+
+def test_adapted_networks_and_classifiers_of_art_are_certified():
+    network = brighter().model
+    stock = PyTorchClassifier(network, nn.CrossEntropyLoss(), (2,), 2, device_type="cpu")
+    model = nn.Sequential(Leaky(), network.layers[1].module[0])
+    network = adapt(model, encoder=Poisson(STEPS))
+    adapted = wrapped(network, (2,), 2, (0.0, 1.0), "cpu")
+    for classifier in (stock, adapted):
+        found = certify(classifier, samples()[:2], np.array([0, 1]), **FEW)
+        assert found.certified_accuracy(0.1).count == 2
+
+
+class Half(Poisson):
+    """Fires half as often."""
+
+
+def with_encoder(encoder: object) -> PyTorchClassifier:
+    classifier = brighter()
+    classifier.model.encoder = encoder
+    return classifier
+
+
+def preprocessed() -> PyTorchClassifier:
+    loss, options = nn.CrossEntropyLoss(), {"preprocessing": (0.5, 0.25), "device_type": "cpu"}
+    return PyTorchClassifier(brighter().model, loss, (2,), 2, **options)
+
+
+def broken() -> PyTorchClassifier:
+    classifier = brighter()
+    with torch.no_grad():
+        next(classifier.model.parameters()).fill_(np.nan)
+    return classifier
+
+
+@pytest.mark.parametrize(
+    ("estimator", "words"),
+    [
+        (lambda: nn.Linear(2, 2), "a classifier of a spiking network, got Linear"),
+        (
+            lambda: PyTorchClassifier(nn.Linear(2, 2), nn.CrossEntropyLoss(), (2,), 2),
+            "a classifier of a spiking network, got one of Linear",
+        ),
+        (lambda: with_encoder(Direct(2)), r"a network with Poisson .* Direct\(steps=2\)"),
+        (lambda: with_encoder(Half(2)), r"a network with Poisson .* Half\(steps=2\)"),
+        (preprocessed, "a classifier without preprocessing, got one with it"),
+        (lambda: brighter(dtype=torch.bfloat16), "a network in single or .* got torch.bfloat16"),
+        (broken, "logits that are numbers, got NaN"),
+    ],
+    ids=["module", "plain", "direct", "derived", "preprocessing", "half precision", "NaN"],
+)
+def test_networks_that_cannot_be_certified_are_refused(estimator, words):
+    with pytest.raises(ValueError, match=rf"^estimator: expected {words}"):
+        certify(estimator(), samples(), np.zeros(4, int), **FEW)
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (samples()[:0], "x: expected at least one sample, got none"),
+        (np.zeros((4, 3), np.float32), r"x: expected shape \(N, 2\), got \(4, 3\)"),
+        (samples() * 1.01, r"x: expected values from 0 to 1, got values from 0 to 1\.01"),
+        (samples() - 0.01, r"x: expected values from 0 to 1, got values from -0\.01 to 0\.99"),
+        (samples() * np.nan, "x: expected finite values"),
+        (samples()[:3], "y: expected 3 labels"),
+    ],
+    ids=["none", "shape", "above", "below", "NaN", "fewer"],
+)
+def test_samples_that_are_no_probabilities_are_refused(x, words):
+    with pytest.raises(ValueError, match=rf"^{words}"):
+        certify(brighter(), x, np.zeros(len(x) if len(x) != 3 else 4, int), **FEW)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("alpha", value) for value in (0, 1, -0.1, float("nan"), "0.001")),
+        *((name, 0) for name in ("selection", "draws", "batch_size")),
+        *(("seed", value) for value in (-1, 2**32, 0.5)),
+    ],
+)
+def test_settings_out_of_range_are_refused(name, value):
+    with pytest.raises(ValueError, match=rf"^{name}: expected a (whole )?number "):
+        certify(brighter(), samples(), np.zeros(4, int), **{**FEW, name: value})
