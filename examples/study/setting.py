@@ -32,6 +32,7 @@ class Study:
     data: Dataset
     output: Path
     decays: tuple[float, ...]
+    model: str
     width: float
     steps: int
     epochs: int
@@ -39,6 +40,7 @@ class Study:
     flip: bool | None
     device: str
     dtypes: tuple[str, ...]
+    train_dtype: str | None
     attack_settings: dict[str, Any]
 
     @property
@@ -57,7 +59,7 @@ class Study:
 
     def architecture(self, decay: float) -> Architecture:
         """The network without its weights."""
-        return Architecture(width=self.width, steps=self.steps, decay=decay)
+        return Architecture(model=self.model, width=self.width, steps=self.steps, decay=decay)
 
     def train(self, decay: float, kind: str) -> None:
         """Train a network by the recipe of the papers, for fewer epochs, without Cutout.
@@ -69,7 +71,13 @@ class Study:
             output=self.folder(decay, kind),
             device=self.device,
             architecture=self.architecture(decay),
-            recipe=Recipe(epochs=self.epochs, seed=KINDS.index(kind) % 2, flip=self.flip, cutout=0),
+            recipe=Recipe(
+                epochs=self.epochs,
+                seed=KINDS.index(kind) % 2,
+                flip=self.flip,
+                cutout=0,
+                train_dtype=self.train_dtype,
+            ),
         )
         if kind == "adversarial":
             adversary = AdversarialTraining(
@@ -114,7 +122,8 @@ def parse(words: str) -> Study:
     add("--value-range", type=float, nargs=2, help="of event frames")
     add("--output", type=Path, default=Path("study"))
     add("--decays", type=float, nargs="+", default=[1.0, 0.9, 0.5])
-    add("--width", type=float, default=0.25, help="of VGG-5")
+    add("--model", default="vgg5", help="as in art-snn train")
+    add("--width", type=float, default=0.25, help="of the model")
     add("--steps", type=int, default=8)
     add("--epochs", type=int, default=10)
     add("--train", type=int, help="training samples, all unless given")
@@ -123,6 +132,7 @@ def parse(words: str) -> Study:
     for name, value in PAPER.items():
         add(f"--{name.replace('_', '-')}", type=type(value), default=value)
     add("--dtypes", nargs="+", default=list(DTYPES), choices=DTYPES, help="of precision.py")
+    add("--train-dtype", help="as in art-snn train")
     add("--threads", type=int)
     add("--device", default="gpu", choices=("gpu", "cpu"))
     add("--small", action="store_true")
@@ -138,6 +148,7 @@ def parse(words: str) -> Study:
         data=data,
         output=chosen.output / "small" if chosen.small else chosen.output,
         decays=(1.0, 0.5) if chosen.small else tuple(chosen.decays),
+        model=chosen.model,
         width=1 / 16 if chosen.small else chosen.width,
         steps=2 if chosen.small else data.steps or chosen.steps,
         epochs=1 if chosen.small else chosen.epochs,
@@ -145,5 +156,6 @@ def parse(words: str) -> Study:
         flip=False if chosen.no_flip else None,
         device=chosen.device,
         dtypes=tuple(chosen.dtypes),
+        train_dtype=chosen.train_dtype,
         attack_settings={name: getattr(chosen, name) for name in PAPER},
     )
