@@ -6,9 +6,16 @@ from art_snn.experiments.evaluate.provenance import provenance
 from art_snn.experiments.evaluate.reservations import of_trials
 from art_snn.experiments.evaluate.settings import Settings
 from art_snn.experiments.evaluate.subject import Subject
-from art_snn.experiments.evaluate.units import attacks, examinations, of_block, starts
+from art_snn.experiments.evaluate.units import (
+    attacks,
+    certificates,
+    examinations,
+    of_block,
+    of_certificates,
+    starts,
+)
 from art_snn.experiments.evaluate.written import write_blocks
-from art_snn.experiments.evaluation import Evaluation, Reservation, Trial
+from art_snn.experiments.evaluation import Certified, Evaluation, Reservation, Trial
 from art_snn.experiments.resume import earlier, structured
 from art_snn.files import digest
 from art_snn.team import Team
@@ -28,7 +35,7 @@ def run(settings: Settings) -> Evaluation | None:
         blocks = Blocks(settings.output / "blocks", key)
         if not any(team.gathered(found is not None)):
             subject.check()
-            units = [*examinations(subject), *attacks(subject)]
+            units = [*examinations(subject), *attacks(subject), *certificates(subject)]
             compute(units, blocks, team)
             if team.leads:
                 found = joined(subject, settings.network.words(data), blocks)
@@ -68,6 +75,8 @@ def joined(subject: Subject, title: str, blocks: Blocks) -> Evaluation:
         for unit in examinations(subject)
         for told in blocks.read(unit.name)["reservations"]
     ]
+    names = map(of_certificates, starts(subject) if chosen.certify else ())
+    certified = [structured(blocks.read(name)["certified"], Certified) for name in names]
     return Evaluation(
         title=title,
         key=subject.key,
@@ -79,4 +88,5 @@ def joined(subject: Subject, title: str, blocks: Blocks) -> Evaluation:
         trials=tuple(trials),
         reservations=(*found, *of_trials(trials)),
         provenance=provenance(chosen, subject),
+        certified=Certified.joined(certified) if certified else None,
     )

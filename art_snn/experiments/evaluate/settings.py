@@ -50,6 +50,8 @@ class Settings(Experiment):
         processes.
     :param batch_size: samples per pass.
     :param examined: samples on which findings are looked for, the first ones; 0 looks for none.
+    :param certify: of networks with Poisson encoding: certify every sample, too.
+    :param draws: of every sample for its certificate.
     :param seed: of all that is drawn.
     :param save_adversarials: write adversarials.npz for every attack and budget.
     :param fail_under: exit with status 3 where the robust accuracy, a share, is below at a budget.
@@ -69,6 +71,8 @@ class Settings(Experiment):
     block: int = 64
     batch_size: int = 64
     examined: int = 100
+    certify: bool = False
+    draws: int = 1000
     seed: int = 0
     save_adversarials: bool = False
     fail_under: Open[float] = None
@@ -77,7 +81,7 @@ class Settings(Experiment):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        settle_counts(self, "samples", "block", "batch_size")
+        settle_counts(self, "samples", "block", "batch_size", "draws")
         remedy = "0 looks for none, and leaves the number an upper bound."
         settle(self, examined=require_whole("examined", self.examined, remedy=remedy))
         settle(self, seed=require_seed("seed", self.seed))
@@ -131,7 +135,8 @@ class Settings(Experiment):
         names = ("norm", "eps", "seed", "block", "batch_size", "examined")
         plans = [[(plan.name, *map(str, plan.stages)) for plan in self.plans(e)] for e in self.eps]
         rules = {name: repr(rule) for name, rule in self.rules.items()}
-        return {name: getattr(self, name) for name in names} | {"plans": plans, "rules": rules}
+        told = {name: getattr(self, name) for name in names} | {"plans": plans, "rules": rules}
+        return told | ({"draws": self.draws} if self.certify else {})
 
     def source_networks(self) -> list[Trained]:
         """The networks to transfer from, each of its own checkpoint."""

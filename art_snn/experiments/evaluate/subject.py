@@ -9,13 +9,14 @@ from art.attacks import EvasionAttack
 from art_snn.attacks import Plan, Stage
 from art_snn.attacks.borrowed import Borrowed
 from art_snn.checkpoint import CheckpointError
-from art_snn.checks import invalid, require
+from art_snn.checks import ArgumentError, invalid, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset
 from art_snn.experiments.evaluate.settings import Settings
 from art_snn.experiments.resume import fingerprint
 from art_snn.experiments.trained import Trained
 from art_snn.interop.verify import SAMPLES as VERIFIED
+from art_snn.metrics import certify
 from art_snn.team import Team
 
 
@@ -74,6 +75,11 @@ class Subject:
             expected = f"one that suits the network and the norm {chosen.norm}"
             got = f"{plan.name} ({whys[0]})"
             require(not all(whys), argument, expected, got, remedy)
+        if chosen.certify:
+            try:
+                certify(self.classifier, self.x[:1], self.y[:1], selection=1, draws=1)
+            except ArgumentError as error:
+                raise ArgumentError("certify", error.complaint) from error
         attack = chosen.beside(chosen.eps[0])
         try:
             for plan in attack.plans(chosen.rules):

@@ -10,10 +10,15 @@ from art_snn.checks import SEEDS
 from art_snn.experiments.evaluate import reservations
 from art_snn.experiments.evaluate.blocks import Computed, Unit
 from art_snn.experiments.evaluate.progress import Progress, ToldAutoAttack
+from art_snn.experiments.evaluate.settings import Settings
 from art_snn.experiments.evaluate.subject import Subject
-from art_snn.experiments.evaluation import Reservation, Trial
+from art_snn.experiments.evaluation import Certified, Reservation, Trial
 from art_snn.experiments.resume import plain
+from art_snn.metrics import certify
 from art_snn.seeding import seeded
+
+ALPHA = 0.001
+"""Probability that the certificate of a sample is wrong, at most."""
 
 
 def examinations(subject: Subject) -> list[Unit]:
@@ -45,19 +50,60 @@ def starts(subject: Subject) -> range:
     return range(0, len(subject.x), subject.settings.block)
 
 
+def blocks(subject: Subject) -> Iterator[slice]:
+    """The samples of every block."""
+    for start in starts(subject):
+        yield slice(start, min(start + subject.settings.block, len(subject.x)))
+
+
 def of_block(place: int, start: int) -> str:
     """Name of the unit of a plan, by its place among all, and a block."""
     return f"attack-{place}-{start}"
 
 
+def of_certificates(start: int) -> str:
+    """Name of the unit of the certificates of a block."""
+    return f"certificates-{start}"
+
+
 def attacks(subject: Subject) -> Iterator[Unit]:
     """Every plan at every budget on every block."""
     for place, (eps, plan) in enumerate(subject.plans):
-        for start in starts(subject):
-            rows = slice(start, min(start + subject.settings.block, len(subject.x)))
-            words = f"{plan.name}, eps {eps:.4g}, samples {start} to {rows.stop - 1}"
+        for rows in blocks(subject):
+            words = f"{plan.name}, eps {eps:.4g}, {_samples(rows)}"
             compute = partial(_attacked, subject, eps, plan, rows)
-            yield Unit(of_block(place, start), rows.stop - start, words, compute)
+            yield Unit(of_block(place, rows.start), rows.stop - rows.start, words, compute)
+
+
+def certificates(subject: Subject) -> Iterator[Unit]:
+    """The certificates of every block, where they were asked for."""
+    for rows in blocks(subject) if subject.settings.certify else ():
+        words, compute = f"Certificates, {_samples(rows)}", partial(_certified, subject, rows)
+        yield Unit(of_certificates(rows.start), rows.stop - rows.start, words, compute)
+
+
+def _samples(rows: slice) -> str:
+    return f"samples {rows.start} to {rows.stop - 1}"
+
+
+def _certified(subject: Subject, rows: slice, _: Progress) -> Computed:
+    chosen = subject.settings
+    found = certify(
+        subject.classifier,
+        subject.x[rows],
+        subject.y[rows],
+        draws=chosen.draws,
+        alpha=ALPHA,
+        batch_size=chosen.batch_size,
+        seed=own_seed(chosen, rows),
+    )
+    predicted, radius = (tuple(a.tolist()) for a in (found.predicted, found.radius))
+    return {"certified": plain(Certified(chosen.draws, ALPHA, predicted, radius))}, {}
+
+
+def own_seed(chosen: Settings, rows: slice) -> int:
+    """That of a block, which does not depend on the others."""
+    return (chosen.seed + rows.start) % (SEEDS + 1)
 
 
 def _attacked(
@@ -65,7 +111,7 @@ def _attacked(
 ) -> Computed:
     """What a plan comes to on a block, which draws from a seed of its own."""
     chosen, x, y = subject.settings, subject.x[rows], subject.y[rows]
-    own = (chosen.seed + rows.start) % (SEEDS + 1)
+    own = own_seed(chosen, rows)
     with seeded(own):
         clean = subject.classifier.predict(x, batch_size=chosen.batch_size)
     attack = ToldAutoAttack(

@@ -1,5 +1,6 @@
 """What an evaluation found, the verdict on it, and the page that people show around."""
 
+from art_snn.experiments.evaluation.certified import Certified as Certified
 from art_snn.experiments.evaluation.examples import Examples as Examples
 from art_snn.experiments.evaluation.opened import Opened as Opened
 from art_snn.experiments.evaluation.page import page as page

@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from art_snn.experiments.base import Result
+from art_snn.experiments.evaluation.certified import Certified
 from art_snn.experiments.evaluation.figures import draw
 from art_snn.experiments.evaluation.opened import Opened
 from art_snn.experiments.evaluation.page import PAGE, page
@@ -81,7 +82,8 @@ class Evaluation(Result):
     :param clean: predicted classes; -1 without a prediction.
     :param trials: what every attack achieved at every budget; of a name and a budget one.
     :param reservations: findings.
-    :param provenance: all that is needed to do it again."""
+    :param provenance: all that is needed to do it again.
+    :param certified: certificates, where they were asked for."""
 
     title: str
     key: str
@@ -93,6 +95,7 @@ class Evaluation(Result):
     trials: tuple[Trial, ...]
     reservations: tuple[Reservation, ...]
     provenance: Provenance
+    certified: Certified | None = None
     name: ClassVar[str] = "evaluation"
     drawing = staticmethod(draw)
 
@@ -100,6 +103,9 @@ class Evaluation(Result):
         sizes = {len(trial.stage) for trial in self.trials}
         sizes |= {len(column) for column in (self.samples, self.labels, self.clean)}
         expect(len(sizes) == 1, "columns of as many samples each", sorted(sizes))
+        if self.certified is not None:
+            fits = len(self.certified.radius) == len(self.samples)
+            expect(fits, "a certificate of every sample", len(self.certified.radius))
         expect(self.samples, "one sample or more", [])
         expect(self.trials, "one trial or more", [])
         expect(self.norm in NORMS, f"a norm among {', '.join(NORMS)}", self.norm)

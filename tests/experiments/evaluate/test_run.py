@@ -16,6 +16,7 @@ from art_snn.experiments.evaluate import Settings, progress
 from art_snn.experiments.evaluation import Evaluation, verdicts
 from art_snn.experiments.resume import structured
 from art_snn.files import read_json
+from art_snn.metrics import l1_radius
 from art_snn.team import Team
 from tests.command import call, forbidden, interrupted
 from tests.evaluations import VANISHED, evaluation, trial
@@ -234,12 +235,16 @@ def test_event_frames_are_attacked_in_every_norm(norm, eps, tmp_path):
 def test_a_random_network_is_judged_by_most_of_its_draws(tmp_path):
     network = ("--encoder", "poisson", "--width", "0.25", "--epochs", "4")
     attack = ("--attack", "AutoPGD", "--attack-options", "max_iter=2", "--plan", "fast")
-    options = ("--eps", "0.2", "--output", str(tmp_path / "out"))
+    options = ("--eps", "0.2", "--certify", "--draws", "20", "--output", str(tmp_path / "out"))
     done = call(*FRAMES[:-2], *network, *attack, *options)
     assert done.status == 0, done.stderr
     found = structured(read_json(tmp_path / "out" / "evaluation.json"), Evaluation)
     assert {trial.draws for trial in found.trials} == {11}
     assert "random network" in {one.name for one in found.reservations}
+    certificate = found.certified.certificate(found.labels)
+    assert found.certified.draws == 20
+    assert len(certificate.radius) == 6
+    assert (certificate.radius < l1_radius(0.001 ** (1 / 20), 8) + 1e-9).all()
 
 
 def test_networks_to_transfer_from_are_stages_of_the_plan(folder):
@@ -263,6 +268,7 @@ def test_networks_to_transfer_from_are_stages_of_the_plan(folder):
         (("--attack", "SparseDynamicAttack"), "--attack: expected an attack in the norm inf"),
         (("--norm", "0", "--eps", "1"), "--attack: expected an attack in the norm 0, got AutoPGD"),
         (("--sources", "none.pt"), "--sources"),
+        (("--certify",), "--certify: expected a network with Poisson encoding"),
         (("--eps", "8/0"), "--eps: expected a number such as 0.03 or 8/255"),
         (("--norm", "1"), "--norm: expected one of inf, 2, 0, shift, got '1'"),
     ],

@@ -1,0 +1,199 @@
+"""Defences side by side: what papers report of them, what a plan of attacks leaves, and findings.
+
+    python examples/study/defences.py --data eurosat32_10k.npz --eps 4/255 --output defences
+
+Trains one network plainly and one by every defence of art-snn harden, against the same attack, and
+evaluates them all as art-snn evaluate does. A run that was interrupted goes on where it stopped.
+"""
+
+import argparse
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from art_snn.training.defences import DEFENCES
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from art_snn.attacks import Attack
+from art_snn.data import Source
+from art_snn.experiments import evaluate, harden, tables, train
+from art_snn.experiments.colours import GREY, SERIES
+from art_snn.experiments.evaluation import Evaluation, verdicts
+from art_snn.experiments.resume import structured
+from art_snn.experiments.trained import Trained
+from art_snn.files import write_json, write_text
+from art_snn.gradients import named
+from art_snn.models import Architecture
+from art_snn.training import Recipe
+
+PLAIN = "plain"
+KINDS = (PLAIN, *DEFENCES)
+PAPER, DECIDES = "PGD-7 by stbp", "standard"
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is trained and evaluated.
+
+    :param chosen: the options of the command line."""
+
+    chosen: argparse.Namespace
+
+    @property
+    def source(self) -> Source:
+        """The data."""
+        return Source(data=self.chosen.data, root=self.chosen.root)
+
+    def train(self, kind: str) -> Path:
+        """The weights of a network, from its folder or trained now."""
+        chosen, folder = self.chosen, self.chosen.output / kind
+        if (folder / "training.json").exists():
+            return folder / "network.pt"
+        architecture = Architecture(
+            model=chosen.model, width=chosen.width, steps=chosen.steps, decay=chosen.decay
+        )
+        known: dict[str, Any] = {
+            "output": folder,
+            "threads": chosen.threads,
+            "device": chosen.device,
+            "source": self.source,
+            "architecture": architecture,
+            "recipe": Recipe(epochs=chosen.epochs, train_dtype=chosen.train_dtype),
+        }
+        if kind == PLAIN:
+            train.run(train.Settings(**known))
+        else:
+            attack = Attack(
+                name="pgd",
+                eps=chosen.train_eps,
+                eps_step=0.75 * chosen.train_eps,
+                iterations=2,
+                attack_dtype=chosen.train_dtype,
+            )
+            known |= {"attack": attack, "rule": named("stbp"), "defence": kind}
+            harden.run(harden.Settings(**known))
+        (folder / "training.pt").unlink()
+        return folder / "network.pt"
+
+    def evaluated(self, kind: str) -> Evaluation:
+        """How robust it is."""
+        chosen = self.chosen
+        settings = evaluate.Settings(
+            output=chosen.output / kind / "evaluation",
+            threads=chosen.threads,
+            device=chosen.device,
+            source=self.source,
+            network=Trained(checkpoint=self.train(kind)),
+            eps=(chosen.eps,),
+            plan="fast" if chosen.small else DECIDES,
+            samples=chosen.samples,
+            examined=min(chosen.samples, 100),
+        )
+        found = evaluate.run(settings)
+        assert found is not None
+        return found
+
+
+def row(kind: str, found: Evaluation) -> tuple[str, ...]:
+    """What came out of one network."""
+    (verdict,) = verdicts(found)
+    paper = found.trials[0].robustness.robust_accuracy
+    points = 100 * (paper.value - verdict.robust)
+    names = sorted({one.name for one in verdict.reservations})
+    clean = verdict.outcome.clean_accuracy
+    return kind, str(clean), str(paper), verdict.share, f"{points:.1f}", "; ".join(names) or "none"
+
+
+def told(title: str, found: Mapping[str, Evaluation]) -> str:
+    """A row per network."""
+    titles = ("training", "clean accuracy", "under PGD-7 by STBP", "under all attacks")
+    titles += ("difference", "findings")
+    rows = [row(kind, evaluation) for kind, evaluation in found.items()]
+    return tables.told([title, tables.Table(titles, rows)], "markdown")
+
+
+def draw(ax: Axes, found: Mapping[str, Evaluation]) -> None:
+    """Accuracies of every network, with their intervals."""
+    parts: dict[str, list[Any]] = {"clean": [], "PGD-7 by STBP": [], "all attacks": []}
+    for evaluation in found.values():
+        (verdict,) = verdicts(evaluation)
+        shares = verdict.outcome.clean_accuracy, evaluation.trials[0].robustness.robust_accuracy
+        for name, share in zip(parts, (*shares, verdict.outcome.robust_accuracy), strict=True):
+            parts[name].append(share)
+    places = np.arange(len(found))
+    for number, (name, shares) in enumerate(parts.items()):
+        values = np.array([100 * share.value for share in shares])
+        reach = np.abs(100 * np.array([share.interval for share in shares]).T - values)
+        colour = (GREY, *SERIES)[number]
+        ax.bar(places + 0.27 * (number - 1), values, 0.25, yerr=reach, color=colour, label=name)
+    ax.set(xticks=places, xticklabels=list(found), ylabel="accuracy [%]", ylim=(0, 100))
+    ax.grid(alpha=0.3, axis="y")
+    ax.legend(frameon=False, ncols=3)
+
+
+def outcomes(content: Mapping[str, Any]) -> dict[str, Evaluation]:
+    """What the file holds, by the name of the defence."""
+    return {kind: structured(one, Evaluation) for kind, one in content["evaluations"].items()}
+
+
+def results(study: Study) -> Iterator[tuple[str, Evaluation]]:
+    for kind in KINDS:
+        yield kind, study.evaluated(kind)
+
+
+def ratio(words: str) -> float:
+    """A number, or one over another."""
+    above, _, below = words.partition("/")
+    return float(above) / float(below or 1)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Defences side by side.")
+    add = parser.add_argument
+    add("--data", default="digits", help="as in art-snn train")
+    add("--root", type=Path, default=Path("data"))
+    add("--model", default="vgg5")
+    add("--width", type=float, default=0.25)
+    add("--steps", type=int, default=8)
+    add("--decay", type=float, default=0.5)
+    add("--epochs", type=int, default=10)
+    add("--train-dtype", help="as in art-snn train; of the attack in training, too")
+    add("--train-eps", type=ratio, default=4 / 255, help="budget of the attack in training")
+    add("--eps", type=ratio, default=4 / 255, help="budget of the evaluation")
+    add("--samples", type=int, default=200, help="test samples under attack")
+    add("--threads", type=int)
+    add("--device", default="gpu", choices=("gpu", "cpu"))
+    add("--output", type=Path, default=Path("defences"))
+    add("--small", action="store_true")
+    chosen = parser.parse_args()
+    if chosen.small:
+        small = {"width": 1 / 16, "steps": 2, "epochs": 1, "samples": 8}
+        vars(chosen).update(small, output=chosen.output / "small")
+    return chosen
+
+
+def main() -> None:
+    chosen = parse()
+    study = Study(chosen)
+    found = dict(results(study))
+    first = next(iter(found.values()))
+    title = (
+        f"{first.title}; {chosen.epochs} epochs of training, defences against PGD of two steps at "
+        f"{chosen.train_eps:.4g} by STBP; {len(first.samples)} test samples at {chosen.eps:.4g} in "
+        f"the maximum norm."
+    )
+    text = told(title, found)
+    content = {"title": title, "evaluations": {kind: one.as_dict() for kind, one in found.items()}}
+    write_json(chosen.output / "defences.json", content)
+    write_text(chosen.output / "defences.md", text)
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    draw(figure.subplots(), found)
+    figure.savefig(chosen.output / "defences.png", dpi=110)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
