@@ -94,8 +94,7 @@ def evaluation(*trials: Trial, **changes: Any) -> Evaluation:
 
 
 def small(**changes: Any) -> Evaluation:
-    """Four samples by hand: one wrong, one that the plan breaks, one that PGD breaks, one stands.
-    """
+    """Four samples by hand: one wrong, one broken by the plan, one by PGD, and one stands."""
     plan = trial("standard", 8 / 255, (-2, 1, -1, -1), STAGES[:2])
     weak = trial("PGD-7 by stbp", 8 / 255, (-2, -1, 0, -1))
     return evaluation(plan, weak, **changes)
@@ -118,9 +117,7 @@ def large(samples: int = 400, seed: int = 0, **changes: Any) -> Evaluation:
             stage = np.where(wrong, -2, np.where(broken, which, -1))
             spent = np.where(stage < 0, 50 * len(stages), 1 + (50 * (which + 1) * hardness) // 1)
             queries = tuple(int(one) for one in spent)
-            trials.append(
-                trial(name, eps, stage, stages, forwards=queries, backwards=queries)
-            )
+            trials.append(trial(name, eps, stage, stages, forwards=queries, backwards=queries))
     known: dict[str, Any] = {"plan": "standard", "reservations": (VANISHED, RISES, WEAK)}
     return evaluation(*trials, **(known | changes))
 

@@ -35,7 +35,9 @@ class Examples:
         same = len(sizes) == 1 and self.x.shape == self.adversarial.shape
         got = f"arrays of {sorted(sizes)} rows, {self.x.shape} and {self.adversarial.shape}"
         remedy = "Give every sample its row, its adversarial and its prediction."
-        require(same, "adversarial", "as many samples and adversarials, alike in shape", got, remedy)
+        require(
+            same, "adversarial", "as many samples and adversarials, alike in shape", got, remedy
+        )
 
     def write(self, folder: Path) -> None:
         """Write them into the folder, beside the evaluation.
@@ -59,8 +61,8 @@ class Examples:
             require(broken is None, "examples", expected, f"{path}, which {broken}", _REMEDY)
             with np.load(path, allow_pickle=False) as found:
                 told = {name: found[name] for name in found.files}
-            scalars = {"trial": str(told.pop("trial")), "eps": float(told.pop("eps"))}
-            return cls(**scalars, **told)
+            trial, eps = str(told.pop("trial")), float(told.pop("eps"))
+            return cls(trial, eps, **told)
         except (OSError, KeyError, TypeError, EOFError, AttributeError) as error:
             got = f"{path}, which cannot be read ({type(error).__name__})"
             raise invalid("examples", expected, got, _REMEDY) from error

@@ -97,7 +97,9 @@ def spent(trials: "Sequence[Trial]", width: float = 3.6) -> Figure:
         look = lines(place) | {"marker": ""}
         ax.plot(queries, success, drawstyle="steps-post", label=trial.name, **look)
     ax.set(ylim=(0, 100), ylabel="attack success [%]", xlabel="queries of a sample")
-    ax.set_xscale("symlog", linthresh=1)
+    # Queries begin at 0 where nothing had to be asked, and end in the thousands.
+    ax.set_xscale("symlog", linthresh=1, linscale=0.3)
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     ax.set_xlim(left=0)
     legend(figure, ax)
     return figure

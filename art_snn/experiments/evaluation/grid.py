@@ -51,7 +51,7 @@ class Grid:
 def grid(evaluation: "Evaluation", examples: "Examples") -> Grid:
     """The first examples, as many as there is room for."""
     shape = examples.x.shape[1:]
-    start = f"Samples that {examples.trial} was run on {budget(evaluation.norm, examples.eps)}. "
+    start = f"Samples under {examples.trial}, {budget(evaluation.norm, examples.eps)}. "
     if not drawable(shape):
         sides = ", ".join(map(str, shape))
         return Grid(f"{start}Samples of shape ({sides}) are not drawn.", False, ())

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +76,7 @@ class Trial:
     @property
     def outcome(self) -> Outcome:
         """The same as an attack tells it, without adversarials."""
-        columns = {name: np.asarray(getattr(self, name)) for name in COLUMNS}
+        columns: dict[str, Any] = {n: np.asarray(getattr(self, n)) for n in COLUMNS}
         nothing = np.zeros((len(self.stage), 0))
         return Outcome(self.stages, self.skipped, self.draws, nothing, **columns)
 
