@@ -1,8 +1,8 @@
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from art_snn.checks import require, require_choice, settle
 from art_snn.flags import Open
@@ -21,7 +21,7 @@ class Settings:
     :param format: html for one page that shows everything; md or tex for sentences and tables.
     """
 
-    files: Positional[tuple[Path, ...]]
+    files: Annotated[Positional[tuple[Path, ...]], arg(metavar="FILE ...", help_behavior_hint="")]
     output: Open[Path] = None
     format: Format = "html"
 
