@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from art_snn.experiments.colours import GREY, INK, SERIES, titled
 from art_snn.experiments.evaluation.panels import bars, legend, lines, panel
-from art_snn.experiments.evaluation.verdict import size, unit, verdicts
+from art_snn.experiments.evaluation.verdict import Verdict, bound, size, unit, verdicts
 from art_snn.metrics import Share
 
 if TYPE_CHECKING:
@@ -34,10 +34,7 @@ def accuracy(evaluation: "Evaluation", width: float = 3.6) -> Figure:
     found = verdicts(evaluation)
     words = f"accuracy{' at most' if found[-1].open else ''} [%]"
     if len(found) == 1:
-        shares = {t.name: t.robustness.robust_accuracy for t in evaluation.trials}
-        if len(shares) > 1:
-            shares[UNION] = found[0].outcome.robust_accuracy
-        return _bars_of_shares(shares, words, width)
+        return _bars(evaluation, found[0], words, width)
     clean = found[0].outcome.clean_accuracy
     curves = {}
     for name in evaluation.names:
@@ -72,12 +69,17 @@ def _curve(ax: Axes, name: str, curve: Mapping[float, Share], scale: int, place:
     ax.errorbar(x, values, reach, label=name, markersize=4, capsize=2, elinewidth=0.8, **look)
 
 
-def _bars_of_shares(shares: Mapping[str, Share], words: str, width: float) -> Figure:
-    values = [100 * share.value for share in shares.values()]
-    low, high = 100 * np.array([share.interval for share in shares.values()]).T
+def _bars(evaluation: "Evaluation", verdict: Verdict, words: str, width: float) -> Figure:
+    robust = [trial.robustness.robust_accuracy for trial in evaluation.trials]
+    told = [f"{t.name}: {bound(evaluation, t, verdict)}" for t in evaluation.trials]
+    colours = [SERIES[0]] * len(told)
+    if len(told) > 1:
+        robust.append(verdict.outcome.robust_accuracy)
+        told.append(f"{UNION}: {verdict.share}")
+        colours.append(INK)
+    values = [100 * share.value for share in robust]
+    low, high = 100 * np.array([share.interval for share in robust]).T
     reach = np.abs([values - low, high - values])
-    colours = [INK if name == UNION else SERIES[0] for name in shares]
-    told = [f"{name}: {share}" for name, share in shares.items()]
     return bars(told, values, words, width, colours, reach, limit=100)
 
 
