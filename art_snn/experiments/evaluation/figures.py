@@ -61,7 +61,9 @@ def accuracy_against_eps(
 
 
 def _curve(ax: Axes, name: str, curve: Mapping[float, Share], scale: int, place: int) -> None:
-    look = lines(place) | ({"color": INK, "lw": 2.6, "ls": "-"} if name == UNION else {})
+    look = lines(place) | (
+        {"color": INK, "lw": 3.2, "ls": "-", "zorder": 1.5} if name == UNION else {}
+    )
     x = scale * np.array(list(curve))
     values = [100 * share.value for share in curve.values()]
     low, high = 100 * np.array([share.interval for share in curve.values()]).T
@@ -94,9 +96,12 @@ def broken(trial: "Trial", width: float = 3.6) -> Figure:
 def spent(trials: "Sequence[Trial]", width: float = 3.6) -> Figure:
     """Attack success against the queries that a sample has taken."""
     figure, ax = panel(width, 2.5, below=len(trials))
-    for place, trial in enumerate(trials):
-        queries, success = course(trial)
+    courses = [course(trial) for trial in trials]
+    end = max(queries[-1] for queries, _ in courses)
+    for place, (trial, (queries, success)) in enumerate(zip(trials, courses, strict=True)):
         look = lines(place) | {"marker": ""}
+        # What an attack has broken by its end stays broken.
+        queries, success = np.append(queries, end), np.append(success, success[-1])
         ax.plot(queries, success, drawstyle="steps-post", label=trial.name, **look)
     ax.set(ylim=(0, 100), ylabel="attack success [%]", xlabel="queries of a sample")
     # Queries begin at 0 where nothing had to be asked, and end in the thousands.

@@ -73,6 +73,14 @@ def test_every_stage_has_a_bar():
     assert ax.texts[1].get_text().startswith("1: AutoPGD(max_iter=20) by RGA(")
 
 
+def test_lines_of_success_go_on_to_the_end_of_the_longest():
+    short = trial("short", EPS, (0,), forwards=(2,), backwards=(1,))
+    long = trial("long", EPS, (-1,), forwards=(60,), backwards=(40,))
+    (ax,) = spent([short, long]).axes
+    assert [line.get_xdata()[-1] for line in ax.lines] == [100, 100]
+    assert [line.get_ydata()[-1] for line in ax.lines] == [100, 0]
+
+
 @pytest.mark.parametrize("names", [1, 6, 14])
 def test_as_many_attacks_as_there_are_fit_below_the_figure_and_differ(names):
     trials = [trial(f"attack {place}", EPS, (0, -1)) for place in range(names)]
