@@ -94,7 +94,7 @@ def evaluation(*trials: Trial, **changes: Any) -> Evaluation:
 
 
 def small(**changes: Any) -> Evaluation:
-    """Four samples by hand: one wrong, one that the plan breaks, one that PGD breaks, one stands."""
+    """Four samples by hand: one wrong, one broken by the plan, one by PGD, and one stands."""
     plan = trial("standard", 8 / 255, (-2, 1, -1, -1), STAGES[:2])
     weak = trial("PGD-7 by stbp", 8 / 255, (-2, -1, 0, -1))
     return evaluation(plan, weak, **changes)
@@ -138,8 +138,8 @@ def frames(count: int = 3, steps: int = 10, seed: int = 0) -> Examples:
     rng = np.random.default_rng(seed)
     x = np.zeros((count, steps, 2, 24, 24))
     for step in range(steps):
-        x[:, step, 0, 4:20, 2 + 2 * step] = 1
-        x[:, step, 1, 4:20, 1 + 2 * step] = 1
+        x[:, step, 0, 4:20, 2 + 2 * step % 20] = 1
+        x[:, step, 1, 4:20, 1 + 2 * step % 20] = 1
     x *= rng.random(x.shape) < 0.7
     flips = rng.random(x.shape) < 0.004
     adversarial = np.where(flips, 1 - x, x)

@@ -108,7 +108,8 @@ COMMANDS_SHOWN = sorted(
         line
         for page in (ROOT / "README.md", *PAGES)
         for line in lines_of(page.read_text(encoding="utf-8"))
-        if re.match(r"(art-snn|python -m art_snn) (?!COMMAND|NAME)", line)
+        # Of a report the name alone is no command: it takes files.
+        if re.match(r"(art-snn|python -m art_snn) (?!COMMAND|NAME|report$)", line)
     }
 )
 SCRIPTS_SHOWN = sorted(

@@ -14,18 +14,20 @@ INK, GRID = "#1b1f24", "#d3d7dc"
 _ROLES = ("ink", "grid", "grey", *(f"series-{place}" for place in range(len(SERIES))))
 _DRAWN = (INK, GRID, GREY, *SERIES)
 _DARK = ("#e8eaed", "#3f464f", "#8d949c")
-_DARK += ("#4aa8e0", "#f0803c", "#2fc49a", "#e29bc2", "#8fd0f5", "#f2bd4a")
+_DARK_SERIES = ("#4aa8e0", "#f0803c", "#2fc49a", "#e29bc2", "#8fd0f5", "#f2bd4a")
 ROLES = dict(zip(_DRAWN, _ROLES, strict=True))
 """What the colours of a figure are for; a page has its own for each, by its ground."""
 LIGHT = dict(zip(_ROLES, _DRAWN, strict=True))
 LIGHT |= {"grey": "#767676", "series-2": "#00855f", "series-3": "#b8588c"}
 LIGHT |= {"series-4": "#3287bd", "series-5": "#a87400"}
 """On a white ground, where lines of the colours as they are would be too pale."""
-DARK = dict(zip(_ROLES, _DARK, strict=True))
+DARK = dict(zip(_ROLES, (*_DARK, *_DARK_SERIES), strict=True))
 """On a dark ground."""
 
 
 def titled(figure: Figure, *lines: str, fontsize: str = "medium") -> None:
     """Write a title whose lines are folded where they would leave the picture."""
     room = int(11 * figure.get_figwidth())
-    figure.suptitle("\n".join(textwrap.fill(line, room) for line in lines), fontsize=fontsize)
+    text = "\n".join(textwrap.fill(line, room) for line in lines)
+    # What users write, such as the name of a file, is no formula.
+    figure.suptitle(text, fontsize=fontsize).set_parse_math(False)

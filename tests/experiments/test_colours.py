@@ -9,6 +9,12 @@ from matplotlib.text import Text
 from art_snn.experiments.colours import titled
 
 
+def test_what_users_write_is_no_formula():
+    figure = Figure(figsize=(5, 3))
+    titled(figure, "costs $5_{")
+    figure.canvas.draw()
+
+
 @pytest.mark.parametrize("width", [5, 7, 9])
 @pytest.mark.parametrize("word", ["RGA(beta=2.0, gamma=0.2), ", "somewhere/"])
 @pytest.mark.parametrize("fontsize", ["medium", "small"])

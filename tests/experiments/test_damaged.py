@@ -19,6 +19,7 @@ from art_snn.experiments.scaling.settings import Images, Protocol, Settings
 from art_snn.experiments.sweep import Line, Panel, Swept
 from art_snn.experiments.sweep.result import Content, Entry, Value
 from art_snn.metrics import Share
+from tests.evaluations import VANISHED, small
 from tests.outcomes import outcome
 
 
@@ -62,6 +63,7 @@ def told(found: Any) -> str:
 
 
 WHOLE = {"comparison": comparison(), "sweep": content(), "protocol": growth()}
+WHOLE["evaluation"] = small(reservations=(VANISHED,))
 PLACES = {name: plain(whole) for name, whole in WHOLE.items()}
 OTHERS: list[Any] = [None, 0, -1, 1.5, True, 10**30, float("inf"), "x", "", [], {}, [[]], {"x": 0}]
 # Compared with what was asked before anything else is read from them.

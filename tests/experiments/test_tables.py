@@ -50,14 +50,14 @@ def test_html_escapes_what_would_be_markup():
     assert found == [cell for row in (TITLES, *ROWS) for cell in row]
 
 
-@pytest.mark.parametrize("form", ["text", "markdown", "html"])
+@pytest.mark.parametrize("form", ["text", "markdown", "html", "latex"])
 def test_figures_are_told_as_they_came(form):
     text = table(("a", "b"), [("1.50", "0.250"), ("1e3", "007"), ("nan", "-1")], form)
     found = re.findall(r"1\.50|0\.250|1e3|007|nan|(?<![-:])-1", text)
     assert found == ["1.50", "0.250", "1e3", "007", "nan", "-1"]
 
 
-@pytest.mark.parametrize("form", ["text", "markdown", "html"])
+@pytest.mark.parametrize("form", ["text", "markdown", "html", "latex"])
 def test_no_line_ends_in_spaces(form):
     text = told([("a", "b"), Table(TITLES, ROWS), Notes(["note"]), "words"], form)
     assert [line for line in text.splitlines() if line != line.rstrip()] == []
@@ -65,10 +65,31 @@ def test_no_line_ends_in_spaces(form):
     assert not text.endswith("\n\n")
 
 
-@pytest.mark.parametrize("form", ["text", "markdown", "html"])
+@pytest.mark.parametrize("form", ["text", "markdown", "html", "latex"])
 def test_a_table_without_rows_has_its_titles(form):
     text = table(TITLES, [], form)
     assert all(title in text for title in TITLES)
+
+
+def test_latex_stands_between_rules_and_takes_nothing_for_a_command():
+    rows = [("a_b & co", "12 %"), ("[x]", r"1^2 ~ \$ #{}<")]
+    assert table(("rule", "ms"), rows, "latex").splitlines() == [
+        r"\begin{tabular}{lr}",
+        r"\toprule",
+        r"rule & ms \\",
+        r"\midrule",
+        r"a\_b \& co & 12 \% \\",
+        r"{[}x] & 1\^{}2 \textasciitilde{} \textbackslash{}\$ \#\{\}\ensuremath{<} \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+
+
+def test_words_are_set_to_the_left_in_as_many_columns_as_are_said_to_be_words():
+    known = Table(("rule", "other", "ms"), [("a", "b", "1")], words=2)
+    assert told([known], "latex").startswith(r"\begin{tabular}{llr}")
+    assert known.sides == ["left", "left", "right"]
+    assert Table(TITLES, ROWS).sides == ["left", "right", "left"]
 
 
 @given(st.lists(st.tuples(*[st.text("ab|<&1.", min_size=1, max_size=4)] * 3), min_size=1))
@@ -85,6 +106,11 @@ def test_markdown_keeps_every_cell(rows):
             "html",
             "<p>a title</p>\n<p>settings</p>\n\n<p>a paragraph</p>\n\n"
             "<p>first note.</p>\n<p>second &lt; note.</p>\n",
+        ),
+        (
+            "latex",
+            "a title. settings.\n\na paragraph\n\n\\begin{itemize}\n\\item first note.\n"
+            "\\item second \\ensuremath{<} note.\n\\end{itemize}\n",
         ),
     ],
 )

@@ -68,7 +68,9 @@ def sides_drawn(every: "Sequence[Opened]", name: str) -> Drawn | None:
         found = verdicts(one.evaluation)
         is_open |= found[0].open
         clean = {0.0: found[0].outcome.clean_accuracy}
-        curves[f"result {number}"] = clean | {v.eps: v.outcome.robust_accuracy for v in found}
+        curves[f"{number}: {one.evaluation.title}"] = clean | {
+            v.eps: v.outcome.robust_accuracy for v in found
+        }
         shares = [f"{v.share} {budget(v.norm, v.eps)}" for v in found]
         told.append(f"result {number} {listed(shares)}")
     axis = f"accuracy{' at most' if is_open else ''} [%]"

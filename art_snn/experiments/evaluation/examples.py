@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from art_snn.checks import invalid, require
+from art_snn.checks import ArgumentError, invalid, require
 from art_snn.files import damage, write_arrays
 
 NAME = "examples.npz"
@@ -32,12 +32,15 @@ class Examples:
 
     def __post_init__(self) -> None:
         sizes = {len(column) for column in (self.rows, self.x, self.adversarial, self.predicted)}
-        same = len(sizes) == 1 and self.x.shape == self.adversarial.shape
+        alike = len(sizes) == 1 and self.x.shape == self.adversarial.shape
+        expected = "as many samples and adversarials, alike in shape"
         got = f"arrays of {sorted(sizes)} rows, {self.x.shape} and {self.adversarial.shape}"
         remedy = "Give every sample its row, its adversarial and its prediction."
-        require(
-            same, "adversarial", "as many samples and adversarials, alike in shape", got, remedy
-        )
+        require(alike, "adversarial", expected, got, remedy)
+        whole = all(column.dtype.kind in "iu" for column in (self.rows, self.predicted))
+        got = f"{self.rows.dtype} and {self.predicted.dtype}"
+        remedy = "Give numbers of samples and of classes."
+        require(whole, "rows", "rows and predicted classes as whole numbers", got, remedy)
 
     def write(self, folder: Path) -> None:
         """Write them into the folder, beside the evaluation.
@@ -58,11 +61,15 @@ class Examples:
         expected = "samples beside their adversarials"
         try:
             broken = damage(path)
-            require(broken is None, "examples", expected, f"{path}, which {broken}", _REMEDY)
+            if broken:
+                raise invalid("examples", expected, f"{path}, which {broken}", _REMEDY)
             with np.load(path, allow_pickle=False) as found:
                 told = {name: found[name] for name in found.files}
-            scalars = {"trial": str(told.pop("trial")), "eps": float(told.pop("eps"))}
-            return cls(**scalars, **told)
-        except (OSError, KeyError, TypeError, EOFError, AttributeError) as error:
+            trial, eps = str(told.pop("trial")), float(told.pop("eps"))
+            return cls(trial, eps, **told)
+        except ArgumentError:
+            raise
+        except Exception as error:
+            # What is no such archive fails in any way its bytes happen to lead to.
             got = f"{path}, which cannot be read ({type(error).__name__})"
             raise invalid("examples", expected, got, _REMEDY) from error

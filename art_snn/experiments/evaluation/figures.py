@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from art_snn.experiments.colours import GREY, INK, SERIES, titled
 from art_snn.experiments.evaluation.panels import bars, legend, lines, panel
-from art_snn.experiments.evaluation.verdict import size, unit, verdicts
+from art_snn.experiments.evaluation.verdict import Verdict, bound, size, unit, verdicts
 from art_snn.metrics import Share
 
 if TYPE_CHECKING:
@@ -34,10 +34,7 @@ def accuracy(evaluation: "Evaluation", width: float = 3.6) -> Figure:
     found = verdicts(evaluation)
     words = f"accuracy{' at most' if found[-1].open else ''} [%]"
     if len(found) == 1:
-        shares = {t.name: t.robustness.robust_accuracy for t in evaluation.trials}
-        if len(shares) > 1:
-            shares[UNION] = found[0].outcome.robust_accuracy
-        return _bars_of_shares(shares, words, width)
+        return _bars(evaluation, found[0], words, width)
     clean = found[0].outcome.clean_accuracy
     curves = {}
     for name in evaluation.names:
@@ -64,7 +61,9 @@ def accuracy_against_eps(
 
 
 def _curve(ax: Axes, name: str, curve: Mapping[float, Share], scale: int, place: int) -> None:
-    look = lines(place) | ({"color": INK, "lw": 2.6, "ls": "-"} if name == UNION else {})
+    look = lines(place) | (
+        {"color": INK, "lw": 3.2, "ls": "-", "zorder": 1.5} if name == UNION else {}
+    )
     x = scale * np.array(list(curve))
     values = [100 * share.value for share in curve.values()]
     low, high = 100 * np.array([share.interval for share in curve.values()]).T
@@ -72,12 +71,17 @@ def _curve(ax: Axes, name: str, curve: Mapping[float, Share], scale: int, place:
     ax.errorbar(x, values, reach, label=name, markersize=4, capsize=2, elinewidth=0.8, **look)
 
 
-def _bars_of_shares(shares: Mapping[str, Share], words: str, width: float) -> Figure:
-    values = [100 * share.value for share in shares.values()]
-    low, high = 100 * np.array([share.interval for share in shares.values()]).T
+def _bars(evaluation: "Evaluation", verdict: Verdict, words: str, width: float) -> Figure:
+    robust = [trial.robustness.robust_accuracy for trial in evaluation.trials]
+    told = [f"{t.name}: {bound(evaluation, t, verdict)}" for t in evaluation.trials]
+    colours = [SERIES[0]] * len(told)
+    if len(told) > 1:
+        robust.append(verdict.outcome.robust_accuracy)
+        told.append(f"{UNION}: {verdict.share}")
+        colours.append(INK)
+    values = [100 * share.value for share in robust]
+    low, high = 100 * np.array([share.interval for share in robust]).T
     reach = np.abs([values - low, high - values])
-    colours = [INK if name == UNION else SERIES[0] for name in shares]
-    told = [f"{name}: {share}" for name, share in shares.items()]
     return bars(told, values, words, width, colours, reach, limit=100)
 
 
@@ -92,12 +96,17 @@ def broken(trial: "Trial", width: float = 3.6) -> Figure:
 def spent(trials: "Sequence[Trial]", width: float = 3.6) -> Figure:
     """Attack success against the queries that a sample has taken."""
     figure, ax = panel(width, 2.5, below=len(trials))
-    for place, trial in enumerate(trials):
-        queries, success = course(trial)
+    courses = [course(trial) for trial in trials]
+    end = max(queries[-1] for queries, _ in courses)
+    for place, (trial, (queries, success)) in enumerate(zip(trials, courses, strict=True)):
         look = lines(place) | {"marker": ""}
+        # What an attack has broken by its end stays broken.
+        queries, success = np.append(queries, end), np.append(success, success[-1])
         ax.plot(queries, success, drawstyle="steps-post", label=trial.name, **look)
     ax.set(ylim=(0, 100), ylabel="attack success [%]", xlabel="queries of a sample")
-    ax.set_xscale("symlog", linthresh=1)
+    # Queries begin at 0 where nothing had to be asked, and end in the thousands.
+    ax.set_xscale("symlog", linthresh=1, linscale=0.3)
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     ax.set_xlim(left=0)
     legend(figure, ax)
     return figure

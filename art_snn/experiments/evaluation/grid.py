@@ -51,10 +51,10 @@ class Grid:
 def grid(evaluation: "Evaluation", examples: "Examples") -> Grid:
     """The first examples, as many as there is room for."""
     shape = examples.x.shape[1:]
-    start = f"Samples that {examples.trial} was run on {budget(evaluation.norm, examples.eps)}. "
-    if not drawable(shape):
-        sides = ", ".join(map(str, shape))
-        return Grid(f"{start}Samples of shape ({sides}) are not drawn.", False, ())
+    start = f"Samples under {examples.trial}, {budget(evaluation.norm, examples.eps)}. "
+    obstacle = _obstacle(examples)
+    if obstacle:
+        return Grid(f"{start}{obstacle}", False, ())
     rows: list[Row] = []
     room = ROOM
     for row in _rows(evaluation, examples):
@@ -63,6 +63,17 @@ def grid(evaluation: "Evaluation", examples: "Examples") -> Grid:
             break
         rows.append(row)
     return Grid(start + _legend(examples, len(rows)), len(shape) == 4, tuple(rows))
+
+
+def _obstacle(examples: "Examples") -> str:
+    """Why nothing can be drawn, in a sentence, or ""."""
+    shape = examples.x.shape[1:]
+    if not len(examples.x):
+        return "There is none."
+    if not drawable(shape):
+        return f"Samples of shape ({', '.join(map(str, shape))}) are not drawn."
+    numbers = all(np.isfinite(values).all() for values in (examples.x, examples.adversarial))
+    return "" if numbers else "They hold values that are no finite numbers, and are not drawn."
 
 
 def _rows(evaluation: "Evaluation", examples: "Examples") -> Iterator[Row]:

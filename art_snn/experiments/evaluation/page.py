@@ -1,5 +1,6 @@
 """One page that shows everything, by itself: no script, and nothing from elsewhere."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from art_snn.experiments.evaluation.verdict import sentence, spelt, verdicts, we
 if TYPE_CHECKING:
     from art_snn.experiments.evaluation.opened import Opened
 
+HERE = Path(__file__).parent
 PAGE = "report.html"
 MOST_SAMPLES = 1000
 """Rows of the longest table; of more samples the rest is in the JSON."""
@@ -35,14 +37,14 @@ def page(every: "Sequence[Opened]") -> str:
     template = _environment().get_template("report.html.j2")
     views = [_view(one, number) for number, one in enumerate(every, 1)]
     several = _side_by_side(every) if len(every) > 1 else None
-    style = Markup((Path(__file__).parent / "report.css").read_text(encoding="utf-8"))
+    style = Markup((HERE / "report.css").read_text(encoding="utf-8"))
     colours = {"light": LIGHT, "dark": DARK}
     return template.render(style=style, colours=colours, views=views, several=several)
 
 
 def _environment() -> Environment:
     return Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(HERE),
         # What users write, such as titles and commands, is text and never markup.
         autoescape=True,
         undefined=StrictUndefined,
@@ -65,7 +67,7 @@ def _view(one: "Opened", number: int) -> Mapping[str, Any]:
         "title": evaluation.title,
         "total": total,
         "plan": evaluation.plan,
-        "verdict": f"{sentence(found)}.",
+        "verdict": _unbroken(f"{sentence(found)}."),
         "open": found[0].open,
         "examined": evaluation.provenance.examined,
         "findings": against,
@@ -85,6 +87,12 @@ def _view(one: "Opened", number: int) -> Mapping[str, Any]:
         "command": evaluation.provenance.command,
         "provenance": rows.provenance(evaluation),
     }
+
+
+def _unbroken(text: str) -> str:
+    """The text with shares and their intervals in one piece each, and budgets with their names."""
+    text = re.sub(r"(?<=\d) % \[([\d.]+), ", "\u00a0%\u00a0[\\1,\u00a0", text)
+    return re.sub(r"\beps (?=\d)", "eps\u00a0", text)
 
 
 def _side_by_side(every: "Sequence[Opened]") -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from art_snn.experiments.colours import GRID, INK, SERIES
 
@@ -46,7 +47,7 @@ def legend(figure: Figure, ax: Axes) -> None:
     handles, names = ax.get_legend_handles_labels()
     room = int(LETTERS * figure.get_figwidth()) - 6
     told = [textwrap.shorten(name, room, placeholder=" ...") for name in names]
-    figure.legend(
+    drawn = figure.legend(
         handles,
         told,
         loc="outside lower left",
@@ -56,6 +57,8 @@ def legend(figure: Figure, ax: Axes) -> None:
         borderaxespad=0,
         labelspacing=0.25,
     )
+    for text in drawn.get_texts():
+        text.set_parse_math(False)
 
 
 def bars(
@@ -76,13 +79,14 @@ def bars(
     places = heights.cumsum()
     ax.barh(places - 0.1, values, height=0.14, color=colours)
     if reach is not None:
-        ends = {"fmt": "none", "ecolor": INK, "elinewidth": 0.8, "capsize": 2}
+        ends: dict[str, Any] = {"fmt": "none", "ecolor": INK, "elinewidth": 0.8, "capsize": 2}
         ax.errorbar(values, places - 0.1, xerr=reach, **ends)
     for place, label in zip(places, folded, strict=True):
         told = ax.text(0, place - 0.19, label, color=INK, fontsize=SIZE, ha="left", va="bottom")
-        told.set_in_layout(False)
+        told.set(in_layout=False, parse_math=False)
     ax.set(yticks=[], ylim=(float(heights.sum()) + 0.05, 0), xlabel=words)
     ax.set_xlim(0, limit or max(1, *values) * 1.04)
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     ax.spines["left"].set_visible(False)
     ax.grid(visible=False, axis="y")
     return figure

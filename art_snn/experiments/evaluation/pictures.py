@@ -62,7 +62,8 @@ def _coloured(frame: np.ndarray) -> np.ndarray:
         return frame.transpose(1, 2, 0)
     weights = np.array([OFF, ON]) / 255
     both: np.ndarray = frame.min(0)[..., None]
-    return np.clip(np.tensordot(frame, weights, (0, 0)), 0, 1) * (1 - both) + both
+    one: np.ndarray = np.clip(np.tensordot(frame, weights, (0, 0)), 0, 1)
+    return np.asarray(one * (1 - both) + both)
 
 
 def _joined(frames: list[np.ndarray]) -> np.ndarray:

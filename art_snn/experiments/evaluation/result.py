@@ -68,6 +68,9 @@ class Provenance:
     threads: int
     examined: int
 
+    def __post_init__(self) -> None:
+        expect(self.examined >= 0, "samples of at least 0", self.examined)
+
 
 @dataclass(frozen=True)
 class Evaluation(Result):

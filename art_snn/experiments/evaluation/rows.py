@@ -66,7 +66,8 @@ def tests(evaluation: "Evaluation") -> tuple[Table, Table]:
 
     Two attacks differ where the p-value lies below .05."""
     titles = ("attack", "other attack", "eps", "broken by the attack alone", "by the other", "p")
-    differ, alike = [], []
+    differ: list[tuple[str, ...]] = []
+    alike: list[tuple[str, ...]] = []
     for eps in evaluation.budgets:
         for one, other in combinations(at(evaluation, eps).values(), 2):
             more, fewer, p = paired_difference(one.robustness, other.robustness)
@@ -76,7 +77,7 @@ def tests(evaluation: "Evaluation") -> tuple[Table, Table]:
 
 
 def remarks(evaluation: "Evaluation") -> list[str]:
-    """What the attacks could not do."""
+    """What the attacks could not do, and how a random network is judged."""
     skipped = {
         f"{trial.name} left out {stage}: {why}.": None
         for trial in evaluation.trials
@@ -84,7 +85,9 @@ def remarks(evaluation: "Evaluation") -> list[str]:
     }
     silent = sum(stage == Outcome.UNANSWERED for stage in evaluation.trials[0].stage)
     told = f"{silent} samples have no prediction and count as not correct."
-    return [*skipped, *([told] if silent else [])]
+    draws = max(trial.draws for trial in evaluation.trials)
+    random = f"The network is random: most of {draws} predictions tell whether a sample is broken."
+    return [*skipped, *([told] if silent else []), *([random] if draws > 1 else [])]
 
 
 def at(evaluation: "Evaluation", eps: float) -> "dict[str, Trial]":
@@ -133,10 +136,9 @@ def samples(evaluation: "Evaluation", most: int) -> Table:
 def provenance(evaluation: "Evaluation") -> Table:
     """All that is needed to do it again, but for the command."""
     known = evaluation.provenance
-    told = {
-        name.replace("_", " "): getattr(known, name) for name in ("seed", "block", "batch_size")
-    }
-    told = {"samples": len(evaluation.samples), "examined for findings": known.examined} | told
+    told: dict[str, object] = {"samples": len(evaluation.samples)}
+    told |= {"examined for findings": known.examined}
+    told |= {"seed": known.seed, "block": known.block, "batch size": known.batch_size}
     told |= {f"rule {name}": rule for name, rule in known.rules.items()}
     told |= {"weights": known.weights, "data": known.data, "fingerprint": evaluation.key}
     told |= {"device": known.device, "threads": known.threads} | known.versions

@@ -2,6 +2,7 @@
 
 import io
 import re
+from typing import Any
 
 import matplotlib
 from markupsafe import Markup, escape
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 
 from art_snn.experiments.colours import ROLES
 
-STYLE = {"svg.fonttype": "none", "svg.hashsalt": "art_snn"}
+STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "art_snn"}
 NOTHING = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
 

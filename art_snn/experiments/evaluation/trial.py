@@ -44,6 +44,9 @@ class Trial:
         known = range(Outcome.UNANSWERED, len(self.stages))
         odd = [number for number in self.stage if number not in known]
         expect(not odd, f"stages from {known.start} to {known.stop - 1}", odd[:1])
+        expect(self.eps > 0, "a budget above 0", self.eps)
+        fewest = min((*self.forwards, *self.backwards), default=0)
+        expect(fewest >= 0, "passes of at least 0", fewest)
 
     @classmethod
     def of(cls, name: str, eps: float, outcome: Outcome) -> "Trial":
@@ -76,7 +79,7 @@ class Trial:
     @property
     def outcome(self) -> Outcome:
         """The same as an attack tells it, without adversarials."""
-        columns: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in COLUMNS}
+        columns: dict[str, Any] = {n: np.asarray(getattr(self, n)) for n in COLUMNS}
         nothing = np.zeros((len(self.stage), 0))
         return Outcome(self.stages, self.skipped, self.draws, nothing, **columns)
 

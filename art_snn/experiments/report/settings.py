@@ -1,8 +1,8 @@
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from art_snn.checks import require, require_choice, settle
 from art_snn.flags import Open
@@ -21,7 +21,7 @@ class Settings:
     :param format: html for one page that shows everything; md or tex for sentences and tables.
     """
 
-    files: Positional[tuple[Path, ...]]
+    files: Annotated[Positional[tuple[Path, ...]], arg(metavar="FILE ...", help_behavior_hint="")]
     output: Open[Path] = None
     format: Format = "html"
 
@@ -31,12 +31,8 @@ class Settings:
         remedy = "Use html for a page, md or tex for tables."
         require_choice("format", self.format, FORMATS, remedy=remedy)
         output = Path(f"report.{self.format}") if self.output is None else self.output
-        got, remedy = f"{output}, a folder", "Give the name of a file, such as report.html."
-        found = what("output", output)
-        require(
-            found in (None, FILE), "output", "a file", got.replace("a folder", str(found)), remedy
-        )
-        same = [file for file in self.files if file.resolve() == output.resolve()]
-        got = f"{output}, which is one of the results"
-        require(not same, "output", "a file of its own", got, remedy)
+        found, remedy = what("output", output), "Give the name of a file, such as report.html."
+        require(found in (None, FILE), "output", "a file", f"{output}, {found}", remedy)
+        same = any(file.resolve() == output.resolve() for file in self.files)
+        require(not same, "output", "a file of its own", f"{output}, one of the results", remedy)
         settle(self, output=output)

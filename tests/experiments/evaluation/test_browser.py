@@ -1,0 +1,140 @@
+"""The page in a browser: on a phone, in the dark, by keyboard, to a screen reader, on paper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from art_snn.experiments.evaluation import Opened, page
+from tests.browser import browsing, lacking, visit
+from tests.evaluations import RISES, frames, images, large, small
+from tests.pages import contrast
+
+pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking() or "there is a browser")
+
+PAGES = {
+    "images": lambda: page([Opened("", large(40), images(3))]),
+    "frames": lambda: page([Opened("", large(40), frames(2))]),
+    "two": lambda: page(
+        [Opened("a.json", small()), Opened("b.json", small(reservations=(RISES,)))]
+    ),
+}
+# Every visible letter with its colour, and the colour that it stands on.
+LETTERS = """
+const shown = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+const clear = colour => colour === 'transparent' || colour.endsWith(', 0)');
+while (walker.nextNode()) {
+  const holder = walker.currentNode.parentElement, style = getComputedStyle(holder);
+  if (!walker.currentNode.data.trim() || !holder.getClientRects().length) continue;
+  let ground = holder;
+  while (ground && clear(getComputedStyle(ground).backgroundColor)) ground = ground.parentElement;
+  const colour = holder.closest('svg') ? style.fill : style.color;
+  shown.push([walker.currentNode.data.trim().slice(0, 40), colour,
+              ground ? getComputedStyle(ground).backgroundColor : 'rgb(255, 255, 255)']);
+}
+return shown;
+"""
+BEYOND = """
+return [...document.querySelectorAll('h1, h2, h3, h4, p, li, dd, svg text, figcaption, summary')]
+  .filter(one => one.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+  .map(one => one.textContent.slice(0, 60));
+"""
+FOCUSED = "const one = document.activeElement; return [one.tagName, one.getAttribute('href')];"
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Any]:
+    with browsing() as found:
+        yield found
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def file(request, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(PAGES[request.param](), encoding="utf-8")
+    return path
+
+
+def rgb(colour: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in colour.partition("(")[2].rstrip(")").split(","))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_console_says_nothing_and_nothing_is_loaded(driver, file, scheme):
+    visit(driver, file, 1200, scheme)
+    assert driver.get_log("browser") == []
+    names = driver.execute_script(
+        "return performance.getEntriesByType('resource').map(one => one.name)"
+    )
+    assert [name for name in names if not name.startswith("data:")] == []
+
+
+@pytest.mark.parametrize("width", [320, 360, 768, 1200])
+def test_the_page_never_scrolls_sideways_and_nothing_is_cut_off(driver, file, width):
+    visit(driver, file, width)
+    root = "document.documentElement"
+    inner, outer = driver.execute_script(f"return [{root}.scrollWidth, {root}.clientWidth]")
+    assert outer == width or width - outer < 20
+    assert inner <= outer
+    assert driver.execute_script(BEYOND) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_letter_stands_out_from_its_ground(driver, file, scheme):
+    visit(driver, file, 360, scheme)
+    letters = driver.execute_script(LETTERS)
+    assert len(letters) > 100
+    assert {"union of all", "0"} <= {text for text, *_ in letters}
+    pale = [one for one in letters if contrast(rgb(one[1]), rgb(one[2])) < 4.5]
+    assert pale == []
+
+
+def test_in_the_dark_the_ground_is_dark_and_in_the_light_it_is_light(driver, file):
+    grounds = {}
+    for scheme in ("light", "dark"):
+        visit(driver, file, 360, scheme)
+        told = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
+        grounds[scheme] = rgb(told)
+    assert min(grounds["light"]) > 240
+    assert max(grounds["dark"]) < 40
+
+
+def test_the_keyboard_reaches_the_skip_link_first_and_what_can_be_moved(driver, file):
+    from selenium.webdriver import ActionChains, Keys
+
+    visit(driver, file, 360)
+    ActionChains(driver).send_keys(Keys.TAB).perform()
+    assert driver.execute_script(FOCUSED) == ["A", "#main"]
+    ActionChains(driver).send_keys(Keys.ENTER).perform()
+    assert driver.execute_script("return document.activeElement.id") == "main"
+    kinds = set()
+    for _ in range(60):
+        ActionChains(driver).send_keys(Keys.TAB).perform()
+        kinds.add(driver.execute_script("return document.activeElement.className"))
+    assert "scroll" in kinds
+
+
+def test_a_screen_reader_is_told_what_every_picture_and_table_shows(driver, file):
+    visit(driver, file, 1200)
+    nodes = driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    shown = [node for node in nodes if not node["ignored"]]
+    told = [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in shown]
+    for role in ("image", "table", "region", "navigation"):
+        names = [name for known, name in told if known == role]
+        assert names, role
+        assert all(names), role
+    headings = [name for known, name in told if known == "heading"]
+    assert len(headings) > 6
+    assert {"main", "banner"} <= {role for role, _ in told}
+
+
+def test_on_paper_there_is_no_navigation_and_tables_are_not_cut_off(driver, file):
+    visit(driver, file, 700)
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    shown = "return getComputedStyle(document.querySelector(arguments[0]))[arguments[1]]"
+    assert driver.execute_script(shown, "nav", "display") == "none"
+    assert driver.execute_script(shown, ".scroll", "overflowX") == "visible"
+    assert len(driver.execute_cdp_cmd("Page.printToPDF", {})["data"]) > 10_000

@@ -1,0 +1,214 @@
+"""The page of evaluations: whole by itself, in order, told in words, and with colours that show."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from art_snn.experiments.evaluation import Evaluation, Opened, page
+from art_snn.experiments.evaluation.page import MOST_SAMPLES
+from tests.evaluations import RISES, VANISHED, WEAK, evaluation, frames, images, large, small, trial
+from tests.pages import colours, contrast, tree
+
+EPS = 8 / 255
+
+
+def alone(found: Evaluation) -> str:
+    return page([Opened("", found, lacking="No examples.")])
+
+
+PAGES = {
+    "small": lambda: alone(small()),
+    "findings": lambda: page([Opened("", large(60), images(3))]),
+    "frames": lambda: page([Opened("", large(60), frames(2))]),
+    "two": lambda: page(
+        [Opened("a.json", small()), Opened("b.json", small(reservations=(RISES,)))]
+    ),
+    "three": lambda: page([Opened("x", one) for one in (small(), small(norm="2"), large(20))]),
+}
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def html(request):
+    return PAGES[request.param]()
+
+
+def test_nothing_comes_from_elsewhere_and_no_script_runs(html):
+    document = tree(html)
+    assert document.every("script", "iframe", "object", "embed") == []
+    for element in document.every():
+        for name, value in element.attributes.items():
+            assert not name.startswith("on")
+            if name in ("src", "href"):
+                assert value.startswith(("#", "data:"))
+    style = "".join(element.text for element in document.every("style"))
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_headings_descend_by_one_below_a_single_first(html):
+    levels = [int(one.name[1]) for one in tree(html).every("h1", "h2", "h3", "h4", "h5", "h6")]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_names_are_given_once_and_whatever_is_referred_to_is_there(html):
+    elements = tree(html).every()
+    names = [one.attributes["id"] for one in elements if "id" in one.attributes]
+    assert len(names) == len(set(names))
+    referred = {
+        name
+        for one in elements
+        for attribute in ("aria-labelledby", "aria-describedby")
+        for name in one.attributes.get(attribute, "").split()
+    }
+    links = {one.attributes["href"][1:] for one in elements if one.name == "a"}
+    assert referred
+    assert referred | links <= set(names)
+
+
+def test_every_picture_is_told_in_words(html):
+    document = tree(html)
+    for element in document.every("img"):
+        assert len(element.attributes["alt"]) > 10
+    drawn = document.every("svg")
+    assert drawn
+    for element in drawn:
+        assert element.attributes["role"] == "img"
+        title, words = element.every("title", "desc")
+        assert title.text
+        assert re.search(r"\d", words.text)
+
+
+def test_tables_have_captions_and_heads_and_can_be_moved_by_the_keyboard(html):
+    document = tree(html)
+    tables = document.every("table")
+    moved = [one for one in document.every("div") if one.attributes.get("class") == "scroll"]
+    assert len(moved) == len(tables) >= 2
+    for box in moved:
+        assert box.attributes["tabindex"] == "0"
+        assert box.attributes["role"] == "region"
+        (table,) = box.every("table")
+        assert table.every("caption")[0].text
+        heads = table.every("th")
+        assert all(head.attributes["scope"] in ("row", "col") for head in heads)
+        assert all(head.text for head in heads)
+
+
+def test_it_says_its_language_and_fits_phones_in_both_schemes(html):
+    document = tree(html)
+    assert document.every("html")[0].attributes["lang"] == "en"
+    metas = {one.attributes.get("name"): one.attributes for one in document.every("meta")}
+    assert metas["viewport"]["content"] == "width=device-width, initial-scale=1"
+    assert metas["color-scheme"]["content"] == "light dark"
+    first = document.every("body")[0].every()[0]
+    assert (first.name, first.attributes["href"]) == ("a", "#main")
+
+
+def test_the_same_evaluations_give_the_same_page():
+    assert PAGES["findings"]() == PAGES["findings"]()
+
+
+def test_the_verdict_is_the_first_heading():
+    (heading,) = tree(alone(large(400))).every("h1")
+    assert heading.attributes["class"] == "open"
+    assert re.fullmatch(
+        r"Robust accuracy at most .*; two findings say that they are lower\.", heading.text
+    )
+    (heading,) = tree(alone(small())).every("h1")
+    assert heading.attributes["class"] == "closed"
+    assert heading.text.startswith("Robust accuracy 25.0 % [4.6, 69.9] at eps 8/255")
+
+
+def test_a_number_with_an_open_finding_is_nowhere_told_as_robustness():
+    found = small(reservations=(RISES,))
+    text = tree(alone(found)).text
+    # The union leaves one of four, and each attack two.
+    for share in ("25.0", "50.0"):
+        told = re.findall(rf"(.{{8}}){share} % \[", text)
+        assert len(told) >= 3
+        assert set(told) == {"at most "}
+    assert "accuracy at most [%]" in text
+    assert "accuracy [%]" not in text
+
+
+def test_findings_stand_with_evidence_limit_and_remedy_and_those_beside_the_plan_apart():
+    findings = [
+        one
+        for one in tree(alone(large(40))).every("article")
+        if one.attributes["class"].startswith("finding")
+    ]
+    kinds = [one.attributes["class"] for one in findings]
+    assert kinds == ["finding open", "finding open", "finding beside"]
+    told = findings[0].text
+    for words in ("Vanished gradients", VANISHED.about, "zero 0.12", VANISHED.limit):
+        assert words in told
+    assert VANISHED.remedy in told
+    assert WEAK.about in findings[2].text
+
+
+def test_what_users_write_is_text_and_never_markup():
+    evil = "<script>alert(1)</script>&\"'"
+    one = trial(evil, EPS, (0, 1, -1), (evil, "b"), skipped={evil: evil})
+    changes = dict.fromkeys(("about", "name", "limit", "remedy"), evil)
+    finding = replace(VANISHED, evidence={evil: 1.0}, **changes)
+    known = replace(small().provenance, command=evil, commit=evil, rules={evil: evil})
+    found = evaluation(one, title=evil, provenance=known, reservations=(finding,))
+    for html in (alone(found), page([Opened(evil, found), Opened(evil, found)])):
+        assert "<script" not in html
+        assert tree(html).text.count("<script>alert(1)</script>") > 10
+
+
+def test_of_many_samples_the_first_are_listed_and_the_page_stays_small():
+    count = MOST_SAMPLES + 500
+    html = page([Opened("", large(count), images(12, (3, 32, 32)))])
+    assert len(html) < 2_000_000
+    assert f"What became of the first {MOST_SAMPLES} of {count} samples" in html
+    assert "The others are in the file of the evaluation." in html
+
+
+def test_no_findings_and_nobody_who_looked_are_different_things():
+    assert "Nothing was found on 100 samples that speaks against it." in alone(small())
+    known = replace(small().provenance, examined=0)
+    told = alone(small(provenance=known))
+    assert "Nobody has looked. Until then the number is an upper bound." in told
+
+
+def test_the_command_to_repeat_it_is_there():
+    (command,) = tree(alone(small())).every("pre")
+    assert command.text == small().provenance.command
+
+
+def test_two_results_are_paired_and_the_samples_that_differ_are_listed():
+    other = replace(small().trials[0], stage=(-2, -1, -1, -1))
+    both = [Opened("a.json", small()), Opened("b.json", small(trials=(other, small().trials[1])))]
+    document = tree(page(both))
+    (heading,) = document.every("h1")
+    assert heading.text == "Two evaluations side by side"
+    summaries = [one.text for one in document.every("summary")]
+    assert "1 sample differs at eps 8/255 in the maximum norm" in summaries
+    assert "Results 1 and 2 share 4 samples." in document.text
+
+
+def test_letters_show_on_every_ground_in_the_light_and_in_the_dark():
+    for scheme in colours(alone(small())):
+        for ground in ("ground", "raised"):
+            for letters in ("ink", "soft", "link", "open", "closed"):
+                assert contrast(scheme[letters], scheme[ground]) >= 4.5, (letters, ground)
+
+
+def test_lines_show_on_the_ground_in_the_light_and_in_the_dark():
+    for scheme in colours(alone(small())):
+        lines = [name for name in scheme if name.startswith("series-") or name == "grey"]
+        assert len(lines) == 7
+        for line in lines:
+            assert contrast(scheme[line], scheme["ground"]) >= 3, line
+
+
+def test_contrast_is_that_of_wcag():
+    assert contrast((0, 0, 0), (255, 255, 255)) == pytest.approx(21)
+    assert contrast((255, 255, 255), (118, 118, 118)) == pytest.approx(4.54, abs=0.005)

@@ -1,0 +1,88 @@
+"""A page of HTML as a tree, and its colours as numbers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Any
+
+VOID = {"meta", "link", "img", "br"}
+
+
+@dataclass
+class Element:
+    """An element with what it holds."""
+
+    name: str
+    attributes: dict[str, str]
+    children: list[Any] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        parts = [one if isinstance(one, str) else one.text for one in self.children]
+        return " ".join("".join(parts).split())
+
+    def every(self, *names: str) -> list[Element]:
+        """All elements of those names within, in their order; of all names where none is given."""
+        found = []
+        for one in self.children:
+            if isinstance(one, Element):
+                found += [one] if not names or one.name in names else []
+                found += one.every(*names)
+        return found
+
+
+class _Parser(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = [Element("document", {})]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        element = Element(tag, {name: value or "" for name, value in attrs})
+        self.open[-1].children.append(element)
+        if tag not in VOID:
+            self.open.append(element)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.open[-1].children.append(Element(tag, {n: value or "" for n, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open[-1].name == tag, f"{self.open[-1].name} is closed by {tag}"
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        self.open[-1].children.append(data)
+
+
+def tree(page: str) -> Element:
+    """The page; every element is closed in the order in which they were opened."""
+    parser = _Parser()
+    parser.feed(page)
+    parser.close()
+    (document,) = parser.open
+    return document
+
+
+def contrast(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """Ratio of two colours in [0, 255] after WCAG 2, from 1 to 21."""
+    dark, light = sorted(_luminance(colour) for colour in (one, other))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour: tuple[float, ...]) -> float:
+    parts = [value / 255 for value in colour[:3]]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return sum(weight * p for weight, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def colours(page: str) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
+    """The colours of a page by name, in the light and in the dark."""
+    schemes: list[dict[str, tuple[int, ...]]] = [{}, {}]
+    for dark, block in re.findall(
+        r"(prefers-color-scheme: dark\) \{\s*)?:root \{(.*?)\}", page, re.S
+    ):
+        for name, digits in re.findall(r"--([\w-]+): #([0-9a-f]{6})", block):
+            schemes[bool(dark)][name] = tuple(bytes.fromhex(digits))
+    light, dark_ones = schemes
+    return light, dark_ones
