@@ -5,14 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from art_snn.checkpoint import check_weights
 from art_snn.checks import require
-from art_snn.network import SpikingNetwork, readout_dtype
-from art_snn.precision import mixed
+from art_snn.network import SpikingNetwork
 from art_snn.seeding import seeded
+from art_snn.training.defences import AT, Defence
+from art_snn.training.learner import Learner
 from art_snn.training.recipe import Recipe
 from art_snn.training.samples import Adversary, Craft, Validation, check_pairs, classes_of, copied
 from art_snn.training.state import Epoch, State
@@ -41,18 +42,22 @@ def train(
     :param resume: file for the state after every epoch; where it exists training goes on from it.
     :param validation: samples that choose the best epoch.
     :param adversary: crafts the samples of every step and the validation samples from the present
-        network, such as :class:`art_snn.training.adversarial.AdversarialTraining`; None trains on
-        the samples themselves.
+        network, and has the defence that a step is of, such as
+        :class:`art_snn.training.adversarial.AdversarialTraining`; None trains on the samples
+        themselves.
     :return: what every epoch was like, those before the resumption included.
     :raises CheckpointError: when the file is damaged, or of other settings, other samples or
         another network, which then keeps its weights.
     :raises TypeError: when samples or labels are no numpy arrays.
     :raises ValueError: when samples are empty, not finite, of other lengths than labels, or do not
-        fit the recipe, or a label is no class index of the network; before anything is trained.
+        fit the recipe, a label is no class index of the network, or the defence does not suit
+        network or recipe; before anything is trained.
         When the loss or a weight is no longer finite; the state of the epochs before is kept."""
     check_pairs("x, y", x, y)
-    recipe = recipe.on(x.shape[1:])
+    defence = AT() if adversary is None else adversary.defence
+    recipe = defence.fitted(recipe.on(x.shape[1:]))
     recipe.check_samples(x.shape[1:])
+    defence.check(network)
     if validation is not None:
         check_pairs("validation", validation.x, validation.y)
     classes = classes_of(network, x, y, validation, recipe.seed)
@@ -66,7 +71,7 @@ def train(
     with tqdm(total=total, initial=len(state.history) * batches, desc=words) as bar:
         for epoch in range(len(state.history), recipe.epochs):
             with seeded(recipe.seed * 100_003 + epoch):
-                loss = _pass(state, samples, labels, craft, bar)
+                loss = _pass(state, samples, labels, craft, defence, bar)
                 _refuse_divergence(network, loss, epoch + 1, recipe)
                 network.eval()
                 score = None
@@ -100,29 +105,30 @@ def accuracy(
     return correct / len(samples.x)
 
 
-def _pass(state: State, samples: Tensor, labels: Tensor, craft: Craft | None, bar: tqdm) -> float:
+def _pass(
+    state: State, samples: Tensor, labels: Tensor, craft: Craft | None, defence: Defence, bar: tqdm
+) -> float:
     """One epoch; returns the mean loss over its samples."""
     state.network.train()
     total = 0.0
     for rows in torch.split(torch.randperm(len(samples)), state.recipe.batch_size):
         x = state.recipe.augmented(samples[rows])
-        x = x if craft is None else craft(x, labels[rows])
-        loss = _step(state, x, labels[rows])
+        adversarial = x if craft is None else craft(x, labels[rows])
+        loss = _step(state, defence, x, adversarial, labels[rows])
         total += loss * len(rows)
         bar.set_postfix(epoch=len(state.history) + 1, loss=f"{loss:.3f}", refresh=False)
         bar.update()
     return total / len(samples)
 
 
-def _step(state: State, x: Tensor, y: Tensor) -> float:
-    device = next(state.network.parameters()).device
+def _step(state: State, defence: Defence, x: Tensor, adversarial: Tensor, y: Tensor) -> float:
+    learner = Learner(network=state.network, train_dtype=state.recipe.train_dtype)
     state.optimizer.zero_grad()
-    with mixed(state.recipe.train_dtype, device):
-        logits = state.network(x.to(device))
-    loss = nn.functional.cross_entropy(logits.to(readout_dtype(logits)), y.to(device))
+    loss = defence.loss(learner, x, adversarial, y.to(learner.device))
     loss.backward()  # type: ignore[no-untyped-call]
     state.optimizer.step()
     state.schedule.step()
+    defence.after_step(state.network)
     return loss.item()
 
 

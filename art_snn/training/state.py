@@ -22,7 +22,8 @@ class Epoch:
     """One pass over the samples.
 
     :param number: counted from 1.
-    :param loss: mean cross entropy over the samples as they were trained on.
+    :param loss: mean over the samples as they were trained on: cross entropy, and what a defence
+        adds.
     :param validation: share of the validation samples that are classified correctly afterwards, and
         under attack where training is adversarial; None without validation samples."""
 

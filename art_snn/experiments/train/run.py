@@ -39,12 +39,13 @@ def fitted(
     :param data: its training samples are split into training and validation samples.
     :param adversary: for adversarial training; None trains on the samples themselves.
     :param kind: of the result.
-    :raises ValueError: as :func:`run`, and when the adversary's rule does not apply to the network,
-        or its samples would lie in another range than the data."""
+    :raises ValueError: as :func:`run`, and when the adversary's rule or defence does not suit the
+        network or the recipe, or its samples would lie in another range than the data."""
     architecture, output = settings.architecture.on(data), settings.output
     recipe = settings.recipe.on(data.input_shape, data.mirrored)
     recipe.check_samples(data.input_shape)
     if adversary is not None:
+        recipe = adversary.defence.fitted(recipe)
         limits, own = data.clip_values("adversarial training"), adversary.value_range
         expected, got = f"{limits}, which is that of {data.name}", f"{own} for the adversary"
         remedy = "Give AdversarialTraining the value_range of the data."
@@ -53,6 +54,7 @@ def fitted(
     network = architecture.build(data, recipe.seed)
     if adversary is not None:
         adversary.check(network)
+        adversary.defence.check(network)
     shape, classes, values = data.input_shape, data.classes, data.value_range
     classifier = wrapped(network, shape, classes, values, settings.device)
     # That of art-snn compare, or one without its state, would be written over.
@@ -78,8 +80,11 @@ def fitted(
     subject = described(architecture, recipe.epochs, recipe.seed, recipe.train_dtype)
     notes: dict[str, Any] = {"subject": subject, "data": data.name, "recipe": recipe.as_dict()}
     notes |= {"adversary": against, "validation": settings.validation}
-    against = "" if adversary is None else adversary.words()
+    against, defence = "", ""
+    if adversary is not None:
+        against, defence = adversary.words(), adversary.defence.words()
     title = f"{architecture.words()} on {data.name}"
+    title += f", hardened by {defence}" if defence else ""
     _, precision = taken(recipe.train_dtype, classifier.device)
     title += f", trained in {precision}" if precision else ""
     result = kind(tuple(history), correct, title, against, recipe, notes)
