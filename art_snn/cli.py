@@ -49,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output = settings.output
         with stoppable():
             result = room.run(settings)
+        if result is None:  # Another process tells it.
+            return 0
         files = ", ".join(result.files)
         sys.stdout.write(f"\n{result.told()}\nWritten to {output}: {files}\n")
         sys.stdout.flush()

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -19,6 +19,7 @@ from art_snn.files import whole, write_json, write_text
 from art_snn.flags import Open
 from art_snn.measuring.machine import require_threads, set_threads
 from art_snn.places import FILE, what
+from art_snn.team import Team, joined
 
 Outcome = TypeVar("Outcome")
 
@@ -41,6 +42,8 @@ class Experiment:
     output: Path
     threads: Open[int] = None
     device: str = "gpu"
+    together: ClassVar[bool] = False
+    """Whether several processes, as torchrun starts them, do it together."""
 
     def __post_init__(self) -> None:
         require_threads(self.threads)
@@ -53,13 +56,17 @@ class Experiment:
         require(folder, "output", "a folder, for tables, pictures and figures", got, remedy)
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
+    def at_work(self) -> Iterator[Team]:
         """This process is set up as the settings ask, and holds the output within the block.
+
+        Of an experiment that several processes do together, the leading one holds it for all; where
+        it cannot, the others leave by a SystemExit of status 0.
 
         :raises ValueError: when the output cannot be written into, or another run holds it."""
         set_threads(self.threads)
-        with held(self.output):
-            yield
+        with joined() if self.together else nullcontext(Team()) as team, ExitStack() as stack:
+            team.led(lambda: stack.enter_context(held(self.output)))
+            yield team
 
 
 def at_work(run: "Callable[[Any], Outcome]") -> "Callable[[Any], Outcome]":
