@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 import torch
-from torch import distributed
+from torch import Tensor, distributed
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
@@ -53,6 +53,14 @@ class Team:
         distributed.all_gather_object(found, thing)
         return found
 
+    def summed(self, tensor: Tensor) -> Tensor:
+        """The sum of what all processes have, of one shape, with the same bits in every one.
+
+        All processes call it together. In a team of several it is computed in place."""
+        if self.size > 1:
+            distributed.all_reduce(tensor)
+        return tensor
+
     def led(self, action: Callable[[], Thing]) -> Thing:
         """What the action gives in the leading process, in every process; no other one does it.
 
@@ -88,6 +96,10 @@ class Team:
             if taken >= len(things):
                 return
             yield things[taken]
+
+
+ALONE = Team()
+"""The team of a process that was started by itself."""
 
 
 @contextmanager

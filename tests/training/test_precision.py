@@ -14,7 +14,7 @@ from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.attacks import Attack
 from art_snn.checkpoint import CheckpointError
 from art_snn.interop import adapt
-from art_snn.training import AT, AdversarialTraining, Recipe, Validation, loop as module, train
+from art_snn.training import AdversarialTraining, Recipe, Validation, loop as module, train
 from tests.conftest import varied
 from tests.interop.families import snntorch, spikingjelly
 from tests.interop.stacks import INPUTS
@@ -172,7 +172,7 @@ def test_the_precision_ends_with_the_pass_even_when_it_fails(monkeypatch):
     net.eval()
     state = module.State(net, MIXED, *images(), None, None)
     with pytest.raises(Killed):
-        module._step(state, AT(), *[torch.rand(2, 2, 6, 6)] * 2, torch.tensor([0, 1]))
+        module._step(state, *[torch.rand(2, 2, 6, 6)] * 2, torch.tensor([0, 1]))
     assert not torch.is_autocast_enabled("cpu")
 
 

@@ -6,25 +6,27 @@ from art_snn import checkpoint
 from art_snn.checks import require
 from art_snn.classifier import wrapped
 from art_snn.data import Dataset
-from art_snn.experiments.base import at_work
 from art_snn.experiments.train.result import Fitted
 from art_snn.experiments.train.settings import Settings
 from art_snn.experiments.trained import described
 from art_snn.metrics import Share
 from art_snn.precision import taken
 from art_snn.seeding import seeded
+from art_snn.team import ALONE, Team
 from art_snn.training import AdversarialTraining, Validation, train
 
 Result = TypeVar("Result", bound=Fitted)
 
 
-@at_work
-def run(settings: Settings) -> Fitted:
+def run(settings: Settings) -> Fitted | None:
     """Train; write network.pt, training.json, training.md and training.png.
 
     A run that was interrupted goes on after its last whole epoch, from training.pt, which is
-    kept: a finished run is loaded from it."""
-    return fitted(settings, settings.source.load())
+    kept: a finished run is loaded from it. Several processes train it together; None in all but the
+    leading one."""
+    with settings.at_work() as team:
+        result: Fitted = fitted(settings, team.first(settings.source.load), team=team)
+    return result if team.leads else None
 
 
 def fitted(
@@ -32,6 +34,7 @@ def fitted(
     data: Dataset,
     adversary: AdversarialTraining | None = None,
     kind: type[Result] = Fitted,  # type: ignore[assignment]
+    team: Team = ALONE,
 ) -> Result:
     """Train on any data, as :func:`run` does.
 
@@ -39,6 +42,7 @@ def fitted(
     :param data: its training samples are split into training and validation samples.
     :param adversary: for adversarial training; None trains on the samples themselves.
     :param kind: of the result.
+    :param team: processes that train together, of which the leading one writes.
     :raises ValueError: as :func:`run`, and when the adversary's rule or defence does not suit the
         network or the recipe, or its samples would lie in another range than the data."""
     architecture, output = settings.architecture.on(data), settings.output
@@ -73,6 +77,7 @@ def fitted(
         resume=output / "training.pt",
         validation=Validation(split.x_test, split.y_test),
         adversary=adversary,
+        team=team,
     )
     predictions = classifier.predict(data.x_test, recipe.batch_size).argmax(1)
     correct = Share(int((predictions == data.y_test).sum()), len(data.y_test))
@@ -88,6 +93,7 @@ def fitted(
     _, precision = taken(recipe.train_dtype, classifier.device)
     title += f", trained in {precision}" if precision else ""
     result = kind(tuple(history), correct, title, against, recipe, notes)
-    checkpoint.save(network, output / "network.pt", **notes, test_accuracy=correct.value)
-    result.write(output)
+    if team.leads:
+        checkpoint.save(network, output / "network.pt", **notes, test_accuracy=correct.value)
+        result.write(output)
     return result
