@@ -1,14 +1,14 @@
 """Several processes that work on one thing, as torchrun starts them."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
 import torch
-from torch import distributed
+from torch import Tensor, distributed
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
@@ -58,6 +58,38 @@ class Team:
         assert self.store is not None or self.size == 1
         return more if self.store is None else self.store.add(name, more)
 
+    def summed(self, tensor: Tensor) -> Tensor:
+        """The sum of what all processes have, of one shape, with the same bits in every one.
+
+        All processes call it together. In a team of several it is computed in place."""
+        if self.size > 1:
+            distributed.all_reduce(tensor)
+        return tensor
+
+    def led(self, action: Callable[[], Thing]) -> Thing:
+        """What the action gives in the leading process, in every process; no other one does it.
+
+        All processes call it together. Where it raises, the leading process raises that, and the
+        others, for which it speaks, leave by a SystemExit of status 0."""
+        if self.size == 1:
+            return action()
+        found: tuple[bool, Thing | None] = (False, None)
+        try:
+            found = (True, action()) if self.leads else found
+        finally:
+            done, thing = self.told(found)
+            if not done and not self.leads:
+                raise SystemExit(0)
+        return thing  # type: ignore[return-value]
+
+    def first(self, action: Callable[[], Thing]) -> Thing:
+        """What the action gives in this process; the others wait for the leading one.
+
+        For what the first call writes and all others read. Errors are as those of :meth:`led`."""
+        found: list[Thing] = []
+        self.led(lambda: found.append(action()))
+        return found[0] if found else action()
+
     def dealt(self, things: Sequence[Thing], name: str) -> Iterator[Thing]:
         """Those of the things that fall to this process: whichever is free takes the next one.
 
@@ -69,6 +101,10 @@ class Team:
             if taken >= len(things):
                 return
             yield things[taken]
+
+
+ALONE = Team()
+"""The team of a process that was started by itself."""
 
 
 @contextmanager

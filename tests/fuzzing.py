@@ -59,7 +59,10 @@ RECIPE = (
 OPTIONS: dict[str, tuple[str, ...]] = {
     "demo": ("model", "seed", "epochs", "train-eps", "eps", "test-images", "attack-dtype"),
     "train": (*MODEL, *RECIPE),
-    "harden": (*MODEL, *RECIPE, *ATTACKING, "rule", "adversarial-share"),
+    "harden": (
+        *(*MODEL, *RECIPE, *ATTACKING, "rule", "adversarial-share"),
+        *("defence", "beta", "orthogonality", "sparsity"),
+    ),
     "compare": (*TRAINED, "rules", "eot", "repeats"),
     "sweep": (*TRAINED, "rule", "field", "values", "decays"),
     "curves": (
@@ -125,6 +128,9 @@ VALUES = (
         "fgsm",
         "apgd",
         "sa-pgd",
+        "trades",
+        "rat",
+        "sr",
         "mim",
         "all",
         "surrogate.width",

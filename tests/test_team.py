@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from art_snn.team import Team, joined
+from tests.jobs import script
 
-ROOT = Path(__file__).parents[1]
 SCRIPT = """
-import json, sys, time
+import json, time
 from art_snn.team import joined
 
 with joined() as team:
@@ -31,32 +27,15 @@ with joined() as team:
     team.gathered(None)
     found["all counted"] = team.counted("things done", 0)
     team.gathered(None)
-    with open(f"{sys.argv[1]}/{team.rank}.json", "w") as file:
+    with open(f"{team.rank}.json", "w") as file:
         json.dump(found, file)
 """
 
 
-def torchrun(processes: int, *arguments: str, cwd: Path, **options: str) -> subprocess.Popen[str]:
-    """A job of several processes of one thread on this machine."""
-    several = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
-    several += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
-    return subprocess.Popen(
-        [sys.executable, *several, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=cwd,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | options,
-    )
-
-
 @pytest.mark.parametrize("processes", [1, 2])
 def test_processes_tell_each_other_and_deal_every_thing_to_one_of_them(processes, tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    job = torchrun(processes, str(script), str(tmp_path), cwd=tmp_path)
-    _, errors = job.communicate(timeout=200)
-    assert job.returncode == 0, errors
+    status, _, errors = script(SCRIPT, tmp_path, processes=processes)
+    assert status == 0, errors
     found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(processes)]
     for rank, one in enumerate(found):
         assert (one["rank"], one["size"], one["leads"]) == (rank, processes, rank == 0)

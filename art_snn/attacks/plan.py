@@ -61,7 +61,7 @@ class Stage:
         seed: int,
     ) -> PerSampleAttack:
         """The attack on a classifier."""
-        known = {"batch_size": batch_size, "verbose": False, "seed": seed}
+        known: dict[str, Any] = {"batch_size": batch_size, "verbose": False, "seed": seed}
         known |= budget(norm, eps)
         every = {k: v for k, v in known.items() if k in self.attack.attack_params}
         every |= self.options

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -63,15 +63,13 @@ class Experiment:
     def at_work(self) -> Iterator[Team]:
         """This process is set up as the settings ask, and holds the output within the block.
 
-        Of an experiment that several processes do together, the leading one holds it for all.
+        Of an experiment that several processes do together, the leading one holds it for all; where
+        it cannot, the others leave by a SystemExit of status 0.
 
         :raises ValueError: when the output cannot be written into, or another run holds it."""
         set_threads(self.threads)
-        with ExitStack() as stack:
-            team = stack.enter_context(joined()) if self.together else Team()
-            if team.leads:
-                stack.enter_context(held(self.output))
-            team.told(None)  # The others wait until it is held.
+        with joined() if self.together else nullcontext(Team()) as team, ExitStack() as stack:
+            team.led(lambda: stack.enter_context(held(self.output)))
             yield team
 
 

@@ -33,10 +33,12 @@ WINDOW = 10
 class WhiteBox(Subject):
     """Samples with AutoPGD on them: cross entropy, one random start, by the network's rule.
 
+    :param norm: numpy.inf or 2.
     :param sources: other classifiers of the same samples.
     :param max_iter: steps.
     :param square_iter: iterations of the search without gradients."""
 
+    norm: float = np.inf
     sources: tuple[PyTorchClassifier, ...] = ()
     max_iter: int = 100
     square_iter: int = 500

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -71,6 +71,8 @@ class Recipe:
     cutout: Open[int] = None
     seed: int = 0
     train_dtype: Open[str] = None
+    left_open: ClassVar[frozenset[str]] = frozenset()
+    """Names of what this recipe has from its optimizer, which a defence may settle otherwise."""
 
     @classmethod
     def plain(cls, epochs: int = 10, seed: int = 0, **change: Any) -> "Recipe":
@@ -90,6 +92,7 @@ class Recipe:
             "momentum": {"at_least": 0.0, "below": 1.0},
             "weight_decay": {"at_least": 0.0, "within": (0.0, 1.0)},
         }
+        settle(self, left_open=frozenset(k for k in usual if getattr(self, k) is None))
         for name, value in usual.items():
             asked = getattr(self, name)
             told = value if asked is None else asked
@@ -115,7 +118,9 @@ class Recipe:
         flip = image and mirrored
         usual: dict[str, Any] = {"crop_padding": round(4 * side), "flip": flip}
         usual["cutout"] = round(16 * side)
-        return replace(self, **{k: v for k, v in usual.items() if getattr(self, k) is None})
+        same = replace(self, **{k: v for k, v in usual.items() if getattr(self, k) is None})
+        settle(same, left_open=self.left_open)
+        return same
 
     def as_dict(self) -> dict[str, Any]:
         """Its fields for JSON, without a precision where none was chosen."""

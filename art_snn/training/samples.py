@@ -12,13 +12,19 @@ from art_snn.checks import invalid, require
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.seeding import seeded
+from art_snn.training.defences import Defence
 
 Craft = Callable[[Tensor, Tensor], Tensor]
 """Samples [N, ...] and class indices [N] to adversarial samples [N, ...]."""
 
 
 class Adversary(Protocol):
-    """Crafts the samples of every step; its repr tells all its settings."""
+    """Crafts the samples of every step, for its defence; its repr tells all its settings."""
+
+    @property
+    def defence(self) -> Defence:
+        """What a step does with the samples that were crafted."""
+        ...
 
     def against(self, network: SpikingNetwork, shape: tuple[int, ...], classes: int) -> Craft:
         """What crafts against the network as it is at every call, on the network's device.

@@ -1,5 +1,6 @@
 """Everything that a training run would lose when it is killed, and the file that keeps it."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ import torch
 from art_snn.checkpoint import CheckpointError, misfits
 from art_snn.files import damage, digest, write_tensors
 from art_snn.network import SpikingNetwork
+from art_snn.team import ALONE, Team
+from art_snn.training.defences import AT
 from art_snn.training.recipe import Recipe
 from art_snn.training.samples import Adversary, Validation
 
@@ -22,7 +25,8 @@ class Epoch:
     """One pass over the samples.
 
     :param number: counted from 1.
-    :param loss: mean cross entropy over the samples as they were trained on.
+    :param loss: mean over the samples as they were trained on: cross entropy, and what a defence
+        adds.
     :param validation: share of the validation samples that are classified correctly afterwards, and
         under attack where training is adversarial; None without validation samples."""
 
@@ -38,7 +42,7 @@ def best(history: Sequence[Epoch]) -> Epoch | None:
 
 
 class State:
-    """Network, optimizer, schedule, history and best weights of a run.
+    """Network, optimizer, schedule, history and best weights of a run, its defence and its team.
 
     Random states need no keeping, since every epoch sets its own."""
 
@@ -50,8 +54,10 @@ class State:
         y: np.ndarray,
         validation: Validation | None,
         adversary: Adversary | None,
+        team: Team = ALONE,
     ) -> None:
-        self.network, self.recipe = network, recipe
+        self.network, self.recipe, self.team = network, recipe, team
+        self.defence = AT() if adversary is None else adversary.defence
         self.optimizer = recipe.optimizer_of(network.parameters())
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
             self.optimizer, recipe.epochs * -(-len(x) // recipe.batch_size)
@@ -61,6 +67,7 @@ class State:
         self.run = repr(recipe)
         self.run += "" if adversary is None else f" against {adversary!r}"
         self.run += ", best by validation samples" if validation is not None else ""
+        self.run += f", by {team.size} processes" if team.size > 1 else ""
         held = () if validation is None else (validation.x, validation.y)
         self.samples = digest([a.shape for a in (x, y, *held)], x, y, *held)
         # Weights do not tell decay, threshold, reset and encoding.
@@ -78,11 +85,9 @@ class State:
         if self.best is not None:
             self.network.load_state_dict(self.best)
 
-    def put_down(self, file: str | Path | None) -> None:
-        """Write everything, atomically."""
-        if file is None:
-            return
-        progress: Progress = {
+    def progress(self) -> Progress:
+        """All that another process needs to go on."""
+        return {
             "run": self.run,
             "samples": self.samples,
             "form": self.form,
@@ -93,7 +98,27 @@ class State:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
         }
-        write_tensors(Path(file), progress)
+
+    def put_down(self, file: str | Path | None) -> None:
+        """Write everything, atomically."""
+        if file is not None:
+            write_tensors(Path(file), self.progress())
+
+    def share(self, file: str | Path | None) -> None:
+        """Go on from the file, where the leading process has it; all others from what it has then.
+
+        :raises CheckpointError: as :meth:`take_up`, in the leading process."""
+
+        def packed() -> bytes:
+            content = io.BytesIO()
+            self.take_up(file)
+            if self.team.size > 1:
+                torch.save(self.progress(), content)
+            return content.getvalue()
+
+        told = io.BytesIO(self.team.led(packed))
+        if not self.team.leads:
+            self._go_on(torch.load(told, map_location="cpu", weights_only=True))
 
     def take_up(self, file: str | Path | None) -> None:
         """Go on from the file, where it exists.
@@ -109,9 +134,8 @@ class State:
                 raise _other(f"a run of {self.run}", f"one of {progress['run']}", file)
             if progress["samples"] != self.samples:
                 raise _other("a run on these samples", f"{file}, which is of others", file)
-            history = [Epoch(**epoch) for epoch in progress["history"]]
             kept = progress["best"]
-            if len(history) != progress["epochs_done"]:
+            if len(progress["history"]) != progress["epochs_done"]:
                 raise ValueError("its history has another number of epochs")
             problems = misfits(self.network.state_dict(), progress["network"])
             problems += [] if kept is None else misfits(self.network.state_dict(), kept)
@@ -120,16 +144,20 @@ class State:
             if problems:
                 got = f"{file}, which differs in {'; '.join(problems[:5])}"
                 raise _other("a run of this network", got, file)
-            self.optimizer.load_state_dict(progress["optimizer"])
-            self.schedule.load_state_dict(progress["schedule"])
-            self.network.load_state_dict(progress["network"])
-            self.history, self.best = history, kept
+            self._go_on(progress)
         except CheckpointError:
             raise
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else "no message"
             got = f"{file}, which cannot be taken up ({type(error).__name__}: {reason})"
             raise _other("the state of this training run", got, file) from error
+
+    def _go_on(self, progress: Progress) -> None:
+        history = [Epoch(**epoch) for epoch in progress["history"]]
+        self.optimizer.load_state_dict(progress["optimizer"])
+        self.schedule.load_state_dict(progress["schedule"])
+        self.network.load_state_dict(progress["network"])
+        self.history, self.best = history, progress["best"]
 
 
 def _other(expected: str, got: str, file: str | Path) -> CheckpointError:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from art_snn.training.defences import DEFENCES
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -28,6 +27,7 @@ from art_snn.files import write_json, write_text
 from art_snn.gradients import named
 from art_snn.models import Architecture
 from art_snn.training import Recipe
+from art_snn.training.defences import DEFENCES
 
 PLAIN = "plain"
 KINDS = (PLAIN, *DEFENCES)

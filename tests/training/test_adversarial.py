@@ -37,7 +37,7 @@ def test_every_step_trains_on_what_the_attack_crafts_against_the_network_as_it_i
     net, seen = network(), []
     step = module._step
 
-    def checked(state: Any, batch: torch.Tensor, labels: torch.Tensor) -> float:
+    def checked(state: Any, clean: Any, batch: Any, labels: Any, share: float) -> float:
         twin = copy.deepcopy(state.network)
         assert state.network.training
         rows = [int(np.abs(x - sample).sum((1, 2, 3)).argmin()) for sample in batch.numpy()]
@@ -54,7 +54,7 @@ def test_every_step_trains_on_what_the_attack_crafts_against_the_network_as_it_i
         np.testing.assert_array_equal(batch.numpy(), expected)
         assert np.abs(batch.numpy() - x[rows]).max() <= 0.1 + 1e-6
         seen.append(len(batch))
-        return step(state, batch, labels)
+        return step(state, clean, batch, labels, share)
 
     monkeypatch.setattr(module, "_step", checked)
     train(net, x, y, SETTINGS, adversary=AdversarialTraining(attack=PGD))

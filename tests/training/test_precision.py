@@ -172,7 +172,7 @@ def test_the_precision_ends_with_the_pass_even_when_it_fails(monkeypatch):
     net.eval()
     state = module.State(net, MIXED, *images(), None, None)
     with pytest.raises(Killed):
-        module._step(state, torch.rand(2, 2, 6, 6), torch.tensor([0, 1]))
+        module._step(state, *[torch.rand(2, 2, 6, 6)] * 2, torch.tensor([0, 1]))
     assert not torch.is_autocast_enabled("cpu")
 
 

@@ -31,26 +31,28 @@ def run(settings: Settings) -> Evaluation | None:
         data = settings.source.load()
         subject = Subject.obtained(settings, data, team)
         key, file = subject.key, settings.output / "evaluation.json"
-        found = earlier(file, "evaluation", Evaluation, lambda old: old.key == key)
+        found = team.led(lambda: earlier(file, "evaluation", Evaluation, lambda it: it.key == key))
         blocks = Blocks(settings.output / "blocks", key)
-        if not any(team.gathered(found is not None)):
-            subject.check()
+        if found is None:
+            team.led(subject.check)
             units = [*examinations(subject), *attacks(subject), *certificates(subject)]
             compute(units, blocks, team)
-            if team.leads:
-                found = joined(subject, settings.network.words(data), blocks)
-            if team.leads:
-                write_blocks(subject, blocks)
-        if team.leads and found is not None:
-            found.write(settings.output)
-        team.told(None)
+            found = team.led(lambda: put_together(subject, settings.network.words(data), blocks))
+        team.led(lambda: found.write(settings.output))
         blocks.clear()
         return found if team.leads else None
+
+
+def put_together(subject: Subject, title: str, blocks: Blocks) -> Evaluation:
+    """The evaluation of all blocks, and what they hold besides figures as files."""
+    write_blocks(subject, blocks)
+    return joined(subject, title, blocks)
 
 
 def compute(units: list[Unit], blocks: Blocks, team: Team) -> None:
     """Compute what is not done yet, whichever process is free the next unit."""
     names = [unit.name for unit in units]
+    team.led(lambda: blocks.known(names))  # Complains in one process, if at all.
     done = set().union(*team.gathered(blocks.known(names)))
     samples = sum(unit.samples for unit in units)
     progress = Progress.over(samples, sum(u.samples for u in units if u.name in done), team)

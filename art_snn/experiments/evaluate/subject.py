@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from art.attacks import EvasionAttack
+from torch import Tensor
 
 from art_snn.attacks import Plan, Stage
 from art_snn.attacks.borrowed import Borrowed
@@ -96,10 +97,12 @@ def _obtained(
     """A network with the weights that the leading process has trained or loaded."""
     classifier = trained.classifier(data, settings.device, settings.seed)
     network = classifier.model
-    if team.leads:
+
+    def weights() -> dict[str, Tensor]:
         trained.obtain(network, data, settings.output, settings.seed)
-    weights = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
-    network.load_state_dict(team.told(weights))
+        return {name: tensor.cpu() for name, tensor in network.state_dict().items()}
+
+    network.load_state_dict(team.led(weights))
     network.eval()
     return classifier
 

@@ -103,7 +103,8 @@ def _certified(subject: Subject, rows: slice, _: Progress) -> Computed:
 
 def own_seed(chosen: Settings, rows: slice) -> int:
     """That of a block, which does not depend on the others."""
-    return (chosen.seed + rows.start) % (SEEDS + 1)
+    start: int = rows.start
+    return (chosen.seed + start) % (SEEDS + 1)
 
 
 def _attacked(

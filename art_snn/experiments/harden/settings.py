@@ -1,11 +1,14 @@
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from art_snn.attacks import Attack
 from art_snn.data import Dataset
 from art_snn.experiments.train.settings import Settings as Train
+from art_snn.flags import Open
 from art_snn.gradients import RGA, Gradient
 from art_snn.training import AdversarialTraining
+from art_snn.training.defences import chosen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,12 +17,21 @@ class Settings(Train):
 
     :param attack: against which the network is trained.
     :param rule: by which it crafts: rga, stbp, mean-rga-stbp, ...; weights are trained by STBP.
-    :param adversarial_share: share of the samples of every step that are attacked, in (0, 1]."""
+    :param adversarial_share: share of the samples of every step that are attacked, in (0, 1].
+    :param defence: what a step does with what was crafted: at (trains on it), trades, rat (keeps
+        weights near-orthogonal, without weight decay) or sr (keeps gradients sparse).
+    :param beta: of trades: weight of the divergence between clean and adversarial outputs [6].
+    :param orthogonality: of rat: share of the way to orthogonal weights per step, below 1 [0.004].
+    :param sparsity: of sr: weight of the penalty [0.002]."""
 
     output: Path = Path("hardened")
     attack: Attack = field(default_factory=Attack)
     rule: Gradient = field(default_factory=RGA)
     adversarial_share: float = 1.0
+    defence: Literal["at", "trades", "rat", "sr"] = "at"
+    beta: Open[float] = None
+    orthogonality: Open[float] = None
+    sparsity: Open[float] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -32,5 +44,15 @@ class Settings(Train):
         return self._adversary(data.clip_values("adversarial training"))
 
     def _adversary(self, value_range: tuple[float, float]) -> AdversarialTraining:
-        same = {"attack": self.attack, "rule": self.rule, "share": self.adversarial_share}
-        return AdversarialTraining(value_range=value_range, **same)  # type: ignore[arg-type]
+        return AdversarialTraining(
+            attack=self.attack,
+            rule=self.rule,
+            share=self.adversarial_share,
+            value_range=value_range,
+            defence=chosen(
+                self.defence,
+                beta=self.beta,
+                orthogonality=self.orthogonality,
+                sparsity=self.sparsity,
+            ),
+        )

@@ -6,25 +6,27 @@ from art_snn import checkpoint
 from art_snn.checks import require
 from art_snn.classifier import wrapped
 from art_snn.data import Dataset
-from art_snn.experiments.base import at_work
 from art_snn.experiments.train.result import Fitted
 from art_snn.experiments.train.settings import Settings
 from art_snn.experiments.trained import described
 from art_snn.metrics import Share
 from art_snn.precision import taken
 from art_snn.seeding import seeded
+from art_snn.team import ALONE, Team
 from art_snn.training import AdversarialTraining, Validation, train
 
 Result = TypeVar("Result", bound=Fitted)
 
 
-@at_work
-def run(settings: Settings) -> Fitted:
+def run(settings: Settings) -> Fitted | None:
     """Train; write network.pt, training.json, training.md and training.png.
 
     A run that was interrupted goes on after its last whole epoch, from training.pt, which is
-    kept: a finished run is loaded from it."""
-    return fitted(settings, settings.source.load())
+    kept: a finished run is loaded from it. Several processes train it together; None in all but the
+    leading one."""
+    with settings.at_work() as team:
+        result: Fitted = fitted(settings, team.first(settings.source.load), team=team)
+    return result if team.leads else None
 
 
 def fitted(
@@ -32,6 +34,7 @@ def fitted(
     data: Dataset,
     adversary: AdversarialTraining | None = None,
     kind: type[Result] = Fitted,  # type: ignore[assignment]
+    team: Team = ALONE,
 ) -> Result:
     """Train on any data, as :func:`run` does.
 
@@ -39,12 +42,14 @@ def fitted(
     :param data: its training samples are split into training and validation samples.
     :param adversary: for adversarial training; None trains on the samples themselves.
     :param kind: of the result.
-    :raises ValueError: as :func:`run`, and when the adversary's rule does not apply to the network,
-        or its samples would lie in another range than the data."""
+    :param team: processes that train together, of which the leading one writes.
+    :raises ValueError: as :func:`run`, and when the adversary's rule or defence does not suit the
+        network or the recipe, or its samples would lie in another range than the data."""
     architecture, output = settings.architecture.on(data), settings.output
     recipe = settings.recipe.on(data.input_shape, data.mirrored)
     recipe.check_samples(data.input_shape)
     if adversary is not None:
+        recipe = adversary.defence.fitted(recipe)
         limits, own = data.clip_values("adversarial training"), adversary.value_range
         expected, got = f"{limits}, which is that of {data.name}", f"{own} for the adversary"
         remedy = "Give AdversarialTraining the value_range of the data."
@@ -53,6 +58,7 @@ def fitted(
     network = architecture.build(data, recipe.seed)
     if adversary is not None:
         adversary.check(network)
+        adversary.defence.check(network)
     shape, classes, values = data.input_shape, data.classes, data.value_range
     classifier = wrapped(network, shape, classes, values, settings.device)
     # That of art-snn compare, or one without its state, would be written over.
@@ -71,6 +77,7 @@ def fitted(
         resume=output / "training.pt",
         validation=Validation(split.x_test, split.y_test),
         adversary=adversary,
+        team=team,
     )
     predictions = classifier.predict(data.x_test, recipe.batch_size).argmax(1)
     correct = Share(int((predictions == data.y_test).sum()), len(data.y_test))
@@ -78,11 +85,15 @@ def fitted(
     subject = described(architecture, recipe.epochs, recipe.seed, recipe.train_dtype)
     notes: dict[str, Any] = {"subject": subject, "data": data.name, "recipe": recipe.as_dict()}
     notes |= {"adversary": against, "validation": settings.validation}
-    against = "" if adversary is None else adversary.words()
+    against, defence = "", ""
+    if adversary is not None:
+        against, defence = adversary.words(), adversary.defence.words()
     title = f"{architecture.words()} on {data.name}"
+    title += f", hardened by {defence}" if defence else ""
     _, precision = taken(recipe.train_dtype, classifier.device)
     title += f", trained in {precision}" if precision else ""
     result = kind(tuple(history), correct, title, against, recipe, notes)
-    checkpoint.save(network, output / "network.pt", **notes, test_accuracy=correct.value)
-    result.write(output)
+    if team.leads:
+        checkpoint.save(network, output / "network.pt", **notes, test_accuracy=correct.value)
+        result.write(output)
     return result

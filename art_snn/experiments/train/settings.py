@@ -22,6 +22,7 @@ class Settings(Experiment):
     architecture: Architecture = field(default_factory=Architecture)
     recipe: Recipe = field(default_factory=Recipe)
     validation: float = 0.1
+    together = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

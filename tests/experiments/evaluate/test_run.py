@@ -20,7 +20,7 @@ from art_snn.metrics import l1_radius
 from art_snn.team import Team
 from tests.command import call, forbidden, interrupted
 from tests.evaluations import VANISHED, evaluation, trial
-from tests.test_team import torchrun
+from tests.jobs import started
 
 NETWORK = ("--width", "0.0625", "--steps", "2", "--epochs", "2", "--device", "cpu")
 EVALUATE = (
@@ -128,7 +128,7 @@ def test_blocks_of_another_evaluation_are_refused_and_kept(folder, monkeypatch):
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
 def test_any_number_of_processes_comes_to_the_same(processes, folder, whole):
-    job = torchrun(processes, "-m", "art_snn", *EVALUATE, cwd=folder)
+    job = started("-m", "art_snn", *EVALUATE, processes=processes, cwd=folder)
     printed, errors = job.communicate(timeout=300)
     assert job.returncode == 0, errors
     assert (folder / "out" / "evaluation.json").read_bytes() == whole[0]
@@ -139,7 +139,7 @@ def test_any_number_of_processes_comes_to_the_same(processes, folder, whole):
 def test_a_job_of_which_a_process_was_killed_comes_to_the_same_when_it_is_started_again(
     folder, whole
 ):
-    job = torchrun(2, "-m", "art_snn", *EVALUATE, cwd=folder)
+    job = started("-m", "art_snn", *EVALUATE, cwd=folder)
     blocks, until = folder / "out" / "blocks", time.monotonic() + 200
     while not list(blocks.glob("*.json")):
         assert job.poll() is None
@@ -150,7 +150,7 @@ def test_a_job_of_which_a_process_was_killed_comes_to_the_same_when_it_is_starte
     job.communicate(timeout=200)
     assert job.returncode != 0
     assert not (folder / "out" / "evaluation.json").exists()
-    job = torchrun(2, "-m", "art_snn", *EVALUATE, cwd=folder)
+    job = started("-m", "art_snn", *EVALUATE, cwd=folder)
     _, errors = job.communicate(timeout=300)
     assert job.returncode == 0, errors
     assert (folder / "out" / "evaluation.json").read_bytes() == whole[0]

@@ -64,6 +64,35 @@ def test_a_rule_of_several_is_named_and_noted_whole(arguments, tmp_path):
     assert read_json(tmp_path / "out" / "training.json")["adversary"] == noted
 
 
+@pytest.mark.parametrize(
+    ("options", "words", "noted"),
+    [
+        (("trades", "--beta", "3"), "TRADES, beta 3", "TRADES(beta=3.0)"),
+        (("rat",), "RAT, orthogonality 0.004", "RAT(orthogonality=0.004)"),
+        (("sr", "--sparsity", "1/10"), "SR, sparsity 0.1", "SR(sparsity=0.1, step=0.01)"),
+    ],
+)
+def test_a_defence_is_named_with_its_strength_and_noted(options, words, noted, arguments, tmp_path):
+    done = call(*arguments, "--attack", "fgsm", "--defence", *options)
+    assert done.status == 0, done.stderr
+    assert f" on mine, hardened by {words}\n" in done.stdout
+    told = checkpoint.notes(tmp_path / "out" / "network.pt")
+    assert told["adversary"].endswith(f", value_range=(0.0, 1.0), defence={noted})")
+    assert read_json(tmp_path / "out" / "training.json")["adversary"] == told["adversary"]
+    decay = 0.0 if options[0] == "rat" else 5e-4
+    assert told["recipe"]["weight_decay"] == decay
+    assert f"weight_decay={decay}, " in done.stdout
+
+
+def test_the_folder_of_a_run_by_another_defence_is_a_usage_error(arguments, tmp_path):
+    assert call(*arguments, "--attack", "fgsm").status == 0
+    before = (tmp_path / "out" / "network.pt").read_bytes()
+    done = call(*arguments, "--attack", "fgsm", "--defence", "trades")
+    assert done.status == 2
+    assert "--output: expected a run of Recipe(" in done.complaint
+    assert (tmp_path / "out" / "network.pt").read_bytes() == before
+
+
 def test_a_second_call_trains_no_further_and_prints_the_same(arguments, monkeypatch):
     first = call(*arguments, "--attack", "fgsm")
     monkeypatch.setattr(torch.optim.SGD, "step", forbidden)
@@ -136,6 +165,29 @@ def test_a_network_of_the_user_s_own_is_hardened(tmp_path):
             ("--adversarial-share", "0"),
             "--adversarial-share: expected a number above 0 and at most",
         ),
+        (("--defence", "mart"), "--defence: expected one of at, trades, rat, sr, got 'mart'."),
+        (
+            ("--beta", "3"),
+            "--beta: expected None for at, which has none, got 3.0. Leave it out, or take trades",
+        ),
+        (
+            ("--defence", "sr", "--orthogonality", "0.1"),
+            "--orthogonality: expected None for sr, which has none, got 0.1. Leave it out, or take",
+        ),
+        (("--defence", "trades", "--sparsity", "1"), "--sparsity: expected None for trades, which"),
+        (("--defence", "trades", "--beta", "0"), "--beta: expected a number above 0, got 0.0."),
+        (
+            ("--defence", "rat", "--orthogonality", "1"),
+            "--orthogonality: expected a number above 0 and below 1, got 1.0.",
+        ),
+        (
+            ("--defence", "rat", "--weight-decay", "5e-4"),
+            "--weight-decay: expected 0 for RAT, which draws singular values to 1 and not to 0",
+        ),
+        (
+            ("--defence", "rat", "--orthogonality", "0.99"),
+            "--orthogonality: expected a strength at which layers.",
+        ),
         (("--epochs", "0"), "--epochs: expected a whole number >= 1, got 0."),
         (("--validation", "0"), "--validation: expected a number above 0 and at most 0.9, got 0.0"),
         (("--device", "tpu"), "--device: expected 'gpu' or 'cpu', got 'tpu'"),
@@ -156,4 +208,5 @@ def test_help_lists_the_command_and_its_options():
     shown = call("harden", "--help")
     assert shown.status == 0
     options = ("--attack", "--rule", "--eps", "--eps-step", "--iterations", "--adversarial-share")
+    options += ("--defence", "--beta", "--orthogonality", "--sparsity")
     assert all(f"{option} " in shown.stdout for option in (*options, "--epochs", "--data"))

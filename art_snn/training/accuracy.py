@@ -1,0 +1,36 @@
+"""How many samples a network classifies correctly, under attack too."""
+
+import torch
+
+from art_snn.network import SpikingNetwork
+from art_snn.team import ALONE, Team
+from art_snn.training.samples import Craft, Validation, check_pairs, copied
+from art_snn.training.together import mine
+
+
+def accuracy(
+    network: SpikingNetwork,
+    samples: Validation,
+    batch_size: int = 64,
+    craft: Craft | None = None,
+    team: Team = ALONE,
+) -> float:
+    """Share of the samples that are classified correctly, after an attack where one is given.
+
+    :param network: in the mode that it has.
+    :param batch_size: samples per forward pass.
+    :param craft: such as :meth:`Adversary.against` gives.
+    :param team: processes of which each one classifies its share.
+    :raises ValueError: without any sample, or for labels that are no class indices [N]."""
+    check_pairs("samples", samples.x, samples.y)
+    device = next(network.parameters()).device
+    correct = 0
+    for start in range(0, len(samples.x), batch_size):
+        x = mine(team, copied(samples.x[start : start + batch_size]))
+        y = mine(team, copied(samples.y[start : start + batch_size])).long()
+        if not len(x):
+            continue
+        x = x if craft is None else craft(x, y)
+        with torch.no_grad():
+            correct += int((network(x.to(device)).argmax(1).cpu() == y).sum())
+    return sum(team.gathered(correct)) / len(samples.x)

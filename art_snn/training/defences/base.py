@@ -1,0 +1,47 @@
+from abc import ABC, abstractmethod
+
+from torch import Tensor
+
+from art_snn.network import SpikingNetwork
+from art_snn.training.learner import Learner
+from art_snn.training.recipe import Recipe
+
+
+class Defence(ABC):
+    """How a step of adversarial training uses what the attack crafted.
+
+    A frozen dataclass: a run that is taken up is told from others by its repr."""
+
+    @abstractmethod
+    def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
+        """What the step minimises, a scalar: a mean over the samples.
+
+        Every forward pass is in training mode, so that batch norm takes the statistics of its own
+        batch and adds them to the running ones.
+
+        :param learner: gives logits [N, K].
+        :param x: samples of the step [N, ...], augmented.
+        :param adversarial: what the attack made of them [N, ...]; the same ones where none did.
+        :param y: class indices [N], on the learner's device."""
+
+    def fitted(self, recipe: Recipe) -> Recipe:
+        """The recipe with what it leaves open fitted to the defence.
+
+        :raises ValueError: when it asks for what the defence rules out."""
+        return recipe
+
+    def check(self, network: SpikingNetwork) -> None:
+        """Refuse a network that the defence does not suit, before anything is trained.
+
+        :raises ValueError: with the reason."""
+        return
+
+    def after_step(self, network: SpikingNetwork) -> None:
+        """Change the weights after the optimizer has.
+
+        :raises ValueError: when they have left the range in which that makes sense."""
+        return
+
+    def words(self) -> str:
+        """Name and strength, or "" for adversarial training alone."""
+        return ""

@@ -1,0 +1,34 @@
+from collections.abc import Mapping
+from dataclasses import fields
+from types import MappingProxyType
+
+from art_snn.checks import require, require_choice
+from art_snn.training.defences.at import AT
+from art_snn.training.defences.base import Defence
+from art_snn.training.defences.rat import RAT
+from art_snn.training.defences.sr import SR
+from art_snn.training.defences.trades import TRADES
+
+DEFENCES: Mapping[str, type[Defence]] = MappingProxyType(
+    {"at": AT, "trades": TRADES, "rat": RAT, "sr": SR}
+)
+"""Defences by name: adversarial training alone, TRADES, RAT and SR."""
+
+
+def chosen(name: str, **strengths: float | None) -> Defence:
+    """The defence of that name.
+
+    :param name: a name of DEFENCES.
+    :param strengths: its hyperparameters by name; None leaves its own default.
+    :raises ValueError: for another name, a strength of another defence, or one out of range."""
+    require_choice("defence", name, DEFENCES, remedy="Adversarial training alone is at.")
+    given = {field: value for field, value in strengths.items() if value is not None}
+    for field, value in given.items():
+        of = [other for other, kind in DEFENCES.items() if field in _names(kind)]
+        remedy = f"Leave it out, or take {' or '.join(of)} for the defence."
+        require(name in of, field, f"None for {name}, which has none", value, remedy)
+    return DEFENCES[name](**given)
+
+
+def _names(kind: type[Defence]) -> list[str]:
+    return [field.name for field in fields(kind)]  # type: ignore[arg-type]

@@ -1,0 +1,58 @@
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from art_snn.checks import require_number, settle
+from art_snn.training.defences.base import Defence
+from art_snn.training.learner import Learner
+
+
+@dataclass(frozen=True, kw_only=True)
+class SR(Defence):
+    """Sparsity regularisation (Liu et al., ICML 2024): adversarial training with sparse gradients.
+
+    CE(f(x), y) + sparsity * mean over samples of ((p(x + step sign g) - p(x)) / step)^2 at the
+    adversarial samples x, where p is the softmax over two logits, of the true class and of the best
+    other one at x: the sigmoid of their difference. g = dp/dx by the training gradient, a constant.
+    For small steps the quotient is the l1 norm of g.
+
+    Two forward passes in training mode: that at x, which also gives the cross entropy, and that at
+    the moved samples, which may leave the value range by a step.
+
+    :param sparsity: weight of the penalty, above 0. Its default is ours.
+    :param step: of the difference quotient, in the unit of the samples, above 0.
+    :raises ValueError: for another one."""
+
+    sparsity: float = 2e-3
+    step: float = 0.01
+
+    def __post_init__(self) -> None:
+        remedy = "Adversarial training alone is AT."
+        weight = require_number(
+            "sparsity", self.sparsity, above=0, within=(0.0, 1e6), remedy=remedy
+        )
+        remedy = "The paper takes 0.01."
+        step = require_number("step", self.step, above=0, within=(1e-6, 1e6), remedy=remedy)
+        settle(self, sparsity=weight, step=step)
+
+    def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
+        """Cross entropy of the adversarial samples and the weighted penalty."""
+        start = adversarial.detach().to(learner.device).requires_grad_()
+        logits = learner.at_input(start)
+        other = logits.detach().scatter(1, y[:, None], -torch.inf).argmax(1)
+        here = _ahead(logits, y, other)
+        (gradient,) = torch.autograd.grad(here.sum(), start, retain_graph=True)
+        there = _ahead(learner(start.detach() + self.step * gradient.sign()), y, other)
+        penalty = ((there - here) / self.step).square().mean()
+        return nn.functional.cross_entropy(logits, y) + self.sparsity * penalty
+
+    def words(self) -> str:
+        """Name and weight."""
+        return f"SR, sparsity {self.sparsity:g}"
+
+
+def _ahead(logits: Tensor, y: Tensor, other: Tensor) -> Tensor:
+    """Probability [N] of class y [N] where only the other one [N] could be."""
+    picked = (logits.gather(1, classes[:, None])[:, 0] for classes in (y, other))
+    return torch.sub(*picked).sigmoid()

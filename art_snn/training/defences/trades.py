@@ -1,0 +1,38 @@
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from art_snn.checks import require_number, settle
+from art_snn.training.defences.base import Defence
+from art_snn.training.learner import Learner
+
+
+@dataclass(frozen=True, kw_only=True)
+class TRADES(Defence):
+    """TRADES (Zhang et al., ICML 2019, equation 5): CE(f(x), y) + beta KL(f(x) || f(x_adv)).
+
+    Both terms are means over the samples and differentiated through both distributions. As in
+    ART's AdversarialTrainerTRADESPyTorch the attack crafts on the true labels in evaluation mode,
+    where the paper's own raises the divergence; and the clean samples and the adversarial ones are
+    two forward passes in training mode, in this order, each with batch statistics of its own.
+
+    :param beta: weight of the divergence, above 0; the paper takes 1 and 6.
+    :raises ValueError: for another one."""
+
+    beta: float = 6.0
+
+    def __post_init__(self) -> None:
+        remedy = "The paper takes 1 and 6; adversarial training alone is AT."
+        most = (0.0, 1e6)
+        settle(self, beta=require_number("beta", self.beta, above=0, within=most, remedy=remedy))
+
+    def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
+        """Cross entropy of the clean samples and the weighted divergence of the adversarial."""
+        clean = learner(x)
+        natural, attacked = (z.log_softmax(1) for z in (clean, learner(adversarial)))
+        divergence = nn.functional.kl_div(attacked, natural, reduction="batchmean", log_target=True)
+        return nn.functional.cross_entropy(clean, y) + self.beta * divergence
+
+    def words(self) -> str:
+        """Name and weight."""
+        return f"TRADES, beta {self.beta:g}"

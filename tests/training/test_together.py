@@ -1,0 +1,199 @@
+"""Several processes train one network: as one would by itself, and with the same bits in all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
+from art_snn.team import Team
+from art_snn.training import Recipe
+from art_snn.training.norms import check_norms
+from art_snn.training.together import check_batches, mine, own_draws
+from tests.jobs import script
+
+TWO = Team(size=2)
+
+NORMS = """
+import copy
+import torch
+from torch import nn
+from art_snn.team import joined
+from art_snn.training.norms import synchronised
+
+torch.manual_seed(0)
+CASES = [
+    (nn.BatchNorm2d(3), (5, 3, 2, 4)),
+    (nn.BatchNorm1d(3, momentum=None), (7, 3)),
+    (nn.BatchNorm2d(3, affine=False, track_running_stats=False), (4, 3, 1, 2)),
+]
+with joined() as team:
+    for norm, shape in CASES:
+        whole, part = norm.double(), copy.deepcopy(norm).double()
+        for _ in range(2):
+            x = (1e3 + torch.randn(*shape, dtype=torch.float64)).requires_grad_()
+            slope = torch.randn(*shape, dtype=torch.float64)
+            mine = x.detach().tensor_split(team.size)[team.rank].clone().requires_grad_()
+            y = whole(x)
+            (y * slope).sum().backward()
+            with synchronised(nn.Sequential(part), team):
+                z = part(mine)
+            assert "forward" not in vars(part)
+            (z * slope.tensor_split(team.size)[team.rank]).sum().backward()
+            near = dict(rtol=0, atol=1e-9)
+            torch.testing.assert_close(z, y.tensor_split(team.size)[team.rank], **near)
+            torch.testing.assert_close(mine.grad, x.grad.tensor_split(team.size)[team.rank], **near)
+        for ours, theirs in zip(part.parameters(), whole.parameters()):
+            torch.testing.assert_close(team.summed(ours.grad), theirs.grad, **near)
+        for ours, theirs in zip(part.buffers(), whole.buffers()):
+            torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+        with synchronised(part.eval(), team):
+            torch.testing.assert_close(part(mine), part.eval()(mine))
+    half = nn.BatchNorm1d(3)
+    with synchronised(half, team):
+        assert half(torch.randn(4, 3).bfloat16()).dtype == torch.bfloat16
+    assert half.running_mean.dtype == torch.float32
+print("passed", flush=True)
+"""
+
+TRAINING = """
+import copy
+import numpy as np
+import torch
+from torch import nn
+from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
+from art_snn.attacks import Attack
+from art_snn.team import joined
+from art_snn.training import (
+    AT, RAT, SR, TRADES, AdversarialTraining, Recipe, Validation, train
+)
+
+def network():
+    torch.manual_seed(3)
+    layers = [
+        Timed(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4)),
+        LIF(),
+        Timed(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(36, 8), nn.BatchNorm1d(8)),
+        LIF(),
+        Timed(nn.Linear(8, 3)),
+    ]
+    net = SpikingNetwork(layers, Direct(3)).double()
+    net.register_parameter("unused", nn.Parameter(torch.zeros(2).double()))
+    return net
+
+rng = np.random.default_rng(0)
+x, y = rng.random((14, 1, 6, 6)), np.arange(14) % 3
+# Batches of five and a last one of four: the shares of two processes differ by one sample.
+recipe = Recipe(
+    epochs=3, batch_size=5, learning_rate=0.05, seed=1, crop_padding=1, flip=True, cutout=2,
+    weight_decay=0,
+)
+with joined() as team:
+    for defence in (None, AT(), TRADES(), RAT(), SR(sparsity=0.1)):
+        attack = Attack(name="fgsm", eps=0.1)
+        adversary = AdversarialTraining(attack=attack, defence=defence) if defence else None
+        how = {"validation": Validation(x[:7], y[:7]), "adversary": adversary}
+        single, net = network(), network()
+        if team.rank == 1:
+            net.reset()  # It has the weights of the leading process all the same.
+        state = torch.get_rng_state()
+        history = train(net, x, y, recipe, team=team, **how)
+        assert torch.equal(state, torch.get_rng_state())
+        expected = train(single, x, y, recipe, **how)
+        for ours, theirs in zip(history, expected, strict=True):
+            assert abs(ours.loss - theirs.loss) < 1e-9, (defence, ours, theirs)
+            assert ours.validation == theirs.validation
+        for ours, theirs in zip(net.state_dict().values(), single.state_dict().values()):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-7)
+        bits = [tensor.numpy().tobytes() for tensor in net.state_dict().values()]
+        assert team.gathered(bits)[0] == bits
+print("passed", flush=True)
+"""
+
+
+@pytest.mark.parametrize("text", [NORMS, TRAINING], ids=["norms", "training"])
+def test_two_processes_compute_what_one_does(text, tmp_path):
+    status, out, errors = script(text, tmp_path)
+    assert status == 0, errors
+    assert out.count("passed") == 2
+
+
+def test_shares_are_the_whole_batch_and_differ_by_one_sample_at_most():
+    batch = torch.arange(7)
+    shares = [mine(Team(rank=rank, size=3), batch) for rank in range(3)]
+    assert torch.equal(torch.cat(shares), batch)
+    assert [len(share) for share in shares] == [3, 2, 2]
+    assert torch.equal(mine(Team(), batch), batch)
+
+
+@pytest.mark.parametrize(
+    ("batch", "samples", "last"), [(1, 10, 1), (8, 9, 1), (8, 1, 1), (2, 7, 1)]
+)
+def test_a_batch_of_fewer_samples_than_processes_is_refused(batch, samples, last):
+    recipe = Recipe(batch_size=batch)
+    check_batches(Team(), recipe, samples)
+    message = (
+        r"^batch_size: expected batches with a sample for every one of 2 processes, got "
+        rf"{batch}, by which the last batch of {samples} samples has {last}\. Take another one, or"
+    )
+    with pytest.raises(ValueError, match=message):
+        check_batches(TWO, recipe, samples)
+
+
+@pytest.mark.parametrize(("batch", "samples"), [(8, 16), (8, 10), (8, 2), (3, 5)])
+def test_a_batch_with_a_sample_for_every_process_is_not(batch, samples):
+    check_batches(TWO, Recipe(batch_size=batch), samples)
+
+
+def test_draws_are_a_process_s_own_and_leave_those_after_them_alone():
+    def drawn(team: Team, *place: int) -> tuple[float, float]:
+        torch.manual_seed(5)
+        with own_draws(team, *place):
+            inside = torch.rand(()).item()
+        return inside, torch.rand(()).item()
+
+    torch.manual_seed(5)
+    after, second = torch.rand(()).item(), torch.rand(()).item()
+    assert drawn(Team(), 0, 1, 2) == (after, second)
+    found = [drawn(Team(rank=r, size=2), 0, 1, step) for r in range(2) for step in range(2)]
+    assert [last for _, last in found] == [after] * 4
+    assert len({inside for inside, _ in found}) == 4
+    assert drawn(TWO, 0, 1, 0) == found[0]
+
+
+class Other(nn.BatchNorm1d):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x)
+
+
+def test_a_batch_norm_that_computes_otherwise_is_refused():
+    layers = [Timed(nn.Linear(2, 2), nn.BatchNorm1d(2)), LIF(), Timed(Other(2))]
+    check_norms(nn.Sequential(*layers[:2]))
+    message = (
+        r"^network: expected batch norms of torch for several processes, got "
+        r"layers\.2\.module\.0, a Other\. Train it in one process\."
+    )
+    with pytest.raises(ValueError, match=message):
+        check_norms(SpikingNetwork(layers, Direct(1)))
+
+
+REFUSED = """
+import numpy as np
+import torch
+from art_snn.team import joined
+from art_snn.training import Recipe, train
+from tests.training.runs import build, samples
+
+with joined() as team:
+    train(build(), *samples(), Recipe.plain(epochs=1, batch_size=19), "state.pt", team=team)
+"""
+
+
+def test_one_process_refuses_for_all_before_anything_is_trained(tmp_path: Path):
+    status, _, errors = script(REFUSED, tmp_path)
+    assert status != 0
+    assert errors.count("ArgumentError: batch_size: expected batches with a sample for every") == 1
+    assert not (tmp_path / "state.pt").exists()
