@@ -20,7 +20,7 @@ from art_snn.stopping import Terminated
 from tests.command import call
 
 NAMES = ["demo", "train", "harden", "compare", "sweep", "curves", "cost", "scaling"]
-NAMES += ["inspect", "report"]
+NAMES += ["inspect", "evaluate", "report"]
 HEAVY = ("torch", "art", "matplotlib", "sklearn", "scipy", "torchvision")
 ROOT = Path(__file__).parents[1]
 
