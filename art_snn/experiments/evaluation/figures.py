@@ -49,7 +49,7 @@ def accuracy_against_eps(
     curves: Mapping[str, Mapping[float, Share]], norm: str, words: str, width: float
 ) -> Figure:
     """One line per name over the budgets, that of the union thick."""
-    figure, ax = panel(width, 2.5, below=len(curves))
+    figure, ax = panel(width, 2.5, curves)
     levels = norm == "inf" and all("/" in size(norm, e) for c in curves.values() for e in c if e)
     scale = LEVELS if levels else 1
     for place, (name, curve) in enumerate(curves.items()):
@@ -95,7 +95,7 @@ def broken(trial: "Trial", width: float = 3.6) -> Figure:
 
 def spent(trials: "Sequence[Trial]", width: float = 3.6) -> Figure:
     """Attack success against the queries that a sample has taken."""
-    figure, ax = panel(width, 2.5, below=len(trials))
+    figure, ax = panel(width, 2.5, [trial.name for trial in trials])
     courses = [course(trial) for trial in trials]
     end = max(queries[-1] for queries, _ in courses)
     for place, (trial, (queries, success)) in enumerate(zip(trials, courses, strict=True)):

@@ -1,7 +1,7 @@
 """Axes, bars and lines that look alike in all figures of an evaluation."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import cycle, islice
 from typing import Any
 
@@ -19,11 +19,12 @@ LETTERS = 13
 """Letters of that size in an inch."""
 
 
-def panel(width: float, height: float, below: int = 0) -> tuple[Figure, Axes]:
+def panel(width: float, height: float, names: Iterable[str] = ()) -> tuple[Figure, Axes]:
     """A figure with one plain pair of axes.
 
-    :param below: lines of the legend that is to stand below."""
-    figure = Figure(figsize=(width, height + 0.19 * below), layout="constrained")
+    :param names: those of the legend that is to stand below."""
+    lines = sum(1 + _named(name, width).count("\n") for name in names)
+    figure = Figure(figsize=(width, height + 0.19 * lines), layout="constrained")
     ax = figure.subplots()
     ax.grid(color=GRID, lw=0.6)
     ax.set_axisbelow(True)
@@ -45,8 +46,7 @@ def lines(place: int) -> dict[str, Any]:
 def legend(figure: Figure, ax: Axes) -> None:
     """The names of the lines, below one another below the axes."""
     handles, names = ax.get_legend_handles_labels()
-    room = int(LETTERS * figure.get_figwidth()) - 6
-    told = [textwrap.shorten(name, room, placeholder=" ...") for name in names]
+    told = [_named(name, figure.get_figwidth()) for name in names]
     drawn = figure.legend(
         handles,
         told,
@@ -90,3 +90,8 @@ def bars(
     ax.spines["left"].set_visible(False)
     ax.grid(visible=False, axis="y")
     return figure
+
+
+def _named(name: str, width: float) -> str:
+    """A name of the legend, folded beside its line."""
+    return textwrap.fill(name, int(LETTERS * width) - 6)

@@ -84,12 +84,14 @@ def matched(one: "Evaluation", other: "Evaluation") -> list[tuple[int, int]]:
 
 def parts(every: "Sequence[Opened]") -> list[Part]:
     """The verdicts of several evaluations below one another, and the tests between them."""
-    found: list[Part] = [f"{len(every)} evaluations side by side", verdict_table(every)]
+    names = [f"Result {n}: {o.evaluation.title} ({o.name})" for n, o in enumerate(every, 1)]
+    found: list[Part] = [f"{len(every)} evaluations side by side", Notes(names)]
+    found.append(verdict_table(every))
     for pair in pairs(every):
         found.append(pair.told)
         if pair.common:
             found.append(paired_table(pair))
-    return [*found, Notes([f"Result {n}: {one.name}" for n, one in enumerate(every, 1)])]
+    return found
 
 
 def verdict_table(every: "Sequence[Opened]") -> Table:
@@ -100,8 +102,7 @@ def verdict_table(every: "Sequence[Opened]") -> Table:
             at = budget(verdict.norm, verdict.eps)
             clean = str(verdict.outcome.clean_accuracy)
             against = str(len(verdict.reservations)) if verdict.examined else "not looked for"
-            title = one.evaluation.title
-            rows.append((f"{number}: {title}", at, clean, verdict.share, against))
+            rows.append((str(number), at, clean, verdict.share, against))
     titles = ("result", "budget", "clean accuracy", "robust accuracy", "findings")
     return Table(titles, rows, words=2)
 

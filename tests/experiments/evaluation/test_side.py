@@ -91,4 +91,4 @@ def test_verdicts_stand_below_one_another_with_their_findings():
     ]
     text = told(parts(every), "markdown")
     assert "3 evaluations side by side" in text
-    assert "- Result 2: 1.json" in text
+    assert "- Result 2: vgg5 on digits (1.json)" in text
