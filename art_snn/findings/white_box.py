@@ -33,12 +33,10 @@ WINDOW = 10
 class WhiteBox(Subject):
     """Samples with AutoPGD on them: cross entropy, one random start, by the network's rule.
 
-    :param norm: numpy.inf or 2.
     :param sources: other classifiers of the same samples.
     :param max_iter: steps.
     :param square_iter: iterations of the search without gradients."""
 
-    norm: float = np.inf
     sources: tuple[PyTorchClassifier, ...] = ()
     max_iter: int = 100
     square_iter: int = 500
@@ -77,7 +75,7 @@ class WhiteBox(Subject):
         """Whichever of several random points at the rim of the ball is misclassified."""
         x = torch.as_tensor(self.x)
         limits = AutoPGD(self.estimator, **self._settings()).clip_range(x)
-        ball = Ball(self.norm, self.eps, x, *(end.to(x) for end in limits))
+        ball = Ball(float(self.norm), self.eps, x, *(end.to(x) for end in limits))
         # The white box begins at draw 0.
         points = (ball.start(uniform(x, self.seed, draw)) for draw in range(1, DRAWS + 1))
         return union([self._judged(found.numpy()) for found in points])

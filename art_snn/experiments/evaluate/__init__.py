@@ -1,4 +1,4 @@
-"""How robust a network is, by attacks that need no choosing, and whether the number is believed."""
+"""How robust a network is, by attacks that need no choosing, and whether to believe the number."""
 
 from art_snn.experiments.evaluate.run import run as run
 from art_snn.experiments.evaluate.settings import Settings as Settings

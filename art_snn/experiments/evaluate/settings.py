@@ -31,7 +31,7 @@ BELOW, OPEN = 3, 4
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Experiment):
-    """How robust a network is, and whether the number can be believed.
+    """How robust a network is, by attacks that need no choosing, and whether to believe the number.
 
     :param source: the data.
     :param network: the network.
