@@ -80,6 +80,8 @@ def _view(one: "Opened", number: int) -> Mapping[str, Any]:
         "queries": queries_drawn(evaluation, f"{name}-queries"),
         "grid": None if one.examples is None else grid(evaluation, one.examples),
         "lacking": one.lacking,
+        "certified_words": rows.certified_words(evaluation),
+        "certified": rows.certified(evaluation),
         "differ": differ,
         "alike": alike,
         "samples": rows.samples(evaluation, MOST_SAMPLES),

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from art_snn.experiments.evaluation.trial import Trial
 
 SIGNIFICANT = 0.05
+PARTS = 4
+"""Radii at which the certified accuracy is told."""
 
 
 def parts(evaluation: "Evaluation") -> list[Part]:
@@ -23,8 +25,10 @@ def parts(evaluation: "Evaluation") -> list[Part]:
     found += [f"{verdict}." for verdict in verdicts(evaluation)]
     notes = [str(one) for one in evaluation.reservations] + remarks(evaluation)
     found += [Notes(notes)] if notes else []
-    command = f"To repeat it: {evaluation.provenance.command}"
-    return [*found, attacks(evaluation), command]
+    found.append(attacks(evaluation))
+    if evaluation.certified is not None:
+        found += [certified_words(evaluation), certified(evaluation)]
+    return [*found, f"To repeat it: {evaluation.provenance.command}"]
 
 
 def attacks(evaluation: "Evaluation") -> Table:
@@ -49,6 +53,32 @@ def attacks(evaluation: "Evaluation") -> Table:
             row = ["union of all", eps, str(of.clean_accuracy), str(of.attack_success)]
             rows.append([*row, verdict.share, "", ""][: len(titles)])
     return Table(titles, rows)
+
+
+def certified_words(evaluation: "Evaluation") -> str:
+    """What is certified, in a sentence; "" where nothing was asked for."""
+    known = evaluation.certified
+    if known is None:
+        return ""
+    found = known.certificate(evaluation.labels)
+    return (
+        f"Certified by {known.draws} draws of every sample, each with a confidence of "
+        f"{100 * (1 - known.alpha):g} %, of the class that most draws give: no class for "
+        f"{found.abstentions} of the samples, and an l1 radius of {found.average_radius:.3g} on "
+        f"average."
+    )
+
+
+def certified(evaluation: "Evaluation") -> Table:
+    """Certified accuracy against the l1 radius, up to the largest one that was found."""
+    rows = []
+    known = evaluation.certified
+    if known is not None:
+        found = known.certificate(evaluation.labels)
+        largest = float(found.radius.max())
+        radii = dict.fromkeys(largest * part / PARTS for part in range(PARTS))
+        rows = [(f"{radius:.3g}", str(found.certified_accuracy(radius))) for radius in radii]
+    return Table(("l1 radius", "certified accuracy"), rows)
 
 
 def stages(evaluation: "Evaluation") -> Table:

@@ -10,7 +10,18 @@ import pytest
 
 from art_snn.experiments.evaluation import Evaluation, Opened, page
 from art_snn.experiments.evaluation.page import MOST_SAMPLES
-from tests.evaluations import RISES, VANISHED, WEAK, evaluation, frames, images, large, small, trial
+from tests.evaluations import (
+    CERTIFIED,
+    RISES,
+    VANISHED,
+    WEAK,
+    evaluation,
+    frames,
+    images,
+    large,
+    small,
+    trial,
+)
 from tests.pages import colours, contrast, tree
 
 EPS = 8 / 255
@@ -23,6 +34,7 @@ def alone(found: Evaluation) -> str:
 PAGES = {
     "small": lambda: alone(small()),
     "findings": lambda: page([Opened("", large(60), images(3))]),
+    "certified": lambda: alone(small(certified=CERTIFIED)),
     "frames": lambda: page([Opened("", large(60), frames(2))]),
     "two": lambda: page(
         [Opened("a.json", small()), Opened("b.json", small(reservations=(RISES,)))]
@@ -212,3 +224,10 @@ def test_lines_show_on_the_ground_in_the_light_and_in_the_dark():
 def test_contrast_is_that_of_wcag():
     assert contrast((0, 0, 0), (255, 255, 255)) == pytest.approx(21)
     assert contrast((255, 255, 255), (118, 118, 118)) == pytest.approx(4.54, abs=0.005)
+
+
+def test_certificates_have_a_section_where_there_are_some():
+    text = alone(small(certified=CERTIFIED))
+    assert "What is certified" in text
+    assert "confidence of 99.9 %" in text
+    assert "What is certified" not in alone(small())

@@ -8,11 +8,12 @@ from dataclasses import replace
 import pytest
 
 from art_snn.attacks import Outcome
-from art_snn.experiments.evaluation import Evaluation, Trial, rows
+from art_snn.experiments.evaluation import Certified, Evaluation, Trial, rows
 from art_snn.experiments.resume import structured
 from art_snn.experiments.tables import Table
 from art_snn.files import read_json
 from tests.evaluations import (
+    CERTIFIED,
     RISES,
     STAGES,
     VANISHED,
@@ -210,3 +211,36 @@ def test_provenance_is_told_whole_but_a_commit_only_where_there_is_one():
     assert told["torch"] == "2.9.0"
     assert told["rule stbp"] == "STBP(surrogate=Triangle(width=1.0))"
     assert told["fingerprint"] == "0123456789abcdef"
+
+
+def test_certificates_are_told_against_the_radius_and_come_back_from_json():
+    found = small(certified=CERTIFIED)
+    table = rows.certified(found)
+    assert [(row[0], row[1].split(" ")[0]) for row in table.rows] == [
+        *(("0", "50.0"), ("0.02", "25.0"), ("0.04", "25.0"), ("0.06", "25.0"))
+    ]
+    words = rows.certified_words(found)
+    assert "no class for 25.0 %" in words
+    assert "an l1 radius of 0.025 on average" in words
+    assert words in found.told()
+    assert structured(found.as_dict(), Evaluation) == found
+    assert rows.certified_words(small()) == ""
+    assert rows.certified(small()).rows == []
+
+
+def test_where_no_sample_has_a_radius_there_is_one_row():
+    nothing = replace(CERTIFIED, predicted=(-1,) * 4, radius=(0.0,) * 4)
+    assert len(rows.certified(small(certified=nothing)).rows) == 1
+
+
+def test_certificates_of_other_samples_are_refused():
+    with pytest.raises(ValueError, match="expected a certificate of every sample, got 3"):
+        small(certified=replace(CERTIFIED, predicted=(0,) * 3, radius=(0.0,) * 3))
+    with pytest.raises(ValueError, match="expected a class and a radius for every sample"):
+        replace(CERTIFIED, radius=(0.0,))
+
+
+def test_certificates_of_blocks_are_joined():
+    joined = Certified.joined([CERTIFIED, CERTIFIED])
+    assert joined.predicted == 2 * CERTIFIED.predicted
+    assert joined.radius == 2 * CERTIFIED.radius
