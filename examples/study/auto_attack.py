@@ -22,6 +22,7 @@ from art.attacks.evasion import AutoAttack
 from art.estimators.classification import PyTorchClassifier
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from setting import ratio
 from torch import Tensor, nn
 
 from art_snn import PyTorchSpikingClassifier
@@ -294,12 +295,6 @@ def draw(ax: Axes, content: Mapping[str, Any]) -> None:
     ax.set(xscale="log", xlabel="queries per sample", ylabel="attack success [%]")
     ax.grid(alpha=0.3)
     ax.legend(frameon=False, fontsize="small", loc="lower right")
-
-
-def ratio(words: str) -> float:
-    """A number, or one over another."""
-    above, _, below = words.partition("/")
-    return float(above) / float(below or 1)
 
 
 def parse() -> argparse.Namespace:

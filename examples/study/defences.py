@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from setting import ratio
 
 from art_snn.attacks import Attack
 from art_snn.data import Source
@@ -142,12 +143,6 @@ def outcomes(content: Mapping[str, Any]) -> dict[str, Evaluation]:
 def results(study: Study) -> Iterator[tuple[str, Evaluation]]:
     for kind in KINDS:
         yield kind, study.evaluated(kind)
-
-
-def ratio(words: str) -> float:
-    """A number, or one over another."""
-    above, _, below = words.partition("/")
-    return float(above) / float(below or 1)
 
 
 def parse() -> argparse.Namespace:

@@ -113,6 +113,12 @@ class Study:
         return ((decay, kind) for decay in self.decays for kind in KINDS)
 
 
+def ratio(words: str) -> float:
+    """A number, or one over another: 8/255."""
+    above, _, below = words.partition("/")
+    return float(above) / float(below or 1)
+
+
 def parse(words: str) -> Study:
     """The options of the command line; --small makes everything tiny."""
     parser = argparse.ArgumentParser(description=words)
