@@ -7,7 +7,7 @@ evaluates them all as art-snn evaluate does. A run that was interrupted goes on 
 """
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,11 +108,11 @@ def row(kind: str, found: Evaluation) -> tuple[str, ...]:
     return kind, str(clean), str(paper), verdict.share, f"{points:.1f}", "; ".join(names) or "none"
 
 
-def told(title: str, found: Mapping[str, Evaluation]) -> str:
+def told(title: str, content: Mapping[str, Any]) -> str:
     """A row per network."""
     titles = ("training", "clean accuracy", "under PGD-7 by STBP", "under all attacks")
     titles += ("difference", "findings")
-    rows = [row(kind, evaluation) for kind, evaluation in found.items()]
+    rows = [row(kind, evaluation) for kind, evaluation in outcomes(content).items()]
     return tables.told([title, tables.Table(titles, rows)], "markdown")
 
 
@@ -138,11 +138,6 @@ def draw(ax: Axes, found: Mapping[str, Evaluation]) -> None:
 def outcomes(content: Mapping[str, Any]) -> dict[str, Evaluation]:
     """What the file holds, by the name of the defence."""
     return {kind: structured(one, Evaluation) for kind, one in content["evaluations"].items()}
-
-
-def results(study: Study) -> Iterator[tuple[str, Evaluation]]:
-    for kind in KINDS:
-        yield kind, study.evaluated(kind)
 
 
 def parse() -> argparse.Namespace:
@@ -173,15 +168,15 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     chosen = parse()
     study = Study(chosen)
-    found = dict(results(study))
+    found = {kind: study.evaluated(kind) for kind in KINDS}
     first = next(iter(found.values()))
     title = (
         f"{first.title}; {chosen.epochs} epochs of training, defences against PGD of two steps at "
         f"{chosen.train_eps:.4g} by STBP; {len(first.samples)} test samples at {chosen.eps:.4g} in "
         f"the maximum norm."
     )
-    text = told(title, found)
-    content = {"title": title, "evaluations": {kind: one.as_dict() for kind, one in found.items()}}
+    content = {"evaluations": {kind: one.as_dict() for kind, one in found.items()}}
+    text = told(title, content)
     write_json(chosen.output / "defences.json", content)
     write_text(chosen.output / "defences.md", text)
     figure = Figure(figsize=(8, 4), layout="constrained")
