@@ -10,6 +10,7 @@ from torch import Tensor
 
 from art_snn.attacks import Plan, Stage
 from art_snn.attacks.borrowed import Borrowed
+from art_snn.attacks.persample import PerSampleAttack
 from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError, invalid, require
 from art_snn.classifier import PyTorchSpikingClassifier
@@ -86,11 +87,12 @@ class Subject:
         self._check_attack()
 
     def _check_attack(self) -> None:
-        """Complain about options that the attack refuses, and about one that cannot be made."""
+        """Complain about options that the attack refuses, and one that cannot be made, or refuses
+        the samples."""
         attack = self.settings.beside(self.settings.eps[0])
         try:
-            for plan in attack.plans(self.settings.rules):
-                bare(self, plan.stages[0])
+            plans = attack.plans(self.settings.rules)
+            made = [bare(self, plan.stages[0]) for plan in plans]
         except Exception as error:
             # What constructors of ART's raise for an estimator is a TypeError of its own.
             if isinstance(error, EstimatorError) or not isinstance(error, TypeError | ValueError):
@@ -99,6 +101,10 @@ class Subject:
             got = f"{self.settings.attack_options or 'none'} ({str(error).rstrip('.')})"
             remedy = "Its documentation tells what there is."
             raise invalid("attack_options", expected, got, remedy) from error
+        for one in made:
+            if isinstance(one, PerSampleAttack):
+                # Those on event frames refuse samples of other values.
+                one._samples(self.x)
 
 
 def _obtained(
