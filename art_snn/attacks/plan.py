@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import signature
 from types import MappingProxyType
 from typing import Any
 
@@ -63,7 +64,9 @@ class Stage:
         """The attack on a classifier."""
         known: dict[str, Any] = {"batch_size": batch_size, "verbose": False, "seed": seed}
         known |= budget(norm, eps)
-        every = {k: v for k, v in known.items() if k in self.attack.attack_params}
+        # Some of ART's list settings that they inherit and do not take.
+        taken = signature(self.attack).parameters.keys() & set(self.attack.attack_params)
+        every = {k: v for k, v in known.items() if k in taken}
         every |= self.options
         if issubclass(self.attack, PerSampleAttack):
             return self.attack(estimator, **every)

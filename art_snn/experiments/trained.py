@@ -97,7 +97,9 @@ class Trained:
         """The network, before :meth:`obtain`, as ART sees it, with the value range of `data`.
 
         :param device_type: "gpu" or "cpu", as in ART.
-        :raises ValueError: for data without a value range."""
+        :raises ValueError: for data without a value range, or of one class."""
+        remedy = "A network of one class cannot be wrong: add samples of another."
+        require(data.classes > 1, "data", "samples of two classes or more", "one", remedy)
         network, limits = self.build(data, seed), data.clip_values()
         return wrapped(network, data.input_shape, data.classes, limits, device_type)  # type: ignore[no-any-return]
 

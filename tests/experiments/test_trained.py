@@ -12,6 +12,7 @@ import torch
 
 from art_snn import checkpoint
 from art_snn.checkpoint import CheckpointError
+from art_snn.data import Dataset
 from art_snn.experiments import trained as module
 from art_snn.experiments.trained import Trained, folder_of, label
 from art_snn.models import DEFAULTS, Architecture
@@ -439,3 +440,16 @@ def test_a_network_of_one_s_own_is_trained_where_epochs_are_told_noted_and_loade
 def test_a_folder_is_named_after_the_whole_decay(decay, words):
     assert label(decay) == words
     assert folder_of(Path("out"), decay) == Path("out") / f"decay-{words}"
+
+
+def test_data_of_one_class_is_refused():
+    data = Dataset(
+        name="one",
+        x_train=np.zeros((4, 1, 8, 8), np.float32),
+        y_train=np.zeros(4, np.int64),
+        x_test=np.zeros((2, 1, 8, 8), np.float32),
+        y_test=np.zeros(2, np.int64),
+        value_range=(0.0, 1.0),
+    )
+    with pytest.raises(ValueError, match="data: expected samples of two classes or more, got one"):
+        Trained().classifier(data)

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -13,7 +14,7 @@ from art.attacks.evasion import ProjectedGradientDescent
 from art_snn import attacks as ours
 from art_snn.attacks import FLIPS, SHIFT, Plan, SparseDynamicAttack, SpikeRetiming, Stage
 from art_snn.attacks.persample import PerSampleAttack
-from art_snn.checks import invalid, require, shown
+from art_snn.checks import ArgumentError, invalid, require, shown
 from art_snn.gradients import Gradient
 
 WITHOUT_GRADIENTS = frozenset(
@@ -100,6 +101,8 @@ def parsed(options: str) -> dict[str, Any]:
         found = {word.arg or "": _value(word.value) for word in call.keywords}
         if call.args or "" in found:
             raise ValueError("no name before a value")
+        if len(found) < len(call.keywords):
+            raise ValueError("a name that occurs twice")
     except (SyntaxError, ValueError, AssertionError) as error:
         expected = "names with values, such as max_iter=1000,loss_type=margin"
         remedy = "Put commas between, and no spaces that the shell would split at."
@@ -109,6 +112,27 @@ def parsed(options: str) -> dict[str, Any]:
 
 def _value(node: ast.expr) -> Any:
     return node.id if isinstance(node, ast.Name) else ast.literal_eval(node)
+
+
+@contextmanager
+def running(kind: type[EvasionAttack]) -> Iterator[None]:
+    """What an attack of ART's raises within the block becomes a complaint about its choice.
+
+    Some need an estimator of another kind, samples of another shape or another framework, and fail
+    wherever they first notice. What our own attacks raise, and a plan's, passes."""
+    try:
+        yield
+    except Exception as error:
+        if issubclass(kind, PerSampleAttack):
+            raise
+        raise failed(kind, error) from error
+
+
+def failed(kind: type[EvasionAttack], error: Exception) -> ArgumentError:
+    """The complaint about an attack that raised an error."""
+    expected = "an attack that runs on this network and its samples"
+    got = f"{kind.__name__}, which fails ({type(error).__name__}: {str(error).rstrip('.')})"
+    return invalid("attack", expected, got, "Choose another one, or other options of it.")
 
 
 def own_budget(kind: type[EvasionAttack]) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from art_snn.checks import require
 from art_snn.experiments.evaluate.progress import Progress
-from art_snn.files import damage, read_json, write_arrays, write_json
+from art_snn.files import damage, read_json, whole, write_arrays, write_json
 from art_snn.team import Team
 
 Content = dict[str, Any]
@@ -91,8 +91,8 @@ class Blocks:
         parcels = {path.name: path.read_bytes() for path in paths if path.exists()}
         for parcel in team.gathered({} if team.leads else parcels):
             for name, content in parcel.items() if team.leads else ():
-                self.folder.mkdir(parents=True, exist_ok=True)
-                (self.folder / name).write_bytes(content)
+                with whole(self.folder / name) as partial:
+                    partial.write_bytes(content)
 
     def clear(self) -> None:
         """Remove them."""

@@ -7,7 +7,7 @@ from typing import Any
 from art.attacks.evasion import SquareAttack
 
 from art_snn.attacks import SHIFT, Outcome, Plan
-from art_snn.experiments.evaluate.attacks import own_budget
+from art_snn.experiments.evaluate.attacks import own_budget, running
 from art_snn.experiments.evaluate.settings import Settings
 from art_snn.experiments.evaluate.subject import Subject, bare
 from art_snn.experiments.evaluation import Reservation, Trial
@@ -49,15 +49,18 @@ def of_attack(subject: Subject, count: int, plan: Plan) -> list[Reservation]:
     """What speaks against an attack by its name: it runs once more, and is watched."""
     (stage,), chosen, model = plan.stages, subject.settings, subject.classifier.model
     x, y = subject.x[:count], subject.y[:count]
-    with model.using(stage.rule or model.rule), seeded(chosen.seed):
+    with model.using(stage.rule or model.rule), seeded(chosen.seed), running(stage.attack):
         return reserved(plan.name, examine_attack(bare(subject, stage), x, y, **_how(chosen)))
 
 
 def examined_rules(subject: Subject) -> list[tuple[str, Gradient]]:
-    """Rules whose gradients are examined: the first one of the plan, or those of the attack."""
+    """Rules whose gradients are examined: the first one of the plan, or those of the attack.
+
+    An attack alone that takes no gradient has none."""
     chosen = subject.settings
     if not chosen.decides:
-        return list(chosen.rules.items())
+        alone = chosen.beside(chosen.eps[0])
+        return list(chosen.rules.items()) if alone.by_gradients else []
     stages = chosen.plans(chosen.eps[0])[-1].stages
     suited = (stage.rule for stage in stages if stage.rule and not subject.objection(stage))
     return [(brief(rule), rule) for rule in suited][:1]

@@ -1,5 +1,7 @@
 """An evaluation: dealt out in blocks, written block by block, put together at the end."""
 
+from functools import partial
+
 from art_snn.experiments.evaluate.blocks import Blocks, Unit
 from art_snn.experiments.evaluate.progress import Progress
 from art_snn.experiments.evaluate.provenance import provenance
@@ -14,7 +16,7 @@ from art_snn.experiments.evaluate.units import (
     of_certificates,
     starts,
 )
-from art_snn.experiments.evaluate.written import write_blocks
+from art_snn.experiments.evaluate.written import lacking, write_blocks
 from art_snn.experiments.evaluation import Certified, Evaluation, Reservation, Trial
 from art_snn.experiments.resume import earlier, structured
 from art_snn.files import digest
@@ -26,21 +28,30 @@ def run(settings: Settings) -> Evaluation | None:
 
     Started by torchrun, processes deal the blocks out among themselves, and the leading one writes;
     the others return None. A run that was interrupted, or killed, is taken up after its last whole
-    block, and comes to the same, bit for bit."""
+    block, and comes to the same, bit for bit. One that is done is not done again, unless a file of
+    it is damaged or gone, or adversarials are asked for that were not kept."""
     with settings.at_work() as team:
-        data = settings.source.load()
+        data = team.first(settings.source.load)
         subject = Subject.obtained(settings, data, team)
-        key, file = subject.key, settings.output / "evaluation.json"
-        found = team.led(lambda: earlier(file, "evaluation", Evaluation, lambda it: it.key == key))
+        key = subject.key
         blocks = Blocks(settings.output / "blocks", key)
+        found = team.led(partial(done, subject, key))
         if found is None:
             team.led(subject.check)
             units = [*examinations(subject), *attacks(subject), *certificates(subject)]
             compute(units, blocks, team)
-            found = team.led(lambda: put_together(subject, settings.network.words(data), blocks))
-        team.led(lambda: found.write(settings.output))
+            title = settings.network.words(data)
+            found = team.led(partial(put_together, subject, title, blocks))
+        team.led(partial(found.write, settings.output))
         blocks.clear()
         return found if team.leads else None
+
+
+def done(subject: Subject, key: str) -> Evaluation | None:
+    """The evaluation, where it lies in the folder with all its files."""
+    file = subject.settings.output / "evaluation.json"
+    found = earlier(file, "evaluation", Evaluation, lambda it: it.key == key)
+    return None if found is None or lacking(subject, found) else found
 
 
 def put_together(subject: Subject, title: str, blocks: Blocks) -> Evaluation:
@@ -71,7 +82,7 @@ def joined(subject: Subject, title: str, blocks: Blocks) -> Evaluation:
     for place, _ in enumerate(subject.plans):
         parts = [blocks.read(of_block(place, start)) for start in starts(subject)]
         trials.append(Trial.joined([structured(part["trial"], Trial) for part in parts]))
-        clean = [predicted for part in parts for predicted in part["clean"]]
+        clean += [predicted for part in parts for predicted in part.get("clean", ())]
     found = [
         structured(told, Reservation)
         for unit in examinations(subject)

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from art.attacks import EvasionAttack
+from art.exceptions import EstimatorError
 from torch import Tensor
 
 from art_snn.attacks import Plan, Stage
 from art_snn.attacks.borrowed import Borrowed
+from art_snn.attacks.persample import PerSampleAttack
 from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError, invalid, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset
+from art_snn.experiments.evaluate.attacks import failed
 from art_snn.experiments.evaluate.settings import Settings
 from art_snn.experiments.resume import fingerprint
 from art_snn.experiments.trained import Trained
@@ -81,14 +84,27 @@ class Subject:
                 certify(self.classifier, self.x[:1], self.y[:1], selection=1, draws=1)
             except ArgumentError as error:
                 raise ArgumentError("certify", error.complaint) from error
-        attack = chosen.beside(chosen.eps[0])
+        self._check_attack()
+
+    def _check_attack(self) -> None:
+        """Complain about options that the attack refuses, and one that cannot be made, or refuses
+        the samples."""
+        attack = self.settings.beside(self.settings.eps[0])
         try:
-            for plan in attack.plans(chosen.rules):
-                bare(self, plan.stages[0])
-        except (TypeError, ValueError) as error:
+            plans = attack.plans(self.settings.rules)
+            made = [bare(self, plan.stages[0]) for plan in plans]
+        except Exception as error:
+            # What constructors of ART's raise for an estimator is a TypeError of its own.
+            if isinstance(error, EstimatorError) or not isinstance(error, TypeError | ValueError):
+                raise failed(attack.kind, error) from error
             expected = f"settings that {attack.kind.__name__} takes"
+            got = f"{self.settings.attack_options or 'none'} ({str(error).rstrip('.')})"
             remedy = "Its documentation tells what there is."
-            raise invalid("attack_options", expected, str(error), remedy) from error
+            raise invalid("attack_options", expected, got, remedy) from error
+        for one in made:
+            if isinstance(one, PerSampleAttack):
+                # Those on event frames refuse samples of other values.
+                one._samples(self.x)
 
 
 def _obtained(

@@ -1,6 +1,7 @@
 """Everything of an evaluation that one process computes by itself."""
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from art_snn.attacks import FLIPS, SHIFT, Plan
 from art_snn.checks import SEEDS
 from art_snn.experiments.evaluate import reservations
+from art_snn.experiments.evaluate.attacks import running
 from art_snn.experiments.evaluate.blocks import Computed, Unit
 from art_snn.experiments.evaluate.progress import Progress, ToldAutoAttack
 from art_snn.experiments.evaluate.settings import Settings
@@ -71,7 +73,7 @@ def attacks(subject: Subject) -> Iterator[Unit]:
     for place, (eps, plan) in enumerate(subject.plans):
         for rows in blocks(subject):
             words = f"{plan.name}, eps {eps:.4g}, {_samples(rows)}"
-            compute = partial(_attacked, subject, eps, plan, rows)
+            compute = partial(_attacked, subject, eps, plan, rows, clean=place == 0)
             yield Unit(of_block(place, rows.start), rows.stop - rows.start, words, compute)
 
 
@@ -108,13 +110,12 @@ def own_seed(chosen: Settings, rows: slice) -> int:
 
 
 def _attacked(
-    subject: Subject, eps: float, plan: Plan, rows: slice, progress: Progress
+    subject: Subject, eps: float, plan: Plan, rows: slice, progress: Progress, clean: bool
 ) -> Computed:
-    """What a plan comes to on a block, which draws from a seed of its own."""
-    chosen, x, y = subject.settings, subject.x[rows], subject.y[rows]
-    own = own_seed(chosen, rows)
-    with seeded(own):
-        clean = subject.classifier.predict(x, batch_size=chosen.batch_size)
+    """What a plan comes to on a block, which draws from a seed of its own.
+
+    :param clean: whether to tell the predictions of the samples, too: once, not with every plan."""
+    chosen, own = subject.settings, own_seed(subject.settings, rows)
     attack = ToldAutoAttack(
         subject.classifier,
         norm=chosen.measure,
@@ -126,9 +127,19 @@ def _attacked(
         verbose=False,
     )
     attack.progress = progress
-    attack.generate(x, y)
+    with nullcontext() if plan.name == chosen.decides else running(plan.stages[0].attack):
+        attack.generate(subject.x[rows], subject.y[rows])
     outcome = attack.outcome
     assert outcome is not None
-    predicted = np.where(np.isnan(clean).any(1), -1, clean.argmax(1))
     told = {"trial": plain(Trial.of(plan.name, eps, outcome)), "seconds": outcome.seconds}
-    return told | {"clean": predicted.tolist()}, {"adversarials": outcome.adversarials}
+    told |= {"clean": _predicted(subject, rows)} if clean else {}
+    return told, {"adversarials": outcome.adversarials}
+
+
+def _predicted(subject: Subject, rows: slice) -> list[int]:
+    """Classes of the samples of a block; -1 without a prediction."""
+    with seeded(own_seed(subject.settings, rows)):
+        batch_size = subject.settings.batch_size
+        logits = subject.classifier.predict(subject.x[rows], batch_size=batch_size)
+    found: list[int] = np.where(np.isnan(logits).any(1), -1, logits.argmax(1)).tolist()
+    return found

@@ -9,8 +9,9 @@ import numpy as np
 from art_snn.experiments.evaluate.blocks import Blocks
 from art_snn.experiments.evaluate.subject import Subject
 from art_snn.experiments.evaluate.units import of_block, starts
-from art_snn.experiments.evaluation.examples import Examples
-from art_snn.files import write_arrays, write_json
+from art_snn.experiments.evaluation import Evaluation
+from art_snn.experiments.evaluation.examples import NAME, Examples
+from art_snn.files import damage, write_arrays, write_json
 from art_snn.seeding import seeded
 
 SHOWN = 8
@@ -19,19 +20,35 @@ SHOWN = 8
 
 def write_blocks(subject: Subject, blocks: Blocks) -> None:
     """Write it into the folder, before the figures tell that the evaluation is done."""
-    output, deciding = subject.settings.output, None
+    output, shown = subject.settings.output, _shown(subject)
     times = []
-    for name, eps, told, adversarials in _trials(subject, blocks):
+    for place, (name, eps, told, adversarials) in enumerate(_trials(subject, blocks)):
         times.append({"name": name, "eps": eps, "stages": told})
         stage, array = adversarials
         if subject.settings.save_adversarials:
             arrays = {"x": subject.x, "y": subject.y, "adversarial": array, "stage": stage}
-            write_arrays(output / f"{file_of(name, eps)}.npz", **arrays)
-        if name == subject.settings.decides or deciding is None:
-            deciding = name, eps, stage, array
+            write_arrays(output / file_of(name, eps), **arrays)
+        if place == shown:
+            _write_examples(subject, name, eps, stage, array)
     write_json(output / "times.json", {"seconds": times})
-    if deciding is not None and (deciding[2] >= 0).any():
-        _write_examples(subject, *deciding)
+
+
+def lacking(subject: Subject, found: Evaluation) -> bool:
+    """Whether a file of an evaluation that is done is missing, or was damaged since."""
+    names = [file_of(trial.name, trial.eps) for trial in found.trials]
+    wanted = names if subject.settings.save_adversarials else []
+    if max(found.trials[_shown(subject)].stage) >= 0:
+        wanted = [*wanted, NAME]
+    paths = [subject.settings.output / name for name in wanted]
+    return not all(path.is_file() and damage(path) is None for path in paths)
+
+
+def _shown(subject: Subject) -> int:
+    """Place of what decides, or was listed first, at the largest budget, among all plans."""
+    plans = subject.plans
+    name = subject.settings.decides or plans[0][1].name
+    places = (place for place, (_, plan) in enumerate(plans) if plan.name == name)
+    return max(places, key=lambda place: plans[place][0])
 
 
 def _trials(subject: Subject, blocks: Blocks) -> Iterator[Any]:
@@ -51,8 +68,11 @@ def _trials(subject: Subject, blocks: Blocks) -> Iterator[Any]:
 def _write_examples(
     subject: Subject, name: str, eps: float, stage: np.ndarray, adversarials: np.ndarray
 ) -> None:
-    """The first samples that were broken."""
+    """The first samples that were broken; where none was, no earlier ones stay."""
     rows = np.flatnonzero(stage >= 0)[:SHOWN]
+    if not len(rows):
+        (subject.settings.output / NAME).unlink(missing_ok=True)
+        return
     found = adversarials[rows]
     with seeded(subject.settings.seed):
         predicted = subject.classifier.predict(found, batch_size=len(rows)).argmax(1)
@@ -60,6 +80,8 @@ def _write_examples(
 
 
 def file_of(name: str, eps: float) -> str:
-    """Name of the file of adversarials: adversarials-PGD-7-by-stbp-0.03137."""
-    words = re.sub(r"[^A-Za-z0-9.=]+", "-", f"{name}-{eps:.4g}")
-    return f"adversarials-{words.strip('-')}"
+    """Name of the file of adversarials: adversarials-PGD-7-by-stbp-0.05.npz.
+
+    All digits of the budget: no two budgets share a file."""
+    words = re.sub(r"[^A-Za-z0-9.=]+", "-", name).strip("-")
+    return f"adversarials-{words}-{float(eps)!r}.npz".replace(".0.npz", ".npz")

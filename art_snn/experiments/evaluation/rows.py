@@ -20,8 +20,8 @@ PARTS = 4
 
 def parts(evaluation: "Evaluation") -> list[Part]:
     """The verdict on every budget, what speaks against it, and a row per attack and budget."""
-    samples = f"{len(evaluation.samples)} samples"
-    found: list[Part] = [(evaluation.title, samples)]
+    count = len(evaluation.samples)
+    found: list[Part] = [(evaluation.title, f"{count} sample{'' if count == 1 else 's'}")]
     found += [f"{verdict}." for verdict in verdicts(evaluation)]
     notes = [str(one) for one in evaluation.reservations] + remarks(evaluation)
     found += [Notes(notes)] if notes else []
@@ -131,12 +131,19 @@ def fates(evaluation: "Evaluation", eps: float) -> list[str]:
     :param eps: the budget; 0 for no attack."""
     first, *_ = at(evaluation, evaluation.budgets[0]).values()
     upto = [trial for e in evaluation.budgets if e <= eps for trial in at(evaluation, e).values()]
-    wrong = [f"misclassified as {clean}" for clean in evaluation.clean]
+    wrong = [_misclassified(evaluation, first, sample) for sample in range(len(first.stage))]
     told = {Outcome.UNANSWERED: ["no prediction"] * len(wrong), Outcome.WRONG: wrong}
     return [
         told[stage][sample] if stage in told else _fate(evaluation, eps, upto, sample)
         for sample, stage in enumerate(first.stage)
     ]
+
+
+def _misclassified(evaluation: "Evaluation", trial: "Trial", sample: int) -> str:
+    """How a sample was wrong without an attack; of random networks the prediction is one draw."""
+    if trial.draws > 1:
+        return f"misclassified in {trial.votes[sample]} of {trial.draws} draws"
+    return f"misclassified as {evaluation.clean[sample]}"
 
 
 def _fate(evaluation: "Evaluation", eps: float, upto: "Sequence[Trial]", sample: int) -> str:

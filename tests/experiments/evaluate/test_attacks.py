@@ -6,7 +6,14 @@ from art.attacks.evasion import ProjectedGradientDescent, SquareAttack
 
 from art_snn import RGA, STBP
 from art_snn.attacks import FLIPS, SHIFT, AutoPGD, SparseDynamicAttack, SpikeRetiming
-from art_snn.experiments.evaluate.attacks import WITHOUT_GRADIENTS, named, own_budget, parsed, usual
+from art_snn.experiments.evaluate.attacks import (
+    WITHOUT_GRADIENTS,
+    named,
+    own_budget,
+    parsed,
+    running,
+    usual,
+)
 from tests.audit import PREDICTIONS, ROWS
 
 RULES = {"stbp": STBP(), "rga": RGA()}
@@ -27,7 +34,7 @@ def test_options_are_literals_and_other_words_are_words(text, options):
 
 
 @pytest.mark.parametrize(
-    "text", ["7", "max_iter=", "max_iter", "a=b=c", "a=open('x')", "**{}", ")"]
+    "text", ["7", "max_iter=", "max_iter", "a=b=c", "a=open('x')", "**{}", ")", "a=1,a=2"]
 )
 def test_what_is_no_option_is_refused(text):
     with pytest.raises(ValueError, match="attack_options: expected names with values"):
@@ -81,3 +88,17 @@ def test_attacks_that_look_for_the_nearest_adversarial_have_no_budget():
     assert own_budget(SquareAttack)
     assert own_budget(SparseDynamicAttack)
     assert not own_budget(named("DeepFool", {}).kind)
+
+
+def test_whatever_an_attack_of_art_raises_is_told_as_a_complaint_about_its_choice():
+    expected = r"attack: expected an attack that runs .*SquareAttack, which fails \(KeyError: 'x'\)"
+    with pytest.raises(ValueError, match=expected), running(SquareAttack):
+        raise KeyError("x")
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"), [(AutoPGD, KeyError), (SquareAttack, KeyboardInterrupt)]
+)
+def test_errors_of_our_own_attacks_and_interruptions_pass(kind, error):
+    with pytest.raises(error), running(kind):
+        raise error("x")

@@ -56,7 +56,7 @@ def folder(trained, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def whole(trained, tmp_path_factory):
-    """The content of evaluation.json of a run that nothing stopped."""
+    """Of a run that nothing stopped: evaluation.json, what was printed, and all files."""
     folder = tmp_path_factory.mktemp("whole")
     shutil.copytree(trained / "out", folder / "out")
     with pytest.MonkeyPatch.context() as patch:
@@ -64,11 +64,17 @@ def whole(trained, tmp_path_factory):
         patch.setattr("sys.argv", ["art-snn", *EVALUATE])
         done = call(*EVALUATE)
     assert done.status == 0, done.stderr
-    return (folder / "out" / "evaluation.json").read_bytes(), done.stdout
+    files = contents(folder / "out")
+    return files["evaluation.json"], done.stdout, files
+
+
+def contents(folder):
+    """Of every file by its name, but of times, which never are the same."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "times.json"}
 
 
 def test_it_tells_the_verdict_and_writes_all_that_is_needed_to_do_it_again(whole):
-    content, printed = whole
+    content, printed, _ = whole
     found = structured({k: v for k, v in json.loads(content).items() if k != "sha256"}, Evaluation)
     assert [(trial.name, trial.eps) for trial in found.trials] == [
         (f"AutoPGD(max_iter=3) by {rule}", eps) for eps in (0.05, 0.1) for rule in ("stbp", "rga")
@@ -97,6 +103,40 @@ def test_a_finished_evaluation_is_not_done_again(folder, whole, monkeypatch):
     assert (folder / "out" / "evaluation.json").read_bytes() == whole[0]
 
 
+def test_adversarials_that_are_asked_for_afterwards_are_made_and_told_by_the_same_figures(
+    folder, whole
+):
+    assert call(*EVALUATE).status == 0
+    done = call(*EVALUATE, "--save-adversarials")
+    assert done.status == 0, done.stderr
+    assert (folder / "out" / "evaluation.json").read_bytes() == whole[0]
+    names = sorted(path.name for path in (folder / "out").glob("adversarials-*.npz"))
+    rules = ("rga", "stbp")
+    parts = [f"adversarials-AutoPGD-max_iter=3-by-{r}-{e}.npz" for r in rules for e in (0.05, 0.1)]
+    assert [name.replace("max-iter", "max_iter") for name in names] == parts
+
+
+@pytest.mark.parametrize("how", ["gone", "cut"])
+def test_examples_that_were_lost_or_damaged_since_are_made_again(how, folder):
+    assert call(*EVALUATE).status == 0
+    path = folder / "out" / "examples.npz"
+    content, page = path.read_bytes(), (folder / "out" / "report.html").read_bytes()
+    path.unlink()
+    if how == "cut":
+        path.write_bytes(content[:100])
+    assert call(*EVALUATE).status == 0
+    assert path.read_bytes() == content
+    assert (folder / "out" / "report.html").read_bytes() == page
+
+
+def test_where_nothing_is_broken_no_examples_of_an_earlier_evaluation_stay(folder):
+    options = [word for word in EVALUATE if word not in ("--eps", "0.05,0.1")]
+    (folder / "out" / "examples.npz").write_bytes(b"earlier")
+    done = call(*options, "--eps", "1e-9")
+    assert done.status == 0, done.stderr
+    assert not (folder / "out" / "examples.npz").exists()
+
+
 @pytest.mark.parametrize("stop", [1, 5, ATTACKS])
 def test_an_interrupted_evaluation_goes_on_after_its_last_block(folder, whole, stop, monkeypatch):
     kept, count = progress.ToldAutoAttack.generate, iter(range(1, 100))
@@ -112,8 +152,8 @@ def test_an_interrupted_evaluation_goes_on_after_its_last_block(folder, whole, s
     done = call(*EVALUATE)
     assert done.status == 0, done.stderr
     assert next(count) == ATTACKS + 2
-    assert (folder / "out" / "evaluation.json").read_bytes() == whole[0]
     assert not (folder / "out" / "blocks").exists()
+    assert contents(folder / "out") == whole[2]
 
 
 def test_blocks_of_another_evaluation_are_refused_and_kept(folder, monkeypatch):
@@ -131,7 +171,7 @@ def test_any_number_of_processes_comes_to_the_same(processes, folder, whole):
     job = started("-m", "art_snn", *EVALUATE, processes=processes, cwd=folder)
     printed, errors = job.communicate(timeout=300)
     assert job.returncode == 0, errors
-    assert (folder / "out" / "evaluation.json").read_bytes() == whole[0]
+    assert contents(folder / "out") == whole[2]
     assert printed.count("Written to") == 1
 
 
@@ -153,7 +193,7 @@ def test_a_job_of_which_a_process_was_killed_comes_to_the_same_when_it_is_starte
     job = started("-m", "art_snn", *EVALUATE, cwd=folder)
     _, errors = job.communicate(timeout=300)
     assert job.returncode == 0, errors
-    assert (folder / "out" / "evaluation.json").read_bytes() == whole[0]
+    assert contents(folder / "out") == whole[2]
 
 
 def test_a_plan_decides_and_findings_are_looked_for(folder):
@@ -260,13 +300,38 @@ def test_networks_to_transfer_from_are_stages_of_the_plan(folder):
     assert [stage[-8:] for stage in stages] == ["source 0", "source 1"]
 
 
+NO_OPTIONS = ("--attack-options", "")
+RETIMING = ("--attack", "SpikeRetiming", *NO_OPTIONS)
+
+
+def test_an_attack_of_art_that_takes_no_norm_runs_and_one_that_fails_is_named(folder):
+    done = call(*EVALUATE, "--attack", "BasicIterativeMethod")
+    assert done.status == 0, done.stderr
+    (folder / "out" / "evaluation.json").unlink()
+    patch = ("--attack", "AdversarialPatchPyTorch", "--attack-options", "patch_shape=(1,4,4)")
+    done = call(*EVALUATE, *patch)
+    assert done.status == 2
+    assert "--attack: expected an attack that runs on this network and its" in done.complaint
+
+
+def test_no_gradient_is_examined_where_an_attack_alone_takes_none(folder):
+    square = ("--attack", "SquareAttack", "--rules", "native", "--examined", "4")
+    done = call(*EVALUATE, *square)
+    assert done.status == 0, done.stderr
+    found = structured(read_json(folder / "out" / "evaluation.json"), Evaluation)
+    assert not [one for one in found.reservations if one.about.startswith("gradients")]
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
         (("--rules", "native"), "--rules: expected one that suits the network and the norm inf"),
         (("--attack-options", "max_iter=-3"), "--attack-options: expected settings that AutoPGD"),
+        (("--attack", "DPatch", *NO_OPTIONS), "--attack: expected an attack that runs on this"),
+        (("--attack", "AdversarialPatchNumpy", *NO_OPTIONS), "--attack: expected an attack that"),
         (("--attack", "SparseDynamicAttack"), "--attack: expected an attack in the norm inf"),
         (("--norm", "0", "--eps", "1"), "--attack: expected an attack in the norm 0, got AutoPGD"),
+        (("--norm", "shift", "--eps", "1", *RETIMING, "--examined", "4"), "--data: expected event"),
         (("--sources", "none.pt"), "--sources"),
         (("--certify",), "--certify: expected a network with Poisson encoding"),
         (("--eps", "8/0"), "--eps: expected a number such as 0.03 or 8/255"),

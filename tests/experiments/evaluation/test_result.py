@@ -188,6 +188,13 @@ def test_what_became_of_a_sample_is_told_by_the_first_that_broke_it():
     assert table.rows == [("0", "0", "none", *2 * clean[:1]), ("1", "1", "2", *2 * clean[1:])]
 
 
+def test_of_a_random_network_it_is_told_how_many_draws_were_wrong():
+    one = trial("a", EPS, (-2, -1), draws=11, votes=(7, 0))
+    # One more draw, which the column of predictions shows, is right by chance.
+    found = evaluation(one, clean=(0, 1))
+    assert rows.fates(found, 0.0) == ["misclassified in 7 of 11 draws", "right"]
+
+
 def test_what_attacks_could_not_do_is_remarked():
     one = trial("a", EPS, (-3, -1), skipped={"CBA": "it needs ReLUs"}, draws=11)
     assert rows.remarks(evaluation(one)) == [
