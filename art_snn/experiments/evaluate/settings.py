@@ -25,6 +25,7 @@ from art_snn.gradients import STBP, Gradient
 from art_snn.places import FILE, place, require_kind
 
 STANDARD = "standard"
+DRAWS = 1000
 BELOW, OPEN = 3, 4
 """Exit statuses: less robust than was asked for, and findings where none may be."""
 
@@ -51,7 +52,7 @@ class Settings(Experiment):
     :param batch_size: samples per pass.
     :param examined: samples on which findings are looked for, the first ones; 0 looks for none.
     :param certify: of networks with Poisson encoding: certify every sample, too.
-    :param draws: of every sample for its certificate.
+    :param draws: of every sample for its certificate [1000].
     :param seed: of all that is drawn.
     :param save_adversarials: write adversarials.npz for every attack and budget.
     :param fail_under: exit with status 3 where the robust accuracy, a share, is below at a budget.
@@ -72,7 +73,7 @@ class Settings(Experiment):
     batch_size: int = 64
     examined: int = 100
     certify: bool = False
-    draws: int = 1000
+    draws: Open[int] = None
     seed: int = 0
     save_adversarials: bool = False
     fail_under: Open[float] = None
@@ -82,6 +83,8 @@ class Settings(Experiment):
     def __post_init__(self) -> None:
         super().__post_init__()
         settle_counts(self, "samples", "block", "batch_size", "draws")
+        expected, remedy = "None without certify", "Ask for certificates, or leave it out."
+        require(self.draws is None or self.certify, "draws", expected, self.draws, remedy)
         remedy = "0 looks for none, and leaves the number an upper bound."
         settle(self, examined=require_whole("examined", self.examined, remedy=remedy))
         settle(self, seed=require_seed("seed", self.seed))
@@ -136,7 +139,12 @@ class Settings(Experiment):
         plans = [[(plan.name, *map(str, plan.stages)) for plan in self.plans(e)] for e in self.eps]
         rules = {name: repr(rule) for name, rule in self.rules.items()}
         told = {name: getattr(self, name) for name in names} | {"plans": plans, "rules": rules}
-        return told | ({"draws": self.draws} if self.certify else {})
+        return told | ({"draws": self.counted} if self.certify else {})
+
+    @property
+    def counted(self) -> int:
+        """Draws of a certificate."""
+        return DRAWS if self.draws is None else self.draws
 
     def source_networks(self) -> list[Trained]:
         """The networks to transfer from, each of its own checkpoint."""

@@ -94,13 +94,13 @@ def _certified(subject: Subject, rows: slice, _: Progress) -> Computed:
         subject.classifier,
         subject.x[rows],
         subject.y[rows],
-        draws=chosen.draws,
+        draws=chosen.counted,
         alpha=ALPHA,
         batch_size=chosen.batch_size,
         seed=own_seed(chosen, rows),
     )
     predicted, radius = (tuple(a.tolist()) for a in (found.predicted, found.radius))
-    return {"certified": plain(Certified(chosen.draws, ALPHA, predicted, radius))}, {}
+    return {"certified": plain(Certified(chosen.counted, ALPHA, predicted, radius))}, {}
 
 
 def own_seed(chosen: Settings, rows: slice) -> int:

@@ -114,7 +114,7 @@ def remarks(evaluation: "Evaluation") -> list[str]:
         for stage, why in trial.skipped.items()
     }
     silent = sum(stage == Outcome.UNANSWERED for stage in evaluation.trials[0].stage)
-    told = f"{silent} samples have no prediction and count as not correct."
+    told = f"Samples without a prediction, which count as not correct: {silent}."
     draws = max(trial.draws for trial in evaluation.trials)
     random = f"The network is random: most of {draws} predictions tell whether a sample is broken."
     return [*skipped, *([told] if silent else []), *([random] if draws > 1 else [])]

@@ -54,6 +54,8 @@ def test_every_norm_has_its_plans_and_what_stands_beside(norm, measure, beside):
         ({"block": 0}, "block: expected a whole number >= 1"),
         ({"samples": 0}, "samples: expected a whole number >= 1"),
         ({"fail_under": 30.0}, "fail_under: expected a number above 0 and at most 1, got 30.0"),
+        ({"draws": 9}, "draws: expected None without certify, got 9"),
+        ({"draws": 0, "certify": True}, "draws: expected a whole number >= 1"),
         ({"seed": -1}, "seed: expected a whole number >= 0"),
     ],
 )

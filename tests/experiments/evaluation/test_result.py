@@ -199,7 +199,7 @@ def test_what_attacks_could_not_do_is_remarked():
     one = trial("a", EPS, (-3, -1), skipped={"CBA": "it needs ReLUs"}, draws=11)
     assert rows.remarks(evaluation(one)) == [
         "a left out CBA: it needs ReLUs.",
-        "1 samples have no prediction and count as not correct.",
+        "Samples without a prediction, which count as not correct: 1.",
         "The network is random: most of 11 predictions tell whether a sample is broken.",
     ]
     assert rows.remarks(small()) == []
