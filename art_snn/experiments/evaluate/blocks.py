@@ -24,12 +24,15 @@ class Unit:
     :param name: of its files.
     :param samples: how many it is about.
     :param words: for the bar.
-    :param compute: gives what it found, for JSON, and arrays; it tells of its stages."""
+    :param compute: gives what it found, for JSON, and arrays; it tells of its stages.
+    :param length: how long it takes, roughly, beside others; long ones are dealt out first, so that
+        no process waits long for another at the end."""
 
     name: str
     samples: int
     words: str
     compute: Callable[[Progress], Computed]
+    length: float = 1.0
 
 
 @dataclass(frozen=True)

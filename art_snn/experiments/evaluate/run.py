@@ -68,7 +68,8 @@ def compute(units: list[Unit], blocks: Blocks, team: Team) -> None:
     samples = sum(unit.samples for unit in units)
     progress = Progress.over(samples, sum(u.samples for u in units if u.name in done), team)
     with progress.bar:
-        for unit in team.dealt([unit for unit in units if unit.name not in done], "units"):
+        todo = [unit for unit in units if unit.name not in done]
+        for unit in team.dealt(sorted(todo, key=lambda unit: -unit.length), "units"):
             progress.begins(unit.words)
             blocks.put(unit.name, *unit.compute(progress))
             progress.ends(unit.samples)

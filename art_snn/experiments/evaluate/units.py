@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
+from math import inf
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def examinations(subject: Subject) -> list[Unit]:
         for plan in chosen.beside(chosen.eps[0]).plans(chosen.rules):
             looks[plan.name] = partial(reservations.of_attack, subject, count, plan)
     return [
-        Unit(f"findings-{place}", count, f"Findings about {about}", partial(_examined, look))
+        Unit(f"findings-{place}", count, f"Findings about {about}", partial(_examined, look), inf)
         for place, (about, look) in enumerate(looks.items())
     ]
 
@@ -74,7 +75,8 @@ def attacks(subject: Subject) -> Iterator[Unit]:
         for rows in blocks(subject):
             words = f"{plan.name}, eps {eps:.4g}, {_samples(rows)}"
             compute = partial(_attacked, subject, eps, plan, rows, clean=place == 0)
-            yield Unit(of_block(place, rows.start), rows.stop - rows.start, words, compute)
+            name, length = of_block(place, rows.start), len(plan.stages)
+            yield Unit(name, rows.stop - rows.start, words, compute, length)
 
 
 def certificates(subject: Subject) -> Iterator[Unit]:
