@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 from art.attacks import EvasionAttack, evasion
 from art.attacks.evasion import ProjectedGradientDescent
 
@@ -31,9 +30,6 @@ BUDGETED = frozenset({"norm", "eps", "max_shift", "batch_size", "verbose", "targ
 
 STEPS, STEP = 7, 2.55 / 8
 """Of PGD as Bu et al. (CVPR 2023) run it from their command line, the step in budgets."""
-
-WORDS = {"inf": np.inf, "2": 2.0, "0": FLIPS, "shift": SHIFT}
-"""The norms by their names."""
 
 
 @dataclass(frozen=True)
