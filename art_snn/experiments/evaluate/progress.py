@@ -39,8 +39,10 @@ class Progress:
             return
         rate = self.told / max(self.bar.format_dict["elapsed"], 1e-9)
         todo = self.bar.total - self.bar.n
-        ends = f", {self.bar.format_interval(todo / rate)} left" if rate else ""
-        line = f"  {left:4d} of {reached} stand after {words}{ends}"
+        pace = ""
+        if rate:
+            pace = f", {rate:.2g} samples/s, {self.bar.format_interval(todo / rate)} left"
+        line = f"  {left:4d} of {reached} stand after {words}{pace}"
         self.bar.write(line, file=sys.stderr)
 
     def ends(self, samples: int) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -359,10 +360,13 @@ def test_nothing_is_told_where_there_is_no_terminal_and_a_line_per_stage_where_t
     progress_ = progress.Progress.over(10, 2, Team())
     progress_.begins("AutoPGD, eps 0.1, samples 0 to 7")
     progress_.stage("AutoPGD by rga", 8, 3)
-    progress_.ends(8)
+    progress_.ends(4)
+    progress_.stage("AutoPGD by stbp", 3, 2)
+    progress_.ends(4)
     progress_.bar.close()
     told = progress.sys.stderr.getvalue()
-    assert "3 of 8 stand after AutoPGD by rga" in told
+    assert "3 of 8 stand after AutoPGD by rga\n" in told
+    assert re.search(r"2 of 3 stand after AutoPGD by stbp, \S+ samples/s, \d\d:\d\d left\n", told)
     assert "10/10" in told
 
 
