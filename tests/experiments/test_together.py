@@ -39,8 +39,8 @@ def test_one_process_holds_the_output_and_what_it_does_is_told_to_all(tmp_path):
     assert [(tmp_path / f"told-{rank}").read_text() for rank in range(2)] == ["True [0] 2"] * 2
     # The other process left quietly where the leading one raised, which went on by itself.
     assert out.count("it raised here") == 1
-    assert "rank: 0" in errors
-    assert "rank: 1" not in errors
+    assert "ArgumentError: rank: 0" in errors
+    assert "ArgumentError: rank: 1" not in errors
     assert status != 0
     assert (tmp_path / "made").exists()
     assert not (tmp_path / "out").exists()
