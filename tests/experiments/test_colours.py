@@ -13,6 +13,8 @@ def test_what_users_write_is_no_formula():
     figure = Figure(figsize=(5, 3))
     titled(figure, "costs $5_{")
     figure.canvas.draw()
+    drawn = [artist for artist in figure.findobj(Text) if artist.get_text() == "costs $5_{"]
+    assert [artist.get_parse_math() for artist in drawn] == [False]
 
 
 @pytest.mark.parametrize("width", [5, 7, 9])
