@@ -53,6 +53,10 @@ class Stage:
         require(fits, "rule", "None where transfer=True", shown(self.rule), remedy)
         settle(self, options=MappingProxyType(dict(self.options)))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A view of a dictionary can be neither pickled nor copied.
+        return type(self), (self.attack, self.rule, dict(self.options), self.transfer)
+
     def built(
         self,
         estimator: PyTorchClassifier,

@@ -1,6 +1,8 @@
 """Stages, plans and their budgets, and what is refused by name."""
 
+import copy
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -30,6 +32,22 @@ def test_a_stage_is_told_in_words():
     assert str(stage) == "AutoPGD(max_iter=3, loss_type=margin) by rga"
     assert str(Stage(SquareAttack, None, {"max_iter": 7})) == "SquareAttack(max_iter=7)"
     assert "RGA(" in str(Stage(AutoPGD, RGA(gamma=0.3)))
+
+
+def pickled(plan):
+    return pickle.loads(pickle.dumps(plan))
+
+
+@pytest.mark.parametrize("carried", [copy.deepcopy, pickled])
+@pytest.mark.parametrize("name", sorted(PLANS))
+def test_plans_carry_over_to_other_processes(name, carried):
+    plan = planned(name, np.inf)
+    found = carried(plan)
+    assert [str(stage) for stage in found.stages] == [str(stage) for stage in plan.stages]
+    assert [stage.rule for stage in found.stages] == [stage.rule for stage in plan.stages]
+    assert [stage.transfer for stage in found.stages] == [stage.transfer for stage in plan.stages]
+    with pytest.raises(TypeError):
+        found.stages[0].options["eps"] = 1
 
 
 def test_stages_and_plans_do_not_change():
