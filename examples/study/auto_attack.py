@@ -350,7 +350,7 @@ def main() -> None:
     for name in subject.attacks:
         measured(subject, name, file)
     content = earlier(file, "study", dict, bool) or {}
-    accuracy = next(iter(outcomes(content).values())).clean_accuracy
+    accuracy = outcomes(content)[PAPER].clean_accuracy
     title = (
         f"{words}, on {data.name}: {accuracy} of {samples} samples classified correctly. Budget "
         f"{subject.eps:.4g} in the maximum norm. {describe_machine(chosen.device)}."
