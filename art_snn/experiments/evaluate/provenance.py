@@ -24,7 +24,7 @@ def provenance(settings: Settings, subject: Subject) -> Provenance:
     """What this process knows of it."""
     classifier, x, y = subject.classifier, subject.x, subject.y
     return Provenance(
-        command=shlex.join(["art-snn", *sys.argv[1:]]),
+        command=typed(),
         versions=versions(),
         commit=commit(),
         seed=settings.seed,
@@ -37,6 +37,13 @@ def provenance(settings: Settings, subject: Subject) -> Provenance:
         threads=torch.get_num_threads(),
         examined=min(settings.examined, len(x)),
     )
+
+
+def typed() -> str:
+    """The command as it was typed: art-snn, or the script that called this package."""
+    program, *arguments = sys.argv
+    ours = Path(program).stem == "art-snn" or Path(program).parent == Path(art_snn.__path__[0])
+    return shlex.join([*(["art-snn"] if ours else ["python", program]), *arguments])
 
 
 def versions() -> dict[str, str]:

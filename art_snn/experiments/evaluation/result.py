@@ -42,7 +42,7 @@ class Reservation:
 class Provenance:
     """All that is needed to do it again.
 
-    :param command: the command as it was typed.
+    :param command: the command as it was typed, art-snn or a script.
     :param versions: of art_snn, Python, torch, numpy and ART, by name.
     :param commit: of the folder that the command was typed in, or "".
     :param seed: of all that is drawn.
