@@ -151,8 +151,8 @@ class _Momentum(Walk):
         if self.done in self.checkpoints:
             gradient = self._look_back(gradient)
         x, share = self.points, MOMENTUM if self.done else 1.0
-        z = self.ball.project(x + self.step * self._direction(gradient))
-        moved = x + share * (z - x) + (1 - share) * (x - self.before)
+        z = self.ball.project(self._direction(gradient).mul_(self.step).add_(x))
+        moved = (z - x).mul_(share).add_(x).add_((x - self.before).mul_(1 - share))
         self.before, self.points, self.last = x, self.ball.project(moved), values
         self.done += 1
 

@@ -48,10 +48,10 @@ class Ball:
         """The nearest points of the ball, moved into the clip range, which leads nearer still."""
         change = self._free(x - self.centre)
         if self.norm == np.inf:
-            moved = self.centre + change.clamp_(-self.eps, self.eps)
+            moved = change.clamp_(-self.eps, self.eps).add_(self.centre)
         else:
-            moved = self.centre + shortened(change, self.eps)
-        return moved.clamp(self.low, self.high)
+            moved = shortened(change, self.eps).add_(self.centre)
+        return moved.clamp_(self.low, self.high)
 
     def start(self, direction: Tensor) -> Tensor:
         """Points at the rim of the ball in a direction from the samples, or nearer by the range."""

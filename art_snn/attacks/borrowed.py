@@ -129,18 +129,18 @@ def remembering(queries: Queries) -> PyTorchClassifier:
 
     def predict(x: np.ndarray, **_: Any) -> np.ndarray:
         keys = [row.tobytes() for row in np.ascontiguousarray(x)]
-        known = dict(ChainMap(*pages))
-        finite = np.isfinite(x).all(axis=tuple(range(1, x.ndim)))
-        known |= {keys[row]: nothing for row in np.flatnonzero(~finite)}
-        new = [row for row, key in enumerate(keys) if key not in known]
+        known = ChainMap(*reversed(pages))
+        found = {row: known[key] for row, key in enumerate(keys) if key in known}
+        new = [row for row in range(len(keys)) if row not in found]
+        finite = np.isfinite(x[new]).all(axis=tuple(range(1, x.ndim)))
+        found |= {row: nothing for row, answered in zip(new, finite, strict=True) if not answered}
+        new = [row for row in new if row not in found]
         if new:
             samples = x[new].reshape(-1, *estimator.input_shape)
-            known |= zip([keys[row] for row in new], queries.predict(samples), strict=True)
-        pages.append({key: known[key] for key in keys})
-        found = np.zeros((len(keys), estimator.nb_classes), dtype=np.float32)
-        for row, key in enumerate(keys):
-            found[row] = known[key]
-        return found
+            found |= zip(new, queries.predict(samples), strict=True)
+        pages.append({key: found[row] for row, key in enumerate(keys)})
+        answers = np.array([found[row] for row in range(len(keys))], dtype=np.float32)
+        return answers.reshape(len(keys), estimator.nb_classes)
 
     copied.predict = predict
     return copied

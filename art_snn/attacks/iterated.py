@@ -118,11 +118,13 @@ class IteratedAttack(PerSampleAttack):
             best.take(left, walk.points, values, broken)
             stay = ~broken & ~logits.isnan().any(1)
             queries.through(int((~stay).sum()))
-            left, aims, walk = left[stay], aims[stay], walk.of(stay)
-            if not len(left):
-                return
-            go_on_with(self.estimator.model, stay)
-            walk.advance(values[stay], gradient[stay])
+            if not bool(stay.all()):
+                left, aims, walk = left[stay], aims[stay], walk.of(stay)
+                values, gradient = values[stay], gradient[stay]
+                if not len(left):
+                    return
+                go_on_with(self.estimator.model, stay)
+            walk.advance(values, gradient)
         logits = queries.logits(walk.points, left.cpu())
         best.take(left, walk.points, self.objective(logits, aims), self.succeeded(logits, aims))
 

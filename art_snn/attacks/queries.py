@@ -18,7 +18,8 @@ class Queries:
     """Logits and input gradients of a classifier for N samples, in batches.
 
     A forward pass of a sample counts as one forward, a gradient as one forward and one backward;
-    under rules of several passes, such as EOT, as that many. Where the logits of a gradient are no
+    under rules of several passes, such as EOT, as that many, and one forward more under Extended,
+    which runs the network itself for its logits alone. Where the logits of a gradient are no
     predictions (half precision, EOT, CBA), the pass that asks for these counts, too.
 
     :param estimator: any classifier of torch's.
@@ -75,8 +76,8 @@ class Queries:
         :param x: samples ``[n, *input_shape]``.
         :param classes: what the objective is told [n].
         :param rows: which samples they are made of [n]."""
-        self._forward(rows, self.passes)
-        self._count(self.backwards, rows, self.passes)
+        self._forward(rows, self.forwards_each)
+        self._count(self.backwards, rows, self.backwards_each)
         parts = (torch.split(tensor, self.batch_size) for tensor in (x, classes))
         found = [
             differentiated(self.estimator, a, b, objective) for a, b in zip(*parts, strict=True)
@@ -91,20 +92,27 @@ class Queries:
 
         :param rows: which samples it was made of [n].
         :param logits: what came out [n, K]."""
-        passes = self.passes if logits.requires_grad else 1
-        self._forward(rows, passes)
+        backwards = self.backwards_each
+        self._forward(rows, self.forwards_each if logits.requires_grad else 1)
 
         def backward(_: Tensor) -> None:
-            self._count(self.backwards, rows, passes)
+            self._count(self.backwards, rows, backwards)
 
         if logits.requires_grad:
             logits.register_hook(backward)  # type: ignore[no-untyped-call]
 
     @property
-    def passes(self) -> int:
-        """How often a gradient takes the network forward and backward."""
+    def backwards_each(self) -> int:
+        """How often a gradient takes the network backward."""
         model = self.estimator.model
         return model.rule.passes if isinstance(model, SpikingNetwork) else 1
+
+    @property
+    def forwards_each(self) -> int:
+        """How often a gradient takes it forward."""
+        model = self.estimator.model
+        plain = model.rule.plain_passes if isinstance(model, SpikingNetwork) else 0
+        return self.backwards_each + plain
 
     def through(self, samples: int) -> None:
         """Tell the bar of samples that the attack has done with."""

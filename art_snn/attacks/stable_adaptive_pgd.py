@@ -85,13 +85,17 @@ class Moments:
         # Scaled first, so that squares of small gradients do not underflow.
         dims = tuple(range(1, gradient.ndim))
         largest = gradient.abs().amax(dims, keepdim=True)
-        scaled = torch.where(largest > 0, gradient / largest, 0)
+        scaled = gradient / _divisor(largest)
         square = scaled.square()
         mean, mean_square = (g.mean(dims, keepdim=True) for g in (scaled.abs(), square))
-        first = torch.where(mean > 0, scaled / mean, 0)
-        second = torch.where(mean_square > 0, square / mean_square, 0)
-        return Moments(self.mean * KEPT + first, self.square * KEPT_SQUARES + second)
+        first, second = scaled.div_(_divisor(mean)), square.div_(_divisor(mean_square))
+        return Moments(first.add_(self.mean * KEPT), second.add_(self.square * KEPT_SQUARES))
 
     def direction(self) -> Tensor:
         """``m / (sqrt v + 1e-12)``."""
-        return self.mean / (self.square.sqrt() + SMALLEST)
+        return self.mean / self.square.sqrt().add_(SMALLEST)
+
+
+def _divisor(scale: Tensor) -> Tensor:
+    """Means [n, 1, ...]; where one is 0, so is what it divides, and stays so."""
+    return torch.where(scale > 0, scale, torch.inf)

@@ -119,6 +119,11 @@ class Gradient(ABC):
         """How often a gradient takes the network forward and backward."""
         return 1
 
+    @property
+    def plain_passes(self) -> int:
+        """How often a gradient takes the network forward alone, besides."""
+        return 0
+
     @abstractmethod
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
         """Logits [N, K] of the input [N, ...], with this rule in their graph.

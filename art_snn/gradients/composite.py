@@ -26,6 +26,10 @@ class Composite(Gradient):
     def passes(self) -> int:
         return sum(rule.passes for rule in self.parts)
 
+    @property
+    def plain_passes(self) -> int:
+        return sum(rule.plain_passes for rule in self.parts)
+
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
         for rule in self.parts:
             reason = rule.objection(dynamics, encoder)

@@ -46,6 +46,10 @@ class EOT(Composite):
         return self.samples * self.rule.passes
 
     @property
+    def plain_passes(self) -> int:
+        return self.samples * self.rule.plain_passes
+
+    @property
     def parts(self) -> tuple[Gradient, ...]:
         return (self.rule,)
 

@@ -34,8 +34,8 @@ class Extended(Composite):
         require_count("steps", self.steps, up_to=MOST_STEPS, remedy="The default is 32.")
 
     @property
-    def passes(self) -> int:
-        return 1 + self.rule.passes
+    def plain_passes(self) -> int:
+        return 1 + self.rule.plain_passes
 
     @property
     def parts(self) -> tuple[Gradient, ...]:

@@ -9,7 +9,7 @@ from torch import nn
 from art_snn import EOT, RGA, STBP
 from art_snn.attacks.objectives import cross_entropy, margin, towards
 from art_snn.attacks.queries import Queries
-from art_snn.gradients import Mean
+from art_snn.gradients import Extended, Mean
 from tests.attacks.classifiers import linear, stock
 from tests.networks import Probabilities, build
 
@@ -148,25 +148,31 @@ def test_the_bar_is_not_told_who_is_through_where_it_shall_not_be():
 
 
 @pytest.mark.parametrize(
-    ("rule", "passes"),
-    [(STBP(), 1), (EOT(RGA(), samples=4), 4), (Mean(RGA(), STBP()), 2)],
+    ("rule", "forwards", "backwards"),
+    [
+        (STBP(), 1, 1),
+        (EOT(RGA(), samples=4), 4, 4),
+        (Mean(RGA(), STBP()), 2, 2),
+        (Extended(RGA(), steps=9), 2, 1),
+    ],
     ids=repr,
 )
-def test_passes_that_somebody_else_made_count_as_the_rule_takes_them(rule, passes):
+def test_passes_that_somebody_else_made_count_as_the_rule_takes_them(rule, forwards, backwards):
     queries = Queries(build(gradient=rule), 3, 2)
-    assert queries.passes == passes
+    assert (queries.forwards_each, queries.backwards_each) == (forwards, backwards)
     leaf = torch.ones(2, 2, requires_grad=True)
     rows = torch.tensor([2, 0])
     queries.ran(rows, leaf.detach())
     assert queries.forwards.tolist() == [1, 0, 1]
     logits = 2 * leaf
     queries.ran(rows, logits)
-    assert queries.forwards.tolist() == [1 + passes, 0, 1 + passes]
+    assert queries.forwards.tolist() == [1 + forwards, 0, 1 + forwards]
     assert queries.backwards.tolist() == [0, 0, 0]
     for _ in range(2):
         torch.autograd.grad(logits.sum(), leaf, retain_graph=True)
-    assert queries.backwards.tolist() == [2 * passes, 0, 2 * passes]
+    assert queries.backwards.tolist() == [2 * backwards, 0, 2 * backwards]
 
 
 def test_a_classifier_of_no_spiking_network_takes_one_pass():
-    assert Queries(linear([[1, 0], [0, 1]]), 1, 1).passes == 1
+    queries = Queries(linear([[1, 0], [0, 1]]), 1, 1)
+    assert (queries.forwards_each, queries.backwards_each) == (1, 1)
