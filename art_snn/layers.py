@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
+from art_snn import pooling
 from art_snn.checks import invalid
 from art_snn.gradients.base import repeat_step, repeats_one_step
 from art_snn.neurons import Neuron
@@ -74,7 +75,8 @@ class TimeDistributed(nn.Module):
     anew for every step. Any other random module draws once for such an input.
 
     In evaluation mode a convolution and the batch norm behind it are computed as one convolution,
-    which saves a pass over, and for the backward pass a copy of, the largest tensors.
+    which saves a pass over, and for the backward pass a copy of, the largest tensors. On a CPU an
+    average pooling whose windows tile its input is computed by passes over whole rows.
 
     :param modules: applied one after the other to [T * N, ...]; convolution, linear, batch norm,
         pooling, flatten and the like.
@@ -108,6 +110,8 @@ class TimeDistributed(nn.Module):
             module = modules.pop(0)
             if modules and foldable(module, modules[0]):
                 x = folded(x, module, modules.pop(0))
+            elif pooling.suits(module, x) and plain(module):
+                x = pooling.averaged(module, x)
             else:
                 x = module(x)
         return x

@@ -182,7 +182,10 @@ def _constant(value: Any) -> Any:
 LOOKS = frozenset(
     getattr(Tensor, name).__get__
     for name in ("shape", "ndim", "dtype", "device", "layout", "requires_grad", "is_leaf", "grad")
-) | {Tensor.size, Tensor.dim, Tensor.stride, Tensor.numel, Tensor.is_floating_point, Tensor.__len__}
+) | {
+    *(Tensor.size, Tensor.dim, Tensor.stride, Tensor.numel, Tensor.__len__),
+    *(Tensor.is_floating_point, Tensor.is_contiguous),
+}
 """What is asked of a tensor and does not depend on its values."""
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import functional
 
-Pair = tuple[int, int]
+from art_snn.pooling import Pair, average, pair, spread, tiles
 
 
 def differentiated(values: Any) -> bool:
@@ -44,11 +44,6 @@ def _nothing(x: Tensor, shape: Any) -> Tensor:
     return x.new_zeros(()).expand(shape)
 
 
-def _pair(value: Any) -> Pair:
-    pair = (value,) if isinstance(value, int) else tuple(value)
-    return pair * 2 if len(pair) == 1 else pair
-
-
 def _convolution(
     hollow: bool,
     input: Tensor,
@@ -61,7 +56,7 @@ def _convolution(
 ) -> Any:
     if not _wanted(input, weight, bias) or isinstance(padding, str) or input.ndim != 4:
         return NotImplemented
-    sizes = (_pair(stride), _pair(padding), _pair(dilation), groups)
+    sizes = (pair(stride), pair(padding), pair(dilation), groups)
     return _Convolution.apply(hollow, input, weight, bias, *sizes)  # type: ignore[no-untyped-call]
 
 
@@ -175,7 +170,7 @@ def _average(
     if not _wanted(input):
         return NotImplemented
     stride = kernel_size if stride is None else stride
-    sizes = (_pair(kernel_size), _pair(stride), _pair(padding))
+    sizes = (pair(kernel_size), pair(stride), pair(padding))
     told = (*sizes, ceil_mode, count_include_pad, divisor_override)
     return _Average.apply(hollow, input, *told)  # type: ignore[no-untyped-call]
 
@@ -193,24 +188,19 @@ class _Average(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         nones = [None] * len(ctx.sizes)
-        if _tiles(ctx.shape, *ctx.sizes[:3]):
+        if tiles(ctx.shape, *ctx.sizes[:3]):
             (height, width), divisor = ctx.sizes[0], ctx.sizes[-1]
-            return None, _spread(grad / (divisor or height * width), height, width), *nones
+            return None, spread(grad / (divisor or height * width), (height, width)), *nones
         like = grad.new_empty(1).expand(ctx.shape)
         return None, torch.ops.aten.avg_pool2d_backward(grad, like, *ctx.sizes), *nones
 
 
-def _tiles(shape: torch.Size, kernel: Pair, stride: Pair, padding: Pair) -> bool:
-    """Whether windows of that kind cover every value once."""
-    whole = all(side % size == 0 for side, size in zip(shape[-2:], kernel, strict=True))
-    return kernel == stride and padding == (0, 0) and whole
-
-
-def _spread(values: Tensor, height: int, width: int) -> Tensor:
-    """Every value [..., h, w] at all places of its window [..., h * height, w * width]."""
-    *outer, h, w = values.shape
-    windows = values.view(*outer, h, 1, w, 1).expand(*outer, h, height, w, width)
-    return windows.reshape(*outer, h * height, w * width)
+def _tiling(hollow: bool, x: Tensor, kernel: Pair, divisor: int | None = None) -> Any:
+    if not _wanted(x):
+        return NotImplemented
+    if hollow:
+        return _average(True, x, kernel, divisor_override=divisor)
+    return average(x, kernel, divisor)
 
 
 def maximum(
@@ -226,7 +216,7 @@ def maximum(
     if not _wanted(input) or return_indices:
         return NotImplemented
     stride = kernel_size if stride is None else stride
-    sizes = (_pair(kernel_size), _pair(stride), _pair(padding), _pair(dilation), ceil_mode)
+    sizes = (pair(kernel_size), pair(stride), pair(padding), pair(dilation), ceil_mode)
     return _Maximum.apply(input, *sizes)  # type: ignore[no-untyped-call]
 
 
@@ -256,6 +246,7 @@ LIGHT: Mapping[Any, Callable[..., Any]] = MappingProxyType(
         functional.linear: _linear,
         functional.batch_norm: _norm,
         functional.avg_pool2d: _average,
+        average: _tiling,
     }
 )
 """What stands in for affine functions of torch, keeps no more than a gradient at the input needs,

@@ -1,0 +1,109 @@
+"""Average pooling on a CPU in a few passes over memory.
+
+torch's kernel goes through window by window. Where windows cover every value once, the rows of all
+of them can be added at a time, and then the columns. Averages of spikes are the same bit for bit,
+others are added in another order."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.overrides import handle_torch_function, has_torch_function_unary
+
+Pair = tuple[int, int]
+
+
+def suits(module: nn.Module, x: Tensor) -> bool:
+    """Whether a module is an average pooling of x [N, C, H, W] that can be computed here."""
+    return (
+        type(module) is nn.AvgPool2d
+        and type(x) is Tensor
+        and x.device.type == "cpu"
+        and x.ndim == 4
+        and x.is_floating_point()
+        and x.is_contiguous()
+        and tiles(x.shape, pair(module.kernel_size), pair(module.stride), pair(module.padding))
+        and forward_ad._current_level < 0
+    )
+
+
+def tiles(shape: torch.Size, kernel: Pair, stride: Pair, padding: Pair) -> bool:
+    """Whether windows of that kind cover every value once."""
+    whole = all(side % size == 0 for side, size in zip(shape[-2:], kernel, strict=True))
+    return kernel == stride and padding == (0, 0) and whole
+
+
+def averaged(module: nn.Module, x: Tensor) -> Tensor:
+    """module(x), of one that suits."""
+    assert isinstance(module, nn.AvgPool2d)
+    return average(x, pair(module.kernel_size), module.divisor_override)
+
+
+def average(x: Tensor, kernel: Pair, divisor: int | None = None) -> Tensor:
+    """Averages of windows that tile the planes of x [N, C, H, W]; no value is kept of it.
+
+    :param kernel: height and width of a window.
+    :param divisor: of the sum, if it is not their product."""
+    if has_torch_function_unary(x):
+        found: Tensor = handle_torch_function(average, (x,), x, kernel, divisor)
+        return found
+    sums: Tensor = _Summed.apply(x, kernel)  # type: ignore[no-untyped-call]
+    return sums / (divisor or kernel[0] * kernel[1])
+
+
+def spread(values: Tensor, kernel: Pair) -> Tensor:
+    """Every value [N, C, h, w] at all places of its window, [N, C, h * height, w * width]."""
+    found: Tensor = _Spread.apply(values, kernel)  # type: ignore[no-untyped-call]
+    return found
+
+
+def pair(value: Any) -> Pair:
+    """Height and width of a setting of torch's, which may be one number for both."""
+    several = (value,) if isinstance(value, int) else tuple(value)
+    return several * 2 if len(several) == 1 else several
+
+
+class _Summed(torch.autograd.Function):
+    """Sums over windows, and each other's gradient with :class:`_Spread`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Pair) -> Tensor:
+        ctx.kernel = kernel
+        height, width = kernel
+        rows = _added([x[..., i::height, :] for i in range(height)])
+        return _added([rows[..., j::width] for j in range(width)])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return spread(grad, ctx.kernel), None
+
+
+class _Spread(torch.autograd.Function):
+    """Values at all places of their windows."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, kernel: Pair) -> Tensor:
+        ctx.kernel = kernel
+        height, width = kernel
+        *outer, h, w = values.shape
+        windows = values.new_empty(*outer, h, height, w, width)
+        for j in range(width):
+            windows[..., 0, :, j] = values
+        for i in range(1, height):
+            windows[..., i, :, :] = windows[..., 0, :, :]
+        return windows.view(*outer, h * height, w * width)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return _Summed.apply(grad, ctx.kernel), None  # type: ignore[no-untyped-call]
+
+
+def _added(parts: list[Tensor]) -> Tensor:
+    """Their sum, in their order."""
+    if len(parts) == 1:
+        return parts[0].clone()
+    total = parts[0] + parts[1]
+    for part in parts[2:]:
+        total += part
+    return total
