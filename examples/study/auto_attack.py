@@ -294,7 +294,7 @@ def draw(ax: Axes, content: Mapping[str, Any]) -> None:
         ax.errorbar(queries, value, [[low], [high]], fmt="o", color=colour, label=words, capsize=3)
     ax.set(xscale="log", xlabel="queries per sample", ylabel="attack success [%]")
     ax.grid(alpha=0.3)
-    ax.legend(frameon=False, fontsize="small", loc="lower right")
+    ax.legend(frameon=False, fontsize="small", loc="best")
 
 
 def parse() -> argparse.Namespace:
