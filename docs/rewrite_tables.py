@@ -27,6 +27,7 @@ sys.path.insert(0, str(DOCS.parent / "examples" / "study"))
 
 import attacks  # noqa: E402 (found by the line above)
 import auto_attack  # noqa: E402
+import defences  # noqa: E402
 import networks  # noqa: E402
 import precision  # noqa: E402
 import train_precision  # noqa: E402
@@ -69,6 +70,7 @@ RESULTS: Mapping[str, Callable[[Content], str]] = {
 SCRIPTS: Mapping[str, Callable[[str, Any], str]] = {
     "attacks": attacks.told,
     "auto_attack": auto_attack.told,
+    "defences": defences.told,
     "networks": networks.told,
     "precision": precision.told,
     "train_precision": train_precision.told,

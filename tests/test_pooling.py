@@ -1,0 +1,126 @@
+"""Average pooling by rows gives what torch's gives."""
+
+import pytest
+import torch
+from torch import nn
+from torch.autograd import forward_ad, gradcheck, gradgradcheck
+
+from art_snn import TimeDistributed
+from art_snn.gradients.fixed import FixedWeights, Trail
+from art_snn.pooling import average, averaged, pair, spread, suits
+
+POOLS = {
+    "two by two": nn.AvgPool2d(2),
+    "rounded up": nn.AvgPool2d(2, ceil_mode=True),
+    "oblong": nn.AvgPool2d((3, 2)),
+    "columns": nn.AvgPool2d((1, 4)),
+    "rows": nn.AvgPool2d((4, 1), stride=(4, 1)),
+    "divided": nn.AvgPool2d(4, divisor_override=5),
+    "one by one": nn.AvgPool2d(1),
+}
+OTHERS = {
+    "overlapping": nn.AvgPool2d(3, 2),
+    "apart": nn.AvgPool2d(2, 3),
+    "padded": nn.AvgPool2d(2, padding=1),
+    "not whole": nn.AvgPool2d(5),
+    "maximum": nn.MaxPool2d(2),
+}
+
+
+class Scaled(nn.AvgPool2d):
+    """Of others' own making."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def planes():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 2, 12, 8, dtype=torch.float64, generator=generator)
+    return x.requires_grad_()
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_values_and_gradients_are_those_of_torch(name):
+    pool, x = POOLS[name], planes()
+    assert suits(pool, x)
+    expected, got = pool(x), averaged(pool, x)
+    torch.testing.assert_close(got, expected, rtol=1e-14, atol=1e-14)
+    g = torch.randn_like(expected)
+    (wanted,), (told,) = (torch.autograd.grad(y, x, g) for y in (expected, got))
+    torch.testing.assert_close(told, wanted, rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", POOLS)
+def test_averages_of_spikes_and_their_gradients_are_the_same_bit_for_bit(name, dtype):
+    pool, generator = POOLS[name], torch.Generator().manual_seed(1)
+    x = torch.rand(5, 3, 12, 8, generator=generator).ge(0.6).to(dtype).requires_grad_()
+    expected, got = pool(x), averaged(pool, x)
+    assert torch.equal(got, expected)
+    g = torch.randn(expected.shape, generator=generator).to(dtype)
+    (wanted,), (told,) = (torch.autograd.grad(y, x, g) for y in (expected, got))
+    assert torch.equal(told, wanted)
+
+
+def test_it_can_be_differentiated_twice():
+    x = planes()[:1, :1]
+    assert gradcheck(lambda x: average(x, (3, 2)), x)
+    assert gradgradcheck(lambda x: average(x, (3, 2)).square(), x)
+    assert gradcheck(lambda x: spread(x, (2, 3)), x)
+    assert gradgradcheck(lambda x: spread(x, (2, 3)).square(), x)
+
+
+def test_it_keeps_nothing_of_its_input():
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(kept.append, lambda tensor: tensor):
+        average(planes(), (2, 2))
+    assert not [tensor for tensor in kept if tensor.numel() > 1]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_pools_are_left_to_torch(name):
+    assert not suits(OTHERS[name], planes())
+
+
+def test_so_are_other_inputs_and_modules_of_others_own():
+    pool, x = POOLS["two by two"], planes()
+    assert not suits(Scaled(2), x)
+    assert not suits(pool, x[0])
+    assert not suits(pool, x.to("meta"))
+    assert not suits(pool, x.to(memory_format=torch.channels_last))
+    assert not suits(pool, torch.zeros(1, 1, 2, 2, dtype=torch.int64))
+    assert not suits(pool, x.as_subclass(nn.Buffer))
+    assert not suits(nn.AvgPool2d(2), planes()[..., 1:])
+    with forward_ad.dual_level():
+        assert not suits(pool, x)
+
+
+def test_a_setting_may_be_one_number_for_both_sides():
+    assert (pair(3), pair((4,)), pair([5, 6])) == ((3, 3), (4, 4), (5, 6))
+
+
+def test_layers_on_time_steps_pool_so_and_a_hook_sees_the_module_still():
+    x = planes().detach().view(3, 1, 2, 12, 8)
+    for pool in (POOLS["two by two"], Scaled(2), OTHERS["padded"]):
+        expected = torch.stack([pool(step) for step in x])
+        torch.testing.assert_close(TimeDistributed(pool)(x), expected, rtol=1e-14, atol=1e-14)
+    pool, seen = nn.AvgPool2d(2), []
+    pool.register_forward_hook(lambda _, inputs, found: seen.append(found))
+    found = TimeDistributed(pool)(x)
+    assert torch.equal(torch.cat(seen).view(found.shape), found)
+
+
+@pytest.mark.parametrize("hollow", [False, True])
+def test_where_weights_are_constants_it_has_the_same_gradient_though_it_be_hollow(hollow):
+    x, trail = planes(), Trail(hollow=hollow)
+    expected = average(x, (2, 4), 3)
+    with FixedWeights(trail):
+        got = average(x, (2, 4), 3)
+    assert trail.transparent
+    assert got.shape == expected.shape
+    assert torch.equal(got, expected) is not hollow
+    assert not hollow or got.count_nonzero() == 0
+    g = torch.randn_like(expected)
+    (wanted,), (told,) = (torch.autograd.grad(y, x, g) for y in (expected, got))
+    assert torch.equal(told, wanted)
