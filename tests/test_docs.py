@@ -46,6 +46,7 @@ def test_a_table_changes_with_its_json(kind, tmp_path):
         "auto_attack": ('"queries": 14', '"queries": 15'),
         "curves": ('"bias": -0.0', '"bias": -0.9'),
         "scaling": ('"stbp": 8', '"stbp": 9'),
+        "defences": ("a search without gradients", "a search without sense"),
         "networks": ('"best_epoch": 6', '"best_epoch": 5'),
         "precision": ('"cosine": 0.9', '"cosine": 0.8'),
         "train_precision": ('"count": 14', '"count": 15'),
@@ -61,7 +62,8 @@ def test_a_table_changes_with_its_json(kind, tmp_path):
 def test_results_are_there_and_every_one_is_shown_with_its_picture():
     kinds = [file.stem for file in RESULTS]
     assert kinds.count("compare") >= 5
-    for kind, count in {"scaling": 1, "precision": 2, "train_precision": 1}.items():
+    singles = {"scaling": 1, "precision": 2, "train_precision": 1, "defences": 1}
+    for kind, count in singles.items():
         assert kinds.count(kind) == count
     for kind in ("networks", "attacks", "sweep", "curves"):
         assert kinds.count(kind) >= 3

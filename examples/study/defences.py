@@ -21,7 +21,7 @@ from art_snn.attacks import Attack
 from art_snn.data import Source
 from art_snn.experiments import evaluate, harden, tables, train
 from art_snn.experiments.colours import GREY, SERIES
-from art_snn.experiments.evaluation import Evaluation, verdicts
+from art_snn.experiments.evaluation import Evaluation, bound, verdicts
 from art_snn.experiments.resume import structured
 from art_snn.experiments.trained import Trained
 from art_snn.files import write_json, write_text
@@ -101,11 +101,11 @@ class Study:
 def row(kind: str, found: Evaluation) -> tuple[str, ...]:
     """What came out of one network."""
     (verdict,) = verdicts(found)
-    paper = found.trials[0].robustness.robust_accuracy
-    points = 100 * (paper.value - verdict.robust)
+    paper = found.trials[0]
+    points = 100 * (paper.robustness.robust_accuracy.value - verdict.robust)
     names = sorted({one.name for one in verdict.reservations})
-    clean = verdict.outcome.clean_accuracy
-    return kind, str(clean), str(paper), verdict.share, f"{points:.1f}", "; ".join(names) or "none"
+    shares = str(verdict.outcome.clean_accuracy), bound(found, paper, verdict), verdict.share
+    return kind, *shares, f"{points:.1f}", "; ".join(names) or "none"
 
 
 def told(title: str, content: Mapping[str, Any]) -> str:
@@ -130,7 +130,8 @@ def draw(ax: Axes, found: Mapping[str, Evaluation]) -> None:
         reach = np.abs(100 * np.array([share.interval for share in shares]).T - values)
         colour = (GREY, *SERIES)[number]
         ax.bar(places + 0.27 * (number - 1), values, 0.25, yerr=reach, color=colour, label=name)
-    ax.set(xticks=places, xticklabels=list(found), ylabel="accuracy [%]", ylim=(0, 100))
+    words = "accuracy, under attack at most [%]"
+    ax.set(xticks=places, xticklabels=list(found), ylabel=words, ylim=(0, 100), axisbelow=True)
     ax.grid(alpha=0.3, axis="y")
     ax.legend(frameon=False, ncols=3)
 

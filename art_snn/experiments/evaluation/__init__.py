@@ -11,4 +11,8 @@ from art_snn.experiments.evaluation.result import (
     Reservation as Reservation,
 )
 from art_snn.experiments.evaluation.trial import Trial as Trial
-from art_snn.experiments.evaluation.verdict import Verdict as Verdict, verdicts as verdicts
+from art_snn.experiments.evaluation.verdict import (
+    Verdict as Verdict,
+    bound as bound,
+    verdicts as verdicts,
+)
