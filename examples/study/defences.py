@@ -103,17 +103,25 @@ def row(kind: str, found: Evaluation) -> tuple[str, ...]:
     (verdict,) = verdicts(found)
     paper = found.trials[0]
     points = 100 * (paper.robustness.robust_accuracy.value - verdict.robust)
-    names = sorted({one.name for one in verdict.reservations})
     shares = str(verdict.outcome.clean_accuracy), bound(found, paper, verdict), verdict.share
-    return kind, *shares, f"{points:.1f}", "; ".join(names) or "none"
+    return kind, *shares, f"{points:.1f}", str(len(doubts(found)))
+
+
+def doubts(found: Evaluation) -> list[str]:
+    """Names of the findings that say that it is less robust still."""
+    (verdict,) = verdicts(found)
+    return sorted({one.name for one in verdict.reservations})
 
 
 def told(title: str, content: Mapping[str, Any]) -> str:
-    """A row per network."""
+    """A row per network, and what was found out against its number."""
     titles = ("training", "clean accuracy", "under PGD-7 by STBP", "under all attacks")
     titles += ("difference", "findings")
-    rows = [row(kind, evaluation) for kind, evaluation in outcomes(content).items()]
-    return tables.told([title, tables.Table(titles, rows)], "markdown")
+    every = outcomes(content)
+    table = tables.Table(titles, [row(kind, found) for kind, found in every.items()])
+    words = {kind: "; ".join(doubts(found)) for kind, found in every.items()}
+    notes = [f"{kind}: {names}." for kind, names in words.items() if names]
+    return tables.told([title, table, tables.Notes(notes)], "markdown")
 
 
 def draw(ax: Axes, found: Mapping[str, Evaluation]) -> None:
