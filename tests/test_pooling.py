@@ -71,6 +71,13 @@ def test_it_can_be_differentiated_twice():
     assert gradgradcheck(lambda x: spread(x, (2, 3)).square(), x)
 
 
+@pytest.mark.parametrize("name", POOLS)
+def test_other_devices_spread_values_at_once(name):
+    kernel = pair(POOLS[name].kernel_size)
+    values = torch.zeros(2, 3, 4, 5, device="meta")
+    assert spread(values, kernel).shape == (2, 3, 4 * kernel[0], 5 * kernel[1])
+
+
 def test_it_keeps_nothing_of_its_input():
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(kept.append, lambda tensor: tensor):
