@@ -3,6 +3,7 @@
 from collections import ChainMap, deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,8 @@ class Borrowed(PerSampleAttack):
 
     What it finds is brought into the ball, the range and the mask before it counts; it is counted
     how often the network ran for every sample, and a prediction that it asks for again is not
-    computed again. It draws from a seed, for all of its samples together.
+    computed again. It draws from a seed, for all of its samples together. Where it is interrupted,
+    whatever adversarial it asked a prediction of is found.
 
     :param kind: attack of ART's.
     :param options: its settings, those of the budget and the batch among them.
@@ -62,35 +64,73 @@ class Borrowed(PerSampleAttack):
 
     def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
         x = best.samples.clone()
-        estimator = remembering(queries)
+        ball = Ball(self.norm, self.eps, x, *self.clip_range(x), mask)
+        seen = _Seen(self, classes)
+        estimator = remembering(queries, seen.told)
         if issubclass(self.kind, SquareAttack):
             estimator._input_shape = images(estimator.input_shape)
         attack = self.kind(estimator, **self.options)
         quiet = np.errstate(divide="ignore", invalid="ignore")
-        with quiet, seeded(self.seed), counting(queries, x):
-            array = attack.generate(
-                x.cpu().numpy().reshape(len(x), *estimator.input_shape), classes.cpu().numpy()
-            )
-        found = torch.as_tensor(array).to(x).view_as(x)
-        ball = Ball(self.norm, self.eps, x, *self.clip_range(x), mask)
-        found = ball.project(torch.where(found.isfinite(), found, x))
         rows = torch.arange(len(x))
-        logits = queries.logits(found, rows)
+        try:
+            with quiet, seeded(self.seed), counting(queries, x, seen.nearest):
+                array = attack.generate(
+                    x.cpu().numpy().reshape(len(x), *estimator.input_shape), classes.cpu().numpy()
+                )
+            found = torch.as_tensor(array).to(x).view_as(x)
+            found = ball.project(torch.where(found.isfinite(), found, x))
+            logits = queries.logits(found, rows)
+        except BaseException:
+            seen.put(best, ball)
+            raise
         best.take(
             rows.to(x.device), found, margin(logits, classes), self.succeeded(logits, classes)
         )
 
 
+@dataclass
+class _Seen:
+    """The adversarial samples that an attack of ART's asked predictions of.
+
+    :param attack: what says which are adversarial.
+    :param classes: of its samples [n].
+    :param nearest: rows of the passes since the last predictions.
+    :param samples: the first one of every row."""
+
+    attack: PerSampleAttack
+    classes: Tensor
+    nearest: list[Tensor] = field(default_factory=list)
+    samples: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def told(self, samples: np.ndarray, predictions: np.ndarray) -> None:
+        """Keep those of the samples [m] that the predictions (m, K) show to be adversarial."""
+        rows = torch.cat(self.nearest)[-len(samples) :].to(self.classes.device)
+        self.nearest.clear()
+        logits = torch.as_tensor(predictions).to(rows.device)
+        for place in self.attack.succeeded(logits, self.classes[rows]).nonzero()[:, 0].tolist():
+            self.samples.setdefault(int(rows[place]), samples[place])
+
+    def put(self, best: Best, ball: Ball) -> None:
+        """Take them for what was found, brought into the ball."""
+        for row, sample in self.samples.items():
+            best.samples[row] = torch.as_tensor(sample).to(best.samples)
+            best.broken[row] = True
+        best.samples.copy_(ball.project(best.samples))
+
+
 @contextmanager
-def counting(queries: Queries, x: Tensor) -> Iterator[None]:
+def counting(queries: Queries, x: Tensor, nearest: list[Tensor] | None = None) -> Iterator[None]:
     """Whatever runs through the network in the block counts for the nearest of the samples.
 
-    :param x: samples ``[n, *shape]``, the rows of queries."""
+    :param x: samples ``[n, *shape]``, the rows of queries.
+    :param nearest: is given the rows [m] of every pass."""
     centres = x.flatten(1)
 
     def count(inputs: Tensor, logits: Tensor) -> None:
         rows = torch.cdist(inputs.flatten(1).to(centres), centres).argmin(1)
         queries.ran(rows, logits)
+        if nearest is not None:
+            nearest.append(rows)
 
     with watching(queries.estimator, count):
         yield
@@ -116,11 +156,16 @@ def watching(
         yield
 
 
-def remembering(queries: Queries) -> PyTorchClassifier:
+def remembering(
+    queries: Queries, told: Callable[[np.ndarray, np.ndarray], None] | None = None
+) -> PyTorchClassifier:
     """A copy of the classifier, of the same network, that keeps its last predictions.
 
     Those of samples that are not finite are NaN, which SquareAttack tries where it divides by 0.
-    ART's attacks take it for the classifier."""
+    ART's attacks take it for the classifier.
+
+    :param told: is given all samples that were computed ``(m, *input_shape)``, with the predictions
+        (m, K)."""
     estimator = queries.estimator
     copied = object.__new__(type(estimator))
     vars(copied).update(vars(estimator))
@@ -137,7 +182,10 @@ def remembering(queries: Queries) -> PyTorchClassifier:
         new = [row for row in new if row not in found]
         if new:
             samples = x[new].reshape(-1, *estimator.input_shape)
-            found |= zip(new, queries.predict(samples), strict=True)
+            predictions = queries.predict(samples)
+            found |= zip(new, predictions, strict=True)
+            if told is not None:
+                told(samples, predictions)
         pages.append({key: found[row] for row, key in enumerate(keys)})
         answers = np.array([found[row] for row in range(len(keys))], dtype=np.float32)
         return answers.reshape(len(keys), estimator.nb_classes)
