@@ -727,6 +727,23 @@ OURS: list[Row] = [
     ),
     *(
         Row(
+            attack="SquareSearch",
+            setting=setting,
+            reach=PREDICTIONS,
+            options={"eps": 0.1, "max_iter": 9} | options | QUIET,
+            form="frames" if setting == "event frames" else "grey",
+            labels="target" if setting == "targeted=True" else "true",
+            ball=INF if "norm" not in options else Ball(2, 0.5),
+        )
+        for setting, options in {
+            "": {},
+            "norm=2": {"norm": 2, "eps": 0.5},
+            "targeted=True": {"targeted": True},
+            "event frames": {},
+        }.items()
+    ),
+    *(
+        Row(
             attack="SparseDynamicAttack",
             setting=f"{setting}binary event frames",
             reach=MODEL,

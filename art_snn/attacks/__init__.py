@@ -22,4 +22,5 @@ from art_snn.attacks.plans import PLANS as PLANS, planned as planned
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack as SparseDynamicAttack
 from art_snn.attacks.spike_retiming import SpikeRetiming as SpikeRetiming
 from art_snn.attacks.spiking_auto_attack import SpikingAutoAttack as SpikingAutoAttack
+from art_snn.attacks.square_search import SquareSearch as SquareSearch
 from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD as StableAdaptivePGD

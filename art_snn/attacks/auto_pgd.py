@@ -9,7 +9,7 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.balls import SMALLEST, Ball
-from art_snn.attacks.iterated import IteratedAttack, Walk, checkpoints
+from art_snn.attacks.iterated import IteratedAttack, Walk, checkpoints, wide
 from art_snn.attacks.objectives import (
     LOSSES,
     Objective,
@@ -141,7 +141,7 @@ class _Momentum(Walk):
     def begun(cls, ball: Ball, start: Tensor, step: float, checkpoints: list[int]) -> "_Momentum":
         lowest = torch.full((len(start),), -torch.inf).to(start)
         width = wide(torch.full_like(lowest, step), start)
-        best = (lowest, lowest, start, torch.zeros_like(start))
+        best = (lowest, lowest, start.clone(), torch.zeros_like(start))
         return cls(
             ball, start, start, width, width, lowest, *best, torch.zeros_like(lowest), checkpoints
         )
@@ -151,8 +151,8 @@ class _Momentum(Walk):
         if self.done in self.checkpoints:
             gradient = self._look_back(gradient)
         x, share = self.points, MOMENTUM if self.done else 1.0
-        z = self.ball.project(self._direction(gradient).mul_(self.step).add_(x))
-        moved = (z - x).mul_(share).add_(x).add_((x - self.before).mul_(1 - share))
+        z = self.ball.project(torch.addcmul(x, self._direction(gradient), self.step))
+        moved = torch.lerp(x, z, share).add_(x - self.before, alpha=1 - share)
         self.before, self.points, self.last = x, self.ball.project(moved), values
         self.done += 1
 
@@ -161,9 +161,9 @@ class _Momentum(Walk):
             self.raised = self.raised + (values > self.last)
         better = values > self.best
         self.best = torch.where(better, values, self.best)
-        mask = wide(better, gradient)
-        self.best_points = torch.where(mask, self.points, self.best_points)
-        self.best_gradient = torch.where(mask, gradient, self.best_gradient)
+        rows = better.nonzero()[:, 0]
+        self.best_points[rows] = self.points[rows]
+        self.best_gradient[rows] = gradient[rows]
 
     def _look_back(self, gradient: Tensor) -> Tensor:
         """Halve the steps of samples that make no progress, and put these at their best points.
@@ -172,19 +172,15 @@ class _Momentum(Walk):
         earlier = [0, *self.checkpoints][self.checkpoints.index(self.done)]
         slow = self.raised < PROGRESS * (self.done - earlier)
         same = (self.step == self.step_then).flatten() & (self.best == self.best_then)
-        back = wide(slow | same, gradient)
+        back = slow | same
         self.step_then, self.best_then = self.step, self.best
         self.raised = torch.zeros_like(self.raised)
-        self.step = torch.where(back, self.step / 2, self.step)
-        self.points = torch.where(back, self.best_points, self.points)
-        return torch.where(back, self.best_gradient, gradient)
+        self.step = torch.where(wide(back, gradient), self.step / 2, self.step)
+        rows = back.nonzero()[:, 0]
+        self.points = self.points.index_copy(0, rows, self.best_points[rows])
+        return gradient.index_copy(0, rows, self.best_gradient[rows])
 
     def _direction(self, gradient: Tensor) -> Tensor:
         if self.ball.norm == np.inf:
             return gradient.sign()
         return gradient / self.ball.length(gradient).clamp_min(SMALLEST)
-
-
-def wide(values: Tensor, like: Tensor) -> Tensor:
-    """Values [n] as [n, 1, ...]."""
-    return values.view(-1, *(1,) * (like.ndim - 1))

@@ -1,6 +1,7 @@
 """The set of adversarial samples that an attack may return."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -46,11 +47,9 @@ class Ball:
 
     def project(self, x: Tensor) -> Tensor:
         """The nearest points of the ball, moved into the clip range, which leads nearer still."""
-        change = self._free(x - self.centre)
         if self.norm == np.inf:
-            moved = change.clamp_(-self.eps, self.eps).add_(self.centre)
-        else:
-            moved = shortened(change, self.eps).add_(self.centre)
+            return x.clamp(*self._limits)
+        moved = shortened(self._free(x - self.centre), self.eps).add_(self.centre)
         return moved.clamp_(self.low, self.high)
 
     def start(self, direction: Tensor) -> Tensor:
@@ -67,6 +66,15 @@ class Ball:
     def length(self, change: Tensor) -> Tensor:
         """Length of changes ``[n, *shape]`` in the norm of the ball, [n, 1, ...]."""
         return length(change, self.norm)
+
+    @cached_property
+    def _limits(self) -> tuple[Tensor, Tensor]:
+        """Lowest and highest values of a ball in the maximum norm."""
+        lowest = (self.centre - self.eps).clamp_(min=self.low)
+        highest = (self.centre + self.eps).clamp_(max=self.high)
+        if self.mask is None:
+            return lowest, highest
+        return tuple(torch.where(self.mask, end, self.centre) for end in (lowest, highest))  # type: ignore[return-value]
 
     def _free(self, change: Tensor) -> Tensor:
         return change if self.mask is None else change * self.mask

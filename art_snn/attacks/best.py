@@ -12,17 +12,22 @@ class Best:
 
     :param samples: adversarial samples ``[n, *shape]``; before anything was found, the samples.
     :param values: what the attack raises, there [n].
-    :param broken: bool [n]."""
+    :param broken: bool [n].
+    :param reached: where margins were largest, of this attack and of those before it in a plan;
+        None outside of one.
+    :param warm: whether the attack begins there, where it can."""
 
     samples: Tensor
     values: Tensor
     broken: Tensor
+    reached: "Reached | None" = None
+    warm: bool = False
 
     @classmethod
-    def none(cls, x: Tensor) -> "Best":
+    def none(cls, x: Tensor, reached: "Reached | None" = None, warm: bool = False) -> "Best":
         """The samples themselves, below whatever is found."""
-        lowest = torch.full((len(x),), -torch.inf, dtype=x.dtype, device=x.device)
-        return cls(x.clone(), lowest, torch.zeros_like(lowest, dtype=torch.bool))
+        lowest = lowest_of(x)
+        return cls(x.clone(), lowest, torch.zeros_like(lowest, dtype=torch.bool), reached, warm)
 
     def take(self, rows: Tensor, found: Tensor, values: Tensor, broken: Tensor) -> None:
         """Take in what was found for some samples that were not broken before.
@@ -33,3 +38,60 @@ class Best:
         self.samples[rows[better]] = found[better]
         self.values[rows[better]] = values[better].to(self.values)
         self.broken[rows[broken]] = True
+
+    def start(self, rows: Tensor, cold: Tensor) -> Tensor:
+        """Where to begin with some samples [m]: cold ``[m, *shape]``, unless something is warm."""
+        return self.reached.start(rows, cold) if self.reached is not None and self.warm else cold
+
+
+@dataclass
+class Reached:
+    """Of every sample the point with the largest margin that attacks have come to.
+
+    Unlike losses, margins are the same for all of them, whatever they raise.
+
+    :param points: ``[n, *shape]``.
+    :param margins: there [n]; -inf where nothing was asked for yet.
+    :param heights: how far the true class's logit stands above the mean of all, at the samples [n],
+        which is what margins are compared with."""
+
+    points: Tensor
+    margins: Tensor
+    heights: Tensor
+
+    @classmethod
+    def none(cls, x: Tensor) -> "Reached":
+        """Before any attack."""
+        lowest = lowest_of(x)
+        return cls(x.clone(), lowest, torch.zeros_like(lowest))
+
+    def of(self, rows: Tensor) -> "Reached":
+        """A copy for some samples [m]."""
+        return Reached(self.points[rows], self.margins[rows], self.heights[rows])
+
+    def put(self, rows: Tensor, found: "Reached") -> None:
+        """Replace those of some samples [m]."""
+        self.points[rows], self.margins[rows] = found.points, found.margins
+
+    def near(self, rows: Tensor, share: float) -> Tensor:
+        """Which samples of rows [m] lack no more than that share of their height, bool [m].
+
+        Those of which nothing was asked are among them."""
+        margins = self.margins[rows]
+        return (margins >= -share * self.heights[rows]) | ~margins.isfinite()
+
+    def take(self, rows: Tensor, points: Tensor, margins: Tensor) -> None:
+        """Take in points ``[m, *shape]`` of some samples, with the margins [m] there."""
+        larger = margins > self.margins[rows]
+        self.points[rows[larger]] = points[larger]
+        self.margins[rows[larger]] = margins[larger].to(self.margins)
+
+    def start(self, rows: Tensor, cold: Tensor) -> Tensor:
+        """The points of some samples [m], or cold ``[m, *shape]`` where there are none."""
+        known = self.margins[rows].isfinite()
+        return torch.where(known.view(-1, *(1,) * (cold.ndim - 1)), self.points[rows], cold)
+
+
+def lowest_of(x: Tensor) -> Tensor:
+    """Below all values of samples [n, ...], [n]."""
+    return torch.full((len(x),), -torch.inf, dtype=x.dtype, device=x.device)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from art_snn.attacks.balls import Ball, require_norm
 from art_snn.attacks.best import Best
-from art_snn.attacks.objectives import Objective, cross_entropy, towards
+from art_snn.attacks.objectives import Objective, cross_entropy, margin, towards
 from art_snn.attacks.persample import PerSampleAttack, begin, go_on_with
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.starts import uniform
@@ -104,18 +104,26 @@ class IteratedAttack(PerSampleAttack):
             start = around.centre
             if self.num_random_init:
                 start = around.start(uniform(around.centre, self.seed, draw))
+            if not draw:
+                start = best.start(left, start)
             self._run(queries, best, left, self.walk(around, start), aims[left])
 
     def aims(self, queries: Queries, x: Tensor, classes: Tensor) -> Sequence[Tensor]:
         """What the objective is told [n, ...] in one run after another from every start."""
         return (classes,)
 
+    def ask(self, queries: Queries, x: Tensor, aims: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Predictions [n, K] and the gradient of the objective ``[n, *shape]`` at points.
+
+        :param aims: what the objective is told [n, ...].
+        :param rows: which samples they are made of [n]."""
+        return queries.gradients(x, aims, self.objective, rows)
+
     def _run(self, queries: Queries, best: Best, left: Tensor, walk: Walk, aims: Tensor) -> None:
         """One run over the samples [m] that are left."""
         for _ in range(self.max_iter):
-            logits, gradient = queries.gradients(walk.points, aims, self.objective, left.cpu())
-            values, broken = self.objective(logits, aims), self.succeeded(logits, aims)
-            best.take(left, walk.points, values, broken)
+            logits, gradient = self.ask(queries, walk.points, aims, left.cpu())
+            values, broken = self._taken(best, left, walk.points, logits, aims)
             stay = ~broken & ~logits.isnan().any(1)
             queries.through(int((~stay).sum()))
             if not bool(stay.all()):
@@ -126,7 +134,18 @@ class IteratedAttack(PerSampleAttack):
                 go_on_with(self.estimator.model, stay)
             walk.advance(values, gradient)
         logits = queries.logits(walk.points, left.cpu())
-        best.take(left, walk.points, self.objective(logits, aims), self.succeeded(logits, aims))
+        self._taken(best, left, walk.points, logits, aims)
+
+    def _taken(
+        self, best: Best, rows: Tensor, points: Tensor, logits: Tensor, aims: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What the objective is at the points [m], and whether they are broken [m]."""
+        values, broken = self.objective(logits, aims), self.succeeded(logits, aims)
+        best.take(rows, points, values, broken)
+        if best.reached is not None:
+            classes = aims if aims.ndim == 1 else aims[:, 0]
+            best.reached.take(rows, points, margin(logits, classes))
+        return values, broken
 
     def _check_params(self) -> None:
         super()._check_params()
@@ -136,6 +155,11 @@ class IteratedAttack(PerSampleAttack):
         remedy = "0 starts at the samples themselves, 1 at one random point of the ball."
         require_whole("num_random_init", self.num_random_init, remedy=remedy)
         require_seed("seed", self.seed)
+
+
+def wide(values: Tensor, like: Tensor) -> Tensor:
+    """Values [n] as [n, 1, ...]."""
+    return values.view(-1, *(1,) * (like.ndim - 1))
 
 
 def checkpoints(steps: int) -> list[int]:

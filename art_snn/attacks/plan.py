@@ -15,6 +15,7 @@ from torch import Tensor
 from art_snn.attacks.balls import length
 from art_snn.attacks.borrowed import Borrowed, obstacle
 from art_snn.attacks.distances import shifts
+from art_snn.attacks.iterated import IteratedAttack
 from art_snn.attacks.persample import PerSampleAttack
 from art_snn.checks import SEEDS, invalid, require, require_count, require_number, settle, shown
 from art_snn.gradients import Gradient, brief
@@ -34,12 +35,19 @@ class Stage:
         network's own.
     :param options: settings of the attack but for its budget, batches, seed and bar.
     :param transfer: whether it crafts on the networks handed in, each in its turn, by their own
-        rules, and asks the network under attack in the end alone."""
+        rules, and asks the network under attack in the end alone.
+    :param warm: whether it begins where the stages before it came furthest, at the largest margin
+        of all their points, instead of at a start of its own.
+    :param within: attack only samples whose margin the stages before it have brought within that
+        share of what the logit of the true class stands above the mean of all at the sample; None:
+        every sample that stands."""
 
     attack: type[EvasionAttack]
     rule: Gradient | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     transfer: bool = False
+    warm: bool = False
+    within: float | None = None
 
     def __post_init__(self) -> None:
         fits = isinstance(self.attack, type) and issubclass(self.attack, EvasionAttack)
@@ -51,11 +59,25 @@ class Stage:
         remedy = "Every source is differentiated by the rule of its own network."
         fits = self.rule is None or not self.transfer
         require(fits, "rule", "None where transfer=True", shown(self.rule), remedy)
+        fits = not self.warm or (issubclass(self.attack, IteratedAttack) and not self.transfer)
+        remedy = "Only attacks that walk through a ball can begin elsewhere: AutoPGD, for instance."
+        expected = "False with that attack, or where transfer=True"
+        require(fits, "warm", expected, shown(self.warm), remedy)
+        if self.within is not None:
+            remedy = "None attacks every sample; 0.1 those that are all but broken."
+            settle(self, within=require_number("within", self.within, above=0, remedy=remedy))
         settle(self, options=MappingProxyType(dict(self.options)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A view of a dictionary can be neither pickled nor copied.
-        return type(self), (self.attack, self.rule, dict(self.options), self.transfer)
+        return type(self), (
+            self.attack,
+            self.rule,
+            dict(self.options),
+            self.transfer,
+            self.warm,
+            self.within,
+        )
 
     def built(
         self,
@@ -108,7 +130,9 @@ class Stage:
     def __str__(self) -> str:
         told = ", ".join(f"{name}={value}" for name, value in self.options.items())
         by = "" if self.rule is None else f" by {brief(self.rule)}"
-        return f"{self.attack.__name__}({told}){by}"
+        warm = ", warm" if self.warm else ""
+        within = "" if self.within is None else f", within {self.within:g}"
+        return f"{self.attack.__name__}({told}){by}{warm}{within}"
 
 
 @dataclass(frozen=True)

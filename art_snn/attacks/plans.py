@@ -13,6 +13,7 @@ from art_snn.attacks.auto_pgd import AutoPGD
 from art_snn.attacks.plan import FLIPS, SHIFT, Plan, Stage
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
 from art_snn.attacks.spike_retiming import SpikeRetiming
+from art_snn.attacks.square_search import SquareSearch
 from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD
 from art_snn.checks import require_choice
 from art_snn.gradients import (
@@ -29,6 +30,8 @@ from art_snn.gradients import (
 )
 
 DLR = "difference_logits_ratio"
+NEAR, NEXT = 0.3, 0.12
+"""How far from the boundary samples may stand for the dear stages of `fast`."""
 
 
 def hart(width: float) -> Gradient:
@@ -53,28 +56,38 @@ class OnwardPGD(AutoPGD):
         return torch.zeros_like(classes, dtype=torch.bool)
 
 
-def _standard() -> tuple[Stage, ...]:
-    grid = (hart(0.5), hart(1.0), hart(2.0), RGA(), stbp(0.5), stbp(1.0), stbp(2.0), BPTR())
-    slow = (assg(0.85), assg(0.7), stbp(0.5))
+def _fast() -> tuple[Stage, ...]:
+    """Most begin where those before came furthest; the dear ones leave out what is far from it."""
+    grid = {"max_iter": 20}
+    margins = {"max_iter": 40, "loss_type": "margin"}
     return (
-        *_each(AutoPGD, grid, max_iter=20),
-        Stage(OnwardPGD, None, {"max_iter": 20}, transfer=True),
-        Stage(StableAdaptivePGD, assg(0.95), {"max_iter": 100}),
-        Stage(AutoPGD, assg(0.95), {"max_iter": 50, "loss_type": DLR}),
-        Stage(AutoPGD, assg(0.95), {"max_iter": 20, "loss_type": DLR, "targets": 9}),
-        *_each(StableAdaptivePGD, slow, max_iter=100),
-        Stage(AutoPGD, assg(0.9), {"max_iter": 100, "loss_type": "margin"}),
-        Stage(SquareAttack, None, {"max_iter": 2500}),
+        Stage(AutoPGD, hart(0.5), grid),
+        Stage(StableAdaptivePGD, assg(0.95), {"max_iter": 60}, warm=True),
+        Stage(AutoPGD, stbp(0.5), grid, warm=True, within=NEAR),
+        Stage(AutoPGD, assg(0.95), margins | {"loss_type": DLR}, warm=True, within=NEAR),
+        Stage(StableAdaptivePGD, assg(0.85), {"max_iter": 60}, warm=True, within=NEAR),
+        Stage(AutoPGD, assg(0.95), margins, warm=True, within=NEXT),
+        Stage(SquareSearch, None, {"max_iter": 200, "share": 0.01}, warm=True, within=NEXT),
+        Stage(StableAdaptivePGD, stbp(0.5), {"max_iter": 100}, within=NEXT),
+        Stage(AutoPGD, assg(0.9), margins | {"max_iter": 100}, within=NEXT),
+        Stage(SquareSearch, None, {"max_iter": 200, "share": 0.05}, warm=True, within=NEXT),
+        Stage(OnwardPGD, None, grid, transfer=True, within=NEXT),
     )
 
 
-def _fast() -> tuple[Stage, ...]:
+def _standard() -> tuple[Stage, ...]:
+    """After those of `fast` a grid, each of whose stages begins anew with every sample."""
+    grid = (hart(1.0), hart(2.0), RGA(), stbp(0.5), stbp(1.0), stbp(2.0), BPTR())
+    slow = (assg(0.95), assg(0.85), assg(0.7), stbp(0.5))
     return (
-        *_each(AutoPGD, (hart(0.5), stbp(0.5), hart(1.0)), max_iter=20),
+        *_fast(),
+        *_each(AutoPGD, grid, max_iter=20),
         Stage(OnwardPGD, None, {"max_iter": 20}, transfer=True),
-        Stage(StableAdaptivePGD, assg(0.95), {"max_iter": 100}),
+        *_each(StableAdaptivePGD, slow, max_iter=100),
         Stage(AutoPGD, assg(0.95), {"max_iter": 50, "loss_type": DLR}),
-        Stage(StableAdaptivePGD, assg(0.85), {"max_iter": 100}),
+        Stage(AutoPGD, assg(0.95), {"max_iter": 20, "loss_type": DLR, "targets": 9}),
+        Stage(AutoPGD, assg(0.9), {"max_iter": 100, "loss_type": "margin"}),
+        Stage(SquareAttack, None, {"max_iter": 2500}),
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from art_snn.attacks.best import Best
+from art_snn.attacks.best import Best, Reached
 from art_snn.attacks.budget import attacking
 from art_snn.attacks.outcome import Outcome
 from art_snn.attacks.persample import ROUNDING, CountedAttack, PerSampleAttack
@@ -30,12 +30,16 @@ class Step:
     :param words: what it is called.
     :param attack: on the network under attack, or on another one.
     :param rule: by which gradients are taken; None: the network's own.
-    :param transfer: whether only the end of it is shown to the network under attack."""
+    :param transfer: whether only the end of it is shown to the network under attack.
+    :param warm: whether it begins where those before it came furthest.
+    :param within: which samples it attacks, as in :class:`Stage`."""
 
     words: str
     attack: PerSampleAttack
     rule: Gradient | None
     transfer: bool
+    warm: bool
+    within: float | None
 
     def by(self) -> AbstractContextManager[object]:
         """A block in which its rule gives the gradients."""
@@ -57,7 +61,8 @@ class Run:
     :param found: all samples ``[N, *input_shape]``, which adversarials take the place of.
     :param classes: of all samples [N].
     :param mask: of all samples, where values may change; None: everywhere.
-    :param first: row of all samples that the block begins with."""
+    :param first: row of all samples that the block begins with.
+    :param reached: how far the stages have come with the samples of the block."""
 
     whole: CountedAttack
     norm: float | str
@@ -69,11 +74,14 @@ class Run:
     classes: Tensor
     mask: Tensor | None
     first: int
+    reached: Reached
 
     def correct(self, rows: Tensor) -> Tensor:
         """Which of the samples are classified correctly, [m] of rows [n]."""
-        votes, unanswered = self._votes(self.found[rows], rows)
+        votes, unanswered, logits = self._votes(self.found[rows], rows)
         wrong = self._most(votes)
+        true = logits.gather(1, self.classes[rows, None])[:, 0]
+        self.reached.heights[rows - self.first] = (true - logits.mean(1)).to(self.reached.heights)
         index, answered = rows.cpu().numpy(), ~unanswered.cpu().numpy()
         self.outcome.votes[index] = votes.cpu().numpy()
         found = np.where(wrong.cpu().numpy(), Outcome.WRONG, Outcome.STANDING)
@@ -87,18 +95,27 @@ class Run:
         stands = self.outcome.stage[rows.cpu().numpy()] == Outcome.STANDING
         return rows[torch.as_tensor(stands, device=rows.device)]
 
+    def near(self, rows: Tensor, within: float | None) -> Tensor:
+        """Which samples of rows [n] a stage attacks that goes on with near ones alone [m]."""
+        return rows if within is None else rows[self.reached.near(rows - self.first, within)]
+
     def stage(self, number: int, step: Step, rows: Tensor) -> None:
         """Let a stage attack samples [n], and put what it breaks in their place."""
         estimator = step.attack.estimator
-        best = Best.none(self.found[rows])
+        own = rows - self.first
+        # Margins of another network tell nothing of this one.
+        reached = None if step.transfer else self.reached.of(own)
+        best = Best.none(self.found[rows], reached, step.warm)
         changes = {"estimator": estimator, "reports": False}
         changes["draws"] = GRADIENTS if self.outcome.draws > 1 else 1
-        queries = self.queries.of(rows - self.first, **changes)
+        queries = self.queries.of(own, **changes)
         mask = None if self.mask is None else self.mask[rows]
         try:
             with attacking(estimator, step.attack.radius):
                 step.attack.craft(queries, best, self.classes[rows], mask)
         finally:
+            if reached is not None:
+                self.reached.put(own, reached)
             claimed = best.broken | step.transfer
             self._take(number, rows[claimed], best.samples[claimed])
 
@@ -110,7 +127,7 @@ class Run:
         adversarial = adversarial.clamp(low, high)
         distance = distances(self.norm, self.found[rows], adversarial, low)
         slack = ROUNDING * max(1.0, float(adversarial.abs().max()))
-        votes, _ = self._votes(adversarial, rows)
+        votes, _, _ = self._votes(adversarial, rows)
         broken = self._most(votes).cpu().numpy() & (distance <= self.eps + slack)
         taken, index = rows[torch.as_tensor(broken)], rows.cpu().numpy()[broken]
         self.found[taken] = adversarial[torch.as_tensor(broken)]
@@ -120,8 +137,8 @@ class Run:
         self.outcome.votes[index] = votes.cpu().numpy()[broken]
         self.queries.through(len(index))
 
-    def _votes(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """How many predictions of samples [n] are wrong, and whether there are none [n]."""
+    def _votes(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """How many predictions of samples [n] are wrong, whether there are none [n], and one."""
         votes, unanswered = torch.zeros_like(rows), torch.zeros_like(rows, dtype=torch.bool)
         for draw in range(self.outcome.draws):
             fresh = seeded(self.seed + FRESH + draw)
@@ -129,7 +146,7 @@ class Run:
                 logits = self.queries.logits(x, rows - self.first)
             votes += self.whole.succeeded(logits, self.classes[rows])
             unanswered |= logits.isnan().any(1)
-        return votes, unanswered
+        return votes, unanswered, logits
 
     def _most(self, votes: Tensor) -> Tensor:
         """Whether most predictions say so, of votes [n]."""

@@ -9,6 +9,7 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
+from art_snn.attacks.best import Reached
 from art_snn.attacks.outcome import Outcome
 from art_snn.attacks.persample import CountedAttack
 from art_snn.attacks.plan import (
@@ -142,7 +143,8 @@ class SpikingAutoAttack(CountedAttack):
                 again = sum(step.words == words for step in steps)
                 budget = (self.norm, self.eps, self.batch_size)
                 attack = stage.built(source, *budget, stage.seed(self.seed, again))
-                steps.append(Step(words, attack, rule, stage.transfer))
+                how = (stage.transfer, stage.warm, stage.within)
+                steps.append(Step(words, attack, rule, *how))
         return steps, skipped
 
     def _averaged(self, stage: Stage) -> Gradient | None:
@@ -164,23 +166,27 @@ class SpikingAutoAttack(CountedAttack):
     ) -> None:
         assert self.outcome is not None
         budget = (self.norm, self.eps, self.seed)
-        run = Run(self, *budget, self.outcome, queries, found, classes, mask, int(rows[0]))
+        far, first = Reached.none(found[rows]), int(rows[0])
+        run = Run(self, *budget, self.outcome, queries, found, classes, mask, first, far)
         left = run.correct(rows)
         for number, step in enumerate(self._steps):
             if not len(left):
                 return
+            near = run.near(left, step.within)
+            if not len(near):
+                continue
             began = time.perf_counter()
             if queries.bar is not None:
                 told = f"SpikingAutoAttack, stage {number + 1} of {len(self._steps)}"
                 queries.bar.set_description(told, refresh=False)
             try:
                 with step.by():
-                    for part in torch.split(left, step.attack._together(found)):
+                    for part in torch.split(near, step.attack._together(found)):
                         run.stage(number, step, part)
             finally:
                 self.outcome.seconds[number] += time.perf_counter() - began
-            reached, left = len(left), run.standing(left)
-            self._finished(number, reached, len(left))
+            left = run.standing(left)
+            self._finished(number, len(near), len(left))
 
     def _together(self, x: Tensor) -> int:
         # Stages split their samples themselves, each for its own rule.

@@ -89,7 +89,8 @@ class Moments:
         square = scaled.square()
         mean, mean_square = (g.mean(dims, keepdim=True) for g in (scaled.abs(), square))
         first, second = scaled.div_(_divisor(mean)), square.div_(_divisor(mean_square))
-        return Moments(first.add_(self.mean * KEPT), second.add_(self.square * KEPT_SQUARES))
+        first.add_(self.mean, alpha=KEPT)
+        return Moments(first, second.add_(self.square, alpha=KEPT_SQUARES))
 
     def direction(self) -> Tensor:
         """``m / (sqrt v + 1e-12)``."""

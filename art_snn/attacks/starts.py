@@ -6,21 +6,24 @@ import torch
 from torch import Tensor
 
 
-def uniform(x: Tensor, seed: int, draw: int = 0) -> Tensor:
-    """Numbers in (-1, 1) of x's shape, every sample's drawn from a seed of its own.
+def uniform(x: Tensor, seed: int, draw: int = 0, shape: tuple[int, ...] | None = None) -> Tensor:
+    """Numbers in (-1, 1), every sample's drawn from a seed of its own.
 
     That seed is made of the sample's values in single precision, so that a sample has the same
     random start wherever it stands, and equal samples have equal ones.
 
     :param x: samples [n, ...].
     :param seed: changes all of them.
-    :param draw: tells several starts of one sample apart."""
-    return torch.stack([_one(sample, seed, draw) for sample in x]) if len(x) else x.clone()
+    :param draw: tells several starts of one sample apart.
+    :param shape: of the numbers of a sample; None: that of the sample.
+    :return: [n, *shape]."""
+    every = [_one(sample, seed, draw, shape) for sample in x]
+    return torch.stack(every) if every else x.new_zeros(0, *(shape or x.shape[1:]))
 
 
-def _one(sample: Tensor, seed: int, draw: int) -> Tensor:
+def _one(sample: Tensor, seed: int, draw: int, shape: tuple[int, ...] | None) -> Tensor:
     values = sample.detach().to("cpu", torch.float32).contiguous()
     digest = hashlib.sha256(f"{seed}, {draw}, ".encode() + values.numpy().tobytes()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-    numbers = torch.rand(values.shape, generator=generator, dtype=torch.float64)
+    numbers = torch.rand(shape or values.shape, generator=generator, dtype=torch.float64)
     return numbers.mul_(2).sub_(1).to(sample)

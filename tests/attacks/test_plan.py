@@ -32,6 +32,7 @@ def test_a_stage_is_told_in_words():
     assert str(stage) == "AutoPGD(max_iter=3, loss_type=margin) by rga"
     assert str(Stage(SquareAttack, None, {"max_iter": 7})) == "SquareAttack(max_iter=7)"
     assert "RGA(" in str(Stage(AutoPGD, RGA(gamma=0.3)))
+    assert str(Stage(AutoPGD, RGA(), warm=True)) == "AutoPGD() by rga, warm"
 
 
 def pickled(plan):
@@ -46,6 +47,7 @@ def test_plans_carry_over_to_other_processes(name, carried):
     assert [str(stage) for stage in found.stages] == [str(stage) for stage in plan.stages]
     assert [stage.rule for stage in found.stages] == [stage.rule for stage in plan.stages]
     assert [stage.transfer for stage in found.stages] == [stage.transfer for stage in plan.stages]
+    assert [stage.warm for stage in found.stages] == [stage.warm for stage in plan.stages]
     with pytest.raises(TypeError):
         found.stages[0].options["eps"] = 1
 
@@ -73,6 +75,8 @@ def test_stages_and_plans_do_not_change():
         (r"^rule: expected a gradient rule such as RGA\(\), or None, got <class", (AutoPGD, RGA)),
         (r"^rule: expected a gradient rule such as RGA\(\), or None, got 'rga'", (AutoPGD, "rga")),
         (r"^rule: expected None where transfer=True, got RGA", (AutoPGD, RGA(), {}, True)),
+        (r"^warm: expected False with that attack, .*, got True", (AutoPGD, None, {}, True, True)),
+        (r"^warm: expected False with that attack, ", (SquareAttack, None, {}, False, True)),
     ],
 )
 def test_stages_of_something_else_are_refused(match, given):

@@ -1,0 +1,135 @@
+"""Random search by squares, which asks for no gradient and may begin where others came furthest."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from art.estimators.classification import PyTorchClassifier
+from torch import Tensor
+
+from art_snn.attacks.balls import Ball
+from art_snn.attacks.iterated import IteratedAttack, Walk, wide
+from art_snn.attacks.objectives import Objective, margin, towards
+from art_snn.attacks.queries import Queries
+from art_snn.attacks.starts import uniform
+from art_snn.checks import require_number
+
+SQUARES = -1
+"""Tells what squares are drawn by from the draws of random starts."""
+
+
+class SquareSearch(IteratedAttack):
+    """Changes random squares and keeps what raises the margin, from wherever it is told to begin.
+
+    The moves are those of SquareAttack (Andriushchenko et al., ECCV 2020): a step adds one value
+    per channel, of random sign, to a square of the sample, projects to the ball, and stays where
+    the margin has grown. With the maximum norm the value is 2 eps, so that the square comes to the
+    rim; with norm=2 the change is of length eps. Squares begin at a share of the area, which falls
+    linearly to a single value.
+
+    ART's SquareAttack begins with stripes at the rim of the ball. This one begins like our other
+    attacks, and as a warm :class:`Stage` of a plan at the point where gradients came furthest. All
+    axes but the last two are channels, the time steps of event frames among them.
+
+    A sample has the same adversarial alone and in any batch, up to the last bits that the network
+    computes.
+
+    :param estimator: any classifier of torch's.
+    :param norm: numpy.inf, "inf" or 2.
+    :param eps: radius of the ball, in the unit of the samples.
+    :param max_iter: squares of a run [100].
+    :param num_random_init: runs, each from a random start; 0: one run, from the sample itself.
+    :param targeted: whether y are targets, of which the cross entropy is lowered.
+    :param batch_size: samples per batch.
+    :param seed: of starts and squares.
+    :param verbose: show a progress bar.
+    :param share: of the area that the first squares fill, above 0 and at most 1.
+    :raises ValueError: for a setting out of its range."""
+
+    attack_params = IteratedAttack.attack_params + ["share"]  # noqa: RUF005
+
+    def __init__(
+        self,
+        estimator: PyTorchClassifier,
+        norm: float | str = np.inf,
+        eps: float = 8 / 255,
+        max_iter: int = 100,
+        num_random_init: int = 1,
+        targeted: bool = False,
+        batch_size: int = 32,
+        seed: int = 0,
+        verbose: bool = True,
+        share: float = 0.1,
+    ) -> None:
+        self.share = share
+        super().__init__(
+            estimator, norm, eps, max_iter, num_random_init, targeted, batch_size, seed, verbose
+        )
+
+    def walk(self, ball: Ball, start: Tensor) -> Walk:
+        area = int(np.prod(start.shape[1:][-2:]))
+        channels = int(np.prod(start.shape[1:])) // area
+        drawn = uniform(ball.centre, self.seed, SQUARES, (self.max_iter, 2 + channels))
+        lowest = torch.full((len(start),), -torch.inf).to(start)
+        return _Search(ball, start, start, lowest, drawn, self.share * area)
+
+    @property
+    def objective(self) -> Objective:
+        return towards if self.targeted else margin
+
+    def ask(self, queries: Queries, x: Tensor, aims: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Predictions [n, K], and no gradient."""
+        return queries.logits(x, rows), x.new_zeros(len(x), 0)
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        remedy = "A tenth of the area is usual, a hundredth next to the boundary."
+        self.share = require_number("share", self.share, above=0, up_to=1, remedy=remedy)
+
+
+@dataclass
+class _Search(Walk):
+    """The steps of the class.
+
+    :param current: the point that is kept, with the objective `value` there [n].
+    :param drawn: numbers in (-1, 1) for every step, two of the place and one per channel.
+    :param area: values of a channel that the first square fills.
+    :param done: steps."""
+
+    ball: Ball
+    points: Tensor
+    current: Tensor
+    value: Tensor
+    drawn: Tensor
+    area: float
+    done: int = 0
+
+    def advance(self, values: Tensor, gradient: Tensor) -> None:
+        better = values > self.value
+        self.value = torch.where(better, values, self.value)
+        self.current = torch.where(wide(better, self.points), self.points, self.current)
+        self.points = self.ball.project(self.current + self._square(self.drawn[:, self.done]))
+        self.done += 1
+
+    def _square(self, drawn: Tensor) -> Tensor:
+        """The change of a step ``[n, *shape]``, by numbers [n, 2 + channels]."""
+        like, left = self.points, 1 - self.done / self.drawn.shape[1]
+        height, width = (1, *like.shape[1:])[-2:]
+        side = max(1, round((self.area * left) ** 0.5))
+        rows, columns = (
+            _window(place, min(side, length), length)
+            for place, length in zip(drawn[:, :2].unbind(1), (height, width), strict=True)
+        )
+        inside = rows[:, None, :, None] & columns[:, None, None, :]
+        signs = torch.where(drawn[:, 2:] < 0, -1.0, 1.0)[:, :, None, None]
+        change = (signs * inside).view_as(like).to(like)
+        if self.ball.norm == np.inf:
+            return change * (2 * self.ball.eps)
+        return change * (self.ball.eps / self.ball.length(change))
+
+
+def _window(place: Tensor, side: int, length: int) -> Tensor:
+    """Which of so many positions a side covers, bool [n, length], by numbers in (-1, 1) [n]."""
+    first = ((place + 1) / 2 * (length - side + 1)).floor().clamp_(0, length - side)[:, None]
+    positions = torch.arange(length, device=place.device)
+    return (positions >= first) & (positions < first + side)

@@ -1,0 +1,186 @@
+"""Stages of SpikingAutoAttack that begin where those before them came furthest."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from art_snn import RGA, STBP
+from art_snn.attacks import AutoPGD, Plan, SpikingAutoAttack, StableAdaptivePGD, Stage
+from art_snn.attacks.balls import Ball
+from art_snn.attacks.best import Best, Reached
+from art_snn.attacks.objectives import margin
+from art_snn.attacks.plans import DLR, OnwardPGD
+from art_snn.attacks.starts import uniform
+from tests.networks import build
+
+FIRST = Stage(AutoPGD, RGA(), {"max_iter": 5, "loss_type": "margin"})
+OTHER = Stage(StableAdaptivePGD, RGA(), {"max_iter": 3})
+TARGETED = {"max_iter": 2, "loss_type": DLR, "targets": 2}
+EPS = 0.01
+"""Within which nothing is broken here."""
+
+
+def asked(network, attack, x, y):
+    """Points and logits of every pass, by the class of the rule."""
+    found = {}
+
+    def hook(model, inputs, logits):
+        entry = (inputs[0].detach().clone(), logits.detach())
+        found.setdefault(type(model.rule).__name__, []).append(entry)
+
+    handle = network.register_forward_hook(hook)
+    try:
+        attack.generate(x, y)
+    finally:
+        handle.remove()
+    return found
+
+
+def attacking(layers, *stages, sources=()):
+    classifier = build(copy.deepcopy(layers), gradient="assg")
+    classifier.model.double()
+    plan = Plan("plan", stages)
+    return SpikingAutoAttack(classifier, eps=EPS, plan=plan, sources=sources, verbose=False)
+
+
+def firm(layers, known, count=6):
+    """Samples that are classified rightly, and most clearly."""
+    logits, y = build(layers).predict(known[0]), known[1]
+    ordered = np.sort(logits, axis=1)
+    ahead = np.where(logits.argmax(1) == y, ordered[:, -1] - ordered[:, -2], -np.inf)
+    clear = ahead.argsort()[-count:]
+    return known[0][clear].astype(np.float64), y[clear]
+
+
+@pytest.mark.parametrize("stages", [(FIRST,), (FIRST, OTHER)], ids=["one before", "two before"])
+def test_a_warm_stage_begins_at_the_largest_margin_of_all_points_before(
+    stages, trained_layers, known
+):
+    x, y = firm(trained_layers, known)
+    warm = Stage(AutoPGD, STBP(), {"max_iter": 2}, warm=True)
+    attack = attacking(trained_layers, *stages, warm)
+    passes = asked(attack.estimator.model, attack, x, y)
+    assert attack.outcome.broken_by == dict.fromkeys(map(str, (*stages, warm)), 0)
+    points, logits = (torch.stack(every) for every in zip(*passes["RGA"], strict=True))
+    margins = torch.stack([margin(each, torch.as_tensor(y)) for each in logits])
+    expected = points[margins.argmax(0), torch.arange(len(y))]
+    torch.testing.assert_close(passes["STBP"][0][0], expected, rtol=0, atol=0)
+    assert (margins.argmax(0) > 0).any()
+
+
+def test_targets_one_after_another_begin_at_the_furthest_point_of_that_moment(
+    trained_layers, known
+):
+    x, y = firm(trained_layers, known)
+    attack = attacking(trained_layers, FIRST, Stage(AutoPGD, STBP(), TARGETED, warm=True))
+    passes = asked(attack.estimator.model, attack, x, y)
+    # The likeliest classes are asked for at the samples, and then two runs of three points.
+    own = passes["STBP"][1:]
+    margins = [margin(logits, torch.as_tensor(y)) for _, logits in [*passes["RGA"], *own[:3]]]
+    best = torch.stack(margins).argmax(0)
+    points = torch.stack([point for point, _ in [*passes["RGA"], *own[:3]]])
+    expected = points[best, torch.arange(len(y))]
+    torch.testing.assert_close(own[3][0], expected, rtol=0, atol=0)
+
+
+def test_of_several_starts_the_first_is_warm(trained_layers, known):
+    x, y = firm(trained_layers, known)
+    both = Stage(AutoPGD, STBP(), {"max_iter": 1, "num_random_init": 2}, warm=True)
+    attack = attacking(trained_layers, FIRST, both)
+    passes = asked(attack.estimator.model, attack, x, y)
+    centre = torch.as_tensor(x)
+    ball = Ball(np.inf, EPS, centre, torch.tensor(0.0), torch.tensor(1.0))
+    drawn = [ball.start(uniform(centre, both.seed(0), draw)) for draw in (0, 1)]
+    torch.testing.assert_close(passes["STBP"][2][0], drawn[1], rtol=0, atol=0)
+    assert (passes["STBP"][0][0] != drawn[0]).flatten(1).any(1).all()
+
+
+def test_where_nothing_was_asked_before_a_warm_stage_is_any_other(trained_layers, known):
+    x, y = firm(trained_layers, known)
+    options = {"max_iter": 4, "num_random_init": 0}
+    found = []
+    for warm in (False, True):
+        attack = attacking(trained_layers, Stage(AutoPGD, STBP(), options, warm=warm))
+        found.append(asked(attack.estimator.model, attack, x, y)["STBP"])
+    for (cold, _), (warm, _) in zip(*found, strict=True):
+        torch.testing.assert_close(cold, warm, rtol=0, atol=0)
+
+
+def test_how_far_it_came_on_a_source_is_no_start(trained_layers, known):
+    x, y = firm(trained_layers, known)
+    transfer = Stage(OnwardPGD, None, {"max_iter": 3}, transfer=True)
+    warm = Stage(AutoPGD, STBP(), {"max_iter": 2}, warm=True)
+    source = build(copy.deepcopy(trained_layers))
+    starts = []
+    for stages, sources in (((transfer, warm), [source]), ((warm,), [])):
+        attack = attacking(trained_layers, *stages, sources=sources)
+        starts.append(asked(attack.estimator.model, attack, x, y)["STBP"][0][0])
+    torch.testing.assert_close(*starts, rtol=0, atol=0)
+
+
+def test_the_furthest_point_is_kept_for_every_sample():
+    reached = Reached.none(torch.zeros(3, 2))
+    cold = torch.full((3, 2), 7.0)
+    torch.testing.assert_close(reached.start(torch.arange(3), cold), cold)
+    rows, points = torch.tensor([0, 2]), torch.tensor([[1.0, 1.0], [2.0, 2.0]])
+    reached.take(rows, points, torch.tensor([-3.0, torch.nan]))
+    reached.take(rows, 2 * points, torch.tensor([-4.0, -1.0]))
+    assert reached.margins.tolist() == [-3, -torch.inf, -1]
+    expected = [[1, 1], [7, 7], [4, 4]]
+    assert reached.start(torch.arange(3), cold).tolist() == expected
+    part = reached.of(torch.tensor([1, 2]))
+    part.take(torch.tensor([0]), torch.ones(1, 2), torch.tensor([-9.0]))
+    assert reached.margins[1] == -torch.inf
+    reached.put(torch.tensor([1, 2]), part)
+    assert reached.margins.tolist() == [-3, -9, -1]
+    assert reached.points.tolist() == [[1, 1], [1, 1], [4, 4]]
+
+
+def test_attacks_on_their_own_begin_at_their_own_start():
+    rows, cold = torch.arange(2), torch.ones(2, 3)
+    assert Best.none(torch.zeros(2, 3)).start(rows, cold) is cold
+    known = Reached(torch.zeros(2, 3), torch.zeros(2), torch.ones(2))
+    assert Best.none(torch.zeros(2, 3), known).start(rows, cold) is cold
+    assert Best.none(torch.zeros(2, 3), known, warm=True).start(rows, cold).sum() == 0
+
+
+def test_near_are_those_that_lack_little_of_what_they_stood_above_the_others():
+    margins = torch.tensor([-0.1, -0.5, -0.5, -torch.inf])
+    reached = Reached(torch.zeros(4, 1), margins, torch.tensor([1.0, 1.0, 4.0, 1.0]))
+    assert reached.near(torch.arange(4), 0.2).tolist() == [True, False, True, True]
+    assert reached.near(torch.tensor([1, 2]), 0.1).tolist() == [False, False]
+
+
+@pytest.mark.parametrize("within", [0.4, 1e-6])
+def test_a_stage_attacks_the_samples_that_came_within_its_share(within, trained_layers, known):
+    x, y = known[0][:16].astype(np.float64), known[1][:16]
+    attack = attacking(trained_layers, FIRST, Stage(AutoPGD, STBP(), {"max_iter": 2}))
+    passes = asked(attack.estimator.model, attack, x, y)
+    logits = torch.as_tensor(attack.estimator.predict(x))
+    heights = logits.gather(1, torch.as_tensor(y)[:, None])[:, 0] - logits.mean(1)
+    stands = torch.as_tensor(attack.outcome.stage == -1)
+    assert stands.sum() == len(passes["STBP"][0][0])
+    every = torch.stack([margin(out, torch.as_tensor(y)[stands]) for _, out in passes["RGA"]])
+    near = every.amax(0) >= -within * heights[stands]
+    stage = Stage(AutoPGD, STBP(), {"max_iter": 2}, within=within)
+    attack = attacking(trained_layers, FIRST, stage)
+    passes = asked(attack.estimator.model, attack, x, y)
+    found = len(passes["STBP"][0][0]) if "STBP" in passes else 0
+    assert found == near.sum() < stands.sum()
+    assert str(stage) == f"AutoPGD(max_iter=2) by stbp, within {within:g}"
+    assert (near.sum() > 0) == (within == 0.4)
+
+
+def test_where_nothing_was_asked_before_every_sample_is_near(trained_layers, known):
+    x, y = firm(trained_layers, known)
+    attack = attacking(trained_layers, Stage(AutoPGD, STBP(), {"max_iter": 1}, within=1e-6))
+    passes = asked(attack.estimator.model, attack, x, y)
+    assert len(passes["STBP"][0][0]) == len(x)
+
+
+@pytest.mark.parametrize("within", [0, -1, np.inf, "near", True])
+def test_a_share_that_is_none_is_refused(within):
+    with pytest.raises(ValueError, match=r"^within: expected a number above 0, got "):
+        Stage(AutoPGD, within=within)
