@@ -98,10 +98,10 @@ class SpikingAutoAttack(CountedAttack):
     def _begun(self, found: Tensor, classes: Tensor) -> None:
         random = self._random(found, classes)
         self._steps, skipped = self._chosen(random, found[:VERIFIED])
-        for step in self._steps:
-            if not step.transfer:
-                # Those on event frames refuse samples of other values.
-                step.attack._samples(found)
+        attacks = [step.attack for step in self._steps if not step.transfer]
+        # Those on event frames refuse samples of other values.
+        for attack in {type(attack)._samples: attack for attack in attacks}.values():
+            attack._samples(found)
         samples = len(found)
         self.outcome = Outcome(
             stages=tuple(step.words for step in self._steps),
