@@ -30,8 +30,8 @@ from art_snn.gradients import (
 )
 
 DLR = "difference_logits_ratio"
-NEAR, NEXT = 0.3, 0.12
-"""How far from the boundary samples may stand for the dear stages of `fast`."""
+FAR, NEAR, NEXT = 0.15, 0.08, 0.04
+"""How far from the boundary samples may stand for the stages of `fast`, the dearer the nearer."""
 
 
 def hart(width: float) -> Gradient:
@@ -58,20 +58,21 @@ class OnwardPGD(AutoPGD):
 
 def _fast() -> tuple[Stage, ...]:
     """Most begin where those before came furthest; the dear ones leave out what is far from it."""
-    grid = {"max_iter": 20}
+    grid, squares = {"max_iter": 20}, {"max_iter": 200, "share": 0.01}
     margins = {"max_iter": 40, "loss_type": "margin"}
     return (
         Stage(AutoPGD, hart(0.5), grid),
         Stage(StableAdaptivePGD, assg(0.95), {"max_iter": 60}, warm=True),
-        Stage(AutoPGD, stbp(0.5), grid, warm=True, within=NEAR),
-        Stage(AutoPGD, assg(0.95), margins | {"loss_type": DLR}, warm=True, within=NEAR),
-        Stage(StableAdaptivePGD, assg(0.85), {"max_iter": 60}, warm=True, within=NEAR),
-        Stage(AutoPGD, assg(0.95), margins, warm=True, within=NEXT),
-        Stage(SquareSearch, None, {"max_iter": 200, "share": 0.01}, warm=True, within=NEXT),
-        Stage(StableAdaptivePGD, stbp(0.5), {"max_iter": 100}, within=NEXT),
-        Stage(AutoPGD, assg(0.9), margins | {"max_iter": 100}, within=NEXT),
-        Stage(SquareSearch, None, {"max_iter": 200, "share": 0.05}, warm=True, within=NEXT),
-        Stage(OnwardPGD, None, grid, transfer=True, within=NEXT),
+        Stage(AutoPGD, stbp(0.5), grid, warm=True, within=FAR),
+        Stage(AutoPGD, assg(0.95), margins | {"loss_type": DLR}, warm=True, within=FAR),
+        Stage(StableAdaptivePGD, assg(0.85), {"max_iter": 60}, warm=True, within=FAR),
+        Stage(AutoPGD, assg(0.95), margins, warm=True, within=NEAR),
+        Stage(SquareSearch, None, squares, warm=True, within=NEAR),
+        Stage(StableAdaptivePGD, stbp(0.5), {"max_iter": 100}, within=NEAR),
+        Stage(AutoPGD, assg(0.9), margins | {"max_iter": 100}, within=NEAR),
+        Stage(SquareSearch, None, squares | {"share": 0.05}, warm=True, within=NEAR),
+        Stage(SquareSearch, None, {"max_iter": 600, "share": 0.02}, warm=True, within=NEXT),
+        Stage(OnwardPGD, None, grid, transfer=True, within=NEAR),
     )
 
 
