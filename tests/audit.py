@@ -692,56 +692,34 @@ ROWS: list[Row] = [
 ]
 """Every attack of ART on PyTorch image classifiers, in small settings."""
 
+SETTINGS: list[dict[str, Any]] = [{}, {"norm": 2}, {"targeted": True}, {"form": "frames"}]
+"""Of those of our attacks that share the options of `IteratedAttack`."""
+
+
+def _iterated(attack: str, reach: str, max_iter: int, form: str = "grey", **options: Any) -> Row:
+    """A row of one of them, called by its options."""
+    settings = [f"{name}={value!r}" for name, value in options.items()]
+    if form == "frames":
+        settings.append("event frames")
+    eps, ball = (0.5, Ball(2, 0.5)) if "norm" in options else (0.1, INF)
+    return Row(
+        attack=attack,
+        setting=", ".join(settings),
+        reach=reach,
+        options={"eps": eps, "max_iter": max_iter} | options | QUIET,
+        form=form,
+        labels="target" if options.get("targeted") else "true",
+        ball=ball,
+    )
+
+
 OURS: list[Row] = [
-    *(
-        Row(
-            attack="StableAdaptivePGD",
-            setting=setting,
-            reach=MODEL,
-            options={"eps": 0.1, "max_iter": 3} | options | QUIET,
-            form="frames" if setting == "event frames" else "grey",
-            labels="target" if setting == "targeted=True" else "true",
-            ball=INF if "norm" not in options else Ball(2, 0.5),
-        )
-        for setting, options in {
-            "": {},
-            "norm=2": {"norm": 2, "eps": 0.5},
-            "targeted=True": {"targeted": True},
-            "event frames": {},
-        }.items()
-    ),
-    *(
-        Row(
-            attack="AutoPGD",
-            setting=setting,
-            reach=MODEL,
-            options={"eps": 0.1, "max_iter": 3} | options | QUIET,
-            ball=INF if "norm" not in options else Ball(2, 0.5),
-        )
-        for setting, options in {
-            "": {},
-            "norm=2": {"norm": 2, "eps": 0.5},
-            "loss_type='difference_logits_ratio'": {"loss_type": "difference_logits_ratio"},
-            "loss_type='margin'": {"loss_type": "margin"},
-        }.items()
-    ),
-    *(
-        Row(
-            attack="SquareSearch",
-            setting=setting,
-            reach=PREDICTIONS,
-            options={"eps": 0.1, "max_iter": 9} | options | QUIET,
-            form="frames" if setting == "event frames" else "grey",
-            labels="target" if setting == "targeted=True" else "true",
-            ball=INF if "norm" not in options else Ball(2, 0.5),
-        )
-        for setting, options in {
-            "": {},
-            "norm=2": {"norm": 2, "eps": 0.5},
-            "targeted=True": {"targeted": True},
-            "event frames": {},
-        }.items()
-    ),
+    *(_iterated("StableAdaptivePGD", MODEL, 3, **options) for options in SETTINGS),
+    _iterated("AutoPGD", MODEL, 3),
+    _iterated("AutoPGD", MODEL, 3, norm=2),
+    _iterated("AutoPGD", MODEL, 3, loss_type="difference_logits_ratio"),
+    _iterated("AutoPGD", MODEL, 3, loss_type="margin"),
+    *(_iterated("SquareSearch", PREDICTIONS, 9, **options) for options in SETTINGS),
     *(
         Row(
             attack="SparseDynamicAttack",
