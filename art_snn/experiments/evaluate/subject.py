@@ -40,15 +40,21 @@ class Subject:
 
     @classmethod
     def obtained(cls, settings: Settings, data: Dataset, team: Team) -> "Subject":
-        """Networks with their weights, which are trained, where they must be, once for all."""
+        """Networks with their weights, which are trained, where they must be, once for all.
+
+        :raises ValueError: before any training, for what :meth:`check_attack` says."""
         x, y = data.x_test[: settings.samples], data.y_test[: settings.samples]
-        own = _obtained(settings, settings.network, data, team)
+        own = _made(settings, settings.network, data)
+        team.led(cls(settings, own, x, y).check_attack)
+        _obtain(own, settings, settings.network, data, team)
+        sources = []
         try:
-            every = settings.source_networks()
-            sources = tuple(_obtained(settings, trained, data, team) for trained in every)
+            for trained in settings.source_networks():
+                sources.append(_made(settings, trained, data))
+                _obtain(sources[-1], settings, trained, data, team)
         except CheckpointError as error:
             raise CheckpointError("sources", error.complaint) from error
-        return cls(settings, own, x, y, sources)
+        return cls(settings, own, x, y, tuple(sources))
 
     @property
     def plans(self) -> list[tuple[float, Plan]]:
@@ -86,11 +92,12 @@ class Subject:
                 certify(self.classifier, self.x[:1], self.y[:1], selection=1, draws=1)
             except ArgumentError as error:
                 raise ArgumentError("certify", error.complaint) from error
-        self._check_attack()
 
-    def _check_attack(self) -> None:
+    def check_attack(self) -> None:
         """Complain about options that the attack refuses, and one that cannot be made, or refuses
-        the samples."""
+        the samples, whatever weights the network has.
+
+        :raises ValueError: naming the option."""
         attack = self.settings.beside(self.settings.eps[0])
         try:
             plans = attack.plans(self.settings.rules)
@@ -109,11 +116,19 @@ class Subject:
                 one._samples(self.x)
 
 
-def _obtained(
-    settings: Settings, trained: Trained, data: Dataset, team: Team
-) -> PyTorchSpikingClassifier:
-    """A network with the weights that the leading process has trained or loaded."""
-    classifier = trained.classifier(data, settings.device, settings.seed)
+def _made(settings: Settings, trained: Trained, data: Dataset) -> PyTorchSpikingClassifier:
+    """A network before it has its weights."""
+    return trained.classifier(data, settings.device, settings.seed)
+
+
+def _obtain(
+    classifier: PyTorchSpikingClassifier,
+    settings: Settings,
+    trained: Trained,
+    data: Dataset,
+    team: Team,
+) -> None:
+    """Give a network the weights that the leading process has trained or loaded."""
     network = classifier.model
 
     def weights() -> dict[str, Tensor]:
@@ -122,7 +137,6 @@ def _obtained(
 
     network.load_state_dict(team.led(weights))
     network.eval()
-    return classifier
 
 
 def bare(subject: Subject, stage: Stage) -> EvasionAttack:

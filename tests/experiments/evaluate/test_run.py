@@ -349,6 +349,22 @@ def test_what_does_not_suit_the_network_is_refused_before_anything_is_computed(
     assert {file.name for file in (folder / "out").iterdir()} == {"network.pt"}
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--norm", "shift", "--eps", "1", *RETIMING),
+        ("--attack-options", "max_iter=-3"),
+        ("--attack", "DPatch", *NO_OPTIONS),
+    ],
+)
+def test_what_the_attack_refuses_is_refused_before_a_network_is_trained(
+    options, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("art_snn.experiments.trained.train", forbidden)
+    assert call(*EVALUATE, *options).status == 2
+
+
 def test_nothing_is_told_where_there_is_no_terminal_and_a_line_per_stage_where_there_is(
     folder, monkeypatch
 ):
