@@ -1,5 +1,6 @@
 """The adversarial samples that an attack has found so far."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor
 @dataclass
 class Best:
     """Of every sample the first one that is broken; until then the one with the highest value.
+
+    Stages of a plan are asked for what is broken alone: of the others they keep what is reached.
 
     :param samples: adversarial samples ``[n, *shape]``; before anything was found, the samples.
     :param values: what the attack raises, there [n].
@@ -34,14 +37,16 @@ class Best:
 
         :param rows: which samples [m].
         :param found: ``[m, *shape]``, with the values [m] there and whether they are broken [m]."""
-        better = broken | (values > self.values[rows])
+        better = broken if self.reached is not None else broken | (values > self.values[rows])
         self.samples[rows[better]] = found[better]
         self.values[rows[better]] = values[better].to(self.values)
         self.broken[rows[broken]] = True
 
-    def start(self, rows: Tensor, cold: Tensor) -> Tensor:
-        """Where to begin with some samples [m]: cold ``[m, *shape]``, unless something is warm."""
-        return self.reached.start(rows, cold) if self.reached is not None and self.warm else cold
+    def start(self, rows: Tensor, cold: Callable[[], Tensor]) -> Tensor:
+        """Where to begin with some samples [m]: what cold gives, unless something is warm.
+
+        :param cold: gives ``[m, *shape]``; it is not asked where nothing begins there."""
+        return cold() if self.reached is None or not self.warm else self.reached.start(rows, cold)
 
 
 @dataclass
@@ -86,10 +91,12 @@ class Reached:
         self.points[rows[larger]] = points[larger]
         self.margins[rows[larger]] = margins[larger].to(self.margins)
 
-    def start(self, rows: Tensor, cold: Tensor) -> Tensor:
-        """The points of some samples [m], or cold ``[m, *shape]`` where there are none."""
-        known = self.margins[rows].isfinite()
-        return torch.where(known.view(-1, *(1,) * (cold.ndim - 1)), self.points[rows], cold)
+    def start(self, rows: Tensor, cold: Callable[[], Tensor]) -> Tensor:
+        """The points of some samples [m], or those that cold gives where there are none."""
+        known, points = self.margins[rows].isfinite(), self.points[rows]
+        if bool(known.all()):
+            return points
+        return torch.where(known.view(-1, *(1,) * (points.ndim - 1)), points, cold())
 
 
 def lowest_of(x: Tensor) -> Tensor:

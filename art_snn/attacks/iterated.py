@@ -4,6 +4,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -101,12 +102,15 @@ class IteratedAttack(PerSampleAttack):
                 return
             begin(self.estimator.model)
             around = ball.of(left)
-            start = around.centre
-            if self.num_random_init:
-                start = around.start(uniform(around.centre, self.seed, draw))
-            if not draw:
-                start = best.start(left, start)
+            cold = partial(self._cold, around, draw)
+            start = cold() if draw else best.start(left, cold)
             self._run(queries, best, left, self.walk(around, start), aims[left])
+
+    def _cold(self, around: Ball, draw: int) -> Tensor:
+        """Where a run begins that no other one came before."""
+        if not self.num_random_init:
+            return around.centre
+        return around.start(uniform(around.centre, self.seed, draw))
 
     def aims(self, queries: Queries, x: Tensor, classes: Tensor) -> Sequence[Tensor]:
         """What the objective is told [n, ...] in one run after another from every start."""

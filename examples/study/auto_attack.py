@@ -106,7 +106,7 @@ class Subject:
             self.classifier, eps=self.eps, plan=plan, sources=self.sources, batch_size=BATCH
         )
         began = time.perf_counter()
-        with Clock().watching(self.classifier.model) as clock:
+        with Clock().watching(self.classifier, *self.sources) as clock:
             adversarial, outcome = attack.generate(self.x, self.y), attack.outcome
         told = {"stages": outcome.broken_by, "skipped": dict(outcome.skipped)}
         told["outside"] = 1 - clock.seconds / (time.perf_counter() - began)
@@ -141,7 +141,7 @@ def as_images(classifier: PyTorchClassifier) -> tuple[PyTorchClassifier, tuple[i
 
 @dataclass
 class Clock:
-    """Adds up how long a network computes, forwards and backwards, on a CPU."""
+    """Adds up how long networks compute, forwards and backwards, on a CPU."""
 
     seconds: float = 0.0
     depth: int = 0
@@ -158,8 +158,8 @@ class Clock:
             self.seconds += time.perf_counter() - self.began
 
     @contextmanager
-    def watching(self, network: nn.Module) -> Iterator["Clock"]:
-        """A block in which every pass of the network is timed."""
+    def watching(self, *classifiers: PyTorchSpikingClassifier) -> Iterator["Clock"]:
+        """A block in which every pass of their networks is timed."""
         backwards = torch.autograd.grad
 
         def timed(*arguments: Any, **options: Any) -> Any:
@@ -169,10 +169,10 @@ class Clock:
             finally:
                 self.stop()
 
-        hooks = (
-            network.register_forward_pre_hook(self.start),
-            network.register_forward_hook(self.stop),
-        )
+        hooks = []
+        for classifier in classifiers:
+            hooks.append(classifier.model.register_forward_pre_hook(self.start))
+            hooks.append(classifier.model.register_forward_hook(self.stop))
         try:
             with mock.patch.object(torch.autograd, "grad", timed):
                 yield self
@@ -280,7 +280,7 @@ def notes(content: Mapping[str, Any]) -> Iterator[str]:
     counts = [f"{stage}: {count}" for stage, count in cells["standard"]["stages"].items() if count]
     yield f"Broken by the stages of standard: {'; '.join(counts) or 'none'}."
     outside = (f"{plan} {100 * cells[plan]['outside']:.0f} %" for plan in PLANS)
-    yield f"Time outside the network's forwards and backwards: {', '.join(outside)}."
+    yield f"Time outside the networks' forwards and backwards: {', '.join(outside)}."
 
 
 def draw(ax: Axes, content: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from art_snn.attacks.best import Best, Reached
 from art_snn.attacks.objectives import margin
 from art_snn.attacks.plans import DLR, OnwardPGD
 from art_snn.attacks.starts import uniform
+from tests.command import forbidden
 from tests.networks import build
 
 FIRST = Stage(AutoPGD, RGA(), {"max_iter": 5, "loss_type": "margin"})
@@ -123,13 +124,13 @@ def test_how_far_it_came_on_a_source_is_no_start(trained_layers, known):
 def test_the_furthest_point_is_kept_for_every_sample():
     reached = Reached.none(torch.zeros(3, 2))
     cold = torch.full((3, 2), 7.0)
-    torch.testing.assert_close(reached.start(torch.arange(3), cold), cold)
+    torch.testing.assert_close(reached.start(torch.arange(3), lambda: cold), cold)
     rows, points = torch.tensor([0, 2]), torch.tensor([[1.0, 1.0], [2.0, 2.0]])
     reached.take(rows, points, torch.tensor([-3.0, torch.nan]))
     reached.take(rows, 2 * points, torch.tensor([-4.0, -1.0]))
     assert reached.margins.tolist() == [-3, -torch.inf, -1]
     expected = [[1, 1], [7, 7], [4, 4]]
-    assert reached.start(torch.arange(3), cold).tolist() == expected
+    assert reached.start(torch.arange(3), lambda: cold).tolist() == expected
     part = reached.of(torch.tensor([1, 2]))
     part.take(torch.tensor([0]), torch.ones(1, 2), torch.tensor([-9.0]))
     assert reached.margins[1] == -torch.inf
@@ -140,10 +141,26 @@ def test_the_furthest_point_is_kept_for_every_sample():
 
 def test_attacks_on_their_own_begin_at_their_own_start():
     rows, cold = torch.arange(2), torch.ones(2, 3)
-    assert Best.none(torch.zeros(2, 3)).start(rows, cold) is cold
+    assert Best.none(torch.zeros(2, 3)).start(rows, lambda: cold) is cold
     known = Reached(torch.zeros(2, 3), torch.zeros(2), torch.ones(2))
-    assert Best.none(torch.zeros(2, 3), known).start(rows, cold) is cold
-    assert Best.none(torch.zeros(2, 3), known, warm=True).start(rows, cold).sum() == 0
+    assert Best.none(torch.zeros(2, 3), known).start(rows, lambda: cold) is cold
+
+
+def test_a_warm_start_draws_no_other():
+    known = Reached(torch.zeros(2, 3), torch.zeros(2), torch.ones(2))
+    warm = Best.none(torch.ones(2, 3), known, warm=True)
+    assert warm.start(torch.arange(2), forbidden).sum() == 0
+
+
+def test_a_stage_of_a_plan_keeps_what_it_broke_alone():
+    x, found, rows = torch.zeros(2, 3), torch.ones(2, 3), torch.arange(2)
+    outcome = rows, found, torch.tensor([-1.0, 1.0]), torch.tensor([False, True])
+    alone, stage = Best.none(x), Best.none(x, Reached.none(x))
+    for best in (alone, stage):
+        best.take(*outcome)
+        assert best.broken.tolist() == [False, True]
+    assert alone.samples.tolist() == [[1, 1, 1], [1, 1, 1]]
+    assert stage.samples.tolist() == [[0, 0, 0], [1, 1, 1]]
 
 
 def test_near_are_those_that_lack_little_of_what_they_stood_above_the_others():
