@@ -1,6 +1,6 @@
 """ART's own attacks as part of a plan: what they ask is counted, and nothing is computed twice."""
 
-from collections import ChainMap, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -174,8 +174,8 @@ def remembering(
 
     def predict(x: np.ndarray, **_: Any) -> np.ndarray:
         keys = [row.tobytes() for row in np.ascontiguousarray(x)]
-        known = ChainMap(*reversed(pages))
-        found = {row: known[key] for row, key in enumerate(keys) if key in known}
+        known = (next((page[key] for page in pages if key in page), None) for key in keys)
+        found = {row: one for row, one in enumerate(known) if one is not None}
         new = [row for row in range(len(keys)) if row not in found]
         finite = np.isfinite(x[new]).all(axis=tuple(range(1, x.ndim)))
         found |= {row: nothing for row, answered in zip(new, finite, strict=True) if not answered}
@@ -186,7 +186,7 @@ def remembering(
             found |= zip(new, predictions, strict=True)
             if told is not None:
                 told(samples, predictions)
-        pages.append({key: found[row] for row, key in enumerate(keys)})
+        pages.appendleft({key: found[row] for row, key in enumerate(keys)})
         answers = np.array([found[row] for row in range(len(keys))], dtype=np.float32)
         return answers.reshape(len(keys), estimator.nb_classes)
 
