@@ -103,7 +103,11 @@ class _Seen:
     samples: dict[int, np.ndarray] = field(default_factory=dict)
 
     def told(self, samples: np.ndarray, predictions: np.ndarray) -> None:
-        """Keep those of the samples [m] that the predictions (m, K) show to be adversarial."""
+        """Keep those of the samples [m] that the predictions (m, K) show to be adversarial.
+
+        What an attack asks for while it is built comes of no samples, and shows nothing."""
+        if not self.nearest:
+            return
         rows = torch.cat(self.nearest)[-len(samples) :].to(self.classes.device)
         self.nearest.clear()
         logits = torch.as_tensor(predictions).to(rows.device)
@@ -122,9 +126,13 @@ class _Seen:
 def counting(queries: Queries, x: Tensor, nearest: list[Tensor] | None = None) -> Iterator[None]:
     """Whatever runs through the network in the block counts for the nearest of the samples.
 
+    Nearest as the network is given them, behind what the classifier does to its input; of equal
+    samples the first one.
+
     :param x: samples ``[n, *shape]``, the rows of queries.
     :param nearest: is given the rows [m] of every pass."""
-    centres = x.flatten(1)
+    given, _ = queries.estimator._apply_preprocessing(x.cpu().numpy(), y=None, fit=False)
+    centres = torch.as_tensor(given).to(x).flatten(1)
 
     def count(inputs: Tensor, logits: Tensor) -> None:
         rows = torch.cdist(inputs.flatten(1).to(centres), centres).argmin(1)

@@ -17,6 +17,8 @@ from art_snn.checks import invalid, require, require_count
 from art_snn.classifier.inputs import check_labels, checked_samples
 from art_snn.network import SpikingNetwork
 
+SINGLE = 4
+"""Bytes of a number in single precision."""
 ROUNDING = 1e-6
 """How far samples may lie outside the clip range, in its width: that much is clipped silently."""
 
@@ -46,8 +48,9 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         :param y: true classes, or targets of a targeted attack: indices (N,) or scores (N, K),
             such as one-hot; None: the predictions, for an untargeted attack.
         :param mask: array that broadcasts to x; values of x where it is 0 stay.
-        :return: samples of x's shape, dtype and library. What is misclassified already, or as the
-            target, is returned as it is; so is a sample whose logits are NaN.
+        :return: samples of x's shape, dtype and library; in single precision where x is in half
+            precision, whose rounding would leave the budget. What is misclassified already, or as
+            the target, is returned as it is; so is a sample whose logits are NaN.
         :raises TypeError: when x or y is no array of real numbers.
         :raises ValueError: when a shape, a label or a value does not fit."""
         given = kwargs.pop("mask", None)
@@ -107,13 +110,17 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         return max(self.batch_size, self.together // max(1, x[0].numel() * x.element_size()))
 
     def _samples(self, x: Any) -> Tensor:
-        """The samples on the device of the classifier, in its precision at least."""
+        """The samples on the device of the classifier, in its precision at least.
+
+        A spiking network takes them in any; to it they are single ones at least."""
         checked = torch.as_tensor(checked_samples(x, self.estimator.input_shape))
         dtype = next(
             (p.dtype for p in self.estimator.model.parameters() if p.is_floating_point()),
             torch.get_default_dtype(),
         )
         dtype = torch.promote_types(checked.dtype, dtype)
+        if isinstance(self.estimator.model, SpikingNetwork):
+            dtype = torch.promote_types(dtype, torch.float32)
         samples = checked.detach().to(self.estimator.device, dtype, copy=True)
         return samples if self.estimator.clip_values is None else self._within(samples)
 
@@ -216,7 +223,9 @@ def _mask(mask: Any, x: Tensor) -> Tensor | None:
 
 
 def _like(found: Tensor, x: Any) -> Any:
+    """Samples in x's library and dtype, but for those whose rounding would leave the budget."""
     if isinstance(x, Tensor):
-        return found.to(x.device, x.dtype if x.is_floating_point() else found.dtype)
-    kept = x.dtype if x.dtype.kind == "f" else np.float32
-    return found.cpu().numpy().astype(kept)
+        kept = x.is_floating_point() and x.element_size() >= SINGLE
+        return found.to(x.device, x.dtype if kept else found.dtype)
+    precise = x.dtype.kind == "f" and x.dtype.itemsize >= SINGLE
+    return found.cpu().numpy().astype(x.dtype if precise else np.float32)

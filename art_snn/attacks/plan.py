@@ -89,7 +89,7 @@ class Stage:
     ) -> PerSampleAttack:
         """The attack on a classifier."""
         known: dict[str, Any] = {"batch_size": batch_size, "verbose": False, "seed": seed}
-        known |= budget(norm, eps)
+        known |= budget(self.attack, norm, eps)
         # Some of ART's list settings that they inherit and do not take.
         taken = signature(self.attack).parameters.keys() & set(self.attack.attack_params)
         every = {k: v for k, v in known.items() if k in taken}
@@ -199,11 +199,17 @@ def require_sources(sources: object, estimator: PyTorchClassifier) -> tuple[PyTo
     return found
 
 
-def budget(norm: float | str, eps: float) -> dict[str, Any]:
-    """The settings by which attacks of that norm are told their budget."""
-    if norm == FLIPS:
-        return {"eps": eps}
-    return {"max_shift": eps} if norm == SHIFT else {"norm": norm, "eps": eps}
+def budget(attack: type[EvasionAttack], norm: float | str, eps: float) -> dict[str, Any]:
+    """The settings by which an attack is told a budget in that norm; none where it knows none."""
+    known = set(attack.attack_params)
+    if "moved" in known:
+        # A spike that leaves its step changes two values.
+        if norm == FLIPS:
+            return {"moved": max(1, int(eps) // 2), "max_shift": None}
+        return {"max_shift": eps} if norm == SHIFT else {}
+    if "norm" not in known and issubclass(attack, PerSampleAttack):
+        return {"eps": eps} if norm == FLIPS else {}
+    return {"norm": norm, "eps": eps} if norm not in (FLIPS, SHIFT) else {}
 
 
 def knows(attack: type[EvasionAttack], norm: float | str) -> bool:
@@ -211,10 +217,7 @@ def knows(attack: type[EvasionAttack], norm: float | str) -> bool:
 
     Ours are told it. Of ART's some are, and others look for the nearest adversarial, or take a
     budget in the maximum norm for granted: what they return is brought into the ball."""
-    if not issubclass(attack, PerSampleAttack):
-        return isinstance(norm, float) and norm != FLIPS
-    known = {"norm", "eps", "max_shift"} & set(attack.attack_params)
-    return known == budget(norm, 1).keys()
+    return bool(budget(attack, norm, 1))
 
 
 def distances(norm: float | str, x: Any, adversarial: Any, low: Any) -> np.ndarray:

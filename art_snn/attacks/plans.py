@@ -109,7 +109,10 @@ PLANS: Mapping[str, Mapping[float | str, Callable[[], tuple[Stage, ...]]]] = Map
         "standard": {
             np.inf: _standard,
             2.0: _standard,
-            FLIPS: lambda: _each(SparseDynamicAttack, (*FEW, hart(2.0), *TEMPORAL[1:], RGA())),
+            FLIPS: lambda: (
+                *_each(SparseDynamicAttack, (*FEW, hart(2.0), *TEMPORAL[1:], RGA())),
+                *_each(SpikeRetiming, TEMPORAL, max_iter=40),
+            ),
             SHIFT: lambda: _each(SpikeRetiming, TEMPORAL, max_iter=40),
         },
         "fast": {

@@ -92,7 +92,8 @@ class SpikeRetiming(PerSampleAttack):
         found = super().generate(x, y, **kwargs)
         self.shifts = shifts(x, found, self.estimator.clip_values[0])
         for spent, budget in zip(self.shifts, self._budgets, strict=True):
-            assert budget is None or (spent <= budget).all()
+            if budget is not None and (spent > budget).any():
+                raise RuntimeError(f"retiming moved spikes by {spent.max()}, above {budget}")
         return found
 
     def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:

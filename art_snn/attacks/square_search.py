@@ -14,6 +14,8 @@ from art_snn.attacks.queries import Queries
 from art_snn.attacks.starts import uniform
 from art_snn.checks import require_number
 
+IMAGES = 4
+"""Axes of a batch of images."""
 SQUARES = -1
 """Tells what squares are drawn by from the draws of random starts."""
 
@@ -67,11 +69,12 @@ class SquareSearch(IteratedAttack):
         )
 
     def walk(self, ball: Ball, start: Tensor) -> Walk:
-        area = int(np.prod(start.shape[1:][-2:]))
+        last = not self.estimator.channels_first and start.ndim >= IMAGES
+        area = int(np.prod(start.shape[1:][-3:-1] if last else start.shape[1:][-2:]))
         channels = int(np.prod(start.shape[1:])) // area
         drawn = uniform(ball.centre, self.seed, SQUARES, (self.max_iter, 2 + channels))
         lowest = torch.full((len(start),), -torch.inf).to(start)
-        return _Search(ball, start, start, lowest, drawn, self.share * area)
+        return _Search(ball, start, start, lowest, drawn, self.share * area, last)
 
     @property
     def objective(self) -> Objective:
@@ -94,6 +97,7 @@ class _Search(Walk):
     :param current: the point that is kept, with the objective `value` there [n].
     :param drawn: numbers in (-1, 1) for every step, two of the place and one per channel.
     :param area: values of a channel that the first square fills.
+    :param last: whether channels come last.
     :param done: steps."""
 
     ball: Ball
@@ -102,6 +106,7 @@ class _Search(Walk):
     value: Tensor
     drawn: Tensor
     area: float
+    last: bool = False
     done: int = 0
 
     def advance(self, values: Tensor, gradient: Tensor) -> None:
@@ -114,7 +119,7 @@ class _Search(Walk):
     def _square(self, drawn: Tensor) -> Tensor:
         """The change of a step ``[n, *shape]``, by numbers [n, 2 + channels]."""
         like, left = self.points, 1 - self.done / self.drawn.shape[1]
-        height, width = (1, *like.shape[1:])[-2:]
+        height, width = like.shape[-3:-1] if self.last else (1, *like.shape[1:])[-2:]
         side = max(1, round((self.area * left) ** 0.5))
         rows, columns = (
             _window(place, min(side, length), length)
@@ -122,7 +127,11 @@ class _Search(Walk):
         )
         inside = rows[:, None, :, None] & columns[:, None, None, :]
         signs = torch.where(drawn[:, 2:] < 0, -1.0, 1.0)[:, :, None, None]
-        change = (signs * inside).view_as(like).to(like)
+        change = signs * inside
+        if self.last:
+            shape = (*like.shape[:-3], like.shape[-1], height, width)
+            change = change.view(shape).movedim(-3, -1)
+        change = change.reshape(like.shape).to(like)
         if self.ball.norm == np.inf:
             return change * (2 * self.ball.eps)
         return change * (self.ball.eps / self.ball.length(change))

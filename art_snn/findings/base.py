@@ -74,9 +74,26 @@ class Subject:
         return random(self.evaluations, self.y)
 
     @cached_property
+    def again(self) -> tuple[np.ndarray, np.ndarray]:
+        """Predictions of the same samples from one random state, before and after others."""
+        first = self.logits(self.x)
+        self.logits(self.x[::-1].copy() * 0.5)
+        return first, self.logits(self.x)
+
+    @property
+    def stateful(self) -> bool:
+        """Whether the same samples from the same random state have other predictions."""
+        return not np.array_equal(*self.again, equal_nan=True)
+
+    @cached_property
+    def answered(self) -> np.ndarray:
+        """Which samples have logits that are numbers, bool (N,)."""
+        return np.asarray(~np.isnan(self.clean).any(1))
+
+    @cached_property
     def correct(self) -> np.ndarray:
         """Which samples are classified correctly, bool (N,)."""
-        return np.asarray(self.clean.argmax(1) == self.y)
+        return np.asarray((self.clean.argmax(1) == self.y) & self.answered)
 
     def wrong(self, x: np.ndarray) -> np.ndarray:
         """Whether what was made of the samples is misclassified, bool (N,).
@@ -116,6 +133,11 @@ class Subject:
         values = self.estimator.clip_values
         low, high = (self.x.min(), self.x.max()) if values is None else values
         return float(np.max(np.subtract(high, low)))
+
+    @property
+    def reach(self) -> float:
+        """How far two samples of that range can be apart: its width, in norm 2 its diagonal."""
+        return self.span * (float(np.sqrt(self.x[0].size)) if self.norm == 2 else 1.0)
 
 
 Check = Callable[[Subject], Finding | None]

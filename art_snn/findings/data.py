@@ -46,14 +46,15 @@ def range_left(subject: Subject) -> Finding | None:
 
 def budget(subject: Subject) -> Finding | None:
     """The budget is as wide as the range, or too small to matter."""
-    if subject.norm != np.inf or not subject.span:
+    if subject.norm not in (np.inf, 2) or not subject.span:
         return None
-    share = subject.eps / subject.span
+    share = subject.eps / subject.reach
     if SMALL <= share < LARGE:
         return None
+    extent = "diagonal" if subject.norm == 2 else "width"
     return Finding(
         "budget that does not fit the range",
-        {"eps": subject.eps, "width of the range": subject.span, "share": share},
+        {"eps": subject.eps, f"{extent} of the range": subject.reach, "share": share},
         f"from {LARGE:g} of the range on, where grey is a neighbour of every image, and below "
         f"{SMALL:g}: ours",
         "Budgets are in the unit of the samples: 8/255 for images in [0, 1], 8 for 0..255.",

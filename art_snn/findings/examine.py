@@ -9,7 +9,7 @@ from art_snn.findings.calls import batch_dependent, state_kept, statistics_chang
 from art_snn.findings.data import budget, range_left, range_unknown
 from art_snn.findings.given import examined, given
 from art_snn.findings.gradients import gradients_cut, gradients_vanish, unstable_loss
-from art_snn.findings.outputs import probabilities, random_network, saturated
+from art_snn.findings.outputs import probabilities, random_network, saturated, unanswered
 
 CHECKS: tuple[Check, ...] = (
     range_unknown,
@@ -19,6 +19,7 @@ CHECKS: tuple[Check, ...] = (
     state_kept,
     batch_dependent,
     random_network,
+    unanswered,
     probabilities,
     saturated,
     gradients_cut,

@@ -59,17 +59,24 @@ def examined(
 
 @contextmanager
 def _restored(network: nn.Module) -> Iterator[None]:
-    """Weights, buffers and modes are after the block what they were before."""
-    before = {name: value.detach().clone() for name, value in _tensors(network).items()}
+    """Weights, buffers and modes are after the block what they were before.
+
+    Buffers that are new are taken out again: neurons may keep a state there."""
+    modules = list(network.modules())
+    buffers = [dict(module._buffers) for module in modules]
+    before = [
+        (tensor, tensor.detach().clone()) for tensor in (*network.parameters(), *network.buffers())
+    ]
     try:
         with modes_kept(network):
             yield
     finally:
         with torch.no_grad():
-            for name, value in _tensors(network).items():
-                if not torch.equal(value, before[name]):
-                    value.copy_(before[name])
-
-
-def _tensors(network: nn.Module) -> dict[str, torch.Tensor]:
-    return dict(network.named_parameters()) | dict(network.named_buffers())
+            for tensor, values in before:
+                if tensor.shape != values.shape:
+                    tensor.resize_(values.shape)
+                if not torch.equal(tensor, values):
+                    tensor.copy_(values)
+        for module, own in zip(modules, buffers, strict=True):
+            module._buffers.clear()
+            module._buffers.update(own)

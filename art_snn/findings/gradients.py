@@ -63,7 +63,8 @@ def unstable_loss(subject: Subject) -> Finding | None:
         near = x + radius * noise
         near = near if values is None else np.clip(near, *values)
         there = _margins(subject.logits(near.astype(x.dtype)), y)
-        changes.append(np.abs(there - here) / np.maximum(np.abs(here), TINY))
+        relative = np.abs(there - here) / np.maximum(np.abs(here), TINY)
+        changes.append(np.nan_to_num(relative, nan=1.0))
     change = float(np.median(np.minimum(np.mean(changes, axis=0), 1)))
     if change <= UNSTABLE:
         return None

@@ -12,7 +12,8 @@ SATURATED = 0.1
 
 def random_network(subject: Subject) -> Finding | None:
     """Predictions of the same samples differ from draw to draw."""
-    if not subject.random:
+    # A network that nobody resets differs from call to call as well, and not by chance.
+    if not subject.random or subject.stateful:
         return None
     every = subject.evaluations
     counts = [int((logits.argmax(1) == subject.y).sum()) for logits in every]
@@ -30,9 +31,27 @@ def random_network(subject: Subject) -> Finding | None:
     )
 
 
+def without_answer(count: int, of: int, **more: float) -> Finding:
+    """Some samples have logits that are no numbers.
+
+    :param more: of the evidence."""
+    return Finding(
+        "samples without an answer",
+        {"samples": count, "of": of, **more},
+        "at the first sample whose logits are NaN: ours",
+        "Look for a division by 0 or an overflow in the network.",
+    )
+
+
+def unanswered(subject: Subject) -> Finding | None:
+    """Logits of samples are NaN."""
+    count = int((~subject.answered).sum())
+    return without_answer(count, len(subject.x)) if count else None
+
+
 def probabilities(subject: Subject) -> Finding | None:
     """The classifier gives probabilities, whose logarithms saturate, in the place of logits."""
-    clean = subject.clean
+    clean = subject.clean[subject.answered]
     off = float(np.abs(clean.sum(1) - 1).max(initial=0))
     inside = clean.min(initial=0) > -OF_ONE and clean.max(initial=0) < 1 + OF_ONE
     if not (len(clean) and inside and off < OF_ONE):

@@ -67,8 +67,7 @@ class WhiteBox(Subject):
     @cached_property
     def unbounded(self) -> Robustness:
         """The white box with a ball around every sample that holds the whole range."""
-        diagonal = 1 if self.norm == np.inf else float(np.sqrt(self.x[0].size))
-        return self._outcome(AutoPGD(self.estimator, **self._settings(eps=self.span * diagonal)))
+        return self._outcome(AutoPGD(self.estimator, **self._settings(eps=self.reach)))
 
     @cached_property
     def noise(self) -> Robustness:
@@ -124,7 +123,8 @@ class _Traced(AutoPGD):
         super().craft(queries, history, classes, mask)
         left = ~best.broken
         if left.any():
-            rise = history.best[-1] - history.best[-1 - WINDOW]
+            # Fewer steps than that where the last samples leave because they have no answer.
+            rise = history.best[-1] - history.best[max(-1 - WINDOW, -len(history.best))]
             self.rises.append(rise[left].double().cpu().numpy())
 
 

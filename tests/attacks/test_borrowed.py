@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 from art.attacks import EvasionAttack
-from art.attacks.evasion import SquareAttack
+from art.attacks.evasion import ProjectedGradientDescent, SquareAttack
 from torch import nn
 
-from art_snn import RGA, Direct, SpikingNetwork
+from art_snn import RGA, Direct, PyTorchSpikingClassifier, SpikingNetwork
 from art_snn.attacks.borrowed import Borrowed, counting, images, obstacle, remembering
 from art_snn.attacks.queries import Queries
 from art_snn.seeding import seeded
@@ -143,6 +143,32 @@ def test_passes_count_for_the_nearest_sample():
     classifier.predict(np.zeros((1, 2)))
     assert queries.forwards.tolist() == [1, 2, 2]
     assert queries.backwards.tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("kind", [SquareAttack, ProjectedGradientDescent])
+def test_behind_preprocessing_samples_are_still_told_apart(kind):
+    plain, x, y = small.classifier(), *small.samples(small.classifier(), 6, wrong=0)
+    scaled = PyTorchSpikingClassifier(
+        plain.model,
+        nn.CrossEntropyLoss(),
+        input_shape=small.SHAPE,
+        nb_classes=small.CLASSES,
+        clip_values=(0.0, 255.0),
+        preprocessing=(0, 255),
+        device_type="cpu",
+    )
+    options = {"max_iter": 5} | (
+        {} if kind is SquareAttack else {"verbose": False, "batch_size": 4}
+    )
+    counted = []
+    for estimator, factor in ((plain, 1), (scaled, 255)):
+        eps = 1e-3 * factor
+        step = {} if kind is SquareAttack else {"eps_step": eps / 4}
+        attack = borrowed(estimator, kind, eps=eps, **options, **step)
+        attack.generate(factor * x, y)
+        counted.append((attack.forwards.tolist(), attack.backwards.tolist()))
+    assert counted[0] == counted[1]
+    assert min(counted[1][0]) > 3
 
 
 def test_images_are_samples_whose_first_axes_are_one():

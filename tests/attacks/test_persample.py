@@ -7,7 +7,8 @@ from art.defences.trainer import AdversarialTrainer
 from art.exceptions import EstimatorError
 from torch import nn
 
-from art_snn.attacks import StableAdaptivePGD, queries
+from art_snn.attacks import AutoPGD, StableAdaptivePGD, queries
+from tests import small
 from tests.attacks.classifiers import linear, stock
 from tests.networks import build
 
@@ -59,6 +60,24 @@ def test_whole_numbers_become_single_precision():
     classifier = {"clip_values": (0, 4)}
     found = attack(eps=1.0, classifier=classifier).generate(np.array([[1, 1], [0, 3]]), [0, 0])
     assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("network", [torch.float32, torch.bfloat16])
+def test_samples_in_half_precision_come_back_in_single_within_the_budget(dtype, network):
+    classifier, eps = small.classifier(), 8 / 255
+    classifier.model.to(network)
+    x = torch.as_tensor(small.samples(classifier, 20, wrong=0)[0]).to(dtype)
+    y = classifier.predict(x.float().numpy()).argmax(1)
+    crafting = AutoPGD(classifier, eps=eps, max_iter=5, verbose=False)
+    found = crafting.generate(x, y)
+    assert found.dtype == torch.float32
+    change = (found.double() - x.double()).abs().max()
+    assert 0.9 * eps < change <= eps + 1e-7
+    if dtype == torch.float16:
+        array = crafting.generate(x.numpy(), y)
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, found.numpy())
 
 
 def test_the_samples_handed_in_are_left_alone():

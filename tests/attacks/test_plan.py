@@ -121,7 +121,7 @@ def test_attacks_know_the_norms_in_which_they_are_told_a_budget():
         attack: [norm for norm in NORMS if knows(attack, norm)]
         for attack in (AutoPGD, SquareAttack, SparseDynamicAttack, SpikeRetiming, DeepFool)
     }
-    assert list(known.values()) == [[np.inf, 2], [np.inf, 2], [FLIPS], [SHIFT], [np.inf, 2]]
+    assert list(known.values()) == [[np.inf, 2], [np.inf, 2], [FLIPS], [FLIPS, SHIFT], [np.inf, 2]]
 
 
 def test_a_plan_of_ones_own_is_taken_as_it_is():
@@ -165,9 +165,12 @@ def test_what_is_counted_is_a_whole_number(norm, eps):
 
 
 def test_budgets_have_the_names_that_attacks_know():
-    assert budget(np.inf, 0.1) == {"norm": np.inf, "eps": 0.1}
-    assert budget(FLIPS, 3) == {"eps": 3}
-    assert budget(SHIFT, 3) == {"max_shift": 3}
+    assert budget(AutoPGD, np.inf, 0.1) == {"norm": np.inf, "eps": 0.1}
+    assert budget(SparseDynamicAttack, FLIPS, 3) == {"eps": 3}
+    assert budget(SpikeRetiming, SHIFT, 3) == {"max_shift": 3}
+    # Every spike that is moved changes two values.
+    assert budget(SpikeRetiming, FLIPS, 5) == {"moved": 2, "max_shift": None}
+    assert budget(AutoPGD, FLIPS, 5) == budget(SparseDynamicAttack, SHIFT, 5) == {}
 
 
 def test_distances_by_hand():

@@ -8,6 +8,7 @@ from torch import nn
 
 from art_snn.attacks import SpikeRetiming, shifts
 from art_snn.attacks.objectives import margin
+from art_snn.attacks.spikes import Spikes
 from tests.attacks.classifiers import stock
 from tests.attacks.frames import linear_in
 from tests.networks import FORMS, build
@@ -78,6 +79,12 @@ class Overshooting(nn.Module):
         late = x[:, 2].flatten(1).sum(1)
         ahead = 10 - late + 4 * (late - 1).clamp_min(0)
         return torch.stack((ahead, torch.zeros_like(ahead)), 1)
+
+
+def test_moves_beyond_a_budget_are_an_error_and_no_result(monkeypatch):
+    monkeypatch.setattr(Spikes, "retimed", lambda self, scores, *_: scores.argmax(1) * 0 + 1)
+    with pytest.raises(RuntimeError, match="above 1"):
+        against(100.0, moved=1).generate(X, [0])
 
 
 def test_of_what_is_never_broken_the_best_is_returned():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from art_snn.attacks import SquareSearch
+from art_snn.attacks import SquareSearch, square_search
 from art_snn.attacks.square_search import SQUARES
 from art_snn.attacks.starts import uniform
 from tests.attacks.classifiers import linear, stock
@@ -79,6 +79,25 @@ def test_runs_are_those_of_a_naive_loop(norm, share):
     np.testing.assert_array_equal(attack.forwards, [32, 32, 32])
     assert not attack.backwards.any()
     assert (found != x.numpy()).any()
+
+
+@pytest.mark.parametrize("norm", [np.inf, 2])
+def test_channels_may_come_last(norm, monkeypatch):
+    first, x = stock(Steps(), (2, 5, 6), 3), images()
+
+    class Last(torch.nn.Module):
+        def forward(self, z):
+            return Steps()(z.movedim(-1, 1))
+
+    last = stock(Last(), (5, 6, 2), 3, channels_first=False)
+    # Starts and squares belong to a sample by its values in their order.
+    monkeypatch.setattr(
+        square_search, "uniform", lambda z, *_: uniform(x[: len(z)], 5, SQUARES, (20, 4))
+    )
+    options = {"eps": 0.2, "max_iter": 20, "num_random_init": 0, "share": 0.3} | QUIET
+    expected = SquareSearch(first, norm, **options).generate(x.numpy(), np.zeros(3))
+    found = SquareSearch(last, norm, **options).generate(np.moveaxis(x.numpy(), 1, -1), np.zeros(3))
+    np.testing.assert_allclose(np.moveaxis(found, -1, 1), expected, atol=1e-12)
 
 
 def test_it_breaks_what_no_gradient_tells_of():

@@ -56,6 +56,52 @@ def test_a_network_that_is_broken_in_one_way_has_that_finding(name, trained_laye
     assert name in names(classifier, (x, classifier.predict(x).argmax(1)))
 
 
+@pytest.mark.parametrize("count", [6, 24, 40])
+def test_a_state_that_nobody_resets_is_told_from_chance(count, trained_layers, known):
+    network = broken.Leaky(build(copy.deepcopy(trained_layers)).model)
+    x, y = known[0][:count], known[1][:count]
+    found = names(broken.around(network), (x, y))
+    assert "state kept between calls" in found
+    assert "random network" not in found
+    # What the neurons have kept meanwhile is gone.
+    assert network.mem is None
+
+
+def test_buffers_of_any_number_format_and_size_are_put_back(trained_layers, samples):
+    network = broken.Leaky(build(copy.deepcopy(trained_layers)).model)
+    before = torch.ones(5, 10, dtype=torch.bfloat16)
+    network.mem = before
+    assert "statistics changed" in names(broken.around(network), samples)
+    assert network.mem is before
+    assert torch.equal(before, torch.ones(5, 10, dtype=torch.bfloat16))
+
+
+def test_a_network_in_half_precision_is_examined(trained_layers, samples):
+    classifier = build(copy.deepcopy(trained_layers))
+    classifier.model.bfloat16()
+    assert "statistics changed" not in names(classifier, samples)
+
+
+@pytest.mark.parametrize("own", [0, 5])
+def test_one_sample_without_an_answer_is_that_finding_and_no_other(own, trained_layers, samples):
+    network = build(copy.deepcopy(trained_layers), gradient=RGA()).model
+    x = samples[0]
+    classifier = broken.around(broken.Unanswering(network, torch.as_tensor(x[3:4])))
+    y = classifier.predict(x).argmax(1)
+    # The class that argmax gives where nothing is known, and another one.
+    y[3] = own
+    (found,) = examine(classifier, x, y, eps=0.1)
+    assert found.name == "samples without an answer"
+    assert found.evidence == {"samples": 1, "of": len(x)}
+
+
+def test_gradients_that_are_not_finite_are_found_and_counted(trained_layers, samples):
+    network = build(copy.deepcopy(trained_layers), gradient=RGA()).model
+    found = examine(broken.around(broken.Infinite(network)), *samples, eps=0.1)
+    (finding,) = (one for one in found if one.name == "vanished gradients")
+    assert finding.evidence == {"share that are 0": 0, "share not finite": 1}
+
+
 def test_poisson_encoding_is_found_random(trained_layers, samples):
     network = SpikingNetwork(trained_layers, Poisson(steps=4))
     wrapped = build(trained_layers)
@@ -86,6 +132,13 @@ def test_ranges_and_budgets_that_do_not_fit_are_found(
     assert expected in names(classifier, (x * np.float32(scale), y), eps=eps)
 
 
+@pytest.mark.parametrize(("eps", "fits"), [(8, False), (4, False), (3.9, True), (0.007, False)])
+def test_a_euclidean_budget_is_measured_by_the_diagonal(eps, fits, trained_layers, samples):
+    # Digits have 64 values in [0, 1]: black and white are 8 apart.
+    found = names(build(trained_layers), samples, norm=2, eps=eps)
+    assert ("budget that does not fit the range" in found) != fits
+
+
 def test_a_network_is_afterwards_what_it_was(trained_layers, samples):
     network = broken.Learning(build(copy.deepcopy(trained_layers)).model)
     classifier = broken.around(network)
@@ -106,7 +159,8 @@ def test_a_finding_says_what_was_measured_and_what_to_do(trained_layers, samples
 
 def test_every_kind_of_finding_is_tested_here():
     # Five of them by name above: of ranges and budgets three, of rules none besides.
-    assert len(CHECKS) == len(BROKEN) + 3
+    # What has no answer has a test of its own.
+    assert len(CHECKS) == len(BROKEN) + 4
 
 
 def test_bad_input_is_refused_by_name(trained_layers, samples):

@@ -65,6 +65,15 @@ def test_a_gradient_that_leads_nowhere_has_these_findings(
     assert expected <= set(found)
 
 
+def test_samples_whose_answer_is_lost_on_the_way_end_nothing(trained_layers, samples):
+    x, y = samples[0][:4], samples[1][:4]
+    network = build(copy.deepcopy(trained_layers), gradient=RGA()).model
+    classifier = broken.around(broken.Lost(network, torch.as_tensor(x)))
+    # From the first random point on nothing is known.
+    for finding in examine_strength(classifier, x, y, **QUICK):
+        assert np.isfinite(list(finding.evidence.values())).all()
+
+
 def queue():
     """A classifier, and samples that take other numbers of steps."""
     x = 0.5 - 1e-4 * np.arange(24, dtype=np.float32)[:, None] * np.ones(64, dtype=np.float32)

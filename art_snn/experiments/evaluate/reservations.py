@@ -6,17 +6,20 @@ from typing import Any
 
 from art.attacks.evasion import SquareAttack
 
-from art_snn.attacks import SHIFT, Outcome, Plan
+from art_snn.attacks import SHIFT, Outcome, Plan, SquareSearch
 from art_snn.experiments.evaluate.attacks import own_budget, running
 from art_snn.experiments.evaluate.settings import Settings
 from art_snn.experiments.evaluate.subject import Subject, bare
 from art_snn.experiments.evaluation import Reservation, Trial
 from art_snn.findings import Finding, examine, examine_attack, examine_strength
 from art_snn.findings.controls import BEYOND
+from art_snn.findings.outputs import without_answer
 from art_snn.gradients import Gradient, brief
 from art_snn.seeding import seeded
 
 NETWORK = "network"
+SEARCHES = tuple(f"{attack.__name__}(" for attack in (SquareAttack, SquareSearch))
+"""How the stages begin that ask for no gradient."""
 
 
 def reserved(about: str, findings: Iterable[Finding]) -> list[Reservation]:
@@ -93,13 +96,8 @@ def of_trials(trials: Iterable[Trial]) -> Iterator[Reservation]:
 def _unanswered(trial: Trial) -> Iterator[Reservation]:
     count = trial.stage.count(Outcome.UNANSWERED)
     if count:
-        yield Reservation(
-            trial.name,
-            "samples without an answer",
-            {"samples": count, "of": len(trial.stage), "eps": trial.eps},
-            "at the first sample whose logits are NaN: ours",
-            "Look for a division by 0 or an overflow in the network.",
-        )
+        finding = without_answer(count, len(trial.stage), eps=trial.eps)
+        yield from reserved(trial.name, [finding])
 
 
 def _searched(trial: Trial) -> Iterator[Reservation]:
@@ -107,7 +105,7 @@ def _searched(trial: Trial) -> Iterator[Reservation]:
     counts = {
         stage: count
         for stage, count in trial.outcome.broken_by.items()
-        if stage.startswith("SquareAttack(")
+        if stage.startswith(SEARCHES)
     }
     count, several = sum(counts.values()), len(trial.stages) > len(counts)
     if several and count > BEYOND * len(trial.stage):

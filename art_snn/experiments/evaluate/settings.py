@@ -102,7 +102,7 @@ class Settings(Experiment):
             share = require_number("fail_under", self.fail_under, above=0, up_to=1, remedy=remedy)
             settle(self, fail_under=share)
         kind, expected = self.beside(self.eps[0]).kind, f"an attack in the norm {self.norm}"
-        remedy = "Of event frames there are SparseDynamicAttack in 0 and SpikeRetiming in shift."
+        remedy = "Of event frames there are SparseDynamicAttack in 0 and SpikeRetiming in both."
         require(knows(kind, self.measure), "attack", expected, kind.__name__, remedy)
         for path in self.sources:
             require_kind("sources", place("sources", path), FILE, "a checkpoint file")
