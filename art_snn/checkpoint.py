@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,9 @@ def _read(path: Path) -> dict[str, Any]:
     except Exception as error:
         # A damaged file fails in any way its bytes happen to lead to: OSError, KeyError, ...
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, UnpicklingError):
+            # What torch says of these advises to run their code.
+            reason = "no archive of tensors and plain values"
         remedy = "It is truncated or no checkpoint: save it again."
         raise _unreadable(path, f"cannot be read ({reason})", remedy) from error
     if spoilt is not None:

@@ -104,7 +104,7 @@ def small(**changes: Any) -> Evaluation:
     """Four samples by hand: one wrong, one broken by the plan, one by PGD, and one stands."""
     plan = trial("standard", 8 / 255, (-2, 1, -1, -1), STAGES[:2])
     weak = trial("PGD-7 by stbp", 8 / 255, (-2, -1, 0, -1))
-    return evaluation(plan, weak, **changes)
+    return evaluation(plan, weak, **({"plan": plan.name} | changes))
 
 
 CERTIFIED = Certified(100, 0.001, (0, 2, -1, 3), (0.08, 0.04, 0.0, 0.02))

@@ -103,7 +103,14 @@ class Trained:
         network, limits = self.build(data, seed), data.clip_values()
         return wrapped(network, data.input_shape, data.classes, limits, device_type)  # type: ignore[no-any-return]
 
-    def obtain(self, network: SpikingNetwork, data: Dataset, folder: Path, seed: int = 0) -> None:
+    def obtain(
+        self,
+        network: SpikingNetwork,
+        data: Dataset,
+        folder: Path,
+        seed: int = 0,
+        verbose: bool = True,
+    ) -> None:
         """Give the network its weights.
 
         Weights that are trained here are kept in `folder`/network.pt and found there again; a
@@ -112,6 +119,7 @@ class Trained:
         :param network: as :meth:`build` made it, on any device.
         :param data: its training samples are used.
         :param seed: of the training.
+        :param verbose: show how far the training is.
         :raises FileNotFoundError: when there is no such checkpoint.
         :raises CheckpointError: when weights do not fit, or the folder holds another network.
         :raises ValueError: when a function of the user's own gives weights that are not finite."""
@@ -119,12 +127,14 @@ class Trained:
         if self.checkpoint is not None:
             checkpoint.load(network, self.checkpoint)
         elif self.trained_here:
-            trained._train(network, data, folder, seed)
+            trained._train(network, data, folder, seed, verbose)
         else:
             checkpoint.check_weights(network, "model")
         network.eval()
 
-    def _train(self, network: SpikingNetwork, data: Dataset, folder: Path, seed: int) -> None:
+    def _train(
+        self, network: SpikingNetwork, data: Dataset, folder: Path, seed: int, verbose: bool
+    ) -> None:
         path, state = folder / "network.pt", folder / "training.pt"
         told = {"subject": self.as_dict(seed), "data": data.name, "recipe": None}
         told["samples"] = digest("", data.x_train, data.y_train)[:16]
@@ -143,7 +153,8 @@ class Trained:
             checkpoint.load(network, path)
             return
         recipe = Recipe.plain(self.epochs or EPOCHS, seed, train_dtype=self.train_dtype)
-        train(network, data.x_train, data.y_train, recipe, resume=state)
+        x, y = data.x_train, data.y_train
+        train(network, x, y, recipe, resume=state, verbose=verbose)
         checkpoint.save(network, path, **told)
         state.unlink()
 

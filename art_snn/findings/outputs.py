@@ -8,6 +8,7 @@ from art_snn.findings.base import Finding, Subject
 
 OF_ONE = 1e-5
 SATURATED = 0.1
+RANDOM = "random network"
 
 
 def random_network(subject: Subject) -> Finding | None:
@@ -18,7 +19,7 @@ def random_network(subject: Subject) -> Finding | None:
     every = subject.evaluations
     counts = [int((logits.argmax(1) == subject.y).sum()) for logits in every]
     return Finding(
-        "random network",
+        RANDOM,
         {
             "largest difference of logits": spread(every),
             "fewest right": min(counts),

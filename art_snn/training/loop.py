@@ -34,6 +34,7 @@ def train(
     validation: Validation | None = None,
     adversary: Adversary | None = None,
     team: Team = ALONE,
+    verbose: bool = True,
 ) -> list[Epoch]:
     """Train the network where it is; it is in evaluation mode afterwards.
 
@@ -54,6 +55,7 @@ def train(
     :param team: processes that train it together, each with the same arguments: every one takes its
         share of every batch, and all have the same weights after every step. The leading one alone
         reads and writes the file.
+    :param verbose: show a progress bar.
     :return: what every epoch was like, those before the resumption included.
     :raises CheckpointError: when the file is damaged, or of other settings, other samples or
         another network, which then keeps its weights.
@@ -81,7 +83,7 @@ def train(
     batches = -(-len(x) // recipe.batch_size)
     words = "Training" if craft is None else "Adversarial training"
     total = recipe.epochs * batches
-    start, quiet = len(state.history) * batches, not team.leads
+    start, quiet = len(state.history) * batches, not (team.leads and verbose)
     with tqdm(total=total, initial=start, desc=words, disable=quiet) as bar:
         for epoch in range(len(state.history), recipe.epochs):
             with seeded(recipe.seed * 100_003 + epoch):

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 from art.attacks import EvasionAttack
-from art.attacks.evasion import ProjectedGradientDescent, SquareAttack
+from art.attacks.evasion import (
+    AutoAttack,
+    AutoConjugateGradient,
+    AutoProjectedGradientDescent,
+    BrendelBethgeAttack,
+    ProjectedGradientDescent,
+    RescalingAutoConjugateGradient,
+    SquareAttack,
+)
 from torch import nn
 
 from art_snn import RGA, Direct, PyTorchSpikingClassifier, SpikingNetwork
@@ -131,6 +139,31 @@ def test_what_is_no_number_has_no_prediction_and_is_not_asked_for():
         found = remembering(Queries(classifier, 3, 4)).predict(x)
     assert passes.forwards == 2
     assert np.isnan(found).all(1).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(AutoAttack, AutoConjugateGradient, AutoProjectedGradientDescent, BrendelBethgeAttack),
+        RescalingAutoConjugateGradient,
+    ],
+)
+def test_attacks_that_ask_for_predictions_while_they_are_built_run(kind):
+    classifier = small.classifier()
+    x, y = small.samples(classifier, 3, wrong=0)
+    few = {"max_iter": 2, "nb_random_init": 1, "batch_size": 4}
+    few = {name: value for name, value in few.items() if name in kind.attack_params}
+    if kind is BrendelBethgeAttack:
+        few = {"steps": 2, "init_size": 3, "binary_search_steps": 2}
+    attack = Borrowed(classifier, kind, few | {"norm": np.inf} | budget_of(kind), np.inf, 0.1, 4, 0)
+    found = attack.generate(x, y)
+    assert np.abs(found - x).max() <= 0.1 + 1e-6
+    assert (attack.forwards > 1).all()
+
+
+def budget_of(kind):
+    """The settings by which ART's attacks are told 0.1."""
+    return {"eps": 0.1, "eps_step": 0.05} if "eps" in kind.attack_params else {}
 
 
 def test_passes_count_for_the_nearest_sample():

@@ -27,12 +27,16 @@ WORDS = {
     "train": TRAIN,
     "harden": (*TRAIN, "--iterations", "1"),
     "compare": (*ATTACK, "--repeats", "1", "--rules", "stbp,rga,cba,relu,native"),
+    "evaluate": (
+        *("--samples", "4", "--batch-size", "4", "--block", "4", "--examined", "4"),
+        *("--attack", "AutoPGD", "--attack-options", "max_iter=1", "--rules", "stbp,rga"),
+    ),
     "sweep": (*ATTACK, "--field", "beta", "--values", "1,2"),
     "curves": ("--layer", "0", "--pairs", "20"),
     "cost": IMAGE,
     "demo": ("--epochs", "1", "--test-images", "2", "--eps", "0.1"),
 }
-DATA = ("train", "harden", "compare", "sweep", "curves")
+DATA = ("train", "harden", "compare", "evaluate", "sweep", "curves")
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,8 @@ TRAINING = (*NETWORK, "--validation", "0.25", "--batch-size", "8")
 ATTACK = (*NETWORK, "--samples", "12", "--batch-size", "6", "--iterations", "2", "--epochs", "2")
 IMAGE = ("--batch-size", "2", "--image-size", "8", "--channels", "1", "--repeats", "1")
 SWEEP = ("--rule", "rga", "--field", "beta", "--values", "1,2", "--decays", "1,0.5")
+EVALUATION = ("--samples", "12", "--batch-size", "6", "--block", "6", "--examined", "6")
+EVALUATION += ("--plan", "fast", "--rules", "stbp", "--eps", "0.1", "--save-adversarials")
 SCALING = ("--models", "vgg5", "--width", "0.05", "--steps", "1,2", "--samples", "2")
 # Three or four processes of some seconds are measured by each of these.
 WORDS: Mapping[str, tuple[str, ...]] = {
@@ -32,6 +34,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "harden": (*TRAINING, "--epochs", "3", "--iterations", "2"),
     "compare": (*ATTACK, "--rules", "stbp,rga,hart", "--repeats", "1"),
     "sweep": (*ATTACK, *SWEEP),
+    "evaluate": (*NETWORK, "--epochs", "2", *EVALUATION),
     "curves": (*NETWORK, "--epochs", "2", "--pairs", "500", "--batch-size", "6"),
 }
 SLOW, DRAWN = ("scaling", "cost"), ("scaling", "cost", "demo")

@@ -13,8 +13,8 @@ import torch
 
 from art_snn.files import damage, read_json
 
-MACHINE = ("machine", "seconds", "inference", "peak")
-"""Fields that differ from run to run."""
+MACHINE = ("machine", "seconds", "inference", "peak", "command")
+"""Fields that differ from run to run, and the command line, which names the folder."""
 ENDINGS = {".png": b"IEND\xaeB`\x82"}
 
 Results = Mapping[str, str]
@@ -56,7 +56,7 @@ def _content(file: Path) -> str:
         if file.suffix == ".npz":
             with np.load(file) as arrays:
                 return _sum(dict(arrays))
-        if file.suffix == ".json":
+        if file.suffix == ".json" and file.name != "times.json":
             return json.dumps(_without_machine(read_json(file)))
     except ValueError as error:
         return f"is damaged ({error})"

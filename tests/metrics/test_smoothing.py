@@ -14,7 +14,7 @@ from art_snn import Direct, Poisson
 from art_snn.classifier import wrapped
 from art_snn.interop import adapt
 from art_snn.metrics import certify, l1_radius
-from art_snn.metrics.certificate import lower_bound
+from art_snn.metrics.certificate import ABSTAINED, lower_bound
 from tests.adapted import Leaky
 from tests.metrics.spiking import answers, hidden, linear, probabilities
 
@@ -197,13 +197,31 @@ def broken() -> PyTorchClassifier:
         (lambda: with_encoder(Half(2)), r"a network with Poisson .* Half\(steps=2\)"),
         (preprocessed, "a classifier without preprocessing, got one with it"),
         (lambda: brighter(dtype=torch.bfloat16), "a network in single or .* got torch.bfloat16"),
-        (broken, "logits that are numbers, got NaN"),
     ],
-    ids=["module", "plain", "direct", "derived", "preprocessing", "half precision", "NaN"],
+    ids=["module", "plain", "direct", "derived", "preprocessing", "half precision"],
 )
 def test_networks_that_cannot_be_certified_are_refused(estimator, words):
     with pytest.raises(ValueError, match=rf"^estimator: expected {words}"):
         certify(estimator(), samples(), np.zeros(4, int), **FEW)
+
+
+def test_draws_without_an_answer_agree_with_no_class():
+    found = certify(broken(), samples(), np.zeros(4, int), **FEW)
+    assert found.predicted.tolist() == [ABSTAINED] * 4
+    assert not found.radius.any()
+
+
+def test_a_class_is_certified_by_the_draws_that_answer_alone():
+    def half(module, inputs, logits):
+        logits[::2] = np.nan
+
+    sure, some = brighter(), brighter()
+    some.model.register_forward_hook(half)
+    of = (samples(), np.zeros(4, int))
+    few, all_ = certify(some, *of, **FEW), certify(sure, *of, **FEW)
+    assert (all_.radius > 0).any()
+    # Of half of all draws no lower bound is above one half.
+    assert not few.radius.any()
 
 
 @pytest.mark.parametrize(

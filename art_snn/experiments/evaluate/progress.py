@@ -10,6 +10,11 @@ from art_snn.attacks import SpikingAutoAttack
 from art_snn.team import Team
 
 
+def at_terminal() -> bool:
+    """Whether people look at what is told."""
+    return sys.stderr.isatty()
+
+
 @dataclass
 class Progress:
     """A bar over the samples of all blocks, and a line for every stage that is through.
@@ -25,7 +30,7 @@ class Progress:
     @classmethod
     def over(cls, samples: int, done: int, team: Team) -> "Progress":
         """Nothing is shown by the other processes, nor where no terminal is."""
-        quiet = not team.leads or not sys.stderr.isatty()
+        quiet = not (team.leads and at_terminal())
         bar = tqdm(total=samples, initial=done, desc="Evaluation", unit="sample", disable=quiet)
         return cls(bar, team)
 

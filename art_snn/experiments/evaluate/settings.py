@@ -56,7 +56,8 @@ class Settings(Experiment):
     :param seed: of all that is drawn.
     :param save_adversarials: write adversarials.npz for every attack and budget.
     :param fail_under: exit with status 3 where the robust accuracy, a share, is below at a budget.
-    :param strict: exit with status 4 where findings are open."""
+    :param strict: exit with status 4 where findings are open; findings must be looked for, and a
+        plan decide."""
 
     output: Path = Path("evaluation")
     source: Source = field(default_factory=Source)
@@ -104,6 +105,11 @@ class Settings(Experiment):
         kind, expected = self.beside(self.eps[0]).kind, f"an attack in the norm {self.norm}"
         remedy = "Of event frames there are SparseDynamicAttack in 0 and SpikeRetiming in both."
         require(knows(kind, self.measure), "attack", expected, kind.__name__, remedy)
+        expected, remedy = "a plan that decides", "Add one: what it leaves is an upper bound."
+        fits = bool(self.decides) or not self.strict
+        require(fits, "strict", expected, f"{kind.__name__} alone", remedy)
+        expected, remedy = "findings that are looked for", "Examine some samples: 100 are usual."
+        require(self.examined or not self.strict, "strict", expected, "0 examined", remedy)
         for path in self.sources:
             require_kind("sources", place("sources", path), FILE, "a checkpoint file")
 
@@ -156,4 +162,4 @@ class Settings(Experiment):
         found = verdicts(result)
         if self.fail_under is not None and any(one.robust < self.fail_under for one in found):
             return BELOW
-        return OPEN if self.strict and found[0].reservations else 0
+        return OPEN if self.strict and found[0].open else 0

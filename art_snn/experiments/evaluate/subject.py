@@ -16,6 +16,7 @@ from art_snn.checks import ArgumentError, invalid, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset
 from art_snn.experiments.evaluate.attacks import failed
+from art_snn.experiments.evaluate.progress import at_terminal
 from art_snn.experiments.evaluate.settings import Settings
 from art_snn.experiments.resume import fingerprint
 from art_snn.experiments.trained import Trained
@@ -89,7 +90,7 @@ class Subject:
             require(not all(whys), argument, expected, got, remedy)
         if chosen.certify:
             try:
-                certify(self.classifier, self.x[:1], self.y[:1], selection=1, draws=1)
+                certify(self.classifier, self.x, self.y, selection=1, draws=1)
             except ArgumentError as error:
                 raise ArgumentError("certify", error.complaint) from error
 
@@ -132,7 +133,7 @@ def _obtain(
     network = classifier.model
 
     def weights() -> dict[str, Tensor]:
-        trained.obtain(network, data, settings.output, settings.seed)
+        trained.obtain(network, data, settings.output, settings.seed, at_terminal())
         return {name: tensor.cpu() for name, tensor in network.state_dict().items()}
 
     network.load_state_dict(team.led(weights))

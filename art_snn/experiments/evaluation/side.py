@@ -54,9 +54,10 @@ class Pair:
         those = f"Results {self.first} and {self.second}"
         if not self.common:
             return f"{those} have no sample in common, so that nothing can be paired."
+        count = f"{self.common} sample{'s' * (self.common != 1)}"
         if len(self.budgets) == 1:
-            return f"{those} share {self.common} samples and no budget."
-        return f"{those} share {self.common} samples."
+            return f"{those} share {count} and no budget."
+        return f"{those} share {count}."
 
 
 def pairs(every: "Sequence[Opened]") -> list[Pair]:

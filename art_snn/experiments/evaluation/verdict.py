@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from art_snn.findings.outputs import RANDOM
 from art_snn.metrics import Robustness, Share, union
 
 if TYPE_CHECKING:
@@ -20,13 +21,15 @@ class Verdict:
     :param outcome: of the attack whose adversarial is whichever trial's succeeds, at this budget or
         a smaller one.
     :param reservations: the findings that speak against the number.
-    :param examined: samples on which findings were looked for; 0: nobody did."""
+    :param examined: samples on which findings were looked for; 0: nobody did.
+    :param plan: the plan that decides; "": attacks by their names alone were run."""
 
     eps: float
     norm: str
     outcome: Robustness
     reservations: "tuple[Reservation, ...]"
     examined: int
+    plan: str
 
     @property
     def robust(self) -> float:
@@ -36,7 +39,7 @@ class Verdict:
     @property
     def open(self) -> bool:
         """Whether the number is an upper bound and must not be told as the robustness."""
-        return bool(self.reservations) or not self.examined
+        return bool(self.reservations) or not self.examined or not self.plan
 
     @property
     def share(self) -> str:
@@ -56,9 +59,11 @@ def sentence(found: Sequence[Verdict]) -> str:
     told = [f"{one.outcome.robust_accuracy} {_at(norm, one.eps)}" for one in found]
     start = "Robust accuracy at most" if first.open else "Robust accuracy"
     numbers = f"{start} {listed(told)}{_within(norm)}"
+    if not first.examined and not count:
+        return f"{numbers}; no findings were looked for"
     if not count:
-        looked = "no finding speaks against it" if first.examined else "no findings were looked for"
-        return f"{numbers}; {looked}"
+        alone = "" if first.plan else ", but no plan of attacks was tried"
+        return f"{numbers}; no finding speaks against it{alone}"
     it = "it is" if len(found) == 1 else "they are"
     speak = "one finding says" if count == 1 else f"{spelt(count)} findings say"
     return f"{numbers}; {speak} that {it} lower"
@@ -78,7 +83,8 @@ def verdicts(evaluation: "Evaluation") -> list[Verdict]:
         every += [trial for trial in evaluation.trials if trial.eps == eps]
         outcome = union([trial.robustness for trial in every])
         examined = evaluation.provenance.examined
-        found.append(Verdict(eps, evaluation.norm, outcome, against, examined))
+        plan = evaluation.plan
+        found.append(Verdict(eps, evaluation.norm, outcome, against, examined, plan))
     return found
 
 
@@ -98,11 +104,13 @@ def bound(evaluation: "Evaluation", trial: "Trial", verdict: Verdict) -> str:
 def weighty(evaluation: "Evaluation") -> "Iterable[Reservation]":
     """The findings about what the verdict rests on.
 
-    Where a plan decides, a weak attack beside it takes nothing from the union."""
+    Where a plan decides, a weak attack beside it takes nothing from the union; and that a network
+    draws at random is met by what a plan does then: EOT, and the majority of fresh draws."""
     beside = {trial.name for trial in evaluation.trials} - {evaluation.plan}
-    for reservation in evaluation.reservations:
-        if not evaluation.plan or reservation.about not in beside:
-            yield reservation
+    for one in evaluation.reservations:
+        met = one.about in beside or one.name == RANDOM
+        if not evaluation.plan or not met:
+            yield one
 
 
 def budget(norm: str, eps: float) -> str:

@@ -14,5 +14,6 @@ def run(settings: Settings) -> Report:
     :raises WriteFailed: when the report cannot be written."""
     report = Report([opened(file) for file in settings.files])
     assert settings.output is not None
+    assert settings.format is not None
     write_text(settings.output, report.text(settings.format))
     return report

@@ -18,21 +18,28 @@ class Settings:
 
     :param files: evaluation.json of one evaluation or more.
     :param output: file that is written [report.html, report.md or report.tex, by the format].
-    :param format: html for one page that shows everything; md or tex for sentences and tables.
+    :param format: html for one page that shows everything; md or tex for sentences and tables [by
+        the ending of the output, html].
     """
 
     files: Annotated[Positional[tuple[Path, ...]], arg(metavar="FILE ...", help_behavior_hint="")]
     output: Open[Path] = None
-    format: Format = "html"
+    format: Open[Format] = None
 
     def __post_init__(self) -> None:
         remedy = "Name evaluation.json from the folder of an evaluation."
         require(self.files, "files", "one result or more", "none", remedy)
         remedy = "Use html for a page, md or tex for tables."
-        require_choice("format", self.format, FORMATS, remedy=remedy)
-        output = Path(f"report.{self.format}") if self.output is None else self.output
+        require_choice("format", self.format or FORMATS[0], FORMATS, remedy=remedy)
+        ending = None if self.output is None else self.output.suffix[1:]
+        ending = ending if ending in FORMATS else None
+        chosen = self.format or ending or FORMATS[0]
+        expected = f"a file that ends in .{chosen}, as its format"
+        remedy = "Leave one of them out: the ending tells the format."
+        require(ending in (None, chosen), "output", expected, str(self.output), remedy)
+        output = Path(f"report.{chosen}") if self.output is None else self.output
         found, remedy = what("output", output), "Give the name of a file, such as report.html."
         require(found in (None, FILE), "output", "a file", f"{output}, {found}", remedy)
         same = any(file.resolve() == output.resolve() for file in self.files)
         require(not same, "output", "a file of its own", f"{output}, one of the results", remedy)
-        settle(self, output=output)
+        settle(self, output=output, format=chosen)

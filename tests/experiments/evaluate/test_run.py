@@ -221,9 +221,9 @@ def verdict(found):
 
 
 def evaluated(stages, reservations=0):
-    """An evaluation by one attack, with the stage of every sample by budget."""
+    """An evaluation by one plan, with the stage of every sample by budget."""
     trials = [trial("PGD", eps, stage) for eps, stage in stages.items()]
-    return evaluation(*trials, plan="", reservations=(VANISHED,) * reservations)
+    return evaluation(*trials, plan="PGD", reservations=(VANISHED,) * reservations)
 
 
 @pytest.mark.parametrize(("accuracy", "status"), [(0.5, 0), (0.49, 3)])
@@ -246,6 +246,23 @@ def test_findings_end_a_strict_evaluation_with_status_4_and_less_robustness_come
     assert Settings(strict=True, fail_under=0.9, output=tmp_path).status(open_) == 3
     none = evaluated({0.1: [0] * 10 + [-1] * 10})
     assert Settings(strict=True, output=tmp_path).status(none) == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "found", "status"),
+    [
+        ((), {"reservations": (VANISHED,)}, 0),
+        (("--fail-under", "0.6"), {}, 3),
+        (("--fail-under", "0.5"), {}, 0),
+        (("--strict",), {}, 0),
+        (("--strict",), {"reservations": (VANISHED,)}, 4),
+        (("--strict", "--fail-under", "0.6"), {"reservations": (VANISHED,)}, 3),
+    ],
+)
+def test_the_command_ends_with_that_status(option, found, status, tmp_path, monkeypatch):
+    done = evaluation(trial("fast", 0.1, [0] * 10 + [-1] * 10), plan="fast", **found)
+    monkeypatch.setattr("art_snn.experiments.evaluate.run", lambda settings: done)
+    assert call("evaluate", "--output", str(tmp_path), *option).status == status
 
 
 FRAMES = ("evaluate", "--width", "0.0625", "--epochs", "1", "--device", "cpu", "--threads", "1")
@@ -334,6 +351,14 @@ def test_no_gradient_is_examined_where_an_attack_alone_takes_none(folder):
         (("--norm", "0", "--eps", "1"), "--attack: expected an attack in the norm 0, got AutoPGD"),
         (("--norm", "shift", "--eps", "1", *RETIMING, "--examined", "4"), "--data: expected event"),
         (("--sources", "none.pt"), "--sources"),
+        (
+            ("--strict", "--examined", "4"),
+            "--strict: expected a plan that decides, got AutoPGD alone",
+        ),
+        (
+            ("--strict", "--plan", "fast"),
+            "--strict: expected findings that are looked for, got 0 ex",
+        ),
         (("--certify",), "--certify: expected a network with Poisson encoding"),
         (("--eps", "8/0"), "--eps: expected a number such as 0.03 or 8/255"),
         (("--norm", "1"), "--norm: expected one of inf, 2, 0, shift, got '1'"),
@@ -368,9 +393,10 @@ def test_what_the_attack_refuses_is_refused_before_a_network_is_trained(
 def test_nothing_is_told_where_there_is_no_terminal_and_a_line_per_stage_where_there_is(
     folder, monkeypatch
 ):
+    (folder / "out" / "network.pt").unlink()
     quiet = call(*EVALUATE)
-    assert "stand after" not in quiet.stderr
-    assert "Evaluation" not in quiet.stderr
+    assert quiet.status == 0
+    assert quiet.stderr == ""
     (folder / "out" / "evaluation.json").unlink()
     monkeypatch.setattr(progress.sys, "stderr", Terminal())
     progress_ = progress.Progress.over(10, 2, Team())

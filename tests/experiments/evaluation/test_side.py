@@ -70,7 +70,7 @@ def test_results_without_a_common_sample_are_said_to_be_so():
 def test_results_without_a_common_budget_are_compared_without_an_attack(changes):
     (pair,) = pairs(opened(of((-1,), "a"), of((-1,), "a", **changes)))
     assert [budget.words for budget in pair.budgets] == ["without an attack"]
-    assert pair.told == "Results 1 and 2 share 1 samples and no budget."
+    assert pair.told == "Results 1 and 2 share 1 sample and no budget."
 
 
 def test_every_two_of_three_are_paired():

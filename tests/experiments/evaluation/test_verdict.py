@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from art_snn.experiments.evaluation import Evaluation, verdicts
+from art_snn.experiments.evaluation import Evaluation, Reservation, verdicts
 from art_snn.experiments.evaluation.verdict import bound, listed, sentence, size, unit
 from tests.evaluations import RISES, VANISHED, WEAK, evaluation, provenance, small, trial
 
@@ -41,6 +41,20 @@ def test_where_nobody_looked_for_findings_it_is_an_upper_bound_too():
     assert found.endswith("; no findings were looked for")
 
 
+def test_what_attacks_leave_without_a_plan_is_an_upper_bound_too():
+    found = said(small(plan=""))
+    assert found.startswith("Robust accuracy at most 25.0 %")
+    assert found.endswith("; no finding speaks against it, but no plan of attacks was tried")
+
+
+def test_that_a_network_draws_at_random_is_met_by_a_plan_and_by_no_attack_alone():
+    random = Reservation("network", "random network", {"most": 3}, "where draws differ", "EOT.")
+    assert said(small(reservations=(random,))).startswith("Robust accuracy 25.0 %")
+    assert said(small(reservations=(random,), plan="")).endswith(
+        "one finding says that it is lower"
+    )
+
+
 def test_what_breaks_at_a_smaller_budget_is_broken_at_a_larger_one():
     trials = trial("a", 1 / 255, (0, -1, -1, -1)), trial("a", 2 / 255, (-1, 0, -1, -1))
     found = verdicts(evaluation(*trials))
@@ -66,7 +80,7 @@ def test_an_attack_is_told_as_an_upper_bound_where_others_left_less_or_a_finding
     found = small()
     (verdict,) = verdicts(found)
     assert bound(found, found.trials[0], verdict) == "at most 50.0 % [15.0, 85.0]"
-    alone = evaluation(found.trials[0])
+    alone = evaluation(found.trials[0], plan="standard")
     assert bound(alone, alone.trials[0], verdicts(alone)[0]) == "50.0 % [15.0, 85.0]"
     both = evaluation(found.trials[0], replace(found.trials[0], name=WEAK.about), plan="standard")
     about = replace(both, reservations=(WEAK,))

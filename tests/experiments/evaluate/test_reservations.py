@@ -1,0 +1,54 @@
+"""What the attacks of an evaluation themselves say against its number."""
+
+import pytest
+
+from art_snn.attacks import Outcome
+from art_snn.experiments.evaluate.reservations import of_trials
+from tests.evaluations import trial
+
+APGD, SEARCH = "AutoPGD(max_iter=20) by RGA()", "SquareAttack(max_iter=2500)"
+LOCAL = "SquareSearch(max_iter=200, share=0.01), warm, within 0.08"
+STANDS, UNANSWERED = Outcome.STANDING, Outcome.UNANSWERED
+
+
+def told(*trials):
+    return [(one.about, one.name, one.evidence) for one in of_trials(trials)]
+
+
+def found(stage, stages=(APGD, SEARCH), eps=0.1, name="standard"):
+    return trial(name, eps, stage, stages)
+
+
+def test_what_gradients_broke_and_what_stands_speaks_against_nothing():
+    assert told(found([0, 0, 1 - 1, STANDS, Outcome.WRONG])) == []
+
+
+@pytest.mark.parametrize("search", [SEARCH, LOCAL])
+def test_a_search_that_broke_what_gradients_left_speaks_against_them(search):
+    once = [1] + [0] * 199 + [STANDS] * 200
+    evidence = {"samples": 1, "of": 400, "eps": 0.1}
+    expected = ("standard", "a search found more than the gradients", evidence)
+    assert told(found(once, (APGD, search))) == [expected]
+    # At the limit of .002 there is none.
+    assert told(found([*once, *[STANDS] * 100], (APGD, search))) == []
+
+
+def test_a_search_alone_found_no_more_than_anything():
+    assert told(found([0, 0, STANDS], (SEARCH,))) == []
+    assert told(found([0, 1, STANDS], (LOCAL, SEARCH))) == []
+
+
+def test_samples_without_an_answer_are_counted_attack_by_attack():
+    trials = found([UNANSWERED, 0]), found([STANDS, 0], name="fast")
+    evidence = {"samples": 1, "of": 2, "eps": 0.1}
+    assert told(*trials) == [("standard", "samples without an answer", evidence)]
+
+
+def test_a_larger_budget_that_breaks_less_was_attacked_too_weakly():
+    small, large = found([0, 0, STANDS], eps=0.1), found([0, STANDS, STANDS], eps=0.2)
+    evidence = {"eps": 0.1, "flipped": 2, "larger eps": 0.2, "flipped then": 1}
+    expected = [("standard", "a larger budget breaks less", evidence)]
+    # In whichever order they were run.
+    assert told(small, large) == told(large, small) == expected
+    assert told(small, found([STANDS, 0, 0], eps=0.2)) == []
+    assert told(small, found([0, STANDS, STANDS], eps=0.2, name="fast")) == []
