@@ -243,7 +243,7 @@ def told(title: str, content: Mapping[str, Any]) -> str:
         "success",
         "robust accuracy",
         "queries",
-        "seconds",
+        "seconds per sample",
         "against PGD-7",
         "against best",
     ]
@@ -259,7 +259,7 @@ def told(title: str, content: Mapping[str, Any]) -> str:
                 str(outcome.attack_success),
                 str(outcome.robust_accuracy),
                 f"{cell['queries']:,.0f}",
-                f"{cell['seconds']:.0f}",
+                f"{cell['seconds'] / samples:.2g}",
                 *(against(outcome, other) for other in others),
             )
         )

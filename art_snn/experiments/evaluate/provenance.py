@@ -12,12 +12,26 @@ import numpy as np
 import torch
 
 import art_snn
+from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.experiments.evaluate.settings import Settings
 from art_snn.experiments.evaluate.subject import Subject
 from art_snn.experiments.evaluation import Provenance
 from art_snn.experiments.resume import fingerprint
 from art_snn.files import digest
 from art_snn.measuring.machine import describe_machine
+
+PACKAGES = {
+    "torch": "torch",
+    "torchvision": "torchvision",
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "adversarial-robustness-toolbox": "art",
+    "spikingjelly": "spikingjelly",
+    "snntorch": "snntorch",
+    "norse": "norse",
+    "sinabs": "sinabs",
+}
+"""Distributions, and by which module each is known to be in use."""
 
 
 def provenance(settings: Settings, subject: Subject) -> Provenance:
@@ -31,12 +45,19 @@ def provenance(settings: Settings, subject: Subject) -> Provenance:
         block=settings.block,
         batch_size=settings.batch_size,
         rules={name: repr(rule) for name, rule in settings.rules.items()},
-        weights=fingerprint("weights", classifier, x[:0], y[:0])[:16],
+        weights=weights(classifier),
         data=digest("samples", x, y)[:16],
         device=describe_machine("cpu" if classifier.device.type == "cpu" else "gpu"),
         threads=torch.get_num_threads(),
         examined=min(settings.examined, len(x)),
+        sources=tuple(map(weights, subject.sources)),
     )
+
+
+def weights(classifier: PyTorchSpikingClassifier) -> str:
+    """Digest of a network's form and weights."""
+    nothing = np.zeros((0, *classifier.input_shape), np.float32), np.zeros(0, np.int64)
+    return fingerprint("weights", classifier, *nothing)[:16]
 
 
 def typed() -> str:
@@ -47,13 +68,10 @@ def typed() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of what the numbers depend on."""
-    return {
-        "art_snn": art_snn.__version__,
-        "Python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "adversarial-robustness-toolbox": version("adversarial-robustness-toolbox"),
+    """Of what the numbers depend on, frameworks of adapted networks among it."""
+    told = {"art_snn": art_snn.__version__, "Python": platform.python_version()}
+    return told | {
+        name: version(name) for name, module in PACKAGES.items() if module in sys.modules
     }
 
 

@@ -43,7 +43,7 @@ class Provenance:
     """All that is needed to do it again.
 
     :param command: the command as it was typed, art-snn or a script.
-    :param versions: of art_snn, Python, torch, numpy and ART, by name.
+    :param versions: of art_snn, Python and the packages that took part, by name.
     :param commit: of the folder that the command was typed in, or "".
     :param seed: of all that is drawn.
     :param block: samples per block, the unit of computing.
@@ -53,7 +53,8 @@ class Provenance:
     :param data: digest of the samples and their labels.
     :param device: name of the processor or the card.
     :param threads: of torch on the CPU.
-    :param examined: samples on which findings were looked for; 0: nobody did."""
+    :param examined: samples on which findings were looked for; 0: nobody did.
+    :param sources: digests of the networks to transfer from, in their order."""
 
     command: str
     versions: dict[str, str]
@@ -67,6 +68,7 @@ class Provenance:
     device: str
     threads: int
     examined: int
+    sources: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         expect(self.examined >= 0, "samples of at least 0", self.examined)

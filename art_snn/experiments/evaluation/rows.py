@@ -178,6 +178,7 @@ def provenance(evaluation: "Evaluation") -> Table:
     told |= {"seed": known.seed, "block": known.block, "batch size": known.batch_size}
     told |= {f"rule {name}": rule for name, rule in known.rules.items()}
     told |= {"weights": known.weights, "data": known.data, "fingerprint": evaluation.key}
+    told |= {"sources": ", ".join(known.sources)} if known.sources else {}
     told |= {"device": known.device, "threads": known.threads} | known.versions
     told |= {"commit": known.commit} if known.commit else {}
     return Table(("", "value"), [(name, str(value)) for name, value in told.items()], words=2)

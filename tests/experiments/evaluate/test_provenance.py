@@ -1,13 +1,26 @@
 """What tells how to do an evaluation again."""
 
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import art_snn
-from art_snn.experiments.evaluate.provenance import typed
+from art_snn.experiments.evaluate import provenance
+from art_snn.experiments.evaluate.provenance import typed, versions
 
 PACKAGE = Path(art_snn.__file__).parent
+
+
+def test_versions_are_those_of_what_is_in_use(monkeypatch):
+    told = versions()
+    assert list(told)[:3] == ["art_snn", "Python", "torch"]
+    assert told["torch"] == torch.__version__
+    assert "snntorch" not in told
+    monkeypatch.setitem(sys.modules, "snntorch", object())
+    monkeypatch.setattr(provenance, "version", lambda name: f"of {name}")
+    assert versions()["snntorch"] == "of snntorch"
 
 
 @pytest.mark.parametrize(
