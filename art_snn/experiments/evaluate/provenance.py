@@ -5,7 +5,7 @@ import shlex
 import subprocess
 import sys
 from contextlib import suppress
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -71,8 +71,15 @@ def versions() -> dict[str, str]:
     """Of what the numbers depend on, frameworks of adapted networks among it."""
     told = {"art_snn": art_snn.__version__, "Python": platform.python_version()}
     return told | {
-        name: version(name) for name, module in PACKAGES.items() if module in sys.modules
+        name: _version(name) for name, module in PACKAGES.items() if module in sys.modules
     }
+
+
+def _version(name: str) -> str:
+    """Of a distribution; one that is used from its sources has none."""
+    with suppress(PackageNotFoundError):
+        return version(name)
+    return "not installed"
 
 
 def commit() -> str:

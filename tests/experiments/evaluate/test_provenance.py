@@ -18,6 +18,9 @@ def test_versions_are_those_of_what_is_in_use(monkeypatch):
     assert list(told)[:3] == ["art_snn", "Python", "torch"]
     assert told["torch"] == torch.__version__
     assert "snntorch" not in told
+    # What is used from its sources is no distribution.
+    monkeypatch.setitem(sys.modules, "norse", object())
+    assert versions()["norse"] == "not installed"
     monkeypatch.setitem(sys.modules, "snntorch", object())
     monkeypatch.setattr(provenance, "version", lambda name: f"of {name}")
     assert versions()["snntorch"] == "of snntorch"
