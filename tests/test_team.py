@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
+from torch import distributed
 
+from art_snn import team
 from art_snn.team import Team, joined
 from tests.jobs import script
 
@@ -56,3 +59,20 @@ def test_a_process_by_itself_is_a_team_of_one():
         assert team.gathered("this") == ["this"]
         assert list(team.dealt("abc", "letters")) == ["a", "b", "c"]
         assert team.counted("things", 3) == 3
+
+
+def test_on_cuda_every_process_has_a_device_of_its_own(monkeypatch):
+    chosen = []
+    for name, value in {"TORCHELASTIC_RUN_ID": "job", "LOCAL_RANK": "3"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    met = (distributed.HashStore(), 5, 8)
+    monkeypatch.setattr(team, "rendezvous", lambda *_, **__: iter([met]))
+    monkeypatch.setattr(distributed, "init_process_group", lambda *_, **__: None)
+    monkeypatch.setattr(distributed, "destroy_process_group", lambda: None)
+    with joined() as found:
+        assert (found.rank, found.size, found.leads) == (5, 8, False)
+    # The fourth process of a machine with two cards.
+    assert chosen == [1]
