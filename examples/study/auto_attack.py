@@ -4,7 +4,8 @@
         --eps 2.55/255 --output auto-attack
 
 On the first test samples: PGD-7 by every rule that suits the network, ART's AutoAttack by STBP, and
-SpikingAutoAttack by its three plans. A run that was interrupted goes on after its last attack.
+SpikingAutoAttack by its three plans; with --alone every stage of the plan standard, too, as if it
+were the only one. A run that was interrupted goes on after its last attack.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from setting import ratio
 from torch import Tensor, nn
 
 from art_snn import PyTorchSpikingClassifier
-from art_snn.attacks import PLANS, Attack, SpikingAutoAttack, planned, predictions
+from art_snn.attacks import PLANS, Attack, Plan, SpikingAutoAttack, planned, predictions
 from art_snn.attacks.borrowed import counting, images, remembering
 from art_snn.attacks.budget import attacking
 from art_snn.attacks.queries import Queries
@@ -42,6 +43,8 @@ from art_snn.metrics import Robustness, against, paired_difference
 from art_snn.models import Architecture
 
 BATCH, PAPER, ART = 50, "PGD-7 by stbp", "AutoAttack of ART by stbp"
+PGD, ALONE = "PGD-7 by ", "alone: "
+"""How the names begin of PGD-7, by every rule, and of stages of standard alone."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class Subject:
     :param x: the samples ``(N, *input_shape)``, with classes y (N,).
     :param eps: budget in the maximum norm.
     :param sources: networks that adversarials may carry over from.
-    :param art: how many of the samples ART's AutoAttack is given, the first ones."""
+    :param art: how many of the samples ART's AutoAttack is given, the first ones.
+    :param alone: whether every stage of standard is run alone, too."""
 
     classifier: PyTorchSpikingClassifier
     x: np.ndarray
@@ -60,14 +64,17 @@ class Subject:
     eps: float
     sources: tuple[PyTorchSpikingClassifier, ...]
     art: int
+    alone: bool
 
     @property
     def attacks(self) -> Mapping[str, Callable[[], tuple[np.ndarray, float, Any]]]:
         """What is measured, by name: gives adversarials, queries per sample, and other figures."""
         network = self.classifier.model
         rules = applicable(network.sites(), network.encoder)
-        found = {f"PGD-7 by {rule}": lambda rule=rule: self.pgd(rule) for rule in rules}
+        found = {f"{PGD}{rule}": lambda rule=rule: self.pgd(rule) for rule in rules}
         found |= {plan: lambda plan=plan: self.plan(plan) for plan in PLANS}
+        singles = [Plan(str(s), (s,)) for s in planned("standard", np.inf).stages if self.alone]
+        found |= {f"{ALONE}{one.name}": lambda one=one: self.plan(one) for one in singles}
         return found | {ART: self.auto_attack}
 
     def pgd(self, rule: str) -> tuple[np.ndarray, float, Any]:
@@ -100,7 +107,7 @@ class Subject:
             adversarial = attack.generate(x, y).reshape(-1, *self.x.shape[1:])
         return adversarial, float((queries.forwards + queries.backwards).double().mean()), {}
 
-    def plan(self, plan: str) -> tuple[np.ndarray, float, Any]:
+    def plan(self, plan: str | Plan) -> tuple[np.ndarray, float, Any]:
         """Ours."""
         attack = SpikingAutoAttack(
             self.classifier, eps=self.eps, plan=plan, sources=self.sources, batch_size=BATCH
@@ -215,20 +222,23 @@ def outcomes(content: Mapping[str, Any]) -> dict[str, Robustness]:
     }
 
 
-def best(found: Mapping[str, Robustness]) -> str:
-    """The rule by which PGD-7 flips most, chosen on these samples, in favour of it."""
-    names = [name for name in found if name.startswith("PGD-7 by ")]
-    return max(names, key=lambda name: found[name].attack_success.count)
+def best(found: Mapping[str, Robustness], kind: str = PGD) -> str:
+    """Of the attacks of a kind the one that flips most, chosen on these samples, in favour of it.
+
+    By default the rule of PGD-7; "" where none of the kind was run."""
+    names = [name for name in found if name.startswith(kind)]
+    return max(names, key=lambda name: found[name].attack_success.count, default="")
 
 
 def shown(content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], Robustness]]:
     """Attacks of the table: what papers report, the best rule, and what needs no choosing."""
     found = outcomes(content)
-    one = {PAPER: "", best(found): " (best of all rules)"} | dict.fromkeys([ART, *PLANS], "")
+    one = {PAPER: "", best(found): " (best of all rules)"}
+    one |= {best(found, ALONE): " (best stage of standard)"} | dict.fromkeys([ART, *PLANS], "")
     for name, words in one.items():
         for cell in content["outcomes"].values():
             if cell["name"] == name:
-                yield f"{name}{words}", cell, found[name]
+                yield f"{name.removeprefix(ALONE)}{words}", cell, found[name]
 
 
 def first(outcome: Robustness, samples: int) -> Robustness:
@@ -289,7 +299,8 @@ def draw(ax: Axes, content: Mapping[str, Any]) -> None:
     for words, cell, outcome in shown(content):
         share = outcome.attack_success
         low, high = (100 * abs(end - share.value) for end in share.interval)
-        colour = colours.get(cell["name"], COLOURS["rga"])
+        other = SERIES[5] if cell["name"].startswith(ALONE) else COLOURS["rga"]
+        colour = colours.get(cell["name"], other)
         queries, value = cell["queries"], 100 * share.value
         ax.errorbar(queries, value, [[low], [high]], fmt="o", color=colour, label=words, capsize=3)
     ax.set(xscale="log", xlabel="queries per sample", ylabel="attack success [%]")
@@ -308,6 +319,7 @@ def parse() -> argparse.Namespace:
     add("--eps", type=ratio, default=8 / 255, help="budget in the maximum norm, such as 8/255")
     add("--samples", type=int, default=200, help="test samples under attack")
     add("--art-samples", type=int, help="how many of them ART's AutoAttack is given, which is slow")
+    add("--alone", action="store_true", help="every stage of standard alone, too")
     add("--output", type=Path, default=Path("auto-attack"))
     add("--threads", type=int)
     add("--device", default="gpu", choices=("gpu", "cpu"))
@@ -345,6 +357,7 @@ def main() -> None:
         chosen.eps,
         tuple(obtained(data, chosen, source)[0] for source in chosen.sources),
         min(samples, 2 if chosen.small else chosen.art_samples or samples),
+        chosen.alone,
     )
     file = chosen.output / "auto_attack.json"
     for name in subject.attacks:
