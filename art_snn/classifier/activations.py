@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from art_snn.checks import invalid
-from art_snn.gradients import Site
+from art_snn.checks import invalid, require
+from art_snn.gradients import Native, Site
 from art_snn.interop import AdaptedNetwork
 from art_snn.interop.members import to_steps
 from art_snn.network import SpikingNetwork
@@ -138,3 +138,62 @@ def steps_of(network: SpikingNetwork, calls: Sequence[Call], layer: NeuronLayer)
     if network.own_steps is not None or layer.layout in ("step", "merged"):
         return network.own_steps
     return len(in_time(layer, calls[-1:], None)[0]) if calls else None
+
+
+def averages(network: SpikingNetwork, name: str, batches: Sequence[Tensor]) -> list[Tensor]:
+    """Outputs of a layer, averaged over time [n, ...], of every batch, in a graph where one is on.
+
+    :param name: in `network.layer_names`.
+    :raises ValueError: for a layer whose output has no such average."""
+    if isinstance(network, AdaptedNetwork):
+        return _adapted_averages(network, name, batches)
+    return _averages(network, name, batches)
+
+
+def _averages(network: SpikingNetwork, name: str, batches: Sequence[Tensor]) -> list[Tensor]:
+    outputs: list[Tensor] = []
+
+    def keep(_: nn.Module, __: Any, output: Tensor) -> None:
+        outputs.append(output.mean(0))
+
+    with watched(network.get_submodule(name), keep):
+        kept = []
+        for batch in batches:
+            outputs.clear()
+            network(batch)
+            # The last call carries the graph: record, then replay.
+            kept.append(_of_batch(outputs[-1], len(batch), name))
+    return kept
+
+
+def _of_batch(activation: Tensor, samples: int, name: str) -> Tensor:
+    if activation.ndim > 0 and len(activation) == samples:
+        return activation
+    got = f"{name!r}, whose output has another batch axis"
+    remedy = "Choose the TimeDistributed or the neuron around it."
+    raise invalid("layer", f"a layer whose output is [T, {samples}, ...]", got, remedy)
+
+
+def _adapted_averages(
+    network: AdaptedNetwork, name: str, batches: Sequence[Tensor]
+) -> list[Tensor]:
+    neurons, by_steps = neuron_layers(network)[0], stepwise(network)
+    graph = torch.is_grad_enabled()
+    remedy = 'Set gradient="native", or take the activations without a graph.'
+    fits = isinstance(network.rule, Native) or not (graph and by_steps)
+    expected = "an x without a graph, since the model calls its neurons step by step"
+    require(fits, "x", expected, "one that requires a gradient", remedy)
+    with calls_of(network.get_submodule(name)) as calls, calls_of(neurons.module) as clock:
+        kept = []
+        for batch in batches:
+            # The first pass with a graph verifies the model, by passes of its own.
+            for _ in range(2 if graph and by_steps else 1):
+                calls.clear()
+                clock.clear()
+                network(batch)
+            got, expected = f"{name!r}, which was not called", "a layer that the model calls"
+            require(calls, "layer", expected, got, "Choose another layer.")
+            outputs = [output for _, output in calls]
+            steps = steps_of(network, clock, neurons)
+            kept.append(mean_output(network, name, outputs, len(batch), steps))
+    return kept

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from art_snn.checks import invalid, require, require_count
-from art_snn.classifier.activations import calls_of, mean_output, neuron_layers, steps_of, stepwise
+from art_snn.classifier.activations import averages
 from art_snn.classifier.inputs import (
     answerable,
     check_device_type,
@@ -27,10 +27,9 @@ from art_snn.classifier.inputs import (
     checked_samples,
 )
 from art_snn.classifier.transfer import move_all, rebuilt_optimizer, settings_of
-from art_snn.gradients import Gradient, Native
-from art_snn.interop import AdaptedNetwork
+from art_snn.gradients import Gradient
 from art_snn.network import SpikingNetwork
-from art_snn.passes import modes_kept, watched
+from art_snn.passes import modes_kept
 
 
 class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
@@ -285,59 +284,14 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :return: activations (N, ...), numpy unless `framework`.
         :raises ValueError: for an unknown layer or bad samples."""
         x = checked_samples(x, self.input_shape)
-        module = self.model.get_submodule(self._layer_name(layer))
+        name = self._layer_name(layer)
         graph = framework and isinstance(x, Tensor) and x.requires_grad
         inputs, _ = self._apply_preprocessing(x, y=None, fit=False, no_grad=not graph)
         inputs = torch.as_tensor(inputs).to(self.device)
         batches = [inputs] if framework else _batches(inputs, batch_size)
-        adapted = isinstance(self.model, AdaptedNetwork)
-        activations = self._adapted_activations if adapted else self._activations
         with self._mode(False), torch.set_grad_enabled(graph):
-            kept = torch.cat(activations(module, layer, batches))
+            kept = torch.cat(averages(self.model, name, batches))
         return kept if framework else _to_numpy(kept)
-
-    def _activations(
-        self, module: nn.Module, layer: int | str, batches: Sequence[Tensor]
-    ) -> list[Tensor]:
-        outputs: list[Tensor] = []
-
-        def keep(_: nn.Module, __: Any, output: Tensor) -> None:
-            outputs.append(output.mean(0))
-
-        with watched(module, keep):
-            kept = []
-            for batch in batches:
-                outputs.clear()
-                self.model(batch)
-                # The last call carries the graph: record, then replay.
-                kept.append(_of_batch(outputs[-1], len(batch), layer))
-        return kept
-
-    def _adapted_activations(
-        self, module: nn.Module, layer: int | str, batches: Sequence[Tensor]
-    ) -> list[Tensor]:
-        network, name = self.model, self._layer_name(layer)
-        neurons, by_steps = neuron_layers(network)[0], stepwise(network)
-        graph = torch.is_grad_enabled()
-        native = isinstance(network.rule, Native)
-        remedy = 'Set gradient="native", or take the activations without a graph.'
-        fits = native or not (graph and by_steps)
-        expected = "an x without a graph, since the model calls its neurons step by step"
-        require(fits, "x", expected, "one that requires a gradient", remedy)
-        with calls_of(module) as calls, calls_of(neurons.module) as clock:
-            kept = []
-            for batch in batches:
-                # The first pass with a graph verifies the model, by passes of its own.
-                for _ in range(2 if graph and by_steps else 1):
-                    calls.clear()
-                    clock.clear()
-                    network(batch)
-                got, expected = f"{name!r}, which was not called", "a layer that the model calls"
-                require(calls, "layer", expected, got, "Choose another layer.")
-                outputs = [output for _, output in calls]
-                steps = steps_of(network, clock, neurons)
-                kept.append(mean_output(network, name, outputs, len(batch), steps))
-        return kept
 
     def fit(
         self,
@@ -568,14 +522,6 @@ def wrapped(
     """The network as ART sees it under cross entropy."""
     loss, same = nn.CrossEntropyLoss(), {"clip_values": clip_values, "device_type": device_type}
     return kind(network, loss, input_shape=input_shape, nb_classes=nb_classes, **same)
-
-
-def _of_batch(activation: Tensor, samples: int, layer: int | str) -> Tensor:
-    if activation.ndim > 0 and len(activation) == samples:
-        return activation
-    got = f"{layer!r}, whose output has another batch axis"
-    remedy = "Choose the TimeDistributed or the neuron around it."
-    raise invalid("layer", f"a layer whose output is [T, {samples}, ...]", got, remedy)
 
 
 def _batches(x: Tensor, size: int) -> Sequence[Tensor]:
