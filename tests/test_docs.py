@@ -62,7 +62,7 @@ def test_a_table_changes_with_its_json(kind, tmp_path):
 def test_results_are_there_and_every_one_is_shown_with_its_picture():
     kinds = [file.stem for file in RESULTS]
     assert kinds.count("compare") >= 5
-    singles = {"scaling": 1, "precision": 2, "train_precision": 1, "defences": 1}
+    singles = {"scaling": 1, "precision": 2, "train_precision": 1, "defences": 2}
     for kind, count in singles.items():
         assert kinds.count(kind) == count
     for kind in ("networks", "attacks", "sweep", "curves"):
