@@ -93,13 +93,17 @@ def test_training_uses_the_training_samples_the_epochs_and_the_seed(
     epochs, passes, tmp_path, monkeypatch
 ):
     calls = []
-    monkeypatch.setattr(
-        module, "train", lambda *given, resume: (calls.append((*given, resume)), resume.touch())
-    )
+
+    def keep(*given, resume, verbose):
+        calls.append((*given, resume, verbose))
+        resume.touch()
+
+    monkeypatch.setattr(module, "train", keep)
     wanted, data = small(epochs=epochs), images()
     network = wanted.build(data, seed=5)
-    wanted.obtain(network, data, tmp_path, seed=5)
-    ((given, x, y, recipe, state),) = calls
+    wanted.obtain(network, data, tmp_path, seed=5, verbose=False)
+    ((given, x, y, recipe, state, verbose),) = calls
+    assert not verbose
     assert given is network
     assert x is data.x_train
     assert y is data.y_train
