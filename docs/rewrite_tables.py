@@ -12,12 +12,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from art_snn.attacks import Attack
 from art_snn.experiments.compare import Comparison
 from art_snn.experiments.curves import Curves, Panel
 from art_snn.experiments.resume import converter, structured
 from art_snn.experiments.scaling import Growth
-from art_snn.experiments.sweep import Line, Panel as Field, Swept
+from art_snn.experiments.sweep import Swept
 from art_snn.experiments.sweep.result import Content as Sweeping
 from art_snn.files import read_json, write_text
 from art_snn.gradients import RGA
@@ -27,6 +26,7 @@ sys.path.insert(0, str(DOCS.parent / "examples" / "study"))
 
 import attacks  # noqa: E402 (found by the line above)
 import auto_attack  # noqa: E402
+import claims  # noqa: E402
 import defences  # noqa: E402
 import networks  # noqa: E402
 import precision  # noqa: E402
@@ -40,14 +40,7 @@ def compare(found: Content) -> str:
 
 
 def sweep(found: Content) -> str:
-    """One panel per rule, field and attack, in the order of the file."""
-    panels: dict[tuple[str, str, str], dict[str, Line]] = {}
-    for place, entry in structured(found, Sweeping).lines.items():
-        outcomes = {float(value): entry.outcome(value) for value in entry.values}
-        panel = entry.rule, entry.field, str(Attack(**entry.attack))
-        line = Line(entry.title, float(entry.default), outcomes)
-        panels.setdefault(panel, {})[place.partition(" at ")[2]] = line
-    return Swept([Field(*panel, lines) for panel, lines in panels.items()]).told("markdown")
+    return Swept(structured(found, Sweeping).panels()).told("markdown")
 
 
 def curves(found: Content) -> str:
@@ -82,6 +75,10 @@ FILES = sorted(
     if file.stem in (*RESULTS, *SCRIPTS)
 )
 
+CLAIMS = DOCS / "study" / "claims" / "claims.md"
+STUDIES = [DOCS / "study" / name for name in ("eurosat", "fashion-mnist-8", "nmnist")]
+"""What the claims are counted over; their text has no JSON of its own."""
+
 
 def told(file: Path) -> str:
     """The text beside that JSON file."""
@@ -96,3 +93,5 @@ if __name__ == "__main__":
     for file in FILES:
         write_text(file.with_suffix(".md"), told(file))
         print(file.with_suffix(".md").relative_to(DOCS))
+    write_text(CLAIMS, claims.told(STUDIES))
+    print(CLAIMS.relative_to(DOCS))

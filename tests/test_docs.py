@@ -33,6 +33,16 @@ def test_a_table_of_results_follows_from_its_json(file):
     assert file.with_suffix(".md").read_text(encoding="utf-8") == REWRITE["told"](file)
 
 
+def test_the_claims_of_the_study_are_counted_over_all_studies_that_its_command_names():
+    page, studies = (DOCS / "study.md").read_text(encoding="utf-8"), REWRITE["STUDIES"]
+    told = REWRITE["claims"].told(studies)
+    assert REWRITE["CLAIMS"].read_text(encoding="utf-8") == told
+    assert told != REWRITE["claims"].told(studies[:-1])
+    command = next(line for line in lines_of(page) if "claims.py" in line)
+    named = command.partition("--studies ")[2].partition(" --")[0].split()
+    assert named == [f"study/{folder.name}" for folder in studies]
+
+
 @pytest.mark.parametrize("kind", [*REWRITE["RESULTS"], *REWRITE["SCRIPTS"]])
 def test_a_table_changes_with_its_json(kind, tmp_path):
     file = next(file for file in RESULTS if file.stem == kind)

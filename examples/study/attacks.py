@@ -8,7 +8,9 @@ goes on after its last attack.
 """
 
 import itertools
+import operator
 from collections.abc import Mapping
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -76,19 +78,45 @@ def outcomes_of(content: Mapping[str, Any]) -> Outcomes:
     }
 
 
-def verdict(outcomes: Outcomes, kinds: tuple[str, str]) -> str:
-    """How often RGA was stronger than STBP, of all decays and attacks."""
-    stronger, weaker, equal, only = 0, 0, 0, np.zeros(2, int)
+@dataclass(frozen=True)
+class Tally:
+    """How RGA compares with STBP in a number of attacks.
+
+    :param stronger: attacks in which RGA flips significantly more samples (McNemar, p < 0.05).
+    :param only_rga: samples that RGA flips and STBP does not, of all attacks together."""
+
+    stronger: int = 0
+    weaker: int = 0
+    equal: int = 0
+    only_rga: int = 0
+    only_stbp: int = 0
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(*map(operator.add, astuple(self), astuple(other)))
+
+    @property
+    def count(self) -> int:
+        """How many attacks."""
+        return self.stronger + self.weaker + self.equal
+
+
+def tally(outcomes: Outcomes, kinds: tuple[str, str]) -> Tally:
+    """Over all decays and attacks of one training and box."""
+    total = Tally()
     for cell in {cell for cell, _ in outcomes if cell[1:3] == kinds}:
         a, b, p = paired_difference(outcomes[cell, "rga"], outcomes[cell, "stbp"])
-        only += (a, b)
-        stronger += p < 0.05 and a > b
-        weaker += p < 0.05 and a < b
-        equal += p >= 0.05
+        apart = p < 0.05
+        total += Tally(apart and a > b, apart and a < b, not apart, a, b)
+    return total
+
+
+def verdict(outcomes: Outcomes, kinds: tuple[str, str]) -> str:
+    """How often RGA was stronger than STBP, in a sentence."""
+    found = tally(outcomes, kinds)
     return (
-        f"{kinds[0]} training, {kinds[1]} box: RGA stronger in {stronger}, weaker in {weaker}, not "
-        f"to be told apart in {equal} of {stronger + weaker + equal} (McNemar, p < 0.05); samples "
-        f"that only RGA flips {only[0]}, only STBP {only[1]}."
+        f"{kinds[0]} training, {kinds[1]} box: RGA stronger in {found.stronger}, weaker in "
+        f"{found.weaker}, not to be told apart in {found.equal} of {found.count} (McNemar, "
+        f"p < 0.05); samples that only RGA flips {found.only_rga}, only STBP {found.only_stbp}."
     )
 
 

@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from art_snn.attacks import Attack
 from art_snn.experiments.base import Result
 from art_snn.experiments.resume import expect, plain
 from art_snn.experiments.sweep.figure import draw
@@ -41,12 +42,21 @@ class Line:
     @property
     def rivals(self) -> list[float]:
         """The other values that are not significantly weaker than the best (McNemar p >= .05)."""
-        strongest, best = self.outcomes[self.best], self.best
-        return [
-            value
-            for value, outcome in self.outcomes.items()
-            if value != best and paired_difference(outcome, strongest)[2] >= LEVEL
-        ]
+        apart = {self.best, *self.weaker(self.best)}
+        return [value for value in self.outcomes if value not in apart]
+
+    def weaker(self, than: float) -> list[float]:
+        """Those values that are significantly weaker than that one of them (McNemar p < .05)."""
+        return [value for value in self.outcomes if self._difference(value, than) < 0]
+
+    def stronger(self, than: float) -> list[float]:
+        """Those values that are significantly stronger than that one of them (McNemar p < .05)."""
+        return [value for value in self.outcomes if self._difference(value, than) > 0]
+
+    def _difference(self, value: float, other: float) -> int:
+        """Samples that only the one value flips less those that only the other does, or 0."""
+        more, fewer, p = paired_difference(self.outcomes[value], self.outcomes[other])
+        return more - fewer if p < LEVEL else 0
 
     @property
     def union(self) -> Robustness:
@@ -143,8 +153,8 @@ class Entry:
             same = len(value.robust) == len(self.correct)
             expect(same, f"{len(self.correct)} digits for the value {name}", len(value.robust))
 
-    def outcome(self, value: float) -> Robustness:
-        """What the attack under that value did."""
+    def outcome(self, value: float | str) -> Robustness:
+        """What the attack under that value did; words as they stand in the file."""
         return Robustness(self.correct, self.values[str(value)].robust)
 
 
@@ -153,6 +163,16 @@ class Content:
     """All that the JSON file holds, by rule, field and network."""
 
     lines: dict[str, Entry]
+
+    def panels(self) -> list[Panel]:
+        """One per rule, field and attack, in the order of the file."""
+        panels: dict[tuple[str, str, str], dict[str, Line]] = {}
+        for place, entry in self.lines.items():
+            outcomes = {float(value): entry.outcome(value) for value in entry.values}
+            panel = entry.rule, entry.field, str(Attack(**entry.attack))
+            line = Line(entry.title, float(entry.default), outcomes)
+            panels.setdefault(panel, {})[place.partition(" at ")[2]] = line
+        return [Panel(*panel, lines) for panel, lines in panels.items()]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,9 @@ import pytest
 
 from art_snn.attacks import Attack
 from art_snn.experiments import trained
+from art_snn.experiments.resume import structured
+from art_snn.experiments.sweep import Swept
+from art_snn.experiments.sweep.result import Content
 from art_snn.files import read_json
 from tests.command import call, forbidden
 from tests.datasets import images
@@ -51,6 +54,12 @@ def test_without_options_both_panels_of_the_paper_are_swept(swept):
         "rga.gamma at decay 0.9",
         "rga.gamma at decay 0.5",
     ]
+
+
+def test_all_panels_follow_from_the_file_alone(swept):
+    folder = swept[1]
+    panels = structured(read_json(folder / "sweep.json"), Content).panels()
+    assert Swept(panels).told("markdown") == (folder / "sweep.md").read_text()
 
 
 def test_a_second_sweep_prints_the_same_and_neither_trains_nor_attacks(swept, monkeypatch):

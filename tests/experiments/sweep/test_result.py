@@ -50,6 +50,15 @@ def test_rivals_are_the_values_that_mcnemar_s_test_does_not_tell_from_the_best()
     assert swept.rivals == [2]
 
 
+def test_values_are_weaker_or_stronger_than_another_where_mcnemar_s_test_says_so():
+    # Of p = 2 / 2^6 and 2 / 2^5 the first alone is below .05; as many either way tell nothing.
+    swept = line(v1=(2, 3), v2=(2, 3, 4), v3=MOST, v4=(2, 3, 10, 11))
+    assert swept.weaker(3) == [1]
+    assert swept.stronger(1) == [3]
+    assert swept.weaker(1) == swept.stronger(3) == []
+    assert swept.weaker(2) == swept.stronger(2) == []
+
+
 def test_the_union_flips_what_any_value_flips():
     assert line(v1=(2, 3), v2=(3, 4)).union.attack_success == Share(3, 10)
 
