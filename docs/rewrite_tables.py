@@ -76,7 +76,7 @@ FILES = sorted(
 )
 
 CLAIMS = DOCS / "study" / "claims" / "claims.md"
-STUDIES = [DOCS / "study" / name for name in ("eurosat", "fashion-mnist-8", "nmnist")]
+STUDIES = [DOCS / "study" / name for name in ("eurosat", "fashion-mnist-8", "nmnist", "cifar10")]
 """What the claims are counted over; their text has no JSON of its own."""
 
 
