@@ -31,6 +31,10 @@ ALL = "all"
 
 def found(folders: Sequence[Path]) -> tuple[Attacks, Sweeps]:
     """What lies in the folders, by their names; a folder may hold one of the two alone."""
+    names = [folder.name for folder in folders]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    expected, remedy = "folders of different names", "Name each once, or rename one."
+    require(not twice, "--studies", expected, f"{', '.join(twice)} more than once", remedy)
     attacks, sweeps = {}, {}
     for folder in folders:
         files = folder / "attacks.json", folder / "sweep.json"
@@ -38,7 +42,12 @@ def found(folders: Sequence[Path]) -> tuple[Attacks, Sweeps]:
         remedy = "Run attacks.py or hyperparameters.py with that --output."
         require(any(file.exists() for file in files), "--studies", expected, folder, remedy)
         if files[0].exists():
-            attacks[folder.name] = outcomes_of(read_json(files[0]))
+            outcomes = outcomes_of(read_json(files[0]))
+            whole = {(cell, rule) for cell, _ in outcomes for rule in ("stbp", "rga")}
+            expected, got = "every attack by both rules", f"{files[0]}, in which some are missing"
+            remedy = "Run attacks.py to its end."
+            require(whole == set(outcomes), "--studies", expected, got, remedy)
+            attacks[folder.name] = outcomes
         if files[1].exists():
             sweeps[folder.name] = structured(read_json(files[1]), Content).panels()
     return attacks, sweeps
