@@ -61,6 +61,10 @@ def test_nothing_comes_from_elsewhere_and_no_script_runs(html):
     assert "@import" not in style
 
 
+def test_the_page_ends_as_a_file_of_text_does(html):
+    assert html.endswith("</html>\n")
+
+
 def test_headings_descend_by_one_below_a_single_first(html):
     levels = [int(one.name[1]) for one in tree(html).every("h1", "h2", "h3", "h4", "h5", "h6")]
     assert levels[0] == 1
