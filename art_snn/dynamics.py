@@ -1,13 +1,14 @@
 """The state equations of a spiking neuron, and the only simulation of them in the package."""
 
 from dataclasses import KW_ONLY, dataclass, fields
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from art_snn import fused
 from art_snn.checks import invalid, require, require_number, settle
+from art_snn.values import Setting, Values, least, most, operand, plus_scaled, setting, uniform
 
 DECAYS = (1e-6, 1.0)
 THRESHOLDS = (1e-4, 1e4)
@@ -39,7 +40,7 @@ class Dynamics:
 
     :param decay: share of the potential that survives one step, in [1e-6, 1]; 1 is the IF neuron.
     :param threshold: potential at which the neuron fires, in [1e-4, 1e4], in the unit of the
-        current; with a hard reset that far above `rest`.
+        current; with a hard reset to a lower potential that far above `rest`.
     :param reset: "hard" (to `rest`), "soft" (by subtraction of `drop`) or "none".
     :param gain: factor of the input current, in [1e-4, 1e4].
     :param constant: what is added to the current at every step, in [-1e4, 1e4].
@@ -47,26 +48,31 @@ class Dynamics:
     :param rest: potential after a hard reset, in [-1e4, 1e4].
     :param start: potential before the first step, in [-1e4, 1e4]; None is `rest`.
     :param drop: what a soft reset subtracts, in [1e-4, 1e4]; None is the threshold.
+
+    A number may be a tensor of one element. All but `strict` may be tensors that broadcast to one
+    step [N, ...], such as [K] behind a linear layer and [C, 1, 1] behind a convolution: every
+    neuron then has a setting of its own, kept as :class:`~art_snn.values.Values`.
+
     :raises ValueError: when a parameter lies outside its range."""
 
-    decay: float = 0.5
-    threshold: float = 1.0
+    decay: Setting = 0.5
+    threshold: Setting = 1.0
     reset: Literal["hard", "soft", "none"] = "hard"
     foreign: ClassVar[bool] = False
     """Whether they were read off a module of another framework, which has a gradient of its own."""
     unknown: ClassVar[str | None] = None
     """Why the equations are not known; None where they are."""
     _: KW_ONLY
-    gain: float = 1.0
-    constant: float = 0.0
+    gain: Setting = 1.0
+    constant: Setting = 0.0
     strict: bool = False
-    rest: float = 0.0
-    start: float | None = None
-    drop: float | None = None
+    rest: Setting = 0.0
+    start: Setting = None
+    drop: Setting = None
 
     def __post_init__(self) -> None:
         remedy = "Use 1.0 for a neuron without leak."
-        decay = require_number("decay", self.decay, above=0, up_to=1, within=DECAYS, remedy=remedy)
+        decay = _checked("decay", self.decay, above=0, up_to=1, within=DECAYS, remedy=remedy)
         if self.reset not in ("hard", "soft", "none"):
             remedy = "Hard sets the potential to zero, soft subtracts the threshold."
             raise invalid("reset", "'hard', 'soft' or 'none'", repr(self.reset), remedy)
@@ -74,17 +80,19 @@ class Dynamics:
         remedy = "Use 0.0, the neurons of the papers have none."
         for name in ("constant", "rest", "start"):
             value = 0.0 if getattr(self, name) is None else getattr(self, name)
-            number = require_number(name, value, within=POTENTIALS, remedy=remedy)
+            number = _checked(name, value, within=POTENTIALS, remedy=remedy)
             settle(self, **{name: self.rest if getattr(self, name) is None else number})
         expected, hard = "0 where the reset is not hard", self.reset == "hard"
-        require(hard or not self.rest, "rest", expected, self.rest, "Leave it out.")
+        require(hard or self.rest == 0, "rest", expected, self.rest, "Leave it out.")
         remedy = "The neurons of the papers use 1.0."
-        threshold = require_number("threshold", self.threshold, above=self.rest, remedy=remedy)
-        require_number("threshold", threshold - self.rest, within=THRESHOLDS, remedy=remedy)
+        lowest = min(0.0, least(self.rest))
+        threshold = _checked("threshold", self.threshold, above=lowest, remedy=remedy)
         settle(self, threshold=threshold)
+        span = threshold - self.rest if self.resets_below else threshold
+        _checked("threshold", span, within=THRESHOLDS, remedy=remedy)
         for name, value in {"gain": self.gain, "drop": self.drop}.items():
             if value is not None:
-                number = require_number(name, value, above=0, within=THRESHOLDS, remedy=remedy)
+                number = _checked(name, value, above=0, within=THRESHOLDS, remedy=remedy)
                 settle(self, **{name: number})
         settle(self, strict=bool(self.strict))
         none = self.drop is None or self.reset == "soft"
@@ -104,8 +112,18 @@ class Dynamics:
     def has_rate_curve(self) -> bool:
         """Whether decay and threshold say at which rate a current makes the neurons fire.
 
-        Not without a reset."""
-        return self.obeys_equations and self.reset != "none"
+        Not without a reset, nor with one that leads to the threshold or beyond."""
+        return self.obeys_equations and self.reset != "none" and self.resets_below
+
+    @property
+    def resets_below(self) -> bool:
+        """Whether a hard reset leads below the threshold."""
+        return least(self.threshold - self.rest) > 0
+
+    @property
+    def uniform(self) -> bool:
+        """Whether every setting is one number for the whole layer."""
+        return uniform(getattr(self, f.name) for f in fields(self))
 
     @property
     def obeys_equations(self) -> bool:
@@ -119,12 +137,15 @@ class Dynamics:
         return told == (1, 0, False, 0, 0, None)
 
     @property
-    def origin(self) -> float:
+    def origin(self) -> Setting:
         """Potential from which those of the :attr:`standard` dynamics are counted.
 
-        The one after a hard reset; and where a soft reset subtracts another amount than the
-        threshold, the one that makes the threshold that amount."""
-        return self.threshold - self.drop if self.drop is not None else self.rest
+        The one after a hard reset, if that lies below the threshold, and otherwise 0; and where a
+        soft reset subtracts another amount than the threshold, the one that makes the threshold
+        that amount."""
+        if self.drop is not None:
+            return self.threshold - self.drop
+        return self.rest if self.resets_below else 0.0
 
     @property
     def standard(self) -> "Dynamics":
@@ -136,7 +157,8 @@ class Dynamics:
 
     def effective(self, current: Tensor) -> Tensor:
         """What a current x is to the :attr:`standard` dynamics: gain * x + constant, from there."""
-        return current * self.gain + (self.constant - (1 - self.decay) * self.origin)
+        shift = self.constant - (1 - self.decay) * self.origin
+        return current.mul(operand(self.gain, current)).add(operand(shift, current))
 
     @torch.no_grad()
     def simulate(
@@ -151,49 +173,64 @@ class Dynamics:
         if spikes is None:
             spikes = torch.empty(current.shape, dtype=current.dtype, device=current.device)
         results = (spikes,) if potential is None else (spikes, potential)
-        if not fused.run(_Steps(self, len(results) > 1), (current,), results):
+        fusible = self.uniform
+        if not (fusible and fused.run(_Steps(self, len(results) > 1), (current,), results)):
             self._simulate(current, potential, spikes)
         return spikes
 
     def _simulate(self, current: Tensor, potential: Tensor | None, spikes: Tensor) -> None:
         """:meth:`simulate`, step by step."""
         fires = torch.gt if self.strict else torch.ge
-        v = torch.full_like(spikes[0], self.start or 0.0)
+        v = self._at_start(spikes[0])
         for t in range(current.shape[0]):
             u = v if potential is None else potential[t]
             self._charge(current[t], v, spikes[t - 1] if t else None, u)
-            fires(u, self.threshold, out=spikes[t])
+            fires(u, operand(self.threshold, u), out=spikes[t])
             self._discharge(u, spikes[t], v)
+
+    def _at_start(self, like: Tensor) -> Tensor:
+        """The potential before the first step, a new tensor."""
+        return torch.zeros_like(like).add_(operand(0.0 if self.start is None else self.start, like))
 
     def _charge(self, x: Tensor, v: Tensor, before: Tensor | None, u: Tensor) -> None:
         """Write u[t] from x[t], v[t-1], whose place it may take, and s[t-1], None at first."""
         if self.gain == 1:
-            torch.add(x, v, alpha=self.decay, out=u)
+            plus_scaled(x, v, self.decay, out=u)
         else:
-            torch.mul(v, self.decay, out=u).add_(x, alpha=self.gain)
-        if self.constant:
-            u.add_(self.constant)
+            plus_scaled(torch.mul(v, operand(self.decay, v), out=u), x, self.gain, out=u)
+        if self.constant != 0:
+            u.add_(operand(self.constant, u))
 
     def _discharge(self, u: Tensor, spikes: Tensor, v: Tensor) -> None:
         """Write v[t] from u[t], whose place it may take, and s[t]."""
         if self.reset == "hard":
             torch.addcmul(u, u, spikes, value=-1, out=v)
-            if self.rest:
-                v.add_(spikes, alpha=self.rest)
+            if self.rest != 0:
+                plus_scaled(v, spikes, self.rest, out=v)
         elif self.reset == "soft":
-            torch.sub(u, spikes, alpha=self.amount, out=v)
+            plus_scaled(u, spikes, -self.amount, out=v)
         elif v is not u:
             v.copy_(u)
 
     @property
-    def amount(self) -> float:
+    def amount(self) -> Setting:
         """What a soft reset subtracts."""
         return self.threshold if self.drop is None else self.drop
 
     def silent(self, potential: Tensor) -> Tensor:
         """1 where a neuron of that potential u does not fire, and 0 elsewhere, in its dtype."""
         below = torch.le if self.strict else torch.lt
-        return below(potential, self.threshold, out=torch.empty_like(potential))
+        return below(potential, operand(self.threshold, potential), out=torch.empty_like(potential))
+
+
+def _checked(name: str, value: Any, **bounds: Any) -> Setting:
+    """A setting whose numbers all lie within the bounds of :func:`require_number`."""
+    value = setting(value)
+    if not isinstance(value, Values):
+        return require_number(name, value, **bounds)
+    for extreme in (least(value), most(value)):
+        require_number(name, extreme, **bounds)
+    return value
 
 
 @dataclass(frozen=True)
@@ -209,7 +246,7 @@ class _Steps(fused.Loop):
         self, given: fused.Rows, before: fused.Rows | None, state: Tensor | None
     ) -> tuple[fused.Rows, Tensor]:
         (x,), dynamics = given, self.dynamics
-        v = torch.full_like(x, dynamics.start or 0.0) if state is None else state
+        v = dynamics._at_start(x) if state is None else state
         u, after = torch.empty_like(x), torch.empty_like(x)
         dynamics._charge(x, v, None if before is None else before[0], u)
         s = (u > dynamics.threshold if dynamics.strict else u >= dynamics.threshold).to(u.dtype)
@@ -235,7 +272,7 @@ def currents_around(dynamics: Dynamics, like: Tensor, generator: torch.Generator
     the last place, and some that are very small, very large or not finite."""
     noise = torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
     span = dynamics.threshold - dynamics.origin
-    x = (noise * span + span / 2) / dynamics.gain
+    x: Tensor = (noise * span + span / 2) / dynamics.gain
     around, extreme, limits = slice(1, None, 3), slice(2, None, 24), torch.finfo(like.dtype)
     quarters = torch.randint(-5, 6, like.shape, generator=generator, device=like.device)
     off = quarters.to(like.dtype) * (limits.eps * abs(dynamics.threshold) / 4)
@@ -243,12 +280,13 @@ def currents_around(dynamics: Dynamics, like: Tensor, generator: torch.Generator
     kinds = torch.tensor(values, dtype=like.dtype, device=like.device)
     drawn = torch.randint(len(values), like.shape, generator=generator, device=like.device)
     x[:, extreme] = torch.where(noise > 1, kinds[drawn], x)[:, extreme]
-    v = torch.full_like(x[0], dynamics.start or 0.0)
-    u, fired = torch.empty_like(v), None
+    v = dynamics._at_start(x[0])
+    u = torch.empty_like(v)
+    fired: Tensor | None = None
     for t in range(len(x)):
         missing = dynamics.threshold - dynamics.decay * v - dynamics.constant
         x[t, around] = (missing.add_(off[t]) / dynamics.gain)[around]
         dynamics._charge(x[t], v, fired, u)
-        fired = 1 - dynamics.silent(u)
+        fired = dynamics.silent(u).neg_().add_(1)
         dynamics._discharge(u, fired, v)
     return x

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from art_snn.gradients.base import Differentiable, Site
+from art_snn.values import least
 
 RELATIVE_TOLERANCE = 1e-3
 """Largest difference between replayed and recorded current, relative to the sample's largest."""
@@ -96,7 +97,7 @@ class _Prober:
         self.excesses: list[Tensor] = []
 
     def __call__(self, site: Site, current: Tensor) -> Tensor:
-        self.judge(current, site.dynamics.threshold)
+        self.judge(current, least(site.dynamics.threshold))
         self.names.append(site.name)
         return self.draw(current)
 

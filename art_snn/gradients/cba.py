@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 from art_snn.checks import require_count
 from art_snn.dynamics import Dynamics
 from art_snn.gradients.conversion import Conversion
+from art_snn.values import Setting, operand
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class CBA(Conversion):
         remedy = "The conversion of the papers uses 8 levels."
         require_count("levels", self.levels, up_to=2**16, remedy=remedy)
 
-    def activation(self, current: Tensor, threshold: float) -> Tensor:
+    def activation(self, current: Tensor, threshold: Setting) -> Tensor:
         y: Tensor = _Quantised.apply(current, threshold, self.levels)  # type: ignore[no-untyped-call]
         return y
 
@@ -48,8 +49,9 @@ class _Quantised(torch.autograd.Function):
     """The quantised activation forward, the slope of the clipped line backward."""
 
     @staticmethod
-    def forward(ctx: Any, current: Tensor, threshold: float, levels: int) -> Tensor:
-        scaled = current / threshold
+    def forward(ctx: Any, current: Tensor, threshold: Setting, levels: int) -> Tensor:
+        threshold = operand(threshold, current)
+        scaled: Tensor = current / threshold
         ctx.save_for_backward((scaled >= 0) & (scaled <= 1))
         ctx.threshold = threshold
         return scaled.clamp_(0, 1).mul_(levels).add_(0.5).floor_().div_(levels)
@@ -58,4 +60,5 @@ class _Quantised(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_rate: Tensor) -> tuple[Tensor, None, None]:
         (inside,) = ctx.saved_tensors
-        return grad_rate * inside / ctx.threshold, None, None
+        d: Tensor = grad_rate * inside / ctx.threshold
+        return d, None, None

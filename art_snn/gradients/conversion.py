@@ -7,6 +7,7 @@ from torch import Tensor
 from art_snn.dynamics import Dynamics
 from art_snn.gradients.base import Differentiable, Execution, Gradient, Site
 from art_snn.gradients.rate import mean_over_time, no_rate_curve
+from art_snn.values import Setting
 
 
 class Conversion(Gradient):
@@ -21,7 +22,7 @@ class Conversion(Gradient):
         return False
 
     @abstractmethod
-    def activation(self, current: Tensor, threshold: float) -> Tensor:
+    def activation(self, current: Tensor, threshold: Setting) -> Tensor:
         """What stands in the place of a neuron: current [1, N, ...] -> activation [1, N, ...]."""
 
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:

@@ -39,6 +39,7 @@ from art_snn.gradients.affine import (
 from art_snn.gradients.base import Differentiable, Execution, Gradient, Site, repeats_one_step
 from art_snn.gradients.blocks import blocks
 from art_snn.gradients.fixed import Trail, held, on_trail
+from art_snn.values import least, operand
 
 
 @dataclass(frozen=True)
@@ -233,10 +234,10 @@ def _slope(rule: RateGradient, trace: Trace) -> Tensor:
     own, potential = trace.dynamics, trace.potential
     if own.plain:
         return rule.slope(trace)
-    if potential is not None and own.origin:
+    if potential is not None and own.origin != 0:
         potential = potential - own.origin
     seen = Trace(own.standard, own.effective(trace.current), trace.rate, potential)
-    return rule.slope(seen) * own.gain
+    return rule.slope(seen).mul(operand(own.gain, trace.current))
 
 
 def _mean_slope(rule: RateGradient, trace: Trace) -> Tensor:
@@ -292,7 +293,8 @@ class _Replayer:
         if current.shape != entry.slope.shape:
             raise ValueError(f"shape {list(current.shape)} instead of {list(entry.slope.shape)}")
         if entry.rate is not None:
-            self.excesses.append(excess_of(current, entry.current, site.dynamics.threshold))
+            threshold = least(site.dynamics.threshold)
+            self.excesses.append(excess_of(current, entry.current, threshold))
         self.dtype = current.dtype
         rate = current.detach() if entry.rate is None else entry.rate
         answer: Tensor = _Replay.apply(current, rate, entry.slope)  # type: ignore[no-untyped-call]

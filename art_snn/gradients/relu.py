@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from art_snn.gradients.conversion import Conversion
+from art_snn.values import Setting, operand
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,5 +21,5 @@ class RectifiedANN(Conversion):
     for them it is no approximation, but a direction that the authors' ensemble tries beside
     others. No factor stands in for the leak."""
 
-    def activation(self, current: Tensor, threshold: float) -> Tensor:
-        return current.relu() / threshold
+    def activation(self, current: Tensor, threshold: Setting) -> Tensor:
+        return current.relu().div(operand(threshold, current))

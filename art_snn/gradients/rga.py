@@ -1,7 +1,7 @@
 """RGA: rate gradient approximation."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from art_snn.checks import invalid, require_number
 from art_snn.dynamics import Dynamics
 from art_snn.gradients.blocks import blocks
 from art_snn.gradients.rate import RateGradient, Trace, no_rate_curve
+from art_snn.values import Setting, least, most, operand, plus_scaled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,33 +45,40 @@ class RGA(RateGradient):
         for block in blocks(current):
             x, here = current[:, block], slope[:, block]
             # As numbers 0 and 1: compared to bool, and selected by it, takes ten times as long.
-            mask = torch.gt(x, knee, out=torch.empty_like(x))
-            torch.le(x, knee, out=here).mul_(self.gamma).add_(mask, alpha=middle)
-            here.mul_(torch.ge(x, 0, out=mask)).mul_(torch.le(x, end, out=mask))
+            knees, ends = operand(knee, x), operand(end, x)
+            mask = torch.gt(x, knees, out=torch.empty_like(x))
+            plus_scaled(torch.le(x, knees, out=here).mul_(self.gamma), mask, middle, out=here)
+            here.mul_(torch.ge(x, 0, out=mask)).mul_(torch.le(x, ends, out=mask))
         return slope
 
-    def corners(self, decay: float, threshold: float) -> list[tuple[float, float]]:
+    def corners(self, decay: Setting, threshold: Setting) -> list[tuple[Any, Any]]:
         """Corners (current, rate) of the polyline; two of them without a leak, otherwise three.
 
         :param decay: of the neuron, in (0, 1].
         :param threshold: of the neuron, > 0; currents have its unit.
-        :raises ValueError: when beta or gamma does not fit the neuron."""
+        :raises ValueError: when beta or gamma does not fit one of the neurons."""
         self._check(decay, threshold)
         knee = (1 - decay) * threshold
         ends = [(knee, self.gamma * knee), (self.beta * threshold, 1.0)]
         return ends if knee == 0 else [(0.0, 0.0), *ends]
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
-        return no_rate_curve(dynamics)
+        reason = no_rate_curve(dynamics)
+        if reason is None:
+            try:
+                self._check(dynamics.decay, dynamics.standard.threshold)
+            except ValueError as error:
+                return str(error).rstrip(".")
+        return reason
 
-    def _check(self, decay: float, threshold: float) -> None:
+    def _check(self, decay: Setting, threshold: Setting) -> None:
         neuron = f"a neuron with decay {decay:g} and threshold {threshold:g}"
         # As corners are computed, so that rounding does not make them meet.
-        if self.beta * threshold <= (1 - decay) * threshold:
+        if least(self.beta * threshold - (1 - decay) * threshold) <= 0:
             expected = f"more than 1 - decay = {1 - decay:g} for {neuron}"
             remedy = "Raise beta: the rate cannot saturate before the neuron can fire at all."
             raise invalid("beta", expected, f"{self.beta:g}", remedy)
-        if self.gamma * threshold * (1 - decay) >= 1:
+        if most(self.gamma * threshold * (1 - decay)) >= 1:
             expected = f"gamma * threshold * (1 - decay) below 1 for {neuron}"
             remedy = "Lower gamma: the curve would pass rate 1 before the neuron can fire."
             raise invalid("gamma", expected, f"gamma = {self.gamma:g}", remedy)

@@ -10,6 +10,7 @@ from torch import Tensor
 from art_snn.checks import require_number
 from art_snn.dynamics import Dynamics
 from art_snn.gradients.rate import RateGradient, Trace, no_rate_curve
+from art_snn.values import most, operand
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,18 +44,23 @@ class StaticCurve(RateGradient):
             require_number("limit", self.limit, at_least=1, within=(1, 1e4), remedy=remedy)
 
     def slope(self, trace: Trace) -> Tensor:
-        decay, threshold = trace.dynamics.decay, trace.dynamics.threshold
-        current = trace.current
+        current, dynamics = trace.current, trace.dynamics
+        threshold, decay = operand(dynamics.threshold, current), operand(dynamics.decay, current)
         knee = (1 - decay) * threshold
-        rising = current <= threshold
-        if decay == 1:
-            return rising.logical_and_(current >= 0).to(current.dtype).div_(threshold)
+        rising = torch.le(current, threshold)
+        straight = rising.logical_and(current >= 0).to(current.dtype)
+        if dynamics.decay == 1:
+            return straight.div_(threshold)
         rising.logical_and_(current > knee)
         # Elsewhere any value inside the range will do: the mask removes it.
-        inside = torch.where(rising, current, current.new_tensor(threshold))
+        inside = torch.where(rising, current, torch.as_tensor(threshold).to(current))
         logarithm = torch.log1p(-knee / inside)
-        steep = -math.log(decay) * knee / (logarithm.square_() * inside * (inside - knee))
-        return steep.clamp_(max=self.limit / (decay * threshold)).mul_(rising)
+        leak = -decay.log() if isinstance(decay, Tensor) else -math.log(decay)
+        steep: Tensor = leak * knee / (logarithm.square_() * inside * (inside - knee))
+        steep.clamp_(max=self.limit / (decay * threshold)).mul_(rising)
+        if most(dynamics.decay) == 1:
+            steep = torch.where(decay == 1, straight.div_(threshold), steep)
+        return steep
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
         return no_rate_curve(dynamics)

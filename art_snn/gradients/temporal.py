@@ -24,6 +24,7 @@ from art_snn import fused
 from art_snn.dynamics import Dynamics, currents_around
 from art_snn.gradients.base import Differentiable, Execution, Firing, Gradient, Site, is_repeated
 from art_snn.gradients.blocks import blocks
+from art_snn.values import operand, plus_product, plus_scaled
 
 StepSlope = Callable[[Tensor, int, slice], Tensor]
 """(u - threshold [n, ...] at a step of some samples, the step, the samples) -> slope [n, ...]."""
@@ -122,12 +123,12 @@ def _recursion(
     # In single precision at least, since there may be many steps.
     wide = torch.promote_types(potential.dtype, torch.float32)
     total = torch.zeros_like(potential[0], dtype=wide) if summed else None
-    fusible = rule.elementwise and at_step is None and not summed
+    fusible = rule.elementwise and at_step is None and not summed and dynamics.uniform
     if not (fusible and fused.run(_BackSteps(rule, site), (grad_spikes, potential), (d,))):
         _by_steps(rule, site, at_step, grad_spikes, potential, d, total)
     found = d if total is None else total.div_(len(potential))
     if dynamics.gain != 1:
-        found.mul_(dynamics.gain)
+        found.mul_(operand(dynamics.gain, found))
     return found.to(potential.dtype).expand_as(potential)
 
 
@@ -174,16 +175,16 @@ def _one_step(
     if later is None or detach_reset or dynamics.reset == "none":
         torch.mul(g, h, out=here)
     elif dynamics.reset == "hard":
-        fall = u - dynamics.rest if dynamics.rest else u
-        torch.addcmul(g, later, fall, value=-dynamics.decay, out=here).mul_(h)
+        fall = u if dynamics.rest == 0 else u - dynamics.rest
+        plus_product(g, later, fall, -dynamics.decay, out=here).mul_(h)
     else:
-        torch.add(g, later, alpha=-dynamics.decay * dynamics.amount, out=here).mul_(h)
+        plus_scaled(g, later, -dynamics.decay * dynamics.amount, out=here).mul_(h)
     if later is None:
         return
     if dynamics.reset == "hard":
-        here.addcmul_(later, dynamics.silent(u), value=dynamics.decay)
+        plus_product(here, later, dynamics.silent(u), dynamics.decay, out=here)
     else:
-        here.add_(later, alpha=dynamics.decay)
+        plus_scaled(here, later, dynamics.decay, out=here)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn.dynamics import Dynamics
+from art_snn.values import Setting, plus_scaled, setting
 
 Order = Callable[["ReadOff", Tensor, Tensor], Tensor]
 
@@ -44,13 +45,13 @@ class ReadOff(Dynamics):
     foreign: ClassVar[bool] = True
     _: KW_ONLY
     order: str | None = None
-    factor: float = 1.0
-    leak: float = 0.0
+    factor: Setting = 1.0
+    leak: Setting = 0.0
     late: bool = False
 
     def beyond(self, v: Tensor) -> Tensor:
         """v - l."""
-        return v - self.leak if self.leak else v
+        return v if self.leak == 0 else v - self.leak
 
     def _charge(self, x: Tensor, v: Tensor, before: Tensor | None, u: Tensor) -> None:
         if self.order is None:
@@ -58,7 +59,7 @@ class ReadOff(Dynamics):
             return
         u.copy_(ORDERS[self.order](self, x, v))
         if self.late and before is not None:
-            u.sub_(before, alpha=self.threshold)
+            plus_scaled(u, before, -self.threshold, out=u)
 
     def _discharge(self, u: Tensor, spikes: Tensor, v: Tensor) -> None:
         if not self.late:
@@ -88,16 +89,9 @@ class Unreadable(Exception):
     """A neuron's equations are not those that the rules know; the message says why."""
 
 
-def number(value: Any, name: str) -> float:
-    """A setting of a layer as one number.
-
-    :raises Unreadable: when it has several values."""
-    if isinstance(value, Tensor):
-        if value.numel() != 1:
-            reason = f"its {name} has {value.numel()} values, and the rules know one for a layer"
-            raise Unreadable(reason)
-        return float(value.detach())
-    return float(value)
+def number(value: Any) -> Setting:
+    """A setting of a layer: one number, or one for every neuron."""
+    return setting(value) if isinstance(value, Tensor) else float(value)
 
 
 def read_off(read: Callable[[nn.Module], Dynamics], module: nn.Module) -> Dynamics:

@@ -15,6 +15,7 @@ from torch import nn
 from art_snn.dynamics import Dynamics
 from art_snn.interop.dynamics import ReadOff, Unreadable, number
 from art_snn.interop.kinds import Kind, Layout, Returned, unsuited
+from art_snn.values import least, within
 
 TOLD = "register_neuron tells others"
 SPIKINGJELLY = (
@@ -37,10 +38,10 @@ def _spikingjelly_reset(module: Any) -> dict[str, Any]:
         raise Unreadable("it computes in a precision of its own")
     if not getattr(module.surrogate_function, "spiking", True):
         raise Unreadable("its surrogate is not spiking: its outputs are not 0 or 1")
-    threshold, rest = number(module.v_threshold, "threshold"), module.v_reset
+    threshold, rest = number(module.v_threshold), module.v_reset
     if rest is None:
         return {"threshold": threshold, "reset": "soft"}
-    return {"threshold": threshold, "rest": number(rest, "v_reset")}
+    return {"threshold": threshold, "rest": number(rest)}
 
 
 def _if_node(module: nn.Module) -> Dynamics:
@@ -48,12 +49,12 @@ def _if_node(module: nn.Module) -> Dynamics:
 
 
 def _lif_node(module: Any) -> Dynamics:
-    tau = number(module.tau, "tau")
+    tau = number(module.tau)
     return _leaky(module, 1 / tau, tau, divided=True)
 
 
 def _parametric_node(module: Any) -> Dynamics:
-    share = number(module.w.sigmoid(), "w")
+    share = number(module.w.sigmoid())
     return _leaky(module, share, share, divided=False)
 
 
@@ -73,7 +74,7 @@ def _leaky(module: Any, share: float, factor: float, *, divided: bool) -> Dynami
 def _scales(module: Any, told: Mapping[str, Any]) -> bool:
     """Whether it computes f v + x, as versions before 2.0 do in some classes and modes."""
     homes = {cls.__module__ for cls in type(module).__mro__}
-    if told.get("rest", 0.0):
+    if told.get("rest", 0.0) != 0:
         return False
     if "spikingjelly.clock_driven.neuron" in homes:
         return True
@@ -129,10 +130,10 @@ def _leaky_of_snntorch(module: Any) -> Dynamics:
         raise Unreadable("its neurons inhibit one another")
     if module.state_quant:
         raise Unreadable("its state is quantised")
-    if number(module.graded_spikes_factor, "graded_spikes_factor") != 1:
+    if number(module.graded_spikes_factor) != 1:
         raise Unreadable("its spikes are graded: its outputs are not 0 or 1")
-    threshold = number(module.threshold, "threshold")
-    decay = min(max(number(module.beta, "beta"), 0.0), 1.0)
+    threshold = number(module.threshold)
+    decay = within(number(module.beta), 0.0, 1.0)
     told: dict[str, Any] = {"threshold": threshold, "strict": True, "factor": decay}
     # What runs; the setting reset_mechanism may be changed later without effect.
     how = module.state_function.__name__
@@ -145,7 +146,7 @@ def _leaky_of_snntorch(module: Any) -> Dynamics:
             "with reset_delay=False and reset_mechanism='subtract' a neuron above twice its "
             "threshold is reset twice"
         )
-    if decay == 0:
+    if least(decay) == 0:
         raise Unreadable("its beta is 0: nothing is left to subtract the reset from")
     drop = threshold / decay
     return ReadOff(decay, reset="soft", drop=drop, late=True, order="f v + x", **told)
@@ -199,17 +200,17 @@ def _snntorch() -> dict[str, Kind]:
 
 
 def _lif_box(module: Any) -> Dynamics:
-    p, share = module.p, number(module.dt * module.p.tau_mem_inv, "tau_mem_inv")
+    p, share = module.p, number(module.dt * module.p.tau_mem_inv)
     method = getattr(p.reset_method, "__name__", "")
-    told: dict[str, Any] = {"reset": "hard", "rest": number(p.v_reset, "v_reset")}
+    told: dict[str, Any] = {"reset": "hard", "rest": number(p.v_reset)}
     if method == "reset_subtract":
         told = {"reset": "soft"}
     elif method != "reset_value":
         raise Unreadable(f"its reset_method is {method or p.reset_method!r}")
-    leak = number(p.v_leak, "v_leak")
+    leak = number(p.v_leak)
     return ReadOff(
         1 - share,
-        number(p.v_th, "v_th"),
+        number(p.v_th),
         **told,
         gain=share,
         constant=share * leak,
@@ -222,8 +223,8 @@ def _lif_box(module: Any) -> Dynamics:
 
 
 def _iaf_cell(module: Any) -> Dynamics:
-    rest = number(module.p.v_reset, "v_reset")
-    return ReadOff(1.0, number(module.p.v_th, "v_th"), rest=rest, strict=True, order="v + x")
+    rest = number(module.p.v_reset)
+    return ReadOff(1.0, number(module.p.v_th), rest=rest, strict=True, order="v + x")
 
 
 def _norse() -> dict[str, Kind]:
@@ -269,17 +270,17 @@ def _sinabs_neuron(module: Any) -> Dynamics:
         raise Unreadable("it has a synaptic current besides its potential (tau_syn)")
     if module.min_v_mem is not None:
         raise Unreadable("its potential has a floor: build it with min_v_mem=None")
-    decay = number(module.alpha_mem_calculated, "tau_mem")
-    threshold, reset = number(module.spike_threshold, "spike_threshold"), module.reset_fn
+    decay = number(module.alpha_mem_calculated)
+    threshold, reset = number(module.spike_threshold), module.reset_fn
     told: dict[str, Any] = {"threshold": threshold, "factor": decay, "order": "f v + x"}
     if module.norm_input:
-        gain = number(1 - module.alpha_mem_calculated, "tau_mem")
+        gain = number(1 - module.alpha_mem_calculated)
         told |= {"gain": gain, "order": "f v + g x"}
     if type(reset).__name__ == "MembraneSubtract":
         drop = reset.subtract_value
-        drop = None if drop is None else number(drop, "subtract_value")
+        drop = None if drop is None else number(drop)
         return ReadOff(decay, reset="soft", drop=drop, **told)
-    if type(reset).__name__ == "MembraneReset" and number(reset.reset_value, "reset_value") == 0:
+    if type(reset).__name__ == "MembraneReset" and number(reset.reset_value) == 0:
         return ReadOff(decay, **told)
     raise Unreadable(f"its reset_fn is {reset!r}")
 

@@ -28,6 +28,7 @@ from torch.autograd.function import once_differentiable
 from art_snn.gradients.base import Firing, Site
 from art_snn.interop.members import Member, Members
 from art_snn.interop.passes import FiringPass, refused, running, wrong_steps
+from art_snn.values import operand
 
 
 class Calls:
@@ -77,10 +78,10 @@ class Calls:
         for t in reversed(range(len(d))):
             kept = 1 - self.spikes[t].detach() if dynamics.reset == "hard" else 1
             here = 0 if potentials[t] is None else potentials[t]
-            passed = 0 if later is None else later * dynamics.decay
+            passed = 0 if later is None else later * operand(dynamics.decay, d)
             later = (here + passed) * kept if after else here + passed * kept
             d[t] = later
-        return d * dynamics.gain
+        return d.mul(operand(dynamics.gain, d))
 
 
 class StepPass(FiringPass):

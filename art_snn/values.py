@@ -1,0 +1,153 @@
+"""Settings of a layer of neurons that differ from neuron to neuron."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+
+class Values:
+    """Numbers that broadcast to one time step [N, ...] of a layer, in the place of one number.
+
+    They are compared and hashed by value. In arithmetic with a tensor they take its dtype and
+    device, and the result is a tensor; with numbers and one another it is Values again.
+
+    :param numbers: a tensor [C, 1, 1], [K] or of any other shape without the batch axis."""
+
+    def __init__(self, numbers: Tensor) -> None:
+        self.numbers = numbers.detach().to("cpu", torch.float64, copy=True)
+        self._key = (tuple(self.numbers.shape), tuple(self.numbers.flatten().tolist()))
+
+    def at(self, like: Tensor) -> Tensor:
+        """The numbers in the dtype and on the device of another tensor."""
+        return self.numbers.to(like.device, like.dtype)
+
+    def min(self) -> float:
+        """The smallest number."""
+        return float(self.numbers.min())
+
+    def max(self) -> float:
+        """The largest number."""
+        return float(self.numbers.max())
+
+    def tolist(self) -> Any:
+        """The numbers in nested lists, for JSON."""
+        return self.numbers.tolist()
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        like = next(a for a in (*args, *kwargs.values()) if isinstance(a, Tensor))
+        args = tuple(a.at(like) if isinstance(a, Values) else a for a in args)
+        return func(*args, **kwargs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Values) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __format__(self, spec: str) -> str:
+        return f"{self.min():{spec}} to {self.max():{spec}}"
+
+    def __repr__(self) -> str:
+        return f"({self:.4g}, {self.numbers.numel()} values)"
+
+    def _with(self, other: Any, operation: Callable[[Any, Any], Any]) -> Any:
+        if isinstance(other, Tensor):
+            return operation(self.at(other), other)
+        return Values(operation(self.numbers, _bare(other)))
+
+    def _behind(self, other: Any, operation: Callable[[Any, Any], Any]) -> Any:
+        return Values(operation(_bare(other), self.numbers))
+
+    def __neg__(self) -> Values:
+        return Values(-self.numbers)
+
+    def __add__(self, other: Any) -> Any:
+        return self._with(other, operator.add)
+
+    def __sub__(self, other: Any) -> Any:
+        return self._with(other, operator.sub)
+
+    def __mul__(self, other: Any) -> Any:
+        return self._with(other, operator.mul)
+
+    def __truediv__(self, other: Any) -> Any:
+        return self._with(other, operator.truediv)
+
+    def __radd__(self, other: Any) -> Any:
+        return self._behind(other, operator.add)
+
+    def __rsub__(self, other: Any) -> Any:
+        return self._behind(other, operator.sub)
+
+    def __rmul__(self, other: Any) -> Any:
+        return self._behind(other, operator.mul)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return self._behind(other, operator.truediv)
+
+
+Setting: TypeAlias = Any
+"""A setting of a layer of neurons: a number for all, or Values.
+
+Any to type checkers, which know no number that tensors may be added to and that may be Values."""
+
+
+def _bare(setting: Any) -> Any:
+    return setting.numbers if isinstance(setting, Values) else setting
+
+
+def setting(value: Any) -> Any:
+    """A tensor or parameter as a number where it has one element, else as Values."""
+    if not isinstance(value, Tensor):
+        return value
+    return value.detach().item() if value.numel() == 1 else Values(value)
+
+
+def least(value: Setting) -> float:
+    """The smallest number of a setting."""
+    return value.min() if isinstance(value, Values) else value
+
+
+def most(value: Setting) -> float:
+    """The largest number of a setting."""
+    return value.max() if isinstance(value, Values) else value
+
+
+def within(value: Setting, low: float, high: float) -> Setting:
+    """A setting whose numbers are brought into a range."""
+    if isinstance(value, Values):
+        return Values(value.numbers.clamp(low, high))
+    return min(max(value, low), high)
+
+
+def uniform(values: Iterable[Any]) -> bool:
+    """Whether none of the settings differs from neuron to neuron."""
+    return not any(isinstance(value, Values) for value in values)
+
+
+def plus_scaled(a: Tensor, x: Tensor, factor: Setting, out: Tensor) -> Tensor:
+    """Write ``a + factor x`` to `out`, which may be any of them."""
+    if isinstance(factor, Values):
+        return torch.addcmul(a, x, factor.at(x), out=out)
+    return torch.add(a, x, alpha=factor, out=out)
+
+
+def plus_product(a: Tensor, x: Tensor, y: Tensor, factor: Setting, out: Tensor) -> Tensor:
+    """Write ``a + factor x y`` to `out`, which may be any of them."""
+    if isinstance(factor, Values):
+        return plus_scaled(a, x * y, factor, out)
+    return torch.addcmul(a, x, y, value=factor, out=out)
+
+
+def operand(value: Setting, like: Tensor) -> Any:
+    """A setting as an operand: a number, or a tensor like the other one."""
+    return value.at(like) if isinstance(value, Values) else value
