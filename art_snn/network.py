@@ -303,7 +303,7 @@ class SpikingNetwork(nn.Module):
 
         :param x: input [N, ...] of the pass.
         :raises ValueError: with the reason."""
-        check_applicable(rule, self.sites(), encoder=self.encoder)
+        check_applicable(rule, self.sites(), encoder=self.encoder, **self._ways())
 
     def encode(self, x: Tensor) -> Tensor:
         """Input [N, ...] -> time steps [T, N, ...]."""
@@ -388,8 +388,12 @@ class SpikingNetwork(nn.Module):
 
     def _resolved(self, rule: Gradient | str, argument: str) -> Gradient:
         resolved = resolve(rule, argument)
-        check_applicable(resolved, self.sites(), argument, self.encoder)
+        check_applicable(resolved, self.sites(), argument, self.encoder, **self._ways())
         return resolved
+
+    def _ways(self) -> dict[str, Any]:
+        """What a complaint about a rule that does not apply tells besides."""
+        return {}
 
     def _checked(self, x: Tensor) -> Tensor:
         if not isinstance(x, Tensor):

@@ -182,29 +182,44 @@ def objection(rule: Gradient, sites: Iterable[Site], encoder: object = None) -> 
     return next(filter(None, (rule.objection(s.dynamics, encoder) for s in sites)), "")
 
 
-def applicable(sites: Iterable[Site], encoder: object = None) -> list[str]:
-    """Names of the rules that apply, with their defaults, to every neuron of a network."""
+def applicable(
+    sites: Iterable[Site], encoder: object = None, excluded: tuple[type[Gradient], ...] = ()
+) -> list[str]:
+    """Names of the rules that apply, with their defaults, to every neuron of a network.
+
+    :param excluded: kinds of rules that the network as a whole refuses."""
     every = list(sites)
-    rules: dict[str, Gradient] = {name: kind() for name, kind in GRADIENTS.items()}
+    kinds = {name: kind for name, kind in GRADIENTS.items() if not issubclass(kind, excluded)}
+    rules: dict[str, Gradient] = {name: kind() for name, kind in kinds.items()}
     if any(site.dynamics.foreign for site in every):
         rules["native"] = VARIANTS["native"]
     return [name for name, rule in rules.items() if not objection(rule, every, encoder)]
 
 
 def check_applicable(
-    rule: Gradient, sites: Iterable[Site], argument: str = "gradient", encoder: object = None
+    rule: Gradient,
+    sites: Iterable[Site],
+    argument: str = "gradient",
+    encoder: object = None,
+    *,
+    excluded: tuple[type[Gradient], ...] = (),
+    hint: str = "",
 ) -> None:
     """Refuse a rule that does not apply to one of the neurons of a network, or to its encoder.
 
+    :param excluded: kinds of rules that the network as a whole refuses.
+    :param hint: what else can be done where the equations of a neuron are not known.
     :raises ValueError: with the reason, and the names of the rules that do apply."""
     every = list(sites)
     for site in every:
         reason = rule.objection(site.dynamics, encoder)
         if reason is not None:
-            names = ", ".join(map(repr, applicable(every, encoder)))
+            names = ", ".join(map(repr, applicable(every, encoder, excluded)))
+            way_out = hint if site.dynamics.unknown else ""
             got = (
                 f"{rule}, which does not apply to neuron {site.name!r} with "
                 f"{site.dynamics}: {reason}"
             )
             expected = "a rule that applies to every neuron of the network"
-            raise invalid(argument, expected, got, f"The rules that do apply: {names or 'none'}.")
+            remedy = f"The rules that do apply: {names or 'none'}.{way_out}"
+            raise invalid(argument, expected, got, remedy)

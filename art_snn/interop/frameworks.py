@@ -64,7 +64,7 @@ def _leaky(module: Any, share: float, factor: float, *, divided: bool) -> Dynami
     leak, how = told.get("rest", 0.0), "/ f" if divided else "f"
     own: dict[str, Any] = {"decay": 1 - share, "constant": share * leak}
     own |= {"factor": factor, "leak": leak}
-    if module.decay_input:
+    if getattr(module, "decay_input", True):  # The versions of 2020 know no other way.
         return ReadOff(**told, **own, gain=share, order=f"v + (x - (v - l)) {how}")
     if _scales(module, told):
         return ReadOff(**told, **{**own, "factor": 1 - share}, order="f v + x")
@@ -88,7 +88,7 @@ def _step_mode(module: Any) -> Layout:
 
 def _memories_anew(module: Any, steps: int | None) -> None:
     """What `reset` of SpikingJelly does, without writing into tensors that others may hold."""
-    for name, value in module._memories_rv.items():
+    for name, value in getattr(module, "_memories_rv", {}).items():
         module._memories[name] = copy.deepcopy(value)
     module.reset()
 
@@ -96,10 +96,12 @@ def _memories_anew(module: Any, steps: int | None) -> None:
 def _spikingjelly() -> dict[str, Kind]:
     kinds: dict[str, Kind] = {}
     reads = {"IFNode": _if_node, "LIFNode": _lif_node, "ParametricLIFNode": _parametric_node}
+    reads["PLIFNode"] = _parametric_node
     files = {
         "IFNode": "integrate_and_fire",
         "LIFNode": "lif",
         "ParametricLIFNode": "plif",
+        "PLIFNode": "plif",
         "BaseNode": "base_node",
         "SimpleBaseNode": "base_node",
     }
@@ -112,9 +114,9 @@ def _spikingjelly() -> dict[str, Kind]:
         kind = Kind(reads.get(name, other), _step_mode, equations, _memories_anew)
         kinds[f"spikingjelly.activation_based.neuron.{file}.{name}"] = kind
         kinds[f"spikingjelly.activation_based.neuron.{name}"] = replace(kind, gated=True)
-        single = replace(kind, layout=lambda module: "step")
+        single = replace(kind, layout=lambda module: "step", gated=True)
         kinds[f"spikingjelly.clock_driven.neuron.{name}"] = single
-        kinds[f"spikingjelly.clock_driven.neuron.MultiStep{name}"] = kind
+        kinds[f"spikingjelly.clock_driven.neuron.MultiStep{name}"] = replace(kind, gated=True)
     # Nodes of 2.0 that read their mode.
     gates = {"lif_variants": ["ComplementaryLIFNode"]}
     gates["online_learning"] = ["_OnlineLIFNode", "OTTTLIFNode", "SLTTLIFNode"]
@@ -235,7 +237,7 @@ def _norse() -> dict[str, Kind]:
         return "steps"
 
     equations = ("forward",)
-    returned = {"equations": equations, "returns": lambda module: "after reset"}
+    returned = {"equations": equations, "returns": lambda module: "after reset", "handed": True}
     kinds = {
         "norse.torch.module.lif_box.LIFBoxCell": Kind(_lif_box, step, **returned),  # type: ignore[arg-type]
         "norse.torch.module.iaf.IAFCell": Kind(_iaf_cell, step, **returned),  # type: ignore[arg-type]

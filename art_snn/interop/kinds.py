@@ -13,9 +13,10 @@ from art_snn.checks import require, require_choice
 from art_snn.dynamics import Dynamics
 from art_snn.interop.dynamics import Unreadable
 
-Layout = Literal["steps", "step", "merged", "samples first", "samples merged"]
+Layout = Literal["steps", "step", "merged", "samples first", "samples merged", "time last"]
 """What a call of a neuron takes: "steps" [T, N, ...], "step" one of them [N, ...], "merged"
-[T * N, ...], "samples first" [N, T, ...], "samples merged" [N * T, ...]."""
+[T * N, ...], "samples first" [N, T, ...], "samples merged" [N * T, ...], "time last" [N, ..., T].
+"""
 Returned = Literal["before reset", "after reset"]
 Read = Callable[[nn.Module], Dynamics]
 
@@ -32,7 +33,8 @@ class Kind:
     :param gated: whether it cuts its gradient in evaluation mode.
     :param spikes: whether it fires at all, of a module; others merely have a state.
     :param returns: which potential a module returns besides its spikes, if any.
-    :param copied: whether it may write into the tensors and lists that hold its state."""
+    :param copied: whether it may write into the tensors and lists that hold its state.
+    :param handed: whether its state is handed from call to call, as an argument and an answer."""
 
     read: Read
     layout: Callable[[nn.Module], Layout]
@@ -42,6 +44,7 @@ class Kind:
     spikes: Callable[[nn.Module], bool] = lambda module: True
     returns: Callable[[nn.Module], "Returned | None"] = lambda module: None
     copied: bool = False
+    handed: bool = False
 
 
 _REGISTERED: dict[type[nn.Module], Kind] = {}
@@ -53,6 +56,7 @@ def register_neuron(
     dynamics: Read,
     layout: Layout = "steps",
     returns: Returned | None = None,
+    gated: bool = False,
 ) -> type[nn.Module]:
     """Make a class of spiking neurons of your own known, for all networks adapted later::
 
@@ -71,9 +75,11 @@ def register_neuron(
     :param dynamics: maps a module of it to its :class:`~art_snn.dynamics.Dynamics`, read at
         every pass.
     :param layout: "steps" [T, N, ...], "step" for one call per time step, "merged" [T * N, ...],
-        "samples first" [N, T, ...] or "samples merged" [N * T, ...].
+        "samples first" [N, T, ...], "samples merged" [N * T, ...] or "time last" [N, ..., T].
     :param returns: "before reset" or "after reset" for neurons of layout "step" that return
         (spikes, potential); None where they return spikes alone.
+    :param gated: whether the class has a surrogate gradient in training mode alone. Its modules
+        are then in training mode for the time of a native pass.
     :return: the class, so that it may decorate one.
     :raises TypeError: when `cls` is no class of modules, or `dynamics` cannot be called.
     :raises ValueError: for an unknown layout."""
@@ -94,6 +100,7 @@ def register_neuron(
         lambda module: layout,
         refresh=_reset_by_itself,
         returns=lambda module: returns,
+        gated=gated,
         copied=True,
     )
     return cls

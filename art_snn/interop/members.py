@@ -77,7 +77,18 @@ class Member:
         self.kind.refresh(twin, steps)
         if training:
             vars(twin)["training"] = True
+            children = twin._modules.items()
+            vars(twin)["_modules"] = {name: _in_training(child) for name, child in children}
         return twin
+
+
+def _in_training(module: nn.Module | None) -> nn.Module | None:
+    """The same module in training mode, such as a surrogate that has a gradient there alone."""
+    if module is None:
+        return None
+    twin = object.__new__(type(module))
+    vars(twin).update(vars(module) | {"training": True})
+    return twin
 
 
 def copied_state(module: nn.Module) -> dict[str, Any]:
@@ -122,6 +133,37 @@ class Answer:
         return type(self.module).forward(self.module, *args, **kwargs)
 
 
+Members = Mapping[nn.Module, Member]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a model consists of at present.
+
+    :param members: every module that is recognised.
+    :param ruled: the neurons that rules of ours differentiate, by name.
+    :param natives: those that keep their own gradient under such rules, by name, and why."""
+
+    members: Members
+    ruled: dict[str, Site]
+    natives: dict[str, str]
+
+    @classmethod
+    def at(cls, members: Members, elsewhere: str | None) -> "Look":
+        """Read the dynamics off the neurons.
+
+        :param elsewhere: "native" where neurons that no rule knows keep their own gradient."""
+        neurons = [member for member in members.values() if member.fires]
+        ruled, natives = {m.name: m.site for m in neurons}, {}
+        if elsewhere == "native":
+            natives = {n: s.dynamics.unknown for n, s in ruled.items() if s.dynamics.unknown}
+            layouts = {m.name: m.layout for m in neurons if m.name not in natives}
+            if len({layout == "step" for layout in layouts.values()}) > 1:
+                reason = "it takes one time step in a call, and others take all of them"
+                natives |= {name: reason for name, kind in layouts.items() if kind == "step"}
+        return cls(members, {n: s for n, s in ruled.items() if n not in natives}, natives)
+
+
 def earlier_forward(module: nn.Module) -> Any:
     """The forward that somebody has exchanged on the module; None where nobody has."""
     found = vars(module).get("forward")
@@ -148,6 +190,8 @@ def to_steps(x: Tensor, layout: Layout, module: Any, steps: int | None) -> Tenso
         return x
     if layout == "samples first":
         return x.transpose(0, 1)
+    if layout == "time last":
+        return x.movedim(-1, 0)
     if layout == "samples merged" and getattr(module, "num_timesteps", -1) != -1:
         steps = int(module.num_timesteps)
     if steps is None:
@@ -165,10 +209,9 @@ def from_steps(y: Tensor, layout: Layout) -> Tensor:
     """Spikes [T, N, ...] as the neuron returns them."""
     if layout == "merged":
         return y.flatten(0, 1)
+    if layout == "time last":
+        return y.movedim(0, -1)
     if layout in ("samples first", "samples merged"):
         y = y.transpose(0, 1)
         return y.flatten(0, 1) if layout == "samples merged" else y
     return y
-
-
-Members = Mapping[nn.Module, Member]

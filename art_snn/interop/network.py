@@ -1,39 +1,29 @@
 """AdaptedNetwork: a model of another framework, or one written by hand, as a SpikingNetwork."""
 
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from art_snn.checks import invalid, require, require_count
+from art_snn.checks import invalid, require, require_count, shown
 from art_snn.context import PerContext
 from art_snn.encoders import Direct, Encoder
 from art_snn.gradients import Composite, Conversion, Firing, Gradient, Native, Site, objection
 from art_snn.gradients.base import own, simulation
 from art_snn.gradients.fixed import held, unhandled, weights_fixed
 from art_snn.gradients.rga import RGA
+from art_snn.interop.adapted import Firings, Traits
 from art_snn.interop.dynamics import Unknown
-from art_snn.interop.members import Members, members_of
-from art_snn.interop.passes import Exchange, FiringPass, ModelPass, running
+from art_snn.interop.forms import OwnTime, Readout, looped, read, require_readout
+from art_snn.interop.members import Look, Members, members_of
+from art_snn.interop.passes import Exchange, ModelPass, running
 from art_snn.interop.steps import StepPass, by_steps, weights_of
-from art_snn.interop.verify import Firings, verify
+from art_snn.interop.verify import verify
+from art_snn.interop.watch import Watch
 from art_snn.layers import hooked_everywhere, plain
 from art_snn.network import SpikingNetwork, require_encoder
 from art_snn.neurons import Neuron
-
-Readout = Literal["mean", "sum"] | Callable[[Tensor], Tensor] | None
-
-
-class OwnTime:
-    """Stands for the encoder of a model that makes its time steps from an input [N, ...] itself."""
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """[N, ...] -> [1, N, ...]."""
-        return x[None]
-
-    def __repr__(self) -> str:
-        return "the model's own time"
 
 
 class AdaptedNetwork(SpikingNetwork):
@@ -44,7 +34,7 @@ class AdaptedNetwork(SpikingNetwork):
     where they stand; the first pass of every shape of input and every state of the weights verifies
     that nothing else is computed than the model computes by itself."""
 
-    look: PerContext[tuple[Members, dict[str, Site]] | None] = PerContext(lambda: None)
+    look: PerContext[Look | None] = PerContext(lambda: None)
     """What was found in the model and read off its neurons, for the time of one forward pass."""
     length: PerContext[int] = PerContext(lambda: 1)
     """Time steps of the last input that was encoded."""
@@ -58,6 +48,7 @@ class AdaptedNetwork(SpikingNetwork):
         steps: int | None,
         merged: bool,
         harmless: tuple[type, ...],
+        elsewhere: Literal["native"] | None,
         gradient: Gradient | str | None,
         training_gradient: Gradient | str,
         input_shape: tuple[int | None, ...] | None,
@@ -66,7 +57,8 @@ class AdaptedNetwork(SpikingNetwork):
         self.layers = model
         self.encoder = OwnTime() if encoder is None else require_encoder(encoder)
         self.readout, self.own_steps, self.merged = readout, steps, merged
-        self.harmless = harmless
+        self.harmless, self.elsewhere = harmless, elsewhere
+        self.traits, self.watch = Traits(), Watch()
         self.input_span = 1.0
         self.obstacles: dict[Hashable, str | None] = {}
         self.matches: dict[Hashable, bool] = {}
@@ -96,31 +88,36 @@ class AdaptedNetwork(SpikingNetwork):
 
     def members(self) -> Members:
         """Every module of the model that is recognised."""
-        if self.look is not None:
-            return self.look[0]
-        return members_of(self.layers, merged=self.merged)
+        return self._looked().members
 
     def sites(self) -> list[Site]:
-        """Every neuron by its name in the model, with its dynamics at present.
+        """Every neuron that rules differentiate, by its name, with its dynamics at present.
 
         Neurons without a reset that return their potential are not among them: mostly they are
         read out, and whether their spikes matter shows in a pass."""
-        every = self.every_site()
-        if not every:
+        ruled, natives = self.ruled(), self.natives()
+        if not ruled:
             reason = "no neuron of the model is recognised; register_neuron makes one known"
-            return [Site("of the model", Unknown(reason=reason))]
+            return [Site("of the model", Unknown(reason=next(iter(natives.values()), reason)))]
         read_out = {m.name for m in self.members().values() if m.kind.returns(m.module)}
         return [
             site
-            for name, site in every.items()
+            for name, site in ruled.items()
             if site.dynamics.reset != "none" or name not in read_out
         ]
 
-    def every_site(self) -> dict[str, Site]:
-        """All of them."""
+    def ruled(self) -> dict[str, Site]:
+        """Every neuron that rules of ours differentiate, by its name."""
+        return self._looked().ruled
+
+    def natives(self) -> dict[str, str]:
+        """Neurons that keep their own gradient under rules of ours, by name, and why."""
+        return self._looked().natives
+
+    def _looked(self) -> Look:
         if self.look is not None:
-            return self.look[1]
-        return {m.name: m.site for m in self.members().values() if m.fires}
+            return self.look
+        return Look.at(members_of(self.layers, merged=self.merged), self.elsewhere)
 
     @property
     def plain(self) -> bool:
@@ -149,19 +146,31 @@ class AdaptedNetwork(SpikingNetwork):
     def forward(self, x: Tensor) -> Tensor:
         """As of :class:`~art_snn.SpikingNetwork`; what the model computes is verified at first."""
         self.look = None
-        members = self.members()
-        self.look = members, {m.name: m.site for m in members.values() if m.fires}
+        self.look = self._looked()
         try:
+            checked = self._checked(x)
             if not torch.is_grad_enabled():
-                verify(self, None, self._checked(x))
-            return super().forward(x)
+                verify(self, None, checked)
+            logits = super().forward(x)
+            if not torch.is_grad_enabled():
+                self.watch.predicted(self, checked, logits)
+            else:
+                self._compare(x, checked, logits)
+            return logits
         finally:
             self.look = None
+
+    def _compare(self, x: Tensor, checked: Tensor, logits: Tensor) -> None:
+        """Refuse logits of a gradient pass that are not those of the model."""
+        rule = self.rule if x.requires_grad else self._override or self.training_gradient
+        half = x.requires_grad and not self.predicts(x.device)
+        if rule.exact_logits and not half:
+            self.watch.compare(self, rule, checked, logits, super().forward)
 
     def unlowered(self, rule: Gradient) -> str | None:
         if isinstance(rule, Composite):
             return next(filter(None, map(self.unlowered, rule.parts)), None)
-        if self.steps_alone or isinstance(rule, Native):
+        if self.steps_alone or self.natives() or isinstance(rule, Native):
             return "the model's neurons run by themselves"
         return None
 
@@ -182,13 +191,22 @@ class AdaptedNetwork(SpikingNetwork):
         self._refuse_conversion(resolved, argument)
         return resolved
 
+    def _ways(self) -> dict[str, Any]:
+        known = any(site.dynamics.unknown is None for site in self.ruled().values())
+        hint = " adapt(..., elsewhere='native') leaves that neuron its own gradient."
+        excluded = (Conversion,) if self.steps_alone or self.natives() else ()
+        return {"excluded": excluded, "hint": hint if known else ""}
+
     def _refuse_conversion(self, rule: Gradient, argument: str) -> None:
         if isinstance(rule, Composite):
             for part in rule.parts:
                 self._refuse_conversion(part, argument)
-        elif isinstance(rule, Conversion) and self.steps_alone:
+        elif isinstance(rule, Conversion) and (self.steps_alone or self.natives()):
             got = f"{rule}, whose ANN fires no spikes, and the model's own loop needs them"
             expected = "a rule for models that call their neurons step by step"
+            if not self.steps_alone:
+                got = f"{rule}, whose ANN fires no spikes, and {next(iter(self.natives()))} does"
+                expected = "a rule for models of which neurons keep their own gradient"
             remedy = "All other rules are, where their neurons suit them."
             raise invalid(argument, expected, got, remedy)
 
@@ -198,6 +216,8 @@ class AdaptedNetwork(SpikingNetwork):
             return reason
         if self.steps_alone:
             return "the model calls its neurons step by step"
+        if self.natives():
+            return f"{next(iter(self.natives()))} is differentiated by its own gradient"
         if self.makes_own_time:
             return "the model makes its time steps itself"
         return "the readout is a function" if callable(self.readout) else None
@@ -220,13 +240,14 @@ class AdaptedNetwork(SpikingNetwork):
         """Encoded input -> logits [N, K] of the model as it is, from its start.
 
         :param native: differentiable by its own surrogates."""
-        this = ModelPass(self.members(), self.steps_of(encoded), native=native)
-        with running(this):
-            logits = self.logits(encoded)
-        this.ended()
-        return logits
+        return self.run_in(
+            ModelPass(
+                self.members(), self.steps_of(encoded), native=native, preludes=self.traits.preludes
+            ),
+            encoded,
+        )
 
-    def run_in(self, this: FiringPass, encoded: Tensor) -> Tensor:
+    def run_in(self, this: ModelPass, encoded: Tensor) -> Tensor:
         """Encoded input -> logits [N, K], calls of neurons being answered by the pass."""
         with running(this):
             logits = self.logits(encoded)
@@ -236,76 +257,42 @@ class AdaptedNetwork(SpikingNetwork):
     def outputs(self, encoded: Tensor, firing: Firing) -> Tensor:
         this = self.firing_pass(Exchange, encoded, firing)
         with running(this):
-            outputs: Tensor = self._model(encoded)
+            outputs: Tensor = self._output(encoded)
         this.ended()
         return outputs[None] if self.readout is None else outputs
 
     @property
     def steps_alone(self) -> bool:
         """Whether the model calls its neurons once per time step."""
-        return any(member.layout == "step" for member in self.members().values() if member.fires)
+        ruled = self.ruled() or [m.name for m in self.members().values() if m.fires]
+        return any(m.layout == "step" for m in self.members().values() if m.name in ruled)
 
     def firing_pass(self, kind: type[Firings], encoded: Tensor, firing: Firing) -> Firings:
         """A pass of a kind in which neurons fire, or are differentiated, by the firing."""
         steps = self.steps_of(encoded)
-        return kind(self.members(), self.every_site(), steps, unhandled(firing))
+        return kind(self.members(), self.ruled(), steps, unhandled(firing), self.traits.preludes)
 
     def steps_of(self, encoded: Tensor) -> int | None:
         """Time steps T that every neuron has; None where the model alone knows."""
         return self.own_steps if self.makes_own_time else len(encoded)
 
+    def time_steps(self) -> int | None:
+        """Time steps T of the last input that was encoded, as far as they are known."""
+        return self.traits.steps if self.makes_own_time else self.length
+
     def logits(self, encoded: Tensor) -> Tensor:
         """Encoded input -> logits [N, K], the model running as the present pass has it."""
-        return self._read(self._model(encoded), encoded)
+        steps = self.steps_of(encoded)
+        length = None if self.makes_own_time else self.length
+        return read(self.readout, self._output(encoded), encoded.shape[1], steps, length)
 
-    def _model(self, encoded: Tensor) -> Any:
+    def _output(self, encoded: Tensor) -> Any:
+        """Whatever the model returns."""
+        given = encoded[0] if self.makes_own_time else encoded
+        if self.makes_own_time or self.traits.writes:
+            given = given.clone()
         with weights_fixed():
-            output = self.layers(encoded[0] if self.makes_own_time else encoded)
-        if callable(self.readout):
-            return output
-        batch, steps = encoded.shape[1], self.steps_of(encoded)
-        expected = f"[{batch}, K]"
-        if self.readout is not None:
-            expected = f"[{'T' if steps is None else steps}, {batch}, K]"
-        _require_shape(output, expected, batch, None if self.readout is None else steps)
-        return output
-
-    def _read(self, outputs: Any, encoded: Tensor) -> Tensor:
-        """Output of the model -> logits [N, K]."""
-        logits: Tensor = outputs
-        if self.readout == "mean":
-            logits = outputs.mean(0)
-        elif self.readout == "sum":
-            # In a replay one step stands for all of them.
-            logits = outputs.sum(0) * (1 if self.makes_own_time else self.length / len(outputs))
-        elif callable(self.readout):
-            logits, batch = self.readout(outputs), encoded.shape[1]
-            remedy = "It is given what the model returns, and reduces it to logits."
-            told = f"logits [{batch}, K] from the readout"
-            right = isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == batch
-            require(right, "readout", told, _shape_of(logits), remedy)
-        return logits
-
-
-def _require_shape(output: object, expected: str, batch: int, steps: int | None) -> None:
-    right = isinstance(output, Tensor) and output.ndim == expected.count(",") + 1
-    if right:
-        assert isinstance(output, Tensor)
-        right = output.shape[-2] == batch and steps in (None, len(output))
-    remedy = (
-        "A readout reduces what the model returns to logits: 'mean' or 'sum' over [T, N, K], None "
-        "where it returns [N, K], or a function of yours. encoder=None is for models that make "
-        "their time steps themselves."
-    )
-    require(right, "model", f"one that returns {expected}", _shape_of(output), remedy)
-
-
-def _shape_of(output: object) -> str:
-    if isinstance(output, Tensor):
-        return f"a tensor {list(output.shape)}"
-    if isinstance(output, tuple | list):
-        return f"a {type(output).__name__} of {len(output)}"
-    return type(output).__name__
+            return looped(self.layers, given) if self.traits.single else self.layers(given)
 
 
 def adapt(
@@ -319,6 +306,7 @@ def adapt(
     training_gradient: Gradient | str = "native",
     input_shape: tuple[int | None, ...] | None = None,
     harmless: Iterable[type[torch.autograd.Function]] = (),
+    elsewhere: Literal["native"] | None = None,
 ) -> AdaptedNetwork:
     """A model of SpikingJelly, snnTorch, Norse or sinabs, or your own, as a SpikingNetwork::
 
@@ -326,23 +314,33 @@ def adapt(
         adapt(model, steps=8, readout="sum")
         adapt(model, encoder=None)            # model maps [N, ...] -> [N, K], its time its own
 
+    A model that computes one time step, [N, ...] -> [N, K], is recognised, and called once for
+    every step::
+
+        adapt(model, steps=25, readout="spikes")  # it returns (spikes, potential) in every step
+
     The model stays as it is: its forward, parameters, state dict and device are its own, shared
     with the network, and every pass starts from its neurons' rest and leaves nothing on it.
 
     :param model: the model. Its neurons are recognised by the names of their classes; those of
         your own by :func:`register_neuron`.
     :param steps: time steps T of the encoder Direct. With encoder=None the number that the model
-        makes itself, which has to be told where neurons take its rows of all steps at once.
+        makes itself, which has to be told where neurons take its rows of all steps at once; 1 says
+        that a model of one time step is meant as it is.
     :param encoder: maps the input [N, ...] to the model's input [T, N, ...]; "direct" repeats it.
         None: the model takes [N, ...].
-    :param readout: "mean" or "sum" over the time axis of [T, N, K], a function of whatever the
-        model returns to logits [N, K], or None where the model returns logits. Left out it is
-        "mean", and None with encoder=None.
+    :param readout: "mean" or "sum" over the time axis of [T, N, K], "spikes" or "potential" for the
+        mean of the first or the last of several things that are returned, a function of whatever
+        the model returns to logits [N, K], or None where the model returns logits. Of a model of
+        one time step a function is given the list of what it has returned at every step. Left out
+        it is "mean", and None with encoder=None.
     :param merged: whether neurons that take all steps in one call take them as [T * N, ...].
     :param gradient: rule for gradients at the input; None: RGA where it applies, else native.
         "native" is taken for models, too, of which no neuron is recognised.
     :param training_gradient: rule for gradients at the weights.
     :param input_shape: shape of one input, as :class:`~art_snn.SpikingNetwork` takes it.
+    :param elsewhere: "native" lets neurons whose equations no rule knows keep the gradient of their
+        own, while all others are differentiated by the rule. None: such a neuron is refused.
     :param harmless: autograd functions of the model that are no spikes. Others are refused under
         our rules, since they would be differentiated by a slope that the rule did not choose.
     :raises TypeError: when `model` is no module, or one of art_snn already.
@@ -367,9 +365,11 @@ def adapt(
         require_count("steps", steps, remedy="Leave it out where the model knows it.")
     if isinstance(readout, str) and readout == "default":
         readout = None if encoder is None else "mean"
-    known = readout is None or callable(readout) or readout in ("mean", "sum")
-    remedy = "A function gets what the model returns, and gives [N, K]."
-    require(known, "readout", "'mean', 'sum', None or a function", repr(readout), remedy)
+    require_readout(readout)
+    remedy = "'native' lets neurons that no rule knows keep their own gradient."
+    require(
+        elsewhere in (None, "native"), "elsewhere", "'native' or None", shown(elsewhere), remedy
+    )
     return AdaptedNetwork(
         model,
         encoder,
@@ -377,6 +377,7 @@ def adapt(
         steps=steps if encoder is None else None,
         merged=merged,
         harmless=harmless,
+        elsewhere=elsewhere,
         gradient=gradient,
         training_gradient=training_gradient,
         input_shape=input_shape,

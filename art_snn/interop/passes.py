@@ -9,6 +9,8 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -33,10 +35,14 @@ class ModelPass:
 
     :param members: of the model.
     :param steps: time steps T; None where the neurons tell.
-    :param native: whether it is to be differentiated by the model's own surrogates."""
+    :param native: whether it is to be differentiated by the model's own surrogates.
+    :param preludes: calls of every neuron before the first time step."""
 
-    def __init__(self, members: Members, steps: int | None, *, native: bool = False) -> None:
+    def __init__(
+        self, members: Members, steps: int | None, *, native: bool = False, preludes: int = 0
+    ) -> None:
         self.members, self.steps, self.native = members, steps, native
+        self.preludes = preludes
         self.twins: dict[nn.Module, nn.Module] = {}
         self.calls: Counter[str] = Counter()
         self.graph, self.saving = torch.is_grad_enabled(), _saving()
@@ -52,7 +58,7 @@ class ModelPass:
         """What the module itself answers."""
         module, earlier = member.module, earlier_forward(member.module)
         if module not in self.twins:
-            training = self.native and member.kind.gated
+            training = self.trains(member) and member.kind.gated
             self.twins[module] = member.twin(self.steps, training=training)
             if earlier is not None:
                 member.kind.refresh(module, self.steps)
@@ -61,10 +67,14 @@ class ModelPass:
             return earlier(*args, **kwargs)
         return type(module).forward(self.twins[module], *args, **kwargs)
 
+    def trains(self, member: Member) -> bool:
+        """Whether the module itself is differentiated where it stands."""
+        return self.native
+
     def ended(self) -> None:
         """Refuse what the calls show to be wrong, once the model has run."""
         for member in self.members.values():
-            calls = self.calls[member.name]
+            calls = max(0, self.calls[member.name] - self.preludes)
             if self.steps and calls % self.steps and member.fires and member.layout == "step":
                 remedy = (
                     "It takes one time step in a call: call it in a loop, or set its step mode. "
@@ -78,15 +88,23 @@ class FiringPass(ModelPass):
     """A pass in which something of ours answers the calls of neurons.
 
     :param members: of the model.
-    :param sites: the neurons as engines see them.
+    :param sites: the neurons that fire so, as engines see them; others keep their own gradient.
     :param steps: time steps T; None where the neurons tell.
     :param firing: of the rule."""
 
     def __init__(
-        self, members: Members, sites: dict[str, Site], steps: int | None, firing: Firing
+        self,
+        members: Members,
+        sites: dict[str, Site],
+        steps: int | None,
+        firing: Firing,
+        preludes: int = 0,
     ) -> None:
-        super().__init__(members, steps)
+        super().__init__(members, steps, preludes=preludes)
         self.sites, self.firing = sites, firing
+
+    def trains(self, member: Member) -> bool:
+        return member.fires and member.name not in self.sites
 
     def call(self, member: Member, *args: Any, **kwargs: Any) -> Any:
         if not member.fires:
@@ -94,11 +112,20 @@ class FiringPass(ModelPass):
         if self.graph != torch.is_grad_enabled() or self.saving != _saving():
             raise _in_the_dark(member)
         self.calls[member.name] += 1
+        if self.trains(member):
+            return self._native(member, *args, **kwargs)
         if not args and kwargs:
             # The current by its name, which differs from framework to framework.
             first = next(iter(kwargs))
             args = (kwargs.pop(first),)
         return self.fire(member, *args, **kwargs)
+
+    def _native(self, member: Member, *args: Any, **kwargs: Any) -> Any:
+        answer = self.own(member, *args, **kwargs)
+        trace = _TRACE.get()
+        if trace is not None:
+            trace.append((_ends(answer), _ends((args, kwargs))))
+        return answer
 
     @abstractmethod
     def fire(self, member: Member, *args: Any, **kwargs: Any) -> Any:
@@ -106,23 +133,22 @@ class FiringPass(ModelPass):
 
     def ended(self) -> None:
         """Refuse what the calls show to be wrong, once the model has run."""
-        silent = [name for name in self.sites if not self.calls[name]]
-        if silent:
-            got = f"{silent[0]}, which was not called"
+        if self.sites and not any(self.calls[name] for name in self.sites):
+            got = f"{', '.join(self.sites)}, of which none was called"
             remedy = (
-                "It is not used, or called in a way that passes by __call__ and forward: by "
-                "functions, or in a compiled copy. Remove it from the model, or call it."
+                "They are not used, or called in a way that passes by __call__ and forward: by "
+                "functions, or in a compiled copy. Call the modules."
             )
-            raise refused("neurons that all take part in a pass", got, remedy)
+            raise refused("neurons that take part in a pass", got, remedy)
 
 
 class Exchange(FiringPass):
     """A pass in which neurons that take all steps in one call fire by a firing of ours."""
 
     def fire(self, member: Member, current: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if self.calls[member.name] > 1:
+        if self.calls[member.name] > 1 and not member.kind.copied:
             got = f"{member.name}, which was called twice in one pass"
-            remedy = "One neuron cannot stand at two places: give every place one of its own."
+            remedy = f"It keeps its state from one place to the next. {ONE_PLACE}"
             raise refused("neurons that are called once in a pass", got, remedy)
         if any(value is not None for value in (*args, *kwargs.values())):
             got = f"{member.name}, which is given more than that"
@@ -137,7 +163,53 @@ class Exchange(FiringPass):
 
     def answer(self, member: Member, x: Tensor, current: Tensor) -> Tensor:
         """Spikes [T, N, ...] for a current [T, N, ...], which came in the layout of `current`."""
-        return self.firing(self.sites[member.name], x)
+        return self.firing(self.site_of(member), x)
+
+    def site_of(self, member: Member) -> Site:
+        """The place of the present call: a neuron that starts from rest may stand at several."""
+        site, call = self.sites[member.name], self.calls[member.name]
+        return site if call == 1 else replace(site, name=f"{site.name}, call {call}")
+
+
+ONE_PLACE = "One neuron cannot stand at two places: give every place one of its own."
+
+_TRACE: ContextVar[list[tuple[list[Any], list[Any]]] | None] = ContextVar("trace", default=None)
+
+
+@contextmanager
+def tracing() -> Iterator[list[tuple[list[Any], list[Any]]]]:
+    """What neurons that keep their own gradient gave and were given, as nodes of the graph."""
+    trace: list[tuple[list[Any], list[Any]]] = []
+    token = _TRACE.set(trace)
+    try:
+        yield trace
+    finally:
+        _TRACE.reset(token)
+
+
+def _ends(value: Any) -> list[Any]:
+    """The nodes of the tensors in what a neuron was given or gave."""
+    if isinstance(value, Tensor):
+        return [value.grad_fn]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return (
+        [node for part in value for node in _ends(part)] if isinstance(value, tuple | list) else []
+    )
+
+
+def other_equations(name: str, own: Tensor, ours: Tensor) -> ArgumentError:
+    """The complaint about a neuron whose spikes [T, N, ...] are not those of its dynamics."""
+    different = own != ours
+    step = int(different.flatten(1).any(1).nonzero()[0])
+    share = different.float().mean().item()
+    got = f"{name}, of whose spikes {share:.2%} differ, first at step {step}"
+    remedy = (
+        "Its equations are others, which register_neuron(cls, dynamics=function) tells; or its "
+        "time axis is another one (layout='time last'); or it stands at two places of a loop, or "
+        "its state is changed from outside or kept from call to call."
+    )
+    return refused("neurons that fire by the dynamics read off them", got, remedy)
 
 
 def _in_the_dark(member: Member) -> ArgumentError:

@@ -19,6 +19,7 @@ with the resets held fixed, dv[t]/dx[t'] = gain decay^(t - t') up to the next ha
 the rule."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -26,8 +27,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from art_snn.gradients.base import Firing, Site
-from art_snn.interop.members import Member, Members
-from art_snn.interop.passes import FiringPass, refused, running, wrong_steps
+from art_snn.interop.members import Member
+from art_snn.interop.passes import FiringPass, other_equations, refused, running, wrong_steps
 from art_snn.values import operand
 
 
@@ -43,6 +44,24 @@ class Calls:
         self.fired: Tensor | None = None
         self.spikes_matter = False
         """Whether anything reads the spikes, as the last backward pass has shown."""
+
+    def begin_after(self, calls: int) -> None:
+        """Leave out calls before the first time step: neurons start from where they end."""
+        if not calls:
+            return
+        with torch.no_grad():
+            currents = torch.stack(self.currents[:calls])
+            v = torch.empty_like(currents)
+            spikes = self.site.dynamics.simulate(currents, v)
+            at = v[-1].flatten()
+            if spikes.any() or (at != at[0]).any():
+                got = f"{self.member.name}, which is called before it with other currents"
+                remedy = "Charge it with one number, or start it from there: Dynamics(start=...)."
+                raise refused("neurons that start alike at the first time step", got, remedy)
+        start = float(at[0])
+        self.site = replace(self.site, dynamics=replace(self.site.dynamics, start=start))
+        for kept in (self.currents, self.spikes, self.potentials):
+            del kept[:calls]
 
     def fire(self, firing: Firing) -> None:
         """Let all steps fire by the rule."""
@@ -87,16 +106,17 @@ class Calls:
 class StepPass(FiringPass):
     """A pass of a model that calls its neurons once per time step."""
 
-    def __init__(
-        self, members: Members, sites: dict[str, Site], steps: int | None, firing: Firing
-    ) -> None:
-        super().__init__(members, sites, steps, firing)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.made: dict[str, Calls] = {}
 
     def fire(self, member: Member, current: Tensor, *args: Any, **kwargs: Any) -> Any:
         if member.layout != "step":
             got = f"{member.name}, which takes all steps in one call, beside others that take one"
-            remedy = "Set one step mode for all of them."
+            remedy = (
+                "Set one step mode for all of them. Where one feeds its spikes back to itself, "
+                "adapt(..., elsewhere='native') differentiates it by its own gradient."
+            )
             raise refused("neurons of one layout", got, remedy)
         if member.name not in self.made:
             self.made[member.name] = Calls(member, self.sites[member.name])
@@ -123,6 +143,8 @@ class StepPass(FiringPass):
 
     def ended(self) -> None:
         super().ended()
+        for calls in self.made.values():
+            calls.begin_after(self.preludes)
         counts = {name: len(calls.currents) for name, calls in self.made.items()}
         expected = next(iter(counts.values())) if self.steps is None else self.steps
         for name, count in counts.items():
@@ -130,6 +152,20 @@ class StepPass(FiringPass):
                 raise wrong_steps(name, count, expected)
         for calls in self.made.values():
             calls.fire(self.firing)
+        self.compare()
+
+    def compare(self) -> None:
+        """Refuse dynamics whose spikes are not those that the neurons themselves have given.
+
+        Not where training runs in half precision, in which two ways of computing differ."""
+        pairs = [(calls, torch.stack(calls.spikes).detach()) for calls in self.made.values()]
+        if not pairs or torch.is_autocast_enabled(pairs[0][1].device.type):
+            return
+        differ = [torch.ne(spikes, calls.fired).any() for calls, spikes in pairs]  # type: ignore[arg-type]
+        if bool(torch.stack(differ).any()):
+            calls, spikes = next(pair for pair, other in zip(pairs, differ, strict=True) if other)
+            assert calls.fired is not None
+            raise other_equations(calls.member.name, spikes, calls.fired)
 
 
 def by_steps(

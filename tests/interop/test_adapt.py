@@ -343,7 +343,7 @@ def test_training_by_the_native_gradient_learns():
         (
             lambda: adapt(Stack(multi), 8, readout="median"),
             ValueError,
-            r"^readout: expected 'mean', 'sum', None or a function, got 'median'",
+            r"^readout: expected 'mean', 'sum', 'spikes', 'potential', None or a .*, got 'median'",
         ),
         (lambda: adapt(Stack(multi), 8, gradient="sgd"), ValueError, r"^gradient: expected one of"),
     ],

@@ -1,0 +1,221 @@
+"""The model by itself, compared with passes of ours: logits, spikes, potentials, samples."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from art_snn.checks import invalid
+from art_snn.gradients.base import simulation
+from art_snn.interop.adapted import Adapted
+from art_snn.interop.members import COPIED, Member, copied_state, to_steps
+from art_snn.interop.passes import ONE_PLACE, Exchange, other_equations, refused
+from art_snn.interop.steps import Calls, StepPass
+
+_LOCK = threading.RLock()
+
+
+@torch.no_grad()
+def same_logits(network: Adapted, x: Tensor, *, native: bool) -> None:
+    """Compare a pass of ours with the model as it is."""
+    encoded = network.encode(x)
+    with as_it_was(network):
+        _refresh(network, encoded)
+        with torch.random.fork_rng([x.device] if x.is_cuda else []):
+            alone = _tried(network, encoded)
+        # States that are known begin again; others have been changed by the first run.
+        _refresh(network, encoded)
+        ours = network.run_by_itself(encoded, native=native)
+    compare_logits(alone, ours, rounded=native)
+
+
+def compare_logits(alone: Tensor, ours: Tensor, *, rounded: bool) -> None:
+    """Refuse logits in a pass of ours that are not those of the model by itself.
+
+    :param rounded: whether they may differ by rounding: in training mode some versions of
+        frameworks add in another order."""
+    rounded = rounded or alone.is_cuda  # Where sums are not the same from call to call.
+    close = torch.allclose(alone, ours, rtol=1e-3, atol=1e-5, equal_nan=True)
+    if (close and rounded) or torch.equal(alone.nan_to_num(), ours.nan_to_num()):
+        return
+    got = f"one whose logits then differ by {(alone - ours).abs().max().item():.3g}"
+    remedy = (
+        "It keeps a state from call to call, reads that of a neuron from outside, or draws by "
+        "another generator than torch's. Recognised neurons start from rest at every pass; let "
+        "others do so, too. What draws spikes is an encoder: adapt(model, encoder=Poisson(steps))."
+    )
+    raise invalid("model", "one that computes the same in a pass of ours", got, remedy)
+
+
+def _tried(network: Adapted, encoded: Tensor) -> Tensor:
+    """Logits of the model by itself; its own errors say, from Python 3.11 on, what it was given."""
+    try:
+        return network.logits(encoded)
+    except RuntimeError as error:
+        note: Any = getattr(error, "add_note", None)
+        if callable(note):
+            note(
+                f"The model was given a batch in time of shape {list(encoded.shape)}, or without "
+                "its first axis where it makes its time steps itself. adapt(model, steps=T) gives "
+                "a model [T, N, ...], and adapt(model, encoder=None) [N, ...]; are its layers in "
+                "the step mode for that?"
+            )
+        raise
+
+
+def _refresh(network: Adapted, encoded: Tensor) -> None:
+    for member in network.members().values():
+        member.kind.refresh(member.module, network.steps_of(encoded))
+
+
+@contextmanager
+def as_it_was(network: Adapted) -> Iterator[None]:
+    """What modules keep is put back after the block."""
+    model = network.layers
+    with _LOCK:
+        names = {module: name for name, module in model.named_modules()}
+        before = [(module, _kept(module)) for module in names]
+        buffers = [(buffer, buffer.clone(), buffer._version) for buffer in model.buffers()]
+        try:
+            for member in network.members().values():
+                if member.kind.copied:
+                    vars(member.module).update(copied_state(member.module))
+            yield
+        finally:
+            for buffer, value, version in buffers:
+                if buffer._version != version:
+                    buffer.copy_(value)
+            for module, kept in before:
+                for name in set(_kept(module)) - set(kept):
+                    network.traits.volatile.add((names[module], name))
+                    vars(module).pop(name, None)
+                for name, value in kept.items():
+                    if name in COPIED:
+                        # The same mapping, which others may hold.
+                        mapping = vars(module)[name]
+                        mapping.clear()
+                        mapping.update(value)
+                    elif vars(module).get(name) is not value:
+                        network.traits.volatile.add((names[module], name))
+                        vars(module)[name] = value
+
+
+def _kept(module: nn.Module) -> dict[str, Any]:
+    ours = ("forward", "training")
+    told = {name: value for name, value in dict(vars(module)).items() if name not in ours}
+    return {name: dict(value) if name in COPIED else value for name, value in told.items()}
+
+
+@torch.no_grad()
+def same_rows(network: Adapted, x: Tensor) -> None:
+    """Refuse a model whose logits of a sample depend on the other samples of its batch.
+
+    Every other sample is turned into its negative, so that shapes, and with them rounding, stay as
+    they are."""
+    others = x.clone()
+    others[1::2] = x.amax() + x.amin() - x[1::2]
+    devices = [x.device] if x.is_cuda else []
+    with torch.random.fork_rng(devices):
+        logits = network.run_by_itself(network.encode(x))[::2]
+    with torch.random.fork_rng(devices):
+        alone = network.run_by_itself(network.encode(others))[::2]
+    if torch.allclose(logits, alone, rtol=1e-3, atol=1e-5, equal_nan=True):
+        return
+    got = f"one whose logits then differ by {(logits - alone).abs().max().item():.3g}"
+    remedy = (
+        "Which of its axes is the batch? A layer, a neuron (in another step mode?) or the readout "
+        "takes samples for time steps or features: a model [N, T, K] is read by "
+        "readout=lambda out: out.mean(1)."
+    )
+    expected = "one whose logits of a sample are the same whatever else is in its batch"
+    raise invalid("model", expected, got, remedy)
+
+
+@torch.no_grad()
+def same_spikes(network: Adapted, x: Tensor) -> bool:
+    """Compare the spikes of every neuron with those of its dynamics, and the logits.
+
+    :return: whether every neuron has fired and been silent, so that spikes tell something."""
+    encoded = network.encode(x)
+    with torch.random.fork_rng([x.device] if x.is_cuda else []):
+        alone = network.run_by_itself(encoded)
+    kind: type[_Compared | _ComparedSteps] = _ComparedSteps if network.steps_alone else _Compared
+    this = network.firing_pass(kind, encoded, simulation)
+    gated = any(m.kind.gated for m in network.members().values() if m.name in network.natives())
+    compare_logits(alone, network.run_in(this, encoded), rounded=gated)
+    silent = [name for name in this.sites if not this.calls[name]]
+    network.traits.silent = silent
+    return all(this.lively.get(name, False) for name in this.sites if name not in silent)
+
+
+def _compare(name: str, own: Tensor, ours: Tensor) -> bool:
+    """Refuse spikes [T, N, ...] of a neuron that are not those of its dynamics.
+
+    :return: whether there are both spikes and silence."""
+    odd = own[(own != 0) & (own != 1)]
+    if len(odd):
+        got = f"{name}, which gave {odd[0].item():g}"
+        remedy = "Rules of ours know one spike per step: in sinabs that is spike_fn=SingleSpike."
+        raise refused("neurons whose outputs are 0 or 1", got, remedy)
+    if (own != ours).any():
+        raise other_equations(name, own, ours)
+    return bool(own.any()) and not bool(own.all())
+
+
+class _Compared(Exchange):
+    """Fires by the dynamics, and compares with the neuron itself."""
+
+    lively: Mapping[str, bool] = MappingProxyType({})
+
+    def answer(self, member: Member, x: Tensor, current: Tensor) -> Tensor:
+        ours = super().answer(member, x, current)
+        own = self.own(member, current)
+        if self.calls[member.name] > 1 and isinstance(own, Tensor):
+            again = self.own(member, current)
+            if not torch.equal(own, again):
+                got = f"{member.name}, which stands at several places and keeps a state"
+                raise refused("neurons that start from rest at every place", got, ONE_PLACE)
+        if not isinstance(own, Tensor) or own.shape != current.shape:
+            got = f"{member.name}, which returns something else"
+            remedy = "Its class is known by a name that belongs to others."
+            raise refused("neurons that return spikes as they take currents", got, remedy)
+        own = to_steps(own, member.layout, member.module, self.steps)
+        lively = _compare(member.name, own, ours) or self.lively.get(member.name, False)
+        self.lively = {**self.lively, member.name: lively}
+        return ours
+
+
+class _ComparedSteps(StepPass):
+    """Runs the neurons themselves, and compares with the dynamics at the end."""
+
+    lively: Mapping[str, bool] = MappingProxyType({})
+
+    def compare(self) -> None:
+        for name, calls in self.made.items():
+            own = torch.stack([leaf.detach() for leaf in calls.spikes])
+            assert calls.fired is not None
+            assert calls.stacked is not None
+            self.lively = {**self.lively, name: _compare(name, own, calls.fired)}
+            if calls.potentials:
+                _compare_potentials(calls, torch.stack(calls.potentials).detach())
+
+
+def _compare_potentials(calls: Calls, own: Tensor) -> None:
+    """Refuse potentials [T, N, ...] that a neuron returns and its dynamics do not."""
+    assert calls.stacked is not None
+    potential = torch.empty_like(calls.stacked)
+    spikes = calls.site.dynamics.simulate(calls.stacked.detach(), potential)
+    which = calls.member.kind.returns(calls.member.module)
+    if which == "after reset":
+        for u, s in zip(potential, spikes, strict=True):
+            calls.site.dynamics._discharge(u, s, u)
+    if not torch.allclose(own.to(potential.dtype), potential, rtol=1e-4, atol=1e-4):
+        got = f"{calls.member.name}, whose potentials are not those {which}"
+        remedy = "register_neuron(..., returns=...) tells which they are."
+        raise refused("neurons that return the potential that they are said to", got, remedy)

@@ -1,0 +1,166 @@
+"""Whether a gradient passes through a model, and whether all of it is the rule's."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import CheckpointFunction
+
+from art_snn.checks import invalid
+from art_snn.gradients import STBP, ATan, Gradient, Native
+from art_snn.interop.adapted import Adapted
+from art_snn.interop.passes import refused, tracing
+from art_snn.interop.steps import StepPass, by_steps, weights_of
+
+
+def some_gradient(network: Adapted, rule: Gradient, x: Tensor) -> None:
+    """Refuse what cuts gradients, and graphs that hold what we do not know.
+
+    :param x: requires a gradient where one is asked for at the input, and not at the weights."""
+    if not isinstance(rule, Native):
+        _refuse_unread(network, rule, x.detach())
+    some = _gradient(network, rule, x)
+    if some:
+        return
+    # By a slope that is nowhere zero: only the model itself can cut it.
+    sites, steep = network.ruled().values(), STBP(surrogate=ATan())
+    known = bool(sites) and all(site.dynamics.unknown is None for site in sites)
+    through: bool | None = some
+    if some is not None and known:
+        through = _gradient(network, steep, x, own=isinstance(rule, Native))
+    if not through and (through is None or known or not sites):
+        how, place = (
+            "none" if through is None else "zero",
+            "input" if x.requires_grad else "weights",
+        )
+        got = f"one whose gradient at the {place} is {how} for all of {len(x)} samples under {rule}"
+        remedy = (
+            "Something cuts it: no_grad, detach(), data, numpy, rounding, or a surrogate that has "
+            "a gradient in training mode alone (register_neuron(..., gated=True))."
+        )
+        raise invalid("model", "one that the gradient passes through", got, remedy)
+    told = (
+        f"the gradient under {rule} is zero for the first {len(x)} samples: no neuron comes near "
+        "enough to firing for its slope. Attacks by it do nothing there."
+    )
+    warnings.warn(told, stacklevel=2)
+
+
+def _gradient(network: Adapted, rule: Gradient, x: Tensor, *, own: bool = False) -> bool | None:
+    """Whether the gradient of all logits is anywhere not zero; None where the graph ends before.
+
+    :param own: whether autograd functions of the model's own may stand in the graph."""
+    with torch.enable_grad():
+        inputs = x.detach().clone().requires_grad_(x.requires_grad)
+        with tracing() as natives:
+            total = _mixed(rule.logits(network.twin(), inputs))
+        if not total.requires_grad:
+            return None
+        if own or isinstance(rule, Native):
+            natives = [([total.grad_fn], [])]
+        _refuse_functions(network, total.grad_fn, _between(natives))
+        wanted = [inputs] if x.requires_grad else weights_of(network.module)
+        grads = torch.autograd.grad(total, wanted, allow_unused=True)
+    found = [grad for grad in grads if grad is not None]
+    return any(bool((grad != 0).any()) for grad in found) if found else None
+
+
+def _mixed(logits: Tensor) -> Tensor:
+    """A sum of the logits [N, K] in which none cancels another."""
+    weights = torch.linspace(-1, 1.1, logits.shape[1], dtype=logits.dtype, device=logits.device)
+    return (logits * weights).sum()
+
+
+def _refuse_unread(network: Adapted, rule: Gradient, x: Tensor) -> None:
+    """Refuse neurons without a reset that do not suit the rule, where their spikes matter."""
+    every = network.ruled()
+    reasons = {name: rule.objection(site.dynamics) for name, site in every.items()}
+    if not any(reasons.values()):
+        return
+    with torch.enable_grad():
+        encoded = network.encode(x.clone().requires_grad_())
+        this = network.firing_pass(StepPass, encoded, STBP().firing())
+        total = _mixed(by_steps(this, network.logits, weights_of(network.module), encoded))
+        torch.autograd.grad(total, encoded, allow_unused=True)
+    for name, calls in this.made.items():
+        if calls.spikes_matter and reasons[name]:
+            got = f"{name}, whose spikes others read: {reasons[name]}"
+            raise refused("neurons that the rule applies to", got, "Take STBP or HART.")
+
+
+def _between(natives: list[tuple[list[Any], list[Any]]]) -> set[Any]:
+    """The nodes of a graph between outputs and inputs of neurons that keep their own gradient."""
+    nodes: set[Any] = set()
+    for outputs, inputs in natives:
+        nodes |= _nodes(outputs, inputs)
+    return nodes
+
+
+def _nodes(roots: Iterable[Any], ends: Iterable[Any] = ()) -> set[Any]:
+    """The nodes of a graph, from some on, pieces of cut ones among them; not beyond the ends."""
+    seen: set[Any] = set()
+    waiting, ends = list(roots), {None, *ends}
+    while waiting:
+        node = waiting.pop()
+        if node in seen or node in ends:
+            continue
+        seen.add(node)
+        pieces = getattr(node, "pieces", None)
+        if pieces is not None:
+            _refuse_outsiders(pieces)
+            waiting += pieces.roots()
+        waiting += [following for following, _ in node.next_functions]
+    return seen
+
+
+def _refuse_functions(network: Adapted, root: Any, natives: set[Any]) -> None:
+    """Refuse autograd functions in a graph that are neither of a rule nor said to be harmless.
+
+    :param natives: nodes that may be any but those that run the model again."""
+    for node in _nodes([root]):
+        function: Any = getattr(type(node), "_forward_cls", None)
+        if function is None:
+            continue
+        if function is CheckpointFunction:
+            remedy = "Its neurons would run again after the pass, from another state: remove it."
+            got = "one with activation checkpointing"
+            raise invalid("model", "a model that runs once in a pass", got, remedy)
+        if node not in natives and function not in network.harmless:
+            _refuse_function(function, network.traits.silent)
+
+
+def _refuse_function(function: Any, silent: list[str]) -> None:
+    """Refuse a function of the model's own; and compiled code where neurons were not called."""
+    place = function.__module__
+    if place.startswith(("torch.", "art_snn.")) and not (silent and "functorch" in place):
+        return
+    got = f"{place}.{function.__qualname__} in its graph"
+    remedy = (
+        "A spike of a neuron that is not recognised? register_neuron makes it known. "
+        f"If it is none: adapt(..., harmless=[{function.__name__}])."
+    )
+    if silent:
+        remedy = (
+            f"{', '.join(silent)} was not called: by functions, or in a compiled copy, neurons "
+            f"pass by __call__ and forward. Otherwise: {remedy}"
+        )
+    raise refused("a model without autograd functions of its own", got, remedy)
+
+
+def _refuse_outsiders(pieces: Any) -> None:
+    """Refuse tensors that require a gradient and are no parameters, in a graph that is cut.
+
+    Numbers may: Norse makes its states start from such ones, whose gradients nobody asks for."""
+    parameters = pieces.known()
+    for node in _nodes(pieces.roots()):
+        leaf = getattr(node, "variable", None)
+        if leaf is not None and leaf.ndim and id(leaf) not in parameters:
+            got = f"a tensor {list(leaf.shape)} that is none of its parameters"
+            remedy = (
+                "Make it one: the graph of a loop over time is cut, and gradients are passed on."
+            )
+            raise refused("a model in which parameters alone require gradients", got, remedy)

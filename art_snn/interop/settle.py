@@ -1,0 +1,156 @@
+"""What the first pass of every form finds out about a model: who loops over time, and the like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from art_snn.checks import invalid
+from art_snn.gradients.base import simulation
+from art_snn.interop.adapted import Adapted
+from art_snn.interop.compared import as_it_was
+from art_snn.interop.forms import looped, require_memory_of_steps
+from art_snn.interop.members import Member, Members, to_steps
+from art_snn.interop.passes import ModelPass, running
+from art_snn.interop.steps import StepPass
+
+SAMPLES = 8
+"""Samples on which it is tried whether a model draws at random."""
+
+
+class _Counting(ModelPass):
+    """Runs the model as it is, and counts calls and time steps."""
+
+    def __init__(self, members: Members) -> None:
+        super().__init__(members, None)
+        self.lengths: set[int] = set()
+        self.forgotten: list[str] = []
+
+    def call(self, member: Member, *args: Any, **kwargs: Any) -> Any:
+        again = self.calls[member.name] > 0
+        if member.layout in ("steps", "samples first", "time last") and member.fires and args:
+            self.lengths.add(len(to_steps(args[0], member.layout, member.module, None)))
+        states = [value for value in (*args[1:], *kwargs.values()) if value is not None]
+        if again and member.kind.handed and not states:
+            self.forgotten.append(member.name)
+        return super().call(member, *args, **kwargs)
+
+    def most(self) -> int:
+        """How often the neurons were called that take one time step in a call."""
+        stepwise = (m for m in self.members.values() if m.fires and m.layout == "step")
+        return max((self.calls[m.name] for m in stepwise), default=0)
+
+
+@torch.no_grad()
+def settle(network: Adapted, x: Tensor) -> None:
+    """Find out the traits of the model from a few samples [N, ...].
+
+    :raises ValueError: when the model computes one time step and nobody has said how many."""
+    encoded, traits = network.encode(x[:2]), network.traits
+    if network.makes_own_time:
+        traits.preludes = 0
+        this = _tried(network, lambda: network.layers(encoded[0].clone()))
+        traits.steps = network.own_steps or _length(this)
+        if this is not None and this.most() == 1 and network.own_steps is None:
+            expected = "the number of time steps, since the model computes one of them in a call"
+            remedy = (
+                "adapt(model, steps=25), or --steps 25, calls it once for each of 25 time steps; "
+                "steps=1 says that one step is meant."
+            )
+            raise invalid("steps", expected, "None", remedy)
+        if network.steps_alone:
+            traits.preludes = _preludes(network, encoded)
+    else:
+        given = encoded.clone(memory_format=torch.contiguous_format)
+        whole = _tried(network, lambda: network.layers(given))
+        traits.writes = given._version > 0 or given.shape != encoded.shape
+        traits.single = _single(network, whole, encoded)
+    traits.random = _draws(network, x[:SAMPLES])
+
+
+def _length(this: _Counting | None) -> int | None:
+    if this is None:
+        return None
+    return this.most() or (min(this.lengths) if len(this.lengths) == 1 else None)
+
+
+def _single(network: Adapted, whole: _Counting | None, encoded: Tensor) -> bool:
+    """Whether the model computes one time step in a call.
+
+    :param whole: how it ran on all time steps at once; None where it failed."""
+    if whole is not None and whole.most() % len(encoded) == 0:
+        return False
+    step = encoded[0].clone()
+    one = _tried(network, lambda: network.layers(step))
+    if one is None or one.most() == 0:
+        return False
+    if one.most() > 1:
+        expected = f"one that computes one time step, or {len(encoded)} of them"
+        got = f"one whose neurons are called {one.most()} times for an input [N, ...]"
+        remedy = "It makes its time steps itself: adapt(model, encoder=None), or leave out --steps."
+        raise invalid("model", expected, got, remedy)
+    loop = _tried(network, lambda: looped(network.layers, encoded))
+    require_memory_of_steps([] if loop is None else loop.forgotten)
+    return True
+
+
+def _tried(network: Adapted, run: Callable[[], object]) -> _Counting | None:
+    """How the neurons were called; None where the model failed, as it will again and be told."""
+    this = _Counting(network.members())
+    try:
+        with as_it_was(network), running(this), torch.random.fork_rng():
+            run()
+    except Exception:
+        return None
+    return this
+
+
+def _draws(network: Adapted, x: Tensor) -> bool:
+    """Whether two passes, one after the other, give different logits."""
+    try:
+        with as_it_was(network):
+            first, second = (network.run_by_itself(network.encode(x)) for _ in range(2))
+    except Exception:
+        return False
+    return not torch.equal(first.nan_to_num(), second.nan_to_num())
+
+
+class _Traced(StepPass):
+    """Leaves the graph of a pass as it is, before anything fires."""
+
+    def ended(self) -> None:
+        pass
+
+
+def _preludes(network: Adapted, encoded: Tensor) -> int:
+    """1 where every neuron is called once before the first step, and nobody reads its spikes.
+
+    Networks converted from an ANN charge their neurons so: with a constant, which does not depend
+    on the input."""
+    try:
+        with as_it_was(network), torch.enable_grad(), torch.random.fork_rng():
+            this = network.firing_pass(_Traced, encoded, simulation)
+            output = network.run_in(this, encoded.clone().requires_grad_())
+    except Exception:
+        return 0
+    calls = list(this.made.values())
+    if not calls or any(len(c.currents) < 2 or c.currents[0].requires_grad for c in calls):
+        return 0
+    seen = _leaves([output.grad_fn, *(x.grad_fn for c in calls for x in c.currents)])
+    unread = all(id(c.spikes[0]) not in seen for c in calls)
+    return int(unread and any(id(c.spikes[1]) in seen for c in calls))
+
+
+def _leaves(waiting: list[Any]) -> set[int]:
+    """The tensors, by id, at which a graph ends."""
+    seen, leaves = set(), set()
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            leaves.add(id(getattr(node, "variable", None)))
+            waiting += [following for following, _ in node.next_functions]
+    return leaves

@@ -1,0 +1,468 @@
+"""Forms of a model that strangers bring: each is adapted, or refused with the remedy."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from art_snn import Frames, Poisson
+from art_snn.dynamics import Dynamics
+from art_snn.interop import adapt, register_neuron
+from tests.adapted import Leaky, Spike
+from tests.standins import norse, snntorch, spikingjelly as sj
+
+STEPS, CLASSES = 6, 3
+RULES = ("rga", "stbp", "bptr", "native")
+
+
+def drawn(model: nn.Module, gain: float = 2.0) -> nn.Module:
+    """The model with weights under which its neurons fire, in evaluation mode."""
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim:
+                weight.normal_(0.2, 0.6, generator=generator).mul_(gain if weight.ndim > 1 else 0.1)
+    return model.eval()
+
+
+def images(samples: int = 5) -> Tensor:
+    return torch.rand(samples, 1, 3, 3, generator=torch.Generator().manual_seed(4))
+
+
+def gradient(network, rule: str, x: Tensor) -> tuple[Tensor, Tensor]:
+    x = x.clone().requires_grad_()
+    with network.using(rule):
+        logits = network(x)
+    factors = torch.linspace(-1, 1.3, logits.shape[1])
+    return logits.detach(), torch.autograd.grad((logits * factors).sum(), x)[0]
+
+
+leaky = partial(snntorch.Leaky, 0.8, init_hidden=True)
+
+
+class OfOneStep(nn.Sequential):
+    """What the tutorials of snnTorch build: the loop stands in the user's script."""
+
+    def __init__(self, last: nn.Module) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(9, 12), leaky(), nn.Linear(12, CLASSES), last)
+        drawn(self)
+
+
+class Looping(nn.Module):
+    """The same model with that loop, as users of adapt had to write it."""
+
+    def __init__(self, model: nn.Module, part: int | None) -> None:
+        super().__init__()
+        self.model, self.part = model, part
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs = [self.model(x) for _ in range(STEPS)]
+        return torch.stack([o if self.part is None else o[self.part] for o in outputs]).mean(0)
+
+
+LAST = {
+    "mean": (nn.Identity, None),
+    "spikes": (partial(leaky, output=True), 0),
+    "potential": (partial(leaky, output=True), 1),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("readout", LAST)
+def test_a_model_of_one_step_is_called_once_for_every_step(readout, rule):
+    make, part = LAST[readout]
+    network = adapt(OfOneStep(make()), steps=STEPS, readout=readout)
+    wanted = adapt(Looping(OfOneStep(make()), part), encoder=None)
+    logits, grad = gradient(network, rule, images())
+    assert torch.equal(logits, gradient(wanted, rule, images())[0])
+    torch.testing.assert_close(grad, gradient(wanted, rule, images())[1])
+    assert network.time_steps() == wanted.time_steps() == STEPS
+    with torch.no_grad():
+        assert torch.equal(network(images()), wanted(images()))
+
+
+def test_a_readout_of_ones_own_is_given_what_every_step_returned():
+    given: list[int] = []
+
+    def largest(outputs: list) -> Tensor:
+        given.append(len(outputs))
+        return torch.stack([potential for _, potential in outputs]).amax(0)
+
+    network = adapt(OfOneStep(leaky(output=True)), steps=STEPS, readout=largest)
+    assert gradient(network, "rga", images())[1].any()
+    assert set(given) == {STEPS}
+
+
+@pytest.mark.parametrize(
+    ("encoder", "shape"), [(Frames(STEPS), (4, STEPS, 1, 3, 3)), (Poisson(STEPS), (4, 1, 3, 3))]
+)
+def test_a_model_of_one_step_takes_event_frames_and_poisson_spikes(encoder, shape):
+    network = adapt(OfOneStep(nn.Identity()), encoder=encoder)
+    assert gradient(network, "rga", torch.rand(shape))[1].any()
+
+
+@pytest.mark.parametrize("rule", ["rga", "native"])
+def test_convolutions_in_single_step_mode_are_looped_over_too(rule):
+    layers = (nn.Conv2d(1, 4, 3), sj.LIFNode(), nn.Flatten(), nn.Linear(4, CLASSES))
+    network = adapt(drawn(nn.Sequential(*layers), 4.0), steps=STEPS)
+    assert gradient(network, rule, images())[1].any()
+
+
+@pytest.mark.parametrize("rule", [None, *RULES])
+def test_one_step_is_refused_until_someone_says_that_it_is_meant(rule):
+    network = adapt(OfOneStep(nn.Identity()), encoder=None)
+    with pytest.raises(ValueError, match=r"^steps: .* computes one of them .*steps=25.*--steps"):
+        network(images()) if rule is None else gradient(network, rule, images())
+    network = adapt(OfOneStep(nn.Identity()), encoder=None, steps=1)
+    assert network(images()).shape == (5, CLASSES)
+    assert network.time_steps() == 1
+
+
+def test_a_model_with_a_loop_of_its_own_is_not_given_a_second_one():
+    network = adapt(Looping(OfOneStep(nn.Identity()), None), steps=STEPS)
+    message = r"^model: .*called 6 times for an input.*encoder=None\)"
+    with pytest.raises(ValueError, match=message):
+        network(images())
+
+
+def test_what_returns_several_things_names_the_readouts():
+    network = adapt(OfOneStep(leaky(output=True)), steps=STEPS)
+    with pytest.raises(ValueError, match=r"a tuple of 2.*'spikes' or 'potential'"):
+        network(images())
+    network = adapt(OfOneStep(nn.Identity()), steps=STEPS, readout="spikes")
+    with pytest.raises(ValueError, match=r"\(spikes, potential\), got a tensor .*'mean' or 'sum'"):
+        network(images())
+
+
+@pytest.mark.parametrize("rule", ["rga", "native"])
+def test_a_sequential_state_of_norse_is_handed_its_states(rule):
+    cell = norse.LIFBoxCell(norse.LIFBoxParameters(tau_mem_inv=torch.tensor(300.0)))
+    parts = (nn.Flatten(), nn.Linear(9, 12), cell, nn.Linear(12, CLASSES))
+    model = drawn(norse.SequentialState(*parts), 6.0)
+    logits, grad = gradient(adapt(model, steps=STEPS), rule, images())
+    states, outputs = None, []
+    for _ in range(STEPS):
+        output, states = model(images(), states)
+        outputs.append(output)
+    assert torch.equal(logits, torch.stack(outputs).mean(0).detach())
+    assert grad.any()
+
+
+def test_states_that_nobody_hands_on_are_refused():
+    class Forgetful(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.cell = nn.Linear(9, CLASSES), norse.LIFBoxCell()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.cell(self.fc(x.flatten(1)))[0]
+
+    network = adapt(drawn(Forgetful()), steps=STEPS, gradient="native")
+    with pytest.raises(ValueError, match="got cell, which was called without the state of the"):
+        network(images())
+
+
+class Charged(nn.Module):
+    """A neuron of QCFS: charged with half its threshold before the first step."""
+
+    def __init__(self, neuron: nn.Module) -> None:
+        super().__init__()
+        self.neuron, self.first = neuron, True
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.first:
+            self.neuron(torch.ones_like(x) * 0.5)
+        self.first = False
+        return self.neuron(x)
+
+
+class Converted(nn.Module):
+    """A converted network with its loop over time.
+
+    :param charged: whether its neurons are charged, or start from the same potential."""
+
+    def __init__(self, charged: bool) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(9, 12), nn.Linear(12, CLASSES)
+        self.fire = Charged(sj.IFNode(v_reset=None)) if charged else HalfFull()
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.fire.first = True
+        steps = [self.fc2(self.fire(self.fc1(x.flatten(1)))) for _ in range(STEPS)]
+        return torch.stack(steps).mean(0)
+
+
+class HalfFull(nn.Module):
+    v: Tensor | float
+
+    def reset(self) -> None:
+        self.v = 0.5
+
+    def forward(self, x: Tensor) -> Tensor:
+        u = self.v + x
+        spikes = Spike.apply(u - 1.0)
+        self.v = u - spikes
+        return spikes
+
+
+register_neuron(
+    HalfFull, dynamics=lambda module: Dynamics(1, 1, reset="soft", start=0.5), layout="step"
+)
+
+
+@pytest.mark.parametrize("rule", ["rga", "stbp", "hart", "static"])
+def test_a_charge_before_the_first_step_is_no_step(rule):
+    network = adapt(drawn(Converted(charged=True)), encoder=None)
+    wanted = adapt(drawn(Converted(charged=False)), encoder=None)
+    logits, grad = gradient(network, rule, images())
+    torch.testing.assert_close(logits, gradient(wanted, rule, images())[0])
+    torch.testing.assert_close(grad, gradient(wanted, rule, images())[1])
+    assert grad.any()
+    assert network.traits.preludes == 1
+
+
+def multi(neuron, gain: float = 2.0, *, last: nn.Module | None = None) -> nn.Sequential:
+    ends = () if last is None else (last,)
+    layers = nn.Flatten(2), nn.Linear(9, 12), neuron, nn.Linear(12, CLASSES), *ends
+    return drawn(nn.Sequential(*layers), gain)
+
+
+class Swapped(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.transpose(0, 1)
+
+
+@pytest.mark.parametrize("rule", [*RULES])
+def test_samples_in_the_place_of_time_steps_are_noticed_where_there_are_as_many(rule):
+    # [N, T, K] read out by the mean of axis 0, with N = T.
+    network = adapt(multi(Leaky(), last=Swapped()), steps=4)
+    with pytest.raises(ValueError, match=r"in its batch.*\[N, T, K\].*out\.mean\(1\)"):
+        gradient(network, rule, images(4))
+    network = adapt(multi(Leaky(), last=Swapped()), steps=4, readout=lambda out: out.mean(1))
+    assert gradient(network, rule, images(4))[1].any()
+
+
+@pytest.mark.parametrize("rule", [*RULES])
+def test_a_model_that_mixes_samples_is_refused_under_every_rule(rule):
+    class Mixed(nn.Module):
+        """A multi-step neuron is given [T * N, ...], as in QKFormer."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc1, self.fc2, self.lif = nn.Linear(9, 12), nn.Linear(12, CLASSES), Leaky()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc2(self.lif(self.fc1(x.flatten(2).flatten(0, 1)))).unflatten(0, (4, -1))
+
+    network = adapt(drawn(Mixed(), 0.5), steps=4)
+    message = "a sample are the same whatever else is in its batch, got one whose logits then"
+    with pytest.raises(ValueError, match=message):
+        gradient(network, rule, images())
+    with torch.no_grad():
+        assert network(images()).shape == (5, CLASSES)
+
+
+@pytest.mark.parametrize("rule", ["rga", "stbp", "hart", "assg", "native"])
+def test_a_neuron_that_starts_from_rest_may_stand_at_several_places(rule):
+    class Shared(nn.Module):
+        def __init__(self, first: nn.Module, second: nn.Module) -> None:
+            super().__init__()
+            self.fc1, self.fc2, self.fc3 = nn.Linear(9, 9), nn.Linear(9, 9), nn.Linear(9, CLASSES)
+            self.first, self.second = first, second
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc3(self.second(self.fc2(self.first(self.fc1(x.flatten(2))))))
+
+    lif = Leaky(0.7)
+    shared = gradient(adapt(drawn(Shared(lif, lif)), steps=STEPS), rule, images())
+    alone = gradient(adapt(drawn(Shared(Leaky(0.7), Leaky(0.7))), steps=STEPS), rule, images())
+    assert torch.equal(shared[0], alone[0])
+    assert torch.equal(shared[1], alone[1])
+    assert shared[1].any()
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("own_time", [True, False])
+def test_a_model_may_write_into_its_input(own_time, rule):
+    class Writing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = multi(Leaky())
+
+        def forward(self, x: Tensor) -> Tensor:
+            if own_time:
+                return self.body(x.unsqueeze_(0).repeat(4, 1, 1, 1, 1)).mean(0)
+            return self.body(x.mul_(0.5))
+
+    network = adapt(Writing().eval(), encoder=None) if own_time else adapt(Writing(), steps=4)
+    x = images()
+    before = x.clone()
+    with torch.no_grad():
+        logits = network(x)
+    got, grad = gradient(network, rule, x)
+    assert torch.equal(got, logits)
+    assert torch.equal(x, before)
+    assert grad.any()
+
+
+class TimeLast(Leaky):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.movedim(-1, 0)).movedim(0, -1)
+
+
+register_neuron(TimeLast, dynamics=lambda m: Dynamics(m.decay, m.threshold), layout="time last")
+
+
+class Last(nn.Module):
+    """Time is the last axis of all layers of neurons, as in STBP-simple."""
+
+    def __init__(self, neuron: nn.Module) -> None:
+        super().__init__()
+        self.fc1, self.fc2, self.lif = nn.Linear(9, 12), nn.Linear(12, CLASSES), neuron
+        drawn(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        current = self.fc1(x.flatten(1))[..., None].repeat(1, 1, STEPS)
+        return self.fc2(self.lif(current).movedim(-1, 1)).mean(1)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_time_may_be_the_last_axis(rule):
+    network = adapt(Last(TimeLast()), encoder=None)
+    wanted = gradient(adapt(multi(Leaky()), steps=STEPS), rule, images())
+    assert network.sites()[0].name == "lif"
+    logits, grad = gradient(network, rule, images())
+    torch.testing.assert_close(logits, wanted[0])
+    torch.testing.assert_close(grad, wanted[1])
+    assert network.time_steps() == STEPS
+
+
+def test_a_time_axis_in_another_place_is_thought_of():
+    class Wrong(TimeLast):
+        pass
+
+    register_neuron(
+        Wrong, dynamics=lambda m: Dynamics(m.decay, m.threshold), layout="samples first"
+    )
+    with pytest.raises(ValueError, match=r"layout='time last'"):
+        gradient(adapt(Last(Wrong()), encoder=None), "rga", images())
+
+
+@pytest.mark.parametrize("rule", ["rga", "stbp", "bptr", "native"])
+def test_a_network_that_draws_by_torch_is_a_random_one(rule):
+    class Noisy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = multi(Leaky())
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.body(x + 0.3 * torch.randn_like(x))
+
+    network = adapt(Noisy().eval(), steps=4)
+    logits = [gradient(network, rule, images())[0] for _ in range(2)]
+    assert network.traits.random
+    assert not torch.equal(*logits)
+    mean = gradient(network, f"eot-{rule}", images())[1]
+    assert mean.any()
+    quiet = adapt(multi(Leaky()), steps=4)
+    gradient(quiet, rule, images())
+    assert not quiet.traits.random
+
+
+def test_a_zero_gradient_under_native_is_not_explained_by_other_rules():
+    class Cut(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return (x > 0.5).to(x.dtype)
+
+        @staticmethod
+        def backward(ctx, grad):
+            return torch.zeros_like(grad)
+
+    class Plain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(9, CLASSES)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(Cut.apply(x.flatten(1)))
+
+    network = adapt(drawn(Plain()), encoder=None, gradient="native")
+    with pytest.raises(ValueError, match=r"gradient at the input is zero for all of 5.*Native"):
+        gradient(network, "native", images())
+
+
+def test_settings_may_be_parameters():
+    class Learned(Leaky):
+        def __init__(self) -> None:
+            super().__init__()
+            del self.decay, self.threshold
+            self.decay, self.threshold = (
+                nn.Parameter(torch.tensor(0.5)),
+                nn.Parameter(torch.tensor(1.0)),
+            )
+
+        def forward(self, x: Tensor) -> Tensor:
+            v, spikes = torch.zeros_like(x[0]), []
+            for current in x:
+                u = current + self.decay * v
+                spikes.append(Spike.apply(u - self.threshold))
+                v = u - u * spikes[-1]
+            return torch.stack(spikes)
+
+    register_neuron(Learned, dynamics=lambda m: Dynamics(m.decay, m.threshold))
+    network = adapt(multi(Learned(), 0.2), steps=4)
+    assert str(network.gradient).startswith("RGA")
+    assert network.sites()[0].dynamics.decay == 0.5
+    plain = adapt(multi(Leaky(), 0.2), steps=4)
+    got, wanted = (gradient(one, "rga", images())[1] for one in (network, plain))
+    torch.testing.assert_close(got, wanted)
+    assert got.any()
+
+
+def test_the_default_rule_is_one_that_applies():
+    class Far(Leaky):
+        def __init__(self) -> None:
+            super().__init__(0.4, 18.0)
+
+    register_neuron(Far, dynamics=lambda m: Dynamics(m.decay, m.threshold))
+    model = multi(Far())
+    network = adapt(model, steps=4)
+    assert str(network.gradient) == "Native()"
+    with pytest.raises(ValueError, match=r"neuron '2'.*gamma.*threshold 18"):
+        network.gradient = "rga"
+
+
+class AtThreshold(Leaky):
+    """MA-SNN resets the potential to the threshold, and its decay follows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        v, spikes = torch.zeros_like(x[0]), []
+        for current in x:
+            u = torch.add(current, v, alpha=self.decay)
+            spikes.append(Spike.apply(u - self.threshold))
+            v = u - u * spikes[-1] + self.threshold * spikes[-1]
+        return torch.stack(spikes)
+
+
+register_neuron(
+    AtThreshold, dynamics=lambda m: Dynamics(m.decay, m.threshold, rest=m.threshold, start=0.0)
+)
+
+
+@pytest.mark.parametrize("rule", ["stbp", "hart", "bptr", "assg"])
+def test_a_reset_to_the_threshold_is_a_reset(rule):
+    network = adapt(multi(AtThreshold(0.3, 0.3)), steps=4)
+    assert gradient(network, rule, images())[1].any()
+    with pytest.raises(ValueError, match="rate-current curve"):
+        network.gradient = "rga"
+
+
+def test_a_rule_that_loops_refuse_is_not_recommended():
+    network = adapt(OfOneStep(nn.Identity()), steps=STEPS)
+    with pytest.raises(ValueError, match="The rules that do apply") as caught:
+        network.gradient = "cba"
+    assert "relu" not in str(caught.value)

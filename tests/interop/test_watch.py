@@ -1,0 +1,173 @@
+"""What changes after the first pass, or shows beyond the first samples, is noticed all the same."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from art_snn import Frames
+from art_snn.dynamics import Dynamics
+from art_snn.interop import adapt, register_neuron
+from art_snn.interop.watch import EVERY, FIRST
+from tests.adapted import Leaky, Spike
+from tests.interop.test_forms import CLASSES, drawn, gradient, images
+
+
+class Floored(Leaky):
+    """Its potential has a floor, which its dynamics do not know, and a gain."""
+
+    gain = 1.0
+    floor = -2.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        v, spikes = torch.zeros_like(x[0]), []
+        for current in x:
+            u = torch.add(self.gain * current, v, alpha=self.decay).clamp(min=self.floor)
+            spikes.append(Spike.apply(u - self.threshold))
+            v = u - u * spikes[-1]
+        return torch.stack(spikes)
+
+
+class FlooredSteps(Floored):
+    """The same, step by step."""
+
+    def reset(self) -> None:
+        self.v = torch.zeros(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        u = torch.add(self.gain * x, self.v, alpha=self.decay).clamp(min=self.floor)
+        spikes = Spike.apply(u - self.threshold)
+        self.v = u - u * spikes
+        return spikes
+
+
+for _cls, _layout in ((Floored, "steps"), (FlooredSteps, "step")):
+    register_neuron(_cls, dynamics=lambda m: Dynamics(m.decay, m.threshold), layout=_layout)
+
+
+def model(neuron: nn.Module) -> nn.Module:
+    layers = nn.Flatten(-3), nn.Linear(9, 12, bias=False), neuron, nn.Linear(12, CLASSES)
+    made = drawn(nn.Sequential(*layers), 1.0)
+    with torch.no_grad():
+        made[1].weight.abs_()
+    return made
+
+
+neurons = pytest.mark.parametrize("neuron", [Floored, FlooredSteps])
+
+
+def steady(samples: int) -> Tensor:
+    """Event frames [N, T, ...] under which neurons fire and are silent, above the floor."""
+    x = images(samples) * torch.linspace(0, 1, samples).view(-1, 1, 1, 1)
+    return torch.stack([x] * 4, 1)
+
+
+def falling(samples: int) -> Tensor:
+    """Frames under which potentials fall below the floor, and rise from there."""
+    x = images(samples)
+    return torch.stack([x, -30 * x, 9 * x, x], 1)
+
+
+@neurons
+def test_equations_that_differ_beyond_the_first_eight_samples_are_refused(neuron):
+    network = adapt(model(neuron()), encoder=Frames(4))
+    x = torch.cat([steady(8), falling(6)])
+    with pytest.raises(ValueError, match=r"\(cls, dynamics=function\) tells"):
+        gradient(network, "stbp", x)
+    gradient(adapt(model(neuron()), encoder=Frames(4)), "stbp", x[:8])
+
+
+@neurons
+def test_samples_of_a_later_batch_that_differ_are_refused(neuron):
+    network = adapt(model(neuron()), encoder=Frames(4))
+    gradient(network, "stbp", steady(8))
+    others = falling(8)
+    with torch.no_grad():
+        network(others)
+    # Step by step every pass is compared; otherwise this one, since its samples were predicted.
+    with pytest.raises(ValueError, match=r"\(cls, dynamics=function\) tells"):
+        gradient(network, "stbp", others)
+
+
+def test_without_a_prediction_they_are_noticed_on_a_schedule():
+    network = adapt(model(Floored()), encoder=Frames(4))
+    gradient(network, "stbp", steady(8))
+    others = falling(8)
+    for _ in range(FIRST[0] - 2):
+        gradient(network, "stbp", others)
+    with pytest.raises(ValueError, match=r"logits under STBP.* differ from its predictions by"):
+        gradient(network, "stbp", others)
+    network.watch.passes = EVERY - 1
+    with pytest.raises(ValueError, match=r"logits under STBP.* differ from its predictions by"):
+        gradient(network, "stbp", others)
+
+
+@neurons
+@pytest.mark.parametrize(("setting", "value"), [("gain", 0.3), ("floor", 2.0)])
+def test_a_setting_that_the_dynamics_do_not_read_is_noticed_when_it_changes(neuron, setting, value):
+    network = adapt(model(neuron()), encoder=Frames(4))
+    gradient(network, "stbp", steady(8))
+    setattr(network.model[2], setting, value)
+    with pytest.raises(ValueError, match=r"of whose spikes .* differ"):
+        gradient(network, "stbp", steady(8))
+
+
+def test_a_flag_that_turns_on_a_function_of_the_model_s_own_is_noticed():
+    class Round(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return (8 * x).round() / 8
+
+        @staticmethod
+        def backward(ctx, grad):
+            return grad
+
+    class Quantised(nn.Module):
+        quantise = False
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = model(Leaky())
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.body(Round.apply(x) if self.quantise else x)
+
+    network = adapt(Quantised().eval(), steps=4)
+    gradient(network, "rga", images())
+    network.model.quantise = True
+    with pytest.raises(ValueError, match="Round in its graph"):
+        gradient(network, "rga", images())
+
+
+def test_what_a_pass_changes_by_itself_is_not_verified_over_and_over():
+    class Counting(nn.Module):
+        calls = 0
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = model(Leaky())
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.calls += 1
+            return self.body(x)
+
+    network = adapt(Counting().eval(), steps=4)
+    spent = []
+    for _ in range(3):
+        before = network.model.calls
+        gradient(network, "rga", images())
+        spent.append(network.model.calls - before)
+    assert spent[1] == spent[2] < spent[0]
+
+
+@pytest.mark.parametrize("rule", ["rga", "stbp", "native"])
+def test_edits_of_weights_are_no_reason_to_refuse(rule):
+    network = adapt(model(Leaky()), steps=4)
+    for factor in (1.0, 0.5, 2.0):
+        network.model[3].weight.data.mul_(factor)
+        logits, _ = gradient(network, rule, images())
+        with torch.no_grad():
+            assert torch.equal(network(images()), logits)
+        network.model[1].weight.data.mul_(factor)
+        gradient(network, rule, images())

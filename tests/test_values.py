@@ -1,0 +1,139 @@
+"""Settings that differ from neuron to neuron, in every rule, against neurons one by one."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed
+from art_snn.dynamics import Dynamics
+from art_snn.gradients import GRADIENTS
+from art_snn.interop import adapt
+from art_snn.neurons import Neuron
+from art_snn.values import Values
+from tests.interop.test_forms import drawn, images
+from tests.standins import snntorch
+
+STEPS, WIDTH = 6, 5
+VARIED = {
+    "decay": torch.tensor([0.3, 0.5, 0.9, 1.0, 0.7], dtype=torch.float64),
+    "threshold": torch.tensor([0.5, 1.0, 1.5, 0.8, 1.2], dtype=torch.float64),
+    "gain": torch.tensor([1.0, 0.5, 2.0, 1.5, 1.0], dtype=torch.float64),
+    "constant": torch.tensor([0.0, 0.1, -0.1, 0.2, 0.0], dtype=torch.float64),
+    "drop": torch.tensor([0.5, 0.4, 1.0, 0.8, 1.1], dtype=torch.float64),
+    "rest": torch.tensor([0.0, 0.1, -0.2, 0.3, 0.0], dtype=torch.float64),
+}
+CASES = {
+    "decay": ("decay",),
+    "threshold": ("threshold",),
+    "both": ("decay", "threshold"),
+    "gain": ("gain", "constant"),
+    "soft": ("decay", "threshold", "drop"),
+    "rest": ("decay", "rest"),
+}
+
+
+def one_layer(dynamics: Dynamics, weight: torch.Tensor, columns: torch.Tensor) -> SpikingNetwork:
+    linear = nn.Linear(WIDTH, weight.shape[0], bias=False, dtype=torch.float64)
+    linear.weight.data.copy_(weight)
+    out = nn.Linear(weight.shape[0], 3, bias=False, dtype=torch.float64)
+    out.weight.data.copy_(columns)
+    layers = [TimeDistributed(linear), Neuron(dynamics), TimeDistributed(out)]
+    return SpikingNetwork(layers, Direct(STEPS))
+
+
+def gradient(network: SpikingNetwork, rule: str, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    x = x.clone().requires_grad_()
+    with network.using(rule):
+        logits = network(x)
+    factors = torch.linspace(-1, 1.3, 3, dtype=torch.float64)
+    return logits.detach(), torch.autograd.grad((logits * factors).sum(), x)[0]
+
+
+@pytest.mark.parametrize("rule", [name for name in GRADIENTS if name != "cba"])
+@pytest.mark.parametrize("case", CASES)
+def test_a_layer_is_what_its_neurons_are_one_by_one(case, rule):
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.rand(WIDTH, WIDTH, generator=generator, dtype=torch.float64)
+    columns = torch.randn(3, WIDTH, generator=generator, dtype=torch.float64)
+    x = torch.rand(4, WIDTH, generator=generator, dtype=torch.float64)
+    reset = "soft" if case == "soft" else "hard"
+    varied = {name: VARIED[name] for name in CASES[case]}
+    if rule == "pdsg":
+        rule = "pdsg-per-sample"  # Its deviation is over the batch, per neuron alike.
+    logits, grad = gradient(one_layer(Dynamics(reset=reset, **varied), weight, columns), rule, x)
+    wanted = [
+        gradient(
+            one_layer(
+                Dynamics(reset=reset, **{k: v[i] for k, v in varied.items()}),
+                weight[i : i + 1],
+                columns[:, i : i + 1],
+            ),
+            rule,
+            x,
+        )
+        for i in range(WIDTH)
+    ]
+    torch.testing.assert_close(logits, sum(one for one, _ in wanted))
+    torch.testing.assert_close(grad, sum(one for _, one in wanted))
+    assert grad.any()
+
+
+def test_channels_have_settings_of_their_own():
+    dynamics = Dynamics(decay=torch.tensor([0.2, 0.9]).view(2, 1, 1))
+    current = torch.rand(STEPS, 3, 2, 4, 4, generator=torch.Generator().manual_seed(1))
+    spikes = dynamics.simulate(current)
+    for channel, decay in enumerate((0.2, 0.9)):
+        alone = Dynamics(decay=torch.tensor(decay)).simulate(current[:, :, channel])
+        assert torch.equal(spikes[:, :, channel], alone)
+
+
+def test_they_are_compared_by_value_and_survive_copies():
+    one, two = (Dynamics(decay=torch.tensor([0.2, 0.9])) for _ in range(2))
+    assert one == two
+    assert hash(one) == hash(two)
+    assert one != Dynamics(decay=torch.tensor([0.2, 0.8]))
+    assert copy.deepcopy(one) == pickle.loads(pickle.dumps(one)) == one
+    assert "0.2 to 0.9, 2 values" in repr(one)
+    assert not one.uniform
+    assert one.standard.decay == Values(torch.tensor([0.2, 0.9]))
+
+
+def test_a_tensor_of_one_number_is_that_number():
+    parameter = nn.Parameter(torch.tensor([0.25]))
+    assert Dynamics(parameter, nn.Parameter(torch.tensor(2.0))) == Dynamics(0.25, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"decay": torch.tensor([0.5, 1.5])}, r"decay: expected .* at most 1, got 1\.5"),
+        ({"decay": torch.tensor([0.0, 0.5])}, r"decay: expected a number above 0"),
+        ({"threshold": torch.tensor([1.0, -1.0])}, r"threshold: expected a number above 0"),
+        ({"decay": torch.tensor([0.5, float("nan")])}, r"decay: expected"),
+    ],
+)
+def test_every_number_must_be_within_range(options, message):
+    with pytest.raises(ValueError, match=message):
+        Dynamics(**options)
+
+
+@pytest.mark.parametrize("rule", ["rga", "stbp", "hart", "static", "bptr"])
+def test_a_learned_beta_of_snntorch_is_known_neuron_by_neuron(rule):
+    beta = torch.tensor([0.2, 0.5, 0.9])
+    model = drawn(nn.Sequential(nn.Flatten(), nn.Linear(9, 3)), 0.2)
+    model.append(snntorch.Leaky(beta, init_hidden=True, learn_beta=True))
+    network = adapt(model, steps=STEPS)
+    x = images().requires_grad_()
+    with network.using(rule):
+        logits = network(x)
+    assert torch.autograd.grad(logits.sum(), x)[0].any()
+    assert network.sites()[0].dynamics.decay == Values(beta)
+
+
+def test_layers_of_ours_take_them_too():
+    assert LIF(decay=torch.tensor([0.2, 0.9])).dynamics.decay == Values(torch.tensor([0.2, 0.9]))
