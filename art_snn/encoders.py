@@ -21,6 +21,12 @@ class Encoder(Protocol):
         ...
 
 
+def encoding(encoder: object) -> str:
+    """An encoder in words."""
+    words = {Direct: "direct encoding", Poisson: "Poisson encoding", Frames: "event frames"}
+    return words.get(type(encoder), repr(encoder))
+
+
 def _check_steps(encoder: "Direct | Poisson | Frames") -> None:
     remedy = "The papers use 4 to 10 time steps."
     steps = require_count("steps", encoder.steps, up_to=MOST_STEPS, remedy=remedy)

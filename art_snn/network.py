@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 
 from art_snn.checks import invalid, require_number
 from art_snn.context import PerContext
-from art_snn.encoders import Direct, Encoder
+from art_snn.encoders import Direct, Encoder, encoding
 from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, Site
 from art_snn.gradients.base import kept, simulation
 from art_snn.gradients.fixed import holding, unhandled, weights_fixed
@@ -366,6 +366,15 @@ class SpikingNetwork(nn.Module):
         )
         versions = tuple(0 if t.is_inference() else t._version for t in tensors)
         return modules, versions, tuple(t.data_ptr() for t in tensors)
+
+    def time_steps(self) -> int | None:
+        """Time steps T, where the encoder tells them."""
+        return getattr(self.encoder, "steps", None)
+
+    def timing(self) -> str:
+        """Time steps and encoder in words, as far as they are known."""
+        steps = self.time_steps()
+        return ("" if steps is None else f"T = {steps}, ") + encoding(self.encoder)
 
     @property
     def layer_names(self) -> list[str]:

@@ -165,14 +165,16 @@ class Trained:
         noted = {k: v for k, v in self.noted().items() if k in told}
         return described(self.architecture, epochs, seed, self.train_dtype) | noted
 
-    def words(self, data: Dataset) -> str:
-        """Network and data in words; settings other than the checkpoint's are named."""
+    def words(self, data: Dataset, network: SpikingNetwork | None = None) -> str:
+        """Network and data in words; settings other than the checkpoint's are named.
+
+        :param network: as it was built."""
         noted, told = self.noted(), self.architecture.told
         other = [f"{k} {noted[k]}" for k, v in told.items() if noted.get(k, v) != v]
         trained = f"; its weights were trained with {', '.join(other)}" if other else ""
         dtype = self.train_dtype or noted.get("train_dtype")
         how = "" if dtype is None else f", trained in {_precision(dtype)}"
-        return f"{self.on(data).architecture.words()} on {data.name}{how}{trained}"
+        return f"{self.on(data).architecture.words(network)} on {data.name}{how}{trained}"
 
 
 def _precision(dtype: str) -> str:

@@ -22,7 +22,7 @@ class Traits:
     :param single: whether a call computes one time step, so that the loop over them is ours.
     :param writes: whether it writes into its input.
     :param random: whether it draws at random.
-    :param steps: time steps T that a model makes by itself; None where it is given them.
+    :param steps: time steps T of a pass.
     :param preludes: calls of every neuron before the first time step.
     :param silent: neurons that no pass calls.
     :param volatile: attributes of its modules that a pass changes."""

@@ -68,7 +68,7 @@ def read(
         output = _part(readout, output)
         expected = f"[{batch}, K]" if readout is None else f"[{steps or 'T'}, {batch}, K]"
         _require_shape(output, expected, batch, None if readout is None else steps)
-    logits = output
+    logits: Tensor = output
     if readout == "sum":
         # In a replay one step stands for all of them.
         logits = output.sum(0) * (1 if length is None else length / len(output))

@@ -277,8 +277,12 @@ class AdaptedNetwork(SpikingNetwork):
         return self.own_steps if self.makes_own_time else len(encoded)
 
     def time_steps(self) -> int | None:
-        """Time steps T of the last input that was encoded, as far as they are known."""
-        return self.traits.steps if self.makes_own_time else self.length
+        """Time steps T, where the encoder tells them, or a pass has shown them."""
+        return super().time_steps() or self.traits.steps
+
+    def timing(self) -> str:
+        looped = ", one step in a call" if self.traits.single else ""
+        return super().timing() + looped
 
     def logits(self, encoded: Tensor) -> Tensor:
         """Encoded input -> logits [N, K], the model running as the present pass has it."""

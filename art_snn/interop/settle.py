@@ -68,6 +68,7 @@ def settle(network: Adapted, x: Tensor) -> None:
         whole = _tried(network, lambda: network.layers(given))
         traits.writes = given._version > 0 or given.shape != encoded.shape
         traits.single = _single(network, whole, encoded)
+        traits.steps = len(encoded)
     traits.random = _draws(network, x[:SAMPLES])
 
 

@@ -16,6 +16,7 @@ from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import Direct, Encoder, Frames, Poisson
 from art_snn.flags import Open
 from art_snn.interop import AdaptedNetwork
+from art_snn.interop.forms import READOUTS
 from art_snn.memory import require_memory
 from art_snn.models.own import built, is_own
 from art_snn.models.resnet import resnet17, sew_resnet17
@@ -45,6 +46,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "model": "vgg5",
         "width": 1.0,
         "steps": 8,
+        "readout": None,
         "decay": 0.5,
         "threshold": 1.0,
         "reset": "hard",
@@ -63,7 +65,10 @@ class Architecture:
         of cost: vgg11].
     :param width: factor of the layers' widths, 64 at most [1].
     :param steps: time steps T [8; events: their frames]; beside a function of yours only where it
-        returns a model of another framework whose neurons take all steps in one call.
+        returns a model of another framework, which takes all steps in one call or is called once
+        for each.
+    :param readout: of such a model: mean or sum over time, or the mean of the spikes or of the
+        potential of one that returns both [mean].
     :param decay: decay of the neurons, 1e-6 to 1; 1 makes IF neurons [0.5].
     :param threshold: of the neurons, 1e-4 to 1e4 [1].
     :param reset: of the neurons, hard or soft [hard].
@@ -74,6 +79,7 @@ class Architecture:
     model: Open[str] = None
     width: Open[float] = None
     steps: Open[int] = None
+    readout: Open[Literal["mean", "sum", "spikes", "potential"]] = None
     decay: Open[float] = None
     threshold: Open[float] = None
     reset: Open[Literal["hard", "soft"]] = None
@@ -93,10 +99,17 @@ class Architecture:
             remedy = "Leave it out, and set it in that function."
             for name, value in self.told.items():
                 # Whether it makes its steps itself shows once it is built.
-                require(name in ("model", "steps"), name, expected, repr(value), remedy)
+                bare = name in ("model", "steps", "readout")
+                require(bare, name, expected, repr(value), remedy)
+            if self.readout is not None:
+                remedy = "A function of your own is the readout of adapt, in Python."
+                require_choice("readout", self.readout, READOUTS, remedy=remedy)
             if self.steps is not None:
                 require_count("steps", self.steps, up_to=MOST_STEPS, remedy="8 is usual.")
-        elif self.model is not None:
+        else:
+            expected = "None beside a model of art_snn, which averages over time"
+            require(self.readout is None, "readout", expected, self.readout, "Leave it out.")
+        if self.model is not None and not self.is_own:
             remedy = "A network of your own is named as file.py:function."
             require_choice("model", self.model, MODELS, remedy=remedy)
 
@@ -116,7 +129,10 @@ class Architecture:
         :param noted: such as the notes of a checkpoint; other names are passed over.
         :raises ValueError: when the notes name a function of someone's own: no file runs code."""
         if self.is_own:
-            return self
+            # What it was trained with, as far as nothing else is told.
+            names = [n for n in ("steps", "readout") if getattr(self, n) is None]
+            told = {name: noted.get(name) for name in names}
+            return replace(self, **told) if is_own(noted.get("model")) else self
         known = {k: v for k, v in noted.items() if k in DEFAULTS and v is not None}
         named = str(known.get("model", ""))
         expected = "the function that builds the network, since no checkpoint runs code"
@@ -162,7 +178,7 @@ class Architecture:
         with seeded(seed):
             # What a SpikingNetwork has says itself whether it takes frames.
             encoder, steps = (Frames(data.steps), None) if data.events else (None, self.steps)
-            network = built(self.model or "", encoder=encoder, steps=steps)
+            network = built(self.model or "", encoder=encoder, steps=steps, readout=self.readout)
         _try(network, data, self.words())
         return network
 
@@ -186,16 +202,21 @@ class Architecture:
 
     def _make(self, options: Mapping[str, Any]) -> Callable[[], SpikingNetwork]:
         if self.is_own:
-            return partial(built, self.model or "", steps=self.steps)
+            return partial(built, self.model or "", steps=self.steps, readout=self.readout)
         chosen = {"model": DEFAULTS["model"], "steps": DEFAULTS["steps"], **self.told, **options}
         if isinstance(chosen.get("encoder"), str):
             chosen["encoder"] = ENCODERS[chosen["encoder"]](chosen["steps"])
         return partial(MODELS[chosen.pop("model")], **chosen)
 
-    def words(self) -> str:
-        """The network in words, without how it was trained; open settings are those on images."""
+    def words(self, network: SpikingNetwork | None = None) -> str:
+        """The network in words, without how it was trained; open settings are those on images.
+
+        :param network: as it was built, where a function of the user's own did so."""
         if self.is_own:
-            return str(self.model) + ("" if self.steps is None else f", T = {self.steps}")
+            timing = "" if self.steps is None else f"T = {self.steps}"
+            timing = timing if network is None else network.timing()
+            readout = "" if self.readout is None else f"readout {self.readout}"
+            return ", ".join(filter(None, (str(self.model), timing, readout)))
         chosen = dict(DEFAULTS) | self.told
         neuron = f"decay {chosen['decay']:g}"
         if chosen["threshold"] != 1:

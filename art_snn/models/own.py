@@ -15,6 +15,7 @@ from torch import nn
 from art_snn.checks import ArgumentError, MissingFile, require
 from art_snn.encoders import Direct, Encoder
 from art_snn.interop import adapt
+from art_snn.interop.forms import Readout
 from art_snn.interop.members import members_of
 from art_snn.network import SpikingNetwork
 from art_snn.places import place
@@ -30,7 +31,12 @@ def is_own(model: object) -> bool:
 
 
 def built(
-    model: str, argument: str = "model", *, steps: int | None = None, encoder: Encoder | None = None
+    model: str,
+    argument: str = "model",
+    *,
+    steps: int | None = None,
+    encoder: Encoder | None = None,
+    readout: Readout = None,
 ) -> SpikingNetwork:
     """The network that the function returns, or one around the bare model that it returns.
 
@@ -40,12 +46,15 @@ def built(
         arguments that returns a SpikingNetwork, or a model of another framework, which is adapted.
         Modules are found from the present folder, too.
     :param argument: named in complaints.
-    :param steps: time steps T of a bare model whose neurons take all steps in one call; 8 unless
-        told. Networks and models that make their time steps themselves have their own.
+    :param steps: time steps T of a bare model. Neurons that take all steps in one call get 8 unless
+        told; a model of one time step is called once for each of them. Networks and models that
+        make their time steps themselves have their own.
     :param encoder: of such a model, in the place of steps.
+    :param readout: of a bare model, as :func:`art_snn.interop.adapt` takes it by name; None: its
+        default.
     :raises FileNotFoundError: when there is no such file.
     :raises ValueError: when there is no such module or function, it needs arguments, it returns
-        anything else, or steps are told to what has its own."""
+        anything else, or steps or a readout are told to what has its own."""
     file = place(argument, model.rpartition(":")[0] or ".")
     # Modules and functions may import what lies beside them.
     with _importable(file.resolve().parent if file.suffix == ".py" else Path.cwd()):
@@ -53,7 +62,8 @@ def built(
     if isinstance(made, SpikingNetwork):
         remedy = "Leave it out, and set it in that function."
         expected = f"None beside {model}, which builds its network itself"
-        require(steps is None, "steps", expected, steps, remedy)
+        for name, value in {"steps": steps, "readout": readout}.items():
+            require(value is None, name, expected, value, remedy)
         return made
     layouts = _layouts(made)
     got = f"{model}, which returns {_described(made)}"
@@ -63,14 +73,12 @@ def built(
     )
     expected = "a function that returns an art_snn.SpikingNetwork or a model with known neurons"
     require(layouts, argument, expected, got, remedy)
-    if "step" in layouts:
-        remedy = "Leave it out, and set it in that function."
-        expected = f"None beside {model}, whose model makes its time steps itself"
-        require(steps is None, "steps", expected, steps, remedy)
-        require(encoder is None, "encoder", expected, encoder, remedy)
-        return adapt(made, encoder=None)
+    how: dict[str, Any] = {} if readout is None else {"readout": readout}
+    if encoder is None and steps is None and "step" in layouts:
+        # With a loop of its own; a model of one step will ask for steps.
+        return adapt(made, encoder=None, **how)
     encoder = encoder or Direct(STEPS if steps is None else steps)
-    return adapt(made, encoder=encoder)
+    return adapt(made, encoder=encoder, **how)
 
 
 def _layouts(model: object) -> set[str]:

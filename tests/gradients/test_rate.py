@@ -488,8 +488,12 @@ def test_a_network_keeps_a_bounded_number_of_answers():
 
 
 def test_an_error_of_the_rule_is_raised_and_not_held_against_the_layers():
+    class Failing(RGA):
+        def slope(self, trace):
+            raise ValueError("slope: of mine")
+
     net = network(chain)
-    with pytest.raises(ValueError, match=r"^beta: "), net.using(RGA(beta=0.1)):
+    with pytest.raises(ValueError, match=r"^slope: "), net.using(Failing()):
         net(batch().requires_grad_())
     net(batch().requires_grad_())
     assert net.execution.kind == "collapsed"

@@ -36,7 +36,7 @@ def run(settings: Settings) -> Comparison:
     network, data = settings.network, settings.source.load()
     classifier = network.classifier(data, settings.device, settings.seed)
     network.obtain(classifier.model, data, settings.output, settings.seed)
-    file, title = settings.output / "compare.json", network.words(data)
+    file, title = settings.output / "compare.json", network.words(data, classifier.model)
     comparison = compared(settings, classifier, data.x_test, data.y_test, file, title)
     comparison.write(settings.output)
     return comparison

@@ -93,7 +93,7 @@ def _title(settings: Settings, load: Workload, network: SpikingNetwork) -> str:
         told = replace(told, encoder="frames")
     what = "One training step" if settings.training else "One input gradient"
     size = "x".join(map(str, load.x.shape[1:]))
-    return f"{what}: {told.words()}, batch {settings.batch_size}, {size}"
+    return f"{what}: {told.words(network)}, batch {settings.batch_size}, {size}"
 
 
 def _peak(row: str, load: Workload) -> int:

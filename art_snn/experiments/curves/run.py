@@ -43,7 +43,7 @@ def run(settings: Settings) -> Curves:
     ):
         folder = folder_of(settings.output, dynamics.decay)
         one.obtain(network.to(device), data, folder, seed)
-        title, subject = one.words(data), one.as_dict(seed)
+        title, subject = one.words(data, network), one.as_dict(seed)
         recordings.append(recorded(settings, network, data, title, subject))
     result = Curves(settings.as_dict(), settings.rule, recordings)
     result.write(settings.output)

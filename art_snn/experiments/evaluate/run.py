@@ -40,7 +40,7 @@ def run(settings: Settings) -> Evaluation | None:
             team.led(subject.check)
             units = [*examinations(subject), *attacks(subject), *certificates(subject)]
             compute(units, blocks, team)
-            title = settings.network.words(data)
+            title = settings.network.words(data, subject.classifier.model)
             found = team.led(partial(put_together, subject, title, blocks))
         team.led(partial(found.write, settings.output))
         blocks.clear()

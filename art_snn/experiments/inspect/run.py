@@ -16,6 +16,7 @@ from art_snn.experiments.inspect.result import Inspection, Neurons, Tried
 from art_snn.experiments.inspect.settings import Settings
 from art_snn.experiments.resume import earlier
 from art_snn.gradients import Gradient, objection
+from art_snn.interop import AdaptedNetwork
 from art_snn.measuring.machine import torch_device
 from art_snn.metrics import Share
 from art_snn.network import SpikingNetwork
@@ -36,7 +37,7 @@ def run(settings: Settings) -> Inspection:
         checkpoint.load(network, settings.checkpoint)
     network.to(torch_device(settings.device))
     x, y = data.x_test[: settings.batch_size], data.y_test[: settings.batch_size]
-    title = f"{trained.words(data)}, batch {len(x)}, {'x'.join(map(str, x.shape[1:]))}"
+    title = f"{trained.words(data, network)}, batch {len(x)}, {'x'.join(map(str, x.shape[1:]))}"
     result = inspected(network, x, y, settings.rules, title)
     result.write(settings.output)
     return result
@@ -67,6 +68,10 @@ def inspected(
             name: _tried(network, rule, inputs, labels)
             for name, rule in tqdm(rules.items(), desc="Rules", leave=False)
         }
+    told = {"time": network.timing(), **told}
+    if isinstance(network, AdaptedNetwork):
+        told["draws at random"] = "yes" if network.traits.random else "no"
+        told |= {f"own gradient of {n}": why for n, why in network.natives().items()}
     return Inspection(title, told, neurons, found)
 
 

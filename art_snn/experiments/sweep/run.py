@@ -50,7 +50,7 @@ def run(settings: Settings) -> Swept:
         lines = {
             name: swept(sweep, classifiers[name], data.x_test, data.y_test, file, name, title)
             for name, one in some.items()
-            for title in [one.words(data)]
+            for title in [one.words(data, classifiers[name].model)]
         }
         panels.append(Panel(str(sweep.base), sweep.field, str(sweep.attack), lines))
     result = Swept(panels, earlier(file, "sweep", Content, bool) or Content({}))

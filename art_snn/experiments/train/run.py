@@ -88,7 +88,7 @@ def fitted(
     against, defence = "", ""
     if adversary is not None:
         against, defence = adversary.words(), adversary.defence.words()
-    title = f"{architecture.words()} on {data.name}"
+    title = f"{architecture.words(network)} on {data.name}"
     title += f", hardened by {defence}" if defence else ""
     _, precision = taken(recipe.train_dtype, classifier.device)
     title += f", trained in {precision}" if precision else ""
