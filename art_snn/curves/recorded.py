@@ -81,7 +81,7 @@ def record(
         network.eval()
         for start in tqdm(starts, desc=f"Recording {name}", leave=False):
             calls.clear()
-            network(torch.as_tensor(x[start : start + batch_size]).to(device))
+            network(torch.as_tensor(x[start : start + batch_size], device=device))
             require(calls, "layer", expected, got, "Choose another layer.")
             steps = steps_of(network, calls, neurons)
             picker.pick(start, *in_time(neurons, calls, steps))

@@ -156,7 +156,8 @@ class Workload:
     def _tensors(self, network: nn.Module) -> tuple[Tensor, Tensor]:
         """Samples and class indices [N] where the network is."""
         like = next(network.parameters())
-        return torch.tensor(self.x).to(like), torch.as_tensor(self.y).argmax(1).to(like.device)
+        x, y = (torch.tensor(a, device=like.device) for a in (self.x, self.y))
+        return x.to(like), y.argmax(1)
 
 
 def network_of(
@@ -218,7 +219,7 @@ def random_samples(
                 raise invalid(name, expected, told, remedy)
         try:
             with torch.no_grad():
-                classes = network(torch.zeros(1, *shape)).shape[1]
+                classes = network(torch.zeros(1, *shape, device="cpu")).shape[1]
         except ArgumentError:
             raise
         except (RuntimeError, ValueError, IndexError) as error:

@@ -214,7 +214,7 @@ def _try(network: SpikingNetwork, data: Dataset, model: str) -> None:
     tried = network if isinstance(network, AdaptedNetwork) else deepcopy(network).float()
     try:
         with torch.no_grad(), seeded(0), modes_kept(tried, False):
-            tried(torch.as_tensor(data.x_test[:1]).float())
+            tried(torch.as_tensor(data.x_test[:1], device="cpu").float())
     except ArgumentError:
         raise
     except (RuntimeError, ValueError, IndexError) as error:

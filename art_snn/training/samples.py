@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from art_snn.checks import invalid, require
+from art_snn.classifier.inputs import as_array, refuse_masked
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.seeding import seeded
@@ -53,6 +54,8 @@ def check_pairs(argument: str, x: np.ndarray, y: np.ndarray) -> None:
         expected = "as many labels as samples, and at least one"
         got = f"{len(x) if x.ndim else 0} samples and {len(y) if y.ndim else 0} labels"
         raise invalid(argument, expected, got, "Give one class index per sample.")
+    for array in (x, y):
+        refuse_masked(argument, array)
     if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
         got = f"{y.dtype} of shape {list(y.shape)}, from {y.min():g}"
         remedy = "Turn one-hot rows into indices: y.argmax(1)."
@@ -85,5 +88,4 @@ def classes_of(
 
 def copied(array: np.ndarray) -> Tensor:
     """A tensor of its own in torch's usual layout; torch itself takes no negative strides."""
-    reversed_ = min(array.strides, default=0) < 0
-    return torch.tensor(array.copy() if reversed_ else np.ascontiguousarray(array))
+    return torch.tensor(as_array(array), device="cpu")

@@ -67,13 +67,15 @@ def recorded(
     dynamics = _checked(settings, network)
     if isinstance(network, AdaptedNetwork):
         # Verifies that its neurons fire as their dynamics say.
-        weights = next(iter((*network.parameters(), *network.buffers())), torch.empty(0))
-        network.check(STBP(), torch.as_tensor(data.x_test[:VERIFIED]).to(weights))
+        nothing = torch.empty(0, device="cpu")
+        weights = next(iter((*network.parameters(), *network.buffers())), nothing)
+        some = torch.as_tensor(data.x_test[:VERIFIED], device=weights.device)
+        network.check(STBP(), some.to(weights))
     how = {name: getattr(settings, name) for name in ("pairs", "batch_size", "seed")}
     pairs = record(network, data.x_test, settings.layer, **how)
     if not dynamics.plain:
         # The curves are those of the current as it arrives behind gain and constant.
-        current = dynamics.effective(torch.as_tensor(pairs.current)).numpy()
+        current = dynamics.effective(torch.as_tensor(pairs.current, device="cpu")).numpy()
         pairs, dynamics = replace(pairs, current=current), dynamics.standard
     curves = curves_of(dynamics.decay, dynamics.threshold, settings.rule)
     found = panel(title, dynamics.decay, pairs, curves)

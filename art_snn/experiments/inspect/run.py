@@ -57,8 +57,8 @@ def inspected(
     :param title: network and samples in words."""
     tensors = (*network.parameters(), *network.buffers())
     device = next((tensor.device for tensor in tensors), torch.device("cpu"))
-    inputs = torch.as_tensor(x).float().to(device)
-    labels = torch.as_tensor(y).long().to(device)
+    inputs = torch.as_tensor(x, device=device).float()
+    labels = torch.as_tensor(y, device=device).long()
     names = ("encoder", "gradient", "training_gradient")
     told = {name: str(getattr(network, name)) for name in names}
     with modes_kept(network, False), seeded(0):
