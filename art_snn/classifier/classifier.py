@@ -175,7 +175,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             samples that hold NaN or infinity, with a warning.
         :raises ValueError: for a wrong shape, or when no sample is finite and no attack asks."""
         x, missing = self._answerable(x)
-        x_preprocessed, _ = self._apply_preprocessing(self._moved(x), y=None, fit=False)
+        x_preprocessed, _ = self._apply_preprocessing(x, y=None, fit=False)
         with self._mode(training_mode):
             logits = _filled(self._logits(x_preprocessed, batch_size), missing, math.nan)
         return self._apply_postprocessing(preds=as_array(logits), fit=False)  # type: ignore[no-any-return]
@@ -321,7 +321,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         batch_size = require_count("batch_size", batch_size, remedy="ART's default is 128.")
         with self._mode(training_mode):
             super().fit(
-                as_array(x),
+                x,
                 as_array(y),
                 batch_size=batch_size,
                 nb_epochs=nb_epochs,

@@ -46,16 +46,15 @@ def check_pairs(argument: str, x: np.ndarray, y: np.ndarray) -> None:
     """Refuse anything but samples and as many class indices.
 
     :raises TypeError: when one of them is no numpy array.
-    :raises ValueError: for other lengths, none at all, no class indices, NaN or infinity."""
+    :raises ValueError: for other lengths, none at all, no class indices, NaN, infinity or a mask."""
     for array in (x, y):
         if not isinstance(array, np.ndarray):
             raise TypeError(f"{argument}: expected numpy arrays, got {type(array).__name__}.")
+        refuse_masked(argument, array)
     if not x.ndim or not len(x) or y.shape[:1] != x.shape[:1]:
         expected = "as many labels as samples, and at least one"
         got = f"{len(x) if x.ndim else 0} samples and {len(y) if y.ndim else 0} labels"
         raise invalid(argument, expected, got, "Give one class index per sample.")
-    for array in (x, y):
-        refuse_masked(argument, array)
     if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
         got = f"{y.dtype} of shape {list(y.shape)}, from {y.min():g}"
         remedy = "Turn one-hot rows into indices: y.argmax(1)."
