@@ -46,7 +46,8 @@ def check_pairs(argument: str, x: np.ndarray, y: np.ndarray) -> None:
     """Refuse anything but samples and as many class indices.
 
     :raises TypeError: when one of them is no numpy array.
-    :raises ValueError: for other lengths, none at all, no class indices, NaN, infinity or a mask."""
+    :raises ValueError: for other lengths, none at all, no class indices, NaN, infinity, or masked
+        values."""
     for array in (x, y):
         if not isinstance(array, np.ndarray):
             raise TypeError(f"{argument}: expected numpy arrays, got {type(array).__name__}.")
