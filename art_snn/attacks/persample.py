@@ -146,7 +146,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
             remedy = "A targeted attack takes the target classes as y."
             require(not self.targeted, "y", "target classes", "None", remedy)
             scores = self.estimator.predict(samples.cpu().numpy(), batch_size=self.batch_size)
-            return torch.as_tensor(scores, device=samples.device).argmax(1)
+            return torch.as_tensor(scores, device="cpu").argmax(1).to(samples.device)
         labels = y if isinstance(y, Tensor) else np.asanyarray(y)
         indices = class_indices(labels, len(samples), self.estimator.nb_classes)
         return torch.as_tensor(indices, device=samples.device)

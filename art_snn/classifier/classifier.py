@@ -27,6 +27,7 @@ from art_snn.classifier.inputs import (
     check_network,
     check_preprocessing,
     checked_samples,
+    refuse_masked,
 )
 from art_snn.classifier.transfer import card_of, move_all, rebuilt_optimizer, settings_of
 from art_snn.gradients import Gradient
@@ -254,6 +255,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             of x's library and device; 0 as :meth:`loss_gradient`.
         :raises ValueError: for bad samples or labels, or an unknown rule."""
         x, missing = self._answerable(x)
+        refuse_masked("label", label)
         chosen = None if label is None else as_array(label)
         if chosen is not None:
             chosen = np.full(len(x), chosen) if chosen.ndim == 0 else chosen

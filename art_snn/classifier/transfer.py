@@ -2,19 +2,19 @@
 
 import inspect
 from contextlib import AbstractContextManager, nullcontext
-from itertools import chain
 from typing import Any
 
 import torch
 from torch import nn
+
+from art_snn.layers import device_of
 
 
 def card_of(network: nn.Module) -> AbstractContextManager[Any]:
     """A block in which the CUDA device that the network is on is the current one.
 
     Where it is on another kind of device, the block changes nothing."""
-    tensors = chain(network.parameters(), network.buffers())
-    device = next((tensor.device for tensor in tensors), torch.device("cpu"))
+    device = device_of(network)
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 

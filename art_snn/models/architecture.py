@@ -16,6 +16,7 @@ from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import Direct, Encoder, Frames, Poisson
 from art_snn.flags import Open
 from art_snn.interop import AdaptedNetwork
+from art_snn.layers import device_of
 from art_snn.memory import require_memory
 from art_snn.models.own import built, is_own
 from art_snn.models.resnet import resnet17, sew_resnet17
@@ -214,7 +215,7 @@ def _try(network: SpikingNetwork, data: Dataset, model: str) -> None:
     tried = network if isinstance(network, AdaptedNetwork) else deepcopy(network).float()
     try:
         with torch.no_grad(), seeded(0), modes_kept(tried, False):
-            tried(torch.as_tensor(data.x_test[:1], device="cpu").float())
+            tried(torch.as_tensor(data.x_test[:1], device=device_of(tried)).float())
     except ArgumentError:
         raise
     except (RuntimeError, ValueError, IndexError) as error:

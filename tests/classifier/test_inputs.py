@@ -291,6 +291,8 @@ def test_samples_that_a_mask_hides_are_refused(classifier: Any, method: str) -> 
 def test_labels_that_a_mask_hides_are_refused(classifier: Any, method: str) -> None:
     with pytest.raises(ValueError, match="y: expected an array that hides no values, got a masked"):
         TAKES_LABELS[method](classifier, np.ma.masked_array(Y, mask=Y == 9))
+    with pytest.raises(ValueError, match="label: expected an array that hides no values"):
+        classifier.class_gradient(X, label=np.ma.masked_array(Y, mask=Y == 9))
 
 
 def test_a_mask_that_hides_nothing_is_left_out(classifier: Any) -> None:
