@@ -1,5 +1,7 @@
 """Stateless layers on tensors with a time axis."""
 
+from itertools import chain
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -21,6 +23,12 @@ def plain(module: nn.Module) -> bool:
     hooks = (module._forward_hooks, module._forward_pre_hooks)
     known = type(module).__module__.startswith(("torch.nn.modules.", "art_snn."))
     return known and not any(hooks) and "forward" not in vars(module)
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where its parameters and buffers are: the CPU where it has none."""
+    tensors = chain(module.parameters(), module.buffers())
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
 def hooked_everywhere() -> bool:

@@ -88,7 +88,7 @@ class AutoPGD(IteratedAttack):
         """The true classes [n]; towards targets, pairs of these and of every target [n, 2]."""
         if not self.targets:
             return (classes,)
-        logits = queries.logits(x, torch.arange(len(x)))
+        logits = queries.logits(x, torch.arange(len(x), device="cpu"))
         others = logits.scatter(1, classes[:, None], -torch.inf)
         ranked = others.argsort(dim=1, descending=True)[:, :-1]
         return [torch.stack([classes, target], 1) for target in ranked[:, : self.targets].unbind(1)]
@@ -139,7 +139,7 @@ class _Momentum(Walk):
 
     @classmethod
     def begun(cls, ball: Ball, start: Tensor, step: float, checkpoints: list[int]) -> "_Momentum":
-        lowest = torch.full((len(start),), -torch.inf).to(start)
+        lowest = start.new_full((len(start),), -torch.inf)
         width = wide(torch.full_like(lowest, step), start)
         best = (lowest, lowest, start.clone(), torch.zeros_like(start))
         return cls(

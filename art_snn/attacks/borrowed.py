@@ -71,13 +71,13 @@ class Borrowed(PerSampleAttack):
             estimator._input_shape = images(estimator.input_shape)
         attack = self.kind(estimator, **self.options)
         quiet = np.errstate(divide="ignore", invalid="ignore")
-        rows = torch.arange(len(x))
+        rows = torch.arange(len(x), device="cpu")
         try:
             with quiet, seeded(self.seed), counting(queries, x, seen.nearest):
                 array = attack.generate(
                     x.cpu().numpy().reshape(len(x), *estimator.input_shape), classes.cpu().numpy()
                 )
-            found = torch.as_tensor(array).to(x).view_as(x)
+            found = torch.as_tensor(array, device=x.device).to(x).view_as(x)
             found = ball.project(torch.where(found.isfinite(), found, x))
             logits = queries.logits(found, rows)
         except BaseException:
@@ -110,14 +110,14 @@ class _Seen:
             return
         rows = torch.cat(self.nearest)[-len(samples) :].to(self.classes.device)
         self.nearest.clear()
-        logits = torch.as_tensor(predictions).to(rows.device)
+        logits = torch.as_tensor(predictions, device=rows.device)
         for place in self.attack.succeeded(logits, self.classes[rows]).nonzero()[:, 0].tolist():
             self.samples.setdefault(int(rows[place]), samples[place])
 
     def put(self, best: Best, ball: Ball) -> None:
         """Take them for what was found, brought into the ball."""
         for row, sample in self.samples.items():
-            best.samples[row] = torch.as_tensor(sample).to(best.samples)
+            best.samples[row] = torch.as_tensor(sample, device=best.samples.device)
             best.broken[row] = True
         best.samples.copy_(ball.project(best.samples))
 
@@ -132,7 +132,7 @@ def counting(queries: Queries, x: Tensor, nearest: list[Tensor] | None = None) -
     :param x: samples ``[n, *shape]``, the rows of queries.
     :param nearest: is given the rows [m] of every pass."""
     given, _ = queries.estimator._apply_preprocessing(x.cpu().numpy(), y=None, fit=False)
-    centres = torch.as_tensor(given).to(x).flatten(1)
+    centres = torch.as_tensor(given, device=x.device).to(x).flatten(1)
 
     def count(inputs: Tensor, logits: Tensor) -> None:
         rows = torch.cdist(inputs.flatten(1).to(centres), centres).argmin(1)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from art_snn.checks import invalid, require
+from art_snn.classifier.inputs import as_tensor
 
 WHOLE = 1e-4
 """How far a value may lie from a whole number of spikes."""
@@ -46,7 +47,7 @@ def shifts(clean: Any, adversarial: Any, low: Any = 0.0) -> Shifts:
     require(same, "adversarial", "as many spikes as clean at every place", got, remedy)
     owner, times = listed(before)
     distance = (listed(after)[1] - times).abs()
-    none = torch.zeros(len(before), dtype=torch.long)
+    none = owner.new_zeros(len(before))
     largest = none.scatter_reduce(0, owner, distance, "amax")
     total = none.index_add(0, owner, distance)
     moved = (before - after).clamp_min(0).flatten(1).sum(1)
@@ -57,8 +58,8 @@ def counts(frames: Any, low: Any, argument: str = "x") -> Tensor:
     """Spikes [N, T, P] of frames ``[N, T, *place]``.
 
     :raises ValueError: when a value is no whole number of spikes."""
-    x = torch.as_tensor(frames).detach().double()
-    spikes = x - torch.as_tensor(low).to(x)
+    x = as_tensor(frames).detach().double()
+    spikes = x - torch.as_tensor(low, device=x.device).to(x)
     whole = spikes.round().clamp_min(0)
     strange = (spikes - whole).abs() > WHOLE
     if strange.any():

@@ -14,7 +14,7 @@ from art_snn.attacks.best import Best
 from art_snn.attacks.budget import attacking
 from art_snn.attacks.queries import Queries
 from art_snn.checks import invalid, require, require_count
-from art_snn.classifier.inputs import check_labels, checked_samples
+from art_snn.classifier.inputs import as_array, as_tensor, checked_samples, class_indices
 from art_snn.network import SpikingNetwork
 
 SINGLE = 4
@@ -64,7 +64,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
             queries = Queries(self.estimator, len(found), self.batch_size, bar)
             self.forwards, self.backwards = queries.forwards.numpy(), queries.backwards.numpy()
             self._begun(found, classes)
-            every = torch.arange(len(found))
+            every = torch.arange(len(found), device="cpu")
             for rows in torch.split(every, self._together(found)) if len(found) else ():
                 before = bar.n
                 self._attack(queries.of(rows), found, classes, mask, rows.to(found.device))
@@ -113,7 +113,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         """The samples on the device of the classifier, in its precision at least.
 
         A spiking network takes them in any; to it they are single ones at least."""
-        checked = torch.as_tensor(checked_samples(x, self.estimator.input_shape))
+        checked = as_tensor(checked_samples(x, self.estimator.input_shape))
         dtype = next(
             (p.dtype for p in self.estimator.model.parameters() if p.is_floating_point()),
             torch.get_default_dtype(),
@@ -138,7 +138,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         """Lowest and highest values, which broadcast to samples; infinite where none are known."""
         values = self.estimator.clip_values
         low, high = (-np.inf, np.inf) if values is None else values
-        return tuple(torch.as_tensor(end).to(like) for end in (low, high))  # type: ignore[return-value]
+        return tuple(torch.as_tensor(end, device=like.device).to(like) for end in (low, high))  # type: ignore[return-value]
 
     def _classes(self, samples: Tensor, y: Any) -> Tensor:
         """True classes or targets [N]."""
@@ -146,11 +146,10 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
             remedy = "A targeted attack takes the target classes as y."
             require(not self.targeted, "y", "target classes", "None", remedy)
             scores = self.estimator.predict(samples.cpu().numpy(), batch_size=self.batch_size)
-            return torch.as_tensor(scores).argmax(1).to(samples.device)
-        labels = np.asarray(y.detach().cpu() if isinstance(y, Tensor) else y)
-        check_labels(labels, len(samples), self.estimator.nb_classes)
-        indices = labels.reshape(len(labels)) if labels.size == len(labels) else labels.argmax(1)
-        return torch.as_tensor(indices).long().to(samples.device)
+            return torch.as_tensor(scores, device="cpu").argmax(1).to(samples.device)
+        labels = y if isinstance(y, Tensor) else np.asanyarray(y)
+        indices = class_indices(labels, len(samples), self.estimator.nb_classes)
+        return torch.as_tensor(indices, device=samples.device)
 
     def _check_params(self) -> None:
         super()._check_params()
@@ -180,7 +179,7 @@ class PerSampleAttack(CountedAttack):
     def _attack(
         self, queries: Queries, found: Tensor, classes: Tensor, mask: Tensor | None, rows: Tensor
     ) -> None:
-        logits = queries.logits(found[rows], torch.arange(len(rows)))
+        logits = queries.logits(found[rows], torch.arange(len(rows), device="cpu"))
         left = ~(self.succeeded(logits, classes[rows]) | logits.isnan().any(1))
         queries.through(int((~left).sum()))
         rows = rows[left]
@@ -213,7 +212,7 @@ def remembers(model: Any) -> bool:
 def _mask(mask: Any, x: Tensor) -> Tensor | None:
     if mask is None:
         return None
-    array = np.asarray(mask.detach().cpu() if isinstance(mask, Tensor) else mask)
+    array = as_array(mask)
     try:
         return torch.from_numpy(np.broadcast_to(array != 0, tuple(x.shape)).copy()).to(x.device)
     except ValueError:

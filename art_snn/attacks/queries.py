@@ -38,9 +38,9 @@ class Queries:
     ) -> None:
         self.estimator, self.batch_size, self.bar, self.draws = estimator, batch_size, bar, draws
         self.reports = True
-        self.forwards = torch.zeros(samples, dtype=torch.long)
-        self.backwards = torch.zeros(samples, dtype=torch.long)
-        self.rows = torch.arange(samples)
+        self.forwards = torch.zeros(samples, dtype=torch.long, device="cpu")
+        self.backwards = torch.zeros(samples, dtype=torch.long, device="cpu")
+        self.rows = torch.arange(samples, device="cpu")
 
     def of(self, rows: Tensor, **changes: Any) -> "Queries":
         """What asks for some of the samples [n], there rows 0 to n - 1, and counts here.
@@ -58,7 +58,7 @@ class Queries:
         :param x: samples ``[n, *input_shape]``.
         :param rows: which samples they are made of [n], one as often as it is asked for."""
         self._forward(rows, self.draws)
-        return torch.as_tensor(self.predict(x.cpu().numpy())).to(x.device)
+        return torch.as_tensor(self.predict(x.cpu().numpy()), device=x.device)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Predictions (n, K), which nobody counts."""
@@ -140,7 +140,7 @@ def differentiated(
     leaf = x
     if by_numpy:
         prepared, _ = estimator._apply_preprocessing(x.cpu().numpy(), y=None, fit=False)
-        leaf = torch.as_tensor(prepared).to(x.device)
+        leaf = torch.as_tensor(prepared, device=x.device)
     leaf = leaf.detach().clone().requires_grad_()
     inputs = leaf
     with modes_kept(estimator.model, False), torch.enable_grad():
@@ -150,7 +150,7 @@ def differentiated(
         (gradient,) = torch.autograd.grad(objective(logits, classes).sum(), leaf)
     if by_numpy:
         array = estimator._apply_preprocessing_gradient(x.cpu().numpy(), gradient.cpu().numpy())
-        gradient = torch.as_tensor(array).to(x)
+        gradient = torch.as_tensor(array, device=x.device).to(x)
     return logits.detach(), gradient
 
 

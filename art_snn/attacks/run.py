@@ -129,8 +129,9 @@ class Run:
         slack = ROUNDING * max(1.0, float(adversarial.abs().max()))
         votes, _, _ = self._votes(adversarial, rows)
         broken = self._most(votes).cpu().numpy() & (distance <= self.eps + slack)
-        taken, index = rows[torch.as_tensor(broken)], rows.cpu().numpy()[broken]
-        self.found[taken] = adversarial[torch.as_tensor(broken)]
+        which = torch.as_tensor(broken, device="cpu")
+        taken, index = rows[which], rows.cpu().numpy()[broken]
+        self.found[taken] = adversarial[which]
         self.outcome.adversarials[index] = self.found[taken].cpu().numpy()
         self.outcome.stage[index] = number
         self.outcome.distance[index] = distance[broken]

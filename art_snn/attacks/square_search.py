@@ -73,7 +73,7 @@ class SquareSearch(IteratedAttack):
         area = int(np.prod(start.shape[1:][-3:-1] if last else start.shape[1:][-2:]))
         channels = int(np.prod(start.shape[1:])) // area
         drawn = uniform(ball.centre, self.seed, SQUARES, (self.max_iter, 2 + channels))
-        lowest = torch.full((len(start),), -torch.inf).to(start)
+        lowest = start.new_full((len(start),), -torch.inf)
         return _Search(ball, start, start, lowest, drawn, self.share * area, last)
 
     @property

@@ -25,5 +25,6 @@ def _one(sample: Tensor, seed: int, draw: int, shape: tuple[int, ...] | None) ->
     values = sample.detach().to("cpu", torch.float32).contiguous()
     digest = hashlib.sha256(f"{seed}, {draw}, ".encode() + values.numpy().tobytes()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-    numbers = torch.rand(shape or values.shape, generator=generator, dtype=torch.float64)
+    size = shape or values.shape
+    numbers = torch.rand(size, generator=generator, dtype=torch.float64, device="cpu")
     return numbers.mul_(2).sub_(1).to(sample)

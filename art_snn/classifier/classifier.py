@@ -20,13 +20,16 @@ from art_snn.checks import invalid, require, require_count
 from art_snn.classifier.activations import averages
 from art_snn.classifier.inputs import (
     answerable,
+    as_array,
+    as_tensor,
     check_device_type,
     check_labels,
     check_network,
     check_preprocessing,
     checked_samples,
+    refuse_masked,
 )
-from art_snn.classifier.transfer import move_all, rebuilt_optimizer, settings_of
+from art_snn.classifier.transfer import card_of, move_all, rebuilt_optimizer, settings_of
 from art_snn.gradients import Gradient
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
@@ -51,7 +54,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         leaves the network's own.
     :param attack_dtype: precision of gradients at the input, set on the network: "bfloat16",
         "float16" or "auto"; None leaves the network's own choice.
-    :param device_type: "gpu" (the current CUDA device where there is one) or "cpu".
+    :param device_type: "gpu" or "cpu". "gpu" is the CUDA device that the network is on, and the
+        current one where it is on the CPU; without any it is the CPU.
 
     The other parameters are those of :class:`art.estimators.classification.PyTorchClassifier`.
 
@@ -87,22 +91,24 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         check_network(model)
         check_preprocessing(preprocessing, input_shape)
         check_device_type(device_type)
-        super().__init__(
-            model=model,
-            loss=loss,
-            input_shape=tuple(input_shape),
-            nb_classes=nb_classes,
-            optimizer=optimizer,
-            use_amp=use_amp,
-            opt_level=opt_level,
-            loss_scale=loss_scale,
-            channels_first=channels_first,
-            clip_values=clip_values,
-            preprocessing_defences=preprocessing_defences,
-            postprocessing_defences=postprocessing_defences,
-            preprocessing=preprocessing,
-            device_type=device_type,
-        )
+        # ART moves the network to the current device.
+        with card_of(model):
+            super().__init__(
+                model=model,
+                loss=loss,
+                input_shape=tuple(input_shape),
+                nb_classes=nb_classes,
+                optimizer=optimizer,
+                use_amp=use_amp,
+                opt_level=opt_level,
+                loss_scale=loss_scale,
+                channels_first=channels_first,
+                clip_values=clip_values,
+                preprocessing_defences=preprocessing_defences,
+                postprocessing_defences=postprocessing_defences,
+                preprocessing=preprocessing,
+                device_type=device_type,
+            )
         self._layer_names = model.layer_names
         if gradient is not None:
             self.gradient = gradient
@@ -173,7 +179,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         x_preprocessed, _ = self._apply_preprocessing(x, y=None, fit=False)
         with self._mode(training_mode):
             logits = _filled(self._logits(x_preprocessed, batch_size), missing, math.nan)
-        return self._apply_postprocessing(preds=_to_numpy(logits), fit=False)  # type: ignore[no-any-return]
+        return self._apply_postprocessing(preds=as_array(logits), fit=False)  # type: ignore[no-any-return]
 
     def compute_loss(  # type: ignore[no-untyped-def]
         self, x, y, reduction: str = "none", batch_size: int = 128, **kwargs: Any
@@ -186,24 +192,24 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :param x: samples ``(N, *input_shape)``, numpy or torch.
         :param y: labels (N,) or (N, nb_classes): one-hot, or whatever scores the loss can take.
         :param reduction: "none", "mean" or "sum".
-        :return: losses (N,) or a scalar, of the same library as x; NaN as :meth:`predict`.
+        :return: losses (N,) or a scalar, of the same library as x and on its device; NaN as
+            :meth:`predict`.
         :raises ValueError: for bad samples or labels."""
         x, missing = self._answerable(x)
-        check_labels(y, len(x), self.nb_classes)
+        y = self._scores(y, x)
         self._refuse_tensor_under_numpy_defence(x)
-        y = check_and_transform_label_format(y, self.nb_classes)
-        inputs, labels = self._apply_preprocessing(x, y, fit=False, no_grad=False)
+        inputs, labels = self._apply_preprocessing(self._moved(x), y, fit=False, no_grad=False)
         # A copy, since another thread may be computing a loss of its own.
         reduced = copy.copy(self._loss)
         reduced.reduction = reduction
         with self._mode(False):
             if isinstance(x, Tensor) and x.requires_grad:
-                logits = self._forward(inputs.to(self.device))
+                logits = self._forward(inputs)
             else:
                 logits = self._logits(inputs, batch_size)
             logits = _filled(logits, missing, math.nan)
             loss = reduced(logits, self._targets(labels, logits))
-        return loss if isinstance(x, Tensor) else loss.cpu().numpy()
+        return loss.to(x.device) if isinstance(x, Tensor) else as_array(loss)
 
     def loss_gradient(  # type: ignore[no-untyped-def]
         self,
@@ -219,12 +225,11 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :param y: labels (N,) or (N, nb_classes): one-hot, or whatever scores the loss can take.
         :param training_mode: mode of the network during the call.
         :param gradient: rule for this call alone; None is :attr:`gradient`.
-        :return: gradient of x's shape and library; 0 at samples that hold NaN or infinity, with a
-            warning.
+        :return: gradient of x's shape, library and device; 0 at samples that hold NaN or infinity,
+            with a warning.
         :raises ValueError: for bad samples or labels, or an unknown rule."""
         x, missing = self._answerable(x)
-        check_labels(y, len(x), self.nb_classes)
-        y = check_and_transform_label_format(y, self.nb_classes)
+        y = self._scores(y, x)
         with self._mode(training_mode, gradient), self.model.fixed(), torch.enable_grad():
             leaf, inputs, labels = self._leaf(x, y)
             logits = self._forward(inputs)
@@ -247,10 +252,11 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :param training_mode: mode of the network during the call.
         :param gradient: rule for this call alone; None is :attr:`gradient`.
         :return: ``(N, nb_classes, *input_shape)``, or ``(N, 1, *input_shape)`` when label is given;
-            of x's library; 0 as :meth:`loss_gradient`.
+            of x's library and device; 0 as :meth:`loss_gradient`.
         :raises ValueError: for bad samples or labels, or an unknown rule."""
         x, missing = self._answerable(x)
-        chosen = None if label is None else np.array(label)
+        refuse_masked("label", label)
+        chosen = None if label is None else as_array(label)
         if chosen is not None:
             chosen = np.full(len(x), chosen) if chosen.ndim == 0 else chosen
             check_labels(chosen, len(x), self.nb_classes)
@@ -281,17 +287,20 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :param layer: name or index in `layer_names`.
         :param batch_size: samples per forward pass; with framework=True all at once.
         :param framework: return a tensor, with a graph where x requires a gradient.
-        :return: activations (N, ...), numpy unless `framework`.
+        :return: activations (N, ...), numpy unless `framework`; tensors on the device of x where
+            that is one, and of the network otherwise.
         :raises ValueError: for an unknown layer or bad samples."""
         x = checked_samples(x, self.input_shape)
         name = self._layer_name(layer)
         graph = framework and isinstance(x, Tensor) and x.requires_grad
-        inputs, _ = self._apply_preprocessing(x, y=None, fit=False, no_grad=not graph)
-        inputs = torch.as_tensor(inputs).to(self.device)
+        inputs, _ = self._apply_preprocessing(self._moved(x), y=None, fit=False, no_grad=not graph)
+        inputs = as_tensor(inputs).to(self.device)
         batches = [inputs] if framework else _batches(inputs, batch_size)
         with self._mode(False), torch.set_grad_enabled(graph):
             kept = torch.cat(averages(self.model, name, batches))
-        return kept if framework else _to_numpy(kept)
+        if not framework:
+            return as_array(kept)
+        return kept.to(x.device) if isinstance(x, Tensor) else kept
 
     def fit(
         self,
@@ -315,7 +324,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         with self._mode(training_mode):
             super().fit(
                 x,
-                y,
+                as_array(y),
                 batch_size=batch_size,
                 nb_epochs=nb_epochs,
                 training_mode=training_mode,
@@ -412,10 +421,10 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
     def _move(self) -> None:
         """Put all that has a device on the one that `device_type` names."""
-        gpu = self._device_type != "cpu" and torch.cuda.is_available()
-        self._device = (
-            torch.device("cuda", torch.cuda.current_device()) if gpu else torch.device("cpu")
-        )
+        self._device = torch.device("cpu")
+        if self._device_type != "cpu" and torch.cuda.is_available():
+            with card_of(self.model):
+                self._device = torch.device("cuda", torch.cuda.current_device())
         move_all(
             self._device, self._model, self._optimizer, self._loss, self.preprocessing_operations
         )
@@ -453,7 +462,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
     @torch.no_grad()
     def _logits(self, x: Any, batch_size: int) -> Tensor:
-        batches = _batches(torch.as_tensor(x), batch_size)
+        batches = _batches(as_tensor(x), batch_size)
         return torch.cat([self._forward(batch.to(self.device)) for batch in batches])
 
     def _leaf(self, x: Any, y: Any) -> tuple[Tensor, Tensor, Any]:
@@ -462,16 +471,29 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         numpy_defences = not self.all_framework_preprocessing
         if numpy_defences:
             x, y = self._apply_preprocessing(x, y=y, fit=False, no_grad=True)
-        samples = torch.as_tensor(x).detach()
+        samples = as_tensor(x).detach()
         # At least the network's precision: small gradients must not underflow. And a copy, since
         # writing to the user's array must not change a saved graph.
         dtype = torch.promote_types(samples.dtype, self.model.dtype or torch.get_default_dtype())
         leaf = samples.to(self.device, dtype, copy=True).requires_grad_(True)
         if numpy_defences:
             return leaf, leaf, y
-        labels = None if y is None else torch.as_tensor(y).to(self.device)
+        labels = None if y is None else torch.as_tensor(y, device=self.device)
         inputs, labels = self._apply_preprocessing(leaf, y=labels, fit=False, no_grad=False)
         return leaf, inputs, labels
+
+    def _scores(self, y: Any, x: Any) -> Any:
+        """Labels of samples as one row per sample, where preprocessing takes them with x."""
+        check_labels(y, len(x), self.nb_classes)
+        rows = y if isinstance(y, Tensor) and y.ndim == 2 and y.shape[1] > 1 else as_array(y)
+        rows = check_and_transform_label_format(rows, self.nb_classes)
+        tensor = isinstance(x, Tensor)
+        return torch.as_tensor(rows, device=self.device) if tensor else as_array(rows)
+
+    def _moved(self, x: Any) -> Any:
+        """Samples as preprocessing takes them: a tensor on the network's device."""
+        by_torch = isinstance(x, Tensor) and self.all_framework_preprocessing
+        return x.to(self.device) if by_torch else x
 
     def _refuse_tensor_under_numpy_defence(self, x: Any) -> None:
         expected = "a numpy array, because a preprocessing defence works on numpy"
@@ -482,13 +504,13 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
     def _targets(self, labels: Any, logits: Tensor) -> Tensor:
         """Labels as the loss wants them, on the device of the logits."""
-        targets = torch.as_tensor(self.reduce_labels(labels)).to(logits.device)
+        targets = torch.as_tensor(self.reduce_labels(labels), device=logits.device)
         return targets.to(logits.dtype) if targets.is_floating_point() else targets
 
     def _like(self, x: Any, grads: Tensor) -> Any:
         if isinstance(x, Tensor):
             return grads.to(x.device)
-        array = _to_numpy(grads)
+        array = as_array(grads)
         if not self.all_framework_preprocessing:
             array = self._apply_preprocessing_gradient(x, array)
         return array
@@ -535,11 +557,6 @@ def _filled(values: Tensor, samples: Tensor | None, value: float) -> Tensor:
     if samples is None:
         return values
     return values.masked_fill(samples.to(values.device).view(-1, *(1,) * (values.ndim - 1)), value)
-
-
-def _to_numpy(tensor: Tensor) -> np.ndarray:
-    half = tensor.dtype in (torch.float16, torch.bfloat16)
-    return (tensor.float() if half else tensor).detach().cpu().numpy()
 
 
 def _one_pass(generator: DataGenerator) -> Iterator[tuple[np.ndarray, np.ndarray]]:

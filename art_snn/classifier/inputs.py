@@ -23,7 +23,7 @@ def checked_samples(x: Any, input_shape: tuple[int, ...]) -> Any:
     :param x: numpy array or torch tensor ``[N, *input_shape]``.
     :return: x itself, or a copy where it is read-only, has negative strides, or holds booleans.
     :raises TypeError: when x is no array of real numbers.
-    :raises ValueError: when the shape is another, or a value is NaN or infinite."""
+    :raises ValueError: when the shape is another, or a value is NaN, infinite or masked."""
     x = _checked_form(x, input_shape)
     _refuse_infinite(x)
     return x
@@ -38,7 +38,7 @@ def answerable(x: Any, input_shape: tuple[int, ...]) -> tuple[Any, torch.Tensor 
     :return: the samples, and which were replaced, bool [N]; None where none was.
     :raises TypeError, ValueError: as :func:`checked_samples`, for a batch of NaN."""
     x = _checked_form(x, input_shape)
-    finite = torch.as_tensor(_finite(x).all(tuple(range(1, x.ndim))))
+    finite = torch.as_tensor(_finite(x).all(tuple(range(1, x.ndim))), device="cpu")
     if bool(finite.all()):
         return x, None
     if not (finite.any() or _attacked()):
@@ -46,10 +46,27 @@ def answerable(x: Any, input_shape: tuple[int, ...]) -> tuple[Any, torch.Tensor 
     missing = ~finite
     if isinstance(x, torch.Tensor):
         mask = missing.to(x.device).view(-1, *(1,) * len(input_shape))
-        return x.masked_fill(mask, 0), missing.cpu()
+        return x.masked_fill(mask, 0), missing
     x = x.copy()
     x[missing.numpy()] = 0
     return x, missing
+
+
+def as_array(values: Any) -> np.ndarray:
+    """A tensor of any device as numpy, in half precision as single; an array as torch takes it.
+
+    :return: contiguous, without the graph of a tensor; an array itself where it is so already."""
+    if isinstance(values, torch.Tensor):
+        half = values.dtype in (torch.float16, torch.bfloat16)
+        return (values.float() if half else values).detach().cpu().numpy()
+    array = np.require(np.asarray(values), requirements=["C", "W"])
+    # numpy keeps a negative stride where an axis has length 1, and torch takes none.
+    return array.copy() if min(array.strides, default=0) < 0 else array
+
+
+def as_tensor(x: Any) -> torch.Tensor:
+    """An array as a tensor on the CPU, whatever torch's default device is; a tensor as it is."""
+    return x if isinstance(x, torch.Tensor) else torch.as_tensor(x, device="cpu")
 
 
 def _finite(x: Any) -> Any:
@@ -86,7 +103,18 @@ def _checked_form(x: Any, input_shape: tuple[int, ...]) -> Any:
         raise invalid("x", expected, str(tuple(x.shape)), remedy)
     if isinstance(x, torch.Tensor):
         return x.float() if x.dtype == torch.bool else x
-    return np.require(x.astype(np.float32) if x.dtype == bool else x, requirements=["C", "W"])
+    refuse_masked("x", x)
+    return as_array(x.astype(np.float32) if x.dtype == bool else x)
+
+
+def refuse_masked(argument: str, values: Any) -> None:
+    """Refuse a numpy array whose mask hides a value, which torch would take all the same.
+
+    :param argument: its name in the complaint.
+    :raises ValueError: when one is hidden."""
+    expected, got = "an array that hides no values", "a masked one"
+    remedy = "Leave these samples out, or fill the values in: array.filled(0)."
+    require(not np.ma.is_masked(values), argument, expected, got, remedy)
 
 
 def _real(x: Any) -> bool:
@@ -124,13 +152,15 @@ def check_labels(y: Any, samples: int, classes: int) -> None:
     :param y: class indices (N,) or (N, 1), or one score per class (N, K): one-hot, probabilities,
         logits or logarithms, as the loss can take them.
     :raises TypeError: when y is no array of numbers.
-    :raises ValueError: when the length differs from the samples', or a label is out of range."""
+    :raises ValueError: when the length differs from the samples', a label is out of range, or a
+        mask hides one."""
     if not isinstance(y, np.ndarray | torch.Tensor) or not _real(y):
         kind = f" of dtype {y.dtype}" if isinstance(y, np.ndarray | torch.Tensor) else ""
         raise TypeError(
             "y: expected a numpy array or torch tensor of real numbers, got "
             f"{type(y).__name__}{kind}."
         )
+    refuse_masked("y", y)
     if (
         y.ndim not in (1, 2)
         or len(y) != samples
@@ -143,6 +173,7 @@ def check_labels(y: Any, samples: int, classes: int) -> None:
         return
     indices = y.ndim == 1 or y.shape[1] == 1
     low, high = (0, classes - 1) if indices else (-math.inf, math.inf)
+    y = y.detach() if isinstance(y, torch.Tensor) else y
     least, most = float(y.min()), float(y.max())
     if not (low <= least and most <= high):
         expected = f"class indices from {low} to {high}" if indices else "numbers as class scores"
@@ -158,7 +189,7 @@ def class_indices(y: Any, samples: int, classes: int) -> np.ndarray:
 
     :raises TypeError, ValueError: as there."""
     check_labels(y, samples, classes)
-    labels = np.asarray(y)
+    labels = as_array(y)
     indices = labels.reshape(samples) if labels.size == samples else labels.argmax(1)
     return indices.astype(np.int64)
 

@@ -1,10 +1,21 @@
 """Networks with their optimizers: to another device, and to a copy."""
 
 import inspect
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import nn
+
+from art_snn.layers import device_of
+
+
+def card_of(network: nn.Module) -> AbstractContextManager[Any]:
+    """A block in which the CUDA device that the network is on is the current one.
+
+    Where it is on another kind of device, the block changes nothing."""
+    device = device_of(network)
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def move_all(

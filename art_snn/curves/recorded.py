@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 from art_snn.checks import SEEDS, invalid, require, require_count, require_number
 from art_snn.classifier.activations import calls_of, in_time, neuron_layers, steps_of
 from art_snn.classifier.inputs import checked_samples
+from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.seeding import seeded
@@ -70,8 +71,7 @@ def record(
     require_number("seed", seed, at_least=0, within=(0, SEEDS), remedy="Use 0.")
     x = checked_samples(x, np.shape(x)[1:])
     require(len(x), "x", "at least one sample", "none", "Give samples.")
-    tensors = (*network.parameters(), *network.buffers())
-    device = next((tensor.device for tensor in tensors), torch.device("cpu"))
+    device = device_of(network)
     picker = _Picker(len(x), pairs, seed)
     starts = range(0, len(x), batch_size)
     neurons = next(layer for layer in neuron_layers(network) if layer.name == name)
@@ -81,7 +81,7 @@ def record(
         network.eval()
         for start in tqdm(starts, desc=f"Recording {name}", leave=False):
             calls.clear()
-            network(torch.as_tensor(x[start : start + batch_size]).to(device))
+            network(torch.as_tensor(x[start : start + batch_size], device=device))
             require(calls, "layer", expected, got, "Choose another layer.")
             steps = steps_of(network, calls, neurons)
             picker.pick(start, *in_time(neurons, calls, steps))

@@ -31,7 +31,7 @@ def resized(x: np.ndarray, image_size: ImageSize | None) -> np.ndarray:
     if image_size is None or x.shape[2:] == sides(image_size):
         return x
     # By parts, since the interpolation needs more memory than bytes do.
-    parts = (torch.tensor(x[start : start + 1024]) for start in range(0, len(x), 1024))
+    parts = (torch.tensor(x[i : i + 1024], device="cpu") for i in range(0, len(x), 1024))
     return np.concatenate([_bilinear(part, sides(image_size)).numpy() for part in parts])
 
 

@@ -30,7 +30,7 @@ def not_numbers(subject: Attacked) -> Finding | None:
 
 def out_of_ball(subject: Attacked) -> Finding | None:
     """Some of what is returned is farther than the budget from its sample."""
-    x, found = (torch.as_tensor(a).double() for a in (subject.x, subject.returned))
+    x, found = (torch.as_tensor(a, device="cpu").double() for a in (subject.x, subject.returned))
     far = distances(subject.norm, x, found, 0)
     out = far > subject.eps + subject.slack
     if not out.any():

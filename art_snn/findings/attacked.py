@@ -37,10 +37,11 @@ class Attacked(Subject):
         return found, path
 
     def _path(self) -> Path:
-        x = torch.as_tensor(self.x).to(self.estimator.device, torch.float64).flatten(1)
-        classes = torch.as_tensor(self.y).to(x.device)
+        device = self.estimator.device
+        x = torch.as_tensor(self.x, dtype=torch.float64, device=device).flatten(1)
+        classes = torch.as_tensor(self.y, device=device)
         low, high = self.limits
-        nothing = torch.zeros(len(x)).to(x)
+        nothing = x.new_zeros(len(x))
         radius = self.eps + self.slack
         return Path(x, classes, x.clone(), nothing, float(self.norm), radius, low, high)
 

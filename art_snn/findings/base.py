@@ -123,7 +123,8 @@ class Subject:
 
     def gradient(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Gradient of the cross entropy at one batch of samples."""
-        samples, classes = (torch.as_tensor(a).to(self.estimator.device) for a in (x, y))
+        device = self.estimator.device
+        samples, classes = (torch.as_tensor(a, device=device) for a in (x, y))
         _, found = differentiated(self.estimator, samples, classes, cross_entropy)
         return found.cpu().numpy()
 

@@ -11,7 +11,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from art_snn.checks import require, require_count, require_seed
-from art_snn.classifier.inputs import checked_samples, class_indices
+from art_snn.classifier.inputs import as_array, checked_samples, class_indices
 from art_snn.findings.base import Finding, Subject
 from art_snn.passes import modes_kept
 
@@ -33,7 +33,7 @@ def given(
     :param kind: class of the subject; `others` are fields of it that are checked already.
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for no sample, another shape, or a bad setting."""
-    x = np.asarray(checked_samples(x, estimator.input_shape))
+    x = as_array(checked_samples(x, estimator.input_shape))
     remedy = "Take some of the samples that are attacked."
     require(len(x), "x", "at least one sample", "none", remedy)
     return kind(

@@ -59,7 +59,7 @@ def unstable_loss(subject: Subject) -> Finding | None:
     values = subject.estimator.clip_values
     changes = []
     for draw in range(DIRECTIONS):
-        noise = uniform(torch.as_tensor(x), subject.seed, draw).numpy()
+        noise = uniform(torch.as_tensor(x, device="cpu"), subject.seed, draw).numpy()
         near = x + radius * noise
         near = near if values is None else np.clip(near, *values)
         there = _margins(subject.logits(near.astype(x.dtype)), y)

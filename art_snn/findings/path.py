@@ -38,7 +38,9 @@ class Path:
         :param inputs: ``[n, *shape]``, with their logits [n, K]."""
         with torch.no_grad():
             points = inputs.to(self.centres).flatten(1)
-            low, high = (torch.as_tensor(end).to(self.centres) for end in (self.low, self.high))
+            like = self.centres
+            ends = (torch.as_tensor(e, device=like.device) for e in (self.low, self.high))
+            low, high = (end.to(like) for end in ends)
             within = ((inputs >= low) & (inputs <= high)).flatten(1).all(1)
             exact = "donot_use_mm_for_euclid_dist"
             gaps = torch.cdist(points, self.centres, p=self.norm, compute_mode=exact)

@@ -72,7 +72,7 @@ class WhiteBox(Subject):
     @cached_property
     def noise(self) -> Robustness:
         """Whichever of several random points at the rim of the ball is misclassified."""
-        x = torch.as_tensor(self.x)
+        x = torch.as_tensor(self.x, device="cpu")
         limits = AutoPGD(self.estimator, **self._settings()).clip_range(x)
         ball = Ball(float(self.norm), self.eps, x, *(end.to(x) for end in limits))
         # The white box begins at draw 0.
@@ -83,7 +83,7 @@ class WhiteBox(Subject):
     def square(self) -> Robustness | None:
         """SquareAttack; None where it does not suit the samples."""
         stage = Stage(SquareAttack, None, {"max_iter": self.square_iter})
-        if stage.unsuited(self.estimator, self.norm, torch.as_tensor(self.x[:1])):
+        if stage.unsuited(self.estimator, self.norm, torch.as_tensor(self.x[:1], device="cpu")):
             return None
         of = (self.estimator, self.norm, self.eps, self.batch_size, self.seed)
         return self._outcome(stage.built(*of))

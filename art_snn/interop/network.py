@@ -348,8 +348,8 @@ def adapt(
     :param harmless: autograd functions of the model that are no spikes. Others are refused under
         our rules, since they would be differentiated by a slope that the rule did not choose.
     :raises TypeError: when `model` is no module, or one of art_snn already.
-    :raises ValueError: when no neuron is recognised in the model, arguments contradict each other,
-        or a rule does not apply."""
+    :raises ValueError: when no neuron is recognised in the model, or it is compiled by torch.jit or
+        on the meta device; when arguments contradict each other, or a rule does not apply."""
     _check_model(model, native=str(gradient).lower() in ("native", "native()"))
     harmless = _functions(harmless)
     require(isinstance(merged, bool), "merged", "True or False", repr(merged), "Leave it out.")
@@ -396,6 +396,20 @@ def _functions(harmless: object) -> tuple[type, ...]:
     return every
 
 
+def _check_kinds(model: nn.Module) -> None:
+    """Refuse modules whose state cannot be put back after a pass, and weights without values."""
+    kind = torch.jit.ScriptModule
+    names = [name or "the model" for name, m in model.named_modules() if isinstance(m, kind)]
+    remedy = "Give the model as it was before torch.jit.script or torch.jit.trace."
+    got = f"{', '.join(names)} compiled by torch.jit"
+    require(not names, "model", "modules of Python", got, remedy)
+    tensors = (*model.named_parameters(), *model.named_buffers())
+    names = [name for name, tensor in tensors if tensor.is_meta]
+    remedy = "Build it on the CPU or a GPU, and load its weights there."
+    got = f"{', '.join(names)} on the meta device"
+    require(not names, "model", "weights that have values", got, remedy)
+
+
 def _check_model(model: object, *, native: bool) -> None:
     if (
         isinstance(model, type)
@@ -409,6 +423,7 @@ def _check_model(model: object, *, native: bool) -> None:
     ours = [name for name, module in model.named_modules() if isinstance(module, Neuron)]
     remedy = "Build a SpikingNetwork of it."
     require(not ours, "model", "neurons of one framework", f"art_snn's {ours[:1]}", remedy)
+    _check_kinds(model)
     found = [member for member in members_of(model).values() if member.fires]
     if not found and not native:
         names = sorted({type(m).__qualname__ for m in model.modules() if not list(m.children())})

@@ -18,6 +18,7 @@ from art_snn.classifier import PyTorchSpikingClassifier, wrapped
 from art_snn.encoders import Frames
 from art_snn.gradients import Gradient, named
 from art_snn.interop import AdaptedNetwork
+from art_snn.layers import device_of
 from art_snn.measuring.machine import set_threads, torch_device
 from art_snn.measuring.memory import keep_freed_memory, peak_during
 from art_snn.measuring.peers import mirrored
@@ -156,7 +157,8 @@ class Workload:
     def _tensors(self, network: nn.Module) -> tuple[Tensor, Tensor]:
         """Samples and class indices [N] where the network is."""
         like = next(network.parameters())
-        return torch.tensor(self.x).to(like), torch.as_tensor(self.y).argmax(1).to(like.device)
+        x, y = (torch.tensor(a, device=like.device) for a in (self.x, self.y))
+        return x.to(like), y.argmax(1)
 
 
 def network_of(
@@ -218,7 +220,7 @@ def random_samples(
                 raise invalid(name, expected, told, remedy)
         try:
             with torch.no_grad():
-                classes = network(torch.zeros(1, *shape)).shape[1]
+                classes = network(torch.zeros(1, *shape, device=device_of(network))).shape[1]
         except ArgumentError:
             raise
         except (RuntimeError, ValueError, IndexError) as error:

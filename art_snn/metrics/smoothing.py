@@ -6,7 +6,7 @@ from art.estimators.classification import PyTorchClassifier
 from tqdm.auto import tqdm
 
 from art_snn.checks import invalid, require, require_count, require_number, require_seed
-from art_snn.classifier.inputs import checked_samples, class_indices, reaches_as_it_is
+from art_snn.classifier.inputs import as_array, checked_samples, class_indices, reaches_as_it_is
 from art_snn.encoders import Poisson
 from art_snn.metrics.certificate import ABSTAINED, Certificate, l1_radius, lower_bound
 from art_snn.network import SpikingNetwork
@@ -87,7 +87,7 @@ def _counts(
 
 
 def _samples(estimator: PyTorchClassifier, x: np.ndarray) -> np.ndarray:
-    samples = np.asarray(checked_samples(x, estimator.input_shape))
+    samples = as_array(checked_samples(x, estimator.input_shape))
     require(len(samples), "x", "at least one sample", "none", "Take some of the test samples.")
     least, most = float(samples.min()), float(samples.max())
     remedy = "They are probabilities of a spike: bring them into that range before you certify."

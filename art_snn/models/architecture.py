@@ -17,6 +17,7 @@ from art_snn.encoders import Direct, Encoder, Frames, Poisson
 from art_snn.flags import Open
 from art_snn.interop import AdaptedNetwork
 from art_snn.interop.forms import READOUTS
+from art_snn.layers import device_of
 from art_snn.memory import require_memory
 from art_snn.models.own import built, is_own
 from art_snn.models.resnet import resnet17, sew_resnet17
@@ -131,8 +132,8 @@ class Architecture:
         if self.is_own:
             # What it was trained with, as far as nothing else is told.
             names = [n for n in ("steps", "readout") if getattr(self, n) is None]
-            told = {name: noted.get(name) for name in names}
-            return replace(self, **told) if is_own(noted.get("model")) else self
+            settled: dict[str, Any] = {name: noted.get(name) for name in names}
+            return replace(self, **settled) if is_own(noted.get("model")) else self
         known = {k: v for k, v in noted.items() if k in DEFAULTS and v is not None}
         named = str(known.get("model", ""))
         expected = "the function that builds the network, since no checkpoint runs code"
@@ -235,7 +236,7 @@ def _try(network: SpikingNetwork, data: Dataset, model: str) -> None:
     tried = network if isinstance(network, AdaptedNetwork) else deepcopy(network).float()
     try:
         with torch.no_grad(), seeded(0), modes_kept(tried, False):
-            tried(torch.as_tensor(data.x_test[:1]).float())
+            tried(torch.as_tensor(data.x_test[:1], device=device_of(tried)).float())
     except ArgumentError:
         raise
     except (RuntimeError, ValueError, IndexError) as error:

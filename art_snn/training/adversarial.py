@@ -93,7 +93,8 @@ class AdversarialTraining:
                 count = int(np.ceil(self.share * len(samples)))
                 chosen = np.random.choice(chosen, count, replace=False)  # noqa: NPY002
             with network.using(self.rule):
-                samples[chosen] = self.attack.craft(classifier, samples[chosen], y.numpy()[chosen])
-            return torch.as_tensor(samples)
+                labels = y.cpu().numpy()[chosen]
+                samples[chosen] = self.attack.craft(classifier, samples[chosen], labels)
+            return torch.as_tensor(samples, device=x.device)
 
         return craft

@@ -105,7 +105,7 @@ def _pass(state: State, samples: Tensor, labels: Tensor, craft: Craft | None, ba
     """One epoch; returns the mean loss over its samples."""
     state.network.train()
     total, epoch, team = 0.0, len(state.history), state.team
-    batches = torch.split(torch.randperm(len(samples)), state.recipe.batch_size)
+    batches = torch.split(torch.randperm(len(samples), device="cpu"), state.recipe.batch_size)
     for number, rows in enumerate(batches):
         x, y = mine(team, state.recipe.augmented(samples[rows])), mine(team, labels[rows])
         with own_draws(team, state.recipe.seed, epoch, number):

@@ -146,8 +146,10 @@ class Recipe:
         """Every sample [C, H, W], or [T, C, H, W], cropped, flipped and cut out for itself."""
         if not (self.crop_padding or self.flip or self.cutout):
             return samples
-        transform = self._transform(samples.shape[-2], samples.shape[-1])
-        return torch.stack([transform(sample) for sample in samples])
+        # torchvision draws on torch's default device.
+        with samples.device:
+            transform = self._transform(samples.shape[-2], samples.shape[-1])
+            return torch.stack([transform(sample) for sample in samples])
 
     def check_samples(self, shape: tuple[int, ...]) -> None:
         """Whether samples are images or frames, and larger than the hole.

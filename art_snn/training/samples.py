@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from art_snn.checks import invalid, require
+from art_snn.classifier.inputs import as_array, refuse_masked
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.seeding import seeded
@@ -45,10 +46,12 @@ def check_pairs(argument: str, x: np.ndarray, y: np.ndarray) -> None:
     """Refuse anything but samples and as many class indices.
 
     :raises TypeError: when one of them is no numpy array.
-    :raises ValueError: for other lengths, none at all, no class indices, NaN or infinity."""
+    :raises ValueError: for other lengths, none at all, no class indices, NaN, infinity, or masked
+        values."""
     for array in (x, y):
         if not isinstance(array, np.ndarray):
             raise TypeError(f"{argument}: expected numpy arrays, got {type(array).__name__}.")
+        refuse_masked(argument, array)
     if not x.ndim or not len(x) or y.shape[:1] != x.shape[:1]:
         expected = "as many labels as samples, and at least one"
         got = f"{len(x) if x.ndim else 0} samples and {len(y) if y.ndim else 0} labels"
@@ -85,5 +88,4 @@ def classes_of(
 
 def copied(array: np.ndarray) -> Tensor:
     """A tensor of its own in torch's usual layout; torch itself takes no negative strides."""
-    reversed_ = min(array.strides, default=0) < 0
-    return torch.tensor(array.copy() if reversed_ else np.ascontiguousarray(array))
+    return torch.tensor(as_array(array), device="cpu")

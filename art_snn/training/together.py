@@ -63,4 +63,4 @@ def summed(team: Team, weights: Iterable[Tensor], loss: float) -> float:
         parts = torch.split(flat, [gradient.numel() for gradient in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
-    return float(team.summed(torch.tensor(loss, dtype=torch.float64)))
+    return float(team.summed(torch.tensor(loss, dtype=torch.float64, device="cpu")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -262,6 +263,41 @@ def test_samples_of_any_layout_and_dtype_are_taken(x: np.ndarray, classifier: An
     assert np.array_equal(classifier.predict(x), classifier.predict(plain))
     assert np.array_equal(classifier.loss_gradient(x, Y), classifier.loss_gradient(plain, Y))
     assert np.array_equal(classifier.compute_loss(x, Y), classifier.compute_loss(plain, Y))
+
+
+@pytest.mark.parametrize("method", TAKES_LABELS)
+@pytest.mark.parametrize("count", [1, 4])
+def test_samples_and_labels_in_reverse_are_taken(classifier: Any, method: str, count: int) -> None:
+    # Of one sample numpy keeps the negative stride that torch refuses.
+    x, y = X[:count][::-1], np.eye(CLASSES)[Y[:count]][::-1]
+    twin, work = copy.deepcopy(classifier), getattr(type(classifier), method)
+    results = []
+    for one, samples, labels in ((classifier, x, y), (twin, x.copy(), y.copy())):
+        torch.manual_seed(0)
+        results.append((work(one, samples, labels), one.predict(samples)))
+    np.testing.assert_equal(*results)
+
+
+MASKED = np.ma.masked_array(X, mask=X > 0.9)
+
+
+@pytest.mark.parametrize("method", TAKES_SAMPLES)
+def test_samples_that_a_mask_hides_are_refused(classifier: Any, method: str) -> None:
+    with pytest.raises(ValueError, match=r"x: expected an array that hides no values.*filled\(0\)"):
+        TAKES_SAMPLES[method](classifier, MASKED)
+
+
+@pytest.mark.parametrize("method", TAKES_LABELS)
+def test_labels_that_a_mask_hides_are_refused(classifier: Any, method: str) -> None:
+    with pytest.raises(ValueError, match="y: expected an array that hides no values, got a masked"):
+        TAKES_LABELS[method](classifier, np.ma.masked_array(Y, mask=Y == 9))
+    with pytest.raises(ValueError, match="label: expected an array that hides no values"):
+        classifier.class_gradient(X, label=np.ma.masked_array(Y, mask=Y == 9))
+
+
+def test_a_mask_that_hides_nothing_is_left_out(classifier: Any) -> None:
+    x, y = np.ma.masked_array(X, mask=X < 0), np.ma.masked_array(Y)
+    assert np.array_equal(classifier.loss_gradient(x, y), classifier.loss_gradient(X, Y))
 
 
 def test_a_batch_size_below_one_is_refused(classifier: Any) -> None:

@@ -96,7 +96,29 @@ def test_the_steps_of_a_bare_model_are_an_option(tmp_path):
     assert "--image-size: expected a size that" in done.complaint
     done = call(*words, "out", "--steps", "3")
     assert done.status == 0, done.stderr
-    assert f"{model}, T = 3, batch 2, 1x4x4" in done.stdout
+    assert f"{model}, T = 3, direct encoding, batch 2, 1x4x4" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["inspect", "evaluate", "train"])
+def test_a_model_of_one_step_is_refused_until_the_steps_are_told(command, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from tests.interop.test_forms import OfOneStep, leaky\n\n\n"
+        "def build():\n    return OfOneStep(leaky(output=True), 16)\n"
+    )
+    words = (command, "--model", "mine.py:build", "--data", "images.npz", "--output", "out")
+    words += {"inspect": ("--rules", "rga,native")}.get(command, WORDS.get(command, ()))
+    done = call(*words, "--readout", "spikes")
+    assert done.status == 2
+    assert "--steps: expected the number of time steps, since" in done.complaint
+    done = call(*words, "--steps", "3", "--readout", "spikes")
+    assert done.status == 0, done.stderr
+    timing = "T = 3, direct encoding, one step in a call"
+    assert timing in done.stdout
+    if command != "train":
+        file = {"inspect": "inspect.json", "evaluate": "evaluation.json"}[command]
+        assert timing in read_json(Path("out", file))["title"]
+    if command == "evaluate":
+        assert timing in Path("out", "report.html").read_text()
 
 
 @pytest.mark.parametrize(("command", "flag"), [("compare", "rules"), ("harden", "rule")])

@@ -46,8 +46,8 @@ leaky = partial(snntorch.Leaky, 0.8, init_hidden=True)
 class OfOneStep(nn.Sequential):
     """What the tutorials of snnTorch build: the loop stands in the user's script."""
 
-    def __init__(self, last: nn.Module) -> None:
-        super().__init__(nn.Flatten(), nn.Linear(9, 12), leaky(), nn.Linear(12, CLASSES), last)
+    def __init__(self, last: nn.Module, inputs: int = 9) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(inputs, 12), leaky(), nn.Linear(12, CLASSES), last)
         drawn(self)
 
 

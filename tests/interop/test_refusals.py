@@ -508,3 +508,21 @@ register_neuron(Odd, dynamics=lambda module: 3)
 def test_functions_that_return_no_dynamics_are_refused():
     with pytest.raises(TypeError, match=r"^dynamics: .* got one that returns 3 for a Odd"):
         adapt(Stack(Odd), steps=STEPS)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_layers_that_torch_compiled_are_refused():
+    model = Stack(multi)
+    model.fc2 = torch.jit.script(model.fc2)
+    with pytest.raises(ValueError, match=r"model: expected modules of Python, got fc2 compiled"):
+        adapt(model, steps=STEPS, gradient="native")
+    with pytest.raises(
+        ValueError, match=r"got the model compiled by torch\.jit\. Give the model as"
+    ):
+        adapt(torch.jit.script(nn.Linear(2, 2)), steps=STEPS, gradient="native")
+
+
+def test_weights_without_values_are_refused():
+    model = Stack(multi).to("meta")
+    with pytest.raises(ValueError, match=r"model: expected weights that have values, got .* meta"):
+        adapt(model, steps=STEPS)

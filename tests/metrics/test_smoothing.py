@@ -16,6 +16,7 @@ from art_snn.interop import adapt
 from art_snn.metrics import certify, l1_radius
 from art_snn.metrics.certificate import ABSTAINED, lower_bound
 from tests.adapted import Leaky
+from tests.elsewhere import TENSORS
 from tests.metrics.spiking import answers, hidden, linear, probabilities
 
 STEPS, FEW = 2, {"selection": 20, "draws": 200}
@@ -40,6 +41,20 @@ def test_the_exact_probabilities_are_those_of_two_binomial_counts(steps, x):
     first = sum(binomial(x[0], a) * binomial(x[1], b) for a, b in every if a >= b)
     found = probabilities(answers(brighter(steps), 2, steps), np.array(x), steps, 2)
     assert found == pytest.approx([first, 1 - first])
+
+
+@pytest.mark.parametrize("kind", TENSORS)
+def test_tensors_that_numpy_refuses_are_taken(kind):
+    x, y = samples()[:2], np.array([0, 1])
+    found = certify(brighter(), *map(TENSORS[kind], (x, y)), **FEW)
+    assert np.array_equal(found.radius, certify(brighter(), x, y, **FEW).radius)
+    assert found.correct.all()
+
+
+def test_values_that_a_mask_hides_are_refused():
+    x = np.ma.masked_array(samples(), mask=samples() == 0)
+    with pytest.raises(ValueError, match=r"^x: expected an array that hides no values"):
+        certify(brighter(), x, np.zeros(4, int), **FEW)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 8])

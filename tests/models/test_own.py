@@ -245,15 +245,39 @@ def test_an_adapted_network_is_taken_as_it_is(tmp_path):
     assert built("mine.py:f").encoder == Direct(adapted.STEPS)
 
 
-@pytest.mark.parametrize(
-    ("kind", "reason"),
-    [
-        ("step", "whose model makes its time steps itself"),
-        (None, "which builds its network itself"),
-    ],
-)
-def test_steps_beside_what_has_its_own_are_refused(kind, reason, tmp_path):
-    name = own(tmp_path) if kind is None else adapted.own(tmp_path, kind)
-    message = rf"^steps: expected None beside .*:build, {reason}, got 4\. Leave it out, and set it"
+@pytest.mark.parametrize("option", [{"steps": 4}, {"readout": "sum"}])
+def test_settings_beside_a_network_that_has_its_own_are_refused(option, tmp_path):
+    ((name, value),) = option.items()
+    message = (
+        rf"^{name}: expected None beside .*:build, which builds its network itself, got {value}\. "
+        "Leave it out, and set it"
+    )
     with pytest.raises(ArgumentError, match=message):
-        built(name, steps=4)
+        built(own(tmp_path), **option)
+
+
+def test_steps_beside_a_model_that_makes_its_own_are_refused_when_it_runs(tmp_path):
+    network = built(adapted.own(tmp_path, "step"), steps=4)
+    message = r"^model: .* called 3 times for an input .*leave out --steps"
+    with pytest.raises(ArgumentError, match=message):
+        network(torch.rand(2, *adapted.SHAPE))
+
+
+@pytest.mark.parametrize("readout", [None, "mean", "sum", "spikes", "potential"])
+def test_a_model_of_one_step_is_called_for_every_step_that_is_told(readout, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\n"
+        "from tests.interop.test_forms import OfOneStep, leaky\n\n\n"
+        "def spiking():\n    return OfOneStep(leaky(output=True))\n\n\n"
+        "def bare():\n    return OfOneStep(nn.Identity())\n"
+    )
+    name = "spiking" if readout in ("spikes", "potential") else "bare"
+    x = torch.rand(2, 1, 3, 3)
+    network = built(f"mine.py:{name}", steps=5, readout=readout)
+    assert network(x).shape == (2, 3)
+    assert network.timing() == "T = 5, direct encoding, one step in a call"
+    assert built(f"mine.py:{name}", encoder=Frames(4), readout=readout)(
+        torch.rand(2, 4, 1, 3, 3)
+    ).shape == (2, 3)
+    with pytest.raises(ArgumentError, match=r"^steps: .*--steps 25"):
+        built("mine.py:bare")(x)

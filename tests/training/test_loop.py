@@ -355,6 +355,10 @@ def test_settings_outside_their_range_are_refused(options, message):
         ({"x": np.full((20, 6), np.nan)}, "x, y: expected finite values, got NaN or infinity."),
         ({"x": np.full((20, 6), -np.inf)}, "x, y: expected finite values, got NaN or infinity."),
         (
+            {"x": np.ma.masked_array(np.ones((20, 6)), mask=True)},
+            "hides no values, got a masked one",
+        ),
+        (
             {"y": np.arange(20) % 4},
             "x, y: expected labels from 0 to 2, since the network has 3 classes, got 3. Build",
         ),

@@ -19,6 +19,7 @@ from art_snn.experiments.trained import folder_of, label
 from art_snn.gradients import STBP
 from art_snn.interop import AdaptedNetwork
 from art_snn.interop.verify import SAMPLES as VERIFIED
+from art_snn.layers import device_of
 from art_snn.measuring.machine import torch_device
 from art_snn.network import SpikingNetwork
 
@@ -67,13 +68,13 @@ def recorded(
     dynamics = _checked(settings, network)
     if isinstance(network, AdaptedNetwork):
         # Verifies that its neurons fire as their dynamics say.
-        weights = next(iter((*network.parameters(), *network.buffers())), torch.empty(0))
-        network.check(STBP(), torch.as_tensor(data.x_test[:VERIFIED]).to(weights))
+        some = torch.as_tensor(data.x_test[:VERIFIED], device=device_of(network))
+        network.check(STBP(), some.to(network.dtype or some.dtype))
     how = {name: getattr(settings, name) for name in ("pairs", "batch_size", "seed")}
     pairs = record(network, data.x_test, settings.layer, **how)
     if not dynamics.plain:
         # The curves are those of the current as it arrives behind gain and constant.
-        current = dynamics.effective(torch.as_tensor(pairs.current)).numpy()
+        current = dynamics.effective(torch.as_tensor(pairs.current, device="cpu")).numpy()
         pairs, dynamics = replace(pairs, current=current), dynamics.standard
     curves = curves_of(dynamics.decay, dynamics.threshold, settings.rule)
     found = panel(title, dynamics.decay, pairs, curves)

@@ -72,7 +72,7 @@ class Subject:
 
     def objection(self, stage: Stage) -> str:
         """Why an attack does not suit the network or its samples, or ""."""
-        some = torch.as_tensor(self.x[:VERIFIED]).to(self.classifier.device)
+        some = torch.as_tensor(self.x[:VERIFIED], device=self.classifier.device)
         return stage.unsuited(self.classifier, self.settings.measure, some)
 
     def check(self) -> None:

@@ -17,6 +17,7 @@ from art_snn.experiments.inspect.settings import Settings
 from art_snn.experiments.resume import earlier
 from art_snn.gradients import Gradient, objection
 from art_snn.interop import AdaptedNetwork
+from art_snn.layers import device_of
 from art_snn.measuring.machine import torch_device
 from art_snn.metrics import Share
 from art_snn.network import SpikingNetwork
@@ -56,10 +57,9 @@ def inspected(
     :param y: class indices [N].
     :param rules: name -> rule.
     :param title: network and samples in words."""
-    tensors = (*network.parameters(), *network.buffers())
-    device = next((tensor.device for tensor in tensors), torch.device("cpu"))
-    inputs = torch.as_tensor(x).float().to(device)
-    labels = torch.as_tensor(y).long().to(device)
+    device = device_of(network)
+    inputs = torch.as_tensor(x, device=device).float()
+    labels = torch.as_tensor(y, device=device).long()
     names = ("encoder", "gradient", "training_gradient")
     told = {name: str(getattr(network, name)) for name in names}
     with modes_kept(network, False), seeded(0):

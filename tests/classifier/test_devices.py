@@ -1,0 +1,176 @@
+"""Samples, labels and network on different devices, and a network on a second card."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from art_snn import PyTorchSpikingClassifier
+from art_snn.attacks import Attack, AutoPGD
+from art_snn.classifier.transfer import card_of
+from art_snn.findings import examine
+from art_snn.training import AdversarialTraining, Recipe, train
+from tests.classifier.test_inputs import TAKES_SAMPLES
+from tests.elsewhere import TENSORS
+from tests.networks import CLASSES, build, layers
+
+X = np.random.default_rng(0).random((4, 1, 8, 8), dtype=np.float32)
+Y = np.array([0, 1, 2, 9])
+FORMS = {"indices": Y, "a column": Y[:, None], "one-hot": np.eye(CLASSES, dtype=np.float32)[Y]}
+TAKES_BOTH = {
+    "loss_gradient": lambda c, x, y: c.loss_gradient(x, y),
+    "compute_loss": lambda c, x, y: c.compute_loss(x, y),
+}
+
+
+@pytest.mark.parametrize("kind", TENSORS)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("method", TAKES_BOTH)
+def test_labels_that_numpy_refuses_are_taken(
+    classifier: Any, method: str, form: str, kind: str
+) -> None:
+    expected, y = TAKES_BOTH[method](classifier, X, Y), TENSORS[kind](FORMS[form])
+    for x in (X, torch.tensor(X)):
+        found = TAKES_BOTH[method](classifier, x, y)
+        assert isinstance(found, type(x))
+        np.testing.assert_array_equal(torch.as_tensor(found).detach().cpu(), expected)
+
+
+@pytest.mark.parametrize("kind", TENSORS)
+def test_classes_that_numpy_refuses_are_taken(classifier: Any, kind: str) -> None:
+    expected = classifier.class_gradient(X, label=Y)
+    np.testing.assert_array_equal(classifier.class_gradient(X, label=TENSORS[kind](Y)), expected)
+
+
+BY_NUMPY = {"predict", "fit"}
+"""What ART gives numpy arrays to, whatever it is given."""
+
+
+class Stop(Exception):
+    """Ends a call of which the rest is not looked at."""
+
+
+@pytest.mark.parametrize("method", sorted(set(TAKES_SAMPLES) - BY_NUMPY))
+def test_samples_are_preprocessed_on_the_device_of_the_network(
+    classifier: Any, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = torch.device("meta")
+
+    def preprocessing(x: Any, *_: Any, **__: Any) -> Any:
+        assert x.device == there
+        raise Stop
+
+    monkeypatch.setattr(classifier, "_device", there)
+    monkeypatch.setattr(classifier, "_apply_preprocessing", preprocessing)
+    with pytest.raises(Stop):
+        TAKES_SAMPLES[method](classifier, torch.tensor(X))
+
+
+# the second card
+
+
+class Cards:
+    """Two cards, of which the first is current, as torch.cuda shows them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.current, self.moved_to = 0, []
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "current_device", lambda: self.current)
+        monkeypatch.setattr(torch.cuda, "device", self.device)
+        monkeypatch.setattr(nn.Module, "to", lambda module, place: self.moved_to.append(place))
+
+    @contextmanager
+    def device(self, device: torch.device) -> Any:
+        before, self.current = self.current, device.index
+        yield
+        self.current = before
+
+
+def on_card(network: Any, card: str) -> Any:
+    """The network with parameters that say that they are on a card."""
+    network.parameters = lambda: iter([SimpleNamespace(device=torch.device(card))])
+    return network
+
+
+@pytest.mark.parametrize("card", ["cuda:0", "cuda:1"])
+def test_a_network_stays_on_its_card(card: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = on_card(build(layers()).model, card)
+    cards = Cards(monkeypatch)
+    classifier = PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (1, 8, 8), CLASSES)
+    classifier.set_params(device_type="gpu")
+    AdversarialTraining().against(network, (1, 8, 8), CLASSES)
+    assert classifier.device == torch.device(card)
+    assert set(cards.moved_to) == {torch.device(card)}
+    assert cards.current == 0
+
+
+def test_a_network_on_the_cpu_goes_to_the_current_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, cards = build(layers()).model, Cards(monkeypatch)
+    cards.current = 1
+    classifier = PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (1, 8, 8), CLASSES)
+    assert classifier.device == torch.device("cuda:1")
+    assert set(cards.moved_to) == {torch.device("cuda:1")}
+
+
+def test_a_network_without_tensors_is_on_no_card() -> None:
+    with card_of(nn.Flatten()) as card:
+        assert card is None
+
+
+# on real devices
+
+gpu = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, found none"),
+]
+second = [
+    *gpu,
+    pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs a second CUDA device"),
+]
+
+
+@pytest.mark.parametrize("labels", ["cpu", pytest.param("cuda", marks=gpu)])
+@pytest.mark.parametrize("place", ["cpu", pytest.param("cuda", marks=gpu)])
+@pytest.mark.parametrize("device_type", ["cpu", pytest.param("gpu", marks=gpu)])
+def test_results_are_on_the_device_of_the_samples(
+    trained_layers: nn.Sequential, device_type: str, place: str, labels: str
+) -> None:
+    classifier = build(copy.deepcopy(trained_layers), device_type=device_type)
+    x, y = torch.tensor(X, device=place), torch.tensor(Y, device=labels)
+    results = [
+        (classifier.loss_gradient(x, y), classifier.loss_gradient(X, Y)),
+        (classifier.loss_gradient(x, y[:, None]), classifier.loss_gradient(X, Y)),
+        (classifier.class_gradient(x, label=y), classifier.class_gradient(X, label=Y)),
+        (classifier.compute_loss(x, y), classifier.compute_loss(X, Y)),
+        (classifier.get_activations(x, 1, framework=True), classifier.get_activations(X, 1)),
+    ]
+    for found, expected in results:
+        assert found.device.type == place
+        np.testing.assert_allclose(found.cpu().numpy(), expected, rtol=1e-5, atol=1e-6)
+    leaf = x.clone().requires_grad_()
+    classifier.compute_loss(leaf, y, reduction="mean").backward()
+    np.testing.assert_allclose(leaf.grad.cpu(), classifier.loss_gradient(X, Y), atol=1e-6)
+    assert examine(classifier, x, y, eps=0.1) == examine(classifier, X, Y, eps=0.1)
+
+
+@pytest.mark.parametrize("work", ["classifier", "training"])
+@pytest.mark.parametrize("card", [pytest.param("cuda:1", marks=second)])
+def test_a_network_on_the_second_card_is_attacked_and_trained_there(card: str, work: str) -> None:
+    network = build(layers()).model.to(card)
+    if work == "training":
+        recipe = Recipe.plain(epochs=1, batch_size=2)
+        attack = Attack(name="pgd", eps=0.1, iterations=1)
+        train(network, X, Y, recipe, adversary=AdversarialTraining(attack=attack), verbose=False)
+    else:
+        loss, shape = nn.CrossEntropyLoss(), (1, 8, 8)
+        classifier = PyTorchSpikingClassifier(network, loss, shape, CLASSES, clip_values=(0, 1))
+        AutoPGD(classifier, eps=0.1, max_iter=2, verbose=False).generate(X, Y)
+        assert classifier.device == torch.device(card)
+    assert {weight.device for weight in network.parameters()} == {torch.device(card)}

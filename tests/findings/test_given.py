@@ -1,0 +1,51 @@
+"""Examinations take samples and labels in any form that attacks take, or name what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from art_snn.attacks import AutoPGD
+from art_snn.findings import examine, examine_attack, examine_strength
+from tests.elsewhere import TENSORS
+from tests.networks import build
+
+SMALL: dict[str, Any] = {"eps": 0.1, "max_iter": 2, "verbose": False}
+TAKING: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "examine": lambda c, x, y: examine(c, x, y, eps=0.1),
+    "examine_strength": lambda c, x, y: examine_strength(
+        c, x, y, eps=0.1, max_iter=20, square_iter=2
+    ),
+    "examine_attack": lambda c, x, y: examine_attack(AutoPGD(c, **SMALL), x, y, eps=0.1),
+    "AutoPGD": lambda c, x, y: AutoPGD(c, **SMALL).generate(x, y),
+}
+
+
+@pytest.fixture(scope="module")
+def samples(known: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Of sixteen grey levels, which half precision holds exactly."""
+    return known[0][:6], known[1][:6]
+
+
+@pytest.mark.parametrize("kind", TENSORS)
+@pytest.mark.parametrize("work", TAKING)
+def test_tensors_that_numpy_refuses_are_taken(
+    work: str, kind: str, trained_layers: Any, samples: Any
+) -> None:
+    classifier = build(trained_layers)
+    found = TAKING[work](classifier, *map(TENSORS[kind], samples))
+    expected = TAKING[work](classifier, *samples)
+    assert np.array_equal(found.cpu(), expected) if work == "AutoPGD" else found == expected
+
+
+@pytest.mark.parametrize("work", TAKING)
+def test_what_a_mask_hides_is_refused_by_name(work: str, trained_layers: Any, samples: Any) -> None:
+    classifier, (x, y) = build(trained_layers), samples
+    hidden = np.ma.masked_array(x, mask=x > 0.9), np.ma.masked_array(y, mask=y == y[0])
+    with pytest.raises(ValueError, match=r"^x: expected an array that hides no values"):
+        TAKING[work](classifier, hidden[0], y)
+    with pytest.raises(ValueError, match=r"^y: expected an array that hides no values"):
+        TAKING[work](classifier, x, hidden[1])
