@@ -1,0 +1,55 @@
+"""Draws docs/_static/forms.png: who runs the loop over time, and how adapt is told."""
+
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"
+FORMS = (
+    ("All steps in one call", "[T, N, ...]", "model", "[T, N, K]", "adapt(model, steps=8)", 1),
+    ("One step in a call", "[N, ...]", "model", "[N, K]", "adapt(model, steps=25)", 3),
+    ("A loop of its own", "[N, ...]", "model\nfor t in range(T)", "[N, K]", "adapt(model, encoder=None)", 1),
+)
+
+
+def box(ax: Axes, x: float, y: float, text: str, colour: str, width: float) -> None:
+    shape = FancyBboxPatch(
+        (x - width / 2, y - 0.17), width, 0.34, boxstyle="round,pad=0.03", fc="white", ec=colour
+    )
+    ax.add_patch(shape)
+    ax.text(x, y, text, ha="center", va="center", fontsize=9)
+
+
+def arrow(ax: Axes, start: float, end: float, y: float, text: str) -> None:
+    style = {"arrowstyle": "-|>", "mutation_scale": 10, "color": GREY}
+    ax.add_patch(FancyArrowPatch((start, y), (end, y), **style))
+    ax.text((start + end) / 2, y + 0.07, text, ha="center", va="bottom", fontsize=8, color=GREY)
+
+
+def form(ax: Axes, title: str, given: str, model: str, answer: str, call: str, calls: int) -> None:
+    for row in range(calls):
+        y = 0.85 - 0.5 * row if calls > 1 else 0.35
+        arrow(ax, 0.0, 0.75, y, given)
+        box(ax, 1.35, y, model, BLUE, 1.1)
+        arrow(ax, 1.95, 2.7, y, answer)
+        if calls > 1:
+            ax.text(-0.1, y, f"t = {row}", ha="right", va="center", fontsize=8, color=ORANGE)
+    if calls > 1:
+        ax.text(1.35, 0.85 - 0.5 * calls + 0.1, "...", ha="center", fontsize=11, color=ORANGE)
+    ax.text(1.35, -0.75, call, ha="center", fontsize=10, family="monospace", color=ORANGE)
+    ax.set(xlim=(-0.6, 2.9), ylim=(-0.95, 1.3))
+    ax.set_title(title, loc="left", fontsize=10)
+    ax.axis("off")
+
+
+def main() -> None:
+    figure = Figure(figsize=(11.5, 2.9), layout="constrained")
+    for ax, row in zip(figure.subplots(1, len(FORMS)), FORMS, strict=True):
+        form(ax, *row)
+    figure.savefig(Path(__file__).parent / "_static" / "forms.png", dpi=130)
+
+
+if __name__ == "__main__":
+    main()
