@@ -10,7 +10,14 @@ BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"
 FORMS = (
     ("All steps in one call", "[T, N, ...]", "model", "[T, N, K]", "adapt(model, steps=8)", 1),
     ("One step in a call", "[N, ...]", "model", "[N, K]", "adapt(model, steps=25)", 3),
-    ("A loop of its own", "[N, ...]", "model\nfor t in range(T)", "[N, K]", "adapt(model, encoder=None)", 1),
+    (
+        "A loop of its own",
+        "[N, ...]",
+        "model\nfor t in range(T)",
+        "[N, K]",
+        "adapt(model, encoder=None)",
+        1,
+    ),
 )
 
 

@@ -18,6 +18,7 @@ from art_snn.experiments.sweep.result import Content, Entry, Line, Panel, Swept,
 from art_snn.experiments.sweep.settings import Settings, Sweep
 from art_snn.experiments.trained import Trained, folder_of, label
 from art_snn.files import write_json
+from art_snn.gradients import Gradient, objection
 from art_snn.interop import AdaptedNetwork
 from art_snn.interop.verify import SAMPLES as VERIFIED
 from art_snn.metrics import Robustness
@@ -86,13 +87,23 @@ def check(sweep: Sweep, classifier: PyTorchSpikingClassifier, x: np.ndarray) -> 
     for value in sweep.values:
         classifier.model.forget()
         try:
-            with seeded(sweep.seed):
-                classifier.loss_gradient(x, np.zeros(len(x), int), gradient=sweep.with_value(value))
+            _one_gradient(classifier, sweep.with_value(value), x, sweep.seed)
         except ValueError as error:
             expected = f"values of {sweep.name} that suit the network"
             got = f"{value} ({str(error).rstrip('.')})"
             raise invalid("values", expected, got, "Leave that value or network out.") from error
     classifier.model.forget()
+
+
+def _one_gradient(
+    classifier: PyTorchSpikingClassifier, rule: Gradient, x: np.ndarray, seed: int
+) -> None:
+    network = classifier.model
+    reason = objection(rule, network.sites(), network.encoder)
+    if reason:
+        raise ValueError(reason)
+    with seeded(seed):
+        classifier.loss_gradient(x, np.zeros(len(x), int), gradient=rule)
 
 
 def swept(

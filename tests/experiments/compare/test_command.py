@@ -303,7 +303,7 @@ def test_a_function_of_one_s_own_is_attacked_with_the_weights_that_it_gives(tmp_
     model, folder = own(tmp_path, (1, 8, 8), 10), tmp_path / "out"
     done = call(*OWN, model, "--output", str(folder))
     assert done.status == 0, done.stderr
-    assert f"{model} on digits" in done.stdout
+    assert f"{model}, T = 3, direct encoding on digits" in done.stdout
     assert sorted(file.name for file in folder.iterdir()) == [
         "compare.json",
         "compare.md",

@@ -84,7 +84,7 @@ def test_a_network_of_the_user_s_own_is_measured_on_its_own_input(tmp_path):
     start = ("cost", "--model", model, "--batch-size", "2", "--repeats", "1")
     done = call(*start, "--output", str(tmp_path / "out"))
     assert done.status == 0, done.stderr
-    assert f"One input gradient: {model}, batch 2, 2x5x5" in done.stdout
+    assert f"One input gradient: {model}, T = 3, direct encoding, batch 2, 2x5x5" in done.stdout
     for told, wanted in ((("--channels", "3"), "2"), (("--image-size", "8"), "5")):
         done = call(*start, *told, "--output", str(tmp_path / "other"))
         assert done.status == 2

@@ -329,7 +329,8 @@ def test_a_network_of_the_user_s_own_is_measured_on_the_input_that_it_takes(tmp_
     assert (load.x.shape, load.y.shape) == ((2, 2, 5, 5), (2, 7))
     cost = run(settings(tmp_path / "out", **own_))
     assert tuple(cost.seconds) == ROWS
-    assert cost.title == f"One input gradient: {architecture.model}, batch 2, 2x5x5"
+    own_words = f"{architecture.model}, T = 3, direct encoding"
+    assert cost.title == f"One input gradient: {own_words}, batch 2, 2x5x5"
 
 
 @pytest.mark.parametrize(

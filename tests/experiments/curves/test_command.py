@@ -142,7 +142,7 @@ def test_a_network_of_one_s_own_is_recorded_without_training(data, tmp_path, mon
     arguments = ("curves", "--device", "cpu", "--pairs", "9", "--data", data, "--model", model)
     done = call(*arguments, "--layer", "0", "--output", str(tmp_path / "out"))
     assert done.status == 0, done.stderr
-    assert f"{model} on mine\nlayers.1: 9 of 32 pairs" in done.stdout
+    assert f"{model}, T = 3, direct encoding on mine\nlayers.1: 9 of 32 pairs" in done.stdout
     (panel,) = read_json(tmp_path / "out" / "curves.json")["panels"]
     assert panel["decay"] == 0.75
 

@@ -244,7 +244,9 @@ def test_a_network_of_one_s_own_is_recorded_with_the_weights_and_the_decay_it_ha
     assert np.array_equal(found.pairs.current, expected.current)
     assert np.array_equal(found.pairs.rate, expected.rate)
     curves = curves_of(0.75, 0.2, RGA())
-    assert found.panel == panel(f"{own.model} on mine", 0.75, expected, curves)
+    assert found.panel == panel(
+        f"{own.model}, T = 4, direct encoding on mine", 0.75, expected, curves
+    )
     (written,) = panels(tmp_path / "out")
     assert written["subject"]["model"] == own.model
     assert written["subject"]["epochs"] is None
@@ -281,5 +283,5 @@ def test_a_network_of_one_s_own_that_cannot_be_recorded_is_refused(own, data, tm
 def test_the_network_as_it_is_trained_is_the_one_that_is_told(data):
     one = Trained(architecture=Architecture(steps=2), epochs=3).on(from_npz(data))
     architecture = {"model": "vgg5", "width": 1.0, "steps": 2, "decay": 0.5, "threshold": 1.0}
-    training = {"reset": "hard", "encoder": "direct", "epochs": 3, "seed": 5}
+    training = {"reset": "hard", "encoder": "direct", "readout": None, "epochs": 3, "seed": 5}
     assert one.as_dict(5) == architecture | training

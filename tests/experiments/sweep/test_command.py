@@ -205,7 +205,7 @@ def test_a_network_of_one_s_own_is_swept_without_training(swept, tmp_path, monke
     arguments = ("sweep", *ATTACK, "--data", str(swept[0]), "--model", model)
     done = call(*arguments, "--output", str(tmp_path / "out"))
     assert done.status == 0, done.stderr
-    assert f"{model} ({model} on mine; " in done.stdout
+    assert f"{model} ({model}, T = 3, direct encoding on mine; " in done.stdout
     lines = read_json(tmp_path / "out" / "sweep.json")["lines"]
     assert list(lines) == [f"rga.beta at {model}", f"rga.gamma at {model}"]
     field = ("--field", "beta", "--values", "2,0.2")

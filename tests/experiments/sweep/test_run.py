@@ -308,12 +308,12 @@ def test_a_damaged_file_is_refused_and_kept(content, tmp_path):
         (
             {"rule": "eot-rga", "field": "rule.beta", "values": (2, 0.05)},
             {"decay": 0.9},
-            r"eot-rga\.rule\.beta that suit .*, got 0\.05 \(beta: expected more than .* decay 0\.9",
+            r"eot-rga\.rule\.beta that suit .*, got 0\.05 \(RGA: beta: expected .* decay 0\.9",
         ),
         (
             {"rule": "cba", "field": "levels", "values": (4, 8)},
             {"decay": 0.9},
-            r"cba\.levels .*got 4 \(gradient: expected a rule .*decay=0\.9.*: conversion to an A",
+            r"cba\.levels .*got 4 \(conversion to an ANN approximates IF neurons only",
         ),
     ],
 )
@@ -620,7 +620,8 @@ def test_a_network_of_one_s_own_is_swept_with_the_weights_it_has(own, data, tmp_
     panels = run(settings).panels
     assert [list(panel.lines) for panel in panels] == [[own], [own]]
     assert list(content(tmp_path / "out")) == [f"rga.beta at {own}", f"rga.gamma at {own}"]
-    assert {line.title for panel in panels for line in panel.lines.values()} == {f"{own} on mine"}
+    titles = {line.title for panel in panels for line in panel.lines.values()}
+    assert titles == {f"{own}, T = 2, direct encoding on mine"}
     assert files(tmp_path / "out") == {"sweep.json", "sweep.md", "sweep.png"}
     mine = from_npz(data)
     wrapped = network.classifier(mine, "cpu")

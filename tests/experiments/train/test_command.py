@@ -174,7 +174,7 @@ def test_a_network_of_the_user_s_own_is_trained_and_compared(tmp_path, monkeypat
     data = ("--model", model, "--data", str(images(tmp_path / "mine.npz")), "--device", "cpu")
     done = call("train", *data, "--epochs", "2", *MINE, "--output", str(tmp_path / "out"))
     assert done.status == 0, done.stderr
-    assert f"{model} on mine" in done.stdout
+    assert f"{model}, T = 3, direct encoding on mine" in done.stdout
     monkeypatch.setattr(weights, "train", forbidden)
     done = call(
         *("compare", *data, "--checkpoint", str(tmp_path / "out" / "network.pt")),

@@ -278,7 +278,7 @@ def test_the_seed_of_the_recipe_draws_weights_and_validation_samples(monkeypatch
 def test_a_network_of_the_user_s_own_is_trained_and_can_be_loaded(tmp_path):
     architecture = Architecture(model=own(tmp_path))
     result = fitted(settings(tmp_path / "new", architecture=architecture), halves())
-    assert result.title == f"{architecture.model} on halves"
+    assert result.title == f"{architecture.model}, T = 3, direct encoding on halves"
     assert checkpoint.notes(tmp_path / "new" / "network.pt")["subject"]["model"].endswith(":build")
     data = halves()
     trained = Trained(architecture=architecture, checkpoint=tmp_path / "new" / "network.pt")
