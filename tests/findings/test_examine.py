@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from art_snn import HART, RGA, STBP, Poisson, SpikingNetwork
-from art_snn.findings import CHECKS, Finding, examine
+from art_snn import HART, RGA, STBP, Poisson, PyTorchSpikingClassifier, SpikingNetwork
+from art_snn.findings import CHECKS, Finding, examine, examine_strength
 from art_snn.gradients import Triangle
+from tests import adapted
 from tests.findings import broken
 from tests.networks import build
 
@@ -155,6 +156,42 @@ def test_a_finding_says_what_was_measured_and_what_to_do(trained_layers, samples
     assert str(found).startswith("probabilities in the place of logits: largest distance of their")
     assert "AutoAttack" in found.limit
     assert found.remedy in str(found)
+
+
+def natively(kind="inline"):
+    """A classifier of which nothing but its own gradient suits, and samples of its classes."""
+    torch.manual_seed(0)
+    network = adapted.network(kind)
+    if kind == "inline":
+        torch.nn.init.constant_(network.model.first.bias, -0.1)
+    options = {"clip_values": (0.0, 1.0), "device_type": "cpu"}
+    loss = torch.nn.CrossEntropyLoss()
+    classifier = PyTorchSpikingClassifier(network, loss, adapted.SHAPE, 3, **options)
+    x = np.random.default_rng(0).random((16, *adapted.SHAPE), dtype=np.float32)
+    # Of black samples no potential comes near the threshold.
+    x[8:] = 0
+    return classifier, (x, classifier.predict(x).argmax(1))
+
+
+@pytest.mark.parametrize("look", [examine, examine_strength])
+def test_a_network_with_its_own_gradient_alone_is_examined_by_it(look):
+    classifier, (x, y) = natively()
+    found = {one.name: one.evidence for one in look(classifier, x, y, eps=0.2)}
+    if look is examine:
+        assert found["vanished gradients"] == {"share that are 0": 0.5, "share not finite": 0}
+    assert classifier.model.execution.kind == "native"
+
+
+@pytest.mark.parametrize("look", [examine, examine_strength])
+def test_a_rule_that_does_not_suit_gives_way_to_the_native_gradient_with_a_warning(look):
+    classifier, (x, y) = natively("odd")
+    assert classifier.model.rule == RGA()
+    with pytest.warns(
+        UserWarning, match=r"^rga does not suit .* own gradient is examined\. model: "
+    ):
+        look(classifier, x, y, eps=0.2)
+    assert classifier.model.execution.kind == "native"
+    assert classifier.model.rule == RGA()
 
 
 def test_every_kind_of_finding_is_tested_here():
