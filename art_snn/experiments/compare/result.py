@@ -79,7 +79,8 @@ class Comparison(Result):
         refused = {name: row.objection for name, row in self.rows.items() if row.objection}
         lines = [f"{n} does not apply: {why}." for n, why in refused.items()]
         if not self.attacked and "native" not in self.rows:
-            lines = ["Networks of other frameworks have their own gradient: --rules native.", *lines]
+            remedy = "Networks of other frameworks have their own gradient: --rules native."
+            lines = [remedy, *lines]
         notes = [Notes(lines)]
         return [heading, self._table(), *(notes if refused else [])]
 

@@ -121,8 +121,9 @@ class _Bench:
     def ruled(self) -> "_Bench":
         """The same, with the network's own gradient where none of the usual rules applies."""
         chosen = self.settings
-        applies = [name for name in chosen.rules if not self.objection(chosen.rule(name))]
-        if chosen.rules != RULES or applies or self.objection(chosen.averaged(Native())):
+        usual = chosen.rules == RULES
+        none = usual and all(self.objection(chosen.rule(name)) for name in RULES)
+        if not none or self.objection(chosen.averaged(Native())):
             return self
         return replace(self, settings=replace(chosen, rules={**RULES, "native": Native()}))
 
