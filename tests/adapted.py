@@ -103,6 +103,23 @@ class Loop(nn.Module):
         return torch.stack(outputs).mean(0)
 
 
+class Inline(nn.Module):
+    """Neurons written into its forward, so that none is recognised: [N, ...] -> [N, K]."""
+
+    def __init__(self, inputs: int, classes: int, hidden: int = 8) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(inputs, hidden), nn.Linear(hidden, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        current, spikes = self.first(x.flatten(1)), []
+        v = torch.zeros_like(current)
+        for _ in range(STEPS):
+            u = torch.add(current, v, alpha=0.5)
+            spikes.append(Spike.apply(u - 1))
+            v = u - u * spikes[-1].detach()
+        return torch.stack([self.second(s) for s in spikes]).mean(0)
+
+
 class Merged(nn.Module):
     """A model whose layers take [T * N, ...]: [T, N, ...] -> [T, N, K]."""
 
@@ -119,11 +136,12 @@ class Merged(nn.Module):
 def model(kind: str = "steps", shape: tuple[int, ...] = SHAPE, classes: int = 3) -> nn.Module:
     """A bare model whose neurons come near firing at values in [0, 1].
 
-    :param kind: steps, merged, step, odd, spiking (which ends in its neurons), or none (which has
-        no neurons)."""
+    :param kind: steps, merged, step, inline (whose neurons nobody recognises), odd, spiking (which
+        ends in its neurons), or none (which has no neurons)."""
     inputs = prod(shape)
-    if kind in ("step", "merged"):
-        made: nn.Module = (Loop if kind == "step" else Merged)(inputs, classes)
+    loops = {"step": Loop, "merged": Merged, "inline": Inline}
+    if kind in loops:
+        made: nn.Module = loops[kind](inputs, classes)
     else:
         neuron = {"odd": Odd, "none": nn.ReLU}.get(kind, Leaky)
         ends = (Leaky(0.9),) if kind == "spiking" else ()
@@ -140,14 +158,17 @@ def network(kind: str = "steps", **options: Any) -> SpikingNetwork:
     made = model(kind, **options)
     if kind == "step":
         return adapt(made, encoder=None)
+    if kind == "inline":
+        return adapt(made, encoder=None, gradient="native")
     return adapt(made, steps=STEPS)
 
 
 def own(folder: Path, kind: str = "steps", shape: tuple[int, ...] = SHAPE, classes: int = 3) -> str:
-    """The name of a function that returns the bare model."""
+    """The name of a function that returns the bare model, or adapted where it must be."""
     file = folder / f"bare_{kind}.py"
-    told = f"{kind!r}, {shape}, {classes}"
+    made = "network" if kind == "inline" else "model"
+    told = f"{kind!r}, shape={shape}, classes={classes}"
     file.write_text(
-        f"from tests.adapted import model\n\n\ndef build():\n    return model({told})\n"
+        f"from tests.adapted import {made}\n\n\ndef build():\n    return {made}({told})\n"
     )
     return f"{file}:build"

@@ -8,7 +8,7 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import SMALLEST, Ball
+from art_snn.attacks.balls import Ball
 from art_snn.attacks.iterated import IteratedAttack, Walk, checkpoints, wide
 from art_snn.attacks.objectives import (
     LOSSES,
@@ -151,7 +151,7 @@ class _Momentum(Walk):
         if self.done in self.checkpoints:
             gradient = self._look_back(gradient)
         x, share = self.points, MOMENTUM if self.done else 1.0
-        z = self.ball.project(torch.addcmul(x, self._direction(gradient), self.step))
+        z = self.ball.project(torch.addcmul(x, self.ball.direction(gradient), self.step))
         moved = torch.lerp(x, z, share).add_(x - self.before, alpha=1 - share)
         self.before, self.points, self.last = x, self.ball.project(moved), values
         self.done += 1
@@ -179,8 +179,3 @@ class _Momentum(Walk):
         rows = back.nonzero()[:, 0]
         self.points = self.points.index_copy(0, rows, self.best_points[rows])
         return gradient.index_copy(0, rows, self.best_gradient[rows])
-
-    def _direction(self, gradient: Tensor) -> Tensor:
-        if self.ball.norm == np.inf:
-            return gradient.sign()
-        return gradient / self.ball.length(gradient).clamp_min(SMALLEST)

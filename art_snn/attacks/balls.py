@@ -67,6 +67,12 @@ class Ball:
         """Length of changes ``[n, *shape]`` in the norm of the ball, [n, 1, ...]."""
         return length(change, self.norm)
 
+    def direction(self, gradient: Tensor) -> Tensor:
+        """Where a step along the gradient leads: its signs, or in norm 2 a change of length 1."""
+        if self.norm == np.inf:
+            return gradient.sign()
+        return gradient / self.length(gradient).clamp_min(SMALLEST)
+
     @cached_property
     def _limits(self) -> tuple[Tensor, Tensor]:
         """Lowest and highest values of a ball in the maximum norm."""

@@ -21,6 +21,16 @@ from art_snn.attacks.queries import Queries
 from art_snn.passes import watched
 from art_snn.seeding import seeded
 
+WITHOUT_GRADIENTS = frozenset(
+    {
+        *("BoundaryAttack", "FeatureAdversariesNumpy", "GRAPHITEBlackbox", "GeoDA", "HopSkipJump"),
+        *("LaserAttack", "PixelAttack", "SignOPTAttack", "SimBA", "SpatialTransformation"),
+        *("SquareAttack", "ThresholdAttack", "VirtualAdversarialMethod", "ZooAttack"),
+        "SquareSearch",
+    }
+)
+"""Attacks of ART, and one of ours, that ask for predictions alone."""
+
 KEPT = 4
 """Calls whose predictions are kept; SquareAttack makes three in an iteration."""
 

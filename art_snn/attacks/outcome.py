@@ -14,7 +14,7 @@ class Outcome:
     """Which stage broke which sample, and at what cost; arrays have one row per sample.
 
     :param stages: the stages, in order, in words.
-    :param skipped: stages that do not suit the network or the samples, with the reason.
+    :param skipped: stages of the plan that did not run, with the reason.
     :param draws: predictions of which most decide whether a sample counts as broken: 1, or more of
         random networks.
     :param adversarials: the first adversarial of every sample that was broken, and the others as
@@ -26,7 +26,10 @@ class Outcome:
     :param distance: of the adversarial, in the norm of the attack [N]; 0 where there is none.
     :param votes: how many of `draws` predictions of the adversarial are wrong [N]; where there is
         none, of the sample.
-    :param seconds: time that every stage took."""
+    :param seconds: time that every stage took.
+    :param native: stages of the plan that ran under the network's own gradient, with the reason why
+        their rule does not suit.
+    :param gradients: stages of the plan that ask the network for gradients, skipped ones too."""
 
     stages: tuple[str, ...]
     skipped: Mapping[str, str]
@@ -38,6 +41,8 @@ class Outcome:
     distance: np.ndarray
     votes: np.ndarray
     seconds: list[float] = field(default_factory=list)
+    native: Mapping[str, str] = field(default_factory=dict)
+    gradients: tuple[str, ...] = ()
 
     STANDING: ClassVar[int] = -1
     WRONG: ClassVar[int] = -2
@@ -82,4 +87,5 @@ class Outcome:
             f"{count:6d} broken in {seconds:.1f} s: {stage}"
             for stage, count, seconds in zip(self.stages, self._counts, took, strict=True)
         ]
+        lines += [f"by native instead: {name}: {why}" for name, why in self.native.items()]
         return "\n".join(lines + [f"skipped {name}: {why}" for name, why in self.skipped.items()])

@@ -13,7 +13,7 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.balls import length
-from art_snn.attacks.borrowed import Borrowed, obstacle
+from art_snn.attacks.borrowed import WITHOUT_GRADIENTS, Borrowed, obstacle
 from art_snn.attacks.distances import shifts
 from art_snn.attacks.iterated import IteratedAttack
 from art_snn.attacks.persample import PerSampleAttack
@@ -127,6 +127,12 @@ class Stage:
             return str(error)
         return ""
 
+    @property
+    def by_gradients(self) -> bool:
+        """Whether it asks the network under attack for gradients."""
+        asks = self.rule is not None or self.attack.__name__ not in WITHOUT_GRADIENTS
+        return asks and not self.transfer
+
     def __str__(self) -> str:
         told = ", ".join(f"{name}={value}" for name, value in self.options.items())
         by = "" if self.rule is None else f" by {brief(self.rule)}"
@@ -140,17 +146,23 @@ class Plan:
     """Stages in order, the cheap ones first: what one has broken, the next one leaves.
 
     :param name: of the plan.
-    :param stages: one or more."""
+    :param stages: one or more.
+    :param native: stages that come before them on a network that none of their rules suits, but
+        its own gradient, :class:`~art_snn.gradients.Native`."""
 
     name: str
     stages: tuple[Stage, ...]
+    native: tuple[Stage, ...] = ()
 
     def __post_init__(self) -> None:
-        fits = isinstance(self.stages, Sequence) and len(self.stages) > 0
-        fits = fits and all(isinstance(stage, Stage) for stage in self.stages)
         remedy = "For instance (Stage(AutoPGD, RGA()),)."
-        require(fits, "stages", "a tuple of one Stage or more", shown(self.stages), remedy)
-        settle(self, stages=tuple(self.stages))
+        for name, least in {"stages": 1, "native": 0}.items():
+            stages = getattr(self, name)
+            fits = isinstance(stages, Sequence) and len(stages) >= least
+            fits = fits and all(isinstance(stage, Stage) for stage in stages)
+            expected = f"a tuple of {'one Stage or more' if least else 'stages'}"
+            require(fits, name, expected, shown(stages), remedy)
+        settle(self, stages=tuple(self.stages), native=tuple(self.native))
 
 
 def require_measure(norm: object) -> float | str:

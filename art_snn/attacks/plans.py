@@ -10,6 +10,7 @@ from art.attacks.evasion import SquareAttack
 from torch import Tensor
 
 from art_snn.attacks.auto_pgd import AutoPGD
+from art_snn.attacks.pgd import PGD, STEPS
 from art_snn.attacks.plan import FLIPS, SHIFT, Plan, Stage
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
 from art_snn.attacks.spike_retiming import SpikeRetiming
@@ -24,6 +25,7 @@ from art_snn.gradients import (
     RGA,
     STBP,
     Gradient,
+    Native,
     TemporalGradient,
     Triangle,
     sharpness_of,
@@ -132,6 +134,10 @@ PLANS: Mapping[str, Mapping[float | str, Callable[[], tuple[Stage, ...]]]] = Map
 """Name, then norm."""
 
 
+NATIVE = (Stage(PGD, Native(), {"max_iter": STEPS, "num_random_init": 0}),)
+"""What papers report of a network with a gradient of its own: with it no plan breaks less."""
+
+
 def planned(plan: object, norm: float | str) -> Plan:
     """A plan as it is, or the one of that name for a norm.
 
@@ -140,4 +146,4 @@ def planned(plan: object, norm: float | str) -> Plan:
         return plan
     remedy = "Or give a Plan of your own."
     require_choice("plan", plan, tuple(PLANS), remedy=remedy)
-    return Plan(str(plan), PLANS[str(plan)][norm]())
+    return Plan(str(plan), PLANS[str(plan)][norm](), () if norm in (FLIPS, SHIFT) else NATIVE)

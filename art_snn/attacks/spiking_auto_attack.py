@@ -24,6 +24,7 @@ from art_snn.attacks.plans import planned
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.randomness import EVALUATIONS, random
 from art_snn.attacks.run import GRADIENTS, Run, Step
+from art_snn.attacks.suited import Suited, suited
 from art_snn.checks import require, require_seed
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import EOT, Gradient
@@ -50,7 +51,9 @@ class SpikingAutoAttack(CountedAttack):
     stage broke which sample, at how many forward and backward passes, with the adversarials
     (:class:`~art_snn.attacks.Outcome`).
 
-    Stages whose rule does not suit the network are left out and named in the outcome.
+    A stage whose rule does not suit the network runs under the network's own gradient, `Native`,
+    which networks of other frameworks have. Repeats, and stages that nothing suits, are left out.
+    The outcome names them.
 
     :param estimator: a classifier around a spiking network.
     :param norm: numpy.inf, "inf" or 2; of event frames 0, the number of values that change, or
@@ -97,7 +100,8 @@ class SpikingAutoAttack(CountedAttack):
 
     def _begun(self, found: Tensor, classes: Tensor) -> None:
         random = self._random(found, classes)
-        self._steps, skipped = self._chosen(random, found[:VERIFIED])
+        plan = suited(planned(self.plan, self.norm), self.estimator, self.norm, found[:VERIFIED])
+        self._steps = self._chosen(plan, random)
         attacks = [step.attack for step in self._steps if not step.transfer]
         # Those on event frames refuse samples of other values.
         for attack in {type(attack)._samples: attack for attack in attacks}.values():
@@ -105,7 +109,9 @@ class SpikingAutoAttack(CountedAttack):
         samples = len(found)
         self.outcome = Outcome(
             stages=tuple(step.words for step in self._steps),
-            skipped=skipped,
+            skipped=plan.skipped,
+            native=plan.native,
+            gradients=plan.gradients,
             draws=DRAWS if random else 1,
             adversarials=found.cpu().numpy().copy(),
             stage=np.full(samples, Outcome.UNANSWERED),
@@ -126,17 +132,12 @@ class SpikingAutoAttack(CountedAttack):
         self.forwards[: len(some)] += EVALUATIONS
         return bool(every) and random(every, classes[: len(some)].cpu().numpy())
 
-    def _chosen(self, random: bool, some: Tensor) -> tuple[list[Step], dict[str, str]]:
-        """The stages that suit the network and the samples, and why the others do not."""
+    def _chosen(self, plan: Suited, random: bool) -> list[Step]:
+        """The stages that run, on every source where they transfer."""
         steps: list[Step] = []
-        skipped = {}
-        for stage in planned(self.plan, self.norm).stages:
-            why = stage.unsuited(self.estimator, self.norm, some)
-            if why:
-                skipped[str(stage)] = why
-                continue
+        for stage in plan.stages:
             if stage.transfer and not self.sources:
-                skipped[str(stage)] = "no sources were handed in"
+                plan.skipped[str(stage)] = "no sources were handed in"
             rule = self._averaged(stage) if random else stage.rule
             for place, source in enumerate(self.sources if stage.transfer else (self.estimator,)):
                 words = f"{stage} on source {place}" if stage.transfer else str(stage)
@@ -145,7 +146,7 @@ class SpikingAutoAttack(CountedAttack):
                 attack = stage.built(source, *budget, stage.seed(self.seed, again))
                 how = (stage.transfer, stage.warm, stage.within)
                 steps.append(Step(words, attack, rule, *how))
-        return steps, skipped
+        return steps
 
     def _averaged(self, stage: Stage) -> Gradient | None:
         """The rule of a stage on a random network."""

@@ -11,6 +11,7 @@ from art.estimators.classification import PyTorchClassifier
 from art_snn.attacks.objectives import cross_entropy
 from art_snn.attacks.queries import differentiated
 from art_snn.attacks.randomness import EVALUATIONS, random
+from art_snn.checks import ArgumentError
 from art_snn.seeding import seeded
 
 
@@ -106,15 +107,27 @@ class Subject:
             votes += (logits.argmax(1) != self.y) & ~np.isnan(logits).any(1)
         return np.asarray(2 * votes > draws)
 
-    @cached_property
+    @property
     def gradients(self) -> np.ndarray | None:
-        """Gradients of the loss at the samples that are right; None where autograd finds none."""
+        """Gradients of the loss at the samples that are right; None where there are none."""
+        found = self._gradients
+        return None if isinstance(found, ArgumentError) else found
+
+    @property
+    def refusal(self) -> ArgumentError | None:
+        """Why the network refuses its gradients, if it does."""
+        return self._gradients if isinstance(self._gradients, ArgumentError) else None
+
+    @cached_property
+    def _gradients(self) -> np.ndarray | ArgumentError | None:
         x, y = self.x[self.correct], self.y[self.correct]
         parts = []
         try:
             for start in range(0, len(x), self.batch_size):
                 rows = slice(start, start + self.batch_size)
                 parts.append(self.gradient(x[rows], y[rows]))
+        except ArgumentError as error:
+            return error
         except RuntimeError as error:
             if "does not require grad" in str(error) or "not have been used" in str(error):
                 return None

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from art_snn.checks import ArgumentError
 from art_snn.findings.base import Finding, Subject
 
 DIFFERENCE = 1e-3
@@ -58,7 +59,7 @@ def statistics_changed(subject: Subject) -> Finding | None:
     """Predictions or gradients change what the network has learnt."""
     before = _digests(subject.estimator.model)
     subject.logits(subject.x)
-    with suppress(RuntimeError):  # Where there is no gradient: a finding of its own.
+    with suppress(RuntimeError, ArgumentError):  # Where there is no gradient: a finding of its own.
         subject.gradient(subject.x[: subject.batch_size], subject.y[: subject.batch_size])
     after = _digests(subject.estimator.model)
     changed = [name for name in after if after[name] != before.get(name)]

@@ -7,8 +7,13 @@ from art_snn.attacks import require_budget, require_measure
 from art_snn.findings.base import Check, Finding, Subject
 from art_snn.findings.calls import batch_dependent, state_kept, statistics_changed
 from art_snn.findings.data import budget, range_left, range_unknown
-from art_snn.findings.given import examined, given
-from art_snn.findings.gradients import gradients_cut, gradients_vanish, unstable_loss
+from art_snn.findings.given import differentiated, examined, given
+from art_snn.findings.gradients import (
+    gradients_cut,
+    gradients_vanish,
+    mixed_gradients,
+    unstable_loss,
+)
 from art_snn.findings.outputs import probabilities, random_network, saturated, unanswered
 
 CHECKS: tuple[Check, ...] = (
@@ -24,6 +29,7 @@ CHECKS: tuple[Check, ...] = (
     saturated,
     gradients_cut,
     gradients_vanish,
+    mixed_gradients,
     unstable_loss,
 )
 """Every check, one kind of finding each."""
@@ -45,7 +51,8 @@ def examine(
     Costs some 110 forward passes and a gradient per sample, and some more of a few; the loss around
     the samples takes a hundred of them. Weights and buffers are afterwards what they were.
 
-    :param estimator: any classifier of torch's; a spiking one is differentiated by its rule.
+    :param estimator: any classifier of torch's; a spiking one is differentiated by its rule, or
+        by its own gradient where that alone suits it, which a warning then says.
     :param x: samples ``(N, *input_shape)``; a hundred are enough.
     :param y: true classes, indices (N,) or scores (N, K).
     :param eps: budget of the attacks, in the unit of the samples.
@@ -67,4 +74,5 @@ def examine(
         batch_size=batch_size,
         seed=seed,
     )
-    return examined(CHECKS, subject, verbose)
+    with differentiated(subject):
+        return examined(CHECKS, subject, verbose)

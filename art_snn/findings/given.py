@@ -1,7 +1,8 @@
 """How every examination begins and ends: arguments are checked, and the network is put back."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,9 +11,14 @@ from art.estimators.classification import PyTorchClassifier
 from torch import nn
 from tqdm.auto import tqdm
 
+from art_snn.attacks import AutoPGD, Plan, Stage
+from art_snn.attacks.suited import suited
 from art_snn.checks import require, require_count, require_seed
 from art_snn.classifier.inputs import as_array, checked_samples, class_indices
 from art_snn.findings.base import Finding, Subject
+from art_snn.gradients import Native, brief
+from art_snn.interop import AdaptedNetwork
+from art_snn.interop.verify import SAMPLES as VERIFIED
 from art_snn.passes import modes_kept
 
 AnySubject = TypeVar("AnySubject", bound=Subject)
@@ -55,6 +61,23 @@ def examined(
     with _restored(subject.estimator.model):
         every = tqdm(checks, desc="Checks", disable=not verbose)
         return [finding for check in every if (finding := check(subject)) is not None]
+
+
+@contextmanager
+def differentiated(subject: Subject) -> Iterator[None]:
+    """Within the block, the network's own gradient stands in for a rule that does not suit it."""
+    network = subject.estimator.model
+    if not isinstance(network, AdaptedNetwork):
+        yield
+        return
+    some = torch.as_tensor(subject.x[:VERIFIED], device=subject.estimator.device)
+    plan = Plan("its rule", (Stage(AutoPGD, network.rule),))
+    native = suited(plan, subject.estimator, np.inf, some).native
+    for why in native.values():
+        told = f"{brief(network.rule)} does not suit the network: its own gradient is examined. "
+        warnings.warn(f"{told}{why}", stacklevel=4)
+    with network.using(Native()) if native else nullcontext():
+        yield
 
 
 @contextmanager

@@ -6,6 +6,8 @@ import torch
 from art_snn.attacks import FLIPS, SHIFT
 from art_snn.attacks.starts import uniform
 from art_snn.findings.base import Finding, Subject
+from art_snn.gradients import Native
+from art_snn.interop import AdaptedNetwork
 
 UNSTABLE = 0.5
 DIRECTIONS = 100
@@ -20,6 +22,13 @@ def gradients_cut(subject: Subject) -> Finding | None:
     found = subject.gradients
     if found is not None and (not len(found) or found.any()):
         return None
+    if subject.refusal is not None:
+        return Finding(
+            "gradients refused",
+            {"samples with a gradient": 0, "samples": int(subject.correct.sum())},
+            f"where the network refuses them: ours. It says: {str(subject.refusal).rstrip('.')}",
+            "Change the network as the message says; no attack by gradients runs on it as it is.",
+        )
     return Finding(
         "gradients cut",
         {"samples with a gradient": 0, "samples": int(subject.correct.sum())},
@@ -44,6 +53,22 @@ def gradients_vanish(subject: Subject) -> Finding | None:
         {"share that are 0": float(zero.mean()), "share not finite": float((~finite).mean())},
         "at the first sample that is right and has none: AutoAttack (Croce and Hein, ICML 2020)",
         ANOTHER,
+    )
+
+
+def mixed_gradients(subject: Subject) -> Finding | None:
+    """Some layers keep the gradient of their own under the rule of the others."""
+    network = subject.estimator.model
+    if not isinstance(network, AdaptedNetwork) or isinstance(network.rule, Native):
+        return None
+    natives, ruled = network.natives(), network.ruled()
+    if not natives:
+        return None
+    return Finding(
+        "layers with a gradient of their own",
+        {"layers of neurons": len(natives), "of": len(natives) + len(ruled)},
+        f"at the first layer that the rule does not differentiate, here {', '.join(natives)}: ours",
+        "Make the neurons known by art_snn.interop.register_neuron; attack by 'native' as well.",
     )
 
 

@@ -15,7 +15,7 @@ from art_snn.findings.controls import (
     search_as_strong,
     transfer_as_strong,
 )
-from art_snn.findings.given import examined, given
+from art_snn.findings.given import differentiated, examined, given
 from art_snn.findings.gradients import gradients_cut
 from art_snn.findings.progress import loss_still_rises, steps_still_help, whole_range_survived
 from art_snn.findings.white_box import WINDOW, Check, WhiteBox
@@ -49,9 +49,10 @@ def examine_strength(
     """What speaks against believing the white box, by what other attacks and budgets come to.
 
     The white box is :class:`~art_snn.attacks.AutoPGD` with cross entropy from one random start, by
-    the rule that the network has at present. Costs some 4 max_iter gradients per sample that
-    stands, max_iter more per source, and square_iter forward passes. Where autograd finds no
-    gradient at all, that is the one finding. Weights and buffers are afterwards what they were.
+    the rule that the network has at present, or by its own gradient as in :func:`examine`. Costs
+    some 4 max_iter gradients per sample that stands, max_iter more per source, and square_iter
+    forward passes. Where autograd finds no gradient at all, that is the one finding. Weights and
+    buffers are afterwards what they were.
 
     :param estimator: any classifier of torch's; a spiking one is differentiated by its rule.
     :param x: samples ``(N, *input_shape)``; a hundred or more.
@@ -82,5 +83,6 @@ def examine_strength(
         max_iter=require_whole("max_iter", max_iter, least=2 * WINDOW, remedy=remedy),
         square_iter=require_count("square_iter", square_iter, remedy="500 are usual."),
     )
-    cut = examined((gradients_cut,), subject)
-    return cut if subject.gradients is None else examined(CHECKS_OF_STRENGTH, subject, verbose)
+    with differentiated(subject):
+        cut = examined((gradients_cut,), subject)
+        return cut if subject.gradients is None else examined(CHECKS_OF_STRENGTH, subject, verbose)

@@ -12,7 +12,8 @@ import torch
 from art_snn import checkpoint
 from art_snn.checkpoint import CheckpointError
 from art_snn.curves import find_layer, record
-from art_snn.experiments.resume import fingerprint
+from art_snn.experiments.evaluation import Evaluation
+from art_snn.experiments.resume import fingerprint, structured
 from art_snn.files import read_json
 from art_snn.measuring.workload import peak_of
 from tests import adapted
@@ -70,6 +71,57 @@ def test_every_command_takes_a_bare_model(kind, command, tmp_path):
     if command == "train":
         found = checkpoint.load(adapted.network(kind), "out/network.pt")
         assert found["subject"]["model"] == model
+
+
+EVALUATE = ("evaluate", *WORDS["evaluate"][:8], "--output", "out")
+
+
+def evaluated(folder):
+    return structured(read_json(Path(folder, "evaluation.json")), Evaluation)
+
+
+def test_a_network_with_its_own_gradient_alone_is_evaluated_by_it(tmp_path):
+    words = (*EVALUATE, "--data", "images.npz", "--model", adapted.own(tmp_path, "inline"))
+    done = call(*words, "--plan", "fast")
+    assert done.status == 0, done.stderr
+    assert "fast ran 8 stages under the network's own gradient. The first is" in done.stdout
+    found = evaluated("out")
+    assert [trial.name for trial in found.trials] == ["PGD-7 by native", "fast"]
+    assert found.provenance.rules == {"native": "Native()"}
+    assert "stages skipped" not in done.stdout
+    done = call(*words, "--plan", "fast", "--rules", "stbp", "--output", "other")
+    assert done.status == 2
+    assert done.complaint.startswith("art-snn evaluate: error: --rules: expected one that suits")
+    assert "Take --rules native: the network has its own gradient." in done.complaint
+
+
+def test_a_plan_of_which_one_stage_has_a_gradient_is_an_open_finding(tmp_path):
+    counts(tmp_path / "counts.npz")
+    frames = {k: v > 1 if k[0] == "x" else v for k, v in np.load("counts.npz").items()}
+    np.savez(tmp_path / "frames.npz", **frames)
+    model = adapted.own(tmp_path, "inline", shape=(3, 2, 4, 4))
+    words = ("--eps", "3", "--norm", "0", "--value-range", "0,1", "--strict")
+    data = ("--data", "frames.npz", "--model", model)
+    done = call(*EVALUATE, *words, *data, "--plan", "ensemble-19")
+    assert done.status == 4, done.stderr
+    found = [(one.about, one.name) for one in evaluated("out").reservations]
+    assert ("ensemble-19", "few stages with a gradient") in found
+
+
+def test_a_network_with_its_own_gradient_alone_is_compared_by_it_unless_rules_are_named(tmp_path):
+    words = ("compare", "--data", "images.npz", *WORDS["compare"][:-2], "--output")
+    model = ("--model", adapted.own(tmp_path, "inline"))
+    done = call(*words, "out", *model)
+    assert done.status == 0, done.stderr
+    rows = read_json(Path("out", "compare.json"))["rows"]
+    assert [name for name, row in rows.items() if "objection" not in row] == ["native"]
+    done = call(*words, "other", *model, "--rules", "stbp")
+    assert done.status == 0, done.stderr
+    assert "have their own gradient: --rules native." in done.stdout
+    # Where others apply, native is not among the usual rules.
+    done = call(*words, "third", "--model", adapted.own(tmp_path))
+    assert done.status == 0, done.stderr
+    assert "native" not in read_json(Path("third", "compare.json"))["rows"]
 
 
 def test_scaling_runs_a_bare_model_over_the_steps_and_refuses_one_of_its_own_time(tmp_path):

@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from art_snn import HART, RGA, STBP, Poisson, SpikingNetwork
-from art_snn.findings import CHECKS, Finding, examine
+from art_snn import HART, RGA, STBP, Poisson, PyTorchSpikingClassifier, SpikingNetwork
+from art_snn.findings import CHECKS, Finding, examine, examine_strength
 from art_snn.gradients import Triangle
+from art_snn.interop import adapt
+from tests import adapted
 from tests.findings import broken
+from tests.interop.test_forms import CLASSES, drawn, images
+from tests.interop.test_mixed import Multiple
 from tests.networks import build
 
 
@@ -157,10 +161,46 @@ def test_a_finding_says_what_was_measured_and_what_to_do(trained_layers, samples
     assert found.remedy in str(found)
 
 
+def natively(kind="inline"):
+    """A classifier of which nothing but its own gradient suits, and samples of its classes."""
+    torch.manual_seed(0)
+    network = adapted.network(kind)
+    if kind == "inline":
+        torch.nn.init.constant_(network.model.first.bias, -0.1)
+    options = {"clip_values": (0.0, 1.0), "device_type": "cpu"}
+    loss = torch.nn.CrossEntropyLoss()
+    classifier = PyTorchSpikingClassifier(network, loss, adapted.SHAPE, 3, **options)
+    x = np.random.default_rng(0).random((16, *adapted.SHAPE), dtype=np.float32)
+    # Of black samples no potential comes near the threshold.
+    x[8:] = 0
+    return classifier, (x, classifier.predict(x).argmax(1))
+
+
+@pytest.mark.parametrize("look", [examine, examine_strength])
+def test_a_network_with_its_own_gradient_alone_is_examined_by_it(look):
+    classifier, (x, y) = natively()
+    found = {one.name: one.evidence for one in look(classifier, x, y, eps=0.2)}
+    if look is examine:
+        assert found["vanished gradients"] == {"share that are 0": 0.5, "share not finite": 0}
+    assert classifier.model.execution.kind == "native"
+
+
+@pytest.mark.parametrize("look", [examine, examine_strength])
+def test_a_rule_that_does_not_suit_gives_way_to_the_native_gradient_with_a_warning(look):
+    classifier, (x, y) = natively("odd")
+    assert classifier.model.rule == RGA()
+    with pytest.warns(
+        UserWarning, match=r"^rga does not suit .* own gradient is examined\. model: "
+    ):
+        look(classifier, x, y, eps=0.2)
+    assert classifier.model.execution.kind == "native"
+    assert classifier.model.rule == RGA()
+
+
 def test_every_kind_of_finding_is_tested_here():
     # Five of them by name above: of ranges and budgets three, of rules none besides.
-    # What has no answer has a test of its own.
-    assert len(CHECKS) == len(BROKEN) + 4
+    # What has no answer, and layers that keep their own gradient, have tests of their own.
+    assert len(CHECKS) == len(BROKEN) + 5
 
 
 def test_bad_input_is_refused_by_name(trained_layers, samples):
@@ -181,3 +221,36 @@ def test_bad_input_is_refused_by_name(trained_layers, samples):
         examine(
             classifier, np.where(np.arange(x.size).reshape(x.shape) == 5, np.nan, x), y, eps=0.1
         )
+
+
+def wrapped(network):
+    loss = torch.nn.CrossEntropyLoss()
+    return PyTorchSpikingClassifier(network, loss, (1, 3, 3), CLASSES, clip_values=(0, 1))
+
+
+def test_a_model_that_mixes_samples_has_findings_and_no_gradient():
+    class Mixed(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.lif = torch.nn.Linear(9, CLASSES), adapted.Leaky()
+
+        def forward(self, x):
+            return self.lif(self.fc(x.flatten(2).flatten(0, 1))).unflatten(0, (4, -1))
+
+    classifier = wrapped(adapt(drawn(Mixed(), 0.1), steps=4))
+    x = images(12).numpy()
+    found = names(classifier, (x, classifier.predict(x).argmax(1)))
+    assert "predictions depend on the batch" in found
+    assert "gradients refused" in found
+
+
+def test_layers_that_keep_a_gradient_of_their_own_are_a_finding_that_names_them():
+    model = Multiple()
+    classifier = wrapped(adapt(model, steps=6, elsewhere="native"))
+    x = images(12).numpy()
+    y = classifier.predict(x).argmax(1)
+    (finding,) = (one for one in examine(classifier, x, y, eps=0.1) if "of their own" in one.name)
+    assert finding.evidence == {"layers of neurons": 1, "of": 2}
+    assert "here iaf: ours" in finding.limit
+    with classifier.model.using("native"):
+        assert "layers with a gradient of their own" not in names(classifier, (x, y))

@@ -77,7 +77,11 @@ class Comparison(Result):
         """What was compared and how, and a row per rule."""
         heading = (self.title, self.attack, self._accuracy(), self.machine)
         refused = {name: row.objection for name, row in self.rows.items() if row.objection}
-        notes = [Notes([f"{n} does not apply: {why}." for n, why in refused.items()])]
+        lines = [f"{n} does not apply: {why}." for n, why in refused.items()]
+        if not self.attacked and "native" not in self.rows:
+            remedy = "Networks of other frameworks have their own gradient: --rules native."
+            lines = [remedy, *lines]
+        notes = [Notes(lines)]
         return [heading, self._table(), *(notes if refused else [])]
 
     def _accuracy(self) -> str:

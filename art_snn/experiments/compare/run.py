@@ -15,10 +15,10 @@ from art_snn.checks import ArgumentError, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.experiments.base import at_work
 from art_snn.experiments.compare.result import Comparison, Row
-from art_snn.experiments.compare.settings import Settings
+from art_snn.experiments.compare.settings import RULES, Settings
 from art_snn.experiments.resume import earlier, fingerprint
 from art_snn.files import write_json
-from art_snn.gradients import STBP, Gradient, kind_of, objection
+from art_snn.gradients import STBP, Gradient, Native, kind_of, objection
 from art_snn.interop import AdaptedNetwork
 from art_snn.interop.verify import SAMPLES as VERIFIED
 from art_snn.measuring.machine import describe_machine
@@ -78,8 +78,9 @@ def _compared(
     file: Path | None,
     title: str,
 ) -> Comparison:
+    bench = _Bench(settings, classifier, x, y).ruled()
+    settings = bench.settings
     key = fingerprint(settings.identity, classifier, x, y)
-    bench = _Bench(settings, classifier, x, y)
     timed = {name for name in settings.rules if not bench.objection(settings.rule(name))}
 
     def fits(found: Comparison) -> bool:
@@ -116,6 +117,15 @@ class _Bench:
     x: np.ndarray
     y: np.ndarray
     refusals: dict[str, str] = field(default_factory=dict)
+
+    def ruled(self) -> "_Bench":
+        """The same, with the network's own gradient where none of the usual rules applies."""
+        chosen = self.settings
+        usual = chosen.rules == RULES
+        none = usual and all(self.objection(chosen.rule(name)) for name in RULES)
+        if not none or self.objection(chosen.averaged(Native())):
+            return self
+        return replace(self, settings=replace(chosen, rules={**RULES, "native": Native()}))
 
     def objection(self, rule: Gradient) -> str:
         """Why the rule cannot be compared on this network, or ""."""

@@ -20,7 +20,8 @@ RULES: Mapping[str, Gradient] = MappingProxyType(
 class Settings(Attacking):
     """Attack one network by one attack under every gradient rule: success, cost, direction.
 
-    :param rules: names of rules with commas between: rga, eot-rga, rga-32-steps, mean-rga-stbp, ...
+    :param rules: names of rules with commas between: rga, eot-rga, rga-32-steps, mean-rga-stbp,
+        ...; unless given also native, where none of the others applies.
     :param eot: draws over which every rule is averaged; 1 is none.
     :param repeats: rounds behind every median of time."""
 

@@ -12,24 +12,14 @@ from art.attacks.evasion import ProjectedGradientDescent
 
 from art_snn import attacks as ours
 from art_snn.attacks import FLIPS, SHIFT, Plan, SparseDynamicAttack, SpikeRetiming, Stage
+from art_snn.attacks.borrowed import WITHOUT_GRADIENTS
 from art_snn.attacks.persample import PerSampleAttack
+from art_snn.attacks.pgd import STEP, STEPS
 from art_snn.checks import ArgumentError, invalid, require, shown
 from art_snn.gradients import Gradient
 
-WITHOUT_GRADIENTS = frozenset(
-    {
-        *("BoundaryAttack", "FeatureAdversariesNumpy", "GRAPHITEBlackbox", "GeoDA", "HopSkipJump"),
-        *("LaserAttack", "PixelAttack", "SignOPTAttack", "SimBA", "SpatialTransformation"),
-        *("SquareAttack", "ThresholdAttack", "VirtualAdversarialMethod", "ZooAttack"),
-    }
-)
-"""Attacks of ART that ask for predictions alone."""
-
 BUDGETED = frozenset({"norm", "eps", "max_shift", "batch_size", "verbose", "targeted", "seed"})
 """Settings of attacks that have options of their own."""
-
-STEPS, STEP = 7, 2.55 / 8
-"""Of PGD as Bu et al. (CVPR 2023) run it from their command line, the step in budgets."""
 
 
 @dataclass(frozen=True)

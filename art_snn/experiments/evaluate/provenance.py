@@ -44,7 +44,7 @@ def provenance(settings: Settings, subject: Subject) -> Provenance:
         seed=settings.seed,
         block=settings.block,
         batch_size=settings.batch_size,
-        rules={name: repr(rule) for name, rule in settings.rules.items()},
+        rules={name: repr(rule) for name, rule in settings.attack_rules.items()},
         weights=weights(classifier),
         data=digest("samples", x, y)[:16],
         device=describe_machine("cpu" if classifier.device.type == "cpu" else "gpu"),

@@ -11,7 +11,7 @@ from art_snn.experiments.evaluate.attacks import own_budget, running
 from art_snn.experiments.evaluate.settings import Settings
 from art_snn.experiments.evaluate.subject import Subject, bare
 from art_snn.experiments.evaluation import Reservation, Trial
-from art_snn.findings import Finding, examine, examine_attack, examine_strength
+from art_snn.findings import Finding, examine, examine_attack, examine_outcome, examine_strength
 from art_snn.findings.controls import BEYOND
 from art_snn.findings.outputs import without_answer
 from art_snn.gradients import Gradient, brief
@@ -63,10 +63,9 @@ def examined_rules(subject: Subject) -> list[tuple[str, Gradient]]:
     chosen = subject.settings
     if not chosen.decides:
         alone = chosen.beside(chosen.eps[0])
-        return list(chosen.rules.items()) if alone.by_gradients else []
-    stages = chosen.plans(chosen.eps[0])[-1].stages
-    suited = (stage.rule for stage in stages if stage.rule and not subject.objection(stage))
-    return [(brief(rule), rule) for rule in suited][:1]
+        return list(chosen.attack_rules.items()) if alone.by_gradients else []
+    stages = subject.suited(chosen.plans(chosen.eps[0])[-1]).stages
+    return [(brief(stage.rule), stage.rule) for stage in stages if stage.rule][:1]
 
 
 def watchable(subject: Subject) -> bool:
@@ -90,7 +89,10 @@ def of_trials(trials: Iterable[Trial]) -> Iterator[Reservation]:
         yield from _unanswered(trial)
         yield from _searched(trial)
     for name in dict.fromkeys(trial.name for trial in every):
-        yield from _falling(sorted((t for t in every if t.name == name), key=lambda t: t.eps))
+        same = sorted((t for t in every if t.name == name), key=lambda t: t.eps)
+        # Stages suit at every budget, or at none.
+        yield from reserved(name, examine_outcome(same[0].outcome))
+        yield from _falling(same)
 
 
 def _unanswered(trial: Trial) -> Iterator[Reservation]:

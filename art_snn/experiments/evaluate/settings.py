@@ -1,6 +1,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 from tyro.conf import UseAppendAction
@@ -25,6 +26,7 @@ from art_snn.gradients import STBP, Gradient
 from art_snn.places import FILE, place, require_kind
 
 STANDARD = "standard"
+USUAL: Mapping[str, Gradient] = MappingProxyType({"stbp": STBP()})
 DRAWS = 1000
 BELOW, OPEN = 3, 4
 """Exit statuses: less robust than was asked for, and findings where none may be."""
@@ -44,7 +46,8 @@ class Settings(Experiment):
     :param attack: class of an attack, of art.attacks.evasion or art_snn.attacks, such as
         SquareAttack [PGD of seven steps; of event frames that of the norm].
     :param attack_options: its settings: max_iter=1000,loss_type=margin.
-    :param rules: by which that attack takes gradients, one after another, on all samples.
+    :param rules: by which that attack takes gradients, one after another, on all samples [stbp;
+        native where the network has its own gradient alone].
     :param sources: checkpoint of a network to transfer from; may be given several times.
     :param samples: test samples under attack, the first ones.
     :param block: samples that are computed together: what is written, resumed, and dealt out to
@@ -67,7 +70,7 @@ class Settings(Experiment):
     plan: Open[Literal["standard", "fast", "ensemble-19"]] = None
     attack: Open[str] = None
     attack_options: Open[str] = None
-    rules: Mapping[str, Gradient] = field(default_factory=lambda: {"stbp": STBP()})
+    rules: Open[Mapping[str, Gradient]] = None
     sources: UseAppendAction[tuple[Path, ...]] = ()
     samples: int = 500
     block: int = 64
@@ -89,7 +92,7 @@ class Settings(Experiment):
         remedy = "0 looks for none, and leaves the number an upper bound."
         settle(self, examined=require_whole("examined", self.examined, remedy=remedy))
         settle(self, seed=require_seed("seed", self.seed))
-        require(bool(self.rules), "rules", "at least one", "none", "Name some.")
+        require(bool(self.attack_rules), "rules", "at least one", "none", "Name some.")
         require(bool(self.eps), "eps", "at least one budget", "none", "Name some.")
         settle(self, eps=tuple(self._budget(eps) for eps in self.eps))
         once = len(set(self.eps)) == len(self.eps)
@@ -127,6 +130,11 @@ class Settings(Experiment):
         """Name of the plan, or "" where an attack alone was asked for."""
         return self.plan or ("" if self.attack else STANDARD)
 
+    @property
+    def attack_rules(self) -> Mapping[str, Gradient]:
+        """By which the attack takes gradients, on a network that these rules suit."""
+        return USUAL if self.rules is None else self.rules
+
     def beside(self, eps: float) -> Named:
         """The attack that is run by every rule."""
         if self.attack is None:
@@ -136,14 +144,14 @@ class Settings(Experiment):
     def plans(self, eps: float) -> list[Plan]:
         """What is run at a budget, the attack by every rule first, the plan last."""
         plan = [planned(self.decides, self.measure)] if self.decides else []
-        return [*self.beside(eps).plans(self.rules), *plan]
+        return [*self.beside(eps).plans(self.attack_rules), *plan]
 
     @property
     def identity(self) -> dict[str, Any]:
         """What the numbers depend on, besides network, sources and samples."""
         names = ("norm", "eps", "seed", "block", "batch_size", "examined")
         plans = [[(plan.name, *map(str, plan.stages)) for plan in self.plans(e)] for e in self.eps]
-        rules = {name: repr(rule) for name, rule in self.rules.items()}
+        rules = {name: repr(rule) for name, rule in self.attack_rules.items()}
         told = {name: getattr(self, name) for name in names} | {"plans": plans, "rules": rules}
         return told | ({"draws": self.counted} if self.certify else {})
 

@@ -1,6 +1,6 @@
 """What is evaluated, and what has to fit before anything is computed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from art_snn.attacks import Plan, Stage
 from art_snn.attacks.borrowed import Borrowed
 from art_snn.attacks.persample import PerSampleAttack
+from art_snn.attacks.suited import Suited, suited
 from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError, invalid, require
 from art_snn.classifier import PyTorchSpikingClassifier
@@ -20,6 +21,7 @@ from art_snn.experiments.evaluate.progress import at_terminal
 from art_snn.experiments.evaluate.settings import Settings
 from art_snn.experiments.resume import fingerprint
 from art_snn.experiments.trained import Trained
+from art_snn.gradients import Native
 from art_snn.interop.verify import SAMPLES as VERIFIED
 from art_snn.metrics import certify
 from art_snn.team import Team
@@ -55,7 +57,16 @@ class Subject:
                 _obtain(sources[-1], settings, trained, data, team)
         except CheckpointError as error:
             raise CheckpointError("sources", error.complaint) from error
-        return cls(settings, own, x, y, tuple(sources))
+        return cls(settings, own, x, y, tuple(sources)).ruled()
+
+    def ruled(self) -> "Subject":
+        """The same with rules for the attack: what was asked for, or one that suits the network."""
+        chosen = self.settings
+        if chosen.rules is not None:
+            return self
+        (plan,) = chosen.beside(chosen.eps[0]).plans(chosen.attack_rules)
+        rules = {"native": Native()} if self.suited(plan).native else chosen.attack_rules
+        return replace(self, settings=replace(chosen, rules=rules))
 
     @property
     def plans(self) -> list[tuple[float, Plan]]:
@@ -67,13 +78,18 @@ class Subject:
         """Fingerprint of all that the numbers depend on."""
         sources = [fingerprint("source", one, self.x[:0], self.y[:0]) for one in self.sources]
         # Another kind of device rounds otherwise.
-        told = (self.settings.identity, self.classifier.device.type, sources)
+        told = (self.settings.identity, self.classifier.device.type, sources, *self._native())
         return fingerprint(told, self.classifier, self.x, self.y)
 
-    def objection(self, stage: Stage) -> str:
-        """Why an attack does not suit the network or its samples, or ""."""
+    def _native(self) -> tuple[str, ...]:
+        """The stages that run under the network's own gradient in the place of others."""
+        found = map(self.suited, self.settings.plans(self.settings.eps[0]))
+        return tuple(str(stage) for one in found if one.native for stage in one.stages)
+
+    def suited(self, plan: Plan) -> Suited:
+        """What becomes of a plan on the network."""
         some = torch.as_tensor(self.x[:VERIFIED], device=self.classifier.device)
-        return stage.unsuited(self.classifier, self.settings.measure, some)
+        return suited(plan, self.classifier, self.settings.measure, some)
 
     def check(self) -> None:
         """Complain about what cannot be run on this network.
@@ -81,13 +97,16 @@ class Subject:
         :raises ValueError: naming the option."""
         chosen = self.settings
         for plan in chosen.plans(chosen.eps[0]):
-            whys = [self.objection(stage) for stage in plan.stages]
+            found, decides = self.suited(plan), plan.name == chosen.decides
+            whys = [*found.skipped.values(), *found.native.values()]
             by = "" if plan.stages[0].rule is None else "rules"
-            argument = "plan" if plan.name == chosen.decides else by or "attack"
+            argument = "plan" if decides else by or "attack"
             remedy = "Choose another, or another norm; art-snn inspect tells which rules apply."
+            if found.native:
+                remedy = "Take --rules native: the network has its own gradient."
             expected = f"one that suits the network and the norm {chosen.norm}"
-            got = f"{plan.name} ({whys[0]})"
-            require(not all(whys), argument, expected, got, remedy)
+            fits = bool(found.stages) and (decides or not found.native)
+            require(fits, argument, expected, f"{plan.name} ({''.join(whys[:1])})", remedy)
         if chosen.certify:
             try:
                 certify(self.classifier, self.x, self.y, selection=1, draws=1)
@@ -101,7 +120,7 @@ class Subject:
         :raises ValueError: naming the option."""
         attack = self.settings.beside(self.settings.eps[0])
         try:
-            plans = attack.plans(self.settings.rules)
+            plans = attack.plans(self.settings.attack_rules)
             made = [bare(self, plan.stages[0]) for plan in plans]
         except Exception as error:
             # What constructors of ART's raise for an estimator is a TypeError of its own.

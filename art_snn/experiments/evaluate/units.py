@@ -36,7 +36,7 @@ def examinations(subject: Subject) -> list[Unit]:
         look = partial(reservations.of_gradients, subject, count, name, rule)
         looks[f"gradients by {name}"] = look
     if reservations.watchable(subject):
-        for plan in chosen.beside(chosen.eps[0]).plans(chosen.rules):
+        for plan in chosen.beside(chosen.eps[0]).plans(chosen.attack_rules):
             looks[plan.name] = partial(reservations.of_attack, subject, count, plan)
     return [
         Unit(f"findings-{place}", count, f"Findings about {about}", partial(_examined, look), inf)

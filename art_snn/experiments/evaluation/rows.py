@@ -5,6 +5,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from art_snn.attacks import Outcome
+from art_snn.attacks.suited import REPEATED
 from art_snn.experiments.evaluation.verdict import bound, size, verdicts
 from art_snn.experiments.tables import Notes, Part, Table
 from art_snn.metrics import against, paired_difference
@@ -108,16 +109,33 @@ def tests(evaluation: "Evaluation") -> tuple[Table, Table]:
 
 def remarks(evaluation: "Evaluation") -> list[str]:
     """What the attacks could not do, and how a random network is judged."""
-    skipped = {
-        f"{trial.name} left out {stage}: {why}.": None
-        for trial in evaluation.trials
-        for stage, why in trial.skipped.items()
-    }
+    skipped = [line for trial in evaluation.trials for line in _stages(trial)]
     silent = sum(stage == Outcome.UNANSWERED for stage in evaluation.trials[0].stage)
     told = f"Samples without a prediction, which count as not correct: {silent}."
     draws = max(trial.draws for trial in evaluation.trials)
     random = f"The network is random: most of {draws} predictions tell whether a sample is broken."
-    return [*skipped, *([told] if silent else []), *([random] if draws > 1 else [])]
+    once = dict.fromkeys(skipped)
+    return [*once, *([told] if silent else []), *([random] if draws > 1 else [])]
+
+
+def _stages(trial: "Trial") -> list[str]:
+    """Which stages of a trial ran under the network's own gradient or did not run, and why."""
+    repeated = {name: why for name, why in trial.skipped.items() if why.startswith(REPEATED)}
+    several = {
+        "ran {} under the network's own gradient": trial.native,
+        "left out {} that would repeat another": repeated,
+    }
+    lines = []
+    for words, stages in several.items():
+        for first, why in list(stages.items())[:1]:
+            count = f"{len(stages)} stage{'' if len(stages) == 1 else 's'}"
+            told = f"{trial.name} {words.format(count)}. The first is {first}: {why.rstrip('.')}."
+            lines.append(told)
+    return lines + [
+        f"{trial.name} left out {name}: {why.rstrip('.')}."
+        for name, why in trial.skipped.items()
+        if name not in repeated
+    ]
 
 
 def at(evaluation: "Evaluation", eps: float) -> "dict[str, Trial]":

@@ -1,7 +1,7 @@
 """One attack at one budget on all samples of an evaluation."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,16 @@ class Trial:
     :param name: of the plan, or the attack with its rule: "standard", "PGD-7 by stbp".
     :param eps: budget in the norm of the evaluation.
     :param stages: the stages, in order, in words.
-    :param skipped: stages that do not suit the network or the samples, with the reason.
+    :param skipped: stages of the plan that did not run, with the reason.
     :param draws: predictions of which most decide; above 1 the network is random.
     :param stage: index of the stage that broke a sample, or one of :class:`art_snn.attacks.Outcome`
         for those that stand, were wrong already, or have no logits.
     :param forwards: forward passes, those of gradients among them.
     :param backwards: backward passes.
     :param distance: of the adversarial from its sample; 0 where there is none.
-    :param votes: how many of `draws` predictions are wrong."""
+    :param votes: how many of `draws` predictions are wrong.
+    :param native: stages that ran under the network's own gradient, with the reason.
+    :param gradients: stages that ask the network for gradients, skipped ones too."""
 
     name: str
     eps: float
@@ -37,6 +39,8 @@ class Trial:
     backwards: tuple[int, ...]
     distance: tuple[float, ...]
     votes: tuple[int, ...]
+    native: dict[str, str] = field(default_factory=dict)
+    gradients: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         sizes = sorted({len(getattr(self, name)) for name in COLUMNS})
@@ -51,9 +55,10 @@ class Trial:
     @classmethod
     def of(cls, name: str, eps: float, outcome: Outcome) -> "Trial":
         """What an attack has found."""
-        columns = {name: tuple(getattr(outcome, name).tolist()) for name in COLUMNS}
+        told: dict[str, Any] = {c: tuple(getattr(outcome, c).tolist()) for c in COLUMNS}
+        told |= {"native": dict(outcome.native), "gradients": outcome.gradients}
         skipped = dict(outcome.skipped)
-        return cls(name, eps, outcome.stages, skipped, outcome.draws, **columns)
+        return cls(name, eps, outcome.stages, skipped, outcome.draws, **told)
 
     @classmethod
     def joined(cls, parts: "Sequence[Trial]") -> "Trial":
@@ -70,17 +75,28 @@ class Trial:
             for part in parts
             for number in part.stage
         )
-        skipped = {why: part.skipped[why] for part in parts for why in part.skipped}
-        skipped = {name: why for name, why in skipped.items() if (name, 0) not in places}
-        stages = tuple(stage for stage, _ in every)
-        draws = max(part.draws for part in parts)
-        return cls(first.name, first.eps, stages, skipped, draws, **columns)
+        native = {name: why for part in parts for name, why in part.native.items()}
+        skipped = {name: why for part in parts for name, why in part.skipped.items()}
+        ran = {*native, *(stage for stage, _ in every)}
+        skipped = {name: why for name, why in skipped.items() if name not in ran}
+        gradients = max((part.gradients for part in parts), key=len)
+        return cls(
+            first.name,
+            first.eps,
+            tuple(stage for stage, _ in every),
+            skipped,
+            max(part.draws for part in parts),
+            **columns,
+            native=native,
+            gradients=gradients,
+        )
 
     @property
     def outcome(self) -> Outcome:
         """The same as an attack tells it, without adversarials."""
         columns: dict[str, Any] = {n: np.asarray(getattr(self, n)) for n in COLUMNS}
         nothing = np.zeros((len(self.stage), 0))
+        columns |= {"native": self.native, "gradients": self.gradients}
         return Outcome(self.stages, self.skipped, self.draws, nothing, **columns)
 
     @property
@@ -89,7 +105,7 @@ class Trial:
         return self.outcome.robustness
 
 
-COLUMNS = tuple(field.name for field in fields(Trial))[5:]
+COLUMNS = ("stage", "forwards", "backwards", "distance", "votes")
 
 
 def _numbered(stages: Sequence[str]) -> list[tuple[str, int]]:

@@ -1,9 +1,17 @@
 """What the attacks of an evaluation themselves say against its number."""
 
+import numpy as np
 import pytest
+import torch
 
 from art_snn.attacks import Outcome
+from art_snn.experiments.evaluate import Settings
 from art_snn.experiments.evaluate.reservations import of_trials
+from art_snn.experiments.evaluate.subject import Subject
+from art_snn.experiments.evaluate.units import examinations
+from art_snn.gradients import Native
+from tests import adapted
+from tests.attacks.test_suited import around
 from tests.evaluations import trial
 
 APGD, SEARCH = "AutoPGD(max_iter=20) by RGA()", "SquareAttack(max_iter=2500)"
@@ -44,6 +52,16 @@ def test_samples_without_an_answer_are_counted_attack_by_attack():
     assert told(*trials) == [("standard", "samples without an answer", evidence)]
 
 
+def test_stages_that_were_skipped_are_told_once_for_all_budgets():
+    known = {"gradients": (APGD, "b", "c"), "skipped": {"b": "no", "c": "no"}}
+    trials = [trial("standard", eps, [0, STANDS], (APGD, SEARCH), **known) for eps in (0.1, 0.2)]
+    few = {"stages with a gradient": 1, "that were planned": 3}
+    assert told(*trials) == [
+        ("standard", "few stages with a gradient", few),
+        ("standard", "stages skipped", {"stages skipped": 2, "of": 3}),
+    ]
+
+
 def test_a_larger_budget_that_breaks_less_was_attacked_too_weakly():
     small, large = found([0, 0, STANDS], eps=0.1), found([0, STANDS, STANDS], eps=0.2)
     evidence = {"eps": 0.1, "flipped": 2, "larger eps": 0.2, "flipped then": 1}
@@ -52,3 +70,16 @@ def test_a_larger_budget_that_breaks_less_was_attacked_too_weakly():
     assert told(small, large) == told(large, small) == expected
     assert told(small, found([STANDS, 0, 0], eps=0.2)) == []
     assert told(small, found([0, STANDS, STANDS], eps=0.2, name="fast")) == []
+
+
+def test_the_native_gradient_is_examined_where_the_plan_begins_with_it():
+    torch.manual_seed(0)
+    classifier = around(adapted.network("inline"), adapted.SHAPE, 3)
+    x = np.random.default_rng(0).random((4, *adapted.SHAPE), dtype=np.float32)
+    subject = Subject(Settings(plan="fast"), classifier, x, np.zeros(4, int)).ruled()
+    assert subject.settings.rules == {"native": Native()}
+    assert [unit.words.removeprefix("Findings about ") for unit in examinations(subject)] == [
+        "network",
+        "gradients by native",
+        "PGD-7 by native",
+    ]

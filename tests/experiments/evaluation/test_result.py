@@ -9,7 +9,7 @@ import pytest
 
 from art_snn.attacks import Outcome
 from art_snn.experiments.evaluation import Certified, Evaluation, Trial, rows
-from art_snn.experiments.resume import structured
+from art_snn.experiments.resume import plain, structured
 from art_snn.experiments.tables import Table
 from art_snn.files import read_json
 from tests.evaluations import (
@@ -104,6 +104,20 @@ def test_blocks_are_joined_by_the_words_of_their_stages():
     assert joined.stage == (0, 1, 1, -2)
     assert joined.skipped == {"three": "no"}
     assert joined.forwards == (2, 3, 2, 3)
+
+
+def test_stages_that_ran_natively_in_one_block_are_not_skipped():
+    known = {"native": {"one by rga": "no"}, "gradients": ("one by rga",)}
+    first = trial("a", EPS, (0,), ("one by native",), **known)
+    second = trial("a", EPS, (-1,), (), skipped=known["native"], gradients=("one by rga",))
+    joined = Trial.joined([first, second])
+    assert (joined.native, joined.gradients) == (known["native"], known["gradients"])
+    assert joined.skipped == {}
+    assert Trial.of("a", EPS, joined.outcome) == joined
+    # Earlier results tell neither.
+    found = plain(first)
+    del found["native"], found["gradients"]
+    assert structured(found, Trial) == replace(first, native={}, gradients=())
 
 
 def test_a_trial_is_what_the_outcome_of_its_attack_was():
@@ -203,6 +217,17 @@ def test_what_attacks_could_not_do_is_remarked():
         "The network is random: most of 11 predictions tell whether a sample is broken.",
     ]
     assert rows.remarks(small()) == []
+
+
+def test_stages_that_ran_natively_and_repeats_are_remarked_in_a_sentence_each():
+    repeats = dict.fromkeys("de", "the same stage already runs, b. Why.")
+    changes = {"native": {"b": "Why.", "c": "Why."}, "skipped": repeats | {"f": "other"}}
+    assert rows.remarks(evaluation(trial("a", EPS, (0, -1), **changes))) == [
+        "a ran 2 stages under the network's own gradient. The first is b: Why.",
+        "a left out 2 stages that would repeat another. The first is d: the same stage already "
+        "runs, b. Why.",
+        "a left out f: other.",
+    ]
 
 
 def test_provenance_is_told_whole_but_a_commit_only_where_there_is_one():
