@@ -28,7 +28,8 @@ from tests.small import classifier, samples
 
 REFUSAL = (
     r"^output: expected a folder without results, or with results of the same kind, got "
-    r".*results\.json of other settings, weights or samples\. Choose another folder, or delete"
+    r".*results\.json of other settings, code, weights or samples\. Choose another folder, or "
+    r"delete"
 )
 
 

@@ -65,7 +65,7 @@ class Blocks:
         except (ValueError, AttributeError):
             return False
         expected = "a folder without results, or with results of the same evaluation"
-        got = f"{self.folder.parent}, with blocks of other settings, weights or samples"
+        got = f"{self.folder.parent}, with blocks of other settings, code, weights or samples"
         remedy = f"Choose another folder, or delete {self.folder}."
         require(found == self.key, "output", expected, got, remedy)
         return self.arrays(name).exists() and damage(self.arrays(name)) is None
