@@ -22,6 +22,7 @@ from art_snn.memory import require_memory
 from art_snn.models.own import built, is_own
 from art_snn.models.resnet import resnet17, sew_resnet17
 from art_snn.models.sources import sources
+from art_snn.models.trial import check_state, noted
 from art_snn.models.vgg import vgg5, vgg11, vgg16, vgg_dvs
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
@@ -166,6 +167,7 @@ class Architecture:
             # What a SpikingNetwork has says itself whether it takes frames.
             encoder, steps = (Frames(data.steps), None) if data.events else (None, self.steps)
             network = built(self.model or "", encoder=encoder, steps=steps)
+        check_state(network, self.model or "")
         values = attributes(network)
         _try(network, data, self.words())
         network.origin = digest((values, sources(self.model or "")))
@@ -218,7 +220,7 @@ def _try(network: SpikingNetwork, data: Dataset, model: str) -> None:
     # A model of another framework may hold what cannot be copied, and is left as it was.
     tried = network if isinstance(network, AdaptedNetwork) else deepcopy(network).float()
     try:
-        with torch.no_grad(), seeded(0), modes_kept(tried, False):
+        with noted(model), torch.no_grad(), seeded(0), modes_kept(tried, False):
             tried(torch.as_tensor(data.x_test[:1]).float())
     except ArgumentError:
         raise

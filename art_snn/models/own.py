@@ -17,6 +17,7 @@ from art_snn.encoders import Direct, Encoder
 from art_snn.interop import adapt
 from art_snn.interop.members import members_of
 from art_snn.models.sources import CODE, module_name
+from art_snn.models.trial import noted
 from art_snn.network import SpikingNetwork
 from art_snn.places import place
 
@@ -49,7 +50,8 @@ def built(
         anything else, or steps are told to what has its own."""
     file = place(argument, model.rpartition(":")[0] or ".")
     # Modules and functions may import what lies beside them.
-    with _importable(file.resolve().parent if file.suffix == ".py" else Path.cwd()):
+    folder = file.resolve().parent if file.suffix == ".py" else Path.cwd()
+    with _importable(folder), noted(model, argument):
         made = _function(model, file, argument)()
     if isinstance(made, SpikingNetwork):
         remedy = "Leave it out, and set it in that function."

@@ -1,8 +1,9 @@
-"""Results belong to the code that computed them: none are answered, or gone on with, by another."""
+"""Networks of the user's own: results belong to their code, and what cannot work is refused."""
 
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -119,3 +120,121 @@ def test_an_evaluation_that_was_stopped_does_not_go_on_with_another_code(monkeyp
     assert "with blocks of other settings, code, weights or samples" in done.stderr
     Path("mine.py").write_text(NETWORK)
     assert run("evaluate").status == 0
+
+
+ODD = """
+import torch
+
+class Extra(nn.Module):
+    def forward(self, x):
+        return x
+
+    def get_extra_state(self):
+        return {"a": 1}
+
+
+class Cut(Extra):
+    get_extra_state = nn.Module.get_extra_state
+
+    def forward(self, x):
+        return x.detach()
+
+
+def odd(layer):
+    network = build()
+    network.layers.insert(1, layer)
+    return network
+
+
+def extra():
+    return odd(Extra())
+
+
+def cut():
+    return odd(Cut())
+
+
+def lazy():
+    return odd(TimeDistributed(nn.LazyLinear(8)))
+
+
+def sparse():
+    network = build()
+    weight = next(network.parameters())
+    linear = network.layers[0].get_submodule("module.1")
+    linear.weight = nn.Parameter(weight.detach().to_sparse())
+    return network
+
+
+def half():
+    return build().to(torch.bfloat16)
+
+
+def failing():
+    raise KeyError("a bug of the user's")
+
+
+def late():
+    class Late(nn.Module):
+        def forward(self, x):
+            raise KeyError("another")
+
+    return odd(Late())
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        (
+            "extra",
+            "state consists of dense tensors, got mine.py:extra, whose layers.1._extra_state",
+        ),
+        ("lazy", "dense tensors, got mine.py:lazy, whose layers.1.module.0.weight is without a"),
+        (
+            "sparse",
+            "whose layers.0.module.1.weight is a sparse, quantized or meta tensor. Run lazy",
+        ),
+        ("cut", "a network through which gradients pass, got one that cuts them (element 0 of"),
+    ],
+)
+@pytest.mark.parametrize("command", ["evaluate", "harden"])
+def test_a_network_that_no_command_can_work_with_is_a_complaint_about_the_model(
+    command, name, complaint
+):
+    Path("mine.py").write_text(NETWORK + ODD)
+    done = run(command, "--model", f"mine.py:{name}")
+    assert (done.status, done.stdout) == (2, "")
+    error = done.stderr.split("error: ")[1]
+    assert error.startswith("--model: expected a network")
+    assert complaint in error
+
+
+def test_a_network_in_bfloat16_is_evaluated_and_known_again():
+    Path("mine.py").write_text(NETWORK + ODD)
+    for _ in range(2):
+        done = run("evaluate", "--model", "mine.py:half")
+        assert done.status == 0, done.stderr
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exceptions have no notes before 3.11")
+@pytest.mark.parametrize("name", ["failing", "late", "text"])
+def test_an_error_of_the_user_keeps_its_traceback_and_says_whose_code_it_is(name):
+    Path("mine.py").write_text("def text(:" if name == "text" else NETWORK + ODD)
+    with pytest.raises((KeyError, SyntaxError)) as caught:
+        run("evaluate", "--model", f"mine.py:{name}")
+    note = f"It was raised by the code of mine.py:{name}, which --model names."
+    assert caught.value.__notes__ == [note]
+
+
+def test_an_evaluation_whose_folder_is_removed_meanwhile_says_so(monkeypatch):
+    collect = Blocks.collect
+
+    def removing(self, *given):
+        shutil.rmtree("out")
+        collect(self, *given)
+
+    monkeypatch.setattr(Blocks, "collect", removing)
+    done = run("evaluate")
+    assert (done.status, done.stdout) == (74, "")
+    assert "out/blocks/attack-0-0.json is gone: something removed it." in done.stderr
