@@ -14,6 +14,8 @@ from torch import nn
 
 from art_snn import LIF, SpikingNetwork, TimeDistributed
 from art_snn.identity import attributes, code, identity
+from art_snn.interop import adapt
+from tests import adapted
 
 
 class Scale(nn.Module):
@@ -123,6 +125,23 @@ def test_another_function_that_a_method_calls_is_another_code(monkeypatch):
     before = code(network(Calling()))
     monkeypatch.setitem(globals(), "called", lambda x: x + 1)
     assert code(network(Calling())) != before
+
+
+@pytest.mark.parametrize("others", [lambda outputs: outputs[1], partial(torch.sum, dim=0)])
+def test_a_readout_is_code(others):
+    made = [
+        code(adapt(adapted.model(), steps=adapted.STEPS, readout=readout))
+        for readout in (lambda outputs: outputs[0], lambda outputs: outputs[0], others)
+    ]
+    assert made[0] == made[1] != made[2]
+
+
+def test_what_a_pass_leaves_in_a_model_is_no_code_of_it():
+    network = adapted.network("step")
+    before = identity(network)
+    with torch.no_grad():
+        network(torch.rand(2, *adapted.SHAPE))
+    assert identity(network) == before
 
 
 def called(x):

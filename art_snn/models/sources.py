@@ -28,8 +28,9 @@ def sources(model: str) -> str:
     :param model: file.py:function or package.module:function, which has been called."""
     name = model.rpartition(":")[0]
     path = place("model", name).resolve()
+    above = 0 if path.suffix == ".py" else name.count(".")
     name = module_name(path) if path.suffix == ".py" else name
-    folder = Path(sys.modules[name].__file__ or path).resolve().parents[name.count(".")]
+    folder = Path(sys.modules[name].__file__ or path).resolve().parents[above]
     code = {}
     for other, module in [*sys.modules.items()]:
         file = getattr(module, "__dict__", {}).get("__file__")

@@ -46,6 +46,7 @@ def test_options_are_literals_and_other_words_are_words(text, options):
         "a=1,a=2",
         "a=" + "-" * 5000 + "1",
     ],
+    ids=lambda text: text[:20],
 )
 def test_what_is_no_option_is_refused(text):
     with pytest.raises(ValueError, match="attack_options: expected names with values"):
