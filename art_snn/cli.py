@@ -121,8 +121,9 @@ def _valued(kind: Any, words: Sequence[str]) -> ArgumentError | None:
         typed, has, value = word.partition("=")
         name = typed.replace("_", "-").removeprefix("--")
         got = value if has else behind
-        if name.removeprefix("no-") in flags and (has or not behind.startswith("-")):
-            flag = name.removeprefix("no-")
+        flag = name.removeprefix("no-")
+        valued = has or not behind.startswith("-")
+        if valued and typed.startswith("--") and flag in flags:
             remedy = f"--{flag} turns it on, --no-{flag} off."
             return ArgumentError.of(name, "no value", shown(got), remedy)
     return None
@@ -135,7 +136,8 @@ def _named(error: Any, kind: Any, words: Sequence[str]) -> str:
     same = [argument, MEANT.get(argument, argument)]
     flags = [f"--{name.replace('_', '-')}" for name in (*same, f"{same[1]}s")]
     # A flag stands beside its opposite, with a comma between.
-    known = [flag for flag in flags if flag in _help(kind).replace(",", " ").split()]
+    words = _help(kind).replace(",", " ").split()
+    known = [flag for flag in flags if flag in words]
     flag = min(known, key=lambda flag: flag not in typed, default=None)
     return f"{typed.get(flag, flag)}: {error.complaint}" if flag else str(error)
 

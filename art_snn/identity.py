@@ -34,7 +34,7 @@ def code(network: SpikingNetwork) -> tuple[Any, ...]:
     """The code that is neither art_snn's nor torch's, and where it came from; () where none is."""
     seen: Seen = {}
     parts = (*network.modules(), network.encoder)
-    kinds = [kind for kind in dict.fromkeys(map(type, parts)) if any(map(_foreign, kind.__mro__))]
+    kinds = [kind for kind in dict.fromkeys(map(type, parts)) if _foreign(kind)]
     readout = getattr(network, "readout", None)
     functions = [readout] if callable(readout) else []
     found = [described(part, seen) for part in (*kinds, *functions)]
@@ -94,6 +94,13 @@ def values(tensor: Tensor) -> np.ndarray:
 
 
 def _foreign(thing: Any) -> bool:
+    """Whether a function is neither ours nor torch's, or a class, or one that it inherits from."""
+    if isinstance(thing, type):
+        return any(map(_strange, thing.__mro__))
+    return _strange(thing)
+
+
+def _strange(thing: Any) -> bool:
     return str(getattr(thing, "__module__", "")).partition(".")[0] not in TOLD
 
 
@@ -111,7 +118,7 @@ def _of_module(module: nn.Module, inner: Any) -> Any:
 def _kind(kind: type, inner: Any) -> Any:
     """The name of a class, and the functions that it has or inherits."""
     found = []
-    for one in filter(_foreign, kind.__mro__):
+    for one in filter(_strange, kind.__mro__):
         for name, value in vars(one).items():
             function = getattr(value, "__func__", getattr(value, "fget", value))
             if isinstance(function, FunctionType):

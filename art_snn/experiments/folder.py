@@ -68,6 +68,10 @@ def _locked(folder: Path) -> FileLock:
             if not holder and time.monotonic() > until:
                 holder = "another run"
             time.sleep(0.01)
+        except BaseException:
+            if lock.is_locked:  # A signal came right behind.
+                _let_go(folder, lock)
+            raise
     got, remedy = f"{folder}, which {holder} holds", "Wait for its end, or choose another."
     raise invalid("output", "a folder that no other run is writing into", got, remedy)
 

@@ -12,6 +12,7 @@ import pytest
 
 from art_snn.experiments.evaluate.blocks import Blocks
 from art_snn.files import write_arrays
+from art_snn.team import Team
 from tests.command import call, interrupted
 
 NETWORK = """
@@ -120,6 +121,13 @@ def test_an_evaluation_that_was_stopped_does_not_go_on_with_another_code(monkeyp
     assert "with blocks of other settings, code, weights or samples" in done.stderr
     Path("mine.py").write_text(NETWORK)
     assert run("evaluate").status == 0
+
+
+def test_processes_that_have_different_code_do_not_work_on_one_evaluation(monkeypatch):
+    monkeypatch.setattr(Team, "gathered", lambda self, thing: [thing, "that of another"])
+    done = run("evaluate")
+    assert (done.status, done.stdout) == (2, "")
+    assert "--model: expected the same code in every process, got several." in done.stderr
 
 
 ODD = """

@@ -15,8 +15,11 @@ HEAD = 512
 
 def is_report(file: Path) -> bool:
     """Whether a file is a report that this command wrote, or an evaluation."""
-    with file.open("rb") as stream:
-        head = stream.read(HEAD)
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(HEAD)
+    except OSError:
+        return False
     return any(mark.encode() in head for mark in MARKS.values())
 
 
