@@ -51,6 +51,12 @@ class ArgumentError(ValueError):
         return f"{self.argument}: {self.complaint}"
 
 
+def cuts_gradients(error: BaseException) -> bool:
+    """Whether torch complains that no gradient reaches the input."""
+    said = "does not require grad" in str(error) or "not have been used" in str(error)
+    return said and isinstance(error, RuntimeError)
+
+
 class MissingFile(ArgumentError, FileNotFoundError):
     """A file or folder that an argument names is not there."""
 

@@ -64,6 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except WriteFailed as error:
         return _left(name, f"error: {error}", output, CANNOT_WRITE)
     except (ArgumentError, FileNotFoundError) as error:
+        gone = None if isinstance(error, ArgumentError) else _within(output, error.filename)
+        if gone is not None:
+            return _left(name, f"error: {gone} is gone: something removed it", output, CANNOT_WRITE)
         return _refused(f"art-snn {name}", _named(error, room.Settings, words))
     return int(getattr(settings, "status", lambda _: 0)(result))
 
@@ -82,6 +85,8 @@ def _settings(kind: Any, program: str, words: Sequence[str]) -> Any:
             return tyro.cli(kind, prog=program, args=words, config=CONFIG, registry=REGISTRY)
     except SystemExit as leaving:
         cause = _cause(leaving, told.getvalue())
+        if cause is None and "Unrecognized" in told.getvalue():
+            cause = _valued(kind, words)
         if cause is not None:
             raise cause from None
         sys.stderr.write(brief(told.getvalue()))
@@ -104,15 +109,35 @@ def _cause(leaving: BaseException, told: str) -> BaseException | None:
     return cause
 
 
+def _help(kind: Any) -> str:
+    parser: Any = tyro.extras.get_parser(kind, config=CONFIG, registry=REGISTRY)
+    return str(parser.format_help())
+
+
+def _valued(kind: Any, words: Sequence[str]) -> ArgumentError | None:
+    """The complaint about a value behind a flag that takes none, where there is one."""
+    flags = re.findall(r"--([a-z-]+), --no-\1", _help(kind))
+    for word, behind in zip(words, (*words[1:], "-"), strict=True):
+        typed, has, value = word.partition("=")
+        name = typed.replace("_", "-").removeprefix("--")
+        got = value if has else behind
+        flag = name.removeprefix("no-")
+        valued = has or not behind.startswith("-")
+        if valued and typed.startswith("--") and flag in flags:
+            remedy = f"--{flag} turns it on, --no-{flag} off."
+            return ArgumentError.of(name, "no value", shown(got), remedy)
+    return None
+
+
 def _named(error: Any, kind: Any, words: Sequence[str]) -> str:
     """The complaint, about the option as it was typed where its argument is one."""
-    parser: Any = tyro.extras.get_parser(kind, config=CONFIG, registry=REGISTRY)
     typed = {word.partition("=")[0].replace("_", "-"): word.partition("=")[0] for word in words}
     argument = getattr(error, "argument", "")
     same = [argument, MEANT.get(argument, argument)]
     flags = [f"--{name.replace('_', '-')}" for name in (*same, f"{same[1]}s")]
     # A flag stands beside its opposite, with a comma between.
-    known = [flag for flag in flags if flag in parser.format_help().replace(",", " ").split()]
+    words = _help(kind).replace(",", " ").split()
+    known = [flag for flag in flags if flag in words]
     flag = min(known, key=lambda flag: flag not in typed, default=None)
     return f"{typed.get(flag, flag)}: {error.complaint}" if flag else str(error)
 
@@ -122,8 +147,15 @@ def _refused(program: str, why: str) -> int:
     return 2
 
 
+def _within(output: Path | None, file: Any) -> Path | None:
+    """A file of the output; None for any other."""
+    inside = output is not None and file is not None and Path(file).is_relative_to(output)
+    return Path(file) if inside else None
+
+
 def _left(name: str, why: str, output: Any, status: int) -> int:
-    there = output is not None and output.is_dir() and any(output.iterdir())
+    files = output.rglob("*") if output is not None and output.is_dir() else ()
+    there = any(path.is_file() for path in files)
     where = f" What there is lies in {output}; the same command goes on with it." if there else ""
     sys.stderr.write(f"\nart-snn {name}: {why}.{where}\n")
     return status

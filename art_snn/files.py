@@ -26,6 +26,9 @@ SEAL, DIGITS = b"sha256=", 64
 PLAIN_END = b"PK\x05\x06"
 """What the last 22 bytes of a zip file without a comment begin with."""
 
+UNFINISHED = re.compile(r"\.[0-9a-f]{8}\.part$")
+"""How names end that files have while they are written."""
+
 ABANDONED = 24 * 60 * 60
 """Seconds after which an unfinished file is nobody's any more."""
 

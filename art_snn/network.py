@@ -342,6 +342,9 @@ class SpikingNetwork(nn.Module):
             return None
         return f"{layer} is in training mode: its output differs from call to call"
 
+    origin = ""
+    """Of a network that a function of the user's own built: digest of its code as it was built."""
+
     @property
     def form(self) -> tuple[Any, ...]:
         """What tells the network from others in its repr, besides weights: for digests."""

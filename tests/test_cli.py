@@ -157,6 +157,32 @@ def test_options_that_there_are_not_are_usage_errors(arguments, tmp_path):
     assert "art-snn compare --help" in done.complaint
 
 
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--certify=true",), "--certify: expected no value, got 'true'. --certify turns it on,"),
+        (("--strict", "yes"), "--strict: expected no value, got 'yes'. --strict turns it on,"),
+        (("--no-flip=1",), "--no-flip: expected no value, got '1'. --flip turns it on, --no-flip"),
+        (("--save_adversarials", "1"), "--save_adversarials: expected no value, got '1'. --save-"),
+    ],
+)
+def test_a_value_behind_a_flag_that_takes_none_is_refused_by_the_flag(arguments, complaint):
+    done = call("train" if "flip" in arguments[0] else "evaluate", *arguments)
+    assert (done.status, done.stdout) == (2, "")
+    assert f" error: {complaint}" in done.stderr
+
+
+def test_a_result_that_something_removes_meanwhile_is_no_refused_argument(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    failing(monkeypatch, FileNotFoundError(2, "No such file", "out/blocks/attack-0-0.json"))
+    done = call("compare", "--output", "out")
+    assert (done.status, done.stdout) == (74, "")
+    gone = "out/blocks/attack-0-0.json is gone: something removed it."
+    assert done.stderr == f"\nart-snn compare: error: {gone}\n"
+    failing(monkeypatch, FileNotFoundError(2, "No such file", "elsewhere/a.json"))
+    assert call("compare", "--output", "out").status == 2
+
+
 def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException | None) -> None:
     """A comparison that fails as soon as it is run, or has nothing to tell."""
 
@@ -211,6 +237,9 @@ def test_what_ends_a_command_is_told_in_a_line_with_where_its_results_lie(
     assert (done.status, len(done.stderr.splitlines())) == (status, 2)
     assert "lies in" not in done.stderr
     (tmp_path / "out" / "decay-1").mkdir(parents=True)
+    # In empty folders nothing lies.
+    assert "lies in" not in call("compare", "--output", "out").stderr
+    (tmp_path / "out" / "decay-1" / "training.pt").touch()
     done = call("compare", "--output", "out")
     assert done.status == status
     assert done.stdout == ""

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 
 from matplotlib.figure import Figure
 
-from art_snn.checks import require
+from art_snn.checks import cuts_gradients, invalid, require
 from art_snn.classifier.inputs import check_device_type
 from art_snn.experiments.folder import held
 from art_snn.experiments.resume import plain
@@ -70,7 +70,21 @@ class Experiment:
         set_threads(self.threads)
         with joined() if self.together else nullcontext(Team()) as team, ExitStack() as stack:
             team.led(lambda: stack.enter_context(held(self.output)))
-            yield team
+            with _uncut():
+                yield team
+
+
+@contextmanager
+def _uncut() -> Iterator[None]:
+    """A gradient that does not reach the input becomes a complaint about the network."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not cuts_gradients(error):
+            raise
+        expected, got = "a network through which gradients pass", f"one that cuts them ({error})"
+        remedy = "Look for detach, rounding or numpy between its input and its output."
+        raise invalid("model", expected, got, remedy) from error
 
 
 def at_work(run: "Callable[[Any], Outcome]") -> "Callable[[Any], Outcome]":

@@ -11,9 +11,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from art_snn.checks import ArgumentError, WriteFailed, invalid
-from art_snn.files import write_text
+from art_snn.files import UNFINISHED, write_text
 
 LOCK, HOLDER = ".lock", ".running"
+MADE = ("blocks", "decay-*")
+"""Folders that runs make in their output."""
 MOMENT = 1.0
 """Seconds within which a run that holds a folder has told so."""
 
@@ -22,8 +24,8 @@ MOMENT = 1.0
 def held(folder: Path) -> Iterator[None]:
     """The folder is there, can be written into, and belongs to this run within the block.
 
-    What a run that was killed left unfinished is removed. Nothing stays of a block that writes
-    nothing.
+    What a run that was killed left unfinished is removed: files that carry a name of ours, here and
+    in the folders that runs make here. Nothing stays of a block that writes nothing.
 
     :raises ValueError: when another run holds the folder, or it cannot be written into."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
@@ -32,8 +34,7 @@ def held(folder: Path) -> Iterator[None]:
         lock = _locked(folder)
         try:
             write_text(folder / HOLDER, _words())
-            for left in folder.rglob("*.part"):
-                left.unlink(missing_ok=True)
+            _sweep(folder)
         except BaseException:
             _let_go(folder, lock)
             raise
@@ -67,8 +68,20 @@ def _locked(folder: Path) -> FileLock:
             if not holder and time.monotonic() > until:
                 holder = "another run"
             time.sleep(0.01)
+        except BaseException:
+            if lock.is_locked:  # A signal came right behind.
+                _let_go(folder, lock)
+            raise
     got, remedy = f"{folder}, which {holder} holds", "Wait for its end, or choose another."
     raise invalid("output", "a folder that no other run is writing into", got, remedy)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove unfinished files of ours."""
+    for place in (folder, *(made for name in MADE for made in folder.glob(name))):
+        if place == folder or not (place / LOCK).exists():  # That of a run of its own.
+            for left in filter(UNFINISHED.search, map(str, place.glob("*.part"))):
+                Path(left).unlink(missing_ok=True)
 
 
 def _let_go(folder: Path, lock: FileLock) -> None:

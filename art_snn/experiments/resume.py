@@ -12,10 +12,16 @@ import numpy as np
 from art_snn.checks import invalid, require, shortened
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.files import digest, read_json
+from art_snn.identity import code, values
 from art_snn.metrics import Share
+from art_snn.seeding import seeded
 
 Found = TypeVar("Found")
 Fits = Callable[[Found], bool]
+
+
+PREDICTED, BATCH = 32, 8
+"""Samples whose classes tell networks apart, and how many of them at a time."""
 
 
 def digits(values: np.ndarray) -> str:
@@ -109,13 +115,24 @@ def plain(content: object) -> Any:
 def fingerprint(
     settings: object, classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray
 ) -> str:
-    """A key that changes with settings (their repr), network, weights, clip values and samples."""
+    """A key that changes with settings (their repr), network, weights, clip values and samples.
+
+    Of a network with code of the user's own it also changes with that, and with the classes of the
+    first samples: not with their logits, whose last bits depend on processor and threads."""
     network = classifier.model
+    own = code(network)
     given = classifier.clip_values
     limits = None if given is None else [np.asarray(limit).tolist() for limit in given]
-    parts = (settings, *network.form, limits)
-    weights = (tensor.detach().cpu().numpy() for tensor in network.state_dict().values())
-    return digest(parts, *weights, x, y)
+    parts = (settings, *network.form, *own, limits)
+    weights = map(values, network.state_dict().values())
+    return digest(parts, *weights, x, y, *([_classes(classifier, x)] if own and len(x) else []))
+
+
+def _classes(classifier: PyTorchSpikingClassifier, x: np.ndarray) -> np.ndarray:
+    """Predicted classes of the first samples."""
+    with seeded(0):
+        found: np.ndarray = classifier.predict(x[:PREDICTED], batch_size=BATCH).argmax(1)
+    return found
 
 
 def structured(content: object, kind: Any) -> Any:
@@ -155,6 +172,6 @@ def earlier(file: Path | None, what: str, kind: type[Found], fits: Fits[Found]) 
         found: Found = structured(read_json(file), kind)
     except (ValueError, OSError) as error:
         raise invalid("output", expected, f"{file}, which {error}", remedy) from error
-    got = f"{file} of other settings, weights or samples"
+    got = f"{file} of other settings, code, weights or samples"
     require(fits(found), "output", expected, got, remedy)
     return found

@@ -14,6 +14,7 @@ from art_snn.data import Dataset, Source
 from art_snn.experiments.base import Experiment
 from art_snn.files import digest
 from art_snn.flags import Open
+from art_snn.identity import identity
 from art_snn.models import DEFAULTS, Architecture
 from art_snn.models.own import is_own
 from art_snn.network import SpikingNetwork
@@ -138,7 +139,7 @@ class Trained:
         path, state = folder / "network.pt", folder / "training.pt"
         told = {"subject": self.as_dict(seed), "data": data.name, "recipe": None}
         told["samples"] = digest("", data.x_train, data.y_train)[:16]
-        told["layers"] = digest(network.form)[:16]
+        told["layers"] = digest(identity(network))[:16]
         if path.exists():
             notes = _notes_of_kept(path)
             noted = notes.get("subject")
@@ -148,6 +149,8 @@ class Trained:
             found |= {name: notes.get(name, told[name]) for name in ("samples", "layers")}
             expected, got = f"a network of {told}", f"one of {found} in {path}"
             remedy = "Choose another folder, or delete that file to train anew."
+            if found | {"layers": told["layers"]} == told != found:
+                got += ", which has other layers, neurons or code"
             if found != told:
                 raise checkpoint.CheckpointError.of("output", expected, got, remedy)
             checkpoint.load(network, path)

@@ -11,7 +11,7 @@ from art.estimators.classification import PyTorchClassifier
 from art_snn.attacks.objectives import cross_entropy
 from art_snn.attacks.queries import differentiated
 from art_snn.attacks.randomness import EVALUATIONS, random
-from art_snn.checks import ArgumentError
+from art_snn.checks import ArgumentError, cuts_gradients
 from art_snn.seeding import seeded
 
 
@@ -129,7 +129,7 @@ class Subject:
         except ArgumentError as error:
             return error
         except RuntimeError as error:
-            if "does not require grad" in str(error) or "not have been used" in str(error):
+            if cuts_gradients(error):
                 return None
             raise
         return np.concatenate(parts) if parts else np.zeros_like(x)

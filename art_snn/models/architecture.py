@@ -14,13 +14,17 @@ from art_snn.checks import ArgumentError, invalid, require, require_choice, requ
 from art_snn.data import Dataset
 from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import Direct, Encoder, Frames, Poisson
+from art_snn.files import digest
 from art_snn.flags import Open
+from art_snn.identity import attributes
 from art_snn.interop import AdaptedNetwork
 from art_snn.interop.forms import READOUTS
 from art_snn.layers import device_of
 from art_snn.memory import require_memory
 from art_snn.models.own import built, is_own
 from art_snn.models.resnet import resnet17, sew_resnet17
+from art_snn.models.sources import sources
+from art_snn.models.trial import check_state, noted
 from art_snn.models.vgg import vgg5, vgg11, vgg16, vgg_dvs
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
@@ -180,7 +184,10 @@ class Architecture:
             # What a SpikingNetwork has says itself whether it takes frames.
             encoder, steps = (Frames(data.steps), None) if data.events else (None, self.steps)
             network = built(self.model or "", encoder=encoder, steps=steps, readout=self.readout)
+        check_state(network, self.model or "")
+        values = attributes(network)
         _try(network, data, self.words())
+        network.origin = digest((values, sources(self.model or "")))
         return network
 
     def made(self, seed: int = 0, **options: Any) -> SpikingNetwork:
@@ -235,7 +242,7 @@ def _try(network: SpikingNetwork, data: Dataset, model: str) -> None:
     # A model of another framework may hold what cannot be copied, and is left as it was.
     tried = network if isinstance(network, AdaptedNetwork) else deepcopy(network).float()
     try:
-        with torch.no_grad(), seeded(0), modes_kept(tried, False):
+        with noted(model), torch.no_grad(), seeded(0), modes_kept(tried, False):
             tried(torch.as_tensor(data.x_test[:1], device=device_of(tried)).float())
     except ArgumentError:
         raise

@@ -17,6 +17,8 @@ from art_snn.encoders import Direct, Encoder
 from art_snn.interop import adapt
 from art_snn.interop.forms import Readout
 from art_snn.interop.members import members_of
+from art_snn.models.sources import CODE, module_name
+from art_snn.models.trial import noted
 from art_snn.network import SpikingNetwork
 from art_snn.places import place
 
@@ -57,7 +59,8 @@ def built(
         anything else, or steps or a readout are told to what has its own."""
     file = place(argument, model.rpartition(":")[0] or ".")
     # Modules and functions may import what lies beside them.
-    with _importable(file.resolve().parent if file.suffix == ".py" else Path.cwd()):
+    folder = file.resolve().parent if file.suffix == ".py" else Path.cwd()
+    with _importable(folder), noted(model, argument):
         made = _function(model, file, argument)()
     if isinstance(made, SpikingNetwork):
         remedy = "Leave it out, and set it in that function."
@@ -116,13 +119,16 @@ def _of_file(file: Path, argument: str) -> ModuleType:
     path = file.resolve()
     if not path.is_file():
         raise MissingFile(argument, f"expected {FORM}, but there is no file {file}.")
-    name = f"art_snn_own_{path.stem}"
+    name = module_name(path)
     spec: Any = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     # Dataclasses and pickle look their module up.
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        # Not by its loader, which may run what was compiled of an earlier text.
+        source = path.read_bytes()
+        vars(spec)[CODE] = source
+        exec(spec.loader.source_to_code(source, str(path)), vars(module))
     except BaseException:
         del sys.modules[name]
         raise

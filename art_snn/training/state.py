@@ -11,6 +11,7 @@ import torch
 
 from art_snn.checkpoint import CheckpointError, misfits
 from art_snn.files import damage, digest, write_tensors
+from art_snn.identity import identity
 from art_snn.network import SpikingNetwork
 from art_snn.team import ALONE, Team
 from art_snn.training.defences import AT
@@ -70,8 +71,8 @@ class State:
         self.run += f", by {team.size} processes" if team.size > 1 else ""
         held = () if validation is None else (validation.x, validation.y)
         self.samples = digest([a.shape for a in (x, y, *held)], x, y, *held)
-        # Weights do not tell decay, threshold, reset and encoding.
-        self.form = digest((*network.form, network.training_gradient))
+        # Weights do not tell decay, threshold, reset, encoding and code.
+        self.form = digest((*identity(network), network.training_gradient))
 
     def finish(self, epoch: Epoch) -> None:
         """Add an epoch, and keep its weights when none was better."""
@@ -140,7 +141,7 @@ class State:
             problems = misfits(self.network.state_dict(), progress["network"])
             problems += [] if kept is None else misfits(self.network.state_dict(), kept)
             if progress["form"] != self.form:
-                problems += ["encoder, layers, neurons or training gradient"]
+                problems += ["encoder, layers, neurons, code or training gradient"]
             if problems:
                 got = f"{file}, which differs in {'; '.join(problems[:5])}"
                 raise _other("a run of this network", got, file)

@@ -120,7 +120,8 @@ def test_of_many_threads_that_want_a_folder_one_at_a_time_has_it(tmp_path):
 
 def test_what_a_run_left_unfinished_that_was_killed_is_removed(tmp_path):
     (tmp_path / "decay-1").mkdir()
-    for left in (tmp_path / "a.json.0123.part", tmp_path / "decay-1" / "training.pt.4567.part"):
+    names = ("a.json.01234567.part", "decay-1/training.pt.89abcdef.part")
+    for left in map(tmp_path.joinpath, names):
         left.write_text("half")
     (tmp_path / "a.json").write_text("whole")
     with held(tmp_path):
@@ -129,6 +130,18 @@ def test_what_a_run_left_unfinished_that_was_killed_is_removed(tmp_path):
             ".lock",
             ".running",
         }
+
+
+def test_unfinished_files_of_others_and_of_other_runs_stay(tmp_path):
+    names = ("film.mkv.part", "holiday/film.part", "run/network.pt.01234567.part")
+    names += ("decay-1/network.pt.01234567.part", "decay-1/.lock", "blocks/deep/a.01234567.part")
+    for path in map(tmp_path.joinpath, names):
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text("half")
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="refused"), held(tmp_path):
+            raise RuntimeError("refused")
+    assert {str(f.relative_to(tmp_path)) for f in tmp_path.rglob("*") if f.is_file()} == {*names}
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EROFS])

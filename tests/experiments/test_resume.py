@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from torch import nn
 
 from art_snn.checks import ArgumentError
 from art_snn.experiments.resume import (
@@ -28,7 +29,8 @@ from tests.small import classifier, samples
 
 REFUSAL = (
     r"^output: expected a folder without results, or with results of the same kind, got "
-    r".*results\.json of other settings, weights or samples\. Choose another folder, or delete"
+    r".*results\.json of other settings, code, weights or samples\. Choose another folder, or "
+    r"delete"
 )
 
 
@@ -185,3 +187,26 @@ def test_a_fingerprint_is_the_same_for_the_same_and_changes_with_the_value_range
     assert fingerprint("settings", one, x, y) == fingerprint("settings", same, x, y)
     assert fingerprint("settings", one, x, y) != fingerprint("settings", other, x, y)
     assert fingerprint("settings", one, x, y) != fingerprint("others", one, x, y)
+
+
+FACTOR = {"now": 1.0}
+
+
+class Own(nn.Module):
+    """A layer of the user's own whose code and attributes tell nothing of its factor."""
+
+    def forward(self, logits):
+        return logits * FACTOR["now"]
+
+
+def test_a_fingerprint_of_the_users_own_network_tells_what_it_answers_and_not_its_last_bits(
+    monkeypatch,
+):
+    one = classifier()
+    x, y = samples(one)
+    one.model.layers.append(Own())
+    before = fingerprint("settings", one, x, y)
+    monkeypatch.setitem(FACTOR, "now", 1 + 2**-20)
+    assert fingerprint("settings", one, x, y) == before
+    monkeypatch.setitem(FACTOR, "now", -1.0)
+    assert fingerprint("settings", one, x, y) != before

@@ -237,7 +237,7 @@ def test_a_model_that_mixes_samples_has_findings_and_no_gradient():
         def forward(self, x):
             return self.lif(self.fc(x.flatten(2).flatten(0, 1))).unflatten(0, (4, -1))
 
-    classifier = wrapped(adapt(drawn(Mixed(), 0.1), steps=4))
+    classifier = wrapped(adapt(drawn(Mixed(), 0.5), steps=4))
     x = images(12).numpy()
     found = names(classifier, (x, classifier.predict(x).argmax(1)))
     assert "predictions depend on the batch" in found

@@ -431,7 +431,7 @@ def test_the_state_of_a_network_that_has_the_same_weights_otherwise_is_refused(c
     before = copy.deepcopy(net)
     message = (
         r"^resume: expected a run of this network, got .*state\.pt, which differs in encoder, "
-        r"layers, neurons or training gradient\. Delete"
+        r"layers, neurons, code or training gradient\. Delete"
     )
     with pytest.raises(CheckpointError, match=message):
         train(net, *samples(), SETTINGS, path)

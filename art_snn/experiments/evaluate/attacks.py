@@ -15,7 +15,7 @@ from art_snn.attacks import FLIPS, SHIFT, Plan, SparseDynamicAttack, SpikeRetimi
 from art_snn.attacks.borrowed import WITHOUT_GRADIENTS
 from art_snn.attacks.persample import PerSampleAttack
 from art_snn.attacks.pgd import STEP, STEPS
-from art_snn.checks import ArgumentError, invalid, require, shown
+from art_snn.checks import ArgumentError, cuts_gradients, invalid, require, shown
 from art_snn.gradients import Gradient
 
 BUDGETED = frozenset({"norm", "eps", "max_shift", "batch_size", "verbose", "targeted", "seed"})
@@ -89,7 +89,7 @@ def parsed(options: str) -> dict[str, Any]:
             raise ValueError("no name before a value")
         if len(found) < len(call.keywords):
             raise ValueError("a name that occurs twice")
-    except (SyntaxError, ValueError, AssertionError) as error:
+    except (SyntaxError, ValueError, AssertionError, RecursionError, MemoryError) as error:
         expected = "names with values, such as max_iter=1000,loss_type=margin"
         remedy = "Put commas between, and no spaces that the shell would split at."
         raise invalid("attack_options", expected, shown(options), remedy) from error
@@ -109,7 +109,7 @@ def running(kind: type[EvasionAttack]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if issubclass(kind, PerSampleAttack):
+        if issubclass(kind, PerSampleAttack) or cuts_gradients(error):
             raise
         raise failed(kind, error) from error
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from art_snn.checks import require
 from art_snn.experiments.evaluate.progress import Progress
-from art_snn.files import damage, read_json, whole, write_arrays, write_json
+from art_snn.files import damage, digest, read_json, whole, write_arrays, write_json
 from art_snn.team import Team
 
 Content = dict[str, Any]
@@ -54,26 +54,36 @@ class Blocks:
         return self.folder / f"{name}.npz"
 
     def known(self, names: Sequence[str]) -> set[str]:
-        """Which units are done; what was damaged since is not.
+        """Which units are done; what was damaged, exchanged or written by others since is not.
 
         :raises ValueError: when the folder holds units of something else."""
         return {name for name in names if self.file(name).exists() and self._fits(name)}
 
     def _fits(self, name: str) -> bool:
         try:
-            found = read_json(self.file(name)).get("key")
+            content = read_json(self.file(name))
+            found = content.get("key")
         except (ValueError, AttributeError):
             return False
         expected = "a folder without results, or with results of the same evaluation"
-        got = f"{self.folder.parent}, with blocks of other settings, weights or samples"
+        got = f"{self.folder.parent}, with blocks of other settings, code, weights or samples"
         remedy = f"Choose another folder, or delete {self.folder}."
         require(found == self.key, "output", expected, got, remedy)
-        return self.arrays(name).exists() and damage(self.arrays(name)) is None
+        return bool(content.get("name") == name and content.get("arrays") == self._arrays(name))
+
+    def _arrays(self, name: str) -> str | None:
+        """Digest of the arrays of a unit; None where they are gone or damaged."""
+        path = self.arrays(name)
+        if not path.exists() or damage(path) is not None:
+            return None
+        with np.load(path) as file:
+            return _digest(dict(file))
 
     def put(self, name: str, content: Content, arrays: dict[str, np.ndarray]) -> None:
         """Write a unit; it is done when its JSON is there, which comes last."""
         write_arrays(self.arrays(name), **arrays)
-        write_json(self.file(name), {"key": self.key} | content)
+        told = {"key": self.key, "name": name, "arrays": _digest(arrays)}
+        write_json(self.file(name), told | content)
 
     def read(self, name: str) -> Content:
         """What a unit found."""
@@ -100,3 +110,8 @@ class Blocks:
     def clear(self) -> None:
         """Remove them."""
         rmtree(self.folder, ignore_errors=True)
+
+
+def _digest(arrays: dict[str, np.ndarray]) -> str:
+    told = [(name, array.dtype.str, array.shape) for name, array in arrays.items()]
+    return digest(told, *arrays.values())

@@ -20,18 +20,10 @@ from art_snn.experiments.resume import fingerprint
 from art_snn.files import digest
 from art_snn.measuring.machine import describe_machine
 
-PACKAGES = {
-    "torch": "torch",
-    "torchvision": "torchvision",
-    "numpy": "numpy",
-    "scipy": "scipy",
-    "adversarial-robustness-toolbox": "art",
-    "spikingjelly": "spikingjelly",
-    "snntorch": "snntorch",
-    "norse": "norse",
-    "sinabs": "sinabs",
-}
-"""Distributions, and by which module each is known to be in use."""
+PACKAGES = ("torch", "numpy", "scipy", "adversarial-robustness-toolbox")
+"""Distributions that all numbers depend on."""
+FRAMEWORKS = ("torchvision", "spikingjelly", "snntorch", "norse", "sinabs")
+"""Distributions, each with a module of the same name, that classes of a network may come from."""
 
 
 def provenance(settings: Settings, subject: Subject) -> Provenance:
@@ -39,7 +31,7 @@ def provenance(settings: Settings, subject: Subject) -> Provenance:
     classifier, x, y = subject.classifier, subject.x, subject.y
     return Provenance(
         command=typed(),
-        versions=versions(),
+        versions=versions(classifier, *subject.sources),
         commit=commit(),
         seed=settings.seed,
         block=settings.block,
@@ -67,12 +59,13 @@ def typed() -> str:
     return shlex.join([*(["art-snn"] if ours else ["python", program]), *arguments])
 
 
-def versions() -> dict[str, str]:
-    """Of what the numbers depend on, frameworks of adapted networks among it."""
+def versions(*classifiers: PyTorchSpikingClassifier) -> dict[str, str]:
+    """Of what the numbers depend on, frameworks that classes of the networks come from among it."""
     told = {"art_snn": art_snn.__version__, "Python": platform.python_version()}
-    return told | {
-        name: _version(name) for name, module in PACKAGES.items() if module in sys.modules
-    }
+    kinds = {type(module) for one in classifiers for module in one.model.modules()}
+    used = {base.__module__.partition(".")[0] for kind in kinds for base in kind.__mro__}
+    names = (*PACKAGES, *(name for name in FRAMEWORKS if name in used))
+    return told | {name: _version(name) for name in names}
 
 
 def _version(name: str) -> str:

@@ -33,7 +33,7 @@ def run(settings: Settings) -> Evaluation | None:
     with settings.at_work() as team:
         data = team.first(settings.source.load)
         subject = Subject.obtained(settings, data, team)
-        key = subject.key
+        key = team.led(lambda: subject.key)
         blocks = Blocks(settings.output / "blocks", key)
         found = team.led(partial(done, subject, key))
         if found is None:

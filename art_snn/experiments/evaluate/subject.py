@@ -1,6 +1,7 @@
 """What is evaluated, and what has to fit before anything is computed."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -21,7 +22,9 @@ from art_snn.experiments.evaluate.progress import at_terminal
 from art_snn.experiments.evaluate.settings import Settings
 from art_snn.experiments.resume import fingerprint
 from art_snn.experiments.trained import Trained
+from art_snn.files import digest
 from art_snn.gradients import Native
+from art_snn.identity import identity
 from art_snn.interop.verify import SAMPLES as VERIFIED
 from art_snn.metrics import certify
 from art_snn.team import Team
@@ -48,6 +51,9 @@ class Subject:
         :raises ValueError: before any training, for what :meth:`check_attack` says."""
         x, y = data.x_test[: settings.samples], data.y_test[: settings.samples]
         own = _made(settings, settings.network, data)
+        codes = team.gathered(digest(identity(own.model)))
+        expected, remedy = "the same code in every process", "Start them all from one state of it."
+        team.led(lambda: require(len({*codes}) == 1, "model", expected, "several", remedy))
         team.led(cls(settings, own, x, y).check_attack)
         _obtain(own, settings, settings.network, data, team)
         sources = []
@@ -73,7 +79,7 @@ class Subject:
         """What is run, budget by budget."""
         return [(eps, plan) for eps in self.settings.eps for plan in self.settings.plans(eps)]
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Fingerprint of all that the numbers depend on."""
         sources = [fingerprint("source", one, self.x[:0], self.y[:0]) for one in self.sources]

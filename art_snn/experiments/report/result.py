@@ -1,11 +1,26 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from art_snn.experiments.evaluation import Opened, page
 from art_snn.experiments.evaluation.side import parts
 from art_snn.experiments.tables import Form, Part, told
 
 FORMS: dict[str, Form] = {"md": "markdown", "tex": "latex"}
+MARKS = {"md": "<!-- written by art-snn report -->", "tex": "% written by art-snn report"}
+MARKS["html"] = '<meta name="generator" content="art-snn report">'
+"""What stands in the first lines of a report, by which it is known again."""
+HEAD = 512
+
+
+def is_report(file: Path) -> bool:
+    """Whether a file is a report that this command wrote, or an evaluation."""
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(HEAD)
+    except OSError:
+        return False
+    return any(mark.encode() in head for mark in MARKS.values())
 
 
 @dataclass(frozen=True)
@@ -32,4 +47,6 @@ class Report:
 
     def text(self, suffix: str) -> str:
         """What is written, by the format of the file."""
-        return told(self.parts(), FORMS[suffix]) if suffix in FORMS else page(self.every)
+        if suffix not in FORMS:
+            return page(self.every)
+        return f"{MARKS[suffix]}\n\n" + told(self.parts(), FORMS[suffix])

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from art_snn.checks import require, require_choice, settle
+from art_snn.experiments.report.result import is_report
 from art_snn.flags import Open
 from art_snn.places import FILE, what
 
@@ -32,14 +33,18 @@ class Settings:
         remedy = "Use html for a page, md or tex for tables."
         require_choice("format", self.format or FORMATS[0], FORMATS, remedy=remedy)
         ending = None if self.output is None else self.output.suffix[1:]
-        ending = ending if ending in FORMATS else None
-        chosen = self.format or ending or FORMATS[0]
-        expected = f"a file that ends in .{chosen}, as its format"
-        remedy = "Leave one of them out: the ending tells the format."
-        require(ending in (None, chosen), "output", expected, str(self.output), remedy)
+        chosen = self.format or (ending if ending in FORMATS else FORMATS[0])
         output = Path(f"report.{chosen}") if self.output is None else self.output
         found, remedy = what("output", output), "Give the name of a file, such as report.html."
         require(found in (None, FILE), "output", "a file", f"{output}, {found}", remedy)
         same = any(file.resolve() == output.resolve() for file in self.files)
         require(not same, "output", "a file of its own", f"{output}, one of the results", remedy)
+        expected = f"a file that ends in .{chosen}, as its format"
+        if self.format is None:
+            expected = f"a file that ends in {', '.join(f'.{form}' for form in FORMATS)}"
+        remedy = "The ending tells the format; without an output the format names the file."
+        require(ending in (None, chosen), "output", expected, str(output), remedy)
+        expected, remedy = "a new file, or an earlier report", "Choose another name, or delete it."
+        got = f"{output}, which is no report"
+        require(found is None or is_report(output), "output", expected, got, remedy)
         settle(self, output=output, format=chosen)

@@ -20,6 +20,7 @@ from art_snn.measuring.workload import INFERENCE, Workload, network_of, random_s
 from art_snn.models import DEFAULTS, Architecture
 from art_snn.models.options import MOST_CHANNELS
 from art_snn.models.own import is_own
+from art_snn.models.sources import sources
 
 RANDOM = "random"
 """In the place of a data set: uniform random images."""
@@ -175,7 +176,8 @@ converter.register_structure_hook(int | list[int], _sides)
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """What was measured, for JSON: the settings, and the form of the images."""
+    """What was measured, for JSON: the settings, the code of functions of the user's own, and the
+    form of the images."""
 
     models: list[str]
     steps: list[int]
@@ -193,6 +195,7 @@ class Protocol:
     threads: int | None
     keep_memory: bool
     repeats: int
+    sources: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, settings: Settings, images: Images) -> "Protocol":
@@ -205,6 +208,7 @@ class Protocol:
             models=list(settings.models),
             steps=list(settings.steps),
             rules=list(settings.rules),
+            sources=[sources(model)[:16] for model in settings.models if is_own(model)],
             samples=len(images.x),
             attack=settings.attack.as_dict(),
             data=images.name,

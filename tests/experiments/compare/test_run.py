@@ -39,7 +39,7 @@ TWO: dict[str, Gradient] = {"stbp": STBP(), "rga": RGA()}
 DAMAGED = r"^output: expected a folder .*compare\.json, which (holds no JSON|cannot be read) \("
 REFUSAL = (
     r"^output: expected a folder without results, or with results of the same comparison, got "
-    r".*compare\.json of other settings, weights or samples\. Choose another folder"
+    r".*compare\.json of other settings, code, weights or samples\. Choose another folder"
 )
 
 

@@ -430,7 +430,8 @@ def test_results_of_another_kind_are_refused_and_kept(content, tmp_path):
     (tmp_path / "cost.json").write_text(content)
     message = (
         r"^output: expected a folder without results, or with results of the same kind, got "
-        r".*cost\.json(, which .*\)| of other settings, weights or samples)\. Choose another folder"
+        r".*cost\.json(, which .*\)| of other settings, code, weights or samples)\. Choose another "
+        r"folder"
     )
     with pytest.raises(ValueError, match=message):
         run(settings(tmp_path))

@@ -34,7 +34,19 @@ def test_options_are_literals_and_other_words_are_words(text, options):
 
 
 @pytest.mark.parametrize(
-    "text", ["7", "max_iter=", "max_iter", "a=b=c", "a=open('x')", "**{}", ")", "a=1,a=2"]
+    "text",
+    [
+        "7",
+        "max_iter=",
+        "max_iter",
+        "a=b=c",
+        "a=open('x')",
+        "**{}",
+        ")",
+        "a=1,a=2",
+        "a=" + "-" * 5000 + "1",
+    ],
+    ids=lambda text: text[:20],
 )
 def test_what_is_no_option_is_refused(text):
     with pytest.raises(ValueError, match="attack_options: expected names with values"):

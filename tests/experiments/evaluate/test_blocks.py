@@ -31,6 +31,22 @@ def test_a_unit_that_was_damaged_since_is_not_done(blocks, file, how):
     assert blocks.known(["one"]) == set()
 
 
+@pytest.mark.parametrize("how", ["exchanged", "copied", "rewritten"])
+def test_a_unit_with_the_files_of_another_is_not_done(blocks, how):
+    blocks.put("two", {"figure": 4}, {"values": np.arange(1, 5)})
+    one, two = blocks.arrays("one"), blocks.arrays("two")
+    if how == "exchanged":
+        first = one.read_bytes()
+        one.write_bytes(two.read_bytes())
+        two.write_bytes(first)
+    elif how == "copied":
+        for file in (blocks.arrays, blocks.file):
+            file("two").write_bytes(file("one").read_bytes())
+    else:
+        np.savez(two, values=np.zeros(4, int))
+    assert blocks.known(["one", "two"]) == (set() if how == "exchanged" else {"one"})
+
+
 def test_units_of_something_else_are_refused_and_stay(blocks):
     other = Blocks(blocks.folder, "another key")
     with pytest.raises(ValueError, match=r"output: expected a folder without results.*delete"):

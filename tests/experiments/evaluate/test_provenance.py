@@ -1,29 +1,41 @@
 """What tells how to do an evaluation again."""
 
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 import art_snn
 from art_snn.experiments.evaluate import provenance
 from art_snn.experiments.evaluate.provenance import typed, versions
+from tests.small import classifier
 
 PACKAGE = Path(art_snn.__file__).parent
 
 
-def test_versions_are_those_of_what_is_in_use(monkeypatch):
-    told = versions()
+def test_versions_are_those_of_what_the_classes_of_the_network_come_from(monkeypatch):
+    monkeypatch.setitem(sys.modules, "snntorch", object())
+    bare = classifier()
+    told = versions(bare)
     assert list(told)[:3] == ["art_snn", "Python", "torch"]
     assert told["torch"] == torch.__version__
+    # What a process has imported besides is not what its numbers depend on.
+    assert not {"snntorch", "norse", "torchvision"} & set(told)
+    base = type("Base", (nn.Module,), {"__module__": "norse.torch"})
+    bare.model.add_module("inner", type("Inner", (base,), {"__module__": "mine"})())
+
+    def version(name):
+        if name == "norse":  # What is used from its sources is no distribution.
+            raise PackageNotFoundError
+        return f"of {name}"
+
+    monkeypatch.setattr(provenance, "version", version)
+    told = versions(bare)
+    assert (told["norse"], told["scipy"]) == ("not installed", "of scipy")
     assert "snntorch" not in told
-    # What is used from its sources is no distribution.
-    monkeypatch.setitem(sys.modules, "norse", object())
-    assert versions()["norse"] == "not installed"
-    monkeypatch.setitem(sys.modules, "snntorch", object())
-    monkeypatch.setattr(provenance, "version", lambda name: f"of {name}")
-    assert versions()["snntorch"] == "of snntorch"
 
 
 @pytest.mark.parametrize(

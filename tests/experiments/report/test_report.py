@@ -163,3 +163,30 @@ def test_results_without_a_common_sample_are_told_and_not_refused(tmp_path):
     assert call("report", *files, "--output", str(output)).status == 0
     told = "Results 1 and 2 have no sample in common, so that nothing can be paired."
     assert told in output.read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", ["network.pt", "report.pdf", "report"])
+def test_an_ending_of_another_kind_of_file_is_refused(name, folder):
+    (folder / name).write_bytes(b"weights")
+    told = complaint(folder / FILE, "--output", folder / name)
+    assert told.startswith(f"--output: expected a file that ends in .html, .md, .tex, got {folder}")
+    assert (folder / name).read_bytes() == b"weights"
+
+
+@pytest.mark.parametrize("form", ["html", "md", "tex"])
+def test_nothing_but_an_earlier_report_is_written_over(form, folder):
+    output = folder / f"notes.{form}"
+    output.write_text("my notes")
+    told = complaint(folder / FILE, "--output", output)
+    assert told == (
+        f"--output: expected a new file, or an earlier report, got {output}, which is no report. "
+        "Choose another name, or delete it."
+    )
+    assert output.read_text() == "my notes"
+    output.unlink()
+    for _ in range(2):
+        assert call("report", str(folder / FILE), "--output", str(output)).status == 0
+
+
+def test_the_page_of_an_evaluation_is_an_earlier_report(folder):
+    assert call("report", str(folder / FILE), "--output", str(folder / "report.html")).status == 0

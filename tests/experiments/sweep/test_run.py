@@ -38,7 +38,7 @@ ATTACK = Attack(eps=0.03, iterations=5)
 DAMAGED = r"^output: expected a folder .*sweep\.json, which (holds no JSON|cannot be read) \("
 REFUSAL = (
     r"^output: expected a folder without results, or with results of the same sweep, got "
-    r".*sweep\.json of other settings, weights or samples\. Choose another folder"
+    r".*sweep\.json of other settings, code, weights or samples\. Choose another folder"
 )
 
 

@@ -103,7 +103,7 @@ def test_a_run_that_was_stopped_at_once_leaves_a_folder_that_can_be_used(tmp_pat
         (("--optimizer", "adam"), "--output: expected a run of Recipe("),
         (("--validation", "0.3"), "--output: expected a run on these samples, got"),
         (("--decay", "0.9"), "--output: expected a run of this network, got"),
-        (("--steps", "3"), "differs in encoder, layers, neurons or training gradient. Delete"),
+        (("--steps", "3"), "in encoder, layers, neurons, code or training gradient. Delete"),
         (("--width", "0.125"), "--output: expected a run of this network, got"),
     ],
 )
