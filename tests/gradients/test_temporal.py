@@ -95,7 +95,7 @@ def test_the_forward_pass_keeps_one_tensor_of_the_size_of_the_layer():
     current = torch.rand(5, 3, 4, requires_grad=True)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         STBP().firing()(Site("", Dynamics()), current)
-    assert [tuple(tensor.shape) for tensor in kept] == [(5, 3, 4)]
+    assert [tuple(tensor.shape) for tensor in kept if tensor.numel()] == [(5, 3, 4)]
 
 
 def test_nothing_is_kept_where_no_gradient_is_needed():
