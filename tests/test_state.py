@@ -82,8 +82,9 @@ def put(of: Callable[[Any], Any], name: str, value: object) -> Callable[[Any], N
 
 
 def again(net: SpikingNetwork) -> None:
-    """A new tensor, which may lie where an earlier one did."""
-    weight(net).data = weight(net).data * 1.3
+    """New tensors, of which the last may lie where an earlier one did."""
+    for _ in range(2):
+        weight(net).data = weight(net).data * 1.3
 
 
 def within(net: SpikingNetwork) -> None:

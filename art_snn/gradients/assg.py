@@ -50,7 +50,7 @@ class ASSG(TemporalGradient):
     starts afresh where an input value lies farther from the first one that was seen in its place
     than any step of an attack leads: than `restart` of the clip range or, within
     ``network.attacking(eps)``, than 2 eps. All do where the shape of the batch has changed, or the
-    weights have. An attack on a sample that lies closer to the one before it in its place goes on
+    network has. An attack on a sample that lies closer to the one before it in its place goes on
     with that one's moments, and so does a random restart on the same samples; call
     `network.forget()` between the two. Memory: the moments of all layers stay with the network, 2
     numbers per element, until then; those of the eight rules that were used last, in every thread
@@ -229,6 +229,9 @@ class _Pass(TemporalGradient):
         self.earlier = iter(earlier)
         self.moved = moved
         self.moments: list[Moments] = []
+
+    def __repr__(self) -> str:
+        return repr(self.rule)
 
     def prepare(self, potential: Tensor, site: Site) -> StepSlope:
         moments = next(self.earlier, None) or Moments.at_rest(potential)
