@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -20,6 +20,10 @@ from art_snn.layers import TimeDistributed, hooked_everywhere, plain, varies
 from art_snn.neurons import Neuron
 from art_snn.passes import attached
 from art_snn.precision import lowered, require_attack_dtype, taken
+from art_snn.state import bits, changed, counted, form, settings
+
+OF_A_COPY = frozenset(["_modules", "exact", "_half"])
+"""Attributes that a copy in half precision has of its own."""
 
 
 class SpikingNetwork(nn.Module):
@@ -72,7 +76,7 @@ class SpikingNetwork(nn.Module):
         self.encoder = require_encoder(encoder)
         self.input_span = 1.0
         self.exact: SpikingNetwork | None = None
-        self._half: dict[torch.dtype, tuple[Hashable, SpikingNetwork]] = {}
+        self._half: dict[torch.dtype, tuple[tuple[Hashable, ...], SpikingNetwork]] = {}
         self.attack_dtype = attack_dtype
         self.gradient = gradient
         self.training_gradient = training_gradient
@@ -80,6 +84,7 @@ class SpikingNetwork(nn.Module):
         self.initialise = initialise
         self.obstacles: dict[Hashable, str | None] = {}
         self.matches: dict[Hashable, bool] = {}
+        self.written: set[tuple[type, str]] = set()
 
     @property
     def gradient(self) -> Gradient:
@@ -160,6 +165,7 @@ class SpikingNetwork(nn.Module):
         twin = copy.copy(self)
         twin._modules = dict(self._modules)
         twin.obstacles, twin.matches, twin._half = self.obstacles, self.matches, {}
+        twin.written = self.written
         return twin
 
     def forward(self, x: Tensor) -> Tensor:
@@ -194,9 +200,15 @@ class SpikingNetwork(nn.Module):
             logits, execution = rule.logits(self, x), self.execution
             told = told if obstacle is None else f"in its own precision, since {obstacle}"
         else:
-            half = self.lowered(dtype)
-            half.budget, half.input_span = self.budget, self.input_span
-            logits, execution = rule.logits(half, x.to(dtype)).to(x.dtype), half.execution
+            earlier, half = self._half.get(dtype), self.lowered(dtype)
+            half.budget = self.budget
+            first = earlier is None or half is not earlier[1]
+            with half.writing() if first else nullcontext():
+                logits, execution = rule.logits(half, x.to(dtype)).to(x.dtype), half.execution
+            if first and dtype in self._half:
+                # Without what the pass has written.
+                (_, *weights), _ = self._half[dtype]
+                self._half[dtype] = ((self._form_key(), *weights), half)
         assert execution is not None
         self.execution = Execution(execution.kind, f"{execution.reason}; {told}")
         return logits
@@ -280,10 +292,10 @@ class SpikingNetwork(nn.Module):
             self.forget()
 
     def lowered(self, dtype: torch.dtype) -> "SpikingNetwork":
-        """This network in half precision, made once for every state of the weights.
+        """This network in half precision, made once for every state of it.
 
         :param dtype: torch.bfloat16 or torch.float16."""
-        key = (self.state_key(), repr(self.encoder))
+        key = self._copy_key()
         known = self._half.get(dtype)
         if known is None or known[0] != key:
             half = self.twin()
@@ -292,7 +304,15 @@ class SpikingNetwork(nn.Module):
             vars(half)["exact"] = self
             half._half, half.memory = {}, {}
             known = self._half[dtype] = (key, half)
-        return known[1]
+        half = known[1]
+        own = dict(vars(self))
+        vars(half).update({name: own[name] for name in own.keys() - OF_A_COPY})
+        half._modules.update({name: m for name, m in self._modules.items() if name != "layers"})
+        return half
+
+    def _copy_key(self) -> tuple[Hashable, ...]:
+        tensors = (*self.parameters(), *self.buffers())
+        return self._form_key(), counted(tensors), bits(tensors)
 
     def kept_precise(self) -> Collection[str]:
         """Names of layers that keep their precision when the others are lowered."""
@@ -351,24 +371,33 @@ class SpikingNetwork(nn.Module):
         return (self.encoder, self.layers)
 
     def state_key(self) -> Hashable:
-        """Changes with the network's modules, their settings, modes, hooks and weights."""
-        return self._key((*self.parameters(), *self.buffers()))
+        """Changes with the network's modules, their settings, modes and hooks, and with weights.
+
+        With weights where torch counts the change: not if they are written through `.data`."""
+        return self._form_key(), counted((*self.parameters(), *self.buffers()))
 
     def attack_key(self) -> Hashable:
-        """The same, but for the buffers of modules in training mode.
+        """The same, with every change of weights, but for buffers of modules in training mode.
 
         Every pass writes those, such as the running statistics of a batch norm, and an attack that
         goes through such passes is still an attack on one network."""
         kept = (b for m in self.modules() if not m.training for b in m.buffers(recurse=False))
-        return self._key((*self.parameters(), *kept))
+        tensors = [*self.parameters(), *kept]
+        # Nobody else writes the weights of a copy in half precision.
+        return self._form_key(), counted(tensors), bits(tensors) if self.exact is None else None
 
-    def _key(self, tensors: Sequence[Tensor]) -> Hashable:
-        modules = tuple(
-            (name, type(m), m.training, m.extra_repr(), len(m._forward_hooks))
-            for name, m in self.layers.named_modules()
-        )
-        versions = tuple(0 if t.is_inference() else t._version for t in tensors)
-        return modules, versions, tuple(t.data_ptr() for t in tensors)
+    def _form_key(self) -> Hashable:
+        modules = list(self.layers.named_modules())
+        return form(modules), frozenset(settings(modules, self.written).items())
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """What a pass within the block writes on modules, such as a counter, is no setting."""
+        modules = dict(self.layers.named_modules())
+        before = settings(modules.items(), self.written)
+        yield
+        for name, attribute in changed(before, settings(modules.items(), self.written)):
+            self.written.add((type(modules[name]), attribute))
 
     def time_steps(self) -> int | None:
         """Time steps T, where the encoder tells them."""
@@ -429,13 +458,14 @@ class SpikingNetwork(nn.Module):
         """A copy made inside `using` keeps that rule as its own, where it can be seen."""
         state = self.__dict__.copy()
         state["obstacles"], state["matches"], state["_half"] = {}, {}, {}
+        state["written"] = set(self.written)
         if self._override is not None:
             state["_gradient"] = state["_training_gradient"] = self._override
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Of earlier versions, too."""
-        super().__setstate__({"matches": {}} | state)  # type: ignore[no-untyped-call]
+        super().__setstate__({"matches": {}, "written": set()} | state)  # type: ignore[no-untyped-call]
 
     def _replicate_for_data_parallel(self) -> "SpikingNetwork":
         """The same of torch's replicas, which run in threads of their own."""

@@ -50,8 +50,10 @@ def not_collapsible(network: Differentiable, encoded: Tensor) -> str | None:
     # Not looked up twice: another thread may clear them in between.
     with contextlib.suppress(KeyError):
         return network.obstacles[key]
-    found = probe(network, encoded)
-    remember(network.obstacles, key, found)
+    with network.writing():
+        found = probe(network, encoded)
+    # Without what the probe has written.
+    remember(network.obstacles, key_of(network, encoded), found)
     return found
 
 

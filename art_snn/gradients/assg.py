@@ -1,9 +1,9 @@
 """ASSG: a surrogate whose sharpness follows the potential of every neuron."""
 
-import contextlib
 import math
 import weakref
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,7 +50,7 @@ class ASSG(TemporalGradient):
     starts afresh where an input value lies farther from the first one that was seen in its place
     than any step of an attack leads: than `restart` of the clip range or, within
     ``network.attacking(eps)``, than 2 eps. All do where the shape of the batch has changed, or the
-    weights have. An attack on a sample that lies closer to the one before it in its place goes on
+    network has. An attack on a sample that lies closer to the one before it in its place goes on
     with that one's moments, and so does a random restart on the same samples; call
     `network.forget()` between the two. Memory: the moments of all layers stay with the network, 2
     numbers per element, until then; those of the eight rules that were used last, in every thread
@@ -103,7 +103,7 @@ class ASSG(TemporalGradient):
 
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
         encoded = network.encode(x)
-        key = (encoded.shape, encoded.dtype, encoded.device, network.attack_key())
+        key = _key(network, encoded)
         # Taken out for the time of the pass, so that an interrupted one leaves nothing half done;
         # and once, of two tasks that were started with this memory.
         earlier = network.memory.get(self)
@@ -117,7 +117,11 @@ class ASSG(TemporalGradient):
         this_pass = _Pass(self, moments or [], moved)
         del moments
         network.execution = Execution("through time", "a temporal rule needs every time step")
-        logits = network.run(encoded, this_pass.firing())
+        with nullcontext() if begun else network.writing():
+            logits = network.run(encoded, this_pass.firing())
+        if not begun:
+            # Without what the pass has written.
+            key = _key(network, encoded)
         attack = _Attack(key, first, this_pass.moments)
         network.memory = remembering(network.memory, self, attack)
         return logits
@@ -128,6 +132,11 @@ class ASSG(TemporalGradient):
             return self.restart * network.input_span
         (radius,) = network.budget
         return math.inf if radius is None else 2 * radius
+
+
+def _key(network: Differentiable, encoded: Tensor) -> tuple[Any, ...]:
+    """What remains the same in one attack."""
+    return encoded.shape, encoded.dtype, encoded.device, network.attack_key()
 
 
 @dataclass
@@ -183,7 +192,7 @@ class _Attack:
         """The moments, once: a pass changes them in place.
 
         Those that a graph still reads, whose backward pass may be to come, are copied."""
-        with contextlib.suppress(IndexError):
+        with suppress(IndexError):
             return self._released() if self.fresh.pop() else None
         return None
 
@@ -220,6 +229,9 @@ class _Pass(TemporalGradient):
         self.earlier = iter(earlier)
         self.moved = moved
         self.moments: list[Moments] = []
+
+    def __repr__(self) -> str:
+        return repr(self.rule)
 
     def prepare(self, potential: Tensor, site: Site) -> StepSlope:
         moments = next(self.earlier, None) or Moments.at_rest(potential)

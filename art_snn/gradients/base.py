@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -83,11 +84,17 @@ class Differentiable(Protocol):
         ...
 
     def state_key(self) -> Hashable:
-        """Changes with the network's modules, their settings, modes, hooks and weights."""
+        """Changes with the network's modules, their settings, modes and hooks, and with weights.
+
+        With weights where torch counts the change: not if they are written through `.data`."""
         ...
 
     def attack_key(self) -> Hashable:
-        """The same, but for what passes in training mode write themselves."""
+        """The same, with every change of weights, but for what passes write themselves."""
+        ...
+
+    def writing(self) -> AbstractContextManager[object]:
+        """What a pass within the block writes on modules, such as a counter, is no setting."""
         ...
 
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from art_snn.checks import require_count
 from art_snn.dynamics import Dynamics
@@ -57,7 +56,6 @@ class _Quantised(torch.autograd.Function):
         return scaled.clamp_(0, 1).mul_(levels).add_(0.5).floor_().div_(levels)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_rate: Tensor) -> tuple[Tensor, None, None]:
         (inside,) = ctx.saved_tensors
         d: Tensor = grad_rate * inside / ctx.threshold

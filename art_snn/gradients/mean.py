@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from art_snn.checks import invalid, require, settle, shown
 from art_snn.gradients.base import Differentiable, Execution, Gradient
@@ -77,7 +76,6 @@ class _FanOut(torch.autograd.Function):
         return tuple(x.view_as(x) for _ in range(copies))
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         # Scaled by the largest element first, so that squares of small gradients do not underflow.
         stacked = torch.stack(grads)

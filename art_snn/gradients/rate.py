@@ -24,7 +24,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from art_snn.dynamics import Dynamics
 from art_snn.gradients.affine import (
@@ -39,6 +38,7 @@ from art_snn.gradients.affine import (
 from art_snn.gradients.base import Differentiable, Execution, Gradient, Site, repeats_one_step
 from art_snn.gradients.blocks import blocks
 from art_snn.gradients.fixed import Trail, held, on_trail
+from art_snn.gradients.once import anchored, once
 from art_snn.values import least, operand
 
 
@@ -115,7 +115,7 @@ def collapsed(
         if logits is not None:
             return logits, None, True
     exact, tape = _record(rule, network, encoded)
-    replayer, trail = _Replayer(tape), Trail()
+    replayer, trail = _Replayer(rule, tape), Trail()
     try:
         with on_trail(trail):
             replayed = network.run(mean_over_time(encoded), replayer)
@@ -153,7 +153,7 @@ def _hollow(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Ten
         return None
     try:
         with on_trail(Trail(hollow=True)):
-            replayed = network.run(mean_over_time(encoded), _Replayer(tape))
+            replayed = network.run(mean_over_time(encoded), _Replayer(rule, tape))
     except OUT_OF_MEMORY:
         raise
     except Exception:
@@ -166,7 +166,8 @@ def time_resolved(rule: RateGradient, network: Differentiable, encoded: Tensor) 
     """Logits [N, K] of one pass in which every step's gradient is multiplied by the slope."""
 
     def fire(site: Site, current: Tensor) -> Tensor:
-        spikes: Tensor = _EveryStep.apply(current, rule, site)  # type: ignore[no-untyped-call]
+        spikes: Tensor
+        spikes, _ = _EveryStep.apply(current, rule, site)  # type: ignore[no-untyped-call]
         return spikes
 
     return network.run(encoded, fire)
@@ -279,8 +280,8 @@ class _Recorder:
 class _Replayer:
     """Answers the calls of a replay from the tape, in order, and measures how well they match."""
 
-    def __init__(self, tape: list[_Entry]) -> None:
-        self.tape = deque(tape)
+    def __init__(self, rule: RateGradient, tape: list[_Entry]) -> None:
+        self.rule, self.tape = rule, deque(tape)
         self.names = [entry.site.name for entry in tape]
         self.excesses: list[Tensor] = []
         self.dtype = torch.float64
@@ -297,7 +298,8 @@ class _Replayer:
             self.excesses.append(excess_of(current, entry.current, threshold))
         self.dtype = current.dtype
         rate = current.detach() if entry.rate is None else entry.rate
-        answer: Tensor = _Replay.apply(current, rate, entry.slope)  # type: ignore[no-untyped-call]
+        answer: Tensor
+        answer, _ = _Replay.apply(current, rate, entry.slope, self.rule)  # type: ignore[no-untyped-call]
         return answer
 
     def mismatch(self, replayed: Tensor, exact: Tensor) -> tuple[str | None, bool]:
@@ -314,15 +316,16 @@ class _Replay(torch.autograd.Function):
     """The recorded rate forward, the recorded slope backward."""
 
     @staticmethod
-    def forward(ctx: Any, current: Tensor, rate: Tensor, slope: Tensor) -> Tensor:
-        ctx.save_for_backward(slope)
-        return rate.view_as(rate)
+    def forward(
+        ctx: Any, current: Tensor, rate: Tensor, slope: Tensor, rule: RateGradient
+    ) -> tuple[Tensor, Tensor]:
+        return anchored(ctx, rule, rate.view_as(rate), slope)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_rate: Tensor) -> tuple[Tensor, None, None]:
-        (slope,) = ctx.saved_tensors
-        return (grad_rate * slope).to(grad_rate.dtype), None, None
+    @once
+    def backward(ctx: Any, grad_rate: Tensor) -> tuple[Tensor, None, None, None]:
+        slope, _ = ctx.saved_tensors
+        return (grad_rate * slope).to(grad_rate.dtype), None, None, None
 
 
 class _Exact(torch.autograd.Function):
@@ -333,7 +336,6 @@ class _Exact(torch.autograd.Function):
         return exact.view_as(exact)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
         return None, grad
 
@@ -342,16 +344,15 @@ class _EveryStep(torch.autograd.Function):
     """The spikes forward, the slope at every time step backward."""
 
     @staticmethod
-    def forward(ctx: Any, current: Tensor, rule: RateGradient, site: Site) -> Tensor:
+    def forward(ctx: Any, current: Tensor, rule: RateGradient, site: Site) -> tuple[Tensor, Tensor]:
         spikes = _spikes_for(current)
         trace = _trace(rule, site, current, _mean_current(rule, current), spikes)
-        ctx.save_for_backward(_slope(rule, trace))
         ctx.averages = rule.averages
-        return spikes
+        return anchored(ctx, rule, spikes, _slope(rule, trace))
 
     @staticmethod
-    @once_differentiable
+    @once
     def backward(ctx: Any, grad_spikes: Tensor) -> tuple[Tensor, None, None]:
-        (slope,) = ctx.saved_tensors
+        slope, _ = ctx.saved_tensors
         d = grad_spikes * slope
         return time_mean(d).expand_as(d) if ctx.averages else d, None, None

@@ -18,12 +18,12 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from art_snn import fused
 from art_snn.dynamics import Dynamics, currents_around
 from art_snn.gradients.base import Differentiable, Execution, Firing, Gradient, Site, is_repeated
 from art_snn.gradients.blocks import blocks
+from art_snn.gradients.once import anchored, once
 from art_snn.values import operand, plus_product, plus_scaled
 
 StepSlope = Callable[[Tensor, int, slice], Tensor]
@@ -74,7 +74,8 @@ class TemporalGradient(Gradient):
 
         def fire(site: Site, current: Tensor) -> Tensor:
             if torch.is_grad_enabled() and current.requires_grad:
-                spikes: Tensor = _ThroughTime.apply(current, self, site)  # type: ignore[no-untyped-call]
+                spikes: Tensor
+                spikes, _ = _ThroughTime.apply(current, self, site)  # type: ignore[no-untyped-call]
                 return spikes
             return site.dynamics.simulate(current)
 
@@ -85,18 +86,19 @@ class _ThroughTime(torch.autograd.Function):
     """Spikes of one layer forward, the recursion of the module's docstring backward."""
 
     @staticmethod
-    def forward(ctx: Any, current: Tensor, rule: TemporalGradient, site: Site) -> Tensor:
+    def forward(
+        ctx: Any, current: Tensor, rule: TemporalGradient, site: Site
+    ) -> tuple[Tensor, Tensor]:
         potential = torch.empty(current.shape, dtype=current.dtype, device=current.device)
         spikes = site.dynamics.simulate(current, potential)
-        ctx.save_for_backward(potential)
         ctx.rule, ctx.site, ctx.at_step = rule, site, rule.prepare(potential, site)
         ctx.summed = _is_summed(current)
-        return spikes
+        return anchored(ctx, rule, spikes, potential)
 
     @staticmethod
-    @once_differentiable
+    @once
     def backward(ctx: Any, grad_spikes: Tensor) -> tuple[Tensor, None, None]:
-        (potential,) = ctx.saved_tensors
+        potential, _ = ctx.saved_tensors
         d = _recursion(ctx.rule, ctx.site, ctx.at_step, grad_spikes, potential, ctx.summed)
         return d, None, None
 

@@ -24,8 +24,7 @@ class Traits:
     :param random: whether it draws at random.
     :param steps: time steps T of a pass.
     :param preludes: calls of every neuron before the first time step.
-    :param silent: neurons that no pass calls.
-    :param volatile: attributes of its modules that a pass changes."""
+    :param silent: neurons that no pass calls."""
 
     single: bool = False
     writes: bool = False
@@ -33,7 +32,6 @@ class Traits:
     steps: int | None = None
     preludes: int = 0
     silent: list[str] = field(default_factory=list)
-    volatile: set[tuple[str, str]] = field(default_factory=set)
 
 
 class Adapted(Differentiable, Protocol):
@@ -43,6 +41,7 @@ class Adapted(Differentiable, Protocol):
     encoder: Any
     harmless: tuple[type, ...]
     verified: dict[Hashable, int]
+    written: set[tuple[type, str]]
     traits: Traits
     own_steps: int | None
 

@@ -76,11 +76,10 @@ def _refresh(network: Adapted, encoded: Tensor) -> None:
 
 @contextmanager
 def as_it_was(network: Adapted) -> Iterator[None]:
-    """What modules keep is put back after the block."""
+    """What modules keep is put back after the block, and known to be written by passes."""
     model = network.layers
     with _LOCK:
-        names = {module: name for name, module in model.named_modules()}
-        before = [(module, _kept(module)) for module in names]
+        before = [(module, _kept(module)) for module in model.modules()]
         buffers = [(buffer, buffer.clone(), buffer._version) for buffer in model.buffers()]
         try:
             for member in network.members().values():
@@ -93,7 +92,7 @@ def as_it_was(network: Adapted) -> Iterator[None]:
                     buffer.copy_(value)
             for module, kept in before:
                 for name in set(_kept(module)) - set(kept):
-                    network.traits.volatile.add((names[module], name))
+                    network.written.add((type(module), name))
                     vars(module).pop(name, None)
                 for name, value in kept.items():
                     if name in COPIED:
@@ -102,7 +101,7 @@ def as_it_was(network: Adapted) -> Iterator[None]:
                         mapping.clear()
                         mapping.update(value)
                     elif vars(module).get(name) is not value:
-                        network.traits.volatile.add((names[module], name))
+                        network.written.add((type(module), name))
                         vars(module)[name] = value
 
 

@@ -24,6 +24,7 @@ from art_snn.interop.watch import Watch
 from art_snn.layers import hooked_everywhere, plain
 from art_snn.network import SpikingNetwork, require_encoder
 from art_snn.neurons import Neuron
+from art_snn.state import value
 
 
 class AdaptedNetwork(SpikingNetwork):
@@ -62,6 +63,7 @@ class AdaptedNetwork(SpikingNetwork):
         self.input_span = 1.0
         self.obstacles: dict[Hashable, str | None] = {}
         self.matches: dict[Hashable, bool] = {}
+        self.written: set[tuple[type, str]] = set()
         self.verified: dict[Hashable, int] = {}
         self.exact, self._half, self.attack_dtype = None, {}, None
         if gradient is None:
@@ -180,6 +182,10 @@ class AdaptedNetwork(SpikingNetwork):
     def __getstate__(self) -> dict[str, Any]:
         """What was verified of the weights here is not known of a copy."""
         return super().__getstate__() | {"verified": {}}
+
+    def _form_key(self) -> Hashable:
+        # Dynamics may be read off what is no setting of the neuron.
+        return super()._form_key(), tuple(self.ruled().values()), value(self.readout)
 
     def check(self, rule: Gradient, x: Tensor) -> None:
         super().check(rule, x)

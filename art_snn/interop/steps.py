@@ -24,9 +24,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from art_snn.gradients.base import Firing, Site
+from art_snn.gradients.once import anchored, once
 from art_snn.interop.members import Member
 from art_snn.interop.passes import FiringPass, other_equations, refused, running, wrong_steps
 from art_snn.values import operand
@@ -179,7 +179,8 @@ def by_steps(
     links = [tensor.view_as(tensor) for tensor in (x, *weights)]
     pieces = _Pieces(this, model, weights)
     nodes = [link.grad_fn for link in links]
-    output: Tensor = _BySteps.apply(pieces, nodes, *links)  # type: ignore[no-untyped-call]
+    output: Tensor
+    output, _ = _BySteps.apply(pieces, nodes, *links)  # type: ignore[no-untyped-call]
     return output
 
 
@@ -268,12 +269,14 @@ class _BySteps(torch.autograd.Function):
     """The model's output forward, piece by piece backward."""
 
     @staticmethod
-    def forward(ctx: Any, pieces: _Pieces, nodes: list[Any], x: Tensor, *weights: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, pieces: _Pieces, nodes: list[Any], x: Tensor, *weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
         ctx.pieces, ctx.nodes = pieces, nodes
-        return pieces.forward(x)
+        return anchored(ctx, "the rule of neurons called step by step", pieces.forward(x))
 
     @staticmethod
-    @once_differentiable
+    @once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         wanted = [
             needs and _runs(n) for needs, n in zip(ctx.needs_input_grad[2:], ctx.nodes, strict=True)

@@ -20,7 +20,6 @@ Once for every rule:
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,13 +31,12 @@ from art_snn.interop.cuts import some_gradient
 from art_snn.interop.settle import SAMPLES as SAMPLES, settle
 from art_snn.layers import varies
 from art_snn.passes import unwatched
+from art_snn.state import settings
 
 REMEMBERED = 256
 """States that a network remembers to be verified."""
 TRIES = 8
 """Batches on which neurons are compared until each has fired and been silent."""
-PLAIN = (int, float, complex, str, bytes, type(None))
-"""Types of attributes by whose value a module is known; of functions it is the place."""
 
 
 def verify(network: Adapted, rule: Gradient | None, x: Tensor) -> None:
@@ -133,28 +131,12 @@ def _changes(module: nn.Module) -> bool:
 
 def form_of(network: Adapted) -> Hashable:
     """Changes with what a model consists of and how it is set, not with its weights."""
-    volatile = network.traits.volatile
-    modules = tuple(
-        (name, type(m), m.training, _settings(m, name, volatile))
-        for name, m in network.layers.named_modules()
-    )
-    neurons = [member for member in network.members().values() if member.fires]
-    sites = network.ruled()
-    told = [
+    modules = list(network.layers.named_modules())
+    kinds = tuple((name, type(module), module.training) for name, module in modules)
+    sites, neurons = network.ruled(), network.members().values()
+    equations = tuple(
         (m.name, m.layout, type(d := sites[m.name].dynamics), d.reset)
         for m in neurons
         if m.name in sites
-    ]
-    return modules, tuple(told)
-
-
-def _settings(module: Any, name: str, volatile: set[tuple[str, str]]) -> Hashable:
-    """The plain attributes of a module that no pass changes: numbers, words and functions."""
-    return tuple(
-        (key, value if isinstance(value, PLAIN) else id(value))
-        for key, value in dict(vars(module)).items()
-        if key not in ("training", "forward")
-        and (name, key) not in volatile
-        and (isinstance(value, PLAIN) or callable(value))
-        and not isinstance(value, nn.Module)
     )
+    return kinds, equations, frozenset(settings(modules, network.written).items())

@@ -182,11 +182,11 @@ def test_the_network_and_the_random_states_are_left_as_they_were(error):
     switch = Switch()
     net = network(lambda neuron: nn.Sequential(residual(neuron), switch), Poisson(4)).train()
     net.layers[0][0].eval()
+    switch.action = fail if error else None
     before = state(net)
     if error is None:
         record(net, images())
     else:
-        switch.action = fail
         with pytest.raises(error, match="injected"):
             record(net, images())
     assert same(state(net), before)

@@ -219,10 +219,10 @@ def test_the_execution_is_that_of_the_inner_rule(architecture, rule, kind):
 def test_whether_the_layers_are_affine_is_found_out_once():
     switch = Switch()
     net = network(lambda neuron: nn.Sequential(switch, *chain(neuron)), gradient=Extended(RGA()))
-    x = batch().requires_grad_()
-    net(x)
-    calls = []
+    x, calls = batch().requires_grad_(), []
     switch.action = lambda x: calls.append(len(x))
+    net(x)
+    calls.clear()
     net(x)
     # The network's own logits, the recording of the longer run, and its replay.
     assert calls == [4, 32, 1]

@@ -95,7 +95,7 @@ def test_the_forward_pass_keeps_one_tensor_of_the_size_of_the_layer():
     current = torch.rand(5, 3, 4, requires_grad=True)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         STBP().firing()(Site("", Dynamics()), current)
-    assert [tuple(tensor.shape) for tensor in kept] == [(5, 3, 4)]
+    assert [tuple(tensor.shape) for tensor in kept if tensor.numel()] == [(5, 3, 4)]
 
 
 def test_nothing_is_kept_where_no_gradient_is_needed():
@@ -133,11 +133,3 @@ def test_a_large_layer_has_the_gradient_of_its_samples_one_by_one(rule, dynamics
     at_spikes = torch.rand(2, 3, 2**18)
     alone = [gradient(rule, dynamics, current[:, [n]], at_spikes[:, [n]]) for n in range(3)]
     assert torch.equal(gradient(rule, dynamics, current, at_spikes), torch.cat(alone, 1))
-
-
-def test_second_derivatives_are_refused():
-    current = torch.rand(4, 2, 3, requires_grad=True)
-    spikes = STBP().firing()(Site("", Dynamics()), current)
-    (first,) = torch.autograd.grad(spikes.square().sum(), current, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        first.sum().backward()

@@ -1,0 +1,130 @@
+"""What a network is at present: its modules, their settings and hooks, and the bits of its weights.
+
+Whoever keeps something that depends on a network, such as a copy in half precision, keeps this with
+it. Weights may change without a trace in torch's own counts: through `.data`, a numpy view, or
+where a new tensor takes an old one's address. So their values are read, at the speed of memory."""
+
+from collections.abc import Container, Hashable, Iterable, Mapping, Sequence
+from functools import cache, partial
+from types import BuiltinFunctionType, FunctionType, MethodType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Modules = Iterable[tuple[str, nn.Module]]
+Settings = dict[tuple[str, str], Hashable]
+
+DEPTH = 3
+"""Levels of objects and containers that are followed inside of a setting."""
+LARGE = 2**14
+"""Values from which on a tensor is told by a product of every ROW of them with random numbers."""
+ROW = 1024
+HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+INTERNAL = frozenset(vars(nn.Module())) | {"forward"}
+SINGLE = frozenset([int, float, bool, str, bytes, complex, type(None), torch.dtype, torch.device])
+WHOLE = (FunctionType, MethodType, BuiltinFunctionType, partial, type, nn.Module)
+"""What is another one only where it is another object."""
+
+
+def form(modules: Modules) -> Hashable:
+    """Types, modes and hooks of modules by name, and forwards that were exchanged on them."""
+    return tuple(
+        (name, type(module), module.training, _hooks(module), _forward(module))
+        for name, module in modules
+    )
+
+
+def _hooks(module: nn.Module) -> Hashable:
+    # Their keys, of which torch gives none twice.
+    return tuple(key for kind in HOOKS for key in getattr(module, kind))
+
+
+def _forward(module: nn.Module) -> Hashable:
+    exchanged = vars(module).get("forward")
+    # A pass of an adapted network puts its own there, in any thread, and keeps the earlier one.
+    return getattr(exchanged, "earlier", exchanged)
+
+
+def settings(modules: Modules, without: Container[tuple[type, str]] = ()) -> Settings:
+    """Plain attributes of modules by (module, attribute), as values that can be compared.
+
+    :param without: attributes that are left out, each of a class of modules."""
+    return {
+        (name, attribute): value(vars(module)[attribute])
+        for name, module in modules
+        for attribute in vars(module).keys() - INTERNAL
+        if (type(module), attribute) not in without
+    }
+
+
+def changed(before: Settings, after: Settings) -> list[tuple[str, str]]:
+    """Attributes that are others afterwards, or new."""
+    return [name for name, held in after.items() if before.get(name, ...) != held]
+
+
+def value(held: Any, depth: int = DEPTH) -> Hashable:
+    """What a setting is at present: equal where the setting is, and hashable.
+
+    :param depth: levels of objects and containers that are followed."""
+    kind = type(held)
+    if kind in SINGLE or isinstance(held, WHOLE):
+        return held  # type: ignore[no-any-return]
+    if isinstance(held, Tensor):
+        return bits([held])
+    if isinstance(held, np.ndarray):
+        return held.shape, str(held.dtype), held.tobytes()
+    if not depth:
+        return str(kind)
+    if isinstance(held, Mapping):
+        return kind, tuple(
+            (value(key, depth - 1), value(one, depth - 1)) for key, one in held.items()
+        )
+    if isinstance(held, list | tuple):
+        return kind, tuple(value(one, depth - 1) for one in held)
+    if hasattr(held, "__dict__"):
+        return kind, tuple((name, value(one, depth - 1)) for name, one in vars(held).items())
+    return kind, repr(held)
+
+
+def counted(tensors: Iterable[Tensor]) -> Hashable:
+    """How often tensors were written as torch counts it, and where they lie."""
+    return tuple((0 if t.is_inference() else t._version, t.data_ptr()) for t in tensors)
+
+
+@torch.no_grad()
+def bits(tensors: Iterable[Tensor]) -> Hashable:
+    """The values of tensors in a few bytes, which are others where a value is.
+
+    A change of a large tensor shows unless it is below a hundred-thousandth of the largest of ROW
+    values side by side, of which half precision tells a thousandth apart."""
+    tensors = [t for t in tensors if t.layout is torch.strided and t.device.type != "meta"]
+    parts = [part for tensor in tensors for part in _parts(tensor)]
+    if len({part.device for part in parts}) == 1 and parts[0].is_cuda:
+        parts = [torch.cat(parts)]
+    forms = tuple((t.shape, t.dtype, t.device) for t in tensors)
+    return forms, b"".join(part.cpu().numpy().tobytes() for part in parts)
+
+
+def _parts(tensor: Tensor) -> Sequence[Tensor]:
+    """What tells the values of a tensor, in bytes."""
+    flat = tensor.reshape(-1)
+    if len(flat) < LARGE or not flat.is_floating_point():
+        return [_bytes(flat)]
+    wide = flat if flat.dtype.itemsize >= 4 else flat.float()
+    end = len(wide) // ROW * ROW
+    with torch.autocast(wide.device.type, enabled=False):
+        products = wide[:end].view(-1, ROW) @ _factors(wide.dtype, wide.device)
+    # A row that is not finite hides what else changes in it.
+    return [_bytes(products), _bytes(wide[end:])] if products.isfinite().all() else [_bytes(flat)]
+
+
+def _bytes(flat: Tensor) -> Tensor:
+    return (torch.view_as_real(flat).reshape(-1) if flat.is_complex() else flat).view(torch.uint8)
+
+
+@cache
+def _factors(dtype: torch.dtype, device: torch.device) -> Tensor:
+    generator = torch.Generator("cpu").manual_seed(0)
+    return torch.randn(ROW, generator=generator, dtype=dtype, device="cpu").to(device)

@@ -1,0 +1,91 @@
+"""Second derivatives: refused by the rule's name, and never missing a part in silence."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from art_snn import EOT, GRADIENTS, IF, LIF, Extended, Mean
+from art_snn.gradients import RGA, STBP
+from tests import adapted
+from tests.architectures import batch, chain, max_pooled, network
+
+ANNS = ("cba", "relu")
+"""Rules that differentiate an ANN, whose second derivatives are torch's own."""
+RULES = {
+    **{name: rule() for name, rule in GRADIENTS.items() if name not in (*ANNS, "native")},
+    "mean": Mean(RGA(), STBP()),
+    "eot": EOT(STBP(), samples=2),
+    "extended": Extended(RGA(), steps=6),
+}
+MESSAGE = r"^gradient: expected a rule with a second derivative, got {}.*, which has none\. "
+
+
+def linear(logits, x):
+    return logits[:, 0].sum() + (x**3).sum()
+
+
+def cross_entropy(logits, x):
+    return nn.functional.cross_entropy(logits, torch.zeros(len(x)).long()) + (x**3).sum()
+
+
+def first(net, x, loss, *, create_graph):
+    return torch.autograd.grad(loss(net(x), x), x, create_graph=create_graph)[0]
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("loss", [linear, cross_entropy])
+@pytest.mark.parametrize("layers", [chain, max_pooled])
+@pytest.mark.parametrize("name", RULES)
+def test_a_second_derivative_is_refused_whichever_way_it_is_asked_for(name, layers, loss, training):
+    rule = RULES[name]
+    net, x = network(layers, gradient=rule).train(training), batch().requires_grad_()
+    grad = first(net, x, loss, create_graph=True)
+    net.forget()
+    assert torch.equal(grad, first(net, x, loss, create_graph=False))
+    message = MESSAGE.format(f"({'|'.join(named(rule))})")
+    with pytest.raises(ValueError, match=message):
+        torch.autograd.grad(grad.sum(), x, retain_graph=True)
+    with pytest.raises(ValueError, match=message):
+        grad.sum().backward()
+
+
+def named(rule):
+    parts = getattr(rule, "parts", (rule,))
+    return [re.escape(type(part).__name__) for part in parts]
+
+
+def test_one_by_the_weights_is_refused_too():
+    net, x = network().train(), batch()
+    weights = list(net.parameters())
+    loss = net(x).square().sum()
+    grads = torch.autograd.grad(loss, weights, create_graph=True)
+    with pytest.raises(ValueError, match=MESSAGE.format("STBP")):
+        torch.autograd.grad(sum(grad.sum() for grad in grads) + weights[0].sum(), weights)
+
+
+def test_neurons_outside_of_a_network_refuse_it():
+    current = torch.rand(4, 2, 3, requires_grad=True)
+    (grad,) = torch.autograd.grad(LIF()(current).square().sum(), current, create_graph=True)
+    with pytest.raises(ValueError, match=MESSAGE.format("STBP")):
+        torch.autograd.grad((grad + current**2).sum(), current)
+
+
+def test_models_that_call_their_neurons_step_by_step_refuse_it():
+    net = adapted.network("step")
+    x = torch.rand(3, *adapted.SHAPE, requires_grad=True)
+    with net.using("stbp"):
+        grad = first(net, x, linear, create_graph=True)
+    with pytest.raises(ValueError, match=MESSAGE.format("the rule of neurons called step by step")):
+        torch.autograd.grad(grad.sum(), x)
+
+
+@pytest.mark.parametrize("rule", ANNS)
+def test_an_ann_has_a_second_derivative(rule):
+    net, x = network(lambda neuron: chain(IF), gradient=rule), batch().requires_grad_()
+    second = torch.autograd.grad(first(net, x, linear, create_graph=True).sum(), x)[0]
+    # Its logits are linear in pieces.
+    torch.testing.assert_close(second, 6 * x)

@@ -1,0 +1,222 @@
+"""A gradient belongs to the network as it is now, whatever was done to it, and in whichever way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed
+from art_snn.interop import adapt
+from art_snn.state import LARGE, ROW, bits, settings
+from tests.adapted import Leaky
+from tests.interop.stacks import Stack
+from tests.standins import spikingjelly
+
+SHAPE = (2, 6, 6)
+
+
+class Gain(nn.Module):
+    """Multiplies by an attribute that its repr does not tell."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain, self.nested, self.scale = 1.0, {"of": [1.0]}, torch.tensor(1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gain * self.nested["of"][0] * self.scale
+
+
+class Counter(nn.Module):
+    """Writes on itself in every pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        self.last = x.detach()
+        return x * 1.0
+
+
+def ours(*more: nn.Module) -> SpikingNetwork:
+    torch.manual_seed(0)
+    convolution = TimeDistributed(nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4))
+    pooling = TimeDistributed(nn.AvgPool2d(2), nn.Flatten())
+    readout = TimeDistributed(nn.Linear(36, 3))
+    parts = [convolution, LIF(), Gain(), *more, pooling, readout]
+    net = SpikingNetwork(parts, Direct(4)).eval()
+    with torch.no_grad():
+        net.layers[0].module[0].weight.mul_(3)
+    return net
+
+
+def inferred() -> SpikingNetwork:
+    with torch.inference_mode():
+        return ours()
+
+
+def of_spikingjelly(neuron: Callable[..., nn.Module]) -> SpikingNetwork:
+    return adapt(Stack(partial(neuron, step_mode="m", decay_input=False), 2.0).float(), steps=4)
+
+
+def registered() -> SpikingNetwork:
+    return adapt(Stack(Leaky, 2.0).float(), steps=4)
+
+
+def weight(net: SpikingNetwork) -> nn.Parameter:
+    return net.layers[0].module[0].weight
+
+
+def norm(net: SpikingNetwork) -> nn.BatchNorm2d:
+    return net.layers[0].module[1]
+
+
+def put(of: Callable[[Any], Any], name: str, value: object) -> Callable[[Any], None]:
+    return lambda net: setattr(of(net), name, value)
+
+
+def again(net: SpikingNetwork) -> None:
+    """New tensors, of which the last may lie where an earlier one did."""
+    for _ in range(2):
+        weight(net).data = weight(net).data * 1.3
+
+
+def within(net: SpikingNetwork) -> None:
+    with torch.inference_mode():
+        weight(net).mul_(-1)
+
+
+def doubled(module: nn.Module, given: Any, out: Tensor) -> Tensor:
+    return 2 * out
+
+
+def exchanged(net: SpikingNetwork) -> None:
+    """One hook, and then another in its place."""
+    for handle in getattr(net, "handles", []):
+        handle.remove()
+    factor = 2.0 + len(getattr(net, "handles", []))
+    hook = net.layers[2].register_forward_hook(lambda _m, _x, out: factor * out)
+    net.handles = [*getattr(net, "handles", []), hook]
+
+
+LAYER = (lambda net: net.layers[2], lambda net: net.layers[3].module[0])
+NEURON = lambda net: net.layers.neuron1  # noqa: E731
+JELLY = partial(of_spikingjelly, spikingjelly.LIFNode)
+PARAMETRIC = partial(of_spikingjelly, spikingjelly.ParametricLIFNode)
+EDITS: dict[str, tuple[Callable[[], SpikingNetwork], Callable[[Any], object]]] = {
+    "data.mul_": (ours, lambda net: weight(net).data.mul_(-1)),
+    "data.copy_": (ours, lambda net: weight(net).data.copy_(weight(net).data.flip(0))),
+    "data.clamp_": (ours, lambda net: weight(net).data.clamp_(-0.1, 0.1)),
+    "numpy": (ours, lambda net: weight(net).detach().numpy().__imul__(-0.5)),
+    "running mean": (ours, lambda net: norm(net).running_mean.data.add_(0.7)),
+    "running variance": (ours, lambda net: norm(net).running_var.data.mul_(0.2)),
+    "address": (ours, again),
+    "inference": (inferred, within),
+    "plain attribute": (ours, put(LAYER[0], "gain", 2.0)),
+    "attribute inside": (ours, lambda net: LAYER[0](net).nested["of"].__setitem__(0, 2.0)),
+    "tensor attribute": (ours, lambda net: LAYER[0](net).scale.data.mul_(2)),
+    "divisor": (ours, put(LAYER[1], "divisor_override", 1)),
+    "pre hook": (
+        ours,
+        lambda net: LAYER[0](net).register_forward_pre_hook(lambda _m, x: (2 * x[0],)),
+    ),
+    "hook": (ours, lambda net: LAYER[0](net).register_forward_hook(doubled)),
+    "another hook": (ours, exchanged),
+    "backward hook": (
+        ours,
+        lambda net: LAYER[0](net).register_full_backward_hook(lambda _m, g, _: (2 * g[0],)),
+    ),
+    "threshold": (registered, put(NEURON, "threshold", 0.3)),
+    "decay": (registered, put(NEURON, "decay", 0.95)),
+    "decay_input": (JELLY, put(NEURON, "decay_input", True)),
+    "decay_input of a parametric neuron": (PARAMETRIC, put(NEURON, "decay_input", True)),
+    "data of a parametric neuron": (PARAMETRIC, lambda net: net.layers.neuron1.w.data.add_(2)),
+    "readout": (registered, put(lambda net: net, "readout", "sum")),
+}
+REPEATED = ("address", "another hook")
+"""Edits of which one more may lie where an earlier one did."""
+
+
+def sample(net: SpikingNetwork) -> Tensor:
+    shape = SHAPE if type(net) is SpikingNetwork else (1, 3, 3)
+    return torch.rand(5, *shape, generator=torch.Generator().manual_seed(1))
+
+
+def gradient(net: SpikingNetwork, rule: str, dtype: str | None) -> Tensor:
+    x = sample(net).requires_grad_()
+    with net.using(rule), net.crafting(dtype):
+        logits = net(x)
+    factors = torch.linspace(-1, 1.3, logits.shape[1])
+    return torch.autograd.grad((logits * factors).sum(), x)[0]
+
+
+@pytest.mark.parametrize("dtype", [None, "bfloat16", "float16"])
+@pytest.mark.parametrize("rule", ["rga", "assg"])
+@pytest.mark.parametrize("name", EDITS)
+def test_after_an_edit_the_gradient_is_that_of_a_network_made_so(name, rule, dtype):
+    if name == "inference" and dtype is None:
+        pytest.skip("torch keeps no tensor of inference mode for a backward pass")
+    make, edit = EDITS[name]
+    edited = make()
+    for times in (1, 2, 3) if name in REPEATED else (1,):
+        before = gradient(edited, rule, dtype)
+        edit(edited)
+        fresh = make()
+        for _ in range(times):
+            edit(fresh)
+        after, wanted = gradient(edited, rule, dtype), gradient(fresh, rule, dtype)
+        assert torch.equal(after, wanted)
+        assert not torch.equal(before, after)
+
+
+@pytest.mark.parametrize("dtype", [None, "bfloat16"])
+def test_what_passes_write_on_modules_is_no_edit(dtype, monkeypatch):
+    """A moment of ASSG goes on, copies in half precision and answers of the probe are kept."""
+    net, plain = ours(Counter()), ours(nn.Identity())
+    for _ in range(3):
+        assert torch.equal(gradient(net, "assg", dtype), gradient(plain, "assg", dtype))
+        with torch.no_grad():
+            net(sample(net))
+        gradient(net, "rga", dtype)
+    half = list(net._half.values())
+    monkeypatch.setattr("art_snn.gradients.affine.probe", None)
+    gradient(net, "rga", dtype)
+    assert list(net._half.values()) == half
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int64])
+@pytest.mark.parametrize("size", [3, LARGE + ROW + 3])
+def test_one_value_more_or_less_has_other_bits(dtype, size):
+    tensor = torch.randn(size).mul_(50).to(dtype)
+    before = bits([tensor])
+    assert bits([tensor.clone()]) == before
+    for place in (0, size // 2, size - 1):
+        earlier = tensor[place].clone()
+        tensor[place] = -earlier - 1
+        assert bits([tensor]) != before
+        tensor[place] = earlier
+    assert bits([tensor]) == before
+    assert bits([tensor.flip(0)]) != before
+
+
+def test_a_row_that_is_not_finite_hides_no_change():
+    tensor = torch.randn(LARGE)
+    tensor[5], tensor[9] = torch.nan, torch.inf
+    before = bits([tensor])
+    assert bits([tensor]) == before
+    tensor[7] += 1
+    assert bits([tensor]) != before
+
+
+def test_settings_are_told_by_their_values():
+    gain, other = Gain(), Gain()
+    assert settings([("", gain)]) == settings([("", other)])
+    other.nested["of"].append(3)
+    assert settings([("", gain)]) != settings([("", other)])
+    hash(frozenset(settings([("", other)]).items()))
