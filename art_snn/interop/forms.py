@@ -54,7 +54,10 @@ def read(
     :raises ValueError: when it cannot be read so."""
     if callable(readout):
         reduced: Tensor = readout(output)
-        remedy = "It is given what the model returns, and reduces it to logits."
+        remedy = (
+            "It is given what the model returns, and reduces it to logits. Where other batches "
+            "were right, a layer has its own number of samples, as UnflattenTime of sinabs has."
+        )
         expected = f"logits [{batch}, K] from the readout"
         right = isinstance(reduced, Tensor) and reduced.ndim == 2 and len(reduced) == batch
         require(right, "readout", expected, shape_of(reduced), remedy)

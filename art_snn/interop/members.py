@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MethodType
 from typing import Any
 
@@ -174,11 +174,19 @@ def members_of(model: nn.Module, *, merged: bool = False) -> dict[nn.Module, Mem
     """Every module of the model that is recognised, by module.
 
     :param merged: whether neurons that take all steps in one call take them as [T * N, ...]."""
-    found = {}
+    found: dict[nn.Module, Member] = {}
+    whole: tuple[str, ...] = ()
     for name, module in model.named_modules():
         told = kind_of(module, KNOWN)
-        if told is not None:
-            found[module] = Member(name, module, *told, merged)
+        if told is None:
+            continue
+        kind, cls = told
+        if name.startswith(whole):
+            # Part of a neuron of the user's own, which fires as a whole.
+            kind = replace(kind, spikes=lambda module: False)
+        elif kind.copied:
+            whole = (*whole, f"{name}." if name else "")
+        found[module] = Member(name, module, kind, cls, merged)
     return found
 
 

@@ -435,8 +435,8 @@ def _check_model(model: object, *, native: bool) -> None:
         names = sorted({type(m).__qualname__ for m in model.modules() if not list(m.children())})
         remedy = (
             "Neurons of your own become known by art_snn.interop.register_neuron(cls, "
-            "dynamics=function). Without, a model has its own gradient alone: "
-            "adapt(..., gradient='native')."
+            "dynamics=function). Those that are written into a forward have no class, and the "
+            "model its own gradient alone: adapt(..., gradient='native')."
         )
         got = f"none among {', '.join(names)}"
         raise invalid("model", "at least one spiking neuron that is known", got, remedy)

@@ -12,7 +12,7 @@ from art_snn import Frames, Poisson
 from art_snn.dynamics import Dynamics
 from art_snn.interop import adapt, register_neuron
 from tests.adapted import Leaky, Spike
-from tests.standins import norse, snntorch, spikingjelly as sj
+from tests.standins import clock_2020, norse, snntorch, spikingjelly as sj
 
 STEPS, CLASSES = 6, 3
 RULES = ("rga", "stbp", "bptr", "native")
@@ -466,3 +466,50 @@ def test_a_rule_that_loops_refuse_is_not_recommended():
     with pytest.raises(ValueError, match="The rules that do apply") as caught:
         network.gradient = "cba"
     assert "relu" not in str(caught.value)
+
+
+class Wrapped(nn.Module):
+    """A neuron of one's own around one that is known: it fires as a whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.neuron = sj.IFNode(v_threshold=2.0, step_mode="m")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.neuron(2 * x)
+
+
+register_neuron(Wrapped, dynamics=lambda module: Dynamics(1.0, 2.0, gain=2.0))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_neuron_inside_of_a_registered_one_is_a_part_of_it(rule):
+    network = adapt(multi(Wrapped(), 0.3), steps=4)
+    assert [site.name for site in network.sites()] == ["2"]
+    wanted = adapt(multi(sj.IFNode(step_mode="m"), 0.3), steps=4)
+    logits, grad = gradient(network, rule, images())
+    assert torch.equal(logits, gradient(wanted, rule, images())[0])
+    if rule == "rga":  # Whose slope does not depend on the unit of the potential.
+        torch.testing.assert_close(grad, gradient(wanted, rule, images())[1])
+    assert torch.equal(logits, gradient(network, rule, images())[0])
+    assert grad.any()
+
+
+@pytest.mark.parametrize("neuron", [clock_2020.LIFNode, clock_2020.PLIFNode])
+@pytest.mark.parametrize("rule", [*RULES, "hart", "static"])
+def test_neurons_of_spikingjelly_of_2020_are_known(neuron, rule):
+    class Looped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Sequential(nn.Flatten(), nn.Linear(9, 12), neuron(), nn.Linear(12, 3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return sum(self.body(x) for _ in range(STEPS)) / STEPS
+
+    network = adapt(drawn(Looped(), 1.0), encoder=None)
+    dynamics = network.sites()[0].dynamics
+    assert (dynamics.decay, dynamics.gain) == pytest.approx((0.5, 0.5))
+    logits, grad = gradient(network, rule, images())
+    with torch.no_grad():
+        assert torch.equal(logits, network(images()))
+    assert grad.any()
