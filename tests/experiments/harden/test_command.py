@@ -138,7 +138,7 @@ def test_a_network_of_the_user_s_own_is_hardened(tmp_path):
         *(str(tmp_path / "out"), "--attack", "fgsm"),
     )
     assert done.status == 0, done.stderr
-    assert f"{model} on mine" in done.stdout
+    assert f"{model}, T = 3, direct encoding on mine" in done.stdout
     assert "under FGSM, eps 0.03137 by RGA(" in done.stdout
     assert (tmp_path / "out" / "network.pt").exists()
 

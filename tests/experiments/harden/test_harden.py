@@ -143,5 +143,5 @@ def test_the_folder_of_a_run_against_another_adversary_is_refused(change, tmp_pa
 def test_a_network_of_the_user_s_own_is_hardened(tmp_path):
     architecture = Architecture(model=own(tmp_path))
     result = hardened(settings(tmp_path / "new", architecture=architecture), halves())
-    assert result.title == f"{architecture.model} on halves"
+    assert result.title == f"{architecture.model}, T = 3, direct encoding on halves"
     assert "under FGSM" in result.told()
