@@ -40,7 +40,7 @@ class Adapted(Differentiable, Protocol):
     layers: nn.Module
     encoder: Any
     harmless: tuple[type, ...]
-    verified: dict[Hashable, int]
+    verified: dict[Hashable, Any]
     written: set[tuple[type, str]]
     traits: Traits
     own_steps: int | None

@@ -64,7 +64,7 @@ class AdaptedNetwork(SpikingNetwork):
         self.obstacles: dict[Hashable, str | None] = {}
         self.matches: dict[Hashable, bool] = {}
         self.written: set[tuple[type, str]] = set()
-        self.verified: dict[Hashable, int] = {}
+        self.verified: dict[Hashable, Any] = {}
         self.exact, self._half, self.attack_dtype = None, {}, None
         if gradient is None:
             gradient = Native() if objection(RGA(), self.sites(), self.encoder) else RGA()

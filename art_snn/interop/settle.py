@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from art_snn.checks import invalid
+from art_snn.checks import ArgumentError, invalid
 from art_snn.gradients.base import simulation
 from art_snn.interop.adapted import Adapted
 from art_snn.interop.compared import as_it_was
@@ -82,27 +82,36 @@ def _single(network: Adapted, whole: _Counting | None, encoded: Tensor) -> bool:
     """Whether the model computes one time step in a call.
 
     :param whole: how it ran on all time steps at once; None where it failed."""
-    if whole is not None and whole.most() % len(encoded) == 0:
+    steps = len(encoded)
+    if whole is not None and whole.most() % steps == 0:
+        longer = torch.cat([encoded, encoded])
+        twice = _tried(network, lambda: network.layers(longer)) if whole.most() else None
+        if twice is not None and twice.most() == whole.most():
+            raise _of_own_time(whole.most(), steps)
         return False
     step = encoded[0].clone()
     one = _tried(network, lambda: network.layers(step))
     if one is None or one.most() == 0:
         return False
     if one.most() > 1:
-        expected = f"one that computes one time step, or {len(encoded)} of them"
-        got = f"one whose neurons are called {one.most()} times for an input [N, ...]"
-        remedy = "It makes its time steps itself: adapt(model, encoder=None), or leave out --steps."
-        raise invalid("model", expected, got, remedy)
+        raise _of_own_time(one.most(), steps)
     loop = _tried(network, lambda: looped(network.layers, encoded))
     require_memory_of_steps([] if loop is None else loop.forgotten)
     return True
+
+
+def _of_own_time(calls: int, steps: int) -> ArgumentError:
+    expected = f"one that computes one time step, or {steps} of them"
+    got = f"one whose neurons are called {calls} times whatever the length of its input"
+    remedy = "It makes its time steps itself: adapt(model, encoder=None), or leave out --steps."
+    return invalid("model", expected, got, remedy)
 
 
 def _tried(network: Adapted, run: Callable[[], object]) -> _Counting | None:
     """How the neurons were called; None where the model failed, as it will again and be told."""
     this = _Counting(network.members())
     try:
-        with as_it_was(network), running(this), torch.random.fork_rng():
+        with as_it_was(network), running(this), torch.random.fork_rng([]):
             run()
     except Exception:
         return None
@@ -132,7 +141,7 @@ def _preludes(network: Adapted, encoded: Tensor) -> int:
     Networks converted from an ANN charge their neurons so: with a constant, which does not depend
     on the input."""
     try:
-        with as_it_was(network), torch.enable_grad(), torch.random.fork_rng():
+        with as_it_was(network), torch.enable_grad(), torch.random.fork_rng([]):
             this = network.firing_pass(_Traced, encoded, simulation)
             output = network.run_in(this, encoded.clone().requires_grad_())
     except Exception:

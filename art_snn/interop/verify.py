@@ -19,13 +19,14 @@ Once for every rule:
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from art_snn.gradients import Composite, Gradient, Native
-from art_snn.interop.adapted import Adapted
+from art_snn.interop.adapted import Adapted, Traits
 from art_snn.interop.compared import same_logits, same_rows, same_spikes
 from art_snn.interop.cuts import some_gradient
 from art_snn.interop.settle import SAMPLES as SAMPLES, settle
@@ -55,18 +56,20 @@ def verify(network: Adapted, rule: Gradient | None, x: Tensor) -> None:
     devices = [x.device] if x.device.type == "cuda" else []
     # In half precision, as training may run, neurons of two makes part at rounding.
     exact = torch.autocast(x.device.type, enabled=False)
-    if form not in network.verified:
+    network.traits = network.verified.get((form, "traits"), Traits())
+    if (form, "traits") not in network.verified:
         with torch.random.fork_rng(devices), unwatched(), exact:
             settle(network, x.detach())
         # What passes change by themselves is known now.
         form = (*form[:-1], form_of(network))
-        _remember(network, {form})
+        _remember(network, {(form, "traits"): network.traits})
     if changes(network):
         return
     missing, state = _missing(network, rule, x, form)
     if missing:
         with torch.random.fork_rng(devices), unwatched(), exact:
-            _remember(network, _verified(network, rule, x, form, missing, state))
+            known = _verified(network, rule, x, form, missing, state)
+        _remember(network, dict.fromkeys(known, True))
 
 
 def _missing(
@@ -113,10 +116,10 @@ def _verified(
     return missing
 
 
-def _remember(network: Adapted, keys: set[Hashable]) -> None:
+def _remember(network: Adapted, answers: Mapping[Hashable, Any]) -> None:
     if len(network.verified) >= REMEMBERED:
         network.verified.clear()
-    network.verified.update(dict.fromkeys(keys, 1))
+    network.verified.update(answers)
 
 
 def changes(network: Adapted) -> bool:

@@ -60,7 +60,7 @@ class Watch:
         x, logits = x.detach(), logits.detach()
         if network.traits.random:
             if due(self.passes) and not isinstance(rule, Native):
-                with unwatched():
+                with unwatched(), torch.random.fork_rng([x.device] if x.is_cuda else []):
                     same_spikes(network, x)
             return
         last = self._last

@@ -121,11 +121,55 @@ def test_one_step_is_refused_until_someone_says_that_it_is_meant(rule):
     assert network.time_steps() == 1
 
 
-def test_a_model_with_a_loop_of_its_own_is_not_given_a_second_one():
-    network = adapt(Looping(OfOneStep(nn.Identity()), None), steps=STEPS)
-    message = r"^model: .*called 6 times for an input.*encoder=None\)"
+@pytest.mark.parametrize("steps", [2, 4, STEPS])
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_model_with_a_loop_of_its_own_is_not_given_a_second_one(flat, steps):
+    body = OfOneStep(nn.Identity())
+    # Linear layers alone would take the time axis of the input for another batch axis.
+    body = nn.Sequential(*list(body)[1:]) if flat else body
+    network = adapt(Looping(body, None), steps=steps)
+    message = r"^model: .*called 6 times whatever the length of its input.*encoder=None\)"
     with pytest.raises(ValueError, match=message):
-        network(images())
+        network(images().flatten(1) if flat else images())
+
+
+def test_a_network_that_is_random_in_training_alone_is_none_in_evaluation():
+    class Noisy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = multi(Leaky())
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.body(x + 0.3 * torch.randn_like(x) if self.training else x)
+
+    network = adapt(Noisy().eval(), steps=4)
+    for mode in (False, True, False):
+        network.train(mode)
+        gradient(network, "rga", images())
+        assert network.traits.random == mode
+
+
+def test_what_verification_draws_leaves_the_random_state_as_it_was():
+    class Noisy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = multi(Leaky())
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.body(x + 0.3 * torch.randn_like(x))
+
+    states = []
+    for verified in (False, True):
+        network = adapt(Noisy().eval(), steps=4)
+        network.watch.passes = 2  # The second pass of these is compared.
+        if verified:
+            gradient(network, "stbp", images())
+            network.watch.passes = 2
+        torch.manual_seed(0)
+        for _ in range(3):
+            gradient(network, "stbp", images())
+        states.append(torch.get_rng_state())
+    assert torch.equal(*states)
 
 
 def test_what_returns_several_things_names_the_readouts():
