@@ -15,6 +15,7 @@ from art_snn.files import digest, read_json
 from art_snn.identity import code, values
 from art_snn.metrics import Share
 from art_snn.seeding import seeded
+from art_snn.values import Values
 
 Found = TypeVar("Found")
 Fits = Callable[[Found], bool]
@@ -102,6 +103,7 @@ converter.register_unstructure_hook(Share, Share.as_dict)
 converter.register_structure_hook(Share, _share)
 converter.register_unstructure_hook(np.ndarray, digits)
 converter.register_structure_hook(np.ndarray, _booleans)
+converter.register_unstructure_hook(Values, Values.tolist)
 
 
 def plain(content: object) -> Any:

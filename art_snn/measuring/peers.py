@@ -188,7 +188,10 @@ def without(found: Mapping[str, str]) -> str | None:
 
 def objection_of(name: str, network: SpikingNetwork) -> str | None:
     """Why the framework cannot have neurons that fire as those of the network, or None."""
-    subtracts = any(site.dynamics.reset == "soft" for site in network.sites())
+    sites = network.sites()
+    if not all(site.dynamics.uniform for site in sites):
+        return f"{name} is left out: its neurons of a layer are all alike."
+    subtracts = any(site.dynamics.reset == "soft" for site in sites)
     if PEERS[name].soft or not subtracts:
         return None
     reason = "its reset by subtraction fires otherwise above twice the threshold"

@@ -91,5 +91,7 @@ def _checked(settings: Settings, network: SpikingNetwork) -> Dynamics:
     got = repr(dynamics.reset) if dynamics.reset != "hard" else str(dynamics)
     remedy = "The static curve is that of neurons with a hard reset."
     require(static, "reset", "'hard'", got, remedy)
+    remedy = "A curve is drawn of one decay and one threshold."
+    require(dynamics.uniform, "layer", "neurons that are all alike", str(dynamics), remedy)
     settings.rule.corners(dynamics.decay, dynamics.standard.threshold)
     return dynamics

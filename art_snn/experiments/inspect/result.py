@@ -35,7 +35,8 @@ class Neurons:
         """For JSON."""
         d = self.dynamics
         names = ("decay", "gain", "threshold", "constant", "strict", "rest", "start")
-        told = {name: getattr(d, name) for name in names} | {"reset": d.reset, "drop": d.amount}
+        told = {name: plain(getattr(d, name)) for name in names}
+        told |= {"reset": d.reset, "drop": plain(d.amount)}
         known = {"dynamics": None if d.unknown else told, "unknown": d.unknown}
         same = ("name", "kind", "layout", "rate", "read_out")
         objections = {"objections": dict(self.objections)}

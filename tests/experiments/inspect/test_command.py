@@ -156,3 +156,27 @@ def test_a_bare_model_without_known_neurons_is_a_usage_error(tmp_path):
     assert done.status == 2
     assert "returns a Sequential without a spiking neuron that is known" in done.complaint
     assert "register_neuron" in done.complaint
+
+
+def test_settings_of_every_neuron_and_layers_with_their_own_gradient_are_told(tmp_path):
+    Path("mine.py").write_text(
+        "import torch\n"
+        "from torch import nn\n"
+        "from art_snn.interop import adapt\n"
+        "from tests.interop.test_forms import drawn\n"
+        "from tests.standins import snntorch\n\n\n"
+        "def build():\n"
+        "    first = snntorch.Leaky(torch.linspace(0.3, 0.9, 12), init_hidden=True)\n"
+        "    second = snntorch.Synaptic(0.5, 0.8, init_hidden=True)\n"
+        "    layers = nn.Flatten(), nn.Linear(16, 12), nn.Linear(12, 3)\n"
+        "    drawn(nn.Sequential(*layers), 0.3)\n"
+        "    model = nn.Sequential(*layers[:2], first, layers[2], second)\n"
+        "    return adapt(model.eval(), steps=5, elsewhere='native')\n"
+    )
+    text, found = looked_at(*RANDOM, "--model", "mine.py:build", "--rules", "rga,stbp,native")
+    decays = found["neurons"][0]["dynamics"]["decay"]
+    assert decays == pytest.approx(torch.linspace(0.3, 0.9, 12).tolist())
+    assert "0.3 to 0.9" in text
+    assert "time: T = 5, direct encoding, one step in a call" in text
+    assert "own gradient of 4: it has a synaptic current besides its potential" in text
+    assert found["rules"]["rga"]["engine"].startswith("time-resolved")
