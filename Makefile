@@ -8,7 +8,7 @@ ENVIRONMENT = $(VENV)-frameworks-
 GPU = $(VENV)-gpu
 OFFLINE = $(GPU)/bin/python -m pip install --quiet --disable-pip-version-check --no-index --find-links "$(abspath $(WHEELS))"
 
-.PHONY: demo test test-processors test-faults test-frameworks bench gpu-check check docs examples clean
+.PHONY: demo test test-processors test-faults test-frameworks bench gpu-check check docs examples examples-alone examples-study clean
 
 demo: $(VENV)/.installed
 	$(BIN)/art-snn demo
@@ -41,9 +41,15 @@ check: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
-examples: $(VENV)/.dev
-	@set -e; for script in examples/*.py examples/frameworks/attack_plain.py $(STUDY); do echo "$$script"; $(BIN)/python $$script --small; done
+examples: examples-alone examples-study
+
+examples-alone: $(VENV)/.dev
+	@set -e; for script in examples/*.py examples/frameworks/attack_plain.py; do echo "$$script"; $(BIN)/python $$script --small; done
 	$(BIN)/python -m nbconvert --to notebook --execute --output-dir "$$(mktemp -d)" examples/tutorial.ipynb
+
+# One after the other: they share the networks that they train.
+examples-study: $(VENV)/.dev
+	@set -e; for script in $(STUDY); do echo "$$script"; $(BIN)/python $$script --small; done
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
