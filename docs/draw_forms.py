@@ -13,7 +13,7 @@ FORMS = (
     (
         "A loop of its own",
         "[N, ...]",
-        "model\nfor t in range(T)",
+        "model\nloops over t",
         "[N, K]",
         "adapt(model, encoder=None)",
         1,
@@ -26,13 +26,13 @@ def box(ax: Axes, x: float, y: float, text: str, colour: str, width: float) -> N
         (x - width / 2, y - 0.17), width, 0.34, boxstyle="round,pad=0.03", fc="white", ec=colour
     )
     ax.add_patch(shape)
-    ax.text(x, y, text, ha="center", va="center", fontsize=9)
+    ax.text(x, y, text, ha="center", va="center", fontsize=10)
 
 
 def arrow(ax: Axes, start: float, end: float, y: float, text: str) -> None:
     style = {"arrowstyle": "-|>", "mutation_scale": 10, "color": GREY}
     ax.add_patch(FancyArrowPatch((start, y), (end, y), **style))
-    ax.text((start + end) / 2, y + 0.07, text, ha="center", va="bottom", fontsize=8, color=GREY)
+    ax.text((start + end) / 2, y + 0.07, text, ha="center", va="bottom", fontsize=9, color=GREY)
 
 
 def form(ax: Axes, title: str, given: str, model: str, answer: str, call: str, calls: int) -> None:
@@ -42,7 +42,7 @@ def form(ax: Axes, title: str, given: str, model: str, answer: str, call: str, c
         box(ax, 1.35, y, model, BLUE, 1.1)
         arrow(ax, 1.95, 2.7, y, answer)
         if calls > 1:
-            ax.text(-0.1, y, f"t = {row}", ha="right", va="center", fontsize=8, color=ORANGE)
+            ax.text(-0.1, y, f"t = {row}", ha="right", va="center", fontsize=9, color=ORANGE)
     if calls > 1:
         ax.text(1.35, 0.85 - 0.5 * calls + 0.1, "...", ha="center", fontsize=11, color=ORANGE)
     ax.text(1.35, -0.75, call, ha="center", fontsize=10, family="monospace", color=ORANGE)
@@ -52,10 +52,10 @@ def form(ax: Axes, title: str, given: str, model: str, answer: str, call: str, c
 
 
 def main() -> None:
-    figure = Figure(figsize=(11.5, 2.9), layout="constrained")
+    figure = Figure(figsize=(9.2, 2.7), layout="constrained")
     for ax, row in zip(figure.subplots(1, len(FORMS)), FORMS, strict=True):
         form(ax, *row)
-    figure.savefig(Path(__file__).parent / "_static" / "forms.png", dpi=130)
+    figure.savefig(Path(__file__).parent / "_static" / "forms.png", dpi=150)
 
 
 if __name__ == "__main__":
