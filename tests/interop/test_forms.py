@@ -121,6 +121,18 @@ def test_one_step_is_refused_until_someone_says_that_it_is_meant(rule):
     assert network.time_steps() == 1
 
 
+class Noisy(nn.Module):
+    """It draws by torch, always or in training mode alone."""
+
+    def __init__(self, always: bool = True) -> None:
+        super().__init__()
+        self.always, self.body = always, multi(Leaky())
+
+    def forward(self, x: Tensor) -> Tensor:
+        draws = self.always or self.training
+        return self.body(x + 0.3 * torch.randn_like(x) if draws else x)
+
+
 @pytest.mark.parametrize("steps", [2, 4, STEPS])
 @pytest.mark.parametrize("flat", [True, False])
 def test_a_model_with_a_loop_of_its_own_is_not_given_a_second_one(flat, steps):
@@ -134,15 +146,7 @@ def test_a_model_with_a_loop_of_its_own_is_not_given_a_second_one(flat, steps):
 
 
 def test_a_network_that_is_random_in_training_alone_is_none_in_evaluation():
-    class Noisy(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.body = multi(Leaky())
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.body(x + 0.3 * torch.randn_like(x) if self.training else x)
-
-    network = adapt(Noisy().eval(), steps=4)
+    network = adapt(Noisy(always=False).eval(), steps=4)
     for mode in (False, True, False):
         network.train(mode)
         gradient(network, "rga", images())
@@ -150,14 +154,6 @@ def test_a_network_that_is_random_in_training_alone_is_none_in_evaluation():
 
 
 def test_what_verification_draws_leaves_the_random_state_as_it_was():
-    class Noisy(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.body = multi(Leaky())
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.body(x + 0.3 * torch.randn_like(x))
-
     states = []
     for verified in (False, True):
         network = adapt(Noisy().eval(), steps=4)
@@ -397,14 +393,6 @@ def test_a_time_axis_in_another_place_is_thought_of():
 
 @pytest.mark.parametrize("rule", ["rga", "stbp", "bptr", "native"])
 def test_a_network_that_draws_by_torch_is_a_random_one(rule):
-    class Noisy(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.body = multi(Leaky())
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.body(x + 0.3 * torch.randn_like(x))
-
     network = adapt(Noisy().eval(), steps=4)
     logits = [gradient(network, rule, images())[0] for _ in range(2)]
     assert network.traits.random
