@@ -21,13 +21,13 @@ LONGEST_SIDE = 2**15
 LONG = re.compile(r"\S{200,}")
 
 
-def brief(text: str) -> str:
+def abridge(text: str) -> str:
     """The text with the middle left out of words, and of a whole, that nobody would read."""
-    words = LONG.sub(lambda word: shortened(word[0]), text)
+    words = LONG.sub(lambda word: truncate(word[0]), text)
     return words if len(words) <= 2000 else f"{words[:1000]} ... {words[-500:]}"
 
 
-def shortened(text: str, most: int = 80) -> str:
+def truncate(text: str, most: int = 80) -> str:
     """The text without its middle where it is longer than most."""
     return text if len(text) <= most else f"{text[:40]}...{text[-20:]}"
 
@@ -40,7 +40,7 @@ class ArgumentError(ValueError):
 
     def __init__(self, argument: str, complaint: str) -> None:
         super().__init__(argument, complaint)
-        self.argument, self.complaint = argument, brief(complaint)
+        self.argument, self.complaint = argument, abridge(complaint)
 
     @classmethod
     def of(cls, argument: str, expected: str, got: object, remedy: str) -> "Self":
@@ -150,7 +150,7 @@ def require_seed(argument: str, value: object) -> int:
 def shown(value: object) -> str:
     """The repr of a value, shortened; Python writes no whole numbers above its limit of digits."""
     try:
-        return shortened(repr(value))
+        return truncate(repr(value))
     except ValueError:
         return "a whole number of more digits than Python writes"
 
@@ -161,19 +161,19 @@ def require(holds: object, argument: str, expected: str, got: object, remedy: st
         raise invalid(argument, expected, got, remedy)
 
 
-def settle(settings: object, **values: object) -> None:
+def set_fields(settings: object, **values: object) -> None:
     """Set fields of a frozen dataclass, in its __post_init__."""
     for name, value in values.items():
         object.__setattr__(settings, name, value)
 
 
-def settle_counts(settings: object, *names: str, up_to: int = MOST) -> None:
+def set_counts(settings: object, *names: str, up_to: int = MOST) -> None:
     """Fields of a frozen dataclass as ints when they are whole numbers of at least 1, or None."""
     for name in names:
         value = getattr(settings, name)
         if value is not None:
             remedy = "Use a whole number from 1."
-            settle(settings, **{name: require_count(name, value, up_to=up_to, remedy=remedy)})
+            set_fields(settings, **{name: require_count(name, value, up_to=up_to, remedy=remedy)})
 
 
 def require_choice(argument: str, value: object, known: Iterable[str], *, remedy: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec as Spec
 
-from art_snn.checks import ArgumentError, WriteFailed, brief, shown
+from art_snn.checks import ArgumentError, WriteFailed, abridge, shown
 from art_snn.places import what
 from art_snn.stopping import INTERRUPTED, TERMINATED, Terminated, stoppable
 
@@ -89,7 +89,7 @@ def _settings(kind: Any, program: str, words: Sequence[str]) -> Any:
             cause = _valued(kind, words)
         if cause is not None:
             raise cause from None
-        sys.stderr.write(brief(told.getvalue()))
+        sys.stderr.write(abridge(told.getvalue()))
         raise
 
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from art_snn import fused
-from art_snn.checks import invalid, require, require_number, settle
-from art_snn.values import Setting, Values, least, most, operand, plus_scaled, setting, uniform
+from art_snn.checks import invalid, require, require_number, set_fields
+from art_snn.values import Setting, Values, is_uniform, least, most, operand, plus_scaled, setting
 
 DECAYS = (1e-6, 1.0)
 THRESHOLDS = (1e-4, 1e4)
@@ -76,25 +76,25 @@ class Dynamics:
         if self.reset not in ("hard", "soft", "none"):
             remedy = "Hard sets the potential to zero, soft subtracts the threshold."
             raise invalid("reset", "'hard', 'soft' or 'none'", repr(self.reset), remedy)
-        settle(self, decay=decay)
+        set_fields(self, decay=decay)
         remedy = "Use 0.0, the neurons of the papers have none."
         for name in ("constant", "rest", "start"):
             value = 0.0 if getattr(self, name) is None else getattr(self, name)
             number = _checked(name, value, within=POTENTIALS, remedy=remedy)
-            settle(self, **{name: self.rest if getattr(self, name) is None else number})
+            set_fields(self, **{name: self.rest if getattr(self, name) is None else number})
         expected, hard = "0 where the reset is not hard", self.reset == "hard"
         require(hard or self.rest == 0, "rest", expected, self.rest, "Leave it out.")
         remedy = "The neurons of the papers use 1.0."
         lowest = min(0.0, least(self.rest))
         threshold = _checked("threshold", self.threshold, above=lowest, remedy=remedy)
-        settle(self, threshold=threshold)
+        set_fields(self, threshold=threshold)
         span = threshold - self.rest if self.resets_below else threshold
         _checked("threshold", span, within=THRESHOLDS, remedy=remedy)
         for name, value in {"gain": self.gain, "drop": self.drop}.items():
             if value is not None:
                 number = _checked(name, value, above=0, within=THRESHOLDS, remedy=remedy)
-                settle(self, **{name: number})
-        settle(self, strict=bool(self.strict))
+                set_fields(self, **{name: number})
+        set_fields(self, strict=bool(self.strict))
         none = self.drop is None or self.reset == "soft"
         require(
             none, "drop", "None unless the reset is soft", self.drop, "Leave it out, or use rest."
@@ -123,7 +123,7 @@ class Dynamics:
     @property
     def uniform(self) -> bool:
         """Whether every setting is one number for the whole layer."""
-        return uniform(getattr(self, f.name) for f in fields(self))
+        return is_uniform(getattr(self, f.name) for f in fields(self))
 
     @property
     def obeys_equations(self) -> bool:
@@ -174,7 +174,7 @@ class Dynamics:
             spikes = torch.empty(current.shape, dtype=current.dtype, device=current.device)
         results = (spikes,) if potential is None else (spikes, potential)
         fusible = self.uniform
-        if not (fusible and fused.run(_Steps(self, len(results) > 1), (current,), results)):
+        if not (fusible and fused.run_fused(_Steps(self, len(results) > 1), (current,), results)):
             self._simulate(current, potential, spikes)
         return spikes
 

@@ -25,7 +25,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from art_snn.checks import brief, invalid
+from art_snn.checks import abridge, invalid
 
 SWITCH = "ART_SNN_FUSED"
 """Environment variable: the types of device on which loops are fused, "cuda" if it is not set."""
@@ -85,7 +85,7 @@ class Loop(ABC):
         return 0.0
 
 
-def run(loop: Loop, given: Rows, results: Rows) -> bool:
+def run_fused(loop: Loop, given: Rows, results: Rows) -> bool:
     """Run a loop compiled, if that is possible.
 
     :param given: tensors [T, N, ...]; may be views that repeat one step.
@@ -102,7 +102,7 @@ def run(loop: Loop, given: Rows, results: Rows) -> bool:
     except torch.cuda.OutOfMemoryError:
         return False
     except Exception as error:
-        entry.reason = brief(f"it failed at a call: {type(error).__name__}: {error}")
+        entry.reason = abridge(f"it failed at a call: {type(error).__name__}: {error}")
         return False
     return True
 
@@ -160,7 +160,7 @@ class _Entry:
         except _Differs as difference:
             self.reason = str(difference)
         except Exception as error:
-            self.reason = brief(f"it could not be compiled: {type(error).__name__}: {error}")
+            self.reason = abridge(f"it could not be compiled: {type(error).__name__}: {error}")
 
     def tried(self, size: int) -> str:
         """How well compiled and eager agree on trial inputs of that many elements a step.

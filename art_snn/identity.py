@@ -37,7 +37,7 @@ def code(network: SpikingNetwork) -> tuple[Any, ...]:
     kinds = [kind for kind in dict.fromkeys(map(type, parts)) if _foreign(kind)]
     readout = getattr(network, "readout", None)
     functions = [readout] if callable(readout) else []
-    found = [described(part, seen) for part in (*kinds, *functions)]
+    found = [describe(part, seen) for part in (*kinds, *functions)]
     return (network.origin, digest(found)) if found or network.origin else ()
 
 
@@ -46,10 +46,10 @@ def attributes(network: SpikingNetwork) -> str:
 
     Passes leave states behind, such as potentials, which are no part of it. Neither are weights."""
     readout = getattr(network, "readout", None)
-    return digest(described((network.encoder, network.layers, readout), {}))
+    return digest(describe((network.encoder, network.layers, readout), {}))
 
 
-def described(value: object, seen: Seen) -> Any:
+def describe(value: object, seen: Seen) -> Any:
     """A value as texts, lists and tuples that are the same in every process.
 
     :param seen: objects that are described already, by their id; kept, so that no id comes back."""
@@ -60,7 +60,7 @@ def described(value: object, seen: Seen) -> Any:
     if id(value) in seen:
         return f"number {seen[id(value)][0]}"
     seen[id(value)] = len(seen), value
-    inner = partial(described, seen=seen)
+    inner = partial(describe, seen=seen)
     match value:
         case Tensor() if value.layout == torch.strided and not value.is_meta:
             return str(value.dtype), list(value.shape), digest("", values(value))

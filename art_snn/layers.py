@@ -18,7 +18,7 @@ def varies(module: nn.Module) -> bool:
     return module.training and isinstance(module, _DropoutNd | _NormBase)
 
 
-def plain(module: nn.Module) -> bool:
+def is_plain(module: nn.Module) -> bool:
     """Whether it is a module of torch or ours whose values no hook sees, and which keeps none."""
     hooks = (module._forward_hooks, module._forward_pre_hooks)
     known = type(module).__module__.startswith(("torch.nn.modules.", "art_snn."))
@@ -118,7 +118,7 @@ class TimeDistributed(nn.Module):
             module = modules.pop(0)
             if modules and foldable(module, modules[0]):
                 x = folded(x, module, modules.pop(0))
-            elif pooling.suits(module, x) and plain(module):
+            elif pooling.suits(module, x) and is_plain(module):
                 x = pooling.averaged(module, x)
             else:
                 x = module(x)

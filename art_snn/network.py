@@ -16,7 +16,7 @@ from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, Site
 from art_snn.gradients.base import kept, simulation
 from art_snn.gradients.fixed import holding, unhandled, weights_fixed
 from art_snn.gradients.rules import check_applicable, resolve
-from art_snn.layers import TimeDistributed, hooked_everywhere, plain, varies
+from art_snn.layers import TimeDistributed, hooked_everywhere, is_plain, varies
 from art_snn.neurons import Neuron
 from art_snn.passes import attached
 from art_snn.precision import lowered, require_attack_dtype, taken
@@ -334,7 +334,7 @@ class SpikingNetwork(nn.Module):
     @property
     def plain(self) -> bool:
         """Whether its layers are modules of torch and ours, and no hook sees their values."""
-        return not hooked_everywhere() and all(map(plain, self.layers.modules()))
+        return not hooked_everywhere() and all(map(is_plain, self.layers.modules()))
 
     def reset(self) -> None:
         """Draw all weights anew: by `initialise` where one was given, else as torch draws them."""

@@ -52,7 +52,7 @@ def average(x: Tensor, kernel: Pair, divisor: int | None = None) -> Tensor:
     return sums / (divisor or kernel[0] * kernel[1])
 
 
-def spread(values: Tensor, kernel: Pair) -> Tensor:
+def unpool(values: Tensor, kernel: Pair) -> Tensor:
     """Every value [N, C, h, w] at all places of its window, [N, C, h * height, w * width]."""
     found: Tensor = _Spread.apply(values, kernel)  # type: ignore[no-untyped-call]
     return found
@@ -76,7 +76,7 @@ class _Summed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return spread(grad, ctx.kernel), None
+        return unpool(grad, ctx.kernel), None
 
 
 class _Spread(torch.autograd.Function):

@@ -108,7 +108,7 @@ ALONE = Team()
 
 
 @contextmanager
-def joined() -> Iterator[Team]:
+def join() -> Iterator[Team]:
     """The team of this process within the block, on CUDA with a device of its own.
 
     Objects travel by gloo, on every device."""

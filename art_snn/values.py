@@ -129,7 +129,7 @@ def within(value: Setting, low: float, high: float) -> Setting:
     return min(max(value, low), high)
 
 
-def uniform(values: Iterable[Any]) -> bool:
+def is_uniform(values: Iterable[Any]) -> bool:
     """Whether none of the settings differs from neuron to neuron."""
     return not any(isinstance(value, Values) for value in values)
 

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from art_snn.experiments.compare import Comparison
-from art_snn.experiments.curves import Curves, Panel
+from art_snn.experiments.curves import Curves, Fit
 from art_snn.experiments.resume import converter, structured
 from art_snn.experiments.scaling import Growth
 from art_snn.experiments.sweep import Swept
@@ -44,7 +44,7 @@ def sweep(found: Content) -> str:
 
 
 def curves(found: Content) -> str:
-    panels = [converter.structure(panel, Panel) for panel in found["panels"]]
+    panels = [converter.structure(panel, Fit) for panel in found["panels"]]
     recordings: Any = [SimpleNamespace(panel=panel) for panel in panels]
     settings = found["settings"]
     return Curves(settings, RGA(**settings["rule"]), recordings).told("markdown")

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from art_snn import LIF, RGA, Direct, Frames, Poisson, SpikingNetwork, TimeDistributed
 from art_snn.gradients.base import simulation
-from art_snn.models import Plan, vgg
+from art_snn.models import Widths, vgg
 from art_snn.neurons import Neuron
 
 SHAPE = (2, 6, 6)
 CLASSES = 3
-TINY = Plan(((4,), (6, 6)), (16,))
+TINY = Widths(((4,), (6, 6)), (16,))
 
 
 class Residual(nn.Module):

@@ -21,10 +21,10 @@ import art_snn
 from art_snn.checks import ArgumentError, WriteFailed, invalid
 from art_snn.cli import CANNOT_WRITE
 from art_snn.experiments.cost import Cost, Settings, run
-from art_snn.experiments.resume import Positive, plain, structured
+from art_snn.experiments.resume import Positive, as_json, structured
 from art_snn.experiments.tables import Part, Table, told
 from art_snn.files import read_json, write_json
-from art_snn.gradients import chosen
+from art_snn.gradients import rules_named
 from art_snn.measuring.machine import processor
 from art_snn.measuring.workload import INFERENCE
 from art_snn.models import Architecture
@@ -39,14 +39,14 @@ TENTH = 0.1 + 1e-9
 
 FULL: dict[str, Any] = {
     "architecture": Architecture(model="vgg11", steps=8),
-    "rules": chosen("rga,stbp,hart,assg"),
+    "rules": rules_named("rga,stbp,hart,assg"),
     "batch_size": 32,
     "repeats": 5,
     "threads": 2,
 }
 SMALL: dict[str, Any] = {
     "architecture": Architecture(model="vgg5", width=0.1, steps=2),
-    "rules": chosen("rga,stbp"),
+    "rules": rules_named("rga,stbp"),
     "batch_size": 2,
     "channels": 1,
     "image_size": 8,
@@ -218,7 +218,7 @@ def bench(file: Path, asked: dict[str, Any], record: bool) -> int:
     then = last(records, now.kind)
     print(told(report(then, now)))
     if record:
-        write_json(file, plain([*records, now]))
+        write_json(file, as_json([*records, now]))
         print(f"Recorded in {file}.")
     return int(then is not None and any(change > 0 for change in changes(then, now).values()))
 

@@ -28,11 +28,11 @@ from art_snn.checks import ArgumentError, WriteFailed
 from art_snn.cli import CANNOT_WRITE
 from art_snn.data import Source
 from art_snn.experiments import cost, scaling
-from art_snn.experiments.folder import held
-from art_snn.experiments.resume import earlier, plain, structured
+from art_snn.experiments.folder import locked
+from art_snn.experiments.resume import as_json, earlier, structured
 from art_snn.experiments.tables import Notes, Part, Table, told
 from art_snn.files import read_json, write_json, write_text
-from art_snn.gradients import chosen
+from art_snn.gradients import rules_named
 from art_snn.measuring.machine import processor
 from art_snn.measuring.process import ProcessFailed, in_fresh_process
 from art_snn.models import Architecture
@@ -97,7 +97,7 @@ class Plan:
             output=self.output / "cost" / f"{precision}-T{steps}",
             device=self.device,
             architecture=Architecture(model=self.model, width=self.width, steps=steps),
-            rules=chosen("rga,stbp"),
+            rules=rules_named("rga,stbp"),
             batch_size=self.batch_size,
             repeats=self.repeats,
             **options,
@@ -113,7 +113,7 @@ class Plan:
             models=(self.model,),
             width=self.width,
             steps=self.steps,
-            rules=chosen("rga,stbp"),
+            rules=rules_named("rga,stbp"),
             source=Source(data="random", image_size=size),
             channels=self.inputs.get("channels", 3),
             batch_size=self.batch_size,
@@ -153,7 +153,7 @@ def driver() -> str:
 
 def check(plan: Plan) -> bool:
     """Do what is missing, and write the summary anew after every step; whether all went well."""
-    with held(plan.output):
+    with locked(plan.output):
         about = machine(plan.device)
         file = plan.output / "machine.json"
         earlier(file, "card, driver and versions", dict, lambda found: found == about)
@@ -199,7 +199,7 @@ def run_tests(folder: Path) -> None:
 
 def measure(settings: cost.Settings) -> None:
     """One input gradient in a process of its own, unless it has been measured."""
-    wanted = plain(settings.as_dict())
+    wanted = as_json(settings.as_dict())
     file = settings.output / "cost.json"
     if earlier(file, "settings", dict, lambda found: found.get("workload") == wanted) is None:
         in_fresh_process(measured, settings, precision_of(settings) != "fp32")

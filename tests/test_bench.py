@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from art_snn.experiments.resume import plain
+from art_snn.experiments.resume import as_json
 from art_snn.experiments.tables import told
 from tests import bench
 from tests.bench import Record, changes, last, main, read, report
@@ -110,7 +110,7 @@ def test_the_last_record_of_the_kind_is_taken_whatever_its_versions():
 
 
 def test_what_moved_is_told_as_a_table(ran, file, capsys):
-    file.write_text(json.dumps(plain([THEN])))
+    file.write_text(json.dumps(as_json([THEN])))
     assert ran(now(rga=1.5, stbp=2.0)) == 1
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert lines[0].endswith("network; Some CPU, 2 threads, with native bfloat16.")
@@ -127,13 +127,13 @@ def test_what_moved_is_told_as_a_table(ran, file, capsys):
 
 
 def test_what_became_faster_is_told_and_no_failure(ran, file, capsys):
-    file.write_text(json.dumps(plain([THEN])))
+    file.write_text(json.dumps(as_json([THEN])))
     assert ran(now(rga=1.0)) == 0
     assert "-20 %" in capsys.readouterr().out
 
 
 def test_one_sentence_tells_that_nothing_moved(ran, file, capsys):
-    file.write_text(json.dumps(plain([THEN])))
+    file.write_text(json.dumps(as_json([THEN])))
     assert ran(now(rga=1.3)) == 0
     out = capsys.readouterr().out
     assert "Nothing moved by more than a tenth." in out
@@ -170,7 +170,7 @@ def test_a_further_record_changes_no_line_of_the_earlier_ones(ran, file):
 
 def test_what_another_run_recorded_meanwhile_is_kept(file, monkeypatch):
     def measured(asked: object) -> Record:
-        file.write_text(json.dumps(plain([THEN])))
+        file.write_text(json.dumps(as_json([THEN])))
         return now()
 
     monkeypatch.setattr(bench, "measured", measured)
@@ -179,7 +179,7 @@ def test_what_another_run_recorded_meanwhile_is_kept(file, monkeypatch):
 
 
 def without(field: str) -> dict[str, Any]:
-    return {name: value for name, value in plain(THEN).items() if name != field}
+    return {name: value for name, value in as_json(THEN).items() if name != field}
 
 
 @pytest.mark.parametrize(
@@ -190,10 +190,13 @@ def without(field: str) -> dict[str, Any]:
         ("{}", "which holds no list of records"),
         ("null", "which holds no list of records"),
         ("[3]", "whose record 1 cannot be read (expected an object of named fields, got 3)"),
-        ([plain(THEN), without("time")], "whose record 2 cannot be read (its field time: missing)"),
-        ([plain(THEN) | {"threads": "2"}], "(its field threads: expected a whole number, got"),
-        ([plain(THEN) | {"time": {"rga": 0}}], "expected a number above 0, got 0"),
-        ([plain(THEN) | {"memory": {"rga": None}}], "expected a number, got null"),
+        (
+            [as_json(THEN), without("time")],
+            "whose record 2 cannot be read (its field time: missing)",
+        ),
+        ([as_json(THEN) | {"threads": "2"}], "(its field threads: expected a whole number, got"),
+        ([as_json(THEN) | {"time": {"rga": 0}}], "expected a number above 0, got 0"),
+        ([as_json(THEN) | {"memory": {"rga": None}}], "expected a number, got null"),
     ],
 )
 def test_a_damaged_file_is_refused_before_anything_is_measured(

@@ -181,12 +181,12 @@ class Counting(Sum):
 def test_a_loop_that_differs_is_tried_once_refused_and_told(compiler, on_cpu):
     x, out = torch.ones(3, 2, 32), torch.zeros(3, 2, 32)
     for _ in range(3):
-        assert not fused.run(Counting(off=1e-3), (x,), (out,))
+        assert not fused.run_fused(Counting(off=1e-3), (x,), (out,))
     assert Counting.trials == 1
     assert not out.any()
     (line,) = fused.report()
     assert "eager, since compiled it differs from the eager loop (1.0e+00 of the trial)" in line
-    assert fused.run(Counting(off=1e-3, limit=2e-3), (x,), (out,))
+    assert fused.run_fused(Counting(off=1e-3, limit=2e-3), (x,), (out,))
     assert torch.equal(out, x.cumsum(0))
     assert "fused, to rounding as eager" in fused.report()[1]
 
@@ -195,7 +195,7 @@ def test_a_process_keeps_the_loops_that_were_used_last(compiler, on_cpu):
     on_cpu.setattr(fused, "KEPT", 2)
     x = torch.ones(1, 2, 32)
     for off in (0.0, 1.0, 0.0, 2.0):
-        fused.run(Sum(off), (x,), (torch.empty_like(x),))
+        fused.run_fused(Sum(off), (x,), (torch.empty_like(x),))
     assert [line.partition(",")[0] for line in fused.report()] == ["Sum(off=0.0", "Sum(off=2.0"]
 
 
@@ -263,10 +263,10 @@ def test_what_might_change_is_not_compiled(on_cpu):
         inner: object = None
 
     for inner in (Mutable(), [1.0], float("nan"), (STBP(), Mutable()), object()):
-        assert not fused.run(Of(inner=inner), (x,), (out,))
+        assert not fused.run_fused(Of(inner=inner), (x,), (out,))
     changed = Sum()
     vars(changed)["more"] = 1
-    assert not fused.run(changed, (x,), (out,))
+    assert not fused.run_fused(changed, (x,), (out,))
 
 
 def test_tensors_that_are_watched_or_do_not_fit_take_the_eager_loop(on_cpu):
@@ -288,8 +288,8 @@ def test_tensors_that_are_watched_or_do_not_fit_take_the_eager_loop(on_cpu):
     part = torch.empty(4, 6, 32)[:, 2:4]
     assert torch.equal(Dynamics().simulate(current, None, part), expected)
     other = torch.empty(4, 2, 32, dtype=torch.float64)
-    assert not fused.run(Sum(), (current,), (other,))
-    assert not fused.run(Sum(), (nn.Parameter(current),), (torch.empty_like(current),))
+    assert not fused.run_fused(Sum(), (current,), (other,))
+    assert not fused.run_fused(Sum(), (nn.Parameter(current),), (torch.empty_like(current),))
     for odd in (current[:, :, :7], current[:, :0], current[:, :1, :16]):
         assert Dynamics().simulate(odd).shape == odd.shape
     assert not fused.report()

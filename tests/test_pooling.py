@@ -7,7 +7,7 @@ from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
 from art_snn import TimeDistributed
 from art_snn.gradients.fixed import FixedWeights, Trail
-from art_snn.pooling import average, averaged, pair, spread, suits
+from art_snn.pooling import average, averaged, pair, suits, unpool
 
 POOLS = {
     "two by two": nn.AvgPool2d(2),
@@ -67,15 +67,15 @@ def test_it_can_be_differentiated_twice():
     x = planes()[:1, :1]
     assert gradcheck(lambda x: average(x, (3, 2)), x)
     assert gradgradcheck(lambda x: average(x, (3, 2)).square(), x)
-    assert gradcheck(lambda x: spread(x, (2, 3)), x)
-    assert gradgradcheck(lambda x: spread(x, (2, 3)).square(), x)
+    assert gradcheck(lambda x: unpool(x, (2, 3)), x)
+    assert gradgradcheck(lambda x: unpool(x, (2, 3)).square(), x)
 
 
 @pytest.mark.parametrize("name", POOLS)
 def test_other_devices_spread_values_at_once(name):
     kernel = pair(POOLS[name].kernel_size)
     values = torch.zeros(2, 3, 4, 5, device="meta")
-    assert spread(values, kernel).shape == (2, 3, 4 * kernel[0], 5 * kernel[1])
+    assert unpool(values, kernel).shape == (2, 3, 4 * kernel[0], 5 * kernel[1])
 
 
 def test_it_keeps_nothing_of_its_input():

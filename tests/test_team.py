@@ -9,7 +9,7 @@ import torch
 from torch import distributed
 
 from art_snn import team
-from art_snn.team import Team, joined
+from art_snn.team import Team, join
 from tests.jobs import script
 
 SCRIPT = """
@@ -52,7 +52,7 @@ def test_processes_tell_each_other_and_deal_every_thing_to_one_of_them(processes
 
 
 def test_a_process_by_itself_is_a_team_of_one():
-    with joined() as team:
+    with join() as team:
         assert team == Team()
         assert team.leads
         assert team.told("this") == "this"
@@ -72,7 +72,7 @@ def test_on_cuda_every_process_has_a_device_of_its_own(monkeypatch):
     monkeypatch.setattr(team, "rendezvous", lambda *_, **__: iter([met]))
     monkeypatch.setattr(distributed, "init_process_group", lambda *_, **__: None)
     monkeypatch.setattr(distributed, "destroy_process_group", lambda: None)
-    with joined() as found:
+    with join() as found:
         assert (found.rank, found.size, found.leads) == (5, 8, False)
     # The fourth process of a machine with two cards.
     assert chosen == [1]

@@ -49,7 +49,7 @@ class Ball:
         """The nearest points of the ball, moved into the clip range, which leads nearer still."""
         if self.norm == np.inf:
             return x.clamp(*self._limits)
-        moved = shortened(self._free(x - self.centre), self.eps).add_(self.centre)
+        moved = scale_to(self._free(x - self.centre), self.eps).add_(self.centre)
         return moved.clamp_(self.low, self.high)
 
     def start(self, direction: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ class Ball:
         """Changes that are no longer than that, in every value or in their Euclidean length."""
         if self.norm == np.inf:
             return change.clamp(-longest, longest)
-        return shortened(change, longest)
+        return scale_to(change, longest)
 
     def length(self, change: Tensor) -> Tensor:
         """Length of changes ``[n, *shape]`` in the norm of the ball, [n, 1, ...]."""
@@ -93,6 +93,6 @@ def length(change: Tensor, norm: float) -> Tensor:
     return found
 
 
-def shortened(change: Tensor, longest: float) -> Tensor:
+def scale_to(change: Tensor, longest: float) -> Tensor:
     """Changes whose Euclidean length is at most that."""
     return change * (longest / length(change, 2.0).clamp_min(SMALLEST)).clamp_max(1)

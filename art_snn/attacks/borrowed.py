@@ -76,9 +76,9 @@ class Borrowed(PerSampleAttack):
         x = best.samples.clone()
         ball = Ball(self.norm, self.eps, x, *self.clip_range(x), mask)
         seen = _Seen(self, classes)
-        estimator = remembering(queries, seen.told)
+        estimator = caching_copy(queries, seen.told)
         if issubclass(self.kind, SquareAttack):
-            estimator._input_shape = images(estimator.input_shape)
+            estimator._input_shape = image_shape(estimator.input_shape)
         attack = self.kind(estimator, **self.options)
         quiet = np.errstate(divide="ignore", invalid="ignore")
         rows = torch.arange(len(x), device="cpu")
@@ -174,7 +174,7 @@ def watching(
         yield
 
 
-def remembering(
+def caching_copy(
     queries: Queries, told: Callable[[np.ndarray, np.ndarray], None] | None = None
 ) -> PyTorchClassifier:
     """A copy of the classifier, of the same network, that keeps its last predictions.
@@ -221,7 +221,7 @@ def obstacle(kind: type[EvasionAttack], estimator: PyTorchClassifier, norm: floa
         return ""
     if len(shape) < 2:
         return f"samples of shape {shape} are no images"
-    first, second, third = images(shape)
+    first, second, third = image_shape(shape)
     height, width = (second, third) if estimator.channels_first else (first, second)
     side = max(round((FIRST * height * width) ** 0.5), 1)
     if norm == 2:
@@ -233,6 +233,6 @@ def obstacle(kind: type[EvasionAttack], estimator: PyTorchClassifier, norm: floa
     return f"its squares do not fit into samples of shape {shape}"
 
 
-def images(shape: tuple[int, ...]) -> tuple[int, ...]:
+def image_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of samples as images: all axes but the last two are one."""
     return (int(np.prod(shape[:-2])), *shape[-2:])

@@ -45,8 +45,8 @@ def shifts(clean: Any, adversarial: Any, low: Any = 0.0) -> Shifts:
     got = "another number of spikes at some place"
     same = before.sum(1).equal(after.sum(1))
     require(same, "adversarial", "as many spikes as clean at every place", got, remedy)
-    owner, times = listed(before)
-    distance = (listed(after)[1] - times).abs()
+    owner, times = spike_times(before)
+    distance = (spike_times(after)[1] - times).abs()
     none = owner.new_zeros(len(before))
     largest = none.scatter_reduce(0, owner, distance, "amax")
     total = none.index_add(0, owner, distance)
@@ -69,7 +69,7 @@ def counts(frames: Any, low: Any, argument: str = "x") -> Tensor:
     return whole.long().flatten(2)
 
 
-def listed(spikes: Tensor) -> tuple[Tensor, Tensor]:
+def spike_times(spikes: Tensor) -> tuple[Tensor, Tensor]:
     """Sample and time of every spike [S] of counts [N, T, P]: place by place, in order of time."""
     by_place = spikes.transpose(1, 2)
     owner, _, time = by_place.nonzero(as_tuple=True)

@@ -16,7 +16,7 @@ from art_snn.attacks.best import Best
 from art_snn.attacks.objectives import Objective, cross_entropy, margin, towards
 from art_snn.attacks.persample import PerSampleAttack, begin, go_on_with
 from art_snn.attacks.queries import Queries
-from art_snn.attacks.starts import uniform
+from art_snn.attacks.starts import uniform_noise
 from art_snn.checks import require_count, require_number, require_seed, require_whole
 
 AnyWalk = TypeVar("AnyWalk", bound="Walk")
@@ -110,7 +110,7 @@ class IteratedAttack(PerSampleAttack):
         """Where a run begins that no other one came before."""
         if not self.num_random_init:
             return around.centre
-        return around.start(uniform(around.centre, self.seed, draw))
+        return around.start(uniform_noise(around.centre, self.seed, draw))
 
     def aims(self, queries: Queries, x: Tensor, classes: Tensor) -> Sequence[Tensor]:
         """What the objective is told [n, ...] in one run after another from every start."""

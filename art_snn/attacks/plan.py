@@ -17,8 +17,8 @@ from art_snn.attacks.borrowed import WITHOUT_GRADIENTS, Borrowed, obstacle
 from art_snn.attacks.distances import shifts
 from art_snn.attacks.iterated import IteratedAttack
 from art_snn.attacks.persample import PerSampleAttack
-from art_snn.checks import SEEDS, invalid, require, require_count, require_number, settle, shown
-from art_snn.gradients import Gradient, brief
+from art_snn.checks import SEEDS, invalid, require, require_count, require_number, set_fields, shown
+from art_snn.gradients import Gradient, short_name
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 
@@ -65,8 +65,8 @@ class Stage:
         require(fits, "warm", expected, shown(self.warm), remedy)
         if self.within is not None:
             remedy = "None attacks every sample; 0.1 those that are all but broken."
-            settle(self, within=require_number("within", self.within, above=0, remedy=remedy))
-        settle(self, options=MappingProxyType(dict(self.options)))
+            set_fields(self, within=require_number("within", self.within, above=0, remedy=remedy))
+        set_fields(self, options=MappingProxyType(dict(self.options)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A view of a dictionary can be neither pickled nor copied.
@@ -135,7 +135,7 @@ class Stage:
 
     def __str__(self) -> str:
         told = ", ".join(f"{name}={value}" for name, value in self.options.items())
-        by = "" if self.rule is None else f" by {brief(self.rule)}"
+        by = "" if self.rule is None else f" by {short_name(self.rule)}"
         warm = ", warm" if self.warm else ""
         within = "" if self.within is None else f", within {self.within:g}"
         return f"{self.attack.__name__}({told}){by}{warm}{within}"
@@ -162,7 +162,7 @@ class Plan:
             fits = fits and all(isinstance(stage, Stage) for stage in stages)
             expected = f"a tuple of {'one Stage or more' if least else 'stages'}"
             require(fits, name, expected, shown(stages), remedy)
-        settle(self, stages=tuple(self.stages), native=tuple(self.native))
+        set_fields(self, stages=tuple(self.stages), native=tuple(self.native))
 
 
 def require_measure(norm: object) -> float | str:

@@ -80,7 +80,8 @@ class Queries:
         self._count(self.backwards, rows, self.backwards_each)
         parts = (torch.split(tensor, self.batch_size) for tensor in (x, classes))
         found = [
-            differentiated(self.estimator, a, b, objective) for a, b in zip(*parts, strict=True)
+            logits_and_gradient(self.estimator, a, b, objective)
+            for a, b in zip(*parts, strict=True)
         ]
         logits, gradient = (torch.cat(every) for every in zip(*found, strict=True))
         if not _predicts(self.estimator):
@@ -130,7 +131,7 @@ class Queries:
         counter.index_add_(0, own, torch.full_like(own, times))
 
 
-def differentiated(
+def logits_and_gradient(
     estimator: PyTorchClassifier, x: Tensor, classes: Tensor, objective: Objective
 ) -> tuple[Tensor, Tensor]:
     """Logits of one pass [n, K] and the gradient ``[n, *input_shape]``, as it comes.

@@ -10,7 +10,7 @@ DIFFERENCE = 1e-4
 """Share of the length of the logits by which those of a network without chance may differ."""
 
 
-def spread(every: Sequence[np.ndarray]) -> float:
+def logit_spread(every: Sequence[np.ndarray]) -> float:
     """The largest difference of a logit between predictions [N, K], in lengths of the logits."""
     lengths = np.linalg.norm(every[0], axis=1, keepdims=True)
     scaled = np.stack(every) / np.where(lengths > 0, lengths, 1)
@@ -22,4 +22,4 @@ def random(every: Sequence[np.ndarray], y: np.ndarray) -> bool:
 
     :param y: true classes [N]."""
     counts = {int((logits.argmax(1) == y).sum()) for logits in every}
-    return spread(every) > DIFFERENCE or len(counts) > 1
+    return logit_spread(every) > DIFFERENCE or len(counts) > 1

@@ -12,7 +12,7 @@ from art_snn.attacks.flips import Flips
 from art_snn.attacks.objectives import margin
 from art_snn.attacks.persample import ROUNDING, PerSampleAttack, go_on_with
 from art_snn.attacks.queries import Queries
-from art_snn.attacks.starts import uniform
+from art_snn.attacks.starts import uniform_noise
 from art_snn.checks import require, require_count, require_seed
 
 NOISE = 1e-5
@@ -114,7 +114,7 @@ class SparseDynamicAttack(PerSampleAttack):
             stay = ~done & ~logits.isnan().any(1)
             queries.through(int((~stay).sum()))
             left, logits, gradient = left[stay], logits[stay], gradient[stay]
-            noise = uniform(flips.samples[left], self.seed, turn)
+            noise = uniform_noise(flips.samples[left], self.seed, turn)
             rows, bits = flips.candidates(left, gradient, noise, self.candidates * (turn + 1))
             if not len(rows):
                 return torch.cat(broken)

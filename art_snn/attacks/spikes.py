@@ -87,10 +87,10 @@ class Spikes:
                 return taken
             asks = asks[best[asks].argsort(descending=True, stable=True)]
             cell = self.cells[asks, shift[asks]]
-            asks = asks[running(cell, torch.ones_like(cell)) <= room[cell]]
+            asks = asks[running_sums(cell, torch.ones_like(cell)) <= room[cell]]
             owner, length = self.sample[asks], self.distance[shift[asks]]
-            fits = running(owner, torch.ones_like(owner)) <= moves[owner]
-            fits &= running(owner, length) <= steps[owner]
+            fits = running_sums(owner, torch.ones_like(owner)) <= moves[owner]
+            fits &= running_sums(owner, length) <= steps[owner]
             asks, owner, length = asks[fits], owner[fits], length[fits]
             taken[asks] = shift[asks]
             one = torch.ones_like(asks)
@@ -129,7 +129,7 @@ def offsets(furthest: int, device: torch.device) -> Tensor:
     return torch.cat((away.new_zeros(1), pairs))
 
 
-def running(groups: Tensor, amounts: Tensor) -> Tensor:
+def running_sums(groups: Tensor, amounts: Tensor) -> Tensor:
     """Sums [k] of the amounts, whole numbers from 0, up to every element within its group."""
     order = groups.argsort(stable=True)
     sums, its = amounts[order].cumsum(0), groups[order]

@@ -11,7 +11,7 @@ from art_snn.attacks.balls import Ball
 from art_snn.attacks.iterated import IteratedAttack, Walk, wide
 from art_snn.attacks.objectives import Objective, margin, towards
 from art_snn.attacks.queries import Queries
-from art_snn.attacks.starts import uniform
+from art_snn.attacks.starts import uniform_noise
 from art_snn.checks import require_number
 
 IMAGES = 4
@@ -72,7 +72,7 @@ class SquareSearch(IteratedAttack):
         last = not self.estimator.channels_first and start.ndim >= IMAGES
         area = int(np.prod(start.shape[1:][-3:-1] if last else start.shape[1:][-2:]))
         channels = int(np.prod(start.shape[1:])) // area
-        drawn = uniform(ball.centre, self.seed, SQUARES, (self.max_iter, 2 + channels))
+        drawn = uniform_noise(ball.centre, self.seed, SQUARES, (self.max_iter, 2 + channels))
         lowest = start.new_full((len(start),), -torch.inf)
         return _Search(ball, start, start, lowest, drawn, self.share * area, last)
 

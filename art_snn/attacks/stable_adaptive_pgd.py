@@ -41,7 +41,9 @@ class StableAdaptivePGD(IteratedAttack):
     :raises ValueError: for a setting out of its range."""
 
     def walk(self, ball: Ball, start: Tensor) -> Walk:
-        return _Adaptive(ball, start, Moments.none(start), self.eps, checkpoints(self.max_iter))
+        return _Adaptive(
+            ball, start, GradientMoments.none(start), self.eps, checkpoints(self.max_iter)
+        )
 
 
 @dataclass
@@ -50,7 +52,7 @@ class _Adaptive(Walk):
 
     ball: Ball
     points: Tensor
-    moments: "Moments"
+    moments: "GradientMoments"
     step: float
     halvings: list[int]
     done: int = 0
@@ -65,22 +67,22 @@ class _Adaptive(Walk):
 
 
 @dataclass
-class Moments:
+class GradientMoments:
     """Moments of the gradient, normalised per sample ``[n, *shape]``."""
 
     mean: Tensor
     square: Tensor
 
     @classmethod
-    def none(cls, like: Tensor) -> "Moments":
+    def none(cls, like: Tensor) -> "GradientMoments":
         """Before the first step."""
         return cls(torch.zeros_like(like), torch.zeros_like(like))
 
-    def of(self, which: Tensor) -> "Moments":
+    def of(self, which: Tensor) -> "GradientMoments":
         """Those of some samples, bool [n]."""
-        return Moments(self.mean[which], self.square[which])
+        return GradientMoments(self.mean[which], self.square[which])
 
-    def after(self, gradient: Tensor) -> "Moments":
+    def after(self, gradient: Tensor) -> "GradientMoments":
         """With another gradient ``[n, *shape]``."""
         # Scaled first, so that squares of small gradients do not underflow.
         dims = tuple(range(1, gradient.ndim))
@@ -90,7 +92,7 @@ class Moments:
         mean, mean_square = (g.mean(dims, keepdim=True) for g in (scaled.abs(), square))
         first, second = scaled.div_(_divisor(mean)), square.div_(_divisor(mean_square))
         first.add_(self.mean, alpha=KEPT)
-        return Moments(first, second.add_(self.square, alpha=KEPT_SQUARES))
+        return GradientMoments(first, second.add_(self.square, alpha=KEPT_SQUARES))
 
     def direction(self) -> Tensor:
         """``m / (sqrt v + 1e-12)``."""

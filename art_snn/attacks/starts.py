@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 
-def uniform(x: Tensor, seed: int, draw: int = 0, shape: tuple[int, ...] | None = None) -> Tensor:
+def uniform_noise(
+    x: Tensor, seed: int, draw: int = 0, shape: tuple[int, ...] | None = None
+) -> Tensor:
     """Numbers in (-1, 1), every sample's drawn from a seed of its own.
 
     That seed is made of the sample's values in single precision, so that a sample has the same

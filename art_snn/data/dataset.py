@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from art_snn.checks import invalid, require, settle
+from art_snn.checks import invalid, require, set_fields
 from art_snn.data.samples import (
     check_kind,
     check_shapes,
@@ -13,7 +13,7 @@ from art_snn.data.samples import (
     checked_labels,
     checked_range,
 )
-from art_snn.data.split import spread, stratified
+from art_snn.data.split import stratified, thin
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class Dataset:
 
     def __post_init__(self) -> None:
         if self.value_range is not None:
-            settle(self, value_range=checked_range(self.value_range))
+            set_fields(self, value_range=checked_range(self.value_range))
         for name in ("x_train", "x_test"):
             check_kind(name, getattr(self, name))
         check_shapes(self.x_train, self.x_test)
         for part in ("train", "test"):
             x, label = getattr(self, f"x_{part}"), f"y_{part}"
-            settle(self, **{label: checked_labels(label, getattr(self, label), len(x))})
+            set_fields(self, **{label: checked_labels(label, getattr(self, label), len(x))})
             check_values(f"x_{part}", x, self.value_range)
 
     @property
@@ -118,8 +118,8 @@ class Dataset:
         :param seed: of the draw.
         :raises ValueError: for a count below 1 or above what there is, or one that loses a class.
         """
-        kept = spread(self.y_train, train, seed, "train")
-        tested = spread(self.y_test, test, seed, "test")
+        kept = thin(self.y_train, train, seed, "train")
+        tested = thin(self.y_test, test, seed, "test")
         part = replace(
             self,
             name=f"{self.name} ({len(kept)} + {len(tested)} samples, seed {seed})",

@@ -11,7 +11,7 @@ from art_snn.data.dataset import Dataset
 from art_snn.data.npz import from_npz
 from art_snn.data.recordings import Recordings, convert
 from art_snn.data.samples import checked_range
-from art_snn.data.sizes import ImageSize, named, sides
+from art_snn.data.sizes import ImageSize, sides, sized_name
 from art_snn.places import require_root
 
 EVENTS: Mapping[str, Recordings] = MappingProxyType(
@@ -64,9 +64,9 @@ def events(
         checked_range(value_range)
     source, root = EVENTS[name], require_root(root)
     size = source.image_size if image_size is None else sides(image_size)
-    cache = root / f"{named(name, size).replace(' ', '-')}-{frames}-frames.npz"
+    cache = root / f"{sized_name(name, size).replace(' ', '-')}-{frames}-frames.npz"
     if not cache.exists():
         convert(source, root, download, frames, size, cache)
     # Written here, perhaps in hours: no size that was asked for is refused.
     frames_kept = from_npz(cache, value_range, largest=sys.maxsize)
-    return replace(frames_kept, name=named(name, size), mirrored=source.mirrored)
+    return replace(frames_kept, name=sized_name(name, size), mirrored=source.mirrored)

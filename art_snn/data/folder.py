@@ -6,9 +6,9 @@ import numpy as np
 
 from art_snn.checks import require
 from art_snn.data.dataset import Dataset
-from art_snn.data.listing import classes, listed
-from art_snn.data.pictures import read
-from art_snn.data.sizes import ImageSize, named
+from art_snn.data.listing import classes, picture_files
+from art_snn.data.pictures import read_pictures
+from art_snn.data.sizes import ImageSize, sized_name
 from art_snn.data.split import TEST_SHARE, refuse_share, stratified
 from art_snn.places import FOLDER, place, require_kind
 
@@ -50,7 +50,7 @@ def from_folder(
     require(len(there) != 1, "data", expected, got, remedy)
     if there:
         refuse_share(test_share, f"the folder {path}")
-        (ours, y_train), (theirs, y_test) = map(listed, (path / part for part in PARTS))
+        (ours, y_train), (theirs, y_test) = map(picture_files, (path / part for part in PARTS))
         first, second = (classes(path / part) for part in PARTS)
         got = f"{', '.join(sorted(first ^ second)[:5])} in one of them only, in {path}"
         remedy = "Add what is missing: classes are numbered by their folders."
@@ -58,9 +58,9 @@ def from_folder(
         files, y = ours + theirs, np.concatenate([y_train, y_test])
         train, test = np.split(np.arange(len(y)), [len(ours)])
     else:
-        files, y = listed(path)
+        files, y = picture_files(path)
         share = TEST_SHARE if test_share is None else test_share
         train, test = stratified(y, share, seed, "test_share")
-    x = np.divide(read(files, image_size), 255, dtype=np.float32)
-    name = named(path.resolve().name, image_size)
+    x = np.divide(read_pictures(files, image_size), 255, dtype=np.float32)
+    name = sized_name(path.resolve().name, image_size)
     return Dataset(name, x[train], y[train], x[test], y[test])

@@ -12,7 +12,7 @@ from torchvision import datasets
 from art_snn.checks import ArgumentError, MissingFile, require
 from art_snn.data import packaged as debian, pictures
 from art_snn.data.dataset import Dataset
-from art_snn.data.sizes import ImageSize, named, resized, sides
+from art_snn.data.sizes import ImageSize, resized, sides, sized_name
 from art_snn.data.split import stratified
 from art_snn.places import place, require_root
 
@@ -40,7 +40,7 @@ class _EuroSAT(_Source):
 
     def parts(self, root: Path, download: bool, image_size: ImageSize | None) -> tuple[Part, Part]:
         samples = self.part(root, download).samples
-        x = pictures.read([file for file, _ in samples], image_size)
+        x = pictures.read_pictures([file for file, _ in samples], image_size)
         y = np.array([label for _, label in samples], dtype=np.int64)
         train, test = stratified(y, 0.2, 0, "test_share")
         return (x[train], y[train]), (x[test], y[test])
@@ -99,7 +99,7 @@ def images(
         if own or not debian.is_there(packaged):
             train, test = source.parts(root, download, image_size)
         else:
-            train, test = debian.parts(packaged)
+            train, test = debian.read_parts(packaged)
     except ArgumentError:
         raise
     except Exception as error:
@@ -114,7 +114,7 @@ def images(
     parts = zip(("x_train", "x_test"), (train[0], test[0]), strict=True)
     x = {n: np.divide(resized(part, image_size), 255, dtype=np.float32) for n, part in parts}
     y = {"y_train": train[1], "y_test": test[1]}
-    return Dataset(named(name, image_size), **x, **y, mirrored=source.mirrored)  # type: ignore[arg-type]
+    return Dataset(sized_name(name, image_size), **x, **y, mirrored=source.mirrored)  # type: ignore[arg-type]
 
 
 def _arrays(part: Any) -> Part:

@@ -24,7 +24,7 @@ def classes(path: Path) -> set[str]:
         _refuse(error)
 
 
-def listed(path: Path) -> tuple[list[str], np.ndarray]:
+def picture_files(path: Path) -> tuple[list[str], np.ndarray]:
     """Files of the pictures in path/<class>/, at any depth, and their class indices [N] int64.
 
     :raises FileNotFoundError: when there is no class, or one without pictures.

@@ -20,18 +20,21 @@ from art_snn.places import FILE, FOLDER, place, what
 
 
 @dataclass(frozen=True)
-class Kind:
+class SourceKind:
     """What makes a data set, and the fields of :class:`Source` that it understands."""
 
     make: Callable[..., Dataset]
     options: tuple[str, ...] = ()
 
 
-NAMES: Mapping[str, Kind] = MappingProxyType(
-    {"digits": Kind(digits, ("test_share",))}
-    | {name: Kind(partial(images, name), ("root", "download", "image_size")) for name in IMAGES}
+NAMES: Mapping[str, SourceKind] = MappingProxyType(
+    {"digits": SourceKind(digits, ("test_share",))}
     | {
-        name: Kind(
+        name: SourceKind(partial(images, name), ("root", "download", "image_size"))
+        for name in IMAGES
+    }
+    | {
+        name: SourceKind(
             partial(events, name), ("root", "download", "image_size", "value_range", "frames")
         )
         for name in EVENTS
@@ -79,19 +82,19 @@ class Source:
         options = {name: getattr(self, name) for name in kind.options}
         return kind.make(**{name: value for name, value in options.items() if value is not None})
 
-    def _of_path(self) -> Kind:
+    def _of_path(self) -> SourceKind:
         path = place("data", self.data)
         found = what("data", path)
         if found == FOLDER:
-            return Kind(partial(from_folder, path), ("image_size", "test_share"))
+            return SourceKind(partial(from_folder, path), ("image_size", "test_share"))
         if found == FILE or path.suffix == ".npz":
-            return Kind(partial(from_npz, path), ("value_range", "axes", "test_share"))
+            return SourceKind(partial(from_npz, path), ("value_range", "axes", "test_share"))
         expected = f"one of {', '.join(NAMES)}, a .npz file or a folder of pictures"
         got = f"{self.data!r}, {found}" if found else repr(self.data)
         raise invalid("data", expected, got, "Check the spelling and the path.")
 
 
-def load(name: str, **options: Any) -> Dataset:
+def load_data(name: str, **options: Any) -> Dataset:
     """The data set that :class:`Source` describes.
 
     :param name: its `data`.

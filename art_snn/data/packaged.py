@@ -23,7 +23,7 @@ def is_there(folder: Path) -> bool:
     return all(file.is_file() for file in _files(folder))
 
 
-def parts(folder: Path) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+def read_parts(folder: Path) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Training and test part: images [N, 1, H, W] uint8 and class indices [N] int64.
 
     :raises ValueError: for a damaged file."""

@@ -24,7 +24,7 @@ the whole program's and stays as it is."""
 READABLE = "pictures that PIL reads"
 
 
-def read(paths: Sequence[str], image_size: ImageSize | None) -> np.ndarray:
+def read_pictures(paths: Sequence[str], image_size: ImageSize | None) -> np.ndarray:
     """Pictures [N, C, H, W] uint8; one channel where every one of them is grey, otherwise RGB.
 
     :param image_size: side or (height, width) to which they are brought by bilinear interpolation,

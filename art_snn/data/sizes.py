@@ -16,7 +16,7 @@ def sides(image_size: ImageSize) -> tuple[int, int]:
     return require_sides(image_size, channels="Channels are not resized.")
 
 
-def named(name: str, image_size: ImageSize | None) -> str:
+def sized_name(name: str, image_size: ImageSize | None) -> str:
     """Name of a data set that was brought to that size."""
     if image_size is None:
         return name

@@ -43,7 +43,7 @@ def stratified(
     return tuple(parts)
 
 
-def spread(y: np.ndarray, count: int | None, seed: int, argument: str) -> np.ndarray:
+def thin(y: np.ndarray, count: int | None, seed: int, argument: str) -> np.ndarray:
     """Indices of `count` samples whose classes are in proportion, none drawn twice; None is all.
 
     One sample of every class comes first, as far as the count reaches; after that the classes take

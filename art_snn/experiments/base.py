@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 
 from art_snn.checks import cuts_gradients, invalid, require
 from art_snn.classifier.inputs import check_device_type
-from art_snn.experiments.folder import held
-from art_snn.experiments.resume import plain
+from art_snn.experiments.folder import locked
+from art_snn.experiments.resume import as_json
 from art_snn.experiments.tables import Form, Part, told
 from art_snn.files import whole, write_json, write_text
 from art_snn.flags import Open
 from art_snn.measuring.machine import require_threads, set_threads
 from art_snn.places import FILE, what
-from art_snn.team import Team, joined
+from art_snn.team import Team, join
 
 Outcome = TypeVar("Outcome")
 
@@ -68,8 +68,8 @@ class Experiment:
 
         :raises ValueError: when the output cannot be written into, or another run holds it."""
         set_threads(self.threads)
-        with joined() if self.together else nullcontext(Team()) as team, ExitStack() as stack:
-            team.led(lambda: stack.enter_context(held(self.output)))
+        with join() if self.together else nullcontext(Team()) as team, ExitStack() as stack:
+            team.led(lambda: stack.enter_context(locked(self.output)))
             with _uncut():
                 yield team
 
@@ -112,7 +112,7 @@ class Result(ABC):
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
-        return plain(self)  # type: ignore[no-any-return]
+        return as_json(self)  # type: ignore[no-any-return]
 
     def figures(self) -> Mapping[str, Figure]:
         """Pictures by the names of their files, without suffix."""

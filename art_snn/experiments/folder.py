@@ -21,7 +21,7 @@ MOMENT = 1.0
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """The folder is there, can be written into, and belongs to this run within the block.
 
     What a run that was killed left unfinished is removed: files that carry a name of ours, here and

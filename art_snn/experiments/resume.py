@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 import cattrs
 import numpy as np
 
-from art_snn.checks import invalid, require, shortened
+from art_snn.checks import invalid, require, truncate
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.files import digest, read_json
 from art_snn.identity import code, values
@@ -25,13 +25,13 @@ PREDICTED, BATCH = 32, 8
 """Samples whose classes tell networks apart, and how many of them at a time."""
 
 
-def digits(values: np.ndarray) -> str:
+def bit_string(values: np.ndarray) -> str:
     """Booleans (N,) as one digit each."""
     return "".join("1" if value else "0" for value in values)
 
 
 def booleans(text: str) -> np.ndarray:
-    """The inverse of :func:`digits`."""
+    """The inverse of :func:`bit_string`."""
     return np.array([digit == "1" for digit in text], dtype=bool)
 
 
@@ -50,7 +50,7 @@ def expect(holds: object, expected: str, found: object) -> None:
 
     :raises ValueError: which :func:`structured` completes by the name of the field."""
     if not holds:
-        raise ValueError(f"expected {expected}, got {shortened(json.dumps(found, default=repr))}")
+        raise ValueError(f"expected {expected}, got {truncate(json.dumps(found, default=repr))}")
 
 
 def _number(found: Any, kind: Any) -> float:
@@ -101,17 +101,17 @@ converter.register_structure_hook(bool, _truth)
 converter.register_structure_hook(str, _text)
 converter.register_unstructure_hook(Share, Share.as_dict)
 converter.register_structure_hook(Share, _share)
-converter.register_unstructure_hook(np.ndarray, digits)
+converter.register_unstructure_hook(np.ndarray, bit_string)
 converter.register_structure_hook(np.ndarray, _booleans)
 converter.register_unstructure_hook(Values, Values.tolist)
 
 
-def plain(content: object) -> Any:
+def as_json(content: object) -> Any:
     """The content as JSON gives it back: dicts, lists, strings and numbers."""
     found = converter.unstructure(content)
     if isinstance(found, dict):
-        return {str(name): plain(value) for name, value in found.items()}
-    return [plain(value) for value in found] if isinstance(found, list | tuple) else found
+        return {str(name): as_json(value) for name, value in found.items()}
+    return [as_json(value) for value in found] if isinstance(found, list | tuple) else found
 
 
 def fingerprint(

@@ -8,7 +8,7 @@ import torch
 
 from art_snn import checkpoint
 from art_snn.attacks import Attack
-from art_snn.checks import require, require_seed, settle, settle_counts
+from art_snn.checks import require, require_seed, set_counts, set_fields
 from art_snn.classifier import PyTorchSpikingClassifier, wrapped
 from art_snn.data import Dataset, Source
 from art_snn.experiments.base import Experiment
@@ -48,8 +48,8 @@ class Trained:
     train_dtype: Open[str] = None
 
     def __post_init__(self) -> None:
-        settle_counts(self, "epochs")
-        settle(self, train_dtype=require_train_dtype(self.train_dtype))
+        set_counts(self, "epochs")
+        set_fields(self, train_dtype=require_train_dtype(self.train_dtype))
         alone = self.epochs is None or self.checkpoint is None
         expected = "None beside a checkpoint, which is not trained further"
         require(alone, "epochs", expected, self.epochs, "Leave one of them out.")
@@ -166,7 +166,7 @@ class Trained:
         epochs = self.epochs or (EPOCHS if self.trained_here else None)
         told = ("epochs", "seed", "train_dtype")
         noted = {k: v for k, v in self.noted().items() if k in told}
-        return described(self.architecture, epochs, seed, self.train_dtype) | noted
+        return describe_training(self.architecture, epochs, seed, self.train_dtype) | noted
 
     def words(self, data: Dataset, network: SpikingNetwork | None = None) -> str:
         """Network and data in words; settings other than the checkpoint's are named.
@@ -193,7 +193,7 @@ def _notes_of_kept(path: Path) -> dict[str, Any]:
         raise checkpoint.CheckpointError("output", way_out) from error
 
 
-def described(
+def describe_training(
     architecture: Architecture, epochs: int | None, seed: int, train_dtype: str | None = None
 ) -> dict[str, Any]:
     """A network, and the length and precision of its training, as checkpoints note them."""
@@ -232,5 +232,5 @@ class Attacking(Experiment):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        settle_counts(self, "samples", "batch_size")
-        settle(self, seed=require_seed("seed", self.seed))
+        set_counts(self, "samples", "batch_size")
+        set_fields(self, seed=require_seed("seed", self.seed))

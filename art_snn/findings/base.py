@@ -9,7 +9,7 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 
 from art_snn.attacks.objectives import cross_entropy
-from art_snn.attacks.queries import differentiated
+from art_snn.attacks.queries import logits_and_gradient
 from art_snn.attacks.randomness import EVALUATIONS, random
 from art_snn.checks import ArgumentError, cuts_gradients
 from art_snn.seeding import seeded
@@ -138,7 +138,7 @@ class Subject:
         """Gradient of the cross entropy at one batch of samples."""
         device = self.estimator.device
         samples, classes = (torch.as_tensor(a, device=device) for a in (x, y))
-        _, found = differentiated(self.estimator, samples, classes, cross_entropy)
+        _, found = logits_and_gradient(self.estimator, samples, classes, cross_entropy)
         return found.cpu().numpy()
 
     @property

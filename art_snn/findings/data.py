@@ -44,7 +44,7 @@ def range_left(subject: Subject) -> Finding | None:
     )
 
 
-def budget(subject: Subject) -> Finding | None:
+def odd_budget(subject: Subject) -> Finding | None:
     """The budget is as wide as the range, or too small to matter."""
     if subject.norm not in (np.inf, 2) or not subject.span:
         return None

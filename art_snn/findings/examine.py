@@ -6,8 +6,8 @@ from art.estimators.classification import PyTorchClassifier
 from art_snn.attacks import require_budget, require_measure
 from art_snn.findings.base import Check, Finding, Subject
 from art_snn.findings.calls import batch_dependent, state_kept, statistics_changed
-from art_snn.findings.data import budget, range_left, range_unknown
-from art_snn.findings.given import differentiated, examined, given
+from art_snn.findings.data import odd_budget, range_left, range_unknown
+from art_snn.findings.given import examined, given, native_gradient
 from art_snn.findings.gradients import (
     gradients_cut,
     gradients_vanish,
@@ -19,7 +19,7 @@ from art_snn.findings.outputs import probabilities, random_network, saturated, u
 CHECKS: tuple[Check, ...] = (
     range_unknown,
     range_left,
-    budget,
+    odd_budget,
     statistics_changed,
     state_kept,
     batch_dependent,
@@ -74,5 +74,5 @@ def examine(
         batch_size=batch_size,
         seed=seed,
     )
-    with differentiated(subject):
+    with native_gradient(subject):
         return examined(CHECKS, subject, verbose)

@@ -16,7 +16,7 @@ from art_snn.attacks.suited import suited
 from art_snn.checks import require, require_count, require_seed
 from art_snn.classifier.inputs import as_array, checked_samples, class_indices
 from art_snn.findings.base import Finding, Subject
-from art_snn.gradients import Native, brief
+from art_snn.gradients import Native, short_name
 from art_snn.interop import AdaptedNetwork
 from art_snn.interop.verify import SAMPLES as VERIFIED
 from art_snn.passes import modes_kept
@@ -64,7 +64,7 @@ def examined(
 
 
 @contextmanager
-def differentiated(subject: Subject) -> Iterator[None]:
+def native_gradient(subject: Subject) -> Iterator[None]:
     """Within the block, the network's own gradient stands in for a rule that does not suit it."""
     network = subject.estimator.model
     if not isinstance(network, AdaptedNetwork):
@@ -74,7 +74,9 @@ def differentiated(subject: Subject) -> Iterator[None]:
     plan = Plan("its rule", (Stage(AutoPGD, network.rule),))
     native = suited(plan, subject.estimator, np.inf, some).native
     for why in native.values():
-        told = f"{brief(network.rule)} does not suit the network: its own gradient is examined. "
+        told = (
+            f"{short_name(network.rule)} does not suit the network: its own gradient is examined. "
+        )
         warnings.warn(f"{told}{why}", stacklevel=4)
     with network.using(Native()) if native else nullcontext():
         yield

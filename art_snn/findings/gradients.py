@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from art_snn.attacks import FLIPS, SHIFT
-from art_snn.attacks.starts import uniform
+from art_snn.attacks.starts import uniform_noise
 from art_snn.findings.base import Finding, Subject
 from art_snn.gradients import Native
 from art_snn.interop import AdaptedNetwork
@@ -84,7 +84,7 @@ def unstable_loss(subject: Subject) -> Finding | None:
     values = subject.estimator.clip_values
     changes = []
     for draw in range(DIRECTIONS):
-        noise = uniform(torch.as_tensor(x, device="cpu"), subject.seed, draw).numpy()
+        noise = uniform_noise(torch.as_tensor(x, device="cpu"), subject.seed, draw).numpy()
         near = x + radius * noise
         near = near if values is None else np.clip(near, *values)
         there = _margins(subject.logits(near.astype(x.dtype)), y)

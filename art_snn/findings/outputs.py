@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import log_softmax
 
-from art_snn.attacks.randomness import DIFFERENCE, spread
+from art_snn.attacks.randomness import DIFFERENCE, logit_spread
 from art_snn.findings.base import Finding, Subject
 
 OF_ONE = 1e-5
@@ -21,7 +21,7 @@ def random_network(subject: Subject) -> Finding | None:
     return Finding(
         RANDOM,
         {
-            "largest difference of logits": spread(every),
+            "largest difference of logits": logit_spread(every),
             "fewest right": min(counts),
             "most": max(counts),
         },

@@ -15,7 +15,7 @@ from art_snn.findings.controls import (
     search_as_strong,
     transfer_as_strong,
 )
-from art_snn.findings.given import differentiated, examined, given
+from art_snn.findings.given import examined, given, native_gradient
 from art_snn.findings.gradients import gradients_cut
 from art_snn.findings.progress import loss_still_rises, steps_still_help, whole_range_survived
 from art_snn.findings.white_box import WINDOW, Check, WhiteBox
@@ -83,6 +83,6 @@ def examine_strength(
         max_iter=require_whole("max_iter", max_iter, least=2 * WINDOW, remedy=remedy),
         square_iter=require_count("square_iter", square_iter, remedy="500 are usual."),
     )
-    with differentiated(subject):
+    with native_gradient(subject):
         cut = examined((gradients_cut,), subject)
         return cut if subject.gradients is None else examined(CHECKS_OF_STRENGTH, subject, verbose)

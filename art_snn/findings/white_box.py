@@ -18,7 +18,7 @@ from art_snn.attacks.persample import PerSampleAttack
 from art_snn.attacks.plan import Stage
 from art_snn.attacks.plans import OnwardPGD
 from art_snn.attacks.queries import Queries
-from art_snn.attacks.starts import uniform
+from art_snn.attacks.starts import uniform_noise
 from art_snn.findings.base import Finding, Subject
 from art_snn.metrics import Robustness, union
 from art_snn.seeding import seeded
@@ -76,7 +76,7 @@ class WhiteBox(Subject):
         limits = AutoPGD(self.estimator, **self._settings()).clip_range(x)
         ball = Ball(float(self.norm), self.eps, x, *(end.to(x) for end in limits))
         # The white box begins at draw 0.
-        points = (ball.start(uniform(x, self.seed, draw)) for draw in range(1, DRAWS + 1))
+        points = (ball.start(uniform_noise(x, self.seed, draw)) for draw in range(1, DRAWS + 1))
         return union([self._judged(found.numpy()) for found in points])
 
     @cached_property

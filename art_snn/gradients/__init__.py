@@ -25,14 +25,14 @@ from art_snn.gradients.rga import RGA as RGA
 from art_snn.gradients.rules import (
     GRADIENTS as GRADIENTS,
     applicable as applicable,
-    brief as brief,
     check_applicable as check_applicable,
-    chosen as chosen,
-    kind_of as kind_of,
+    engine_of as engine_of,
     name_of as name_of,
-    named as named,
     objection as objection,
     resolve as resolve,
+    rule_named as rule_named,
+    rules_named as rules_named,
+    short_name as short_name,
 )
 from art_snn.gradients.static_curve import StaticCurve as StaticCurve
 from art_snn.gradients.stbp import STBP as STBP

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from art_snn.checks import invalid, require_number
-from art_snn.gradients.base import Differentiable, Execution, Site, remembering
+from art_snn.gradients.base import Differentiable, Execution, Site, with_memory
 from art_snn.gradients.blocks import blocks
 from art_snn.gradients.surrogates import ATan, Surrogate
 from art_snn.gradients.temporal import StepSlope, TemporalGradient
@@ -93,7 +93,7 @@ class ASSG(TemporalGradient):
 
     def slope(self, distance: Tensor, site: Site) -> Tensor:
         """Slope of a first pass."""
-        moments = Moments.at_rest(distance)
+        moments = PotentialMoments.at_rest(distance)
         moments.update(distance.abs(), self)
         return self.sharpened(distance, moments.sharpness(self))
 
@@ -123,7 +123,7 @@ class ASSG(TemporalGradient):
             # Without what the pass has written.
             key = _key(network, encoded)
         attack = _Attack(key, first, this_pass.moments)
-        network.memory = remembering(network.memory, self, attack)
+        network.memory = with_memory(network.memory, self, attack)
         return logits
 
     def reach(self, network: Differentiable) -> float:
@@ -140,14 +140,14 @@ def _key(network: Differentiable, encoded: Tensor) -> tuple[Any, ...]:
 
 
 @dataclass
-class Moments:
+class PotentialMoments:
     """Running moments of |u - threshold|, both [T, N, ...]."""
 
     mean: Tensor
     deviation: Tensor
 
     @classmethod
-    def at_rest(cls, like: Tensor) -> "Moments":
+    def at_rest(cls, like: Tensor) -> "PotentialMoments":
         """M = 1 and D = 0."""
         return cls(torch.ones_like(like), torch.zeros_like(like))
 
@@ -167,9 +167,9 @@ class Moments:
         scale = torch.add(self.mean[t], self.deviation[t], alpha=rule.relax)
         return scale.add_(SMALLEST).reciprocal_().mul_(rule.omega)
 
-    def of(self, samples: slice | Tensor) -> "Moments":
+    def of(self, samples: slice | Tensor) -> "PotentialMoments":
         """The moments of some samples, a slice of them as views."""
-        return Moments(self.mean[:, samples], self.deviation[:, samples])
+        return PotentialMoments(self.mean[:, samples], self.deviation[:, samples])
 
 
 @dataclass
@@ -178,7 +178,7 @@ class _Attack:
 
     key: tuple[Any, ...]
     first: Tensor
-    moments: list[Moments]
+    moments: list[PotentialMoments]
     fresh: list[bool] = field(default_factory=lambda: [True])
 
     def of(self, samples: Tensor) -> "_Attack":
@@ -188,7 +188,7 @@ class _Attack:
         moments = [own.of(samples) for own in self.moments]
         return _Attack(key, first, moments, list(self.fresh))
 
-    def taken(self) -> list[Moments] | None:
+    def taken(self) -> list[PotentialMoments] | None:
         """The moments, once: a pass changes them in place.
 
         Those that a graph still reads, whose backward pass may be to come, are copied."""
@@ -196,11 +196,11 @@ class _Attack:
             return self._released() if self.fresh.pop() else None
         return None
 
-    def _released(self) -> list[Moments]:
+    def _released(self) -> list[PotentialMoments]:
         told = [(weakref.ref(m), m.mean, m.deviation) for m in self.moments]
         self.moments.clear()
         return [
-            Moments(*own) if read() is None else Moments(*map(torch.clone, own))
+            PotentialMoments(*own) if read() is None else PotentialMoments(*map(torch.clone, own))
             for read, *own in told
         ]
 
@@ -223,18 +223,20 @@ class _Attack:
 class _Pass(TemporalGradient):
     """One forward pass of ASSG: takes up the moments of the calls in order, and updates them."""
 
-    def __init__(self, rule: ASSG, earlier: Sequence[Moments], moved: Tensor | None) -> None:
+    def __init__(
+        self, rule: ASSG, earlier: Sequence[PotentialMoments], moved: Tensor | None
+    ) -> None:
         self.rule = rule
         self.detach_reset = rule.detach_reset
         self.earlier = iter(earlier)
         self.moved = moved
-        self.moments: list[Moments] = []
+        self.moments: list[PotentialMoments] = []
 
     def __repr__(self) -> str:
         return repr(self.rule)
 
     def prepare(self, potential: Tensor, site: Site) -> StepSlope:
-        moments = next(self.earlier, None) or Moments.at_rest(potential)
+        moments = next(self.earlier, None) or PotentialMoments.at_rest(potential)
         if self.moved is not None:
             moments.rest(self.moved)
         for block in blocks(potential, steps=len(potential)):

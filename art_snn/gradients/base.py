@@ -166,7 +166,7 @@ def kept(memory: Mapping[Gradient, Any], samples: Tensor) -> dict[Gradient, Any]
     return found
 
 
-def remembering(memory: Mapping[Gradient, Any], rule: Gradient, value: Any) -> dict[Gradient, Any]:
+def with_memory(memory: Mapping[Gradient, Any], rule: Gradient, value: Any) -> dict[Gradient, Any]:
     """The memory with what a rule remembers now, as its newest entry.
 
     It is a mapping of its own: tasks that were started meanwhile may share the old one."""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from art_snn.checks import require_count
 from art_snn.dynamics import MOST_STEPS, Dynamics
-from art_snn.gradients.base import Differentiable, Gradient, remembering, simulation
+from art_snn.gradients.base import Differentiable, Gradient, simulation, with_memory
 from art_snn.gradients.composite import Composite, require_rule
 
 
@@ -56,5 +56,5 @@ class Extended(Composite):
         extended = self.rule.logits(longer, x)
         network.execution = longer.execution
         if self.remembers:
-            network.memory = remembering(network.memory, self, longer.memory)
+            network.memory = with_memory(network.memory, self, longer.memory)
         return exact + (extended - extended.detach())

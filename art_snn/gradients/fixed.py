@@ -22,7 +22,7 @@ from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from art_snn.gradients.base import Firing, Site
-from art_snn.gradients.light import LIGHT, differentiated, maximum
+from art_snn.gradients.light import LIGHT, maximum, requires_gradient
 
 
 class Opaque(Exception):
@@ -50,7 +50,7 @@ class Trail:
         """Note an operation that is not known to be affine.
 
         :raises Opaque: in a hollow pass."""
-        if not differentiated((*args, *kwargs.values())):
+        if not requires_gradient((*args, *kwargs.values())):
             return
         move = MOVES.get(func)
         # Without a graph values are on their way out of it.
@@ -86,14 +86,14 @@ def holding(fixed: bool) -> Iterator[None]:
         _HELD.reset(before)
 
 
-def held() -> bool:
+def weights_held() -> bool:
     """Whether passes take weights for constants at present."""
     return _HELD.get()
 
 
 def weights_fixed() -> AbstractContextManager[object]:
     """A block in which weights are constants, if passes hold them so and make a graph at all."""
-    if not held() or not torch.is_grad_enabled():
+    if not weights_held() or not torch.is_grad_enabled():
         return nullcontext()
     return FixedWeights(_TRAIL.get())
 
@@ -207,11 +207,11 @@ def _shape(*args: Any, **kwargs: Any) -> bool:
 
 
 def _one_factor(*args: Any, **kwargs: Any) -> bool:
-    return sum(map(differentiated, (*args, *kwargs.values()))) == 1
+    return sum(map(requires_gradient, (*args, *kwargs.values()))) == 1
 
 
 def _dividend(x: Any, *others: Any, **kwargs: Any) -> bool:
-    return len(others) == 1 and not kwargs and not differentiated(others)
+    return len(others) == 1 and not kwargs and not requires_gradient(others)
 
 
 def _place(x: Any, index: Any) -> bool:

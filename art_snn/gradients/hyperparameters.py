@@ -46,11 +46,11 @@ def numbers(rule: object) -> dict[str, Number]:
             found[field.name] = Number(KINDS.get(str(field.type), float), value)  # type: ignore[arg-type]
         elif is_dataclass(value):
             inner = numbers(value).items()
-            found |= {f"{field.name}.{name}": number for name, number in inner}
+            found |= {f"{field.name}.{name}": hyperparameter for name, hyperparameter in inner}
     return found
 
 
-def number(rule: object, name: str) -> Number:
+def hyperparameter(rule: object, name: str) -> Number:
     """The field of that dotted name.
 
     :raises ValueError: when there is none; the message lists those that there are."""
@@ -65,7 +65,7 @@ def accepted(rule: object, name: str, value: object) -> float:
     """The value in the kind of that field.
 
     :raises ValueError: when there is no such field, or the rule refuses the value."""
-    field = number(rule, name)
+    field = hyperparameter(rule, name)
     try:
         converted = field.converted(value)
         replaced(rule, name, converted)

@@ -13,13 +13,13 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import functional
 
-from art_snn.pooling import Pair, average, pair, spread, tiles
+from art_snn.pooling import Pair, average, pair, tiles, unpool
 
 
-def differentiated(values: Any) -> bool:
+def requires_gradient(values: Any) -> bool:
     """Whether a gradient passes to one of the values."""
     if isinstance(values, list | tuple):
-        return any(map(differentiated, values))
+        return any(map(requires_gradient, values))
     return isinstance(values, Tensor) and values.requires_grad
 
 
@@ -27,10 +27,10 @@ def _wanted(x: Any, *weights: Any) -> bool:
     """Whether a gradient will pass to x and to none of the weights."""
     return (
         type(x) is Tensor
-        and differentiated(x)
+        and requires_gradient(x)
         and torch.is_grad_enabled()
         and not _autocast(x.device.type)
-        and not differentiated(weights)
+        and not requires_gradient(weights)
         and forward_ad._current_level < 0
     )
 
@@ -190,7 +190,7 @@ class _Average(torch.autograd.Function):
         nones = [None] * len(ctx.sizes)
         if tiles(ctx.shape, *ctx.sizes[:3]):
             (height, width), divisor = ctx.sizes[0], ctx.sizes[-1]
-            return None, spread(grad / (divisor or height * width), (height, width)), *nones
+            return None, unpool(grad / (divisor or height * width), (height, width)), *nones
         like = grad.new_empty(1).expand(ctx.shape)
         return None, torch.ops.aten.avg_pool2d_backward(grad, like, *ctx.sizes), *nones
 

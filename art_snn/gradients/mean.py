@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from art_snn.checks import invalid, require, settle, shown
+from art_snn.checks import invalid, require, set_fields, shown
 from art_snn.gradients.base import Differentiable, Execution, Gradient
 from art_snn.gradients.composite import Composite, require_rule
 
@@ -39,7 +39,7 @@ class Mean(Composite):
         if len(rules) < 2:
             raise invalid("rules", "two rules or more", str(len(rules)), "Use one rule as it is.")
         require(isinstance(normalise, bool), "normalise", "True or False", shown(normalise), PLAIN)
-        settle(self, rules=rules, normalise=normalise)
+        set_fields(self, rules=rules, normalise=normalise)
 
     def __repr__(self) -> str:
         """With normalise where it is False alone: fingerprints of results are made of it."""

@@ -37,7 +37,7 @@ from art_snn.gradients.affine import (
 )
 from art_snn.gradients.base import Differentiable, Execution, Gradient, Site, repeats_one_step
 from art_snn.gradients.blocks import blocks
-from art_snn.gradients.fixed import Trail, held, on_trail
+from art_snn.gradients.fixed import Trail, on_trail, weights_held
 from art_snn.gradients.once import anchored, once
 from art_snn.values import least, operand
 
@@ -109,7 +109,7 @@ def collapsed(
         whether that reason will last, which values that are not finite do not."""
     # With the batch size, since a layer may look at it.
     key = encoded.shape[1], key_of(network, encoded)
-    transparent = held() and network.matches.get(key, False) and network.plain
+    transparent = weights_held() and network.matches.get(key, False) and network.plain
     if transparent:
         logits = _hollow(rule, network, encoded)
         if logits is not None:

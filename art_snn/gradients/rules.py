@@ -64,7 +64,7 @@ GRAMMAR = (
 )
 
 
-def named(name: str, argument: str = "gradient") -> Gradient:
+def rule_named(name: str, argument: str = "gradient") -> Gradient:
     """The rule of that name: ``rga``, ``pdsg-per-sample``, ``eot-rga``, ``mean-rga-stbp``, ...
 
     A name of :data:`GRADIENTS` or :data:`VARIANTS` is a rule with its defaults. Around a rule,
@@ -117,16 +117,16 @@ def _rules(words: Sequence[str]) -> list[Gradient]:
     return []
 
 
-def chosen(names: str) -> dict[str, Gradient]:
+def rules_named(names: str) -> dict[str, Gradient]:
     """Rules by their names, which stand with commas between.
 
     :raises ValueError: for an unknown name."""
     every = filter(None, (part.strip() for part in names.split(",")))
-    return {name: named(name, "rules") for name in every}
+    return {name: rule_named(name, "rules") for name in every}
 
 
 def name_of(rule: Gradient) -> str:
-    """The name by which :func:`named` gives the rule; its repr where there is none."""
+    """The name by which :func:`rule_named` gives the rule; its repr where there is none."""
     for name in (*GRADIENTS, *VARIANTS):
         if _rule(name) == rule:
             return name
@@ -141,7 +141,7 @@ def name_of(rule: Gradient) -> str:
     return name if _readable(name) and _rule(name) == rule else repr(rule)
 
 
-def brief(rule: Gradient) -> str:
+def short_name(rule: Gradient) -> str:
     """Its name where it has one; otherwise its class with the fields that are not the defaults."""
     name = name_of(rule)
     if name != repr(rule) or not is_dataclass(rule):
@@ -155,21 +155,21 @@ def brief(rule: Gradient) -> str:
     return f"{type(rule).__name__}({', '.join(shown)})"
 
 
-def kind_of(rule: Gradient) -> str:
+def engine_of(rule: Gradient) -> str:
     """ "temporal" or "rate", by the engine of the rule; "" for all others."""
     kinds = {"temporal": TemporalGradient, "rate": RateGradient}
     return next((word for word, kind in kinds.items() if isinstance(rule, kind)), "")
 
 
 def resolve(gradient: Gradient | str, argument: str = "gradient") -> Gradient:
-    """A rule from an instance, or from a name as :func:`named` takes it.
+    """A rule from an instance, or from a name as :func:`rule_named` takes it.
 
     :raises ValueError: for an unknown name; the message lists the known ones.
     :raises TypeError: for anything that is neither a rule nor a name."""
     if isinstance(gradient, Gradient):
         return gradient
     if isinstance(gradient, str):
-        return named(gradient, argument)
+        return rule_named(gradient, argument)
     known = ", ".join(map(repr, GRADIENTS))
     raise TypeError(
         f"{argument}: expected a gradient rule such as RGA() or one of {known}, "

@@ -126,7 +126,7 @@ def _recursion(
     wide = torch.promote_types(potential.dtype, torch.float32)
     total = torch.zeros_like(potential[0], dtype=wide) if summed else None
     fusible = rule.elementwise and at_step is None and not summed and dynamics.uniform
-    if not (fusible and fused.run(_BackSteps(rule, site), (grad_spikes, potential), (d,))):
+    if not (fusible and fused.run_fused(_BackSteps(rule, site), (grad_spikes, potential), (d,))):
         _by_steps(rule, site, at_step, grad_spikes, potential, d, total)
     found = d if total is None else total.div_(len(potential))
     if dynamics.gain != 1:

@@ -89,7 +89,7 @@ class Unreadable(Exception):
     """A neuron's equations are not those that the rules know; the message says why."""
 
 
-def number(value: Any) -> Setting:
+def setting_of(value: Any) -> Setting:
     """A setting of a layer: one number, or one for every neuron."""
     return setting(value) if isinstance(value, Tensor) else float(value)
 

@@ -42,7 +42,7 @@ def looped(model: nn.Module, encoded: Tensor) -> list[Any]:
     return [model(x) for x in encoded]
 
 
-def read(
+def read_logits(
     readout: Readout, output: Any, batch: int, steps: int | None, length: int | None = None
 ) -> Tensor:
     """Logits [N, K] of what a model has returned.

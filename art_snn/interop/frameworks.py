@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from art_snn.dynamics import Dynamics
-from art_snn.interop.dynamics import ReadOff, Unreadable, number
-from art_snn.interop.kinds import Kind, Layout, Returned, unsuited
+from art_snn.interop.dynamics import ReadOff, Unreadable, setting_of
+from art_snn.interop.kinds import Layout, NeuronKind, Returned, unsuited
 from art_snn.values import least, within
 
 TOLD = "register_neuron tells others"
@@ -38,10 +38,10 @@ def _spikingjelly_reset(module: Any) -> dict[str, Any]:
         raise Unreadable("it computes in a precision of its own")
     if not getattr(module.surrogate_function, "spiking", True):
         raise Unreadable("its surrogate is not spiking: its outputs are not 0 or 1")
-    threshold, rest = number(module.v_threshold), module.v_reset
+    threshold, rest = setting_of(module.v_threshold), module.v_reset
     if rest is None:
         return {"threshold": threshold, "reset": "soft"}
-    return {"threshold": threshold, "rest": number(rest)}
+    return {"threshold": threshold, "rest": setting_of(rest)}
 
 
 def _if_node(module: nn.Module) -> Dynamics:
@@ -49,12 +49,12 @@ def _if_node(module: nn.Module) -> Dynamics:
 
 
 def _lif_node(module: Any) -> Dynamics:
-    tau = number(module.tau)
+    tau = setting_of(module.tau)
     return _leaky(module, 1 / tau, tau, divided=True)
 
 
 def _parametric_node(module: Any) -> Dynamics:
-    share = number(module.w.sigmoid())
+    share = setting_of(module.w.sigmoid())
     return _leaky(module, share, share, divided=False)
 
 
@@ -93,8 +93,8 @@ def _memories_anew(module: Any, steps: int | None) -> None:
     module.reset()
 
 
-def _spikingjelly() -> dict[str, Kind]:
-    kinds: dict[str, Kind] = {}
+def _spikingjelly() -> dict[str, NeuronKind]:
+    kinds: dict[str, NeuronKind] = {}
     reads = {"IFNode": _if_node, "LIFNode": _lif_node, "ParametricLIFNode": _parametric_node}
     reads["PLIFNode"] = _parametric_node
     files = {
@@ -106,12 +106,12 @@ def _spikingjelly() -> dict[str, Kind]:
         "SimpleBaseNode": "base_node",
     }
     other = unsuited(f"its equations are not those of IFNode, LIFNode or ParametricLIFNode; {TOLD}")
-    memory = Kind(other, _step_mode, (), _memories_anew, spikes=lambda module: False)
+    memory = NeuronKind(other, _step_mode, (), _memories_anew, spikes=lambda module: False)
     for package in ("activation_based", "clock_driven"):
         kinds[f"spikingjelly.{package}.base.MemoryModule"] = memory
     for name, file in files.items():
         equations = SPIKINGJELLY if name in reads else ()
-        kind = Kind(reads.get(name, other), _step_mode, equations, _memories_anew)
+        kind = NeuronKind(reads.get(name, other), _step_mode, equations, _memories_anew)
         kinds[f"spikingjelly.activation_based.neuron.{file}.{name}"] = kind
         kinds[f"spikingjelly.activation_based.neuron.{name}"] = replace(kind, gated=True)
         single = replace(kind, layout=lambda module: "step", gated=True)
@@ -122,7 +122,7 @@ def _spikingjelly() -> dict[str, Kind]:
     gates["online_learning"] = ["_OnlineLIFNode", "OTTTLIFNode", "SLTTLIFNode"]
     for file, names in gates.items():
         for name in names:
-            kind = Kind(other, _step_mode, (), _memories_anew, gated=True)
+            kind = NeuronKind(other, _step_mode, (), _memories_anew, gated=True)
             kinds[f"spikingjelly.activation_based.neuron.{file}.{name}"] = kind
     return kinds
 
@@ -132,10 +132,10 @@ def _leaky_of_snntorch(module: Any) -> Dynamics:
         raise Unreadable("its neurons inhibit one another")
     if module.state_quant:
         raise Unreadable("its state is quantised")
-    if number(module.graded_spikes_factor) != 1:
+    if setting_of(module.graded_spikes_factor) != 1:
         raise Unreadable("its spikes are graded: its outputs are not 0 or 1")
-    threshold = number(module.threshold)
-    decay = within(number(module.beta), 0.0, 1.0)
+    threshold = setting_of(module.threshold)
+    decay = within(setting_of(module.beta), 0.0, 1.0)
     told: dict[str, Any] = {"threshold": threshold, "strict": True, "factor": decay}
     # What runs; the setting reset_mechanism may be changed later without effect.
     how = module.state_function.__name__
@@ -166,7 +166,7 @@ def _snntorch_anew(module: Any, steps: int | None) -> None:
             module._buffers[name] = torch.zeros(0, dtype=state.dtype, device=state.device)
 
 
-def _snntorch() -> dict[str, Kind]:
+def _snntorch() -> dict[str, NeuronKind]:
     def step(module: nn.Module) -> Layout:
         return "step"
 
@@ -179,7 +179,7 @@ def _snntorch() -> dict[str, Kind]:
         "_base_zero",
         "_base_int",
     )
-    leaky = Kind(_leaky_of_snntorch, step, equations, _snntorch_anew, returns=_returned)
+    leaky = NeuronKind(_leaky_of_snntorch, step, equations, _snntorch_anew, returns=_returned)
     kinds = {"snntorch._neurons.leaky.Leaky": leaky}
     recurrent = "it feeds its spikes back into its own current"
     synaptic = "it has a synaptic current besides its potential"
@@ -196,23 +196,23 @@ def _snntorch() -> dict[str, Kind]:
         "associative.AssociativeLeaky": parallel,
         "deltaleaky.DeltaLeaky": "it fires on changes of its potential",
     }.items():
-        kind = Kind(unsuited(reason), step, (), _snntorch_anew)
+        kind = NeuronKind(unsuited(reason), step, (), _snntorch_anew)
         kinds[f"snntorch._neurons.{path}"] = kind
     return kinds
 
 
 def _lif_box(module: Any) -> Dynamics:
-    p, share = module.p, number(module.dt * module.p.tau_mem_inv)
+    p, share = module.p, setting_of(module.dt * module.p.tau_mem_inv)
     method = getattr(p.reset_method, "__name__", "")
-    told: dict[str, Any] = {"reset": "hard", "rest": number(p.v_reset)}
+    told: dict[str, Any] = {"reset": "hard", "rest": setting_of(p.v_reset)}
     if method == "reset_subtract":
         told = {"reset": "soft"}
     elif method != "reset_value":
         raise Unreadable(f"its reset_method is {method or p.reset_method!r}")
-    leak = number(p.v_leak)
+    leak = setting_of(p.v_leak)
     return ReadOff(
         1 - share,
-        number(p.v_th),
+        setting_of(p.v_th),
         **told,
         gain=share,
         constant=share * leak,
@@ -225,11 +225,11 @@ def _lif_box(module: Any) -> Dynamics:
 
 
 def _iaf_cell(module: Any) -> Dynamics:
-    rest = number(module.p.v_reset)
-    return ReadOff(1.0, number(module.p.v_th), rest=rest, strict=True, order="v + x")
+    rest = setting_of(module.p.v_reset)
+    return ReadOff(1.0, setting_of(module.p.v_th), rest=rest, strict=True, order="v + x")
 
 
-def _norse() -> dict[str, Kind]:
+def _norse() -> dict[str, NeuronKind]:
     def step(module: nn.Module) -> Layout:
         return "step"
 
@@ -239,22 +239,22 @@ def _norse() -> dict[str, Kind]:
     equations = ("forward",)
     returned = {"equations": equations, "returns": lambda module: "after reset", "handed": True}
     kinds = {
-        "norse.torch.module.lif_box.LIFBoxCell": Kind(_lif_box, step, **returned),  # type: ignore[arg-type]
-        "norse.torch.module.iaf.IAFCell": Kind(_iaf_cell, step, **returned),  # type: ignore[arg-type]
+        "norse.torch.module.lif_box.LIFBoxCell": NeuronKind(_lif_box, step, **returned),  # type: ignore[arg-type]
+        "norse.torch.module.iaf.IAFCell": NeuronKind(_iaf_cell, step, **returned),  # type: ignore[arg-type]
     }
     told = f"its equations are not those of LIFBoxCell or IAFCell; {TOLD}"
     other = unsuited(told)
     recurrent = unsuited("it feeds its spikes back into its own current")
     synaptic = unsuited("it has a synaptic current besides its potential; LIFBoxCell has none")
     base = "norse.torch.module.snn"
-    kinds[f"{base}.SNNCell"] = Kind(other, step, ())
-    kinds[f"{base}.SNN"] = Kind(other, steps, ())
-    kinds[f"{base}.SNNRecurrentCell"] = Kind(recurrent, step, ())
-    kinds[f"{base}.SNNRecurrent"] = Kind(recurrent, steps, ())
-    kinds["norse.torch.module.lif.LIFCell"] = Kind(synaptic, step, ())
-    kinds["norse.torch.module.lif.LIF"] = Kind(synaptic, steps, ())
+    kinds[f"{base}.SNNCell"] = NeuronKind(other, step, ())
+    kinds[f"{base}.SNN"] = NeuronKind(other, steps, ())
+    kinds[f"{base}.SNNRecurrentCell"] = NeuronKind(recurrent, step, ())
+    kinds[f"{base}.SNNRecurrent"] = NeuronKind(recurrent, steps, ())
+    kinds["norse.torch.module.lif.LIFCell"] = NeuronKind(synaptic, step, ())
+    kinds["norse.torch.module.lif.LIF"] = NeuronKind(synaptic, steps, ())
     # Leaky integrators do not fire, and are differentiated as any layer.
-    silent = Kind(other, step, (), spikes=lambda module: False)
+    silent = NeuronKind(other, step, (), spikes=lambda module: False)
     for path in (
         "leaky_integrator.LICell",
         "leaky_integrator.LI",
@@ -272,17 +272,17 @@ def _sinabs_neuron(module: Any) -> Dynamics:
         raise Unreadable("it has a synaptic current besides its potential (tau_syn)")
     if module.min_v_mem is not None:
         raise Unreadable("its potential has a floor: build it with min_v_mem=None")
-    decay = number(module.alpha_mem_calculated)
-    threshold, reset = number(module.spike_threshold), module.reset_fn
+    decay = setting_of(module.alpha_mem_calculated)
+    threshold, reset = setting_of(module.spike_threshold), module.reset_fn
     told: dict[str, Any] = {"threshold": threshold, "factor": decay, "order": "f v + x"}
     if module.norm_input:
-        gain = number(1 - module.alpha_mem_calculated)
+        gain = setting_of(1 - module.alpha_mem_calculated)
         told |= {"gain": gain, "order": "f v + g x"}
     if type(reset).__name__ == "MembraneSubtract":
         drop = reset.subtract_value
-        drop = None if drop is None else number(drop)
+        drop = None if drop is None else setting_of(drop)
         return ReadOff(decay, reset="soft", drop=drop, **told)
-    if type(reset).__name__ == "MembraneReset" and number(reset.reset_value) == 0:
+    if type(reset).__name__ == "MembraneReset" and setting_of(reset.reset_value) == 0:
         return ReadOff(decay, **told)
     raise Unreadable(f"its reset_fn is {reset!r}")
 
@@ -296,7 +296,7 @@ def _sinabs_anew(module: Any, steps: int | None) -> None:
             module._buffers[name] = torch.zeros(0, device=state.device)
 
 
-def _sinabs() -> dict[str, Kind]:
+def _sinabs() -> dict[str, NeuronKind]:
     def layout(module: nn.Module) -> Layout:
         return "samples merged" if hasattr(module, "num_timesteps") else "samples first"
 
@@ -304,7 +304,7 @@ def _sinabs() -> dict[str, Kind]:
         return getattr(module, "spike_fn", None) is not None
 
     equations = ("forward", "alpha_mem_calculated")
-    known = Kind(_sinabs_neuron, layout, equations, _sinabs_anew, spikes=spikes)
+    known = NeuronKind(_sinabs_neuron, layout, equations, _sinabs_anew, spikes=spikes)
     other = unsuited(f"its equations are not those of LIF or IAF; {TOLD}")
     recurrent = unsuited("it feeds its spikes back into its own current")
     kinds = {f"sinabs.layers.lif.{name}": known for name in ("LIF", "LIFSqueeze")}
@@ -315,7 +315,7 @@ def _sinabs() -> dict[str, Kind]:
     return kinds
 
 
-KNOWN: Mapping[str, Kind] = MappingProxyType(
+KNOWN: Mapping[str, NeuronKind] = MappingProxyType(
     {**_spikingjelly(), **_snntorch(), **_norse(), **_sinabs()}
 )
 """Every class that is recognised, by its qualified name."""

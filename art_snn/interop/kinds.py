@@ -22,7 +22,7 @@ Read = Callable[[nn.Module], Dynamics]
 
 
 @dataclass(frozen=True)
-class Kind:
+class NeuronKind:
     """What is known of a class of neurons.
 
     :param read: dynamics of such a module at present; raises Unreadable where they are others.
@@ -47,7 +47,7 @@ class Kind:
     handed: bool = False
 
 
-_REGISTERED: dict[type[nn.Module], Kind] = {}
+_REGISTERED: dict[type[nn.Module], NeuronKind] = {}
 
 
 def register_neuron(
@@ -95,7 +95,7 @@ def register_neuron(
     require(known, "returns", f"one of {told}, or None", repr(returns), "Is it u[t] or v[t]?")
     of_torch = cls.__module__.split(".")[0] == "torch"
     require(not of_torch, "cls", "a class of neurons", f"torch's {cls.__name__}", "Pass your own.")
-    _REGISTERED[cls] = Kind(
+    _REGISTERED[cls] = NeuronKind(
         dynamics,
         lambda module: layout,
         refresh=_reset_by_itself,
@@ -106,7 +106,9 @@ def register_neuron(
     return cls
 
 
-def kind_of(module: nn.Module, known: Mapping[str, Kind]) -> tuple[Kind, type] | None:
+def neuron_kind(
+    module: nn.Module, known: Mapping[str, NeuronKind]
+) -> tuple[NeuronKind, type] | None:
     """What is known of a module, and the class that it is known of; None for no neuron."""
     for cls in type(module).__mro__:
         kind = _REGISTERED.get(cls) or known.get(f"{cls.__module__}.{cls.__qualname__}")
@@ -115,7 +117,7 @@ def kind_of(module: nn.Module, known: Mapping[str, Kind]) -> tuple[Kind, type] |
     return None
 
 
-def overridden(module: nn.Module, kind: Kind, known_class: type) -> str | None:
+def overridden(module: nn.Module, kind: NeuronKind, known_class: type) -> str | None:
     """Why the equations of a module may be others than those of the class it is known by."""
     for cls in type(module).__mro__[: type(module).__mro__.index(known_class)]:
         names = [name for name in kind.equations if name in vars(cls)]

@@ -13,7 +13,7 @@ from art_snn.dynamics import Dynamics
 from art_snn.gradients.base import Site
 from art_snn.interop.dynamics import Unknown, read_off
 from art_snn.interop.frameworks import KNOWN
-from art_snn.interop.kinds import Kind, Layout, kind_of, overridden
+from art_snn.interop.kinds import Layout, NeuronKind, neuron_kind, overridden
 
 COPIED = ("_memories", "_memories_rv", "_buffers")
 """Where modules keep what a pass changes, besides plain attributes."""
@@ -30,7 +30,7 @@ class Member:
 
     name: str
     module: nn.Module
-    kind: Kind
+    kind: NeuronKind
     known: type
     merged: bool = False
 
@@ -177,7 +177,7 @@ def members_of(model: nn.Module, *, merged: bool = False) -> dict[nn.Module, Mem
     found: dict[nn.Module, Member] = {}
     whole: tuple[str, ...] = ()
     for name, module in model.named_modules():
-        told = kind_of(module, KNOWN)
+        told = neuron_kind(module, KNOWN)
         if told is None:
             continue
         kind, cls = told

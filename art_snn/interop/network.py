@@ -11,17 +11,17 @@ from art_snn.context import PerContext
 from art_snn.encoders import Direct, Encoder
 from art_snn.gradients import Composite, Conversion, Firing, Gradient, Native, Site, objection
 from art_snn.gradients.base import own, simulation
-from art_snn.gradients.fixed import held, unhandled, weights_fixed
+from art_snn.gradients.fixed import unhandled, weights_fixed, weights_held
 from art_snn.gradients.rga import RGA
 from art_snn.interop.adapted import Firings, Traits
 from art_snn.interop.dynamics import Unknown
-from art_snn.interop.forms import OwnTime, Readout, looped, read, require_readout
+from art_snn.interop.forms import OwnTime, Readout, looped, read_logits, require_readout
 from art_snn.interop.members import Look, Members, members_of
 from art_snn.interop.passes import Exchange, ModelPass, running
 from art_snn.interop.steps import StepPass, by_steps, weights_of
 from art_snn.interop.verify import verify
 from art_snn.interop.watch import Watch
-from art_snn.layers import hooked_everywhere, plain
+from art_snn.layers import hooked_everywhere, is_plain
 from art_snn.network import SpikingNetwork, require_encoder
 from art_snn.neurons import Neuron
 from art_snn.state import value
@@ -125,7 +125,7 @@ class AdaptedNetwork(SpikingNetwork):
     def plain(self) -> bool:
         neurons = [member.module for member in self.members().values()]
         others = (m for m in self.layers.modules() if not any(m is n for n in neurons))
-        return not hooked_everywhere() and all(map(plain, others))
+        return not hooked_everywhere() and all(map(is_plain, others))
 
     @property
     def form(self) -> tuple[Any, ...]:
@@ -238,7 +238,7 @@ class AdaptedNetwork(SpikingNetwork):
             return self.run_by_itself(encoded, native=firing is own)
         if self.steps_alone:
             this = self.firing_pass(StepPass, encoded, firing)
-            weights = [] if held() else weights_of(self.module)
+            weights = [] if weights_held() else weights_of(self.module)
             return by_steps(this, self.logits, weights, encoded)
         return self.run_in(self.firing_pass(Exchange, encoded, firing), encoded)
 
@@ -294,7 +294,7 @@ class AdaptedNetwork(SpikingNetwork):
         """Encoded input -> logits [N, K], the model running as the present pass has it."""
         steps = self.steps_of(encoded)
         length = None if self.makes_own_time else self.length
-        return read(self.readout, self._output(encoded), encoded.shape[1], steps, length)
+        return read_logits(self.readout, self._output(encoded), encoded.shape[1], steps, length)
 
     def _output(self, encoded: Tensor) -> Any:
         """Whatever the model returns."""

@@ -45,7 +45,7 @@ class _Counting(ModelPass):
 
 
 @torch.no_grad()
-def settle(network: Adapted, x: Tensor) -> None:
+def find_traits(network: Adapted, x: Tensor) -> None:
     """Find out the traits of the model from a few samples [N, ...].
 
     :raises ValueError: when the model computes one time step and nobody has said how many."""

@@ -29,7 +29,7 @@ from art_snn.gradients import Composite, Gradient, Native
 from art_snn.interop.adapted import Adapted, Traits
 from art_snn.interop.compared import same_logits, same_rows, same_spikes
 from art_snn.interop.cuts import some_gradient
-from art_snn.interop.settle import SAMPLES as SAMPLES, settle
+from art_snn.interop.settle import SAMPLES as SAMPLES, find_traits
 from art_snn.layers import varies
 from art_snn.passes import unwatched
 from art_snn.state import settings
@@ -59,7 +59,7 @@ def verify(network: Adapted, rule: Gradient | None, x: Tensor) -> None:
     network.traits = network.verified.get((form, "traits"), Traits())
     if (form, "traits") not in network.verified:
         with torch.random.fork_rng(devices), unwatched(), exact:
-            settle(network, x.detach())
+            find_traits(network, x.detach())
         # What passes change by themselves is known now.
         form = (*form[:-1], form_of(network))
         _remember(network, {(form, "traits"): network.traits})

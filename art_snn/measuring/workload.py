@@ -16,7 +16,7 @@ from art_snn.attacks import Attack
 from art_snn.checks import ArgumentError, invalid, require
 from art_snn.classifier import PyTorchSpikingClassifier, wrapped
 from art_snn.encoders import Frames
-from art_snn.gradients import Gradient, named
+from art_snn.gradients import Gradient, rule_named
 from art_snn.interop import AdaptedNetwork
 from art_snn.layers import device_of
 from art_snn.measuring.machine import set_threads, torch_device
@@ -81,7 +81,7 @@ class Workload:
 
     def rule(self, name: str) -> Gradient:
         """The rule of that name."""
-        return self.rules[name] if name in self.rules else named(name)
+        return self.rules[name] if name in self.rules else rule_named(name)
 
     def operation(self, row: str, network: SpikingNetwork) -> Callable[[], object]:
         """The call that a row measures, with samples and classifier made beforehand.

@@ -14,7 +14,7 @@ from art_snn.models.resnet import (
     sew_resnet17 as sew_resnet17,
 )
 from art_snn.models.vgg import (
-    Plan as Plan,
+    Widths as Widths,
     vgg as vgg,
     vgg5 as vgg5,
     vgg11 as vgg11,

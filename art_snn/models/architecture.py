@@ -10,7 +10,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from art_snn.checks import ArgumentError, invalid, require, require_choice, require_count, settle
+from art_snn.checks import (
+    ArgumentError,
+    invalid,
+    require,
+    require_choice,
+    require_count,
+    set_fields,
+)
 from art_snn.data import Dataset
 from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import Direct, Encoder, Frames, Poisson
@@ -95,7 +102,7 @@ class Architecture:
             value = getattr(self, field.name)
             # Plain numbers, since they are written beside the weights.
             if isinstance(value, np.generic):
-                settle(self, **{field.name: value.item()})
+                set_fields(self, **{field.name: value.item()})
         if self.encoder is not None:
             remedy = "Another encoder takes a network of your own: file.py:function."
             require_choice("encoder", self.encoder, ENCODERS, remedy=remedy)

@@ -13,7 +13,7 @@ from art_snn.network import SpikingNetwork
 
 
 @dataclass(frozen=True)
-class Plan:
+class Widths:
     """Widths of the convolutions, stage by stage, and of the hidden linear layers.
 
     :param stages: output channels of the 3x3 convolutions of each stage.
@@ -25,15 +25,15 @@ class Plan:
     last_pool: bool = True
 
 
-VGG5 = Plan(((64,), (128, 128)), (1024,))
-VGG11 = Plan(((64,), (128, 256), (512, 512, 512), (512, 512)), (4096, 4096), last_pool=False)
-VGG16 = Plan(
+VGG5 = Widths(((64,), (128, 128)), (1024,))
+VGG11 = Widths(((64,), (128, 256), (512, 512, 512), (512, 512)), (4096, 4096), last_pool=False)
+VGG16 = Widths(
     ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512)), (4096, 4096)
 )
-VGG_DVS = Plan(((64, 128), (256, 256), (512, 512), (512, 512)), ())
+VGG_DVS = Widths(((64, 128), (256, 256), (512, 512), (512, 512)), ())
 
 
-def vgg(plan: Plan, **options: Any) -> SpikingNetwork:
+def vgg(plan: Widths, **options: Any) -> SpikingNetwork:
     """A spiking VGG: convolution 3x3, batch norm and neuron each; an average pooling per stage.
 
     Images of any size are accepted: a side that cannot be halved is rounded up.

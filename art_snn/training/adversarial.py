@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from art_snn.attacks import Attack
-from art_snn.checks import require_number, settle, shown
+from art_snn.checks import require_number, set_fields, shown
 from art_snn.classifier import wrapped
 from art_snn.data.samples import check_values, checked_range
 from art_snn.gradients import RGA, Gradient, resolve
@@ -51,7 +51,7 @@ class AdversarialTraining:
         if not isinstance(self.defence, Defence):
             got = f"got {shown(self.defence)}. Give an instance, for example TRADES(beta=6)."
             raise TypeError(f"defence: expected a defence such as AT(), {got}")
-        settle(self, share=share, rule=resolve(self.rule, "rule"), value_range=limits)
+        set_fields(self, share=share, rule=resolve(self.rule, "rule"), value_range=limits)
 
     def __repr__(self) -> str:
         """The fields, a defence where one was chosen; runs that are taken up are told by it."""

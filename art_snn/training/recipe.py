@@ -16,8 +16,8 @@ from art_snn.checks import (
     require_number,
     require_seed,
     require_whole,
-    settle,
-    settle_counts,
+    set_counts,
+    set_fields,
 )
 from art_snn.flags import Open
 from art_snn.precision import require_train_dtype
@@ -86,26 +86,26 @@ class Recipe:
         usual, expected = OPTIMIZERS[self.optimizer], f"None for {self.optimizer}, which has none"
         has = "momentum" in usual or self.momentum is None
         require(has, "momentum", expected, self.momentum, "Leave it out.")
-        settle_counts(self, "epochs", "batch_size")
+        set_counts(self, "epochs", "batch_size")
         bounds: dict[str, dict[str, Any]] = {
             "learning_rate": {"above": 0.0, "within": (0.0, 100.0)},
             "momentum": {"at_least": 0.0, "below": 1.0},
             "weight_decay": {"at_least": 0.0, "within": (0.0, 1.0)},
         }
-        settle(self, left_open=frozenset(k for k in usual if getattr(self, k) is None))
+        set_fields(self, left_open=frozenset(k for k in usual if getattr(self, k) is None))
         for name, value in usual.items():
             asked = getattr(self, name)
             told = value if asked is None else asked
             checked = require_number(name, told, **bounds[name], remedy="See table S1.")
-            settle(self, **{name: checked})
+            set_fields(self, **{name: checked})
         for name, remedy in {"crop_padding": "0 leaves it out.", "cutout": "0 is none."}.items():
             if (value := getattr(self, name)) is not None:
-                settle(self, **{name: require_whole(name, value, up_to=1024, remedy=remedy)})
-        settle(self, seed=require_seed("seed", self.seed))
+                set_fields(self, **{name: require_whole(name, value, up_to=1024, remedy=remedy)})
+        set_fields(self, seed=require_seed("seed", self.seed))
         flips = self.flip is None or isinstance(self.flip, bool | np.bool_)
         require(flips, "flip", "True or False", repr(self.flip), "False keeps sides.")
-        settle(self, flip=None if self.flip is None else bool(self.flip))
-        settle(self, train_dtype=require_train_dtype(self.train_dtype))
+        set_fields(self, flip=None if self.flip is None else bool(self.flip))
+        set_fields(self, train_dtype=require_train_dtype(self.train_dtype))
 
     def on(self, shape: tuple[int, ...], mirrored: bool = True) -> "Recipe":
         """The same with the augmentation that is left open fitted to samples.
@@ -119,7 +119,7 @@ class Recipe:
         usual: dict[str, Any] = {"crop_padding": round(4 * side), "flip": flip}
         usual["cutout"] = round(16 * side)
         same = replace(self, **{k: v for k, v in usual.items() if getattr(self, k) is None})
-        settle(same, left_open=self.left_open)
+        set_fields(same, left_open=self.left_open)
         return same
 
     def as_dict(self) -> dict[str, Any]:

@@ -22,9 +22,9 @@ from setting import Study, parse
 from art_snn.attacks import crafted, predictions
 from art_snn.experiments import tables
 from art_snn.experiments.colours import COLOURS
-from art_snn.experiments.resume import booleans, digits, earlier, fingerprint
+from art_snn.experiments.resume import bit_string, booleans, earlier, fingerprint
 from art_snn.files import write_json, write_text
-from art_snn.gradients import named
+from art_snn.gradients import rule_named
 from art_snn.metrics import Robustness, against, paired_difference
 
 Cell = tuple[float, str, str, str]
@@ -54,7 +54,7 @@ def run(study: Study, cell: Cell, rule: str, file: Path) -> None:
     if key in known:
         return
     adversarial = crafted(
-        attack, named(rule), source, x, y, batch_size=BATCH, seed=0, words=f"{cell} {rule}"
+        attack, rule_named(rule), source, x, y, batch_size=BATCH, seed=0, words=f"{cell} {rule}"
     )
     correct, robust = (
         predictions(target, samples, BATCH, seed=0).argmax(1) == y for samples in (x, adversarial)
@@ -62,8 +62,8 @@ def run(study: Study, cell: Cell, rule: str, file: Path) -> None:
     known[key] = {
         **dict(zip(FIELDS, cell, strict=True)),
         "rule": rule,
-        "correct": digits(correct),
-        "robust": digits(robust),
+        "correct": bit_string(correct),
+        "robust": bit_string(robust),
     }
     write_json(file, content)
 

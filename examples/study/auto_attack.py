@@ -28,13 +28,13 @@ from torch import Tensor, nn
 
 from art_snn import PyTorchSpikingClassifier
 from art_snn.attacks import PLANS, Attack, Plan, SpikingAutoAttack, planned, predictions
-from art_snn.attacks.borrowed import counting, images, remembering
+from art_snn.attacks.borrowed import caching_copy, counting, image_shape
 from art_snn.attacks.budget import attacking
 from art_snn.attacks.queries import Queries
-from art_snn.data import Dataset, load
+from art_snn.data import Dataset, load_data
 from art_snn.experiments import tables
 from art_snn.experiments.colours import COLOURS, GREY, SERIES
-from art_snn.experiments.resume import booleans, digits, earlier, fingerprint
+from art_snn.experiments.resume import bit_string, booleans, earlier, fingerprint
 from art_snn.experiments.trained import Trained
 from art_snn.files import write_json, write_text
 from art_snn.gradients import applicable
@@ -100,7 +100,7 @@ class Subject:
             counting(queries, torch.as_tensor(x).to(self.classifier.device)),
         ):
             attack = AutoAttack(
-                remembering(queries), eps=self.eps, eps_step=self.eps / 4, batch_size=BATCH
+                caching_copy(queries), eps=self.eps, eps_step=self.eps / 4, batch_size=BATCH
             )
             for part in attack.attacks:
                 part.set_params(verbose=False)
@@ -135,7 +135,7 @@ class Images(nn.Module):
 
 def as_images(classifier: PyTorchClassifier) -> tuple[PyTorchClassifier, tuple[int, ...]]:
     """The classifier, with frames as images, and the shape of those."""
-    shape = images(classifier.input_shape)
+    shape = image_shape(classifier.input_shape)
     if shape == tuple(classifier.input_shape):
         return classifier, shape
     network = Images(classifier.model, classifier.input_shape)
@@ -207,7 +207,7 @@ def measured(subject: Subject, name: str, file: Path) -> None:
     )
     furthest = float(np.abs(adversarial - x).max(initial=0))
     assert furthest <= subject.eps + 1e-5, (name, furthest)
-    ends = {"correct": digits(correct), "robust": digits(robust)}
+    ends = {"correct": bit_string(correct), "robust": bit_string(robust)}
     # What another plan of that name, or on other samples, has found is no part of this study.
     others = {k: found for k, found in known.items() if found["name"] != name}
     this = {"name": name, **ends, "queries": queries, "seconds": seconds, **told}
@@ -345,7 +345,7 @@ def main() -> None:
     chosen = parse()
     set_threads(chosen.threads)
     limits = None if chosen.value_range is None else tuple(chosen.value_range)
-    data = load(chosen.data, root=chosen.root, value_range=limits)
+    data = load_data(chosen.data, root=chosen.root, value_range=limits)
     if chosen.small:
         data, chosen.output = data.subset(train=200, test=8), chosen.output / "small"
     classifier, words = obtained(data, chosen, chosen.checkpoint)

@@ -25,7 +25,7 @@ from art_snn.experiments.evaluation import Evaluation, bound, verdicts
 from art_snn.experiments.resume import structured
 from art_snn.experiments.trained import Trained
 from art_snn.files import write_json, write_text
-from art_snn.gradients import named
+from art_snn.gradients import rule_named
 from art_snn.models import Architecture
 from art_snn.training import Recipe
 from art_snn.training.defences import DEFENCES
@@ -74,7 +74,7 @@ class Study:
                 iterations=2,
                 attack_dtype=chosen.train_dtype,
             )
-            known |= {"attack": attack, "rule": named("stbp"), "defence": kind}
+            known |= {"attack": attack, "rule": rule_named("stbp"), "defence": kind}
             harden.run(harden.Settings(**known))
         (folder / "training.pt").unlink()
         return folder / "network.pt"

@@ -9,12 +9,12 @@ after its last value.
 from setting import Study, parse
 
 from art_snn.experiments.resume import structured
-from art_snn.experiments.sweep import Panel, Plan, Swept, paper, swept
+from art_snn.experiments.sweep import Panel, Sweeps, Swept, paper, swept
 from art_snn.experiments.sweep.result import Content
 from art_snn.files import read_json
 
 
-def panel(study: Study, plan: Plan) -> Panel:
+def panel(study: Study, plan: Sweeps) -> Panel:
     """One field over its values on the plain network of every decay."""
     lines = {}
     for decay in plan.decays:

@@ -21,10 +21,10 @@ from art_snn import PyTorchSpikingClassifier, SpikingNetwork
 from art_snn.attacks import batches, crafted, predictions
 from art_snn.experiments import tables
 from art_snn.experiments.colours import GREY, SERIES
-from art_snn.experiments.resume import booleans, digits, earlier, fingerprint
+from art_snn.experiments.resume import bit_string, booleans, earlier, fingerprint
 from art_snn.experiments.trained import Trained, folder_of
 from art_snn.files import write_json, write_text
-from art_snn.gradients import named
+from art_snn.gradients import rule_named
 from art_snn.measuring.machine import describe_machine
 from art_snn.metrics import Robustness, Share, against, paired_difference
 from art_snn.precision import DTYPES
@@ -52,7 +52,7 @@ def gradients(
     with classifier.model.crafting(dtype):
         for batch in batches(len(x), BATCH, 0, f"gradients by {rule}, {dtype or 'single'}"):
             classifier.model.forget()
-            parts.append(classifier.loss_gradient(x[batch], y[batch], gradient=named(rule)))
+            parts.append(classifier.loss_gradient(x[batch], y[batch], gradient=rule_named(rule)))
     classifier.model.forget()
     return np.concatenate(parts).reshape(len(x), -1)
 
@@ -93,14 +93,19 @@ def run(study: Study, decay: float, classifier: PyTorchSpikingClassifier, rule: 
         with classifier.model.crafting(dtype):
             words = f"decay {decay:g}, {rule}, {dtype or 'single'}"
             return crafted(
-                attack, named(rule), classifier, x, y, batch_size=BATCH, seed=0, words=words
+                attack, rule_named(rule), classifier, x, y, batch_size=BATCH, seed=0, words=words
             )
 
     exact = adversarial(None)
     direction = gradients(classifier, rule, None, x, y)
     correct, robust = (predictions(classifier, s, BATCH, 0).argmax(1) == y for s in (x, exact))
     single = Robustness(correct, robust)
-    found = {"decay": decay, "rule": rule, "correct": digits(correct), "single": digits(robust)}
+    found = {
+        "decay": decay,
+        "rule": rule,
+        "correct": bit_string(correct),
+        "single": bit_string(robust),
+    }
     found = known.setdefault(key, found)
     for dtype in missing:
         rounded = adversarial(dtype)
@@ -108,7 +113,7 @@ def run(study: Study, decay: float, classifier: PyTorchSpikingClassifier, rule: 
         half = classifier.model.lowered(DTYPES[dtype])
         ends = [classes(half, s, classifier.device) == y for s in (x, exact, rounded)]
         found[dtype] = {
-            "robust": digits(robust),
+            "robust": bit_string(robust),
             "cosine": cosine(direction, gradients(classifier, rule, dtype, x, y)),
             "accuracy": Share(int(ends[0].sum()), len(y)).as_dict(),
             "from_single": carried(single, Robustness(ends[0], ends[1])).as_dict(),

@@ -11,7 +11,7 @@ from typing import Any
 
 from art_snn import RGA, STBP, Mean, PyTorchSpikingClassifier
 from art_snn.attacks import Attack
-from art_snn.data import Dataset, load
+from art_snn.data import Dataset, load_data
 from art_snn.experiments.harden.result import Hardened
 from art_snn.experiments.train import Settings, fitted
 from art_snn.experiments.trained import Trained
@@ -145,7 +145,7 @@ def parse(words: str) -> Study:
     chosen = parser.parse_args()
     set_threads(chosen.threads)
     limits = None if chosen.value_range is None else tuple(chosen.value_range)
-    data = load(chosen.data, root=chosen.root, value_range=limits)
+    data = load_data(chosen.data, root=chosen.root, value_range=limits)
     if chosen.small:
         data = data.subset(train=200, test=40)
     elif chosen.train is not None:

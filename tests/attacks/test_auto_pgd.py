@@ -11,7 +11,7 @@ from art_snn import RGA
 from art_snn.attacks import AutoPGD
 from art_snn.attacks.objectives import logits_ratio, logits_ratio_towards
 from art_snn.attacks.queries import Queries
-from art_snn.attacks.starts import uniform
+from art_snn.attacks.starts import uniform_noise
 from tests.attacks.classifiers import linear
 from tests.attacks.smooth import smooth
 from tests.networks import build
@@ -40,7 +40,7 @@ def naive(module, x, eps, norm, seed):
         (g,) = torch.autograd.grad(loss, leaf)
         return loss.item(), g.sign() if norm == np.inf else g / g.norm()
 
-    t = uniform(x[None], seed)[0]
+    t = uniform_noise(x[None], seed)[0]
     here = project(x + eps * t / (t.abs().max() if norm == np.inf else t.norm()))
     eta, points, losses, directions, before = 2 * eps, [], [], [], here
     since, then, halved = 0, None, True

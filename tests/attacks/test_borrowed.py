@@ -16,7 +16,7 @@ from art.attacks.evasion import (
 from torch import nn
 
 from art_snn import RGA, Direct, PyTorchSpikingClassifier, SpikingNetwork
-from art_snn.attacks.borrowed import Borrowed, counting, images, obstacle, remembering
+from art_snn.attacks.borrowed import Borrowed, caching_copy, counting, image_shape, obstacle
 from art_snn.attacks.queries import Queries
 from art_snn.seeding import seeded
 from tests import small
@@ -108,7 +108,7 @@ def test_the_seed_decides_in_every_norm(norm):
 def test_predictions_that_are_asked_for_again_are_the_same_and_cost_nothing():
     classifier = small.classifier()
     x, _ = small.samples(classifier, 6)
-    estimator = remembering(Queries(classifier, 6, 4))
+    estimator = caching_copy(Queries(classifier, 6, 4))
     with watched(classifier.model) as passes:
         first = estimator.predict(x[:4], batch_size=2)
         again = estimator.predict(x[2:4])
@@ -124,7 +124,7 @@ def test_predictions_that_are_asked_for_again_are_the_same_and_cost_nothing():
 def test_predictions_of_long_ago_are_computed_again():
     classifier = small.classifier()
     x, _ = small.samples(classifier, 6)
-    estimator = remembering(Queries(classifier, 6, 4))
+    estimator = caching_copy(Queries(classifier, 6, 4))
     with watched(classifier.model) as passes:
         for row in (0, 1, 2, 3, 0, 4, 1):
             estimator.predict(x[[row]])
@@ -136,7 +136,7 @@ def test_what_is_no_number_has_no_prediction_and_is_not_asked_for():
     x, _ = small.samples(classifier, 3)
     x[1, 0, 0, 0] = np.nan
     with watched(classifier.model) as passes:
-        found = remembering(Queries(classifier, 3, 4)).predict(x)
+        found = caching_copy(Queries(classifier, 3, 4)).predict(x)
     assert passes.forwards == 2
     assert np.isnan(found).all(1).tolist() == [False, True, False]
 
@@ -205,9 +205,9 @@ def test_behind_preprocessing_samples_are_still_told_apart(kind):
 
 
 def test_images_are_samples_whose_first_axes_are_one():
-    assert images((8, 9)) == (1, 8, 9)
-    assert images((3, 8, 9)) == (3, 8, 9)
-    assert images((5, 2, 8, 9)) == (10, 8, 9)
+    assert image_shape((8, 9)) == (1, 8, 9)
+    assert image_shape((3, 8, 9)) == (3, 8, 9)
+    assert image_shape((5, 2, 8, 9)) == (10, 8, 9)
 
 
 def plane():

@@ -77,15 +77,15 @@ def test_what_the_interrupted_stage_had_found_counts(monkeypatch):
         broken.append(int((logits.argmax(1) != classes).sum()))
         return logits, gradient
 
-    differentiated = queries.differentiated
-    monkeypatch.setattr(queries, "differentiated", Stops(listening, None))
+    differentiated = queries.logits_and_gradient
+    monkeypatch.setattr(queries, "logits_and_gradient", Stops(listening, None))
     attack.generate(x, y)
     first, last = int(np.argmax(broken)) + 1, len(broken)
     assert max(broken) > 0
     assert first < last
     for at in (1, first + 1, last):
         broken.clear()
-        monkeypatch.setattr(queries, "differentiated", Stops(listening, at))
+        monkeypatch.setattr(queries, "logits_and_gradient", Stops(listening, at))
         with pytest.raises(KeyboardInterrupt):
             attack.generate(x, y)
         assert len(broken) == at - 1

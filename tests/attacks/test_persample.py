@@ -172,8 +172,8 @@ def test_an_interrupted_attack_leaves_the_network_as_it_was(monkeypatch):
             raise KeyboardInterrupt
         return gradients(*given, **options)
 
-    gradients = queries.differentiated
-    monkeypatch.setattr(queries, "differentiated", stops)
+    gradients = queries.logits_and_gradient
+    monkeypatch.setattr(queries, "logits_and_gradient", stops)
     x = np.random.default_rng(0).random((2, 1, 8, 8), np.float32)
     with pytest.raises(KeyboardInterrupt):
         StableAdaptivePGD(classifier, eps=1e-4, max_iter=9, verbose=False).generate(x)

@@ -10,7 +10,7 @@ from art_snn.attacks import SparseDynamicAttack
 from art_snn.attacks.best import Best
 from art_snn.attacks.flips import Flips
 from art_snn.attacks.queries import Queries
-from art_snn.attacks.starts import uniform
+from art_snn.attacks.starts import uniform_noise
 from tests.attacks.classifiers import stock
 from tests.attacks.frames import linear_in
 from tests.networks import FORMS, build
@@ -266,7 +266,7 @@ def test_the_order_of_zero_gradients_belongs_to_the_sample_and_changes_with_the_
     # One bit in the first round and two in the second, from draws of their own.
     assert [len(bits) for bits in first] == [3, 3, 3]
     assert first[0] == first[1] != first[2]
-    noise = uniform(torch.as_tensor(x[1:2]), 1, 0).abs()
+    noise = uniform_noise(torch.as_tensor(x[1:2]), 1, 0).abs()
     assert first[2][0] == int(noise.argmin())
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from art_snn.attacks.spikes import Spikes, offsets, running
+from art_snn.attacks.spikes import Spikes, offsets, running_sums
 
 
 def spikes_of(counts, most=1, furthest=1, free=None):
@@ -30,8 +30,8 @@ def test_shifts_are_ordered_by_their_length():
 
 def test_sums_run_within_groups_in_the_order_of_the_elements():
     groups, amounts = torch.tensor([2, 0, 2, 1, 0, 2]), torch.tensor([5, 1, 0, 4, 2, 3])
-    assert running(groups, amounts).tolist() == [5, 1, 5, 4, 3, 8]
-    assert running(groups[:0], amounts[:0]).tolist() == []
+    assert running_sums(groups, amounts).tolist() == [5, 1, 5, 4, 3, 8]
+    assert running_sums(groups[:0], amounts[:0]).tolist() == []
 
 
 def test_a_count_of_two_is_two_spikes_and_shifts_end_within_the_frames_and_the_mask():

@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 from art_snn.attacks import SquareSearch, square_search
 from art_snn.attacks.square_search import SQUARES
-from art_snn.attacks.starts import uniform
+from art_snn.attacks.starts import uniform_noise
 from tests.attacks.classifiers import linear, stock
 from tests.networks import FORMS, build
 
@@ -47,7 +47,7 @@ def naive(classifier, x, norm, eps, steps, share, seed):
             return (x + change * min(1, eps / max(float(change.norm()), 1e-12))).clamp(0, 1)
         return x + change.clamp((-x).clamp(min=-eps), (1 - x).clamp(max=eps))
 
-    drawn = uniform(x[None], seed, SQUARES, (steps, 4))[0]
+    drawn = uniform_noise(x[None], seed, SQUARES, (steps, 4))[0]
     current, best = x, margin(x)
     for step in range(steps):
         side = max(1, round((share * 30 * (1 - step / steps)) ** 0.5))
@@ -91,9 +91,8 @@ def test_channels_may_come_last(norm, monkeypatch):
 
     last = stock(Last(), (5, 6, 2), 3, channels_first=False)
     # Starts and squares belong to a sample by its values in their order.
-    monkeypatch.setattr(
-        square_search, "uniform", lambda z, *_: uniform(x[: len(z)], 5, SQUARES, (20, 4))
-    )
+    noise = uniform_noise(x, 5, SQUARES, (20, 4))
+    monkeypatch.setattr(square_search, "uniform_noise", lambda z, *_: noise[: len(z)])
     options = {"eps": 0.2, "max_iter": 20, "num_random_init": 0, "share": 0.3} | QUIET
     expected = SquareSearch(first, norm, **options).generate(x.numpy(), np.zeros(3))
     found = SquareSearch(last, norm, **options).generate(np.moveaxis(x.numpy(), 1, -1), np.zeros(3))

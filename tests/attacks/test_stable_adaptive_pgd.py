@@ -11,8 +11,8 @@ from torch.nn import functional
 from art_snn import RGA, STBP
 from art_snn.attacks import StableAdaptivePGD
 from art_snn.attacks.iterated import checkpoints
-from art_snn.attacks.stable_adaptive_pgd import Moments
-from art_snn.attacks.starts import uniform
+from art_snn.attacks.stable_adaptive_pgd import GradientMoments
+from art_snn.attacks.starts import uniform_noise
 from tests.attacks.classifiers import linear
 from tests.attacks.smooth import smooth
 from tests.networks import CLASSES, build
@@ -22,7 +22,7 @@ QUIET = {"verbose": False}
 
 def test_steps_follow_the_values_of_the_paper():
     gradients = torch.tensor([[1.0, -0.1], [0.2, 0.3], [-1.0, 0.05]], dtype=torch.float64)
-    moments, delta = Moments.none(gradients[:1]), torch.zeros(1, 2, dtype=torch.float64)
+    moments, delta = GradientMoments.none(gradients[:1]), torch.zeros(1, 2, dtype=torch.float64)
     steps, path = [], []
     for gradient in gradients:
         moments = moments.after(gradient[None])
@@ -44,13 +44,15 @@ def test_a_step_is_halved_after_the_steps_of_the_paper():
 @pytest.mark.parametrize("scale", [1e-30, 1e-3, 1e30])
 def test_moments_do_not_depend_on_the_length_of_gradients(scale):
     gradient = torch.randn(2, 3, 4)
-    found, expected = (Moments.none(gradient).after(g) for g in (gradient * scale, gradient))
+    found, expected = (
+        GradientMoments.none(gradient).after(g) for g in (gradient * scale, gradient)
+    )
     torch.testing.assert_close(found.mean, expected.mean)
     torch.testing.assert_close(found.square, expected.square)
 
 
 def test_a_gradient_of_zero_moves_nothing():
-    none = Moments.none(torch.zeros(2, 3))
+    none = GradientMoments.none(torch.zeros(2, 3))
     gradient = torch.tensor([[0.0, 0, 0], [1, 0, -1]])
     after = none.after(gradient)
     assert torch.equal(after.direction()[0], torch.zeros(3))
@@ -60,7 +62,7 @@ def test_a_gradient_of_zero_moves_nothing():
 
 def naive(module, x, eps, steps, norm, seed):
     """The equations, for one sample [D]: the iterate with the highest loss."""
-    t = uniform(x[None], seed)[0]
+    t = uniform_noise(x[None], seed)[0]
     delta = eps * t / (t.abs().max() if norm == np.inf else t.norm())
     m, v, eta = torch.zeros_like(x), torch.zeros_like(x), eps
     best, found = -np.inf, None

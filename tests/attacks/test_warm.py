@@ -12,7 +12,7 @@ from art_snn.attacks.balls import Ball
 from art_snn.attacks.best import Best, Reached
 from art_snn.attacks.objectives import margin
 from art_snn.attacks.plans import DLR, OnwardPGD
-from art_snn.attacks.starts import uniform
+from art_snn.attacks.starts import uniform_noise
 from tests.command import forbidden
 from tests.networks import build
 
@@ -93,7 +93,7 @@ def test_of_several_starts_the_first_is_warm(trained_layers, known):
     passes = asked(attack.estimator.model, attack, x, y)
     centre = torch.as_tensor(x)
     ball = Ball(np.inf, EPS, centre, torch.tensor(0.0), torch.tensor(1.0))
-    drawn = [ball.start(uniform(centre, both.seed(0), draw)) for draw in (0, 1)]
+    drawn = [ball.start(uniform_noise(centre, both.seed(0), draw)) for draw in (0, 1)]
     torch.testing.assert_close(passes["STBP"][2][0], drawn[1], rtol=0, atol=0)
     assert (passes["STBP"][0][0] != drawn[0]).flatten(1).any(1).all()
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from art_snn.checks import MissingFile
-from art_snn.data import NAMES, Source, digits, load
-from art_snn.data.load import Kind
+from art_snn.data import NAMES, Source, digits, load_data
+from art_snn.data.load import SourceKind
 from tests.command import call
 from tests.datasets import images, picture
 
@@ -30,29 +30,29 @@ def test_every_set_has_a_name_and_the_table_is_closed():
 
 
 def test_a_word_a_file_and_a_folder_are_told_apart(tmp_path):
-    assert np.array_equal(load("digits").x_test, digits().x_test)
+    assert np.array_equal(load_data("digits").x_test, digits().x_test)
     np.savez(tmp_path / "mine.npz", **arrays())
     (tmp_path / "mine.npz").rename(tmp_path / "mine")
-    assert load(str(tmp_path / "mine")).name == "mine"
-    assert load(str(tmp_path / "mine"), value_range=(0, 255)).clip_values() == (0, 255)
+    assert load_data(str(tmp_path / "mine")).name == "mine"
+    assert load_data(str(tmp_path / "mine"), value_range=(0, 255)).clip_values() == (0, 255)
     for label in ("cat", "dog"):
         for index in range(5):
             picture(tmp_path / "pets" / label / f"{index}.png", index)
-    assert load(str(tmp_path / "pets"), image_size=2).input_shape == (1, 2, 2)
+    assert load_data(str(tmp_path / "pets"), image_size=2).input_shape == (1, 2, 2)
 
 
 def test_the_options_reach_the_sets(monkeypatch, tmp_path):
     module = sys.modules["art_snn.data.load"]
     calls = []
     replaced = {
-        name: Kind(lambda **given: calls.append(given), kind.options)
+        name: SourceKind(lambda **given: calls.append(given), kind.options)
         for name, kind in NAMES.items()
     }
     monkeypatch.setattr(module, "NAMES", replaced)
-    load("nmnist", root=tmp_path, download=True, image_size=17, value_range=(0, 9), frames=4)
-    load("mnist", root=tmp_path, image_size=14)
-    load("digits")
-    load("digits", test_share=0.5)
+    load_data("nmnist", root=tmp_path, download=True, image_size=17, value_range=(0, 9), frames=4)
+    load_data("mnist", root=tmp_path, image_size=14)
+    load_data("digits")
+    load_data("digits", test_share=0.5)
     assert calls == [
         {"root": tmp_path, "download": True, "image_size": 17, "value_range": (0, 9), "frames": 4},
         {"root": tmp_path, "download": False, "image_size": 14},
@@ -64,18 +64,18 @@ def test_the_options_reach_the_sets(monkeypatch, tmp_path):
 def test_a_source_tells_where_its_samples_come_from_and_loads_them():
     source = Source(data="digits", test_share=0.5)
     assert len(source.load().x_test) == 899
-    assert np.array_equal(source.load().x_test, load("digits", test_share=0.5).x_test)
+    assert np.array_equal(source.load().x_test, load_data("digits", test_share=0.5).x_test)
 
 
 def test_a_file_or_folder_is_split_by_the_share_and_read_by_the_axes_that_are_asked_for(tmp_path):
     x = np.arange(10 * 3 * 4 * 3, dtype=np.uint16).astype(np.uint8).reshape(10, 3, 4, 3)
     np.savez(tmp_path / "mine.npz", x=x, y=np.arange(10) % 2)
-    data = load(str(tmp_path / "mine.npz"), axes="NHWC", test_share=0.4)
+    data = load_data(str(tmp_path / "mine.npz"), axes="NHWC", test_share=0.4)
     assert (len(data.x_train), len(data.x_test), data.input_shape) == (6, 4, (3, 3, 4))
     for label in ("cat", "dog"):
         for index in range(5):
             picture(tmp_path / "pets" / label / f"{index}.png", index)
-    data = load(str(tmp_path / "pets"), test_share=0.4)
+    data = load_data(str(tmp_path / "pets"), test_share=0.4)
     assert (len(data.x_train), len(data.x_test)) == (6, 4)
 
 
@@ -84,13 +84,13 @@ def test_an_unknown_name_is_answered_with_those_that_there_are(name, tmp_path, m
     monkeypatch.chdir(tmp_path)
     message = r"^data: expected one of digits, mnist, .*, cifar10-dvs, a \.npz file or a folder of"
     with pytest.raises(ValueError, match=message):
-        load(name)
+        load_data(name)
 
 
 def test_a_missing_file_is_reported_as_such(tmp_path):
     message = r"^data: expected a \.npz file, but .*none\.npz"
     with pytest.raises(FileNotFoundError, match=message) as caught:
-        load(str(tmp_path / "none.npz"))
+        load_data(str(tmp_path / "none.npz"))
     assert isinstance(caught.value, MissingFile)
     assert caught.value.argument == "data"
 
@@ -122,7 +122,7 @@ def test_an_option_without_use_is_refused(name, option, message, tmp_path, monke
     np.savez("mine.npz", **arrays())
     picture(tmp_path / "pets" / "cat" / "0.png", 0)
     with pytest.raises(ValueError, match=message):
-        load(name, **option)
+        load_data(name, **option)
 
 
 @pytest.mark.parametrize(

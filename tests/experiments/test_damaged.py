@@ -13,7 +13,7 @@ import pytest
 from art_snn.checks import ArgumentError
 from art_snn.experiments.base import Result
 from art_snn.experiments.compare import Comparison, Row
-from art_snn.experiments.resume import earlier, plain
+from art_snn.experiments.resume import as_json, earlier
 from art_snn.experiments.scaling import Cell, Growth
 from art_snn.experiments.scaling.settings import Images, Protocol, Settings
 from art_snn.experiments.sweep import Line, Panel, Swept
@@ -64,7 +64,7 @@ def told(found: Any) -> str:
 
 WHOLE = {"comparison": comparison(), "sweep": content(), "protocol": growth()}
 WHOLE["evaluation"] = small(reservations=(VANISHED,))
-PLACES = {name: plain(whole) for name, whole in WHOLE.items()}
+PLACES = {name: as_json(whole) for name, whole in WHOLE.items()}
 OTHERS: list[Any] = [None, 0, -1, 1.5, True, 10**30, float("inf"), "x", "", [], {}, [[]], {"x": 0}]
 # Compared with what was asked before anything else is read from them.
 KNOWN = ("protocol", "key", "settings", "attack")
@@ -116,5 +116,5 @@ def test_whole_results_are_read_as_they_were_written(what, tmp_path):
     file = tmp_path / "a.json"
     file.write_text(json.dumps(PLACES[what]))
     found = earlier(file, what, type(WHOLE[what]), lambda _: True)
-    assert plain(found) == PLACES[what]
+    assert as_json(found) == PLACES[what]
     assert told(found) == told(WHOLE[what])

@@ -13,7 +13,7 @@ import pytest
 
 from art_snn.checks import ArgumentError
 from art_snn.experiments import folder as module
-from art_snn.experiments.folder import held
+from art_snn.experiments.folder import locked
 
 ROOT = Path(__file__).parents[2]
 HOLD = """
@@ -27,20 +27,20 @@ with held(Path(sys.argv[1])):
 
 
 def test_a_block_that_writes_nothing_leaves_nothing(tmp_path):
-    with held(tmp_path / "new" / "deep"):
+    with locked(tmp_path / "new" / "deep"):
         assert (tmp_path / "new" / "deep").is_dir()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_block_leaves_what_it_writes_and_nothing_else(tmp_path):
-    with held(tmp_path / "new" / "deep"):
+    with locked(tmp_path / "new" / "deep"):
         (tmp_path / "new" / "deep" / "result").write_text("done")
     assert [file.name for file in (tmp_path / "new" / "deep").iterdir()] == ["result"]
 
 
 def test_a_folder_that_was_there_stays_also_when_it_is_empty(tmp_path):
     for _ in range(2):
-        with pytest.raises(RuntimeError, match="a bug"), held(tmp_path):
+        with pytest.raises(RuntimeError, match="a bug"), locked(tmp_path):
             raise RuntimeError("a bug")
     assert list(tmp_path.iterdir()) == []
 
@@ -50,12 +50,12 @@ def test_a_second_run_is_told_who_holds_the_folder(tmp_path):
         rf"^output: expected a folder that no other run is writing into, got .*out, which process "
         rf"{os.getpid()} on .*, since \d+-\d+-\d+ \d+:\d+, holds\. Wait for its end, or choose"
     )
-    with held(tmp_path / "out"):
+    with locked(tmp_path / "out"):
         (tmp_path / "out" / "result").write_text("half")
-        with pytest.raises(ArgumentError, match=message), held(tmp_path / "out"):
+        with pytest.raises(ArgumentError, match=message), locked(tmp_path / "out"):
             raise AssertionError("both hold it")
         assert (tmp_path / "out" / "result").read_text() == "half"
-    with held(tmp_path / "out"):
+    with locked(tmp_path / "out"):
         pass
 
 
@@ -70,29 +70,32 @@ def test_a_run_of_another_process_holds_the_folder_until_it_ends_or_is_killed(tm
             env=os.environ | {"PYTHONPATH": str(ROOT)},
         )
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(ArgumentError, match=f"which process {other.pid} on"), held(out):
+        with pytest.raises(ArgumentError, match=f"which process {other.pid} on"), locked(out):
             raise AssertionError("both hold it")
         if end == "kill":
             other.kill()
         other.communicate("")
         assert out.exists() == (end == "kill")
-        with held(out):
+        with locked(out):
             assert f"process {os.getpid()} on" in (out / ".running").read_text()
         assert list(tmp_path.rglob("*")) == ([out] if end == "kill" else [])
 
 
 def test_a_run_that_has_not_told_yet_that_it_holds_the_folder_is_waited_for(tmp_path, monkeypatch):
-    with held(tmp_path):
+    with locked(tmp_path):
         words = (tmp_path / ".running").read_text()
         (tmp_path / ".running").unlink()
         later = threading.Timer(0.2, (tmp_path / ".running").write_text, [words])
         later.start()
-        with pytest.raises(ArgumentError, match=f"which process {os.getpid()} on"), held(tmp_path):
+        with (
+            pytest.raises(ArgumentError, match=f"which process {os.getpid()} on"),
+            locked(tmp_path),
+        ):
             raise AssertionError("both hold it")
         later.join()
         (tmp_path / ".running").unlink()
         monkeypatch.setattr(module, "MOMENT", 0.1)
-        with pytest.raises(ArgumentError, match="which another run holds"), held(tmp_path):
+        with pytest.raises(ArgumentError, match="which another run holds"), locked(tmp_path):
             raise AssertionError("both hold it")
 
 
@@ -102,7 +105,7 @@ def test_of_many_threads_that_want_a_folder_one_at_a_time_has_it(tmp_path):
     def work() -> None:
         for _ in range(20):
             try:
-                with held(tmp_path / "out"):
+                with locked(tmp_path / "out"):
                     inside.append(1)
                     seen.append(len(inside))
                     inside.pop()
@@ -124,7 +127,7 @@ def test_what_a_run_left_unfinished_that_was_killed_is_removed(tmp_path):
     for left in map(tmp_path.joinpath, names):
         left.write_text("half")
     (tmp_path / "a.json").write_text("whole")
-    with held(tmp_path):
+    with locked(tmp_path):
         assert {file.name for file in tmp_path.rglob("*") if file.is_file()} == {
             "a.json",
             ".lock",
@@ -139,7 +142,7 @@ def test_unfinished_files_of_others_and_of_other_runs_stay(tmp_path):
         path.parent.mkdir(exist_ok=True, parents=True)
         path.write_text("half")
     for _ in range(2):
-        with pytest.raises(RuntimeError, match="refused"), held(tmp_path):
+        with pytest.raises(RuntimeError, match="refused"), locked(tmp_path):
             raise RuntimeError("refused")
     assert {str(f.relative_to(tmp_path)) for f in tmp_path.rglob("*") if f.is_file()} == {*names}
 
@@ -158,7 +161,7 @@ def test_a_folder_that_cannot_be_written_into_is_refused_before_anything_is_done
     for where in ("write_text", "_locked"):
         with monkeypatch.context() as patch:
             patch.setattr(module, where, full)
-            with pytest.raises(ArgumentError, match=message), held(tmp_path / "new" / "out"):
+            with pytest.raises(ArgumentError, match=message), locked(tmp_path / "new" / "out"):
                 raise AssertionError("at work in a folder that takes nothing")
         assert list(tmp_path.iterdir()) == []
 
@@ -168,6 +171,6 @@ def test_a_folder_without_permission_is_refused(tmp_path):
     tmp_path.chmod(0o500)
     try:
         with pytest.raises(ArgumentError, match=r"^output: .*Permission denied"):
-            held(tmp_path / "out").__enter__()
+            locked(tmp_path / "out").__enter__()
     finally:
         tmp_path.chmod(0o700)

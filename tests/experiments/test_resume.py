@@ -15,12 +15,12 @@ from torch import nn
 from art_snn.checks import ArgumentError
 from art_snn.experiments.resume import (
     Positive,
+    as_json,
+    bit_string,
     booleans,
     converter,
-    digits,
     earlier,
     fingerprint,
-    plain,
 )
 from art_snn.files import read_json, write_json
 from art_snn.metrics import Robustness, Share
@@ -151,7 +151,7 @@ def test_a_write_that_is_interrupted_leaves_the_earlier_results_whole(tmp_path, 
 
 @given(st.lists(st.booleans()))
 def test_booleans_survive_as_digits(values):
-    text = digits(np.array(values, dtype=bool))
+    text = bit_string(np.array(values, dtype=bool))
     assert len(text) == len(values)
     assert booleans(text).tolist() == values
 
@@ -166,7 +166,7 @@ def test_a_share_survives_json_and_tells_its_interval_there(pair):
 
 def test_an_outcome_survives_json_sample_by_sample():
     wanted = outcome({3, 5})
-    content = {"correct": digits(wanted.correct), "robust": digits(wanted.robust)}
+    content = {"correct": bit_string(wanted.correct), "robust": bit_string(wanted.robust)}
     assert content == {"correct": "0011111111", "robust": "0010101111"}
     back = converter.structure(json.loads(json.dumps(content)), Robustness)
     assert np.array_equal(back.correct, wanted.correct)
@@ -175,7 +175,7 @@ def test_an_outcome_survives_json_sample_by_sample():
 
 def test_plain_content_is_as_json_gives_it_back():
     content = {0.5: (Share(1, 2), np.array([True, False])), "deep": [{1: None}, "word", 1.5]}
-    found = plain(content)
+    found = as_json(content)
     assert found == json.loads(json.dumps(found))
     assert found == {"0.5": [Share(1, 2).as_dict(), "10"], "deep": [{"1": None}, "word", 1.5]}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from art_snn.experiments.base import Experiment
-from art_snn.experiments.folder import held
+from art_snn.experiments.folder import locked
 from art_snn.team import Team
 from tests.jobs import script
 
@@ -47,7 +47,7 @@ def test_one_process_holds_the_output_and_what_it_does_is_told_to_all(tmp_path):
 
 
 def test_where_the_output_is_held_by_another_run_one_process_says_so(tmp_path):
-    with held(tmp_path / "out"):
+    with locked(tmp_path / "out"):
         status, _, errors = script(JOB, tmp_path)
     assert status != 0
     assert errors.count("Error: output: expected a folder that no other run is writing into") == 1

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from art_snn import SpikingNetwork
 from art_snn.dynamics import Dynamics
-from art_snn.gradients.assg import Moments
+from art_snn.gradients.assg import PotentialMoments
 
 
 class _Spike(torch.autograd.Function):
@@ -94,16 +94,16 @@ def moments_of(net: SpikingNetwork) -> list[Tensor]:
 def restarts(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What starts afresh from now on, layer by layer: "all", or whether each sample does."""
     seen: list[Any] = []
-    at_rest, rest = Moments.at_rest, Moments.rest
+    at_rest, rest = PotentialMoments.at_rest, PotentialMoments.rest
 
-    def all_of_them(_: type[Moments], like: Tensor) -> Moments:
+    def all_of_them(_: type[PotentialMoments], like: Tensor) -> PotentialMoments:
         seen.append("all")
         return at_rest(like)
 
-    def some(moments: Moments, samples: Tensor) -> None:
+    def some(moments: PotentialMoments, samples: Tensor) -> None:
         seen.append(samples.tolist())
         rest(moments, samples)
 
-    monkeypatch.setattr(Moments, "at_rest", classmethod(all_of_them))
-    monkeypatch.setattr(Moments, "rest", some)
+    monkeypatch.setattr(PotentialMoments, "at_rest", classmethod(all_of_them))
+    monkeypatch.setattr(PotentialMoments, "rest", some)
     return seen

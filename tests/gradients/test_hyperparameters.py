@@ -26,14 +26,14 @@ from art_snn.gradients import (
     Mean,
     StaticCurve,
     Triangle,
-    named,
+    rule_named,
 )
-from art_snn.gradients.hyperparameters import Number, accepted, number, numbers, replaced
+from art_snn.gradients.hyperparameters import Number, accepted, hyperparameter, numbers, replaced
 
 
 @pytest.mark.parametrize("name", [*GRADIENTS, "pdsg-per-sample", "eot-rga", "hart-16-steps"])
 def test_every_number_of_a_rule_can_be_put_back(name):
-    rule = named(name)
+    rule = rule_named(name)
     for dotted, found in numbers(rule).items():
         assert replaced(rule, dotted, found.value) == rule
         assert accepted(rule, dotted, found.value) == found.value
@@ -64,7 +64,7 @@ def test_the_numbers_of_a_rule_include_those_of_what_is_inside_it():
     ids=str,
 )
 def test_a_field_has_the_kind_that_it_declares_and_the_value_of_the_rule(rule, field, kind, value):
-    assert number(rule, field) == Number(kind, value)
+    assert hyperparameter(rule, field) == Number(kind, value)
 
 
 def test_a_replaced_number_leaves_everything_else():

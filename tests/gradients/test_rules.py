@@ -31,11 +31,11 @@ from art_snn.gradients import (
     RectifiedANN,
     StaticCurve,
     TemporalGradient,
-    chosen,
-    kind_of,
+    engine_of,
     name_of,
-    named,
     resolve,
+    rule_named,
+    rules_named,
 )
 from tests.command import call
 from tests.small import SHAPE, around, classifier as small
@@ -77,18 +77,18 @@ LONGER = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_gives_its_rule_and_the_rule_its_name(name):
-    assert named(name) == NAMES[name]
+    assert rule_named(name) == NAMES[name]
     assert name_of(NAMES[name]) == name
     assert resolve(name, "here") == NAMES[name]
 
 
 @pytest.mark.parametrize("name", LONGER)
 def test_a_rule_of_more_steps_is_told_with_its_steps(name):
-    assert named(name) == LONGER[name]
+    assert rule_named(name) == LONGER[name]
     told = name_of(LONGER[name])
     assert "extended" not in told
     assert "-32-steps" in told
-    assert named(told) == LONGER[name]
+    assert rule_named(told) == LONGER[name]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ RULES = st.recursive(
 @given(RULES)
 def test_the_name_of_a_rule_never_gives_another_one(rule):
     name = name_of(rule)
-    assert name == repr(rule) or named(name) == rule
+    assert name == repr(rule) or rule_named(name) == rule
 
 
 @pytest.mark.parametrize(
@@ -163,24 +163,24 @@ def test_an_unknown_name_is_refused_with_the_known_ones_and_the_grammar(name):
         r"a rule of your own is passed as an instance\.$"
     )
     with pytest.raises(ValueError, match=message):
-        named(name, "here")
+        rule_named(name, "here")
 
 
 @pytest.mark.parametrize(
     "names", ["rga,eot-stbp", " rga , eot-stbp ", ",rga,, eot-stbp,", "rga\t,\neot-stbp"]
 )
 def test_rules_stand_with_commas_between_and_blanks_and_empty_parts_count_for_nothing(names):
-    assert list(chosen(names).items()) == [("rga", RGA()), ("eot-stbp", EOT(STBP()))]
+    assert list(rules_named(names).items()) == [("rga", RGA()), ("eot-stbp", EOT(STBP()))]
 
 
 def test_of_equal_names_one_is_chosen_and_of_none_none():
-    assert chosen("rga,stbp,rga") == {"rga": RGA(), "stbp": STBP()}
-    assert chosen("") == chosen(" , ,") == {}
+    assert rules_named("rga,stbp,rga") == {"rga": RGA(), "stbp": STBP()}
+    assert rules_named("") == rules_named(" , ,") == {}
 
 
 def test_an_unknown_rule_among_those_chosen_is_refused():
     with pytest.raises(ArgumentError, match=r"^rules: expected one of .* got 'eot-sgd'\.") as found:
-        chosen("rga, eot-sgd")
+        rules_named("rga, eot-sgd")
     assert found.value.argument == "rules"
 
 
@@ -197,7 +197,7 @@ def test_an_unknown_rule_among_those_chosen_is_refused():
     ids=repr,
 )
 def test_the_kind_of_a_rule_is_that_of_its_engine(rule, kind):
-    assert kind_of(rule) == kind
+    assert engine_of(rule) == kind
 
 
 def test_a_rule_of_one_s_own_has_the_kind_of_its_engine():
@@ -206,7 +206,7 @@ def test_a_rule_of_one_s_own_has_the_kind_of_its_engine():
 
     assert isinstance(Mine(), TemporalGradient)
     assert not isinstance(Mine(), RateGradient)
-    assert kind_of(Mine()) == "temporal"
+    assert engine_of(Mine()) == "temporal"
 
 
 def of_gradient(name: str) -> Gradient:
@@ -240,7 +240,7 @@ TAKERS: dict[str, tuple[str, Callable[[str], Gradient]]] = {
     "a block": ("gradient", used),
     "a twin": ("gradient", lambda name: small(decay=1.0).model.with_gradient(name).gradient),
     "a sweep": ("rule", lambda name: Sweep(rule=name, field=FIELDS[name], values=(1,)).base),
-    "the choice": ("rules", lambda name: chosen(name)[name]),
+    "the choice": ("rules", lambda name: rules_named(name)[name]),
 }
 FIELDS = {
     "pdsg-per-sample": "per_sample",
@@ -340,14 +340,14 @@ def test_every_command_refuses_the_same_names_by_the_flag(words, tmp_path):
 def test_names_of_endless_rules_are_refused_at_once(name):
     message = r"^here: expected a rule of at most 80 letters, 10000 draws and 100000 steps, got '"
     with pytest.raises(ValueError, match=message) as caught:
-        named(name, "here")
+        rule_named(name, "here")
     assert len(str(caught.value)) < 250
 
 
 def test_names_at_the_limits_are_rules():
-    assert named("rga-100000-steps") == Extended(RGA(), steps=100_000)
-    assert named("eot-eot-eot-eot-rga") == EOT(EOT(EOT(EOT(RGA()))))
-    assert named("mean" + "-stbp" * 15) == Mean(*[STBP()] * 15)
+    assert rule_named("rga-100000-steps") == Extended(RGA(), steps=100_000)
+    assert rule_named("eot-eot-eot-eot-rga") == EOT(EOT(EOT(EOT(RGA()))))
+    assert rule_named("mean" + "-stbp" * 15) == Mean(*[STBP()] * 15)
 
 
 def test_a_rule_whose_name_would_be_refused_is_told_by_its_repr():

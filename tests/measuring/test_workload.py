@@ -12,7 +12,7 @@ import torch
 
 from art_snn import LIF, RGA, STBP, PyTorchSpikingClassifier, SpikingNetwork
 from art_snn.attacks import Attack
-from art_snn.gradients import named
+from art_snn.gradients import rule_named
 from art_snn.measuring import workload as module
 from art_snn.measuring.peers import mirrored
 from art_snn.measuring.workload import (
@@ -54,9 +54,9 @@ def test_a_row_uses_the_rule_that_it_names(row):
 
 
 def test_a_row_uses_the_rule_that_it_is_given_under_a_name_of_one_s_own():
-    work = load(rules={"mine": STBP(), "rga": named("hart")})
+    work = load(rules={"mine": STBP(), "rga": rule_named("hart")})
     assert work.rule("mine") == STBP()
-    assert work.rule("rga") == named("hart")
+    assert work.rule("rga") == rule_named("hart")
     assert work.rule("stbp") == STBP()
     network = work.network()
     work.operation("mine", network)()

@@ -16,7 +16,7 @@ from art_snn.dynamics import Dynamics
 from art_snn.layers import Normalize
 from art_snn.models import (
     MODELS,
-    Plan,
+    Widths,
     kaiming,
     resnet17,
     sew_resnet17,
@@ -30,7 +30,7 @@ from tests.architectures import settled
 from tests.conftest import varied
 
 DVS = {"image_size": 8, "width": 1 / 32, "threshold": 0.1}
-TINY = Plan(((3,), (4, 5)), (6, 7))
+TINY = Widths(((3,), (4, 5)), (6, 7))
 KNOWN = ", ".join(map(repr, GRADIENTS))
 VARIANTS = "'pdsg-per-sample', 'assg-through-reset', 'native'"
 LIVELY = {"image_size": 8, "steps": 2, "threshold": 0.1}
@@ -112,7 +112,7 @@ def test_a_full_model_runs_on_small_images(name, size):
 
 
 def test_a_plan_without_its_last_pool_keeps_the_size():
-    net = vgg(Plan(((3,), (4,)), (), last_pool=False), image_size=8, classes=2)
+    net = vgg(Widths(((3,), (4,)), (), last_pool=False), image_size=8, classes=2)
     assert [n.in_features for n in of(net, nn.Linear)] == [4 * 4 * 4]
     assert len(of(net, nn.AvgPool2d)) == 1
 
@@ -233,7 +233,7 @@ def test_kaiming_changes_any_module_in_place_and_returns_it():
 
 
 def test_reset_draws_by_kaiming_again():
-    net = vgg(Plan(((64,),), (32,)), image_size=8)
+    net = vgg(Widths(((64,),), (32,)), image_size=8)
     before = copy.deepcopy(net.state_dict())
     net.reset()
     convolution = of(net, nn.Conv2d)[0]

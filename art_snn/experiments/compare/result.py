@@ -6,9 +6,9 @@ import numpy as np
 
 from art_snn.experiments.base import Result
 from art_snn.experiments.compare.figure import draw
-from art_snn.experiments.resume import Positive, converter, digits, expect
+from art_snn.experiments.resume import Positive, bit_string, converter, expect
 from art_snn.experiments.tables import Notes, Part, Table
-from art_snn.gradients import GRADIENTS, kind_of
+from art_snn.gradients import GRADIENTS, engine_of
 from art_snn.metrics import Robustness, Share, against, union
 
 REFERENCE = "stbp"
@@ -118,7 +118,7 @@ def _row_to_json(row: Row) -> dict[str, Any]:
     if row.outcome is None:
         return told | {"objection": row.objection}
     shares = {"attack_success": row.outcome.attack_success.as_dict()}
-    each = {"correct": digits(row.outcome.correct), "robust": digits(row.outcome.robust)}
+    each = {"correct": bit_string(row.outcome.correct), "robust": bit_string(row.outcome.robust)}
     vanished = None if row.vanished is None else row.vanished.as_dict()
     cosine = None if math.isnan(row.cosine) else row.cosine
     return told | shares | each | {"seconds": row.seconds, "vanished": vanished, "cosine": cosine}
@@ -142,7 +142,7 @@ def _row_from_json(found: dict[str, Any], _: object) -> Row:
     told = converter.structure(found, _Told)
     # Earlier versions told the rule only.
     head = told.rule.partition("(")[0]
-    usual = {kind.__name__: kind_of(kind()) for kind in GRADIENTS.values()}
+    usual = {kind.__name__: engine_of(kind()) for kind in GRADIENTS.values()}
     row = Row(told.rule, usual.get(head, "") if told.kind is None else told.kind)
     if told.objection:
         return replace(row, objection=told.objection)

@@ -18,7 +18,7 @@ from art_snn.experiments.compare.result import Comparison, Row
 from art_snn.experiments.compare.settings import RULES, Settings
 from art_snn.experiments.resume import earlier, fingerprint
 from art_snn.files import write_json
-from art_snn.gradients import STBP, Gradient, Native, kind_of, objection
+from art_snn.gradients import STBP, Gradient, Native, engine_of, objection
 from art_snn.interop import AdaptedNetwork
 from art_snn.interop.verify import SAMPLES as VERIFIED
 from art_snn.measuring.machine import describe_machine
@@ -96,7 +96,7 @@ def _compared(
         if name in comparison.rows:
             continue
         rule = settings.rule(name)
-        row = Row(str(rule), kind_of(settings.rules[name]), objection=bench.objection(rule))
+        row = Row(str(rule), engine_of(settings.rules[name]), objection=bench.objection(rule))
         if not row.objection:
             if reference is None:
                 reference = bench.reference()

@@ -5,13 +5,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from art_snn.checks import require, settle_counts
+from art_snn.checks import require, set_counts
 from art_snn.experiments.trained import Attacking
-from art_snn.gradients import EOT, GRADIENTS, Gradient, named
+from art_snn.gradients import EOT, GRADIENTS, Gradient, rule_named
 from art_snn.gradients.eot import MOST_DRAWS
 
 RULES: Mapping[str, Gradient] = MappingProxyType(
-    {name: named(name) for name in (*GRADIENTS, "pdsg-per-sample", "rga-32-steps", "mean-rga-stbp")}
+    {
+        name: rule_named(name)
+        for name in (*GRADIENTS, "pdsg-per-sample", "rga-32-steps", "mean-rga-stbp")
+    }
 )
 """The rules that are compared unless others are asked for."""
 
@@ -32,8 +35,8 @@ class Settings(Attacking):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        settle_counts(self, "repeats")
-        settle_counts(self, "eot", up_to=MOST_DRAWS)
+        set_counts(self, "repeats")
+        set_counts(self, "eot", up_to=MOST_DRAWS)
         require(bool(self.rules), "rules", "at least one", "none", "Name some.")
 
     @property

@@ -68,8 +68,8 @@ class Cost(Result):
             if row not in (INFERENCE, REFERENCE) and not row.startswith(STOCK)
         ]
         return [
-            f"A {self._step} by {named(row)} takes {self.ratio(row) / self.ratio(REFERENCE):.2f} "
-            "of the time of one by STBP."
+            f"A {self._step} by {row_label(row)} takes "
+            f"{self.ratio(row) / self.ratio(REFERENCE):.2f} of the time of one by STBP."
             for row in rows
         ]
 
@@ -87,12 +87,12 @@ class Cost(Result):
         if row == INFERENCE:
             return "inference, no gradient"
         if row.startswith(STOCK):
-            return f"ART's stock classifier, {named(row.removeprefix(STOCK))}"
+            return f"ART's stock classifier, {row_label(row.removeprefix(STOCK))}"
         if row.startswith(PEER):
-            return f"{named(row)}, its own gradient"
-        return f"{self._step} by {named(row)}"
+            return f"{row_label(row)}, its own gradient"
+        return f"{self._step} by {row_label(row)}"
 
 
-def named(row: str) -> str:
+def row_label(row: str) -> str:
     """The rule of a row as papers write it, or the framework and its version."""
     return row.removeprefix(PEER) if row.startswith(PEER) else row.upper()

@@ -3,10 +3,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from art_snn.checks import LONGEST_SIDE, require, settle, settle_counts
+from art_snn.checks import LONGEST_SIDE, require, set_counts, set_fields
 from art_snn.experiments.base import Experiment
 from art_snn.flags import Open
-from art_snn.gradients import Gradient, check_applicable, chosen
+from art_snn.gradients import Gradient, check_applicable, rules_named
 from art_snn.measuring.machine import require_device
 from art_snn.measuring.workload import Workload, random_samples
 from art_snn.models import Architecture
@@ -55,14 +55,14 @@ class Settings(Experiment):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.architecture.model is None:
-            settle(self, architecture=replace(self.architecture, model="vgg11"))
-        settle_counts(self, "batch_size", "repeats")
-        settle_counts(self, "channels", up_to=MOST_CHANNELS)
-        settle_counts(self, "image_size", up_to=LONGEST_SIDE)
+            set_fields(self, architecture=replace(self.architecture, model="vgg11"))
+        set_counts(self, "batch_size", "repeats")
+        set_counts(self, "channels", up_to=MOST_CHANNELS)
+        set_counts(self, "image_size", up_to=LONGEST_SIDE)
         require_attack_dtype(self.attack_dtype)
         require_train_dtype(self.train_dtype)
         if self.rules is None:
-            settle(self, rules=chosen("stbp" if self.training else "rga,stbp"))
+            set_fields(self, rules=rules_named("stbp" if self.training else "rga,stbp"))
         require(bool(self.rules), "rules", "at least one", "none", "Name some.")
         expected = "one of our own models, which can be built in other frameworks"
         remedy = "Leave peers out. The rule native is the gradient of a model of a framework."

@@ -3,7 +3,7 @@
 from art_snn.experiments.curves.result import (
     Curves as Curves,
     Deviation as Deviation,
-    Panel as Panel,
+    Fit as Fit,
     Recording as Recording,
     deviation as deviation,
 )

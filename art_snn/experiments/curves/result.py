@@ -29,7 +29,7 @@ class Deviation:
 
 
 @dataclass(frozen=True)
-class Panel:
+class Fit:
     """The pairs of one network and their deviations from every curve.
 
     :param title: network and data in words.
@@ -79,11 +79,11 @@ def deviation(pairs: Pairs, curve: Curve) -> Deviation:
     return Deviation(float(np.sqrt((d**2).mean())), float(np.abs(d).mean()), float(d.mean()))
 
 
-def panel(title: str, decay: float, pairs: Pairs, curves: Mapping[str, Curve]) -> Panel:
+def fit(title: str, decay: float, pairs: Pairs, curves: Mapping[str, Curve]) -> Fit:
     """The pairs against every curve, as :func:`art_snn.curves.curves_of` gives them by name."""
     found = {name: deviation(pairs, curve) for name, curve in curves.items()}
     silent = Share(int((pairs.rate == 0).sum()), len(pairs.rate))
-    return Panel(title, decay, pairs.layer, pairs.places, silent, found)
+    return Fit(title, decay, pairs.layer, pairs.places, silent, found)
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Recording:
     dynamics: Dynamics
     pairs: Pairs
     curves: Mapping[str, Curve]
-    panel: Panel
+    panel: Fit
 
 
 @dataclass(frozen=True)

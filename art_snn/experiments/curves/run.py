@@ -13,7 +13,7 @@ from art_snn.curves import curves_of, find_layer, record
 from art_snn.data import Dataset
 from art_snn.dynamics import Dynamics
 from art_snn.experiments.base import at_work
-from art_snn.experiments.curves.result import Curves, Recording, panel
+from art_snn.experiments.curves.result import Curves, Recording, fit
 from art_snn.experiments.curves.settings import Settings
 from art_snn.experiments.trained import folder_of, label
 from art_snn.gradients import STBP
@@ -77,7 +77,7 @@ def recorded(
         current = dynamics.effective(torch.as_tensor(pairs.current, device="cpu")).numpy()
         pairs, dynamics = replace(pairs, current=current), dynamics.standard
     curves = curves_of(dynamics.decay, dynamics.threshold, settings.rule)
-    found = panel(title, dynamics.decay, pairs, curves)
+    found = fit(title, dynamics.decay, pairs, curves)
     name = f"decay-{label(dynamics.decay)}"
     return Recording(name, subject or {}, dynamics, pairs, curves, found)
 

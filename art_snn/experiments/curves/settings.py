@@ -4,7 +4,7 @@ from typing import Any
 
 from tyro.conf import UseAppendAction
 
-from art_snn.checks import require, require_seed, settle, settle_counts
+from art_snn.checks import require, require_seed, set_counts, set_fields
 from art_snn.data import Source
 from art_snn.experiments.base import Experiment
 from art_snn.experiments.trained import Trained, label
@@ -44,8 +44,8 @@ class Settings(Experiment):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        settle_counts(self, "pairs", "batch_size")
-        settle(self, seed=require_seed("seed", self.seed))
+        set_counts(self, "pairs", "batch_size")
+        set_fields(self, seed=require_seed("seed", self.seed))
         decays, own = self.decays, self.architecture.is_own or self.architecture.decay is not None
         got = "none" if not decays else ", ".join(f"{decay:g}" for decay in decays)
         remedy = "One network of every decay is recorded."

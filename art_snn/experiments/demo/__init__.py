@@ -3,7 +3,7 @@
 from art_snn.experiments.demo.result import (
     ATTACKS as ATTACKS,
     GRADIENTS as GRADIENTS,
-    Outcome as Outcome,
+    Demonstration as Demonstration,
 )
 from art_snn.experiments.demo.run import run as run
 from art_snn.experiments.demo.settings import Settings as Settings

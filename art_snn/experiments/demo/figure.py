@@ -9,10 +9,10 @@ from art_snn.experiments.colours import COLOURS, LINES
 from art_snn.metrics import Robustness
 
 if TYPE_CHECKING:
-    from art_snn.experiments.demo.result import Outcome
+    from art_snn.experiments.demo.result import Demonstration
 
 
-def draw_curves(outcome: "Outcome") -> Figure:
+def draw_curves(outcome: "Demonstration") -> Figure:
     """Accuracy against eps, one panel per network."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots(1, len(outcome.curves), sharey=True, squeeze=False)[0]
@@ -24,7 +24,7 @@ def draw_curves(outcome: "Outcome") -> Figure:
     return figure
 
 
-def draw_pictures(outcome: "Outcome") -> Figure:
+def draw_pictures(outcome: "Demonstration") -> Figure:
     """Originals, adversarials by each gradient, and what was added."""
     original = outcome.pictures["original"]
     rows = [("original", original, False)]

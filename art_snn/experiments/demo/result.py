@@ -20,7 +20,7 @@ Curves = dict[tuple[str, str], list[Robustness]]
 
 
 @dataclass
-class Outcome(Result):
+class Demonstration(Result):
     """What the demo found: per network, (attack, gradient) -> outcomes, one per budget.
 
     The pictures are originals and, per gradient, adversarials (n, 1, 8, 8) of the plain network."""
@@ -43,7 +43,11 @@ class Outcome(Result):
             name: {" by ".join(pair): [o.as_dict() for o in some] for pair, some in curves.items()}
             for name, curves in self.curves.items()
         }
-        found = {"accuracy": self.accuracy, "networks": networks, "verdicts": verdicts(self)}
+        found = {
+            "accuracy": self.accuracy,
+            "networks": networks,
+            "verdicts": gradient_verdicts(self),
+        }
         words = {"data": "scikit-learn digits, 80/20 split"}
         return words | told | {"torch": torch.__version__} | found
 
@@ -63,14 +67,14 @@ class Outcome(Result):
             accuracy = f"{name}: {100 * self.accuracy[name]:.1f} % test accuracy"
             found += [accuracy, Table(titles, rows)]
         heading = "Which gradient was stronger (McNemar, p < 0.05):"
-        return [*found, heading, Notes(verdicts(self))]
+        return [*found, heading, Notes(gradient_verdicts(self))]
 
     def figures(self) -> Mapping[str, Figure]:
         """Accuracy against the budget, and some adversarials."""
         return {"accuracy": draw_curves(self), "adversarials": draw_pictures(self)}
 
 
-def verdicts(outcome: Outcome) -> list[str]:
+def gradient_verdicts(outcome: Demonstration) -> list[str]:
     """Which gradient was stronger, per network and attack, by McNemar's test at every budget."""
     eps = outcome.settings.eps
     cells = [(name, c, a) for name, c in outcome.curves.items() for a in ATTACKS]

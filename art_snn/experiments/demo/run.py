@@ -12,19 +12,19 @@ from art_snn.attacks import Attack
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset, digits
 from art_snn.experiments.base import at_work
-from art_snn.experiments.demo.result import ATTACKS, GRADIENTS, Outcome
+from art_snn.experiments.demo.result import ATTACKS, GRADIENTS, Demonstration
 from art_snn.experiments.demo.settings import Settings
 from art_snn.metrics import robustness
-from art_snn.models import Architecture, Plan, vgg
+from art_snn.models import Architecture, Widths, vgg
 
 
 @at_work
-def run(settings: Settings) -> Outcome:
+def run(settings: Settings) -> Demonstration:
     """Run the demo and write results.json, results.md, accuracy.png and adversarials.png."""
     torch.manual_seed(settings.seed)
     np.random.seed(settings.seed)  # noqa: NPY002, since ART draws from numpy's global state
     data = digits(seed=settings.seed)
-    outcome = Outcome(settings)
+    outcome = Demonstration(settings)
     plain = build(data, settings)
     settings.output.mkdir(parents=True, exist_ok=True)
     plain.fit(data.x_train, data.y_train, batch_size=64, nb_epochs=settings.epochs, verbose=True)
@@ -42,7 +42,7 @@ def run(settings: Settings) -> Outcome:
 def build(data: Dataset, settings: Settings) -> PyTorchSpikingClassifier:
     """The demo's classifier: two convolutions, two linear layers, LIF neurons, T = 8."""
     if settings.model is None:
-        plan = Plan(stages=((32,), (64,)), hidden=(128,))
+        plan = Widths(stages=((32,), (64,)), hidden=(128,))
         network = vgg(plan, in_channels=1, image_size=8, classes=data.classes, steps=8, decay=0.5)
     else:
         network = Architecture(model=settings.model).build(data, settings.seed)
@@ -60,7 +60,7 @@ def build(data: Dataset, settings: Settings) -> PyTorchSpikingClassifier:
 
 
 def _attack_all(
-    name: str, classifier: PyTorchSpikingClassifier, data: Dataset, outcome: Outcome
+    name: str, classifier: PyTorchSpikingClassifier, data: Dataset, outcome: Demonstration
 ) -> None:
     settings = outcome.settings
     x, y = data.x_test[: settings.test_images], data.y_test[: settings.test_images]

@@ -2,7 +2,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from art_snn.attacks.attack import BUDGETS
-from art_snn.checks import require_count, require_number, require_seed, settle
+from art_snn.checks import require_count, require_number, require_seed, set_fields
 from art_snn.experiments.base import Experiment
 from art_snn.flags import Open
 from art_snn.precision import require_attack_dtype
@@ -39,7 +39,7 @@ class Settings(Experiment):
         super().__post_init__()
         require_count("epochs", self.epochs, remedy="Training needs one at least.")
         require_seed("seed", self.seed)
-        settle(self, attack_dtype=require_attack_dtype(self.attack_dtype))
+        set_fields(self, attack_dtype=require_attack_dtype(self.attack_dtype))
         if self.test_images is not None:
             remedy = "Leave it out for all test images."
             require_count("test_images", self.test_images, remedy=remedy)

@@ -58,7 +58,7 @@ def usual(norm: float | str, eps: float) -> Named:
     return Named(ProjectedGradientDescent, options, f"PGD-{STEPS}")
 
 
-def named(attack: str, options: Mapping[str, Any]) -> Named:
+def attack_named(attack: str, options: Mapping[str, Any]) -> Named:
     """The attack of that name, ours or ART's.
 
     :raises ValueError: for an unknown name, and options that the attack does not have."""
@@ -101,7 +101,7 @@ def _value(node: ast.expr) -> Any:
 
 
 @contextmanager
-def running(kind: type[EvasionAttack]) -> Iterator[None]:
+def attack_errors(kind: type[EvasionAttack]) -> Iterator[None]:
     """What an attack of ART's raises within the block becomes a complaint about its choice.
 
     Some need an estimator of another kind, samples of another shape or another framework, and fail

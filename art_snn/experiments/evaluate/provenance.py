@@ -14,7 +14,7 @@ import torch
 import art_snn
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.experiments.evaluate.settings import Settings
-from art_snn.experiments.evaluate.subject import Subject
+from art_snn.experiments.evaluate.subject import Target
 from art_snn.experiments.evaluation import Provenance
 from art_snn.experiments.resume import fingerprint
 from art_snn.files import digest
@@ -26,7 +26,7 @@ FRAMEWORKS = ("torchvision", "spikingjelly", "snntorch", "norse", "sinabs")
 """Distributions, each with a module of the same name, that classes of a network may come from."""
 
 
-def provenance(settings: Settings, subject: Subject) -> Provenance:
+def collect_provenance(settings: Settings, subject: Target) -> Provenance:
     """What this process knows of it."""
     classifier, x, y = subject.classifier, subject.x, subject.y
     return Provenance(

@@ -7,14 +7,14 @@ from typing import Any
 from art.attacks.evasion import SquareAttack
 
 from art_snn.attacks import SHIFT, Outcome, Plan, SquareSearch
-from art_snn.experiments.evaluate.attacks import own_budget, running
+from art_snn.experiments.evaluate.attacks import attack_errors, own_budget
 from art_snn.experiments.evaluate.settings import Settings
-from art_snn.experiments.evaluate.subject import Subject, bare
+from art_snn.experiments.evaluate.subject import Target, bare
 from art_snn.experiments.evaluation import Reservation, Trial
 from art_snn.findings import Finding, examine, examine_attack, examine_outcome, examine_strength
 from art_snn.findings.controls import BEYOND
 from art_snn.findings.outputs import without_answer
-from art_snn.gradients import Gradient, brief
+from art_snn.gradients import Gradient, short_name
 from art_snn.seeding import seeded
 
 NETWORK = "network"
@@ -29,7 +29,7 @@ def reserved(about: str, findings: Iterable[Finding]) -> list[Reservation]:
     ]
 
 
-def of_network(subject: Subject, count: int) -> list[Reservation]:
+def of_network(subject: Target, count: int) -> list[Reservation]:
     """What speaks against any number, before an attack.
 
     :param count: first samples to look at, as in the other functions."""
@@ -40,7 +40,7 @@ def of_network(subject: Subject, count: int) -> list[Reservation]:
         return reserved(NETWORK, examine(subject.classifier, x, y, **_how(chosen)))
 
 
-def of_gradients(subject: Subject, count: int, name: str, rule: Gradient) -> list[Reservation]:
+def of_gradients(subject: Target, count: int, name: str, rule: Gradient) -> list[Reservation]:
     """What speaks against the gradients of a rule."""
     x, y = subject.x[:count], subject.y[:count]
     with subject.classifier.model.using(rule):
@@ -48,15 +48,15 @@ def of_gradients(subject: Subject, count: int, name: str, rule: Gradient) -> lis
         return reserved(f"gradients by {name}", examine_strength(subject.classifier, x, y, **how))
 
 
-def of_attack(subject: Subject, count: int, plan: Plan) -> list[Reservation]:
+def of_attack(subject: Target, count: int, plan: Plan) -> list[Reservation]:
     """What speaks against an attack by its name: it runs once more, and is watched."""
     (stage,), chosen, model = plan.stages, subject.settings, subject.classifier.model
     x, y = subject.x[:count], subject.y[:count]
-    with model.using(stage.rule or model.rule), seeded(chosen.seed), running(stage.attack):
+    with model.using(stage.rule or model.rule), seeded(chosen.seed), attack_errors(stage.attack):
         return reserved(plan.name, examine_attack(bare(subject, stage), x, y, **_how(chosen)))
 
 
-def examined_rules(subject: Subject) -> list[tuple[str, Gradient]]:
+def examined_rules(subject: Target) -> list[tuple[str, Gradient]]:
     """Rules whose gradients are examined: the first one of the plan, or those of the attack.
 
     An attack alone that takes no gradient has none."""
@@ -65,10 +65,10 @@ def examined_rules(subject: Subject) -> list[tuple[str, Gradient]]:
         alone = chosen.beside(chosen.eps[0])
         return list(chosen.attack_rules.items()) if alone.by_gradients else []
     stages = subject.suited(chosen.plans(chosen.eps[0])[-1]).stages
-    return [(brief(stage.rule), stage.rule) for stage in stages if stage.rule][:1]
+    return [(short_name(stage.rule), stage.rule) for stage in stages if stage.rule][:1]
 
 
-def watchable(subject: Subject) -> bool:
+def watchable(subject: Target) -> bool:
     """Whether the attack beside the plan can be examined: it knows a budget and takes samples."""
     chosen = subject.settings
     kind = chosen.beside(chosen.eps[0]).kind

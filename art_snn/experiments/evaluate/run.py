@@ -4,13 +4,13 @@ from functools import partial
 
 from art_snn.experiments.evaluate.blocks import Blocks, Unit
 from art_snn.experiments.evaluate.progress import Progress
-from art_snn.experiments.evaluate.provenance import provenance
+from art_snn.experiments.evaluate.provenance import collect_provenance
 from art_snn.experiments.evaluate.reservations import of_trials
 from art_snn.experiments.evaluate.settings import Settings
-from art_snn.experiments.evaluate.subject import Subject
+from art_snn.experiments.evaluate.subject import Target
 from art_snn.experiments.evaluate.units import (
-    attacks,
-    certificates,
+    attack_units,
+    certificate_units,
     examinations,
     of_block,
     of_certificates,
@@ -32,13 +32,13 @@ def run(settings: Settings) -> Evaluation | None:
     it is damaged or gone, or adversarials are asked for that were not kept."""
     with settings.at_work() as team:
         data = team.first(settings.source.load)
-        subject = Subject.obtained(settings, data, team)
+        subject = Target.obtained(settings, data, team)
         key = team.led(lambda: subject.key)
         blocks = Blocks(settings.output / "blocks", key)
         found = team.led(partial(done, subject, key))
         if found is None:
             team.led(subject.check)
-            units = [*examinations(subject), *attacks(subject), *certificates(subject)]
+            units = [*examinations(subject), *attack_units(subject), *certificate_units(subject)]
             compute(units, blocks, team)
             title = settings.network.words(data, subject.classifier.model)
             found = team.led(partial(put_together, subject, title, blocks))
@@ -47,17 +47,17 @@ def run(settings: Settings) -> Evaluation | None:
         return found if team.leads else None
 
 
-def done(subject: Subject, key: str) -> Evaluation | None:
+def done(subject: Target, key: str) -> Evaluation | None:
     """The evaluation, where it lies in the folder with all its files."""
     file = subject.settings.output / "evaluation.json"
     found = earlier(file, "evaluation", Evaluation, lambda it: it.key == key)
     return None if found is None or lacking(subject, found) else found
 
 
-def put_together(subject: Subject, title: str, blocks: Blocks) -> Evaluation:
+def put_together(subject: Target, title: str, blocks: Blocks) -> Evaluation:
     """The evaluation of all blocks, and what they hold besides figures as files."""
     write_blocks(subject, blocks)
-    return joined(subject, title, blocks)
+    return join_blocks(subject, title, blocks)
 
 
 def compute(units: list[Unit], blocks: Blocks, team: Team) -> None:
@@ -76,7 +76,7 @@ def compute(units: list[Unit], blocks: Blocks, team: Team) -> None:
         blocks.collect(names, team)
 
 
-def joined(subject: Subject, title: str, blocks: Blocks) -> Evaluation:
+def join_blocks(subject: Target, title: str, blocks: Blocks) -> Evaluation:
     """The evaluation of all blocks together."""
     chosen = subject.settings
     trials, clean = [], []
@@ -101,6 +101,6 @@ def joined(subject: Subject, title: str, blocks: Blocks) -> Evaluation:
         clean=tuple(clean),
         trials=tuple(trials),
         reservations=(*found, *of_trials(trials)),
-        provenance=provenance(chosen, subject),
+        provenance=collect_provenance(chosen, subject),
         certified=Certified.joined(certified) if certified else None,
     )

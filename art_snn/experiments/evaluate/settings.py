@@ -13,12 +13,12 @@ from art_snn.checks import (
     require_number,
     require_seed,
     require_whole,
-    settle,
-    settle_counts,
+    set_counts,
+    set_fields,
 )
 from art_snn.data import Source
 from art_snn.experiments.base import Experiment
-from art_snn.experiments.evaluate.attacks import Named, named, parsed, usual
+from art_snn.experiments.evaluate.attacks import Named, attack_named, parsed, usual
 from art_snn.experiments.evaluation import Evaluation, verdicts
 from art_snn.experiments.trained import Trained
 from art_snn.flags import Open
@@ -86,15 +86,15 @@ class Settings(Experiment):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        settle_counts(self, "samples", "block", "batch_size", "draws")
+        set_counts(self, "samples", "block", "batch_size", "draws")
         expected, remedy = "None without certify", "Ask for certificates, or leave it out."
         require(self.draws is None or self.certify, "draws", expected, self.draws, remedy)
         remedy = "0 looks for none, and leaves the number an upper bound."
-        settle(self, examined=require_whole("examined", self.examined, remedy=remedy))
-        settle(self, seed=require_seed("seed", self.seed))
+        set_fields(self, examined=require_whole("examined", self.examined, remedy=remedy))
+        set_fields(self, seed=require_seed("seed", self.seed))
         require(bool(self.attack_rules), "rules", "at least one", "none", "Name some.")
         require(bool(self.eps), "eps", "at least one budget", "none", "Name some.")
-        settle(self, eps=tuple(self._budget(eps) for eps in self.eps))
+        set_fields(self, eps=tuple(self._budget(eps) for eps in self.eps))
         once = len(set(self.eps)) == len(self.eps)
         got = ", ".join(f"{eps:g}" for eps in self.eps)
         require(once, "eps", "each budget once", got, "Leave out doubles.")
@@ -104,7 +104,7 @@ class Settings(Experiment):
         if self.fail_under is not None:
             remedy = "It is a share: 0.3 for 30 %."
             share = require_number("fail_under", self.fail_under, above=0, up_to=1, remedy=remedy)
-            settle(self, fail_under=share)
+            set_fields(self, fail_under=share)
         kind, expected = self.beside(self.eps[0]).kind, f"an attack in the norm {self.norm}"
         remedy = "Of event frames there are SparseDynamicAttack in 0 and SpikeRetiming in both."
         require(knows(kind, self.measure), "attack", expected, kind.__name__, remedy)
@@ -139,7 +139,7 @@ class Settings(Experiment):
         """The attack that is run by every rule."""
         if self.attack is None:
             return usual(self.measure, eps)
-        return named(self.attack, parsed(self.attack_options or ""))
+        return attack_named(self.attack, parsed(self.attack_options or ""))
 
     def plans(self, eps: float) -> list[Plan]:
         """What is run at a budget, the attack by every rule first, the plan last."""

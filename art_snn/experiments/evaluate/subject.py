@@ -31,7 +31,7 @@ from art_snn.team import Team
 
 
 @dataclass(frozen=True)
-class Subject:
+class Target:
     """A network with the samples that it is attacked on.
 
     :param classifier: around the network.
@@ -45,7 +45,7 @@ class Subject:
     sources: tuple[PyTorchSpikingClassifier, ...] = ()
 
     @classmethod
-    def obtained(cls, settings: Settings, data: Dataset, team: Team) -> "Subject":
+    def obtained(cls, settings: Settings, data: Dataset, team: Team) -> "Target":
         """Networks with their weights, which are trained, where they must be, once for all.
 
         :raises ValueError: before any training, for what :meth:`check_attack` says."""
@@ -65,7 +65,7 @@ class Subject:
             raise CheckpointError("sources", error.complaint) from error
         return cls(settings, own, x, y, tuple(sources)).ruled()
 
-    def ruled(self) -> "Subject":
+    def ruled(self) -> "Target":
         """The same with rules for the attack: what was asked for, or one that suits the network."""
         chosen = self.settings
         if chosen.rules is not None:
@@ -165,7 +165,7 @@ def _obtain(
     network.eval()
 
 
-def bare(subject: Subject, stage: Stage) -> EvasionAttack:
+def bare(subject: Target, stage: Stage) -> EvasionAttack:
     """The attack of a stage at the first budget: ART's own without what a plan adds to it."""
     chosen = subject.settings
     of = (chosen.measure, chosen.eps[0], chosen.batch_size, chosen.seed)

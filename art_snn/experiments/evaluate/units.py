@@ -10,13 +10,13 @@ import numpy as np
 from art_snn.attacks import FLIPS, SHIFT, Plan
 from art_snn.checks import SEEDS
 from art_snn.experiments.evaluate import reservations
-from art_snn.experiments.evaluate.attacks import running
+from art_snn.experiments.evaluate.attacks import attack_errors
 from art_snn.experiments.evaluate.blocks import Computed, Unit
 from art_snn.experiments.evaluate.progress import Progress, ToldAutoAttack
 from art_snn.experiments.evaluate.settings import Settings
-from art_snn.experiments.evaluate.subject import Subject
+from art_snn.experiments.evaluate.subject import Target
 from art_snn.experiments.evaluation import Certified, Reservation, Trial
-from art_snn.experiments.resume import plain
+from art_snn.experiments.resume import as_json
 from art_snn.metrics import certify
 from art_snn.seeding import seeded
 
@@ -24,7 +24,7 @@ ALPHA = 0.001
 """Probability that the certificate of a sample is wrong, at most."""
 
 
-def examinations(subject: Subject) -> list[Unit]:
+def examinations(subject: Target) -> list[Unit]:
     """Where findings are looked for, in the order in which they are told."""
     chosen = subject.settings
     count = min(chosen.examined, len(subject.x))
@@ -45,15 +45,15 @@ def examinations(subject: Subject) -> list[Unit]:
 
 
 def _examined(look: Callable[[], list[Reservation]], _: Progress) -> Computed:
-    return {"reservations": plain(look())}, {}
+    return {"reservations": as_json(look())}, {}
 
 
-def starts(subject: Subject) -> range:
+def starts(subject: Target) -> range:
     """The first samples of the blocks."""
     return range(0, len(subject.x), subject.settings.block)
 
 
-def blocks(subject: Subject) -> Iterator[slice]:
+def slices(subject: Target) -> Iterator[slice]:
     """The samples of every block."""
     for start in starts(subject):
         yield slice(start, min(start + subject.settings.block, len(subject.x)))
@@ -69,19 +69,19 @@ def of_certificates(start: int) -> str:
     return f"certificates-{start}"
 
 
-def attacks(subject: Subject) -> Iterator[Unit]:
+def attack_units(subject: Target) -> Iterator[Unit]:
     """Every plan at every budget on every block."""
     for place, (eps, plan) in enumerate(subject.plans):
-        for rows in blocks(subject):
+        for rows in slices(subject):
             words = f"{plan.name}, eps {eps:.4g}, {_samples(rows)}"
             compute = partial(_attacked, subject, eps, plan, rows, clean=place == 0)
             name, length = of_block(place, rows.start), len(plan.stages)
             yield Unit(name, rows.stop - rows.start, words, compute, length)
 
 
-def certificates(subject: Subject) -> Iterator[Unit]:
+def certificate_units(subject: Target) -> Iterator[Unit]:
     """The certificates of every block, where they were asked for."""
-    for rows in blocks(subject) if subject.settings.certify else ():
+    for rows in slices(subject) if subject.settings.certify else ():
         words, compute = f"Certificates, {_samples(rows)}", partial(_certified, subject, rows)
         yield Unit(of_certificates(rows.start), rows.stop - rows.start, words, compute)
 
@@ -90,7 +90,7 @@ def _samples(rows: slice) -> str:
     return f"samples {rows.start} to {rows.stop - 1}"
 
 
-def _certified(subject: Subject, rows: slice, _: Progress) -> Computed:
+def _certified(subject: Target, rows: slice, _: Progress) -> Computed:
     chosen = subject.settings
     found = certify(
         subject.classifier,
@@ -102,7 +102,7 @@ def _certified(subject: Subject, rows: slice, _: Progress) -> Computed:
         seed=own_seed(chosen, rows),
     )
     predicted, radius = (tuple(a.tolist()) for a in (found.predicted, found.radius))
-    return {"certified": plain(Certified(chosen.counted, ALPHA, predicted, radius))}, {}
+    return {"certified": as_json(Certified(chosen.counted, ALPHA, predicted, radius))}, {}
 
 
 def own_seed(chosen: Settings, rows: slice) -> int:
@@ -112,7 +112,7 @@ def own_seed(chosen: Settings, rows: slice) -> int:
 
 
 def _attacked(
-    subject: Subject, eps: float, plan: Plan, rows: slice, progress: Progress, clean: bool
+    subject: Target, eps: float, plan: Plan, rows: slice, progress: Progress, clean: bool
 ) -> Computed:
     """What a plan comes to on a block, which draws from a seed of its own.
 
@@ -129,16 +129,16 @@ def _attacked(
         verbose=False,
     )
     attack.progress = progress
-    with nullcontext() if plan.name == chosen.decides else running(plan.stages[0].attack):
+    with nullcontext() if plan.name == chosen.decides else attack_errors(plan.stages[0].attack):
         attack.generate(subject.x[rows], subject.y[rows])
     outcome = attack.outcome
     assert outcome is not None
-    told = {"trial": plain(Trial.of(plan.name, eps, outcome)), "seconds": outcome.seconds}
+    told = {"trial": as_json(Trial.of(plan.name, eps, outcome)), "seconds": outcome.seconds}
     told |= {"clean": _predicted(subject, rows)} if clean else {}
     return told, {"adversarials": outcome.adversarials}
 
 
-def _predicted(subject: Subject, rows: slice) -> list[int]:
+def _predicted(subject: Target, rows: slice) -> list[int]:
     """Classes of the samples of a block; -1 without a prediction."""
     with seeded(own_seed(subject.settings, rows)):
         batch_size = subject.settings.batch_size

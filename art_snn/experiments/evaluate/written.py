@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from art_snn.experiments.evaluate.blocks import Blocks
-from art_snn.experiments.evaluate.subject import Subject
+from art_snn.experiments.evaluate.subject import Target
 from art_snn.experiments.evaluate.units import of_block, starts
 from art_snn.experiments.evaluation import Evaluation
 from art_snn.experiments.evaluation.examples import NAME, Examples
@@ -18,7 +18,7 @@ SHOWN = 8
 """Samples that the report shows."""
 
 
-def write_blocks(subject: Subject, blocks: Blocks) -> None:
+def write_blocks(subject: Target, blocks: Blocks) -> None:
     """Write it into the folder, before the figures tell that the evaluation is done."""
     output, shown = subject.settings.output, _shown(subject)
     times = []
@@ -33,7 +33,7 @@ def write_blocks(subject: Subject, blocks: Blocks) -> None:
     write_json(output / "times.json", {"seconds": times})
 
 
-def lacking(subject: Subject, found: Evaluation) -> bool:
+def lacking(subject: Target, found: Evaluation) -> bool:
     """Whether a file of an evaluation that is done is missing, or was damaged since."""
     names = [file_of(trial.name, trial.eps) for trial in found.trials]
     wanted = names if subject.settings.save_adversarials else []
@@ -43,7 +43,7 @@ def lacking(subject: Subject, found: Evaluation) -> bool:
     return not all(path.is_file() and damage(path) is None for path in paths)
 
 
-def _shown(subject: Subject) -> int:
+def _shown(subject: Target) -> int:
     """Place of what decides, or was listed first, at the largest budget, among all plans."""
     plans = subject.plans
     name = subject.settings.decides or plans[0][1].name
@@ -51,7 +51,7 @@ def _shown(subject: Subject) -> int:
     return max(places, key=lambda place: plans[place][0])
 
 
-def _trials(subject: Subject, blocks: Blocks) -> Iterator[Any]:
+def _trials(subject: Target, blocks: Blocks) -> Iterator[Any]:
     """Of every plan: name, budget, seconds of the stages, and the stages with the adversarials."""
     for place, (eps, plan) in enumerate(subject.plans):
         names = [of_block(place, start) for start in starts(subject)]
@@ -66,7 +66,7 @@ def _trials(subject: Subject, blocks: Blocks) -> Iterator[Any]:
 
 
 def _write_examples(
-    subject: Subject, name: str, eps: float, stage: np.ndarray, adversarials: np.ndarray
+    subject: Target, name: str, eps: float, stage: np.ndarray, adversarials: np.ndarray
 ) -> None:
     """The first samples that were broken; where none was, no earlier ones stay."""
     rows = np.flatnonzero(stage >= 0)[:SHOWN]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from art_snn.attacks import Outcome
-from art_snn.experiments.evaluation.figures import accuracy, accuracy_against_eps, broken, spent
+from art_snn.experiments.evaluation.figures import accuracy_curves, accuracy_figure, broken, spent
 from art_snn.experiments.evaluation.rows import at
 from art_snn.experiments.evaluation.svg import inline
-from art_snn.experiments.evaluation.verdict import budget, listed, verdicts
+from art_snn.experiments.evaluation.verdict import budget_words, join_words, verdicts
 
 if TYPE_CHECKING:
     from art_snn.experiments.evaluation.opened import Opened
@@ -34,10 +34,12 @@ class Drawn:
 def accuracy_drawn(evaluation: "Evaluation", name: str) -> Drawn:
     """Accuracy against the budget."""
     found = verdicts(evaluation)
-    told = [f"{one.share} {budget(one.norm, one.eps)}" for one in found]
-    words = f"All attacks together leave {listed(told)}. The numbers are in the table of attacks."
+    told = [f"{one.share} {budget_words(one.norm, one.eps)}" for one in found]
+    words = (
+        f"All attacks together leave {join_words(told)}. The numbers are in the table of attacks."
+    )
     title = "Accuracy under every attack and under all of them, with 95 % intervals"
-    return Drawn(title, inline(accuracy(evaluation), name, title, words))
+    return Drawn(title, inline(accuracy_figure(evaluation), name, title, words))
 
 
 def stages_drawn(evaluation: "Evaluation", name: str) -> list[Drawn]:
@@ -52,8 +54,8 @@ def queries_drawn(evaluation: "Evaluation", name: str) -> Drawn:
     """Success against queries at the largest budget."""
     trials = _largest(evaluation)
     told = [f"{trial.name} {trial.outcome.queries:.0f}" for trial in trials]
-    at_eps = budget(evaluation.norm, evaluation.budgets[-1])
-    words = f"Forward and backward passes per sample, on average: {listed(told)}."
+    at_eps = budget_words(evaluation.norm, evaluation.budgets[-1])
+    words = f"Forward and backward passes per sample, on average: {join_words(told)}."
     title = f"Attack success against the queries that a sample took, {at_eps}"
     return Drawn(title, inline(spent(trials), name, title, words), words)
 
@@ -71,11 +73,11 @@ def sides_drawn(every: "Sequence[Opened]", name: str) -> Drawn | None:
         curves[f"{number}: {one.evaluation.title}"] = clean | {
             v.eps: v.outcome.robust_accuracy for v in found
         }
-        shares = [f"{v.share} {budget(v.norm, v.eps)}" for v in found]
-        told.append(f"result {number} {listed(shares)}")
+        shares = [f"{v.share} {budget_words(v.norm, v.eps)}" for v in found]
+        told.append(f"result {number} {join_words(shares)}")
     axis = f"accuracy{' at most' if is_open else ''} [%]"
     title = "Accuracy under all attacks of every result, with 95 % intervals"
-    figure = accuracy_against_eps(curves, norms.pop(), axis, 3.6)
+    figure = accuracy_curves(curves, norms.pop(), axis, 3.6)
     return Drawn(title, inline(figure, name, title, f"{'; '.join(told)}."))
 
 
@@ -91,7 +93,7 @@ def _stages(trial: "Trial", norm: str, name: str) -> Drawn:
         f"Of {total} samples {wrong} were not correct before, {sum(counts.values())} were broken, "
         f"and {stood} stand."
     )
-    each = listed([f"{stage} {count}" for stage, count in counts.items()])
-    title = f"Samples that every stage of {trial.name} broke, {budget(norm, trial.eps)}"
+    each = join_words([f"{stage} {count}" for stage, count in counts.items()])
+    title = f"Samples that every stage of {trial.name} broke, {budget_words(norm, trial.eps)}"
     drawing = inline(broken(trial), name, title, f"{words} Broken by stage: {each}.")
     return Drawn(title, drawing, words)

@@ -22,12 +22,12 @@ LEVELS = 255
 
 def draw(evaluation: "Evaluation") -> Figure:
     """Accuracy against the budget, as a file of its own."""
-    figure = accuracy(evaluation, width=6.5)
+    figure = accuracy_figure(evaluation, width=6.5)
     titled(figure, evaluation.title)
     return figure
 
 
-def accuracy(evaluation: "Evaluation", width: float = 3.6) -> Figure:
+def accuracy_figure(evaluation: "Evaluation", width: float = 3.6) -> Figure:
     """What accuracy every attack leaves, and their union, with 95 % intervals.
 
     With one budget the attacks are bars, with more they are lines over the budget."""
@@ -42,10 +42,10 @@ def accuracy(evaluation: "Evaluation", width: float = 3.6) -> Figure:
         start = next(iter(trials.values())).robustness.clean_accuracy
         curves[name] = {0.0: start} | {e: t.robustness.robust_accuracy for e, t in trials.items()}
     curves[UNION] = {0.0: clean} | {v.eps: v.outcome.robust_accuracy for v in found}
-    return accuracy_against_eps(curves, evaluation.norm, words, width)
+    return accuracy_curves(curves, evaluation.norm, words, width)
 
 
-def accuracy_against_eps(
+def accuracy_curves(
     curves: Mapping[str, Mapping[float, Share]], norm: str, words: str, width: float
 ) -> Figure:
     """One line per name over the budgets, that of the union thick."""

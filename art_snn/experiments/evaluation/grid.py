@@ -13,7 +13,7 @@ from art_snn.experiments.evaluation.pictures import (
     drawable,
     sample,
 )
-from art_snn.experiments.evaluation.verdict import budget
+from art_snn.experiments.evaluation.verdict import budget_words
 
 if TYPE_CHECKING:
     from art_snn.experiments.evaluation.examples import Examples
@@ -25,7 +25,7 @@ ROOM = 700_000
 
 
 @dataclass(frozen=True)
-class Row:
+class Example:
     """One sample.
 
     :param words: which it is, and what became of it.
@@ -45,17 +45,17 @@ class Grid:
 
     words: str
     strips: bool
-    rows: tuple[Row, ...]
+    rows: tuple[Example, ...]
 
 
 def grid(evaluation: "Evaluation", examples: "Examples") -> Grid:
     """The first examples, as many as there is room for."""
     shape = examples.x.shape[1:]
-    start = f"Samples under {examples.trial}, {budget(evaluation.norm, examples.eps)}. "
+    start = f"Samples under {examples.trial}, {budget_words(evaluation.norm, examples.eps)}. "
     obstacle = _obstacle(examples)
     if obstacle:
         return Grid(f"{start}{obstacle}", False, ())
-    rows: list[Row] = []
+    rows: list[Example] = []
     room = ROOM
     for row in _rows(evaluation, examples):
         room -= sum(len(picture.source) for picture in row.pictures)
@@ -76,7 +76,7 @@ def _obstacle(examples: "Examples") -> str:
     return "" if numbers else "They hold values that are no finite numbers, and are not drawn."
 
 
-def _rows(evaluation: "Evaluation", examples: "Examples") -> Iterator[Row]:
+def _rows(evaluation: "Evaluation", examples: "Examples") -> Iterator[Example]:
     low, high = _range(examples)
     for place, row in enumerate(examples.rows.tolist()):
         x, adversarial = (
@@ -95,7 +95,7 @@ def _rows(evaluation: "Evaluation", examples: "Examples") -> Iterator[Row]:
             sample(adversarial, low, high, words[1]),
             difference(change, f"{kept}, difference: largest change {largest}"),
         )
-        yield Row(told, pictures)
+        yield Example(told, pictures)
 
 
 def _range(examples: "Examples") -> tuple[float, float]:

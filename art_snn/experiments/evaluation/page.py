@@ -73,7 +73,7 @@ def _view(one: "Opened", number: int) -> Mapping[str, Any]:
         "examined": evaluation.provenance.examined,
         "findings": against,
         "beside": [finding for finding in evaluation.reservations if finding not in against],
-        "attacks": rows.attacks(evaluation),
+        "attacks": rows.attack_rows(evaluation),
         "remarks": rows.remarks(evaluation),
         "accuracy": accuracy_drawn(evaluation, f"{name}-accuracy"),
         "stages": stages_drawn(evaluation, f"{name}-stages"),
@@ -88,7 +88,7 @@ def _view(one: "Opened", number: int) -> Mapping[str, Any]:
         "samples": rows.samples(evaluation, MOST_SAMPLES),
         "listed": min(total, MOST_SAMPLES),
         "command": evaluation.provenance.command,
-        "provenance": rows.provenance(evaluation),
+        "provenance": rows.provenance_rows(evaluation),
     }
 
 

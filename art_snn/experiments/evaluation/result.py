@@ -7,7 +7,7 @@ from art_snn.experiments.evaluation.certified import Certified
 from art_snn.experiments.evaluation.figures import draw
 from art_snn.experiments.evaluation.opened import Opened
 from art_snn.experiments.evaluation.page import PAGE, page
-from art_snn.experiments.evaluation.rows import parts
+from art_snn.experiments.evaluation.rows import sections
 from art_snn.experiments.evaluation.trial import Trial
 from art_snn.experiments.resume import Measured, expect
 from art_snn.experiments.tables import Part
@@ -137,7 +137,7 @@ class Evaluation(Result):
 
     def parts(self) -> list[Part]:
         """The verdict on every budget, what speaks against it, and a row per attack and budget."""
-        return parts(self)
+        return sections(self)
 
     @property
     def files(self) -> list[str]:

@@ -19,20 +19,20 @@ PARTS = 4
 """Radii at which the certified accuracy is told."""
 
 
-def parts(evaluation: "Evaluation") -> list[Part]:
+def sections(evaluation: "Evaluation") -> list[Part]:
     """The verdict on every budget, what speaks against it, and a row per attack and budget."""
     count = len(evaluation.samples)
     found: list[Part] = [(evaluation.title, f"{count} sample{'' if count == 1 else 's'}")]
     found += [f"{verdict}." for verdict in verdicts(evaluation)]
     notes = [str(one) for one in evaluation.reservations] + remarks(evaluation)
     found += [Notes(notes)] if notes else []
-    found.append(attacks(evaluation))
+    found.append(attack_rows(evaluation))
     if evaluation.certified is not None:
         found += [certified_words(evaluation), certified(evaluation)]
     return [*found, f"To repeat it: {evaluation.provenance.command}"]
 
 
-def attacks(evaluation: "Evaluation") -> Table:
+def attack_rows(evaluation: "Evaluation") -> Table:
     """A row per budget and attack, and one for the union of all attacks up to that budget.
 
     The p-value is that of McNemar's test, with the sign of the stronger one."""
@@ -188,7 +188,7 @@ def samples(evaluation: "Evaluation", most: int) -> Table:
     return Table(titles, rows, words=len(titles))
 
 
-def provenance(evaluation: "Evaluation") -> Table:
+def provenance_rows(evaluation: "Evaluation") -> Table:
     """All that is needed to do it again, but for the command."""
     known = evaluation.provenance
     told: dict[str, object] = {"samples": len(evaluation.samples)}

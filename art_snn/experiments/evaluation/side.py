@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from art_snn.experiments.evaluation.rows import fates
-from art_snn.experiments.evaluation.verdict import budget, verdicts
+from art_snn.experiments.evaluation.verdict import budget_words, verdicts
 from art_snn.experiments.tables import Notes, Part, Table
 from art_snn.metrics import Robustness, paired_difference
 
@@ -83,7 +83,7 @@ def matched(one: "Evaluation", other: "Evaluation") -> list[tuple[int, int]]:
     return found
 
 
-def parts(every: "Sequence[Opened]") -> list[Part]:
+def side_sections(every: "Sequence[Opened]") -> list[Part]:
     """The verdicts of several evaluations below one another, and the tests between them."""
     names = [f"Result {n}: {o.evaluation.title} ({o.name})" for n, o in enumerate(every, 1)]
     found: list[Part] = [f"{len(every)} evaluations side by side", Notes(names)]
@@ -100,7 +100,7 @@ def verdict_table(every: "Sequence[Opened]") -> Table:
     rows = []
     for number, one in enumerate(every, 1):
         for verdict in verdicts(one.evaluation):
-            at = budget(verdict.norm, verdict.eps)
+            at = budget_words(verdict.norm, verdict.eps)
             clean = str(verdict.outcome.clean_accuracy)
             against = str(len(verdict.reservations)) if verdict.examined else "not looked for"
             rows.append((str(number), at, clean, verdict.share, against))
@@ -150,7 +150,7 @@ def _at(
     ]
     titles = [f"sample in {number}", f"in {other_number}", "label"]
     titles += [f"result {number}", f"result {other_number}"]
-    words = budget(one.norm, eps) if eps else "without an attack"
+    words = budget_words(one.norm, eps) if eps else "without an attack"
     table = Table(titles, differing, words=len(titles))
     return Budget(words, (int((a & b).sum()), only_a, only_b), p, table)
 

@@ -58,7 +58,7 @@ def sentence(found: Sequence[Verdict]) -> str:
     norm, count = first.norm, len(first.reservations)
     told = [f"{one.outcome.robust_accuracy} {_at(norm, one.eps)}" for one in found]
     start = "Robust accuracy at most" if first.open else "Robust accuracy"
-    numbers = f"{start} {listed(told)}{_within(norm)}"
+    numbers = f"{start} {join_words(told)}{_within(norm)}"
     if not first.examined and not count:
         return f"{numbers}; no findings were looked for"
     if not count:
@@ -113,7 +113,7 @@ def weighty(evaluation: "Evaluation") -> "Iterable[Reservation]":
             yield one
 
 
-def budget(norm: str, eps: float) -> str:
+def budget_words(norm: str, eps: float) -> str:
     """A budget in words."""
     return f"{_at(norm, eps)}{_within(norm)}"
 
@@ -142,7 +142,7 @@ def spelt(count: int) -> str:
     return NUMBERS[count] if count < len(NUMBERS) else str(count)
 
 
-def listed(words: Sequence[str]) -> str:
+def join_words(words: Sequence[str]) -> str:
     """The words with commas between, and an "and" before the last."""
     *others, last = words
     return f"{', '.join(others)} and {last}" if others else last

@@ -8,7 +8,7 @@ from art_snn.experiments.train.settings import Settings as Train
 from art_snn.flags import Open
 from art_snn.gradients import RGA, Gradient
 from art_snn.training import AdversarialTraining
-from art_snn.training.defences import chosen
+from art_snn.training.defences import defence_named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Settings(Train):
             rule=self.rule,
             share=self.adversarial_share,
             value_range=value_range,
-            defence=chosen(
+            defence=defence_named(
                 self.defence,
                 beta=self.beta,
                 orthogonality=self.orthogonality,

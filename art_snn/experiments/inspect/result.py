@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from art_snn.dynamics import Dynamics
 from art_snn.experiments.base import Result
-from art_snn.experiments.resume import plain
+from art_snn.experiments.resume import as_json
 from art_snn.experiments.tables import Notes, Part, Table
 from art_snn.metrics import Share
 
@@ -35,8 +35,8 @@ class Neurons:
         """For JSON."""
         d = self.dynamics
         names = ("decay", "gain", "threshold", "constant", "strict", "rest", "start")
-        told = {name: plain(getattr(d, name)) for name in names}
-        told |= {"reset": d.reset, "drop": plain(d.amount)}
+        told = {name: as_json(getattr(d, name)) for name in names}
+        told |= {"reset": d.reset, "drop": as_json(d.amount)}
         known = {"dynamics": None if d.unknown else told, "unknown": d.unknown}
         same = ("name", "kind", "layout", "rate", "read_out")
         objections = {"objections": dict(self.objections)}
@@ -118,7 +118,7 @@ class Inspection(Result):
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
         neurons = [one.as_dict() for one in self.neurons]
-        rules = {name: plain(tried) for name, tried in self.rules.items()}
+        rules = {name: as_json(tried) for name, tried in self.rules.items()}
         return {"title": self.title, **self.settings, "neurons": neurons, "rules": rules}
 
     def parts(self) -> list[Part]:

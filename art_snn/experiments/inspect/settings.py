@@ -3,12 +3,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from art_snn.checks import require, settle_counts
+from art_snn.checks import require, set_counts
 from art_snn.data import Dataset, Source
 from art_snn.experiments.base import Experiment
 from art_snn.experiments.trained import Trained
 from art_snn.flags import Open
-from art_snn.gradients import GRADIENTS, Gradient, named
+from art_snn.gradients import GRADIENTS, Gradient, rule_named
 from art_snn.measuring.machine import require_device
 from art_snn.measuring.workload import random_samples
 from art_snn.models import Architecture
@@ -18,7 +18,7 @@ RANDOM = "random"
 """In the place of a data set: uniform random samples."""
 
 RULES: Mapping[str, Gradient] = MappingProxyType(
-    {name: named(name) for name in (*GRADIENTS, "native")}
+    {name: rule_named(name) for name in (*GRADIENTS, "native")}
 )
 """The rules that are tried unless others are asked for."""
 
@@ -48,8 +48,8 @@ class Settings(Experiment):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        settle_counts(self, "batch_size")
-        settle_counts(self, "channels", up_to=MOST_CHANNELS)
+        set_counts(self, "batch_size")
+        set_counts(self, "channels", up_to=MOST_CHANNELS)
         require(bool(self.rules), "rules", "at least one", "none", "Name some.")
         require_device(self.device)
         expected = f"None beside {self.source.data}, whose samples have channels"

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from art_snn.experiments.evaluation import Opened, page
-from art_snn.experiments.evaluation.side import parts
+from art_snn.experiments.evaluation.side import side_sections
 from art_snn.experiments.tables import Form, Part, told
 
 FORMS: dict[str, Form] = {"md": "markdown", "tex": "latex"}
@@ -33,7 +33,7 @@ class Report:
 
     def parts(self) -> list[Part]:
         """What they have in common, and what each of them found."""
-        together = parts(self.every) if len(self.every) > 1 else []
+        together = side_sections(self.every) if len(self.every) > 1 else []
         return [*together, *(part for one in self.every for part in one.evaluation.parts())]
 
     @property

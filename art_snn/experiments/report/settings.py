@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from art_snn.checks import require, require_choice, settle
+from art_snn.checks import require, require_choice, set_fields
 from art_snn.experiments.report.result import is_report
 from art_snn.flags import Open
 from art_snn.places import FILE, what
@@ -47,4 +47,4 @@ class Settings:
         expected, remedy = "a new file, or an earlier report", "Choose another name, or delete it."
         got = f"{output}, which is no report"
         require(found is None or is_report(output), "output", expected, got, remedy)
-        settle(self, output=output, format=chosen)
+        set_fields(self, output=output, format=chosen)

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Line:
+class Trend:
     """A straight line through figures against T by least squares: value at T = 0, and slope."""
 
     constant: float
     per_step: float
 
     @classmethod
-    def through(cls, figures: Mapping[int, float]) -> "Line | None":
+    def through(cls, figures: Mapping[int, float]) -> "Trend | None":
         """The line through T -> figure; None where there are fewer than two."""
         if len(figures) < 2:
             return None
@@ -67,7 +67,7 @@ def _line(ax: Axes, figures: Mapping[int, float], row: str) -> None:
     colour = "black" if row == "inference" else COLOURS.get(row)
     x, y = list(figures), list(figures.values())
     (drawn,) = ax.plot(x, y, "-o", color=colour, markersize=4, label=label)
-    line = Line.through(figures)
+    line = Trend.through(figures)
     if line is not None:
         ends = [0, max(figures)]
         heights = [line.constant + line.per_step * end for end in ends]

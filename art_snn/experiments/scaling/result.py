@@ -6,7 +6,7 @@ from typing import ClassVar
 from art_snn.attacks import Attack
 from art_snn.experiments.base import Result
 from art_snn.experiments.resume import Positive
-from art_snn.experiments.scaling.figure import Line, draw
+from art_snn.experiments.scaling.figure import Trend, draw
 from art_snn.experiments.scaling.settings import Protocol
 from art_snn.experiments.tables import Part, Table
 from art_snn.measuring.workload import INFERENCE
@@ -104,7 +104,7 @@ def _cell(cell: Cell, rules: Sequence[str], others: Sequence[str]) -> tuple[str,
 
 def slopes(growth: Growth) -> Table:
     """Per model and row, of time and memory: the ratio of the largest to the smallest T, and the
-    line through all T (:class:`Line`)."""
+    line through all T (:class:`Trend`)."""
     smallest, largest = min(growth.protocol.steps), max(growth.protocol.steps)
     ratio = f"T {largest}/{smallest}"
     titles = ["model", "", f"time, {ratio}", "s at T = 0", "s per step"]
@@ -115,7 +115,7 @@ def slopes(growth: Growth) -> Table:
             cells = [model, _title(row)]
             times, peaks = growth.seconds(model, row), growth.peak(model, row)
             for values, unit, form in ((times, 1, ".4f"), (peaks, MEBIBYTE, ".1f")):
-                line = Line.through(values) or Line(math.nan, math.nan)
+                line = Trend.through(values) or Trend(math.nan, math.nan)
                 ends = values.get(largest, math.nan), values.get(smallest, math.nan)
                 cells.append(_number(_ratio(*ends), ".2f"))
                 cells += [_number(v / unit, form) for v in (line.constant, line.per_step)]

@@ -7,14 +7,14 @@ import numpy as np
 import torch
 
 from art_snn.attacks import Attack
-from art_snn.checks import LONGEST_SIDE, require, require_count, settle_counts
+from art_snn.checks import LONGEST_SIDE, require, require_count, set_counts
 from art_snn.data import Dataset, Source
 from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import Frames
 from art_snn.experiments.base import Experiment
 from art_snn.experiments.resume import converter, expect
 from art_snn.flags import Open
-from art_snn.gradients import Gradient, check_applicable, chosen
+from art_snn.gradients import Gradient, check_applicable, rules_named
 from art_snn.measuring.machine import require_device
 from art_snn.measuring.workload import INFERENCE, Workload, network_of, random_samples
 from art_snn.models import DEFAULTS, Architecture
@@ -53,7 +53,7 @@ class Settings(Experiment):
     device: str = "cpu"
     models: tuple[str, ...] = ("vgg11", "vgg16", "resnet17")
     steps: tuple[int, ...] = (4, 8, 16, 32)
-    rules: Mapping[str, Gradient] = field(default_factory=lambda: chosen("rga,stbp"))
+    rules: Mapping[str, Gradient] = field(default_factory=lambda: rules_named("rga,stbp"))
     width: Open[float] = None
     decay: Open[float] = None
     attack: Attack = PGD
@@ -73,8 +73,8 @@ class Settings(Experiment):
             require(once, name, "at least one, and each once", got, "Put commas between them.")
         for steps in self.steps:
             require_count("steps", steps, up_to=MOST_STEPS, remedy="The paper uses T = 8.")
-        settle_counts(self, "batch_size", "repeats")
-        settle_counts(self, "channels", up_to=MOST_CHANNELS)
+        set_counts(self, "batch_size", "repeats")
+        set_counts(self, "channels", up_to=MOST_CHANNELS)
         if self.samples != "all":
             require_count("samples", self.samples, remedy="One batch of the paper is 32.")
         all_random = self.samples == "all" and self.random

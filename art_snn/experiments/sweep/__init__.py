@@ -3,8 +3,8 @@
 from art_snn.experiments.sweep.result import Line as Line, Panel as Panel, Swept as Swept
 from art_snn.experiments.sweep.run import check as check, run as run, swept as swept
 from art_snn.experiments.sweep.settings import (
-    Plan as Plan,
     Settings as Settings,
     Sweep as Sweep,
+    Sweeps as Sweeps,
     paper as paper,
 )

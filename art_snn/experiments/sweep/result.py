@@ -6,7 +6,7 @@ import numpy as np
 
 from art_snn.attacks import Attack
 from art_snn.experiments.base import Result
-from art_snn.experiments.resume import expect, plain
+from art_snn.experiments.resume import as_json, expect
 from art_snn.experiments.sweep.figure import draw
 from art_snn.experiments.tables import Notes, Part, Table
 from art_snn.metrics import Robustness, Share, against, paired_difference, union
@@ -186,7 +186,7 @@ class Swept(Result):
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
-        return plain(self.content)  # type: ignore[no-any-return]
+        return as_json(self.content)  # type: ignore[no-any-return]
 
     def parts(self) -> list[Part]:
         """A table and notes per panel."""

@@ -13,7 +13,7 @@ from art_snn.attacks import attacked, predictions
 from art_snn.checks import invalid, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.experiments.base import at_work
-from art_snn.experiments.resume import earlier, fingerprint, plain
+from art_snn.experiments.resume import as_json, earlier, fingerprint
 from art_snn.experiments.sweep.result import Content, Entry, Line, Panel, Swept, Value
 from art_snn.experiments.sweep.settings import Settings, Sweep
 from art_snn.experiments.trained import Trained, folder_of, label
@@ -150,7 +150,7 @@ def swept(
             outcome = Robustness(entry.correct, logits.argmax(1) == y)
             entry.values[str(value)] = Value(outcome.attack_success, outcome.robust)
             if file is not None:
-                write_json(file, plain(content))
+                write_json(file, as_json(content))
     outcomes = {value: entry.outcome(value) for value in sweep.values}
     return Line(title, sweep.default, outcomes)
 

@@ -5,18 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from art_snn.attacks import Attack
-from art_snn.checks import require, settle, settle_counts
+from art_snn.checks import require, set_counts, set_fields
 from art_snn.experiments.trained import Attacking
 from art_snn.flags import Open
 from art_snn.gradients import Gradient, resolve
-from art_snn.gradients.hyperparameters import accepted, number, replaced
+from art_snn.gradients.hyperparameters import accepted, hyperparameter, replaced
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
     """One field of one rule over some values, under one attack.
 
-    :param rule: a name as :func:`art_snn.gradients.named` takes it, or an instance.
+    :param rule: a name as :func:`art_snn.gradients.rule_named` takes it, or an instance.
     :param field: its hyperparameter, with a dot for one inside another: "surrogate.width".
     :param values: in the order of the table; whole numbers where the field holds such, and 0 or 1
         for a truth value.
@@ -37,12 +37,12 @@ class Sweep:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        settle_counts(self, "samples", "batch_size")
+        set_counts(self, "samples", "batch_size")
         require(bool(self.values), "values", "at least one", "none", "Give some.")
         values = tuple(accepted(self.base, self.field, value) for value in self.values)
         once = len(set(values)) == len(values)
         require(once, "values", "each one once", str(values), "Leave out doubles.")
-        settle(self, values=values)
+        set_fields(self, values=values)
 
     @property
     def base(self) -> Gradient:
@@ -52,7 +52,7 @@ class Sweep:
     @property
     def default(self) -> float:
         """The rule's own value of the field."""
-        return number(self.base, self.field).value
+        return hyperparameter(self.base, self.field).value
 
     @property
     def name(self) -> str:
@@ -67,7 +67,7 @@ class Sweep:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Sweeps:
     """A sweep, and the decays of the networks that it attacks; one network each, at least one."""
 
     sweep: Sweep
@@ -75,10 +75,10 @@ class Plan:
 
     def __post_init__(self) -> None:
         require(bool(self.decays), "decays", "at least one", "none", "Give some.")
-        settle(self, decays=tuple(dict.fromkeys(map(float, self.decays))))
+        set_fields(self, decays=tuple(dict.fromkeys(map(float, self.decays))))
 
 
-def paper(decays: Sequence[float] | None = None, **settings: Any) -> list[Plan]:
+def paper(decays: Sequence[float] | None = None, **settings: Any) -> list[Sweeps]:
     """Both panels of the figure in the supplement of Bu et al. (CVPR 2023).
 
     Beta from 1 to 4 at decays 1 and 0.5, and gamma from 0 to 0.3 at decays 0.9 and 0.5.
@@ -89,7 +89,7 @@ def paper(decays: Sequence[float] | None = None, **settings: Any) -> list[Plan]:
     gamma = Sweep(field="gamma", values=(0.0, 0.1, 0.2, 0.3), **settings)
     usual = {"beta": (1.0, 0.5), "gamma": (0.9, 0.5)}
     every = [usual[s.field] if decays is None else tuple(decays) for s in (beta, gamma)]
-    return [Plan(sweep=s, decays=d) for s, d in zip((beta, gamma), every, strict=True)]
+    return [Sweeps(sweep=s, decays=d) for s, d in zip((beta, gamma), every, strict=True)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,10 +119,10 @@ class Settings(Attacking):
         expected, got = f"None beside {owner}, which has its own", self.decays or ()
         require(fits, "decays", expected, ", ".join(map(repr, got)) or "none", remedy)
         if told is not None:
-            settle(self, decays=(told,))
+            set_fields(self, decays=(told,))
         self.plans()
 
-    def plans(self) -> list[Plan]:
+    def plans(self) -> list[Sweeps]:
         """The sweep over the values of the field, or :func:`paper`'s where none is named."""
         names = ("attack", "samples", "batch_size", "seed")
         same = {name: getattr(self, name) for name in names}
@@ -134,4 +134,4 @@ class Settings(Attacking):
         one = Sweep(
             rule=self.rule or "rga", field=self.field or "", values=self.values or (), **same
         )
-        return [Plan(sweep=one, decays=Plan.decays if self.decays is None else self.decays)]
+        return [Sweeps(sweep=one, decays=Sweeps.decays if self.decays is None else self.decays)]

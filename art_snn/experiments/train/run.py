@@ -8,7 +8,7 @@ from art_snn.classifier import wrapped
 from art_snn.data import Dataset
 from art_snn.experiments.train.result import Fitted
 from art_snn.experiments.train.settings import Settings
-from art_snn.experiments.trained import described
+from art_snn.experiments.trained import describe_training
 from art_snn.metrics import Share
 from art_snn.precision import taken
 from art_snn.seeding import seeded
@@ -82,7 +82,7 @@ def fitted(
     predictions = classifier.predict(data.x_test, recipe.batch_size).argmax(1)
     correct = Share(int((predictions == data.y_test).sum()), len(data.y_test))
     against = "" if adversary is None else repr(adversary)
-    subject = described(architecture, recipe.epochs, recipe.seed, recipe.train_dtype)
+    subject = describe_training(architecture, recipe.epochs, recipe.seed, recipe.train_dtype)
     notes: dict[str, Any] = {"subject": subject, "data": data.name, "recipe": recipe.as_dict()}
     notes |= {"adversary": against, "validation": settings.validation}
     against, defence = "", ""

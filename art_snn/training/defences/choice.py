@@ -15,7 +15,7 @@ DEFENCES: Mapping[str, type[Defence]] = MappingProxyType(
 """Defences by name: adversarial training alone, TRADES, RAT and SR."""
 
 
-def chosen(name: str, **strengths: float | None) -> Defence:
+def defence_named(name: str, **strengths: float | None) -> Defence:
     """The defence of that name.
 
     :param name: a name of DEFENCES.

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from art_snn.checks import invalid, require, require_number, settle
+from art_snn.checks import invalid, require, require_number, set_fields
 from art_snn.network import SpikingNetwork
 from art_snn.training.defences.at import AT
 from art_snn.training.recipe import Recipe
@@ -33,7 +33,7 @@ class RAT(AT):
         b = require_number(
             "orthogonality", told, above=0, below=1, within=(1e-12, 1.0), remedy=remedy
         )
-        settle(self, orthogonality=b)
+        set_fields(self, orthogonality=b)
 
     @property
     def limit(self) -> float:

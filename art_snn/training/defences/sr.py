@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from art_snn.checks import require_number, settle
+from art_snn.checks import require_number, set_fields
 from art_snn.training.defences.base import Defence
 from art_snn.training.learner import Learner
 
@@ -34,7 +34,7 @@ class SR(Defence):
         )
         remedy = "The paper takes 0.01."
         step = require_number("step", self.step, above=0, within=(1e-6, 1e6), remedy=remedy)
-        settle(self, sparsity=weight, step=step)
+        set_fields(self, sparsity=weight, step=step)
 
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropy of the adversarial samples and the weighted penalty."""

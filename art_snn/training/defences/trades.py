@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from art_snn.checks import require_number, settle
+from art_snn.checks import require_number, set_fields
 from art_snn.training.defences.base import Defence
 from art_snn.training.learner import Learner
 
@@ -24,7 +24,9 @@ class TRADES(Defence):
     def __post_init__(self) -> None:
         remedy = "The paper takes 1 and 6; adversarial training alone is AT."
         most = (0.0, 1e6)
-        settle(self, beta=require_number("beta", self.beta, above=0, within=most, remedy=remedy))
+        set_fields(
+            self, beta=require_number("beta", self.beta, above=0, within=most, remedy=remedy)
+        )
 
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropy of the clean samples and the weighted divergence of the adversarial."""

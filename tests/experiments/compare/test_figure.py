@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from art_snn.attacks import Attack
 from art_snn.experiments.compare import RULES, Comparison, Row, Settings, compared
 from art_snn.experiments.compare.figure import draw as drawn, success_bars, time_bars
-from art_snn.gradients import RGA, STBP, Mean, Triangle, kind_of
+from art_snn.gradients import RGA, STBP, Mean, Triangle, engine_of
 from art_snn.metrics import Robustness
 from tests.outcomes import outcome
 from tests.small import classifier, samples
@@ -39,7 +39,7 @@ def comparison(*names: str, objections: tuple[str, ...] = (), wrong: int = 2) ->
     place = np.arange(10)
     rows = {name: Row("", objection="not here") for name in objections}
     for i, name in enumerate(names):
-        kind = kind_of(RULES[name]) if name in RULES else ""
+        kind = engine_of(RULES[name]) if name in RULES else ""
         rows[name] = Row("", kind, Robustness(place >= wrong, place != wrong + i))
     seconds = {name: 0.5 * (i + 1) for i, name in enumerate(names)}
     return Comparison("", "", "", {}, inference=0.25, seconds=seconds, rows=rows)

@@ -13,7 +13,7 @@ import pytest
 from art_snn.experiments.compare import RULES, Comparison, Row
 from art_snn.experiments.resume import converter
 from art_snn.files import read_json
-from art_snn.gradients import kind_of
+from art_snn.gradients import engine_of
 from art_snn.metrics import Share
 from tests.outcomes import outcome
 
@@ -155,7 +155,7 @@ def test_results_of_an_earlier_version_are_read_and_their_kinds_derived():
     told = found.as_dict()
     kinds = {name: row.pop("kind") for name, row in told["rows"].items()}
     assert told == content
-    assert kinds == {name: kind_of(RULES[name]) for name in content["rows"]}
+    assert kinds == {name: engine_of(RULES[name]) for name in content["rows"]}
     assert {"temporal", "rate", ""} == set(kinds.values())
     assert set(found.rows) == set(RULES)
     assert len(found.attacked) == len(RULES) - 1  # CBA does not apply.

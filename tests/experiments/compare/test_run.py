@@ -28,7 +28,7 @@ from art_snn.gradients import (
     StaticCurve,
     TemporalGradient,
     Triangle,
-    kind_of,
+    engine_of,
 )
 from art_snn.metrics import Share
 from tests.command import forbidden
@@ -100,7 +100,7 @@ def test_every_rule_has_a_row_which_for_cba_is_an_objection_on_leaky_neurons(dec
     )
     for name, row in comparison.rows.items():
         assert row.rule == str(RULES[name])
-        assert row.kind == kind_of(RULES[name])
+        assert row.kind == engine_of(RULES[name])
         if row.objection:
             assert row.objection == CBA().objection(wrapped.model.layers[1].dynamics)
             assert (row.outcome, row.vanished) == (None, None)

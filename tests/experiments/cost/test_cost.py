@@ -16,7 +16,7 @@ from art_snn.experiments.cost import Cost, Settings, run
 from art_snn.experiments.cost.settings import TRAINED_BY
 from art_snn.experiments.resume import structured
 from art_snn.files import read_json
-from art_snn.gradients import chosen
+from art_snn.gradients import rules_named
 from art_snn.models import Architecture
 from tests.measuring import mirrors
 from tests.own import own
@@ -79,7 +79,7 @@ def test_every_row_is_measured_in_time_and_memory_and_written(tmp_path):
 
 
 def test_the_rules_decide_which_rows_there_are(tmp_path):
-    cost = run(settings(tmp_path, rules=chosen("hart,pdsg")))
+    cost = run(settings(tmp_path, rules=rules_named("hart,pdsg")))
     assert tuple(cost.seconds) == ("inference", "hart", "pdsg", "stock rga", "stock stbp")
     assert [row[0] for row in cells(cost)[2:]] == [
         *("inference, no gradient", "gradient by HART", "gradient by PDSG"),
@@ -88,7 +88,9 @@ def test_the_rules_decide_which_rows_there_are(tmp_path):
 
 
 def test_a_rule_of_several_and_one_under_a_name_of_one_s_own_are_rows(tmp_path):
-    cost = run(settings(tmp_path, rules=chosen("mean-rga-stbp") | {"mine": chosen("rga")["rga"]}))
+    cost = run(
+        settings(tmp_path, rules=rules_named("mean-rga-stbp") | {"mine": rules_named("rga")["rga"]})
+    )
     assert tuple(cost.seconds)[:3] == ("inference", "mean-rga-stbp", "mine")
 
 
@@ -240,7 +242,7 @@ def test_a_training_step_is_measured_by_stbp_and_by_the_frameworks(tmp_path, mon
 
 
 def test_the_rules_say_what_trains(tmp_path):
-    cost = run(settings(tmp_path, training=True, rules=chosen("rga,stbp")))
+    cost = run(settings(tmp_path, training=True, rules=rules_named("rga,stbp")))
     assert tuple(cost.seconds) == ("inference", "rga", "stbp")
     assert "A training step by RGA takes " in cost.told()
 
@@ -308,7 +310,7 @@ def test_the_picture_names_the_frameworks_in_colours_of_their_own():
 @pytest.mark.parametrize("model", ["vgg-dvs", "resnet17"])
 def test_models_of_images_and_of_event_frames_are_measured(model, tmp_path):
     architecture = Architecture(model=model, width=0.05, steps=3)
-    cost = run(settings(tmp_path, architecture=architecture, rules=chosen("rga")))
+    cost = run(settings(tmp_path, architecture=architecture, rules=rules_named("rga")))
     assert ("3x1x8x8" if model == "vgg-dvs" else "batch 2, 1x8x8") in cost.title
 
 
@@ -402,7 +404,7 @@ def test_a_model_and_steps_that_make_no_sense_are_refused(tmp_path):
 @pytest.mark.parametrize("name", ["sgd", "RGA"])
 def test_a_rule_of_no_name_is_refused(name):
     with pytest.raises(ValueError, match=rf"^rules: expected one of .*'?stbp'?, .*got '{name}'"):
-        chosen(f"rga,{name}")
+        rules_named(f"rga,{name}")
 
 
 def test_a_network_whose_inference_takes_no_memory_that_is_seen_has_no_ratio_and_is_drawn():
@@ -415,7 +417,7 @@ def test_a_network_whose_inference_takes_no_memory_that_is_seen_has_no_ratio_and
 def test_a_rule_that_does_not_apply_to_the_neurons_is_refused_before_anything_runs(tmp_path):
     message = r"^rules: expected a rule that applies to every neuron .*CBA\(levels=8\).*decay 1"
     with pytest.raises(ValueError, match=message):
-        run(settings(tmp_path / "out", rules=chosen("cba")))
+        run(settings(tmp_path / "out", rules=rules_named("cba")))
     assert not (tmp_path / "out").exists()
 
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings, strategies as st
 from art_snn import RGA
 from art_snn.curves import Pairs, curves_of, static_rate
 from art_snn.dynamics import Dynamics
-from art_snn.experiments.curves import Curves, Deviation, Panel, Recording, deviation
-from art_snn.experiments.curves.result import panel
+from art_snn.experiments.curves import Curves, Deviation, Fit, Recording, deviation
+from art_snn.experiments.curves.result import fit
 from art_snn.files import read_json
 from art_snn.metrics import Share
 
@@ -52,10 +52,10 @@ def test_no_deviation_is_larger_than_the_root_mean_square(drawn):
 
 
 def test_the_nearest_curve_has_the_smallest_root_mean_square_of_all():
-    found = panel("net", 0.5, pairs([1, 2], [0.4, 0.5]), {"zero": zero, "half": half})
+    found = fit("net", 0.5, pairs([1, 2], [0.4, 0.5]), {"zero": zero, "half": half})
     assert found.nearest == "half"
     assert found.silent == Share(0, 2)
-    found = panel("net", 0.5, pairs([1, 2, 3], [0, 0.1, 0]), {"zero": zero, "half": half})
+    found = fit("net", 0.5, pairs([1, 2, 3], [0, 0.1, 0]), {"zero": zero, "half": half})
     assert found.nearest == "zero"
     assert found.silent == Share(2, 3)
     assert list(found.deviations) == ["zero", "half"]
@@ -66,7 +66,7 @@ def test_without_any_pair_there_is_no_deviation():
         deviation(pairs([], []), zero)
 
 
-SHOWN = Panel(
+SHOWN = Fit(
     "vgg5 on digits",
     0.5,
     "layers.4",
@@ -80,7 +80,7 @@ SHOWN = Panel(
 WORDS = "layers.4: 1000 of 737280 pairs of sample and neuron, 63.0 % [60.0, 65.9] without a spike"
 
 
-def curves(*panels: Panel) -> Curves:
+def curves(*panels: Fit) -> Curves:
     """Recordings of three pairs each, whose numbers are those of the panels."""
     some = pairs([0.25, 0.5, 1.5], [0, 0.5, 1])
     recordings = [

@@ -17,7 +17,7 @@ from art_snn.data import Dataset, Source, from_npz
 from art_snn.dynamics import Dynamics
 from art_snn.experiments import trained
 from art_snn.experiments.curves import Settings, recorded, run
-from art_snn.experiments.curves.result import panel
+from art_snn.experiments.curves.result import fit
 from art_snn.experiments.trained import Trained, folder_of, label
 from art_snn.files import read_json
 from art_snn.models import Architecture
@@ -70,7 +70,7 @@ def test_a_recording_holds_the_pairs_of_the_test_samples_against_the_network_s_c
         assert np.array_equal(getattr(found.pairs, name), getattr(expected, name))
     assert found.pairs.sample.max() == 3
     curves = curves_of(0.9, 0.1, RGA(beta=3, gamma=0.1))
-    assert found.panel == panel("a title", 0.9, expected, curves)
+    assert found.panel == fit("a title", 0.9, expected, curves)
     assert (found.name, found.subject) == ("decay-0.9", {"steps": 3})
 
 
@@ -244,7 +244,7 @@ def test_a_network_of_one_s_own_is_recorded_with_the_weights_and_the_decay_it_ha
     assert np.array_equal(found.pairs.current, expected.current)
     assert np.array_equal(found.pairs.rate, expected.rate)
     curves = curves_of(0.75, 0.2, RGA())
-    assert found.panel == panel(
+    assert found.panel == fit(
         f"{own.model}, T = 4, direct encoding on mine", 0.75, expected, curves
     )
     (written,) = panels(tmp_path / "out")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from art_snn.experiments.demo import ATTACKS, GRADIENTS, Outcome, Settings
+from art_snn.experiments.demo import ATTACKS, GRADIENTS, Demonstration, Settings
 from art_snn.experiments.demo.figure import accuracy_against_eps, draw_curves, image_row
 from art_snn.metrics import Robustness
 
@@ -28,7 +28,7 @@ def test_the_curves_start_at_the_clean_accuracy():
         for attack in ATTACKS
         for gradient in GRADIENTS
     }
-    outcome = Outcome(Settings(eps=(0.1,)), accuracy={"plain": 1.0}, curves={"plain": curves})
+    outcome = Demonstration(Settings(eps=(0.1,)), accuracy={"plain": 1.0}, curves={"plain": curves})
     axes = draw_curves(outcome).axes
     assert [line.get_ydata()[0] for line in axes[0].lines] == [100.0] * 4
     assert sorted({line.get_ydata()[1] for line in axes[0].lines}) == [50.0, 75.0]

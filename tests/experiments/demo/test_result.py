@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from art_snn.experiments.demo import ATTACKS, Outcome, Settings
-from art_snn.experiments.demo.result import verdicts
+from art_snn.experiments.demo import ATTACKS, Demonstration, Settings
+from art_snn.experiments.demo.result import gradient_verdicts
 from art_snn.metrics import Robustness
 
 
-def outcome_with(rga: int, stbp: int) -> Outcome:
+def outcome_with(rga: int, stbp: int) -> Demonstration:
     """A plain network on 40 images; each rule flips the first or last so many of them."""
     correct = np.ones(40, dtype=bool)
     curves = {}
@@ -19,7 +19,7 @@ def outcome_with(rga: int, stbp: int) -> Outcome:
             robust = correct.copy()
             robust[slice(None, count) if gradient == "rga" else slice(40 - count, None)] = False
             curves[attack, gradient] = [Robustness(correct, robust)]
-    return Outcome(Settings(eps=(0.1,)), accuracy={"plain": 1.0}, curves={"plain": curves})
+    return Demonstration(Settings(eps=(0.1,)), accuracy={"plain": 1.0}, curves={"plain": curves})
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def outcome_with(rga: int, stbp: int) -> Outcome:
     ],
 )
 def test_the_verdict_names_the_stronger_gradient_or_none(rga, stbp, finding):
-    for verdict in verdicts(outcome_with(rga, stbp)):
+    for verdict in gradient_verdicts(outcome_with(rga, stbp)):
         assert finding in verdict
         assert f"RGA alone {rga}, by STBP alone {stbp}" in verdict
 

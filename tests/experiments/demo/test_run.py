@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from art_snn.experiments.demo import ATTACKS, GRADIENTS, Outcome, Settings, run
+from art_snn.experiments.demo import ATTACKS, GRADIENTS, Demonstration, Settings, run
 from art_snn.files import read_json
 
 SMALL = Settings(epochs=1, test_images=24, eps=(0.1, 0.3), device="cpu")
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, Path]:
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Demonstration, Path]:
     folder = tmp_path_factory.mktemp("demo") / "made" / "here"
     return run(replace(SMALL, output=folder)), folder
 

@@ -8,10 +8,10 @@ from art_snn import RGA, STBP
 from art_snn.attacks import FLIPS, SHIFT, AutoPGD, SparseDynamicAttack, SpikeRetiming
 from art_snn.experiments.evaluate.attacks import (
     WITHOUT_GRADIENTS,
-    named,
+    attack_errors,
+    attack_named,
     own_budget,
     parsed,
-    running,
     usual,
 )
 from tests.audit import PREDICTIONS, ROWS
@@ -55,7 +55,7 @@ def test_what_is_no_option_is_refused(text):
 
 @pytest.mark.parametrize(("name", "kind"), [("AutoPGD", AutoPGD), ("SquareAttack", SquareAttack)])
 def test_a_class_of_ours_or_of_art_is_found_by_its_name(name, kind):
-    found = named(name, {"max_iter": 5})
+    found = attack_named(name, {"max_iter": 5})
     assert (found.kind, found.name) == (kind, f"{name}(max_iter=5)")
 
 
@@ -64,21 +64,21 @@ def test_a_class_of_ours_or_of_art_is_found_by_its_name(name, kind):
 )
 def test_other_names_are_refused(name):
     with pytest.raises(ValueError, match="attack: expected the class of an evasion attack"):
-        named(name, {})
+        attack_named(name, {})
 
 
 def test_options_that_an_attack_lacks_and_those_with_flags_of_their_own_are_refused():
     with pytest.raises(ValueError, match=r"options of SquareAttack: .*max_iter.*got steps"):
-        named("SquareAttack", {"steps": 5})
+        attack_named("SquareAttack", {"steps": 5})
     with pytest.raises(ValueError, match="flags of their own"):
-        named("SquareAttack", {"eps": 0.1})
+        attack_named("SquareAttack", {"eps": 0.1})
 
 
 def test_an_attack_runs_by_every_rule_and_one_without_gradients_once():
-    plans = list(named("AutoPGD", {}).plans(RULES))
+    plans = list(attack_named("AutoPGD", {}).plans(RULES))
     assert [plan.name for plan in plans] == ["AutoPGD by stbp", "AutoPGD by rga"]
     assert [plan.stages[0].rule for plan in plans] == [STBP(), RGA()]
-    (plan,) = named("SquareAttack", {}).plans(RULES)
+    (plan,) = attack_named("SquareAttack", {}).plans(RULES)
     assert (plan.name, plan.stages[0].rule) == ("SquareAttack", None)
 
 
@@ -99,12 +99,12 @@ def test_what_papers_report_is_pgd_of_seven_steps_and_the_attack_of_a_norm_of_co
 def test_attacks_that_look_for_the_nearest_adversarial_have_no_budget():
     assert own_budget(SquareAttack)
     assert own_budget(SparseDynamicAttack)
-    assert not own_budget(named("DeepFool", {}).kind)
+    assert not own_budget(attack_named("DeepFool", {}).kind)
 
 
 def test_whatever_an_attack_of_art_raises_is_told_as_a_complaint_about_its_choice():
     expected = r"attack: expected an attack that runs .*SquareAttack, which fails \(KeyError: 'x'\)"
-    with pytest.raises(ValueError, match=expected), running(SquareAttack):
+    with pytest.raises(ValueError, match=expected), attack_errors(SquareAttack):
         raise KeyError("x")
 
 
@@ -112,5 +112,5 @@ def test_whatever_an_attack_of_art_raises_is_told_as_a_complaint_about_its_choic
     ("kind", "error"), [(AutoPGD, KeyError), (SquareAttack, KeyboardInterrupt)]
 )
 def test_errors_of_our_own_attacks_and_interruptions_pass(kind, error):
-    with pytest.raises(error), running(kind):
+    with pytest.raises(error), attack_errors(kind):
         raise error("x")

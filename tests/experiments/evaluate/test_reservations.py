@@ -7,7 +7,7 @@ import torch
 from art_snn.attacks import Outcome
 from art_snn.experiments.evaluate import Settings
 from art_snn.experiments.evaluate.reservations import of_trials
-from art_snn.experiments.evaluate.subject import Subject
+from art_snn.experiments.evaluate.subject import Target
 from art_snn.experiments.evaluate.units import examinations
 from art_snn.gradients import Native
 from tests import adapted
@@ -76,7 +76,7 @@ def test_the_native_gradient_is_examined_where_the_plan_begins_with_it():
     torch.manual_seed(0)
     classifier = around(adapted.network("inline"), adapted.SHAPE, 3)
     x = np.random.default_rng(0).random((4, *adapted.SHAPE), dtype=np.float32)
-    subject = Subject(Settings(plan="fast"), classifier, x, np.zeros(4, int)).ruled()
+    subject = Target(Settings(plan="fast"), classifier, x, np.zeros(4, int)).ruled()
     assert subject.settings.rules == {"native": Native()}
     assert [unit.words.removeprefix("Findings about ") for unit in examinations(subject)] == [
         "network",

@@ -158,7 +158,7 @@ def test_an_interrupted_evaluation_goes_on_after_its_last_block(folder, whole, s
 
 
 def test_blocks_of_another_evaluation_are_refused_and_kept(folder, monkeypatch):
-    monkeypatch.setattr(sys.modules["art_snn.experiments.evaluate.run"], "joined", interrupted)
+    monkeypatch.setattr(sys.modules["art_snn.experiments.evaluate.run"], "join_blocks", interrupted)
     assert call(*EVALUATE).status == 130
     there = sorted(path.name for path in (folder / "out" / "blocks").iterdir())
     done = call(*EVALUATE, "--seed", "1")

@@ -15,7 +15,13 @@ from art_snn.experiments.evaluation.drawn import (
     sides_drawn,
     stages_drawn,
 )
-from art_snn.experiments.evaluation.figures import MOST_POINTS, accuracy, broken, course, spent
+from art_snn.experiments.evaluation.figures import (
+    MOST_POINTS,
+    accuracy_figure,
+    broken,
+    course,
+    spent,
+)
 from art_snn.experiments.evaluation.opened import Opened
 from tests.evaluations import RISES, evaluation, large, small, trial
 
@@ -39,7 +45,7 @@ def test_of_a_long_course_the_points_that_are_kept_are_exact():
 
 
 def test_lines_show_the_clean_accuracy_every_budget_and_the_union():
-    (ax,) = accuracy(large(100)).axes
+    (ax,) = accuracy_figure(large(100)).axes
     names = [container.get_label() for container in ax.containers]
     assert names == ["standard", "PGD-7 by stbp", "PGD-7 by rga", "union of all"]
     x, y = ax.containers[0].lines[0].get_data()
@@ -52,7 +58,7 @@ def test_lines_show_the_clean_accuracy_every_budget_and_the_union():
 
 
 def test_with_one_budget_there_are_bars_for_the_attacks_and_the_union():
-    (ax,) = accuracy(small()).axes
+    (ax,) = accuracy_figure(small()).axes
     assert [bar.get_width() for bar in ax.patches] == [50, 50, 25]
     assert ax.get_xlabel() == "accuracy [%]"
     assert [text.get_text().partition(":")[0] for text in ax.texts] == [
@@ -63,7 +69,7 @@ def test_with_one_budget_there_are_bars_for_the_attacks_and_the_union():
 
 
 def test_an_open_finding_makes_the_axis_one_of_upper_bounds():
-    (ax,) = accuracy(small(reservations=(RISES,))).axes
+    (ax,) = accuracy_figure(small(reservations=(RISES,))).axes
     assert ax.get_xlabel() == "accuracy at most [%]"
 
 

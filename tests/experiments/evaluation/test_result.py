@@ -9,7 +9,7 @@ import pytest
 
 from art_snn.attacks import Outcome
 from art_snn.experiments.evaluation import Certified, Evaluation, Trial, rows
-from art_snn.experiments.resume import plain, structured
+from art_snn.experiments.resume import as_json, structured
 from art_snn.experiments.tables import Table
 from art_snn.files import read_json
 from tests.evaluations import (
@@ -115,7 +115,7 @@ def test_stages_that_ran_natively_in_one_block_are_not_skipped():
     assert joined.skipped == {}
     assert Trial.of("a", EPS, joined.outcome) == joined
     # Earlier results tell neither.
-    found = plain(first)
+    found = as_json(first)
     del found["native"], found["gradients"]
     assert structured(found, Trial) == replace(first, native={}, gradients=())
 
@@ -129,7 +129,7 @@ def test_a_trial_is_what_the_outcome_of_its_attack_was():
 
 
 def test_the_table_of_attacks_has_a_row_per_attack_and_the_union():
-    table = rows.attacks(small())
+    table = rows.attack_rows(small())
     assert [row[0] for row in table.rows] == ["standard", "PGD-7 by stbp", "union of all"]
     assert table.titles[-1] == "p against standard"
     # Each breaks one of the three that were right, of which neither breaks the other's.
@@ -145,14 +145,14 @@ def test_the_table_of_attacks_has_a_row_per_attack_and_the_union():
 
 
 def test_one_attack_alone_has_neither_a_union_nor_a_test():
-    table = rows.attacks(evaluation(trial("a", EPS, (0, -1))))
+    table = rows.attack_rows(evaluation(trial("a", EPS, (0, -1))))
     assert [row[0] for row in table.rows] == ["a"]
     assert table.titles[-1] == "queries per sample"
     assert len(table.rows[0]) == len(table.titles)
 
 
 def test_no_number_with_an_open_finding_is_told_without_saying_so():
-    told = rows.attacks(large(40)).rows
+    told = rows.attack_rows(large(40)).rows
     assert all(row[4].startswith("at most ") for row in told)
     parts = [part for part in large(40).parts() if isinstance(part, str)]
     verdicts = [part for part in parts if part.startswith("Robust")]
@@ -235,7 +235,7 @@ def test_provenance_is_told_whole_but_a_commit_only_where_there_is_one():
         return [row[0] for row in table.rows]
 
     with_commit, without = (
-        rows.provenance(small(provenance=provenance(commit=c))) for c in ("2795f59", "")
+        rows.provenance_rows(small(provenance=provenance(commit=c))) for c in ("2795f59", "")
     )
     assert set(names(with_commit)) - set(names(without)) == {"commit"}
     told = dict(with_commit.rows)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from art_snn.experiments.evaluation import Evaluation, Reservation, verdicts
-from art_snn.experiments.evaluation.verdict import bound, listed, sentence, size, unit
+from art_snn.experiments.evaluation.verdict import bound, join_words, sentence, size, unit
 from tests.evaluations import RISES, VANISHED, WEAK, evaluation, provenance, small, trial
 
 EPS = 8 / 255
@@ -123,7 +123,7 @@ def test_axes_tell_what_budgets_are_counted_in():
 
 
 def test_words_are_listed_with_an_and_before_the_last():
-    assert [listed(words) for words in (["a"], ["a", "b"], list("abc"))] == [
+    assert [join_words(words) for words in (["a"], ["a", "b"], list("abc"))] == [
         "a",
         "a and b",
         "a, b and c",

@@ -9,7 +9,7 @@ import torch
 
 from art_snn import checkpoint
 from art_snn.files import read_json
-from art_snn.gradients import named
+from art_snn.gradients import rule_named
 from tests.command import call, forbidden
 from tests.datasets import counts, images
 from tests.own import own
@@ -57,7 +57,7 @@ def test_unless_told_otherwise_the_attack_is_of_ten_steps_within_8_255_by_rga(ar
 def test_a_rule_of_several_is_named_and_noted_whole(arguments, tmp_path):
     done = call(*arguments, "--rule", "mean-rga-stbp", "--attack", "fgsm")
     assert done.status == 0, done.stderr
-    rule = named("mean-rga-stbp")
+    rule = rule_named("mean-rga-stbp")
     assert f"under FGSM, eps 0.03137 by {rule!r}." in done.stdout
     noted = checkpoint.notes(tmp_path / "out" / "network.pt")["adversary"]
     assert f"rule={rule!r}" in noted

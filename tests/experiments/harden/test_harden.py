@@ -16,7 +16,7 @@ from art_snn.experiments.harden import Settings
 from art_snn.experiments.harden.result import Hardened
 from art_snn.experiments.train import fitted
 from art_snn.files import read_json
-from art_snn.gradients import CBA, named
+from art_snn.gradients import CBA, rule_named
 from art_snn.metrics import Share
 from art_snn.models import Architecture
 from art_snn.training import TRADES, AdversarialTraining, Epoch, Recipe
@@ -68,9 +68,9 @@ def test_it_tells_attack_and_rule_with_the_best_epoch(tmp_path):
 
 
 def test_the_rule_is_noted_with_all_that_it_consists_of(tmp_path):
-    hardened(settings(tmp_path, rule=named("mean-rga-stbp")), halves())
+    hardened(settings(tmp_path, rule=rule_named("mean-rga-stbp")), halves())
     noted = checkpoint.notes(tmp_path / "network.pt")["adversary"]
-    assert repr(named("mean-rga-stbp")) in noted
+    assert repr(rule_named("mean-rga-stbp")) in noted
     assert "Mean(" in noted
 
 

@@ -10,7 +10,7 @@ import pytest
 from art_snn.attacks import Attack
 from art_snn.experiments.scaling import PGD, run
 from art_snn.files import read_json
-from art_snn.gradients import chosen
+from art_snn.gradients import rules_named
 from art_snn.measuring.workload import Workload
 from tests.command import call
 from tests.datasets import counts
@@ -84,7 +84,7 @@ def test_the_command_s_options_reach_the_load(tmp_path, loads):
     assert done.status == 0, done.stderr
     load = loads[0]
     assert load.attack == Attack(eps=8 / 255, eps_step=0.01, iterations=7)
-    assert load.rules == chosen("hart,stbp")
+    assert load.rules == rules_named("hart,stbp")
     assert (load.architecture.model, load.architecture.width, load.architecture.decay) == (
         *("vgg5", 0.1, 1.0),
     )
@@ -108,7 +108,7 @@ def test_the_command_attacks_in_the_folder_scaling_as_the_paper_does(tmp_path, m
     assert Attack(name="pgd", eps=2.55 / 255, eps_step=2 / 255, iterations=5) == PGD
     assert {load.steps for load in loads} == {4, 8, 16, 32}
     assert {load.x.shape for load in loads} == {(32, 3, 32, 32)}
-    assert loads[0].rules == chosen("rga,stbp")
+    assert loads[0].rules == rules_named("rga,stbp")
 
 
 @pytest.mark.parametrize(("samples", "count"), [("all", 6), ("5", 5)])

@@ -13,11 +13,11 @@ from hypothesis import given, settings as laws, strategies as st
 
 from art_snn.attacks import Attack
 from art_snn.data import Source
-from art_snn.experiments.scaling import PGD, Cell, Growth, Line, Settings, run
+from art_snn.experiments.scaling import PGD, Cell, Growth, Settings, Trend, run
 from art_snn.experiments.scaling.result import cells, slopes
 from art_snn.experiments.scaling.settings import Protocol
 from art_snn.files import read_json
-from art_snn.gradients import RGA, STBP, chosen
+from art_snn.gradients import RGA, STBP, rules_named
 from art_snn.measuring.process import ProcessFailed
 from art_snn.measuring.workload import Workload
 from art_snn.models import Architecture
@@ -103,7 +103,7 @@ def test_what_is_measured_is_the_attack_by_the_rules_on_the_models_of_the_settin
     loads: list[Workload] = []
     spoilt(monkeypatch, lambda _, load, __: loads.append(load))
     attack = replace(PGD, iterations=7)
-    rules = chosen("hart,mean-rga-stbp")
+    rules = rules_named("hart,mean-rga-stbp")
     run(settings(tmp_path, rules=rules, attack=attack, decay=1.0, keep_memory=True))
     first = loads[0]
     assert first.architecture == Architecture(model="vgg5", width=0.05, decay=1.0)
@@ -184,7 +184,7 @@ def test_a_process_killed_while_timing_leaves_the_memory_and_the_other_cells(mon
         {"attack": Attack(iterations=7)},
         {"threads": None},
         {"width": 0.1},
-        {"rules": chosen("rga")},
+        {"rules": rules_named("rga")},
     ],
     ids=str,
 )
@@ -267,7 +267,7 @@ def test_the_table_sets_every_rule_against_stbp():
     )
     assert table.rows[0] == ("vgg5", "2", "1.000", "3.000", "4.000", "0.75", "8", "2", "4.00")
     only = replace(
-        figures(rules=chosen("rga")), cells=(Cell("vgg5", 2, {"rga": 1.0}, {"rga": MIB}),)
+        figures(rules=rules_named("rga")), cells=(Cell("vgg5", 2, {"rga": 1.0}, {"rga": MIB}),)
     )
     assert tuple(cells(only).titles) == ("model", "T", "inference s", "RGA s", "RGA MiB")
 
@@ -303,7 +303,7 @@ def test_texts_say_what_was_measured_on_which_images():
     st.floats(-100, 100), st.floats(-100, 100), st.sets(st.integers(1, 64), min_size=2, max_size=6)
 )
 def test_a_line_goes_through_figures_that_lie_on_one(constant, per_step, steps):
-    line = Line.through({t: constant + per_step * t for t in steps})
+    line = Trend.through({t: constant + per_step * t for t in steps})
     assert line.constant == pytest.approx(constant, abs=1e-6)
     assert line.per_step == pytest.approx(per_step, abs=1e-6)
 
@@ -311,7 +311,7 @@ def test_a_line_goes_through_figures_that_lie_on_one(constant, per_step, steps):
 @law
 @given(st.dictionaries(st.integers(1, 64), st.floats(0, 1000), min_size=2, max_size=6))
 def test_a_line_leaves_residuals_that_are_orthogonal_to_itself(values):
-    line = Line.through(values)
+    line = Trend.through(values)
     residuals = np.array([v - line.constant - line.per_step * t for t, v in values.items()])
     assert residuals.sum() == pytest.approx(0, abs=1e-6)
     assert residuals @ np.array(list(values)) == pytest.approx(0, abs=1e-5)
@@ -405,7 +405,7 @@ def test_what_a_network_of_the_user_s_own_does_not_take_is_refused(change, messa
         ({"steps": (4, 4)}, r"^steps: expected at least one, and each once, got 4, 4"),
         ({"steps": ()}, r"^steps: expected at least one, and each once, got none"),
         ({"rules": {}}, r"^rules: expected at least one"),
-        ({"rules": chosen("cba")}, r"^rules: expected a rule that applies to every neuron"),
+        ({"rules": rules_named("cba")}, r"^rules: expected a rule that applies to every neuron"),
         ({"batch_size": 0}, r"^batch_size: expected a whole number >= 1, got 0"),
         ({"repeats": 0}, r"^repeats: expected a whole number >= 1, got 0"),
         ({"samples": 0}, r"^samples: expected a whole number >= 1, got 0"),

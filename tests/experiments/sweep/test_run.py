@@ -23,7 +23,7 @@ from art_snn.attacks import Attack
 from art_snn.data import Source, from_npz
 from art_snn.encoders import Frames, Poisson
 from art_snn.experiments import compare, trained
-from art_snn.experiments.resume import digits
+from art_snn.experiments.resume import bit_string
 from art_snn.experiments.sweep import Line, Settings, Sweep, Swept, check, run, swept
 from art_snn.experiments.trained import Trained
 from art_snn.files import read_json
@@ -488,8 +488,8 @@ def test_a_default_is_as_strong_as_in_the_comparison_of_rules(paper, data, tmp_p
     for place, value in ((PLACES[1], "2.0"), (PLACES[3], "0.2")):
         entry = content(paper)[place]
         assert entry["default"] == value
-        assert entry["correct"] == digits(expected.correct)
-        assert entry["values"][value]["robust"] == digits(expected.robust)
+        assert entry["correct"] == bit_string(expected.correct)
+        assert entry["values"][value]["robust"] == bit_string(expected.robust)
 
 
 def test_a_run_that_was_killed_is_taken_up_without_training_and_attacking_again(

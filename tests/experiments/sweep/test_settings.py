@@ -10,7 +10,7 @@ import pytest
 from art_snn import checkpoint
 from art_snn.attacks import Attack
 from art_snn.checks import ArgumentError
-from art_snn.experiments.sweep import Plan, Settings, Sweep, paper
+from art_snn.experiments.sweep import Settings, Sweep, Sweeps, paper
 from art_snn.experiments.trained import Trained
 from art_snn.gradients import ASSG, RGA
 from art_snn.models import Architecture
@@ -77,15 +77,15 @@ def test_a_rule_that_is_a_class_is_refused():
 
 
 def test_a_plan_names_every_decay_once_and_needs_one():
-    assert Plan(sweep=Sweep(), decays=(1, 0.9, 1.0)).decays == (1.0, 0.9)
+    assert Sweeps(sweep=Sweep(), decays=(1, 0.9, 1.0)).decays == (1.0, 0.9)
     with pytest.raises(
         ArgumentError, match=r"^decays: expected at least one, got none\. Give some"
     ):
-        Plan(sweep=Sweep(), decays=())
+        Sweeps(sweep=Sweep(), decays=())
 
 
 def test_two_decays_that_differ_in_their_last_digit_are_two():
-    assert Plan(sweep=Sweep(), decays=(0.1234567, 0.1234568)).decays == (0.1234567, 0.1234568)
+    assert Sweeps(sweep=Sweep(), decays=(0.1234567, 0.1234568)).decays == (0.1234567, 0.1234568)
 
 
 def test_the_paper_s_figure_is_the_plan_unless_something_else_is_asked_for():

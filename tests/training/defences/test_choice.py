@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from art_snn.training import AT, DEFENCES, RAT, SR, TRADES, AdversarialTraining
-from art_snn.training.defences import chosen
+from art_snn.training.defences import defence_named
 
 
 def test_every_defence_has_its_name_and_its_strength():
-    assert chosen("at") == AT()
-    assert chosen("trades", beta=1.0) == TRADES(beta=1)
-    assert chosen("rat", orthogonality=0.1, beta=None) == RAT(orthogonality=0.1)
-    assert chosen("sr", sparsity=0.5) == SR(sparsity=0.5)
-    assert {name: type(chosen(name)) for name in DEFENCES} == dict(DEFENCES)
+    assert defence_named("at") == AT()
+    assert defence_named("trades", beta=1.0) == TRADES(beta=1)
+    assert defence_named("rat", orthogonality=0.1, beta=None) == RAT(orthogonality=0.1)
+    assert defence_named("sr", sparsity=0.5) == SR(sparsity=0.5)
+    assert {name: type(defence_named(name)) for name in DEFENCES} == dict(DEFENCES)
 
 
 @pytest.mark.parametrize(
@@ -32,13 +32,13 @@ def test_a_strength_of_another_defence_is_refused(name, strength, owner):
         rf"Leave it out, or take {owner} for the defence\."
     )
     with pytest.raises(ValueError, match=message):
-        chosen(name, **{strength: 0.5})
+        defence_named(name, **{strength: 0.5})
 
 
 def test_another_name_is_refused():
     message = r"^defence: expected one of at, trades, rat, sr, got 'mart'\. Adversarial training"
     with pytest.raises(ValueError, match=message):
-        chosen("mart")
+        defence_named("mart")
 
 
 @pytest.mark.parametrize("defence", [None, "trades", TRADES])
@@ -55,7 +55,7 @@ def test_numbers_from_numpy_tell_themselves_as_plain_ones():
 
 
 def test_words_tell_the_strength_and_adversarial_training_alone_has_none():
-    told = [chosen(name).words() for name in DEFENCES]
+    told = [defence_named(name).words() for name in DEFENCES]
     assert told == ["", "TRADES, beta 6", "RAT, orthogonality 0.004", "SR, sparsity 0.002"]
 
 
