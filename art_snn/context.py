@@ -1,12 +1,27 @@
-"""Attributes that every thread and every asynchronous task sees a value of its own of."""
+"""Variables and attributes of which every thread and every asynchronous task has its own value."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, overload
 from weakref import WeakKeyDictionary
 
 Value = TypeVar("Value")
-Values = WeakKeyDictionary[Any, Value]
+
+
+@contextmanager
+def within(variable: "ContextVar[Value] | Attribute[Value]", value: Value) -> Iterator[None]:
+    """Give a variable another value within the block, in the present thread or task.
+
+    :param variable: a ContextVar with a default, or ``Class.attribute.of(instance)`` of a
+        :class:`PerContext`."""
+    before = variable.get()
+    variable.set(value)
+    try:
+        yield
+    finally:
+        variable.set(before)
 
 
 class PerContext(Generic[Value]):
@@ -21,7 +36,12 @@ class PerContext(Generic[Value]):
         self.make = make
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self.values: ContextVar[Values[Value] | None] = ContextVar(name, default=None)
+        self.values: ContextVar[WeakKeyDictionary[Any, Value] | None]
+        self.values = ContextVar(name, default=None)
+
+    def of(self, instance: object) -> "Attribute[Value]":
+        """The attribute of one object, for :func:`within`."""
+        return Attribute(self, instance)
 
     @overload
     def __get__(self, instance: None, owner: type) -> "PerContext[Value]": ...
@@ -44,3 +64,17 @@ class PerContext(Generic[Value]):
         values = WeakKeyDictionary(self.values.get() or {})
         values[instance] = value
         self.values.set(values)
+
+
+@dataclass(frozen=True)
+class Attribute(Generic[Value]):
+    """An attribute of one object, read and written like a ContextVar."""
+
+    per_context: PerContext[Value]
+    instance: object
+
+    def get(self) -> Value:
+        return self.per_context.__get__(self.instance, type(self.instance))
+
+    def set(self, value: Value) -> None:
+        self.per_context.__set__(self.instance, value)

@@ -5,13 +5,14 @@ task that runs the pass."""
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from torch import nn
 
+from art_snn.context import within
 from art_snn.gradients.base import Firing
 from art_snn.neurons import PASS, Neuron, Pass
 
@@ -32,20 +33,19 @@ def modes_kept(network: nn.Module, mode: bool | None = None) -> Iterator[None]:
     with _MODES_LOCK:
         if not _MODES and mode is not None and all(m.training == mode for m in modules):
             modules = []  # Nothing to set, and nothing to put back.
-        found = {module: module.training for module in modules}
+        modes = {module: module.training for module in modules}
         for module in () if nested else modules:
             users, first = _MODES.get(module, (0, module.training))
             _MODES[module] = users + 1, first
-    before = _KEEPING.set(nested or bool(modules))
     try:
-        if mode is not None and modules:
-            network.train(mode)
-        yield
+        with within(_KEEPING, nested or bool(modules)):
+            if mode is not None and modules:
+                network.train(mode)
+            yield
     finally:
-        _KEEPING.reset(before)
         with _MODES_LOCK:
             for module in modules:
-                users, first = (1, found[module]) if nested else _MODES.pop(module)
+                users, first = (1, modes[module]) if nested else _MODES.pop(module)
                 if users == 1:
                     module.training = first
                 else:
@@ -56,11 +56,8 @@ def modes_kept(network: nn.Module, mode: bool | None = None) -> Iterator[None]:
 def attached(network: nn.Module, firing: Firing) -> Iterator[None]:
     """Let every neuron of the network fire by `firing`, under its own name, within the block."""
     names = {module: name for name, module in network.named_modules() if isinstance(module, Neuron)}
-    before = PASS.set(Pass(firing, names))
-    try:
+    with within(PASS, Pass(firing, names)):
         yield
-    finally:
-        PASS.reset(before)
 
 
 _WATCHED: ContextVar[tuple[object, ...]] = ContextVar("watched", default=())
@@ -70,24 +67,15 @@ _WATCHED: ContextVar[tuple[object, ...]] = ContextVar("watched", default=())
 def watched(module: nn.Module, hook: Callable[[Any, Any, Any], None]) -> Iterator[None]:
     """A forward hook within the block, for the calls that this thread or task makes."""
 
-    def own(*call: Any) -> None:
+    def hook_here(*call: Any) -> None:
         if handle in _WATCHED.get():
             hook(*call)
 
-    handle = module.register_forward_hook(own)
-    before = _WATCHED.set((*_WATCHED.get(), handle))
-    try:
+    handle = module.register_forward_hook(hook_here)
+    with handle, within(_WATCHED, (*_WATCHED.get(), handle)):
         yield
-    finally:
-        _WATCHED.reset(before)
-        handle.remove()
 
 
-@contextmanager
-def unwatched() -> Iterator[None]:
+def unwatched() -> AbstractContextManager[None]:
     """Calls within the block are none of those that :func:`watched` is about."""
-    before = _WATCHED.set(())
-    try:
-        yield
-    finally:
-        _WATCHED.reset(before)
+    return within(_WATCHED, ())
