@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from art_snn.checks import ArgumentError, require
+from art_snn.checks import ArgumentError, first_line, require
 from art_snn.files import damage, write_tensors
 from art_snn.interop import AdaptedNetwork
 from art_snn.network import SpikingNetwork
@@ -107,7 +107,7 @@ def _read(path: Path) -> dict[str, Any]:
         content = None if spoilt else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # A damaged file fails in any way its bytes happen to lead to: OSError, KeyError, ...
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         if isinstance(error, UnpicklingError):
             # What torch says of these advises to run their code.
             reason = "no archive of tensors and plain values"

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence, Sized
 from contextlib import suppress
 from numbers import Integral, Real
 from pathlib import Path
@@ -30,6 +30,11 @@ def abridge(text: str) -> str:
 def truncate(text: str, most: int = 80) -> str:
     """The text without its middle where it is longer than most."""
     return text if len(text) <= most else f"{text[:40]}...{text[-20:]}"
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says in its first line; its type where it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 class ArgumentError(ValueError):
@@ -159,6 +164,20 @@ def require(holds: object, argument: str, expected: str, got: object, remedy: st
     """Raise the error of :func:`invalid` unless something holds."""
     if not holds:
         raise invalid(argument, expected, got, remedy)
+
+
+def require_some(
+    argument: str, values: Sized, expected: str = "at least one", remedy: str = "Name some."
+) -> None:
+    """ValueError where there are no values."""
+    require(len(values), argument, expected, "none", remedy)
+
+
+def require_distinct(argument: str, values: Collection[object]) -> None:
+    """ValueError where there are no values, or where one of them occurs twice."""
+    require_some(argument, values)
+    got = ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+    require(len(set(values)) == len(values), argument, "each once", got, "Leave out doubles.")
 
 
 def set_fields(settings: object, **values: object) -> None:

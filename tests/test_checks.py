@@ -13,12 +13,15 @@ from art_snn.checks import (
     ArgumentError,
     MissingFile,
     MissingPackage,
+    first_line,
     invalid,
     require_choice,
     require_count,
+    require_distinct,
     require_number,
     require_seed,
     require_sides,
+    require_some,
     require_whole,
 )
 
@@ -156,3 +159,19 @@ def test_what_is_long_is_told_without_its_middle():
     assert long == f"eps: expected a number, got '{'x' * 39}...{'x' * 18}'. Use 0.1."
     assert len(str(invalid("eps", "a number", "x " * 5000, "Use 0.1."))) < 2000
     assert "got 1000" in str(invalid("eps", "a number", 10**300, "Use 0.1."))
+
+
+def test_no_values_and_values_that_occur_twice_are_refused():
+    require_some("x", np.zeros((2, 3)))
+    require_distinct("eps", (0.1, 0.25))
+    with pytest.raises(ArgumentError, match="^x: expected at least one sample, got none"):
+        require_some("x", np.zeros((0, 3)), "at least one sample", "Give some.")
+    with pytest.raises(ArgumentError, match="^eps: expected at least one, got none"):
+        require_distinct("eps", ())
+    with pytest.raises(ArgumentError, match=r"^eps: expected each once, got 0\.1, 0\.25, 0\.1"):
+        require_distinct("eps", (0.1, 0.25, 0.1))
+
+
+def test_the_first_line_of_an_error_is_its_type_where_it_says_nothing():
+    assert first_line(ValueError("one\ntwo")) == "one"
+    assert first_line(KeyError()) == "KeyError"
