@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from art_snn.checks import invalid, require
+from art_snn.checks import LONGEST_SIDE, invalid, require, require_count
 from art_snn.data.dataset import Dataset
 from art_snn.data.digits import digits
 from art_snn.data.events import EVENTS, events
@@ -42,6 +42,9 @@ NAMES: Mapping[str, SourceKind] = MappingProxyType(
 )
 """The data sets that have a name."""
 
+RANDOM = "random"
+"""In the place of a data set, where a command takes it: uniform random samples."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
@@ -66,6 +69,27 @@ class Source:
     frames: Open[int] = None
     axes: Open[Literal["NCHW", "NHWC"]] = None
     test_share: Open[float] = None
+
+    @property
+    def random(self) -> bool:
+        """Whether random samples are taken."""
+        return self.data == RANDOM
+
+    def check_random(self, channels: int | None) -> None:
+        """Refuse what random samples have no use for, and channels next to a data set.
+
+        :param channels: of random samples; None leaves them open.
+        :raises ValueError: naming the option."""
+        if not self.random:
+            expected = f"None next to {self.data}, whose samples have channels"
+            require(channels is None, "channels", expected, channels, "Leave it out.")
+            return
+        for name in ("value_range", "frames", "axes", "test_share"):
+            value, remedy = getattr(self, name), "Leave it out, or name data."
+            require(value is None, name, "None for random samples", repr(value), remedy)
+        if self.image_size is not None:
+            remedy = "Random samples are square: give their side in pixels."
+            require_count("image_size", self.image_size, up_to=LONGEST_SIDE, remedy=remedy)
 
     def load(self) -> Dataset:
         """The data set.

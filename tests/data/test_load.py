@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from art_snn.checks import MissingFile
-from art_snn.data import NAMES, Source, digits, load_data
+from art_snn.data import NAMES, RANDOM, Source, digits, load_data
 from art_snn.data.load import SourceKind
 from tests.command import call
 from tests.datasets import images, picture
@@ -175,3 +175,22 @@ def test_options_of_data_are_refused_in_one_form(options, message, tmp_path):
     assert done.status == 2
     assert f"art-snn train: error: {message}" in done.complaint
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "channels", "message"),
+    [
+        ({"data": "digits"}, 3, r"^channels: .*None next to digits"),
+        ({"value_range": (0, 1)}, None, r"^value_range: .*random"),
+        ({"frames": 3}, 3, r"^frames: .*random"),
+        ({"axes": "NCHW"}, None, r"^axes: .*random"),
+        ({"test_share": 0.5}, None, r"^test_share: .*random"),
+        ({"image_size": (8, 8)}, None, r"^image_size: .*square"),
+        ({"image_size": 0}, None, r"^image_size: .*>= 1"),
+    ],
+)
+def test_what_random_samples_have_no_use_for_is_refused(options, channels, message):
+    with pytest.raises(ValueError, match=message):
+        Source(**{"data": RANDOM} | options).check_random(channels)
+    Source(data=RANDOM, image_size=8).check_random(3)
+    Source(data="digits").check_random(None)
