@@ -168,7 +168,7 @@ def _parsed(kind: Any, text: str) -> Any:
     if "Gradient" in str(kind):
         rules = import_module("art_snn.gradients")
         several = Mapping in (origin, *map(get_origin, inner))
-        return rules.chosen(text) if several else rules.named(text)
+        return rules.rules_named(text) if several else rules.rule_named(text)
     if origin is tuple:
         return tuple(_parsed(inner[0], part.strip()) for part in text.split(","))
     if kind is str or (origin is Literal and text in inner):

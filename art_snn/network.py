@@ -9,19 +9,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from art_snn.checks import invalid, require_number
+from art_snn.activations import Call, NeuronLayer
+from art_snn.checks import invalid, require, require_number
 from art_snn.context import PerContext
 from art_snn.encoders import Direct, Encoder, encoding
 from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, Site
 from art_snn.gradients.base import kept, simulation
 from art_snn.gradients.fixed import holding, unhandled, weights_fixed
-from art_snn.gradients.rules import check_applicable, resolve
-from art_snn.layers import TimeDistributed, hooked_everywhere, is_plain, varies
+from art_snn.gradients.rules import check_applicable, objection, resolve
+from art_snn.layers import TimeDistributed, device_of, hooked_everywhere, is_plain, varies
 from art_snn.neurons import Neuron
-from art_snn.passes import attached
+from art_snn.passes import attached, modes_kept, watched
 from art_snn.precision import lowered, require_attack_dtype, taken
 from art_snn.state import bits, changed, counted, form, settings
 
+VERIFIED = 8
+"""Samples on which the model of an adapted network is verified at first."""
 OF_A_COPY = frozenset(["_modules", "exact", "_half"])
 """Attributes that a copy in half precision has of its own."""
 
@@ -324,6 +327,71 @@ class SpikingNetwork(nn.Module):
         :param x: input [N, ...] of the pass.
         :raises ValueError: with the reason."""
         check_applicable(rule, self.sites(), encoder=self.encoder, **self._ways())
+
+    def objection(self, rule: Gradient, samples: Any = None) -> str | None:
+        """Why the network cannot be differentiated under a rule, or None.
+
+        :param samples: numpy or torch [n, ...]; the complaint of :meth:`check` about a pass of the
+            first eight, on which an adapted network verifies its model. None: the bare reason why
+            the rule does not apply to the neurons or the encoder."""
+        if samples is None:
+            return objection(rule, self.sites(), self.encoder) or None
+        x = torch.as_tensor(samples[:VERIFIED], device=device_of(self)).detach()
+        dtype = self.dtype or torch.get_default_dtype()
+        try:
+            with modes_kept(self, False):
+                self.check(rule, x.to(dtype, copy=True).requires_grad_())
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def natives(self) -> dict[str, str]:
+        """Neurons that keep a gradient of their own under any rule, by name, and why."""
+        return {}
+
+    def remarks(self) -> dict[str, str]:
+        """What else is known of how the network runs, in words, by name."""
+        return {}
+
+    @property
+    def makes_own_time(self) -> bool:
+        """Whether the layers map [N, ...] and keep their time steps to themselves."""
+        return False
+
+    def neuron_layers(self) -> list[NeuronLayer]:
+        """Every layer of neurons, in order of definition."""
+        modules = self.named_modules()
+        neurons = [(name, module) for name, module in modules if isinstance(module, Neuron)]
+        return [NeuronLayer(name, m, "steps", Site(name, m.dynamics)) for name, m in neurons]
+
+    def in_time(self, layer: NeuronLayer, calls: Sequence[Call]) -> tuple[Tensor, Tensor]:
+        """Currents and spikes [T, N, ...] of a layer of neurons in one pass.
+
+        :param calls: of the layer in that pass, at least one; of several the first one counts, but
+            where each is a time step."""
+        return calls[0]
+
+    def averages(self, name: str, batches: Sequence[Tensor]) -> list[Tensor]:
+        """Outputs [n, ...] of a layer for every batch, averaged over time.
+
+        They carry a graph where one is on.
+
+        :param name: in :attr:`layer_names`.
+        :raises ValueError: for a layer whose output has no such average."""
+        averages: list[Tensor] = []
+        means: list[Tensor] = []
+        with watched(self.get_submodule(name), lambda _, __, output: means.append(output.mean(0))):
+            for batch in batches:
+                means.clear()
+                self(batch)
+                mean = means[-1]  # The last call carries the graph: record, then replay.
+                fits = mean.ndim > 0 and len(mean) == len(batch)
+                expected = f"a layer whose output is [T, {len(batch)}, ...]"
+                got = f"{name!r}, whose output has another batch axis"
+                remedy = "Choose the TimeDistributed or the neuron around it."
+                require(fits, "layer", expected, got, remedy)
+                averages.append(mean)
+        return averages
 
     def encode(self, x: Tensor) -> Tensor:
         """Input [N, ...] -> time steps [T, N, ...]."""

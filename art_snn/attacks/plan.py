@@ -20,7 +20,6 @@ from art_snn.attacks.persample import PerSampleAttack
 from art_snn.checks import SEEDS, invalid, require, require_count, require_number, set_fields, shown
 from art_snn.gradients import Gradient, short_name
 from art_snn.network import SpikingNetwork
-from art_snn.passes import modes_kept
 
 FLIPS, SHIFT = 0.0, "shift"
 """Norms of event frames: how many values have changed, and how far spikes were moved in time."""
@@ -119,13 +118,7 @@ class Stage:
         if self.rule is None:
             return ""
         network: SpikingNetwork = estimator.model
-        leaf = some.to(network.dtype or some.dtype, copy=True).requires_grad_()
-        try:
-            with modes_kept(network, False):
-                network.check(self.rule, leaf)
-        except ValueError as error:
-            return str(error)
-        return ""
+        return network.objection(self.rule, some) or ""
 
     @property
     def by_gradients(self) -> bool:

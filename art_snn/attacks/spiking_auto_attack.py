@@ -28,7 +28,6 @@ from art_snn.attacks.suited import Suited, suited
 from art_snn.checks import require, require_seed
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import EOT, Gradient
-from art_snn.interop.verify import SAMPLES as VERIFIED
 from art_snn.seeding import seeded
 
 DRAWS = 11
@@ -100,7 +99,7 @@ class SpikingAutoAttack(CountedAttack):
 
     def _begun(self, found: Tensor, classes: Tensor) -> None:
         random = self._random(found, classes)
-        plan = suited(planned(self.plan, self.norm), self.estimator, self.norm, found[:VERIFIED])
+        plan = suited(planned(self.plan, self.norm), self.estimator, self.norm, found)
         self._steps = self._chosen(plan, random)
         attacks = [step.attack for step in self._steps if not step.transfer]
         # Those on event frames refuse samples of other values.

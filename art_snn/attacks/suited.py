@@ -7,7 +7,6 @@ from torch import Tensor
 
 from art_snn.attacks.plan import Plan, Stage
 from art_snn.gradients import Native
-from art_snn.interop import AdaptedNetwork
 
 REPEATED = "the same stage already runs"
 """How the reason begins why a stage is skipped that would repeat another one."""
@@ -76,7 +75,7 @@ def _objection(
     if stage.rule is None:
         return why
     objection = natively(stage).unsuited(estimator, norm, some)
-    if not objection or objection == why or not isinstance(estimator.model, AdaptedNetwork):
+    if not objection or objection == why or estimator.model.objection(Native()) is not None:
         return objection and why
     return f"{why} Nor does the network's own gradient: {objection}"
 

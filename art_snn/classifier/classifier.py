@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from art_snn.checks import invalid, require, require_count
-from art_snn.classifier.activations import averages
 from art_snn.classifier.inputs import (
     answerable,
     as_array,
@@ -297,7 +296,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         inputs = as_tensor(inputs).to(self.device)
         batches = [inputs] if framework else _batches(inputs, batch_size)
         with self._mode(False), torch.set_grad_enabled(graph):
-            kept = torch.cat(averages(self.model, name, batches))
+            kept = torch.cat(self.model.averages(name, batches))
         if not framework:
             return as_array(kept)
         return kept.to(x.device) if isinstance(x, Tensor) else kept

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from art_snn.activations import calls_of
 from art_snn.checks import SEEDS, invalid, require, require_count, require_number
-from art_snn.classifier.activations import calls_of, in_time, neuron_layers, steps_of
 from art_snn.classifier.inputs import checked_samples
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
@@ -74,7 +74,7 @@ def record(
     device = device_of(network)
     picker = _Picker(len(x), pairs, seed)
     starts = range(0, len(x), batch_size)
-    neurons = next(layer for layer in neuron_layers(network) if layer.name == name)
+    neurons = next(layer for layer in network.neuron_layers() if layer.name == name)
     got, expected = f"{name!r}, which was not called", "a layer that the network calls"
     hooked = calls_of(neurons.module)
     with hooked as calls, seeded(seed), modes_kept(network), torch.no_grad():
@@ -83,8 +83,7 @@ def record(
             calls.clear()
             network(torch.as_tensor(x[start : start + batch_size], device=device))
             require(calls, "layer", expected, got, "Choose another layer.")
-            steps = steps_of(network, calls, neurons)
-            picker.pick(start, *in_time(neurons, calls, steps))
+            picker.pick(start, *network.in_time(neurons, calls))
     return picker.result(name)
 
 
@@ -98,7 +97,7 @@ def find_layer(network: SpikingNetwork, layer: int | str) -> str:
             f"network: expected an art_snn.SpikingNetwork, got {type(network).__name__}. "
             "That of a classifier is classifier.model."
         )
-    layers = neuron_layers(network)
+    layers = network.neuron_layers()
     names = [found.name for found in layers]
     for found in layers:
         if isinstance(layer, str) and layer in (found.name, found.site.name):

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,14 +11,11 @@ from art.estimators.classification import PyTorchClassifier
 from torch import nn
 from tqdm.auto import tqdm
 
-from art_snn.attacks import AutoPGD, Plan, Stage
-from art_snn.attacks.suited import suited
 from art_snn.checks import require, require_count, require_seed
 from art_snn.classifier.inputs import as_array, checked_samples, class_indices
 from art_snn.findings.base import Finding, Subject
 from art_snn.gradients import Native, short_name
-from art_snn.interop import AdaptedNetwork
-from art_snn.interop.verify import SAMPLES as VERIFIED
+from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 
 AnySubject = TypeVar("AnySubject", bound=Subject)
@@ -67,18 +64,14 @@ def examined(
 def native_gradient(subject: Subject) -> Iterator[None]:
     """Within the block, the network's own gradient stands in for a rule that does not suit it."""
     network = subject.estimator.model
-    if not isinstance(network, AdaptedNetwork):
+    spiking = isinstance(network, SpikingNetwork)
+    why = network.objection(network.rule, subject.x) if spiking else None
+    if why is None or network.objection(Native(), subject.x) is not None:
         yield
         return
-    some = torch.as_tensor(subject.x[:VERIFIED], device=subject.estimator.device)
-    plan = Plan("its rule", (Stage(AutoPGD, network.rule),))
-    native = suited(plan, subject.estimator, np.inf, some).native
-    for why in native.values():
-        told = (
-            f"{short_name(network.rule)} does not suit the network: its own gradient is examined. "
-        )
-        warnings.warn(f"{told}{why}", stacklevel=4)
-    with network.using(Native()) if native else nullcontext():
+    words = f"{short_name(network.rule)} does not suit the network: its own gradient is examined."
+    warnings.warn(f"{words} {why}", stacklevel=4)
+    with network.using(Native()):
         yield
 
 

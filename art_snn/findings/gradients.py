@@ -7,7 +7,7 @@ from art_snn.attacks import FLIPS, SHIFT
 from art_snn.attacks.starts import uniform_noise
 from art_snn.findings.base import Finding, Subject
 from art_snn.gradients import Native
-from art_snn.interop import AdaptedNetwork
+from art_snn.network import SpikingNetwork
 
 UNSTABLE = 0.5
 DIRECTIONS = 100
@@ -59,14 +59,14 @@ def gradients_vanish(subject: Subject) -> Finding | None:
 def mixed_gradients(subject: Subject) -> Finding | None:
     """Some layers keep the gradient of their own under the rule of the others."""
     network = subject.estimator.model
-    if not isinstance(network, AdaptedNetwork) or isinstance(network.rule, Native):
+    if not isinstance(network, SpikingNetwork) or isinstance(network.rule, Native):
         return None
-    natives, ruled = network.natives(), network.ruled()
+    natives = network.natives()
     if not natives:
         return None
     return Finding(
         "layers with a gradient of their own",
-        {"layers of neurons": len(natives), "of": len(natives) + len(ruled)},
+        {"layers of neurons": len(natives), "of": len(network.neuron_layers())},
         f"at the first layer that the rule does not differentiate, here {', '.join(natives)}: ours",
         "Make the neurons known by art_snn.interop.register_neuron; attack by 'native' as well.",
     )

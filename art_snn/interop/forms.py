@@ -104,6 +104,35 @@ def _require_shape(output: object, expected: str, batch: int, steps: int | None)
     require(right, "model", f"one that returns {expected}", shape_of(output), remedy)
 
 
+def mean_over_time(
+    outputs: list[Tensor], samples: int, steps: int | None, *, by_steps: bool, samples_first: bool
+) -> Tensor | None:
+    """Mean over time [N, ...] of what a layer has put out; None where it has no such axes.
+
+    In a replay one step stands for all of them.
+
+    :param outputs: of its calls in a pass, or in several passes, of which the last one counts.
+    :param samples: N.
+    :param steps: time steps T, where they are known.
+    :param by_steps: whether every call is one time step.
+    :param samples_first: whether samples come before time steps where both are there."""
+    if by_steps or (steps is not None and len(outputs) == steps > 1):
+        if all(len(output) == samples for output in outputs):
+            return torch.stack(outputs).mean(0)
+        if by_steps:
+            return None
+    output = outputs[-1]
+    for length in dict.fromkeys((steps, 1)):
+        if length is None:
+            continue
+        shape = (samples, length) if samples_first else (length, samples)
+        if tuple(output.shape[:2]) == shape:
+            return output.mean(1 if samples_first else 0)
+        if length > 1 and len(output) == length * samples:
+            return output.reshape(*shape, *output.shape[1:]).mean(1 if samples_first else 0)
+    return output if len(output) == samples else None
+
+
 def require_readout(readout: object) -> None:
     """Refuse what is none of the readouts."""
     right = readout is None or callable(readout) or readout in READOUTS

@@ -1,11 +1,12 @@
 """AdaptedNetwork: a model of another framework, or one written by hand, as a SpikingNetwork."""
 
-from collections.abc import Collection, Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from art_snn.activations import Call, NeuronLayer, calls_of
 from art_snn.checks import invalid, require, require_count, shown
 from art_snn.context import PerContext
 from art_snn.encoders import Direct, Encoder
@@ -15,8 +16,15 @@ from art_snn.gradients.fixed import unhandled, weights_fixed, weights_held
 from art_snn.gradients.rga import RGA
 from art_snn.interop.adapted import Firings, Traits
 from art_snn.interop.dynamics import Unknown
-from art_snn.interop.forms import OwnTime, Readout, looped, read_logits, require_readout
-from art_snn.interop.members import Look, Members, members_of
+from art_snn.interop.forms import (
+    OwnTime,
+    Readout,
+    looped,
+    mean_over_time,
+    read_logits,
+    require_readout,
+)
+from art_snn.interop.members import Look, Members, members_of, to_steps
 from art_snn.interop.passes import Exchange, ModelPass, running
 from art_snn.interop.steps import StepPass, by_steps, weights_of
 from art_snn.interop.verify import verify
@@ -113,8 +121,67 @@ class AdaptedNetwork(SpikingNetwork):
         return self._looked().ruled
 
     def natives(self) -> dict[str, str]:
-        """Neurons that keep their own gradient under rules of ours, by name, and why."""
         return self._looked().natives
+
+    def remarks(self) -> dict[str, str]:
+        gradients = {f"own gradient of {name}": why for name, why in self.natives().items()}
+        return {"draws at random": "yes" if self.traits.random else "no"} | gradients
+
+    def neuron_layers(self) -> list[NeuronLayer]:
+        neurons = [member for member in self.members().values() if member.fires]
+        names = [f"layers.{m.name}".removesuffix(".") for m in neurons]
+        pairs = zip(names, neurons, strict=True)
+        return [NeuronLayer(name, m.module, m.layout, m.site) for name, m in pairs]
+
+    def in_time(self, layer: NeuronLayer, calls: Sequence[Call]) -> tuple[Tensor, Tensor]:
+        pairs = [(x, spikes[0] if isinstance(spikes, tuple) else spikes) for x, spikes in calls]
+        if layer.layout == "step":
+            currents, spikes = zip(*pairs, strict=True)
+            return torch.stack(currents), torch.stack(spikes)
+        member, steps = self.members()[layer.module], self._steps_in(layer, calls)
+        x, y = (to_steps(part, member.layout, member.module, steps) for part in pairs[0])
+        return x, y
+
+    def _steps_in(self, layer: NeuronLayer, calls: Sequence[Call]) -> int | None:
+        """Time steps T of the pass that called a layer of neurons; None where nobody knows."""
+        if not self.makes_own_time:
+            return self.length
+        if self.own_steps is not None or layer.layout in ("step", "merged") or not calls:
+            return self.own_steps
+        member = self.members()[layer.module]
+        return len(to_steps(calls[-1][0], member.layout, member.module, None))
+
+    def averages(self, name: str, batches: Sequence[Tensor]) -> list[Tensor]:
+        first, graph, by_steps = self.neuron_layers()[0], torch.is_grad_enabled(), self.steps_alone
+        remedy = 'Set gradient="native", or take the activations without a graph.'
+        fits = isinstance(self.rule, Native) or not (graph and by_steps)
+        expected = "an x without a graph, since the model calls its neurons step by step"
+        require(fits, "x", expected, "one that requires a gradient", remedy)
+        samples_first = any(m.layout.startswith("samples") for m in self.members().values())
+        averages = []
+        with calls_of(self.get_submodule(name)) as calls, calls_of(first.module) as clock:
+            for batch in batches:
+                # The first pass with a graph verifies the model, by passes of its own.
+                for _ in range(2 if graph and by_steps else 1):
+                    calls.clear()
+                    clock.clear()
+                    self(batch)
+                got, expected = f"{name!r}, which was not called", "a layer that the model calls"
+                require(calls, "layer", expected, got, "Choose another layer.")
+                outputs = [y[0] if isinstance(y, tuple) else y for _, y in calls]
+                tensors = all(isinstance(y, Tensor) and y.ndim for y in outputs)
+                expected, remedy = "a layer that returns tensors", "Choose one inside or around it."
+                require(tensors, "layer", expected, repr(name), remedy)
+                steps = self._steps_in(first, clock)
+                order = {"by_steps": by_steps, "samples_first": samples_first}
+                mean = mean_over_time(outputs, len(batch), steps, **order)
+                shape = list(outputs[-1].shape)
+                got = f"{name!r}, whose output {shape} has another batch axis"
+                expected = f"a layer whose output is [T, {len(batch)}, ...]"
+                if mean is None:
+                    raise invalid("layer", expected, got, "Choose a layer inside or around it.")
+                averages.append(mean)
+        return averages
 
     def _looked(self) -> Look:
         if self.look is not None:

@@ -16,9 +16,7 @@ from art_snn.interop.forms import looped, require_memory_of_steps
 from art_snn.interop.members import Member, Members, to_steps
 from art_snn.interop.passes import ModelPass, running
 from art_snn.interop.steps import StepPass
-
-SAMPLES = 8
-"""Samples on which it is tried whether a model draws at random."""
+from art_snn.network import VERIFIED
 
 
 class _Counting(ModelPass):
@@ -69,7 +67,7 @@ def find_traits(network: Adapted, x: Tensor) -> None:
         traits.writes = given._version > 0 or given.shape != encoded.shape
         traits.single = _single(network, whole, encoded)
         traits.steps = len(encoded)
-    traits.random = _draws(network, x[:SAMPLES])
+    traits.random = _draws(network, x[:VERIFIED])
 
 
 def _length(this: _Counting | None) -> int | None:

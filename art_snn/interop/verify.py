@@ -29,8 +29,9 @@ from art_snn.gradients import Composite, Gradient, Native
 from art_snn.interop.adapted import Adapted, Traits
 from art_snn.interop.compared import same_logits, same_rows, same_spikes
 from art_snn.interop.cuts import some_gradient
-from art_snn.interop.settle import SAMPLES as SAMPLES, find_traits
+from art_snn.interop.settle import find_traits
 from art_snn.layers import varies
+from art_snn.network import VERIFIED
 from art_snn.passes import unwatched
 from art_snn.state import settings
 
@@ -112,7 +113,7 @@ def _verified(
             # What never fired may obey any equations.
             missing = missing - {(form, "spikes"), state}
     if rule is not None and (form, repr(rule), x.requires_grad) in missing:
-        some_gradient(network, rule, x[:SAMPLES])
+        some_gradient(network, rule, x[:VERIFIED])
     return missing
 
 

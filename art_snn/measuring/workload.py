@@ -17,7 +17,6 @@ from art_snn.checks import ArgumentError, invalid, require
 from art_snn.classifier import PyTorchSpikingClassifier, wrapped
 from art_snn.encoders import Frames
 from art_snn.gradients import Gradient, rule_named
-from art_snn.interop import AdaptedNetwork
 from art_snn.layers import device_of
 from art_snn.measuring.machine import set_threads, torch_device
 from art_snn.measuring.memory import keep_freed_memory, peak_during
@@ -176,9 +175,9 @@ def network_of(
         if steps is None:
             return network.eval()
         got = f"{architecture.model}, whose model makes its time steps itself"
-        own_time = isinstance(network, AdaptedNetwork) and network.makes_own_time
         remedy = "art-snn cost takes it as it is."
-        require(not own_time, "model", "a network over any number of time steps", got, remedy)
+        expected = "a network over any number of time steps"
+        require(not network.makes_own_time, "model", expected, got, remedy)
         return network.with_steps(steps).eval()
     settled = architecture if steps is None else replace(architecture, steps=steps)
     channels, *sides = shape[-3:]

@@ -11,16 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from art_snn.attacks import attacked, batches, predictions
-from art_snn.checks import ArgumentError, require
+from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.experiments.base import at_work
 from art_snn.experiments.compare.result import Comparison, Row
 from art_snn.experiments.compare.settings import RULES, Settings
 from art_snn.experiments.resume import earlier, fingerprint
 from art_snn.files import write_json
-from art_snn.gradients import STBP, Gradient, Native, engine_of, objection
-from art_snn.interop import AdaptedNetwork
-from art_snn.interop.verify import SAMPLES as VERIFIED
+from art_snn.gradients import STBP, Gradient, Native, engine_of
 from art_snn.measuring.machine import describe_machine
 from art_snn.measuring.timing import medians
 from art_snn.metrics import Share, robustness
@@ -116,7 +114,7 @@ class _Bench:
     classifier: PyTorchSpikingClassifier
     x: np.ndarray
     y: np.ndarray
-    refusals: dict[str, str] = field(default_factory=dict)
+    objections: dict[str, str] = field(default_factory=dict)
 
     def ruled(self) -> "_Bench":
         """The same, with the network's own gradient where none of the usual rules applies."""
@@ -129,25 +127,12 @@ class _Bench:
 
     def objection(self, rule: Gradient) -> str:
         """Why the rule cannot be compared on this network, or ""."""
-        network = self.classifier.model
-        reason = objection(rule, network.sites(), network.encoder)
-        if reason or not isinstance(network, AdaptedNetwork):
-            return reason
-        if repr(rule) not in self.refusals:
-            self.refusals[repr(rule)] = self._refusal(rule)
-        return self.refusals[repr(rule)]
-
-    def _refusal(self, rule: Gradient) -> str:
-        """Why the first pass under the rule, which verifies an adapted network, fails; or ""."""
-        x, y = self.x[:VERIFIED], self.y[:VERIFIED]
-        try:
+        network, key = self.classifier.model, repr(rule)
+        if key not in self.objections:
             with seeded(self.settings.seed):
-                self.classifier.loss_gradient(x, y, gradient=rule)
-        except ArgumentError as error:
-            return str(error).rstrip(".")
-        finally:
-            self.classifier.model.forget()
-        return ""
+                reason = network.objection(rule) or network.objection(rule, self.x)
+            self.objections[key] = (reason or "").rstrip(".")
+        return self.objections[key]
 
     def gradients(self, rule: Gradient, words: str) -> np.ndarray:
         """Gradients at the clean samples, flat (N, D) in float64."""

@@ -14,7 +14,7 @@ from art_snn.experiments.base import at_work
 from art_snn.experiments.cost.result import Cost
 from art_snn.experiments.cost.settings import TRAINED_BY, Settings
 from art_snn.experiments.resume import earlier
-from art_snn.gradients import Gradient, objection
+from art_snn.gradients import Gradient
 from art_snn.measuring.machine import describe_machine, torch_device
 from art_snn.measuring.peers import PEERS, installed, objection_of, without
 from art_snn.measuring.process import in_fresh_process
@@ -84,7 +84,7 @@ def _precision(settings: Settings, peers: bool) -> list[str]:
 
 
 def _applies(rule: Gradient, network: SpikingNetwork) -> bool:
-    return not objection(rule, network.sites(), network.encoder)
+    return network.objection(rule) is None
 
 
 def _title(settings: Settings, load: Workload, network: SpikingNetwork) -> str:

@@ -8,7 +8,6 @@ import torch
 from tqdm.auto import tqdm
 
 from art_snn.checks import require
-from art_snn.classifier.activations import neuron_layers
 from art_snn.curves import curves_of, find_layer, record
 from art_snn.data import Dataset
 from art_snn.dynamics import Dynamics
@@ -17,11 +16,9 @@ from art_snn.experiments.curves.result import Curves, Recording, fit
 from art_snn.experiments.curves.settings import Settings
 from art_snn.experiments.trained import folder_of, label
 from art_snn.gradients import STBP
-from art_snn.interop import AdaptedNetwork
-from art_snn.interop.verify import SAMPLES as VERIFIED
 from art_snn.layers import device_of
 from art_snn.measuring.machine import torch_device
-from art_snn.network import SpikingNetwork
+from art_snn.network import VERIFIED, SpikingNetwork
 
 
 @at_work
@@ -66,10 +63,9 @@ def recorded(
     :raises ValueError: when there is no such layer, its reset is soft, or beta or gamma does not
         fit."""
     dynamics = _checked(settings, network)
-    if isinstance(network, AdaptedNetwork):
-        # Verifies that its neurons fire as their dynamics say.
-        some = torch.as_tensor(data.x_test[:VERIFIED], device=device_of(network))
-        network.check(STBP(), some.to(network.dtype or some.dtype))
+    # Verifies that the neurons of an adapted network fire as their dynamics say.
+    some = torch.as_tensor(data.x_test[:VERIFIED], device=device_of(network))
+    network.check(STBP(), some.to(network.dtype or some.dtype))
     how = {name: getattr(settings, name) for name in ("pairs", "batch_size", "seed")}
     pairs = record(network, data.x_test, settings.layer, **how)
     if not dynamics.plain:
@@ -85,7 +81,7 @@ def recorded(
 def _checked(settings: Settings, network: SpikingNetwork) -> Dynamics:
     """The dynamics of the layer, which has a static curve and a polyline."""
     name = find_layer(network, settings.layer)
-    layers = neuron_layers(network)
+    layers = network.neuron_layers()
     dynamics = next(layer.site.dynamics for layer in layers if layer.name == name)
     static = dynamics.reset == "hard" and dynamics.has_rate_curve
     got = repr(dynamics.reset) if dynamics.reset != "hard" else str(dynamics)

@@ -25,7 +25,6 @@ from art_snn.experiments.trained import Trained
 from art_snn.files import digest
 from art_snn.gradients import Native
 from art_snn.identity import identity
-from art_snn.interop.verify import SAMPLES as VERIFIED
 from art_snn.metrics import certify
 from art_snn.team import Team
 
@@ -94,7 +93,7 @@ class Target:
 
     def suited(self, plan: Plan) -> Suited:
         """What becomes of a plan on the network."""
-        some = torch.as_tensor(self.x[:VERIFIED], device=self.classifier.device)
+        some = torch.as_tensor(self.x, device="cpu")
         return suited(plan, self.classifier, self.settings.measure, some)
 
     def check(self) -> None:

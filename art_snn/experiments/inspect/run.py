@@ -9,14 +9,13 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from art_snn import checkpoint
+from art_snn.activations import calls_of
 from art_snn.checks import ArgumentError
-from art_snn.classifier.activations import calls_of, in_time, neuron_layers, steps_of
 from art_snn.experiments.base import at_work
 from art_snn.experiments.inspect.result import Inspection, Neurons, Tried
 from art_snn.experiments.inspect.settings import Settings
 from art_snn.experiments.resume import earlier
-from art_snn.gradients import Gradient, objection
-from art_snn.interop import AdaptedNetwork
+from art_snn.gradients import Gradient
 from art_snn.layers import device_of
 from art_snn.measuring.machine import torch_device
 from art_snn.metrics import Share
@@ -68,10 +67,7 @@ def inspected(
             name: _tried(network, rule, inputs, labels)
             for name, rule in tqdm(rules.items(), desc="Rules", leave=False)
         }
-    told = {"time": network.timing(), **told}
-    if isinstance(network, AdaptedNetwork):
-        told["draws at random"] = "yes" if network.traits.random else "no"
-        told |= {f"own gradient of {n}": why for n, why in network.natives().items()}
+    told = {"time": network.timing(), **told, **network.remarks()}
     return Inspection(title, told, neurons, found)
 
 
@@ -80,7 +76,7 @@ def _neurons(
     network: SpikingNetwork, x: torch.Tensor, rules: Mapping[str, Gradient]
 ) -> list[Neurons]:
     """Every layer of neurons, with its rate in one pass."""
-    layers, sites = neuron_layers(network), {site.name for site in network.sites()}
+    layers, sites = network.neuron_layers(), {site.name for site in network.sites()}
     with ExitStack() as stack:
         every = [stack.enter_context(calls_of(layer.module)) for layer in layers]
         network(x)
@@ -88,7 +84,7 @@ def _neurons(
     for layer, calls in zip(layers, every, strict=True):
         rate = None
         if calls:
-            _, spikes = in_time(layer, calls, steps_of(network, calls, layer))
+            _, spikes = network.in_time(layer, calls)
             rate = float((spikes != 0).double().mean())
         name, dynamics = layer.site.name, layer.site.dynamics
         reasons = {n: rule.objection(dynamics, network.encoder) for n, rule in rules.items()}
@@ -101,8 +97,8 @@ def _neurons(
 
 def _tried(network: SpikingNetwork, rule: Gradient, x: torch.Tensor, y: torch.Tensor) -> Tried:
     """One gradient by the rule, or why there is none."""
-    reason = objection(rule, network.sites(), network.encoder)
-    if reason:
+    reason = network.objection(rule)
+    if reason is not None:
         return Tried(str(rule), objection=reason)
     twin = network.twin()
     try:

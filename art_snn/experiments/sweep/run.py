@@ -18,9 +18,7 @@ from art_snn.experiments.sweep.result import Content, Entry, Line, Panel, Swept,
 from art_snn.experiments.sweep.settings import Settings, Sweep
 from art_snn.experiments.trained import Trained, folder_of, label
 from art_snn.files import write_json
-from art_snn.gradients import Gradient, objection
-from art_snn.interop import AdaptedNetwork
-from art_snn.interop.verify import SAMPLES as VERIFIED
+from art_snn.gradients import Gradient
 from art_snn.metrics import Robustness
 from art_snn.seeding import seeded
 
@@ -81,8 +79,6 @@ def check(sweep: Sweep, classifier: PyTorchSpikingClassifier, x: np.ndarray) -> 
         eight.
     :raises ValueError: naming the value, with the rule's reason; or when there is no sample."""
     require(len(x) > 0, "x", "at least one sample", "none", "Give test samples.")
-    # A gradient that is zero for all of them is refused of an adapted network.
-    x = x[: VERIFIED if isinstance(classifier.model, AdaptedNetwork) else 1]
     predictions(classifier, x[:1], 1, sweep.seed)  # Complains about the sample, if anything does.
     for value in sweep.values:
         classifier.model.forget()
@@ -99,11 +95,11 @@ def _one_gradient(
     classifier: PyTorchSpikingClassifier, rule: Gradient, x: np.ndarray, seed: int
 ) -> None:
     network = classifier.model
-    reason = objection(rule, network.sites(), network.encoder)
-    if reason:
-        raise ValueError(reason)
     with seeded(seed):
-        classifier.loss_gradient(x, np.zeros(len(x), int), gradient=rule)
+        reason = network.objection(rule) or network.objection(rule, x)
+        if reason is not None:
+            raise ValueError(reason)
+        classifier.loss_gradient(x[:1], np.zeros(1, int), gradient=rule)
 
 
 def swept(
