@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if result is None:  # Another process tells it.
             return 0
         files = f": {', '.join(result.files)}" if result.files else ""
-        sys.stdout.write(f"\n{result.told()}\nWritten to {output}{files}\n")
+        sys.stdout.write(f"\n{result.render()}\nWritten to {output}{files}\n")
         sys.stdout.flush()
     except KeyboardInterrupt as stop:
         by, status = _STOPS[isinstance(stop, Terminated)]

@@ -14,11 +14,11 @@ from typing import Any
 
 from art_snn.experiments.compare import Comparison
 from art_snn.experiments.curves import Curves, Fit
-from art_snn.experiments.resume import converter, structured
+from art_snn.experiments.resume import converter, read_result, structured
 from art_snn.experiments.scaling import Growth
 from art_snn.experiments.sweep import Swept
 from art_snn.experiments.sweep.result import Content as Sweeping
-from art_snn.files import read_json, write_text
+from art_snn.files import write_text
 from art_snn.gradients import RGA
 
 DOCS = Path(__file__).resolve().parent
@@ -36,22 +36,22 @@ Content = Mapping[str, Any]
 
 
 def compare(found: Content) -> str:
-    return structured(found, Comparison).told("markdown")
+    return structured(found, Comparison).render("markdown")
 
 
 def sweep(found: Content) -> str:
-    return Swept(structured(found, Sweeping).panels()).told("markdown")
+    return Swept(structured(found, Sweeping).panels()).render("markdown")
 
 
 def curves(found: Content) -> str:
     panels = [converter.structure(panel, Fit) for panel in found["panels"]]
     recordings: Any = [SimpleNamespace(panel=panel) for panel in panels]
     settings = found["settings"]
-    return Curves(settings, RGA(**settings["rule"]), recordings).told("markdown")
+    return Curves(settings, RGA(**settings["rule"]), recordings).render("markdown")
 
 
 def scaling(found: Content) -> str:
-    return structured(found, Growth).told("markdown")
+    return structured(found, Growth).render("markdown")
 
 
 RESULTS: Mapping[str, Callable[[Content], str]] = {
@@ -61,12 +61,12 @@ RESULTS: Mapping[str, Callable[[Content], str]] = {
     "scaling": scaling,
 }
 SCRIPTS: Mapping[str, Callable[[str, Any], str]] = {
-    "attacks": attacks.told,
-    "auto_attack": auto_attack.told,
-    "defences": defences.told,
-    "networks": networks.told,
-    "precision": precision.told,
-    "train_precision": train_precision.told,
+    "attacks": attacks.render,
+    "auto_attack": auto_attack.render,
+    "defences": defences.render,
+    "networks": networks.render,
+    "precision": precision.render,
+    "train_precision": train_precision.render,
 }
 FILES = sorted(
     file
@@ -80,9 +80,9 @@ STUDIES = [DOCS / "study" / name for name in ("eurosat", "fashion-mnist-8", "nmn
 """What the claims are counted over; their text has no JSON of its own."""
 
 
-def told(file: Path) -> str:
+def render(file: Path) -> str:
     """The text beside that JSON file."""
-    found = read_json(file)
+    found = read_result(file)
     if file.stem in RESULTS:
         return RESULTS[file.stem](found)
     title = file.with_suffix(".md").read_text(encoding="utf-8").partition("\n\n")[0]
@@ -91,7 +91,7 @@ def told(file: Path) -> str:
 
 if __name__ == "__main__":
     for file in FILES:
-        write_text(file.with_suffix(".md"), told(file))
+        write_text(file.with_suffix(".md"), render(file))
         print(file.with_suffix(".md").relative_to(DOCS))
-    write_text(CLAIMS, claims.told(STUDIES))
+    write_text(CLAIMS, claims.render(STUDIES))
     print(CLAIMS.relative_to(DOCS))

@@ -22,7 +22,7 @@ from art_snn.checks import ArgumentError, WriteFailed, invalid
 from art_snn.cli import CANNOT_WRITE
 from art_snn.experiments.cost import Cost, Settings, run
 from art_snn.experiments.resume import Positive, as_json, structured
-from art_snn.experiments.tables import Part, Table, told
+from art_snn.experiments.tables import Part, Table, render
 from art_snn.files import read_json, write_json
 from art_snn.gradients import rules_named
 from art_snn.measuring.machine import processor
@@ -216,7 +216,7 @@ def bench(file: Path, asked: dict[str, Any], record: bool) -> int:
     # Another run may have recorded meanwhile.
     records = read(file)
     then = last(records, now.kind)
-    print(told(report(then, now)))
+    print(render(report(then, now)))
     if record:
         write_json(file, as_json([*records, now]))
         print(f"Recorded in {file}.")

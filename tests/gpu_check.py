@@ -30,7 +30,7 @@ from art_snn.data import Source
 from art_snn.experiments import cost, scaling
 from art_snn.experiments.folder import locked
 from art_snn.experiments.resume import as_json, earlier, structured
-from art_snn.experiments.tables import Notes, Part, Table, told
+from art_snn.experiments.tables import Notes, Part, Table, render
 from art_snn.files import read_json, write_json, write_text
 from art_snn.gradients import rules_named
 from art_snn.measuring.machine import processor
@@ -260,7 +260,7 @@ def summary(plan: Plan) -> str:
     sections.append(("Table S2", _scaling(plan)))
     levels = ["#", *["##"] * (len(sections) - 1)]
     return "\n".join(
-        f"{level} {title}\n\n{told(parts or ['Not measured yet.'], 'markdown')}"
+        f"{level} {title}\n\n{render(parts or ['Not measured yet.'], 'markdown')}"
         for level, (title, parts) in zip(levels, sections, strict=True)
     )
 

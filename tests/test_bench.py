@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from art_snn.experiments.resume import as_json
-from art_snn.experiments.tables import told
+from art_snn.experiments.tables import render
 from tests import bench
 from tests.bench import Record, changes, last, main, read, report
 from tests.command import forbidden, interrupted
@@ -82,10 +82,10 @@ def test_memory_is_compared_as_time_is():
 def test_rows_that_one_side_lacks_are_told_and_not_compared():
     other = replace(now(), time={"rga": 1.25, "hart": 1.5}, memory={"rga": 1.0})
     assert changes(THEN, other) == {}
-    text = told(report(THEN, other))
+    text = render(report(THEN, other))
     assert "Measured now only: time of hart." in text
     assert "Measured then only: memory of stbp, time of rga, bfloat16, time of stbp." in text
-    assert "only" not in told(report(THEN, now()))
+    assert "only" not in render(report(THEN, now()))
 
 
 @pytest.mark.parametrize(

@@ -30,14 +30,14 @@ def place(file: Path) -> str:
 
 @pytest.mark.parametrize("file", RESULTS, ids=place)
 def test_a_table_of_results_follows_from_its_json(file):
-    assert file.with_suffix(".md").read_text(encoding="utf-8") == REWRITE["told"](file)
+    assert file.with_suffix(".md").read_text(encoding="utf-8") == REWRITE["render"](file)
 
 
 def test_the_claims_of_the_study_are_counted_over_all_studies_that_its_command_names():
     page, studies = (DOCS / "study.md").read_text(encoding="utf-8"), REWRITE["STUDIES"]
-    told = REWRITE["claims"].told(studies)
+    told = REWRITE["claims"].render(studies)
     assert REWRITE["CLAIMS"].read_text(encoding="utf-8") == told
-    assert told != REWRITE["claims"].told(studies[:-1])
+    assert told != REWRITE["claims"].render(studies[:-1])
     command = next(line for line in lines_of(page) if "claims.py" in line)
     named = command.partition("--studies ")[2].partition(" --")[0].split()
     assert named == [f"study/{folder.name}" for folder in studies]
@@ -66,7 +66,7 @@ def test_a_table_changes_with_its_json(kind, tmp_path):
     assert after != before
     # Of what was changed on purpose the checksum says nothing.
     copy.write_text(re.sub(r',\n "sha256": "\w+"', "", after), encoding="utf-8")
-    assert REWRITE["told"](copy) != text
+    assert REWRITE["render"](copy) != text
 
 
 def test_results_are_there_and_every_one_is_shown_with_its_picture():

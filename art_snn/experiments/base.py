@@ -1,21 +1,19 @@
 """What all experiments share: where they write, what they run on, and what a result is."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
-
-from matplotlib.figure import Figure
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from art_snn.checks import cuts_gradients, invalid, require
 from art_snn.classifier.inputs import check_device_type
 from art_snn.experiments.folder import locked
-from art_snn.experiments.resume import as_json
-from art_snn.experiments.tables import Form, Part, told
-from art_snn.files import whole, write_json, write_text
+from art_snn.experiments.resume import as_json, write_result
+from art_snn.experiments.tables import Form, Part, render
+from art_snn.files import whole, write_text
 from art_snn.flags import Open
 from art_snn.measuring.machine import require_threads, set_threads
 from art_snn.places import FILE, what
@@ -98,13 +96,18 @@ def at_work(run: "Callable[[Any], Outcome]") -> "Callable[[Any], Outcome]":
     return held_run
 
 
+class Picture(Protocol):
+    """What writes itself as an image, such as a figure of matplotlib."""
+
+    def savefig(self, fname: Any, *, format: str, dpi: int) -> None:
+        """Write it into a file."""
+
+
 class Result(ABC):
-    """What an experiment found: paragraphs and tables, a picture, and all figures as JSON."""
+    """What an experiment found: paragraphs, tables, and all figures as JSON."""
 
     name: ClassVar[str]
     """Of its files: name.json, name.md, name.png."""
-    drawing: ClassVar[Callable[..., Figure]]
-    """Draws the picture of a result."""
 
     @abstractmethod
     def parts(self) -> Sequence[Part]:
@@ -114,23 +117,26 @@ class Result(ABC):
         """All figures, for JSON."""
         return as_json(self)  # type: ignore[no-any-return]
 
-    def figures(self) -> Mapping[str, Figure]:
-        """Pictures by the names of their files, without suffix."""
-        return {self.name: type(self).drawing(self)}
+    @property
+    def drawings(self) -> Sequence[str]:
+        """Names of its pictures: those of their files without the suffix."""
+        return [self.name]
 
     @property
     def files(self) -> list[str]:
         """Names of the files that :meth:`write` writes."""
-        return [f"{self.name}.json", f"{self.name}.md", *(f"{n}.png" for n in self.figures())]
+        return [f"{self.name}.json", f"{self.name}.md", *(f"{n}.png" for n in self.drawings)]
 
-    def told(self, form: Form = "text") -> str:
+    def render(self, form: Form = "text") -> str:
         """Paragraphs and tables as one text."""
-        return told(self.parts(), form)
+        return render(self.parts(), form)
 
-    def write(self, folder: Path) -> None:
-        """Write all files into the folder."""
-        write_json(folder / f"{self.name}.json", self.as_dict())
-        write_text(folder / f"{self.name}.md", self.told("markdown"))
-        for name, figure in self.figures().items():
+    def write(self, folder: Path, *pictures: Picture) -> None:
+        """Write all files into the folder.
+
+        :param pictures: one for each of the drawings, in their order."""
+        write_result(folder / f"{self.name}.json", self.as_dict())
+        write_text(folder / f"{self.name}.md", self.render("markdown"))
+        for name, picture in zip(self.drawings, pictures, strict=True):
             with whole(folder / f"{name}.png") as partial:
-                figure.savefig(partial, format="png", dpi=150)
+                picture.savefig(partial, format="png", dpi=150)

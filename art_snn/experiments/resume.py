@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from art_snn.checks import invalid, require, truncate
 from art_snn.classifier import PyTorchSpikingClassifier
-from art_snn.files import digest, read_json
+from art_snn.files import digest, read_json, write_json
 from art_snn.identity import code, values
 from art_snn.metrics import Share
 from art_snn.seeding import seeded
@@ -20,6 +20,8 @@ from art_snn.values import Values
 Found = TypeVar("Found")
 Fits = Callable[[Found], bool]
 
+SCHEMA = 1
+"""Number of the form that results have as JSON: a change of the form is a change of the number."""
 
 PREDICTED, BATCH = 32, 8
 """Samples whose classes tell networks apart, and how many of them at a time."""
@@ -137,6 +139,23 @@ def _classes(classifier: PyTorchSpikingClassifier, x: np.ndarray) -> np.ndarray:
     return found
 
 
+def write_result(file: Path, content: Mapping[str, Any]) -> None:
+    """Write results as JSON, with the number of their schema."""
+    write_json(file, {"schema": SCHEMA, **content})
+
+
+def read_result(file: Path, kind: Any = dict) -> Any:
+    """The results in a JSON file as an object of that kind; dict leaves them as they are.
+
+    :raises ValueError: for another schema or none, and as :func:`structured`."""
+    content = read_json(file)
+    schema = content.pop("schema", None) if isinstance(content, dict) else SCHEMA
+    if schema != SCHEMA:
+        number = "no number" if schema is None else f"the number {truncate(repr(schema))}"
+        raise ValueError(f"has {number} as its schema; this version reads {SCHEMA}")
+    return structured(content, kind)
+
+
 def structured(content: object, kind: Any) -> Any:
     """The content of a JSON file as an object of that kind.
 
@@ -171,7 +190,7 @@ def earlier(file: Path | None, what: str, kind: type[Found], fits: Fits[Found]) 
     expected = f"a folder without results, or with results of the same {what}"
     remedy = "Choose another folder, or delete that file."
     try:
-        found: Found = structured(read_json(file), kind)
+        found: Found = read_result(file, kind)
     except (ValueError, OSError) as error:
         raise invalid("output", expected, f"{file}, which {error}", remedy) from error
     got = f"{file} of other settings, code, weights or samples"

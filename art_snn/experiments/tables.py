@@ -45,9 +45,9 @@ Part = str | Table | Notes | Sequence[str]
 """A paragraph, a table, notes, or the lines of a heading."""
 
 
-def told(parts: Sequence[Part], form: Form = "text") -> str:
+def render(parts: Sequence[Part], form: Form = "text") -> str:
     """The parts as one text, an empty line between them."""
-    return "\n\n".join(_told(part, form) for part in parts) + "\n"
+    return "\n\n".join(_render_part(part, form) for part in parts) + "\n"
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]], form: Form = "text") -> str:
@@ -66,7 +66,7 @@ def _table(content: Table, form: Form) -> str:
     return "\n".join(line.rstrip() for line in text.splitlines())
 
 
-def _told(part: Part, form: Form) -> str:
+def _render_part(part: Part, form: Form) -> str:
     if isinstance(part, Table):
         return _table(part, form)
     lines = [part] if isinstance(part, str) else part.lines if isinstance(part, Notes) else part

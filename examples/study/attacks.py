@@ -22,8 +22,8 @@ from setting import Study, parse
 from art_snn.attacks import crafted, predictions
 from art_snn.experiments import tables
 from art_snn.experiments.colours import COLOURS
-from art_snn.experiments.resume import bit_string, booleans, earlier, fingerprint
-from art_snn.files import write_json, write_text
+from art_snn.experiments.resume import bit_string, booleans, earlier, fingerprint, write_result
+from art_snn.files import write_text
 from art_snn.gradients import rule_named
 from art_snn.metrics import Robustness, against, paired_difference
 
@@ -65,7 +65,7 @@ def run(study: Study, cell: Cell, rule: str, file: Path) -> None:
         "correct": bit_string(correct),
         "robust": bit_string(robust),
     }
-    write_json(file, content)
+    write_result(file, content)
 
 
 def outcomes_of(content: Mapping[str, Any]) -> Outcomes:
@@ -120,7 +120,7 @@ def verdict(outcomes: Outcomes, kinds: tuple[str, str]) -> str:
     )
 
 
-def told(title: str, content: Mapping[str, Any]) -> str:
+def render(title: str, content: Mapping[str, Any]) -> str:
     """A row per attack, and how often each rule was the stronger one."""
     outcomes = outcomes_of(content)
     rows = []
@@ -131,7 +131,7 @@ def told(title: str, content: Mapping[str, Any]) -> str:
         rows.append((*names, *map(str, shares), against(by_rga, by_stbp)))
     table = tables.Table((*FIELDS, "accuracy", "STBP", "RGA", "p, RGA to STBP"), rows)
     notes = tables.Notes([verdict(outcomes, kinds) for kinds in KINDS])
-    return tables.told([title, table, notes], "markdown")
+    return tables.render([title, table, notes], "markdown")
 
 
 def draw(ax: Axes, outcomes: Outcomes, kinds: tuple[str, str]) -> None:
@@ -155,7 +155,7 @@ def main() -> None:
     for cell, rule in itertools.product(cells(study), ("stbp", "rga")):
         run(study, cell, rule, file)
     content = earlier(file, "study", dict, bool) or {}
-    text = told(f"{study.attack('fgsm')}; {study.attack('pgd')}; {study.data.name}.", content)
+    text = render(f"{study.attack('fgsm')}; {study.attack('pgd')}; {study.data.name}.", content)
     write_text(study.output / "attacks.md", text)
     figure = Figure(figsize=(10, 6.4), layout="constrained")
     for ax, kinds in zip(figure.subplots(2, 2).flat, KINDS, strict=True):

@@ -34,9 +34,9 @@ from art_snn.attacks.queries import Queries
 from art_snn.data import Dataset, load_data
 from art_snn.experiments import tables
 from art_snn.experiments.colours import COLOURS, GREY, SERIES
-from art_snn.experiments.resume import bit_string, booleans, earlier, fingerprint
+from art_snn.experiments.resume import bit_string, booleans, earlier, fingerprint, write_result
 from art_snn.experiments.trained import Trained
-from art_snn.files import write_json, write_text
+from art_snn.files import write_text
 from art_snn.gradients import applicable
 from art_snn.measuring.machine import describe_machine, set_threads
 from art_snn.metrics import Robustness, against, paired_difference
@@ -211,7 +211,7 @@ def measured(subject: Subject, name: str, file: Path) -> None:
     # What another plan of that name, or on other samples, has found is no part of this study.
     others = {k: found for k, found in known.items() if found["name"] != name}
     this = {"name": name, **ends, "queries": queries, "seconds": seconds, **told}
-    write_json(file, content | {"outcomes": others | {key: this}})
+    write_result(file, content | {"outcomes": others | {key: this}})
 
 
 def outcomes(content: Mapping[str, Any]) -> dict[str, Robustness]:
@@ -246,7 +246,7 @@ def first(outcome: Robustness, samples: int) -> Robustness:
     return Robustness(outcome.correct[:samples], outcome.robust[:samples])
 
 
-def told(title: str, content: Mapping[str, Any]) -> str:
+def render(title: str, content: Mapping[str, Any]) -> str:
     """A row per attack."""
     titles = [
         "attack",
@@ -274,7 +274,7 @@ def told(title: str, content: Mapping[str, Any]) -> str:
             )
         )
     parts = [title, tables.Table(titles, rows), tables.Notes(list(notes(content)))]
-    return tables.told(parts, "markdown")
+    return tables.render(parts, "markdown")
 
 
 def notes(content: Mapping[str, Any]) -> Iterator[str]:
@@ -368,7 +368,7 @@ def main() -> None:
         f"{words}, on {data.name}: {accuracy} of {samples} samples classified correctly. Budget "
         f"{subject.eps:.4g} in the maximum norm. {describe_machine(chosen.device)}."
     )
-    text = told(title, content)
+    text = render(title, content)
     write_text(chosen.output / "auto_attack.md", text)
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     draw(figure.subplots(), content)

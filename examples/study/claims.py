@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 from art_snn.checks import require
 from art_snn.experiments import tables
 from art_snn.experiments.colours import SERIES
-from art_snn.experiments.resume import structured
+from art_snn.experiments.resume import read_result
 from art_snn.experiments.sweep import Line, Panel
 from art_snn.experiments.sweep.result import Content
-from art_snn.files import read_json, write_text
+from art_snn.files import write_text
 from art_snn.metrics import paired_difference
 
 Attacks = Mapping[str, Outcomes]
@@ -42,14 +42,14 @@ def found(folders: Sequence[Path]) -> tuple[Attacks, Sweeps]:
         remedy = "Run attacks.py or hyperparameters.py with that --output."
         require(any(file.exists() for file in files), "--studies", expected, folder, remedy)
         if files[0].exists():
-            outcomes = outcomes_of(read_json(files[0]))
+            outcomes = outcomes_of(read_result(files[0]))
             whole = {(cell, rule) for cell, _ in outcomes for rule in ("stbp", "rga")}
             expected, got = "every attack by both rules", f"{files[0]}, in which some are missing"
             remedy = "Run attacks.py to its end."
             require(whole == set(outcomes), "--studies", expected, got, remedy)
             attacks[folder.name] = outcomes
         if files[1].exists():
-            sweeps[folder.name] = structured(read_json(files[1]), Content).panels()
+            sweeps[folder.name] = read_result(files[1], Content).panels()
     return attacks, sweeps
 
 
@@ -136,7 +136,7 @@ def sentences(sweeps: Sweeps) -> Iterator[str]:
         )
 
 
-def told(folders: Sequence[Path]) -> str:
+def render(folders: Sequence[Path]) -> str:
     """Tables and sentences on what lies in the folders."""
     attacks, sweeps = found(folders)
     parts: list[tables.Part] = []
@@ -144,7 +144,7 @@ def told(folders: Sequence[Path]) -> str:
         parts += [counted(attacks), tables.Notes([*extremes(attacks)])]
     if sweeps:
         parts += [swept(sweeps), tables.Notes([*sentences(sweeps)])]
-    return tables.told(parts, "markdown")
+    return tables.render(parts, "markdown")
 
 
 def draw(ax: Axes, attacks: Attacks, kinds: tuple[str, str]) -> None:
@@ -187,7 +187,7 @@ def main() -> None:
     chosen = parser.parse_args()
     small = Path("small" if chosen.small else "")
     folders, output = [one / small for one in chosen.studies], chosen.output / small
-    text, (attacks, _) = told(folders), found(folders)
+    text, (attacks, _) = render(folders), found(folders)
     write_text(output / "claims.md", text)
     if attacks:
         drawn(attacks).savefig(output / "claims.png", dpi=110)

@@ -6,6 +6,7 @@ python examples/study/curves.py --data eurosat32_10k.npz --output study/eurosat
 from setting import parse
 
 from art_snn.experiments.curves import Curves, Settings, recorded
+from art_snn.experiments.curves.figure import draw
 
 
 def main() -> None:
@@ -19,8 +20,8 @@ def main() -> None:
         title = trained.words(study.data)
         recordings.append(recorded(settings, network, study.data, title, notes))
     result = Curves(settings.as_dict(), settings.rule, recordings)
-    result.write(study.output)
-    print(result.told())
+    result.write(study.output, draw(result))
+    print(result.render())
 
 
 if __name__ == "__main__":

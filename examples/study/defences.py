@@ -22,9 +22,9 @@ from art_snn.data import Source
 from art_snn.experiments import evaluate, harden, tables, train
 from art_snn.experiments.colours import GREY, SERIES
 from art_snn.experiments.evaluation import Evaluation, bound, verdicts
-from art_snn.experiments.resume import structured
+from art_snn.experiments.resume import structured, write_result
 from art_snn.experiments.trained import Trained
-from art_snn.files import write_json, write_text
+from art_snn.files import write_text
 from art_snn.gradients import rule_named
 from art_snn.models import Architecture
 from art_snn.training import Recipe
@@ -113,7 +113,7 @@ def doubts(found: Evaluation) -> list[str]:
     return sorted({one.name for one in verdict.reservations})
 
 
-def told(title: str, content: Mapping[str, Any]) -> str:
+def render(title: str, content: Mapping[str, Any]) -> str:
     """A row per network, and what was found out against its number."""
     titles = ("training", "clean accuracy", "under PGD-7 by STBP", "under all attacks")
     titles += ("difference", "findings")
@@ -121,7 +121,7 @@ def told(title: str, content: Mapping[str, Any]) -> str:
     table = tables.Table(titles, [row(kind, found) for kind, found in every.items()])
     words = {kind: "; ".join(doubts(found)) for kind, found in every.items()}
     notes = [f"{kind}: {names}." for kind, names in words.items() if names]
-    return tables.told([title, table, tables.Notes(notes)], "markdown")
+    return tables.render([title, table, tables.Notes(notes)], "markdown")
 
 
 def draw(ax: Axes, found: Mapping[str, Evaluation]) -> None:
@@ -185,8 +185,8 @@ def main() -> None:
         f"the maximum norm."
     )
     content = {"evaluations": {kind: one.as_dict() for kind, one in found.items()}}
-    text = told(title, content)
-    write_json(chosen.output / "defences.json", content)
+    text = render(title, content)
+    write_result(chosen.output / "defences.json", content)
     write_text(chosen.output / "defences.md", text)
     figure = Figure(figsize=(8, 4), layout="constrained")
     draw(figure.subplots(), found)

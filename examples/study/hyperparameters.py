@@ -8,10 +8,10 @@ after its last value.
 
 from setting import Study, parse
 
-from art_snn.experiments.resume import structured
+from art_snn.experiments.resume import read_result
 from art_snn.experiments.sweep import Panel, Sweeps, Swept, paper, swept
+from art_snn.experiments.sweep.figure import draw
 from art_snn.experiments.sweep.result import Content
-from art_snn.files import read_json
 
 
 def panel(study: Study, plan: Sweeps) -> Panel:
@@ -29,10 +29,10 @@ def main() -> None:
     study = parse("Attack success of RGA over beta and gamma.")
     plans = paper(attack=study.attack("pgd"), samples=study.samples, batch_size=50)
     panels = [panel(study, plan) for plan in plans]
-    content = structured(read_json(study.output / "sweep.json"), Content)
+    content = read_result(study.output / "sweep.json", Content)
     result = Swept(panels, content)
-    result.write(study.output)
-    print(result.told())
+    result.write(study.output, draw(result))
+    print(result.render())
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from setting import parse
 
 from art_snn.experiments import tables
+from art_snn.experiments.resume import read_result, write_result
 from art_snn.experiments.train.figure import training_curves
-from art_snn.files import read_json, write_json, write_text
+from art_snn.files import write_text
 from art_snn.metrics import Share
 from art_snn.training import Epoch
 
@@ -29,10 +30,10 @@ def rows(contents: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         yield decay, kind, f"{kept.number} of {len(history)}", validation, str(test)
 
 
-def told(title: str, contents: Mapping[str, Any]) -> str:
+def render(title: str, contents: Mapping[str, Any]) -> str:
     """The table of the networks below the title."""
     titles = ("decay", "training", "best epoch", "validation", "test accuracy")
-    return tables.told([title, tables.Table(titles, list(rows(contents)))], "markdown")
+    return tables.render([title, tables.Table(titles, list(rows(contents)))], "markdown")
 
 
 def main() -> None:
@@ -44,17 +45,17 @@ def main() -> None:
     for ax, (decay, kind) in zip(axes.flat, runs, strict=True):
         study.trained(decay, kind)
         name = f"decay {decay:g}, {kind}"
-        contents[name] = read_json(study.folder(decay, kind) / "training.json")
+        contents[name] = read_result(study.folder(decay, kind) / "training.json")
         history = [Epoch(**epoch) for epoch in contents[name]["history"]]
         training_curves(ax, history).set_title(name, fontsize="medium")
     network = study.trained(*runs[0]).on(study.data).architecture
     size = sum(p.numel() for p in network.build(study.data).parameters())
     words = f"{network.model}, width {network.width:g}, T = {network.steps}, {size:,} weights"
-    text = told(
+    text = render(
         f"{words}, on {study.data.name}: {len(study.data.x_train)} training samples.", contents
     )
     write_text(study.output / "networks.md", text)
-    write_json(study.output / "networks.json", contents)
+    write_result(study.output / "networks.json", contents)
     figure.savefig(study.output / "networks.png", dpi=110)
     print(text)
 

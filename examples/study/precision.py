@@ -21,9 +21,9 @@ from art_snn import PyTorchSpikingClassifier, SpikingNetwork
 from art_snn.attacks import batches, crafted, predictions
 from art_snn.experiments import tables
 from art_snn.experiments.colours import GREY, SERIES
-from art_snn.experiments.resume import bit_string, booleans, earlier, fingerprint
+from art_snn.experiments.resume import bit_string, booleans, earlier, fingerprint, write_result
 from art_snn.experiments.trained import Trained, folder_of
-from art_snn.files import write_json, write_text
+from art_snn.files import write_text
 from art_snn.gradients import rule_named
 from art_snn.measuring.machine import describe_machine
 from art_snn.metrics import Robustness, Share, against, paired_difference
@@ -121,7 +121,7 @@ def run(study: Study, decay: float, classifier: PyTorchSpikingClassifier, rule: 
                 Robustness(ends[0], ends[2]), Robustness(correct, robust)
             ).as_dict(),
         }
-    write_json(file, content)
+    write_result(file, content)
 
 
 def present(content: Mapping[str, Any]) -> list[str]:
@@ -164,7 +164,7 @@ def verdict(content: Mapping[str, Any], dtype: str) -> str:
     )
 
 
-def told(title: str, content: Mapping[str, Any]) -> str:
+def render(title: str, content: Mapping[str, Any]) -> str:
     """A row per network, rule and precision, and what they come to."""
     titles = ["decay", "rule", "half", "success, single", "success, half", "difference, points"]
     titles += ["p", "cosine", "single to half", "half to single"]
@@ -188,7 +188,7 @@ def told(title: str, content: Mapping[str, Any]) -> str:
                 )
             )
     notes = tables.Notes([verdict(content, dtype) for dtype in present(content)])
-    return tables.told([title, tables.Table(titles, rows), notes], "markdown")
+    return tables.render([title, tables.Table(titles, rows), notes], "markdown")
 
 
 def draw(ax: Axes, content: Mapping[str, Any]) -> None:
@@ -219,7 +219,7 @@ def main() -> None:
         f"{network.model}, width {network.width:g}, T = {study.steps}, {study.epochs} epochs on "
         f"{study.data.name}. {study.attack('pgd')}. {content['machine']}."
     )
-    text = told(title, content)
+    text = render(title, content)
     write_text(study.output / "precision.md", text)
     figure = Figure(figsize=(8, 4), layout="constrained")
     draw(figure.subplots(), content)

@@ -35,7 +35,7 @@ def main() -> None:
             batch_size=2,
             repeats=1,
         )
-    print(run(settings).told())
+    print(run(settings).render())
 
 
 if __name__ == "__main__":

@@ -12,13 +12,12 @@ from typing import Any
 from art_snn import RGA, STBP, Mean, PyTorchSpikingClassifier
 from art_snn.attacks import Attack
 from art_snn.data import Dataset, load_data
-from art_snn.experiments.harden.result import Hardened
-from art_snn.experiments.train import Settings, fitted
+from art_snn.experiments import harden, train
 from art_snn.experiments.trained import Trained
 from art_snn.measuring.machine import set_threads
 from art_snn.models import Architecture
 from art_snn.precision import DTYPES
-from art_snn.training import AdversarialTraining, Recipe
+from art_snn.training import Recipe
 
 KINDS = ("plain", "other seed", "adversarial")
 PAPER = {"eps": 2.55 / 255, "eps_step": 2 / 255, "iterations": 5}
@@ -67,27 +66,20 @@ class Study:
         Adversarial training is against FGSM at the paper's budget by the mean of both gradients, so
         that the network is hardened against neither alone.
         """
-        settings = Settings(
-            output=self.folder(decay, kind),
-            device=self.device,
-            architecture=self.architecture(decay),
-            recipe=Recipe(
-                epochs=self.epochs,
-                seed=KINDS.index(kind) % 2,
-                flip=self.flip,
-                cutout=0,
-                train_dtype=self.train_dtype,
-            ),
+        recipe = Recipe(
+            epochs=self.epochs,
+            seed=KINDS.index(kind) % 2,
+            flip=self.flip,
+            cutout=0,
+            train_dtype=self.train_dtype,
         )
+        options: dict[str, Any] = {"output": self.folder(decay, kind), "device": self.device}
+        options |= {"architecture": self.architecture(decay), "recipe": recipe}
+        settings = train.Settings(**options)
         if kind == "adversarial":
-            adversary = AdversarialTraining(
-                attack=self._attack("fgsm", **PAPER),
-                rule=Mean(RGA(), STBP()),
-                value_range=self.data.clip_values("the study"),
-            )
-            fitted(settings, self.data, adversary, Hardened)
-        else:
-            fitted(settings, self.data)
+            attack, rule = self._attack("fgsm", **PAPER), Mean(RGA(), STBP())
+            settings = harden.Settings(attack=attack, rule=rule, **options)
+        train.fitted(settings, self.data)
         (settings.output / "training.pt").unlink()
 
     def trained(self, decay: float, kind: str) -> Trained:

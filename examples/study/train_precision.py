@@ -21,8 +21,9 @@ from setting import Study, parse
 from art_snn.attacks import predictions
 from art_snn.experiments import tables
 from art_snn.experiments.colours import SERIES
+from art_snn.experiments.resume import write_result
 from art_snn.experiments.trained import Trained, label
-from art_snn.files import write_json, write_text
+from art_snn.files import write_text
 from art_snn.measuring.machine import describe_machine
 from art_snn.metrics import Share
 
@@ -47,7 +48,7 @@ def percent(found: Mapping[str, Any]) -> float:
     return 100 * float(found["value"])
 
 
-def told(title: str, content: Mapping[str, Any]) -> str:
+def render(title: str, content: Mapping[str, Any]) -> str:
     """A row per network and seed, and the mean over the seeds."""
     rows, notes = [], []
     for decay, seeds in content["accuracies"].items():
@@ -65,7 +66,7 @@ def told(title: str, content: Mapping[str, Any]) -> str:
             f"{np.ptp(half):.1f} in bfloat16."
         )
     titles = ("decay", "seed", "accuracy, single", "accuracy, bfloat16", "difference, points")
-    return tables.told([title, tables.Table(titles, rows), tables.Notes(notes)], "markdown")
+    return tables.render([title, tables.Table(titles, rows), tables.Notes(notes)], "markdown")
 
 
 def draw(ax: Axes, content: Mapping[str, Any]) -> None:
@@ -91,13 +92,13 @@ def main() -> None:
         shares = {name: accuracy(study, decay, seed, name).as_dict() for name in PRECISIONS}
         found[label(decay)][str(seed)] = shares
     content = {"machine": describe_machine(study.device), "accuracies": found}
-    write_json(study.output / "train_precision.json", content)
+    write_result(study.output / "train_precision.json", content)
     network = Trained(architecture=study.architecture(1.0)).on(study.data).architecture
     title = (
         f"{network.model}, width {network.width:g}, T = {study.steps}, {study.epochs} epochs of "
         f"Adam on {study.data.name}. {content['machine']}."
     )
-    text = told(title, content)
+    text = render(title, content)
     write_text(study.output / "train_precision.md", text)
     figure = Figure(figsize=(6, 3.4), layout="constrained")
     draw(figure.subplots(), content)

@@ -13,8 +13,7 @@ from art_snn import checkpoint
 from art_snn.checkpoint import CheckpointError
 from art_snn.curves import find_layer, record
 from art_snn.experiments.evaluation import Evaluation
-from art_snn.experiments.resume import fingerprint, structured
-from art_snn.files import read_json
+from art_snn.experiments.resume import fingerprint, read_result, structured
 from art_snn.measuring.workload import peak_of
 from tests import adapted
 from tests.classifier.test_adapted import around
@@ -64,7 +63,7 @@ def test_every_command_takes_a_bare_model(kind, command, tmp_path):
     assert done.status == 0, done.stderr
     if command == "compare":
         assert "cba does not apply" in done.stdout
-        rows = read_json(Path("out", "compare.json"))["rows"]
+        rows = read_result(Path("out", "compare.json"))["rows"]
         # An ANN fires no spikes for a loop over time.
         refused = {"steps": ["cba"], "step": ["cba", "relu"]}[kind]
         assert [name for name, row in rows.items() if "objection" in row] == refused
@@ -77,7 +76,7 @@ EVALUATE = ("evaluate", *WORDS["evaluate"][:8], "--output", "out")
 
 
 def evaluated(folder):
-    return structured(read_json(Path(folder, "evaluation.json")), Evaluation)
+    return structured(read_result(Path(folder, "evaluation.json")), Evaluation)
 
 
 def test_a_network_with_its_own_gradient_alone_is_evaluated_by_it(tmp_path):
@@ -113,7 +112,7 @@ def test_a_network_with_its_own_gradient_alone_is_compared_by_it_unless_rules_ar
     model = ("--model", adapted.own(tmp_path, "inline"))
     done = call(*words, "out", *model)
     assert done.status == 0, done.stderr
-    rows = read_json(Path("out", "compare.json"))["rows"]
+    rows = read_result(Path("out", "compare.json"))["rows"]
     assert [name for name, row in rows.items() if "objection" not in row] == ["native"]
     done = call(*words, "other", *model, "--rules", "stbp")
     assert done.status == 0, done.stderr
@@ -121,14 +120,14 @@ def test_a_network_with_its_own_gradient_alone_is_compared_by_it_unless_rules_ar
     # Where others apply, native is not among the usual rules.
     done = call(*words, "third", "--model", adapted.own(tmp_path))
     assert done.status == 0, done.stderr
-    assert "native" not in read_json(Path("third", "compare.json"))["rows"]
+    assert "native" not in read_result(Path("third", "compare.json"))["rows"]
 
 
 def test_scaling_runs_a_bare_model_over_the_steps_and_refuses_one_of_its_own_time(tmp_path):
     words = ("scaling", *IMAGE, "--samples", "2", "--iterations", "1", "--steps", "2,3")
     done = call(*words, "--models", adapted.own(tmp_path), "--output", "out")
     assert done.status == 0, done.stderr
-    cells = read_json(Path("out", "scaling.json"))["cells"]
+    cells = read_result(Path("out", "scaling.json"))["cells"]
     assert [(cell["steps"], set(cell["seconds"])) for cell in cells] == [
         (steps, {"inference", "rga", "stbp"}) for steps in (2, 3)
     ]
@@ -168,7 +167,7 @@ def test_a_model_of_one_step_is_refused_until_the_steps_are_told(command, tmp_pa
     assert timing in done.stdout
     if command != "train":
         file = {"inspect": "inspect.json", "evaluate": "evaluation.json"}[command]
-        assert timing in read_json(Path("out", file))["title"]
+        assert timing in read_result(Path("out", file))["title"]
     if command == "evaluate":
         assert timing in Path("out", "report.html").read_text()
 
@@ -183,7 +182,7 @@ def test_a_rule_that_verification_refuses_is_told(command, flag, tmp_path):
         assert f"rga does not apply: model: {refused}" in done.stdout
         done = call(*words, *WORDS[command], "--rules", "native", "--output", "other")
         assert done.status == 0, done.stderr
-        row = read_json(Path("other", "compare.json"))["rows"]["native"]
+        row = read_result(Path("other", "compare.json"))["rows"]["native"]
         assert (row["cosine"], len(row["robust"])) == (None, 4)
     else:
         assert (done.status, f"--model: {refused}" in done.complaint) == (2, True)

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from art_snn.checks import ArgumentError
 from art_snn.experiments.base import Experiment, Result
+from art_snn.experiments.resume import read_result
 from art_snn.experiments.tables import Notes, Table
-from art_snn.files import read_json
 from tests.command import interrupted
 
 
@@ -30,8 +30,7 @@ class Found(Result):
     def parts(self) -> list[Any]:
         return [("a title", "settings"), Table(("rule", "ms"), [("a|b", "5")]), Notes(["Grüße."])]
 
-    def figures(self) -> dict[str, Figure]:
-        return {"found": Figure(), "pictures": Figure()}
+    drawings = ("found", "pictures")
 
 
 @pytest.mark.parametrize("name", ["file", "results.json"])
@@ -89,31 +88,31 @@ def test_threads_are_set_when_the_experiment_starts_and_left_where_none_are_told
 
 def test_a_result_leaves_all_the_files_that_it_names_and_no_others(tmp_path):
     folder = tmp_path / "new" / "deep"
-    Found().write(folder)
+    Found().write(folder, Figure(), Figure())
     assert Found().files == ["found.json", "found.md", "found.png", "pictures.png"]
     assert sorted(file.name for file in folder.iterdir()) == Found().files
-    assert read_json(folder / "found.json") == Found().as_dict()
-    assert (folder / "found.md").read_text("utf-8") == Found().told("markdown")
+    assert read_result(folder / "found.json") == Found().as_dict()
+    assert (folder / "found.md").read_text("utf-8") == Found().render("markdown")
     for name in ("found", "pictures"):
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_result_is_told_in_every_form():
-    assert Found().told() == Found().told("text")
-    assert "a|b" in Found().told()
-    assert r"a\|b" in Found().told("markdown")
-    assert "<td>a|b" in Found().told("html")
+    assert Found().render() == Found().render("text")
+    assert "a|b" in Found().render()
+    assert r"a\|b" in Found().render("markdown")
+    assert "<td>a|b" in Found().render("html")
 
 
 def test_results_take_the_place_of_earlier_ones(tmp_path):
-    Found().write(tmp_path)
-    Found(0.75).write(tmp_path)
-    assert read_json(tmp_path / "found.json")["value"] == 0.75
+    Found().write(tmp_path, Figure(), Figure())
+    Found(0.75).write(tmp_path, Figure(), Figure())
+    assert read_result(tmp_path / "found.json")["value"] == 0.75
     assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_a_picture_that_is_interrupted_leaves_the_earlier_one_whole(tmp_path, monkeypatch):
-    Found().write(tmp_path)
+    Found().write(tmp_path, Figure(), Figure())
     before = (tmp_path / "found.png").read_bytes()
 
     def half(self: Figure, file: Path, **_: Any) -> None:
@@ -122,7 +121,7 @@ def test_a_picture_that_is_interrupted_leaves_the_earlier_one_whole(tmp_path, mo
 
     monkeypatch.setattr(Figure, "savefig", half)
     with pytest.raises(KeyboardInterrupt):
-        Found().write(tmp_path)
+        Found().write(tmp_path, Figure(), Figure())
     assert (tmp_path / "found.png").read_bytes() == before
     assert sorted(file.name for file in tmp_path.iterdir()) == Found().files
 

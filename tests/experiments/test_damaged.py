@@ -13,7 +13,7 @@ import pytest
 from art_snn.checks import ArgumentError
 from art_snn.experiments.base import Result
 from art_snn.experiments.compare import Comparison, Row
-from art_snn.experiments.resume import as_json, earlier
+from art_snn.experiments.resume import SCHEMA, as_json, earlier, write_result
 from art_snn.experiments.scaling import Cell, Growth
 from art_snn.experiments.scaling.settings import Images, Protocol, Settings
 from art_snn.experiments.sweep import Line, Panel, Swept
@@ -54,12 +54,12 @@ def growth() -> Growth:
 def told(found: Any) -> str:
     if not isinstance(found, Content):
         assert isinstance(found, Result)
-        return found.told()
+        return found.render()
     lines = {}
     for name, entry in found.lines.items():
         outcomes = {float(value): entry.outcome(float(value)) for value in ("1.0", "2.0")}
         lines[name] = Line(entry.title, 2.0, outcomes)
-    return Swept([Panel("RGA()", "beta", "PGD", lines)], found).told()
+    return Swept([Panel("RGA()", "beta", "PGD", lines)], found).render()
 
 
 WHOLE = {"comparison": comparison(), "sweep": content(), "protocol": growth()}
@@ -98,7 +98,7 @@ def test_whatever_a_field_holds_instead_the_results_are_refused_by_name_or_told(
     complaints = []
     for path in places(PLACES[what]):
         for value in (*OTHERS, changed):
-            file.write_text(json.dumps(changed(PLACES[what], path, value)))
+            file.write_text(json.dumps({"schema": SCHEMA} | changed(PLACES[what], path, value)))
             try:
                 found = earlier(file, what, kind, lambda _: True)
                 name = next(iter(found.lines), "") if isinstance(found, Content) else ""
@@ -114,7 +114,7 @@ def test_whatever_a_field_holds_instead_the_results_are_refused_by_name_or_told(
 @pytest.mark.parametrize("what", WHOLE)
 def test_whole_results_are_read_as_they_were_written(what, tmp_path):
     file = tmp_path / "a.json"
-    file.write_text(json.dumps(PLACES[what]))
+    write_result(file, PLACES[what])
     found = earlier(file, what, type(WHOLE[what]), lambda _: True)
     assert as_json(found) == PLACES[what]
     assert told(found) == told(WHOLE[what])

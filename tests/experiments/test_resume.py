@@ -14,6 +14,7 @@ from torch import nn
 
 from art_snn.checks import ArgumentError
 from art_snn.experiments.resume import (
+    SCHEMA,
     Positive,
     as_json,
     bit_string,
@@ -21,8 +22,10 @@ from art_snn.experiments.resume import (
     converter,
     earlier,
     fingerprint,
+    read_result,
+    write_result,
 )
-from art_snn.files import read_json, write_json
+from art_snn.files import write_json
 from art_snn.metrics import Robustness, Share
 from tests.outcomes import outcome
 from tests.small import classifier, samples
@@ -42,17 +45,17 @@ def deep(levels):
 def test_what_is_written_is_read(tmp_path):
     file = tmp_path / "new" / "folder" / "results.json"
     assert earlier(file, "kind", dict, lambda _: False) is None
-    write_json(file, {"a": [1, None, "x"]})
+    write_result(file, {"a": [1, None, "x"]})
     content = earlier(file, "kind", dict, lambda content: content["a"][0] == 1)
     assert content == {"a": [1, None, "x"]}
 
 
 def test_results_that_do_not_fit_are_refused_by_their_kind(tmp_path):
     file = tmp_path / "results.json"
-    write_json(file, {"a": 1})
+    write_result(file, {"a": 1})
     with pytest.raises(ValueError, match=REFUSAL):
         earlier(file, "kind", dict, lambda content: content["a"] == 2)
-    assert read_json(file) == {"a": 1}
+    assert read_result(file) == {"a": 1}
 
 
 @pytest.mark.parametrize("content", ["", '{"a": ', "[]", "3", "null", "\x00\x01", "[" * 5000])
@@ -62,6 +65,16 @@ def test_a_file_that_holds_no_results_is_refused_whatever_would_fit(content, tmp
     with pytest.raises(ValueError, match=r"results\.json, which (holds no JSON|cannot be read) \("):
         earlier(file, "kind", dict, lambda _: True)
     assert file.read_text() == content
+
+
+@pytest.mark.parametrize(("schema", "number"), [({}, "no number"), ({"schema": 2}, "the number 2")])
+def test_results_of_another_schema_are_refused_with_its_number_and_the_remedy(
+    schema, number, tmp_path
+):
+    write_json(tmp_path / "a.json", schema | {"a": 1})
+    message = rf"^output: .*a\.json, which has {number} as its schema.*reads 1.*delete that file"
+    with pytest.raises(ArgumentError, match=message):
+        earlier(tmp_path / "a.json", "kind", dict, lambda _: True)
 
 
 @dataclass
@@ -108,7 +121,7 @@ WHOLE |= {"flips": "0101", "done": True, "loss": 1}
 )
 def test_a_field_that_holds_something_else_is_refused_by_its_name(change, reason, tmp_path):
     file = tmp_path / "results.json"
-    file.write_text(json.dumps(WHOLE | change))
+    file.write_text(json.dumps({"schema": SCHEMA} | WHOLE | change))
     pattern = reason if ".*" in reason else re.escape(reason)
     with pytest.raises(ArgumentError, match=rf"results\.json, which .* \(its field {pattern}"):
         earlier(file, "kind", Kept, lambda _: True)
@@ -116,13 +129,13 @@ def test_a_field_that_holds_something_else_is_refused_by_its_name(change, reason
 
 @pytest.mark.parametrize("name", ["time", "name", "counts", "share", "flips"])
 def test_a_field_that_is_missing_is_named(name, tmp_path):
-    write_json(tmp_path / "a.json", {k: v for k, v in WHOLE.items() if k != name})
+    write_result(tmp_path / "a.json", {k: v for k, v in WHOLE.items() if k != name})
     with pytest.raises(ArgumentError, match=rf"cannot be read \(its field {name}: missing\)"):
         earlier(tmp_path / "a.json", "kind", Kept, lambda _: True)
 
 
 def test_fields_of_every_kind_are_read_and_those_with_a_usual_value_may_be_missing(tmp_path):
-    write_json(tmp_path / "a.json", {k: v for k, v in WHOLE.items() if k not in ("done", "loss")})
+    write_result(tmp_path / "a.json", {k: v for k, v in WHOLE.items() if k not in ("done", "loss")})
     kept = earlier(tmp_path / "a.json", "kind", Kept, lambda _: True)
     assert (kept.time, kept.name, kept.counts, kept.share) == (0.5, "a", {"x": 2}, Share(1, 2))
     assert kept.flips.tolist() == [False, True, False, True]
@@ -135,7 +148,7 @@ def test_without_a_file_nothing_is_read():
 
 def test_a_write_that_is_interrupted_leaves_the_earlier_results_whole(tmp_path, monkeypatch):
     file = tmp_path / "results.json"
-    write_json(file, {"a": 1})
+    write_result(file, {"a": 1})
     write_text = Path.write_text
 
     def half(self: Path, text: str, **options: Any) -> None:
@@ -144,7 +157,7 @@ def test_a_write_that_is_interrupted_leaves_the_earlier_results_whole(tmp_path, 
 
     monkeypatch.setattr(Path, "write_text", half)
     with pytest.raises(KeyboardInterrupt):
-        write_json(file, {"a": 2})
+        write_result(file, {"a": 2})
     assert earlier(file, "kind", dict, lambda _: True) == {"a": 1}
     assert [kept.name for kept in tmp_path.iterdir()] == ["results.json"]
 

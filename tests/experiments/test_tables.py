@@ -8,7 +8,7 @@ import re
 import pytest
 from hypothesis import given, strategies as st
 
-from art_snn.experiments.tables import Notes, Table, table, told
+from art_snn.experiments.tables import Notes, Table, render, table
 
 TITLES = ("rule", "ms", "remark")
 ROWS = [("stbp", "12", "usual"), ("a|b", "7", "x | y"), ("<rga> & co", "1e3", "")]
@@ -59,7 +59,7 @@ def test_figures_are_told_as_they_came(form):
 
 @pytest.mark.parametrize("form", ["text", "markdown", "html", "latex"])
 def test_no_line_ends_in_spaces(form):
-    text = told([("a", "b"), Table(TITLES, ROWS), Notes(["note"]), "words"], form)
+    text = render([("a", "b"), Table(TITLES, ROWS), Notes(["note"]), "words"], form)
     assert [line for line in text.splitlines() if line != line.rstrip()] == []
     assert text.endswith("\n")
     assert not text.endswith("\n\n")
@@ -87,7 +87,7 @@ def test_latex_stands_between_rules_and_takes_nothing_for_a_command():
 
 def test_words_are_set_to_the_left_in_as_many_columns_as_are_said_to_be_words():
     known = Table(("rule", "other", "ms"), [("a", "b", "1")], words=2)
-    assert told([known], "latex").startswith(r"\begin{tabular}{llr}")
+    assert render([known], "latex").startswith(r"\begin{tabular}{llr}")
     assert known.sides == ["left", "left", "right"]
     assert Table(TITLES, ROWS).sides == ["left", "right", "left"]
 
@@ -116,10 +116,10 @@ def test_markdown_keeps_every_cell(rows):
 )
 def test_headings_paragraphs_and_notes_stand_below_one_another(form, expected):
     parts = [("a title", "settings"), "a paragraph", Notes(["first note.", "second < note."])]
-    assert told(parts, form) == expected
+    assert render(parts, form) == expected
 
 
 def test_text_is_the_usual_form():
     parts = [("a", "b"), Table(TITLES, ROWS)]
-    assert told(parts) == told(parts, "text")
+    assert render(parts) == render(parts, "text")
     assert table(TITLES, ROWS) == table(TITLES, ROWS, "text")

@@ -1,16 +1,12 @@
-from typing import TYPE_CHECKING
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from art_snn.experiments.colours import GREY, KINDS, titled
-
-if TYPE_CHECKING:
-    from art_snn.experiments.compare.result import Comparison
+from art_snn.experiments.compare.result import Comparison
 
 
-def draw(comparison: "Comparison") -> Figure:
+def draw(comparison: Comparison) -> Figure:
     """Attack success and time of one gradient, one bar per rule that applies.
 
     Temporal rules are blue, rate rules orange, others grey."""
@@ -22,7 +18,7 @@ def draw(comparison: "Comparison") -> Figure:
     return figure
 
 
-def success_bars(ax: Axes, comparison: "Comparison") -> Axes:
+def success_bars(ax: Axes, comparison: Comparison) -> Axes:
     """Conditional attack success with 95 % intervals; the line is the union of all."""
     shares = [outcome.attack_success for outcome in comparison.attacked.values()]
     values = np.array([100 * share.value for share in shares])
@@ -37,7 +33,7 @@ def success_bars(ax: Axes, comparison: "Comparison") -> Axes:
     return ax
 
 
-def time_bars(ax: Axes, comparison: "Comparison") -> Axes:
+def time_bars(ax: Axes, comparison: Comparison) -> Axes:
     """Time of one gradient, in inferences."""
     seconds = np.array([comparison.seconds[name] for name in comparison.attacked])
     _bars(ax, comparison, seconds / comparison.inference, "time of one gradient [inferences]")
@@ -46,11 +42,7 @@ def time_bars(ax: Axes, comparison: "Comparison") -> Axes:
 
 
 def _bars(
-    ax: Axes,
-    comparison: "Comparison",
-    values: np.ndarray,
-    words: str,
-    xerr: np.ndarray | None = None,
+    ax: Axes, comparison: Comparison, values: np.ndarray, words: str, xerr: np.ndarray | None = None
 ) -> None:
     names = list(comparison.attacked)
     colours = [KINDS.get(comparison.rows[name].kind, GREY) for name in names]

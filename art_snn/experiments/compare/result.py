@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from art_snn.experiments.base import Result
-from art_snn.experiments.compare.figure import draw
 from art_snn.experiments.resume import Positive, bit_string, converter, expect
 from art_snn.experiments.tables import Notes, Part, Table
 from art_snn.gradients import GRADIENTS, engine_of
@@ -58,7 +57,6 @@ class Comparison(Result):
     seconds: dict[str, Positive] = field(default_factory=dict)
     rows: dict[str, Row] = field(default_factory=dict)
     name: ClassVar[str] = "compare"
-    drawing = staticmethod(draw)
 
     def __post_init__(self) -> None:
         sizes = sorted({len(outcome.correct) for outcome in self.attacked.values()})

@@ -14,10 +14,10 @@ from art_snn.attacks import attacked, batches, predictions
 from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.experiments.base import at_work
+from art_snn.experiments.compare.figure import draw
 from art_snn.experiments.compare.result import Comparison, Row
 from art_snn.experiments.compare.settings import RULES, Settings
-from art_snn.experiments.resume import earlier, fingerprint
-from art_snn.files import write_json
+from art_snn.experiments.resume import earlier, fingerprint, write_result
 from art_snn.gradients import STBP, Gradient, Native, engine_of
 from art_snn.measuring.machine import describe_machine
 from art_snn.measuring.timing import medians
@@ -36,7 +36,7 @@ def run(settings: Settings) -> Comparison:
     network.obtain(classifier.model, data, settings.output, settings.seed)
     file, title = settings.output / "compare.json", network.words(data, classifier.model)
     comparison = compared(settings, classifier, data.x_test, data.y_test, file, title)
-    comparison.write(settings.output)
+    comparison.write(settings.output, draw(comparison))
     return comparison
 
 
@@ -102,7 +102,7 @@ def _compared(
             row = bench.attack(row, name, rule, clean, reference)
         comparison.rows[name] = row
         if file is not None:
-            write_json(file, comparison.as_dict())
+            write_result(file, comparison.as_dict())
     return comparison
 
 

@@ -1,16 +1,12 @@
-from typing import TYPE_CHECKING
-
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from art_snn.experiments.colours import COLOURS, GREY, titled
+from art_snn.experiments.cost.result import Cost
 from art_snn.measuring.workload import PEER, STOCK
 
-if TYPE_CHECKING:
-    from art_snn.experiments.cost.result import Cost
 
-
-def draw(cost: "Cost") -> Figure:
+def draw(cost: Cost) -> Figure:
     """Time at the left, peak memory at the right, both in inferences."""
     figure = Figure(figsize=(9, 1.4 + 0.32 * len(cost.seconds)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)

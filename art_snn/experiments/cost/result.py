@@ -3,7 +3,6 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from art_snn.experiments.base import Result
-from art_snn.experiments.cost.figure import draw
 from art_snn.experiments.tables import Notes, Part, Table
 from art_snn.measuring.workload import INFERENCE, PEER, STOCK
 
@@ -25,7 +24,6 @@ class Cost(Result):
     peak: dict[str, int]
     remarks: list[str] = field(default_factory=list)
     name: ClassVar[str] = "cost"
-    drawing = staticmethod(draw)
 
     def ratio(self, row: str) -> float:
         """Time of the row in inferences."""

@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 
 from art_snn.encoders import Frames
 from art_snn.experiments.base import at_work
+from art_snn.experiments.cost.figure import draw
 from art_snn.experiments.cost.result import Cost
 from art_snn.experiments.cost.settings import TRAINED_BY, Settings
 from art_snn.experiments.resume import earlier
@@ -55,7 +56,7 @@ def run(settings: Settings) -> Cost:
     title, machine = _title(settings, load, network), describe_machine(settings.device)
     told = settings.as_dict()
     cost = Cost(title, told, machine, settings.repeats, seconds, peak, remarks)
-    cost.write(settings.output)
+    cost.write(settings.output, draw(cost))
     return cost
 
 

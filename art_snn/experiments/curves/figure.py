@@ -1,6 +1,6 @@
 import textwrap
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,9 +9,7 @@ from matplotlib.figure import Figure
 from art_snn.curves import Pairs
 from art_snn.curves.static import Curve
 from art_snn.experiments.colours import COLOURS
-
-if TYPE_CHECKING:
-    from art_snn.experiments.curves.result import Curves
+from art_snn.experiments.curves.result import Curves
 
 STYLES: dict[str, dict[str, Any]] = {
     "static": {"color": "black", "lw": 1.4},
@@ -21,7 +19,7 @@ STYLES: dict[str, dict[str, Any]] = {
 BINS = 24
 
 
-def draw(result: "Curves") -> Figure:
+def draw(result: Curves) -> Figure:
     """One panel per network: recorded pairs, static curves, RGA's polyline."""
     recordings = result.recordings
     figure = Figure(figsize=(5.2 * len(recordings), 4.2), layout="constrained")

@@ -9,8 +9,7 @@ from art_snn.checks import require
 from art_snn.curves import Pairs
 from art_snn.curves.static import Curve
 from art_snn.dynamics import Dynamics
-from art_snn.experiments.base import Result
-from art_snn.experiments.curves.figure import draw
+from art_snn.experiments.base import Picture, Result
 from art_snn.experiments.tables import Part, Table
 from art_snn.files import write_arrays
 from art_snn.gradients import RGA
@@ -108,7 +107,6 @@ class Curves(Result):
     rule: RGA
     recordings: Sequence[Recording]
     name: ClassVar[str] = "curves"
-    drawing = staticmethod(draw)
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
@@ -129,9 +127,9 @@ class Curves(Result):
         """Names of the files that are written."""
         return [*super().files, "pairs.npz"]
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, *pictures: Picture) -> None:
         """Write all files, and the pairs as arrays."""
         names = ("sample", "neuron", "current", "rate")
         pairs = {f"{r.name}/{n}": getattr(r.pairs, n) for r in self.recordings for n in names}
         write_arrays(folder / "pairs.npz", **pairs)
-        super().write(folder)
+        super().write(folder, *pictures)

@@ -12,6 +12,7 @@ from art_snn.curves import curves_of, find_layer, record
 from art_snn.data import Dataset
 from art_snn.dynamics import Dynamics
 from art_snn.experiments.base import at_work
+from art_snn.experiments.curves.figure import draw
 from art_snn.experiments.curves.result import Curves, Recording, fit
 from art_snn.experiments.curves.settings import Settings
 from art_snn.experiments.trained import folder_of, label
@@ -44,7 +45,7 @@ def run(settings: Settings) -> Curves:
         title, subject = one.words(data, network), one.as_dict(seed)
         recordings.append(recorded(settings, network, data, title, subject))
     result = Curves(settings.as_dict(), settings.rule, recordings)
-    result.write(settings.output)
+    result.write(settings.output, draw(result))
     return result
 
 

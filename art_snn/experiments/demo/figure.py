@@ -1,18 +1,15 @@
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from art_snn.experiments.colours import COLOURS, LINES
+from art_snn.experiments.demo.result import Demonstration
 from art_snn.metrics import Robustness
 
-if TYPE_CHECKING:
-    from art_snn.experiments.demo.result import Demonstration
 
-
-def draw_curves(outcome: "Demonstration") -> Figure:
+def draw_curves(outcome: Demonstration) -> Figure:
     """Accuracy against eps, one panel per network."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots(1, len(outcome.curves), sharey=True, squeeze=False)[0]
@@ -24,7 +21,7 @@ def draw_curves(outcome: "Demonstration") -> Figure:
     return figure
 
 
-def draw_pictures(outcome: "Demonstration") -> Figure:
+def draw_pictures(outcome: Demonstration) -> Figure:
     """Originals, adversarials by each gradient, and what was added."""
     original = outcome.pictures["original"]
     rows = [("original", original, False)]

@@ -1,13 +1,11 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 
 from art_snn.experiments.base import Result
-from art_snn.experiments.demo.figure import draw_curves, draw_pictures
 from art_snn.experiments.demo.settings import Settings
 from art_snn.experiments.tables import Notes, Part, Table
 from art_snn.metrics import Robustness, paired_difference
@@ -30,6 +28,7 @@ class Demonstration(Result):
     curves: dict[str, Curves] = field(default_factory=dict)
     pictures: dict[str, np.ndarray] = field(default_factory=dict)
     name: ClassVar[str] = "results"
+    drawings = ("accuracy", "adversarials")
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
@@ -68,10 +67,6 @@ class Demonstration(Result):
             found += [accuracy, Table(titles, rows)]
         heading = "Which gradient was stronger (McNemar, p < 0.05):"
         return [*found, heading, Notes(gradient_verdicts(self))]
-
-    def figures(self) -> Mapping[str, Figure]:
-        """Accuracy against the budget, and some adversarials."""
-        return {"accuracy": draw_curves(self), "adversarials": draw_pictures(self)}
 
 
 def gradient_verdicts(outcome: Demonstration) -> list[str]:

@@ -12,6 +12,7 @@ from art_snn.attacks import Attack
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset, digits
 from art_snn.experiments.base import at_work
+from art_snn.experiments.demo.figure import draw_curves, draw_pictures
 from art_snn.experiments.demo.result import ATTACKS, GRADIENTS, Demonstration
 from art_snn.experiments.demo.settings import Settings
 from art_snn.metrics import robustness
@@ -35,7 +36,7 @@ def run(settings: Settings) -> Demonstration:
         data.x_train, data.y_train
     )
     _attack_all("adversarially trained", hardened, data, outcome)
-    outcome.write(settings.output)
+    outcome.write(settings.output, draw_curves(outcome), draw_pictures(outcome))
     return outcome
 
 

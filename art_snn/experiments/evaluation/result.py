@@ -2,7 +2,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from art_snn.experiments.base import Result
+from art_snn.experiments.base import Picture, Result
 from art_snn.experiments.evaluation.certified import Certified
 from art_snn.experiments.evaluation.figures import draw
 from art_snn.experiments.evaluation.opened import Opened
@@ -102,7 +102,6 @@ class Evaluation(Result):
     provenance: Provenance
     certified: Certified | None = None
     name: ClassVar[str] = "evaluation"
-    drawing = staticmethod(draw)
 
     def __post_init__(self) -> None:
         sizes = {len(trial.stage) for trial in self.trials}
@@ -144,7 +143,7 @@ class Evaluation(Result):
         """Names of the files that :meth:`write` writes, the page among them."""
         return [*super().files, PAGE]
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, *pictures: Picture) -> None:
         """Write all files into the folder; the page shows the examples that lie in it."""
-        super().write(folder)
+        super().write(folder, *(pictures or [draw(self)]))
         write_text(folder / PAGE, page([Opened.of("", self, folder)]))

@@ -2,8 +2,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from matplotlib.figure import Figure
-
 from art_snn.dynamics import Dynamics
 from art_snn.experiments.base import Result
 from art_snn.experiments.resume import as_json
@@ -110,10 +108,7 @@ class Inspection(Result):
     neurons: Sequence[Neurons]
     rules: Mapping[str, Tried]
     name: ClassVar[str] = "inspect"
-
-    def figures(self) -> Mapping[str, Figure]:
-        """None: there is nothing to draw."""
-        return {}
+    drawings = ()
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from art_snn.experiments.evaluation import Opened, page
 from art_snn.experiments.evaluation.side import side_sections
-from art_snn.experiments.tables import Form, Part, told
+from art_snn.experiments.tables import Form, Part, render
 
 FORMS: dict[str, Form] = {"md": "markdown", "tex": "latex"}
 MARKS = {"md": "<!-- written by art-snn report -->", "tex": "% written by art-snn report"}
@@ -41,12 +41,12 @@ class Report:
         """Nothing but the output itself."""
         return []
 
-    def told(self) -> str:
+    def render(self) -> str:
         """Sentences and tables for the terminal."""
-        return told(self.parts())
+        return render(self.parts())
 
     def text(self, suffix: str) -> str:
         """What is written, by the format of the file."""
         if suffix not in FORMS:
             return page(self.every)
-        return f"{MARKS[suffix]}\n\n" + told(self.parts(), FORMS[suffix])
+        return f"{MARKS[suffix]}\n\n" + render(self.parts(), FORMS[suffix])

@@ -1,6 +1,5 @@
 """How time and memory of PGD grow with the time steps, on this machine."""
 
-from art_snn.experiments.scaling.figure import Trend as Trend
-from art_snn.experiments.scaling.result import Cell as Cell, Growth as Growth
+from art_snn.experiments.scaling.result import Cell as Cell, Growth as Growth, Trend as Trend
 from art_snn.experiments.scaling.run import run as run
 from art_snn.experiments.scaling.settings import PGD as PGD, Settings as Settings

@@ -1,38 +1,14 @@
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from art_snn.experiments.colours import COLOURS, titled
-
-if TYPE_CHECKING:
-    from art_snn.experiments.scaling.result import Growth
+from art_snn.experiments.scaling.result import Growth, Trend
 
 
-@dataclass(frozen=True)
-class Trend:
-    """A straight line through figures against T by least squares: value at T = 0, and slope."""
-
-    constant: float
-    per_step: float
-
-    @classmethod
-    def through(cls, figures: Mapping[int, float]) -> "Trend | None":
-        """The line through T -> figure; None where there are fewer than two."""
-        if len(figures) < 2:
-            return None
-        steps = np.array(list(figures), dtype=float)
-        values = np.array(list(figures.values()), dtype=float)
-        centred = steps - steps.mean()
-        slope = float(centred @ values / (centred @ centred))
-        return cls(float(values.mean() - slope * steps.mean()), slope)
-
-
-def draw(growth: "Growth") -> Figure:
+def draw(growth: Growth) -> Figure:
     """Time above, memory below, one column per model."""
     models = growth.protocol.models
     figure = Figure(figsize=(1 + 3.4 * max(2, len(models)), 6.4), layout="constrained")
@@ -45,7 +21,7 @@ def draw(growth: "Growth") -> Figure:
     return figure
 
 
-def time_against_steps(ax: Axes, growth: "Growth", model: str) -> Axes:
+def time_against_steps(ax: Axes, growth: Growth, model: str) -> Axes:
     """Median seconds of inference and of the attack by every rule against T, from zero on.
 
     Points are measured; the dotted lines are least squares through them."""
@@ -54,7 +30,7 @@ def time_against_steps(ax: Axes, growth: "Growth", model: str) -> Axes:
     return _finished(ax, growth, "time [s]")
 
 
-def memory_against_steps(ax: Axes, growth: "Growth", model: str) -> Axes:
+def memory_against_steps(ax: Axes, growth: Growth, model: str) -> Axes:
     """Peak memory above the model in MiB, as :func:`time_against_steps` shows the time."""
     for row in growth.rows:
         peaks = {steps: peak / 2**20 for steps, peak in growth.peak(model, row).items()}
@@ -74,7 +50,7 @@ def _line(ax: Axes, figures: Mapping[int, float], row: str) -> None:
         ax.plot(ends, heights, ":", color=drawn.get_color(), lw=1)
 
 
-def _finished(ax: Axes, growth: "Growth", quantity: str) -> Axes:
+def _finished(ax: Axes, growth: Growth, quantity: str) -> Axes:
     ax.set(xlabel="time steps T", ylabel=quantity, xlim=(0, None), ylim=(0, None))
     ax.set_xticks([0, *sorted(growth.protocol.steps)])
     ax.grid(alpha=0.3)

@@ -1,12 +1,13 @@
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
+
+import numpy as np
 
 from art_snn.attacks import Attack
 from art_snn.experiments.base import Result
 from art_snn.experiments.resume import Positive
-from art_snn.experiments.scaling.figure import Trend, draw
 from art_snn.experiments.scaling.settings import Protocol
 from art_snn.experiments.tables import Part, Table
 from art_snn.measuring.workload import INFERENCE
@@ -33,6 +34,25 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Trend:
+    """A straight line through figures against T by least squares: value at T = 0, and slope."""
+
+    constant: float
+    per_step: float
+
+    @classmethod
+    def through(cls, figures: Mapping[int, float]) -> "Trend | None":
+        """The line through T -> figure; None where there are fewer than two."""
+        if len(figures) < 2:
+            return None
+        steps = np.array(list(figures), dtype=float)
+        values = np.array(list(figures.values()), dtype=float)
+        centred = steps - steps.mean()
+        slope = float(centred @ values / (centred @ centred))
+        return cls(float(values.mean() - slope * steps.mean()), slope)
+
+
+@dataclass(frozen=True)
 class Growth(Result):
     """The measured cells in the order of the protocol, and the machine in words."""
 
@@ -40,7 +60,6 @@ class Growth(Result):
     machine: str
     cells: tuple[Cell, ...]
     name: ClassVar[str] = "scaling"
-    drawing = staticmethod(draw)
 
     @property
     def rows(self) -> tuple[str, ...]:

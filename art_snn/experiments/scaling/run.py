@@ -7,10 +7,10 @@ import torch
 from tqdm.auto import tqdm
 
 from art_snn.experiments.base import at_work
-from art_snn.experiments.resume import earlier
+from art_snn.experiments.resume import earlier, write_result
+from art_snn.experiments.scaling.figure import draw
 from art_snn.experiments.scaling.result import Cell, Growth
 from art_snn.experiments.scaling.settings import Protocol, Settings
-from art_snn.files import write_json
 from art_snn.measuring.machine import describe_machine
 from art_snn.measuring.process import ProcessFailed, in_fresh_process
 from art_snn.measuring.workload import Workload, peak_of, seconds_of
@@ -36,9 +36,9 @@ def run(settings: Settings) -> Growth:
             found[model, steps] = _measured(load, Cell(model, steps), settings)
             cells = tuple(found[pair] for pair in pairs if pair in found)
             growth = Growth(protocol, machine, cells)
-            write_json(settings.output / "scaling.json", growth.as_dict())
+            write_result(settings.output / "scaling.json", growth.as_dict())
     growth = Growth(protocol, machine, tuple(found[pair] for pair in pairs))
-    growth.write(settings.output)
+    growth.write(settings.output, draw(growth))
     return growth
 
 

@@ -1,18 +1,15 @@
 import textwrap
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from art_snn.experiments.colours import SERIES, titled
-
-if TYPE_CHECKING:
-    from art_snn.experiments.sweep.result import Panel, Swept
+from art_snn.experiments.sweep.result import Panel, Swept
 
 
-def draw(swept: "Swept") -> Figure:
+def draw(swept: Swept) -> Figure:
     """Attack success over the values, one panel beside the other; a network keeps its colour."""
     panels = swept.panels
     names = dict.fromkeys(name for panel in panels for name in panel.lines)
@@ -27,9 +24,7 @@ def draw(swept: "Swept") -> Figure:
     return figure
 
 
-def success_against_value(
-    ax: Axes, panel: "Panel", colours: Mapping[str, str] | None = None
-) -> Axes:
+def success_against_value(ax: Axes, panel: Panel, colours: Mapping[str, str] | None = None) -> Axes:
     """Conditional attack success over the values of a field, one line per network.
 
     Bands and bars are 95 % intervals, a ring marks the best value, and the dotted line the default.

@@ -7,7 +7,6 @@ import numpy as np
 from art_snn.attacks import Attack
 from art_snn.experiments.base import Result
 from art_snn.experiments.resume import as_json, expect
-from art_snn.experiments.sweep.figure import draw
 from art_snn.experiments.tables import Notes, Part, Table
 from art_snn.metrics import Robustness, Share, against, paired_difference, union
 
@@ -182,7 +181,6 @@ class Swept(Result):
     panels: Sequence[Panel]
     content: Content = field(default_factory=lambda: Content({}))
     name: ClassVar[str] = "sweep"
-    drawing = staticmethod(draw)
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""

@@ -13,11 +13,11 @@ from art_snn.attacks import attacked, predictions
 from art_snn.checks import invalid, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.experiments.base import at_work
-from art_snn.experiments.resume import as_json, earlier, fingerprint
+from art_snn.experiments.resume import as_json, earlier, fingerprint, write_result
+from art_snn.experiments.sweep.figure import draw
 from art_snn.experiments.sweep.result import Content, Entry, Line, Panel, Swept, Value
 from art_snn.experiments.sweep.settings import Settings, Sweep
 from art_snn.experiments.trained import Trained, folder_of, label
-from art_snn.files import write_json
 from art_snn.gradients import Gradient
 from art_snn.metrics import Robustness
 from art_snn.seeding import seeded
@@ -53,7 +53,7 @@ def run(settings: Settings) -> Swept:
         }
         panels.append(Panel(str(sweep.base), sweep.field, str(sweep.attack), lines))
     result = Swept(panels, earlier(file, "sweep", Content, bool) or Content({}))
-    result.write(settings.output)
+    result.write(settings.output, draw(result))
     return result
 
 
@@ -146,7 +146,7 @@ def swept(
             outcome = Robustness(entry.correct, logits.argmax(1) == y)
             entry.values[str(value)] = Value(outcome.attack_success, outcome.robust)
             if file is not None:
-                write_json(file, as_json(content))
+                write_result(file, as_json(content))
     outcomes = {value: entry.outcome(value) for value in sweep.values}
     return Line(title, sweep.default, outcomes)
 

@@ -1,5 +1,4 @@
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -7,24 +6,18 @@ from matplotlib.ticker import MaxNLocator
 
 from art_snn.checks import require
 from art_snn.experiments.colours import COLOURS, GREY, titled
+from art_snn.experiments.train.result import Fitted
 from art_snn.training import Epoch, best
 
-if TYPE_CHECKING:
-    from art_snn.experiments.train.result import Fitted
 
-
-def draw(fitted: "Fitted") -> Figure:
-    """Loss and validation accuracy against the epoch."""
-    figure, ax = framed(fitted.title)
-    training_curves(ax, fitted.history)
-    return figure
-
-
-def framed(*title: str) -> tuple[Figure, Axes]:
-    """A figure of one panel below its title."""
+def draw(fitted: Fitted) -> Figure:
+    """Loss and validation accuracy, under attack where there was one, against the epoch."""
     figure = Figure(figsize=(7, 3.4), layout="constrained")
-    titled(figure, *title, fontsize="small")
-    return figure, figure.subplots()
+    against = [f"against {fitted.against}"] if fitted.against else []
+    titled(figure, fitted.title, *against, fontsize="small")
+    score = "accuracy under attack [%]" if against else "validation accuracy [%]"
+    training_curves(figure.subplots(), fitted.history, score)
+    return figure
 
 
 def training_curves(

@@ -4,7 +4,6 @@ from typing import Any, ClassVar
 
 from art_snn.experiments.base import Result
 from art_snn.experiments.tables import Part, Table
-from art_snn.experiments.train.figure import draw
 from art_snn.metrics import Share
 from art_snn.training import Epoch, Recipe, best
 
@@ -23,7 +22,6 @@ class Fitted(Result):
     recipe: Recipe = field(default_factory=Recipe)
     notes: Mapping[str, Any] = field(default_factory=dict)
     name: ClassVar[str] = "training"
-    drawing = staticmethod(draw)
 
     @property
     def best(self) -> Epoch | None:

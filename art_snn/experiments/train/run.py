@@ -1,11 +1,12 @@
 """Train a network, plainly or adversarially, and say how good it is."""
 
-from typing import Any, TypeVar
+from typing import Any
 
 from art_snn import checkpoint
 from art_snn.checks import require
 from art_snn.classifier import wrapped
 from art_snn.data import Dataset
+from art_snn.experiments.train.figure import draw
 from art_snn.experiments.train.result import Fitted
 from art_snn.experiments.train.settings import Settings
 from art_snn.experiments.trained import describe_training
@@ -13,9 +14,7 @@ from art_snn.metrics import Share
 from art_snn.precision import taken
 from art_snn.seeding import seeded
 from art_snn.team import ALONE, Team
-from art_snn.training import AdversarialTraining, Validation, train
-
-Result = TypeVar("Result", bound=Fitted)
+from art_snn.training import Validation, train
 
 
 def run(settings: Settings) -> Fitted | None:
@@ -25,35 +24,26 @@ def run(settings: Settings) -> Fitted | None:
     kept: a finished run is loaded from it. Several processes train it together; None in all but the
     leading one."""
     with settings.at_work() as team:
-        result: Fitted = fitted(settings, team.first(settings.source.load), team=team)
+        result = fitted(settings, team.first(settings.source.load), team)
     return result if team.leads else None
 
 
-def fitted(
-    settings: Settings,
-    data: Dataset,
-    adversary: AdversarialTraining | None = None,
-    kind: type[Result] = Fitted,  # type: ignore[assignment]
-    team: Team = ALONE,
-) -> Result:
+def fitted(settings: Settings, data: Dataset, team: Team = ALONE) -> Fitted:
     """Train on any data, as :func:`run` does.
 
     :param settings: of which the source is not read.
     :param data: its training samples are split into training and validation samples.
-    :param adversary: for adversarial training; None trains on the samples themselves.
-    :param kind: of the result.
     :param team: processes that train together, of which the leading one writes.
-    :raises ValueError: as :func:`run`, and when the adversary's rule or defence does not suit the
-        network or the recipe, or its samples would lie in another range than the data."""
+    :raises ValueError: as :func:`run`, and when rule or defence of the adversary do not suit the
+        network or the recipe, or the data have no value range."""
     architecture, output = settings.architecture.on(data), settings.output
-    recipe = settings.recipe.on(data.input_shape, data.mirrored)
+    recipe, adversary = (
+        settings.recipe.on(data.input_shape, data.mirrored),
+        settings.adversary(data),
+    )
     recipe.check_samples(data.input_shape)
     if adversary is not None:
         recipe = adversary.defence.fitted(recipe)
-        limits, own = data.clip_values("adversarial training"), adversary.value_range
-        expected, got = f"{limits}, which is that of {data.name}", f"{own} for the adversary"
-        remedy = "Give AdversarialTraining the value_range of the data."
-        require(own == limits, "value_range", expected, got, remedy)
     split = data.held_out(settings.validation, recipe.seed, "validation")
     network = architecture.build(data, recipe.seed)
     if adversary is not None:
@@ -81,10 +71,9 @@ def fitted(
     )
     predictions = classifier.predict(data.x_test, recipe.batch_size).argmax(1)
     correct = Share(int((predictions == data.y_test).sum()), len(data.y_test))
-    against = "" if adversary is None else repr(adversary)
     subject = describe_training(architecture, recipe.epochs, recipe.seed, recipe.train_dtype)
     notes: dict[str, Any] = {"subject": subject, "data": data.name, "recipe": recipe.as_dict()}
-    notes |= {"adversary": against, "validation": settings.validation}
+    notes |= {"adversary": repr(adversary) if adversary else "", "validation": settings.validation}
     against, defence = "", ""
     if adversary is not None:
         against, defence = adversary.words(), adversary.defence.words()
@@ -92,8 +81,8 @@ def fitted(
     title += f", hardened by {defence}" if defence else ""
     _, precision = taken(recipe.train_dtype, classifier.device)
     title += f", trained in {precision}" if precision else ""
-    result = kind(tuple(history), correct, title, against, recipe, notes)
+    result = Fitted(tuple(history), correct, title, against, recipe, notes)
     if team.leads:
         checkpoint.save(network, output / "network.pt", **notes, test_accuracy=correct.value)
-        result.write(output)
+        result.write(output, draw(result))
     return result

@@ -2,10 +2,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from art_snn.checks import require_number
-from art_snn.data import Source
+from art_snn.data import Dataset, Source
 from art_snn.experiments.base import Experiment
 from art_snn.models import Architecture
-from art_snn.training import Recipe
+from art_snn.training import AdversarialTraining, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,3 +34,7 @@ class Settings(Experiment):
             remedy="The best epoch is never chosen by test samples; 0.1 is usual.",
         )
         object.__setattr__(self, "validation", share)
+
+    def adversary(self, data: Dataset) -> AdversarialTraining | None:
+        """What crafts the samples of every step; None trains on the samples themselves."""
+        return None

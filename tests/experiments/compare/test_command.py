@@ -11,7 +11,7 @@ import pytest
 from art_snn import checkpoint
 from art_snn.attacks import Attack
 from art_snn.experiments import trained
-from art_snn.files import read_json
+from art_snn.experiments.resume import read_result
 from art_snn.models import Architecture
 from tests.command import call, forbidden
 from tests.datasets import counts, images
@@ -59,7 +59,7 @@ def test_a_comparison_on_digits_prints_its_table_and_writes_its_files(compared):
         "compare.png",
         "network.pt",
     }
-    written = read_json(folder / "compare.json")
+    written = read_result(folder / "compare.json")
     assert list(written["rows"]) == ["stbp", "rga", "cba"]
     assert len(written["rows"]["rga"]["correct"]) == 8
     assert (folder / "compare.png").read_bytes().startswith(b"\x89PNG")
@@ -101,7 +101,7 @@ def test_a_checkpoint_is_attacked_as_its_notes_describe_it(compared, tmp_path, m
     assert done.status == 0, done.stderr
     assert "vgg5, T = 2, decay 0.5, direct encoding on digits" in done.stdout
     assert not (tmp_path / "network.pt").exists()
-    ours, theirs = (read_json(place / "compare.json") for place in (tmp_path, folder))
+    ours, theirs = (read_result(place / "compare.json") for place in (tmp_path, folder))
     assert ours["key"] == theirs["key"]
     assert ours["rows"]["rga"]["robust"] == theirs["rows"]["rga"]["robust"]
     other = call(*arguments, "--output", str(tmp_path / "if"), "--decay", "1")
@@ -142,7 +142,7 @@ def test_images_of_one_s_own_are_compared_on_all_of_them_at_most(tmp_path):
     assert done.status == 0, done.stderr
     assert "vgg5, T = 2, decay 0.5, poisson encoding on mine" in done.stdout
     assert "FGSM, eps 0.03137\n" in done.stdout
-    written = read_json(tmp_path / "out" / "compare.json")
+    written = read_result(tmp_path / "out" / "compare.json")
     assert len(written["rows"]["stbp"]["correct"]) == 4
     assert written["settings"]["eot"] == 2
 
@@ -309,14 +309,14 @@ def test_a_function_of_one_s_own_is_attacked_with_the_weights_that_it_gives(tmp_
         "compare.md",
         "compare.png",
     ]
-    key = read_json(folder / "compare.json")["key"]
+    key = read_result(folder / "compare.json")["key"]
     monkeypatch.setattr(Attack, "craft", forbidden)
     again = call(*OWN, model, "--output", str(folder))
     assert (again.status, again.stdout) == (0, done.stdout)
     other = call(*OWN, model, "--output", str(folder), "--seed", "1")
     assert other.status == 2
     assert OTHERS in other.complaint
-    assert read_json(folder / "compare.json")["key"] == key
+    assert read_result(folder / "compare.json")["key"] == key
 
 
 def test_a_function_of_one_s_own_is_trained_where_epochs_are_told_and_loaded_again(
@@ -331,7 +331,7 @@ def test_a_function_of_one_s_own_is_trained_where_epochs_are_told_and_loaded_aga
     loaded = ("--checkpoint", str(weights), "--output", str(tmp_path / "loaded"))
     again = call(*OWN, model, *loaded)
     assert again.status == 0, again.stderr
-    ours, theirs = (read_json(place / "compare.json") for place in (folder, tmp_path / "loaded"))
+    ours, theirs = (read_result(place / "compare.json") for place in (folder, tmp_path / "loaded"))
     assert ours["key"] == theirs["key"]
     assert ours["rows"]["rga"]["robust"] == theirs["rows"]["rga"]["robust"]
 

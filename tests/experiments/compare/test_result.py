@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from art_snn.experiments.compare import RULES, Comparison, Row
-from art_snn.experiments.resume import converter
-from art_snn.files import read_json
+from art_snn.experiments.compare.figure import draw
+from art_snn.experiments.resume import converter, read_result
 from art_snn.gradients import engine_of
 from art_snn.metrics import Share
 from tests.outcomes import outcome
@@ -61,7 +61,7 @@ def back(content: dict[str, Any]) -> Comparison:
 
 
 def test_the_table_says_how_strong_how_dear_and_how_blind_every_rule_is():
-    heading, table, note = EXAMPLE.told().rstrip().split("\n\n")
+    heading, table, note = EXAMPLE.render().rstrip().split("\n\n")
     assert heading.splitlines() == ["a network on digits", "PGD, eps 0.1", CORRECT, "a machine"]
     head, *lines = table.splitlines()
     assert head.split() == " ".join(TITLES).split()
@@ -71,7 +71,7 @@ def test_the_table_says_how_strong_how_dear_and_how_blind_every_rule_is():
 
 
 def test_the_table_in_markdown_has_the_same_cells():
-    words, table, note = EXAMPLE.told("markdown").rstrip().split("\n\n")
+    words, table, note = EXAMPLE.render("markdown").rstrip().split("\n\n")
     assert words == f"a network on digits. PGD, eps 0.1. {CORRECT}. a machine."
     head, rule, *lines = (
         [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()
@@ -83,20 +83,20 @@ def test_the_table_in_markdown_has_the_same_cells():
 
 
 def test_the_table_in_html_has_the_same_cells():
-    text = EXAMPLE.told("html")
+    text = EXAMPLE.render("html")
     for cell in ("<td>stbp", "+ 0.031</td>", "<td>cba", f"<p>{NOTE}</p>", f"<p>{CORRECT}</p>"):
         assert cell in text
     assert text.count("<tr>") == 1 + len(CELLS)
 
 
 def test_a_table_without_stbp_has_no_p_and_one_of_a_single_rule_no_union_and_no_notes():
-    text = by_hand(rga=Row("RGA()", "rate", outcome(7), 0.75, Share(4, 10), 0.25)).told()
+    text = by_hand(rga=Row("RGA()", "rate", outcome(7), 0.75, Share(4, 10), 0.25)).render()
     *_, line = text.splitlines()
     assert line.split() == f"rga {Share(7, 8)} 1.50 750 {Share(4, 10)} 0.250".split()
 
 
 def test_a_table_in_which_no_rule_applies_says_so():
-    text = by_hand(cba=Row("CBA()", objection="only IF")).told()
+    text = by_hand(cba=Row("CBA()", objection="only IF")).render()
     assert "\nno rule applies\n" in text
     assert text.rstrip().endswith(NOTE)
 
@@ -105,7 +105,7 @@ def test_a_comparison_survives_json():
     content = json.loads(json.dumps(EXAMPLE.as_dict()))
     found = back(content)
     assert found.as_dict() == content
-    assert found.told() == EXAMPLE.told()
+    assert found.render() == EXAMPLE.render()
     assert (found.title, found.attack, found.key) == ("a network on digits", "PGD, eps 0.1", "key")
 
 
@@ -148,7 +148,7 @@ def test_the_union_flips_whatever_one_of_the_rules_flips():
 
 
 def test_results_of_an_earlier_version_are_read_and_their_kinds_derived():
-    content = read_json(EARLIER)
+    content = read_result(EARLIER)
     for row in content["rows"].values():
         row.pop("kind", None)
     found = back(content)
@@ -167,9 +167,9 @@ def test_a_rule_that_an_earlier_version_wrote_and_no_one_knows_has_no_kind():
 
 
 def test_what_is_written_is_told_and_drawn(tmp_path):
-    EXAMPLE.write(tmp_path)
+    EXAMPLE.write(tmp_path, draw(EXAMPLE))
     assert EXAMPLE.files == ["compare.json", "compare.md", "compare.png"]
     assert sorted(file.name for file in tmp_path.iterdir()) == EXAMPLE.files
-    assert (tmp_path / "compare.md").read_text() == EXAMPLE.told("markdown")
-    assert back(read_json(tmp_path / "compare.json")).told() == EXAMPLE.told()
+    assert (tmp_path / "compare.md").read_text() == EXAMPLE.render("markdown")
+    assert back(read_result(tmp_path / "compare.json")).render() == EXAMPLE.render()
     assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")

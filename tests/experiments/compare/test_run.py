@@ -16,7 +16,7 @@ from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.attacks import Attack
 from art_snn.encoders import Poisson
 from art_snn.experiments.compare import RULES, Settings, compared
-from art_snn.files import read_json
+from art_snn.experiments.resume import read_result
 from art_snn.gradients import (
     ASSG,
     CBA,
@@ -75,7 +75,7 @@ def settings(rules: dict[str, Gradient] | None = None, **options: Any) -> Settin
 
 
 def without_times(file: Path) -> dict[str, Any]:
-    content = read_json(file)
+    content = read_result(file)
     del content["seconds"], content["inference"]
     for row in content["rows"].values():
         row.pop("seconds", None)
@@ -314,21 +314,21 @@ def test_a_run_that_was_killed_is_taken_up_after_its_last_whole_rule(tmp_path, c
         interrupt(patch, at=8)
         with pytest.raises(KeyboardInterrupt):
             compared(asked, wrapped, x, y, file, title="small")
-    killed = read_json(file)
+    killed = read_result(file)
     assert list(killed["rows"]) == ["stbp", "cba", "rga"]
     assert [kept.name for kept in file.parent.iterdir()] == ["compare.json"]
     crafted.clear()
     resumed = compared(asked, wrapped, x, y, file, title="small")
     assert sizes(crafted) == [4, 4, 2] * 2
     assert without_times(file) == without_times(whole)
-    assert list(read_json(file)["rows"]) == list(names)
+    assert list(read_result(file)["rows"]) == list(names)
     # The times of all rules were taken in turn, before the first attack.
-    assert read_json(file)["seconds"] == killed["seconds"] == resumed.seconds
+    assert read_result(file)["seconds"] == killed["seconds"] == resumed.seconds
     crafted.clear()
     again = compared(asked, wrapped, x, y, file, title="small")
     assert crafted == []
-    assert again.as_dict() == resumed.as_dict() == read_json(file)
-    assert again.told() == resumed.told()
+    assert again.as_dict() == resumed.as_dict() == read_result(file)
+    assert again.render() == resumed.render()
 
 
 def test_results_of_an_earlier_version_are_taken_up_and_their_kinds_derived(tmp_path, monkeypatch):
@@ -337,7 +337,7 @@ def test_results_of_an_earlier_version_are_taken_up_and_their_kinds_derived(tmp_
     x, y = samples(wrapped)
     file = tmp_path / "compare.json"
     written = compared(settings(rules), wrapped, x, y, file)
-    content = read_json(file)
+    content = read_result(file)
     kinds = [row.pop("kind") for row in content["rows"].values()]
     assert kinds == ["temporal", "rate", ""]
     file.write_text(json.dumps(content))

@@ -6,7 +6,7 @@ import importlib
 
 import pytest
 
-from art_snn.files import read_json
+from art_snn.experiments.resume import read_result
 from tests.command import call
 from tests.experiments.scaling.standins import of_an_earlier_version
 from tests.measuring import mirrors
@@ -34,7 +34,7 @@ def test_the_cost_is_printed_and_written(tmp_path):
         done.stdout
     )
     assert done.stdout.endswith(f"\nWritten to {tmp_path / 'out'}: cost.json, cost.md, cost.png\n")
-    content = read_json(tmp_path / "out" / "cost.json")
+    content = read_result(tmp_path / "out" / "cost.json")
     assert content["workload"]["rules"] == ["rga", "stbp"]
     assert set(content["seconds"]) == {"inference", "rga", "stbp", "stock rga", "stock stbp"}
 
@@ -65,7 +65,7 @@ def test_a_training_step_beside_the_frameworks_is_printed_and_written(tmp_path, 
     )
     assert "SpikingJelly 2.0.0, its own gradient" in done.stdout
     assert "snnTorch 1.0 or later was not found." in done.stdout
-    content = read_json(tmp_path / "out" / "cost.json")
+    content = read_result(tmp_path / "out" / "cost.json")
     assert set(content["seconds"]) == {"inference", "stbp", "peer SpikingJelly 2.0.0"}
 
 

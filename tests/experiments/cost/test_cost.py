@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from art_snn.experiments.cost import Cost, Settings, run
+from art_snn.experiments.cost.figure import draw
 from art_snn.experiments.cost.settings import TRAINED_BY
-from art_snn.experiments.resume import structured
-from art_snn.files import read_json
+from art_snn.experiments.resume import read_result, structured
 from art_snn.gradients import rules_named
 from art_snn.models import Architecture
 from tests.measuring import mirrors
@@ -56,7 +56,7 @@ def figures(rules: tuple[str, ...] = ("rga", "stbp"), **workload: Any) -> Cost:
 
 
 def cells(cost: Cost) -> list[list[str]]:
-    lines = cost.told("markdown").splitlines()
+    lines = cost.render("markdown").splitlines()
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
 
 
@@ -65,12 +65,12 @@ def test_every_row_is_measured_in_time_and_memory_and_written(tmp_path):
     assert tuple(cost.seconds) == tuple(cost.peak) == ROWS
     assert all(value > 0 for value in cost.seconds.values())
     assert cost.ratio("inference") == cost.memory_ratio("inference") == 1
-    text = cost.told()
+    text = cost.render()
     assert all(title in text for title in TITLES)
     assert "One input gradient: vgg5, T = 2, decay 0.5, direct encoding, batch 2, 1x8x8" in text
     folder = tmp_path / "made" / "here"
     assert {file.name for file in folder.iterdir()} == {"cost.json", "cost.md", "cost.png"}
-    content = read_json(folder / "cost.json")
+    content = read_result(folder / "cost.json")
     assert content == cost.as_dict()
     assert content["workload"]["architecture"]["model"] == "vgg5"
     assert content["workload"]["rules"] == ["rga", "stbp"]
@@ -98,7 +98,7 @@ def test_a_rule_of_several_and_one_under_a_name_of_one_s_own_are_rows(tmp_path):
     ("rules", "compared"), [(("rga", "hart"), 0), (("rga", "stbp", "hart"), 2)]
 )
 def test_rules_are_set_against_stbp_where_it_is_among_them(rules, compared):
-    text = figures(rules).told()
+    text = figures(rules).render()
     assert text.count("of the time of one by STBP.") == compared
     assert all(f"gradient by {rule.upper()} " in text for rule in rules)
     # The rows are inference, RGA, STBP, HART: 2, 4, 6 and 8 seconds.
@@ -109,7 +109,7 @@ def test_ratios_and_the_table_follow_from_the_figures():
     cost = figures()
     assert cost.ratio("stbp") == 3
     assert cost.memory_ratio("rga") == 2
-    assert "A gradient by RGA takes 0.67 of the time of one by STBP." in cost.told()
+    assert "A gradient by RGA takes 0.67 of the time of one by STBP." in cost.render()
     assert cells(cost)[0] == [
         *("one input gradient", "seconds", "x inference", "peak MiB", "x inference")
     ]
@@ -117,14 +117,14 @@ def test_ratios_and_the_table_follow_from_the_figures():
 
 
 def test_the_text_says_how_it_was_measured():
-    text = figures().told()
+    text = figures().render()
     assert "a machine; median of 3 rounds in turn; memory above the model" in text
     assert "freed memory kept" not in text
-    assert "memory above the model; freed memory kept" in figures(keep_memory=True).told()
+    assert "memory above the model; freed memory kept" in figures(keep_memory=True).render()
 
 
 def test_the_picture_has_a_bar_per_row_for_time_and_memory():
-    figure = figures().figures()["cost"]
+    figure = draw(figures())
     left, right = figure.axes
     for ax, words in ((left, "time [inferences]"), (right, "peak memory [inferences]")):
         assert [bar.get_width() for bar in ax.patches] == [1, 2, 3, 4, 5]
@@ -154,11 +154,11 @@ def test_other_frameworks_are_rows_where_they_are_installed(tmp_path, monkeypatc
         "ART's stock classifier, SpikingJelly 2.0.0",
         "ART's stock classifier, snnTorch 1.0.0",
     ]
-    text = cost.told()
+    text = cost.render()
     assert "A gradient by SpikingJelly 2.0.0 takes " in text
     assert "SpikingJelly differentiates spikes by the triangle of width 1, as STBP here." in text
     assert "snnTorch differentiates spikes by its default surrogate, an arctangent" in text
-    content = read_json(tmp_path / "cost.json")
+    content = read_result(tmp_path / "cost.json")
     assert content["workload"]["peers"] is True
     assert structured(content, Cost) == cost
 
@@ -173,7 +173,7 @@ def test_a_framework_that_is_not_installed_is_told_and_no_error(training, tmp_pa
     mirrors.installed(monkeypatch, spikingjelly="2.0.0")
     cost = run(settings(tmp_path, peers=True, training=training))
     assert [row for row in cost.seconds if row.startswith("peer")] == ["peer SpikingJelly 2.0.0"]
-    assert "\nsnnTorch 1.0 or later was not found.\n" in cost.told()
+    assert "\nsnnTorch 1.0 or later was not found.\n" in cost.render()
 
 
 def test_nobody_is_looked_for_unless_peers_are_asked_for(tmp_path, monkeypatch):
@@ -188,13 +188,13 @@ def test_a_framework_whose_neurons_fire_otherwise_is_no_row(tmp_path, monkeypatc
     architecture = Architecture(model="vgg5", steps=2, reset="soft")
     cost = run(settings(tmp_path, architecture=architecture, peers=True))
     assert [row for row in cost.seconds if row.startswith("peer")] == ["peer SpikingJelly 2.0.0"]
-    assert "snnTorch is left out: its reset by subtraction fires otherwise above" in cost.told()
+    assert "snnTorch is left out: its reset by subtraction fires otherwise above" in cost.render()
 
 
 def test_the_precision_of_other_frameworks_is_told_beside_one_of_ours(tmp_path, monkeypatch):
     mirrors.installed(monkeypatch, spikingjelly="2.0.0")
     cost = run(settings(tmp_path, peers=True, attack_dtype="bfloat16"))
-    assert "The other frameworks compute in single precision." in cost.told()
+    assert "The other frameworks compute in single precision." in cost.render()
 
 
 @pytest.mark.parametrize("peers", [False, True])
@@ -203,7 +203,7 @@ def test_training_steps_in_half_precision_are_those_of_every_row(peers, tmp_path
     asked = settings(tmp_path, training=True, train_dtype="bfloat16", peers=peers)
     cost = run(asked)
     whose = "Training steps, of every row" if peers else "Training steps"
-    assert f"{whose}: bfloat16." in cost.told()
+    assert f"{whose}: bfloat16." in cost.render()
     assert cost.workload["train_dtype"] == "bfloat16"
     assert asked.workload().train_dtype == "bfloat16"
 
@@ -213,9 +213,9 @@ def test_auto_tells_what_was_taken(native, tmp_path, monkeypatch):
     monkeypatch.setattr("art_snn.precision.multiplies_bfloat16", lambda device: native)
     told = "bfloat16, which the processor multiplies" if native else "no bfloat16, which the"
     cost = run(settings(tmp_path / "gradients", attack_dtype="auto"))
-    assert f"Gradients at the input: {told}" in cost.told()
+    assert f"Gradients at the input: {told}" in cost.render()
     cost = run(settings(tmp_path / "steps", training=True, train_dtype="auto"))
-    assert f"Training steps: {told}" in cost.told()
+    assert f"Training steps: {told}" in cost.render()
 
 
 def test_a_network_of_the_user_s_own_has_no_peers(tmp_path):
@@ -235,7 +235,7 @@ def test_a_training_step_is_measured_by_stbp_and_by_the_frameworks(tmp_path, mon
         *("inference, no gradient", "training step by STBP"),
         *("SpikingJelly 2.0.0, its own gradient", "snnTorch 1.0.0, its own gradient"),
     ]
-    text = cost.told()
+    text = cost.render()
     assert "A training step by SpikingJelly 2.0.0 takes " in text
     assert "Steps are those of SGD with momentum 0.9 and weight decay 0.0005, at a learning" in text
     assert "rate of 1e-08, so that weights stay as they are drawn." in text
@@ -244,7 +244,7 @@ def test_a_training_step_is_measured_by_stbp_and_by_the_frameworks(tmp_path, mon
 def test_the_rules_say_what_trains(tmp_path):
     cost = run(settings(tmp_path, training=True, rules=rules_named("rga,stbp")))
     assert tuple(cost.seconds) == ("inference", "rga", "stbp")
-    assert "A training step by RGA takes " in cost.told()
+    assert "A training step by RGA takes " in cost.render()
 
 
 def test_a_training_step_leaves_weights_as_they_are_drawn(tmp_path):
@@ -297,7 +297,7 @@ def test_the_picture_names_the_frameworks_in_colours_of_their_own():
     plain = figures()
     rows = {"inference": 1.0, "stbp": 2.0, PEERS[0]: 3.0, PEERS[1]: 4.0, f"stock {PEERS[0]}": 5.0}
     told = replace(plain, seconds=rows, peak={row: int(value) for row, value in rows.items()})
-    left = told.figures()["cost"].axes[0]
+    left = draw(told).axes[0]
     assert [label.get_text() for label in left.get_yticklabels()] == [
         *("inference", "stbp", "SpikingJelly 2.0.0", "snnTorch 1.0.0", "stock SpikingJelly 2.0.0")
     ]
@@ -411,7 +411,7 @@ def test_a_network_whose_inference_takes_no_memory_that_is_seen_has_no_ratio_and
     cost = replace(figures(), peak=dict.fromkeys(ROWS, 0))
     assert math.isnan(cost.memory_ratio("rga"))
     assert cells(cost)[3] == ["gradient by RGA", "4.000", "2.00", "0", "nan"]
-    cost.figures()["cost"].canvas.draw()
+    draw(cost).canvas.draw()
 
 
 def test_a_rule_that_does_not_apply_to_the_neurons_is_refused_before_anything_runs(tmp_path):
@@ -424,7 +424,7 @@ def test_a_rule_that_does_not_apply_to_the_neurons_is_refused_before_anything_ru
 def test_results_are_written_over_by_those_of_the_same_kind_only(tmp_path):
     run(settings(tmp_path))
     again = run(settings(tmp_path, batch_size=3))
-    assert read_json(tmp_path / "cost.json") == again.as_dict()
+    assert read_result(tmp_path / "cost.json") == again.as_dict()
 
 
 @pytest.mark.parametrize("content", ["", "{", "{}", '{"protocol": {}, "cells": []}', "null"])

@@ -11,7 +11,7 @@ from art_snn import RGA, checkpoint
 from art_snn.curves import curves_of
 from art_snn.data import from_npz
 from art_snn.experiments import trained
-from art_snn.files import read_json
+from art_snn.experiments.resume import read_result
 from art_snn.models import Architecture
 from tests.command import call, forbidden
 from tests.datasets import images
@@ -64,7 +64,7 @@ def test_both_kinds_of_neurons_are_recorded_and_the_files_written(recorded):
 
 def test_the_numbers_in_the_table_follow_from_the_pairs_that_were_written(recorded):
     folder, text = recorded
-    written = read_json(folder / "curves.json")
+    written = read_result(folder / "curves.json")
     rule = {"beta": 2.0, "gamma": 0.2}
     settings = {"layer": 1, "pairs": 40, "batch_size": 64, "seed": 0, "rule": rule}
     assert written["settings"] == settings
@@ -99,7 +99,7 @@ def test_another_layer_and_another_polyline_need_no_new_training(recorded, data,
         done = call(*arguments, "--output", str(folder))
         assert done.status == 0, done.stderr
         assert "layers.1: 4096 of 4096 pairs" in done.stdout
-        written = read_json(folder / "curves.json")
+        written = read_result(folder / "curves.json")
         assert written["settings"]["rule"] == {"beta": 3.0, "gamma": 0.0}
 
 
@@ -110,13 +110,13 @@ def test_checkpoints_are_recorded_under_the_decays_that_they_note(recorded, data
     arguments = ("curves", "--device", "cpu", "--pairs", "40", "--data", data, *named)
     done = call(*arguments, "--output", str(tmp_path / "a"))
     assert done.status == 0, done.stderr
-    ours = read_json(tmp_path / "a" / "curves.json")
+    ours = read_result(tmp_path / "a" / "curves.json")
     assert [panel["decay"] for panel in ours["panels"]] == [0.5, 1.0]
     assert ours["panels"][0]["subject"]["threshold"] == 0.25
     assert not list((tmp_path / "a").rglob("network.pt"))
     done = call(*arguments, "--decays", "0.9, 0.75", "--output", str(tmp_path / "b"))
     assert done.status == 0, done.stderr
-    theirs = read_json(tmp_path / "b" / "curves.json")
+    theirs = read_result(tmp_path / "b" / "curves.json")
     assert [panel["decay"] for panel in theirs["panels"]] == [0.9, 0.75]
 
 
@@ -124,7 +124,7 @@ def test_decays_are_told_in_one_list(data, tmp_path, monkeypatch):
     monkeypatch.setattr(trained.Trained, "_train", lambda *_: None)
     done = call(*CURVES, "--decays", "0.9, 1,1/4", "--data", data, "--output", str(tmp_path))
     assert done.status == 0, done.stderr
-    written = read_json(tmp_path / "curves.json")
+    written = read_result(tmp_path / "curves.json")
     assert [panel["decay"] for panel in written["panels"]] == [0.9, 1.0, 0.25]
 
 
@@ -132,7 +132,7 @@ def test_one_decay_is_one_network(data, tmp_path, monkeypatch):
     monkeypatch.setattr(trained.Trained, "_train", lambda *_: None)
     done = call(*CURVES, "--decay", "0.9", "--data", data, "--output", str(tmp_path))
     assert done.status == 0, done.stderr
-    written = read_json(tmp_path / "curves.json")
+    written = read_result(tmp_path / "curves.json")
     assert [panel["decay"] for panel in written["panels"]] == [0.9]
 
 
@@ -143,7 +143,7 @@ def test_a_network_of_one_s_own_is_recorded_without_training(data, tmp_path, mon
     done = call(*arguments, "--layer", "0", "--output", str(tmp_path / "out"))
     assert done.status == 0, done.stderr
     assert f"{model}, T = 3, direct encoding on mine\nlayers.1: 9 of 32 pairs" in done.stdout
-    (panel,) = read_json(tmp_path / "out" / "curves.json")["panels"]
+    (panel,) = read_result(tmp_path / "out" / "curves.json")["panels"]
     assert panel["decay"] == 0.75
 
 

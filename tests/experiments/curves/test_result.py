@@ -13,8 +13,9 @@ from art_snn import RGA
 from art_snn.curves import Pairs, curves_of, static_rate
 from art_snn.dynamics import Dynamics
 from art_snn.experiments.curves import Curves, Deviation, Fit, Recording, deviation
+from art_snn.experiments.curves.figure import draw
 from art_snn.experiments.curves.result import fit
-from art_snn.files import read_json
+from art_snn.experiments.resume import read_result
 from art_snn.metrics import Share
 
 
@@ -95,7 +96,7 @@ HEAD = "Curves: static, and the polyline of RGA(beta=2.0, gamma=0.2). d is recor
 
 def test_the_table_has_one_line_per_curve_and_marks_the_nearest():
     assert SHOWN.source() == WORDS
-    lines = curves(SHOWN).told().splitlines()
+    lines = curves(SHOWN).render().splitlines()
     assert lines[:6] == [HEAD, "", "vgg5 on digits", WORDS, "", lines[5]]
     assert [" ".join(line.split()) for line in lines[5:]] == [
         "curve rms mean |d| mean d",
@@ -110,7 +111,7 @@ CELLS = ("mean d", "-0.0432", "+0.0479")
 
 
 def test_markdown_has_the_same_cells():
-    lines = curves(SHOWN).told("markdown").splitlines()
+    lines = curves(SHOWN).render("markdown").splitlines()
     assert lines[:4] == [HEAD, "", f"vgg5 on digits. {WORDS}.", ""]
     head, rule, *rows = lines[4:]
     assert set(rule) <= set("|-:")
@@ -124,7 +125,7 @@ def test_markdown_has_the_same_cells():
 
 @pytest.mark.parametrize("form", ["text", "markdown", "html"])
 def test_every_network_has_a_table_and_the_curves_are_told_once(form):
-    text = curves(SHOWN, replace(SHOWN, title="another")).told(form)
+    text = curves(SHOWN, replace(SHOWN, title="another")).render(form)
     assert text.index("vgg5 on digits") < text.index("another")
     assert text.count("0.1164") == 2
     assert text.count("recorded minus curve") == 1
@@ -132,16 +133,16 @@ def test_every_network_has_a_table_and_the_curves_are_told_once(form):
 
 def test_a_result_writes_figures_pairs_and_words_and_names_its_files(tmp_path):
     found = curves(SHOWN, SHOWN)
-    found.write(tmp_path)
+    found.write(tmp_path, draw(found))
     assert found.files == ["curves.json", "curves.md", "curves.png", "pairs.npz"]
     assert {file.name for file in tmp_path.iterdir()} == set(found.files)
-    written = read_json(tmp_path / "curves.json")
+    written = read_result(tmp_path / "curves.json")
     assert written["settings"] == {"pairs": 3}
     assert (
         written["panels"]
         == [json.loads(json.dumps({"subject": {"steps": 2}} | SHOWN.as_dict()))] * 2
     )
-    assert (tmp_path / "curves.md").read_text() == found.told("markdown")
+    assert (tmp_path / "curves.md").read_text() == found.render("markdown")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     with np.load(tmp_path / "pairs.npz") as arrays:
         parts = ("sample", "neuron", "current", "rate")

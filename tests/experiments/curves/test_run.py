@@ -18,8 +18,8 @@ from art_snn.dynamics import Dynamics
 from art_snn.experiments import trained
 from art_snn.experiments.curves import Settings, recorded, run
 from art_snn.experiments.curves.result import fit
+from art_snn.experiments.resume import read_result
 from art_snn.experiments.trained import Trained, folder_of, label
-from art_snn.files import read_json
 from art_snn.models import Architecture
 from art_snn.neurons import Neuron
 from tests.command import forbidden
@@ -49,7 +49,7 @@ def asked(output: Path, data: Path, **change: Any) -> Settings:
 
 
 def panels(folder: Path) -> list[dict[str, Any]]:
-    return read_json(folder / "curves.json")["panels"]
+    return read_result(folder / "curves.json")["panels"]
 
 
 @pytest.fixture(scope="module")

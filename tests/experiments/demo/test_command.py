@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from art_snn.experiments.demo import ATTACKS, Settings
-from art_snn.files import read_json
+from art_snn.experiments.resume import read_result
 from tests.command import call
 from tests.own import own
 
@@ -30,7 +30,7 @@ def test_the_demo_prints_its_table_and_its_verdict(tmp_path):
     files = "results.json, results.md, accuracy.png, adversarials.png"
     assert f"Written to {folder}: {files}" in done.stdout
     assert sorted(file.name for file in folder.iterdir()) == sorted(files.split(", "))
-    results = read_json(folder / "results.json")
+    results = read_result(folder / "results.json")
     assert results["seed"] == 0
     assert results["eps"] == [0.1, 0.3]
     assert len(results["verdicts"]) == 2 * len(ATTACKS)

@@ -37,12 +37,12 @@ def test_the_verdict_names_the_stronger_gradient_or_none(rga, stbp, finding):
 
 
 def test_the_table_shows_success_with_its_interval():
-    assert "50.0 % [35.2, 64.8]" in outcome_with(20, 2).told()
+    assert "50.0 % [35.2, 64.8]" in outcome_with(20, 2).render()
 
 
 @pytest.mark.parametrize("form", ["text", "markdown", "html"])
 def test_every_form_tells_accuracy_budget_and_verdicts(form):
-    text = outcome_with(20, 2).told(form)
+    text = outcome_with(20, 2).render(form)
     assert "plain: 100.0 % test accuracy" in text
     assert "0.100" in text
     assert text.count("RGA stronger at 0.1") == len(ATTACKS)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from art_snn.experiments.demo import ATTACKS, GRADIENTS, Demonstration, Settings, run
-from art_snn.files import read_json
+from art_snn.experiments.resume import read_result
 
 SMALL = Settings(epochs=1, test_images=24, eps=(0.1, 0.3), device="cpu")
 
@@ -22,13 +22,13 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Demonstration, Path
 
 def test_it_writes_results_and_pictures(first):
     outcome, folder = first
-    results = read_json(folder / "results.json")
+    results = read_result(folder / "results.json")
     assert results["accuracy"] == outcome.accuracy
     assert set(results["networks"]) == {"plain", "adversarially trained"}
     for curves in results["networks"].values():
         assert set(curves) == {f"{a} by {g}" for a in ATTACKS for g in GRADIENTS}
         assert all(len(points) == len(SMALL.eps) for points in curves.values())
-    assert (folder / "results.md").read_text() == outcome.told("markdown")
+    assert (folder / "results.md").read_text() == outcome.render("markdown")
     assert {file.name for file in folder.iterdir()} == set(outcome.files)
     for picture in ("accuracy.png", "adversarials.png"):
         assert (folder / picture).read_bytes().startswith(b"\x89PNG")
@@ -43,10 +43,10 @@ def test_the_same_seed_gives_the_same_results(first, tmp_path):
 def test_adversarials_are_crafted_in_the_precision_that_was_asked_for(first, tmp_path):
     outcome, folder = first
     half = run(replace(SMALL, attack_dtype="bfloat16", output=tmp_path))
-    assert read_json(tmp_path / "results.json")["attack_dtype"] == "bfloat16"
-    assert "attack_dtype" not in read_json(folder / "results.json")
-    assert "crafted in bfloat16" in half.told()
-    assert "crafted" not in outcome.told()
+    assert read_result(tmp_path / "results.json")["attack_dtype"] == "bfloat16"
+    assert "attack_dtype" not in read_result(folder / "results.json")
+    assert "crafted in bfloat16" in half.render()
+    assert "crafted" not in outcome.render()
     assert half.accuracy["plain"] == outcome.accuracy["plain"]
     for gradient in GRADIENTS:
         ours, theirs = half.pictures[gradient], outcome.pictures[gradient]

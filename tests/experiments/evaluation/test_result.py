@@ -41,7 +41,7 @@ def test_evidence_that_is_no_finite_number_is_read_back(tmp_path):
     evidence = found.reservations[0].evidence
     assert evidence["change"] == math.inf
     assert math.isnan(evidence["mean"])
-    assert "change inf, mean nan" in found.told()
+    assert "change inf, mean nan" in found.render()
 
 
 def test_it_writes_the_files_that_it_names_and_the_page_shows_the_examples_beside_it(tmp_path):
@@ -161,7 +161,7 @@ def test_no_number_with_an_open_finding_is_told_without_saying_so():
 
 
 def test_findings_are_told_with_evidence_limit_and_remedy():
-    told = small(reservations=(RISES,)).told("markdown")
+    told = small(reservations=(RISES,)).render("markdown")
     assert "- On standard: success still rises with steps: broken 612, with twice the" in told
     assert "(a finding above one point at p < .05; ours, after" in told
     assert "Give the attack more steps." in told
@@ -254,7 +254,7 @@ def test_certificates_are_told_against_the_radius_and_come_back_from_json():
     words = rows.certified_words(found)
     assert "no class for 25.0 %" in words
     assert "an l1 radius of 0.025 on average" in words
-    assert words in found.told()
+    assert words in found.render()
     assert structured(found.as_dict(), Evaluation) == found
     assert rows.certified_words(small()) == ""
     assert rows.certified(small()).rows == []

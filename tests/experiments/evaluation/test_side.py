@@ -8,7 +8,7 @@ import pytest
 
 from art_snn.experiments.evaluation import Evaluation, Opened
 from art_snn.experiments.evaluation.side import matched, pairs, side_sections, verdict_table
-from art_snn.experiments.tables import told
+from art_snn.experiments.tables import render
 from tests.evaluations import VANISHED, evaluation, provenance, small, trial
 
 EPS = 8 / 255
@@ -63,7 +63,7 @@ def test_results_without_a_common_sample_are_said_to_be_so():
     every = opened(of((-1,), "a"), of((-1,), "b"))
     (pair,) = pairs(every)
     assert pair.told == ("Results 1 and 2 have no sample in common, so that nothing can be paired.")
-    assert pair.told in told(side_sections(every))
+    assert pair.told in render(side_sections(every))
 
 
 @pytest.mark.parametrize("changes", [{"norm": "2"}, {"trials": (trial("a", 0.5, (-1,)),)}])
@@ -89,6 +89,6 @@ def test_verdicts_stand_below_one_another_with_their_findings():
         ("at most 25.0 % [4.6, 69.9]", "1"),
         ("at most 25.0 % [4.6, 69.9]", "not looked for"),
     ]
-    text = told(side_sections(every), "markdown")
+    text = render(side_sections(every), "markdown")
     assert "3 evaluations side by side" in text
     assert "- Result 2: vgg5 on digits (1.json)" in text

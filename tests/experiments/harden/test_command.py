@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from art_snn import checkpoint
-from art_snn.files import read_json
+from art_snn.experiments.resume import read_result
 from art_snn.gradients import rule_named
 from tests.command import call, forbidden
 from tests.datasets import counts, images
@@ -61,7 +61,7 @@ def test_a_rule_of_several_is_named_and_noted_whole(arguments, tmp_path):
     assert f"under FGSM, eps 0.03137 by {rule!r}." in done.stdout
     noted = checkpoint.notes(tmp_path / "out" / "network.pt")["adversary"]
     assert f"rule={rule!r}" in noted
-    assert read_json(tmp_path / "out" / "training.json")["adversary"] == noted
+    assert read_result(tmp_path / "out" / "training.json")["adversary"] == noted
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_defence_is_named_with_its_strength_and_noted(options, words, noted, a
     assert f" on mine, hardened by {words}\n" in done.stdout
     told = checkpoint.notes(tmp_path / "out" / "network.pt")
     assert told["adversary"].endswith(f", value_range=(0.0, 1.0), defence={noted})")
-    assert read_json(tmp_path / "out" / "training.json")["adversary"] == told["adversary"]
+    assert read_result(tmp_path / "out" / "training.json")["adversary"] == told["adversary"]
     decay = 0.0 if options[0] == "rat" else 5e-4
     assert told["recipe"]["weight_decay"] == decay
     assert f"weight_decay={decay}, " in done.stdout
@@ -127,7 +127,7 @@ def test_event_frames_need_a_value_range(tmp_path, crafted):
     assert done.status == 0, done.stderr
     assert {adversarial.shape[1:] for adversarial in crafted} == {(3, 2, 4, 4)}
     assert (min(a.min() for a in crafted), max(a.max() for a in crafted)) == (0, 5)
-    assert read_json(tmp_path / "out" / "training.json")["data"] == "events"
+    assert read_result(tmp_path / "out" / "training.json")["data"] == "events"
 
 
 def test_a_network_of_the_user_s_own_is_hardened(tmp_path):

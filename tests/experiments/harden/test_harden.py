@@ -12,10 +12,11 @@ from art_snn import RGA, STBP, checkpoint
 from art_snn.attacks import Attack
 from art_snn.checkpoint import CheckpointError
 from art_snn.data import Dataset
+from art_snn.experiments import train
 from art_snn.experiments.harden import Settings
-from art_snn.experiments.harden.result import Hardened
-from art_snn.experiments.train import fitted
-from art_snn.files import read_json
+from art_snn.experiments.resume import read_result
+from art_snn.experiments.train import Fitted, fitted
+from art_snn.experiments.train.figure import draw
 from art_snn.gradients import CBA, rule_named
 from art_snn.metrics import Share
 from art_snn.models import Architecture
@@ -24,17 +25,18 @@ from tests.datasets import halves, halves_in_frames
 from tests.own import own
 
 RECIPE = Recipe(epochs=2, batch_size=8, crop_padding=1, flip=True, cutout=1, learning_rate=0.02)
+COMMON: dict[str, Any] = {"architecture": Architecture(steps=2), "recipe": RECIPE}
+COMMON |= {"validation": 0.25, "device": "cpu"}
 FGSM = Attack(name="fgsm", eps=0.1)
 
 
 def settings(output: Path, **change: Any) -> Settings:
-    small = {"architecture": Architecture(steps=2), "recipe": RECIPE, "validation": 0.25}
-    return Settings(output=output, device="cpu", **small | {"attack": FGSM} | change)
+    return Settings(output=output, **COMMON | {"attack": FGSM} | change)
 
 
-def hardened(asked: Settings, data: Dataset) -> Hardened:
+def hardened(asked: Settings, data: Dataset) -> Fitted:
     """What the command does, on data of one's own."""
-    return fitted(asked, data, asked.adversary(data), Hardened)
+    return fitted(asked, data)
 
 
 def test_unless_told_otherwise_it_is_against_ten_steps_of_pgd_within_8_255_by_rga(tmp_path):
@@ -56,13 +58,13 @@ def test_the_adversary_is_what_the_settings_say_within_the_range_of_the_data(tmp
 
 def test_it_tells_attack_and_rule_with_the_best_epoch(tmp_path):
     result = hardened(settings(tmp_path), halves())
-    text, best = result.told(), result.best
+    text, best = result.render(), result.best
     assert f"Best epoch {best.number} of 2: {100 * best.validation:.1f} % of the validation" in text
     assert "under FGSM, eps 0.1 by RGA(beta=2.0, gamma=0.2)." in text
     assert f"Test accuracy: {result.test} of 6 samples." in text
     notes = checkpoint.notes(tmp_path / "network.pt")
     assert "attack=Attack(name='fgsm'" in notes["adversary"]
-    assert read_json(tmp_path / "training.json")["adversary"] == notes["adversary"]
+    assert read_result(tmp_path / "training.json")["adversary"] == notes["adversary"]
     names = {"network.pt", "training.json", "training.md", "training.png", "training.pt"}
     assert {file.name for file in tmp_path.iterdir()} == names
 
@@ -78,8 +80,8 @@ def test_the_title_of_the_picture_fits_into_it():
     architecture = Architecture(model="resnet17", width=0.125, reset="soft", threshold=1.5, steps=2)
     words = AdversarialTraining(attack=Attack(eps=8 / 255, eps_step=2 / 255)).words()
     title = f"{architecture.words()} on fashion-mnist"
-    result = Hardened((Epoch(1, 1.0, 0.5),), Share(1, 2), title, words)
-    figure = result.figures()["training"]
+    result = Fitted((Epoch(1, 1.0, 0.5),), Share(1, 2), title, words)
+    figure = draw(result)
     figure.canvas.draw()
     box = figure.texts[0].get_window_extent()
     assert box.width < figure.bbox.width
@@ -96,20 +98,13 @@ def test_event_frames_are_attacked_within_their_range(tmp_path, crafted):
     assert max(a.max() for a in crafted) == 6
 
 
-def test_adversarial_training_without_a_range_or_in_another_one_leaves_no_file(tmp_path):
+def test_adversarial_training_without_a_range_leaves_no_file(tmp_path):
     asked = settings(tmp_path / "new", architecture=Architecture())
     message = r"^value_range: expected the range that adversarial training may use, got None, for"
     with pytest.raises(ValueError, match=message):
         asked.adversary(halves_in_frames(None))
-    bare = AdversarialTraining(attack=FGSM, value_range=(0.0, 5.0))
     with pytest.raises(ValueError, match=message):
-        fitted(asked, halves_in_frames(None), bare)
-    message = (
-        r"^value_range: expected \(0\.0, 5\.0\), which is that of counts, got \(0\.0, 1\.0\) for "
-        r"the adversary\. Give AdversarialTraining the value_range of the data\."
-    )
-    with pytest.raises(ValueError, match=message):
-        fitted(asked, halves_in_frames((0.0, 5.0)), AdversarialTraining(attack=FGSM))
+        fitted(asked, halves_in_frames(None))
     assert not (tmp_path / "new").exists()
 
 
@@ -137,11 +132,11 @@ def test_the_folder_of_a_run_against_another_adversary_is_refused(change, tmp_pa
     with pytest.raises(CheckpointError, match=message):
         hardened(replace(asked, **change), halves())
     with pytest.raises(CheckpointError, match=r"^resume: expected a run of Recipe\([^)]*\), best"):
-        fitted(asked, halves())
+        fitted(train.Settings(**COMMON, output=tmp_path), halves())
 
 
 def test_a_network_of_the_user_s_own_is_hardened(tmp_path):
     architecture = Architecture(model=own(tmp_path))
     result = hardened(settings(tmp_path / "new", architecture=architecture), halves())
     assert result.title == f"{architecture.model}, T = 3, direct encoding on halves"
-    assert "under FGSM" in result.told()
+    assert "under FGSM" in result.render()

@@ -9,7 +9,7 @@ import psutil
 import pytest
 import torch
 
-from art_snn.files import read_json
+from art_snn.experiments.resume import read_result
 from tests.command import call
 from tests.jobs import started
 
@@ -47,7 +47,7 @@ def test_two_processes_harden_as_one_does_and_one_of_them_speaks(tmp_path):
     assert out.count("Written to two: network.pt, training.json") == 1
     assert errors.count("Adversarial training:   0%") == 1
     assert call(*arguments, "--output", str(tmp_path / "one")).status == 0
-    found, alone = (read_json(tmp_path / name / "training.json") for name in ("two", "one"))
+    found, alone = (read_result(tmp_path / name / "training.json") for name in ("two", "one"))
     # In single precision rounding turns a spike here and there.
     losses = [[epoch["loss"] for epoch in one["history"]] for one in (found, alone)]
     assert losses[0] == pytest.approx(losses[1], rel=0.02)

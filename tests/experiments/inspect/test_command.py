@@ -13,7 +13,7 @@ from art_snn import checkpoint
 from art_snn.dynamics import Dynamics
 from art_snn.experiments.inspect import RULES, inspected
 from art_snn.experiments.inspect.result import Neurons
-from art_snn.files import read_json
+from art_snn.experiments.resume import read_result
 from art_snn.gradients import STBP
 from art_snn.models import Architecture
 from tests import adapted
@@ -34,7 +34,7 @@ def looked_at(*words: str) -> tuple[str, dict]:
     assert done.status == 0, done.stderr
     assert done.stdout.endswith("\nWritten to out: inspect.json, inspect.md\n")
     assert {file.name for file in Path("out").iterdir()} >= {"inspect.json", "inspect.md"}
-    return done.stdout, read_json(Path("out", "inspect.json"))
+    return done.stdout, read_result(Path("out", "inspect.json"))
 
 
 @pytest.mark.parametrize(

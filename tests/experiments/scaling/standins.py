@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from art_snn.data import Dataset, Source
+from art_snn.experiments.resume import read_result
 from art_snn.experiments.scaling import Cell, Growth, Settings
 from art_snn.experiments.scaling.settings import Protocol
-from art_snn.files import read_json
 from art_snn.measuring.workload import Workload
 
 MIB = 2**20
@@ -94,7 +94,7 @@ STUDY = Path(__file__).parents[3] / "docs" / "study" / "scaling" / "scaling.json
 
 def of_an_earlier_version(folder: Path) -> Path:
     """The study's figures as cost.json, in the words of versions whose batch_size was batch."""
-    content = read_json(STUDY)
+    content = read_result(STUDY)
     protocol = content["protocol"]
     protocol["batch"] = protocol.pop("batch_size")
     file = folder / "cost.json"

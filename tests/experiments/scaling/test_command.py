@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from art_snn.attacks import Attack
+from art_snn.experiments.resume import read_result
 from art_snn.experiments.scaling import PGD, run
-from art_snn.files import read_json
 from art_snn.gradients import rules_named
 from art_snn.measuring.workload import Workload
 from tests.command import call
@@ -42,7 +42,7 @@ def test_a_run_writes_figures_table_and_chart(tmp_path):
     grown = run(settings(folder))
     names = {"scaling.json", "scaling.md", "scaling.png"}
     assert {file.name for file in folder.iterdir()} == names
-    assert read_json(folder / "scaling.json") == grown.as_dict()
+    assert read_result(folder / "scaling.json") == grown.as_dict()
     lines = (folder / "scaling.md").read_text().splitlines()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
     assert ["vgg5", "4", "4.000", "4.000", "4.000", "1.00", "4", "4", "1.00"] in rows

@@ -13,10 +13,10 @@ from hypothesis import given, settings as laws, strategies as st
 
 from art_snn.attacks import Attack
 from art_snn.data import Source
+from art_snn.experiments.resume import read_result
 from art_snn.experiments.scaling import PGD, Cell, Growth, Settings, Trend, run
 from art_snn.experiments.scaling.result import cells, slopes
 from art_snn.experiments.scaling.settings import Protocol
-from art_snn.files import read_json
 from art_snn.gradients import RGA, STBP, rules_named
 from art_snn.measuring.process import ProcessFailed
 from art_snn.measuring.workload import Workload
@@ -52,7 +52,7 @@ def rows_of(text: str) -> list[list[str]]:
 
 
 def markdown(grown: Growth) -> list[list[str]]:
-    return rows_of(grown.told("markdown"))
+    return rows_of(grown.render("markdown"))
 
 
 @pytest.fixture
@@ -126,14 +126,14 @@ def test_a_killed_run_goes_on_after_its_last_whole_cell(tmp_path, monkeypatch):
     spoilt(monkeypatch, stop_at_four)
     with pytest.raises(KeyboardInterrupt):
         run(settings(folder))
-    assert [cell["steps"] for cell in read_json(file)["cells"]] == [2]
+    assert [cell["steps"] for cell in read_result(file)["cells"]] == [2]
     assert not list(tmp_path.rglob("*.part"))
     seen.clear()
     spoilt(monkeypatch, lambda _, load, __: seen.append(load.steps))
     grown = run(settings(folder))
     assert set(seen) == {4}
     assert [cell.steps for cell in grown.cells] == [2, 4]
-    assert read_json(file) == grown.as_dict()
+    assert read_result(file) == grown.as_dict()
     seen.clear()
     assert run(settings(folder)) == grown
     assert not seen
@@ -151,7 +151,7 @@ def test_a_process_killed_for_memory_costs_its_rule_the_figures_and_nothing_else
     assert [cell.failed for cell in grown.cells] == [{}, {"stbp": "process killed by SIGKILL"}]
     assert grown.cells[1].seconds == {"inference": 1.0, "rga": 1.0}
     assert set(grown.cells[1].peak) == {"inference", "rga"}
-    assert "STBP failed: process killed by SIGKILL" in grown.told()
+    assert "STBP failed: process killed by SIGKILL" in grown.render()
     table = cells(grown)
     assert table.rows[1][:9] == ("vgg5", "4", "1.000", "1.000", "-", "-", "1", "-", "-")
     assert table.rows[0][-1] == ""
@@ -232,8 +232,8 @@ def test_a_run_of_an_earlier_version_is_taken_up(tmp_path, monkeypatch):
     spoilt(monkeypatch, lambda _, load, __: seen.append(load.steps))
     assert run(settings(tmp_path)) == whole
     assert set(seen) == {4}
-    assert read_json(tmp_path / "scaling.json") == whole.as_dict()
-    assert read_json(tmp_path / "cost.json") == earlier, "it is left as it was"
+    assert read_result(tmp_path / "scaling.json") == whole.as_dict()
+    assert read_result(tmp_path / "cost.json") == earlier, "it is left as it was"
     with pytest.raises(ValueError, match=REFUSAL.format("protocol")):
         run(settings(tmp_path, batch_size=5))
 
@@ -249,7 +249,7 @@ def test_an_earlier_run_on_cuda_is_one_on_a_gpu(tmp_path, monkeypatch):
 
 
 def test_the_study_s_figures_of_an_earlier_version_are_taken_up(tmp_path, monkeypatch):
-    content = read_json(of_an_earlier_version(tmp_path))
+    content = read_result(of_an_earlier_version(tmp_path))
     monkeypatch.setattr(run_module, "describe_machine", lambda *_: content["machine"])
     monkeypatch.setattr(run_module, "in_fresh_process", forbidden)
     told = content["protocol"]
@@ -294,7 +294,7 @@ def test_texts_say_what_was_measured_on_which_images():
     assert "width 0.5" in figures(width=0.5).heading()[0]
     assert "freed memory kept" in figures(keep_memory=True).heading()[2]
     for form in ("text", "markdown", "html"):
-        text = figures().told(form)
+        text = figures().render(form)
         assert all(part in text for part in (first, machine, how, "RGA/STBP time", "MiB per step"))
 
 

@@ -8,10 +8,9 @@ import pytest
 
 from art_snn.attacks import Attack
 from art_snn.experiments import trained
-from art_snn.experiments.resume import structured
+from art_snn.experiments.resume import read_result, structured
 from art_snn.experiments.sweep import Swept
 from art_snn.experiments.sweep.result import Content
-from art_snn.files import read_json
 from tests.command import call, forbidden
 from tests.datasets import images
 from tests.own import own
@@ -48,7 +47,7 @@ def test_without_options_both_panels_of_the_paper_are_swept(swept):
         *("sweep.json", "sweep.md", "sweep.png"),
         *("decay-1", "decay-0.9", "decay-0.5"),
     }
-    assert list(read_json(folder / "sweep.json")["lines"]) == [
+    assert list(read_result(folder / "sweep.json")["lines"]) == [
         "rga.beta at decay 1",
         "rga.beta at decay 0.5",
         "rga.gamma at decay 0.9",
@@ -58,8 +57,8 @@ def test_without_options_both_panels_of_the_paper_are_swept(swept):
 
 def test_all_panels_follow_from_the_file_alone(swept):
     folder = swept[1]
-    panels = structured(read_json(folder / "sweep.json"), Content).panels()
-    assert Swept(panels).told("markdown") == (folder / "sweep.md").read_text()
+    panels = structured(read_result(folder / "sweep.json"), Content).panels()
+    assert Swept(panels).render("markdown") == (folder / "sweep.md").read_text()
 
 
 def test_a_second_sweep_prints_the_same_and_neither_trains_nor_attacks(swept, monkeypatch):
@@ -78,7 +77,7 @@ def test_rule_field_values_and_decays_are_chosen(swept, tmp_path):
         *("--attack", "fgsm", "--eps", "4/255", "--output", str(tmp_path)),
     )
     assert done.status == 0, done.stderr
-    lines = read_json(tmp_path / "sweep.json")["lines"]
+    lines = read_result(tmp_path / "sweep.json")["lines"]
     assert list(lines) == [
         f"extended-hart.rule.surrogate.width at decay {decay}" for decay in ("0.9", "0.25")
     ]
@@ -96,8 +95,8 @@ def test_a_checkpoint_is_swept_at_its_own_decay_unless_another_one_is_given(
     arguments = ("sweep", *ATTACK, "--iterations", "1", *network, *field)
     done = call(*arguments, "--output", str(tmp_path))
     assert done.status == 0, done.stderr
-    (entry,) = read_json(tmp_path / "sweep.json")["lines"].values()
-    theirs = read_json(folder / "sweep.json")["lines"]["rga.gamma at decay 0.9"]
+    (entry,) = read_result(tmp_path / "sweep.json")["lines"].values()
+    theirs = read_result(folder / "sweep.json")["lines"]["rga.gamma at decay 0.9"]
     assert entry["key"] == theirs["key"]
     assert entry["values"] == {v: theirs["values"][v] for v in ("0.0", "0.1")}
     other = call(*arguments, "--decay", "1", "--output", str(tmp_path))
@@ -192,9 +191,9 @@ def test_one_decay_is_one_network(swept, tmp_path):
     field = ("--field", "gamma", "--values", "0,0.2", "--data", str(swept[0]))
     done = call(*SWEEP, *field, "--decay", "0.9", "--output", str(tmp_path))
     assert done.status == 0, done.stderr
-    lines = read_json(tmp_path / "sweep.json")["lines"]
+    lines = read_result(tmp_path / "sweep.json")["lines"]
     assert list(lines) == ["rga.gamma at decay 0.9"]
-    theirs = read_json(swept[1] / "sweep.json")["lines"]
+    theirs = read_result(swept[1] / "sweep.json")["lines"]
     assert lines["rga.gamma at decay 0.9"]["key"] == theirs["rga.gamma at decay 0.9"]["key"]
     assert [folder.name for folder in tmp_path.glob("decay-*")] == ["decay-0.9"]
 
@@ -206,7 +205,7 @@ def test_a_network_of_one_s_own_is_swept_without_training(swept, tmp_path, monke
     done = call(*arguments, "--output", str(tmp_path / "out"))
     assert done.status == 0, done.stderr
     assert f"{model} ({model}, T = 3, direct encoding on mine; " in done.stdout
-    lines = read_json(tmp_path / "out" / "sweep.json")["lines"]
+    lines = read_result(tmp_path / "out" / "sweep.json")["lines"]
     assert list(lines) == [f"rga.beta at {model}", f"rga.gamma at {model}"]
     field = ("--field", "beta", "--values", "2,0.2")
     done = call(*arguments, *field, "--output", str(tmp_path / "other"))

@@ -109,12 +109,6 @@ def test_a_network_has_one_colour_in_all_panels_of_a_figure():
     assert draw(Swept([TWO, TWO])).get_suptitle() == "RGA(beta=2.0)\nPGD, eps 0.1"
 
 
-def test_the_result_s_picture_is_this_one():
-    (name, figure) = next(iter(Swept([TWO]).figures().items()))
-    assert name == "sweep"
-    assert [c.get_label() for c in curves(figure.axes[0])] == ["decay 1", "decay 5"]
-
-
 def test_the_long_name_of_a_network_stands_in_lines_and_leaves_room_for_the_curves():
     long = f"/{'somewhere/' * 12}mine.py:network"
     figure = draw(Swept([Panel("RGA()", "beta", "FGSM", {long: line(v1=2, v2=3)})] * 2))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
+from art_snn.experiments.resume import read_result
 from art_snn.experiments.sweep import Line, Panel, Swept
+from art_snn.experiments.sweep.figure import draw
 from art_snn.experiments.sweep.result import CAUTION
-from art_snn.files import read_json
 from art_snn.metrics import Robustness, Share, paired_difference
 from tests.outcomes import outcome as flipped
 
@@ -83,7 +84,7 @@ def cells(row: str) -> list[str]:
 
 
 def test_the_table_says_how_strong_every_value_is_against_the_best_and_the_default():
-    title, blank, head, *rest = Swept([EXAMPLE]).told().splitlines()
+    title, blank, head, *rest = Swept([EXAMPLE]).render().splitlines()
     assert title == "beta of RGA(beta=2.0); PGD, eps 0.1"
     assert blank == ""
     assert head.split("  ")[0] == "network"
@@ -112,7 +113,7 @@ def test_a_best_value_that_stands_alone_has_no_rivals():
 
 
 def test_the_table_in_markdown_has_the_same_cells_and_notes():
-    title, _, head, rule, *rest = Swept([EXAMPLE]).told("markdown").splitlines()
+    title, _, head, rule, *rest = Swept([EXAMPLE]).render("markdown").splitlines()
     assert title == "beta of RGA(beta=2.0); PGD, eps 0.1."
     assert cells(head) == list(EXAMPLE.table().titles)
     assert len(cells(rule)) == 5
@@ -125,7 +126,7 @@ def test_the_table_in_markdown_has_the_same_cells_and_notes():
 @pytest.mark.parametrize("form", ["text", "markdown", "html"])
 def test_every_panel_is_in_the_table_and_the_caution_once(form):
     other = Panel("HART()", "surrogate.width", "FGSM, eps 0.2", {"decay 0.9": line(v1=(2,))})
-    text = Swept([EXAMPLE, other]).told(form)
+    text = Swept([EXAMPLE, other]).render(form)
     assert text.index("beta of RGA(beta=2.0); PGD") < text.index("surrogate.width of HART(); FGSM")
     assert text.count(CAUTION) == 1
 
@@ -133,7 +134,7 @@ def test_every_panel_is_in_the_table_and_the_caution_once(form):
 def test_a_network_that_is_always_wrong_has_a_table_too():
     swept = Line("a net", 2.0, {v: outcome(wrong=12) for v in (1.0, 2.0)})
     assert swept.best == 2
-    text = Swept([Panel("RGA()", "beta", "PGD", {"decay 1": swept})]).told()
+    text = Swept([Panel("RGA()", "beta", "PGD", {"decay 1": swept})]).render()
     assert "0 of 12 samples classified correctly" in text
     assert "none to count" in text
 
@@ -141,9 +142,9 @@ def test_a_network_that_is_always_wrong_has_a_table_too():
 def test_a_result_writes_what_it_holds_and_names_its_files(tmp_path):
     content = {"lines": {"rga.beta at decay 1": {"values": {}}}}
     found = Swept([EXAMPLE], content)
-    found.write(tmp_path)
+    found.write(tmp_path, draw(found))
     assert found.files == ["sweep.json", "sweep.md", "sweep.png"]
     assert {file.name for file in tmp_path.iterdir()} == set(found.files)
-    assert read_json(tmp_path / "sweep.json") == content == found.as_dict()
-    assert (tmp_path / "sweep.md").read_text() == found.told("markdown")
+    assert read_result(tmp_path / "sweep.json") == content == found.as_dict()
+    assert (tmp_path / "sweep.md").read_text() == found.render("markdown")
     assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")

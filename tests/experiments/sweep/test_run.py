@@ -23,10 +23,9 @@ from art_snn.attacks import Attack
 from art_snn.data import Source, from_npz
 from art_snn.encoders import Frames, Poisson
 from art_snn.experiments import compare, trained
-from art_snn.experiments.resume import bit_string
+from art_snn.experiments.resume import bit_string, read_result
 from art_snn.experiments.sweep import Line, Settings, Sweep, Swept, check, run, swept
 from art_snn.experiments.trained import Trained
-from art_snn.files import read_json
 from art_snn.gradients import EOT, RGA, STBP, ATan, StaticCurve
 from art_snn.metrics import paired_difference, robustness
 from art_snn.models import Architecture
@@ -164,7 +163,7 @@ def test_a_run_that_was_killed_is_taken_up_after_its_last_whole_value(tmp_path, 
         interrupt(patch, at=5)
         with pytest.raises(KeyboardInterrupt):
             swept(sweep(), wrapped, x, y, file, "decay 0.5", "small")
-    killed = read_json(file)
+    killed = read_result(file)
     assert list(killed["lines"]["rga.beta at decay 0.5"]["values"]) == ["1.0"]
     assert [kept.name for kept in file.parent.iterdir()] == ["sweep.json"]
     crafted.clear()
@@ -190,7 +189,7 @@ def test_one_file_holds_several_networks_and_fields(tmp_path, crafted):
                 line = swept(asked, wrapped, x, y, file, f"decay {decay:g}")
                 assert robust(lines.setdefault((asked.name, decay), line)) == robust(line)
     assert len(crafted) == 2 * 3 * (3 + 2)
-    content = read_json(file)["lines"]
+    content = read_result(file)["lines"]
     assert list(content) == [
         "rga.beta at decay 1",
         "rga.gamma at decay 1",
@@ -210,7 +209,7 @@ def test_values_that_are_asked_for_later_join_the_file(tmp_path, crafted):
     assert len(crafted) == 3
     assert list(line.outcomes) == [4, 8, 1]
     assert robust(line)[4] == robust(first)[4]
-    (entry,) = read_json(file)["lines"].values()
+    (entry,) = read_result(file)["lines"].values()
     assert list(entry["values"]) == ["1.0", "2.0", "4.0", "8.0"]
 
 
@@ -401,11 +400,11 @@ def test_results_of_earlier_versions_are_taken_up_value_by_value(tmp_path, craft
 
 def test_the_file_holds_what_the_published_ones_hold(tmp_path):
     published = Path(__file__).parents[3] / "docs" / "study" / "eurosat" / "sweep.json"
-    entry = read_json(published)["lines"]["rga.beta at decay 1"]
+    entry = read_result(published)["lines"]["rga.beta at decay 1"]
     wrapped, x, y = written_by_hand()
     asked = Sweep(values=(1, 2), attack=Attack(eps=0.125, iterations=2), batch_size=2)
     swept(asked, wrapped, x, y, tmp_path / "sweep.json", "decay 1", "title")
-    (ours,) = read_json(tmp_path / "sweep.json")["lines"].values()
+    (ours,) = read_result(tmp_path / "sweep.json")["lines"].values()
     assert [(k, type(v)) for k, v in ours.items()] == [(k, type(v)) for k, v in entry.items()]
     assert ours["values"]["1.0"].keys() == entry["values"]["1.0"].keys()
     assert ours["attack"].keys() == entry["attack"].keys()
@@ -439,7 +438,7 @@ def asked(output: Path, data: Path, **change: Any) -> Settings:
 
 
 def content(folder: Path) -> dict[str, Any]:
-    return read_json(folder / "sweep.json")["lines"]
+    return read_result(folder / "sweep.json")["lines"]
 
 
 def files(folder: Path) -> set[str]:

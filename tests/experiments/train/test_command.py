@@ -10,7 +10,7 @@ import torch
 
 from art_snn import checkpoint
 from art_snn.experiments import trained as weights
-from art_snn.files import read_json
+from art_snn.experiments.resume import read_result
 from art_snn.training import Recipe
 from tests.command import call, forbidden, interrupted
 from tests.datasets import counts, images
@@ -38,7 +38,7 @@ def test_recipe_best_epoch_and_test_accuracy_are_printed_and_five_files_written(
     folder, text = trained
     recipe = Recipe(epochs=2, batch_size=256, crop_padding=1, flip=False, cutout=4)
     assert text.strip().splitlines()[0] == str(recipe)
-    content = read_json(folder / "training.json")
+    content = read_result(folder / "training.json")
     number = content["best_epoch"]
     share = 100 * content["history"][number - 1]["validation"]
     assert f"Best epoch {number} of 2: {share:.1f} % of the validation samples.\n" in text
@@ -80,7 +80,7 @@ def test_a_run_that_was_killed_goes_on(trained, tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ["training.pt"]
     done = call(*TRAIN, "--output", str(tmp_path))
     assert done.status == 0, done.stderr
-    first, again = (read_json(p / "training.json") for p in (trained[0], tmp_path))
+    first, again = (read_result(p / "training.json") for p in (trained[0], tmp_path))
     assert first == again
 
 
@@ -157,7 +157,7 @@ def test_event_frames_need_no_value_range(tmp_path):
         *("--data", str(data), "--output", str(tmp_path / "out")),
     )
     assert done.status == 0, done.stderr
-    assert read_json(tmp_path / "out" / "training.json")["data"] == "events"
+    assert read_result(tmp_path / "out" / "training.json")["data"] == "events"
 
 
 def test_the_precision_of_the_training_is_told_and_noted(tmp_path):
@@ -165,7 +165,7 @@ def test_the_precision_of_the_training_is_told_and_noted(tmp_path):
     assert done.status == 0, done.stderr
     assert "train_dtype='bfloat16')" in done.stdout
     assert "direct encoding on digits, trained in bfloat16\n" in done.stdout
-    content = read_json(tmp_path / "training.json")
+    content = read_result(tmp_path / "training.json")
     assert content["recipe"]["train_dtype"] == content["subject"]["train_dtype"] == "bfloat16"
 
 

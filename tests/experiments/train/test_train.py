@@ -13,9 +13,9 @@ import torch
 
 from art_snn import checkpoint
 from art_snn.checkpoint import CheckpointError
+from art_snn.experiments.resume import read_result
 from art_snn.experiments.train import Settings, fitted
 from art_snn.experiments.trained import Trained
-from art_snn.files import read_json
 from art_snn.models import Architecture
 from art_snn.training import Epoch, Recipe
 from tests.command import forbidden
@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_writes_network_history_text_and_picture(folder):
     names = {"network.pt", "training.json", "training.md", "training.png", "training.pt"}
     assert {file.name for file in folder.iterdir()} == names
-    content = read_json(folder / "training.json")
+    content = read_result(folder / "training.json")
     assert [epoch["number"] for epoch in content["history"]] == [1, 2]
     assert content["recipe"]["learning_rate"] == 0.02
     assert content["test_accuracy"]["total"] == 6
@@ -99,7 +99,7 @@ def test_a_finished_run_is_loaded_and_gives_the_same(folder, tmp_path, monkeypat
     (tmp_path / "training.pt").write_bytes((folder / "training.pt").read_bytes())
     monkeypatch.setattr(torch.optim.SGD, "step", forbidden)
     fitted(settings(tmp_path), halves())
-    first, again = (read_json(p / "training.json") for p in (folder, tmp_path))
+    first, again = (read_result(p / "training.json") for p in (folder, tmp_path))
     assert first == again
 
 
@@ -114,7 +114,7 @@ def test_the_folder_of_another_run_is_refused(folder, tmp_path):
 
 def test_it_tells_the_recipe_the_best_epoch_and_the_test_accuracy(tmp_path):
     result = fitted(settings(tmp_path), halves())
-    text, best = result.told(), result.best
+    text, best = result.render(), result.best
     assert text.startswith(str(RECIPE))
     assert "vgg5, T = 2, decay 0.5, direct encoding on halves" in text
     assert f"Best epoch {best.number} of 2: {100 * best.validation:.1f} % of the validation" in text
@@ -124,8 +124,8 @@ def test_it_tells_the_recipe_the_best_epoch_and_the_test_accuracy(tmp_path):
 
 
 def test_the_text_is_written_with_a_row_per_epoch_that_marks_the_best(folder):
-    history = read_json(folder / "training.json")["history"]
-    best = read_json(folder / "training.json")["best_epoch"]
+    history = read_result(folder / "training.json")["history"]
+    best = read_result(folder / "training.json")["best_epoch"]
     lines = (folder / "training.md").read_text().splitlines()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
     assert rows[0] == ["epoch", "training loss", "validation", ""]
@@ -183,7 +183,7 @@ def test_numbers_from_numpy_are_written_as_plain_ones(folder, tmp_path):
     numbers = {"architecture": architecture, "recipe": recipe, "validation": np.float32(0.25)}
     (tmp_path / "training.pt").write_bytes((folder / "training.pt").read_bytes())
     fitted(settings(tmp_path, **numbers), halves())
-    first, again = (read_json(p / "training.json") for p in (folder, tmp_path))
+    first, again = (read_result(p / "training.json") for p in (folder, tmp_path))
     assert first == again
 
 
@@ -225,7 +225,7 @@ def test_a_run_that_is_interrupted_goes_on_and_gives_the_same(epoch, folder, tmp
             fitted(settings(tmp_path), halves())
     assert [file.name for file in tmp_path.iterdir()] == ["training.pt"] * (epoch - 1)
     fitted(settings(tmp_path), halves())
-    first, again = (read_json(p / "training.json") for p in (folder, tmp_path))
+    first, again = (read_result(p / "training.json") for p in (folder, tmp_path))
     assert first == again
 
 
