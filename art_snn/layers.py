@@ -9,7 +9,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from art_snn import pooling
 from art_snn.checks import invalid
-from art_snn.gradients.base import repeat_step, repeats_one_step
+from art_snn.gradients.shared import repeat_step, repeats_one_step
 from art_snn.neurons import Neuron
 
 

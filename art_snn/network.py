@@ -16,7 +16,7 @@ from art_snn.encoders import Direct, Encoder, encoding
 from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, Site
 from art_snn.gradients.base import kept, simulation
 from art_snn.gradients.fixed import holding, unhandled, weights_fixed
-from art_snn.gradients.rules import check_applicable, objection, resolve
+from art_snn.gradients.names import check_applicable, objection, resolve
 from art_snn.layers import TimeDistributed, device_of, hooked_everywhere, is_plain, varies
 from art_snn.neurons import Neuron
 from art_snn.passes import attached, modes_kept, watched

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from art_snn.checks import invalid, require
 from art_snn.dynamics import Dynamics
 from art_snn.gradients.base import Firing, Site
-from art_snn.gradients.stbp import STBP
+from art_snn.gradients.rules.stbp import STBP
 
 
 @dataclass(frozen=True)

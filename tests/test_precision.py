@@ -248,7 +248,7 @@ def test_the_network_stays_as_it_was():
 @every_dtype
 @pytest.mark.parametrize("steps", [1, 3, 8])
 def test_means_over_time_are_summed_in_single_precision(dtype, steps):
-    from art_snn.gradients.rate import time_mean
+    from art_snn.gradients.shared import time_mean
 
     x = torch.randn(steps, 5, 4, 3).to(DTYPES[dtype])
     wanted = x.double().mean(0, keepdim=True)

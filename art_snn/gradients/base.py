@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
 from art_snn.dynamics import Dynamics
@@ -186,31 +185,44 @@ def own(site: Site, current: Tensor) -> Tensor:
     raise TypeError(f"neuron {site.name!r} has no gradient of its own")
 
 
-class _Repeat(torch.autograd.Function):
-    """A view [T, N, ...] of one step [N, ...]."""
+class Composite(Gradient):
+    """A rule made of others, whose declarations and objections follow from theirs."""
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, steps: int) -> Tensor:
-        return x.expand(steps, *x.shape)
+    @property
+    @abstractmethod
+    def parts(self) -> tuple[Gradient, ...]:
+        """The rules inside."""
 
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return grad.sum(0), None
+    @property
+    def mixes_samples(self) -> bool:
+        return any(rule.mixes_samples for rule in self.parts)
+
+    @property
+    def remembers(self) -> bool:
+        return any(rule.remembers for rule in self.parts)
+
+    @property
+    def passes(self) -> int:
+        return sum(rule.passes for rule in self.parts)
+
+    @property
+    def plain_passes(self) -> int:
+        return sum(rule.plain_passes for rule in self.parts)
+
+    def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
+        for rule in self.parts:
+            reason = rule.objection(dynamics, encoder)
+            if reason is not None:
+                return f"{type(rule).__name__}: {reason}"
+        return None
 
 
-def repeat_step(x: Tensor, steps: int) -> Tensor:
-    """A view [T, N, ...] that repeats one step [N, ...].
+def require_rule(argument: str, rule: object) -> None:
+    """Refuse anything but an instance of a rule.
 
-    Of a gradient at it the sum over time alone is read: layers may give its mean at every step."""
-    repeated: Tensor = _Repeat.apply(x, steps)  # type: ignore[no-untyped-call]
-    return repeated
-
-
-def is_repeated(x: Tensor) -> bool:
-    """Whether the tensor is what :func:`repeat_step` has made."""
-    return type(x.grad_fn).__name__ == "_RepeatBackward"
-
-
-def repeats_one_step(x: Tensor) -> bool:
-    """Whether x [T, ...] is a view that repeats one step, and not itself what is differentiated."""
-    return x.shape[0] > 1 and x.stride(0) == 0 and not (x.is_leaf and x.requires_grad)
+    :raises TypeError: naming the argument."""
+    if not isinstance(rule, Gradient):
+        raise TypeError(
+            f"{argument}: expected a gradient rule such as RGA(), got {rule!r}. "
+            "Pass an instance, neither a class nor a name."
+        )

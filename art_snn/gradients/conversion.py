@@ -6,7 +6,8 @@ from torch import Tensor
 
 from art_snn.dynamics import Dynamics
 from art_snn.gradients.base import Differentiable, Execution, Gradient, Site
-from art_snn.gradients.rate import mean_over_time, no_rate_curve
+from art_snn.gradients.rate import no_rate_curve
+from art_snn.gradients.shared import mean_over_time
 from art_snn.values import Setting
 
 

@@ -35,10 +35,9 @@ from art_snn.gradients.affine import (
     refusal,
     remember,
 )
-from art_snn.gradients.base import Differentiable, Execution, Gradient, Site, repeats_one_step
-from art_snn.gradients.blocks import blocks
+from art_snn.gradients.base import Differentiable, Execution, Gradient, Site
 from art_snn.gradients.fixed import Trail, on_trail, weights_held
-from art_snn.gradients.once import anchored, once
+from art_snn.gradients.shared import anchored, blocks, mean_over_time, once, time_mean
 from art_snn.values import least, operand
 
 
@@ -171,21 +170,6 @@ def time_resolved(rule: RateGradient, network: Differentiable, encoded: Tensor) 
         return spikes
 
     return network.run(encoded, fire)
-
-
-def mean_over_time(x: Tensor) -> Tensor:
-    """Mean over axis 0, kept as an axis of size 1; free for a view that repeats one step."""
-    return x[:1] if repeats_one_step(x) else time_mean(x)
-
-
-def time_mean(x: Tensor) -> Tensor:
-    """Mean over axis 0, kept as an axis of size 1, summed in single precision at least.
-
-    In half precision as a product with ones, whose units sum so: eight times as fast as a sum."""
-    if x.dtype.itemsize >= 4:
-        return x.mean(0, keepdim=True)
-    total = x.new_ones(1, len(x)) @ x.reshape(len(x), -1)
-    return (total / len(x)).view(1, *x.shape[1:])
 
 
 def _trace(

@@ -21,9 +21,8 @@ from torch import Tensor
 
 from art_snn import fused
 from art_snn.dynamics import Dynamics, currents_around
-from art_snn.gradients.base import Differentiable, Execution, Firing, Gradient, Site, is_repeated
-from art_snn.gradients.blocks import blocks
-from art_snn.gradients.once import anchored, once
+from art_snn.gradients.base import Differentiable, Execution, Firing, Gradient, Site
+from art_snn.gradients.shared import anchored, blocks, is_repeated, once
 from art_snn.values import operand, plus_product, plus_scaled
 
 StepSlope = Callable[[Tensor, int, slice], Tensor]

@@ -13,7 +13,7 @@ from art_snn.encoders import Direct, Encoder
 from art_snn.gradients import Composite, Conversion, Firing, Gradient, Native, Site, objection
 from art_snn.gradients.base import own, simulation
 from art_snn.gradients.fixed import unhandled, weights_fixed, weights_held
-from art_snn.gradients.rga import RGA
+from art_snn.gradients.rules.rga import RGA
 from art_snn.interop.adapted import Firings, Traits
 from art_snn.interop.dynamics import Unknown
 from art_snn.interop.forms import (

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn.gradients.base import Firing, Site
-from art_snn.gradients.once import anchored, once
+from art_snn.gradients.shared import anchored, once
 from art_snn.interop.members import Member
 from art_snn.interop.passes import FiringPass, other_equations, refused, running, wrong_steps
 from art_snn.values import operand

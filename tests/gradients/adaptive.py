@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from art_snn import SpikingNetwork
 from art_snn.dynamics import Dynamics
-from art_snn.gradients.assg import PotentialMoments
+from art_snn.gradients.rules.assg import PotentialMoments
 
 
 class _Spike(torch.autograd.Function):

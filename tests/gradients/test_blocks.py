@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from art_snn.gradients.blocks import CACHED_ELEMENTS, blocks
+from art_snn.gradients.shared import CACHED_ELEMENTS, blocks
 
 
 def layer(samples, features):

@@ -30,9 +30,9 @@ from art_snn import (
 )
 from art_snn.dynamics import DECAYS, THRESHOLDS, Dynamics
 from art_snn.gradients import Gradient, Surrogate, resolve
-from art_snn.gradients.assg import SHARP
 from art_snn.gradients.base import simulation
 from art_snn.gradients.rules import VARIANTS
+from art_snn.gradients.rules.assg import SHARP
 from art_snn.gradients.surrogates import SHAPES
 from art_snn.models import vgg
 from art_snn.neurons import PASS

@@ -124,7 +124,7 @@ def test_a_network_of_such_neurons_refuses_a_rule_and_names_those_that_apply(arg
 
 
 def test_where_no_rule_of_the_table_applies_the_error_says_none(monkeypatch):
-    monkeypatch.setattr("art_snn.gradients.rules.GRADIENTS", {"rga": RGA})
+    monkeypatch.setattr("art_snn.gradients.names.GRADIENTS", {"rga": RGA})
     with pytest.raises(ValueError, match=r"The rules that do apply: none\.$"):
         check_applicable(RGA(), [Site("here", Refractory())])
 

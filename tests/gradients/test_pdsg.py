@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 from art_snn import PDSG
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import Site
-from art_snn.gradients.pdsg import running_deviation
+from art_snn.gradients.rules.pdsg import running_deviation
 from tests.architectures import AFFINE, ENCODERS, batch, chain, max_pooled, network, repeated
 from tests.gradients.ways import assert_equals_naive
 from tests.oracles import deviation, pdsg_neuron, relative, result

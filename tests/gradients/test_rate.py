@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from art_snn import IF, LIF, RGA, Direct, Poisson, SpikingNetwork, TimeDistributed
 from art_snn.gradients import RateGradient, Trace, Triangle
-from art_snn.gradients.rate import collapsed, mean_over_time
+from art_snn.gradients.rate import collapsed
+from art_snn.gradients.shared import mean_over_time
 from art_snn.models import vgg5
 from art_snn.neurons import PASS
 from tests.architectures import (

@@ -8,7 +8,7 @@ from typing import Any
 from art_snn.checks import require, set_counts
 from art_snn.experiments.trained import Attacking
 from art_snn.gradients import EOT, GRADIENTS, Gradient, rule_named
-from art_snn.gradients.eot import MOST_DRAWS
+from art_snn.gradients.rules.eot import MOST_DRAWS
 
 RULES: Mapping[str, Gradient] = MappingProxyType(
     {

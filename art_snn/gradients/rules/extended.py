@@ -7,8 +7,14 @@ from torch import Tensor
 
 from art_snn.checks import require_count
 from art_snn.dynamics import MOST_STEPS, Dynamics
-from art_snn.gradients.base import Differentiable, Gradient, simulation, with_memory
-from art_snn.gradients.composite import Composite, require_rule
+from art_snn.gradients.base import (
+    Composite,
+    Differentiable,
+    Gradient,
+    require_rule,
+    simulation,
+    with_memory,
+)
 
 
 @dataclass(frozen=True)

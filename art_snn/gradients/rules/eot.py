@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from art_snn.checks import require_count
-from art_snn.gradients.base import Differentiable, Gradient
-from art_snn.gradients.composite import Composite, require_rule
+from art_snn.gradients.base import Composite, Differentiable, Gradient, require_rule
 
 MOST_DRAWS = 10_000
 """The largest number of draws."""

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from art_snn.checks import invalid, require, set_fields, shown
-from art_snn.gradients.base import Differentiable, Execution, Gradient
-from art_snn.gradients.composite import Composite, require_rule
+from art_snn.gradients.base import Composite, Differentiable, Execution, Gradient, require_rule
 
 PLAIN = "False averages gradients as they are."
 

@@ -1,4 +1,4 @@
-"""The rules by name: the table of them, one grammar of names, and which rules suit a network."""
+"""Rules by name: the grammar of names, and the rules that suit a network."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,46 +7,11 @@ from types import MappingProxyType
 
 from art_snn.checks import invalid, shown
 from art_snn.dynamics import MOST_STEPS
-from art_snn.gradients.assg import ASSG
 from art_snn.gradients.base import Gradient, Site
-from art_snn.gradients.bptr import BPTR
-from art_snn.gradients.cba import CBA
-from art_snn.gradients.eot import EOT, MOST_DRAWS
-from art_snn.gradients.extended import Extended
-from art_snn.gradients.hart import HART
-from art_snn.gradients.mean import Mean
-from art_snn.gradients.native import Native
-from art_snn.gradients.pdsg import PDSG
 from art_snn.gradients.rate import RateGradient
-from art_snn.gradients.relu import RectifiedANN
-from art_snn.gradients.rga import RGA
-from art_snn.gradients.static_curve import StaticCurve
-from art_snn.gradients.stbp import STBP
+from art_snn.gradients.rules import EOT, GRADIENTS, VARIANTS, Extended, Mean
+from art_snn.gradients.rules.eot import MOST_DRAWS
 from art_snn.gradients.temporal import TemporalGradient
-
-GRADIENTS: Mapping[str, type[Gradient]] = MappingProxyType(
-    {
-        "stbp": STBP,
-        "pdsg": PDSG,
-        "assg": ASSG,
-        "rga": RGA,
-        "static": StaticCurve,
-        "bptr": BPTR,
-        "hart": HART,
-        "cba": CBA,
-        "relu": RectifiedANN,
-    }
-)
-"""Every rule that can be chosen by name, with its defaults."""
-
-VARIANTS: Mapping[str, Gradient] = MappingProxyType(
-    {
-        "pdsg-per-sample": PDSG(per_sample=True),
-        "assg-through-reset": ASSG(detach_reset=False),
-        "native": Native(),
-    }
-)
-"""Rules that have a name besides: with other settings, or for adapted networks alone."""
 
 WRAPPERS: Mapping[str, type[EOT] | type[Extended]] = MappingProxyType(
     {"eot": EOT, "extended": Extended}

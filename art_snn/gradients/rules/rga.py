@@ -8,8 +8,8 @@ from torch import Tensor
 
 from art_snn.checks import invalid, require_number
 from art_snn.dynamics import Dynamics
-from art_snn.gradients.blocks import blocks
 from art_snn.gradients.rate import RateGradient, Trace, no_rate_curve
+from art_snn.gradients.shared import blocks
 from art_snn.values import Setting, least, most, operand, plus_scaled
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from art_snn.checks import invalid, require_number
 from art_snn.gradients.base import Differentiable, Execution, Site, with_memory
-from art_snn.gradients.blocks import blocks
+from art_snn.gradients.shared import blocks
 from art_snn.gradients.surrogates import ATan, Surrogate
 from art_snn.gradients.temporal import StepSlope, TemporalGradient
 

@@ -1,4 +1,5 @@
-"""Gradients that can be differentiated once: what asks for more is refused by name.
+"""What the engines share: blocks of a batch, repeated steps and means over time, and gradients that
+can be differentiated once: what asks for more is refused by name.
 
 torch's `once_differentiable` refuses only where the backward pass that is asked for runs through
 its node. That node leads to no input, so a second derivative with respect to an input alone passes
@@ -13,6 +14,65 @@ import torch
 from torch import Tensor
 
 from art_snn.checks import invalid
+
+CACHED_ELEMENTS = 2**20
+"""Elements of one tensor in a block, on the CPU."""
+
+
+def blocks(x: Tensor, steps: int = 1) -> list[slice]:
+    """Slices of the batch axis of x [T, N, ...], of which `steps` time steps fit into the cache."""
+    samples = x.shape[1]
+    size = samples
+    if x.device.type == "cpu":
+        size = CACHED_ELEMENTS * samples // max(1, steps * x[0].numel())
+    size = max(1, size)
+    return [slice(start, start + size) for start in range(0, samples, size)]
+
+
+class _Repeat(torch.autograd.Function):
+    """A view [T, N, ...] of one step [N, ...]."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, steps: int) -> Tensor:
+        return x.expand(steps, *x.shape)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad.sum(0), None
+
+
+def repeat_step(x: Tensor, steps: int) -> Tensor:
+    """A view [T, N, ...] that repeats one step [N, ...].
+
+    Of a gradient at it the sum over time alone is read: layers may give its mean at every step."""
+    repeated: Tensor = _Repeat.apply(x, steps)  # type: ignore[no-untyped-call]
+    return repeated
+
+
+def is_repeated(x: Tensor) -> bool:
+    """Whether the tensor is what :func:`repeat_step` has made."""
+    return type(x.grad_fn).__name__ == "_RepeatBackward"
+
+
+def repeats_one_step(x: Tensor) -> bool:
+    """Whether x [T, ...] is a view that repeats one step, and not itself what is differentiated."""
+    return x.shape[0] > 1 and x.stride(0) == 0 and not (x.is_leaf and x.requires_grad)
+
+
+def mean_over_time(x: Tensor) -> Tensor:
+    """Mean over axis 0, kept as an axis of size 1; free for a view that repeats one step."""
+    return x[:1] if repeats_one_step(x) else time_mean(x)
+
+
+def time_mean(x: Tensor) -> Tensor:
+    """Mean over axis 0, kept as an axis of size 1, summed in single precision at least.
+
+    In half precision as a product with ones, whose units sum so: eight times as fast as a sum."""
+    if x.dtype.itemsize >= 4:
+        return x.mean(0, keepdim=True)
+    total = x.new_ones(1, len(x)) @ x.reshape(len(x), -1)
+    return (total / len(x)).view(1, *x.shape[1:])
+
 
 Backward = Callable[..., tuple[Any, ...]]
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from art_snn.gradients.base import Site
-from art_snn.gradients.blocks import blocks
+from art_snn.gradients.shared import blocks
 from art_snn.gradients.temporal import StepSlope, TemporalGradient
 
 
