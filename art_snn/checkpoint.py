@@ -13,7 +13,7 @@ from art_snn.checks import ArgumentError, first_line, require
 from art_snn.files import damage, write_tensors
 from art_snn.interop import AdaptedNetwork
 from art_snn.network import SpikingNetwork
-from art_snn.places import FILE, place, require_kind
+from art_snn.paths import FILE, expand_path, require_kind
 
 PLAIN = (str, bool, int, float)
 FORMAT = "art_snn.checkpoint.1"
@@ -101,7 +101,7 @@ def _notes(path: str | Path, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    require_kind("path", place("path", path), FILE, "a checkpoint file")
+    require_kind("path", expand_path("path", path), FILE, "a checkpoint file")
     try:
         spoilt = damage(path)
         content = None if spoilt else torch.load(path, map_location="cpu", weights_only=True)

@@ -1,17 +1,20 @@
 """One form for every complaint about an argument: name, expectation, what came, remedy."""
 
 import math
+import os
 import re
-from collections.abc import Collection, Iterable, Sequence, Sized
+from collections.abc import Collection, Sequence, Sized
 from contextlib import suppress
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated, TypeVar
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from typing_extensions import Self
+from tyro.conf import arg
 
-
+Value = TypeVar("Value")
+Open = Annotated[Value | None, arg(help_behavior_hint="")]
+"""A setting that may be None, which stands for what the description of its field says."""
 MOST = 2**31 - 1
 """The largest count where nothing smaller is stated."""
 SEEDS = 2**32 - 1
@@ -48,12 +51,21 @@ class ArgumentError(ValueError):
         self.argument, self.complaint = argument, abridge(complaint)
 
     @classmethod
-    def of(cls, argument: str, expected: str, got: object, remedy: str) -> "Self":
-        """The complaint in its usual form."""
+    def of(cls, argument: str, expected: str, got: object, remedy: str) -> Self:
+        """The complaint in its usual form.
+
+        :param argument: name of the argument as the user wrote it.
+        :param expected: what would have been accepted.
+        :param got: what came instead.
+        :param remedy: a full sentence that says what to do."""
         return cls(argument, f"expected {expected}, got {got}. {remedy}")
 
     def __str__(self) -> str:
         return f"{self.argument}: {self.complaint}"
+
+
+invalid = ArgumentError.of
+"""The error to raise for a bad argument."""
 
 
 def cuts_gradients(error: BaseException) -> bool:
@@ -84,16 +96,6 @@ class WriteFailed(OSError):
         return f"{self.path} could not be written ({self.strerror})"
 
 
-def invalid(argument: str, expected: str, got: object, remedy: str) -> ArgumentError:
-    """The error to raise for a bad argument.
-
-    :param argument: name of the argument as the user wrote it.
-    :param expected: what would have been accepted.
-    :param got: what came instead.
-    :param remedy: a full sentence that says what to do."""
-    return ArgumentError.of(argument, expected, got, remedy)
-
-
 def require_number(
     argument: str,
     value: object,
@@ -107,8 +109,8 @@ def require_number(
 ) -> float:
     """`value` as a float when it is a finite number within the bounds, otherwise ValueError.
 
-    :param within: lowest and highest value that can be computed with; told only where a value that
-        would make sense lies outside."""
+    :param within: lowest and highest value that can be computed with; named only where a
+        value that would make sense lies outside."""
     number = math.nan
     if isinstance(value, Real) and not isinstance(value, bool):
         with suppress(OverflowError):
@@ -180,6 +182,26 @@ def require_distinct(argument: str, values: Collection[object]) -> None:
     require(len(set(values)) == len(values), argument, "each once", got, "Leave out doubles.")
 
 
+def total_memory() -> int:
+    """Bytes of memory that this machine has."""
+    if hasattr(os, "sysconf"):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    import psutil  # Windows
+
+    return int(psutil.virtual_memory().total)
+
+
+def require_memory(argument: str, value: object, what: str, needed: int, *, remedy: str) -> None:
+    """ValueError when what an argument asks for needs more memory than there is.
+
+    :param what: in the plural, such as "weights".
+    :param needed: its bytes."""
+    there = total_memory()
+    expected = f"{what} that fit into the {there / 2**30:,.1f} GiB of memory of this machine"
+    got = f"{value}, which makes {what} of {needed / 2**30:,.1f} GiB"
+    require(needed <= there, argument, expected, got, remedy)
+
+
 def set_fields(settings: object, **values: object) -> None:
     """Set fields of a frozen dataclass, in its __post_init__."""
     for name, value in values.items():
@@ -195,12 +217,9 @@ def set_counts(settings: object, *names: str, up_to: int = MOST) -> None:
             set_fields(settings, **{name: require_count(name, value, up_to=up_to, remedy=remedy)})
 
 
-def require_choice(argument: str, value: object, known: Iterable[str], *, remedy: str) -> None:
-    """ValueError unless `value` is one of the known words."""
-    words = list(known)
-    if value not in words:
-        expected = f"one of {', '.join(words)}"
-        raise invalid(argument, expected, shown(value), remedy)
+def require_choice(argument: str, value: object, words: Collection[str], *, remedy: str) -> None:
+    """ValueError unless `value` is one of the words."""
+    require(value in list(words), argument, f"one of {', '.join(words)}", shown(value), remedy)
 
 
 def require_sides(image_size: int | tuple[int, int], *, channels: str) -> tuple[int, int]:

@@ -13,7 +13,7 @@ import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec as Spec
 
 from art_snn.checks import ArgumentError, WriteFailed, abridge, shown
-from art_snn.places import what
+from art_snn.paths import path_kind
 from art_snn.stopping import INTERRUPTED, TERMINATED, Terminated, stoppable
 
 COMMANDS = (
@@ -177,7 +177,7 @@ def _parsed(kind: Any, text: str) -> Any:
         with contextlib.suppress(*[ValueError] * (one is not inner[-1])):
             return _parsed(one, text)
     if kind is Path:
-        what("", Path(text))
+        path_kind("", Path(text))
         return Path(text)
     with contextlib.suppress(ValueError, ZeroDivisionError):
         # Python would take 1_000 and the digits of every script, too.

@@ -28,7 +28,7 @@ from art_snn.gradients import rules_named
 from art_snn.measuring.machine import processor
 from art_snn.measuring.workload import INFERENCE
 from art_snn.models import Architecture
-from art_snn.places import FILE, place, require_kind, what
+from art_snn.paths import FILE, expand_path, path_kind, require_kind
 from art_snn.precision import multiplies_bfloat16
 from art_snn.stopping import INTERRUPTED, TERMINATED, Terminated, stoppable
 
@@ -150,7 +150,7 @@ def read(file: Path) -> list[Record]:
 
     :raises ValueError: for a file that cannot be read as such, naming the record and its field."""
     expected, remedy = "records of make bench", "Take the file from the repository again."
-    if what("file", file) is None:
+    if path_kind("file", file) is None:
         return []
     require_kind("file", file, FILE, expected)
     try:
@@ -240,7 +240,7 @@ def main(words: Sequence[str] | None = None) -> int:
     options = parsed(words)
     try:
         with stoppable():
-            file = place("file", options.file)
+            file = expand_path("file", options.file)
             return bench(file, SMALL if options.small else FULL, options.record)
     except KeyboardInterrupt as stop:
         return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED

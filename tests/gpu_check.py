@@ -36,7 +36,7 @@ from art_snn.gradients import rules_named
 from art_snn.measuring.machine import processor
 from art_snn.measuring.process import ProcessFailed, in_fresh_process
 from art_snn.models import Architecture
-from art_snn.places import place
+from art_snn.paths import expand_path
 from art_snn.stopping import INTERRUPTED, TERMINATED, Terminated, stoppable
 from tests.bench import commit
 
@@ -337,7 +337,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return 2
     try:
         with stoppable():
-            output = place("output", options.output)
+            output = expand_path("output", options.output)
             make = Plan.small if options.small else Plan
             done = check(make(output=output, device=options.device))
     except KeyboardInterrupt as stop:

@@ -164,9 +164,9 @@ def test_what_is_long_is_told_without_its_middle():
 def test_no_values_and_values_that_occur_twice_are_refused():
     require_some("x", np.zeros((2, 3)))
     require_distinct("eps", (0.1, 0.25))
-    with pytest.raises(ArgumentError, match="^x: expected at least one sample, got none"):
+    with pytest.raises(ArgumentError, match=r"^x: expected at least one sample, got none"):
         require_some("x", np.zeros((0, 3)), "at least one sample", "Give some.")
-    with pytest.raises(ArgumentError, match="^eps: expected at least one, got none"):
+    with pytest.raises(ArgumentError, match=r"^eps: expected at least one, got none"):
         require_distinct("eps", ())
     with pytest.raises(ArgumentError, match=r"^eps: expected each once, got 0\.1, 0\.25, 0\.1"):
         require_distinct("eps", (0.1, 0.25, 0.1))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from art_snn.checks import require_memory, total_memory
 from art_snn.measuring.workload import random_samples
-from art_snn.memory import require_memory, total_memory
 from art_snn.models import Architecture
 
 

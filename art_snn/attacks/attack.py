@@ -15,9 +15,8 @@ from tyro.conf import arg
 
 from art_snn.attacks.budget import attacking
 from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD
-from art_snn.checks import SEEDS, require, require_choice, require_count, require_number
+from art_snn.checks import SEEDS, Open, require, require_choice, require_count, require_number
 from art_snn.classifier import PyTorchSpikingClassifier
-from art_snn.flags import Open
 from art_snn.precision import require_attack_dtype
 
 ATTACKS = ("fgsm", "pgd", "mim", "apgd", "sa-pgd")

@@ -12,7 +12,7 @@ from art_snn.data.npz import from_npz
 from art_snn.data.recordings import Recordings, convert
 from art_snn.data.samples import checked_range
 from art_snn.data.sizes import ImageSize, sides, sized_name
-from art_snn.places import require_root
+from art_snn.paths import require_root
 
 EVENTS: Mapping[str, Recordings] = MappingProxyType(
     {

@@ -10,7 +10,7 @@ from art_snn.data.listing import classes, picture_files
 from art_snn.data.pictures import read_pictures
 from art_snn.data.sizes import ImageSize, sized_name
 from art_snn.data.split import TEST_SHARE, refuse_share, stratified
-from art_snn.places import FOLDER, place, require_kind
+from art_snn.paths import FOLDER, expand_path, require_kind
 
 PARTS = ("train", "test")
 
@@ -38,7 +38,7 @@ def from_folder(
         67,108,864 pixels, sizes differ and none was given, only one of train and test is there,
         their classes differ, or a class has too few pictures to be split.
     """
-    path = place("data", path)
+    path = expand_path("data", path)
     require_kind("data", path, FOLDER, "a folder of pictures")
     there = [p for p in PARTS if classes(path / p)]
     missing = "test" if there == ["train"] else "train"

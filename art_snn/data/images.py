@@ -14,7 +14,7 @@ from art_snn.data import packaged as debian, pictures
 from art_snn.data.dataset import Dataset
 from art_snn.data.sizes import ImageSize, resized, sides, sized_name
 from art_snn.data.split import stratified
-from art_snn.places import place, require_root
+from art_snn.paths import expand_path, require_root
 
 Part = tuple[np.ndarray, np.ndarray]
 """Images [N, C, H, W] uint8 with their class indices [N] int64."""
@@ -93,7 +93,7 @@ def images(
     require(name in IMAGES, "name", f"one of {', '.join(IMAGES)}", repr(name), remedy)
     if image_size is not None:
         sides(image_size)
-    root, packaged, source = require_root(root), place("packaged", packaged), IMAGES[name]
+    root, packaged, source = require_root(root), expand_path("packaged", packaged), IMAGES[name]
     own = name != "fashion-mnist" or (root / source.place).is_dir()
     try:
         if own or not debian.is_there(packaged):

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from art_snn.checks import LONGEST_SIDE, invalid, require, require_count
+from art_snn.checks import LONGEST_SIDE, Open, invalid, require, require_count
 from art_snn.data.dataset import Dataset
 from art_snn.data.digits import digits
 from art_snn.data.events import EVENTS, events
@@ -15,8 +15,7 @@ from art_snn.data.folder import from_folder
 from art_snn.data.images import IMAGES, images
 from art_snn.data.npz import from_npz
 from art_snn.data.sizes import ImageSize
-from art_snn.flags import Open
-from art_snn.places import FILE, FOLDER, place, what
+from art_snn.paths import FILE, FOLDER, expand_path, path_kind
 
 
 @dataclass(frozen=True)
@@ -107,8 +106,8 @@ class Source:
         return kind.make(**{name: value for name, value in options.items() if value is not None})
 
     def _of_path(self) -> SourceKind:
-        path = place("data", self.data)
-        found = what("data", path)
+        path = expand_path("data", self.data)
+        found = path_kind("data", path)
         if found == FOLDER:
             return SourceKind(partial(from_folder, path), ("image_size", "test_share"))
         if found == FILE or path.suffix == ".npz":

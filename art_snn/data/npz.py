@@ -10,7 +10,7 @@ from art_snn.data.archive import LARGEST, arrays
 from art_snn.data.dataset import Dataset
 from art_snn.data.samples import check_kind, checked_labels, checked_range
 from art_snn.data.split import TEST_SHARE, refuse_share, stratified
-from art_snn.places import FILE, place, require_kind
+from art_snn.paths import FILE, expand_path, require_kind
 
 CHANNELS = (1, 3)
 """How many an image may have."""
@@ -44,7 +44,7 @@ def from_npz(
     :raises ValueError: when it is no .npz file or a larger one, an array is missing, has another
         form, or values outside the range, when the axes are not told and have to be, or are told of
         other arrays, for labels that are no class indices, and for a share beside a split."""
-    path = place("data", path)
+    path = expand_path("data", path)
     given = None if value_range is None else checked_range(value_range)
     remedy = "Give the bytes, such as 16 * 2**30."
     largest = require_count("largest", largest, up_to=2**63 - 1, remedy=remedy)

@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from art_snn.checks import invalid, require
 from art_snn.data.sizes import ImageSize, sides
-from art_snn.places import FILE, require_kind
+from art_snn.paths import FILE, require_kind
 
 GREY = ("1", "L")
 DEEP = ("I", "F")

@@ -8,15 +8,14 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from art_snn.checks import cuts_gradients, invalid, require
+from art_snn.checks import Open, cuts_gradients, invalid, require
 from art_snn.classifier.inputs import check_device_type
 from art_snn.experiments.folder import locked
 from art_snn.experiments.resume import as_json, write_result
 from art_snn.experiments.tables import Form, Part, render
 from art_snn.files import whole, write_text
-from art_snn.flags import Open
 from art_snn.measuring.machine import require_threads, set_threads
-from art_snn.places import FILE, what
+from art_snn.paths import FILE, path_kind
 from art_snn.team import Team, join
 
 Outcome = TypeVar("Outcome")
@@ -47,7 +46,7 @@ class Experiment:
         require_threads(self.threads)
         check_device_type(self.device, "device")
         places = (self.output, *self.output.parents)
-        file = next((path for path in places if what("output", path) == FILE), None)
+        file = next((path for path in places if path_kind("output", path) == FILE), None)
         got = f"{file}, which is a file" if file else str(self.output)
         remedy = "Give the name of a folder: results are written into it."
         folder = file is None and self.output.suffix != ".json"

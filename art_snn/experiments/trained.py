@@ -8,12 +8,11 @@ import torch
 
 from art_snn import checkpoint
 from art_snn.attacks import Attack
-from art_snn.checks import require, require_seed, set_counts, set_fields
+from art_snn.checks import Open, require, require_seed, set_counts, set_fields
 from art_snn.classifier import PyTorchSpikingClassifier, wrapped
 from art_snn.data import Dataset, Source
 from art_snn.experiments.base import Experiment
 from art_snn.files import digest
-from art_snn.flags import Open
 from art_snn.identity import identity
 from art_snn.models import DEFAULTS, Architecture
 from art_snn.models.own import is_own

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from art_snn.attacks import Attack
-from art_snn.checks import ArgumentError, invalid, require
+from art_snn.checks import ArgumentError, invalid, require, require_memory
 from art_snn.classifier import PyTorchSpikingClassifier, wrapped
 from art_snn.encoders import Frames
 from art_snn.gradients import Gradient, rule_named
@@ -22,7 +22,6 @@ from art_snn.measuring.machine import set_threads, torch_device
 from art_snn.measuring.memory import keep_freed_memory, peak_during
 from art_snn.measuring.peers import mirrored
 from art_snn.measuring.timing import medians
-from art_snn.memory import require_memory
 from art_snn.models import DEFAULTS, Architecture
 from art_snn.network import SpikingNetwork, readout_dtype
 from art_snn.precision import mixed

@@ -12,22 +12,22 @@ import torch
 
 from art_snn.checks import (
     ArgumentError,
+    Open,
     invalid,
     require,
     require_choice,
     require_count,
+    require_memory,
     set_fields,
 )
 from art_snn.data import Dataset
 from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import Direct, Encoder, Frames, Poisson
 from art_snn.files import digest
-from art_snn.flags import Open
 from art_snn.identity import attributes
 from art_snn.interop import AdaptedNetwork
 from art_snn.interop.forms import READOUTS
 from art_snn.layers import device_of
-from art_snn.memory import require_memory
 from art_snn.models.own import built, is_own
 from art_snn.models.resnet import resnet17, sew_resnet17
 from art_snn.models.sources import sources

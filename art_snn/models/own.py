@@ -20,7 +20,7 @@ from art_snn.interop.members import members_of
 from art_snn.models.sources import CODE, module_name
 from art_snn.models.trial import noted
 from art_snn.network import SpikingNetwork
-from art_snn.places import place
+from art_snn.paths import expand_path
 
 FORM = "file.py:function or package.module:function"
 STEPS = 8
@@ -57,7 +57,7 @@ def built(
     :raises FileNotFoundError: when there is no such file.
     :raises ValueError: when there is no such module or function, it needs arguments, it returns
         anything else, or steps or a readout are told to what has its own."""
-    file = place(argument, model.rpartition(":")[0] or ".")
+    file = expand_path(argument, model.rpartition(":")[0] or ".")
     # Modules and functions may import what lies beside them.
     folder = file.resolve().parent if file.suffix == ".py" else Path.cwd()
     with _importable(folder), noted(model, argument):

@@ -7,7 +7,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from art_snn.files import digest
-from art_snn.places import place
+from art_snn.paths import expand_path
 
 OTHERS = Path(__file__).parents[1], Path(os.__file__).parent
 """Folders of what is no code of the user's own, wherever they lie."""
@@ -27,7 +27,7 @@ def sources(model: str) -> str:
 
     :param model: file.py:function or package.module:function, which has been called."""
     name = model.rpartition(":")[0]
-    path = place("model", name).resolve()
+    path = expand_path("model", name).resolve()
     above = 0 if path.suffix == ".py" else name.count(".")
     name = module_name(path) if path.suffix == ".py" else name
     folder = Path(sys.modules[name].__file__ or path).resolve().parents[above]

@@ -11,6 +11,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from art_snn.checks import (
+    Open,
     require,
     require_choice,
     require_number,
@@ -19,7 +20,6 @@ from art_snn.checks import (
     set_counts,
     set_fields,
 )
-from art_snn.flags import Open
 from art_snn.precision import require_train_dtype
 
 PUBLISHED_SIDE = 32

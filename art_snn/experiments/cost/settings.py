@@ -3,9 +3,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from art_snn.checks import LONGEST_SIDE, require, set_counts, set_fields
+from art_snn.checks import LONGEST_SIDE, Open, require, set_counts, set_fields
 from art_snn.experiments.base import Experiment
-from art_snn.flags import Open
 from art_snn.gradients import Gradient, check_applicable, rules_named
 from art_snn.measuring.machine import require_device
 from art_snn.measuring.workload import Workload, random_samples

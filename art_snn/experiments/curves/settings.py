@@ -4,11 +4,10 @@ from typing import Any
 
 from tyro.conf import UseAppendAction
 
-from art_snn.checks import require, require_seed, set_counts, set_fields
+from art_snn.checks import Open, require, require_seed, set_counts, set_fields
 from art_snn.data import Source
 from art_snn.experiments.base import Experiment
 from art_snn.experiments.trained import Trained, label
-from art_snn.flags import Open
 from art_snn.gradients import RGA
 from art_snn.models import Architecture
 

@@ -2,9 +2,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from art_snn.attacks.attack import BUDGETS
-from art_snn.checks import require_count, require_number, require_seed, set_fields
+from art_snn.checks import Open, require_count, require_number, require_seed, set_fields
 from art_snn.experiments.base import Experiment
-from art_snn.flags import Open
 from art_snn.precision import require_attack_dtype
 
 

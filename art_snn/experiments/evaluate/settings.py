@@ -9,6 +9,7 @@ from tyro.conf import UseAppendAction
 from art_snn.attacks import FLIPS, SHIFT, Plan, planned, require_budget, require_measure
 from art_snn.attacks.plan import knows
 from art_snn.checks import (
+    Open,
     require,
     require_number,
     require_seed,
@@ -21,9 +22,8 @@ from art_snn.experiments.base import Experiment
 from art_snn.experiments.evaluate.attacks import Named, attack_named, parsed, usual
 from art_snn.experiments.evaluation import Evaluation, verdicts
 from art_snn.experiments.trained import Trained
-from art_snn.flags import Open
 from art_snn.gradients import STBP, Gradient
-from art_snn.places import FILE, place, require_kind
+from art_snn.paths import FILE, expand_path, require_kind
 
 STANDARD = "standard"
 USUAL: Mapping[str, Gradient] = MappingProxyType({"stbp": STBP()})
@@ -114,7 +114,7 @@ class Settings(Experiment):
         expected, remedy = "findings that are looked for", "Examine some samples: 100 are usual."
         require(self.examined or not self.strict, "strict", expected, "0 examined", remedy)
         for path in self.sources:
-            require_kind("sources", place("sources", path), FILE, "a checkpoint file")
+            require_kind("sources", expand_path("sources", path), FILE, "a checkpoint file")
 
     def _budget(self, eps: float) -> float:
         counted = self.measure in (FLIPS, SHIFT) and float(eps).is_integer()

@@ -8,7 +8,7 @@ from art_snn.experiments.evaluation.opened import Opened
 from art_snn.experiments.evaluation.result import Evaluation
 from art_snn.experiments.resume import structured
 from art_snn.files import read_json
-from art_snn.places import FILE, place, require_kind
+from art_snn.paths import FILE, expand_path, require_kind
 
 EXPECTED = "an evaluation, as art-snn evaluate writes it"
 
@@ -19,7 +19,7 @@ def opened(file: str | Path, argument: str = "files") -> Opened:
     :param argument: as complaints name the file.
     :raises FileNotFoundError: when it is not there.
     :raises ValueError: when it is damaged, naming the field, or holds anything else."""
-    path = place(argument, file)
+    path = expand_path(argument, file)
     require_kind(argument, path, FILE, EXPECTED)
     remedy = "Give evaluation.json from the folder of an evaluation."
     try:

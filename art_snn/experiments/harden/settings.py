@@ -3,9 +3,9 @@ from pathlib import Path
 from typing import Literal
 
 from art_snn.attacks import Attack
+from art_snn.checks import Open
 from art_snn.data import Dataset
 from art_snn.experiments.train.settings import Settings as Train
-from art_snn.flags import Open
 from art_snn.gradients import RGA, Gradient
 from art_snn.training import AdversarialTraining
 from art_snn.training.defences import defence_named

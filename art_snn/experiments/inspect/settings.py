@@ -3,11 +3,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from art_snn.checks import require, set_counts
+from art_snn.checks import Open, require, set_counts
 from art_snn.data import Dataset, Source
 from art_snn.experiments.base import Experiment
 from art_snn.experiments.trained import Trained
-from art_snn.flags import Open
 from art_snn.gradients import GRADIENTS, Gradient, rule_named
 from art_snn.measuring.machine import require_device
 from art_snn.measuring.workload import random_samples

@@ -4,10 +4,9 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from art_snn.checks import require, require_choice, set_fields
+from art_snn.checks import Open, require, require_choice, set_fields
 from art_snn.experiments.report.result import is_report
-from art_snn.flags import Open
-from art_snn.places import FILE, what
+from art_snn.paths import FILE, path_kind
 
 Format = Literal["html", "md", "tex"]
 FORMATS: tuple[Format, ...] = ("html", "md", "tex")
@@ -35,7 +34,7 @@ class Settings:
         ending = None if self.output is None else self.output.suffix[1:]
         chosen = self.format or (ending if ending in FORMATS else FORMATS[0])
         output = Path(f"report.{chosen}") if self.output is None else self.output
-        found, remedy = what("output", output), "Give the name of a file, such as report.html."
+        found, remedy = path_kind("output", output), "Give the name of a file, such as report.html."
         require(found in (None, FILE), "output", "a file", f"{output}, {found}", remedy)
         same = any(file.resolve() == output.resolve() for file in self.files)
         require(not same, "output", "a file of its own", f"{output}, one of the results", remedy)

@@ -7,13 +7,12 @@ import numpy as np
 import torch
 
 from art_snn.attacks import Attack
-from art_snn.checks import LONGEST_SIDE, require, require_count, set_counts
+from art_snn.checks import LONGEST_SIDE, Open, require, require_count, set_counts
 from art_snn.data import Dataset, Source
 from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import Frames
 from art_snn.experiments.base import Experiment
 from art_snn.experiments.resume import converter, expect
-from art_snn.flags import Open
 from art_snn.gradients import Gradient, check_applicable, rules_named
 from art_snn.measuring.machine import require_device
 from art_snn.measuring.workload import INFERENCE, Workload, network_of, random_samples

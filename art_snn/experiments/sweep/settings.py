@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from art_snn.attacks import Attack
-from art_snn.checks import require, set_counts, set_fields
+from art_snn.checks import Open, require, set_counts, set_fields
 from art_snn.experiments.trained import Attacking
-from art_snn.flags import Open
 from art_snn.gradients import Gradient, resolve
 from art_snn.gradients.hyperparameters import accepted, hyperparameter, replaced
 

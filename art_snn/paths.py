@@ -18,7 +18,7 @@ _OTHERS = {
 }
 
 
-def place(argument: str, path: str | Path) -> Path:
+def expand_path(argument: str, path: str | Path) -> Path:
     """The path with its ~ expanded, whether or not anything lies there.
 
     :raises ValueError: for an empty word, a name that no file can have, the home of nobody, and a
@@ -28,11 +28,11 @@ def place(argument: str, path: str | Path) -> Path:
         found = Path(path).expanduser()
     except (RuntimeError, ValueError) as error:
         raise _unknown(argument, path, error) from error
-    what(argument, found)
+    path_kind(argument, found)
     return found
 
 
-def what(argument: str, path: Path) -> str | None:
+def path_kind(argument: str, path: Path) -> str | None:
     """:data:`FILE`, :data:`FOLDER`, or in words what else lies there; None for nothing.
 
     :raises ValueError: where that cannot be found out."""
@@ -54,7 +54,7 @@ def require_kind(argument: str, path: Path, kind: str, expected: str) -> None:
     :param expected: what it should be, in words.
     :raises FileNotFoundError: where nothing lies.
     :raises ValueError: for another kind, such as a pipe, which one would wait for without end."""
-    found = what(argument, path)
+    found = path_kind(argument, path)
     if found is None:
         link = f", a link to {os.readlink(path)}," if path.is_symlink() else ""
         raise MissingFile(argument, f"expected {expected}, but {path}{link} does not exist.")
@@ -68,8 +68,8 @@ def require_root(root: str | Path) -> Path:
     """The folder of the sets that are kept on disk, with its ~ expanded; it may be missing.
 
     :raises ValueError: for what is no folder, or may not be read."""
-    path = place("root", root)
-    if what("root", path) is not None:
+    path = expand_path("root", root)
+    if path_kind("root", path) is not None:
         require_kind("root", path, FOLDER, "a folder of data sets")
     return path
 
