@@ -8,16 +8,16 @@ from art_snn.attacks.craft import (
     crafted as crafted,
     predictions as predictions,
 )
-from art_snn.attacks.distances import Shifts as Shifts, shifts as shifts
-from art_snn.attacks.outcome import Outcome as Outcome
-from art_snn.attacks.plan import (
+from art_snn.attacks.distances import (
     FLIPS as FLIPS,
     SHIFT as SHIFT,
-    Plan as Plan,
-    Stage as Stage,
+    Shifts as Shifts,
     require_budget as require_budget,
     require_measure as require_measure,
+    shifts as shifts,
 )
+from art_snn.attacks.outcome import Outcome as Outcome
+from art_snn.attacks.plan import Plan as Plan, Stage as Stage
 from art_snn.attacks.plans import PLANS as PLANS, planned as planned
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack as SparseDynamicAttack
 from art_snn.attacks.spike_retiming import SpikeRetiming as SpikeRetiming

@@ -1,6 +1,8 @@
-"""The attacks that this package's own evaluations run, by name."""
+"""The attacks that this package's own commands run, by name."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import numpy as np
@@ -14,29 +16,65 @@ from art.attacks.evasion import (
 from tyro.conf import arg
 
 from art_snn.attacks.budget import attacking
+from art_snn.attacks.iterated import IteratedAttack
+from art_snn.attacks.pgd import STEP, STEPS
+from art_snn.attacks.plan import Stage
 from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD
-from art_snn.checks import SEEDS, Open, require, require_choice, require_count, require_number
+from art_snn.checks import (
+    SEEDS,
+    Open,
+    require,
+    require_choice,
+    require_count,
+    require_number,
+    set_fields,
+)
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.precision import require_attack_dtype
-
-ATTACKS = ("fgsm", "pgd", "mim", "apgd", "sa-pgd")
-"""FGSM, PGD without a random start, momentum iterative method, APGD on cross entropy, SA-PGD."""
-
 
 ITERATIONS = 10
 BUDGETS = (1e-6, 1e6)
 """Budgets and steps that change samples, and leave them finite, in single precision."""
 
 
+def _steps(
+    kind: type[EvasionAttack], iterations: int, step: float, **options: object
+) -> Callable[[float], Stage]:
+    """An attack of that many steps, of a length in budgets."""
+    return lambda eps: Stage(kind, None, {"max_iter": iterations, "eps_step": step * eps} | options)
+
+
+ATTACKS: Mapping[str, Callable[[float], Stage]] = MappingProxyType(
+    {
+        "fgsm": lambda _: Stage(FastGradientMethod),
+        "pgd": _steps(ProjectedGradientDescent, ITERATIONS, 1 / 4),
+        "pgd-7": _steps(ProjectedGradientDescent, STEPS, STEP),
+        "mim": _steps(MomentumIterativeMethod, ITERATIONS, 1 / 4),
+        "apgd": _steps(
+            AutoProjectedGradientDescent, ITERATIONS, 2, nb_random_init=1, loss_type="cross_entropy"
+        ),
+        "sa-pgd": lambda _: Stage(StableAdaptivePGD, None, {"max_iter": ITERATIONS}),
+    }
+)
+"""The attacks with short names, which every command knows, by a budget: FGSM, PGD without a random
+start, PGD as papers report it, the momentum iterative method, APGD on cross entropy, SA-PGD."""
+
+STEPPED = ("pgd", "mim")
+"""Those whose step can be chosen."""
+ITERATED = ("pgd", "mim", "apgd", "sa-pgd")
+"""Those whose number of steps can be chosen."""
+
+
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Attack:
     """An attack in the maximum norm, untargeted, on the true labels.
 
-    :param name: fgsm, pgd, mim, apgd or sa-pgd.
+    :param name: fgsm, pgd, pgd-7, mim, apgd or sa-pgd. pgd-7 takes 7 steps of 2.55/8 eps, as papers
+        do.
     :param eps: budget, in the unit of the samples, such as 0.1 or 8/255; 1e-6 to 1e6.
     :param eps_step: step of pgd and mim [eps / 4]. APGD starts with twice the budget and adapts,
         SA-PGD with the budget, and FGSM takes the whole of it at once.
-    :param iterations: gradient steps of all but fgsm [10].
+    :param iterations: gradient steps of all but fgsm and pgd-7 [10].
     :param attack_dtype: precision of its gradients: bfloat16, float16, or auto, which is bfloat16
         where the device multiplies it natively [the network's own].
     :raises ValueError: for an unknown name, a number outside its range, or a step or iterations
@@ -50,51 +88,47 @@ class Attack:
 
     def __post_init__(self) -> None:
         require_attack_dtype(self.attack_dtype)
-        remedy = "Every other attack of ART runs on the classifier directly."
-        require_choice("attack", self.name, ATTACKS, remedy=remedy)
-        usual = {"eps": "A usual budget is 8/255.", "eps_step": "A usual step is eps / 4."}
-        for name, remedy in usual.items():
-            if name == "eps" or self.eps_step is not None:
-                told = getattr(self, name)
-                value = require_number(name, told, above=0, within=BUDGETS, remedy=remedy)
-                object.__setattr__(self, name, value)
-        remedy = "Leave it out, or take pgd or mim: art-snn scaling runs only these."
-        for name, without in {
-            "eps_step": ("fgsm", "apgd", "sa-pgd"),
-            "iterations": ("fgsm",),
+        name = self.name.lower() if isinstance(self.name, str) else self.name
+        remedy = "Every other attack runs in art-snn evaluate, and on the classifier directly."
+        require_choice("attack", name, ATTACKS, remedy=remedy)
+        set_fields(self, name=name)
+        for field, remedy in {
+            "eps": "A usual budget is 8/255.",
+            "eps_step": "A usual step is eps / 4.",
         }.items():
-            told, expected = getattr(self, name), f"None for {self.name}, which has none"
-            require(self.name not in without or told is None, name, expected, told, remedy)
-        if self.name != "fgsm":
-            asked = ITERATIONS if self.iterations is None else self.iterations
-            steps = require_count("iterations", asked, remedy="Ten are usual.")
-            object.__setattr__(self, "iterations", steps)
+            if (value := getattr(self, field)) is not None or field == "eps":
+                value = require_number(field, value, above=0, within=BUDGETS, remedy=remedy)
+                set_fields(self, **{field: value})
+        remedy = "Leave it out, or take pgd or mim: art-snn scaling runs only these."
+        for field, names in {"eps_step": STEPPED, "iterations": ITERATED}.items():
+            value, expected = getattr(self, field), f"None for {name}, which has none"
+            require(name in names or value is None, field, expected, value, remedy)
+        if name in ITERATED:
+            steps = ITERATIONS if self.iterations is None else self.iterations
+            steps = require_count("iterations", steps, remedy="Ten are usual.")
+            set_fields(self, iterations=steps)
+
+    @property
+    def stage(self) -> Stage:
+        """The attack with its settings."""
+        usual = ATTACKS[self.name](self.eps)
+        given = {"eps_step": self.eps_step, "max_iter": self.iterations}
+        options = {name: value for name, value in given.items() if value is not None}
+        return replace(usual, options={**usual.options, **options})
 
     @property
     def step(self) -> float:
         """The step of PGD and MIM."""
-        return self.eps / 4 if self.eps_step is None else self.eps_step
+        return float(self.stage.options["eps_step"])
 
     def method(self, classifier: PyTorchSpikingClassifier, batch_size: int) -> EvasionAttack:
         """The attack as ART's object."""
-        once: dict[str, Any] = {"eps": self.eps, "batch_size": batch_size}
-        if self.name == "fgsm":
-            return FastGradientMethod(classifier, **once)
-        many = once | {"max_iter": self.iterations, "verbose": False}
-        if self.name == "apgd":
-            return AutoProjectedGradientDescent(
-                classifier,
-                eps_step=2 * self.eps,
-                nb_random_init=1,
-                loss_type="cross_entropy",
-                **many,
-            )
-        if self.name == "sa-pgd":
+        stage, seed = self.stage, 0
+        if issubclass(stage.attack, IteratedAttack):
             # As ART's attacks draw, from numpy's global state.
             seed = int(np.random.randint(SEEDS))  # noqa: NPY002
-            return StableAdaptivePGD(classifier, seed=seed, **many)
-        kind = ProjectedGradientDescent if self.name == "pgd" else MomentumIterativeMethod
-        return kind(classifier, eps_step=self.step, **many)
+        settings = stage.settings(np.inf, self.eps, batch_size, seed)
+        return stage.attack(classifier, **settings)
 
     def craft(
         self, classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray
@@ -120,7 +154,7 @@ class Attack:
 
     def __str__(self) -> str:
         how = "" if self.attack_dtype is None else f", crafted in {self.attack_dtype}"
-        if self.name == "fgsm":
-            return f"FGSM, eps {self.eps:.4g}{how}"
-        step = f" of {self.step:.4g}" if self.name in ("pgd", "mim") else ""
+        if self.name not in ITERATED:
+            return f"{self.name.upper()}, eps {self.eps:.4g}{how}"
+        step = f" of {self.step:.4g}" if self.name in STEPPED else ""
         return f"{self.name.upper()}, eps {self.eps:.4g}, {self.iterations} steps{step}{how}"

@@ -21,16 +21,6 @@ from art_snn.attacks.queries import Queries
 from art_snn.passes import watched
 from art_snn.seeding import seeded
 
-WITHOUT_GRADIENTS = frozenset(
-    {
-        *("BoundaryAttack", "FeatureAdversariesNumpy", "GRAPHITEBlackbox", "GeoDA", "HopSkipJump"),
-        *("LaserAttack", "PixelAttack", "SignOPTAttack", "SimBA", "SpatialTransformation"),
-        *("SquareAttack", "ThresholdAttack", "VirtualAdversarialMethod", "ZooAttack"),
-        "SquareSearch",
-    }
-)
-"""Attacks of ART, and one of ours, that ask for predictions alone."""
-
 KEPT = 4
 """Calls whose predictions are kept; SquareAttack makes three in an iteration."""
 
@@ -67,10 +57,6 @@ class Borrowed(PerSampleAttack):
     @property
     def radius(self) -> float:
         return self.eps
-
-    def bare(self) -> EvasionAttack:
-        """ART's attack on the classifier, without what is added here."""
-        return self.kind(self.estimator, **self.options)
 
     def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
         x = best.samples.clone()

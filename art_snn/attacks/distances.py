@@ -1,4 +1,4 @@
-"""How far spikes were moved in time, from event frames alone."""
+"""Norms and budgets, and how far adversarial samples lie from the samples."""
 
 from typing import Any, NamedTuple
 
@@ -6,8 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from art_snn.checks import invalid, require
+from art_snn.attacks.balls import length
+from art_snn.checks import invalid, require, require_count, require_number, shown
 from art_snn.classifier.inputs import as_tensor
+
+FLIPS, SHIFT = 0.0, "shift"
+"""Norms of event frames: how many values have changed, and how far spikes were moved in time."""
 
 WHOLE = 1e-4
 """How far a value may lie from a whole number of spikes."""
@@ -75,3 +79,41 @@ def spike_times(spikes: Tensor) -> tuple[Tensor, Tensor]:
     owner, _, time = by_place.nonzero(as_tuple=True)
     many = by_place[by_place > 0]
     return owner.repeat_interleave(many), time.repeat_interleave(many)
+
+
+def require_measure(norm: object) -> float | str:
+    """numpy.inf, 2.0, FLIPS or SHIFT.
+
+    :raises ValueError: for anything else."""
+    for known, names in {np.inf: ("inf", np.inf), 2.0: ("2", 2), FLIPS: ("0", 0)}.items():
+        if isinstance(norm, int | float | str) and not isinstance(norm, bool) and norm in names:
+            return known
+    if norm == SHIFT:
+        return SHIFT
+    expected = "numpy.inf, 2, 0 or 'shift'"
+    remedy = (
+        "numpy.inf is the largest change of a value and 2 the Euclidean length; of event frames, 0 "
+        "is the number of values that change, and 'shift' how many steps a spike is moved."
+    )
+    raise invalid("norm", expected, shown(norm), remedy)
+
+
+def require_budget(norm: float | str, eps: object) -> float:
+    """A budget in that norm.
+
+    :raises ValueError: when it is no number above 0, or no whole one where things are counted."""
+    if norm in (FLIPS, SHIFT):
+        return require_count("eps", eps, remedy="Flips and time steps are counted.")
+    return require_number("eps", eps, above=0, remedy="A usual budget is 8/255.")
+
+
+def distances(norm: float | str, x: Any, adversarial: Any, low: Any) -> np.ndarray:
+    """How far adversarial samples [n, ...] are from samples, in that norm [n].
+
+    :param low: the value without spikes."""
+    if norm == SHIFT:
+        return shifts(x, adversarial, low).largest.astype(float)
+    change = adversarial - x
+    if norm == FLIPS:
+        return np.asarray((change != 0).flatten(1).sum(1).cpu().numpy(), dtype=float)
+    return np.asarray(length(change, float(norm)).flatten().double().cpu().numpy())

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from art.estimators.classification import PyTorchClassifier
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from art_snn.attacks.balls import Ball, require_norm
 from art_snn.attacks.best import Best
+from art_snn.attacks.distances import FLIPS, SHIFT
 from art_snn.attacks.objectives import Objective, cross_entropy, margin, towards
 from art_snn.attacks.persample import PerSampleAttack, begin, go_on_with
 from art_snn.attacks.queries import Queries
@@ -76,6 +77,10 @@ class IteratedAttack(PerSampleAttack):
         self.norm, self.eps, self.max_iter = norm, eps, max_iter
         self.num_random_init, self.seed = num_random_init, seed
         self._check_params()
+
+    @classmethod
+    def budget(cls, norm: float | str, eps: float) -> dict[str, Any] | None:
+        return None if norm in (FLIPS, SHIFT) else {"norm": norm, "eps": eps}
 
     @abstractmethod
     def walk(self, ball: Ball, start: Tensor) -> Walk:

@@ -166,6 +166,15 @@ class PerSampleAttack(CountedAttack):
 
     radius: ClassVar[Any] = None
     """How far, in the maximum norm, the attack goes from a sample; None where it can be any way."""
+    by_gradients: ClassVar[bool] = True
+    """Whether it asks the classifier for gradients."""
+    bounded: ClassVar[bool] = True
+    """Whether it takes a budget, and looks for adversarials within it."""
+
+    @classmethod
+    def budget(cls, norm: float | str, eps: float) -> dict[str, Any] | None:
+        """The settings by which it takes a budget in that norm; None where it knows none."""
+        return None
 
     @abstractmethod
     def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:

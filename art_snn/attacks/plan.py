@@ -3,26 +3,20 @@
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from inspect import signature
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import length
-from art_snn.attacks.borrowed import WITHOUT_GRADIENTS, Borrowed, obstacle
-from art_snn.attacks.distances import shifts
+from art_snn.attacks.borrowed import Borrowed, obstacle
 from art_snn.attacks.iterated import IteratedAttack
+from art_snn.attacks.kinds import ArtAttack, describe, settings_of
 from art_snn.attacks.persample import PerSampleAttack
-from art_snn.checks import SEEDS, invalid, require, require_count, require_number, set_fields, shown
+from art_snn.checks import SEEDS, require, require_number, set_fields, shown
 from art_snn.gradients import Gradient, short_name
 from art_snn.network import SpikingNetwork
-
-FLIPS, SHIFT = 0.0, "shift"
-"""Norms of event frames: how many values have changed, and how far spikes were moved in time."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +72,12 @@ class Stage:
             self.within,
         )
 
+    def settings(self, norm: float | str, eps: float, batch_size: int, seed: int) -> dict[str, Any]:
+        """Arguments of the attack, next to the classifier."""
+        run = {"batch_size": batch_size, "verbose": False, "seed": seed}
+        settings = {name: run[name] for name in run if name in settings_of(self.attack)}
+        return {**settings, **(self.kind.budget(norm, eps) or {}), **self.options}
+
     def built(
         self,
         estimator: PyTorchClassifier,
@@ -87,15 +87,10 @@ class Stage:
         seed: int,
     ) -> PerSampleAttack:
         """The attack on a classifier."""
-        known: dict[str, Any] = {"batch_size": batch_size, "verbose": False, "seed": seed}
-        known |= budget(self.attack, norm, eps)
-        # Some of ART's list settings that they inherit and do not take.
-        taken = signature(self.attack).parameters.keys() & set(self.attack.attack_params)
-        every = {k: v for k, v in known.items() if k in taken}
-        every |= self.options
+        settings = self.settings(norm, eps, batch_size, seed)
         if issubclass(self.attack, PerSampleAttack):
-            return self.attack(estimator, **every)
-        return Borrowed(estimator, self.attack, every, float(norm), eps, batch_size, seed)
+            return self.attack(estimator, **settings)
+        return Borrowed(estimator, self.attack, settings, float(norm), eps, batch_size, seed)
 
     def seed(self, seed: int, again: int = 0) -> int:
         """Its own, the same in every plan that it is part of: more stages never break less.
@@ -109,7 +104,7 @@ class Stage:
 
         :param norm: of the budget.
         :param some: a few samples ``[n, *input_shape]``, on which a model of others is verified."""
-        if not knows(self.attack, norm):
+        if self.kind.budget(norm, 1) is None:
             return f"it knows no budget in the norm {norm}"
         if not issubclass(self.attack, PerSampleAttack):
             why = obstacle(self.attack, estimator, float(norm))
@@ -121,10 +116,14 @@ class Stage:
         return network.objection(self.rule, some) or ""
 
     @property
+    def kind(self) -> type[PerSampleAttack] | ArtAttack:
+        """What there is to know of the attack."""
+        return describe(self.attack)
+
+    @property
     def by_gradients(self) -> bool:
         """Whether it asks the network under attack for gradients."""
-        asks = self.rule is not None or self.attack.__name__ not in WITHOUT_GRADIENTS
-        return asks and not self.transfer
+        return self.kind.by_gradients and not self.transfer
 
     def __str__(self) -> str:
         told = ", ".join(f"{name}={value}" for name, value in self.options.items())
@@ -158,32 +157,6 @@ class Plan:
         set_fields(self, stages=tuple(self.stages), native=tuple(self.native))
 
 
-def require_measure(norm: object) -> float | str:
-    """numpy.inf, 2.0, FLIPS or SHIFT.
-
-    :raises ValueError: for anything else."""
-    for known, names in {np.inf: ("inf", np.inf), 2.0: ("2", 2), FLIPS: ("0", 0)}.items():
-        if isinstance(norm, int | float | str) and not isinstance(norm, bool) and norm in names:
-            return known
-    if norm == SHIFT:
-        return SHIFT
-    expected = "numpy.inf, 2, 0 or 'shift'"
-    remedy = (
-        "numpy.inf is the largest change of a value and 2 the Euclidean length; of event frames, 0 "
-        "is the number of values that change, and 'shift' how many steps a spike is moved."
-    )
-    raise invalid("norm", expected, shown(norm), remedy)
-
-
-def require_budget(norm: float | str, eps: object) -> float:
-    """A budget in that norm.
-
-    :raises ValueError: when it is no number above 0, or no whole one where things are counted."""
-    if norm in (FLIPS, SHIFT):
-        return require_count("eps", eps, remedy="Flips and time steps are counted.")
-    return require_number("eps", eps, above=0, remedy="A usual budget is 8/255.")
-
-
 def require_sources(sources: object, estimator: PyTorchClassifier) -> tuple[PyTorchClassifier, ...]:
     """Classifiers on which adversarials are crafted that may carry over to another.
 
@@ -202,36 +175,3 @@ def require_sources(sources: object, estimator: PyTorchClassifier) -> tuple[PyTo
         same, expected = source.nb_classes == classes, f"classifiers of {classes} classes"
         require(same, "sources", expected, f"one of {source.nb_classes}", other)
     return found
-
-
-def budget(attack: type[EvasionAttack], norm: float | str, eps: float) -> dict[str, Any]:
-    """The settings by which an attack is told a budget in that norm; none where it knows none."""
-    known = set(attack.attack_params)
-    if "moved" in known:
-        # A spike that leaves its step changes two values.
-        if norm == FLIPS:
-            return {"moved": max(1, int(eps) // 2), "max_shift": None}
-        return {"max_shift": eps} if norm == SHIFT else {}
-    if "norm" not in known and issubclass(attack, PerSampleAttack):
-        return {"eps": eps} if norm == FLIPS else {}
-    return {"norm": norm, "eps": eps} if norm not in (FLIPS, SHIFT) else {}
-
-
-def knows(attack: type[EvasionAttack], norm: float | str) -> bool:
-    """Whether an attack suits a budget in that norm.
-
-    Ours are told it. Of ART's some are, and others look for the nearest adversarial, or take a
-    budget in the maximum norm for granted: what they return is brought into the ball."""
-    return bool(budget(attack, norm, 1))
-
-
-def distances(norm: float | str, x: Any, adversarial: Any, low: Any) -> np.ndarray:
-    """How far adversarial samples [n, ...] are from samples, in that norm [n].
-
-    :param low: the value without spikes."""
-    if norm == SHIFT:
-        return shifts(x, adversarial, low).largest.astype(float)
-    change = adversarial - x
-    if norm == FLIPS:
-        return np.asarray((change != 0).flatten(1).sum(1).cpu().numpy(), dtype=float)
-    return np.asarray(length(change, float(norm)).flatten().double().cpu().numpy())

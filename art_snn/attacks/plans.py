@@ -10,8 +10,9 @@ from art.attacks.evasion import SquareAttack
 from torch import Tensor
 
 from art_snn.attacks.auto_pgd import AutoPGD
+from art_snn.attacks.distances import FLIPS, SHIFT
 from art_snn.attacks.pgd import PGD, STEPS
-from art_snn.attacks.plan import FLIPS, SHIFT, Plan, Stage
+from art_snn.attacks.plan import Plan, Stage
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
 from art_snn.attacks.spike_retiming import SpikeRetiming
 from art_snn.attacks.square_search import SquareSearch

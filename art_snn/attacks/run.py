@@ -9,9 +9,9 @@ from torch import Tensor
 
 from art_snn.attacks.best import Best, Reached
 from art_snn.attacks.budget import attacking
+from art_snn.attacks.distances import distances
 from art_snn.attacks.outcome import Outcome
 from art_snn.attacks.persample import ROUNDING, CountedAttack, PerSampleAttack
-from art_snn.attacks.plan import distances
 from art_snn.attacks.queries import Queries
 from art_snn.gradients import Gradient
 from art_snn.network import SpikingNetwork

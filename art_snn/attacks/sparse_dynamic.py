@@ -8,6 +8,7 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.best import Best
+from art_snn.attacks.distances import FLIPS
 from art_snn.attacks.flips import Flips
 from art_snn.attacks.objectives import margin
 from art_snn.attacks.persample import ROUNDING, PerSampleAttack, go_on_with
@@ -73,6 +74,10 @@ class SparseDynamicAttack(PerSampleAttack):
         self.eps, self.max_iter, self.candidates, self.seed = eps, max_iter, candidates, seed
         self.flips = np.zeros(0, dtype=np.int64)
         self._check_params()
+
+    @classmethod
+    def budget(cls, norm: float | str, eps: float) -> dict[str, Any] | None:
+        return {"eps": eps} if norm == FLIPS else None
 
     def generate(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
         found = super().generate(x, y, **kwargs)

@@ -9,7 +9,7 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.best import Best
-from art_snn.attacks.distances import WHOLE, Shifts, counts, shifts
+from art_snn.attacks.distances import FLIPS, SHIFT, WHOLE, Shifts, counts, shifts
 from art_snn.attacks.objectives import margin
 from art_snn.attacks.persample import ROUNDING, PerSampleAttack, go_on_with
 from art_snn.attacks.queries import Queries
@@ -87,6 +87,13 @@ class SpikeRetiming(PerSampleAttack):
         self.max_iter, self.eta = max_iter, eta
         self.shifts = Shifts(*np.zeros((3, 0), dtype=np.int64))
         self._check_params()
+
+    @classmethod
+    def budget(cls, norm: float | str, eps: float) -> dict[str, Any] | None:
+        if norm == FLIPS:
+            # A spike that leaves its step changes two values.
+            return {"moved": max(1, int(eps) // 2), "max_shift": None}
+        return {"max_shift": eps} if norm == SHIFT else None
 
     def generate(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
         found = super().generate(x, y, **kwargs)

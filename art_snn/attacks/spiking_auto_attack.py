@@ -10,16 +10,10 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.best import Reached
+from art_snn.attacks.distances import FLIPS, require_budget, require_measure
 from art_snn.attacks.outcome import Outcome
 from art_snn.attacks.persample import CountedAttack
-from art_snn.attacks.plan import (
-    FLIPS,
-    Plan,
-    Stage,
-    require_budget,
-    require_measure,
-    require_sources,
-)
+from art_snn.attacks.plan import Plan, Stage, require_sources
 from art_snn.attacks.plans import planned
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.randomness import EVALUATIONS, random

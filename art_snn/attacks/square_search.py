@@ -48,6 +48,7 @@ class SquareSearch(IteratedAttack):
     :param share: of the area that the first squares fill, above 0 and at most 1.
     :raises ValueError: for a setting out of its range."""
 
+    by_gradients = False
     attack_params = IteratedAttack.attack_params + ["share"]  # noqa: RUF005
 
     def __init__(

@@ -8,8 +8,8 @@ import torch
 from art.attacks import EvasionAttack
 
 from art_snn.attacks.borrowed import watching
+from art_snn.attacks.distances import FLIPS
 from art_snn.attacks.persample import ROUNDING
-from art_snn.attacks.plan import FLIPS
 from art_snn.checks import require, shown
 from art_snn.findings.base import Subject
 from art_snn.findings.path import Path

@@ -22,6 +22,7 @@ from tests.small import classifier, pgd_by_hand, samples
 KINDS = {
     "fgsm": (FastGradientMethod, {"num_random_init": 0, "minimal": False}),
     "pgd": (ProjectedGradientDescent, {"eps_step": 0.02, "max_iter": 7, "num_random_init": 0}),
+    "pgd-7": (ProjectedGradientDescent, {"eps_step": 0.05 * 2.55 / 8, "max_iter": 7}),
     "mim": (MomentumIterativeMethod, {"eps_step": 0.02, "max_iter": 7, "num_random_init": 0}),
     "apgd": (
         AutoProjectedGradientDescent,
@@ -31,9 +32,12 @@ KINDS = {
 }
 
 
+FIXED = ("fgsm", "pgd-7")
+
+
 def steps(name: str, count: int) -> dict[str, int]:
-    """So many iterations, where the attack has any."""
-    return {} if name == "fgsm" else {"iterations": count}
+    """So many iterations, where they can be chosen."""
+    return {} if name in FIXED else {"iterations": count}
 
 
 def test_every_name_has_its_row_here():
@@ -43,10 +47,9 @@ def test_every_name_has_its_row_here():
 @pytest.mark.parametrize("name", KINDS)
 def test_a_name_builds_the_class_with_the_options_that_were_given(name):
     kind, options = KINDS[name]
-    told = {"eps_step": 0.02, "iterations": 7}
-    without = {"fgsm": set(told), "apgd": {"eps_step"}, "sa-pgd": {"eps_step"}}.get(name, set())
-    given = {option: value for option, value in told.items() if option not in without}
-    attack = Attack(name=name, eps=0.05, **given)
+    step = {"eps_step": 0.02} if name in ("pgd", "mim") else {}
+    attack = Attack(name=name.upper(), eps=0.05, **step, **steps(name, 7))
+    assert attack.name == name
     method = attack.method(classifier(), batch_size=6)
     assert type(method) is kind
     expected = options | {"eps": 0.05, "norm": np.inf, "targeted": False, "batch_size": 6}
@@ -63,8 +66,9 @@ def test_the_step_is_a_quarter_of_the_budget_unless_given(name):
 @pytest.mark.parametrize("name", ATTACKS)
 def test_ten_iterations_are_usual_of_what_has_any(name):
     attack = Attack(name=name)
-    assert attack.iterations == (None if name == "fgsm" else 10)
-    assert getattr(attack.method(classifier(), 1), "max_iter", None) == attack.iterations
+    assert attack.iterations == (None if name in FIXED else 10)
+    iterations = {"fgsm": None, "pgd-7": 7}.get(name, 10)
+    assert getattr(attack.method(classifier(), 1), "max_iter", None) == iterations
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -202,7 +206,7 @@ def test_only_apgd_and_sa_pgd_draw_at_random():
     [
         (
             {"name": "cw"},
-            r"^attack: expected one of fgsm, pgd, mim, apgd, sa-pgd, got 'cw'\. Every other",
+            r"^attack: expected one of fgsm, pgd, pgd-7, mim, apgd, sa-pgd, got 'cw'\. Every",
         ),
         ({"eps": 0}, r"^eps: expected a number above 0, got 0\. A usual budget is 8/255"),
         ({"eps": float("nan")}, r"^eps: expected a number above 0, got nan"),
@@ -219,6 +223,7 @@ def test_only_apgd_and_sa_pgd_draw_at_random():
             {"name": "fgsm", "iterations": 10},
             r"^iterations: expected None for fgsm, which has none, got 10\. Leave it out, or",
         ),
+        ({"name": "pgd-7", "iterations": 10}, r"^iterations: expected None for pgd-7"),
     ],
 )
 def test_attacks_that_make_no_sense_are_refused(options: dict[str, Any], message: str):
@@ -230,6 +235,7 @@ def test_attacks_that_make_no_sense_are_refused(options: dict[str, Any], message
     ("options", "words"),
     [
         ({"name": "fgsm", "eps": 0.1}, "FGSM, eps 0.1"),
+        ({"name": "PGD-7", "eps": 0.1}, "PGD-7, eps 0.1"),
         ({"name": "pgd", "eps": 0.1}, "PGD, eps 0.1, 10 steps of 0.025"),
         ({"name": "mim", "eps_step": 0.01, "iterations": 3}, "MIM, eps 0.03137, 3 steps of 0.01"),
         ({"name": "apgd", "eps": 0.1, "iterations": 20}, "APGD, eps 0.1, 20 steps"),

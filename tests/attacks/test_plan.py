@@ -7,20 +7,12 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from art.attacks.evasion import DeepFool, SquareAttack
+from art.attacks.evasion import SquareAttack
 
 from art_snn import RGA
 from art_snn.attacks import PLANS, AutoPGD, Plan, SparseDynamicAttack, SpikeRetiming, Stage, planned
 from art_snn.attacks.borrowed import Borrowed
-from art_snn.attacks.plan import (
-    FLIPS,
-    SHIFT,
-    budget,
-    distances,
-    knows,
-    require_budget,
-    require_measure,
-)
+from art_snn.attacks.distances import FLIPS, SHIFT, distances, require_budget, require_measure
 from tests.networks import build
 
 NORMS = (np.inf, 2.0, FLIPS, SHIFT)
@@ -116,15 +108,7 @@ def test_the_named_plans_have_stages_for_every_norm_that_know_its_budget(norm):
     for name in PLANS:
         plan = planned(name, norm)
         assert plan.name == name
-        assert all(knows(stage.attack, norm) for stage in plan.stages)
-
-
-def test_attacks_know_the_norms_in_which_they_are_told_a_budget():
-    known = {
-        attack: [norm for norm in NORMS if knows(attack, norm)]
-        for attack in (AutoPGD, SquareAttack, SparseDynamicAttack, SpikeRetiming, DeepFool)
-    }
-    assert list(known.values()) == [[np.inf, 2], [np.inf, 2], [FLIPS], [FLIPS, SHIFT], [np.inf, 2]]
+        assert all(stage.kind.budget(norm, 1) for stage in plan.stages)
 
 
 def test_a_plan_of_ones_own_is_taken_as_it_is():
@@ -165,15 +149,6 @@ def test_budgets_are_numbers_above_0(eps):
 def test_what_is_counted_is_a_whole_number(norm, eps):
     with pytest.raises(ValueError, match=r"^eps: expected a whole number .* are counted\.$"):
         require_budget(norm, eps)
-
-
-def test_budgets_have_the_names_that_attacks_know():
-    assert budget(AutoPGD, np.inf, 0.1) == {"norm": np.inf, "eps": 0.1}
-    assert budget(SparseDynamicAttack, FLIPS, 3) == {"eps": 3}
-    assert budget(SpikeRetiming, SHIFT, 3) == {"max_shift": 3}
-    # Every spike that is moved changes two values.
-    assert budget(SpikeRetiming, FLIPS, 5) == {"moved": 2, "max_shift": None}
-    assert budget(AutoPGD, FLIPS, 5) == budget(SparseDynamicAttack, SHIFT, 5) == {}
 
 
 def test_distances_by_hand():

@@ -3,77 +3,61 @@
 import ast
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import replace
 from typing import Any
 
 from art.attacks import EvasionAttack, evasion
-from art.attacks.evasion import ProjectedGradientDescent
 
 from art_snn import attacks as ours
-from art_snn.attacks import FLIPS, SHIFT, Plan, SparseDynamicAttack, SpikeRetiming, Stage
-from art_snn.attacks.borrowed import WITHOUT_GRADIENTS
+from art_snn.attacks import ATTACKS, FLIPS, SHIFT, Plan, Stage
 from art_snn.attacks.persample import PerSampleAttack
-from art_snn.attacks.pgd import STEP, STEPS
 from art_snn.checks import ArgumentError, cuts_gradients, invalid, require, shown
 from art_snn.gradients import Gradient
 
-BUDGETED = frozenset({"norm", "eps", "max_shift", "batch_size", "verbose", "targeted", "seed"})
-"""Settings of attacks that have options of their own."""
+RUN = frozenset({"norm", "eps", "batch_size", "verbose", "targeted", "seed"})
+"""Settings of attacks that have options of their own, next to those of a budget."""
 
 
-@dataclass(frozen=True)
-class Named:
-    """An attack by its name, with its settings.
-
-    :param kind: its class.
-    :param options: its settings but for budget, batches and seed.
-    :param name: in tables."""
-
-    kind: type[EvasionAttack]
-    options: Mapping[str, Any]
-    name: str
-
-    @property
-    def by_gradients(self) -> bool:
-        """Whether a rule has a part in it."""
-        return self.kind.__name__ not in WITHOUT_GRADIENTS
-
-    def plans(self, rules: Mapping[str, Gradient]) -> Iterator[Plan]:
-        """The attack by every rule, or once where it takes no gradient."""
-        if not self.by_gradients:
-            yield Plan(self.name, (Stage(self.kind, None, self.options),))
-            return
-        for name, rule in rules.items():
-            yield Plan(f"{self.name} by {name}", (Stage(self.kind, rule, self.options),))
-
-
-def usual(norm: float | str, eps: float) -> Named:
+def usual_attack(norm: float | str, eps: float) -> Plan:
     """What papers report: PGD of seven steps; of event frames, the attack of the norm."""
-    if norm == FLIPS:
-        return Named(SparseDynamicAttack, {}, "SparseDynamicAttack")
-    if norm == SHIFT:
-        return Named(SpikeRetiming, {}, "SpikeRetiming")
-    options = {"max_iter": STEPS, "eps_step": STEP * eps}
-    return Named(ProjectedGradientDescent, options, f"PGD-{STEPS}")
+    names = {FLIPS: "SparseDynamicAttack", SHIFT: "SpikeRetiming"}
+    return attack_named(names.get(norm, "pgd-7"), {}, norm, eps)
 
 
-def attack_named(attack: str, options: Mapping[str, Any]) -> Named:
-    """The attack of that name, ours or ART's.
+def attack_named(attack: str, options: Mapping[str, Any], norm: float | str, eps: float) -> Plan:
+    """The attack of that name, of ATTACKS, ours or ART's, without a rule.
 
+    :param options: its settings, but for the budget, batches and seed.
     :raises ValueError: for an unknown name, and options that the attack does not have."""
-    kind: Any = getattr(ours, attack, None) or getattr(evasion, attack, None)
-    fits = isinstance(kind, type) and issubclass(kind, EvasionAttack)
-    fits = fits and kind is not ours.SpikingAutoAttack
-    remedy = "Names are those of art.attacks.evasion and art_snn.attacks, such as AutoPGD."
-    require(fits, "attack", "the class of an evasion attack", shown(attack), remedy)
-    known = sorted(set(kind.attack_params) - BUDGETED)
-    odd = [name for name in options if name not in known]
-    expected = f"options of {attack}: {', '.join(known) or 'none'}"
+    if attack.lower() in ATTACKS:
+        name, stage = attack.upper(), ATTACKS[attack.lower()](eps)
+    else:
+        kind: Any = getattr(ours, attack, None) or getattr(evasion, attack, None)
+        fits = isinstance(kind, type) and issubclass(kind, EvasionAttack)
+        fits = fits and kind is not ours.SpikingAutoAttack
+        remedy = f"Or one of {', '.join(ATTACKS)}. Classes are those of art.attacks.evasion and of "
+        remedy += "art_snn.attacks, such as AutoPGD."
+        require(fits, "attack", "the class of an evasion attack", shown(attack), remedy)
+        name, stage = attack, Stage(kind)
+    flags = RUN | (stage.kind.budget(norm, eps) or {}).keys()
+    names = sorted(set(stage.attack.attack_params) - flags)
+    odd = [name for name in options if name not in names]
+    expected = f"options of {attack}: {', '.join(names) or 'none'}"
     remedy = "The budget, the batches and the seed have flags of their own."
     require(not odd, "attack_options", expected, ", ".join(odd), remedy)
-    told = ", ".join(f"{name}={value}" for name, value in options.items())
-    return Named(kind, MappingProxyType(dict(options)), f"{attack}({told})" if told else attack)
+    words = ", ".join(f"{name}={value}" for name, value in options.items())
+    stage = replace(stage, options={**stage.options, **options})
+    return Plan(f"{name}({words})" if words else name, (stage,))
+
+
+def with_rules(plan: Plan, rules: Mapping[str, Gradient]) -> Iterator[Plan]:
+    """An attack by every rule, or as it is where it takes no gradient."""
+    (stage,) = plan.stages
+    if not stage.by_gradients:
+        yield plan
+        return
+    for name, rule in rules.items():
+        yield Plan(f"{plan.name} by {name}", (replace(stage, rule=rule),))
 
 
 def parsed(options: str) -> dict[str, Any]:
@@ -119,8 +103,3 @@ def failed(kind: type[EvasionAttack], error: Exception) -> ArgumentError:
     expected = "an attack that runs on this network and its samples"
     got = f"{kind.__name__}, which fails ({type(error).__name__}: {str(error).rstrip('.')})"
     return invalid("attack", expected, got, "Choose another one, or other options of it.")
-
-
-def own_budget(kind: type[EvasionAttack]) -> bool:
-    """Whether an attack is told its budget; others of ART's look for the nearest adversarial."""
-    return issubclass(kind, PerSampleAttack) or "eps" in kind.attack_params

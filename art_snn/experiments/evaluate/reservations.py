@@ -1,13 +1,13 @@
 """Findings about the network, about its gradients, and about what the attacks came to."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 from art.attacks.evasion import SquareAttack
 
-from art_snn.attacks import SHIFT, Outcome, Plan, SquareSearch
-from art_snn.experiments.evaluate.attacks import attack_errors, own_budget
+from art_snn.attacks import SHIFT, Outcome, Plan
+from art_snn.experiments.evaluate.attacks import attack_errors, with_rules
 from art_snn.experiments.evaluate.settings import Settings
 from art_snn.experiments.evaluate.subject import Target, bare
 from art_snn.experiments.evaluation import Reservation, Trial
@@ -18,8 +18,6 @@ from art_snn.gradients import Gradient, short_name
 from art_snn.seeding import seeded
 
 NETWORK = "network"
-SEARCHES = tuple(f"{attack.__name__}(" for attack in (SquareAttack, SquareSearch))
-"""How the stages begin that ask for no gradient."""
 
 
 def reserved(about: str, findings: Iterable[Finding]) -> list[Reservation]:
@@ -62,18 +60,24 @@ def examined_rules(subject: Target) -> list[tuple[str, Gradient]]:
     An attack alone that takes no gradient has none."""
     chosen = subject.settings
     if not chosen.decides:
-        alone = chosen.beside(chosen.eps[0])
+        (alone,) = chosen.beside(chosen.eps[0]).stages
         return list(chosen.attack_rules.items()) if alone.by_gradients else []
     stages = subject.suited(chosen.plans(chosen.eps[0])[-1]).stages
     return [(short_name(stage.rule), stage.rule) for stage in stages if stage.rule][:1]
 
 
-def watchable(subject: Target) -> bool:
-    """Whether the attack beside the plan can be examined: it knows a budget and takes samples."""
+def examined_attacks(subject: Target) -> list[Plan]:
+    """The attack next to the plan, by every rule, where it takes a budget and the samples."""
     chosen = subject.settings
-    kind = chosen.beside(chosen.eps[0]).kind
+    plan = chosen.beside(chosen.eps[0])
+    kind, whole = plan.stages[0].attack, chosen.measure != SHIFT and plan.stages[0].kind.bounded
     images = subject.x.ndim == 4 or not issubclass(kind, SquareAttack)
-    return chosen.measure != SHIFT and own_budget(kind) and images
+    return list(with_rules(plan, chosen.attack_rules)) if whole and images else []
+
+
+def find_searches(plans: Iterable[Plan]) -> set[str]:
+    """The stages that ask no network for gradients, in words."""
+    return {str(one) for plan in plans for one in plan.stages if not one.kind.by_gradients}
 
 
 def _how(chosen: Settings) -> dict[str, Any]:
@@ -82,12 +86,14 @@ def _how(chosen: Settings) -> dict[str, Any]:
     return known | {"batch_size": chosen.batch_size, "seed": chosen.seed}
 
 
-def of_trials(trials: Iterable[Trial]) -> Iterator[Reservation]:
-    """What the attacks themselves speak against."""
+def of_trials(trials: Iterable[Trial], searches: Collection[str]) -> Iterator[Reservation]:
+    """What the attacks themselves speak against.
+
+    :param searches: stages that ask for no gradient, in words."""
     every = list(trials)
     for trial in every:
         yield from _unanswered(trial)
-        yield from _searched(trial)
+        yield from _searched(trial, searches)
     for name in dict.fromkeys(trial.name for trial in every):
         same = sorted((t for t in every if t.name == name), key=lambda t: t.eps)
         # Stages suit at every budget, or at none.
@@ -102,13 +108,9 @@ def _unanswered(trial: Trial) -> Iterator[Reservation]:
         yield from reserved(trial.name, [finding])
 
 
-def _searched(trial: Trial) -> Iterator[Reservation]:
+def _searched(trial: Trial, searches: Collection[str]) -> Iterator[Reservation]:
     """A search without gradients broke what the gradients before it left."""
-    counts = {
-        stage: count
-        for stage, count in trial.outcome.broken_by.items()
-        if stage.startswith(SEARCHES)
-    }
+    counts = {stage: count for stage, count in trial.outcome.broken_by.items() if stage in searches}
     count, several = sum(counts.values()), len(trial.stages) > len(counts)
     if several and count > BEYOND * len(trial.stage):
         yield Reservation(

@@ -5,7 +5,7 @@ from functools import partial
 from art_snn.experiments.evaluate.blocks import Blocks, Unit
 from art_snn.experiments.evaluate.progress import Progress
 from art_snn.experiments.evaluate.provenance import collect_provenance
-from art_snn.experiments.evaluate.reservations import of_trials
+from art_snn.experiments.evaluate.reservations import find_searches, of_trials
 from art_snn.experiments.evaluate.settings import Settings
 from art_snn.experiments.evaluate.subject import Target
 from art_snn.experiments.evaluate.units import (
@@ -100,7 +100,7 @@ def join_blocks(subject: Target, title: str, blocks: Blocks) -> Evaluation:
         labels=tuple(subject.y.tolist()),
         clean=tuple(clean),
         trials=tuple(trials),
-        reservations=(*found, *of_trials(trials)),
+        reservations=(*found, *of_trials(trials, find_searches(plan for _, plan in subject.plans))),
         provenance=collect_provenance(chosen, subject),
         certified=Certified.joined(certified) if certified else None,
     )

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Literal
 from tyro.conf import UseAppendAction
 
 from art_snn.attacks import FLIPS, SHIFT, Plan, planned, require_budget, require_measure
-from art_snn.attacks.plan import knows
 from art_snn.checks import (
     Open,
     require,
@@ -19,7 +18,7 @@ from art_snn.checks import (
 )
 from art_snn.data import Source
 from art_snn.experiments.base import Experiment
-from art_snn.experiments.evaluate.attacks import Named, attack_named, parsed, usual
+from art_snn.experiments.evaluate.attacks import attack_named, parsed, usual_attack, with_rules
 from art_snn.experiments.evaluation import Evaluation, verdicts
 from art_snn.experiments.trained import Trained
 from art_snn.gradients import STBP, Gradient
@@ -43,8 +42,9 @@ class Settings(Experiment):
     :param eps: budgets, separated by commas, in the unit of the samples.
     :param plan: standard, fast or ensemble-19: attacks that need no choosing [standard, unless an
         attack is named].
-    :param attack: class of an attack, of art.attacks.evasion or art_snn.attacks, such as
-        SquareAttack [PGD of seven steps; of event frames that of the norm].
+    :param attack: fgsm, pgd, pgd-7, mim, apgd or sa-pgd; or the class of an attack, of
+        art.attacks.evasion or art_snn.attacks, such as SquareAttack [pgd-7; of event frames that of
+        the norm].
     :param attack_options: its settings: max_iter=1000,loss_type=margin.
     :param rules: by which that attack takes gradients, one after another, on all samples [stbp;
         native where the network has its own gradient alone].
@@ -105,12 +105,13 @@ class Settings(Experiment):
             remedy = "It is a share: 0.3 for 30 %."
             share = require_number("fail_under", self.fail_under, above=0, up_to=1, remedy=remedy)
             set_fields(self, fail_under=share)
-        kind, expected = self.beside(self.eps[0]).kind, f"an attack in the norm {self.norm}"
+        (stage,), expected = self.beside(self.eps[0]).stages, f"an attack in the norm {self.norm}"
         remedy = "Of event frames there are SparseDynamicAttack in 0 and SpikeRetiming in both."
-        require(knows(kind, self.measure), "attack", expected, kind.__name__, remedy)
+        fits, name = stage.kind.budget(self.measure, 1) is not None, stage.attack.__name__
+        require(fits, "attack", expected, name, remedy)
         expected, remedy = "a plan that decides", "Add one: what it leaves is an upper bound."
         fits = bool(self.decides) or not self.strict
-        require(fits, "strict", expected, f"{kind.__name__} alone", remedy)
+        require(fits, "strict", expected, f"{name} alone", remedy)
         expected, remedy = "findings that are looked for", "Examine some samples: 100 are usual."
         require(self.examined or not self.strict, "strict", expected, "0 examined", remedy)
         for path in self.sources:
@@ -135,16 +136,16 @@ class Settings(Experiment):
         """By which the attack takes gradients, on a network that these rules suit."""
         return USUAL if self.rules is None else self.rules
 
-    def beside(self, eps: float) -> Named:
+    def beside(self, eps: float) -> Plan:
         """The attack that is run by every rule."""
         if self.attack is None:
-            return usual(self.measure, eps)
-        return attack_named(self.attack, parsed(self.attack_options or ""))
+            return usual_attack(self.measure, eps)
+        return attack_named(self.attack, parsed(self.attack_options or ""), self.measure, eps)
 
     def plans(self, eps: float) -> list[Plan]:
         """What is run at a budget, the attack by every rule first, the plan last."""
         plan = [planned(self.decides, self.measure)] if self.decides else []
-        return [*self.beside(eps).plans(self.attack_rules), *plan]
+        return [*with_rules(self.beside(eps), self.attack_rules), *plan]
 
     @property
     def identity(self) -> dict[str, Any]:

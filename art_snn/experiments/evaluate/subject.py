@@ -10,14 +10,13 @@ from art.exceptions import EstimatorError
 from torch import Tensor
 
 from art_snn.attacks import Plan, Stage
-from art_snn.attacks.borrowed import Borrowed
 from art_snn.attacks.persample import PerSampleAttack
 from art_snn.attacks.suited import Suited, suited
 from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError, invalid, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset
-from art_snn.experiments.evaluate.attacks import failed
+from art_snn.experiments.evaluate.attacks import failed, with_rules
 from art_snn.experiments.evaluate.progress import at_terminal
 from art_snn.experiments.evaluate.settings import Settings
 from art_snn.experiments.resume import fingerprint
@@ -69,7 +68,7 @@ class Target:
         chosen = self.settings
         if chosen.rules is not None:
             return self
-        (plan,) = chosen.beside(chosen.eps[0]).plans(chosen.attack_rules)
+        (plan,) = with_rules(chosen.beside(chosen.eps[0]), chosen.attack_rules)
         rules = {"native": Native()} if self.suited(plan).native else chosen.attack_rules
         return replace(self, settings=replace(chosen, rules=rules))
 
@@ -123,15 +122,16 @@ class Target:
         the samples, whatever weights the network has.
 
         :raises ValueError: naming the option."""
-        attack = self.settings.beside(self.settings.eps[0])
+        plan = self.settings.beside(self.settings.eps[0])
+        kind = plan.stages[0].attack
         try:
-            plans = attack.plans(self.settings.attack_rules)
+            plans = with_rules(plan, self.settings.attack_rules)
             made = [bare(self, plan.stages[0]) for plan in plans]
         except Exception as error:
             # What constructors of ART's raise for an estimator is a TypeError of its own.
             if isinstance(error, EstimatorError) or not isinstance(error, TypeError | ValueError):
-                raise failed(attack.kind, error) from error
-            expected = f"settings that {attack.kind.__name__} takes"
+                raise failed(kind, error) from error
+            expected = f"settings that {kind.__name__} takes"
             got = f"{self.settings.attack_options or 'none'} ({str(error).rstrip('.')})"
             remedy = "Its documentation tells what there is."
             raise invalid("attack_options", expected, got, remedy) from error
@@ -167,6 +167,5 @@ def _obtain(
 def bare(subject: Target, stage: Stage) -> EvasionAttack:
     """The attack of a stage at the first budget: ART's own without what a plan adds to it."""
     chosen = subject.settings
-    of = (chosen.measure, chosen.eps[0], chosen.batch_size, chosen.seed)
-    built = stage.built(subject.classifier, *of)
-    return built.bare() if isinstance(built, Borrowed) else built
+    run = (chosen.measure, chosen.eps[0], chosen.batch_size, chosen.seed)
+    return stage.attack(subject.classifier, **stage.settings(*run))

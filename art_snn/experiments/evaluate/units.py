@@ -35,9 +35,8 @@ def examinations(subject: Target) -> list[Unit]:
     for name, rule in reservations.examined_rules(subject) if by_steps else ():
         look = partial(reservations.of_gradients, subject, count, name, rule)
         looks[f"gradients by {name}"] = look
-    if reservations.watchable(subject):
-        for plan in chosen.beside(chosen.eps[0]).plans(chosen.attack_rules):
-            looks[plan.name] = partial(reservations.of_attack, subject, count, plan)
+    for plan in reservations.examined_attacks(subject):
+        looks[plan.name] = partial(reservations.of_attack, subject, count, plan)
     return [
         Unit(f"findings-{place}", count, f"Findings about {about}", partial(_examined, look), inf)
         for place, (about, look) in enumerate(looks.items())

@@ -240,7 +240,7 @@ def test_a_package_that_is_missing_is_a_usage_error(tmp_path, monkeypatch):
         (("--eps", "-1/255"), "--eps: expected a number above 0, got -0.0039"),
         (("--eps-step", "x"), "--eps-step: expected a number such as 0.03 or 8/255, got 'x'."),
         (("--eps-step", "0"), "--eps-step: expected a number above 0, got 0.0"),
-        (("--attack", "cw"), "--attack: expected one of fgsm, pgd, mim, apgd, sa-pgd, got 'cw'."),
+        (("--attack", "cw"), "--attack: expected one of fgsm, pgd, pgd-7, mim, apgd, sa-pgd, got"),
         (("--attack", "fgsm"), "--iterations: expected None for fgsm, which has none, got 1."),
         (
             ("--attack", "apgd", "--eps-step", "0.1"),

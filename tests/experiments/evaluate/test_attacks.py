@@ -2,19 +2,17 @@
 
 import numpy as np
 import pytest
-from art.attacks.evasion import ProjectedGradientDescent, SquareAttack
+from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescent, SquareAttack
 
 from art_snn import RGA, STBP
-from art_snn.attacks import FLIPS, SHIFT, AutoPGD, SparseDynamicAttack, SpikeRetiming
+from art_snn.attacks import ATTACKS, FLIPS, SHIFT, Attack, AutoPGD, SparseDynamicAttack
 from art_snn.experiments.evaluate.attacks import (
-    WITHOUT_GRADIENTS,
     attack_errors,
     attack_named,
-    own_budget,
     parsed,
-    usual,
+    usual_attack,
+    with_rules,
 )
-from tests.audit import PREDICTIONS, ROWS
 
 RULES = {"stbp": STBP(), "rga": RGA()}
 
@@ -53,53 +51,74 @@ def test_what_is_no_option_is_refused(text):
         parsed(text)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("AutoPGD", AutoPGD), ("SquareAttack", SquareAttack)])
-def test_a_class_of_ours_or_of_art_is_found_by_its_name(name, kind):
-    found = attack_named(name, {"max_iter": 5})
-    assert (found.kind, found.name) == (kind, f"{name}(max_iter=5)")
+@pytest.mark.parametrize(
+    ("name", "kind", "words"),
+    [
+        ("AutoPGD", AutoPGD, "AutoPGD"),
+        ("SquareAttack", SquareAttack, "SquareAttack"),
+        ("FGSM", FastGradientMethod, "FGSM"),
+        ("pgd-7", ProjectedGradientDescent, "PGD-7"),
+    ],
+)
+def test_an_attack_is_found_by_its_class_or_its_short_name(name, kind, words):
+    plan = attack_named(name, {}, np.inf, 0.1)
+    assert (plan.name, plan.stages[0].attack) == (words, kind)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_short_name_is_the_attack_that_other_commands_run(name):
+    (stage,) = attack_named(name, {}, np.inf, 0.1).stages
+    assert stage == Attack(name=name, eps=0.1).stage
+
+
+def test_options_replace_those_of_a_short_name():
+    plan = attack_named("pgd", {"max_iter": 5}, 2.0, 0.1)
+    assert plan.name == "PGD(max_iter=5)"
+    assert plan.stages[0].options == {"max_iter": 5, "eps_step": 0.025}
 
 
 @pytest.mark.parametrize(
     "name", ["Square", "SpikingAutoAttack", "Outcome", "__doc__", "predictions"]
 )
 def test_other_names_are_refused(name):
-    with pytest.raises(ValueError, match="attack: expected the class of an evasion attack"):
-        attack_named(name, {})
+    with pytest.raises(ValueError, match=r"attack: .*class.* Or one of fgsm, pgd"):
+        attack_named(name, {}, np.inf, 0.1)
 
 
-def test_options_that_an_attack_lacks_and_those_with_flags_of_their_own_are_refused():
-    with pytest.raises(ValueError, match=r"options of SquareAttack: .*max_iter.*got steps"):
-        attack_named("SquareAttack", {"steps": 5})
-    with pytest.raises(ValueError, match="flags of their own"):
-        attack_named("SquareAttack", {"eps": 0.1})
+@pytest.mark.parametrize(
+    ("name", "option", "norm", "match"),
+    [
+        ("SquareAttack", "steps", np.inf, r"options of SquareAttack: .*max_iter.*got steps"),
+        ("SquareAttack", "eps", np.inf, "flags of their own"),
+        ("fgsm", "max_iter", np.inf, "options of fgsm: .*got max_iter"),
+        ("SpikeRetiming", "max_shift", SHIFT, "flags of their own"),
+        ("SpikeRetiming", "moved", FLIPS, "flags of their own"),
+    ],
+)
+def test_options_that_an_attack_lacks_or_that_have_flags_are_refused(name, option, norm, match):
+    with pytest.raises(ValueError, match=match):
+        attack_named(name, {option: 5}, norm, 1)
 
 
-def test_an_attack_runs_by_every_rule_and_one_without_gradients_once():
-    plans = list(attack_named("AutoPGD", {}).plans(RULES))
-    assert [plan.name for plan in plans] == ["AutoPGD by stbp", "AutoPGD by rga"]
+@pytest.mark.parametrize("name", ["AutoPGD", "FGSM"])
+def test_an_attack_runs_by_every_rule(name):
+    plans = list(with_rules(attack_named(name, {}, np.inf, 0.1), RULES))
+    assert [plan.name for plan in plans] == [f"{name} by stbp", f"{name} by rga"]
     assert [plan.stages[0].rule for plan in plans] == [STBP(), RGA()]
-    (plan,) = attack_named("SquareAttack", {}).plans(RULES)
-    assert (plan.name, plan.stages[0].rule) == ("SquareAttack", None)
 
 
-def test_attacks_without_gradients_are_those_of_the_audit():
-    known = {row.attack for row in ROWS if row.reach == PREDICTIONS}
-    assert known & WITHOUT_GRADIENTS
-    assert known <= WITHOUT_GRADIENTS
+@pytest.mark.parametrize("name", ["SquareAttack", "SquareSearch"])
+def test_an_attack_without_gradients_runs_once_by_no_rule(name):
+    (plan,) = with_rules(attack_named(name, {}, np.inf, 0.1), RULES)
+    assert (plan.name, plan.stages[0].rule) == (name, None)
 
 
 def test_what_papers_report_is_pgd_of_seven_steps_and_the_attack_of_a_norm_of_counts():
-    pgd = usual(np.inf, 0.8)
-    assert (pgd.kind, pgd.name) == (ProjectedGradientDescent, "PGD-7")
-    assert dict(pgd.options) == {"max_iter": 7, "eps_step": pytest.approx(0.255)}
-    assert usual(FLIPS, 3).kind is SparseDynamicAttack
-    assert usual(SHIFT, 3).kind is SpikeRetiming
-
-
-def test_attacks_that_look_for_the_nearest_adversarial_have_no_budget():
-    assert own_budget(SquareAttack)
-    assert own_budget(SparseDynamicAttack)
-    assert not own_budget(attack_named("DeepFool", {}).kind)
+    pgd = usual_attack(np.inf, 0.8)
+    assert (pgd.stages[0].attack, pgd.name) == (ProjectedGradientDescent, "PGD-7")
+    assert pgd.stages[0].options == {"max_iter": 7, "eps_step": pytest.approx(0.255)}
+    assert usual_attack(FLIPS, 3).stages[0].attack is SparseDynamicAttack
+    assert usual_attack(SHIFT, 3).name == "SpikeRetiming"
 
 
 def test_whatever_an_attack_of_art_raises_is_told_as_a_complaint_about_its_choice():

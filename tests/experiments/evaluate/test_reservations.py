@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from art_snn.attacks import Outcome
+from art_snn.attacks import Outcome, planned
 from art_snn.experiments.evaluate import Settings
-from art_snn.experiments.evaluate.reservations import of_trials
+from art_snn.experiments.evaluate.reservations import find_searches, of_trials
 from art_snn.experiments.evaluate.subject import Target
 from art_snn.experiments.evaluate.units import examinations
-from art_snn.gradients import Native
+from art_snn.gradients import RGA, STBP, Native
 from tests import adapted
 from tests.attacks.test_suited import around
 from tests.evaluations import trial
@@ -20,7 +20,7 @@ STANDS, UNANSWERED = Outcome.STANDING, Outcome.UNANSWERED
 
 
 def told(*trials):
-    return [(one.about, one.name, one.evidence) for one in of_trials(trials)]
+    return [(one.about, one.name, one.evidence) for one in of_trials(trials, {SEARCH, LOCAL})]
 
 
 def found(stage, stages=(APGD, SEARCH), eps=0.1, name="standard"):
@@ -72,14 +72,29 @@ def test_a_larger_budget_that_breaks_less_was_attacked_too_weakly():
     assert told(small, found([0, STANDS, STANDS], eps=0.2, name="fast")) == []
 
 
+def test_the_stages_that_search_are_those_whose_attack_asks_for_no_gradient():
+    assert find_searches([planned("standard", np.inf)]) >= {SEARCH, LOCAL}
+    assert all(words.startswith("Square") for words in find_searches([planned("standard", 2.0)]))
+
+
+@pytest.mark.parametrize("attack", ["SquareSearch", "SquareAttack"])
+def test_no_gradient_is_examined_of_an_attack_that_takes_none(attack):
+    classifier = around(adapted.network(), adapted.SHAPE, 3)
+    rules = {"stbp": STBP(), "rga": RGA()}
+    x = np.random.default_rng(0).random((4, *adapted.SHAPE), dtype=np.float32)
+    subject = Target(Settings(attack=attack, rules=rules), classifier, x, np.zeros(4, int))
+    assert [plan.name for _, plan in subject.plans] == [attack]
+    assert about(subject) == ["network", attack]
+
+
+def about(subject):
+    return [unit.words.removeprefix("Findings about ") for unit in examinations(subject)]
+
+
 def test_the_native_gradient_is_examined_where_the_plan_begins_with_it():
     torch.manual_seed(0)
     classifier = around(adapted.network("inline"), adapted.SHAPE, 3)
     x = np.random.default_rng(0).random((4, *adapted.SHAPE), dtype=np.float32)
     subject = Target(Settings(plan="fast"), classifier, x, np.zeros(4, int)).ruled()
     assert subject.settings.rules == {"native": Native()}
-    assert [unit.words.removeprefix("Findings about ") for unit in examinations(subject)] == [
-        "network",
-        "gradients by native",
-        "PGD-7 by native",
-    ]
+    assert about(subject) == ["network", "gradients by native", "PGD-7 by native"]

@@ -332,11 +332,14 @@ def test_an_attack_of_art_that_takes_no_norm_runs_and_one_that_fails_is_named(fo
     assert "--attack: expected an attack that runs on this network and its" in done.complaint
 
 
-def test_no_gradient_is_examined_where_an_attack_alone_takes_none(folder):
-    square = ("--attack", "SquareAttack", "--rules", "native", "--examined", "4")
-    done = call(*EVALUATE, *square)
+@pytest.mark.parametrize(
+    ("attack", "rules"), [("SquareSearch", "stbp,rga"), ("SquareAttack", "native")]
+)
+def test_an_attack_without_gradients_runs_once_and_no_gradient_is_examined(attack, rules, folder):
+    done = call(*EVALUATE, "--attack", attack, "--rules", rules, "--examined", "4")
     assert done.status == 0, done.stderr
     found = structured(read_json(folder / "out" / "evaluation.json"), Evaluation)
+    assert {trial.name for trial in found.trials} == {f"{attack}(max_iter=3)"}
     assert not [one for one in found.reservations if one.about.startswith("gradients")]
 
 

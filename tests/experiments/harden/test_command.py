@@ -146,7 +146,7 @@ def test_a_network_of_the_user_s_own_is_hardened(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--attack", "cw"), "--attack: expected one of fgsm, pgd, mim, apgd, sa-pgd, got 'cw'."),
+        (("--attack", "cw"), "--attack: expected one of fgsm, pgd, pgd-7, mim, apgd, sa-pgd, got"),
         (("--rule", "sgd"), "--rule: expected one of"),
         (("--rule", "cba"), "--rule: expected a rule that applies to every neuron"),
         (("--eps", "small"), "--eps: expected a number such as 0.03 or 8/255, got 'small'"),

@@ -157,7 +157,7 @@ def test_other_settings_in_the_folder_of_a_sweep_are_a_usage_error(swept):
         (("--decays", "all"), "--decays: expected a number such as 0.03 or 8/255, got 'all'."),
         (("--decays", "1.5"), "--decays: expected a number above 0 and at most 1, got 1.5."),
         (("--eps", "small"), "--eps: expected a number such as 0.03 or 8/255, got 'small'."),
-        (("--attack", "cw"), "--attack: expected one of fgsm, pgd, mim, apgd, sa-pgd, got 'cw'."),
+        (("--attack", "cw"), "--attack: expected one of fgsm, pgd, pgd-7, mim, apgd, sa-pgd, got"),
         (("--samples", "0"), "--samples: expected a whole number >= 1, got 0."),
         (("--batch-size", "0"), "--batch-size: expected a whole number >= 1, got 0."),
         (("--threads", "0"), "--threads: expected a whole number >= 1, got 0."),
