@@ -10,41 +10,42 @@ from art_snn.checks import require, shown
 from art_snn.classifier.inputs import reaches_as_it_is
 from art_snn.findings.attacked import Attacked
 from art_snn.findings.base import Finding
-from art_snn.findings.given import examined, given
+from art_snn.findings.examination import make_subject, run_checks
 
-ATTACK_BENCH = "AttackBench (Cinà et al., AAAI 2025)"
+ATTACK_BENCH = "AttackBench: Cinà et al., AAAI 2025"
 
 
 def not_numbers(subject: Attacked) -> Finding | None:
-    """Some of what is returned is NaN or infinite."""
+    """Some returned samples are NaN or infinite."""
     if subject.finite.all():
         return None
     return Finding(
         "samples that are not numbers",
         {"samples": int((~subject.finite).sum()), "of": len(subject.x)},
-        "at the first sample with NaN or infinity: ours",
-        "Look for a gradient of length 0 that is divided by its length; take such samples as not "
+        "if any returned value is NaN or infinite (ours)",
+        "Look for a gradient of length 0 that is divided by its length. Count such samples as not "
         "broken.",
     )
 
 
 def out_of_ball(subject: Attacked) -> Finding | None:
-    """Some of what is returned is farther than the budget from its sample."""
-    x, found = (torch.as_tensor(a, device="cpu").double() for a in (subject.x, subject.returned))
-    far = distances(subject.norm, x, found, 0)
+    """Some returned samples are farther than the budget from the originals."""
+    x, returned = (torch.as_tensor(a, device="cpu").double() for a in (subject.x, subject.returned))
+    far = distances(subject.norm, x, returned, 0)
     out = far > subject.eps + subject.slack
     if not out.any():
         return None
     return Finding(
         "samples out of the ball",
         {"samples": int(out.sum()), "of": len(x), "largest": float(far.max()), "eps": subject.eps},
-        f"at the first change that is longer than eps, by more than rounding: {ATTACK_BENCH}",
-        "Project what is returned, or do not count it; tell the attack the norm and the budget.",
+        f"if any change is longer than eps, by more than rounding ({ATTACK_BENCH})",
+        "Project the returned samples, or do not count them. Give the attack the norm and the "
+        "budget.",
     )
 
 
 def out_of_range(subject: Attacked) -> Finding | None:
-    """Some of what is returned has values that no sample can have."""
+    """Some returned samples have values that no sample can have."""
     low, high = subject.limits
     out = (subject.returned < low) | (subject.returned > high)
     if not out.any():
@@ -57,13 +58,13 @@ def out_of_range(subject: Attacked) -> Finding | None:
             "lowest value": float(subject.returned.min()),
             "highest value": float(subject.returned.max()),
         },
-        f"at the first value outside clip_values, by more than rounding: {ATTACK_BENCH}",
-        "Clip what is returned, and look again whether it is misclassified.",
+        f"if any value is outside clip_values, by more than rounding ({ATTACK_BENCH})",
+        "Clip the returned samples, and check again whether they are misclassified.",
     )
 
 
 def silent_successes(subject: Attacked) -> Finding | None:
-    """An adversarial lay on the path of a sample, and something else is returned."""
+    """The attack computed an adversarial of a sample, and returned something else."""
     _, path = subject.run
     points = path.points.view(subject.x.shape).cpu().numpy().astype(subject.x.dtype)
     # Once more, since logits of gradients may be no predictions.
@@ -74,8 +75,8 @@ def silent_successes(subject: Attacked) -> Finding | None:
     return Finding(
         "silent successes",
         {"samples": int(silent.sum()), "that are right": int(subject.correct.sum())},
-        "at the first sample whose path held an adversarial in the ball and the range, where "
-        "none is returned: Pintor et al. (NeurIPS 2022)",
+        "if the attack found a valid adversarial example but returned something else (Pintor et "
+        "al., NeurIPS 2022)",
         "Return the first adversarial of the path, as art_snn.attacks.AutoPGD does.",
     )
 
@@ -94,40 +95,28 @@ def examine_attack(
     batch_size: int = 32,
     seed: int = 0,
 ) -> list[Finding]:
-    """What speaks against believing an attack: it runs once, and its path is watched.
+    """Look for reasons to doubt an attack: it runs once, and its path is watched.
 
-    Every forward pass of the network is looked at: whether it holds an adversarial of a sample,
-    within eps of it and within clip_values. Where the balls of samples overlap, what lies in
-    several of them is left out. Weights and buffers are afterwards what they were.
+    The check looks at each forward pass of the network: does it hold an adversarial of a sample,
+    within eps of it and within clip_values? A point in the balls of several samples is left out.
+
+    The other parameters are those of :func:`~art_snn.findings.examine`.
 
     :param attack: any evasion attack on a classifier of torch's, ours or ART's, with its settings;
         untargeted.
-    :param x: samples ``(N, *input_shape)``.
-    :param y: true classes, indices (N,) or scores (N, K).
     :param eps: the budget that it is reported with, in the unit of the samples.
     :param norm: numpy.inf, 2, or 0, the number of values that change.
     :param batch_size: samples per pass of the predictions before and after the attack.
-    :param seed: of what is drawn.
     :return: the findings, in the order of CHECKS_OF_ATTACKS.
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for no sample, another shape, a bad setting, a targeted attack, one on
         another classifier or behind preprocessing, or one that returns no such samples."""
     estimator = _examinable(attack)
-    norm = require_measure(norm)
     remedy = "SpikeRetiming keeps its shifts by construction; art_snn.attacks.shifts measures them."
-    require(norm != SHIFT, "norm", "numpy.inf, 2 or 0", shown(norm), remedy)
-    subject = given(
-        Attacked,
-        estimator,
-        x,
-        y,
-        eps=require_budget(norm, eps),
-        norm=norm,
-        batch_size=batch_size,
-        seed=seed,
-        attack=attack,
-    )
-    return examined(CHECKS_OF_ATTACKS, subject)
+    fits = require_measure(norm) != SHIFT
+    require(fits, "norm", "numpy.inf, 2 or 0", shown(norm), remedy)
+    subject = make_subject(Attacked, estimator, x, y, eps, norm, batch_size, seed, attack=attack)
+    return run_checks(CHECKS_OF_ATTACKS, subject, type(attack).__name__)
 
 
 def _examinable(attack: EvasionAttack) -> PyTorchClassifier:

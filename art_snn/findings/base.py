@@ -1,6 +1,6 @@
 """What a finding is, and what is examined for it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,21 +17,24 @@ from art_snn.seeding import seeded
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that speaks against believing a measured robustness.
+    """A reason to doubt a measured robustness.
 
-    :param name: what was found, in a few words.
+    :param name: what is wrong, in a few words.
     :param evidence: what was measured, by name.
-    :param limit: from where on it is a finding, and who says so.
-    :param remedy: what to do about it."""
+    :param limit: when it counts as a finding, and who says so: "if ...".
+    :param remedy: what to do about it.
+    :param about: "network", "gradients", "plan", or the name of an attack."""
 
     name: str
     evidence: Mapping[str, float]
     limit: str
     remedy: str
+    about: str = "network"
 
     def __str__(self) -> str:
         numbers = ", ".join(f"{name} {value:.4g}" for name, value in self.evidence.items())
-        return f"{self.name}: {numbers} (a finding {self.limit}). {self.remedy}"
+        name = f"{self.name[:1].upper()}{self.name[1:]} ({self.about})"
+        return f"{name}: {numbers}. Flagged {self.limit}. {self.remedy}"
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,8 @@ class Subject:
     def logits(self, x: np.ndarray, draw: int = 0) -> np.ndarray:
         """Predictions (N, K), from one of several random states."""
         with seeded(self.seed + draw):
-            found: np.ndarray = self.estimator.predict(x, batch_size=self.batch_size)
-        return found
+            logits: np.ndarray = self.estimator.predict(x, batch_size=self.batch_size)
+        return logits
 
     @cached_property
     def evaluations(self) -> list[np.ndarray]:
@@ -99,7 +102,7 @@ class Subject:
     def wrong(self, x: np.ndarray) -> np.ndarray:
         """Whether what was made of the samples is misclassified, bool (N,).
 
-        Of random networks most of five predictions tell."""
+        Of random networks the majority of five predictions decides."""
         votes = np.zeros(len(x))
         draws = EVALUATIONS if self.random else 1
         for draw in range(draws):
@@ -107,43 +110,35 @@ class Subject:
             votes += (logits.argmax(1) != self.y) & ~np.isnan(logits).any(1)
         return np.asarray(2 * votes > draws)
 
-    @property
-    def gradients(self) -> np.ndarray | None:
-        """Gradients of the loss at the samples that are right; None where there are none."""
-        found = self._gradients
-        return None if isinstance(found, ArgumentError) else found
-
-    @property
-    def refusal(self) -> ArgumentError | None:
-        """Why the network refuses its gradients, if it does."""
-        return self._gradients if isinstance(self._gradients, ArgumentError) else None
-
     @cached_property
-    def _gradients(self) -> np.ndarray | ArgumentError | None:
+    def gradients(self) -> np.ndarray | ArgumentError | None:
+        """Gradients of the loss at the correctly classified samples.
+
+        The network's own complaint where it refuses them, None where autograd has none."""
         x, y = self.x[self.correct], self.y[self.correct]
-        parts = []
+        batches = []
         try:
             for start in range(0, len(x), self.batch_size):
                 rows = slice(start, start + self.batch_size)
-                parts.append(self.gradient(x[rows], y[rows]))
+                batches.append(self.gradient(x[rows], y[rows]))
         except ArgumentError as error:
             return error
         except RuntimeError as error:
             if cuts_gradients(error):
                 return None
             raise
-        return np.concatenate(parts) if parts else np.zeros_like(x)
+        return np.concatenate(batches) if batches else np.zeros_like(x)
 
     def gradient(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Gradient of the cross entropy at one batch of samples."""
         device = self.estimator.device
         samples, classes = (torch.as_tensor(a, device=device) for a in (x, y))
-        _, found = logits_and_gradient(self.estimator, samples, classes, cross_entropy)
-        return found.cpu().numpy()
+        _, gradient = logits_and_gradient(self.estimator, samples, classes, cross_entropy)
+        return gradient.cpu().numpy()
 
     @property
     def span(self) -> float:
-        """Width of the range of values; of the samples where no clip_values tell it."""
+        """Width of the range of values: of clip_values, or else of the samples."""
         values = self.estimator.clip_values
         low, high = (self.x.min(), self.x.max()) if values is None else values
         return float(np.max(np.subtract(high, low)))
@@ -152,7 +147,3 @@ class Subject:
     def reach(self) -> float:
         """How far two samples of that range can be apart: its width, in norm 2 its diagonal."""
         return self.span * (float(np.sqrt(self.x[0].size)) if self.norm == 2 else 1.0)
-
-
-Check = Callable[[Subject], Finding | None]
-"""Looks for one kind of finding."""

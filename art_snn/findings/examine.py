@@ -1,22 +1,30 @@
 """All checks, in the order in which their findings matter."""
 
+from collections.abc import Callable
+
 import numpy as np
 from art.estimators.classification import PyTorchClassifier
 
-from art_snn.attacks import require_budget, require_measure
-from art_snn.findings.base import Check, Finding, Subject
-from art_snn.findings.calls import batch_dependent, state_kept, statistics_changed
-from art_snn.findings.data import odd_budget, range_left, range_unknown
-from art_snn.findings.given import examined, given, native_gradient
+from art_snn.findings.base import Finding, Subject
+from art_snn.findings.examination import make_subject, native_gradient, run_checks
 from art_snn.findings.gradients import (
     gradients_cut,
     gradients_vanish,
     mixed_gradients,
     unstable_loss,
 )
-from art_snn.findings.outputs import probabilities, random_network, saturated, unanswered
+from art_snn.findings.predictions import (
+    batch_dependent,
+    probabilities,
+    random_network,
+    saturated,
+    state_kept,
+    statistics_changed,
+    unanswered,
+)
+from art_snn.findings.samples import odd_budget, range_left, range_unknown
 
-CHECKS: tuple[Check, ...] = (
+CHECKS: tuple[Callable[[Subject], Finding | None], ...] = (
     range_unknown,
     range_left,
     odd_budget,
@@ -46,13 +54,13 @@ def examine(
     seed: int = 0,
     verbose: bool = False,
 ) -> list[Finding]:
-    """What speaks against a robustness that is measured on these samples, before any attack.
+    """Look for reasons to doubt a robustness measured on these samples, before any attack.
 
-    Costs some 110 forward passes and a gradient per sample, and some more of a few; the loss around
-    the samples takes a hundred of them. Weights and buffers are afterwards what they were.
+    This costs some 110 forward passes and a gradient per sample, and some more of a few; the loss
+    around the samples takes a hundred of them. Weights and buffers are afterwards what they were.
 
-    :param estimator: any classifier of torch's; a spiking one is differentiated by its rule, or
-        by its own gradient where that alone suits it, which a warning then says.
+    :param estimator: any classifier of torch's. A spiking one is differentiated with its rule, or,
+        with a warning, with its own gradient where that alone suits it.
     :param x: samples ``(N, *input_shape)``; a hundred are enough.
     :param y: true classes, indices (N,) or scores (N, K).
     :param eps: budget of the attacks, in the unit of the samples.
@@ -60,19 +68,9 @@ def examine(
     :param batch_size: samples per pass.
     :param seed: of what is drawn.
     :param verbose: show a progress bar.
-    :return: the findings, in the order of CHECKS; none speaks for itself of a sound evaluation.
+    :return: the findings, in the order of CHECKS; having none is no proof of a sound evaluation.
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for no sample, another shape, or a bad setting."""
-    measure = require_measure(norm)
-    subject = given(
-        Subject,
-        estimator,
-        x,
-        y,
-        eps=require_budget(measure, eps),
-        norm=measure,
-        batch_size=batch_size,
-        seed=seed,
-    )
+    subject = make_subject(Subject, estimator, x, y, eps, norm, batch_size, seed)
     with native_gradient(subject):
-        return examined(CHECKS, subject, verbose)
+        return run_checks(CHECKS, subject, verbose=verbose)

@@ -1,5 +1,7 @@
 """Findings about what a plan of attacks could not do on a network."""
 
+from dataclasses import replace
+
 from art_snn.attacks import Outcome
 from art_snn.attacks.suited import REPEATED
 from art_snn.findings.base import Finding
@@ -10,16 +12,16 @@ FEWEST = 2
 def few_gradients(outcome: Outcome) -> Finding | None:
     """Hardly a stage followed a gradient of the network."""
     ran = len(outcome.gradients) - len(_skipped(outcome))
-    # Plans of a single stage, as for some norms, ask for one; older outcomes do not tell.
+    # Plans of a single stage, as for some norms, ask for one.
     least = min(FEWEST, len(outcome.stages) + len(outcome.skipped))
     if ran >= least or not outcome.gradients:
         return None
     return Finding(
         "few stages with a gradient",
         {"stages with a gradient": ran, "that were planned": len(outcome.gradients)},
-        f"below {FEWEST} stages, or where the only stage of a plan has none: ours",
-        "What random search leaves is no robustness. art-snn inspect tells which rules suit the "
-        "network; where its own gradient is cut, look for detach, no_grad or rounding.",
+        f"if fewer than {FEWEST} stages have one, or the only stage of a plan has none (ours)",
+        "To survive random search is no robustness. art-snn inspect lists the rules that suit the "
+        "network. Where its own gradient is cut, look for detach, no_grad or rounding.",
     )
 
 
@@ -35,10 +37,10 @@ def stages_skipped(outcome: Outcome) -> Finding | None:
     return Finding(
         "stages skipped",
         {"stages skipped": len(skipped), "of": len(outcome.gradients)},
-        "at the first stage with a gradient that does not run: ours. The first is "
+        "if any stage with a gradient does not run (ours). The first is "
         f"{first}: {outcome.skipped[first].rstrip('.')}",
-        "Make the neurons known by art_snn.interop.register_neuron, so that more rules suit the "
-        "network, or report the number as an upper bound.",
+        "Register the neurons with art_snn.interop.register_neuron, so that more rules suit the "
+        "network. Otherwise report the number as an upper bound.",
     )
 
 
@@ -51,8 +53,9 @@ CHECKS_OF_OUTCOMES = (few_gradients, stages_skipped)
 
 
 def examine_outcome(outcome: Outcome) -> list[Finding]:
-    """What speaks against believing the robustness that a plan of attacks leaves.
+    """Look for reasons to doubt the robustness that a plan of attacks leaves.
 
     :param outcome: of :class:`~art_snn.attacks.SpikingAutoAttack`.
     :return: the findings, in the order of CHECKS_OF_OUTCOMES."""
-    return [finding for check in CHECKS_OF_OUTCOMES if (finding := check(outcome)) is not None]
+    findings = (check(outcome) for check in CHECKS_OF_OUTCOMES)
+    return [replace(finding, about="plan") for finding in findings if finding is not None]

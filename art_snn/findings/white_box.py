@@ -1,6 +1,5 @@
-"""The white box by the network's present rule, and what it is compared with, each run once."""
+"""The white box with the network's present rule, and its controls, each run once."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -19,7 +18,7 @@ from art_snn.attacks.plan import Stage
 from art_snn.attacks.plans import OnwardPGD
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.starts import uniform_noise
-from art_snn.findings.base import Finding, Subject
+from art_snn.findings.base import Subject
 from art_snn.metrics import Robustness, union
 from art_snn.seeding import seeded
 
@@ -31,7 +30,7 @@ WINDOW = 10
 
 @dataclass(frozen=True, kw_only=True)
 class WhiteBox(Subject):
-    """Samples with AutoPGD on them: cross entropy, one random start, by the network's rule.
+    """Samples with AutoPGD on them: cross entropy, one random start, the network's rule.
 
     :param sources: other classifiers of the same samples.
     :param max_iter: steps.
@@ -77,7 +76,7 @@ class WhiteBox(Subject):
         ball = Ball(float(self.norm), self.eps, x, *(end.to(x) for end in limits))
         # The white box begins at draw 0.
         points = (ball.start(uniform_noise(x, self.seed, draw)) for draw in range(1, DRAWS + 1))
-        return union([self._judged(found.numpy()) for found in points])
+        return union([self._judged(point.numpy()) for point in points])
 
     @cached_property
     def square(self) -> Robustness | None:
@@ -85,8 +84,8 @@ class WhiteBox(Subject):
         stage = Stage(SquareAttack, None, {"max_iter": self.square_iter})
         if stage.unsuited(self.estimator, self.norm, torch.as_tensor(self.x[:1], device="cpu")):
             return None
-        of = (self.estimator, self.norm, self.eps, self.batch_size, self.seed)
-        return self._outcome(stage.built(*of))
+        attack = stage.built(self.estimator, self.norm, self.eps, self.batch_size, self.seed)
+        return self._outcome(attack)
 
     @cached_property
     def transfers(self) -> list[Robustness]:
@@ -95,24 +94,20 @@ class WhiteBox(Subject):
         return [self._outcome(attack) for attack in attacks]
 
     def _settings(self, **others: Any) -> dict[str, Any]:
-        known = {"norm": self.norm, "eps": self.eps, "max_iter": self.max_iter, "seed": self.seed}
-        return known | {"batch_size": self.batch_size, "verbose": False} | others
+        usual = {"norm": self.norm, "eps": self.eps, "max_iter": self.max_iter, "seed": self.seed}
+        return usual | {"batch_size": self.batch_size, "verbose": False} | others
 
     def _outcome(self, attack: PerSampleAttack) -> Robustness:
         with seeded(self.seed):
-            found: np.ndarray = attack.generate(self.x, self.y)
-        return self._judged(found)
+            adversarial: np.ndarray = attack.generate(self.x, self.y)
+        return self._judged(adversarial)
 
     def _judged(self, adversarial: np.ndarray) -> Robustness:
         return Robustness(self.correct, ~self.wrong(adversarial))
 
 
-Check = Callable[[WhiteBox], Finding | None]
-"""Looks for one kind of finding."""
-
-
 class _Traced(AutoPGD):
-    """AutoPGD that tells how much the best loss rose over its last steps, of what it leaves."""
+    """AutoPGD that keeps how much the best loss of unbroken samples rose over its last steps."""
 
     def __init__(self, estimator: PyTorchClassifier, **options: Any) -> None:
         super().__init__(estimator, **options)
@@ -130,10 +125,10 @@ class _Traced(AutoPGD):
 
 @dataclass
 class _History(Best):
-    """What was found, in the tensors of another Best, and the best values [n] of every step."""
+    """The tensors of another Best, and the best values [n] of each step."""
 
     best: list[Tensor] = field(default_factory=list)
 
-    def take(self, rows: Tensor, found: Tensor, values: Tensor, broken: Tensor) -> None:
-        super().take(rows, found, values, broken)
+    def take(self, rows: Tensor, points: Tensor, values: Tensor, broken: Tensor) -> None:
+        super().take(rows, points, values, broken)
         self.best.append(self.values.clone())

@@ -33,16 +33,14 @@ class Noisy(Broken):
     """Draws noise at every call, as Poisson encoders do."""
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.inner(x + 0.1 * torch.randn_like(x))
-        return found
+        return self.inner(x + 0.1 * torch.randn_like(x))
 
 
 class Softmax(Broken):
     """Gives probabilities."""
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.inner(x).softmax(1)
-        return found
+        return self.inner(x).softmax(1)
 
 
 class Sharp(Broken):
@@ -57,17 +55,16 @@ class Cut(Broken):
 
     def forward(self, x: Tensor) -> Tensor:
         scale = 1 + 0 * next(self.inner.parameters()).sum()
-        found: Tensor = self.inner((16 * x).round().detach() / 16) * scale
-        return found
+        return self.inner((16 * x).round().detach() / 16) * scale
 
 
 class Dead(Broken):
     """Passes the gradient of half of all samples only: where the first value is small."""
 
     def forward(self, x: Tensor) -> Tensor:
-        found = self.inner(x)
+        logits = self.inner(x)
         live = (x.mean((1, 2, 3)) < x.mean().detach())[:, None]
-        return torch.where(live, found, found.detach() + 0 * x.sum((1, 2, 3))[:, None])
+        return torch.where(live, logits, logits.detach() + 0 * x.sum((1, 2, 3))[:, None])
 
 
 class Rough(Broken):
@@ -84,9 +81,9 @@ class Stateful(Broken):
     potential = 0.0
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.inner(x + self.potential)
+        logits = self.inner(x + self.potential)
         self.potential = 0.1 * float(x.detach().mean())
-        return found
+        return logits
 
 
 class Leaky(Broken):
@@ -99,11 +96,11 @@ class Leaky(Broken):
         self.register_buffer("mem", None)
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.inner(x)
+        logits = self.inner(x)
         if self.mem is not None and len(self.mem) == len(x):
-            found = found + 0.9 * self.mem
-        self.mem = found.detach().bfloat16()
-        return found
+            logits = logits + 0.9 * self.mem
+        self.mem = logits.detach().bfloat16()
+        return logits
 
 
 class Unanswering(Broken):
@@ -118,32 +115,28 @@ class Unanswering(Broken):
         return torch.cdist(x.flatten(1), self.samples.flatten(1), p=torch.inf).amin(1, keepdim=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.inner(x)
-        return torch.where(self.far(x.detach()) < 0.2, torch.nan, found)
+        return torch.where(self.far(x.detach()) < 0.2, torch.nan, self.inner(x))
 
 
 class Lost(Unanswering):
     """Has an answer next to these samples alone."""
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.inner(x)
-        return torch.where(self.far(x.detach()) < 0.02, found, torch.nan)
+        return torch.where(self.far(x.detach()) < 0.02, self.inner(x), torch.nan)
 
 
 class Infinite(Broken):
     """Right, by a square root whose slope at 0 has no end."""
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.inner(x)
-        return found + 0 * (0 * x).sum((1, 2, 3)).sqrt()[:, None]
+        return self.inner(x) + 0 * (0 * x).sum((1, 2, 3)).sqrt()[:, None]
 
 
 class Centred(Broken):
     """Subtracts what the batch has in common."""
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.inner(x - 0.5 * x.mean(0, keepdim=True))
-        return found
+        return self.inner(x - 0.5 * x.mean(0, keepdim=True))
 
 
 class Learning(Broken):
@@ -155,24 +148,21 @@ class Learning(Broken):
 
     def forward(self, x: Tensor) -> Tensor:
         self.norm.train()
-        found: Tensor = self.inner(x + 0 * self.norm(x))
-        return found
+        return self.inner(x + 0 * self.norm(x))
 
 
 class Astray(Broken):
     """Gives the opposite of its gradient."""
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.inner(2 * x.detach() - x)
-        return found
+        return self.inner(2 * x.detach() - x)
 
 
 class Whole(Broken):
     """Is as it was: ART takes a bare nn.Sequential apart."""
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.inner(x)
-        return found
+        return self.inner(x)
 
 
 class Gridded(Broken):
@@ -180,8 +170,7 @@ class Gridded(Broken):
 
     def forward(self, x: Tensor) -> Tensor:
         whole = (16 * x == (16 * x).round()).flatten(1).all(1).view(-1, 1, 1, 1)
-        found: Tensor = self.inner(torch.where(whole, x, x.detach() + 0 * x))
-        return found
+        return self.inner(torch.where(whole, x, x.detach() + 0 * x))
 
 
 class Queued(nn.Module):
@@ -194,7 +183,7 @@ class Queued(nn.Module):
 
 
 class Scripted(EvasionAttack):
-    """Asks for predictions of what it is told, and returns what it is told."""
+    """Asks for predictions along a path, and returns something."""
 
     _estimator_requirements = (PyTorchClassifier,)
 

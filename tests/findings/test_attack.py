@@ -28,23 +28,27 @@ def of(returned, *path, norm=np.inf, eps=EPS, **options):
     return examine_attack(attack, X, Y, eps=eps, norm=norm)
 
 
-def test_an_adversarial_on_the_path_that_is_not_returned_is_a_silent_success():
-    (found,) = of(0 * X, ADVERSARIAL)
-    assert (found.name, found.evidence) == ("silent successes", {"samples": 1, "that are right": 2})
+SILENT = ("silent successes", {"samples": 1, "that are right": 2})
+LOST = ("samples that are not numbers", {"samples": 1, "of": 2})
 
 
 @pytest.mark.parametrize(
-    ("returned", "path"),
+    ("returned", "path", "expected"),
     [
-        (ADVERSARIAL, ADVERSARIAL),
-        (0 * X, 0.5 * ADVERSARIAL),
-        (0 * X, 2 * ADVERSARIAL),
-        (0 * X, [[0.1, 0.0], [0.1, 0.1]]),
+        (0 * X, ADVERSARIAL, [SILENT]),
+        (ADVERSARIAL, ADVERSARIAL, []),
+        (0 * X, 0.5 * ADVERSARIAL, []),
+        (0 * X, 2 * ADVERSARIAL, []),
+        (0 * X, np.array([[0.1, 0.0], [0.1, 0.1]]), []),
+        (np.array([[np.nan, 0], [0, 0]]), ADVERSARIAL, [LOST, SILENT]),
+        (np.array([[np.nan, 0], [0, np.inf]]), 0 * X, [(LOST[0], {"samples": 2, "of": 2})]),
     ],
-    ids=["returned", "not adversarial", "out of the ball", "still right"],
+    ids=["silent", "returned", "right", "out of the ball", "still right", "nan", "infinity"],
 )
-def test_a_path_without_what_is_missing_in_the_end_is_no_finding(returned, path):
-    assert of(returned, np.array(path)) == []
+def test_what_lay_on_the_path_must_be_returned_as_numbers(returned, path, expected):
+    findings = of(returned, path)
+    assert [(one.name, one.evidence) for one in findings] == expected
+    assert {one.about for one in findings} <= {"Scripted"}
 
 
 def test_an_adversarial_out_of_the_range_is_no_success():
@@ -54,13 +58,10 @@ def test_an_adversarial_out_of_the_range_is_no_success():
     assert examine_attack(attack, x, Y[:1], eps=EPS) == []
 
 
-def test_a_point_in_the_balls_of_two_samples_is_nobodys():
+def test_a_point_in_the_balls_of_two_samples_and_a_wrong_sample_are_no_success():
     near = np.array([[0.6, 0.4], [0.62, 0.4]])
     attack = broken.Scripted(linear(np.eye(2)), lambda x: x, lambda x: x[:1] + ADVERSARIAL[:1])
     assert examine_attack(attack, near, np.zeros(2, int), eps=EPS) == []
-
-
-def test_a_sample_that_was_wrong_from_the_start_has_no_success_to_be_silent_about():
     attack = broken.Scripted(linear(np.eye(2)), lambda x: x, lambda x: x)
     assert examine_attack(attack, X, 1 - Y, eps=EPS) == []
 
@@ -69,35 +70,21 @@ def test_a_sample_that_was_wrong_from_the_start_has_no_success_to_be_silent_abou
     ("norm", "eps", "largest"), [(np.inf, 0.11, 0.125), (2, 0.15, 0.125 * 2**0.5), (0, 1, 2)]
 )
 def test_what_is_returned_beyond_the_budget_is_out_of_the_ball(norm, eps, largest):
-    (found,) = of(ADVERSARIAL, norm=norm, eps=eps)
-    assert found.name == "samples out of the ball"
+    (finding,) = of(ADVERSARIAL, norm=norm, eps=eps)
+    assert finding.name == "samples out of the ball"
     expected = {"samples": 1, "of": 2, "largest": largest, "eps": eps}
-    assert found.evidence == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(("norm", "eps"), [(np.inf, 0.125), (2, 0.125 * 2**0.5), (0, 2)])
-def test_rounding_takes_nothing_out_of_the_ball(norm, eps):
-    assert of(ADVERSARIAL * (1 + 1e-7), norm=norm, eps=eps) == []
+    assert finding.evidence == pytest.approx(expected)
+    # Rounding takes nothing out of it.
+    assert of(ADVERSARIAL * (1 + 1e-7), norm=norm, eps=largest) == []
 
 
 def test_values_that_no_sample_can_have_are_out_of_the_range():
-    (found,) = of(np.array([[0, 0], [0, 0.14]]))
-    assert found.name == "samples out of the range"
+    (finding,) = of(np.array([[0, 0], [0, 0.14]]))
+    assert finding.name == "samples out of the range"
     expected = {"samples": 1, "of": 2, "lowest value": 0.3, "highest value": 1.04}
-    assert found.evidence == pytest.approx(expected)
+    assert finding.evidence == pytest.approx(expected)
     assert of(np.array([[0, 0], [0, 0.14]]), clip_values=None) == []
     assert of(np.array([[0, 0], [0, 0.1 + 1e-7]])) == []
-
-
-def test_nan_and_infinity_are_no_numbers_and_nothing_else():
-    (found,) = of(np.array([[np.nan, 0], [0, np.inf]]))
-    assert found.name == "samples that are not numbers"
-    assert found.evidence == {"samples": 2, "of": 2}
-    lost = of(np.array([[np.nan, 0], [0, 0]]), ADVERSARIAL)
-    assert [finding.name for finding in lost] == [
-        "samples that are not numbers",
-        "silent successes",
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -118,12 +105,12 @@ def attacks(classifier):
 
 
 @pytest.mark.parametrize("rule", [RGA(), HART(), STBP()], ids=["rga", "hart", "stbp"])
-def test_healthy_attacks_on_spiking_networks_have_none(rule, trained_layers, samples):
+def test_healthy_attacks_on_spiking_networks_have_no_finding(rule, trained_layers, samples):
     for attack in attacks(build(trained_layers, gradient=rule)):
         assert names(attack, samples) == []
 
 
-def test_healthy_attacks_on_a_network_that_does_not_spike_have_none(plain, samples):
+def test_healthy_attacks_on_a_network_that_does_not_spike_have_no_finding(plain, samples):
     for attack in attacks(plain):
         assert names(attack, samples) == []
     euclidean = AutoPGD(plain, norm=2, eps=0.8, max_iter=10, verbose=False)
@@ -192,43 +179,39 @@ def test_a_network_is_after_an_attack_what_it_was(trained_layers, samples):
     assert len(classifier.model._forward_hooks) == hooks
 
 
-def test_every_kind_of_finding_about_attacks_is_tested_here():
+def test_each_kind_of_finding_about_attacks_is_tested_here():
     assert len(CHECKS_OF_ATTACKS) == 4
 
 
-def test_attacks_that_cannot_be_examined_are_refused_by_name(trained_layers, samples, plain):
-    classifier = build(trained_layers)
-    attack = AutoPGD(classifier, verbose=False)
-    squeezed = broken.around(
-        plain.model, preprocessing_defences=FeatureSqueezing((0.0, 1.0), bit_depth=4)
-    )
-    for given, options, message in (
-        (AutoPGD, {}, r"^attack: expected an evasion attack, got <class .*AutoPGD"),
-        (AutoPGD(classifier, targeted=True), {}, r"^attack: expected an untargeted one, got a tar"),
-        (AutoPGD(squeezed), {}, r"^attack: expected one on a classifier without preprocessing"),
-        (attack, {"norm": "shift"}, r"^norm: expected numpy.inf, 2 or 0, got 'shift'"),
-        (attack, {"norm": 0, "eps": 0.5}, r"^eps: expected a whole number >= 1, got 0.5"),
-        (attack, {"eps": -1}, r"^eps: expected a number above 0, got -1"),
-        (attack, {"seed": -1}, r"^seed: expected a whole number >= 0, got -1"),
-        (
-            broken.Scripted(classifier, lambda x: x[:3]),
-            {},
-            r"^attack: expected one that returns samples of x's shape, got shape \(3, 1, 8, 8\)",
-        ),
-        (
-            broken.Scripted(classifier, lambda x: (x, None)),
-            {},
-            r"^attack: expected one that returns samples of x's shape, got \(array",
-        ),
-    ):
-        with pytest.raises(ValueError, match=message):
-            names(given, samples, **options)
+class Elsewhere(broken.Scripted):
+    """An attack on something that is no classifier."""
+
+    _estimator_requirements = ()
 
 
-def test_an_attack_on_another_kind_of_classifier_is_refused():
-    class Elsewhere(broken.Scripted):
-        _estimator_requirements = ()
+@pytest.mark.parametrize(
+    ("make", "options", "message"),
+    [
+        (lambda c: AutoPGD, {}, r"attack: .*evasion attack, got <class"),
+        (lambda c: AutoPGD(c, targeted=True), {}, "attack: .*untargeted"),
+        (lambda c: AutoPGD(squeezed(c)), {}, "attack: .*preprocessing"),
+        (lambda c: Elsewhere(nn.Linear(2, CLASSES), np.copy), {}, "attack: .*classifier of torch"),
+        (lambda c: broken.Scripted(c, lambda x: x[:3]), {}, r"attack: .*shape \(3, 1, 8, 8\)"),
+        (lambda c: broken.Scripted(c, lambda x: (x, None)), {}, r"attack: .*got \(array"),
+        (AutoPGD, {"norm": "shift"}, "norm: .*'shift'"),
+        (AutoPGD, {"norm": 0, "eps": 0.5}, "eps: .*whole number"),
+        (AutoPGD, {"eps": -1}, "eps: .*above 0"),
+        (AutoPGD, {"seed": -1}, "seed: .*-1"),
+    ],
+)
+def test_attacks_that_cannot_be_examined_are_refused_by_name(
+    make, options, message, trained_layers, samples
+):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        names(make(build(trained_layers)), samples, **options)
 
-    attack = Elsewhere(nn.Linear(2, CLASSES), lambda x: x)
-    with pytest.raises(ValueError, match=r"^attack: expected one on a classifier of torch's, got"):
-        examine_attack(attack, X, Y, eps=0.1)
+
+def squeezed(classifier):
+    """The classifier behind preprocessing."""
+    defence = FeatureSqueezing((0.0, 1.0), bit_depth=4)
+    return broken.around(classifier.model, preprocessing_defences=defence)

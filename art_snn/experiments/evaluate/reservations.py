@@ -13,7 +13,7 @@ from art_snn.experiments.evaluate.subject import Target, bare
 from art_snn.experiments.evaluation import Reservation, Trial
 from art_snn.findings import Finding, examine, examine_attack, examine_outcome, examine_strength
 from art_snn.findings.controls import BEYOND
-from art_snn.findings.outputs import without_answer
+from art_snn.findings.predictions import without_answer
 from art_snn.gradients import Gradient, short_name
 from art_snn.seeding import seeded
 

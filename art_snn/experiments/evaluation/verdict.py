@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from art_snn.findings.outputs import RANDOM
+from art_snn.findings.predictions import RANDOM
 from art_snn.metrics import Robustness, Share, union
 
 if TYPE_CHECKING:

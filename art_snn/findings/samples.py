@@ -15,8 +15,8 @@ def range_unknown(subject: Subject) -> Finding | None:
     return Finding(
         "range of values unknown",
         {"lowest value": float(subject.x.min()), "highest value": float(subject.x.max())},
-        "without clip_values, since adversarials then lie outside of what a sample can be: ours",
-        "Tell the classifier the range of its samples by clip_values.",
+        "if there are no clip_values: adversarials may then be no possible samples (ours)",
+        "Give the classifier the range of its samples as clip_values.",
     )
 
 
@@ -38,9 +38,9 @@ def range_left(subject: Subject) -> Finding | None:
             "share of the range in use": used,
             "highest value": float(subject.x.max()),
         },
-        f"at the first value outside clip_values, or below {NARROW:g} of the range in use, as of "
-        "images of 0..1 in a range of 0..255: ours",
-        "Scale the samples or correct clip_values; normalise inside the network.",
+        f"if any value lies outside clip_values, or less than {NARROW:g} of the range is in use, "
+        "as of images of 0..1 in a range of 0..255 (ours)",
+        "Scale the samples or correct clip_values. Normalise inside the network.",
     )
 
 
@@ -55,7 +55,7 @@ def odd_budget(subject: Subject) -> Finding | None:
     return Finding(
         "budget that does not fit the range",
         {"eps": subject.eps, f"{extent} of the range": subject.reach, "share": share},
-        f"from {LARGE:g} of the range on, where grey is a neighbour of every image, and below "
-        f"{SMALL:g}: ours",
+        f"if eps is {LARGE:g} of the range or more, where all images can become grey, or less "
+        f"than {SMALL:g} (ours)",
         "Budgets are in the unit of the samples: 8/255 for images in [0, 1], 8 for 0..255.",
     )

@@ -1,8 +1,9 @@
-"""How every examination begins and ends: arguments are checked, and the network is put back."""
+"""How each examination begins and ends: arguments are checked, and the network is put back."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from art.estimators.classification import PyTorchClassifier
 from torch import nn
 from tqdm.auto import tqdm
 
+from art_snn.attacks import require_budget, require_measure
 from art_snn.checks import require, require_count, require_seed
 from art_snn.classifier.inputs import as_array, checked_samples, class_indices
 from art_snn.findings.base import Finding, Subject
@@ -21,12 +23,13 @@ from art_snn.passes import modes_kept
 AnySubject = TypeVar("AnySubject", bound=Subject)
 
 
-def given(
+def make_subject(
     kind: type[AnySubject],
     estimator: PyTorchClassifier,
     x: np.ndarray,
     y: np.ndarray,
-    *,
+    eps: float,
+    norm: float | str,
     batch_size: int,
     seed: int,
     **others: Any,
@@ -39,25 +42,29 @@ def given(
     x = as_array(checked_samples(x, estimator.input_shape))
     remedy = "Take some of the samples that are attacked."
     require(len(x), "x", "at least one sample", "none", remedy)
+    measure = require_measure(norm)
     return kind(
         estimator=estimator,
         x=x if x.dtype.kind == "f" else x.astype(np.float32),
         y=class_indices(y, len(x), estimator.nb_classes),
+        eps=require_budget(measure, eps),
+        norm=measure,
         batch_size=require_count("batch_size", batch_size, remedy="Batches of 32 are usual."),
         seed=require_seed("seed", seed),
         **others,
     )
 
 
-def examined(
+def run_checks(
     checks: Iterable[Callable[[AnySubject], Finding | None]],
     subject: AnySubject,
+    about: str = "network",
     verbose: bool = False,
 ) -> list[Finding]:
-    """What the checks find, with the network afterwards what it was."""
+    """The findings of the checks; the network is afterwards what it was."""
     with _restored(subject.estimator.model):
-        every = tqdm(checks, desc="Checks", disable=not verbose)
-        return [finding for check in every if (finding := check(subject)) is not None]
+        findings = [check(subject) for check in tqdm(checks, desc="Checks", disable=not verbose)]
+    return [replace(finding, about=about) for finding in findings if finding is not None]
 
 
 @contextmanager
@@ -65,12 +72,12 @@ def native_gradient(subject: Subject) -> Iterator[None]:
     """Within the block, the network's own gradient stands in for a rule that does not suit it."""
     network = subject.estimator.model
     spiking = isinstance(network, SpikingNetwork)
-    why = network.objection(network.rule, subject.x) if spiking else None
-    if why is None or network.objection(Native(), subject.x) is not None:
+    objection = network.objection(network.rule, subject.x) if spiking else None
+    if objection is None or network.objection(Native(), subject.x) is not None:
         yield
         return
     words = f"{short_name(network.rule)} does not suit the network: its own gradient is examined."
-    warnings.warn(f"{words} {why}", stacklevel=4)
+    warnings.warn(f"{words} {objection}", stacklevel=4)
     with network.using(Native()):
         yield
 
@@ -79,7 +86,7 @@ def native_gradient(subject: Subject) -> Iterator[None]:
 def _restored(network: nn.Module) -> Iterator[None]:
     """Weights, buffers and modes are after the block what they were before.
 
-    Buffers that are new are taken out again: neurons may keep a state there."""
+    New buffers are taken out again: neurons may keep a state there."""
     modules = list(network.modules())
     buffers = [dict(module._buffers) for module in modules]
     before = [
@@ -95,6 +102,6 @@ def _restored(network: nn.Module) -> Iterator[None]:
                     tensor.resize_(values.shape)
                 if not torch.equal(tensor, values):
                     tensor.copy_(values)
-        for module, own in zip(modules, buffers, strict=True):
+        for module, registered in zip(modules, buffers, strict=True):
             module._buffers.clear()
-            module._buffers.update(own)
+            module._buffers.update(registered)
