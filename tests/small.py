@@ -42,13 +42,15 @@ def classifier(
     return around(network)
 
 
-def around(network: SpikingNetwork) -> PyTorchSpikingClassifier:
+def around(network: SpikingNetwork, lr: float = 0.0) -> PyTorchSpikingClassifier:
+    """The network as ART sees it, with Adam of a learning rate for trainers of ART."""
     return PyTorchSpikingClassifier(
         network,
         nn.CrossEntropyLoss(),
         input_shape=SHAPE,
         nb_classes=CLASSES,
         clip_values=(0.0, 1.0),
+        optimizer=torch.optim.Adam(network.parameters(), lr=lr) if lr else None,
         device_type="cpu",
     )
 

@@ -29,7 +29,7 @@ class Trained:
 
     It is loaded where there is a checkpoint, whose notes settle what the architecture leaves open.
     A function of the user's own gives it with the weights that it has, unless epochs are asked for.
-    Otherwise it is trained here by :meth:`art_snn.training.Recipe.plain`, once.
+    Otherwise it is trained here by :meth:`art_snn.training.Recipe.short`, once.
 
     :param architecture: of the network.
     :param checkpoint: weights of a trained network; none trains one here, or takes those that a
@@ -154,7 +154,7 @@ class Trained:
                 raise checkpoint.CheckpointError.of("output", expected, got, remedy)
             checkpoint.load(network, path)
             return
-        recipe = Recipe.plain(self.epochs or EPOCHS, seed, train_dtype=self.train_dtype)
+        recipe = Recipe.short(self.epochs or EPOCHS, seed, train_dtype=self.train_dtype)
         x, y = data.x_train, data.y_train
         train(network, x, y, recipe, resume=state, verbose=verbose)
         checkpoint.save(network, path, **told)

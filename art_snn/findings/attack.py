@@ -5,7 +5,7 @@ import torch
 from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
 
-from art_snn.attacks.distances import SHIFT, distances, require_budget, require_measure
+from art_snn.attacks.distances import SHIFT, distances, require_measure
 from art_snn.checks import require, shown
 from art_snn.classifier.inputs import reaches_as_it_is
 from art_snn.findings.attacked import Attacked

@@ -12,23 +12,21 @@ MOST_THREADS = 1024
 
 
 def set_threads(threads: int | None) -> None:
-    """Threads of torch in this process; None leaves them.
-
-    :raises ValueError: for a count below 1."""
+    """Threads of torch in this process; None leaves them."""
     require_threads(threads)
     if threads is not None:
         torch.set_num_threads(threads)
 
 
 def require_threads(threads: int | None) -> None:
-    """ValueError unless it is None or a whole number from 1 to 1024."""
+    """Refuse anything but None and a whole number from 1 to 1024."""
     if threads is not None:
         remedy = "Leave it out for torch's own choice."
         require_count("threads", threads, up_to=MOST_THREADS, remedy=remedy)
 
 
 def require_device(device: str) -> None:
-    """ValueError unless it is "cpu", or "gpu" where torch sees a CUDA device."""
+    """Refuse anything but "cpu", and "gpu" where torch sees a CUDA device."""
     check_device_type(device, "device")
     expected = "a device that torch can see"
     remedy = "Use cpu, or install a CUDA build of torch."
@@ -38,6 +36,11 @@ def require_device(device: str) -> None:
 def torch_device(device: str) -> torch.device:
     """The current CUDA device for "gpu" where there is one, otherwise the CPU."""
     return torch.device("cuda" if device == "gpu" and torch.cuda.is_available() else "cpu")
+
+
+def device_type(device: torch.device) -> str:
+    """ "cpu" or "gpu", as ART says it."""
+    return "cpu" if device.type == "cpu" else "gpu"
 
 
 def describe_machine(device: str, threads: int | None = None) -> str:
@@ -51,7 +54,7 @@ def describe_machine(device: str, threads: int | None = None) -> str:
 
 
 def processor() -> str:
-    """Name of the processor, as Linux tells it, elsewhere as Python does."""
+    """Name of the processor from Linux, elsewhere from Python."""
     listing = Path("/proc/cpuinfo")
     if listing.exists():
         for line in listing.read_text().splitlines():

@@ -2,6 +2,7 @@
 
 import torch
 
+from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 from art_snn.team import ALONE, Team
 from art_snn.training.samples import Craft, Validation, check_pairs, copied
@@ -19,11 +20,11 @@ def accuracy(
 
     :param network: in the mode that it has.
     :param batch_size: samples per forward pass.
-    :param craft: such as :meth:`Adversary.against` gives.
-    :param team: processes of which each one classifies its share.
+    :param craft: what :meth:`Adversary.against` gives.
+    :param team: processes that classify a share each.
     :raises ValueError: without any sample, or for labels that are no class indices [N]."""
     check_pairs("samples", samples.x, samples.y)
-    device = next(network.parameters()).device
+    device = device_of(network)
     correct = 0
     for start in range(0, len(samples.x), batch_size):
         x = mine(team, copied(samples.x[start : start + batch_size]))

@@ -1,6 +1,6 @@
-"""Adversarial training through ART: an attack of ART crafts, by any rule; a defence trains."""
+"""Adversarial training through ART: an attack of ART crafts with any rule; a defence trains."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,21 +11,22 @@ from art_snn.checks import require_number, set_fields, shown
 from art_snn.classifier import wrapped
 from art_snn.data.samples import check_values, checked_range
 from art_snn.gradients import RGA, Gradient, resolve
+from art_snn.layers import device_of
+from art_snn.measuring.machine import device_type
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.training.defences import AT, Defence
 from art_snn.training.samples import Craft
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@dataclass(frozen=True, kw_only=True)
 class AdversarialTraining:
     """Adversarial training (Madry et al., ICLR 2018), for :func:`art_snn.training.train`.
 
-    Every step trains on adversarial samples that the attack crafts from the samples of the step and
-    the network as it is, in evaluation mode, on the true labels; validation is under the same
-    attack, of the same share. That is the algorithm of ART's AdversarialTrainer; running it here
-    gives it the augmentation, the schedule and the resumption of plain training. A defence adds to
-    the loss or to the step. ART's other trainers (AWP, ...) run on
+    Before every step the attack crafts from its samples and true labels, against the network as it
+    is, in evaluation mode. Validation is under the same attack, of the same share. This is the
+    algorithm of ART's AdversarialTrainer, with augmentation, schedule and resumption. A defence
+    adds to the loss or to the step. ART's other trainers (AWP, ...) run on
     :class:`~art_snn.PyTorchSpikingClassifier` directly.
 
     :param attack: in the maximum norm.
@@ -33,9 +34,9 @@ class AdversarialTraining:
         trained by the training gradient.
     :param share: share of the samples of every step that are attacked, in (0, 1].
     :param value_range: lowest and highest value of a sample, ART's clip_values.
-    :param defence: what a step does with the samples; by default it trains on them and no more.
+    :param defence: what a step does with the samples; by default it trains on them alone.
     :raises TypeError: when `rule` or `defence` is none.
-    :raises ValueError: for a share outside its range, an unknown rule, or a range that is none."""
+    :raises ValueError: for a share outside its range, an unknown rule, or a bad range."""
 
     attack: Attack = field(default_factory=Attack)
     rule: Gradient | str = field(default_factory=RGA)
@@ -53,15 +54,8 @@ class AdversarialTraining:
             raise TypeError(f"defence: expected a defence such as AT(), {got}")
         set_fields(self, share=share, rule=resolve(self.rule, "rule"), value_range=limits)
 
-    def __repr__(self) -> str:
-        """The fields, a defence where one was chosen; runs that are taken up are told by it."""
-        told = {each.name: getattr(self, each.name) for each in fields(self)}
-        if self.defence == AT():
-            del told["defence"]
-        return f"AdversarialTraining({', '.join(f'{k}={v!r}' for k, v in told.items())})"
-
     def words(self) -> str:
-        """Attack and rule."""
+        """Attack and rule, in words."""
         return f"{self.attack} by {self.rule!r}"
 
     def check(self, network: SpikingNetwork) -> None:
@@ -76,25 +70,24 @@ class AdversarialTraining:
 
         :param shape: of one sample.
         :param classes: number of classes K.
-        :raises ValueError: when the rule does not apply to the network; and at a call, for samples
-            outside the value range."""
+        :raises ValueError: when the rule does not apply to the network.
+        A call raises it for samples outside the value range."""
         self.check(network)
-        device = next(network.parameters()).device
         with modes_kept(network):
-            device_type = "cpu" if device.type == "cpu" else "gpu"
-            classifier = wrapped(network, shape, classes, self.value_range, device_type)
+            device = device_type(device_of(network))
+            classifier = wrapped(network, shape, classes, self.value_range, device)
 
         def craft(x: Tensor, y: Tensor) -> Tensor:
             # Bytes would round what the attack adds.
             samples = x.float().cpu().numpy().copy()
             check_values("x", samples, self.value_range)
-            chosen = np.arange(len(samples))
+            rows = np.arange(len(samples))
             if self.share < 1:
                 count = int(np.ceil(self.share * len(samples)))
-                chosen = np.random.choice(chosen, count, replace=False)  # noqa: NPY002
+                rows = np.random.choice(rows, count, replace=False)  # noqa: NPY002
             with network.using(self.rule):
-                labels = y.cpu().numpy()[chosen]
-                samples[chosen] = self.attack.craft(classifier, samples[chosen], labels)
+                labels = y.cpu().numpy()[rows]
+                samples[rows] = self.attack.craft(classifier, samples[rows], labels)
             return torch.as_tensor(samples, device=x.device)
 
         return craft

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork, readout_dtype
 from art_snn.precision import mixed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Learner:
-    """Forward passes of a network that is trained, in the mode that it has.
+    """Forward passes of a network in training, in the mode that it has.
 
-    :param network: by its training gradient.
-    :param train_dtype: precision of the layers' arithmetic, see
-        :class:`art_snn.training.Recipe`."""
+    :param network: takes its training gradient.
+    :param train_dtype: as in :class:`art_snn.training.Recipe`."""
 
     network: SpikingNetwork
     train_dtype: str | None = None
@@ -23,7 +23,7 @@ class Learner:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.network.parameters()).device
+        return device_of(self.network)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Samples [N, ...] on any device -> logits [N, K], of single precision at least."""
@@ -32,10 +32,9 @@ class Learner:
         return logits.to(readout_dtype(logits))
 
     def at_input(self, x: Tensor) -> Tensor:
-        """The same for samples that require a gradient: one graph by the training gradient alone.
+        """The same for samples that require a gradient: one graph of the training gradient alone.
 
-        Both the samples and the weights take a gradient in it, and no precision of attacks
-        holds."""
+        Samples and weights both take a gradient in it; the precision of attacks does not apply."""
         rule, network = self.network.training_gradient, self.network
         with network.using(rule), network.fixed(False), network.crafting(None):
             return self(x)

@@ -1,7 +1,7 @@
 """How weights are trained."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
@@ -30,17 +30,24 @@ OPTIMIZERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "adam": {"learning_rate": 1e-3, "weight_decay": 0.0},
     }
 )
-"""What every optimizer is told unless something else is asked for."""
+"""Numbers of each optimizer where nothing else is asked for."""
+
+BOUNDS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "learning_rate": {"above": 0.0, "within": (0.0, 100.0)},
+        "momentum": {"at_least": 0.0, "below": 1.0},
+        "weight_decay": {"at_least": 0.0, "within": (0.0, 1.0)},
+    }
+)
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How weights are trained; by default as in table S1 of Bu et al. (CVPR 2023, supplement).
 
-    Cross entropy, the learning rate annealed along a cosine to zero, step by step. Random crop,
-    horizontal flip and Cutout by torchvision, drawn anew for every sample, one draw for all frames
-    of an event recording. torchvision's hole (RandomErasing) lies inside the image; that of DeVries
-    and Taylor (2017) may stick out.
+    Cross entropy; the learning rate falls along a cosine to zero, step by step. torchvision crops,
+    flips and cuts out, drawn anew for every sample; all frames of an event recording share a draw.
+    Its hole (RandomErasing) lies inside the image; that of DeVries and Taylor (2017) may stick out.
 
     :param epochs: passes over the samples.
     :param batch_size: samples per step.
@@ -55,9 +62,9 @@ class Recipe:
     :param cutout: side in pixels of the hole that is filled with zeros; 0 is none [16 of 32, and
         the same share].
     :param seed: of the order of the samples and of whatever the network draws.
-    :param train_dtype: precision of the layers' arithmetic: bfloat16, or auto, which is bfloat16
-        where the device multiplies it natively [the network's own]. Weights, optimizer, statistics
-        of batch norm, logits and loss keep theirs, and validation does.
+    :param train_dtype: precision in which layers compute: bfloat16, or auto, which is bfloat16
+        where the device multiplies it natively [the network's]. Weights, optimizer, statistics of
+        batch norm, logits, loss and validation keep the network's.
     :raises ValueError: for a number outside its range, momentum of Adam, or another precision."""
 
     epochs: int = 200
@@ -75,7 +82,7 @@ class Recipe:
     """Names of what this recipe has from its optimizer, which a defence may settle otherwise."""
 
     @classmethod
-    def plain(cls, epochs: int = 10, seed: int = 0, **change: Any) -> "Recipe":
+    def short(cls, epochs: int = 10, seed: int = 0, **change: Any) -> "Recipe":
         """A short training by Adam on the samples as they are, for networks to measure on."""
         bare: dict[str, Any] = {"optimizer": "adam", "crop_padding": 0, "flip": False, "cutout": 0}
         return cls(epochs=epochs, seed=seed, **bare | change)
@@ -84,28 +91,22 @@ class Recipe:
         remedy = "The papers train by SGD."
         require_choice("optimizer", self.optimizer, OPTIMIZERS, remedy=remedy)
         usual, expected = OPTIMIZERS[self.optimizer], f"None for {self.optimizer}, which has none"
-        has = "momentum" in usual or self.momentum is None
-        require(has, "momentum", expected, self.momentum, "Leave it out.")
+        suits = "momentum" in usual or self.momentum is None
+        require(suits, "momentum", expected, self.momentum, "Leave it out.")
         set_counts(self, "epochs", "batch_size")
-        bounds: dict[str, dict[str, Any]] = {
-            "learning_rate": {"above": 0.0, "within": (0.0, 100.0)},
-            "momentum": {"at_least": 0.0, "below": 1.0},
-            "weight_decay": {"at_least": 0.0, "within": (0.0, 1.0)},
-        }
         set_fields(self, left_open=frozenset(k for k in usual if getattr(self, k) is None))
         for name, value in usual.items():
-            asked = getattr(self, name)
-            told = value if asked is None else asked
-            checked = require_number(name, told, **bounds[name], remedy="See table S1.")
-            set_fields(self, **{name: checked})
+            number = value if getattr(self, name) is None else getattr(self, name)
+            number = require_number(name, number, **BOUNDS[name], remedy="See table S1.")
+            set_fields(self, **{name: number})
         for name, remedy in {"crop_padding": "0 leaves it out.", "cutout": "0 is none."}.items():
             if (value := getattr(self, name)) is not None:
                 set_fields(self, **{name: require_whole(name, value, up_to=1024, remedy=remedy)})
-        set_fields(self, seed=require_seed("seed", self.seed))
         flips = self.flip is None or isinstance(self.flip, bool | np.bool_)
         require(flips, "flip", "True or False", repr(self.flip), "False keeps sides.")
-        set_fields(self, flip=None if self.flip is None else bool(self.flip))
-        set_fields(self, train_dtype=require_train_dtype(self.train_dtype))
+        flip, dtype = None if self.flip is None else bool(self.flip), self.train_dtype
+        seed = require_seed("seed", self.seed)
+        set_fields(self, seed=seed, flip=flip, train_dtype=require_train_dtype(dtype))
 
     def on(self, shape: tuple[int, ...], mirrored: bool = True) -> "Recipe":
         """The same with the augmentation that is left open fitted to samples.
@@ -115,32 +116,20 @@ class Recipe:
         :param mirrored: whether a mirrored sample still is one of its class."""
         image = len(shape) >= 3
         side = min(shape[-2:]) / PUBLISHED_SIDE if image else 0.0
-        flip = image and mirrored
-        usual: dict[str, Any] = {"crop_padding": round(4 * side), "flip": flip}
-        usual["cutout"] = round(16 * side)
-        same = replace(self, **{k: v for k, v in usual.items() if getattr(self, k) is None})
-        set_fields(same, left_open=self.left_open)
-        return same
-
-    def as_dict(self) -> dict[str, Any]:
-        """Its fields for JSON, without a precision where none was chosen."""
-        told = asdict(self)
-        if self.train_dtype is None:
-            del told["train_dtype"]
-        return told
-
-    def __repr__(self) -> str:
-        """The fields, a precision where one was chosen; runs that are taken up are told by it."""
-        return f"Recipe({', '.join(f'{k}={v!r}' for k, v in self.as_dict().items())})"
+        usual: dict[str, Any] = {
+            "crop_padding": round(4 * side),
+            "flip": image and mirrored,
+            "cutout": round(16 * side),
+        }
+        fitted = replace(self, **{k: v for k, v in usual.items() if getattr(self, k) is None})
+        set_fields(fitted, left_open=self.left_open)
+        return fitted
 
     def optimizer_of(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
         """The optimizer of the weights."""
-        kinds: dict[str, Any] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
-        told = {name: getattr(self, name) for name in OPTIMIZERS[self.optimizer]}
-        made: torch.optim.Optimizer = kinds[self.optimizer](
-            parameters, lr=told.pop("learning_rate"), **told
-        )
-        return made
+        numbers: dict[str, Any] = {k: getattr(self, k) for k in OPTIMIZERS[self.optimizer]}
+        kind = torch.optim.SGD if self.optimizer == "sgd" else torch.optim.Adam
+        return kind(parameters, lr=numbers.pop("learning_rate"), **numbers)
 
     def augmented(self, samples: Tensor) -> Tensor:
         """Every sample [C, H, W], or [T, C, H, W], cropped, flipped and cut out for itself."""
@@ -152,9 +141,7 @@ class Recipe:
             return torch.stack([transform(sample) for sample in samples])
 
     def check_samples(self, shape: tuple[int, ...]) -> None:
-        """Whether samples are images or frames, and larger than the hole.
-
-        :raises ValueError: when they are not."""
+        """Refuse samples that are no images or frames, or not larger than the hole."""
         draws, image = self.crop_padding or self.flip or self.cutout, len(shape) >= 3
         expected = "samples [C, H, W] or [T, C, H, W], which can be cropped and flipped"
         remedy = "Use crop_padding=0, flip=False, cutout=0."
@@ -165,12 +152,12 @@ class Recipe:
         require(fits, "cutout", expected, self.cutout, remedy)
 
     def _transform(self, height: int, width: int) -> v2.Transform:
-        parts: list[v2.Transform] = []
+        transforms: list[v2.Transform] = []
         if self.crop_padding:
-            parts.append(v2.RandomCrop((height, width), padding=self.crop_padding))
+            transforms.append(v2.RandomCrop((height, width), padding=self.crop_padding))
         if self.flip:
-            parts.append(v2.RandomHorizontalFlip())
+            transforms.append(v2.RandomHorizontalFlip())
         if self.cutout:
             share = self.cutout**2 / (height * width)
-            parts.append(v2.RandomErasing(p=1.0, scale=(share, share), ratio=(1.0, 1.0)))
-        return v2.Compose(parts)
+            transforms.append(v2.RandomErasing(p=1.0, scale=(share, share), ratio=(1.0, 1.0)))
+        return v2.Compose(transforms)

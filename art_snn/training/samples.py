@@ -10,6 +10,7 @@ from torch import Tensor
 
 from art_snn.checks import invalid, require
 from art_snn.classifier.inputs import as_array, refuse_masked
+from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.seeding import seeded
@@ -20,7 +21,7 @@ Craft = Callable[[Tensor, Tensor], Tensor]
 
 
 class Adversary(Protocol):
-    """Crafts the samples of every step, for its defence; its repr tells all its settings."""
+    """Crafts the samples of every step, for its defence; its repr has all its settings."""
 
     @property
     def defence(self) -> Defence:
@@ -28,9 +29,7 @@ class Adversary(Protocol):
         ...
 
     def against(self, network: SpikingNetwork, shape: tuple[int, ...], classes: int) -> Craft:
-        """What crafts against the network as it is at every call, on the network's device.
-
-        It leaves the network in the mode and with the rule that it has."""
+        """What crafts against the network as it is at every call, and leaves its mode and rule."""
         ...
 
 
@@ -67,25 +66,24 @@ def check_pairs(argument: str, x: np.ndarray, y: np.ndarray) -> None:
 def classes_of(
     network: SpikingNetwork, x: np.ndarray, y: np.ndarray, validation: Validation | None, seed: int
 ) -> int:
-    """Number of classes K that the network tells apart, by a look at one sample.
+    """Number of classes K of the network, from a pass of one sample.
 
     :raises ValueError: when a label is K or above, or validation samples have another shape."""
-    device = next(network.parameters()).device
     with seeded(seed), torch.no_grad(), modes_kept(network):
-        classes = network.eval()(copied(x[:1]).to(device)).shape[1]
+        classes = network.eval()(copied(x[:1]).to(device_of(network))).shape[1]
     held = {} if validation is None else {"validation": validation.y}
+    expected = f"labels from 0 to {classes - 1}, since the network has {classes} classes"
     for argument, labels in ({"x, y": y} | held).items():
-        if labels.max() >= classes:
-            expected = f"labels from 0 to {classes - 1}, since the network has {classes} classes"
-            remedy = "Build the network with more classes."
-            raise invalid(argument, expected, str(labels.max()), remedy)
-    if validation is not None and validation.x.shape[1:] != x.shape[1:]:
-        expected = f"samples of shape {list(x.shape[1:])}, as those that are trained on"
-        got = str(list(validation.x.shape[1:]))
-        raise invalid("validation", expected, got, "Bring all samples to one size.")
+        largest, remedy = labels.max(), "Build the network with more classes."
+        require(largest < classes, argument, expected, largest, remedy)
+    if validation is not None:
+        remedy = "Bring all samples to one size."
+        expected = f"samples of shape {list(x.shape[1:])}, as the training samples"
+        got = list(validation.x.shape[1:])
+        require(got == list(x.shape[1:]), "validation", expected, got, remedy)
     return int(classes)
 
 
 def copied(array: np.ndarray) -> Tensor:
-    """A tensor of its own in torch's usual layout; torch itself takes no negative strides."""
+    """A copy as a tensor in torch's usual layout; torch itself takes no negative strides."""
     return torch.tensor(as_array(array), device="cpu")

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from art_snn.checkpoint import CheckpointError, misfits
+from art_snn.checks import first_line
 from art_snn.files import damage, digest, write_tensors
 from art_snn.identity import identity
 from art_snn.network import SpikingNetwork
@@ -26,10 +27,9 @@ class Epoch:
     """One pass over the samples.
 
     :param number: counted from 1.
-    :param loss: mean over the samples as they were trained on: cross entropy, and what a defence
-        adds.
-    :param validation: share of the validation samples that are classified correctly afterwards, and
-        under attack where training is adversarial; None without validation samples."""
+    :param loss: mean over the training samples: cross entropy, and what a defence adds.
+    :param validation: accuracy on the validation samples afterwards, under attack where training is
+        adversarial; None without validation samples."""
 
     number: int
     loss: float
@@ -38,8 +38,8 @@ class Epoch:
 
 def best(history: Sequence[Epoch]) -> Epoch | None:
     """The first epoch of the highest validation accuracy; None without validation samples."""
-    known = [epoch for epoch in history if epoch.validation is not None]
-    return max(known, key=lambda epoch: (epoch.validation or 0.0, -epoch.number), default=None)
+    rated = [epoch for epoch in history if epoch.validation is not None]
+    return max(rated, key=lambda epoch: (epoch.validation or 0.0, -epoch.number), default=None)
 
 
 class State:
@@ -100,31 +100,29 @@ class State:
             "schedule": self.schedule.state_dict(),
         }
 
-    def put_down(self, file: str | Path | None) -> None:
+    def save(self, file: str | Path | None) -> None:
         """Write everything, atomically."""
         if file is not None:
             write_tensors(Path(file), self.progress())
 
-    def share(self, file: str | Path | None) -> None:
-        """Go on from the file, where the leading process has it; all others from what it has then.
+    def resume(self, file: str | Path | None) -> None:
+        """Go on from the file where it exists; the leading process reads it for all.
 
-        :raises CheckpointError: as :meth:`take_up`, in the leading process."""
+        :raises CheckpointError: in the leading process, when the file is damaged, of another run or
+            another network."""
 
         def packed() -> bytes:
             content = io.BytesIO()
-            self.take_up(file)
+            self._load(file)
             if self.team.size > 1:
                 torch.save(self.progress(), content)
             return content.getvalue()
 
-        told = io.BytesIO(self.team.led(packed))
+        content = io.BytesIO(self.team.led(packed))
         if not self.team.leads:
-            self._go_on(torch.load(told, map_location="cpu", weights_only=True))
+            self._go_on(torch.load(content, map_location="cpu", weights_only=True))
 
-    def take_up(self, file: str | Path | None) -> None:
-        """Go on from the file, where it exists.
-
-        :raises CheckpointError: when it is damaged, of another run or another network."""
+    def _load(self, file: str | Path | None) -> None:
         if file is None or not Path(file).exists():
             return
         try:
@@ -149,8 +147,8 @@ class State:
         except CheckpointError:
             raise
         except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else "no message"
-            got = f"{file}, which cannot be taken up ({type(error).__name__}: {reason})"
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            got = f"{file}, which cannot be resumed ({reason})"
             raise _other("the state of this training run", got, file) from error
 
     def _go_on(self, progress: Progress) -> None:

@@ -1,28 +1,29 @@
 """One training by several processes: each takes its share of every batch, all take one step."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from art_snn.checks import invalid
+from art_snn.checks import require
 from art_snn.seeding import seeded
 from art_snn.team import Team
 from art_snn.training.recipe import Recipe
 
 
 def check_batches(team: Team, recipe: Recipe, samples: int) -> None:
-    """Whether every batch has a sample for every process, the last one of an epoch included.
-
-    :raises ValueError: when one has not."""
+    """Refuse batches without a sample for every process, the last one of an epoch included."""
     size = min(recipe.batch_size, samples)
     last = samples % size or size
-    if last < team.size:
-        expected = f"batches with a sample for every one of {team.size} processes"
-        got = f"{recipe.batch_size}, by which the last batch of {samples} samples has {last}"
-        raise invalid("batch_size", expected, got, "Take another one, or fewer processes.")
+    expected = f"batches with a sample for each of {team.size} processes"
+    got = f"{recipe.batch_size}, so that the last batch of {samples} samples has {last}"
+    remedy = "Take another one, or fewer processes."
+    require(last >= team.size, "batch_size", expected, got, remedy)
 
 
 def mine(team: Team, batch: Tensor) -> Tensor:
@@ -32,11 +33,11 @@ def mine(team: Team, batch: Tensor) -> Tensor:
 
 @contextmanager
 def own_draws(team: Team, *place: int) -> Iterator[None]:
-    """Random draws of this process alone within the block; a process by itself draws on.
+    """A block in which each process of a team draws its own random numbers.
 
-    Those before and after it are the same in all processes, which draw as one would by itself.
+    Draws before and after it are the same in all processes, as of one that trains by itself.
 
-    :param place: whole numbers that tell the block from all others of the run."""
+    :param place: whole numbers that no other block of the run has."""
     if team.size == 1:
         yield
         return
@@ -45,13 +46,10 @@ def own_draws(team: Team, *place: int) -> Iterator[None]:
 
 
 def summed(team: Team, weights: Iterable[Tensor], loss: float) -> float:
-    """Sum gradients over the processes, where the weights have them, and a loss.
+    """Sum a loss and the gradients that weights have over the processes; returns the loss.
 
-    Not DistributedDataParallel, whose hooks on weights would act while an attack differentiates
-    the same network, and which expects one forward pass per step. All processes have the same bits
-    afterwards.
-
-    :return: the sum of the losses."""
+    All processes have the same bits afterwards. DistributedDataParallel would hook the weights
+    while an attack differentiates the network, and expects one forward pass per step."""
     if team.size == 1:
         return loss
     kinds: dict[torch.dtype, list[Tensor]] = {}
@@ -60,7 +58,76 @@ def summed(team: Team, weights: Iterable[Tensor], loss: float) -> float:
             kinds.setdefault(weight.grad.dtype, []).append(weight.grad)
     for gradients in kinds.values():
         flat = team.summed(torch.cat([gradient.flatten() for gradient in gradients]))
-        parts = torch.split(flat, [gradient.numel() for gradient in gradients])
-        for gradient, part in zip(gradients, parts, strict=True):
-            gradient.copy_(part.view_as(gradient))
+        sums = torch.split(flat, [gradient.numel() for gradient in gradients])
+        for gradient, whole in zip(gradients, sums, strict=True):
+            gradient.copy_(whole.view_as(gradient))
     return float(team.summed(torch.tensor(loss, dtype=torch.float64, device="cpu")))
+
+
+def check_norms(network: nn.Module) -> None:
+    """Refuse batch norms of another class than torch's, whose statistics no team can share."""
+    for name, norm in network.named_modules():
+        same = not isinstance(norm, _BatchNorm) or type(norm).forward is _BatchNorm.forward
+        got, remedy = f"{name}, a {type(norm).__name__}", "Train it in one process."
+        require(same, "network", "batch norms of torch for several processes", got, remedy)
+
+
+@contextmanager
+def synchronised(network: nn.Module, team: Team) -> Iterator[None]:
+    """A block in which batch norms in training mode take statistics over all processes.
+
+    torch's SyncBatchNorm, which computes the same, runs on CUDA alone."""
+    with ExitStack() as stack:
+        for norm in network.modules() if team.size > 1 else ():
+            if isinstance(norm, _BatchNorm) and norm.training:
+                vars(norm)["forward"] = partial(_normalised, norm, team)
+                stack.callback(vars(norm).pop, "forward")
+        yield
+
+
+class _Summed(torch.autograd.Function):
+    """The sum over all processes; its gradient is that of all their losses."""
+
+    @staticmethod
+    def forward(ctx: Any, team: Team, part: Tensor) -> Tensor:
+        ctx.team = team
+        return team.summed(part.clone())
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
+        return None, ctx.team.summed(gradients[0].clone(memory_format=torch.contiguous_format))
+
+
+def _normalised(norm: _BatchNorm, team: Team, x: Tensor) -> Tensor:
+    """[N, C, ...] of this process, normalised by the moments over all; differentiable by all.
+
+    Two sums over the processes, of values and of squared deviations, since the difference of large
+    sums would lose digits."""
+    axes = [0, *range(2, x.ndim)]
+    shape = [1, -1, *[1] * (x.ndim - 2)]
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    count = wide.new_tensor([wide.numel() / wide.shape[1]])
+    totals = _Summed.apply(team, torch.cat([wide.sum(axes), count]))  # type: ignore[no-untyped-call]
+    count = totals[-1].detach()
+    mean = totals[:-1] / count
+    centred = wide - mean.view(shape)
+    squares = _Summed.apply(team, centred.square().sum(axes))  # type: ignore[no-untyped-call]
+    variance = squares / count
+    _track(norm, mean.detach(), variance.detach() * count / (count - 1))
+    y = centred * torch.rsqrt(variance + norm.eps).view(shape)
+    if norm.affine:
+        y = y * norm.weight.view(shape) + norm.bias.view(shape)
+    normalised: Tensor = y.to(x.dtype)
+    return normalised
+
+
+@torch.no_grad()
+def _track(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
+    if not norm.track_running_stats:
+        return
+    assert norm.num_batches_tracked is not None
+    norm.num_batches_tracked.add_(1)
+    share = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+    for running, moment in ((norm.running_mean, mean), (norm.running_var, variance)):
+        assert running is not None
+        running.mul_(1 - share).add_(moment.to(running.dtype), alpha=share)

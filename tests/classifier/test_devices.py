@@ -165,7 +165,7 @@ def test_results_are_on_the_device_of_the_samples(
 def test_a_network_on_the_second_card_is_attacked_and_trained_there(card: str, work: str) -> None:
     network = build(layers()).model.to(card)
     if work == "training":
-        recipe = Recipe.plain(epochs=1, batch_size=2)
+        recipe = Recipe.short(epochs=1, batch_size=2)
         attack = Attack(name="pgd", eps=0.1, iterations=1)
         train(network, X, Y, recipe, adversary=AdversarialTraining(attack=attack), verbose=False)
     else:

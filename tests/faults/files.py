@@ -24,7 +24,7 @@ from art_snn.training import Recipe, train
 from tests import small
 from tests.faults.commands import Bench
 
-RECIPE = Recipe.plain(1, 0)
+RECIPE = Recipe.short(1, 0)
 COMMANDS = ("scaling", "compare", "sweep", "train")
 """Commands whose files are taken."""
 

@@ -15,7 +15,7 @@ from art_snn.training import Recipe, train
 from tests.architectures import Switch
 from tests.conftest import varied
 
-SETTINGS = Recipe.plain(epochs=3, batch_size=8, learning_rate=0.01, seed=4)
+SETTINGS = Recipe.short(epochs=3, batch_size=8, learning_rate=0.01, seed=4)
 STEPS_PER_EPOCH = 3
 
 

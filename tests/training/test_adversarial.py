@@ -10,18 +10,16 @@ import pytest
 import torch
 from art.attacks.evasion import FastGradientMethod
 from art.defences.trainer import AdversarialTrainer
-from torch import nn
 
-from art_snn import RGA, STBP, Direct, Poisson, PyTorchSpikingClassifier
+from art_snn import RGA, STBP, Direct, Poisson
 from art_snn.attacks import ATTACKS, Attack
-from art_snn.checkpoint import CheckpointError
-from art_snn.training import AdversarialTraining, Recipe, Validation, loop as module, train
+from art_snn.training import TRADES, AdversarialTraining, Recipe, Validation, loop as module, train
 from tests.gradients.adaptive import restarts
 from tests.networks import Counted, Tally
-from tests.small import CLASSES, SHAPE, classifier, samples
+from tests.small import CLASSES, SHAPE, around, classifier, samples
 
 PGD = Attack(name="pgd", eps=0.1, iterations=3)
-SETTINGS = Recipe.plain(epochs=2, batch_size=4, learning_rate=0.01)
+SETTINGS = Recipe.short(epochs=2, batch_size=4, learning_rate=0.01)
 
 
 def network() -> Any:
@@ -41,16 +39,7 @@ def test_every_step_trains_on_what_the_attack_crafts_against_the_network_as_it_i
         twin = copy.deepcopy(state.network)
         assert state.network.training
         rows = [int(np.abs(x - sample).sum((1, 2, 3)).argmin()) for sample in batch.numpy()]
-        wrapped = PyTorchSpikingClassifier(
-            twin,
-            nn.CrossEntropyLoss(),
-            SHAPE,
-            CLASSES,
-            clip_values=(0, 1),
-            gradient="rga",
-            device_type="cpu",
-        )
-        expected = PGD.craft(wrapped, x[rows], labels.numpy())
+        expected = PGD.craft(around(twin), x[rows], labels.numpy())
         np.testing.assert_array_equal(batch.numpy(), expected)
         assert np.abs(batch.numpy() - x[rows]).max() <= 0.1 + 1e-6
         seen.append(len(batch))
@@ -63,25 +52,14 @@ def test_every_step_trains_on_what_the_attack_crafts_against_the_network_as_it_i
 
 def test_one_epoch_gives_the_weights_of_art_s_adversarial_trainer():
     x, y = pairs(8)
-    settings = Recipe.plain(epochs=1, batch_size=8, learning_rate=0.01)
+    settings = Recipe.short(epochs=1, batch_size=8, learning_rate=0.01)
     ours = network()
     attack = Attack(name="fgsm", eps=0.1)
     train(ours, x, y, settings, adversary=AdversarialTraining(attack=attack))
     theirs = network()
-    wrapped = PyTorchSpikingClassifier(
-        theirs,
-        nn.CrossEntropyLoss(),
-        SHAPE,
-        CLASSES,
-        clip_values=(0, 1),
-        gradient="rga",
-        optimizer=torch.optim.Adam(theirs.parameters(), lr=0.01),
-        device_type="cpu",
-    )
-    before = copy.deepcopy(theirs.state_dict())
-    AdversarialTrainer(wrapped, FastGradientMethod(wrapped, eps=0.1), ratio=1.0).fit(
-        x, y, batch_size=8, nb_epochs=1
-    )
+    before, wrapped = copy.deepcopy(theirs.state_dict()), around(theirs, lr=0.01)
+    trainer = AdversarialTrainer(wrapped, FastGradientMethod(wrapped, eps=0.1), ratio=1.0)
+    trainer.fit(x, y, batch_size=8, nb_epochs=1)
     for name, tensor in ours.state_dict().items():
         torch.testing.assert_close(tensor, theirs.state_dict()[name], rtol=0, atol=1e-5)
         assert not torch.equal(tensor, before[name]), name
@@ -114,79 +92,26 @@ def test_adversarial_samples_stay_in_the_value_range():
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_mode_and_rule_of_the_network_are_left_as_they_were(training):
+def test_modes_and_rule_of_the_network_are_left_as_they_were(training):
     net = network().train(training)
+    net.layers[0].eval()
     net.gradient = rule = STBP()
     craft = AdversarialTraining(attack=PGD).against(net, SHAPE, CLASSES)
-    craft(*(torch.as_tensor(a) for a in pairs(4)))
-    assert net.training is training
-    assert net.gradient is rule
+    for _ in range(2):
+        modes = [module.training for module in (net, *net.layers[:2])]
+        assert modes == [training, False, training]
+        assert net.gradient is rule
+        craft(*(torch.as_tensor(a) for a in pairs(4)))
 
 
 def test_validation_is_under_the_attack():
     x, y = pairs()
-    settings = Recipe.plain(epochs=1, batch_size=16, learning_rate=1e-9)
+    settings = Recipe.short(epochs=1, batch_size=16, learning_rate=1e-9)
     strong = AdversarialTraining(attack=Attack(eps=0.5, iterations=10))
     (plain,) = train(network(), x, y, settings, validation=Validation(x, y))
     (under,) = train(network(), x, y, settings, validation=Validation(x, y), adversary=strong)
     assert plain.validation == pytest.approx(0.8)
     assert under.validation < plain.validation
-
-
-def test_a_killed_adversarial_run_resumes_exactly_and_only_as_itself(tmp_path, monkeypatch):
-    x, y = pairs()
-    adversary = AdversarialTraining(attack=PGD, share=0.5)
-    unbroken = network()
-    train(unbroken, x, y, SETTINGS, adversary=adversary)
-    path = tmp_path / "state.pt"
-    put_down = module.State.put_down
-
-    def killed(state: Any, file: Any) -> None:
-        put_down(state, file)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module.State, "put_down", killed)
-        with pytest.raises(KeyboardInterrupt):
-            train(network(), x, y, SETTINGS, path, adversary=adversary)
-    resumed = classifier(seed=3).model
-    train(resumed, x, y, SETTINGS, path, adversary=adversary)
-    for name, tensor in resumed.state_dict().items():
-        assert torch.equal(tensor, unbroken.state_dict()[name]), name
-    with pytest.raises(CheckpointError, match=r"^resume: expected a run of .* against .*STBP"):
-        train(network(), x, y, SETTINGS, path, adversary=AdversarialTraining(rule=STBP()))
-    with pytest.raises(CheckpointError, match=r"^resume: expected a run of Recipe\([^)]*\), got"):
-        train(network(), x, y, SETTINGS, path)
-
-
-@pytest.mark.parametrize("place", ["crafting", "validation"])
-def test_a_run_killed_while_crafting_resumes_exactly(place, tmp_path):
-    x, y = pairs()
-    held = Validation(x[:4], y[:4])
-    adversary = AdversarialTraining(attack=PGD, share=0.5)
-    unbroken = network()
-    history = train(unbroken, x, y, SETTINGS, validation=held, adversary=adversary)
-    path, net, seen = tmp_path / "state.pt", network(), []
-    # An epoch crafts three batches by three gradients each, and one more for validation.
-    limit = 12 + (5 if place == "crafting" else 11)
-    logits = RGA.logits
-
-    def counted(rule: RGA, *given: Any) -> torch.Tensor:
-        seen.append(rule)
-        if len(seen) == limit:
-            raise KeyboardInterrupt
-        return logits(rule, *given)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(RGA, "logits", counted)
-        with pytest.raises(KeyboardInterrupt):
-            train(net, x, y, SETTINGS, path, validation=held, adversary=adversary)
-    assert torch.load(path, weights_only=True)["epochs_done"] == 1
-    assert net.training is (place == "crafting")
-    resumed = classifier(seed=3).model
-    assert history == train(resumed, x, y, SETTINGS, path, validation=held, adversary=adversary)
-    for name, tensor in resumed.state_dict().items():
-        assert torch.equal(tensor, unbroken.state_dict()[name]), name
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -226,9 +151,8 @@ def test_what_is_added_to_bytes_is_not_rounded():
 
 def test_samples_outside_the_value_range_are_refused_and_not_clipped():
     x, y = pairs(8)
-    message = r"^x: expected values within value_range, 0 to 1, got values from .* to 4\.\d+\. Give"
     net, before = network(), network()
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^x: expected values within value_range, 0 to 1"):
         train(net, 5 * x, y, SETTINGS, adversary=AdversarialTraining(attack=PGD))
     for name, tensor in net.state_dict().items():
         assert torch.equal(tensor, before.state_dict()[name]), name
@@ -236,47 +160,32 @@ def test_samples_outside_the_value_range_are_refused_and_not_clipped():
 
 def test_a_rule_that_does_not_apply_is_refused_before_anything_is_trained(tmp_path):
     adversary = AdversarialTraining(attack=PGD, rule="cba")
-    message = r"^gradient: expected a rule that applies to every neuron .*, got CBA\("
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^gradient: .*applies.*CBA\("):
         train(network(), *pairs(4), SETTINGS, tmp_path / "new" / "s.pt", adversary=adversary)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_module_keeps_the_mode_it_was_in():
-    net = network().train()
-    net.layers[0].eval()
-    AdversarialTraining(attack=PGD).against(net, SHAPE, CLASSES)
-    assert (net.training, net.layers[0].training, net.layers[1].training) == (True, False, True)
-
-
-def test_names_and_numbers_from_numpy_tell_themselves_as_plain_ones():
-    plain = AdversarialTraining(
-        attack=Attack(eps=0.5, eps_step=0.25, iterations=2), rule=RGA(), value_range=(0.0, 2.0)
-    )
+def test_names_and_numbers_from_numpy_have_the_repr_of_python_s_own():
+    attack = Attack(eps=0.5, eps_step=0.25, iterations=2)
+    expected = AdversarialTraining(attack=attack, rule=RGA(), value_range=(0.0, 2.0))
     attack = Attack(eps=np.float32(0.5), eps_step=np.float64(0.25), iterations=np.int64(2))
-    limits = (np.float32(0), np.float32(2))
-    share = np.float32(1)
-    other = AdversarialTraining(attack=attack, rule="rga", value_range=limits, share=share)
-    assert repr(other) == repr(plain)
+    numbers = {"value_range": (np.float32(0), np.float32(2)), "share": np.float32(1)}
+    assert repr(AdversarialTraining(attack=attack, rule="rga", **numbers)) == repr(expected)
 
 
 @pytest.mark.parametrize(
-    ("options", "kind", "message"),
+    ("name", "value", "word"),
     [
-        ({"rule": "sgd"}, ValueError, r"^rule: expected one of 'stbp', .*, got 'sgd'\."),
-        ({"rule": RGA}, TypeError, r"^rule: expected a gradient rule such as RGA\(\)"),
-        ({"value_range": (1, 0)}, ValueError, r"^value_range: expected \(low, high\), two finite"),
+        ("rule", "sgd", "one of"),
+        ("rule", RGA, r"a gradient rule such as RGA\(\)"),
+        ("value_range", (1, 0), r"\(low, high\)"),
+        *(("share", value, "above 0 and at most 1") for value in (0, -0.5, 1.5, "half")),
+        *(("defence", value, r"such as AT\(\)") for value in (None, "trades", TRADES)),
     ],
 )
-def test_a_rule_or_range_that_is_none_is_refused(options, kind, message):
-    with pytest.raises(kind, match=message):
-        AdversarialTraining(**options)
-
-
-@pytest.mark.parametrize("share", [0, -0.5, 1.5, "half"])
-def test_a_share_outside_its_range_is_refused(share):
-    with pytest.raises(ValueError, match=r"^share: expected a number above 0 and at most 1, got"):
-        AdversarialTraining(share=share)
+def test_settings_outside_their_range_are_refused(name, value, word):
+    with pytest.raises((ValueError, TypeError), match=rf"^{name}: expected .*{word}"):
+        AdversarialTraining(**{name: value})
 
 
 def test_a_share_is_of_different_samples_each_with_its_own_label(monkeypatch):
@@ -302,8 +211,3 @@ def test_what_a_rule_remembers_is_of_one_batch(monkeypatch):
     for batches in (1, 2):
         craft(x, y)
         assert (seen, net.memory) == (["all"] * batches, {})
-
-
-def test_a_rule_that_does_not_apply_is_refused_before_any_call():
-    with pytest.raises(ValueError, match=r"^gradient: expected a rule that applies to every"):
-        AdversarialTraining(rule="cba").against(network(), SHAPE, CLASSES)

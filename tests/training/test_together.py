@@ -11,8 +11,7 @@ from torch import nn
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.team import Team
 from art_snn.training import Recipe
-from art_snn.training.norms import check_norms
-from art_snn.training.together import check_batches, mine, own_draws
+from art_snn.training.together import check_batches, check_norms, mine, own_draws
 from tests.jobs import script
 
 TWO = Team(size=2)
@@ -21,8 +20,8 @@ NORMS = """
 import copy
 import torch
 from torch import nn
-from art_snn.team import joined
-from art_snn.training.norms import synchronised
+from art_snn.team import join
+from art_snn.training.together import synchronised
 
 torch.manual_seed(0)
 CASES = [
@@ -30,7 +29,7 @@ CASES = [
     (nn.BatchNorm1d(3, momentum=None), (7, 3)),
     (nn.BatchNorm2d(3, affine=False, track_running_stats=False), (4, 3, 1, 2)),
 ]
-with joined() as team:
+with join() as team:
     for norm, shape in CASES:
         whole, part = norm.double(), copy.deepcopy(norm).double()
         for _ in range(2):
@@ -66,7 +65,7 @@ import torch
 from torch import nn
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.attacks import Attack
-from art_snn.team import joined
+from art_snn.team import join
 from art_snn.training import (
     AT, RAT, SR, TRADES, AdversarialTraining, Recipe, Validation, train
 )
@@ -91,7 +90,7 @@ recipe = Recipe(
     epochs=3, batch_size=5, learning_rate=0.05, seed=1, crop_padding=1, flip=True, cutout=2,
     weight_decay=0,
 )
-with joined() as team:
+with join() as team:
     for defence in (None, AT(), TRADES(), RAT(), SR(sparsity=0.1)):
         attack = Attack(name="fgsm", eps=0.1)
         adversary = AdversarialTraining(attack=attack, defence=defence) if defence else None
@@ -135,11 +134,7 @@ def test_shares_are_the_whole_batch_and_differ_by_one_sample_at_most():
 def test_a_batch_of_fewer_samples_than_processes_is_refused(batch, samples, last):
     recipe = Recipe(batch_size=batch)
     check_batches(Team(), recipe, samples)
-    message = (
-        r"^batch_size: expected batches with a sample for every one of 2 processes, got "
-        rf"{batch}, by which the last batch of {samples} samples has {last}\. Take another one, or"
-    )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"^batch_size: .*2 processes.* {samples} .*has {last}"):
         check_batches(TWO, recipe, samples)
 
 
@@ -149,7 +144,7 @@ def test_a_batch_with_a_sample_for_every_process_is_not(batch, samples):
 
 
 def test_draws_are_a_process_s_own_and_leave_those_after_them_alone():
-    def drawn(team: Team, *place: int) -> tuple[float, float]:
+    def draw(team: Team, *place: int) -> tuple[float, float]:
         torch.manual_seed(5)
         with own_draws(team, *place):
             inside = torch.rand(()).item()
@@ -157,11 +152,11 @@ def test_draws_are_a_process_s_own_and_leave_those_after_them_alone():
 
     torch.manual_seed(5)
     after, second = torch.rand(()).item(), torch.rand(()).item()
-    assert drawn(Team(), 0, 1, 2) == (after, second)
-    found = [drawn(Team(rank=r, size=2), 0, 1, step) for r in range(2) for step in range(2)]
-    assert [last for _, last in found] == [after] * 4
-    assert len({inside for inside, _ in found}) == 4
-    assert drawn(TWO, 0, 1, 0) == found[0]
+    assert draw(Team(), 0, 1, 2) == (after, second)
+    draws = [draw(Team(rank=r, size=2), 0, 1, step) for r in range(2) for step in range(2)]
+    assert [last for _, last in draws] == [after] * 4
+    assert len({inside for inside, _ in draws}) == 4
+    assert draw(TWO, 0, 1, 0) == draws[0]
 
 
 class Other(nn.BatchNorm1d):
@@ -172,28 +167,24 @@ class Other(nn.BatchNorm1d):
 def test_a_batch_norm_that_computes_otherwise_is_refused():
     layers = [Timed(nn.Linear(2, 2), nn.BatchNorm1d(2)), LIF(), Timed(Other(2))]
     check_norms(nn.Sequential(*layers[:2]))
-    message = (
-        r"^network: expected batch norms of torch for several processes, got "
-        r"layers\.2\.module\.0, a Other\. Train it in one process\."
-    )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^network: expected batch norms .*layers\.2\.module\.0"):
         check_norms(SpikingNetwork(layers, Direct(1)))
 
 
 REFUSED = """
 import numpy as np
 import torch
-from art_snn.team import joined
+from art_snn.team import join
 from art_snn.training import Recipe, train
 from tests.training.runs import build, samples
 
-with joined() as team:
-    train(build(), *samples(), Recipe.plain(epochs=1, batch_size=19), "state.pt", team=team)
+with join() as team:
+    train(build(), *samples(), Recipe.short(epochs=1, batch_size=19), "state.pt", team=team)
 """
 
 
 def test_one_process_refuses_for_all_before_anything_is_trained(tmp_path: Path):
     status, _, errors = script(REFUSED, tmp_path)
     assert status != 0
-    assert errors.count("ArgumentError: batch_size: expected batches with a sample for every") == 1
+    assert errors.count("ArgumentError: batch_size: expected batches with a sample for each") == 1
     assert not (tmp_path / "state.pt").exists()

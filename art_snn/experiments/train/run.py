@@ -1,5 +1,6 @@
 """Train a network, plainly or adversarially, and say how good it is."""
 
+from dataclasses import asdict
 from typing import Any
 
 from art_snn import checkpoint
@@ -72,7 +73,7 @@ def fitted(settings: Settings, data: Dataset, team: Team = ALONE) -> Fitted:
     predictions = classifier.predict(data.x_test, recipe.batch_size).argmax(1)
     correct = Share(int((predictions == data.y_test).sum()), len(data.y_test))
     subject = describe_training(architecture, recipe.epochs, recipe.seed, recipe.train_dtype)
-    notes: dict[str, Any] = {"subject": subject, "data": data.name, "recipe": recipe.as_dict()}
+    notes: dict[str, Any] = {"subject": subject, "data": data.name, "recipe": asdict(recipe)}
     notes |= {"adversary": repr(adversary) if adversary else "", "validation": settings.validation}
     against, defence = "", ""
     if adversary is not None:

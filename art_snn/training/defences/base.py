@@ -10,18 +10,17 @@ from art_snn.training.recipe import Recipe
 class Defence(ABC):
     """How a step of adversarial training uses what the attack crafted.
 
-    A frozen dataclass: a run that is taken up is told from others by its repr."""
+    A frozen dataclass, whose repr shows whether a file is of the same run."""
 
     @abstractmethod
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """What the step minimises, a scalar: a mean over the samples.
 
-        Every forward pass is in training mode, so that batch norm takes the statistics of its own
-        batch and adds them to the running ones.
+        Every forward pass is in training mode, with batch statistics of its own.
 
         :param learner: gives logits [N, K].
         :param x: samples of the step [N, ...], augmented.
-        :param adversarial: what the attack made of them [N, ...]; the same ones where none did.
+        :param adversarial: what the attack made of them [N, ...]; x where there is no attack.
         :param y: class indices [N], on the learner's device."""
 
     def fitted(self, recipe: Recipe) -> Recipe:
@@ -39,7 +38,7 @@ class Defence(ABC):
     def after_step(self, network: SpikingNetwork) -> None:
         """Change the weights after the optimizer has.
 
-        :raises ValueError: when they have left the range in which that makes sense."""
+        :raises ValueError: when they have left the range where that works."""
         return
 
     def words(self) -> str:

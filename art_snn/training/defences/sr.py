@@ -13,12 +13,12 @@ class SR(Defence):
     """Sparsity regularisation (Liu et al., ICML 2024): adversarial training with sparse gradients.
 
     CE(f(x), y) + sparsity * mean over samples of ((p(x + step sign g) - p(x)) / step)^2 at the
-    adversarial samples x, where p is the softmax over two logits, of the true class and of the best
-    other one at x: the sigmoid of their difference. g = dp/dx by the training gradient, a constant.
-    For small steps the quotient is the l1 norm of g.
+    adversarial samples x. p is the softmax over two logits, of the true class and of the best other
+    one at x. g = dp/dx is a constant, from the training gradient; for small steps the quotient is
+    its l1 norm.
 
-    Two forward passes in training mode: that at x, which also gives the cross entropy, and that at
-    the moved samples, which may leave the value range by a step.
+    Two forward passes in training mode: at x, which also gives the cross entropy, and at the moved
+    samples, which may leave the value range by a step.
 
     :param sparsity: weight of the penalty, above 0. Its default is ours.
     :param step: of the difference quotient, in the unit of the samples, above 0.

@@ -252,7 +252,7 @@ def test_padding_and_hole_that_are_left_open_are_noted_as_they_were(tmp_path):
 
 
 def test_any_recipe_may_be_by_adam(tmp_path):
-    small = settings(tmp_path, recipe=Recipe.plain(2, batch_size=8, learning_rate=0.01))
+    small = settings(tmp_path, recipe=Recipe.short(2, batch_size=8, learning_rate=0.01))
     result = fitted(small, halves())
     state = torch.load(tmp_path / "training.pt", weights_only=True)["optimizer"]["state"]
     assert set(state[0]) == {"step", "exp_avg", "exp_avg_sq"}

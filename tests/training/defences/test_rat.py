@@ -18,7 +18,7 @@ from tests.conftest import varied
 from tests.small import classifier, samples
 
 FGSM = Attack(name="fgsm", eps=0.1)
-SETTINGS = Recipe.plain(epochs=1, batch_size=8, learning_rate=0.01)
+SETTINGS = Recipe.short(epochs=1, batch_size=8, learning_rate=0.01)
 
 
 def network() -> SpikingNetwork:
@@ -112,11 +112,8 @@ def test_below_its_limit_a_weight_shrinks_and_beyond_it_would_grow(b):
     assert torch.linalg.matrix_norm(weight, 2) < 0.999 * defence.limit
     weight = of_norm(net, 1.001 * defence.limit)
     before = weight.detach().clone()
-    message = (
-        r"^orthogonality: expected a strength at which layers\.4\.module\.0\.weight, of spectral "
-        rf"norm {1.001 * defence.limit:.3g}, does not grow, got {b:g}, which bounds it by "
-        rf"{defence.limit:.3g}\. Lower it, lower the learning rate, or scale that weight down\."
-    )
+    norm, limit = f"{1.001 * defence.limit:.3g}", f"{defence.limit:.3g}"
+    message = rf"^orthogonality: .*layers\.4\.module\.0\.weight.*{norm}.* got {b:g}.*{limit}"
     for refusing in (defence.check, defence.after_step):
         with pytest.raises(ValueError, match=message):
             refusing(net)
@@ -139,16 +136,13 @@ def test_a_weight_that_training_would_drive_out_of_range_is_refused_before_anyth
 def test_weights_that_are_computed_from_others_are_refused():
     net = network()
     parametrizations.weight_norm(net.layers[4].module[0])
-    message = r"^network: expected weights that are parameters for RAT, got layers\.4\.module\.0\.w"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^network: .*parameters.*layers\.4\.module\.0\.weight"):
         RAT().check(net)
 
 
 def test_a_network_without_a_weight_to_train_is_refused():
-    net = network().requires_grad_(False)
-    message = r"^network: expected a network with weights of linear .* got none\. Take another"
-    with pytest.raises(ValueError, match=message):
-        RAT().check(net)
+    with pytest.raises(ValueError, match=r"^network: expected a network with weights .* got none"):
+        RAT().check(network().requires_grad_(False))
 
 
 @pytest.mark.parametrize("recipe", [Recipe(), Recipe().on((3, 32, 32)), Recipe(weight_decay=0)])
@@ -160,7 +154,7 @@ def test_a_recipe_that_leaves_the_weight_decay_open_has_none(recipe):
 
 @pytest.mark.parametrize("decay", [5e-4, 1e-3])
 def test_a_weight_decay_that_is_asked_for_is_refused(decay):
-    message = rf"^weight_decay: expected 0 for RAT, .* to 0, got {decay}\. Give a weight_decay of 0"
+    message = rf"^weight_decay: expected 0 for RAT.*{decay}"
     for recipe in (Recipe(weight_decay=decay), Recipe(weight_decay=decay).on((3, 32, 32))):
         with pytest.raises(ValueError, match=message):
             RAT().fitted(recipe)
@@ -173,6 +167,5 @@ def test_a_weight_decay_that_is_asked_for_is_refused(decay):
 
 @pytest.mark.parametrize("b", [0, 1, -0.1, "some"])
 def test_another_strength_is_refused(b):
-    message = r"^orthogonality: expected a number above 0 and below 1, got"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^orthogonality: expected a number above 0 and below 1"):
         RAT(orthogonality=b)

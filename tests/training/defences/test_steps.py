@@ -9,20 +9,9 @@ import pytest
 import torch
 
 from art_snn.attacks import Attack
-from art_snn.checkpoint import CheckpointError
-from art_snn.training import (
-    AT,
-    RAT,
-    SR,
-    TRADES,
-    AdversarialTraining,
-    Defence,
-    Recipe,
-    Validation,
-    train,
-)
+from art_snn.training import AT, RAT, SR, TRADES, AdversarialTraining, Defence, Recipe, train
 from tests.small import classifier, samples as pairs
-from tests.training.runs import Killed, assert_same_state, build, kill_at, samples, watch
+from tests.training.runs import build, samples, watch
 
 DEFENCES = [AT(), TRADES(), RAT(orthogonality=0.02), SR(sparsity=0.1)]
 PASSES = {AT: 1, TRADES: 2, RAT: 1, SR: 2}
@@ -35,43 +24,13 @@ def against(defence: Defence) -> AdversarialTraining:
 
 
 def settings(dtype: str | None = None) -> Recipe:
-    return Recipe.plain(epochs=2, batch_size=8, learning_rate=0.01, seed=4, train_dtype=dtype)
+    return Recipe.short(epochs=2, batch_size=8, learning_rate=0.01, seed=4, train_dtype=dtype)
 
 
 def hardened(defence: Defence, dtype: str | None = None, path: Path | None = None, **how: Any):
     net = build(**how)
     train(net, *samples(), settings(dtype), path, adversary=against(defence))
     return net
-
-
-@ALL
-@BOTH
-def test_a_run_that_was_killed_gives_the_weights_of_one_that_was_not(defence, dtype, tmp_path):
-    path, net, seen, held = tmp_path / "state.pt", build(), [], Validation(*samples(6))
-    watch(net, seen.append)
-    whole = {"validation": held, "adversary": against(defence)}
-    history = train(net, *samples(), settings(dtype), **whole)
-    broken = build()
-    kill_at(broken, len(seen) // 2 + 3)
-    with pytest.raises(Killed):
-        train(broken, *samples(), settings(dtype), path, **whole)
-    assert torch.load(path, weights_only=True)["epochs_done"] == 1
-    resumed = build(seed=1)
-    assert train(resumed, *samples(), settings(dtype), path, **whole) == history
-    assert_same_state(resumed, net)
-
-
-@pytest.mark.parametrize("defence", DEFENCES[1:], ids=lambda defence: type(defence).__name__)
-def test_it_is_another_training_and_is_not_taken_up_as_adversarial_training_alone(
-    defence, tmp_path
-):
-    path, plain = tmp_path / "state.pt", hardened(AT())
-    net = hardened(defence, path=path)
-    first = net.layers[1].module[0].weight, plain.layers[1].module[0].weight
-    assert not torch.equal(*first)
-    message = r"^resume: expected a run of .*value_range=\(0\.0, 1\.0\)\), got .*, defence="
-    with pytest.raises(CheckpointError, match=message):
-        hardened(AT(), path=path)
 
 
 @ALL
@@ -107,6 +66,6 @@ def test_the_loss_goes_down(defence):
     given = classifier()
     x, y = pairs(given, 16)
     adversary = AdversarialTraining(attack=Attack(name="fgsm", eps=0.01), defence=defence)
-    recipe = Recipe.plain(epochs=25, batch_size=8, learning_rate=0.03)
+    recipe = Recipe.short(epochs=25, batch_size=8, learning_rate=0.03)
     history = train(given.model, x, y, recipe, adversary=adversary)
     assert history[-1].loss < 0.85 * history[0].loss

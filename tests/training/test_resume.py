@@ -1,0 +1,343 @@
+"""Runs that are killed go on exactly; files of other runs and damaged files are refused."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from art_snn import LIF, RGA, STBP, Poisson, SpikingNetwork, TimeDistributed as Timed
+from art_snn.attacks import Attack
+from art_snn.checkpoint import CheckpointError
+from art_snn.training import (
+    RAT,
+    SR,
+    TRADES,
+    AdversarialTraining,
+    Recipe,
+    Validation,
+    loop as module,
+    train,
+)
+from art_snn.training.state import State
+from tests.conftest import varied
+from tests.faults.flips import flips
+from tests.training.runs import (
+    SETTINGS,
+    STEPS_PER_EPOCH,
+    Killed,
+    assert_same_state,
+    build,
+    kill_at,
+    samples,
+    trained,
+    watch,
+)
+
+HELD = Validation(*samples(10))
+FGSM = AdversarialTraining(attack=Attack(name="fgsm", eps=0.1), share=0.75)
+DEFENCES = {"TRADES": TRADES(), "RAT": RAT(orthogonality=0.02), "SR": SR(sparsity=0.1)}
+WAYS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "validation": {"validation": HELD},
+    "adversarial": {"validation": HELD, "adversary": FGSM},
+    **{k: {"adversary": replace(FGSM, defence=defence)} for k, defence in DEFENCES.items()},
+}
+
+
+def killed(path: Path, step: int, seed: int = 0, recipe: Recipe = SETTINGS, **how: Any) -> None:
+    net, state = build(seed), torch.get_rng_state()
+    kill_at(net, step)
+    with pytest.raises(Killed):
+        train(net, *samples(), recipe, path, **how)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("dtype", [None, "bfloat16"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_run_that_was_killed_gives_the_history_and_the_weights_of_one_that_was_not(
+    way, dtype, tmp_path
+):
+    how, recipe = WAYS[way], replace(SETTINGS, train_dtype=dtype)
+    whole, passes, path = build(), [], tmp_path / "state.pt"
+    watch(whole, passes.append)
+    history = train(whole, *samples(), recipe, **how)
+    epoch = len(passes) // 3
+    # The first pass, one in the middle and the last of an epoch.
+    for step in (epoch + 1, epoch + epoch // 2 + 1, 3 * epoch):
+        killed(path, step, recipe=recipe, **how)
+        resumed, rest = build(seed=1), []
+        watch(resumed, rest.append)
+        assert train(resumed, *samples(), recipe, path, **how) == history
+        assert len(rest) == len(passes) - (step - 1) // epoch * epoch
+        assert_same_state(resumed, whole)
+        assert [file.name for file in tmp_path.iterdir()] == ["state.pt"]
+        path.unlink()
+
+
+@pytest.mark.parametrize("place", ["crafting", "validation"])
+def test_a_run_killed_while_crafting_resumes_exactly(place, tmp_path):
+    pgd = Attack(name="pgd", eps=0.1, iterations=3)
+    how = {"validation": HELD, "adversary": AdversarialTraining(attack=pgd, share=0.5)}
+    unbroken, net, path, calls = build(), build(), tmp_path / "state.pt", []
+    history = train(unbroken, *samples(), SETTINGS, **how)
+    # An epoch crafts three batches with three gradients each, and two more for validation.
+    limit = 15 + (5 if place == "crafting" else 11)
+    logits = RGA.logits
+
+    def counted(rule: RGA, *given: Any) -> Tensor:
+        calls.append(rule)
+        if len(calls) == limit:
+            raise Killed
+        return logits(rule, *given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RGA, "logits", counted)
+        with pytest.raises(Killed):
+            train(net, *samples(), SETTINGS, path, **how)
+    assert torch.load(path, weights_only=True)["epochs_done"] == 1
+    assert net.training is (place == "crafting")
+    resumed = build(seed=1)
+    assert history == train(resumed, *samples(), SETTINGS, path, **how)
+    assert_same_state(resumed, unbroken)
+
+
+def test_a_run_that_was_killed_twice_gives_the_same_weights(tmp_path):
+    path = tmp_path / "state.pt"
+    killed(path, STEPS_PER_EPOCH + 2)
+    killed(path, STEPS_PER_EPOCH + 2, seed=1)
+    assert torch.load(path, weights_only=True)["epochs_done"] == 2
+    assert_same_state(trained(path, seed=2), trained())
+
+
+def test_a_run_that_was_killed_in_its_first_epoch_leaves_no_state(tmp_path):
+    killed(tmp_path / "state.pt", 2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_was_killed_while_writing_its_state_goes_on_from_the_state_before(
+    tmp_path, monkeypatch
+):
+    path, save = tmp_path / "state.pt", torch.save
+
+    def half(progress, stream):
+        save(progress, stream)
+        if progress["epochs_done"] == 2:
+            stream.truncate(stream.tell() // 2)
+            raise Killed
+
+    monkeypatch.setattr(torch, "save", half)
+    with pytest.raises(Killed):
+        train(build(), *samples(), SETTINGS, path)
+    monkeypatch.undo()
+    assert torch.load(path, weights_only=True)["epochs_done"] == 1
+    assert_same_state(trained(path, seed=1), trained())
+    assert [file.name for file in tmp_path.iterdir()] == ["state.pt"]
+
+
+def test_a_finished_run_is_loaded_and_not_trained_on(tmp_path):
+    path = tmp_path / "state.pt"
+    first, again = trained(path), build(seed=1).train()
+    kill_at(again, 1)
+    train(again, *samples(), SETTINGS, path)
+    assert_same_state(again, first)
+    assert not any(module.training for module in again.modules())
+    progress = torch.load(path, weights_only=True)
+    assert progress["optimizer"]["param_groups"][0]["lr"] == pytest.approx(0, abs=1e-12)
+    assert progress["optimizer"]["state"][0]["step"].item() == 9
+
+
+def test_the_recipe_resumes_exactly_with_its_momentum_and_its_augmentation(tmp_path, monkeypatch):
+    recipe = Recipe(epochs=3, batch_size=4, learning_rate=0.05, cutout=2, crop_padding=1)
+    x = np.random.default_rng(varied()).random((10, 1, 4, 4), dtype=np.float32)
+    y, path = np.arange(10) % 3, tmp_path / "state.pt"
+
+    def fresh(seed: int) -> SpikingNetwork:
+        torch.manual_seed(varied(seed))
+        layers = [Timed(nn.Flatten(), nn.Linear(16, 10)), LIF(), Timed(nn.Linear(10, 3))]
+        return SpikingNetwork(layers, Poisson(3), "stbp")
+
+    unbroken, resumed, save = fresh(0), fresh(1), module.State.save
+    train(unbroken, x, y, recipe)
+
+    def stop(state: Any, file: Any) -> None:
+        save(state, file)
+        if len(state.history) == 2:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.State, "save", stop)
+        with pytest.raises(Killed):
+            train(fresh(0), x, y, recipe, path)
+    train(resumed, x, y, recipe, path)
+    assert_same_state(resumed, unbroken)
+
+
+def test_the_bar_of_a_resumed_run_begins_where_the_run_stopped(tmp_path, monkeypatch):
+    path, bars, bar = tmp_path / "new" / "deep" / "state.pt", [], module.tqdm
+    killed(path, 2 * STEPS_PER_EPOCH + 2)
+    monkeypatch.setattr(module, "tqdm", lambda **options: bars.append(options) or bar(**options))
+    trained(path)
+    assert (bars[0]["initial"], bars[0]["total"]) == (2 * STEPS_PER_EPOCH, 3 * STEPS_PER_EPOCH)
+
+
+def test_settings_from_numpy_and_a_file_of_no_seal_are_of_the_same_run(tmp_path):
+    path = tmp_path / "state.pt"
+    killed(path, STEPS_PER_EPOCH + 2)
+    torch.save(torch.load(path, weights_only=True), path)
+    numbers = {"epochs": np.int64(3), "batch_size": np.int32(8), "seed": np.int64(4)}
+    recipe = Recipe.short(**numbers, learning_rate=np.float64(0.01))
+    assert_same_state(trained(path, recipe, seed=1), trained())
+
+
+def test_a_run_whose_encoder_is_a_function_is_resumed_although_it_lies_elsewhere(tmp_path):
+    path = tmp_path / "state.pt"
+
+    def run(encoder: Callable[[Tensor], Tensor]) -> SpikingNetwork:
+        net = build()
+        net.encoder = encoder
+        train(net, *samples(), SETTINGS, path)
+        return net
+
+    encoders = [lambda x, steps=steps: x.expand(steps, *x.shape) for steps in (2, 2)]
+    assert repr(encoders[0]) != repr(encoders[1])
+    assert_same_state(run(encoders[0]), run(encoders[1]))
+
+
+def test_the_shape_of_the_samples_is_part_of_a_run():
+    one, other = (State(build(), SETTINGS, x, Y, None, None) for x in (X, X.reshape(20, 3, 2)))
+    assert one.samples != other.samples
+
+
+def deeper() -> SpikingNetwork:
+    net = build(seed=1)
+    net.layers.append(Timed(nn.Linear(3, 3)))
+    return net
+
+
+def changed(change: Callable[[SpikingNetwork], Any]) -> SpikingNetwork:
+    net = build(seed=1)
+    change(net)
+    return net
+
+
+X, Y = samples()
+OTHER_RUN, OTHER_SAMPLES, OTHER_CODE = r"a run of", r"these samples", r"code or training gradient"
+OTHERS: dict[str, tuple[dict[str, Any], str]] = {
+    "epochs": ({"recipe": replace(SETTINGS, epochs=4)}, rf"{OTHER_RUN} .*epochs=4"),
+    "batch size": ({"recipe": replace(SETTINGS, batch_size=9)}, rf"{OTHER_RUN} .*batch_size=9"),
+    "rate": ({"recipe": replace(SETTINGS, learning_rate=0.02)}, rf"{OTHER_RUN} .*rate=0\.02"),
+    "seed": ({"recipe": replace(SETTINGS, seed=5)}, rf"{OTHER_RUN} .*seed=5"),
+    "precision": ({"recipe": replace(SETTINGS, train_dtype="bfloat16")}, rf"{OTHER_RUN} .*bfloat"),
+    "validation": ({"validation": HELD}, rf"{OTHER_RUN} .*validation"),
+    "adversary": (
+        {"adversary": AdversarialTraining(rule=STBP())},
+        rf"{OTHER_RUN} .*against .*STBP",
+    ),
+    "x": ({"x": X + 1}, OTHER_SAMPLES),
+    "y": ({"y": Y[::-1].copy()}, OTHER_SAMPLES),
+    "axes": ({"x": np.ascontiguousarray(X.T).reshape(X.shape)}, OTHER_SAMPLES),
+    "steps": ({"network": changed(lambda n: setattr(n, "encoder", Poisson(4)))}, OTHER_CODE),
+    "decay": ({"network": changed(lambda n: n.layers.__setitem__(2, LIF(decay=0.9)))}, OTHER_CODE),
+    "gradient": (
+        {"network": changed(lambda n: setattr(n, "training_gradient", "rga"))},
+        OTHER_CODE,
+    ),
+    "width": ({"network": build(seed=1, hidden=11)}, "this network"),
+    "depth": ({"network": deeper()}, "this network"),
+}
+
+
+def refused(path: Path, message: str, **change: Any) -> None:
+    """Training from the file is refused, with the advice to delete it, and changes no weight."""
+    given = {"network": build(seed=1), "x": X, "y": Y, "recipe": SETTINGS, "resume": path} | change
+    before = copy.deepcopy(given["network"])
+    with pytest.raises(
+        CheckpointError, match=rf"^resume: expected .*{message}.*Delete .*state\.pt"
+    ):
+        train(**given)
+    assert_same_state(given["network"], before)
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_the_state_of_another_run_is_refused(other, tmp_path):
+    path = tmp_path / "state.pt"
+    trained(path)
+    change, message = OTHERS[other]
+    refused(path, message, **change)
+
+
+@pytest.mark.parametrize("name", DEFENCES)
+def test_a_run_with_another_defence_or_other_validation_samples_is_another(name, tmp_path):
+    path, adversary = tmp_path / "state.pt", WAYS[name]["adversary"]
+    train(build(), *samples(), SETTINGS, path, validation=HELD, adversary=adversary)
+    refused(path, rf"AT\(\).*, got .*{name}\(", validation=HELD, adversary=FGSM)
+    other = Validation(HELD.x, HELD.y[::-1].copy())
+    refused(path, OTHER_SAMPLES, validation=other, adversary=adversary)
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda content: b"",
+    "text": lambda content: b"no state at all",
+    "truncated": lambda content: content[: len(content) // 2],
+    "without its end": lambda content: content[:-10],
+    "pickle": lambda content: pickle.dumps({"settings": {}}),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_state_is_refused(kind, tmp_path):
+    path = tmp_path / "state.pt"
+    trained(path)
+    path.write_bytes(DAMAGE[kind](path.read_bytes()))
+    refused(path, r"the state of this training run, got .*state\.pt")
+
+
+@pytest.mark.parametrize("content", [{}, {"settings": None}, [1, 2], torch.zeros(3), 5])
+def test_a_file_that_is_no_state_is_refused(content, tmp_path):
+    path = tmp_path / "state.pt"
+    torch.save(content, path)
+    refused(path, "")
+
+
+def test_a_state_that_lacks_a_part_or_whose_parts_do_not_fit_is_refused(tmp_path):
+    path = tmp_path / "state.pt"
+    train(build(), *samples(), SETTINGS, path, validation=HELD)
+    content = path.read_bytes()
+
+    def without(message: str, change: Callable[[Any], Any]) -> None:
+        path.write_bytes(content)
+        progress = torch.load(path, weights_only=True)
+        change(progress)
+        torch.save(progress, path)
+        refused(path, message, validation=HELD)
+
+    for part in torch.load(path, weights_only=True):
+        without(part, lambda progress, part=part: progress.pop(part))
+    without("weight .missing", lambda progress: progress["best"].pop("layers.1.module.0.weight"))
+    without("another number of epochs", lambda progress: progress["history"].pop())
+
+
+def test_every_flipped_bit_of_a_state_is_seen_and_the_network_left_alone(tmp_path):
+    path = tmp_path / "state.pt"
+    trained(path)
+    content, network, before = path.read_bytes(), build(seed=1), build(seed=1)
+
+    def unseen() -> bool:
+        try:
+            train(network, *samples(), SETTINGS, path)
+        except CheckpointError:
+            return False
+        return True
+
+    assert flips(path, content, unseen) == []
+    assert_same_state(network, before)
+    refused(path, r"state\.pt, which is damaged")
