@@ -16,21 +16,29 @@ from tests.jobs import script
 
 TWO = Team(size=2)
 
-NORMS = """
+SCRIPT = """
 import copy
+import numpy as np
 import torch
 from torch import nn
+from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
+from art_snn.attacks import Attack
 from art_snn.team import join
+from art_snn.training import (
+    AT, RAT, SR, TRADES, AdversarialTraining, Recipe, Validation, train
+)
 from art_snn.training.together import synchronised
+from tests.training.runs import build, samples
 
-torch.manual_seed(0)
-CASES = [
+NORMS = [
     (nn.BatchNorm2d(3), (5, 3, 2, 4)),
     (nn.BatchNorm1d(3, momentum=None), (7, 3)),
     (nn.BatchNorm2d(3, affine=False, track_running_stats=False), (4, 3, 1, 2)),
 ]
-with join() as team:
-    for norm, shape in CASES:
+
+def compare_norms(team):
+    torch.manual_seed(0)
+    for norm, shape in NORMS:
         whole, part = norm.double(), copy.deepcopy(norm).double()
         for _ in range(2):
             x = (1e3 + torch.randn(*shape, dtype=torch.float64)).requires_grad_()
@@ -55,20 +63,6 @@ with join() as team:
     with synchronised(half, team):
         assert half(torch.randn(4, 3).bfloat16()).dtype == torch.bfloat16
     assert half.running_mean.dtype == torch.float32
-print("passed", flush=True)
-"""
-
-TRAINING = """
-import copy
-import numpy as np
-import torch
-from torch import nn
-from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
-from art_snn.attacks import Attack
-from art_snn.team import join
-from art_snn.training import (
-    AT, RAT, SR, TRADES, AdversarialTraining, Recipe, Validation, train
-)
 
 def network():
     torch.manual_seed(3)
@@ -91,6 +85,8 @@ recipe = Recipe(
     weight_decay=0,
 )
 with join() as team:
+    compare_norms(team)
+    print("norms", flush=True)
     for defence in (None, AT(), TRADES(), RAT(), SR(sparsity=0.1)):
         attack = Attack(name="fgsm", eps=0.1)
         adversary = AdversarialTraining(attack=attack, defence=defence) if defence else None
@@ -109,15 +105,18 @@ with join() as team:
             torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-7)
         bits = [tensor.numpy().tobytes() for tensor in net.state_dict().values()]
         assert team.gathered(bits)[0] == bits
-print("passed", flush=True)
+    print("training", flush=True)
+    train(build(), *samples(), Recipe.short(epochs=1, batch_size=19), "state.pt", team=team)
 """
 
 
-@pytest.mark.parametrize("text", [NORMS, TRAINING], ids=["norms", "training"])
-def test_two_processes_compute_what_one_does(text, tmp_path):
-    status, out, errors = script(text, tmp_path)
-    assert status == 0, errors
-    assert out.count("passed") == 2
+def test_two_processes_compute_what_one_does_and_one_refuses_for_all(tmp_path: Path):
+    """All in one job, which takes seconds to start."""
+    status, out, errors = script(SCRIPT, tmp_path)
+    assert (out.count("norms"), out.count("training")) == (2, 2), errors
+    assert status != 0
+    assert errors.count("ArgumentError: batch_size: expected batches with a sample for each") == 1
+    assert not (tmp_path / "state.pt").exists()
 
 
 def test_shares_are_the_whole_batch_and_differ_by_one_sample_at_most():
@@ -169,22 +168,3 @@ def test_a_batch_norm_that_computes_otherwise_is_refused():
     check_norms(nn.Sequential(*layers[:2]))
     with pytest.raises(ValueError, match=r"^network: expected batch norms .*layers\.2\.module\.0"):
         check_norms(SpikingNetwork(layers, Direct(1)))
-
-
-REFUSED = """
-import numpy as np
-import torch
-from art_snn.team import join
-from art_snn.training import Recipe, train
-from tests.training.runs import build, samples
-
-with join() as team:
-    train(build(), *samples(), Recipe.short(epochs=1, batch_size=19), "state.pt", team=team)
-"""
-
-
-def test_one_process_refuses_for_all_before_anything_is_trained(tmp_path: Path):
-    status, _, errors = script(REFUSED, tmp_path)
-    assert status != 0
-    assert errors.count("ArgumentError: batch_size: expected batches with a sample for each") == 1
-    assert not (tmp_path / "state.pt").exists()
