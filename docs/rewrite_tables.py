@@ -6,12 +6,14 @@ those that scripts of the study wrote, which tells what their JSON does not.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from art_snn.experiments import tables
 from art_snn.experiments.compare import Comparison
 from art_snn.experiments.curves import Curves, Fit
 from art_snn.experiments.resume import converter, read_result, structured
@@ -75,6 +77,9 @@ FILES = sorted(
     if file.stem in (*RESULTS, *SCRIPTS)
 )
 
+SUMMARY = DOCS / "results" / "summary" / "summary.md"
+"""Every network that SpikingAutoAttack was run on, a row each."""
+
 CLAIMS = DOCS / "study" / "claims" / "claims.md"
 STUDIES = [DOCS / "study" / name for name in ("eurosat", "fashion-mnist-8", "nmnist", "cifar10")]
 """What the claims are counted over; their text has no JSON of its own."""
@@ -89,9 +94,33 @@ def render(file: Path) -> str:
     return SCRIPTS[file.stem](title, found)
 
 
+def summary() -> str:
+    """Robust accuracy of every network under the usual attack and under our plans."""
+    titles = ["network", "eps", "clean", "PGD-7, STBP", "PGD-7, best rule", "fast", "standard"]
+    rows = []
+    for file in (file for file in FILES if file.stem == "auto_attack"):
+        network, _, rest = file.with_suffix(".md").read_text(encoding="utf-8").partition(":")
+        (eps,) = re.findall(r"Budget (\S+)", rest)
+        outcomes = auto_attack.outcomes(read_json(file))
+        rule = auto_attack.best(outcomes)
+        names = (auto_attack.PAPER, rule, "fast", "standard")
+        clean, *robust = (
+            outcomes[auto_attack.PAPER].clean_accuracy,
+            *(outcomes[name].robust_accuracy for name in names),
+        )
+        hardened = ", adversarially trained" * file.parent.name.endswith("adversarial")
+        shares = [str(clean), *map(str, robust)]
+        shares[2] += f" ({rule.removeprefix(auto_attack.PGD)})"
+        rows.append((network + hardened, eps, *shares))
+    return tables.render([tables.Table(titles, rows)], "markdown")
+
+
 if __name__ == "__main__":
     for file in FILES:
         write_text(file.with_suffix(".md"), render(file))
         print(file.with_suffix(".md").relative_to(DOCS))
+    SUMMARY.parent.mkdir(exist_ok=True)
+    write_text(SUMMARY, summary())
+    print(SUMMARY.relative_to(DOCS))
     write_text(CLAIMS, claims.render(STUDIES))
     print(CLAIMS.relative_to(DOCS))
