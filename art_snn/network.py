@@ -423,7 +423,7 @@ class SpikingNetwork(nn.Module):
             outputs: Tensor = self.layers(encoded)
         return outputs
 
-    def unaveraged(self) -> str | None:
+    def averaging_objection(self) -> str | None:
         """Why the network cannot run on an input averaged over time at present, or None."""
         layer = next((name for name, module in self.named_modules() if varies(module)), None)
         if layer is None:

@@ -3,6 +3,7 @@
 import contextlib
 import math
 from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,37 +14,44 @@ from art_snn.values import least
 
 RELATIVE_TOLERANCE = 1e-3
 """Largest difference between replayed and recorded current, relative to the sample's largest."""
-
 TF32_TOLERANCE = 1e-2
 """The same where CUDA rounds single precision to ten bits, as convolutions do by default."""
+HALF_TOLERANCE = 8
+"""The same in half precision, in units of the last place of 1."""
+ABSOLUTE_TOLERANCE = 1e-6
+"""Difference that always passes, in thresholds: rounding around a current of zero."""
 
 OUT_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
 
 REMEMBERED = 64
-"""Answers of the probe that a network keeps: one for every input shape and state of its weights."""
-
-HALF_TOLERANCE = 8
-"""The same in half precision, in units of the last place of 1."""
-
-ABSOLUTE_TOLERANCE = 1e-6
-"""Difference that always passes, in thresholds: rounding around a current of zero."""
+"""Answers of the probe that a network keeps: one for each input shape and state of its weights."""
 
 
-def not_collapsible(network: Differentiable, encoded: Tensor) -> str | None:
+@dataclass(frozen=True)
+class Mismatch:
+    """Why a replay is not the time average of its recording.
+
+    :param lasting: whether the layers are to blame; values that are not finite do not last."""
+
+    reason: str
+    lasting: bool = True
+
+
+def collapse_objection(network: Differentiable, encoded: Tensor) -> str | None:
     """Why the network cannot be replayed on time averages, or None where it can.
 
-    Whether its layers are affine is found out once for every shape of input and state of the
-    network, by a probe with random numbers in place of input and spikes."""
-    reason = network.unaveraged()
-    if reason is not None:
-        return reason
+    A probe with random numbers in place of input and spikes shows whether its layers are affine,
+    once for every shape of input and state of the network."""
+    objection = network.averaging_objection()
+    if objection is not None:
+        return objection
     if encoded.shape[0] == 1:
         return "with one time step there is nothing to average"
     if encoded.shape[1] == 0:
         return "the batch is empty"
     if network.exact is not None:
         # The same layers in a precision in which rounding does not hide it; one sample will do.
-        return not_collapsible(network.exact, encoded[:, :1].detach().to(network.exact.dtype))
+        return collapse_objection(network.exact, encoded[:, :1].detach().to(network.exact.dtype))
     if encoded.dtype.itemsize < 4 or torch.is_autocast_enabled(encoded.device.type):
         return "in half precision rounding hides whether the layers are affine"
     key = key_of(network, encoded)
@@ -51,10 +59,10 @@ def not_collapsible(network: Differentiable, encoded: Tensor) -> str | None:
     with contextlib.suppress(KeyError):
         return network.obstacles[key]
     with network.writing():
-        found = probe(network, encoded)
+        objection = probe(network, encoded)
     # Without what the probe has written.
-    remember(network.obstacles, key_of(network, encoded), found)
-    return found
+    remember(network.obstacles, key_of(network, encoded), objection)
+    return objection
 
 
 def remember(answers: dict[Hashable, Any], key: Hashable, answer: object) -> None:
@@ -82,18 +90,19 @@ def probe(network: Differentiable, encoded: Tensor) -> str | None:
     prober = _Prober(encoded.device)
     try:
         prober.judge(network.outputs(prober.draw(encoded), prober), 1.0)
-        return first_excess(prober.excesses, prober.names)[0]
+        mismatch = first_mismatch(prober.excesses, prober.names)
     except OUT_OF_MEMORY:
         raise
     except Exception as error:
-        return refusal("probe", error)
+        mismatch = failure("probe", error)
+    return None if mismatch is None else mismatch.reason
 
 
 class _Prober:
     """Answers every current with random numbers, and measures how affine the layers are."""
 
     def __init__(self, device: torch.device) -> None:
-        # A generator of its own: the probe must not disturb the user's random state.
+        # A separate generator: the probe must not disturb the user's random state.
         self.generator = torch.Generator(device).manual_seed(0)
         self.names: list[str] = []
         self.excesses: list[Tensor] = []
@@ -105,10 +114,8 @@ class _Prober:
 
     def draw(self, like: Tensor) -> Tensor:
         """Three steps a, b and (a + b) / 2 of one sample [3, 1, ...]."""
-        shape = (2, 1, *like.shape[2:])
-        a, b = torch.empty(shape, dtype=like.dtype, device=like.device).normal_(
-            generator=self.generator
-        )
+        steps = torch.empty((2, 1, *like.shape[2:]), dtype=like.dtype, device=like.device)
+        a, b = steps.normal_(generator=self.generator)
         return torch.stack([a, b, (a + b) / 2])
 
     def judge(self, current: Tensor, threshold: float) -> None:
@@ -116,17 +123,23 @@ class _Prober:
         self.excesses.append(excess_of(middle[None], (a + b)[None] / 2, threshold))
 
 
-def first_excess(excesses: list[Tensor], names: list[str]) -> tuple[str | None, bool]:
-    """The reason behind the first positive or NaN excess, and whether it is about the layers."""
+def first_mismatch(excesses: list[Tensor], names: list[str]) -> Mismatch | None:
+    """What the first positive or NaN excess shows, if there is any.
+
+    :param excesses: at the neurons of these names, and at the logits."""
     values = torch.stack(excesses).tolist()
-    over = [not value <= 0 for value in values]
-    if not any(over):
-        return None, True
-    first = over.index(True)
+    first = next((i for i, value in enumerate(values) if not value <= 0), None)
+    if first is None:
+        return None
     place = f"neuron {names[first]}" if first < len(names) else "the logits"
     if not math.isfinite(values[first]):
-        return f"the input of {place} is not finite", False
-    return f"the layers before {place} are not affine: their output on averages differs", True
+        return Mismatch(f"the input of {place} is not finite", lasting=False)
+    return Mismatch(f"the layers before {place} are not affine: their output on averages differs")
+
+
+def failure(stage: str, error: Exception) -> Mismatch:
+    """What an exception of a probe or replay shows."""
+    return Mismatch(f"the {stage} failed ({type(error).__name__}: {error})")
 
 
 def excess_of(replayed: Tensor, recorded: Tensor, threshold: float) -> Tensor:
@@ -158,8 +171,3 @@ def _rounds_to_tf32(x: Tensor) -> bool:
         return cudnn.allow_tf32 or matmul.allow_tf32
     # Since torch 2.9 the flags follow from these, and raise where only these were set.
     return "tf32" in precisions
-
-
-def refusal(stage: str, error: Exception) -> str:
-    """An exception of a probe or replay as a reason."""
-    return f"the {stage} failed ({type(error).__name__}: {error})"

@@ -49,61 +49,50 @@ class Differentiable(Protocol):
 
     @property
     def exact(self) -> "Differentiable | None":
-        """The network of which this is one in half precision; None where it is none."""
-        ...
+        """The network of which this one is a copy in half precision; None for any other."""
 
     @property
     def dtype(self) -> Any:
-        """Floating-point dtype of its weights."""
-        ...
+        """Floating-point dtype of the weights."""
 
     @property
     def plain(self) -> bool:
-        """Whether its layers are modules of torch and ours, and no hook sees their values."""
-        ...
+        """Whether all layers are modules of torch or ours, and no hook sees their values."""
 
     def encode(self, x: Tensor) -> Tensor:
         """Input [N, ...] -> time steps [T, N, ...]."""
-        ...
 
     def with_steps(self, steps: int) -> "Differentiable":
         """The same layers over another number of time steps."""
-        ...
 
     def run(self, encoded: Tensor, firing: Firing) -> Tensor:
         """Encoded input [T, N, ...] -> logits [N, K], every neuron firing by `firing`."""
-        ...
 
     def outputs(self, encoded: Tensor, firing: Firing) -> Tensor:
         """The same before the mean over time: [T, N, K]."""
-        ...
 
-    def unaveraged(self) -> str | None:
+    def averaging_objection(self) -> str | None:
         """Why the network cannot run on an input averaged over time at present, or None."""
-        ...
 
     def state_key(self) -> Hashable:
         """Changes with the network's modules, their settings, modes and hooks, and with weights.
 
-        With weights where torch counts the change: not if they are written through `.data`."""
-        ...
+        A change of weights through `.data` does not show, since torch does not count it."""
 
     def attack_key(self) -> Hashable:
-        """The same, with every change of weights, but for what passes write themselves."""
-        ...
+        """The same, with all changes of weights, but for what passes write themselves."""
 
     def writing(self) -> AbstractContextManager[object]:
         """What a pass within the block writes on modules, such as a counter, is no setting."""
-        ...
 
 
 class Gradient(ABC):
     """A rule by which a spiking network is differentiated.
 
-    Rules are frozen dataclasses whose hyperparameters are their fields, and hold no state: what a
-    rule has to remember from one forward pass to the next lies in the network's `memory`.
+    A rule is a frozen dataclass whose fields are its hyperparameters. It holds no state: what it
+    remembers from one forward pass to the next lies in the network's `memory`.
 
-    Four properties declare what is out of the ordinary."""
+    Five properties declare what is out of the ordinary."""
 
     @property
     def exact_logits(self) -> bool:
@@ -127,62 +116,22 @@ class Gradient(ABC):
 
     @property
     def plain_passes(self) -> int:
-        """How often a gradient takes the network forward alone, besides."""
+        """How often a gradient also takes the network forward alone."""
         return 0
 
     @abstractmethod
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
         """Logits [N, K] of the input [N, ...], with this rule in their graph.
 
-        :param network: to run by `encode` and `run`; tell it by which `execution`.
+        :param network: to run by `encode` and `run`; set its `execution`.
         :param x: input in the network's dtype."""
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
         """Why this rule does not apply, or None where it does.
 
         :param dynamics: of a neuron of the network.
-        :param encoder: of the network; None where only the neuron is asked about."""
+        :param encoder: of the network; None to ask about the neuron alone."""
         return dynamics.unknown
-
-
-REMEMBERED_RULES = 8
-"""Rules of which a network remembers something, in one thread or task; the oldest leave."""
-
-
-def kept(memory: Mapping[Gradient, Any], samples: Tensor) -> dict[Gradient, Any]:
-    """The memory of some samples of a batch.
-
-    What a rule remembers is an object with a method of(samples), or another memory; anything else
-    is forgotten.
-
-    :param samples: which of the batch [N], bool."""
-    found: dict[Gradient, Any] = {}
-    for rule, told in memory.items():
-        if isinstance(told, Mapping):
-            found[rule] = kept(told, samples)
-        elif hasattr(told, "of"):
-            found[rule] = told.of(samples)
-    return found
-
-
-def with_memory(memory: Mapping[Gradient, Any], rule: Gradient, value: Any) -> dict[Gradient, Any]:
-    """The memory with what a rule remembers now, as its newest entry.
-
-    It is a mapping of its own: tasks that were started meanwhile may share the old one."""
-    others = {other: told for other, told in memory.items() if other != rule}
-    return dict([*others.items(), (rule, value)][-REMEMBERED_RULES:])
-
-
-def simulation(site: Site, current: Tensor) -> Tensor:
-    """The firing without any gradient: plain simulation."""
-    return site.dynamics.simulate(current)
-
-
-def own(site: Site, current: Tensor) -> Tensor:
-    """The firing by which a module of another framework fires as it is, with its own gradient.
-
-    Networks of such modules know it and never call it."""
-    raise TypeError(f"neuron {site.name!r} has no gradient of its own")
 
 
 class Composite(Gradient):
@@ -211,9 +160,9 @@ class Composite(Gradient):
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
         for rule in self.parts:
-            reason = rule.objection(dynamics, encoder)
-            if reason is not None:
-                return f"{type(rule).__name__}: {reason}"
+            objection = rule.objection(dynamics, encoder)
+            if objection is not None:
+                return f"{type(rule).__name__}: {objection}"
         return None
 
 
@@ -226,3 +175,40 @@ def require_rule(argument: str, rule: object) -> None:
             f"{argument}: expected a gradient rule such as RGA(), got {rule!r}. "
             "Pass an instance, neither a class nor a name."
         )
+
+
+REMEMBERED_RULES = 8
+"""Rules whose memory a network keeps, in one thread or task; the oldest leave."""
+
+
+def kept(memory: Mapping[Gradient, Any], samples: Tensor) -> dict[Gradient, Any]:
+    """The memory of some samples of a batch: what has a method of(samples), or is a memory itself.
+
+    :param samples: which of the batch [N], bool."""
+    smaller: dict[Gradient, Any] = {}
+    for rule, value in memory.items():
+        if isinstance(value, Mapping):
+            smaller[rule] = kept(value, samples)
+        elif hasattr(value, "of"):
+            smaller[rule] = value.of(samples)
+    return smaller
+
+
+def with_memory(memory: Mapping[Gradient, Any], rule: Gradient, value: Any) -> dict[Gradient, Any]:
+    """A new memory with the value of a rule as its newest entry.
+
+    The old one stays as it is, since tasks that started meanwhile may share it."""
+    others = {other: memory[other] for other in memory if other != rule}
+    return dict([*others.items(), (rule, value)][-REMEMBERED_RULES:])
+
+
+def simulation(site: Site, current: Tensor) -> Tensor:
+    """The firing without any gradient: plain simulation."""
+    return site.dynamics.simulate(current)
+
+
+def native_firing(site: Site, current: Tensor) -> Tensor:
+    """The firing of a module of another framework as it is, with its own gradient.
+
+    Networks of such modules recognise it and never call it."""
+    raise TypeError(f"neuron {site.name!r} has no gradient of its own")

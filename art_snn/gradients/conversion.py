@@ -1,4 +1,4 @@
-"""What rules that differentiate an ANN in the place of the spiking network have in common."""
+"""Engine of the rules that differentiate an ANN in place of the spiking network."""
 
 from abc import abstractmethod
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 from art_snn.dynamics import Dynamics
 from art_snn.gradients.base import Differentiable, Execution, Gradient, Site
-from art_snn.gradients.rate import no_rate_curve
+from art_snn.gradients.rate import curve_objection
 from art_snn.gradients.shared import mean_over_time
 from art_snn.values import Setting
 
@@ -14,9 +14,10 @@ from art_snn.values import Setting
 class Conversion(Gradient):
     """A rule that differentiates an ANN of the same weights, run once on the mean of the input.
 
-    Its forward pass is the ANN's, so **its logits are not those of the spiking network**:
-    predictions, which need no gradient, still are. A new rule overrides :meth:`activation`.
-    Neurons with further parameters are those that their effective currents drive."""
+    Its forward pass is the ANN's, so **its logits are not those of the spiking network**.
+    Predictions need no gradient, and still are the network's. A new rule overrides
+    :meth:`activation`. Neurons with further parameters are those that their effective currents
+    drive."""
 
     @property
     def exact_logits(self) -> bool:
@@ -24,14 +25,14 @@ class Conversion(Gradient):
 
     @abstractmethod
     def activation(self, current: Tensor, threshold: Setting) -> Tensor:
-        """What stands in the place of a neuron: current [1, N, ...] -> activation [1, N, ...]."""
+        """What replaces a neuron: current [1, N, ...] -> activation [1, N, ...]."""
 
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
         network.execution = Execution("converted", "the gradient is that of an ANN, run once")
         return network.run(mean_over_time(network.encode(x)), self._activate)
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
-        return no_rate_curve(dynamics)
+        return curve_objection(dynamics)
 
     def _activate(self, site: Site, current: Tensor) -> Tensor:
         dynamics = site.dynamics

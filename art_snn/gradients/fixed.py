@@ -3,13 +3,13 @@
 An attack reads the gradient at its input and throws away those at the weights. Where weights are
 constants, layers keep nothing of their input (:mod:`art_snn.gradients.light`).
 
-Such a pass can also be *hollow*: an operation that is affine has the same gradient whatever its
-input is, and where the values of a pass are known from another one it need not be computed. That
-is for networks of torch's modules and ours, of which it is known that what they do passes through
-functions of torch one by one, and that they keep nothing."""
+Such a pass can also be *hollow*. An affine operation has the same gradient whatever its input is,
+so where the values of a pass are known from another one, it need not be computed. That is for
+networks of torch's modules and ours only: what they do passes through functions of torch one by
+one, and they keep nothing."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -21,6 +21,7 @@ from torch.nn import functional
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
+from art_snn.context import within
 from art_snn.gradients.base import Firing, Site
 from art_snn.gradients.light import LIGHT, maximum, requires_gradient
 
@@ -31,7 +32,7 @@ class Opaque(Exception):
 
 @dataclass
 class Trail:
-    """What is found out about the operations of a pass.
+    """What the operations of a pass show.
 
     :param hollow: whether affine operations are left out.
     :param followed: whether there was a pass with fixed weights.
@@ -47,43 +48,32 @@ class Trail:
         return self.followed and self.opaque is None
 
     def follow(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Note an operation that is not known to be affine.
+        """Note an operation that LIGHT does not replace.
 
-        :raises Opaque: in a hollow pass."""
+        :raises Opaque: in a hollow pass, unless the operation is known to be affine."""
         if not requires_gradient((*args, *kwargs.values())):
             return
-        move = MOVES.get(func)
+        is_affine = MOVES.get(func)
         # Without a graph values are on their way out of it.
-        if move is None or not torch.is_grad_enabled() or not move(*args, **kwargs):
+        if is_affine is None or not torch.is_grad_enabled() or not is_affine(*args, **kwargs):
             self.opaque = getattr(func, "__name__", str(func))
             if self.hollow:
                 raise Opaque(self.opaque)
 
 
 _TRAIL: ContextVar[Trail | None] = ContextVar("trail", default=None)
-
-
-@contextmanager
-def on_trail(trail: Trail) -> Iterator[None]:
-    """Passes with fixed weights within the block leave their traces there."""
-    before = _TRAIL.set(trail)
-    try:
-        yield
-    finally:
-        _TRAIL.reset(before)
-
-
 _HELD: ContextVar[bool] = ContextVar("held", default=False)
+_RUNNING: ContextVar["FixedWeights | None"] = ContextVar("running", default=None)
 
 
-@contextmanager
-def holding(fixed: bool) -> Iterator[None]:
+def on_trail(trail: Trail) -> AbstractContextManager[None]:
+    """Passes with fixed weights within the block leave their traces there."""
+    return within(_TRAIL, trail)
+
+
+def holding(fixed: bool) -> AbstractContextManager[None]:
     """Whether passes within the block, of whichever network, take weights for constants."""
-    before = _HELD.set(fixed)
-    try:
-        yield
-    finally:
-        _HELD.reset(before)
+    return within(_HELD, fixed)
 
 
 def weights_held() -> bool:
@@ -98,11 +88,8 @@ def weights_fixed() -> AbstractContextManager[object]:
     return FixedWeights(_TRAIL.get())
 
 
-_RUNNING: ContextVar["FixedWeights | None"] = ContextVar("running", default=None)
-
-
 def unhandled(firing: Firing) -> Firing:
-    """The same firing, whose operations are none of :class:`FixedWeights`."""
+    """The same firing, with operations that :class:`FixedWeights` leaves alone."""
 
     def fire(site: Site, current: Tensor) -> Tensor:
         mode = _RUNNING.get()
@@ -120,11 +107,10 @@ def unhandled(firing: Firing) -> Firing:
 class FixedWeights(TorchFunctionMode):
     """Within the block, and in the present thread, parameters are constants to autograd.
 
-    Whatever is computed of them, by any module and in whichever way, has no gradient at them.
-    Results are those of the same operations, but for those of a hollow pass, which have shapes and
-    graphs alone.
+    Whatever is computed from them, by any module and in whichever way, has no gradient at them.
+    Results are those of the same operations; those of a hollow pass have shapes and graphs alone.
 
-    :param trail: what to find out."""
+    :param trail: notes what the operations are."""
 
     def __init__(self, trail: Trail | None = None) -> None:
         super().__init__()
@@ -144,7 +130,7 @@ class FixedWeights(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if self.paused or func in LOOKS or _about_itself(func) or _checkpointed():
+        if self.paused or func in LOOKS or _is_about_object(func) or _checkpointed():
             return func(*args, **kwargs)
         args = tuple(map(_constant, args))
         kwargs = {name: _constant(value) for name, value in kwargs.items()}
@@ -159,13 +145,13 @@ class FixedWeights(TorchFunctionMode):
         return func(*args, **kwargs) if answer is NotImplemented else answer
 
 
-def _about_itself(func: Any) -> bool:
+def _is_about_object(func: Any) -> bool:
     """Whether the function is about a tensor as an object, of which a constant is another."""
-    return getattr(func, "__name__", "") in OWN
+    return getattr(func, "__name__", "") in ABOUT_OBJECTS
 
 
 def _checkpointed() -> bool:
-    """Whether the pass will be computed again in the backward pass, where it must be the same."""
+    """Whether the backward pass will compute the pass again, and must find it the same."""
     top: Any = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
     hooks = None if top is None else top(False)
     return hooks is not None and "checkpoint" in getattr(hooks[0], "__qualname__", "")
@@ -186,40 +172,39 @@ LOOKS = frozenset(
     *(Tensor.size, Tensor.dim, Tensor.stride, Tensor.numel, Tensor.__len__),
     *(Tensor.is_floating_point, Tensor.is_contiguous),
 }
-"""What is asked of a tensor and does not depend on its values."""
+"""Questions to a tensor whose answers do not depend on its values."""
 
-
-OWN = frozenset(
+ABOUT_OBJECTS = frozenset(
     [
         *("__set__", "__delete__", "requires_grad_", "retain_grad"),
         *("register_hook", "register_post_accumulate_grad_hook"),
     ]
 )
-"""Names of what is done to a tensor as an object."""
+"""Names of functions that change a tensor as an object."""
 
 
 def _always(*args: Any, **kwargs: Any) -> bool:
     return True
 
 
-def _shape(*args: Any, **kwargs: Any) -> bool:
+def _is_shape(*args: Any, **kwargs: Any) -> bool:
     return not any(isinstance(value, torch.dtype) for value in (*args, *kwargs.values()))
 
 
-def _one_factor(*args: Any, **kwargs: Any) -> bool:
+def _has_one_factor(*args: Any, **kwargs: Any) -> bool:
     return sum(map(requires_gradient, (*args, *kwargs.values()))) == 1
 
 
-def _dividend(x: Any, *others: Any, **kwargs: Any) -> bool:
+def _is_dividend(x: Any, *others: Any, **kwargs: Any) -> bool:
     return len(others) == 1 and not kwargs and not requires_gradient(others)
 
 
-def _place(x: Any, index: Any) -> bool:
-    whole = index if isinstance(index, tuple) else (index,)
-    return all(i is None or i is Ellipsis or isinstance(i, int | slice) for i in whole)
+def _is_place(x: Any, index: Any) -> bool:
+    indices = index if isinstance(index, tuple) else (index,)
+    return all(i is None or i is Ellipsis or isinstance(i, int | slice) for i in indices)
 
 
-def _idle(x: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> bool:
+def _is_idle(x: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> bool:
     return not training
 
 
@@ -233,8 +218,8 @@ MOVES: Mapping[Any, Callable[..., bool]] = MappingProxyType(
         ],
         _always,
     )
-    | dict.fromkeys([torch.mul, Tensor.mul], _one_factor)
-    | dict.fromkeys([torch.div, Tensor.div], _dividend)
-    | {Tensor.view: _shape, Tensor.__getitem__: _place, functional.dropout: _idle}
+    | dict.fromkeys([torch.mul, Tensor.mul], _has_one_factor)
+    | dict.fromkeys([torch.div, Tensor.div], _is_dividend)
+    | {Tensor.view: _is_shape, Tensor.__getitem__: _is_place, functional.dropout: _is_idle}
 )
 """Other affine operations, and in which calls they are."""

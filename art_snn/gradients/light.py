@@ -1,8 +1,8 @@
 """Layers that keep no more for the backward pass than a gradient at their input needs.
 
-Autograd keeps, for the weights' sake or because its formulas are shared, the input of every
-convolution and pooling. Here weights are constants, and neither needs it. An affine layer can also
-be hollow: it has its shape and its gradient, and computes nothing."""
+Autograd keeps the input of every convolution and pooling, for the weights' sake or because its
+formulas are shared. Here weights are constants, and neither needs it. An affine layer can also be
+hollow: it has its shape and its gradient, and computes nothing."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
+from torch.autograd import Function, forward_ad
 from torch.nn import functional
 
+from art_snn.gradients.shared import apply
 from art_snn.pooling import Pair, average, pair, tiles, unpool
 
 
@@ -44,6 +45,30 @@ def _nothing(x: Tensor, shape: Any) -> Tensor:
     return x.new_zeros(()).expand(shape)
 
 
+class _Light(Function):
+    """A layer given by its values and by its gradient; neither keeps the input.
+
+    :param values: x -> y.
+    :param back: (gradient at y, *kept) -> gradient at x.
+    :param kept: tensors that `back` needs."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        values: Callable[[Tensor], Tensor],
+        back: Callable[..., Tensor],
+        *kept: Tensor,
+    ) -> Tensor:
+        ctx.save_for_backward(*kept)
+        ctx.back = back
+        return values(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return ctx.back(grad, *ctx.saved_tensors), None, None, *[None] * len(ctx.saved_tensors)
+
+
 def _convolution(
     hollow: bool,
     input: Tensor,
@@ -56,61 +81,39 @@ def _convolution(
 ) -> Any:
     if not _wanted(input, weight, bias) or isinstance(padding, str) or input.ndim != 4:
         return NotImplemented
-    sizes = (pair(stride), pair(padding), pair(dilation), groups)
-    return _Convolution.apply(hollow, input, weight, bias, *sizes)  # type: ignore[no-untyped-call]
+    sides, sizes = input.shape[2:], (pair(stride), pair(padding), pair(dilation), groups)
 
-
-class _Convolution(torch.autograd.Function):
-    """A convolution that keeps its weight alone."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, hollow: bool, x: Tensor, weight: Tensor, bias: Tensor | None, *sizes: Any
-    ) -> Tensor:
-        ctx.save_for_backward(weight)
-        ctx.shape, ctx.sizes = x.shape, sizes
+    def values(x: Tensor) -> Tensor:
         if hollow:
-            told = torch.conv2d(x.to("meta"), weight.to("meta"), None, *sizes)
-            return _nothing(x, told.shape)
+            return _nothing(x, torch.conv2d(x.to("meta"), weight.to("meta"), None, *sizes).shape)
         return torch.conv2d(x, weight, bias, *sizes)
 
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        (weight,) = ctx.saved_tensors
-        stride, padding, dilation, groups = ctx.sizes
+    def back(grad: Tensor, weight: Tensor) -> Tensor:
+        stride, padding, dilation, groups = sizes
         # Rows and columns at the end that the stride left out.
         rest = [
-            ctx.shape[2 + i]
+            sides[i]
             - (grad.shape[2 + i] - 1) * stride[i]
             + 2 * padding[i]
             - dilation[i] * (weight.shape[2 + i] - 1)
             - 1
             for i in (0, 1)
         ]
-        back = torch.conv_transpose2d(grad, weight, None, stride, padding, rest, groups, dilation)
-        return None, back, *[None] * (2 + len(ctx.sizes))
+        return torch.conv_transpose2d(grad, weight, None, stride, padding, rest, groups, dilation)
+
+    return apply(_Light, input, values, back, weight)
 
 
 def _linear(hollow: bool, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:
     if not _wanted(input, weight, bias) or weight.ndim != 2:
         return NotImplemented
-    return _Linear.apply(hollow, input, weight, bias)  # type: ignore[no-untyped-call]
 
-
-class _Linear(torch.autograd.Function):
-    """A linear layer that keeps its weight alone."""
-
-    @staticmethod
-    def forward(ctx: Any, hollow: bool, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(weight)
+    def values(x: Tensor) -> Tensor:
         if hollow:
             return _nothing(x, (*x.shape[:-1], len(weight)))
         return functional.linear(x, weight, bias)
 
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        (weight,) = ctx.saved_tensors
-        return None, grad @ weight, None, None
+    return apply(_Light, input, values, torch.matmul, weight)
 
 
 def _norm(
@@ -126,35 +129,17 @@ def _norm(
 ) -> Any:
     if training or running_var is None or not _wanted(input, weight, bias):
         return NotImplemented
-    told = (running_mean, running_var, weight, bias, eps)
-    return _Norm.apply(hollow, input, *told)  # type: ignore[no-untyped-call]
 
-
-class _Norm(torch.autograd.Function):
-    """A batch norm in evaluation mode that keeps its scale alone."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        hollow: bool,
-        x: Tensor,
-        mean: Tensor | None,
-        variance: Tensor,
-        weight: Tensor | None,
-        bias: Tensor | None,
-        eps: float,
-    ) -> Tensor:
-        scale = torch.rsqrt(variance + eps)
-        ctx.save_for_backward(scale if weight is None else scale * weight)
+    def values(x: Tensor) -> Tensor:
         if hollow:
             return _nothing(x, x.shape)
-        return functional.batch_norm(x, mean, variance, weight, bias, False, 0.0, eps)
+        return functional.batch_norm(x, running_mean, running_var, weight, bias, False, 0.0, eps)
 
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        (scale,) = ctx.saved_tensors
-        back = grad * scale.view(-1, *(1,) * (grad.ndim - 2))
-        return None, back.to(grad.dtype), *[None] * 5
+    def back(grad: Tensor, scale: Tensor) -> Tensor:
+        return (grad * scale.view(-1, *(1,) * (grad.ndim - 2))).to(grad.dtype)
+
+    scale = torch.rsqrt(running_var + eps)
+    return apply(_Light, input, values, back, scale if weight is None else scale * weight)
 
 
 def _average(
@@ -169,30 +154,23 @@ def _average(
 ) -> Any:
     if not _wanted(input):
         return NotImplemented
-    stride = kernel_size if stride is None else stride
-    sizes = (pair(kernel_size), pair(stride), pair(padding))
-    told = (*sizes, ceil_mode, count_include_pad, divisor_override)
-    return _Average.apply(hollow, input, *told)  # type: ignore[no-untyped-call]
+    shape, kernel, padding = input.shape, pair(kernel_size), pair(padding)
+    stride = kernel if stride is None else pair(stride)
+    options = (kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
-
-class _Average(torch.autograd.Function):
-    """An average pooling that keeps the shape of its input alone."""
-
-    @staticmethod
-    def forward(ctx: Any, hollow: bool, x: Tensor, *sizes: Any) -> Tensor:
-        ctx.shape, ctx.sizes = x.shape, sizes
+    def values(x: Tensor) -> Tensor:
         if hollow:
-            return _nothing(x, functional.avg_pool2d(x.to("meta"), *sizes).shape)
-        return functional.avg_pool2d(x, *sizes)
+            return _nothing(x, functional.avg_pool2d(x.to("meta"), *options).shape)
+        return functional.avg_pool2d(x, *options)
 
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        nones = [None] * len(ctx.sizes)
-        if tiles(ctx.shape, *ctx.sizes[:3]):
-            (height, width), divisor = ctx.sizes[0], ctx.sizes[-1]
-            return None, unpool(grad / (divisor or height * width), (height, width)), *nones
-        like = grad.new_empty(1).expand(ctx.shape)
-        return None, torch.ops.aten.avg_pool2d_backward(grad, like, *ctx.sizes), *nones
+    def back(grad: Tensor) -> Tensor:
+        if tiles(shape, kernel, stride, padding):
+            return unpool(grad / (divisor_override or kernel[0] * kernel[1]), kernel)
+        like = grad.new_empty(1).expand(shape)
+        y: Tensor = torch.ops.aten.avg_pool2d_backward(grad, like, *options)
+        return y
+
+    return apply(_Light, input, values, back)
 
 
 def _tiling(hollow: bool, x: Tensor, kernel: Pair, divisor: int | None = None) -> Any:
@@ -216,28 +194,26 @@ def maximum(
     if not _wanted(input) or return_indices:
         return NotImplemented
     stride = kernel_size if stride is None else stride
-    sizes = (pair(kernel_size), pair(stride), pair(padding), pair(dilation), ceil_mode)
-    return _Maximum.apply(input, *sizes)  # type: ignore[no-untyped-call]
+    options = (pair(kernel_size), pair(stride), pair(padding), pair(dilation), ceil_mode)
+    return apply(_Maximum, input, *options)
 
 
-class _Maximum(torch.autograd.Function):
+class _Maximum(Function):
     """A maximum pooling that keeps where its maxima lie."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, *sizes: Any) -> Tensor:
-        y, indices = torch.ops.aten.max_pool2d_with_indices(x, *sizes)
+    def forward(ctx: Any, x: Tensor, *options: Any) -> Tensor:
+        y: Tensor
+        y, indices = torch.ops.aten.max_pool2d_with_indices(x, *options)
         ctx.save_for_backward(indices)
-        ctx.shape, ctx.sizes = x.shape, sizes
-        found: Tensor = y
-        return found
+        ctx.shape, ctx.options = x.shape, options
+        return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        like = grad.new_empty(1).expand(ctx.shape)
-        back = torch.ops.aten.max_pool2d_with_indices_backward(
-            grad, like, *ctx.sizes, *ctx.saved_tensors
-        )
-        return back, *[None] * len(ctx.sizes)
+        like, (indices,) = grad.new_empty(1).expand(ctx.shape), ctx.saved_tensors
+        pooled = torch.ops.aten.max_pool2d_with_indices_backward
+        return pooled(grad, like, *ctx.options, indices), *[None] * len(ctx.options)
 
 
 LIGHT: Mapping[Any, Callable[..., Any]] = MappingProxyType(
@@ -249,5 +225,6 @@ LIGHT: Mapping[Any, Callable[..., Any]] = MappingProxyType(
         average: _tiling,
     }
 )
-"""What stands in for affine functions of torch, keeps no more than a gradient at the input needs,
-and need not compute anything; or gives NotImplemented."""
+"""What replaces affine functions of torch, or gives NotImplemented.
+
+It keeps no more than a gradient at the input needs, and need not compute anything."""

@@ -16,13 +16,13 @@ from art_snn.gradients.temporal import TemporalGradient
 WRAPPERS: Mapping[str, type[EOT] | type[Extended]] = MappingProxyType(
     {"eot": EOT, "extended": Extended}
 )
-"""Rules around another one, whose names stand before its name: "eot-rga"."""
+"""Rules around another one; their names precede its name: "eot-rga"."""
 
 LONGER = re.compile(r"(.+)-([0-9]+)-steps")
 LONGEST = 80
 """Letters of the longest name of a rule."""
 DEEP = re.compile(r"(eot-(extended-|mean-)*){5}|-(?!0*100000-)0*[1-9][0-9]{5,}-steps")
-"""Ten draws of ten draws of ... that come to more than MOST_DRAWS, and more than MOST_STEPS."""
+"""Ten draws of ten draws of ... that are more than MOST_DRAWS, and more than MOST_STEPS."""
 GRAMMAR = (
     "Any of them may stand in eot-NAME, extended-NAME, NAME-32-steps and mean-NAME-NAME; a rule "
     "of your own is passed as an instance."
@@ -32,20 +32,20 @@ GRAMMAR = (
 def rule_named(name: str, argument: str = "gradient") -> Gradient:
     """The rule of that name: ``rga``, ``pdsg-per-sample``, ``eot-rga``, ``mean-rga-stbp``, ...
 
-    A name of :data:`GRADIENTS` or :data:`VARIANTS` is a rule with its defaults. Around a rule,
-    ``eot-NAME`` averages over draws, ``extended-NAME`` crafts over more time steps and
-    ``NAME-32-steps`` says over how many, and ``mean-NAME-NAME`` averages several rules.
+    A name of :data:`GRADIENTS` or :data:`VARIANTS` is a rule with its defaults. ``eot-NAME``
+    averages a rule over draws, ``extended-NAME`` crafts over more time steps, ``NAME-16-steps``
+    over that many, and ``mean-NAME-NAME`` averages several rules.
 
     :param argument: named in complaints.
     :raises ValueError: for an unknown name, and for one of more than 80 letters, 10,000 draws or
-        100,000 steps; the message lists the known ones."""
+        100,000 steps; the message lists the known names."""
     if not _readable(name):
         limits = f"{LONGEST} letters, {MOST_DRAWS} draws and {MOST_STEPS} steps"
         raise invalid(argument, f"a rule of at most {limits}", shown(name), "Take a shorter one.")
     rule = _rule(name)
     if rule is None:
-        known = f"one of {', '.join(map(repr, (*GRADIENTS, *VARIANTS)))}"
-        raise invalid(argument, known, shown(name), GRAMMAR)
+        names = ", ".join(map(repr, (*GRADIENTS, *VARIANTS)))
+        raise invalid(argument, f"one of {names}", shown(name), GRAMMAR)
     return rule
 
 
@@ -71,7 +71,7 @@ def _rule(name: str) -> Gradient | None:
 
 
 def _rules(words: Sequence[str]) -> list[Gradient]:
-    """The rules whose names stand behind one another; none where the words are no such names."""
+    """The rules whose names follow one another in the words; none where the words are no names."""
     for end in range(len(words), 0, -1):
         first = _rule("-".join(words[:end]))
         if first is None:
@@ -83,11 +83,11 @@ def _rules(words: Sequence[str]) -> list[Gradient]:
 
 
 def rules_named(names: str) -> dict[str, Gradient]:
-    """Rules by their names, which stand with commas between.
+    """Rules by their names, with commas between.
 
     :raises ValueError: for an unknown name."""
-    every = filter(None, (part.strip() for part in names.split(",")))
-    return {name: rule_named(name, "rules") for name in every}
+    words = filter(None, (word.strip() for word in names.split(",")))
+    return {word: rule_named(word, "rules") for word in words}
 
 
 def name_of(rule: Gradient) -> str:
@@ -111,54 +111,55 @@ def short_name(rule: Gradient) -> str:
     name = name_of(rule)
     if name != repr(rule) or not is_dataclass(rule):
         return name
-    told = {each.name: getattr(rule, each.name) for each in fields(rule) if each.init}
-    for each in fields(rule):
-        usual = each.default if each.default_factory is MISSING else each.default_factory()
-        if told.get(each.name) == usual:
-            del told[each.name]
-    shown = (f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v!r}" for k, v in told.items())
-    return f"{type(rule).__name__}({', '.join(shown)})"
+    words = []
+    for field in filter(lambda field: field.init, fields(rule)):
+        value, factory = getattr(rule, field.name), field.default_factory
+        if value != (field.default if factory is MISSING else factory()):
+            form = f"{value:.4g}" if isinstance(value, float) else f"{value!r}"
+            words.append(f"{field.name}={form}")
+    return f"{type(rule).__name__}({', '.join(words)})"
 
 
 def engine_of(rule: Gradient) -> str:
     """ "temporal" or "rate", by the engine of the rule; "" for all others."""
-    kinds = {"temporal": TemporalGradient, "rate": RateGradient}
-    return next((word for word, kind in kinds.items() if isinstance(rule, kind)), "")
+    if isinstance(rule, TemporalGradient):
+        return "temporal"
+    return "rate" if isinstance(rule, RateGradient) else ""
 
 
 def resolve(gradient: Gradient | str, argument: str = "gradient") -> Gradient:
     """A rule from an instance, or from a name as :func:`rule_named` takes it.
 
-    :raises ValueError: for an unknown name; the message lists the known ones.
+    :raises ValueError: for an unknown name; the message lists the known names.
     :raises TypeError: for anything that is neither a rule nor a name."""
     if isinstance(gradient, Gradient):
         return gradient
     if isinstance(gradient, str):
         return rule_named(gradient, argument)
-    known = ", ".join(map(repr, GRADIENTS))
     raise TypeError(
-        f"{argument}: expected a gradient rule such as RGA() or one of {known}, "
-        f"got {gradient!r}. Pass an instance, not a class."
+        f"{argument}: expected a gradient rule such as RGA() or one of "
+        f"{', '.join(map(repr, GRADIENTS))}, got {gradient!r}. Pass an instance, not a class."
     )
 
 
-def objection(rule: Gradient, sites: Iterable[Site], encoder: object = None) -> str:
-    """Why the rule does not apply to a network of these neurons and this encoder, or ""."""
-    return next(filter(None, (rule.objection(s.dynamics, encoder) for s in sites)), "")
+def objection(rule: Gradient, sites: Iterable[Site], encoder: object = None) -> str | None:
+    """Why the rule does not apply to a network of these neurons and this encoder, or None."""
+    objections = (rule.objection(site.dynamics, encoder) for site in sites)
+    return next(filter(None, objections), None)
 
 
 def applicable(
     sites: Iterable[Site], encoder: object = None, excluded: tuple[type[Gradient], ...] = ()
 ) -> list[str]:
-    """Names of the rules that apply, with their defaults, to every neuron of a network.
+    """Names of the rules that apply, with their defaults, to all neurons of a network.
 
     :param excluded: kinds of rules that the network as a whole refuses."""
-    every = list(sites)
+    sites = list(sites)
     kinds = {name: kind for name, kind in GRADIENTS.items() if not issubclass(kind, excluded)}
     rules: dict[str, Gradient] = {name: kind() for name, kind in kinds.items()}
-    if any(site.dynamics.foreign for site in every):
+    if any(site.dynamics.foreign for site in sites):
         rules["native"] = VARIANTS["native"]
-    return [name for name, rule in rules.items() if not objection(rule, every, encoder)]
+    return [name for name, rule in rules.items() if objection(rule, sites, encoder) is None]
 
 
 def check_applicable(
@@ -173,18 +174,18 @@ def check_applicable(
     """Refuse a rule that does not apply to one of the neurons of a network, or to its encoder.
 
     :param excluded: kinds of rules that the network as a whole refuses.
-    :param hint: what else can be done where the equations of a neuron are not known.
-    :raises ValueError: with the reason, and the names of the rules that do apply."""
-    every = list(sites)
-    for site in every:
-        reason = rule.objection(site.dynamics, encoder)
+    :param hint: what else can be done where the equations of a neuron are unknown.
+    :raises ValueError: with the objection, and the names of the rules that do apply."""
+    sites = list(sites)
+    for site in sites:
+        reason = objection(rule, [site], encoder)
         if reason is not None:
-            names = ", ".join(map(repr, applicable(every, encoder, excluded)))
-            way_out = hint if site.dynamics.unknown else ""
+            names = ", ".join(map(repr, applicable(sites, encoder, excluded)))
             got = (
                 f"{rule}, which does not apply to neuron {site.name!r} with "
                 f"{site.dynamics}: {reason}"
             )
             expected = "a rule that applies to every neuron of the network"
+            way_out = hint if site.dynamics.unknown else ""
             remedy = f"The rules that do apply: {names or 'none'}.{way_out}"
             raise invalid(argument, expected, got, remedy)

@@ -1,21 +1,21 @@
 """Engine of the rate rules: the gradient at a current is the gradient at the spikes times a slope.
 
-The slope has no time axis, so where the layers between neurons are affine the whole backward pass
-can be run on tensors averaged over time:
+The slope has no time axis. Where the layers between neurons are affine, the whole backward pass can
+thus run on tensors averaged over time:
 
-1. *record*: simulate all T steps without a graph; every neuron leaves its rate and its slope on a
+1. *record*: simulate all T steps without a graph; each neuron leaves its rate and its slope on a
    tape;
-2. *replay*: run the same layers once, with a graph, on the time-averaged input; every neuron
-   answers with its recorded rate and multiplies by its recorded slope on the way back.
+2. *replay*: run the same layers once, with a graph, on the time-averaged input; each neuron answers
+   with its recorded rate and multiplies by its recorded slope on the way back.
 
 That costs about 1 + 2/T inferences and stores 1/T of the activations. It is right exactly where the
-current that arrives in replay is the recorded mean current, so that is measured at every neuron and
+current that arrives in replay is the recorded mean current, so that is measured at each neuron and
 at the logits. Where it is not, the same rule runs *time-resolved*: one pass with a graph over all
 time steps.
 
-Where the first replay in a state of the network consisted of operations of torch's and our modules
-that are known to be affine, later ones are *hollow*: they have the same graph, and compute nothing,
-which costs 1 + 1/T inferences."""
+Where the first replay in a state of the network consisted of operations that are known to be
+affine, later ones are *hollow*: they have the same graph and compute nothing. That costs 1 + 1/T
+inferences."""
 
 from abc import abstractmethod
 from collections import deque
@@ -28,16 +28,17 @@ from torch import Tensor
 from art_snn.dynamics import Dynamics
 from art_snn.gradients.affine import (
     OUT_OF_MEMORY,
+    Mismatch,
+    collapse_objection,
     excess_of,
-    first_excess,
+    failure,
+    first_mismatch,
     key_of,
-    not_collapsible,
-    refusal,
     remember,
 )
 from art_snn.gradients.base import Differentiable, Execution, Gradient, Site
 from art_snn.gradients.fixed import Trail, on_trail, weights_held
-from art_snn.gradients.shared import anchored, blocks, mean_over_time, once, time_mean
+from art_snn.gradients.shared import anchored, apply, blocks, mean_over_time, once, time_mean
 from art_snn.values import least, operand
 
 
@@ -60,11 +61,11 @@ class Trace:
 class RateGradient(Gradient):
     """A rule whose gradient at the current is (gradient at the spikes) x (slope without time).
 
-    A new rule overrides :meth:`slope`, sets `uses_potential` when it needs u at every step, and may
-    set `uses_current` or `uses_rate` to False when it does not read these. One that averages
+    A new rule overrides :meth:`slope`. It sets `uses_potential` when it needs u at every step, and
+    may set `uses_current` or `uses_rate` to False when it does not read these. A rule that averages
     (gradient at the spikes) x (slope of the step) over time sets `averages`, and may give a slope
-    for every step. That is the same where the gradient at the spikes is, as it is in replay,
-    constant in time."""
+    for every step. Both are the same where the gradient at the spikes is constant in time, as it is
+    in replay."""
 
     uses_potential: ClassVar[bool] = False
     uses_current: ClassVar[bool] = True
@@ -77,113 +78,91 @@ class RateGradient(Gradient):
 
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
         encoded = network.encode(x)
-        reason, lasting = not_collapsible(network, encoded), False
-        if reason is None:
-            logits, reason, lasting = collapsed(self, network, encoded)
-            if reason is None:
+        objection, lasting = collapse_objection(network, encoded), False
+        if objection is None:
+            logits = collapse(self, network, encoded)
+            if isinstance(logits, Tensor):
                 network.execution = Execution("collapsed", "the layers between neurons are affine")
                 return logits
-        logits = time_resolved(self, network, encoded)
-        network.execution = Execution("time-resolved", reason)
+            objection, lasting = logits.reason, logits.lasting
+        logits = resolve_in_time(self, network, encoded)
+        network.execution = Execution("time-resolved", objection)
         if lasting:
-            network.obstacles[key_of(network, encoded)] = reason
+            remember(network.obstacles, key_of(network, encoded), objection)
         return logits
 
 
-def no_rate_curve(dynamics: Dynamics) -> str | None:
-    """The objection of a rule that reads the rate-current curve off decay and threshold."""
+def curve_objection(dynamics: Dynamics) -> str | None:
+    """Why a rule cannot read the rate-current curve off decay and threshold, or None."""
     if dynamics.has_rate_curve:
         return None
     others = "it uses the rate-current curve of LIF and IF, and these neurons obey other equations"
     return dynamics.unknown or others
 
 
-def collapsed(
-    rule: RateGradient, network: Differentiable, encoded: Tensor
-) -> tuple[Tensor, str | None, bool]:
-    """Record and replay.
+def collapse(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Tensor | Mismatch:
+    """Record and replay, hollow where that is known to be the same.
 
-    :return: the exact logits [N, K] with the rule in their graph, and None; or, where the replay
-        did not reproduce the recorded currents, the logits without a graph and the reason; and
-        whether that reason will last, which values that are not finite do not."""
+    :return: the exact logits [N, K] with the rule in their graph; or why the replay did not
+        reproduce the recorded currents."""
     # With the batch size, since a layer may look at it.
     key = encoded.shape[1], key_of(network, encoded)
     transparent = weights_held() and network.matches.get(key, False) and network.plain
     if transparent:
-        logits = _hollow(rule, network, encoded)
-        if logits is not None:
-            return logits, None, True
-    exact, tape = _record(rule, network, encoded)
-    replayer, trail = _Replayer(rule, tape), Trail()
-    try:
-        with on_trail(trail):
-            replayed = network.run(mean_over_time(encoded), replayer)
-        reason, lasting = replayer.mismatch(replayed, exact)
-    except OUT_OF_MEMORY:
-        raise
-    except Exception as error:
-        # A layer that refuses the averaged input is merely not replayable. A defect of the
-        # network itself would have shown in the recording, or shows again time-resolved.
-        return exact, refusal("replay", error), True
-    if reason is not None:
-        return exact, reason, lasting
-    # Not after a hollow one that failed.
-    remember(network.matches, key, trail.transparent and not transparent)
-    return _Exact.apply(exact, replayed), None, True  # type: ignore[no-untyped-call]
-
-
-def _record(
-    rule: RateGradient, network: Differentiable, encoded: Tensor, *, hollow: bool = False
-) -> tuple[Tensor, "list[_Entry]"]:
-    """Logits [N, K] without a graph, and the tape."""
-    recorder = _Recorder(rule, hollow)
-    with torch.no_grad():
-        return network.run(encoded.detach(), recorder), recorder.tape
-
-
-def _hollow(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Tensor | None:
-    """Record, and a replay that has the graph alone; None where that cannot be after all.
-
-    Values that are not finite are left to the other way, which tells of them."""
-    exact, tape = _record(rule, network, encoded, hollow=True)
-    sums = [exact.sum(), encoded.detach().sum(dtype=torch.float32)]
-    sums += [entry.current for entry in tape]
-    if not torch.stack([one.float() for one in sums]).isfinite().all():
-        return None
-    try:
-        with on_trail(Trail(hollow=True)):
-            replayed = network.run(mean_over_time(encoded), _Replayer(rule, tape))
-    except OUT_OF_MEMORY:
-        raise
-    except Exception:
-        return None
-    logits: Tensor = _Exact.apply(exact, replayed)  # type: ignore[no-untyped-call]
+        logits = _collapse_on(Trail(hollow=True), rule, network, encoded)
+        if isinstance(logits, Tensor):
+            return logits
+    trail = Trail()
+    logits = _collapse_on(trail, rule, network, encoded)
+    if isinstance(logits, Tensor):
+        # Not after a hollow one that failed.
+        remember(network.matches, key, trail.transparent and not transparent)
     return logits
 
 
-def time_resolved(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Tensor:
+def _collapse_on(
+    trail: Trail, rule: RateGradient, network: Differentiable, encoded: Tensor
+) -> Tensor | Mismatch:
+    recorder = _Recorder(rule, trail.hollow)
+    with torch.no_grad():
+        exact = network.run(encoded.detach(), recorder)
+    replayer = _Replayer(rule, recorder.tape)
+    try:
+        with on_trail(trail):
+            replayed = network.run(mean_over_time(encoded), replayer)
+        if trail.hollow:
+            total = exact.sum() + encoded.detach().sum(dtype=torch.float32)
+            mismatch = replayer.mismatch(_check_of(total))
+        else:
+            # Logits are single precision also where the layers are not.
+            got, expected = (x.detach().to(replayer.dtype)[None] for x in (replayed, exact))
+            mismatch = replayer.mismatch(excess_of(got, expected, 1.0))
+    except OUT_OF_MEMORY:
+        raise
+    except Exception as error:
+        # A layer that refuses the averaged input is merely not replayable. A bug of the network
+        # itself would have shown in the recording, or shows again time-resolved.
+        mismatch = failure("replay", error)
+    return mismatch or apply(_Exact, exact, replayed)
+
+
+def _check_of(total: Tensor) -> Tensor:
+    """0 where a sum of values is finite, otherwise NaN."""
+    return (total - total).float()
+
+
+def resolve_in_time(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Tensor:
     """Logits [N, K] of one pass in which every step's gradient is multiplied by the slope."""
-
-    def fire(site: Site, current: Tensor) -> Tensor:
-        spikes: Tensor
-        spikes, _ = _EveryStep.apply(current, rule, site)  # type: ignore[no-untyped-call]
-        return spikes
-
-    return network.run(encoded, fire)
+    return network.run(encoded, lambda site, current: apply(_EveryStep, current, rule, site))
 
 
 def _trace(
-    rule: RateGradient,
-    site: Site,
-    current: Tensor,
-    mean: Tensor,
-    spikes: Tensor,
-    rates: bool = False,
+    rule: RateGradient, site: Site, current: Tensor, mean: Tensor, spikes: Tensor, rates: bool
 ) -> Trace:
     """What a simulation that writes the spikes leaves behind.
 
-    :param mean: mean current over time, or whatever for rules that do not read it.
-    :param rates: whether the rate is wanted although the rule does not read it."""
+    :param mean: mean current over time; not read where the rule does not.
+    :param rates: whether the rate is needed although the rule does not read it."""
     potential = torch.empty_like(spikes) if rule.uses_potential else None
     site.dynamics.simulate(current, potential, spikes)
     rate = time_mean(spikes) if rates or rule.uses_rate else spikes[:1]
@@ -195,14 +174,25 @@ def _mean_current(rule: RateGradient, current: Tensor) -> Tensor:
 
 
 def _spikes_for(current: Tensor) -> Tensor:
-    return torch.empty(current.shape, dtype=current.dtype, device=current.device)
+    return torch.empty_like(current, memory_format=torch.contiguous_format)
+
+
+def _slope(rule: RateGradient, trace: Trace) -> Tensor:
+    """The rule's slope at the input current, of which it sees what arrives behind the gain."""
+    dynamics, potential = trace.dynamics, trace.potential
+    if dynamics.plain:
+        return rule.slope(trace)
+    if potential is not None and dynamics.origin != 0:
+        potential = potential - dynamics.origin
+    current = dynamics.effective(trace.current)
+    slope = rule.slope(Trace(dynamics.standard, current, trace.rate, potential))
+    return slope.mul(operand(dynamics.gain, trace.current))
 
 
 @dataclass(frozen=True)
 class _Entry:
     """What a neuron leaves on the tape.
 
-    :param site: the neuron.
     :param slope: [1, N, ...].
     :param rate: mean of its spikes over time [1, N, ...]; None for a hollow replay.
     :param current: mean current over time [1, N, ...]; for a hollow replay a sum of currents [],
@@ -212,22 +202,6 @@ class _Entry:
     slope: Tensor
     rate: Tensor | None
     current: Tensor
-
-
-def _slope(rule: RateGradient, trace: Trace) -> Tensor:
-    """The rule's slope at the input current, of which it sees what arrives behind the gain."""
-    own, potential = trace.dynamics, trace.potential
-    if own.plain:
-        return rule.slope(trace)
-    if potential is not None and own.origin != 0:
-        potential = potential - own.origin
-    seen = Trace(own.standard, own.effective(trace.current), trace.rate, potential)
-    return rule.slope(seen).mul(operand(own.gain, trace.current))
-
-
-def _mean_slope(rule: RateGradient, trace: Trace) -> Tensor:
-    slope = _slope(rule, trace)
-    return slope if slope.shape[0] == 1 else time_mean(slope)
 
 
 class _Recorder:
@@ -241,24 +215,21 @@ class _Recorder:
 
     def __call__(self, site: Site, current: Tensor) -> Tensor:
         rule, full = self.rule, not self.hollow
-        spikes, mean = _spikes_for(current), _mean_current(self.rule, current)
+        spikes, mean = _spikes_for(current), _mean_current(rule, current)
         rate, slope = torch.empty_like(spikes[:1]), torch.empty_like(spikes[:1])
-        # With the potential in parts that fit the cache.
-        parts = blocks(spikes, steps=len(spikes)) if rule.uses_potential else [slice(None)]
-        for part in parts:
-            x = current[:, part]
-            trace = _trace(rule, site, x, mean[:, part], spikes[:, part], rates=full)
-            slope[:, part] = _mean_slope(rule, trace)
+        # With the potential in blocks that fit the cache.
+        for part in blocks(spikes, len(spikes)) if rule.uses_potential else [slice(None)]:
+            trace = _trace(rule, site, current[:, part], mean[:, part], spikes[:, part], full)
+            slopes = _slope(rule, trace)
+            slope[:, part] = slopes if slopes.shape[0] == 1 else time_mean(slopes)
             if full:
                 rate[:, part] = trace.rate
-        told = self._told(current, mean)
-        self.tape.append(_Entry(site, slope, rate if full else None, told))
+        if self.hollow:
+            measured = (mean if rule.uses_current else current[-1]).sum(dtype=torch.float32)
+        else:
+            measured = mean if rule.uses_current else mean_over_time(current)
+        self.tape.append(_Entry(site, slope, rate if full else None, measured))
         return spikes
-
-    def _told(self, current: Tensor, mean: Tensor) -> Tensor:
-        if not self.hollow:
-            return mean if self.rule.uses_current else mean_over_time(current)
-        return (mean if self.rule.uses_current else current[-1]).sum(dtype=torch.float32)
 
 
 class _Replayer:
@@ -277,23 +248,21 @@ class _Replayer:
         entry = self.tape.popleft()
         if current.shape != entry.slope.shape:
             raise ValueError(f"shape {list(current.shape)} instead of {list(entry.slope.shape)}")
-        if entry.rate is not None:
-            threshold = least(site.dynamics.threshold)
-            self.excesses.append(excess_of(current, entry.current, threshold))
-        self.dtype = current.dtype
-        rate = current.detach() if entry.rate is None else entry.rate
-        answer: Tensor
-        answer, _ = _Replay.apply(current, rate, entry.slope, self.rule)  # type: ignore[no-untyped-call]
-        return answer
+        self.dtype, rate = current.dtype, entry.rate
+        if rate is None:
+            rate, excess = current.detach(), _check_of(entry.current)
+        else:
+            excess = excess_of(current, entry.current, least(site.dynamics.threshold))
+        self.excesses.append(excess)
+        return apply(_Replay, current, rate, entry.slope, self.rule)
 
-    def mismatch(self, replayed: Tensor, exact: Tensor) -> tuple[str | None, bool]:
-        """Why the replay is not the time average of the recording, and whether that will last."""
+    def mismatch(self, excess: Tensor) -> Mismatch | None:
+        """Why the replay is not the time average of the recording, or None where it is.
+
+        :param excess: of the logits."""
         if self.tape:
-            return "the replay called fewer neurons than the recording", True
-        # Logits are single precision also where the layers are not.
-        told = replayed.detach().to(self.dtype)[None], exact.to(self.dtype)[None]
-        excesses = [*self.excesses, excess_of(*told, 1.0)]
-        return first_excess(excesses, self.names)
+            return Mismatch("the replay called fewer neurons than the recording")
+        return first_mismatch([*self.excesses, excess], self.names)
 
 
 class _Replay(torch.autograd.Function):
@@ -329,8 +298,8 @@ class _EveryStep(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, current: Tensor, rule: RateGradient, site: Site) -> tuple[Tensor, Tensor]:
-        spikes = _spikes_for(current)
-        trace = _trace(rule, site, current, _mean_current(rule, current), spikes)
+        spikes, mean = _spikes_for(current), _mean_current(rule, current)
+        trace = _trace(rule, site, current, mean, spikes, rates=False)
         ctx.averages = rule.averages
         return anchored(ctx, rule, spikes, _slope(rule, trace))
 

@@ -1,10 +1,9 @@
-"""What the engines share: blocks of a batch, repeated steps and means over time, and gradients that
-can be differentiated once: what asks for more is refused by name.
+"""What the engines share: blocks of a batch, repeated steps, and gradients that exist once.
 
-torch's `once_differentiable` refuses only where the backward pass that is asked for runs through
-its node. That node leads to no input, so a second derivative with respect to an input alone passes
-by, and what is missing is missing in silence. Here the gradient of a function stays connected to
-the function itself, and with it to all that the function was computed from."""
+Such gradients refuse to be differentiated again, naming the rule. torch's `once_differentiable`
+does not do: it refuses only where the second backward pass runs through its node. That node leads
+to no input, so a second derivative with respect to an input alone would miss a part in silence.
+Here the gradient of a function stays connected to the function, and with it to all its inputs."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 
 from art_snn.checks import invalid
 
@@ -21,15 +21,21 @@ CACHED_ELEMENTS = 2**20
 
 def blocks(x: Tensor, steps: int = 1) -> list[slice]:
     """Slices of the batch axis of x [T, N, ...], of which `steps` time steps fit into the cache."""
-    samples = x.shape[1]
-    size = samples
+    size = samples = x.shape[1]
     if x.device.type == "cpu":
         size = CACHED_ELEMENTS * samples // max(1, steps * x[0].numel())
     size = max(1, size)
     return [slice(start, start + size) for start in range(0, samples, size)]
 
 
-class _Repeat(torch.autograd.Function):
+def apply(function: type[Function], *arguments: Any) -> Tensor:
+    """The output of an autograd function, the first where there are several."""
+    output: Tensor | tuple[Tensor, ...]
+    output = function.apply(*arguments)  # type: ignore[no-untyped-call]
+    return output[0] if isinstance(output, tuple) else output
+
+
+class _Repeat(Function):
     """A view [T, N, ...] of one step [N, ...]."""
 
     @staticmethod
@@ -44,9 +50,8 @@ class _Repeat(torch.autograd.Function):
 def repeat_step(x: Tensor, steps: int) -> Tensor:
     """A view [T, N, ...] that repeats one step [N, ...].
 
-    Of a gradient at it the sum over time alone is read: layers may give its mean at every step."""
-    repeated: Tensor = _Repeat.apply(x, steps)  # type: ignore[no-untyped-call]
-    return repeated
+    Only the sum over time of a gradient at it is read: layers may give its mean at every step."""
+    return apply(_Repeat, x, steps)
 
 
 def is_repeated(x: Tensor) -> bool:
@@ -67,7 +72,7 @@ def mean_over_time(x: Tensor) -> Tensor:
 def time_mean(x: Tensor) -> Tensor:
     """Mean over axis 0, kept as an axis of size 1, summed in single precision at least.
 
-    In half precision as a product with ones, whose units sum so: eight times as fast as a sum."""
+    In half precision it is a product with ones, which sums so and is eight times as fast."""
     if x.dtype.itemsize >= 4:
         return x.mean(0, keepdim=True)
     total = x.new_ones(1, len(x)) @ x.reshape(len(x), -1)
@@ -78,7 +83,7 @@ Backward = Callable[..., tuple[Any, ...]]
 
 
 def anchored(ctx: Any, rule: object, output: Tensor, *kept: Tensor) -> tuple[Tensor, Tensor]:
-    """What the forward of a function returns that is differentiated :func:`once`.
+    """What the forward of a function that is differentiated :func:`once` returns.
 
     :param rule: named where a second derivative is refused.
     :param kept: tensors for the backward pass, the first of `ctx.saved_tensors`.
@@ -92,24 +97,21 @@ def anchored(ctx: Any, rule: object, output: Tensor, *kept: Tensor) -> tuple[Ten
 def once(backward: Backward) -> Backward:
     """A backward whose gradients refuse to be differentiated again, naming the rule.
 
-    It is given the gradient at the output of :func:`anchored` alone."""
+    It receives the gradient at the output of :func:`anchored` alone."""
 
     @wraps(backward)
     def first(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         with torch.no_grad():
-            found = backward(ctx, *grads[:-1])
+            results = backward(ctx, *grads[:-1])
         if not torch.is_grad_enabled():
-            return found
+            return results
         anchor = ctx.saved_tensors[-1]
-        return tuple(
-            None if grad is None else _Final.apply(grad, anchor, ctx.named)  # type: ignore[no-untyped-call]
-            for grad in found
-        )
+        return tuple(x if x is None else apply(_Final, x, anchor, ctx.named) for x in results)
 
     return first
 
 
-class _Final(torch.autograd.Function):
+class _Final(Function):
     """A gradient as it is, whose own gradient is refused."""
 
     @staticmethod
@@ -119,8 +121,6 @@ class _Final(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        remedy = (
-            "Differentiate its gradients no further, or take differences of them at two inputs."
-        )
-        expected = "a rule with a second derivative"
-        raise invalid("gradient", expected, f"{ctx.rule}, which has none", remedy)
+        expected, got = "a rule with a second derivative", f"{ctx.rule}, which has none"
+        remedy = "Differentiate its gradients no further, or take differences between two inputs."
+        raise invalid("gradient", expected, got, remedy)

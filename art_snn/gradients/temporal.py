@@ -8,8 +8,8 @@ recursion of Wu et al. (2018), from t = T - 1 down with d[T] = 0, g = dL/ds and 
     soft reset: d[t] = g[t] h[t] + decay d[t+1] (1 - threshold h[t])
     no reset:   d[t] = g[t] h[t] + decay d[t+1]
 
-A detached reset drops the u h or the threshold h term. Further parameters of the dynamics put
-u - rest in the place of u, `drop` in that of the threshold, and dL/dx = gain d."""
+A detached reset drops the u h or the threshold h term. Further parameters of the dynamics replace
+u by u - rest and the threshold by `drop`, and dL/dx is gain d."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from torch import Tensor
 from art_snn import fused
 from art_snn.dynamics import Dynamics, currents_around
 from art_snn.gradients.base import Differentiable, Execution, Firing, Gradient, Site
-from art_snn.gradients.shared import anchored, blocks, is_repeated, once
+from art_snn.gradients.shared import anchored, apply, blocks, is_repeated, once
 from art_snn.values import operand, plus_product, plus_scaled
 
 StepSlope = Callable[[Tensor, int, slice], Tensor]
@@ -32,9 +32,9 @@ StepSlope = Callable[[Tensor, int, slice], Tensor]
 class TemporalGradient(Gradient):
     """A rule that back-propagates through time with a slope h in place of the spike's derivative.
 
-    A new rule overrides :meth:`slope`, and sets `detach_reset` where its paper does so. Where a
-    slope depends on nothing but the distance at the same place and time it sets `elementwise`,
-    and is then asked for one time step at a time, which saves memory."""
+    A new rule overrides :meth:`slope`, and sets `detach_reset` where its paper does so. It sets
+    `elementwise` where the slope depends only on the distance at the same place and time: then it
+    is called for one time step at a time, which saves memory."""
 
     detach_reset: bool = False
     elementwise: ClassVar[bool] = False
@@ -43,19 +43,16 @@ class TemporalGradient(Gradient):
     def slope(self, distance: Tensor, site: Site) -> Tensor:
         """Slope h that replaces the derivative of the spikes.
 
-        :param distance: u - threshold [T, N, ...], T = 1 if elementwise; not to be changed in
-            place.
-        :param site: the neuron, by name and dynamics.
+        :param distance: u - threshold [T, N, ...], T = 1 if elementwise; not to be changed.
         :return: slope [T, N, ...], a new tensor."""
 
     def prepare(self, potential: Tensor, site: Site) -> StepSlope | None:
         """What gives the slope in the backward pass in place of :meth:`slope`, or None.
 
-        Called once in every forward pass of a neuron, so that a rule can take from all of its
-        potentials what the slope at a single step depends on besides the distance there.
+        Called once in every forward pass of a neuron, for slopes at a step that depend on more than
+        the distance there.
 
-        :param potential: u [T, N, ...]; not to be changed or kept.
-        :param site: the neuron, by name and dynamics."""
+        :param potential: u [T, N, ...]; not to be changed or kept."""
         return None
 
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
@@ -73,9 +70,7 @@ class TemporalGradient(Gradient):
 
         def fire(site: Site, current: Tensor) -> Tensor:
             if torch.is_grad_enabled() and current.requires_grad:
-                spikes: Tensor
-                spikes, _ = _ThroughTime.apply(current, self, site)  # type: ignore[no-untyped-call]
-                return spikes
+                return apply(_ThroughTime, current, self, site)
             return site.dynamics.simulate(current)
 
         return fire
@@ -88,10 +83,11 @@ class _ThroughTime(torch.autograd.Function):
     def forward(
         ctx: Any, current: Tensor, rule: TemporalGradient, site: Site
     ) -> tuple[Tensor, Tensor]:
-        potential = torch.empty(current.shape, dtype=current.dtype, device=current.device)
+        potential = torch.empty_like(current, memory_format=torch.contiguous_format)
         spikes = site.dynamics.simulate(current, potential)
         ctx.rule, ctx.site, ctx.at_step = rule, site, rule.prepare(potential, site)
-        ctx.summed = _is_summed(current)
+        # Whether only the sum over time will be read of the gradient at the current.
+        ctx.summed = current.device.type == "cpu" and is_repeated(current)
         return anchored(ctx, rule, spikes, potential)
 
     @staticmethod
@@ -102,23 +98,17 @@ class _ThroughTime(torch.autograd.Function):
         return d, None, None
 
 
-def _is_summed(current: Tensor) -> bool:
-    """Whether the sum over time is all that will be read of the gradient at the current."""
-    return current.device.type == "cpu" and is_repeated(current)
-
-
 def _recursion(
     rule: TemporalGradient,
     site: Site,
     at_step: StepSlope | None,
     grad_spikes: Tensor,
     potential: Tensor,
-    summed: bool = False,
+    summed: bool,
 ) -> Tensor:
     """d [T, N, ...] from g and u [T, N, ...], as in the module's docstring.
 
-    :param summed: whether the sum over time is all that is read; then a view that repeats the mean
-        is given, which no memory is written for."""
+    :param summed: give a view that repeats the mean over time, which takes no memory."""
     dynamics = site.dynamics
     d = torch.empty_like(potential[:2] if summed else potential)
     # In single precision at least, since there may be many steps.
@@ -127,10 +117,11 @@ def _recursion(
     fusible = rule.elementwise and at_step is None and not summed and dynamics.uniform
     if not (fusible and fused.run_fused(_BackSteps(rule, site), (grad_spikes, potential), (d,))):
         _by_steps(rule, site, at_step, grad_spikes, potential, d, total)
-    found = d if total is None else total.div_(len(potential))
+    if total is not None:
+        d = total.div_(len(potential))
     if dynamics.gain != 1:
-        found.mul_(operand(dynamics.gain, found))
-    return found.to(potential.dtype).expand_as(potential)
+        d.mul_(operand(dynamics.gain, d))
+    return d.to(potential.dtype).expand_as(potential)
 
 
 def _by_steps(

@@ -11,7 +11,7 @@ from art_snn.checks import invalid, require, require_count, shown
 from art_snn.context import PerContext
 from art_snn.encoders import Direct, Encoder
 from art_snn.gradients import Composite, Conversion, Firing, Gradient, Native, Site, objection
-from art_snn.gradients.base import own, simulation
+from art_snn.gradients.base import native_firing, simulation
 from art_snn.gradients.fixed import unhandled, weights_fixed, weights_held
 from art_snn.gradients.rules.rga import RGA
 from art_snn.interop.adapted import Firings, Traits
@@ -283,8 +283,8 @@ class AdaptedNetwork(SpikingNetwork):
             remedy = "All other rules are, where their neurons suit them."
             raise invalid(argument, expected, got, remedy)
 
-    def unaveraged(self) -> str | None:
-        reason = super().unaveraged()
+    def averaging_objection(self) -> str | None:
+        reason = super().averaging_objection()
         if reason is not None:
             return reason
         if self.steps_alone:
@@ -301,8 +301,8 @@ class AdaptedNetwork(SpikingNetwork):
         return encoded
 
     def run(self, encoded: Tensor, firing: Firing) -> Tensor:
-        if firing is simulation or firing is own:
-            return self.run_by_itself(encoded, native=firing is own)
+        if firing is simulation or firing is native_firing:
+            return self.run_by_itself(encoded, native=firing is native_firing)
         if self.steps_alone:
             this = self.firing_pass(StepPass, encoded, firing)
             weights = [] if weights_held() else weights_of(self.module)

@@ -95,12 +95,12 @@ def test_rules_of_the_table_object_to_no_encoder(name):
 
 def test_the_objection_to_a_network_is_that_to_any_of_its_neurons_or_to_its_encoder():
     fine, other = Site("a", Dynamics()), Site("b", Refractory())
-    assert objection(STBP(), [fine, fine]) == ""
+    assert objection(STBP(), [fine, fine]) is None
     assert objection(STBP(), [fine, other]) == STBP().objection(Refractory())
-    assert objection(HART(), [fine, other]) == ""
-    assert objection(Extended(HART()), [fine, other], Direct(4)) == ""
+    assert objection(HART(), [fine, other]) is None
+    assert objection(Extended(HART()), [fine, other], Direct(4)) is None
     assert "Frames(steps=4) cannot" in objection(Extended(HART()), [fine, other], Frames(4))
-    assert objection(STBP(), []) == ""
+    assert objection(STBP(), []) is None
 
 
 def test_the_rules_that_apply_are_listed_by_name():

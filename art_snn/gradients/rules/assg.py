@@ -3,7 +3,7 @@
 import math
 import weakref
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,9 +29,9 @@ def sharpness_of(vanishing: float) -> float:
     """omega = 2 tan(pi A / 2) / pi of the arctangent surrogate with vanishing degree A.
 
     :raises ValueError: unless 0 < A < 1."""
-    require_number("vanishing", vanishing, above=0, remedy="The paper uses .85 to .90.")
+    require_number("vanishing", vanishing, above=0, remedy="The paper uses 0.85 to 0.90.")
     if vanishing >= 1:
-        raise invalid("vanishing", "a share below 1", vanishing, "The paper uses .85.")
+        raise invalid("vanishing", "a share below 1", vanishing, "The paper uses 0.85.")
     return 2 * math.tan(math.pi * vanishing / 2) / math.pi
 
 
@@ -39,22 +39,22 @@ def sharpness_of(vanishing: float) -> float:
 class ASSG(TemporalGradient):
     """Adaptive-sharpness surrogate gradient (Wang et al., 2025): STBP with h_alpha(u - threshold).
 
-    Every element (neuron, sample, step) has a sharpness of its own, which follows running moments
-    of its distance z from one forward pass of an attack to the next::
+    Each element (neuron, sample, step) has its own sharpness. It follows running moments of the
+    distance z there, from one forward pass of an attack to the next::
 
         M <- decay_mean M + (1 - decay_mean) |z|
         D <- decay_deviation D + (1 - decay_deviation) | |z| - M |
         alpha = omega / (M + relax D + 1e-4)
 
-    from M = 1 and D = 0. They belong to a sample. ART gives no sign of a new one, so a sample
-    starts afresh where an input value lies farther from the first one that was seen in its place
-    than any step of an attack leads: than `restart` of the clip range or, within
-    ``network.attacking(eps)``, than 2 eps. All do where the shape of the batch has changed, or the
-    network has. An attack on a sample that lies closer to the one before it in its place goes on
-    with that one's moments, and so does a random restart on the same samples; call
-    `network.forget()` between the two. Memory: the moments of all layers stay with the network, 2
-    numbers per element, until then; those of the eight rules that were used last, in every thread
-    or task.
+    from M = 1 and D = 0. They belong to a sample, and ART gives no sign of a new one. So a sample
+    starts afresh where an input value lies farther from the first one in its place than any step of
+    an attack leads: than 2 eps within ``network.attacking(eps)``, otherwise than `restart` of the
+    clip range. All samples do where the shape of the batch or the network has changed.
+
+    An attack on a sample close to the one before it in its place goes on with that one's moments,
+    and so does a random restart on the same samples: call `network.forget()` between the two. The
+    moments of all layers stay with the network until then, 2 numbers per element; those of the
+    eight rules that were used last, in every thread or task.
 
     :param omega: scale of the sharpness, in [1e-3, 10]; :func:`sharpness_of` gives it for a
         vanishing degree A of the arctangent.
@@ -64,9 +64,9 @@ class ASSG(TemporalGradient):
     :param relax: weight of the deviation, in [0, 1e3].
     :param restart: in units of the clip range, how far an input value may lie from the first one of
         its sample, outside of `network.attacking`; in [0, 1e6]. An attack within eps moves one by
-        2 eps at most, so that 0.5 never tells a step for a new sample up to eps = 0.25. Above, use
-        `network.attacking(eps)`; or 1, by which no distance in the clip range tells a new sample,
-        and `network.forget()` between batches.
+        2 eps at most, so 0.5 never takes a step for a new sample up to eps = 0.25. Above, use
+        `network.attacking(eps)`; or 1, at which no distance in the clip range starts afresh, and
+        `network.forget()` between batches.
     :param detach_reset: cut the gradient through the reset, as published."""
 
     omega: float = field(default_factory=lambda: sharpness_of(0.85))
@@ -107,14 +107,14 @@ class ASSG(TemporalGradient):
         # Taken out for the time of the pass, so that an interrupted one leaves nothing half done;
         # and once, of two tasks that were started with this memory.
         earlier = network.memory.get(self)
-        network.memory = {rule: told for rule, told in network.memory.items() if rule != self}
+        network.memory = {rule: value for rule, value in network.memory.items() if rule != self}
         begun = earlier if isinstance(earlier, _Attack) and earlier.key == key else None
-        moments = begun.taken() if begun else None
+        moments = begun.take() if begun else []
         if begun and moments:
             first, moved = begun.first_and_moved(x, self.reach(network))
         else:
             first, moved = x.detach().clone(), None
-        this_pass = _Pass(self, moments or [], moved)
+        this_pass = _Pass(self, moments, moved)
         del moments
         network.execution = Execution("through time", "a temporal rule needs every time step")
         with nullcontext() if begun else network.writing():
@@ -122,8 +122,7 @@ class ASSG(TemporalGradient):
         if not begun:
             # Without what the pass has written.
             key = _key(network, encoded)
-        attack = _Attack(key, first, this_pass.moments)
-        network.memory = with_memory(network.memory, self, attack)
+        network.memory = with_memory(network.memory, self, _Attack(key, first, this_pass.moments))
         return logits
 
     def reach(self, network: Differentiable) -> float:
@@ -185,27 +184,26 @@ class _Attack:
         """What is remembered of some of the samples, bool [N]."""
         first, ((steps, _, *shape), *others) = self.first[samples], self.key
         key = (torch.Size((steps, len(first), *shape)), *others)
-        moments = [own.of(samples) for own in self.moments]
+        moments = [layer.of(samples) for layer in self.moments]
         return _Attack(key, first, moments, list(self.fresh))
 
-    def taken(self) -> list[PotentialMoments] | None:
-        """The moments, once: a pass changes them in place.
+    def take(self) -> list[PotentialMoments]:
+        """The moments, once: a pass changes them in place. None are left for a second call.
 
         Those that a graph still reads, whose backward pass may be to come, are copied."""
-        with suppress(IndexError):
-            return self._released() if self.fresh.pop() else None
-        return None
-
-    def _released(self) -> list[PotentialMoments]:
-        told = [(weakref.ref(m), m.mean, m.deviation) for m in self.moments]
+        try:
+            self.fresh.pop()
+        except IndexError:
+            return []
+        layers = [(weakref.ref(m), m.mean, m.deviation) for m in self.moments]
         self.moments.clear()
         return [
-            PotentialMoments(*own) if read() is None else PotentialMoments(*map(torch.clone, own))
-            for read, *own in told
+            PotentialMoments(*tensors if read() is None else map(torch.clone, tensors))
+            for read, *tensors in layers
         ]
 
     def first_and_moved(self, x: Tensor, reach: float) -> tuple[Tensor, Tensor | None]:
-        """First inputs, and the samples [N] that start afresh, if any: whose first is this one.
+        """First inputs, and the samples [N] that start afresh, if any: their first is this one.
 
         :param reach: how far from its first input a sample may lie."""
         if math.isinf(reach):
@@ -213,7 +211,7 @@ class _Attack:
         x = x.detach()
         rounding = ROUNDING * max(torch.finfo(x.dtype).eps, torch.finfo(torch.float32).eps)
         least = (x - self.first).abs() - rounding * (x.abs() + self.first.abs())
-        # Not by >, since nothing is known of a distance that is no number.
+        # Not by >, since a distance that is no number shows nothing.
         moved = ~(least <= reach).flatten(1).all(1)
         if not moved.any():
             return self.first, None
@@ -226,10 +224,8 @@ class _Pass(TemporalGradient):
     def __init__(
         self, rule: ASSG, earlier: Sequence[PotentialMoments], moved: Tensor | None
     ) -> None:
-        self.rule = rule
-        self.detach_reset = rule.detach_reset
-        self.earlier = iter(earlier)
-        self.moved = moved
+        self.rule, self.detach_reset = rule, rule.detach_reset
+        self.earlier, self.moved = iter(earlier), moved
         self.moments: list[PotentialMoments] = []
 
     def __repr__(self) -> str:

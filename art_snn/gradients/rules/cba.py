@@ -9,6 +9,7 @@ from torch import Tensor
 from art_snn.checks import require_count
 from art_snn.dynamics import Dynamics
 from art_snn.gradients.conversion import Conversion
+from art_snn.gradients.shared import apply
 from art_snn.values import Setting, operand
 
 
@@ -16,13 +17,13 @@ from art_snn.values import Setting, operand
 class CBA(Conversion):
     """Conversion-based approximation (compared in Bu et al., CVPR 2023): differentiate an ANN.
 
-    The ANN has the same weights and, in place of every neuron, the quantised activation ::
+    The ANN has the same weights, and in place of every neuron the quantised activation ::
 
         floor(levels clip(x / threshold, 0, 1) + 1/2) / levels
 
     differentiated straight through, with slope 1 / threshold on 0 <= x <= threshold. Its forward
-    pass is the ANN's, so **its logits are not those of the spiking network**: predictions, which
-    need no gradient, still are. Only for IF neurons does such an ANN approximate the network.
+    pass is the ANN's, so **its logits are not those of the spiking network**; predictions still
+    are. Only for IF neurons does such an ANN approximate the network.
 
     :param levels: quantisation levels L of the activation, 2**16 at most.
     :raises ValueError: when levels is no whole number in that range."""
@@ -34,14 +35,13 @@ class CBA(Conversion):
         require_count("levels", self.levels, up_to=2**16, remedy=remedy)
 
     def activation(self, current: Tensor, threshold: Setting) -> Tensor:
-        y: Tensor = _Quantised.apply(current, threshold, self.levels)  # type: ignore[no-untyped-call]
-        return y
+        return apply(_Quantised, current, threshold, self.levels)
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
-        reason = super().objection(dynamics, encoder)
-        if reason is None and dynamics.decay != 1:
+        objection = super().objection(dynamics, encoder)
+        if objection is None and dynamics.decay != 1:
             return "conversion to an ANN approximates IF neurons only (decay 1)"
-        return reason
+        return objection
 
 
 class _Quantised(torch.autograd.Function):

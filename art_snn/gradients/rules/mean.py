@@ -16,16 +16,16 @@ PLAIN = "False averages gradients as they are."
 class Mean(Composite):
     """The mean of the input gradients of several rules, normalised per sample.
 
-    Each rule's gradient is divided by its Euclidean norm over the sample before they are averaged,
-    so that none drowns another; the result is scaled back to the mean of the norms, for attacks
-    that use its length. With normalise=False gradients are averaged as they are, as the MIX attack
-    of HART (Hao et al., ICLR 2024) does: then the longest one has the most say.
+    Each gradient is divided by its Euclidean norm over the sample before they are averaged, so that
+    none drowns another. The result is scaled back to the mean of the norms, for attacks that use
+    its length. With normalise=False gradients are averaged as they are, as in the MIX attack of
+    HART (Hao et al., ICLR 2024): then the longest one counts most.
 
     The logits are those of the first rule whose logits are exact. Gradients at the weights are
-    averaged as they are. Costs the sum of its rules.
+    averaged as they are. The cost is the sum of that of the rules.
 
     :param rules: two or more rules.
-    :param normalise: whether every rule has the same say in the direction.
+    :param normalise: whether all rules count the same in the direction.
     :raises TypeError: when one of them is no rule.
     :raises ValueError: when there are fewer than two, or `normalise` is no truth value."""
 
@@ -41,7 +41,7 @@ class Mean(Composite):
         set_fields(self, rules=rules, normalise=normalise)
 
     def __repr__(self) -> str:
-        """With normalise where it is False alone: fingerprints of results are made of it."""
+        """With `normalise` only where it is False: fingerprints of results are made of it."""
         how = () if self.normalise else ("normalise=False",)
         return f"Mean({', '.join([*map(repr, self.rules), *how])})"
 

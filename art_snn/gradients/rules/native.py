@@ -5,20 +5,20 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from art_snn.dynamics import Dynamics
-from art_snn.gradients.base import Differentiable, Execution, Gradient, own
+from art_snn.gradients.base import Differentiable, Execution, Gradient, native_firing
 
 
 @dataclass(frozen=True)
 class Native(Gradient):
     """The gradient of a network's own modules: the surrogate that its framework gave them.
 
-    For networks that :func:`art_snn.interop.adapt` took from another framework; there it is the
-    training gradient unless told otherwise. Neurons that cut their surrogate outside of training
-    are in training mode for the time of the pass, and they alone."""
+    For networks that :func:`art_snn.interop.adapt` took from another framework, where it is the
+    default training gradient. Neurons that cut their surrogate outside of training are in training
+    mode for the time of the pass, and no other modules are."""
 
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
         network.execution = Execution("native", "the modules differentiate themselves")
-        return network.run(network.encode(x), own)
+        return network.run(network.encode(x), native_firing)
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
         if dynamics.foreign:

@@ -21,8 +21,8 @@ class PDSG(TemporalGradient):
     [T, N, C, ...] or per feature [T, N, F]. No gradient passes through it. It is 1 where it is 0 or
     undefined.
 
-    As published, the gradient of a sample depends on the others of its batch, and with a last batch
-    of another size so does an attack.
+    As published, the gradient of a sample depends on the others of its batch. So does an attack,
+    where the last batch has another size.
 
     :param per_sample: take the deviation over time and space of each sample alone. Then batches do
         not matter, but sigma rests on fewer values: behind a linear layer on t of them, so that it
@@ -69,10 +69,8 @@ def running_deviation(x: Tensor, per_sample: bool) -> Tensor:
         _sums(x[:, block], origin[:, block if per_sample else slice(None)], dims)
         for block in blocks(x, steps=len(x))
     ]
-    if per_sample:
-        first, second = (torch.cat(part, 1).cumsum(0) for part in zip(*parts, strict=True))
-    else:
-        first, second = (sum(part).cumsum(0) for part in zip(*parts, strict=True))
+    merged = (torch.cat(sums, 1) if per_sample else sum(sums) for sums in zip(*parts, strict=True))
+    first, second = (sums.cumsum(0) for sums in merged)
     size = math.prod(x.shape[d] for d in dims)
     count = size * torch.arange(1, x.shape[0] + 1, device=x.device, dtype=torch.float64)
     count = count.view(-1, *(1,) * (x.ndim - 1))

@@ -12,14 +12,13 @@ from art_snn.values import Setting, operand
 class RectifiedANN(Conversion):
     """Differentiate the ReLU network of the same weights (Ozdenizci and Legenstein, TMLR 2024).
 
-    In the place of every neuron stands ``y = max(x, 0) / threshold``, with slope 1 / threshold
-    where x > 0 and 0 elsewhere. Its forward pass is the ANN's, so **its logits are not those of the
-    spiking network**: predictions, which need no gradient, still are.
+    ``y = max(x, 0) / threshold`` replaces every neuron, with slope 1 / threshold where x > 0 and 0
+    elsewhere. Its forward pass is the ANN's, so **its logits are not those of the spiking
+    network**; predictions still are.
 
     Up to the threshold the activation is the rate at which an IF neuron fires under a constant
-    current. Neurons with a leak fire at another rate, and below (1 - decay) threshold not at all:
-    for them it is no approximation, but a direction that the authors' ensemble tries beside
-    others. No factor stands in for the leak."""
+    current. Neurons with a leak fire at another rate, and below (1 - decay) threshold not at all.
+    For them it is no approximation, but one more direction, as in the authors' ensemble."""
 
     def activation(self, current: Tensor, threshold: Setting) -> Tensor:
         return current.relu().div(operand(threshold, current))

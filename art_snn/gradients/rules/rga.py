@@ -8,7 +8,7 @@ from torch import Tensor
 
 from art_snn.checks import invalid, require_number
 from art_snn.dynamics import Dynamics
-from art_snn.gradients.rate import RateGradient, Trace, no_rate_curve
+from art_snn.gradients.rate import RateGradient, Trace, curve_objection
 from art_snn.gradients.shared import blocks
 from art_snn.values import Setting, least, most, operand, plus_scaled
 
@@ -63,13 +63,13 @@ class RGA(RateGradient):
         return ends if knee == 0 else [(0.0, 0.0), *ends]
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
-        reason = no_rate_curve(dynamics)
-        if reason is None:
+        objection = curve_objection(dynamics)
+        if objection is None:
             try:
                 self._check(dynamics.decay, dynamics.standard.threshold)
             except ValueError as error:
                 return str(error).rstrip(".")
-        return reason
+        return objection
 
     def _check(self, decay: Setting, threshold: Setting) -> None:
         neuron = f"a neuron with decay {decay:g} and threshold {threshold:g}"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from art_snn.checks import require_number
 from art_snn.dynamics import Dynamics
-from art_snn.gradients.rate import RateGradient, Trace, no_rate_curve
+from art_snn.gradients.rate import RateGradient, Trace, curve_objection
 from art_snn.values import most, operand
 
 
@@ -65,4 +65,4 @@ class StaticCurve(RateGradient):
         return steep
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
-        return no_rate_curve(dynamics)
+        return curve_objection(dynamics)
