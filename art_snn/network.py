@@ -335,7 +335,7 @@ class SpikingNetwork(nn.Module):
             first eight, on which an adapted network verifies its model. None: the bare reason why
             the rule does not apply to the neurons or the encoder."""
         if samples is None:
-            return objection(rule, self.sites(), self.encoder) or None
+            return objection(rule, self.sites(), self.encoder)
         x = torch.as_tensor(samples[:VERIFIED], device=device_of(self)).detach()
         dtype = self.dtype or torch.get_default_dtype()
         try:

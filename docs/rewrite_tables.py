@@ -101,7 +101,7 @@ def summary() -> str:
     for file in (file for file in FILES if file.stem == "auto_attack"):
         network, _, rest = file.with_suffix(".md").read_text(encoding="utf-8").partition(":")
         (eps,) = re.findall(r"Budget (\S+)", rest)
-        outcomes = auto_attack.outcomes(read_json(file))
+        outcomes = auto_attack.outcomes(read_result(file))
         rule = auto_attack.best(outcomes)
         names = (auto_attack.PAPER, rule, "fast", "standard")
         clean, *robust = (
