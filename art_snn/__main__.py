@@ -8,9 +8,9 @@ from art_snn.stopping import leave_at_once
 def main() -> int:
     """Run the command that was typed; returns its exit status."""
     leave_at_once()
-    from art_snn.cli import main as command
+    from art_snn.cli import run_command
 
-    return command()
+    return run_command()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec as Spec
@@ -16,21 +17,28 @@ from art_snn.checks import ArgumentError, WriteFailed, abridge, shown
 from art_snn.paths import path_kind
 from art_snn.stopping import INTERRUPTED, TERMINATED, Terminated, stoppable
 
-COMMANDS = (
-    *("demo", "train", "harden", "compare", "sweep", "curves", "cost", "scaling"),
-    *("inspect", "evaluate", "report"),
-)
-MEANT = {"path": "checkpoint", "resume": "output", "share": "adversarial_share", "gradient": "rule"}
-MEANT |= dict.fromkeys(("x", "y", "x, y", "x_train", "y_train", "x_test", "y_test"), "data")
-MEANT |= {"samples": "batch_size"}
-WORDS = {int: "a whole number such as 8", float: "a number such as 0.03 or 8/255", Path: "a path"}
+ROOMS = Path(__file__).parent / "experiments"
+COMMANDS = sorted(settings.parent.name for settings in ROOMS.glob("*/settings.py"))
+ARGUMENTS = {
+    "adversarial_share": ("share",),
+    "batch_size": ("samples",),
+    "checkpoint": ("path",),
+    "data": ("x", "y", "x, y", "x_train", "y_train", "x_test", "y_test"),
+    "decays": ("decay",),
+    "models": ("model",),
+    "output": ("resume",),
+    "rule": ("gradient",),
+    "rules": ("gradient", "rule"),
+}
+"""What the library calls that which an option gives, where the two have different names."""
+NUMBERS = {int: "a whole number such as 8", float: "a number such as 0.03 or 8/255"}
+UNIONS = (Union, UnionType)
 CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)
 REGISTRY = ConstructorRegistry()
 CANNOT_WRITE = 74
-_STOPS = {False: ("Ctrl-C", INTERRUPTED), True: ("SIGTERM", TERMINATED)}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def run_command(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status.
 
     That is 0, or 3 or 4 where art-snn evaluate was asked for them, 2 where an argument is refused,
@@ -38,8 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command."""
     name, *words = (sys.argv[1:] if arguments is None else list(arguments)) or ["--help"]
     if name in ("-h", "--help", "--version"):
-        told = import_module("art_snn").__version__ if name == "--version" else _overview()
-        sys.stdout.write(f"{told}\n")
+        text = import_module("art_snn").__version__ if name == "--version" else _overview()
+        sys.stdout.write(f"{text}\n")
         return 0
     if name not in COMMANDS:
         return _refused("art-snn", f"expected one of {', '.join(COMMANDS)}, got {shown(name)}.")
@@ -50,13 +58,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output = settings.output
         with stoppable():
             result = room.run(settings)
-        if result is None:  # Another process tells it.
+        if result is None:  # Another process prints it.
             return 0
         files = f": {', '.join(result.files)}" if result.files else ""
         sys.stdout.write(f"\n{result.render()}\nWritten to {output}{files}\n")
         sys.stdout.flush()
     except KeyboardInterrupt as stop:
-        by, status = _STOPS[isinstance(stop, Terminated)]
+        terminated = isinstance(stop, Terminated)
+        by, status = ("SIGTERM", TERMINATED) if terminated else ("Ctrl-C", INTERRUPTED)
         return _left(name, f"stopped by {by}", output, status)
     except BrokenPipeError:
         sys.stdout = None  # Nobody reads it, and flushing it at the end would fail again.
@@ -67,13 +76,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         gone = None if isinstance(error, ArgumentError) else _within(output, error.filename)
         if gone is not None:
             return _left(name, f"error: {gone} is gone: something removed it", output, CANNOT_WRITE)
-        return _refused(f"art-snn {name}", _named(error, room.Settings, words))
+        return _refused(f"art-snn {name}", _by_option(error, room.Settings, words))
     return int(getattr(settings, "status", lambda _: 0)(result))
 
 
 def _overview() -> str:
-    rooms = Path(__file__).parent / "experiments"
-    texts = {name: (rooms / name / "__init__.py").read_text("utf-8") for name in COMMANDS}
+    texts = {name: (ROOMS / name / "__init__.py").read_text("utf-8") for name in COMMANDS}
     lines = [f"  {name:10}{text[3 : text.index('.') + 1]}" for name, text in texts.items()]
     return "\n".join(["usage: art-snn COMMAND [--help | OPTIONS], or art-snn --version\n", *lines])
 
@@ -81,24 +89,24 @@ def _overview() -> str:
 def _settings(kind: Any, program: str, words: Sequence[str]) -> Any:
     """The settings that the words describe; leaves as tyro does for help and unknown options."""
     try:
-        with contextlib.redirect_stderr(io.StringIO()) as told:
+        with contextlib.redirect_stderr(io.StringIO()) as errors:
             return tyro.cli(kind, prog=program, args=words, config=CONFIG, registry=REGISTRY)
     except SystemExit as leaving:
-        cause = _cause(leaving, told.getvalue())
-        if cause is None and "Unrecognized" in told.getvalue():
-            cause = _valued(kind, words)
+        cause = _cause(leaving, errors.getvalue())
+        if cause is None and "Unrecognized" in errors.getvalue():
+            cause = _valued_switch(kind, words)
         if cause is not None:
             raise cause from None
-        sys.stderr.write(abridge(told.getvalue()))
+        sys.stderr.write(abridge(errors.getvalue()))
         raise
 
 
-def _cause(leaving: BaseException, told: str) -> BaseException | None:
+def _cause(leaving: BaseException, errors: str) -> BaseException | None:
     """The complaint that made tyro leave, about the option that it names; None for its own."""
-    lacking = re.search("Missing value for argument '--([a-z-]+)'", told)
-    if lacking:
+    missing = re.search("Missing value for argument '--([a-z-]+)'", errors)
+    if missing:
         remedy = "One that starts with a dash is written behind a =."
-        return ArgumentError.of(lacking[1], "a value", "none", remedy)
+        return ArgumentError.of(missing[1], "a value", "none", remedy)
     cause: BaseException | None = leaving
     while cause is not None and not isinstance(cause, ArgumentError):
         option = getattr(getattr(cause, "arg", None), "field", None)
@@ -109,37 +117,35 @@ def _cause(leaving: BaseException, told: str) -> BaseException | None:
     return cause
 
 
-def _help(kind: Any) -> str:
+def _options(kind: Any) -> Mapping[str, Any]:
+    """All options of a command, such as --eps, --flip and --no-flip."""
     parser: Any = tyro.extras.get_parser(kind, config=CONFIG, registry=REGISTRY)
-    return str(parser.format_help())
+    return parser._option_string_actions  # type: ignore[no-any-return]
 
 
-def _valued(kind: Any, words: Sequence[str]) -> ArgumentError | None:
-    """The complaint about a value behind a flag that takes none, where there is one."""
-    flags = re.findall(r"--([a-z-]+), --no-\1", _help(kind))
+def _valued_switch(kind: Any, words: Sequence[str]) -> ArgumentError | None:
+    """The complaint about a value behind an option that takes none, where there is one."""
+    options = _options(kind)
     for word, behind in zip(words, (*words[1:], "-"), strict=True):
-        typed, has, value = word.partition("=")
+        typed, equals, value = word.partition("=")
         name = typed.replace("_", "-").removeprefix("--")
-        got = value if has else behind
-        flag = name.removeprefix("no-")
-        valued = has or not behind.startswith("-")
-        if valued and typed.startswith("--") and flag in flags:
-            remedy = f"--{flag} turns it on, --no-{flag} off."
-            return ArgumentError.of(name, "no value", shown(got), remedy)
+        option = name.removeprefix("no-")
+        switch = typed.startswith("--") and f"--no-{option}" in options
+        if switch and (equals or not behind.startswith("-")):
+            got = shown(value if equals else behind)
+            remedy = f"--{option} turns it on, --no-{option} off."
+            return ArgumentError.of(name, "no value", got, remedy)
     return None
 
 
-def _named(error: Any, kind: Any, words: Sequence[str]) -> str:
-    """The complaint, about the option as it was typed where its argument is one."""
+def _by_option(error: Any, kind: Any, words: Sequence[str]) -> str:
+    """The complaint, about the option as it was typed where one gives its argument."""
     typed = {word.partition("=")[0].replace("_", "-"): word.partition("=")[0] for word in words}
-    argument = getattr(error, "argument", "")
-    same = [argument, MEANT.get(argument, argument)]
-    flags = [f"--{name.replace('_', '-')}" for name in (*same, f"{same[1]}s")]
-    # A flag stands beside its opposite, with a comma between.
-    words = _help(kind).replace(",", " ").split()
-    known = [flag for flag in flags if flag in words]
-    flag = min(known, key=lambda flag: flag not in typed, default=None)
-    return f"{typed.get(flag, flag)}: {error.complaint}" if flag else str(error)
+    argument, options = getattr(error, "argument", ""), _options(kind)
+    names = [argument, *(name for name, others in ARGUMENTS.items() if argument in others)]
+    given_by = [o for o in (f"--{name.replace('_', '-')}" for name in names) if o in options]
+    option = min(given_by, key=lambda option: option not in typed, default=None)
+    return f"{typed.get(option, option)}: {error.complaint}" if option else str(error)
 
 
 def _refused(program: str, why: str) -> int:
@@ -161,45 +167,56 @@ def _left(name: str, why: str, output: Any, status: int) -> int:
     return status
 
 
-def _parsed(kind: Any, text: str) -> Any:
-    """The text as a value of that kind: fractions are numbers, commas stand between several."""
-    origin, inner = get_origin(kind), [one for one in get_args(kind) if one is not type(None)]
-    inner.sort(key=lambda one: "Literal" not in str(one))
-    if "Gradient" in str(kind):
-        rules = import_module("art_snn.gradients")
-        several = Mapping in (origin, *map(get_origin, inner))
-        return rules.rules_named(text) if several else rules.rule_named(text)
+def _origin(kind: Any) -> Any:
+    return get_origin(kind)
+
+
+def _read(kind: Any, text: str) -> Any:
+    """The text as a value of that type: fractions are numbers, commas stand between several."""
+    rules = import_module("art_snn.gradients")  # Every command has imported it.
+    origin, inner = _origin(kind), [one for one in get_args(kind) if one is not NoneType]
+    if kind is rules.Gradient:
+        return rules.rule_named(text)
+    if origin is Mapping:
+        return rules.rules_named(text)
     if origin is tuple:
-        return tuple(_parsed(inner[0], part.strip()) for part in text.split(","))
-    if kind is str or (origin is Literal and text in inner):
+        return tuple(_read(inner[0], part.strip()) for part in text.split(","))
+    if origin in UNIONS:
+        *first, last = sorted(inner, key=lambda one: _origin(one) is not Literal)
+        for one in first:
+            with contextlib.suppress(ValueError):
+                return _read(one, text)
+        return _read(last, text)
+    if kind is str or text in inner:
         return text
-    for one in inner if origin is not Literal else ():
-        with contextlib.suppress(*[ValueError] * (one is not inner[-1])):
-            return _parsed(one, text)
     if kind is Path:
         path_kind("", Path(text))
         return Path(text)
     with contextlib.suppress(ValueError, ZeroDivisionError):
         # Python would take 1_000 and the digits of every script, too.
-        if kind in WORDS and text.isascii() and "_" not in text:
+        if kind in NUMBERS and text.isascii() and "_" not in text:
             numerator, _, denominator = text.partition("/")
             return int(text) if kind is int else float(numerator) / float(denominator or 1)
-    expected = WORDS.get(kind) or f"one of {', '.join(map(str, inner))}"
+    expected = NUMBERS.get(kind) or f"one of {', '.join(map(str, inner))}"
     raise ValueError(f"expected {expected}, got {shown(text)}.")
 
 
-def _ours(kind: Any) -> bool:
-    if get_origin(kind) is tuple and Path in get_args(kind):
-        return False
-    known = kind in WORDS or get_origin(kind) in (Literal, tuple) or "Gradient" in str(kind)
-    return known or any(map(_ours, get_args(kind)))
+def _readable(kind: Any) -> bool:
+    """Whether :func:`_read` reads the type, and not tyro."""
+    origin, inner = _origin(kind), get_args(kind)
+    if origin in UNIONS:
+        return any(map(_readable, inner))
+    kinds = (*NUMBERS, Path, import_module("art_snn.gradients").Gradient)
+    return kind in kinds or (origin in (Literal, Mapping, tuple) and Path not in inner)
 
 
 @REGISTRY.primitive_rule
 def _form(info: Any) -> Spec[Any] | None:
+    """How an option of such a type is read, and its default shown."""
+
     def written(value: Any) -> list[str]:
         return [",".join(map(str, value)) if isinstance(value, tuple | Mapping) else str(value)]
 
     names = "|".join(map(str, get_args(info.type))) if get_origin(info.type) is Literal else "VALUE"
-    spec = Spec(1, names, lambda words: _parsed(info.type, words[0]), lambda _: True, written)
-    return spec if _ours(info.type) else None
+    spec = Spec(1, names, lambda words: _read(info.type, words[0]), lambda _: True, written)
+    return spec if _readable(info.type) else None

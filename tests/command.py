@@ -7,7 +7,7 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
-from art_snn.cli import main
+from art_snn.cli import run_command
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def call(*arguments: str) -> Done:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            status = main(arguments)
+            status = run_command(arguments)
         except SystemExit as leaving:
             status = int(leaving.code or 0)
     return Done(status, out.getvalue(), err.getvalue())
