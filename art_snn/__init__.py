@@ -1,53 +1,24 @@
 """art_snn: attack, train and evaluate spiking networks with the Adversarial Robustness Toolbox."""
 
+import ast
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from art_snn.classifier import PyTorchSpikingClassifier as PyTorchSpikingClassifier
-    from art_snn.encoders import Direct as Direct, Frames as Frames, Poisson as Poisson
-    from art_snn.gradients import (
-        ASSG as ASSG,
-        BPTR as BPTR,
-        CBA as CBA,
-        EOT as EOT,
-        GRADIENTS as GRADIENTS,
-        HART as HART,
-        PDSG as PDSG,
-        RGA as RGA,
-        STBP as STBP,
-        Extended as Extended,
-        Mean as Mean,
-        Native as Native,
-        RectifiedANN as RectifiedANN,
-        StaticCurve as StaticCurve,
-    )
-    from art_snn.interop import adapt as adapt, register_neuron as register_neuron
-    from art_snn.layers import TimeDistributed as TimeDistributed
-    from art_snn.network import SpikingNetwork as SpikingNetwork
-    from art_snn.neurons import IF as IF, LIF as LIF
+from pathlib import Path
+from typing import Any
 
 __version__ = "0.1.0"
 
-_NAMES = {
-    "classifier": "PyTorchSpikingClassifier",
-    "encoders": "Direct Frames Poisson",
-    "gradients": "ASSG BPTR CBA EOT GRADIENTS HART PDSG RGA STBP "
-    "Extended Mean Native RectifiedANN StaticCurve",
-    "interop": "adapt register_neuron",
-    "layers": "TimeDistributed",
-    "network": "SpikingNetwork",
-    "neurons": "IF LIF",
-}
-_PLACES = {name: module for module, names in _NAMES.items() for name in names.split()}
-__all__ = list(_PLACES)
+# The stub has the names for type checkers; here they are imported when first asked for, since torch
+# and ART take seconds.
+_STUB = ast.parse(Path(__file__).with_suffix(".pyi").read_text("utf-8")).body
+_MODULES = {a.name: f.module for f in _STUB if isinstance(f, ast.ImportFrom) for a in f.names}
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    """A public name or a module, imported when first asked for: torch and ART take seconds."""
-    if name in _PLACES:
-        return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+    """A public name or a module."""
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     if not name.startswith("_") and find_spec(f"{__name__}.{name}") is not None:
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
