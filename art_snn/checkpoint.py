@@ -1,6 +1,5 @@
-"""Weights on disk: saved with a word about the network, loaded without running foreign code."""
+"""Weights on disk: saved with notes about the network, loaded without running foreign code."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -17,13 +16,6 @@ from art_snn.paths import FILE, expand_path, require_kind
 
 PLAIN = (str, bool, int, float)
 FORMAT = "art_snn.checkpoint.1"
-BUILD = "Build the network with the options it was saved with."
-ONE_LAYER_MORE = (
-    "It was saved from a network with one layer without weights more. ResNet-17 and SEW-ResNet-17 "
-    "had one, of neurons, in front of their last layer: train such a network again, or put it back "
-    "by network.layers.insert(-1, LIF(...))."
-)
-LAYER = re.compile(r"layers\.(\d+)(\..+)")
 
 
 class CheckpointError(ArgumentError):
@@ -31,11 +23,11 @@ class CheckpointError(ArgumentError):
 
 
 def save(network: SpikingNetwork, path: str | Path, **notes: Any) -> None:
-    """Write the weights, atomically: an interrupted save leaves an earlier file whole.
+    """Write the weights; an interrupted save leaves an earlier file whole.
 
     :param network: its parameters and buffers are saved, on the CPU.
     :param path: file to write.
-    :param notes: numbers, strings, lists and dicts to keep beside the weights, such as accuracy;
+    :param notes: numbers, strings, lists and dicts to keep with the weights, such as accuracy;
         numpy numbers and arrays become plain ones.
     :raises TypeError: for a note of another type, before anything is written.
     :raises ValueError: when a weight is NaN or infinite, before anything is written.
@@ -73,9 +65,9 @@ def load(network: SpikingNetwork, path: str | Path) -> dict[str, Any]:
     if problems:
         named = f"{'; '.join(problems[:5])}{' ...' if len(problems) > 5 else ''}"
         got = f"a file that differs in {named}: {path}"
-        remedy = ONE_LAYER_MORE if one_layer_more(expected, weights) else BUILD
+        remedy = "Build the network with the options it was saved with."
         raise CheckpointError.of("path", "weights of this network", got, remedy)
-    noted = _notes(path, content) if content.get("format") == FORMAT else {}
+    noted = _notes(path, content)
     network.load_state_dict(weights)
     return noted
 
@@ -85,18 +77,19 @@ def notes(path: str | Path) -> dict[str, Any]:
 
     :raises FileNotFoundError: when there is no such file.
     :raises CheckpointError: when the file is damaged, no checkpoint, or its notes are none."""
-    content = _read(Path(path))
-    return _notes(path, content) if content.get("format") == FORMAT else {}
+    return _notes(path, _read(Path(path)))
 
 
 def _notes(path: str | Path, content: Mapping[str, Any]) -> dict[str, Any]:
-    found = content.get("notes", {})
+    if content.get("format") != FORMAT:
+        return {}
+    noted = content.get("notes", {})
     try:
-        if not isinstance(found, dict):
-            raise TypeError(f"a {type(found).__name__} in the place of notes")
-        return {name: _plain(name, value) for name, value in found.items()}
+        if not isinstance(noted, dict):
+            raise TypeError(f"a {type(noted).__name__} in the place of notes")
+        return {name: _plain(name, value) for name, value in noted.items()}
     except (TypeError, RecursionError) as error:
-        remedy = "Save it again by art_snn.checkpoint.save."
+        remedy = "Save it again with art_snn.checkpoint.save."
         raise _unreadable(path, f"holds notes that are none ({error})", remedy) from error
 
 
@@ -135,18 +128,6 @@ def check_weights(network: SpikingNetwork, argument: str) -> None:
     bad += [name for name, buffer in network.named_buffers() if torch.isnan(buffer).any()]
     got, remedy = f"NaN or infinity in {', '.join(bad[:3])}", "Train it at a lower learning rate."
     require(not bad, argument, "a network of finite weights", got, remedy)
-
-
-def one_layer_more(expected: Mapping[str, Any], weights: Mapping[str, Any]) -> bool:
-    """Whether weights are what a network expects, but for layer numbers that are higher by one."""
-
-    def shifted(name: str) -> str:
-        return LAYER.sub(lambda found: f"layers.{int(found[1]) + 1}{found[2]}", name)
-
-    here, there = ([getattr(w, "shape", None) for w in s.values()] for s in (expected, weights))
-    pairs = zip(expected, weights, strict=False)
-    same = here == there and all(other in (name, shifted(name)) for name, other in pairs)
-    return same and expected.keys() != weights.keys()
 
 
 def misfits(expected: Mapping[str, Any], weights: Mapping[str, Any]) -> list[str]:

@@ -1,8 +1,7 @@
-"""Files that are written whole or not at all, and known again: by checksums and by digests.
+"""Files that are written whole or not at all, and checked by checksums when they are read.
 
-Archives (.pt, .npz) end in the SHA-256 of all bytes before it, in the place of a zip file's
-comment, so that torch and numpy read them as ever. JSON tells that of its content, whatever its
-layout."""
+Archives (.pt, .npz) end in the SHA-256 of all bytes before it, as the comment of a zip file, so
+that torch and numpy read them as usual. A JSON object holds that of its content, in any layout."""
 
 import glob
 import hashlib
@@ -27,27 +26,31 @@ PLAIN_END = b"PK\x05\x06"
 """What the last 22 bytes of a zip file without a comment begin with."""
 
 UNFINISHED = re.compile(r"\.[0-9a-f]{8}\.part$")
-"""How names end that files have while they are written."""
+"""End of the name of a file while it is written."""
 
 ABANDONED = 24 * 60 * 60
-"""Seconds after which an unfinished file is nobody's any more."""
+"""Seconds after which nobody writes an unfinished file any more."""
 
 
 @contextmanager
 def whole(path: str | Path) -> Iterator[Path]:
     """A file to write into, which takes the place of `path` when the block ends well.
 
-    A block that fails or is interrupted leaves an earlier file as it was. Folders are made. Every
-    block writes into a file of its own, so that of two processes neither disturbs the other.
+    A block that fails or is interrupted leaves an earlier file as it was. Folders are made. Two
+    processes do not disturb each other, since every block writes into another file.
 
     :raises WriteFailed: when the system refuses."""
     path = Path(path)
     partial = path.with_name(f"{path.name[:100]}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep_up(path)
+        for left in path.parent.glob(f"{glob.escape(path.name[:100])}.*.part"):
+            with suppress(OSError):  # Of a process that was killed.
+                if time.time() - left.stat().st_mtime > ABANDONED:
+                    left.unlink()
         yield partial
-        _flush(partial)
+        with partial.open("rb+") as stream:
+            os.fsync(stream.fileno())  # Not even a power cut leaves half of it.
         partial.replace(path)
     except WriteFailed:
         raise
@@ -58,20 +61,6 @@ def whole(path: str | Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
-def _sweep_up(path: Path) -> None:
-    """Remove what processes that were killed long ago left of this file."""
-    for left in path.parent.glob(f"{glob.escape(path.name[:100])}.*.part"):
-        with suppress(OSError):
-            if time.time() - left.stat().st_mtime > ABANDONED:
-                left.unlink()
-
-
-def _flush(partial: Path) -> None:
-    """Have the system write the file out, so that not even a power cut leaves half of it."""
-    with partial.open("rb+") as stream:
-        os.fsync(stream.fileno())
-
-
 def write_text(path: Path, text: str) -> None:
     """Write the text, in UTF-8."""
     with whole(path) as partial:
@@ -79,7 +68,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write the content as JSON, one value per line, and the checksum of an object beside it."""
+    """Write the content as JSON, one value per line, an object with its checksum."""
     if isinstance(content, dict):
         content = content | {"sha256": _sum(json.loads(json.dumps(content)))}
     write_text(path, json.dumps(content, indent=1) + "\n")
@@ -107,7 +96,7 @@ def write_tensors(path: Path, content: object) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """What the file holds, without its checksum.
+    """What a file of :func:`write_json` holds, without the checksum.
 
     :raises ValueError: when it holds no JSON, or its checksum does not match."""
     try:
@@ -116,19 +105,16 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"holds no JSON ({str(error) or type(error).__name__})") from error
     if not isinstance(content, dict):
         return content
-    told = content.pop("sha256", None)
-    # Files of earlier versions tell none; one whose name is damaged is none of those.
-    spoilt = any(len(k) == 6 and sum(map(str.__ne__, k, "sha256")) == 1 for k in content)
-    if spoilt or (told is not None and told != _sum(content)):
+    if content.pop("sha256", None) != _sum(content):
         raise ValueError("is damaged: its checksum does not match its content")
     return content
 
 
 def damage(path: Path, parts: bool = True) -> str | None:
-    """What is wrong with an archive of ours, or None; other files are not looked into.
+    """What is wrong with an archive, or None; other files are not looked into.
 
-    :param parts: of an archive without a checksum, as earlier versions and other programs write
-        them, check those that zip files have for every part; numpy does so by itself."""
+    :param parts: of an archive without a checksum, as other programs write them, check those that
+        zip files have for every part; numpy does so by itself."""
     with path.open("rb") as stream:
         size = stream.seek(0, os.SEEK_END)
         stream.seek(0)
@@ -136,9 +122,9 @@ def damage(path: Path, parts: bool = True) -> str | None:
         stream.seek(max(0, size - len(SEAL) - DIGITS))
         end = stream.read()
         # Of the same stream: another process may put another file in its place at any time.
-        found = _sum_of(stream, size - len(end)) if end.startswith(SEAL) else b""
-    if found:
-        same = found == end[len(SEAL) :]
+        checksum = _sum_of(stream, size - len(end)) if end.startswith(SEAL) else b""
+    if checksum:
+        same = checksum == end[len(SEAL) :]
         return None if same else "is damaged: its checksum does not match its content"
     if start != b"PK":
         return None
@@ -158,18 +144,17 @@ def _seal(path: Path) -> None:
     with path.open("rb+") as stream:
         stream.seek(-2, os.SEEK_END)
         stream.write((len(SEAL) + DIGITS).to_bytes(2, "little"))
-        found = _sum_of(stream, stream.seek(0, os.SEEK_END))
-        stream.write(SEAL + found)
+        stream.write(SEAL + _sum_of(stream, stream.seek(0, os.SEEK_END)))
 
 
 def _sum_of(stream: BinaryIO, size: int) -> bytes:
     """SHA-256 of the first bytes of a file, in hexadecimal digits; leaves the place behind them."""
-    found = hashlib.sha256()
+    checksum = hashlib.sha256()
     stream.seek(0)
     while size > 0 and (block := stream.read(min(size, 2**20))):
-        found.update(block)
+        checksum.update(block)
         size -= len(block)
-    return found.hexdigest().encode()
+    return checksum.hexdigest().encode()
 
 
 def _sum(content: object) -> str:
@@ -177,12 +162,12 @@ def _sum(content: object) -> str:
 
 
 def digest(settings: object, *arrays: np.ndarray) -> str:
-    """Changes with whatever the settings tell in their repr, and with the values of the arrays.
+    """A text that changes with the repr of the settings, and with the values of the arrays.
 
-    Places in memory, which the repr of a function tells, are not counted: they change at every
-    start of the program."""
-    told = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(settings))
-    found = hashlib.sha256(told.encode())
+    Addresses in memory, as in the repr of a function, are not counted: they change at every start
+    of the program."""
+    text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(settings))
+    checksum = hashlib.sha256(text.encode())
     for array in arrays:
-        found.update(np.ascontiguousarray(array).data)
-    return found.hexdigest()
+        checksum.update(np.ascontiguousarray(array).data)
+    return checksum.hexdigest()

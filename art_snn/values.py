@@ -9,6 +9,24 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+Operation: TypeAlias = Callable[[Any, Any], Any]
+
+
+def _before(operation: Operation) -> Operation:
+    """The operation of Values with another operand behind them."""
+
+    def apply(values: Values, other: Any) -> Any:
+        if isinstance(other, Tensor):
+            return operation(values.at(other), other)
+        return Values(operation(values.numbers, _bare(other)))
+
+    return apply
+
+
+def _behind(operation: Operation) -> Operation:
+    """The operation of Values with a number before them; tensors have their own."""
+    return lambda values, other: Values(operation(_bare(other), values.numbers))
+
 
 class Values:
     """Numbers that broadcast to one time step [N, ...] of a layer, in the place of one number.
@@ -59,40 +77,13 @@ class Values:
     def __repr__(self) -> str:
         return f"({self:.4g}, {self.numbers.numel()} values)"
 
-    def _with(self, other: Any, operation: Callable[[Any, Any], Any]) -> Any:
-        if isinstance(other, Tensor):
-            return operation(self.at(other), other)
-        return Values(operation(self.numbers, _bare(other)))
-
-    def _behind(self, other: Any, operation: Callable[[Any, Any], Any]) -> Any:
-        return Values(operation(_bare(other), self.numbers))
+    __add__, __radd__ = _before(operator.add), _behind(operator.add)
+    __sub__, __rsub__ = _before(operator.sub), _behind(operator.sub)
+    __mul__, __rmul__ = _before(operator.mul), _behind(operator.mul)
+    __truediv__, __rtruediv__ = _before(operator.truediv), _behind(operator.truediv)
 
     def __neg__(self) -> Values:
         return Values(-self.numbers)
-
-    def __add__(self, other: Any) -> Any:
-        return self._with(other, operator.add)
-
-    def __sub__(self, other: Any) -> Any:
-        return self._with(other, operator.sub)
-
-    def __mul__(self, other: Any) -> Any:
-        return self._with(other, operator.mul)
-
-    def __truediv__(self, other: Any) -> Any:
-        return self._with(other, operator.truediv)
-
-    def __radd__(self, other: Any) -> Any:
-        return self._behind(other, operator.add)
-
-    def __rsub__(self, other: Any) -> Any:
-        return self._behind(other, operator.sub)
-
-    def __rmul__(self, other: Any) -> Any:
-        return self._behind(other, operator.mul)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return self._behind(other, operator.truediv)
 
 
 Setting: TypeAlias = Any
@@ -122,7 +113,7 @@ def most(value: Setting) -> float:
     return value.max() if isinstance(value, Values) else value
 
 
-def within(value: Setting, low: float, high: float) -> Setting:
+def clamp(value: Setting, low: float, high: float) -> Setting:
     """A setting whose numbers are brought into a range."""
     if isinstance(value, Values):
         return Values(value.numbers.clamp(low, high))

@@ -15,7 +15,7 @@ from torch import nn
 from art_snn.dynamics import Dynamics
 from art_snn.interop.dynamics import ReadOff, Unreadable, setting_of
 from art_snn.interop.kinds import Layout, NeuronKind, Returned, unsuited
-from art_snn.values import least, within
+from art_snn.values import clamp, least
 
 TOLD = "register_neuron tells others"
 SPIKINGJELLY = (
@@ -135,7 +135,7 @@ def _leaky_of_snntorch(module: Any) -> Dynamics:
     if setting_of(module.graded_spikes_factor) != 1:
         raise Unreadable("its spikes are graded: its outputs are not 0 or 1")
     threshold = setting_of(module.threshold)
-    decay = within(setting_of(module.beta), 0.0, 1.0)
+    decay = clamp(setting_of(module.beta), 0.0, 1.0)
     told: dict[str, Any] = {"threshold": threshold, "strict": True, "factor": decay}
     # What runs; the setting reset_mechanism may be changed later without effect.
     how = module.state_function.__name__
