@@ -46,14 +46,14 @@ def record(
 ) -> Pairs:
     """Run the network on data and pick pairs of mean current and mean rate from one layer.
 
-    The places are drawn uniformly and without repetition from all pairs of a sample and a neuron,
-    and depend on the seed and on the numbers of samples and neurons only. What other places do is
-    dropped with its batch. Where a network calls the layer several times in one pass, the first
-    call is recorded.
+    The places are drawn uniformly and without repetition from all pairs of a sample and a neuron.
+    They depend on the seed and on the numbers of samples and neurons only. The rest of a batch is
+    dropped with it. Where a network calls the layer several times in one pass, the first call is
+    recorded.
 
-    The network runs in evaluation mode, in its own precision and on its own device, and is left as
+    The network runs in evaluation mode, in its own precision and on its own device. It is left as
     it was, like the random states. An encoder that draws, such as Poisson, draws from the seed,
-    batch after batch: what it draws depends on the batch size.
+    batch after batch, so its spikes depend on the batch size.
 
     :param network: with any neurons.
     :param x: samples [N, ...].
@@ -71,15 +71,13 @@ def record(
     require_number("seed", seed, at_least=0, within=(0, SEEDS), remedy="Use 0.")
     x = checked_samples(x, np.shape(x)[1:])
     require(len(x), "x", "at least one sample", "none", "Give samples.")
-    device = device_of(network)
-    picker = _Picker(len(x), pairs, seed)
-    starts = range(0, len(x), batch_size)
+    device, picker = device_of(network), _Picker(len(x), pairs, seed)
     neurons = next(layer for layer in network.neuron_layers() if layer.name == name)
     got, expected = f"{name!r}, which was not called", "a layer that the network calls"
     hooked = calls_of(neurons.module)
     with hooked as calls, seeded(seed), modes_kept(network), torch.no_grad():
         network.eval()
-        for start in tqdm(starts, desc=f"Recording {name}", leave=False):
+        for start in tqdm(range(0, len(x), batch_size), desc=f"Recording {name}", leave=False):
             calls.clear()
             network(torch.as_tensor(x[start : start + batch_size], device=device))
             require(calls, "layer", expected, got, "Choose another layer.")
@@ -91,17 +89,17 @@ def find_layer(network: SpikingNetwork, layer: int | str) -> str:
     """Name of a layer of neurons, by its name or by its index among the layers of neurons.
 
     :raises TypeError: when the network is no SpikingNetwork.
-    :raises ValueError: when there is no such layer; the message names those that there are."""
+    :raises ValueError: when there is no such layer; the message names the layers that there are."""
     if not isinstance(network, SpikingNetwork):
         raise TypeError(
             f"network: expected an art_snn.SpikingNetwork, got {type(network).__name__}. "
             "That of a classifier is classifier.model."
         )
     layers = network.neuron_layers()
-    names = [found.name for found in layers]
-    for found in layers:
-        if isinstance(layer, str) and layer in (found.name, found.site.name):
-            return found.name
+    names = [neurons.name for neurons in layers]
+    for neurons in layers:
+        if isinstance(layer, str) and layer in (neurons.name, neurons.site.name):
+            return neurons.name
     if isinstance(layer, int) and not isinstance(layer, bool) and 0 <= layer < len(names):
         return names[layer]
     expected = f"one of {', '.join(names)}, or an index from 0 to {len(names) - 1}"
@@ -109,39 +107,33 @@ def find_layer(network: SpikingNetwork, layer: int | str) -> str:
 
 
 class _Picker:
-    """Keeps the mean currents and rates of a layer of neurons at the drawn places."""
+    """Keeps the mean currents and rates of a layer of neurons at random places."""
 
     def __init__(self, samples: int, pairs: int, seed: int) -> None:
-        self.samples, self.pairs, self.seed = samples, pairs, seed
-        self.places: np.ndarray | None = None
-        self.neurons = 0
+        self.samples, self.pairs, self.seed, self.neurons = samples, pairs, seed, 0
+        self.places = np.zeros(0)
         self.picked: list[tuple[np.ndarray, np.ndarray]] = []
 
     def pick(self, first: int, currents: Tensor, spikes: Tensor) -> None:
-        """Of the batch that begins with that sample; both [T, N, ...]."""
-        if self.places is None:
+        """From the batch that begins with that sample; both [T, N, ...]."""
+        if not self.picked:
             self.neurons = spikes[0, 0].numel()
-            self.places = self._drawn()
+            count, draw = self.samples * self.neurons, np.random.default_rng(self.seed)
+            # In ascending order, the neurons of one sample next to one another.
+            places = draw.choice(count, min(self.pairs, count), replace=False, shuffle=False)
+            self.places = np.sort(places)
         ends = np.array([first, first + spikes.shape[1]]) * self.neurons
         begin, end = np.searchsorted(self.places, ends)
         here = torch.as_tensor(self.places[begin:end] - ends[0], device=spikes.device)
         self.picked.append((_means(currents, here), _means(spikes, here)))
 
-    def _drawn(self) -> np.ndarray:
-        """Places in ascending order, the neurons of one sample behind one another."""
-        count = self.samples * self.neurons
-        draw = np.random.default_rng(self.seed)
-        return np.sort(draw.choice(count, min(self.pairs, count), replace=False, shuffle=False))
-
     def result(self, layer: str) -> Pairs:
-        assert self.places is not None
         sample, neuron = np.divmod(self.places, self.neurons)
-        current, rate = (np.concatenate(parts) for parts in zip(*self.picked, strict=True))
+        current, rate = (np.concatenate(means) for means in zip(*self.picked, strict=True))
         return Pairs(layer, self.samples * self.neurons, sample, neuron, current, rate)
 
 
 def _means(values: Tensor, places: Tensor) -> np.ndarray:
     """Means over time [P] of values [T, N, ...] at flat places [P] of [N, ...], in float64."""
-    picked = values.flatten(1).index_select(1, places)
-    means: np.ndarray = picked.cpu().double().mean(0).numpy()
+    means: np.ndarray = values.flatten(1).index_select(1, places).cpu().double().mean(0).numpy()
     return means

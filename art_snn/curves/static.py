@@ -10,7 +10,7 @@ from art_snn.dynamics import Dynamics
 from art_snn.gradients import RGA
 
 ROUNDING = 1e-12
-"""Currents that differ by this share are one and the same current to :func:`static_rate`."""
+"""Share by which currents may differ and be the same to :func:`static_rate`."""
 
 Curve = Callable[[np.ndarray], np.ndarray]
 """Currents [...] -> rates [...]."""
@@ -35,11 +35,12 @@ def static_rate(
     is the limit of long times; over T steps a neuron fires floor(T / ceil(n)) times.
 
     A current that reaches the threshold exactly after whole steps fires at that step, since a
-    neuron fires at u >= threshold. The current 0.1 of an IF neuron thus gives 1/10, though the sum
-    of ten times 0.1 in double precision stays below 1 and would fire one step later: rounding by
-    1e-12 of the current is forgiven, here and at the current from which a leaky neuron fires. With
-    a soft reset the second interval is another than the first unless decay = 1, where the smooth
-    form holds; for leaky neurons with a soft reset there is no such formula.
+    neuron fires at u >= threshold. Rounding by 1e-12 of the current is forgiven, here and at the
+    current from which a leaky neuron fires. So 0.1 gives 1/10 at an IF neuron, although the sum of
+    ten times 0.1 in double precision stays below 1.
+
+    With a soft reset the second interval is another than the first, unless decay = 1, where the
+    smooth form holds. For leaky neurons with a soft reset there is no such formula.
 
     :param current: numbers or a numpy array [...], in the unit of the threshold; may be infinite.
     :param decay: share of the potential that survives one step, in (0, 1]; 1 is the IF neuron.
@@ -81,7 +82,7 @@ def rga_rate(
 
 
 def curves_of(decay: float, threshold: float, rule: RGA) -> dict[str, Curve]:
-    """The three curves to hold recorded rates against, by name: static, static and smooth, RGA."""
+    """The three curves to compare recorded rates with, by name: static, static and smooth, RGA."""
     smooth = partial(static_rate, decay=decay, threshold=threshold, whole_steps=False)
     return {
         "static": partial(static_rate, decay=decay, threshold=threshold),

@@ -87,40 +87,34 @@ def probe(network: Differentiable, encoded: Tensor) -> str | None:
     random numbers a, b and (a + b) / 2, and the third current must be the mean of the others.
 
     :param encoded: input [T, N, ...], of which shape, dtype and device are used."""
-    prober = _Prober(encoded.device)
+    # A separate generator: the probe must not disturb the user's random state.
+    generator = torch.Generator(encoded.device).manual_seed(0)
+    names: list[str] = []
+    excesses: list[Tensor] = []
+
+    def draw(like: Tensor) -> Tensor:
+        """a, b and (a + b) / 2 of one sample [3, 1, ...]."""
+        steps = torch.empty((2, 1, *like.shape[2:]), dtype=like.dtype, device=like.device)
+        a, b = steps.normal_(generator=generator)
+        return torch.stack([a, b, (a + b) / 2])
+
+    def judge(current: Tensor, threshold: float) -> None:
+        a, b, middle = current
+        excesses.append(excess_of(middle[None], (a + b)[None] / 2, threshold))
+
+    def fire(site: Site, current: Tensor) -> Tensor:
+        judge(current, least(site.dynamics.threshold))
+        names.append(site.name)
+        return draw(current)
+
     try:
-        prober.judge(network.outputs(prober.draw(encoded), prober), 1.0)
-        mismatch = first_mismatch(prober.excesses, prober.names)
+        judge(network.outputs(draw(encoded), fire), 1.0)
+        mismatch = first_mismatch(excesses, names)
     except OUT_OF_MEMORY:
         raise
     except Exception as error:
         mismatch = failure("probe", error)
     return None if mismatch is None else mismatch.reason
-
-
-class _Prober:
-    """Answers every current with random numbers, and measures how affine the layers are."""
-
-    def __init__(self, device: torch.device) -> None:
-        # A separate generator: the probe must not disturb the user's random state.
-        self.generator = torch.Generator(device).manual_seed(0)
-        self.names: list[str] = []
-        self.excesses: list[Tensor] = []
-
-    def __call__(self, site: Site, current: Tensor) -> Tensor:
-        self.judge(current, least(site.dynamics.threshold))
-        self.names.append(site.name)
-        return self.draw(current)
-
-    def draw(self, like: Tensor) -> Tensor:
-        """Three steps a, b and (a + b) / 2 of one sample [3, 1, ...]."""
-        steps = torch.empty((2, 1, *like.shape[2:]), dtype=like.dtype, device=like.device)
-        a, b = steps.normal_(generator=self.generator)
-        return torch.stack([a, b, (a + b) / 2])
-
-    def judge(self, current: Tensor, threshold: float) -> None:
-        a, b, middle = current
-        self.excesses.append(excess_of(middle[None], (a + b)[None] / 2, threshold))
 
 
 def first_mismatch(excesses: list[Tensor], names: list[str]) -> Mismatch | None:

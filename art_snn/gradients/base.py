@@ -38,7 +38,11 @@ class Execution:
 
 
 class Differentiable(Protocol):
-    """The side of a spiking network that gradient rules see."""
+    """The side of a spiking network that gradient rules see.
+
+    :class:`art_snn.SpikingNetwork` documents its members. `encode` maps the input [N, ...] to time
+    steps [T, N, ...], `run` these to logits [N, K], and `outputs` to [T, N, K]; neurons fire by
+    `firing`. `exact` is the network of which this one is a copy in half precision, if it is."""
 
     execution: Execution | None
     obstacles: dict[Hashable, str | None]
@@ -48,42 +52,19 @@ class Differentiable(Protocol):
     input_span: float
 
     @property
-    def exact(self) -> "Differentiable | None":
-        """The network of which this one is a copy in half precision; None for any other."""
-
+    def exact(self) -> "Differentiable | None": ...
     @property
-    def dtype(self) -> Any:
-        """Floating-point dtype of the weights."""
-
+    def dtype(self) -> Any: ...
     @property
-    def plain(self) -> bool:
-        """Whether all layers are modules of torch or ours, and no hook sees their values."""
-
-    def encode(self, x: Tensor) -> Tensor:
-        """Input [N, ...] -> time steps [T, N, ...]."""
-
-    def with_steps(self, steps: int) -> "Differentiable":
-        """The same layers over another number of time steps."""
-
-    def run(self, encoded: Tensor, firing: Firing) -> Tensor:
-        """Encoded input [T, N, ...] -> logits [N, K], every neuron firing by `firing`."""
-
-    def outputs(self, encoded: Tensor, firing: Firing) -> Tensor:
-        """The same before the mean over time: [T, N, K]."""
-
-    def averaging_objection(self) -> str | None:
-        """Why the network cannot run on an input averaged over time at present, or None."""
-
-    def state_key(self) -> Hashable:
-        """Changes with the network's modules, their settings, modes and hooks, and with weights.
-
-        A change of weights through `.data` does not show, since torch does not count it."""
-
-    def attack_key(self) -> Hashable:
-        """The same, with all changes of weights, but for what passes write themselves."""
-
-    def writing(self) -> AbstractContextManager[object]:
-        """What a pass within the block writes on modules, such as a counter, is no setting."""
+    def plain(self) -> bool: ...
+    def encode(self, x: Tensor) -> Tensor: ...
+    def with_steps(self, steps: int) -> "Differentiable": ...
+    def run(self, encoded: Tensor, firing: Firing) -> Tensor: ...
+    def outputs(self, encoded: Tensor, firing: Firing) -> Tensor: ...
+    def averaging_objection(self) -> str | None: ...
+    def state_key(self) -> Hashable: ...
+    def attack_key(self) -> Hashable: ...
+    def writing(self) -> AbstractContextManager[object]: ...
 
 
 class Gradient(ABC):

@@ -8,8 +8,8 @@ so where the values of a pass are known from another one, it need not be compute
 networks of torch's modules and ours only: what they do passes through functions of torch one by
 one, and they keep nothing."""
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 
 from art_snn.context import within
 from art_snn.gradients.base import Firing, Site
-from art_snn.gradients.light import LIGHT, maximum, requires_gradient
+from art_snn.gradients.light import LIGHT, by_input_alone, maximum, requires_gradient
 
 
 class Opaque(Exception):
@@ -81,11 +81,15 @@ def weights_held() -> bool:
     return _HELD.get()
 
 
-def weights_fixed() -> AbstractContextManager[object]:
+@contextmanager
+def weights_fixed() -> Iterator[None]:
     """A block in which weights are constants, if passes hold them so and make a graph at all."""
     if not weights_held() or not torch.is_grad_enabled():
-        return nullcontext()
-    return FixedWeights(_TRAIL.get())
+        yield
+        return
+    mode = FixedWeights(_TRAIL.get())
+    with within(_RUNNING, mode), mode:
+        yield
 
 
 def unhandled(firing: Firing) -> Firing:
@@ -118,36 +122,26 @@ class FixedWeights(TorchFunctionMode):
         if trail is not None:
             trail.followed = True
 
-    def __enter__(self) -> Any:
-        self.token = _RUNNING.set(self)
-        return super().__enter__()  # type: ignore[no-untyped-call]
-
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)  # type: ignore[no-untyped-call]
-        _RUNNING.reset(self.token)
-
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if self.paused or func in LOOKS or _is_about_object(func) or _checkpointed():
+        about_object = getattr(func, "__name__", "") in ABOUT_OBJECTS
+        if self.paused or func in LOOKS or about_object or _checkpointed():
             return func(*args, **kwargs)
         args = tuple(map(_constant, args))
         kwargs = {name: _constant(value) for name, value in kwargs.items()}
-        hollow, light = self.trail is not None and self.trail.hollow, LIGHT.get(func)
-        answer = NotImplemented if light is None else light(hollow, *args, **kwargs)
+        layer, answer = LIGHT.get(func), NotImplemented
+        hollow = self.trail is not None and self.trail.hollow
+        if layer is not None and by_input_alone(args, kwargs):
+            answer = layer(hollow, *args, **kwargs)
         if answer is NotImplemented and self.trail is not None:
             self.trail.follow(func, args, kwargs)
             if hollow and func is Tensor.contiguous and not any(args[0].stride()):
                 return args[0]
-        if func is functional.max_pool2d:
+        if func is functional.max_pool2d and by_input_alone(args, kwargs):
             answer = maximum(*args, **kwargs)
         return func(*args, **kwargs) if answer is NotImplemented else answer
-
-
-def _is_about_object(func: Any) -> bool:
-    """Whether the function is about a tensor as an object, of which a constant is another."""
-    return getattr(func, "__name__", "") in ABOUT_OBJECTS
 
 
 def _checkpointed() -> bool:
@@ -180,11 +174,7 @@ ABOUT_OBJECTS = frozenset(
         *("register_hook", "register_post_accumulate_grad_hook"),
     ]
 )
-"""Names of functions that change a tensor as an object."""
-
-
-def _always(*args: Any, **kwargs: Any) -> bool:
-    return True
+"""Names of functions about a tensor as an object, of which a constant is another."""
 
 
 def _is_shape(*args: Any, **kwargs: Any) -> bool:
@@ -204,10 +194,6 @@ def _is_place(x: Any, index: Any) -> bool:
     return all(i is None or i is Ellipsis or isinstance(i, int | slice) for i in indices)
 
 
-def _is_idle(x: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> bool:
-    return not training
-
-
 MOVES: Mapping[Any, Callable[..., bool]] = MappingProxyType(
     dict.fromkeys(
         [
@@ -216,10 +202,11 @@ MOVES: Mapping[Any, Callable[..., bool]] = MappingProxyType(
             *(Tensor.unflatten, Tensor.contiguous, Tensor.mean, Tensor.sum, torch.cat, torch.stack),
             *(torch.add, Tensor.add, torch.sub, Tensor.sub, functional.adaptive_avg_pool2d),
         ],
-        _always,
+        lambda *args, **kwargs: True,
     )
     | dict.fromkeys([torch.mul, Tensor.mul], _has_one_factor)
     | dict.fromkeys([torch.div, Tensor.div], _is_dividend)
-    | {Tensor.view: _is_shape, Tensor.__getitem__: _is_place, functional.dropout: _is_idle}
+    | {Tensor.view: _is_shape, Tensor.__getitem__: _is_place}
+    | {functional.dropout: lambda x, p=0.5, training=True, inplace=False: not training}
 )
 """Other affine operations, and in which calls they are."""

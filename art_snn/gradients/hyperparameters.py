@@ -8,6 +8,7 @@ from art_snn.checks import invalid
 
 KINDS: dict[str, type] = {"bool": bool, "int": int, "<class 'bool'>": bool, "<class 'int'>": int}
 """By the declaration of a field; all others are floats."""
+WORDS = {float: "a number", int: "a whole number", bool: "0 or 1"}
 
 
 @dataclass(frozen=True)
@@ -21,44 +22,40 @@ class Number:
     value: float
 
     def converted(self, value: object) -> float:
-        """The value in the field's kind; 0 and 1 are truth values too.
+        """The value in the field's kind; 0 and 1 are also truth values.
 
         :raises ValueError: when it is none of that kind."""
         if isinstance(value, bool) and self.kind is not bool:
             raise ValueError(f"expected a number, got {value}")
-        if self.kind is float and isinstance(value, Real):
-            return float(value)
         whole = isinstance(value, Integral) or (isinstance(value, float) and value.is_integer())
-        if self.kind is int and whole:
-            return int(value)  # type: ignore[call-overload, no-any-return]
-        if self.kind is bool and value in (0, 1):
-            return bool(value)
-        words = {float: "a number", int: "a whole number", bool: "0 or 1"}[self.kind]
-        raise ValueError(f"expected {words}, got {value!r}")
+        fits = {float: isinstance(value, Real), int: whole, bool: value in (0, 1)}
+        if not fits[self.kind]:
+            raise ValueError(f"expected {WORDS[self.kind]}, got {value!r}")
+        number: float = self.kind(value)
+        return number
 
 
 def numbers(rule: object) -> dict[str, Number]:
     """Every field of a dataclass that holds a number, and of dataclasses inside, by dotted name."""
-    found: dict[str, Number] = {}
+    by_name: dict[str, Number] = {}
     for field in fields(rule) if is_dataclass(rule) else ():
         value = getattr(rule, field.name)
         if isinstance(value, Real) and field.init:
-            found[field.name] = Number(KINDS.get(str(field.type), float), value)  # type: ignore[arg-type]
+            by_name[field.name] = Number(KINDS.get(str(field.type), float), value)  # type: ignore[arg-type]
         elif is_dataclass(value):
-            inner = numbers(value).items()
-            found |= {f"{field.name}.{name}": hyperparameter for name, hyperparameter in inner}
-    return found
+            by_name |= {f"{field.name}.{name}": inner for name, inner in numbers(value).items()}
+    return by_name
 
 
 def hyperparameter(rule: object, name: str) -> Number:
     """The field of that dotted name.
 
-    :raises ValueError: when there is none; the message lists those that there are."""
-    known = numbers(rule)
-    if name not in known:
-        expected = f"one of {', '.join(known)}" if known else "a rule with a number in a field"
+    :raises ValueError: when there is none; the message lists the fields that there are."""
+    by_name = numbers(rule)
+    if name not in by_name:
+        expected = f"one of {', '.join(by_name)}" if by_name else "a rule with a number in a field"
         raise invalid("field", expected, repr(name), f"The rule is {rule}.")
-    return known[name]
+    return by_name[name]
 
 
 def accepted(rule: object, name: str, value: object) -> float:

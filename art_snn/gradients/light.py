@@ -24,14 +24,15 @@ def requires_gradient(values: Any) -> bool:
     return isinstance(values, Tensor) and values.requires_grad
 
 
-def _wanted(x: Any, *weights: Any) -> bool:
-    """Whether a gradient will pass to x and to none of the weights."""
+def by_input_alone(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a gradient will pass to the input of a layer and to none of its weights."""
+    x = args[0] if args else kwargs.get("input")
     return (
         type(x) is Tensor
         and requires_gradient(x)
+        and sum(map(requires_gradient, (*args, *kwargs.values()))) == 1
         and torch.is_grad_enabled()
         and not _autocast(x.device.type)
-        and not requires_gradient(weights)
         and forward_ad._current_level < 0
     )
 
@@ -46,27 +47,31 @@ def _nothing(x: Tensor, shape: Any) -> Tensor:
 
 
 class _Light(Function):
-    """A layer given by its values and by its gradient; neither keeps the input.
+    """An affine layer (x, *weights) -> y whose gradient (at y, *kept) -> at x needs no input.
 
-    :param values: x -> y.
-    :param back: (gradient at y, *kept) -> gradient at x.
-    :param kept: tensors that `back` needs."""
+    :param hollow: give zeros of the shape of y."""
 
     @staticmethod
     def forward(
         ctx: Any,
         x: Tensor,
-        values: Callable[[Tensor], Tensor],
-        back: Callable[..., Tensor],
+        hollow: bool,
+        layer: Callable[..., Tensor],
+        weights: tuple[Tensor | None, ...],
+        gradient: Callable[..., Tensor],
         *kept: Tensor,
     ) -> Tensor:
         ctx.save_for_backward(*kept)
-        ctx.back = back
-        return values(x)
+        ctx.gradient = gradient
+        if not hollow:
+            return layer(x, *weights)
+        shapes = [weight if weight is None else weight.to("meta") for weight in weights]
+        return _nothing(x, layer(x.to("meta"), *shapes).shape)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return ctx.back(grad, *ctx.saved_tensors), None, None, *[None] * len(ctx.saved_tensors)
+        kept = ctx.saved_tensors
+        return ctx.gradient(grad, *kept), *[None] * (4 + len(kept))
 
 
 def _convolution(
@@ -79,16 +84,14 @@ def _convolution(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Any:
-    if not _wanted(input, weight, bias) or isinstance(padding, str) or input.ndim != 4:
+    if isinstance(padding, str) or input.ndim != 4:
         return NotImplemented
     sides, sizes = input.shape[2:], (pair(stride), pair(padding), pair(dilation), groups)
 
-    def values(x: Tensor) -> Tensor:
-        if hollow:
-            return _nothing(x, torch.conv2d(x.to("meta"), weight.to("meta"), None, *sizes).shape)
+    def layer(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return torch.conv2d(x, weight, bias, *sizes)
 
-    def back(grad: Tensor, weight: Tensor) -> Tensor:
+    def gradient(grad: Tensor, weight: Tensor) -> Tensor:
         stride, padding, dilation, groups = sizes
         # Rows and columns at the end that the stride left out.
         rest = [
@@ -101,19 +104,13 @@ def _convolution(
         ]
         return torch.conv_transpose2d(grad, weight, None, stride, padding, rest, groups, dilation)
 
-    return apply(_Light, input, values, back, weight)
+    return apply(_Light, input, hollow, layer, (weight, bias), gradient, weight)
 
 
 def _linear(hollow: bool, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:
-    if not _wanted(input, weight, bias) or weight.ndim != 2:
+    if weight.ndim != 2:
         return NotImplemented
-
-    def values(x: Tensor) -> Tensor:
-        if hollow:
-            return _nothing(x, (*x.shape[:-1], len(weight)))
-        return functional.linear(x, weight, bias)
-
-    return apply(_Light, input, values, torch.matmul, weight)
+    return apply(_Light, input, hollow, functional.linear, (weight, bias), torch.matmul, weight)
 
 
 def _norm(
@@ -127,19 +124,19 @@ def _norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Any:
-    if training or running_var is None or not _wanted(input, weight, bias):
+    if training or running_var is None:
         return NotImplemented
 
-    def values(x: Tensor) -> Tensor:
-        if hollow:
-            return _nothing(x, x.shape)
-        return functional.batch_norm(x, running_mean, running_var, weight, bias, False, 0.0, eps)
+    def layer(x: Tensor, mean: Any, variance: Any, weight: Any, bias: Any) -> Tensor:
+        return functional.batch_norm(x, mean, variance, weight, bias, eps=eps)
 
-    def back(grad: Tensor, scale: Tensor) -> Tensor:
+    def gradient(grad: Tensor, scale: Tensor) -> Tensor:
         return (grad * scale.view(-1, *(1,) * (grad.ndim - 2))).to(grad.dtype)
 
     scale = torch.rsqrt(running_var + eps)
-    return apply(_Light, input, values, back, scale if weight is None else scale * weight)
+    scale = scale if weight is None else scale * weight
+    weights = (running_mean, running_var, weight, bias)
+    return apply(_Light, input, hollow, layer, weights, gradient, scale)
 
 
 def _average(
@@ -152,30 +149,24 @@ def _average(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Any:
-    if not _wanted(input):
-        return NotImplemented
     shape, kernel, padding = input.shape, pair(kernel_size), pair(padding)
     stride = kernel if stride is None else pair(stride)
     options = (kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
-    def values(x: Tensor) -> Tensor:
-        if hollow:
-            return _nothing(x, functional.avg_pool2d(x.to("meta"), *options).shape)
+    def layer(x: Tensor) -> Tensor:
         return functional.avg_pool2d(x, *options)
 
-    def back(grad: Tensor) -> Tensor:
+    def gradient(grad: Tensor) -> Tensor:
         if tiles(shape, kernel, stride, padding):
             return unpool(grad / (divisor_override or kernel[0] * kernel[1]), kernel)
         like = grad.new_empty(1).expand(shape)
-        y: Tensor = torch.ops.aten.avg_pool2d_backward(grad, like, *options)
-        return y
+        at_x: Tensor = torch.ops.aten.avg_pool2d_backward(grad, like, *options)
+        return at_x
 
-    return apply(_Light, input, values, back)
+    return apply(_Light, input, hollow, layer, (), gradient)
 
 
 def _tiling(hollow: bool, x: Tensor, kernel: Pair, divisor: int | None = None) -> Any:
-    if not _wanted(x):
-        return NotImplemented
     if hollow:
         return _average(True, x, kernel, divisor_override=divisor)
     return average(x, kernel, divisor)
@@ -191,7 +182,7 @@ def maximum(
     return_indices: bool = False,
 ) -> Any:
     """torch's max_pool2d of fixed weights, which keeps where its maxima lie and not its input."""
-    if not _wanted(input) or return_indices:
+    if return_indices:
         return NotImplemented
     stride = kernel_size if stride is None else stride
     options = (pair(kernel_size), pair(stride), pair(padding), pair(dilation), ceil_mode)
@@ -212,8 +203,8 @@ class _Maximum(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         like, (indices,) = grad.new_empty(1).expand(ctx.shape), ctx.saved_tensors
-        pooled = torch.ops.aten.max_pool2d_with_indices_backward
-        return pooled(grad, like, *ctx.options, indices), *[None] * len(ctx.options)
+        gradient = torch.ops.aten.max_pool2d_with_indices_backward
+        return gradient(grad, like, *ctx.options, indices), *[None] * len(ctx.options)
 
 
 LIGHT: Mapping[Any, Callable[..., Any]] = MappingProxyType(
@@ -225,6 +216,4 @@ LIGHT: Mapping[Any, Callable[..., Any]] = MappingProxyType(
         average: _tiling,
     }
 )
-"""What replaces affine functions of torch, or gives NotImplemented.
-
-It keeps no more than a gradient at the input needs, and need not compute anything."""
+"""Affine functions of torch, and what replaces them or gives NotImplemented."""

@@ -153,7 +153,14 @@ def _check_of(total: Tensor) -> Tensor:
 
 def resolve_in_time(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Tensor:
     """Logits [N, K] of one pass in which every step's gradient is multiplied by the slope."""
-    return network.run(encoded, lambda site, current: apply(_EveryStep, current, rule, site))
+
+    def fire(site: Site, current: Tensor) -> Tensor:
+        with torch.no_grad():
+            spikes, mean = _spikes_for(current), _mean_current(rule, current)
+            slope = _slope(rule, _trace(rule, site, current, mean, spikes, rates=False))
+        return apply(_Sloped, current, spikes, slope, rule)
+
+    return network.run(encoded, fire)
 
 
 def _trace(
@@ -254,7 +261,7 @@ class _Replayer:
         else:
             excess = excess_of(current, entry.current, least(site.dynamics.threshold))
         self.excesses.append(excess)
-        return apply(_Replay, current, rate, entry.slope, self.rule)
+        return apply(_Sloped, current, rate, entry.slope, self.rule)
 
     def mismatch(self, excess: Tensor) -> Mismatch | None:
         """Why the replay is not the time average of the recording, or None where it is.
@@ -265,20 +272,22 @@ class _Replayer:
         return first_mismatch([*self.excesses, excess], self.names)
 
 
-class _Replay(torch.autograd.Function):
-    """The recorded rate forward, the recorded slope backward."""
+class _Sloped(torch.autograd.Function):
+    """Spikes or a rate forward; backward the gradient times the slope."""
 
     @staticmethod
     def forward(
-        ctx: Any, current: Tensor, rate: Tensor, slope: Tensor, rule: RateGradient
+        ctx: Any, current: Tensor, output: Tensor, slope: Tensor, rule: RateGradient
     ) -> tuple[Tensor, Tensor]:
-        return anchored(ctx, rule, rate.view_as(rate), slope)
+        ctx.averages = rule.averages
+        return anchored(ctx, rule, output.view_as(output), slope)
 
     @staticmethod
     @once
-    def backward(ctx: Any, grad_rate: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         slope, _ = ctx.saved_tensors
-        return (grad_rate * slope).to(grad_rate.dtype), None, None, None
+        d = (grad * slope).to(grad.dtype)
+        return time_mean(d).expand_as(d) if ctx.averages else d, None, None, None
 
 
 class _Exact(torch.autograd.Function):
@@ -291,21 +300,3 @@ class _Exact(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
         return None, grad
-
-
-class _EveryStep(torch.autograd.Function):
-    """The spikes forward, the slope at every time step backward."""
-
-    @staticmethod
-    def forward(ctx: Any, current: Tensor, rule: RateGradient, site: Site) -> tuple[Tensor, Tensor]:
-        spikes, mean = _spikes_for(current), _mean_current(rule, current)
-        trace = _trace(rule, site, current, mean, spikes, rates=False)
-        ctx.averages = rule.averages
-        return anchored(ctx, rule, spikes, _slope(rule, trace))
-
-    @staticmethod
-    @once
-    def backward(ctx: Any, grad_spikes: Tensor) -> tuple[Tensor, None, None]:
-        slope, _ = ctx.saved_tensors
-        d = grad_spikes * slope
-        return time_mean(d).expand_as(d) if ctx.averages else d, None, None

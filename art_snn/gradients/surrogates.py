@@ -1,7 +1,7 @@
-"""Surrogate slopes: what stands in for the derivative of a spike, as a function of u - threshold.
+"""Surrogate slopes: they replace the derivative of a spike, as a function of u - threshold.
 
-Every surrogate is a frozen dataclass that maps distance z = u - threshold (any shape) to a slope
-h(z) of the same shape, dtype and device."""
+A surrogate maps the distance z = u - threshold, of any shape, to a slope h(z) of the same shape,
+dtype and device."""
 
 import math
 from abc import ABC, abstractmethod
@@ -13,8 +13,7 @@ from torch import Tensor
 from art_snn.checks import require_number
 
 SHAPES = (1e-3, 1e3)
-"""Shape parameters for which slopes, and gradients through the eight steps of the papers, are
-finite in single precision."""
+"""Parameters for which gradients through eight steps are finite in single precision."""
 
 
 @dataclass(frozen=True)
@@ -22,14 +21,10 @@ class Surrogate(ABC):
     """A slope h(z) with one positive parameter per field, if any, in [1e-3, 1e3]."""
 
     def __post_init__(self) -> None:
+        remedy = "The shape of a surrogate is a positive, finite number."
         for field in fields(self):
-            require_number(
-                f"{type(self).__name__}.{field.name}",
-                getattr(self, field.name),
-                above=0,
-                within=SHAPES,
-                remedy="The shape of a surrogate is a positive, finite number.",
-            )
+            name, value = f"{type(self).__name__}.{field.name}", getattr(self, field.name)
+            require_number(name, value, above=0, within=SHAPES, remedy=remedy)
 
     @abstractmethod
     def __call__(self, distance: Tensor) -> Tensor:
@@ -115,7 +110,7 @@ class FastSigmoid(Surrogate):
 class Exponential(Surrogate):
     """``height exp(-gamma |z|)`` (Shrestha and Orchard, NeurIPS 2018).
 
-    With a height of 0.3, the dampening factor of Bellec et al. (NeurIPS 2018), the damped
+    A height of 0.3, the dampening factor of Bellec et al. (NeurIPS 2018), makes it the damped
     exponential of Ozdenizci and Legenstein (TMLR 2024)."""
 
     gamma: float = 1.0

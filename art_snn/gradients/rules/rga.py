@@ -17,9 +17,9 @@ from art_snn.values import Setting, least, most, operand, plus_scaled
 class RGA(RateGradient):
     """Rate gradient approximation (Bu et al., CVPR 2023; supplement, equation S8).
 
-    The slope of a polyline through (0, 0), ((1 - decay) threshold, gamma (1 - decay) threshold) and
-    (beta threshold, 1) that stands for the rate-current curve of the neuron, at the mean current.
-    Being the slope of a curve that ends at rate 1, it integrates to 1 over the firing range.
+    The slope, at the mean current, of a polyline that replaces the rate-current curve. Its corners
+    are (0, 0), ((1 - decay) threshold, gamma (1 - decay) threshold) and (beta threshold, 1). As the
+    curve ends at rate 1, the slope integrates to 1 over its range.
 
     :param beta: mean current, in thresholds, at which the neuron saturates; > 1 - decay, in
         [1e-4, 1e4].
