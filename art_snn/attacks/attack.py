@@ -101,7 +101,8 @@ class Attack:
                 set_fields(self, **{field: value})
         remedy = "Leave it out, or take pgd or mim: art-snn scaling runs only these."
         for field, names in {"eps_step": STEPPED, "iterations": ITERATED}.items():
-            value, expected = getattr(self, field), f"None for {name}, which has none"
+            which = "its own" if name == "pgd-7" else "none"
+            value, expected = getattr(self, field), f"None for {name}, which has {which}"
             require(name in names or value is None, field, expected, value, remedy)
         if name in ITERATED:
             steps = ITERATIONS if self.iterations is None else self.iterations
