@@ -1,7 +1,6 @@
 """Data sets as numpy arrays: images [N, C, H, W] in [0, 1], and event frames [N, T, C, H, W]."""
 
 from art_snn.data.dataset import Dataset as Dataset
-from art_snn.data.digits import digits as digits
 from art_snn.data.events import events as events
 from art_snn.data.folder import from_folder as from_folder
 from art_snn.data.images import images as images
@@ -12,3 +11,4 @@ from art_snn.data.load import (
     load_data as load_data,
 )
 from art_snn.data.npz import from_npz as from_npz
+from art_snn.data.packaged import digits as digits

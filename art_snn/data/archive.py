@@ -1,4 +1,4 @@
-"""Arrays from .npz files, which may state anything about themselves."""
+"""Arrays from .npz files, whose headers may state anything."""
 
 import math
 import zipfile
@@ -11,15 +11,12 @@ from art_snn.checks import invalid, require
 from art_snn.files import damage
 
 LARGEST = 16 * 2**30
-"""Bytes, 16 GiB, that the arrays of one file may unpack to.
-
-A thousandth of that, compressed, can hold them, so the size of the file bounds nothing."""
+"""Bytes that the arrays of one file may unpack to; a file of a thousandth of that can hold them."""
 
 SPLIT, WHOLE = ("x_train", "y_train", "x_test", "y_test"), ("x", "y")
 
+# The third version is for names of fields, which no array of numbers has.
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-# The third version, for the names of fields that no array of numbers has, is left out.
-
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """What numpy writes; zipfile unpacks others a whole block at once, however large that becomes."""
 
@@ -55,7 +52,7 @@ def arrays(path: Path, largest: int = LARGEST) -> dict[str, np.ndarray]:
 
 
 def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
-    """One array, whose header must agree with the size of its member before memory is taken."""
+    """One array, whose header must fit the size of its member before memory is taken."""
     if info.compress_type not in _METHODS:
         raise ValueError(f"{info.filename} is not compressed as numpy does it")
     with archive.open(info) as member:
@@ -65,8 +62,8 @@ def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
         shape, _, kind = _HEADERS[version](member)
         size = member.tell() + math.prod(shape) * kind.itemsize
     if not kind.hasobject and size != info.file_size:
-        what = f"{info.filename} of {info.file_size:,} bytes states {kind} of shape {shape}"
-        raise ValueError(what)
+        stated = f"{info.filename} of {info.file_size:,} bytes states {kind} of shape {shape}"
+        raise ValueError(stated)
     with archive.open(info) as member:
-        found: np.ndarray = npy.read_array(member, allow_pickle=False)
-    return found
+        array: np.ndarray = npy.read_array(member, allow_pickle=False)
+    return array

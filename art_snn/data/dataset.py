@@ -20,18 +20,18 @@ from art_snn.data.split import stratified, thin
 class Dataset:
     """Samples float32, images [N, C, H, W] or event frames [N, T, C, H, W], and classes [N] int64.
 
-    :param name: in titles and in the notes beside trained weights.
+    :param name: in titles and in the notes of trained weights.
     :param x_train: training samples.
     :param y_train: their class indices.
     :param x_test: test samples, of the same shape.
     :param y_test: their class indices.
-    :param value_range: (low, high) of the values that samples may have, and to which attacks
-        confine theirs (ART's clip_values). None: unknown, as for event frames that hold counts.
-    :param mirrored: whether a mirrored sample still is one of its class; not so for numerals, which
-        a mirror turns into nothing that is read, and gestures of a left or right arm.
+    :param value_range: (low, high) of the values that samples may have, attacked ones included
+        (ART's clip_values). None: unknown, as for event frames that hold counts.
+    :param mirrored: whether a mirrored sample is still one of its class. Numerals and gestures of a
+        left or right arm are not.
     :raises ValueError: for samples of other dimensions, of two shapes, with the channels last, that
-        are no real numbers, outside the range, NaN or infinite; for labels other than one class
-        index per sample from 0 to 99,999; and for a range that is none."""
+        are no real numbers, outside the range or not finite; for labels other than one class index
+        per sample from 0 to 99,999; and for a bad range."""
 
     name: str
     x_train: np.ndarray
@@ -73,18 +73,17 @@ class Dataset:
         return int(self.x_train.shape[1]) if self.events else None
 
     def clip_values(self, what: str = "an attack") -> tuple[float, float]:
-        """The value range, for whatever cannot do without one.
+        """The value range.
 
-        :param what: names it in the complaint.
-        :raises ValueError: when there is no range."""
+        :param what: names in the complaint what needs it.
+        :raises ValueError: when there is none."""
         if self.value_range is not None:
             return self.value_range
-        least, most = self._extremes()
+        samples = [x for x in (self.x_train, self.x_test) if x.size]
+        least, most = min(float(x.min()) for x in samples), max(float(x.max()) for x in samples)
         low, high = min(0, math.floor(least)), max(math.ceil(most), 1)
-        remedy = (
-            f"Say which values may occur: value_range=({low}, {high}), on the command line "
-            f"--value-range {low},{high}."
-        )
+        flag = f"on the command line --value-range {low},{high}"
+        remedy = f"Say which values may occur: value_range=({low}, {high}), {flag}."
         got = f"None, for {self.name} with values from {least:g} to {most:g}"
         raise invalid("value_range", f"the range that {what} may use", got, remedy)
 
@@ -94,18 +93,15 @@ class Dataset:
         :param share: of the training samples that are held out, between 0 and 1.
         :param seed: of the split, which keeps the classes' proportions.
         :param argument: the share's name in complaints.
-        :return: the remaining training samples as x_train and y_train, and those held out, for
-            validation, as x_test and y_test; no test sample is in it.
+        :return: the other training samples as x_train and y_train, those held out as x_test and
+            y_test, and no test sample.
         :raises ValueError: for another share, a class with one training sample, or too few samples.
         """
         rest, held = stratified(self.y_train, share, seed, argument)
+        name = f"{self.name} (validation {share:g}, seed {seed})"
+        x, y = self.x_train, self.y_train
         return replace(
-            self,
-            name=f"{self.name} (validation {share:g}, seed {seed})",
-            x_train=self.x_train[rest],
-            y_train=self.y_train[rest],
-            x_test=self.x_train[held],
-            y_test=self.y_train[held],
+            self, name=name, x_train=x[rest], y_train=y[rest], x_test=x[held], y_test=y[held]
         )
 
     def subset(self, train: int | None = None, test: int | None = None, seed: int = 0) -> "Dataset":
@@ -120,20 +116,12 @@ class Dataset:
         """
         kept = thin(self.y_train, train, seed, "train")
         tested = thin(self.y_test, test, seed, "test")
-        part = replace(
-            self,
-            name=f"{self.name} ({len(kept)} + {len(tested)} samples, seed {seed})",
-            x_train=self.x_train[kept],
-            y_train=self.y_train[kept],
-            x_test=self.x_test[tested],
-            y_test=self.y_test[tested],
-        )
+        training = {"x_train": self.x_train[kept], "y_train": self.y_train[kept]}
+        testing = {"x_test": self.x_test[tested], "y_test": self.y_test[tested]}
+        name = f"{self.name} ({len(kept)} + {len(tested)} samples, seed {seed})"
+        part = replace(self, name=name, **training, **testing)
         expected = f"a count that reaches all {self.classes} classes"
         got = f"{len(kept)}, and {len(tested)} for testing"
         remedy = "Take at least one sample per class."
         require(part.classes >= self.classes, "train", expected, got, remedy)
         return part
-
-    def _extremes(self) -> tuple[float, float]:
-        parts = [x for x in (self.x_train, self.x_test) if x.size]
-        return min(float(x.min()) for x in parts), max(float(x.max()) for x in parts)

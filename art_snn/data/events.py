@@ -37,21 +37,20 @@ def events(
 ) -> Dataset:
     """Recordings of an event camera as frames of counts [N, T, 2, H, W], one channel per polarity.
 
-    Needs ``pip install 'art_snn[events]'``. Every recording is cut into frames of (events //
-    frames) events each (tonic.transforms.ToFrame with n_event_bins); the last (events % frames) are
-    left out, and a recording with fewer events than frames becomes empty frames.
+    Needs ``pip install 'art_snn[events]'``. Every frame of a recording has (events // frames)
+    events (tonic.transforms.ToFrame with n_event_bins); the last (events % frames) are left out. A
+    recording with fewer events than frames becomes empty frames.
 
     Sizes, training and test samples: nmnist 2x34x34, 60,000 and 10,000; dvs128-gesture 2x128x128,
-    eleven classes, 1,077 and 264; cifar10-dvs 2x128x128, 10,000, split here 9 to 1 by seed 0, each
-    class in proportion, and brought to 48x48. A smaller frame holds mean counts.
+    eleven classes, 1,077 and 264; cifar10-dvs 2x128x128, 10,000, split 9 to 1 by seed 0, each class
+    in proportion, and pooled to 48x48. A smaller frame holds mean counts.
 
     The frames are kept in root as a .npz file, which :func:`from_npz` reads as well. In memory they
     are float32: all of N-MNIST in ten frames take 6.5 GB.
 
     :param root: folder of the recordings, one folder per set, and of the frames.
     :param frames: number of frames T.
-    :param download: fetch or unpack the recordings where they are not there yet; without it nothing
-        is ever fetched.
+    :param download: fetch or unpack recordings that are missing; without it nothing is fetched.
     :param image_size: side or (height, width) of the frames.
     :param value_range: (low, high) of the counts that an attack may use; None leaves it open.
     :raises ModuleNotFoundError: when tonic is needed and not installed.
@@ -67,6 +66,6 @@ def events(
     cache = root / f"{sized_name(name, size).replace(' ', '-')}-{frames}-frames.npz"
     if not cache.exists():
         convert(source, root, download, frames, size, cache)
-    # Written here, perhaps in hours: no size that was asked for is refused.
-    frames_kept = from_npz(cache, value_range, largest=sys.maxsize)
-    return replace(frames_kept, name=sized_name(name, size), mirrored=source.mirrored)
+    # We wrote it, perhaps in hours: no size is refused.
+    data = from_npz(cache, value_range, largest=sys.maxsize)
+    return replace(data, name=sized_name(name, size), mirrored=source.mirrored)

@@ -29,7 +29,7 @@ class _Source:
     mirrored: bool = True
 
     def parts(self, root: Path, download: bool, image_size: ImageSize | None) -> tuple[Part, Part]:
-        """Training and test part; of the given size where it takes one to make arrays of them."""
+        """Training and test part; of the given size where the files are pictures."""
         train, test = (_arrays(self.part(root, train, download)) for train in (True, False))
         return train, test
 
@@ -82,28 +82,27 @@ def images(
     27,000, split here into 80 % and 20 % by seed 0, each class in proportion.
 
     :param root: folder in which torchvision keeps its sets.
-    :param download: fetch the set where it is not there yet; without it nothing is ever fetched.
-    :param image_size: side or (height, width) to which the images are brought by bilinear
-        interpolation, with antialiasing where they shrink; None keeps theirs.
-    :param packaged: folder of Debian's dataset-fashion-mnist, for want of one in root.
+    :param download: fetch the set where it is missing; without it nothing is fetched.
+    :param image_size: side or (height, width) of all images, by bilinear interpolation, with
+        antialiasing where they shrink; None keeps theirs.
+    :param packaged: folder of Debian's dataset-fashion-mnist, where root has none.
     :raises FileNotFoundError: when the set is not there, damaged, or cannot be fetched.
-    :raises ValueError: for another name, a size that is none, or a root that is no folder or may
-        not be read."""
+    :raises ValueError: for another name, a bad size, or a root that is no readable folder."""
     remedy = "Images of your own come from from_npz or from_folder."
     require(name in IMAGES, "name", f"one of {', '.join(IMAGES)}", repr(name), remedy)
     if image_size is not None:
         sides(image_size)
     root, packaged, source = require_root(root), expand_path("packaged", packaged), IMAGES[name]
-    own = name != "fashion-mnist" or (root / source.place).is_dir()
+    missing = name == "fashion-mnist" and not (root / source.place).is_dir()
     try:
-        if own or not debian.is_there(packaged):
+        if not (missing and debian.is_there(packaged)):
             train, test = source.parts(root, download, image_size)
         else:
             train, test = debian.read_parts(packaged)
     except ArgumentError:
         raise
     except Exception as error:
-        # torchvision fails in any way that missing or damaged bytes and networks happen to lead to.
+        # Missing files, damaged bytes and networks make torchvision fail in any way.
         reason = " ".join(str(error).split()) or type(error).__name__
         advice = "Look at that folder" if download else "Pass download=True, --download in commands"
         advice += ", or put torchvision's files there."

@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from art_snn.checks import LONGEST_SIDE, Open, invalid, require, require_count
 from art_snn.data.dataset import Dataset
-from art_snn.data.digits import digits
 from art_snn.data.events import EVENTS, events
 from art_snn.data.folder import from_folder
 from art_snn.data.images import IMAGES, images
 from art_snn.data.npz import from_npz
+from art_snn.data.packaged import digits
 from art_snn.data.sizes import ImageSize
 from art_snn.paths import FILE, FOLDER, expand_path, path_kind
 
@@ -26,18 +26,12 @@ class SourceKind:
     options: tuple[str, ...] = ()
 
 
+_KEPT = ("root", "download", "image_size")
+_EVENTS = (*_KEPT, "value_range", "frames")
 NAMES: Mapping[str, SourceKind] = MappingProxyType(
     {"digits": SourceKind(digits, ("test_share",))}
-    | {
-        name: SourceKind(partial(images, name), ("root", "download", "image_size"))
-        for name in IMAGES
-    }
-    | {
-        name: SourceKind(
-            partial(events, name), ("root", "download", "image_size", "value_range", "frames")
-        )
-        for name in EVENTS
-    }
+    | {name: SourceKind(partial(images, name), _KEPT) for name in IMAGES}
+    | {name: SourceKind(partial(events, name), _EVENTS) for name in EVENTS}
 )
 """The data sets that have a name."""
 
@@ -49,12 +43,11 @@ RANDOM = "random"
 class Source:
     """A data set by its name, or from a .npz file or a folder.
 
-    :param data: digits, mnist, cifar10, nmnist, ...; a .npz file; or a folder of pictures. A word
-        wins over a folder of that name: write ./digits.
+    :param data: digits, mnist, cifar10, nmnist, ...; a .npz file; or a folder of pictures. A name
+        comes before a folder of that name: write ./digits.
     :param root: folder of the data sets that are kept on disk.
-    :param download: fetch a data set that is not there; without it nothing is ever fetched.
-    :param image_size: side to which images, pictures and event frames are brought; theirs unless
-        given, save for cifar10-dvs.
+    :param download: fetch a data set that is not there; without it nothing is fetched.
+    :param image_size: side of images, pictures and event frames [theirs; cifar10-dvs: 48].
     :param value_range: LOW,HIGH: values that samples of a .npz file or events may have.
     :param frames: frames T of event recordings [10].
     :param axes: NCHW or NHWC, of a .npz file whose images can be read both ways.
@@ -94,8 +87,7 @@ class Source:
         """The data set.
 
         :raises FileNotFoundError: when the set, file or folder is not there.
-        :raises ValueError: for a name that is none of them, and an option that it has no use for.
-        """
+        :raises ValueError: for an unknown name, or an option that the data have no use for."""
         kind = NAMES.get(self.data) or self._of_path()
         for option, reason in _REASONS.items():
             value = getattr(self, option)
@@ -107,13 +99,13 @@ class Source:
 
     def _of_path(self) -> SourceKind:
         path = expand_path("data", self.data)
-        found = path_kind("data", path)
-        if found == FOLDER:
+        kind = path_kind("data", path)
+        if kind == FOLDER:
             return SourceKind(partial(from_folder, path), ("image_size", "test_share"))
-        if found == FILE or path.suffix == ".npz":
+        if kind == FILE or path.suffix == ".npz":
             return SourceKind(partial(from_npz, path), ("value_range", "axes", "test_share"))
         expected = f"one of {', '.join(NAMES)}, a .npz file or a folder of pictures"
-        got = f"{self.data!r}, {found}" if found else repr(self.data)
+        got = f"{self.data!r}, {kind}" if kind else repr(self.data)
         raise invalid("data", expected, got, "Check the spelling and the path.")
 
 

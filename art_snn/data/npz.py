@@ -42,30 +42,27 @@ def from_npz(
         float32, bytes take four times as much.
     :raises FileNotFoundError: when there is no such file.
     :raises ValueError: when it is no .npz file or a larger one, an array is missing, has another
-        form, or values outside the range, when the axes are not told and have to be, or are told of
-        other arrays, for labels that are no class indices, and for a share beside a split."""
+        form or values outside the range, for axes that are missing or wrong, for labels that are no
+        class indices, and for a share next to a split."""
     path = expand_path("data", path)
     given = None if value_range is None else checked_range(value_range)
     remedy = "Give the bytes, such as 16 * 2**30."
     largest = require_count("largest", largest, up_to=2**63 - 1, remedy=remedy)
     require_kind("data", path, FILE, "a .npz file")
-    found = arrays(path, largest)
-    samples, labels = {}, {}
-    for x, y in ((name, "y" + name[1:]) for name in found if name[0] == "x"):
-        _refuse_single(x, found[x], found[y])
-        samples[x] = _samples(x, found[x], given, axes)
-        labels[y] = checked_labels(y, found[y], len(samples[x]))
-    if "x" in samples:
-        share = TEST_SHARE if test_share is None else test_share
-        train, test = stratified(labels["y"], share, seed, "test_share")
-        whole, label = samples["x"], labels["y"]
-        parts = (whole[train], label[train], whole[test], label[test])
+    content = arrays(path, largest)
+    for name, labels in ((name, "y" + name[1:]) for name in content if name[0] == "x"):
+        _refuse_single(name, content[name], content[labels])
+        content[name] = _samples(name, content[name], given, axes)
+        content[labels] = checked_labels(labels, content[labels], len(content[name]))
+    if "x" in content:
+        share, x, y = TEST_SHARE if test_share is None else test_share, content["x"], content["y"]
+        train, test = stratified(y, share, seed, "test_share")
+        content = {"x_train": x[train], "y_train": y[train], "x_test": x[test], "y_test": y[test]}
     else:
         refuse_share(test_share, str(path))
-        parts = (samples["x_train"], labels["y_train"], samples["x_test"], labels["y_test"])
-    if given is None and parts[0].ndim == 4:
+    if given is None and content["x_train"].ndim == 4:
         given = (0.0, 1.0)
-    return Dataset(path.stem, *parts, value_range=given)
+    return Dataset(path.stem, **content, value_range=given)
 
 
 def _samples(
@@ -75,10 +72,8 @@ def _samples(
     check_kind(name, x)
     x = _channels_first(name, x, axes)
     if not (x.ndim == 5 or (x.ndim == 4 and x.shape[1] in CHANNELS)) or not x.size:
-        expected = (
-            "images [N, H, W], [N, H, W, C] or [N, C, H, W] with C = 1 or 3, or event "
-            "frames [N, T, C, H, W]"
-        )
+        images = "images [N, H, W], [N, H, W, C] or [N, C, H, W] with C = 1 or 3"
+        expected = f"{images}, or event frames [N, T, C, H, W]"
         raise invalid(name, expected, f"shape {x.shape}", "Reorder the axes.")
     # What float32 cannot hold becomes infinite, which is refused like any other infinity.
     with np.errstate(over="ignore"):
@@ -88,7 +83,7 @@ def _samples(
 
 
 def _refuse_single(name: str, x: np.ndarray, y: np.ndarray) -> None:
-    """Refuse one image of three axes, which only its label tells from N grey images."""
+    """Refuse one image of three axes, which without its label would be N grey images."""
     single = x.ndim == 3 and y.ndim == 1 and y.size != len(x)
     expected = f"[N, H, W] with one image for each of {y.size} labels"
     remedy = "Give every image its label; a single image needs the axis of samples, too: x[None]."
@@ -96,19 +91,20 @@ def _refuse_single(name: str, x: np.ndarray, y: np.ndarray) -> None:
 
 
 def _channels_first(name: str, x: np.ndarray, axes: str | None) -> np.ndarray:
-    first, last = (x.ndim == 4 and x.shape[axis] in CHANNELS for axis in (1, 3))
-    told = {None: (first, last), "NCHW": (first, False), "NHWC": (False, last)}
+    orders = [
+        order
+        for order, axis in (("NCHW", 1), ("NHWC", 3))
+        if x.ndim == 4 and x.shape[axis] in CHANNELS and axes in (None, order)
+    ]
     expected = "NCHW or NHWC, as the images have them, with C = 1 or 3"
     got = f"{axes!r} for {name} of shape {x.shape}"
-    remedy = "Leave it out, or correct it."
-    fits = not (axes not in told or (axes is not None and told[axes] == (False, False)))
-    require(fits, "axes", expected, got, remedy)
+    require(axes is None or orders, "axes", expected, got, "Leave it out, or correct it.")
     expected = f"NCHW or NHWC, since both suit {name} of shape {x.shape}"
     remedy = "Say which axis holds the channels: axes='NCHW' or 'NHWC', --axes in commands."
-    require(told[axes] != (True, True), "axes", expected, "neither", remedy)
+    require(len(orders) < 2, "axes", expected, "neither", remedy)
     if x.ndim == 3:
         return x[:, None]
-    return x.transpose(0, 3, 1, 2) if told[axes] == (False, True) else x
+    return x.transpose(0, 3, 1, 2) if orders == ["NHWC"] else x
 
 
 def _shares(name: str, x: np.ndarray) -> np.ndarray:

@@ -1,16 +1,32 @@
-"""Fashion-MNIST as Debian packages it."""
+"""Data sets that come in packages: scikit-learn's digits, and Fashion-MNIST from Debian."""
 
 import gzip
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from sklearn.datasets import load_digits
 from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
 
 from art_snn.checks import invalid
+from art_snn.data.dataset import Dataset
+from art_snn.data.split import stratified
 
 PACKAGED = "/usr/share/datasets/fashion-mnist"
 """Where Debian's package dataset-fashion-mnist puts its four idx files."""
+
+
+def digits(test_share: float = 0.2, seed: int = 0) -> Dataset:
+    """scikit-learn's handwritten digits: 1,797 real images of 8x8 pixels, ten classes.
+
+    :param test_share: share of the images for testing, between 0 and 1.
+    :param seed: of the split, which keeps the classes' proportions.
+    :raises ValueError: when the share is not between 0 and 1, or leaves a part too small."""
+    bunch = load_digits()
+    x = (bunch.images / 16).astype(np.float32)[:, None]
+    y = bunch.target.astype(np.int64)
+    train, test = stratified(y, test_share, seed, "test_share")
+    return Dataset("digits", x[train], y[train], x[test], y[test], mirrored=False)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -24,7 +40,7 @@ def is_there(folder: Path) -> bool:
 
 
 def read_parts(folder: Path) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Training and test part: images [N, 1, H, W] uint8 and class indices [N] int64.
+    """Training and test images [N, 1, H, W] uint8, each with its class indices [N] int64.
 
     :raises ValueError: for a damaged file."""
     x_train, y_train, x_test, y_test = map(_read, _files(folder))
@@ -37,12 +53,12 @@ def _read(path: Path) -> np.ndarray:
         with TemporaryDirectory() as folder:
             plain = Path(folder) / "idx"
             plain.write_bytes(gzip.decompress(path.read_bytes()))
-            found: np.ndarray = read_sn3_pascalvincent_tensor(str(plain)).numpy()
-        if found.dtype != np.uint8:
-            raise ValueError(f"it holds {found.dtype}")
+            array: np.ndarray = read_sn3_pascalvincent_tensor(str(plain)).numpy()
+        if array.dtype != np.uint8:
+            raise ValueError(f"it holds {array.dtype}")
     except Exception as error:
         # A damaged file fails in any way its bytes happen to lead to.
         expected, got = "a gzip-compressed idx file of bytes", f"{path}, which cannot be read"
         remedy = "Install or download it again."
         raise invalid("data", expected, f"{got} ({error})", remedy) from error
-    return found
+    return array

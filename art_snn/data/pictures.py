@@ -16,19 +16,18 @@ GREY = ("1", "L")
 DEEP = ("I", "F")
 
 MOST_PIXELS = 2**26
-"""Pixels that one picture may have, 8,192 x 8,192; unpacked in colour, they take 200 MB.
+"""Pixels that one picture may have, 8,192 x 8,192; in colour they take 200 MB.
 
-A file of kilobytes can state billions. PIL warns from 89 million on, by a limit of its own that is
-the whole program's and stays as it is."""
+A file of kilobytes can state billions. PIL's limit holds for the whole program and stays."""
 
 READABLE = "pictures that PIL reads"
 
 
 def read_pictures(paths: Sequence[str], image_size: ImageSize | None) -> np.ndarray:
-    """Pictures [N, C, H, W] uint8; one channel where every one of them is grey, otherwise RGB.
+    """Pictures [N, C, H, W] uint8; one channel where all of them are grey, otherwise RGB.
 
-    :param image_size: side or (height, width) to which they are brought by bilinear interpolation,
-        with antialiasing where they shrink; None keeps theirs.
+    :param image_size: side or (height, width) of all, by bilinear interpolation, with antialiasing
+        where they shrink; None keeps theirs.
     :raises FileNotFoundError: for a link to nothing.
     :raises ValueError: for a file that cannot be read, has more than 8 bits per channel or more
         than :data:`MOST_PIXELS`, or another size than the first when no size was given."""
@@ -38,16 +37,15 @@ def read_pictures(paths: Sequence[str], image_size: ImageSize | None) -> np.ndar
     for path in tqdm(paths, desc="Pictures", leave=False):
         pictures.append(_open(path, image_size))
         same = pictures[-1].shape[:2] == pictures[0].shape[:2]
-        first, other = _words(pictures[0]), _words(pictures[-1])
+        first, other = ("x".join(map(str, pictures[i].shape[:2])) for i in (0, -1))
         got = f"None, for {first} ({paths[0]}) and {other} ({path})"
         remedy = "Give image_size=32, on the command line --image-size 32."
         require(same, "image_size", "a size, since the pictures have several", got, remedy)
-    grey = all(picture.ndim == 2 for picture in pictures)
-    shape = (len(pictures), *pictures[0].shape[:2], 1 if grey else 3)
-    filled = np.empty(shape, np.uint8)
-    for row, picture in zip(filled, pictures, strict=True):
+    channels = 1 if all(picture.ndim == 2 for picture in pictures) else 3
+    stack = np.empty((len(pictures), *pictures[0].shape[:2], channels), np.uint8)
+    for row, picture in zip(stack, pictures, strict=True):
         row[:] = picture[:, :, None] if picture.ndim == 2 else picture
-    return np.ascontiguousarray(filled.transpose(0, 3, 1, 2))
+    return np.ascontiguousarray(stack.transpose(0, 3, 1, 2))
 
 
 def _open(path: str, image_size: ImageSize | None) -> np.ndarray:
@@ -79,7 +77,3 @@ def _decoded(path: str) -> tuple[str, Image.Image]:
         if stream.width * stream.height > MOST_PIXELS:
             raise Image.DecompressionBombError(f"{stream.width:,} x {stream.height:,}")
         return stream.mode, stream.convert("L" if stream.mode in GREY else "RGB")
-
-
-def _words(picture: np.ndarray) -> str:
-    return f"{picture.shape[0]}x{picture.shape[1]}"

@@ -17,9 +17,9 @@ from art_snn.files import write_arrays
 
 @dataclass(frozen=True)
 class Recordings:
-    """A set of tonic, by the name of its class there, which is that of its folder below root.
+    """A set of tonic: the name of its class, which is also its folder below root.
 
-    Where it has no split it comes in one part; reading it takes the packages."""
+    Without a split it comes in one part; reading it takes the packages."""
 
     kind: str
     split: bool = True
@@ -31,7 +31,7 @@ class Recordings:
 def convert(
     source: Recordings, root: Path, download: bool, frames: int, size: ImageSize | None, cache: Path
 ) -> None:
-    """Write the frames of all recordings to the file, which appears only when it is whole."""
+    """Write the frames of all recordings to the file, which appears only once it is whole."""
     kind = _kind(source, root, download)
     to_frame = import_module("tonic.transforms").ToFrame(kind.sensor_size, n_event_bins=frames)
 

@@ -1,4 +1,4 @@
-"""What samples and labels may look like: their kinds, shapes and values, and the samples' range."""
+"""Which samples, labels and value ranges are accepted."""
 
 import math
 from collections.abc import Sequence
@@ -11,14 +11,11 @@ from art_snn.checks import invalid, require
 MOST_CLASSES = 100_000
 """Classes that a data set may have, so that labels go from 0 to 99,999.
 
-Networks have an output, and counts an entry, for every class up to the largest label: a single
-label of 10**9, such as a number of a photograph, took gigabytes."""
+Networks have an output for every class up to the largest label: 10**9 would take gigabytes."""
 
 
 def checked_range(value_range: object) -> tuple[float, float]:
-    """(low, high) as two floats.
-
-    :raises ValueError: when it is anything but two finite numbers with low < high."""
+    """(low, high) as floats; ValueError unless they are two finite numbers with low < high."""
     ends = value_range if isinstance(value_range, Sequence) else ()
     finite = [isinstance(end, Real) and math.isfinite(end) for end in ends]
     if len(ends) == 2 and all(finite) and ends[0] < ends[1]:
@@ -40,8 +37,7 @@ def check_kind(name: str, x: object) -> None:
 def check_shapes(x_train: np.ndarray, x_test: np.ndarray) -> None:
     """Refuse anything but images or event frames of one shape, with the channels before the sides.
 
-    More than three channels before a width of at most three are taken for sides before channels.
-    """
+    More than three channels before a width of at most three count as sides before channels."""
     expected = "images [N, C, H, W] or event frames [N, T, C, H, W]"
     got = f"shape {x_train.shape}"
     remedy = "Add the axes that are missing."
@@ -60,13 +56,13 @@ def check_shapes(x_train: np.ndarray, x_test: np.ndarray) -> None:
 def checked_labels(name: str, y: object, samples: int) -> np.ndarray:
     """Class indices [N] as int64.
 
-    :param samples: how many samples they belong to, N.
+    :param samples: number of samples N.
     :raises ValueError: for another number or shape of labels, other than whole numbers, none at
         all, and classes below 0 or from :data:`MOST_CLASSES`."""
     remedy = "Convert them by numpy.asarray."
     require(isinstance(y, np.ndarray), name, "a numpy array", type(y).__name__, remedy)
     assert isinstance(y, np.ndarray)
-    # By the letter, since numpy counts durations among the whole numbers, too.
+    # By the letter, since to numpy durations are whole numbers, too.
     fits = y.dtype.kind in "iu" and y.shape == (samples,) and samples > 0
     expected, got = f"{samples or 'some'} class indices from 0", f"{y.dtype} of shape {y.shape}"
     require(fits, name, expected, got, _advice(y))
@@ -99,6 +95,5 @@ def check_values(name: str, x: np.ndarray, value_range: tuple[float, float] | No
     require(math.isfinite(least) and math.isfinite(most), name, "finite values", got, remedy)
     # Samples are float32, so the bounds are compared as such: 0.1 is no exact float32.
     expected = f"values within value_range, {low:g} to {high:g}"
-    got = f"values from {least:g} to {most:g}"
     remedy = "Give the range that the data have, or scale the data."
     require(np.float32(low) <= least and most <= np.float32(high), name, expected, got, remedy)

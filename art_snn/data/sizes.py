@@ -10,9 +10,7 @@ ImageSize = int | tuple[int, int]
 
 
 def sides(image_size: ImageSize) -> tuple[int, int]:
-    """(height, width) of a side or of both.
-
-    :raises ValueError: when it is neither a whole number >= 1 nor two of them."""
+    """(height, width) of a side or of both; ValueError unless they are whole numbers >= 1."""
     return require_sides(image_size, channels="Channels are not resized.")
 
 
@@ -25,9 +23,7 @@ def sized_name(name: str, image_size: ImageSize | None) -> str:
 
 
 def resized(x: np.ndarray, image_size: ImageSize | None) -> np.ndarray:
-    """Images [N, C, H, W] uint8 by bilinear interpolation, with antialiasing where they shrink.
-
-    :raises ValueError: for a size that is none."""
+    """Images [N, C, H, W] uint8 by bilinear interpolation, with antialiasing where they shrink."""
     if image_size is None or x.shape[2:] == sides(image_size):
         return x
     # By parts, since the interpolation needs more memory than bytes do.

@@ -1,4 +1,4 @@
-"""Which samples go where: splits and draws that keep the classes' proportions."""
+"""Splits and draws of samples that keep the classes' proportions."""
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -6,13 +6,11 @@ from sklearn.model_selection import train_test_split
 from art_snn.checks import invalid, require, require_count
 
 TEST_SHARE = 0.2
-"""Of the samples, where a data set has no split of its own and nothing else is asked for."""
+"""Share for testing where a data set has no split of its own and no other is asked for."""
 
 
 def refuse_share(test_share: float | None, owner: str) -> None:
-    """Refuse a share for testing where there is a split already.
-
-    :raises ValueError: unless the share is None."""
+    """Refuse a share for testing where there is a split already."""
     expected = f"None, since {owner} has training and test samples of its own"
     require(test_share is None, "test_share", expected, repr(test_share), "Leave it out.")
 
@@ -24,8 +22,8 @@ def stratified(
 
     :param share: of the second part, between 0 and 1.
     :param argument: the share's name in complaints.
-    :raises ValueError: when the share is not between 0 and 1, a class has one sample only, or one
-        of the parts would be too small to hold every class."""
+    :raises ValueError: when the share is not between 0 and 1, a class has one sample only, or a
+        part would be too small for all classes."""
     remedy = "A usual share is 0.1 or 0.2."
     require(0 < share < 1, argument, "a share between 0 and 1", repr(share), remedy)
     classes, counts = np.unique(y, return_counts=True)
@@ -39,8 +37,9 @@ def stratified(
     got = f"{share!r} of {len(y)} samples"
     remedy = "Take a share nearer to 0.5, or more samples."
     require(min(held, len(y) - held) >= len(classes), argument, expected, got, remedy)
-    parts = train_test_split(np.arange(len(y)), test_size=share, random_state=seed, stratify=y)
-    return tuple(parts)
+    rows = np.arange(len(y))
+    train, test = train_test_split(rows, test_size=share, random_state=seed, stratify=y)
+    return train, test
 
 
 def thin(y: np.ndarray, count: int | None, seed: int, argument: str) -> np.ndarray:
