@@ -10,16 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from art_snn.checks import (
-    ArgumentError,
-    Open,
-    invalid,
-    require,
-    require_choice,
-    require_count,
-    require_memory,
-    set_fields,
-)
+from art_snn.checks import Open, require, require_choice, require_count, require_memory, set_fields
 from art_snn.data import Dataset
 from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import Direct, Encoder, Frames, Poisson
@@ -31,7 +22,7 @@ from art_snn.layers import device_of
 from art_snn.models.own import built, is_own
 from art_snn.models.resnet import resnet17, sew_resnet17
 from art_snn.models.sources import sources
-from art_snn.models.trial import check_state, noted
+from art_snn.models.trial import check_state, noted, samples_fit
 from art_snn.models.vgg import vgg5, vgg11, vgg16, vgg_dvs
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
@@ -47,7 +38,7 @@ MODELS: Mapping[str, Callable[..., SpikingNetwork]] = MappingProxyType(
         "vgg-dvs": vgg_dvs,
     }
 )
-"""Every model that can be chosen by name on the command line."""
+"""Models by their name on the command line."""
 
 ENCODERS: Mapping[str, Callable[[int], Encoder]] = MappingProxyType(
     {"direct": Direct, "poisson": Poisson, "frames": Frames}
@@ -70,7 +61,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """A network without its weights. What is left open a checkpoint settles, or the data.
+    """A network without its weights. A checkpoint, or else the data, settles what is left open.
 
     :param model: name of a model, or a function of yours that returns a network, or a model of
         SpikingJelly, snnTorch, Norse or sinabs: file.py:function or package.module:function [vgg5;
@@ -100,7 +91,7 @@ class Architecture:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            # Plain numbers, since they are written beside the weights.
+            # Python's numbers, since they are written into checkpoints.
             if isinstance(value, np.generic):
                 set_fields(self, **{field.name: value.item()})
         if self.encoder is not None:
@@ -109,10 +100,10 @@ class Architecture:
         if self.is_own:
             expected = f"None beside {self.model}, which builds its network itself"
             remedy = "Leave it out, and set it in that function."
-            for name, value in self.told.items():
+            for name, value in self.given.items():
                 # Whether it makes its steps itself shows once it is built.
-                bare = name in ("model", "steps", "readout")
-                require(bare, name, expected, repr(value), remedy)
+                fits = name in ("model", "steps", "readout")
+                require(fits, name, expected, repr(value), remedy)
             if self.readout is not None:
                 remedy = "A function of your own is the readout of adapt, in Python."
                 require_choice("readout", self.readout, READOUTS, remedy=remedy)
@@ -121,9 +112,9 @@ class Architecture:
         else:
             expected = "None beside a model of art_snn, which averages over time"
             require(self.readout is None, "readout", expected, self.readout, "Leave it out.")
-        if self.model is not None and not self.is_own:
+            model = DEFAULTS["model"] if self.model is None else self.model
             remedy = "A network of your own is named as file.py:function."
-            require_choice("model", self.model, MODELS, remedy=remedy)
+            require_choice("model", model, MODELS, remedy=remedy)
 
     @property
     def is_own(self) -> bool:
@@ -131,31 +122,31 @@ class Architecture:
         return self.model is not None and is_own(self.model)
 
     @property
-    def told(self) -> dict[str, Any]:
+    def given(self) -> dict[str, Any]:
         """The settings that are not open."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     def filled(self, noted: Mapping[str, Any]) -> "Architecture":
-        """The same with what is open taken from notes, and from the defaults but steps and encoder.
+        """The same with open settings from notes, and from the defaults but steps and encoder.
 
-        :param noted: such as the notes of a checkpoint; other names are passed over.
+        :param noted: such as the notes of a checkpoint; other names are ignored.
         :raises ValueError: when the notes name a function of someone's own: no file runs code."""
         if self.is_own:
-            # What it was trained with, as far as nothing else is told.
+            # What it was trained with, where nothing else is given.
             names = [n for n in ("steps", "readout") if getattr(self, n) is None]
             settled: dict[str, Any] = {name: noted.get(name) for name in names}
             return replace(self, **settled) if is_own(noted.get("model")) else self
-        known = {k: v for k, v in noted.items() if k in DEFAULTS and v is not None}
-        named = str(known.get("model", ""))
+        settled = {k: v for k, v in noted.items() if k in DEFAULTS and v is not None}
+        model = str(settled.get("model", ""))
         expected = "the function that builds the network, since no checkpoint runs code"
         remedy = "Name it yourself: model='file.py:function', --model in commands."
-        told = self.model is not None or not is_own(named)
-        require(told, "model", expected, f"None, for weights of {named}", remedy)
+        fits = self.model is not None or not is_own(model)
+        require(fits, "model", expected, f"None, for weights of {model}", remedy)
         usual = {k: v for k, v in DEFAULTS.items() if k not in ("steps", "encoder")}
-        return Architecture(**usual | known | self.told)
+        return Architecture(**usual | settled | self.given)
 
     def on(self, data: Dataset) -> "Architecture":
-        """The same with the steps and the encoder that `data` needs in the place of None.
+        """The same with the steps and the encoder that `data` needs in place of None.
 
         :raises ValueError: when steps or encoder are set and do not suit the data."""
         if self.is_own:
@@ -169,8 +160,8 @@ class Architecture:
         expected = f"{data.steps}, the number of frames of {data.name}"
         remedy = "Leave it out, or make other frames."
         require(data.steps in (None, steps), "steps", expected, steps, remedy)
-        told: dict[str, Any] = {"steps": steps, "encoder": encoder}
-        return replace(self, **told).filled({})
+        settled: dict[str, Any] = {"steps": steps, "encoder": encoder}
+        return replace(self, **settled).filled({})
 
     def build(self, data: Dataset, seed: int = 0) -> SpikingNetwork:
         """The network for the samples of `data`, with weights drawn from the seed.
@@ -184,24 +175,36 @@ class Architecture:
 
     def _own(self, data: Dataset, seed: int) -> SpikingNetwork:
         """What the function of the user's own gives, for the samples of `data`."""
+        model = str(self.model)
         expected = f"{data.steps}, the number of frames of {data.name}"
         fits = not data.events or self.steps in (None, data.steps)
         require(fits, "steps", expected, self.steps, "Leave it out, or make other frames.")
         with seeded(seed):
-            # What a SpikingNetwork has says itself whether it takes frames.
+            # The encoder of a SpikingNetwork says whether it takes frames.
             encoder, steps = (Frames(data.steps), None) if data.events else (None, self.steps)
-            network = built(self.model or "", encoder=encoder, steps=steps, readout=self.readout)
-        check_state(network, self.model or "")
+            network = built(model, encoder=encoder, steps=steps, readout=self.readout)
+        check_state(network, model)
         values = attributes(network)
-        _try(network, data, self.words())
-        network.origin = digest((values, sources(self.model or "")))
+        # A model of another framework may hold what cannot be copied, and is left as it was.
+        tried = network if isinstance(network, AdaptedNetwork) else deepcopy(network).float()
+        expected = f"a network for samples of shape {data.input_shape}"
+        remedy = "Have that function build another, or name other data."
+        with (
+            samples_fit("model", expected, self.words(), remedy),
+            noted(self.words()),
+            torch.no_grad(),
+            seeded(0),
+            modes_kept(tried, False),
+        ):
+            tried(torch.as_tensor(data.x_test[:1], device=device_of(tried)).float())
+        network.origin = digest((values, sources(model)))
         return network
 
     def made(self, seed: int = 0, **options: Any) -> SpikingNetwork:
         """The network, with weights drawn from the seed.
 
         :param options: other options of the model, such as image_size; a function of the user's own
-            is not told them.
+            does not take them.
         :raises ValueError: when the weights do not fit into the memory of this machine."""
         make = self._make(options)
         if not self.is_own:
@@ -217,11 +220,12 @@ class Architecture:
 
     def _make(self, options: Mapping[str, Any]) -> Callable[[], SpikingNetwork]:
         if self.is_own:
-            return partial(built, self.model or "", steps=self.steps, readout=self.readout)
-        chosen = {"model": DEFAULTS["model"], "steps": DEFAULTS["steps"], **self.told, **options}
-        if isinstance(chosen.get("encoder"), str):
-            chosen["encoder"] = ENCODERS[chosen["encoder"]](chosen["steps"])
-        return partial(MODELS[chosen.pop("model")], **chosen)
+            return partial(built, str(self.model), steps=self.steps, readout=self.readout)
+        usual = {"model": DEFAULTS["model"], "steps": DEFAULTS["steps"]}
+        settings: dict[str, Any] = {**usual, **self.given, **options}
+        if isinstance(settings.get("encoder"), str):
+            settings["encoder"] = ENCODERS[settings["encoder"]](settings["steps"])
+        return partial(MODELS[settings.pop("model")], **settings)
 
     def words(self, network: SpikingNetwork | None = None) -> str:
         """The network in words, without how it was trained; open settings are those on images.
@@ -232,30 +236,13 @@ class Architecture:
             timing = timing if network is None else network.timing()
             readout = "" if self.readout is None else f"readout {self.readout}"
             return ", ".join(filter(None, (str(self.model), timing, readout)))
-        chosen = dict(DEFAULTS) | self.told
-        neuron = f"decay {chosen['decay']:g}"
-        if chosen["threshold"] != 1:
-            neuron += f", threshold {chosen['threshold']:g}"
-        if chosen["reset"] != "hard":
-            neuron += f", {chosen['reset']} reset"
-        model, width, encoder = chosen["model"], chosen["width"], chosen["encoder"]
+        settings = dict(DEFAULTS) | self.given
+        model, width, encoder = settings["model"], settings["width"], settings["encoder"]
         model = model if width == 1 else f"{model} of width {width:g}"
+        neuron = f"decay {settings['decay']:g}"
+        if settings["threshold"] != 1:
+            neuron += f", threshold {settings['threshold']:g}"
+        if settings["reset"] != "hard":
+            neuron += f", {settings['reset']} reset"
         how = "event frames" if encoder == "frames" else f"{encoder} encoding"
-        return f"{model}, T = {chosen['steps']}, {neuron}, {how}"
-
-
-def _try(network: SpikingNetwork, data: Dataset, model: str) -> None:
-    """Refuse a network of the user's own that the samples do not go through."""
-    # A model of another framework may hold what cannot be copied, and is left as it was.
-    tried = network if isinstance(network, AdaptedNetwork) else deepcopy(network).float()
-    try:
-        with noted(model), torch.no_grad(), seeded(0), modes_kept(tried, False):
-            tried(torch.as_tensor(data.x_test[:1], device=device_of(tried)).float())
-    except ArgumentError:
-        raise
-    except (RuntimeError, ValueError, IndexError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        got = f"{model} ({reason})"
-        expected = f"a network for samples of shape {data.input_shape}"
-        remedy = "Have that function build another, or name other data."
-        raise invalid("model", expected, got, remedy) from error
+        return f"{model}, T = {settings['steps']}, {neuron}, {how}"

@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import nn
 
-from art_snn.checks import require, require_count, require_number, require_sides
+from art_snn.checks import require, require_count, require_number, require_sides, set_fields
 from art_snn.encoders import Direct, Encoder, Frames, Poisson
 from art_snn.gradients import Gradient
 from art_snn.layers import Normalize
@@ -20,24 +20,24 @@ MOST_CHANNELS = 2**16
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What every model can be told, by keyword: ``vgg5(classes=100, width=0.25)``.
+    """Options of all models, by keyword: ``vgg5(classes=100, width=0.25)``.
 
     Event frames [N, T, C, H, W] are taken with ``encoder=Frames(T)``.
 
     :param in_channels: channels of the input.
     :param classes: number of classes K.
     :param image_size: side of a square input, or (height, width), in pixels; any size.
-    :param steps: time steps T of the default encoder; not used when `encoder` is given.
-    :param decay: decay of every neuron, in [1e-6, 1]; 1 makes IF neurons.
-    :param threshold: threshold of every neuron, in [1e-4, 1e4].
-    :param reset: reset of every neuron, "hard" or "soft".
-    :param encoder: encoder in place of the default, Direct(steps).
+    :param steps: time steps T of the default encoder; not used with another `encoder`.
+    :param decay: of all neurons, in [1e-6, 1]; 1 makes IF neurons.
+    :param threshold: of all neurons, in [1e-4, 1e4].
+    :param reset: of all neurons, "hard" or "soft".
+    :param encoder: in place of Direct(steps).
     :param mean: mean per channel that the network subtracts from its input, or None.
     :param std: standard deviation per channel that it then divides by, or None.
-    :param gradient: attack gradient of the network.
-    :param training_gradient: training gradient of the network.
-    :param width: factor of all convolution and hidden widths, which are rounded and at least 1; 64
-        at most.
+    :param gradient: attack gradient.
+    :param training_gradient: training gradient.
+    :param width: factor of all convolution and hidden widths, 64 at most; they are rounded and at
+        least 1.
     :raises ValueError: when a size is not a whole number >= 1, width lies outside its range, or
         mean and std do not fit."""
 
@@ -58,9 +58,8 @@ class Options:
     """Height and width of the input."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(
-            self, "sides", require_sides(self.image_size, channels="Channels go to in_channels.")
-        )
+        sides = require_sides(self.image_size, channels="Channels go to in_channels.")
+        set_fields(self, sides=sides)
         remedy = "Grey images have 1, colour images 3, event frames 2."
         require_count("in_channels", self.in_channels, up_to=MOST_CHANNELS, remedy=remedy)
         require_count("classes", self.classes, remedy="Give the number of classes of the data.")
@@ -91,13 +90,9 @@ class Options:
         """The network of these layers, with weights drawn by :func:`art_snn.models.kaiming`."""
         encoder = Direct(self.steps) if self.encoder is None else self.encoder
         rules = (self.gradient, self.training_gradient)
-        shape = self._input_shape(encoder)
+        image, shape = (self.in_channels, *self.sides), None
+        if isinstance(encoder, Direct | Poisson | Frames):
+            shape = (encoder.steps, *image) if isinstance(encoder, Frames) else image
         return kaiming(
             SpikingNetwork(layers, encoder, *rules, input_shape=shape, initialise=kaiming)
         )
-
-    def _input_shape(self, encoder: Encoder) -> tuple[int | None, ...] | None:
-        image = (self.in_channels, *self.sides)
-        if isinstance(encoder, Frames):
-            return (encoder.steps, *image)
-        return image if isinstance(encoder, Direct | Poisson) else None

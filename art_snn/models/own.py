@@ -1,4 +1,4 @@
-"""Networks that a function of the user's own builds, named on the command line or in settings."""
+"""Networks that a function of the user's own builds."""
 
 import importlib
 import importlib.util
@@ -24,11 +24,11 @@ from art_snn.paths import expand_path
 
 FORM = "file.py:function or package.module:function"
 STEPS = 8
-"""Time steps of a bare model where nothing else says how many."""
+"""Time steps of a bare model where no other number is given."""
 
 
 def is_own(model: object) -> bool:
-    """Whether the model is named as a function of the user's own, not as one of MODELS."""
+    """Whether it names a function of the user's own, and not one of MODELS."""
     return isinstance(model, str) and ":" in model
 
 
@@ -44,21 +44,19 @@ def built(
 
     **Its module is run.**
 
-    :param model: ``file.py:function`` or ``package.module:function``; a function without required
-        arguments that returns a SpikingNetwork, or a model of another framework, which is adapted.
-        Modules are found from the present folder, too.
+    :param model: ``file.py:function`` or ``package.module:function``, without required arguments.
+        It returns a SpikingNetwork, or a model of another framework, which is adapted. Modules are
+        found from the present folder, too.
     :param argument: named in complaints.
-    :param steps: time steps T of a bare model. Neurons that take all steps in one call get 8 unless
-        told; a model of one time step is called once for each of them. Networks and models that
-        make their time steps themselves have their own.
-    :param encoder: of such a model, in the place of steps.
-    :param readout: of a bare model, as :func:`art_snn.interop.adapt` takes it by name; None: its
-        default.
+    :param steps: time steps T of a bare model [8 where neurons take all steps in one call]; a model
+        of one time step is called once for each. Others make their steps themselves.
+    :param encoder: of such a model, in place of steps.
+    :param readout: of a bare model, a name that :func:`art_snn.interop.adapt` takes.
     :raises FileNotFoundError: when there is no such file.
-    :raises ValueError: when there is no such module or function, it needs arguments, it returns
-        anything else, or steps or a readout are told to what has its own."""
+    :raises ValueError: when there is no such module or function, it needs arguments or returns
+        anything else, or for steps or a readout of a network that has its own."""
     file = expand_path(argument, model.rpartition(":")[0] or ".")
-    # Modules and functions may import what lies beside them.
+    # Modules and functions may import what lies in their folder.
     folder = file.resolve().parent if file.suffix == ".py" else Path.cwd()
     with _importable(folder), noted(model, argument):
         made = _function(model, file, argument)()
@@ -68,8 +66,11 @@ def built(
         for name, value in {"steps": steps, "readout": readout}.items():
             require(value is None, name, expected, value, remedy)
         return made
-    layouts = _layouts(made)
-    got = f"{model}, which returns {_described(made)}"
+    layouts: set[str] = set()
+    got = f"{model}, which returns a {type(made).__name__}"
+    if isinstance(made, nn.Module):
+        got += " without a spiking neuron that is known"
+        layouts = {member.layout for member in members_of(made).values() if member.fires}
     remedy = (
         "Return SpikingNetwork(layers, encoder), or art_snn.interop.adapt(model, ...); neurons of "
         "your own become known by art_snn.interop.register_neuron(cls, dynamics=function)."
@@ -80,21 +81,7 @@ def built(
     if encoder is None and steps is None and "step" in layouts:
         # With a loop of its own; a model of one step will ask for steps.
         return adapt(made, encoder=None, **how)
-    encoder = encoder or Direct(STEPS if steps is None else steps)
-    return adapt(made, encoder=encoder, **how)
-
-
-def _layouts(model: object) -> set[str]:
-    """What calls of the neurons of a bare model take."""
-    if not isinstance(model, nn.Module):
-        return set()
-    return {member.layout for member in members_of(model).values() if member.fires}
-
-
-def _described(made: object) -> str:
-    if isinstance(made, nn.Module):
-        return f"a {type(made).__name__} without a spiking neuron that is known"
-    return f"a {type(made).__name__}"
+    return adapt(made, encoder=encoder or Direct(STEPS if steps is None else steps), **how)
 
 
 def _function(model: str, file: Path, argument: str) -> Callable[[], Any]:
@@ -104,13 +91,11 @@ def _function(model: str, file: Path, argument: str) -> Callable[[], Any]:
     function: Any = getattr(module, name, None)
     got = f"{model}, and there is no function {name!r} in {place}"
     require(callable(function), argument, FORM, got, "Check its spelling.")
-    open_ = inspect.Parameter.empty, inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
-    told = inspect.signature(function).parameters.values()
-    needed = [p.name for p in told if p.default is open_[0] and p.kind not in open_[1:]]
-    got, remedy = (
-        f"{model}, which needs {', '.join(needed)}",
-        "Give them defaults, or wrap it in a function of its own.",
-    )
+    optional = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+    parameters = inspect.signature(function).parameters.values()
+    needed = [p.name for p in parameters if p.default is p.empty and p.kind not in optional]
+    got = f"{model}, which needs {', '.join(needed)}"
+    remedy = "Give them defaults, or wrap it in a function of its own."
     require(not needed, argument, "a function that can be called without arguments", got, remedy)
     return function  # type: ignore[no-any-return]
 
@@ -125,7 +110,7 @@ def _of_file(file: Path, argument: str) -> ModuleType:
     # Dataclasses and pickle look their module up.
     sys.modules[name] = module
     try:
-        # Not by its loader, which may run what was compiled of an earlier text.
+        # Its loader may run what was compiled from an earlier text.
         source = path.read_bytes()
         vars(spec)[CODE] = source
         exec(spec.loader.source_to_code(source, str(path)), vars(module))
@@ -141,7 +126,7 @@ def _module(name: str, argument: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        # A module that the user's own imports and lacks is a complaint of its own.
+        # A module that the user's code imports and lacks is an error of that code.
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
         missing = f"but there is no module {error.name} ({error})"

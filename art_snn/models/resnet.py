@@ -40,10 +40,10 @@ def resnet17(**options: Any) -> SpikingNetwork:
     """ResNet-17: stem 64, three blocks of 64 and four of 128 channels, linear 256, readout.
 
     The network of Bu et al. (CVPR 2023). A block is convolution, batch norm, neuron, convolution,
-    batch norm; its sum with the shortcut is the current of another neuron. The first block of
-    either stage halves the sides, and there the shortcut is a convolution 1x1 with batch norm.
+    batch norm; its sum with the shortcut is the current of another neuron. The first block of a
+    stage halves the sides, and its shortcut is a convolution 1x1 with batch norm.
 
-    As in the authors' code no neuron stands behind the linear layer, which ends in a batch norm: in
+    As in the authors' code no neuron follows the linear layer, which ends in a batch norm. So in
     evaluation mode the logits are affine in the time mean of the pooled spikes.
 
     Images of any size are accepted: a side that cannot be halved is rounded up.
@@ -57,10 +57,10 @@ def resnet17(**options: Any) -> SpikingNetwork:
 def sew_resnet17(**options: Any) -> SpikingNetwork:
     """:func:`resnet17` with spike-element-wise residuals: spikes are added instead of currents.
 
-    Fang et al. (NeurIPS 2021), with ADD. A block is convolution, batch norm, neuron, twice; the
-    spikes of the shortcut, which ends in a neuron too where it has a convolution, are added.
-    **Values between neurons are then counts**, in the k-th block of a stage from 0 to k + 1, and
-    not binary. Everything between neurons remains affine.
+    Fang et al. (NeurIPS 2021), with ADD. A block is convolution, batch norm, neuron, twice, plus
+    the spikes of the shortcut, where a convolution is followed by a neuron too. **Values between
+    neurons are then counts**, from 0 to k + 1 in the k-th block of a stage. Everything between
+    neurons remains affine.
 
     Options, sizes, return value and errors as for :func:`resnet17`."""
     return _resnet17(_summed_spikes, Options(**options))
@@ -90,23 +90,23 @@ def _downsampling(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
     return [convolution(inputs, outputs, kernel=1, stride=stride)]
 
 
-def _resnet17(block: Block, chosen: Options) -> SpikingNetwork:
-    channels, sides = chosen.scaled(STEM), chosen.sides
-    stem = convolution(chosen.in_channels, channels, before=chosen.normalisation())
-    layers: list[nn.Module] = [stem, chosen.neuron()]
+def _resnet17(block: Block, settings: Options) -> SpikingNetwork:
+    channels, sides = settings.scaled(STEM), settings.sides
+    stem = convolution(settings.in_channels, channels, before=settings.normalisation())
+    layers: list[nn.Module] = [stem, settings.neuron()]
     for unscaled, blocks in STAGES:
-        outputs = chosen.scaled(unscaled)
+        outputs = settings.scaled(unscaled)
         for index in range(blocks):
-            layers += block(channels, outputs, 2 if index == 0 else 1, chosen.neuron)
+            layers += block(channels, outputs, 2 if index == 0 else 1, settings.neuron)
             channels = outputs
         sides = halved(sides)
     height, width = halved(sides)
-    hidden = chosen.scaled(HIDDEN)
+    hidden = settings.scaled(HIDDEN)
     # Batch norm has a bias of its own.
     linear = nn.Linear(channels * height * width, hidden, bias=False)
     layers += [
         pooling(),
         TimeDistributed(nn.Flatten(), linear, nn.BatchNorm1d(hidden)),
-        TimeDistributed(nn.Linear(hidden, chosen.classes)),
+        TimeDistributed(nn.Linear(hidden, settings.classes)),
     ]
-    return chosen.network(layers)
+    return settings.network(layers)

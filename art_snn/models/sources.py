@@ -10,11 +10,11 @@ from art_snn.files import digest
 from art_snn.paths import expand_path
 
 OTHERS = Path(__file__).parents[1], Path(os.__file__).parent
-"""Folders of what is no code of the user's own, wherever they lie."""
+"""Folders of code that is not the user's own."""
 INSTALLED = {"site-packages", "dist-packages"}
 MAIN = ("__main__", "__mp_main__")
 CODE = "art_snn_code"
-"""Under which name the spec of a module keeps the bytes that were run; a reload makes a new one."""
+"""Name under which the spec of a module keeps the bytes that were run; a reload makes another."""
 
 
 def module_name(path: Path) -> str:
@@ -23,7 +23,7 @@ def module_name(path: Path) -> str:
 
 
 def sources(model: str) -> str:
-    """Digest of all that is loaded of the code that built a model.
+    """Digest of all loaded code that built a model.
 
     :param model: file.py:function or package.module:function, which has been called."""
     name = model.rpartition(":")[0]
@@ -48,11 +48,11 @@ def _belongs(path: Path, module: str, name: str) -> bool:
 
 
 def _code(spec: ModuleSpec | None, path: Path) -> bytes:
-    """The text of a module as it was when it was first looked at, which the file may be no more."""
+    """The text of a module as it was at the first look; the file may have changed since."""
     kept = getattr(spec, "__dict__", {})
     if CODE not in kept:
         kept[CODE] = b""
         with suppress(OSError):
             kept[CODE] = path.read_bytes()
-    found: bytes = kept[CODE]
-    return found
+    code: bytes = kept[CODE]
+    return code

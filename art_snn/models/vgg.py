@@ -33,31 +33,31 @@ VGG16 = Widths(
 VGG_DVS = Widths(((64, 128), (256, 256), (512, 512), (512, 512)), ())
 
 
-def vgg(plan: Widths, **options: Any) -> SpikingNetwork:
+def vgg(widths: Widths, **options: Any) -> SpikingNetwork:
     """A spiking VGG: convolution 3x3, batch norm and neuron each; an average pooling per stage.
 
     Images of any size are accepted: a side that cannot be halved is rounded up.
 
-    :param plan: widths of all layers.
+    :param widths: of all layers.
     :param options: fields of :class:`art_snn.models.Options`.
     :return: network from [N, in_channels, height, width] to [N, classes].
     :raises ValueError: for an option out of its range."""
-    chosen = Options(**options)
+    settings = Options(**options)
     layers: list[nn.Module] = []
-    before, channels, sides = chosen.normalisation(), chosen.in_channels, chosen.sides
-    for index, stage in enumerate(plan.stages):
-        for outputs in map(chosen.scaled, stage):
-            layers += [convolution(channels, outputs, before=before), chosen.neuron()]
+    before, channels, sides = settings.normalisation(), settings.in_channels, settings.sides
+    for index, stage in enumerate(widths.stages):
+        for outputs in map(settings.scaled, stage):
+            layers += [convolution(channels, outputs, before=before), settings.neuron()]
             before, channels = [], outputs
-        if index + 1 < len(plan.stages) or plan.last_pool:
+        if index + 1 < len(widths.stages) or widths.last_pool:
             layers.append(pooling())
             sides = halved(sides)
     flatten, features = [nn.Flatten()], channels * sides[0] * sides[1]
-    for outputs in map(chosen.scaled, plan.hidden):
-        layers += [TimeDistributed(*flatten, nn.Linear(features, outputs)), chosen.neuron()]
+    for outputs in map(settings.scaled, widths.hidden):
+        layers += [TimeDistributed(*flatten, nn.Linear(features, outputs)), settings.neuron()]
         flatten, features = [], outputs
-    layers.append(TimeDistributed(*flatten, nn.Linear(features, chosen.classes)))
-    return chosen.network(layers)
+    layers.append(TimeDistributed(*flatten, nn.Linear(features, settings.classes)))
+    return settings.network(layers)
 
 
 def vgg5(**options: Any) -> SpikingNetwork:
@@ -82,13 +82,12 @@ def vgg16(**options: Any) -> SpikingNetwork:
 def vgg_dvs(**options: Any) -> SpikingNetwork:
     """VGG for event frames: [64 128 A][256 256 A][512 512 A][512 512 A], readout.
 
-    VGGSNN of Deng et al. (ICLR 2022). Options as in :func:`vgg`, with other defaults: frames of
-    two polarities and 48x48 pixels, and ten of them, Frames(steps=10). Frames() takes any number,
-    and Direct(steps=10) images.
+    VGGSNN of Deng et al. (ICLR 2022). Options as in :func:`vgg`, with other defaults: ten frames
+    of two polarities and 48x48 pixels, Frames(steps=10). Frames() takes any number of frames, and
+    Direct(steps=10) images.
 
-    :return: network from [N, T, in_channels, height, width] to [N, classes].
-    :raises ValueError: for an option out of its range."""
-    chosen = {"in_channels": 2, "image_size": 48, "steps": 10} | options
-    if chosen.get("encoder") is None:
-        chosen["encoder"] = Frames(chosen["steps"])
-    return vgg(VGG_DVS, **chosen)
+    :return: network from [N, T, in_channels, height, width] to [N, classes]."""
+    options = {"in_channels": 2, "image_size": 48, "steps": 10} | options
+    if options.get("encoder") is None:
+        options["encoder"] = Frames(options["steps"])
+    return vgg(VGG_DVS, **options)

@@ -133,13 +133,13 @@ def test_what_is_told_wins_over_notes_and_notes_over_the_defaults():
     filled = Architecture(decay=1.0).filled(noted)
     usual = dict(DEFAULTS) | {"steps": None, "encoder": None}
     assert asdict(filled) == usual | {"width": 0.5, "decay": 1.0}
-    assert Architecture(decay=1.0).told == {"decay": 1.0}
+    assert Architecture(decay=1.0).given == {"decay": 1.0}
 
 
 def test_numbers_of_numpy_become_plain_ones():
     wanted = Architecture(steps=np.int64(3), decay=np.float32(0.5))
     assert wanted == Architecture(steps=3, decay=0.5)
-    assert [type(value) for value in wanted.told.values()] == [int, float]
+    assert [type(value) for value in wanted.given.values()] == [int, float]
 
 
 def test_a_function_of_one_s_own_builds_the_network_as_it_is(tmp_path):

@@ -201,7 +201,7 @@ class Protocol:
         """What these settings measure on these images."""
         _, channels, height, width = images.x.shape
         same = ("batch_size", "device", "threads", "keep_memory", "repeats")
-        told = dict(settings.architecture(settings.models[0]).told)
+        told = dict(settings.architecture(settings.models[0]).given)
         told |= dict.fromkeys(("decay", "width")) if all(map(is_own, settings.models)) else {}
         return cls(
             models=list(settings.models),
