@@ -190,7 +190,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException | None) -> Non
     def run(_: object) -> Any:
         if error is not None:
             raise error
-        return SimpleNamespace(files=["a.json"], told=lambda: "nothing")
+        return SimpleNamespace(files=["a.json"], render=lambda: "nothing")
 
     monkeypatch.setattr(import_module("art_snn.experiments.compare"), "run", run)
 

@@ -1,37 +1,34 @@
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any
+
+from tyro.conf import arg
 
 from art_snn.attacks import Attack
-from art_snn.checks import Open
 from art_snn.data import Dataset
 from art_snn.experiments.train.settings import Settings as Train
 from art_snn.gradients import RGA, Gradient
 from art_snn.training import AdversarialTraining
-from art_snn.training.defences import defence_named
+from art_snn.training.defences import DEFENCES, Strengths, defence_named
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Train):
-    """Train a network adversarially: an attack crafts by any rule, the recipe trains.
+    """Train a network adversarially: an attack crafts with any rule, the recipe trains.
 
     :param attack: against which the network is trained.
-    :param rule: by which it crafts: rga, stbp, mean-rga-stbp, ...; weights are trained by STBP.
+    :param rule: with which it crafts: rga, stbp, mean-rga-stbp, ...; weights are trained with STBP.
     :param adversarial_share: share of the samples of every step that are attacked, in (0, 1].
     :param defence: what a step does with what was crafted: at (trains on it), trades, rat (keeps
         weights near-orthogonal, without weight decay) or sr (keeps gradients sparse).
-    :param beta: of trades: weight of the divergence between clean and adversarial outputs [6].
-    :param orthogonality: of rat: share of the way to orthogonal weights per step, below 1 [0.004].
-    :param sparsity: of sr: weight of the penalty [0.002]."""
+    :param strengths: hyperparameters of the defence; None leaves its own."""
 
     output: Path = Path("hardened")
     attack: Attack = field(default_factory=Attack)
     rule: Gradient = field(default_factory=RGA)
     adversarial_share: float = 1.0
-    defence: Literal["at", "trades", "rat", "sr"] = "at"
-    beta: Open[float] = None
-    orthogonality: Open[float] = None
-    sparsity: Open[float] = None
+    defence: Annotated[str, arg(metavar="|".join(DEFENCES))] = "at"
+    strengths: Annotated[Any, arg(constructor=Strengths)] = field(default_factory=Strengths)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -49,10 +46,5 @@ class Settings(Train):
             rule=self.rule,
             share=self.adversarial_share,
             value_range=value_range,
-            defence=defence_named(
-                self.defence,
-                beta=self.beta,
-                orthogonality=self.orthogonality,
-                sparsity=self.sparsity,
-            ),
+            defence=defence_named(self.defence, **asdict(self.strengths)),
         )

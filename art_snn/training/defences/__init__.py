@@ -2,7 +2,11 @@
 
 from art_snn.training.defences.at import AT as AT
 from art_snn.training.defences.base import Defence as Defence
-from art_snn.training.defences.choice import DEFENCES as DEFENCES, defence_named as defence_named
+from art_snn.training.defences.choice import (
+    DEFENCES as DEFENCES,
+    Strengths as Strengths,
+    defence_named as defence_named,
+)
 from art_snn.training.defences.rat import RAT as RAT
 from art_snn.training.defences.sr import SR as SR
 from art_snn.training.defences.trades import TRADES as TRADES

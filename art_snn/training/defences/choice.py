@@ -1,8 +1,10 @@
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, make_dataclass
+from inspect import getdoc
 from types import MappingProxyType
+from typing import Any
 
-from art_snn.checks import require, require_choice
+from art_snn.checks import Open, require, require_choice
 from art_snn.training.defences.at import AT
 from art_snn.training.defences.base import Defence
 from art_snn.training.defences.rat import RAT
@@ -13,6 +15,24 @@ DEFENCES: Mapping[str, type[Defence]] = MappingProxyType(
     {"at": AT, "trades": TRADES, "rat": RAT, "sr": SR}
 )
 """Defences by name: adversarial training alone, TRADES, RAT and SR."""
+
+
+def _strengths() -> type[Any]:
+    """A dataclass of the fields of all defences, each described as its defence does."""
+    options: list[Any] = []
+    lines = ["Hyperparameters of the defences; None leaves the default.\n"]
+    for name, kind in DEFENCES.items():
+        for one in fields(kind):  # type: ignore[arg-type]
+            options.append((one.name, Open[one.type], None))
+            text = str(getdoc(kind)).partition(f":param {one.name}: ")[2].partition("\n:")[0]
+            lines.append(f":param {one.name}: of {name}: {text.rstrip('.')} [{one.default:g}].")
+    made = make_dataclass("Strengths", options, frozen=True, kw_only=True)
+    made.__doc__ = "\n".join(lines)
+    return made
+
+
+Strengths = _strengths()
+"""Hyperparameters of the defences, as settings: every field is an option of the command line."""
 
 
 def defence_named(name: str, **strengths: float | None) -> Defence:

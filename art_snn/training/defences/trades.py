@@ -16,7 +16,8 @@ class TRADES(Defence):
     the paper's attack raises the divergence. Clean and adversarial samples are two forward passes
     in training mode, in this order, each with batch statistics of its own.
 
-    :param beta: weight of the divergence, above 0; the paper takes 1 and 6.
+    :param beta: weight of the divergence between clean and adversarial outputs, above 0; the paper
+        takes 1 and 6.
     :raises ValueError: for another one."""
 
     beta: float = 6.0

@@ -21,6 +21,7 @@ from art_snn.gradients import CBA, rule_named
 from art_snn.metrics import Share
 from art_snn.models import Architecture
 from art_snn.training import TRADES, AdversarialTraining, Epoch, Recipe
+from art_snn.training.defences import Strengths
 from tests.datasets import halves, halves_in_frames
 from tests.own import own
 
@@ -50,7 +51,7 @@ def test_the_adversary_is_what_the_settings_say_within_the_range_of_the_data(tmp
     asked = settings(tmp_path, rule=STBP(), adversarial_share=0.5)
     expected = AdversarialTraining(attack=FGSM, rule=STBP(), share=0.5, value_range=(0.0, 6.0))
     assert asked.adversary(halves_in_frames((0.0, 6.0))) == expected
-    asked = replace(asked, defence="trades", beta=2)
+    asked = replace(asked, defence="trades", strengths=Strengths(beta=2))
     assert asked.adversary(halves_in_frames((0.0, 6.0))) == replace(
         expected, defence=TRADES(beta=2)
     )
