@@ -1,8 +1,8 @@
 """SpikingNetwork: encoder, layers, mean over time, and the choice of how it is differentiated."""
 
 import copy
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 
 from art_snn.activations import Call, NeuronLayer
 from art_snn.checks import invalid, require, require_number
-from art_snn.context import PerContext
+from art_snn.context import PerContext, within
 from art_snn.encoders import Direct, Encoder, encoding
 from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, Site
 from art_snn.gradients.base import kept, simulation
@@ -20,16 +20,14 @@ from art_snn.gradients.names import check_applicable, objection, resolve
 from art_snn.layers import TimeDistributed, device_of, hooked_everywhere, is_plain, varies
 from art_snn.neurons import Neuron
 from art_snn.passes import attached, modes_kept, watched
-from art_snn.precision import lowered, require_attack_dtype, taken
+from art_snn.precision import HalfPrecision, taken
 from art_snn.state import bits, changed, counted, form, settings
 
 VERIFIED = 8
 """Samples on which the model of an adapted network is verified at first."""
-OF_A_COPY = frozenset(["_modules", "exact", "_half"])
-"""Attributes that a copy in half precision has of its own."""
 
 
-class SpikingNetwork(nn.Module):
+class SpikingNetwork(HalfPrecision):
     """A spiking classifier whose gradient is chosen, not built in.
 
     The choice lives in the network's own graph, because attacks and trainers differentiate the
@@ -60,7 +58,6 @@ class SpikingNetwork(nn.Module):
     budget: PerContext[tuple[float | None] | None] = PerContext(lambda: None)
     """What :meth:`attacking` was told, in a tuple; None outside of it."""
     _override: PerContext[Gradient | None] = PerContext(lambda: None)
-    _crafting: PerContext[tuple[str | None] | None] = PerContext(lambda: None)
     _fixed: PerContext[bool | None] = PerContext(lambda: None)
 
     def __init__(
@@ -75,11 +72,9 @@ class SpikingNetwork(nn.Module):
         attack_dtype: str | torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.layers = _module(layers)
+        self._take(layers)
         self.encoder = require_encoder(encoder)
         self.input_span = 1.0
-        self.exact: SpikingNetwork | None = None
-        self._half: dict[torch.dtype, tuple[tuple[Hashable, ...], SpikingNetwork]] = {}
         self.attack_dtype = attack_dtype
         self.gradient = gradient
         self.training_gradient = training_gradient
@@ -88,6 +83,10 @@ class SpikingNetwork(nn.Module):
         self.obstacles: dict[Hashable, str | None] = {}
         self.matches: dict[Hashable, bool] = {}
         self.written: set[tuple[type, str]] = set()
+
+    def _take(self, layers: Any) -> None:
+        """Keep the module whose gradient is to be chosen, and what belongs to it."""
+        self.layers: nn.Module = _module(layers)
 
     @property
     def gradient(self) -> Gradient:
@@ -120,11 +119,9 @@ class SpikingNetwork(nn.Module):
         That holds for the thread or asynchronous task that the block runs in, and for tasks that it
         starts; a thread that is started inside does not know of it (see :mod:`contextvars`): open a
         block of its own there."""
-        previous, self._override = self._override, self._resolved(gradient, "gradient")
-        try:
+        rule = self._resolved(gradient, "gradient")
+        with within(SpikingNetwork._override.of(self), rule):
             yield self
-        finally:
-            self._override = previous
 
     def with_gradient(self, gradient: Gradient | str) -> "SpikingNetwork":
         """A network of the same layers and weights, not copied, under another attack gradient."""
@@ -152,7 +149,7 @@ class SpikingNetwork(nn.Module):
     def forget(self) -> None:
         """Drop what rules such as ASSG remember of earlier gradients, and free its memory."""
         self.memory = {}
-        for _, half in self._half.values():
+        for half in self.halves():
             half.forget()
 
     def keep(self, samples: Tensor) -> None:
@@ -160,7 +157,7 @@ class SpikingNetwork(nn.Module):
 
         :param samples: which of the batch [N], bool."""
         self.memory = kept(self.memory, samples)
-        for _, half in self._half.values():
+        for half in self.halves():
             half.keep(samples)
 
     def twin(self) -> "SpikingNetwork":
@@ -191,30 +188,7 @@ class SpikingNetwork(nn.Module):
             checked = checked.view_as(checked)
         fixed = not self.training if self._fixed is None else self._fixed
         with holding(fixed and not getattr(parametrize, "_cache_enabled", 0)):
-            return self._crafted(rule, checked)
-
-    def _crafted(self, rule: Gradient, x: Tensor) -> Tensor:
-        """Logits with the rule in their graph, in the precision of :attr:`attack_dtype`."""
-        if self.attack_dtype is None:
-            return rule.logits(self, x)
-        dtype, told = taken(self.attack_dtype, x.device)
-        obstacle = None if dtype is None else self.unlowered(rule)
-        if dtype is None or obstacle is not None:
-            logits, execution = rule.logits(self, x), self.execution
-            told = told if obstacle is None else f"in its own precision, since {obstacle}"
-        else:
-            earlier, half = self._half.get(dtype), self.lowered(dtype)
-            half.budget = self.budget
-            first = earlier is None or half is not earlier[1]
-            with half.writing() if first else nullcontext():
-                logits, execution = rule.logits(half, x.to(dtype)).to(x.dtype), half.execution
-            if first and dtype in self._half:
-                # Without what the pass has written.
-                (_, *weights), _ = self._half[dtype]
-                self._half[dtype] = ((self._form_key(), *weights), half)
-        assert execution is not None
-        self.execution = Execution(execution.kind, f"{execution.reason}; {told}")
-        return logits
+            return self.crafted(rule, checked)
 
     def predicts(self, device: torch.device) -> bool:
         """Whether the logits of a pass that is differentiated at the input are predictions.
@@ -222,36 +196,9 @@ class SpikingNetwork(nn.Module):
         Not in half precision, nor by rules whose logits are not those of the network.
 
         :param device: of the input."""
-        rule = self.rule
-        half = taken(self.attack_dtype, device)[0] is not None and self.unlowered(rule) is None
-        return rule.exact_logits and not half
-
-    def unlowered(self, rule: Gradient) -> str | None:
-        """Why the network cannot be differentiated in half precision by the rule, or None."""
-        return None
-
-    @property
-    def attack_dtype(self) -> str | None:
-        """Precision of gradients at the input: "bfloat16", "float16", "auto", or None, its own.
-
-        Predictions and gradients at the weights keep the network's own; weights take no gradient
-        while one at the input is computed in half precision, and the logits of its graph are
-        rounded. "auto" is bfloat16 where the device multiplies it natively, and
-        :attr:`execution` tells what was taken."""
-        return self._attack_dtype if self._crafting is None else self._crafting[0]
-
-    @attack_dtype.setter
-    def attack_dtype(self, dtype: str | torch.dtype | None) -> None:
-        self._attack_dtype = require_attack_dtype(dtype)
-
-    @contextmanager
-    def crafting(self, attack_dtype: str | torch.dtype | None) -> Iterator[None]:
-        """Within the block, and in the present thread or task, another :attr:`attack_dtype`."""
-        before, self._crafting = self._crafting, (require_attack_dtype(attack_dtype),)
-        try:
-            yield
-        finally:
-            self._crafting = before
+        lowers = taken(self.attack_dtype, device)[0] is not None
+        half = lowers and self.lowering_objection(self.rule) is None
+        return self.rule.exact_logits and not half
 
     @contextmanager
     def fixed(self, weights: bool = True) -> Iterator[None]:
@@ -263,11 +210,8 @@ class SpikingNetwork(nn.Module):
         the forward pass.
 
         :param weights: whether they take no gradient."""
-        before, self._fixed = self._fixed, bool(weights)
-        try:
+        with within(SpikingNetwork._fixed.of(self), bool(weights)):
             yield
-        finally:
-            self._fixed = before
 
     @contextmanager
     def attacking(self, radius: float | None) -> Iterator[None]:
@@ -286,40 +230,12 @@ class SpikingNetwork(nn.Module):
         if radius is not None:
             remedy = "A usual radius is 8/255; None where it is not known."
             radius = require_number("radius", radius, at_least=0, remedy=remedy)
-        before, self.budget = self.budget, (radius,)
         self.forget()
         try:
-            yield
+            with within(SpikingNetwork.budget.of(self), (radius,)):
+                yield
         finally:
-            self.budget = before
             self.forget()
-
-    def lowered(self, dtype: torch.dtype) -> "SpikingNetwork":
-        """This network in half precision, made once for every state of it.
-
-        :param dtype: torch.bfloat16 or torch.float16."""
-        key = self._copy_key()
-        known = self._half.get(dtype)
-        if known is None or known[0] != key:
-            half = self.twin()
-            half._modules["layers"] = lowered(self.layers, dtype, self.kept_precise())
-            # Not as a submodule, whose weights would be the half's, too.
-            vars(half)["exact"] = self
-            half._half, half.memory = {}, {}
-            known = self._half[dtype] = (key, half)
-        half = known[1]
-        own = dict(vars(self))
-        vars(half).update({name: own[name] for name in own.keys() - OF_A_COPY})
-        half._modules.update({name: m for name, m in self._modules.items() if name != "layers"})
-        return half
-
-    def _copy_key(self) -> tuple[Hashable, ...]:
-        tensors = (*self.parameters(), *self.buffers())
-        return self._form_key(), counted(tensors), bits(tensors)
-
-    def kept_precise(self) -> Collection[str]:
-        """Names of layers that keep their precision when the others are lowered."""
-        return ()
 
     def check(self, rule: Gradient, x: Tensor) -> None:
         """Refuse a rule that does not apply, before every pass that is to be differentiated.

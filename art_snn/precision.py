@@ -1,16 +1,19 @@
 """Half precision, of crafting and of training: which dtype, where it pays, a network in it."""
 
-from collections.abc import Collection, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Collection, Hashable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from art_snn.checks import invalid
+from art_snn.context import PerContext, within
+from art_snn.gradients import Execution, Gradient
 from art_snn.layers import TimeDistributed, foldable, folded_weights
+from art_snn.state import bits, counted
 
 DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
     {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -77,6 +80,111 @@ def mixed(train_dtype: str | None, device: torch.device) -> AbstractContextManag
 
 def _named(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "the processor"
+
+
+class HalfPrecision(nn.Module):
+    """A network whose gradients at the input may be computed in half precision.
+
+    Copies of it compute there, one for every dtype, made anew where its state has changed."""
+
+    layers: nn.Module
+    execution: Any
+    budget: Any
+    _crafting: PerContext[tuple[str | None] | None] = PerContext(lambda: None)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.exact: Any = None
+        """The network of which this one is a copy."""
+        self._half: dict[torch.dtype, tuple[tuple[Hashable, Hashable], Any]] = {}
+
+    def twin(self) -> Any:
+        """Another network object around the same modules."""
+        raise NotImplementedError
+
+    def writing(self) -> AbstractContextManager[None]:
+        """What a pass within the block writes on modules is no setting."""
+        raise NotImplementedError
+
+    def _form_key(self) -> Hashable:
+        raise NotImplementedError
+
+    @property
+    def attack_dtype(self) -> str | None:
+        """Precision of gradients at the input: "bfloat16", "float16", "auto", or None, its own.
+
+        Predictions and gradients at the weights keep the network's own. Weights take no gradient
+        while one at the input is computed in half precision, and the logits of its graph are
+        rounded. "auto" is bfloat16 where the device multiplies it natively; :attr:`execution` says
+        what was taken."""
+        return self._attack_dtype if self._crafting is None else self._crafting[0]
+
+    @attack_dtype.setter
+    def attack_dtype(self, dtype: str | torch.dtype | None) -> None:
+        self._attack_dtype = require_attack_dtype(dtype)
+
+    @contextmanager
+    def crafting(self, attack_dtype: str | torch.dtype | None) -> Iterator[None]:
+        """Within the block, and in the present thread or task, another :attr:`attack_dtype`."""
+        value = (require_attack_dtype(attack_dtype),)
+        with within(HalfPrecision._crafting.of(self), value):
+            yield
+
+    def lowering_objection(self, rule: Gradient) -> str | None:
+        """Why the network cannot be differentiated in half precision under the rule, or None."""
+        return None
+
+    def kept_precise(self) -> Collection[str]:
+        """Names of layers that keep their precision when the others are lowered."""
+        return ()
+
+    def halves(self) -> list[Any]:
+        """The copies of this network that there are."""
+        return [half for _, half in self._half.values()]
+
+    def crafted(self, rule: Gradient, x: Tensor) -> Tensor:
+        """Logits with the rule in their graph, in the precision of :attr:`attack_dtype`."""
+        network: Any = self
+        if self.attack_dtype is None:
+            return rule.logits(network, x)
+        dtype, words = taken(self.attack_dtype, x.device)
+        objection = None if dtype is None else self.lowering_objection(rule)
+        if dtype is None or objection is not None:
+            logits, execution = rule.logits(network, x), self.execution
+            words = words if objection is None else f"in its own precision, since {objection}"
+        else:
+            earlier, half = self._half.get(dtype), self.lowered(dtype)
+            half.budget = self.budget
+            first = earlier is None or half is not earlier[1]
+            with half.writing() if first else nullcontext():
+                logits, execution = rule.logits(half, x.to(dtype)).to(x.dtype), half.execution
+            if first and dtype in self._half:
+                # Without what the pass has written.
+                (_, weights), _ = self._half[dtype]
+                self._half[dtype] = ((self._form_key(), weights), half)
+        self.execution = Execution(execution.kind, f"{execution.reason}; {words}")
+        return logits
+
+    def lowered(self, dtype: torch.dtype) -> Any:
+        """This network in half precision, made once for every state of it.
+
+        :param dtype: torch.bfloat16 or torch.float16."""
+        tensors = (*self.parameters(), *self.buffers())
+        key = (self._form_key(), (counted(tensors), bits(tensors)))
+        earlier = self._half.get(dtype)
+        if earlier is None or earlier[0] != key:
+            half = self.twin()
+            half._modules["layers"] = lowered(self.layers, dtype, self.kept_precise())
+            # Not as a submodule, whose weights would be the half's, too.
+            vars(half)["exact"] = self
+            half._half, half.memory = {}, {}
+            earlier = self._half[dtype] = (key, half)
+        half = earlier[1]
+        attributes = dict(vars(self))
+        names = attributes.keys() - {"_modules", "exact", "_half"}
+        vars(half).update({name: attributes[name] for name in names})
+        half._modules.update({name: m for name, m in self._modules.items() if name != "layers"})
+        return half
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ import torch
 from art.attacks.evasion import ProjectedGradientDescent
 from torch import nn
 
-from art_snn import EOT, GRADIENTS, LIF, Direct, Extended, Mean, PyTorchSpikingClassifier
+from art_snn import EOT, GRADIENTS, LIF, Direct, Extended, Mean, PyTorchSpikingClassifier, precision
 from art_snn.attacks import Attack
 from art_snn.gradients import RGA, STBP
 from art_snn.gradients.affine import tolerance
@@ -92,10 +92,8 @@ def test_predictions_and_gradients_at_the_weights_keep_their_precision(dtype):
 
 
 def test_weights_are_cast_once_for_every_state_of_the_network(monkeypatch):
-    from art_snn import network as module
-
-    casts, lowered = [], module.lowered
-    monkeypatch.setattr(module, "lowered", lambda *a: casts.append(1) or lowered(*a))
+    casts, lowered = [], precision.lowered
+    monkeypatch.setattr(precision, "lowered", lambda *a: casts.append(1) or lowered(*a))
     net, x = single(), batch(3, dtype=torch.float32)
     for _ in range(3):
         gradients(net, "rga", x, "bfloat16")

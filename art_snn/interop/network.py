@@ -236,9 +236,9 @@ class AdaptedNetwork(SpikingNetwork):
         if rule.exact_logits and not half:
             self.watch.compare(self, rule, checked, logits, super().forward)
 
-    def unlowered(self, rule: Gradient) -> str | None:
+    def lowering_objection(self, rule: Gradient) -> str | None:
         if isinstance(rule, Composite):
-            return next(filter(None, map(self.unlowered, rule.parts)), None)
+            return next(filter(None, map(self.lowering_objection, rule.parts)), None)
         if self.steps_alone or self.natives() or isinstance(rule, Native):
             return "the model's neurons run by themselves"
         return None
