@@ -86,4 +86,4 @@ $(GPU)/.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(ENVIRONMENT)* $(GPU) docs/_build build dist
+	rm -rf $(VENV) $(ENVIRONMENT)* $(GPU) docs/_build docs/_api build dist

@@ -1,14 +1,28 @@
 """Sphinx configuration."""
 
-from art_snn import __version__
+import ast
+import inspect
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import art_snn
 
 project = "art_snn"
 author = copyright = "The art_snn developers"
-release = version = __version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx-mathjax-offline", "sphinx.ext.viewcode"]
+release = version = art_snn.__version__
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx-mathjax-offline",
+    "sphinx.ext.viewcode",
+]
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build", "_generated", "results/*/*.md", "study/*/*.md"]
+exclude_patterns = ["_build", "_generated", "_templates", "results/*/*.md", "study/*/*.md"]
+templates_path = ["_templates"]
 html_theme = "furo"
 html_title = "art_snn"
 html_static_path = ["_static"]
@@ -17,3 +31,54 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_preserve_defaults = True
 nitpicky = False
+suppress_warnings = ["config.cache"]  # Of the function that templates call.
+
+
+PAGES = re.findall(
+    r"^   (art_snn[\w.]*)$", Path(__file__).with_name("api.md").read_text("utf-8"), re.MULTILINE
+)
+"""The modules that have a page in the reference."""
+
+
+def exported(tree: ast.Module) -> Iterator[str]:
+    """Names that a package takes from its modules for users: ``import X as X``."""
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom):
+            yield from (alias.name for alias in node.names if alias.name == alias.asname)
+
+
+def defined(tree: ast.Module) -> Iterator[str]:
+    """Names that a module defines: classes, functions, and values with a docstring."""
+    for node, after in zip(tree.body, [*tree.body[1:], None], strict=True):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            yield node.name
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(after, ast.Expr):
+            target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+            yield getattr(target, "id", "_")
+
+
+def public(name: str) -> list[tuple[str, str]]:
+    """The directive and the name of whatever a page of the reference documents.
+
+    What `art_snn` itself exports is documented there, anything else where it is defined if that
+    module has a page."""
+    module = import_module(name)
+    tree = ast.parse(inspect.getsource(module))
+    names = getattr(module, "__all__", None) or [*exported(tree), *defined(tree)]
+    documented = []
+    for member in dict.fromkeys(names):
+        if member.startswith("_"):
+            continue
+        value = getattr(module, member)
+        kind = "class" if inspect.isclass(value) else "data"
+        kind = "function" if inspect.isfunction(value) else kind
+        home = name if kind == "data" else value.__module__
+        elsewhere = home in PAGES and home != name
+        if kind == "class" and member in art_snn.__all__:
+            elsewhere = True
+        if name == "art_snn" or not elsewhere:
+            documented.append((f"auto{kind}", member))
+    return documented
+
+
+autosummary_context = {"public": public}

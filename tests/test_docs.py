@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import art_snn
 from art_snn import GRADIENTS
 from art_snn.cli import COMMANDS
 from art_snn.gradients import Surrogate
@@ -88,9 +89,24 @@ def test_the_page_of_rules_names_every_rule_and_the_reference_every_class():
     page, reference = (DOCS / "gradients.md").read_text(), (DOCS / "api.md").read_text()
     for name, kind in GRADIENTS.items():
         assert f'| `"{name}"` | {{class}}`~art_snn.{kind.__name__}` |' in page
-        assert f".. autoclass:: art_snn.{kind.__name__}\n" in reference
-    assert ".. automodule:: art_snn.gradients.surrogates" in reference
+        assert kind.__name__ in art_snn.__all__
+    assert "\n   art_snn\n" in reference
+    assert "\n   art_snn.gradients.surrogates\n" in reference
     assert len(Surrogate.__subclasses__()) >= 9
+
+
+def test_the_table_of_all_networks_follows_from_their_json():
+    assert REWRITE["SUMMARY"].read_text(encoding="utf-8") == REWRITE["summary"]()
+    first = (DOCS / "results.md").read_text(encoding="utf-8").partition("```{include} ")[2]
+    assert first.startswith(f"{place(REWRITE['SUMMARY'])}.md")
+
+
+def test_a_page_is_short():
+    """At most 1,200 words, three pages at most a little more."""
+    words = [len(page.read_text(encoding="utf-8").split()) for page in PAGES]
+    assert max(words) <= 1300
+    assert sum(count > 1200 for count in words) <= 3
+    assert sum(words) <= 25000
 
 
 def test_the_page_of_commands_names_every_command():
