@@ -1,7 +1,7 @@
 """Images and event frames from .npz files."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def from_npz(
     remedy = "Give the bytes, such as 16 * 2**30."
     largest = require_count("largest", largest, up_to=2**63 - 1, remedy=remedy)
     require_kind("data", path, FILE, "a .npz file")
-    content = arrays(path, largest)
+    content: dict[str, Any] = arrays(path, largest)
     for name, labels in ((name, "y" + name[1:]) for name in content if name[0] == "x"):
         _refuse_single(name, content[name], content[labels])
         content[name] = _samples(name, content[name], given, axes)

@@ -20,10 +20,11 @@ DEFENCES: Mapping[str, type[Defence]] = MappingProxyType(
 def _strengths() -> type[Any]:
     """A dataclass of the fields of all defences, each described as its defence does."""
     options: list[Any] = []
+    given: Any = Open
     lines = ["Hyperparameters of the defences; None leaves the default.\n"]
     for name, kind in DEFENCES.items():
         for one in fields(kind):  # type: ignore[arg-type]
-            options.append((one.name, Open[one.type], None))
+            options.append((one.name, given[one.type], None))
             text = str(getdoc(kind)).partition(f":param {one.name}: ")[2].partition("\n:")[0]
             lines.append(f":param {one.name}: of {name}: {text.rstrip('.')} [{one.default:g}].")
     made = make_dataclass("Strengths", options, frozen=True, kw_only=True)
