@@ -1,6 +1,6 @@
 """Our networks as users of other frameworks build them, differentiated by those frameworks.
 
-Every framework is imported where it is used: none of them need be installed."""
+A framework is imported where it is used: none needs to be installed."""
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -19,7 +19,7 @@ from art_snn.neurons import Neuron
 
 
 class SpikingJelly(nn.Module):
-    """The network in SpikingJelly 2: its multi-step containers and neurons, all steps in one call.
+    """The network in SpikingJelly 2, with its multi-step containers and neurons.
 
     Its surrogate is the triangle of width 1, and its gradient goes through the reset, as STBP's.
 
@@ -58,9 +58,8 @@ class SpikingJelly(nn.Module):
 class SnnTorch(nn.Module):
     """The network in snnTorch: one call of all layers for every time step.
 
-    Its surrogate is snnTorch's default, an arctangent, since none of its own is a triangle. A
-    neuron fires above the threshold, and not at it. Batch norm in training mode sees one step at a
-    time.
+    Its surrogate is snnTorch's default, an arctangent, since snnTorch has no triangle. A neuron
+    fires above the threshold, not at it. Batch norm in training mode sees one step at a time.
 
     :param network: of our layers and neurons with a hard reset; its weights are copied."""
 
@@ -89,10 +88,10 @@ def rebuilt(
     stateless: Callable[[nn.Sequential], nn.Module],
     neuron: Callable[[Dynamics], nn.Module],
 ) -> nn.Module:
-    """The module with other neurons and containers in the place of ours; changed in place.
+    """The module with other neurons and containers in place of ours; changed in place.
 
-    :param stateless: what stands for a TimeDistributed, from the layers inside.
-    :param neuron: what stands for a LIF or IF."""
+    :param stateless: makes what replaces a TimeDistributed, from the layers inside.
+    :param neuron: makes what replaces a LIF or IF."""
     if isinstance(module, TimeDistributed):
         return stateless(module.module)
     if isinstance(module, Neuron):
@@ -104,13 +103,13 @@ def rebuilt(
 
 @dataclass(frozen=True)
 class Peer:
-    """A framework whose own gradient is measured beside ours.
+    """A framework whose own gradient is measured next to ours.
 
     :param build: makes the framework's network of ours.
-    :param wanted: its name, and in words the versions that it is built for.
-    :param package: what it is installed as.
-    :param major: those versions, by the number before the first point.
-    :param modules: what it is built of.
+    :param wanted: its name and the supported versions, in words.
+    :param package: its name as a package.
+    :param major: supported versions, by the number before the first point.
+    :param modules: what :attr:`build` imports.
     :param soft: whether a reset by subtraction fires as ours does.
     :param remark: what a reader of its figures should know."""
 
@@ -123,13 +122,13 @@ class Peer:
     remark: str
 
     def version(self) -> str | None:
-        """What is installed, where it is one of the versions that are known."""
+        """The installed version, where it is supported."""
         try:
-            told = metadata.version(self.package)
+            version = metadata.version(self.package)
         except metadata.PackageNotFoundError:
             return None
-        major = told.partition(".")[0]
-        return told if major.isdecimal() and int(major) in self.major else None
+        major = version.partition(".")[0]
+        return version if major.isdecimal() and int(major) in self.major else None
 
 
 PEERS = MappingProxyType(
@@ -159,15 +158,15 @@ PEERS = MappingProxyType(
         ),
     }
 )
-"""By the names that their authors write."""
+"""Frameworks by their names as their authors write them."""
 
 
 def installed() -> dict[str, str]:
     """The frameworks that are installed, name -> version.
 
     :raises ValueError: when one of them cannot be imported."""
-    found = {name: told for name, peer in PEERS.items() if (told := peer.version())}
-    for name, version in found.items():
+    versions = {name: version for name, peer in PEERS.items() if (version := peer.version())}
+    for name, version in versions.items():
         try:
             for module in PEERS[name].modules:
                 import_module(module)
@@ -175,15 +174,15 @@ def installed() -> dict[str, str]:
             expected = "frameworks that can be imported, where they are installed"
             got = f"{name} {version} ({error})"
             raise invalid("peers", expected, got, "Repair it, or leave peers out.") from error
-    return found
+    return versions
 
 
-def without(found: Mapping[str, str]) -> str | None:
-    """A sentence about the frameworks that are not among those found; None where all are."""
-    lacking = [peer.wanted for name, peer in PEERS.items() if name not in found]
-    if not found:
-        return f"No other framework was found; looked for {' and '.join(lacking)}."
-    return f"{' and '.join(lacking)} was not found." if lacking else None
+def without(versions: Mapping[str, str]) -> str | None:
+    """A sentence about the frameworks that are not installed; None where all are."""
+    missing = [peer.wanted for name, peer in PEERS.items() if name not in versions]
+    if not versions:
+        return f"No other framework was found; looked for {' and '.join(missing)}."
+    return f"{' and '.join(missing)} was not found." if missing else None
 
 
 def objection_of(name: str, network: SpikingNetwork) -> str | None:

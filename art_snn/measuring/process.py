@@ -1,4 +1,4 @@
-"""Measure in a process of its own: nothing left over from before, and nothing lost with it.
+"""Measure in a process of its own, with nothing left over from before.
 
 Run as a program, the module is the other side of :func:`in_fresh_process`."""
 
@@ -15,7 +15,7 @@ from typing import Any
 
 
 class ProcessFailed(RuntimeError):
-    """A measuring process ended without a result: the reason in one line, and all that it wrote."""
+    """A measuring process ended without a result: the reason in one line, and its output."""
 
     def __init__(self, reason: str, errors: str = "") -> None:
         super().__init__(f"{reason}\n{errors}".rstrip())
@@ -23,9 +23,9 @@ class ProcessFailed(RuntimeError):
 
 
 def in_fresh_process(call: Callable[..., Any], *arguments: Any) -> Any:
-    """What the call returns, as JSON gives it back, out of a process that has done nothing else.
+    """What the call returns, as JSON gives it back, in a process that has done nothing else.
 
-    :param call: a function of a module, found there by its name; its arguments can be pickled.
+    :param call: a function of a module; its arguments can be pickled.
     :raises ProcessFailed: when the call raises, or the process is killed, as when memory runs out.
     """
     command = [sys.executable, "-m", "art_snn.measuring.process"]
@@ -65,10 +65,10 @@ def _reason(code: int, errors: str) -> str:
 
 
 def _end_with_parent() -> None:
-    """End this process when the other end of its standard input is gone, with whoever held it."""
+    """End this process when the process at the other end of its standard input has ended."""
 
     def watch() -> None:
-        # Past Python's buffer, whose lock the end of the interpreter would wait for.
+        # Python's buffer has a lock for which the end of the interpreter would wait.
         while os.read(sys.stdin.fileno(), 1):
             pass
         os._exit(1)

@@ -13,16 +13,16 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from art_snn.attacks import Attack
-from art_snn.checks import ArgumentError, invalid, require, require_memory
+from art_snn.checks import require, require_memory
 from art_snn.classifier import PyTorchSpikingClassifier, wrapped
 from art_snn.encoders import Frames
 from art_snn.gradients import Gradient, rule_named
 from art_snn.layers import device_of
+from art_snn.measuring.calls import keep_freed_memory, medians, peak_during
 from art_snn.measuring.machine import set_threads, torch_device
-from art_snn.measuring.memory import keep_freed_memory, peak_during
 from art_snn.measuring.peers import mirrored
-from art_snn.measuring.timing import medians
 from art_snn.models import DEFAULTS, Architecture
+from art_snn.models.trial import samples_fit
 from art_snn.network import SpikingNetwork, readout_dtype
 from art_snn.precision import mixed
 
@@ -167,8 +167,8 @@ def network_of(
 ) -> SpikingNetwork:
     """The network in evaluation mode, with weights drawn from seed 0.
 
-    :param steps: time steps T; None leaves those that the architecture has.
-    :param shape: of a sample; a function of the user's own is not told it, nor the classes."""
+    :param steps: time steps T; None leaves the architecture's.
+    :param shape: of a sample; a function of the user's own takes neither shape nor classes."""
     if architecture.is_own:
         network = architecture.made()
         if steps is None:
@@ -194,40 +194,30 @@ def random_samples(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Random samples ``(samples, *input_shape)`` in [0, 1] and one-hot labels for a network.
 
-    :param steps: time steps T, which event frames have, too.
+    :param steps: time steps T, also of event frames.
     :param channels: of the samples; None is 3, or what a network of the user's own takes.
     :param image_size: side of the samples; None is 32, or what a network of the user's own takes.
     :raises ValueError: when a network of the user's own takes another input, or the samples do not
         fit into the memory of this machine."""
-    wanted = (channels or 3, *(image_size or 32,) * 2)
+    image, classes = (channels or 3, *(image_size or 32,) * 2), 10
     with nullcontext() if architecture.is_own else torch.device("meta"):
-        network = network_of(architecture, steps, wanted)
-    shape: tuple[int, ...] = wanted
-    classes = 10
+        network = network_of(architecture, steps, image)
+    shape: tuple[int, ...] = image
     if isinstance(network.encoder, Frames):
-        shape = (network.encoder.steps or steps or DEFAULTS["steps"], *wanted)
+        shape = (network.encoder.steps or steps or DEFAULTS["steps"], *image)
     if architecture.is_own:
-        given, remedy = network.input_shape or shape, "Images are [C, H, W]."
-        got = f"{architecture.model}, which takes samples of shape {given}"
-        require(len(given) == len(shape), "image_size", "a network of images", got, remedy)
-        shape = tuple(b if a is None else a for a, b in zip(given, shape, strict=True))
-        for name, told, axis in (("channels", channels, -3), ("image_size", image_size, -1)):
-            if told not in (None, shape[axis]):
-                expected = f"{shape[axis]}, which {architecture.model} takes"
-                remedy = "Leave it out, or have that function build another network."
-                raise invalid(name, expected, told, remedy)
-        try:
-            with torch.no_grad():
-                classes = network(torch.zeros(1, *shape, device=device_of(network))).shape[1]
-        except ArgumentError:
-            raise
-        except (RuntimeError, ValueError, IndexError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            got = f"{'x'.join(map(str, shape))} ({reason})"
-            remedy = "Give channels and image_size, or let it have an input_shape."
-            raise invalid(
-                "image_size", f"a size that {architecture.model} takes", got, remedy
-            ) from error
+        model, form = architecture.model, network.input_shape or shape
+        got, remedy = f"{model}, which takes samples of shape {form}", "Images are [C, H, W]."
+        require(len(form) == len(shape), "image_size", "a network of images", got, remedy)
+        shape = tuple(b if a is None else a for a, b in zip(form, shape, strict=True))
+        remedy = "Leave it out, or have that function build another network."
+        for name, size, axis in (("channels", channels, -3), ("image_size", image_size, -1)):
+            expected = f"{shape[axis]}, which {model} takes"
+            require(size in (None, shape[axis]), name, expected, size, remedy)
+        got, expected = "x".join(map(str, shape)), f"a size that {model} takes"
+        remedy = "Give channels and image_size, or let it have an input_shape."
+        with samples_fit("image_size", expected, got, remedy), torch.no_grad():
+            classes = network(torch.zeros(1, *shape, device=device_of(network))).shape[1]
     needed = 4 * samples * prod(shape)
     require_memory("samples", samples, "samples", needed, remedy="Take fewer or smaller ones.")
     generator = np.random.default_rng(0)
@@ -236,7 +226,7 @@ def random_samples(
 
 
 def prepare(load: Workload) -> None:
-    """Set this process up as the load asks: threads, and what becomes of freed memory."""
+    """Set this process up as the load asks: its threads, and whether freed memory is kept."""
     set_threads(load.threads)
     if load.keep_memory:
         keep_freed_memory()
@@ -246,17 +236,16 @@ def seconds_of(load: Workload, rows: Iterable[str], repeats: int) -> dict[str, f
     """Median seconds of the rows in this process, all in turn."""
     prepare(load)
     network = load.network()
-    # A training step changes weights and statistics, which are no other row's.
-    own = load.optimizer is not None
-    operations = {row: load.operation(row, load.network() if own else network) for row in rows}
+    # A training step changes weights and statistics, so each row needs a network of its own.
+    trains = load.optimizer is not None
+    operations = {row: load.operation(row, load.network() if trains else network) for row in rows}
     return medians(operations, repeats, load.device)
 
 
 def peak_of(load: Workload, row: str) -> int:
     """Peak bytes of one row above the loaded model, in this process.
 
-    Of a training step that is the first, which makes the gradients of the weights and the state of
-    the optimizer."""
+    A training step is the first one, which allocates gradients and the optimizer's state."""
     prepare(load)
     network = load.network()
     # One sample first, so that libraries loaded on demand are not counted; batch norm in training

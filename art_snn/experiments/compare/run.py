@@ -19,8 +19,8 @@ from art_snn.experiments.compare.result import Comparison, Row
 from art_snn.experiments.compare.settings import RULES, Settings
 from art_snn.experiments.resume import earlier, fingerprint, write_result
 from art_snn.gradients import STBP, Gradient, Native, engine_of
+from art_snn.measuring.calls import medians
 from art_snn.measuring.machine import describe_machine
-from art_snn.measuring.timing import medians
 from art_snn.metrics import Share, robustness
 from art_snn.seeding import seeded
 

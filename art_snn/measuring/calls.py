@@ -1,12 +1,17 @@
-"""Peak memory of a call."""
+"""Median time and peak memory of calls."""
 
 import ctypes
 import gc
+import statistics
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from tqdm.auto import tqdm
+
+from art_snn.checks import require_count
 
 try:
     import resource
@@ -18,12 +23,37 @@ STATUS = Path("/proc/self/status")
 CLEAR = Path("/proc/self/clear_refs")
 
 
+def medians(
+    operations: dict[str, Callable[[], object]], repeats: int, device: str = "cpu"
+) -> dict[str, float]:
+    """Median seconds of each operation over `repeats` rounds, one after the other in turn.
+
+    So a slow spell of the machine does not fall on one operation alone. One round runs beforehand
+    and is not counted. A ValueError is raised for repeats < 1."""
+    require_count("repeats", repeats, remedy="Medians need at least one round, better five.")
+    seconds: dict[str, list[float]] = {name: [] for name in operations}
+    for round_ in tqdm(range(repeats + 1), desc="Timing rounds"):
+        for name, operate in operations.items():
+            _synchronise(device)
+            start = time.perf_counter()
+            operate()
+            _synchronise(device)
+            if round_ > 0:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def _synchronise(device: str) -> None:
+    if device == "gpu":
+        torch.cuda.synchronize()
+
+
 def keep_freed_memory() -> bool:
     """Let this process keep the memory of freed tensors for the next ones (glibc only).
 
-    By default glibc gives every tensor above 32 MiB back to the system and has the next one paged
-    in anew, which costs time with large and short-lived tensors. For commands and scripts; a
-    library has no business to decide this. Returns whether the C library took the setting."""
+    By default glibc gives tensors above 32 MiB back to the system and pages the next one in anew,
+    which costs time. For commands and scripts, not for libraries. Returns whether the C library
+    took the setting."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
@@ -34,8 +64,8 @@ def keep_freed_memory() -> bool:
 def peak_during(operate: Callable[[], object], device: str) -> int:
     """Bytes by which memory rises at most while `operate` runs, on "gpu" or "cpu".
 
-    On a GPU the allocator's own peak; on Linux the peak of the process's resident memory, which is
-    set back beforehand; elsewhere the rise of its lifetime peak, so call it in a fresh process."""
+    On a GPU the allocator's peak; on Linux the peak of the process's resident memory, reset
+    beforehand; elsewhere the rise of its lifetime peak, so call it in a fresh process."""
     gc.collect()
     if device == "gpu":
         torch.cuda.reset_peak_memory_stats()

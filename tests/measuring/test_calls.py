@@ -1,10 +1,11 @@
-"""Peak memory of a call, on Linux, elsewhere and on Windows."""
+"""Median time of calls, and their peak memory on Linux, elsewhere and on Windows."""
 
 from __future__ import annotations
 
 import importlib
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -13,8 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from art_snn.measuring import memory
-from art_snn.measuring.memory import keep_freed_memory, peak_during
+from art_snn.measuring import calls
+from art_snn.measuring.calls import keep_freed_memory, medians, peak_during
 from art_snn.measuring.process import in_fresh_process
 
 MIB = 2**20
@@ -40,7 +41,7 @@ def test_a_c_library_without_that_setting_is_no_error(error, monkeypatch):
     def missing(_: object) -> None:
         raise error
 
-    monkeypatch.setattr(memory.ctypes, "CDLL", missing)
+    monkeypatch.setattr(calls.ctypes, "CDLL", missing)
     assert keep_freed_memory() is False
 
 
@@ -48,9 +49,9 @@ def test_a_c_library_without_that_setting_is_no_error(error, monkeypatch):
 def test_the_lifetime_peak_is_in_bytes_whatever_the_system_counts_in(platform, unit, monkeypatch):
     usage = SimpleNamespace(ru_maxrss=5)
     stand_in = SimpleNamespace(RUSAGE_SELF=0, getrusage=lambda _: usage)
-    monkeypatch.setattr(memory, "resource", stand_in)
-    monkeypatch.setattr(memory, "CLEAR", Path("/nowhere"))
-    monkeypatch.setattr(memory.sys, "platform", platform)
+    monkeypatch.setattr(calls, "resource", stand_in)
+    monkeypatch.setattr(calls, "CLEAR", Path("/nowhere"))
+    monkeypatch.setattr(calls.sys, "platform", platform)
 
     def rise() -> None:
         usage.ru_maxrss = 12
@@ -67,19 +68,19 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "resource", None)
         patch.setitem(sys.modules, "psutil", psutil)
-        importlib.reload(memory)
-        patch.setattr(memory, "CLEAR", Path("/nowhere"))
+        importlib.reload(calls)
+        patch.setattr(calls, "CLEAR", Path("/nowhere"))
         yield info
-    importlib.reload(memory)
+    importlib.reload(calls)
 
 
 def test_without_the_module_resource_the_peak_is_that_of_psutil(windows):
-    assert memory.resource is None
+    assert calls.resource is None
 
     def rise() -> None:
         windows.peak_wset = 5000
 
-    assert memory.peak_during(rise, "cpu") == 4000
+    assert calls.peak_during(rise, "cpu") == 4000
 
 
 def test_without_the_module_resource_everything_can_still_be_imported():
@@ -87,14 +88,14 @@ def test_without_the_module_resource_everything_can_still_be_imported():
     code = (
         "import sys; sys.modules['resource'] = sys.modules['psutil'] = None; "
         "import art_snn.experiments.cost, art_snn.experiments.scaling; "
-        "from art_snn.measuring import memory; assert memory.resource is None"
+        "from art_snn.measuring import calls; assert calls.resource is None"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_module_is_as_it_was_after_a_test_that_reloads_it():
-    assert (memory.resource is None) == (sys.platform == "win32")
-    assert memory.Path("/proc/self/clear_refs") == memory.CLEAR
+    assert (calls.resource is None) == (sys.platform == "win32")
+    assert calls.Path("/proc/self/clear_refs") == calls.CLEAR
 
 
 @pytest.mark.gpu
@@ -102,3 +103,21 @@ def test_the_module_is_as_it_was_after_a_test_that_reloads_it():
 def test_on_a_gpu_the_peak_is_the_allocator_s():
     peak = peak_during(lambda: torch.ones(2**24, device="cuda").sum(), "gpu")
     assert 64 * MIB <= peak < 70 * MIB
+
+
+def test_medians_run_in_turn_and_do_not_count_the_first_round(monkeypatch):
+    order, clock = [], [0.0]
+    waits = iter([20, 7, 1, 0, 3, 0, 2, 0])
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+
+    def run(name: str) -> None:
+        order.append(name)
+        clock[0] += next(waits)
+
+    assert medians({"a": lambda: run("a"), "b": lambda: run("b")}, repeats=3) == {"a": 2, "b": 0}
+    assert order == ["a", "b"] * 4
+
+
+def test_no_round_is_refused():
+    with pytest.raises(ValueError, match=r"^repeats: expected a whole number >= 1"):
+        medians({}, repeats=0)
