@@ -13,7 +13,7 @@ from art_snn.checks import invalid, require, truncate
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.files import digest, read_json, write_json
 from art_snn.identity import code, values
-from art_snn.metrics import Share
+from art_snn.metrics import Robustness, Share
 from art_snn.seeding import seeded
 from art_snn.values import Values
 
@@ -90,6 +90,11 @@ def _share(found: Any, _: object) -> Share:
     return Share(count, total)
 
 
+def _robustness(outcome: Robustness) -> dict[str, Any]:
+    bits = {name: bit_string(getattr(outcome, name)) for name in ("correct", "robust")}
+    return outcome.as_dict() | bits
+
+
 def _booleans(found: Any, _: object) -> np.ndarray:
     expect(isinstance(found, str) and set(found) <= {"0", "1"}, "digits 0 and 1", found)
     return booleans(found)
@@ -103,6 +108,7 @@ converter.register_structure_hook(bool, _truth)
 converter.register_structure_hook(str, _text)
 converter.register_unstructure_hook(Share, Share.as_dict)
 converter.register_structure_hook(Share, _share)
+converter.register_unstructure_hook(Robustness, _robustness)
 converter.register_unstructure_hook(np.ndarray, bit_string)
 converter.register_structure_hook(np.ndarray, _booleans)
 converter.register_unstructure_hook(Values, Values.tolist)

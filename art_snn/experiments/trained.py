@@ -141,16 +141,12 @@ class Trained:
         told["layers"] = digest(identity(network))[:16]
         if path.exists():
             notes = _notes_of_kept(path)
-            noted = notes.get("subject")
-            # Older checkpoints do not note every field.
-            subject = dict(DEFAULTS) | noted if isinstance(noted, dict) else noted
-            found = {"subject": subject, "data": notes.get("data"), "recipe": notes.get("recipe")}
-            found |= {name: notes.get(name, told[name]) for name in ("samples", "layers")}
-            expected, got = f"a network of {told}", f"one of {found} in {path}"
+            noted = {name: notes.get(name) for name in told}
+            expected, got = f"a network of {told}", f"one of {noted} in {path}"
             remedy = "Choose another folder, or delete that file to train anew."
-            if found | {"layers": told["layers"]} == told != found:
+            if noted | {"layers": told["layers"]} == told != noted:
                 got += ", which has other layers, neurons or code"
-            if found != told:
+            if noted != told:
                 raise checkpoint.CheckpointError.of("output", expected, got, remedy)
             checkpoint.load(network, path)
             return
@@ -196,8 +192,7 @@ def describe_training(
     architecture: Architecture, epochs: int | None, seed: int, train_dtype: str | None = None
 ) -> dict[str, Any]:
     """A network, and the length and precision of its training, as checkpoints note them."""
-    told = {} if train_dtype is None else {"train_dtype": train_dtype}
-    return asdict(architecture) | {"epochs": epochs, "seed": seed} | told
+    return asdict(architecture) | {"epochs": epochs, "seed": seed, "train_dtype": train_dtype}
 
 
 def folder_of(output: Path, decay: float) -> Path:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,18 +26,40 @@ from art_snn.models.trial import samples_fit
 from art_snn.network import SpikingNetwork, readout_dtype
 from art_snn.precision import mixed
 
-INFERENCE = "inference"
-STOCK = "stock "
-PEER = "peer "
+
+@dataclass(frozen=True)
+class Row:
+    """What is measured; as text it is a key of results: "stock peer SpikingJelly 2.0.0".
+
+    :param kind: "inference"; "rule" for the gradient with a rule, or the training step; "peer" for
+        that of another framework, in which the same network is built.
+    :param name: of the rule, or of the framework with its version.
+    :param stock: measure it by ART's stock PyTorchClassifier around the network."""
+
+    kind: Literal["inference", "rule", "peer"]
+    name: str = ""
+    stock: bool = False
+
+    @classmethod
+    def read(cls, text: str) -> "Row":
+        """The inverse of str."""
+        stock, bare = text.startswith("stock "), text.removeprefix("stock ")
+        if bare == "inference":
+            return cls("inference", stock=stock)
+        kind: Any = "peer" if bare.startswith("peer ") else "rule"
+        return cls(kind, bare.removeprefix("peer "), stock)
+
+    def __str__(self) -> str:
+        stock, peer = "stock " * self.stock, "peer " * (self.kind == "peer")
+        return f"{stock}{peer}{self.name or self.kind}"
+
+
+INFERENCE = Row("inference")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
     """A network and samples, whose rows are measured; it can be pickled.
-
-    A row is :data:`INFERENCE`, the name of a rule, or a framework and its version behind
-    :data:`PEER`, whose own gradient is that of the same network built in it. Behind :data:`STOCK`
-    either of these is measured by ART's stock PyTorchClassifier around the network.
 
     :param architecture: the network; its weights are drawn from seed 0.
     :param steps: time steps T; None leaves those that the architecture has.
@@ -81,21 +103,19 @@ class Workload:
         """The rule of that name."""
         return self.rules[name] if name in self.rules else rule_named(name)
 
-    def operation(self, row: str, network: SpikingNetwork) -> Callable[[], object]:
+    def operation(self, row: Row, network: SpikingNetwork) -> Callable[[], object]:
         """The call that a row measures, with samples and classifier made beforehand.
 
         :param network: of the load; a training step changes it."""
-        name, stock = row.removeprefix(STOCK), row.startswith(STOCK)
-        if name.startswith(PEER):
-            framework = name.removeprefix(PEER).split()[0]
-            return self._of_peer(mirrored(framework, network), stock)
-        if row != INFERENCE and self.optimizer is not None:
-            network.training_gradient = self.rule(name)
+        if row.kind == "peer":
+            return self._of_peer(mirrored(row.name.split()[0], network), row.stock)
+        if row.kind == "rule" and self.optimizer is not None:
+            network.training_gradient = self.rule(row.name)
             return self._step(network, self.optimizer)
-        classifier = self._wrapped(network, stock)
-        if row == INFERENCE:
+        classifier = self._wrapped(network, row.stock)
+        if row.kind == "inference":
             return lambda: classifier.predict(self.x, batch_size=self.batch_size)
-        return self._gradient(classifier, network, self.rule(name))
+        return self._gradient(classifier, network, self.rule(row.name))
 
     def _wrapped(self, network: nn.Module, stock: bool) -> Any:
         shape, classes = self.x.shape[1:], self.y.shape[1]
@@ -232,17 +252,17 @@ def prepare(load: Workload) -> None:
         keep_freed_memory()
 
 
-def seconds_of(load: Workload, rows: Iterable[str], repeats: int) -> dict[str, float]:
-    """Median seconds of the rows in this process, all in turn."""
+def seconds_of(load: Workload, rows: Iterable[Row], repeats: int) -> dict[str, float]:
+    """Median seconds of the rows in this process, all in turn, by their texts."""
     prepare(load)
     network = load.network()
-    # A training step changes weights and statistics, so each row needs a network of its own.
+    # A training step changes weights and statistics, which are no other row's.
     trains = load.optimizer is not None
-    operations = {row: load.operation(row, load.network() if trains else network) for row in rows}
+    operations = {str(row): load.operation(row, load.network() if trains else network) for row in rows}
     return medians(operations, repeats, load.device)
 
 
-def peak_of(load: Workload, row: str) -> int:
+def peak_of(load: Workload, row: Row) -> int:
     """Peak bytes of one row above the loaded model, in this process.
 
     A training step is the first one, which allocates gradients and the optimizer's state."""

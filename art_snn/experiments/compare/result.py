@@ -1,13 +1,10 @@
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import numpy as np
-
 from art_snn.experiments.base import Result
-from art_snn.experiments.resume import Positive, bit_string, converter, expect
+from art_snn.experiments.resume import Positive, expect
 from art_snn.experiments.tables import Notes, Part, Table
-from art_snn.gradients import GRADIENTS, engine_of
 from art_snn.metrics import Robustness, Share, against, union
 
 REFERENCE = "stbp"
@@ -19,20 +16,18 @@ class Row:
 
     :param rule: the rule with its hyperparameters, in words.
     :param kind: "temporal" or "rate", by the engine of the rule; "" for all others.
+    :param objection: why the rule does not apply; None where it does.
     :param outcome: sample by sample; None where the rule does not apply.
-    :param seconds: median time of one gradient of a batch.
     :param vanished: samples with an all-zero gradient at the clean image.
-    :param cosine: mean over samples of the cosine to the gradient by STBP, at the clean image;
-        over those where neither vanishes. NaN where there is none.
-    :param objection: why the rule does not apply, or ""."""
+    :param cosine: mean over samples of the cosine to the STBP gradient, at the clean image; over
+        those where neither vanishes. None where there is none."""
 
     rule: str
     kind: str = ""
+    objection: str | None = None
     outcome: Robustness | None = None
-    seconds: float = math.nan
     vanished: Share | None = None
-    cosine: float = math.nan
-    objection: str = ""
+    cosine: float | None = None
 
 
 @dataclass
@@ -59,8 +54,11 @@ class Comparison(Result):
     name: ClassVar[str] = "compare"
 
     def __post_init__(self) -> None:
-        sizes = sorted({len(outcome.correct) for outcome in self.attacked.values()})
-        expect(len(sizes) < 2, "rows of as many samples each", sizes)
+        outcomes = self.attacked
+        sizes = {len(column) for one in outcomes.values() for column in (one.correct, one.robust)}
+        expect(len(sizes) < 2, "rows of as many samples each", sorted(sizes))
+        untimed = sorted(outcomes.keys() - self.seconds.keys())
+        expect(not untimed, "seconds of every rule that applies", untimed)
 
     @property
     def attacked(self) -> dict[str, Robustness]:
@@ -103,59 +101,11 @@ class Comparison(Result):
                 continue
             reference = outcomes.get(REFERENCE, row.outcome)
             p = "" if reference is row.outcome else against(row.outcome, reference)
-            time = f"{row.seconds / self.inference:.2f}", f"{1000 * row.seconds:.0f}"
-            success, cosine = str(row.outcome.attack_success), f"{row.cosine:.3f}"
+            seconds = self.seconds[name]
+            time = f"{seconds / self.inference:.2f}", f"{1000 * seconds:.0f}"
+            cosine = "nan" if row.cosine is None else f"{row.cosine:.3f}"
+            success = str(row.outcome.attack_success)
             rows.append((name, success, p, *time, str(row.vanished), cosine))
         if len(outcomes) > 1:
             rows.append(("union of all", str(self.union().attack_success), *blank))
         return Table(titles, rows)
-
-
-def _row_to_json(row: Row) -> dict[str, Any]:
-    told = {"rule": row.rule, "kind": row.kind}
-    if row.outcome is None:
-        return told | {"objection": row.objection}
-    shares = {"attack_success": row.outcome.attack_success.as_dict()}
-    each = {"correct": bit_string(row.outcome.correct), "robust": bit_string(row.outcome.robust)}
-    vanished = None if row.vanished is None else row.vanished.as_dict()
-    cosine = None if math.isnan(row.cosine) else row.cosine
-    return told | shares | each | {"seconds": row.seconds, "vanished": vanished, "cosine": cosine}
-
-
-@dataclass(frozen=True)
-class _Told:
-    """A row as JSON tells it."""
-
-    rule: str
-    kind: str | None = None
-    objection: str = ""
-    correct: np.ndarray | None = None
-    robust: np.ndarray | None = None
-    seconds: Positive | None = None
-    vanished: Share | None = None
-    cosine: float | None = None
-
-
-def _row_from_json(found: dict[str, Any], _: object) -> Row:
-    told = converter.structure(found, _Told)
-    # Earlier versions told the rule only.
-    head = told.rule.partition("(")[0]
-    usual = {kind.__name__: engine_of(kind()) for kind in GRADIENTS.values()}
-    row = Row(told.rule, usual.get(head, "") if told.kind is None else told.kind)
-    if told.objection:
-        return replace(row, objection=told.objection)
-    expected = "seconds, and for every sample whether it was correct and is robust"
-    whole = told.correct is not None and told.robust is not None and told.seconds is not None
-    expect(whole and len(told.correct) == len(told.robust), expected, found)  # type: ignore[arg-type]
-    assert told.correct is not None
-    assert told.robust is not None
-    assert told.seconds is not None
-    cosine = math.nan if told.cosine is None else told.cosine
-    outcome = Robustness(told.correct, told.robust)
-    return replace(
-        row, outcome=outcome, seconds=told.seconds, vanished=told.vanished, cosine=cosine
-    )
-
-
-converter.register_unstructure_hook(Row, _row_to_json)
-converter.register_structure_hook(Row, _row_from_json)

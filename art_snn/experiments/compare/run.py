@@ -3,7 +3,7 @@
 Attack success alone does not say why a rule is weak, so the comparison also counts the samples
 whose gradient vanishes altogether, and measures how far each gradient points away from STBP's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from art_snn.experiments.compare.settings import RULES, Settings
 from art_snn.experiments.resume import earlier, fingerprint, write_result
 from art_snn.gradients import STBP, Gradient, Native, engine_of
 from art_snn.measuring.calls import medians
-from art_snn.measuring.machine import describe_machine
+from art_snn.measuring.machine import describe_machine, device_type
 from art_snn.metrics import Share, robustness
 from art_snn.seeding import seeded
 
@@ -77,28 +77,25 @@ def _compared(
     title: str,
 ) -> Comparison:
     bench = _Bench(settings, classifier, x, y).ruled()
-    settings = bench.settings
+    settings, rules = bench.settings, bench.settings.rules
     key = fingerprint(settings.identity, classifier, x, y)
-    timed = {name for name in settings.rules if not bench.objection(settings.rule(name))}
+    objections = {name: bench.objection(settings.rule(name)) for name in rules}
+    timed = [name for name in rules if objections[name] is None]
 
-    def fits(found: Comparison) -> bool:
-        return found.key == key and timed <= set(found.seconds)
+    def fits(comparison: Comparison) -> bool:
+        return comparison.key == key and comparison.seconds.keys() >= {*timed}
 
     comparison = earlier(file, "comparison", Comparison, fits)
     if comparison is None:
         comparison = Comparison(title, key, str(settings.attack), settings.as_dict())
-        bench.time(comparison)
+        bench.time(comparison, timed)
     clean = predictions(classifier, x, settings.batch_size, settings.seed)
     reference: np.ndarray | None = None
-    for name in settings.rules:
-        if name in comparison.rows:
-            continue
+    for name in (name for name in rules if name not in comparison.rows):
         rule = settings.rule(name)
-        row = Row(str(rule), engine_of(settings.rules[name]), objection=bench.objection(rule))
-        if not row.objection:
-            if reference is None:
-                reference = bench.reference()
-            row = replace(row, seconds=comparison.seconds[name])
+        row = Row(str(rule), engine_of(rules[name]), objections[name])
+        if row.objection is None:
+            reference = bench.reference() if reference is None else reference
             row = bench.attack(row, name, rule, clean, reference)
         comparison.rows[name] = row
         if file is not None:
@@ -114,7 +111,7 @@ class _Bench:
     classifier: PyTorchSpikingClassifier
     x: np.ndarray
     y: np.ndarray
-    objections: dict[str, str] = field(default_factory=dict)
+    objections: dict[str, str | None] = field(default_factory=dict)
 
     def ruled(self) -> "_Bench":
         """The same, with the network's own gradient where none of the usual rules applies."""
@@ -125,13 +122,13 @@ class _Bench:
             return self
         return replace(self, settings=replace(chosen, rules={**RULES, "native": Native()}))
 
-    def objection(self, rule: Gradient) -> str:
-        """Why the rule cannot be compared on this network, or ""."""
+    def objection(self, rule: Gradient) -> str | None:
+        """Why the rule cannot be compared on this network, or None."""
         network, key = self.classifier.model, repr(rule)
         if key not in self.objections:
             with seeded(self.settings.seed):
                 reason = network.objection(rule) or network.objection(rule, self.x)
-            self.objections[key] = (reason or "").rstrip(".")
+            self.objections[key] = reason and reason.rstrip(".")
         return self.objections[key]
 
     def gradients(self, rule: Gradient, words: str) -> np.ndarray:
@@ -172,21 +169,20 @@ class _Bench:
             row,
             outcome=robustness(clean, adversarial, self.y),
             vanished=Share(int((lengths[0] == 0).sum()), len(self.x)),
-            cosine=float(products.mean()) if both.any() else float("nan"),
+            cosine=float(products.mean()) if both.any() else None,
         )
 
-    def time(self, comparison: Comparison) -> None:
-        """Median seconds of one gradient of a batch by every rule that applies, all in turn."""
+    def time(self, comparison: Comparison, names: Sequence[str]) -> None:
+        """Median seconds of one gradient of a batch with each of the rules, all in turn."""
         classifier, repeats = self.classifier, self.settings.repeats
-        device = "cpu" if classifier.device.type == "cpu" else "gpu"
+        device = device_type(classifier.device)
         x, y = self.x[: self.settings.batch_size], self.y[: self.settings.batch_size]
         operations: dict[str, Callable[[], object]] = {
             "": lambda: classifier.predict(x, batch_size=len(x))
         }
-        for name in self.settings.rules:
+        for name in names:
             rule = self.settings.rule(name)
-            if not self.objection(rule):
-                operations[name] = partial(classifier.loss_gradient, x, y, gradient=rule)
+            operations[name] = partial(classifier.loss_gradient, x, y, gradient=rule)
         with seeded(self.settings.seed):
             seconds = medians(operations, repeats, device)
         classifier.model.forget()

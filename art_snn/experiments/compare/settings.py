@@ -1,4 +1,3 @@
-from collections import namedtuple
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,18 +39,15 @@ class Settings(Attacking):
         require(bool(self.rules), "rules", "at least one", "none", "Name some.")
 
     @property
-    def identity(self) -> tuple[Any, ...]:
-        """What the rows depend on, besides network and data.
-
-        In the words in which earlier versions told it, so that their results are taken up."""
-        names = ("attack", "rules", "samples", "batch_size", "eot", "repeats", "seed")
-        values = {name: getattr(self, name) for name in names} | {"rules": dict(self.rules)}
-        return namedtuple("Settings", names)(**values)
+    def identity(self) -> dict[str, Any]:
+        """What the rows depend on, besides network and data."""
+        names = ("attack", "samples", "batch_size", "eot", "repeats", "seed")
+        return {name: getattr(self, name) for name in names} | {"rules": dict(self.rules)}
 
     def as_dict(self) -> dict[str, Any]:
         """The same for JSON."""
         rules = {name: str(self.rule(name)) for name in self.rules}
-        return self.identity._asdict() | {"attack": self.attack.as_dict(), "rules": rules}  # type: ignore[attr-defined, no-any-return]
+        return self.identity | {"attack": self.attack.as_dict(), "rules": rules}
 
     def rule(self, name: str) -> Gradient:
         """The rule of that name, as it is run."""

@@ -3,7 +3,7 @@ from matplotlib.figure import Figure
 
 from art_snn.experiments.colours import COLOURS, GREY, titled
 from art_snn.experiments.cost.result import Cost
-from art_snn.measuring.workload import PEER, STOCK
+from art_snn.measuring.workload import Row
 
 
 def draw(cost: Cost) -> Figure:
@@ -19,12 +19,12 @@ def draw(cost: Cost) -> Figure:
     return figure
 
 
-def _bars(ax: Axes, rows: list[str], values: list[float], words: str) -> None:
-    labels = [row.replace(PEER, "") for row in rows]
-    names = [label.removeprefix(STOCK).partition(" ")[0] for label in labels]
-    bars = ax.barh(labels, values, color=[COLOURS.get(name, GREY) for name in names])
+def _bars(ax: Axes, rows: list[Row], values: list[float], words: str) -> None:
+    labels = [f"{'stock ' * row.stock}{row.name or row.kind}" for row in rows]
+    colours = [COLOURS.get(row.name.partition(" ")[0], GREY) for row in rows]
+    bars = ax.barh(labels, values, color=colours)
     for bar, row in zip(bars, rows, strict=True):
-        bar.set_alpha(0.5 if row.startswith(STOCK) else 1)
+        bar.set_alpha(0.5 if row.stock else 1)
     ax.bar_label(bars, fmt="%.2f", padding=3, fontsize="small")
     ax.axvline(1, color="black", lw=0.8, ls=":")
     ax.set(xlabel=words, xlim=(0, 1.15 * max([1, *values])))

@@ -2,9 +2,8 @@
 
 The rows are those of table S2 of Bu et al. (CVPR 2023), for one gradient: plain inference, the
 gradient by every rule through PyTorchSpikingClassifier, and through ART's stock PyTorchClassifier
-around the same network. Besides, on demand, the same network in other frameworks."""
+around the same network. On demand also the same network in other frameworks."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from tqdm.auto import tqdm
@@ -15,11 +14,10 @@ from art_snn.experiments.cost.figure import draw
 from art_snn.experiments.cost.result import Cost
 from art_snn.experiments.cost.settings import TRAINED_BY, Settings
 from art_snn.experiments.resume import earlier
-from art_snn.gradients import Gradient
 from art_snn.measuring.machine import describe_machine, torch_device
 from art_snn.measuring.peers import PEERS, installed, objection_of, without
 from art_snn.measuring.process import in_fresh_process
-from art_snn.measuring.workload import INFERENCE, PEER, STOCK, Workload, peak_of, seconds_of
+from art_snn.measuring.workload import INFERENCE, Row, Workload, peak_of, seconds_of
 from art_snn.network import SpikingNetwork
 from art_snn.precision import taken
 
@@ -39,65 +37,67 @@ def run(settings: Settings) -> Cost:
     afterwards.
 
     :raises ProcessFailed: when a process ends without a result."""
-    earlier(settings.output / "cost.json", "kind", dict, lambda found: "workload" in found)
+    earlier(settings.output / "cost.json", "kind", dict, lambda content: "workload" in content)
     load = settings.workload()
-    found = installed() if settings.peers else {}
     network = load.network()
-    peers, remarks = _peers(found, network) if settings.peers else ([], [])
+    peers, remarks = _peers(network) if settings.peers else ([], [])
     remarks += _precision(settings, bool(peers))
+    rows = [INFERENCE, *(Row("rule", name) for name in load.rules), *peers]
     if settings.training:
         remarks.append(SMALL_STEPS)
-    rows = [INFERENCE, *load.rules, *peers]
-    if not settings.training:
-        rules = [name for name in ("rga", "stbp") if _applies(load.rule(name), network)]
-        rows += [STOCK + row for row in (*rules, *peers)]
-    seconds = seconds_of(load, rows, settings.repeats)
-    peak = {row: _peak(row, load) for row in tqdm(rows, desc="Peak memory")}
-    title, machine = _title(settings, load, network), describe_machine(settings.device)
-    told = settings.as_dict()
-    cost = Cost(title, told, machine, settings.repeats, seconds, peak, remarks)
+    else:
+        rules = [name for name in ("rga", "stbp") if network.objection(load.rule(name)) is None]
+        bare = (*(Row("rule", name) for name in rules), *peers)
+        rows += [replace(row, stock=True) for row in bare]
+    medians = seconds_of(load, rows, settings.repeats)
+    cost = Cost(
+        title=_title(settings, load, network),
+        workload=settings.as_dict(),
+        machine=describe_machine(settings.device),
+        repeats=settings.repeats,
+        seconds={row: medians[str(row)] for row in rows},
+        peak={row: _peak(row, load) for row in tqdm(rows, desc="Peak memory")},
+        remarks=remarks,
+    )
     cost.write(settings.output, draw(cost))
     return cost
 
 
-def _peers(found: Mapping[str, str], network: SpikingNetwork) -> tuple[list[str], list[str]]:
+def _peers(network: SpikingNetwork) -> tuple[list[Row], list[str]]:
     """Rows of the frameworks that can have the network, and what their reader should know."""
-    rows, lacking = [], without(found)
-    remarks = [] if lacking is None else [lacking]
-    for name, version in found.items():
+    versions = installed()
+    missing = without(versions)
+    rows, remarks = [], [] if missing is None else [missing]
+    for name, version in versions.items():
         reason = objection_of(name, network)
         remarks.append(PEERS[name].remark if reason is None else reason)
-        rows += [f"{PEER}{name} {version}"] if reason is None else []
+        rows += [Row("peer", f"{name} {version}")] if reason is None else []
     return rows, remarks
 
 
 def _precision(settings: Settings, peers: bool) -> list[str]:
     """In what gradients or training steps were computed, where another precision was asked for."""
-    device, found = torch_device(settings.device), []
+    device, remarks = torch_device(settings.device), []
     if settings.attack_dtype is not None:
-        found.append(f"Gradients at the input: {taken(settings.attack_dtype, device)[1]}.")
+        remarks.append(f"Gradients at the input: {taken(settings.attack_dtype, device)[1]}.")
         if peers:
-            found.append("The other frameworks compute in single precision.")
+            remarks.append("The other frameworks compute in single precision.")
     if settings.train_dtype is not None:
         whose = "Training steps, of every row" if peers else "Training steps"
-        found.append(f"{whose}: {taken(settings.train_dtype, device)[1]}.")
-    return found
-
-
-def _applies(rule: Gradient, network: SpikingNetwork) -> bool:
-    return network.objection(rule) is None
+        remarks.append(f"{whose}: {taken(settings.train_dtype, device)[1]}.")
+    return remarks
 
 
 def _title(settings: Settings, load: Workload, network: SpikingNetwork) -> str:
-    told = settings.architecture
-    if isinstance(network.encoder, Frames) and not told.is_own:
-        told = replace(told, encoder="frames")
+    architecture = settings.architecture
+    if isinstance(network.encoder, Frames) and not architecture.is_own:
+        architecture = replace(architecture, encoder="frames")
     what = "One training step" if settings.training else "One input gradient"
     size = "x".join(map(str, load.x.shape[1:]))
-    return f"{what}: {told.words(network)}, batch {settings.batch_size}, {size}"
+    return f"{what}: {architecture.words(network)}, batch {settings.batch_size}, {size}"
 
 
-def _peak(row: str, load: Workload) -> int:
+def _peak(row: Row, load: Workload) -> int:
     if load.device == "gpu":
         return peak_of(load, row)
     return int(in_fresh_process(peak_of, load, row))

@@ -3,7 +3,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from art_snn.checks import LONGEST_SIDE, Open, require, set_counts, set_fields
+from art_snn.checks import LONGEST_SIDE, Open, require, require_some, set_counts, set_fields
 from art_snn.experiments.base import Experiment
 from art_snn.gradients import Gradient, check_applicable, rules_named
 from art_snn.measuring.machine import require_device
@@ -15,6 +15,9 @@ from art_snn.training import Recipe
 
 TRAINED_BY = Recipe(learning_rate=1e-8)
 """The optimizer of the papers, with steps so small that weights and times stay what they are."""
+
+PROCESS = ("device", "threads", "keep_memory", "attack_dtype", "train_dtype")
+"""What a measuring process is set up with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,25 +65,24 @@ class Settings(Experiment):
         require_train_dtype(self.train_dtype)
         if self.rules is None:
             set_fields(self, rules=rules_named("stbp" if self.training else "rga,stbp"))
-        require(bool(self.rules), "rules", "at least one", "none", "Name some.")
+        require_some("rules", self.rules or {})
         expected = "one of our own models, which can be built in other frameworks"
         remedy = "Leave peers out. The rule native is the gradient of a model of a framework."
-        own = self.architecture.is_own
-        require(not (self.peers and own), "peers", expected, self.architecture.model, remedy)
+        possible = not (self.peers and self.architecture.is_own)
+        require(possible, "peers", expected, self.architecture.model, remedy)
         if self.training:
-            self._check_training()
-        expected = "None without training, since it is the precision of training steps"
-        remedy = "Take --attack-dtype for gradients at the input, or --training."
-        fits = self.training or self.train_dtype is None
-        require(fits, "train_dtype", expected, repr(self.train_dtype), remedy)
+            expected = "None with training, which has no gradients at the input"
+            alone, remedy = self.attack_dtype is None, "Take --train-dtype for training steps."
+            require(alone, "attack_dtype", expected, repr(self.attack_dtype), remedy)
+            expected, remedy = "at least 2 for a training step", "Batch norm needs several samples."
+            require(self.batch_size > 1, "batch_size", expected, self.batch_size, remedy)
+        else:
+            expected = "None without training, since it is the precision of training steps"
+            remedy = "Take --attack-dtype for gradients at the input, or --training."
+            require(
+                self.train_dtype is None, "train_dtype", expected, repr(self.train_dtype), remedy
+            )
         require_device(self.device)
-
-    def _check_training(self) -> None:
-        expected = "None beside training, which has no gradients at the input"
-        alone, remedy = self.attack_dtype is None, "Take --train-dtype for training steps."
-        require(alone, "attack_dtype", expected, repr(self.attack_dtype), remedy)
-        expected, remedy = "at least 2 for a training step", "Batch norm needs several samples."
-        require(self.batch_size > 1, "batch_size", expected, self.batch_size, remedy)
 
     def workload(self) -> Workload:
         """The load that is measured.
@@ -89,10 +91,7 @@ class Settings(Experiment):
             it has no weights to train."""
         sizes = {"channels": self.channels, "image_size": self.image_size}
         x, y = random_samples(self.architecture, self.batch_size, **sizes)
-        names = (
-            *("architecture", "batch_size", "device", "threads", "keep_memory"),
-            *("attack_dtype", "train_dtype"),
-        )
+        names = ("architecture", "batch_size", *PROCESS)
         same: dict[str, Any] = {name: getattr(self, name) for name in names}
         rules = dict(self.rules or {})
         optimizer = TRAINED_BY.optimizer_of if self.training else None
@@ -108,12 +107,6 @@ class Settings(Experiment):
 
     def as_dict(self) -> dict[str, Any]:
         """What is measured, for JSON."""
-        names = (
-            *("batch_size", "channels", "image_size", "device", "threads", "keep_memory"),
-            *("peers", "training"),
-        )
+        names = ("batch_size", "channels", "image_size", *PROCESS, "peers", "training")
         told = {"architecture": asdict(self.architecture), "rules": list(self.rules or {})}
-        for name in ("attack_dtype", "train_dtype"):
-            if getattr(self, name) is not None:
-                told[name] = getattr(self, name)
         return told | {name: getattr(self, name) for name in names}

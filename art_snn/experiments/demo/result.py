@@ -34,10 +34,8 @@ class Demonstration(Result):
         """All figures, for JSON."""
         told = {
             name: getattr(self.settings, name)
-            for name in ("model", "seed", "eps", "train_eps", "epochs")
+            for name in ("model", "seed", "eps", "train_eps", "epochs", "attack_dtype")
         }
-        if self.settings.attack_dtype is not None:
-            told["attack_dtype"] = self.settings.attack_dtype
         networks = {
             name: {" by ".join(pair): [o.as_dict() for o in some] for pair, some in curves.items()}
             for name, curves in self.curves.items()

@@ -2,9 +2,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
-from art_snn.checks import Open, require, set_counts
-from art_snn.data import Dataset, Source
+from art_snn.checks import Open, require_some, set_counts
+from art_snn.data import RANDOM, Dataset, Source
 from art_snn.experiments.base import Experiment
 from art_snn.experiments.trained import Trained
 from art_snn.gradients import GRADIENTS, Gradient, rule_named
@@ -12,9 +13,6 @@ from art_snn.measuring.machine import require_device
 from art_snn.measuring.workload import random_samples
 from art_snn.models import Architecture
 from art_snn.models.options import MOST_CHANNELS
-
-RANDOM = "random"
-"""In the place of a data set: uniform random samples."""
 
 RULES: Mapping[str, Gradient] = MappingProxyType(
     {name: rule_named(name) for name in (*GRADIENTS, "native")}
@@ -26,7 +24,7 @@ RULES: Mapping[str, Gradient] = MappingProxyType(
 class Settings(Experiment):
     """The neurons that are found in a network, and which engine every rule runs on it.
 
-    Every rule takes one gradient of one batch; where a rule is refused the reason is told.
+    Every rule takes one gradient of one batch; a rule that is refused is listed with the reason.
 
     :param architecture: the network; its weights are drawn, or those that a function of yours
         gives.
@@ -49,23 +47,9 @@ class Settings(Experiment):
         super().__post_init__()
         set_counts(self, "batch_size")
         set_counts(self, "channels", up_to=MOST_CHANNELS)
-        require(bool(self.rules), "rules", "at least one", "none", "Name some.")
+        require_some("rules", self.rules)
         require_device(self.device)
-        expected = f"None beside {self.source.data}, whose samples have channels"
-        fits = self.channels is None or self.random
-        require(fits, "channels", expected, self.channels, "Leave it out.")
-        for name in ("value_range", "frames", "axes", "test_share"):
-            value, remedy = getattr(self.source, name), "Leave it out, or name data."
-            fits = value is None or not self.random
-            require(fits, name, "None for random samples", repr(value), remedy)
-        size, remedy = self.source.image_size, "Random samples are square."
-        fits = not (self.random and isinstance(size, tuple))
-        require(fits, "image_size", "the side of square samples", size, remedy)
-
-    @property
-    def random(self) -> bool:
-        """Whether random samples are taken."""
-        return self.source.data == RANDOM
+        self.source.check_random(self.channels)
 
     @property
     def network(self) -> Trained:
@@ -77,12 +61,11 @@ class Settings(Experiment):
 
         :raises FileNotFoundError: when the data are not there.
         :raises ValueError: when the network takes other samples."""
-        if not self.random:
+        if not self.source.random:
             return self.source.load()
-        size = self.source.image_size
-        sizes = {"channels": self.channels, "image_size": size}
+        sizes: dict[str, Any] = {"channels": self.channels, "image_size": self.source.image_size}
         architecture = self.architecture.filled(self.network.noted())
-        x, y = random_samples(architecture, self.batch_size, **sizes)  # type: ignore[arg-type]
+        x, y = random_samples(architecture, self.batch_size, **sizes)
         labels = y.argmax(1)
         # Labels alone would not tell how many classes there are.
         labels[-1] = y.shape[1] - 1

@@ -10,9 +10,9 @@ from art_snn.experiments.base import Result
 from art_snn.experiments.resume import Positive
 from art_snn.experiments.scaling.settings import Protocol
 from art_snn.experiments.tables import Part, Table
-from art_snn.measuring.workload import INFERENCE
+from art_snn.measuring import workload
 
-REFERENCE = "stbp"
+INFERENCE, REFERENCE = str(workload.INFERENCE), "stbp"
 MEBIBYTE = 2**20
 
 

@@ -7,22 +7,19 @@ import numpy as np
 import torch
 
 from art_snn.attacks import Attack
-from art_snn.checks import LONGEST_SIDE, Open, require, require_count, set_counts
-from art_snn.data import Dataset, Source
+from art_snn.checks import Open, require, require_count, require_distinct, set_counts
+from art_snn.data import RANDOM, Dataset, Source
 from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import Frames
 from art_snn.experiments.base import Experiment
 from art_snn.experiments.resume import converter, expect
 from art_snn.gradients import Gradient, check_applicable, rules_named
 from art_snn.measuring.machine import require_device
-from art_snn.measuring.workload import INFERENCE, Workload, network_of, random_samples
+from art_snn.measuring.workload import INFERENCE, Row, Workload, network_of, random_samples
 from art_snn.models import DEFAULTS, Architecture
 from art_snn.models.options import MOST_CHANNELS
 from art_snn.models.own import is_own
 from art_snn.models.sources import sources
-
-RANDOM = "random"
-"""In the place of a data set: uniform random images."""
 
 PGD = Attack(eps=2.55 / 255, eps_step=2 / 255, iterations=5)
 """PGD at the settings of the paper."""
@@ -66,43 +63,25 @@ class Settings(Experiment):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("models", "steps", "rules"):
-            values = list(getattr(self, name))
-            got = ", ".join(map(str, values)) or "none"
-            once = bool(values) and len(set(values)) == len(values)
-            require(once, name, "at least one, and each once", got, "Put commas between them.")
+            require_distinct(name, getattr(self, name))
         for steps in self.steps:
             require_count("steps", steps, up_to=MOST_STEPS, remedy="The paper uses T = 8.")
         set_counts(self, "batch_size", "repeats")
         set_counts(self, "channels", up_to=MOST_CHANNELS)
         if self.samples != "all":
             require_count("samples", self.samples, remedy="One batch of the paper is 32.")
-        all_random = self.samples == "all" and self.random
-        endless = "a number, for random images have no end"
-        require(not all_random, "samples", endless, "all", "Give a number, or a data set.")
-        expected = f"None beside {self.source.data}, whose images have channels"
-        fits = self.channels is None or self.random
-        require(fits, "channels", expected, self.channels, "Leave it out.")
-        for name in ("value_range", "frames", "axes", "test_share"):
-            open_, got = getattr(self.source, name) is None, repr(getattr(self.source, name))
-            remedy = "Leave it out, or name data."
-            require(not self.random or open_, name, "None for random images", got, remedy)
-        if self.random and isinstance(self.source.image_size, int):
-            remedy = "The paper has 3 channels of 32x32 pixels."
-            size = self.source.image_size
-            require_count("image_size", size, up_to=LONGEST_SIDE, remedy=remedy)
+        self.source.check_random(self.channels)
+        endless = self.samples == "all" and self.source.random
+        expected = "a number, for random images have no end"
+        require(not endless, "samples", expected, "all", "Give a number, or a data set.")
         require_device(self.device)
         for model in self.models:
             self._try(model)
 
     @property
-    def random(self) -> bool:
-        """Whether random images are attacked."""
-        return self.source.data == RANDOM
-
-    @property
-    def rows(self) -> tuple[str, ...]:
-        """What is measured of every network: inference over the images, and PGD by every rule."""
-        return (INFERENCE, *self.rules)
+    def rows(self) -> tuple[Row, ...]:
+        """What is measured of every network: inference over the images, and PGD with every rule."""
+        return (INFERENCE, *(Row("rule", name) for name in self.rules))
 
     def architecture(self, model: str) -> Architecture:
         """The network of that name, but for its time steps."""
@@ -131,12 +110,10 @@ class Settings(Experiment):
 
         :raises FileNotFoundError: when the data are not there.
         :raises ValueError: when there are fewer than asked for, or they are event frames."""
-        if not self.random:
+        if not self.source.random:
             return self._of(self.source.load())
-        size, architecture = self.source.image_size, self.architecture(self.models[0])
-        square, remedy = not isinstance(size, tuple), "Random images are square."
-        require(square, "image_size", "the side of square images", size, remedy)
-        sizes: dict[str, Any] = {"channels": self.channels, "image_size": size}
+        architecture = self.architecture(self.models[0])
+        sizes: dict[str, Any] = {"channels": self.channels, "image_size": self.source.image_size}
         # A model of another framework may go over no other steps than those that are asked for.
         sizes |= {"steps": self.steps[0]} if architecture.is_own else {}
         x, y = random_samples(architecture, int(self.samples), **sizes)
@@ -164,10 +141,11 @@ class Images:
     y: np.ndarray
 
 
-def _sides(found: Any, _: object) -> int | list[int]:
-    sides = found if isinstance(found, list) else [found]
-    expect(sides and all(type(side) is int for side in sides), "a side or two sides", found)
-    return found  # type: ignore[no-any-return]
+def _sides(sides: Any, _: object) -> int | list[int]:
+    several = sides if isinstance(sides, list) else [sides]
+    whole = several and all(type(side) is int for side in several)
+    expect(whole, "a side or two sides", sides)
+    return sides  # type: ignore[no-any-return]
 
 
 converter.register_structure_hook(int | list[int], _sides)
@@ -194,7 +172,7 @@ class Protocol:
     threads: int | None
     keep_memory: bool
     repeats: int
-    sources: list[str] = field(default_factory=list)
+    sources: list[str]
 
     @classmethod
     def of(cls, settings: Settings, images: Images) -> "Protocol":
@@ -217,18 +195,3 @@ class Protocol:
             **{name: told.get(name, DEFAULTS[name]) for name in ("decay", "width")},
             **{name: getattr(settings, name) for name in same},
         )
-
-
-_today = converter.get_structure_hook(Protocol)
-
-
-def _protocol(found: Any, kind: Any) -> Protocol:
-    """The protocol, in today's words where an earlier version wrote it."""
-    if isinstance(found, dict) and "batch" in found:
-        device = "gpu" if found.get("device") == "cuda" else found.get("device")
-        found = {**found, "batch_size": found["batch"], "device": device}
-    protocol: Protocol = _today(found, kind)
-    return protocol
-
-
-converter.register_structure_hook(Protocol, _protocol)
