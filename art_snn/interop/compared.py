@@ -13,25 +13,25 @@ from torch import Tensor, nn
 
 from art_snn.checks import invalid
 from art_snn.gradients.base import simulation
-from art_snn.interop.adapted import Adapted
 from art_snn.interop.members import COPIED, Member, copied_state, to_steps
 from art_snn.interop.passes import ONE_PLACE, Exchange, other_equations, refused
+from art_snn.interop.runner import Runner
 from art_snn.interop.steps import Calls, StepPass
 
 _LOCK = threading.RLock()
 
 
 @torch.no_grad()
-def same_logits(network: Adapted, x: Tensor, *, native: bool) -> None:
+def same_logits(runner: Runner, x: Tensor, *, native: bool) -> None:
     """Compare a pass of ours with the model as it is."""
-    encoded = network.encode(x)
-    with as_it_was(network):
-        _refresh(network, encoded)
+    encoded = runner.encode(x)
+    with as_it_was(runner):
+        _refresh(runner, encoded)
         with torch.random.fork_rng([x.device] if x.is_cuda else []):
-            alone = _tried(network, encoded)
+            alone = _tried(runner, encoded)
         # States that are known begin again; others have been changed by the first run.
-        _refresh(network, encoded)
-        ours = network.run_by_itself(encoded, native=native)
+        _refresh(runner, encoded)
+        ours = runner.run_by_itself(encoded, native=native)
     compare_logits(alone, ours, rounded=native)
 
 
@@ -53,10 +53,10 @@ def compare_logits(alone: Tensor, ours: Tensor, *, rounded: bool) -> None:
     raise invalid("model", "one that computes the same in a pass of ours", got, remedy)
 
 
-def _tried(network: Adapted, encoded: Tensor) -> Tensor:
+def _tried(runner: Runner, encoded: Tensor) -> Tensor:
     """Logits of the model by itself; its own errors say, from Python 3.11 on, what it was given."""
     try:
-        return network.logits(encoded)
+        return runner.logits(encoded)
     except RuntimeError as error:
         note: Any = getattr(error, "add_note", None)
         if callable(note):
@@ -69,20 +69,20 @@ def _tried(network: Adapted, encoded: Tensor) -> Tensor:
         raise
 
 
-def _refresh(network: Adapted, encoded: Tensor) -> None:
-    for member in network.members().values():
-        member.kind.refresh(member.module, network.steps_of(encoded))
+def _refresh(runner: Runner, encoded: Tensor) -> None:
+    for member in runner.members.values():
+        member.kind.refresh(member.module, runner.steps_of(encoded))
 
 
 @contextmanager
-def as_it_was(network: Adapted) -> Iterator[None]:
+def as_it_was(runner: Runner) -> Iterator[None]:
     """What modules keep is put back after the block, and known to be written by passes."""
-    model = network.layers
+    model = runner.model
     with _LOCK:
         before = [(module, _kept(module)) for module in model.modules()]
         buffers = [(buffer, buffer.clone(), buffer._version) for buffer in model.buffers()]
         try:
-            for member in network.members().values():
+            for member in runner.members.values():
                 if member.kind.copied:
                     vars(member.module).update(copied_state(member.module))
             yield
@@ -92,7 +92,7 @@ def as_it_was(network: Adapted) -> Iterator[None]:
                     buffer.copy_(value)
             for module, kept in before:
                 for name in set(_kept(module)) - set(kept):
-                    network.written.add((type(module), name))
+                    runner.network.written.add((type(module), name))
                     vars(module).pop(name, None)
                 for name, value in kept.items():
                     if name in COPIED:
@@ -101,7 +101,7 @@ def as_it_was(network: Adapted) -> Iterator[None]:
                         mapping.clear()
                         mapping.update(value)
                     elif vars(module).get(name) is not value:
-                        network.written.add((type(module), name))
+                        runner.network.written.add((type(module), name))
                         vars(module)[name] = value
 
 
@@ -112,7 +112,7 @@ def _kept(module: nn.Module) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def same_rows(network: Adapted, x: Tensor) -> None:
+def same_rows(runner: Runner, x: Tensor) -> None:
     """Refuse a model whose logits of a sample depend on the other samples of its batch.
 
     Every other sample is turned into its negative, so that shapes, and with them rounding, stay as
@@ -121,9 +121,9 @@ def same_rows(network: Adapted, x: Tensor) -> None:
     others[1::2] = x.amax() + x.amin() - x[1::2]
     devices = [x.device] if x.is_cuda else []
     with torch.random.fork_rng(devices):
-        logits = network.run_by_itself(network.encode(x))[::2]
+        logits = runner.run_by_itself(runner.encode(x))[::2]
     with torch.random.fork_rng(devices):
-        alone = network.run_by_itself(network.encode(others))[::2]
+        alone = runner.run_by_itself(runner.encode(others))[::2]
     if torch.allclose(logits, alone, rtol=1e-3, atol=1e-5, equal_nan=True):
         return
     got = f"one whose logits then differ by {(logits - alone).abs().max().item():.3g}"
@@ -137,19 +137,19 @@ def same_rows(network: Adapted, x: Tensor) -> None:
 
 
 @torch.no_grad()
-def same_spikes(network: Adapted, x: Tensor) -> bool:
+def same_spikes(runner: Runner, x: Tensor) -> bool:
     """Compare the spikes of every neuron with those of its dynamics, and the logits.
 
     :return: whether every neuron has fired and been silent, so that spikes tell something."""
-    encoded = network.encode(x)
+    encoded = runner.encode(x)
     with torch.random.fork_rng([x.device] if x.is_cuda else []):
-        alone = network.run_by_itself(encoded)
-    kind: type[_Compared | _ComparedSteps] = _ComparedSteps if network.steps_alone else _Compared
-    this = network.firing_pass(kind, encoded, simulation)
-    gated = any(m.kind.gated for m in network.members().values() if m.name in network.natives())
-    compare_logits(alone, network.run_in(this, encoded), rounded=gated)
+        alone = runner.run_by_itself(encoded)
+    kind: type[_Compared | _ComparedSteps] = _ComparedSteps if runner.steps_alone else _Compared
+    this = runner.firing_pass(kind, encoded, simulation)
+    gated = any(m.kind.gated for m in runner.members.values() if m.name in runner.natives)
+    compare_logits(alone, runner.run_in(this, encoded), rounded=gated)
     silent = [name for name in this.sites if not this.calls[name]]
-    network.traits.silent = silent
+    runner.traits.silent = silent
     return all(this.lively.get(name, False) for name in this.sites if name not in silent)
 
 

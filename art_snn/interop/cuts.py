@@ -12,26 +12,26 @@ from torch.utils.checkpoint import CheckpointFunction
 
 from art_snn.checks import invalid
 from art_snn.gradients import STBP, ATan, Gradient, Native
-from art_snn.interop.adapted import Adapted
 from art_snn.interop.passes import refused, tracing
+from art_snn.interop.runner import Runner
 from art_snn.interop.steps import StepPass, by_steps, weights_of
 
 
-def some_gradient(network: Adapted, rule: Gradient, x: Tensor) -> None:
+def some_gradient(runner: Runner, rule: Gradient, x: Tensor) -> None:
     """Refuse what cuts gradients, and graphs that hold what we do not know.
 
     :param x: requires a gradient where one is asked for at the input, and not at the weights."""
     if not isinstance(rule, Native):
-        _refuse_unread(network, rule, x.detach())
-    some = _gradient(network, rule, x)
+        _refuse_unread(runner, rule, x.detach())
+    some = _gradient(runner, rule, x)
     if some:
         return
     # By a slope that is nowhere zero: only the model itself can cut it.
-    sites, steep = network.ruled().values(), STBP(surrogate=ATan())
+    sites, steep = runner.ruled.values(), STBP(surrogate=ATan())
     known = bool(sites) and all(site.dynamics.unknown is None for site in sites)
     through: bool | None = some
     if some is not None and known:
-        through = _gradient(network, steep, x, own=isinstance(rule, Native))
+        through = _gradient(runner, steep, x, own=isinstance(rule, Native))
     if not through and (through is None or known or not sites):
         how, place = (
             "none" if through is None else "zero",
@@ -50,20 +50,20 @@ def some_gradient(network: Adapted, rule: Gradient, x: Tensor) -> None:
     warnings.warn(told, stacklevel=2)
 
 
-def _gradient(network: Adapted, rule: Gradient, x: Tensor, *, own: bool = False) -> bool | None:
+def _gradient(runner: Runner, rule: Gradient, x: Tensor, *, own: bool = False) -> bool | None:
     """Whether the gradient of all logits is anywhere not zero; None where the graph ends before.
 
     :param own: whether autograd functions of the model's own may stand in the graph."""
     with torch.enable_grad():
         inputs = x.detach().clone().requires_grad_(x.requires_grad)
         with tracing() as natives:
-            total = _mixed(rule.logits(network.twin(), inputs))
+            total = _mixed(rule.logits(runner.network.twin(), inputs))
         if not total.requires_grad:
             return None
         if own or isinstance(rule, Native):
             natives = [([total.grad_fn], [])]
-        _refuse_functions(network, total.grad_fn, _between(natives))
-        wanted = [inputs] if x.requires_grad else weights_of(network.module)
+        _refuse_functions(runner, total.grad_fn, _between(natives))
+        wanted = [inputs] if x.requires_grad else weights_of(runner.network)
         grads = torch.autograd.grad(total, wanted, allow_unused=True)
     found = [grad for grad in grads if grad is not None]
     return any(bool((grad != 0).any()) for grad in found) if found else None
@@ -75,16 +75,16 @@ def _mixed(logits: Tensor) -> Tensor:
     return (logits * weights).sum()
 
 
-def _refuse_unread(network: Adapted, rule: Gradient, x: Tensor) -> None:
+def _refuse_unread(runner: Runner, rule: Gradient, x: Tensor) -> None:
     """Refuse neurons without a reset that do not suit the rule, where their spikes matter."""
-    every = network.ruled()
+    every = runner.ruled
     reasons = {name: rule.objection(site.dynamics) for name, site in every.items()}
     if not any(reasons.values()):
         return
     with torch.enable_grad():
-        encoded = network.encode(x.clone().requires_grad_())
-        this = network.firing_pass(StepPass, encoded, STBP().firing())
-        total = _mixed(by_steps(this, network.logits, weights_of(network.module), encoded))
+        encoded = runner.encode(x.clone().requires_grad_())
+        this = runner.firing_pass(StepPass, encoded, STBP().firing())
+        total = _mixed(by_steps(this, runner.logits, weights_of(runner.network), encoded))
         torch.autograd.grad(total, encoded, allow_unused=True)
     for name, calls in this.made.items():
         if calls.spikes_matter and reasons[name]:
@@ -117,7 +117,7 @@ def _nodes(roots: Iterable[Any], ends: Iterable[Any] = ()) -> set[Any]:
     return seen
 
 
-def _refuse_functions(network: Adapted, root: Any, natives: set[Any]) -> None:
+def _refuse_functions(runner: Runner, root: Any, natives: set[Any]) -> None:
     """Refuse autograd functions in a graph that are neither of a rule nor said to be harmless.
 
     :param natives: nodes that may be any but those that run the model again."""
@@ -129,8 +129,8 @@ def _refuse_functions(network: Adapted, root: Any, natives: set[Any]) -> None:
             remedy = "Its neurons would run again after the pass, from another state: remove it."
             got = "one with activation checkpointing"
             raise invalid("model", "a model that runs once in a pass", got, remedy)
-        if node not in natives and function not in network.harmless:
-            _refuse_function(function, network.traits.silent)
+        if node not in natives and function not in runner.form.harmless:
+            _refuse_function(function, runner.traits.silent)
 
 
 def _refuse_function(function: Any, silent: list[str]) -> None:

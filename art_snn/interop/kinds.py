@@ -97,9 +97,9 @@ def register_neuron(
     require(not of_torch, "cls", "a class of neurons", f"torch's {cls.__name__}", "Pass your own.")
     _REGISTERED[cls] = NeuronKind(
         dynamics,
-        lambda module: layout,
+        always(layout),
         refresh=_reset_by_itself,
-        returns=lambda module: returns,
+        returns=always(returns),
         gated=gated,
         copied=True,
     )
@@ -132,10 +132,20 @@ def _reset_by_itself(module: nn.Module, steps: int | None) -> None:
         reset()
 
 
-def unsuited(reason: str) -> Read:
+def always(value: Any) -> Callable[[nn.Module], Any]:
+    """What is the same of all modules of a class."""
+    return lambda module: value
+
+
+def unreadable(reason: str) -> Read:
     """The reading of neurons of which the rules know that they obey other equations."""
 
     def read(module: nn.Module) -> Dynamics:
         raise Unreadable(reason)
 
     return read
+
+
+def other_than(names: str) -> Read:
+    """The same, of neurons that are not the ones of these names."""
+    return unreadable(f"its equations are not those of {names}; register_neuron tells others")

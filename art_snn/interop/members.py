@@ -136,34 +136,6 @@ class Answer:
 Members = Mapping[nn.Module, Member]
 
 
-@dataclass(frozen=True)
-class Look:
-    """What a model consists of at present.
-
-    :param members: every module that is recognised.
-    :param ruled: the neurons that rules of ours differentiate, by name.
-    :param natives: those that keep their own gradient under such rules, by name, and why."""
-
-    members: Members
-    ruled: dict[str, Site]
-    natives: dict[str, str]
-
-    @classmethod
-    def at(cls, members: Members, elsewhere: str | None) -> "Look":
-        """Read the dynamics off the neurons.
-
-        :param elsewhere: "native" where neurons that no rule knows keep their own gradient."""
-        neurons = [member for member in members.values() if member.fires]
-        ruled, natives = {m.name: m.site for m in neurons}, {}
-        if elsewhere == "native":
-            natives = {n: s.dynamics.unknown for n, s in ruled.items() if s.dynamics.unknown}
-            layouts = {m.name: m.layout for m in neurons if m.name not in natives}
-            if len({layout == "step" for layout in layouts.values()}) > 1:
-                reason = "it takes one time step in a call, and others take all of them"
-                natives |= {name: reason for name, kind in layouts.items() if kind == "step"}
-        return cls(members, {n: s for n, s in ruled.items() if n not in natives}, natives)
-
-
 def earlier_forward(module: nn.Module) -> Any:
     """The forward that somebody has exchanged on the module; None where nobody has."""
     found = vars(module).get("forward")

@@ -8,29 +8,16 @@ from torch import Tensor, nn
 
 from art_snn.activations import Call, NeuronLayer, calls_of
 from art_snn.checks import invalid, require, require_count, shown
-from art_snn.context import PerContext
+from art_snn.context import PerContext, within
 from art_snn.encoders import Direct, Encoder
 from art_snn.gradients import Composite, Conversion, Firing, Gradient, Native, Site, objection
-from art_snn.gradients.base import native_firing, simulation
-from art_snn.gradients.fixed import unhandled, weights_fixed, weights_held
 from art_snn.gradients.rules.rga import RGA
-from art_snn.interop.adapted import Firings, Traits
 from art_snn.interop.dynamics import Unknown
-from art_snn.interop.forms import (
-    OwnTime,
-    Readout,
-    looped,
-    mean_over_time,
-    read_logits,
-    require_readout,
-)
-from art_snn.interop.members import Look, Members, members_of, to_steps
-from art_snn.interop.passes import Exchange, ModelPass, running
-from art_snn.interop.steps import StepPass, by_steps, weights_of
-from art_snn.interop.verify import verify
-from art_snn.interop.watch import Watch
+from art_snn.interop.members import Member, members_of
+from art_snn.interop.runner import Form, OwnTime, Readout, Runner, Traits, require_readout
+from art_snn.interop.verify import Watch, settle, verify
 from art_snn.layers import hooked_everywhere, is_plain
-from art_snn.network import SpikingNetwork, require_encoder
+from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron
 from art_snn.state import value
 
@@ -43,43 +30,15 @@ class AdaptedNetwork(SpikingNetwork):
     where they stand; the first pass of every shape of input and every state of the weights verifies
     that nothing else is computed than the model computes by itself."""
 
-    look: PerContext[Look | None] = PerContext(lambda: None)
-    """What was found in the model and read off its neurons, for the time of one forward pass."""
+    runner: PerContext[Runner | None] = PerContext(lambda: None)
+    """What runs the model, for the time of one forward pass."""
     length: PerContext[int] = PerContext(lambda: 1)
     """Time steps of the last input that was encoded."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        encoder: Encoder | None,
-        readout: Readout,
-        *,
-        steps: int | None,
-        merged: bool,
-        harmless: tuple[type, ...],
-        elsewhere: Literal["native"] | None,
-        gradient: Gradient | str | None,
-        training_gradient: Gradient | str,
-        input_shape: tuple[int | None, ...] | None,
-    ) -> None:
-        nn.Module.__init__(self)
-        self.layers = model
-        self.encoder = OwnTime() if encoder is None else require_encoder(encoder)
-        self.readout, self.own_steps, self.merged = readout, steps, merged
-        self.harmless, self.elsewhere = harmless, elsewhere
+    def _take(self, layers: Any) -> None:
+        self.layers, self.readout, self.taken = layers
         self.traits, self.watch = Traits(), Watch()
-        self.input_span = 1.0
-        self.obstacles: dict[Hashable, str | None] = {}
-        self.matches: dict[Hashable, bool] = {}
-        self.written: set[tuple[type, str]] = set()
         self.verified: dict[Hashable, Any] = {}
-        self.exact, self._half, self.attack_dtype = None, {}, None
-        if gradient is None:
-            gradient = Native() if objection(RGA(), self.sites(), self.encoder) else RGA()
-        self.gradient = gradient
-        self.training_gradient = training_gradient
-        self.input_shape = None if input_shape is None else tuple(input_shape)
-        self.initialise = None
 
     @property
     def model(self) -> nn.Module:
@@ -87,123 +46,86 @@ class AdaptedNetwork(SpikingNetwork):
         return self.layers
 
     @property
-    def module(self) -> nn.Module:
-        """The network as a module: its model, and its readout where that is one."""
-        return self
-
-    @property
     def makes_own_time(self) -> bool:
-        """Whether the model maps [N, ...] and keeps its time steps to itself."""
         return isinstance(self.encoder, OwnTime)
 
-    def members(self) -> Members:
-        """Every module of the model that is recognised."""
-        return self._looked().members
+    def _ready(self) -> Runner:
+        """What runs the model at present."""
+        if self.runner is None:
+            parts = (self.readout, self.taken, self.traits, self.verified)
+            return Runner(self, *parts, self.length)
+        self.runner.length = self.length
+        return self.runner
+
+    def _neurons(self) -> list[Member]:
+        return [member for member in self._ready().members.values() if member.fires]
 
     def sites(self) -> list[Site]:
         """Every neuron that rules differentiate, by its name, with its dynamics at present.
 
         Neurons without a reset that return their potential are not among them: mostly they are
         read out, and whether their spikes matter shows in a pass."""
-        ruled, natives = self.ruled(), self.natives()
-        if not ruled:
+        runner = self._ready()
+        if not runner.ruled:
             reason = "no neuron of the model is recognised; register_neuron makes one known"
-            return [Site("of the model", Unknown(reason=next(iter(natives.values()), reason)))]
-        read_out = {m.name for m in self.members().values() if m.kind.returns(m.module)}
+            reason = next(iter(runner.natives.values()), reason)
+            return [Site("of the model", Unknown(reason=reason))]
+        read_out = {m.name for m in runner.members.values() if m.kind.returns(m.module)}
         return [
             site
-            for name, site in ruled.items()
+            for name, site in runner.ruled.items()
             if site.dynamics.reset != "none" or name not in read_out
         ]
 
-    def ruled(self) -> dict[str, Site]:
-        """Every neuron that rules of ours differentiate, by its name."""
-        return self._looked().ruled
-
     def natives(self) -> dict[str, str]:
-        return self._looked().natives
+        return self._ready().natives
 
     def remarks(self) -> dict[str, str]:
         gradients = {f"own gradient of {name}": why for name, why in self.natives().items()}
         return {"draws at random": "yes" if self.traits.random else "no"} | gradients
 
     def neuron_layers(self) -> list[NeuronLayer]:
-        neurons = [member for member in self.members().values() if member.fires]
-        names = [f"layers.{m.name}".removesuffix(".") for m in neurons]
-        pairs = zip(names, neurons, strict=True)
-        return [NeuronLayer(name, m.module, m.layout, m.site) for name, m in pairs]
+        return [NeuronLayer(_path(m), m.module, m.layout, m.site) for m in self._neurons()]
 
     def in_time(self, layer: NeuronLayer, calls: Sequence[Call]) -> tuple[Tensor, Tensor]:
-        pairs = [(x, spikes[0] if isinstance(spikes, tuple) else spikes) for x, spikes in calls]
-        if layer.layout == "step":
-            currents, spikes = zip(*pairs, strict=True)
-            return torch.stack(currents), torch.stack(spikes)
-        member, steps = self.members()[layer.module], self._steps_in(layer, calls)
-        x, y = (to_steps(part, member.layout, member.module, steps) for part in pairs[0])
-        return x, y
-
-    def _steps_in(self, layer: NeuronLayer, calls: Sequence[Call]) -> int | None:
-        """Time steps T of the pass that called a layer of neurons; None where nobody knows."""
-        if not self.makes_own_time:
-            return self.length
-        if self.own_steps is not None or layer.layout in ("step", "merged") or not calls:
-            return self.own_steps
-        member = self.members()[layer.module]
-        return len(to_steps(calls[-1][0], member.layout, member.module, None))
+        return self._ready().in_time(layer, calls)
 
     def averages(self, name: str, batches: Sequence[Tensor]) -> list[Tensor]:
-        first, graph, by_steps = self.neuron_layers()[0], torch.is_grad_enabled(), self.steps_alone
+        first, runner = self.neuron_layers()[0], self._ready()
+        by_steps = torch.is_grad_enabled() and runner.steps_alone
         remedy = 'Set gradient="native", or take the activations without a graph.'
-        fits = isinstance(self.rule, Native) or not (graph and by_steps)
         expected = "an x without a graph, since the model calls its neurons step by step"
+        fits = not by_steps or isinstance(self.rule, Native)
         require(fits, "x", expected, "one that requires a gradient", remedy)
-        samples_first = any(m.layout.startswith("samples") for m in self.members().values())
         averages = []
         with calls_of(self.get_submodule(name)) as calls, calls_of(first.module) as clock:
             for batch in batches:
                 # The first pass with a graph verifies the model, by passes of its own.
-                for _ in range(2 if graph and by_steps else 1):
+                for _ in range(2 if by_steps else 1):
                     calls.clear()
                     clock.clear()
                     self(batch)
-                got, expected = f"{name!r}, which was not called", "a layer that the model calls"
-                require(calls, "layer", expected, got, "Choose another layer.")
-                outputs = [y[0] if isinstance(y, tuple) else y for _, y in calls]
-                tensors = all(isinstance(y, Tensor) and y.ndim for y in outputs)
-                expected, remedy = "a layer that returns tensors", "Choose one inside or around it."
-                require(tensors, "layer", expected, repr(name), remedy)
-                steps = self._steps_in(first, clock)
-                order = {"by_steps": by_steps, "samples_first": samples_first}
-                mean = mean_over_time(outputs, len(batch), steps, **order)
-                shape = list(outputs[-1].shape)
-                got = f"{name!r}, whose output {shape} has another batch axis"
-                expected = f"a layer whose output is [T, {len(batch)}, ...]"
-                if mean is None:
-                    raise invalid("layer", expected, got, "Choose a layer inside or around it.")
-                averages.append(mean)
+                runner = self._ready()
+                steps = runner.steps_in(first, clock)
+                averages.append(runner.average(name, calls, len(batch), steps))
         return averages
-
-    def _looked(self) -> Look:
-        if self.look is not None:
-            return self.look
-        return Look.at(members_of(self.layers, merged=self.merged), self.elsewhere)
 
     @property
     def plain(self) -> bool:
-        neurons = [member.module for member in self.members().values()]
-        others = (m for m in self.layers.modules() if not any(m is n for n in neurons))
+        neurons = {member.module for member in self._ready().members.values()}
+        others = (module for module in self.layers.modules() if module not in neurons)
         return not hooked_everywhere() and all(map(is_plain, others))
 
     @property
     def form(self) -> tuple[Any, ...]:
         # Modules of other frameworks need not tell their equations in their repr.
-        members = [(m.name, m.layout, m.site) for m in self.members().values() if m.fires]
+        members = [(m.name, m.layout, m.site) for m in self._neurons()]
         return (self.encoder, self.layers, self.readout, members)
 
     @property
     def layer_names(self) -> list[str]:
         """Names of all neurons of the model, and of the other modules that hold none."""
-        neurons = [f"layers.{m.name}".removesuffix(".") for m in self.members().values() if m.fires]
+        neurons = list(map(_path, self._neurons()))
         inside = tuple(f"{name}." for name in neurons)
         names = []
         for name, module in self.layers.named_modules(prefix="layers"):
@@ -214,37 +136,41 @@ class AdaptedNetwork(SpikingNetwork):
 
     def forward(self, x: Tensor) -> Tensor:
         """As of :class:`~art_snn.SpikingNetwork`; what the model computes is verified at first."""
-        self.look = None
-        self.look = self._looked()
-        try:
+        self.runner = None
+        with within(AdaptedNetwork.runner.of(self), self._ready()):
             checked = self._checked(x)
             if not torch.is_grad_enabled():
-                verify(self, None, checked)
+                self._verify(None, checked)
             logits = super().forward(x)
             if not torch.is_grad_enabled():
-                self.watch.predicted(self, checked, logits)
+                self.watch.predicted(self._ready(), checked, logits)
             else:
                 self._compare(x, checked, logits)
             return logits
-        finally:
-            self.look = None
+
+    def _verify(self, rule: Gradient | None, x: Tensor) -> None:
+        runner = self._ready()
+        form = settle(runner, x)
+        self.traits = runner.traits
+        verify(runner, rule, x, form)
 
     def _compare(self, x: Tensor, checked: Tensor, logits: Tensor) -> None:
         """Refuse logits of a gradient pass that are not those of the model."""
         rule = self.rule if x.requires_grad else self._override or self.training_gradient
         half = x.requires_grad and not self.predicts(x.device)
         if rule.exact_logits and not half:
-            self.watch.compare(self, rule, checked, logits, super().forward)
+            self.watch.compare(self._ready(), rule, checked, logits, super().forward)
 
     def lowering_objection(self, rule: Gradient) -> str | None:
         if isinstance(rule, Composite):
             return next(filter(None, map(self.lowering_objection, rule.parts)), None)
-        if self.steps_alone or self.natives() or isinstance(rule, Native):
+        runner = self._ready()
+        if runner.steps_alone or runner.natives or isinstance(rule, Native):
             return "the model's neurons run by themselves"
         return None
 
     def kept_precise(self) -> Collection[str]:
-        return [member.name for member in self.members().values()]
+        return [member.name for member in self._ready().members.values()]
 
     def __getstate__(self) -> dict[str, Any]:
         """What was verified of the weights here is not known of a copy."""
@@ -252,45 +178,50 @@ class AdaptedNetwork(SpikingNetwork):
 
     def _form_key(self) -> Hashable:
         # Dynamics may be read off what is no setting of the neuron.
-        return super()._form_key(), tuple(self.ruled().values()), value(self.readout)
+        return super()._form_key(), tuple(self._ready().ruled.values()), value(self.readout)
 
     def check(self, rule: Gradient, x: Tensor) -> None:
         super().check(rule, x)
         self._refuse_conversion(rule, "gradient")
-        verify(self, rule, x)
+        self._verify(rule, x)
 
-    def _resolved(self, rule: Gradient | str, argument: str) -> Gradient:
+    def _resolved(self, rule: Gradient | str | None, argument: str) -> Gradient:
+        if rule is None:
+            rule = Native() if objection(RGA(), self.sites(), self.encoder) else RGA()
         resolved = super()._resolved(rule, argument)
         self._refuse_conversion(resolved, argument)
         return resolved
 
     def _ways(self) -> dict[str, Any]:
-        known = any(site.dynamics.unknown is None for site in self.ruled().values())
+        runner = self._ready()
+        known = any(site.dynamics.unknown is None for site in runner.ruled.values())
         hint = " adapt(..., elsewhere='native') leaves that neuron its own gradient."
-        excluded = (Conversion,) if self.steps_alone or self.natives() else ()
+        excluded = (Conversion,) if runner.steps_alone or runner.natives else ()
         return {"excluded": excluded, "hint": hint if known else ""}
 
     def _refuse_conversion(self, rule: Gradient, argument: str) -> None:
+        runner = self._ready()
         if isinstance(rule, Composite):
             for part in rule.parts:
                 self._refuse_conversion(part, argument)
-        elif isinstance(rule, Conversion) and (self.steps_alone or self.natives()):
-            got = f"{rule}, whose ANN fires no spikes, and the model's own loop needs them"
+        elif isinstance(rule, Conversion) and (runner.steps_alone or runner.natives):
+            needs = "the model's own loop needs them"
             expected = "a rule for models that call their neurons step by step"
-            if not self.steps_alone:
-                got = f"{rule}, whose ANN fires no spikes, and {next(iter(self.natives()))} does"
+            if not runner.steps_alone:
+                needs = f"{next(iter(runner.natives))} does"
                 expected = "a rule for models of which neurons keep their own gradient"
+            got = f"{rule}, whose ANN fires no spikes, and {needs}"
             remedy = "All other rules are, where their neurons suit them."
             raise invalid(argument, expected, got, remedy)
 
     def averaging_objection(self) -> str | None:
-        reason = super().averaging_objection()
+        reason, runner = super().averaging_objection(), self._ready()
         if reason is not None:
             return reason
-        if self.steps_alone:
+        if runner.steps_alone:
             return "the model calls its neurons step by step"
-        if self.natives():
-            return f"{next(iter(self.natives()))} is differentiated by its own gradient"
+        if runner.natives:
+            return f"{next(iter(runner.natives))} is differentiated by its own gradient"
         if self.makes_own_time:
             return "the model makes its time steps itself"
         return "the readout is a function" if callable(self.readout) else None
@@ -301,75 +232,22 @@ class AdaptedNetwork(SpikingNetwork):
         return encoded
 
     def run(self, encoded: Tensor, firing: Firing) -> Tensor:
-        if firing is simulation or firing is native_firing:
-            return self.run_by_itself(encoded, native=firing is native_firing)
-        if self.steps_alone:
-            this = self.firing_pass(StepPass, encoded, firing)
-            weights = [] if weights_held() else weights_of(self.module)
-            return by_steps(this, self.logits, weights, encoded)
-        return self.run_in(self.firing_pass(Exchange, encoded, firing), encoded)
-
-    def run_by_itself(self, encoded: Tensor, *, native: bool = False) -> Tensor:
-        """Encoded input -> logits [N, K] of the model as it is, from its start.
-
-        :param native: differentiable by its own surrogates."""
-        return self.run_in(
-            ModelPass(
-                self.members(), self.steps_of(encoded), native=native, preludes=self.traits.preludes
-            ),
-            encoded,
-        )
-
-    def run_in(self, this: ModelPass, encoded: Tensor) -> Tensor:
-        """Encoded input -> logits [N, K], calls of neurons being answered by the pass."""
-        with running(this):
-            logits = self.logits(encoded)
-        this.ended()
-        return logits
+        return self._ready().run(encoded, firing)
 
     def outputs(self, encoded: Tensor, firing: Firing) -> Tensor:
-        this = self.firing_pass(Exchange, encoded, firing)
-        with running(this):
-            outputs: Tensor = self._output(encoded)
-        this.ended()
-        return outputs[None] if self.readout is None else outputs
-
-    @property
-    def steps_alone(self) -> bool:
-        """Whether the model calls its neurons once per time step."""
-        ruled = self.ruled() or [m.name for m in self.members().values() if m.fires]
-        return any(m.layout == "step" for m in self.members().values() if m.name in ruled)
-
-    def firing_pass(self, kind: type[Firings], encoded: Tensor, firing: Firing) -> Firings:
-        """A pass of a kind in which neurons fire, or are differentiated, by the firing."""
-        steps = self.steps_of(encoded)
-        return kind(self.members(), self.ruled(), steps, unhandled(firing), self.traits.preludes)
-
-    def steps_of(self, encoded: Tensor) -> int | None:
-        """Time steps T that every neuron has; None where the model alone knows."""
-        return self.own_steps if self.makes_own_time else len(encoded)
+        return self._ready().outputs(encoded, firing)
 
     def time_steps(self) -> int | None:
         """Time steps T, where the encoder tells them, or a pass has shown them."""
         return super().time_steps() or self.traits.steps
 
     def timing(self) -> str:
-        looped = ", one step in a call" if self.traits.single else ""
-        return super().timing() + looped
+        return super().timing() + (", one step in a call" if self.traits.single else "")
 
-    def logits(self, encoded: Tensor) -> Tensor:
-        """Encoded input -> logits [N, K], the model running as the present pass has it."""
-        steps = self.steps_of(encoded)
-        length = None if self.makes_own_time else self.length
-        return read_logits(self.readout, self._output(encoded), encoded.shape[1], steps, length)
 
-    def _output(self, encoded: Tensor) -> Any:
-        """Whatever the model returns."""
-        given = encoded[0] if self.makes_own_time else encoded
-        if self.makes_own_time or self.traits.writes:
-            given = given.clone()
-        with weights_fixed():
-            return looped(self.layers, given) if self.traits.single else self.layers(given)
+def _path(member: Member) -> str:
+    """Name of a layer in the network."""
+    return f"layers.{member.name}".removesuffix(".")
 
 
 def adapt(
@@ -447,18 +325,11 @@ def adapt(
     require(
         elsewhere in (None, "native"), "elsewhere", "'native' or None", shown(elsewhere), remedy
     )
-    return AdaptedNetwork(
-        model,
-        encoder,
-        readout,
-        steps=steps if encoder is None else None,
-        merged=merged,
-        harmless=harmless,
-        elsewhere=elsewhere,
-        gradient=gradient,
-        training_gradient=training_gradient,
-        input_shape=input_shape,
-    )
+    form = Form(steps if encoder is None else None, merged, harmless, elsewhere)
+    layers: Any = (model, readout, form)
+    rules: tuple[Any, Any] = (gradient, training_gradient)
+    encoder = OwnTime() if encoder is None else encoder
+    return AdaptedNetwork(layers, encoder, *rules, input_shape=input_shape)
 
 
 def _functions(harmless: object) -> tuple[type, ...]:

@@ -10,11 +10,10 @@ from torch import Tensor
 
 from art_snn.checks import ArgumentError, invalid
 from art_snn.gradients.base import simulation
-from art_snn.interop.adapted import Adapted
 from art_snn.interop.compared import as_it_was
-from art_snn.interop.forms import looped, require_memory_of_steps
 from art_snn.interop.members import Member, Members, to_steps
 from art_snn.interop.passes import ModelPass, running
+from art_snn.interop.runner import Runner, looped
 from art_snn.interop.steps import StepPass
 from art_snn.network import VERIFIED
 
@@ -43,31 +42,31 @@ class _Counting(ModelPass):
 
 
 @torch.no_grad()
-def find_traits(network: Adapted, x: Tensor) -> None:
+def find_traits(runner: Runner, x: Tensor) -> None:
     """Find out the traits of the model from a few samples [N, ...].
 
     :raises ValueError: when the model computes one time step and nobody has said how many."""
-    encoded, traits = network.encode(x[:2]), network.traits
-    if network.makes_own_time:
+    encoded, traits = runner.encode(x[:2]), runner.traits
+    if runner.makes_own_time:
         traits.preludes = 0
-        this = _tried(network, lambda: network.layers(encoded[0].clone()))
-        traits.steps = network.own_steps or _length(this)
-        if this is not None and this.most() == 1 and network.own_steps is None:
+        this = _tried(runner, lambda: runner.model(encoded[0].clone()))
+        traits.steps = runner.form.steps or _length(this)
+        if this is not None and this.most() == 1 and runner.form.steps is None:
             expected = "the number of time steps, since the model computes one of them in a call"
             remedy = (
                 "adapt(model, steps=25), or --steps 25, calls it once for each of 25 time steps; "
                 "steps=1 says that one step is meant."
             )
             raise invalid("steps", expected, "None", remedy)
-        if network.steps_alone:
-            traits.preludes = _preludes(network, encoded)
+        if runner.steps_alone:
+            traits.preludes = _preludes(runner, encoded)
     else:
         given = encoded.clone(memory_format=torch.contiguous_format)
-        whole = _tried(network, lambda: network.layers(given))
+        whole = _tried(runner, lambda: runner.model(given))
         traits.writes = given._version > 0 or given.shape != encoded.shape
-        traits.single = _single(network, whole, encoded)
+        traits.single = _single(runner, whole, encoded)
         traits.steps = len(encoded)
-    traits.random = _draws(network, x[:VERIFIED])
+    traits.random = _draws(runner, x[:VERIFIED])
 
 
 def _length(this: _Counting | None) -> int | None:
@@ -76,25 +75,28 @@ def _length(this: _Counting | None) -> int | None:
     return this.most() or (min(this.lengths) if len(this.lengths) == 1 else None)
 
 
-def _single(network: Adapted, whole: _Counting | None, encoded: Tensor) -> bool:
+def _single(runner: Runner, whole: _Counting | None, encoded: Tensor) -> bool:
     """Whether the model computes one time step in a call.
 
     :param whole: how it ran on all time steps at once; None where it failed."""
     steps = len(encoded)
     if whole is not None and whole.most() % steps == 0:
         longer = torch.cat([encoded, encoded])
-        twice = _tried(network, lambda: network.layers(longer)) if whole.most() else None
+        twice = _tried(runner, lambda: runner.model(longer)) if whole.most() else None
         if twice is not None and twice.most() == whole.most():
             raise _of_own_time(whole.most(), steps)
         return False
     step = encoded[0].clone()
-    one = _tried(network, lambda: network.layers(step))
+    one = _tried(runner, lambda: runner.model(step))
     if one is None or one.most() == 0:
         return False
     if one.most() > 1:
         raise _of_own_time(one.most(), steps)
-    loop = _tried(network, lambda: looped(network.layers, encoded))
-    require_memory_of_steps([] if loop is None else loop.forgotten)
+    loop = _tried(runner, lambda: looped(runner.model, encoded))
+    if loop is not None and loop.forgotten:
+        got = f"{loop.forgotten[0]}, which was called without the state of the step before"
+        remedy = "Hand its states on in a loop of the model's own: adapt(model, encoder=None)."
+        raise invalid("model", "neurons that keep their state from step to step", got, remedy)
     return True
 
 
@@ -105,22 +107,22 @@ def _of_own_time(calls: int, steps: int) -> ArgumentError:
     return invalid("model", expected, got, remedy)
 
 
-def _tried(network: Adapted, run: Callable[[], object]) -> _Counting | None:
+def _tried(runner: Runner, run: Callable[[], object]) -> _Counting | None:
     """How the neurons were called; None where the model failed, as it will again and be told."""
-    this = _Counting(network.members())
+    this = _Counting(runner.members)
     try:
-        with as_it_was(network), running(this), torch.random.fork_rng([]):
+        with as_it_was(runner), running(this), torch.random.fork_rng([]):
             run()
     except Exception:
         return None
     return this
 
 
-def _draws(network: Adapted, x: Tensor) -> bool:
+def _draws(runner: Runner, x: Tensor) -> bool:
     """Whether two passes, one after the other, give different logits."""
     try:
-        with as_it_was(network):
-            first, second = (network.run_by_itself(network.encode(x)) for _ in range(2))
+        with as_it_was(runner):
+            first, second = (runner.run_by_itself(runner.encode(x)) for _ in range(2))
     except Exception:
         return False
     return not torch.equal(first.nan_to_num(), second.nan_to_num())
@@ -133,15 +135,15 @@ class _Traced(StepPass):
         pass
 
 
-def _preludes(network: Adapted, encoded: Tensor) -> int:
+def _preludes(runner: Runner, encoded: Tensor) -> int:
     """1 where every neuron is called once before the first step, and nobody reads its spikes.
 
     Networks converted from an ANN charge their neurons so: with a constant, which does not depend
     on the input."""
     try:
-        with as_it_was(network), torch.enable_grad(), torch.random.fork_rng([]):
-            this = network.firing_pass(_Traced, encoded, simulation)
-            output = network.run_in(this, encoded.clone().requires_grad_())
+        with as_it_was(runner), torch.enable_grad(), torch.random.fork_rng([]):
+            this = runner.firing_pass(_Traced, encoded, simulation)
+            output = runner.run_in(this, encoded.clone().requires_grad_())
     except Exception:
         return 0
     calls = list(this.made.values())

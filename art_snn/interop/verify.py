@@ -1,4 +1,4 @@
-"""Nothing is believed of a model before it was tried: what the first passes verify.
+"""Nothing is believed of a model before it was tried: what passes verify.
 
 For every shape of input, and in every mode and with every setting of its modules:
 
@@ -14,21 +14,27 @@ Before a rule of ours differentiates it, and again for other weights, then on on
 
 Once for every rule:
 
-* the gradient passes through the model, and besides those of the rule no autograd function of the
-  model stands in its graph. A gradient of zero by the rule's own slope is told."""
+* the gradient passes through the model, and the model adds no autograd function of its own to the
+  graph. A gradient of zero by the rule's own slope results in a warning.
+
+As long as the network is used, in some gradient passes:
+
+* the logits are those of the model."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from art_snn.gradients import Composite, Gradient, Native
-from art_snn.interop.adapted import Adapted, Traits
 from art_snn.interop.compared import same_logits, same_rows, same_spikes
 from art_snn.interop.cuts import some_gradient
+from art_snn.interop.passes import refused
+from art_snn.interop.runner import Runner, Traits
 from art_snn.interop.settle import find_traits
 from art_snn.layers import varies
 from art_snn.network import VERIFIED
@@ -39,93 +45,105 @@ REMEMBERED = 256
 """States that a network remembers to be verified."""
 TRIES = 8
 """Batches on which neurons are compared until each has fired and been silent."""
+FIRST = (4, 8, 16)
+EVERY = 32
+"""Gradient passes after which the model is run once more."""
+
+Check = tuple[Hashable, Callable[[], object]]
+"""What an answer depends on, and what finds it: False where it is not known yet."""
 
 
-def verify(network: Adapted, rule: Gradient | None, x: Tensor) -> None:
+def settle(runner: Runner, x: Tensor) -> Hashable:
+    """Find out the traits of the model, once for every form of it.
+
+    :param x: input [N, ...].
+    :return: what changes with the form, for :func:`verify`."""
+    form = _form(runner, x)
+    if not len(x):
+        return form
+    traits = runner.verified.get((form, "traits"))
+    runner.traits = traits or Traits()
+    if traits is None:
+        with _trying(x):
+            find_traits(runner, x.detach())
+        # What passes change by themselves is known now, and no part of the form.
+        form = _form(runner, x)
+        _remember(runner, (form, "traits"), runner.traits)
+    return form
+
+
+def verify(runner: Runner, rule: Gradient | None, x: Tensor, form: Hashable) -> None:
     """Refuse a model that computes otherwise than is believed, once for every state of it.
 
     :param rule: of the pass that is to come; None where nothing is differentiated.
     :param x: input [N, ...] of that pass.
+    :param form: as :func:`settle` returns it.
     :raises ValueError: naming the neuron, the reason and the remedy."""
     if isinstance(rule, Composite):
         for part in rule.parts:
-            verify(network, part, x)
+            verify(runner, part, x, form)
         return
-    if not len(x):
+    if not len(x) or changes(runner.model):
         return
-    form = (tuple(x.shape[1:]), x.dtype, x.device, str(network.encoder), form_of(network))
+    checks = _checks(runner, rule, x, form)
+    missing = [(key, check) for key, check in checks if key not in runner.verified]
+    if missing:
+        with _trying(x):
+            for key, check in missing:
+                if check() is not False:
+                    _remember(runner, key, True)
+
+
+def _checks(runner: Runner, rule: Gradient | None, x: Tensor, form: Hashable) -> Iterator[Check]:
+    """What must be known before a pass, in this order."""
+    inputs, native = x.detach(), isinstance(rule, Native)
+    kind = "none" if rule is None else "native" if native else "ours"
+    yield (form, kind), lambda: same_logits(runner, inputs, native=native)
+    if rule is None:
+        return
+    if len(x) > 1:
+        yield (form, "rows"), lambda: same_rows(runner, inputs)
+    if not native:
+        spikes = (form, "spikes")
+        first = spikes not in runner.verified
+        yield spikes, lambda: _same_spikes(runner, form, inputs)
+        if x.requires_grad:
+            weights = (form, tuple(runner.ruled.values()), runner.network.state_key())
+            yield (
+                weights,
+                lambda: spikes in runner.verified if first else _same_spikes(runner, form, x[:1]),
+            )
+    some = x[:VERIFIED]
+    yield (form, repr(rule), x.requires_grad), lambda: some_gradient(runner, rule, some)
+
+
+def _same_spikes(runner: Runner, form: Hashable, x: Tensor) -> bool:
+    """Whether spikes were compared where they tell something: what never fired obeys anything."""
+    lively = same_spikes(runner, x.detach())
+    tries = runner.verified.get((form, "tries"), 0) + 1
+    runner.verified[form, "tries"] = tries
+    return lively or tries >= TRIES
+
+
+@contextmanager
+def _trying(x: Tensor) -> Iterator[None]:
+    """A block whose passes draw no random numbers from the caller's and are not watched."""
     devices = [x.device] if x.device.type == "cuda" else []
     # In half precision, as training may run, neurons of two makes part at rounding.
     exact = torch.autocast(x.device.type, enabled=False)
-    network.traits = network.verified.get((form, "traits"), Traits())
-    if (form, "traits") not in network.verified:
-        with torch.random.fork_rng(devices), unwatched(), exact:
-            find_traits(network, x.detach())
-        # What passes change by themselves is known now.
-        form = (*form[:-1], form_of(network))
-        _remember(network, {(form, "traits"): network.traits})
-    if changes(network):
-        return
-    missing, state = _missing(network, rule, x, form)
-    if missing:
-        with torch.random.fork_rng(devices), unwatched(), exact:
-            known = _verified(network, rule, x, form, missing, state)
-        _remember(network, dict.fromkeys(known, True))
+    with torch.random.fork_rng(devices), unwatched(), exact:
+        yield
 
 
-def _missing(
-    network: Adapted, rule: Gradient | None, x: Tensor, form: Hashable
-) -> tuple[set[Hashable], Hashable]:
-    """What is not known yet of a network of that form, and the state that spikes depend on."""
-    kind = "none" if rule is None else "native" if isinstance(rule, Native) else "ours"
-    wanted: set[Hashable] = {(form, kind)}
-    state: Hashable = None
-    if rule is not None:
-        wanted.add((form, repr(rule), x.requires_grad))
-        wanted |= {(form, "rows")} if len(x) > 1 else set()
-    if kind == "ours":
-        wanted.add((form, "spikes"))
-        if x.requires_grad:
-            state = (form, tuple(network.ruled().values()), network.state_key())
-            wanted.add(state)
-    return wanted - network.verified.keys(), state
+def _remember(runner: Runner, key: Hashable, answer: object) -> None:
+    if len(runner.verified) >= REMEMBERED:
+        runner.verified.clear()
+    runner.verified[key] = answer
 
 
-def _verified(
-    network: Adapted,
-    rule: Gradient | None,
-    x: Tensor,
-    form: Hashable,
-    missing: set[Hashable],
-    state: Hashable,
-) -> set[Hashable]:
-    """What is known after it was tried."""
-    inputs, native = x.detach(), isinstance(rule, Native)
-    if any((form, kind) in missing for kind in ("none", "native", "ours")):
-        same_logits(network, inputs, native=native)
-    if (form, "rows") in missing:
-        same_rows(network, inputs)
-    if {(form, "spikes"), state} & missing:
-        lively = same_spikes(network, inputs if (form, "spikes") in missing else inputs[:1])
-        tries = network.verified.get((form, "tries"), 0) + 1
-        network.verified[form, "tries"] = tries
-        if not lively and tries < TRIES:
-            # What never fired may obey any equations.
-            missing = missing - {(form, "spikes"), state}
-    if rule is not None and (form, repr(rule), x.requires_grad) in missing:
-        some_gradient(network, rule, x[:VERIFIED])
-    return missing
-
-
-def _remember(network: Adapted, answers: Mapping[Hashable, Any]) -> None:
-    if len(network.verified) >= REMEMBERED:
-        network.verified.clear()
-    network.verified.update(answers)
-
-
-def changes(network: Adapted) -> bool:
+def changes(model: nn.Module) -> bool:
     """Whether a module computes something else at every call, in training mode."""
-    return any(map(_changes, network.layers.modules()))
+    return any(map(_changes, model.modules()))
 
 
 def _changes(module: nn.Module) -> bool:
@@ -133,14 +151,92 @@ def _changes(module: nn.Module) -> bool:
     return varies(module) or (module.training and named)
 
 
-def form_of(network: Adapted) -> Hashable:
-    """Changes with what a model consists of and how it is set, not with its weights."""
-    modules = list(network.layers.named_modules())
+def _form(runner: Runner, x: Tensor) -> Hashable:
+    """Changes with the shape of an input, and with what a model consists of and how it is set.
+
+    Not with its weights."""
+    modules = list(runner.model.named_modules())
     kinds = tuple((name, type(module), module.training) for name, module in modules)
-    sites, neurons = network.ruled(), network.members().values()
     equations = tuple(
-        (m.name, m.layout, type(d := sites[m.name].dynamics), d.reset)
-        for m in neurons
-        if m.name in sites
+        (m.name, m.layout, type(d := runner.ruled[m.name].dynamics), d.reset)
+        for m in runner.members.values()
+        if m.name in runner.ruled
     )
-    return kinds, equations, frozenset(settings(modules, network.written).items())
+    network = runner.network
+    passed = (tuple(x.shape[1:]), x.dtype, x.device, str(network.encoder))
+    return *passed, kinds, equations, frozenset(settings(modules, network.written).items())
+
+
+def due(passes: int) -> bool:
+    """Whether the model is run once more after so many gradient passes."""
+    return passes in FIRST or passes % EVERY == 0
+
+
+class Watch:
+    """Compares, of every gradient pass whose input was predicted last, and of others on a schedule.
+
+    A network that draws at random gives other logits at every pass, and is compared neuron by
+    neuron."""
+
+    def __init__(self) -> None:
+        self.passes = 0
+        self._last: tuple[str, Tensor, Tensor] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"passes": self.passes, "_last": None}
+
+    def predicted(self, runner: Runner, x: Tensor, logits: Tensor) -> None:
+        """Remember the logits [N, K] of the last prediction, of the input x [N, ...]."""
+        if x.device.type == "cpu" and not runner.traits.random:
+            self._last = str(runner.network.encoder), x.detach().clone(), logits.detach()
+
+    def compare(
+        self,
+        runner: Runner,
+        rule: Gradient,
+        x: Tensor,
+        logits: Tensor,
+        predict: Callable[[Tensor], Tensor],
+    ) -> None:
+        """Refuse logits [N, K] of a gradient pass that are not those of the model.
+
+        :param predict: gives those of the model, without a graph."""
+        if not len(x) or changes(runner.model) or torch.is_autocast_enabled(x.device.type):
+            return
+        self.passes += 1
+        x, logits = x.detach(), logits.detach()
+        if runner.traits.random:
+            if due(self.passes) and not isinstance(rule, Native):
+                with unwatched(), torch.random.fork_rng([x.device] if x.is_cuda else []):
+                    same_spikes(runner, x)
+            return
+        last = self._last
+        known = last is not None and last[0] == str(runner.network.encoder) and _equal(last[1], x)
+        if not known and not due(self.passes):
+            return
+        if known and last is not None and _close(last[2], logits, rule):
+            return
+        with torch.no_grad(), unwatched():
+            alone = predict(x)
+        if not _close(alone, logits, rule):
+            raise _parted(rule, (alone - logits).abs().max().item())
+
+
+def _parted(rule: Gradient, difference: float) -> ValueError:
+    got = f"one whose logits under {rule} differ from its predictions by {difference:.3g}"
+    remedy = (
+        "A setting that its dynamics do not read has changed, or equations agree on the first "
+        "samples alone: register_neuron(cls, dynamics=function) tells them."
+    )
+    return refused("one whose logits are the same in a gradient pass", got, remedy)
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
+
+
+def _close(alone: Tensor, ours: Tensor, rule: Gradient) -> bool:
+    """Whether logits are those of the model: to rounding under its own rule, and on a GPU."""
+    if isinstance(rule, Native) or alone.is_cuda:
+        return torch.allclose(alone, ours, rtol=1e-3, atol=1e-5, equal_nan=True)
+    return torch.equal(alone.nan_to_num(), ours.nan_to_num())

@@ -17,7 +17,7 @@ from art_snn.encoders import Direct, Encoder, Frames, Poisson
 from art_snn.files import digest
 from art_snn.identity import attributes
 from art_snn.interop import AdaptedNetwork
-from art_snn.interop.forms import READOUTS
+from art_snn.interop.runner import READOUTS
 from art_snn.layers import device_of
 from art_snn.models.own import built, is_own
 from art_snn.models.resnet import resnet17, sew_resnet17

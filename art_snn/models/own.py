@@ -15,8 +15,8 @@ from torch import nn
 from art_snn.checks import ArgumentError, MissingFile, require
 from art_snn.encoders import Direct, Encoder
 from art_snn.interop import adapt
-from art_snn.interop.forms import Readout
 from art_snn.interop.members import members_of
+from art_snn.interop.runner import Readout
 from art_snn.models.sources import CODE, module_name
 from art_snn.models.trial import noted
 from art_snn.network import SpikingNetwork

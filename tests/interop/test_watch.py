@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from art_snn import Frames
 from art_snn.dynamics import Dynamics
 from art_snn.interop import adapt, register_neuron
-from art_snn.interop.watch import EVERY, FIRST
+from art_snn.interop.verify import EVERY, FIRST
 from tests.adapted import Leaky, Spike
 from tests.interop.test_forms import CLASSES, drawn, gradient, images
 

@@ -1,0 +1,66 @@
+"""The neurons of sinabs 3.1.3."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from art_snn.dynamics import Dynamics
+from art_snn.interop.dynamics import ReadOff, Unreadable, setting_of
+from art_snn.interop.kinds import Layout, NeuronKind, other_than, unreadable
+
+
+def _neuron(module: Any) -> Dynamics:
+    fires = getattr(module.spike_fn, "__name__", type(module.spike_fn).__name__)
+    if fires != "SingleSpike":
+        raise Unreadable(f"{fires} emits more than one spike in a step; SingleSpike does not")
+    if module.alpha_syn_calculated is not None:
+        raise Unreadable("it has a synaptic current besides its potential (tau_syn)")
+    if module.min_v_mem is not None:
+        raise Unreadable("its potential has a floor: build it with min_v_mem=None")
+    decay = setting_of(module.alpha_mem_calculated)
+    threshold, reset = setting_of(module.spike_threshold), module.reset_fn
+    settings: dict[str, Any] = {"threshold": threshold, "factor": decay, "order": "f v + x"}
+    if module.norm_input:
+        gain = setting_of(1 - module.alpha_mem_calculated)
+        settings |= {"gain": gain, "order": "f v + g x"}
+    if type(reset).__name__ == "MembraneSubtract":
+        drop = reset.subtract_value
+        drop = None if drop is None else setting_of(drop)
+        return ReadOff(decay, reset="soft", drop=drop, **settings)
+    if type(reset).__name__ == "MembraneReset" and setting_of(reset.reset_value) == 0:
+        return ReadOff(decay, **settings)
+    raise Unreadable(f"its reset_fn is {reset!r}")
+
+
+def _states_anew(module: Any, steps: int | None) -> None:
+    if getattr(module, "num_timesteps", steps) == -1 and steps is not None:
+        # It was told the size of the batch, and would mix samples and steps of another one.
+        module.batch_size, module.num_timesteps = -1, steps
+    for name, state in module._buffers.items():
+        if isinstance(state, torch.Tensor):
+            module._buffers[name] = torch.zeros(0, device=state.device)
+
+
+def _layout(module: nn.Module) -> Layout:
+    return "samples merged" if hasattr(module, "num_timesteps") else "samples first"
+
+
+def _spikes(module: Any) -> bool:
+    return getattr(module, "spike_fn", None) is not None
+
+
+def _kinds() -> dict[str, NeuronKind]:
+    equations = ("forward", "alpha_mem_calculated")
+    neuron = NeuronKind(_neuron, _layout, equations, _states_anew, spikes=_spikes)
+    other = replace(neuron, read=other_than("LIF or IAF"), equations=())
+    fed_back = unreadable("it feeds its spikes back into its own current")
+    recurrent = replace(other, read=fed_back)
+    kinds = dict.fromkeys(("lif.LIF", "lif.LIFSqueeze", "iaf.IAF", "iaf.IAFSqueeze"), neuron)
+    kinds |= {"stateful_layer.StatefulLayer": other}
+    kinds |= {"lif.LIFRecurrent": recurrent, "iaf.IAFRecurrent": recurrent}
+    return {f"sinabs.layers.{path}": kind for path, kind in kinds.items()}
+
+
+KINDS = _kinds()

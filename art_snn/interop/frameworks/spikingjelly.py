@@ -1,0 +1,123 @@
+"""The neurons of SpikingJelly, versions 2.0.0 and 0.0.0.0.14, and of its clock_driven of 2020."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from art_snn.dynamics import Dynamics
+from art_snn.interop.dynamics import ReadOff, Unreadable, setting_of
+from art_snn.interop.kinds import Layout, NeuronKind, Read, always, other_than
+
+EQUATIONS = (
+    "forward",
+    "single_step_forward",
+    "multi_step_forward",
+    "neuronal_charge",
+    "neuronal_fire",
+    "neuronal_reset",
+    "single_step_functional_forward",
+    "multi_step_functional_forward",
+    "functional_forward",
+    "materialize_states",
+)
+
+
+def _reset(module: Any) -> dict[str, Any]:
+    """Threshold and reset of a SpikingJelly neuron, as arguments of ReadOff."""
+    if getattr(module, "_neuron_precision", None) is not None:
+        raise Unreadable("it computes in a precision of its own")
+    if not getattr(module.surrogate_function, "spiking", True):
+        raise Unreadable("its surrogate is not spiking: its outputs are not 0 or 1")
+    threshold, rest = setting_of(module.v_threshold), module.v_reset
+    if rest is None:
+        return {"threshold": threshold, "reset": "soft"}
+    return {"threshold": threshold, "rest": setting_of(rest)}
+
+
+def _if_node(module: nn.Module) -> Dynamics:
+    return ReadOff(decay=1.0, order="v + x", **_reset(module))
+
+
+def _lif_node(module: Any) -> Dynamics:
+    tau = setting_of(module.tau)
+    return _leaky(module, 1 / tau, tau, divided=True)
+
+
+def _parametric_node(module: Any) -> Dynamics:
+    share = setting_of(module.w.sigmoid())
+    return _leaky(module, share, share, divided=False)
+
+
+def _leaky(module: Any, share: float, factor: float, *, divided: bool) -> Dynamics:
+    """A potential that loses a share of its distance to the reset value in every step."""
+    reset = _reset(module)
+    leak, times = reset.get("rest", 0.0), "/ f" if divided else "f"
+    settings = {"decay": 1 - share, "constant": share * leak, "factor": factor, "leak": leak}
+    settings |= reset
+    if getattr(module, "decay_input", True):  # The versions of 2020 know no other way.
+        return ReadOff(**settings, gain=share, order=f"v + (x - (v - l)) {times}")
+    if _scales(module, reset):
+        return ReadOff(**settings | {"factor": 1 - share}, order="f v + x")
+    return ReadOff(**settings, order=f"v - (v - l) {times} + x")
+
+
+def _scales(module: Any, reset: Mapping[str, Any]) -> bool:
+    """Whether it computes f v + x, as versions before 2.0 do in some classes and modes."""
+    homes = {cls.__module__ for cls in type(module).__mro__}
+    if reset.get("rest", 0.0) != 0:
+        return False
+    if "spikingjelly.clock_driven.neuron" in homes:
+        return True
+    fused = not module.training and not hasattr(module, "w") and reset.get("reset") != "soft"
+    return "spikingjelly.activation_based.neuron" in homes and not fused
+
+
+def _step_mode(module: Any) -> Layout:
+    return "steps" if getattr(module, "step_mode", "m") == "m" else "step"
+
+
+def _memories_anew(module: Any, steps: int | None) -> None:
+    """What `reset` of SpikingJelly does, without writing into tensors that others may hold."""
+    for name, value in getattr(module, "_memories_rv", {}).items():
+        module._memories[name] = copy.deepcopy(value)
+    module.reset()
+
+
+def _kinds() -> dict[str, NeuronKind]:
+    kinds: dict[str, NeuronKind] = {}
+    other = other_than("IFNode, LIFNode or ParametricLIFNode")
+    memory = NeuronKind(other, _step_mode, (), _memories_anew, spikes=always(False))
+    for package in ("activation_based", "clock_driven"):
+        kinds[f"spikingjelly.{package}.base.MemoryModule"] = memory
+    read: Read
+    for name, file, read in (
+        ("IFNode", "integrate_and_fire", _if_node),
+        ("LIFNode", "lif", _lif_node),
+        ("ParametricLIFNode", "plif", _parametric_node),
+        ("PLIFNode", "plif", _parametric_node),
+        ("BaseNode", "base_node", other),
+        ("SimpleBaseNode", "base_node", other),
+    ):
+        equations = () if read is other else EQUATIONS
+        kind = NeuronKind(read, _step_mode, equations, _memories_anew)
+        gated = replace(kind, gated=True)
+        kinds[f"spikingjelly.activation_based.neuron.{file}.{name}"] = kind
+        kinds[f"spikingjelly.activation_based.neuron.{name}"] = gated
+        kinds[f"spikingjelly.clock_driven.neuron.{name}"] = replace(gated, layout=always("step"))
+        kinds[f"spikingjelly.clock_driven.neuron.MultiStep{name}"] = gated
+    # Nodes of 2.0 that read their mode.
+    for path in (
+        "lif_variants.ComplementaryLIFNode",
+        "online_learning._OnlineLIFNode",
+        "online_learning.OTTTLIFNode",
+        "online_learning.SLTTLIFNode",
+    ):
+        kind = NeuronKind(other, _step_mode, (), _memories_anew, gated=True)
+        kinds[f"spikingjelly.activation_based.neuron.{path}"] = kind
+    return kinds
+
+
+KINDS = _kinds()

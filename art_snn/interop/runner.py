@@ -1,0 +1,328 @@
+"""How a model is run: what it takes, who loops over time, and how its output is read."""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from art_snn.activations import Call, NeuronLayer
+from art_snn.checks import invalid, require
+from art_snn.gradients.base import Firing, Site, native_firing, simulation
+from art_snn.gradients.fixed import unhandled, weights_fixed, weights_held
+from art_snn.interop.frameworks.norse import SEQUENTIAL
+from art_snn.interop.members import Members, members_of, to_steps
+from art_snn.interop.passes import Exchange, FiringPass, ModelPass, running
+from art_snn.interop.steps import StepPass, by_steps, weights_of
+from art_snn.network import SpikingNetwork
+
+Readout = Literal["mean", "sum", "spikes", "potential"] | Callable[[Any], Tensor] | None
+READOUTS = ("mean", "sum", "spikes", "potential")
+Firings = TypeVar("Firings", bound=FiringPass)
+
+
+class OwnTime:
+    """Stands for the encoder of a model that makes its time steps from an input [N, ...] itself."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[N, ...] -> [1, N, ...]."""
+        return x[None]
+
+    def __repr__(self) -> str:
+        return "the model's own time"
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a model is taken, as :func:`~art_snn.interop.adapt` describes it.
+
+    :param steps: time steps T that the model makes itself, where that was said."""
+
+    steps: int | None
+    merged: bool
+    harmless: tuple[type, ...]
+    elsewhere: Literal["native"] | None
+
+
+@dataclass
+class Traits:
+    """What the first passes have shown of a model.
+
+    :param single: whether a call computes one time step, so that the loop over them is ours.
+    :param writes: whether it writes into its input.
+    :param random: whether it draws at random.
+    :param steps: time steps T of a pass.
+    :param preludes: calls of every neuron before the first time step.
+    :param silent: neurons that no pass calls."""
+
+    single: bool = False
+    writes: bool = False
+    random: bool = False
+    steps: int | None = None
+    preludes: int = 0
+    silent: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Runner:
+    """A model as it is at present, with its neurons, ready to run.
+
+    :param network: around the model.
+    :param verified: what is known of the model, by its key.
+    :param length: time steps of the last input that was encoded.
+
+    Read off the model: `members`, its modules that are recognised; `ruled`, the neurons that rules
+    of ours differentiate, by name; `natives`, those that keep their own gradient, and why."""
+
+    network: SpikingNetwork
+    readout: Readout
+    form: Form
+    traits: Traits
+    verified: dict[Hashable, Any]
+    length: int = 1
+    members: Members = field(init=False)
+    ruled: dict[str, Site] = field(init=False)
+    natives: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.members = members_of(self.model, merged=self.form.merged)
+        neurons = [member for member in self.members.values() if member.fires]
+        sites, self.natives = {m.name: m.site for m in neurons}, {}
+        if self.form.elsewhere == "native":
+            self.natives = {n: s.dynamics.unknown for n, s in sites.items() if s.dynamics.unknown}
+            layouts = {m.name: m.layout for m in neurons if m.name not in self.natives}
+            if len({layout == "step" for layout in layouts.values()}) > 1:
+                reason = "it takes one time step in a call, and others take all of them"
+                steps = [name for name, layout in layouts.items() if layout == "step"]
+                self.natives |= dict.fromkeys(steps, reason)
+        self.ruled = {name: site for name, site in sites.items() if name not in self.natives}
+
+    @property
+    def model(self) -> nn.Module:
+        """The model itself."""
+        return self.network.layers
+
+    @property
+    def makes_own_time(self) -> bool:
+        """Whether the model maps [N, ...] and keeps its time steps to itself."""
+        return isinstance(self.network.encoder, OwnTime)
+
+    @property
+    def steps_alone(self) -> bool:
+        """Whether the model calls its neurons once per time step."""
+        names = self.ruled or [m.name for m in self.members.values() if m.fires]
+        return any(m.layout == "step" for m in self.members.values() if m.name in names)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Input [N, ...] -> [T, N, ...], or [1, N, ...] where the model makes its time steps."""
+        encoded = self.network.encode(x)
+        self.length = len(encoded)
+        return encoded
+
+    def steps_of(self, encoded: Tensor) -> int | None:
+        """Time steps T that every neuron has; None where the model alone knows."""
+        return self.form.steps if self.makes_own_time else len(encoded)
+
+    def firing_pass(self, kind: type[Firings], encoded: Tensor, firing: Firing) -> Firings:
+        """A pass of a kind in which neurons fire, or are differentiated, by the firing."""
+        steps = self.steps_of(encoded)
+        return kind(self.members, self.ruled, steps, unhandled(firing), self.traits.preludes)
+
+    def run(self, encoded: Tensor, firing: Firing) -> Tensor:
+        """Encoded input -> logits [N, K], neurons firing by the firing."""
+        if firing is simulation or firing is native_firing:
+            return self.run_by_itself(encoded, native=firing is native_firing)
+        if self.steps_alone:
+            this = self.firing_pass(StepPass, encoded, firing)
+            weights = [] if weights_held() else weights_of(self.network)
+            return by_steps(this, self.logits, weights, encoded)
+        return self.run_in(self.firing_pass(Exchange, encoded, firing), encoded)
+
+    def run_by_itself(self, encoded: Tensor, *, native: bool = False) -> Tensor:
+        """The same of the model as it is, from its start.
+
+        :param native: differentiable by its own surrogates."""
+        steps, preludes = self.steps_of(encoded), self.traits.preludes
+        return self.run_in(
+            ModelPass(self.members, steps, native=native, preludes=preludes), encoded
+        )
+
+    def run_in(self, this: ModelPass, encoded: Tensor) -> Tensor:
+        """The same, calls of neurons being answered by the pass."""
+        with running(this):
+            logits = self.logits(encoded)
+        this.ended()
+        return logits
+
+    def outputs(self, encoded: Tensor, firing: Firing) -> Tensor:
+        """Output of the model at every step [T, N, K], neurons firing by the firing."""
+        this = self.firing_pass(Exchange, encoded, firing)
+        with running(this):
+            outputs: Tensor = self._output(encoded)
+        this.ended()
+        return outputs[None] if self.readout is None else outputs
+
+    def logits(self, encoded: Tensor) -> Tensor:
+        """Encoded input -> logits [N, K], the model running as the present pass has it."""
+        steps = self.steps_of(encoded)
+        length = None if self.makes_own_time else self.length
+        return read_logits(self.readout, self._output(encoded), encoded.shape[1], steps, length)
+
+    def _output(self, encoded: Tensor) -> Any:
+        """Whatever the model returns."""
+        x = encoded[0] if self.makes_own_time else encoded
+        if self.makes_own_time or self.traits.writes:
+            x = x.clone()
+        with weights_fixed():
+            return looped(self.model, x) if self.traits.single else self.model(x)
+
+    def in_time(self, layer: NeuronLayer, calls: Sequence[Call]) -> tuple[Tensor, Tensor]:
+        """As of :class:`~art_snn.SpikingNetwork`."""
+        pairs = [(x, spikes[0] if isinstance(spikes, tuple) else spikes) for x, spikes in calls]
+        if layer.layout == "step":
+            currents, spikes = zip(*pairs, strict=True)
+            return torch.stack(currents), torch.stack(spikes)
+        layout, steps = self.members[layer.module].layout, self.steps_in(layer, calls)
+        x, y = (to_steps(part, layout, layer.module, steps) for part in pairs[0])
+        return x, y
+
+    def steps_in(self, layer: NeuronLayer, calls: Sequence[Call]) -> int | None:
+        """Time steps T of the pass that called a layer of neurons; None where nobody knows."""
+        if not self.makes_own_time:
+            return self.length
+        if self.form.steps is not None or layer.layout in ("step", "merged") or not calls:
+            return self.form.steps
+        layout = self.members[layer.module].layout
+        return len(to_steps(calls[-1][0], layout, layer.module, None))
+
+    def average(self, name: str, calls: Sequence[Call], samples: int, steps: int | None) -> Tensor:
+        """Output [N, ...] of a layer, averaged over the time steps of a pass.
+
+        :param calls: of the layer in that pass, or in several, of which the last one counts.
+        :param samples: N.
+        :param steps: time steps T, where they are known.
+        :raises ValueError: when it was not called, or its output has no such axes."""
+        expected, got = "a layer that the model calls", f"{name!r}, which was not called"
+        require(calls, "layer", expected, got, "Choose another layer.")
+        outputs = [output[0] if isinstance(output, tuple) else output for _, output in calls]
+        tensors = all(isinstance(output, Tensor) and output.ndim for output in outputs)
+        expected, remedy = "a layer that returns tensors", "Choose one inside or around it."
+        require(tensors, "layer", expected, repr(name), remedy)
+        average = self._average(outputs, samples, steps)
+        if average is None:
+            got = f"{name!r}, whose output {list(outputs[-1].shape)} has another batch axis"
+            expected = f"a layer whose output is [T, {samples}, ...]"
+            raise invalid("layer", expected, got, "Choose a layer inside or around it.")
+        return average
+
+    def _average(self, outputs: list[Tensor], samples: int, steps: int | None) -> Tensor | None:
+        if self.steps_alone or (steps is not None and len(outputs) == steps > 1):
+            if all(len(output) == samples for output in outputs):
+                return torch.stack(outputs).mean(0)
+            if self.steps_alone:
+                return None
+        samples_first = any(m.layout.startswith("samples") for m in self.members.values())
+        output, axis = outputs[-1], 1 if samples_first else 0
+        # In a replay one step stands for all of them.
+        for length in dict.fromkeys((steps or 1, 1)):
+            shape = (samples, length) if samples_first else (length, samples)
+            if tuple(output.shape[:2]) == shape:
+                return output.mean(axis)
+            if length > 1 and len(output) == length * samples:
+                return output.reshape(*shape, *output.shape[1:]).mean(axis)
+        return output if len(output) == samples else None
+
+
+def looped(model: nn.Module, encoded: Tensor) -> list[Any]:
+    """What a model of one time step returns, step by step.
+
+    A SequentialState of Norse returns its states, and takes them at the next step.
+
+    :param encoded: input [T, N, ...]."""
+    if all(f"{cls.__module__}.{cls.__qualname__}" != SEQUENTIAL for cls in type(model).__mro__):
+        return [model(x) for x in encoded]
+    outputs, states = [], None
+    for x in encoded:
+        output, states = model(x, states)
+        outputs.append(output)
+    return outputs
+
+
+def read_logits(
+    readout: Readout, output: Any, batch: int, steps: int | None, length: int | None = None
+) -> Tensor:
+    """Logits [N, K] of what a model has returned.
+
+    :param output: whatever it returned; a list with an entry for every step of a looped model.
+    :param batch: samples N.
+    :param steps: time steps T; None where the model alone knows.
+    :param length: time steps that those of the output stand for, as one does in a replay.
+    :raises ValueError: when it cannot be read so."""
+    if callable(readout):
+        reduced: Tensor = readout(output)
+        remedy = (
+            "It is given what the model returns, and reduces it to logits. Where other batches "
+            "were right, a layer has its own number of samples, as UnflattenTime of sinabs has."
+        )
+        expected = f"logits [{batch}, K] from the readout"
+        right = isinstance(reduced, Tensor) and reduced.ndim == 2 and len(reduced) == batch
+        require(right, "readout", expected, shape_of(reduced), remedy)
+        return reduced
+    if isinstance(output, list):
+        parts = [_part(readout, step) for step in output]
+        for part in parts:
+            _require_shape(part, f"[{batch}, K] in a step", batch, None)
+        output = torch.stack(parts)
+    else:
+        output = _part(readout, output)
+        expected = f"[{batch}, K]" if readout is None else f"[{steps or 'T'}, {batch}, K]"
+        _require_shape(output, expected, batch, None if readout is None else steps)
+    logits: Tensor = output
+    if readout == "sum":
+        # In a replay one step stands for all of them.
+        logits = output.sum(0) * (1 if length is None else length / len(output))
+    elif readout is not None:
+        logits = output.mean(0)
+    return logits
+
+
+def _part(readout: Readout, output: Any) -> Any:
+    """The spikes or the potential, where several things are returned and one of them is read."""
+    if readout not in ("spikes", "potential"):
+        return output
+    several = isinstance(output, tuple | list) and len(output) > 1
+    remedy = "Where it returns a single tensor, take 'mean' or 'sum'."
+    expected = "one that returns (spikes, potential)"
+    require(several, "model", expected, shape_of(output), remedy)
+    return output[0 if readout == "spikes" else -1]
+
+
+def _require_shape(output: object, expected: str, batch: int, steps: int | None) -> None:
+    right = isinstance(output, Tensor) and output.ndim == expected.count(",") + 1
+    if right:
+        assert isinstance(output, Tensor)
+        right = output.shape[-2] == batch and steps in (None, len(output))
+    remedy = (
+        "A readout reduces what the model returns to logits: 'mean' or 'sum' over [T, N, K], "
+        "'spikes' or 'potential' where it returns both, None where it returns [N, K], or a "
+        "function of yours. encoder=None is for models that make their time steps themselves."
+    )
+    require(right, "model", f"one that returns {expected}", shape_of(output), remedy)
+
+
+def require_readout(readout: object) -> None:
+    """Refuse what is none of the readouts."""
+    right = readout is None or callable(readout) or readout in READOUTS
+    expected = f"{', '.join(map(repr, READOUTS))}, None or a function"
+    remedy = "A function gets what the model returns, and gives [N, K]."
+    require(right, "readout", expected, repr(readout), remedy)
+
+
+def shape_of(output: object) -> str:
+    """What a model has returned, in words."""
+    if isinstance(output, Tensor):
+        return f"a tensor {list(output.shape)}"
+    if isinstance(output, tuple | list):
+        return f"a {type(output).__name__} of {len(output)}"
+    return type(output).__name__
