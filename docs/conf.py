@@ -6,6 +6,10 @@ import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
 
 import art_snn
 
@@ -82,3 +86,31 @@ def public(name: str) -> list[tuple[str, str]]:
 
 
 autosummary_context = {"public": public}
+
+
+def describe(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+    """Take the docstring of a value from the module that a package has it from."""
+    package, _, member = name.rpartition(".")
+    if what == "data" and package in PAGES:
+        tree = ast.parse(inspect.getsource(import_module(package)))
+        homes = [
+            node.module
+            for node in tree.body
+            if isinstance(node, ast.ImportFrom) and member in (a.name for a in node.names)
+        ]
+        for home in filter(None, homes):
+            lines[:] = ModuleAnalyzer.for_module(home).find_attr_docs().get(("", member), [])
+
+
+def plain(app: Sphinx, what: str, name: str, *_: Any) -> None:
+    """Leave out what annotations tell the command line."""
+    annotations = app.env.current_document.autodoc_annotations.get(name, {})
+    for argument, annotation in annotations.items():
+        annotations[argument] = re.sub(
+            r"^~?(?:typing\.)?Annotated\[(.*?), .*\]$", r"\1", annotation, flags=re.DOTALL
+        )
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("autodoc-process-docstring", describe)
+    app.connect("autodoc-process-signature", plain, priority=600)

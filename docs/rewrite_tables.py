@@ -104,14 +104,12 @@ def summary() -> str:
         outcomes = auto_attack.outcomes(read_result(file))
         rule = auto_attack.best(outcomes)
         names = (auto_attack.PAPER, rule, "fast", "standard")
-        clean, *robust = (
-            outcomes[auto_attack.PAPER].clean_accuracy,
-            *(outcomes[name].robust_accuracy for name in names),
-        )
+        shares = [outcomes[auto_attack.PAPER].clean_accuracy]
+        shares += [outcomes[name].robust_accuracy for name in names]
+        figures = [f"{100 * share.value:.1f} %" for share in shares]
+        figures[2] += f" ({rule.removeprefix(auto_attack.PGD)})"
         hardened = ", adversarially trained" * file.parent.name.endswith("adversarial")
-        shares = [str(clean), *map(str, robust)]
-        shares[2] += f" ({rule.removeprefix(auto_attack.PGD)})"
-        rows.append((network + hardened, eps, *shares))
+        rows.append((network + hardened, eps, *figures))
     return tables.render([tables.Table(titles, rows)], "markdown")
 
 
