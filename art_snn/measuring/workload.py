@@ -258,7 +258,9 @@ def seconds_of(load: Workload, rows: Iterable[Row], repeats: int) -> dict[str, f
     network = load.network()
     # A training step changes weights and statistics, which are no other row's.
     trains = load.optimizer is not None
-    operations = {str(row): load.operation(row, load.network() if trains else network) for row in rows}
+    operations = {
+        str(row): load.operation(row, load.network() if trains else network) for row in rows
+    }
     return medians(operations, repeats, load.device)
 
 
