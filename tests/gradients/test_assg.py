@@ -486,12 +486,6 @@ def test_passes_that_do_not_use_the_rule_do_not_touch_its_moments(between):
     assert_equal(ascend(net, x), ascend(warm(x), x))
 
 
-def test_the_rule_declares_that_it_remembers():
-    assert ASSG().remembers
-    assert not ASSG().mixes_samples
-    assert ASSG().exact_logits
-
-
 QUIET = {"max_iter": 8, "batch_size": 3, "verbose": False}
 ATTACKS = {
     "PGD": lambda c: ProjectedGradientDescent(c, norm=np.inf, eps=0.1, eps_step=0.02, **QUIET),
@@ -582,26 +576,3 @@ def test_an_attack_goes_on_with_its_moments_from_step_to_step(name):
     (attack,) = net.memory.values()
     # From M = 1 it takes three passes at least to come below 0.8, however small the distances.
     assert [bool((m.mean < 0.8).any()) for m in attack.moments] == [True, True]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"omega": 0}, r"^omega: expected a number above 0, got 0\. sharpness_of\(0\.85\)"),
-        ({"decay_mean": -0.1}, r"^decay_mean: expected .* at least 0 and at most 1, got -0\.1\."),
-        ({"decay_mean": 1.1}, r"^decay_mean: expected .* at most 1, got 1\.1\. Usual is 0\.9"),
-        ({"decay_deviation": math.nan}, r"^decay_deviation: expected a number .*got nan\."),
-        ({"decay_deviation": 2}, r"^decay_deviation: expected a number .*got 2\."),
-        ({"relax": -1}, r"^relax: expected a number of at least 0, got -1\. The paper uses 1\.5"),
-        ({"restart": -0.1}, r"^restart: expected a number of at least 0, got -0\.1\. A half"),
-        ({"restart": math.inf}, r"^restart: expected a number of at least 0, got inf\."),
-    ],
-)
-def test_a_parameter_outside_its_range_is_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        ASSG(**options)
-
-
-def test_parameters_are_given_by_name():
-    with pytest.raises(TypeError, match="positional"):
-        ASSG(2.0)

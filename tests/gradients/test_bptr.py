@@ -5,17 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from art_snn import BPTR, STBP, Direct, Frames
+from art_snn import BPTR, STBP
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import Trace
-from tests.architectures import AFFINE, ENCODERS, batch, max_pooled, network, repeated
-from tests.gradients.ways import (
-    AT_SPIKES,
-    assert_both_ways_equal,
-    assert_equals_naive,
-    on_the_check_vector,
-)
-from tests.oracles import bptr_neuron, result
+from tests.architectures import AFFINE, batch, network
+from tests.gradients.ways import AT_SPIKES, on_the_check_vector
+from tests.oracles import result
 
 
 @pytest.mark.parametrize("reset", ["hard", "soft"])
@@ -38,28 +33,6 @@ def test_the_slope_asks_only_whether_the_rate_is_positive(dtype):
     assert slope.tolist() == [[[0, 1, 1, 1]]]
 
 
-@pytest.mark.parametrize("encoder", ENCODERS)
-@pytest.mark.parametrize("reset", ["hard", "soft"])
-@pytest.mark.parametrize("decay", [1.0, 0.5])
-@pytest.mark.parametrize("architecture", AFFINE)
-def test_collapsed_and_time_resolved_equal_a_naive_loop(architecture, decay, reset, encoder):
-    coder = ENCODERS[encoder](4)
-    options = {"decay": decay, "reset": reset, "threshold": 0.75}
-    net = network(AFFINE[architecture], encoder=coder, gradient=BPTR(), **options)
-    assert_both_ways_equal(net, batch(2, coder), bptr_neuron)
-
-
-@pytest.mark.parametrize("coder", [Direct(4), Frames(8)], ids=str)
-def test_behind_a_max_pool_it_runs_time_resolved_and_equals_the_naive_loop(coder):
-    net = network(max_pooled, encoder=coder, gradient=BPTR(), threshold=0.5)
-    assert_equals_naive(net, batch(16, coder), bptr_neuron, "time-resolved")
-
-
-def test_a_neuron_that_is_called_twice_passes_on_what_each_call_fired():
-    net = network(repeated, gradient=BPTR(), threshold=0.5)
-    assert_equals_naive(net, batch(), bptr_neuron, "collapsed")
-
-
 def test_only_the_spikes_matter_and_not_the_threshold():
     x = batch()
     one, two = (network(AFFINE["chain"], gradient=BPTR(), threshold=t) for t in (1.0, 2.0))
@@ -74,9 +47,3 @@ def test_only_the_spikes_matter_and_not_the_threshold():
     torch.testing.assert_close(second.input, 4 * first.input)
     with one.using(STBP()), two.using(STBP()):
         assert not torch.allclose(result(two, x).input, 4 * result(one, x).input)
-
-
-def test_it_has_no_hyperparameters():
-    assert repr(BPTR()) == "BPTR()"
-    with pytest.raises(TypeError, match="positional"):
-        BPTR(1.0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
@@ -12,8 +10,8 @@ from torch import nn
 
 from art_snn import CBA, IF, LIF, RGA, STBP, Direct, PyTorchSpikingClassifier, SpikingNetwork
 from art_snn.dynamics import Dynamics
-from tests.architectures import AFFINE, ENCODERS, SHAPE, batch, chain, max_pooled, network, repeated
-from tests.oracles import ann_neuron, assert_close, naive, result
+from tests.architectures import SHAPE, batch, chain, network
+from tests.oracles import result
 
 law = settings(deadline=None, derandomize=True, database=None, max_examples=150)
 
@@ -62,25 +60,6 @@ def test_the_activation_is_near_the_rate_of_an_if_neuron(share, levels, threshol
     ((value,), _) = activation([share * threshold], levels, threshold)
     # Spikes come in steps of 1/T, levels in steps of 1/L, rounded to the nearest.
     assert abs(value - rate) <= 1 / steps + 0.5 / levels + 1e-5
-
-
-@pytest.mark.parametrize("encoder", ENCODERS)
-@pytest.mark.parametrize("levels", [8, 3])
-@pytest.mark.parametrize("threshold", [1.0, 0.5])
-@pytest.mark.parametrize("architecture", {**AFFINE, "max pool": max_pooled, "repeated": repeated})
-def test_it_equals_autograd_through_an_ann(architecture, threshold, levels, encoder):
-    build = {**AFFINE, "max pool": max_pooled, "repeated": repeated}[architecture]
-    coder = ENCODERS[encoder](4)
-    options = {"decay": 1.0, "threshold": threshold, "gradient": CBA(levels=levels)}
-    net = network(build, encoder=coder, **options)
-    x = batch(16, coder)
-    got = result(net, x)
-    assert net.execution.kind == "converted"
-    neuron = partial(ann_neuron, levels=levels)
-    expected = naive(net, x, neuron, averaged=True)
-    assert_close(got, expected, 1e-12)
-    for ours, theirs in zip(got.spikes, expected.spikes, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
 def test_the_number_of_time_steps_does_not_matter_to_an_ann():
@@ -183,16 +162,3 @@ def test_a_leak_that_came_into_the_network_later_is_refused_at_the_call():
         net(x)
     with torch.no_grad():
         assert net(x).isfinite().all()
-
-
-@pytest.mark.parametrize("levels", [0, -8, 8.0, "8", True, None])
-def test_levels_that_are_no_whole_number_are_refused(levels):
-    message = r"^levels: expected a whole number >= 1, got .*\. The conversion of the papers"
-    with pytest.raises(ValueError, match=message):
-        CBA(levels=levels)
-
-
-def test_the_default_is_eight_levels_and_keyword_only():
-    assert repr(CBA()) == "CBA(levels=8)"
-    with pytest.raises(TypeError, match="positional"):
-        CBA(8)

@@ -1,4 +1,6 @@
-"""The contract that every rule of GRADIENTS signs: a new rule is tested by being registered."""
+"""The contract that every rule of GRADIENTS signs: a new rule is tested by being registered.
+
+Rules around other rules sign it too."""
 
 from __future__ import annotations
 
@@ -15,23 +17,27 @@ from torch import nn
 
 from art_snn import (
     ASSG,
+    BPTR,
     CBA,
+    EOT,
     GRADIENTS,
     HART,
     LIF,
+    PDSG,
     RGA,
     STBP,
     Direct,
-    Frames,
+    Extended,
+    Mean,
     Poisson,
+    RectifiedANN,
     SpikingNetwork,
     StaticCurve,
     TimeDistributed,
 )
 from art_snn.dynamics import DECAYS, THRESHOLDS, Dynamics
-from art_snn.gradients import Gradient, Surrogate, resolve
+from art_snn.gradients import Gradient, Surrogate, Triangle
 from art_snn.gradients.base import simulation
-from art_snn.gradients.rules import VARIANTS
 from art_snn.gradients.rules.assg import SHARP
 from art_snn.gradients.surrogates import SHAPES
 from art_snn.models import vgg
@@ -53,20 +59,27 @@ from tests.oracles import relative
 
 ARCHITECTURES = {**AFFINE, "max pool": max_pooled, "repeated": repeated}
 
-every_rule = pytest.mark.parametrize("name", GRADIENTS)
+RULES: dict[str, Gradient] = {
+    **{name: kind() for name, kind in GRADIENTS.items()},
+    "eot": EOT(ASSG(), samples=2),
+    "extended": Extended(RGA(), steps=6),
+    "mean": Mean(STBP(), RGA()),
+}
+every_rule = pytest.mark.parametrize("name", RULES)
 every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
-every_encoder = pytest.mark.parametrize("encoder", ENCODERS)
+PAIRS = [pair for pair in product(RULES, ENCODERS) if pair != ("extended", "frames")]
+every_encoder = pytest.mark.parametrize(("name", "encoder"), PAIRS)
 
 
 def fitting(name):
     """Options of lively neurons to which the rule applies: IF where it objects to a leak."""
-    leaky = GRADIENTS[name]().objection(Dynamics(0.9)) is None
+    leaky = RULES[name].objection(Dynamics(0.9)) is None
     return {"decay": 0.9 if leaky else 1.0, "threshold": 0.75}
 
 
 def signed(name, architecture=chain, **options):
     """A network under the rule, of neurons to which it applies."""
-    return network(architecture, **{"gradient": name} | fitting(name) | options)
+    return network(architecture, **{"gradient": RULES[name]} | fitting(name) | options)
 
 
 def ascend(net, x, seed=0, afresh=True):
@@ -81,47 +94,45 @@ def ascend(net, x, seed=0, afresh=True):
     return logits.detach(), grad
 
 
-@every_rule
-@every_architecture
-@every_encoder
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_logits_are_those_of_the_plain_simulation_bit_for_bit_or_declared_not_to_be(
-    name, architecture, encoder, dtype
-):
-    coder = ENCODERS[encoder](4)
-    net = signed(name, ARCHITECTURES[architecture], encoder=coder).to(dtype)
-    x = batch(4, coder, dtype)
-    logits, _ = ascend(net, x)
+def assert_exact_and_alive(net, x):
+    """Logits are those of plain simulation, or declared not to be; the gradient is alive."""
+    logits, grad = ascend(net, x)
     with torch.no_grad():
         torch.manual_seed(0)
         plain = net.run(net.encode(x), simulation)
         torch.manual_seed(0)
         assert torch.equal(net(x), plain)
-    assert torch.equal(logits, plain) == net.gradient.exact_logits
+    averaged = isinstance(net.gradient, EOT)
+    assert averaged or torch.equal(logits, plain) == net.gradient.exact_logits
     assert len(plain.unique()) > 1
-
-
-@every_rule
-@every_architecture
-@every_encoder
-def test_the_gradient_is_finite_has_the_shape_of_the_input_and_is_not_zero(
-    name, architecture, encoder
-):
-    coder = ENCODERS[encoder](4)
-    net = signed(name, ARCHITECTURES[architecture], encoder=coder)
-    x = batch(16, coder)
-    _, grad = ascend(net, x)
     assert grad.shape == x.shape
     assert grad.isfinite().all()
     assert grad.abs().max() > 0
 
 
+@every_architecture
+@every_encoder
+def test_logits_are_exact_bit_for_bit_or_declared_not_to_be_and_gradients_finite_and_not_zero(
+    name, encoder, architecture
+):
+    coder = ENCODERS[encoder](4)
+    net = signed(name, ARCHITECTURES[architecture], encoder=coder)
+    assert_exact_and_alive(net, batch(16, coder))
+
+
 @every_rule
 @every_architecture
-@pytest.mark.parametrize("coder", [Direct(4), Frames(4)], ids=str)
+def test_so_they_are_in_single_precision(name, architecture):
+    net = signed(name, ARCHITECTURES[architecture], encoder=Poisson(4)).float()
+    assert_exact_and_alive(net, batch(16, dtype=torch.float32))
+
+
+@every_architecture
+@pytest.mark.parametrize(("name", "encoder"), [pair for pair in PAIRS if pair[1] != "poisson"])
 def test_a_sample_has_the_same_gradient_alone_and_in_a_batch_or_is_declared_not_to(
-    name, architecture, coder
+    name, encoder, architecture
 ):
+    coder = ENCODERS[encoder](4)
     net = signed(name, ARCHITECTURES[architecture], encoder=coder)
     x = batch(4, coder)
     _, together = ascend(net, x)
@@ -130,7 +141,6 @@ def test_a_sample_has_the_same_gradient_alone_and_in_a_batch_or_is_declared_not_
     assert difference > 1e-3 if net.gradient.mixes_samples else difference < 1e-12
 
 
-@every_rule
 @every_encoder
 def test_an_empty_batch_gives_empty_logits_and_an_empty_gradient(name, encoder):
     coder = ENCODERS[encoder](4)
@@ -237,7 +247,7 @@ def test_a_forward_pass_leaves_the_network_as_it_was(name):
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
 def test_a_copy_made_after_a_forward_pass_gives_the_same(name, duplicate):
     size = {"in_channels": 2, "classes": CLASSES, "image_size": 6, "steps": 4}
-    net = vgg(TINY, **size, **fitting(name), gradient=name)
+    net = vgg(TINY, **size, **fitting(name), gradient=RULES[name])
     settled(net)
     x = batch(16)
     logits, grad = ascend(net, x)
@@ -255,7 +265,7 @@ def test_a_copy_made_after_a_forward_pass_gives_the_same(name, duplicate):
 
 @every_rule
 def test_a_rule_trains_weights_in_training_mode(name):
-    options = {"gradient": RGA(), "training_gradient": name, "encoder": Poisson(4)}
+    options = {"gradient": RGA(), "training_gradient": RULES[name], "encoder": Poisson(4)}
     net = signed(name, AFFINE["residual"], **options).train()
     torch.nn.functional.cross_entropy(net(batch(4)), torch.arange(4) % CLASSES).backward()
     for parameter in net.parameters():
@@ -263,23 +273,100 @@ def test_a_rule_trains_weights_in_training_mode(name):
         assert parameter.grad.abs().max() > 0
 
 
-@every_rule
-def test_a_rule_is_a_hashable_value_with_defaults(name):
-    rule = GRADIENTS[name]()
-    assert isinstance(rule, Gradient)
-    assert rule == GRADIENTS[name]()
-    assert hash(rule) == hash(GRADIENTS[name]())
-    assert pickle.loads(pickle.dumps(rule)) == rule
+TEXTS: dict[Gradient, str] = {
+    STBP(): "STBP(surrogate=Triangle(width=1.0), detach_reset=False)",
+    PDSG(): "PDSG(per_sample=False, detach_reset=False)",
+    RGA(): "RGA(beta=2.0, gamma=0.2)",
+    StaticCurve(): "StaticCurve(limit=2.0)",
+    BPTR(): "BPTR()",
+    HART(): "HART(surrogate=Triangle(width=1.0))",
+    CBA(): "CBA(levels=8)",
+    RectifiedANN(): "RectifiedANN()",
+    EOT(RGA()): "EOT(rule=RGA(beta=2.0, gamma=0.2), samples=10)",
+    EOT(RGA(), samples=9): "EOT(rule=RGA(beta=2.0, gamma=0.2), samples=9)",
+    Extended(RGA()): "Extended(rule=RGA(beta=2.0, gamma=0.2), steps=32)",
+    Extended(STBP(), steps=9): f"Extended(rule={STBP()!r}, steps=9)",
+    Mean(RGA(), STBP()): f"Mean({RGA()!r}, {STBP()!r})",
+    Mean(STBP(), RGA()): f"Mean({STBP()!r}, {RGA()!r})",
+    Mean(RGA(), STBP(), normalise=False): f"Mean({RGA()!r}, {STBP()!r}, normalise=False)",
+}
+"""Rules, no two of them equal, and how they show their settings."""
+
+
+@pytest.mark.parametrize("rule", [*TEXTS, ASSG()], ids=repr)
+def test_a_rule_is_a_value_that_shows_its_settings(rule):
+    assert repr(rule) == TEXTS.get(rule, repr(ASSG()))
+    for twin in (copy.deepcopy(rule), pickle.loads(pickle.dumps(rule))):
+        assert twin == rule
+        assert hash(twin) == hash(rule)
     for attribute in [*vars(rule), "another"]:
         with pytest.raises(AttributeError, match="cannot assign"):
             setattr(rule, attribute, getattr(rule, attribute, None))
 
 
-@every_rule
-def test_a_rule_is_found_by_name(name):
-    assert resolve(name) == GRADIENTS[name]()
-    layers = chain(partial(LIF, **fitting(name)))
-    assert SpikingNetwork(layers, gradient=name).gradient == GRADIENTS[name]()
+def test_every_rule_of_the_table_shows_its_defaults():
+    assert len(TEXTS) == 15
+    assert {*map(type, TEXTS), ASSG} >= {*GRADIENTS.values()}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *((STBP, Triangle()), (PDSG, True), (ASSG, 2.0), (RGA, 2.0), (StaticCurve, 2.0), (BPTR, 1)),
+        *((HART, Triangle()), (CBA, 8), (RectifiedANN, 1), (EOT, RGA(), 3), (Extended, RGA(), 32)),
+    ],
+    ids=lambda words: words[0].__name__,
+)
+def test_hyperparameters_are_given_by_name(words):
+    kind, *values = words
+    with pytest.raises(TypeError, match="positional"):
+        kind(*values)
+
+
+REFUSED = [
+    *((RGA, "beta", value, "above 0") for value in (0, -1.0, math.nan, math.inf, "2")),
+    *((RGA, "gamma", value, "at least 0") for value in (-0.1, math.nan)),
+    *((StaticCurve, "limit", v, "at least 1") for v in (0.99, 0, -math.inf, math.nan, "2", True)),
+    *((CBA, "levels", value, "whole number >= 1") for value in (0, -8, 8.0, "8", True, None)),
+    (ASSG, "omega", 0, "above 0"),
+    *((ASSG, "decay_mean", value, "at least 0 and at most 1") for value in (-0.1, 1.1)),
+    *((ASSG, "decay_deviation", value, "at most 1") for value in (math.nan, 2)),
+    *((ASSG, name, -0.1, "at least 0") for name in ("relax", "restart")),
+    (ASSG, "restart", math.inf, "at least 0"),
+    *((partial(EOT, RGA()), "samples", value, "whole number") for value in (0, -1, 2.0, "3", True)),
+    *((partial(Extended, RGA()), "steps", value, "whole number") for value in (0, -1, "32", True)),
+    *((partial(Extended, RGA()), "steps", value, "whole number") for value in (2.0, math.nan)),
+    *((partial(Mean, RGA(), STBP()), "normalise", v, "True or False") for v in (0, None, STBP())),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "value", "words"), REFUSED)
+def test_a_hyperparameter_out_of_its_range_is_refused(kind, name, value, words):
+    with pytest.raises(ValueError, match=rf"^{name}: expected .*{words}.*, got .*\. \w+"):
+        kind(**{name: value})
+
+
+@pytest.mark.parametrize("wrong", [RGA, "rga", None, (RGA(), STBP())])
+@pytest.mark.parametrize("kind", [EOT, Extended, partial(Mean, STBP())])
+def test_a_rule_around_anything_but_instances_of_rules_is_refused(kind, wrong):
+    with pytest.raises(TypeError, match=r"^rules?: expected a gradient rule .*neither a class nor"):
+        kind(wrong)
+
+
+@pytest.mark.parametrize("rules", [(), (RGA(),)])
+def test_a_mean_of_fewer_than_two_rules_is_refused(rules):
+    with pytest.raises(ValueError, match=rf"^rules: expected two rules or more, got {len(rules)}"):
+        Mean(*rules)
+
+
+@pytest.mark.parametrize("wrap", [EOT, Extended, partial(Mean, STBP())])
+def test_declarations_of_a_rule_around_others_follow_from_theirs(wrap):
+    assert wrap(STBP()).parts[-1] == STBP()
+    assert wrap(STBP()).exact_logits == (wrap is not EOT)
+    assert (wrap(STBP()).mixes_samples, wrap(PDSG()).mixes_samples) == (False, True)
+    assert (wrap(STBP()).remembers, wrap(EOT(ASSG())).remembers) == (False, True)
+    with pytest.raises(ValueError, match=r"neuron 'layers\.1' .*CBA: conversion to an ANN"):
+        network(gradient=wrap(CBA()))
 
 
 def test_the_table_of_rules_is_read_only():
@@ -287,19 +374,6 @@ def test_the_table_of_rules_is_read_only():
     assert GRADIENTS["rga"] is RGA
     with pytest.raises(TypeError, match="item assignment"):
         GRADIENTS["mine"] = STBP
-
-
-def test_an_unknown_name_is_answered_by_the_known_ones():
-    known = ", ".join(repr(name) for name in (*GRADIENTS, *VARIANTS))
-    message = rf"^gradient: expected one of {known}, got 'stpb'\. .*a rule of your own is passed as"
-    with pytest.raises(ValueError, match=message):
-        resolve("stpb")
-
-
-@pytest.mark.parametrize("wrong", [STBP, None, 3])
-def test_anything_but_a_rule_or_a_name_is_refused(wrong):
-    with pytest.raises(TypeError, match=r"^here: expected a gradient rule .*'rga'.*not a class\.$"):
-        resolve(wrong, "here")
 
 
 def ascents(rule, dtype, decay=0.5, threshold=1.0, reset="hard", passes=3):
@@ -314,7 +388,7 @@ def ascents(rule, dtype, decay=0.5, threshold=1.0, reset="hard", passes=3):
             yield ascend(net.to(dtype), x, afresh=False)[1]
 
 
-@every_rule
+@pytest.mark.parametrize("name", GRADIENTS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("reset", ["hard", "soft"])
 @pytest.mark.parametrize("threshold", THRESHOLDS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from art_snn import (
     SpikingNetwork,
     TimeDistributed as Timed,
 )
-from art_snn.gradients import ASSG, CBA, EOT, PDSG
+from art_snn.gradients import ASSG, EOT
 from tests.architectures import CLASSES, SHAPE, batch, chain, network, residual
 from tests.conftest import varied
 from tests.gradients.adaptive import Naive, ascend, moments_of
@@ -278,42 +277,3 @@ def test_deepfool_of_a_poisson_network_goes_by_it():
     assert adversarial.min() >= 0
     assert adversarial.max() <= 1
     assert np.abs(adversarial - x).max() > 0
-
-
-def test_its_declarations_follow_from_the_inner_rule():
-    assert not EOT(STBP()).exact_logits
-    assert (EOT(STBP()).mixes_samples, EOT(PDSG()).mixes_samples) == (False, True)
-    assert (EOT(STBP()).remembers, EOT(ASSG()).remembers) == (False, True)
-    assert EOT(STBP()).parts == (STBP(),)
-
-
-def test_a_rule_inside_that_does_not_apply_is_refused_by_its_name():
-    with pytest.raises(ValueError, match=r"neuron 'layers\.1' .*CBA: conversion to an ANN"):
-        network(gradient=EOT(CBA()))
-
-
-def test_it_is_a_value_with_ten_draws():
-    assert repr(EOT(RGA())) == "EOT(rule=RGA(beta=2.0, gamma=0.2), samples=10)"
-    assert EOT(RGA()) == EOT(RGA(), samples=10)
-    assert EOT(RGA()) != EOT(RGA(), samples=9)
-    assert len({EOT(RGA()), EOT(RGA()), EOT(STBP())}) == 2
-    assert pickle.loads(pickle.dumps(EOT(RGA(), samples=3))) == EOT(RGA(), samples=3)
-
-
-@pytest.mark.parametrize("wrong", [RGA, "rga", None])
-def test_anything_but_an_instance_of_a_rule_is_refused(wrong):
-    with pytest.raises(TypeError, match=r"^rule: expected a gradient rule .*neither a class nor"):
-        EOT(wrong)
-
-
-@pytest.mark.parametrize("wrong", [0, -1, 2.0, "3", True])
-def test_a_number_of_draws_that_is_no_count_is_refused(wrong):
-    with pytest.raises(
-        ValueError, match=r"^samples: expected a whole number >= 1, got .*Ten draws"
-    ):
-        EOT(RGA(), samples=wrong)
-
-
-def test_the_number_of_draws_is_given_by_name():
-    with pytest.raises(TypeError, match="positional"):
-        EOT(RGA(), 3)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import dataclass
 
-import numpy as np
 import pytest
 import torch
 from art.attacks.evasion import FastGradientMethod
 from torch import Tensor, nn
 
-from art_snn import RGA, STBP, Direct, Frames, Poisson, PyTorchSpikingClassifier
-from art_snn.gradients import ASSG, BPTR, CBA, EOT, HART, PDSG, Extended, Mean
+from art_snn import RGA, STBP, Direct, Poisson, PyTorchSpikingClassifier
+from art_snn.gradients import ASSG, BPTR, HART, PDSG, Extended, Mean
 from art_snn.neurons import PASS
 from tests.architectures import (
     AFFINE,
@@ -160,48 +158,6 @@ def test_an_encoder_of_ones_own_that_can_give_any_number_of_steps_works(rule, en
     assert net.encoder is encoder
 
 
-FIXED = [Frames(4), lambda x: x.transpose(0, 1)]
-OBJECTION = (
-    r"gradient: expected a rule that applies to every neuron of the network, got .*Extended\("
-    r"rule=RGA.* to neuron 'layers\.1' .*: .*cannot give another number of time steps\. The rules "
-    r"that do apply: 'stbp', 'pdsg', 'assg', 'rga', .*\.$"
-)
-
-
-@pytest.mark.parametrize("encoder", FIXED)
-@pytest.mark.parametrize(
-    "rule", [Extended(RGA()), EOT(Extended(RGA())), Mean(STBP(), Extended(RGA()))]
-)
-def test_an_encoder_of_fixed_steps_is_refused_where_the_rule_is_set(rule, encoder):
-    with pytest.raises(ValueError, match=f"^{OBJECTION}"):
-        network(encoder=encoder, gradient=rule)
-    with pytest.raises(ValueError, match=f"^training_{OBJECTION}"):
-        network(encoder=encoder, training_gradient=rule)
-    net = network(encoder=encoder)
-    for argument in ("gradient", "training_gradient"):
-        with pytest.raises(ValueError, match=OBJECTION):
-            setattr(net, argument, rule)
-    with pytest.raises(ValueError, match=OBJECTION):
-        net.with_gradient(rule)
-    with pytest.raises(ValueError, match=OBJECTION), net.using(rule):
-        pass
-    assert (net.gradient, net.training_gradient) == (RGA(), STBP())
-    assert net.encoder is encoder
-    assert torch.isfinite(ascend(net, batch(3, Frames(4)))[2]).all()
-
-
-@pytest.mark.parametrize("encoder", FIXED)
-def test_an_encoder_of_fixed_steps_that_comes_later_is_refused_at_the_first_gradient(encoder):
-    net = network(gradient=Extended(RGA()))
-    net.encoder = encoder
-    x = batch(3, Frames(4))
-    with torch.no_grad():
-        assert net(x).shape == (3, CLASSES)
-    with pytest.raises(ValueError, match=f"^{OBJECTION}"):
-        net(x.requires_grad_())
-    assert net.encoder is encoder
-
-
 @pytest.mark.parametrize(
     ("architecture", "rule", "kind"),
     [
@@ -296,40 +252,3 @@ def test_the_longer_run_leaves_network_and_mode_alone():
     assert net.encoder == Direct(4)
     assert not net.training
     assert PASS.get() is None
-
-
-def test_its_declarations_follow_from_the_inner_rule():
-    assert Extended(STBP()).exact_logits
-    assert (Extended(STBP()).mixes_samples, Extended(PDSG()).mixes_samples) == (False, True)
-    assert (Extended(STBP()).remembers, Extended(EOT(ASSG())).remembers) == (False, True)
-    assert Extended(STBP()).parts == (STBP(),)
-
-
-def test_a_rule_inside_that_does_not_apply_is_refused_by_its_name():
-    with pytest.raises(ValueError, match=r"neuron 'layers\.1' .*CBA: conversion to an ANN"):
-        network(gradient=Extended(CBA()))
-
-
-def test_it_is_a_value_with_thirty_two_steps():
-    assert repr(Extended(RGA())) == "Extended(rule=RGA(beta=2.0, gamma=0.2), steps=32)"
-    assert Extended(RGA()) == Extended(RGA(), steps=32)
-    assert Extended(RGA()) != Extended(RGA(), steps=16)
-    assert len({Extended(RGA()), Extended(RGA()), Extended(STBP())}) == 2
-    assert pickle.loads(pickle.dumps(Extended(STBP(), steps=9))) == Extended(STBP(), steps=9)
-
-
-@pytest.mark.parametrize("wrong", [RGA, "rga", None])
-def test_anything_but_an_instance_of_a_rule_is_refused(wrong):
-    with pytest.raises(TypeError, match=r"^rule: expected a gradient rule .*neither a class nor"):
-        Extended(wrong)
-
-
-@pytest.mark.parametrize("wrong", [0, -1, 2.0, "32", True, np.nan])
-def test_a_number_of_steps_that_is_no_count_is_refused(wrong):
-    with pytest.raises(ValueError, match=r"^steps: expected a whole number >= 1, got .*is 32\."):
-        Extended(RGA(), steps=wrong)
-
-
-def test_the_number_of_steps_is_given_by_name():
-    with pytest.raises(TypeError, match="positional"):
-        Extended(RGA(), 32)

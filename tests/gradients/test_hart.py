@@ -6,18 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from art_snn import HART, Direct, Frames
+from art_snn import HART, Frames
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import ATan, Trace, Triangle
-from tests.architectures import AFFINE, ENCODERS, batch, max_pooled, network, repeated
-from tests.gradients.ways import (
-    assert_both_ways_equal,
-    assert_equals_naive,
-    by_collapse,
-    by_steps,
-    on_the_check_vector,
-)
-from tests.oracles import hart_neuron, result
+from tests.architectures import AFFINE, batch, network
+from tests.gradients.ways import by_collapse, by_steps, on_the_check_vector
+from tests.oracles import result
 
 TABLE = [
     (1.0, "hard", 1.0, 0.3125),
@@ -41,39 +35,6 @@ def test_the_slope_is_the_surrogates_at_every_step():
     mean = potential.mean(0, keepdim=True)
     slope = HART(surrogate=ATan()).slope(Trace(Dynamics(0.5, 2.0), mean, mean, potential))
     assert slope.flatten().tolist() == ATan()(potential - 2).flatten().tolist()
-
-
-@pytest.mark.parametrize("encoder", ENCODERS)
-@pytest.mark.parametrize("steps", [1, 4])
-@pytest.mark.parametrize("reset", ["hard", "soft"])
-@pytest.mark.parametrize("decay", [1.0, 0.5])
-@pytest.mark.parametrize("architecture", AFFINE)
-def test_collapsed_and_time_resolved_equal_a_naive_loop(architecture, decay, reset, steps, encoder):
-    coder = ENCODERS[encoder](steps)
-    options = {"decay": decay, "reset": reset, "threshold": 0.75}
-    net = network(AFFINE[architecture], encoder=coder, gradient=HART(), **options)
-    assert_both_ways_equal(net, batch(2, coder), hart_neuron)
-
-
-@pytest.mark.parametrize("width", [0.5, 2.45])
-def test_the_width_of_the_triangle_is_used_in_both_ways(width):
-    net = network(AFFINE["residual"], gradient=HART(surrogate=Triangle(width)))
-
-    def neuron(dynamics, xs):
-        return hart_neuron(dynamics, xs, width=width)
-
-    assert_both_ways_equal(net, batch(), neuron)
-
-
-@pytest.mark.parametrize("coder", [Direct(4), Frames(8)], ids=str)
-def test_behind_a_max_pool_the_gradient_is_averaged_together_with_the_slope(coder):
-    net = network(max_pooled, encoder=coder, gradient=HART(), threshold=0.5)
-    assert_equals_naive(net, batch(16, coder), hart_neuron, "time-resolved")
-
-
-def test_a_neuron_that_is_called_twice_collapses():
-    net = network(repeated, gradient=HART())
-    assert_equals_naive(net, batch(), hart_neuron, "collapsed")
 
 
 @pytest.mark.parametrize("way", [by_collapse, by_steps])
@@ -103,12 +64,3 @@ def test_a_layer_of_many_blocks_has_the_gradient_of_its_samples_one_by_one():
     leaf = frames.clone().requires_grad_()
     (resolved,) = torch.autograd.grad(by_steps(net, HART())(net.encode(leaf)).sum(), leaf)
     torch.testing.assert_close(together, resolved)
-
-
-def test_the_default_is_the_triangle_of_width_one():
-    assert repr(HART()) == "HART(surrogate=Triangle(width=1.0))"
-
-
-def test_its_hyperparameters_are_keyword_only():
-    with pytest.raises(TypeError, match="positional"):
-        HART(Triangle())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,20 +12,8 @@ from art.attacks.evasion import ProjectedGradientDescent
 from torch import Tensor, nn
 
 from art_snn import RGA, STBP, Poisson, PyTorchSpikingClassifier
-from art_snn.gradients import (
-    ASSG,
-    CBA,
-    EOT,
-    HART,
-    PDSG,
-    Execution,
-    Extended,
-    Gradient,
-    Mean,
-    Triangle,
-)
-from art_snn.gradients.hyperparameters import numbers
-from tests.architectures import AFFINE, CLASSES, SHAPE, batch, chain, network
+from art_snn.gradients import ASSG, CBA, EOT, HART, Execution, Extended, Gradient, Mean, Triangle
+from tests.architectures import AFFINE, CLASSES, SHAPE, batch, network
 from tests.gradients.adaptive import Naive, moments_of
 from tests.oracles import relative
 
@@ -124,13 +110,6 @@ def test_two_equal_rules_give_what_one_gives():
     assert relative(ascend(net, x), ascend(net.with_gradient(STBP()), x)) < 1e-12
 
 
-def test_a_sample_has_the_same_gradient_alone_and_in_a_batch():
-    net = network(gradient=Mean(STBP(), RGA()))
-    x = batch(4)
-    alone = torch.cat([ascend(net, sample[None]) for sample in x])
-    assert relative(ascend(net, x), alone) < 1e-12
-
-
 @pytest.mark.parametrize("architecture", AFFINE)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("rules", [RULES, RULES[::-1]], ids=["forth", "back"])
@@ -180,15 +159,6 @@ def test_a_very_small_gradient_keeps_its_direction_in_single_precision():
     x = batch(dtype=torch.float32)
     got = ascend(net, x, lambda logits: 1e-25 * loss_of(logits))
     assert relative(1e25 * got.double(), ascend(net, x)) < 1e-4
-
-
-def test_an_empty_batch_has_an_empty_gradient():
-    assert ascend(network(gradient=Mean(STBP(), RGA())), batch(0)).shape == (0, *SHAPE)
-
-
-def test_the_gradient_has_the_dtype_of_the_input():
-    net = network(gradient=Mean(STBP(), RGA())).float()
-    assert ascend(net, batch(dtype=torch.float64)).dtype == torch.float64
 
 
 @pytest.mark.parametrize("rules", [RULES[:2], RULES], ids=len)
@@ -341,67 +311,3 @@ def test_projected_gradient_descent_raises_the_loss_by_it():
     adversarial = attack.generate(x, y)
     assert np.abs(adversarial - x).max() <= 0.3 + 1e-6
     assert wrapped.compute_loss(adversarial, y).mean() > wrapped.compute_loss(x, y).mean() + 0.1
-
-
-def test_its_declarations_follow_from_its_rules():
-    assert Mean(STBP(), RGA()).parts == (STBP(), RGA())
-    assert (Mean(STBP(), RGA()).mixes_samples, Mean(STBP(), PDSG()).mixes_samples) == (False, True)
-    assert (Mean(STBP(), RGA()).remembers, Mean(STBP(), ASSG()).remembers) == (False, True)
-
-
-def test_the_objection_is_that_of_the_rule_that_does_not_apply():
-    rule = Mean(RGA(), CBA())
-    message = (
-        r"^gradient: expected a rule that applies to every neuron of the network, got Mean\(RGA.*"
-        r"'layers\.1' .*: CBA: conversion to an ANN approximates IF neurons only"
-    )
-    with pytest.raises(ValueError, match=message):
-        network(gradient=rule)
-    net = network()
-    with pytest.raises(ValueError, match=message), net.using(rule):
-        pass
-    assert network(chain, decay=1.0, gradient=rule).gradient == rule
-
-
-def test_it_is_a_value_that_tells_its_rules():
-    rule = Mean(RGA(), STBP(detach_reset=True))
-    assert repr(rule) == (
-        "Mean(RGA(beta=2.0, gamma=0.2), STBP(surrogate=Triangle(width=1.0), detach_reset=True))"
-    )
-    assert rule == Mean(RGA(), STBP(detach_reset=True))
-    assert rule not in (Mean(RGA(), STBP()), Mean(STBP(detach_reset=True), RGA()))
-    assert hash(rule) == hash(Mean(RGA(), STBP(detach_reset=True)))
-    assert pickle.loads(pickle.dumps(rule)) == rule
-    with pytest.raises(AttributeError, match="cannot assign"):
-        rule.rules = (RGA(), RGA())
-
-
-def test_it_tells_that_it_does_not_normalise_and_not_that_it_does():
-    raw = Mean(RGA(), STBP(), normalise=False)
-    assert repr(raw) == f"{repr(Mean(RGA(), STBP()))[:-1]}, normalise=False)"
-    assert Mean(RGA(), STBP(), normalise=True) == Mean(RGA(), STBP()) != raw
-    assert len({raw, Mean(RGA(), STBP(), normalise=False), Mean(RGA(), STBP())}) == 2
-    for same in (copy.deepcopy(raw), pickle.loads(pickle.dumps(raw))):
-        assert same == raw
-        assert not same.normalise
-    assert numbers(raw) == {}
-
-
-@pytest.mark.parametrize("wrong", [0, None, "no", STBP()])
-def test_a_choice_of_normalising_that_is_no_truth_value_is_refused(wrong):
-    message = r"^normalise: expected True or False, got .*\. False averages gradients as they are"
-    with pytest.raises(ValueError, match=message):
-        Mean(RGA(), STBP(), normalise=wrong)
-
-
-@pytest.mark.parametrize("rules", [(), (RGA(),)])
-def test_fewer_than_two_rules_are_refused(rules):
-    message = rf"^rules: expected two rules or more, got {len(rules)}\. Use one rule as it is"
-    with pytest.raises(ValueError, match=message):
-        Mean(*rules)
-
-
-@pytest.mark.parametrize("wrong", [RGA, "rga", None, (RGA(), STBP())])
-def test_anything_but_instances_of_rules_is_refused(wrong):
-    with pytest.raises(TypeError, match=r"^rules: expected a gradient rule .*neither a class nor"):
-        Mean(STBP(), wrong)

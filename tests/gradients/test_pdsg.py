@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
@@ -12,9 +10,7 @@ from art_snn import PDSG
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import Site
 from art_snn.gradients.rules.pdsg import running_deviation
-from tests.architectures import AFFINE, ENCODERS, batch, chain, max_pooled, network, repeated
-from tests.gradients.ways import assert_equals_naive
-from tests.oracles import deviation, pdsg_neuron, relative, result
+from tests.oracles import deviation
 
 POTENTIAL = [[[0.2, 0.8], [1.4, 1.0]], [[0.6, 1.1], [0.9, 0.3]]]
 SIGMA = [0.5, 0.405101]
@@ -124,58 +120,3 @@ def test_the_slope_has_the_dtype_and_leaves_the_distance_alone(per_sample):
     assert slope.dtype == torch.float32
     assert slope.shape == distance.shape
     assert torch.equal(distance, before)
-
-
-@pytest.mark.parametrize("encoder", ENCODERS)
-@pytest.mark.parametrize("reset", ["hard", "soft"])
-@pytest.mark.parametrize("decay", [1.0, 0.5])
-@each_way
-@pytest.mark.parametrize("architecture", AFFINE)
-def test_it_equals_autograd_through_a_naive_loop(architecture, per_sample, decay, reset, encoder):
-    coder = ENCODERS[encoder](4)
-    options = {"decay": decay, "reset": reset, "threshold": 0.75}
-    rule = PDSG(per_sample=per_sample)
-    net = network(AFFINE[architecture], encoder=coder, gradient=rule, **options)
-    neuron = partial(pdsg_neuron, per_sample=per_sample)
-    assert_equals_naive(net, batch(3, coder), neuron, "through time")
-
-
-@pytest.mark.parametrize("architecture", [max_pooled, repeated])
-@pytest.mark.parametrize("reset", ["hard", "soft"])
-def test_a_detached_reset_equals_autograd_through_a_naive_loop(reset, architecture):
-    rule = PDSG(detach_reset=True)
-    net = network(architecture, gradient=rule, reset=reset, threshold=0.5)
-    x = batch()
-    assert_equals_naive(net, x, partial(pdsg_neuron, detach_reset=True), "through time")
-    through = result(net.with_gradient(PDSG()), x)
-    assert relative(through.input, result(net, x).input) > 1e-3
-
-
-@pytest.mark.parametrize("architecture", AFFINE)
-@each_way
-def test_a_sample_depends_on_its_batch_unless_the_deviation_is_its_own(per_sample, architecture):
-    rule = PDSG(per_sample=per_sample)
-    net = network(AFFINE[architecture], gradient=rule, threshold=0.75)
-    assert rule.mixes_samples == (not per_sample)
-
-    def gradient(samples):
-        leaf = samples.clone().requires_grad_()
-        return torch.autograd.grad(net(leaf)[0].sum(), leaf)[0][:1]
-
-    x = batch(4)
-    alone, together = gradient(x[:1]), gradient(x)
-    difference = relative(together, alone)
-    assert difference < 1e-12 if per_sample else difference > 1e-3
-
-
-def test_one_time_step_gives_a_gradient():
-    for rule in (PDSG(), PDSG(per_sample=True)):
-        net = network(chain, encoder=ENCODERS["direct"](1), gradient=rule)
-        neuron = partial(pdsg_neuron, per_sample=rule.per_sample)
-        assert_equals_naive(net, batch(2), neuron, "through time")
-
-
-def test_the_default_is_the_published_form_and_keyword_only():
-    assert repr(PDSG()) == "PDSG(per_sample=False, detach_reset=False)"
-    with pytest.raises(TypeError, match="positional"):
-        PDSG(True)

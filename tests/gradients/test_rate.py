@@ -14,19 +14,8 @@ from art_snn.gradients import RateGradient, Trace, Triangle
 from art_snn.gradients.affine import Mismatch
 from art_snn.gradients.rate import collapse
 from art_snn.gradients.shared import mean_over_time
-from art_snn.models import vgg5
 from art_snn.neurons import PASS
-from tests.architectures import (
-    AFFINE,
-    ENCODERS,
-    Switch,
-    batch,
-    chain,
-    max_pooled,
-    network,
-    repeated,
-    settled,
-)
+from tests.architectures import AFFINE, ENCODERS, Switch, batch, chain, max_pooled, network
 from tests.conftest import varied
 from tests.gradients.ways import by_collapse, by_steps
 from tests.oracles import (
@@ -127,28 +116,6 @@ def test_the_mean_surrogate_slope_has_the_values_computed_by_hand(decay, reset, 
     for logits in (by_steps(net, MeanSlope()), by_collapse(net, MeanSlope())):
         (grad,) = torch.autograd.grad(logits(current).sum(), current)
         assert (4 * grad).flatten().tolist() == pytest.approx([factor] * 4, rel=1e-12)
-
-
-def test_a_real_vgg5_equals_the_naive_loop():
-    net = vgg5(in_channels=1, image_size=8, steps=4)
-    settled(net)
-    x = torch.rand(1, 1, 8, 8, dtype=torch.float64)
-    expected = naive(net, x, rga_neuron)
-    got = result(net, x)
-    assert_same_spikes(got, expected)
-    assert_close(got, expected, 1e-12)
-    assert net.execution.kind == "collapsed"
-
-
-def test_a_neuron_that_is_called_twice_collapses():
-    net = network(repeated)
-    x = batch()
-    expected = naive(net, x, rga_neuron)
-    got = result(net, x)
-    assert net.execution.kind == "collapsed"
-    assert_same_spikes(got, expected)
-    assert_close(got, expected, 1e-12)
-    assert_close(result(net, x, by_steps(net)), expected, 1e-12)
 
 
 def test_the_execution_says_what_ran_and_why():

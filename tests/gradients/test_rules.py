@@ -166,6 +166,12 @@ def test_an_unknown_name_is_refused_with_the_known_ones_and_the_grammar(name):
         rule_named(name, "here")
 
 
+@pytest.mark.parametrize("wrong", [STBP, None, 3])
+def test_anything_but_a_rule_or_a_name_is_refused(wrong):
+    with pytest.raises(TypeError, match=r"^here: expected a gradient rule .*'rga'.*not a class\.$"):
+        resolve(wrong, "here")
+
+
 @pytest.mark.parametrize(
     "names", ["rga,eot-stbp", " rga , eot-stbp ", ",rga,, eot-stbp,", "rga\t,\neot-stbp"]
 )

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from art_snn import Direct, Frames, StaticCurve
+from art_snn import StaticCurve
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import Trace
-from tests.architectures import AFFINE, ENCODERS, batch, max_pooled, network
-from tests.gradients.ways import (
-    AT_SPIKES,
-    assert_both_ways_equal,
-    assert_equals_naive,
-    on_the_check_vector,
-)
-from tests.oracles import static_neuron
+from tests.gradients.ways import AT_SPIKES, on_the_check_vector
 
 UNCUT = StaticCurve(limit=math.inf)
 law = settings(deadline=None, derandomize=True, database=None, max_examples=150)
@@ -148,36 +140,3 @@ def test_the_check_vector_is_multiplied_by_the_slope_at_its_mean(decay, threshol
     factor = 1.0 if decay == 1 else curve
     got = on_the_check_vector(StaticCurve(), decay=decay, threshold=threshold)
     assert got == pytest.approx([factor * g for g in AT_SPIKES.tolist()], rel=1e-6)
-
-
-@pytest.mark.parametrize("encoder", ENCODERS)
-@pytest.mark.parametrize("limit", [2.0, math.inf])
-@pytest.mark.parametrize("decay", [1.0, 0.9, 0.5])
-@pytest.mark.parametrize("architecture", AFFINE)
-def test_collapsed_and_time_resolved_equal_a_naive_loop(architecture, decay, limit, encoder):
-    coder = ENCODERS[encoder](4)
-    options = {"gradient": StaticCurve(limit=limit), "decay": decay}
-    net = network(AFFINE[architecture], encoder=coder, **options)
-    # Without a limit a current near its knee magnifies the rounding of its mean.
-    tolerance = 1e-12 if limit == 2 else 1e-10
-    neuron = partial(static_neuron, limit=limit)
-    assert_both_ways_equal(net, batch(16, coder), neuron, tolerance)
-
-
-@pytest.mark.parametrize("coder", [Direct(4), Frames(8)], ids=str)
-def test_behind_a_max_pool_it_runs_time_resolved_and_equals_the_naive_loop(coder):
-    net = network(max_pooled, encoder=coder, gradient=StaticCurve(), decay=0.9, threshold=0.75)
-    assert_equals_naive(net, batch(16, coder), static_neuron, "time-resolved")
-
-
-def test_the_default_limit_is_two_and_keyword_only():
-    assert repr(StaticCurve()) == "StaticCurve(limit=2.0)"
-    with pytest.raises(TypeError, match="positional"):
-        StaticCurve(2.0)
-
-
-@pytest.mark.parametrize("limit", [0.99, 0, -math.inf, math.nan, "2", True])
-def test_a_limit_below_one_is_refused(limit):
-    message = rf"^limit: expected a number of at least 1, got {limit!r}\. Use 2, or math\.inf"
-    with pytest.raises(ValueError, match=message):
-        StaticCurve(limit=limit)
