@@ -16,9 +16,9 @@ from art_snn.attacks.distances import (
     require_measure as require_measure,
     shifts as shifts,
 )
+from art_snn.attacks.grids import PLANS as PLANS, planned as planned
 from art_snn.attacks.outcome import Outcome as Outcome
 from art_snn.attacks.plan import Plan as Plan, Stage as Stage
-from art_snn.attacks.plans import PLANS as PLANS, planned as planned
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack as SparseDynamicAttack
 from art_snn.attacks.spike_retiming import SpikeRetiming as SpikeRetiming
 from art_snn.attacks.spiking_auto_attack import SpikingAutoAttack as SpikingAutoAttack

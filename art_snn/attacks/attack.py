@@ -15,10 +15,9 @@ from art.attacks.evasion import (
 )
 from tyro.conf import arg
 
-from art_snn.attacks.budget import attacking
 from art_snn.attacks.iterated import IteratedAttack
-from art_snn.attacks.pgd import STEP, STEPS
 from art_snn.attacks.plan import Stage
+from art_snn.attacks.remembering import attacking
 from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD
 from art_snn.checks import (
     SEEDS,
@@ -33,6 +32,8 @@ from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.precision import require_attack_dtype
 
 ITERATIONS = 10
+STEPS, STEP = 7, 2.55 / 8
+"""Of PGD as Bu et al. (CVPR 2023) run it from their command line, the step in budgets."""
 BUDGETS = (1e-6, 1e6)
 """Budgets and steps that change samples, and leave them finite, in single precision."""
 

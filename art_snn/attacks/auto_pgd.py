@@ -8,8 +8,8 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import Ball
-from art_snn.attacks.iterated import IteratedAttack, Walk, checkpoints, wide
+from art_snn.attacks.balls import Ball, wide
+from art_snn.attacks.iterated import IteratedAttack, Walk, checkpoints
 from art_snn.attacks.objectives import (
     LOSSES,
     Objective,
@@ -29,7 +29,7 @@ class AutoPGD(IteratedAttack):
     """Auto-PGD (Croce and Hein, ICML 2020), with one gradient per step and no other query.
 
     ART's AutoProjectedGradientDescent is the same method, which asks the classifier for a loss
-    beside every gradient and goes on with samples that are broken. From a start x[0], g the
+    with every gradient and goes on with samples that are broken. From a start x[0], g the
     gradient::
 
         z = project(x[k] + eta d(g[k]))
@@ -40,19 +40,12 @@ class AutoPGD(IteratedAttack):
     back to its best point, where fewer than .75 of the steps since the last one raised its loss,
     or where neither its eta nor its best loss has changed since.
 
-    :param estimator: a classifier of torch's, which is differentiated by the rule of its network.
-    :param norm: numpy.inf, "inf" or 2.
-    :param eps: radius of the ball, in the unit of the samples.
-    :param max_iter: gradients of a run [100].
-    :param num_random_init: runs, each from a random start; 0: one run, from the sample itself.
-    :param targeted: whether y are targets; under cross entropy only.
-    :param batch_size: samples per batch.
-    :param seed: of the random starts.
-    :param verbose: show a progress bar.
-    :param loss_type: "cross_entropy", "difference_logits_ratio" (DLR), or "margin".
+    :param loss_type: "cross_entropy", "difference_logits_ratio" (DLR), or "margin"; of a targeted
+        attack cross entropy.
     :param targets: with DLR, run towards so many other classes one after another, the likeliest
         first, by the targeted DLR; any misclassification counts. 0: one run, away from the class.
-    :raises ValueError: for a setting out of its range."""
+    :raises ValueError: for a setting out of its range. The other parameters are those of
+        :class:`IteratedAttack`."""
 
     attack_params = IteratedAttack.attack_params + ["loss_type", "targets"]  # noqa: RUF005
 
@@ -123,8 +116,6 @@ class _Momentum(Walk):
     :param raised: how many steps since the last checkpoint raised the loss [n].
     :param done: k."""
 
-    ball: Ball
-    points: Tensor
     before: Tensor
     step: Tensor
     step_then: Tensor

@@ -96,3 +96,8 @@ def length(change: Tensor, norm: float) -> Tensor:
 def scale_to(change: Tensor, longest: float) -> Tensor:
     """Changes whose Euclidean length is at most that."""
     return change * (longest / length(change, 2.0).clamp_min(SMALLEST)).clamp_max(1)
+
+
+def wide(values: Tensor, like: Tensor) -> Tensor:
+    """Values [n] as [n, 1, ...]."""
+    return values.view(-1, *(1,) * (like.ndim - 1))

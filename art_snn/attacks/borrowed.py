@@ -132,7 +132,7 @@ def counting(queries: Queries, x: Tensor, nearest: list[Tensor] | None = None) -
 
     def count(inputs: Tensor, logits: Tensor) -> None:
         rows = torch.cdist(inputs.flatten(1).to(centres), centres).argmin(1)
-        queries.ran(rows, logits)
+        queries.count_pass(rows, logits)
         if nearest is not None:
             nearest.append(rows)
 
@@ -198,13 +198,15 @@ def caching_copy(
     return copied
 
 
-def obstacle(kind: type[EvasionAttack], estimator: PyTorchClassifier, norm: float) -> str:
-    """Why an attack of ART's cannot take the samples of a classifier, or ""."""
+def art_objection(
+    kind: type[EvasionAttack], estimator: PyTorchClassifier, norm: float
+) -> str | None:
+    """Why an attack of ART's cannot take the samples of a classifier, or None."""
     shape = estimator.input_shape
     if estimator.clip_values is None:
         return "it needs clip_values"
     if not issubclass(kind, SquareAttack):
-        return ""
+        return None
     if len(shape) < 2:
         return f"samples of shape {shape} are no images"
     first, second, third = image_shape(shape)
@@ -215,7 +217,7 @@ def obstacle(kind: type[EvasionAttack], estimator: PyTorchClassifier, norm: floa
     # In the Euclidean norm it begins with five by five tiles of two rows and columns at least.
     tiled = norm != 2 or min(height, width) >= max(10, 5 * (height // 5))
     if side < min(height, width) and tiled:
-        return ""
+        return None
     return f"its squares do not fit into samples of shape {shape}"
 
 

@@ -3,7 +3,7 @@
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -15,18 +15,20 @@ from art_snn.attacks.balls import Ball, require_norm
 from art_snn.attacks.best import Best
 from art_snn.attacks.distances import FLIPS, SHIFT
 from art_snn.attacks.objectives import Objective, cross_entropy, margin, towards
-from art_snn.attacks.persample import PerSampleAttack, begin, go_on_with
+from art_snn.attacks.persample import PerSampleAttack
 from art_snn.attacks.queries import Queries
-from art_snn.attacks.starts import uniform_noise
+from art_snn.attacks.randomness import uniform_noise
+from art_snn.attacks.remembering import forget, keep
 from art_snn.checks import require_count, require_number, require_seed, require_whole
 
 AnyWalk = TypeVar("AnyWalk", bound="Walk")
 
 
+@dataclass
 class Walk(ABC):
-    """Where an attack stands with some samples: a dataclass whose tensors have them as rows.
+    """How far an attack is with some samples: a dataclass whose tensors have them as rows.
 
-    :param ball: what it does not leave.
+    :param ball: the set that it does not leave.
     :param points: where it asks the classifier next ``[n, *shape]``."""
 
     ball: Ball
@@ -41,17 +43,29 @@ class Walk(ABC):
 
     def of(self: AnyWalk, which: Tensor) -> AnyWalk:
         """The walk of some of the samples, bool [n]."""
-        found = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
-        rows = {name: value[which] for name, value in found.items() if isinstance(value, Tensor)}
-        rows |= {name: value.of(which) for name, value in found.items() if hasattr(value, "of")}
-        return replace(self, **rows)  # type: ignore[type-var]
+        rows: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                rows[name] = value[which]
+            elif hasattr(value, "of"):
+                rows[name] = value.of(which)
+        return replace(self, **rows)
 
 
 class IteratedAttack(PerSampleAttack):
     """Runs from one or more starts, each of max_iter gradients.
 
     A sample is left as soon as it is broken; one that is never broken is returned where the
-    objective was highest."""
+    objective was highest. A sample has the same adversarial alone and in any batch, up to the last
+    bits that the network computes.
+
+    :param norm: numpy.inf, "inf" or 2.
+    :param eps: radius of the ball, in the unit of the samples.
+    :param max_iter: steps of a run [100].
+    :param num_random_init: runs, each from a random start; 0: one run, from the sample itself.
+    :param seed: of all that is drawn.
+    :raises ValueError: for a setting out of its range. The other parameters are those of
+        :class:`CountedAttack`."""
 
     attack_params = PerSampleAttack.attack_params + [  # noqa: RUF005
         "norm",
@@ -105,26 +119,26 @@ class IteratedAttack(PerSampleAttack):
             left = (~best.broken).nonzero()[:, 0]
             if not len(left):
                 return
-            begin(self.estimator.model)
+            forget(self.estimator.model)
             around = ball.of(left)
             cold = partial(self._cold, around, draw)
             start = cold() if draw else best.start(left, cold)
             self._run(queries, best, left, self.walk(around, start), aims[left])
 
     def _cold(self, around: Ball, draw: int) -> Tensor:
-        """Where a run begins that no other one came before."""
+        """Where a run begins that goes on from no other one."""
         if not self.num_random_init:
             return around.centre
         return around.start(uniform_noise(around.centre, self.seed, draw))
 
     def aims(self, queries: Queries, x: Tensor, classes: Tensor) -> Sequence[Tensor]:
-        """What the objective is told [n, ...] in one run after another from every start."""
+        """Second arguments of the objective [n, ...], for one run each from every start."""
         return (classes,)
 
     def ask(self, queries: Queries, x: Tensor, aims: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Predictions [n, K] and the gradient of the objective ``[n, *shape]`` at points.
 
-        :param aims: what the objective is told [n, ...].
+        :param aims: second argument of the objective [n, ...].
         :param rows: which samples they are made of [n]."""
         return queries.gradients(x, aims, self.objective, rows)
 
@@ -134,13 +148,13 @@ class IteratedAttack(PerSampleAttack):
             logits, gradient = self.ask(queries, walk.points, aims, left.cpu())
             values, broken = self._taken(best, left, walk.points, logits, aims)
             stay = ~broken & ~logits.isnan().any(1)
-            queries.through(int((~stay).sum()))
+            queries.finish(int((~stay).sum()))
             if not bool(stay.all()):
                 left, aims, walk = left[stay], aims[stay], walk.of(stay)
                 values, gradient = values[stay], gradient[stay]
                 if not len(left):
                     return
-                go_on_with(self.estimator.model, stay)
+                keep(self.estimator.model, stay)
             walk.advance(values, gradient)
         logits = queries.logits(walk.points, left.cpu())
         self._taken(best, left, walk.points, logits, aims)
@@ -148,7 +162,7 @@ class IteratedAttack(PerSampleAttack):
     def _taken(
         self, best: Best, rows: Tensor, points: Tensor, logits: Tensor, aims: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """What the objective is at the points [m], and whether they are broken [m]."""
+        """The objective at the points [m], and whether they are broken [m]."""
         values, broken = self.objective(logits, aims), self.succeeded(logits, aims)
         best.take(rows, points, values, broken)
         if best.reached is not None:
@@ -164,11 +178,6 @@ class IteratedAttack(PerSampleAttack):
         remedy = "0 starts at the samples themselves, 1 at one random point of the ball."
         require_whole("num_random_init", self.num_random_init, remedy=remedy)
         require_seed("seed", self.seed)
-
-
-def wide(values: Tensor, like: Tensor) -> Tensor:
-    """Values [n] as [n, 1, ...]."""
-    return values.view(-1, *(1,) * (like.ndim - 1))
 
 
 def checkpoints(steps: int) -> list[int]:

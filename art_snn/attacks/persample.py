@@ -11,8 +11,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from art_snn.attacks.best import Best
-from art_snn.attacks.budget import attacking
 from art_snn.attacks.queries import Queries
+from art_snn.attacks.remembering import attacking, remembers
 from art_snn.checks import invalid, require, require_count
 from art_snn.classifier.inputs import as_array, as_tensor, checked_samples, class_indices
 from art_snn.network import SpikingNetwork
@@ -26,8 +26,13 @@ ROUNDING = 1e-6
 class CountedAttack(EvasionAttack):  # type: ignore[misc]
     """An attack on every sample for itself.
 
-    After :meth:`generate` the attributes `forwards` and `backwards`, int [N], tell how often every
-    sample was computed."""
+    After :meth:`generate` the attributes `forwards` and `backwards`, int [N], count the passes of
+    every sample.
+
+    :param estimator: a classifier of torch's. A spiking network is differentiated by its rule.
+    :param targeted: whether y are targets.
+    :param batch_size: samples per pass.
+    :param verbose: show a progress bar."""
 
     attack_params = EvasionAttack.attack_params + ["targeted", "batch_size", "verbose"]  # noqa: RUF005
     _estimator_requirements = (PyTorchClassifier,)
@@ -49,32 +54,30 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
             such as one-hot; None: the predictions, for an untargeted attack.
         :param mask: array that broadcasts to x; values of x where it is 0 stay.
         :return: samples of x's shape, dtype and library; in single precision where x is in half
-            precision, whose rounding would leave the budget. What is misclassified already, or as
-            the target, is returned as it is; so is a sample whose logits are NaN.
+            precision, whose rounding would leave the budget. A sample that is misclassified already
+            (or classified as the target), or whose logits are NaN, is returned as it is.
         :raises TypeError: when x or y is no array of real numbers.
         :raises ValueError: when a shape, a label or a value does not fit."""
         given = kwargs.pop("mask", None)
         unknown = ", ".join(kwargs)
         remedy = "Settings belong to the constructor or to set_params."
         require(not kwargs, unknown, "x, y and mask", unknown, remedy)
-        found = self._samples(x)
-        mask = _mask(given, found)
-        classes = self._classes(found, y)
-        with self._bar(len(found)) as bar:
-            queries = Queries(self.estimator, len(found), self.batch_size, bar)
+        samples = self._samples(x)
+        mask = _mask(given, samples)
+        classes = self._classes(samples, y)
+        with self._bar(len(samples)) as bar:
+            queries = Queries(self.estimator, len(samples), self.batch_size, bar)
             self.forwards, self.backwards = queries.forwards.numpy(), queries.backwards.numpy()
-            self._begun(found, classes)
-            every = torch.arange(len(found), device="cpu")
-            for rows in torch.split(every, self._together(found)) if len(found) else ():
+            self._prepare(samples, classes)
+            rows = torch.arange(len(samples), device="cpu")
+            for block in torch.split(rows, self._together(samples)) if len(samples) else ():
                 before = bar.n
-                self._attack(queries.of(rows), found, classes, mask, rows.to(found.device))
-                bar.update(before + len(rows) - bar.n)
-        return _like(found, x)
+                self._attack(queries.of(block), samples, classes, mask, block.to(samples.device))
+                bar.update(before + len(block) - bar.n)
+        return _like(samples, x)
 
-    def _begun(self, found: Tensor, classes: Tensor) -> None:
-        """What is done before the first sample is attacked.
-
-        :param found: the samples ``[N, *input_shape]``, which adversarials take the place of."""
+    def _prepare(self, samples: Tensor, classes: Tensor) -> None:
+        """Called before the first of the samples ``[N, *input_shape]`` is attacked."""
 
     def succeeded(self, logits: Tensor, classes: Tensor) -> Tensor:
         """Whether samples [n] count as broken: misclassified, or classified as the target."""
@@ -83,18 +86,18 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
 
     @abstractmethod
     def _attack(
-        self, queries: Queries, found: Tensor, classes: Tensor, mask: Tensor | None, rows: Tensor
+        self, queries: Queries, samples: Tensor, classes: Tensor, mask: Tensor | None, rows: Tensor
     ) -> None:
         """Put adversarial samples in the place of some of them.
 
         :param queries: what to ask the classifier by, about the rows.
-        :param found: all samples ``[N, *input_shape]``.
+        :param samples: all of them ``[N, *input_shape]``.
         :param classes: true classes [N], or targets.
         :param mask: bool ``[N, *input_shape]``, where values may change; None: everywhere.
         :param rows: which of them to attack [n]."""
 
     def _bar(self, samples: int) -> "tqdm[Any]":
-        """Shows how many samples the attack has done with, and what it has asked for."""
+        """Shows how many samples the attack has finished, and how many passes it took."""
         name = type(self).__name__
         return tqdm(total=samples, desc=name, unit="sample", miniters=0, disable=not self.verbose)
 
@@ -102,7 +105,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         """How many samples are attacked at a time.
 
         More than a batch, so that batches remain full when samples leave; but one batch where the
-        rule remembers what it has seen, which is one batch."""
+        rule remembers, since it remembers one batch."""
         return self.batch_size if remembers(self.estimator.model) else self._room(x)
 
     def _room(self, x: Tensor) -> int:
@@ -160,9 +163,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
 
 
 class PerSampleAttack(CountedAttack):
-    """An attack that leaves alone what is misclassified already, and stops where it succeeds.
-
-    A subclass says in :meth:`craft` what it does with the others."""
+    """An attack that leaves alone what is misclassified already, and stops where it succeeds."""
 
     radius: ClassVar[Any] = None
     """How far, in the maximum norm, the attack goes from a sample; None where it can be any way."""
@@ -178,44 +179,26 @@ class PerSampleAttack(CountedAttack):
 
     @abstractmethod
     def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
-        """Put adversarial samples in the place of samples that the attack is not through with.
+        """Put adversarial samples in the place of samples that are neither broken nor left alone.
 
         :param queries: what to ask the classifier by; rows are 0 to n - 1.
-        :param best: the samples ``[n, *input_shape]``, and where to take in what is found.
+        :param best: the samples ``[n, *input_shape]``, and what takes in better ones.
         :param classes: true classes [n], or targets.
         :param mask: bool ``[n, *input_shape]``, where values may change; None: everywhere."""
 
     def _attack(
-        self, queries: Queries, found: Tensor, classes: Tensor, mask: Tensor | None, rows: Tensor
+        self, queries: Queries, samples: Tensor, classes: Tensor, mask: Tensor | None, rows: Tensor
     ) -> None:
-        logits = queries.logits(found[rows], torch.arange(len(rows), device="cpu"))
+        logits = queries.logits(samples[rows], torch.arange(len(rows), device="cpu"))
         left = ~(self.succeeded(logits, classes[rows]) | logits.isnan().any(1))
-        queries.through(int((~left).sum()))
+        queries.finish(int((~left).sum()))
         rows = rows[left]
         if len(rows):
-            own = None if mask is None else mask[rows]
-            inner = queries.of(left.nonzero()[:, 0])
+            best = Best.none(samples[rows])
+            masked = None if mask is None else mask[rows]
             with attacking(self.estimator, self.radius):
-                best = Best.none(found[rows])
-                self.craft(inner, best, classes[rows], own)
-                found[rows] = best.samples
-
-
-def begin(model: Any) -> None:
-    """Let a spiking network forget what it remembers of an earlier run on the same samples."""
-    if isinstance(model, SpikingNetwork):
-        model.forget()
-
-
-def go_on_with(model: Any, samples: Tensor) -> None:
-    """Tell a spiking network which samples of the last batch the next one holds, bool [N]."""
-    if isinstance(model, SpikingNetwork) and not bool(samples.all()):
-        model.keep(samples)
-
-
-def remembers(model: Any) -> bool:
-    """Whether the rule of a spiking network takes something from one gradient to the next."""
-    return isinstance(model, SpikingNetwork) and model.rule.remembers
+                self.craft(queries.of(left.nonzero()[:, 0]), best, classes[rows], masked)
+            samples[rows] = best.samples
 
 
 def _mask(mask: Any, x: Tensor) -> Tensor | None:
@@ -230,10 +213,10 @@ def _mask(mask: Any, x: Tensor) -> Tensor | None:
         raise invalid("mask", expected, f"shape {array.shape}", remedy) from None
 
 
-def _like(found: Tensor, x: Any) -> Any:
+def _like(samples: Tensor, x: Any) -> Any:
     """Samples in x's library and dtype, but for those whose rounding would leave the budget."""
     if isinstance(x, Tensor):
         kept = x.is_floating_point() and x.element_size() >= SINGLE
-        return found.to(x.device, x.dtype if kept else found.dtype)
+        return samples.to(x.device, x.dtype if kept else samples.dtype)
     precise = x.dtype.kind == "f" and x.dtype.itemsize >= SINGLE
-    return found.cpu().numpy().astype(x.dtype if precise else np.float32)
+    return samples.cpu().numpy().astype(x.dtype if precise else np.float32)

@@ -10,7 +10,7 @@ from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.borrowed import Borrowed, obstacle
+from art_snn.attacks.borrowed import Borrowed, art_objection
 from art_snn.attacks.iterated import IteratedAttack
 from art_snn.attacks.kinds import ArtAttack, describe, settings_of
 from art_snn.attacks.persample import PerSampleAttack
@@ -21,19 +21,18 @@ from art_snn.network import SpikingNetwork
 
 @dataclass(frozen=True)
 class Stage:
-    """One attack by one rule.
+    """One attack with one rule.
 
     :param attack: class of an attack, ours or ART's.
-    :param rule: by which gradients are taken; None where the attack takes none, or by the
-        network's own.
+    :param rule: of the gradients; None where the attack takes none, or those of the network's rule.
     :param options: settings of the attack but for its budget, batches, seed and bar.
-    :param transfer: whether it crafts on the networks handed in, each in its turn, by their own
-        rules, and asks the network under attack in the end alone.
+    :param transfer: whether it crafts on the sources, each with its own rule, and shows only the
+        result to the network under attack.
     :param warm: whether it begins where the stages before it came furthest, at the largest margin
-        of all their points, instead of at a start of its own.
-    :param within: attack only samples whose margin the stages before it have brought within that
-        share of what the logit of the true class stands above the mean of all at the sample; None:
-        every sample that stands."""
+        of all their points, and not at a start of its own.
+    :param within: attack only samples whose margin is above minus that share of their height; the
+        height is how far the true class's logit lies above the mean of all at the sample. None:
+        every sample that nothing has broken."""
 
     attack: type[EvasionAttack]
     rule: Gradient | None = None
@@ -63,14 +62,7 @@ class Stage:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A view of a dictionary can be neither pickled nor copied.
-        return type(self), (
-            self.attack,
-            self.rule,
-            dict(self.options),
-            self.transfer,
-            self.warm,
-            self.within,
-        )
+        return type(self), tuple((vars(self) | {"options": dict(self.options)}).values())
 
     def settings(self, norm: float | str, eps: float, batch_size: int, seed: int) -> dict[str, Any]:
         """Arguments of the attack, next to the classifier."""
@@ -99,21 +91,21 @@ class Stage:
         :param again: how many stages of the same words stand before it."""
         return (seed + again + zlib.crc32(str(self).encode())) % (SEEDS + 1)
 
-    def unsuited(self, estimator: PyTorchClassifier, norm: float | str, some: Tensor) -> str:
-        """Why the attack suits neither the classifier nor its samples, or "".
+    def objection(
+        self, estimator: PyTorchClassifier, norm: float | str, some: Tensor
+    ) -> str | None:
+        """Why the attack suits the classifier or its samples not, or None.
 
         :param norm: of the budget.
         :param some: a few samples ``[n, *input_shape]``, on which a model of others is verified."""
         if self.kind.budget(norm, 1) is None:
             return f"it knows no budget in the norm {norm}"
-        if not issubclass(self.attack, PerSampleAttack):
-            why = obstacle(self.attack, estimator, float(norm))
-            if why:
-                return why
-        if self.rule is None:
-            return ""
+        ours = issubclass(self.attack, PerSampleAttack)
+        objection = None if ours else art_objection(self.attack, estimator, float(norm))
+        if objection is not None or self.rule is None:
+            return objection
         network: SpikingNetwork = estimator.model
-        return network.objection(self.rule, some) or ""
+        return network.objection(self.rule, some)
 
     @property
     def kind(self) -> type[PerSampleAttack] | ArtAttack:
@@ -126,11 +118,11 @@ class Stage:
         return self.kind.by_gradients and not self.transfer
 
     def __str__(self) -> str:
-        told = ", ".join(f"{name}={value}" for name, value in self.options.items())
+        options = ", ".join(f"{name}={value}" for name, value in self.options.items())
         by = "" if self.rule is None else f" by {short_name(self.rule)}"
         warm = ", warm" if self.warm else ""
         within = "" if self.within is None else f", within {self.within:g}"
-        return f"{self.attack.__name__}({told}){by}{warm}{within}"
+        return f"{self.attack.__name__}({options}){by}{warm}{within}"
 
 
 @dataclass(frozen=True)
@@ -164,9 +156,9 @@ def require_sources(sources: object, estimator: PyTorchClassifier) -> tuple[PyTo
     remedy = "Wrap networks in PyTorchSpikingClassifier, others in PyTorchClassifier."
     fits = isinstance(sources, Sequence)
     require(fits, "sources", "a list of classifiers", shown(sources), remedy)
-    found: tuple[PyTorchClassifier, ...] = tuple(sources)  # type: ignore[arg-type]
+    classifiers: tuple[PyTorchClassifier, ...] = tuple(sources)  # type: ignore[arg-type]
     shape, classes = estimator.input_shape, estimator.nb_classes
-    for source in found:
+    for source in classifiers:
         fits = isinstance(source, PyTorchClassifier)
         require(fits, "sources", "classifiers of torch's", shown(source), remedy)
         same, expected = source.input_shape == shape, f"classifiers of samples of shape {shape}"
@@ -174,4 +166,4 @@ def require_sources(sources: object, estimator: PyTorchClassifier) -> tuple[PyTo
         require(same, "sources", expected, f"one of {source.input_shape}", other)
         same, expected = source.nb_classes == classes, f"classifiers of {classes} classes"
         require(same, "sources", expected, f"one of {source.nb_classes}", other)
-    return found
+    return classifiers

@@ -1,8 +1,11 @@
-"""Whether a network draws at random."""
+"""Random numbers that belong to a sample, and whether a network draws at random."""
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
 EVALUATIONS = 5
 """Predictions of the same samples that are compared (AutoAttack; Croce and Hein, ICML 2020)."""
@@ -10,16 +13,41 @@ DIFFERENCE = 1e-4
 """Share of the length of the logits by which those of a network without chance may differ."""
 
 
-def logit_spread(every: Sequence[np.ndarray]) -> float:
+def uniform_noise(
+    x: Tensor, seed: int, draw: int = 0, shape: tuple[int, ...] | None = None
+) -> Tensor:
+    """Numbers in (-1, 1) for every sample, from a seed of its own.
+
+    The seed is made of the sample's values in single precision. So the numbers are the same alone,
+    in any batch and on any device, and equal samples have equal ones.
+
+    :param x: samples [n, ...].
+    :param seed: changes all of them.
+    :param draw: distinguishes several draws of one sample.
+    :param shape: of the numbers of a sample; None: that of the sample.
+    :return: [n, *shape]."""
+    rows = [_one(sample, seed, draw, shape or sample.shape) for sample in x]
+    return torch.stack(rows) if rows else x.new_zeros(0, *(shape or x.shape[1:]))
+
+
+def _one(sample: Tensor, seed: int, draw: int, shape: tuple[int, ...]) -> Tensor:
+    values = sample.detach().to("cpu", torch.float32).contiguous()
+    digest = hashlib.sha256(f"{seed}, {draw}, ".encode() + values.numpy().tobytes()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    numbers = torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu")
+    return numbers.mul_(2).sub_(1).to(sample)
+
+
+def logit_spread(predictions: Sequence[np.ndarray]) -> float:
     """The largest difference of a logit between predictions [N, K], in lengths of the logits."""
-    lengths = np.linalg.norm(every[0], axis=1, keepdims=True)
-    scaled = np.stack(every) / np.where(lengths > 0, lengths, 1)
+    lengths = np.linalg.norm(predictions[0], axis=1, keepdims=True)
+    scaled = np.stack(predictions) / np.where(lengths > 0, lengths, 1)
     return float(np.nan_to_num(np.ptp(scaled, axis=0)).max(initial=0))
 
 
-def random(every: Sequence[np.ndarray], y: np.ndarray) -> bool:
-    """Whether predictions [N, K] differ more than by rounding, or in how many are right.
+def random(predictions: Sequence[np.ndarray], y: np.ndarray) -> bool:
+    """Whether predictions [N, K] differ by more than rounding, or in how many are right.
 
     :param y: true classes [N]."""
-    counts = {int((logits.argmax(1) == y).sum()) for logits in every}
-    return logit_spread(every) > DIFFERENCE or len(counts) > 1
+    counts = {int((logits.argmax(1) == y).sum()) for logits in predictions}
+    return logit_spread(predictions) > DIFFERENCE or len(counts) > 1

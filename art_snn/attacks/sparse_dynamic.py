@@ -11,9 +11,10 @@ from art_snn.attacks.best import Best
 from art_snn.attacks.distances import FLIPS
 from art_snn.attacks.flips import Flips
 from art_snn.attacks.objectives import margin
-from art_snn.attacks.persample import ROUNDING, PerSampleAttack, go_on_with
+from art_snn.attacks.persample import ROUNDING, PerSampleAttack
 from art_snn.attacks.queries import Queries
-from art_snn.attacks.starts import uniform_noise
+from art_snn.attacks.randomness import uniform_noise
+from art_snn.attacks.remembering import keep
 from art_snn.checks import require, require_count, require_seed
 
 NOISE = 1e-5
@@ -36,21 +37,18 @@ class SparseDynamicAttack(PerSampleAttack):
     binary search is made for the longest prefix without which the sample is still misclassified.
 
     Differences within the rounding of logits count as 0, so that they are the same alone and in any
-    batch. After :meth:`generate` the attribute `flips`, int [N], tells how many values of every
-    sample were changed.
+    batch. After :meth:`generate` the attribute `flips`, int [N], counts the changed values of every
+    sample.
 
-    :param estimator: a classifier of torch's, which is differentiated by the rule of its network;
-        its clip_values are the two levels of a bit.
+    :param estimator: a classifier of torch's, whose clip_values are the two levels of a bit.
     :param eps: the largest number of flips; a sample that takes more is left as it is. None: any.
     :param max_iter: rounds, at most [500].
     :param candidates: bits that are tried in the first round, and how many more in every next
         [10].
-    :param targeted: whether y are targets.
-    :param batch_size: samples per batch, and per pass over candidates.
     :param seed: of the order of bits without a gradient.
-    :param verbose: show a progress bar.
     :raises ValueError: for a setting out of its range; by :meth:`generate`, for samples with values
-        that are neither of the clip_values."""
+        that are neither of the clip_values. The other parameters are those of
+        :class:`CountedAttack`."""
 
     attack_params = PerSampleAttack.attack_params + [  # noqa: RUF005
         "eps",
@@ -109,7 +107,7 @@ class SparseDynamicAttack(PerSampleAttack):
         left, broken = torch.arange(len(classes), device=classes.device), []
         asked = left
         for turn in range(self.max_iter):
-            go_on_with(self.estimator.model, torch.isin(asked, left))
+            keep(self.estimator.model, torch.isin(asked, left))
             asked = left
             found = flips.showing(left, flips.flipped(left))
             logits, gradient = queries.gradients(found, classes[left], self.loss, left.cpu())
@@ -117,7 +115,7 @@ class SparseDynamicAttack(PerSampleAttack):
             broken.append(left[done])
             self._take(best, flips, left[done], flips.flipped(left[done]))
             stay = ~done & ~logits.isnan().any(1)
-            queries.through(int((~stay).sum()))
+            queries.finish(int((~stay).sum()))
             left, logits, gradient = left[stay], logits[stay], gradient[stay]
             noise = uniform_noise(flips.samples[left], self.seed, turn)
             rows, bits = flips.candidates(left, gradient, noise, self.candidates * (turn + 1))

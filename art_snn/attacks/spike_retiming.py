@@ -11,8 +11,9 @@ from torch import Tensor
 from art_snn.attacks.best import Best
 from art_snn.attacks.distances import FLIPS, SHIFT, WHOLE, Shifts, counts, shifts
 from art_snn.attacks.objectives import margin
-from art_snn.attacks.persample import ROUNDING, PerSampleAttack, go_on_with
+from art_snn.attacks.persample import ROUNDING, PerSampleAttack
 from art_snn.attacks.queries import Queries
+from art_snn.attacks.remembering import keep
 from art_snn.attacks.spikes import Spikes
 from art_snn.checks import require, require_count, require_number
 
@@ -42,22 +43,19 @@ class SpikeRetiming(PerSampleAttack):
     room for, within the budgets, and passes straight through to the expected frames. A sample is
     left as soon as it is broken; one that is never broken is returned where its margin was highest.
 
-    Rate rules know no order of spikes, and give this attack nothing to go by: it warns of them.
+    Rate rules know no order of spikes, so their gradients move none: the attack warns of them.
 
-    After :meth:`generate` the attribute `shifts` is what :func:`art_snn.attacks.shifts` finds in
-    the samples that are returned; all of it lies within the budgets.
+    After :meth:`generate` the attribute `shifts` holds :func:`art_snn.attacks.shifts` of what is
+    returned, all within the budgets.
 
-    :param estimator: a classifier of torch's, which is differentiated by the rule of its network.
     :param max_shift: the largest shift D of a spike, in time steps [2]; None: any.
     :param total_shift: the largest sum of shifts of a sample, without their signs; None: any.
     :param moved: the largest number of spikes of a sample that leave their step; None: any.
     :param max_iter: iterations [40].
     :param eta: how far the fastest score of a sample moves [0.3].
-    :param targeted: whether y are targets.
-    :param batch_size: samples per batch.
-    :param verbose: show a progress bar.
     :raises ValueError: for a setting out of its range; by :meth:`generate`, for samples that do not
-        hold whole numbers of spikes, and where the classifier has no clip_values."""
+        hold whole numbers of spikes, and where the classifier has no clip_values. The other
+        parameters are those of :class:`CountedAttack`."""
 
     # Every spike has scores of its own: many times the memory of the frames.
     together: ClassVar[int] = 2**22
@@ -117,9 +115,9 @@ class SpikeRetiming(PerSampleAttack):
             if not turn:
                 _warn_of_rates(gradient)
             stay = self._kept(best, left, found[left], classes[left], logits)
-            queries.through(int((~stay).sum()))
+            queries.finish(int((~stay).sum()))
             left, gradient = left[stay], gradient[stay]
-            go_on_with(self.estimator.model, stay)
+            keep(self.estimator.model, stay)
             going = torch.isin(spikes.sample, left)
             spikes, scores = spikes.of(going), scores[going]
             slopes = torch.zeros_like(x).index_copy_(0, left, gradient)

@@ -1,7 +1,7 @@
 """SpikingAutoAttack: attacks and rules by a plan, of which a sample gets the first that works."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,15 +11,15 @@ from torch import Tensor
 
 from art_snn.attacks.best import Reached
 from art_snn.attacks.distances import FLIPS, require_budget, require_measure
+from art_snn.attacks.grids import planned
 from art_snn.attacks.outcome import Outcome
 from art_snn.attacks.persample import CountedAttack
 from art_snn.attacks.plan import Plan, Stage, require_sources
-from art_snn.attacks.plans import planned
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.randomness import EVALUATIONS, random
-from art_snn.attacks.run import GRADIENTS, Run, Step
+from art_snn.attacks.run import GRADIENTS, Budgeted, Run, Step
 from art_snn.attacks.suited import Suited, suited
-from art_snn.checks import require, require_seed
+from art_snn.checks import require, require_seed, shown
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import EOT, Gradient
 from art_snn.seeding import seeded
@@ -28,19 +28,18 @@ DRAWS = 11
 """Fresh predictions of a random network, of which most decide."""
 
 
-class SpikingAutoAttack(CountedAttack):
-    """Attacks every sample by one stage of a plan after another, until one breaks it.
+class SpikingAutoAttack(Budgeted):
+    """Attacks every sample with one stage of a plan after another, until one breaks it.
 
     There is nothing to tune: widths of surrogates, losses and steps are a fixed grid, and every
-    sample gets whatever of it breaks it first. What is returned is the first adversarial of a
-    sample, or the sample itself where there is none.
+    sample gets the first of them that breaks it. A sample that nothing breaks is returned as it is.
 
-    Every adversarial is predicted once more before it counts, and its budget is measured. Networks
-    whose predictions of the same samples differ in five evaluations are random: their gradients are
+    Every adversarial is predicted once more before it counts, and its budget is measured. A network
+    is random where predictions of the same samples differ in five evaluations: its gradients are
     averaged by EOT, and a sample counts as broken where most of eleven predictions from fresh seeds
     are wrong.
 
-    After :meth:`generate`, and after an interruption of it, the attribute `outcome` tells which
+    After :meth:`generate`, and after an interruption of it, the attribute `outcome` says which
     stage broke which sample, at how many forward and backward passes, with the adversarials
     (:class:`~art_snn.attacks.Outcome`).
 
@@ -55,10 +54,11 @@ class SpikingAutoAttack(CountedAttack):
     :param plan: "standard", "fast", "ensemble-19", or a :class:`~art_snn.attacks.Plan` of yours.
     :param sources: other classifiers of the same samples, on which adversarials are crafted that
         may carry over; with norm inf or 2.
-    :param batch_size: samples per batch.
     :param seed: of all that is drawn.
-    :param verbose: show a progress bar.
-    :raises ValueError: for a setting out of its range."""
+    :param on_stage: called after every stage of a block with its name, how many samples it
+        attacked, and how many of the block nothing has broken yet.
+    :raises ValueError: for a setting out of its range. The other parameters are those of
+        :class:`CountedAttack`."""
 
     attack_params = [  # noqa: RUF012
         *(name for name in CountedAttack.attack_params if name != "targeted"),
@@ -67,6 +67,7 @@ class SpikingAutoAttack(CountedAttack):
         "plan",
         "sources",
         "seed",
+        "on_stage",
     ]
     _estimator_requirements = (PyTorchSpikingClassifier,)
 
@@ -80,9 +81,11 @@ class SpikingAutoAttack(CountedAttack):
         batch_size: int = 32,
         seed: int = 0,
         verbose: bool = True,
+        on_stage: Callable[[str, int, int], None] | None = None,
     ) -> None:
         super().__init__(estimator, targeted=False, batch_size=batch_size, verbose=verbose)
         self.norm, self.eps, self.plan, self.sources, self.seed = norm, eps, plan, sources, seed
+        self.on_stage = on_stage
         self.outcome: Outcome | None = None
         self._check_params()
 
@@ -91,41 +94,40 @@ class SpikingAutoAttack(CountedAttack):
         with seeded(self.seed):
             return super().generate(x, y, **kwargs)
 
-    def _begun(self, found: Tensor, classes: Tensor) -> None:
-        random = self._random(found, classes)
-        plan = suited(planned(self.plan, self.norm), self.estimator, self.norm, found)
-        self._steps = self._chosen(plan, random)
-        attacks = [step.attack for step in self._steps if not step.transfer]
+    def _prepare(self, samples: Tensor, classes: Tensor) -> None:
+        random = self._random(samples, classes)
+        plan = suited(planned(self.plan, self.norm), self.estimator, self.norm, samples)
+        self._steps = self._steps_of(plan, random)
+        attacks = [step.attack for step in self._steps if not step.stage.transfer]
         # Those on event frames refuse samples of other values.
         for attack in {type(attack)._samples: attack for attack in attacks}.values():
-            attack._samples(found)
-        samples = len(found)
+            attack._samples(samples)
         self.outcome = Outcome(
             stages=tuple(step.words for step in self._steps),
             skipped=plan.skipped,
             native=plan.native,
             gradients=plan.gradients,
             draws=DRAWS if random else 1,
-            adversarials=found.cpu().numpy().copy(),
-            stage=np.full(samples, Outcome.UNANSWERED),
+            adversarials=samples.cpu().numpy().copy(),
+            stage=np.full(len(samples), Outcome.UNANSWERED),
             forwards=self.forwards,
             backwards=self.backwards,
-            distance=np.zeros(samples),
-            votes=np.zeros(samples, dtype=np.int64),
+            distance=np.zeros(len(samples)),
+            votes=np.zeros(len(samples), dtype=np.int64),
             seconds=[0.0] * len(self._steps),
         )
 
-    def _random(self, found: Tensor, classes: Tensor) -> bool:
+    def _random(self, samples: Tensor, classes: Tensor) -> bool:
         """Whether predictions of the first batch differ from draw to draw."""
-        some = found[: self.batch_size].cpu().numpy()
-        every = []
-        for draw in range(EVALUATIONS if len(some) else 0):
+        batch = samples[: self.batch_size].cpu().numpy()
+        predictions = []
+        for draw in range(EVALUATIONS if len(batch) else 0):
             with seeded(self.seed + draw):
-                every.append(self.estimator.predict(some, batch_size=self.batch_size))
-        self.forwards[: len(some)] += EVALUATIONS
-        return bool(every) and random(every, classes[: len(some)].cpu().numpy())
+                predictions.append(self.estimator.predict(batch, batch_size=self.batch_size))
+        self.forwards[: len(batch)] += EVALUATIONS
+        return bool(predictions) and random(predictions, classes[: len(batch)].cpu().numpy())
 
-    def _chosen(self, plan: Suited, random: bool) -> list[Step]:
+    def _steps_of(self, plan: Suited, random: bool) -> list[Step]:
         """The stages that run, on every source where they transfer."""
         steps: list[Step] = []
         for stage in plan.stages:
@@ -134,11 +136,9 @@ class SpikingAutoAttack(CountedAttack):
             rule = self._averaged(stage) if random else stage.rule
             for place, source in enumerate(self.sources if stage.transfer else (self.estimator,)):
                 words = f"{stage} on source {place}" if stage.transfer else str(stage)
-                again = sum(step.words == words for step in steps)
-                budget = (self.norm, self.eps, self.batch_size)
-                attack = stage.built(source, *budget, stage.seed(self.seed, again))
-                how = (stage.transfer, stage.warm, stage.within)
-                steps.append(Step(words, attack, rule, *how))
+                seed = stage.seed(self.seed, again=sum(step.words == words for step in steps))
+                attack = stage.built(source, self.norm, self.eps, self.batch_size, seed)
+                steps.append(Step(stage, words, attack, rule))
         return steps
 
     def _averaged(self, stage: Stage) -> Gradient | None:
@@ -148,39 +148,38 @@ class SpikingAutoAttack(CountedAttack):
         rule = stage.rule or self.estimator.model.rule
         return rule if isinstance(rule, EOT) else EOT(rule, samples=GRADIENTS)
 
-    def _finished(self, number: int, reached: int, left: int) -> None:
-        """What is done when a stage has been through some samples.
-
-        :param number: of the stage.
-        :param reached: how many samples it attacked.
-        :param left: how many of them stand."""
-
     def _attack(
-        self, queries: Queries, found: Tensor, classes: Tensor, mask: Tensor | None, rows: Tensor
+        self, queries: Queries, samples: Tensor, classes: Tensor, mask: Tensor | None, rows: Tensor
     ) -> None:
         assert self.outcome is not None
-        budget = (self.norm, self.eps, self.seed)
-        far, first = Reached.none(found[rows]), int(rows[0])
-        run = Run(self, *budget, self.outcome, queries, found, classes, mask, first, far)
+        run = Run(
+            attack=self,
+            outcome=self.outcome,
+            queries=queries,
+            samples=samples,
+            classes=classes,
+            mask=mask,
+            first=int(rows[0]),
+            reached=Reached.none(samples[rows]),
+        )
         left = run.correct(rows)
         for number, step in enumerate(self._steps):
-            if not len(left):
-                return
-            near = run.near(left, step.within)
+            near = run.near(left, step.stage.within)
             if not len(near):
                 continue
             began = time.perf_counter()
             if queries.bar is not None:
-                told = f"SpikingAutoAttack, stage {number + 1} of {len(self._steps)}"
-                queries.bar.set_description(told, refresh=False)
+                words = f"SpikingAutoAttack, stage {number + 1} of {len(self._steps)}"
+                queries.bar.set_description(words, refresh=False)
             try:
-                with step.by():
-                    for part in torch.split(near, step.attack._together(found)):
-                        run.stage(number, step, part)
+                with step.using_rule():
+                    for part in torch.split(near, step.attack._together(samples)):
+                        run.run_stage(number, step, part)
             finally:
                 self.outcome.seconds[number] += time.perf_counter() - began
             left = run.standing(left)
-            self._finished(number, len(near), len(left))
+            if self.on_stage is not None:
+                self.on_stage(step.words, len(near), len(left))
 
     def _together(self, x: Tensor) -> int:
         # Stages split their samples themselves, each for its own rule.
@@ -196,3 +195,5 @@ class SpikingAutoAttack(CountedAttack):
         remedy = "Leave them out, or attack in the maximum norm or the Euclidean one."
         require(fits, "sources", "none with that norm", f"{len(self.sources)}", remedy)
         require_seed("seed", self.seed)
+        fits = self.on_stage is None or callable(self.on_stage)
+        require(fits, "on_stage", "a function, or None", shown(self.on_stage), "Leave it out.")

@@ -7,25 +7,25 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import Ball
-from art_snn.attacks.iterated import IteratedAttack, Walk, wide
+from art_snn.attacks.balls import Ball, wide
+from art_snn.attacks.iterated import IteratedAttack, Walk
 from art_snn.attacks.objectives import Objective, margin, towards
 from art_snn.attacks.queries import Queries
-from art_snn.attacks.starts import uniform_noise
+from art_snn.attacks.randomness import uniform_noise
 from art_snn.checks import require_number
 
 IMAGES = 4
 """Axes of a batch of images."""
 SQUARES = -1
-"""Tells what squares are drawn by from the draws of random starts."""
+"""The draw of the squares, which is none of those of random starts."""
 
 
 class SquareSearch(IteratedAttack):
-    """Changes random squares and keeps what raises the margin, from wherever it is told to begin.
+    """Changes random squares and keeps what raises the margin, from any start.
 
     The moves are those of SquareAttack (Andriushchenko et al., ECCV 2020): a step adds one value
     per channel, of random sign, to a square of the sample, projects to the ball, and stays where
-    the margin has grown. With the maximum norm the value is 2 eps, so that the square comes to the
+    the margin has grown. With the maximum norm the value is 2 eps, so that the square reaches the
     rim; with norm=2 the change is of length eps. Squares begin at a share of the area, which falls
     linearly to a single value.
 
@@ -33,20 +33,10 @@ class SquareSearch(IteratedAttack):
     attacks, and as a warm :class:`Stage` of a plan at the point where gradients came furthest. All
     axes but the last two are channels, the time steps of event frames among them.
 
-    A sample has the same adversarial alone and in any batch, up to the last bits that the network
-    computes.
-
-    :param estimator: any classifier of torch's.
-    :param norm: numpy.inf, "inf" or 2.
-    :param eps: radius of the ball, in the unit of the samples.
     :param max_iter: squares of a run [100].
-    :param num_random_init: runs, each from a random start; 0: one run, from the sample itself.
-    :param targeted: whether y are targets, of which the cross entropy is lowered.
-    :param batch_size: samples per batch.
-    :param seed: of starts and squares.
-    :param verbose: show a progress bar.
     :param share: of the area that the first squares fill, above 0 and at most 1.
-    :raises ValueError: for a setting out of its range."""
+    :raises ValueError: for a setting out of its range. The other parameters are those of
+        :class:`IteratedAttack`."""
 
     by_gradients = False
     attack_params = IteratedAttack.attack_params + ["share"]  # noqa: RUF005
@@ -101,8 +91,6 @@ class _Search(Walk):
     :param last: whether channels come last.
     :param done: steps."""
 
-    ball: Ball
-    points: Tensor
     current: Tensor
     value: Tensor
     drawn: Tensor

@@ -23,22 +23,9 @@ class StableAdaptivePGD(IteratedAttack):
     Means are over a sample. The first step has no moments before it, their bias is not corrected,
     and where g vanishes its terms are 0. With norm=2 the step is shortened to the Euclidean length
     eta, and the ball is Euclidean. eta begins at eps and is halved after steps 22, 41, 57, 70, 80,
-    87, 93 and 99 of 100, and at the like of other numbers. A sample is left as soon as it is
-    broken; one that is never broken is returned where its loss was highest.
+    87, 93 and 99 of 100, and at the like of other numbers.
 
-    A sample has the same adversarial alone and in any batch, up to the last bits that the network
-    computes: its start is drawn from a seed of its own, and its moments are of itself alone.
-
-    :param estimator: a classifier of torch's, which is differentiated by the rule of its network.
-    :param norm: numpy.inf, "inf" or 2.
-    :param eps: radius of the ball, in the unit of the samples.
-    :param max_iter: steps n of a run [100].
-    :param num_random_init: runs, each from a random start; 0: one run, from the sample itself.
-    :param targeted: whether y are targets.
-    :param batch_size: samples per batch.
-    :param seed: of the random starts.
-    :param verbose: show a progress bar.
-    :raises ValueError: for a setting out of its range."""
+    The parameters are those of :class:`IteratedAttack`."""
 
     def walk(self, ball: Ball, start: Tensor) -> Walk:
         return _Adaptive(
@@ -50,8 +37,6 @@ class StableAdaptivePGD(IteratedAttack):
 class _Adaptive(Walk):
     """The equations of the class, eta being `step`; it is halved after some of the steps."""
 
-    ball: Ball
-    points: Tensor
     moments: "GradientMoments"
     step: float
     halvings: list[int]

@@ -5,7 +5,7 @@ import torch
 
 from art_snn.attacks import FLIPS, SHIFT
 from art_snn.attacks.objectives import margin
-from art_snn.attacks.starts import uniform_noise
+from art_snn.attacks.randomness import uniform_noise
 from art_snn.checks import ArgumentError
 from art_snn.findings.base import Finding, Subject
 from art_snn.gradients import Native

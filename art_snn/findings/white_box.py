@@ -13,11 +13,11 @@ from torch import Tensor
 from art_snn.attacks.auto_pgd import AutoPGD
 from art_snn.attacks.balls import Ball
 from art_snn.attacks.best import Best
+from art_snn.attacks.grids import OnwardPGD
 from art_snn.attacks.persample import PerSampleAttack
 from art_snn.attacks.plan import Stage
-from art_snn.attacks.plans import OnwardPGD
 from art_snn.attacks.queries import Queries
-from art_snn.attacks.starts import uniform_noise
+from art_snn.attacks.randomness import uniform_noise
 from art_snn.findings.base import Subject
 from art_snn.metrics import Robustness, union
 from art_snn.seeding import seeded
@@ -82,7 +82,8 @@ class WhiteBox(Subject):
     def square(self) -> Robustness | None:
         """SquareAttack; None where it does not suit the samples."""
         stage = Stage(SquareAttack, None, {"max_iter": self.square_iter})
-        if stage.unsuited(self.estimator, self.norm, torch.as_tensor(self.x[:1], device="cpu")):
+        some = torch.as_tensor(self.x[:1], device="cpu")
+        if stage.objection(self.estimator, self.norm, some) is not None:
             return None
         attack = stage.built(self.estimator, self.norm, self.eps, self.batch_size, self.seed)
         return self._outcome(attack)

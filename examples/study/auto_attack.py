@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from art_snn import PyTorchSpikingClassifier
 from art_snn.attacks import PLANS, Attack, Plan, SpikingAutoAttack, planned, predictions
 from art_snn.attacks.borrowed import caching_copy, counting, image_shape
-from art_snn.attacks.budget import attacking
+from art_snn.attacks.remembering import attacking
 from art_snn.attacks.queries import Queries
 from art_snn.data import Dataset, load_data
 from art_snn.experiments import tables

@@ -11,7 +11,7 @@ from art_snn import RGA
 from art_snn.attacks import AutoPGD
 from art_snn.attacks.objectives import logits_ratio, logits_ratio_towards
 from art_snn.attacks.queries import Queries
-from art_snn.attacks.starts import uniform_noise
+from art_snn.attacks.randomness import uniform_noise
 from tests.attacks.classifiers import linear
 from tests.attacks.smooth import smooth
 from tests.networks import build

@@ -16,7 +16,7 @@ from art.attacks.evasion import (
 from torch import nn
 
 from art_snn import RGA, Direct, PyTorchSpikingClassifier, SpikingNetwork
-from art_snn.attacks.borrowed import Borrowed, caching_copy, counting, image_shape, obstacle
+from art_snn.attacks.borrowed import Borrowed, art_objection, caching_copy, counting, image_shape
 from art_snn.attacks.queries import Queries
 from art_snn.seeding import seeded
 from tests import small
@@ -247,10 +247,10 @@ def test_where_squares_do_not_fit_the_attack_says_so_and_elsewhere_it_runs(shape
     classifier = shaped(shape)
     x = np.random.default_rng(0).random((2, *shape))
     attack = borrowed(classifier, norm=norm, max_iter=12)
-    if not obstacle(SquareAttack, classifier, norm):
+    if not art_objection(SquareAttack, classifier, norm):
         assert attack.generate(x, [0, 0]).shape == x.shape
         return
-    assert "squares do not fit" in obstacle(SquareAttack, classifier, norm)
+    assert "squares do not fit" in art_objection(SquareAttack, classifier, norm)
     # The attack itself fails on them, or divides by nothing.
     with pytest.raises((ValueError, RuntimeWarning)):
         SquareAttack(
@@ -259,15 +259,17 @@ def test_where_squares_do_not_fit_the_attack_says_so_and_elsewhere_it_runs(shape
 
 
 def test_what_else_keeps_an_attack_of_arts_from_running():
-    assert obstacle(SquareAttack, shaped((64,)), np.inf) == "samples of shape (64,) are no images"
+    assert (
+        art_objection(SquareAttack, shaped((64,)), np.inf) == "samples of shape (64,) are no images"
+    )
     unknown = shaped((1, 8, 8), clip_values=None)
-    assert obstacle(SquareAttack, unknown, np.inf) == "it needs clip_values"
-    assert obstacle(Far, unknown, np.inf) == "it needs clip_values"
-    assert obstacle(Far, shaped((64,)), np.inf) == ""
+    assert art_objection(SquareAttack, unknown, np.inf) == "it needs clip_values"
+    assert art_objection(Far, unknown, np.inf) == "it needs clip_values"
+    assert art_objection(Far, shaped((64,)), np.inf) is None
     sides = [shaped((4, 4, 2), channels_first=first) for first in (True, False)]
-    assert [bool(obstacle(SquareAttack, side, np.inf)) for side in sides] == [True, True]
+    assert [bool(art_objection(SquareAttack, side, np.inf)) for side in sides] == [True, True]
     tall = shaped((8, 8, 2), channels_first=False)
-    assert obstacle(SquareAttack, tall, np.inf) == ""
+    assert art_objection(SquareAttack, tall, np.inf) is None
 
 
 def test_an_interrupted_attack_leaves_no_hook_behind():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from art.attacks.evasion import ProjectedGradientDescent
 
-from art_snn.attacks.pgd import PGD, STEP
+from art_snn.attacks.attack import STEP
+from art_snn.attacks.grids import PGD
 from tests.attacks.classifiers import linear
 
 

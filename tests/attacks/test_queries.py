@@ -9,6 +9,7 @@ from torch import nn
 from art_snn import EOT, RGA, STBP
 from art_snn.attacks.objectives import cross_entropy, margin, towards
 from art_snn.attacks.queries import Queries
+from art_snn.attacks.remembering import passes
 from art_snn.gradients import Extended, Mean
 from tests.attacks.classifiers import linear, stock
 from tests.networks import Probabilities, build
@@ -141,9 +142,9 @@ def test_the_bar_is_not_told_who_is_through_where_it_shall_not_be():
             told.append(samples)
 
     queries = Queries(linear([[1, 0], [0, 1]]), 2, 2, bar=Bar())
-    queries.of(torch.arange(2), reports=False).through(2)
+    queries.of(torch.arange(2), reports=False).finish(2)
     assert told == []
-    queries.of(torch.arange(2)).through(2)
+    queries.of(torch.arange(2)).finish(2)
     assert told == [2]
 
 
@@ -159,13 +160,13 @@ def test_the_bar_is_not_told_who_is_through_where_it_shall_not_be():
 )
 def test_passes_that_somebody_else_made_count_as_the_rule_takes_them(rule, forwards, backwards):
     queries = Queries(build(gradient=rule), 3, 2)
-    assert (queries.forwards_each, queries.backwards_each) == (forwards, backwards)
+    assert passes(queries.estimator.model) == (forwards, backwards)
     leaf = torch.ones(2, 2, requires_grad=True)
     rows = torch.tensor([2, 0])
-    queries.ran(rows, leaf.detach())
+    queries.count_pass(rows, leaf.detach())
     assert queries.forwards.tolist() == [1, 0, 1]
     logits = 2 * leaf
-    queries.ran(rows, logits)
+    queries.count_pass(rows, logits)
     assert queries.forwards.tolist() == [1 + forwards, 0, 1 + forwards]
     assert queries.backwards.tolist() == [0, 0, 0]
     for _ in range(2):
@@ -175,4 +176,4 @@ def test_passes_that_somebody_else_made_count_as_the_rule_takes_them(rule, forwa
 
 def test_a_classifier_of_no_spiking_network_takes_one_pass():
     queries = Queries(linear([[1, 0], [0, 1]]), 1, 1)
-    assert (queries.forwards_each, queries.backwards_each) == (1, 1)
+    assert passes(queries.estimator.model) == (1, 1)

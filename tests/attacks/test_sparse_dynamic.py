@@ -10,7 +10,7 @@ from art_snn.attacks import SparseDynamicAttack
 from art_snn.attacks.best import Best
 from art_snn.attacks.flips import Flips
 from art_snn.attacks.queries import Queries
-from art_snn.attacks.starts import uniform_noise
+from art_snn.attacks.randomness import uniform_noise
 from tests.attacks.classifiers import stock
 from tests.attacks.frames import linear_in
 from tests.networks import FORMS, build

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from art_snn.attacks import SquareSearch, square_search
+from art_snn.attacks.randomness import uniform_noise
 from art_snn.attacks.square_search import SQUARES
-from art_snn.attacks.starts import uniform_noise
 from tests.attacks.classifiers import linear, stock
 from tests.networks import FORMS, build
 

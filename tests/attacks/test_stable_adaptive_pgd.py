@@ -11,8 +11,8 @@ from torch.nn import functional
 from art_snn import RGA, STBP
 from art_snn.attacks import StableAdaptivePGD
 from art_snn.attacks.iterated import checkpoints
+from art_snn.attacks.randomness import uniform_noise
 from art_snn.attacks.stable_adaptive_pgd import GradientMoments
-from art_snn.attacks.starts import uniform_noise
 from tests.attacks.classifiers import linear
 from tests.attacks.smooth import smooth
 from tests.networks import CLASSES, build

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from art_snn.attacks.starts import uniform_noise
+from art_snn.attacks.randomness import uniform_noise
 from tests.conftest import varied
 
 X = torch.rand(5, 2, 3, generator=torch.Generator().manual_seed(varied()))

@@ -17,8 +17,8 @@ from art_snn.attacks import (
     Stage,
     planned,
 )
-from art_snn.attacks.pgd import STEP, STEPS
-from art_snn.attacks.plans import NATIVE
+from art_snn.attacks.attack import STEP, STEPS
+from art_snn.attacks.grids import NATIVE
 from art_snn.attacks.suited import natively, suited
 from art_snn.gradients import CBA, Native
 from art_snn.interop import adapt

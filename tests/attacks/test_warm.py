@@ -10,9 +10,9 @@ from art_snn import RGA, STBP
 from art_snn.attacks import AutoPGD, Plan, SpikingAutoAttack, StableAdaptivePGD, Stage
 from art_snn.attacks.balls import Ball
 from art_snn.attacks.best import Best, Reached
+from art_snn.attacks.grids import DLR, OnwardPGD
 from art_snn.attacks.objectives import margin
-from art_snn.attacks.plans import DLR, OnwardPGD
-from art_snn.attacks.starts import uniform_noise
+from art_snn.attacks.randomness import uniform_noise
 from tests.command import forbidden
 from tests.networks import build
 
@@ -123,14 +123,14 @@ def test_how_far_it_came_on_a_source_is_no_start(trained_layers, known):
 
 def test_the_furthest_point_is_kept_for_every_sample():
     reached = Reached.none(torch.zeros(3, 2))
-    cold = torch.full((3, 2), 7.0)
-    torch.testing.assert_close(reached.start(torch.arange(3), lambda: cold), cold)
+    warm, cold = Best.none(torch.zeros(3, 2), reached, warm=True), torch.full((3, 2), 7.0)
+    torch.testing.assert_close(warm.start(torch.arange(3), lambda: cold), cold)
     rows, points = torch.tensor([0, 2]), torch.tensor([[1.0, 1.0], [2.0, 2.0]])
     reached.take(rows, points, torch.tensor([-3.0, torch.nan]))
     reached.take(rows, 2 * points, torch.tensor([-4.0, -1.0]))
     assert reached.margins.tolist() == [-3, -torch.inf, -1]
     expected = [[1, 1], [7, 7], [4, 4]]
-    assert reached.start(torch.arange(3), lambda: cold).tolist() == expected
+    assert warm.start(torch.arange(3), lambda: cold).tolist() == expected
     part = reached.of(torch.tensor([1, 2]))
     part.take(torch.tensor([0]), torch.ones(1, 2), torch.tensor([-9.0]))
     assert reached.margins[1] == -torch.inf
@@ -139,28 +139,22 @@ def test_the_furthest_point_is_kept_for_every_sample():
     assert reached.points.tolist() == [[1, 1], [1, 1], [4, 4]]
 
 
-def test_attacks_on_their_own_begin_at_their_own_start():
-    rows, cold = torch.arange(2), torch.ones(2, 3)
-    assert Best.none(torch.zeros(2, 3)).start(rows, lambda: cold) is cold
-    known = Reached(torch.zeros(2, 3), torch.zeros(2), torch.ones(2))
-    assert Best.none(torch.zeros(2, 3), known).start(rows, lambda: cold) is cold
+@pytest.mark.parametrize("in_a_plan", [False, True])
+def test_cold_attacks_begin_at_their_own_start_and_warm_ones_draw_none(in_a_plan):
+    rows, cold, x = torch.arange(2), torch.ones(2, 3), torch.ones(2, 3)
+    reached = Reached(torch.zeros(2, 3), torch.zeros(2), torch.ones(2)) if in_a_plan else None
+    assert Best.none(x, reached).start(rows, lambda: cold) is cold
+    if in_a_plan:
+        assert Best.none(x, reached, warm=True).start(rows, forbidden).sum() == 0
 
 
-def test_a_warm_start_draws_no_other():
-    known = Reached(torch.zeros(2, 3), torch.zeros(2), torch.ones(2))
-    warm = Best.none(torch.ones(2, 3), known, warm=True)
-    assert warm.start(torch.arange(2), forbidden).sum() == 0
-
-
-def test_a_stage_of_a_plan_keeps_what_it_broke_alone():
-    x, found, rows = torch.zeros(2, 3), torch.ones(2, 3), torch.arange(2)
-    outcome = rows, found, torch.tensor([-1.0, 1.0]), torch.tensor([False, True])
-    alone, stage = Best.none(x), Best.none(x, Reached.none(x))
-    for best in (alone, stage):
-        best.take(*outcome)
-        assert best.broken.tolist() == [False, True]
-    assert alone.samples.tolist() == [[1, 1, 1], [1, 1, 1]]
-    assert stage.samples.tolist() == [[0, 0, 0], [1, 1, 1]]
+def test_the_best_point_is_the_broken_one_or_that_of_the_highest_value():
+    best = Best.none(torch.zeros(3, 1))
+    for point, values in ((1.0, [-1.0, 1.0, 3.0]), (2.0, [-2.0, 2.0, 4.0])):
+        broken = torch.tensor([point == 2, False, False])
+        best.take(torch.arange(3), torch.full((3, 1), point), torch.tensor(values), broken)
+    assert best.samples.tolist() == [[2], [2], [2]]
+    assert best.broken.tolist() == [True, False, False]
 
 
 def test_near_are_those_that_lack_little_of_what_they_stood_above_the_others():

@@ -6,7 +6,6 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from art_snn.attacks import SpikingAutoAttack
 from art_snn.team import Team
 
 
@@ -55,13 +54,3 @@ class Progress:
         total = self.team.counted("samples", samples) + (self.told if self.team.size == 1 else 0)
         self.bar.update(total - self.told)
         self.told = total
-
-
-class ToldAutoAttack(SpikingAutoAttack):
-    """SpikingAutoAttack that tells of every stage."""
-
-    progress: Progress | None = None
-
-    def _finished(self, number: int, reached: int, left: int) -> None:
-        if self.progress is not None and self.outcome is not None:
-            self.progress.stage(self.outcome.stages[number], reached, left)

@@ -7,12 +7,12 @@ from math import inf
 
 import numpy as np
 
-from art_snn.attacks import FLIPS, SHIFT, Plan
+from art_snn.attacks import FLIPS, SHIFT, Plan, SpikingAutoAttack
 from art_snn.checks import SEEDS
 from art_snn.experiments.evaluate import reservations
 from art_snn.experiments.evaluate.attacks import attack_errors
 from art_snn.experiments.evaluate.blocks import Computed, Unit
-from art_snn.experiments.evaluate.progress import Progress, ToldAutoAttack
+from art_snn.experiments.evaluate.progress import Progress
 from art_snn.experiments.evaluate.settings import Settings
 from art_snn.experiments.evaluate.subject import Target
 from art_snn.experiments.evaluation import Certified, Reservation, Trial
@@ -117,7 +117,7 @@ def _attacked(
 
     :param clean: whether to tell the predictions of the samples, too: once, not with every plan."""
     chosen, own = subject.settings, own_seed(subject.settings, rows)
-    attack = ToldAutoAttack(
+    attack = SpikingAutoAttack(
         subject.classifier,
         norm=chosen.measure,
         eps=eps,
@@ -126,8 +126,8 @@ def _attacked(
         batch_size=chosen.batch_size,
         seed=own,
         verbose=False,
+        on_stage=progress.stage,
     )
-    attack.progress = progress
     with nullcontext() if plan.name == chosen.decides else attack_errors(plan.stages[0].attack):
         attack.generate(subject.x[rows], subject.y[rows])
     outcome = attack.outcome

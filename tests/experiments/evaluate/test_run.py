@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from art_snn.attacks import Outcome
+from art_snn.attacks import Outcome, SpikingAutoAttack
 from art_snn.experiments.evaluate import Settings, progress
 from art_snn.experiments.evaluation import Evaluation, verdicts
 from art_snn.experiments.resume import structured
@@ -98,7 +98,7 @@ def test_it_tells_the_verdict_and_writes_all_that_is_needed_to_do_it_again(whole
 
 def test_a_finished_evaluation_is_not_done_again(folder, whole, monkeypatch):
     assert call(*EVALUATE).status == 0
-    monkeypatch.setattr(progress.ToldAutoAttack, "generate", forbidden)
+    monkeypatch.setattr(SpikingAutoAttack, "generate", forbidden)
     done = call(*EVALUATE)
     assert done.status == 0, done.stderr
     assert (folder / "out" / "evaluation.json").read_bytes() == whole[0]
@@ -140,14 +140,14 @@ def test_where_nothing_is_broken_no_examples_of_an_earlier_evaluation_stay(folde
 
 @pytest.mark.parametrize("stop", [1, 5, ATTACKS])
 def test_an_interrupted_evaluation_goes_on_after_its_last_block(folder, whole, stop, monkeypatch):
-    kept, count = progress.ToldAutoAttack.generate, iter(range(1, 100))
+    kept, count = SpikingAutoAttack.generate, iter(range(1, 100))
 
     def generate(*arguments):
         if next(count) == stop:
             raise KeyboardInterrupt
         return kept(*arguments)
 
-    monkeypatch.setattr(progress.ToldAutoAttack, "generate", generate)
+    monkeypatch.setattr(SpikingAutoAttack, "generate", generate)
     assert call(*EVALUATE).status == 130
     assert not (folder / "out" / "evaluation.json").exists()
     done = call(*EVALUATE)
@@ -370,7 +370,7 @@ def test_an_attack_without_gradients_runs_once_and_no_gradient_is_examined(attac
 def test_what_does_not_suit_the_network_is_refused_before_anything_is_computed(
     options, complaint, folder, monkeypatch
 ):
-    monkeypatch.setattr(progress.ToldAutoAttack, "generate", forbidden)
+    monkeypatch.setattr(SpikingAutoAttack, "generate", forbidden)
     done = call(*EVALUATE, *options)
     assert done.status == 2
     assert complaint in done.complaint

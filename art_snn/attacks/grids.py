@@ -1,6 +1,7 @@
 """The plans that have names: grids of rules and losses, chosen on samples that are not reported."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -9,9 +10,11 @@ import torch
 from art.attacks.evasion import SquareAttack
 from torch import Tensor
 
+from art_snn.attacks.attack import STEP, STEPS
 from art_snn.attacks.auto_pgd import AutoPGD
+from art_snn.attacks.balls import Ball
 from art_snn.attacks.distances import FLIPS, SHIFT
-from art_snn.attacks.pgd import PGD, STEPS
+from art_snn.attacks.iterated import IteratedAttack, Walk
 from art_snn.attacks.plan import Plan, Stage
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
 from art_snn.attacks.spike_retiming import SpikeRetiming
@@ -34,7 +37,7 @@ from art_snn.gradients import (
 
 DLR = "difference_logits_ratio"
 FAR, NEAR, NEXT = 0.15, 0.08, 0.04
-"""How far from the boundary samples may stand for the stages of `fast`, the dearer the nearer."""
+"""How far from the boundary samples may be for the stages of `fast`: the costlier, the nearer."""
 
 
 def hart(width: float) -> Gradient:
@@ -52,6 +55,32 @@ def assg(vanishing: float) -> Gradient:
     return ASSG(omega=sharpness_of(vanishing))
 
 
+class PGD(IteratedAttack):
+    """Projected gradient descent, as ART's ProjectedGradientDescent, with steps of 2.55/8 eps.
+
+    From the sample itself or a random start, g the gradient of the cross entropy::
+
+        x[k+1] = project(x[k] + 2.55/8 eps d(g[k]))
+
+    where d is the sign of the gradient, with norm=2 its direction. Unlike ART's it leaves a sample
+    at the first adversarial of its path."""
+
+    def walk(self, ball: Ball, start: Tensor) -> Walk:
+        return _Equal(ball, start, STEP * self.eps)
+
+
+@dataclass
+class _Equal(Walk):
+    """The equation of the class, with steps of that length."""
+
+    step: float
+
+    def advance(self, values: Tensor, gradient: Tensor) -> None:
+        moved = self.ball.direction(gradient).mul_(self.step).add_(self.points)
+        # ART clips first; in the Euclidean norm the order matters.
+        self.points = self.ball.project(moved.clamp_(self.ball.low, self.ball.high))
+
+
 class OnwardPGD(AutoPGD):
     """AutoPGD that goes on where it has succeeded, so that adversarials may carry over."""
 
@@ -60,7 +89,7 @@ class OnwardPGD(AutoPGD):
 
 
 def _fast() -> tuple[Stage, ...]:
-    """Most begin where those before came furthest; the dear ones leave out what is far from it."""
+    """Most begin where those before came furthest; the costly ones leave out far samples."""
     grid, squares = {"max_iter": 20}, {"max_iter": 200, "share": 0.01}
     margins = {"max_iter": 40, "loss_type": "margin"}
     return (
@@ -80,7 +109,7 @@ def _fast() -> tuple[Stage, ...]:
 
 
 def _standard() -> tuple[Stage, ...]:
-    """After those of `fast` a grid, each of whose stages begins anew with every sample."""
+    """After those of `fast` a grid whose stages begin anew."""
     grid = (hart(1.0), hart(2.0), RGA(), stbp(0.5), stbp(1.0), stbp(2.0), BPTR())
     slow = (assg(0.95), assg(0.85), assg(0.7), stbp(0.5))
     return (
@@ -97,11 +126,6 @@ def _standard() -> tuple[Stage, ...]:
 
 def _each(attack: type, rules: Iterable[Gradient], **options: Any) -> tuple[Stage, ...]:
     return tuple(Stage(attack, rule, options) for rule in rules)
-
-
-def _temporal(rule: Gradient) -> bool:
-    """Whether the rule knows the order of spikes."""
-    return isinstance(rule, TemporalGradient)
 
 
 FEW = (hart(1.0), stbp(1.0))
@@ -128,7 +152,9 @@ PLANS: Mapping[str, Mapping[float | str, Callable[[], tuple[Stage, ...]]]] = Map
             np.inf: lambda: _each(AutoPGD, ENSEMBLE_19, max_iter=50),
             2.0: lambda: _each(AutoPGD, ENSEMBLE_19, max_iter=50),
             FLIPS: lambda: _each(SparseDynamicAttack, ENSEMBLE_19),
-            SHIFT: lambda: _each(SpikeRetiming, filter(_temporal, ENSEMBLE_19)),
+            SHIFT: lambda: _each(
+                SpikeRetiming, [rule for rule in ENSEMBLE_19 if isinstance(rule, TemporalGradient)]
+            ),
         },
     }
 )
@@ -136,7 +162,7 @@ PLANS: Mapping[str, Mapping[float | str, Callable[[], tuple[Stage, ...]]]] = Map
 
 
 NATIVE = (Stage(PGD, Native(), {"max_iter": STEPS, "num_random_init": 0}),)
-"""What papers report of a network with a gradient of its own: with it no plan breaks less."""
+"""What papers report of a network with a gradient of its own: no plan breaks less than that."""
 
 
 def planned(plan: object, norm: float | str) -> Plan:
