@@ -185,7 +185,7 @@ def without(versions: Mapping[str, str]) -> str | None:
     return f"{' and '.join(missing)} was not found." if missing else None
 
 
-def objection_of(name: str, network: SpikingNetwork) -> str | None:
+def peer_objection(name: str, network: SpikingNetwork) -> str | None:
     """Why the framework cannot have neurons that fire as those of the network, or None."""
     sites = network.sites()
     if not all(site.dynamics.uniform for site in sites):

@@ -11,7 +11,7 @@ from tests.measuring import mirrors
 load("snntorch", "1.", *PEERS["snnTorch"].modules)
 
 
-@pytest.mark.parametrize(("model", "told"), mirrors.EVERY)
+@pytest.mark.parametrize(("model", "told"), mirrors.ALL)
 def test_the_own_gradient_of_the_mirror_is_that_of_stbp_by_its_surrogate(model, told):
     mirrors.assert_snntorch_is_stbp_by_another_surrogate(model, told)
 

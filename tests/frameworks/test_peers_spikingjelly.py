@@ -11,7 +11,7 @@ from tests.measuring import mirrors
 load("spikingjelly", "2.", *PEERS["SpikingJelly"].modules)
 
 
-@pytest.mark.parametrize(("model", "told"), [*mirrors.EVERY, ("vgg5", {"reset": "soft"})])
+@pytest.mark.parametrize(("model", "told"), [*mirrors.ALL, ("vgg5", {"reset": "soft"})])
 def test_the_own_gradient_of_the_mirror_is_that_of_stbp(model, told):
     mirrors.assert_spikingjelly_is_stbp(model, told)
 

@@ -20,7 +20,7 @@ from tests.standins import snntorch, spikingjelly
 
 # snnTorch keeps decay and threshold in single precision, which has these.
 SETTINGS: list[dict[str, Any]] = [{}, {"decay": 0.75, "threshold": 0.75}, {"decay": 1.0}]
-EVERY = [(model, told) for model in MODELS for told in SETTINGS]
+ALL = [(model, settings) for model in MODELS for settings in SETTINGS]
 SAMPLES, STEPS, CLASSES, SIDE = 5, 3, 4, 8
 PARTS = ("functional", "layer", "neuron", "surrogate")
 
@@ -34,16 +34,16 @@ def installed(monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
         return versions[package]
 
     error = metadata.PackageNotFoundError
-    told = SimpleNamespace(version=version, PackageNotFoundError=error)
-    monkeypatch.setattr(peers, "metadata", told)
+    stand_in = SimpleNamespace(version=version, PackageNotFoundError=error)
+    monkeypatch.setattr(peers, "metadata", stand_in)
     for part in PARTS:
         monkeypatch.setitem(sys.modules, f"spikingjelly.activation_based.{part}", spikingjelly)
     monkeypatch.setitem(sys.modules, "snntorch", snntorch)
 
 
-def network(model: str, **told: Any) -> SpikingNetwork:
+def network(model: str, **options: Any) -> SpikingNetwork:
     """In float64 and evaluation mode."""
-    made = Architecture(model=model, width=0.1, steps=STEPS, **told)
+    made = Architecture(model=model, width=0.1, steps=STEPS, **options)
     net = made.made(in_channels=1, image_size=SIDE, classes=CLASSES).double()
     return lively(net, samples(net))
 
@@ -81,8 +81,8 @@ def differentiated(net: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     return logits.detach(), torch.autograd.grad(loss, leaf)[0]
 
 
-def assert_spikingjelly_is_stbp(model: str, told: dict[str, Any]) -> None:
-    net = network(model, **told)
+def assert_spikingjelly_is_stbp(model: str, options: dict[str, Any]) -> None:
+    net = network(model, **options)
     x, mirror = samples(net), mirrored("SpikingJelly", net)
     with net.using(STBP()):
         logits, gradient = differentiated(net, x)
@@ -94,8 +94,8 @@ def assert_spikingjelly_is_stbp(model: str, told: dict[str, Any]) -> None:
         torch.testing.assert_close(native, gradient)
 
 
-def assert_snntorch_is_stbp_by_another_surrogate(model: str, told: dict[str, Any]) -> None:
-    net = network(model, **told)
+def assert_snntorch_is_stbp_by_another_surrogate(model: str, options: dict[str, Any]) -> None:
+    net = network(model, **options)
     x, mirror = samples(net), in_double(mirrored("snnTorch", net))
     with net.using(STBP(surrogate=ATan(alpha=2.0))):
         logits, gradient = differentiated(net, x)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+import art_snn
 from art_snn.measuring import calls
 from art_snn.measuring.calls import keep_freed_memory, medians, peak_during
 from art_snn.measuring.process import in_fresh_process
@@ -26,8 +27,10 @@ def touch_64_mib() -> float:
 
 
 def test_peak_memory_sees_a_tensor_that_is_gone_afterwards():
+    before = torch.initial_seed(), torch.get_num_threads()
     # In a process of its own, since freed memory of earlier tests would be used again.
     assert 60 * MIB < in_fresh_process(peak_during, touch_64_mib, "cpu") < 90 * MIB
+    assert (torch.initial_seed(), torch.get_num_threads()) == before
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mallopt belongs to glibc")
@@ -83,14 +86,15 @@ def test_without_the_module_resource_the_peak_is_that_of_psutil(windows):
     assert calls.peak_during(rise, "cpu") == 4000
 
 
-def test_without_the_module_resource_everything_can_still_be_imported():
-    """psutil is not needed before something is measured."""
-    code = (
-        "import sys; sys.modules['resource'] = sys.modules['psutil'] = None; "
-        "import art_snn.experiments.cost, art_snn.experiments.scaling; "
-        "from art_snn.measuring import calls; assert calls.resource is None"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+def test_psutil_is_not_needed_to_import_anything(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "resource", None)
+        patch.setitem(sys.modules, "psutil", None)
+        assert importlib.reload(calls).resource is None
+    importlib.reload(calls)
+    files = Path(art_snn.__file__).parent.rglob("*.py")
+    needed = re.compile(r"^(import|from) (resource|psutil)\b", re.MULTILINE)
+    assert [file for file in files if needed.search(file.read_text("utf-8"))] == []
 
 
 def test_the_module_is_as_it_was_after_a_test_that_reloads_it():

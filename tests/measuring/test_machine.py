@@ -8,6 +8,7 @@ import torch
 from art_snn.measuring import machine
 from art_snn.measuring.machine import (
     describe_machine,
+    device_type,
     require_device,
     require_threads,
     set_threads,
@@ -15,10 +16,9 @@ from art_snn.measuring.machine import (
 )
 
 
-def test_a_processor_is_told_with_its_threads_and_the_version_of_torch():
-    assert f", {torch.get_num_threads()} threads, torch {torch.__version__}" in describe_machine(
-        "cpu"
-    )
+def test_a_processor_is_named_with_its_threads_and_the_version_of_torch():
+    threads = f", {torch.get_num_threads()} threads, torch {torch.__version__}"
+    assert threads in describe_machine("cpu")
     assert ", 7 threads, " in describe_machine("cpu", 7)
 
 
@@ -47,23 +47,23 @@ def test_threads_are_set_where_they_are_asked_for():
 @pytest.mark.parametrize("threads", [0, -1, 1.5, "two"])
 def test_no_thread_is_refused(threads):
     for check in (set_threads, require_threads):
-        with pytest.raises(ValueError, match=r"^threads: expected a whole number >= 1, got"):
+        with pytest.raises(ValueError, match=r"^threads: expected a whole number >= 1"):
             check(threads)
 
 
 @pytest.mark.parametrize("device", ["tpu", "cuda", "", None])
 def test_a_device_of_another_name_is_refused(device):
-    with pytest.raises(ValueError, match=r"^device: expected 'gpu' or 'cpu', got"):
+    with pytest.raises(ValueError, match=r"^device: expected 'gpu' or 'cpu'"):
         require_device(device)
 
 
 def test_a_gpu_where_there_is_none_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    message = r"^device: expected a device that torch can see, got gpu\. Use cpu, or install"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^device: expected a device that torch can see"):
         require_device("gpu")
     require_device("cpu")
     assert torch_device("gpu") == torch_device("cpu") == torch.device("cpu")
+    assert [device_type(torch.device(name)) for name in ("cpu", "cuda:1")] == ["cpu", "gpu"]
 
 
 @pytest.mark.gpu

@@ -6,34 +6,19 @@ import multiprocessing
 import os
 import signal
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from art_snn.measuring import process
 from art_snn.measuring.process import ProcessFailed, in_fresh_process
-from art_snn.measuring.workload import Workload, peak_of, random_samples
-from art_snn.models import Architecture
+from tests.measuring.waiting import alive, measure, wait_for
 
 
-def test_the_result_comes_out_of_another_process():
+def test_the_result_comes_out_of_another_process_and_what_it_prints_does_not():
     assert in_fresh_process(os.getpid) != os.getpid()
     assert in_fresh_process(max, 3, 7) == 7
-
-
-def test_what_the_call_prints_is_not_taken_for_its_result():
     assert in_fresh_process(print, "3") is None
-
-
-def test_a_fresh_process_measures_a_peak_and_leaves_this_one_alone():
-    before = torch.initial_seed(), torch.get_num_threads()
-    architecture = Architecture(model="vgg5", steps=2)
-    x, y = random_samples(architecture, 2, channels=1, image_size=8)
-    work = Workload(architecture=architecture, x=x, y=y, rules={}, batch_size=2, threads=2)
-    assert in_fresh_process(peak_of, work, "rga") > 0
-    assert (torch.initial_seed(), torch.get_num_threads()) == before
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no such signals")
@@ -94,31 +79,3 @@ def test_the_process_that_measures_does_not_outlive_one_that_is_killed(tmp_path)
     parent.kill()
     parent.join()
     wait_for(lambda: not alive(child))
-
-
-def measure(place):
-    in_fresh_process(tell_and_wait, str(place))
-
-
-def tell_and_wait(place):
-    Path(place).write_text(str(os.getpid()))
-    time.sleep(600)
-
-
-def alive(pid):
-    """Whether the process runs, and is not merely waited for."""
-    status = Path(f"/proc/{pid}/status")
-    if not Path("/proc/self/status").exists():
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
-        return True
-    return status.exists() and "State:\tZ" not in status.read_text()
-
-
-def wait_for(holds, seconds=60):
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)

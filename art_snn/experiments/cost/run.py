@@ -15,7 +15,7 @@ from art_snn.experiments.cost.result import Cost
 from art_snn.experiments.cost.settings import TRAINED_BY, Settings
 from art_snn.experiments.resume import earlier
 from art_snn.measuring.machine import describe_machine, torch_device
-from art_snn.measuring.peers import PEERS, installed, objection_of, without
+from art_snn.measuring.peers import PEERS, installed, peer_objection, without
 from art_snn.measuring.process import in_fresh_process
 from art_snn.measuring.workload import INFERENCE, Row, Workload, peak_of, seconds_of
 from art_snn.network import SpikingNetwork
@@ -69,7 +69,7 @@ def _peers(network: SpikingNetwork) -> tuple[list[Row], list[str]]:
     missing = without(versions)
     rows, remarks = [], [] if missing is None else [missing]
     for name, version in versions.items():
-        reason = objection_of(name, network)
+        reason = peer_objection(name, network)
         remarks.append(PEERS[name].remark if reason is None else reason)
         rows += [Row("peer", f"{name} {version}")] if reason is None else []
     return rows, remarks
