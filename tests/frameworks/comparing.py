@@ -74,5 +74,3 @@ def assert_same(
 
 
 precisions = pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-grids = pytest.mark.parametrize("exact", [False, True], ids=["random", "eighths"])
-modes = pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])

@@ -19,7 +19,7 @@ __all__ = [
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
         cases: list[Case] = metafunc.module.CASES
-        metafunc.parametrize("case", cases, ids=[case.name for case in cases])
+        metafunc.parametrize("case", cases, ids=[getattr(case, "name", None) for case in cases])
 
 
 @pytest.mark.parametrize("rule", RULES)

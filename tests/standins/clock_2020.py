@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from tests.standins import of
+from tests.standins.nodes import sigmoid
 
 ROOT = "spikingjelly.clock_driven"
-
-
-class _Sigmoid(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return (x >= 0).to(x)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        s = (4 * ctx.saved_tensors[0]).sigmoid()
-        return 4 * s * (1 - s) * grad
 
 
 @of(f"{ROOT}.surrogate")
@@ -29,7 +16,7 @@ class Sigmoid(nn.Module):
     spiking = True
 
     def forward(self, x: Tensor) -> Tensor:
-        return _Sigmoid.apply(x) if self.training else (x >= 0).to(x)
+        return sigmoid(x, 4.0) if self.training else (x >= 0).to(x)
 
 
 @of(f"{ROOT}.neuron")

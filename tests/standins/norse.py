@@ -163,18 +163,15 @@ class LIFCell(SNNCell):
 class SequentialState(nn.Sequential):
     """One step through all modules; those whose forward takes a state get theirs."""
 
-    def __init__(self, *args: nn.Module, return_hidden: bool = False) -> None:
+    def __init__(self, *args: nn.Module) -> None:
         super().__init__(*args)
-        self.return_hidden = return_hidden
         self.stateful_layers = ["state" in inspect.signature(m.forward).parameters for m in args]
 
     def forward(self, input_tensor: Tensor, state: list | None = None) -> tuple[Any, list]:
         state = [None] * len(self) if state is None else state
-        hidden = []
         for index, module in enumerate(self):
             if self.stateful_layers[index]:
                 input_tensor, state[index] = module(input_tensor, state[index])
             else:
                 input_tensor = module(input_tensor)
-            hidden.append(input_tensor)
-        return (hidden if self.return_hidden else input_tensor), state
+        return input_tensor, state

@@ -15,35 +15,31 @@ ROOT = "sinabs.layers"
 ACTIVATION = "sinabs.activation"
 
 
-class _Backward:
+class Spikes:
+    required_states = ("v_mem",)
+
+    @classmethod
+    def forward(cls, ctx: Any, v: Tensor, threshold: Tensor, surrogate: Any) -> Tensor:
+        ctx.save_for_backward(v.clone())
+        ctx.threshold, ctx.surrogate = threshold, surrogate
+        return cls.spikes(v, threshold)
+
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        (v,) = ctx.saved_tensors
-        return grad * ctx.surrogate(v, ctx.threshold), None, None
-
-
-def _kept(ctx: Any, v: Tensor, threshold: Tensor, surrogate: Any) -> None:
-    ctx.save_for_backward(v.clone())
-    ctx.threshold, ctx.surrogate = threshold, surrogate
+        return grad * ctx.surrogate(ctx.saved_tensors[0], ctx.threshold), None, None
 
 
 @of(f"{ACTIVATION}.spike_generation")
-class MultiSpike(_Backward, torch.autograd.Function):
-    required_states = ("v_mem",)
-
+class MultiSpike(Spikes, torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, v: Tensor, threshold: Tensor, surrogate: Any) -> Tensor:
-        _kept(ctx, v, threshold, surrogate)
+    def spikes(v: Tensor, threshold: Tensor) -> Tensor:
         return (v > 0) * torch.div(v, threshold, rounding_mode="trunc").float()
 
 
 @of(f"{ACTIVATION}.spike_generation")
-class SingleSpike(_Backward, torch.autograd.Function):
-    required_states = ("v_mem",)
-
+class SingleSpike(Spikes, torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, v: Tensor, threshold: Tensor, surrogate: Any) -> Tensor:
-        _kept(ctx, v, threshold, surrogate)
+    def spikes(v: Tensor, threshold: Tensor) -> Tensor:
         return (v - threshold >= 0).float()
 
 
@@ -89,10 +85,9 @@ class StatefulLayer(nn.Module):
     def is_state_initialised(self) -> bool:
         return all(buffer.shape != (0,) for buffer in self.buffers())
 
-    def init_state_with_shape(self, shape: Any, randomize: bool = False) -> None:
+    def init_state_with_shape(self, shape: Any) -> None:
         for name, buffer in self.named_buffers():
             self.register_buffer(name, torch.zeros(shape, device=buffer.device))
-        self.reset_states(randomize)
 
     def handle_state_batch_size_mismatch(self, new_batch_size: int) -> None:
         """Another batch size draws its states at random from those of the last batch."""
@@ -100,14 +95,9 @@ class StatefulLayer(nn.Module):
             drawn = torch.randint(0, len(buffer), (new_batch_size,))
             self.register_buffer(name, buffer[drawn])
 
-    def reset_states(self, randomize: bool = False) -> None:
-        if self.is_state_initialised():
-            for buffer in self.buffers():
-                if randomize:
-                    nn.init.uniform_(buffer)
-                else:
-                    buffer.zero_()
-                buffer.detach_()
+    def reset_states(self) -> None:
+        for buffer in self.buffers():
+            buffer.zero_().detach_()
 
     def __deepcopy__(self, memo: Any = None) -> StatefulLayer:
         """A new layer from the arguments: hooks, train mode and other attributes are lost."""
@@ -152,11 +142,8 @@ class LIF(StatefulLayer):
             kept = None if value is None else nn.Parameter(value)
             setattr(self, f"{'alpha' if train_alphas else 'tau'}_{name}", kept)
         self.spike_fn, self.reset_fn, self.surrogate_grad_fn = spike_fn, reset_fn, surrogate_grad_fn
-        self.train_alphas, self.norm_input, self.record_states = (
-            train_alphas,
-            norm_input,
-            record_states,
-        )
+        self.train_alphas, self.norm_input = train_alphas, norm_input
+        self.record_states = record_states
         self.min_v_mem, self.spike_threshold = _fixed(min_v_mem), _fixed(spike_threshold)
         if shape:
             self.init_state_with_shape(shape)
@@ -186,7 +173,6 @@ class LIF(StatefulLayer):
         self.v_mem = state["v_mem"]
         self.i_syn = None if alpha_syn is None else state["i_syn"]
         self.recordings = {"v_mem": torch.stack(recorded, 1)} if self.record_states else {}
-        self.firing_rate = torch.stack(out, 1).mean()
         return torch.stack(out, 1)
 
     def _step(self, x: Tensor, state: dict, alpha_mem: Tensor, alpha_syn: Any) -> tuple:
@@ -232,11 +218,9 @@ class IAF(LIF):
 def _squeezed(kind: Any) -> Any:
     """The subclass that takes merged inputs [N*T, ...], the steps of a sample side by side."""
 
-    def __init__(
-        self: Any, batch_size: Any = None, num_timesteps: Any = None, **kwargs: Any
-    ) -> None:
+    def __init__(self: Any, batch_size: int = -1, num_timesteps: int = -1, **kwargs: Any) -> None:
         kind.__init__(self, **kwargs)
-        self.batch_size, self.num_timesteps = batch_size or -1, num_timesteps or -1
+        self.batch_size, self.num_timesteps = batch_size, num_timesteps
 
     def forward(self: Any, x: Tensor) -> Tensor:
         apart = x.reshape(self.batch_size, self.num_timesteps, *x.shape[1:])
@@ -247,9 +231,8 @@ def _squeezed(kind: Any) -> Any:
         return {**kind._param_dict.fget(self), **lengths}
 
     members = {"__init__": __init__, "forward": forward, "__module__": kind.__module__}
-    return type(
-        f"{kind.__name__}Squeeze", (kind,), {**members, "_param_dict": property(_param_dict)}
-    )
+    members["_param_dict"] = property(_param_dict)
+    return type(f"{kind.__name__}Squeeze", (kind,), members)
 
 
 IAFSqueeze = _squeezed(IAF)

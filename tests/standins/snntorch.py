@@ -39,7 +39,6 @@ class SpikingNeuron(nn.Module):
         self,
         threshold: Any = 1.0,
         spike_grad: Any = None,
-        surrogate_disable: bool = False,
         init_hidden: bool = False,
         inhibition: bool = False,
         learn_threshold: bool = False,
@@ -47,21 +46,14 @@ class SpikingNeuron(nn.Module):
         state_quant: Any = False,
         output: bool = False,
         graded_spikes_factor: Any = 1.0,
-        learn_graded_spikes_factor: bool = False,
     ) -> None:
         super().__init__()
         SpikingNeuron.instances.append(self)
         self.spike_grad = spike_grad or atan()
-        if surrogate_disable:
-            self.spike_grad = lambda x: (x > 0).float()
-        self.surrogate_disable, self.init_hidden, self.output = (
-            surrogate_disable,
-            init_hidden,
-            output,
-        )
+        self.init_hidden, self.output = init_hidden, output
         self.inhibition, self.state_quant = inhibition, state_quant
         self._number("threshold", threshold, learn_threshold)
-        self._number("graded_spikes_factor", graded_spikes_factor, learn_graded_spikes_factor)
+        self._number("graded_spikes_factor", graded_spikes_factor, False)
         self._number("reset_mechanism_val", self.reset_dict[reset_mechanism], False)
         self._reset_mechanism = reset_mechanism
 
@@ -86,12 +78,10 @@ class SpikingNeuron(nn.Module):
         mem = self.state_quant(mem) if self.state_quant else mem
         return self.spike_grad(mem - self.threshold) * self.graded_spikes_factor
 
-    def fire_inhibition(self, batch_size: int, mem: Tensor) -> Tensor:
+    def fire_inhibition(self, mem: Tensor) -> Tensor:
         shifted = mem - self.threshold
-        spk = self.spike_grad(shifted)
-        mask = torch.zeros_like(spk)
-        mask[torch.arange(batch_size), shifted.argmax(1)] = 1
-        return spk * mask
+        first = nn.functional.one_hot(shifted.argmax(1), shifted.shape[1])
+        return self.spike_grad(shifted) * first
 
     def mem_reset(self, mem: Tensor) -> Tensor:
         return self.spike_grad(mem - self.threshold).clone().detach()
@@ -113,8 +103,8 @@ class LIF(SpikingNeuron):
         self._number("beta", beta, learn_beta)
         for name in self.states:
             self.register_buffer(name, torch.zeros(0), False)
-        chosen = {"subtract": self._base_sub, "zero": self._base_zero, "none": self._base_int}
-        self.state_function = chosen[self.reset_mechanism]
+        equations = {"subtract": self._base_sub, "zero": self._base_zero, "none": self._base_int}
+        self.state_function = equations[self.reset_mechanism]
         self.reset_delay = reset_delay
 
     def reset_mem(self) -> Any:
@@ -123,21 +113,28 @@ class LIF(SpikingNeuron):
         values = tuple(getattr(self, name) for name in self.states)
         return values[0] if len(values) == 1 else values
 
-    def _taken(self, input_: Tensor, **given: Tensor | None) -> None:
-        for name, value in given.items():
+    def _answer(self, input_: Tensor, **states: Tensor | None) -> Any:
+        """Spikes, and the states behind them unless they are hidden."""
+        for name, value in states.items():
             if value is not None:
                 setattr(self, name, value)
                 if self.init_hidden:
                     raise TypeError(f"`{name}` should not be passed while `init_hidden=True`")
             if getattr(self, name).shape != input_.shape:
                 setattr(self, name, torch.zeros_like(input_))
+        spk = self._stepped(input_)
+        if "spk" in states:
+            self.spk = spk
+        if self.init_hidden and not self.output:
+            return spk
+        return (spk, *(getattr(self, name) for name in states if name != "spk"))
 
     def _stepped(self, input_: Tensor) -> Tensor:
         self.reset = self.mem_reset(self.mem)
         self.mem = self.state_function(input_)
         if self.state_quant:
             self.mem = self.state_quant(self.mem)
-        spk = self._fired()
+        spk = self.fire_inhibition(self.mem) if self.inhibition else self.fire(self.mem)
         if not self.reset_delay:
             due = spk / self.graded_spikes_factor - self.reset
             if self.reset_mechanism_val == 0:
@@ -145,13 +142,6 @@ class LIF(SpikingNeuron):
             elif self.reset_mechanism_val == 1:
                 self.mem = self.mem - due * self.mem
         return spk
-
-    def _fired(self) -> Tensor:
-        return (
-            self.fire_inhibition(len(self.mem), self.mem)
-            if self.inhibition
-            else self.fire(self.mem)
-        )
 
     def _base_state_function(self, input_: Tensor) -> Tensor:
         return self.beta.clamp(0, 1) * self.mem + input_
@@ -170,9 +160,7 @@ class LIF(SpikingNeuron):
 @of(f"{ROOT}.leaky")
 class Leaky(LIF):
     def forward(self, input_: Tensor, mem: Tensor | None = None) -> Any:
-        self._taken(input_, mem=mem)
-        spk = self._stepped(input_)
-        return spk if self.init_hidden and not self.output else (spk, self.mem)
+        return self._answer(input_, mem=mem)
 
     @classmethod
     def reset_hidden(cls) -> None:
@@ -192,9 +180,7 @@ class Synaptic(LIF):
         self._number("alpha", alpha, False)
 
     def forward(self, input_: Tensor, syn: Tensor | None = None, mem: Tensor | None = None) -> Any:
-        self._taken(input_, syn=syn, mem=mem)
-        spk = self._stepped(input_)
-        return spk if self.init_hidden and not self.output else (spk, self.syn, self.mem)
+        return self._answer(input_, syn=syn, mem=mem)
 
     def _base_state_function(self, input_: Tensor) -> Tensor:
         self.syn = self.alpha.clamp(0, 1) * self.syn + input_
@@ -213,9 +199,7 @@ class RLeaky(LIF):
         self._number("V", V, True)
 
     def forward(self, input_: Tensor, spk: Tensor | None = None, mem: Tensor | None = None) -> Any:
-        self._taken(input_, spk=spk, mem=mem)
-        self.spk = self._stepped(input_)
-        return self.spk if self.init_hidden and not self.output else (self.spk, self.mem)
+        return self._answer(input_, spk=spk, mem=mem)
 
     def _base_state_function(self, input_: Tensor) -> Tensor:
         return self.beta.clamp(0, 1) * self.mem + input_ + self.spk * self.V
