@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
+from sphinx.util.docstrings import prepare_docstring
 
 import art_snn
 
@@ -45,9 +47,11 @@ PAGES = re.findall(
 
 
 def exported(tree: ast.Module) -> Iterator[str]:
-    """Names that a package takes from its modules for users: ``import X as X``."""
+    """Names that a package takes from its modules for users: ``import X as X``, ``import *``."""
     for node in tree.body:
-        if isinstance(node, ast.ImportFrom):
+        if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
+            yield from import_module(str(node.module)).__all__
+        elif isinstance(node, ast.ImportFrom):
             yield from (alias.name for alias in node.names if alias.name == alias.asname)
 
 
@@ -89,16 +93,13 @@ autosummary_context = {"public": public}
 
 
 def describe(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
-    """Take the docstring of a value from the module that a package has it from."""
-    package, _, member = name.rpartition(".")
-    if what == "data" and package in PAGES:
-        tree = ast.parse(inspect.getsource(import_module(package)))
-        homes = [
-            node.module
-            for node in tree.body
-            if isinstance(node, ast.ImportFrom) and member in (a.name for a in node.names)
-        ]
-        for home in filter(None, homes):
+    """Take the docstring of a value from the module that defines it, not that of its type."""
+    if what != "data" or lines[:1] != prepare_docstring(type(value).__doc__ or "")[:1]:
+        return
+    lines.clear()
+    member = name.rpartition(".")[2]
+    for home, module in sorted(sys.modules.items()):
+        if home.startswith("art_snn") and vars(module).get(member) is value and not lines:
             lines[:] = ModuleAnalyzer.for_module(home).find_attr_docs().get(("", member), [])
 
 
