@@ -70,8 +70,8 @@ class AdversarialTraining:
 
         :param shape: of one sample.
         :param classes: number of classes K.
-        :raises ValueError: when the rule does not apply to the network.
-        A call raises it for samples outside the value range."""
+        :raises ValueError: when the rule does not apply to the network; when called, for samples
+            outside the value range."""
         self.check(network)
         with modes_kept(network):
             device = device_type(device_of(network))
