@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
-from torch import nn
 
-from art_snn import CBA, IF, LIF, RGA, STBP, Direct, PyTorchSpikingClassifier, SpikingNetwork
+from art_snn import CBA, IF, Direct, SpikingNetwork
 from art_snn.dynamics import Dynamics
-from tests.architectures import SHAPE, batch, chain, network
+from tests.architectures import batch, chain, network
 from tests.oracles import result
 
 law = settings(deadline=None, derandomize=True, database=None, max_examples=150)
@@ -77,88 +75,3 @@ def test_the_reset_does_not_matter_to_an_ann():
     assert torch.equal(result(hard, x).input, result(soft, x).input)
     with torch.no_grad():
         assert not torch.equal(hard(x), soft(x))
-
-
-# Neurons that it refuses
-
-REFUSAL = (
-    r"^gradient: expected a rule that applies to every neuron of the network, got "
-    r"CBA\(levels=8\), which does not apply to neuron 'layers\.1' with .*decay=0\.5.*: "
-    r"conversion to an ANN approximates IF neurons only \(decay 1\)\. "
-    r"The rules that do apply: (?!.*'cba')'stbp',.* 'rga'"
-)
-
-
-def mixed():
-    """IF neurons, but for the first layer's."""
-    layers = chain(IF)
-    layers[1] = LIF()
-    return layers
-
-
-def classifier(net):
-    loss = nn.CrossEntropyLoss()
-    return PyTorchSpikingClassifier(net, loss, SHAPE, 3, device_type="cpu", clip_values=(0, 1))
-
-
-@pytest.mark.parametrize("layers", [chain, mixed])
-def test_a_network_with_a_leak_refuses_it_from_the_start(layers):
-    with pytest.raises(ValueError, match=REFUSAL):
-        SpikingNetwork(layers(), gradient="cba")
-    with pytest.raises(ValueError, match=REFUSAL.replace("gradient", "training_gradient")):
-        SpikingNetwork(layers(), training_gradient=CBA())
-
-
-def choose(net):
-    net.gradient = "cba"
-
-
-def choose_for_training(net):
-    net.training_gradient = CBA()
-
-
-def use(net):
-    with net.using("cba"):
-        raise AssertionError("the block was entered")
-
-
-def ask_for_a_loss_gradient(net):
-    x = np.zeros((2, *SHAPE), dtype=np.float32)
-    classifier(net).loss_gradient(x, np.zeros(2, dtype=int), gradient="cba")
-
-
-@pytest.mark.parametrize(
-    "ask",
-    [
-        choose,
-        choose_for_training,
-        use,
-        lambda net: net.with_gradient("cba"),
-        lambda net: classifier(net).set_params(gradient="cba"),
-        ask_for_a_loss_gradient,
-    ],
-    ids=["setter", "training", "using", "with_gradient", "set_params", "loss_gradient"],
-)
-def test_a_network_with_a_leak_refuses_it_later_and_stays_as_it_was(ask):
-    net = SpikingNetwork(chain(), Direct(4)).eval()
-    x = batch(dtype=torch.float32)
-    before = result(net, x)
-    with pytest.raises(ValueError, match=REFUSAL.replace("^gradient", "^(training_)?gradient")):
-        ask(net)
-    assert (net.gradient, net.training_gradient) == (RGA(), STBP())
-    assert not net.training
-    after = result(net, x)
-    assert net.execution.kind == "collapsed"
-    assert torch.equal(after.input, before.input)
-    assert torch.equal(after.logits, before.logits)
-
-
-def test_a_leak_that_came_into_the_network_later_is_refused_at_the_call():
-    net = SpikingNetwork(chain(IF), gradient="cba")
-    x = batch(dtype=torch.float32).requires_grad_()
-    assert net(x).requires_grad
-    net.layers[1] = LIF()
-    with pytest.raises(ValueError, match=REFUSAL):
-        net(x)
-    with torch.no_grad():
-        assert net(x).isfinite().all()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from art_snn import (
     BPTR,
@@ -13,6 +16,8 @@ from art_snn import (
     EOT,
     GRADIENTS,
     HART,
+    IF,
+    LIF,
     RGA,
     STBP,
     Direct,
@@ -20,14 +25,16 @@ from art_snn import (
     Frames,
     Mean,
     Poisson,
+    PyTorchSpikingClassifier,
     RectifiedANN,
     SpikingNetwork,
     StaticCurve,
 )
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import Site, applicable, check_applicable, objection
+from art_snn.gradients import Site, applicable, check_applicable, objection, resolve
 from art_snn.neurons import Neuron
-from tests.architectures import batch, chain
+from tests.architectures import SHAPE, batch, chain
+from tests.oracles import result
 
 
 @dataclass(frozen=True)
@@ -49,48 +56,39 @@ def build(dynamics, **options):
     return SpikingNetwork(chain(lambda: Neuron(dynamics)), Direct(4), **options)
 
 
-def test_a_neuron_has_a_rate_curve_unless_it_simulates_in_a_way_of_its_own():
+LIF_ALONE, ANY = [RGA(), StaticCurve(), STBP(), CBA(), RectifiedANN()], [BPTR(), HART()]
+
+
+def test_rules_made_for_lif_object_to_other_equations_only():
+    for rule in (*LIF_ALONE, *ANY):
+        assert rule.objection(Dynamics(1.0)) is None
+        assert rule.objection(Renamed(1.0)) is None
+        objection = rule.objection(Refractory(1.0))
+        assert (objection is None) == (rule in ANY)
+        assert rule in ANY or "these neurons obey other" in objection
     assert Dynamics(0.9).has_rate_curve
-    assert Renamed(1.0).has_rate_curve
     assert not Refractory().has_rate_curve
 
 
-@pytest.mark.parametrize("rule", [RGA(), StaticCurve(), STBP(), CBA(), RectifiedANN()], ids=repr)
-def test_rules_made_for_lif_object_to_other_equations_only(rule):
-    assert isinstance(rule.objection(Refractory(1.0)), str)
-    assert rule.objection(Dynamics(1.0)) is None
-    assert rule.objection(Renamed(1.0)) is None
+LONGER = {
+    Extended(STBP()): "",
+    EOT(Extended(STBP())): "Extended: ",
+    Mean(STBP(), Extended(RGA())): "Extended: ",
+    Mean(STBP(), EOT(Extended(RGA()))): "EOT: Extended: ",
+}
 
 
-@pytest.mark.parametrize("rule", [BPTR(), HART()], ids=repr)
-def test_rules_that_read_only_spikes_and_potentials_object_to_nothing(rule):
-    for dynamics in (Dynamics(0.5), Dynamics(1.0), Refractory(0.5)):
-        assert rule.objection(dynamics) is None
-
-
-LONGER = [Extended(STBP()), EOT(Extended(STBP())), Mean(STBP(), Extended(RGA()))]
-
-
+@pytest.mark.parametrize("encoder", [Frames(4), lambda x: x[None]])
 @pytest.mark.parametrize("rule", LONGER, ids=repr)
-def test_rules_of_more_steps_object_to_an_encoder_that_cannot_give_them(rule):
-    for encoder in (Frames(4), lambda x: x[None]):
-        reason = rule.objection(Dynamics(), encoder)
-        assert reason is not None
-        assert reason.endswith(f"{encoder} cannot give another number of time steps")
-    for encoder in (None, Direct(4), Poisson(4)):
-        assert rule.objection(Dynamics(), encoder) is None
+def test_rules_of_more_steps_object_to_an_encoder_that_cannot_give_them(rule, encoder):
+    objection = f"{LONGER[rule]}{encoder} cannot give another number of time steps"
+    assert rule.objection(Dynamics(), encoder) == objection
 
 
-def test_of_a_rule_made_of_others_the_part_that_objects_is_named():
-    reason = Mean(STBP(), EOT(Extended(RGA()))).objection(Dynamics(), Frames(4))
-    assert reason == "EOT: Extended: Frames(steps=4) cannot give another number of time steps"
-    assert Extended(CBA()).objection(Dynamics(0.9), Direct(4)).startswith("CBA: conversion to an")
-
-
-@pytest.mark.parametrize("name", GRADIENTS)
-def test_rules_of_the_table_object_to_no_encoder(name):
-    for encoder in (None, Direct(4), Poisson(4), Frames(4)):
-        assert GRADIENTS[name]().objection(Dynamics(1.0), encoder) is None
+@pytest.mark.parametrize("rule", [*(kind() for kind in GRADIENTS.values()), *LONGER], ids=repr)
+def test_no_rule_objects_to_other_encoders(rule):
+    for encoder in (None, Direct(4), Poisson(4), *([] if rule in LONGER else [Frames(4)])):
+        assert rule.objection(Dynamics(1.0), encoder) is None
 
 
 def test_the_objection_to_a_network_is_that_to_any_of_its_neurons_or_to_its_encoder():
@@ -110,17 +108,97 @@ def test_the_rules_that_apply_are_listed_by_name():
     assert applicable([]) == list(GRADIENTS)
 
 
-@pytest.mark.parametrize("name", ["rga", "static", "stbp", "relu"])
-@pytest.mark.parametrize("argument", ["gradient", "training_gradient"])
-def test_a_network_of_such_neurons_refuses_a_rule_and_names_those_that_apply(argument, name):
-    options = {"gradient": "hart", "training_gradient": "bptr"} | {argument: name}
-    message = (
-        rf"^{argument}: expected a rule that applies to every neuron of the network, got "
-        rf"{type(GRADIENTS[name]()).__name__}\(.*does not apply to neuron 'layers\.1' with "
-        r"Refractory\(.*these neurons obey other.*\. The rules that do apply: 'bptr', 'hart'\.$"
+def mixed():
+    """IF neurons, but for the first layer's."""
+    layers = chain(IF)
+    layers[1] = LIF()
+    return layers
+
+
+REFUSED = {
+    "cba": (chain, Direct(4), CBA(), "IF neurons only"),
+    "cba, one leaky layer": (mixed, Direct(4), CBA(), "IF neurons only"),
+    "frames": (chain, Frames(4), Extended(RGA()), "cannot give another number"),
+    "of its own": (chain, lambda x: x.transpose(0, 1), Extended(RGA()), "cannot give another"),
+    "inside": (chain, Frames(4), EOT(Extended(RGA())), "Extended: .* cannot give another"),
+    "among others": (
+        chain,
+        Frames(4),
+        Mean(STBP(), Extended(RGA())),
+        "Extended: .* cannot give another",
+    ),
+    **{
+        name: (partial(chain, lambda: Neuron(Refractory())), Direct(4), name, "neurons obey other")
+        for name in ("rga", "static", "stbp", "relu")
+    },
+}
+every_refusal = pytest.mark.parametrize("case", REFUSED)
+
+
+def refusal(rule, words, argument="gradient"):
+    kind = type(resolve(rule)).__name__
+    return (
+        rf"^{argument}: expected a rule .*, got {kind}\(.* not apply to neuron 'layers\.1' with .*"
+        rf"{words}.*\. The rules that do apply: .*'bptr', 'hart'"
     )
-    with pytest.raises(ValueError, match=message):
-        build(Refractory(), **options)
+
+
+def classifier(net):
+    loss, options = nn.CrossEntropyLoss(), {"device_type": "cpu", "clip_values": (0, 1)}
+    return PyTorchSpikingClassifier(net, loss, SHAPE, 3, **options)
+
+
+def use(net, rule):
+    with net.using(rule):
+        raise AssertionError("the block was entered")
+
+
+def ask_for_a_loss_gradient(net, rule):
+    x = np.zeros((2, *SHAPE), dtype=np.float32)
+    classifier(net).loss_gradient(x, np.zeros(2, dtype=int), gradient=rule)
+
+
+ASKS = {
+    "from the start": lambda net, rule: SpikingNetwork(net.layers, net.encoder, rule),
+    "training": lambda net, rule: SpikingNetwork(net.layers, net.encoder, "bptr", rule),
+    "setter": lambda net, rule: setattr(net, "gradient", rule),
+    "training setter": lambda net, rule: setattr(net, "training_gradient", rule),
+    "using": use,
+    "with_gradient": lambda net, rule: net.with_gradient(rule),
+    "set_params": lambda net, rule: classifier(net).set_params(gradient=rule),
+    "loss_gradient": ask_for_a_loss_gradient,
+}
+
+
+@every_refusal
+@pytest.mark.parametrize("ask", ASKS)
+def test_a_rule_that_does_not_apply_is_refused_and_the_network_stays_as_it_was(ask, case):
+    layers, encoder, rule, words = REFUSED[case]
+    net = SpikingNetwork(layers(), encoder, "bptr", "hart").eval()
+    x = torch.rand(3, 4, *SHAPE) if net.encoder != Direct(4) else batch(dtype=torch.float32)
+    before = result(net, x)
+    argument = "training_gradient" if ask.startswith("training") else "gradient"
+    with pytest.raises(ValueError, match=refusal(rule, words, argument)):
+        ASKS[ask](net, rule)
+    assert (net.gradient, net.training_gradient) == (BPTR(), HART())
+    assert net.encoder is encoder
+    assert not net.training
+    after = result(net, x)
+    assert torch.equal(after.input, before.input)
+    assert torch.equal(after.logits, before.logits)
+
+
+@every_refusal
+def test_what_came_into_the_network_later_is_refused_at_the_first_gradient(case):
+    layers, encoder, rule, words = REFUSED[case]
+    net = SpikingNetwork(chain(IF), Direct(4), rule)
+    net.layers, net.encoder = layers(), encoder
+    x = torch.rand(3, 4, *SHAPE) if encoder != Direct(4) else batch(dtype=torch.float32)
+    with torch.no_grad():
+        assert net(x).isfinite().all()
+    with pytest.raises(ValueError, match=refusal(rule, words)):
+        net(x.requires_grad_())
+    assert net.encoder is encoder
 
 
 def test_where_no_rule_of_the_table_applies_the_error_says_none(monkeypatch):

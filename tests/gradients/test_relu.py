@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from art_snn import CBA, IF, LIF, Direct, Frames, RectifiedANN, SpikingNetwork, TimeDistributed
+from art_snn import IF, LIF, Direct, RectifiedANN, SpikingNetwork, TimeDistributed
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import Extended, Mean
 from art_snn.neurons import Neuron
 from tests.architectures import AFFINE, batch, chain, max_pooled, network, repeated
 from tests.oracles import assert_close, relative, result
@@ -112,21 +111,3 @@ def test_the_current_that_counts_is_the_one_behind_the_gain():
     arriving = 0.5 * first(x) + 0.1 + 0.5 * 0.5
     (wanted,) = torch.autograd.grad(last(arriving.relu() / 1.5).square().sum(), x)
     assert relative(got, wanted) < 1e-12
-
-
-def test_neurons_without_a_rate_curve_are_refused_with_the_reason():
-    message = r"^gradient: expected a rule that applies .*RectifiedANN\(\), .* obey other equations"
-    net = SpikingNetwork(two_layers(Neuron(Dynamics(reset="none"))), Direct(4), "bptr")
-    with pytest.raises(ValueError, match=message):
-        net.gradient = "relu"
-
-
-def test_it_stands_inside_other_rules():
-    net = network(chain, encoder=Frames(4), gradient=Mean(RectifiedANN(), CBA()), decay=1.0)
-    x = batch(3, net.encoder)
-    assert torch.equal(net(x.requires_grad_()), net.with_gradient("relu")(x))
-    longer = network(chain, gradient=Extended(RectifiedANN(), steps=9))
-    x = batch()
-    with torch.no_grad():
-        exact = longer(x)
-    assert torch.equal(longer(x.requires_grad_()), exact)
