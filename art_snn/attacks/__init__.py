@@ -1,13 +1,14 @@
 """Attacks of ART by name and settings, crafting in batches under any rule, and our own attacks."""
 
-from art_snn.attacks.attack import ATTACKS as ATTACKS, Attack as Attack
-from art_snn.attacks.auto_pgd import AutoPGD as AutoPGD
-from art_snn.attacks.craft import (
+from art_snn.attacks.attack import (
+    ATTACKS as ATTACKS,
+    Attack as Attack,
     attacked as attacked,
     batches as batches,
     crafted as crafted,
     predictions as predictions,
 )
+from art_snn.attacks.auto_pgd import AutoPGD as AutoPGD
 from art_snn.attacks.distances import (
     FLIPS as FLIPS,
     SHIFT as SHIFT,

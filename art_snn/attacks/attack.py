@@ -1,6 +1,6 @@
 """The attacks that this package's own commands run, by name."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -13,6 +13,7 @@ from art.attacks.evasion import (
     MomentumIterativeMethod,
     ProjectedGradientDescent,
 )
+from tqdm.auto import tqdm
 from tyro.conf import arg
 
 from art_snn.attacks.iterated import IteratedAttack
@@ -29,7 +30,9 @@ from art_snn.checks import (
     set_fields,
 )
 from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.gradients import Gradient
 from art_snn.precision import require_attack_dtype
+from art_snn.seeding import seeded
 
 ITERATIONS = 10
 STEPS, STEP = 7, 2.55 / 8
@@ -93,11 +96,9 @@ class Attack:
         remedy = "Every other attack runs in art-snn evaluate, and on the classifier directly."
         require_choice("attack", name, ATTACKS, remedy=remedy)
         set_fields(self, name=name)
-        for field, remedy in {
-            "eps": "A usual budget is 8/255.",
-            "eps_step": "A usual step is eps / 4.",
-        }.items():
+        for field, words in {"eps": "budget is 8/255", "eps_step": "step is eps / 4"}.items():
             if (value := getattr(self, field)) is not None or field == "eps":
+                remedy = f"A usual {words}."
                 value = require_number(field, value, above=0, within=BUDGETS, remedy=remedy)
                 set_fields(self, **{field: value})
         remedy = "Leave it out, or take pgd or mim: art-snn scaling runs only these."
@@ -135,9 +136,9 @@ class Attack:
     def craft(
         self, classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray
     ) -> np.ndarray:
-        """Adversarial samples of one batch ``(N, *input_shape)``, labels (N,).
+        """Adversarial samples of one batch ``(N, *input_shape)`` with labels (N,).
 
-        What rules remember, such as ASSG, begins and ends with it."""
+        Rules such as ASSG remember nothing before it, and nothing after it."""
         dtype = self.attack_dtype or classifier.attack_dtype
         with classifier.model.crafting(dtype), attacking(classifier, self.eps):
             adversarial: np.ndarray = self.method(classifier, max(1, len(x))).generate(x, y)
@@ -145,10 +146,7 @@ class Attack:
 
     def as_dict(self) -> dict[str, Any]:
         """Its fields for JSON, without a precision where none was chosen."""
-        told = asdict(self)
-        if self.attack_dtype is None:
-            del told["attack_dtype"]
-        return told
+        return {k: v for k, v in asdict(self).items() if k != "attack_dtype" or v is not None}
 
     def __repr__(self) -> str:
         """The fields, a precision where one was chosen; fingerprints of results are made of it."""
@@ -160,3 +158,61 @@ class Attack:
             return f"{self.name.upper()}, eps {self.eps:.4g}{how}"
         step = f" of {self.step:.4g}" if self.name in STEPPED else ""
         return f"{self.name.upper()}, eps {self.eps:.4g}, {self.iterations} steps{step}{how}"
+
+
+def batches(samples: int, size: int, seed: int, words: str) -> Iterator[slice]:
+    """Slices of the samples, each with the random state of the seed and its position."""
+    for start in tqdm(range(0, samples, size), desc=words, leave=False):
+        with seeded(seed + start):
+            yield slice(start, min(start + size, samples))
+
+
+def predictions(
+    classifier: PyTorchSpikingClassifier, x: np.ndarray, batch_size: int, seed: int
+) -> np.ndarray:
+    """Logits (N, K), drawn from the seed where the network is random.
+
+    :raises ValueError: when a sample holds NaN or infinity."""
+    got, remedy = "NaN or infinity", "No number that rests on such samples can be believed."
+    require(np.isfinite(x).all(), "x", "finite samples", got, remedy)
+    with seeded(seed):
+        logits: np.ndarray = classifier.predict(x, batch_size=batch_size)
+    return logits
+
+
+def crafted(
+    attack: Attack,
+    rule: Gradient,
+    classifier: PyTorchSpikingClassifier,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    batch_size: int,
+    seed: int,
+    words: str,
+) -> np.ndarray:
+    """Adversarial samples ``(N, *input_shape)`` that the attack crafts with the rule.
+
+    The network keeps its own rule; rules such as ASSG remember one batch (:meth:`Attack.craft`).
+
+    :param x: samples ``(N, *input_shape)``.
+    :param y: class indices (N,).
+    :param words: for the progress bar."""
+    adversarial = np.empty_like(x)
+    with classifier.model.using(rule):
+        for batch in batches(len(x), batch_size, seed, words):
+            adversarial[batch] = attack.craft(classifier, x[batch], y[batch])
+    return adversarial
+
+
+def attacked(
+    attack: Attack,
+    rule: Gradient,
+    classifier: PyTorchSpikingClassifier,
+    x: np.ndarray,
+    y: np.ndarray,
+    **options: Any,
+) -> np.ndarray:
+    """Logits (N, K) of the samples that :func:`crafted` gives with the options."""
+    adversarial = crafted(attack, rule, classifier, x, y, **options)
+    return predictions(classifier, adversarial, options["batch_size"], options["seed"])

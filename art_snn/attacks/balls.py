@@ -1,5 +1,6 @@
 """The set of adversarial samples that an attack may return."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,22 +11,23 @@ from torch import Tensor
 from art_snn.checks import invalid, shown
 
 SMALLEST = 1e-12
+NORMS: Mapping[object, float] = {"inf": np.inf, np.inf: np.inf, "2": 2.0, 2: 2.0}
+"""The norms of balls, by what they may be called."""
 
 
 def require_norm(norm: object) -> float:
     """numpy.inf or 2.0.
 
     :raises ValueError: for anything else."""
-    for known, names in {np.inf: ("inf", np.inf), 2.0: ("2", 2)}.items():
-        if isinstance(norm, int | float | str) and norm in names:
-            return known
+    if isinstance(norm, int | float | str) and norm in NORMS:
+        return NORMS[norm]
     remedy = "numpy.inf is the largest change of a value, 2 the Euclidean length."
     raise invalid("norm", "numpy.inf or 2", shown(norm), remedy)
 
 
 @dataclass(frozen=True)
 class Ball:
-    """What lies within eps of samples, in the clip range, and equals them where a mask says so.
+    """All points within eps of samples and in the clip range; where a mask is False, as they are.
 
     :param norm: numpy.inf or 2, over all axes but the first.
     :param eps: radius.
@@ -46,7 +48,7 @@ class Ball:
         return replace(self, centre=self.centre[which], mask=mask)
 
     def project(self, x: Tensor) -> Tensor:
-        """The nearest points of the ball, moved into the clip range, which leads nearer still."""
+        """The nearest points of the ball, clipped to the range, which is no farther."""
         if self.norm == np.inf:
             return x.clamp(*self._limits)
         moved = scale_to(self._free(x - self.centre), self.eps).add_(self.centre)

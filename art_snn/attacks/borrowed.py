@@ -31,10 +31,9 @@ FIRST = 0.8
 class Borrowed(PerSampleAttack):
     """An attack of ART's under the rules of ours.
 
-    What it finds is brought into the ball, the range and the mask before it counts; it is counted
-    how often the network ran for every sample, and a prediction that it asks for again is not
-    computed again. It draws from a seed, for all of its samples together. Where it is interrupted,
-    whatever adversarial it asked a prediction of is found.
+    Its results are projected to the ball, the range and the mask before they count. Passes are
+    counted for every sample, and no prediction is computed twice. One seed serves all samples
+    together. After an interruption, every adversarial counts that a prediction was asked of.
 
     :param kind: attack of ART's.
     :param options: its settings, those of the budget and the batch among them.
@@ -62,7 +61,7 @@ class Borrowed(PerSampleAttack):
         x = best.samples.clone()
         ball = Ball(self.norm, self.eps, x, *self.clip_range(x), mask)
         seen = _Seen(self, classes)
-        estimator = caching_copy(queries, seen.told)
+        estimator = caching_copy(queries, seen.take)
         if issubclass(self.kind, SquareAttack):
             estimator._input_shape = image_shape(estimator.input_shape)
         attack = self.kind(estimator, **self.options)
@@ -73,15 +72,14 @@ class Borrowed(PerSampleAttack):
                 array = attack.generate(
                     x.cpu().numpy().reshape(len(x), *estimator.input_shape), classes.cpu().numpy()
                 )
-            found = torch.as_tensor(array, device=x.device).to(x).view_as(x)
-            found = ball.project(torch.where(found.isfinite(), found, x))
-            logits = queries.logits(found, rows)
+            points = torch.as_tensor(array, device=x.device).to(x).view_as(x)
+            points = ball.project(torch.where(points.isfinite(), points, x))
+            logits = queries.logits(points, rows)
         except BaseException:
             seen.put(best, ball)
             raise
-        best.take(
-            rows.to(x.device), found, margin(logits, classes), self.succeeded(logits, classes)
-        )
+        values, broken = margin(logits, classes), self.succeeded(logits, classes)
+        best.take(rows.to(x.device), points, values, broken)
 
 
 @dataclass
@@ -98,10 +96,10 @@ class _Seen:
     nearest: list[Tensor] = field(default_factory=list)
     samples: dict[int, np.ndarray] = field(default_factory=dict)
 
-    def told(self, samples: np.ndarray, predictions: np.ndarray) -> None:
-        """Keep those of the samples [m] that the predictions (m, K) show to be adversarial.
+    def take(self, samples: np.ndarray, predictions: np.ndarray) -> None:
+        """Keep those of the samples [m] that are adversarial by their predictions (m, K).
 
-        What an attack asks for while it is built comes of no samples, and shows nothing."""
+        Predictions that an attack asks for while it is built belong to no sample."""
         if not self.nearest:
             return
         rows = torch.cat(self.nearest)[-len(samples) :].to(self.classes.device)
@@ -111,7 +109,7 @@ class _Seen:
             self.samples.setdefault(int(rows[place]), samples[place])
 
     def put(self, best: Best, ball: Ball) -> None:
-        """Take them for what was found, brought into the ball."""
+        """Put them into the best points, projected to the ball."""
         for row, sample in self.samples.items():
             best.samples[row] = torch.as_tensor(sample, device=best.samples.device)
             best.broken[row] = True
@@ -122,11 +120,11 @@ class _Seen:
 def counting(queries: Queries, x: Tensor, nearest: list[Tensor] | None = None) -> Iterator[None]:
     """Whatever runs through the network in the block counts for the nearest of the samples.
 
-    Nearest as the network is given them, behind what the classifier does to its input; of equal
-    samples the first one.
+    Distances are those of the network's inputs, after preprocessing; of equal samples the first one
+    counts.
 
     :param x: samples ``[n, *shape]``, the rows of queries.
-    :param nearest: is given the rows [m] of every pass."""
+    :param nearest: takes in the rows [m] of every pass."""
     given, _ = queries.estimator._apply_preprocessing(x.cpu().numpy(), y=None, fit=False)
     centres = torch.as_tensor(given, device=x.device).to(x).flatten(1)
 
@@ -142,15 +140,14 @@ def counting(queries: Queries, x: Tensor, nearest: list[Tensor] | None = None) -
 
 @contextmanager
 def watching(
-    estimator: PyTorchClassifier, told: Callable[[Tensor, Tensor], None]
+    estimator: PyTorchClassifier, on_pass: Callable[[Tensor, Tensor], None]
 ) -> Iterator[None]:
-    """Whatever this thread runs through the network in the block is told.
+    """A block in which every pass of this thread through the network is reported.
 
-    :param told: is given what the network was given ``[n, *shape]``, apart from the graph, and the
-        logits [n, K]."""
+    :param on_pass: gets the input ``[n, *shape]``, without its graph, and the logits [n, K]."""
 
-    def hook(_: nn.Module, inputs: tuple[Tensor, ...], found: Tensor | list[Tensor]) -> None:
-        told(inputs[0].detach(), found[-1] if isinstance(found, list) else found)
+    def hook(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | list[Tensor]) -> None:
+        on_pass(inputs[0].detach(), output[-1] if isinstance(output, list) else output)
 
     with ExitStack() as stack:
         stack.enter_context(watched(estimator.model, hook))
@@ -161,38 +158,38 @@ def watching(
 
 
 def caching_copy(
-    queries: Queries, told: Callable[[np.ndarray, np.ndarray], None] | None = None
+    queries: Queries, on_new: Callable[[np.ndarray, np.ndarray], None] | None = None
 ) -> PyTorchClassifier:
     """A copy of the classifier, of the same network, that keeps its last predictions.
 
-    Those of samples that are not finite are NaN, which SquareAttack tries where it divides by 0.
-    ART's attacks take it for the classifier.
+    Those of samples that are not finite are NaN: SquareAttack asks for such where it divides by 0.
 
-    :param told: is given all samples that were computed ``(m, *input_shape)``, with the predictions
+    :param on_new: gets all samples that were computed ``(m, *input_shape)``, with the predictions
         (m, K)."""
     estimator = queries.estimator
     copied = object.__new__(type(estimator))
     vars(copied).update(vars(estimator))
     pages: deque[dict[bytes, np.ndarray]] = deque(maxlen=KEPT)
-    nothing = np.full(estimator.nb_classes, np.nan)
 
     def predict(x: np.ndarray, **_: Any) -> np.ndarray:
         keys = [row.tobytes() for row in np.ascontiguousarray(x)]
-        known = (next((page[key] for page in pages if key in page), None) for key in keys)
-        found = {row: one for row, one in enumerate(known) if one is not None}
-        new = [row for row in range(len(keys)) if row not in found]
-        finite = np.isfinite(x[new]).all(axis=tuple(range(1, x.ndim)))
-        found |= {row: nothing for row, answered in zip(new, finite, strict=True) if not answered}
-        new = [row for row in new if row not in found]
+        rows = np.zeros((len(keys), estimator.nb_classes), dtype=np.float32)
+        new = []
+        for row, key in enumerate(keys):
+            page = next((page for page in pages if key in page), None)
+            if page is not None:
+                rows[row] = page[key]
+            elif np.isfinite(x[row]).all():
+                new.append(row)
+            else:
+                rows[row] = np.nan
         if new:
             samples = x[new].reshape(-1, *estimator.input_shape)
-            predictions = queries.predict(samples)
-            found |= zip(new, predictions, strict=True)
-            if told is not None:
-                told(samples, predictions)
-        pages.appendleft({key: found[row] for row, key in enumerate(keys)})
-        answers = np.array([found[row] for row in range(len(keys))], dtype=np.float32)
-        return answers.reshape(len(keys), estimator.nb_classes)
+            rows[new] = queries.predict(samples)
+            if on_new is not None:
+                on_new(samples, rows[new])
+        pages.appendleft(dict(zip(keys, rows, strict=True)))
+        return rows
 
     copied.predict = predict
     return copied

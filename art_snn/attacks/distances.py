@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from art_snn.attacks.balls import length
+from art_snn.attacks.balls import NORMS, length
 from art_snn.checks import invalid, require, require_count, require_number, shown
 from art_snn.classifier.inputs import as_tensor
 
@@ -18,7 +18,7 @@ WHOLE = 1e-4
 
 
 class Shifts(NamedTuple):
-    """What the retiming of spikes comes to, int [N] each.
+    """How far spikes have moved in time, int [N] each.
 
     :param largest: the largest shift of a spike, in time steps.
     :param total: the sum of all shifts, without their signs.
@@ -30,11 +30,11 @@ class Shifts(NamedTuple):
 
 
 def shifts(clean: Any, adversarial: Any, low: Any = 0.0) -> Shifts:
-    """The least that turns event frames into others with the same spikes at every place.
+    """The smallest shifts that turn event frames into others with the same spikes at every place.
 
-    Of all ways to match the spikes of a place before with those after, the one that keeps their
-    order in time has the smallest sum of shifts, and the smallest largest shift. `moved` does not
-    rest on a match: it is the sum over places and steps of max(clean - adversarial, 0).
+    Spikes of a place are matched in their order in time: no other match has a smaller sum of
+    shifts, or a smaller largest shift. `moved` needs no match: it is the sum over places and steps
+    of max(clean - adversarial, 0).
 
     :param clean: frames ``[N, T, *place]``, numpy or torch; a value of low + k is k spikes.
     :param adversarial: frames of the same shape.
@@ -85,11 +85,9 @@ def require_measure(norm: object) -> float | str:
     """numpy.inf, 2.0, FLIPS or SHIFT.
 
     :raises ValueError: for anything else."""
-    for known, names in {np.inf: ("inf", np.inf), 2.0: ("2", 2), FLIPS: ("0", 0)}.items():
-        if isinstance(norm, int | float | str) and not isinstance(norm, bool) and norm in names:
-            return known
-    if norm == SHIFT:
-        return SHIFT
+    norms: dict[object, float | str] = {**NORMS, "0": FLIPS, FLIPS: FLIPS, SHIFT: SHIFT}
+    if isinstance(norm, int | float | str) and not isinstance(norm, bool) and norm in norms:
+        return norms[norm]
     expected = "numpy.inf, 2, 0 or 'shift'"
     remedy = (
         "numpy.inf is the largest change of a value and 2 the Euclidean length; of event frames, 0 "

@@ -14,11 +14,10 @@ from art_snn.attacks.distances import FLIPS, require_budget, require_measure
 from art_snn.attacks.grids import planned
 from art_snn.attacks.outcome import Outcome
 from art_snn.attacks.persample import CountedAttack
-from art_snn.attacks.plan import Plan, Stage, require_sources
+from art_snn.attacks.plan import Plan, Stage, Suited, require_sources, suited
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.randomness import EVALUATIONS, random
 from art_snn.attacks.run import GRADIENTS, Budgeted, Run, Step
-from art_snn.attacks.suited import Suited, suited
 from art_snn.checks import require, require_seed, shown
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import EOT, Gradient

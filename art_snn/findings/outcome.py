@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from art_snn.attacks import Outcome
-from art_snn.attacks.suited import REPEATED
+from art_snn.attacks.plan import REPEATED
 from art_snn.findings.base import Finding
 
 FEWEST = 2

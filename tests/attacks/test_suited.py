@@ -19,7 +19,7 @@ from art_snn.attacks import (
 )
 from art_snn.attacks.attack import STEP, STEPS
 from art_snn.attacks.grids import NATIVE
-from art_snn.attacks.suited import natively, suited
+from art_snn.attacks.plan import natively, suited
 from art_snn.gradients import CBA, Native
 from art_snn.interop import adapt
 from tests import adapted

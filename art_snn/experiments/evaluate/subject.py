@@ -11,7 +11,7 @@ from torch import Tensor
 
 from art_snn.attacks import Plan, Stage
 from art_snn.attacks.persample import PerSampleAttack
-from art_snn.attacks.suited import Suited, suited
+from art_snn.attacks.plan import Suited, suited
 from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError, invalid, require
 from art_snn.classifier import PyTorchSpikingClassifier

@@ -5,7 +5,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from art_snn.attacks import Outcome
-from art_snn.attacks.suited import REPEATED
+from art_snn.attacks.plan import REPEATED
 from art_snn.experiments.evaluation.verdict import bound, size, verdicts
 from art_snn.experiments.tables import Notes, Part, Table
 from art_snn.metrics import against, paired_difference
