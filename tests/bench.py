@@ -109,8 +109,8 @@ def measured(asked: dict[str, Any]) -> Record:
     costs = {"": _cost(asked, None)} | ({", bfloat16": _cost(asked, "bfloat16")} if native else {})
     rows = [(row, end, cost) for end, cost in costs.items() for row in cost.seconds]
     rows = [(row, end, cost) for row, end, cost in rows if row != INFERENCE]
-    time = {row + end: cost.ratio(row) for row, end, cost in rows}
-    memory = {row + end: cost.memory_ratio(row) for row, end, cost in rows}
+    time = {f"{row}{end}": cost.ratio(row) for row, end, cost in rows}
+    memory = {f"{row}{end}": cost.memory_ratio(row) for row, end, cost in rows}
     return Record(
         processor=processor(),
         threads=asked["threads"],

@@ -29,9 +29,9 @@ from art_snn.cli import CANNOT_WRITE
 from art_snn.data import Source
 from art_snn.experiments import cost, scaling
 from art_snn.experiments.folder import locked
-from art_snn.experiments.resume import as_json, earlier, structured
+from art_snn.experiments.resume import as_json, earlier, read_result, write_result
 from art_snn.experiments.tables import Notes, Part, Table, render
-from art_snn.files import read_json, write_json, write_text
+from art_snn.files import write_text
 from art_snn.gradients import rules_named
 from art_snn.measuring.machine import processor
 from art_snn.measuring.process import ProcessFailed, in_fresh_process
@@ -50,7 +50,7 @@ PRECISIONS = {
     "bfloat16": "gradients in bfloat16, TF32 on in what is left of single precision",
 }
 PAPER = (
-    "The paper has .587 in time and .81 in memory, on a 3090 (Bu et al., CVPR 2023, table S2): "
+    "The paper has 0.587 in time and 0.81 in memory, on a 3090 (Bu et al., CVPR 2023, table S2): "
     "these two are the paper's."
 )
 
@@ -157,7 +157,7 @@ def check(plan: Plan) -> bool:
         about = machine(plan.device)
         file = plan.output / "machine.json"
         earlier(file, "card, driver and versions", dict, lambda found: found == about)
-        write_json(file, about)
+        write_result(file, about)
         jobs: list[tuple[Path, Callable[[], object]]] = [
             (plan.output / "tests", lambda: run_tests(plan.output / "tests")),
             *((one.output, lambda one=one: measure(one)) for one in plan.costs),
@@ -194,7 +194,7 @@ def run_tests(folder: Path) -> None:
     counts = ", ".join(re.findall(r"\d+ (?:passed|failed|skipped|errors?)\b", done.stdout[-500:]))
     if done.returncode:
         raise ProcessFailed(f"pytest: {counts or 'no tests ran'}; tests.txt has what it said")
-    write_json(file, {"counts": counts, "seconds": round(time.monotonic() - start)})
+    write_result(file, {"counts": counts, "seconds": round(time.monotonic() - start)})
 
 
 def measure(settings: cost.Settings) -> None:
@@ -251,7 +251,7 @@ def failures(output: Path) -> dict[str, str]:
 def summary(plan: Plan) -> str:
     """All that lies in the folder so far, in Markdown."""
     parts: list[Part] = []
-    about = read_json(plan.output / "machine.json")
+    about = read_result(plan.output / "machine.json")
     parts.append(Notes([f"{name}: {value}" for name, value in about.items()]))
     failed = [f"{name} failed: {reason}" for name, reason in failures(plan.output).items()]
     parts += [Notes(failed)] if failed else []
@@ -269,7 +269,7 @@ def _tests(plan: Plan) -> list[Part]:
     file = plan.output / "tests" / "tests.json"
     if not file.exists():
         return []
-    found = read_json(file)
+    found = read_result(file)
     return [f"Tests marked gpu: {found['counts']}, in {found['seconds']} s."]
 
 
@@ -289,8 +289,9 @@ def _ratios(plan: Plan) -> list[Part]:
     return [Table(("", "T", "time", "peak memory"), rows), PAPER] if rows else []
 
 
-def _over(figures: dict[str, Any]) -> str:
-    rga, stbp = figures.get("rga"), figures.get("stbp")
+def _over(figures: dict[Any, Any]) -> str:
+    rows = {str(row): figure for row, figure in figures.items()}
+    rga, stbp = rows.get("rga"), rows.get("stbp")
     return f"{rga / stbp:.3f}" if rga is not None and stbp else "-"
 
 
@@ -302,7 +303,7 @@ def _costs(plan: Plan, precision: str) -> list[Part]:
 
 def _cost(settings: cost.Settings) -> cost.Cost | None:
     file = settings.output / "cost.json"
-    return structured(read_json(file), cost.Cost) if file.exists() else None
+    return read_result(file, cost.Cost) if file.exists() else None
 
 
 def _scaling(plan: Plan) -> list[Part]:
@@ -313,7 +314,7 @@ def _scaling(plan: Plan) -> list[Part]:
 
 def _growth(plan: Plan) -> scaling.Growth | None:
     file = plan.output / "scaling" / "scaling.json"
-    return structured(read_json(file), scaling.Growth) if file.exists() else None
+    return read_result(file, scaling.Growth) if file.exists() else None
 
 
 def parsed(words: Sequence[str] | None) -> argparse.Namespace:
