@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from art_snn.data import Dataset, digits
+from art_snn.measuring import process
 from tests import adapted
 from tests.datasets import images
 from tests.own import own
@@ -179,9 +180,7 @@ def prepare(folder: Path, patch: pytest.MonkeyPatch) -> None:
     (folder / "elsewhere").mkdir()
     own(folder / "elsewhere", (1, 8, 8), 10)
     (folder / "elsewhere" / "mine.py").rename(folder / "big.py")
-    for name in ("cost", "scaling"):
-        module = importlib.import_module(f"art_snn.experiments.{name}.run")
-        patch.setattr(module, "in_fresh_process", _here)
+    patch.setattr(process, "in_fresh_process", _here)
     patch.setattr(importlib.import_module("art_snn.experiments.demo.run"), "digits", _few)
     patch.setattr(sys, "dont_write_bytecode", True)
 

@@ -29,8 +29,8 @@ from torch import Tensor, nn
 from art_snn import PyTorchSpikingClassifier
 from art_snn.attacks import PLANS, Attack, Plan, SpikingAutoAttack, planned, predictions
 from art_snn.attacks.borrowed import caching_copy, counting, image_shape
-from art_snn.attacks.remembering import attacking
 from art_snn.attacks.queries import Queries
+from art_snn.attacks.remembering import attacking
 from art_snn.data import Dataset, load_data
 from art_snn.experiments import tables
 from art_snn.experiments.colours import COLOURS, GREY, SERIES

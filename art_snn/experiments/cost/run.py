@@ -14,9 +14,9 @@ from art_snn.experiments.cost.figure import draw
 from art_snn.experiments.cost.result import Cost
 from art_snn.experiments.cost.settings import TRAINED_BY, Settings
 from art_snn.experiments.resume import earlier
+from art_snn.measuring import process
 from art_snn.measuring.machine import describe_machine, torch_device
 from art_snn.measuring.peers import PEERS, installed, peer_objection, without
-from art_snn.measuring.process import in_fresh_process
 from art_snn.measuring.workload import INFERENCE, Row, Workload, peak_of, seconds_of
 from art_snn.network import SpikingNetwork
 from art_snn.precision import taken
@@ -100,4 +100,4 @@ def _title(settings: Settings, load: Workload, network: SpikingNetwork) -> str:
 def _peak(row: Row, load: Workload) -> int:
     if load.device == "gpu":
         return peak_of(load, row)
-    return int(in_fresh_process(peak_of, load, row))
+    return int(process.in_fresh_process(peak_of, load, row))

@@ -10,8 +10,8 @@ from art_snn.experiments.resume import earlier, write_result
 from art_snn.experiments.scaling.figure import draw
 from art_snn.experiments.scaling.result import Cell, Growth
 from art_snn.experiments.scaling.settings import Protocol, Settings
+from art_snn.measuring import process
 from art_snn.measuring.machine import describe_machine
-from art_snn.measuring.process import ProcessFailed, in_fresh_process
 from art_snn.measuring.workload import Workload, peak_of, seconds_of
 
 
@@ -50,12 +50,12 @@ def _measured(load: Workload, cell: Cell, settings: Settings) -> Cell:
     one_batch, rows = load.of(settings.batch_size), []
     for row in tqdm(settings.rows, desc=f"Memory, {cell.model}, T = {cell.steps}", leave=False):
         try:
-            cell.peak[str(row)] = int(in_fresh_process(peak_of, one_batch, row))
+            cell.peak[str(row)] = int(process.in_fresh_process(peak_of, one_batch, row))
             rows.append(row)
-        except ProcessFailed as failure:
+        except process.ProcessFailed as failure:
             cell.failed[str(row)] = failure.reason
     try:
-        cell.seconds.update(in_fresh_process(seconds_of, load, rows, settings.repeats))
-    except ProcessFailed as failure:
+        cell.seconds.update(process.in_fresh_process(seconds_of, load, rows, settings.repeats))
+    except process.ProcessFailed as failure:
         cell.failed.update(dict.fromkeys(cell.peak, failure.reason))
     return cell
