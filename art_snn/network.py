@@ -116,9 +116,8 @@ class SpikingNetwork(HalfPrecision):
     def using(self, gradient: Gradient | str) -> "Iterator[SpikingNetwork]":
         """Within the block, differentiate by `gradient` only, at the input and at the weights.
 
-        That holds for the thread or asynchronous task that the block runs in, and for tasks that it
-        starts; a thread that is started inside does not know of it (see :mod:`contextvars`): open a
-        block of its own there."""
+        That holds for the thread or asynchronous task of the block, and for tasks that it starts
+        (see :mod:`contextvars`). A thread that is started inside opens a block of its own."""
         rule = self._resolved(gradient, "gradient")
         with within(SpikingNetwork._override.of(self), rule):
             yield self
@@ -137,8 +136,7 @@ class SpikingNetwork(HalfPrecision):
         change = getattr(self.encoder, "with_steps", None)
         if not callable(change):
             remedy = (
-                "Event frames have the steps they have; an encoder of your own can have a "
-                "method with_steps(steps)."
+                "Event frames have the steps they have; one of your own needs with_steps(steps)."
             )
             expected = "one that can give any number of time steps, such as Direct or Poisson"
             raise invalid("encoder", expected, repr(self.encoder), remedy)
@@ -204,10 +202,10 @@ class SpikingNetwork(HalfPrecision):
     def fixed(self, weights: bool = True) -> Iterator[None]:
         """Within the block, and in the present thread or task, whether weights are constants.
 
-        Where the input requires a gradient, that at the weights is thrown away by attacks and
-        would cost memory and time. So weights take none there, unless the network is in training
-        mode. An algorithm that reads both asks for them: ``with network.fixed(False): ...`` around
-        the forward pass.
+        Attacks throw the gradient at the weights away, which would cost memory and time. So weights
+        take none where the input requires a gradient, unless the network is in training mode. An
+        algorithm that reads both asks for them: ``with network.fixed(False): ...`` around the
+        forward pass.
 
         :param weights: whether they take no gradient."""
         with within(SpikingNetwork._fixed.of(self), bool(weights)):
@@ -217,15 +215,13 @@ class SpikingNetwork(HalfPrecision):
     def attacking(self, radius: float | None) -> Iterator[None]:
         """Within the block, and in the present thread or task, an attack within this radius.
 
-        Rules that remember, such as ASSG, must tell the next step of an attack from a new sample,
-        of which ART gives no sign. An attack that stays within a radius of its clean samples moves
-        no input value by more than twice the radius from the first one that it differentiates, so
-        that within the block a sample is new only where one lies farther away than that, with
-        allowance for rounding. What was remembered is forgotten on entry and on exit.
+        Rules that remember, such as ASSG, must distinguish the next step of an attack from a new
+        sample. Within the block a sample is new where an input value is farther away than twice the
+        radius from the first one that was differentiated, with allowance for rounding. What was
+        remembered is forgotten on entry and on exit.
 
         :param radius: the largest change of an input value, in the unit of the network's input; a
-            budget in any other norm bounds it, too. None: no distance tells a new sample, so that
-            the block is for a single batch.
+            budget in any other norm bounds it, too. None: the block is for a single batch.
         :raises ValueError: when `radius` is neither None nor a finite number of at least 0."""
         if radius is not None:
             remedy = "A usual radius is 8/255; None where it is not known."
@@ -294,8 +290,7 @@ class SpikingNetwork(HalfPrecision):
 
         :param name: in :attr:`layer_names`.
         :raises ValueError: for a layer whose output has no such average."""
-        averages: list[Tensor] = []
-        means: list[Tensor] = []
+        averages, means = list[Tensor](), list[Tensor]()
         with watched(self.get_submodule(name), lambda _, __, output: means.append(output.mean(0))):
             for batch in batches:
                 means.clear()
@@ -408,8 +403,7 @@ class SpikingNetwork(HalfPrecision):
 
     def sites(self) -> list[Site]:
         """Every neuron by name and dynamics."""
-        neurons = ((n, m) for n, m in self.named_modules() if isinstance(m, Neuron))
-        return [Site(name, neuron.dynamics) for name, neuron in neurons]
+        return [layer.site for layer in self.neuron_layers()]
 
     def _resolved(self, rule: Gradient | str, argument: str) -> Gradient:
         resolved = resolve(rule, argument)
@@ -417,17 +411,14 @@ class SpikingNetwork(HalfPrecision):
         return resolved
 
     def _ways(self) -> dict[str, Any]:
-        """What a complaint about a rule that does not apply tells besides."""
+        """What a complaint about a rule that does not apply also says."""
         return {}
 
     def _checked(self, x: Tensor) -> Tensor:
         if not isinstance(x, Tensor):
             raise TypeError(f"x: expected a torch tensor [N, ...], got {type(x).__name__}.")
         if self.input_shape is not None and not _fits(tuple(x.shape[1:]), self.input_shape):
-            remedy = (
-                "The first axis is the batch; channels come before height and width, and "
-                "the time of event frames before channels."
-            )
+            remedy = "The axes are batch, time of event frames, channels, height, width."
             expected = f"shape [N, {', '.join(str(n or 'any') for n in self.input_shape)}]"
             raise invalid("x", expected, f"{list(x.shape)}", remedy)
         return x.to(self.dtype or torch.get_default_dtype())
@@ -446,10 +437,6 @@ class SpikingNetwork(HalfPrecision):
         if self._override is not None:
             state["_gradient"] = state["_training_gradient"] = self._override
         return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Of earlier versions, too."""
-        super().__setstate__({"matches": {}, "written": set()} | state)  # type: ignore[no-untyped-call]
 
     def _replicate_for_data_parallel(self) -> "SpikingNetwork":
         """The same of torch's replicas, which run in threads of their own."""

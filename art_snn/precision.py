@@ -1,5 +1,6 @@
 """Half precision, of crafting and of training: which dtype, where it pays, a network in it."""
 
+from abc import abstractmethod
 from collections.abc import Collection, Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
@@ -40,9 +41,9 @@ def require_train_dtype(value: object, argument: str = "train_dtype") -> str | N
 
 
 def _required(argument: str, value: object, names: tuple[str, ...], remedy: str) -> str | None:
-    told = str(value).removeprefix("torch.") if isinstance(value, torch.dtype) else value
-    if told is None or (isinstance(told, str) and told in (*names, "auto")):
-        return told
+    name = str(value).removeprefix("torch.") if isinstance(value, torch.dtype) else value
+    if name is None or (isinstance(name, str) and name in (*names, "auto")):
+        return name
     raise invalid(argument, f"'auto', {', '.join(map(repr, names))} or None", repr(value), remedy)
 
 
@@ -98,16 +99,12 @@ class HalfPrecision(nn.Module):
         """The network of which this one is a copy."""
         self._half: dict[torch.dtype, tuple[tuple[Hashable, Hashable], Any]] = {}
 
+    @abstractmethod
     def twin(self) -> Any:
         """Another network object around the same modules."""
-        raise NotImplementedError
 
-    def writing(self) -> AbstractContextManager[None]:
-        """What a pass within the block writes on modules is no setting."""
-        raise NotImplementedError
-
-    def _form_key(self) -> Hashable:
-        raise NotImplementedError
+    @abstractmethod
+    def _form_key(self) -> Hashable: ...
 
     @property
     def attack_dtype(self) -> str | None:
@@ -207,14 +204,14 @@ def lowered(layers: nn.Module, dtype: torch.dtype, kept: Collection[str] = ()) -
 
 
 def _folded(modules: list[nn.Module]) -> list[nn.Module]:
-    found = []
+    folded = []
     while modules:
         module = modules.pop(0)
         if modules and foldable(module, modules[0]):
             weight, bias = folded_weights(module, modules.pop(0))
             module.weight, module.bias = nn.Parameter(weight), nn.Parameter(bias)
-        found.append(module)
-    return found
+        folded.append(module)
+    return folded
 
 
 def _cast(module: nn.Module, dtype: torch.dtype) -> None:

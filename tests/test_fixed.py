@@ -16,7 +16,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
-from art_snn import GRADIENTS, LIF, PyTorchSpikingClassifier, SpikingNetwork, TimeDistributed
+from art_snn import GRADIENTS, LIF, PyTorchSpikingClassifier, TimeDistributed
 from art_snn.gradients import RGA, STBP
 from art_snn.gradients.fixed import FixedWeights, Opaque, Trail, holding, on_trail, weights_fixed
 from art_snn.models import sew_resnet17
@@ -577,16 +577,6 @@ def test_many_steps_of_a_repeated_current_add_up_in_half_precision():
         (grad,) = torch.autograd.grad(spikes.float().sum(), x)
         sums.append(grad)
     torch.testing.assert_close(sums[1], sums[0], rtol=0.05, atol=0)
-
-
-def test_networks_that_were_pickled_by_an_earlier_version_have_gradients():
-    net, x = network(chain, gradient="rga"), batch(2)
-    state = net.__getstate__()
-    del state["matches"]
-    other = SpikingNetwork.__new__(SpikingNetwork)
-    other.__setstate__(state)
-    (_, got), (_, expected) = (input_gradient(one, x, fixed=True) for one in (other, net))
-    assert torch.equal(got, expected)
 
 
 def test_an_input_that_is_a_parameter_is_the_input():

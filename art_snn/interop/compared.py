@@ -106,9 +106,9 @@ def as_it_was(runner: Runner) -> Iterator[None]:
 
 
 def _kept(module: nn.Module) -> dict[str, Any]:
-    ours = ("forward", "training")
-    told = {name: value for name, value in dict(vars(module)).items() if name not in ours}
-    return {name: dict(value) if name in COPIED else value for name, value in told.items()}
+    attributes = dict(vars(module))
+    names = attributes.keys() - {"forward", "training"}
+    return {n: dict(attributes[n]) if n in COPIED else attributes[n] for n in names}
 
 
 @torch.no_grad()
@@ -153,18 +153,18 @@ def same_spikes(runner: Runner, x: Tensor) -> bool:
     return all(this.lively.get(name, False) for name in this.sites if name not in silent)
 
 
-def _compare(name: str, own: Tensor, ours: Tensor) -> bool:
+def _compare(name: str, spikes: Tensor, ours: Tensor) -> bool:
     """Refuse spikes [T, N, ...] of a neuron that are not those of its dynamics.
 
     :return: whether there are both spikes and silence."""
-    odd = own[(own != 0) & (own != 1)]
+    odd = spikes[(spikes != 0) & (spikes != 1)]
     if len(odd):
         got = f"{name}, which gave {odd[0].item():g}"
         remedy = "Rules of ours know one spike per step: in sinabs that is spike_fn=SingleSpike."
         raise refused("neurons whose outputs are 0 or 1", got, remedy)
-    if (own != ours).any():
-        raise other_equations(name, own, ours)
-    return bool(own.any()) and not bool(own.all())
+    if (spikes != ours).any():
+        raise other_equations(name, spikes, ours)
+    return bool(spikes.any()) and not bool(spikes.all())
 
 
 class _Compared(Exchange):
@@ -174,18 +174,17 @@ class _Compared(Exchange):
 
     def answer(self, member: Member, x: Tensor, current: Tensor) -> Tensor:
         ours = super().answer(member, x, current)
-        own = self.own(member, current)
-        if self.calls[member.name] > 1 and isinstance(own, Tensor):
-            again = self.own(member, current)
-            if not torch.equal(own, again):
-                got = f"{member.name}, which stands at several places and keeps a state"
-                raise refused("neurons that start from rest at every place", got, ONE_PLACE)
-        if not isinstance(own, Tensor) or own.shape != current.shape:
+        spikes = self.answer_alone(member, current)
+        several = self.calls[member.name] > 1 and isinstance(spikes, Tensor)
+        if several and not torch.equal(spikes, self.answer_alone(member, current)):
+            got = f"{member.name}, which stands at several places and keeps a state"
+            raise refused("neurons that start from rest at every place", got, ONE_PLACE)
+        if not isinstance(spikes, Tensor) or spikes.shape != current.shape:
             got = f"{member.name}, which returns something else"
             remedy = "Its class is known by a name that belongs to others."
             raise refused("neurons that return spikes as they take currents", got, remedy)
-        own = to_steps(own, member.layout, member.module, self.steps)
-        lively = _compare(member.name, own, ours) or self.lively.get(member.name, False)
+        spikes = to_steps(spikes, member.layout, member.module, self.steps)
+        lively = _compare(member.name, spikes, ours) or self.lively.get(member.name, False)
         self.lively = {**self.lively, member.name: lively}
         return ours
 
@@ -197,15 +196,14 @@ class _ComparedSteps(StepPass):
 
     def compare(self) -> None:
         for name, calls in self.made.items():
-            own = torch.stack([leaf.detach() for leaf in calls.spikes])
+            spikes = torch.stack([leaf.detach() for leaf in calls.spikes])
             assert calls.fired is not None
-            assert calls.stacked is not None
-            self.lively = {**self.lively, name: _compare(name, own, calls.fired)}
+            self.lively = {**self.lively, name: _compare(name, spikes, calls.fired)}
             if calls.potentials:
                 _compare_potentials(calls, torch.stack(calls.potentials).detach())
 
 
-def _compare_potentials(calls: Calls, own: Tensor) -> None:
+def _compare_potentials(calls: Calls, potentials: Tensor) -> None:
     """Refuse potentials [T, N, ...] that a neuron returns and its dynamics do not."""
     assert calls.stacked is not None
     potential = torch.empty_like(calls.stacked)
@@ -214,7 +212,7 @@ def _compare_potentials(calls: Calls, own: Tensor) -> None:
     if which == "after reset":
         for u, s in zip(potential, spikes, strict=True):
             calls.site.dynamics._discharge(u, s, u)
-    if not torch.allclose(own.to(potential.dtype), potential, rtol=1e-4, atol=1e-4):
+    if not torch.allclose(potentials.to(potential.dtype), potential, rtol=1e-4, atol=1e-4):
         got = f"{calls.member.name}, whose potentials are not those {which}"
         remedy = "register_neuron(..., returns=...) tells which they are."
         raise refused("neurons that return the potential that they are said to", got, remedy)

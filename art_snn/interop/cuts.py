@@ -28,45 +28,43 @@ def some_gradient(runner: Runner, rule: Gradient, x: Tensor) -> None:
         return
     # By a slope that is nowhere zero: only the model itself can cut it.
     sites, steep = runner.ruled.values(), STBP(surrogate=ATan())
-    known = bool(sites) and all(site.dynamics.unknown is None for site in sites)
+    applies = bool(sites) and all(site.dynamics.unknown is None for site in sites)
     through: bool | None = some
-    if some is not None and known:
-        through = _gradient(runner, steep, x, own=isinstance(rule, Native))
-    if not through and (through is None or known or not sites):
-        how, place = (
-            "none" if through is None else "zero",
-            "input" if x.requires_grad else "weights",
-        )
+    if some is not None and applies:
+        through = _gradient(runner, steep, x, native=isinstance(rule, Native))
+    if not through and (through is None or applies or not sites):
+        how = "none" if through is None else "zero"
+        place = "input" if x.requires_grad else "weights"
         got = f"one whose gradient at the {place} is {how} for all of {len(x)} samples under {rule}"
         remedy = (
             "Something cuts it: no_grad, detach(), data, numpy, rounding, or a surrogate that has "
             "a gradient in training mode alone (register_neuron(..., gated=True))."
         )
         raise invalid("model", "one that the gradient passes through", got, remedy)
-    told = (
+    warnings.warn(
         f"the gradient under {rule} is zero for the first {len(x)} samples: no neuron comes near "
-        "enough to firing for its slope. Attacks by it do nothing there."
+        "enough to firing for its slope. Attacks by it do nothing there.",
+        stacklevel=2,
     )
-    warnings.warn(told, stacklevel=2)
 
 
-def _gradient(runner: Runner, rule: Gradient, x: Tensor, *, own: bool = False) -> bool | None:
+def _gradient(runner: Runner, rule: Gradient, x: Tensor, *, native: bool = False) -> bool | None:
     """Whether the gradient of all logits is anywhere not zero; None where the graph ends before.
 
-    :param own: whether autograd functions of the model's own may stand in the graph."""
+    :param native: whether autograd functions of the model's own may stand in the graph."""
     with torch.enable_grad():
         inputs = x.detach().clone().requires_grad_(x.requires_grad)
         with tracing() as natives:
             total = _mixed(rule.logits(runner.network.twin(), inputs))
         if not total.requires_grad:
             return None
-        if own or isinstance(rule, Native):
+        if native or isinstance(rule, Native):
             natives = [([total.grad_fn], [])]
         _refuse_functions(runner, total.grad_fn, _between(natives))
         wanted = [inputs] if x.requires_grad else weights_of(runner.network)
         grads = torch.autograd.grad(total, wanted, allow_unused=True)
-    found = [grad for grad in grads if grad is not None]
-    return any(bool((grad != 0).any()) for grad in found) if found else None
+    zero = [not grad.any() for grad in grads if grad is not None]
+    return not all(zero) if zero else None
 
 
 def _mixed(logits: Tensor) -> Tensor:
@@ -77,8 +75,7 @@ def _mixed(logits: Tensor) -> Tensor:
 
 def _refuse_unread(runner: Runner, rule: Gradient, x: Tensor) -> None:
     """Refuse neurons without a reset that do not suit the rule, where their spikes matter."""
-    every = runner.ruled
-    reasons = {name: rule.objection(site.dynamics) for name, site in every.items()}
+    reasons = {name: rule.objection(site.dynamics) for name, site in runner.ruled.items()}
     if not any(reasons.values()):
         return
     with torch.enable_grad():
@@ -94,10 +91,7 @@ def _refuse_unread(runner: Runner, rule: Gradient, x: Tensor) -> None:
 
 def _between(natives: list[tuple[list[Any], list[Any]]]) -> set[Any]:
     """The nodes of a graph between outputs and inputs of neurons that keep their own gradient."""
-    nodes: set[Any] = set()
-    for outputs, inputs in natives:
-        nodes |= _nodes(outputs, inputs)
-    return nodes
+    return set().union(*(_nodes(outputs, inputs) for outputs, inputs in natives))
 
 
 def _nodes(roots: Iterable[Any], ends: Iterable[Any] = ()) -> set[Any]:
@@ -155,7 +149,7 @@ def _refuse_outsiders(pieces: Any) -> None:
     """Refuse tensors that require a gradient and are no parameters, in a graph that is cut.
 
     Numbers may: Norse makes its states start from such ones, whose gradients nobody asks for."""
-    parameters = pieces.known()
+    parameters = pieces.targets()
     for node in _nodes(pieces.roots()):
         leaf = getattr(node, "variable", None)
         if leaf is not None and leaf.ndim and id(leaf) not in parameters:

@@ -97,23 +97,23 @@ def setting_of(value: Any) -> Setting:
 def read_off(read: Callable[[nn.Module], Dynamics], module: nn.Module) -> Dynamics:
     """The dynamics at present; :class:`Unknown`, with the reason, where they cannot be told."""
     try:
-        found = read(module)
+        dynamics = read(module)
     except Unreadable as error:
         return Unknown(reason=str(error))
     except ValueError as error:
         return Unknown(reason=f"its settings are outside of what the rules know ({error})")
     except AttributeError as error:
         return Unknown(reason=f"it is not as in the versions that are known ({error})")
-    if not isinstance(found, Dynamics):
+    if not isinstance(dynamics, Dynamics):
         raise TypeError(
             f"dynamics: expected a function that returns art_snn.dynamics.Dynamics, got one that "
-            f"returns {found!r} for a {type(module).__name__}. Return Dynamics(decay=..., ...)."
+            f"returns {dynamics!r} for a {type(module).__name__}. Return Dynamics(decay=..., ...)."
         )
-    if found.foreign:
-        return found
-    own: Any = type(found)
-    kind = ReadOff if own is Dynamics else _foreign(own)
-    return kind(**{f.name: getattr(found, f.name) for f in fields(found)})
+    if dynamics.foreign:
+        return dynamics
+    kind: Any = type(dynamics)
+    kind = ReadOff if kind is Dynamics else _foreign(kind)
+    return kind(**{f.name: getattr(dynamics, f.name) for f in fields(dynamics)})  # type: ignore[no-any-return]
 
 
 @cache

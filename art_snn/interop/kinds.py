@@ -91,8 +91,9 @@ def register_neuron(
             "For example lambda module: Dynamics(decay=module.tau)."
         )
     require_choice("layout", layout, get_args(Layout), remedy="Most take [T, N, ...]: steps.")
-    known, told = returns in (None, *get_args(Returned)), ", ".join(get_args(Returned))
-    require(known, "returns", f"one of {told}, or None", repr(returns), "Is it u[t] or v[t]?")
+    expected = f"one of {', '.join(get_args(Returned))}, or None"
+    fits = returns in (None, *get_args(Returned))
+    require(fits, "returns", expected, repr(returns), "Is it u[t] or v[t]?")
     of_torch = cls.__module__.split(".")[0] == "torch"
     require(not of_torch, "cls", "a class of neurons", f"torch's {cls.__name__}", "Pass your own.")
     _REGISTERED[cls] = NeuronKind(
@@ -117,12 +118,13 @@ def neuron_kind(
     return None
 
 
-def overridden(module: nn.Module, kind: NeuronKind, known_class: type) -> str | None:
+def overridden(module: nn.Module, kind: NeuronKind, cls: type) -> str | None:
     """Why the equations of a module may be others than those of the class it is known by."""
-    for cls in type(module).__mro__[: type(module).__mro__.index(known_class)]:
-        names = [name for name in kind.equations if name in vars(cls)]
+    order = type(module).__mro__
+    for other in order[: order.index(cls)]:
+        names = [name for name in kind.equations if name in vars(other)]
         if names:
-            return f"its class {cls.__qualname__} has a {names[0]} of its own"
+            return f"its class {other.__qualname__} has a {names[0]} of its own"
     return None
 
 

@@ -25,13 +25,13 @@ class Member:
 
     :param name: qualified name in the model.
     :param kind: what is known of its class.
-    :param known: the class that it is known by.
+    :param cls: the class that it is known by.
     :param merged: whether what "steps" would take comes as [T * N, ...]."""
 
     name: str
     module: nn.Module
     kind: NeuronKind
-    known: type
+    cls: type
     merged: bool = False
 
     @property
@@ -51,7 +51,7 @@ class Member:
         return Site(self.name, self._dynamics())
 
     def _dynamics(self) -> Dynamics:
-        reason = overridden(self.module, self.kind, self.known)
+        reason = overridden(self.module, self.kind, self.cls)
         if reason is None and earlier_forward(self.module) is not None:
             reason = "its forward was exchanged on the module"
         if reason is not None:
@@ -65,8 +65,8 @@ class Member:
         :param steps: time steps T of the run, where they are known.
         :param training: be in training mode, whatever the module is in."""
         twin = object.__new__(type(self.module))
-        told = dict(vars(self.module))  # At once, since other threads may add to it.
-        state = {k: dict(v) if k in COPIED else v for k, v in told.items()}
+        attributes = dict(vars(self.module))  # At once, since other threads may add to it.
+        state = {k: dict(v) if k in COPIED else v for k, v in attributes.items()}
         state.pop("forward", None)
         for name, value in state.items():
             if isinstance(value, MethodType) and value.__self__ is self.module:
@@ -93,10 +93,9 @@ def _in_training(module: nn.Module | None) -> nn.Module | None:
 
 def copied_state(module: nn.Module) -> dict[str, Any]:
     """What a module keeps, in tensors, lists and mappings of its own; its weights are shared."""
-    told = dict(vars(module))
     shared = ("_parameters", "_modules", "forward", "training")
-    own = {name: value for name, value in told.items() if name not in shared}
-    return {name: _copied(value) for name, value in own.items()}
+    attributes = dict(vars(module))
+    return {name: _copied(value) for name, value in attributes.items() if name not in shared}
 
 
 def _copied(value: Any) -> Any:
@@ -138,28 +137,28 @@ Members = Mapping[nn.Module, Member]
 
 def earlier_forward(module: nn.Module) -> Any:
     """The forward that somebody has exchanged on the module; None where nobody has."""
-    found = vars(module).get("forward")
-    return found.earlier if isinstance(found, Answer) else found
+    forward = vars(module).get("forward")
+    return forward.earlier if isinstance(forward, Answer) else forward
 
 
 def members_of(model: nn.Module, *, merged: bool = False) -> dict[nn.Module, Member]:
     """Every module of the model that is recognised, by module.
 
     :param merged: whether neurons that take all steps in one call take them as [T * N, ...]."""
-    found: dict[nn.Module, Member] = {}
+    members: dict[nn.Module, Member] = {}
     whole: tuple[str, ...] = ()
     for name, module in model.named_modules():
-        told = neuron_kind(module, KNOWN)
-        if told is None:
+        recognised = neuron_kind(module, KNOWN)
+        if recognised is None:
             continue
-        kind, cls = told
+        kind, cls = recognised
         if name.startswith(whole):
             # Part of a neuron of the user's own, which fires as a whole.
             kind = replace(kind, spikes=lambda module: False)
         elif kind.copied:
             whole = (*whole, f"{name}." if name else "")
-        found[module] = Member(name, module, kind, cls, merged)
-    return found
+        members[module] = Member(name, module, kind, cls, merged)
+    return members
 
 
 def to_steps(x: Tensor, layout: Layout, module: Any, steps: int | None) -> Tensor:
@@ -176,7 +175,7 @@ def to_steps(x: Tensor, layout: Layout, module: Any, steps: int | None) -> Tenso
         steps = int(module.num_timesteps)
     if steps is None:
         expected = f"the number of time steps T, since {type(module).__name__} takes T * N rows"
-        raise invalid("steps", expected, "None", "Pass steps to adapt, beside encoder=None too.")
+        raise invalid("steps", expected, "None", "Pass steps to adapt, with encoder=None too.")
     if x.shape[0] % steps:
         got = f"{steps}, and {type(module).__name__} was given {x.shape[0]} rows"
         raise invalid("steps", "the model's own number of time steps", got, "Check both.")

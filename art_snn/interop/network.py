@@ -194,10 +194,10 @@ class AdaptedNetwork(SpikingNetwork):
 
     def _ways(self) -> dict[str, Any]:
         runner = self._ready()
-        known = any(site.dynamics.unknown is None for site in runner.ruled.values())
-        hint = " adapt(..., elsewhere='native') leaves that neuron its own gradient."
         excluded = (Conversion,) if runner.steps_alone or runner.natives else ()
-        return {"excluded": excluded, "hint": hint if known else ""}
+        some = any(site.dynamics.unknown is None for site in runner.ruled.values())
+        hint = " adapt(..., elsewhere='native') leaves that neuron its own gradient."
+        return {"excluded": excluded, "hint": hint if some else ""}
 
     def _refuse_conversion(self, rule: Gradient, argument: str) -> None:
         runner = self._ready()
@@ -265,66 +265,61 @@ def adapt(
 ) -> AdaptedNetwork:
     """A model of SpikingJelly, snnTorch, Norse or sinabs, or your own, as a SpikingNetwork::
 
-        adapt(model, steps=8)                 # model maps [T, N, ...] -> [T, N, K]
+        adapt(model, steps=8)                     # maps [T, N, ...] -> [T, N, K]
         adapt(model, steps=8, readout="sum")
-        adapt(model, encoder=None)            # model maps [N, ...] -> [N, K], its time its own
+        adapt(model, encoder=None)                # maps [N, ...] -> [N, K], with its own time steps
+        adapt(model, steps=25, readout="spikes")  # one step: [N, ...] -> (spikes, potential) [N, K]
 
-    A model that computes one time step, [N, ...] -> [N, K], is recognised, and called once for
-    every step::
-
-        adapt(model, steps=25, readout="spikes")  # it returns (spikes, potential) in every step
-
-    The model stays as it is: its forward, parameters, state dict and device are its own, shared
-    with the network, and every pass starts from its neurons' rest and leaves nothing on it.
+    A model that computes one time step is recognised, and called once for every step. The model
+    stays as it is: the network shares its forward, parameters, state dict and device. Every pass
+    starts from its neurons' rest and leaves nothing on it.
 
     :param model: the model. Its neurons are recognised by the names of their classes; those of
         your own by :func:`register_neuron`.
-    :param steps: time steps T of the encoder Direct. With encoder=None the number that the model
-        makes itself, which has to be told where neurons take its rows of all steps at once; 1 says
-        that a model of one time step is meant as it is.
+    :param steps: time steps T of the encoder Direct. With encoder=None: the steps that the model
+        makes itself. Neurons that take its rows of all steps at once need that number; 1 says that
+        a model of one time step is meant as it is.
     :param encoder: maps the input [N, ...] to the model's input [T, N, ...]; "direct" repeats it.
         None: the model takes [N, ...].
-    :param readout: "mean" or "sum" over the time axis of [T, N, K], "spikes" or "potential" for the
-        mean of the first or the last of several things that are returned, a function of whatever
-        the model returns to logits [N, K], or None where the model returns logits. Of a model of
-        one time step a function is given the list of what it has returned at every step. Left out
-        it is "mean", and None with encoder=None.
+    :param readout: what becomes of the model's output. "mean" or "sum": over the time axis of
+        [T, N, K]. "spikes" or "potential": the mean of the first or the last of several outputs. A
+        function: from whatever the model returns to logits [N, K]; of a model of one time step it
+        takes the list of all steps. None: the model returns logits. Left out: "mean", and None with
+        encoder=None.
     :param merged: whether neurons that take all steps in one call take them as [T * N, ...].
-    :param gradient: rule for gradients at the input; None: RGA where it applies, else native.
-        "native" is taken for models, too, of which no neuron is recognised.
+    :param gradient: rule for gradients at the input. None: RGA where it applies, else native; also
+        native where no neuron is recognised.
     :param training_gradient: rule for gradients at the weights.
     :param input_shape: shape of one input, as :class:`~art_snn.SpikingNetwork` takes it.
-    :param elsewhere: "native" lets neurons whose equations no rule knows keep the gradient of their
-        own, while all others are differentiated by the rule. None: such a neuron is refused.
-    :param harmless: autograd functions of the model that are no spikes. Others are refused under
-        our rules, since they would be differentiated by a slope that the rule did not choose.
+    :param harmless: autograd functions of the model that are no spikes. Rules of ours refuse
+        others: they would be differentiated by a slope that the rule did not choose.
+    :param elsewhere: "native": neurons whose equations no rule knows keep their own gradient, and
+        the rule differentiates all others. None: such a neuron is refused.
     :raises TypeError: when `model` is no module, or one of art_snn already.
     :raises ValueError: when no neuron is recognised in the model, or it is compiled by torch.jit or
         on the meta device; when arguments contradict each other, or a rule does not apply."""
     _check_model(model, native=str(gradient).lower() in ("native", "native()"))
     harmless = _functions(harmless)
     require(isinstance(merged, bool), "merged", "True or False", repr(merged), "Leave it out.")
-    shaped = input_shape is None or isinstance(input_shape, tuple | list)
+    fits = input_shape is None or isinstance(input_shape, tuple | list)
     remedy = "For example (3, 32, 32)."
-    require(shaped, "input_shape", "a tuple of sizes", repr(input_shape), remedy)
+    require(fits, "input_shape", "a tuple of sizes", repr(input_shape), remedy)
     if isinstance(encoder, str):
-        require(
-            encoder == "direct", "encoder", "an encoder or 'direct'", repr(encoder), "Leave it."
-        )
+        expected = "an encoder or 'direct'"
+        require(encoder == "direct", "encoder", expected, repr(encoder), "Leave it.")
         remedy = "With encoder=None the model makes its time steps itself."
         encoder = Direct(require_count("steps", steps, remedy=remedy))
     elif encoder is not None:
-        remedy = "The encoder tells the steps: leave steps out."
-        require(steps is None, "steps", "None beside an encoder", steps, remedy)
+        remedy = "The encoder has the steps: leave steps out."
+        require(steps is None, "steps", "None with an encoder", steps, remedy)
     elif steps is not None:
         require_count("steps", steps, remedy="Leave it out where the model knows it.")
     if isinstance(readout, str) and readout == "default":
         readout = None if encoder is None else "mean"
     require_readout(readout)
+    fits, expected = elsewhere in (None, "native"), "'native' or None"
     remedy = "'native' lets neurons that no rule knows keep their own gradient."
-    require(
-        elsewhere in (None, "native"), "elsewhere", "'native' or None", shown(elsewhere), remedy
-    )
+    require(fits, "elsewhere", expected, shown(elsewhere), remedy)
     form = Form(steps if encoder is None else None, merged, harmless, elsewhere)
     layers: Any = (model, readout, form)
     rules: tuple[Any, Any] = (gradient, training_gradient)
@@ -333,48 +328,45 @@ def adapt(
 
 
 def _functions(harmless: object) -> tuple[type, ...]:
-    every: tuple[Any, ...] = tuple(harmless) if isinstance(harmless, Iterable) else (harmless,)
-    right = all(isinstance(f, type) and issubclass(f, torch.autograd.Function) for f in every)
+    functions: tuple[Any, ...]
+    functions = tuple(harmless) if isinstance(harmless, Iterable) else (harmless,)
+    fits = all(isinstance(f, type) and issubclass(f, torch.autograd.Function) for f in functions)
     remedy = "For example harmless=[RoundSTE]."
-    require(right, "harmless", "classes of autograd functions", repr(harmless), remedy)
-    return every
-
-
-def _check_kinds(model: nn.Module) -> None:
-    """Refuse modules whose state cannot be put back after a pass, and weights without values."""
-    kind = torch.jit.ScriptModule
-    names = [name or "the model" for name, m in model.named_modules() if isinstance(m, kind)]
-    remedy = "Give the model as it was before torch.jit.script or torch.jit.trace."
-    got = f"{', '.join(names)} compiled by torch.jit"
-    require(not names, "model", "modules of Python", got, remedy)
-    tensors = (*model.named_parameters(), *model.named_buffers())
-    names = [name for name, tensor in tensors if tensor.is_meta]
-    remedy = "Build it on the CPU or a GPU, and load its weights there."
-    got = f"{', '.join(names)} on the meta device"
-    require(not names, "model", "weights that have values", got, remedy)
+    require(fits, "harmless", "classes of autograd functions", repr(harmless), remedy)
+    return functions
 
 
 def _check_model(model: object, *, native: bool) -> None:
-    if (
-        isinstance(model, type)
-        or not isinstance(model, nn.Module)
-        or isinstance(model, SpikingNetwork)
-    ):
+    """Refuse what is no model of another framework, or cannot be put back after a pass.
+
+    :param native: whether it may have no neuron that is recognised."""
+    modules = isinstance(model, nn.Module) and not isinstance(model, SpikingNetwork)
+    if not modules or isinstance(model, type):
         raise TypeError(
             f"model: expected a torch module of another framework, got {type(model).__name__}. "
             "Pass an instance; a SpikingNetwork needs no adapting."
         )
+    assert isinstance(model, nn.Module)
     ours = [name for name, module in model.named_modules() if isinstance(module, Neuron)]
     remedy = "Build a SpikingNetwork of it."
     require(not ours, "model", "neurons of one framework", f"art_snn's {ours[:1]}", remedy)
-    _check_kinds(model)
-    found = [member for member in members_of(model).values() if member.fires]
-    if not found and not native:
-        names = sorted({type(m).__qualname__ for m in model.modules() if not list(m.children())})
-        remedy = (
-            "Neurons of your own become known by art_snn.interop.register_neuron(cls, "
-            "dynamics=function). Those that are written into a forward have no class, and the "
-            "model its own gradient alone: adapt(..., gradient='native')."
-        )
-        got = f"none among {', '.join(names)}"
-        raise invalid("model", "at least one spiking neuron that is known", got, remedy)
+    kind = torch.jit.ScriptModule
+    names = [name or "the model" for name, m in model.named_modules() if isinstance(m, kind)]
+    got = f"{', '.join(names)} compiled by torch.jit"
+    remedy = "Give the model as it was before torch.jit.script or torch.jit.trace."
+    require(not names, "model", "modules of Python", got, remedy)
+    tensors = (*model.named_parameters(), *model.named_buffers())
+    names = [name for name, tensor in tensors if tensor.is_meta]
+    got = f"{', '.join(names)} on the meta device"
+    remedy = "Build it on the CPU or a GPU, and load its weights there."
+    require(not names, "model", "weights that have values", got, remedy)
+    if native or any(member.fires for member in members_of(model).values()):
+        return
+    names = sorted({type(m).__qualname__ for m in model.modules() if not list(m.children())})
+    got = f"none among {', '.join(names)}"
+    remedy = (
+        "art_snn.interop.register_neuron(cls, dynamics=function) makes neurons of your own known. "
+        "Those that are written into a forward have no class, and the model has its own gradient "
+        "alone: adapt(..., gradient='native')."
+    )
+    raise invalid("model", "at least one spiking neuron that is known", got, remedy)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn.checks import ArgumentError, invalid
+from art_snn.context import within
 from art_snn.gradients.base import Firing, Site
 from art_snn.interop.members import (
     RUNNING,
@@ -52,9 +53,9 @@ class ModelPass:
         if self.native and self.saving != _saving():
             raise _in_the_dark(member)
         self.calls[member.name] += 1
-        return self.own(member, *args, **kwargs)
+        return self.answer_alone(member, *args, **kwargs)
 
-    def own(self, member: Member, *args: Any, **kwargs: Any) -> Any:
+    def answer_alone(self, member: Member, *args: Any, **kwargs: Any) -> Any:
         """What the module itself answers."""
         module, earlier = member.module, earlier_forward(member.module)
         if module not in self.twins:
@@ -108,7 +109,7 @@ class FiringPass(ModelPass):
 
     def call(self, member: Member, *args: Any, **kwargs: Any) -> Any:
         if not member.fires:
-            return self.own(member, *args, **kwargs)
+            return self.answer_alone(member, *args, **kwargs)
         if self.graph != torch.is_grad_enabled() or self.saving != _saving():
             raise _in_the_dark(member)
         self.calls[member.name] += 1
@@ -121,7 +122,7 @@ class FiringPass(ModelPass):
         return self.fire(member, *args, **kwargs)
 
     def _native(self, member: Member, *args: Any, **kwargs: Any) -> Any:
-        answer = self.own(member, *args, **kwargs)
+        answer = self.answer_alone(member, *args, **kwargs)
         trace = _TRACE.get()
         if trace is not None:
             trace.append((_ends(answer), _ends((args, kwargs))))
@@ -132,7 +133,6 @@ class FiringPass(ModelPass):
         """The answer to a call of a neuron."""
 
     def ended(self) -> None:
-        """Refuse what the calls show to be wrong, once the model has run."""
         if self.sites and not any(self.calls[name] for name in self.sites):
             got = f"{', '.join(self.sites)}, of which none was called"
             remedy = (
@@ -173,34 +173,30 @@ class Exchange(FiringPass):
 
 ONE_PLACE = "One neuron cannot stand at two places: give every place one of its own."
 
-_TRACE: ContextVar[list[tuple[list[Any], list[Any]]] | None] = ContextVar("trace", default=None)
+Trace = list[tuple[list[Any], list[Any]]]
+_TRACE: ContextVar[Trace | None] = ContextVar("trace", default=None)
 
 
 @contextmanager
-def tracing() -> Iterator[list[tuple[list[Any], list[Any]]]]:
+def tracing() -> Iterator[Trace]:
     """What neurons that keep their own gradient gave and were given, as nodes of the graph."""
-    trace: list[tuple[list[Any], list[Any]]] = []
-    token = _TRACE.set(trace)
-    try:
+    trace: Trace = []
+    with within(_TRACE, trace):
         yield trace
-    finally:
-        _TRACE.reset(token)
 
 
 def _ends(value: Any) -> list[Any]:
     """The nodes of the tensors in what a neuron was given or gave."""
     if isinstance(value, Tensor):
         return [value.grad_fn]
-    if isinstance(value, dict):
-        value = list(value.values())
-    return (
-        [node for part in value for node in _ends(part)] if isinstance(value, tuple | list) else []
-    )
+    parts = value.values() if isinstance(value, dict) else value
+    several = isinstance(value, dict | tuple | list)
+    return [node for part in parts for node in _ends(part)] if several else []
 
 
-def other_equations(name: str, own: Tensor, ours: Tensor) -> ArgumentError:
+def other_equations(name: str, spikes: Tensor, ours: Tensor) -> ArgumentError:
     """The complaint about a neuron whose spikes [T, N, ...] are not those of its dynamics."""
-    different = own != ours
+    different = spikes != ours
     step = int(different.flatten(1).any(1).nonzero()[0])
     share = different.float().mean().item()
     got = f"{name}, of whose spikes {share:.2%} differ, first at step {step}"
@@ -240,7 +236,6 @@ _USERS: WeakKeyDictionary[nn.Module, set[int]] = WeakKeyDictionary()
 @contextmanager
 def running(this: ModelPass) -> Iterator[None]:
     """Within the block, and for the present thread or task, calls of members go to the pass."""
-    token = None
     try:
         for module in this.members:
             with _LOCK:
@@ -248,11 +243,9 @@ def running(this: ModelPass) -> Iterator[None]:
                 users.add(id(this))
                 if _exchanged(module) is None:
                     vars(module)["forward"] = Answer(module, earlier_forward(module))
-        token = RUNNING.set(this)
-        yield
+        with within(RUNNING, this):
+            yield
     finally:
-        if token is not None:
-            RUNNING.reset(token)
         for module in this.members:
             with _LOCK:
                 users = _USERS.get(module, set())
@@ -265,8 +258,8 @@ def running(this: ModelPass) -> Iterator[None]:
 
 
 def _exchanged(module: nn.Module) -> Answer | None:
-    found = vars(module).get("forward")
-    return found if isinstance(found, Answer) and found.module is module else None
+    answer = vars(module).get("forward")
+    return answer if isinstance(answer, Answer) and answer.module is module else None
 
 
 def _saving() -> object:

@@ -48,7 +48,6 @@ def find_traits(runner: Runner, x: Tensor) -> None:
     :raises ValueError: when the model computes one time step and nobody has said how many."""
     encoded, traits = runner.encode(x[:2]), runner.traits
     if runner.makes_own_time:
-        traits.preludes = 0
         this = _tried(runner, lambda: runner.model(encoded[0].clone()))
         traits.steps = runner.form.steps or _length(this)
         if this is not None and this.most() == 1 and runner.form.steps is None:

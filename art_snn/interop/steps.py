@@ -14,7 +14,7 @@ graph is cut at every neuron:
 The logits are therefore the model's own. That order is right as long as no neuron reads spikes of
 one that is called after it, at an earlier step: recurrent connections are refused.
 
-Potentials that a neuron returns beside its spikes, before or after the reset, are differentiated
+Potentials that a neuron returns with its spikes, before or after the reset, are differentiated
 with the resets held fixed, dv[t]/dx[t'] = gain decay^(t - t') up to the next hard reset, whatever
 the rule."""
 
@@ -73,22 +73,17 @@ class Calls:
         """Gradients at all currents [T, N, ...] from those at the answers; None where all are."""
         assert self.stacked is not None
         assert self.fired is not None
-        found: Tensor | None = None
+        through: Tensor | None = None
         self.spikes_matter = any(g is not None for g in spikes)
-        if self.spikes_matter:
-            g = torch.stack(
-                [
-                    torch.zeros_like(x) if g is None else g
-                    for g, x in zip(spikes, self.stacked, strict=True)
-                ]
-            )
-            if self.fired.requires_grad:
-                g = g.to(self.fired.dtype)  # Spikes of snnTorch and sinabs are single precision.
-                (found,) = torch.autograd.grad(self.fired, self.stacked, g, retain_graph=True)
+        if self.spikes_matter and self.fired.requires_grad:
+            pairs = zip(spikes, self.stacked, strict=True)
+            g = torch.stack([torch.zeros_like(x) if g is None else g for g, x in pairs])
+            g = g.to(self.fired.dtype)  # Spikes of snnTorch and sinabs are single precision.
+            (through,) = torch.autograd.grad(self.fired, self.stacked, g, retain_graph=True)
         if any(g is not None for g in potentials):
-            through = self._through_potentials(potentials)
-            found = through if found is None else found + through
-        return found
+            others = self._through_potentials(potentials)
+            through = others if through is None else through + others
+        return through
 
     def _through_potentials(self, potentials: Sequence[Any]) -> Tensor:
         dynamics = self.site.dynamics
@@ -112,7 +107,7 @@ class StepPass(FiringPass):
 
     def fire(self, member: Member, current: Tensor, *args: Any, **kwargs: Any) -> Any:
         if member.layout != "step":
-            got = f"{member.name}, which takes all steps in one call, beside others that take one"
+            got = f"{member.name}, which takes all steps in one call, and others take one"
             remedy = (
                 "Set one step mode for all of them. Where one feeds its spikes back to itself, "
                 "adapt(..., elsewhere='native') differentiates it by its own gradient."
@@ -123,13 +118,13 @@ class StepPass(FiringPass):
         calls = self.made[member.name]
         calls.currents.append(current)
         with torch.no_grad():
-            answer = self.own(member, *_detached((current, *args)), **_detached(kwargs))
+            answer = self.answer_alone(member, *_detached((current, *args)), **_detached(kwargs))
         both = isinstance(answer, tuple)
         spikes, state = answer if both and len(answer) == 2 else (answer, None)
         potential: Any = getattr(state, "v", state)
         returned = member.kind.returns(member.module) if both else None
-        known = isinstance(spikes, Tensor) and spikes.shape == current.shape
-        if not known or both != isinstance(potential, Tensor) or both != (returned is not None):
+        fits = isinstance(spikes, Tensor) and spikes.shape == current.shape
+        if not fits or both != isinstance(potential, Tensor) or both != (returned is not None):
             got = f"{member.name}, which returns something else"
             remedy = "register_neuron(..., returns='before reset' or 'after reset') tells which."
             raise refused("neurons that return spikes, or (spikes, potential)", got, remedy)
@@ -162,10 +157,12 @@ class StepPass(FiringPass):
         if not pairs or torch.is_autocast_enabled(pairs[0][1].device.type):
             return
         differ = [torch.ne(spikes, calls.fired).any() for calls, spikes in pairs]  # type: ignore[arg-type]
-        if bool(torch.stack(differ).any()):
-            calls, spikes = next(pair for pair, other in zip(pairs, differ, strict=True) if other)
+        if not torch.stack(differ).any():
+            return
+        for calls, spikes in pairs:
             assert calls.fired is not None
-            raise other_equations(calls.member.name, spikes, calls.fired)
+            if (spikes != calls.fired).any():
+                raise other_equations(calls.member.name, spikes, calls.fired)
 
 
 def by_steps(
@@ -174,7 +171,7 @@ def by_steps(
     """What the model makes of x, its neurons being differentiated by the firing of the pass.
 
     :param model: maps x to the output that is to be differentiated.
-    :param weights: parameters of the model, which alone get gradients besides."""
+    :param weights: parameters of the model, which alone get gradients too."""
     # Views, whose nodes tell in the backward pass whether their gradients are asked for.
     links = [tensor.view_as(tensor) for tensor in (x, *weights)]
     pieces = _Pieces(this, model, weights)
@@ -186,13 +183,13 @@ def by_steps(
 
 def weights_of(module: nn.Module) -> list[Tensor]:
     """Every parameter that takes a gradient; of replicas that run in parallel their copies."""
-    found: dict[int, Tensor] = {}
+    weights: dict[int, Tensor] = {}
     for inner in module.modules():
         former: Any = getattr(inner, "_former_parameters", {})
         for weight in (*inner._parameters.values(), *former.values()):
             if isinstance(weight, Tensor) and weight.requires_grad:
-                found[id(weight)] = weight
-    return list(found.values())
+                weights[id(weight)] = weight
+    return list(weights.values())
 
 
 class _Pieces:
@@ -210,10 +207,13 @@ class _Pieces:
             self.this.ended()
         return self.output.detach()
 
-    def known(self) -> set[int]:
+    def leaves(self) -> list[Tensor]:
+        """What the neurons answered."""
+        return [leaf for c in self.this.made.values() for leaf in (*c.spikes, *c.potentials)]
+
+    def targets(self) -> set[int]:
         """Tensors, by id, whose gradients are passed on."""
-        leaves = [leaf for c in self.this.made.values() for leaf in (*c.spikes, *c.potentials)]
-        return {id(tensor) for tensor in (self.x, *self.weights, *leaves)}
+        return {id(tensor) for tensor in (self.x, *self.weights, *self.leaves())}
 
     def roots(self) -> list[Any]:
         """Where the pieces of the graph end: at the output, and at the currents of all neurons."""
@@ -221,44 +221,38 @@ class _Pieces:
         return [end.grad_fn for end in (self.output, *ends)]
 
     def backward(self, grad: Tensor, wanted: Sequence[bool]) -> list[Tensor | None]:
-        every = list(self.this.made.values())
-        roots = [
-            t for t, is_wanted in zip((self.x, *self.weights), wanted, strict=True) if is_wanted
-        ]
-        leaves = [leaf for calls in every for leaf in (*calls.spikes, *calls.potentials)]
-        found: dict[int, Tensor] = {}
+        neurons = list(self.this.made.values())
+        pairs = zip((self.x, *self.weights), wanted, strict=True)
+        roots = [root if asked else None for root, asked in pairs]
+        targets = [*self.leaves(), *(root for root in roots if root is not None)]
+        sums: dict[int, Tensor] = {}
 
         def pull(outputs: Sequence[Tensor], grads: Sequence[Tensor]) -> None:
             pairs = [(o, g) for o, g in zip(outputs, grads, strict=True) if o.requires_grad]
-            targets = [*leaves, *roots]
             if not pairs or not targets:
                 return
-            told = torch.autograd.grad(
-                [o for o, _ in pairs],
-                targets,
-                [g for _, g in pairs],
-                retain_graph=True,
-                allow_unused=True,
+            ends, at_ends = zip(*pairs, strict=True)
+            further = torch.autograd.grad(
+                ends, targets, at_ends, retain_graph=True, allow_unused=True
             )
-            for target, new in zip(targets, told, strict=True):
+            for target, new in zip(targets, further, strict=True):
                 if new is not None:
-                    earlier = found.get(id(target))
-                    found[id(target)] = new if earlier is None else earlier + new
+                    earlier = sums.get(id(target))
+                    sums[id(target)] = new if earlier is None else earlier + new
 
         pull([self.output], [grad])
-        for calls in reversed(every):
-            spikes = [found.pop(id(leaf), None) for leaf in calls.spikes]
-            potentials = [found.pop(id(leaf), None) for leaf in calls.potentials]
+        for place, calls in reversed(list(enumerate(neurons))):
+            spikes = [sums.pop(id(leaf), None) for leaf in calls.spikes]
+            potentials = [sums.pop(id(leaf), None) for leaf in calls.potentials]
             d = calls.current_gradients(spikes, potentials)
             if d is not None:
                 pull(calls.currents, list(d))
-            self._refuse_recurrence(every, calls, found)
-        answers = iter([found.get(id(root)) for root in roots])
-        return [next(answers) if is_wanted else None for is_wanted in wanted]
+            self._refuse_recurrence(calls, neurons[place:], sums)
+        return [None if root is None else sums.get(id(root)) for root in roots]
 
-    def _refuse_recurrence(self, every: list[Calls], calls: Calls, found: Any) -> None:
-        for later in every[every.index(calls) :]:
-            if any(id(leaf) in found for leaf in (*later.spikes, *later.potentials)):
+    def _refuse_recurrence(self, calls: Calls, behind: list[Calls], sums: Any) -> None:
+        for later in behind:
+            if any(id(leaf) in sums for leaf in (*later.spikes, *later.potentials)):
                 reads, read = calls.member.name, later.member.name
                 got = f"{reads}, which reads what {read} gave at an earlier step"
                 remedy = "Rules that need all steps of a layer at once cannot go back through that."

@@ -143,12 +143,11 @@ def _remember(runner: Runner, key: Hashable, answer: object) -> None:
 
 def changes(model: nn.Module) -> bool:
     """Whether a module computes something else at every call, in training mode."""
-    return any(map(_changes, model.modules()))
-
-
-def _changes(module: nn.Module) -> bool:
-    named = any(word in type(module).__name__ for word in ("Dropout", "DropPath"))
-    return varies(module) or (module.training and named)
+    drops = ("Dropout", "DropPath")
+    return any(
+        varies(m) or (m.training and any(word in type(m).__name__ for word in drops))
+        for m in model.modules()
+    )
 
 
 def _form(runner: Runner, x: Tensor) -> Hashable:
@@ -165,11 +164,6 @@ def _form(runner: Runner, x: Tensor) -> Hashable:
     network = runner.network
     passed = (tuple(x.shape[1:]), x.dtype, x.device, str(network.encoder))
     return *passed, kinds, equations, frozenset(settings(modules, network.written).items())
-
-
-def due(passes: int) -> bool:
-    """Whether the model is run once more after so many gradient passes."""
-    return passes in FIRST or passes % EVERY == 0
 
 
 class Watch:
@@ -204,31 +198,27 @@ class Watch:
         if not len(x) or changes(runner.model) or torch.is_autocast_enabled(x.device.type):
             return
         self.passes += 1
+        due = self.passes in FIRST or self.passes % EVERY == 0
         x, logits = x.detach(), logits.detach()
         if runner.traits.random:
-            if due(self.passes) and not isinstance(rule, Native):
+            if due and not isinstance(rule, Native):
                 with unwatched(), torch.random.fork_rng([x.device] if x.is_cuda else []):
                     same_spikes(runner, x)
             return
-        last = self._last
-        known = last is not None and last[0] == str(runner.network.encoder) and _equal(last[1], x)
-        if not known and not due(self.passes):
-            return
-        if known and last is not None and _close(last[2], logits, rule):
+        encoder, inputs, alone = self._last or ("", x[:0], logits)
+        predicted = encoder == str(runner.network.encoder) and _equal(inputs, x)
+        if not (predicted or due) or (predicted and _close(alone, logits, rule)):
             return
         with torch.no_grad(), unwatched():
             alone = predict(x)
         if not _close(alone, logits, rule):
-            raise _parted(rule, (alone - logits).abs().max().item())
-
-
-def _parted(rule: Gradient, difference: float) -> ValueError:
-    got = f"one whose logits under {rule} differ from its predictions by {difference:.3g}"
-    remedy = (
-        "A setting that its dynamics do not read has changed, or equations agree on the first "
-        "samples alone: register_neuron(cls, dynamics=function) tells them."
-    )
-    return refused("one whose logits are the same in a gradient pass", got, remedy)
+            difference = (alone - logits).abs().max().item()
+            got = f"one whose logits under {rule} differ from its predictions by {difference:.3g}"
+            remedy = (
+                "A setting that its dynamics do not read has changed, or equations agree on the "
+                "first samples alone: register_neuron(cls, dynamics=function) tells them."
+            )
+            raise refused("one whose logits are the same in a gradient pass", got, remedy)
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:

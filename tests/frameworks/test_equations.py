@@ -7,7 +7,7 @@ from typing import Any
 from tests.frameworks.loading import cases
 from tests.interop import families
 from tests.interop.families import Case
-from tests.interop.kept import *  # noqa: F403 (the tests of CASES)
+from tests.interop.promises import *  # noqa: F403 (the tests of CASES)
 
 
 def norse(real: Any) -> list[Case]:

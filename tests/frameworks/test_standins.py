@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import pytest
@@ -32,34 +31,32 @@ STANDINS = {
     "sinabs": sinabs,
 }
 modes = pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+Options = dict[str, Any]
 Run = Callable[[Any, Tensor], tuple[Tensor, Tensor]]
 """Spikes of all steps, T N *shape, and the last or all potentials."""
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A stand-in and the class that it stands for.
+class Family:
+    """The neurons of a framework.
 
-    :param pair: builds both.
-    :param gated: whether they have no gradient in eval mode.
-    :param same: attributes that are compared, after a run and after a reset."""
+    :param neurons: class, options and run of each.
+    :param build: of a library, a class and its options.
+    :param same: what else is compared of a module, after a run.
+    :param gated: classes without a gradient in eval mode."""
 
-    name: str
-    pair: Callable[[], tuple[Any, Any]]
-    run: Run
-    gated: bool = False
+    neurons: list[tuple[str, Options, Run]]
+    build: Callable[[Any, str, Options], Any] = lambda library, kind, how: getattr(library, kind)(
+        **how
+    )
     same: Callable[[Any], Any] = lambda module: None
+    gated: tuple[str, ...] = ()
 
 
 def library(name: str) -> Any:
     """For tests of what stand-in and class have in common, of both."""
     both = cases(name, lambda real: [pytest.param(real, id="real")])
     return pytest.mark.parametrize("library", [pytest.param(STANDINS[name], id="standin"), *both])
-
-
-def pairs(name: str, make: Callable[[str, Any, Any], Iterator[Pair]]) -> list[Any]:
-    found = cases(name, partial(make, name, STANDINS[name]))
-    return [pytest.param(p, id=f"{name} {p.name}") if isinstance(p, Pair) else p for p in found]
 
 
 def in_steps(call: Callable[[Any], tuple[Tensor, Tensor]], x: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,56 +83,46 @@ def at_once(module: Any, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def memories(module: Any) -> Any:
-    names = list(module._memories)
     module.reset()
-    return names, module._memories
+    return list(module._memories), module._memories
 
 
-RESETS: list[dict[str, Any]] = [
+def node(library: Any, kind: str, options: Options) -> Any:
+    if "surrogate_function" not in options:
+        return getattr(library, kind)(**options)
+    home = library
+    if library is not spikingjelly:
+        (home,) = load("spikingjelly", "2.", "spikingjelly.activation_based.surrogate")
+    surrogate = home.PiecewiseQuadratic(options["surrogate_function"])
+    return getattr(library, kind)(surrogate_function=surrogate)
+
+
+RESETS: list[Options] = [
     {},
     {"v_reset": None},
     {"v_reset": -0.25},
     {"v_threshold": 0.3},
     {"v_threshold": 0.75, "detach_reset": True},
 ]
-STORED = {"v_reset": None, "detach_reset": True, "store_v_seq": True}
+STORED: Options = {"v_reset": None, "detach_reset": True, "store_v_seq": True}
 
 
-def nodes(name: str, ours: Any, theirs: Any) -> Iterator[Pair]:
-    resets = [*RESETS, STORED] if name == "spikingjelly" else RESETS
+def nodes(resets: list[Options]) -> list[tuple[str, Options]]:
     leaky = [{"decay_input": decay, **reset} for decay in (True, False) for reset in resets]
-    neurons: list[tuple[str, dict[str, Any]]] = [
+    return [
         *(("IFNode", reset) for reset in resets),
-        *(("LIFNode", {"tau": tau, **kw}) for tau in (2.0, 1.7) for kw in leaky),
-        *(("ParametricLIFNode", {"init_tau": tau, **kw}) for tau in (2.0, 1.7) for kw in leaky),
+        *(("LIFNode", {"tau": tau, **how}) for tau in (2.0, 1.7) for how in leaky),
+        *(("ParametricLIFNode", {"init_tau": tau, **how}) for tau in (2.0, 1.7) for how in leaky),
     ]
-    if name == "spikingjelly":
-        slopes = [{"surrogate_function": alpha} for alpha in (1.0, 2.5)]
-        neurons += [("QIFNode", {}), *(("LIFNode", slope) for slope in slopes)]
-    for kind, options in neurons:
-        gated = name == "spikingjelly old" and kind != "ParametricLIFNode"
-        for run in (step_by_step, at_once):
-            multi = name == "clock_driven" and run is at_once
-            kind_of = f"MultiStep{kind}" if multi else kind
-            pair = partial(both_nodes, ours, theirs, kind_of, options)
-            yield Pair(f"{kind_of} {options} {run.__name__}", pair, run, gated, memories)
 
 
-def both_nodes(ours: Any, theirs: Any, kind: str, options: dict[str, Any]) -> tuple[Any, Any]:
-    alpha = options.get("surrogate_function")
-    if alpha is None:
-        return getattr(ours, kind)(**options), getattr(theirs, kind)(**options)
-    (surrogate,) = load("spikingjelly", "2.", "spikingjelly.activation_based.surrogate")
-    slopes = (ours.PiecewiseQuadratic(alpha), surrogate.PiecewiseQuadratic(alpha))
-    made = zip((ours, theirs), slopes, strict=True)
-    one, other = (getattr(lib, kind)(surrogate_function=slope) for lib, slope in made)
-    return one, other
-
+SURROGATES = [("LIFNode", {"surrogate_function": alpha}) for alpha in (1.0, 2.5)]
+NEW = [*nodes([*RESETS, STORED]), ("QIFNode", {}), *SURROGATES]
 
 # snnTorch
 
 VECTOR = torch.tensor([0.2, 0.5, 0.8, 0.99])
-LEAKY: list[dict[str, Any]] = [
+LEAKY: list[Options] = [
     {},
     {"threshold": 0.3},
     {"threshold": 0.75, "learn_threshold": True, "learn_beta": True},
@@ -143,6 +130,16 @@ LEAKY: list[dict[str, Any]] = [
     {"beta": VECTOR, "learn_beta": True},
     {"beta": 1.3},
     {"graded_spikes_factor": 2.0},
+]
+SNNTORCH = [
+    ("Synaptic", {"alpha": 0.5, "beta": 0.8}),
+    ("RLeaky", {"beta": 0.8, "V": -0.3, "all_to_all": False}),
+    *(
+        ("Leaky", {"beta": 0.9, "reset_mechanism": reset, "reset_delay": delay} | options)
+        for reset in ("subtract", "zero", "none")
+        for delay in (True, False)
+        for options in LEAKY
+    ),
 ]
 
 
@@ -172,48 +169,27 @@ def tensors(module: Any) -> Any:
     return [{name for name, _ in part} for part in named]
 
 
-def leaky(name: str, ours: Any, theirs: Any) -> Iterator[Pair]:
-    neurons: list[tuple[str, dict[str, Any]]] = [
-        ("Synaptic", {"alpha": 0.5, "beta": 0.8}),
-        ("RLeaky", {"beta": 0.8, "V": -0.3, "all_to_all": False}),
-    ]
-    for reset in ("subtract", "zero", "none"):
-        for delay in (True, False):
-            how = {"beta": 0.9, "reset_mechanism": reset, "reset_delay": delay}
-            neurons += [("Leaky", how | options) for options in LEAKY]
-    for kind, options in neurons:
-        pair = partial(made, ours, theirs, kind, options)
-        for run in (handed, hidden):
-            yield Pair(f"{kind} {options} {run.__name__}", pair, run, same=tensors)
-
-
-def made(ours: Any, theirs: Any, kind: str, options: dict[str, Any]) -> tuple[Any, Any]:
-    return getattr(ours, kind)(**options), getattr(theirs, kind)(**options)
-
-
 # Norse
 
-CELLS: list[tuple[str, str, dict[str, Any]]] = [
-    ("LIFBoxCell", "LIFBoxParameters", {"tau_mem_inv": 500.0}),
-    ("LIFBoxCell", "LIFBoxParameters", {"tau_mem_inv": 500.0, "v_th": 0.3, "v_reset": -0.25}),
-    ("LIFBoxCell", "LIFBoxParameters", {"tau_mem_inv": 700.0, "v_leak": 0.1, "v_th": 0.75}),
-    (
-        "LIFBoxCell",
-        "LIFBoxParameters",
-        {"tau_mem_inv": 700.0, "v_leak": 0.1, "reset_method": "reset_subtract"},
-    ),
-    ("IAFCell", "IAFParameters", {}),
-    ("IAFCell", "IAFParameters", {"v_th": 0.3, "v_reset": -0.25}),
-    ("LIFCell", "LIFParameters", {"tau_mem_inv": 500.0}),
+BOX: Options = {"tau_mem_inv": 500.0}
+LEAK: Options = {"tau_mem_inv": 700.0, "v_leak": 0.1}
+NORSE = [
+    ("LIFBox", BOX),
+    ("LIFBox", BOX | {"v_th": 0.3, "v_reset": -0.25}),
+    ("LIFBox", LEAK | {"v_th": 0.75}),
+    ("LIFBox", LEAK | {"reset_method": "reset_subtract"}),
+    ("IAF", {}),
+    ("IAF", {"v_th": 0.3, "v_reset": -0.25}),
+    ("LIF", BOX),
 ]
 
 
-def cell(library: Any, kind: str, parameters: str, fields: dict[str, Any]) -> Any:
+def cell(library: Any, kind: str, options: Options) -> Any:
     fields = {
         name: getattr(library, value) if isinstance(value, str) else torch.as_tensor(value)
-        for name, value in fields.items()
+        for name, value in options.items()
     }
-    return getattr(library, kind)(getattr(library, parameters)(**fields))
+    return getattr(library, f"{kind}Cell")(getattr(library, f"{kind}Parameters")(**fields))
 
 
 def stated(module: Any, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -236,39 +212,34 @@ def of_cell(module: Any) -> Any:
     return named(module.activation), named(type(module.p))
 
 
-def cells(name: str, ours: Any, theirs: Any) -> Iterator[Pair]:
-    for kind, parameters, fields in CELLS:
-
-        def pair(*how: Any) -> tuple[Any, Any]:
-            return cell(ours, *how), cell(theirs, *how)
-
-        yield Pair(
-            f"{kind} {fields}", partial(pair, kind, parameters, fields), stated, same=of_cell
-        )
-
-
 # sinabs
 
 # Spike and reset functions by their names, which both libraries share.
-SPIKES: list[dict[str, Any]] = [
+SINGLE: Options = {"spike_fn": "SingleSpike"}
+SPIKES: list[Options] = [
     {},
-    {"spike_fn": "SingleSpike"},
-    {"spike_fn": "SingleSpike", "spike_threshold": 0.3},
-    {"spike_fn": "SingleSpike", "reset_fn": ("MembraneReset", 0.0)},
-    {"spike_fn": "SingleSpike", "reset_fn": ("MembraneReset", -0.25)},
-    {"spike_fn": "SingleSpike", "reset_fn": ("MembraneSubtract", 0.75)},
+    SINGLE,
+    SINGLE | {"spike_threshold": 0.3},
+    SINGLE | {"reset_fn": ("MembraneReset", 0.0)},
+    SINGLE | {"reset_fn": ("MembraneReset", -0.25)},
+    SINGLE | {"reset_fn": ("MembraneSubtract", 0.75)},
     {"spike_fn": "MultiSpike", "min_v_mem": -0.3, "record_states": True},
 ]
-DECAYS: list[dict[str, Any]] = [
+DECAYS: list[Options] = [
     {"tau_mem": 5.0, "norm_input": False},
     {"tau_mem": 1.5},
     {"tau_mem": 3.0, "norm_input": False, "train_alphas": True},
     {"tau_mem": torch.tensor([1.5, 2.0, 3.0, 9.0]), "norm_input": False},
     {"tau_mem": 3.0, "tau_syn": 2.0, "norm_input": False},
 ]
+SINABS = [
+    *(("LIF", decay | spikes) for decay in DECAYS for spikes in SPIKES),
+    *((kind, spikes) for kind in ("IAF", "IAFSqueeze") for spikes in SPIKES),
+    ("LIFSqueeze", {"tau_mem": 3.0, "norm_input": False}),
+]
 
 
-def stateful(library: Any, kind: str, options: dict[str, Any]) -> Any:
+def stateful(library: Any, kind: str, options: Options) -> Any:
     options = dict(options)
     if "spike_fn" in options:
         options["spike_fn"] = getattr(library, options["spike_fn"])
@@ -302,42 +273,48 @@ def of_layer(module: Any) -> Any:
     return tensors(module), list(map(named, classes)), recorded
 
 
-def layers(name: str, ours: Any, theirs: Any) -> Iterator[Pair]:
-    neurons: list[tuple[str, dict[str, Any]]] = [
-        *(("LIF", decay | spikes) for decay in DECAYS for spikes in SPIKES),
-        *((kind, spikes) for kind in ("IAF", "IAFSqueeze") for spikes in SPIKES),
-        ("LIFSqueeze", {"tau_mem": 3.0, "norm_input": False}),
-    ]
-
-    def pair(*how: Any) -> tuple[Any, Any]:
-        return stateful(ours, *how), stateful(theirs, *how)
-
-    for kind, options in neurons:
-        yield Pair(f"{kind} {options}", partial(pair, kind, options), in_two_calls, same=of_layer)
+def each(neurons: list[tuple[str, Options]], *runs: Run) -> list[tuple[str, Options, Run]]:
+    return [(*neuron, run) for neuron in neurons for run in runs]
 
 
-PAIRS = [
-    *pairs("spikingjelly", nodes),
-    *pairs("spikingjelly old", nodes),
-    *pairs("clock_driven", nodes),
-    *pairs("snntorch", leaky),
-    *pairs("norse", cells),
-    *pairs("sinabs", layers),
-]
+OLD, MULTI = nodes(RESETS), [(f"MultiStep{kind}", how) for kind, how in nodes(RESETS)]
+FAMILIES = {
+    "spikingjelly": Family(each(NEW, step_by_step, at_once), node, memories),
+    "spikingjelly old": Family(
+        each(OLD, step_by_step, at_once), same=memories, gated=("IFNode", "LIFNode")
+    ),
+    "clock_driven": Family([*each(OLD, step_by_step), *each(MULTI, at_once)], same=memories),
+    "snntorch": Family(each(SNNTORCH, handed, hidden), same=tensors),
+    "norse": Family(each(NORSE, stated), cell, of_cell),
+    "sinabs": Family(each(SINABS, in_two_calls), stateful, of_layer),
+}
+
+
+def neurons(name: str) -> list[Any]:
+    def rows(real: Any) -> list[Any]:
+        return [
+            pytest.param((name, real, *neuron), id=f"{name} {neuron[0]} {neuron[1]}")
+            for neuron in FAMILIES[name].neurons
+        ]
+
+    return cases(name, rows)
 
 
 @modes
 @pytest.mark.parametrize("exact", [False, True], ids=["random", "eighths"])
 @precisions
-@pytest.mark.parametrize("pair", PAIRS)
-def test_neurons_are_the_same(pair: Pair, dtype: Any, exact: bool, training: bool) -> None:
-    ours, theirs = (module.to(dtype).train(training) for module in pair.pair())
-    result = assert_same(ours, theirs, pair.run, dtype, exact=exact)
-    assert (result.gradient is None) == (pair.gated and not training)
-    assert pair.same(ours) == pair.same(theirs)
+@pytest.mark.parametrize("neuron", [row for name in FAMILIES for row in neurons(name)])
+def test_neurons_are_the_same(neuron: Any, dtype: Any, exact: bool, training: bool) -> None:
+    name, real, kind, options, run = neuron
+    family = FAMILIES[name]
+    pair = (family.build(library, kind, options) for library in (STANDINS[name], real))
+    ours, theirs = (module.to(dtype).train(training) for module in pair)
+    result = assert_same(ours, theirs, run, dtype, exact=exact)
+    assert (result.gradient is None) == (kind in family.gated and not training)
+    assert family.same(ours) == family.same(theirs)
 
 
-# What stand-ins have beside their equations.
+# What else they have in common.
 
 
 @library("spikingjelly")
@@ -402,11 +379,11 @@ LAYERS: list[tuple[str, tuple[int | float, ...], dict[str, Any]]] = [
     ("Linear", (4, 5), {}),
     ("Dropout", (0.5,), {}),
 ]
-OLD = ("Conv2d", "BatchNorm2d", "MaxPool2d", "Linear")
+IN_BOTH = ("Conv2d", "BatchNorm2d", "MaxPool2d", "Linear")
 
 
 def layer_pairs(name: str) -> list[Any]:
-    kinds = [layer for layer in LAYERS if name == "spikingjelly" or layer[0] in OLD]
+    kinds = [layer for layer in LAYERS if name == "spikingjelly" or layer[0] in IN_BOTH]
     return cases(name, lambda real: [(STANDINS[name], real, *layer) for layer in kinds])
 
 
@@ -493,7 +470,7 @@ def test_a_sequence_of_cells_makes_one_step(library: Any) -> None:
 
 @library("norse")
 def test_the_reset_of_an_iaf_cell_comes_to_require_a_gradient(library: Any) -> None:
-    module = cell(library, "IAFCell", "IAFParameters", {"v_reset": 0.0})
+    module = cell(library, "IAF", {"v_reset": 0.0})
     module(torch.rand(2, 3))
     assert module.p.v_reset.requires_grad
 

@@ -23,7 +23,6 @@ class Case:
 
     :param make: builds the model, in float64 and evaluation mode.
     :param options: of adapt.
-    :param layout: as the interop tells it.
     :param tolerance: of the reference; single precision where a framework has nothing else.
     :param refused: rules that do not apply."""
 
@@ -31,7 +30,6 @@ class Case:
     make: Callable[[], Stack]
     equations: Equations
     options: dict[str, Any] = field(default_factory=lambda: dict(ALL_STEPS))
-    layout: str = "steps"
     tolerance: float = 1e-9
     refused: tuple[str, ...] = ()
 
@@ -41,69 +39,59 @@ class Case:
 
 def spikingjelly(library: Any, version: str) -> list[Case]:
     """IFNode, LIFNode and ParametricLIFNode, in both step modes."""
-    cases = []
-    for name, neuron, options, equations in _nodes():
-        kind = getattr(library, neuron)
-        for mode, stack, how in (("m", Stack, ALL_STEPS), ("s", Loop, OWN_TIME)):
-            make = partial(stack, partial(kind, **options, step_mode=mode), 2.0)
-            layout = "steps" if mode == "m" else "step"
-            cases.append(Case(f"{version} {name} {mode}", make, equations, how, layout))
-    return cases
+    return [
+        _case(f"{version} {name} {mode}", partial(getattr(library, kind), **how), equations, mode)
+        for name, kind, options, equations in NODES
+        for mode, how in (("m", options | {"step_mode": "m"}), ("s", options | {"step_mode": "s"}))
+    ]
 
 
 def clock_driven(library: Any) -> list[Case]:
     """The same nodes in version 0.0.0.0.14's older half."""
-    cases = []
-    for name, neuron, options, equations in _nodes():
-        multi, single = getattr(library, f"MultiStep{neuron}"), getattr(library, neuron)
-        make = partial(Stack, partial(multi, **options), 2.0)
-        cases.append(Case(f"clock {name} multi", make, equations))
-        make = partial(Loop, partial(single, **options), 2.0)
-        cases.append(Case(f"clock {name}", make, equations, OWN_TIME, "step"))
-    return cases
-
-
-def _nodes() -> list[tuple[str, str, dict[str, Any], Equations]]:
-    soft = {"reset": "soft", "drop": 1.0}
-    share = float(torch.tensor(-math.log(3.0 - 1)).sigmoid())
     return [
-        ("IF", "IFNode", {}, Equations(1.0)),
-        ("IF soft", "IFNode", {"v_reset": None}, Equations(1.0, **soft)),
-        ("IF rest", "IFNode", {"v_reset": 0.25}, Equations(1.0, rest=0.25, start=0.25)),
-        ("LIF", "LIFNode", {}, Equations(0.5, gain=0.5)),
-        (
-            "LIF 3",
-            "LIFNode",
-            {"tau": 3.0, "decay_input": False, "v_threshold": 0.75},
-            Equations(2 / 3, 0.75),
-        ),
-        (
-            "LIF rest",
-            "LIFNode",
-            {"tau": 3.0, "v_reset": 0.25},
-            Equations(2 / 3, gain=1 / 3, constant=0.25 / 3, rest=0.25, start=0.25),
-        ),
-        (
-            "LIF undecayed rest",
-            "LIFNode",
-            {"tau": 3.0, "v_reset": -0.25, "decay_input": False},
-            Equations(2 / 3, constant=-0.25 / 3, rest=-0.25, start=-0.25),
-        ),
-        ("LIF soft", "LIFNode", {"v_reset": None}, Equations(0.5, gain=0.5, **soft)),
-        (
-            "LIF soft undecayed",
-            "LIFNode",
-            {"tau": 3.0, "v_reset": None, "decay_input": False},
-            Equations(2 / 3, **soft),
-        ),
-        ("PLIF", "ParametricLIFNode", {"init_tau": 3.0}, Equations(1 - share, gain=share)),
-        (
-            "PLIF soft undecayed",
-            "ParametricLIFNode",
-            {"init_tau": 3.0, "v_reset": None, "decay_input": False},
-            Equations(1 - share, **soft),
-        ),
+        _case(f"clock {name} {mode}", partial(getattr(library, cls), **options), equations, mode)
+        for name, kind, options, equations in NODES
+        for mode, cls in (("m", f"MultiStep{kind}"), ("s", kind))
     ]
+
+
+def _case(name: str, neuron: Callable[[], Any], equations: Equations, mode: str) -> Case:
+    if mode == "m":
+        return Case(name, partial(Stack, neuron, 2.0), equations)
+    return Case(name, partial(Loop, neuron, 2.0), equations, OWN_TIME)
+
+
+SOFT = {"reset": "soft", "drop": 1.0}
+SHARE = float(torch.tensor(-math.log(3.0 - 1)).sigmoid())
+RAW = {"tau": 3.0, "decay_input": False}
+NODES: list[tuple[str, str, dict[str, Any], Equations]] = [
+    ("IF", "IFNode", {}, Equations(1.0)),
+    ("IF soft", "IFNode", {"v_reset": None}, Equations(1.0, **SOFT)),
+    ("IF rest", "IFNode", {"v_reset": 0.25}, Equations(1.0, rest=0.25, start=0.25)),
+    ("LIF", "LIFNode", {}, Equations(0.5, gain=0.5)),
+    ("LIF 3", "LIFNode", RAW | {"v_threshold": 0.75}, Equations(2 / 3, 0.75)),
+    (
+        "LIF rest",
+        "LIFNode",
+        {"tau": 3.0, "v_reset": 0.25},
+        Equations(2 / 3, gain=1 / 3, constant=0.25 / 3, rest=0.25, start=0.25),
+    ),
+    (
+        "LIF undecayed rest",
+        "LIFNode",
+        RAW | {"v_reset": -0.25},
+        Equations(2 / 3, constant=-0.25 / 3, rest=-0.25, start=-0.25),
+    ),
+    ("LIF soft", "LIFNode", {"v_reset": None}, Equations(0.5, gain=0.5, **SOFT)),
+    ("LIF soft undecayed", "LIFNode", RAW | {"v_reset": None}, Equations(2 / 3, **SOFT)),
+    ("PLIF", "ParametricLIFNode", {"init_tau": 3.0}, Equations(1 - SHARE, gain=SHARE)),
+    (
+        "PLIF soft undecayed",
+        "ParametricLIFNode",
+        {"init_tau": 3.0, "v_reset": None, "decay_input": False},
+        Equations(1 - SHARE, **SOFT),
+    ),
+]
 
 
 def snntorch(leaky: Any) -> list[Case]:
@@ -124,8 +112,7 @@ def snntorch(leaky: Any) -> list[Case]:
             make = partial(stack, neuron)
             # Spikes are single precision, and with them the gradients at them.
             no_rate = ("rga", "static") if equations.reset == "none" else ()
-            case = Case(f"Leaky {name}{way}", make, equations, OWN_TIME, "step", 1e-6, no_rate)
-            cases.append(case)
+            cases.append(Case(f"Leaky {name}{way}", make, equations, OWN_TIME, 1e-6, no_rate))
     return cases
 
 
@@ -158,8 +145,8 @@ def norse(module: Any, box: Any, iaf: Any, reset_subtract: Any) -> list[Case]:
         ("IAF", "IAFCell", iaf, Equations(1.0), 1.0),
     ]
     return [
-        Case(name, partial(StateLoop, _cell(module, cell, p), gain), told, OWN_TIME, "step")
-        for name, cell, p, told, gain in settings
+        Case(name, partial(StateLoop, _cell(module, cell, p), gain), equations, OWN_TIME)
+        for name, cell, p, equations, gain in settings
     ]
 
 
@@ -170,33 +157,19 @@ def _cell(module: Any, name: str, parameters: Callable[[], Any]) -> Callable[[],
 def sinabs(layers: Any, single: Any, subtract: Any, to_zero: Any) -> list[Case]:
     """LIF and IAF, and IAFSqueeze; their spikes and states are single precision."""
     decay = float(torch.exp(-1.0 / torch.tensor(3.0)))
-    soft = {"reset": "soft", "drop": 1.0}
+    plain, less = {"tau_mem": 3.0, "norm_input": False}, Equations(1.0, reset="soft", drop=0.75)
     settings = [
-        ("LIF", "LIF", {"tau_mem": 3.0}, Equations(decay, gain=1 - decay, **soft), 2.0),
-        ("LIF plain", "LIF", {"tau_mem": 3.0, "norm_input": False}, Equations(decay, **soft), 1.0),
-        (
-            "LIF zero",
-            "LIF",
-            {"tau_mem": 3.0, "norm_input": False, "reset_fn": to_zero()},
-            Equations(decay),
-            1.0,
-        ),
-        ("IAF", "IAF", {}, Equations(1.0, **soft), 1.0),
-        (
-            "IAF drop",
-            "IAF",
-            {"reset_fn": subtract(0.75)},
-            Equations(1.0, reset="soft", drop=0.75),
-            1.0,
-        ),
+        ("LIF", "LIF", {"tau_mem": 3.0}, Equations(decay, gain=1 - decay, **SOFT), 2.0),
+        ("LIF plain", "LIF", plain, Equations(decay, **SOFT), 1.0),
+        ("LIF zero", "LIF", plain | {"reset_fn": to_zero()}, Equations(decay), 1.0),
+        ("IAF", "IAF", {}, Equations(1.0, **SOFT), 1.0),
+        ("IAF drop", "IAF", {"reset_fn": subtract(0.75)}, less, 1.0),
     ]
     cases = []
     for name, kind, options, equations, gain in settings:
         neuron = partial(getattr(layers, kind), spike_fn=single, **options)
         make = partial(SamplesFirst, neuron, gain)
-        cases.append(Case(name, make, equations, layout="samples first", tolerance=1e-5))
+        cases.append(Case(name, make, equations, tolerance=1e-5))
     neuron = partial(layers.IAFSqueeze, num_timesteps=STEPS, spike_fn=single)
-    equations = Equations(1.0, **soft)
     make = partial(SamplesMerged, neuron)
-    merged = Case("IAFSqueeze", make, equations, layout="samples merged", tolerance=1e-5)
-    return [*cases, merged]
+    return [*cases, Case("IAFSqueeze", make, Equations(1.0, **SOFT), tolerance=1e-5)]

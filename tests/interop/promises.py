@@ -1,8 +1,11 @@
-"""What holds for every supported neuron, of a real framework or of its stand-in."""
+"""What holds for every supported neuron, of a real framework or of its stand-in.
+
+A module that imports these tests by * and has CASES is tested for each of those."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 
 import pytest
 import torch
@@ -11,14 +14,33 @@ from torch import Tensor
 from art_snn.interop import AdaptedNetwork, adapt
 from tests.interop import reference
 from tests.interop.families import Case
+from tests.interop.reference import RULES
 from tests.interop.stacks import INPUTS, STEPS, Stack
 
+__all__ = [
+    "pytest_generate_tests",
+    "test_gradients_are_those_of_the_equations",
+    "test_logits_are_the_models_own_and_nothing_is_left",
+    "test_the_native_gradient_is_that_of_training_mode",
+]
 EVERY = ("stbp", "pdsg", "assg", "rga", "static", "bptr", "hart", "native")
 
 
 def inputs(samples: int = 5) -> Tensor:
     generator = torch.Generator().manual_seed(1)
     return torch.rand((samples, 1, 3, INPUTS // 3), generator=generator, dtype=torch.float64)
+
+
+def weighed(logits: Tensor) -> Tensor:
+    """A sum of the logits [N, K] in which none cancels another."""
+    return (logits * torch.linspace(-1, 1.3, logits.shape[1], dtype=logits.dtype)).sum()
+
+
+def close(results: Iterable[Tensor], wanted: Iterable[Tensor], tolerance: float = 1e-12) -> None:
+    """The same results, to within a tolerance, of which none is all zero."""
+    for got, expected in zip(results, wanted, strict=True):
+        assert expected.any()
+        torch.testing.assert_close(got, expected, rtol=tolerance, atol=tolerance)
 
 
 def adapted(case: Case) -> tuple[Stack, AdaptedNetwork]:
@@ -29,12 +51,10 @@ def adapted(case: Case) -> tuple[Stack, AdaptedNetwork]:
 def gradients(network: AdaptedNetwork, rule: str, x: Tensor) -> tuple[Tensor, Tensor, list]:
     """Logits, and gradients at the input and at the weights."""
     x = x.clone().requires_grad_()
-    model = network.model
     with network.using(rule):
         logits = network(x)
-    factors = torch.linspace(-1, 1.3, logits.shape[1], dtype=logits.dtype)
-    found = torch.autograd.grad((logits * factors).sum(), (x, *model.weights))
-    return logits.detach(), found[0], list(found[1:])
+    grad, *of_weights = torch.autograd.grad(weighed(logits), (x, *network.model.weights))
+    return logits.detach(), grad, of_weights
 
 
 def alone(case: Case, x: Tensor) -> Tensor:
@@ -45,8 +65,14 @@ def alone(case: Case, x: Tensor) -> Tensor:
         return model(x.expand(STEPS, *x.shape) if repeated else x).mean(0)
 
 
-def assert_equations(case: Case, rule: str) -> None:
-    """Logits and gradients are those of the equations written down by hand."""
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "case" in metafunc.fixturenames:
+        cases = metafunc.module.CASES
+        metafunc.parametrize("case", cases, ids=[getattr(case, "name", None) for case in cases])
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_gradients_are_those_of_the_equations(case: Case, rule: str) -> None:
     if rule in case.refused:
         return assert_refused(case, rule)
     model, network = adapted(case)
@@ -54,12 +80,8 @@ def assert_equations(case: Case, rule: str) -> None:
     logits, grad, of_weights = gradients(network, rule, x)
     x.requires_grad_()
     wanted = reference.logits(model.weights, case.equations, STEPS, x, rule)
-    factors = torch.linspace(-1, 1.3, logits.shape[1], dtype=logits.dtype)
-    by_hand = torch.autograd.grad((wanted * factors).sum(), (x, *model.weights))
-    torch.testing.assert_close(logits, wanted.detach(), rtol=0, atol=case.tolerance)
-    for got, expected in zip((grad, *of_weights), by_hand, strict=True):
-        torch.testing.assert_close(got, expected, rtol=0, atol=case.tolerance)
-    assert grad.any()
+    by_hand = torch.autograd.grad(weighed(wanted), (x, *model.weights))
+    close((logits, grad, *of_weights), (wanted.detach(), *by_hand), case.tolerance)
     return None
 
 
@@ -70,8 +92,8 @@ def assert_refused(case: Case, rule: str) -> None:
         gradients(network, rule, inputs())
 
 
-def assert_same_logits(case: Case, rule: str) -> None:
-    """They are the model's own, bit for bit, under a rule and without, and nothing is left."""
+@pytest.mark.parametrize("rule", EVERY)
+def test_logits_are_the_models_own_and_nothing_is_left(case: Case, rule: str) -> None:
     if rule in case.refused:
         return assert_refused(case, rule)
     x = inputs()
@@ -96,8 +118,7 @@ def assert_same_logits(case: Case, rule: str) -> None:
     return None
 
 
-def assert_native(case: Case) -> None:
-    """The native gradient is that of the model in training mode by plain autograd."""
+def test_the_native_gradient_is_that_of_training_mode(case: Case) -> None:
     x = inputs()
     _, network = adapted(case)
     _, grad, of_weights = gradients(network, "native", x)
@@ -105,8 +126,4 @@ def assert_native(case: Case) -> None:
     x.requires_grad_()
     repeated = case.options.get("encoder", "direct") is not None
     logits = other(x.expand(STEPS, *x.shape) if repeated else x).mean(0)
-    factors = torch.linspace(-1, 1.3, logits.shape[1], dtype=logits.dtype)
-    wanted = torch.autograd.grad((logits * factors).sum(), (x, *other.weights))
-    for got, expected in zip((grad, *of_weights), wanted, strict=True):
-        torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-9)
-    assert grad.any()
+    close((grad, *of_weights), torch.autograd.grad(weighed(logits), (x, *other.weights)), 1e-9)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.interop import families
-from tests.interop.kept import *  # noqa: F403 (the tests of CASES)
+from tests.interop.promises import *  # noqa: F403 (the tests of CASES)
 from tests.standins import clock_driven, norse, sinabs, snntorch, spikingjelly, spikingjelly_old
 
 CASES = [

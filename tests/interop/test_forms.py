@@ -12,6 +12,7 @@ from art_snn import Frames, Poisson
 from art_snn.dynamics import Dynamics
 from art_snn.interop import adapt, register_neuron
 from tests.adapted import Leaky, Spike
+from tests.interop.promises import close, weighed
 from tests.standins import clock_2020, norse, snntorch, spikingjelly as sj
 
 STEPS, CLASSES = 6, 3
@@ -36,8 +37,7 @@ def gradient(network, rule: str, x: Tensor) -> tuple[Tensor, Tensor]:
     x = x.clone().requires_grad_()
     with network.using(rule):
         logits = network(x)
-    factors = torch.linspace(-1, 1.3, logits.shape[1])
-    return logits.detach(), torch.autograd.grad((logits * factors).sum(), x)[0]
+    return logits.detach(), torch.autograd.grad(weighed(logits), x)[0]
 
 
 leaky = partial(snntorch.Leaky, 0.8, init_hidden=True)
@@ -76,9 +76,9 @@ def test_a_model_of_one_step_is_called_once_for_every_step(readout, rule):
     make, part = LAST[readout]
     network = adapt(OfOneStep(make()), steps=STEPS, readout=readout)
     wanted = adapt(Looping(OfOneStep(make()), part), encoder=None)
-    logits, grad = gradient(network, rule, images())
-    assert torch.equal(logits, gradient(wanted, rule, images())[0])
-    torch.testing.assert_close(grad, gradient(wanted, rule, images())[1])
+    looped, expected = (gradient(one, rule, images()) for one in (network, wanted))
+    assert torch.equal(looped[0], expected[0])
+    torch.testing.assert_close(looped[1], expected[1])
     assert network.time_steps() == wanted.time_steps() == STEPS
     with torch.no_grad():
         assert torch.equal(network(images()), wanted(images()))
@@ -121,16 +121,16 @@ def test_one_step_is_refused_until_someone_says_that_it_is_meant(rule):
     assert network.time_steps() == 1
 
 
-class Noisy(nn.Module):
+class Noisy(nn.Sequential):
     """It draws by torch, always or in training mode alone."""
 
     def __init__(self, always: bool = True) -> None:
-        super().__init__()
-        self.always, self.body = always, multi(Leaky())
+        super().__init__(multi(Leaky()))
+        self.always = always
 
     def forward(self, x: Tensor) -> Tensor:
         draws = self.always or self.training
-        return self.body(x + 0.3 * torch.randn_like(x) if draws else x)
+        return super().forward(x + 0.3 * torch.randn_like(x) if draws else x)
 
 
 @pytest.mark.parametrize("steps", [2, 4, STEPS])
@@ -192,15 +192,13 @@ def test_a_sequential_state_of_norse_is_handed_its_states(rule):
 
 
 def test_states_that_nobody_hands_on_are_refused():
-    class Forgetful(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.fc, self.cell = nn.Linear(9, CLASSES), norse.LIFBoxCell()
-
+    class Forgetful(nn.Linear):
         def forward(self, x: Tensor) -> Tensor:
-            return self.cell(self.fc(x.flatten(1)))[0]
+            return self.cell(super().forward(x.flatten(1)))[0]
 
-    network = adapt(drawn(Forgetful()), steps=STEPS, gradient="native")
+    model = Forgetful(9, CLASSES)
+    model.cell = norse.LIFBoxCell()
+    network = adapt(drawn(model), steps=STEPS, gradient="native")
     with pytest.raises(ValueError, match="got cell, which was called without the state of the"):
         network(images())
 
@@ -257,10 +255,7 @@ register_neuron(
 def test_a_charge_before_the_first_step_is_no_step(rule):
     network = adapt(drawn(Converted(charged=True)), encoder=None)
     wanted = adapt(drawn(Converted(charged=False)), encoder=None)
-    logits, grad = gradient(network, rule, images())
-    torch.testing.assert_close(logits, gradient(wanted, rule, images())[0])
-    torch.testing.assert_close(grad, gradient(wanted, rule, images())[1])
-    assert grad.any()
+    close(gradient(network, rule, images()), gradient(wanted, rule, images()), 1e-6)
     assert network.traits.preludes == 1
 
 
@@ -317,27 +312,22 @@ def test_a_neuron_that_starts_from_rest_may_stand_at_several_places(rule):
             return self.fc3(self.second(self.fc2(self.first(self.fc1(x.flatten(2))))))
 
     lif = Leaky(0.7)
-    shared = gradient(adapt(drawn(Shared(lif, lif)), steps=STEPS), rule, images())
-    alone = gradient(adapt(drawn(Shared(Leaky(0.7), Leaky(0.7))), steps=STEPS), rule, images())
-    assert torch.equal(shared[0], alone[0])
-    assert torch.equal(shared[1], alone[1])
-    assert shared[1].any()
+    models = drawn(Shared(lif, lif)), drawn(Shared(Leaky(0.7), Leaky(0.7)))
+    shared, alone = (gradient(adapt(model, steps=STEPS), rule, images()) for model in models)
+    close(shared, alone, 0)
 
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("own_time", [True, False])
 def test_a_model_may_write_into_its_input(own_time, rule):
-    class Writing(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.body = multi(Leaky())
-
+    class Writing(nn.Sequential):
         def forward(self, x: Tensor) -> Tensor:
             if own_time:
-                return self.body(x.unsqueeze_(0).repeat(4, 1, 1, 1, 1)).mean(0)
-            return self.body(x.mul_(0.5))
+                return super().forward(x.unsqueeze_(0).repeat(4, 1, 1, 1, 1)).mean(0)
+            return super().forward(x.mul_(0.5))
 
-    network = adapt(Writing().eval(), encoder=None) if own_time else adapt(Writing(), steps=4)
+    model = Writing(*multi(Leaky())).eval()
+    network = adapt(model, encoder=None) if own_time else adapt(model, steps=4)
     x = images()
     before = x.clone()
     with torch.no_grad():
@@ -374,9 +364,7 @@ def test_time_may_be_the_last_axis(rule):
     network = adapt(Last(TimeLast()), encoder=None)
     wanted = gradient(adapt(multi(Leaky()), steps=STEPS), rule, images())
     assert network.sites()[0].name == "lif"
-    logits, grad = gradient(network, rule, images())
-    torch.testing.assert_close(logits, wanted[0])
-    torch.testing.assert_close(grad, wanted[1])
+    close(gradient(network, rule, images()), wanted, 1e-6)
     assert network.time_steps() == STEPS
 
 
@@ -414,15 +402,11 @@ def test_a_zero_gradient_under_native_is_not_explained_by_other_rules():
         def backward(ctx, grad):
             return torch.zeros_like(grad)
 
-    class Plain(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.fc = nn.Linear(9, CLASSES)
-
+    class Plain(nn.Linear):
         def forward(self, x: Tensor) -> Tensor:
-            return self.fc(Cut.apply(x.flatten(1)))
+            return super().forward(Cut.apply(x.flatten(1)))
 
-    network = adapt(drawn(Plain()), encoder=None, gradient="native")
+    network = adapt(drawn(Plain(9, CLASSES)), encoder=None, gradient="native")
     with pytest.raises(ValueError, match=r"gradient at the input is zero for all of 5.*Native"):
         gradient(network, "native", images())
 
@@ -432,10 +416,8 @@ def test_settings_may_be_parameters():
         def __init__(self) -> None:
             super().__init__()
             del self.decay, self.threshold
-            self.decay, self.threshold = (
-                nn.Parameter(torch.tensor(0.5)),
-                nn.Parameter(torch.tensor(1.0)),
-            )
+            self.decay = nn.Parameter(torch.tensor(0.5))
+            self.threshold = nn.Parameter(torch.tensor(1.0))
 
         def forward(self, x: Tensor) -> Tensor:
             v, spikes = torch.zeros_like(x[0]), []
@@ -450,9 +432,7 @@ def test_settings_may_be_parameters():
     assert str(network.gradient).startswith("RGA")
     assert network.sites()[0].dynamics.decay == 0.5
     plain = adapt(multi(Leaky(), 0.2), steps=4)
-    got, wanted = (gradient(one, "rga", images())[1] for one in (network, plain))
-    torch.testing.assert_close(got, wanted)
-    assert got.any()
+    close(gradient(network, "rga", images()), gradient(plain, "rga", images()), 1e-6)
 
 
 def test_the_default_rule_is_one_that_applies():
@@ -530,15 +510,12 @@ def test_a_neuron_inside_of_a_registered_one_is_a_part_of_it(rule):
 @pytest.mark.parametrize("neuron", [clock_2020.LIFNode, clock_2020.PLIFNode])
 @pytest.mark.parametrize("rule", [*RULES, "hart", "static"])
 def test_neurons_of_spikingjelly_of_2020_are_known(neuron, rule):
-    class Looped(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.body = nn.Sequential(nn.Flatten(), nn.Linear(9, 12), neuron(), nn.Linear(12, 3))
-
+    class Looped(nn.Sequential):
         def forward(self, x: Tensor) -> Tensor:
-            return sum(self.body(x) for _ in range(STEPS)) / STEPS
+            return sum(super(Looped, self).forward(x) for _ in range(STEPS)) / STEPS
 
-    network = adapt(drawn(Looped(), 1.0), encoder=None)
+    layers = nn.Flatten(), nn.Linear(9, 12), neuron(), nn.Linear(12, 3)
+    network = adapt(drawn(Looped(*layers), 1.0), encoder=None)
     dynamics = network.sites()[0].dynamics
     assert (dynamics.decay, dynamics.gain) == pytest.approx((0.5, 0.5))
     logits, grad = gradient(network, rule, images())

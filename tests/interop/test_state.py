@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +17,7 @@ from torch import nn
 from art_snn.interop import adapt
 from art_snn.interop.members import RUNNING
 from tests.interop.promises import EVERY, gradients, inputs
-from tests.interop.stacks import STEPS, Loop, Stack, StateLoop
+from tests.interop.stacks import STEPS, Loop, SamplesFirst, Stack, StateLoop
 from tests.standins import sinabs, snntorch, spikingjelly as sj, spikingjelly_old
 
 OWN = {"encoder": None, "readout": "mean"}
@@ -108,17 +110,8 @@ def test_the_state_of_another_network_is_not_reset():
 
 
 def test_another_batch_size_draws_no_state_at_random():
-    model = Stack(partial(sinabs.IAF, spike_fn=sinabs.SingleSpike))
-
-    class First(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.inner = model
-
-        def forward(self, x):
-            return self.inner.layers(x.flatten(2).transpose(0, 1)).transpose(0, 1)
-
-    network = adapt(First().eval(), steps=STEPS)
+    model = SamplesFirst(partial(sinabs.IAF, spike_fn=sinabs.SingleSpike))
+    network = adapt(model, steps=STEPS)
     with torch.no_grad():
         whole = network(inputs(6))
         parts = torch.cat([network(inputs(6)[:4]), network(inputs(6)[4:])])
@@ -126,26 +119,34 @@ def test_another_batch_size_draws_no_state_at_random():
     assert model.neuron1.v_mem.shape == (0,)
 
 
-def test_two_networks_of_one_model_run_at_once():
-    model = Stack(partial(sj.LIFNode, step_mode="m"), 2.0)
-    one, two = adapt(model, steps=STEPS), adapt(model, steps=2)
-    wanted = [gradients(n, "rga", inputs())[1] for n in (one, two)]
+@contextmanager
+def paused(network: Any) -> Iterator[Future]:
+    """A gradient in another thread, which stands still in the middle of its pass in the block."""
     inside, goes_on = threading.Event(), threading.Event()
 
     def waiting(*_: object) -> None:
         inside.set()
         goes_on.wait(10)
 
-    handle = model.fc2.register_forward_pre_hook(waiting)
-    thread = ThreadPoolExecutor(1).submit(gradients, one, "rga", inputs())
+    handle = network.model.fc2.register_forward_pre_hook(waiting)
+    thread = ThreadPoolExecutor(1).submit(gradients, network, "rga", inputs())
     inside.wait(10)
     handle.remove()
-    assert torch.equal(gradients(two, "rga", inputs())[1], wanted[1])
-    with torch.no_grad():
-        alone = model(inputs().expand(STEPS, *inputs().shape))
-        for neuron in (model.neuron1, model.neuron2):
-            neuron.reset()
+    yield thread
     goes_on.set()
+    thread.result()
+
+
+def test_two_networks_of_one_model_run_at_once():
+    model = Stack(partial(sj.LIFNode, step_mode="m"), 2.0)
+    one, two = adapt(model, steps=STEPS), adapt(model, steps=2)
+    wanted = [gradients(n, "rga", inputs())[1] for n in (one, two)]
+    with paused(one) as thread:
+        assert torch.equal(gradients(two, "rga", inputs())[1], wanted[1])
+        with torch.no_grad():
+            alone = model(inputs().expand(STEPS, *inputs().shape))
+            for neuron in (model.neuron1, model.neuron2):
+                neuron.reset()
     torch.testing.assert_close(thread.result()[1], wanted[0], rtol=0, atol=1e-12)
     with torch.no_grad():
         assert torch.equal(one(inputs()), alone.mean(0))
@@ -156,24 +157,12 @@ def test_copies_made_while_a_pass_runs_are_themselves():
     model = Stack(partial(sj.LIFNode, step_mode="m"), 2.0)
     network = adapt(model, steps=STEPS)
     wanted = gradients(network, "rga", inputs())
-    inside, goes_on = threading.Event(), threading.Event()
-
-    def waiting(*_: object) -> None:
-        inside.set()
-        goes_on.wait(10)
-
-    handle = model.fc2.register_forward_pre_hook(waiting)
-    thread = ThreadPoolExecutor(1).submit(gradients, network, "rga", inputs())
-    inside.wait(10)
-    handle.remove()
-    copied = copy.deepcopy(network)
-    goes_on.set()
-    thread.result()
+    with paused(network):
+        copied = copy.deepcopy(network)
     for neuron in (copied.model.neuron1, copied.model.neuron2):
         neuron.v_threshold = 99.0
     with torch.no_grad():
         assert not torch.equal(copied(inputs()), network(inputs()))
-    with torch.no_grad():
         assert torch.equal(network(inputs()), wanted[0])
     assert clean(copied.model)
     assert clean(model)

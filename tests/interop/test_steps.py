@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from art_snn.interop import adapt
 from tests.interop import reference
-from tests.interop.promises import gradients, inputs
+from tests.interop.promises import close, gradients, inputs, weighed
 from tests.interop.reference import RULES, Equations
 from tests.interop.stacks import STEPS, Loop, StateLoop
 from tests.standins import norse, snntorch, spikingjelly as sj
@@ -71,7 +71,7 @@ LAST = {
 def test_potentials_of_snntorch_are_read_out_before_the_reset(last, rule):
     hidden = Equations(BETA)
     make = partial(snntorch.Leaky, 0.8, reset_mechanism="zero")
-    _read_out(Read(make, LAST[last][0]), hidden, LAST[last][1], rule, after=False)
+    assert_read_out(Read(make, LAST[last][0]), hidden, LAST[last][1], rule, after=False)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -79,28 +79,17 @@ def test_potentials_of_norse_are_read_out_behind_the_reset(rule):
     share = float(0.001 * torch.tensor(300.0))
     p = norse.LIFBoxParameters(tau_mem_inv=torch.tensor(300.0), v_th=torch.tensor(0.25))
     equations = Equations(1 - share, 0.25, gain=share)
-    _read_out(
-        Read(norse.IAFCell, partial(norse.LIFBoxCell, p)),
-        Equations(1.0),
-        equations,
-        rule,
-        after=True,
-    )
+    model = Read(norse.IAFCell, partial(norse.LIFBoxCell, p))
+    assert_read_out(model, Equations(1.0), equations, rule, after=True)
 
 
-def _read_out(model, hidden, last, rule, after):
-    network = adapt(model, **OWN)
+def assert_read_out(model, hidden, last, rule, after):
     x = inputs()
-    logits, grad, of_weights = gradients(network, rule, x)
-    x.requires_grad_()
-    wanted = read_out(model.weights, hidden, last, x, rule, after)
-    factors = torch.linspace(-1, 1.3, 3, dtype=torch.float64)
-    by_hand = torch.autograd.grad((wanted * factors).sum(), (x, *model.weights))
+    logits, grad, of_weights = gradients(adapt(model, **OWN), rule, x)
+    wanted = read_out(model.weights, hidden, last, x.requires_grad_(), rule, after)
+    by_hand = torch.autograd.grad(weighed(wanted), (x, *model.weights))
     # Spikes of snnTorch are single precision.
-    torch.testing.assert_close(logits, wanted.detach(), rtol=1e-6, atol=1e-6)
-    for got, expected in zip((grad, *of_weights), by_hand, strict=True):
-        torch.testing.assert_close(got, expected, rtol=1e-6, atol=1e-6)
-    assert grad.any()
+    close((logits, grad, *of_weights), (wanted.detach(), *by_hand), 1e-6)
 
 
 def test_spikes_and_potentials_may_both_be_read():
@@ -163,11 +152,10 @@ def test_two_graphs_that_live_at_once_do_not_mix():
     one, two = inputs()[:2], inputs()[2:]
     wanted = [gradients(network, "hart", x)[1] for x in (one, two)]
     given = [x.clone().requires_grad_() for x in (one, two)]
-    factors = torch.linspace(-1, 1.3, 3, dtype=torch.float64)
     with network.using("hart"):
         logits = [network(x) for x in given]
     for k in (1, 0):
-        (grad,) = torch.autograd.grad((logits[k] * factors).sum(), given[k])
+        (grad,) = torch.autograd.grad(weighed(logits[k]), given[k])
         assert torch.equal(grad, wanted[k])
 
 
@@ -186,6 +174,5 @@ def test_skip_connections_add_up():
     first = reference.rga(equations, [linear(x.flatten(1), *one) for _ in range(STEPS)])
     second = reference.rga(equations, [linear(s, *two) for s in first])
     outputs = [linear(b + 0.5 * a[:, :8], *three) for a, b in zip(first, second, strict=True)]
-    factors = torch.linspace(-1, 1.3, 3, dtype=torch.float64)
-    (wanted,) = torch.autograd.grad((sum(outputs) / STEPS * factors).sum(), x)
+    (wanted,) = torch.autograd.grad(weighed(sum(outputs) / STEPS), x)
     torch.testing.assert_close(grad, wanted, rtol=0, atol=1e-12)
