@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from art_snn.experiments.resume import as_json
+from art_snn.measuring import process
 from tests import bench
 from tests.bench import Record, changes, last, main, read
 from tests.command import forbidden
@@ -81,8 +81,7 @@ def test_what_moved_is_printed_and_only_what_became_slower_fails(
 def test_a_small_run_measures_every_row_and_recognises_its_own_record(
     tmp_path: Path, monkeypatch, capsys
 ):
-    module: Any = importlib.import_module("art_snn.experiments.cost.run")
-    monkeypatch.setattr(module, "in_fresh_process", lambda call, *given: 2**20 + call(*given))
+    monkeypatch.setattr(process, "in_fresh_process", lambda call, *given: 2**20 + call(*given))
     monkeypatch.setattr(bench, "multiplies_bfloat16", lambda device: True)
     words = ["--small", "--record", "--file", str(tmp_path / "records.json")]
     assert main(words) == 0
