@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from art_snn.attacks import Outcome
-from art_snn.experiments.evaluation import (
-    Certified,
-    Evaluation,
-    Examples,
-    Provenance,
-    Reservation,
-    Trial,
-)
+from art_snn.experiments.evaluate import Evaluated
+from art_snn.experiments.evaluate.figure import draw
+from art_snn.experiments.evaluation import Evaluation, Examples, Provenance, Trial
+from art_snn.findings import Finding
+from art_snn.metrics import Certificate
 
 STAGES = (
     "AutoPGD(max_iter=20) by HART(surrogate=Triangle(width=0.5))",
@@ -24,19 +22,19 @@ STAGES = (
     "AutoPGD(loss='difference_logits_ratio') by STBP(surrogate=Triangle(width=1.0))",
     "SquareAttack(max_iter=2500)",
 )
-VANISHED = Reservation(
-    "gradients by stbp",
+VANISHED = Finding(
     "vanished gradients",
     {"zero": 0.12, "not finite": 0.0},
-    "where one is 0 throughout or not finite; AutoAttack",
+    "if one is 0 throughout or not finite (AutoAttack)",
     "Take another rule: a rate rule such as RGA has a slope that is nowhere 0.",
+    about="stbp gradients",
 )
-RISES = Reservation(
-    "standard",
+RISES = Finding(
     "success still rises with steps",
     {"broken": 612.0, "with twice the steps": 633.0, "p": 1.2e-05},
-    "above one point at p < .05; ours, after Carlini et al. (2019)",
+    "above one point at p < 0.05 (ours, after Carlini et al., 2019)",
     "Give the attack more steps.",
+    about="standard",
 )
 WEAK = replace(RISES, about="PGD-7 by stbp", evidence={"broken": 402.0})
 
@@ -44,18 +42,23 @@ WEAK = replace(RISES, about="PGD-7 by stbp", evidence={"broken": 402.0})
 def trial(
     name: str, eps: float, stage: Any, stages: tuple[str, ...] = ("PGD",), **changes: Any
 ) -> Trial:
-    """A trial in which every sample took as many queries as its row says, from 2 on."""
-    found = tuple(int(one) for one in stage)
-    rows = range(len(found))
+    """A trial in which each sample took as many queries as its row says, from 2 on."""
+    stage = np.array(stage, dtype=np.int64)
+    rows = np.arange(len(stage))
     columns: dict[str, Any] = {
-        "forwards": tuple(row + 2 for row in rows),
-        "backwards": tuple(row for row in rows),
-        "distance": tuple(eps if one >= 0 else 0.0 for one in found),
-        "votes": tuple(int(one >= 0 or one == Outcome.WRONG) for one in found),
+        "forwards": rows + 2,
+        "backwards": rows,
+        "distance": np.where(stage >= 0, eps, 0.0),
+        "votes": ((stage >= 0) | (stage == Outcome.WRONG)).astype(int),
     }
-    return Trial(
-        name, eps, stages, **({"skipped": {}, "draws": 1, "stage": found} | columns | changes)
-    )
+    usual = {"skipped": {}, "draws": 1, "stage": stage, **columns}
+    return Trial(name, eps, Outcome(stages, **(usual | changes)))
+
+
+def write(evaluation: Evaluation, folder: Path) -> None:
+    """Write all files of an evaluation into the folder."""
+    result = Evaluated(evaluation)
+    result.write(folder, draw(result))
 
 
 def provenance(**changes: Any) -> Provenance:
@@ -80,10 +83,11 @@ def provenance(**changes: Any) -> Provenance:
 def evaluation(*trials: Trial, **changes: Any) -> Evaluation:
     """Of those trials; labels count up to nine, and the wrong ones are taken for the next."""
     first, *_ = trials
-    labels = tuple(row % 10 for row in range(len(first.stage)))
+    stage = first.outcome.stage.tolist()
+    labels = tuple(row % 10 for row in range(len(stage)))
     clean = tuple(
         -1 if s == Outcome.UNANSWERED else (y + (s == Outcome.WRONG)) % 10
-        for y, s in zip(labels, first.stage, strict=True)
+        for y, s in zip(labels, stage, strict=True)
     )
     usual: dict[str, Any] = {
         "title": "vgg5 on digits",
@@ -94,7 +98,7 @@ def evaluation(*trials: Trial, **changes: Any) -> Evaluation:
         "labels": labels,
         "clean": clean,
         "trials": trials,
-        "reservations": (),
+        "findings": (),
         "provenance": provenance(),
     }
     return Evaluation(**(usual | changes))
@@ -107,7 +111,13 @@ def small(**changes: Any) -> Evaluation:
     return evaluation(plan, weak, **({"plan": plan.name} | changes))
 
 
-CERTIFIED = Certified(100, 0.001, (0, 2, -1, 3), (0.08, 0.04, 0.0, 0.02))
+CERTIFICATE = Certificate(
+    np.array([0, 2, -1, 3]),
+    np.array([0.08, 0.04, 0.0, 0.02]),
+    np.array([True, False, False, True]),
+    draws=100,
+    alpha=0.001,
+)
 """Of the four samples by hand: two are certified rightly, one wrongly, and one is not."""
 
 
@@ -127,9 +137,9 @@ def large(samples: int = 400, seed: int = 0, **changes: Any) -> Evaluation:
             which = np.minimum(rng.geometric(0.6, samples) - 1, len(stages) - 1)
             stage = np.where(wrong, -2, np.where(broken, which, -1))
             spent = np.where(stage < 0, 50 * len(stages), 1 + (50 * (which + 1) * hardness) // 1)
-            queries = tuple(int(one) for one in spent)
+            queries = spent.astype(np.int64)
             trials.append(trial(name, eps, stage, stages, forwards=queries, backwards=queries))
-    known: dict[str, Any] = {"plan": "standard", "reservations": (VANISHED, RISES, WEAK)}
+    known: dict[str, Any] = {"plan": "standard", "findings": (VANISHED, RISES, WEAK)}
     return evaluation(*trials, **(known | changes))
 
 

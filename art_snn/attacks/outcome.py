@@ -1,10 +1,11 @@
-"""What a plan of attacks has found out about every sample."""
+"""What a plan of attacks did to each sample."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from art_snn.metrics import Robustness
 
@@ -15,10 +16,8 @@ class Outcome:
 
     :param stages: the stages, in order, in words.
     :param skipped: stages of the plan that did not run, with the reason.
-    :param draws: predictions of which most decide whether a sample counts as broken: 1, or more of
-        random networks.
-    :param adversarials: the first adversarial of every sample that was broken, and the others as
-        they came ``(N, *input_shape)``.
+    :param draws: predictions whose majority decides whether a sample counts as broken: 1, or more
+        of random networks.
     :param stage: index of the stage that broke a sample [N]; STANDING where none has, WRONG where
         it was misclassified already, UNANSWERED where its logits are NaN or nobody has asked yet.
     :param forwards: forward passes [N], those of gradients among them.
@@ -26,27 +25,63 @@ class Outcome:
     :param distance: of the adversarial, in the norm of the attack [N]; 0 where there is none.
     :param votes: how many of `draws` predictions of the adversarial are wrong [N]; where there is
         none, of the sample.
-    :param seconds: time that every stage took.
-    :param native: stages of the plan that ran under the network's own gradient, with the reason why
+    :param native: stages of the plan that ran with the network's own gradient, with the reason why
         their rule does not suit.
-    :param gradients: stages of the plan that ask the network for gradients, skipped ones too."""
+    :param gradients: stages of the plan that ask the network for gradients, skipped ones too.
+    :param adversarials: the first adversarial of each broken sample, and the others as they came
+        ``(N, *input_shape)``.
+    :param seconds: time that each stage took."""
 
     stages: tuple[str, ...]
     skipped: Mapping[str, str]
     draws: int
-    adversarials: np.ndarray
-    stage: np.ndarray
-    forwards: np.ndarray
-    backwards: np.ndarray
-    distance: np.ndarray
-    votes: np.ndarray
-    seconds: list[float] = field(default_factory=list)
+    stage: NDArray[np.int64]
+    forwards: NDArray[np.int64]
+    backwards: NDArray[np.int64]
+    distance: NDArray[np.float64]
+    votes: NDArray[np.int64]
     native: Mapping[str, str] = field(default_factory=dict)
     gradients: tuple[str, ...] = ()
+    adversarials: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    seconds: list[float] = field(default_factory=list)
 
     STANDING: ClassVar[int] = -1
     WRONG: ClassVar[int] = -2
     UNANSWERED: ClassVar[int] = -3
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Outcome]") -> "Outcome":
+        """The outcome of all parts, one after another, without adversarials and seconds.
+
+        :param parts: of the same attack, of some samples each; a stage is skipped where it suits
+            the samples of no part."""
+        stages = dict.fromkeys(stage for part in parts for stage in part._numbered)
+        places = {stage: place for place, stage in enumerate(stages)}
+        columns: dict[str, Any] = {
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in ("forwards", "backwards", "distance", "votes")
+        }
+        stage: list[int] = []
+        for part in parts:
+            names = part._numbered
+            stage += [n if n < 0 else places[names[n]] for n in part.stage.tolist()]
+        native = {name: why for part in parts for name, why in part.native.items()}
+        skipped = {name: why for part in parts for name, why in part.skipped.items()}
+        words = tuple(words for words, _ in stages)
+        return cls(
+            words,
+            {name: why for name, why in skipped.items() if name not in {*native, *words}},
+            max(part.draws for part in parts),
+            np.array(stage, dtype=np.int64),
+            native=native,
+            gradients=max((part.gradients for part in parts), key=len),
+            **columns,
+        )
+
+    @property
+    def _numbered(self) -> list[tuple[str, int]]:
+        """The stages, those of the same words, which differ by their seeds, numbered."""
+        return [(stage, self.stages[:i].count(stage)) for i, stage in enumerate(self.stages)]
 
     @property
     def robustness(self) -> Robustness:
@@ -58,16 +93,15 @@ class Outcome:
         """How many samples each stage broke that those before it had not.
 
         Stages of the same words, which differ by their seeds, count together."""
-        found = dict.fromkeys(self.stages, 0)
+        counts = dict.fromkeys(self.stages, 0)
         for stage, count in zip(self.stages, self._counts, strict=True):
-            found[stage] += count
-        return found
+            counts[stage] += count
+        return counts
 
     @property
     def _counts(self) -> list[int]:
-        counts: list[int] = np.bincount(
-            self.stage[self.stage >= 0], minlength=len(self.stages)
-        ).tolist()
+        broke = self.stage[self.stage >= 0]
+        counts: list[int] = np.bincount(broke, minlength=len(self.stages)).tolist()
         return counts
 
     @property

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import cattrs
 import numpy as np
@@ -95,9 +95,24 @@ def _robustness(outcome: Robustness) -> dict[str, Any]:
     return outcome.as_dict() | bits
 
 
-def _booleans(found: Any, _: object) -> np.ndarray:
-    expect(isinstance(found, str) and set(found) <= {"0", "1"}, "digits 0 and 1", found)
-    return booleans(found)
+def _array(content: Any, kind: Any) -> np.ndarray:
+    """An array of the dtype that its annotation names, booleans where it names none."""
+    dtype = next((get_args(part)[0] for part in get_args(kind)[1:]), np.bool_)
+    if dtype is np.bool_:
+        digits = isinstance(content, str) and set(content) <= {"0", "1"}
+        expect(digits, "digits 0 and 1", content)
+        return booleans(content)
+    expect(isinstance(content, list), "a list of numbers", content)
+    kind = list[int] if dtype is np.int64 else list[float]
+    return np.array(converter.structure(content, kind), dtype=dtype)
+
+
+def _is_array(kind: Any) -> bool:
+    return np.ndarray in (kind, get_origin(kind))
+
+
+def _plain(values: np.ndarray) -> Any:
+    return bit_string(values) if values.dtype == bool else values.tolist()
 
 
 converter.register_structure_hook(float, _number)
@@ -109,8 +124,8 @@ converter.register_structure_hook(str, _text)
 converter.register_unstructure_hook(Share, Share.as_dict)
 converter.register_structure_hook(Share, _share)
 converter.register_unstructure_hook(Robustness, _robustness)
-converter.register_unstructure_hook(np.ndarray, bit_string)
-converter.register_structure_hook(np.ndarray, _booleans)
+converter.register_unstructure_hook_func(_is_array, _plain)
+converter.register_structure_hook_func(_is_array, _array)
 converter.register_unstructure_hook(Values, Values.tolist)
 
 

@@ -1,9 +1,12 @@
 """What Poisson encoding certifies: a class, and the l1 radius within which it is the answer."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from art_snn.checks import require_count, require_number
@@ -50,18 +53,30 @@ def lower_bound(count: int, draws: int, alpha: float) -> float:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What is certified of every sample; each certificate holds with probability 1 - alpha.
+    """What is certified of each sample; each certificate holds with probability 1 - alpha.
 
     The answer is that of the smoothed classifier: the class that the network gives to most draws.
 
     :param predicted: class that is certified, int (N,); -1 where none is.
     :param radius: perturbations of a smaller l1 norm, in the unit of the samples, leave the class
         the answer; (N,), 0 where there is none.
-    :param correct: whether the class is the true one, bool (N,); False where there is none."""
+    :param correct: whether the class is the true one, bool (N,); False where there is none.
+    :param draws: of each sample, those that choose the class not counted.
+    :param alpha: probability that the certificate of a sample is wrong, at most."""
 
-    predicted: np.ndarray
-    radius: np.ndarray
-    correct: np.ndarray
+    predicted: NDArray[np.int64]
+    radius: NDArray[np.float64]
+    correct: NDArray[np.bool_]
+    draws: int
+    alpha: float
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Certificate]") -> "Certificate":
+        """The certificates of all parts, of as many draws, one after another."""
+        first, *_ = parts
+        names = ("predicted", "radius", "correct")
+        columns: dict[str, Any] = {n: np.concatenate([getattr(p, n) for p in parts]) for n in names}
+        return replace(first, **columns)
 
     def certified_accuracy(self, radius: float = 0.0) -> Share:
         """Share of samples that are right under every perturbation of l1 norm `radius` or less.

@@ -67,7 +67,7 @@ def certify(
                 agreeing = int(_counts(estimator, sample, draws, batch_size, bar)[chosen])
             radius[i] = l1_radius(lower_bound(agreeing, draws, alpha), steps)
             predicted[i] = chosen if radius[i] > 0 else ABSTAINED
-    return Certificate(predicted, radius, predicted == labels)
+    return Certificate(predicted, radius, predicted == labels, draws, alpha)
 
 
 def _counts(

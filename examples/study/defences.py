@@ -22,7 +22,7 @@ from art_snn.data import Source
 from art_snn.experiments import evaluate, harden, tables, train
 from art_snn.experiments.colours import GREY, SERIES
 from art_snn.experiments.evaluation import Evaluation, bound, verdicts
-from art_snn.experiments.resume import structured, write_result
+from art_snn.experiments.resume import as_json, structured, write_result
 from art_snn.experiments.trained import Trained
 from art_snn.files import write_text
 from art_snn.gradients import rule_named
@@ -79,7 +79,7 @@ class Study:
         (folder / "training.pt").unlink()
         return folder / "network.pt"
 
-    def evaluated(self, kind: str) -> Evaluation:
+    def evaluate(self, kind: str) -> Evaluation:
         """How robust it is."""
         chosen = self.chosen
         settings = evaluate.Settings(
@@ -93,9 +93,9 @@ class Study:
             samples=chosen.samples,
             examined=min(chosen.samples, 100),
         )
-        found = evaluate.run(settings)
-        assert found is not None
-        return found
+        result = evaluate.run(settings)
+        assert result is not None
+        return result.evaluation
 
 
 def row(kind: str, found: Evaluation) -> tuple[str, ...]:
@@ -110,7 +110,7 @@ def row(kind: str, found: Evaluation) -> tuple[str, ...]:
 def doubts(found: Evaluation) -> list[str]:
     """Names of the findings that say that it is less robust still."""
     (verdict,) = verdicts(found)
-    return sorted({one.name for one in verdict.reservations})
+    return sorted({one.name for one in verdict.findings})
 
 
 def render(title: str, content: Mapping[str, Any]) -> str:
@@ -177,14 +177,14 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     chosen = parse()
     study = Study(chosen)
-    found = {kind: study.evaluated(kind) for kind in KINDS}
+    found = {kind: study.evaluate(kind) for kind in KINDS}
     first = next(iter(found.values()))
     title = (
         f"{first.title}; {chosen.epochs} epochs of training, defences against PGD of two steps at "
         f"{chosen.train_eps:.4g} by STBP; {len(first.samples)} test samples at {chosen.eps:.4g} in "
         f"the maximum norm."
     )
-    content = {"evaluations": {kind: one.as_dict() for kind, one in found.items()}}
+    content = {"evaluations": {kind: as_json(one) for kind, one in found.items()}}
     text = render(title, content)
     write_result(chosen.output / "defences.json", content)
     write_text(chosen.output / "defences.md", text)

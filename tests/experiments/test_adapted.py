@@ -83,7 +83,7 @@ def test_a_network_with_its_own_gradient_alone_is_evaluated_by_it(tmp_path):
     words = (*EVALUATE, "--data", "images.npz", "--model", adapted.own(tmp_path, "inline"))
     done = call(*words, "--plan", "fast")
     assert done.status == 0, done.stderr
-    assert "fast ran 8 stages under the network's own gradient. The first is" in done.stdout
+    assert "fast ran 8 stages with the network's own gradient. The first is" in done.stdout
     found = evaluated("out")
     assert [trial.name for trial in found.trials] == ["PGD-7 by native", "fast"]
     assert found.provenance.rules == {"native": "Native()"}
@@ -103,7 +103,7 @@ def test_a_plan_of_which_one_stage_has_a_gradient_is_an_open_finding(tmp_path):
     data = ("--data", "frames.npz", "--model", model)
     done = call(*EVALUATE, *words, *data, "--plan", "ensemble-19")
     assert done.status == 4, done.stderr
-    found = [(one.about, one.name) for one in evaluated("out").reservations]
+    found = [(one.about, one.name) for one in evaluated("out").findings]
     assert ("ensemble-19", "few stages with a gradient") in found
 
 

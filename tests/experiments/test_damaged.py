@@ -13,6 +13,8 @@ import pytest
 from art_snn.checks import ArgumentError
 from art_snn.experiments.base import Result
 from art_snn.experiments.compare import Comparison, Row
+from art_snn.experiments.evaluate import Evaluated
+from art_snn.experiments.evaluation import Evaluation
 from art_snn.experiments.resume import SCHEMA, as_json, earlier, write_result
 from art_snn.experiments.scaling import Cell, Growth
 from art_snn.experiments.scaling.settings import Images, Protocol, Settings
@@ -52,6 +54,8 @@ def growth() -> Growth:
 
 
 def told(found: Any) -> str:
+    if isinstance(found, Evaluation):
+        return Evaluated(found).render()
     if not isinstance(found, Content):
         assert isinstance(found, Result)
         return found.render()
@@ -63,7 +67,7 @@ def told(found: Any) -> str:
 
 
 WHOLE = {"comparison": comparison(), "sweep": content(), "protocol": growth()}
-WHOLE["evaluation"] = small(reservations=(VANISHED,))
+WHOLE["evaluation"] = small(findings=(VANISHED,))
 PLACES = {name: as_json(whole) for name, whole in WHOLE.items()}
 OTHERS: list[Any] = [None, 0, -1, 1.5, True, 10**30, float("inf"), "x", "", [], {}, [[]], {"x": 0}]
 # Compared with what was asked before anything else is read from them.

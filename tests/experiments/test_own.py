@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from art_snn.experiments.evaluate.blocks import Blocks
+from art_snn.experiments.evaluate.store import Store
 from art_snn.files import write_arrays
 from art_snn.team import Team
 from tests.command import call, interrupted
@@ -104,7 +104,7 @@ def test_what_the_file_imports_from_its_folder_is_code_of_it():
 
 
 def test_an_evaluation_that_was_stopped_does_not_go_on_with_another_code(monkeypatch):
-    put, written = Blocks.put, []
+    put, written = Store.put, []
 
     def stopping(self, *given):
         put(self, *given)
@@ -113,7 +113,7 @@ def test_an_evaluation_that_was_stopped_does_not_go_on_with_another_code(monkeyp
             interrupted()
 
     with monkeypatch.context() as patch:
-        patch.setattr(Blocks, "put", stopping)
+        patch.setattr(Store, "put", stopping)
         assert run("evaluate").status == 130
     edited("mine.py")
     done = run("evaluate")
@@ -236,13 +236,13 @@ def test_an_error_of_the_user_keeps_its_traceback_and_says_whose_code_it_is(name
 
 
 def test_an_evaluation_whose_folder_is_removed_meanwhile_says_so(monkeypatch):
-    collect = Blocks.collect
+    collect = Store.collect
 
     def removing(self, *given):
         shutil.rmtree("out")
         collect(self, *given)
 
-    monkeypatch.setattr(Blocks, "collect", removing)
+    monkeypatch.setattr(Store, "collect", removing)
     done = run("evaluate")
     assert (done.status, done.stdout) == (74, "")
     assert "out/blocks/attack-0-0.json is gone: something removed it." in done.stderr

@@ -152,6 +152,8 @@ def certificate() -> Certificate:
         predicted=np.array([2, 0, 1, -1]),
         radius=np.array([0.3, 0.1, 0.2, 0.0]),
         correct=np.array([True, True, False, False]),
+        draws=100,
+        alpha=0.001,
     )
 
 

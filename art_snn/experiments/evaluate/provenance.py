@@ -1,4 +1,4 @@
-"""All that is needed to do an evaluation again."""
+"""All that is needed to reproduce an evaluation."""
 
 import platform
 import shlex
@@ -14,7 +14,7 @@ import torch
 import art_snn
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.experiments.evaluate.settings import Settings
-from art_snn.experiments.evaluate.subject import Target
+from art_snn.experiments.evaluate.target import Target
 from art_snn.experiments.evaluation import Provenance
 from art_snn.experiments.resume import fingerprint
 from art_snn.files import digest
@@ -26,12 +26,12 @@ FRAMEWORKS = ("torchvision", "spikingjelly", "snntorch", "norse", "sinabs")
 """Distributions, each with a module of the same name, that classes of a network may come from."""
 
 
-def collect_provenance(settings: Settings, subject: Target) -> Provenance:
+def collect_provenance(settings: Settings, target: Target) -> Provenance:
     """What this process knows of it."""
-    classifier, x, y = subject.classifier, subject.x, subject.y
+    classifier, x, y = target.classifier, target.x, target.y
     return Provenance(
-        command=typed(),
-        versions=versions(classifier, *subject.sources),
+        command=typed_command(),
+        versions=versions(classifier, *target.sources),
         commit=commit(),
         seed=settings.seed,
         block=settings.block,
@@ -42,7 +42,7 @@ def collect_provenance(settings: Settings, subject: Target) -> Provenance:
         device=describe_machine("cpu" if classifier.device.type == "cpu" else "gpu"),
         threads=torch.get_num_threads(),
         examined=min(settings.examined, len(x)),
-        sources=tuple(map(weights, subject.sources)),
+        sources=tuple(map(weights, target.sources)),
     )
 
 
@@ -52,20 +52,20 @@ def weights(classifier: PyTorchSpikingClassifier) -> str:
     return fingerprint("weights", classifier, *nothing)[:16]
 
 
-def typed() -> str:
+def typed_command() -> str:
     """The command as it was typed: art-snn, or the script that called this package."""
     program, *arguments = sys.argv
-    ours = Path(program).stem == "art-snn" or Path(program).parent == Path(art_snn.__path__[0])
-    return shlex.join([*(["art-snn"] if ours else ["python", program]), *arguments])
+    package = Path(program).stem == "art-snn" or Path(program).parent == Path(art_snn.__path__[0])
+    return shlex.join([*(["art-snn"] if package else ["python", program]), *arguments])
 
 
 def versions(*classifiers: PyTorchSpikingClassifier) -> dict[str, str]:
-    """Of what the numbers depend on, frameworks that classes of the networks come from among it."""
-    told = {"art_snn": art_snn.__version__, "Python": platform.python_version()}
+    """Of all that the numbers depend on, and of frameworks that the networks come from."""
+    bases = {"art_snn": art_snn.__version__, "Python": platform.python_version()}
     kinds = {type(module) for one in classifiers for module in one.model.modules()}
     used = {base.__module__.partition(".")[0] for kind in kinds for base in kind.__mro__}
     names = (*PACKAGES, *(name for name in FRAMEWORKS if name in used))
-    return told | {name: _version(name) for name in names}
+    return bases | {name: _version(name) for name in names}
 
 
 def _version(name: str) -> str:
@@ -78,7 +78,7 @@ def _version(name: str) -> str:
 def commit() -> str:
     """Of the folder that the command was typed in; "" where it is under no version control."""
     with suppress(OSError, subprocess.SubprocessError):
-        asked = ["git", "-C", str(Path.cwd()), "rev-parse", "HEAD"]
-        found = subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True)
-        return found.stdout.strip()
+        words = ["git", "-C", str(Path.cwd()), "rev-parse", "HEAD"]
+        git = subprocess.run(words, capture_output=True, text=True, timeout=10, check=True)
+        return git.stdout.strip()
     return ""

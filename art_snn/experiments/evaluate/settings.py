@@ -10,8 +10,10 @@ from art_snn.attacks import FLIPS, SHIFT, Plan, planned, require_budget, require
 from art_snn.checks import (
     Open,
     require,
+    require_distinct,
     require_number,
     require_seed,
+    require_some,
     require_whole,
     set_counts,
     set_fields,
@@ -19,7 +21,7 @@ from art_snn.checks import (
 from art_snn.data import Source
 from art_snn.experiments.base import Experiment
 from art_snn.experiments.evaluate.attacks import attack_named, parsed, usual_attack, with_rules
-from art_snn.experiments.evaluation import Evaluation, verdicts
+from art_snn.experiments.evaluation import verdicts
 from art_snn.experiments.trained import Trained
 from art_snn.gradients import STBP, Gradient
 from art_snn.paths import FILE, expand_path, require_kind
@@ -33,34 +35,33 @@ BELOW, OPEN = 3, 4
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Experiment):
-    """How robust a network is, by attacks that need no choosing, and whether to believe the number.
+    """Measure how robust a network is, and look for reasons to doubt the number.
 
     :param source: the data.
     :param network: the network.
     :param norm: of the budget: inf (the largest change of a value), 2 (Euclidean); of event frames
         0 (values that change) or shift (time steps that a spike is moved).
     :param eps: budgets, separated by commas, in the unit of the samples.
-    :param plan: standard, fast or ensemble-19: attacks that need no choosing [standard, unless an
-        attack is named].
+    :param plan: standard, fast or ensemble-19: attacks without settings to choose [standard, unless
+        an attack is named].
     :param attack: fgsm, pgd, pgd-7, mim, apgd or sa-pgd; or the class of an attack, of
         art.attacks.evasion or art_snn.attacks, such as SquareAttack [pgd-7; of event frames that of
         the norm].
     :param attack_options: its settings: max_iter=1000,loss_type=margin.
-    :param rules: by which that attack takes gradients, one after another, on all samples [stbp;
-        native where the network has its own gradient alone].
+    :param rules: gradient rules of that attack, which runs with each of them on all samples [stbp;
+        native where the network has only its own gradient].
     :param sources: checkpoint of a network to transfer from; may be given several times.
-    :param samples: test samples under attack, the first ones.
-    :param block: samples that are computed together: what is written, resumed, and dealt out to
-        processes.
+    :param samples: number of test samples to attack, the first ones.
+    :param block: samples that are computed together: the unit of writing, resuming and dealing out
+        to processes.
     :param batch_size: samples per pass.
-    :param examined: samples on which findings are looked for, the first ones; 0 looks for none.
-    :param certify: of networks with Poisson encoding: certify every sample, too.
-    :param draws: of every sample for its certificate [1000].
+    :param examined: number of samples to examine for findings, the first ones; 0 for none.
+    :param certify: also certify each sample, of networks with Poisson encoding.
+    :param draws: of each sample for its certificate [1000].
     :param seed: of all that is drawn.
-    :param save_adversarials: write adversarials.npz for every attack and budget.
-    :param fail_under: exit with status 3 where the robust accuracy, a share, is below at a budget.
-    :param strict: exit with status 4 where findings are open; findings must be looked for, and a
-        plan decide."""
+    :param save_adversarials: write adversarials-ATTACK-EPS.npz for each attack and budget.
+    :param fail_under: exit with status 3 if the robust accuracy, a share, is below it at a budget.
+    :param strict: exit with status 4 if findings are open; needs a plan and examined samples."""
 
     output: Path = Path("evaluation")
     source: Source = field(default_factory=Source)
@@ -89,15 +90,12 @@ class Settings(Experiment):
         set_counts(self, "samples", "block", "batch_size", "draws")
         expected, remedy = "None without certify", "Ask for certificates, or leave it out."
         require(self.draws is None or self.certify, "draws", expected, self.draws, remedy)
-        remedy = "0 looks for none, and leaves the number an upper bound."
+        remedy = "With 0 the number remains an upper bound."
         set_fields(self, examined=require_whole("examined", self.examined, remedy=remedy))
         set_fields(self, seed=require_seed("seed", self.seed))
-        require(bool(self.attack_rules), "rules", "at least one", "none", "Name some.")
-        require(bool(self.eps), "eps", "at least one budget", "none", "Name some.")
+        require_some("rules", self.attack_rules)
         set_fields(self, eps=tuple(self._budget(eps) for eps in self.eps))
-        once = len(set(self.eps)) == len(self.eps)
-        got = ", ".join(f"{eps:g}" for eps in self.eps)
-        require(once, "eps", "each budget once", got, "Leave out doubles.")
+        require_distinct("eps", self.eps)
         options, expected = self.attack_options, "None without an attack"
         remedy = "Name the attack that they belong to, or leave them out."
         require(options is None or self.attack, "attack_options", expected, options, remedy)
@@ -105,7 +103,8 @@ class Settings(Experiment):
             remedy = "It is a share: 0.3 for 30 %."
             share = require_number("fail_under", self.fail_under, above=0, up_to=1, remedy=remedy)
             set_fields(self, fail_under=share)
-        (stage,), expected = self.beside(self.eps[0]).stages, f"an attack in the norm {self.norm}"
+        (stage,) = self.attack_plan(self.eps[0]).stages
+        expected = f"an attack in the norm {self.norm}"
         remedy = "Of event frames there are SparseDynamicAttack in 0 and SpikeRetiming in both."
         fits, name = stage.kind.budget(self.measure, 1) is not None, stage.attack.__name__
         require(fits, "attack", expected, name, remedy)
@@ -133,28 +132,29 @@ class Settings(Experiment):
 
     @property
     def attack_rules(self) -> Mapping[str, Gradient]:
-        """By which the attack takes gradients, on a network that these rules suit."""
+        """Gradient rules of the attack, on a network that they suit."""
         return USUAL if self.rules is None else self.rules
 
-    def beside(self, eps: float) -> Plan:
-        """The attack that is run by every rule."""
+    def attack_plan(self, eps: float) -> Plan:
+        """The attack that runs with each rule, next to the plan or alone."""
         if self.attack is None:
             return usual_attack(self.measure, eps)
         return attack_named(self.attack, parsed(self.attack_options or ""), self.measure, eps)
 
     def plans(self, eps: float) -> list[Plan]:
-        """What is run at a budget, the attack by every rule first, the plan last."""
+        """What is run at a budget: the attack with each rule first, the plan last."""
         plan = [planned(self.decides, self.measure)] if self.decides else []
-        return [*with_rules(self.beside(eps), self.attack_rules), *plan]
+        return [*with_rules(self.attack_plan(eps), self.attack_rules), *plan]
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What the numbers depend on, besides network, sources and samples."""
+        """What the numbers depend on, next to network, sources and samples."""
         names = ("norm", "eps", "seed", "block", "batch_size", "examined")
         plans = [[(plan.name, *map(str, plan.stages)) for plan in self.plans(e)] for e in self.eps]
         rules = {name: repr(rule) for name, rule in self.attack_rules.items()}
-        told = {name: getattr(self, name) for name in names} | {"plans": plans, "rules": rules}
-        return told | ({"draws": self.counted} if self.certify else {})
+        content = {name: getattr(self, name) for name in names}
+        content |= {"plans": plans, "rules": rules}
+        return content | ({"draws": self.counted} if self.certify else {})
 
     @property
     def counted(self) -> int:
@@ -166,9 +166,9 @@ class Settings(Experiment):
         bare = replace(self.network, epochs=None, train_dtype=None, checkpoint=None)
         return [replace(bare, checkpoint=path) for path in self.sources]
 
-    def status(self, result: Evaluation) -> int:
+    def status(self, result: Any) -> int:
         """3 where the network is less robust than was asked for, 4 where findings are open."""
-        found = verdicts(result)
-        if self.fail_under is not None and any(one.robust < self.fail_under for one in found):
+        results = verdicts(result.evaluation)
+        if self.fail_under is not None and any(one.robust < self.fail_under for one in results):
             return BELOW
-        return OPEN if self.strict and found[0].open else 0
+        return OPEN if self.strict and results[0].open else 0

@@ -1,146 +1,193 @@
-"""Everything of an evaluation that one process computes by itself."""
+"""The work of an evaluation in units, each of which one process computes by itself."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
+from typing import Any
 
 import numpy as np
+from tqdm.auto import tqdm
 
-from art_snn.attacks import FLIPS, SHIFT, Plan, SpikingAutoAttack
+from art_snn.attacks import Plan, SpikingAutoAttack
 from art_snn.checks import SEEDS
-from art_snn.experiments.evaluate import reservations
 from art_snn.experiments.evaluate.attacks import attack_errors
-from art_snn.experiments.evaluate.blocks import Computed, Unit
-from art_snn.experiments.evaluate.progress import Progress
-from art_snn.experiments.evaluate.settings import Settings
-from art_snn.experiments.evaluate.subject import Target
-from art_snn.experiments.evaluation import Certified, Reservation, Trial
+from art_snn.experiments.evaluate.findings import examinations
+from art_snn.experiments.evaluate.store import Content
+from art_snn.experiments.evaluate.target import Target
 from art_snn.experiments.resume import as_json
+from art_snn.findings import Finding
 from art_snn.metrics import certify
 from art_snn.seeding import seeded
+from art_snn.team import Team
 
 ALPHA = 0.001
 """Probability that the certificate of a sample is wrong, at most."""
 
 
-def examinations(subject: Target) -> list[Unit]:
-    """Where findings are looked for, in the order in which they are told."""
-    chosen = subject.settings
-    count = min(chosen.examined, len(subject.x))
-    if not count:
-        return []
-    looks = {reservations.NETWORK: partial(reservations.of_network, subject, count)}
-    by_steps = chosen.measure not in (FLIPS, SHIFT)
-    for name, rule in reservations.examined_rules(subject) if by_steps else ():
-        look = partial(reservations.of_gradients, subject, count, name, rule)
-        looks[f"gradients by {name}"] = look
-    for plan in reservations.examined_attacks(subject):
-        looks[plan.name] = partial(reservations.of_attack, subject, count, plan)
+@dataclass
+class Progress:
+    """A bar over the samples of all units, and a line for each finished stage.
+
+    :param bar: of the leading process.
+    :param team: whose samples are counted.
+    :param shown: how many of these the bar shows."""
+
+    bar: "tqdm[Any]"
+    team: Team
+    shown: int = 0
+
+    @classmethod
+    def over(cls, samples: int, done: int, team: Team) -> "Progress":
+        """Nothing is shown by the other processes, nor without a terminal."""
+        quiet = not (team.leads and sys.stderr.isatty())
+        bar = tqdm(total=samples, initial=done, desc="Evaluation", unit="sample", disable=quiet)
+        return cls(bar, team)
+
+    def begin(self, words: str) -> None:
+        """What is computed now."""
+        self.bar.set_description(words)
+
+    def stage(self, words: str, reached: int, left: int) -> None:
+        """A stage has attacked a block."""
+        if self.bar.disable:
+            return
+        rate = self.shown / max(self.bar.format_dict["elapsed"], 1e-9)
+        remaining = self.bar.total - self.bar.n
+        pace = ""
+        if rate:
+            pace = f", {rate:.2g} samples/s, {self.bar.format_interval(remaining / rate)} left"
+        self.bar.write(f"  {left:4d} of {reached} survive {words}{pace}", file=sys.stderr)
+
+    def end(self, samples: int) -> None:
+        """A unit is done."""
+        total = self.team.counted("samples", samples) + (self.shown if self.team.size == 1 else 0)
+        self.bar.update(total - self.shown)
+        self.shown = total
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Something that one process computes, by itself.
+
+    :param name: of its block.
+    :param samples: how many it is about.
+    :param words: for the bar.
+    :param compute: gives the content of its block, and arrays.
+    :param length: how long it takes, roughly, compared to others; long ones are dealt out first, so
+        that no process waits long for another at the end."""
+
+    name: str
+    samples: int
+    words: str
+    compute: Callable[[Progress], tuple[Content, dict[str, np.ndarray]]]
+    length: float = 1.0
+
+
+def examination_units(target: Target) -> list[Unit]:
+    """Where findings are looked for, in the order of reading."""
+    count = min(target.settings.examined, len(target.x))
     return [
-        Unit(f"findings-{place}", count, f"Findings about {about}", partial(_examined, look), inf)
-        for place, (about, look) in enumerate(looks.items())
+        Unit(f"findings-{i}", count, f"Findings: {about}", partial(_examined, about, examine), inf)
+        for i, (about, examine) in enumerate(examinations(target).items())
     ]
 
 
-def _examined(look: Callable[[], list[Reservation]], _: Progress) -> Computed:
-    return {"reservations": as_json(look())}, {}
+def _examined(about: str, examine: Callable[[], list[Finding]], _: Progress) -> Any:
+    return {"findings": as_json([replace(one, about=about) for one in examine()])}, {}
 
 
-def starts(subject: Target) -> range:
+def starts(target: Target) -> range:
     """The first samples of the blocks."""
-    return range(0, len(subject.x), subject.settings.block)
+    return range(0, len(target.x), target.settings.block)
 
 
-def slices(subject: Target) -> Iterator[slice]:
-    """The samples of every block."""
-    for start in starts(subject):
-        yield slice(start, min(start + subject.settings.block, len(subject.x)))
+def slices(target: Target) -> Iterator[slice]:
+    """The samples of each block."""
+    for start in starts(target):
+        yield slice(start, min(start + target.settings.block, len(target.x)))
 
 
-def of_block(place: int, start: int) -> str:
-    """Name of the unit of a plan, by its place among all, and a block."""
+def attack_name(place: int, start: int) -> str:
+    """Name of the block of a plan, by its place among all, and its first sample."""
     return f"attack-{place}-{start}"
 
 
-def of_certificates(start: int) -> str:
-    """Name of the unit of the certificates of a block."""
+def certificate_name(start: int) -> str:
+    """Name of the block of certificates, by its first sample."""
     return f"certificates-{start}"
 
 
-def attack_units(subject: Target) -> Iterator[Unit]:
-    """Every plan at every budget on every block."""
-    for place, (eps, plan) in enumerate(subject.plans):
-        for rows in slices(subject):
-            words = f"{plan.name}, eps {eps:.4g}, {_samples(rows)}"
-            compute = partial(_attacked, subject, eps, plan, rows, clean=place == 0)
-            name, length = of_block(place, rows.start), len(plan.stages)
+def attack_units(target: Target) -> Iterator[Unit]:
+    """Each plan at each budget on each block."""
+    for place, (eps, plan) in enumerate(target.plans):
+        for rows in slices(target):
+            words = f"{plan.name}, eps {eps:.4g}, samples {rows.start} to {rows.stop - 1}"
+            compute = partial(_attacked, target, eps, plan, rows, clean=place == 0)
+            name, length = attack_name(place, rows.start), len(plan.stages)
             yield Unit(name, rows.stop - rows.start, words, compute, length)
 
 
-def certificate_units(subject: Target) -> Iterator[Unit]:
-    """The certificates of every block, where they were asked for."""
-    for rows in slices(subject) if subject.settings.certify else ():
-        words, compute = f"Certificates, {_samples(rows)}", partial(_certified, subject, rows)
-        yield Unit(of_certificates(rows.start), rows.stop - rows.start, words, compute)
+def certificate_units(target: Target) -> Iterator[Unit]:
+    """The certificates of each block, where they were asked for."""
+    for rows in slices(target) if target.settings.certify else ():
+        words = f"Certificates, samples {rows.start} to {rows.stop - 1}"
+        name, compute = certificate_name(rows.start), partial(_certified, target, rows)
+        yield Unit(name, rows.stop - rows.start, words, compute)
 
 
-def _samples(rows: slice) -> str:
-    return f"samples {rows.start} to {rows.stop - 1}"
-
-
-def _certified(subject: Target, rows: slice, _: Progress) -> Computed:
-    chosen = subject.settings
-    found = certify(
-        subject.classifier,
-        subject.x[rows],
-        subject.y[rows],
-        draws=chosen.counted,
+def _certified(target: Target, rows: slice, _: Progress) -> Any:
+    settings = target.settings
+    certificate = certify(
+        target.classifier,
+        target.x[rows],
+        target.y[rows],
+        draws=settings.counted,
         alpha=ALPHA,
-        batch_size=chosen.batch_size,
-        seed=own_seed(chosen, rows),
+        batch_size=settings.batch_size,
+        seed=_seed(target, rows),
     )
-    predicted, radius = (tuple(a.tolist()) for a in (found.predicted, found.radius))
-    return {"certified": as_json(Certified(chosen.counted, ALPHA, predicted, radius))}, {}
+    return {"certificate": as_json(certificate)}, {}
 
 
-def own_seed(chosen: Settings, rows: slice) -> int:
-    """That of a block, which does not depend on the others."""
+def _seed(target: Target, rows: slice) -> int:
+    """The seed of a block, which does not depend on the others."""
     start: int = rows.start
-    return (chosen.seed + start) % (SEEDS + 1)
+    return (target.settings.seed + start) % (SEEDS + 1)
 
 
 def _attacked(
-    subject: Target, eps: float, plan: Plan, rows: slice, progress: Progress, clean: bool
-) -> Computed:
-    """What a plan comes to on a block, which draws from a seed of its own.
+    target: Target, eps: float, plan: Plan, rows: slice, progress: Progress, clean: bool
+) -> Any:
+    """The outcome of a plan on a block, which draws from a seed of its own.
 
-    :param clean: whether to tell the predictions of the samples, too: once, not with every plan."""
-    chosen, own = subject.settings, own_seed(subject.settings, rows)
+    :param clean: whether to add the predictions of the samples: once, not with each plan."""
+    settings = target.settings
     attack = SpikingAutoAttack(
-        subject.classifier,
-        norm=chosen.measure,
+        target.classifier,
+        norm=settings.measure,
         eps=eps,
         plan=plan,
-        sources=subject.sources if any(stage.transfer for stage in plan.stages) else (),
-        batch_size=chosen.batch_size,
-        seed=own,
+        sources=target.sources if any(stage.transfer for stage in plan.stages) else (),
+        batch_size=settings.batch_size,
+        seed=_seed(target, rows),
         verbose=False,
         on_stage=progress.stage,
     )
-    with nullcontext() if plan.name == chosen.decides else attack_errors(plan.stages[0].attack):
-        attack.generate(subject.x[rows], subject.y[rows])
+    with nullcontext() if plan.name == settings.decides else attack_errors(plan.stages[0].attack):
+        attack.generate(target.x[rows], target.y[rows])
     outcome = attack.outcome
     assert outcome is not None
-    told = {"trial": as_json(Trial.of(plan.name, eps, outcome)), "seconds": outcome.seconds}
-    told |= {"clean": _predicted(subject, rows)} if clean else {}
-    return told, {"adversarials": outcome.adversarials}
+    content = {"outcome": as_json(outcome), "seconds": outcome.seconds}
+    content |= {"clean": _predicted(target, rows)} if clean else {}
+    return content, {"adversarials": outcome.adversarials}
 
 
-def _predicted(subject: Target, rows: slice) -> list[int]:
+def _predicted(target: Target, rows: slice) -> list[int]:
     """Classes of the samples of a block; -1 without a prediction."""
-    with seeded(own_seed(subject.settings, rows)):
-        batch_size = subject.settings.batch_size
-        logits = subject.classifier.predict(subject.x[rows], batch_size=batch_size)
-    found: list[int] = np.where(np.isnan(logits).any(1), -1, logits.argmax(1)).tolist()
-    return found
+    with seeded(_seed(target, rows)):
+        logits = target.classifier.predict(target.x[rows], batch_size=target.settings.batch_size)
+    classes: list[int] = np.where(np.isnan(logits).any(1), -1, logits.argmax(1)).tolist()
+    return classes

@@ -1,16 +1,16 @@
-"""What an evaluation found, the verdict on it, and the page that people show around."""
+"""What an evaluation measured, the verdict on it, and the page that people show around."""
 
-from art_snn.experiments.evaluation.certified import Certified as Certified
-from art_snn.experiments.evaluation.examples import Examples as Examples
-from art_snn.experiments.evaluation.opened import Opened as Opened
-from art_snn.experiments.evaluation.page import page as page
-from art_snn.experiments.evaluation.reading import opened as opened
-from art_snn.experiments.evaluation.result import (
+from art_snn.experiments.evaluation.evaluation import (
     Evaluation as Evaluation,
     Provenance as Provenance,
-    Reservation as Reservation,
+    Trial as Trial,
 )
-from art_snn.experiments.evaluation.trial import Trial as Trial
+from art_snn.experiments.evaluation.items import (
+    Examples as Examples,
+    ReportItem as ReportItem,
+    read_evaluation as read_evaluation,
+)
+from art_snn.experiments.evaluation.page import render_page as render_page
 from art_snn.experiments.evaluation.verdict import (
     Verdict as Verdict,
     bound as bound,

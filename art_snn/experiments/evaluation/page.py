@@ -3,25 +3,23 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from art_snn.experiments.colours import DARK, LIGHT
 from art_snn.experiments.evaluation import rows
-from art_snn.experiments.evaluation.drawn import (
-    accuracy_drawn,
-    queries_drawn,
-    sides_drawn,
-    stages_drawn,
+from art_snn.experiments.evaluation.drawings import (
+    draw_accuracy,
+    draw_queries,
+    draw_side_by_side,
+    draw_stages,
 )
-from art_snn.experiments.evaluation.grid import grid
+from art_snn.experiments.evaluation.items import ReportItem
+from art_snn.experiments.evaluation.pictures import make_grid
 from art_snn.experiments.evaluation.side import paired_table, pairs, verdict_table
-from art_snn.experiments.evaluation.verdict import sentence, spelt, verdicts, weighty
-
-if TYPE_CHECKING:
-    from art_snn.experiments.evaluation.opened import Opened
+from art_snn.experiments.evaluation.verdict import decisive_findings, sentence, spelt, verdicts
 
 HERE = Path(__file__).parent
 PAGE = "report.html"
@@ -30,13 +28,13 @@ MOST_SAMPLES = 1000
 MOST_DIFFERING = 500
 
 
-def page(every: "Sequence[Opened]") -> str:
+def render_page(items: Sequence[ReportItem]) -> str:
     """One evaluation, or several side by side, as one page of HTML.
 
-    :param every: the evaluations; at least one."""
+    :param items: the evaluations; at least one."""
     template = _environment().get_template("report.html.j2")
-    views = [_view(one, number) for number, one in enumerate(every, 1)]
-    several = _side_by_side(every) if len(every) > 1 else None
+    views = [_view(item, number) for number, item in enumerate(items, 1)]
+    several = _side_by_side(items) if len(items) > 1 else None
     style = Markup((HERE / "report.css").read_text(encoding="utf-8"))
     colours = {"light": LIGHT, "dark": DARK}
     return template.render(style=style, colours=colours, views=views, several=several)
@@ -54,38 +52,37 @@ def _environment() -> Environment:
     )
 
 
-def _view(one: "Opened", number: int) -> Mapping[str, Any]:
-    """All that the page tells about one evaluation."""
-    evaluation, name = one.evaluation, f"r{number}"
-    found = verdicts(evaluation)
-    against = list(weighty(evaluation))
-    differ, alike = rows.tests(evaluation)
+def _view(item: ReportItem, number: int) -> Mapping[str, Any]:
+    """All that the page shows of one evaluation."""
+    evaluation, name = item.evaluation, f"r{number}"
+    results, decisive = verdicts(evaluation), decisive_findings(evaluation)
+    differ, alike = rows.difference_rows(evaluation)
     total = len(evaluation.samples)
     return {
         "id": name,
         "number": number,
-        "file": one.name,
+        "file": item.name,
         "title": evaluation.title,
         "total": total,
         "plan": evaluation.plan,
-        "verdict": _unbroken(f"{sentence(found)}."),
-        "open": found[0].open,
+        "verdict": _unbroken(f"{sentence(results)}."),
+        "open": results[0].open,
         "examined": evaluation.provenance.examined,
-        "findings": against,
-        "beside": [finding for finding in evaluation.reservations if finding not in against],
+        "findings": decisive,
+        "others": [finding for finding in evaluation.findings if finding not in decisive],
         "attacks": rows.attack_rows(evaluation),
         "remarks": rows.remarks(evaluation),
-        "accuracy": accuracy_drawn(evaluation, f"{name}-accuracy"),
-        "stages": stages_drawn(evaluation, f"{name}-stages"),
-        "stage_table": rows.stages(evaluation),
-        "queries": queries_drawn(evaluation, f"{name}-queries"),
-        "grid": None if one.examples is None else grid(evaluation, one.examples),
-        "lacking": one.lacking,
+        "accuracy": draw_accuracy(evaluation, f"{name}-accuracy"),
+        "stages": draw_stages(evaluation, f"{name}-stages"),
+        "stage_table": rows.stage_rows(evaluation),
+        "queries": draw_queries(evaluation, f"{name}-queries"),
+        "grid": None if item.examples is None else make_grid(evaluation, item.examples),
+        "objection": item.objection or "",
         "certified_words": rows.certified_words(evaluation),
-        "certified": rows.certified(evaluation),
+        "certified": rows.certified_rows(evaluation),
         "differ": differ,
         "alike": alike,
-        "samples": rows.samples(evaluation, MOST_SAMPLES),
+        "samples": rows.sample_rows(evaluation, MOST_SAMPLES),
         "listed": min(total, MOST_SAMPLES),
         "command": evaluation.provenance.command,
         "provenance": rows.provenance_rows(evaluation),
@@ -98,14 +95,12 @@ def _unbroken(text: str) -> str:
     return re.sub(r"\beps (?=\d)", "eps\u00a0", text)
 
 
-def _side_by_side(every: "Sequence[Opened]") -> Mapping[str, Any]:
-    """What the page tells about several evaluations together."""
-    found = pairs(every)
-    count = spelt(len(every))
+def _side_by_side(items: Sequence[ReportItem]) -> Mapping[str, Any]:
+    """What the page shows of several evaluations together."""
     return {
-        "title": f"{count.capitalize()} evaluations side by side",
-        "verdicts": verdict_table(every),
-        "drawing": sides_drawn(every, "sides"),
-        "pairs": [(pair, paired_table(pair)) for pair in found],
+        "title": f"{spelt(len(items)).capitalize()} evaluations side by side",
+        "verdicts": verdict_table(items),
+        "drawing": draw_side_by_side(items, "sides"),
+        "pairs": [(pair, paired_table(pair)) for pair in pairs(items)],
         "most": MOST_DIFFERING,
     }

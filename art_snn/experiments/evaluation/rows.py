@@ -1,38 +1,34 @@
-"""What an evaluation found, as tables and sentences."""
+"""An evaluation as tables and sentences."""
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 from art_snn.attacks import Outcome
 from art_snn.attacks.plan import REPEATED
+from art_snn.experiments.evaluation.evaluation import Evaluation, Trial
 from art_snn.experiments.evaluation.verdict import bound, size, verdicts
 from art_snn.experiments.tables import Notes, Part, Table
 from art_snn.metrics import against, paired_difference
 
-if TYPE_CHECKING:
-    from art_snn.experiments.evaluation.result import Evaluation
-    from art_snn.experiments.evaluation.trial import Trial
-
 SIGNIFICANT = 0.05
-PARTS = 4
-"""Radii at which the certified accuracy is told."""
+RADII = 4
+"""Radii at which the certified accuracy is given."""
 
 
-def sections(evaluation: "Evaluation") -> list[Part]:
-    """The verdict on every budget, what speaks against it, and a row per attack and budget."""
+def sections(evaluation: Evaluation) -> list[Part]:
+    """The verdict at each budget, what casts doubt on it, and a row per attack and budget."""
     count = len(evaluation.samples)
-    found: list[Part] = [(evaluation.title, f"{count} sample{'' if count == 1 else 's'}")]
-    found += [f"{verdict}." for verdict in verdicts(evaluation)]
-    notes = [str(one) for one in evaluation.reservations] + remarks(evaluation)
-    found += [Notes(notes)] if notes else []
-    found.append(attack_rows(evaluation))
-    if evaluation.certified is not None:
-        found += [certified_words(evaluation), certified(evaluation)]
-    return [*found, f"To repeat it: {evaluation.provenance.command}"]
+    parts: list[Part] = [(evaluation.title, f"{count} sample{'' if count == 1 else 's'}")]
+    parts += [f"{verdict}." for verdict in verdicts(evaluation)]
+    notes = [str(finding) for finding in evaluation.findings] + remarks(evaluation)
+    parts += [Notes(notes)] if notes else []
+    parts.append(attack_rows(evaluation))
+    if evaluation.certificate is not None:
+        parts += [certified_words(evaluation), certified_rows(evaluation)]
+    return [*parts, f"Reproduce: {evaluation.provenance.command}"]
 
 
-def attack_rows(evaluation: "Evaluation") -> Table:
+def attack_rows(evaluation: Evaluation) -> Table:
     """A row per budget and attack, and one for the union of all attacks up to that budget.
 
     The p-value is that of McNemar's test, with the sign of the stronger one."""
@@ -42,48 +38,45 @@ def attack_rows(evaluation: "Evaluation") -> Table:
     rows = []
     for verdict in verdicts(evaluation):
         eps = size(evaluation.norm, verdict.eps)
-        tried = at(evaluation, verdict.eps)
-        for trial in tried.values():
-            robust, reference = trial.robustness, tried.get(first, trial)
+        trials = evaluation.at(verdict.eps)
+        for trial in trials.values():
+            robust, reference = trial.robustness, trials.get(first, trial)
             p = "" if reference is trial else against(robust, reference.robustness)
             row = [trial.name, eps, str(robust.clean_accuracy), str(robust.attack_success)]
             row += [bound(evaluation, trial, verdict), f"{trial.outcome.queries:.0f}", p]
             rows.append(row[: len(titles)])
-        if len(tried) > 1 or len(evaluation.budgets) > 1:
-            of = verdict.outcome
-            row = ["union of all", eps, str(of.clean_accuracy), str(of.attack_success)]
+        if len(trials) > 1 or len(evaluation.budgets) > 1:
+            union = verdict.outcome
+            row = ["union of all", eps, str(union.clean_accuracy), str(union.attack_success)]
             rows.append([*row, verdict.share, "", ""][: len(titles)])
     return Table(titles, rows)
 
 
-def certified_words(evaluation: "Evaluation") -> str:
-    """What is certified, in a sentence; "" where nothing was asked for."""
-    known = evaluation.certified
-    if known is None:
+def certified_words(evaluation: Evaluation) -> str:
+    """What is certified, in a sentence; "" without a certificate."""
+    certificate = evaluation.certificate
+    if certificate is None:
         return ""
-    found = known.certificate(evaluation.labels)
     return (
-        f"Certified by {known.draws} draws of every sample, each with a confidence of "
-        f"{100 * (1 - known.alpha):g} %, of the class that most draws give: no class for "
-        f"{found.abstentions} of the samples, and an l1 radius of {found.average_radius:.3g} on "
-        f"average."
+        f"Certified with {certificate.draws} draws of each sample and a confidence of "
+        f"{100 * (1 - certificate.alpha):g} % each: the class that most draws give. No class for "
+        f"{certificate.abstentions} of the samples; the l1 radius is "
+        f"{certificate.average_radius:.3g} on average."
     )
 
 
-def certified(evaluation: "Evaluation") -> Table:
-    """Certified accuracy against the l1 radius, up to the largest one that was found."""
-    rows = []
-    known = evaluation.certified
-    if known is not None:
-        found = known.certificate(evaluation.labels)
-        largest = float(found.radius.max())
-        radii = dict.fromkeys(largest * part / PARTS for part in range(PARTS))
-        rows = [(f"{radius:.3g}", str(found.certified_accuracy(radius))) for radius in radii]
+def certified_rows(evaluation: Evaluation) -> Table:
+    """Certified accuracy against the l1 radius, up to the largest one."""
+    rows, certificate = [], evaluation.certificate
+    if certificate is not None:
+        largest = float(certificate.radius.max())
+        radii = dict.fromkeys(largest * part / RADII for part in range(RADII))
+        rows = [(f"{radius:.3g}", str(certificate.certified_accuracy(radius))) for radius in radii]
     return Table(("l1 radius", "certified accuracy"), rows)
 
 
-def stages(evaluation: "Evaluation") -> Table:
-    """How many samples every stage broke that those before it had not."""
+def stage_rows(evaluation: Evaluation) -> Table:
+    """How many samples each stage broke that those before it had not."""
     rows = [
         (trial.name, stage, size(evaluation.norm, trial.eps), str(count))
         for trial in evaluation.trials
@@ -92,111 +85,101 @@ def stages(evaluation: "Evaluation") -> Table:
     return Table(("attack", "stage", "eps", "samples broken"), rows, words=2)
 
 
-def tests(evaluation: "Evaluation") -> tuple[Table, Table]:
+def difference_rows(evaluation: Evaluation) -> tuple[Table, Table]:
     """McNemar's test between any two attacks at the same budget: those that differ, and the rest.
 
-    Two attacks differ where the p-value lies below .05."""
+    Two attacks differ where the p-value is below 0.05."""
     titles = ("attack", "other attack", "eps", "broken by the attack alone", "by the other", "p")
     differ: list[tuple[str, ...]] = []
     alike: list[tuple[str, ...]] = []
     for eps in evaluation.budgets:
-        for one, other in combinations(at(evaluation, eps).values(), 2):
+        for one, other in combinations(evaluation.at(eps).values(), 2):
             more, fewer, p = paired_difference(one.robustness, other.robustness)
             counts = size(evaluation.norm, eps), str(more), str(fewer), f"{p:.2g}"
             (differ if p < SIGNIFICANT else alike).append((one.name, other.name, *counts))
     return Table(titles, differ, words=2), Table(titles, alike, words=2)
 
 
-def remarks(evaluation: "Evaluation") -> list[str]:
+def remarks(evaluation: Evaluation) -> list[str]:
     """What the attacks could not do, and how a random network is judged."""
-    skipped = [line for trial in evaluation.trials for line in _stages(trial)]
-    silent = sum(stage == Outcome.UNANSWERED for stage in evaluation.trials[0].stage)
-    told = f"Samples without a prediction, which count as not correct: {silent}."
-    draws = max(trial.draws for trial in evaluation.trials)
-    random = f"The network is random: most of {draws} predictions tell whether a sample is broken."
-    once = dict.fromkeys(skipped)
-    return [*once, *([told] if silent else []), *([random] if draws > 1 else [])]
+    lines = [line for trial in evaluation.trials for line in _skipped(trial)]
+    unanswered = int((evaluation.trials[0].outcome.stage == Outcome.UNANSWERED).sum())
+    draws = max(trial.outcome.draws for trial in evaluation.trials)
+    if unanswered:
+        lines.append(f"Samples without a prediction, which count as not correct: {unanswered}.")
+    if draws > 1:
+        lines.append(f"The network is random: most of {draws} predictions decide what is broken.")
+    return list(dict.fromkeys(lines))
 
 
-def _stages(trial: "Trial") -> list[str]:
-    """Which stages of a trial ran under the network's own gradient or did not run, and why."""
-    repeated = {name: why for name, why in trial.skipped.items() if why.startswith(REPEATED)}
+def _skipped(trial: Trial) -> list[str]:
+    """Which stages of a trial ran with the network's own gradient or did not run, and why."""
+    skipped = trial.outcome.skipped
+    repeated = {name: why for name, why in skipped.items() if why.startswith(REPEATED)}
     several = {
-        "ran {} under the network's own gradient": trial.native,
-        "left out {} that would repeat another": repeated,
+        "ran {} with the network's own gradient": trial.outcome.native,
+        "skipped {} that would repeat another": repeated,
     }
     lines = []
-    for words, stages in several.items():
-        for first, why in list(stages.items())[:1]:
-            count = f"{len(stages)} stage{'' if len(stages) == 1 else 's'}"
-            told = f"{trial.name} {words.format(count)}. The first is {first}: {why.rstrip('.')}."
-            lines.append(told)
-    return lines + [
-        f"{trial.name} left out {name}: {why.rstrip('.')}."
-        for name, why in trial.skipped.items()
-        if name not in repeated
-    ]
+    for words, reasons in several.items():
+        count = f"{len(reasons)} stage{'' if len(reasons) == 1 else 's'}"
+        for first, why in list(reasons.items())[:1]:
+            start = f"{trial.name} {words.format(count)}."
+            lines.append(f"{start} The first is {first}: {why.rstrip('.')}.")
+    others = {name: why for name, why in skipped.items() if name not in repeated}
+    return lines + [f"{trial.name} skipped {n}: {why.rstrip('.')}." for n, why in others.items()]
 
 
-def at(evaluation: "Evaluation", eps: float) -> "dict[str, Trial]":
-    """The trials of one budget, by name."""
-    return {trial.name: trial for trial in evaluation.trials if trial.eps == eps}
-
-
-def fates(evaluation: "Evaluation", eps: float) -> list[str]:
-    """What became of every sample under all attacks up to a budget, in words.
+def fates(evaluation: Evaluation, eps: float) -> list[str]:
+    """What became of each sample under all attacks up to a budget, in words.
 
     :param eps: the budget; 0 for no attack."""
-    first, *_ = at(evaluation, evaluation.budgets[0]).values()
-    upto = [trial for e in evaluation.budgets if e <= eps for trial in at(evaluation, e).values()]
-    wrong = [_misclassified(evaluation, first, sample) for sample in range(len(first.stage))]
-    told = {Outcome.UNANSWERED: ["no prediction"] * len(wrong), Outcome.WRONG: wrong}
-    return [
-        told[stage][sample] if stage in told else _fate(evaluation, eps, upto, sample)
-        for sample, stage in enumerate(first.stage)
-    ]
+    trials = [t for e in evaluation.budgets if e <= eps for t in evaluation.at(e).values()]
+    first = next(iter(evaluation.at(evaluation.budgets[0]).values())).outcome
+    words = []
+    for sample, stage in enumerate(first.stage.tolist()):
+        if stage == Outcome.UNANSWERED:
+            words.append("no prediction")
+        elif stage != Outcome.WRONG:
+            words.append(_fate(evaluation, eps, trials, sample))
+        elif first.draws > 1:
+            # The prediction in the table is one more draw.
+            words.append(f"misclassified in {first.votes[sample]} of {first.draws} draws")
+        else:
+            words.append(f"misclassified as {evaluation.clean[sample]}")
+    return words
 
 
-def _misclassified(evaluation: "Evaluation", trial: "Trial", sample: int) -> str:
-    """How a sample was wrong without an attack; of random networks the prediction is one draw."""
-    if trial.draws > 1:
-        return f"misclassified in {trial.votes[sample]} of {trial.draws} draws"
-    return f"misclassified as {evaluation.clean[sample]}"
-
-
-def _fate(evaluation: "Evaluation", eps: float, upto: "Sequence[Trial]", sample: int) -> str:
-    for trial in upto:
-        stage = trial.stage[sample]
+def _fate(evaluation: Evaluation, eps: float, trials: Sequence[Trial], sample: int) -> str:
+    for trial in trials:
+        stage, stages = trial.outcome.stage[sample], trial.outcome.stages
         if stage >= 0:
-            by = trial.name if len(trial.stages) == 1 else f"{trial.name}, {trial.stages[stage]}"
+            by = trial.name if len(stages) == 1 else f"{trial.name}, {stages[stage]}"
             where = "" if trial.eps == eps else f" at {size(evaluation.norm, trial.eps)}"
             return f"broken by {by}{where}"
-    return "stands" if upto else "right"
+    return "survives" if trials else "right"
 
 
-def samples(evaluation: "Evaluation", most: int) -> Table:
+def sample_rows(evaluation: Evaluation, most: int) -> Table:
     """What became of the first samples, a column per budget."""
     titles = ["sample", "label", "predicted"]
     titles += [f"at {size(evaluation.norm, eps)}" for eps in evaluation.budgets]
-    known = zip(evaluation.labels, evaluation.clean, strict=True)
-    clean = [(str(label), "none" if guess < 0 else str(guess)) for label, guess in known]
-    columns = [fates(evaluation, eps) for eps in evaluation.budgets]
-    rows = [
-        (str(sample), *clean[sample], *(column[sample] for column in columns))
-        for sample in range(min(most, len(clean)))
-    ]
+    predicted = ["none" if guess < 0 else str(guess) for guess in evaluation.clean]
+    columns = [map(str, evaluation.labels), predicted]
+    columns += [fates(evaluation, eps) for eps in evaluation.budgets]
+    rows = [(str(i), *row) for i, row in enumerate(zip(*columns, strict=True)) if i < most]
     return Table(titles, rows, words=len(titles))
 
 
-def provenance_rows(evaluation: "Evaluation") -> Table:
-    """All that is needed to do it again, but for the command."""
-    known = evaluation.provenance
-    told: dict[str, object] = {"samples": len(evaluation.samples)}
-    told |= {"examined for findings": known.examined}
-    told |= {"seed": known.seed, "block": known.block, "batch size": known.batch_size}
-    told |= {f"rule {name}": rule for name, rule in known.rules.items()}
-    told |= {"weights": known.weights, "data": known.data, "fingerprint": evaluation.key}
-    told |= {"sources": ", ".join(known.sources)} if known.sources else {}
-    told |= {"device": known.device, "threads": known.threads} | known.versions
-    told |= {"commit": known.commit} if known.commit else {}
-    return Table(("", "value"), [(name, str(value)) for name, value in told.items()], words=2)
+def provenance_rows(evaluation: Evaluation) -> Table:
+    """All that is needed to reproduce it, but for the command."""
+    content = evaluation.provenance
+    cells: dict[str, object] = {"samples": len(evaluation.samples)}
+    cells |= {"examined for findings": content.examined}
+    cells |= {"seed": content.seed, "block": content.block, "batch size": content.batch_size}
+    cells |= {f"rule {name}": rule for name, rule in content.rules.items()}
+    cells |= {"weights": content.weights, "data": content.data, "fingerprint": evaluation.key}
+    cells |= {"sources": ", ".join(content.sources)} if content.sources else {}
+    cells |= {"device": content.device, "threads": content.threads} | content.versions
+    cells |= {"commit": content.commit} if content.commit else {}
+    return Table(("", "value"), [(name, str(value)) for name, value in cells.items()], words=2)

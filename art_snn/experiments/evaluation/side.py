@@ -4,28 +4,25 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from art_snn.experiments.evaluation.evaluation import Evaluation
+from art_snn.experiments.evaluation.items import ReportItem
 from art_snn.experiments.evaluation.rows import fates
 from art_snn.experiments.evaluation.verdict import budget_words, verdicts
 from art_snn.experiments.tables import Notes, Part, Table
 from art_snn.metrics import Robustness, paired_difference
-
-if TYPE_CHECKING:
-    from art_snn.experiments.evaluation.opened import Opened
-    from art_snn.experiments.evaluation.result import Evaluation
 
 CLEAN = 0.0
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Which of the common samples stand in the one evaluation and not in the other.
+    """Which of the common samples survive in the one evaluation and not in the other.
 
     :param words: the budget, or that there was no attack.
-    :param counts: samples that stand in both, in the first alone, in the second alone.
+    :param counts: samples that survive in both, in the first alone, in the second alone.
     :param p: of the exact McNemar test, two-sided.
     :param differing: row in the first, row in the second, label, and what became of it in each."""
 
@@ -49,60 +46,98 @@ class Pair:
     budgets: tuple[Budget, ...]
 
     @property
-    def told(self) -> str:
+    def words(self) -> str:
         """What was compared, in a sentence."""
-        those = f"Results {self.first} and {self.second}"
+        both = f"Results {self.first} and {self.second}"
         if not self.common:
-            return f"{those} have no sample in common, so that nothing can be paired."
+            return f"{both} have no sample in common, so that nothing can be paired."
         count = f"{self.common} sample{'s' * (self.common != 1)}"
-        if len(self.budgets) == 1:
-            return f"{those} share {count} and no budget."
-        return f"{those} share {count}."
+        budget = " and no budget" if len(self.budgets) == 1 else ""
+        return f"{both} share {count}{budget}."
 
 
-def pairs(every: "Sequence[Opened]") -> list[Pair]:
-    """Every two of the evaluations."""
-    numbered = enumerate((one.evaluation for one in every), 1)
+def pairs(items: Sequence[ReportItem]) -> list[Pair]:
+    """All pairs of the evaluations."""
+    numbered = enumerate((item.evaluation for item in items), 1)
     return [_pair(*one, *other) for one, other in combinations(numbered, 2)]
 
 
-def matched(one: "Evaluation", other: "Evaluation") -> list[tuple[int, int]]:
+def _pair(first: int, one: Evaluation, second: int, other: Evaluation) -> Pair:
+    rows = matched(one, other)
+    if not rows:
+        return Pair(first, second, 0, ())
+    titles = [f"sample in {first}", f"in {second}", "label", f"result {first}", f"result {second}"]
+    same = one.norm == other.norm
+    common = [eps for eps in one.budgets if same and eps in other.budgets]
+    budgets = tuple(_compare(eps, one, other, rows, titles) for eps in (CLEAN, *common))
+    return Pair(first, second, len(rows), budgets)
+
+
+def matched(one: Evaluation, other: Evaluation) -> list[tuple[int, int]]:
     """Rows of the same sample in both, in the order of the first.
 
     The same sample is one of the same digest and label. Of those that occur several times the
     first goes with the first, the second with the second."""
+    samples, others = (list(zip(e.samples, e.labels, strict=True)) for e in (one, other))
     places = defaultdict(list)
-    for row, sample in enumerate(_named(other)):
+    for row, sample in enumerate(others):
         places[sample].append(row)
     seen: Counter[tuple[str, int]] = Counter()
-    found = []
-    for row, sample in enumerate(_named(one)):
+    rows = []
+    for row, sample in enumerate(samples):
         if seen[sample] < len(places[sample]):
-            found.append((row, places[sample][seen[sample]]))
+            rows.append((row, places[sample][seen[sample]]))
         seen[sample] += 1
-    return found
+    return rows
 
 
-def side_sections(every: "Sequence[Opened]") -> list[Part]:
+def _compare(
+    eps: float, one: Evaluation, other: Evaluation, rows: list[tuple[int, int]], titles: list[str]
+) -> Budget:
+    mine, yours = (list(column) for column in zip(*rows, strict=True))
+    a, b = _surviving(one, eps)[mine], _surviving(other, eps)[yours]
+    # The test counts flips: of samples that all begin as right, those that do not survive.
+    right = np.ones(len(rows), dtype=bool)
+    only_b, only_a, p = paired_difference(Robustness(right, a), Robustness(right, b))
+    words, other_words = fates(one, eps), fates(other, eps)
+    differing = [
+        (str(i), str(j), str(one.labels[i]), words[i], other_words[j])
+        for (i, j), differs in zip(rows, a != b, strict=True)
+        if differs
+    ]
+    at = budget_words(one.norm, eps) if eps else "without an attack"
+    table = Table(titles, differing, words=len(titles))
+    return Budget(at, (int((a & b).sum()), only_a, only_b), p, table)
+
+
+def _surviving(evaluation: Evaluation, eps: float) -> np.ndarray:
+    """Which samples are right after all attacks up to that budget, bool (N,)."""
+    outcomes = {verdict.eps: verdict.outcome for verdict in verdicts(evaluation)}
+    outcome = outcomes[eps] if eps else next(iter(outcomes.values()))
+    surviving: np.ndarray = outcome.correct & outcome.robust if eps else outcome.correct
+    return surviving
+
+
+def side_sections(items: Sequence[ReportItem]) -> list[Part]:
     """The verdicts of several evaluations below one another, and the tests between them."""
-    names = [f"Result {n}: {o.evaluation.title} ({o.name})" for n, o in enumerate(every, 1)]
-    found: list[Part] = [f"{len(every)} evaluations side by side", Notes(names)]
-    found.append(verdict_table(every))
-    for pair in pairs(every):
-        found.append(pair.told)
-        if pair.common:
-            found.append(paired_table(pair))
-    return found
+    names = [
+        f"Result {n}: {item.evaluation.title} ({item.name})" for n, item in enumerate(items, 1)
+    ]
+    parts: list[Part] = [f"{len(items)} evaluations side by side", Notes(names)]
+    parts.append(verdict_table(items))
+    for pair in pairs(items):
+        parts += [pair.words, paired_table(pair)] if pair.common else [pair.words]
+    return parts
 
 
-def verdict_table(every: "Sequence[Opened]") -> Table:
+def verdict_table(items: Sequence[ReportItem]) -> Table:
     """A row per evaluation and budget."""
     rows = []
-    for number, one in enumerate(every, 1):
-        for verdict in verdicts(one.evaluation):
+    for number, item in enumerate(items, 1):
+        for verdict in verdicts(item.evaluation):
             at = budget_words(verdict.norm, verdict.eps)
             clean = str(verdict.outcome.clean_accuracy)
-            against = str(len(verdict.reservations)) if verdict.examined else "not looked for"
+            against = str(len(verdict.findings)) if verdict.examined else "not looked for"
             rows.append((str(number), at, clean, verdict.share, against))
     titles = ("result", "budget", "clean accuracy", "robust accuracy", "findings")
     return Table(titles, rows, words=2)
@@ -114,50 +149,3 @@ def paired_table(pair: Pair) -> Table:
     titles = ("budget", "right in both", f"in {one} alone", f"in {other} alone", "p")
     rows = [(b.words, *map(str, b.counts), f"{b.p:.2g}") for b in pair.budgets]
     return Table(titles, rows)
-
-
-def _named(evaluation: "Evaluation") -> list[tuple[str, int]]:
-    return list(zip(evaluation.samples, evaluation.labels, strict=True))
-
-
-def _pair(first: int, one: "Evaluation", second: int, other: "Evaluation") -> Pair:
-    rows = matched(one, other)
-    if not rows:
-        return Pair(first, second, 0, ())
-    same = one.norm == other.norm
-    common = [eps for eps in one.budgets if same and eps in other.budgets]
-    found = tuple(_at(eps, (first, one), (second, other), rows) for eps in (CLEAN, *common))
-    return Pair(first, second, len(rows), found)
-
-
-def _at(
-    eps: float,
-    first: "tuple[int, Evaluation]",
-    second: "tuple[int, Evaluation]",
-    rows: list[tuple[int, int]],
-) -> Budget:
-    (number, one), (other_number, other) = first, second
-    mine, yours = (list(column) for column in zip(*rows, strict=True))
-    a, b = _standing(one, eps)[mine], _standing(other, eps)[yours]
-    # The test counts flips: of samples that all begin as right, those that do not stand.
-    everyone = np.ones(len(rows), dtype=bool)
-    only_b, only_a, p = paired_difference(Robustness(everyone, a), Robustness(everyone, b))
-    told, other_told = fates(one, eps), fates(other, eps)
-    differing = [
-        (str(i), str(j), str(one.labels[i]), told[i], other_told[j])
-        for (i, j), differs in zip(rows, a != b, strict=True)
-        if differs
-    ]
-    titles = [f"sample in {number}", f"in {other_number}", "label"]
-    titles += [f"result {number}", f"result {other_number}"]
-    words = budget_words(one.norm, eps) if eps else "without an attack"
-    table = Table(titles, differing, words=len(titles))
-    return Budget(words, (int((a & b).sum()), only_a, only_b), p, table)
-
-
-def _standing(evaluation: "Evaluation", eps: float) -> np.ndarray:
-    """Which samples are right after all attacks up to that budget, bool (N,)."""
-    found = {verdict.eps: verdict.outcome for verdict in verdicts(evaluation)}
-    outcome = found[eps] if eps else next(iter(found.values()))
-    standing: np.ndarray = outcome.correct & outcome.robust if eps else outcome.correct
-    return standing

@@ -1,116 +1,110 @@
-"""The one sentence that an evaluation comes to: how robust, and whether the number is believed."""
+"""The verdict of an evaluation: how robust the network is, and what casts doubt on it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from art_snn.experiments.evaluation.evaluation import Evaluation, Trial
+from art_snn.findings import Finding
 from art_snn.findings.predictions import RANDOM
 from art_snn.metrics import Robustness, Share, union
-
-if TYPE_CHECKING:
-    from art_snn.experiments.evaluation.result import Evaluation, Reservation
-    from art_snn.experiments.evaluation.trial import Trial
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one budget comes to.
+    """The result at one budget.
 
     :param eps: the budget.
     :param norm: in which it is.
-    :param outcome: of the attack whose adversarial is whichever trial's succeeds, at this budget or
-        a smaller one.
-    :param reservations: the findings that speak against the number.
-    :param examined: samples on which findings were looked for; 0: nobody did.
-    :param plan: the plan that decides; "": attacks by their names alone were run."""
+    :param outcome: of all trials together, at this budget or a smaller one.
+    :param findings: those that cast doubt on the number.
+    :param examined: samples that were examined for findings; 0 for none.
+    :param plan: the plan that decides; "" where only single attacks ran."""
 
     eps: float
     norm: str
     outcome: Robustness
-    reservations: "tuple[Reservation, ...]"
+    findings: tuple[Finding, ...]
     examined: int
     plan: str
 
     @property
     def robust(self) -> float:
-        """The robust accuracy in [0, 1]: an upper bound, whatever was found."""
+        """The robust accuracy in [0, 1]; always an upper bound."""
         return self.outcome.robust_accuracy.value
 
     @property
     def open(self) -> bool:
-        """Whether the number is an upper bound and must not be told as the robustness."""
-        return bool(self.reservations) or not self.examined or not self.plan
+        """Whether the number must be reported as an upper bound."""
+        return bool(self.findings) or not self.examined or not self.plan
 
     @property
     def share(self) -> str:
         """The robust accuracy in words."""
-        return bounded(self.outcome.robust_accuracy, self.open)
+        return bound_words(self.outcome.robust_accuracy, self.open)
 
     def __str__(self) -> str:
         return sentence([self])
 
 
-def sentence(found: Sequence[Verdict]) -> str:
-    """What all budgets come to, in one sentence without its full stop.
+def sentence(results: Sequence[Verdict]) -> str:
+    """The verdicts of an evaluation in one sentence, without its full stop.
 
-    :param found: one verdict per budget of the same evaluation; at least one."""
-    first, *_ = found
-    norm, count = first.norm, len(first.reservations)
-    told = [f"{one.outcome.robust_accuracy} {_at(norm, one.eps)}" for one in found]
+    :param results: one per budget; at least one."""
+    first, *_ = results
+    norm, count = first.norm, len(first.findings)
+    shares = [f"{one.outcome.robust_accuracy} {_at(norm, one.eps)}" for one in results]
     start = "Robust accuracy at most" if first.open else "Robust accuracy"
-    numbers = f"{start} {join_words(told)}{_within(norm)}"
+    numbers = f"{start} {join_words(shares)}{_within(norm)}"
     if not first.examined and not count:
         return f"{numbers}; no findings were looked for"
     if not count:
-        alone = "" if first.plan else ", but no plan of attacks was tried"
-        return f"{numbers}; no finding speaks against it{alone}"
-    it = "it is" if len(found) == 1 else "they are"
-    speak = "one finding says" if count == 1 else f"{spelt(count)} findings say"
-    return f"{numbers}; {speak} that {it} lower"
+        alone = "" if first.plan else ", but no plan of attacks was run"
+        return f"{numbers}; no finding casts doubt on it{alone}"
+    it = "it" if len(results) == 1 else "they"
+    suggest = "one finding suggests" if count == 1 else f"{spelt(count)} findings suggest"
+    return f"{numbers}; {suggest} that {it} may be lower"
 
 
-def bounded(share: Share, is_open: bool) -> str:
-    """A robust accuracy in words, which tell where it is but an upper bound."""
+def bound_words(share: Share, is_open: bool) -> str:
+    """A robust accuracy in words, "at most" where it is only an upper bound."""
     return f"at most {share}" if is_open else str(share)
 
 
-def verdicts(evaluation: "Evaluation") -> list[Verdict]:
+def verdicts(evaluation: Evaluation) -> list[Verdict]:
     """One per budget, from small to large."""
-    found = []
-    every: list[Trial] = []
-    against = tuple(weighty(evaluation))
+    results, trials = [], []
+    against = tuple(decisive_findings(evaluation))
     for eps in evaluation.budgets:
-        every += [trial for trial in evaluation.trials if trial.eps == eps]
-        outcome = union([trial.robustness for trial in every])
+        trials += [trial.robustness for trial in evaluation.at(eps).values()]
         examined = evaluation.provenance.examined
-        plan = evaluation.plan
-        found.append(Verdict(eps, evaluation.norm, outcome, against, examined, plan))
-    return found
+        outcome, plan = union(trials), evaluation.plan
+        results.append(Verdict(eps, evaluation.norm, outcome, against, examined, plan))
+    return results
 
 
-def bound(evaluation: "Evaluation", trial: "Trial", verdict: Verdict) -> str:
+def bound(evaluation: Evaluation, trial: Trial, verdict: Verdict) -> str:
     """The robust accuracy that one trial leaves, in words.
 
-    It is an upper bound where the verdict is one, where a finding speaks about the trial, and
-    where the other trials left less of it.
+    It is an upper bound where the verdict is one, where a finding is about the trial, and where the
+    other trials left less of it.
 
     :param verdict: that of the same budget."""
-    about = any(one.about == trial.name for one in evaluation.reservations)
+    about = any(finding.about == trial.name for finding in evaluation.findings)
     share = trial.robustness.robust_accuracy
     less = verdict.outcome.robust_accuracy.count < share.count
-    return bounded(share, verdict.open or about or less)
+    return bound_words(share, verdict.open or about or less)
 
 
-def weighty(evaluation: "Evaluation") -> "Iterable[Reservation]":
-    """The findings about what the verdict rests on.
+def decisive_findings(evaluation: Evaluation) -> list[Finding]:
+    """The findings that cast doubt on the verdict.
 
-    Where a plan decides, a weak attack beside it takes nothing from the union; and that a network
-    draws at random is met by what a plan does then: EOT, and the majority of fresh draws."""
-    beside = {trial.name for trial in evaluation.trials} - {evaluation.plan}
-    for one in evaluation.reservations:
-        met = one.about in beside or one.name == RANDOM
-        if not evaluation.plan or not met:
-            yield one
+    Where a plan decides, findings about other attacks do not, nor does randomness: plans handle it
+    with EOT and a majority of fresh predictions."""
+    if not evaluation.plan:
+        return list(evaluation.findings)
+    others = {*evaluation.names} - {evaluation.plan}
+    findings = (one for one in evaluation.findings if one.about not in others)
+    return [finding for finding in findings if finding.name != RANDOM]
 
 
 def budget_words(norm: str, eps: float) -> str:

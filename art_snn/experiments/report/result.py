@@ -2,14 +2,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from art_snn.experiments.evaluation import Opened, page
+from art_snn.experiments.evaluation import ReportItem, render_page
+from art_snn.experiments.evaluation.rows import sections
 from art_snn.experiments.evaluation.side import side_sections
 from art_snn.experiments.tables import Form, Part, render
 
 FORMS: dict[str, Form] = {"md": "markdown", "tex": "latex"}
 MARKS = {"md": "<!-- written by art-snn report -->", "tex": "% written by art-snn report"}
 MARKS["html"] = '<meta name="generator" content="art-snn report">'
-"""What stands in the first lines of a report, by which it is known again."""
+"""A mark in the first lines of a report, by which it is recognised."""
 HEAD = 512
 
 
@@ -27,14 +28,14 @@ def is_report(file: Path) -> bool:
 class Report:
     """One evaluation, or several side by side.
 
-    :param every: the evaluations."""
+    :param items: the evaluations."""
 
-    every: Sequence[Opened]
+    items: Sequence[ReportItem]
 
     def parts(self) -> list[Part]:
-        """What they have in common, and what each of them found."""
-        together = side_sections(self.every) if len(self.every) > 1 else []
-        return [*together, *(part for one in self.every for part in one.evaluation.parts())]
+        """The comparison of several, and each of them."""
+        parts = side_sections(self.items) if len(self.items) > 1 else []
+        return parts + [part for item in self.items for part in sections(item.evaluation)]
 
     @property
     def files(self) -> list[str]:
@@ -48,5 +49,5 @@ class Report:
     def text(self, suffix: str) -> str:
         """What is written, by the format of the file."""
         if suffix not in FORMS:
-            return page(self.every)
+            return render_page(self.items)
         return f"{MARKS[suffix]}\n\n" + render(self.parts(), FORMS[suffix])

@@ -1,6 +1,6 @@
 """Reads results, pairs them and writes one file; runs no network."""
 
-from art_snn.experiments.evaluation import opened
+from art_snn.experiments.evaluation import read_evaluation
 from art_snn.experiments.report.result import Report
 from art_snn.experiments.report.settings import Settings
 from art_snn.files import write_text
@@ -12,7 +12,7 @@ def run(settings: Settings) -> Report:
     :raises FileNotFoundError: when a file is not there.
     :raises ValueError: when one is damaged or holds no evaluation.
     :raises WriteFailed: when the report cannot be written."""
-    report = Report([opened(file) for file in settings.files])
+    report = Report([read_evaluation(file) for file in settings.files])
     assert settings.output is not None
     assert settings.format is not None
     write_text(settings.output, report.text(settings.format))

@@ -14,7 +14,7 @@ FORMATS: tuple[Format, ...] = ("html", "md", "tex")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The page of one evaluation, or of several side by side on the same samples.
+    """Write a page of one evaluation, or of several side by side on the same samples.
 
     :param files: evaluation.json of one evaluation or more.
     :param output: file that is written [report.html, report.md or report.tex, by the format].
@@ -32,18 +32,18 @@ class Settings:
         remedy = "Use html for a page, md or tex for tables."
         require_choice("format", self.format or FORMATS[0], FORMATS, remedy=remedy)
         ending = None if self.output is None else self.output.suffix[1:]
-        chosen = self.format or (ending if ending in FORMATS else FORMATS[0])
-        output = Path(f"report.{chosen}") if self.output is None else self.output
-        found, remedy = path_kind("output", output), "Give the name of a file, such as report.html."
-        require(found in (None, FILE), "output", "a file", f"{output}, {found}", remedy)
+        form = self.format or (ending if ending in FORMATS else FORMATS[0])
+        output = Path(f"report.{form}") if self.output is None else self.output
+        kind, remedy = path_kind("output", output), "Give the name of a file, such as report.html."
+        require(kind in (None, FILE), "output", "a file", f"{output}, {kind}", remedy)
         same = any(file.resolve() == output.resolve() for file in self.files)
         require(not same, "output", "a file of its own", f"{output}, one of the results", remedy)
-        expected = f"a file that ends in .{chosen}, as its format"
+        expected = f"a file that ends in .{form}, as its format"
         if self.format is None:
-            expected = f"a file that ends in {', '.join(f'.{form}' for form in FORMATS)}"
-        remedy = "The ending tells the format; without an output the format names the file."
-        require(ending in (None, chosen), "output", expected, str(output), remedy)
+            expected = f"a file that ends in {', '.join(f'.{name}' for name in FORMATS)}"
+        remedy = "The ending decides the format; without an output the format names the file."
+        require(ending in (None, form), "output", expected, str(output), remedy)
         expected, remedy = "a new file, or an earlier report", "Choose another name, or delete it."
         got = f"{output}, which is no report"
-        require(found is None or is_report(output), "output", expected, got, remedy)
-        set_fields(self, output=output, format=chosen)
+        require(kind is None or is_report(output), "output", expected, got, remedy)
+        set_fields(self, output=output, format=form)

@@ -10,7 +10,7 @@ from torch import nn
 
 import art_snn
 from art_snn.experiments.evaluate import provenance
-from art_snn.experiments.evaluate.provenance import typed, versions
+from art_snn.experiments.evaluate.provenance import typed_command, versions
 from tests.small import classifier
 
 PACKAGE = Path(art_snn.__file__).parent
@@ -19,11 +19,11 @@ PACKAGE = Path(art_snn.__file__).parent
 def test_versions_are_those_of_what_the_classes_of_the_network_come_from(monkeypatch):
     monkeypatch.setitem(sys.modules, "snntorch", object())
     bare = classifier()
-    told = versions(bare)
-    assert list(told)[:3] == ["art_snn", "Python", "torch"]
-    assert told["torch"] == torch.__version__
-    # What a process has imported besides is not what its numbers depend on.
-    assert not {"snntorch", "norse", "torchvision"} & set(told)
+    numbers = versions(bare)
+    assert list(numbers)[:3] == ["art_snn", "Python", "torch"]
+    assert numbers["torch"] == torch.__version__
+    # What a process has also imported is not what its numbers depend on.
+    assert not {"snntorch", "norse", "torchvision"} & set(numbers)
     base = type("Base", (nn.Module,), {"__module__": "norse.torch"})
     bare.model.add_module("inner", type("Inner", (base,), {"__module__": "mine"})())
 
@@ -33,9 +33,9 @@ def test_versions_are_those_of_what_the_classes_of_the_network_come_from(monkeyp
         return f"of {name}"
 
     monkeypatch.setattr(provenance, "version", version)
-    told = versions(bare)
-    assert (told["norse"], told["scipy"]) == ("not installed", "of scipy")
-    assert "snntorch" not in told
+    numbers = versions(bare)
+    assert (numbers["norse"], numbers["scipy"]) == ("not installed", "of scipy")
+    assert "snntorch" not in numbers
 
 
 @pytest.mark.parametrize(
@@ -51,4 +51,4 @@ def test_versions_are_those_of_what_the_classes_of_the_network_come_from(monkeyp
 )
 def test_the_command_is_the_one_that_was_typed(program, words, monkeypatch):
     monkeypatch.setattr("sys.argv", [program, "--data", "my data.npz"])
-    assert typed() == f"{words} --data 'my data.npz'"
+    assert typed_command() == f"{words} --data 'my data.npz'"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from art_snn.experiments.evaluation import Opened, page
+from art_snn.experiments.evaluation import ReportItem, render_page
 from tests.browser import browsing, lacking, visit
 from tests.evaluations import RISES, frames, images, large, small
 from tests.pages import contrast
@@ -16,11 +16,9 @@ from tests.pages import contrast
 pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking() or "there is a browser")
 
 PAGES = {
-    "images": lambda: page([Opened("", large(40), images(3))]),
-    "frames": lambda: page([Opened("", large(40), frames(2))]),
-    "two": lambda: page(
-        [Opened("a.json", small()), Opened("b.json", small(reservations=(RISES,)))]
-    ),
+    "images": [ReportItem("", large(40), images(3))],
+    "frames": [ReportItem("", large(40), frames(2))],
+    "two": [ReportItem("a.json", small()), ReportItem("b.json", small(findings=(RISES,)))],
 }
 # Every visible letter with its colour, and the colour that it stands on.
 LETTERS = """
@@ -54,7 +52,7 @@ def driver() -> Iterator[Any]:
 @pytest.fixture(scope="module", params=PAGES)
 def file(request, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(PAGES[request.param](), encoding="utf-8")
+    path.write_text(render_page(PAGES[request.param]), encoding="utf-8")
     return path
 
 

@@ -10,38 +10,46 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from art_snn.experiments.evaluation.grid import MOST, ROOM, grid
-from art_snn.experiments.evaluation.pictures import OFF, ON, Picture, difference, drawable, sample
+from art_snn.experiments.evaluation.pictures import (
+    MOST,
+    OFF,
+    ON,
+    ROOM,
+    Picture,
+    difference,
+    drawable,
+    make_grid,
+    sample,
+)
 from tests.evaluations import frames, images, large
 
 
 def pixels(picture: Picture) -> np.ndarray:
     head, _, content = picture.source.partition(",")
     assert head == "data:image/png;base64"
-    found = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
-    assert found.shape == (picture.height, picture.width, 3)
-    return found
+    values = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+    assert values.shape == (picture.height, picture.width, 3)
+    return values
 
 
-def test_a_grey_image_runs_from_black_to_white():
-    found = pixels(sample(np.array([[[0.2, 0.4, 1.0]]]), 0.2, 1.0, "words"))
-    assert found[0].tolist() == [[0] * 3, [64] * 3, [255] * 3]
+POLARITIES = np.array([[[1.0, 0, 1, 0]], [[0, 1.0, 1, 0]]])
+FRAMES = np.stack([np.zeros((1, 1, 2)), np.ones((1, 1, 2))])
 
 
-def test_an_image_of_three_channels_is_in_colours():
-    found = pixels(sample(np.array([1.0, 0.0, 0.2]).reshape(3, 1, 1), 0, 1, "words"))
-    assert found[0, 0].tolist() == [255, 0, 51]
-
-
-def test_two_polarities_have_two_colours_and_both_are_white():
-    values = np.array([[[1.0, 0, 1, 0]], [[0, 1.0, 1, 0]]])
-    found = pixels(sample(values, 0, 1, "words"))
-    assert found[0].tolist() == [list(OFF), list(ON), [255] * 3, [0] * 3]
-
-
-def test_frames_stand_side_by_side_with_a_line_between():
-    found = pixels(sample(np.stack([np.zeros((1, 2, 2)), np.ones((1, 2, 2))]), 0, 1, "words"))
-    assert found[0, :, 0].tolist() == [0, 0, 128, 255, 255]
+@pytest.mark.parametrize(
+    ("values", "low", "row"),
+    [
+        (np.array([[[0.2, 0.4, 1.0]]]), 0.2, [[0] * 3, [64] * 3, [255] * 3]),
+        (np.array([1.0, 0.0, 0.2]).reshape(3, 1, 1), 0, [[255, 0, 51]]),
+        # Two polarities have two colours, and both are white.
+        (POLARITIES, 0, [list(OFF), list(ON), [255] * 3, [0] * 3]),
+        # Frames are side by side with a line between.
+        (FRAMES, 0, [[value] * 3 for value in (0, 0, 128, 255, 255)]),
+    ],
+    ids=["grey", "colours", "polarities", "frames"],
+)
+def test_samples_are_drawn_in_grey_in_colours_or_frame_by_frame(values, low, row):
+    assert pixels(sample(values, low, 1.0, "words"))[0].tolist() == row
 
 
 def test_a_difference_is_red_where_more_blue_where_less_on_its_own_scale():
@@ -60,43 +68,43 @@ def test_images_and_frames_are_drawn_and_nothing_else(shape, drawn):
     assert drawable(shape) is drawn
 
 
-def test_every_row_is_told_in_numbers():
+def test_each_row_is_described_in_numbers():
     examples = images(2)
     x = np.zeros_like(examples.x)
     adversarial = x.copy()
     adversarial[0, 0, 0, :3] = 0.25
     adversarial[1, 0, 0, 0] = 1
-    found = grid(large(20), replace(examples, x=x, adversarial=adversarial))
-    assert [row.words for row in found.rows] == [
+    result = make_grid(large(20), replace(examples, x=x, adversarial=adversarial))
+    assert [row.words for row in result.rows] == [
         "Sample 0, of class 0, taken for 1; 3 of 64 values changed, at most by 0.25.",
         "Sample 1, of class 1, taken for 2; 1 of 64 values changed, at most by 1.",
     ]
-    assert "at eps 8/255 in the maximum norm. Black is 0, white 1." in found.words
-    assert [picture.words for picture in found.rows[0].pictures] == [
+    assert "at eps 8/255 in the maximum norm. Black is 0, white 1." in result.words
+    assert [picture.words for picture in result.rows[0].pictures] == [
         "Sample 0, of class 0, original",
         "Sample 0, of class 0, adversarial, taken for 1",
         "Sample 0, of class 0, difference: largest change 0.25",
     ]
 
 
-def test_a_sample_that_stands_is_not_said_to_be_taken_for_another():
+def test_a_sample_that_survives_is_not_said_to_be_taken_for_another():
     examples = replace(images(1), predicted=np.array([0]))
-    assert "still taken for 0" in grid(large(20), examples).rows[0].words
+    assert "still taken for 0" in make_grid(large(20), examples).rows[0].words
 
 
 def test_frames_are_strips_and_their_colours_are_explained():
-    found = grid(large(20), frames(1, steps=30))
-    assert found.strips
-    assert "Orange are events of the second channel" in found.words
-    assert "Frames 1 to 20 of 30 stand side by side in time." in found.words
-    assert found.rows[0].pictures[0].width == 20 * 24 + 19
+    result = make_grid(large(20), frames(1, steps=30))
+    assert result.strips
+    assert "Orange are events of the second channel" in result.words
+    assert "Frames 1 to 20 of 30, side by side in time." in result.words
+    assert result.rows[0].pictures[0].width == 20 * 24 + 19
 
 
 def test_as_many_rows_are_shown_as_the_page_has_room_for():
-    some = grid(large(20), images(MOST + 2))
+    some = make_grid(large(20), images(MOST + 2))
     assert len(some.rows) == MOST
     assert f"The first {MOST} of {MOST + 2} examples are shown." in some.words
-    heavy = grid(large(20), images(4, shape=(3, 224, 224)))
+    heavy = make_grid(large(20), images(4, shape=(3, 224, 224)))
     assert 1 <= len(heavy.rows) < 4
     spent = [sum(len(picture.source) for picture in row.pictures) for row in heavy.rows]
     assert sum(spent[1:]) < ROOM
@@ -109,12 +117,12 @@ def test_as_many_rows_are_shown_as_the_page_has_room_for():
         (images(0), "There is none."),
         (
             replace(images(1), adversarial=np.full((1, 1, 8, 8), np.nan)),
-            "They hold values that are no finite numbers, and are not drawn.",
+            "They hold values that are not finite, and are not drawn.",
         ),
     ],
     ids=["shape", "none", "nan"],
 )
 def test_what_cannot_be_drawn_is_left_out_with_a_sentence(examples, words):
-    found = grid(large(20), examples)
-    assert found.rows == ()
-    assert found.words.endswith(words)
+    result = make_grid(large(20), examples)
+    assert result.rows == ()
+    assert result.words.endswith(words)

@@ -13,7 +13,7 @@ from art_snn.checks import ArgumentError
 from art_snn.experiments.report import Settings, run
 from art_snn.files import write_json
 from tests.command import call
-from tests.evaluations import RISES, VANISHED, images, large, small
+from tests.evaluations import RISES, VANISHED, images, large, small, write
 from tests.pages import tree
 
 FILE = "evaluation.json"
@@ -21,7 +21,7 @@ FILE = "evaluation.json"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    small(reservations=(RISES,)).write(tmp_path)
+    write(small(findings=(RISES,)), tmp_path)
     return tmp_path
 
 
@@ -32,7 +32,7 @@ def test_a_page_is_written_and_the_verdict_printed(folder):
     assert "Robust accuracy at most 25.0 % [4.6, 69.9] at eps 8/255" in done.stdout
     assert done.stdout.endswith(f"\nWritten to {output}\n")
     (heading,) = tree(output.read_text("utf-8")).every("h1")
-    assert heading.text.endswith("one finding says that it is lower.")
+    assert heading.text.endswith("one finding suggests that it may be lower.")
 
 
 @pytest.mark.parametrize("form", ["html", "md", "tex"])
@@ -44,7 +44,7 @@ def test_without_an_output_the_file_is_named_by_the_format(form, folder, monkeyp
 
 
 def test_examples_beside_the_result_are_shown(tmp_path):
-    large(20).write(tmp_path)
+    write(large(20), tmp_path)
     images(2).write(tmp_path)
     run(Settings(files=(tmp_path / FILE,), output=tmp_path / "page.html"))
     assert (tmp_path / "page.html").read_text("utf-8").count("data:image/png") == 6
@@ -52,7 +52,7 @@ def test_examples_beside_the_result_are_shown(tmp_path):
 
 def test_several_results_are_set_side_by_side_in_every_format(folder, tmp_path):
     other = tmp_path / "other"
-    small().write(other)
+    write(small(), other)
     for form in ("html", "md", "tex"):
         output = tmp_path / f"out.{form}"
         files = folder / FILE, other / FILE
@@ -88,63 +88,55 @@ def complaint(*words: str | Path) -> str:
     return first.removeprefix("art-snn report: error: ")
 
 
-def test_no_file_at_all_is_refused():
-    assert complaint() == (
-        "files: expected one result or more, got none. "
-        "Name evaluation.json from the folder of an evaluation."
-    )
-
-
-def test_a_file_that_is_missing_or_a_folder_is_refused(folder):
-    told = complaint(folder / FILE, folder / "nope.json", "--output", folder / "x.html")
-    expected = "files: expected an evaluation, as art-snn evaluate writes it,"
-    assert told == f"{expected} but {folder}/nope.json does not exist."
-    told = complaint(folder, "--output", folder / "x.html")
-    assert told == f"{expected} got {folder}, a folder. Give a file instead."
+def test_no_file_a_missing_file_and_a_folder_are_refused(folder):
+    assert complaint().startswith("files: expected one result or more, got none.")
+    output = ("--output", folder / "x.html")
+    text = complaint(folder / FILE, folder / "nope.json", *output)
+    assert re.match(r"files: expected an evaluation, .*nope\.json does not exist", text)
+    text = complaint(folder, *output)
+    assert re.match(r"files: expected an evaluation, .*a folder\. Give a file", text)
     assert not (folder / "x.html").exists()
 
 
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ("no json", r"holds no JSON \(Expecting value"),
-        ("[]", r"cannot be read \(expected an object of named fields, got \[\]\)"),
-        ('{"rows": {}}', "holds another kind of result"),
-        ('{"trials": []}', r"cannot be read \(its field title: missing\)"),
+        ("no json", r"holds no JSON"),
+        ("[]", r"cannot be read \(expected an object"),
+        ('{"schema": 1, "rows": {}}', "holds another kind of result"),
+        ('{"schema": 1, "trials": []}', r"cannot be read \(its field title: missing\)"),
+        ('{"trials": []}', "has no number as its schema"),
     ],
-    ids=["text", "list", "other", "fields"],
+    ids=["text", "list", "other", "fields", "schema"],
 )
 def test_what_is_no_evaluation_is_refused(content, why, tmp_path):
     (tmp_path / "a.json").write_text(content)
-    told = complaint(tmp_path / "a.json", "--output", tmp_path / "x.html")
-    assert re.search(rf"got .*a\.json, which {why}.* Give evaluation\.json from the", told)
+    text = complaint(tmp_path / "a.json", "--output", tmp_path / "x.html")
+    assert re.search(rf"got .*a\.json, which {why}.* Give evaluation\.json from the", text)
 
 
 def test_a_damaged_evaluation_is_refused_by_its_checksum_and_by_its_field(folder):
     file = folder / FILE
     text = file.read_text("utf-8")
     file.write_text(text.replace('"seed": 0', '"seed": 1'))
-    told = complaint(file, "--output", folder / "x.html")
-    assert "is damaged: its checksum does not match its content" in told
+    assert "its checksum does not match" in complaint(file, "--output", folder / "x.html")
     content = json.loads(text) | {"labels": [0]}
     content.pop("sha256")
     write_json(file, content)
-    told = complaint(file, "--output", folder / "x.html")
-    assert "cannot be read (expected columns of as many samples each, got [1, 4])" in told
+    text = complaint(file, "--output", folder / "x.html")
+    assert "cannot be read (expected columns of as many samples each, got [1, 4])" in text
 
 
-def test_an_output_that_is_a_folder_or_one_of_the_results_is_refused(folder):
-    told = complaint(folder / FILE, "--output", folder)
-    assert told.startswith(f"--output: expected a file, got {folder}, a folder. Give the name of")
-    told = complaint(folder / FILE, "--output", folder / "x" / ".." / FILE)
-    assert "--output: expected a file of its own, got" in told
-    assert "one of the results" in told
+def test_an_output_of_another_kind_is_refused(folder):
+    text = complaint(folder / FILE, "--output", folder)
+    assert re.match(r"--output: expected a file, got .*a folder", text)
+    text = complaint(folder / FILE, "--output", folder / "x" / ".." / FILE)
+    assert re.match(r"--output: expected a file of its own, got .*one of the results", text)
 
 
 def test_another_format_is_refused(folder):
-    told = complaint(folder / FILE, "--format", "doc")
-    assert told == "--format: expected one of html, md, tex, got 'doc'."
-    with pytest.raises(ArgumentError, match=r"^format: expected one of html, md, tex, got 'doc'"):
+    assert complaint(folder / FILE, "--format", "doc").startswith("--format: expected one of html")
+    with pytest.raises(ArgumentError, match=r"^format: .*'doc'"):
         Settings(files=(folder / FILE,), format="doc")  # type: ignore[arg-type]
 
 
@@ -155,21 +147,20 @@ def test_a_report_that_cannot_be_written_has_a_status_of_its_own(folder):
     assert "x.html" in done.complaint
 
 
-def test_results_without_a_common_sample_are_told_and_not_refused(tmp_path):
-    small().write(tmp_path / "a")
-    small(samples=tuple("wxyz"), reservations=(VANISHED,)).write(tmp_path / "b")
+def test_results_without_a_common_sample_are_shown_and_not_refused(tmp_path):
+    write(small(), tmp_path / "a")
+    write(small(samples=tuple("wxyz"), findings=(VANISHED,)), tmp_path / "b")
     output = tmp_path / "x.html"
     files = [str(tmp_path / name / FILE) for name in "ab"]
     assert call("report", *files, "--output", str(output)).status == 0
-    told = "Results 1 and 2 have no sample in common, so that nothing can be paired."
-    assert told in output.read_text("utf-8")
+    assert "no sample in common" in output.read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", ["network.pt", "report.pdf", "report"])
 def test_an_ending_of_another_kind_of_file_is_refused(name, folder):
     (folder / name).write_bytes(b"weights")
-    told = complaint(folder / FILE, "--output", folder / name)
-    assert told.startswith(f"--output: expected a file that ends in .html, .md, .tex, got {folder}")
+    text = complaint(folder / FILE, "--output", folder / name)
+    assert text.startswith("--output: expected a file that ends in .html, .md, .tex, got")
     assert (folder / name).read_bytes() == b"weights"
 
 
@@ -177,15 +168,12 @@ def test_an_ending_of_another_kind_of_file_is_refused(name, folder):
 def test_nothing_but_an_earlier_report_is_written_over(form, folder):
     output = folder / f"notes.{form}"
     output.write_text("my notes")
-    told = complaint(folder / FILE, "--output", output)
-    assert told == (
-        f"--output: expected a new file, or an earlier report, got {output}, which is no report. "
-        "Choose another name, or delete it."
-    )
+    text = complaint(folder / FILE, "--output", output)
+    assert text.startswith("--output: expected a new file, or an earlier report, got")
     assert output.read_text() == "my notes"
     output.unlink()
     for _ in range(2):
-        assert call("report", str(folder / FILE), "--output", str(output)).status == 0
+        run(Settings(files=(folder / FILE,), output=output, format=form))
 
 
 def test_the_page_of_an_evaluation_is_an_earlier_report(folder):

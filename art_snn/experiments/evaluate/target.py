@@ -1,5 +1,6 @@
 """What is evaluated, and what has to fit before anything is computed."""
 
+import sys
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -17,7 +18,6 @@ from art_snn.checks import ArgumentError, invalid, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset
 from art_snn.experiments.evaluate.attacks import failed, with_rules
-from art_snn.experiments.evaluate.progress import at_terminal
 from art_snn.experiments.evaluate.settings import Settings
 from art_snn.experiments.resume import fingerprint
 from art_snn.experiments.trained import Trained
@@ -48,29 +48,29 @@ class Target:
 
         :raises ValueError: before any training, for what :meth:`check_attack` says."""
         x, y = data.x_test[: settings.samples], data.y_test[: settings.samples]
-        own = _made(settings, settings.network, data)
-        codes = team.gathered(digest(identity(own.model)))
+        classifier = settings.network.classifier(data, settings.device, settings.seed)
+        codes = team.gathered(digest(identity(classifier.model)))
         expected, remedy = "the same code in every process", "Start them all from one state of it."
         team.led(lambda: require(len({*codes}) == 1, "model", expected, "several", remedy))
-        team.led(cls(settings, own, x, y).check_attack)
-        _obtain(own, settings, settings.network, data, team)
+        team.led(cls(settings, classifier, x, y).check_attack)
+        _obtain(classifier, settings, settings.network, data, team)
         sources = []
         try:
             for trained in settings.source_networks():
-                sources.append(_made(settings, trained, data))
+                sources.append(trained.classifier(data, settings.device, settings.seed))
                 _obtain(sources[-1], settings, trained, data, team)
         except CheckpointError as error:
             raise CheckpointError("sources", error.complaint) from error
-        return cls(settings, own, x, y, tuple(sources)).ruled()
+        return cls(settings, classifier, x, y, tuple(sources)).ruled()
 
     def ruled(self) -> "Target":
         """The same with rules for the attack: what was asked for, or one that suits the network."""
-        chosen = self.settings
-        if chosen.rules is not None:
+        settings = self.settings
+        if settings.rules is not None:
             return self
-        (plan,) = with_rules(chosen.beside(chosen.eps[0]), chosen.attack_rules)
-        rules = {"native": Native()} if self.suited(plan).native else chosen.attack_rules
-        return replace(self, settings=replace(chosen, rules=rules))
+        (plan,) = with_rules(settings.attack_plan(settings.eps[0]), settings.attack_rules)
+        rules = {"native": Native()} if self.suited(plan).native else settings.attack_rules
+        return replace(self, settings=replace(settings, rules=rules))
 
     @property
     def plans(self) -> list[tuple[float, Plan]]:
@@ -82,13 +82,13 @@ class Target:
         """Fingerprint of all that the numbers depend on."""
         sources = [fingerprint("source", one, self.x[:0], self.y[:0]) for one in self.sources]
         # Another kind of device rounds otherwise.
-        told = (self.settings.identity, self.classifier.device.type, sources, *self._native())
-        return fingerprint(told, self.classifier, self.x, self.y)
+        content = (self.settings.identity, self.classifier.device.type, sources, *self._native())
+        return fingerprint(content, self.classifier, self.x, self.y)
 
     def _native(self) -> tuple[str, ...]:
-        """The stages that run under the network's own gradient in the place of others."""
-        found = map(self.suited, self.settings.plans(self.settings.eps[0]))
-        return tuple(str(stage) for one in found if one.native for stage in one.stages)
+        """The stages that run with the network's own gradient in the place of others."""
+        plans = map(self.suited, self.settings.plans(self.settings.eps[0]))
+        return tuple(str(stage) for plan in plans if plan.native for stage in plan.stages)
 
     def suited(self, plan: Plan) -> Suited:
         """What becomes of a plan on the network."""
@@ -99,19 +99,19 @@ class Target:
         """Complain about what cannot be run on this network.
 
         :raises ValueError: naming the option."""
-        chosen = self.settings
-        for plan in chosen.plans(chosen.eps[0]):
-            found, decides = self.suited(plan), plan.name == chosen.decides
-            whys = [*found.skipped.values(), *found.native.values()]
-            by = "" if plan.stages[0].rule is None else "rules"
-            argument = "plan" if decides else by or "attack"
-            remedy = "Choose another, or another norm; art-snn inspect tells which rules apply."
-            if found.native:
+        settings = self.settings
+        for plan in settings.plans(settings.eps[0]):
+            suited, decides = self.suited(plan), plan.name == settings.decides
+            reasons = [*suited.skipped.values(), *suited.native.values()]
+            rule = "" if plan.stages[0].rule is None else "rules"
+            argument = "plan" if decides else rule or "attack"
+            remedy = "Choose another, or another norm; art-snn inspect lists the rules that apply."
+            if suited.native:
                 remedy = "Take --rules native: the network has its own gradient."
-            expected = f"one that suits the network and the norm {chosen.norm}"
-            fits = bool(found.stages) and (decides or not found.native)
-            require(fits, argument, expected, f"{plan.name} ({''.join(whys[:1])})", remedy)
-        if chosen.certify:
+            expected = f"one that suits the network and the norm {settings.norm}"
+            fits = bool(suited.stages) and (decides or not suited.native)
+            require(fits, argument, expected, f"{plan.name} ({''.join(reasons[:1])})", remedy)
+        if settings.certify:
             try:
                 certify(self.classifier, self.x, self.y, selection=1, draws=1)
             except ArgumentError as error:
@@ -122,28 +122,23 @@ class Target:
         the samples, whatever weights the network has.
 
         :raises ValueError: naming the option."""
-        plan = self.settings.beside(self.settings.eps[0])
+        plan = self.settings.attack_plan(self.settings.eps[0])
         kind = plan.stages[0].attack
         try:
             plans = with_rules(plan, self.settings.attack_rules)
-            made = [bare(self, plan.stages[0]) for plan in plans]
+            attacks = [build_attack(self, plan.stages[0]) for plan in plans]
         except Exception as error:
             # What constructors of ART's raise for an estimator is a TypeError of its own.
             if isinstance(error, EstimatorError) or not isinstance(error, TypeError | ValueError):
                 raise failed(kind, error) from error
             expected = f"settings that {kind.__name__} takes"
             got = f"{self.settings.attack_options or 'none'} ({str(error).rstrip('.')})"
-            remedy = "Its documentation tells what there is."
+            remedy = "Its documentation lists them."
             raise invalid("attack_options", expected, got, remedy) from error
-        for one in made:
-            if isinstance(one, PerSampleAttack):
+        for attack in attacks:
+            if isinstance(attack, PerSampleAttack):
                 # Those on event frames refuse samples of other values.
-                one._samples(self.x)
-
-
-def _made(settings: Settings, trained: Trained, data: Dataset) -> PyTorchSpikingClassifier:
-    """A network before it has its weights."""
-    return trained.classifier(data, settings.device, settings.seed)
+                attack._samples(self.x)
 
 
 def _obtain(
@@ -157,15 +152,15 @@ def _obtain(
     network = classifier.model
 
     def weights() -> dict[str, Tensor]:
-        trained.obtain(network, data, settings.output, settings.seed, at_terminal())
+        trained.obtain(network, data, settings.output, settings.seed, sys.stderr.isatty())
         return {name: tensor.cpu() for name, tensor in network.state_dict().items()}
 
     network.load_state_dict(team.led(weights))
     network.eval()
 
 
-def bare(subject: Target, stage: Stage) -> EvasionAttack:
+def build_attack(target: Target, stage: Stage) -> EvasionAttack:
     """The attack of a stage at the first budget: ART's own without what a plan adds to it."""
-    chosen = subject.settings
-    run = (chosen.measure, chosen.eps[0], chosen.batch_size, chosen.seed)
-    return stage.attack(subject.classifier, **stage.settings(*run))
+    settings = target.settings
+    how = (settings.measure, settings.eps[0], settings.batch_size, settings.seed)
+    return stage.attack(target.classifier, **stage.settings(*how))

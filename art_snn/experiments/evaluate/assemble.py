@@ -1,0 +1,119 @@
+"""An evaluation from its blocks, with the files next to it: adversarials, examples, times."""
+
+import re
+from typing import Any
+
+import numpy as np
+
+from art_snn.attacks import Outcome
+from art_snn.experiments.evaluate.findings import find_searches, trial_findings
+from art_snn.experiments.evaluate.provenance import collect_provenance
+from art_snn.experiments.evaluate.store import Store
+from art_snn.experiments.evaluate.target import Target
+from art_snn.experiments.evaluate.units import (
+    attack_name,
+    certificate_name,
+    examination_units,
+    starts,
+)
+from art_snn.experiments.evaluation import Evaluation, Examples, Trial
+from art_snn.experiments.evaluation.items import EXAMPLES
+from art_snn.experiments.resume import structured
+from art_snn.files import damage, digest, write_arrays, write_json
+from art_snn.findings import Finding
+from art_snn.metrics import Certificate
+from art_snn.seeding import seeded
+
+SHOWN = 8
+"""Samples that the report shows."""
+
+
+def assemble(target: Target, title: str, store: Store) -> Evaluation:
+    """The evaluation of all blocks; the files next to it are written before it says it is done."""
+    settings, clean, trials, times = target.settings, [], [], []
+    for place, (eps, plan) in enumerate(target.plans):
+        names = [attack_name(place, start) for start in starts(target)]
+        blocks = [store.read(name) for name in names]
+        outcome = Outcome.joined([structured(block["outcome"], Outcome) for block in blocks])
+        trials.append(Trial(plan.name, eps, outcome))
+        times.append({"name": plan.name, "eps": eps, "stages": _seconds(blocks)})
+        clean += [predicted for block in blocks for predicted in block.get("clean", ())]
+        if settings.save_adversarials or place == _shown(target):
+            array = np.concatenate([store.array(name, "adversarials") for name in names])
+            _write_adversarials(target, trials[-1], array, place == _shown(target))
+    write_json(settings.output / "times.json", {"seconds": times})
+    findings = [
+        structured(finding, Finding)
+        for unit in examination_units(target)
+        for finding in store.read(unit.name)["findings"]
+    ]
+    names = [certificate_name(start) for start in starts(target) if settings.certify]
+    parts = [structured(store.read(name)["certificate"], Certificate) for name in names]
+    searches = find_searches(plan for _, plan in target.plans)
+    return Evaluation(
+        title=title,
+        key=target.key,
+        norm=settings.norm,
+        plan=settings.decides,
+        samples=tuple(digest("", sample)[:16] for sample in target.x),
+        labels=tuple(target.y.tolist()),
+        clean=tuple(clean),
+        trials=tuple(trials),
+        findings=(*findings, *trial_findings(trials, searches)),
+        provenance=collect_provenance(settings, target),
+        certificate=Certificate.joined(parts) if parts else None,
+    )
+
+
+def _seconds(blocks: list[dict[str, Any]]) -> dict[str, float]:
+    """The time that each stage took in all blocks."""
+    seconds: dict[str, float] = {}
+    for block in blocks:
+        for words, took in zip(block["outcome"]["stages"], block["seconds"], strict=True):
+            seconds[words] = seconds.get(words, 0) + took
+    return seconds
+
+
+def _write_adversarials(
+    target: Target, trial: Trial, adversarials: np.ndarray, shown: bool
+) -> None:
+    """All of them where they are wanted, and the first of those that the report shows."""
+    output, stage = target.settings.output, trial.outcome.stage
+    if target.settings.save_adversarials:
+        arrays = {"x": target.x, "y": target.y, "adversarial": adversarials, "stage": stage}
+        write_arrays(output / file_of(trial), **arrays)
+    rows = np.flatnonzero(stage >= 0)[:SHOWN]
+    if shown and len(rows):
+        broken = adversarials[rows]
+        with seeded(target.settings.seed):
+            predicted = target.classifier.predict(broken, batch_size=len(rows)).argmax(1)
+        Examples(trial.name, trial.eps, rows, target.x[rows], broken, predicted).write(output)
+    elif shown:
+        # Where nothing was broken, no earlier examples stay.
+        (output / EXAMPLES).unlink(missing_ok=True)
+
+
+def files_missing(target: Target, evaluation: Evaluation) -> bool:
+    """Whether a file of an evaluation that is done is missing, or was damaged since."""
+    settings = target.settings
+    names = [file_of(trial) for trial in evaluation.trials if settings.save_adversarials]
+    if max(evaluation.trials[_shown(target)].outcome.stage) >= 0:
+        names.append(EXAMPLES)
+    paths = [settings.output / name for name in names]
+    return not all(path.is_file() and damage(path) is None for path in paths)
+
+
+def _shown(target: Target) -> int:
+    """Place of what decides, or was listed first, at the largest budget, among all plans."""
+    plans = target.plans
+    name = target.settings.decides or plans[0][1].name
+    places = (place for place, (_, plan) in enumerate(plans) if plan.name == name)
+    return max(places, key=lambda place: plans[place][0])
+
+
+def file_of(trial: Trial) -> str:
+    """Name of the file of adversarials: adversarials-PGD-7-by-stbp-0.05.npz.
+
+    All digits of the budget: no two budgets share a file."""
+    words = re.sub(r"[^A-Za-z0-9.=]+", "-", trial.name).strip("-")
+    return f"adversarials-{words}-{float(trial.eps)!r}.npz".replace(".0.npz", ".npz")

@@ -1,0 +1,12 @@
+from matplotlib.figure import Figure
+
+from art_snn.experiments.colours import titled
+from art_snn.experiments.evaluate.result import Evaluated
+from art_snn.experiments.evaluation.figures import accuracy_figure
+
+
+def draw(result: Evaluated) -> Figure:
+    """Accuracy against the budget, as a file of its own."""
+    figure = accuracy_figure(result.evaluation, width=6.5)
+    titled(figure, result.evaluation.title)
+    return figure

@@ -1,0 +1,143 @@
+"""Findings about the network, about its gradients, and about what the attacks achieved."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from art.attacks.evasion import SquareAttack
+
+from art_snn.attacks import FLIPS, SHIFT, Outcome, Plan
+from art_snn.experiments.evaluate.attacks import attack_errors, with_rules
+from art_snn.experiments.evaluate.target import Target, build_attack
+from art_snn.experiments.evaluation import Trial
+from art_snn.findings import Finding, examine, examine_attack, examine_outcome, examine_strength
+from art_snn.findings.controls import BEYOND
+from art_snn.findings.predictions import without_answer
+from art_snn.gradients import Gradient, short_name
+from art_snn.seeding import seeded
+
+
+def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
+    """What is examined before the attacks, by what it is about, in the order of reading."""
+    settings = target.settings
+    if not settings.examined:
+        return {}
+    work = {"network": partial(_examine_network, target)}
+    by_steps = settings.measure not in (FLIPS, SHIFT)
+    for name, rule in examined_rules(target) if by_steps else ():
+        work[f"{name} gradients"] = partial(_examine_gradients, target, rule)
+    for plan in examined_attacks(target):
+        work[plan.name] = partial(_examine_attack, target, plan)
+    return work
+
+
+def _examine_network(target: Target) -> list[Finding]:
+    model = target.classifier.model
+    rule = next((rule for _, rule in examined_rules(target)), model.rule)
+    with model.using(rule):
+        return examine(target.classifier, *_samples(target), **_how(target))
+
+
+def _examine_gradients(target: Target, rule: Gradient) -> list[Finding]:
+    classifier, how = target.classifier, _how(target)
+    with classifier.model.using(rule):
+        return examine_strength(classifier, *_samples(target), sources=target.sources, **how)
+
+
+def _examine_attack(target: Target, plan: Plan) -> list[Finding]:
+    """The attack runs once more, and is watched."""
+    (stage,), model, seed = plan.stages, target.classifier.model, target.settings.seed
+    with model.using(stage.rule or model.rule), seeded(seed), attack_errors(stage.attack):
+        return examine_attack(build_attack(target, stage), *_samples(target), **_how(target))
+
+
+def _samples(target: Target) -> tuple[np.ndarray, np.ndarray]:
+    count = target.settings.examined
+    return target.x[:count], target.y[:count]
+
+
+def _how(target: Target) -> dict[str, Any]:
+    """Findings are looked for at the first budget."""
+    settings = target.settings
+    budget = {"norm": settings.measure, "eps": settings.eps[0]}
+    return budget | {"batch_size": settings.batch_size, "seed": settings.seed}
+
+
+def examined_rules(target: Target) -> list[tuple[str, Gradient]]:
+    """Rules whose gradients are examined: the first one of the plan, or those of the attack.
+
+    An attack alone that takes no gradient has none."""
+    settings = target.settings
+    if not settings.decides:
+        (alone,) = settings.attack_plan(settings.eps[0]).stages
+        return list(settings.attack_rules.items()) if alone.by_gradients else []
+    stages = target.suited(settings.plans(settings.eps[0])[-1]).stages
+    return [(short_name(stage.rule), stage.rule) for stage in stages if stage.rule][:1]
+
+
+def examined_attacks(target: Target) -> list[Plan]:
+    """The attack next to the plan, with each rule, where it takes a budget and the samples."""
+    settings = target.settings
+    plan = settings.attack_plan(settings.eps[0])
+    (stage,) = plan.stages
+    images = target.x.ndim == 4 or not issubclass(stage.attack, SquareAttack)
+    fits = settings.measure != SHIFT and stage.kind.bounded and images
+    return list(with_rules(plan, settings.attack_rules)) if fits else []
+
+
+def find_searches(plans: Iterable[Plan]) -> set[str]:
+    """The stages that ask no network for gradients, in words."""
+    return {str(one) for plan in plans for one in plan.stages if not one.kind.by_gradients}
+
+
+def trial_findings(trials: Sequence[Trial], searches: Collection[str]) -> Iterator[Finding]:
+    """Reasons to doubt the attacks that their own results give.
+
+    :param searches: stages that ask for no gradient, in words."""
+    for trial in trials:
+        findings = [*_unanswered(trial), *_searched(trial, searches)]
+        yield from (replace(finding, about=trial.name) for finding in findings)
+    for name in dict.fromkeys(trial.name for trial in trials):
+        same = sorted((t for t in trials if t.name == name), key=lambda t: t.eps)
+        # Stages suit at every budget, or at none.
+        findings = [*examine_outcome(same[0].outcome), *_falling(same)]
+        yield from (replace(finding, about=name) for finding in findings)
+
+
+def _unanswered(trial: Trial) -> Iterator[Finding]:
+    stage = trial.outcome.stage
+    count = int((stage == Outcome.UNANSWERED).sum())
+    if count:
+        yield without_answer(count, len(stage), eps=trial.eps)
+
+
+def _searched(trial: Trial, searches: Collection[str]) -> Iterator[Finding]:
+    """A search without gradients broke what the gradients before it left."""
+    counts = {stage: count for stage, count in trial.outcome.broken_by.items() if stage in searches}
+    samples, count = len(trial.outcome.stage), sum(counts.values())
+    if len(trial.outcome.stages) > len(counts) and count > BEYOND * samples:
+        yield Finding(
+            "a search found more than the gradients",
+            {"samples": count, "of": samples, "eps": trial.eps},
+            f"if it breaks more than {BEYOND:g} of all samples (AutoAttack: Croce and Hein, ICML "
+            "2020)",
+            "The gradients are partly masked: use other rules, or more steps, and report the "
+            "number as an upper bound.",
+        )
+
+
+def _falling(trials: Sequence[Trial]) -> Iterator[Finding]:
+    """A larger budget breaks fewer samples than a smaller one, whose ball it holds."""
+    for small, large in pairwise(trials):
+        fewer, more = (int(t.robustness.flipped.sum()) for t in (large, small))
+        if more - fewer > BEYOND * len(small.outcome.stage):
+            yield Finding(
+                "a larger budget breaks less",
+                {"eps": small.eps, "broken": more, "larger eps": large.eps, "broken then": fewer},
+                f"if the difference is above {BEYOND:g} of all samples (ours): a larger ball holds "
+                "the smaller one",
+                "The attack is too weak there: use more steps, other steps, or a plan.",
+            )

@@ -1,0 +1,153 @@
+"""What an evaluation measured, sample by sample, and what casts doubt on it: data alone."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+from art_snn.attacks import Outcome
+from art_snn.experiments.resume import Measured, converter, expect
+from art_snn.findings import Finding
+from art_snn.metrics import Certificate, Robustness
+
+NORMS = ("inf", "2", "0", "shift")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One attack, or one plan of attacks, at one budget on all samples of an evaluation.
+
+    :param name: of the plan, or the attack with its rule: "standard", "PGD-7 by stbp".
+    :param eps: budget in the norm of the evaluation.
+    :param outcome: which stage broke which sample; without adversarials and times."""
+
+    name: str
+    eps: float
+    outcome: Outcome
+
+    def __post_init__(self) -> None:
+        outcome = self.outcome
+        columns = (outcome.stage, outcome.forwards, outcome.backwards)
+        sizes = sorted({len(c) for c in (*columns, outcome.distance, outcome.votes)})
+        expect(len(sizes) == 1, "columns of as many samples each", sizes)
+        allowed = range(Outcome.UNANSWERED, len(outcome.stages))
+        odd = [number for number in outcome.stage.tolist() if number not in allowed]
+        expect(not odd, f"stages from {allowed.start} to {allowed.stop - 1}", odd[:1])
+        expect(self.eps > 0, "a budget above 0", self.eps)
+        fewest = min((*outcome.forwards.tolist(), *outcome.backwards.tolist()), default=0)
+        expect(fewest >= 0, "passes of at least 0", fewest)
+
+    @property
+    def robustness(self) -> Robustness:
+        """Shares with their intervals."""
+        return self.outcome.robustness
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """All that is needed to reproduce an evaluation.
+
+    :param command: the command as it was typed, art-snn or a script.
+    :param versions: of art_snn, Python and the packages that took part, by name.
+    :param commit: of the folder that the command was typed in, or "".
+    :param seed: of all that is drawn.
+    :param block: samples per block, the unit of computing.
+    :param batch_size: samples per pass.
+    :param rules: the rules of the attacks, by name, with their hyperparameters.
+    :param weights: digest of the network's form and weights.
+    :param data: digest of the samples and their labels.
+    :param device: name of the processor or the card.
+    :param threads: of torch on the CPU.
+    :param examined: samples that were examined for findings; 0 for none.
+    :param sources: digests of the networks to transfer from, in their order."""
+
+    command: str
+    versions: dict[str, str]
+    commit: str
+    seed: int
+    block: int
+    batch_size: int
+    rules: dict[str, str]
+    weights: str
+    data: str
+    device: str
+    threads: int
+    examined: int
+    sources: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        expect(self.examined >= 0, "samples of at least 0", self.examined)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How robust a network is, sample by sample, and what casts doubt on the number.
+
+    :param title: network and data in words.
+    :param key: fingerprint of settings, weights and samples.
+    :param norm: "inf", "2", "0" (values that change), or "shift" (time steps).
+    :param plan: name of the plan among the trials that decides, or "" for the union of all.
+    :param samples: digest of each sample, by which results are paired.
+    :param labels: true classes.
+    :param clean: predicted classes; -1 without a prediction.
+    :param trials: what each attack achieved at each budget; one of a name and a budget.
+    :param findings: about "network", "RULE gradients", or the name of a trial.
+    :param provenance: all that is needed to reproduce it.
+    :param certificate: of all samples, where it was asked for."""
+
+    title: str
+    key: str
+    norm: str
+    plan: str
+    samples: tuple[str, ...]
+    labels: tuple[int, ...]
+    clean: tuple[int, ...]
+    trials: tuple[Trial, ...]
+    findings: tuple[Finding, ...]
+    provenance: Provenance
+    certificate: Certificate | None = None
+
+    def __post_init__(self) -> None:
+        sizes = {len(trial.outcome.stage) for trial in self.trials}
+        sizes |= {len(column) for column in (self.samples, self.labels, self.clean)}
+        if self.certificate is not None:
+            certified = self.certificate
+            columns = (certified.predicted, certified.radius, certified.correct)
+            sizes |= {len(column) for column in columns}
+        expect(len(sizes) == 1, "columns of as many samples each", sorted(sizes))
+        expect(self.samples, "one sample or more", [])
+        expect(self.trials, "one trial or more", [])
+        expect(self.norm in NORMS, f"a norm among {', '.join(NORMS)}", self.norm)
+        pairs = [(trial.name, trial.eps) for trial in self.trials]
+        twice = [pair for pair in pairs if pairs.count(pair) > 1]
+        expect(not twice, "one trial of a name at a budget", twice[:1])
+        expect(self.plan in ("", *self.names), "the name of a trial, or nothing", self.plan)
+
+    @property
+    def budgets(self) -> tuple[float, ...]:
+        """The budgets, from small to large."""
+        return tuple(sorted({trial.eps for trial in self.trials}))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the trials, in their order."""
+        return tuple(dict.fromkeys(trial.name for trial in self.trials))
+
+    def at(self, eps: float) -> dict[str, Trial]:
+        """The trials of one budget, by name."""
+        return {trial.name: trial for trial in self.trials if trial.eps == eps}
+
+
+def _evidence(content: Any, _: object) -> dict[str, float]:
+    evidence: dict[str, float] = converter.structure(content, dict[str, Measured])
+    return evidence
+
+
+_LEFT_OUT: dict[str, Any] = {name: override(omit=True) for name in ("adversarials", "seconds")}
+converter.register_unstructure_hook(
+    Outcome, make_dict_unstructure_fn(Outcome, converter, **_LEFT_OUT)
+)
+converter.register_structure_hook(Outcome, make_dict_structure_fn(Outcome, converter, **_LEFT_OUT))
+converter.register_structure_hook(
+    Finding, make_dict_structure_fn(Finding, converter, evidence=override(struct_hook=_evidence))
+)

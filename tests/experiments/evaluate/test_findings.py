@@ -1,0 +1,89 @@
+"""Findings about an evaluation: what is examined, and what the attacks' own results say."""
+
+import numpy as np
+import pytest
+import torch
+
+from art_snn.attacks import Outcome, planned
+from art_snn.experiments.evaluate import Settings
+from art_snn.experiments.evaluate.findings import examinations, find_searches, trial_findings
+from art_snn.experiments.evaluate.target import Target
+from art_snn.gradients import RGA, STBP, Native
+from tests import adapted
+from tests.attacks.test_suited import around
+from tests.evaluations import trial
+
+APGD, SEARCH = "AutoPGD(max_iter=20) by RGA()", "SquareAttack(max_iter=2500)"
+LOCAL = "SquareSearch(max_iter=200, share=0.01), warm, within 0.08"
+STANDS, WRONG, UNANSWERED = Outcome.STANDING, Outcome.WRONG, Outcome.UNANSWERED
+SEARCHED, FALLING = "a search found more than the gradients", "a larger budget breaks less"
+FEW, SKIPPED = "few stages with a gradient", "stages skipped"
+
+
+def standard(stage, stages=(APGD, SEARCH), eps=0.1, name="standard", **changes):
+    return trial(name, eps, stage, stages, **changes)
+
+
+ONCE = [1] + [0] * 199 + [STANDS] * 200
+MISSING = {"gradients": (APGD, "b", "c"), "skipped": {"b": "no", "c": "no"}}
+SMALL, LARGE = standard([0, 0, STANDS]), standard([0, STANDS, STANDS], eps=0.2)
+FEWER = (FALLING, (0.1, 2, 0.2, 1))
+
+
+@pytest.mark.parametrize(
+    ("trials", "expected"),
+    [
+        ([standard([0, 0, 0, STANDS, WRONG])], []),
+        ([standard(ONCE)], [(SEARCHED, (1, 400, 0.1))]),
+        ([standard(ONCE, (APGD, LOCAL))], [(SEARCHED, (1, 400, 0.1))]),
+        # At the limit of 0.002 there is none.
+        ([standard([*ONCE, *[STANDS] * 100])], []),
+        # A search alone found no more than anything.
+        ([standard([0, 0, STANDS], (SEARCH,))], []),
+        ([standard([0, 1, STANDS], (LOCAL, SEARCH))], []),
+        (
+            [standard([UNANSWERED, 0]), standard([STANDS, 0], name="fast")],
+            [("samples without an answer", (1, 2, 0.1))],
+        ),
+        # Once for all budgets.
+        (
+            [standard([0, STANDS], eps=eps, **MISSING) for eps in (0.1, 0.2)],
+            [(FEW, (1, 3)), (SKIPPED, (2, 3))],
+        ),
+        # In whichever order they were run.
+        ([SMALL, LARGE], [FEWER]),
+        ([LARGE, SMALL], [FEWER]),
+        ([SMALL, standard([STANDS, 0, 0], eps=0.2)], []),
+        ([SMALL, standard([0, STANDS, STANDS], eps=0.2, name="fast")], []),
+    ],
+)
+def test_the_results_of_attacks_are_themselves_reasons_for_doubt(trials, expected):
+    findings = list(trial_findings(trials, {SEARCH, LOCAL}))
+    assert [(one.name, tuple(one.evidence.values())) for one in findings] == expected
+    assert {one.about for one in findings} <= {"standard"}
+
+
+def test_the_stages_that_search_are_those_whose_attack_asks_for_no_gradient():
+    assert find_searches([planned("standard", np.inf)]) >= {SEARCH, LOCAL}
+    assert all(words.startswith("Square") for words in find_searches([planned("standard", 2.0)]))
+
+
+def target(settings, kind="inline"):
+    torch.manual_seed(0)
+    classifier = around(adapted.network(kind), adapted.SHAPE, 3)
+    x = np.random.default_rng(0).random((4, *adapted.SHAPE), dtype=np.float32)
+    return Target(settings, classifier, x, np.zeros(4, int))
+
+
+@pytest.mark.parametrize("attack", ["SquareSearch", "SquareAttack"])
+def test_no_gradient_is_examined_of_an_attack_that_takes_none(attack):
+    settings = Settings(attack=attack, rules={"stbp": STBP(), "rga": RGA()})
+    subject = target(settings, "steps")
+    assert [plan.name for _, plan in subject.plans] == [attack]
+    assert list(examinations(subject)) == ["network", attack]
+
+
+def test_the_native_gradient_is_examined_where_the_plan_begins_with_it():
+    subject = target(Settings(plan="fast")).ruled()
+    assert subject.settings.rules == {"native": Native()}
+    assert list(examinations(subject)) == ["network", "native gradients", "PGD-7 by native"]

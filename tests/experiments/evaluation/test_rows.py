@@ -1,0 +1,135 @@
+"""Evaluations as tables and sentences."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from art_snn.attacks import Outcome
+from art_snn.experiments.evaluation import rows
+from art_snn.experiments.tables import render
+from tests.evaluations import (
+    CERTIFICATE,
+    RISES,
+    STAGES,
+    evaluation,
+    large,
+    provenance,
+    small,
+    trial,
+)
+
+EPS = 8 / 255
+
+
+def test_the_table_of_attacks_has_a_row_per_attack_and_the_union():
+    table = rows.attack_rows(small())
+    names, _, _, success, robust, queries, p = zip(*table.rows, strict=True)
+    assert names == ("standard", "PGD-7 by stbp", "union of all")
+    assert table.titles[-1] == "p against standard"
+    # Each breaks one of the three that were right, of which neither breaks the other's.
+    assert success == ("33.3 % [6.1, 79.2]", "33.3 % [6.1, 79.2]", "66.7 % [20.8, 93.9]")
+    assert [share.startswith("at most 50.0 %") for share in robust] == [True, True, False]
+    # Queries of the samples that were right: 2 * row + 2 passes of rows 1 to 3.
+    assert queries == ("6", "6", "")
+    assert p == ("", "= 1", "")
+
+
+def test_one_attack_alone_has_neither_a_union_nor_a_test():
+    table = rows.attack_rows(evaluation(trial("a", EPS, (0, -1))))
+    assert [row[0] for row in table.rows] == ["a"]
+    assert table.titles[-1] == "queries per sample"
+    assert len(table.rows[0]) == len(table.titles)
+
+
+def test_numbers_with_an_open_finding_are_upper_bounds_everywhere():
+    result = large(40)
+    assert all(row[4].startswith("at most ") for row in rows.attack_rows(result).rows)
+    parts = [part for part in rows.sections(result) if isinstance(part, str)]
+    verdicts = [part for part in parts if part.startswith("Robust")]
+    assert len(verdicts) == 3
+    assert all(part.startswith("Robust accuracy at most ") for part in verdicts)
+
+
+def test_findings_have_evidence_limit_and_remedy():
+    text = render(rows.sections(small(findings=(RISES,))), "markdown")
+    assert "- Success still rises with steps (standard): broken 612, with twice the" in text
+    assert f"Flagged {RISES.limit}. {RISES.remedy}" in text
+
+
+def test_stages_are_counted_by_trial_and_budget():
+    assert rows.stage_rows(small()).rows == [
+        ("standard", STAGES[0], "8/255", "0"),
+        ("standard", STAGES[1], "8/255", "1"),
+        ("PGD-7 by stbp", "PGD", "8/255", "1"),
+    ]
+
+
+def test_attacks_that_differ_are_listed_apart_from_those_that_do_not():
+    strong, weak = trial("a", EPS, [0] * 8), trial("b", EPS, [-1] * 8)
+    differ, alike = rows.difference_rows(evaluation(strong, weak, trial("c", EPS, [-1] * 8)))
+    # Eight against none: two of 2^8 outcomes are as extreme, p = 2 / 256.
+    counts = ("8/255", "8", "0", "0.0078")
+    assert differ.rows == [("a", "b", *counts), ("a", "c", *counts)]
+    assert alike.rows == [("b", "c", "8/255", "0", "0", "1")]
+
+
+def test_the_fate_of_a_sample_is_decided_by_the_first_attack_that_broke_it():
+    first = trial("a", 1 / 255, (Outcome.UNANSWERED, -2, -1, -1, 1), ("x", "y"))
+    larger = trial("a", 2 / 255, (-3, -2, 0, -1, 0), ("x", "y"))
+    weak = trial("b", 2 / 255, (-3, -2, 0, 0, 0))
+    result = evaluation(first, larger, weak)
+    clean = ["no prediction", "misclassified as 2"]
+    assert rows.fates(result, 0.0) == [*clean, "right", "right", "right"]
+    assert rows.fates(result, 1 / 255) == [*clean, "survives", "survives", "broken by a, y"]
+    last = ["broken by a, x", "broken by b", "broken by a, y at 1/255"]
+    assert rows.fates(result, 2 / 255) == [*clean, *last]
+    table = rows.sample_rows(result, 2)
+    assert table.titles == ["sample", "label", "predicted", "at 1/255", "at 2/255"]
+    assert table.rows == [("0", "0", "none", *2 * clean[:1]), ("1", "1", "2", *2 * clean[1:])]
+
+
+def test_of_a_random_network_the_wrong_draws_are_counted():
+    one = trial("a", EPS, (-2, -1), draws=11, votes=np.array([7, 0]))
+    # One more draw, which the column of predictions shows, is right by chance.
+    result = evaluation(one, clean=(0, 1))
+    assert rows.fates(result, 0.0) == ["misclassified in 7 of 11 draws", "right"]
+
+
+def test_what_attacks_could_not_do_is_remarked():
+    repeats = dict.fromkeys("de", "the same stage already runs, b. Why.")
+    changes = {"native": {"b": "Why.", "c": "Why."}, "skipped": repeats | {"f": "other"}}
+    assert rows.remarks(evaluation(trial("a", EPS, (-3, -1), draws=11, **changes))) == [
+        "a ran 2 stages with the network's own gradient. The first is b: Why.",
+        "a skipped 2 stages that would repeat another. The first is d: the same stage already "
+        "runs, b. Why.",
+        "a skipped f: other.",
+        "Samples without a prediction, which count as not correct: 1.",
+        "The network is random: most of 11 predictions decide what is broken.",
+    ]
+    assert rows.remarks(small()) == []
+
+
+def test_provenance_is_whole_and_has_a_commit_only_where_there_is_one():
+    with_commit, without = (
+        dict(rows.provenance_rows(small(provenance=provenance(commit=c))).rows)
+        for c in ("2795f59", "")
+    )
+    assert with_commit.keys() - without.keys() == {"commit"}
+    expected = {"seed": "0", "torch": "2.9.0", "fingerprint": "0123456789abcdef"}
+    expected["rule stbp"] = "STBP(surrogate=Triangle(width=1.0))"
+    assert expected.items() <= with_commit.items()
+
+
+def test_certificates_are_shown_against_the_radius():
+    result = small(certificate=CERTIFICATE)
+    shares = [(row[0], row[1].split(" ")[0]) for row in rows.certified_rows(result).rows]
+    assert shares == [("0", "50.0"), ("0.02", "25.0"), ("0.04", "25.0"), ("0.06", "25.0")]
+    words = rows.certified_words(result)
+    assert "No class for 25.0 %" in words
+    assert "radius is 0.025 on average" in words
+    assert words in rows.sections(result)
+    assert (rows.certified_words(small()), rows.certified_rows(small()).rows) == ("", [])
+    nothing = replace(CERTIFICATE, predicted=np.full(4, -1), radius=np.zeros(4))
+    assert len(rows.certified_rows(small(certificate=nothing)).rows) == 1
