@@ -37,12 +37,12 @@ from art_snn.passes import modes_kept
 class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     """An ART classifier around a :class:`~art_snn.SpikingNetwork`.
 
-    Every stock attack, trainer and metric of ART differentiates the network by its attack gradient
-    and trains it by its training gradient. The rules live in the network, so two classifiers around
-    one network share them; wrap `network.with_gradient(rule)` to keep another rule beside it.
+    Attacks, trainers and metrics of ART differentiate the network with its attack gradient, and
+    train it with its training gradient. Classifiers around one network share its rules; wrap
+    `network.with_gradient(rule)` for another one.
 
-    The constructor puts the network into evaluation mode, and every method leaves the mode, the
-    rule and (outside training) the weights as it found them, also when it is interrupted.
+    The constructor puts the network into evaluation mode. Every method leaves the mode, the rule
+    and (outside training) the weights as they were, also when it is interrupted.
 
     :param model: the spiking network.
     :param loss: loss over logits, such as torch.nn.CrossEntropyLoss().
@@ -50,21 +50,20 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     :param nb_classes: number of classes K.
     :param optimizer: optimizer of the network's parameters; only training needs one.
     :param gradient: attack gradient, an instance or a name of GRADIENTS, set on the network; None
-        leaves the network's own.
+        leaves it.
     :param attack_dtype: precision of gradients at the input, set on the network: "bfloat16",
-        "float16" or "auto"; None leaves the network's own choice.
-    :param device_type: "gpu" or "cpu". "gpu" is the CUDA device that the network is on, and the
-        current one where it is on the CPU; without any it is the CPU.
+        "float16" or "auto"; None leaves it.
+    :param device_type: "gpu" or "cpu". "gpu" is the CUDA device of the network, or the current one
+        for a network on the CPU; without any it is the CPU.
 
     The other parameters are those of :class:`art.estimators.classification.PyTorchClassifier`.
 
     :raises TypeError: when the model is no SpikingNetwork.
-    :raises ValueError: when the gradient or device_type is unknown, or preprocessing would act on
-        the time axis."""
+    :raises ValueError: for an unknown gradient or device_type, or preprocessing over time."""
 
     _model: Any
     _optimizer: Any
-    _told_of_nan = False
+    _warned = False
 
     estimator_params = PyTorchClassifier.estimator_params + ["gradient", "attack_dtype"]  # noqa: RUF005
 
@@ -114,7 +113,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         if attack_dtype is not None:
             self.attack_dtype = attack_dtype
         self._model.eval()
-        self._tell_span()
+        self._set_span()
         self._check_params()
 
     @property
@@ -139,8 +138,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     def set_params(self, **kwargs: Any) -> None:
         """Set any of `estimator_params` by name; a new device_type moves the network.
 
-        :raises ValueError: for an unknown parameter or a value that the constructor would refuse.
-        """
+        :raises ValueError: for an unknown parameter, or a value that the constructor refuses."""
         if "device_type" in kwargs:
             check_device_type(kwargs["device_type"])
         if "preprocessing" in kwargs:
@@ -148,7 +146,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         if "model" in kwargs:
             self._exchange(kwargs.pop("model"), new_optimizer="optimizer" not in kwargs)
         super().set_params(**kwargs)
-        self._tell_span()
+        self._set_span()
         if "device_type" in kwargs or "preprocessing" in kwargs:
             self._move()
 
@@ -168,7 +166,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     ) -> np.ndarray:
         """Logits.
 
-        :param x: samples ``(N, *input_shape)``.
+        :param x: samples ``(N, *input_shape)``, numpy or torch, as everywhere below.
         :param batch_size: samples per forward pass.
         :param training_mode: mode of the network during the call.
         :return: logits (N, nb_classes) in the network's dtype (half precision as float32); NaN for
@@ -183,16 +181,13 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     def compute_loss(  # type: ignore[no-untyped-def]
         self, x, y, reduction: str = "none", batch_size: int = 128, **kwargs: Any
     ):
-        """Loss per sample, or reduced.
+        """Loss per sample, or reduced, without a graph and in batches.
 
-        Without a graph and in batches; a tensor that requires a gradient keeps its graph, which
-        runs through the attack gradient.
+        Of a tensor that requires a gradient there is a graph, with the attack gradient.
 
-        :param x: samples ``(N, *input_shape)``, numpy or torch.
         :param y: labels (N,) or (N, nb_classes): one-hot, or whatever scores the loss can take.
         :param reduction: "none", "mean" or "sum".
-        :return: losses (N,) or a scalar, of the same library as x and on its device; NaN as
-            :meth:`predict`.
+        :return: losses (N,) or a scalar, of x's library and device; NaN as in :meth:`predict`.
         :raises ValueError: for bad samples or labels."""
         x, missing = self._answerable(x)
         y = self._scores(y, x)
@@ -220,11 +215,10 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     ):
         """Gradient of the loss by the samples, and by nothing else.
 
-        :param x: samples ``(N, *input_shape)``, numpy or torch.
-        :param y: labels (N,) or (N, nb_classes): one-hot, or whatever scores the loss can take.
+        :param y: labels as :meth:`compute_loss` takes them.
         :param training_mode: mode of the network during the call.
         :param gradient: rule for this call alone; None is :attr:`gradient`.
-        :return: gradient of x's shape, library and device; 0 at samples that hold NaN or infinity,
+        :return: gradient of x's shape, library and device; 0 for samples that hold NaN or infinity,
             with a warning.
         :raises ValueError: for bad samples or labels, or an unknown rule."""
         x, missing = self._answerable(x)
@@ -244,32 +238,29 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         gradient: Gradient | str | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Gradients of logits by the samples.
+        """Gradients of logits by the samples; other parameters as :meth:`loss_gradient`.
 
-        :param x: samples ``(N, *input_shape)``, numpy or torch.
         :param label: None for all classes, one class for all samples, or one class per sample.
-        :param training_mode: mode of the network during the call.
-        :param gradient: rule for this call alone; None is :attr:`gradient`.
         :return: ``(N, nb_classes, *input_shape)``, or ``(N, 1, *input_shape)`` when label is given;
             of x's library and device; 0 as :meth:`loss_gradient`.
         :raises ValueError: for bad samples or labels, or an unknown rule."""
         x, missing = self._answerable(x)
         refuse_masked("label", label)
-        chosen = None if label is None else as_array(label)
-        if chosen is not None:
-            chosen = np.full(len(x), chosen) if chosen.ndim == 0 else chosen
-            check_labels(chosen, len(x), self.nb_classes)
+        classes = None if label is None else as_array(label)
+        if classes is not None:
+            classes = np.full(len(x), classes) if classes.ndim == 0 else classes
+            check_labels(classes, len(x), self.nb_classes)
             expected = "one class, or one class index per sample"
             remedy = "Turn one-hot labels into indices: label.argmax(1)."
-            require(chosen.ndim == 1, "label", expected, f"shape {chosen.shape}", remedy)
+            require(classes.ndim == 1, "label", expected, f"shape {classes.shape}", remedy)
         with self._mode(training_mode, gradient), self.model.fixed(), torch.enable_grad():
             leaf, inputs, _ = self._leaf(x, None)
             logits = self._forward(inputs)
-            if chosen is None:
+            if classes is None:
                 outputs = logits.sum(0).unbind()
             else:
-                picked = torch.as_tensor(chosen, device=logits.device).long().view(-1, 1)
-                outputs = (logits.gather(1, picked).sum(),)
+                columns = torch.as_tensor(classes, device=logits.device).long().view(-1, 1)
+                outputs = (logits.gather(1, columns).sum(),)
             grads = [
                 torch.autograd.grad(output, leaf, retain_graph=i + 1 < len(outputs))[0]
                 for i, output in enumerate(outputs)
@@ -282,12 +273,11 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     ):
         """Time-averaged output of a layer; of a neuron layer these are its firing rates.
 
-        :param x: samples ``(N, *input_shape)``, numpy or torch.
         :param layer: name or index in `layer_names`.
         :param batch_size: samples per forward pass; with framework=True all at once.
         :param framework: return a tensor, with a graph where x requires a gradient.
-        :return: activations (N, ...), numpy unless `framework`; tensors on the device of x where
-            that is one, and of the network otherwise.
+        :return: activations (N, ...), numpy unless `framework`; a tensor is on the device of x, or
+            of the network for an array x.
         :raises ValueError: for an unknown layer or bad samples."""
         x = checked_samples(x, self.input_shape)
         name = self._layer_name(layer)
@@ -313,34 +303,22 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         verbose: bool = False,
         **kwargs: Any,
     ) -> None:
-        """Train the weights by the training gradient; parameters as in PyTorchClassifier.fit.
+        """Train the weights with the training gradient; parameters as in PyTorchClassifier.fit.
 
         :raises ValueError: for bad or no samples, bad labels, or a missing optimizer."""
         x = checked_samples(x, self.input_shape)
         check_labels(y, len(x), self.nb_classes)
         self._check_trainable(len(x))
         batch_size = require_count("batch_size", batch_size, remedy="ART's default is 128.")
+        options = {"drop_last": drop_last, "scheduler": scheduler, "verbose": verbose} | kwargs
         with self._mode(training_mode):
-            super().fit(
-                x,
-                as_array(y),
-                batch_size=batch_size,
-                nb_epochs=nb_epochs,
-                training_mode=training_mode,
-                drop_last=drop_last,
-                scheduler=scheduler,
-                verbose=verbose,
-                **kwargs,
-            )
+            super().fit(x, as_array(y), batch_size, nb_epochs, training_mode, **options)
 
     def fit_generator(
         self, generator: DataGenerator, nb_epochs: int = 20, verbose: bool = False, **kwargs: Any
     ) -> None:
-        """Train on the batches of an ART data generator, with class indices or one-hot labels.
+        """Train on the batches (x, y) of an ART data generator, y class indices or one-hot labels.
 
-        :param generator: yields batches (x, y).
-        :param nb_epochs: passes over the generator.
-        :param verbose: show a progress bar.
         :param kwargs: passed on to :meth:`fit`.
         :raises ValueError: for anything that is no data generator, and as in :meth:`fit`."""
         expected = "an art.data_generators.DataGenerator"
@@ -365,27 +343,21 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         params = self.get_params()
         for name in ("model", "optimizer", "loss", "input_shape", "nb_classes", "device_type"):
             del params[name]
-        clone = type(self)(
-            model,
-            self._loss,
-            self.input_shape,
-            self.nb_classes,
-            optimizer=optimizer,
-            device_type=self._device_type,
-        )
+        given = (model, self._loss, self.input_shape, self.nb_classes, optimizer)
+        clone = type(self)(*given, device_type=self._device_type)
         clone.reset()
         clone.set_params(**params)
         return clone
 
     def reset(self) -> None:
-        """Draw all weights anew, as the network's builder drew them where it says how."""
+        """Draw all weights anew, by the network's `initialise` where it has one."""
         self.model.reset()
 
     def __eq__(self, other: object) -> bool:
-        """Whether the other classifier wraps the same layers, under whichever rule.
+        """Whether the other classifier wraps the same layers, with any rule.
 
-        AdversarialTrainer compares its attack's classifier with its own, and crafts anew for every
-        batch only when they are equal; attacks that re-wrap the network must compare equal."""
+        AdversarialTrainer crafts anew for every batch only when its attack's classifier equals its
+        own one; attacks that wrap the network again must be equal."""
         if not isinstance(other, PyTorchClassifier):
             return False
         return getattr(other.model, "layers", other.model) is self.model.layers
@@ -393,8 +365,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     __hash__ = object.__hash__
 
     def __repr__(self) -> str:
-        parameters = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
-        return f"{type(self).__name__}({parameters})"
+        parameters = (f"{name}={value!r}" for name, value in self.get_params().items())
+        return f"{type(self).__name__}({', '.join(parameters)})"
 
     def __getstate__(self) -> dict[str, Any]:
         """Network and optimizer on the CPU, so that any machine can restore them."""
@@ -404,13 +376,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         if self.device.type != "cpu":
             # Together, so that the optimizer's copy holds the parameters of the network's copy.
             state = copy.deepcopy(state)
-            move_all(
-                torch.device("cpu"),
-                state["_model"],
-                state["_optimizer"],
-                state["_loss"],
-                state["preprocessing_operations"],
-            )
+            names = ("_model", "_optimizer", "_loss", "preprocessing_operations")
+            move_all(torch.device("cpu"), *(state[name] for name in names))
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -424,12 +391,11 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         if self._device_type != "cpu" and torch.cuda.is_available():
             with card_of(self.model):
                 self._device = torch.device("cuda", torch.cuda.current_device())
-        move_all(
-            self._device, self._model, self._optimizer, self._loss, self.preprocessing_operations
-        )
+        operations = self.preprocessing_operations
+        move_all(self._device, self._model, self._optimizer, self._loss, operations)
 
-    def _tell_span(self) -> None:
-        """Tell the network how wide the range of its input is; some rules measure by it."""
+    def _set_span(self) -> None:
+        """Set the width of the network's input range, which some rules measure by."""
         if self.clip_values is not None:
             low, high = self.clip_values
             self.model.input_span = float(np.max(np.subtract(high, low)))
@@ -443,10 +409,10 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     def _answerable(self, x: Any) -> tuple[Any, Tensor | None]:
         """The samples with zeros in place of those that are not finite, and which these are."""
         x, missing = answerable(x, self.input_shape)
-        if missing is not None and not self._told_of_nan:
-            self._told_of_nan = True
+        if missing is not None and not self._warned:
+            self._warned = True
             text = "some samples hold NaN or infinity: their logits and losses are NaN, their "
-            text += "gradients 0. That is told once per classifier."
+            text += "gradients 0. This warning comes once per classifier."
             warnings.warn(text, RuntimeWarning, stacklevel=3)
         return x, missing
 
@@ -456,7 +422,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         if logits.ndim != 2 or logits.shape[1] != self.nb_classes:
             expected = f"logits of shape [N, {self.nb_classes}], as nb_classes says"
             remedy = "End the network with TimeDistributed(nn.Flatten(), nn.Linear(..., K))."
-            raise invalid("model", expected, f"{list(logits.shape)}", remedy)
+            raise invalid("model", expected, list(logits.shape), remedy)
         return logits
 
     @torch.no_grad()
@@ -471,8 +437,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         if numpy_defences:
             x, y = self._apply_preprocessing(x, y=y, fit=False, no_grad=True)
         samples = as_tensor(x).detach()
-        # At least the network's precision: small gradients must not underflow. And a copy, since
-        # writing to the user's array must not change a saved graph.
+        # Small gradients must not underflow. A copy, since the user may write to the array later.
         dtype = torch.promote_types(samples.dtype, self.model.dtype or torch.get_default_dtype())
         leaf = samples.to(self.device, dtype, copy=True).requires_grad_(True)
         if numpy_defences:
@@ -496,13 +461,12 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
     def _refuse_tensor_under_numpy_defence(self, x: Any) -> None:
         expected = "a numpy array, because a preprocessing defence works on numpy"
-        got = "a torch tensor"
         remedy = "Use the PyTorch version of the defence, or x.cpu().numpy()."
-        fits = not (isinstance(x, Tensor) and not self.all_framework_preprocessing)
-        require(fits, "x", expected, got, remedy)
+        fits = not isinstance(x, Tensor) or self.all_framework_preprocessing
+        require(fits, "x", expected, "a torch tensor", remedy)
 
     def _targets(self, labels: Any, logits: Tensor) -> Tensor:
-        """Labels as the loss wants them, on the device of the logits."""
+        """Labels as the loss takes them, on the device of the logits."""
         targets = torch.as_tensor(self.reduce_labels(labels), device=logits.device)
         return targets.to(logits.dtype) if targets.is_floating_point() else targets
 
@@ -510,9 +474,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         if isinstance(x, Tensor):
             return grads.to(x.device)
         array = as_array(grads)
-        if not self.all_framework_preprocessing:
-            array = self._apply_preprocessing_gradient(x, array)
-        return array
+        framework = self.all_framework_preprocessing
+        return array if framework else self._apply_preprocessing_gradient(x, array)
 
     def _layer_name(self, layer: int | str) -> str:
         names = self._layer_names
@@ -528,8 +491,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         expected = "an optimizer of the network's parameters"
         remedy = "Pass optimizer=torch.optim.SGD(network.parameters(), lr=0.1)."
         require(self._optimizer is not None, "optimizer", expected, "None", remedy)
-        remedy = "Check how the training set was selected."
-        require(samples != 0, "x", "at least one sample to train on", "none", remedy)
+        require(samples, "x", "at least one sample to train on", "none", "Check the training set.")
 
 
 def wrapped(
@@ -541,14 +503,14 @@ def wrapped(
     kind: type[PyTorchClassifier] = PyTorchSpikingClassifier,
 ) -> Any:
     """The network as ART sees it under cross entropy."""
-    loss, same = nn.CrossEntropyLoss(), {"clip_values": clip_values, "device_type": device_type}
-    return kind(network, loss, input_shape=input_shape, nb_classes=nb_classes, **same)
+    given = (network, nn.CrossEntropyLoss(), input_shape, nb_classes)
+    return kind(*given, clip_values=clip_values, device_type=device_type)
 
 
 def _batches(x: Tensor, size: int) -> Sequence[Tensor]:
     """At least one batch, which is empty where x is."""
-    whole = require_count("batch_size", size, remedy="ART's default is 128.")
-    return torch.split(x, whole) if len(x) else [x]
+    count = require_count("batch_size", size, remedy="ART's default is 128.")
+    return torch.split(x, count) if len(x) else [x]
 
 
 def _filled(values: Tensor, samples: Tensor | None, value: float) -> Tensor:

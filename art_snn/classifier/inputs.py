@@ -1,7 +1,7 @@
 """Checks of what a user hands to the classifier: network, samples, labels, settings."""
 
 import math
-import sys
+import traceback
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from art_snn.neurons import Neuron
 
 
 def checked_samples(x: Any, input_shape: tuple[int, ...]) -> Any:
-    """Samples as torch can take them; those that the network cannot answer for are refused.
+    """Samples as torch can take them.
 
     :param x: numpy array or torch tensor ``[N, *input_shape]``.
     :return: x itself, or a copy where it is read-only, has negative strides, or holds booleans.
@@ -32,8 +32,8 @@ def checked_samples(x: Any, input_shape: tuple[int, ...]) -> Any:
 def answerable(x: Any, input_shape: tuple[int, ...]) -> tuple[Any, torch.Tensor | None]:
     """The same, with zeros in place of samples that hold NaN or infinity.
 
-    Attacks of ART that divide by the length of a perturbation feed such samples, and whole batches
-    of them; from anywhere else a batch without a single finite sample is refused.
+    Attacks of ART that divide by the length of a perturbation give such samples, also whole batches
+    of them. Only from an attack a batch without a finite sample is accepted.
 
     :return: the samples, and which were replaced, bool [N]; None where none was.
     :raises TypeError, ValueError: as :func:`checked_samples`, for a batch of NaN."""
@@ -76,27 +76,18 @@ def _finite(x: Any) -> Any:
 def _refuse_infinite(x: Any) -> None:
     count = int((~_finite(x)).sum())
     got = f"{count} NaN or infinite value{'s' * (count > 1)}"
-    require(not count, "x", "finite values", got, "Clean the data, for instance by nan_to_num.")
+    require(not count, "x", "finite values", got, "Clean the data, for instance with nan_to_num.")
 
 
 def _attacked() -> bool:
     """Whether an attack of ART has called."""
-    frame = sys._getframe()
-    while frame.f_back is not None:
-        if isinstance(frame.f_locals.get("self"), ArtAttack):
-            return True
-        frame = frame.f_back
-    return False
+    callers = (frame.f_locals.get("self") for frame, _ in traceback.walk_stack(None))
+    return any(isinstance(caller, ArtAttack) for caller in callers)
 
 
 def _checked_form(x: Any, input_shape: tuple[int, ...]) -> Any:
     """Samples of the right kind and shape, as torch can take them."""
-    if not isinstance(x, np.ndarray | torch.Tensor) or not _real(x):
-        kind = f" of dtype {x.dtype}" if isinstance(x, np.ndarray | torch.Tensor) else ""
-        raise TypeError(
-            "x: expected a numpy array or torch tensor of real numbers, got "
-            f"{type(x).__name__}{kind}. Convert it first, for instance by x.astype(np.float32)."
-        )
+    _require_numbers("x", x, "Convert it first, for instance with x.astype(np.float32).")
     if x.ndim != len(input_shape) + 1 or tuple(x.shape[1:]) != tuple(input_shape):
         expected = f"shape (N, {', '.join(map(str, input_shape))})"
         remedy = _shape_remedy(tuple(x.shape), tuple(input_shape))
@@ -108,20 +99,22 @@ def _checked_form(x: Any, input_shape: tuple[int, ...]) -> Any:
 
 
 def refuse_masked(argument: str, values: Any) -> None:
-    """Refuse a numpy array whose mask hides a value, which torch would take all the same.
-
-    :param argument: its name in the complaint.
-    :raises ValueError: when one is hidden."""
+    """ValueError for a numpy array whose mask hides a value, since torch ignores masks."""
     expected, got = "an array that hides no values", "a masked one"
     remedy = "Leave these samples out, or fill the values in: array.filled(0)."
     require(not np.ma.is_masked(values), argument, expected, got, remedy)
 
 
-def _real(x: Any) -> bool:
-    """Whether torch takes the array as real numbers, which it does not of long doubles."""
-    if isinstance(x, torch.Tensor):
-        return not x.is_complex()
-    return x.dtype.kind in "buif" and x.dtype.itemsize <= 8
+def _require_numbers(argument: str, values: Any, remedy: str) -> None:
+    """TypeError unless torch takes the values as real numbers (not long doubles)."""
+    array = isinstance(values, np.ndarray | torch.Tensor)
+    if isinstance(values, torch.Tensor) and not values.is_complex():
+        return
+    if isinstance(values, np.ndarray) and values.dtype.kind in "buif" and values.itemsize <= 8:
+        return
+    kind = type(values).__name__ + (f" of dtype {values.dtype}" if array else "")
+    expected = "a numpy array or torch tensor of real numbers"
+    raise TypeError(f"{argument}: expected {expected}, got {kind}. {remedy}")
 
 
 def _shape_remedy(shape: tuple[int, ...], input_shape: tuple[int, ...]) -> str:
@@ -138,10 +131,7 @@ def _shape_remedy(shape: tuple[int, ...], input_shape: tuple[int, ...]) -> str:
 
 
 def check_device_type(device_type: object, argument: str = "device_type") -> None:
-    """Refuse anything but ART's two words for a device.
-
-    :param argument: its name in the complaint.
-    :raises ValueError: when it is neither "gpu" nor "cpu"."""
+    """ValueError for anything but ART's two words for a device."""
     remedy = "'gpu' takes the current CUDA device where there is one, and the CPU elsewhere."
     require(device_type in ("gpu", "cpu"), argument, "'gpu' or 'cpu'", repr(device_type), remedy)
 
@@ -151,21 +141,11 @@ def check_labels(y: Any, samples: int, classes: int) -> None:
 
     :param y: class indices (N,) or (N, 1), or one score per class (N, K): one-hot, probabilities,
         logits or logarithms, as the loss can take them.
-    :raises TypeError: when y is no array of numbers.
-    :raises ValueError: when the length differs from the samples', a label is out of range, or a
-        mask hides one."""
-    if not isinstance(y, np.ndarray | torch.Tensor) or not _real(y):
-        kind = f" of dtype {y.dtype}" if isinstance(y, np.ndarray | torch.Tensor) else ""
-        raise TypeError(
-            "y: expected a numpy array or torch tensor of real numbers, got "
-            f"{type(y).__name__}{kind}."
-        )
+    :raises TypeError: when y is no array of real numbers.
+    :raises ValueError: for another length, a label out of range, or one that a mask hides."""
+    _require_numbers("y", y, "Give one class index or one row of class scores per sample.")
     refuse_masked("y", y)
-    if (
-        y.ndim not in (1, 2)
-        or len(y) != samples
-        or (y.ndim == 2 and y.shape[1] not in (1, classes))
-    ):
+    if tuple(y.shape) not in ((samples,), (samples, 1), (samples, classes)):
         expected = f"{samples} labels, shape ({samples},) or ({samples}, {classes})"
         remedy = "Give one class index or one row of class scores per sample."
         raise invalid("y", expected, f"shape {tuple(y.shape)}", remedy)
@@ -175,13 +155,11 @@ def check_labels(y: Any, samples: int, classes: int) -> None:
     low, high = (0, classes - 1) if indices else (-math.inf, math.inf)
     y = y.detach() if isinstance(y, torch.Tensor) else y
     least, most = float(y.min()), float(y.max())
-    if not (low <= least and most <= high):
-        expected = f"class indices from {low} to {high}" if indices else "numbers as class scores"
-        remedy = f"The classifier has nb_classes={classes}."
-        raise invalid("y", expected, f"values from {least:g} to {most:g}", remedy)
-    expected = "whole class indices"
-    remedy = "Round them, or give one row of class scores per sample."
-    require(not (indices and not bool((y % 1 == 0).all())), "y", expected, "fractions", remedy)
+    expected = f"class indices from {low} to {high}" if indices else "numbers as class scores"
+    got, remedy = f"values from {least:g} to {most:g}", f"The classifier has nb_classes={classes}."
+    require(low <= least and most <= high, "y", expected, got, remedy)
+    fits, remedy = not indices or bool((y % 1 == 0).all()), "Round them, or give class scores."
+    require(fits, "y", "whole class indices", "fractions", remedy)
 
 
 def class_indices(y: Any, samples: int, classes: int) -> np.ndarray:
@@ -201,36 +179,31 @@ def check_network(model: object) -> None:
     :raises ValueError: when it ends in a neuron."""
     if not isinstance(model, SpikingNetwork):
         raise TypeError(
-            f"model: expected an art_snn.SpikingNetwork, got {type(model).__name__}. Build one by "
-            "SpikingNetwork([TimeDistributed(nn.Flatten(), nn.Linear(64, 32)), LIF(), "
+            f"model: expected an art_snn.SpikingNetwork, got {type(model).__name__}. Build one "
+            "with SpikingNetwork([TimeDistributed(nn.Flatten(), nn.Linear(64, 32)), LIF(), "
             "TimeDistributed(nn.Linear(32, 10))], encoder=Direct(steps=8)), or take one from "
             "art_snn.models."
         )
-    _check_readout(model)
-
-
-def _check_readout(model: SpikingNetwork) -> None:
     last: nn.Module = model.layers
     while isinstance(last, nn.Sequential) and len(last):
         last = last[-1]
-    if isinstance(last, Neuron):
-        remedy = (
-            "Add a readout, TimeDistributed(nn.Linear(...)): spike counts tie, and ART "
-            "takes them for probabilities."
-        )
-        expected = "a network whose last layer is affine"
-        raise invalid("model", expected, f"one that ends in {last}", remedy)
+    expected, got = "a network whose last layer is affine", f"one that ends in {last}"
+    remedy = (
+        "Add a readout, TimeDistributed(nn.Linear(...)): spike counts tie, and ART takes them for "
+        "probabilities."
+    )
+    require(not isinstance(last, Neuron), "model", expected, got, remedy)
 
 
 def check_preprocessing(preprocessing: Any, input_shape: tuple[int, ...]) -> None:
     """Refuse preprocessing that ART would apply along the time axis of event frames.
 
     :raises ValueError: for several means or deviations with samples [T, C, H, W]."""
-    per_channel = isinstance(preprocessing, tuple) and any(np.size(v) > 1 for v in preprocessing)
+    several = isinstance(preprocessing, tuple) and any(np.size(v) > 1 for v in preprocessing)
     expected = "one mean and one std, since ART applies several along the time axis"
     got = f"{preprocessing!r} for samples of shape {tuple(input_shape)}"
     remedy = "Normalise inside the network: TimeDistributed(Normalize(mean, std), ...)."
-    require(not (per_channel and len(input_shape) > 3), "preprocessing", expected, got, remedy)
+    require(not several or len(input_shape) <= 3, "preprocessing", expected, got, remedy)
 
 
 def reaches_as_it_is(estimator: PyTorchClassifier) -> bool:

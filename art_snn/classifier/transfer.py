@@ -11,9 +11,7 @@ from art_snn.layers import device_of
 
 
 def card_of(network: nn.Module) -> AbstractContextManager[Any]:
-    """A block in which the CUDA device that the network is on is the current one.
-
-    Where it is on another kind of device, the block changes nothing."""
+    """A block in which the CUDA device of the network, where it is on one, is the current one."""
     device = device_of(network)
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
@@ -25,10 +23,7 @@ def move_all(
     loss: object,
     preprocessing: list[Any],
 ) -> None:
-    """Put a network and all that belongs to it on a device.
-
-    The optimizer's state follows its parameters, the loss its class weights, and ART's
-    preprocessing operations keep a device of their own."""
+    """Put a network and all that belongs to it on a device."""
     network.to(device)
     if optimizer is not None:
         # Loading casts the optimizer's state to the device of its parameters.

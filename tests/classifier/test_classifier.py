@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ from art_snn import (
     LIF,
     RGA,
     STBP,
-    Frames,
     PyTorchSpikingClassifier,
     SpikingNetwork,
     TimeDistributed as Timed,
@@ -86,7 +85,7 @@ def varying_layers() -> nn.Sequential:
 # loss_gradient
 
 
-def test_loss_gradient_of_arrays_equals_autograd_by_hand(classifier: Any, batch: Any) -> None:
+def test_loss_gradient_of_arrays_equals_autograd_by_hand(classifier, batch):
     gradient = classifier.loss_gradient(*batch)
     assert isinstance(gradient, np.ndarray)
     assert gradient.dtype == np.float32
@@ -94,7 +93,7 @@ def test_loss_gradient_of_arrays_equals_autograd_by_hand(classifier: Any, batch:
     assert np.abs(gradient).max() > 0
 
 
-def test_loss_gradient_of_tensors_equals_that_of_arrays(classifier: Any, batch: Any) -> None:
+def test_loss_gradient_of_tensors_equals_that_of_arrays(classifier, batch):
     x, y = torch.tensor(batch[0]), torch.tensor(batch[1])
     gradient = classifier.loss_gradient(x, y)
     assert isinstance(gradient, torch.Tensor)
@@ -103,13 +102,13 @@ def test_loss_gradient_of_tensors_equals_that_of_arrays(classifier: Any, batch: 
     np.testing.assert_array_equal(gradient.numpy(), classifier.loss_gradient(*batch))
 
 
-def test_loss_gradient_equals_that_of_arts_own_classifier(classifier: Any, batch: Any) -> None:
+def test_loss_gradient_equals_that_of_arts_own_classifier(classifier, batch):
     x, y = batch[0], np.eye(CLASSES)[batch[1]]
     theirs = stock(classifier).loss_gradient(x, y)
     np.testing.assert_allclose(classifier.loss_gradient(x, y), theirs, **KEEP)
 
 
-def test_a_rule_for_one_call_does_not_stick(classifier: Any, batch: Any) -> None:
+def test_a_rule_for_one_call_does_not_stick(classifier, batch):
     before = classifier.loss_gradient(*batch)
     once = classifier.loss_gradient(*batch, gradient="stbp")
     with classifier.model.using(STBP()):
@@ -117,14 +116,6 @@ def test_a_rule_for_one_call_does_not_stick(classifier: Any, batch: Any) -> None
     assert np.abs(once - before).max() > 0
     assert classifier.gradient == RGA()
     np.testing.assert_array_equal(classifier.loss_gradient(*batch), before)
-
-
-@pytest.mark.parametrize("method", ["loss_gradient", "class_gradient"])
-def test_an_unknown_rule_for_one_call_lists_the_known_ones(
-    classifier: Any, batch: Any, method: str
-) -> None:
-    with pytest.raises(ValueError, match=r"gradient: expected one of .*'stbp'.*got 'nonsense'"):
-        getattr(classifier, method)(*batch, gradient="nonsense")
 
 
 @pytest.mark.parametrize(
@@ -138,7 +129,7 @@ def test_an_unknown_rule_for_one_call_lists_the_known_ones(
         lambda c, x, y: c.get_activations(x, 0),
     ],
 )
-def test_gradients_of_the_weights_are_untouched(classifier: Any, batch: Any, call: Any) -> None:
+def test_gradients_of_the_weights_are_untouched(classifier, batch, call):
     call(classifier, *batch)
     assert all(p.grad is None for p in classifier.model.parameters())
     for p in classifier.model.parameters():
@@ -147,7 +138,7 @@ def test_gradients_of_the_weights_are_untouched(classifier: Any, batch: Any, cal
     assert all((p.grad == 7).all() for p in classifier.model.parameters())
 
 
-def test_keywords_of_other_estimators_are_accepted(classifier: Any, batch: Any) -> None:
+def test_keywords_of_other_estimators_are_accepted(classifier, batch):
     plain = classifier.loss_gradient(*batch)
     np.testing.assert_array_equal(classifier.loss_gradient(*batch, sampling=False), plain)
     classifier.class_gradient(batch[0], sampling=False)
@@ -168,9 +159,7 @@ def test_keywords_of_other_estimators_are_accepted(classifier: Any, batch: Any) 
     ids=["column", "one-hot", "float32 one-hot", "int32", "uint8", "float64"],
 )
 @pytest.mark.parametrize("tensors", [False, True], ids=["numpy", "torch"])
-def test_every_format_of_labels_gives_the_same_result(
-    classifier: Any, batch: Any, label: Any, tensors: bool
-) -> None:
+def test_every_format_of_labels_gives_the_same_result(classifier, batch, label, tensors):
     x, y = batch
     gradient, losses = classifier.loss_gradient(x, y), classifier.compute_loss(x, y)
     others: Any = label(y)
@@ -180,7 +169,7 @@ def test_every_format_of_labels_gives_the_same_result(
     np.testing.assert_allclose(np.asarray(classifier.compute_loss(x, others)), losses, **KEEP)
 
 
-def test_training_mode_runs_the_network_in_training_mode(batch: Any) -> None:
+def test_training_mode_runs_the_network_in_training_mode(batch):
     classifier = build(varying_layers())
     evaluated = classifier.loss_gradient(*batch)
     assert np.abs(classifier.loss_gradient(*batch, training_mode=True) - evaluated).max() > 0
@@ -191,35 +180,31 @@ def test_training_mode_runs_the_network_in_training_mode(batch: Any) -> None:
 # class_gradient
 
 
-def test_class_gradient_of_all_classes_is_the_jacobian(classifier: Any, batch: Any) -> None:
+LABELS = [0, 9, 3, 3, 1, 5]
+
+
+@pytest.mark.parametrize("tensors", [False, True], ids=["numpy", "torch"])
+@pytest.mark.parametrize(
+    ("label", "columns"),
+    [
+        (None, [range(CLASSES)] * 6),
+        (3, [[3]] * 6),
+        (np.int64(3), [[3]] * 6),
+        (LABELS, [[label] for label in LABELS]),
+        (np.array(LABELS), [[label] for label in LABELS]),
+    ],
+    ids=["all", "int", "numpy int64", "list", "array"],
+)
+def test_class_gradients_are_those_of_the_jacobian(classifier, batch, label, columns, tensors):
     jacobian = hand_made_jacobian(classifier, batch[0])
-    gradient = classifier.class_gradient(batch[0])
-    assert gradient.shape == (6, CLASSES, 1, 8, 8)
-    np.testing.assert_allclose(gradient, jacobian, rtol=1e-4, atol=1e-6)
+    x = torch.tensor(batch[0]) if tensors else batch[0]
+    gradient = classifier.class_gradient(x, label)
+    assert isinstance(gradient, torch.Tensor if tensors else np.ndarray)
+    expected = np.stack([row[list(picked)] for row, picked in zip(jacobian, columns, strict=True)])
+    np.testing.assert_allclose(np.asarray(gradient), expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("label", [3, np.int64(3)], ids=["int", "numpy int64"])
-def test_class_gradient_of_one_class_is_a_row_of_the_jacobian(
-    classifier: Any, batch: Any, label: Any
-) -> None:
-    jacobian = hand_made_jacobian(classifier, batch[0])
-    gradient = classifier.class_gradient(batch[0], label)
-    assert gradient.shape == (6, 1, 1, 8, 8)
-    np.testing.assert_allclose(gradient, jacobian[:, [3]], rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize("form", [list, np.array], ids=["list", "array"])
-def test_class_gradient_of_one_class_per_sample_picks_from_the_jacobian(
-    classifier: Any, batch: Any, form: Any
-) -> None:
-    labels = [0, 9, 3, 3, 1, 5]
-    jacobian = hand_made_jacobian(classifier, batch[0])
-    gradient = classifier.class_gradient(batch[0], form(labels))
-    assert gradient.shape == (6, 1, 1, 8, 8)
-    np.testing.assert_allclose(gradient[:, 0], jacobian[range(6), labels], rtol=1e-4, atol=1e-6)
-
-
-def test_class_gradient_takes_a_rule_for_one_call(classifier: Any, batch: Any) -> None:
+def test_class_gradient_takes_a_rule_for_one_call(classifier, batch):
     ours = classifier.class_gradient(batch[0], 2)
     once = classifier.class_gradient(batch[0], 2, gradient=STBP())
     assert np.abs(ours - once).max() > 0
@@ -238,9 +223,7 @@ def hand_made_loss(classifier: Any, x: np.ndarray, y: np.ndarray, reduction: str
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 @pytest.mark.parametrize("batch_size", [128, 4, 1])
 @pytest.mark.parametrize("tensors", [False, True], ids=["numpy", "torch"])
-def test_compute_loss_equals_torch(
-    classifier: Any, batch: Any, reduction: str, batch_size: int, tensors: bool
-) -> None:
+def test_compute_loss_equals_torch(classifier, batch, reduction, batch_size, tensors):
     expected = hand_made_loss(classifier, *batch, reduction)
     x, y = map(torch.tensor, batch) if tensors else batch
     loss = classifier.compute_loss(x, y, reduction=reduction, batch_size=batch_size)
@@ -249,7 +232,7 @@ def test_compute_loss_equals_torch(
     assert classifier.loss.reduction == "mean"
 
 
-def test_compute_loss_builds_no_graph(classifier: Any, batch: Any) -> None:
+def test_compute_loss_builds_no_graph(classifier, batch):
     counted = Counted(RGA())
     classifier.gradient = counted
     loss = classifier.compute_loss(torch.tensor(batch[0]), torch.tensor(batch[1]))
@@ -257,9 +240,7 @@ def test_compute_loss_builds_no_graph(classifier: Any, batch: Any) -> None:
     assert counted.tally.forwards == 0
 
 
-def test_compute_loss_keeps_the_graph_of_a_tensor_that_requires_a_gradient(
-    classifier: Any, batch: Any
-) -> None:
+def test_compute_loss_keeps_the_graph_of_a_tensor_that_requires_a_gradient(classifier, batch):
     x = torch.tensor(batch[0], requires_grad=True)
     loss = classifier.compute_loss(x, torch.tensor(batch[1]), reduction="mean")
     (gradient,) = torch.autograd.grad(loss, x)
@@ -269,7 +250,7 @@ def test_compute_loss_keeps_the_graph_of_a_tensor_that_requires_a_gradient(
 # predict, dtypes
 
 
-def test_predictions_are_the_networks_logits_in_any_batches(classifier: Any, batch: Any) -> None:
+def test_predictions_are_the_networks_logits_in_any_batches(classifier, batch):
     with torch.no_grad():
         logits = classifier.model(torch.tensor(batch[0])).numpy()
     for size in (128, 6, 4, 1):
@@ -278,7 +259,7 @@ def test_predictions_are_the_networks_logits_in_any_batches(classifier: Any, bat
         np.testing.assert_allclose(predicted, logits, rtol=1e-5, atol=1e-6)
 
 
-def test_a_float64_network_predicts_in_float64(trained_layers: Any, batch: Any) -> None:
+def test_a_float64_network_predicts_in_float64(trained_layers, batch):
     classifier = build(copy.deepcopy(trained_layers).double())
     assert classifier.predict(batch[0]).dtype == np.float64
     gradient = classifier.loss_gradient(batch[0].astype(np.float64), batch[1])
@@ -290,27 +271,16 @@ def test_a_float64_network_predicts_in_float64(trained_layers: Any, batch: Any) 
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float16, np.float64])
-def test_input_of_another_dtype_counts_as_the_same_numbers(
-    classifier: Any, batch: Any, dtype: Any
-) -> None:
+def test_input_of_another_dtype_counts_as_the_same_numbers(classifier, batch, dtype):
     x = (batch[0] > 0.5).astype(dtype)
     same = x.astype(np.float32)
     np.testing.assert_array_equal(classifier.predict(x), classifier.predict(same))
-    np.testing.assert_allclose(
-        classifier.loss_gradient(x, batch[1]),
-        classifier.loss_gradient(same, batch[1]),
-        rtol=1e-3,
-        atol=1e-6,
-    )
-    np.testing.assert_allclose(
-        classifier.compute_loss(x, batch[1]), classifier.compute_loss(same, batch[1]), rtol=1e-5
-    )
+    for call in (classifier.loss_gradient, classifier.compute_loss):
+        np.testing.assert_allclose(call(x, batch[1]), call(same, batch[1]), rtol=1e-3, atol=1e-6)
     classifier.fit(x, batch[1], nb_epochs=1)
 
 
-def test_the_gradient_of_half_precision_samples_does_not_underflow(
-    classifier: Any, data: Any
-) -> None:
+def test_the_gradient_of_half_precision_samples_does_not_underflow(classifier, data):
     x, y = data.x_train, data.y_train
     single, half = (classifier.loss_gradient(x.astype(t), y) for t in (np.float32, np.float16))
     assert np.array_equal(half != 0, single != 0)
@@ -320,7 +290,7 @@ def test_the_gradient_of_half_precision_samples_does_not_underflow(
 # fit
 
 
-def test_fit_lowers_the_loss_and_runs_the_training_rule_only(data: Any) -> None:
+def test_fit_lowers_the_loss_and_runs_the_training_rule_only(data):
     attack, training = Counted(RGA()), Counted(STBP())
     classifier = build(gradient=attack, training_gradient=training)
     x, y = data.x_train[:64], data.y_train[:64]
@@ -331,7 +301,7 @@ def test_fit_lowers_the_loss_and_runs_the_training_rule_only(data: Any) -> None:
     assert attack.tally.backwards == 0
 
 
-def test_fit_takes_one_hot_labels_a_scheduler_and_validation_data(data: Any) -> None:
+def test_fit_takes_one_hot_labels_a_scheduler_and_validation_data(data):
     classifier = build()
     scheduler = torch.optim.lr_scheduler.StepLR(classifier.optimizer, step_size=1, gamma=0.5)
     x, y = data.x_train[:10], np.eye(CLASSES)[data.y_train[:10]]
@@ -341,7 +311,7 @@ def test_fit_takes_one_hot_labels_a_scheduler_and_validation_data(data: Any) -> 
     assert classifier.optimizer.param_groups[0]["lr"] == pytest.approx(0.01 / 4)
 
 
-def test_fit_restores_the_mode_of_every_module(data: Any) -> None:
+def test_fit_restores_the_mode_of_every_module(data):
     classifier = build(varying_layers())
     classifier.fit(data.x_train[:8], data.y_train[:8], nb_epochs=1)
     assert not any(m.training for m in classifier.model.modules())
@@ -351,9 +321,7 @@ def test_fit_restores_the_mode_of_every_module(data: Any) -> None:
 
 @pytest.mark.parametrize("labels", ["index", "one-hot"])
 @pytest.mark.parametrize("kind", ["numpy", "torch"])
-def test_fit_generator_visits_every_sample_once_per_epoch(
-    data: Any, labels: str, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fit_generator_visits_every_sample_once_per_epoch(data, labels, kind, monkeypatch):
     x, index = data.x_train[:20], data.y_train[:20]
     y = index if labels == "index" else np.eye(CLASSES, dtype=np.float32)[index]
     if kind == "numpy":
@@ -362,8 +330,7 @@ def test_fit_generator_visits_every_sample_once_per_epoch(
         pairs = torch.utils.data.TensorDataset(torch.tensor(x), torch.tensor(y))
         loader = torch.utils.data.DataLoader(pairs, batch_size=8)
         generator = PyTorchDataGenerator(loader, size=20, batch_size=8)
-    classifier = build()
-    seen = []
+    classifier, seen = build(), []
     fit = classifier.fit
 
     def recorded(x: np.ndarray, y: np.ndarray, **options: Any) -> None:
@@ -378,23 +345,20 @@ def test_fit_generator_visits_every_sample_once_per_epoch(
         np.testing.assert_array_equal(np.sort(epoch, axis=0), np.sort(x, axis=0))
 
 
-def test_fit_generator_drops_the_remainder_where_the_generator_does(
-    data: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fit_generator_drops_the_remainder_where_the_generator_does(data, monkeypatch):
     generator = NumpyDataGenerator(data.x_train[:20], data.y_train[:20], batch_size=8)
-    classifier = build()
-    sizes = []
+    classifier, sizes = build(), []
     monkeypatch.setattr(classifier, "fit", lambda x, y, **options: sizes.append(len(x)))
     classifier.fit_generator(generator, nb_epochs=2)
     assert sizes == [8, 8] * 2
 
 
-def test_fit_generator_refuses_what_is_no_generator() -> None:
+def test_fit_generator_refuses_what_is_no_generator():
     with pytest.raises(ValueError, match=r"generator: expected .*DataGenerator, got list"):
         build().fit_generator([])
 
 
-def test_training_without_an_optimizer_says_how_to_pass_one(batch: Any) -> None:
+def test_training_without_an_optimizer_says_how_to_pass_one(batch):
     classifier = build()
     classifier._optimizer = None
     for call in (lambda: classifier.fit(*batch), classifier.clone_for_refitting):
@@ -405,9 +369,7 @@ def test_training_without_an_optimizer_says_how_to_pass_one(batch: Any) -> None:
 # get_activations
 
 
-def test_layers_are_named_in_order_and_their_activations_are_time_means(
-    classifier: Any, batch: Any
-) -> None:
+def test_layers_are_named_in_order_and_their_activations_are_time_means(classifier, batch):
     assert classifier.layer_names == ["layers.0", "layers.1", "layers.2"]
     currents = classifier.get_activations(batch[0], "layers.0")
     rates = classifier.get_activations(batch[0], "layers.1")
@@ -417,7 +379,7 @@ def test_layers_are_named_in_order_and_their_activations_are_time_means(
     np.testing.assert_allclose(logits, classifier.predict(batch[0]), rtol=1e-5, atol=1e-6)
 
 
-def test_an_index_and_batches_give_the_same_activations(classifier: Any, batch: Any) -> None:
+def test_an_index_and_batches_give_the_same_activations(classifier, batch):
     rates = classifier.get_activations(batch[0], "layers.1")
     assert isinstance(rates, np.ndarray)
     for layer, size in ((1, 128), (-2, 2), ("layers.1", 4)):
@@ -426,14 +388,12 @@ def test_an_index_and_batches_give_the_same_activations(classifier: Any, batch: 
 
 
 @pytest.mark.parametrize("layer", ["layers.9", 3, -4, None])
-def test_an_unknown_layer_lists_the_known_ones(classifier: Any, batch: Any, layer: Any) -> None:
+def test_an_unknown_layer_lists_the_known_ones(classifier, batch, layer):
     with pytest.raises(ValueError, match=r"layer: expected .*layers\.0, layers\.1, layers\.2"):
         classifier.get_activations(batch[0], layer)
 
 
-def test_framework_activations_carry_the_graph_of_the_attack_rule(
-    classifier: Any, batch: Any
-) -> None:
+def test_framework_activations_carry_the_graph_of_the_attack_rule(classifier, batch):
     x = torch.tensor(batch[0], requires_grad=True)
     logits = classifier.get_activations(x, -1, framework=True)
     assert isinstance(logits, torch.Tensor)
@@ -443,16 +403,12 @@ def test_framework_activations_carry_the_graph_of_the_attack_rule(
     )
 
 
-def test_framework_activations_without_a_gradient_have_no_graph(
-    classifier: Any, batch: Any
-) -> None:
+def test_framework_activations_without_a_gradient_have_no_graph(classifier, batch):
     for x in (torch.tensor(batch[0]), batch[0]):
-        rates = classifier.get_activations(x, 1, framework=True)
-        assert isinstance(rates, torch.Tensor)
-        assert not rates.requires_grad
+        assert not classifier.get_activations(x, 1, framework=True).requires_grad
 
 
-def test_no_hooks_are_left_behind(classifier: Any, batch: Any) -> None:
+def test_no_hooks_are_left_behind(classifier, batch):
     classifier.get_activations(batch[0], 1)
     classifier.gradient = Counted(RGA(), Tally(limit=1))
     with pytest.raises(RuntimeError, match="injected"):
@@ -463,7 +419,7 @@ def test_no_hooks_are_left_behind(classifier: Any, batch: Any) -> None:
 # clone_for_refitting
 
 
-def test_a_clone_has_the_same_settings_and_fresh_weights(classifier: Any, batch: Any) -> None:
+def test_a_clone_has_the_same_settings_fresh_weights_and_trains_itself(classifier, batch):
     classifier.gradient = RGA(beta=3.0)
     before = copy.deepcopy(classifier.model.state_dict())
     clone = classifier.clone_for_refitting()
@@ -473,23 +429,15 @@ def test_a_clone_has_the_same_settings_and_fresh_weights(classifier: Any, batch:
     assert clone.gradient == RGA(beta=3.0)
     assert clone.model.training_gradient == STBP()
     assert clone.clip_values[1] == 1
-    assert type(clone.optimizer) is torch.optim.Adam
-    assert clone.optimizer.param_groups[0]["lr"] == 0.01
+    fresh = copy.deepcopy(clone.model.state_dict())
+    clone.fit(*batch, nb_epochs=1)
     for name, weight in clone.model.state_dict().items():
-        assert not torch.equal(weight, before[name]), name
+        assert not torch.equal(fresh[name], before[name]), name
+        assert not torch.equal(fresh[name], weight), name
         assert torch.equal(classifier.model.state_dict()[name], before[name]), name
 
 
-def test_a_clone_trains_itself_and_not_the_original(classifier: Any, batch: Any) -> None:
-    clone = classifier.clone_for_refitting()
-    mine = copy.deepcopy(classifier.model.state_dict())
-    theirs = copy.deepcopy(clone.model.state_dict())
-    clone.fit(*batch, nb_epochs=1)
-    assert all(torch.equal(mine[k], v) for k, v in classifier.model.state_dict().items())
-    assert not any(torch.equal(theirs[k], v) for k, v in clone.model.state_dict().items())
-
-
-def test_a_clone_keeps_the_groups_of_the_optimizer(classifier: Any) -> None:
+def test_a_clone_keeps_the_groups_of_the_optimizer(classifier):
     network = classifier.model
     classifier._optimizer = torch.optim.SGD(
         [
@@ -517,9 +465,7 @@ def files_of_art() -> set[Path]:
 @pytest.mark.parametrize(
     "copied", [lambda c: pickle.loads(pickle.dumps(c)), copy.deepcopy], ids=["pickle", "deepcopy"]
 )
-def test_a_copy_predicts_the_same_and_trains_its_own_weights(
-    classifier: Any, batch: Any, copied: Callable[[Any], Any], known: Any
-) -> None:
+def test_a_copy_predicts_the_same_and_trains_its_own_weights(classifier, batch, copied, known):
     classifier.fit(*batch, nb_epochs=1)  # Adam has a state now.
     classifier.gradient = STBP()
     files = files_of_art()
@@ -541,7 +487,7 @@ def test_a_copy_predicts_the_same_and_trains_its_own_weights(
     assert not any(torch.equal(mine[k], v) for k, v in other.model.state_dict().items())
 
 
-def test_a_classifier_without_an_optimizer_can_be_pickled(classifier: Any, batch: Any) -> None:
+def test_a_classifier_without_an_optimizer_can_be_pickled(classifier, batch):
     classifier._optimizer = None
     other = pickle.loads(pickle.dumps(classifier))
     np.testing.assert_array_equal(other.predict(batch[0]), classifier.predict(batch[0]))
@@ -550,7 +496,7 @@ def test_a_classifier_without_an_optimizer_can_be_pickled(classifier: Any, batch
 # parameters
 
 
-def test_set_params_changes_the_rule_by_name_or_instance(classifier: Any, batch: Any) -> None:
+def test_set_params_changes_the_rule_by_name_or_instance(classifier, batch):
     classifier.set_params(gradient="stbp")
     assert classifier.gradient == STBP()
     assert classifier.model.gradient == STBP()
@@ -564,49 +510,40 @@ def test_set_params_changes_the_rule_by_name_or_instance(classifier: Any, batch:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda c: c.set_params(gradient="nonsense"),
-        lambda c: setattr(c, "gradient", "nonsense"),
-        lambda c: PyTorchSpikingClassifier(
-            c.model, c.loss, (1, 8, 8), 10, device_type="cpu", gradient="nonsense"
-        ),
+        lambda c, x: c.set_params(gradient="nonsense"),
+        lambda c, x: setattr(c, "gradient", "nonsense"),
+        lambda c, x: PyTorchSpikingClassifier(c.model, c.loss, (1, 8, 8), 10, gradient="nonsense"),
+        lambda c, x: c.loss_gradient(x, np.zeros(len(x)), gradient="nonsense"),
+        lambda c, x: c.class_gradient(x, gradient="nonsense"),
     ],
-    ids=["set_params", "attribute", "constructor"],
+    ids=["set_params", "attribute", "constructor", "loss_gradient", "class_gradient"],
 )
-def test_an_unknown_rule_lists_the_known_ones(classifier: Any, change: Any) -> None:
+def test_an_unknown_rule_lists_the_known_ones(classifier, batch, change):
     with pytest.raises(ValueError, match=r"gradient: expected one of .*'rga'.*got 'nonsense'"):
-        change(classifier)
+        change(classifier, batch[0])
     assert classifier.gradient == RGA()
 
 
-def test_a_class_in_place_of_a_rule_is_refused(classifier: Any) -> None:
+def test_a_class_in_place_of_a_rule_is_refused(classifier):
     with pytest.raises(TypeError, match="Pass an instance, not a class"):
         classifier.set_params(gradient=STBP)
 
 
-def test_set_params_refuses_unknown_names_and_foreign_models(classifier: Any) -> None:
+def test_set_params_refuses_unknown_names_and_foreign_models(classifier):
     with pytest.raises(ValueError, match="nonsense"):
         classifier.set_params(nonsense=1)
     with pytest.raises(TypeError, match=r"model: expected an art_snn.SpikingNetwork, got Linear"):
         classifier.set_params(model=nn.Linear(2, 2))
 
 
-def test_set_params_takes_another_network(classifier: Any, batch: Any) -> None:
-    other = build(varying_layers()).model
-    classifier.set_params(model=other)
-    assert classifier.model is other
-    with torch.no_grad():
-        logits = other(torch.tensor(batch[0])).numpy()
-    np.testing.assert_allclose(classifier.predict(batch[0]), logits, rtol=1e-5, atol=1e-6)
-
-
-def test_rule_and_precision_are_two_parameters_more_than_arts(classifier: Any) -> None:
+def test_rule_and_precision_are_two_parameters_more_than_arts(classifier):
     ours = PyTorchSpikingClassifier.estimator_params
     assert ours == [*PyTorchClassifier.estimator_params, "gradient", "attack_dtype"]
     assert len(ours) == len(set(ours))
     assert set(classifier.get_params()) == set(ours)
 
 
-def test_get_params_builds_an_equal_classifier(classifier: Any, batch: Any) -> None:
+def test_get_params_builds_an_equal_classifier(classifier, batch):
     classifier.set_params(gradient=RGA(beta=3.0))
     parameters = classifier.get_params()
     other = PyTorchSpikingClassifier(**parameters)
@@ -619,7 +556,7 @@ def test_get_params_builds_an_equal_classifier(classifier: Any, batch: Any) -> N
 # equality, repr
 
 
-def test_classifiers_are_equal_when_they_share_the_network(classifier: Any) -> None:
+def test_classifiers_are_equal_when_they_share_the_network(classifier):
     model, stranger = stock(classifier), stock(build())
     assert classifier == classifier
     assert classifier == model
@@ -630,20 +567,19 @@ def test_classifiers_are_equal_when_they_share_the_network(classifier: Any) -> N
     assert classifier == build(classifier.model.layers), "the same layers under another rule"
 
 
-def test_an_attack_that_wraps_the_network_again_has_an_equal_estimator(classifier: Any) -> None:
+def test_an_attack_that_wraps_the_network_again_has_an_equal_estimator(classifier):
     attack = AutoProjectedGradientDescent(classifier, loss_type="cross_entropy", verbose=False)
     assert attack.estimator is not classifier
     assert attack.estimator == classifier
     assert not attack.estimator != classifier  # noqa: SIM202 (what AdversarialTrainer asks)
 
 
-def test_classifiers_are_hashed_by_identity(classifier: Any) -> None:
-    other = copy.deepcopy(classifier)
-    assert len({classifier, other}) == 2
+def test_classifiers_are_hashed_by_identity(classifier):
+    assert len({classifier, copy.deepcopy(classifier)}) == 2
     assert hash(classifier) == object.__hash__(classifier)
 
 
-def test_repr_names_the_class_the_rule_and_the_loss(classifier: Any) -> None:
+def test_repr_names_the_class_the_rule_and_the_loss(classifier):
     text = repr(classifier)
     assert text.startswith("PyTorchSpikingClassifier(")
     for part in ("gradient=RGA(beta=2.0, gamma=0.2)", "CrossEntropyLoss()", "nb_classes=10"):
@@ -654,33 +590,25 @@ def test_repr_names_the_class_the_rule_and_the_loss(classifier: Any) -> None:
 
 
 @pytest.mark.parametrize("model", [nn.Linear(64, 10), nn.Sequential()])
-def test_a_plain_module_is_refused_with_the_way_to_build_a_network(model: nn.Module) -> None:
+def test_a_plain_module_is_refused_with_the_way_to_build_a_network(model):
     with pytest.raises(TypeError, match=r"model: expected an art_snn.SpikingNetwork, got .* Build"):
         PyTorchSpikingClassifier(model, nn.CrossEntropyLoss(), (64,), 10)
 
 
-def test_the_constructor_puts_the_network_into_evaluation_mode() -> None:
-    network = SpikingNetwork(varying_layers(), FORMS["grey"].encode)
-    assert network.training
-    PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (1, 8, 8), CLASSES, device_type="cpu")
-    assert not any(module.training for module in network.modules())
-
-
-def test_the_constructor_sets_the_rule_on_the_network_only_when_given() -> None:
-    assert build(gradient=STBP()).gradient == STBP()
+def test_the_constructor_sets_evaluation_mode_and_the_rule_where_one_is_given():
     network = SpikingNetwork(varying_layers(), FORMS["grey"].encode, gradient=RGA(beta=3.0))
-    options = {"device_type": "cpu"}
-    loss = nn.CrossEntropyLoss()
-    PyTorchSpikingClassifier(network, loss, (1, 8, 8), CLASSES, **options)
-    assert network.gradient == RGA(beta=3.0)
-    PyTorchSpikingClassifier(network, loss, (1, 8, 8), CLASSES, gradient="stbp", **options)
-    assert network.gradient == STBP()
+    assert network.training
+    for options, rule in (({}, RGA(beta=3.0)), ({"gradient": "stbp"}, STBP())):
+        loss, shape = nn.CrossEntropyLoss(), (1, 8, 8)
+        PyTorchSpikingClassifier(network, loss, shape, CLASSES, device_type="cpu", **options)
+        assert network.gradient == rule
+        assert not any(module.training for module in network.modules())
 
 
 # preprocessing
 
 
-def test_one_mean_and_one_std_act_on_every_pixel(trained_layers: Any, batch: Any) -> None:
+def test_one_mean_and_one_std_act_on_every_pixel(trained_layers, batch):
     plain = build(trained_layers)
     scaled = build(trained_layers, preprocessing=(0.25, 0.5))
     x = batch[0] * 0.5 + 0.25
@@ -693,9 +621,7 @@ def test_one_mean_and_one_std_act_on_every_pixel(trained_layers: Any, batch: Any
     )
 
 
-def test_a_torch_defence_is_differentiated_with_the_network(
-    trained_layers: Any, batch: Any
-) -> None:
+def test_a_torch_defence_is_differentiated_with_the_network(trained_layers, batch):
     defence = SpatialSmoothingPyTorch(
         window_size=3, channels_first=True, apply_predict=True, device_type="cpu"
     )
@@ -709,7 +635,7 @@ def test_a_torch_defence_is_differentiated_with_the_network(
     ProjectedGradientDescent(classifier, eps=0.1, max_iter=1, verbose=False).generate(*batch)
 
 
-def test_a_numpy_defence_acts_before_the_network(trained_layers: Any, batch: Any) -> None:
+def test_a_numpy_defence_acts_before_the_network(trained_layers, batch):
     defence = SpatialSmoothing(window_size=3, channels_first=True, apply_predict=True)
     defended = build(trained_layers, preprocessing_defences=defence)
     plain = build(trained_layers)
@@ -725,20 +651,20 @@ def test_a_numpy_defence_acts_before_the_network(trained_layers: Any, batch: Any
     ProjectedGradientDescentNumpy(defended, eps=0.1, max_iter=1, verbose=False).generate(*batch)
 
 
-def test_a_numpy_defence_refuses_tensors_and_names_the_way_out(
-    trained_layers: Any, batch: Any
-) -> None:
+def test_a_numpy_defence_refuses_tensors_and_names_the_way_out(trained_layers, batch):
     defence = SpatialSmoothing(window_size=3, channels_first=True, apply_predict=True)
     classifier = build(trained_layers, preprocessing_defences=defence)
     with pytest.raises(ValueError, match="PyTorch version of the defence"):
         classifier.loss_gradient(torch.tensor(batch[0]), torch.tensor(batch[1]))
 
 
-def test_one_mean_per_channel_is_refused_for_frames() -> None:
+def test_one_mean_per_channel_is_refused_for_frames():
     means = (np.array([0.5, 0.5]), np.array([1.0, 1.0]))
-    with pytest.raises(ValueError, match=r"preprocessing: expected one mean .*along the time axis"):
-        build(form="frames", preprocessing=means)
-    assert build(form="frames", preprocessing=(0.5, 2.0)).preprocessing is not None
+    classifier = build(form="frames", preprocessing=(0.5, 2.0))
+    assert classifier.preprocessing is not None
+    for call in (partial(build, form="frames"), classifier.set_params):
+        with pytest.raises(ValueError, match=r"preprocessing: expected one mean .*the time axis"):
+            call(preprocessing=means)
 
 
 # the state of the network
@@ -793,7 +719,7 @@ def pgd(classifier: Any) -> ProjectedGradientDescent:
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_call_leaves_the_network_as_it_was(name: str, batch: Any) -> None:
+def test_a_call_leaves_the_network_as_it_was(name, batch):
     classifier = unusual_classifier(RGA())
     before = snapshot(classifier)
     CALLS[name](classifier, *batch)
@@ -805,9 +731,7 @@ def test_a_call_leaves_the_network_as_it_was(name: str, batch: Any) -> None:
     ("name", "limit"),
     [("loss_gradient", 1), ("class_gradient", 1), ("FGSM", 1), ("PGD", 1), ("PGD", 3), ("PGD", 8)],
 )
-def test_an_interrupted_call_leaves_the_network_as_it_was(
-    name: str, limit: int, error: type[BaseException], batch: Any
-) -> None:
+def test_an_interrupted_call_leaves_the_network_as_it_was(name, limit, error, batch):
     tally = Tally(limit=limit, error=error)
     classifier = unusual_classifier(Counted(RGA(), tally))
     before = snapshot(classifier)
@@ -820,9 +744,7 @@ def test_an_interrupted_call_leaves_the_network_as_it_was(
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_an_interrupted_fit_restores_the_modes_and_the_rules(
-    error: type[BaseException], data: Any
-) -> None:
+def test_an_interrupted_fit_restores_the_modes_and_the_rules(error, data):
     classifier = unusual_classifier(RGA())
     classifier.model.training_gradient = Counted(STBP(), Tally(limit=2, error=error))
     before = snapshot(classifier)
@@ -831,9 +753,7 @@ def test_an_interrupted_fit_restores_the_modes_and_the_rules(
     assert before[:5] == snapshot(classifier)[:5]
 
 
-def test_a_rule_for_one_call_is_taken_off_when_the_call_is_interrupted(
-    classifier: Any, batch: Any
-) -> None:
+def test_a_rule_for_one_call_is_taken_off_when_the_call_is_interrupted(classifier, batch):
     rule = Counted(STBP(), Tally(limit=1, error=KeyboardInterrupt))
     before = snapshot(classifier)
     with pytest.raises(KeyboardInterrupt):
@@ -841,23 +761,12 @@ def test_a_rule_for_one_call_is_taken_off_when_the_call_is_interrupted(
     assert_as_before(before, snapshot(classifier))
 
 
-def test_a_device_that_art_has_no_word_for_is_refused() -> None:
-    network = SpikingNetwork([LIF(), Timed(nn.Flatten(), nn.Linear(64, 10))])
+def test_a_device_that_art_has_no_word_for_is_refused():
     with pytest.raises(ValueError, match=r"^device_type: expected 'gpu' or 'cpu', got 'cuda:0'"):
-        PyTorchSpikingClassifier(
-            network, nn.CrossEntropyLoss(), (1, 8, 8), 10, device_type="cuda:0"
-        )
+        build(device_type="cuda:0")
 
 
-def test_class_gradients_of_tensors_are_tensors(classifier: Any, batch: Any) -> None:
-    x, y = batch
-    tensors = classifier.class_gradient(torch.tensor(x))
-    assert isinstance(tensors, torch.Tensor)
-    assert np.array_equal(tensors.numpy(), classifier.class_gradient(x))
-    assert isinstance(classifier.class_gradient(torch.tensor(x), label=y), torch.Tensor)
-
-
-def test_one_hot_labels_of_class_gradient_are_refused(classifier: Any, batch: Any) -> None:
+def test_one_hot_labels_of_class_gradient_are_refused(classifier, batch):
     x, _ = batch
     with pytest.raises(ValueError, match=r"^label: expected one class, or one class index"):
         classifier.class_gradient(x, label=np.eye(10)[: len(x)])
@@ -866,7 +775,7 @@ def test_one_hot_labels_of_class_gradient_are_refused(classifier: Any, batch: An
 @pytest.mark.parametrize(
     "optimizer", [torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop]
 )
-def test_a_clone_takes_any_optimizer(optimizer: Any, classifier: Any) -> None:
+def test_a_clone_takes_any_optimizer(optimizer, classifier):
     classifier.set_params(optimizer=optimizer(classifier.model.parameters(), lr=0.01))
     clone = classifier.clone_for_refitting()
     assert type(clone.optimizer) is optimizer
@@ -875,36 +784,35 @@ def test_a_clone_takes_any_optimizer(optimizer: Any, classifier: Any) -> None:
     assert {id(p) for g in clone.optimizer.param_groups for p in g["params"]} == ours
 
 
-def test_a_clone_made_inside_using_keeps_the_networks_own_rules(classifier: Any) -> None:
+def test_a_clone_made_inside_using_keeps_the_networks_own_rules(classifier):
     own = classifier.model.gradient, classifier.model.training_gradient
     with classifier.model.using(STBP(detach_reset=True)):
         clone = classifier.clone_for_refitting()
     assert (clone.model.gradient, clone.model.training_gradient) == own
 
 
-def test_another_model_gets_the_rule_an_optimizer_of_its_own_and_evaluation_mode(
-    classifier: Any, batch: Any
-) -> None:
-    other = copy.deepcopy(classifier.model).train()
-    old_rule = classifier.model.gradient
-    old = classifier.model
+def test_another_model_gets_the_rule_an_optimizer_of_its_own_and_evaluation_mode(classifier, batch):
+    other, old = build(varying_layers()).model.train(), classifier.model
     classifier.set_params(gradient=STBP(detach_reset=True), model=other)
     assert classifier.model is other
-    assert (other.gradient, old.gradient) == (STBP(detach_reset=True), old_rule)
+    assert (other.gradient, old.gradient) == (STBP(detach_reset=True), RGA())
     assert not any(m.training for m in other.modules())
+    with torch.no_grad():
+        logits = other(torch.tensor(batch[0])).numpy()
+    np.testing.assert_allclose(classifier.predict(batch[0]), logits, rtol=1e-5, atol=1e-6)
     before = [p.clone() for p in other.parameters()]
     classifier.fit(*batch, nb_epochs=1)
     assert any(not torch.equal(p, q) for p, q in zip(before, other.parameters(), strict=True))
 
 
-def test_a_network_that_ends_in_a_neuron_is_refused() -> None:
+def test_a_network_that_ends_in_a_neuron_is_refused():
     network = SpikingNetwork([Timed(nn.Flatten(), nn.Linear(64, 10)), LIF()])
     with pytest.raises(ValueError, match=r"^model: expected a network whose last layer is affine"):
         PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (1, 8, 8), 10)
 
 
 @pytest.mark.parametrize("readout", [[nn.Flatten(), nn.Linear(64, 4)], [nn.Conv2d(1, 10, 1)]])
-def test_logits_of_another_shape_than_the_classes_are_refused(readout: Any, batch: Any) -> None:
+def test_logits_of_another_shape_than_the_classes_are_refused(readout, batch):
     network = SpikingNetwork([LIF(), Timed(*readout)])
     classifier = PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (1, 8, 8), 10)
     with pytest.raises(ValueError, match=r"^model: expected logits of shape \[N, 10\]"):
@@ -913,7 +821,7 @@ def test_logits_of_another_shape_than_the_classes_are_refused(readout: Any, batc
         classifier.loss_gradient(*batch)
 
 
-def test_activations_of_a_layer_with_another_batch_axis_are_refused(batch: Any) -> None:
+def test_activations_of_a_layer_with_another_batch_axis_are_refused(batch):
     class Merged(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -929,15 +837,8 @@ def test_activations_of_a_layer_with_another_batch_axis_are_refused(batch: Any) 
         classifier.get_activations(batch[0], "layers.0.linear")
 
 
-def test_preprocessing_moves_with_the_device(classifier: Any, batch: Any) -> None:
+def test_preprocessing_moves_with_the_device(classifier, batch):
     for operation in classifier.preprocessing_operations:
         operation._device = torch.device("meta")
     classifier.set_params(device_type="cpu")
     assert classifier.predict(batch[0]).shape == (len(batch[0]), 10)
-
-
-def test_per_channel_preprocessing_of_frames_is_refused_later_too() -> None:
-    network = SpikingNetwork([LIF(), Timed(nn.Flatten(), nn.Linear(64, 10))], Frames())
-    classifier = PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (4, 1, 8, 8), 10)
-    with pytest.raises(ValueError, match=r"^preprocessing: "):
-        classifier.set_params(preprocessing=(np.zeros(4), np.ones(4)))

@@ -33,9 +33,7 @@ TAKES_BOTH = {
 @pytest.mark.parametrize("kind", TENSORS)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("method", TAKES_BOTH)
-def test_labels_that_numpy_refuses_are_taken(
-    classifier: Any, method: str, form: str, kind: str
-) -> None:
+def test_labels_that_numpy_refuses_are_taken(classifier, method, form, kind):
     expected, y = TAKES_BOTH[method](classifier, X, Y), TENSORS[kind](FORMS[form])
     for x in (X, torch.tensor(X)):
         found = TAKES_BOTH[method](classifier, x, y)
@@ -44,7 +42,7 @@ def test_labels_that_numpy_refuses_are_taken(
 
 
 @pytest.mark.parametrize("kind", TENSORS)
-def test_classes_that_numpy_refuses_are_taken(classifier: Any, kind: str) -> None:
+def test_classes_that_numpy_refuses_are_taken(classifier, kind):
     expected = classifier.class_gradient(X, label=Y)
     np.testing.assert_array_equal(classifier.class_gradient(X, label=TENSORS[kind](Y)), expected)
 
@@ -58,9 +56,7 @@ class Stop(Exception):
 
 
 @pytest.mark.parametrize("method", sorted(set(TAKES_SAMPLES) - BY_NUMPY))
-def test_samples_are_preprocessed_on_the_device_of_the_network(
-    classifier: Any, method: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_samples_are_preprocessed_on_the_device_of_the_network(classifier, method, monkeypatch):
     there = torch.device("meta")
 
     def preprocessing(x: Any, *_: Any, **__: Any) -> Any:
@@ -100,7 +96,7 @@ def on_card(network: Any, card: str) -> Any:
 
 
 @pytest.mark.parametrize("card", ["cuda:0", "cuda:1"])
-def test_a_network_stays_on_its_card(card: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_stays_on_its_card(card, monkeypatch):
     network = on_card(build(layers()).model, card)
     cards = Cards(monkeypatch)
     classifier = PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (1, 8, 8), CLASSES)
@@ -111,7 +107,7 @@ def test_a_network_stays_on_its_card(card: str, monkeypatch: pytest.MonkeyPatch)
     assert cards.current == 0
 
 
-def test_a_network_on_the_cpu_goes_to_the_current_card(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_on_the_cpu_goes_to_the_current_card(monkeypatch):
     network, cards = build(layers()).model, Cards(monkeypatch)
     cards.current = 1
     classifier = PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (1, 8, 8), CLASSES)
@@ -119,7 +115,7 @@ def test_a_network_on_the_cpu_goes_to_the_current_card(monkeypatch: pytest.Monke
     assert set(cards.moved_to) == {torch.device("cuda:1")}
 
 
-def test_a_network_without_tensors_is_on_no_card() -> None:
+def test_a_network_without_tensors_is_on_no_card():
     with card_of(nn.Flatten()) as card:
         assert card is None
 
@@ -139,9 +135,7 @@ second = [
 @pytest.mark.parametrize("labels", ["cpu", pytest.param("cuda", marks=gpu)])
 @pytest.mark.parametrize("place", ["cpu", pytest.param("cuda", marks=gpu)])
 @pytest.mark.parametrize("device_type", ["cpu", pytest.param("gpu", marks=gpu)])
-def test_results_are_on_the_device_of_the_samples(
-    trained_layers: nn.Sequential, device_type: str, place: str, labels: str
-) -> None:
+def test_results_are_on_the_device_of_the_samples(trained_layers, device_type, place, labels):
     classifier = build(copy.deepcopy(trained_layers), device_type=device_type)
     x, y = torch.tensor(X, device=place), torch.tensor(Y, device=labels)
     results = [
@@ -162,7 +156,7 @@ def test_results_are_on_the_device_of_the_samples(
 
 @pytest.mark.parametrize("work", ["classifier", "training"])
 @pytest.mark.parametrize("card", [pytest.param("cuda:1", marks=second)])
-def test_a_network_on_the_second_card_is_attacked_and_trained_there(card: str, work: str) -> None:
+def test_a_network_on_the_second_card_is_attacked_and_trained_there(card, work):
     network = build(layers()).model.to(card)
     if work == "training":
         recipe = Recipe.short(epochs=1, batch_size=2)

@@ -31,13 +31,13 @@ def _only_the_attack_rule_runs(rules: tuple[Counted, Counted]) -> Any:
     assert rules[1].tally.backwards == 0
 
 
-def test_empirical_robustness_is_a_share_of_the_samples_norm(counted: Any, known: Any) -> None:
+def test_empirical_robustness_is_a_share_of_the_samples_norm(counted, known):
     settings = {"eps": 1.0, "eps_step": 0.05}
     value = empirical_robustness(counted, known[0][:8], "fgsm", settings)
     assert 0.05 < float(value) < 2
 
 
-def test_loss_sensitivity_is_the_mean_norm_of_the_loss_gradient(counted: Any, known: Any) -> None:
+def test_loss_sensitivity_is_the_mean_norm_of_the_loss_gradient(counted, known):
     x, y = known[0][:8], np.eye(CLASSES)[known[1][:8]]
     gradients = counted.loss_gradient(x, y).reshape(8, -1)
     expected = np.linalg.norm(gradients, axis=1).mean()
@@ -45,9 +45,7 @@ def test_loss_sensitivity_is_the_mean_norm_of_the_loss_gradient(counted: Any, kn
     assert expected > 0
 
 
-def test_clever_is_between_zero_and_the_radius(
-    counted: Any, known: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_clever_is_between_zero_and_the_radius(counted, known, monkeypatch):
     # A Weibull distribution fitted to few norms may lie anywhere; its end is the largest of many.
     monkeypatch.setattr(weibull_min, "fit", lambda norms, *_, **__: (1.0, norms.min(), 1.0))
     settings = {"nb_batches": 2, "batch_size": 2, "radius": 0.3, "norm": 2, "verbose": False}
@@ -55,9 +53,7 @@ def test_clever_is_between_zero_and_the_radius(
     assert 0 < float(score) <= 0.3
 
 
-def test_adversarial_accuracy_falls_with_the_strength_of_the_attack(
-    counted: Any, known: Any
-) -> None:
+def test_adversarial_accuracy_falls_with_the_strength_of_the_attack(counted, known):
     x, y = known[0][:32], known[1][:32]
     weak, strong = (
         adversarial_accuracy(counted, x, y, attack_crafter=FastGradientMethod(counted, eps=eps))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +41,6 @@ class Setup:
         self.one_hot = np.eye(CLASSES, dtype=np.float32)[self.y]
         self.before = copy.deepcopy(self.classifier.model.state_dict())
 
-    @property
-    def crafted(self) -> int:
-        return self.attack_rule.tally.backwards
-
-    @property
-    def updated(self) -> int:
-        return self.training_rule.tally.backwards
-
     def pgd(self) -> ProjectedGradientDescent:
         return ProjectedGradientDescent(self.classifier, **STEPS)
 
@@ -59,7 +52,10 @@ class Setup:
             training_gradient=self.training_rule,
         )
 
-    def assert_all_weights_moved(self) -> None:
+    def assert_trained(self, crafted: int, updated: int) -> None:
+        """Backward passes of both rules, and that all weights have moved."""
+        counts = (self.attack_rule.tally.backwards, self.training_rule.tally.backwards)
+        assert counts == (crafted, updated)
         for name, weight in self.classifier.model.state_dict().items():
             assert torch.isfinite(weight).all(), name
             assert not torch.equal(weight, self.before[name]), name
@@ -70,19 +66,41 @@ def setup(trained_layers: Any, data: Any) -> Setup:
     return Setup(trained_layers, data)
 
 
-def test_adversarial_trainer_crafts_every_batch_anew_with_pgd(setup: Setup) -> None:
-    trainer = AdversarialTrainer(setup.classifier, setup.pgd(), ratio=1.0)
-    trainer.fit(setup.x, setup.y, batch_size=BATCH, nb_epochs=1)
-    assert setup.crafted == BATCHES * 2
-    assert setup.updated == BATCHES
-    assert trainer._precomputed_adv_samples == [None]
-    setup.assert_all_weights_moved()
+def awp(setup: Setup, mode: str) -> AdversarialTrainerAWPPyTorch:
+    options = {"mode": mode, "gamma": 0.01, "beta": 6.0, "warmup": 0}
+    return AdversarialTrainerAWPPyTorch(setup.classifier, setup.twin(), setup.pgd(), **options)
+
+
+MADRY = {"nb_epochs": 1, "batch_size": BATCH, "eps": 0.1, "eps_step": 0.05, "max_iter": 3}
+TRAINERS: dict[str, tuple[Callable[[Setup], Any], int, int]] = {
+    "AdversarialTrainer": (lambda s: AdversarialTrainer(s.classifier, s.pgd(), ratio=1.0), 2, 1),
+    "MadryPGD": (lambda s: AdversarialTrainerMadryPGD(s.classifier, **MADRY), 3, 1),
+    "FBF": (lambda s: AdversarialTrainerFBFPyTorch(s.classifier, eps=0.1), 1, 1),
+    "FBF, numpy": (lambda s: AdversarialTrainerFBFPyTorch(s.classifier, eps=np.float64(0.1)), 1, 1),
+    # Updates on clean and adversarial samples.
+    "TRADES": (lambda s: AdversarialTrainerTRADESPyTorch(s.classifier, s.pgd(), beta=6.0), 2, 2),
+    # The classifier and its proxy update once each.
+    "AWP, PGD": (lambda s: awp(s, "PGD"), 2, 2),
+    "AWP, TRADES": (lambda s: awp(s, "TRADES"), 2, 4),
+}
+"""Trainers with the crafting and updating backward passes of a batch."""
+
+
+@pytest.mark.parametrize("name", TRAINERS)
+def test_a_trainer_crafts_with_the_attack_rule_and_updates_with_the_training_rule(setup, name):
+    make, crafted, updated = TRAINERS[name]
+    trainer, options = make(setup), {"batch_size": BATCH, "nb_epochs": 1}
+    if name == "MadryPGD":
+        options = {"validation_data": (setup.x, setup.y)}
+    trainer.fit(setup.x, setup.one_hot if "FBF" in name else setup.y, **options)
+    setup.assert_trained(BATCHES * crafted, BATCHES * updated)
+    assert getattr(trainer, "_precomputed_adv_samples", [None]) == [None]
 
 
 @pytest.mark.parametrize("loss_type", ["cross_entropy", "difference_logits_ratio"])
 def test_adversarial_trainer_crafts_every_batch_anew_with_an_attack_that_wraps_the_network_again(
-    setup: Setup, loss_type: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    setup, loss_type, monkeypatch
+):
     attack = AutoProjectedGradientDescent(
         setup.classifier, loss_type=loss_type, nb_random_init=1, batch_size=BATCH, **STEPS
     )
@@ -100,61 +118,17 @@ def test_adversarial_trainer_crafts_every_batch_anew_with_an_attack_that_wraps_t
     trainer.fit(setup.x, setup.y, batch_size=BATCH, nb_epochs=1)
     assert [size for size, _ in batches] == [BATCH] * BATCHES
     assert not torch.equal(batches[0][1], batches[1][1]), "the second batch saw stale weights"
-    assert setup.crafted > 0
-    assert setup.updated == BATCHES
-    setup.assert_all_weights_moved()
+    assert setup.attack_rule.tally.backwards > 0
+    setup.assert_trained(setup.attack_rule.tally.backwards, BATCHES)
 
 
-def test_adversarial_trainer_runs_from_a_generator(setup: Setup) -> None:
+def test_adversarial_trainer_runs_from_a_generator(setup):
     from art.data_generators import NumpyDataGenerator
 
     generator = NumpyDataGenerator(setup.x, setup.one_hot, batch_size=BATCH)
     trainer = AdversarialTrainer(setup.classifier, setup.pgd(), ratio=0.5)
     trainer.fit_generator(generator, nb_epochs=1)
-    assert setup.crafted == BATCHES * 2
-    assert setup.updated == BATCHES
-    setup.assert_all_weights_moved()
-
-
-def test_madry_pgd_crafts_by_the_attack_rule_and_updates_by_the_training_rule(setup: Setup) -> None:
-    trainer = AdversarialTrainerMadryPGD(
-        setup.classifier, nb_epochs=1, batch_size=BATCH, eps=0.1, eps_step=0.05, max_iter=3
-    )
-    trainer.fit(setup.x, setup.y, validation_data=(setup.x, setup.y))
-    assert setup.crafted == BATCHES * 3
-    assert setup.updated == BATCHES
-    setup.assert_all_weights_moved()
-
-
-@pytest.mark.parametrize("eps", [0.1, np.float64(0.1)], ids=["float", "numpy float64"])
-def test_fast_is_better_than_free_crafts_once_per_batch(setup: Setup, eps: float) -> None:
-    trainer = AdversarialTrainerFBFPyTorch(setup.classifier, eps=eps)
-    trainer.fit(setup.x, setup.one_hot, batch_size=BATCH, nb_epochs=3)
-    assert setup.crafted == 3 * BATCHES
-    assert setup.updated == 3 * BATCHES
-    setup.assert_all_weights_moved()
-
-
-def test_trades_updates_on_clean_and_adversarial_samples(setup: Setup) -> None:
-    trainer = AdversarialTrainerTRADESPyTorch(setup.classifier, setup.pgd(), beta=6.0)
-    trainer.fit(setup.x, setup.y, batch_size=BATCH, nb_epochs=1)
-    assert setup.crafted == BATCHES * 2
-    assert setup.updated == BATCHES * 2
-    setup.assert_all_weights_moved()
-
-
-@pytest.mark.parametrize(("mode", "forwards"), [("PGD", 1), ("TRADES", 2)])
-def test_adversarial_weight_perturbation_updates_by_the_training_rule(
-    setup: Setup, mode: str, forwards: int
-) -> None:
-    trainer = AdversarialTrainerAWPPyTorch(
-        setup.classifier, setup.twin(), setup.pgd(), mode=mode, gamma=0.01, beta=6.0, warmup=0
-    )
-    trainer.fit(setup.x, setup.y, batch_size=BATCH, nb_epochs=1)
-    assert setup.crafted == BATCHES * 2
-    # The classifier and its proxy update once each.
-    assert setup.updated == BATCHES * forwards * 2
-    setup.assert_all_weights_moved()
+    setup.assert_trained(BATCHES * 2, BATCHES)
 
 
 def oaat(setup: Setup, folder: Path, **changes: Any) -> AdversarialTrainerOAATPyTorch:
@@ -185,39 +159,29 @@ def oaat(setup: Setup, folder: Path, **changes: Any) -> AdversarialTrainerOAATPy
         "weight_decay": 0.0,
         "norm": "inf",
     }
-    return AdversarialTrainerOAATPyTorch(
-        setup.classifier,
-        setup.twin(),
-        setup.twin(),
-        [setup.twin()],
-        setup.pgd(),
-        parameters | changes,
-    )
+    networks = (setup.classifier, setup.twin(), setup.twin(), [setup.twin()])
+    return AdversarialTrainerOAATPyTorch(*networks, setup.pgd(), parameters | changes)
 
 
-def test_oracle_aligned_training_updates_by_the_training_rule(setup: Setup, tmp_path: Path) -> None:
+def test_oracle_aligned_training_updates_by_the_training_rule(setup, tmp_path):
     oaat(setup, tmp_path).fit(setup.x, setup.y, batch_size=BATCH, nb_epochs=1)
-    assert setup.crafted == BATCHES * 5
     # Clean and adversarial samples, in the classifier and in its proxy.
-    assert setup.updated == BATCHES * 2 * 2
+    setup.assert_trained(BATCHES * 5, BATCHES * 2 * 2)
     assert (tmp_path / "oaat_swa_tau_0.995.model").is_file()
-    setup.assert_all_weights_moved()
 
 
-def test_oracle_aligned_training_runs_its_perceptual_phase(setup: Setup, tmp_path: Path) -> None:
+def test_oracle_aligned_training_runs_its_perceptual_phase(setup, tmp_path):
     averaged = tmp_path / "oaat_swa_tau_0.995.model"
     torch.save(setup.classifier.model.state_dict(), averaged)
     trainer = oaat(setup, tmp_path, alternate_iter_eps=0.0)
     trainer.fit(setup.x, setup.y, batch_size=BATCH, nb_epochs=1)
     assert trainer._apply_lpips_pert
-    assert setup.crafted > 0
-    assert setup.updated > 0
-    setup.assert_all_weights_moved()
+    counts = setup.attack_rule.tally.backwards, setup.training_rule.tally.backwards
+    assert all(counts)
+    setup.assert_trained(*counts)
 
 
-def test_the_perceptual_distance_of_oracle_aligned_training_is_zero_by_a_defect_of_art(
-    setup: Setup,
-) -> None:
+def test_the_perceptual_distance_of_oracle_aligned_training_is_zero_by_a_bug_of_art(setup):
     # Both activations are one dictionary, so the second input overwrites the first.
     distance = AdversarialTrainerOAATPyTorch.calculate_lpips_distance(
         setup.twin(), torch.zeros(2, 1, 8, 8), torch.ones(2, 1, 8, 8), ["layers.1"]
@@ -225,9 +189,7 @@ def test_the_perceptual_distance_of_oracle_aligned_training_is_zero_by_a_defect_
     assert (distance == 0).all()
 
 
-def test_adversarial_trainer_crafts_anew_by_the_rule_of_a_classifier_on_the_same_layers(
-    setup: Setup,
-) -> None:
+def test_adversarial_trainer_crafts_anew_by_the_rule_of_a_classifier_on_the_same_layers(setup):
     other = Counted(STBP(detach_reset=True))
     twin = build(setup.layers, gradient=other, training_gradient=setup.training_rule)
     attack = ProjectedGradientDescent(twin, **STEPS)
@@ -238,4 +200,4 @@ def test_adversarial_trainer_crafts_anew_by_the_rule_of_a_classifier_on_the_same
     trainer.fit(setup.x, setup.y, batch_size=BATCH, nb_epochs=3)
     assert len(generated) == 3 * BATCHES
     assert other.tally.backwards > 0
-    assert setup.crafted == 0
+    assert setup.attack_rule.tally.backwards == 0
