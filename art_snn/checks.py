@@ -1,10 +1,12 @@
 """One form for every complaint about an argument: name, expectation, what came, remedy."""
 
 import math
+import operator
 import os
 import re
 from collections.abc import Collection, Sequence, Sized
 from contextlib import suppress
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -41,10 +43,7 @@ def first_line(error: BaseException) -> str:
 
 
 class ArgumentError(ValueError):
-    """A complaint about an argument.
-
-    :param argument: its name.
-    :param complaint: what was expected, what came instead, and what to do."""
+    """A complaint about an argument: what was expected, what came instead, and what to do."""
 
     def __init__(self, argument: str, complaint: str) -> None:
         super().__init__(argument, complaint)
@@ -83,10 +82,7 @@ class MissingPackage(ArgumentError, ModuleNotFoundError):
 
 
 class WriteFailed(OSError):
-    """A file could not be written: no space, no permission, ...
-
-    :param path: the file.
-    :param cause: what the system said."""
+    """A file could not be written: no space, no permission, ..."""
 
     def __init__(self, path: Path, cause: OSError) -> None:
         super().__init__(cause.errno, cause.strerror or str(cause), str(path))
@@ -115,15 +111,17 @@ def require_number(
     if isinstance(value, Real) and not isinstance(value, bool):
         with suppress(OverflowError):
             number = float(value)
-    bounds = []
-    if above is not None:
-        bounds.append((number > above, f"above {above:g}"))
-    if at_least is not None:
-        bounds.append((number >= at_least, f"of at least {at_least:g}"))
-    if not math.isinf(up_to):
-        bounds.append((number <= up_to, f"at most {up_to:g}"))
-    if not math.isinf(below):
-        bounds.append((number < below, f"below {below:g}"))
+    limits = (
+        (above, operator.gt, "above"),
+        (at_least, operator.ge, "of at least"),
+        (up_to, operator.le, "at most"),
+        (below, operator.lt, "below"),
+    )
+    bounds = [
+        (holds(number, limit), f"{words} {limit:g}")
+        for limit, holds, words in limits
+        if limit is not None and not math.isinf(limit)
+    ]
     if math.isfinite(number) and all(holds for holds, _ in bounds):
         if within[0] <= number <= within[1]:
             return number
@@ -227,10 +225,8 @@ def require_sides(image_size: int | tuple[int, int], *, channels: str) -> tuple[
 
     :param channels: what to do about channels, where a shape was given in place of two sides."""
     both = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
-    if len(both) != 2:
-        raise invalid("image_size", "a side, or (height, width)", repr(image_size), channels)
+    expected = "a side, or (height, width)"
+    require(len(both) == 2, "image_size", expected, repr(image_size), channels)
     remedy = "Give the side of a square image, or (height, width), in pixels."
-    height, width = (
-        require_count("image_size", side, up_to=LONGEST_SIDE, remedy=remedy) for side in both
-    )
-    return height, width
+    check = partial(require_count, "image_size", up_to=LONGEST_SIDE, remedy=remedy)
+    return check(both[0]), check(both[1])

@@ -41,9 +41,8 @@ CANNOT_WRITE = 74
 def run_command(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status.
 
-    That is 0, or 3 or 4 where art-snn evaluate was asked for them, 2 where an argument is refused,
-    74 where something cannot be written, and 130 or 143 where Ctrl-C or SIGTERM stopped the
-    command."""
+    2: an argument is refused. 3 or 4: art-snn evaluate was asked for it. 74: a file cannot be
+    written. 130 or 143: Ctrl-C or SIGTERM stopped the command. Otherwise 0."""
     name, *words = (sys.argv[1:] if arguments is None else list(arguments)) or ["--help"]
     if name in ("-h", "--help", "--version"):
         text = import_module("art_snn").__version__ if name == "--version" else _overview()
@@ -64,9 +63,9 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"\n{result.render()}\nWritten to {output}{files}\n")
         sys.stdout.flush()
     except KeyboardInterrupt as stop:
-        terminated = isinstance(stop, Terminated)
-        by, status = ("SIGTERM", TERMINATED) if terminated else ("Ctrl-C", INTERRUPTED)
-        return _left(name, f"stopped by {by}", output, status)
+        if isinstance(stop, Terminated):
+            return _left(name, "stopped by SIGTERM", output, TERMINATED)
+        return _left(name, "stopped by Ctrl-C", output, INTERRUPTED)
     except BrokenPipeError:
         sys.stdout = None  # Nobody reads it, and flushing it at the end would fail again.
         return CANNOT_WRITE

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from art_snn import fused
-from art_snn.checks import invalid, require, require_number, set_fields
+from art_snn.checks import require, require_number, set_fields
 from art_snn.values import Setting, Values, is_uniform, least, most, operand, plus_scaled, setting
 
 DECAYS = (1e-6, 1.0)
@@ -15,6 +15,7 @@ THRESHOLDS = (1e-4, 1e4)
 """Decays and thresholds for which a layer of neurons has finite gradients over the eight steps of
 the papers, by every rule of GRADIENTS, in single and in double precision."""
 POTENTIALS = (-1e4, 1e4)
+SOFT_AND_HARD = "Hard sets the potential to zero, soft subtracts the threshold."
 MOST_STEPS = 100_000
 """The largest number of time steps."""
 
@@ -30,7 +31,7 @@ class Dynamics:
         v[t] = u[t] * (1 - s[t])            hard reset
         v[t] = u[t] - threshold * s[t]      soft reset
 
-    Neurons of other frameworks have more to them, which by default changes nothing::
+    Neurons of other frameworks have further parameters, which by default change nothing::
 
         u[t] = decay * v[t-1] + gain * x[t] + constant,   v[-1] = start
         s[t] = 1 if u[t] > threshold else 0               strict
@@ -50,8 +51,8 @@ class Dynamics:
     :param drop: what a soft reset subtracts, in [1e-4, 1e4]; None is the threshold.
 
     A number may be a tensor of one element. All but `strict` may be tensors that broadcast to one
-    step [N, ...], such as [K] behind a linear layer and [C, 1, 1] behind a convolution: every
-    neuron then has a setting of its own, kept as :class:`~art_snn.values.Values`.
+    step [N, ...], such as [K] behind a linear layer and [C, 1, 1] behind a convolution: each neuron
+    then has its setting, kept as :class:`~art_snn.values.Values`.
 
     :raises ValueError: when a parameter lies outside its range."""
 
@@ -73,9 +74,8 @@ class Dynamics:
     def __post_init__(self) -> None:
         remedy = "Use 1.0 for a neuron without leak."
         decay = _checked("decay", self.decay, above=0, up_to=1, within=DECAYS, remedy=remedy)
-        if self.reset not in ("hard", "soft", "none"):
-            remedy = "Hard sets the potential to zero, soft subtracts the threshold."
-            raise invalid("reset", "'hard', 'soft' or 'none'", repr(self.reset), remedy)
+        remedy, resets = SOFT_AND_HARD, ("hard", "soft", "none")
+        require(self.reset in resets, "reset", "'hard', 'soft' or 'none'", repr(self.reset), remedy)
         set_fields(self, decay=decay)
         remedy = "Use 0.0, the neurons of the papers have none."
         for name in ("constant", "rest", "start"):
@@ -95,24 +95,20 @@ class Dynamics:
                 number = _checked(name, value, above=0, within=THRESHOLDS, remedy=remedy)
                 set_fields(self, **{name: number})
         set_fields(self, strict=bool(self.strict))
-        none = self.drop is None or self.reset == "soft"
-        require(
-            none, "drop", "None unless the reset is soft", self.drop, "Leave it out, or use rest."
-        )
+        fits, expected = self.drop is None or self.reset == "soft", "None unless the reset is soft"
+        require(fits, "drop", expected, self.drop, "Leave it out, or use rest.")
 
     def __repr__(self) -> str:
         """The fields, of the further ones those that change something."""
-        every = fields(Dynamics)
-        usual = {"start": self.rest, "drop": None} | {f.name: f.default for f in every[3:7]}
-        told = {f.name: getattr(self, f.name) for f in every}
-        shown = [f"{k}={v!r}" for k, v in told.items() if k not in usual or usual[k] != v]
+        usual = {"start": self.rest, "drop": None}
+        usual |= {field.name: field.default for field in fields(Dynamics)[3:7]}
+        values = {field.name: getattr(self, field.name) for field in fields(Dynamics)}
+        shown = [f"{k}={v!r}" for k, v in values.items() if k not in usual or usual[k] != v]
         return f"Dynamics({', '.join(shown)})"
 
     @property
     def has_rate_curve(self) -> bool:
-        """Whether decay and threshold say at which rate a current makes the neurons fire.
-
-        Not without a reset, nor with one that leads to the threshold or beyond."""
+        """Whether the rate is a function of the current: after a reset to below the threshold."""
         return self.obeys_equations and self.reset != "none" and self.resets_below
 
     @property
@@ -131,28 +127,27 @@ class Dynamics:
         return self.unknown is None and type(self).simulate is Dynamics.simulate
 
     @property
-    def plain(self) -> bool:
+    def is_standard(self) -> bool:
         """Whether the further parameters change nothing."""
-        told = (self.gain, self.constant, self.strict, self.rest, self.start, self.drop)
-        return told == (1, 0, False, 0, 0, None)
+        further = (self.gain, self.constant, self.strict, self.rest, self.start, self.drop)
+        return further == (1, 0, False, 0, 0, None)
 
     @property
     def origin(self) -> Setting:
         """Potential from which those of the :attr:`standard` dynamics are counted.
 
-        The one after a hard reset, if that lies below the threshold, and otherwise 0; and where a
-        soft reset subtracts another amount than the threshold, the one that makes the threshold
-        that amount."""
+        After a hard reset below the threshold that of the reset; where a soft reset subtracts
+        `drop`, threshold - drop; otherwise 0."""
         if self.drop is not None:
             return self.threshold - self.drop
         return self.rest if self.resets_below else 0.0
 
     @property
     def standard(self) -> "Dynamics":
-        """The plain dynamics that :meth:`effective` currents drive in the same way.
+        """The dynamics without further parameters that :meth:`effective` currents drive alike.
 
-        But for the first steps, where they start from another potential, and for whether the
-        threshold itself fires; the slope of a rate-current curve knows neither."""
+        Except for the first steps, after another start, and for a potential at the threshold; the
+        slope of a rate-current curve depends on neither."""
         return Dynamics(self.decay, self.threshold - self.origin, self.reset)
 
     def effective(self, current: Tensor) -> Tensor:
@@ -226,11 +221,8 @@ class Dynamics:
 def _checked(name: str, value: Any, **bounds: Any) -> Setting:
     """A setting whose numbers all lie within the bounds of :func:`require_number`."""
     value = setting(value)
-    if not isinstance(value, Values):
-        return require_number(name, value, **bounds)
-    for extreme in (least(value), most(value)):
-        require_number(name, extreme, **bounds)
-    return value
+    numbers = [require_number(name, extreme, **bounds) for extreme in (least(value), most(value))]
+    return value if isinstance(value, Values) else numbers[0]
 
 
 @dataclass(frozen=True)
@@ -268,8 +260,8 @@ class _Steps(fused.Loop):
 def currents_around(dynamics: Dynamics, like: Tensor, generator: torch.Generator) -> Tensor:
     """Currents [T, M], of shape, dtype and device of `like`, that are hard to simulate alike.
 
-    In turn random ones, some that bring the potential to the threshold within quarters of a unit in
-    the last place, and some that are very small, very large or not finite."""
+    Some are random, some bring the potential to the threshold within quarters of a unit in the last
+    place, and some are very small, very large or not finite."""
     noise = torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
     span = dynamics.threshold - dynamics.origin
     x: Tensor = (noise * span + span / 2) / dynamics.gain
@@ -278,8 +270,8 @@ def currents_around(dynamics: Dynamics, like: Tensor, generator: torch.Generator
     off = quarters.to(like.dtype) * (limits.eps * abs(dynamics.threshold) / 4)
     values = (limits.tiny / 4, limits.max, float("inf"), -float("inf"), float("nan"), 0.0)
     kinds = torch.tensor(values, dtype=like.dtype, device=like.device)
-    drawn = torch.randint(len(values), like.shape, generator=generator, device=like.device)
-    x[:, extreme] = torch.where(noise > 1, kinds[drawn], x)[:, extreme]
+    kind = torch.randint(len(values), like.shape, generator=generator, device=like.device)
+    x[:, extreme] = torch.where(noise > 1, kinds[kind], x)[:, extreme]
     v = dynamics._at_start(x[0])
     u = torch.empty_like(v)
     fired: Tensor | None = None

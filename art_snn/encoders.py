@@ -5,8 +5,9 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from typing_extensions import Self
 
-from art_snn.checks import invalid, require_count
+from art_snn.checks import invalid, require_count, set_fields
 from art_snn.dynamics import MOST_STEPS
 
 
@@ -27,50 +28,37 @@ def encoding(encoder: object) -> str:
     return words.get(type(encoder), repr(encoder))
 
 
-def _check_steps(encoder: "Direct | Poisson | Frames") -> None:
-    remedy = "The papers use 4 to 10 time steps."
-    steps = require_count("steps", encoder.steps, up_to=MOST_STEPS, remedy=remedy)
-    object.__setattr__(encoder, "steps", steps)
-
-
 @dataclass(frozen=True)
-class Direct:
+class _Repeating:
+    steps: int = 8
+
+    def __post_init__(self) -> None:
+        remedy = "The papers use 4 to 10 time steps."
+        steps = require_count("steps", self.steps, up_to=MOST_STEPS, remedy=remedy)
+        set_fields(self, steps=steps)
+
+    def with_steps(self, steps: int) -> Self:
+        """The same with another number of time steps."""
+        return type(self)(steps)
+
+
+class Direct(_Repeating):
     """Every time step is the input itself: an expanded view, without a copy.
 
     :param steps: number of time steps T, 100,000 at most.
     :raises ValueError: when steps is no whole number in that range."""
 
-    steps: int = 8
-
-    def __post_init__(self) -> None:
-        _check_steps(self)
-
-    def with_steps(self, steps: int) -> "Direct":
-        """The same with another number of time steps."""
-        return Direct(steps)
-
     def __call__(self, x: Tensor) -> Tensor:
         return x.expand(self.steps, *x.shape)
 
 
-@dataclass(frozen=True)
-class Poisson:
+class Poisson(_Repeating):
     """Every element fires at every step with its value as the probability.
 
     Values outside [0, 1] count as 0 and 1. The gradient is passed straight through: the derivative
     of a spike by its probability is taken as 1. Draws come from torch's random state.
 
-    :param steps: number of time steps T, 100,000 at most.
-    :raises ValueError: when steps is no whole number in that range."""
-
-    steps: int = 8
-
-    def __post_init__(self) -> None:
-        _check_steps(self)
-
-    def with_steps(self, steps: int) -> "Poisson":
-        """The same with another number of time steps."""
-        return Poisson(steps)
+    The parameter is that of :class:`Direct`."""
 
     def __call__(self, x: Tensor) -> Tensor:
         spikes: Tensor = _Bernoulli.apply(x.expand(self.steps, *x.shape))  # type: ignore[no-untyped-call]
@@ -99,7 +87,7 @@ class Frames:
 
     def __post_init__(self) -> None:
         if self.steps is not None:
-            _check_steps(self)
+            set_fields(self, steps=Direct(self.steps).steps)
 
     def __call__(self, x: Tensor) -> Tensor:
         if x.ndim < 3 or x.shape[1] < 1 or self.steps not in (None, x.shape[1]):

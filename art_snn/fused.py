@@ -1,13 +1,13 @@
 """Loops over time steps as one kernel each, on CUDA devices.
 
-A loop of elementwise operations over [T, N, ...] reads and writes global memory at every operation,
-and on a GPU each of them is a launch of its own. Compiled by torch's inductor the steps of a loop
-are one kernel, whose state stays in registers. What is computed is written once, where the eager
-loop is: a :class:`Loop` gives the operations of one step, and these are traced.
+In a loop of elementwise operations over [T, N, ...] every operation is a launch of its own on a
+GPU, and reads and writes global memory. Compiled by torch's inductor the steps of a loop are one
+kernel, whose state stays in registers. The computation is written once, where the eager loop is: a
+:class:`Loop` gives the operations of one step, and these are traced.
 
 A compiled loop is trusted only after it has given what the eager loop gives on trial inputs, bit
-for bit where the loop is `exact`. Where it does not, or cannot be compiled, the eager loop runs,
-and :func:`report` tells why. Both are settled at the first use of a loop, and stay so."""
+for bit where the loop is `exact`. Otherwise the eager loop runs, and :func:`report` says why. Both
+are settled at the first use of a loop, and stay so."""
 
 import dataclasses
 import os
@@ -15,9 +15,9 @@ import threading
 import warnings
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import pairwise
 from operator import attrgetter
 from typing import Any, ClassVar
@@ -25,18 +25,18 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from art_snn.checks import abridge, invalid
+from art_snn.checks import abridge, require
 
 SWITCH = "ART_SNN_FUSED"
 """Environment variable: the types of device on which loops are fused, "cuda" if it is not set."""
 UNROLLED = 16
-"""Time steps in one kernel. Longer loops are several, between which the state goes by memory."""
+"""Time steps in one kernel. Longer loops are several kernels, with the state in memory between."""
 LANES = 16
 """Elements of a step come in multiples of this, so that every row is aligned."""
 ALIGNED = 16
 """Bytes."""
 KEPT = 64
-"""Compiled loops that a process keeps; those that were used last."""
+"""Compiled loops that a process keeps: the last ones that it used."""
 MOST_ELEMENTS = 2**31 - 1
 """Elements of a tensor that a kernel can count."""
 TRIED = (2**16 + LANES, 2 * LANES)
@@ -77,7 +77,7 @@ class Loop(ABC):
         """What to try the compiled loop on, of shape, dtype and device of `like` [T, M]."""
 
     def witness(self) -> "Loop | None":
-        """A loop of the same steps that tells more of them, and must be trusted before this one."""
+        """A loop of the same steps with more results, which must be trusted before this one."""
         return None
 
     def tolerance(self, given: Rows, expected: Rows) -> Tensor | float:
@@ -117,11 +117,11 @@ def devices() -> frozenset[str]:
     """Types of device on which loops are fused.
 
     :raises ValueError: when ART_SNN_FUSED is neither "none" nor a list of them."""
-    told = os.environ.get(SWITCH, "cuda").strip().lower()
-    named = frozenset(told.split(",")) - {"none"}
-    if not named <= {"cuda", "cpu"}:
-        raise invalid(SWITCH, "'none', 'cuda', 'cpu' or 'cuda,cpu'", repr(told), "Unset it.")
-    return named
+    words = os.environ.get(SWITCH, "cuda").strip().lower()
+    types = frozenset(words.split(",")) - {"none"}
+    expected = "'none', 'cuda', 'cpu' or 'cuda,cpu'"
+    require(types <= {"cuda", "cpu"}, SWITCH, expected, repr(words), "Unset it.")
+    return types
 
 
 def forget() -> None:
@@ -142,19 +142,17 @@ class _Entry:
     outputs: int
     reason: str | None = None
     agreement: str = ""
-
-    def __post_init__(self) -> None:
-        self.compiled: dict[Hashable, Callable[..., Any]] = {}
+    compiled: dict[Hashable, Callable[..., Any]] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        what = f"{self.loop} over {self.steps} steps of {self.dtype} on {self.device}"
-        told = f"eager, since {self.reason}" if self.reason else f"fused, {self.agreement}"
-        return f"{what}: {told}"
+        way = f"eager, since {self.reason}" if self.reason else f"fused, {self.agreement}"
+        return f"{self.loop} over {self.steps} steps of {self.dtype} on {self.device}: {way}"
 
     def settle(self) -> None:
         """Compile and try, or note why not."""
         try:
-            with _undisturbed(), torch.no_grad():
+            with warnings.catch_warnings(), torch.no_grad():
+                warnings.simplefilter("ignore")
                 for size in TRIED:
                     self.agreement = self.tried(size)
         except _Differs as difference:
@@ -183,20 +181,16 @@ class _Entry:
         """The loop in parts of at most UNROLLED steps.
 
         :param given: [T, m, 16], or [m, 16] where a view repeats one step."""
-        outs = [_rows(tensor) for tensor in results]
+        outs, parts = [_rows(tensor) for tensor in results], _parts(self.steps)
         before: list[Tensor] = []
-        for first, last, part in self.order(_parts(self.steps)):
+        for i, part in enumerate(reversed(parts) if self.loop.backwards else parts):
+            first, last = i == 0, i == len(parts) - 1
             inside = [x if x.ndim == 2 else x[part] for x in given]
             rows = [out[t] for out in outs for t in range(part.start, part.stop)]
             after = [torch.empty_like(outs[0][0])] if self.loop.carries and not last else []
             self.part(part.stop - part.start, first, last)(*inside, *before, *rows, *after)
             edge = part.start if self.loop.backwards else part.stop - 1
             before = [out[edge] for out in outs] + after
-
-    def order(self, parts: list[slice]) -> Iterator[tuple[bool, bool, slice]]:
-        """Whether a part is the first and the last that is run, and its steps."""
-        for i, part in enumerate(reversed(parts) if self.loop.backwards else parts):
-            yield i == 0, i == len(parts) - 1, part
 
     def part(self, steps: int, first: bool, last: bool) -> Callable[..., Any]:
         """The compiled function of so many steps."""
@@ -261,14 +255,13 @@ if hasattr(os, "register_at_fork"):
 
 def _entry(loop: Loop, given: Sequence[Tensor], results: Rows) -> _Entry:
     """The loop for such tensors, settled at its first use."""
-    like = results[0]
-    repeated = tuple(x.ndim == 2 for x in given)
+    like, repeated = results[0], tuple(x.ndim == 2 for x in given)
     key = loop, len(like), like.dtype, like.device, repeated, len(results)
     # Threads wait for the one that compiles: which way a loop takes must not depend on their race.
     with _lock:
         entry = _entries.get(key)
         if entry is None:
-            entry = _Entry(loop, len(like), like.dtype, like.device, repeated, len(results))
+            entry = _Entry(*key)
             witness = loop.witness()
             if witness is not None:
                 entry.reason = _entry(witness, given, (*results, like)).reason
@@ -292,7 +285,7 @@ def _possible(given: Rows, results: Rows) -> bool:
 
 
 def _form(x: Tensor) -> tuple[object, ...]:
-    """What compiled code does not look at, and takes to be the same in all tensors."""
+    """What compiled code takes to be the same in all tensors, without a look."""
     return x.shape, x.dtype, x.device, x.layout
 
 
@@ -323,11 +316,11 @@ def _settled(value: object) -> bool:
         return all(map(_settled, value))
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return False
-    told = dataclasses.fields(value)
+    fields = dataclasses.fields(value)
     frozen = bool(type(value).__dataclass_params__.frozen)  # type: ignore[attr-defined]
-    alone = vars(value).keys() <= {field.name for field in told}
-    by_value = type(value).__hash__ is not object.__hash__ and all(f.compare for f in told)
-    return frozen and alone and by_value and all(_settled(getattr(value, f.name)) for f in told)
+    alone = vars(value).keys() <= {field.name for field in fields}
+    by_value = type(value).__hash__ is not object.__hash__ and all(f.compare for f in fields)
+    return frozen and alone and by_value and all(_settled(getattr(value, f.name)) for f in fields)
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -377,9 +370,7 @@ def _stand_ins(
 
 
 def _options() -> dict[str, Any]:
-    """Options by which inductor rounds after every operation, as eager does, and starts no process.
-
-    Those that this torch knows."""
+    """Options of this torch with which inductor rounds as eager does and starts no process."""
     from torch._inductor import config
 
     wanted = {
@@ -390,17 +381,9 @@ def _options() -> dict[str, Any]:
         "compile_threads": 1,
         "triton.cudagraphs": False,
     }
-    known = {}
+    options = {}
     for name, value in wanted.items():
         with suppress(AttributeError):
             attrgetter(name)(config)
-            known[name] = value
-    return known
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Warnings of the compiler are none of the caller's."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+            options[name] = value
+    return options

@@ -1,11 +1,12 @@
-"""What tells a network from others, besides its weights: its form, its code and plain values.
+"""What distinguishes networks, next to their weights: their form, code and plain values.
 
-Layers of art_snn and torch tell all of it in their repr. A network of the user's own has more: what
-its functions do, attributes of its modules, and buffers that no checkpoint holds."""
+The repr of layers of art_snn and torch says all of it. A network of the user has more: what its
+functions do, attributes of its modules, and buffers that no checkpoint holds."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
+from itertools import chain
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -16,17 +17,17 @@ from torch import Tensor, nn
 from art_snn.files import digest
 from art_snn.network import SpikingNetwork
 
-TOLD = frozenset({"torch", "art_snn", "numpy", *sys.stdlib_module_names})
+KNOWN = frozenset({"torch", "art_snn", "numpy", *sys.stdlib_module_names})
 """Packages whose classes are known by their name."""
 PLAIN = (bool, int, float, complex, str, bytes, np.generic, torch.dtype, torch.device)
 WEIGHTS = ("_parameters", "_buffers", "training")
-"""Attributes of modules that are told elsewhere, or change with the mode."""
+"""Attributes of modules that are read elsewhere, or change with the mode."""
 
 Seen = dict[int, tuple[int, object]]
 
 
 def identity(network: SpikingNetwork) -> tuple[Any, ...]:
-    """For digests: the form of a network; of one of the user's own also what it computes by."""
+    """For digests: the form of a network, and code of the user's own that it runs."""
     return (*network.form, *code(network))
 
 
@@ -37,14 +38,14 @@ def code(network: SpikingNetwork) -> tuple[Any, ...]:
     kinds = [kind for kind in dict.fromkeys(map(type, parts)) if _foreign(kind)]
     readout = getattr(network, "readout", None)
     functions = [readout] if callable(readout) else []
-    found = [describe(part, seen) for part in (*kinds, *functions)]
-    return (network.origin, digest(found)) if found or network.origin else ()
+    texts = [describe(part, seen) for part in (*kinds, *functions)]
+    return (network.origin, digest(texts)) if texts or network.origin else ()
 
 
 def attributes(network: SpikingNetwork) -> str:
     """Digest of the plain values that a network has once it is built, before any pass.
 
-    Passes leave states behind, such as potentials, which are no part of it. Neither are weights."""
+    States that passes leave behind, such as potentials, are no part of it, nor are weights."""
     readout = getattr(network, "readout", None)
     return digest(describe((network.encoder, network.layers, readout), {}))
 
@@ -94,14 +95,12 @@ def values(tensor: Tensor) -> np.ndarray:
 
 
 def _foreign(thing: Any) -> bool:
-    """Whether a function is neither ours nor torch's, or a class, or one that it inherits from."""
-    if isinstance(thing, type):
-        return any(map(_strange, thing.__mro__))
-    return _strange(thing)
+    """Whether a function, or a class or one that it inherits from, is neither ours nor torch's."""
+    return any(map(_strange, thing.__mro__)) if isinstance(thing, type) else _strange(thing)
 
 
 def _strange(thing: Any) -> bool:
-    return str(getattr(thing, "__module__", "")).partition(".")[0] not in TOLD
+    return str(getattr(thing, "__module__", "")).partition(".")[0] not in KNOWN
 
 
 def _of_module(module: nn.Module, inner: Any) -> Any:
@@ -117,13 +116,13 @@ def _of_module(module: nn.Module, inner: Any) -> Any:
 
 def _kind(kind: type, inner: Any) -> Any:
     """The name of a class, and the functions that it has or inherits."""
-    found = []
-    for one in filter(_strange, kind.__mro__):
-        for name, value in vars(one).items():
+    functions = []
+    for base in filter(_strange, kind.__mro__):
+        for name, value in vars(base).items():
             function = getattr(value, "__func__", getattr(value, "fget", value))
             if isinstance(function, FunctionType):
-                found.append((name, inner(function)))
-    return kind.__qualname__, found
+                functions.append((name, inner(function)))
+    return kind.__qualname__, functions
 
 
 def _function(function: FunctionType, inner: Any) -> Any:
@@ -140,11 +139,9 @@ def _done(code: CodeType, inner: Any) -> Any:
     return code.co_code, code.co_names, code.co_varnames, consts
 
 
-def _names(code: CodeType) -> Iterable[str]:
-    yield from code.co_names
-    for const in code.co_consts:
-        if isinstance(const, CodeType):
-            yield from _names(const)
+def _names(code: CodeType) -> list[str]:
+    inside = (_names(const) for const in code.co_consts if isinstance(const, CodeType))
+    return [*code.co_names, *chain.from_iterable(inside)]
 
 
 def _filled(cell: Any) -> bool:

@@ -8,9 +8,10 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from art_snn import pooling
-from art_snn.checks import invalid
+from art_snn.checks import require
 from art_snn.gradients.shared import repeat_step, repeats_one_step
 from art_snn.neurons import Neuron
+from art_snn.state import hooks_of
 
 
 def varies(module: nn.Module) -> bool:
@@ -19,10 +20,10 @@ def varies(module: nn.Module) -> bool:
 
 
 def is_plain(module: nn.Module) -> bool:
-    """Whether it is a module of torch or ours whose values no hook sees, and which keeps none."""
+    """Whether it is a module of torch or ours, with its own forward, whose values no hook sees."""
     hooks = (module._forward_hooks, module._forward_pre_hooks)
-    known = type(module).__module__.startswith(("torch.nn.modules.", "art_snn."))
-    return known and not any(hooks) and "forward" not in vars(module)
+    ours = type(module).__module__.startswith(("torch.nn.modules.", "art_snn."))
+    return ours and not any(hooks) and "forward" not in vars(module)
 
 
 def device_of(module: nn.Module) -> torch.device:
@@ -45,9 +46,7 @@ def foldable(convolution: nn.Module, norm: nn.Module) -> bool:
         and norm.running_var is not None
         and not norm.training
         and norm.num_features == convolution.out_channels
-        and not any("forward" in vars(m) for m in (convolution, norm))
-        and not any(m._forward_hooks or m._forward_pre_hooks for m in (convolution, norm))
-        and not any(m._backward_hooks or m._backward_pre_hooks for m in (convolution, norm))
+        and not any("forward" in vars(m) or hooks_of(m) for m in (convolution, norm))
     )
 
 
@@ -68,23 +67,20 @@ def folded_weights(convolution: nn.Module, norm: nn.Module) -> tuple[Tensor, Ten
     if norm.weight is not None:
         scale = norm.weight * scale
     shift = -norm.running_mean if convolution.bias is None else convolution.bias - norm.running_mean
-    shift = shift * scale
-    if norm.bias is not None:
-        shift = shift + norm.bias
+    shift = shift * scale if norm.bias is None else shift * scale + norm.bias
     return convolution.weight * scale.view(-1, 1, 1, 1), shift
 
 
 class TimeDistributed(nn.Module):
     """Applies modules that know no time to every time step of [T, N, ...].
 
-    The steps are merged into the batch axis, so that one call computes all of them. A view that
-    repeats one step (stride 0 in time, as the Direct encoder makes it) is computed once instead of
-    T times and repeated afterwards, except under dropout in training mode, whose masks are drawn
-    anew for every step. Any other random module draws once for such an input.
+    The steps are merged into the batch axis and computed in one call. A view that repeats one step
+    (stride 0 in time, as the Direct encoder makes it) is computed once and repeated afterwards,
+    except under dropout in training mode, which draws masks for every step. Any other random module
+    draws once for such an input.
 
-    In evaluation mode a convolution and the batch norm behind it are computed as one convolution,
-    which saves a pass over, and for the backward pass a copy of, the largest tensors. On a CPU an
-    average pooling whose windows tile its input is computed by passes over whole rows.
+    In evaluation mode a convolution and the batch norm behind it are one convolution, which saves
+    memory and time. On a CPU average pooling takes :mod:`art_snn.pooling` where that is possible.
 
     :param modules: applied one after the other to [T * N, ...]; convolution, linear, batch norm,
         pooling, flatten and the like.
@@ -99,7 +95,7 @@ class TimeDistributed(nn.Module):
             if any(isinstance(child, Neuron) for child in module.modules()):
                 raise TypeError(
                     f"modules: expected modules without state, got {module!r}. "
-                    "Put neurons beside TimeDistributed, not inside: they need the time axis."
+                    "Put neurons next to TimeDistributed, not inside: they need the time axis."
                 )
         self.module = nn.Sequential(*modules)
 
@@ -129,10 +125,10 @@ class TimeDistributed(nn.Module):
 
     @staticmethod
     def _checked(y: Tensor, rows: int) -> Tensor:
-        if y.shape[0] != rows:
-            expected = f"modules that keep the batch axis of size {rows}"
-            remedy = "Every module must map [N, ...] to [N, ...]."
-            raise invalid("modules", expected, f"an output of shape {list(y.shape)}", remedy)
+        expected = f"modules that keep the batch axis of size {rows}"
+        got = f"an output of shape {list(y.shape)}"
+        remedy = "Every module must map [N, ...] to [N, ...]."
+        require(y.shape[0] == rows, "modules", expected, got, remedy)
         return y.contiguous()
 
 
@@ -148,9 +144,9 @@ class Normalize(nn.Module):
 
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
-        if len(mean) != len(std) or not all(value > 0 for value in std):
-            expected = f"{len(mean)} numbers above 0, as many as in mean"
-            raise invalid("std", expected, repr(std), "Give mean and std once per channel.")
+        fits = len(mean) == len(std) and all(value > 0 for value in std)
+        expected = f"{len(mean)} numbers above 0, as many as in mean"
+        require(fits, "std", expected, repr(std), "Give mean and std once per channel.")
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.get_default_dtype()))
         self.register_buffer("std", torch.tensor(std, dtype=torch.get_default_dtype()))
 

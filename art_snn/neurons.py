@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from art_snn.checks import invalid, require
-from art_snn.dynamics import Dynamics
+from art_snn.dynamics import SOFT_AND_HARD, Dynamics
 from art_snn.gradients.base import Firing, Site
 from art_snn.gradients.rules.stbp import STBP
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One forward pass of a network: how its neurons fire, and by which names."""
+    """One forward pass of a network: how its neurons fire, and their names."""
 
     firing: Firing
     names: "Mapping[Neuron, str]"
@@ -69,7 +69,7 @@ class LIF(Neuron):
     :param decay: share of the potential that survives one step, in [1e-6, 1].
     :param threshold: firing threshold, in [1e-4, 1e4].
     :param reset: "hard" (to zero) or "soft" (by subtraction).
-    :raises ValueError: when a parameter lies outside its range."""
+    :raises ValueError: when a parameter is out of its range."""
 
     def __init__(
         self, decay: float = 0.5, threshold: float = 1.0, reset: Literal["hard", "soft"] = "hard"
@@ -91,5 +91,4 @@ class IF(Neuron):
 
 
 def _check_reset(reset: object) -> None:
-    remedy = "Hard sets the potential to zero, soft subtracts the threshold."
-    require(reset in ("hard", "soft"), "reset", "'hard' or 'soft'", repr(reset), remedy)
+    require(reset in ("hard", "soft"), "reset", "'hard' or 'soft'", repr(reset), SOFT_AND_HARD)

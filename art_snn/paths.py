@@ -1,4 +1,4 @@
-"""Paths as users give them: what lies there, found out without opening it."""
+"""Paths as users give them: what is there, without opening it."""
 
 import os
 import stat
@@ -9,7 +9,6 @@ from art_snn.checks import ArgumentError, MissingFile, invalid, require, shown
 FILE, FOLDER = "a file", "a folder"
 
 _REMEDY = "Check the spelling and the path."
-
 _OTHERS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -19,21 +18,21 @@ _OTHERS = {
 
 
 def expand_path(argument: str, path: str | Path) -> Path:
-    """The path with its ~ expanded, whether or not anything lies there.
+    """The path with its ~ expanded, whether or not anything is there.
 
     :raises ValueError: for an empty word, a name that no file can have, the home of nobody, and a
         place behind a folder that may not be entered."""
     require(str(path), argument, "a path", "an empty word", _REMEDY)
     try:
-        found = Path(path).expanduser()
+        expanded = Path(path).expanduser()
     except (RuntimeError, ValueError) as error:
         raise _unknown(argument, path, error) from error
-    path_kind(argument, found)
-    return found
+    path_kind(argument, expanded)
+    return expanded
 
 
 def path_kind(argument: str, path: Path) -> str | None:
-    """:data:`FILE`, :data:`FOLDER`, or in words what else lies there; None for nothing.
+    """:data:`FILE`, :data:`FOLDER`, or in words what else is there; None for nothing.
 
     :raises ValueError: where that cannot be found out."""
     try:
@@ -52,13 +51,13 @@ def require_kind(argument: str, path: Path, kind: str, expected: str) -> None:
 
     :param kind: :data:`FILE` or :data:`FOLDER`.
     :param expected: what it should be, in words.
-    :raises FileNotFoundError: where nothing lies.
+    :raises FileNotFoundError: where nothing is.
     :raises ValueError: for another kind, such as a pipe, which one would wait for without end."""
-    found = path_kind(argument, path)
-    if found is None:
+    there = path_kind(argument, path)
+    if there is None:
         link = f", a link to {os.readlink(path)}," if path.is_symlink() else ""
         raise MissingFile(argument, f"expected {expected}, but {path}{link} does not exist.")
-    require(found == kind, argument, expected, f"{path}, {found}", f"Give {kind} instead.")
+    require(there == kind, argument, expected, f"{path}, {there}", f"Give {kind} instead.")
     may = os.access(path, os.R_OK | os.X_OK if kind == FOLDER else os.R_OK)
     got = f"{path}, which may not be read"
     require(may, argument, expected, got, "Change its permissions, or take a copy.")

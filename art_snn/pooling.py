@@ -1,8 +1,8 @@
 """Average pooling on a CPU in a few passes over memory.
 
-torch's kernel goes through window by window. Where windows cover every value once, the rows of all
-of them can be added at a time, and then the columns. Averages of spikes are the same bit for bit,
-others are added in another order."""
+torch's kernel goes through window by window. Where windows cover every value once, all rows can be
+added at a time, and then all columns. Averages of spikes are the same bit for bit; others may
+differ by rounding, since they are added in another order."""
 
 from typing import Any
 
@@ -46,16 +46,14 @@ def average(x: Tensor, kernel: Pair, divisor: int | None = None) -> Tensor:
     :param kernel: height and width of a window.
     :param divisor: of the sum, if it is not their product."""
     if has_torch_function_unary(x):
-        found: Tensor = handle_torch_function(average, (x,), x, kernel, divisor)
-        return found
+        return handle_torch_function(average, (x,), x, kernel, divisor)
     sums: Tensor = _Summed.apply(x, kernel)  # type: ignore[no-untyped-call]
     return sums / (divisor or kernel[0] * kernel[1])
 
 
 def unpool(values: Tensor, kernel: Pair) -> Tensor:
     """Every value [N, C, h, w] at all places of its window, [N, C, h * height, w * width]."""
-    found: Tensor = _Spread.apply(values, kernel)  # type: ignore[no-untyped-call]
-    return found
+    return _Spread.apply(values, kernel)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def pair(value: Any) -> Pair:

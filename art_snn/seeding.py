@@ -10,10 +10,10 @@ import torch
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Torch's, numpy's and Python's global random states set to a seed, and put back afterwards.
+    """Set torch's, numpy's and Python's global random states to a seed, and put them back after.
 
     ART draws from those of numpy and Python, layers and encoders from torch's."""
-    state, own = np.random.get_state(), random.getstate()  # noqa: NPY002
+    of_numpy, of_python = np.random.get_state(), random.getstate()  # noqa: NPY002
     with torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
@@ -21,5 +21,5 @@ def seeded(seed: int) -> Iterator[None]:
         try:
             yield
         finally:
-            np.random.set_state(state)  # noqa: NPY002
-            random.setstate(own)
+            np.random.set_state(of_numpy)  # noqa: NPY002
+            random.setstate(of_python)

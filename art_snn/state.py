@@ -1,8 +1,8 @@
 """What a network is at present: its modules, their settings and hooks, and the bits of its weights.
 
-Whoever keeps something that depends on a network, such as a copy in half precision, keeps this with
-it. Weights may change without a trace in torch's own counts: through `.data`, a numpy view, or
-where a new tensor takes an old one's address. So their values are read, at the speed of memory."""
+Whatever depends on a network, such as a copy in half precision, is kept with this. Weights may
+change without a trace in torch's counts: through `.data`, a numpy view, or a new tensor at an old
+one's address. So their values are read, at the speed of memory."""
 
 from collections.abc import Container, Hashable, Iterable, Mapping, Sequence
 from functools import cache, partial
@@ -31,13 +31,13 @@ WHOLE = (FunctionType, MethodType, BuiltinFunctionType, partial, type, nn.Module
 def form(modules: Modules) -> Hashable:
     """Types, modes and hooks of modules by name, and forwards that were exchanged on them."""
     return tuple(
-        (name, type(module), module.training, _hooks(module), _forward(module))
+        (name, type(module), module.training, hooks_of(module), _forward(module))
         for name, module in modules
     )
 
 
-def _hooks(module: nn.Module) -> Hashable:
-    # Their keys, of which torch gives none twice.
+def hooks_of(module: nn.Module) -> tuple[int, ...]:
+    """The keys of its hooks, of which torch gives none twice."""
     return tuple(key for kind in HOOKS for key in getattr(module, kind))
 
 
@@ -65,9 +65,7 @@ def changed(before: Settings, after: Settings) -> list[tuple[str, str]]:
 
 
 def value(held: Any, depth: int = DEPTH) -> Hashable:
-    """What a setting is at present: equal where the setting is, and hashable.
-
-    :param depth: levels of objects and containers that are followed."""
+    """What a setting is at present: equal where the setting is, and hashable."""
     kind = type(held)
     if kind in SINGLE or isinstance(held, WHOLE):
         return held  # type: ignore[no-any-return]
@@ -95,10 +93,10 @@ def counted(tensors: Iterable[Tensor]) -> Hashable:
 
 @torch.no_grad()
 def bits(tensors: Iterable[Tensor]) -> Hashable:
-    """The values of tensors in a few bytes, which are others where a value is.
+    """The values of tensors in a few bytes, which change when a value does.
 
-    A change of a large tensor shows unless it is below a hundred-thousandth of the largest of ROW
-    values side by side, of which half precision tells a thousandth apart."""
+    A change in a large tensor is seen unless it is below a hundred-thousandth of the largest of ROW
+    values side by side; half precision resolves a thousandth."""
     tensors = [t for t in tensors if t.layout is torch.strided and t.device.type != "meta"]
     parts = [part for tensor in tensors for part in _parts(tensor)]
     if len({part.device for part in parts}) == 1 and parts[0].is_cuda:
@@ -108,7 +106,7 @@ def bits(tensors: Iterable[Tensor]) -> Hashable:
 
 
 def _parts(tensor: Tensor) -> Sequence[Tensor]:
-    """What tells the values of a tensor, in bytes."""
+    """The values of a tensor, or of a large one products that change with them, as bytes."""
     flat = tensor.reshape(-1)
     if len(flat) < LARGE or not flat.is_floating_point():
         return [_bytes(flat)]

@@ -16,9 +16,9 @@ class Terminated(KeyboardInterrupt):
 
 
 def leave_at_once() -> None:
-    """Until something has begun that is to be put away, a signal ends the process, silently.
+    """Let signals end the process silently, until it does something that is to be put away.
 
-    Libraries that are being imported would turn a KeyboardInterrupt into whatever they raise."""
+    Libraries that are being imported would turn a KeyboardInterrupt into another error."""
     for number, status in SIGNALS.items():
         signal.signal(number, lambda *_, status=status: os._exit(status))
 

@@ -22,6 +22,8 @@ PATIENCE = timedelta(days=30)
 class Team:
     """The processes of one job; one that was started by itself is a team of one.
 
+    All processes of a team call its methods together, but for :meth:`counted` and :meth:`dealt`.
+
     :param rank: of this process, from 0.
     :param size: number of processes.
     :param store: what torchrun has them share; None in a team of one."""
@@ -32,36 +34,31 @@ class Team:
 
     @property
     def leads(self) -> bool:
-        """Whether this process is the one that speaks for all."""
+        """Whether this process speaks for all."""
         return self.rank == 0
 
-    def told(self, thing: Thing) -> Thing:
-        """What the leading process has, in every process; others may give anything.
-
-        All processes call it together, as with :meth:`gathered`."""
+    def broadcast(self, thing: Thing) -> Thing:
+        """What the leading process has, in every process; others may give anything."""
         if self.size == 1:
             return thing
-        found = [thing]
-        distributed.broadcast_object_list(found, src=0)
-        return found[0]
+        things = [thing]
+        distributed.broadcast_object_list(things, src=0)
+        return things[0]
 
     def gathered(self, thing: Thing) -> list[Thing]:
         """What every process has, by rank, in every process."""
         if self.size == 1:
             return [thing]
-        found: list[Thing] = [thing] * self.size
-        distributed.all_gather_object(found, thing)
-        return found
+        things = [thing] * self.size
+        distributed.all_gather_object(things, thing)
+        return things
 
     def counted(self, name: str, more: int) -> int:
         """The sum of what all processes have counted under that name, with so much more."""
-        assert self.store is not None or self.size == 1
         return more if self.store is None else self.store.add(name, more)
 
     def summed(self, tensor: Tensor) -> Tensor:
-        """The sum of what all processes have, of one shape, with the same bits in every one.
-
-        All processes call it together. In a team of several it is computed in place."""
+        """The sum of tensors of one shape, with the same bits in every process, in place."""
         if self.size > 1:
             distributed.all_reduce(tensor)
         return tensor
@@ -69,29 +66,29 @@ class Team:
     def led(self, action: Callable[[], Thing]) -> Thing:
         """What the action gives in the leading process, in every process; no other one does it.
 
-        All processes call it together. Where it raises, the leading process raises that, and the
-        others, for which it speaks, leave by a SystemExit of status 0."""
+        Where it raises, the leading process raises that, and the others leave by a SystemExit of
+        status 0."""
         if self.size == 1:
             return action()
-        found: tuple[bool, Thing | None] = (False, None)
+        outcome: tuple[bool, Thing | None] = (False, None)
         try:
-            found = (True, action()) if self.leads else found
+            outcome = (True, action()) if self.leads else outcome
         finally:
-            done, thing = self.told(found)
+            done, thing = self.broadcast(outcome)
             if not done and not self.leads:
                 raise SystemExit(0)
         return thing  # type: ignore[return-value]
 
     def first(self, action: Callable[[], Thing]) -> Thing:
-        """What the action gives in this process; the others wait for the leading one.
+        """What the action gives in this process; the leading one does it before the others.
 
-        For what the first call writes and all others read. Errors are as those of :meth:`led`."""
-        found: list[Thing] = []
-        self.led(lambda: found.append(action()))
-        return found[0] if found else action()
+        For what the first call writes and the others read. Errors are those of :meth:`led`."""
+        things: list[Thing] = []
+        self.led(lambda: things.append(action()))
+        return things[0] if things else action()
 
     def dealt(self, things: Sequence[Thing], name: str) -> Iterator[Thing]:
-        """Those of the things that fall to this process: whichever is free takes the next one.
+        """The things that this process gets: whichever is free takes the next one.
 
         :param things: the same in every process.
         :param name: of the things, another one at every call."""

@@ -18,21 +18,21 @@ def _before(operation: Operation) -> Operation:
     def apply(values: Values, other: Any) -> Any:
         if isinstance(other, Tensor):
             return operation(values.at(other), other)
-        return Values(operation(values.numbers, _bare(other)))
+        return Values(operation(values.numbers, getattr(other, "numbers", other)))
 
     return apply
 
 
 def _behind(operation: Operation) -> Operation:
     """The operation of Values with a number before them; tensors have their own."""
-    return lambda values, other: Values(operation(_bare(other), values.numbers))
+    return lambda values, other: Values(operation(getattr(other, "numbers", other), values.numbers))
 
 
 class Values:
     """Numbers that broadcast to one time step [N, ...] of a layer, in the place of one number.
 
-    They are compared and hashed by value. In arithmetic with a tensor they take its dtype and
-    device, and the result is a tensor; with numbers and one another it is Values again.
+    They are compared and hashed by value. Arithmetic with a tensor gives a tensor of its dtype and
+    device, with numbers and one another Values again.
 
     :param numbers: a tensor [C, 1, 1], [K] or of any other shape without the batch axis."""
 
@@ -43,14 +43,6 @@ class Values:
     def at(self, like: Tensor) -> Tensor:
         """The numbers in the dtype and on the device of another tensor."""
         return self.numbers.to(like.device, like.dtype)
-
-    def min(self) -> float:
-        """The smallest number."""
-        return float(self.numbers.min())
-
-    def max(self) -> float:
-        """The largest number."""
-        return float(self.numbers.max())
 
     def tolist(self) -> Any:
         """The numbers in nested lists, for JSON."""
@@ -72,7 +64,7 @@ class Values:
         return hash(self._key)
 
     def __format__(self, spec: str) -> str:
-        return f"{self.min():{spec}} to {self.max():{spec}}"
+        return f"{least(self):{spec}} to {most(self):{spec}}"
 
     def __repr__(self) -> str:
         return f"({self:.4g}, {self.numbers.numel()} values)"
@@ -92,10 +84,6 @@ Setting: TypeAlias = Any
 Any to type checkers, which know no number that tensors may be added to and that may be Values."""
 
 
-def _bare(setting: Any) -> Any:
-    return setting.numbers if isinstance(setting, Values) else setting
-
-
 def setting(value: Any) -> Any:
     """A tensor or parameter as a number where it has one element, else as Values."""
     if not isinstance(value, Tensor):
@@ -105,12 +93,12 @@ def setting(value: Any) -> Any:
 
 def least(value: Setting) -> float:
     """The smallest number of a setting."""
-    return value.min() if isinstance(value, Values) else value
+    return float(value.numbers.min()) if isinstance(value, Values) else value
 
 
 def most(value: Setting) -> float:
     """The largest number of a setting."""
-    return value.max() if isinstance(value, Values) else value
+    return float(value.numbers.max()) if isinstance(value, Values) else value
 
 
 def clamp(value: Setting, low: float, high: float) -> Setting:

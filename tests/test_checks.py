@@ -18,12 +18,16 @@ from art_snn.checks import (
     require_choice,
     require_count,
     require_distinct,
+    require_memory,
     require_number,
     require_seed,
     require_sides,
     require_some,
     require_whole,
+    total_memory,
 )
+from art_snn.measuring.workload import random_samples
+from art_snn.models import Architecture
 
 
 def test_a_complaint_names_argument_expectation_what_came_and_remedy():
@@ -61,18 +65,22 @@ def test_a_word_out_of_those_that_are_known_passes_and_any_other_is_refused():
             require_choice("reset", value, ("hard", "soft"), remedy="Choose.")
 
 
-@pytest.mark.parametrize("value", [0, 1, np.int64(3)])
-def test_a_whole_number_from_zero_on_is_returned_as_an_int(value):
+@pytest.mark.parametrize("value", [0, 1, np.int64(3), 10**9])
+def test_a_whole_number_is_returned_as_an_int(value):
     number = require_whole("seed", value, remedy="")
     assert number == value
     assert type(number) is int
+    if value:
+        assert require_count("steps", value, remedy="") == value
 
 
-@pytest.mark.parametrize("value", [-1, 1.0, True, None, "4", math.nan])
-def test_anything_but_a_whole_number_from_zero_on_is_refused(value):
-    message = r"^seed: expected a whole number >= 0, got .*\. Use 0\.$"
-    with pytest.raises(ValueError, match=message):
-        require_whole("seed", value, remedy="Use 0.")
+@pytest.mark.parametrize("value", [-3, 0, 1.0, 2.5, True, None, "4", math.nan])
+def test_anything_but_a_whole_number_is_refused(value):
+    with pytest.raises(ValueError, match=r"^steps: .* whole number >= 1, got .*\. Count\.$"):
+        require_count("steps", value, remedy="Count.")
+    if value != 0:
+        with pytest.raises(ValueError, match=r"^seed: .* whole number >= 0, got .*\. Use 0\.$"):
+            require_whole("seed", value, remedy="Use 0.")
 
 
 @pytest.mark.parametrize(
@@ -128,19 +136,6 @@ def test_any_finite_number_passes_without_an_upper_bound():
     assert require_number("beta", 1e300, above=2, remedy="") == 1e300
 
 
-@pytest.mark.parametrize("value", [1, 8, 10**9])
-def test_a_count_is_returned(value):
-    assert require_count("steps", value, remedy="") == value
-
-
-@pytest.mark.parametrize("value", [0, -3, 1.0, 2.5, True, None, "4", math.nan])
-def test_anything_but_a_whole_number_from_one_on_is_refused(value):
-    with pytest.raises(
-        ValueError, match=r"^steps: expected a whole number >= 1, got .*\. Count\.$"
-    ):
-        require_count("steps", value, remedy="Count.")
-
-
 @pytest.mark.parametrize("value", [2**32, 10**20, 10**5000], ids=["next", "large", "huge"])
 def test_seeds_go_as_far_as_numpy_takes_them(value):
     np.random.default_rng(require_seed("seed", 2**32 - 1))
@@ -175,3 +170,26 @@ def test_no_values_and_values_that_occur_twice_are_refused():
 def test_the_first_line_of_an_error_is_its_type_where_it_says_nothing():
     assert first_line(ValueError("one\ntwo")) == "one"
     assert first_line(KeyError()) == "KeyError"
+
+
+def test_what_fits_into_memory_passes_and_what_does_not_is_refused_with_both_sizes():
+    there = total_memory()
+    assert there > 2**28
+    require_memory("width", 1, "weights", there, remedy="")
+    with pytest.raises(ValueError, match=r"^width: expected weights that fit into the .* GiB of m"):
+        require_memory("width", 9, "weights", there + 1, remedy="")
+    with pytest.raises(ValueError, match=r"got 9, which makes weights of 1,048,576\.0 GiB\. Less"):
+        require_memory("width", 9, "weights", 2**50, remedy="Less.")
+
+
+@pytest.mark.parametrize(
+    ("argument", "options", "sizes"),
+    [("width", {"width": 64.0}, {"image_size": 2**12}), ("image_size", {}, {"image_size": 2**15})],
+)
+def test_networks_and_samples_that_do_not_fit_are_refused_without_being_made(
+    argument, options, sizes
+):
+    with pytest.raises(ValueError, match=rf"^{argument}: .* which makes weights of "):
+        Architecture(**options).made(**sizes)
+    with pytest.raises(ValueError, match=r"^samples: .*got 2147483647, which makes samples of "):
+        random_samples(Architecture(width=0.01), 2**31 - 1, channels=3, image_size=2**10)

@@ -105,7 +105,7 @@ def at_meta() -> Iterator[Callable[[], None]]:
 
 
 @pytest.mark.parametrize("work", WORKS | OF_RANDOM_NETWORKS | OF_EVENTS)
-def test_no_default_device_changes_what_comes_out(work: str, at_meta: Any) -> None:
+def test_no_default_device_changes_what_comes_out(work, at_meta):
     done = (WORKS | OF_RANDOM_NETWORKS | OF_EVENTS)[work]
     expected, given = done(*subject(work)), subject(work)
     at_meta()
@@ -121,7 +121,7 @@ FOLLOWING = {"layers.py"}
 """Buffers of a layer that is built are on the default device, as those of torch's layers."""
 
 
-def test_every_tensor_is_made_on_a_device_that_is_named() -> None:
+def test_every_tensor_is_made_on_a_device_that_is_named():
     root, made = Path(art_snn.__file__).parent, []
     for path in root.rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

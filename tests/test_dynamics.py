@@ -195,7 +195,7 @@ def test_by_default_they_change_nothing_and_are_not_told():
     given = Dynamics(0.5, 1.0, gain=1, constant=0, strict=False, rest=0, start=0, drop=None)
     assert given == plain
     assert repr(plain) == "Dynamics(decay=0.5, threshold=1.0, reset='hard')"
-    assert plain.plain
+    assert plain.is_standard
     current = torch.randn(6, 100)
     assert plain.effective(current).equal(current)
     assert plain.standard == plain
@@ -204,7 +204,7 @@ def test_by_default_they_change_nothing_and_are_not_told():
 @pytest.mark.parametrize("name", FURTHER)
 def test_what_changes_something_is_told_and_makes_the_same_again(name):
     dynamics = Dynamics(0.5, **FURTHER[name])
-    assert not dynamics.plain
+    assert not dynamics.is_standard
     assert eval(repr(dynamics), {"Dynamics": Dynamics}) == dynamics
     assert all(f"{field}=" in repr(dynamics) for field in FURTHER[name])
 

@@ -62,13 +62,13 @@ def batch(known: Any) -> tuple[np.ndarray, np.ndarray]:
     return known[0][:8].copy(), known[1][:8].copy()
 
 
-def test_the_gpu_is_used_when_asked_for(on_gpu: Any) -> None:
+def test_the_gpu_is_used_when_asked_for(on_gpu):
     assert devices(on_gpu) == {"cuda"}
     assert on_gpu.device.type == "cuda"
 
 
 @pytest.mark.parametrize("rule", ["rga", "stbp"])
-def test_gradients_are_those_of_the_cpu(on_cpu: Any, on_gpu: Any, batch: Any, rule: str) -> None:
+def test_gradients_are_those_of_the_cpu(on_cpu, on_gpu, batch, rule):
     for method in ("loss_gradient", "class_gradient"):
         arguments = batch if method == "loss_gradient" else batch[:1]
         there = getattr(on_gpu, method)(*arguments, gradient=rule)
@@ -80,9 +80,7 @@ def test_gradients_are_those_of_the_cpu(on_cpu: Any, on_gpu: Any, batch: Any, ru
 
 
 @pytest.mark.parametrize("place", ["cpu", "cuda"])
-def test_the_gradient_of_a_tensor_is_on_the_tensors_device(
-    on_gpu: Any, batch: Any, place: str
-) -> None:
+def test_the_gradient_of_a_tensor_is_on_the_tensors_device(on_gpu, batch, place):
     x, y = (torch.tensor(value, device=place) for value in batch)
     gradient = on_gpu.loss_gradient(x, y)
     assert gradient.device.type == place
@@ -97,7 +95,7 @@ def test_the_gradient_of_a_tensor_is_on_the_tensors_device(
     ],
     ids=["PGD", "APGD"],
 )
-def test_attacks_run_by_the_selected_rule(trained_layers: Any, batch: Any, attack: Any) -> None:
+def test_attacks_run_by_the_selected_rule(trained_layers, batch, attack):
     selected, other = Counted(RGA()), Counted(STBP())
     classifier = build(
         copy.deepcopy(trained_layers), gradient=selected, training_gradient=other, device_type="gpu"
@@ -111,7 +109,7 @@ def test_attacks_run_by_the_selected_rule(trained_layers: Any, batch: Any, attac
     assert after < before
 
 
-def test_trainers_train_on_the_gpu(on_gpu: Any, data: Any) -> None:
+def test_trainers_train_on_the_gpu(on_gpu, data):
     x, y = data.x_train[:32], data.y_train[:32]
     attack = ProjectedGradientDescent(on_gpu, **STEPS)
     trainers = (
@@ -127,7 +125,7 @@ def test_trainers_train_on_the_gpu(on_gpu: Any, data: Any) -> None:
             assert not torch.equal(weight, before[name]), name
 
 
-def test_set_params_moves_network_and_optimizer_there_and_back(on_cpu: Any, batch: Any) -> None:
+def test_set_params_moves_network_and_optimizer_there_and_back(on_cpu, batch):
     on_cpu.fit(*batch, nb_epochs=1)
     predicted = on_cpu.predict(batch[0])
     for device_type, place in (("gpu", "cuda"), ("cpu", "cpu"), ("gpu", "cuda")):
@@ -141,7 +139,7 @@ def test_set_params_moves_network_and_optimizer_there_and_back(on_cpu: Any, batc
 @pytest.mark.parametrize(
     "copied", [lambda c: pickle.loads(pickle.dumps(c)), copy.deepcopy], ids=["pickle", "deepcopy"]
 )
-def test_a_copy_of_a_classifier_on_the_gpu_is_whole(on_gpu: Any, batch: Any, copied: Any) -> None:
+def test_a_copy_of_a_classifier_on_the_gpu_is_whole(on_gpu, batch, copied):
     on_gpu.fit(*batch, nb_epochs=1)
     predicted = on_gpu.predict(batch[0])
     other = copied(on_gpu)
@@ -151,9 +149,7 @@ def test_a_copy_of_a_classifier_on_the_gpu_is_whole(on_gpu: Any, batch: Any, cop
     np.testing.assert_allclose(on_gpu.predict(batch[0]), predicted, atol=1e-5)
 
 
-def test_a_pickle_from_the_gpu_opens_without_one(
-    on_gpu: Any, batch: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pickle_from_the_gpu_opens_without_one(on_gpu, batch, monkeypatch):
     on_gpu.fit(*batch, nb_epochs=1)
     predicted, content = on_gpu.predict(batch[0]), pickle.dumps(on_gpu)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -162,14 +158,14 @@ def test_a_pickle_from_the_gpu_opens_without_one(
     np.testing.assert_allclose(other.predict(batch[0]), predicted, atol=1e-4)
 
 
-def test_a_clone_is_on_the_gpu_too(on_gpu: Any, batch: Any) -> None:
+def test_a_clone_is_on_the_gpu_too(on_gpu, batch):
     clone = on_gpu.clone_for_refitting()
     assert devices(clone) == {"cuda"}
     clone.fit(*batch, nb_epochs=1)
     assert clone.predict(batch[0]).shape == (len(batch[0]), CLASSES)
 
 
-def test_activations_come_back_as_numpy(on_gpu: Any, on_cpu: Any, batch: Any) -> None:
+def test_activations_come_back_as_numpy(on_gpu, on_cpu, batch):
     there = on_gpu.get_activations(batch[0], 0)
     np.testing.assert_allclose(there, on_cpu.get_activations(batch[0], 0), atol=1e-4)
     assert on_gpu.get_activations(batch[0], 0, framework=True).is_cuda
@@ -201,8 +197,8 @@ FUSED = [
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("dynamics", FUSED, ids=str)
 def test_loops_in_one_kernel_give_the_spikes_and_gradients_of_the_eager_ones(
-    dynamics: Dynamics, dtype: torch.dtype, steps: int, unfused: Any
-) -> None:
+    dynamics, dtype, steps, unfused
+):
     def through() -> tuple[torch.Tensor, ...]:
         leaf, u = current.clone().requires_grad_(), torch.empty_like(current)
         spikes = STBP().firing()(Site("", dynamics), leaf)
@@ -222,7 +218,7 @@ def test_loops_in_one_kernel_give_the_spikes_and_gradients_of_the_eager_ones(
 
 
 @pytest.mark.parametrize("dynamics", FUSED, ids=str)
-def test_loops_in_single_precision_are_fused(dynamics: Dynamics) -> None:
+def test_loops_in_single_precision_are_fused(dynamics):
     fused.forget()
     current = torch.randn(8, 32, 64, device="cuda").requires_grad_()
     STBP().firing()(Site("", dynamics), current).sum().backward()
@@ -233,8 +229,8 @@ def test_loops_in_single_precision_are_fused(dynamics: Dynamics) -> None:
 
 @pytest.mark.parametrize("rule", [STBP(), RGA(), PDSG()], ids=repr)
 def test_a_network_of_fused_loops_has_the_logits_and_gradients_of_one_of_eager_ones(
-    on_gpu: Any, batch: Any, unfused: Any, rule: Any
-) -> None:
+    on_gpu, batch, unfused, rule
+):
     x = torch.tensor(batch[0], device="cuda")
 
     def through() -> tuple[torch.Tensor, ...]:

@@ -14,11 +14,11 @@ from tests.jobs import script
 
 SCRIPT = """
 import json, time
-from art_snn.team import joined
+from art_snn.team import join
 
-with joined() as team:
+with join() as team:
     found = {"rank": team.rank, "size": team.size, "leads": team.leads}
-    found["told"] = team.told(f"of {team.rank}")
+    found["told"] = team.broadcast(f"of {team.rank}")
     found["gathered"] = team.gathered(team.rank)
     found["dealt"] = []
     for thing in team.dealt(range(9), "things"):
@@ -55,7 +55,7 @@ def test_a_process_by_itself_is_a_team_of_one():
     with join() as team:
         assert team == Team()
         assert team.leads
-        assert team.told("this") == "this"
+        assert team.broadcast("this") == "this"
         assert team.gathered("this") == ["this"]
         assert list(team.dealt("abc", "letters")) == ["a", "b", "c"]
         assert team.counted("things", 3) == 3

@@ -7,10 +7,8 @@ import contextvars
 import copy
 import pickle
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pytest
@@ -41,9 +39,7 @@ def classifier() -> PyTorchSpikingClassifier:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_threads_on_one_network_get_the_gradients_of_their_own_rules(
-    classifier: PyTorchSpikingClassifier, way: str
-) -> None:
+def test_threads_on_one_network_get_the_gradients_of_their_own_rules(classifier, way):
     x, y = small.samples(classifier)
     assert at_once(WAYS[way], classifier, RULES, x, y, rounds=3) == []
     assert PASS.get() is None
@@ -51,8 +47,8 @@ def test_threads_on_one_network_get_the_gradients_of_their_own_rules(
 
 
 def test_using_is_unknown_to_a_thread_that_is_started_inside_unless_it_takes_the_context(
-    classifier: PyTorchSpikingClassifier,
-) -> None:
+    classifier,
+):
     network, seen = classifier.model, []
 
     def look() -> None:
@@ -67,8 +63,8 @@ def test_using_is_unknown_to_a_thread_that_is_started_inside_unless_it_takes_the
 
 
 def test_an_attack_is_unknown_to_a_thread_that_is_started_inside_unless_it_takes_the_context(
-    classifier: PyTorchSpikingClassifier,
-) -> None:
+    classifier,
+):
     network, seen = classifier.model, []
     with network.attacking(0.1):
         for target in (None, contextvars.copy_context()):
@@ -79,9 +75,7 @@ def test_an_attack_is_unknown_to_a_thread_that_is_started_inside_unless_it_takes
     assert seen == [None, (0.1,)]
 
 
-def test_tasks_keep_their_rules_while_they_wait_for_each_other(
-    classifier: PyTorchSpikingClassifier,
-) -> None:
+def test_tasks_keep_their_rules_while_they_wait_for_each_other(classifier):
     x, y = small.samples(classifier)
     expected = right_answers(by_using, classifier, RULES, x, y)
 
@@ -102,9 +96,7 @@ def test_tasks_keep_their_rules_while_they_wait_for_each_other(
     assert classifier.model._override is None
 
 
-def test_moments_of_two_attacks_by_one_rule_do_not_mix(
-    classifier: PyTorchSpikingClassifier,
-) -> None:
+def test_moments_of_two_attacks_by_one_rule_do_not_mix(classifier):
     x, y = small.samples(classifier)
     nearby = np.clip(x + 0.01, 0, 1)
     classifier.gradient = "assg"
@@ -121,9 +113,7 @@ def test_moments_of_two_attacks_by_one_rule_do_not_mix(
             assert all(map(np.array_equal, together, alone))
 
 
-def test_of_two_tasks_that_start_with_the_same_moments_one_goes_on_with_them(
-    classifier: PyTorchSpikingClassifier,
-) -> None:
+def test_of_two_tasks_that_start_with_the_same_moments_one_goes_on_with_them(classifier):
     x, y = small.samples(classifier)
     classifier.gradient = "assg"
     first = classifier.loss_gradient(x, y)
@@ -138,9 +128,7 @@ def copy_of(_: object) -> contextvars.Context:
     return contextvars.copy_context()
 
 
-def test_what_a_network_remembers_is_bounded_and_the_oldest_leave(
-    classifier: PyTorchSpikingClassifier,
-) -> None:
+def test_what_a_network_remembers_is_bounded_and_the_oldest_leave(classifier):
     x, y = small.samples(classifier)
     rules = [ASSG(relax=1 + i / 100) for i in range(20)]
     for rule in rules:
@@ -152,9 +140,7 @@ def test_what_a_network_remembers_is_bounded_and_the_oldest_leave(
     assert list(classifier.model.memory) == longer[-8:]
 
 
-def test_how_a_gradient_was_computed_is_told_to_whoever_asked_for_it(
-    classifier: PyTorchSpikingClassifier,
-) -> None:
+def test_how_a_gradient_was_computed_is_told_to_whoever_asked_for_it(classifier):
     x, y = small.samples(classifier)
     classifier.loss_gradient(x, y, gradient=STBP())
     with ThreadPoolExecutor(1) as pool:
@@ -164,9 +150,7 @@ def test_how_a_gradient_was_computed_is_told_to_whoever_asked_for_it(
     assert classifier.model.execution.kind == "through time"
 
 
-def test_a_loss_per_sample_in_one_thread_does_not_scale_gradients_in_another(
-    classifier: PyTorchSpikingClassifier,
-) -> None:
+def test_a_loss_per_sample_in_one_thread_does_not_scale_gradients_in_another(classifier):
     x, y = small.samples(classifier)
     expected = classifier.loss_gradient(x, y)
     done = threading.Event()
@@ -185,9 +169,7 @@ def test_a_loss_per_sample_in_one_thread_does_not_scale_gradients_in_another(
     assert all(same)
 
 
-def test_activations_are_those_of_the_callers_own_samples(
-    classifier: PyTorchSpikingClassifier,
-) -> None:
+def test_activations_are_those_of_the_callers_own_samples(classifier):
     x, _ = small.samples(classifier)
     layer = classifier.layer_names[1]
     expected = {part: classifier.get_activations(x[part::2], layer) for part in (0, 1)}
@@ -205,9 +187,7 @@ def test_activations_are_those_of_the_callers_own_samples(
     [copy.copy, copy.deepcopy, lambda n: pickle.loads(pickle.dumps(n))],
     ids=["copy", "deepcopy", "pickle"],
 )
-def test_copies_and_replicas_made_inside_using_keep_its_rule(
-    copied: Callable[[Any], Any], classifier: PyTorchSpikingClassifier
-) -> None:
+def test_copies_and_replicas_made_inside_using_keep_its_rule(copied, classifier):
     network: SpikingNetwork = classifier.model
     with network.using(STBP()):
         twins = [copied(network), network._replicate_for_data_parallel()]
@@ -217,7 +197,7 @@ def test_copies_and_replicas_made_inside_using_keep_its_rule(
     assert network.gradient == RGA()
 
 
-def test_nothing_of_a_network_that_is_gone_is_kept() -> None:
+def test_nothing_of_a_network_that_is_gone_is_kept():
     import gc
     import weakref
 
@@ -231,9 +211,7 @@ def test_nothing_of_a_network_that_is_gone_is_kept() -> None:
     assert gone() is None
 
 
-def test_threads_that_evaluate_a_network_in_training_mode_leave_it_there_and_see_none_of_it() -> (
-    None
-):
+def test_threads_that_evaluate_a_network_leave_it_in_training_mode_and_see_none_of_it():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         layers = [
@@ -256,7 +234,7 @@ def test_threads_that_evaluate_a_network_in_training_mode_leave_it_there_and_see
     assert torch.equal(classifier.model.layers[0].module[2].running_mean, statistics)
 
 
-def test_modes_are_kept_inside_of_each_other() -> None:
+def test_modes_are_kept_inside_of_each_other():
     network = small.classifier().model.train()
     with modes_kept(network):
         network.eval()

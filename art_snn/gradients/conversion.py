@@ -36,6 +36,6 @@ class Conversion(Gradient):
 
     def _activate(self, site: Site, current: Tensor) -> Tensor:
         dynamics = site.dynamics
-        if not dynamics.plain:
+        if not dynamics.is_standard:
             current, dynamics = dynamics.effective(current), dynamics.standard
         return self.activation(current, dynamics.threshold)

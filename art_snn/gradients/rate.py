@@ -187,7 +187,7 @@ def _spikes_for(current: Tensor) -> Tensor:
 def _slope(rule: RateGradient, trace: Trace) -> Tensor:
     """The rule's slope at the input current, of which it sees what arrives behind the gain."""
     dynamics, potential = trace.dynamics, trace.potential
-    if dynamics.plain:
+    if dynamics.is_standard:
         return rule.slope(trace)
     if potential is not None and dynamics.origin != 0:
         potential = potential - dynamics.origin

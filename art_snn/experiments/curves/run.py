@@ -69,7 +69,7 @@ def recorded(
     network.check(STBP(), some.to(network.dtype or some.dtype))
     how = {name: getattr(settings, name) for name in ("pairs", "batch_size", "seed")}
     pairs = record(network, data.x_test, settings.layer, **how)
-    if not dynamics.plain:
+    if not dynamics.is_standard:
         # The curves are those of the current as it arrives behind gain and constant.
         current = dynamics.effective(torch.as_tensor(pairs.current, device="cpu")).numpy()
         pairs, dynamics = replace(pairs, current=current), dynamics.standard

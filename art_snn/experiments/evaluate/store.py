@@ -79,7 +79,7 @@ class Store:
     def collect(self, names: Sequence[str], team: Team) -> None:
         """Bring all blocks to the leading process, whose folder may be on another machine."""
         done = self.done(names)
-        missing = team.told([name for name in names if name not in done])
+        missing = team.broadcast([name for name in names if name not in done])
         paths = [path for name in missing for path in (self.arrays(name), self.file(name))]
         parcels = {path.name: path.read_bytes() for path in paths if path.exists()}
         for parcel in team.gathered({} if team.leads else parcels):
