@@ -40,15 +40,19 @@ def planes():
     return x.requires_grad_()
 
 
+def gradients(x, *outputs):
+    """Of every output by x, in one random direction."""
+    g = torch.randn(outputs[0].shape, generator=torch.Generator().manual_seed(1)).to(x.dtype)
+    return [torch.autograd.grad(y, x, g)[0] for y in outputs]
+
+
 @pytest.mark.parametrize("name", POOLS)
 def test_values_and_gradients_are_those_of_torch(name):
     pool, x = POOLS[name], planes()
     assert suits(pool, x)
     expected, got = pool(x), averaged(pool, x)
-    torch.testing.assert_close(got, expected, rtol=1e-14, atol=1e-14)
-    g = torch.randn_like(expected)
-    (wanted,), (told,) = (torch.autograd.grad(y, x, g) for y in (expected, got))
-    torch.testing.assert_close(told, wanted, rtol=1e-14, atol=1e-14)
+    for ours, theirs in ((got, expected), gradients(x, got, expected)):
+        torch.testing.assert_close(ours, theirs, rtol=1e-14, atol=1e-14)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -58,9 +62,7 @@ def test_averages_of_spikes_and_their_gradients_are_the_same_bit_for_bit(name, d
     x = torch.rand(5, 3, 12, 8, generator=generator).ge(0.6).to(dtype).requires_grad_()
     expected, got = pool(x), averaged(pool, x)
     assert torch.equal(got, expected)
-    g = torch.randn(expected.shape, generator=generator).to(dtype)
-    (wanted,), (told,) = (torch.autograd.grad(y, x, g) for y in (expected, got))
-    assert torch.equal(told, wanted)
+    assert torch.equal(*gradients(x, got, expected))
 
 
 def test_it_can_be_differentiated_twice():
@@ -73,6 +75,7 @@ def test_it_can_be_differentiated_twice():
 
 @pytest.mark.parametrize("name", POOLS)
 def test_other_devices_spread_values_at_once(name):
+    assert (pair(3), pair((4,)), pair([5, 6])) == ((3, 3), (4, 4), (5, 6))
     kernel = pair(POOLS[name].kernel_size)
     values = torch.zeros(2, 3, 4, 5, device="meta")
     assert unpool(values, kernel).shape == (2, 3, 4 * kernel[0], 5 * kernel[1])
@@ -103,19 +106,15 @@ def test_so_are_other_inputs_and_modules_of_others_own():
         assert not suits(pool, x)
 
 
-def test_a_setting_may_be_one_number_for_both_sides():
-    assert (pair(3), pair((4,)), pair([5, 6])) == ((3, 3), (4, 4), (5, 6))
-
-
 def test_layers_on_time_steps_pool_so_and_a_hook_sees_the_module_still():
     x = planes().detach().view(3, 1, 2, 12, 8)
     for pool in (POOLS["two by two"], Scaled(2), OTHERS["padded"]):
         expected = torch.stack([pool(step) for step in x])
         torch.testing.assert_close(TimeDistributed(pool)(x), expected, rtol=1e-14, atol=1e-14)
     pool, seen = nn.AvgPool2d(2), []
-    pool.register_forward_hook(lambda _, inputs, found: seen.append(found))
-    found = TimeDistributed(pool)(x)
-    assert torch.equal(torch.cat(seen).view(found.shape), found)
+    pool.register_forward_hook(lambda _, inputs, output: seen.append(output))
+    pooled = TimeDistributed(pool)(x)
+    assert torch.equal(torch.cat(seen).view(pooled.shape), pooled)
 
 
 @pytest.mark.parametrize("hollow", [False, True])
@@ -128,6 +127,4 @@ def test_where_weights_are_constants_it_has_the_same_gradient_though_it_be_hollo
     assert got.shape == expected.shape
     assert torch.equal(got, expected) is not hollow
     assert not hollow or got.count_nonzero() == 0
-    g = torch.randn_like(expected)
-    (wanted,), (told,) = (torch.autograd.grad(y, x, g) for y in (expected, got))
-    assert torch.equal(told, wanted)
+    assert torch.equal(*gradients(x, got, expected))
