@@ -7,15 +7,49 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 
+from tests.conftest import varied
+
 
 def linear(weights: Any, bias: Any = None, **options: Any) -> PyTorchClassifier:
-    """ART's stock classifier: logits = weights [K, D] x + bias [K], for samples (D,)."""
+    """ART's stock classifier: logits = weights [K, *shape] x + bias [K], for samples of that shape.
+
+    Its `model.module` counts what it was asked for."""
     table = torch.as_tensor(np.asarray(weights, dtype=np.float64))
-    layer = nn.Linear(table.shape[1], len(table)).double()
+    layer = nn.Linear(table[0].numel(), len(table)).double()
     with torch.no_grad():
-        layer.weight.copy_(table)
+        layer.weight.copy_(table.flatten(1))
         layer.bias.copy_(torch.zeros(len(table)) if bias is None else torch.as_tensor(bias))
-    return stock(layer, (table.shape[1],), len(table), **options)
+    module = Counting(nn.Sequential(nn.Flatten(), layer))
+    return stock(module, tuple(table.shape[1:]), len(table), **options)
+
+
+class Counting(nn.Module):
+    """How many samples a module was asked for, and the most of a pass."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module, self.rows, self.largest = module, 0, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.rows += len(x)
+        self.largest = max(self.largest, len(x))
+        found: Tensor = self.module(x)
+        return found
+
+
+def smooth(seed: int = 0) -> tuple[PyTorchClassifier, nn.Module, Tensor]:
+    """A classifier that is not linear and that no attack breaks, so that runs go to their ends.
+
+    With its module, and three samples [3, 4], all of class 0."""
+    generator = torch.Generator().manual_seed(varied(seed))
+    module = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)).double()
+    with torch.no_grad():
+        for weight in module.parameters():
+            weight.copy_(torch.randn(weight.shape, generator=generator))
+        # One class is far ahead everywhere.
+        module[2].bias[0] += 100
+    x = torch.rand(3, 4, generator=generator, dtype=torch.float64)
+    return stock(module, (4,), 3), module, x
 
 
 def stock(

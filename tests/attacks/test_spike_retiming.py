@@ -9,8 +9,7 @@ from torch import nn
 from art_snn.attacks import SpikeRetiming, shifts
 from art_snn.attacks.objectives import margin
 from art_snn.attacks.spikes import Spikes
-from tests.attacks.classifiers import stock
-from tests.attacks.frames import linear_in
+from tests.attacks.classifiers import linear, stock
 from tests.networks import FORMS, build
 
 # By how much a spike moves the first class ahead, at four steps (rows) of three places.
@@ -21,7 +20,7 @@ X = np.array([[0.0, 0, 0], [1, 1, 0], [0, 0, 1], [0, 0, 0]]).reshape(1, 4, 1, 1,
 
 def against(ahead, weights=WEIGHTS, **options):
     """The attack on a classifier of two classes, the first of which is ahead by w x + b."""
-    classifier = linear_in([weights, 0 * weights], [ahead, 0], **options.pop("classifier", {}))
+    classifier = linear([weights, 0 * weights], [ahead, 0], **options.pop("classifier", {}))
     return SpikeRetiming(classifier, **{"max_shift": 1, "verbose": False} | options)
 
 
@@ -157,7 +156,7 @@ def test_counts_places_mask_range_and_budgets_are_kept_and_no_sample_touches_ano
         "batch_size": data.draw(st.integers(1, 4)),
     }
     weights = draw.integers(-4, 5, (3, *shape))
-    classifier = linear_in(weights, draw.integers(-1, 2, 3), clip_values=(low, low + most))
+    classifier = linear(weights, draw.integers(-1, 2, 3), clip_values=(low, low + most))
     attack = SpikeRetiming(classifier, verbose=False, **options)
     x = low + draw.integers(0, most + 1, (4, *shape))
     mask = draw.random(x.shape) < 0.8
@@ -183,18 +182,11 @@ def test_counts_places_mask_range_and_budgets_are_kept_and_no_sample_touches_ano
 def test_a_target_is_reached_where_it_is_named():
     weights = np.zeros((3, 3, 1, 1, 1))
     weights[1, 0], weights[2, 2] = 2, 2
-    classifier = linear_in(weights, [1, 0, 0])
+    classifier = linear(weights, [1, 0, 0])
     x = np.array([0.0, 1, 0]).reshape(1, 3, 1, 1, 1)
     for target, step in {1: 0, 2: 2}.items():
         attack = SpikeRetiming(classifier, targeted=True, verbose=False)
         assert attack.generate(x, np.eye(3)[[target]]).ravel().argmax() == step
-
-
-def test_tensors_come_back_as_tensors():
-    found = against(100.0, max_iter=1, moved=1).generate(torch.as_tensor(X).float(), [0])
-    assert isinstance(found, torch.Tensor)
-    assert found.dtype == torch.float32
-    assert times(found) == [[1], [1], [3]]
 
 
 def spiking(trained_layers, known, rule):
@@ -244,49 +236,3 @@ def test_rate_rules_are_warned_of_since_their_gradient_is_the_same_at_all_steps(
     with pytest.warns(RuntimeWarning, match=r"^The gradient is the same at all time steps.*stbp"):
         found = attack.generate(x, y)
     np.testing.assert_array_equal(found, x)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (
-            {"max_shift": 0},
-            r"^max_shift: expected a whole number >= 1, got 0\. Give a whole number",
-        ),
-        ({"total_shift": -1}, r"^total_shift: expected a whole number >= 1, got -1\. .* or None"),
-        ({"moved": 1.5}, r"^moved: expected a whole number >= 1, got 1\.5"),
-        ({"max_iter": 0}, r"^max_iter: expected a whole number >= 1, got 0\. The default is 40"),
-        ({"eta": 0}, r"^eta: expected a number above 0, got 0\. The default is 0\.3"),
-        ({"batch_size": 0}, r"^batch_size: expected a whole number >= 1, got 0"),
-    ],
-)
-def test_settings_out_of_their_range_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        against(1.0, **options)
-    with pytest.raises(ValueError, match=message):
-        against(1.0).set_params(**options)
-
-
-def test_frames_that_hold_no_whole_numbers_of_spikes_are_refused():
-    message = (
-        r"^x: expected event frames of whole numbers of spikes, got values such as 0\.333333\. "
-        r"A spike adds 1 to the lowest value: give counts, not divided by their maximum\."
-    )
-    with pytest.raises(ValueError, match=message):
-        against(1.0).generate(X / 3, [0])
-
-
-def test_a_classifier_that_does_not_know_the_range_is_refused():
-    message = (
-        r"^x: expected event frames \[N, T, \.\.\.\] of a known range, got a classifier without "
-        r"clip_values\. Tell the classifier by clip_values the value without spikes, and"
-    )
-    with pytest.raises(ValueError, match=message):
-        against(1.0, classifier={"clip_values": None}).generate(X, [0])
-
-
-def test_samples_without_a_place_beside_time_are_refused():
-    classifier = linear_in(np.ones((2, 4)), [1, 0])
-    message = r"^x: expected event frames \[N, T, \.\.\.\], got samples of shape \(4,\)\. The time"
-    with pytest.raises(ValueError, match=message):
-        SpikeRetiming(classifier, verbose=False).generate(np.ones((1, 4)), [0])

@@ -1,17 +1,13 @@
 """SquareSearch against a naive loop, and what it promises of samples, budgets and labels."""
 
-import copy
-
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
 
 from art_snn.attacks import SquareSearch, square_search
 from art_snn.attacks.randomness import uniform_noise
 from art_snn.attacks.square_search import SQUARES
-from tests.attacks.classifiers import linear, stock
-from tests.networks import FORMS, build
+from tests.attacks.classifiers import stock
 
 QUIET = {"verbose": False}
 
@@ -109,64 +105,3 @@ def test_it_breaks_what_no_gradient_tells_of():
     attack = SquareSearch(classifier, eps=0.5, max_iter=300, **QUIET)
     found = attack.generate(x.numpy(), y)
     assert (classifier.predict(found).argmax(1) != y).all()
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    st.integers(0, 2**31),
-    st.floats(0.01, 2),
-    st.sampled_from([np.inf, 2]),
-    st.booleans(),
-    st.integers(0, 2),
-    st.floats(0.001, 1),
-)
-def test_nothing_leaves_the_budget_the_range_or_the_mask(seed, eps, norm, targeted, starts, share):
-    rng = np.random.default_rng(seed)
-    classifier = linear(rng.normal(size=(3, 4)))
-    x, y, mask = rng.random((5, 4)), rng.integers(0, 3, 5), rng.random((5, 4)) < 0.6
-    options = {"eps": eps, "max_iter": 4, "num_random_init": starts, "targeted": targeted}
-    attack = SquareSearch(classifier, norm, share=share, **options, **QUIET)
-    found = attack.generate(x, y, mask=mask)
-    change = (found - x).reshape(5, -1)
-    assert np.linalg.norm(change, ord=norm, axis=1).max() <= eps * (1 + 1e-9)
-    assert 0 <= found.min() <= found.max() <= 1
-    assert (change[~mask] == 0).all()
-    before = (classifier.predict(x).argmax(1) == y) == targeted
-    np.testing.assert_array_equal(found[before], x[before])
-
-
-@pytest.mark.parametrize("form", ["grey", "frames"])
-def test_a_sample_has_the_same_adversarial_alone_and_in_a_batch(form, trained_layers, known):
-    # The weights of these layers are short, so that no spike depends on the order of a sum.
-    classifier = build(copy.deepcopy(trained_layers), form)
-    x, y = FORMS[form].present(known[0][:6]).astype(np.float64), known[1][:6]
-    classifier.model.double()
-
-    def adversarial(rows, size):
-        attack = SquareSearch(classifier, eps=0.15, max_iter=20, batch_size=size, **QUIET)
-        return attack.generate(x[rows], y[rows])
-
-    together = adversarial(slice(None), 6)
-    assert (together != x).any()
-    np.testing.assert_allclose(adversarial(slice(None), 4), together, atol=1e-9)
-    np.testing.assert_allclose(adversarial(slice(3, 4), 6), together[3:4], atol=1e-9)
-
-
-def test_a_targeted_attack_comes_nearer_to_its_target(trained_layers, known):
-    classifier = build(copy.deepcopy(trained_layers))
-    x = known[0][:6]
-    target = classifier.predict(x).argsort(1)[:, -2]
-    attack = SquareSearch(classifier, eps=0.5, max_iter=60, targeted=True, **QUIET)
-    found = attack.generate(x, target)
-    before, after = (classifier.compute_loss(z, target, reduction="none") for z in (x, found))
-    assert after.mean() < before.mean()
-
-
-@pytest.mark.parametrize("share", [0, -1, 1.5, np.nan, "much"])
-def test_a_share_that_is_none_is_refused_by_name(share):
-    expected = r"^share: expected a number above 0 and at most 1, got "
-    with pytest.raises(ValueError, match=expected):
-        SquareSearch(linear([[1, 1], [0, 0]]), share=share)
-    attack = SquareSearch(linear([[1, 1], [0, 0]]), **QUIET)
-    with pytest.raises(ValueError, match=expected):
-        attack.set_params(share=share)
