@@ -20,7 +20,7 @@ def check_batches(team: Team, recipe: Recipe, samples: int) -> None:
     """Refuse batches without a sample for every process, the last one of an epoch included."""
     size = min(recipe.batch_size, samples)
     last = samples % size or size
-    expected = f"batches with a sample for each of {team.size} processes"
+    expected = f"batches with a sample for every one of {team.size} processes"
     got = f"{recipe.batch_size}, so that the last batch of {samples} samples has {last}"
     remedy = "Take another one, or fewer processes."
     require(last >= team.size, "batch_size", expected, got, remedy)

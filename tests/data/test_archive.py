@@ -63,10 +63,7 @@ def test_an_honest_bomb_is_refused_before_it_takes_memory(tmp_path, traced):
     path = bomb(tmp_path / "bomb.npz", 300_000_000)
     assert path.stat().st_size < 2_000_000
     tracemalloc.reset_peak()
-    message = (
-        r"^data: expected arrays of at most 100,000,000 bytes, unpacked, got .*bomb\.npz that "
-        r"states 300,00\d,\d{3} bytes\. Leave samples out, or allow more by from_npz\(\.\.\., larg"
-    )
+    message = r"^data: .*at most 100,000,000 bytes, .*bomb\.npz that states 300,00\d,\d{3} bytes"
     with pytest.raises(ArgumentError, match=message):
         from_npz(path, largest=100_000_000)
     assert traced() < 1_000_000
@@ -95,10 +92,7 @@ def test_a_largest_size_that_is_none_is_refused(largest, tmp_path):
 def test_a_shape_that_the_content_does_not_have_takes_no_memory(shape, tmp_path, traced):
     path = zipped(tmp_path / "x.npz", x_train=member(shape, bytes(120)))
     tracemalloc.reset_peak()
-    message = (
-        r"^data: expected a \.npz file of arrays, got .*which cannot be read \(x_train\.npy of"
-    )
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises(ArgumentError, match=r"^data: .*cannot be read \(x_train\.npy of"):
         from_npz(path)
     assert traced() < 1_000_000
 
@@ -116,13 +110,10 @@ def test_a_member_of_another_size_than_the_archive_states_is_damaged(stated, tmp
     assert traced() < 1_000_000
 
 
-def test_members_that_unpack_a_block_at_once_are_refused(tmp_path):
+def test_members_that_numpy_does_not_write_so_are_refused(tmp_path):
     path = zipped(tmp_path / "x.npz", zipfile.ZIP_BZIP2)
-    with pytest.raises(ArgumentError, match=r"x_train\.npy is not compressed as numpy does it"):
+    with pytest.raises(ArgumentError, match=r"x_train\.npy is not compressed as numpy"):
         from_npz(path)
-
-
-def test_a_format_that_numpy_writes_for_no_numbers_is_refused(tmp_path):
     later = npy.magic(3, 0) + member((6,))[8:]
     with pytest.raises(ArgumentError, match=r"x_train\.npy is of the format \(3, 0\)"):
         from_npz(zipped(tmp_path / "x.npz", x_train=later))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,9 @@ def test_images_of_floating_point_come_back_as_they_were_saved(tmp_path):
         assert data.name == "images"
         assert (data.input_shape, data.classes) == ((1, 4, 5), 3)
         for name, array in expected.items():
-            found = getattr(data, name)
-            assert np.array_equal(found, array)
-            assert found.dtype == (np.float32 if name.startswith("x") else np.int64)
+            assert np.array_equal(getattr(data, name), array)
+            assert getattr(data, name).dtype == (np.float32 if name[0] == "x" else np.int64)
+    assert (data.value_range, data.events, data.steps) == ((0, 1), False, None)
 
 
 PRESENT = {
@@ -55,14 +56,7 @@ PRESENT = {
 
 
 @pytest.mark.parametrize(
-    ("form", "channels"),
-    [
-        ("channels first", 1),
-        ("channels first", 3),
-        ("channels last", 1),
-        ("channels last", 3),
-        ("no channel", 1),
-    ],
+    ("form", "channels"), [*product(("channels first", "channels last"), (1, 3)), ("no channel", 1)]
 )
 def test_bytes_become_shares_with_channels_first(form, channels, tmp_path):
     draw = np.random.default_rng(0)
@@ -72,20 +66,15 @@ def test_bytes_become_shares_with_channels_first(form, channels, tmp_path):
     }
     data = from_npz(saved(tmp_path, **{name: PRESENT[form](x) for name, x in images.items()}))
     for name, x in images.items():
-        found = getattr(data, name)
-        assert found.dtype == np.float32
-        assert found.flags.c_contiguous
-        assert np.allclose(found, x / 255, atol=1e-7)
+        shares = getattr(data, name)
+        assert (shares.dtype, shares.flags.c_contiguous) == (np.float32, True)
+        assert np.allclose(shares, x / 255, atol=1e-7)
     assert data.input_shape == (channels, 4, 5)
 
 
 def test_images_that_can_be_read_both_ways_need_their_axes_to_be_told(tmp_path):
     path = saved(tmp_path, **arrays(shape=(3, 4, 3)))
-    message = (
-        r"^axes: expected NCHW or NHWC, since both suit x_train of shape \(6, 3, 4, 3\), got "
-        r"neither\. Say which axis holds the channels: axes='NCHW' or 'NHWC', --axes in commands\."
-    )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^axes: .*both suit x_train of shape \(6, 3, 4, 3\)"):
         from_npz(path)
     for axes, order in (("NCHW", (0, 1, 2, 3)), ("NHWC", (0, 3, 1, 2))):
         data = from_npz(path, axes=axes)
@@ -109,11 +98,7 @@ def test_axes_that_are_told_although_they_are_seen_are_taken(axes, shape, tmp_pa
     ],
 )
 def test_axes_that_the_images_do_not_have_are_refused(axes, shape, tmp_path):
-    message = (
-        r"^axes: expected NCHW or NHWC, as the images have them, with C = 1 or 3, got "
-        rf"'{axes}' for x_train of shape {re.escape(str((6, *shape)))}\. Leave it out, or correct"
-    )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"^axes: .*as the images have them.*'{axes}'"):
         from_npz(saved(tmp_path, **arrays(shape=shape)), axes=axes)
 
 
@@ -142,22 +127,13 @@ def test_samples_without_a_split_are_split_by_class_and_seed(tmp_path):
     assert not np.array_equal(other.x_test, data.x_test)
 
 
-def test_the_share_for_testing_is_chosen(tmp_path):
+def test_the_share_for_testing_may_be_another(tmp_path):
     data = from_npz(unsplit(tmp_path), test_share=0.5)
     assert (len(data.x_train), len(data.x_test)) == (10, 10)
-    for share in (0, 1, -0.5):
-        with pytest.raises(ValueError, match=r"^test_share: expected a share between 0 and 1, got"):
+    for share in (0, 1, -0.5, 0.01):
+        with pytest.raises(ValueError, match=r"^test_share: expected a share"):
             from_npz(unsplit(tmp_path), test_share=share)
-    with pytest.raises(ValueError, match=r"^test_share: expected a share that leaves each part"):
-        from_npz(unsplit(tmp_path), test_share=0.01)
-
-
-def test_a_share_beside_a_split_is_refused(tmp_path):
-    message = (
-        r"^test_share: expected None, since .*images\.npz has training and test samples of its "
-        r"own, got 0\.2\. Leave it out\."
-    )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^test_share: expected None, since .*images\.npz"):
         from_npz(saved(tmp_path), test_share=0.2)
 
 
@@ -173,11 +149,7 @@ def test_event_frames_and_ranges_are_split_as_well(tmp_path):
 def test_a_split_beside_x_and_y_is_taken_whole_and_a_part_of_one_is_refused(tmp_path):
     path = unsplit(tmp_path, **arrays())
     assert np.array_equal(from_npz(path).x_test, arrays()["x_test"])
-    message = (
-        r"^data: expected the arrays x_train, y_train, x_test, y_test, or x and y to be split, got "
-        r".*whole\.npz with x, y, x_train\."
-    )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^data: expected the arrays .* with x, y, x_train\."):
         from_npz(unsplit(tmp_path, x_train=arrays()["x_train"]))
 
 
@@ -199,69 +171,54 @@ def test_labels_of_any_whole_type_are_taken_and_counted_over_both_parts(kind, tm
 
 
 def test_a_missing_file_is_reported_as_such(tmp_path):
-    message = r"^data: expected a \.npz file, but .* does not exist\."
-    with pytest.raises(FileNotFoundError, match=message):
+    with pytest.raises(FileNotFoundError, match=r"^data: expected a \.npz file.*not exist"):
         from_npz(tmp_path / "none.npz")
 
 
-def npy(path: Path) -> None:
-    with path.open("wb") as file:
-        np.save(file, np.zeros(3))
+def content(**change: Any) -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, **arrays() | change)
+    return stream.getvalue()
 
 
-def pickled(path: Path) -> None:
-    np.savez(path, **arrays() | {"y_test": np.array([{}, {}], dtype=object)})
-
-
-def truncated(path: Path) -> None:
-    np.savez(path, **arrays())
-    path.write_bytes(path.read_bytes()[:500])
-
-
-def altered(path: Path) -> None:
-    """One byte of the first array's content is another."""
-    np.savez(path, **arrays())
-    content = bytearray(path.read_bytes())
-    content[300] ^= 0xFF
-    path.write_bytes(content)
-
-
-def altered_where_compressed(path: Path) -> None:
+def compressed() -> bytes:
     """The first array's compressed content is no deflate stream any more."""
-    np.savez_compressed(path, **arrays())
-    content = bytearray(path.read_bytes())
-    content[60:100] = b"\xff" * 40
-    path.write_bytes(content)
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays())
+    return stream.getvalue()[:60] + b"\xff" * 40 + stream.getvalue()[100:]
 
 
-def zipped_text(path: Path) -> None:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
+def npy() -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, np.zeros(3))
+    return stream.getvalue()
+
+
+def zipped_text() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
         for name in arrays():
             archive.writestr(f"{name}.npy", "just words")
-    path.write_bytes(content.getvalue())
+    return stream.getvalue()
 
 
 UNREADABLE = {
-    "text": lambda path: path.write_text("just words\n" * 20),
-    "empty": lambda path: path.write_bytes(b""),
-    ".npy": npy,
-    "pickled": pickled,
-    "truncated": truncated,
-    "altered": altered,
-    "altered where compressed": altered_where_compressed,
-    "zipped text": zipped_text,
+    "text": b"just words\n" * 20,
+    "empty": b"",
+    ".npy": npy(),
+    "pickled": content(y_test=np.array([{}, {}], dtype=object)),
+    "truncated": content()[:500],
+    "altered": content()[:300] + bytes([content()[300] ^ 0xFF]) + content()[301:],
+    "altered where compressed": compressed(),
+    "zipped text": zipped_text(),
 }
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)
 def test_what_is_no_file_of_arrays_is_refused(kind, tmp_path):
     path = tmp_path / "images.npz"
-    UNREADABLE[kind](path)
-    message = (
-        r"(?s)^data: expected a \.npz file of arrays, got .*images\.npz, which (cannot be read \("
-        r".*\)\. Write it with numpy\.savez\.|is cut off or damaged at its end\. Take another copy)"
-    )
+    path.write_bytes(UNREADABLE[kind])
+    message = r"(?s)^data: expected a \.npz file of arrays.*(cannot be read|cut off or damaged)"
     with pytest.raises(ValueError, match=message):
         from_npz(path)
 
@@ -269,7 +226,7 @@ def test_what_is_no_file_of_arrays_is_refused(kind, tmp_path):
 def test_every_flipped_bit_of_recordings_that_were_kept_is_found(tmp_path):
     path = tmp_path / "frames.npz"
     write_arrays(path, **arrays())
-    content = path.read_bytes()
+    whole = path.read_bytes()
 
     def unseen():
         try:
@@ -278,22 +235,16 @@ def test_every_flipped_bit_of_recordings_that_were_kept_is_found(tmp_path):
             return False
         return True
 
-    assert flips(path, content, unseen) == []
-    path.write_bytes(content)
+    assert flips(path, whole, unseen) == []
+    path.write_bytes(whole)
     assert len(from_npz(path).x_train) == len(arrays()["x_train"])
 
 
-@pytest.mark.parametrize("name", arrays())
-def test_a_missing_array_is_named_among_those_that_are_needed(name, tmp_path):
-    found = ", ".join(other for other in arrays() if other != name)
-    message = rf"^data: expected the arrays x_train, .*, got .*images\.npz with {found}\. Write"
-    with pytest.raises(ValueError, match=message):
-        from_npz(saved(tmp_path, **{name: None}))
-
-
-def test_a_file_without_any_array_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"^data: expected the arrays .* with none\."):
-        from_npz(saved(tmp_path, **dict.fromkeys(arrays())))
+@pytest.mark.parametrize("names", [*([name] for name in arrays()), list(arrays())], ids=str)
+def test_missing_arrays_are_named_among_those_that_are_needed(names, tmp_path):
+    there = ", ".join(name for name in arrays() if name not in names) or "none"
+    with pytest.raises(ValueError, match=rf"^data: expected the arrays x_train, .* with {there}\."):
+        from_npz(saved(tmp_path, **dict.fromkeys(names)))
 
 
 @pytest.mark.parametrize("name", ["x_train", "x_test"])
@@ -301,64 +252,21 @@ def test_a_file_without_any_array_is_refused(tmp_path):
     "shape", [(6, 64), (6, 2, 4, 4), (6, 4, 4, 2), (0, 1, 4, 5), (0, 4, 2, 4, 5), (6,)], ids=str
 )
 def test_what_has_no_form_of_images_is_refused(shape, name, tmp_path):
-    message = (
-        r"expected images \[N, H, W\], \[N, H, W, C\] or \[N, C, H, W\] with C = 1 or 3, "
-        r"or event frames \[N, T, C, H, W\], got "
-    )
-    with pytest.raises(ValueError, match=rf"^{name}: {message}shape {re.escape(str(shape))}\."):
+    with pytest.raises(ValueError, match=rf"^{name}: expected images .*{re.escape(str(shape))}"):
         from_npz(saved(tmp_path, **{name: np.zeros(shape, np.float32)}))
 
 
 @pytest.mark.parametrize(
-    ("value", "kind", "got"),
-    [
-        (-0.1, np.float32, r"float32 from -0\.1 to"),
-        (1.5, np.float64, r"float64 from .* to 1\.5"),
-        (255, np.int64, r"int64 from 0 to 255"),
-        (np.nan, np.float32, r"float32 from nan to nan"),
-        (np.inf, np.float32, r"float32 from .* to inf"),
-    ],
+    ("value", "kind"),
+    [*((v, np.float32) for v in (-0.1, np.nan, np.inf)), (1.5, np.float64), (255, np.int64)],
 )
 @pytest.mark.parametrize("name", ["x_train", "x_test"])
-def test_images_out_of_range_are_refused(value, kind, got, name, tmp_path):
+def test_images_out_of_range_are_refused(value, kind, name, tmp_path):
     x = np.zeros((2, 1, 4, 5), dtype=kind)
     x[1, 0, 2, 2] = value
-    with pytest.raises(
-        ValueError, match=rf"^{name}: expected uint8, or values from 0 to 1, got {got}"
-    ):
+    got = rf"{np.dtype(kind)} from .*{abs(value)}"
+    with pytest.raises(ValueError, match=rf"^{name}: expected uint8, .*from 0 to 1, got {got}"):
         from_npz(saved(tmp_path, **{name: x}))
-
-
-@pytest.mark.parametrize("kind", [complex, "U3"], ids=str)
-def test_images_of_no_real_numbers_are_refused(kind, tmp_path):
-    with pytest.raises(ValueError, match=r"^x_train: expected real numbers, got"):
-        from_npz(saved(tmp_path, x_train=np.zeros((6, 1, 4, 5)).astype(kind)))
-
-
-@pytest.mark.parametrize("name", ["y_train", "y_test"])
-@pytest.mark.parametrize(
-    ("labels", "got"),
-    [
-        (lambda n: np.zeros(n), r"float64 of shape \(\d,\)"),
-        (lambda n: np.eye(n, dtype=np.int64), r"int64 of shape \(\d, \d\)"),
-        (lambda n: np.zeros(n + 1, dtype=np.int64), r"int64 of shape \(\d,\)"),
-        (lambda n: np.arange(n) - 1, r"int64 of shape \(\d,\)"),
-        (lambda n: np.zeros(n, dtype=bool), r"bool of shape \(\d,\)"),
-    ],
-    ids=["floating point", "one-hot", "too many", "negative", "truth values"],
-)
-def test_what_are_no_class_indices_is_refused(labels, got, name, tmp_path):
-    count = len(arrays()[name])
-    with pytest.raises(
-        ValueError, match=rf"^{name}: expected {count} class indices from 0, got {got}"
-    ):
-        from_npz(saved(tmp_path, **{name: labels(count)}))
-
-
-def test_test_images_of_another_size_are_refused(tmp_path):
-    message = r"^x_test: expected samples of shape \(1, 4, 5\), as in x_train, got \(1, 5, 5\)"
-    with pytest.raises(ValueError, match=message):
-        from_npz(saved(tmp_path, x_test=np.zeros((2, 5, 5), np.uint8)))
 
 
 def frames(kind: type = np.int16) -> dict[str, np.ndarray]:
@@ -386,11 +294,6 @@ def test_event_frames_may_be_given_a_range(tmp_path):
     assert data.x_test.max() == 8
 
 
-def test_images_have_the_range_of_shares(tmp_path):
-    data = from_npz(saved(tmp_path))
-    assert (data.value_range, data.events, data.steps) == ((0, 1), False, None)
-
-
 @pytest.mark.parametrize(("kind", "value_range"), [(np.uint8, (0, 255)), (np.float32, (-1, 255))])
 def test_images_with_a_range_are_not_scaled(kind, value_range, tmp_path):
     x = np.arange(6 * 20).reshape(6, 1, 4, 5).astype(kind)
@@ -402,9 +305,9 @@ def test_images_with_a_range_are_not_scaled(kind, value_range, tmp_path):
 @pytest.mark.parametrize(
     ("value_range", "message"),
     [
-        ((0, 7), r"^x_test: expected values within value_range, 0 to 7, got values from 0 to 8\."),
-        ((1, 9), r"^x_train: expected values within value_range, 1 to 9, got values from 0 to 6\."),
-        ((9, 0), r"^value_range: expected \(low, high\), two finite numbers with low < high"),
+        ((0, 7), r"^x_test: expected values within value_range, 0 to 7"),
+        ((1, 9), r"^x_train: expected values within value_range, 1 to 9"),
+        ((9, 0), r"^value_range: expected \(low, high\)"),
     ],
 )
 def test_a_range_that_does_not_hold_the_counts_is_refused(value_range, message, tmp_path):
@@ -412,14 +315,8 @@ def test_a_range_that_does_not_hold_the_counts_is_refused(value_range, message, 
         from_npz(saved(tmp_path, **frames()), value_range=value_range)
 
 
-def test_event_frames_that_are_not_finite_are_refused(tmp_path):
-    given = frames(np.float32)
-    given["x_train"][0, 0, 0, 0, 0] = np.inf
-    with pytest.raises(ValueError, match=r"^x_train: expected finite values, got values from 0 to"):
-        from_npz(saved(tmp_path, **given))
-
-
-def test_event_frames_and_images_do_not_mix(tmp_path):
-    x_train = frames()["x_train"]
+def test_frames_and_images_or_images_of_two_sizes_do_not_mix(tmp_path):
     with pytest.raises(ValueError, match=r"^x_test: expected samples of shape \(3, 2, 4, 5\)"):
-        from_npz(saved(tmp_path, x_train=x_train))
+        from_npz(saved(tmp_path, x_train=frames()["x_train"]))
+    with pytest.raises(ValueError, match=r"^x_test: expected samples of shape \(1, 4, 5\)"):
+        from_npz(saved(tmp_path, x_test=np.zeros((2, 5, 5), np.uint8)))

@@ -35,13 +35,9 @@ MAKERS = [through_a_file, by_hand]
 def test_a_label_beyond_all_classes_is_refused_at_once(label, name, make, tmp_path):
     labels = arrays()[name]
     labels[0] = label
-    message = (
-        rf"^{name}: expected class indices below 100,000, got {label:,} in {name}\. Number the "
-        r"classes from 0 without gaps, alike in training and test labels\."
-    )
     tracemalloc.start()
     try:
-        with pytest.raises(ArgumentError, match=message):
+        with pytest.raises(ArgumentError, match=rf"^{name}: .*below 100,000, got {label:,}"):
             make(tmp_path, **{name: labels})
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
@@ -54,28 +50,16 @@ def test_the_last_class_that_may_be_is_taken(tmp_path):
 
 
 LABELS = {
-    "negative": (lambda n: np.arange(n) - 1, r"int64 of shape .* from -1 to \d\. Number the clas"),
-    "floating point": (
-        lambda n: np.zeros(n),
-        r"float64 .*\. Number the classes from 0 by integers",
-    ),
-    "words": (
-        lambda n: np.array(["cat"] * n),
-        r"<U3 of .*\. Number the classes from 0 by integers",
-    ),
-    "truth values": (lambda n: np.zeros(n, bool), r"bool of .*\. Number the classes from 0 by int"),
-    "durations": (lambda n: np.zeros(n, "m8[s]"), r"timedelta64\[s\] .*\. Number the classes fro"),
-    "one-hot": (lambda n: np.eye(n), r"float64 of shape .* Turn .* into indices: y\.argmax\(1\)\."),
-    "a column": (lambda n: np.zeros((n, 1), int), r"int64 of .*, 1\)\. Turn .*: y\[:, 0\]\."),
-    "too many": (
-        lambda n: np.zeros(n + 1, int),
-        r"int64 of shape .*\. Give one label per sample\.",
-    ),
-    "too few": (lambda n: np.zeros(n - 1, int), r"int64 of shape .*\. Give one label per sample\."),
-    "a single one": (
-        lambda n: np.int64(1)[...],
-        r"int64 of shape \(\)\. Give one label per sample",
-    ),
+    "negative": (lambda n: np.arange(n) - 1, "from -1"),
+    "floating point": (lambda n: np.zeros(n), "float64 .*by integers"),
+    "words": (lambda n: np.array(["cat"] * n), "<U3 .*by integers"),
+    "truth values": (lambda n: np.zeros(n, bool), "bool .*by integers"),
+    "durations": (lambda n: np.zeros(n, "m8[s]"), "timedelta64.*by integers"),
+    "one-hot": (lambda n: np.eye(n), r"float64 .*indices: y\.argmax\(1\)"),
+    "a column": (lambda n: np.zeros((n, 1), int), r"int64 .*: y\[:, 0\]"),
+    "too many": (lambda n: np.zeros(n + 1, int), "int64 .*one label per sample"),
+    "too few": (lambda n: np.zeros(n - 1, int), "int64 .*one label per sample"),
+    "a single one": (lambda n: np.int64(1)[...], r"shape \(\)\. Give one label per sample"),
 }
 
 
@@ -85,8 +69,7 @@ LABELS = {
 def test_what_are_no_class_indices_is_refused_with_what_to_do(kind, name, make, tmp_path):
     labels, got = LABELS[kind]
     count = len(arrays()[name])
-    message = rf"^{name}: expected {count} class indices from 0, got {got}"
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises(ArgumentError, match=rf"^{name}: expected {count} class indices .*{got}"):
         make(tmp_path, **{name: np.asarray(labels(count))})
 
 
@@ -98,8 +81,7 @@ def test_class_indices_of_any_whole_type_become_int64(kind, tmp_path):
 
 def test_samples_without_labels_are_refused():
     data = tiny.images()
-    message = r"^y_test: expected some class indices from 0, got int64 of shape \(0,\)\."
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises(ArgumentError, match=r"^y_test: expected some class indices"):
         replace(data, x_test=data.x_test[:0], y_test=data.y_test[:0])
 
 
@@ -108,8 +90,9 @@ def test_samples_without_labels_are_refused():
 @pytest.mark.parametrize("kind", ["c8", "U3", "S3", "M8[s]", "m8[s]", "f4,i4", "V4"])
 def test_samples_of_no_real_numbers_are_refused(kind, name, make, tmp_path):
     x = np.zeros(arrays()[name].shape, kind)
-    message = rf"^{name}: expected real numbers, got {re.escape(str(x.dtype))}\. Convert the sampl"
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises(
+        ArgumentError, match=rf"^{name}: .*real numbers, got {re.escape(str(x.dtype))}"
+    ):
         make(tmp_path, **{name: x})
 
 
@@ -123,8 +106,7 @@ def test_objects_are_refused_as_samples_and_are_never_unpickled(tmp_path):
 
 @pytest.mark.parametrize("name", ["x_train", "x_test", "y_train", "y_test"])
 def test_lists_are_refused_with_what_to_do(name, tmp_path):
-    message = rf"^{name}: expected a numpy array, got list\. Convert .* by numpy\.asarray\."
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises(ArgumentError, match=rf"^{name}: .*numpy array, got list.*asarray"):
         by_hand(tmp_path, **{name: arrays()[name].tolist()})
 
 
@@ -142,11 +124,7 @@ def test_values_that_float32_cannot_hold_are_refused_without_a_warning(shape, tm
 )
 def test_channels_that_come_last_are_refused_where_the_axes_are_known(shape, order, tmp_path):
     x = np.zeros((6, *shape), np.float32)
-    message = (
-        rf"^x_train: expected images \[N, C, H, W\] .*, got shape {re.escape(str(x.shape))}, whose "
-        r"channels seem to come last\. Put the channels first by x\.transpose"
-        rf"{re.escape(str(order))}, or the shorter side before the longer\."
-    )
+    message = rf"^x_train: .*channels seem to come last\. .*transpose{re.escape(str(order))}"
     with pytest.raises(ArgumentError, match=message):
         by_hand(tmp_path, x_train=x, x_test=x[:2])
     right = x.transpose(order)
@@ -164,8 +142,7 @@ def test_narrow_samples_with_their_channels_first_are_taken(shape, tmp_path):
 @pytest.mark.parametrize("first", [1, 3])
 def test_every_shape_that_can_be_read_both_ways_needs_its_axes(first, last, side, tmp_path):
     x = np.zeros((6, first, side, last), np.uint8)
-    message = r"^axes: expected NCHW or NHWC, since both suit x_train of shape \(6, \d, \d+, \d\)"
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises(ArgumentError, match=r"^axes: .*both suit x_train"):
         through_a_file(tmp_path, x_train=x, x_test=x[:2])
 
 
@@ -173,9 +150,6 @@ def test_labels_tell_grey_images_from_one_image_in_colour(tmp_path):
     x = np.zeros((3, 32, 3), np.uint8)
     files = {"x_train": x, "x_test": x, "y_train": np.arange(3), "y_test": np.arange(3)}
     assert through_a_file(tmp_path, **files).input_shape == (1, 32, 3)
-    message = (
-        r"^x_test: expected \[N, H, W\] with one image for each of 1 labels, got shape \(3, 32, 3\)"
-        r"\. Give every image its label; a single image needs the axis of samples, too: x\[None\]\."
-    )
+    message = r"^x_test: .*one image for each of 1 labels.*x\[None\]"
     with pytest.raises(ArgumentError, match=message):
         through_a_file(tmp_path, **files | {"y_test": np.array([0])})

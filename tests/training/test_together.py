@@ -115,7 +115,7 @@ def test_two_processes_compute_what_one_does_and_one_refuses_for_all(tmp_path: P
     status, out, errors = script(SCRIPT, tmp_path)
     assert (out.count("norms"), out.count("training")) == (2, 2), errors
     assert status != 0
-    assert errors.count("ArgumentError: batch_size: expected batches with a sample for each") == 1
+    assert errors.count("ArgumentError: batch_size: expected batches with a sample for every") == 1
     assert not (tmp_path / "state.pt").exists()
 
 

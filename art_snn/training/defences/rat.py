@@ -45,7 +45,7 @@ class RAT(AT):
         :raises ValueError: when it asks for some."""
         if "weight_decay" in recipe.left_open:
             recipe = replace(recipe, weight_decay=0.0)
-        expected = "0 for RAT, which moves singular values to 1 and not to 0"
+        expected = "0 for RAT, which draws singular values to 1 and not to 0"
         remedy = "Give a weight_decay of 0."
         require(recipe.weight_decay == 0, "weight_decay", expected, recipe.weight_decay, remedy)
         return recipe
