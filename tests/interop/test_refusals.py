@@ -206,7 +206,7 @@ REFUSED = {
     "functions": (
         partial(ByFunction, multi, 2.0),
         "rga",
-        rf"_Step in its graph. neuron1 was not called: .*{NATIVE}",
+        rf"_Spike in its graph. neuron1 was not called: .*{NATIVE}",
     ),
     "not called": (partial(Idle, multi), "rga", rf"neuron1, neuron2, .* none was called.*{NATIVE}"),
     "longer": (partial(Longer, multi, 2.0), "rga", "neuron1, which fired 8 times where 4 were exp"),

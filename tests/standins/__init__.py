@@ -7,7 +7,10 @@ and computes in the same order, so that spikes agree bit for bit; tests/framewor
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
 
 T = TypeVar("T")
 
@@ -20,3 +23,24 @@ def of(module: str) -> Callable[[T], T]:
         return thing
 
     return named
+
+
+class _Spike(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, slope: Any, fires: Any) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.slope = slope
+        return fires(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        return grad * ctx.slope(ctx.saved_tensors[0]), None, None
+
+
+def spike(
+    x: Tensor,
+    slope: Callable[[Tensor], Tensor],
+    fires: Callable[[Tensor], Tensor] = lambda x: (x >= 0).to(x),
+) -> Tensor:
+    """Spikes by the distance of potentials to the threshold, with a slope of that distance."""
+    return _Spike.apply(x, slope, fires)

@@ -8,25 +8,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tests.standins import of
+from tests.standins import of, spike
 
 ROOT = "norse.torch"
 
 
-class _SuperSpike(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return (x > 0).to(x.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return grad / (ctx.saved_tensors[0].abs() + 1.0) ** 2
-
-
-def threshold(x: Tensor, method: str) -> Tensor:
-    assert method == "super"
-    return _SuperSpike.apply(x)
+def fires(x: Tensor) -> Tensor:
+    return spike(x, lambda x: 1 / (x.abs() + 1.0) ** 2, lambda x: (x > 0).to(x.dtype))
 
 
 @of(f"{ROOT}.functional.reset")
@@ -73,49 +61,42 @@ class LIFParameters(NamedTuple):
 BOX, IAF, LIF = LIFBoxParameters(), IAFParameters(), LIFParameters()
 
 
-@of(f"{ROOT}.functional.lif_box")
-class LIFBoxFeedForwardState(NamedTuple):
+class State(NamedTuple):
     v: Tensor
 
 
-@of(f"{ROOT}.functional.iaf")
-class IAFFeedForwardState(NamedTuple):
-    v: Tensor
-
-
-@of(f"{ROOT}.functional.lif")
-class LIFFeedForwardState(NamedTuple):
+class CurrentState(NamedTuple):
     v: Tensor
     i: Tensor
 
 
 @of(f"{ROOT}.functional.lif_box")
 def lif_box_feed_forward_step(
-    x: Tensor, state: LIFBoxFeedForwardState, p: Any = BOX, dt: float = 0.001
-) -> tuple[Tensor, LIFBoxFeedForwardState]:
+    x: Tensor, state: State, p: Any = BOX, dt: float = 0.001
+) -> tuple[Tensor, State]:
     u = state.v + dt * p.tau_mem_inv * (x + p.v_leak - state.v)
-    z = threshold(u - p.v_th, p.method)
-    return z, LIFBoxFeedForwardState(v=p.reset_method(z, u, p.v_reset, p.v_th))
+    z = fires(u - p.v_th)
+    return z, State(v=p.reset_method(z, u, p.v_reset, p.v_th))
 
 
 @of(f"{ROOT}.functional.iaf")
 def iaf_feed_forward_step(
-    x: Tensor, state: IAFFeedForwardState, p: Any = IAF, dt: float = 0.001
-) -> tuple[Tensor, IAFFeedForwardState]:
+    x: Tensor, state: State, p: Any = IAF, dt: float = 0.001
+) -> tuple[Tensor, State]:
     u = state.v + x
-    z = threshold(u - p.v_th, p.method)
-    return z, IAFFeedForwardState(v=(1 - z) * u + z * p.v_reset)
+    z = fires(u - p.v_th)
+    return z, State(v=(1 - z) * u + z * p.v_reset)
 
 
 @of(f"{ROOT}.functional.lif")
 def lif_feed_forward_step(
-    x: Tensor, state: LIFFeedForwardState, p: Any = LIF, dt: float = 0.001
-) -> tuple[Tensor, LIFFeedForwardState]:
+    x: Tensor, state: CurrentState, p: Any = LIF, dt: float = 0.001
+) -> tuple[Tensor, CurrentState]:
     i = state.i + x
     u = state.v + dt * p.tau_mem_inv * (p.v_leak - state.v + i)
-    z = threshold(u - p.v_th, p.method)
+    z = fires(u - p.v_th)
     v = (1 - z) * u + z * p.v_reset
-    return z, LIFFeedForwardState(v=v, i=i + -dt * p.tau_syn_inv * i)
+    return z, CurrentState(v=v, i=i + -dt * p.tau_syn_inv * i)
 
 
 @of(f"{ROOT}.module.snn")
@@ -135,8 +116,8 @@ class LIFBoxCell(SNNCell):
     def __init__(self, p: Any = BOX, dt: float = 0.001) -> None:
         super().__init__(lif_box_feed_forward_step, self.initial_state, p, dt)
 
-    def initial_state(self, input_tensor: Tensor) -> LIFBoxFeedForwardState:
-        return LIFBoxFeedForwardState(v=self.p.v_leak.detach().clone().requires_grad_())
+    def initial_state(self, input_tensor: Tensor) -> State:
+        return State(v=self.p.v_leak.detach().clone().requires_grad_())
 
 
 @of(f"{ROOT}.module.iaf")
@@ -144,9 +125,9 @@ class IAFCell(SNNCell):
     def __init__(self, p: Any = IAF, dt: float = 0.001) -> None:
         super().__init__(iaf_feed_forward_step, self.initial_state, p, dt)
 
-    def initial_state(self, input_tensor: Tensor) -> IAFFeedForwardState:
+    def initial_state(self, input_tensor: Tensor) -> State:
         # As in the original, the parameter itself, which requires a gradient from then on.
-        return IAFFeedForwardState(v=self.p.v_reset.to(input_tensor.device).requires_grad_())
+        return State(v=self.p.v_reset.to(input_tensor.device).requires_grad_())
 
 
 @of(f"{ROOT}.module.lif")
@@ -154,9 +135,9 @@ class LIFCell(SNNCell):
     def __init__(self, p: Any = LIF, dt: float = 0.001) -> None:
         super().__init__(lif_feed_forward_step, self.initial_state, p, dt)
 
-    def initial_state(self, input_tensor: Tensor) -> LIFFeedForwardState:
+    def initial_state(self, input_tensor: Tensor) -> CurrentState:
         v = self.p.v_leak.detach().clone().requires_grad_()
-        return LIFFeedForwardState(v=v, i=torch.zeros(input_tensor.shape))
+        return CurrentState(v=v, i=torch.zeros(input_tensor.shape))
 
 
 @of(f"{ROOT}.module.sequential")

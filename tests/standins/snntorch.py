@@ -7,26 +7,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from tests.standins import of
+from tests.standins import of, spike
 
 ROOT = "snntorch._neurons"
 
 
-class _ATan(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, alpha: float) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.alpha = alpha
-        return (x > 0).float()
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        (x,) = ctx.saved_tensors
-        return ctx.alpha / 2 / (1 + (torch.pi / 2 * ctx.alpha * x) ** 2) * grad, None
-
-
 def atan(alpha: float = 2.0) -> Any:
-    return lambda x: _ATan.apply(x, alpha)
+    def slope(x: Tensor) -> Tensor:
+        return alpha / 2 / (1 + (torch.pi / 2 * alpha * x) ** 2)
+
+    return lambda x: spike(x, slope, lambda x: (x > 0).float())
 
 
 @of(f"{ROOT}.neurons")
