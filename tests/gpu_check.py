@@ -33,8 +33,9 @@ from art_snn.experiments.resume import as_json, earlier, read_result, write_resu
 from art_snn.experiments.tables import Notes, Part, Table, render
 from art_snn.files import write_text
 from art_snn.gradients import rules_named
+from art_snn.measuring import process
 from art_snn.measuring.machine import processor
-from art_snn.measuring.process import ProcessFailed, in_fresh_process
+from art_snn.measuring.process import ProcessFailed
 from art_snn.models import Architecture
 from art_snn.paths import expand_path
 from art_snn.stopping import INTERRUPTED, TERMINATED, Terminated, stoppable
@@ -202,7 +203,7 @@ def measure(settings: cost.Settings) -> None:
     wanted = as_json(settings.as_dict())
     file = settings.output / "cost.json"
     if earlier(file, "settings", dict, lambda found: found.get("workload") == wanted) is None:
-        in_fresh_process(measured, settings, precision_of(settings) != "fp32")
+        process.in_fresh_process(measured, settings, precision_of(settings) != "fp32")
 
 
 def precision_of(settings: cost.Settings) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 
 from art_snn.experiments import cost
 from art_snn.experiments.resume import write_result
+from art_snn.measuring import process
 from art_snn.measuring.process import ProcessFailed
 from tests import gpu_check
 from tests.gpu_check import FAILED, SUMMARY, Plan, check, main
@@ -35,10 +35,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         done.append(call.__name__)
         return call(*given)
 
-    monkeypatch.setattr(gpu_check, "in_fresh_process", in_place)
-    for room in ("cost", "scaling"):
-        module: Any = importlib.import_module(f"art_snn.experiments.{room}.run")
-        monkeypatch.setattr(module, "in_fresh_process", in_place)
+    monkeypatch.setattr(process, "in_fresh_process", in_place)
 
     def passed(folder: Path) -> None:
         if not (folder / "tests.json").exists():
