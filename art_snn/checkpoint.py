@@ -1,5 +1,6 @@
 """Weights on disk: saved with notes about the network, loaded without running foreign code."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -14,7 +15,6 @@ from art_snn.interop import AdaptedNetwork
 from art_snn.network import SpikingNetwork
 from art_snn.paths import FILE, expand_path, require_kind
 
-PLAIN = (str, bool, int, float)
 FORMAT = "art_snn.checkpoint.1"
 
 
@@ -88,7 +88,7 @@ def _notes(path: str | Path, content: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(noted, dict):
             raise TypeError(f"a {type(noted).__name__} in the place of notes")
         return {name: _plain(name, value) for name, value in noted.items()}
-    except (TypeError, RecursionError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         remedy = "Save it again with art_snn.checkpoint.save."
         raise _unreadable(path, f"holds notes that are none ({error})", remedy) from error
 
@@ -99,11 +99,9 @@ def _read(path: Path) -> dict[str, Any]:
         spoilt = damage(path)
         content = None if spoilt else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        # A damaged file fails in any way its bytes happen to lead to: OSError, KeyError, ...
-        reason = first_line(error)
-        if isinstance(error, UnpicklingError):
-            # What torch says of these advises to run their code.
-            reason = "no archive of tensors and plain values"
+        # A damaged file fails in any way; of a pickle torch advises to run its code.
+        pickled = isinstance(error, UnpicklingError)
+        reason = "no archive of tensors and plain values" if pickled else first_line(error)
         remedy = "It is truncated or no checkpoint: save it again."
         raise _unreadable(path, f"cannot be read ({reason})", remedy) from error
     if spoilt is not None:
@@ -120,10 +118,7 @@ def _unreadable(path: str | Path, why: str, remedy: str) -> CheckpointError:
 
 
 def check_weights(network: SpikingNetwork, argument: str) -> None:
-    """Refuse parameters that are not finite, and buffers that hold NaN.
-
-    :param argument: named in the complaint.
-    :raises ValueError: naming the first of them."""
+    """ValueError for parameters that are not finite, and buffers that hold NaN."""
     bad = [name for name, weight in network.named_parameters() if not torch.isfinite(weight).all()]
     bad += [name for name, buffer in network.named_buffers() if torch.isnan(buffer).any()]
     got, remedy = f"NaN or infinity in {', '.join(bad[:3])}", "Train it at a lower learning rate."
@@ -144,7 +139,7 @@ def misfits(expected: Mapping[str, Any], weights: Mapping[str, Any]) -> list[str
             elif there.layout != torch.strided or there.is_meta or there.is_quantized:
                 problems.append(f"{name} (no tensor of plain values)")
             else:
-                # A mask of minus infinity is the network's own.
+                # A mask of minus infinity may be the network's.
                 odd = ~torch.isfinite(there)
                 if not torch.equal(there[odd].to(here.dtype), here.detach().cpu()[odd]):
                     problems.append(f"{name} (NaN or infinity)")
@@ -155,15 +150,13 @@ def misfits(expected: Mapping[str, Any], weights: Mapping[str, Any]) -> list[str
 
 def _plain(name: str, value: Any) -> Any:
     """The note with numpy numbers and arrays turned into plain ones."""
-    if value is None or type(value) in PLAIN:
-        return value
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): _plain(name, entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(name, entry) for entry in value]
-    raise TypeError(
-        f"{name}: expected a number, a string, or lists and dicts of them, got {value!r}. "
-        "A checkpoint holds no objects, so that loading it runs no code."
-    )
+
+    def of_numpy(entry: Any) -> Any:
+        if isinstance(entry, np.generic | np.ndarray):
+            return entry.tolist()
+        raise TypeError(
+            f"{name}: expected a number, a string, or lists and dicts of them, got {entry!r}. "
+            "A checkpoint holds no objects, so that loading it runs no code."
+        )
+
+    return json.loads(json.dumps(value, default=of_numpy))

@@ -16,7 +16,7 @@ from tyro.conf import arg
 
 Value = TypeVar("Value")
 Open = Annotated[Value | None, arg(help_behavior_hint="")]
-"""A setting that may be None, which stands for what the description of its field says."""
+"""A setting that may be None, which means what the description of its field says."""
 MOST = 2**31 - 1
 """The largest count where nothing smaller is stated."""
 SEEDS = 2**32 - 1
@@ -27,7 +27,7 @@ LONG = re.compile(r"\S{200,}")
 
 
 def abridge(text: str) -> str:
-    """The text with the middle left out of words, and of a whole, that nobody would read."""
+    """The text without the middle of words of 200 letters and more, 2,000 letters at most."""
     words = LONG.sub(lambda word: truncate(word[0]), text)
     return words if len(words) <= 2000 else f"{words[:1000]} ... {words[-500:]}"
 
@@ -122,11 +122,11 @@ def require_number(
         for limit, holds, words in limits
         if limit is not None and not math.isinf(limit)
     ]
+    words = " and ".join(word for _, word in bounds) or "that is finite"
     if math.isfinite(number) and all(holds for holds, _ in bounds):
         if within[0] <= number <= within[1]:
             return number
-        bounds = [(False, f"from {within[0]:g} to {within[1]:g}")]
-    words = " and ".join(word for _, word in bounds) or "that is finite"
+        words = f"from {within[0]:g} to {within[1]:g}"
     raise invalid(argument, f"a number {words}", shown(value), remedy)
 
 
@@ -135,11 +135,11 @@ def require_whole(
 ) -> int:
     """`value` as an int when it is a whole number from `least` to `up_to`, otherwise ValueError."""
     whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if whole and least <= int(value) <= up_to:  # type: ignore[call-overload]
-        return int(value)  # type: ignore[call-overload, no-any-return]
-    large = whole and int(value) > up_to  # type: ignore[call-overload]
-    bounds = f"from {least} to {up_to}" if large else f">= {least}"
-    raise invalid(argument, f"a whole number {bounds}", shown(value), remedy)
+    number: int = int(value) if whole else least - 1  # type: ignore[call-overload]
+    bounds = f"from {least} to {up_to}" if number > up_to else f">= {least}"
+    expected = f"a whole number {bounds}"
+    require(least <= number <= up_to, argument, expected, shown(value), remedy)
+    return number
 
 
 def require_count(argument: str, value: object, *, up_to: int = MOST, remedy: str) -> int:
@@ -226,7 +226,7 @@ def require_sides(image_size: int | tuple[int, int], *, channels: str) -> tuple[
     :param channels: what to do about channels, where a shape was given in place of two sides."""
     both = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
     expected = "a side, or (height, width)"
-    require(len(both) == 2, "image_size", expected, repr(image_size), channels)
+    require(len(both) == 2, "image_size", expected, shown(image_size), channels)
     remedy = "Give the side of a square image, or (height, width), in pixels."
     check = partial(require_count, "image_size", up_to=LONGEST_SIDE, remedy=remedy)
     return check(both[0]), check(both[1])

@@ -148,7 +148,7 @@ def _by_option(error: Any, kind: Any, words: Sequence[str]) -> str:
 
 
 def _refused(program: str, why: str) -> int:
-    sys.stderr.write(f"{program}: error: {why}\n{program} --help lists what there is.\n")
+    sys.stderr.write(f"{program}: error: {why}\n{program} --help shows the usage.\n")
     return 2
 
 
@@ -161,7 +161,7 @@ def _within(output: Path | None, file: Any) -> Path | None:
 def _left(name: str, why: str, output: Any, status: int) -> int:
     files = output.rglob("*") if output is not None and output.is_dir() else ()
     there = any(path.is_file() for path in files)
-    where = f" What there is lies in {output}; the same command goes on with it." if there else ""
+    where = f" Results so far are in {output}; the same command continues." if there else ""
     sys.stderr.write(f"\nart-snn {name}: {why}.{where}\n")
     return status
 
@@ -171,7 +171,7 @@ def _origin(kind: Any) -> Any:
 
 
 def _read(kind: Any, text: str) -> Any:
-    """The text as a value of that type: fractions are numbers, commas stand between several."""
+    """The text as a value of that type: fractions are numbers, commas separate several."""
     rules = import_module("art_snn.gradients")  # Every command has imported it.
     origin, inner = _origin(kind), [one for one in get_args(kind) if one is not NoneType]
     if kind is rules.Gradient:

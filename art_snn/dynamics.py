@@ -54,7 +54,7 @@ class Dynamics:
     step [N, ...], such as [K] behind a linear layer and [C, 1, 1] behind a convolution: each neuron
     then has its setting, kept as :class:`~art_snn.values.Values`.
 
-    :raises ValueError: when a parameter lies outside its range."""
+    :raises ValueError: when a parameter is out of its range."""
 
     decay: Setting = 0.5
     threshold: Setting = 1.0
@@ -162,7 +162,7 @@ class Dynamics:
         """Spikes of a layer that starts from rest.
 
         :param current: input current x [T, N, ...], floating point; may be an expanded view.
-        :param potential: buffer [T, N, ...] that receives u, or None when nobody needs it.
+        :param potential: buffer [T, N, ...] that receives u, or None.
         :param spikes: buffer [T, N, ...] for the result, or None to make one.
         :return: spikes [T, N, ...], 0 or 1, in the dtype of the current."""
         if spikes is None:
@@ -219,7 +219,7 @@ class Dynamics:
 
 
 def _checked(name: str, value: Any, **bounds: Any) -> Setting:
-    """A setting whose numbers all lie within the bounds of :func:`require_number`."""
+    """A setting whose numbers are all within the bounds of :func:`require_number`."""
     value = setting(value)
     numbers = [require_number(name, extreme, **bounds) for extreme in (least(value), most(value))]
     return value if isinstance(value, Values) else numbers[0]

@@ -29,7 +29,7 @@ UNFINISHED = re.compile(r"\.[0-9a-f]{8}\.part$")
 """End of the name of a file while it is written."""
 
 ABANDONED = 24 * 60 * 60
-"""Seconds after which nobody writes an unfinished file any more."""
+"""Seconds after which an unfinished file is removed."""
 
 
 @contextmanager

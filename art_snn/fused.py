@@ -48,12 +48,12 @@ Rows = tuple[Tensor, ...]
 class Loop(ABC):
     """A recurrence over time that is elementwise in everything else.
 
-    A subclass is a frozen dataclass: its fields are all that its steps depend on."""
+    A subclass is a frozen dataclass: its steps depend on nothing but its fields."""
 
     backwards: ClassVar[bool] = False
     """Whether it runs from the last time step to the first."""
     carries: ClassVar[bool] = False
-    """Whether a step leaves a state besides its results."""
+    """Whether a step leaves a state next to its results."""
     exact: ClassVar[bool] = True
     """Whether compiled and eager must agree bit for bit, and not only to rounding."""
 
@@ -124,7 +124,7 @@ def devices() -> frozenset[str]:
     return types
 
 
-def forget() -> None:
+def clear() -> None:
     """Drop all compiled loops."""
     with _lock:
         _entries.clear()

@@ -38,7 +38,7 @@ def code(network: SpikingNetwork) -> tuple[Any, ...]:
     kinds = [kind for kind in dict.fromkeys(map(type, parts)) if _foreign(kind)]
     readout = getattr(network, "readout", None)
     functions = [readout] if callable(readout) else []
-    texts = [describe(part, seen) for part in (*kinds, *functions)]
+    texts = [canonical(part, seen) for part in (*kinds, *functions)]
     return (network.origin, digest(texts)) if texts or network.origin else ()
 
 
@@ -47,10 +47,10 @@ def attributes(network: SpikingNetwork) -> str:
 
     States that passes leave behind, such as potentials, are no part of it, nor are weights."""
     readout = getattr(network, "readout", None)
-    return digest(describe((network.encoder, network.layers, readout), {}))
+    return digest(canonical((network.encoder, network.layers, readout), {}))
 
 
-def describe(value: object, seen: Seen) -> Any:
+def canonical(value: object, seen: Seen) -> Any:
     """A value as texts, lists and tuples that are the same in every process.
 
     :param seen: objects that are described already, by their id; kept, so that no id comes back."""
@@ -61,7 +61,7 @@ def describe(value: object, seen: Seen) -> Any:
     if id(value) in seen:
         return f"number {seen[id(value)][0]}"
     seen[id(value)] = len(seen), value
-    inner = partial(describe, seen=seen)
+    inner = partial(canonical, seen=seen)
     match value:
         case Tensor() if value.layout == torch.strided and not value.is_meta:
             return str(value.dtype), list(value.shape), digest("", values(value))

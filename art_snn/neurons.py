@@ -83,7 +83,7 @@ class IF(Neuron):
 
     :param threshold: firing threshold, in [1e-4, 1e4].
     :param reset: "hard" (to zero) or "soft" (by subtraction).
-    :raises ValueError: when a parameter lies outside its range."""
+    :raises ValueError: when a parameter is out of its range."""
 
     def __init__(self, threshold: float = 1.0, reset: Literal["hard", "soft"] = "hard") -> None:
         _check_reset(reset)

@@ -19,7 +19,7 @@ Settings = dict[tuple[str, str], Hashable]
 DEPTH = 3
 """Levels of objects and containers that are followed inside of a setting."""
 LARGE = 2**14
-"""Values from which on a tensor is told by a product of every ROW of them with random numbers."""
+"""Number of values from which on products of ROW of them with random numbers are compared."""
 ROW = 1024
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 INTERNAL = frozenset(vars(nn.Module())) | {"forward"}
@@ -87,7 +87,7 @@ def value(held: Any, depth: int = DEPTH) -> Hashable:
 
 
 def counted(tensors: Iterable[Tensor]) -> Hashable:
-    """How often tensors were written as torch counts it, and where they lie."""
+    """How often tensors were written, as torch counts it, and their addresses."""
     return tuple((0 if t.is_inference() else t._version, t.data_ptr()) for t in tensors)
 
 

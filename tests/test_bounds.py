@@ -83,7 +83,7 @@ NUMBERS = [
 ]
 
 
-def name_of(value: object) -> str | None:
+def name_of(value):
     return value if isinstance(value, str) else None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import pickle
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from art_snn.checkpoint import FORMAT, CheckpointError, load, notes, save
 from art_snn.checks import ArgumentError
 from tests.faults.flips import flipped, flips
 from tests.networks import CLASSES, FORMS, layers
+from tests.tiny import same, weights
 
 BIAS = "layers.2.module.2.bias"
 NOTES = {"accuracy": 0.97, "epochs": 3, "options": {"steps": 4, "names": ["a", "b"]}}
@@ -33,14 +33,6 @@ def narrow_network() -> SpikingNetwork:
     readout = Timed(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(6 * 16, CLASSES))
     narrow = [Timed(nn.Conv2d(1, 6, 3, padding=1)), LIF(), readout]
     return SpikingNetwork(narrow, FORMS["grey"].encode)
-
-
-def weights(network: SpikingNetwork) -> dict[str, torch.Tensor]:
-    return copy.deepcopy(network.state_dict())
-
-
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 
 @pytest.fixture

@@ -81,26 +81,20 @@ def test_a_command_imports_no_room_but_its_own():
     assert set(done.stdout.splitlines()[-1].split()) & set(NAMES) == {"compare"}
 
 
-def test_the_version_is_printed_by_the_module_too():
+def test_the_module_prints_the_version_and_leaves_with_the_status_of_the_command():
     assert call("--version").stdout == f"{art_snn.__version__}\n"
     done = python("-m", "art_snn", "--version")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{art_snn.__version__}\n", "")
+    done = python("-m", "art_snn", "dmo")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("art-snn: error: expected one of compare, cost,")
 
 
 @pytest.mark.parametrize("name", ["dmo", "Demo", "--verbose", "", "cli", "base"])
 def test_an_unknown_command_is_a_usage_error_that_lists_the_known_ones(name):
     done = call(name)
     assert (done.status, done.stdout) == (2, "")
-    assert done.stderr == (
-        f"art-snn: error: expected one of {', '.join(NAMES)}, got {name!r}.\n"
-        "art-snn --help lists what there is.\n"
-    )
-
-
-def test_the_module_leaves_with_the_status_of_the_command():
-    done = python("-m", "art_snn", "dmo")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("art-snn: error: expected one of compare, cost,")
+    assert f"expected one of {', '.join(NAMES)}, got {name!r}.\nart-snn --help" in done.stderr
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -115,39 +109,40 @@ def test_the_help_of_every_command_explains_its_options(name):
         assert option in words
 
 
+LONG, NINES = "x" * 300, "9" * 5000
+
+
 @pytest.mark.parametrize(
-    ("arguments", "start"),
+    ("flag", "value", "start"),
     [
-        (("--eps_step", "x"), "--eps_step: expected a number such as 0.03 or 8/255, got 'x'."),
-        (("--eps-step", "x"), "--eps-step: expected a number such as 0.03 or 8/255, got 'x'."),
-        (("--eps_step=x",), "--eps_step: expected a number such as 0.03 or 8/255, got 'x'."),
-        (("--eps=x",), "--eps: expected a number such as 0.03 or 8/255, got 'x'."),
-        (("--eps=0",), "--eps: expected a number above 0, got 0.0."),
-        (("--eps_step=-1",), "--eps_step: expected a number above 0, got -1.0."),
-        (("--batch_size", "0"), "--batch_size: expected a whole number >= 1, got 0."),
-        (("--batch-size=0",), "--batch-size: expected a whole number >= 1, got 0."),
-        (("--batch_size",), "--batch_size: expected a value, got none. One that starts with a"),
-        (("--samples", "1_000"), "--samples: expected a whole number such as 8, got '1_000'."),
-        (("--samples", "٣"), "--samples: expected a whole number such as 8, got '٣'."),
-        (("--output", "a\0b"), "--output: expected a path that can be looked up, got 'a\\x00b' ("),
-        (
-            ("--checkpoint", "x" * 300),
-            "--checkpoint: expected a path that can be looked up, got 'xxxx",
-        ),
-        (("--root", "x" * 300), "--root: expected a path that can be looked up, got 'xxxx"),
-        (("--rules", "rga-" + "9" * 5000 + "-steps"), "--rules: expected a rule of at most 80"),
-        (("--seed", str(10**20)), "--seed: expected a whole number from 0 to 4294967295, got 1"),
-        (("--attack", "cw"), "--attack: expected one of fgsm, pgd, pgd-7, mim, apgd, sa-pgd, got"),
-        (("--image_size", "16"), "--image_size: expected None for digits, whose images have"),
+        ("--eps_step", "x", "expected a number such as 0.03 or 8/255, got 'x'."),
+        ("--eps-step", "x", "expected a number such as 0.03 or 8/255, got 'x'."),
+        ("--eps", "x", "expected a number such as 0.03 or 8/255, got 'x'."),
+        ("--eps", "0", "expected a number above 0, got 0.0."),
+        ("--eps_step", "-1", "expected a number above 0, got -1.0."),
+        ("--batch_size", "0", "expected a whole number >= 1, got 0."),
+        ("--batch-size", "0", "expected a whole number >= 1, got 0."),
+        ("--batch_size", None, "expected a value, got none. One that starts with a"),
+        ("--samples", "1_000", "expected a whole number such as 8, got '1_000'."),
+        ("--samples", "٣", "expected a whole number such as 8, got '٣'."),
+        ("--output", "a\0b", "expected a path that can be looked up, got 'a\\x00b' ("),
+        ("--checkpoint", LONG, "expected a path that can be looked up, got 'xxxx"),
+        ("--root", LONG, "expected a path that can be looked up, got 'xxxx"),
+        ("--rules", f"rga-{NINES}-steps", "expected a rule of at most 80"),
+        ("--seed", str(10**20), "expected a whole number from 0 to 4294967295, got 1"),
+        ("--attack", "cw", "expected one of "),
+        ("--image_size", "16", "expected None for digits, whose images have"),
     ],
 )
-def test_a_complaint_names_the_flag_as_it_was_typed(arguments, start, tmp_path):
-    done = call("compare", "--output", str(tmp_path / "out"), *arguments)
-    assert (done.status, done.stdout) == (2, "")
-    first, second = done.stderr.splitlines()
-    assert first.startswith(f"art-snn compare: error: {start}")
-    assert second == "art-snn compare --help lists what there is."
-    assert not (tmp_path / "out").exists()
+def test_a_complaint_names_the_flag_as_it_was_typed(flag, value, start, tmp_path):
+    forms = [(flag,)] if value is None else [(f"{flag}={value}",), (flag, value)]
+    for form in forms[: 1 if str(value).startswith("-") else None]:
+        done = call("compare", "--output", str(tmp_path / "out"), *form)
+        assert (done.status, done.stdout) == (2, "")
+        first, second = done.stderr.splitlines()
+        assert first.startswith(f"art-snn compare: error: {flag}: {start}")
+        assert second == "art-snn compare --help shows the usage."
+        assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("arguments", [("--epss", "3"), ("stray",), ("--eps",)])
@@ -218,13 +213,13 @@ def test_errors_that_are_bugs_keep_their_traceback(error, monkeypatch):
 @pytest.mark.parametrize(
     ("error", "status", "words"),
     [
-        (KeyboardInterrupt(), 130, "art-snn compare: stopped by Ctrl-C. What there is lies in out"),
-        (Terminated(), 143, "art-snn compare: stopped by SIGTERM. What there is lies in out"),
+        (KeyboardInterrupt(), 130, "art-snn compare: stopped by Ctrl-C. Results so far are in out"),
+        (Terminated(), 143, "art-snn compare: stopped by SIGTERM. Results so far are in out"),
         (
             WriteFailed(Path("out", "a.json"), OSError(28, "No space left on device")),
             74,
             "art-snn compare: error: out/a.json could not be written (No space left on device). "
-            "What there is lies in out; the same command goes on with it.",
+            "Results so far are in out; the same command continues.",
         ),
     ],
     ids=repr,
@@ -236,10 +231,10 @@ def test_what_ends_a_command_is_told_in_a_line_with_where_its_results_lie(
     failing(monkeypatch, error)
     done = call("compare", "--output", "out")
     assert (done.status, len(done.stderr.splitlines())) == (status, 2)
-    assert "lies in" not in done.stderr
+    assert "so far" not in done.stderr
     (tmp_path / "out" / "decay-1").mkdir(parents=True)
     # In empty folders nothing lies.
-    assert "lies in" not in call("compare", "--output", "out").stderr
+    assert "so far" not in call("compare", "--output", "out").stderr
     (tmp_path / "out" / "decay-1" / "training.pt").touch()
     done = call("compare", "--output", "out")
     assert done.status == status
@@ -280,7 +275,7 @@ def test_refused_arguments_and_missing_files_are_usage_errors(error, complaint, 
     done = call("compare")
     assert (done.status, done.stdout) == (2, "")
     assert done.stderr == (
-        f"art-snn compare: error: {complaint}\nart-snn compare --help lists what there is.\n"
+        f"art-snn compare: error: {complaint}\nart-snn compare --help shows the usage.\n"
     )
 
 

@@ -87,11 +87,9 @@ def subject(work: str) -> tuple[Any, Any, Any]:
     """A classifier with samples and labels for a work."""
     if work in OF_EVENTS:
         torch.manual_seed(0)
-        c, images = (
-            build(form="binary frames", gradient=STBP()),
-            np.random.default_rng(0).random((4, 1, 8, 8)),
-        )
-        x = FORMS["binary frames"].present(images.astype(np.float32))
+        c = build(form="binary frames", gradient=STBP())
+        images = np.random.default_rng(0).random((4, 1, 8, 8)).astype(np.float32)
+        x = FORMS["binary frames"].present(images)
         return c, x, c.predict(x).argmax(1)
     c = classifier(encoder=Poisson(2) if work in OF_RANDOM_NETWORKS else None)
     return c, *samples(c, 6)

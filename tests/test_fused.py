@@ -48,9 +48,9 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Loops are fused on the CPU, in kernels of at most two steps, and none is known yet."""
     monkeypatch.setenv(fused.SWITCH, "cpu")
     monkeypatch.setattr(fused, "UNROLLED", 2)
-    fused.forget()
+    fused.clear()
     yield monkeypatch
-    fused.forget()
+    fused.clear()
 
 
 def eagerly(monkeypatch: pytest.MonkeyPatch, work):
@@ -119,12 +119,9 @@ def test_fused_gradients_are_those_of_the_eager_recursion_and_of_plain_autograd(
 
 
 def test_a_network_has_the_same_logits_under_every_rule_and_none(compiler, on_cpu):
-    layers = [
-        TimeDistributed(nn.Flatten(), nn.Linear(36, 32)),
-        LIF(),
-        TimeDistributed(nn.Linear(32, 3)),
-    ]
-    network, x = SpikingNetwork(layers, Direct(2)), torch.rand(4, 1, 6, 6)
+    first, readout = TimeDistributed(nn.Flatten(), nn.Linear(36, 32)), nn.Linear(32, 3)
+    network = SpikingNetwork([first, LIF(), TimeDistributed(readout)], Direct(2))
+    x = torch.rand(4, 1, 6, 6)
     with torch.no_grad():
         logits = network(x)
         assert torch.equal(eagerly(on_cpu, lambda: network(x)), logits)
@@ -139,8 +136,8 @@ def test_where_rounding_differs_the_eager_loop_runs(compiler, on_cpu):
     dynamics, current = Dynamics(0.9), torch.randn(2, 3, 32) + 0.3
     expected = eagerly(on_cpu, lambda: dynamics.simulate(current))
     assert torch.equal(dynamics.simulate(current), expected)
-    told = {line.partition("on cpu: ")[2].partition(" (")[0] for line in fused.report()}
-    assert told in (
+    ways = {line.partition("on cpu: ")[2].partition(" (")[0] for line in fused.report()}
+    assert ways in (
         {"fused, bit for bit as eager"},
         {"eager, since compiled it differs from the eager loop"},
     )
@@ -203,8 +200,8 @@ def test_threads_wait_for_the_one_that_compiles(compiler, on_cpu):
     current = torch.randn(2, 3, 32) + 0.5
     expected = eagerly(on_cpu, lambda: Dynamics().simulate(current))
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: Dynamics().simulate(current), range(8)))
-    assert all(torch.equal(spikes, expected) for spikes in found)
+        runs = list(pool.map(lambda _: Dynamics().simulate(current), range(8)))
+    assert all(torch.equal(spikes, expected) for spikes in runs)
     assert len(fused.report()) == 2
     assert all("fused" in line for line in fused.report())
 
@@ -220,8 +217,7 @@ def test_where_nothing_can_be_compiled_the_eager_loop_runs_and_it_is_not_tried_a
     current, at_spikes = torch.randn(2, 4, 3, 32, dtype=torch.float64) + 0.5
     expected = eagerly(on_cpu, lambda: through(STBP(), Dynamics(), current, at_spikes))
     for _ in range(2):
-        found = through(STBP(), Dynamics(), current, at_spikes)
-        assert all(map(torch.equal, found, expected))
+        assert all(map(torch.equal, through(STBP(), Dynamics(), current, at_spikes), expected))
     assert torch.equal(Dynamics().simulate(current), expected[0])
     assert len(calls) == 2
     reason = "eager, since it could not be compiled: OSError: no compiler"
@@ -311,17 +307,17 @@ def test_by_default_nothing_is_fused_on_the_cpu(on_cpu):
 
 
 @pytest.mark.parametrize(
-    ("told", "devices"),
+    ("words", "devices"),
     [("none", set()), ("cpu", {"cpu"}), ("cuda,cpu", {"cuda", "cpu"}), (" CUDA ", {"cuda"})],
 )
-def test_the_switch_names_types_of_device(monkeypatch, told, devices):
-    monkeypatch.setenv(fused.SWITCH, told)
+def test_the_switch_names_types_of_device(monkeypatch, words, devices):
+    monkeypatch.setenv(fused.SWITCH, words)
     assert fused.devices() == devices
 
 
-@pytest.mark.parametrize("told", ["0", "off", "", "cuda:0"])
-def test_another_switch_is_refused(monkeypatch, told):
-    monkeypatch.setenv(fused.SWITCH, told)
+@pytest.mark.parametrize("words", ["0", "off", "", "cuda:0"])
+def test_another_switch_is_refused(monkeypatch, words):
+    monkeypatch.setenv(fused.SWITCH, words)
     with pytest.raises(ValueError, match=r"ART_SNN_FUSED: expected 'none', 'cuda', 'cpu' or"):
         fused.devices()
 
@@ -347,13 +343,7 @@ if child == 0:
 done.set()
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
+    command = [sys.executable, "-W", "ignore", "-c", script]
     environment = os.environ | {fused.SWITCH: "cpu"}
-    told = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    assert told.stdout.strip() == "2"
+    printed = subprocess.check_output(command, env=environment, text=True, timeout=120)
+    assert printed.strip() == "2"

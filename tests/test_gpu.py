@@ -174,7 +174,7 @@ def test_activations_come_back_as_numpy(on_gpu, on_cpu, batch):
 @pytest.fixture
 def unfused(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], Any]:
     """What work gives where no loop is fused."""
-    fused.forget()
+    fused.clear()
 
     def eagerly(work: Callable[[], Any]) -> Any:
         with monkeypatch.context() as patch:
@@ -219,7 +219,7 @@ def test_loops_in_one_kernel_give_the_spikes_and_gradients_of_the_eager_ones(
 
 @pytest.mark.parametrize("dynamics", FUSED, ids=str)
 def test_loops_in_single_precision_are_fused(dynamics):
-    fused.forget()
+    fused.clear()
     current = torch.randn(8, 32, 64, device="cuda").requires_grad_()
     STBP().firing()(Site("", dynamics), current).sum().backward()
     dynamics.simulate(current)

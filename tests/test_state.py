@@ -96,13 +96,18 @@ def doubled(module: nn.Module, given: Any, out: Tensor) -> Tensor:
     return 2 * out
 
 
+def doubled_input(module: nn.Module, tensors: tuple[Tensor, ...], *_: Any) -> tuple[Tensor]:
+    return (2 * tensors[0],)
+
+
 def exchanged(net: SpikingNetwork) -> None:
     """One hook, and then another in its place."""
-    for handle in getattr(net, "handles", []):
+    handles = getattr(net, "handles", [])
+    for handle in handles:
         handle.remove()
-    factor = 2.0 + len(getattr(net, "handles", []))
+    factor = 2.0 + len(handles)
     hook = net.layers[2].register_forward_hook(lambda _m, _x, out: factor * out)
-    net.handles = [*getattr(net, "handles", []), hook]
+    net.handles = [*handles, hook]
 
 
 LAYER = (lambda net: net.layers[2], lambda net: net.layers[3].module[0])
@@ -122,16 +127,10 @@ EDITS: dict[str, tuple[Callable[[], SpikingNetwork], Callable[[Any], object]]] =
     "attribute inside": (ours, lambda net: LAYER[0](net).nested["of"].__setitem__(0, 2.0)),
     "tensor attribute": (ours, lambda net: LAYER[0](net).scale.data.mul_(2)),
     "divisor": (ours, put(LAYER[1], "divisor_override", 1)),
-    "pre hook": (
-        ours,
-        lambda net: LAYER[0](net).register_forward_pre_hook(lambda _m, x: (2 * x[0],)),
-    ),
+    "pre hook": (ours, lambda net: LAYER[0](net).register_forward_pre_hook(doubled_input)),
     "hook": (ours, lambda net: LAYER[0](net).register_forward_hook(doubled)),
     "another hook": (ours, exchanged),
-    "backward hook": (
-        ours,
-        lambda net: LAYER[0](net).register_full_backward_hook(lambda _m, g, _: (2 * g[0],)),
-    ),
+    "backward hook": (ours, lambda net: LAYER[0](net).register_full_backward_hook(doubled_input)),
     "threshold": (registered, put(NEURON, "threshold", 0.3)),
     "decay": (registered, put(NEURON, "decay", 0.95)),
     "decay_input": (JELLY, put(NEURON, "decay_input", True)),
@@ -197,11 +196,9 @@ def test_one_value_more_or_less_has_other_bits(dtype, size):
     before = bits([tensor])
     assert bits([tensor.clone()]) == before
     for place in (0, size // 2, size - 1):
-        earlier = tensor[place].clone()
-        tensor[place] = -earlier - 1
-        assert bits([tensor]) != before
-        tensor[place] = earlier
-    assert bits([tensor]) == before
+        other = tensor.clone()
+        other[place] = -other[place] - 1
+        assert bits([other]) != before
     assert bits([tensor.flip(0)]) != before
 
 

@@ -60,7 +60,7 @@ def test_a_command_that_is_stopped_at_work_puts_everything_away_and_says_where_i
     _, errors = command.communicate(timeout=60)
     assert command.returncode == STATUS[number]
     assert "Traceback" not in errors
-    assert f"What there is lies in {out}; the same command goes on with it." in errors
+    assert f"Results so far are in {out}; the same command continues." in errors
     assert [file.name for file in out.iterdir()] == ["training.pt"]
 
 

@@ -46,33 +46,22 @@ def test_threads_on_one_network_get_the_gradients_of_their_own_rules(classifier,
     assert classifier.model._override is None
 
 
-def test_using_is_unknown_to_a_thread_that_is_started_inside_unless_it_takes_the_context(
-    classifier,
+@pytest.mark.parametrize(
+    ("block", "look", "inside"),
+    [
+        (lambda n: n.using("stbp"), lambda n: n._override, STBP()),
+        (lambda n: n.attacking(0.1), lambda n: n.budget, (0.1,)),
+    ],
+    ids=["using", "attacking"],
+)
+def test_a_thread_that_is_started_in_a_block_knows_of_it_where_it_takes_the_context(
+    classifier, block, look, inside
 ):
     network, seen = classifier.model, []
-
-    def look() -> None:
-        seen.append(network._override)
-
-    with network.using("stbp"):
-        for target in (look, partial(contextvars.copy_context().run, look)):
-            thread = threading.Thread(target=target)
-            thread.start()
-            thread.join()
-    assert seen == [None, STBP()]
-
-
-def test_an_attack_is_unknown_to_a_thread_that_is_started_inside_unless_it_takes_the_context(
-    classifier,
-):
-    network, seen = classifier.model, []
-    with network.attacking(0.1):
-        for target in (None, contextvars.copy_context()):
-            look = partial(getattr, network, "budget")
-            run = look if target is None else partial(target.run, look)
-            with ThreadPoolExecutor(1) as pool:
-                seen.append(pool.submit(run).result())
-    assert seen == [None, (0.1,)]
+    with block(network), ThreadPoolExecutor(1) as pool:
+        for run in (look, partial(contextvars.copy_context().run, look)):
+            seen.append(pool.submit(run, network).result())
+    assert seen == [None, inside]
 
 
 def test_tasks_keep_their_rules_while_they_wait_for_each_other(classifier):
@@ -88,11 +77,11 @@ def test_tasks_keep_their_rules_while_they_wait_for_each_other(classifier):
                 same.append(np.array_equal(classifier.loss_gradient(x, y), expected[rule]))
         return all(same)
 
-    async def every() -> list[bool]:
+    async def together() -> list[bool]:
         with classifier.model.using("bptr"):
             return await asyncio.gather(*map(differentiate, RULES))
 
-    assert all(asyncio.run(every()))
+    assert all(asyncio.run(together()))
     assert classifier.model._override is None
 
 
@@ -117,15 +106,11 @@ def test_of_two_tasks_that_start_with_the_same_moments_one_goes_on_with_them(cla
     x, y = small.samples(classifier)
     classifier.gradient = "assg"
     first = classifier.loss_gradient(x, y)
-    second = copy_of(classifier).run(classifier.loss_gradient, x, y)
+    second = contextvars.copy_context().run(classifier.loss_gradient, x, y)
     assert not np.array_equal(second, first)
     # The moments are taken: another copy of the context starts afresh, and so does this one.
-    assert np.array_equal(copy_of(classifier).run(classifier.loss_gradient, x, y), first)
+    assert np.array_equal(contextvars.copy_context().run(classifier.loss_gradient, x, y), first)
     assert np.array_equal(classifier.loss_gradient(x, y), first)
-
-
-def copy_of(_: object) -> contextvars.Context:
-    return contextvars.copy_context()
 
 
 def test_what_a_network_remembers_is_bounded_and_the_oldest_leave(classifier):
@@ -176,7 +161,7 @@ def test_activations_are_those_of_the_callers_own_samples(classifier):
 
     def activations(part: int) -> bool:
         calls = (classifier.get_activations(x[part::2], layer) for _ in range(20))
-        return all(np.array_equal(found, expected[part]) for found in calls)
+        return all(np.array_equal(rates, expected[part]) for rates in calls)
 
     with ThreadPoolExecutor(2) as pool:
         assert all(pool.map(activations, (0, 1)))
@@ -212,13 +197,8 @@ def test_nothing_of_a_network_that_is_gone_is_kept():
 
 
 def test_threads_that_evaluate_a_network_leave_it_in_training_mode_and_see_none_of_it():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        layers = [
-            TimeDistributed(nn.Flatten(), nn.Linear(64, 24), nn.BatchNorm1d(24), nn.Dropout(0.5)),
-            LIF(),
-            TimeDistributed(nn.Linear(24, small.CLASSES)),
-        ]
+    first = TimeDistributed(nn.Flatten(), nn.Linear(64, 24), nn.BatchNorm1d(24), nn.Dropout(0.5))
+    layers = [first, LIF(), TimeDistributed(nn.Linear(24, small.CLASSES))]
     classifier = small.around(SpikingNetwork(layers, Direct(4)).double())
     x, y = small.samples(classifier)
     expected = classifier.loss_gradient(x, y)

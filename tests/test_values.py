@@ -20,12 +20,12 @@ from tests.standins import snntorch
 
 STEPS, WIDTH = 6, 5
 VARIED = {
-    "decay": torch.tensor([0.3, 0.5, 0.9, 1.0, 0.7], dtype=torch.float64),
-    "threshold": torch.tensor([0.5, 1.0, 1.5, 0.8, 1.2], dtype=torch.float64),
-    "gain": torch.tensor([1.0, 0.5, 2.0, 1.5, 1.0], dtype=torch.float64),
-    "constant": torch.tensor([0.0, 0.1, -0.1, 0.2, 0.0], dtype=torch.float64),
-    "drop": torch.tensor([0.5, 0.4, 1.0, 0.8, 1.1], dtype=torch.float64),
-    "rest": torch.tensor([0.0, 0.1, -0.2, 0.3, 0.0], dtype=torch.float64),
+    "decay": [0.3, 0.5, 0.9, 1.0, 0.7],
+    "threshold": [0.5, 1.0, 1.5, 0.8, 1.2],
+    "gain": [1.0, 0.5, 2.0, 1.5, 1.0],
+    "constant": [0.0, 0.1, -0.1, 0.2, 0.0],
+    "drop": [0.5, 0.4, 1.0, 0.8, 1.1],
+    "rest": [0.0, 0.1, -0.2, 0.3, 0.0],
 }
 CASES = {
     "decay": ("decay",),
@@ -62,22 +62,15 @@ def test_a_layer_is_what_its_neurons_are_one_by_one(case, rule):
     columns = torch.randn(3, WIDTH, generator=generator, dtype=torch.float64)
     x = torch.rand(4, WIDTH, generator=generator, dtype=torch.float64)
     reset = "soft" if case == "soft" else "hard"
-    varied = {name: VARIED[name] for name in CASES[case]}
+    varied = {name: torch.tensor(VARIED[name], dtype=torch.float64) for name in CASES[case]}
     if rule == "pdsg":
         rule = "pdsg-per-sample"  # Its deviation is over the batch, per neuron alike.
     logits, grad = gradient(one_layer(Dynamics(reset=reset, **varied), weight, columns), rule, x)
-    wanted = [
-        gradient(
-            one_layer(
-                Dynamics(reset=reset, **{k: v[i] for k, v in varied.items()}),
-                weight[i : i + 1],
-                columns[:, i : i + 1],
-            ),
-            rule,
-            x,
-        )
-        for i in range(WIDTH)
-    ]
+    wanted = []
+    for i in range(WIDTH):
+        one = Dynamics(reset=reset, **{name: values[i] for name, values in varied.items()})
+        network = one_layer(one, weight[i : i + 1], columns[:, i : i + 1])
+        wanted.append(gradient(network, rule, x))
     torch.testing.assert_close(logits, sum(one for one, _ in wanted))
     torch.testing.assert_close(grad, sum(one for _, one in wanted))
     assert grad.any()

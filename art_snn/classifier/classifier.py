@@ -28,7 +28,7 @@ from art_snn.classifier.inputs import (
     checked_samples,
     refuse_masked,
 )
-from art_snn.classifier.transfer import card_of, move_all, rebuilt_optimizer, settings_of
+from art_snn.classifier.transfer import card_of, defaults_of, move_all, rebuild_optimizer
 from art_snn.gradients import Gradient
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
@@ -155,7 +155,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         check_network(model)
         if new_optimizer and self._optimizer is not None:
             kind = type(self._optimizer)
-            self._optimizer = kind(model.parameters(), **settings_of(self._optimizer))
+            self._optimizer = kind(model.parameters(), **defaults_of(self._optimizer))
         self._model = self._make_model_wrapper(model)
         self._layer_names = model.layer_names
         self._model.eval()
@@ -339,7 +339,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         model.gradient = self.model.gradient
         model.training_gradient = self.model.training_gradient
         # Parameter groups may differ in learning rate or decay: rebuild each with its own.
-        optimizer = rebuilt_optimizer(self._optimizer, self.model, model)
+        optimizer = rebuild_optimizer(self._optimizer, self.model, model)
         params = self.get_params()
         for name in ("model", "optimizer", "loss", "input_shape", "nb_classes", "device_type"):
             del params[name]

@@ -35,7 +35,7 @@ def move_all(
             operation._device = device
 
 
-def rebuilt_optimizer(
+def rebuild_optimizer(
     optimizer: torch.optim.Optimizer, network: nn.Module, copied: nn.Module
 ) -> torch.optim.Optimizer:
     """An optimizer of the copied network, with the groups and settings of the given one."""
@@ -44,10 +44,10 @@ def rebuilt_optimizer(
         {**group, "params": [twin[p] for p in group["params"] if p in twin]}
         for group in optimizer.param_groups
     ]
-    return type(optimizer)(groups, **settings_of(optimizer))
+    return type(optimizer)(groups, **defaults_of(optimizer))
 
 
-def settings_of(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+def defaults_of(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """The optimizer's defaults, without those that its own constructor does not take."""
     accepted = inspect.signature(type(optimizer)).parameters
     return {name: value for name, value in optimizer.defaults.items() if name in accepted}

@@ -82,30 +82,42 @@ def varying_layers() -> nn.Sequential:
     )
 
 
+CALLS = {
+    "predict": lambda c, x, y: c.predict(x),
+    "loss_gradient": lambda c, x, y: c.loss_gradient(x, y),
+    "loss_gradient by another rule": lambda c, x, y: c.loss_gradient(x, y, gradient="stbp"),
+    "loss_gradient of tensors": lambda c, x, y: c.loss_gradient(torch.tensor(x), torch.tensor(y)),
+    "class_gradient": lambda c, x, y: c.class_gradient(x),
+    "compute_loss": lambda c, x, y: c.compute_loss(x, y),
+    "get_activations": lambda c, x, y: c.get_activations(x, 1),
+    "FGSM": lambda c, x, y: FastGradientMethod(c, eps=0.1).generate(x, y),
+    "PGD": lambda c, x, y: pgd(c).generate(x, y),
+}
+
+
+def pgd(classifier: Any) -> ProjectedGradientDescent:
+    return ProjectedGradientDescent(
+        classifier, eps=0.1, eps_step=0.05, max_iter=5, batch_size=4, verbose=False
+    )
+
+
 # loss_gradient
 
 
-def test_loss_gradient_of_arrays_equals_autograd_by_hand(classifier, batch):
+def test_loss_gradient_equals_autograd_by_hand_and_arts_own_classifier(classifier, batch):
     gradient = classifier.loss_gradient(*batch)
     assert isinstance(gradient, np.ndarray)
     assert gradient.dtype == np.float32
     np.testing.assert_allclose(gradient, hand_made_gradient(classifier, *batch), **KEEP)
     assert np.abs(gradient).max() > 0
-
-
-def test_loss_gradient_of_tensors_equals_that_of_arrays(classifier, batch):
-    x, y = torch.tensor(batch[0]), torch.tensor(batch[1])
-    gradient = classifier.loss_gradient(x, y)
-    assert isinstance(gradient, torch.Tensor)
-    assert not gradient.requires_grad
+    theirs = stock(classifier).loss_gradient(batch[0], np.eye(CLASSES)[batch[1]])
+    np.testing.assert_allclose(gradient, theirs, **KEEP)
+    x, y = map(torch.tensor, batch)
+    of_tensors = classifier.loss_gradient(x, y)
+    assert isinstance(of_tensors, torch.Tensor)
+    assert not of_tensors.requires_grad
     assert not x.requires_grad
-    np.testing.assert_array_equal(gradient.numpy(), classifier.loss_gradient(*batch))
-
-
-def test_loss_gradient_equals_that_of_arts_own_classifier(classifier, batch):
-    x, y = batch[0], np.eye(CLASSES)[batch[1]]
-    theirs = stock(classifier).loss_gradient(x, y)
-    np.testing.assert_allclose(classifier.loss_gradient(x, y), theirs, **KEEP)
+    np.testing.assert_array_equal(of_tensors.numpy(), gradient)
 
 
 def test_a_rule_for_one_call_does_not_stick(classifier, batch):
@@ -118,23 +130,13 @@ def test_a_rule_for_one_call_does_not_stick(classifier, batch):
     np.testing.assert_array_equal(classifier.loss_gradient(*batch), before)
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda c, x, y: c.loss_gradient(x, y),
-        lambda c, x, y: c.loss_gradient(torch.tensor(x), torch.tensor(y)),
-        lambda c, x, y: c.class_gradient(x),
-        lambda c, x, y: c.compute_loss(x, y),
-        lambda c, x, y: c.predict(x),
-        lambda c, x, y: c.get_activations(x, 0),
-    ],
-)
-def test_gradients_of_the_weights_are_untouched(classifier, batch, call):
-    call(classifier, *batch)
+@pytest.mark.parametrize("name", CALLS)
+def test_gradients_of_the_weights_are_untouched(classifier, batch, name):
+    CALLS[name](classifier, *batch)
     assert all(p.grad is None for p in classifier.model.parameters())
     for p in classifier.model.parameters():
         p.grad = torch.full_like(p, 7.0)
-    call(classifier, *batch)
+    CALLS[name](classifier, *batch)
     assert all((p.grad == 7).all() for p in classifier.model.parameters())
 
 
@@ -232,17 +234,13 @@ def test_compute_loss_equals_torch(classifier, batch, reduction, batch_size, ten
     assert classifier.loss.reduction == "mean"
 
 
-def test_compute_loss_builds_no_graph(classifier, batch):
+def test_compute_loss_builds_a_graph_where_a_tensor_requires_a_gradient_only(classifier, batch):
     counted = Counted(RGA())
     classifier.gradient = counted
-    loss = classifier.compute_loss(torch.tensor(batch[0]), torch.tensor(batch[1]))
-    assert not loss.requires_grad
+    x, y = map(torch.tensor, batch)
+    assert not classifier.compute_loss(x, y).requires_grad
     assert counted.tally.forwards == 0
-
-
-def test_compute_loss_keeps_the_graph_of_a_tensor_that_requires_a_gradient(classifier, batch):
-    x = torch.tensor(batch[0], requires_grad=True)
-    loss = classifier.compute_loss(x, torch.tensor(batch[1]), reduction="mean")
+    loss = classifier.compute_loss(x.requires_grad_(), y, reduction="mean")
     (gradient,) = torch.autograd.grad(loss, x)
     np.testing.assert_allclose(gradient.numpy(), classifier.loss_gradient(*batch), **KEEP)
 
@@ -371,17 +369,13 @@ def test_training_without_an_optimizer_says_how_to_pass_one(batch):
 
 def test_layers_are_named_in_order_and_their_activations_are_time_means(classifier, batch):
     assert classifier.layer_names == ["layers.0", "layers.1", "layers.2"]
-    currents = classifier.get_activations(batch[0], "layers.0")
-    rates = classifier.get_activations(batch[0], "layers.1")
-    logits = classifier.get_activations(batch[0], "layers.2")
+    currents, rates, logits = (
+        classifier.get_activations(batch[0], layer) for layer in classifier.layer_names
+    )
+    assert isinstance(rates, np.ndarray)
     spikes = LIF()(torch.tensor(currents).expand(STEPS, *currents.shape))
     np.testing.assert_allclose(rates, spikes.mean(0).numpy(), atol=1e-6)
     np.testing.assert_allclose(logits, classifier.predict(batch[0]), rtol=1e-5, atol=1e-6)
-
-
-def test_an_index_and_batches_give_the_same_activations(classifier, batch):
-    rates = classifier.get_activations(batch[0], "layers.1")
-    assert isinstance(rates, np.ndarray)
     for layer, size in ((1, 128), (-2, 2), ("layers.1", 4)):
         other = classifier.get_activations(batch[0], layer, batch_size=size)
         np.testing.assert_array_equal(other, rates)
@@ -393,17 +387,14 @@ def test_an_unknown_layer_lists_the_known_ones(classifier, batch, layer):
         classifier.get_activations(batch[0], layer)
 
 
-def test_framework_activations_carry_the_graph_of_the_attack_rule(classifier, batch):
+def test_framework_activations_carry_the_graph_of_the_attack_rule_where_x_has_one(
+    classifier, batch
+):
     x = torch.tensor(batch[0], requires_grad=True)
     logits = classifier.get_activations(x, -1, framework=True)
-    assert isinstance(logits, torch.Tensor)
     (gradient,) = torch.autograd.grad(logits[:, 3].sum(), x)
-    np.testing.assert_allclose(
-        gradient.numpy(), classifier.class_gradient(batch[0], 3)[:, 0], rtol=1e-4, atol=1e-6
-    )
-
-
-def test_framework_activations_without_a_gradient_have_no_graph(classifier, batch):
+    expected = classifier.class_gradient(batch[0], 3)[:, 0]
+    np.testing.assert_allclose(gradient.numpy(), expected, rtol=1e-4, atol=1e-6)
     for x in (torch.tensor(batch[0]), batch[0]):
         assert not classifier.get_activations(x, 1, framework=True).requires_grad
 
@@ -699,25 +690,6 @@ def unusual_classifier(rule: Any) -> Any:
     return classifier
 
 
-CALLS = {
-    "predict": lambda c, x, y: c.predict(x),
-    "loss_gradient": lambda c, x, y: c.loss_gradient(x, y),
-    "loss_gradient by another rule": lambda c, x, y: c.loss_gradient(x, y, gradient="stbp"),
-    "loss_gradient of tensors": lambda c, x, y: c.loss_gradient(torch.tensor(x), torch.tensor(y)),
-    "class_gradient": lambda c, x, y: c.class_gradient(x),
-    "compute_loss": lambda c, x, y: c.compute_loss(x, y),
-    "get_activations": lambda c, x, y: c.get_activations(x, 1),
-    "FGSM": lambda c, x, y: FastGradientMethod(c, eps=0.1).generate(x, y),
-    "PGD": lambda c, x, y: pgd(c).generate(x, y),
-}
-
-
-def pgd(classifier: Any) -> ProjectedGradientDescent:
-    return ProjectedGradientDescent(
-        classifier, eps=0.1, eps_step=0.05, max_iter=5, batch_size=4, verbose=False
-    )
-
-
 @pytest.mark.parametrize("name", CALLS)
 def test_a_call_leaves_the_network_as_it_was(name, batch):
     classifier = unusual_classifier(RGA())
@@ -785,10 +757,10 @@ def test_a_clone_takes_any_optimizer(optimizer, classifier):
 
 
 def test_a_clone_made_inside_using_keeps_the_networks_own_rules(classifier):
-    own = classifier.model.gradient, classifier.model.training_gradient
+    rules = classifier.model.gradient, classifier.model.training_gradient
     with classifier.model.using(STBP(detach_reset=True)):
         clone = classifier.clone_for_refitting()
-    assert (clone.model.gradient, clone.model.training_gradient) == own
+    assert (clone.model.gradient, clone.model.training_gradient) == rules
 
 
 def test_another_model_gets_the_rule_an_optimizer_of_its_own_and_evaluation_mode(classifier, batch):
@@ -806,19 +778,16 @@ def test_another_model_gets_the_rule_an_optimizer_of_its_own_and_evaluation_mode
 
 
 def test_a_network_that_ends_in_a_neuron_is_refused():
-    network = SpikingNetwork([Timed(nn.Flatten(), nn.Linear(64, 10)), LIF()])
     with pytest.raises(ValueError, match=r"^model: expected a network whose last layer is affine"):
-        PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (1, 8, 8), 10)
+        build(nn.Sequential(Timed(nn.Flatten(), nn.Linear(64, 10)), LIF()))
 
 
 @pytest.mark.parametrize("readout", [[nn.Flatten(), nn.Linear(64, 4)], [nn.Conv2d(1, 10, 1)]])
 def test_logits_of_another_shape_than_the_classes_are_refused(readout, batch):
-    network = SpikingNetwork([LIF(), Timed(*readout)])
-    classifier = PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (1, 8, 8), 10)
-    with pytest.raises(ValueError, match=r"^model: expected logits of shape \[N, 10\]"):
-        classifier.predict(batch[0])
-    with pytest.raises(ValueError, match=r"^model: expected logits of shape \[N, 10\]"):
-        classifier.loss_gradient(*batch)
+    classifier = build(nn.Sequential(LIF(), Timed(*readout)))
+    for call in (lambda x, y: classifier.predict(x), classifier.loss_gradient):
+        with pytest.raises(ValueError, match=r"^model: expected logits of shape \[N, 10\]"):
+            call(*batch)
 
 
 def test_activations_of_a_layer_with_another_batch_axis_are_refused(batch):
@@ -830,8 +799,7 @@ def test_activations_of_a_layer_with_another_batch_axis_are_refused(batch):
         def forward(self, x: Any) -> Any:
             return self.linear(x.flatten(0, 1).flatten(1)).unflatten(0, x.shape[:2])
 
-    network = SpikingNetwork([Merged(), LIF(), Timed(nn.Linear(16, 10))])
-    classifier = PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (1, 8, 8), 10)
+    classifier = build(nn.Sequential(Merged(), LIF(), Timed(nn.Linear(16, 10))))
     assert classifier.get_activations(batch[0], "layers.0").shape == (len(batch[0]), 16)
     with pytest.raises(ValueError, match=r"^layer: expected a layer whose output is \[T, "):
         classifier.get_activations(batch[0], "layers.0.linear")

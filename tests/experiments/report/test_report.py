@@ -84,7 +84,7 @@ def complaint(*words: str | Path) -> str:
     done = call("report", *map(str, words))
     assert (done.status, done.stdout) == (2, "")
     first, second = done.stderr.splitlines()
-    assert second == "art-snn report --help lists what there is."
+    assert second == "art-snn report --help shows the usage."
     return first.removeprefix("art-snn report: error: ")
 
 
