@@ -91,20 +91,11 @@ def test_the_arctangent_at_a_vanishing_degree_keeps_that_share_within_unit_dista
     assert torch.trapezoid(ATan(omega)(z), z).item() == pytest.approx(0.87, abs=1e-6)
 
 
-def test_the_default_sharpness_is_that_of_a_vanishing_degree_of_85_percent():
+@pytest.mark.parametrize("wrong", [0, -0.5, math.nan, "0.85", True, 1, 1.5])
+def test_a_vanishing_degree_outside_of_its_range_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"^vanishing: expected .* (above 0|below 1), got .*paper"):
+        sharpness_of(wrong)
     assert ASSG() == ASSG(omega=sharpness_of(0.85), surrogate=ATan(alpha=1.0))
-
-
-@pytest.mark.parametrize("wrong", [0, -0.5, math.nan, "0.85", True])
-def test_a_vanishing_degree_that_is_no_positive_number_is_refused(wrong):
-    with pytest.raises(ValueError, match=r"^vanishing: expected a number above 0, got .*The paper"):
-        sharpness_of(wrong)
-
-
-@pytest.mark.parametrize("wrong", [1, 1.5])
-def test_a_vanishing_degree_of_one_or_more_is_refused(wrong):
-    with pytest.raises(ValueError, match=rf"^vanishing: expected a share below 1, got {wrong}\."):
-        sharpness_of(wrong)
 
 
 def triangle(z, alpha):
@@ -243,19 +234,6 @@ def test_a_sample_that_moved_by_more_than_a_half_starts_afresh_and_the_others_go
     assert_different(got[2], fresh[2])
 
 
-def test_a_sample_that_started_afresh_goes_on_from_there():
-    x = batch()
-    x[1, 0, 0, 0] = 0
-    far = x.clone()
-    far[1, 0, 0, 0] = 0.9
-    net, other = warm(x), build()
-    for _ in range(2):
-        got, expected = ascend(net, far), ascend(other, far)
-        assert_equal(got[1], expected[1])
-    assert_different(got[0], expected[0])
-    assert_different(got[1], ascend(build(), far)[1])
-
-
 @pytest.mark.parametrize("move", [0.5, -0.5])
 def test_a_sample_that_moved_by_exactly_a_half_goes_on(move):
     x = batch()
@@ -269,27 +247,26 @@ def test_a_sample_that_moved_by_exactly_a_half_goes_on(move):
     assert_equal(ascend(warm(x), there), ascend(build(), there))
 
 
-def walk(net, x, moves):
-    """The last gradient on a way that leads to x + move, move by move."""
+def walk(moves, rule=None):
+    """The last gradient of a new network on a way that leads to x + move, move by move."""
+    torch.manual_seed(varied(8))
+    net, x = build(rule=rule), batch()
     return [ascend(net, x + move) for move in moves][-1]
 
 
-def test_the_distance_is_measured_from_the_first_pass_and_not_from_the_last():
-    x, forgetful = batch(), ASSG(restart=1e6)
-    to_and_fro, away = [0, 0.45, -0.45, 0.45], [0, 0.2, 0.4, 0.6]
-    got = walk(build(), x, to_and_fro)
-    assert_equal(got, walk(build(rule=forgetful), x, to_and_fro))
-    assert_different(got, ascend(build(), x + 0.45))
-    got = walk(build(), x, away)
-    assert_equal(got, ascend(build(), x + 0.6))
-    assert_different(got, walk(build(rule=forgetful), x, away))
-
-
-def test_where_a_sample_starts_afresh_its_first_input_is_another_one():
-    x = batch()
-    got = walk(build(), x, [0, 0.6, 1.0])
-    assert_equal(got, walk(build(), x, [0.6, 1.0]))
-    assert_different(got, ascend(build(), x + 1.0))
+@pytest.mark.parametrize(
+    ("moves", "same", "other"),
+    [
+        # From the first pass, and not from the last.
+        ([0, 0.45, -0.45, 0.45], ([0, 0.45, -0.45, 0.45], ASSG(restart=1e6)), ([0.45], None)),
+        ([0, 0.2, 0.4, 0.6], ([0.6], None), ([0, 0.2, 0.4, 0.6], ASSG(restart=1e6))),
+        # Where a sample starts afresh, its first input is another one, and it goes on from there.
+        ([0, 0.6, 1.0], ([0.6, 1.0], None), ([1.0], None)),
+    ],
+)
+def test_the_distance_is_measured_from_the_first_pass(moves, same, other):
+    assert_equal(walk(moves), walk(*same))
+    assert_different(walk(moves), walk(*other))
 
 
 def test_the_first_input_is_kept_as_it_was_when_the_caller_writes_into_it():
@@ -379,17 +356,7 @@ def change_weights(net):
 
 
 def load_weights(net):
-    weights = {key: 1.01 * value for key, value in net.state_dict().items()}
-    net.load_state_dict(weights)
-
-
-@pytest.mark.parametrize("change", [change_weights, load_weights])
-def test_changed_weights_start_afresh(change):
-    x = batch()
-    net, fresh = warm(x), build()
-    change(net)
-    change(fresh)
-    assert_equal(ascend(net, x), ascend(fresh, x))
+    net.load_state_dict({key: 1.01 * value for key, value in net.state_dict().items()})
 
 
 def set_equal_rule(net):
@@ -401,48 +368,39 @@ def set_other_rule_between(net):
     net.gradient = ASSG()
 
 
-@pytest.mark.parametrize(
-    "action", [lambda net: net.forget(), set_equal_rule, set_other_rule_between]
-)
-def test_forgetting_and_setting_the_rule_start_afresh(action):
-    x = batch()
-    net = warm(x)
-    action(net)
-    assert net.memory == {}
-    got = ascend(net, x)
-    assert_equal(got, ascend(build(), x))
-    assert_different(ascend(net, x), got)
+def fail(x):
+    raise ArithmeticError("broken layer")
 
 
-def test_rules_of_other_parameters_have_memories_of_their_own():
-    x = batch()
-    other = ASSG(relax=0.5)
-    net = warm(x)
-    with net.using(other):
-        assert_equal(ascend(net, x), ascend(build(rule=other), x))
-    assert_equal(ascend(net, x), ascend(warm(x), x))
-
-
-def test_an_exception_inside_a_layer_leaves_no_memory_and_a_usable_network():
-    def fail(x):
-        raise ArithmeticError("broken layer")
-
-    switch = Switch()
-
-    def layers(neuron):
-        plain = chain(neuron)
-        return nn.Sequential(*plain[:2], switch, *plain[2:])
-
-    x = batch()
-    net = warm(x, architecture=layers)
-    assert len(net.memory) == 1
+def interrupt(net):
+    switch = next(module for module in net.modules() if isinstance(module, Switch))
     switch.action = fail
     with pytest.raises(ArithmeticError, match="broken layer"):
-        ascend(net, x)
-    assert net.memory == {}
+        ascend(net, batch())
     switch.action = None
+
+
+def switched(neuron):
+    layers = chain(neuron)
+    return nn.Sequential(*layers[:2], Switch(), *layers[2:])
+
+
+CHANGES = [change_weights, load_weights]
+FORGETTING = [lambda net: net.forget(), set_equal_rule, set_other_rule_between, interrupt]
+
+
+@pytest.mark.parametrize("action", [*CHANGES, *FORGETTING])
+def test_other_weights_a_rule_that_is_set_and_an_interrupted_pass_start_afresh(action):
+    x = batch()
+    net, fresh = warm(x, architecture=switched), build(switched)
+    assert len(net.memory) == 1
+    action(net)
+    if action in CHANGES:
+        action(fresh)
+    else:
+        assert net.memory == {}
     got = ascend(net, x)
-    assert_equal(got, ascend(build(), x))
+    assert_equal(got, ascend(fresh, x))
     assert_different(ascend(net, x), got)
 
 
@@ -452,8 +410,16 @@ def test_copies_carry_no_memory_and_take_none_away(duplicate):
     net = warm(x)
     twin = duplicate(net)
     assert twin.memory == {}
-    assert twin.gradient == ASSG()
     assert_equal(ascend(twin, x), ascend(build(), x))
+    assert_equal(ascend(net, x), ascend(warm(x), x))
+
+
+def test_rules_of_other_parameters_have_memories_of_their_own():
+    x = batch()
+    other = ASSG(relax=0.5)
+    net = warm(x)
+    with net.using(other):
+        assert_equal(ascend(net, x), ascend(build(rule=other), x))
     assert_equal(ascend(net, x), ascend(warm(x), x))
 
 
@@ -516,19 +482,16 @@ def adversarials(name, rule, batches):
     return together, np.concatenate(alone)
 
 
-@pytest.mark.parametrize("sizes", [(3, 2), (3, 3, 2)])
 @pytest.mark.parametrize("name", ATTACKS)
-def test_adversarials_of_a_batch_do_not_depend_on_the_batch_before_it(name, sizes):
-    batches = [batch(size, dtype=torch.float32).numpy() for size in sizes]
+def test_adversarials_of_a_batch_do_not_depend_on_the_batch_before_it(name):
+    batches = [batch(size, dtype=torch.float32).numpy() for size in (3, 3, 2)]
     together, alone = adversarials(name, ASSG(), batches)
     np.testing.assert_array_equal(together, alone)
 
 
-@pytest.mark.parametrize("name", ATTACKS)
-def test_without_the_restart_adversarials_would_depend_on_the_batch_before(name):
-    # APGD returns what it does not flip as it came, which may be all of one batch.
-    batches = [batch(3, dtype=torch.float32).numpy() for _ in range(6)]
-    together, alone = adversarials(name, ASSG(restart=1e6), batches)
+def test_without_the_restart_they_would():
+    batches = [batch(3, dtype=torch.float32).numpy() for _ in range(2)]
+    together, alone = adversarials("PGD", ASSG(restart=1e6), batches)
     np.testing.assert_array_equal(together[:3], alone[:3])
     assert np.abs(together[3:] - alone[3:]).max() > 1e-4
 
