@@ -61,25 +61,25 @@ def equal(first: Pairs, second: Pairs) -> bool:
 @pytest.mark.parametrize("layer", [0, 1, 2, 3])
 def test_all_pairs_are_those_of_a_naive_loop(layer, decay, reset):
     net = network(decay=decay, reset=reset).double()
-    found = record(net, images(), layer, pairs=10**6, batch_size=4)
+    got = record(net, images(), layer, pairs=10**6, batch_size=4)
     current, rate = kept_by_hand(net, images())[layer]
-    assert found.places == len(found.rate) == current.size
-    assert found.current.reshape(current.shape) == pytest.approx(current, rel=1e-9, abs=1e-12)
-    assert (found.rate.reshape(rate.shape) == rate).all()
+    assert got.places == len(got.rate) == current.size
+    assert got.current.reshape(current.shape) == pytest.approx(current, rel=1e-9, abs=1e-12)
+    assert (got.rate.reshape(rate.shape) == rate).all()
     assert 0 < rate.mean() < 1
     indices = np.arange(current.size)
-    assert (found.sample * current.shape[1] + found.neuron == indices).all()
+    assert (got.sample * current.shape[1] + got.neuron == indices).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_lower_precisions_give_the_same_up_to_rounding(dtype):
     torch.manual_seed(0)
-    found = record(network().to(dtype), images(), 0, pairs=10**6)
-    assert found.current.dtype == found.rate.dtype == np.float64
+    got = record(network().to(dtype), images(), 0, pairs=10**6)
+    assert got.current.dtype == got.rate.dtype == np.float64
     torch.manual_seed(0)
     exact = record(network().double(), images(), 0, pairs=10**6)
-    assert np.abs(found.current - exact.current).max() < 20 * torch.finfo(dtype).eps
-    assert set((4 * found.rate).tolist()) <= {0, 1, 2, 3, 4}
+    assert np.abs(got.current - exact.current).max() < 20 * torch.finfo(dtype).eps
+    assert set((4 * got.rate).tolist()) <= {0, 1, 2, 3, 4}
 
 
 def test_the_drawn_pairs_are_different_places_and_hold_what_all_pairs_hold_there():
@@ -119,8 +119,8 @@ def test_every_place_is_drawn_equally_often():
     draws = 160
     counts = np.zeros((4, 8))
     for seed in range(draws):
-        found = record(net, images(4), pairs=8, seed=seed)
-        np.add.at(counts, (found.sample, found.neuron), 1)
+        got = record(net, images(4), pairs=8, seed=seed)
+        np.add.at(counts, (got.sample, got.neuron), 1)
     # 40 expected at each of 32 places, with a standard deviation of about 5.5.
     assert counts.sum() == 8 * draws
     assert (np.abs(counts - 40) < 22).all()
@@ -136,9 +136,9 @@ def test_a_poisson_encoder_draws_from_the_seed():
 def test_of_a_layer_that_is_called_twice_the_first_call_is_recorded():
     net = network(repeated).double()
     first, second = kept_by_hand(net, images())
-    found = record(net, images(), 0, pairs=10**6)
-    assert found.current.reshape(first[0].shape) == pytest.approx(first[0], rel=1e-9)
-    assert found.places == first[0].size
+    got = record(net, images(), 0, pairs=10**6)
+    assert got.current.reshape(first[0].shape) == pytest.approx(first[0], rel=1e-9)
+    assert got.places == first[0].size
     assert not np.allclose(first[0].mean(), second[0].mean())
 
 
@@ -204,8 +204,8 @@ def test_no_tensor_outlives_its_batch_except_the_picked_values():
     alive: list[int] = []
 
     def count(_: Tensor) -> None:
-        every = (o for o in gc.get_objects() if issubclass(type(o), Tensor))
-        tensors = (t for t in every if t.layout is torch.strided and not t.is_meta)
+        objects = (o for o in gc.get_objects() if issubclass(type(o), Tensor))
+        tensors = (t for t in objects if t.layout is torch.strided and not t.is_meta)
         seen = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
         alive.append(sum(seen.values()))
 

@@ -81,14 +81,14 @@ def ascend(logits, x):
 
 def moments_of(net: SpikingNetwork) -> list[Tensor]:
     """M and D [T, N, ...] of every layer of neurons that the network remembers, of every rule."""
-    found, waiting = [], [net.memory]
-    while waiting:
-        for told in waiting.pop().values():
-            if isinstance(told, dict):
-                waiting.append(told)
+    moments, memories = [], [net.memory]
+    while memories:
+        for value in memories.pop().values():
+            if isinstance(value, dict):
+                memories.append(value)
             else:
-                found += [part for m in told.moments for part in (m.mean, m.deviation)]
-    return found
+                moments += [part for m in value.moments for part in (m.mean, m.deviation)]
+    return moments
 
 
 def restarts(monkeypatch: pytest.MonkeyPatch) -> list[Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import product
 from types import SimpleNamespace
 from typing import Any
 
@@ -36,25 +37,18 @@ def backends(convolutions: Any, matrices: Any) -> Any:
     return SimpleNamespace(cudnn=convolutions, cuda=SimpleNamespace(matmul=matrices))
 
 
-@pytest.mark.parametrize("convolutions", [True, False])
-@pytest.mark.parametrize("matrices", [True, False])
-def test_either_flag_widens_the_tolerance_where_torch_has_flags_alone(
-    convolutions, matrices, monkeypatch
-):
-    flags = (SimpleNamespace(allow_tf32=one) for one in (convolutions, matrices))
-    monkeypatch.setattr(affine.torch, "backends", backends(*flags))
-    widened = convolutions or matrices
-    assert tolerance(ON_CARD) == (TF32_TOLERANCE if widened else RELATIVE_TOLERANCE)
+FLAGS = [SimpleNamespace(allow_tf32=flag) for flag in (True, False)]
+PRECISIONS = [Mixed(precision) for precision in ("tf32", "ieee", "none")]
 
 
-@pytest.mark.parametrize("convolutions", ["tf32", "ieee", "none"])
-@pytest.mark.parametrize("matrices", ["tf32", "ieee", "none"])
-def test_either_precision_widens_it_where_flags_can_no_longer_be_read(
-    convolutions, matrices, monkeypatch
-):
-    cudnn = SimpleNamespace(conv=Mixed(convolutions))
-    monkeypatch.setattr(affine.torch, "backends", backends(cudnn, Mixed(matrices)))
-    widened = "tf32" in (convolutions, matrices)
+@pytest.mark.parametrize(
+    ("convolutions", "matrices"), [*product(FLAGS, repeat=2), *product(PRECISIONS, repeat=2)]
+)
+def test_either_flag_or_precision_widens_the_tolerance(convolutions, matrices, monkeypatch):
+    cudnn = convolutions if convolutions in FLAGS else SimpleNamespace(conv=convolutions)
+    monkeypatch.setattr(affine.torch, "backends", backends(cudnn, matrices))
+    rounds = {id(FLAGS[0]), id(PRECISIONS[0])}
+    widened = not rounds.isdisjoint({id(convolutions), id(matrices)})
     assert tolerance(ON_CARD) == (TF32_TOLERANCE if widened else RELATIVE_TOLERANCE)
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from art_snn import BPTR, STBP
+from art_snn import BPTR
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import Trace
-from tests.architectures import AFFINE, batch, network
 from tests.gradients.ways import AT_SPIKES, on_the_check_vector
-from tests.oracles import result
 
 
 @pytest.mark.parametrize("reset", ["hard", "soft"])
@@ -31,19 +29,3 @@ def test_the_slope_asks_only_whether_the_rate_is_positive(dtype):
     slope = BPTR().slope(Trace(Dynamics(0.3, 2.0), current, rate, None))
     assert slope.dtype == dtype
     assert slope.tolist() == [[[0, 1, 1, 1]]]
-
-
-def test_only_the_spikes_matter_and_not_the_threshold():
-    x = batch()
-    one, two = (network(AFFINE["chain"], gradient=BPTR(), threshold=t) for t in (1.0, 2.0))
-    two.load_state_dict(one.state_dict())
-    with torch.no_grad():
-        # Twice the threshold, with twice the current: the same spikes.
-        two.layers[0].module[1].weight.mul_(2)
-        two.layers[2].module[0].weight.mul_(2)
-        two.layers[2].module[0].bias.mul_(2)
-    first, second = result(one, x), result(two, x)
-    torch.testing.assert_close(second.logits, first.logits)
-    torch.testing.assert_close(second.input, 4 * first.input)
-    with one.using(STBP()), two.using(STBP()):
-        assert not torch.allclose(result(two, x).input, 4 * result(one, x).input)

@@ -31,15 +31,15 @@ def test_there_are_nineteen_rules_and_no_two_are_equal():
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "shapes"),
     [
         (Triangle, [(0.25,), (0.5,), (1,), (2,), (3,)]),
         (Exponential, [(0.5, 1), (1, 1), (2, 1), (0.5, 0.3), (1, 0.3), (2, 0.3)]),
         (Rectangle, [(0.25,), (0.5,), (1,), (2,), (4,)]),
     ],
 )
-def test_the_surrogates_have_the_published_shapes(kind, told):
-    assert [s for s in SURROGATES if isinstance(s, kind)] == [kind(*shape) for shape in told]
+def test_the_surrogates_have_the_published_shapes(kind, shapes):
+    assert [s for s in SURROGATES if isinstance(s, kind)] == [kind(*shape) for shape in shapes]
 
 
 def test_all_differentiate_through_the_reset():
@@ -51,12 +51,12 @@ def test_all_differentiate_through_the_reset():
 def test_all_apply_to_leaky_and_perfect_integrators_and_no_two_give_the_same_gradient(decay, reset):
     assert [rule.objection(Dynamics(decay, 1.0, reset)) for rule in ENSEMBLE_19] == [None] * 19
     net, x = network(decay=decay, reset=reset), batch(16)
-    found = []
+    grads = []
     for rule in ENSEMBLE_19:
         leaf = x.clone().requires_grad_()
         logits = net.with_gradient(rule)(leaf)
         (grad,) = torch.autograd.grad((logits * torch.arange(1, 4)).sum(), leaf)
         assert grad.isfinite().all()
         assert grad.any()
-        found.append(grad)
-    assert not any(torch.equal(one, other) for one, other in itertools.combinations(found, 2))
+        grads.append(grad)
+    assert not any(torch.equal(one, other) for one, other in itertools.combinations(grads, 2))

@@ -86,17 +86,6 @@ def test_the_gradient_of_a_loss_is_the_mean_jacobian_at_the_mean_logits():
     assert relative(grad, expected) < 1e-12
 
 
-def test_every_draw_is_a_draw_of_its_own():
-    net = network(encoder=Poisson(4), gradient=EOT(STBP(), samples=2))
-    x = batch()
-    torch.manual_seed(5)
-    with torch.no_grad():
-        first, second = net(x), net(x)
-    assert not torch.equal(first, second)
-    logits, _ = jacobian(net, x)
-    assert relative(logits, (first + second) / 2) < 1e-12
-
-
 @pytest.mark.parametrize("rule", RULES, ids=repr)
 def test_the_variance_of_the_gradient_shrinks_as_one_over_the_number_of_draws(rule):
     net = network(encoder=Poisson(3))
@@ -140,17 +129,6 @@ def test_weights_train_by_the_mean_over_draws():
     expected = torch.autograd.grad(looped(net, STBP(), 3)(x).sum(), weights)
     for ours, theirs in zip(got, expected, strict=True):
         assert relative(ours, theirs) < 1e-12
-
-
-def test_every_draw_is_a_pass_for_a_rule_that_remembers():
-    net = network(gradient=EOT(ASSG(), samples=2))
-    twin = net.with_gradient(ASSG())
-    x = batch()
-    for _ in range(2):
-        _, got = jacobian(net, x)
-        (_, first), (_, second) = jacobian(twin, x), jacobian(twin, x)
-        assert relative(got, (first + second) / 2) < 1e-12
-        assert relative(got, second) > 1e-4
 
 
 def test_moments_advance_at_every_draw_as_in_a_naive_loop():

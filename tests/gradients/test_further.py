@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -13,7 +15,7 @@ from art_snn.neurons import Neuron
 from tests.oracles import _Triangle, relative
 from tests.test_dynamics import FURTHER
 
-every = pytest.mark.parametrize("name", FURTHER)
+every_dynamics = pytest.mark.parametrize("name", FURTHER)
 
 
 def layers(dynamics):
@@ -28,7 +30,7 @@ def layers(dynamics):
 
 def spikes_and_slopes(dynamics, xs, slope):
     """Plain autograd through the state equations; with a slope, that at every step instead."""
-    v, found = torch.full_like(xs[0], dynamics.start), []
+    v, spikes = torch.full_like(xs[0], dynamics.start), []
     amount = dynamics.threshold if dynamics.drop is None else dynamics.drop
     potentials = []
     for x in xs:
@@ -38,11 +40,11 @@ def spikes_and_slopes(dynamics, xs, slope):
         s = _Triangle.apply(z - 1e-15 if dynamics.strict else z)
         v = u * (1 - s) + dynamics.rest * s if dynamics.reset == "hard" else u - amount * s
         potentials.append(u)
-        found.append(s)
+        spikes.append(s)
     if slope is None:
-        return found
-    factor = slope(xs, potentials, found).detach()
-    return [s.detach() + (x - x.detach()) * factor for x, s in zip(xs, found, strict=True)]
+        return spikes
+    factor = slope(xs, potentials, spikes).detach()
+    return [s.detach() + (x - x.detach()) * factor for x, s in zip(xs, spikes, strict=True)]
 
 
 def gradient(dynamics, frames, slope=None):
@@ -52,27 +54,18 @@ def gradient(dynamics, frames, slope=None):
     steps = [b.module(s) for s in spikes_and_slopes(dynamics, steps, slope)]
     steps = [c.module(s) for s in spikes_and_slopes(dynamics, steps, slope)]
     logits = sum(steps) / len(steps)
-    (found,) = torch.autograd.grad((logits * torch.arange(1, 4)).sum(), x)
-    return logits, found
+    (at_x,) = torch.autograd.grad((logits * torch.arange(1, 4)).sum(), x)
+    return logits, at_x
 
 
 def by_rule(dynamics, frames, rule):
     network = SpikingNetwork(layers(dynamics), Frames(6), rule)
     x = frames.clone().requires_grad_()
     logits = network(x)
-    (found,) = torch.autograd.grad((logits * torch.arange(1, 4)).sum(), x)
+    (at_x,) = torch.autograd.grad((logits * torch.arange(1, 4)).sum(), x)
     with torch.no_grad():
         assert torch.equal(network(x), logits)
-    return logits, found
-
-
-@every
-def test_stbp_is_plain_autograd_through_the_equations(name):
-    dynamics, frames = Dynamics(0.5, **FURTHER[name]), torch.rand(4, 6, 6).double()
-    logits, found = by_rule(dynamics, frames, STBP())
-    wanted = gradient(dynamics, frames)
-    assert relative(logits, wanted[0]) < 1e-12
-    assert relative(found, wanted[1]) < 1e-12
+    return logits, at_x
 
 
 def mean_slope(dynamics, slope_of):
@@ -92,8 +85,8 @@ def mean_slope(dynamics, slope_of):
 def rga(mean, threshold, decay, beta=2.0, gamma=0.2):
     knee = (1 - decay) * threshold
     steep, gamma = mean.new_tensor([(1 - gamma * knee) / (beta * threshold - knee), gamma])
-    found = torch.where(mean > knee, steep, gamma)
-    return torch.where((mean >= 0) & (mean <= beta * threshold), found, 0.0)
+    slope = torch.where(mean > knee, steep, gamma)
+    return torch.where((mean >= 0) & (mean <= beta * threshold), slope, 0.0)
 
 
 def static(mean, threshold, decay, limit=2.0):
@@ -105,33 +98,38 @@ def static(mean, threshold, decay, limit=2.0):
     return torch.where((mean > knee) & (mean <= threshold), slope, 0.0)
 
 
-@every
-@pytest.mark.parametrize(
-    ("rule", "slope"), [(RGA(), rga), (StaticCurve(), static)], ids=["rga", "static"]
-)
-def test_rules_of_the_rate_curve_see_the_current_behind_the_gain(name, rule, slope):
-    dynamics, frames = Dynamics(0.5, **FURTHER[name]), torch.rand(4, 6, 6).double()
-    wanted = gradient(dynamics, frames, mean_slope(dynamics, slope))[1]
-    assert relative(by_rule(dynamics, frames, rule)[1], wanted) < 1e-10
+def straight(dynamics):
+    return lambda xs, potentials, spikes: dynamics.gain * (sum(spikes) > 0).double()
 
 
-@every
-def test_bptr_and_hart_pass_the_gain_on(name):
-    dynamics, frames = Dynamics(0.5, **FURTHER[name]), torch.rand(4, 6, 6).double()
-
-    def straight(xs, potentials, spikes):
-        return dynamics.gain * (sum(spikes) > 0).double()
-
-    def hart(xs, potentials, spikes):
+def hart(dynamics):
+    def slope(xs, potentials, spikes):
         slopes = [(1 - (u - dynamics.threshold).abs()).clamp(min=0) for u in potentials]
         return dynamics.gain * sum(slopes) / len(slopes)
 
-    for rule, slope in ((BPTR(), straight), (HART(), hart)):
-        wanted = gradient(dynamics, frames, slope)[1]
-        assert relative(by_rule(dynamics, frames, rule)[1], wanted) < 1e-10
+    return slope
 
 
-@every
+SLOPES = {
+    STBP(): lambda dynamics: None,
+    RGA(): partial(mean_slope, slope_of=rga),
+    StaticCurve(): partial(mean_slope, slope_of=static),
+    BPTR(): straight,
+    HART(): hart,
+}
+
+
+@every_dynamics
+@pytest.mark.parametrize("rule", SLOPES, ids=repr)
+def test_gradients_are_those_of_the_equations_and_of_the_current_behind_the_gain(name, rule):
+    dynamics, frames = Dynamics(0.5, **FURTHER[name]), torch.rand(4, 6, 6).double()
+    logits, got = by_rule(dynamics, frames, rule)
+    wanted_logits, wanted = gradient(dynamics, frames, SLOPES[rule](dynamics))
+    assert relative(logits, wanted_logits) < 1e-10
+    assert relative(got, wanted) < (1e-12 if rule == STBP() else 1e-10)
+
+
+@every_dynamics
 @pytest.mark.parametrize("rule", [name for name in GRADIENTS if GRADIENTS[name]().exact_logits])
 def test_record_and_replay_run_and_leave_the_logits_alone(name, rule):
     network = SpikingNetwork(layers(Dynamics(0.5, **FURTHER[name])), Direct(5), rule)
@@ -141,8 +139,8 @@ def test_record_and_replay_run_and_leave_the_logits_alone(name, rule):
     leaf = x.requires_grad_()
     logits = network(leaf)
     assert torch.equal(logits, plain)
-    (found,) = torch.autograd.grad(logits.sum(), leaf)
-    assert torch.isfinite(found).all()
+    (grad,) = torch.autograd.grad(logits.sum(), leaf)
+    assert torch.isfinite(grad).all()
     kind = "collapsed" if rule in ("rga", "static", "bptr", "hart") else "through time"
     assert network.execution.kind == kind
 
@@ -151,7 +149,7 @@ def test_cba_sees_the_current_behind_the_gain():
     dynamics = Dynamics(1.0, gain=0.5, constant=0.1, rest=-0.5)
     network = SpikingNetwork(layers(dynamics), Direct(5), "cba")
     x = torch.rand(3, 6).double().requires_grad_()
-    (found,) = torch.autograd.grad(network(x).sum(), x)
+    (grad,) = torch.autograd.grad(network(x).sum(), x)
     a, _, b, _, c = layers(dynamics)
     leaf = x.detach().clone().requires_grad_()
     values = leaf
@@ -160,4 +158,4 @@ def test_cba_sees_the_current_behind_the_gain():
         line = (arriving / 1.5).clamp(0, 1)
         values = line + (torch.floor(8 * line + 0.5) / 8 - line).detach()
     (wanted,) = torch.autograd.grad(c.module(values).sum(), leaf)
-    assert relative(found, wanted) < 1e-12
+    assert relative(grad, wanted) < 1e-12

@@ -9,9 +9,8 @@ from torch import nn
 from art_snn import HART, Frames
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import ATan, Trace, Triangle
-from tests.architectures import AFFINE, batch, network
+from tests.architectures import network
 from tests.gradients.ways import by_collapse, by_steps, on_the_check_vector
-from tests.oracles import result
 
 TABLE = [
     (1.0, "hard", 1.0, 0.3125),
@@ -35,15 +34,6 @@ def test_the_slope_is_the_surrogates_at_every_step():
     mean = potential.mean(0, keepdim=True)
     slope = HART(surrogate=ATan()).slope(Trace(Dynamics(0.5, 2.0), mean, mean, potential))
     assert slope.flatten().tolist() == ATan()(potential - 2).flatten().tolist()
-
-
-@pytest.mark.parametrize("way", [by_collapse, by_steps])
-def test_every_frame_has_the_same_gradient(way):
-    coder = Frames(4)
-    net = network(AFFINE["chain"], encoder=coder)
-    grad = result(net, batch(2, coder), way(net, HART())).input
-    assert torch.equal(grad, grad[:, :1].expand_as(grad))
-    assert grad.abs().max() > 0
 
 
 def test_a_layer_of_many_blocks_has_the_gradient_of_its_samples_one_by_one():

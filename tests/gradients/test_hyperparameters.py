@@ -34,10 +34,10 @@ from art_snn.gradients.hyperparameters import Number, accepted, hyperparameter, 
 @pytest.mark.parametrize("name", [*GRADIENTS, "pdsg-per-sample", "eot-rga", "hart-16-steps"])
 def test_every_number_of_a_rule_can_be_put_back(name):
     rule = rule_named(name)
-    for dotted, found in numbers(rule).items():
-        assert replaced(rule, dotted, found.value) == rule
-        assert accepted(rule, dotted, found.value) == found.value
-        assert type(accepted(rule, dotted, found.value)) is found.kind
+    for dotted, number in numbers(rule).items():
+        assert replaced(rule, dotted, number.value) == rule
+        assert accepted(rule, dotted, number.value) == number.value
+        assert type(accepted(rule, dotted, number.value)) is number.kind
 
 
 def test_the_numbers_of_a_rule_include_those_of_what_is_inside_it():
@@ -89,9 +89,9 @@ def test_a_replaced_number_leaves_everything_else():
     ],
 )
 def test_a_value_is_brought_into_the_kind_of_the_field(kind, value, converted):
-    found = Number(kind, 1).converted(value)
-    assert found == converted
-    assert type(found) is kind
+    number = Number(kind, 1).converted(value)
+    assert number == converted
+    assert type(number) is kind
 
 
 @pytest.mark.parametrize(

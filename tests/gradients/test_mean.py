@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from art.attacks.evasion import ProjectedGradientDescent
 from torch import Tensor, nn
 
 from art_snn import RGA, STBP, PyTorchSpikingClassifier
@@ -241,13 +240,3 @@ def test_class_gradients_are_normalised_class_by_class():
         assert relative(got[:, k], combined(grads)) < 1e-12
     one = wrapped.class_gradient(x.numpy(), label=1)
     np.testing.assert_allclose(one[:, 0], got[:, 1].numpy(), rtol=1e-12)
-
-
-def test_projected_gradient_descent_raises_the_loss_by_it():
-    wrapped = classifier(network(gradient=Mean(STBP(), RGA())).float())
-    x = batch(16, dtype=torch.float32).numpy()
-    y = wrapped.predict(x).argmax(1)
-    attack = ProjectedGradientDescent(wrapped, eps=0.3, eps_step=0.1, max_iter=5, verbose=False)
-    adversarial = attack.generate(x, y)
-    assert np.abs(adversarial - x).max() <= 0.3 + 1e-6
-    assert wrapped.compute_loss(adversarial, y).mean() > wrapped.compute_loss(x, y).mean() + 0.1

@@ -10,7 +10,7 @@ from art_snn import IF, LIF, Direct, RectifiedANN, SpikingNetwork, TimeDistribut
 from art_snn.dynamics import Dynamics
 from art_snn.neurons import Neuron
 from tests.architectures import AFFINE, batch, chain, max_pooled, network, repeated
-from tests.oracles import assert_close, relative, result
+from tests.oracles import relative, result
 
 ARCHITECTURES = {**AFFINE, "max pool": max_pooled, "repeated": repeated}
 
@@ -52,31 +52,6 @@ def test_logits_and_gradients_of_two_layers_are_those_computed_by_hand(neuron):
     # The difference of the logits weighs the activations by 1 and -5, half of which passes:
     # the first neuron alone gives (.5, 1), both (.5 + 7.5, 1 - 2.5).
     assert grad.tolist() == [[0.5, 1.0], [8.0, -1.5]]
-
-
-class Rectifier(nn.Module):
-    """torch's own, over the threshold."""
-
-    def __init__(self, threshold):
-        super().__init__()
-        self.threshold = threshold
-
-    def forward(self, x):
-        return nn.functional.relu(x) / self.threshold
-
-
-@pytest.mark.parametrize("decay", [1.0, 0.5])
-@pytest.mark.parametrize("threshold", [1.0, 0.5])
-def test_it_equals_autograd_through_the_same_layers_with_rectifiers(threshold, decay):
-    net = network(chain, decay=decay, threshold=threshold, gradient=RectifiedANN())
-    plain = [
-        m.module if isinstance(m, TimeDistributed) else Rectifier(threshold) for m in net.layers
-    ]
-    x = batch(16)
-    got = result(net, x)
-    assert str(net.execution) == "converted: the gradient is that of an ANN, run once"
-    expected = result(net, x, lambda encoded: nn.Sequential(*plain)(encoded[0]))
-    assert_close(got, expected, 1e-12)
 
 
 def test_neither_leak_nor_reset_nor_time_steps_matter_to_an_ann():

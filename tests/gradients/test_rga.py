@@ -9,10 +9,8 @@ from hypothesis import assume, given, settings, strategies as st
 from art_snn import LIF, RGA
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import Trace
-from art_snn.gradients.rate import resolve_in_time
 from tests.architectures import chain, network
-
-CURRENT = torch.tensor([0.6, 0.9, 1.2, 0.35], dtype=torch.float64).view(4, 1, 1)
+from tests.gradients.ways import AT_SPIKES, on_the_check_vector
 
 
 def slope_at(current, rule=None, decay=1.0, threshold=1.0):
@@ -62,12 +60,8 @@ def test_the_slope_is_zero_below_zero_and_above_beta_thresholds(decay):
 
 @pytest.mark.parametrize(("decay", "factor"), [(1.0, 0.5), (0.5, 0.6)])
 def test_the_check_vector_is_multiplied_by_the_factor_computed_by_hand(decay, factor):
-    net = network(lambda neuron: neuron(), decay=decay)
-    current = CURRENT.clone().requires_grad_()
-    logits = resolve_in_time(RGA(), net, current)
-    (grad,) = torch.autograd.grad(logits.sum(), current)
-    # The readout is the mean over T = 4 steps, so that g = 1/4 at every step.
-    assert (4 * grad).flatten().tolist() == pytest.approx([factor] * 4, rel=1e-12)
+    got = on_the_check_vector(RGA(), decay=decay)
+    assert got == pytest.approx([factor * g for g in AT_SPIKES.tolist()], rel=1e-12)
 
 
 @settings(deadline=None, derandomize=True, database=None, max_examples=150)

@@ -33,17 +33,6 @@ def rate(current, decay, threshold):
     return math.log(decay) / math.log(1 - threshold * (1 - decay) / current)
 
 
-@law
-@given(decay=st.floats(0.05, 0.99), threshold=st.floats(0.1, 5), place=st.floats(0.01, 0.999))
-def test_the_slope_is_the_finite_difference_of_the_smooth_rate(decay, threshold, place):
-    knee = (1 - decay) * threshold
-    current = knee + place * (threshold - knee)
-    step = 1e-5 * (current - knee)
-    low, high = (rate(current + side * step, decay, threshold) for side in (-1, 1))
-    got = slope_at(doubles(current), UNCUT, decay, threshold)
-    assert got == pytest.approx([(high - low) / (2 * step)], rel=1e-4)
-
-
 @pytest.mark.parametrize("threshold", [1.0, 0.5])
 @pytest.mark.parametrize("decay", [0.9, 0.5, 0.25])
 def test_the_integral_from_the_knee_to_the_threshold_tends_to_one(decay, threshold):
@@ -60,16 +49,6 @@ def test_the_integral_from_the_knee_to_the_threshold_tends_to_one(decay, thresho
     assert integrals[0] < integrals[1] < integrals[2] < 1
     # What is missing, ln(decay) / ln(distance from the knee), goes to zero slowly.
     assert 1 - integrals[2] < 0.08
-
-
-@pytest.mark.parametrize("decay", [0.9, 0.5])
-def test_the_smooth_rate_is_the_simulated_one_where_steps_are_whole(decay):
-    # A current that reaches the threshold in exactly t steps fires at the rate 1/t on the curve.
-    for steps in (1, 2, 5):
-        current = (1 - decay) / (1 - decay**steps)
-        assert rate(current, decay, 1.0) == pytest.approx(1 / steps)
-        spikes = Dynamics(decay).simulate(doubles(*[current * (1 + 1e-9)] * 20).view(20, 1, 1))
-        assert spikes.mean().item() == pytest.approx(1 / steps)
 
 
 @pytest.mark.parametrize("rule", [StaticCurve(), UNCUT], ids=repr)

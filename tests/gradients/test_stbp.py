@@ -7,7 +7,7 @@ import torch
 
 from art_snn import STBP
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import ATan, Site, StraightThrough
+from art_snn.gradients import Site, StraightThrough
 
 CURRENT = torch.tensor([0.6, 0.9, 1.2, 0.35], dtype=torch.float64).view(4, 1, 1)
 AT_SPIKES = torch.tensor([1, -0.5, 0.25, 2], dtype=torch.float64).view(4, 1, 1)
@@ -57,14 +57,6 @@ def test_a_potential_at_exactly_the_threshold_counts_as_a_spike(detach, d):
     assert spikes.flatten().tolist() == [0, 1, 0]
     spikes.sum().backward()
     assert current.grad.flatten().tolist() == d
-
-
-def test_the_surrogate_is_used():
-    dynamics = Dynamics(1.0, 1.0, "hard")
-    rule = STBP(surrogate=ATan(alpha=2.0), detach_reset=True)
-    # The last step has no successor: d = g h(.35 - 1).
-    h = 1 / (1 + (torch.pi * 0.65) ** 2)
-    assert gradient_at_current(rule, dynamics)[-1] == pytest.approx(2 * h, rel=1e-12)
 
 
 @pytest.mark.parametrize(

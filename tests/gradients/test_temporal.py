@@ -54,27 +54,18 @@ def test_slopes_of_all_steps_at_once_and_step_by_step_give_the_same(dynamics, de
     assert got.abs().sum() > 0
 
 
-def test_a_rule_sees_the_distance_of_all_steps_from_the_threshold_and_the_site():
-    dynamics = Dynamics(0.5, 0.8, "soft")
+@pytest.mark.parametrize("kind", [Whole, StepByStep])
+def test_a_rule_sees_all_distances_and_the_site_or_step_by_step_from_the_last_to_the_first(kind):
+    dynamics, rule = Dynamics(0.5, 0.8, "soft"), kind()
     current = torch.rand(5, 3, 4, dtype=torch.float64)
-    rule = Whole()
     gradient(rule, dynamics, current, torch.ones_like(current))
     potential = torch.empty_like(current)
     dynamics.simulate(current, potential)
-    ((distance, site),) = rule.asked
-    assert torch.equal(distance, potential - 0.8)
-    assert site == Site("here", dynamics)
-
-
-def test_an_elementwise_rule_sees_one_step_at_a_time_from_the_last_to_the_first():
-    dynamics = Dynamics()
-    current = torch.rand(5, 3, 4, dtype=torch.float64)
-    rule = StepByStep()
-    gradient(rule, dynamics, current, torch.ones_like(current))
-    potential = torch.empty_like(current)
-    dynamics.simulate(current, potential)
+    assert len(rule.asked) == (1 if kind is Whole else 5)
     distances = torch.cat([distance for distance, _ in rule.asked])
-    assert torch.equal(distances, potential.flip(0) - 1)
+    expected = potential if kind is Whole else potential.flip(0)
+    assert torch.equal(distances, expected - 0.8)
+    assert {site for _, site in rule.asked} == {Site("here", dynamics)}
 
 
 def test_a_rule_sees_the_name_of_every_neuron_of_the_network():
