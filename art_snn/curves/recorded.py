@@ -47,13 +47,12 @@ def record(
     """Run the network on data and pick pairs of mean current and mean rate from one layer.
 
     The places are drawn uniformly and without repetition from all pairs of a sample and a neuron.
-    They depend on the seed and on the numbers of samples and neurons only. The rest of a batch is
-    dropped with it. Where a network calls the layer several times in one pass, the first call is
-    recorded.
+    They depend only on the seed and on the numbers of samples and neurons. Of a layer that is
+    called several times in one pass the first call is recorded.
 
     The network runs in evaluation mode, in its own precision and on its own device. It is left as
-    it was, like the random states. An encoder that draws, such as Poisson, draws from the seed,
-    batch after batch, so its spikes depend on the batch size.
+    it was, like the random states. An encoder such as Poisson draws from the seed, batch after
+    batch, so its spikes depend on the batch size.
 
     :param network: with any neurons.
     :param x: samples [N, ...].

@@ -34,13 +34,11 @@ def static_rate(
     or 1 / n without whole steps, but 1 at most, and 0 where current <= (1 - decay) threshold. That
     is the limit of long times; over T steps a neuron fires floor(T / ceil(n)) times.
 
-    A current that reaches the threshold exactly after whole steps fires at that step, since a
-    neuron fires at u >= threshold. Rounding by 1e-12 of the current is forgiven, here and at the
-    current from which a leaky neuron fires. So 0.1 gives 1/10 at an IF neuron, although the sum of
-    ten times 0.1 in double precision stays below 1.
+    A current that reaches the threshold exactly after whole steps fires at that step. Rounding by
+    1e-12 of the current is forgiven, here and at the current from which a leaky neuron fires: 0.1
+    gives 1/10 at an IF neuron, although ten times 0.1 add up to less than 1 in double precision.
 
-    With a soft reset the second interval is another than the first, unless decay = 1, where the
-    smooth form holds. For leaky neurons with a soft reset there is no such formula.
+    With a soft reset the smooth form holds for decay = 1; for leaky neurons there is no formula.
 
     :param current: numbers or a numpy array [...], in the unit of the threshold; may be infinite.
     :param decay: share of the potential that survives one step, in (0, 1]; 1 is the IF neuron.

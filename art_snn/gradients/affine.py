@@ -82,9 +82,9 @@ def key_of(network: Differentiable, encoded: Tensor) -> Hashable:
 def probe(network: Differentiable, encoded: Tensor) -> str | None:
     """Why the layers between neurons are not affine, or None where they are.
 
-    Equal values on the spikes of one call do not show it: a ReLU on spikes changes none of them and
-    still cuts gradients. So the network runs once on three steps in which every neuron answers with
-    random numbers a, b and (a + b) / 2, and the third current must be the mean of the others.
+    Values on spikes do not show it: a ReLU changes no spike and still cuts gradients. So the
+    network runs once on three steps in which neurons answer with random numbers a, b and
+    (a + b) / 2, and the third current must be the mean of the others.
 
     :param encoded: input [T, N, ...], of which shape, dtype and device are used."""
     # A separate generator: the probe must not disturb the user's random state.

@@ -3,10 +3,9 @@
 An attack reads the gradient at its input and throws away those at the weights. Where weights are
 constants, layers keep nothing of their input (:mod:`art_snn.gradients.light`).
 
-Such a pass can also be *hollow*. An affine operation has the same gradient whatever its input is,
-so where the values of a pass are known from another one, it need not be computed. That is for
-networks of torch's modules and ours only: what they do passes through functions of torch one by
-one, and they keep nothing."""
+Such a pass can also be *hollow*: an affine operation has the same gradient whatever its input is,
+so it need not be computed where its values are known. That is for networks of torch's modules and
+ours only, which do all by functions of torch and keep nothing."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager

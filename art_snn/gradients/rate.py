@@ -1,21 +1,18 @@
 """Engine of the rate rules: the gradient at a current is the gradient at the spikes times a slope.
 
-The slope has no time axis. Where the layers between neurons are affine, the whole backward pass can
-thus run on tensors averaged over time:
+The slope has no time axis. Where the layers between neurons are affine, the backward pass can thus
+run on tensors averaged over time:
 
-1. *record*: simulate all T steps without a graph; each neuron leaves its rate and its slope on a
-   tape;
-2. *replay*: run the same layers once, with a graph, on the time-averaged input; each neuron answers
-   with its recorded rate and multiplies by its recorded slope on the way back.
+1. *record*: simulate all T steps without a graph; neurons leave rate and slope on a tape;
+2. *replay*: run the same layers once, with a graph, on the time-averaged input; neurons answer with
+   the recorded rate and multiply by the recorded slope on the way back.
 
 That costs about 1 + 2/T inferences and stores 1/T of the activations. It is right exactly where the
-current that arrives in replay is the recorded mean current, so that is measured at each neuron and
-at the logits. Where it is not, the same rule runs *time-resolved*: one pass with a graph over all
-time steps.
+current in replay is the recorded mean current, which is measured at each neuron and at the logits.
+Otherwise the same rule runs *time-resolved*: one pass with a graph over all time steps.
 
-Where the first replay in a state of the network consisted of operations that are known to be
-affine, later ones are *hollow*: they have the same graph and compute nothing. That costs 1 + 1/T
-inferences."""
+Where all operations of a first replay are known to be affine, later ones in the same state of the
+network are *hollow*: the same graph, and nothing computed. That costs 1 + 1/T inferences."""
 
 from abc import abstractmethod
 from collections import deque
@@ -62,10 +59,9 @@ class RateGradient(Gradient):
     """A rule whose gradient at the current is (gradient at the spikes) x (slope without time).
 
     A new rule overrides :meth:`slope`. It sets `uses_potential` when it needs u at every step, and
-    may set `uses_current` or `uses_rate` to False when it does not read these. A rule that averages
+    may set `uses_current` or `uses_rate` to False when it does not read these. One that averages
     (gradient at the spikes) x (slope of the step) over time sets `averages`, and may give a slope
-    for every step. Both are the same where the gradient at the spikes is constant in time, as it is
-    in replay."""
+    for every step. In replay, where the gradient at the spikes is constant, both are the same."""
 
     uses_potential: ClassVar[bool] = False
     uses_current: ClassVar[bool] = True

@@ -1,8 +1,8 @@
 """Engine of the temporal rules: back-propagation through every time step of a layer.
 
-One autograd function covers a whole layer over all its time steps. Its forward keeps the potential
-u and nothing else of that size, since the spikes follow from u >= threshold. Its backward is the
-recursion of Wu et al. (2018), from t = T - 1 down with d[T] = 0, g = dL/ds and d = dL/dx::
+One autograd function covers a layer over all its time steps. Its forward keeps the potential u and
+nothing else of that size: the spikes follow from u >= threshold. Its backward is the recursion of
+Wu et al. (2018), from t = T - 1 down with d[T] = 0, g = dL/ds and d = dL/dx::
 
     hard reset: d[t] = g[t] h[t] + decay d[t+1] ((1 - s[t]) - u[t] h[t])
     soft reset: d[t] = g[t] h[t] + decay d[t+1] (1 - threshold h[t])

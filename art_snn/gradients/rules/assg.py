@@ -39,8 +39,8 @@ def sharpness_of(vanishing: float) -> float:
 class ASSG(TemporalGradient):
     """Adaptive-sharpness surrogate gradient (Wang et al., 2025): STBP with h_alpha(u - threshold).
 
-    Each element (neuron, sample, step) has its own sharpness. It follows running moments of the
-    distance z there, from one forward pass of an attack to the next::
+    Each element (neuron, sample, step) has its own sharpness, from running moments of the distance
+    z there over the forward passes of an attack::
 
         M <- decay_mean M + (1 - decay_mean) |z|
         D <- decay_deviation D + (1 - decay_deviation) | |z| - M |
@@ -51,10 +51,10 @@ class ASSG(TemporalGradient):
     an attack leads: than 2 eps within ``network.attacking(eps)``, otherwise than `restart` of the
     clip range. All samples do where the shape of the batch or the network has changed.
 
-    An attack on a sample close to the one before it in its place goes on with that one's moments,
-    and so does a random restart on the same samples: call `network.forget()` between the two. The
-    moments of all layers stay with the network until then, 2 numbers per element; those of the
-    eight rules that were used last, in every thread or task.
+    An attack on a sample close to the one before it in its place goes on with its moments, and so
+    does a random restart on the same samples: call `network.forget()` between the two. Until then
+    the network keeps the moments of all layers, 2 numbers per element and thread or task, for the
+    last eight rules.
 
     :param omega: scale of the sharpness, in [1e-3, 10]; :func:`sharpness_of` gives it for a
         vanishing degree A of the arctangent.
@@ -63,10 +63,9 @@ class ASSG(TemporalGradient):
     :param decay_deviation: b2, share of D that survives a pass.
     :param relax: weight of the deviation, in [0, 1e3].
     :param restart: in units of the clip range, how far an input value may lie from the first one of
-        its sample, outside of `network.attacking`; in [0, 1e6]. An attack within eps moves one by
-        2 eps at most, so 0.5 never takes a step for a new sample up to eps = 0.25. Above, use
-        `network.attacking(eps)`; or 1, at which no distance in the clip range starts afresh, and
-        `network.forget()` between batches.
+        its sample, outside of `network.attacking`; in [0, 1e6]. Attacks move it by 2 eps at most, so
+        0.5 takes no step for a new sample up to eps = 0.25. Above, use `network.attacking(eps)`; or
+        1, which never starts afresh in the clip range, and `network.forget()` between batches.
     :param detach_reset: cut the gradient through the reset, as published."""
 
     omega: float = field(default_factory=lambda: sharpness_of(0.85))
