@@ -63,7 +63,7 @@ class ASSG(TemporalGradient):
     :param decay_deviation: b2, share of D that survives a pass.
     :param relax: weight of the deviation, in [0, 1e3].
     :param restart: in units of the clip range, how far an input value may lie from the first one of
-        its sample, outside of `network.attacking`; in [0, 1e6]. Attacks move it by 2 eps at most, so
+        its sample, outside of `network.attacking`; in [0, 1e6]. Attacks move it by 2 eps, so
         0.5 takes no step for a new sample up to eps = 0.25. Above, use `network.attacking(eps)`; or
         1, which never starts afresh in the clip range, and `network.forget()` between batches.
     :param detach_reset: cut the gradient through the reset, as published."""
