@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import art.attacks.evasion as evasion
@@ -20,7 +20,7 @@ from art_snn import RGA, STBP
 from art_snn.gradients import Gradient
 
 LOSS = "`loss_gradient` on numpy arrays"
-LOSS_TENSORS = "`loss_gradient` on torch tensors"
+TENSORS = "`loss_gradient` on torch tensors"
 CLASS = "`class_gradient`"
 LOSS_AND_CLASS = "`loss_gradient` and `class_gradient`"
 REWRAPS = "re-wraps the model in a new `PyTorchClassifier`"
@@ -83,14 +83,14 @@ Make = Callable[[Any], Any]
 Craft = Callable[[Any, np.ndarray, np.ndarray], np.ndarray]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Row:
     """One attack class in one setting.
 
-    :param attack: name in art_snn.attacks or art.attacks.evasion.
-    :param setting: what tells this row from others of the same class.
+    :param name: of the attack, in art_snn.attacks or art.attacks.evasion, with what distinguishes
+        this row from others of the same class in parentheses.
     :param reach: how the attack reaches the gradient.
-    :param options: keyword arguments of the attack, beside the classifier.
+    :param options: keyword arguments of the attack, next to the classifier.
     :param make: builds the attack from a classifier, where keyword arguments do not suffice.
     :param craft: (attack, x, y) -> adversarial samples, where that is not `attack.generate(x, y)`.
     :param form: the samples' form, a name of tests.networks.FORMS.
@@ -109,10 +109,10 @@ class Row:
         does not break as it came: it gets the samples that are classified least clearly.
     """
 
-    attack: str
-    setting: str = ""
+    name: str
     reach: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    _: KW_ONLY
     make: Make | None = None
     craft: Craft | None = None
     form: str = "grey"
@@ -128,8 +128,12 @@ class Row:
     planned: bool = False
 
     @property
-    def name(self) -> str:
-        return f"{self.attack}({self.setting})" if self.setting else self.attack
+    def attack(self) -> str:
+        return self.name.partition("(")[0]
+
+    @property
+    def setting(self) -> str:
+        return self.name.partition("(")[2].removesuffix(")")
 
     @property
     def box(self) -> str:
@@ -257,10 +261,9 @@ def _losses(attack: str) -> list[Row]:
     """The rows of an attack that takes `loss_type`, one for every loss that it accepts."""
     return [
         Row(
-            attack=attack,
-            setting=f"loss_type={loss!r}",
-            reach=LOSS if loss is None else REWRAPS,
-            options=RESTARTED | {"loss_type": loss},
+            f"{attack}(loss_type={loss!r})",
+            LOSS if loss is None else REWRAPS,
+            RESTARTED | {"loss_type": loss},
             ball=INF,
         )
         for loss in getattr(evasion, attack)._predefined_losses
@@ -268,131 +271,104 @@ def _losses(attack: str) -> list[Row]:
 
 
 ROWS: list[Row] = [
-    Row(attack="FastGradientMethod", reach=LOSS, options={"eps": 0.1}, ball=INF),
+    Row("FastGradientMethod", LOSS, {"eps": 0.1}, ball=INF),
+    Row("FastGradientMethod(norm=2)", LOSS, {"norm": 2, "eps": 0.5}, ball=Ball(2, 0.5)),
     Row(
-        attack="FastGradientMethod",
-        setting="norm=2",
-        reach=LOSS,
-        options={"norm": 2, "eps": 0.5},
-        ball=Ball(2, 0.5),
-    ),
-    Row(
-        attack="FastGradientMethod",
-        setting="minimal=True",
-        reach=LOSS,
-        options={"minimal": True, "eps": 0.1, "eps_step": 0.05},
+        "FastGradientMethod(minimal=True)",
+        LOSS,
+        {"minimal": True, "eps": 0.1, "eps_step": 0.05},
         ball=INF,
     ),
     Row(
-        attack="FastGradientMethod",
-        setting="targeted=True",
-        reach=LOSS,
-        options={"eps": 0.1, "targeted": True},
+        "FastGradientMethod(targeted=True)",
+        LOSS,
+        {"eps": 0.1, "targeted": True},
         labels="target",
         ball=INF,
     ),
     Row(
-        attack="FastGradientMethod",
-        setting="num_random_init=2",
-        reach=LOSS,
-        options={"eps": 0.3, "num_random_init": 2},
+        "FastGradientMethod(num_random_init=2)",
+        LOSS,
+        {"eps": 0.3, "num_random_init": 2},
         labels="none",
         ball=FLIPPING,
     ),
-    Row(attack="ProjectedGradientDescent", reach=LOSS_TENSORS, options=STEPPED, ball=INF),
+    Row("ProjectedGradientDescent", TENSORS, STEPPED, ball=INF),
     Row(
-        attack="ProjectedGradientDescent",
-        setting="norm=2",
-        reach=LOSS_TENSORS,
-        options=STEPPED | {"norm": 2, "eps": 0.5, "eps_step": 0.2},
+        "ProjectedGradientDescent(norm=2)",
+        TENSORS,
+        STEPPED | {"norm": 2, "eps": 0.5, "eps_step": 0.2},
         ball=Ball(2, 0.5),
     ),
     Row(
-        attack="ProjectedGradientDescent",
-        setting="norm=1",
-        reach=LOSS_TENSORS,
-        options=STEPPED | {"norm": 1, "eps": 2.0, "eps_step": 1.0},
+        "ProjectedGradientDescent(norm=1)",
+        TENSORS,
+        STEPPED | {"norm": 1, "eps": 2.0, "eps_step": 1.0},
         ball=Ball(1, 2.0),
     ),
     Row(
-        attack="ProjectedGradientDescent",
-        setting="num_random_init=2, random_eps=True",
-        reach=LOSS_TENSORS,
-        options=STEPPED | {"num_random_init": 2, "random_eps": True},
+        "ProjectedGradientDescent(num_random_init=2, random_eps=True)",
+        TENSORS,
+        STEPPED | {"num_random_init": 2, "random_eps": True},
         ball=INF,
     ),
     Row(
-        attack="ProjectedGradientDescent",
-        setting="targeted=True",
-        reach=LOSS_TENSORS,
-        options=STEPPED | {"targeted": True},
+        "ProjectedGradientDescent(targeted=True)",
+        TENSORS,
+        STEPPED | {"targeted": True},
         labels="target",
         ball=INF,
     ),
-    Row(
-        attack="ProjectedGradientDescent",
-        setting="event frames",
-        reach=LOSS_TENSORS,
-        options=STEPPED,
-        form="frames",
-        ball=INF,
-    ),
-    Row(attack="ProjectedGradientDescentPyTorch", reach=LOSS_TENSORS, options=STEPPED, ball=INF),
-    Row(attack="ProjectedGradientDescentNumpy", reach=LOSS, options=STEPPED, ball=INF),
-    Row(attack="BasicIterativeMethod", reach=LOSS_TENSORS, options=STEPPED, ball=INF),
-    Row(attack="MomentumIterativeMethod", reach=LOSS_TENSORS, options=STEPPED, ball=INF),
+    Row("ProjectedGradientDescent(event frames)", TENSORS, STEPPED, form="frames", ball=INF),
+    Row("ProjectedGradientDescentPyTorch", TENSORS, STEPPED, ball=INF),
+    Row("ProjectedGradientDescentNumpy", LOSS, STEPPED, ball=INF),
+    Row("BasicIterativeMethod", TENSORS, STEPPED, ball=INF),
+    Row("MomentumIterativeMethod", TENSORS, STEPPED, ball=INF),
     *_losses("AutoProjectedGradientDescent"),
     *_losses("AutoConjugateGradient"),
     *_losses("RescalingAutoConjugateGradient"),
-    Row(attack="AutoAttack", reach=REWRAPS, make=_auto_attack, ball=FLIPPING, needs="multiprocess"),
+    Row("AutoAttack", REWRAPS, make=_auto_attack, ball=FLIPPING, needs="multiprocess"),
     Row(
-        attack="BrendelBethgeAttack",
-        reach=REWRAPS,
-        options={"steps": 3, "binary_search_steps": 3, "init_size": 50},
+        "BrendelBethgeAttack",
+        REWRAPS,
+        {"steps": 3, "binary_search_steps": 3, "init_size": 50},
         samples=2,
         needs="numba",
     ),
     Row(
-        attack="CarliniL2Method",
-        reach=CLASS,
-        options={"max_iter": 8, "learning_rate": 0.1, "initial_const": 10.0, "batch_size": 4}
+        "CarliniL2Method",
+        CLASS,
+        {"max_iter": 8, "learning_rate": 0.1, "initial_const": 10.0, "batch_size": 4}
         | {"binary_search_steps": 2}
         | QUIET,
     ),
     Row(
-        attack="CarliniLInfMethod",
-        reach=CLASS,
-        options={"max_iter": 8, "learning_rate": 0.1, "initial_const": 1.0, "largest_const": 4.0}
-        | QUIET,
+        "CarliniLInfMethod",
+        CLASS,
+        {"max_iter": 8, "learning_rate": 0.1, "initial_const": 1.0, "largest_const": 4.0} | QUIET,
     ),
     Row(
-        attack="CarliniL0Method",
-        reach=CLASS,
-        options={"max_iter": 8, "learning_rate": 0.1, "initial_const": 10.0, "batch_size": 2}
+        "CarliniL0Method",
+        CLASS,
+        {"max_iter": 8, "learning_rate": 0.1, "initial_const": 10.0, "batch_size": 2}
         | {"binary_search_steps": 1}
         | QUIET,
         samples=2,
     ),
     Row(
-        attack="ElasticNet",
-        reach=CLASS,
-        options={"max_iter": 8, "learning_rate": 0.1, "initial_const": 10.0, "batch_size": 4}
+        "ElasticNet",
+        CLASS,
+        {"max_iter": 8, "learning_rate": 0.1, "initial_const": 10.0, "batch_size": 4}
         | {"binary_search_steps": 2}
         | QUIET,
     ),
-    Row(attack="DeepFool", reach=CLASS, options={"max_iter": 3} | EVERY_CLASS | QUIET),
-    Row(attack="NewtonFool", reach=CLASS, options={"max_iter": 2} | QUIET),
+    Row("DeepFool", CLASS, {"max_iter": 3} | EVERY_CLASS | QUIET),
+    Row("NewtonFool", CLASS, {"max_iter": 2} | QUIET),
+    Row("SaliencyMapMethod", CLASS, {"theta": 0.5, "gamma": 0.1} | QUIET, labels="target"),
     Row(
-        attack="SaliencyMapMethod",
-        reach=CLASS,
-        options={"theta": 0.5, "gamma": 0.1} | QUIET,
-        labels="target",
-    ),
-    Row(
-        attack="UniversalPerturbation",
-        setting="attacker='deepfool'",
-        reach=CLASS,
-        options={
+        "UniversalPerturbation(attacker='deepfool')",
+        CLASS,
+        {
             "attacker": "deepfool",
             "attacker_params": {"max_iter": 10} | EVERY_CLASS | QUIET,
             "max_iter": 1,
@@ -402,10 +378,9 @@ ROWS: list[Row] = [
         ball=FLIPPING,
     ),
     Row(
-        attack="UniversalPerturbation",
-        setting="attacker='pgd'",
-        reach=LOSS_TENSORS,
-        options={
+        "UniversalPerturbation(attacker='pgd')",
+        TENSORS,
+        {
             "attacker": "pgd",
             "attacker_params": STEPPED | {"eps": 0.3, "eps_step": 0.15},
             "max_iter": 1,
@@ -415,17 +390,17 @@ ROWS: list[Row] = [
         ball=FLIPPING,
     ),
     Row(
-        attack="TargetedUniversalPerturbation",
-        reach=LOSS,
-        options={"attacker": "fgsm", "attacker_params": {"eps": 0.4, "targeted": True}}
+        "TargetedUniversalPerturbation",
+        LOSS,
+        {"attacker": "fgsm", "attacker_params": {"eps": 0.4, "targeted": True}}
         | {"max_iter": 2, "eps": 0.4},
         labels="target",
         ball=Ball("inf", 0.4),
     ),
     Row(
-        attack="Wasserstein",
-        reach=LOSS,
-        options={
+        "Wasserstein",
+        LOSS,
+        {
             "max_iter": 2,
             "regularization": 100.0,
             "conjugate_sinkhorn_max_iter": 5,
@@ -435,59 +410,49 @@ ROWS: list[Row] = [
         | QUIET,
     ),
     Row(
-        attack="ShadowAttack",
-        setting="grey",
-        reach=LOSS,
-        options={"nb_steps": 2, "batch_size": 4} | QUIET,
+        "ShadowAttack(grey)",
+        LOSS,
+        {"nb_steps": 2, "batch_size": 4} | QUIET,
         labels="target",
         samples=1,
     ),
     Row(
-        attack="ShadowAttack",
-        setting="colour",
-        reach=LOSS,
-        options={"nb_steps": 2, "batch_size": 4} | QUIET,
+        "ShadowAttack(colour)",
+        LOSS,
+        {"nb_steps": 2, "batch_size": 4} | QUIET,
         form="colour",
         labels="target",
         samples=1,
     ),
-    Row(attack="LowProFool", reach=LOSS, make=_low_pro_fool, form="table", labels="target"),
+    Row("LowProFool", LOSS, make=_low_pro_fool, form="table", labels="target"),
     *(
         Row(
-            attack="FrameSaliencyAttack",
-            setting=f"method={method!r}",
-            reach=LOSS,
+            f"FrameSaliencyAttack(method={method!r})",
+            LOSS,
             make=_frame_saliency(method),
             form="frames",
             ball=INF,
         )
         for method in ("iterative_saliency", "iterative_saliency_refresh", "one_shot")
     ),
+    Row("OverTheAirFlickeringPyTorch", MODEL, {"max_iter": 2} | QUIET, form="video"),
     Row(
-        attack="OverTheAirFlickeringPyTorch",
-        reach=MODEL,
-        options={"max_iter": 2} | QUIET,
-        form="video",
-    ),
-    Row(
-        attack="FeatureAdversariesPyTorch",
-        setting="optimizer=None",
-        reach=ACTIVATIONS,
-        options={"delta": 0.1, "layer": -1, "max_iter": 2, "step_size": 0.05} | QUIET,
+        "FeatureAdversariesPyTorch(optimizer=None)",
+        ACTIVATIONS,
+        {"delta": 0.1, "layer": -1, "max_iter": 2, "step_size": 0.05} | QUIET,
         labels="guide",
         ball=INF,
     ),
     Row(
-        attack="FeatureAdversariesPyTorch",
-        setting="optimizer=Adam",
-        reach=ACTIVATIONS,
+        "FeatureAdversariesPyTorch(optimizer=Adam)",
+        ACTIVATIONS,
         make=_feature_adversaries_adam,
         labels="guide",
     ),
     Row(
-        attack="FeatureAdversariesNumpy",
-        reach=PREDICTIONS,
-        options={"delta": 0.3, "layer": 1},
+        "FeatureAdversariesNumpy",
+        PREDICTIONS,
+        {"delta": 0.3, "layer": 1},
         craft=lambda attack, x, guide: attack.generate(x, guide, maxfun=400, eps=0.1),
         labels="guide",
         samples=2,
@@ -495,35 +460,32 @@ ROWS: list[Row] = [
         remark="with finite differences of 0.1, since ART's 1e-3 moves hardly a spike",
     ),
     Row(
-        attack="AdversarialPatchPyTorch",
-        setting="optimizer='Adam'",
-        reach=MODEL,
-        options={"patch_shape": (3, 4, 4), "max_iter": 2, "batch_size": 4} | QUIET,
+        "AdversarialPatchPyTorch(optimizer='Adam')",
+        MODEL,
+        {"patch_shape": (3, 4, 4), "max_iter": 2, "batch_size": 4} | QUIET,
         craft=_patch,
         form="colour",
         labels="target",
     ),
     Row(
-        attack="AdversarialPatchPyTorch",
-        setting="optimizer='pgd'",
-        reach=MODEL,
-        options={"patch_shape": (3, 4, 4), "max_iter": 2, "batch_size": 4, "optimizer": "pgd"}
-        | QUIET,
+        "AdversarialPatchPyTorch(optimizer='pgd')",
+        MODEL,
+        {"patch_shape": (3, 4, 4), "max_iter": 2, "batch_size": 4, "optimizer": "pgd"} | QUIET,
         craft=_patch,
         form="colour",
         labels="target",
     ),
     Row(
-        attack="AdversarialPatch",
-        reach=MODEL,
-        options={"patch_shape": (1, 4, 4), "max_iter": 2, "batch_size": 4} | QUIET,
+        "AdversarialPatch",
+        MODEL,
+        {"patch_shape": (1, 4, 4), "max_iter": 2, "batch_size": 4} | QUIET,
         craft=_patch,
         labels="target",
     ),
     Row(
-        attack="AdversarialPatchNumpy",
-        reach=LOSS,
-        options={"max_iter": 2, "batch_size": 4} | QUIET,
+        "AdversarialPatchNumpy",
+        LOSS,
+        {"max_iter": 2, "batch_size": 4} | QUIET,
         craft=_patch,
         labels="target",
         defect=Defect(
@@ -534,16 +496,16 @@ ROWS: list[Row] = [
         ),
     ),
     Row(
-        attack="CompositeAdversarialAttackPyTorch",
-        reach=MODEL,
-        options={"max_iter": 2, "max_inner_iter": 1, "batch_size": 4} | QUIET,
+        "CompositeAdversarialAttackPyTorch",
+        MODEL,
+        {"max_iter": 2, "max_inner_iter": 1, "batch_size": 4} | QUIET,
         form="colour",
         needs="kornia",
     ),
     Row(
-        attack="GRAPHITEWhiteboxPyTorch",
-        reach=MODEL,
-        options={
+        "GRAPHITEWhiteboxPyTorch",
+        MODEL,
+        {
             "net_size": (8, 8),
             "num_xforms": 2,
             "steps": 2,
@@ -559,9 +521,9 @@ ROWS: list[Row] = [
         needs="cv2",
     ),
     Row(
-        attack="GRAPHITEBlackbox",
-        reach=PREDICTIONS,
-        options={
+        "GRAPHITEBlackbox",
+        PREDICTIONS,
+        {
             "noise_size": (8, 8),
             "net_size": (8, 8),
             "num_xforms_mask": 2,
@@ -576,77 +538,67 @@ ROWS: list[Row] = [
         needs="cv2",
     ),
     Row(
-        attack="VirtualAdversarialMethod",
-        reach=PREDICTIONS,
-        options={"max_iter": 1, "eps": 0.1, "finite_diff": 0.25} | QUIET,
+        "VirtualAdversarialMethod",
+        PREDICTIONS,
+        {"max_iter": 1, "eps": 0.1, "finite_diff": 0.25} | QUIET,
         samples=2,
         ball=Ball(2, 0.1),
         probabilities=True,
         remark="with finite differences of 0.25, since ART's 1e-6 moves a spike by accident only",
     ),
     Row(
-        attack="BoundaryAttack",
-        reach=PREDICTIONS,
-        options={"targeted": False, "max_iter": 2, "num_trial": 3, "sample_size": 3} | QUIET,
+        "BoundaryAttack",
+        PREDICTIONS,
+        {"targeted": False, "max_iter": 2, "num_trial": 3, "sample_size": 3} | QUIET,
         samples=2,
     ),
     Row(
-        attack="HopSkipJump",
-        setting="norm=2",
-        reach=PREDICTIONS,
-        options={"max_iter": 1, "max_eval": 50, "init_eval": 10} | QUIET,
+        "HopSkipJump(norm=2)",
+        PREDICTIONS,
+        {"max_iter": 1, "max_eval": 50, "init_eval": 10} | QUIET,
         samples=2,
     ),
     Row(
-        attack="HopSkipJump",
-        setting="norm='inf'",
-        reach=PREDICTIONS,
-        options={"norm": np.inf, "max_iter": 1, "max_eval": 50, "init_eval": 10} | QUIET,
+        "HopSkipJump(norm='inf')",
+        PREDICTIONS,
+        {"norm": np.inf, "max_iter": 1, "max_eval": 50, "init_eval": 10} | QUIET,
         samples=2,
     ),
+    Row("SquareAttack(norm='inf')", PREDICTIONS, {"max_iter": 5, "eps": 0.1} | QUIET, ball=INF),
     Row(
-        attack="SquareAttack",
-        setting="norm='inf'",
-        reach=PREDICTIONS,
-        options={"max_iter": 5, "eps": 0.1} | QUIET,
-        ball=INF,
-    ),
-    Row(
-        attack="SquareAttack",
-        setting="norm=2",
-        reach=PREDICTIONS,
-        options={"norm": 2, "max_iter": 5, "eps": 0.5} | QUIET,
+        "SquareAttack(norm=2)",
+        PREDICTIONS,
+        {"norm": 2, "max_iter": 5, "eps": 0.5} | QUIET,
         form="large",
         ball=Ball(2, 0.5),
     ),
     *(
         Row(
-            attack="SimBA",
-            setting=f"attack={attack!r}",
-            reach=PREDICTIONS,
-            options={"attack": attack, "max_iter": 15, "freq_dim": 4, "stride": 4} | QUIET,
+            f"SimBA(attack={attack!r})",
+            PREDICTIONS,
+            {"attack": attack, "max_iter": 15, "freq_dim": 4, "stride": 4} | QUIET,
             labels="none",
             probabilities=True,
         )
         for attack in ("dct", "px")
     ),
     Row(
-        attack="SignOPTAttack",
-        reach=PREDICTIONS,
-        options={"targeted": False, "num_trial": 5, "max_iter": 1, "k": 5, "query_limit": 200},
+        "SignOPTAttack",
+        PREDICTIONS,
+        {"targeted": False, "num_trial": 5, "max_iter": 1, "k": 5, "query_limit": 200},
         samples=1,
     ),
     Row(
-        attack="GeoDA",
-        reach=PREDICTIONS,
-        options={"max_iter": 500, "sub_dim": 4} | QUIET,
+        "GeoDA",
+        PREDICTIONS,
+        {"max_iter": 500, "sub_dim": 4} | QUIET,
         samples=1,
         defect=Defect("AttributeError", "np.mat", "it calls `np.mat`, which numpy 2 removed"),
     ),
     Row(
-        attack="ZooAttack",
-        reach=PREDICTIONS,
-        options={"max_iter": 20, "learning_rate": 0.3, "initial_const": 10.0, "nb_parallel": 32}
+        "ZooAttack",
+        PREDICTIONS,
+        {"max_iter": 20, "learning_rate": 0.3, "initial_const": 10.0, "nb_parallel": 32}
         | {"use_resize": False, "use_importance": False, "variable_h": 0.2}
         | QUIET,
         samples=2,
@@ -654,33 +606,24 @@ ROWS: list[Row] = [
     # The next two return what they do not flip as it came: the budgets are those of noise that
     # any network takes for something else. The second one rounds its bounds to whole grey levels.
     Row(
-        attack="PixelAttack",
-        reach=PREDICTIONS,
-        options={"th": 32, "es": 1, "max_iter": 2},
-        samples=1,
-        ball=Ball(0, 32),
+        "PixelAttack", PREDICTIONS, {"th": 32, "es": 1, "max_iter": 2}, samples=1, ball=Ball(0, 32)
     ),
     Row(
-        attack="ThresholdAttack",
-        reach=PREDICTIONS,
-        options={"th": 120, "es": 1, "max_iter": 2},
+        "ThresholdAttack",
+        PREDICTIONS,
+        {"th": 120, "es": 1, "max_iter": 2},
         samples=1,
         ball=Ball("inf", 121 / 255),
     ),
     Row(
-        attack="SpatialTransformation",
-        reach=PREDICTIONS,
-        options={
-            "max_translation": 20.0,
-            "num_translations": 2,
-            "max_rotation": 10.0,
-            "num_rotations": 2,
-        }
+        "SpatialTransformation",
+        PREDICTIONS,
+        {"max_translation": 20.0, "num_translations": 2, "max_rotation": 10.0, "num_rotations": 2}
         | QUIET,
     ),
     Row(
-        attack="LaserAttack",
-        reach=PREDICTIONS,
+        "LaserAttack",
+        PREDICTIONS,
         make=_laser,
         form="channels last",
         labels="none",
@@ -699,14 +642,12 @@ SETTINGS: list[dict[str, Any]] = [{}, {"norm": 2}, {"targeted": True}, {"form": 
 def _iterated(attack: str, reach: str, max_iter: int, form: str = "grey", **options: Any) -> Row:
     """A row of one of them, called by its options."""
     settings = [f"{name}={value!r}" for name, value in options.items()]
-    if form == "frames":
-        settings.append("event frames")
+    settings += ["event frames"] if form == "frames" else []
     eps, ball = (0.5, Ball(2, 0.5)) if "norm" in options else (0.1, INF)
     return Row(
-        attack=attack,
-        setting=", ".join(settings),
-        reach=reach,
-        options={"eps": eps, "max_iter": max_iter} | options | QUIET,
+        f"{attack}({', '.join(settings)})" if settings else attack,
+        reach,
+        {"eps": eps, "max_iter": max_iter} | options | QUIET,
         form=form,
         labels="target" if options.get("targeted") else "true",
         ball=ball,
@@ -722,10 +663,9 @@ OURS: list[Row] = [
     *(_iterated("SquareSearch", PREDICTIONS, 9, **options) for options in SETTINGS),
     *(
         Row(
-            attack="SparseDynamicAttack",
-            setting=f"{setting}binary event frames",
-            reach=MODEL,
-            options={"eps": 64} | options | QUIET,
+            f"SparseDynamicAttack({setting}binary event frames)",
+            MODEL,
+            {"eps": 64} | options | QUIET,
             form="binary frames",
             labels="target" if setting else "true",
             ball=Ball(0, 64),
@@ -734,10 +674,9 @@ OURS: list[Row] = [
     ),
     *(
         Row(
-            attack="SpikeRetiming",
-            setting=f"{setting}binary event frames",
-            reach=MODEL,
-            options={"max_shift": 2, "max_iter": 3} | options | QUIET,
+            f"SpikeRetiming({setting}binary event frames)",
+            MODEL,
+            {"max_shift": 2, "max_iter": 3} | options | QUIET,
             form="binary frames",
             labels="target" if setting else "true",
             rule=STBP(),
@@ -748,10 +687,9 @@ OURS: list[Row] = [
     ),
     *(
         Row(
-            attack="SpikingAutoAttack",
-            setting=setting,
-            reach=MODEL,
-            options={"plan": "fast"} | options | QUIET,
+            f"SpikingAutoAttack({setting})" if setting else "SpikingAutoAttack",
+            MODEL,
+            {"plan": "fast"} | options | QUIET,
             form="binary frames" if "event frames" in setting else "grey",
             samples=8,
             ball=ball,

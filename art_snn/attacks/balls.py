@@ -91,8 +91,8 @@ class Ball:
 def length(change: Tensor, norm: float) -> Tensor:
     """Length over all axes but the first, [n, 1, ...]."""
     dims = tuple(range(1, change.ndim))
-    found: Tensor = torch.linalg.vector_norm(change, norm, dims, keepdim=True)
-    return found
+    lengths: Tensor = torch.linalg.vector_norm(change, norm, dims, keepdim=True)
+    return lengths
 
 
 def scale_to(change: Tensor, longest: float) -> Tensor:

@@ -88,13 +88,11 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
     def _attack(
         self, queries: Queries, samples: Tensor, classes: Tensor, mask: Tensor | None, rows: Tensor
     ) -> None:
-        """Put adversarial samples in the place of some of them.
+        """Put adversarial samples in the place of some of the samples ``[N, *input_shape]``.
 
-        :param queries: what to ask the classifier by, about the rows.
-        :param samples: all of them ``[N, *input_shape]``.
-        :param classes: true classes [N], or targets.
-        :param mask: bool ``[N, *input_shape]``, where values may change; None: everywhere.
-        :param rows: which of them to attack [n]."""
+        The other parameters are those of :meth:`PerSampleAttack.craft`, with N rows.
+
+        :param rows: which samples to attack [n], about which the queries are."""
 
     def _bar(self, samples: int) -> "tqdm[Any]":
         """Shows how many samples the attack has finished, and how many passes it took."""
@@ -181,7 +179,7 @@ class PerSampleAttack(CountedAttack):
     def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
         """Put adversarial samples in the place of samples that are neither broken nor left alone.
 
-        :param queries: what to ask the classifier by; rows are 0 to n - 1.
+        :param queries: about the samples, which are rows 0 to n - 1.
         :param best: the samples ``[n, *input_shape]``, and what takes in better ones.
         :param classes: true classes [n], or targets.
         :param mask: bool ``[n, *input_shape]``, where values may change; None: everywhere."""

@@ -88,7 +88,7 @@ class Stage:
         return Borrowed(estimator, self.attack, settings, float(norm), eps, batch_size, seed)
 
     def seed(self, seed: int, again: int = 0) -> int:
-        """Its own, the same in every plan that it is part of: more stages never break less.
+        """A seed that is the same in every plan of the stage: more stages never break less.
 
         :param seed: of the plan.
         :param again: how many stages of the same words stand before it."""
@@ -130,7 +130,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Plan:
-    """Stages in order, the cheap ones first: what one has broken, the next one leaves.
+    """Stages in order, the cheap ones first: a stage skips what those before it have broken.
 
     :param name: of the plan.
     :param stages: one or more.

@@ -1,6 +1,6 @@
-"""What a spiking network is told of an attack that runs on it, since rules such as ASSG remember.
+"""What a spiking network learns about an attack on it, since rules such as ASSG remember.
 
-Other models remember nothing, and are told nothing."""
+Other models remember nothing."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -13,9 +13,9 @@ from art_snn.network import SpikingNetwork
 
 
 def attacking(estimator: PyTorchClassifier, radius: float | None) -> AbstractContextManager[object]:
-    """A block for one batch, in which a network is told how far the attack goes.
+    """A block for one batch, in which a network knows how far the attack goes.
 
-    Behind preprocessing a radius has another unit, and none is told.
+    Behind preprocessing a radius has another unit, and the network learns none.
 
     :param radius: the largest change of a value of a sample; None where it can be any."""
     if not isinstance(estimator.model, SpikingNetwork):

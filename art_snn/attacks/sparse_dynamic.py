@@ -1,5 +1,6 @@
 """SDA: binary event frames with as few flipped bits as it takes."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -78,10 +79,10 @@ class SparseDynamicAttack(PerSampleAttack):
         return {"eps": eps} if norm == FLIPS else None
 
     def generate(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
-        found = super().generate(x, y, **kwargs)
-        changed = self._samples(found) != self._samples(x)
+        adversarials = super().generate(x, y, **kwargs)
+        changed = self._samples(adversarials) != self._samples(x)
         self.flips = changed.flatten(1).sum(1).cpu().numpy()
-        return found
+        return adversarials
 
     def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
         x = best.samples.clone()
@@ -109,8 +110,8 @@ class SparseDynamicAttack(PerSampleAttack):
         for turn in range(self.max_iter):
             keep(self.estimator.model, torch.isin(asked, left))
             asked = left
-            found = flips.showing(left, flips.flipped(left))
-            logits, gradient = queries.gradients(found, classes[left], self.loss, left.cpu())
+            points = flips.showing(left, flips.flipped(left))
+            logits, gradient = queries.gradients(points, classes[left], self.loss, left.cpu())
             done = self.succeeded(logits, classes[left])
             broken.append(left[done])
             self._take(best, flips, left[done], flips.flipped(left[done]))
@@ -122,29 +123,22 @@ class SparseDynamicAttack(PerSampleAttack):
             if not len(rows):
                 return torch.cat(broken)
             before = logits[torch.searchsorted(left, rows)]
-            difference = self._differences(queries, flips, before, classes, rows, bits)
-            flips.keep(rows, bits, difference)
+            losses = torch.cat([*self._losses(queries, flips, classes, rows, bits)])
+            difference = losses - self.loss(before, classes[rows])
+            rounding = difference.abs() <= NOISE * before.abs().amax(1)
+            flips.keep(rows, bits, torch.where(rounding, 0, difference))
             left = torch.unique(rows)
         logits = queries.logits(flips.showing(left, flips.flipped(left)), left.cpu())
         return torch.cat([*broken, left[self.succeeded(logits, classes[left])]])
 
-    def _differences(
-        self,
-        queries: Queries,
-        flips: Flips,
-        before: Tensor,
-        classes: Tensor,
-        rows: Tensor,
-        bits: Tensor,
-    ) -> Tensor:
-        """What single flips do to the loss of samples [k], whose logits were [k, K]."""
-        losses = []
+    def _losses(
+        self, queries: Queries, flips: Flips, classes: Tensor, rows: Tensor, bits: Tensor
+    ) -> Iterator[Tensor]:
+        """The losses of single flips of samples [k], batch by batch."""
         for part in torch.split(torch.arange(len(rows), device=rows.device), self.batch_size):
-            its = rows[part]
-            logits = queries.logits(flips.with_one_more(its, bits[part]), its.cpu())
-            losses.append(self.loss(logits, classes[its]))
-        difference = torch.cat(losses) - self.loss(before, classes[rows])
-        return torch.where(difference.abs() <= NOISE * before.abs().amax(1), 0, difference)
+            some = rows[part]
+            logits = queries.logits(flips.with_one_more(some, bits[part]), some.cpu())
+            yield self.loss(logits, classes[some])
 
     def _reduced(self, queries: Queries, flips: Flips, rows: Tensor, classes: Tensor) -> Tensor:
         """Which bits of broken samples [m] stay flipped, bool [m, P]."""
@@ -154,8 +148,8 @@ class SparseDynamicAttack(PerSampleAttack):
         most, too_many = torch.zeros_like(rows), flipped.sum(1)
         while len(at := (too_many - most > 1).nonzero()[:, 0]):
             middle = (most[at] + too_many[at]) // 2
-            found = flips.showing(rows[at], flipped[at] & (rank[at] >= middle[:, None]))
-            holds = self.succeeded(queries.logits(found, rows[at].cpu()), classes[at])
+            points = flips.showing(rows[at], flipped[at] & (rank[at] >= middle[:, None]))
+            holds = self.succeeded(queries.logits(points, rows[at].cpu()), classes[at])
             most[at] = torch.where(holds, middle, most[at])
             too_many[at] = torch.where(holds, too_many[at], middle)
         return flipped & (rank >= most[:, None])

@@ -94,27 +94,26 @@ class SpikeRetiming(PerSampleAttack):
         return {"max_shift": eps} if norm == SHIFT else None
 
     def generate(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
-        found = super().generate(x, y, **kwargs)
-        self.shifts = shifts(x, found, self.estimator.clip_values[0])
+        adversarials = super().generate(x, y, **kwargs)
+        self.shifts = shifts(x, adversarials, self.estimator.clip_values[0])
         for spent, budget in zip(self.shifts, self._budgets, strict=True):
             if budget is not None and (spent > budget).any():
                 raise RuntimeError(f"retiming moved spikes by {spent.max()}, above {budget}")
-        return found
+        return adversarials
 
     def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
         x = best.samples.clone()
         spikes = self._spikes(x, mask)
         scores = torch.zeros_like(spikes.open, dtype=x.dtype).masked_fill_(~spikes.open, -torch.inf)
-        found, left = x, torch.unique(spikes.sample)
+        frames, left = x, torch.unique(spikes.sample)
         for turn in range(self.max_iter):
             if not len(left):
                 return
-            logits, gradient = queries.gradients(
-                found[left], classes[left], self.objective, left.cpu()
-            )
+            points, true = frames[left], classes[left]
+            logits, gradient = queries.gradients(points, true, self.objective, left.cpu())
             if not turn:
                 _warn_of_rates(gradient)
-            stay = self._kept(best, left, found[left], classes[left], logits)
+            stay = self._kept(best, left, points, true, logits)
             queries.finish(int((~stay).sum()))
             left, gradient = left[stay], gradient[stay]
             keep(self.estimator.model, stay)
@@ -122,10 +121,10 @@ class SpikeRetiming(PerSampleAttack):
             spikes, scores = spikes.of(going), scores[going]
             slopes = torch.zeros_like(x).index_copy_(0, left, gradient)
             scores = scores + self.eta * spikes.ascent(scores, slopes)
-            found = self._retimed(x, spikes, scores)
+            frames = self._retimed(x, spikes, scores)
         if len(left):
-            logits = queries.logits(found[left], left.cpu())
-            self._kept(best, left, found[left], classes[left], logits)
+            logits = queries.logits(frames[left], left.cpu())
+            self._kept(best, left, frames[left], classes[left], logits)
 
     def objective(self, logits: Tensor, classes: Tensor) -> Tensor:
         """What is raised: the margin [n] of logits [n, K], above 0 where a sample is broken."""
@@ -141,11 +140,11 @@ class SpikeRetiming(PerSampleAttack):
         return Spikes.among(counts(x, low), most.flatten(2), free.flatten(2), furthest)
 
     def _kept(
-        self, best: Best, rows: Tensor, found: Tensor, classes: Tensor, logits: Tensor
+        self, best: Best, rows: Tensor, points: Tensor, classes: Tensor, logits: Tensor
     ) -> Tensor:
-        """Take in what was found for samples [m]; which of them the attack goes on with."""
+        """Take in points of samples [m]; which of these the attack goes on with."""
         broken = self.succeeded(logits, classes)
-        best.take(rows, found, self.objective(logits, classes), broken)
+        best.take(rows, points, self.objective(logits, classes), broken)
         return ~broken & ~logits.isnan().any(1)
 
     def _retimed(self, x: Tensor, spikes: Spikes, scores: Tensor) -> Tensor:
@@ -160,9 +159,9 @@ class SpikeRetiming(PerSampleAttack):
         expected, remedy = "event frames [N, T, ...]", "The time axis comes second."
         shape = self.estimator.input_shape
         require(len(shape) > 1, "x", expected, f"samples of shape {shape}", remedy)
-        known, got = self.estimator.clip_values is not None, "a classifier without clip_values"
+        fits, got = self.estimator.clip_values is not None, "a classifier without clip_values"
         remedy = "Tell the classifier by clip_values the value without spikes, and the highest."
-        require(known, "x", f"{expected} of a known range", got, remedy)
+        require(fits, "x", f"{expected} of a known range", got, remedy)
         samples = super()._samples(x)
         counts(samples, self.clip_range(samples)[0])
         return samples

@@ -63,9 +63,9 @@ class SquareSearch(IteratedAttack):
         last = not self.estimator.channels_first and start.ndim >= IMAGES
         area = int(np.prod(start.shape[1:][-3:-1] if last else start.shape[1:][-2:]))
         channels = int(np.prod(start.shape[1:])) // area
-        drawn = uniform_noise(ball.centre, self.seed, SQUARES, (self.max_iter, 2 + channels))
+        draws = uniform_noise(ball.centre, self.seed, SQUARES, (self.max_iter, 2 + channels))
         lowest = start.new_full((len(start),), -torch.inf)
-        return _Search(ball, start, start, lowest, drawn, self.share * area, last)
+        return _Search(ball, start, start, lowest, draws, self.share * area, last)
 
     @property
     def objective(self) -> Objective:
@@ -86,14 +86,14 @@ class _Search(Walk):
     """The steps of the class.
 
     :param current: the point that is kept, with the objective `value` there [n].
-    :param drawn: numbers in (-1, 1) for every step, two of the place and one per channel.
+    :param draws: numbers in (-1, 1) for every step, two of the place and one per channel.
     :param area: values of a channel that the first square fills.
     :param last: whether channels come last.
     :param done: steps."""
 
     current: Tensor
     value: Tensor
-    drawn: Tensor
+    draws: Tensor
     area: float
     last: bool = False
     done: int = 0
@@ -102,20 +102,20 @@ class _Search(Walk):
         better = values > self.value
         self.value = torch.where(better, values, self.value)
         self.current = torch.where(wide(better, self.points), self.points, self.current)
-        self.points = self.ball.project(self.current + self._square(self.drawn[:, self.done]))
+        self.points = self.ball.project(self.current + self._square(self.draws[:, self.done]))
         self.done += 1
 
-    def _square(self, drawn: Tensor) -> Tensor:
+    def _square(self, draws: Tensor) -> Tensor:
         """The change of a step ``[n, *shape]``, by numbers [n, 2 + channels]."""
-        like, left = self.points, 1 - self.done / self.drawn.shape[1]
+        like, left = self.points, 1 - self.done / self.draws.shape[1]
         height, width = like.shape[-3:-1] if self.last else (1, *like.shape[1:])[-2:]
         side = max(1, round((self.area * left) ** 0.5))
         rows, columns = (
             _window(place, min(side, length), length)
-            for place, length in zip(drawn[:, :2].unbind(1), (height, width), strict=True)
+            for place, length in zip(draws[:, :2].unbind(1), (height, width), strict=True)
         )
         inside = rows[:, None, :, None] & columns[:, None, None, :]
-        signs = torch.where(drawn[:, 2:] < 0, -1.0, 1.0)[:, :, None, None]
+        signs = torch.where(draws[:, 2:] < 0, -1.0, 1.0)[:, :, None, None]
         change = signs * inside
         if self.last:
             shape = (*like.shape[:-3], like.shape[-1], height, width)

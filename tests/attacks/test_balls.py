@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from art_snn.attacks.balls import Ball, require_norm
+from art_snn.attacks.balls import Ball
 
 
 def around(norm, eps, seed, masked):
@@ -57,15 +57,3 @@ def test_some_of_the_samples_have_balls_of_their_own():
     some = ball.of(which)
     assert torch.equal(some.centre, ball.centre[which])
     assert torch.equal(some.mask, ball.mask[which])
-
-
-@pytest.mark.parametrize("norm", ["inf", np.inf, float("inf")])
-def test_the_maximum_norm_has_several_names(norm):
-    assert require_norm(norm) == np.inf
-    assert require_norm(2) == require_norm("2") == 2.0
-
-
-@pytest.mark.parametrize("norm", [1, 0, "max", None, [2], True])
-def test_other_norms_are_refused(norm):
-    with pytest.raises(ValueError, match=r"^norm: expected numpy.inf or 2, got "):
-        require_norm(norm)

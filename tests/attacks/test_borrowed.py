@@ -8,7 +8,6 @@ from art.attacks.evasion import (
     AutoAttack,
     AutoConjugateGradient,
     AutoProjectedGradientDescent,
-    BrendelBethgeAttack,
     ProjectedGradientDescent,
     RescalingAutoConjugateGradient,
     SquareAttack,
@@ -144,7 +143,7 @@ def test_what_is_no_number_has_no_prediction_and_is_not_asked_for():
 @pytest.mark.parametrize(
     "kind",
     [
-        *(AutoAttack, AutoConjugateGradient, AutoProjectedGradientDescent, BrendelBethgeAttack),
+        *(AutoAttack, AutoConjugateGradient, AutoProjectedGradientDescent),
         RescalingAutoConjugateGradient,
     ],
 )
@@ -153,17 +152,11 @@ def test_attacks_that_ask_for_predictions_while_they_are_built_run(kind):
     x, y = small.samples(classifier, 3, wrong=0)
     few = {"max_iter": 2, "nb_random_init": 1, "batch_size": 4}
     few = {name: value for name, value in few.items() if name in kind.attack_params}
-    if kind is BrendelBethgeAttack:
-        few = {"steps": 2, "init_size": 3, "binary_search_steps": 2}
-    attack = Borrowed(classifier, kind, few | {"norm": np.inf} | budget_of(kind), np.inf, 0.1, 4, 0)
+    few |= {"norm": np.inf, "eps": 0.1, "eps_step": 0.05}
+    attack = Borrowed(classifier, kind, few, np.inf, 0.1, 4, 0)
     found = attack.generate(x, y)
     assert np.abs(found - x).max() <= 0.1 + 1e-6
     assert (attack.forwards > 1).all()
-
-
-def budget_of(kind):
-    """The settings by which ART's attacks are told 0.1."""
-    return {"eps": 0.1, "eps_step": 0.05} if "eps" in kind.attack_params else {}
 
 
 def test_passes_count_for_the_nearest_sample():

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from art.attacks.evasion import ProjectedGradientDescent
 from hypothesis import given, settings, strategies as st
 
 from art_snn.attacks import (
@@ -14,6 +15,7 @@ from art_snn.attacks import (
     SquareSearch,
     StableAdaptivePGD,
 )
+from art_snn.attacks.attack import STEP
 from art_snn.attacks.grids import PGD
 from tests.attacks.classifiers import linear
 from tests.networks import CLASSES, FORMS, build
@@ -192,3 +194,17 @@ def test_tensors_of_event_frames_come_back_as_tensors(kind):
     assert isinstance(found, torch.Tensor)
     assert found.dtype == torch.float32
     np.testing.assert_array_equal(found, attack.generate(FRAMES, [0]))
+
+
+@pytest.mark.parametrize("norm", [np.inf, 2])
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_pgd_takes_the_steps_of_arts_within_ball_and_range(norm, steps):
+    draw = np.random.default_rng(0)
+    # Nothing is broken, and the loss rises up to the rim, so that paths end at their last step.
+    classifier = linear(draw.normal(size=(3, 6)), bias=[12, 0, 0])
+    x, y = draw.random((20, 6)), np.zeros(20, int)
+    known = {"norm": norm, "eps": 0.4, "max_iter": steps, "verbose": False}
+    expected = ProjectedGradientDescent(classifier, eps_step=STEP * 0.4, **known).generate(x, y)
+    attack = PGD(classifier, num_random_init=0, **known)
+    np.testing.assert_allclose(attack.generate(x, y), expected, atol=1e-6)
+    assert attack.backwards.tolist() == [steps] * 20

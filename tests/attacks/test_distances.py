@@ -1,4 +1,4 @@
-"""How far spikes were moved, against every way to match them."""
+"""Norms, budgets and distances; how far spikes were moved, against every way to match them."""
 
 from itertools import permutations
 
@@ -7,7 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from art_snn.attacks import shifts
+from art_snn.attacks import FLIPS, SHIFT, require_budget, require_measure, shifts
+from art_snn.attacks.balls import require_norm
+from art_snn.attacks.distances import distances
 
 STEPS = 6
 
@@ -69,24 +71,56 @@ def test_of_no_samples_there_are_no_shifts():
 @pytest.mark.parametrize(
     ("clean", "adversarial", "message"),
     [
-        (
-            frames([1]) / 3,
-            frames([1]),
-            r"^clean: expected event frames of whole numbers of spikes, got values such as 0\.333",
-        ),
-        (frames([1]), frames([1]) - 2, r"^adversarial: expected event frames of whole numbers"),
-        (
-            frames([1]),
-            frames([1], [1]),
-            r"^adversarial: expected shape \(1, 6, 1\), got \(1, 6, 2\)\. Compare samples with",
-        ),
-        (
-            frames([1], []),
-            frames([], [1]),
-            r"^adversarial: expected as many spikes as clean at every place, got another number",
-        ),
+        (frames([1]) / 3, frames([1]), r"^clean:.*whole numbers of spikes.* 0\.333"),
+        (frames([1]), frames([1]) - 2, r"^adversarial:.*whole numbers"),
+        (frames([1]), frames([1], [1]), r"^adversarial:.*shape \(1, 6, 1\), got \(1, 6, 2\)"),
+        (frames([1], []), frames([], [1]), r"^adversarial:.*as many spikes"),
     ],
 )
 def test_frames_that_are_no_retiming_of_others_are_refused(clean, adversarial, message):
     with pytest.raises(ValueError, match=message):
         shifts(clean, adversarial)
+
+
+@pytest.mark.parametrize("require", [require_norm, require_measure])
+@pytest.mark.parametrize(
+    ("name", "norm"), [(np.inf, np.inf), ("inf", np.inf), (2, 2), (2.0, 2), ("2", 2)]
+)
+def test_norms_are_numbers_or_words(require, name, norm):
+    assert require(name) == norm
+    assert isinstance(require(name), float)
+
+
+@pytest.mark.parametrize(("name", "norm"), [(0, 0), ("0", 0), (0.0, 0), ("shift", "shift")])
+def test_event_frames_have_norms_of_their_own(name, norm):
+    assert require_measure(name) == norm
+    assert type(require_measure(name)) is type(norm) or isinstance(require_measure(name), float)
+    with pytest.raises(ValueError, match=r"^norm:.*numpy.inf or 2, got "):
+        require_norm(name)
+
+
+@pytest.mark.parametrize("norm", [1, -np.inf, True, False, None, "max", [2], np.nan])
+@pytest.mark.parametrize("require", [require_norm, require_measure])
+def test_other_norms_are_refused(require, norm):
+    with pytest.raises(ValueError, match=r"^norm:.*numpy.inf.*got "):
+        require(norm)
+
+
+@pytest.mark.parametrize("eps", [0, -1, np.inf, np.nan, "1", None, True])
+@pytest.mark.parametrize("norm", [np.inf, FLIPS, SHIFT])
+def test_budgets_are_numbers_above_0_and_whole_where_things_are_counted(norm, eps):
+    words = r"above 0.* 8/255" if norm == np.inf else "whole number.* counted"
+    with pytest.raises(ValueError, match=rf"^eps:.*{words}"):
+        require_budget(norm, eps)
+    if norm != np.inf:
+        with pytest.raises(ValueError, match=rf"^eps:.*{words}"):
+            require_budget(norm, 0.5)
+
+
+def test_distances_by_hand():
+    x = torch.tensor([[[0.0, 1], [1, 0], [0, 0]], [[1.0, 0], [0, 0], [0, 0]]])
+    other = torch.tensor([[[0.0, 0], [0, 0], [1, 1]], [[1.0, 0], [0, 0], [0, 0]]])
+    # One spike of the first place moves from step 1 to 2, that of the second one from 0 to 2.
+    for norm, distance in {np.inf: 1, 2.0: 2, FLIPS: 4, SHIFT: 2}.items():
+        assert distances(norm, x, other, 0).tolist() == [distance, 0]
+    assert distances(SHIFT, x - 1, other - 1, -1).tolist() == [2, 0]

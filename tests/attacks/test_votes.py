@@ -8,7 +8,6 @@ from torch import nn
 
 from art_snn import RGA, STBP, Direct, Poisson, SpikingNetwork, TimeDistributed as Timed
 from art_snn.attacks import AutoPGD, Outcome, Plan, SpikingAutoAttack, Stage
-from art_snn.attacks.randomness import logit_spread, random
 from art_snn.gradients import EOT
 from tests import small
 
@@ -110,16 +109,3 @@ def test_a_network_that_does_not_draw_is_asked_once():
     attack, _, _ = crafted(small.classifier())
     assert attack.outcome.draws == 1
     assert set(attack.outcome.votes) <= {0, 1}
-
-
-def test_spread_and_randomness_by_hand():
-    one = np.array([[3.0, 4.0], [0.0, 0.0]])
-    assert logit_spread([one, one, one]) == 0
-    # A difference of 2 in logits of length 5, and of 0.25 where the length is 0.
-    assert logit_spread([one, one + np.array([[0, 2], [0.25, 0]])]) == pytest.approx(0.4)
-    assert not random([one, one * (1 + 1e-6)], np.array([1, 0]))
-    assert random([one, one * 1.001], np.array([1, 0]))
-    # Next to no difference, but another class.
-    even = np.array([[1.0, 1.0 + 1e-9]])
-    assert random([even, even[:, ::-1]], np.array([1]))
-    assert logit_spread([np.full((1, 2), np.nan)] * 2) == 0

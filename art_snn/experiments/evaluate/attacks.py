@@ -68,16 +68,16 @@ def parsed(options: str) -> dict[str, Any]:
         # What is no literal of Python's is a word.
         call = ast.parse(f"_({options})", mode="eval").body
         assert isinstance(call, ast.Call)
-        found = {word.arg or "": _value(word.value) for word in call.keywords}
-        if call.args or "" in found:
+        values = {word.arg or "": _value(word.value) for word in call.keywords}
+        if call.args or "" in values:
             raise ValueError("no name before a value")
-        if len(found) < len(call.keywords):
+        if len(values) < len(call.keywords):
             raise ValueError("a name that occurs twice")
     except (SyntaxError, ValueError, AssertionError, RecursionError, MemoryError) as error:
         expected = "names with values, such as max_iter=1000,loss_type=margin"
         remedy = "Put commas between, and no spaces that the shell would split at."
         raise invalid("attack_options", expected, shown(options), remedy) from error
-    return found
+    return values
 
 
 def _value(node: ast.expr) -> Any:

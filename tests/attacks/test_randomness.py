@@ -1,9 +1,10 @@
-"""Random starts belong to samples."""
+"""Random numbers belong to samples; what draws at random differs from draw to draw."""
 
+import numpy as np
 import pytest
 import torch
 
-from art_snn.attacks.randomness import uniform_noise
+from art_snn.attacks.randomness import logit_spread, random, uniform_noise
 from tests.conftest import varied
 
 X = torch.rand(5, 2, 3, generator=torch.Generator().manual_seed(varied()))
@@ -34,3 +35,16 @@ def test_the_numbers_are_uniform_between_minus_one_and_one():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_there_may_be_no_sample(dtype):
     assert uniform_noise(torch.zeros(0, 3, dtype=dtype), 0).shape == (0, 3)
+
+
+def test_spread_and_randomness_by_hand():
+    one = np.array([[3.0, 4.0], [0.0, 0.0]])
+    assert logit_spread([one, one, one]) == 0
+    # A difference of 2 in logits of length 5, and of 0.25 where the length is 0.
+    assert logit_spread([one, one + np.array([[0, 2], [0.25, 0]])]) == pytest.approx(0.4)
+    assert not random([one, one * (1 + 1e-6)], np.array([1, 0]))
+    assert random([one, one * 1.001], np.array([1, 0]))
+    # Next to no difference, but another class.
+    even = np.array([[1.0, 1.0 + 1e-9]])
+    assert random([even, even[:, ::-1]], np.array([1]))
+    assert logit_spread([np.full((1, 2), np.nan)] * 2) == 0
