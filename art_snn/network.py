@@ -56,7 +56,7 @@ class SpikingNetwork(HalfPrecision):
     execution: PerContext[Execution | None] = PerContext(lambda: None)
     memory: PerContext[dict[Gradient, Any]] = PerContext(dict)
     budget: PerContext[tuple[float | None] | None] = PerContext(lambda: None)
-    """What :meth:`attacking` was told, in a tuple; None outside of it."""
+    """The radius of :meth:`attacking`, in a tuple; None outside of it."""
     _override: PerContext[Gradient | None] = PerContext(lambda: None)
     _fixed: PerContext[bool | None] = PerContext(lambda: None)
 
@@ -221,7 +221,7 @@ class SpikingNetwork(HalfPrecision):
         remembered is forgotten on entry and on exit.
 
         :param radius: the largest change of an input value, in the unit of the network's input; a
-            budget in any other norm bounds it, too. None: the block is for a single batch.
+            budget in any other norm also bounds it. None: the block is for a single batch.
         :raises ValueError: when `radius` is neither None nor a finite number of at least 0."""
         if radius is not None:
             remedy = "A usual radius is 8/255; None where it is not known."
@@ -238,7 +238,7 @@ class SpikingNetwork(HalfPrecision):
 
         :param x: input [N, ...] of the pass.
         :raises ValueError: with the reason."""
-        check_applicable(rule, self.sites(), encoder=self.encoder, **self._ways())
+        self._require_applicable(rule, "gradient")
 
     def objection(self, rule: Gradient, samples: Any = None) -> str | None:
         """Why the network cannot be differentiated under a rule, or None.
@@ -346,7 +346,7 @@ class SpikingNetwork(HalfPrecision):
 
     @property
     def form(self) -> tuple[Any, ...]:
-        """What tells the network from others in its repr, besides weights: for digests."""
+        """What distinguishes it from others by its repr, apart from weights: for digests."""
         return (self.encoder, self.layers)
 
     def state_key(self) -> Hashable:
@@ -379,7 +379,7 @@ class SpikingNetwork(HalfPrecision):
             self.written.add((type(modules[name]), attribute))
 
     def time_steps(self) -> int | None:
-        """Time steps T, where the encoder tells them."""
+        """Time steps T, where the encoder has a number of them."""
         return getattr(self.encoder, "steps", None)
 
     def timing(self) -> str:
@@ -407,12 +407,11 @@ class SpikingNetwork(HalfPrecision):
 
     def _resolved(self, rule: Gradient | str, argument: str) -> Gradient:
         resolved = resolve(rule, argument)
-        check_applicable(resolved, self.sites(), argument, self.encoder, **self._ways())
+        self._require_applicable(resolved, argument)
         return resolved
 
-    def _ways(self) -> dict[str, Any]:
-        """What a complaint about a rule that does not apply also says."""
-        return {}
+    def _require_applicable(self, rule: Gradient, argument: str) -> None:
+        check_applicable(rule, self.sites(), argument, self.encoder)
 
     def _checked(self, x: Tensor) -> Tensor:
         if not isinstance(x, Tensor):

@@ -172,7 +172,7 @@ class HalfPrecision(nn.Module):
         if earlier is None or earlier[0] != key:
             half = self.twin()
             half._modules["layers"] = lowered(self.layers, dtype, self.kept_precise())
-            # Not as a submodule, whose weights would be the half's, too.
+            # Not as a submodule, whose weights would also be the half's.
             vars(half)["exact"] = self
             half._half, half.memory = {}, {}
             earlier = self._half[dtype] = (key, half)
@@ -191,7 +191,7 @@ def lowered(layers: nn.Module, dtype: torch.dtype, kept: Collection[str] = ()) -
     A batch norm behind a convolution is folded into it before its weights are rounded; another
     keeps its own in the precision they had.
 
-    :param kept: names of layers that do so, too."""
+    :param kept: names of layers that also do so."""
     copy = deepcopy(layers)
     for module in copy.modules():
         if isinstance(module, TimeDistributed):

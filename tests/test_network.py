@@ -172,10 +172,10 @@ def test_the_defaults_are_eight_direct_steps_rga_and_stbp():
 @pytest.mark.parametrize("argument", ["gradient", "training_gradient"])
 @pytest.mark.parametrize("wrong", ["rag", RGA, None, 1])
 def test_what_is_no_rule_is_refused_with_the_known_ones(argument, wrong):
-    known = ", ".join(repr(name) for name in (*GRADIENTS, *VARIANTS))
+    names = ", ".join(repr(name) for name in (*GRADIENTS, *VARIANTS))
     message = r"expected a gradient rule such as RGA\(\) .*Pass an instance"
     if isinstance(wrong, str):
-        message = rf"expected one of {known}, got 'rag'\. .*a rule of your own is passed"
+        message = rf"expected one of {names}, got 'rag'\. .*a rule of your own is passed"
     net = SpikingNetwork(chain())
     error = ValueError if isinstance(wrong, str) else TypeError
     with pytest.raises(error, match=f"^{argument}: {message}"):

@@ -133,8 +133,8 @@ def test_auto_takes_what_the_device_multiplies_natively_and_says_so(native, monk
     exact = gradients(net, "rga", x)[1]
     half = gradients(net, "rga", x, "auto")[1]
     assert torch.equal(exact, half) != native
-    told = "the processor multiplies natively" if native else "the processor does not multiply"
-    assert told in str(net.execution)
+    words = "the processor multiplies natively" if native else "the processor does not multiply"
+    assert words in str(net.execution)
 
 
 def test_nothing_is_claimed_of_a_device_that_is_not_known():
@@ -177,13 +177,13 @@ def test_a_classifier_takes_it_and_attacks_of_art_run_in_it():
     assert wrapped.get_params()["attack_dtype"] == "bfloat16"
     x = batch(6, dtype=torch.float32).numpy()
     attack = ProjectedGradientDescent(wrapped, eps=0.2, eps_step=0.05, max_iter=4, verbose=False)
-    found = attack.generate(x, np.arange(6) % CLASSES)
+    adversarials = attack.generate(x, np.arange(6) % CLASSES)
     assert "bfloat16" in str(wrapped.model.execution)
-    assert 0 < np.abs(found - x).max() <= 0.2 + 1e-6
-    predicted = wrapped.predict(found)
+    assert 0 < np.abs(adversarials - x).max() <= 0.2 + 1e-6
+    predicted = wrapped.predict(adversarials)
     wrapped.model.attack_dtype = None
     assert wrapped.attack_dtype is None
-    assert np.array_equal(wrapped.predict(found), predicted)
+    assert np.array_equal(wrapped.predict(adversarials), predicted)
     wrapped.set_params(attack_dtype="auto")
     assert wrapped.model.attack_dtype == "auto"
 

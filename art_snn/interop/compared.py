@@ -48,7 +48,7 @@ def compare_logits(alone: Tensor, ours: Tensor, *, rounded: bool) -> None:
     remedy = (
         "It keeps a state from call to call, reads that of a neuron from outside, or draws by "
         "another generator than torch's. Recognised neurons start from rest at every pass; let "
-        "others do so, too. What draws spikes is an encoder: adapt(model, encoder=Poisson(steps))."
+        "others do so as well. An encoder draws spikes: adapt(model, encoder=Poisson(steps))."
     )
     raise invalid("model", "one that computes the same in a pass of ours", got, remedy)
 
@@ -140,7 +140,7 @@ def same_rows(runner: Runner, x: Tensor) -> None:
 def same_spikes(runner: Runner, x: Tensor) -> bool:
     """Compare the spikes of every neuron with those of its dynamics, and the logits.
 
-    :return: whether every neuron has fired and been silent, so that spikes tell something."""
+    :return: whether every neuron has fired and been silent, so that spikes show something."""
     encoded = runner.encode(x)
     with torch.random.fork_rng([x.device] if x.is_cuda else []):
         alone = runner.run_by_itself(encoded)
@@ -177,7 +177,7 @@ class _Compared(Exchange):
         spikes = self.answer_alone(member, current)
         several = self.calls[member.name] > 1 and isinstance(spikes, Tensor)
         if several and not torch.equal(spikes, self.answer_alone(member, current)):
-            got = f"{member.name}, which stands at several places and keeps a state"
+            got = f"{member.name}, which has several places and keeps a state"
             raise refused("neurons that start from rest at every place", got, ONE_PLACE)
         if not isinstance(spikes, Tensor) or spikes.shape != current.shape:
             got = f"{member.name}, which returns something else"
@@ -197,7 +197,6 @@ class _ComparedSteps(StepPass):
     def compare(self) -> None:
         for name, calls in self.made.items():
             spikes = torch.stack([leaf.detach() for leaf in calls.spikes])
-            assert calls.fired is not None
             self.lively = {**self.lively, name: _compare(name, spikes, calls.fired)}
             if calls.potentials:
                 _compare_potentials(calls, torch.stack(calls.potentials).detach())
@@ -205,7 +204,6 @@ class _ComparedSteps(StepPass):
 
 def _compare_potentials(calls: Calls, potentials: Tensor) -> None:
     """Refuse potentials [T, N, ...] that a neuron returns and its dynamics do not."""
-    assert calls.stacked is not None
     potential = torch.empty_like(calls.stacked)
     spikes = calls.site.dynamics.simulate(calls.stacked.detach(), potential)
     which = calls.member.kind.returns(calls.member.module)
@@ -214,5 +212,5 @@ def _compare_potentials(calls: Calls, potentials: Tensor) -> None:
             calls.site.dynamics._discharge(u, s, u)
     if not torch.allclose(potentials.to(potential.dtype), potential, rtol=1e-4, atol=1e-4):
         got = f"{calls.member.name}, whose potentials are not those {which}"
-        remedy = "register_neuron(..., returns=...) tells which they are."
+        remedy = "register_neuron(..., returns=...) says which they are."
         raise refused("neurons that return the potential that they are said to", got, remedy)

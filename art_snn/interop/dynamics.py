@@ -95,7 +95,7 @@ def setting_of(value: Any) -> Setting:
 
 
 def read_off(read: Callable[[nn.Module], Dynamics], module: nn.Module) -> Dynamics:
-    """The dynamics at present; :class:`Unknown`, with the reason, where they cannot be told."""
+    """The dynamics at present; :class:`Unknown`, with the reason, where they cannot be read."""
     try:
         dynamics = read(module)
     except Unreadable as error:

@@ -32,7 +32,7 @@ class NeuronKind:
         None where they are not known.
     :param gated: whether it cuts its gradient in evaluation mode.
     :param spikes: whether it fires at all, of a module; others merely have a state.
-    :param returns: which potential a module returns besides its spikes, if any.
+    :param returns: which potential a module returns with its spikes, if any.
     :param copied: whether it may write into the tensors and lists that hold its state.
     :param handed: whether its state is handed from call to call, as an argument and an answer."""
 
@@ -108,11 +108,11 @@ def register_neuron(
 
 
 def neuron_kind(
-    module: nn.Module, known: Mapping[str, NeuronKind]
+    module: nn.Module, table: Mapping[str, NeuronKind]
 ) -> tuple[NeuronKind, type] | None:
     """What is known of a module, and the class that it is known of; None for no neuron."""
     for cls in type(module).__mro__:
-        kind = _REGISTERED.get(cls) or known.get(f"{cls.__module__}.{cls.__qualname__}")
+        kind = _REGISTERED.get(cls) or table.get(f"{cls.__module__}.{cls.__qualname__}")
         if kind is not None:
             return kind, cls
     return None
@@ -150,4 +150,4 @@ def unreadable(reason: str) -> Read:
 
 def other_than(names: str) -> Read:
     """The same, of neurons that are not the ones of these names."""
-    return unreadable(f"its equations are not those of {names}; register_neuron tells others")
+    return unreadable(f"its equations are not those of {names}; register_neuron describes others")

@@ -16,7 +16,7 @@ from art_snn.interop.frameworks import KNOWN
 from art_snn.interop.kinds import Layout, NeuronKind, neuron_kind, overridden
 
 COPIED = ("_memories", "_memories_rv", "_buffers")
-"""Where modules keep what a pass changes, besides plain attributes."""
+"""Where modules keep what a pass changes, next to plain attributes."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def members_of(model: nn.Module, *, merged: bool = False) -> dict[nn.Module, Mem
 def to_steps(x: Tensor, layout: Layout, module: Any, steps: int | None) -> Tensor:
     """What a neuron was given, as [T, N, ...].
 
-    :param steps: T, where the layout does not tell it."""
+    :param steps: T, where the layout has it not."""
     if layout == "steps":
         return x
     if layout == "samples first":

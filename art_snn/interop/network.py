@@ -10,8 +10,8 @@ from art_snn.activations import Call, NeuronLayer, calls_of
 from art_snn.checks import invalid, require, require_count, shown
 from art_snn.context import PerContext, within
 from art_snn.encoders import Direct, Encoder
-from art_snn.gradients import Composite, Conversion, Firing, Gradient, Native, Site, objection
-from art_snn.gradients.rules.rga import RGA
+from art_snn.gradients import RGA, Composite, Conversion, Firing, Gradient, Native, Site
+from art_snn.gradients.names import check_applicable, objection
 from art_snn.interop.dynamics import Unknown
 from art_snn.interop.members import Member, members_of
 from art_snn.interop.runner import Form, OwnTime, Readout, Runner, Traits, require_readout
@@ -118,7 +118,7 @@ class AdaptedNetwork(SpikingNetwork):
 
     @property
     def form(self) -> tuple[Any, ...]:
-        # Modules of other frameworks need not tell their equations in their repr.
+        # Modules of other frameworks need not show their equations in their repr.
         members = [(m.name, m.layout, m.site) for m in self._neurons()]
         return (self.encoder, self.layers, self.readout, members)
 
@@ -182,29 +182,30 @@ class AdaptedNetwork(SpikingNetwork):
 
     def check(self, rule: Gradient, x: Tensor) -> None:
         super().check(rule, x)
-        self._refuse_conversion(rule, "gradient")
         self._verify(rule, x)
 
     def _resolved(self, rule: Gradient | str | None, argument: str) -> Gradient:
         if rule is None:
             rule = Native() if objection(RGA(), self.sites(), self.encoder) else RGA()
-        resolved = super()._resolved(rule, argument)
-        self._refuse_conversion(resolved, argument)
-        return resolved
+        return super()._resolved(rule, argument)
 
-    def _ways(self) -> dict[str, Any]:
+    def _require_applicable(self, rule: Gradient, argument: str) -> None:
         runner = self._ready()
         excluded = (Conversion,) if runner.steps_alone or runner.natives else ()
         some = any(site.dynamics.unknown is None for site in runner.ruled.values())
         hint = " adapt(..., elsewhere='native') leaves that neuron its own gradient."
-        return {"excluded": excluded, "hint": hint if some else ""}
+        where = (self.sites(), argument, self.encoder)
+        check_applicable(rule, *where, excluded=excluded, hint=hint if some else "")
+        if excluded:
+            self._refuse_conversion(rule, argument)
 
     def _refuse_conversion(self, rule: Gradient, argument: str) -> None:
+        """Refuse a rule whose ANN fires no spikes, which the model needs."""
         runner = self._ready()
         if isinstance(rule, Composite):
             for part in rule.parts:
                 self._refuse_conversion(part, argument)
-        elif isinstance(rule, Conversion) and (runner.steps_alone or runner.natives):
+        elif isinstance(rule, Conversion):
             needs = "the model's own loop needs them"
             expected = "a rule for models that call their neurons step by step"
             if not runner.steps_alone:
@@ -238,7 +239,7 @@ class AdaptedNetwork(SpikingNetwork):
         return self._ready().outputs(encoded, firing)
 
     def time_steps(self) -> int | None:
-        """Time steps T, where the encoder tells them, or a pass has shown them."""
+        """Time steps T, where the encoder has a number of them, or a pass has shown it."""
         return super().time_steps() or self.traits.steps
 
     def timing(self) -> str:

@@ -35,7 +35,7 @@ class ModelPass:
     """A pass in which every module with a state runs by itself, from its start.
 
     :param members: of the model.
-    :param steps: time steps T; None where the neurons tell.
+    :param steps: time steps T; None where the neurons have them.
     :param native: whether it is to be differentiated by the model's own surrogates.
     :param preludes: calls of every neuron before the first time step."""
 
@@ -69,7 +69,7 @@ class ModelPass:
         return type(module).forward(self.twins[module], *args, **kwargs)
 
     def trains(self, member: Member) -> bool:
-        """Whether the module itself is differentiated where it stands."""
+        """Whether the module itself is differentiated."""
         return self.native
 
     def ended(self) -> None:
@@ -90,7 +90,7 @@ class FiringPass(ModelPass):
 
     :param members: of the model.
     :param sites: the neurons that fire so, as engines see them; others keep their own gradient.
-    :param steps: time steps T; None where the neurons tell.
+    :param steps: time steps T; None where the neurons have them.
     :param firing: of the rule."""
 
     def __init__(
@@ -166,12 +166,12 @@ class Exchange(FiringPass):
         return self.firing(self.site_of(member), x)
 
     def site_of(self, member: Member) -> Site:
-        """The place of the present call: a neuron that starts from rest may stand at several."""
+        """The place of the present call: a neuron that starts from rest may have several."""
         site, call = self.sites[member.name], self.calls[member.name]
         return site if call == 1 else replace(site, name=f"{site.name}, call {call}")
 
 
-ONE_PLACE = "One neuron cannot stand at two places: give every place one of its own."
+ONE_PLACE = "One neuron cannot be at two places: give every place one of its own."
 
 Trace = list[tuple[list[Any], list[Any]]]
 _TRACE: ContextVar[Trace | None] = ContextVar("trace", default=None)
@@ -201,8 +201,8 @@ def other_equations(name: str, spikes: Tensor, ours: Tensor) -> ArgumentError:
     share = different.float().mean().item()
     got = f"{name}, of whose spikes {share:.2%} differ, first at step {step}"
     remedy = (
-        "Its equations are others, which register_neuron(cls, dynamics=function) tells; or its "
-        "time axis is another one (layout='time last'); or it stands at two places of a loop, or "
+        "Describe other equations by register_neuron(cls, dynamics=function). Or its time axis is "
+        "another one (layout='time last'); or it is at two places of a loop, or "
         "its state is changed from outside or kept from call to call."
     )
     return refused("neurons that fire by the dynamics read off them", got, remedy)
@@ -218,7 +218,7 @@ def wrong_steps(name: str, got: int, expected: int) -> ArgumentError:
     """The complaint about a neuron that fired another number of times than it should."""
     remedy = (
         "Is the model of another number of steps, does its input lack the time axis, or does one "
-        "neuron stand at two places?"
+        "neuron have two places?"
     )
     fired = f"{name}, which fired {got} times where {expected} were expected"
     return refused(f"neurons that all fire {expected} times", fired, remedy)

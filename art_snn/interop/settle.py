@@ -107,7 +107,7 @@ def _of_own_time(calls: int, steps: int) -> ArgumentError:
 
 
 def _tried(runner: Runner, run: Callable[[], object]) -> _Counting | None:
-    """How the neurons were called; None where the model failed, as it will again and be told."""
+    """How the neurons were called; None where the model failed, as it will again in the pass."""
     this = _Counting(runner.members)
     try:
         with as_it_was(runner), running(this), torch.random.fork_rng([]):

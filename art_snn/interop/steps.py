@@ -33,15 +33,18 @@ from art_snn.values import operand
 
 
 class Calls:
-    """What the calls of one neuron leave: currents with a graph, and leaves for its answers."""
+    """What the calls of one neuron leave: currents with a graph, and leaves for its answers.
+
+    After :meth:`fire`, `stacked` are all currents [T, N, ...] and `fired` their spikes."""
+
+    stacked: Tensor
+    fired: Tensor
 
     def __init__(self, member: Member, site: Site) -> None:
         self.member, self.site = member, site
         self.currents: list[Tensor] = []
         self.spikes: list[Tensor] = []
         self.potentials: list[Tensor] = []
-        self.stacked: Tensor | None = None
-        self.fired: Tensor | None = None
         self.spikes_matter = False
         """Whether anything reads the spikes, as the last backward pass has shown."""
 
@@ -71,8 +74,6 @@ class Calls:
 
     def current_gradients(self, spikes: Sequence[Any], potentials: Sequence[Any]) -> Tensor | None:
         """Gradients at all currents [T, N, ...] from those at the answers; None where all are."""
-        assert self.stacked is not None
-        assert self.fired is not None
         through: Tensor | None = None
         self.spikes_matter = any(g is not None for g in spikes)
         if self.spikes_matter and self.fired.requires_grad:
@@ -88,7 +89,7 @@ class Calls:
     def _through_potentials(self, potentials: Sequence[Any]) -> Tensor:
         dynamics = self.site.dynamics
         after = self.member.kind.returns(self.member.module) == "after reset"
-        d, later = torch.zeros_like(self.stacked), None  # type: ignore[arg-type]
+        d, later = torch.zeros_like(self.stacked), None
         for t in reversed(range(len(d))):
             kept = 1 - self.spikes[t].detach() if dynamics.reset == "hard" else 1
             here = 0 if potentials[t] is None else potentials[t]
@@ -126,7 +127,7 @@ class StepPass(FiringPass):
         fits = isinstance(spikes, Tensor) and spikes.shape == current.shape
         if not fits or both != isinstance(potential, Tensor) or both != (returned is not None):
             got = f"{member.name}, which returns something else"
-            remedy = "register_neuron(..., returns='before reset' or 'after reset') tells which."
+            remedy = "register_neuron(..., returns='before reset' or 'after reset') says which."
             raise refused("neurons that return spikes, or (spikes, potential)", got, remedy)
         calls.spikes.append(spikes.detach().requires_grad_())
         # Copies, since the model may write into what it is given.
@@ -156,11 +157,10 @@ class StepPass(FiringPass):
         pairs = [(calls, torch.stack(calls.spikes).detach()) for calls in self.made.values()]
         if not pairs or torch.is_autocast_enabled(pairs[0][1].device.type):
             return
-        differ = [torch.ne(spikes, calls.fired).any() for calls, spikes in pairs]  # type: ignore[arg-type]
+        differ = [torch.ne(spikes, calls.fired).any() for calls, spikes in pairs]
         if not torch.stack(differ).any():
             return
         for calls, spikes in pairs:
-            assert calls.fired is not None
             if (spikes != calls.fired).any():
                 raise other_equations(calls.member.name, spikes, calls.fired)
 
@@ -172,7 +172,7 @@ def by_steps(
 
     :param model: maps x to the output that is to be differentiated.
     :param weights: parameters of the model, which alone get gradients too."""
-    # Views, whose nodes tell in the backward pass whether their gradients are asked for.
+    # Views, whose nodes show in the backward pass whether their gradients are asked for.
     links = [tensor.view_as(tensor) for tensor in (x, *weights)]
     pieces = _Pieces(this, model, weights)
     nodes = [link.grad_fn for link in links]

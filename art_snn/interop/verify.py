@@ -118,7 +118,7 @@ def _checks(runner: Runner, rule: Gradient | None, x: Tensor, form: Hashable) ->
 
 
 def _same_spikes(runner: Runner, form: Hashable, x: Tensor) -> bool:
-    """Whether spikes were compared where they tell something: what never fired obeys anything."""
+    """Whether spikes were compared where they show something: what never fired obeys anything."""
     lively = same_spikes(runner, x.detach())
     tries = runner.verified.get((form, "tries"), 0) + 1
     runner.verified[form, "tries"] = tries
@@ -216,7 +216,7 @@ class Watch:
             got = f"one whose logits under {rule} differ from its predictions by {difference:.3g}"
             remedy = (
                 "A setting that its dynamics do not read has changed, or equations agree on the "
-                "first samples alone: register_neuron(cls, dynamics=function) tells them."
+                "first samples alone: describe them by register_neuron(cls, dynamics=function)."
             )
             raise refused("one whose logits are the same in a gradient pass", got, remedy)
 

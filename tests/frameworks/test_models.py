@@ -54,8 +54,8 @@ class Attention(nn.Module):
         steps, batch, places, width = x.shape
         shape = (steps, batch, places, self.heads, width // self.heads)
         q, k, v = (self.spikes(i, x).view(shape).transpose(2, 3) for i in range(3))
-        found = (q @ k.transpose(-1, -2)) @ v * 0.25
-        x = x + self.spikes(3, self.attend(found.transpose(2, 3).reshape(x.shape)))
+        attended = (q @ k.transpose(-1, -2)) @ v * 0.25
+        x = x + self.spikes(3, self.attend(attended.transpose(2, 3).reshape(x.shape)))
         return self.head(x.mean(2))
 
 
@@ -146,10 +146,10 @@ def test_attacks_of_art_keep_their_budget(name, rule, networks):
     adversarials = PGD(wrapped, eps_step=0.05, max_iter=2, **options).generate(x, y)
     assert 0 < np.abs(adversarials - x).max() <= 0.1 + 1e-6
     inner = PGD(wrapped, eps_step=0.05, max_iter=1, **options)
-    found = AutoAttack(wrapped, eps=0.1, eps_step=0.05, batch_size=4, attacks=[inner]).generate(
+    others = AutoAttack(wrapped, eps=0.1, eps_step=0.05, batch_size=4, attacks=[inner]).generate(
         x, y
     )
-    assert np.abs(found - x).max() <= 0.1 + 1e-6
+    assert np.abs(others - x).max() <= 0.1 + 1e-6
 
 
 @every_model

@@ -354,20 +354,23 @@ def test_train_and_eval_mode_round_differently(library: Any) -> None:
     assert not torch.equal(*(step_by_step(neuron, x)[1] for neuron in neurons))
 
 
-@pytest.mark.parametrize("pair", cases("spikingjelly", lambda real: [(spikingjelly, real)]))
+def stored(name: str, kind: str, **options: Any) -> list[Any]:
+    return cases(
+        name, lambda real: [[getattr(lib, kind)(**options) for lib in (STANDINS[name], real)]]
+    )
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        *stored("spikingjelly", "LIFNode", step_mode="m", store_v_seq=True),
+        *stored("clock_driven", "MultiStepLIFNode", tau=1.7),
+    ],
+)
 def test_potentials_of_all_steps_are_the_same(pair: Any) -> None:
-    ours, theirs = (lib.LIFNode(step_mode="m", store_v_seq=True) for lib in pair)
-    x = torch.rand(4, 2, 3)
-    assert torch.equal(ours(x), theirs(x))
-    assert torch.equal(ours.v_seq, theirs.v_seq)
-
-
-@pytest.mark.parametrize("pair", cases("clock_driven", lambda real: [(clock_driven, real)]))
-def test_potentials_of_all_steps_of_the_older_half_are_the_same(pair: Any) -> None:
-    ours, theirs = (lib.MultiStepLIFNode(tau=1.7) for lib in pair)
-    for module in (ours, theirs):
-        at_once(module, currents(torch.float64, exact=False))
-    assert torch.equal(ours.v_seq, theirs.v_seq)
+    x = currents(torch.float64, exact=False)
+    assert torch.equal(*(module(x) for module in pair))
+    assert torch.equal(*(module.v_seq for module in pair))
 
 
 LAYERS: list[tuple[str, tuple[int | float, ...], dict[str, Any]]] = [

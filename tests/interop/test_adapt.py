@@ -77,10 +77,10 @@ def test_readouts_are_a_mean_a_sum_a_function_or_none():
             return super().forward(x).mean(0)
 
     none = adapt(Inside(multi, 2.0), steps=STEPS, readout=None)(x)
-    own = adapt(Loop(single, 2.0), **OWN)(x)
+    looped = adapt(Loop(single, 2.0), **OWN)(x)
     torch.testing.assert_close(sums, mean * STEPS)
     assert torch.equal(none, mean)
-    torch.testing.assert_close(own, mean)
+    torch.testing.assert_close(looped, mean)
     assert not torch.equal(last, mean)
 
 

@@ -19,7 +19,7 @@ STEPS, CLASSES = 6, 3
 RULES = ("rga", "stbp", "bptr", "native")
 
 
-def drawn(model: nn.Module, gain: float = 2.0) -> nn.Module:
+def lively(model: nn.Module, gain: float = 2.0) -> nn.Module:
     """The model with weights under which its neurons fire, in evaluation mode."""
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
@@ -48,7 +48,7 @@ class OfOneStep(nn.Sequential):
 
     def __init__(self, last: nn.Module, inputs: int = 9) -> None:
         super().__init__(nn.Flatten(), nn.Linear(inputs, 12), leaky(), nn.Linear(12, CLASSES), last)
-        drawn(self)
+        lively(self)
 
 
 class Looping(nn.Module):
@@ -107,7 +107,7 @@ def test_a_model_of_one_step_takes_event_frames_and_poisson_spikes(encoder, shap
 @pytest.mark.parametrize("rule", ["rga", "native"])
 def test_convolutions_in_single_step_mode_are_looped_over_too(rule):
     layers = (nn.Conv2d(1, 4, 3), sj.LIFNode(), nn.Flatten(), nn.Linear(4, CLASSES))
-    network = adapt(drawn(nn.Sequential(*layers), 4.0), steps=STEPS)
+    network = adapt(lively(nn.Sequential(*layers), 4.0), steps=STEPS)
     assert gradient(network, rule, images())[1].any()
 
 
@@ -181,7 +181,7 @@ def test_what_returns_several_things_names_the_readouts():
 def test_a_sequential_state_of_norse_is_handed_its_states(rule):
     cell = norse.LIFBoxCell(norse.LIFBoxParameters(tau_mem_inv=torch.tensor(300.0)))
     parts = (nn.Flatten(), nn.Linear(9, 12), cell, nn.Linear(12, CLASSES))
-    model = drawn(norse.SequentialState(*parts), 6.0)
+    model = lively(norse.SequentialState(*parts), 6.0)
     logits, grad = gradient(adapt(model, steps=STEPS), rule, images())
     states, outputs = None, []
     for _ in range(STEPS):
@@ -198,7 +198,7 @@ def test_states_that_nobody_hands_on_are_refused():
 
     model = Forgetful(9, CLASSES)
     model.cell = norse.LIFBoxCell()
-    network = adapt(drawn(model), steps=STEPS, gradient="native")
+    network = adapt(lively(model), steps=STEPS, gradient="native")
     with pytest.raises(ValueError, match="got cell, which was called without the state of the"):
         network(images())
 
@@ -253,8 +253,8 @@ register_neuron(
 
 @pytest.mark.parametrize("rule", ["rga", "stbp", "hart", "static"])
 def test_a_charge_before_the_first_step_is_no_step(rule):
-    network = adapt(drawn(Converted(charged=True)), encoder=None)
-    wanted = adapt(drawn(Converted(charged=False)), encoder=None)
+    network = adapt(lively(Converted(charged=True)), encoder=None)
+    wanted = adapt(lively(Converted(charged=False)), encoder=None)
     close(gradient(network, rule, images()), gradient(wanted, rule, images()), 1e-6)
     assert network.traits.preludes == 1
 
@@ -262,7 +262,7 @@ def test_a_charge_before_the_first_step_is_no_step(rule):
 def multi(neuron, gain: float = 2.0, *, last: nn.Module | None = None) -> nn.Sequential:
     ends = () if last is None else (last,)
     layers = nn.Flatten(2), nn.Linear(9, 12), neuron, nn.Linear(12, CLASSES), *ends
-    return drawn(nn.Sequential(*layers), gain)
+    return lively(nn.Sequential(*layers), gain)
 
 
 class Swapped(nn.Module):
@@ -292,7 +292,7 @@ def test_a_model_that_mixes_samples_is_refused_under_every_rule(rule):
         def forward(self, x: Tensor) -> Tensor:
             return self.fc2(self.lif(self.fc1(x.flatten(2).flatten(0, 1)))).unflatten(0, (4, -1))
 
-    network = adapt(drawn(Mixed(), 0.5), steps=4)
+    network = adapt(lively(Mixed(), 0.5), steps=4)
     message = "a sample are the same whatever else is in its batch, got one whose logits then"
     with pytest.raises(ValueError, match=message):
         gradient(network, rule, images())
@@ -312,7 +312,7 @@ def test_a_neuron_that_starts_from_rest_may_stand_at_several_places(rule):
             return self.fc3(self.second(self.fc2(self.first(self.fc1(x.flatten(2))))))
 
     lif = Leaky(0.7)
-    models = drawn(Shared(lif, lif)), drawn(Shared(Leaky(0.7), Leaky(0.7)))
+    models = lively(Shared(lif, lif)), lively(Shared(Leaky(0.7), Leaky(0.7)))
     shared, alone = (gradient(adapt(model, steps=STEPS), rule, images()) for model in models)
     close(shared, alone, 0)
 
@@ -352,7 +352,7 @@ class Last(nn.Module):
     def __init__(self, neuron: nn.Module) -> None:
         super().__init__()
         self.fc1, self.fc2, self.lif = nn.Linear(9, 12), nn.Linear(12, CLASSES), neuron
-        drawn(self)
+        lively(self)
 
     def forward(self, x: Tensor) -> Tensor:
         current = self.fc1(x.flatten(1))[..., None].repeat(1, 1, STEPS)
@@ -406,7 +406,7 @@ def test_a_zero_gradient_under_native_is_not_explained_by_other_rules():
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(Cut.apply(x.flatten(1)))
 
-    network = adapt(drawn(Plain(9, CLASSES)), encoder=None, gradient="native")
+    network = adapt(lively(Plain(9, CLASSES)), encoder=None, gradient="native")
     with pytest.raises(ValueError, match=r"gradient at the input is zero for all of 5.*Native"):
         gradient(network, "native", images())
 
@@ -515,7 +515,7 @@ def test_neurons_of_spikingjelly_of_2020_are_known(neuron, rule):
             return sum(super(Looped, self).forward(x) for _ in range(STEPS)) / STEPS
 
     layers = nn.Flatten(), nn.Linear(9, 12), neuron(), nn.Linear(12, 3)
-    network = adapt(drawn(Looped(*layers), 1.0), encoder=None)
+    network = adapt(lively(Looped(*layers), 1.0), encoder=None)
     dynamics = network.sites()[0].dynamics
     assert (dynamics.decay, dynamics.gain) == pytest.approx((0.5, 0.5))
     logits, grad = gradient(network, rule, images())

@@ -25,11 +25,11 @@ def test_gradients_are_those_of_the_cpu(layout, rule, device):
     whole = layout == "all steps"
     neuron = partial(spikingjelly.LIFNode, step_mode="m" if whole else "s")
     options = {"steps": STEPS} if whole else {"encoder": None, "readout": "mean"}
-    found = []
+    gradients = []
     for place in ("cpu", device):
         network = adapt((Stack if whole else Loop)(neuron, 2.0), **options).to(place)
         x = inputs().to(place).requires_grad_()
         with network.using(rule):
             (gradient,) = torch.autograd.grad(network(x)[:, 0].sum(), x)
-        found.append(gradient.cpu())
-    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)
+        gradients.append(gradient.cpu())
+    torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-12)

@@ -13,7 +13,7 @@ from art_snn.gradients import ATan
 from art_snn.interop import adapt
 from tests.adapted import Leaky, Spike
 from tests.interop.promises import weighed
-from tests.interop.test_forms import CLASSES, STEPS, drawn, gradient, images
+from tests.interop.test_forms import CLASSES, STEPS, gradient, images, lively
 from tests.standins import norse, sinabs, snntorch, spikingjelly as sj
 
 RULES = ("stbp", "rga", "hart", "bptr", "pdsg")
@@ -22,19 +22,19 @@ RULES = ("stbp", "rga", "hart", "bptr", "pdsg")
 class Between(nn.Module):
     """A layer of neurons that no rule knows, between two that all know: [N, ...] -> [N, K]."""
 
-    def __init__(self, known: nn.Module, unknown: nn.Module, last: nn.Module) -> None:
+    def __init__(self, first: nn.Module, unknown: nn.Module, last: nn.Module) -> None:
         super().__init__()
         self.fc1, self.fc2, self.fc3 = nn.Linear(9, 8), nn.Linear(8, 8), nn.Linear(8, 8)
         self.fc4 = nn.Linear(8, CLASSES)
-        self.known, self.unknown, self.last = known, unknown, last
-        drawn(self, 1.0)
+        self.first, self.unknown, self.last = first, unknown, last
+        lively(self, 1.0)
 
     def forward(self, x: Tensor) -> Tensor:
         states, outputs = [None] * 3, []
         for _ in range(STEPS):
             y = x.flatten(1)
             for place, (layer, neuron) in enumerate(
-                [(self.fc1, self.known), (self.fc2, self.unknown), (self.fc3, self.last)]
+                [(self.fc1, self.first), (self.fc2, self.unknown), (self.fc3, self.last)]
             ):
                 answer = neuron(layer(y), *([] if states[place] is None else states[place]))
                 y, *states[place] = answer if isinstance(answer, tuple) else (answer,)
@@ -93,7 +93,7 @@ class Multiple(nn.Module):
         super().__init__()
         self.fc1, self.fc2, self.fc3 = nn.Linear(9, 8), nn.Linear(8, 8), nn.Linear(8, CLASSES)
         self.lif, self.iaf = Leaky(), sinabs.IAF(spike_fn=sinabs.MultiSpike)
-        drawn(self, 1.0)
+        lively(self, 1.0)
 
     def forward(self, x: Tensor) -> Tensor:
         spikes = self.lif(self.fc1(x.flatten(2)))
@@ -134,7 +134,7 @@ class Recurring(nn.Module):
         super().__init__()
         self.fc1, self.fc2, self.back = nn.Linear(9, 8), nn.Linear(8, CLASSES), nn.Linear(8, 8)
         self.lif, self.inner = sj.LIFNode(step_mode="m"), sj.LIFNode(step_mode="s")
-        drawn(self, 1.0)
+        lively(self, 1.0)
 
     def forward(self, x: Tensor) -> Tensor:
         currents, y, outputs = self.lif(self.fc1(x.flatten(2))), 0, []

@@ -149,8 +149,8 @@ def test_further_arguments_of_a_neuron_are_refused_and_names_are_not():
     with pytest.raises(ValueError, match="got neuron1, which is given more than that"):
         gradients(adapt(Started(Own), steps=STEPS), "stbp", inputs())
     wanted = gradients(adapt(Stack(Own), steps=STEPS), "stbp", inputs())
-    found = gradients(adapt(Named(Own), steps=STEPS), "stbp", inputs())
-    assert torch.equal(found[1], wanted[1])
+    named = gradients(adapt(Named(Own), steps=STEPS), "stbp", inputs())
+    assert torch.equal(named[1], wanted[1])
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -306,14 +306,14 @@ class Refractory(Dynamics):
     """Fires at most once."""
 
     def simulate(self, current, potential=None, spikes=None):
-        found = Dynamics.simulate(self, current, potential, spikes)
-        return found.mul_(found.cumsum(0) <= 1)
+        spikes = Dynamics.simulate(self, current, potential, spikes)
+        return spikes.mul_(spikes.cumsum(0) <= 1)
 
 
 class Once(Own):
     def forward(self, x):
-        found = super().forward(x)
-        return found * (found.cumsum(0) <= 1)
+        spikes = super().forward(x)
+        return spikes * (spikes.cumsum(0) <= 1)
 
 
 register_neuron(Once, dynamics=lambda module: Refractory(0.5))

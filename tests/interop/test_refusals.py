@@ -202,7 +202,7 @@ KEEPS = r"logits then differ by .* keeps a state from call"
 DARK = "got neuron1, which is called without a graph"
 # The first of these keep a native gradient.
 REFUSED = {
-    "two places of a loop": (partial(Twice, single), "rga", "neuron1.*fired 8 .* at two places"),
+    "two places of a loop": (partial(Twice, single), "rga", "neuron1.*fired 8 .* two places"),
     "functions": (
         partial(ByFunction, multi, 2.0),
         "rga",
@@ -303,11 +303,11 @@ ALL_RULES = ("stbp", "rga", "bptr", "hart", "pdsg", "assg", "static", "cba", "re
 ELSEWHERE = r".* 'native'\. .*elsewhere='native'"
 EQUATIONS = {
     "recurrent": (partial(snntorch.RLeaky, 0.9, all_to_all=False), "it feeds its spikes back into"),
-    "synaptic": (partial(snntorch.Synaptic, 0.9, 0.8), "it has a synaptic current besides its po"),
+    "synaptic": (partial(snntorch.Synaptic, 0.9, 0.8), "it has a synaptic current next to its po"),
     "reset delay": (partial(snntorch.Leaky, 0.9, reset_delay=False), "twice its threshold is rese"),
     "inhibition": (partial(snntorch.Leaky, 0.9, inhibition=True), "its neurons inhibit one anoth"),
     "graded": (partial(snntorch.Leaky, 0.9, graded_spikes_factor=0.5), "its spikes are graded: i"),
-    "current": (norse.LIFCell, "it has a synaptic current besides its potential; LIFBoxCell has n"),
+    "current": (norse.LIFCell, "it has a synaptic current next to its potential; LIFBoxCell has"),
 }
 
 
@@ -416,8 +416,8 @@ def test_models_without_a_known_neuron_have_their_own_gradient_where_that_is_ask
 
 
 def test_a_size_of_the_batch_that_sinabs_was_told_holds_for_every_batch():
-    def squeezed(**told):
-        model = SamplesMerged(partial(sinabs.IAFSqueeze, spike_fn=sinabs.SingleSpike, **told))
+    def squeezed(**lengths):
+        model = SamplesMerged(partial(sinabs.IAFSqueeze, spike_fn=sinabs.SingleSpike, **lengths))
         return adapt(model, steps=STEPS)
 
     wanted = gradients(squeezed(num_timesteps=STEPS), "rga", inputs(6))

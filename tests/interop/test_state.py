@@ -39,8 +39,8 @@ def test_threads_and_rules_do_not_mix(maker):
     jobs = [(rule, x) for rule in EVERY if rule != "assg" for x in batches] * 3
     wanted = [gradients(network, rule, x)[1] for rule, x in jobs[: len(jobs) // 3]] * 3
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda job: gradients(network, *job)[1], jobs))
-    for got, expected in zip(found, wanted, strict=True):
+        grads = list(pool.map(lambda job: gradients(network, *job)[1], jobs))
+    for got, expected in zip(grads, wanted, strict=True):
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
     assert clean(network.model)
 

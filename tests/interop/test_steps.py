@@ -128,11 +128,11 @@ def test_backward_asks_for_weights_only_where_they_are_wanted(monkeypatch):
         network(x)
         logits = network(x)
     monkeypatch.setattr(torch.autograd, "grad", noting)
-    (found,) = grad(logits.sum(), x, retain_graph=True)
+    (alone,) = grad(logits.sum(), x, retain_graph=True)
     assert asked == []
     logits.sum().backward()
     assert asked
-    assert torch.equal(x.grad, found)
+    assert torch.equal(x.grad, alone)
     assert all(weight.grad is not None for weight in network.model.weights)
 
 

@@ -11,7 +11,7 @@ from art_snn.dynamics import Dynamics
 from art_snn.interop import adapt, register_neuron
 from art_snn.interop.verify import EVERY, FIRST
 from tests.adapted import Leaky, Spike
-from tests.interop.test_forms import CLASSES, drawn, gradient, images
+from tests.interop.test_forms import CLASSES, gradient, images, lively
 
 
 class Floored(Leaky):
@@ -48,7 +48,7 @@ for _cls, _layout in ((Floored, "steps"), (FlooredSteps, "step")):
 
 def model(neuron: nn.Module) -> nn.Module:
     layers = nn.Flatten(-3), nn.Linear(9, 12, bias=False), neuron, nn.Linear(12, CLASSES)
-    made = drawn(nn.Sequential(*layers), 1.0)
+    made = lively(nn.Sequential(*layers), 1.0)
     with torch.no_grad():
         made[1].weight.abs_()
     return made
@@ -73,7 +73,7 @@ def falling(samples: int) -> Tensor:
 def test_equations_that_differ_beyond_the_first_eight_samples_are_refused(neuron):
     network = adapt(model(neuron()), encoder=Frames(4))
     x = torch.cat([steady(8), falling(6)])
-    with pytest.raises(ValueError, match=r"\(cls, dynamics=function\) tells"):
+    with pytest.raises(ValueError, match=r"register_neuron\(cls, dynamics=function\)"):
         gradient(network, "stbp", x)
     gradient(adapt(model(neuron()), encoder=Frames(4)), "stbp", x[:8])
 
@@ -86,7 +86,7 @@ def test_samples_of_a_later_batch_that_differ_are_refused(neuron):
     with torch.no_grad():
         network(others)
     # Step by step every pass is compared; otherwise this one, since its samples were predicted.
-    with pytest.raises(ValueError, match=r"\(cls, dynamics=function\) tells"):
+    with pytest.raises(ValueError, match=r"register_neuron\(cls, dynamics=function\)"):
         gradient(network, "stbp", others)
 
 

@@ -92,8 +92,8 @@ class StatefulLayer(nn.Module):
     def handle_state_batch_size_mismatch(self, new_batch_size: int) -> None:
         """Another batch size draws its states at random from those of the last batch."""
         for name, buffer in self.named_buffers():
-            drawn = torch.randint(0, len(buffer), (new_batch_size,))
-            self.register_buffer(name, buffer[drawn])
+            rows = torch.randint(0, len(buffer), (new_batch_size,))
+            self.register_buffer(name, buffer[rows])
 
     def reset_states(self) -> None:
         for buffer in self.buffers():

@@ -42,7 +42,7 @@ def _kinds() -> dict[str, NeuronKind]:
     step, steps = always("step"), always("steps")
     other = other_than("LIFBoxCell or IAFCell")
     recurrent = unreadable("it feeds its spikes back into its own current")
-    synaptic = unreadable("it has a synaptic current besides its potential; LIFBoxCell has none")
+    synaptic = unreadable("it has a synaptic current next to its potential; LIFBoxCell has none")
     # Leaky integrators do not fire, and are differentiated as any layer.
     silent = NeuronKind(other, step, (), spikes=always(False))
     after = always("after reset")

@@ -16,7 +16,7 @@ def _neuron(module: Any) -> Dynamics:
     if fires != "SingleSpike":
         raise Unreadable(f"{fires} emits more than one spike in a step; SingleSpike does not")
     if module.alpha_syn_calculated is not None:
-        raise Unreadable("it has a synaptic current besides its potential (tau_syn)")
+        raise Unreadable("it has a synaptic current next to its potential (tau_syn)")
     if module.min_v_mem is not None:
         raise Unreadable("its potential has a floor: build it with min_v_mem=None")
     decay = setting_of(module.alpha_mem_calculated)
@@ -36,7 +36,7 @@ def _neuron(module: Any) -> Dynamics:
 
 def _states_anew(module: Any, steps: int | None) -> None:
     if getattr(module, "num_timesteps", steps) == -1 and steps is not None:
-        # It was told the size of the batch, and would mix samples and steps of another one.
+        # It has the size of its batch, and would mix samples and steps of another one.
         module.batch_size, module.num_timesteps = -1, steps
     for name, state in module._buffers.items():
         if isinstance(state, torch.Tensor):

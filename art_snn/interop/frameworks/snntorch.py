@@ -63,7 +63,7 @@ def _kinds() -> dict[str, NeuronKind]:
     step = always("step")
     kinds = {"leaky.Leaky": NeuronKind(_leaky, step, EQUATIONS, _states_anew, returns=_returned)}
     recurrent = unreadable("it feeds its spikes back into its own current")
-    synaptic = unreadable("it has a synaptic current besides its potential")
+    synaptic = unreadable("it has a synaptic current next to its potential")
     parallel = unreadable("it computes all time steps at once, without a reset")
     for path, read in {
         "neurons.SpikingNeuron": other_than("Leaky"),

@@ -178,5 +178,5 @@ def test_settings_of_every_neuron_and_layers_with_their_own_gradient_are_told(tm
     assert decays == pytest.approx(torch.linspace(0.3, 0.9, 12).tolist())
     assert "0.3 to 0.9" in text
     assert "time: T = 5, direct encoding, one step in a call" in text
-    assert "own gradient of 4: it has a synaptic current besides its potential" in text
+    assert "own gradient of 4: it has a synaptic current next to its potential" in text
     assert found["rules"]["rga"]["engine"].startswith("time-resolved")
