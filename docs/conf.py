@@ -112,6 +112,24 @@ def plain(app: Sphinx, what: str, name: str, *_: Any) -> None:
         )
 
 
+def link_back(app: Sphinx, page: str, template: str, context: dict[str, Any], _: Any) -> None:
+    """Lead from sources to the reference where one module's names have two pages."""
+
+    def corrected(link: re.Match[str]) -> str:
+        module, parts = link["module"], link["name"].split(".")
+        others = (".".join((module, *parts[start:])) for start in range(1, len(parts)))
+        names = (name for name in (link["name"], *others) if name in objects)
+        pages = [name for name in names if objects[name].docname == f"_api/{module}"]
+        return f'{link["page"]}#{pages[0]}"' if pages else f'{link["page"]}"'
+
+    if page.startswith("_modules/"):
+        objects = app.env.domains.python_domain.objects
+        pattern = r'(?P<page>href="[./]*_api/(?P<module>[\w.]+)\.html)#(?P<name>[\w.]+)"'
+        body = re.sub(pattern, corrected, context["body"])
+        context["body"] = re.sub(r'<li><a href="builtins.html">.*</li>', "", body)
+
+
 def setup(app: Sphinx) -> None:
+    app.connect("html-page-context", link_back)
     app.connect("autodoc-process-docstring", describe)
     app.connect("autodoc-process-signature", plain, priority=600)
