@@ -62,13 +62,9 @@ def batch(known: Any) -> tuple[np.ndarray, np.ndarray]:
     return known[0][:8].copy(), known[1][:8].copy()
 
 
-def test_the_gpu_is_used_when_asked_for(on_gpu):
-    assert devices(on_gpu) == {"cuda"}
-    assert on_gpu.device.type == "cuda"
-
-
 @pytest.mark.parametrize("rule", ["rga", "stbp"])
 def test_gradients_are_those_of_the_cpu(on_cpu, on_gpu, batch, rule):
+    assert devices(on_gpu) == {on_gpu.device.type} == {"cuda"}
     for method in ("loss_gradient", "class_gradient"):
         arguments = batch if method == "loss_gradient" else batch[:1]
         there = getattr(on_gpu, method)(*arguments, gradient=rule)
@@ -208,10 +204,9 @@ def test_loops_in_one_kernel_give_the_spikes_and_gradients_of_the_eager_ones(
     precision = 1e-2 if dtype == torch.bfloat16 else 1e-5
     for samples in (32, 7):
         current, at_spikes = torch.randn(2, steps, samples, 4, 16, device="cuda").to(dtype) + 0.4
-        *found, gradient = through()
+        *spikes, gradient = through()
         *expected, expected_gradient = unfused(through)
-        for got, wanted in zip(found, expected, strict=True):
-            assert torch.equal(got, wanted)
+        assert all(map(torch.equal, spikes, expected))
         torch.testing.assert_close(gradient, expected_gradient, rtol=precision, atol=precision)
     # The simulation with and without the potential, and the recursion; none for another batch.
     assert len(fused.report()) == 3

@@ -119,16 +119,13 @@ def test_an_empty_batch_passes():
     assert layer(torch.zeros(0, 3, 6, 6).expand(4, 0, 3, 6, 6)).shape == (4, 0, 64)
 
 
-def test_dropout_in_training_mode_draws_anew_for_every_step():
+def test_dropout_draws_anew_for_every_step_in_training_mode_only():
     layer = TimeDistributed(nn.Dropout(0.5)).train()
     dropped = layer(torch.ones(1, 1000).expand(4, 1, 1000))
     assert dropped.stride(0) != 0
     assert set(dropped.unique().tolist()) == {0, 2}
     for t in range(3):
         assert not torch.equal(dropped[t], dropped[t + 1])
-
-
-def test_dropout_in_evaluation_mode_is_computed_once():
     spy = Spy()
     layer = TimeDistributed(nn.Dropout(0.5), spy).eval()
     assert torch.equal(layer(torch.ones(2, 3).expand(4, 2, 3)), torch.ones(4, 2, 3))
@@ -193,10 +190,8 @@ def test_modules_that_lose_the_batch_axis_are_refused(repeat):
             return x.sum(0, keepdim=True)
 
     x = torch.rand(2, 3).expand(4, 2, 3) if repeat else torch.rand(4, 2, 3)
-    message = (
-        rf"^modules: expected modules that keep the batch axis of size {2 if repeat else 8}, "
-        r"got an output of shape \[1, 3\]\. Every module must"
-    )
+    rows = 2 if repeat else 8
+    message = rf"^modules: .* batch axis of size {rows}, got an output of shape \[1, 3\]"
     with pytest.raises(ValueError, match=message):
         TimeDistributed(Summed())(x)
 
@@ -207,11 +202,7 @@ def test_normalize_subtracts_the_mean_and_divides_by_the_std_per_channel():
     assert normalize(x).tolist() == [[1, 0], [-1, 2]]
     image = x[:, :, None, None].expand(2, 2, 3, 5)
     assert torch.equal(normalize(image), normalize(x)[:, :, None, None].expand(2, 2, 3, 5))
-
-
-def test_normalize_moves_and_saves_its_numbers():
-    normalize = Normalize((0, 1), (1, 2)).double()
-    assert normalize.mean.dtype == torch.float64
+    assert normalize.double().mean.dtype == torch.float64
     assert set(normalize.state_dict()) == {"mean", "std"}
 
 

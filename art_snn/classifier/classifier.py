@@ -479,13 +479,12 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
     def _layer_name(self, layer: int | str) -> str:
         names = self._layer_names
-        if isinstance(layer, str) and layer in names:
-            return layer
         whole = isinstance(layer, Integral) and not isinstance(layer, bool)
-        if whole and -len(names) <= int(layer) < len(names):
-            return names[int(layer)]
+        name = names[int(layer)] if whole and -len(names) <= int(layer) < len(names) else layer
         expected = f"an index below {len(names)} or one of {', '.join(names)}"
-        raise invalid("layer", expected, repr(layer), "The names are in classifier.layer_names.")
+        remedy = "The names are in classifier.layer_names."
+        require(name in names, "layer", expected, repr(layer), remedy)
+        return str(name)
 
     def _check_trainable(self, samples: int) -> None:
         expected = "an optimizer of the network's parameters"

@@ -1,4 +1,4 @@
-"""How robust a network is, and whether to trust the number."""
+"""Measure how robust a network is, and look for reasons to doubt the number."""
 
 from art_snn.experiments.evaluate.result import Evaluated as Evaluated
 from art_snn.experiments.evaluate.run import run as run
