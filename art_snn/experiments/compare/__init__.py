@@ -1,4 +1,4 @@
-"""Attack one network by one attack under every gradient rule: success, cost, direction."""
+"""Attack one network with every gradient rule: success, cost and direction."""
 
 from art_snn.experiments.compare.result import Comparison as Comparison, Row as Row
 from art_snn.experiments.compare.run import compared as compared, run as run

@@ -20,7 +20,7 @@ RULES: Mapping[str, Gradient] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Attacking):
-    """Attack one network by one attack under every gradient rule: success, cost, direction.
+    """Attack one network with every gradient rule: success, cost and direction.
 
     :param rules: names of rules with commas between: rga, eot-rga, rga-32-steps, mean-rga-stbp,
         ...; unless given also native, where none of the others applies.

@@ -22,7 +22,7 @@ PROCESS = ("device", "threads", "keep_memory", "attack_dtype", "train_dtype")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Experiment):
-    """Time and peak memory of one input gradient, or one training step, on this machine.
+    """Measure time and peak memory of one input gradient, or one training step, on this machine.
 
     :param architecture: the network; its weights are drawn, since they do not matter.
     :param rules: names of rules, separated by commas [rga,stbp; of a training step: stbp].

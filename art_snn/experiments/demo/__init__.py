@@ -1,4 +1,4 @@
-"""Train a spiking network on digits, attack it by both gradients, harden it, attack again."""
+"""Train a spiking network on digits, attack it with two gradients, harden it, attack again."""
 
 from art_snn.experiments.demo.result import (
     ATTACKS as ATTACKS,

@@ -9,7 +9,7 @@ from art_snn.precision import require_attack_dtype
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Experiment):
-    """Train a spiking network on digits, attack it by both gradients, harden it, attack again.
+    """Train a spiking network on digits, attack it with two gradients, harden it, attack again.
 
     The results follow from the settings and from the versions of torch and ART; by auto, from the
     processor too.

@@ -1,4 +1,4 @@
-"""The neurons that are found in a network, and which engine every rule runs on it."""
+"""List the neurons of a network, and the engine with which every rule runs on it."""
 
 from art_snn.experiments.inspect.result import Inspection as Inspection
 from art_snn.experiments.inspect.run import inspected as inspected, run as run

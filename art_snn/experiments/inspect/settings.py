@@ -22,7 +22,7 @@ RULES: Mapping[str, Gradient] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Experiment):
-    """The neurons that are found in a network, and which engine every rule runs on it.
+    """List the neurons of a network, and the engine with which every rule runs on it.
 
     Every rule takes one gradient of one batch; a rule that is refused is listed with the reason.
 

@@ -27,7 +27,7 @@ PGD = Attack(eps=2.55 / 255, eps_step=2 / 255, iterations=5)
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Experiment):
-    """How time and memory of PGD grow with the time steps, on this machine.
+    """Measure how time and memory of PGD grow with the time steps, on this machine.
 
     The weights are untrained, and so may the images be random: PGD as ART runs it takes all its
     iterations whatever it meets, so neither changes what is computed.

@@ -1,4 +1,4 @@
-"""Attack success over a hyperparameter of a rule; without options over RGA's beta and gamma."""
+"""Measure attack success over a hyperparameter of a rule; by default RGA's beta and gamma."""
 
 from art_snn.experiments.sweep.result import Line as Line, Panel as Panel, Swept as Swept
 from art_snn.experiments.sweep.run import check as check, run as run, swept as swept

@@ -93,7 +93,7 @@ def paper(decays: Sequence[float] | None = None, **settings: Any) -> list[Sweeps
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Attacking):
-    """Attack success over a hyperparameter of a rule; without options over RGA's beta and gamma.
+    """Measure attack success over a hyperparameter of a rule; by default RGA's beta and gamma.
 
     :param rule: name of a rule: rga, hart, eot-rga, ... [rga].
     :param field: its hyperparameter, with a dot for one inside another: beta, surrogate.width, ...

@@ -10,7 +10,7 @@ from art_snn.training import AdversarialTraining, Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Experiment):
-    """Train a network by the recipe of the papers.
+    """Train a network with the recipe of the papers.
 
     :param source: the data.
     :param architecture: the network.
