@@ -5,40 +5,25 @@ from collections.abc import Callable
 import numpy as np
 from art.estimators.classification import PyTorchClassifier
 
+from art_snn.findings import gradients, predictions, samples
 from art_snn.findings.base import Finding, Subject
 from art_snn.findings.examination import make_subject, native_gradient, run_checks
-from art_snn.findings.gradients import (
-    gradients_cut,
-    gradients_vanish,
-    mixed_gradients,
-    unstable_loss,
-)
-from art_snn.findings.predictions import (
-    batch_dependent,
-    probabilities,
-    random_network,
-    saturated,
-    state_kept,
-    statistics_changed,
-    unanswered,
-)
-from art_snn.findings.samples import odd_budget, range_left, range_unknown
 
 CHECKS: tuple[Callable[[Subject], Finding | None], ...] = (
-    range_unknown,
-    range_left,
-    odd_budget,
-    statistics_changed,
-    state_kept,
-    batch_dependent,
-    random_network,
-    unanswered,
-    probabilities,
-    saturated,
-    gradients_cut,
-    gradients_vanish,
-    mixed_gradients,
-    unstable_loss,
+    samples.range_unknown,
+    samples.range_left,
+    samples.odd_budget,
+    predictions.statistics_changed,
+    predictions.state_kept,
+    predictions.batch_dependent,
+    predictions.random_network,
+    predictions.unanswered,
+    predictions.probabilities,
+    predictions.saturated,
+    gradients.gradients_cut,
+    gradients.gradients_vanish,
+    gradients.mixed_gradients,
+    gradients.unstable_loss,
 )
 """Every check, one kind of finding each."""
 

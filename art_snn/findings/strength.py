@@ -8,28 +8,20 @@ from art.estimators.classification import PyTorchClassifier
 from art_snn.attacks.balls import require_norm
 from art_snn.attacks.plan import require_sources
 from art_snn.checks import require_count, require_whole
+from art_snn.findings import controls
 from art_snn.findings.base import Finding
-from art_snn.findings.controls import (
-    loss_still_rises,
-    noise_as_strong,
-    one_step_as_strong,
-    search_as_strong,
-    steps_still_help,
-    transfer_as_strong,
-    whole_range_survived,
-)
 from art_snn.findings.examination import make_subject, native_gradient, run_checks
 from art_snn.findings.gradients import gradients_cut
 from art_snn.findings.white_box import WINDOW, WhiteBox
 
 CHECKS_OF_STRENGTH: tuple[Callable[[WhiteBox], Finding | None], ...] = (
-    whole_range_survived,
-    noise_as_strong,
-    one_step_as_strong,
-    search_as_strong,
-    transfer_as_strong,
-    steps_still_help,
-    loss_still_rises,
+    controls.whole_range_survived,
+    controls.noise_as_strong,
+    controls.one_step_as_strong,
+    controls.search_as_strong,
+    controls.transfer_as_strong,
+    controls.steps_still_help,
+    controls.loss_still_rises,
 )
 """Every check of the white box, one kind of finding each."""
 

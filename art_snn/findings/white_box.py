@@ -44,8 +44,7 @@ class WhiteBox(Subject):
     def traced(self) -> tuple[Robustness, np.ndarray]:
         """The white box, and how much the best loss of every sample that it leaves rose at last."""
         attack = _Traced(self.estimator, **self._settings())
-        outcome = self._outcome(attack)
-        return outcome, np.concatenate([np.zeros(0), *attack.rises])
+        return self._outcome(attack), np.concatenate([np.zeros(0), *attack.rises])
 
     @property
     def white(self) -> Robustness:
@@ -55,18 +54,17 @@ class WhiteBox(Subject):
     @cached_property
     def longer(self) -> Robustness:
         """The white box with twice as many steps."""
-        return self._outcome(AutoPGD(self.estimator, **self._settings(max_iter=2 * self.max_iter)))
+        return self._auto_pgd(max_iter=2 * self.max_iter)
 
     @cached_property
     def one_step(self) -> Robustness:
         """FGSM: AutoPGD's first step is 2 eps long, and projected."""
-        options = self._settings(max_iter=1, num_random_init=0)
-        return self._outcome(AutoPGD(self.estimator, **options))
+        return self._auto_pgd(max_iter=1, num_random_init=0)
 
     @cached_property
     def unbounded(self) -> Robustness:
         """The white box with a ball around every sample that holds the whole range."""
-        return self._outcome(AutoPGD(self.estimator, **self._settings(eps=self.reach)))
+        return self._auto_pgd(eps=self.reach)
 
     @cached_property
     def noise(self) -> Robustness:
@@ -93,6 +91,9 @@ class WhiteBox(Subject):
         """What is crafted on every source, and shown to the network at the end."""
         attacks = [OnwardPGD(source, **self._settings()) for source in self.sources]
         return [self._outcome(attack) for attack in attacks]
+
+    def _auto_pgd(self, **others: Any) -> Robustness:
+        return self._outcome(AutoPGD(self.estimator, **self._settings(**others)))
 
     def _settings(self, **others: Any) -> dict[str, Any]:
         usual = {"norm": self.norm, "eps": self.eps, "max_iter": self.max_iter, "seed": self.seed}

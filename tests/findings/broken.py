@@ -25,54 +25,57 @@ class Broken(nn.Module):
         super().__init__()
         self.inner = inner
 
-    def forward(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+
+def breaking(change: Callable[[nn.Module, Tensor], Tensor]) -> type[Broken]:
+    """A module of which only that function of another module and the samples is told."""
+
+    class Changed(Broken):
+        def forward(self, x: Tensor) -> Tensor:
+            return change(self.inner, x)
+
+    return Changed
 
 
-class Noisy(Broken):
-    """Draws noise at every call, as Poisson encoders do."""
+Whole = breaking(lambda inner, x: inner(x))
+"""Is as it was: ART takes a bare nn.Sequential apart."""
+Noisy = breaking(lambda inner, x: inner(x + 0.1 * torch.randn_like(x)))
+"""Draws noise at every call, as Poisson encoders do."""
+Softmax = breaking(lambda inner, x: inner(x).softmax(1))
+"""Gives probabilities."""
+Sharp = breaking(lambda inner, x: 1000 * inner(x))
+"""Logits a thousand times as large, as of defensive distillation."""
+Rough = breaking(
+    lambda inner, x: inner(x) + 200 * torch.sin(3000 * x.flatten(1)[:, 20 : 20 + CLASSES])
+)
+"""Adds a wave that is finer than any budget."""
+Infinite = breaking(lambda inner, x: inner(x) + 0 * (0 * x).sum((1, 2, 3)).sqrt()[:, None])
+"""Right, by a square root whose slope at 0 has no end."""
+Centred = breaking(lambda inner, x: inner(x - 0.5 * x.mean(0, keepdim=True)))
+"""Subtracts what the batch has in common."""
+Astray = breaking(lambda inner, x: inner(2 * x.detach() - x))
+"""Gives the opposite of its gradient."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.inner(x + 0.1 * torch.randn_like(x))
 
-
-class Softmax(Broken):
-    """Gives probabilities."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.inner(x).softmax(1)
-
-
-class Sharp(Broken):
-    """Logits a thousand times as large, as of defensive distillation."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return 1000 * self.inner(x)
-
-
-class Cut(Broken):
+@breaking
+def Cut(inner: nn.Module, x: Tensor) -> Tensor:
     """Rounds its input, which no gradient passes."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        scale = 1 + 0 * next(self.inner.parameters()).sum()
-        return self.inner((16 * x).round().detach() / 16) * scale
+    scale = 1 + 0 * next(inner.parameters()).sum()
+    return inner((16 * x).round().detach() / 16) * scale
 
 
-class Dead(Broken):
+@breaking
+def Dead(inner: nn.Module, x: Tensor) -> Tensor:
     """Passes the gradient of half of all samples only: where the first value is small."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits = self.inner(x)
-        live = (x.mean((1, 2, 3)) < x.mean().detach())[:, None]
-        return torch.where(live, logits, logits.detach() + 0 * x.sum((1, 2, 3))[:, None])
+    logits = inner(x)
+    live = (x.mean((1, 2, 3)) < x.mean().detach())[:, None]
+    return torch.where(live, logits, logits.detach() + 0 * x.sum((1, 2, 3))[:, None])
 
 
-class Rough(Broken):
-    """Adds a wave that is finer than any budget."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        wave = torch.sin(3000 * x.flatten(1)[:, 20 : 20 + CLASSES])
-        return self.inner(x) + 200 * wave
+@breaking
+def Gridded(inner: nn.Module, x: Tensor) -> Tensor:
+    """Passes the gradient only of samples that are made of sixteenths, as digits are."""
+    whole = (16 * x == (16 * x).round()).flatten(1).all(1).view(-1, 1, 1, 1)
+    return inner(torch.where(whole, x, x.detach() + 0 * x))
 
 
 class Stateful(Broken):
@@ -125,20 +128,6 @@ class Lost(Unanswering):
         return torch.where(self.far(x.detach()) < 0.02, self.inner(x), torch.nan)
 
 
-class Infinite(Broken):
-    """Right, by a square root whose slope at 0 has no end."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.inner(x) + 0 * (0 * x).sum((1, 2, 3)).sqrt()[:, None]
-
-
-class Centred(Broken):
-    """Subtracts what the batch has in common."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.inner(x - 0.5 * x.mean(0, keepdim=True))
-
-
 class Learning(Broken):
     """Keeps batch norm in training mode, whatever mode it is told."""
 
@@ -149,28 +138,6 @@ class Learning(Broken):
     def forward(self, x: Tensor) -> Tensor:
         self.norm.train()
         return self.inner(x + 0 * self.norm(x))
-
-
-class Astray(Broken):
-    """Gives the opposite of its gradient."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.inner(2 * x.detach() - x)
-
-
-class Whole(Broken):
-    """Is as it was: ART takes a bare nn.Sequential apart."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.inner(x)
-
-
-class Gridded(Broken):
-    """Passes the gradient only of samples that are made of sixteenths, as digits are."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        whole = (16 * x == (16 * x).round()).flatten(1).all(1).view(-1, 1, 1, 1)
-        return self.inner(torch.where(whole, x, x.detach() + 0 * x))
 
 
 class Queued(nn.Module):

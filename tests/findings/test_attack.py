@@ -169,16 +169,6 @@ def test_a_random_network_is_judged_by_most_of_five_predictions(trained_layers, 
     assert examine_attack(attack, *samples, eps=0.3) == first
 
 
-def test_a_network_is_after_an_attack_what_it_was(trained_layers, samples):
-    classifier = broken.around(broken.Learning(build(trained_layers).model))
-    before = {name: v.clone() for name, v in classifier.model.state_dict().items()}
-    hooks = len(classifier.model._forward_hooks)
-    names(AutoPGD(classifier, eps=0.15, max_iter=3, verbose=False), samples)
-    after = classifier.model.state_dict()
-    assert all(torch.equal(value, before[name]) for name, value in after.items())
-    assert len(classifier.model._forward_hooks) == hooks
-
-
 def test_each_kind_of_finding_about_attacks_is_tested_here():
     assert len(CHECKS_OF_ATTACKS) == 4
 
@@ -200,8 +190,6 @@ class Elsewhere(broken.Scripted):
         (lambda c: broken.Scripted(c, lambda x: (x, None)), {}, r"attack: .*got \(array"),
         (AutoPGD, {"norm": "shift"}, "norm: .*'shift'"),
         (AutoPGD, {"norm": 0, "eps": 0.5}, "eps: .*whole number"),
-        (AutoPGD, {"eps": -1}, "eps: .*above 0"),
-        (AutoPGD, {"seed": -1}, "seed: .*-1"),
     ],
 )
 def test_attacks_that_cannot_be_examined_are_refused_by_name(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from art_snn.attacks import AutoPGD
 from art_snn.findings import examine, examine_attack, examine_strength
 from tests.elsewhere import TENSORS
+from tests.findings import broken
 from tests.networks import build
 
 SMALL: dict[str, Any] = {"eps": 0.1, "max_iter": 2, "verbose": False}
@@ -49,3 +52,15 @@ def test_what_a_mask_hides_is_refused_by_name(work: str, trained_layers: Any, sa
         TAKING[work](classifier, hidden[0], y)
     with pytest.raises(ValueError, match=r"^y: expected an array that hides no values"):
         TAKING[work](classifier, x, hidden[1])
+
+
+@pytest.mark.parametrize("work", [name for name in TAKING if name != "AutoPGD"])
+def test_a_network_is_afterwards_what_it_was(work: str, trained_layers: Any, samples: Any) -> None:
+    network = broken.Learning(build(copy.deepcopy(trained_layers)).model)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    modes = [module.training for module in network.modules()]
+    hooks = len(network._forward_hooks)
+    TAKING[work](broken.around(network), *samples)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert [module.training for module in network.modules()] == modes
+    assert len(network._forward_hooks) == hooks

@@ -146,16 +146,6 @@ def test_a_euclidean_budget_is_measured_by_the_diagonal(eps, fits, trained_layer
     assert ("budget that does not fit the range" in found) != fits
 
 
-def test_a_network_is_afterwards_what_it_was(trained_layers, samples):
-    classifier = spiking(trained_layers, broken.Learning)
-    network = classifier.model
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    modes = [module.training for module in network.modules()]
-    assert "statistics changed" in names(classifier, samples)
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-    assert [module.training for module in network.modules()] == modes
-
-
 def test_a_finding_says_what_was_measured_and_what_to_do(trained_layers, samples):
     (finding,) = examine(spiking(trained_layers, broken.Softmax), *samples, eps=0.1)
     assert str(finding).startswith("Probabilities in the place of logits (network): largest dist")

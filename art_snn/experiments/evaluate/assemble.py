@@ -10,12 +10,7 @@ from art_snn.experiments.evaluate.findings import find_searches, trial_findings
 from art_snn.experiments.evaluate.provenance import collect_provenance
 from art_snn.experiments.evaluate.store import Store
 from art_snn.experiments.evaluate.target import Target
-from art_snn.experiments.evaluate.units import (
-    attack_name,
-    certificate_name,
-    examination_units,
-    starts,
-)
+from art_snn.experiments.evaluate.units import block_name, examination_units
 from art_snn.experiments.evaluation import Evaluation, Examples, Trial
 from art_snn.experiments.evaluation.items import EXAMPLES
 from art_snn.experiments.resume import structured
@@ -32,7 +27,7 @@ def assemble(target: Target, title: str, store: Store) -> Evaluation:
     """The evaluation of all blocks; the files next to it are written before it says it is done."""
     settings, clean, trials, times = target.settings, [], [], []
     for place, (eps, plan) in enumerate(target.plans):
-        names = [attack_name(place, start) for start in starts(target)]
+        names = [block_name(f"attack-{place}", rows) for rows in target.slices]
         blocks = [store.read(name) for name in names]
         outcome = Outcome.joined([structured(block["outcome"], Outcome) for block in blocks])
         trials.append(Trial(plan.name, eps, outcome))
@@ -47,7 +42,7 @@ def assemble(target: Target, title: str, store: Store) -> Evaluation:
         for unit in examination_units(target)
         for finding in store.read(unit.name)["findings"]
     ]
-    names = [certificate_name(start) for start in starts(target) if settings.certify]
+    names = [block_name("certificates", rows) for rows in target.slices if settings.certify]
     parts = [structured(store.read(name)["certificate"], Certificate) for name in names]
     searches = find_searches(plan for _, plan in target.plans)
     return Evaluation(

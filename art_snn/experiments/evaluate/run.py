@@ -62,7 +62,7 @@ def compute(units: list[Unit], store: Store, team: Team) -> None:
     with progress.bar:
         missing = [unit for unit in units if unit.name not in done]
         for unit in team.dealt(sorted(missing, key=lambda unit: -unit.length), "units"):
-            progress.begin(unit.words)
+            progress.bar.set_description(unit.words)
             store.put(unit.name, *unit.compute(progress))
             progress.end(unit.samples)
         store.collect(names, team)

@@ -77,6 +77,12 @@ class Target:
         """What is run, budget by budget."""
         return [(eps, plan) for eps in self.settings.eps for plan in self.settings.plans(eps)]
 
+    @property
+    def slices(self) -> list[slice]:
+        """The samples of each block."""
+        count, block = len(self.x), self.settings.block
+        return [slice(start, min(start + block, count)) for start in range(0, count, block)]
+
     @cached_property
     def key(self) -> str:
         """Fingerprint of all that the numbers depend on."""

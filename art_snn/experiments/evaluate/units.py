@@ -46,19 +46,14 @@ class Progress:
         bar = tqdm(total=samples, initial=done, desc="Evaluation", unit="sample", disable=quiet)
         return cls(bar, team)
 
-    def begin(self, words: str) -> None:
-        """What is computed now."""
-        self.bar.set_description(words)
-
     def stage(self, words: str, reached: int, left: int) -> None:
         """A stage has attacked a block."""
         if self.bar.disable:
             return
-        rate = self.shown / max(self.bar.format_dict["elapsed"], 1e-9)
-        remaining = self.bar.total - self.bar.n
-        pace = ""
+        rate, pace = self.shown / max(self.bar.format_dict["elapsed"], 1e-9), ""
         if rate:
-            pace = f", {rate:.2g} samples/s, {self.bar.format_interval(remaining / rate)} left"
+            left_s = self.bar.format_interval((self.bar.total - self.bar.n) / rate)
+            pace = f", {rate:.2g} samples/s, {left_s} left"
         self.bar.write(f"  {left:4d} of {reached} survive {words}{pace}", file=sys.stderr)
 
     def end(self, samples: int) -> None:
@@ -99,42 +94,26 @@ def _examined(about: str, examine: Callable[[], list[Finding]], _: Progress) -> 
     return {"findings": as_json([replace(one, about=about) for one in examine()])}, {}
 
 
-def starts(target: Target) -> range:
-    """The first samples of the blocks."""
-    return range(0, len(target.x), target.settings.block)
-
-
-def slices(target: Target) -> Iterator[slice]:
-    """The samples of each block."""
-    for start in starts(target):
-        yield slice(start, min(start + target.settings.block, len(target.x)))
-
-
-def attack_name(place: int, start: int) -> str:
-    """Name of the block of a plan, by its place among all, and its first sample."""
-    return f"attack-{place}-{start}"
-
-
-def certificate_name(start: int) -> str:
-    """Name of the block of certificates, by its first sample."""
-    return f"certificates-{start}"
+def block_name(work: str, rows: slice) -> str:
+    """Name of a block, by what is computed and its first sample."""
+    return f"{work}-{rows.start}"
 
 
 def attack_units(target: Target) -> Iterator[Unit]:
     """Each plan at each budget on each block."""
     for place, (eps, plan) in enumerate(target.plans):
-        for rows in slices(target):
+        for rows in target.slices:
             words = f"{plan.name}, eps {eps:.4g}, samples {rows.start} to {rows.stop - 1}"
             compute = partial(_attacked, target, eps, plan, rows, clean=place == 0)
-            name, length = attack_name(place, rows.start), len(plan.stages)
+            name, length = block_name(f"attack-{place}", rows), len(plan.stages)
             yield Unit(name, rows.stop - rows.start, words, compute, length)
 
 
 def certificate_units(target: Target) -> Iterator[Unit]:
     """The certificates of each block, where they were asked for."""
-    for rows in slices(target) if target.settings.certify else ():
+    for rows in target.slices if target.settings.certify else ():
         words = f"Certificates, samples {rows.start} to {rows.stop - 1}"
-        name, compute = certificate_name(rows.start), partial(_certified, target, rows)
+        name, compute = block_name("certificates", rows), partial(_certified, target, rows)
         yield Unit(name, rows.stop - rows.start, words, compute)
 
 

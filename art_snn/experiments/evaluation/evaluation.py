@@ -138,16 +138,12 @@ class Evaluation:
         return {trial.name: trial for trial in self.trials if trial.eps == eps}
 
 
-def _evidence(content: Any, _: object) -> dict[str, float]:
-    evidence: dict[str, float] = converter.structure(content, dict[str, Measured])
-    return evidence
-
-
 _LEFT_OUT: dict[str, Any] = {name: override(omit=True) for name in ("adversarials", "seconds")}
 converter.register_unstructure_hook(
     Outcome, make_dict_unstructure_fn(Outcome, converter, **_LEFT_OUT)
 )
 converter.register_structure_hook(Outcome, make_dict_structure_fn(Outcome, converter, **_LEFT_OUT))
+_EVIDENCE = override(struct_hook=lambda c, _: converter.structure(c, dict[str, Measured]))
 converter.register_structure_hook(
-    Finding, make_dict_structure_fn(Finding, converter, evidence=override(struct_hook=_evidence))
+    Finding, make_dict_structure_fn(Finding, converter, evidence=_EVIDENCE)
 )
