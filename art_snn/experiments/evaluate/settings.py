@@ -90,6 +90,8 @@ class Settings(Experiment):
         set_counts(self, "samples", "block", "batch_size", "draws")
         expected, remedy = "None without certify", "Ask for certificates, or leave it out."
         require(self.draws is None or self.certify, "draws", expected, self.draws, remedy)
+        if self.certify and self.draws is None:
+            set_fields(self, draws=DRAWS)
         remedy = "With 0 the number remains an upper bound."
         set_fields(self, examined=require_whole("examined", self.examined, remedy=remedy))
         set_fields(self, seed=require_seed("seed", self.seed))
@@ -154,12 +156,7 @@ class Settings(Experiment):
         rules = {name: repr(rule) for name, rule in self.attack_rules.items()}
         content = {name: getattr(self, name) for name in names}
         content |= {"plans": plans, "rules": rules}
-        return content | ({"draws": self.counted} if self.certify else {})
-
-    @property
-    def counted(self) -> int:
-        """Draws of a certificate."""
-        return DRAWS if self.draws is None else self.draws
+        return content | ({"draws": self.draws} if self.certify else {})
 
     def source_networks(self) -> list[Trained]:
         """The networks to transfer from, each of its own checkpoint."""

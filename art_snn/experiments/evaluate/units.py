@@ -123,7 +123,7 @@ def _certified(target: Target, rows: slice, _: Progress) -> Any:
         target.classifier,
         target.x[rows],
         target.y[rows],
-        draws=settings.counted,
+        draws=settings.draws or 0,
         alpha=ALPHA,
         batch_size=settings.batch_size,
         seed=_seed(target, rows),

@@ -66,17 +66,18 @@ def test_with_one_budget_there_are_bars_for_the_attacks_and_the_union():
         "PGD-7 by stbp",
         "union of all",
     ]
-
-
-def test_an_open_finding_makes_the_axis_one_of_upper_bounds():
+    # An open finding makes them upper bounds.
     (ax,) = accuracy_figure(small(findings=(RISES,))).axes
     assert ax.get_xlabel() == "accuracy at most [%]"
 
 
-def test_each_stage_has_a_bar():
+def test_each_stage_has_a_bar_and_the_numbers_in_words():
     (ax,) = broken_figure(small().trials[0]).axes
     assert [bar.get_width() for bar in ax.patches] == [0, 1]
     assert ax.texts[1].get_text().startswith("1: AutoPGD(max_iter=20) by RGA(")
+    (drawing,) = draw_stages(small(), "a")
+    assert drawing.words == "Of 4 samples 1 were not correct before, 1 were broken, and 2 survive."
+    assert "RGA(beta=2.0, gamma=0.2) 1.</desc>" in drawing.element
 
 
 def test_lines_of_success_go_on_to_the_end_of_the_longest():
@@ -93,10 +94,6 @@ def test_as_many_attacks_as_there_are_fit_below_the_figure_and_differ(names):
     (ax,) = queries_figure(trials).axes
     looks = {(line.get_color(), line.get_linestyle()) for line in ax.lines}
     assert len(looks) == names
-
-
-def test_the_same_figure_gives_the_same_element():
-    assert draw_accuracy(large(50), "a").element == draw_accuracy(large(50), "a").element
 
 
 def test_an_element_is_whole_named_and_has_words():
@@ -134,12 +131,6 @@ def test_names_of_any_letters_are_drawn_as_they_are(name):
     (stages,) = draw_stages(evaluation(one), "c")
     ElementTree.fromstring(stages.element)
     assert "<b>" not in stages.element
-
-
-def test_what_stages_broke_is_said_in_numbers():
-    (drawing,) = draw_stages(small(), "a")
-    assert drawing.words == "Of 4 samples 1 were not correct before, 1 were broken, and 2 survive."
-    assert "RGA(beta=2.0, gamma=0.2) 1.</desc>" in drawing.element
 
 
 def test_results_of_different_norms_share_no_figure():
