@@ -119,11 +119,12 @@ def certificate_units(target: Target) -> Iterator[Unit]:
 
 def _certified(target: Target, rows: slice, _: Progress) -> Any:
     settings = target.settings
+    assert settings.draws is not None
     certificate = certify(
         target.classifier,
         target.x[rows],
         target.y[rows],
-        draws=settings.draws or 0,
+        draws=settings.draws,
         alpha=ALPHA,
         batch_size=settings.batch_size,
         seed=_seed(target, rows),

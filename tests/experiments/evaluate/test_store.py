@@ -66,7 +66,7 @@ class TwoMachines(Team):
         assert thing == {}
         return [thing, {path.name: path.read_bytes() for path in self.store.folder.iterdir()}]
 
-    def told(self, thing):
+    def broadcast(self, thing):
         assert thing == ["one"]
         return thing
 
