@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from art_snn.checkpoint import CheckpointError
 from art_snn.curves import find_layer, record
 from art_snn.experiments.evaluation import Evaluation
 from art_snn.experiments.resume import fingerprint, read_result, structured
+from art_snn.measuring import process
 from art_snn.measuring.workload import peak_of
 from tests import adapted
 from tests.classifier.test_adapted import around
@@ -44,9 +44,7 @@ def _here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Data in the present folder; peaks are taken in this process."""
     monkeypatch.chdir(tmp_path)
     images(tmp_path / "images.npz")
-    for name in ("cost", "scaling"):
-        module = importlib.import_module(f"art_snn.experiments.{name}.run")
-        monkeypatch.setattr(module, "in_fresh_process", _measured)
+    monkeypatch.setattr(process, "in_fresh_process", _measured)
 
 
 def _measured(call, *given):
@@ -66,7 +64,7 @@ def test_every_command_takes_a_bare_model(kind, command, tmp_path):
         rows = read_result(Path("out", "compare.json"))["rows"]
         # An ANN fires no spikes for a loop over time.
         refused = {"steps": ["cba"], "step": ["cba", "relu"]}[kind]
-        assert [name for name, row in rows.items() if "objection" in row] == refused
+        assert [name for name, row in rows.items() if row["objection"]] == refused
     if command == "train":
         found = checkpoint.load(adapted.network(kind), "out/network.pt")
         assert found["subject"]["model"] == model
@@ -113,7 +111,7 @@ def test_a_network_with_its_own_gradient_alone_is_compared_by_it_unless_rules_ar
     done = call(*words, "out", *model)
     assert done.status == 0, done.stderr
     rows = read_result(Path("out", "compare.json"))["rows"]
-    assert [name for name, row in rows.items() if "objection" not in row] == ["native"]
+    assert [name for name, row in rows.items() if not row["objection"]] == ["native"]
     done = call(*words, "other", *model, "--rules", "stbp")
     assert done.status == 0, done.stderr
     assert "have their own gradient: --rules native." in done.stdout
@@ -183,7 +181,7 @@ def test_a_rule_that_verification_refuses_is_told(command, flag, tmp_path):
         done = call(*words, *WORDS[command], "--rules", "native", "--output", "other")
         assert done.status == 0, done.stderr
         row = read_result(Path("other", "compare.json"))["rows"]["native"]
-        assert (row["cosine"], len(row["robust"])) == (None, 4)
+        assert (row["cosine"], len(row["outcome"]["robust"])) == (None, 4)
     else:
         assert (done.status, f"--model: {refused}" in done.complaint) == (2, True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +14,7 @@ from art_snn.experiments.base import Result
 from art_snn.experiments.compare import Comparison, Row
 from art_snn.experiments.evaluate import Evaluated
 from art_snn.experiments.evaluation import Evaluation
-from art_snn.experiments.resume import SCHEMA, as_json, earlier, write_result
+from art_snn.experiments.resume import as_json, earlier, write_result
 from art_snn.experiments.scaling import Cell, Growth
 from art_snn.experiments.scaling.settings import Images, Protocol, Settings
 from art_snn.experiments.sweep import Line, Panel, Swept
@@ -27,8 +26,8 @@ from tests.outcomes import outcome
 
 def comparison() -> Comparison:
     rows = {
-        "stbp": Row("STBP()", "temporal", outcome(3), 0.5, Share(1, 10), 1.0),
-        "rga": Row("RGA()", "rate", outcome(4), 0.25, Share(0, 10), 0.75),
+        "stbp": Row("STBP()", "temporal", None, outcome(3), Share(1, 10), 1.0),
+        "rga": Row("RGA()", "rate", None, outcome(4), Share(0, 10), 0.75),
         "cba": Row("CBA()", objection="it does not suit"),
     }
     times = {"stbp": 0.5, "rga": 0.25}
@@ -102,7 +101,7 @@ def test_whatever_a_field_holds_instead_the_results_are_refused_by_name_or_told(
     complaints = []
     for path in places(PLACES[what]):
         for value in (*OTHERS, changed):
-            file.write_text(json.dumps({"schema": SCHEMA} | changed(PLACES[what], path, value)))
+            write_result(file, changed(PLACES[what], path, value))
             try:
                 found = earlier(file, what, kind, lambda _: True)
                 name = next(iter(found.lines), "") if isinstance(found, Content) else ""

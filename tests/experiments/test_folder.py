@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 HOLD = """
 import sys
 from pathlib import Path
-from art_snn.experiments.folder import held
-with held(Path(sys.argv[1])):
+from art_snn.experiments.folder import locked
+with locked(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """

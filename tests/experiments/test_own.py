@@ -9,11 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from art_snn.experiments.evaluate.store import Store
 from art_snn.files import write_arrays
+from art_snn.measuring import process
 from art_snn.team import Team
-from tests.command import call, interrupted
+from tests.command import call, forbidden, interrupted
+from tests.experiments.test_resumed import measured
+from tests.faults.results import differences, results
 
 NETWORK = """
 from torch import nn
@@ -61,6 +65,41 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_arrays(Path("tiny.npz"), x_train=x[:16], y_train=y[:16], x_test=x[16:], y_test=y[16:])
     Path("mine.py").write_text(NETWORK)
     Path("scale.py").write_text("SCALE = 1.0\n")
+
+
+@pytest.mark.parametrize("name", ["compare", "sweep", "curves", "evaluate"])
+def test_a_network_has_the_weights_that_its_function_gives_unless_epochs_are_asked_for(
+    name, monkeypatch
+):
+    untrained = COMMANDS[name][2 * (name == "curves") :]  # It is the only one that has epochs.
+    monkeypatch.setitem(COMMANDS, name, untrained)
+    assert run(name, "--epochs", "1", "--output", "trained").status == 0
+    (weights,) = Path("trained").rglob("network.pt")
+    monkeypatch.setattr(torch.optim.Adam, "step", forbidden)
+    done = run(name)
+    assert done.status == 0, done.stderr
+    assert "mine.py:build, T = 2, direct encoding on tiny" in done.stdout
+    assert not list(Path("out").rglob("*.pt"))
+    assert run(name, "--checkpoint", str(weights), "--output", "loaded").status == 0
+    expected = results(Path("trained"))
+    wanted = {file: content for file, content in expected.items() if not file.endswith(".pt")}
+    assert differences(results(Path("loaded")), wanted) == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("cost", "--batch-size", "2", "--repeats", "1", "--model"),
+        ("inspect", "--rules", "stbp", "--model"),
+        ("scaling", "--steps", "2,4", "--samples", "2", "--batch-size", "2", "--models"),
+    ],
+)
+def test_random_samples_are_of_the_shape_that_the_network_takes(words, monkeypatch):
+    monkeypatch.setattr(process, "in_fresh_process", measured)
+    done = call(*words, "mine.py:build", "--output", "out")
+    assert done.status == 0, done.stderr
+    assert "mine.py:build" in done.stdout
+    assert "1x4x4" in done.stdout
 
 
 def edited(file: str) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, strategies as st
 from torch import nn
 
 from art_snn.checks import ArgumentError
+from art_snn.encoders import Direct
 from art_snn.experiments.resume import (
-    SCHEMA,
     Positive,
     as_json,
     bit_string,
@@ -28,7 +29,7 @@ from art_snn.experiments.resume import (
 from art_snn.files import write_json
 from art_snn.metrics import Robustness, Share
 from tests.outcomes import outcome
-from tests.small import classifier, samples
+from tests.small import CLASSES, classifier, samples
 
 REFUSAL = (
     r"^output: expected a folder without results, or with results of the same kind, got "
@@ -121,7 +122,7 @@ WHOLE |= {"flips": "0101", "done": True, "loss": 1}
 )
 def test_a_field_that_holds_something_else_is_refused_by_its_name(change, reason, tmp_path):
     file = tmp_path / "results.json"
-    file.write_text(json.dumps({"schema": SCHEMA} | WHOLE | change))
+    write_result(file, WHOLE | change)
     pattern = reason if ".*" in reason else re.escape(reason)
     with pytest.raises(ArgumentError, match=rf"results\.json, which .* \(its field {pattern}"):
         earlier(file, "kind", Kept, lambda _: True)
@@ -193,13 +194,31 @@ def test_plain_content_is_as_json_gives_it_back():
     assert found == {"0.5": [Share(1, 2).as_dict(), "10"], "deep": [{"1": None}, "word", 1.5]}
 
 
-def test_a_fingerprint_is_the_same_for_the_same_and_changes_with_the_value_range():
-    x, y = samples(classifier())
-    one, same, other = classifier(), classifier(), classifier()
-    other.set_params(clip_values=(0.0, 2.0))
-    assert fingerprint("settings", one, x, y) == fingerprint("settings", same, x, y)
-    assert fingerprint("settings", one, x, y) != fingerprint("settings", other, x, y)
-    assert fingerprint("settings", one, x, y) != fingerprint("others", one, x, y)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        *({"decay": 0.9}, {"threshold": 0.5}, {"reset": "soft"}, {"encoder": Direct(5)}),
+        *("settings", "clip_values", "weights", "x", "y"),
+    ],
+    ids=str,
+)
+def test_a_fingerprint_changes_with_settings_network_value_range_and_samples_alone(change):
+    one = classifier(seed=1)
+    x, y = samples(one)
+    before = fingerprint("settings", one, x, y)
+    other = classifier(seed=1, **(change if isinstance(change, dict) else {}))
+    if change == "clip_values":
+        other.set_params(clip_values=(0.0, 2.0))
+    elif change == "weights":
+        with torch.no_grad():
+            other.model.layers[2].module[0].bias[0] += 1e-3
+    elif change == "x":
+        x[3, 0, 2, 2] += 0.01
+    elif change == "y":
+        y[3] = (y[3] + 1) % CLASSES
+    settings = "others" if change == "settings" else "settings"
+    assert (fingerprint(settings, other, x, y) == before) == (change == {})
 
 
 FACTOR = {"now": 1.0}

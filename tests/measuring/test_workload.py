@@ -18,8 +18,7 @@ from art_snn.measuring import workload as module
 from art_snn.measuring.peers import mirrored
 from art_snn.measuring.workload import (
     INFERENCE,
-    PEER,
-    STOCK,
+    Row,
     Workload,
     network_of,
     peak_of,
@@ -34,9 +33,10 @@ from tests.small import pgd_by_hand
 
 PGD = Attack(eps=2.55 / 255, eps_step=2 / 255, iterations=5)
 TINY = Architecture(model="vgg5", width=0.05, steps=2)
-SPIKINGJELLY, SNNTORCH = PEER + "SpikingJelly 2.0.0", PEER + "snnTorch 1.0.0"
+SPIKINGJELLY, SNNTORCH = Row("peer", "SpikingJelly 2.0.0"), Row("peer", "snnTorch 1.0.0")
+RGA_ROW, STBP_ROW = Row("rule", "rga"), Row("rule", "stbp")
 SGD = Recipe(learning_rate=0.1).optimizer_of
-ROWS = (INFERENCE, "rga", "stbp", STOCK + "rga", STOCK + "stbp")
+ROWS = (INFERENCE, RGA_ROW, STBP_ROW, *(replace(r, stock=True) for r in (RGA_ROW, STBP_ROW)))
 
 
 def load(architecture: Architecture = TINY, samples: int = 2, **change: Any) -> Workload:
@@ -51,7 +51,9 @@ def test_a_row_uses_the_rule_that_it_names(row):
     network = work.network()
     work.operation(row, network)()
     ran = None if network.execution is None else network.execution.kind
-    assert ran == {"inference": None, "rga": "collapsed", "stbp": "through time"}[row.split()[-1]]
+    assert (
+        ran == {"inference": None, "rga": "collapsed", "stbp": "through time"}[row.name or row.kind]
+    )
 
 
 def test_a_row_uses_the_rule_that_it_is_given_under_a_name_of_one_s_own():
@@ -60,7 +62,7 @@ def test_a_row_uses_the_rule_that_it_is_given_under_a_name_of_one_s_own():
     assert work.rule("rga") == rule_named("hart")
     assert work.rule("stbp") == STBP()
     network = work.network()
-    work.operation("mine", network)()
+    work.operation(Row("rule", "mine"), network)()
     assert network.execution.kind == "through time"
 
 
@@ -92,7 +94,7 @@ def test_every_model_gets_the_input_that_it_takes(model):
     assert (y.shape, y.sum()) == ((2, 10), 2)
     assert len(np.unique(x)) == x.size
     assert (x.min() >= 0, x.max() <= 1, x.dtype) == (True, True, np.float32)
-    work.operation("rga", network)()
+    work.operation(RGA_ROW, network)()
     assert network.execution.kind == "collapsed"
 
 
@@ -111,7 +113,7 @@ def test_a_network_of_the_user_s_own_gets_the_input_and_the_classes_that_it_has(
     work = Workload(architecture=architecture, x=x, y=y, rules={}, batch_size=4)
     network = work.network()
     assert work.operation(INFERENCE, network)().shape == (3, 7)
-    assert work.operation("rga", network)().shape == x.shape
+    assert work.operation(RGA_ROW, network)().shape == x.shape
 
 
 @pytest.mark.parametrize(("name", "size", "right"), [("channels", 3, 2), ("image_size", 8, 5)])
@@ -164,7 +166,7 @@ def attacked(tmp_path: Path) -> Workload:
 
 
 @pytest.mark.parametrize("wrong", [False, True])
-@pytest.mark.parametrize("row", ["rga", "stbp"])
+@pytest.mark.parametrize("row", [RGA_ROW, STBP_ROW])
 def test_the_attack_takes_every_iteration_of_every_batch_even_on_misclassified_images(
     row, wrong, attacked, monkeypatch
 ):
@@ -188,7 +190,7 @@ def test_the_attack_takes_every_iteration_of_every_batch_even_on_misclassified_i
     monkeypatch.setattr(PyTorchSpikingClassifier, "loss_gradient", counted)
     operate()
     assert sizes == [4] * 5 + [4] * 5 + [2] * 5
-    assert kinds == {{"rga": "collapsed", "stbp": "through time"}[row]}
+    assert kinds == {{"rga": "collapsed", "stbp": "through time"}[row.name]}
 
 
 def test_inference_takes_no_gradient(attacked):
@@ -198,7 +200,7 @@ def test_inference_takes_no_gradient(attacked):
     assert network.execution is None
 
 
-@pytest.mark.parametrize(("row", "rule"), [("rga", RGA()), ("stbp", STBP())])
+@pytest.mark.parametrize(("row", "rule"), [(RGA_ROW, RGA()), (STBP_ROW, STBP())])
 def test_the_attack_ends_where_pgd_written_by_hand_does(row, rule, attacked):
     work = replace(attacked, batch_size=10)
     network = work.network()
@@ -212,18 +214,18 @@ def test_all_rows_are_timed_in_turn_and_the_peak_is_of_one(monkeypatch):
     ran = []
     operation = Workload.operation
 
-    def noted(self: Workload, row: str, network: SpikingNetwork) -> Any:
+    def noted(self: Workload, row: Row, network: SpikingNetwork) -> Any:
         operate = operation(self, row, network)
         return lambda: ran.append((row, len(self.x))) or operate()
 
     monkeypatch.setattr(Workload, "operation", noted)
-    seconds = seconds_of(load(), [INFERENCE, "rga"], 1)
-    assert ran == [(INFERENCE, 2), ("rga", 2)] * 2
-    assert set(seconds) == {INFERENCE, "rga"}
+    seconds = seconds_of(load(), [INFERENCE, RGA_ROW], 1)
+    assert ran == [(INFERENCE, 2), (RGA_ROW, 2)] * 2
+    assert set(seconds) == {"inference", "rga"}
     assert all(value > 0 for value in seconds.values())
     ran.clear()
-    peak_of(load(), "rga")
-    assert ran == [("rga", 1), ("rga", 2)], "libraries are loaded by one sample beforehand"
+    peak_of(load(), RGA_ROW)
+    assert ran == [(RGA_ROW, 1), (RGA_ROW, 2)], "libraries are loaded by one sample beforehand"
 
 
 def test_the_process_is_set_up_as_the_load_asks(monkeypatch):
@@ -235,13 +237,13 @@ def test_the_process_is_set_up_as_the_load_asks(monkeypatch):
     assert calls == [3, None, "kept"]
 
 
-@pytest.mark.parametrize("stock", ["", STOCK])
+@pytest.mark.parametrize("stock", [False, True])
 def test_a_row_of_a_framework_is_its_own_gradient_of_the_same_network(stock, monkeypatch):
     mirrors.installed(monkeypatch, spikingjelly="2.0.0")
     work = load(architecture=replace(TINY, width=0.5), samples=4)
     x = torch.as_tensor(work.x)
     network = mirrors.lively(work.network(), x)
-    gradient = work.operation(stock + SPIKINGJELLY, network)()
+    gradient = work.operation(replace(SPIKINGJELLY, stock=stock), network)()
     mirror, labels = mirrored("SpikingJelly", network), torch.as_tensor(work.y).argmax(1)
     loss = torch.nn.functional.cross_entropy(mirror(x.requires_grad_()), labels)
     expected = torch.autograd.grad(loss, x)[0].numpy()
@@ -254,21 +256,21 @@ def test_a_row_of_a_framework_is_another_framework_s_where_it_names_that(monkeyp
     made = []
     monkeypatch.setattr(module, "mirrored", lambda name, net: made.append(name) or net)
     work = load()
-    for row in (SNNTORCH, STOCK + SPIKINGJELLY):
+    for row in (SNNTORCH, replace(SPIKINGJELLY, stock=True)):
         work.operation(row, work.network())
     assert made == ["snnTorch", "SpikingJelly"]
 
 
 @pytest.mark.parametrize("dtype", [None, "bfloat16"])
-@pytest.mark.parametrize("row", ["stbp", "hart"])
+@pytest.mark.parametrize("row", [STBP_ROW, Row("rule", "hart")])
 def test_a_training_step_is_one_of_the_optimizer_by_the_rule_that_the_row_names(row, dtype):
     work = load(samples=4, optimizer=SGD, train_dtype=dtype)
     network, expected = work.network(), work.network().train()
     loss = work.operation(row, network)()
-    assert network.execution.kind == {"stbp": "through time", "hart": "time-resolved"}[row]
+    assert network.execution.kind == {"stbp": "through time", "hart": "time-resolved"}[row.name]
     x, y = torch.as_tensor(work.x), torch.as_tensor(work.y).argmax(1)
     optimizer = SGD(expected.parameters())
-    with expected.using(row), torch.autocast("cpu", torch.bfloat16, enabled=dtype is not None):
+    with expected.using(row.name), torch.autocast("cpu", torch.bfloat16, enabled=dtype is not None):
         logits = expected(x)
     wanted = torch.nn.functional.cross_entropy(logits.float(), y)
     wanted.backward()
@@ -298,20 +300,20 @@ def test_inference_beside_training_steps_is_that_of_the_drawn_weights(monkeypatc
     outputs = []
     operation = Workload.operation
 
-    def noted(self: Workload, row: str, network: SpikingNetwork) -> Any:
+    def noted(self: Workload, row: Row, network: SpikingNetwork) -> Any:
         operate = operation(self, row, network)
         return lambda: outputs.append((row, operate()))
 
     work = load(samples=4, optimizer=SGD)
     expected = work.operation(INFERENCE, work.network())()
     monkeypatch.setattr(Workload, "operation", noted)
-    seconds_of(work, ["stbp", INFERENCE, "rga"], 1)
-    assert [row for row, _ in outputs] == ["stbp", INFERENCE, "rga"] * 2
+    seconds_of(work, [STBP_ROW, INFERENCE, RGA_ROW], 1)
+    assert [row for row, _ in outputs] == [STBP_ROW, INFERENCE, RGA_ROW] * 2
     for _, logits in outputs[1::3]:
         np.testing.assert_array_equal(logits, expected)
 
 
-@pytest.mark.parametrize("row", ["stbp", SNNTORCH])
+@pytest.mark.parametrize("row", [STBP_ROW, SNNTORCH])
 def test_the_peak_of_a_training_step_is_that_of_a_first_one(row, monkeypatch):
     mirrors.installed(monkeypatch, snntorch="1.0.0")
     seen: list[Any] = []

@@ -40,7 +40,7 @@ def comparison(*names: str, objections: tuple[str, ...] = (), wrong: int = 2) ->
     rows = {name: Row("", objection="not here") for name in objections}
     for i, name in enumerate(names):
         kind = engine_of(RULES[name]) if name in RULES else ""
-        rows[name] = Row("", kind, Robustness(place >= wrong, place != wrong + i))
+        rows[name] = Row("", kind, None, Robustness(place >= wrong, place != wrong + i))
     seconds = {name: 0.5 * (i + 1) for i, name in enumerate(names)}
     return Comparison("", "", "", {}, inference=0.25, seconds=seconds, rows=rows)
 

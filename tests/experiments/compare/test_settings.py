@@ -67,13 +67,11 @@ def test_settings_are_written_in_words():
     assert (content["samples"], content["batch_size"], content["eot"]) == (500, 4, 2)
 
 
-def test_earlier_results_are_found_by_the_words_in_which_their_version_told_the_settings():
-    rules = {"rga": RGA()}
-    settings = Settings(attack=ATTACK, rules=rules)
-    words = (
-        f"Settings(attack={ATTACK!r}, rules={rules!r}, samples=500, batch_size=50, eot=1, "
-        "repeats=5, seed=0)"
-    )
-    assert repr(settings.identity) == words
+def test_rows_depend_on_every_setting_but_the_place_and_the_machine():
+    settings = Settings(attack=ATTACK, rules={"rga": RGA()})
     moved = replace(settings, output=settings.output / "elsewhere", device="cpu", threads=1)
     assert moved.identity == settings.identity
+    changes = ({"attack": replace(ATTACK, eps=0.04)}, {"rules": {"rga": RGA(beta=3)}})
+    changes += ({"samples": 9}, {"batch_size": 5}, {"eot": 2}, {"repeats": 2}, {"seed": 1})
+    for change in changes:
+        assert repr(replace(settings, **change).identity) != repr(settings.identity), change

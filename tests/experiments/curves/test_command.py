@@ -15,7 +15,6 @@ from art_snn.experiments.resume import read_result
 from art_snn.models import Architecture
 from tests.command import call, forbidden
 from tests.datasets import images
-from tests.own import own
 
 OPTIONS = ("--epochs", "1", "--steps", "2", "--threshold", "0.25", "--device", "cpu")
 CURVES = ("curves", *OPTIONS, "--pairs", "40")
@@ -80,16 +79,6 @@ def test_the_numbers_in_the_table_follow_from_the_pairs_that_were_written(record
                 assert f"{rms:.4f}" in text
 
 
-def test_a_second_call_does_not_train_and_gives_the_same(recorded, data, monkeypatch):
-    folder, text = recorded
-    before = (folder / "curves.json").read_bytes()
-    monkeypatch.setattr(trained, "train", forbidden)
-    done = call(*CURVES, "--data", data, "--output", str(folder))
-    assert done.status == 0, done.stderr
-    assert done.stdout == text
-    assert (folder / "curves.json").read_bytes() == before
-
-
 def test_another_layer_and_another_polyline_need_no_new_training(recorded, data, monkeypatch):
     folder, _ = recorded
     monkeypatch.setattr(trained, "train", forbidden)
@@ -128,60 +117,6 @@ def test_decays_are_told_in_one_list(data, tmp_path, monkeypatch):
     assert [panel["decay"] for panel in written["panels"]] == [0.9, 1.0, 0.25]
 
 
-def test_one_decay_is_one_network(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(trained.Trained, "_train", lambda *_: None)
-    done = call(*CURVES, "--decay", "0.9", "--data", data, "--output", str(tmp_path))
-    assert done.status == 0, done.stderr
-    written = read_result(tmp_path / "curves.json")
-    assert [panel["decay"] for panel in written["panels"]] == [0.9]
-
-
-def test_a_network_of_one_s_own_is_recorded_without_training(data, tmp_path, monkeypatch):
-    model = own(tmp_path, classes=3, decay=0.75)
-    monkeypatch.setattr(trained, "train", forbidden)
-    arguments = ("curves", "--device", "cpu", "--pairs", "9", "--data", data, "--model", model)
-    done = call(*arguments, "--layer", "0", "--output", str(tmp_path / "out"))
-    assert done.status == 0, done.stderr
-    assert f"{model}, T = 3, direct encoding on mine\nlayers.1: 9 of 32 pairs" in done.stdout
-    (panel,) = read_result(tmp_path / "out" / "curves.json")["panels"]
-    assert panel["decay"] == 0.75
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--decays", "1"), "--decays: expected None beside a"),
-        (("--decay", "1"), "--decay: expected None beside "),
-        (("--reset", "soft"), "--reset: expected None beside "),
-        (("--layer", "1"), "--layer: expected one of layers.1, or an index from 0 to 0"),
-        (("--layer", "0", "--beta", "0.2"), "--beta: expected more than 1 - decay = 0.25 for a"),
-    ],
-)
-def test_what_does_not_suit_a_network_of_one_s_own_is_a_usage_error(
-    arguments, message, data, tmp_path
-):
-    model = own(tmp_path, classes=3, decay=0.75)
-    network = ("curves", "--data", data, "--model", model, "--output", str(tmp_path / "out"))
-    done = call(*network, *arguments)
-    assert done.status == 2
-    assert message in done.complaint
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_checkpoint_that_is_not_there_is_a_usage_error(data, tmp_path):
-    out = str(tmp_path / "out")
-    done = call("curves", "--data", data, "--checkpoint", "none.pt", "--output", out)
-    assert done.status == 2
-    assert "--checkpoint: expected a checkpoint file, but none.pt does not" in done.complaint
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_folder_with_another_network_is_a_usage_error(recorded, data):
-    done = call(*CURVES, "--seed", "1", "--data", data, "--output", str(recorded[0]))
-    assert done.status == 2
-    assert "output: expected a network of {'subject': " in done.complaint
-
-
 def test_a_network_with_a_soft_reset_is_a_usage_error(recorded, data, tmp_path):
     soft = {"reset": "soft", "steps": 2}
     content = Architecture(**soft).build(from_npz(data))
@@ -191,47 +126,3 @@ def test_a_network_with_a_soft_reset_is_a_usage_error(recorded, data, tmp_path):
     assert done.status == 2
     assert "reset: expected 'hard', got 'soft'. The static curve" in done.complaint
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--decays", "half"), "--decays: expected a number such as 0.03 or 8/255, got 'half'."),
-        (("--decays", "0.5,"), "--decays: expected a number such as 0.03 or 8/255, got ''."),
-        (("--decays", ""), "--decays: expected a number such as 0.03 or 8/255, got ''."),
-        (("--decays", "0.5,1", "--decay", "0.5"), "--decays: expected None beside a decay"),
-        (("--decay", "0.5,1"), "--decay: expected a number such as 0.03 or 8/255, got '0.5,1'."),
-        (("--decays", "1.5"), "--decays: expected a number above 0 and at most 1, got 1.5."),
-        (("--decay", "1.5"), "--decay: expected a number above 0 and at most 1, got 1.5."),
-        (("--decays", "0.5,0.5"), "--decays: expected one or more different ones, got 0.5, 0.5."),
-        (("--layer", "4"), "--layer: expected one of layers.1, layers.4, layers.6, layers.9, or"),
-        (("--layer", "conv"), "got 'conv'. Only layers of neurons have a rate."),
-        (("--beta", "0"), "--beta: expected a number above 0, got 0.0."),
-        (("--beta", "0.4"), "--beta: expected more than 1 - decay = 0.5 for a neuron with decay"),
-        (("--gamma", "-1"), "--gamma: expected a number of at least 0, got -1.0."),
-        (("--pairs", "0"), "--pairs: expected a whole number >= 1, got 0."),
-        (("--batch-size", "0"), "--batch-size: expected a whole number >= 1, got 0."),
-        (("--seed", "-1"), "--seed: expected a whole number >= 0, got -1."),
-        (("--threads", "0"), "--threads: expected a whole number >= 1, got 0."),
-        (("--model", "vgg7"), "--model: expected one of vgg5, vgg11, vgg16, resnet17,"),
-        (("--epochs", "0"), "--epochs: expected a whole number >= 1, got 0."),
-        (("--device", "tpu"), "--device: expected 'gpu' or 'cpu', got 'tpu'"),
-        (("--checkpoint", "none.pt"), "--epochs: expected None beside a checkpoint, which is not"),
-        (
-            ("--model", "mine.py:net", "--width", "1"),
-            "--width: expected None beside mine.py:net, which builds its",
-        ),
-        (("--data", "none.npz"), "--data: expected a .npz file, but none.npz does not exist."),
-    ],
-)
-def test_a_recording_that_makes_no_sense_is_a_usage_error(arguments, message, data, tmp_path):
-    done = call(*CURVES, "--data", data, "--output", str(tmp_path / "out"), *arguments)
-    assert done.status == 2, done.stderr
-    assert message in done.complaint
-    assert not [file for file in tmp_path.rglob("*") if file.is_file()]
-
-
-def test_help_lists_the_command_and_its_options():
-    assert "curves" in call("--help").stdout
-    told = call("curves", "--help").stdout
-    assert all(f"--{option} " in told for option in ("layer", "pairs", "decays", "decay", "beta"))

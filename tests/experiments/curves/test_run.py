@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from torch import nn
 
-from art_snn import LIF, RGA, Direct, SpikingNetwork, TimeDistributed, checkpoint
+from art_snn import RGA, Direct, SpikingNetwork, TimeDistributed, checkpoint
 from art_snn.curves import curves_of, record
 from art_snn.data import Dataset, Source, from_npz
 from art_snn.dynamics import Dynamics
@@ -19,7 +18,7 @@ from art_snn.experiments import trained
 from art_snn.experiments.curves import Settings, recorded, run
 from art_snn.experiments.curves.result import fit
 from art_snn.experiments.resume import read_result
-from art_snn.experiments.trained import Trained, folder_of, label
+from art_snn.experiments.trained import Trained
 from art_snn.models import Architecture
 from art_snn.neurons import Neuron
 from tests.command import forbidden
@@ -75,14 +74,6 @@ def test_a_recording_holds_the_pairs_of_the_test_samples_against_the_network_s_c
 
 
 @pytest.mark.parametrize(
-    ("decay", "word"), [(1, "1"), (1.0, "1"), (0.5, "0.5"), (0.1 + 0.2, "0.30000000000000004")]
-)
-def test_files_are_named_after_all_digits_of_the_decay(decay, word):
-    assert label(decay) == word
-    assert folder_of(Path("out"), decay) == Path("out") / f"decay-{word}"
-
-
-@pytest.mark.parametrize(
     ("settings", "neurons", "message"),
     [
         ({}, {"reset": "soft"}, r"^reset: expected 'hard', got 'soft'\. The static curve is that"),
@@ -133,30 +124,6 @@ def test_every_network_has_its_folder_its_panel_and_its_pairs(both):
         noted = checkpoint.notes(both / f"decay-{decay}" / "network.pt")["subject"]
         assert found["subject"] == noted
         assert (found["decay"], noted["decay"], noted["epochs"]) == (decay, decay, 1)
-
-
-def test_a_training_that_was_interrupted_goes_on_and_what_is_there_is_not_trained_again(
-    both, data, tmp_path, monkeypatch
-):
-    train, calls = trained.train, iter((1, 2))
-
-    def stopped(*given: Any, **named: Any) -> Any:
-        if next(calls) == 2:
-            raise KeyboardInterrupt
-        return train(*given, **named)
-
-    settings = asked(tmp_path, data, decays=(0.9, 0.5))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trained, "train", stopped)
-        with pytest.raises(KeyboardInterrupt):
-            run(settings)
-    assert [path.name for path in tmp_path.rglob("*.pt")] == ["network.pt"]
-    run(settings)
-    for name in ("curves.json", "curves.md"):
-        assert (tmp_path / name).read_bytes() == (both / name).read_bytes()
-    monkeypatch.setattr(trained, "train", forbidden)
-    run(settings)
-    assert (tmp_path / "curves.json").read_bytes() == (both / "curves.json").read_bytes()
 
 
 def test_what_is_not_told_comes_from_the_notes_of_the_checkpoints(
@@ -210,78 +177,9 @@ def test_two_close_decays_are_two_networks_in_two_folders_and_two_sets_of_pairs(
         assert {name.partition("/")[0] for name in arrays} == set(names)
 
 
-OWN = """
-from torch import nn
-from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed
-
-def network():
-    layers = [
-        TimeDistributed(nn.Flatten(), nn.Linear(16, 8)), LIF(decay=0.75, threshold=0.2),
-        TimeDistributed(nn.Linear(8, 8)), LIF(decay=0.75, threshold=0.2),
-        TimeDistributed(nn.Linear(8, 3)),
-    ]
-    return SpikingNetwork(layers, Direct(4))
-"""
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Architecture:
-    (tmp_path / "mine.py").write_text(OWN)
-    return Architecture(model=f"{tmp_path / 'mine.py'}:network")
-
-
-def test_a_network_of_one_s_own_is_recorded_with_the_weights_and_the_decay_it_has(
-    own, data, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(trained, "train", forbidden)
-    options: dict[str, Any] = {"source": Source(data=str(data)), "pairs": 30, "device": "cpu"}
-    settings = Settings(output=tmp_path / "out", architecture=own, seed=3, **options)
-    (found,) = run(settings).recordings
-    assert not list((tmp_path / "out").rglob("*.pt"))
-    mine = from_npz(data)
-    network = own.build(mine, 3)
-    expected = record(network, mine.x_test, 1, pairs=30, batch_size=64, seed=3)
-    assert np.array_equal(found.pairs.current, expected.current)
-    assert np.array_equal(found.pairs.rate, expected.rate)
-    curves = curves_of(0.75, 0.2, RGA())
-    assert found.panel == fit(
-        f"{own.model}, T = 4, direct encoding on mine", 0.75, expected, curves
-    )
-    (written,) = panels(tmp_path / "out")
-    assert written["subject"]["model"] == own.model
-    assert written["subject"]["epochs"] is None
-
-
-def test_a_network_of_one_s_own_is_trained_where_epochs_are_given(own, data, tmp_path, monkeypatch):
-    options: dict[str, Any] = {"source": Source(data=str(data)), "pairs": 30, "device": "cpu"}
-    run(Settings(output=tmp_path / "out", architecture=own, epochs=1, **options))
-    path = tmp_path / "out" / "decay-0.75" / "network.pt"
-    kept, untrained = own.made(0), own.made(0)
-    checkpoint.load(kept, path)
-    before, after = untrained.state_dict(), kept.state_dict()
-    assert any(not torch.equal(before[name], after[name]) for name in before)
-    assert panels(tmp_path / "out")[0]["subject"]["epochs"] == 1
-    monkeypatch.setattr(trained, "train", forbidden)
-    loaded = Settings(output=tmp_path / "b", architecture=own, checkpoint=(path,), **options)
-    run(loaded)
-    for name in ("pairs.npz", "curves.json"):
-        assert (tmp_path / "b" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
-    assert not list((tmp_path / "b").rglob("*.pt"))
-
-
-def test_a_network_of_one_s_own_that_cannot_be_recorded_is_refused(own, data, tmp_path):
-    rule = RGA(beta=0.2)
-    settings = Settings(
-        output=tmp_path / "out", architecture=own, rule=rule, source=Source(data=str(data))
-    )
-    with pytest.raises(ValueError, match=r"^beta: .* decay 0\.75 and threshold 0\.2"):
-        run(settings)
-    assert not (tmp_path / "out").exists()
-    assert isinstance(own.made().layers[1], LIF)
-
-
 def test_the_network_as_it_is_trained_is_the_one_that_is_told(data):
     one = Trained(architecture=Architecture(steps=2), epochs=3).on(from_npz(data))
     architecture = {"model": "vgg5", "width": 1.0, "steps": 2, "decay": 0.5, "threshold": 1.0}
     training = {"reset": "hard", "encoder": "direct", "readout": None, "epochs": 3, "seed": 5}
+    training |= {"train_dtype": None}
     assert one.as_dict(5) == architecture | training

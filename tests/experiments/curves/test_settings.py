@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -92,22 +91,6 @@ def test_decays_that_make_no_sense_are_refused(decays, files, architecture, mess
             checkpoint=weights(tmp_path, files),
             architecture=Architecture(**architecture),
         )
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"pairs": 0}, r"^pairs: expected a whole number >= 1, got 0\. Use a whole number from 1"),
-        ({"batch_size": 1.5}, r"^batch_size: expected a whole number >= 1, got 1\.5\."),
-        ({"seed": -1}, r"^seed: expected a whole number >= 0, got -1\. Use 0\."),
-        ({"threads": 0}, r"^threads: expected a whole number >= 1, got 0\."),
-        ({"device": "tpu"}, r"^device: expected 'gpu' or 'cpu', got 'tpu'"),
-        ({"output": Path("curves.json")}, r"^output: expected a folder, .* got curves\.json"),
-    ],
-)
-def test_settings_out_of_range_are_refused(options: dict[str, Any], message: str):
-    with pytest.raises(ArgumentError, match=message):
-        Settings(**options)
 
 
 def test_the_settings_are_told_without_the_networks():

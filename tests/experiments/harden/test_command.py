@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 from art_snn import checkpoint
 from art_snn.experiments.resume import read_result
 from art_snn.gradients import rule_named
-from tests.command import call, forbidden
+from tests.command import call
 from tests.datasets import counts, images
-from tests.own import own
 
 FEW = (
     *("--epochs", "2", "--validation", "0.25", "--cutout", "1", "--crop-padding", "0"),
@@ -84,35 +82,6 @@ def test_a_defence_is_named_with_its_strength_and_noted(options, words, noted, a
     assert f"weight_decay={decay}, " in done.stdout
 
 
-def test_the_folder_of_a_run_by_another_defence_is_a_usage_error(arguments, tmp_path):
-    assert call(*arguments, "--attack", "fgsm").status == 0
-    before = (tmp_path / "out" / "network.pt").read_bytes()
-    done = call(*arguments, "--attack", "fgsm", "--defence", "trades")
-    assert done.status == 2
-    assert "--output: expected a run of Recipe(" in done.complaint
-    assert (tmp_path / "out" / "network.pt").read_bytes() == before
-
-
-def test_a_second_call_trains_no_further_and_prints_the_same(arguments, monkeypatch):
-    first = call(*arguments, "--attack", "fgsm")
-    monkeypatch.setattr(torch.optim.SGD, "step", forbidden)
-    again = call(*arguments, "--attack", "fgsm")
-    assert (again.status, again.stdout) == (0, first.stdout)
-
-
-def test_the_folder_of_a_run_against_another_adversary_is_a_usage_error(arguments, tmp_path):
-    assert call(*arguments, "--attack", "fgsm").status == 0
-    before = (tmp_path / "out" / "network.pt").read_bytes()
-    done = call(*arguments, "--attack", "fgsm", "--rule", "stbp")
-    assert done.status == 2
-    assert "--output: expected a run of Recipe(" in done.complaint
-    assert "against AdversarialTraining(attack=Attack(name='fgsm'" in done.complaint
-    done = call("train", *arguments[1:])
-    assert done.status == 2
-    assert "--output: expected a run of Recipe(" in done.complaint
-    assert (tmp_path / "out" / "network.pt").read_bytes() == before
-
-
 def test_event_frames_need_a_value_range(tmp_path, crafted):
     data = counts(tmp_path / "events.npz")
     arguments = (*EVENTS, "--data", str(data), "--output", str(tmp_path / "out"))
@@ -128,85 +97,3 @@ def test_event_frames_need_a_value_range(tmp_path, crafted):
     assert {adversarial.shape[1:] for adversarial in crafted} == {(3, 2, 4, 4)}
     assert (min(a.min() for a in crafted), max(a.max() for a in crafted)) == (0, 5)
     assert read_result(tmp_path / "out" / "training.json")["data"] == "events"
-
-
-def test_a_network_of_the_user_s_own_is_hardened(tmp_path):
-    model = own(tmp_path, (1, 4, 4), 3)
-    data = images(tmp_path / "mine.npz")
-    done = call(
-        *("harden", *FEW, "--model", model, "--data", str(data), "--output"),
-        *(str(tmp_path / "out"), "--attack", "fgsm"),
-    )
-    assert done.status == 0, done.stderr
-    assert f"{model}, T = 3, direct encoding on mine" in done.stdout
-    assert "under FGSM, eps 0.03137 by RGA(" in done.stdout
-    assert (tmp_path / "out" / "network.pt").exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (("--attack", "cw"), "--attack: expected one of fgsm, pgd, pgd-7, mim, apgd, sa-pgd, got"),
-        (("--rule", "sgd"), "--rule: expected one of"),
-        (("--rule", "cba"), "--rule: expected a rule that applies to every neuron"),
-        (("--eps", "small"), "--eps: expected a number such as 0.03 or 8/255, got 'small'"),
-        (("--eps", "1/0"), "--eps: expected a number such as 0.03 or 8/255, got '1/0'"),
-        (("--eps", "0"), "--eps: expected a number above 0, got 0.0."),
-        (("--eps-step", "0"), "--eps-step: expected a number above 0, got 0.0."),
-        (("--eps_step", "0"), "--eps_step: expected a number above 0, got 0.0."),
-        (("--iterations", "0"), "--iterations: expected a whole number >= 1, got 0."),
-        (("--attack", "fgsm", "--iterations", "5"), "--iterations: expected None for fgsm, which"),
-        (("--attack", "apgd", "--eps-step", "0.1"), "--eps-step: expected None for apgd, which"),
-        (
-            ("--adversarial-share", "2"),
-            "--adversarial-share: expected a number above 0 and at most",
-        ),
-        (
-            ("--adversarial-share", "0"),
-            "--adversarial-share: expected a number above 0 and at most",
-        ),
-        (("--defence", "mart"), "--defence: expected one of at, trades, rat, sr, got 'mart'."),
-        (
-            ("--beta", "3"),
-            "--beta: expected None for at, which has none, got 3.0. Leave it out, or take trades",
-        ),
-        (
-            ("--defence", "sr", "--orthogonality", "0.1"),
-            "--orthogonality: expected None for sr, which has none, got 0.1. Leave it out, or take",
-        ),
-        (("--defence", "trades", "--sparsity", "1"), "--sparsity: expected None for trades, which"),
-        (("--defence", "trades", "--beta", "0"), "--beta: expected a number above 0, got 0.0."),
-        (
-            ("--defence", "rat", "--orthogonality", "1"),
-            "--orthogonality: expected a number above 0 and below 1, got 1.0.",
-        ),
-        (
-            ("--defence", "rat", "--weight-decay", "5e-4"),
-            "--weight-decay: expected 0 for RAT, which",
-        ),
-        (
-            ("--defence", "rat", "--orthogonality", "0.99"),
-            "--orthogonality: expected a strength at which layers.",
-        ),
-        (("--epochs", "0"), "--epochs: expected a whole number >= 1, got 0."),
-        (("--validation", "0"), "--validation: expected a number above 0 and at most 0.9, got 0.0"),
-        (("--device", "tpu"), "--device: expected 'gpu' or 'cpu', got 'tpu'"),
-    ],
-)
-def test_a_hardening_that_makes_no_sense_is_a_usage_error_and_leaves_no_file(
-    options, message, arguments, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(torch.optim.SGD, "step", forbidden)
-    done = call(*arguments, *options)
-    assert done.status == 2, done.stderr
-    assert f"art-snn harden: error: {message}" in done.complaint
-    assert not (tmp_path / "out").exists()
-
-
-def test_help_lists_the_command_and_its_options():
-    assert "harden" in call("--help").stdout
-    shown = call("harden", "--help")
-    assert shown.status == 0
-    options = ("--attack", "--rule", "--eps", "--eps-step", "--iterations", "--adversarial-share")
-    options += ("--defence", "--beta", "--orthogonality", "--sparsity")
-    assert all(f"{option} " in shown.stdout for option in (*options, "--epochs", "--data"))

@@ -23,7 +23,6 @@ from art_snn.models import Architecture
 from art_snn.training import TRADES, AdversarialTraining, Epoch, Recipe
 from art_snn.training.defences import Strengths
 from tests.datasets import halves, halves_in_frames
-from tests.own import own
 
 RECIPE = Recipe(epochs=2, batch_size=8, crop_padding=1, flip=True, cutout=1, learning_rate=0.02)
 COMMON: dict[str, Any] = {"architecture": Architecture(steps=2), "recipe": RECIPE}
@@ -116,12 +115,6 @@ def test_a_rule_that_does_not_apply_to_the_network_leaves_no_file(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("share", [0, -0.1, 1.5, "some"])
-def test_a_share_outside_its_range_is_refused_when_the_settings_are_made(share, tmp_path):
-    with pytest.raises(ValueError, match=r"^share: expected a number above 0 and at most 1, got"):
-        settings(tmp_path, adversarial_share=share)
-
-
 @pytest.mark.parametrize(
     "change",
     [{"attack": Attack(name="fgsm", eps=0.2)}, {"rule": STBP()}, {"adversarial_share": 0.5}],
@@ -134,10 +127,3 @@ def test_the_folder_of_a_run_against_another_adversary_is_refused(change, tmp_pa
         hardened(replace(asked, **change), halves())
     with pytest.raises(CheckpointError, match=r"^resume: expected a run of Recipe\([^)]*\), best"):
         fitted(train.Settings(**COMMON, output=tmp_path), halves())
-
-
-def test_a_network_of_the_user_s_own_is_hardened(tmp_path):
-    architecture = Architecture(model=own(tmp_path))
-    result = hardened(settings(tmp_path / "new", architecture=architecture), halves())
-    assert result.title == f"{architecture.model}, T = 3, direct encoding on halves"
-    assert "under FGSM" in result.render()

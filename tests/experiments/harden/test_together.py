@@ -77,6 +77,6 @@ def test_a_batch_without_a_sample_for_every_process_is_a_usage_error_told_once(t
     arguments = ("train", *SMALL, "--batch-size", "1", "--epochs", "1", "--output", "out")
     status, _, errors = together(*arguments, folder=tmp_path)
     assert status != 0
-    told = "art-snn train: error: --batch-size: expected batches with a sample for every one of 2"
+    told = "art-snn train: error: --batch-size: expected batches with a sample for each of 2"
     assert errors.count(told) == 1
     assert not (tmp_path / "out").exists()

@@ -132,25 +132,6 @@ def test_the_reset_is_told_with_its_value_or_amount(dynamics, reset):
     assert row[6:] == [reset, "not called", "none"]
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (("--model", "vgg7"), "--model: expected one of vgg5,"),
-        (("--model", "none.py:build"), "--model: expected file.py:function or"),
-        (("--rules", ""), "--rules: expected at least one, got none"),
-        (("--batch-size", "0"), "--batch-size: expected a whole number >= 1, got 0"),
-        (("--data", "digits"), "--channels: expected None beside digits, whose samples have"),
-        (("--frames", "3"), "--frames: expected None for random samples, got 3"),
-        (("--image-size", "4,5"), "--image-size: expected the side of square samples, got (4, 5)"),
-        (("--checkpoint", "none.pt"), "--checkpoint: expected a checkpoint file, but none.pt"),
-    ],
-)
-def test_what_makes_no_sense_is_a_usage_error(words, message):
-    done = call(*RANDOM, *words, "--output", "out")
-    assert done.status == 2, done.stderr
-    assert f"art-snn inspect: error: {message}" in done.complaint
-
-
 def test_a_bare_model_without_known_neurons_is_a_usage_error(tmp_path):
     done = call(*RANDOM, "--model", adapted.own(tmp_path, "none"), "--output", "out")
     assert done.status == 2

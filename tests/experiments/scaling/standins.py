@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,15 +10,13 @@ import numpy as np
 import pytest
 
 from art_snn.data import Dataset, Source
-from art_snn.experiments.resume import read_result
 from art_snn.experiments.scaling import Cell, Growth, Settings
 from art_snn.experiments.scaling.settings import Protocol
-from art_snn.measuring.workload import Workload
+from art_snn.measuring import process
+from art_snn.measuring.workload import Row, Workload
 
 MIB = 2**20
 MODELS = ("vgg5", "vgg11")
-
-run_module = importlib.import_module("art_snn.experiments.scaling.run")
 
 
 def settings(output: Path | None = None, **change: Any) -> Settings:
@@ -51,16 +47,21 @@ def figures(**change: Any) -> Growth:
     return Growth(Protocol.of(asked, asked.images()), "a machine", tuple(made))
 
 
+def names(rows: Row | list[Row]) -> Any:
+    """The text of a row, or the texts of several."""
+    return str(rows) if isinstance(rows, Row) else [*map(str, rows)]
+
+
 def measured_here(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """Measure in this process; fills a list of (function, model, T, samples, row or rows)."""
     calls: list[tuple[Any, ...]] = []
 
     def here(call: Callable[..., Any], load: Workload, rows: Any, *more: Any) -> Any:
         model = load.architecture.model
-        calls.append((call.__name__, model, load.steps, len(load.x), rows))
+        calls.append((call.__name__, model, load.steps, len(load.x), names(rows)))
         return call(load, rows, *more)
 
-    monkeypatch.setattr(run_module, "in_fresh_process", here)
+    monkeypatch.setattr(process, "in_fresh_process", here)
     return calls
 
 
@@ -68,10 +69,10 @@ def spoilt(monkeypatch: pytest.MonkeyPatch, spoil: Callable[[str, Workload, Any]
     """Let `spoil` raise in place of measuring; everything else costs one second and one MiB."""
 
     def instead(call: Callable[..., Any], load: Workload, rows: Any, *_: Any) -> Any:
-        spoil(call.__name__, load, rows)
-        return MIB if isinstance(rows, str) else dict.fromkeys(rows, 1.0)
+        spoil(call.__name__, load, names(rows))
+        return MIB if isinstance(rows, Row) else dict.fromkeys(names(rows), 1.0)
 
-    monkeypatch.setattr(run_module, "in_fresh_process", instead)
+    monkeypatch.setattr(process, "in_fresh_process", instead)
 
 
 def photographs(count: int = 6) -> Dataset:
@@ -87,16 +88,3 @@ def saved(data: Dataset, folder: Path) -> Source:
     names = ("x_train", "y_train", "x_test", "y_test")
     np.savez(path, **{name: getattr(data, name) for name in names})
     return Source(data=str(path))
-
-
-STUDY = Path(__file__).parents[3] / "docs" / "study" / "scaling" / "scaling.json"
-
-
-def of_an_earlier_version(folder: Path) -> Path:
-    """The study's figures as cost.json, in the words of versions whose batch_size was batch."""
-    content = read_result(STUDY)
-    protocol = content["protocol"]
-    protocol["batch"] = protocol.pop("batch_size")
-    file = folder / "cost.json"
-    file.write_text(json.dumps(content))
-    return file

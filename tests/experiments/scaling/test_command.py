@@ -11,11 +11,10 @@ from art_snn.attacks import Attack
 from art_snn.experiments.resume import read_result
 from art_snn.experiments.scaling import PGD, run
 from art_snn.gradients import rules_named
-from art_snn.measuring.workload import Workload
+from art_snn.measuring import process
+from art_snn.measuring.workload import Row, Workload
 from tests.command import call
-from tests.datasets import counts
-from tests.experiments.scaling.standins import MIB, photographs, run_module, saved, settings
-from tests.own import own
+from tests.experiments.scaling.standins import MIB, names, photographs, saved, settings
 
 COMMAND = (
     *("scaling", "--models", "vgg5,vgg11", "--steps", "2,4", "--samples", "6", "--threads", "1"),
@@ -31,9 +30,9 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[Workload]:
     def instead(_: object, load: Workload, rows: Any, *__: object) -> Any:
         kept.append(load)
         figure = load.steps * MIB
-        return figure if isinstance(rows, str) else dict.fromkeys(rows, float(load.steps))
+        return figure if isinstance(rows, Row) else dict.fromkeys(names(rows), float(load.steps))
 
-    monkeypatch.setattr(run_module, "in_fresh_process", instead)
+    monkeypatch.setattr(process, "in_fresh_process", instead)
     return kept
 
 
@@ -47,13 +46,6 @@ def test_a_run_writes_figures_table_and_chart(tmp_path):
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
     assert ["vgg5", "4", "4.000", "4.000", "4.000", "1.00", "4", "4", "1.00"] in rows
     assert (folder / "scaling.png").read_bytes().startswith(b"\x89PNG")
-
-
-@pytest.mark.parametrize("name", ["cost.json", "scaling.json", "file"])
-def test_an_output_that_is_no_folder_is_refused(name, tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match=r"^output: expected a folder, for tables, pictures"):
-        settings(tmp_path / name)
 
 
 def test_the_command_prints_the_table_and_writes_the_folder(tmp_path, loads):
@@ -119,77 +111,3 @@ def test_the_command_takes_the_images_of_a_data_set(samples, count, tmp_path, lo
     assert done.status == 0, done.stderr
     assert f"over {count} test images of photographs of 1x3x5" in done.stdout
     assert max(len(load.x) for load in loads) == count
-
-
-def test_a_network_of_the_user_s_own_is_measured_on_its_own_input(tmp_path, loads):
-    model = own(tmp_path, (2, 5, 5), 7)
-    start = ("scaling", "--models", model, "--steps", "2,4", "--samples", "6", "--batch-size", "4")
-    done = call(*start, "--output", str(tmp_path / "out"))
-    assert done.status == 0, done.stderr
-    assert "over 6 random images of 2x5x5, batch 4" in done.stdout
-    assert {load.y.shape for load in loads} == {(4, 7), (6, 7)}
-    for told, wanted in ((("--channels", "3"), "2"), (("--image-size", "8"), "5")):
-        done = call(*start, *told, "--output", str(tmp_path / "other"))
-        assert done.status == 2
-        assert f"error: {told[0]}: expected {wanted}, which {model} takes, got" in done.complaint
-    assert not (tmp_path / "other").exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (("--models", "vgg7"), "--models: expected one of vgg5, vgg11, vgg16, resnet17,"),
-        (("--models", "vgg-dvs"), "--models: expected models of images, got vgg-dvs, which takes"),
-        (("--models", "vgg5,vgg5"), "--models: expected at least one, and each once, got vgg5, v"),
-        (("--models", "none.py:build"), "--width: expected None beside none.py:build, which"),
-        (("--steps", "4,x"), "--steps: expected a whole number such as 8, got 'x'"),
-        (("--steps", "0"), "--steps: expected a whole number >= 1, got 0"),
-        (("--samples", "some"), "--samples: expected a whole number such as 8, got 'some'"),
-        (("--samples", "0"), "--samples: expected a whole number >= 1, got 0"),
-        (("--samples", "all"), "--samples: expected a number, for random images have no end"),
-        (("--eps", "x"), "--eps: expected a number such as 0.03 or 8/255, got 'x'"),
-        (("--iterations", "0"), "--iterations: expected a whole number >= 1, got 0"),
-        (("--data", "digits"), "--image-size: expected None for digits, whose images have the"),
-        (("--data", "digits", "--channels", "1"), "--channels: expected None beside digits, whose"),
-        (("--channels", "0"), "--channels: expected a whole number >= 1, got 0"),
-        (("--test-share", "0.5"), "--test-share: expected None for random images, got 0.5"),
-        (("--rules", "cba"), "--rules: expected a rule that applies to every neuron"),
-        (("--rules", "sgd"), "--rules: expected one of"),
-        (("--repeats", "0"), "--repeats: expected a whole number >= 1, got 0"),
-        (("--batch-size", "0"), "--batch-size: expected a whole number >= 1, got 0"),
-        (("--output", "cost.json"), "--output: expected a folder, for tables, pictures and"),
-    ],
-)
-def test_a_protocol_that_makes_no_sense_is_a_usage_error(options, message, tmp_path, loads):
-    done = call(*COMMAND, "--output", str(tmp_path / "out"), *options)
-    assert done.status == 2, done.stderr
-    assert f"art-snn scaling: error: {message}" in done.complaint
-    assert not loads
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("data", ["none.npz", "events.npz"])
-def test_data_that_are_no_images_are_a_usage_error(data, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    counts(tmp_path / "events.npz")
-    wanted = {
-        "none.npz": "--data: expected a .npz file, but none.npz does not exist",
-        "events.npz": "--data: expected images, got events, which holds event frames",
-    }
-    done = call("scaling", "--models", "vgg5", "--width", "0.05", "--data", data)
-    assert done.status == 2
-    assert wanted[data] in done.complaint
-
-
-@pytest.mark.parametrize("option", ["--model", "--protocol", "--batch", "--encoder", "--seed"])
-def test_an_option_of_other_commands_or_of_earlier_versions_is_unknown(option, tmp_path, loads):
-    done = call(*COMMAND, option, "1", "--output", str(tmp_path / "out"))
-    assert done.status == 2
-    assert f"Unrecognized options: {option}" in done.complaint
-    assert not loads
-
-
-def test_help_lists_the_command_beside_cost():
-    shown = call("--help").stdout
-    assert "\n  cost " in shown
-    assert "\n  scaling " in shown

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -13,11 +12,11 @@ from hypothesis import given, settings as laws, strategies as st
 
 from art_snn.attacks import Attack
 from art_snn.data import Source
-from art_snn.experiments.resume import read_result
 from art_snn.experiments.scaling import PGD, Cell, Growth, Settings, Trend, run
 from art_snn.experiments.scaling.result import cells, slopes
 from art_snn.experiments.scaling.settings import Protocol
 from art_snn.gradients import RGA, STBP, rules_named
+from art_snn.measuring import machine, process
 from art_snn.measuring.process import ProcessFailed
 from art_snn.measuring.workload import Workload
 from art_snn.models import Architecture
@@ -26,12 +25,9 @@ from tests.datasets import counts
 from tests.experiments.scaling.standins import (
     MIB,
     MODELS,
-    STUDY,
     figures,
     measured_here,
-    of_an_earlier_version,
     photographs,
-    run_module,
     saved,
     settings,
     spoilt,
@@ -113,32 +109,6 @@ def test_what_is_measured_is_the_attack_by_the_rules_on_the_models_of_the_settin
     assert first.x.shape == (4, 1, 4, 4)
 
 
-def test_a_killed_run_goes_on_after_its_last_whole_cell(tmp_path, monkeypatch):
-    folder = tmp_path / "made"
-    file = folder / "scaling.json"
-    seen = []
-
-    def stop_at_four(_: str, load: Workload, __: Any) -> None:
-        seen.append(load.steps)
-        if load.steps == 4:
-            raise KeyboardInterrupt
-
-    spoilt(monkeypatch, stop_at_four)
-    with pytest.raises(KeyboardInterrupt):
-        run(settings(folder))
-    assert [cell["steps"] for cell in read_result(file)["cells"]] == [2]
-    assert not list(tmp_path.rglob("*.part"))
-    seen.clear()
-    spoilt(monkeypatch, lambda _, load, __: seen.append(load.steps))
-    grown = run(settings(folder))
-    assert set(seen) == {4}
-    assert [cell.steps for cell in grown.cells] == [2, 4]
-    assert read_result(file) == grown.as_dict()
-    seen.clear()
-    assert run(settings(folder)) == grown
-    assert not seen
-
-
 def test_a_process_killed_for_memory_costs_its_rule_the_figures_and_nothing_else(
     tmp_path, monkeypatch
 ):
@@ -176,87 +146,12 @@ def test_a_process_killed_while_timing_leaves_the_memory_and_the_other_cells(mon
     assert (second.failed, set(second.seconds)) == ({}, {"inference", "rga", "stbp"})
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"batch_size": 5},
-        {"decay": 0.9},
-        {"attack": Attack(iterations=7)},
-        {"threads": None},
-        {"width": 0.1},
-        {"rules": rules_named("rga")},
-    ],
-    ids=str,
-)
-def test_results_of_another_protocol_are_refused(change, tmp_path, monkeypatch):
-    spoilt(monkeypatch, lambda *_: None)
-    run(settings(tmp_path))
-    with pytest.raises(ValueError, match=REFUSAL.format("protocol")):
-        run(settings(tmp_path, **change))
-
-
 def test_results_of_another_machine_are_refused(tmp_path, monkeypatch):
     spoilt(monkeypatch, lambda *_: None)
     run(settings(tmp_path))
-    monkeypatch.setattr(run_module, "describe_machine", lambda *_: "a faster one")
+    monkeypatch.setattr(machine, "processor", lambda: "a faster one")
     with pytest.raises(ValueError, match=REFUSAL.format("machine")):
         run(settings(tmp_path))
-
-
-@pytest.mark.parametrize("name", ["scaling.json", "cost.json"])
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"machine": "a"}', '{"protocol": 3}'])
-def test_a_file_of_something_else_is_refused_and_kept(content, name, tmp_path, monkeypatch):
-    spoilt(monkeypatch, lambda *_: None)
-    file = tmp_path / name
-    file.write_text(content)
-    with pytest.raises(ValueError, match=REFUSAL.format("protocol")):
-        run(settings(tmp_path))
-    assert file.read_text() == content
-    assert list(tmp_path.iterdir()) == [file]
-
-
-def as_earlier(grown: Growth, device: str = "cpu") -> dict[str, Any]:
-    """What an earlier version wrote into cost.json."""
-    content = grown.as_dict()
-    protocol = content["protocol"] | {"device": device}
-    batch = protocol.pop("batch_size")
-    return content | {"protocol": protocol | {"batch": batch}}
-
-
-def test_a_run_of_an_earlier_version_is_taken_up(tmp_path, monkeypatch):
-    spoilt(monkeypatch, lambda *_: None)
-    whole = run(settings(tmp_path / "today"))
-    earlier = as_earlier(replace(whole, cells=whole.cells[:1]))
-    (tmp_path / "cost.json").write_text(json.dumps(earlier))
-    seen = []
-    spoilt(monkeypatch, lambda _, load, __: seen.append(load.steps))
-    assert run(settings(tmp_path)) == whole
-    assert set(seen) == {4}
-    assert read_result(tmp_path / "scaling.json") == whole.as_dict()
-    assert read_result(tmp_path / "cost.json") == earlier, "it is left as it was"
-    with pytest.raises(ValueError, match=REFUSAL.format("protocol")):
-        run(settings(tmp_path, batch_size=5))
-
-
-def test_an_earlier_run_on_cuda_is_one_on_a_gpu(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(run_module, "describe_machine", lambda *_: "a card")
-    spoilt(monkeypatch, lambda *_: None)
-    whole = run(settings(tmp_path / "today", device="gpu"))
-    (tmp_path / "cost.json").write_text(json.dumps(as_earlier(whole, "cuda")))
-    monkeypatch.setattr(run_module, "in_fresh_process", forbidden)
-    assert run(settings(tmp_path, device="gpu")) == whole
-
-
-def test_the_study_s_figures_of_an_earlier_version_are_taken_up(tmp_path, monkeypatch):
-    content = read_result(of_an_earlier_version(tmp_path))
-    monkeypatch.setattr(run_module, "describe_machine", lambda *_: content["machine"])
-    monkeypatch.setattr(run_module, "in_fresh_process", forbidden)
-    told = content["protocol"]
-    names = ("threads", "width", "repeats")
-    grown = run(Settings(output=tmp_path, **{name: told[name] for name in names}))
-    assert grown.as_dict()["cells"] == content["cells"]
-    assert markdown(grown) == rows_of(STUDY.with_suffix(".md").read_text())
 
 
 def test_the_table_sets_every_rule_against_stbp():
@@ -339,7 +234,7 @@ def test_a_run_over_images_that_are_not_square_is_taken_up(tmp_path, monkeypatch
     spoilt(monkeypatch, lambda *_: None)
     asked = settings(tmp_path, samples=4, source=saved(photographs(), tmp_path), channels=None)
     grown = run(asked)
-    monkeypatch.setattr(run_module, "in_fresh_process", forbidden)
+    monkeypatch.setattr(process, "in_fresh_process", forbidden)
     assert run(asked) == grown
 
 
@@ -372,87 +267,6 @@ def test_a_network_of_the_user_s_own_is_measured_on_its_own_input_at_every_t(tmp
     measured.clear()
     assert run(asked).cells == grown.cells
     assert not measured
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"channels": 3}, r"^channels: expected 2, which .*mine\.py:build takes, got 3\. Leave it"),
-        (
-            {"source": Source(data="random", image_size=8)},
-            r"^image_size: expected 5, which .*mine\.py:build takes, got 8\. Leave it out",
-        ),
-        ({"width": 0.5}, r"^width: expected None beside .*mine\.py:build, which builds its"),
-        ({"decay": 0.5}, r"^decay: expected None beside .*mine\.py:build, which builds its"),
-    ],
-)
-def test_what_a_network_of_the_user_s_own_does_not_take_is_refused(change, message, tmp_path):
-    mine = {"models": (own(tmp_path, (2, 5, 5), 7),), "width": None, "channels": None}
-    mine["source"] = Source(data="random")
-    with pytest.raises(ValueError, match=message):
-        run(settings(tmp_path / "out", **mine | change))
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"models": ("vgg5", "vgg7")}, r"^model: expected one of vgg5, .*'vgg7'"),
-        ({"models": ()}, r"^models: expected at least one, and each once, got none"),
-        ({"models": ("vgg5", "vgg5")}, r"^models: expected at least one, and each once, got vgg5,"),
-        ({"models": ("vgg-dvs",)}, r"^models: expected models of images, got vgg-dvs, which takes"),
-        ({"steps": (4, 0)}, r"^steps: expected a whole number >= 1, got 0"),
-        ({"steps": (4, 4)}, r"^steps: expected at least one, and each once, got 4, 4"),
-        ({"steps": ()}, r"^steps: expected at least one, and each once, got none"),
-        ({"rules": {}}, r"^rules: expected at least one"),
-        ({"rules": rules_named("cba")}, r"^rules: expected a rule that applies to every neuron"),
-        ({"batch_size": 0}, r"^batch_size: expected a whole number >= 1, got 0"),
-        ({"repeats": 0}, r"^repeats: expected a whole number >= 1, got 0"),
-        ({"samples": 0}, r"^samples: expected a whole number >= 1, got 0"),
-        (
-            {"samples": "all"},
-            r"^samples: expected a number, for random images have no end, got all",
-        ),
-        ({"threads": 0}, r"^threads: expected a whole number >= 1, got 0"),
-        ({"device": "cuda"}, r"^device: expected 'gpu' or 'cpu', got 'cuda'"),
-        ({"decay": 2.0}, r"^decay: expected a number above 0 and at most 1, got 2"),
-        ({"width": 0}, r"^width: expected a number above 0, got 0"),
-        ({"channels": 0}, r"^channels: expected a whole number >= 1, got 0"),
-        (
-            {"source": Source(data="digits")},
-            r"^channels: expected None beside digits, whose images",
-        ),
-        (
-            {"source": Source(data="random", image_size=0)},
-            r"^image_size: expected a whole number >= 1, got 0",
-        ),
-        (
-            {"source": Source(data="random", frames=3)},
-            r"^frames: expected None for random images, got 3",
-        ),
-        (
-            {"source": Source(data="random", axes="NCHW")},
-            r"^axes: expected None for random images, got 'NCHW'",
-        ),
-        (
-            {"source": Source(data="random", test_share=0.5)},
-            r"^test_share: expected None for random images, got 0\.5",
-        ),
-        (
-            {"source": Source(data="random", value_range=(0, 1))},
-            r"^value_range: expected None for random images, got \(0, 1\)",
-        ),
-    ],
-)
-def test_protocols_that_make_no_sense_are_refused_before_anything_runs(options, message):
-    with pytest.raises(ValueError, match=message):
-        settings(**options)
-
-
-def test_random_images_that_are_not_square_are_refused(tmp_path):
-    source = Source(data="random", image_size=(3, 5))
-    with pytest.raises(ValueError, match=r"^image_size: expected the side of square images, got"):
-        run(settings(tmp_path / "out", source=source))
 
 
 def test_the_width_reaches_the_models(tmp_path, monkeypatch):

@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from torch import nn
 
 from art_snn import (
     LIF,
-    Direct,
     PyTorchSpikingClassifier,
     SpikingNetwork,
     TimeDistributed as Timed,
@@ -31,14 +29,9 @@ from art_snn.metrics import paired_difference, robustness
 from art_snn.models import Architecture
 from tests.command import forbidden
 from tests.datasets import images
-from tests.small import CLASSES, classifier, pgd_by_hand, samples, untouched
+from tests.small import classifier, pgd_by_hand, samples, untouched
 
 ATTACK = Attack(eps=0.03, iterations=5)
-DAMAGED = r"^output: expected a folder .*sweep\.json, which (holds no JSON|cannot be read) \("
-REFUSAL = (
-    r"^output: expected a folder without results, or with results of the same sweep, got "
-    r".*sweep\.json of other settings, code, weights or samples\. Choose another folder"
-)
 
 
 def sweep(**options: Any) -> Sweep:
@@ -47,18 +40,6 @@ def sweep(**options: Any) -> Sweep:
 
 def robust(line: Line) -> dict[float, list[bool]]:
     return {value: list(outcome.robust) for value, outcome in line.outcomes.items()}
-
-
-def interrupt(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
-    """Stop the attack on the batch of that number, counted from 1 over all values."""
-    craft, calls = Attack.craft, iter(range(1, 1000))
-
-    def stopped(self: Attack, *given: Any) -> np.ndarray:
-        if next(calls) == at:
-            raise KeyboardInterrupt
-        return craft(self, *given)
-
-    monkeypatch.setattr(Attack, "craft", stopped)
 
 
 @pytest.mark.parametrize(
@@ -153,30 +134,6 @@ def test_fields_of_rules_around_a_rule_are_swept_too(crafted):
     assert np.array_equal(crafted[1], crafted[2])
 
 
-def test_a_run_that_was_killed_is_taken_up_after_its_last_whole_value(tmp_path, crafted):
-    wrapped = classifier(seed=1)
-    x, y = samples(wrapped)
-    file, whole = tmp_path / "new" / "sweep.json", tmp_path / "whole.json"
-    expected = swept(sweep(), wrapped, x, y, whole, "decay 0.5", "small")
-    assert len(crafted) == 9
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt(patch, at=5)
-        with pytest.raises(KeyboardInterrupt):
-            swept(sweep(), wrapped, x, y, file, "decay 0.5", "small")
-    killed = read_result(file)
-    assert list(killed["lines"]["rga.beta at decay 0.5"]["values"]) == ["1.0"]
-    assert [kept.name for kept in file.parent.iterdir()] == ["sweep.json"]
-    crafted.clear()
-    resumed = swept(sweep(), wrapped, x, y, file, "decay 0.5", "small")
-    assert len(crafted) == 6
-    assert file.read_bytes() == whole.read_bytes()
-    assert robust(resumed) == robust(expected)
-    crafted.clear()
-    again = swept(sweep(), wrapped, x, y, file, "decay 0.5", "small")
-    assert crafted == []
-    assert (robust(again), again.title) == (robust(expected), "small")
-
-
 def test_one_file_holds_several_networks_and_fields(tmp_path, crafted):
     file = tmp_path / "sweep.json"
     gamma = sweep(field="gamma", values=(0, 0.2))
@@ -243,51 +200,6 @@ def test_the_file_tells_the_settings_and_the_outcome_of_every_sample(tmp_path):
         assert kept["robust"] == "".join(str(int(one)) for one in outcome.robust)
         assert kept["attack_success"] == outcome.attack_success.as_dict()
     assert list(entry["values"]) == ["1.0", "inf"]
-
-
-def results(folder: Path) -> tuple[Any, np.ndarray, np.ndarray, Path]:
-    wrapped = classifier(seed=1)
-    x, y = samples(wrapped)
-    swept(sweep(), wrapped, x, y, folder / "sweep.json")
-    return wrapped, x, y, folder / "sweep.json"
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"attack": Attack(eps=0.04, iterations=5)}, {"samples": 9}, {"batch_size": 5}, {"seed": 1}],
-    ids=str,
-)
-def test_results_of_other_settings_are_refused_and_kept(change, tmp_path):
-    wrapped, x, y, file = results(tmp_path)
-    before = file.read_bytes()
-    with pytest.raises(ValueError, match=REFUSAL):
-        swept(sweep(**change), wrapped, x, y, file)
-    assert file.read_bytes() == before
-
-
-@pytest.mark.parametrize("changed", ["weights", "neurons", "x", "y"])
-def test_results_of_another_network_or_other_samples_are_refused(changed, tmp_path):
-    wrapped, x, y, file = results(tmp_path)
-    if changed == "weights":
-        with torch.no_grad():
-            wrapped.model.layers[2].module[0].bias[0] += 1e-3
-    elif changed == "neurons":
-        wrapped = classifier(seed=1, decay=0.9)
-    elif changed == "x":
-        x[3, 0, 2, 2] += 0.01
-    else:
-        y[3] = (y[3] + 1) % CLASSES
-    with pytest.raises(ValueError, match=REFUSAL):
-        swept(sweep(), wrapped, x, y, file)
-
-
-@pytest.mark.parametrize("content", ["", '{"lines": ', "[]", "null", "{}", '{"lines": 3}'])
-def test_a_damaged_file_is_refused_and_kept(content, tmp_path):
-    wrapped, x, y, file = results(tmp_path)
-    file.write_text(content)
-    with pytest.raises(ValueError, match=DAMAGED):
-        swept(sweep(), wrapped, x, y, file)
-    assert file.read_text() == content
 
 
 @pytest.mark.parametrize(
@@ -357,59 +269,6 @@ def test_a_sweep_without_samples_is_refused():
         swept(sweep(), classifier(), np.empty((0, 1, 8, 8), np.float32), np.empty(0, np.int64))
 
 
-EARLIER = """{"lines": {"rga.beta at decay 0.5": {"title": "a title",
-"key": "243a5cbf0e260eb7d0f51495e87fd0d5e6c1f0a1c8a0765c88773fbbc8aac3f9",
-"rule": "RGA(beta=2.0, gamma=0.2)", "field": "beta", "default": "2.0",
-"attack": {"name": "pgd", "eps": 0.125, "eps_step": null, "iterations": 2},
-"samples": 3, "batch_size": 2, "seed": 0,
-"clean_accuracy": {"count": 2, "total": 3, "value": 0.6666666666666666,
-"low": 0.20765960080204782, "high": 0.9385080552796038}, "correct": "011",
-"values": {"1.0": {"attack_success": {"count": 1, "total": 2, "value": 0.5,
-"low": 0.09453120573423074, "high": 0.9054687942657693}, "robust": "001"}}}}}"""
-"""As the first version wrote it, but for the outcome, which no attack gives."""
-
-
-def written_by_hand() -> tuple[PyTorchSpikingClassifier, np.ndarray, np.ndarray]:
-    """A network with weights that are no matter of chance, and three samples."""
-    layers = [Timed(nn.Flatten(), nn.Linear(4, 3)), LIF(), Timed(nn.Linear(3, 2))]
-    network = SpikingNetwork(layers, Direct(4))
-    with torch.no_grad():
-        for i, weights in enumerate(network.parameters()):
-            weights.copy_(torch.arange(weights.numel()).reshape(weights.shape) % 5 / 4 - i / 8)
-    x = (np.arange(12, dtype=np.float32) / 16).reshape(3, 1, 2, 2)
-    wrapped = PyTorchSpikingClassifier(
-        network, nn.CrossEntropyLoss(), (1, 2, 2), 2, clip_values=(0.0, 1.0), device_type="cpu"
-    )
-    return wrapped, x, np.array([0, 1, 1])
-
-
-def test_results_of_earlier_versions_are_taken_up_value_by_value(tmp_path, crafted):
-    wrapped, x, y = written_by_hand()
-    file = tmp_path / "sweep.json"
-    file.write_text(EARLIER)
-    asked = Sweep(values=(1, 2), attack=Attack(eps=0.125, iterations=2), batch_size=2)
-    line = swept(asked, wrapped, x, y, file, "decay 0.5", "a title")
-    assert len(crafted) == 2
-    assert robust(line)[1.0] == [False, False, True]
-    earlier, now = (json.loads(text)["lines"] for text in (EARLIER, file.read_text()))
-    (entry,) = now.values()
-    assert list(entry["values"]) == ["1.0", "2.0"]
-    del entry["values"]["2.0"]
-    assert now == earlier
-
-
-def test_the_file_holds_what_the_published_ones_hold(tmp_path):
-    published = Path(__file__).parents[3] / "docs" / "study" / "eurosat" / "sweep.json"
-    entry = read_result(published)["lines"]["rga.beta at decay 1"]
-    wrapped, x, y = written_by_hand()
-    asked = Sweep(values=(1, 2), attack=Attack(eps=0.125, iterations=2), batch_size=2)
-    swept(asked, wrapped, x, y, tmp_path / "sweep.json", "decay 1", "title")
-    (ours,) = read_result(tmp_path / "sweep.json")["lines"].values()
-    assert [(k, type(v)) for k, v in ours.items()] == [(k, type(v)) for k, v in entry.items()]
-    assert ours["values"]["1.0"].keys() == entry["values"]["1.0"].keys()
-    assert ours["attack"].keys() == entry["attack"].keys()
-
-
 def test_more_steps_are_refused_where_the_encoder_has_a_fixed_number():
     network = SpikingNetwork([LIF(), Timed(nn.Flatten(), nn.Linear(64, 4))], Frames(4))
     shape = (4, 1, 8, 8)
@@ -420,8 +279,6 @@ def test_more_steps_are_refused_where_the_encoder_has_a_fixed_number():
 
 
 SMALL: dict[str, Any] = {"attack": Attack(eps=0.1, iterations=1), "batch_size": 2, "device": "cpu"}
-BATCHES = 2
-"""Of the four test samples."""
 VALUES = {"beta": (1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0), "gamma": (0.0, 0.1, 0.2, 0.3)}
 PLACES = [
     "rga.beta at decay 1",
@@ -489,23 +346,6 @@ def test_a_default_is_as_strong_as_in_the_comparison_of_rules(paper, data, tmp_p
         assert entry["default"] == value
         assert entry["correct"] == bit_string(expected.correct)
         assert entry["values"][value]["robust"] == bit_string(expected.robust)
-
-
-def test_a_run_that_was_killed_is_taken_up_without_training_and_attacking_again(
-    paper, data, tmp_path, monkeypatch, crafted
-):
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt(patch, at=1 + 9 * BATCHES)
-        with pytest.raises(KeyboardInterrupt):
-            run(asked(tmp_path, data))
-    assert not (tmp_path / "sweep.md").exists()
-    assert list(content(tmp_path)) == PLACES[:2]
-    crafted.clear()
-    monkeypatch.setattr(trained, "train", forbidden)
-    run(asked(tmp_path, data))
-    assert len(crafted) == (2 * 7 + 2 * 4 - 9) * BATCHES
-    for name in ("sweep.json", "sweep.md"):
-        assert (tmp_path / name).read_bytes() == (paper / name).read_bytes()
 
 
 def test_what_is_told_is_what_was_asked_and_the_file_keeps_the_rest(paper, data, tmp_path):
@@ -593,67 +433,3 @@ def test_the_check_of_values_leaves_no_trace_in_the_trained_network(paper, data,
     checkpoint.load(kept, paper / "decay-0.5" / "network.pt")
     ours, theirs = alone.state_dict(), kept.state_dict()
     assert all(np.array_equal(ours[name].numpy(), theirs[name].numpy()) for name in ours)
-
-
-OWN = """
-from torch import nn
-from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed
-
-def network():
-    layers = [TimeDistributed(nn.Flatten(), nn.Linear(16, 8)), LIF(decay=0.75, threshold=0.2),
-              TimeDistributed(nn.Linear(8, 3))]
-    return SpikingNetwork(layers, Direct(2))
-"""
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> str:
-    (tmp_path / "mine.py").write_text(OWN)
-    return f"{tmp_path / 'mine.py'}:network"
-
-
-def test_a_network_of_one_s_own_is_swept_with_the_weights_it_has(own, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(trained, "train", forbidden)
-    network = Trained(architecture=Architecture(model=own))
-    settings = asked(tmp_path / "out", data, network=network)
-    panels = run(settings).panels
-    assert [list(panel.lines) for panel in panels] == [[own], [own]]
-    assert list(content(tmp_path / "out")) == [f"rga.beta at {own}", f"rga.gamma at {own}"]
-    titles = {line.title for panel in panels for line in panel.lines.values()}
-    assert titles == {f"{own}, T = 2, direct encoding on mine"}
-    assert files(tmp_path / "out") == {"sweep.json", "sweep.md", "sweep.png"}
-    mine = from_npz(data)
-    wrapped = network.classifier(mine, "cpu")
-    for plan, panel in zip(settings.plans(), panels, strict=True):
-        alone = swept(plan.sweep, wrapped, mine.x_test, mine.y_test)
-        assert robust(panel.lines[own]) == robust(alone)
-
-
-def test_a_network_of_one_s_own_is_trained_where_epochs_are_given(own, data, tmp_path, monkeypatch):
-    options: dict[str, Any] = {
-        "network": Trained(architecture=Architecture(model=own), epochs=1),
-        "field": "gamma",
-        "values": (0, 0.2),
-    }
-    run(asked(tmp_path / "out", data, **options))
-    assert files(tmp_path / "out") == {"network.pt", "sweep.json", "sweep.md", "sweep.png"}
-    monkeypatch.setattr(trained, "train", forbidden)
-    run(asked(tmp_path / "out", data, **options))
-    loaded = Trained(
-        architecture=Architecture(model=own), checkpoint=tmp_path / "out" / "network.pt"
-    )
-    run(asked(tmp_path / "other", data, **options | {"network": loaded}))
-    assert content(tmp_path / "other") == content(tmp_path / "out")
-    untrained = Trained(architecture=Architecture(model=own))
-    run(asked(tmp_path / "untrained", data, **options | {"network": untrained}))
-    (ours,), (theirs,) = (content(tmp_path / n).values() for n in ("out", "untrained"))
-    assert ours["key"] != theirs["key"]
-
-
-def test_a_value_that_a_network_of_one_s_own_refuses_is_named_with_its_decay(own, data, tmp_path):
-    network = Trained(architecture=Architecture(model=own))
-    settings = asked(tmp_path / "out", data, network=network, field="beta", values=(2, 0.2))
-    message = r"^values: .*rga\.beta .*got 0\.2 \(beta: .*decay 0\.75 and threshold 0\.2"
-    with pytest.raises(ValueError, match=message):
-        run(settings)
-    assert not (tmp_path / "out").exists()

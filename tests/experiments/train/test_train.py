@@ -12,13 +12,11 @@ import pytest
 import torch
 
 from art_snn import checkpoint
-from art_snn.checkpoint import CheckpointError
 from art_snn.experiments.resume import read_result
 from art_snn.experiments.train import Settings, fitted
 from art_snn.experiments.trained import Trained
 from art_snn.models import Architecture
 from art_snn.training import Epoch, Recipe
-from tests.command import forbidden
 from tests.datasets import halves, halves_in_frames
 from tests.own import own
 
@@ -95,23 +93,6 @@ def test_validation_samples_are_not_trained_on(monkeypatch, tmp_path):
     assert rows | held == {sample.tobytes() for sample in halves().x_train}
 
 
-def test_a_finished_run_is_loaded_and_gives_the_same(folder, tmp_path, monkeypatch):
-    (tmp_path / "training.pt").write_bytes((folder / "training.pt").read_bytes())
-    monkeypatch.setattr(torch.optim.SGD, "step", forbidden)
-    fitted(settings(tmp_path), halves())
-    first, again = (read_result(p / "training.json") for p in (folder, tmp_path))
-    assert first == again
-
-
-def test_the_folder_of_another_run_is_refused(folder, tmp_path):
-    (tmp_path / "training.pt").write_bytes((folder / "training.pt").read_bytes())
-    other = settings(tmp_path, recipe=replace(RECIPE, momentum=0.5))
-    with pytest.raises(
-        CheckpointError, match=r"^resume: expected a run of Recipe\(.*momentum=0\.5"
-    ):
-        fitted(other, halves())
-
-
 def test_it_tells_the_recipe_the_best_epoch_and_the_test_accuracy(tmp_path):
     result = fitted(settings(tmp_path), halves())
     text, best = result.render(), result.best
@@ -138,14 +119,6 @@ def test_the_text_is_written_with_a_row_per_epoch_that_marks_the_best(folder):
         ]
         for epoch in history
     ]
-
-
-@pytest.mark.parametrize("share", [0, 1, -0.1, "some"])
-def test_a_validation_share_outside_its_range_is_refused(share):
-    with pytest.raises(
-        ValueError, match=r"^validation: expected a number above 0 and at most 0\.9"
-    ):
-        settings(Path("out"), validation=share)
 
 
 def test_a_recipe_that_does_not_fit_the_images_is_refused_and_leaves_no_file(tmp_path):
@@ -187,16 +160,6 @@ def test_numbers_from_numpy_are_written_as_plain_ones(folder, tmp_path):
     assert first == again
 
 
-@pytest.mark.parametrize("change", [{"decay": 0.9}, {"steps": 3}, {"reset": "soft"}])
-def test_the_folder_of_a_network_that_has_the_same_weights_otherwise_is_refused(
-    change, folder, tmp_path
-):
-    (tmp_path / "training.pt").write_bytes((folder / "training.pt").read_bytes())
-    other = settings(tmp_path, architecture=Architecture(**{"steps": 2} | change))
-    with pytest.raises(CheckpointError, match=r"^resume: expected a run of this network"):
-        fitted(other, halves())
-
-
 def test_a_network_of_another_kind_of_run_is_not_written_over(folder, tmp_path):
     (tmp_path / "network.pt").write_bytes((folder / "network.pt").read_bytes())
     message = (
@@ -206,27 +169,6 @@ def test_a_network_of_another_kind_of_run_is_not_written_over(folder, tmp_path):
     with pytest.raises(ValueError, match=message):
         fitted(settings(tmp_path), halves())
     assert (tmp_path / "network.pt").read_bytes() == (folder / "network.pt").read_bytes()
-
-
-@pytest.mark.parametrize("epoch", [1, 2])
-def test_a_run_that_is_interrupted_goes_on_and_gives_the_same(epoch, folder, tmp_path, monkeypatch):
-    done = []
-    step = torch.optim.SGD.step
-
-    def killed(self: torch.optim.SGD, *given: Any) -> Any:
-        done.append(1)
-        if len(done) == 2 * epoch:
-            raise KeyboardInterrupt
-        return step(self, *given)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(torch.optim.SGD, "step", killed)
-        with pytest.raises(KeyboardInterrupt):
-            fitted(settings(tmp_path), halves())
-    assert [file.name for file in tmp_path.iterdir()] == ["training.pt"] * (epoch - 1)
-    fitted(settings(tmp_path), halves())
-    first, again = (read_result(p / "training.json") for p in (folder, tmp_path))
-    assert first == again
 
 
 @pytest.mark.parametrize("mirrored", [True, False])
