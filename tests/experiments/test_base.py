@@ -59,20 +59,6 @@ def test_an_output_may_be_any_folder_and_is_not_made_before_there_is_anything(na
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"device": "tpu"}, r"^device: expected 'gpu' or 'cpu', got 'tpu'"),
-        ({"device": "cuda"}, r"^device: expected 'gpu' or 'cpu', got 'cuda'"),
-        ({"threads": 0}, r"^threads: expected a whole number >= 1, got 0\. Leave it out for torch"),
-        ({"threads": 1.5}, r"^threads: expected a whole number >= 1, got 1\.5"),
-    ],
-)
-def test_devices_and_threads_that_there_are_not_are_refused(options, message, tmp_path):
-    with pytest.raises(ArgumentError, match=message):
-        Experiment(output=tmp_path, **options)
-
-
 def test_threads_are_set_when_the_experiment_starts_and_left_where_none_are_told(tmp_path):
     before = torch.get_num_threads()
     try:

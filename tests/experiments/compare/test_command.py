@@ -83,15 +83,6 @@ def test_a_checkpoint_is_attacked_as_its_notes_describe_it(compared, tmp_path, m
     assert "does not apply" not in other.stdout
 
 
-def test_a_checkpoint_under_other_neurons_does_not_take_up_the_earlier_results(compared, tmp_path):
-    arguments = (*LOADED, "--checkpoint", str(compared[0] / "network.pt"))
-    done = call(*arguments, "--output", str(tmp_path))
-    assert done.status == 0, done.stderr
-    other = call(*arguments, "--output", str(tmp_path), "--decay", "1")
-    assert other.status == 2
-    assert OTHERS in other.complaint
-
-
 def test_a_narrow_network_is_compared_and_its_checkpoint_knows_its_width(tmp_path, monkeypatch):
     done = call(*COMPARE, "--width", "0.125", "--output", str(tmp_path / "narrow"))
     assert done.status == 0, done.stderr
@@ -187,19 +178,4 @@ def test_no_code_is_run_out_of_a_checkpoint(tmp_path, monkeypatch):
     message = "--model: expected the function that builds the network, since no checkpoint runs"
     assert message in done.complaint
     assert model in done.complaint
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("shape", "classes", "message"),
-    [
-        ((1, 4, 4), 10, "--data: expected shape [N, 1, 4, 4], got [1, 1, 8, 8]."),
-        ((1, 8, 8), 3, "--model: expected logits of shape [N, 10], as nb_classes says, got [8, 3]"),
-    ],
-)
-def test_a_network_for_other_data_is_a_usage_error(shape, classes, message, tmp_path):
-    model = own(tmp_path, shape, classes)
-    done = call(*OPEN, "--model", model, "--output", str(tmp_path / "out"))
-    assert done.status == 2, done.stdout
-    assert message in done.complaint
     assert not (tmp_path / "out").exists()

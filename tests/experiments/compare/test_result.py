@@ -79,13 +79,6 @@ def test_the_table_in_markdown_has_the_same_cells():
     assert note == f"- {NOTE}"
 
 
-def test_the_table_in_html_has_the_same_cells():
-    text = EXAMPLE.render("html")
-    for cell in ("<td>stbp", "+ 0.031</td>", "<td>cba", f"<p>{NOTE}</p>", f"<p>{CORRECT}</p>"):
-        assert cell in text
-    assert text.count("<tr>") == 1 + len(CELLS)
-
-
 def test_a_table_without_stbp_has_no_p_and_one_of_a_single_rule_no_union_and_no_notes():
     text = by_hand(rga=Row("RGA()", "rate", None, outcome(7), Share(4, 10), 0.25)).render()
     *_, line = text.splitlines()

@@ -35,22 +35,6 @@ def test_the_cost_is_printed_and_written(tmp_path):
     assert set(content["seconds"]) == {"inference", "rga", "stbp", "stock rga", "stock stbp"}
 
 
-def test_the_cost_of_chosen_rules_is_listed(tmp_path):
-    done = call(*TINY, "--rules", "hart, rga-8-steps", "--output", str(tmp_path / "out"))
-    assert done.status == 0, done.stderr
-    assert "gradient by HART" in done.stdout
-    assert "gradient by RGA-8-STEPS" in done.stdout
-    assert "gradient by RGA " not in done.stdout
-
-
-def test_the_cost_of_event_frames_is_measured_with_their_channels(tmp_path):
-    done = call(
-        *TINY, "--model", "vgg-dvs", "--channels", "2", "--width", "0.05", "--output", str(tmp_path)
-    )
-    assert done.status == 0, done.stderr
-    assert "2x2x8x8" in done.stdout
-
-
 def test_a_training_step_beside_the_frameworks_is_printed_and_written(tmp_path, monkeypatch):
     mirrors.installed(monkeypatch, spikingjelly="2.0.0")
     words = [word for word in TINY if word not in ("--rules", "rga,stbp")]

@@ -234,12 +234,6 @@ def test_a_training_step_is_measured_by_stbp_and_by_the_frameworks(tmp_path, mon
     assert "rate of 1e-08, so that weights stay as they are drawn." in text
 
 
-def test_the_rules_say_what_trains(tmp_path):
-    cost = run(settings(tmp_path, training=True, rules=rules_named("rga,stbp")))
-    assert tuple(cost.seconds) == ROWS[:3]
-    assert "A training step by RGA takes " in cost.render()
-
-
 def test_a_training_step_leaves_weights_as_they_are_drawn(tmp_path):
     load = settings(tmp_path, training=True).workload()
     network = load.network()

@@ -7,12 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from art_snn import RGA, checkpoint
+from art_snn import RGA
 from art_snn.curves import curves_of
-from art_snn.data import from_npz
 from art_snn.experiments import trained
 from art_snn.experiments.resume import read_result
-from art_snn.models import Architecture
 from tests.command import call, forbidden
 from tests.datasets import images
 
@@ -90,39 +88,3 @@ def test_another_layer_and_another_polyline_need_no_new_training(recorded, data,
         assert "layers.1: 4096 of 4096 pairs" in done.stdout
         written = read_result(folder / "curves.json")
         assert written["settings"]["rule"] == {"beta": 3.0, "gamma": 0.0}
-
-
-def test_checkpoints_are_recorded_under_the_decays_that_they_note(recorded, data, tmp_path):
-    folder, _ = recorded
-    files = [folder / "decay-0.5" / "network.pt", folder / "decay-1" / "network.pt"]
-    named = [part for file in files for part in ("--checkpoint", str(file))]
-    arguments = ("curves", "--device", "cpu", "--pairs", "40", "--data", data, *named)
-    done = call(*arguments, "--output", str(tmp_path / "a"))
-    assert done.status == 0, done.stderr
-    ours = read_result(tmp_path / "a" / "curves.json")
-    assert [panel["decay"] for panel in ours["panels"]] == [0.5, 1.0]
-    assert ours["panels"][0]["subject"]["threshold"] == 0.25
-    assert not list((tmp_path / "a").rglob("network.pt"))
-    done = call(*arguments, "--decays", "0.9, 0.75", "--output", str(tmp_path / "b"))
-    assert done.status == 0, done.stderr
-    theirs = read_result(tmp_path / "b" / "curves.json")
-    assert [panel["decay"] for panel in theirs["panels"]] == [0.9, 0.75]
-
-
-def test_decays_are_told_in_one_list(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(trained.Trained, "_train", lambda *_: None)
-    done = call(*CURVES, "--decays", "0.9, 1,1/4", "--data", data, "--output", str(tmp_path))
-    assert done.status == 0, done.stderr
-    written = read_result(tmp_path / "curves.json")
-    assert [panel["decay"] for panel in written["panels"]] == [0.9, 1.0, 0.25]
-
-
-def test_a_network_with_a_soft_reset_is_a_usage_error(recorded, data, tmp_path):
-    soft = {"reset": "soft", "steps": 2}
-    content = Architecture(**soft).build(from_npz(data))
-    checkpoint.save(content, tmp_path / "soft.pt", subject=soft)
-    arguments = ("--checkpoint", str(tmp_path / "soft.pt"), "--data", data)
-    done = call("curves", *arguments, "--output", str(tmp_path / "out"))
-    assert done.status == 2
-    assert "reset: expected 'hard', got 'soft'. The static curve" in done.complaint
-    assert not (tmp_path / "out").exists()

@@ -167,16 +167,6 @@ def test_one_decay_is_one_network_of_that_decay(both, data, tmp_path):
     assert panels(tmp_path) == panels(both)[:1]
 
 
-def test_two_close_decays_are_two_networks_in_two_folders_and_two_sets_of_pairs(data, tmp_path):
-    found = run(asked(tmp_path, data, decays=(0.1234567, 0.1234568), layer=0))
-    names = ["decay-0.1234567", "decay-0.1234568"]
-    assert [one.name for one in found.recordings] == names
-    assert [panel["decay"] for panel in panels(tmp_path)] == [0.1234567, 0.1234568]
-    assert {path.parent.name for path in tmp_path.rglob("network.pt")} == set(names)
-    with np.load(tmp_path / "pairs.npz") as arrays:
-        assert {name.partition("/")[0] for name in arrays} == set(names)
-
-
 def test_the_network_as_it_is_trained_is_the_one_that_is_told(data):
     one = Trained(architecture=Architecture(steps=2), epochs=3).on(from_npz(data))
     architecture = {"model": "vgg5", "width": 1.0, "steps": 2, "decay": 0.5, "threshold": 1.0}

@@ -10,6 +10,7 @@ import pytest
 
 from art_snn.experiments.demo import ATTACKS, GRADIENTS, Demonstration, Settings, run
 from art_snn.experiments.resume import read_result
+from tests.own import own
 
 SMALL = Settings(epochs=1, test_images=24, eps=(0.1, 0.3), device="cpu")
 
@@ -34,15 +35,23 @@ def test_it_writes_results_and_pictures(first):
         assert (folder / picture).read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_same_seed_gives_the_same_results(first, tmp_path):
-    _, folder = first
-    run(replace(SMALL, output=tmp_path))
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Demonstration, Path]:
+    """Settings, result and folder of a network of a few neurons."""
+    folder = tmp_path_factory.mktemp("narrow")
+    settings = replace(SMALL, model=own(folder, (1, 8, 8), 10), output=folder)
+    return settings, run(settings), folder
+
+
+def test_the_same_seed_gives_the_same_results(narrow, tmp_path):
+    settings, _, folder = narrow
+    run(replace(settings, output=tmp_path))
     assert (tmp_path / "results.json").read_text() == (folder / "results.json").read_text()
 
 
-def test_adversarials_are_crafted_in_the_precision_that_was_asked_for(first, tmp_path):
-    outcome, folder = first
-    half = run(replace(SMALL, attack_dtype="bfloat16", output=tmp_path))
+def test_adversarials_are_crafted_in_the_precision_that_was_asked_for(narrow, tmp_path):
+    settings, outcome, folder = narrow
+    half = run(replace(settings, attack_dtype="bfloat16", output=tmp_path))
     assert read_result(tmp_path / "results.json")["attack_dtype"] == "bfloat16"
     assert read_result(folder / "results.json")["attack_dtype"] is None
     assert "crafted in bfloat16" in half.render()

@@ -8,7 +8,6 @@ import pytest
 
 from art_snn import checkpoint
 from art_snn.experiments.resume import read_result
-from art_snn.gradients import rule_named
 from tests.command import call
 from tests.datasets import counts, images
 
@@ -41,25 +40,6 @@ def test_adversarial_training_is_by_the_attack_and_the_rule_that_are_named(argum
     assert {file.name for file in (tmp_path / "out").iterdir()} == {
         *("network.pt", "training.json", "training.md", "training.png", "training.pt")
     }
-
-
-def test_unless_told_otherwise_the_attack_is_of_ten_steps_within_8_255_by_rga(arguments, tmp_path):
-    done = call(*arguments)
-    assert done.status == 0, done.stderr
-    wanted = "under PGD, eps 0.03137, 10 steps of 0.007843 by RGA(beta=2.0, gamma=0.2)"
-    assert wanted in done.stdout
-    assert ", share=1.0, " in checkpoint.notes(tmp_path / "out" / "network.pt")["adversary"]
-    assert "flip=True" in done.stdout.strip().splitlines()[0]
-
-
-def test_a_rule_of_several_is_named_and_noted_whole(arguments, tmp_path):
-    done = call(*arguments, "--rule", "mean-rga-stbp", "--attack", "fgsm")
-    assert done.status == 0, done.stderr
-    rule = rule_named("mean-rga-stbp")
-    assert f"under FGSM, eps 0.03137 by {rule!r}." in done.stdout
-    noted = checkpoint.notes(tmp_path / "out" / "network.pt")["adversary"]
-    assert f"rule={rule!r}" in noted
-    assert read_result(tmp_path / "out" / "training.json")["adversary"] == noted
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 
 from art_snn.attacks import Attack
-from art_snn.experiments.resume import read_result
-from art_snn.experiments.scaling import PGD, run
+from art_snn.experiments.scaling import PGD
 from art_snn.gradients import rules_named
 from art_snn.measuring import process
 from art_snn.measuring.workload import Row, Workload
 from tests.command import call
-from tests.experiments.scaling.standins import MIB, names, photographs, saved, settings
+from tests.experiments.scaling.standins import MIB, names
 
 COMMAND = (
     *("scaling", "--models", "vgg5,vgg11", "--steps", "2,4", "--samples", "6", "--threads", "1"),
@@ -34,18 +33,6 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[Workload]:
 
     monkeypatch.setattr(process, "in_fresh_process", instead)
     return kept
-
-
-def test_a_run_writes_figures_table_and_chart(tmp_path):
-    folder = tmp_path / "made" / "here"
-    grown = run(settings(folder))
-    names = {"scaling.json", "scaling.md", "scaling.png"}
-    assert {file.name for file in folder.iterdir()} == names
-    assert read_result(folder / "scaling.json") == grown.as_dict()
-    lines = (folder / "scaling.md").read_text().splitlines()
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
-    assert ["vgg5", "4", "4.000", "4.000", "4.000", "1.00", "4", "4", "1.00"] in rows
-    assert (folder / "scaling.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_command_prints_the_table_and_writes_the_folder(tmp_path, loads):
@@ -101,13 +88,3 @@ def test_the_command_attacks_in_the_folder_scaling_as_the_paper_does(tmp_path, m
     assert {load.steps for load in loads} == {4, 8, 16, 32}
     assert {load.x.shape for load in loads} == {(32, 3, 32, 32)}
     assert loads[0].rules == rules_named("rga,stbp")
-
-
-@pytest.mark.parametrize(("samples", "count"), [("all", 6), ("5", 5)])
-def test_the_command_takes_the_images_of_a_data_set(samples, count, tmp_path, loads):
-    path = saved(photographs(), tmp_path).data
-    start = ("scaling", "--models", "vgg5", "--steps", "2", "--batch-size", "4", "--width", "0.05")
-    done = call(*start, "--samples", samples, "--data", path, "--output", str(tmp_path / "out"))
-    assert done.status == 0, done.stderr
-    assert f"over {count} test images of photographs of 1x3x5" in done.stdout
-    assert max(len(load.x) for load in loads) == count

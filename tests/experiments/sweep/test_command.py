@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from art_snn.experiments import trained
 from art_snn.experiments.resume import read_result, structured
 from art_snn.experiments.sweep import Swept
 from art_snn.experiments.sweep.result import Content
-from tests.command import call, forbidden
+from tests.command import call
 from tests.datasets import images
 
 ATTACK = ("--samples", "4", "--batch-size", "4", "--device", "cpu")
@@ -72,33 +71,3 @@ def test_rule_field_values_and_decays_are_chosen(swept, tmp_path):
     ]
     assert [list(entry["values"]) for entry in lines.values()] == [["0.5", "1.0"]] * 2
     assert "; FGSM, eps 0.01569" in done.stdout
-
-
-def test_a_checkpoint_is_swept_at_its_own_decay_unless_another_one_is_given(
-    swept, tmp_path, monkeypatch
-):
-    data, folder, _ = swept
-    monkeypatch.setattr(trained, "train", forbidden)
-    network = ("--checkpoint", str(folder / "decay-0.9" / "network.pt"), "--data", str(data))
-    field = ("--field", "gamma", "--values", "0,0.1")
-    arguments = ("sweep", *ATTACK, "--iterations", "1", *network, *field)
-    done = call(*arguments, "--output", str(tmp_path))
-    assert done.status == 0, done.stderr
-    (entry,) = read_result(tmp_path / "sweep.json")["lines"].values()
-    theirs = read_result(folder / "sweep.json")["lines"]["rga.gamma at decay 0.9"]
-    assert entry["key"] == theirs["key"]
-    assert entry["values"] == {v: theirs["values"][v] for v in ("0.0", "0.1")}
-    other = call(*arguments, "--decay", "1", "--output", str(tmp_path))
-    assert other.status == 0, other.stderr
-    title = "vgg5, T = 2, decay 1, direct encoding on mine; its weights were trained with decay 0.9"
-    assert f"decay 1 ({title}; " in other.stdout
-
-
-@pytest.mark.parametrize("decays", ["1,0.9", "1", "0.9"])
-def test_a_checkpoint_with_decays_is_a_usage_error(decays, swept, tmp_path):
-    data, folder, _ = swept
-    network = ("--checkpoint", str(folder / "decay-0.9" / "network.pt"), "--data", str(data))
-    done = call("sweep", *ATTACK, *network, "--decays", decays, "--output", str(tmp_path / "out"))
-    assert done.status == 2
-    assert "--decays: expected None beside a checkpoint, wh" in done.complaint
-    assert not (tmp_path / "out").exists()

@@ -108,10 +108,6 @@ def test_the_table_says_how_strong_every_value_is_against_the_best_and_the_defau
     ]
 
 
-def test_a_best_value_that_stands_alone_has_no_rivals():
-    assert line(v1=(2, 3), v3=MOST).verdict().endswith("p >= 0.05): none")
-
-
 def test_the_table_in_markdown_has_the_same_cells_and_notes():
     title, _, head, rule, *rest = Swept([EXAMPLE]).render("markdown").splitlines()
     assert title == "beta of RGA(beta=2.0); PGD, eps 0.1."

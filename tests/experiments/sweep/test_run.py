@@ -264,11 +264,6 @@ def test_samples_that_do_not_fit_are_reported_as_such():
         check(sweep(), classifier(), np.zeros((3, 1, 5, 5), np.float32))
 
 
-def test_a_sweep_without_samples_is_refused():
-    with pytest.raises(ValueError, match=r"^x: expected at least one sample, got none\. Give test"):
-        swept(sweep(), classifier(), np.empty((0, 1, 8, 8), np.float32), np.empty(0, np.int64))
-
-
 def test_more_steps_are_refused_where_the_encoder_has_a_fixed_number():
     network = SpikingNetwork([LIF(), Timed(nn.Flatten(), nn.Linear(64, 4))], Frames(4))
     shape = (4, 1, 8, 8)
@@ -382,13 +377,6 @@ def test_weights_under_another_decay_than_they_were_trained_with_say_so(paper, d
     assert "its weights were trained with decay 0.9" in (tmp_path / "sweep.md").read_text()
 
 
-def test_one_decay_is_one_network_in_both_panels(data, tmp_path):
-    network = Trained(architecture=Architecture(steps=2, width=0.1, decay=0.9), epochs=1)
-    found = run(asked(tmp_path, data, network=network))
-    assert [list(panel.lines) for panel in found.panels] == [["decay 0.9"], ["decay 0.9"]]
-    assert [path.name for path in tmp_path.glob("decay-*")] == ["decay-0.9"]
-
-
 def test_two_close_decays_are_two_networks_in_two_folders_and_two_lines(data, tmp_path):
     options: dict[str, Any] = {"field": "gamma", "values": (0, 0.1)}
     (panel,) = run(asked(tmp_path, data, decays=(0.1234567, 0.1234568), **options)).panels
@@ -400,29 +388,6 @@ def test_two_close_decays_are_two_networks_in_two_folders_and_two_lines(data, tm
     for last in (7, 8):
         noted = checkpoint.notes(tmp_path / f"decay-0.123456{last}" / "network.pt")["subject"]
         assert noted["decay"] == float(f"0.123456{last}")
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (
-            {"field": "beta", "values": (2, 0.5), "decays": (1, 0.5)},
-            r"^values: .*rga\.beta .*got 0\.5 \(beta: expected more than .* with decay 0\.5",
-        ),
-        (
-            {"field": "gamma", "values": (0.2, 5), "decays": (0.9, 0.75)},
-            r"^values: .*rga\.gamma .*got 5\.0 \(gamma: .* a neuron with decay 0\.75",
-        ),
-        ({"decays": (0.5, 1.5)}, r"^decay: expected a number above 0 and at most 1, got 1\.5"),
-    ],
-)
-def test_what_makes_no_sense_is_refused_before_any_training(
-    change, message, data, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(trained, "train", forbidden)
-    with pytest.raises(ValueError, match=message):
-        run(asked(tmp_path / "out", data, **change))
-    assert not (tmp_path / "out").exists()
 
 
 def test_the_check_of_values_leaves_no_trace_in_the_trained_network(paper, data, tmp_path):

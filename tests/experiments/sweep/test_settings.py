@@ -136,14 +136,6 @@ def test_one_decay_is_one_network_of_that_decay_in_every_plan():
     assert plan.decays == (0.9,)
 
 
-@pytest.mark.parametrize("decays", [(0.9, 1.0), (1.0,), (0.9000001,)])
-def test_a_decay_and_decays_together_are_refused(decays):
-    with pytest.raises(
-        ArgumentError, match=r"^decays: expected None beside a decay, .*Leave it out"
-    ):
-        asked(network=network(decay=0.9), decays=decays)
-
-
 def test_decays_beside_a_checkpoint_are_refused_and_its_decay_is_not(weights):
     of_file = Trained(checkpoint=weights)
     assert asked(network=of_file).decays is None
@@ -152,11 +144,3 @@ def test_decays_beside_a_checkpoint_are_refused_and_its_decay_is_not(weights):
         asked(network=of_file, decays=(1, 0.5))
     told = Trained(checkpoint=weights, architecture=Architecture(decay=0.75))
     assert asked(network=told).decays == (0.75,)
-
-
-def test_decays_beside_a_network_of_one_s_own_are_refused():
-    own = network(model="mine.py:network")
-    assert asked(network=own).decays is None
-    message = r"^decays: expected None beside a network of yours, which has its own, got .*0\.5"
-    with pytest.raises(ArgumentError, match=message):
-        asked(network=own, decays=(0.5,))

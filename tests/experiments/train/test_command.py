@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from art_snn import checkpoint
 from art_snn.experiments import trained as weights
 from art_snn.experiments.resume import read_result
 from art_snn.training import Recipe
 from tests.command import call, forbidden
-from tests.datasets import counts, images
 
 TINY = (
     *("train", "--width", "0.0625", "--steps", "2", "--batch-size", "256", "--validation", "0.2"),
@@ -63,24 +61,6 @@ def test_a_comparison_reads_the_trained_network(trained, tmp_path, monkeypatch):
     assert "vgg5 of width 0.0625, T = 2, decay 0.5, direct encoding on digits" in done.stdout
 
 
-def test_the_data_may_be_mirrored_unless_they_are_numerals(tmp_path):
-    data = images(tmp_path / "mine.npz")
-    done = call(*TRAIN, *MINE, "--data", str(data), "--output", str(tmp_path / "out"))
-    assert done.status == 0, done.stderr
-    assert "flip=True" in done.stdout.strip().splitlines()[0]
-    assert checkpoint.notes(tmp_path / "out" / "network.pt")["adversary"] == ""
-
-
-def test_event_frames_need_no_value_range(tmp_path):
-    data = counts(tmp_path / "events.npz")
-    done = call(
-        *("train", "--width", "0.0625", "--epochs", "2", "--device", "cpu", *MINE),
-        *("--data", str(data), "--output", str(tmp_path / "out")),
-    )
-    assert done.status == 0, done.stderr
-    assert read_result(tmp_path / "out" / "training.json")["data"] == "events"
-
-
 def test_the_precision_of_the_training_is_told_and_noted(tmp_path):
     done = call(*TRAIN, "--train-dtype", "bfloat16", "--output", str(tmp_path))
     assert done.status == 0, done.stderr
@@ -88,16 +68,3 @@ def test_the_precision_of_the_training_is_told_and_noted(tmp_path):
     assert "direct encoding on digits, trained in bfloat16\n" in done.stdout
     content = read_result(tmp_path / "training.json")
     assert content["recipe"]["train_dtype"] == content["subject"]["train_dtype"] == "bfloat16"
-
-
-def test_neurons_and_mirroring_are_chosen(tmp_path):
-    data = images(tmp_path / "mine.npz")
-    done = call(
-        *(*TRAIN, *MINE, "--data", str(data), "--output", str(tmp_path / "out"), "--no-flip"),
-        *("--reset", "soft", "--threshold", "0.75", "--decay", "0.9", "--seed", "3"),
-    )
-    assert done.status == 0, done.stderr
-    assert "flip=False" in done.stdout.strip().splitlines()[0]
-    noted = checkpoint.notes(tmp_path / "out" / "network.pt")["subject"]
-    wanted = {"reset": "soft", "threshold": 0.75, "decay": 0.9, "seed": 3}
-    assert {name: noted[name] for name in wanted} == wanted

@@ -138,18 +138,6 @@ def test_event_frames_are_trained_on_with_and_without_a_value_range(value_range,
     assert (told.steps, told.encoder) == (3, "frames")
 
 
-def test_what_does_not_suit_network_or_split_leaves_no_file(tmp_path):
-    few = settings(tmp_path / "new", validation=0.05)
-    with pytest.raises(ValueError, match=r"^validation: expected a share that leaves each part"):
-        fitted(few, halves())
-    frames = settings(tmp_path / "new", architecture=Architecture(encoder="frames"))
-    with pytest.raises(ValueError, match=r"^encoder: expected direct or poisson, since halves"):
-        fitted(frames, halves())
-    with pytest.raises(ValueError, match=r"^device: expected 'gpu' or 'cpu', got 'tpu'"):
-        Settings(output=tmp_path / "new", device="tpu")
-    assert not (tmp_path / "new").exists()
-
-
 def test_numbers_from_numpy_are_written_as_plain_ones(folder, tmp_path):
     recipe = replace(RECIPE, flip=np.bool_(True), epochs=np.int64(2), momentum=np.float64(0.9))
     architecture = Architecture(steps=np.int64(2), width=np.float32(1), decay=np.float64(0.5))
