@@ -47,47 +47,44 @@ Measured = Annotated[float, "NaN and infinities among them"]
 """What a measurement gave, even where that is no finite number."""
 
 
-def expect(holds: object, expected: str, found: object) -> None:
+def expect(holds: object, expected: str, value: object) -> None:
     """A complaint about a field of results unless something holds.
 
     :raises ValueError: which :func:`structured` completes by the name of the field."""
     if not holds:
-        raise ValueError(f"expected {expected}, got {truncate(json.dumps(found, default=repr))}")
+        raise ValueError(f"expected {expected}, got {truncate(json.dumps(value, default=repr))}")
 
 
-def _number(found: Any, kind: Any) -> float:
-    number = isinstance(found, int | float) and not isinstance(found, bool)
-    expect(number and math.isfinite(found), "a number", found)
-    expect(kind is float or found > 0, "a number above 0", found)
-    return float(found)
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _measured(found: Any, _: object) -> float:
-    expect(isinstance(found, int | float) and not isinstance(found, bool), "a number", found)
-    return float(found)
+def _is_whole(value: Any) -> bool:
+    return type(value) is int and abs(value) < 2**63
 
 
-def _whole(found: Any, _: object) -> int:
-    expect(type(found) is int and abs(found) < 2**63, "a whole number", found)
-    return int(found)
+def _number(value: Any, kind: Any) -> float:
+    expect(_is_number(value) and (kind == Measured or math.isfinite(value)), "a number", value)
+    expect(kind != Positive or value > 0, "a number above 0", value)
+    return float(value)
 
 
-def _truth(found: Any, _: object) -> bool:
-    expect(isinstance(found, bool), "true or false", found)
-    return bool(found)
-
-
-def _text(found: Any, _: object) -> str:
-    expect(isinstance(found, str), "a text", found)
-    return str(found)
-
-
-def _share(found: Any, _: object) -> Share:
-    told: dict[str, Any] = found if isinstance(found, dict) else {}
-    count, total = told.get("count", ""), told.get("total", "")
-    whole = type(count) is int and type(total) is int
-    expect(whole and 0 <= count <= total < 2**63, "a count and its total", found)
+def _share(value: Any, _: object) -> Share:
+    fields: dict[str, Any] = value if isinstance(value, dict) else {}
+    count, total = fields.get("count", ""), fields.get("total", "")
+    whole = _is_whole(count) and _is_whole(total)
+    expect(whole and 0 <= count <= total, "a count and its total", value)
     return Share(count, total)
+
+
+def _checked(fits: Callable[[Any], bool], expected: str) -> Callable[[Any, object], Any]:
+    """What returns a value that fits, and complains about any other."""
+
+    def structure(value: Any, _: object) -> Any:
+        expect(fits(value), expected, value)
+        return value
+
+    return structure
 
 
 def _robustness(outcome: Robustness) -> dict[str, Any]:
@@ -115,12 +112,10 @@ def _plain(values: np.ndarray) -> Any:
     return bit_string(values) if values.dtype == bool else values.tolist()
 
 
-converter.register_structure_hook(float, _number)
-converter.register_structure_hook_func(lambda kind: kind == Positive, _number)
-converter.register_structure_hook_func(lambda kind: kind == Measured, _measured)
-converter.register_structure_hook(int, _whole)
-converter.register_structure_hook(bool, _truth)
-converter.register_structure_hook(str, _text)
+converter.register_structure_hook_func(lambda kind: kind in (float, Positive, Measured), _number)
+converter.register_structure_hook(int, _checked(_is_whole, "a whole number"))
+converter.register_structure_hook(bool, _checked(lambda it: isinstance(it, bool), "true or false"))
+converter.register_structure_hook(str, _checked(lambda it: isinstance(it, str), "a text"))
 converter.register_unstructure_hook(Share, Share.as_dict)
 converter.register_structure_hook(Share, _share)
 converter.register_unstructure_hook(Robustness, _robustness)
@@ -131,10 +126,10 @@ converter.register_unstructure_hook(Values, Values.tolist)
 
 def as_json(content: object) -> Any:
     """The content as JSON gives it back: dicts, lists, strings and numbers."""
-    found = converter.unstructure(content)
-    if isinstance(found, dict):
-        return {str(name): as_json(value) for name, value in found.items()}
-    return [as_json(value) for value in found] if isinstance(found, list | tuple) else found
+    plain = converter.unstructure(content)
+    if isinstance(plain, dict):
+        return {str(name): as_json(value) for name, value in plain.items()}
+    return [as_json(value) for value in plain] if isinstance(plain, list | tuple) else plain
 
 
 def fingerprint(
@@ -145,19 +140,19 @@ def fingerprint(
     Of a network with code of the user's own it also changes with that, and with the classes of the
     first samples: not with their logits, whose last bits depend on processor and threads."""
     network = classifier.model
-    own = code(network)
+    sources = code(network)
     given = classifier.clip_values
     limits = None if given is None else [np.asarray(limit).tolist() for limit in given]
-    parts = (settings, *network.form, *own, limits)
+    parts = (settings, *network.form, *sources, limits)
     weights = map(values, network.state_dict().values())
-    return digest(parts, *weights, x, y, *([_classes(classifier, x)] if own and len(x) else []))
+    return digest(parts, *weights, x, y, *([_classes(classifier, x)] if sources and len(x) else []))
 
 
 def _classes(classifier: PyTorchSpikingClassifier, x: np.ndarray) -> np.ndarray:
     """Predicted classes of the first samples."""
     with seeded(0):
-        found: np.ndarray = classifier.predict(x[:PREDICTED], batch_size=BATCH).argmax(1)
-    return found
+        classes: np.ndarray = classifier.predict(x[:PREDICTED], batch_size=BATCH).argmax(1)
+    return classes
 
 
 def write_result(file: Path, content: Mapping[str, Any]) -> None:
@@ -195,8 +190,8 @@ def structured(content: object, kind: Any) -> Any:
 def _reason(error: BaseException, _: object) -> str:
     if isinstance(error, KeyError):
         return "missing"
-    told = isinstance(error, ValueError) and str(error).startswith("expected")
-    return str(error) if told else "expected another kind of value"
+    ours = isinstance(error, ValueError) and str(error).startswith("expected")
+    return str(error) if ours else "expected another kind of value"
 
 
 def earlier(file: Path | None, what: str, kind: type[Found], fits: Fits[Found]) -> Found | None:
@@ -211,9 +206,9 @@ def earlier(file: Path | None, what: str, kind: type[Found], fits: Fits[Found]) 
     expected = f"a folder without results, or with results of the same {what}"
     remedy = "Choose another folder, or delete that file."
     try:
-        found: Found = read_result(file, kind)
+        result: Found = read_result(file, kind)
     except (ValueError, OSError) as error:
         raise invalid("output", expected, f"{file}, which {error}", remedy) from error
     got = f"{file} of other settings, code, weights or samples"
-    require(fits(found), "output", expected, got, remedy)
-    return found
+    require(fits(result), "output", expected, got, remedy)
+    return result

@@ -88,8 +88,8 @@ def latex(text: str) -> str:
     """The text with all that LaTeX would take for a command escaped.
 
     A bracket at the start would be the option of the line break, or of the item, before it."""
-    told = "".join(LATEX_ESCAPE_RULES.get(letter, letter) for letter in text)
-    return f"{{[}}{told[1:]}" if told.startswith("[") else told
+    escaped = "".join(LATEX_ESCAPE_RULES.get(letter, letter) for letter in text)
+    return f"{{[}}{escaped[1:]}" if escaped.startswith("[") else escaped
 
 
 def _booktabs(cells: Sequence[Sequence[str]], sides: Sequence[str]) -> str:

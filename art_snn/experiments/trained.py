@@ -37,7 +37,7 @@ class Trained:
     :param epochs: of training here [10; of a function of yours: none].
     :param train_dtype: precision of that training, see :class:`art_snn.training.Recipe`: bfloat16
         or auto [the network's own].
-    :raises ValueError: for a count below 1, another precision, epochs or a precision beside a
+    :raises ValueError: for a count below 1, another precision, epochs or a precision next to a
         network that is not trained here, or a file that is none.
     :raises FileNotFoundError: when there is no such checkpoint."""
 
@@ -50,9 +50,9 @@ class Trained:
         set_counts(self, "epochs")
         set_fields(self, train_dtype=require_train_dtype(self.train_dtype))
         alone = self.epochs is None or self.checkpoint is None
-        expected = "None beside a checkpoint, which is not trained further"
+        expected = "None next to a checkpoint, which is not trained further"
         require(alone, "epochs", expected, self.epochs, "Leave one of them out.")
-        expected = "None beside a network that is not trained here"
+        expected = "None next to a network that is not trained here"
         remedy = "Leave it out, or ask for epochs without a checkpoint."
         here = self.train_dtype is None or self.trained_here
         require(here, "train_dtype", expected, repr(self.train_dtype), remedy)
@@ -70,7 +70,7 @@ class Trained:
         return replace(self, architecture=self.architecture.filled(self.noted()).on(data))
 
     def noted(self) -> dict[str, Any]:
-        """What the checkpoint tells of its network.
+        """What the checkpoint notes of its network.
 
         :raises CheckpointError: when there can be no such network."""
         noted = {} if self.checkpoint is None else checkpoint.notes(self.checkpoint).get("subject")
@@ -136,31 +136,31 @@ class Trained:
         self, network: SpikingNetwork, data: Dataset, folder: Path, seed: int, verbose: bool
     ) -> None:
         path, state = folder / "network.pt", folder / "training.pt"
-        told = {"subject": self.as_dict(seed), "data": data.name, "recipe": None}
-        told["samples"] = digest("", data.x_train, data.y_train)[:16]
-        told["layers"] = digest(identity(network))[:16]
+        wanted = {"subject": self.as_dict(seed), "data": data.name, "recipe": None}
+        wanted["samples"] = digest("", data.x_train, data.y_train)[:16]
+        wanted["layers"] = digest(identity(network))[:16]
         if path.exists():
             notes = _notes_of_kept(path)
-            noted = {name: notes.get(name) for name in told}
-            expected, got = f"a network of {told}", f"one of {noted} in {path}"
+            noted = {name: notes.get(name) for name in wanted}
+            expected, got = f"a network of {wanted}", f"one of {noted} in {path}"
             remedy = "Choose another folder, or delete that file to train anew."
-            if noted | {"layers": told["layers"]} == told != noted:
+            if noted | {"layers": wanted["layers"]} == wanted != noted:
                 got += ", which has other layers, neurons or code"
-            if noted != told:
+            if noted != wanted:
                 raise checkpoint.CheckpointError.of("output", expected, got, remedy)
             checkpoint.load(network, path)
             return
         recipe = Recipe.short(self.epochs or EPOCHS, seed, train_dtype=self.train_dtype)
         x, y = data.x_train, data.y_train
         train(network, x, y, recipe, resume=state, verbose=verbose)
-        checkpoint.save(network, path, **told)
+        checkpoint.save(network, path, **wanted)
         state.unlink()
 
     def as_dict(self, seed: int) -> dict[str, Any]:
-        """What a checkpoint notes of the network, and JSON tells."""
+        """What a checkpoint notes of the network, and JSON holds."""
         epochs = self.epochs or (EPOCHS if self.trained_here else None)
-        told = ("epochs", "seed", "train_dtype")
-        noted = {k: v for k, v in self.noted().items() if k in told}
+        names = ("epochs", "seed", "train_dtype")
+        noted = {k: v for k, v in self.noted().items() if k in names}
         return describe_training(self.architecture, epochs, seed, self.train_dtype) | noted
 
     def words(self, data: Dataset, network: SpikingNetwork | None = None) -> str:
@@ -168,7 +168,7 @@ class Trained:
 
         :param network: as it was built."""
         noted, told = self.noted(), self.architecture.given
-        other = [f"{k} {noted[k]}" for k, v in told.items() if noted.get(k, v) != v]
+        other = [f"{k} {noted[k]}" for k, v in given.items() if noted.get(k, v) != v]
         trained = f"; its weights were trained with {', '.join(other)}" if other else ""
         dtype = self.train_dtype or noted.get("train_dtype")
         how = "" if dtype is None else f", trained in {_precision(dtype)}"

@@ -4,9 +4,9 @@ import numpy as np
 
 from art_snn.findings.base import Finding
 from art_snn.findings.white_box import DRAWS, WINDOW, WhiteBox
-from art_snn.metrics import Robustness, paired_difference
+from art_snn.metrics import SIGNIFICANT, Robustness, paired_difference
 
-BEYOND, SIGNIFICANT = 0.002, 0.05
+BEYOND = 0.002
 CERTAIN, POINT, FALLING = 0.99, 0.01, 0.05
 LIMIT = (
     f"more than {BEYOND:g} of all samples that the gradient attack leaves (AutoAttack: Croce and "

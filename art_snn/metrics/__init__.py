@@ -2,6 +2,7 @@
 
 from art_snn.metrics.certificate import Certificate as Certificate, l1_radius as l1_radius
 from art_snn.metrics.robust import (
+    SIGNIFICANT as SIGNIFICANT,
     Robustness as Robustness,
     against as against,
     paired_difference as paired_difference,

@@ -9,6 +9,9 @@ from scipy.stats import binomtest
 from art_snn.checks import require
 from art_snn.metrics.shares import Share
 
+SIGNIFICANT = 0.05
+"""A p-value of McNemar's test below it tells two attacks apart."""
+
 
 @dataclass(frozen=True)
 class Robustness:

@@ -115,12 +115,12 @@ class _Bench:
 
     def ruled(self) -> "_Bench":
         """The same, with the network's own gradient where none of the usual rules applies."""
-        chosen = self.settings
-        usual = chosen.rules == RULES
-        none = usual and all(self.objection(chosen.rule(name)) for name in RULES)
-        if not none or self.objection(chosen.averaged(Native())):
+        settings = self.settings
+        usual = settings.rules == RULES
+        none = usual and all(self.objection(settings.rule(name)) for name in RULES)
+        if not none or self.objection(settings.averaged(Native())):
             return self
-        return replace(self, settings=replace(chosen, rules={**RULES, "native": Native()}))
+        return replace(self, settings=replace(settings, rules={**RULES, "native": Native()}))
 
     def objection(self, rule: Gradient) -> str | None:
         """Why the rule cannot be compared on this network, or None."""
@@ -151,16 +151,16 @@ class _Bench:
         self, row: Row, name: str, rule: Gradient, clean: np.ndarray, reference: np.ndarray
     ) -> Row:
         """The row with what the attack achieves by the rule."""
-        chosen, gradients = self.settings, self.gradients(rule, f"gradients by {name}")
+        settings, gradients = self.settings, self.gradients(rule, f"gradients by {name}")
         adversarial = attacked(
-            chosen.attack,
+            settings.attack,
             rule,
             self.classifier,
             self.x,
             self.y,
-            batch_size=chosen.batch_size,
-            seed=chosen.seed,
-            words=f"{chosen.attack.name} by {name}",
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            words=f"{settings.attack.name} by {name}",
         )
         lengths = np.linalg.norm(gradients, axis=1), np.linalg.norm(reference, axis=1)
         both = (lengths[0] > 0) & (lengths[1] > 0)

@@ -26,7 +26,7 @@ class Settings(Experiment):
 
     :param architecture: the network; its weights are drawn, since they do not matter.
     :param rules: names of rules, separated by commas [rga,stbp; of a training step: stbp].
-    :param peers: beside it the same network in SpikingJelly 2.x and snnTorch, differentiated by
+    :param peers: also the same network in SpikingJelly 2.x and snnTorch, differentiated by
         themselves, where they are installed.
     :param training: measure one training step in the place of one input gradient.
     :param batch_size: samples per gradient or step.
@@ -108,5 +108,5 @@ class Settings(Experiment):
     def as_dict(self) -> dict[str, Any]:
         """What is measured, for JSON."""
         names = ("batch_size", "channels", "image_size", *PROCESS, "peers", "training")
-        told = {"architecture": asdict(self.architecture), "rules": list(self.rules or {})}
-        return told | {name: getattr(self, name) for name in names}
+        content = {"architecture": asdict(self.architecture), "rules": list(self.rules or {})}
+        return content | {name: getattr(self, name) for name in names}

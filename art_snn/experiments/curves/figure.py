@@ -39,7 +39,7 @@ def rate_current(
 ) -> Axes:
     """Recorded pairs as points with their mean in bins of the current, and curves through them.
 
-    The legend tells which share of the pairs lies outside low and high."""
+    The legend names the share of the pairs outside low and high."""
     inside = (pairs.current >= low) & (pairs.current <= high)
     x, y = pairs.current[inside], pairs.rate[inside]
     words = f"{len(inside)} recorded pairs"

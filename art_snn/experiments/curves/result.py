@@ -80,9 +80,9 @@ def deviation(pairs: Pairs, curve: Curve) -> Deviation:
 
 def fit(title: str, decay: float, pairs: Pairs, curves: Mapping[str, Curve]) -> Fit:
     """The pairs against every curve, as :func:`art_snn.curves.curves_of` gives them by name."""
-    found = {name: deviation(pairs, curve) for name, curve in curves.items()}
+    deviations = {name: deviation(pairs, curve) for name, curve in curves.items()}
     silent = Share(int((pairs.rate == 0).sum()), len(pairs.rate))
-    return Fit(title, decay, pairs.layer, pairs.places, silent, found)
+    return Fit(title, decay, pairs.layer, pairs.places, silent, deviations)
 
 
 @dataclass(frozen=True)
@@ -115,12 +115,12 @@ class Curves(Result):
 
     def parts(self) -> list[Part]:
         """A table per network: d is recorded minus curve."""
-        found: list[Part] = [
+        parts: list[Part] = [
             f"Curves: static, and the polyline of {self.rule}. d is recorded minus curve."
         ]
         for recording in self.recordings:
-            found += [(recording.panel.title, recording.panel.source()), recording.panel.table()]
-        return found
+            parts += [(recording.panel.title, recording.panel.source()), recording.panel.table()]
+        return parts
 
     @property
     def files(self) -> list[str]:

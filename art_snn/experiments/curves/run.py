@@ -30,15 +30,15 @@ def run(settings: Settings) -> Curves:
     taken up after its last whole epoch, and networks that the folder holds are not trained again;
     that of decay 0.5 lies in decay-0.5/network.pt."""
     data, device, seed = settings.source.load(), torch_device(settings.device), settings.seed
-    chosen = [network.on(data) for network in settings.networks()]
-    networks = [one.build(data, seed) for one in chosen]
-    every = [_checked(settings, network) for network in networks]
-    decays = [label(dynamics.decay) for dynamics in every]
+    trained = [network.on(data) for network in settings.networks()]
+    networks = [one.build(data, seed) for one in trained]
+    kinds = [_checked(settings, network) for network in networks]
+    decays = [label(dynamics.decay) for dynamics in kinds]
     once, remedy = len(set(decays)) == len(decays), "One network of every decay is recorded."
     require(once, "decays", "one or more different ones", ", ".join(decays), remedy)
     recordings = []
     for one, network, dynamics in zip(
-        chosen, tqdm(networks, "Networks", leave=False), every, strict=True
+        trained, tqdm(networks, "Networks", leave=False), kinds, strict=True
     ):
         folder = folder_of(settings.output, dynamics.decay)
         one.obtain(network.to(device), data, folder, seed)
@@ -74,9 +74,9 @@ def recorded(
         current = dynamics.effective(torch.as_tensor(pairs.current, device="cpu")).numpy()
         pairs, dynamics = replace(pairs, current=current), dynamics.standard
     curves = curves_of(dynamics.decay, dynamics.threshold, settings.rule)
-    found = fit(title, dynamics.decay, pairs, curves)
+    panel = fit(title, dynamics.decay, pairs, curves)
     name = f"decay-{label(dynamics.decay)}"
-    return Recording(name, subject or {}, dynamics, pairs, curves, found)
+    return Recording(name, subject or {}, dynamics, pairs, curves, panel)
 
 
 def _checked(settings: Settings, network: SpikingNetwork) -> Dynamics:

@@ -45,14 +45,17 @@ class Settings(Experiment):
         super().__post_init__()
         set_counts(self, "pairs", "batch_size")
         set_fields(self, seed=require_seed("seed", self.seed))
-        decays, own = self.decays, self.architecture.is_own or self.architecture.decay is not None
+        decays, single = (
+            self.decays,
+            self.architecture.is_own or self.architecture.decay is not None,
+        )
         got = "none" if not decays else ", ".join(f"{decay:g}" for decay in decays)
         remedy = "One network of every decay is recorded."
-        alone = decays is None or not own
-        require(alone, "decays", "None beside a decay, or a network of yours", got, remedy)
+        alone = decays is None or not single
+        require(alone, "decays", "None next to a decay, or a network of yours", got, remedy)
         once = decays is None or 0 < len(decays) == len(set(map(label, decays)))
         require(once, "decays", "one or more different ones", got, remedy)
-        files, count = len(self.checkpoint), 1 if own else len(decays or self.checkpoint)
+        files, count = len(self.checkpoint), 1 if single else len(decays or self.checkpoint)
         expected = f"one file per decay, {count} in all"
         remedy = "Give them in the order of the decays, or none to train networks here."
         require(files in (0, count), "checkpoint", expected, files, remedy)
@@ -71,8 +74,8 @@ class Settings(Experiment):
         alone = self.architecture.is_own or self.architecture.decay is not None
         decays: tuple[float | None, ...] = self.decays or ((None,) if alone else open_decays)
         files = self.checkpoint or (None,) * len(decays)
-        told: list[dict[str, Any]] = [{} if decay is None else {"decay": decay} for decay in decays]
+        fields: list[dict[str, Any]] = [{} if d is None else {"decay": d} for d in decays]
         return [
             Trained(architecture=replace(self.architecture, **t), checkpoint=f, epochs=self.epochs)
-            for t, f in zip(told, files, strict=True)
+            for t, f in zip(fields, files, strict=True)
         ]

@@ -8,11 +8,10 @@ import torch
 from art_snn.experiments.base import Result
 from art_snn.experiments.demo.settings import Settings
 from art_snn.experiments.tables import Notes, Part, Table
-from art_snn.metrics import Robustness, paired_difference
+from art_snn.metrics import SIGNIFICANT, Robustness, paired_difference
 
 GRADIENTS = ("stbp", "rga")
 ATTACKS = ("FGSM", "PGD-10")
-SIGNIFICANCE = 0.05
 
 Curves = dict[tuple[str, str], list[Robustness]]
 
@@ -32,7 +31,7 @@ class Demonstration(Result):
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
-        told = {
+        settings = {
             name: getattr(self.settings, name)
             for name in ("model", "seed", "eps", "train_eps", "epochs", "attack_dtype")
         }
@@ -40,13 +39,13 @@ class Demonstration(Result):
             name: {" by ".join(pair): [o.as_dict() for o in some] for pair, some in curves.items()}
             for name, curves in self.curves.items()
         }
-        found = {
+        results = {
             "accuracy": self.accuracy,
             "networks": networks,
             "verdicts": gradient_verdicts(self),
         }
         words = {"data": "scikit-learn digits, 80/20 split"}
-        return words | told | {"torch": torch.__version__} | found
+        return words | settings | {"torch": torch.__version__} | results
 
     def parts(self) -> list[Part]:
         """Conditional attack success, and which gradient was stronger."""
@@ -55,16 +54,16 @@ class Demonstration(Result):
         dtype = self.settings.attack_dtype
         how = "" if dtype is None else f", crafted in {dtype}"
         heading = f"Attack success among the correctly classified, with 95 % intervals{how}"
-        found: list[Part] = [heading]
+        parts: list[Part] = [heading]
         for name, curves in self.curves.items():
             rows = [
                 [f"{eps:.3f}", *(str(curves[column][i].attack_success) for column in columns)]
                 for i, eps in enumerate(self.settings.eps)
             ]
             accuracy = f"{name}: {100 * self.accuracy[name]:.1f} % test accuracy"
-            found += [accuracy, Table(titles, rows)]
-        heading = "Which gradient was stronger (McNemar, p < 0.05):"
-        return [*found, heading, Notes(gradient_verdicts(self))]
+            parts += [accuracy, Table(titles, rows)]
+        heading = f"Which gradient was stronger (McNemar, p < {SIGNIFICANT:g}):"
+        return [*parts, heading, Notes(gradient_verdicts(self))]
 
 
 def gradient_verdicts(outcome: Demonstration) -> list[str]:
@@ -77,7 +76,7 @@ def gradient_verdicts(outcome: Demonstration) -> list[str]:
 def _verdict(attack: str, eps: Sequence[float], curves: Curves) -> str:
     pairs = zip(curves[attack, "rga"], curves[attack, "stbp"], strict=True)
     tests = [paired_difference(rga, stbp) for rga, stbp in pairs]
-    shown = [(e, a > b) for e, (a, b, p) in zip(eps, tests, strict=True) if p < SIGNIFICANCE]
+    shown = [(e, a > b) for e, (a, b, p) in zip(eps, tests, strict=True) if p < SIGNIFICANT]
     claims = [
         f"{rule} stronger at {', '.join(f'{e:g}' for e in budgets)}"
         for rule, by_rga in (("RGA", True), ("STBP", False))

@@ -75,8 +75,8 @@ def _attack_all(
         classifier.set_params(gradient=gradient)
         method = Attack(name=attack.partition("-")[0].lower(), eps=eps).method(classifier, 128)
         adversarial = method.generate(x, y)
-        found = robustness(clean, classifier.predict(adversarial), y)
-        outcome.curves[name][attack, gradient].append(found)
+        result = robustness(clean, classifier.predict(adversarial), y)
+        outcome.curves[name][attack, gradient].append(result)
         if name == "plain" and (attack, eps) == shown:
             outcome.pictures |= {"original": x[:10], gradient: adversarial[:10]}
     classifier.set_params(gradient="rga")

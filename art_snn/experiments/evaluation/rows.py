@@ -8,9 +8,8 @@ from art_snn.attacks.plan import REPEATED
 from art_snn.experiments.evaluation.evaluation import Evaluation, Trial
 from art_snn.experiments.evaluation.verdict import bound, size, verdicts
 from art_snn.experiments.tables import Notes, Part, Table
-from art_snn.metrics import against, paired_difference
+from art_snn.metrics import SIGNIFICANT, against, paired_difference
 
-SIGNIFICANT = 0.05
 RADII = 4
 """Radii at which the certified accuracy is given."""
 

@@ -33,12 +33,12 @@ class Neurons:
         """For JSON."""
         d = self.dynamics
         names = ("decay", "gain", "threshold", "constant", "strict", "rest", "start")
-        told = {name: as_json(getattr(d, name)) for name in names}
-        told |= {"reset": d.reset, "drop": as_json(d.amount)}
-        known = {"dynamics": None if d.unknown else told, "unknown": d.unknown}
+        numbers = {name: as_json(getattr(d, name)) for name in names}
+        numbers |= {"reset": d.reset, "drop": as_json(d.amount)}
+        dynamics = {"dynamics": None if d.unknown else numbers, "unknown": d.unknown}
         same = ("name", "kind", "layout", "rate", "read_out")
         objections = {"objections": dict(self.objections)}
-        return {name: getattr(self, name) for name in same} | known | objections
+        return {name: getattr(self, name) for name in same} | dynamics | objections
 
     @property
     def label(self) -> str:
@@ -58,8 +58,8 @@ class Neurons:
         d = self.dynamics
         numbers = [f"{d.decay:g}", f"{d.gain:g}", f"{d.threshold:g}", self.reset]
         rate = "not called" if self.rate is None else f"{self.rate:.3f}"
-        told = ["?"] * 4 if d.unknown else numbers
-        return [self.label, self.kind, self.layout, *told, rate, self._suited(rules)]
+        cells = ["?"] * 4 if d.unknown else numbers
+        return [self.label, self.kind, self.layout, *cells, rate, self._suited(rules)]
 
     def _suited(self, rules: Sequence[str]) -> str:
         suited = [name for name in rules if name not in self.objections]
@@ -118,17 +118,17 @@ class Inspection(Result):
 
     def parts(self) -> list[Part]:
         """A row per layer of neurons and one per rule, with the reasons below them."""
-        told = [f"{name.replace('_', ' ')}: {value}" for name, value in self.settings.items()]
+        heading = [f"{name.replace('_', ' ')}: {value}" for name, value in self.settings.items()]
         titles = ("neuron", "class", "layout", "decay", "gain", "threshold", "reset", "rate")
-        every = list(self.rules)
-        neurons = Table((*titles, "rules"), [one.row(every) for one in self.neurons])
+        names = list(self.rules)
+        neurons = Table((*titles, "rules"), [one.row(names) for one in self.neurons])
         rules = Table(
             ("rule", "engine", "zero gradients", "remark"),
             [tried.row(name) for name, tried in self.rules.items()],
         )
         notes = [[*self._unknown(), *self._objections()], self._refusals()]
         first, second = ([Notes(lines)] if lines else [] for lines in notes)
-        return [(self.title, *told), neurons, *first, rules, *second]
+        return [(self.title, *heading), neurons, *first, rules, *second]
 
     def _unknown(self) -> list[str]:
         return [
@@ -138,21 +138,21 @@ class Inspection(Result):
         ]
 
     def _refusals(self) -> list[str]:
-        found: dict[str, list[str]] = {}
+        rules: dict[str, list[str]] = {}
         for name, tried in self.rules.items():
             if tried.refusal:
-                found.setdefault(tried.refusal, []).append(name)
-        return [f"Refused under {', '.join(names)}: {why}" for why, names in found.items()]
+                rules.setdefault(tried.refusal, []).append(name)
+        return [f"Refused under {', '.join(names)}: {why}" for why, names in rules.items()]
 
     def _objections(self) -> list[str]:
         """Sentences: a rule, the neurons that it does not apply to, and why."""
-        found: dict[tuple[str, str, bool], list[str]] = {}
+        neurons: dict[tuple[str, str, bool], list[str]] = {}
         for one in self.neurons:
             for rule, reason in one.objections.items():
                 if reason != one.dynamics.unknown:
-                    found.setdefault((rule, reason, one.read_out), []).append(one.label)
+                    neurons.setdefault((rule, reason, one.read_out), []).append(one.label)
         return [
             f"{rule} does not apply to {', '.join(names)}"
             f"{' where others read its spikes' if read_out else ''}: {reason}."
-            for (rule, reason, read_out), names in found.items()
+            for (rule, reason, read_out), names in neurons.items()
         ]

@@ -29,7 +29,7 @@ def run(settings: Settings) -> Inspection:
     """Build or load the network, look at its neurons, try every rule; write inspect.json and .md.
 
     A rule that is refused is a row of the result."""
-    earlier(settings.output / "inspect.json", "kind", dict, lambda found: "neurons" in found)
+    earlier(settings.output / "inspect.json", "kind", dict, lambda content: "neurons" in content)
     data = settings.data()
     trained = settings.network.on(data)
     network = trained.build(data)
@@ -60,15 +60,15 @@ def inspected(
     inputs = torch.as_tensor(x, device=device).float()
     labels = torch.as_tensor(y, device=device).long()
     names = ("encoder", "gradient", "training_gradient")
-    told = {name: str(getattr(network, name)) for name in names}
+    attributes = {name: str(getattr(network, name)) for name in names}
     with modes_kept(network, False), seeded(0):
         neurons = _neurons(network, inputs, rules)
-        found = {
+        results = {
             name: _tried(network, rule, inputs, labels)
             for name, rule in tqdm(rules.items(), desc="Rules", leave=False)
         }
-    told = {"time": network.timing(), **told, **network.remarks()}
-    return Inspection(title, told, neurons, found)
+    attributes = {"time": network.timing(), **attributes, **network.remarks()}
+    return Inspection(title, attributes, neurons, results)
 
 
 @torch.no_grad()
@@ -78,21 +78,21 @@ def _neurons(
     """Every layer of neurons, with its rate in one pass."""
     layers, sites = network.neuron_layers(), {site.name for site in network.sites()}
     with ExitStack() as stack:
-        every = [stack.enter_context(calls_of(layer.module)) for layer in layers]
+        recorded = [stack.enter_context(calls_of(layer.module)) for layer in layers]
         network(x)
-    found = []
-    for layer, calls in zip(layers, every, strict=True):
+    neurons = []
+    for layer, calls in zip(layers, recorded, strict=True):
         rate = None
         if calls:
             _, spikes = network.in_time(layer, calls)
             rate = float((spikes != 0).double().mean())
         name, dynamics = layer.site.name, layer.site.dynamics
         reasons = {n: rule.objection(dynamics, network.encoder) for n, rule in rules.items()}
-        told = {n: reason for n, reason in reasons.items() if reason is not None}
+        objections = {n: reason for n, reason in reasons.items() if reason is not None}
         kind = type(layer.module).__qualname__
         read_out = name not in sites
-        found.append(Neurons(name, kind, layer.layout, dynamics, rate, read_out, told))
-    return found
+        neurons.append(Neurons(name, kind, layer.layout, dynamics, rate, read_out, objections))
+    return neurons
 
 
 def _tried(network: SpikingNetwork, rule: Gradient, x: torch.Tensor, y: torch.Tensor) -> Tried:

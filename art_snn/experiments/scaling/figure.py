@@ -42,12 +42,12 @@ def _line(ax: Axes, figures: Mapping[int, float], row: str) -> None:
     label = row if row == "inference" else f"attack by {row.upper()}"
     colour = "black" if row == "inference" else COLOURS.get(row)
     x, y = list(figures), list(figures.values())
-    (drawn,) = ax.plot(x, y, "-o", color=colour, markersize=4, label=label)
+    (curve,) = ax.plot(x, y, "-o", color=colour, markersize=4, label=label)
     line = Trend.through(figures)
     if line is not None:
         ends = [0, max(figures)]
         heights = [line.constant + line.per_step * end for end in ends]
-        ax.plot(ends, heights, ":", color=drawn.get_color(), lw=1)
+        ax.plot(ends, heights, ":", color=curve.get_color(), lw=1)
 
 
 def _finished(ax: Axes, growth: Growth, quantity: str) -> Axes:

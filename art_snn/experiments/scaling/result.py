@@ -73,8 +73,8 @@ class Growth(Result):
 
     def peak(self, model: str, row: str) -> dict[int, float]:
         """T -> peak bytes, where there are any, by ascending T."""
-        found = {c.steps: c.peak[row] for c in self.cells if c.model == model and row in c.peak}
-        return dict(sorted(found.items()))
+        peaks = {c.steps: c.peak[row] for c in self.cells if c.model == model and row in c.peak}
+        return dict(sorted(peaks.items()))
 
     def heading(self) -> list[str]:
         """What was measured, and how, in three lines."""

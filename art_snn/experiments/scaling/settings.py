@@ -179,8 +179,8 @@ class Protocol:
         """What these settings measure on these images."""
         _, channels, height, width = images.x.shape
         same = ("batch_size", "device", "threads", "keep_memory", "repeats")
-        told = dict(settings.architecture(settings.models[0]).given)
-        told |= dict.fromkeys(("decay", "width")) if all(map(is_own, settings.models)) else {}
+        given = dict(settings.architecture(settings.models[0]).given)
+        given |= dict.fromkeys(("decay", "width")) if all(map(is_own, settings.models)) else {}
         return cls(
             models=list(settings.models),
             steps=list(settings.steps),
@@ -192,6 +192,6 @@ class Protocol:
             image_size=height if height == width else [height, width],
             channels=channels,
             classes=images.y.shape[1],
-            **{name: told.get(name, DEFAULTS[name]) for name in ("decay", "width")},
+            **{name: given.get(name, DEFAULTS[name]) for name in ("decay", "width")},
             **{name: getattr(settings, name) for name in same},
         )

@@ -10,7 +10,7 @@ from art_snn.experiments.sweep.result import Panel, Swept
 
 
 def draw(swept: Swept) -> Figure:
-    """Attack success over the values, one panel beside the other; a network keeps its colour."""
+    """Attack success over the values, one panel next to the other; a network keeps its colour."""
     panels = swept.panels
     names = dict.fromkeys(name for panel in panels for name in panel.lines)
     colours = {name: SERIES[i % len(SERIES)] for i, name in enumerate(names)}

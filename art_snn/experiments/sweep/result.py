@@ -8,10 +8,7 @@ from art_snn.attacks import Attack
 from art_snn.experiments.base import Result
 from art_snn.experiments.resume import as_json, expect
 from art_snn.experiments.tables import Notes, Part, Table
-from art_snn.metrics import Robustness, Share, against, paired_difference, union
-
-LEVEL = 0.05
-"""A p-value below it makes a difference significant."""
+from art_snn.metrics import SIGNIFICANT, Robustness, Share, against, paired_difference, union
 
 CAUTION = (
     "A value that is chosen on the samples under attack overstates the attack; "
@@ -55,7 +52,7 @@ class Line:
     def _difference(self, value: float, other: float) -> int:
         """Samples that only the one value flips less those that only the other does, or 0."""
         more, fewer, p = paired_difference(self.outcomes[value], self.outcomes[other])
-        return more - fewer if p < LEVEL else 0
+        return more - fewer if p < SIGNIFICANT else 0
 
     @property
     def union(self) -> Robustness:
@@ -68,7 +65,7 @@ class Line:
         if len(self.outcomes) == 1:
             return best
         rivals = ", ".join(f"{value:g}" for value in self.rivals) or "none"
-        return f"{best}; not significantly weaker (McNemar, p >= {LEVEL:g}): {rivals}"
+        return f"{best}; not significantly weaker (McNemar, p >= {SIGNIFICANT:g}): {rivals}"
 
 
 @dataclass(frozen=True)

@@ -59,13 +59,13 @@ def run(settings: Settings) -> Swept:
 
 def _networks(network: Trained, decays: tuple[float, ...]) -> dict[str, Trained]:
     """The networks by their names in the results."""
-    own = network.architecture
-    if own.is_own:
-        return {own.words(): network}
-    if network.checkpoint is not None and own.decay is not None:
-        decays = (own.decay,)
+    architecture = network.architecture
+    if architecture.is_own:
+        return {architecture.words(): network}
+    if network.checkpoint is not None and architecture.decay is not None:
+        decays = (architecture.decay,)
     return {
-        f"decay {label(decay)}": replace(network, architecture=replace(own, decay=decay))
+        f"decay {label(decay)}": replace(network, architecture=replace(architecture, decay=decay))
         for decay in decays
     }
 
@@ -131,7 +131,7 @@ def swept(
     # Without the values, so that further ones can join.
     settings = (sweep.base, sweep.field, sweep.attack, sweep.batch_size, sweep.seed)
     key = fingerprint(settings, classifier, x, y)
-    content = earlier(file, "sweep", Content, lambda found: _fits(found, place, key))
+    content = earlier(file, "sweep", Content, lambda content: _fits(content, place, key))
     content = content or Content({})
     if place not in content.lines:
         clean = predictions(classifier, x, sweep.batch_size, sweep.seed)

@@ -86,9 +86,8 @@ def paper(decays: Sequence[float] | None = None, **settings: Any) -> list[Sweeps
     :param settings: attack, samples, batch_size and seed of :class:`Sweep`."""
     beta = Sweep(field="beta", values=(1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0), **settings)
     gamma = Sweep(field="gamma", values=(0.0, 0.1, 0.2, 0.3), **settings)
-    usual = {"beta": (1.0, 0.5), "gamma": (0.9, 0.5)}
-    every = [usual[s.field] if decays is None else tuple(decays) for s in (beta, gamma)]
-    return [Sweeps(sweep=s, decays=d) for s, d in zip((beta, gamma), every, strict=True)]
+    both = ((1.0, 0.5), (0.9, 0.5)) if decays is None else (tuple(decays),) * 2
+    return [Sweeps(sweep=s, decays=d) for s, d in zip((beta, gamma), both, strict=True)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +99,7 @@ class Settings(Attacking):
     :param values: of that field: numbers or fractions with commas between.
     :param decays: of the neurons, one network each [1,0.5; for the paper's gamma 0.9,0.5].
     :raises ValueError: as :class:`Sweep`; for a rule, a field or values without field and values;
-        and for decays beside a decay, a checkpoint, or a network of the user's own."""
+        and for decays next to a decay, a checkpoint, or a network of the user's own."""
 
     output: Path = Path("sweep")
     rule: Open[str] = None
@@ -110,15 +109,15 @@ class Settings(Attacking):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        told, own = self.network.architecture.decay, self.network.architecture.is_own
+        decay, is_own = self.network.architecture.decay, self.network.architecture.is_own
         given = self.network.checkpoint is not None
-        owner = "a network of yours" if own else "a checkpoint" if given else "a decay"
-        fits = self.decays in (None, (told,)) or not (own or given or told is not None)
+        owner = "a network of yours" if is_own else "a checkpoint" if given else "a decay"
+        fits = self.decays in (None, (decay,)) or not (is_own or given or decay is not None)
         remedy = "Leave it out, or the other to train a network for each decay."
-        expected, got = f"None beside {owner}, which has its own", self.decays or ()
+        expected, got = f"None next to {owner}, which has its own", self.decays or ()
         require(fits, "decays", expected, ", ".join(map(repr, got)) or "none", remedy)
-        if told is not None:
-            set_fields(self, decays=(told,))
+        if decay is not None:
+            set_fields(self, decays=(decay,))
         self.plans()
 
     def plans(self) -> list[Sweeps]:

@@ -12,7 +12,7 @@ from art_snn.training import Epoch, Recipe, best
 class Fitted(Result):
     """A trained network: its epochs, and the test samples that it classifies correctly.
 
-    These are looked at once, at the end. The notes are what its checkpoint says beside the weights.
+    These are looked at once, at the end. The notes are what its checkpoint says next to the weights.
     """
 
     history: tuple[Epoch, ...]
@@ -31,8 +31,8 @@ class Fitted(Result):
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
         number = None if self.best is None else self.best.number
-        told = {"test_accuracy": self.test.as_dict(), "best_epoch": number}
-        return dict(self.notes) | told | {"history": [asdict(epoch) for epoch in self.history]}
+        summary = {"test_accuracy": self.test.as_dict(), "best_epoch": number}
+        return dict(self.notes) | summary | {"history": [asdict(epoch) for epoch in self.history]}
 
     def parts(self) -> list[Part]:
         """The recipe, the epochs, the best of them and the test accuracy."""
@@ -40,14 +40,14 @@ class Fitted(Result):
         for epoch in self.history:
             mark = "best" if epoch is best else ""
             rows.append((str(epoch.number), f"{epoch.loss:.4f}", _percent(epoch.validation), mark))
-        found = [str(self.recipe), self.title]
+        heading = [str(self.recipe), self.title]
         table = Table(("epoch", "training loss", "validation", ""), rows)
         accuracy = f"Test accuracy: {self.test} of {self.test.total} samples."
         if best is None:
-            return [*found, table, accuracy]
+            return [*heading, table, accuracy]
         under = f" under {self.against}" if self.against else ""
         share = f"{_percent(best.validation)} of the validation samples{under}"
-        return [*found, table, f"Best epoch {best.number} of {len(rows)}: {share}.", accuracy]
+        return [*heading, table, f"Best epoch {best.number} of {len(rows)}: {share}.", accuracy]
 
     @property
     def files(self) -> list[str]:

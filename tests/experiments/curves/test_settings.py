@@ -65,7 +65,7 @@ def test_checkpoints_are_taken_in_the_order_of_the_decays_and_leave_open_what_is
     assert [(n.checkpoint, n.architecture.decay) for n in asked.networks()] == [(one, 0.75)]
 
 
-ALONE = r"^decays: expected None beside a.*, got 1, 0\.9\. One network of every decay is recorded"
+ALONE = r"^decays: expected None next to a.*, got 1, 0\.9\. One network of every decay is recorded"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ ALONE = r"^decays: expected None beside a.*, got 1, 0\.9\. One network of every 
         ((1, 0.9), 0, {"decay": 0.9}, ALONE),
         ((1, 0.9), 2, {"decay": 0.9}, ALONE),
         ((1, 0.9), 0, {"model": "a.py:b"}, ALONE),
-        ((0.9,), 0, {"decay": 0.9}, r"^decays: expected None beside a decay"),
+        ((0.9,), 0, {"decay": 0.9}, r"^decays: expected None next to a decay"),
     ],
 )
 def test_decays_that_make_no_sense_are_refused(decays, files, architecture, message, tmp_path):

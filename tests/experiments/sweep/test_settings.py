@@ -139,7 +139,7 @@ def test_one_decay_is_one_network_of_that_decay_in_every_plan():
 def test_decays_beside_a_checkpoint_are_refused_and_its_decay_is_not(weights):
     of_file = Trained(checkpoint=weights)
     assert asked(network=of_file).decays is None
-    message = r"^decays: expected None beside a checkpoint, wh.* has its own, got .*1, 0\.5"
+    message = r"^decays: expected None next to a checkpoint, wh.* has its own, got .*1, 0\.5"
     with pytest.raises(ArgumentError, match=message):
         asked(network=of_file, decays=(1, 0.5))
     told = Trained(checkpoint=weights, architecture=Architecture(decay=0.75))
