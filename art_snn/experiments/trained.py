@@ -167,7 +167,7 @@ class Trained:
         """Network and data in words; settings other than the checkpoint's are named.
 
         :param network: as it was built."""
-        noted, told = self.noted(), self.architecture.given
+        noted, given = self.noted(), self.architecture.given
         other = [f"{k} {noted[k]}" for k, v in given.items() if noted.get(k, v) != v]
         trained = f"; its weights were trained with {', '.join(other)}" if other else ""
         dtype = self.train_dtype or noted.get("train_dtype")

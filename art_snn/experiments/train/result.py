@@ -12,7 +12,7 @@ from art_snn.training import Epoch, Recipe, best
 class Fitted(Result):
     """A trained network: its epochs, and the test samples that it classifies correctly.
 
-    These are looked at once, at the end. The notes are what its checkpoint says next to the weights.
+    These are looked at once, at the end. The notes are what the checkpoint says of the weights.
     """
 
     history: tuple[Epoch, ...]
