@@ -95,7 +95,7 @@ def at_work(run: "Callable[[Any], Outcome]") -> "Callable[[Any], Outcome]":
     return held_run
 
 
-class Picture(Protocol):
+class Savable(Protocol):
     """What writes itself as an image, such as a figure of matplotlib."""
 
     def savefig(self, fname: Any, *, format: str, dpi: int) -> None:
@@ -130,7 +130,7 @@ class Result(ABC):
         """Paragraphs and tables as one text."""
         return render(self.parts(), form)
 
-    def write(self, folder: Path, *pictures: Picture) -> None:
+    def write(self, folder: Path, *pictures: Savable) -> None:
         """Write all files into the folder.
 
         :param pictures: one for each of the drawings, in their order."""

@@ -197,10 +197,10 @@ def describe_training(
 
 def folder_of(output: Path, decay: float) -> Path:
     """Where the network of that decay is kept."""
-    return output / f"decay-{label(decay)}"
+    return output / f"decay-{decay_label(decay)}"
 
 
-def label(decay: float) -> str:
+def decay_label(decay: float) -> str:
     """The decay as files are named after it: 1, 0.5, no digit lost."""
     return repr(float(decay)).removesuffix(".0")
 

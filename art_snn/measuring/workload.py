@@ -28,7 +28,7 @@ from art_snn.precision import mixed
 
 
 @dataclass(frozen=True)
-class Row:
+class CostRow:
     """What is measured; as text it is a key of results: "stock peer SpikingJelly 2.0.0".
 
     :param kind: "inference"; "rule" for the gradient with a rule, or the training step; "peer" for
@@ -41,7 +41,7 @@ class Row:
     stock: bool = False
 
     @classmethod
-    def read(cls, text: str) -> "Row":
+    def read(cls, text: str) -> "CostRow":
         """The inverse of str."""
         stock, bare = text.startswith("stock "), text.removeprefix("stock ")
         if bare == "inference":
@@ -54,7 +54,7 @@ class Row:
         return f"{stock}{peer}{self.name or self.kind}"
 
 
-INFERENCE = Row("inference")
+INFERENCE = CostRow("inference")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ class Workload:
         """The rule of that name."""
         return self.rules[name] if name in self.rules else rule_named(name)
 
-    def operation(self, row: Row, network: SpikingNetwork) -> Callable[[], object]:
+    def operation(self, row: CostRow, network: SpikingNetwork) -> Callable[[], object]:
         """The call that a row measures, with samples and classifier made beforehand.
 
         :param network: of the load; a training step changes it."""
@@ -252,7 +252,7 @@ def prepare(load: Workload) -> None:
         keep_freed_memory()
 
 
-def seconds_of(load: Workload, rows: Iterable[Row], repeats: int) -> dict[str, float]:
+def seconds_of(load: Workload, rows: Iterable[CostRow], repeats: int) -> dict[str, float]:
     """Median seconds of the rows in this process, all in turn, by their texts."""
     prepare(load)
     network = load.network()
@@ -264,7 +264,7 @@ def seconds_of(load: Workload, rows: Iterable[Row], repeats: int) -> dict[str, f
     return medians(operations, repeats, load.device)
 
 
-def peak_of(load: Workload, row: Row) -> int:
+def peak_of(load: Workload, row: CostRow) -> int:
     """Peak bytes of one row above the loaded model, in this process.
 
     A training step is the first one, which allocates gradients and the optimizer's state."""

@@ -22,7 +22,7 @@ from art_snn.attacks import predictions
 from art_snn.experiments import tables
 from art_snn.experiments.colours import SERIES
 from art_snn.experiments.resume import write_result
-from art_snn.experiments.trained import Trained, label
+from art_snn.experiments.trained import Trained, decay_label
 from art_snn.files import write_text
 from art_snn.measuring.machine import describe_machine
 from art_snn.metrics import Share
@@ -37,7 +37,7 @@ def accuracy(study: Study, decay: float, seed: int, precision: str) -> Share:
     architecture, dtype = study.architecture(decay), PRECISIONS[precision]
     trained = Trained(architecture=architecture, epochs=study.epochs, train_dtype=dtype)
     classifier = trained.classifier(study.data, study.device, seed)
-    folder = study.output / f"trained-{label(decay)}-{precision}-{seed}"
+    folder = study.output / f"trained-{decay_label(decay)}-{precision}-{seed}"
     trained.obtain(classifier.model, study.data, folder, seed)
     classes = predictions(classifier, study.data.x_test, BATCH, 0).argmax(1)
     return Share(int((classes == study.data.y_test).sum()), len(classes))
@@ -77,7 +77,7 @@ def draw(ax: Axes, content: Mapping[str, Any]) -> None:
         values = np.array([100 * share.value for share in shares])
         reach = np.abs(100 * np.array([share.interval for share in shares]).T - values)
         places = np.arange(len(found)) + shift
-        ax.errorbar(places, values, reach, fmt="o", color=colour, label=name, capsize=3)
+        ax.errorbar(places, values, reach, fmt="o", color=colour, decay_label=name, capsize=3)
     names = [f"{d}, {seed}" for d, seeds in content["accuracies"].items() for seed in seeds]
     ax.set(xticks=np.arange(len(found)), xticklabels=names, xlabel="decay, seed")
     ax.set_ylabel("test accuracy [%]")
@@ -87,10 +87,10 @@ def draw(ax: Axes, content: Mapping[str, Any]) -> None:
 
 def main() -> None:
     study = parse("Accuracy of networks trained in bfloat16 and in single precision.")
-    found: dict[str, Any] = {label(decay): {} for decay in study.decays}
+    found: dict[str, Any] = {decay_label(decay): {} for decay in study.decays}
     for decay, seed in product(study.decays, SEEDS):
         shares = {name: accuracy(study, decay, seed, name).as_dict() for name in PRECISIONS}
-        found[label(decay)][str(seed)] = shares
+        found[decay_label(decay)][str(seed)] = shares
     content = {"machine": describe_machine(study.device), "accuracies": found}
     write_result(study.output / "train_precision.json", content)
     network = Trained(architecture=study.architecture(1.0)).on(study.data).architecture

@@ -14,7 +14,7 @@ from art_snn import checkpoint
 from art_snn.checkpoint import CheckpointError
 from art_snn.data import Dataset
 from art_snn.experiments import trained as module
-from art_snn.experiments.trained import Trained, folder_of, label
+from art_snn.experiments.trained import Trained, decay_label, folder_of
 from art_snn.models import DEFAULTS, Architecture
 from tests.command import forbidden
 from tests.faults.flips import flipped
@@ -399,7 +399,7 @@ def test_a_network_of_one_s_own_is_trained_where_epochs_are_told_noted_and_loade
     ("decay", "words"), [(1, "1"), (1.0, "1"), (0.5, "0.5"), (0.1 + 0.2, "0.30000000000000004")]
 )
 def test_a_folder_is_named_after_the_whole_decay(decay, words):
-    assert label(decay) == words
+    assert decay_label(decay) == words
     assert folder_of(Path("out"), decay) == Path("out") / f"decay-{words}"
 
 

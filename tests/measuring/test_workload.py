@@ -18,7 +18,7 @@ from art_snn.measuring import workload as module
 from art_snn.measuring.peers import mirrored
 from art_snn.measuring.workload import (
     INFERENCE,
-    Row,
+    CostRow,
     Workload,
     network_of,
     peak_of,
@@ -33,8 +33,8 @@ from tests.small import pgd_by_hand
 
 PGD = Attack(eps=2.55 / 255, eps_step=2 / 255, iterations=5)
 TINY = Architecture(model="vgg5", width=0.05, steps=2)
-SPIKINGJELLY, SNNTORCH = Row("peer", "SpikingJelly 2.0.0"), Row("peer", "snnTorch 1.0.0")
-RGA_ROW, STBP_ROW = Row("rule", "rga"), Row("rule", "stbp")
+SPIKINGJELLY, SNNTORCH = CostRow("peer", "SpikingJelly 2.0.0"), CostRow("peer", "snnTorch 1.0.0")
+RGA_ROW, STBP_ROW = CostRow("rule", "rga"), CostRow("rule", "stbp")
 SGD = Recipe(learning_rate=0.1).optimizer_of
 ROWS = (INFERENCE, RGA_ROW, STBP_ROW, *(replace(r, stock=True) for r in (RGA_ROW, STBP_ROW)))
 
@@ -62,7 +62,7 @@ def test_a_row_uses_the_rule_that_it_is_given_under_a_name_of_one_s_own():
     assert work.rule("rga") == rule_named("hart")
     assert work.rule("stbp") == STBP()
     network = work.network()
-    work.operation(Row("rule", "mine"), network)()
+    work.operation(CostRow("rule", "mine"), network)()
     assert network.execution.kind == "through time"
 
 
@@ -214,7 +214,7 @@ def test_all_rows_are_timed_in_turn_and_the_peak_is_of_one(monkeypatch):
     ran = []
     operation = Workload.operation
 
-    def noted(self: Workload, row: Row, network: SpikingNetwork) -> Any:
+    def noted(self: Workload, row: CostRow, network: SpikingNetwork) -> Any:
         operate = operation(self, row, network)
         return lambda: ran.append((row, len(self.x))) or operate()
 
@@ -262,7 +262,7 @@ def test_a_row_of_a_framework_is_another_framework_s_where_it_names_that(monkeyp
 
 
 @pytest.mark.parametrize("dtype", [None, "bfloat16"])
-@pytest.mark.parametrize("row", [STBP_ROW, Row("rule", "hart")])
+@pytest.mark.parametrize("row", [STBP_ROW, CostRow("rule", "hart")])
 def test_a_training_step_is_one_of_the_optimizer_by_the_rule_that_the_row_names(row, dtype):
     work = load(samples=4, optimizer=SGD, train_dtype=dtype)
     network, expected = work.network(), work.network().train()
@@ -300,7 +300,7 @@ def test_inference_beside_training_steps_is_that_of_the_drawn_weights(monkeypatc
     outputs = []
     operation = Workload.operation
 
-    def noted(self: Workload, row: Row, network: SpikingNetwork) -> Any:
+    def noted(self: Workload, row: CostRow, network: SpikingNetwork) -> Any:
         operate = operation(self, row, network)
         return lambda: outputs.append((row, operate()))
 

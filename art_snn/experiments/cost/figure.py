@@ -3,7 +3,7 @@ from matplotlib.figure import Figure
 
 from art_snn.experiments.colours import COLOURS, GREY, titled
 from art_snn.experiments.cost.result import Cost
-from art_snn.measuring.workload import Row
+from art_snn.measuring.workload import CostRow
 
 
 def draw(cost: Cost) -> Figure:
@@ -19,7 +19,7 @@ def draw(cost: Cost) -> Figure:
     return figure
 
 
-def _bars(ax: Axes, rows: list[Row], values: list[float], words: str) -> None:
+def _bars(ax: Axes, rows: list[CostRow], values: list[float], words: str) -> None:
     labels = [f"{'stock ' * row.stock}{row.name or row.kind}" for row in rows]
     colours = [COLOURS.get(row.name.partition(" ")[0], GREY) for row in rows]
     bars = ax.barh(labels, values, color=colours)

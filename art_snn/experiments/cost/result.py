@@ -5,12 +5,12 @@ from typing import Any, ClassVar
 from art_snn.experiments.base import Result
 from art_snn.experiments.resume import converter
 from art_snn.experiments.tables import Notes, Part, Table
-from art_snn.measuring.workload import INFERENCE, Row
+from art_snn.measuring.workload import INFERENCE, CostRow
 
-REFERENCE = Row("rule", "stbp")
+REFERENCE = CostRow("rule", "stbp")
 
-converter.register_unstructure_hook(Row, str)
-converter.register_structure_hook(Row, lambda text, _: Row.read(text))
+converter.register_unstructure_hook(CostRow, str)
+converter.register_structure_hook(CostRow, lambda text, _: CostRow.read(text))
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,16 @@ class Cost(Result):
     workload: dict[str, Any]
     machine: str
     repeats: int
-    seconds: dict[Row, float]
-    peak: dict[Row, int]
+    seconds: dict[CostRow, float]
+    peak: dict[CostRow, int]
     remarks: list[str] = field(default_factory=list)
     name: ClassVar[str] = "cost"
 
-    def ratio(self, row: Row) -> float:
+    def ratio(self, row: CostRow) -> float:
         """Time of the row in inferences."""
         return self.seconds[row] / self.seconds[INFERENCE]
 
-    def memory_ratio(self, row: Row) -> float:
+    def memory_ratio(self, row: CostRow) -> float:
         """Peak memory over the model, in inferences; NaN where inference was too small to see."""
         return self.peak[row] / (self.peak[INFERENCE] or math.nan)
 
@@ -63,8 +63,8 @@ class Cost(Result):
         """Every other gradient of its own against the one by STBP, where that is a row."""
         others = [row for row in self.seconds if row not in (INFERENCE, REFERENCE)]
         return [
-            f"A {self._step} by {label(row)} takes {self.ratio(row) / self.ratio(REFERENCE):.2f} "
-            "of the time of one by STBP."
+            f"A {self._step} by {row_label(row)} takes "
+            f"{self.ratio(row) / self.ratio(REFERENCE):.2f} of the time of one by STBP."
             for row in others
             if REFERENCE in self.seconds and not row.stock
         ]
@@ -78,17 +78,17 @@ class Cost(Result):
     def _step(self) -> str:
         return "training step" if self.training else "gradient"
 
-    def words(self, row: Row) -> str:
+    def words(self, row: CostRow) -> str:
         """What a row measures."""
         if row == INFERENCE:
             return "inference, no gradient"
         if row.stock:
-            return f"ART's stock classifier, {label(row)}"
+            return f"ART's stock classifier, {row_label(row)}"
         if row.kind == "peer":
-            return f"{label(row)}, its own gradient"
-        return f"{self._step} by {label(row)}"
+            return f"{row_label(row)}, its own gradient"
+        return f"{self._step} by {row_label(row)}"
 
 
-def label(row: Row) -> str:
+def row_label(row: CostRow) -> str:
     """The rule of a row as papers write it, or the framework and its version."""
     return row.name.upper() if row.kind == "rule" else row.name

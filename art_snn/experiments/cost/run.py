@@ -17,7 +17,7 @@ from art_snn.experiments.resume import earlier
 from art_snn.measuring import process
 from art_snn.measuring.machine import describe_machine, torch_device
 from art_snn.measuring.peers import PEERS, installed, peer_objection, without
-from art_snn.measuring.workload import INFERENCE, Row, Workload, peak_of, seconds_of
+from art_snn.measuring.workload import INFERENCE, CostRow, Workload, peak_of, seconds_of
 from art_snn.network import SpikingNetwork
 from art_snn.precision import taken
 
@@ -42,12 +42,12 @@ def run(settings: Settings) -> Cost:
     network = load.network()
     peers, remarks = _peers(network) if settings.peers else ([], [])
     remarks += _precision(settings, bool(peers))
-    rows = [INFERENCE, *(Row("rule", name) for name in load.rules), *peers]
+    rows = [INFERENCE, *(CostRow("rule", name) for name in load.rules), *peers]
     if settings.training:
         remarks.append(SMALL_STEPS)
     else:
         rules = [name for name in ("rga", "stbp") if network.objection(load.rule(name)) is None]
-        bare = (*(Row("rule", name) for name in rules), *peers)
+        bare = (*(CostRow("rule", name) for name in rules), *peers)
         rows += [replace(row, stock=True) for row in bare]
     medians = seconds_of(load, rows, settings.repeats)
     cost = Cost(
@@ -63,7 +63,7 @@ def run(settings: Settings) -> Cost:
     return cost
 
 
-def _peers(network: SpikingNetwork) -> tuple[list[Row], list[str]]:
+def _peers(network: SpikingNetwork) -> tuple[list[CostRow], list[str]]:
     """Rows of the frameworks that can have the network, and what their reader should know."""
     versions = installed()
     missing = without(versions)
@@ -71,7 +71,7 @@ def _peers(network: SpikingNetwork) -> tuple[list[Row], list[str]]:
     for name, version in versions.items():
         reason = peer_objection(name, network)
         remarks.append(PEERS[name].remark if reason is None else reason)
-        rows += [Row("peer", f"{name} {version}")] if reason is None else []
+        rows += [CostRow("peer", f"{name} {version}")] if reason is None else []
     return rows, remarks
 
 
@@ -97,7 +97,7 @@ def _title(settings: Settings, load: Workload, network: SpikingNetwork) -> str:
     return f"{what}: {architecture.words(network)}, batch {settings.batch_size}, {size}"
 
 
-def _peak(row: Row, load: Workload) -> int:
+def _peak(row: CostRow, load: Workload) -> int:
     if load.device == "gpu":
         return peak_of(load, row)
     return int(process.in_fresh_process(peak_of, load, row))

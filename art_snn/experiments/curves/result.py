@@ -9,7 +9,7 @@ from art_snn.checks import require
 from art_snn.curves import Pairs
 from art_snn.curves.static import Curve
 from art_snn.dynamics import Dynamics
-from art_snn.experiments.base import Picture, Result
+from art_snn.experiments.base import Result, Savable
 from art_snn.experiments.tables import Part, Table
 from art_snn.files import write_arrays
 from art_snn.gradients import RGA
@@ -127,7 +127,7 @@ class Curves(Result):
         """Names of the files that are written."""
         return [*super().files, "pairs.npz"]
 
-    def write(self, folder: Path, *pictures: Picture) -> None:
+    def write(self, folder: Path, *pictures: Savable) -> None:
         """Write all files, and the pairs as arrays."""
         names = ("sample", "neuron", "current", "rate")
         pairs = {f"{r.name}/{n}": getattr(r.pairs, n) for r in self.recordings for n in names}

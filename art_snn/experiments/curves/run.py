@@ -15,7 +15,7 @@ from art_snn.experiments.base import at_work
 from art_snn.experiments.curves.figure import draw
 from art_snn.experiments.curves.result import Curves, Recording, fit
 from art_snn.experiments.curves.settings import Settings
-from art_snn.experiments.trained import folder_of, label
+from art_snn.experiments.trained import decay_label, folder_of
 from art_snn.gradients import STBP
 from art_snn.layers import device_of
 from art_snn.measuring.machine import torch_device
@@ -33,7 +33,7 @@ def run(settings: Settings) -> Curves:
     trained = [network.on(data) for network in settings.networks()]
     networks = [one.build(data, seed) for one in trained]
     kinds = [_checked(settings, network) for network in networks]
-    decays = [label(dynamics.decay) for dynamics in kinds]
+    decays = [decay_label(dynamics.decay) for dynamics in kinds]
     once, remedy = len(set(decays)) == len(decays), "One network of every decay is recorded."
     require(once, "decays", "one or more different ones", ", ".join(decays), remedy)
     recordings = []
@@ -75,7 +75,7 @@ def recorded(
         pairs, dynamics = replace(pairs, current=current), dynamics.standard
     curves = curves_of(dynamics.decay, dynamics.threshold, settings.rule)
     panel = fit(title, dynamics.decay, pairs, curves)
-    name = f"decay-{label(dynamics.decay)}"
+    name = f"decay-{decay_label(dynamics.decay)}"
     return Recording(name, subject or {}, dynamics, pairs, curves, panel)
 
 

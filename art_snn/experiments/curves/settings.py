@@ -7,7 +7,7 @@ from tyro.conf import UseAppendAction
 from art_snn.checks import Open, require, require_seed, set_counts, set_fields
 from art_snn.data import Source
 from art_snn.experiments.base import Experiment
-from art_snn.experiments.trained import Trained, label
+from art_snn.experiments.trained import Trained, decay_label
 from art_snn.gradients import RGA
 from art_snn.models import Architecture
 
@@ -53,7 +53,7 @@ class Settings(Experiment):
         remedy = "One network of every decay is recorded."
         alone = decays is None or not single
         require(alone, "decays", "None next to a decay, or a network of yours", got, remedy)
-        once = decays is None or 0 < len(decays) == len(set(map(label, decays)))
+        once = decays is None or 0 < len(decays) == len(set(map(decay_label, decays)))
         require(once, "decays", "one or more different ones", got, remedy)
         files, count = len(self.checkpoint), 1 if single else len(decays or self.checkpoint)
         expected = f"one file per decay, {count} in all"

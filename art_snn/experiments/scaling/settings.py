@@ -15,7 +15,7 @@ from art_snn.experiments.base import Experiment
 from art_snn.experiments.resume import converter, expect
 from art_snn.gradients import Gradient, check_applicable, rules_named
 from art_snn.measuring.machine import require_device
-from art_snn.measuring.workload import INFERENCE, Row, Workload, network_of, random_samples
+from art_snn.measuring.workload import INFERENCE, CostRow, Workload, network_of, random_samples
 from art_snn.models import DEFAULTS, Architecture
 from art_snn.models.options import MOST_CHANNELS
 from art_snn.models.own import is_own
@@ -79,9 +79,9 @@ class Settings(Experiment):
             self._try(model)
 
     @property
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> tuple[CostRow, ...]:
         """What is measured of every network: inference over the images, and PGD with every rule."""
-        return (INFERENCE, *(Row("rule", name) for name in self.rules))
+        return (INFERENCE, *(CostRow("rule", name) for name in self.rules))
 
     def architecture(self, model: str) -> Architecture:
         """The network of that name, but for its time steps."""

@@ -17,7 +17,7 @@ from art_snn.experiments.resume import as_json, earlier, fingerprint, write_resu
 from art_snn.experiments.sweep.figure import draw
 from art_snn.experiments.sweep.result import Content, Entry, Line, Panel, Swept, Value
 from art_snn.experiments.sweep.settings import Settings, Sweep
-from art_snn.experiments.trained import Trained, folder_of, label
+from art_snn.experiments.trained import Trained, decay_label, folder_of
 from art_snn.gradients import Gradient
 from art_snn.metrics import Robustness
 from art_snn.seeding import seeded
@@ -65,7 +65,9 @@ def _networks(network: Trained, decays: tuple[float, ...]) -> dict[str, Trained]
     if network.checkpoint is not None and architecture.decay is not None:
         decays = (architecture.decay,)
     return {
-        f"decay {label(decay)}": replace(network, architecture=replace(architecture, decay=decay))
+        f"decay {decay_label(decay)}": replace(
+            network, architecture=replace(architecture, decay=decay)
+        )
         for decay in decays
     }
 

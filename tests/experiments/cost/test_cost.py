@@ -17,12 +17,12 @@ from art_snn.experiments.cost.settings import TRAINED_BY
 from art_snn.experiments.resume import read_result, structured
 from art_snn.gradients import rules_named
 from art_snn.measuring import process
-from art_snn.measuring.workload import INFERENCE, Row
+from art_snn.measuring.workload import INFERENCE, CostRow
 from art_snn.models import Architecture
 from tests.measuring import mirrors
 from tests.own import own
 
-ROWS = tuple(map(Row.read, ("inference", "rga", "stbp", "stock rga", "stock stbp")))
+ROWS = tuple(map(CostRow.read, ("inference", "rga", "stbp", "stock rga", "stock stbp")))
 TITLES = (
     "inference, no gradient",
     "gradient by RGA",
@@ -48,7 +48,7 @@ def settings(output: Path, **change: Any) -> Settings:
 
 def figures(rules: tuple[str, ...] = ("rga", "stbp"), **workload: Any) -> Cost:
     """Inference takes two seconds and one MiB, the next row twice that, and so on."""
-    rows = [Row.read(row) for row in ("inference", *rules, "stock rga", "stock stbp")]
+    rows = [CostRow.read(row) for row in ("inference", *rules, "stock rga", "stock stbp")]
     seconds = {row: 2.0 * (i + 1) for i, row in enumerate(rows)}
     peak = {row: 2**20 * (i + 1) for i, row in enumerate(rows)}
     told = {"rules": list(rules), "keep_memory": False, "training": False} | workload
@@ -107,8 +107,8 @@ def test_rules_are_set_against_stbp_where_it_is_among_them(rules, compared):
 
 def test_ratios_and_the_table_follow_from_the_figures():
     cost = figures()
-    assert cost.ratio(Row("rule", "stbp")) == 3
-    assert cost.memory_ratio(Row("rule", "rga")) == 2
+    assert cost.ratio(CostRow("rule", "stbp")) == 3
+    assert cost.memory_ratio(CostRow("rule", "rga")) == 2
     assert "A gradient by RGA takes 0.67 of the time of one by STBP." in cost.render()
     assert cells(cost)[0] == [
         *("one input gradient", "seconds", "x inference", "peak MiB", "x inference")
@@ -137,7 +137,7 @@ def test_the_picture_has_a_bar_per_row_for_time_and_memory():
     assert figure.get_suptitle() == "One input gradient: a network\na machine"
 
 
-PEERS = tuple(Row("peer", name) for name in ("SpikingJelly 2.0.0", "snnTorch 1.0.0"))
+PEERS = tuple(CostRow("peer", name) for name in ("SpikingJelly 2.0.0", "snnTorch 1.0.0"))
 
 
 def test_other_frameworks_are_rows_where_they_are_installed(tmp_path, monkeypatch):
@@ -304,7 +304,7 @@ def test_a_network_of_the_user_s_own_that_takes_no_images_is_refused(tmp_path):
 
 def test_a_network_whose_inference_takes_no_memory_that_is_seen_has_no_ratio_and_is_drawn():
     cost = replace(figures(), peak=dict.fromkeys(ROWS, 0))
-    assert math.isnan(cost.memory_ratio(Row("rule", "rga")))
+    assert math.isnan(cost.memory_ratio(CostRow("rule", "rga")))
     assert cells(cost)[3] == ["gradient by RGA", "4.000", "2.00", "0", "nan"]
     draw(cost).canvas.draw()
 

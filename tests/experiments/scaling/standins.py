@@ -13,7 +13,7 @@ from art_snn.data import Dataset, Source
 from art_snn.experiments.scaling import Cell, Growth, Settings
 from art_snn.experiments.scaling.settings import Protocol
 from art_snn.measuring import process
-from art_snn.measuring.workload import Row, Workload
+from art_snn.measuring.workload import CostRow, Workload
 
 MIB = 2**20
 MODELS = ("vgg5", "vgg11")
@@ -47,9 +47,9 @@ def figures(**change: Any) -> Growth:
     return Growth(Protocol.of(asked, asked.images()), "a machine", tuple(made))
 
 
-def names(rows: Row | list[Row]) -> Any:
+def names(rows: CostRow | list[CostRow]) -> Any:
     """The text of a row, or the texts of several."""
-    return str(rows) if isinstance(rows, Row) else [*map(str, rows)]
+    return str(rows) if isinstance(rows, CostRow) else [*map(str, rows)]
 
 
 def measured_here(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
@@ -70,7 +70,7 @@ def spoilt(monkeypatch: pytest.MonkeyPatch, spoil: Callable[[str, Workload, Any]
 
     def instead(call: Callable[..., Any], load: Workload, rows: Any, *_: Any) -> Any:
         spoil(call.__name__, load, names(rows))
-        return MIB if isinstance(rows, Row) else dict.fromkeys(names(rows), 1.0)
+        return MIB if isinstance(rows, CostRow) else dict.fromkeys(names(rows), 1.0)
 
     monkeypatch.setattr(process, "in_fresh_process", instead)
 

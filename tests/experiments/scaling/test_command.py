@@ -11,7 +11,7 @@ from art_snn.attacks import Attack
 from art_snn.experiments.scaling import PGD
 from art_snn.gradients import rules_named
 from art_snn.measuring import process
-from art_snn.measuring.workload import Row, Workload
+from art_snn.measuring.workload import CostRow, Workload
 from tests.command import call
 from tests.experiments.scaling.standins import MIB, names
 
@@ -29,7 +29,9 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[Workload]:
     def instead(_: object, load: Workload, rows: Any, *__: object) -> Any:
         kept.append(load)
         figure = load.steps * MIB
-        return figure if isinstance(rows, Row) else dict.fromkeys(names(rows), float(load.steps))
+        return (
+            figure if isinstance(rows, CostRow) else dict.fromkeys(names(rows), float(load.steps))
+        )
 
     monkeypatch.setattr(process, "in_fresh_process", instead)
     return kept
