@@ -64,21 +64,27 @@ def test_help_lists_every_command_with_one_line(arguments):
 
 def test_what_needs_no_network_imports_neither_torch_nor_art():
     calls = "; ".join(f"run_command({a})" for a in (["--help"], ["--version"], ["dmo"], []))
-    assert heavy_after(f"from art_snn.cli import run_command\n{calls}") == []
+    code = "import art_snn, art_snn.checks\ndir(art_snn)\nfrom art_snn.cli import run_command"
+    assert heavy_after(f"{code}\n{calls}") == []
 
 
-def test_the_package_and_its_complaints_import_neither_torch_nor_art():
-    assert heavy_after("import art_snn, art_snn.checks, art_snn.cli\ndir(art_snn)") == []
-    assert "torch" in heavy_after("import art_snn\nart_snn.LIF")
-
-
-def test_a_command_imports_no_room_but_its_own():
-    code = "from art_snn.cli import run_command as run\n"
-    code += "try: run(['compare', '--help'])\nexcept SystemExit: pass"
-    rooms = "[m.split('.')[2] for m in sys.modules if m.startswith('art_snn.experiments.')]"
-    done = python("-c", f"{code}\nimport sys\nprint(*{rooms})")
+def test_names_are_reached_from_the_package_and_a_command_imports_no_room_but_its_own():
+    code = """
+import sys
+from art_snn.cli import run_command
+try: run_command(["compare", "--help"])
+except SystemExit: print(*[m.split(".")[2] for m in sys.modules if "art_snn.experiments." in m])
+import art_snn
+print(art_snn.gradients.__name__, art_snn.checkpoint.__name__, art_snn.metrics.__name__)
+from art_snn import *
+print(SpikingNetwork.__name__, RGA().gamma > 0, art_snn.GRADIENTS is art_snn.gradients.GRADIENTS)
+"""
+    done = python("-c", code)
     assert done.returncode == 0, done.stderr
-    assert set(done.stdout.splitlines()[-1].split()) & set(NAMES) == {"compare"}
+    *_, rooms, modules, names = done.stdout.splitlines()
+    assert set(rooms.split()) & set(NAMES) == {"compare"}
+    assert modules == "art_snn.gradients art_snn.checkpoint art_snn.metrics"
+    assert names == "SpikingNetwork True True"
 
 
 def test_the_module_prints_the_version_and_leaves_with_the_status_of_the_command():
@@ -302,20 +308,6 @@ def test_files_that_are_not_there_are_usage_errors(arguments, start, tmp_path, m
 def test_every_public_name_can_be_imported(name):
     assert getattr(art_snn, name) is not None
     assert name in dir(art_snn)
-
-
-def test_modules_and_names_are_reached_from_the_package_in_a_fresh_interpreter():
-    code = """
-import art_snn
-print(art_snn.gradients.__name__, art_snn.checkpoint.__name__, art_snn.metrics.__name__)
-from art_snn import *
-print(SpikingNetwork.__name__, RGA().gamma > 0, art_snn.GRADIENTS is art_snn.gradients.GRADIENTS)
-"""
-    done = python("-c", code)
-    assert done.stdout.splitlines() == [
-        "art_snn.gradients art_snn.checkpoint art_snn.metrics",
-        "SpikingNetwork True True",
-    ], done.stderr
 
 
 @pytest.mark.parametrize("name", ["nothing", "_nothing", "__wrapped__", "Lif"])

@@ -57,31 +57,23 @@ def test_a_digest_is_the_same_for_equal_arrays_in_other_memory_and_functions_els
 
 
 @pytest.mark.parametrize("before", [None, "an earlier run"])
+@pytest.mark.parametrize("text", ["half of ", None])
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt, SystemExit])
-def test_a_block_that_fails_leaves_the_earlier_file_and_no_other(failure, before, tmp_path):
+def test_a_block_that_fails_leaves_the_earlier_file_and_no_other(failure, text, before, tmp_path):
     path = tmp_path / "result.txt"
     if before is not None:
         path.write_text(before)
 
     def write() -> None:
         with whole(path) as partial:
-            partial.write_text("half of ")
-            raise failure
+            if text is not None:
+                partial.write_text(text)
+            raise failure("its own")
 
-    with pytest.raises(failure):
+    with pytest.raises(failure, match=r"^its own$"):
         write()
-    found = {file.name: file.read_text() for file in tmp_path.iterdir()}
-    assert found == ({} if before is None else {"result.txt": before})
-
-
-def test_a_block_that_fails_before_it_writes_leaves_its_own_failure(tmp_path):
-    def fail() -> None:
-        with whole(tmp_path / "result.txt"):
-            raise RuntimeError("no memory")
-
-    with pytest.raises(RuntimeError, match=r"^no memory$"):
-        fail()
-    assert list(tmp_path.iterdir()) == []
+    texts = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    assert texts == ({} if before is None else {"result.txt": before})
 
 
 def test_a_block_that_ends_well_takes_the_place_of_the_file_only_then(tmp_path):
