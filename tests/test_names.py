@@ -13,7 +13,7 @@ SHARED = {"run", "Settings", "draw"}
 """Public names that several modules may have: at most five."""
 VAGUE = {"found", "told", "every", "own", "known", "chosen", "those", "beside"}
 NO_NAMES = VAGUE | {"parts", "named", "of_block", "drawn", "opened", "run_of"}
-MOST_VAGUE = 60
+MOST_VAGUE = 5
 """Variables and parameters that may be called so, counted once for a function: to be lowered."""
 
 
