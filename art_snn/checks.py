@@ -103,10 +103,7 @@ def require_number(
     within: tuple[float, float] = (-math.inf, math.inf),
     remedy: str,
 ) -> float:
-    """`value` as a float when it is a finite number within the bounds, otherwise ValueError.
-
-    :param within: lowest and highest value that can be computed with; named only where a
-        value that would make sense lies outside."""
+    """`value` as a float when it is a finite number within the bounds, otherwise ValueError."""
     number = math.nan
     if isinstance(value, Real) and not isinstance(value, bool):
         with suppress(OverflowError):
@@ -190,10 +187,7 @@ def total_memory() -> int:
 
 
 def require_memory(argument: str, value: object, what: str, needed: int, *, remedy: str) -> None:
-    """ValueError when what an argument asks for needs more memory than there is.
-
-    :param what: in the plural, such as "weights".
-    :param needed: its bytes."""
+    """ValueError when `what`, of so many bytes, needs more memory than there is."""
     there = total_memory()
     expected = f"{what} that fit into the {there / 2**30:,.1f} GiB of memory of this machine"
     got = f"{value}, which makes {what} of {needed / 2**30:,.1f} GiB"
@@ -221,9 +215,7 @@ def require_choice(argument: str, value: object, words: Collection[str], *, reme
 
 
 def require_sides(image_size: int | tuple[int, int], *, channels: str) -> tuple[int, int]:
-    """(height, width) of a side or of both, when they are whole numbers from 1 to 2**15.
-
-    :param channels: what to do about channels, where a shape was given in place of two sides."""
+    """(height, width) of a side or of both, when they are whole numbers from 1 to 2**15."""
     both = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
     expected = "a side, or (height, width)"
     require(len(both) == 2, "image_size", expected, shown(image_size), channels)

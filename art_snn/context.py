@@ -12,10 +12,7 @@ Value = TypeVar("Value")
 
 @contextmanager
 def within(variable: "ContextVar[Value] | Attribute[Value]", value: Value) -> Iterator[None]:
-    """Give a variable another value within the block, in the present thread or task.
-
-    :param variable: a ContextVar with a default, or ``Class.attribute.of(instance)`` of a
-        :class:`PerContext`."""
+    """Give a ContextVar, or ``Class.attribute.of(object)``, another value within the block."""
     before = variable.get()
     variable.set(value)
     try:

@@ -258,10 +258,7 @@ class _Steps(fused.Loop):
 
 
 def currents_around(dynamics: Dynamics, like: Tensor, generator: torch.Generator) -> Tensor:
-    """Currents [T, M], of shape, dtype and device of `like`, that are hard to simulate alike.
-
-    Some are random, some bring the potential to the threshold within quarters of a unit in the last
-    place, and some are very small, very large or not finite."""
+    """Currents [T, M] like `like`: random, next to the threshold, or tiny, huge or not finite."""
     noise = torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
     span = dynamics.threshold - dynamics.origin
     x: Tensor = (noise * span + span / 2) / dynamics.gain

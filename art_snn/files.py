@@ -96,9 +96,7 @@ def write_tensors(path: Path, content: object) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """What a file of :func:`write_json` holds, without the checksum.
-
-    :raises ValueError: when it holds no JSON, or its checksum does not match."""
+    """What a file of :func:`write_json` holds; ValueError when it is no JSON or is damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

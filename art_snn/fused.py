@@ -161,9 +161,7 @@ class _Entry:
             self.reason = abridge(f"it could not be compiled: {type(error).__name__}: {error}")
 
     def tried(self, size: int) -> str:
-        """How well compiled and eager agree on trial inputs of that many elements a step.
-
-        :raises _Differs: when they do not."""
+        """How well compiled and eager agree on trial inputs of that many elements a step."""
         like = torch.empty(self.steps, size, dtype=self.dtype, device=self.device)
         generator = torch.Generator(self.device).manual_seed(size)
         given = tuple(
@@ -178,9 +176,7 @@ class _Entry:
         return _agreement(self.loop, given, expected, got)
 
     def run(self, given: Sequence[Tensor], results: Rows) -> None:
-        """The loop in parts of at most UNROLLED steps.
-
-        :param given: [T, m, 16], or [m, 16] where a view repeats one step."""
+        """The loop in parts of at most UNROLLED steps, given [T, m, 16], or [m, 16] if repeated."""
         outs, parts = [_rows(tensor) for tensor in results], _parts(self.steps)
         before: list[Tensor] = []
         for i, part in enumerate(reversed(parts) if self.loop.backwards else parts):
@@ -296,9 +292,7 @@ def _fits(x: Tensor) -> bool:
 
 
 def _watched(x: Tensor) -> bool:
-    """Whether somebody follows, or changes the meaning of, every operation at present.
-
-    Function modes do not count: `torch.set_default_device` is one."""
+    """Whether somebody follows every operation; function modes, as of a default device, do not."""
     if x.is_cuda and torch.cuda.is_current_stream_capturing():
         return True
     half = x.dtype.itemsize < 4 and torch.is_autocast_enabled(x.device.type)
@@ -339,9 +333,7 @@ def _parts(steps: int) -> list[slice]:
 
 
 def _agreement(loop: Loop, given: Rows, expected: Rows, got: Rows) -> str:
-    """In which sense the results agree.
-
-    :raises _Differs: when they do not."""
+    """In which sense the results agree; raises _Differs when they do not."""
     pairs = list(zip(expected, got, strict=True))
     differ = sum(int((a.ne(b) & ~(a.isnan() & b.isnan())).sum()) for a, b in pairs)
     if not differ:

@@ -43,17 +43,13 @@ def code(network: SpikingNetwork) -> tuple[Any, ...]:
 
 
 def attributes(network: SpikingNetwork) -> str:
-    """Digest of the plain values that a network has once it is built, before any pass.
-
-    States that passes leave behind, such as potentials, are no part of it, nor are weights."""
+    """Digest of the plain values of a network once it is built, before any pass."""
     readout = getattr(network, "readout", None)
     return digest(canonical((network.encoder, network.layers, readout), {}))
 
 
 def canonical(value: object, seen: Seen) -> Any:
-    """A value as texts, lists and tuples that are the same in every process.
-
-    :param seen: objects that are described already, by their id; kept, so that no id comes back."""
+    """A value as texts, lists and tuples that are the same in every process."""
     if value is None or isinstance(value, PLAIN):
         return repr(value)
     if isinstance(value, FunctionType | type) and not _foreign(value):

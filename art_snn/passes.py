@@ -24,11 +24,7 @@ _MODES: WeakKeyDictionary[nn.Module, tuple[int, bool]] = WeakKeyDictionary()
 
 @contextmanager
 def modes_kept(network: nn.Module, mode: bool | None = None) -> Iterator[None]:
-    """Every module is in the mode it was in, training or evaluation, after the block.
-
-    Of several threads the last one to leave puts the mode back that the first one found.
-
-    :param mode: to set within the block: True for training; None sets none."""
+    """Set a mode within the block (None: none), and put that of every module back after it."""
     modules, nested = list(network.modules()), _KEEPING.get()
     with _MODES_LOCK:
         if not _MODES and mode is not None and all(m.training == mode for m in modules):

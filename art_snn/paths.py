@@ -18,10 +18,7 @@ _OTHERS = {
 
 
 def expand_path(argument: str, path: str | Path) -> Path:
-    """The path with its ~ expanded, whether or not anything is there.
-
-    :raises ValueError: for an empty word, a name that no file can have, the home of nobody, and a
-        place behind a folder that may not be entered."""
+    """The path with its ~ expanded; ValueError where it cannot be looked up."""
     require(str(path), argument, "a path", "an empty word", _REMEDY)
     try:
         expanded = Path(path).expanduser()
@@ -32,9 +29,7 @@ def expand_path(argument: str, path: str | Path) -> Path:
 
 
 def path_kind(argument: str, path: Path) -> str | None:
-    """:data:`FILE`, :data:`FOLDER`, or in words what else is there; None for nothing.
-
-    :raises ValueError: where that cannot be found out."""
+    """FILE, FOLDER, or in words what else is there; None for nothing."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -47,12 +42,7 @@ def path_kind(argument: str, path: Path) -> str | None:
 
 
 def require_kind(argument: str, path: Path, kind: str, expected: str) -> None:
-    """Refuse anything but a file, or a folder, that is there and may be read.
-
-    :param kind: :data:`FILE` or :data:`FOLDER`.
-    :param expected: what it should be, in words.
-    :raises FileNotFoundError: where nothing is.
-    :raises ValueError: for another kind, such as a pipe, which one would wait for without end."""
+    """Refuse anything but a file, or a folder, that is there and may be read."""
     there = path_kind(argument, path)
     if there is None:
         link = f", a link to {os.readlink(path)}," if path.is_symlink() else ""
@@ -64,9 +54,7 @@ def require_kind(argument: str, path: Path, kind: str, expected: str) -> None:
 
 
 def require_root(root: str | Path) -> Path:
-    """The folder of the sets that are kept on disk, with its ~ expanded; it may be missing.
-
-    :raises ValueError: for what is no folder, or may not be read."""
+    """The folder of the sets that are kept on disk, with its ~ expanded; it may be missing."""
     path = expand_path("root", root)
     if path_kind("root", path) is not None:
         require_kind("root", path, FOLDER, "a folder of data sets")

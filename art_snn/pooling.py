@@ -41,10 +41,7 @@ def averaged(module: nn.Module, x: Tensor) -> Tensor:
 
 
 def average(x: Tensor, kernel: Pair, divisor: int | None = None) -> Tensor:
-    """Averages of windows that tile the planes of x [N, C, H, W]; no value is kept of it.
-
-    :param kernel: height and width of a window.
-    :param divisor: of the sum, if it is not their product."""
+    """Averages of windows that tile the planes of x [N, C, H, W]; no value is kept of it."""
     if has_torch_function_unary(x):
         return handle_torch_function(average, (x,), x, kernel, divisor)
     sums: Tensor = _Summed.apply(x, kernel)  # type: ignore[no-untyped-call]

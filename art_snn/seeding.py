@@ -10,9 +10,7 @@ import torch
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Set torch's, numpy's and Python's global random states to a seed, and put them back after.
-
-    ART draws from those of numpy and Python, layers and encoders from torch's."""
+    """Set torch's, numpy's and Python's global random states to a seed, and put them back after."""
     of_numpy, of_python = np.random.get_state(), random.getstate()  # noqa: NPY002
     with torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(seed)

@@ -48,9 +48,7 @@ def _forward(module: nn.Module) -> Hashable:
 
 
 def settings(modules: Modules, without: Container[tuple[type, str]] = ()) -> Settings:
-    """Plain attributes of modules by (module, attribute), as values that can be compared.
-
-    :param without: attributes that are left out, each of a class of modules."""
+    """Plain attributes of modules by (module, attribute), as values that can be compared."""
     return {
         (name, attribute): value(vars(module)[attribute])
         for name, module in modules
@@ -95,8 +93,7 @@ def counted(tensors: Iterable[Tensor]) -> Hashable:
 def bits(tensors: Iterable[Tensor]) -> Hashable:
     """The values of tensors in a few bytes, which change when a value does.
 
-    A change in a large tensor is seen unless it is below a hundred-thousandth of the largest of ROW
-    values side by side; half precision resolves a thousandth."""
+    In a large tensor changes below 1e-5 of the largest of ROW neighbours are not seen."""
     tensors = [t for t in tensors if t.layout is torch.strided and t.device.type != "meta"]
     parts = [part for tensor in tensors for part in _parts(tensor)]
     if len({part.device for part in parts}) == 1 and parts[0].is_cuda:

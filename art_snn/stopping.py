@@ -16,9 +16,7 @@ class Terminated(KeyboardInterrupt):
 
 
 def leave_at_once() -> None:
-    """Let signals end the process silently, until it does something that is to be put away.
-
-    Libraries that are being imported would turn a KeyboardInterrupt into another error."""
+    """Let signals end the process silently while libraries are imported, which would hide them."""
     for number, status in SIGNALS.items():
         signal.signal(number, lambda *_, status=status: os._exit(status))
 

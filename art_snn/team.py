@@ -88,10 +88,7 @@ class Team:
         return things[0] if things else action()
 
     def dealt(self, things: Sequence[Thing], name: str) -> Iterator[Thing]:
-        """The things that this process gets: whichever is free takes the next one.
-
-        :param things: the same in every process.
-        :param name: of the things, another one at every call."""
+        """The things that this process gets, by a new name: a free one takes the next."""
         taken = -1
         while True:
             taken = taken + 1 if self.store is None else self.store.add(name, 1) - 1
@@ -106,9 +103,7 @@ ALONE = Team()
 
 @contextmanager
 def join() -> Iterator[Team]:
-    """The team of this process within the block, on CUDA with a device of its own.
-
-    Objects travel by gloo, on every device."""
+    """The team of this process within the block, on CUDA with a device of its own."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         yield Team()
         return

@@ -35,7 +35,7 @@ EXACT = (
     *("experiments/*/test_command*", "experiments/*/test_figure*", "experiments/*/test_result*"),
     *("experiments/*/test_settings*", "experiments/test_[!t]*", "experiments/test_tables*"),
     *("test_bench*", "test_bounds*", "test_check*", "test_cli*", "test_default*", "test_docs*"),
-    *("test_faults*", "test_files*", "test_fuzz*", "test_gpu*", "test_identity*", "test_memory*"),
+    *("test_faults*", "test_files*", "test_fuzz*", "test_gpu*", "test_identity*"),
     *("test_names*", "test_paths*", "test_seeding*", "test_state*", "test_stopping*", "test_team*"),
 )
 """Tests of files, usage errors, processes, words and times, which no rounding changes.

@@ -12,7 +12,7 @@ import pytest
 from tests.command import Done, call
 from tests.fuzzing import command_lines, prepare
 
-COUNT, CHUNK = 500, 25
+COUNT, CHUNK = 250, 25
 CALLS = command_lines(COUNT, seed=0)
 ENDINGS = {0, 2, 74, 130, 143}
 """Done, refused, a file that cannot be written, interrupted, terminated."""

@@ -15,7 +15,7 @@ from art_snn.gradients import GRADIENTS
 from art_snn.interop import adapt
 from art_snn.neurons import Neuron
 from art_snn.values import Values
-from tests.interop.test_forms import drawn, images
+from tests.interop.test_forms import images, lively
 from tests.standins import snntorch
 
 STEPS, WIDTH = 6, 5
@@ -118,7 +118,7 @@ def test_every_number_must_be_within_range(options, message):
 @pytest.mark.parametrize("rule", ["rga", "stbp", "hart", "static", "bptr"])
 def test_a_learned_beta_of_snntorch_is_known_neuron_by_neuron(rule):
     beta = torch.tensor([0.2, 0.5, 0.9])
-    model = drawn(nn.Sequential(nn.Flatten(), nn.Linear(9, 3)), 0.2)
+    model = lively(nn.Sequential(nn.Flatten(), nn.Linear(9, 3)), 0.2)
     model.append(snntorch.Leaky(beta, init_hidden=True, learn_beta=True))
     network = adapt(model, steps=STEPS)
     x = images().requires_grad_()

@@ -18,12 +18,7 @@ from art_snn.neurons import Neuron
 
 
 def checked_samples(x: Any, input_shape: tuple[int, ...]) -> Any:
-    """Samples as torch can take them.
-
-    :param x: numpy array or torch tensor ``[N, *input_shape]``.
-    :return: x itself, or a copy where it is read-only, has negative strides, or holds booleans.
-    :raises TypeError: when x is no array of real numbers.
-    :raises ValueError: when the shape is another, or a value is NaN, infinite or masked."""
+    """Samples [N, *input_shape] as torch can take them; ValueError for NaN, infinity or a mask."""
     x = _checked_form(x, input_shape)
     _refuse_infinite(x)
     return x
@@ -53,9 +48,7 @@ def answerable(x: Any, input_shape: tuple[int, ...]) -> tuple[Any, torch.Tensor 
 
 
 def as_array(values: Any) -> np.ndarray:
-    """A tensor of any device as numpy, in half precision as single; an array as torch takes it.
-
-    :return: contiguous, without the graph of a tensor; an array itself where it is so already."""
+    """A tensor of any device as numpy, in half precision as single; an array as torch takes it."""
     if isinstance(values, torch.Tensor):
         half = values.dtype in (torch.float16, torch.bfloat16)
         return (values.float() if half else values).detach().cpu().numpy()
@@ -163,9 +156,7 @@ def check_labels(y: Any, samples: int, classes: int) -> None:
 
 
 def class_indices(y: Any, samples: int, classes: int) -> np.ndarray:
-    """The true classes (N,), int64, of labels in any form that :func:`check_labels` takes.
-
-    :raises TypeError, ValueError: as there."""
+    """The true classes (N,), int64, of labels in any form that :func:`check_labels` takes."""
     check_labels(y, samples, classes)
     labels = as_array(y)
     indices = labels.reshape(samples) if labels.size == samples else labels.argmax(1)
@@ -173,10 +164,7 @@ def class_indices(y: Any, samples: int, classes: int) -> np.ndarray:
 
 
 def check_network(model: object) -> None:
-    """Refuse anything but a spiking network with an affine readout.
-
-    :raises TypeError: when it is no SpikingNetwork; the message says how to build one.
-    :raises ValueError: when it ends in a neuron."""
+    """Refuse anything but a spiking network with an affine readout."""
     if not isinstance(model, SpikingNetwork):
         raise TypeError(
             f"model: expected an art_snn.SpikingNetwork, got {type(model).__name__}. Build one "
@@ -196,9 +184,7 @@ def check_network(model: object) -> None:
 
 
 def check_preprocessing(preprocessing: Any, input_shape: tuple[int, ...]) -> None:
-    """Refuse preprocessing that ART would apply along the time axis of event frames.
-
-    :raises ValueError: for several means or deviations with samples [T, C, H, W]."""
+    """Refuse preprocessing that ART would apply along the time axis of event frames."""
     several = isinstance(preprocessing, tuple) and any(np.size(v) > 1 for v in preprocessing)
     expected = "one mean and one std, since ART applies several along the time axis"
     got = f"{preprocessing!r} for samples of shape {tuple(input_shape)}"
