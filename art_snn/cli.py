@@ -72,9 +72,9 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     except WriteFailed as error:
         return _left(name, f"error: {error}", output, CANNOT_WRITE)
     except (ArgumentError, FileNotFoundError) as error:
-        gone = None if isinstance(error, ArgumentError) else _within(output, error.filename)
-        if gone is not None:
-            return _left(name, f"error: {gone} is gone: something removed it", output, CANNOT_WRITE)
+        file = None if isinstance(error, ArgumentError) else error.filename
+        if output is not None and file is not None and Path(file).is_relative_to(output):
+            return _left(name, f"error: {file} is gone: something removed it", output, CANNOT_WRITE)
         return _refused(f"art-snn {name}", _by_option(error, room.Settings, words))
     return int(getattr(settings, "status", lambda _: 0)(result))
 
@@ -150,12 +150,6 @@ def _by_option(error: Any, kind: Any, words: Sequence[str]) -> str:
 def _refused(program: str, why: str) -> int:
     sys.stderr.write(f"{program}: error: {why}\n{program} --help shows the usage.\n")
     return 2
-
-
-def _within(output: Path | None, file: Any) -> Path | None:
-    """A file of the output; None for any other."""
-    inside = output is not None and file is not None and Path(file).is_relative_to(output)
-    return Path(file) if inside else None
 
 
 def _left(name: str, why: str, output: Any, status: int) -> int:

@@ -1,13 +1,11 @@
 """Loops over time steps as one kernel each, on CUDA devices.
 
-In a loop of elementwise operations over [T, N, ...] every operation is a launch of its own on a
-GPU, and reads and writes global memory. Compiled by torch's inductor the steps of a loop are one
-kernel, whose state stays in registers. The computation is written once, where the eager loop is: a
-:class:`Loop` gives the operations of one step, and these are traced.
+In an eager loop over [T, N, ...] every operation is a launch of its own, and reads and writes
+global memory. Compiled by torch's inductor the steps are one kernel, whose state stays in
+registers. A :class:`Loop` gives the operations of one step, which are written once.
 
 A compiled loop is trusted only after it has given what the eager loop gives on trial inputs, bit
-for bit where the loop is `exact`. Otherwise the eager loop runs, and :func:`report` says why. Both
-are settled at the first use of a loop, and stay so."""
+for bit where the loop is `exact`. Otherwise the eager loop runs, and :func:`report` says why."""
 
 import dataclasses
 import os

@@ -9,12 +9,8 @@ from art_snn.checks import ArgumentError, MissingFile, invalid, require, shown
 FILE, FOLDER = "a file", "a folder"
 
 _REMEDY = "Check the spelling and the path."
-_OTHERS = {
-    stat.S_IFIFO: "a named pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
+_KINDS = {"-": FILE, "d": FOLDER, "p": "a named pipe", "s": "a socket"}
+_KINDS |= dict.fromkeys("cb", "a device")
 
 
 def expand_path(argument: str, path: str | Path) -> Path:
@@ -36,9 +32,7 @@ def path_kind(argument: str, path: Path) -> str | None:
         return None
     except (OSError, ValueError) as error:
         raise _unknown(argument, path, error) from error
-    if stat.S_ISDIR(mode):
-        return FOLDER
-    return FILE if stat.S_ISREG(mode) else _OTHERS.get(stat.S_IFMT(mode), "no file")
+    return _KINDS.get(stat.filemode(mode)[0], "no file")
 
 
 def require_kind(argument: str, path: Path, kind: str, expected: str) -> None:
