@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
@@ -32,22 +31,12 @@ def test_blocks_cover_the_batch_in_order_and_fill_the_cache_without_overflowing(
         assert (len(part) + 1) * of_one > CACHED_ELEMENTS
 
 
-def test_one_time_step_is_the_default():
+def test_blocks_of_few_samples_of_none_and_of_another_device():
     x = layer(4, CACHED_ELEMENTS // 2)
     assert blocks(x) == blocks(x, steps=1) == [slice(0, 2), slice(2, 4)]
     assert len(blocks(x, steps=2)) == 4
-
-
-@pytest.mark.parametrize(("samples", "features"), [(0, 5), (0, 0)])
-def test_an_empty_batch_has_no_blocks(samples, features):
-    assert blocks(layer(samples, features)) == []
-
-
-def test_samples_without_elements_are_covered():
+    assert blocks(layer(0, 5)) == blocks(layer(0, 0)) == []
     (block,) = blocks(layer(3, 0))
     assert list(range(3))[block] == [0, 1, 2]
-
-
-def test_only_a_processor_has_a_cache_to_fit():
-    x = torch.empty(2, 5, CACHED_ELEMENTS, device="meta")
-    assert blocks(x, steps=2) == [slice(0, 5)]
+    # Only a processor has a cache to fit.
+    assert blocks(torch.empty(2, 5, CACHED_ELEMENTS, device="meta"), steps=2) == [slice(0, 5)]

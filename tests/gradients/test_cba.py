@@ -60,18 +60,14 @@ def test_the_activation_is_near_the_rate_of_an_if_neuron(share, levels, threshol
     assert abs(value - rate) <= 1 / steps + 0.5 / levels + 1e-5
 
 
-def test_the_number_of_time_steps_does_not_matter_to_an_ann():
-    net = network(chain, decay=1.0, gradient=CBA())
-    x = batch()
-    few, many = result(net.with_steps(1), x), result(net.with_steps(16), x)
-    assert torch.equal(few.logits, many.logits)
-    assert torch.equal(few.input, many.input)
-
-
-def test_the_reset_does_not_matter_to_an_ann():
+def test_neither_time_steps_nor_reset_matter_to_an_ann():
     hard, soft = (network(chain, decay=1.0, reset=r, gradient=CBA()) for r in ("hard", "soft"))
     soft.load_state_dict(hard.state_dict())
     x = batch()
-    assert torch.equal(result(hard, x).input, result(soft, x).input)
+    expected = result(hard, x)
+    for other in (hard.with_steps(1), hard.with_steps(16), soft):
+        got = result(other, x)
+        assert torch.equal(got.logits, expected.logits)
+        assert torch.equal(got.input, expected.input)
     with torch.no_grad():
         assert not torch.equal(hard(x), soft(x))

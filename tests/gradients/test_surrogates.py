@@ -120,8 +120,3 @@ def test_a_field_that_is_no_positive_number_is_refused(surrogate, name, value):
     message = f"^{surrogate.__name__}.{name}: expected a number above 0, got .*positive, finite"
     with pytest.raises(ValueError, match=message):
         surrogate(**{name: value})
-
-
-def test_what_passes_straight_through_has_no_field():
-    with pytest.raises(TypeError, match="positional"):
-        StraightThrough(1.0)
