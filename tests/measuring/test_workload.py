@@ -33,10 +33,11 @@ from tests.small import pgd_by_hand
 
 PGD = Attack(eps=2.55 / 255, eps_step=2 / 255, iterations=5)
 TINY = Architecture(model="vgg5", width=0.05, steps=2)
-SPIKINGJELLY, SNNTORCH = CostRow("peer", "SpikingJelly 2.0.0"), CostRow("peer", "snnTorch 1.0.0")
-RGA_ROW, STBP_ROW = CostRow("rule", "rga"), CostRow("rule", "stbp")
+SPIKINGJELLY, SNNTORCH = (
+    CostRow("peer", name) for name in ("SpikingJelly 2.0.0", "snnTorch 1.0.0")
+)
 SGD = Recipe(learning_rate=0.1).optimizer_of
-ROWS = (INFERENCE, RGA_ROW, STBP_ROW, *(replace(r, stock=True) for r in (RGA_ROW, STBP_ROW)))
+ROWS = [CostRow.read(text) for text in ("inference", "rga", "stbp", "stock rga", "stock stbp")]
 
 
 def load(architecture: Architecture = TINY, samples: int = 2, **change: Any) -> Workload:
@@ -45,8 +46,9 @@ def load(architecture: Architecture = TINY, samples: int = 2, **change: Any) -> 
     return Workload(**small | change)
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", ROWS, ids=str)
 def test_a_row_uses_the_rule_that_it_names(row):
+    assert CostRow.read(str(row)) == row
     work = load()
     network = work.network()
     work.operation(row, network)()
@@ -94,7 +96,7 @@ def test_every_model_gets_the_input_that_it_takes(model):
     assert (y.shape, y.sum()) == ((2, 10), 2)
     assert len(np.unique(x)) == x.size
     assert (x.min() >= 0, x.max() <= 1, x.dtype) == (True, True, np.float32)
-    work.operation(RGA_ROW, network)()
+    work.operation(CostRow("rule", "rga"), network)()
     assert network.execution.kind == "collapsed"
 
 
@@ -113,7 +115,7 @@ def test_a_network_of_the_user_s_own_gets_the_input_and_the_classes_that_it_has(
     work = Workload(architecture=architecture, x=x, y=y, rules={}, batch_size=4)
     network = work.network()
     assert work.operation(INFERENCE, network)().shape == (3, 7)
-    assert work.operation(RGA_ROW, network)().shape == x.shape
+    assert work.operation(CostRow("rule", "rga"), network)().shape == x.shape
 
 
 @pytest.mark.parametrize(("name", "size", "right"), [("channels", 3, 2), ("image_size", 8, 5)])
@@ -141,14 +143,6 @@ def test_a_model_has_the_steps_the_input_and_the_classes_that_are_asked_for():
     assert network_of(TINY).encoder.steps == 2
 
 
-def test_the_weights_are_drawn_from_one_seed_and_torch_s_random_state_is_left():
-    state = torch.get_rng_state()
-    first, again = load().network(), load().network()
-    assert torch.equal(torch.get_rng_state(), state)
-    for a, b in zip(first.parameters(), again.parameters(), strict=True):
-        assert torch.equal(a, b)
-
-
 def test_a_part_of_a_load_is_the_first_of_its_samples():
     work = load(samples=5)
     part = work.of(3)
@@ -166,7 +160,7 @@ def attacked(tmp_path: Path) -> Workload:
 
 
 @pytest.mark.parametrize("wrong", [False, True])
-@pytest.mark.parametrize("row", [RGA_ROW, STBP_ROW])
+@pytest.mark.parametrize("row", ["rga", "stbp"])
 def test_the_attack_takes_every_iteration_of_every_batch_even_on_misclassified_images(
     row, wrong, attacked, monkeypatch
 ):
@@ -186,25 +180,18 @@ def test_the_attack_takes_every_iteration_of_every_batch_even_on_misclassified_i
         kinds.add(self.model.execution.kind)
         return result
 
-    operate = work.operation(row, network)
+    operate = work.operation(CostRow("rule", row), network)
     monkeypatch.setattr(PyTorchSpikingClassifier, "loss_gradient", counted)
     operate()
     assert sizes == [4] * 5 + [4] * 5 + [2] * 5
-    assert kinds == {{"rga": "collapsed", "stbp": "through time"}[row.name]}
+    assert kinds == {{"rga": "collapsed", "stbp": "through time"}[row]}
 
 
-def test_inference_takes_no_gradient(attacked):
-    network = attacked.network()
-    logits = attacked.operation(INFERENCE, network)()
-    assert np.asarray(logits).shape == (10, 10)
-    assert network.execution is None
-
-
-@pytest.mark.parametrize(("row", "rule"), [(RGA_ROW, RGA()), (STBP_ROW, STBP())])
+@pytest.mark.parametrize(("row", "rule"), [("rga", RGA()), ("stbp", STBP())])
 def test_the_attack_ends_where_pgd_written_by_hand_does(row, rule, attacked):
     work = replace(attacked, batch_size=10)
     network = work.network()
-    adversarial = work.operation(row, network)()
+    adversarial = work.operation(CostRow("rule", row), network)()
     expected = pgd_by_hand(network, rule, PGD, work.x, work.y.argmax(1))
     assert np.abs(adversarial - work.x).max() > 0.009
     np.testing.assert_allclose(adversarial, expected, atol=1e-6)
@@ -214,18 +201,18 @@ def test_all_rows_are_timed_in_turn_and_the_peak_is_of_one(monkeypatch):
     ran = []
     operation = Workload.operation
 
-    def noted(self: Workload, row: CostRow, network: SpikingNetwork) -> Any:
+    def noted(self: Workload, row: str, network: SpikingNetwork) -> Any:
         operate = operation(self, row, network)
-        return lambda: ran.append((row, len(self.x))) or operate()
+        return lambda: ran.append((str(row), len(self.x))) or operate()
 
     monkeypatch.setattr(Workload, "operation", noted)
-    seconds = seconds_of(load(), [INFERENCE, RGA_ROW], 1)
-    assert ran == [(INFERENCE, 2), (RGA_ROW, 2)] * 2
+    seconds = seconds_of(load(), ROWS[:2], 1)
+    assert ran == [("inference", 2), ("rga", 2)] * 2
     assert set(seconds) == {"inference", "rga"}
     assert all(value > 0 for value in seconds.values())
     ran.clear()
-    peak_of(load(), RGA_ROW)
-    assert ran == [(RGA_ROW, 1), (RGA_ROW, 2)], "libraries are loaded by one sample beforehand"
+    peak_of(load(), ROWS[1])
+    assert ran == [("rga", 1), ("rga", 2)], "libraries are loaded by one sample beforehand"
 
 
 def test_the_process_is_set_up_as_the_load_asks(monkeypatch):
@@ -262,15 +249,15 @@ def test_a_row_of_a_framework_is_another_framework_s_where_it_names_that(monkeyp
 
 
 @pytest.mark.parametrize("dtype", [None, "bfloat16"])
-@pytest.mark.parametrize("row", [STBP_ROW, CostRow("rule", "hart")])
+@pytest.mark.parametrize("row", ["stbp", "hart"])
 def test_a_training_step_is_one_of_the_optimizer_by_the_rule_that_the_row_names(row, dtype):
     work = load(samples=4, optimizer=SGD, train_dtype=dtype)
     network, expected = work.network(), work.network().train()
-    loss = work.operation(row, network)()
-    assert network.execution.kind == {"stbp": "through time", "hart": "time-resolved"}[row.name]
+    loss = work.operation(CostRow("rule", row), network)()
+    assert network.execution.kind == {"stbp": "through time", "hart": "time-resolved"}[row]
     x, y = torch.as_tensor(work.x), torch.as_tensor(work.y).argmax(1)
     optimizer = SGD(expected.parameters())
-    with expected.using(row.name), torch.autocast("cpu", torch.bfloat16, enabled=dtype is not None):
+    with expected.using(row), torch.autocast("cpu", torch.bfloat16, enabled=dtype is not None):
         logits = expected(x)
     wanted = torch.nn.functional.cross_entropy(logits.float(), y)
     wanted.backward()
@@ -281,7 +268,7 @@ def test_a_training_step_is_one_of_the_optimizer_by_the_rule_that_the_row_names(
     assert not torch.equal(weight, list(work.network().parameters())[-1])
 
 
-@pytest.mark.parametrize("row", [SPIKINGJELLY, SNNTORCH])
+@pytest.mark.parametrize("row", [SPIKINGJELLY, SNNTORCH], ids=str)
 def test_a_training_step_of_a_framework_lowers_its_own_loss_and_leaves_the_network(
     row, monkeypatch
 ):
@@ -300,20 +287,20 @@ def test_inference_beside_training_steps_is_that_of_the_drawn_weights(monkeypatc
     outputs = []
     operation = Workload.operation
 
-    def noted(self: Workload, row: CostRow, network: SpikingNetwork) -> Any:
+    def noted(self: Workload, row: str, network: SpikingNetwork) -> Any:
         operate = operation(self, row, network)
-        return lambda: outputs.append((row, operate()))
+        return lambda: outputs.append((str(row), operate()))
 
     work = load(samples=4, optimizer=SGD)
     expected = work.operation(INFERENCE, work.network())()
     monkeypatch.setattr(Workload, "operation", noted)
-    seconds_of(work, [STBP_ROW, INFERENCE, RGA_ROW], 1)
-    assert [row for row, _ in outputs] == [STBP_ROW, INFERENCE, RGA_ROW] * 2
+    seconds_of(work, [ROWS[2], INFERENCE, ROWS[1]], 1)
+    assert [row for row, _ in outputs] == ["stbp", "inference", "rga"] * 2
     for _, logits in outputs[1::3]:
         np.testing.assert_array_equal(logits, expected)
 
 
-@pytest.mark.parametrize("row", [STBP_ROW, SNNTORCH])
+@pytest.mark.parametrize("row", [ROWS[2], SNNTORCH], ids=str)
 def test_the_peak_of_a_training_step_is_that_of_a_first_one(row, monkeypatch):
     mirrors.installed(monkeypatch, snntorch="1.0.0")
     seen: list[Any] = []
