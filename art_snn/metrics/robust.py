@@ -1,4 +1,4 @@
-"""How robust a classifier is under an attack, with intervals, in the literature's own words."""
+"""How robust a classifier is under an attack, with intervals."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ def paired_difference(a: Robustness, b: Robustness) -> tuple[int, int, float]:
 
 
 def union(outcomes: Collection[Robustness]) -> Robustness:
-    """The outcome of the attack whose adversarial is whichever of several attacks' succeeds.
+    """The outcome of several attacks together: a sample is robust where it is under all.
 
     :param outcomes: of attacks on the same samples of the same network; at least one."""
     first, *_ = outcomes
@@ -90,7 +90,7 @@ def union(outcomes: Collection[Robustness]) -> Robustness:
 
 
 def against(outcome: Robustness, reference: Robustness) -> str:
-    """McNemar's p-value in two digits, behind +, - or = for more, fewer or as many flips."""
+    """McNemar's p-value in two digits, after +, - or = for more, fewer or as many flips."""
     more, fewer, p = paired_difference(outcome, reference)
     sign = "+" if more > fewer else "-" if more < fewer else "="
     return f"{sign} {p:.2g}"

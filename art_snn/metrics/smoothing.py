@@ -27,15 +27,13 @@ def certify(
 ) -> Certificate:
     """Certify a network with Poisson encoding, sample by sample (Cohen et al., ICML 2019).
 
-    The most frequent class of `selection` draws is chosen. Of `draws` fresh ones it is counted how
-    many agree, as none does whose logits are NaN. The Clopper-Pearson bound at `alpha` is a lower
-    bound of that class's probability, and :func:`l1_radius` makes a radius of it; a bound of 1/2 or
-    less abstains. A sample takes
-    `selection` + `draws` forward passes. What is drawn for it follows from the seed, its position
-    and the batch size, and from no other sample.
+    `selection` draws choose the most frequent class; then it is counted how many of `draws` fresh
+    ones agree. Draws with NaN logits agree with none. :func:`l1_radius` turns the Clopper-Pearson
+    bound at `alpha` into a radius; a bound of 1/2 or less abstains. The draws of a sample follow
+    from the seed, its position and the batch size, and from no other sample.
 
-    The radius shrinks with the time steps T. The one that is quoted of Mukhoty et al. (ICLR 2024),
-    bound - 1/2, is that of T = 1; for a network that answers from several steps it can be wrong.
+    The radius shrinks with the time steps T. The radius of Mukhoty et al. (ICLR 2024), bound - 1/2,
+    holds for T = 1; for several steps it can be wrong.
 
     :param estimator: a classifier of ART around a :class:`~art_snn.SpikingNetwork` with
         :class:`~art_snn.Poisson` encoding.
@@ -63,19 +61,17 @@ def certify(
     with tqdm(total=total, desc="Draws", disable=not verbose) as bar:
         for i, sample in enumerate(samples):
             with seeded(seed + i):
-                chosen = int(_counts(estimator, sample, selection, batch_size, bar).argmax())
-                agreeing = int(_counts(estimator, sample, draws, batch_size, bar)[chosen])
+                answer = int(_counts(estimator, sample, selection, batch_size, bar).argmax())
+                agreeing = int(_counts(estimator, sample, draws, batch_size, bar)[answer])
             radius[i] = l1_radius(lower_bound(agreeing, draws, alpha), steps)
-            predicted[i] = chosen if radius[i] > 0 else ABSTAINED
+            predicted[i] = answer if radius[i] > 0 else ABSTAINED
     return Certificate(predicted, radius, predicted == labels, draws, alpha)
 
 
 def _counts(
     estimator: PyTorchClassifier, sample: np.ndarray, draws: int, batch_size: int, bar: tqdm
 ) -> np.ndarray:
-    """How many draws of a sample the network gives to every class [K].
-
-    Those whose logits are NaN are given to none."""
+    """Draws of a sample for every class [K]; those with NaN logits count for none."""
     counts = np.zeros(estimator.nb_classes, dtype=np.int64)
     for start in range(0, draws, batch_size):
         size = min(batch_size, draws - start)
@@ -97,7 +93,7 @@ def _samples(estimator: PyTorchClassifier, x: np.ndarray) -> np.ndarray:
 
 
 def _steps(estimator: PyTorchClassifier) -> int:
-    """Time steps of a network whose Poisson encoder alone stands between samples and layers."""
+    """Time steps of a network with nothing but a Poisson encoder between samples and layers."""
     network = getattr(estimator, "model", None)
     if not isinstance(estimator, PyTorchClassifier) or not isinstance(network, SpikingNetwork):
         remedy = "Wrap a spiking network in PyTorchSpikingClassifier."

@@ -16,14 +16,12 @@ def numbered(
 ) -> Dataset:
     """Samples that hold their own number: training samples from 0, test samples from 10,000."""
     y_test = y_train if y_test is None else y_test
-    x_train = np.broadcast_to(
-        np.arange(len(y_train)).reshape(-1, *[1] * len(shape)), (len(y_train), *shape)
+    x_train, x_test = (
+        np.full((len(y), *shape), first) + np.arange(len(y)).reshape(-1, *[1] * len(shape))
+        for y, first in ((y_train, np.float32(0)), (y_test, np.float32(10_000)))
     )
-    x_test = 10_000 + np.broadcast_to(
-        np.arange(len(y_test)).reshape(-1, *[1] * len(shape)), (len(y_test), *shape)
-    )
-    kind = np.float32
-    return Dataset("few", x_train.astype(kind), y_train, x_test.astype(kind), y_test, (0, 20_000))
+    samples = (x.astype(np.float32) for x in (x_train, x_test))
+    return Dataset("few", next(samples), y_train, next(samples), y_test, (0, 20_000))
 
 
 def numbers(x: np.ndarray) -> list[int]:
@@ -73,15 +71,13 @@ def test_a_share_that_holds_out_nothing_or_all_is_refused(share):
 
 def test_a_class_with_one_sample_cannot_be_split():
     data = numbered(np.array([0] * 20 + [1] + [2] * 20 + [3]))
-    message = r"^y: expected at least two samples of every class, .*got one of class 1, 3\. Add"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^y: expected at least two .*class 1, 3"):
         data.held_out(0.2)
 
 
 @pytest.mark.parametrize("share", [0.05, 0.95])
 def test_a_share_that_cannot_hold_every_class_is_refused(share):
-    message = rf"^share: .* one sample of each of 3 classes, got {share} of 30 samples\. Take a"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"^share: .*each of 3 classes, got {share} of 30"):
         numbered(labels([10, 10, 10])).held_out(share)
 
 
@@ -97,10 +93,10 @@ def test_a_subset_has_every_class_in_proportion_and_lies_within_a_larger_one(cou
     assert drawn[0] == drawn[1][:small]
     for part, rows in zip(parts, drawn, strict=True):
         assert np.array_equal(part.y_train, data.y_train[rows])
-        found = np.bincount(part.y_train, minlength=len(counts))
-        assert found.min() >= 1
+        in_part = np.bincount(part.y_train, minlength=len(counts))
+        assert in_part.min() >= 1
         # Taking turns by shares deviates by less than one sample per class in the round.
-        assert np.abs(found - np.multiply(counts, len(rows) / sum(counts))).max() <= len(counts)
+        assert np.abs(in_part - np.multiply(counts, len(rows) / sum(counts))).max() <= len(counts)
 
 
 def test_a_subset_of_all_is_all_and_its_name_tells_how_many():
@@ -118,10 +114,10 @@ def test_a_subset_of_all_is_all_and_its_name_tells_how_many():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"train": 41}, r"^train: expected at most 40, got 41\. There are 40 samples"),
-        ({"train": 0}, r"^train: expected a whole number >= 1, got 0"),
-        ({"test": 2.5}, r"^test: expected a whole number >= 1, got 2\.5\. There are 12 samples"),
-        ({"train": 3, "test": 3}, r"^train: expected a count that reaches all 4 classes, got 3"),
+        ({"train": 41}, r"^train: expected at most 40"),
+        ({"train": 0}, r"^train: .*>= 1"),
+        ({"test": 2.5}, r"^test: .*>= 1"),
+        ({"train": 3, "test": 3}, r"^train: .*all 4 classes"),
     ],
 )
 def test_a_subset_that_cannot_be_is_refused(options, message):
@@ -147,11 +143,7 @@ def test_the_range_is_the_clip_values():
 
 def test_an_open_range_is_refused_with_the_values_that_there_are():
     data = replace(numbered(labels([3, 3])), value_range=None)
-    message = (
-        r"^value_range: expected the range that adversarial training may use, got None, for few "
-        r"with values from 0 to 10005\. Say which values may occur: value_range=\(0, 10005\), on "
-        r"the command line --value-range 0,10005\."
-    )
+    message = r"^value_range: .*adversarial training .*\(0, 10005\).* --value-range 0,10005"
     with pytest.raises(ValueError, match=message):
         data.clip_values("adversarial training")
 
@@ -170,8 +162,7 @@ def test_the_proposed_range_is_one_that_holds_the_data(low, high, remedy):
     "value_range", [(1, 0), (0, 0), (0,), (0, 1, 2), 1, "01", (0, float("inf")), (None, 1)], ids=str
 )
 def test_what_is_no_range_is_refused(value_range):
-    message = r"^value_range: expected \(low, high\), two finite numbers with low < high, got"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^value_range: expected \(low, high\), two finite"):
         replace(numbered(labels([3, 3])), value_range=value_range)
 
 
@@ -202,11 +193,9 @@ def test_samples_outside_the_range_are_refused(part):
 
 def test_samples_of_another_form_are_refused():
     data = numbered(labels([3, 3]))
-    message = r"^x_train: expected images \[N, C, H, W\] or event frames .*, got shape \(6, 1\)\."
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^x_train: expected images .* event frames .*\(6, 1\)"):
         replace(data, x_train=data.x_train[:, 0, 0])
-    message = r"^x_test: expected samples of shape \(1, 1, 1\), as in x_train, got \(1, 1\)\. Bring"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^x_test: .*shape \(1, 1, 1\).*got \(1, 1\)"):
         replace(data, x_test=data.x_test[:, 0])
 
 

@@ -244,11 +244,7 @@ def test_missing_recordings_are_reported_and_nothing_is_fetched(tonic, tmp_path,
         raise AssertionError("fetched although nobody asked for it")
 
     monkeypatch.setattr(tonic.datasets.NMNIST, "download", forbidden)
-    message = (
-        r"^data: expected train\.zip and what it holds in .*NMNIST, which are not all there "
-        r"\(nothing is fetched unless asked for\)\. Pass download=True, --download"
-    )
-    with pytest.raises(FileNotFoundError, match=message):
+    with pytest.raises(FileNotFoundError, match=r"^data: .*train\.zip .*unless asked for"):
         events("nmnist", tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -267,24 +263,19 @@ def test_recordings_that_cannot_be_fetched_say_why(tonic, tmp_path, monkeypatch)
 )
 def test_a_missing_package_names_the_extra(name, package, tonic, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    message = rf"^data: expected the package {package}, .*pip install 'art_snn\[events\]'\."
+    message = rf"^data: .*package {package}, .*pip install 'art_snn\[events\]'"
     with pytest.raises(ModuleNotFoundError, match=message) as caught:
         events(name, tmp_path)
     assert isinstance(caught.value, MissingPackage)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"name": "shd"}, r"^name: expected one of nmnist, dvs128-gesture, cifar10-dvs, got 'shd'"),
-        ({"name": "nmnist", "frames": 0}, r"^frames: expected a whole number >= 1, got 0"),
-        ({"name": "nmnist", "image_size": 0}, r"^image_size: expected a whole number >= 1, got 0"),
-        ({"name": "nmnist", "value_range": (1, 1)}, r"^value_range: expected \(low, high\), two"),
-    ],
+    ("argument", "value"),
+    [("name", "shd"), ("frames", 0), ("image_size", 0), ("value_range", (1, 1))],
 )
-def test_what_makes_no_sense_is_refused_before_anything_is_read(arguments, message, tmp_path):
-    with pytest.raises(ValueError, match=message):
-        events(**arguments, root=tmp_path)
+def test_what_makes_no_sense_is_refused_before_anything_is_read(argument, value, tmp_path):
+    with pytest.raises(ValueError, match=rf"^{argument}: expected "):
+        events(**{"name": "nmnist", argument: value}, root=tmp_path)
 
 
 def test_the_gestures_of_tonic_are_read(tmp_path, monkeypatch):

@@ -59,21 +59,13 @@ def test_pictures_without_a_split_are_split_by_class_and_seed(folder):
 
 
 def test_a_share_beside_a_split_is_refused(folder):
-    message = (
-        r"^test_share: expected None, since the folder .*pets has training and test samples of its "
-        r"own, got 0\.5\. Leave it out\."
-    )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^test_share: expected None, since the folder .*pets"):
         from_folder(folder, test_share=0.5)
 
 
 def test_pictures_of_several_sizes_need_a_size(folder):
     picture(folder / "test" / "dog" / "z.png", 25, size=(12, 8))
-    message = (
-        r"^image_size: expected a size, since the pictures have several, got None, for 4x6 .*0\.png"
-        r".* and 8x12 .*z\.png.*Give image_size=32, on the command line --image-size 32\."
-    )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^image_size: .*4x6 .*0\.png.* 8x12 .*z\.png"):
         from_folder(folder)
     data = from_folder(folder, image_size=(3, 2))
     assert (data.name, data.input_shape) == ("pets 3x2", (1, 3, 2))
@@ -81,8 +73,7 @@ def test_pictures_of_several_sizes_need_a_size(folder):
 
 
 def test_a_missing_folder_is_reported_as_such(tmp_path):
-    message = r"^data: expected a folder of pictures, but .*none does not exist\."
-    with pytest.raises(FileNotFoundError, match=message):
+    with pytest.raises(FileNotFoundError, match=r"^data: .*folder of pictures.*not exist"):
         from_folder(tmp_path / "none")
 
 
@@ -90,42 +81,36 @@ def test_a_missing_folder_is_reported_as_such(tmp_path):
 def test_a_folder_without_pictures_is_refused(kind, tmp_path):
     if kind == "an empty class":
         (tmp_path / "cat").mkdir()
-    message = r"^data: expected pictures in one folder per class, but not so in .*\(.+\)\."
-    with pytest.raises(FileNotFoundError, match=message):
+    with pytest.raises(FileNotFoundError, match=r"^data: .*one folder per class"):
         from_folder(tmp_path)
 
 
-@pytest.mark.parametrize(("missing", "found"), [("train", "test"), ("test", "train")])
-def test_half_a_split_is_refused(missing, found, folder):
+@pytest.mark.parametrize(("missing", "part"), [("train", "test"), ("test", "train")])
+def test_half_a_split_is_refused(missing, part, folder):
     (folder / missing).rename(folder.parent / "elsewhere")
-    message = rf"^data: expected both of the folders .* with {found} alone\. Add {missing}"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"^data: .* with {part} alone\. Add {missing}"):
         from_folder(folder)
 
 
 def test_parts_of_other_classes_are_refused(folder):
     picture(folder / "test" / "bird" / "0.png", 1)
-    message = r"^data: expected the same classes in train and test, got bird in one of them only"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^data: .*same classes.*bird"):
         from_folder(folder)
 
 
 def test_a_file_that_is_no_picture_is_named(folder):
     (folder / "test" / "dog" / "z.png").write_text("just words")
-    message = r"^data: expected pictures that PIL reads, got .*z\.png, which it does not"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^data: expected pictures that PIL reads, .*z\.png"):
         from_folder(folder)
 
 
 def test_pictures_of_more_than_eight_bits_are_refused(folder):
     deep = np.full((4, 6), 1000, np.uint16)
     Image.fromarray(deep).save(folder / "test" / "dog" / "z.png")
-    message = r"^data: expected pictures of 8 bits per channel, got .*z\.png of mode I"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^data: .*8 bits per channel, .*z\.png of mode I"):
         from_folder(folder)
 
 
 def test_a_class_with_one_picture_cannot_be_split(folder):
-    message = r"^y: expected at least two samples of every class, .*got one of class 0, 1"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^y: expected at least two .*class 0, 1"):
         from_folder(folder / "test")

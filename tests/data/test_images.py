@@ -138,8 +138,7 @@ def test_a_damaged_file_of_the_package_is_named(damage, tmp_path):
     write_idx(tmp_path / "packaged", packed=True)
     path = tmp_path / "packaged" / "t10k-labels-idx1-ubyte.gz"
     path.write_bytes(damage(path.read_bytes()))
-    message = r"^data: expected a gzip-compressed idx file of bytes, got .*t10k-labels.*cannot be"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^data: expected a gzip-compressed .*t10k-labels"):
         images("fashion-mnist", tmp_path, packaged=tmp_path / "packaged")
 
 
@@ -166,10 +165,7 @@ def test_eurosat_is_split_by_class_and_can_be_made_smaller(tmp_path):
 
 @pytest.mark.parametrize("name", [*WRITE, "eurosat"])
 def test_a_missing_set_says_where_it_was_looked_for_and_what_to_do(name, tmp_path):
-    message = (
-        rf"^data: expected {name} in .*{tmp_path.name}.*, which is missing, damaged or cannot be "
-        r"fetched \(.*\)\. Pass download=True, --download in commands, or put torchvision's"
-    )
+    message = rf"^data: expected {name} in .*{tmp_path.name}.*missing.*--download in commands"
     with pytest.raises(FileNotFoundError, match=message) as caught:
         images(name, tmp_path, packaged=tmp_path / "debian")
     debian = f"On Debian, install dataset-fashion-mnist, which puts it in {tmp_path}/debian."
@@ -182,8 +178,7 @@ def test_a_set_that_cannot_be_fetched_says_why(tmp_path, monkeypatch):
         raise OSError("no network")
 
     monkeypatch.setattr(datasets.SVHN, "download", offline)
-    message = r"^data: expected svhn in .*cannot be fetched \(no network\)\. Look at that folder"
-    with pytest.raises(FileNotFoundError, match=message):
+    with pytest.raises(FileNotFoundError, match=r"^data: .*svhn .*\(no network\)\. Look at"):
         images("svhn", tmp_path, download=True)
 
 
@@ -195,13 +190,8 @@ def test_a_damaged_set_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"name": "imagenet"}, r"^name: expected one of mnist, .*, eurosat, got 'imagenet'\. Ima"),
-        ({"name": "mnist", "image_size": 0}, r"^image_size: expected a whole number >= 1, got 0"),
-        ({"name": "mnist", "image_size": (1, 2, 3)}, r"^image_size: expected a side, or \(height"),
-    ],
+    ("argument", "value"), [("name", "imagenet"), ("image_size", 0), ("image_size", (1, 2, 3))]
 )
-def test_what_makes_no_sense_is_refused(arguments, message, tmp_path):
-    with pytest.raises(ValueError, match=message):
-        images(**arguments, root=tmp_path)
+def test_what_makes_no_sense_is_refused(argument, value, tmp_path):
+    with pytest.raises(ValueError, match=rf"^{argument}: expected "):
+        images(**{"name": "mnist", argument: value}, root=tmp_path)

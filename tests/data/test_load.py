@@ -82,47 +82,38 @@ def test_a_file_or_folder_is_split_by_the_share_and_read_by_the_axes_that_are_as
 @pytest.mark.parametrize("name", ["cifar11", "CIFAR10", "none/there"])
 def test_an_unknown_name_is_answered_with_those_that_there_are(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    message = r"^data: expected one of digits, mnist, .*, cifar10-dvs, a \.npz file or a folder of"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^data: expected one of digits, mnist, .*a \.npz file"):
         load_data(name)
 
 
 def test_a_missing_file_is_reported_as_such(tmp_path):
-    message = r"^data: expected a \.npz file, but .*none\.npz"
-    with pytest.raises(FileNotFoundError, match=message) as caught:
+    with pytest.raises(FileNotFoundError, match=r"^data: .*none\.npz") as caught:
         load_data(str(tmp_path / "none.npz"))
     assert isinstance(caught.value, MissingFile)
     assert caught.value.argument == "data"
 
 
+NO_EVENTS, AXES = "no event recordings", "axes are known"
+
+
 @pytest.mark.parametrize(
-    ("name", "option", "message"),
+    ("name", "option", "value", "reason"),
     [
-        ("digits", {"image_size": 16}, r"^image_size: expected None for digits, whose images have"),
-        ("digits", {"value_range": (0, 1)}, r"^value_range: expected None for digits, whose val"),
-        ("mnist", {"value_range": (0, 1)}, r"^value_range: expected None for mnist, .*\. Leave it"),
-        ("mine.npz", {"image_size": 16}, r"^image_size: expected None for mine\.npz, whose images"),
-        (
-            "mnist",
-            {"frames": 4},
-            r"^frames: expected None for mnist, which are no event recordings",
-        ),
-        ("digits", {"axes": "NCHW"}, r"^axes: expected None for digits, whose axes are known, got"),
-        ("nmnist", {"axes": "NCHW"}, r"^axes: expected None for nmnist, whose axes are known, got"),
-        ("pets", {"axes": "NCHW"}, r"^axes: expected None for pets, whose axes are known, got"),
-        ("pets", {"frames": 4}, r"^frames: expected None for pets, which are no event recordings"),
-        ("mine.npz", {"frames": 4}, r"^frames: expected None for mine\.npz, which are no event"),
-        ("mnist", {"test_share": 0.5}, r"^test_share: expected None for mnist, which has training"),
-        ("nmnist", {"test_share": 0.5}, r"^test_share: expected None for nmnist, which has train"),
-        ("mine.npz", {"test_share": 0.5}, r"^test_share: expected None, since mine\.npz has train"),
+        ("digits", "image_size", 16, "whose images have"),
+        ("digits", "value_range", (0, 1), "whose values"),
+        ("mnist", "value_range", (0, 1), "whose values"),
+        ("mine.npz", "image_size", 16, "whose images have"),
+        *((name, "frames", 4, NO_EVENTS) for name in ("mnist", "pets", "mine.npz")),
+        *((name, "axes", "NCHW", AXES) for name in ("digits", "nmnist", "pets")),
+        *((name, "test_share", 0.5, "has training") for name in ("mnist", "nmnist", "mine.npz")),
     ],
 )
-def test_an_option_without_use_is_refused(name, option, message, tmp_path, monkeypatch):
+def test_an_option_without_use_is_refused(name, option, value, reason, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.savez("mine.npz", **arrays())
     picture(tmp_path / "pets" / "cat" / "0.png", 0)
-    with pytest.raises(ValueError, match=message):
-        load_data(name, **option)
+    with pytest.raises(ValueError, match=rf"^{option}: expected None.* {name}.*{reason}"):
+        load_data(name, **{option: value})
 
 
 @pytest.mark.parametrize(
@@ -161,19 +152,18 @@ def test_axes_and_the_share_for_testing_are_told_on_the_command_line(tmp_path, m
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("option", "value", "message"),
     [
-        (("--image-size", "x"), "--image-size: expected a whole number such as 8, got 'x'"),
-        (("--image-size", "3,x"), "--image-size: expected a whole number such as 8, got 'x'"),
-        (("--image-size", "3,4"), "--image-size: expected None for digits, whose images have"),
-        (("--frames", "3"), "--frames: expected None for digits, which are no event recordings"),
-        (("--value-range", "0;1"), "--value-range: expected a number such as 0.03 or 8/255, got"),
+        *(("image-size", value, "a whole number such as 8") for value in ("x", "3,x")),
+        ("image-size", "3,4", "None for digits"),
+        ("frames", "3", "None for digits"),
+        ("value-range", "0;1", "a number such as 0.03 or 8/255"),
     ],
 )
-def test_options_of_data_are_refused_in_one_form(options, message, tmp_path):
-    done = call("train", *options, "--output", str(tmp_path / "out"))
+def test_options_of_data_are_refused_in_one_form(option, value, message, tmp_path):
+    done = call("train", f"--{option}", value, "--output", str(tmp_path / "out"))
     assert done.status == 2
-    assert f"art-snn train: error: {message}" in done.complaint
+    assert f"art-snn train: error: --{option}: expected {message}" in done.complaint
     assert not (tmp_path / "out").exists()
 
 

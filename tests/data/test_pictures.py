@@ -52,12 +52,9 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_unpacked(
     if pil == "without a limit":
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     limit = Image.MAX_IMAGE_PIXELS
-    message = (
-        r"^data: expected pictures of at most 67,108,864 pixels, got .*x\.png \(.+\)\. Make it"
-    )
     tracemalloc.start()
     try:
-        with pytest.raises(ArgumentError, match=message):
+        with pytest.raises(ArgumentError, match=r"^data: .*at most 67,108,864 pixels, .*x\.png"):
             from_folder(folder, size, test_share=0.5)
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
@@ -83,8 +80,7 @@ def test_pictures_below_the_class_are_of_that_class(folder):
 def test_a_link_that_leads_back_is_refused_and_not_followed_until_it_is_too_deep(target, folder):
     (folder / "cat" / "back").symlink_to("../dog")
     (folder / "dog" / "loop").symlink_to(target)
-    message = r"^data: expected every folder once, got .*(loop|back|dog) again\. Remove the link"
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises(ArgumentError, match=r"^data: .*once, got .*(loop|back|dog) again"):
         from_folder(folder, test_share=0.5)
 
 
@@ -94,9 +90,6 @@ def test_a_folder_below_that_may_not_be_read_is_refused_and_not_passed_over(plac
         pytest.skip("root may read every folder")
     (folder / "dog" / "inner").mkdir()
     (folder / place).chmod(0)
-    message = (
-        r"^data: expected folders that may be read, got .*dog.* \(Permission denied\)\. Change"
-    )
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises(ArgumentError, match=r"^data: .*may be read, .*dog.*Permission denied"):
         from_folder(folder, test_share=0.5)
     (folder / place).chmod(0o700)

@@ -39,31 +39,25 @@ def test_the_exact_probabilities_are_those_of_two_binomial_counts(steps, x):
 
     every = [(a, b) for a in range(steps + 1) for b in range(steps + 1)]
     first = sum(binomial(x[0], a) * binomial(x[1], b) for a, b in every if a >= b)
-    found = probabilities(answers(brighter(steps), 2, steps), np.array(x), steps, 2)
-    assert found == pytest.approx([first, 1 - first])
+    result = probabilities(answers(brighter(steps), 2, steps), np.array(x), steps, 2)
+    assert result == pytest.approx([first, 1 - first])
 
 
 @pytest.mark.parametrize("kind", TENSORS)
 def test_tensors_that_numpy_refuses_are_taken(kind):
     x, y = samples()[:2], np.array([0, 1])
-    found = certify(brighter(), *map(TENSORS[kind], (x, y)), **FEW)
-    assert np.array_equal(found.radius, certify(brighter(), x, y, **FEW).radius)
-    assert found.correct.all()
-
-
-def test_values_that_a_mask_hides_are_refused():
-    x = np.ma.masked_array(samples(), mask=samples() == 0)
-    with pytest.raises(ValueError, match=r"^x: expected an array that hides no values"):
-        certify(brighter(), x, np.zeros(4, int), **FEW)
+    result = certify(brighter(), *map(TENSORS[kind], (x, y)), **FEW)
+    assert np.array_equal(result.radius, certify(brighter(), x, y, **FEW).radius)
+    assert result.correct.all()
 
 
 @pytest.mark.parametrize("steps", [1, 2, 8])
 def test_certain_samples_have_the_radius_of_draws_that_all_agree(steps):
-    found = certify(brighter(steps), samples()[:2], np.array([0, 0]), **FEW, alpha=0.001)
+    result = certify(brighter(steps), samples()[:2], np.array([0, 0]), **FEW, alpha=0.001)
     radius = 1 - (1.5 - 0.001 ** (1 / 200)) ** (1 / steps)
-    assert found.predicted.tolist() == [0, 1]
-    assert found.correct.tolist() == [True, False]
-    assert found.radius == pytest.approx([radius, radius])
+    assert result.predicted.tolist() == [0, 1]
+    assert result.correct.tolist() == [True, False]
+    assert result.radius == pytest.approx([radius, radius])
 
 
 def test_no_certificate_goes_beyond_the_exact_probability():
@@ -71,33 +65,33 @@ def test_no_certificate_goes_beyond_the_exact_probability():
     classifier = hidden(3, 2, STEPS)
     classes = answers(classifier, 2, STEPS)
     x = np.random.default_rng(0).random((12, 2)).astype(np.float32)
-    found = certify(classifier, x, np.zeros(12, int), **FEW, alpha=1e-6)
+    result = certify(classifier, x, np.zeros(12, int), **FEW, alpha=1e-6)
     exact = np.array([probabilities(classes, sample, STEPS) for sample in x])
-    certified = found.predicted >= 0
+    certified = result.predicted >= 0
     assert certified.any()
-    for sample, answer, radius in zip(x, found.predicted, found.radius, strict=True):
+    for sample, answer, radius in zip(x, result.predicted, result.radius, strict=True):
         if answer >= 0:
             assert radius <= l1_radius(probabilities(classes, sample, STEPS)[answer], STEPS)
-    assert np.array_equal(found.predicted[certified], exact.argmax(1)[certified])
+    assert np.array_equal(result.predicted[certified], exact.argmax(1)[certified])
 
 
 def test_the_draws_have_the_exact_probability():
     x = samples()[2:3]
     exact = probabilities(answers(brighter(), 2, STEPS), x[0], STEPS, 2)[0]
     assert 0.7 < exact < 0.97
-    found = certify(brighter(), x, np.array([0]), selection=20, draws=5000, batch_size=1000)
+    result = certify(brighter(), x, np.array([0]), selection=20, draws=5000, batch_size=1000)
     low, high = (lower_bound(round(5000 * (exact + by)), 5000, 0.001) for by in (-0.03, 0.03))
-    assert l1_radius(low, STEPS) < found.radius[0] < l1_radius(high, STEPS)
+    assert l1_radius(low, STEPS) < result.radius[0] < l1_radius(high, STEPS)
 
 
 def test_what_is_a_toss_up_is_abstained_from():
     # Of one step and equal rates, 0 and 1 are even: 1 is the answer where a pixel fires.
     coin = linear([[0.0], [1.0]], [0.5, 0.0], 1)
-    found = certify(coin, np.full((3, 1), 0.5, np.float32), np.zeros(3, int), **FEW)
-    assert found.predicted.tolist() == [-1, -1, -1]
-    assert found.radius.tolist() == [0, 0, 0]
-    assert not found.correct.any()
-    assert found.abstentions.count == 3
+    result = certify(coin, np.full((3, 1), 0.5, np.float32), np.zeros(3, int), **FEW)
+    assert result.predicted.tolist() == [-1, -1, -1]
+    assert result.radius.tolist() == [0, 0, 0]
+    assert not result.correct.any()
+    assert result.abstentions.count == 3
 
 
 def test_the_same_seed_draws_the_same_and_leaves_the_random_state():
@@ -161,9 +155,9 @@ def test_what_stands_in_a_torch_tensor_in_one_hot_form_or_in_double_is_certified
     x, y = samples(), np.array([0, 1, 0, 1])
     expected = certify(brighter(), x, y, **FEW)
     for others in ((torch.tensor(x), torch.tensor(y)), (x, np.eye(2)[y]), (x, y[:, None])):
-        found = certify(brighter(), *others, **FEW)
-        assert np.array_equal(found.radius, expected.radius)
-        assert np.array_equal(found.correct, expected.correct)
+        result = certify(brighter(), *others, **FEW)
+        assert np.array_equal(result.radius, expected.radius)
+        assert np.array_equal(result.correct, expected.correct)
     assert certify(brighter(dtype=torch.float64), x, y, **FEW).predicted[:2].tolist() == [0, 1]
 
 
@@ -174,8 +168,8 @@ def test_adapted_networks_and_classifiers_of_art_are_certified():
     network = adapt(model, encoder=Poisson(STEPS))
     adapted = wrapped(network, (2,), 2, (0.0, 1.0), "cpu")
     for classifier in (stock, adapted):
-        found = certify(classifier, samples()[:2], np.array([0, 1]), **FEW)
-        assert found.certified_accuracy(0.1).count == 2
+        result = certify(classifier, samples()[:2], np.array([0, 1]), **FEW)
+        assert result.certified_accuracy(0.1).count == 2
 
 
 class Half(Poisson):
@@ -193,37 +187,20 @@ def preprocessed() -> PyTorchClassifier:
     return PyTorchClassifier(brighter().model, loss, (2,), 2, **options)
 
 
-def broken() -> PyTorchClassifier:
-    classifier = brighter()
-    with torch.no_grad():
-        next(classifier.model.parameters()).fill_(np.nan)
-    return classifier
+UNSUITED = {
+    "got Linear": lambda: nn.Linear(2, 2),
+    "got one of Linear": lambda: PyTorchClassifier(nn.Linear(2, 2), nn.CrossEntropyLoss(), (2,), 2),
+    r"Poisson .* Direct\(steps=2\)": lambda: with_encoder(Direct(2)),
+    r"Poisson .* Half\(steps=2\)": lambda: with_encoder(Half(2)),
+    "without preprocessing": preprocessed,
+    "got torch.bfloat16": lambda: brighter(dtype=torch.bfloat16),
+}
 
 
-@pytest.mark.parametrize(
-    ("estimator", "words"),
-    [
-        (lambda: nn.Linear(2, 2), "a classifier of a spiking network, got Linear"),
-        (
-            lambda: PyTorchClassifier(nn.Linear(2, 2), nn.CrossEntropyLoss(), (2,), 2),
-            "a classifier of a spiking network, got one of Linear",
-        ),
-        (lambda: with_encoder(Direct(2)), r"a network with Poisson .* Direct\(steps=2\)"),
-        (lambda: with_encoder(Half(2)), r"a network with Poisson .* Half\(steps=2\)"),
-        (preprocessed, "a classifier without preprocessing, got one with it"),
-        (lambda: brighter(dtype=torch.bfloat16), "a network in single or .* got torch.bfloat16"),
-    ],
-    ids=["module", "plain", "direct", "derived", "preprocessing", "half precision"],
-)
-def test_networks_that_cannot_be_certified_are_refused(estimator, words):
-    with pytest.raises(ValueError, match=rf"^estimator: expected {words}"):
-        certify(estimator(), samples(), np.zeros(4, int), **FEW)
-
-
-def test_draws_without_an_answer_agree_with_no_class():
-    found = certify(broken(), samples(), np.zeros(4, int), **FEW)
-    assert found.predicted.tolist() == [ABSTAINED] * 4
-    assert not found.radius.any()
+@pytest.mark.parametrize("words", UNSUITED)
+def test_networks_that_cannot_be_certified_are_refused(words):
+    with pytest.raises(ValueError, match=rf"^estimator: expected .*{words}"):
+        certify(UNSUITED[words](), samples(), np.zeros(4, int), **FEW)
 
 
 def test_a_class_is_certified_by_the_draws_that_answer_alone():
@@ -237,21 +214,27 @@ def test_a_class_is_certified_by_the_draws_that_answer_alone():
     assert (all_.radius > 0).any()
     # Of half of all draws no lower bound is above one half.
     assert not few.radius.any()
+    with torch.no_grad():
+        next(sure.model.parameters()).fill_(np.nan)
+    none = certify(sure, *of, **FEW)
+    assert none.predicted.tolist() == [ABSTAINED] * 4
+    assert not none.radius.any()
 
 
-@pytest.mark.parametrize(
-    ("x", "words"),
-    [
-        (samples()[:0], "x: expected at least one sample, got none"),
-        (np.zeros((4, 3), np.float32), r"x: expected shape \(N, 2\), got \(4, 3\)"),
-        (samples() * 1.01, r"x: expected values from 0 to 1, got values from 0 to 1\.01"),
-        (samples() - 0.01, r"x: expected values from 0 to 1, got values from -0\.01 to 0\.99"),
-        (samples() * np.nan, "x: expected finite values"),
-        (samples()[:3], "y: expected 3 labels"),
-    ],
-    ids=["none", "shape", "above", "below", "NaN", "fewer"],
-)
-def test_samples_that_are_no_probabilities_are_refused(x, words):
+BAD = {
+    "x: expected at least one": samples()[:0],
+    r"x: expected shape \(N, 2\), got \(4, 3\)": np.zeros((4, 3), np.float32),
+    r"x: expected values from 0 to 1, .*1\.01": samples() * 1.01,
+    r"x: expected values from 0 to 1, .*-0\.01": samples() - 0.01,
+    "x: expected finite": samples() * np.nan,
+    "x: expected an array that hides no": np.ma.masked_array(samples(), mask=samples() == 0),
+    "y: expected 3 labels": samples()[:3],
+}
+
+
+@pytest.mark.parametrize("words", BAD)
+def test_samples_that_are_no_probabilities_are_refused(words):
+    x = BAD[words]
     with pytest.raises(ValueError, match=rf"^{words}"):
         certify(brighter(), x, np.zeros(len(x) if len(x) != 3 else 4, int), **FEW)
 

@@ -41,8 +41,8 @@ def test_the_network_is_the_one_that_the_options_and_the_data_describe(name, kin
 
 def test_threshold_and_reset_reach_the_neurons_and_are_named_where_they_are_unusual():
     wanted = Architecture(steps=2, threshold=0.5, reset="soft")
-    found = {m.dynamics for m in wanted.build(images()).modules() if isinstance(m, LIF)}
-    assert {(dynamics.threshold, dynamics.reset) for dynamics in found} == {(0.5, "soft")}
+    dynamics = {m.dynamics for m in wanted.build(images()).modules() if isinstance(m, LIF)}
+    assert {(one.threshold, one.reset) for one in dynamics} == {(0.5, "soft")}
     words = "vgg5, T = 2, decay 0.5, threshold 0.5, soft reset, direct encoding"
     assert wanted.words() == words
 
@@ -61,37 +61,20 @@ def test_every_model_can_be_named_and_be_narrow(model):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("name", "value", "word"),
     [
-        (
-            {"model": "vgg7"},
-            r"^model: expected one of vgg5, vgg11, vgg16, resnet17, .*, got 'vgg7'\. A network of "
-            r"your own is named as file\.py:function\.",
-        ),
-        (
-            {"encoder": "ttfs"},
-            r"^encoder: expected one of direct, poisson, frames, got 'ttfs'\. Another encoder",
-        ),
+        ("model", "vgg7", "one of vgg5, .*file\\.py:function"),
+        ("encoder", "ttfs", "one of direct, poisson, frames"),
+        ("steps", 0, ">= 1"),
+        ("decay", 0.0, "above 0 and at most 1"),
+        ("width", 0, "above 0"),
+        ("reset", "none", ""),
+        ("threshold", 0, "above 0"),
     ],
 )
-def test_an_unknown_model_or_encoder_is_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        Architecture(**options)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"steps": 0}, r"^steps: expected a whole number >= 1, got 0"),
-        ({"decay": 0.0}, r"^decay: expected a number above 0 and at most 1, got 0\.0"),
-        ({"width": 0}, r"^width: expected a number above 0, got 0\. 1 gives"),
-        ({"reset": "none"}, r"^reset: expected "),
-        ({"threshold": 0}, r"^threshold: expected a number above 0, got 0"),
-    ],
-)
-def test_numbers_that_make_no_sense_are_refused_when_the_network_is_built(options, message):
-    with pytest.raises(ValueError, match=message):
-        Architecture(**options).build(images())
+def test_settings_outside_their_range_are_refused_at_the_latest_when_it_is_built(name, value, word):
+    with pytest.raises(ValueError, match=rf"^{name}: expected .*{word}"):
+        Architecture(**{name: value}).build(images())
 
 
 def test_event_frames_decide_the_steps_and_the_encoder():
@@ -108,19 +91,19 @@ def test_event_frames_decide_the_steps_and_the_encoder():
 def test_images_leave_the_steps_and_take_direct_encoding_unless_told_otherwise():
     assert asdict(Architecture().on(images())) == dict(DEFAULTS)
     assert (DEFAULTS["steps"], DEFAULTS["encoder"]) == (8, "direct")
-    chosen = Architecture(steps=2, encoder="poisson").on(images())
-    assert asdict(chosen) == dict(DEFAULTS) | {"steps": 2, "encoder": "poisson"}
-    assert chosen.on(images()) == chosen
+    settled = Architecture(steps=2, encoder="poisson").on(images())
+    assert asdict(settled) == dict(DEFAULTS) | {"steps": 2, "encoder": "poisson"}
+    assert settled.on(images()) == settled
     assert Architecture().words() == Architecture().on(images()).words()
 
 
 @pytest.mark.parametrize(
     ("options", "data", "message"),
     [
-        ({"encoder": "direct"}, frames(), r"^encoder: expected frames, since tiny events holds ev"),
-        ({"encoder": "poisson"}, frames(), r"^encoder: .*event frames, got 'poisson'\. Leave it"),
-        ({"steps": 8}, frames(), r"^steps: expected 3, the number of frames of tiny events, got 8"),
-        ({"encoder": "frames"}, images(), r"^encoder: expected direct or poisson, since tiny"),
+        ({"encoder": "direct"}, frames(), r"^encoder: expected frames"),
+        ({"encoder": "poisson"}, frames(), r"^encoder: expected frames"),
+        ({"steps": 8}, frames(), r"^steps: expected 3, .*frames of tiny events, got 8"),
+        ({"encoder": "frames"}, images(), r"^encoder: expected direct or poisson"),
     ],
 )
 def test_steps_and_encoders_that_do_not_suit_the_data_are_refused(options, data: Dataset, message):
@@ -165,22 +148,14 @@ def test_the_seed_decides_the_weights_of_a_function_too(tmp_path):
     [("width", 0.5), ("decay", 0.9), ("threshold", 1.0), ("reset", "hard"), ("encoder", "direct")],
 )
 def test_other_settings_beside_a_function_are_refused(name, value):
-    message = (
-        rf"^{name}: expected None beside none\.py:build, which builds its network itself, got "
-        rf"{value!r}\. Leave it out, and set it in that function\."
-    )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"^{name}: expected None .*none\.py:build.*{value!r}"):
         Architecture(model="none.py:build", **{name: value})
 
 
 def test_notes_that_name_a_function_run_no_code(tmp_path):
     name = own(tmp_path, (1, 8, 8), 10)
     (tmp_path / "mine.py").write_text("raise AssertionError('run although no one asked for it')")
-    message = (
-        r"^model: expected the function that builds the network, since no checkpoint runs code, "
-        r"got None, for weights of .*mine\.py:build\. Name it yourself: model='file\.py:function'"
-    )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^model: .*no checkpoint runs code.*mine\.py:build"):
         Architecture().filled({"model": name})
     assert Architecture(model="vgg5").filled({"model": name}).model == "vgg5"
 
@@ -190,10 +165,7 @@ def test_a_network_of_the_user_s_own_that_the_samples_do_not_go_through_is_refus
     file = tmp_path / "mine.py"
     file.write_text(file.read_text().replace(", input_shape=(1, 8, 8)", ""))
     assert Architecture(model=name).build(images(shape=(1, 8, 8))).input_shape is None
-    message = (
-        r"^model: expected a network for samples of shape \(1, 4, 4\), got .*mine\.py:build \(mat1"
-    )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^model: .*shape \(1, 4, 4\), got .*:build \(mat1"):
         Architecture(model=name).build(images())
 
 
@@ -211,21 +183,18 @@ def test_steps_beside_a_function_are_those_of_a_bare_model(tmp_path):
     assert wanted.words() == f"{wanted.model}, T = 4"
     with pytest.raises(ValueError, match=r"^steps: expected a whole number >= 1, got 0"):
         Architecture(model=wanted.model, steps=0)
-    message = r"^steps: expected None beside .*, which builds its network itself, got 4\. Leave it"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^steps: expected None .*builds its network itself"):
         Architecture(model=own(tmp_path, (1, 4, 4), 3), steps=4).build(images())
 
 
 def test_a_bare_model_takes_event_frames_as_its_steps(tmp_path):
     wanted = Architecture(model=adapted.own(tmp_path, shape=(2, 4, 6)))
     assert wanted.build(frames()).encoder == Frames(3)
-    message = r"^steps: expected 3, the number of frames of tiny events, got 4\. Leave it out"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^steps: expected 3, .*frames of tiny events, got 4"):
         Architecture(model=wanted.model, steps=4).build(frames())
 
 
 def test_a_bare_model_that_the_samples_do_not_go_through_is_refused(tmp_path):
     name = adapted.own(tmp_path, shape=(1, 8, 8))
-    message = r"^model: expected a network for samples of shape \(1, 4, 4\), got .*:build \(mat1"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^model: .*shape \(1, 4, 4\), got .*:build \(mat1"):
         Architecture(model=name).build(images())

@@ -103,83 +103,52 @@ def test_arguments_with_defaults_are_left_to_the_function(tmp_path):
     assert isinstance(built("mine.py:other"), SpikingNetwork)
 
 
+NO_SUCH = "there is no function"
+LAYER = "from torch import nn\n\ndef f():\n    return nn.Linear(3, 3)\n"
+
+
 @pytest.mark.parametrize(
     ("source", "model", "message"),
     [
-        (
-            "def f():\n    return [1]\n",
-            "mine.py:f",
-            r"^model: expected a function that returns an art_snn\.SpikingNetwork or a model with "
-            r"known neurons, got mine\.py:f, which returns a list\. Return SpikingNetwork\(layers, "
-            r"encoder\), or art_snn\.interop\.adapt\(model, \.\.\.\); neurons of your own become "
-            r"known by art_snn\.interop\.register_neuron\(cls, dynamics=function\)\.$",
-        ),
-        (
-            "from torch import nn\n\ndef f():\n    return nn.Linear(3, 3)\n",
-            "mine.py:f",
-            r"^model: .*, got mine\.py:f, which returns a Linear without a spiking neuron that is "
-            r"known\. Return",
-        ),
-        (
-            "def f():\n    pass\n",
-            "mine.py:g",
-            rf"^model: expected {FORM}, got mine\.py:g, and there is no function 'g' in mine\.py\. "
-            r"Check its spelling\.$",
-        ),
-        ("f = 3\n", "mine.py:f", r"^model: .* there is no function 'f' in mine\.py"),
-        ("f = 3\n", "mine.py:", r"^model: .* there is no function '' in mine\.py"),
-        ("f = 3\n", "mine:f", r"^model: .* there is no function 'f' in mine\. Check"),
-        (
-            "def f(classes, width=1, *, steps):\n    pass\n",
-            "mine.py:f",
-            r"^model: expected a function that can be called without arguments, got mine\.py:f, "
-            r"which needs classes, steps\. Give them defaults, or wrap it in a function of its own",
-        ),
+        ("def f():\n    return [1]\n", "mine.py:f", "returns a list.*register_neuron"),
+        (LAYER, "mine.py:f", "returns a Linear without a spiking neuron"),
+        ("def f():\n    pass\n", "mine.py:g", rf"{FORM}.*{NO_SUCH} 'g' in mine\.py"),
+        ("f = 3\n", "mine.py:f", rf"{NO_SUCH} 'f' in mine\.py"),
+        ("f = 3\n", "mine.py:", rf"{NO_SUCH} '' in mine\.py"),
+        ("f = 3\n", "mine:f", rf"{NO_SUCH} 'f' in mine\."),
+        ("def f(a, width=1, *, b):\n    pass\n", "mine.py:f", r"without arguments.*needs a, b\."),
     ],
 )
 def test_a_function_that_gives_no_network_is_refused(source, model, message, tmp_path):
     (tmp_path / "mine.py").write_text(source)
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises(ArgumentError, match=rf"^model: expected .*{message}"):
         built(model)
 
 
 @pytest.mark.parametrize("place", ["none.py", "folder.py"])
 def test_a_file_that_is_not_there_is_a_missing_file(place, tmp_path):
     (tmp_path / "folder.py").mkdir()
-    with pytest.raises(
-        MissingFile, match=rf"^model: expected {FORM}, but there is no file {place}"
-    ):
+    with pytest.raises(MissingFile, match=rf"^model: expected {FORM}.*no file {place}"):
         built(f"{place}:f")
 
 
 @pytest.mark.parametrize(
     ("place", "reason"),
     [
-        ("a\0b.py", "embedded null"),
-        ("a\0b", "embedded null"),
-        ("x" * 5000 + ".py", "File name too long"),
-        ("x" * 5000, "File name too long"),
+        *((place, "embedded null") for place in ("a\0b.py", "a\0b")),
+        *((place, "File name too long") for place in ("x" * 5000 + ".py", "x" * 5000)),
+        ("~nobody-here/m.py", ""),
     ],
-    ids=["null", "null in a module", "long", "long module"],
+    ids=["null", "null in a module", "long", "long module", "home"],
 )
 def test_what_is_no_path_is_refused(place, reason):
-    with pytest.raises(
-        ArgumentError, match=rf"^model: expected a path that can .*, got .*{reason}.*Check"
-    ):
+    with pytest.raises(ArgumentError, match=rf"^model: expected a path that .*{reason}"):
         built(f"{place}:f")
-
-
-def test_a_home_that_there_is_not_is_refused():
-    with pytest.raises(
-        ArgumentError, match=r"^model: expected a path that .*, got '~nobody-here/m\.py'"
-    ):
-        built("~nobody-here/m.py:f")
 
 
 @pytest.mark.parametrize("place", ["none_of_mine", "none_of_mine.deep", "art_snn.none_of_mine"])
 def test_a_module_that_is_not_there_is_refused(place):
-    message = rf"^model: expected {FORM}, but there is no module .*none_of_mine.*\(No module named"
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises(ArgumentError, match=rf"^model: expected {FORM}.*no module .*none_of_mine"):
         built(f"{place}:f")
 
 
@@ -248,11 +217,7 @@ def test_an_adapted_network_is_taken_as_it_is(tmp_path):
 @pytest.mark.parametrize("option", [{"steps": 4}, {"readout": "sum"}])
 def test_settings_beside_a_network_that_has_its_own_are_refused(option, tmp_path):
     ((name, value),) = option.items()
-    message = (
-        rf"^{name}: expected None beside .*:build, which builds its network itself, got {value}\. "
-        "Leave it out, and set it"
-    )
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises(ArgumentError, match=rf"^{name}: expected None .*itself, got {value}"):
         built(own(tmp_path), **option)
 
 

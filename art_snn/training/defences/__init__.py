@@ -1,7 +1,6 @@
 """Defences: what a step of adversarial training minimises, and what follows it."""
 
-from art_snn.training.defences.at import AT as AT
-from art_snn.training.defences.base import Defence as Defence
+from art_snn.training.defences.base import AT as AT, Defence as Defence
 from art_snn.training.defences.choice import (
     DEFENCES as DEFENCES,
     Strengths as Strengths,

@@ -1,6 +1,7 @@
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from art_snn.network import SpikingNetwork
 from art_snn.training.learner import Learner
@@ -44,3 +45,12 @@ class Defence(ABC):
     def words(self) -> str:
         """Name and strength, or "" for adversarial training alone."""
         return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AT(Defence):
+    """Adversarial training alone (Madry et al., ICLR 2018): CE(f(x_adv), y)."""
+
+    def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
+        """Mean cross entropy of the adversarial samples."""
+        return nn.functional.cross_entropy(learner(adversarial), y)

@@ -5,8 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from art_snn.checks import Open, require, require_choice
-from art_snn.training.defences.at import AT
-from art_snn.training.defences.base import Defence
+from art_snn.training.defences.base import AT, Defence
 from art_snn.training.defences.rat import RAT
 from art_snn.training.defences.sr import SR
 from art_snn.training.defences.trades import TRADES

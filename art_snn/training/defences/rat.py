@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from art_snn.checks import invalid, require, require_number, set_fields
 from art_snn.network import SpikingNetwork
-from art_snn.training.defences.at import AT
+from art_snn.training.defences.base import AT
 from art_snn.training.recipe import Recipe
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
