@@ -62,15 +62,15 @@ class Workload:
     """A network and samples, whose rows are measured; it can be pickled.
 
     :param architecture: the network; its weights are drawn from seed 0.
-    :param steps: time steps T; None leaves those that the architecture has.
+    :param steps: time steps T; None leaves the architecture's.
     :param x: samples ``(N, *input_shape)``.
     :param y: one-hot labels (N, K).
-    :param rules: name -> rule, besides those that have a name of their own.
+    :param rules: name -> rule, before those of GRADIENTS.
     :param batch_size: samples per gradient.
     :param attack: what a rule's row runs; None is one gradient of all samples.
     :param attack_dtype: precision of gradients at the samples; train_dtype: of training steps.
-    :param optimizer: makes an optimizer of weights, for rows that are one training step on all
-        samples in the place of a gradient at them.
+    :param optimizer: makes an optimizer of weights; rules' rows are then one training step on all
+        samples.
     :param device: "gpu" or "cpu".
     :param threads: threads of torch on the CPU; None leaves torch's choice.
     :param keep_memory: whether the measuring process keeps freed memory."""
@@ -91,9 +91,8 @@ class Workload:
 
     def network(self) -> SpikingNetwork:
         """The network, in evaluation mode on the device."""
-        shape, classes = self.x.shape[1:], self.y.shape[1]
-        network = network_of(self.architecture, self.steps, shape, classes)
-        return network.to(torch_device(self.device))
+        form = self.x.shape[1:], self.y.shape[1]
+        return network_of(self.architecture, self.steps, *form).to(torch_device(self.device))
 
     def of(self, samples: int) -> "Workload":
         """The same load with the first of its samples, that many at most."""
@@ -256,7 +255,7 @@ def seconds_of(load: Workload, rows: Iterable[CostRow], repeats: int) -> dict[st
     """Median seconds of the rows in this process, all in turn, by their texts."""
     prepare(load)
     network = load.network()
-    # A training step changes weights and statistics, which are no other row's.
+    # A training step changes weights and statistics, so each row needs a network of its own.
     trains = load.optimizer is not None
     operations = {
         str(row): load.operation(row, load.network() if trains else network) for row in rows
@@ -270,7 +269,6 @@ def peak_of(load: Workload, row: CostRow) -> int:
     A training step is the first one, which allocates gradients and the optimizer's state."""
     prepare(load)
     network = load.network()
-    # One sample first, so that libraries loaded on demand are not counted; batch norm in training
-    # mode needs two.
+    # One sample first, since libraries are loaded on demand; batch norm in training needs two.
     load.of(1 if load.optimizer is None else 2).operation(row, network)()
     return peak_during(load.operation(row, network), load.device)

@@ -67,7 +67,7 @@ class Architecture:
         SpikingJelly, snnTorch, Norse or sinabs: file.py:function or package.module:function [vgg5;
         of cost: vgg11].
     :param width: factor of the layers' widths, 64 at most [1].
-    :param steps: time steps T [8; events: their frames]; beside a function of yours only where it
+    :param steps: time steps T [8; events: their frames]; of a function of yours only where it
         returns a model of another framework, which takes all steps in one call or is called once
         for each.
     :param readout: of such a model: mean or sum over time, or the mean of the spikes or of the
@@ -98,7 +98,7 @@ class Architecture:
             remedy = "Another encoder takes a network of your own: file.py:function."
             require_choice("encoder", self.encoder, ENCODERS, remedy=remedy)
         if self.is_own:
-            expected = f"None beside {self.model}, which builds its network itself"
+            expected = f"None next to {self.model}, which builds its network itself"
             remedy = "Leave it out, and set it in that function."
             for name, value in self.given.items():
                 # Whether it makes its steps itself shows once it is built.
@@ -110,7 +110,7 @@ class Architecture:
             if self.steps is not None:
                 require_count("steps", self.steps, up_to=MOST_STEPS, remedy="8 is usual.")
         else:
-            expected = "None beside a model of art_snn, which averages over time"
+            expected = "None next to a model of art_snn, which averages over time"
             require(self.readout is None, "readout", expected, self.readout, "Leave it out.")
             model = DEFAULTS["model"] if self.model is None else self.model
             remedy = "A network of your own is named as file.py:function."

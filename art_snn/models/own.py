@@ -62,7 +62,7 @@ def built(
         made = _function(model, file, argument)()
     if isinstance(made, SpikingNetwork):
         remedy = "Leave it out, and set it in that function."
-        expected = f"None beside {model}, which builds its network itself"
+        expected = f"None next to {model}, which builds its network itself"
         for name, value in {"steps": steps, "readout": readout}.items():
             require(value is None, name, expected, value, remedy)
         return made

@@ -45,7 +45,7 @@ def best(history: Sequence[Epoch]) -> Epoch | None:
 class State:
     """Network, optimizer, schedule, history and best weights of a run, its defence and its team.
 
-    Random states need no keeping, since every epoch sets its own."""
+    Random states are not kept, since every epoch sets its own."""
 
     def __init__(
         self,
@@ -67,11 +67,11 @@ class State:
         self.best: dict[str, torch.Tensor] | None = None
         self.run = repr(recipe)
         self.run += "" if adversary is None else f" against {adversary!r}"
-        self.run += ", best by validation samples" if validation is not None else ""
+        self.run += "" if validation is None else ", best by validation samples"
         self.run += f", by {team.size} processes" if team.size > 1 else ""
         held = () if validation is None else (validation.x, validation.y)
         self.samples = digest([a.shape for a in (x, y, *held)], x, y, *held)
-        # Weights do not tell decay, threshold, reset, encoding and code.
+        # Weights do not show decay, threshold, reset, encoding and code.
         self.form = digest((*identity(network), network.training_gradient))
 
     def finish(self, epoch: Epoch) -> None:
@@ -133,11 +133,11 @@ class State:
                 raise _other(f"a run of {self.run}", f"one of {progress['run']}", file)
             if progress["samples"] != self.samples:
                 raise _other("a run on these samples", f"{file}, which is of others", file)
-            kept = progress["best"]
             if len(progress["history"]) != progress["epochs_done"]:
                 raise ValueError("its history has another number of epochs")
-            problems = misfits(self.network.state_dict(), progress["network"])
-            problems += [] if kept is None else misfits(self.network.state_dict(), kept)
+            weights, kept = self.network.state_dict(), progress["best"]
+            problems = misfits(weights, progress["network"])
+            problems += [] if kept is None else misfits(weights, kept)
             if progress["form"] != self.form:
                 problems += ["encoder, layers, neurons, code or training gradient"]
             if problems:

@@ -18,7 +18,7 @@ from art_snn.experiments.evaluate.target import Target
 from art_snn.experiments.evaluation import Provenance
 from art_snn.experiments.resume import fingerprint
 from art_snn.files import digest
-from art_snn.measuring.machine import describe_machine
+from art_snn.measuring.machine import describe_machine, device_type
 
 PACKAGES = ("torch", "numpy", "scipy", "adversarial-robustness-toolbox")
 """Distributions that all numbers depend on."""
@@ -39,7 +39,7 @@ def collect_provenance(settings: Settings, target: Target) -> Provenance:
         rules={name: repr(rule) for name, rule in settings.attack_rules.items()},
         weights=weights(classifier),
         data=digest("samples", x, y)[:16],
-        device=describe_machine("cpu" if classifier.device.type == "cpu" else "gpu"),
+        device=describe_machine(device_type(classifier.device)),
         threads=torch.get_num_threads(),
         examined=min(settings.examined, len(x)),
         sources=tuple(map(weights, target.sources)),
