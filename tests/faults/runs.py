@@ -23,7 +23,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from art_snn.cli import COMMANDS, main
+from art_snn.cli import COMMANDS, run_command
 from art_snn.stopping import leave_at_once
 from tests.faults.report import LEAVING
 
@@ -126,7 +126,7 @@ def _command(words: Sequence[str], mark: str, errors: Any, size: Any, bound: boo
     if bound and os.geteuid() == 0:
         _heed_permissions()
     leave_at_once()
-    sys.exit(main(words))
+    sys.exit(run_command(words))
 
 
 def _heed_permissions() -> None:
