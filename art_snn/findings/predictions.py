@@ -1,16 +1,16 @@
 """Findings about what a classifier predicts, and what one call does to the next."""
 
-import hashlib
 from contextlib import suppress
 
 import numpy as np
-import torch
 from scipy.special import log_softmax
-from torch import Tensor, nn
+from torch import nn
 
 from art_snn.attacks.randomness import DIFFERENCE, logit_spread
 from art_snn.checks import ArgumentError
+from art_snn.files import digest
 from art_snn.findings.base import Finding, Subject
+from art_snn.identity import values
 
 RANDOM = "random network"
 ALONE = 1e-3
@@ -79,15 +79,9 @@ def statistics_changed(subject: Subject) -> Finding | None:
     )
 
 
-def _digests(network: nn.Module) -> dict[str, bytes]:
+def _digests(network: nn.Module) -> dict[str, str]:
     tensors = (*network.named_parameters(), *network.named_buffers())
-    return {name: hashlib.sha256(_bits(tensor)).digest() for name, tensor in tensors}
-
-
-def _bits(tensor: Tensor) -> bytes:
-    """The bits of a tensor, also of number formats that numpy does not have."""
-    bits: bytes = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-    return bits
+    return {name: digest("", values(tensor)) for name, tensor in tensors}
 
 
 def random_network(subject: Subject) -> Finding | None:

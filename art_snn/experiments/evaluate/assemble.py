@@ -55,7 +55,7 @@ def assemble(target: Target, title: str, store: Store) -> Evaluation:
         clean=tuple(clean),
         trials=tuple(trials),
         findings=(*findings, *trial_findings(trials, searches)),
-        provenance=collect_provenance(settings, target),
+        provenance=collect_provenance(target),
         certificate=Certificate.joined(parts) if parts else None,
     )
 

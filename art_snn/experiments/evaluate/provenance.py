@@ -13,7 +13,6 @@ import torch
 
 import art_snn
 from art_snn.classifier import PyTorchSpikingClassifier
-from art_snn.experiments.evaluate.settings import Settings
 from art_snn.experiments.evaluate.target import Target
 from art_snn.experiments.evaluation import Provenance
 from art_snn.experiments.resume import fingerprint
@@ -26,9 +25,9 @@ FRAMEWORKS = ("torchvision", "spikingjelly", "snntorch", "norse", "sinabs")
 """Distributions, each with a module of the same name, that classes of a network may come from."""
 
 
-def collect_provenance(settings: Settings, target: Target) -> Provenance:
+def collect_provenance(target: Target) -> Provenance:
     """What this process knows of it."""
-    classifier, x, y = target.classifier, target.x, target.y
+    settings, classifier, x, y = target.settings, target.classifier, target.x, target.y
     return Provenance(
         command=typed_command(),
         versions=versions(classifier, *target.sources),

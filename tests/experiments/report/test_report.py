@@ -103,15 +103,20 @@ def test_no_file_a_missing_file_and_a_folder_are_refused(folder):
     [
         ("no json", r"holds no JSON"),
         ("[]", r"cannot be read \(expected an object"),
-        ('{"schema": 1, "rows": {}}', "holds another kind of result"),
-        ('{"schema": 1, "trials": []}', r"cannot be read \(its field title: missing\)"),
-        ('{"trials": []}', "has no number as its schema"),
+        ('{"rows": {}}', "is damaged"),
+        ({"schema": 1, "rows": {}}, "holds another kind of result"),
+        ({"schema": 1, "trials": []}, r"cannot be read \(its field title: missing\)"),
+        ({"trials": []}, "has no number as its schema"),
     ],
-    ids=["text", "list", "other", "fields", "schema"],
+    ids=["text", "list", "checksum", "other", "fields", "schema"],
 )
 def test_what_is_no_evaluation_is_refused(content, why, tmp_path):
-    (tmp_path / "a.json").write_text(content)
-    text = complaint(tmp_path / "a.json", "--output", tmp_path / "x.html")
+    file = tmp_path / "a.json"
+    if isinstance(content, str):
+        file.write_text(content)
+    else:
+        write_json(file, content)
+    text = complaint(file, "--output", tmp_path / "x.html")
     assert re.search(rf"got .*a\.json, which {why}.* Give evaluation\.json from the", text)
 
 
