@@ -12,7 +12,7 @@ from art_snn.gradients import Triangle
 from art_snn.interop import adapt
 from tests import adapted
 from tests.findings import broken
-from tests.interop.test_forms import CLASSES, drawn, images
+from tests.interop.test_forms import CLASSES, images, lively
 from tests.interop.test_mixed import Multiple
 from tests.networks import build
 
@@ -227,7 +227,7 @@ def test_a_model_that_mixes_samples_has_findings_and_no_gradient():
         def forward(self, x):
             return self.lif(self.fc(x.flatten(2).flatten(0, 1))).unflatten(0, (4, -1))
 
-    classifier = wrapped(adapt(drawn(Mixed(), 0.5), steps=4))
+    classifier = wrapped(adapt(lively(Mixed(), 0.5), steps=4))
     x = images(12).numpy()
     findings = names(classifier, (x, classifier.predict(x).argmax(1)))
     assert {"predictions depend on the batch", "gradients refused"} <= set(findings)

@@ -6,7 +6,6 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 from art.attacks.evasion import SquareAttack
 
 from art_snn.attacks import FLIPS, SHIFT, Outcome, Plan
@@ -38,32 +37,28 @@ def _examine_network(target: Target) -> list[Finding]:
     model = target.classifier.model
     rule = next((rule for _, rule in examined_rules(target)), model.rule)
     with model.using(rule):
-        return examine(target.classifier, *_samples(target), **_how(target))
+        return examine(target.classifier, **_arguments(target))
 
 
 def _examine_gradients(target: Target, rule: Gradient) -> list[Finding]:
-    classifier, how = target.classifier, _how(target)
+    classifier, sources = target.classifier, target.sources
     with classifier.model.using(rule):
-        return examine_strength(classifier, *_samples(target), sources=target.sources, **how)
+        return examine_strength(classifier, sources=sources, **_arguments(target))
 
 
 def _examine_attack(target: Target, plan: Plan) -> list[Finding]:
     """The attack runs once more, and is watched."""
     (stage,), model, seed = plan.stages, target.classifier.model, target.settings.seed
     with model.using(stage.rule or model.rule), seeded(seed), attack_errors(stage.attack):
-        return examine_attack(build_attack(target, stage), *_samples(target), **_how(target))
+        return examine_attack(build_attack(target, stage), **_arguments(target))
 
 
-def _samples(target: Target) -> tuple[np.ndarray, np.ndarray]:
-    count = target.settings.examined
-    return target.x[:count], target.y[:count]
-
-
-def _how(target: Target) -> dict[str, Any]:
-    """Findings are looked for at the first budget."""
-    settings = target.settings
+def _arguments(target: Target) -> dict[str, Any]:
+    """The first samples at the first budget."""
+    settings, count = target.settings, target.settings.examined
+    samples = {"x": target.x[:count], "y": target.y[:count]}
     budget = {"norm": settings.measure, "eps": settings.eps[0]}
-    return budget | {"batch_size": settings.batch_size, "seed": settings.seed}
+    return samples | budget | {"batch_size": settings.batch_size, "seed": settings.seed}
 
 
 def examined_rules(target: Target) -> list[tuple[str, Gradient]]:
