@@ -112,7 +112,8 @@ def _plain(values: np.ndarray) -> Any:
     return bit_string(values) if values.dtype == bool else values.tolist()
 
 
-converter.register_structure_hook_func(lambda kind: kind in (float, Positive, Measured), _number)
+converter.register_structure_hook(float, _number)
+converter.register_structure_hook_func(lambda kind: kind in (Positive, Measured), _number)
 converter.register_structure_hook(int, _checked(_is_whole, "a whole number"))
 converter.register_structure_hook(bool, _checked(lambda it: isinstance(it, bool), "true or false"))
 converter.register_structure_hook(str, _checked(lambda it: isinstance(it, str), "a text"))
