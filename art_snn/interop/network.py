@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn.activations import Call, NeuronLayer, calls_of
-from art_snn.checks import invalid, require, require_count, shown
+from art_snn.checks import invalid, require, require_count
 from art_snn.context import PerContext, within
 from art_snn.encoders import Direct, Encoder
 from art_snn.gradients import RGA, Composite, Conversion, Firing, Gradient, Native, Site
@@ -300,41 +300,36 @@ def adapt(
     :raises ValueError: when no neuron is recognised in the model, or it is compiled by torch.jit or
         on the meta device; when arguments contradict each other, or a rule does not apply."""
     _check_model(model, native=str(gradient).lower() in ("native", "native()"))
-    harmless = _functions(harmless)
-    require(isinstance(merged, bool), "merged", "True or False", repr(merged), "Leave it out.")
     fits = input_shape is None or isinstance(input_shape, tuple | list)
     remedy = "For example (3, 32, 32)."
     require(fits, "input_shape", "a tuple of sizes", repr(input_shape), remedy)
+    made = _encoder(encoder, steps)
+    if isinstance(readout, str) and readout == "default":
+        readout = None if encoder is None else "mean"
+    require_readout(readout)
+    layers: Any = (
+        model,
+        readout,
+        Form(steps if encoder is None else None, merged, harmless, elsewhere),
+    )
+    rules: tuple[Any, Any] = (gradient, training_gradient)
+    return AdaptedNetwork(layers, made, *rules, input_shape=input_shape)
+
+
+def _encoder(encoder: Encoder | str | None, steps: int | None) -> Encoder:
+    """The encoder of those arguments of :func:`adapt`."""
     if isinstance(encoder, str):
         expected = "an encoder or 'direct'"
         require(encoder == "direct", "encoder", expected, repr(encoder), "Leave it.")
         remedy = "With encoder=None the model makes its time steps itself."
-        encoder = Direct(require_count("steps", steps, remedy=remedy))
-    elif encoder is not None:
+        return Direct(require_count("steps", steps, remedy=remedy))
+    if encoder is not None:
         remedy = "The encoder has the steps: leave steps out."
         require(steps is None, "steps", "None with an encoder", steps, remedy)
-    elif steps is not None:
+        return encoder
+    if steps is not None:
         require_count("steps", steps, remedy="Leave it out where the model knows it.")
-    if isinstance(readout, str) and readout == "default":
-        readout = None if encoder is None else "mean"
-    require_readout(readout)
-    fits, expected = elsewhere in (None, "native"), "'native' or None"
-    remedy = "'native' lets neurons that no rule knows keep their own gradient."
-    require(fits, "elsewhere", expected, shown(elsewhere), remedy)
-    form = Form(steps if encoder is None else None, merged, harmless, elsewhere)
-    layers: Any = (model, readout, form)
-    rules: tuple[Any, Any] = (gradient, training_gradient)
-    encoder = OwnTime() if encoder is None else encoder
-    return AdaptedNetwork(layers, encoder, *rules, input_shape=input_shape)
-
-
-def _functions(harmless: object) -> tuple[type, ...]:
-    functions: tuple[Any, ...]
-    functions = tuple(harmless) if isinstance(harmless, Iterable) else (harmless,)
-    fits = all(isinstance(f, type) and issubclass(f, torch.autograd.Function) for f in functions)
-    remedy = "For example harmless=[RoundSTE]."
-    require(fits, "harmless", "classes of autograd functions", repr(harmless), remedy)
-    return functions
+    return OwnTime()
 
 
 def _check_model(model: object, *, native: bool) -> None:

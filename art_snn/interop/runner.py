@@ -1,6 +1,6 @@
 """How a model is run: what it takes, who loops over time, and how its output is read."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn.activations import Call, NeuronLayer
-from art_snn.checks import invalid, require
+from art_snn.checks import invalid, require, set_fields, shown
 from art_snn.gradients.base import Firing, Site, native_firing, simulation
 from art_snn.gradients.fixed import unhandled, weights_fixed, weights_held
 from art_snn.interop.frameworks.norse import SEQUENTIAL
@@ -41,8 +41,22 @@ class Form:
 
     steps: int | None
     merged: bool
-    harmless: tuple[type, ...]
+    harmless: Iterable[type]
     elsewhere: Literal["native"] | None
+
+    def __post_init__(self) -> None:
+        merged = repr(self.merged)
+        require(isinstance(self.merged, bool), "merged", "True or False", merged, "Leave it out.")
+        several = isinstance(self.harmless, Iterable)
+        functions: tuple[Any, ...] = tuple(self.harmless) if several else (self.harmless,)
+        kind = torch.autograd.Function
+        fits = all(isinstance(f, type) and issubclass(f, kind) for f in functions)
+        expected, remedy = "classes of autograd functions", "For example harmless=[RoundSTE]."
+        require(fits, "harmless", expected, repr(self.harmless), remedy)
+        set_fields(self, harmless=functions)
+        remedy = "'native' lets neurons that no rule knows keep their own gradient."
+        fits, got = self.elsewhere in (None, "native"), shown(self.elsewhere)
+        require(fits, "elsewhere", "'native' or None", got, remedy)
 
 
 @dataclass
