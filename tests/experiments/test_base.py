@@ -33,20 +33,6 @@ class Found(Result):
     drawings = ("found", "pictures")
 
 
-@pytest.mark.parametrize("name", ["file", "results.json"])
-def test_an_output_that_is_a_file_or_named_like_one_is_refused(name, tmp_path):
-    if name == "file":
-        (tmp_path / name).write_text("here before")
-    which = ", which is a file" if name == "file" else ""
-    message = (
-        rf"^output: expected a folder, for tables, pictures and figures, got .*{name}{which}\. "
-        r"Give the name of a folder: results are written into it\.$"
-    )
-    with pytest.raises(ArgumentError, match=message) as caught:
-        Experiment(output=tmp_path / name)
-    assert caught.value.argument == "output"
-
-
 def test_an_output_below_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("here before")
     with pytest.raises(ArgumentError, match=r"^output: .* got .*file, which is a file\. "):

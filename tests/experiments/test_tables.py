@@ -34,13 +34,6 @@ def test_the_sides_of_columns_are_told_in_markdown():
     assert sides == [(":", "-"), ("-", ":"), (":", "-")]
 
 
-def test_bars_within_cells_are_escaped_in_markdown():
-    text = table(TITLES, ROWS, "markdown")
-    assert r"| a\|b " in text
-    assert r"x \| y" in text
-    assert cells(text) == [list(row) for row in (TITLES, *ROWS)]
-
-
 def test_html_escapes_what_would_be_markup():
     text = table(TITLES, ROWS, "html")
     assert "&lt;rga&gt; &amp; co" in text
@@ -117,9 +110,3 @@ def test_markdown_keeps_every_cell(rows):
 def test_headings_paragraphs_and_notes_stand_below_one_another(form, expected):
     parts = [("a title", "settings"), "a paragraph", Notes(["first note.", "second < note."])]
     assert render(parts, form) == expected
-
-
-def test_text_is_the_usual_form():
-    parts = [("a", "b"), Table(TITLES, ROWS)]
-    assert render(parts) == render(parts, "text")
-    assert table(TITLES, ROWS) == table(TITLES, ROWS, "text")

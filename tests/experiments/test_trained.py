@@ -220,15 +220,6 @@ def test_weights_that_do_not_fit_are_refused(trained, tmp_path):
     assert same(before, weights(network))
 
 
-def test_a_missing_file_of_weights_is_reported_as_such(tmp_path):
-    missing = Trained(checkpoint=tmp_path / "none.pt")
-    message = r"^path: expected a checkpoint file, but .*none\.pt does not exist"
-    with pytest.raises(FileNotFoundError, match=message):
-        missing.obtain(SMALL.build(images()), images(), tmp_path)
-    with pytest.raises(FileNotFoundError, match=message):
-        missing.on(images())
-
-
 def test_without_a_checkpoint_the_options_decide():
     assert Trained().on(images()).architecture == Architecture(**DEFAULTS)
     given = Trained(architecture=Architecture(steps=3, decay=1.0)).on(images()).architecture

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from art_snn.attacks import attacked, batches, predictions
-from art_snn.checks import require
+from art_snn.checks import require_some
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.experiments.base import at_work
 from art_snn.experiments.compare.figure import draw
@@ -62,7 +62,7 @@ def compared(
     :raises ValueError: when the file holds a comparison of something else, or there is no sample.
     """
     x, y = x[: settings.samples], y[: settings.samples]
-    require(len(x) > 0, "x", "at least one sample", "none", "Give test samples.")
+    require_some("x", x, "at least one sample", "Give test samples.")
     # Times and directions are those of the gradients that the attack takes.
     with classifier.model.crafting(settings.attack.attack_dtype or classifier.attack_dtype):
         return _compared(settings, classifier, x, y, file, title)

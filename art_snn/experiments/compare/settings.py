@@ -4,7 +4,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from art_snn.checks import require, set_counts
+from art_snn.checks import require_some, set_counts
 from art_snn.experiments.trained import Attacking
 from art_snn.gradients import EOT, GRADIENTS, Gradient, rule_named
 from art_snn.gradients.rules.eot import MOST_DRAWS
@@ -36,11 +36,11 @@ class Settings(Attacking):
         super().__post_init__()
         set_counts(self, "repeats")
         set_counts(self, "eot", up_to=MOST_DRAWS)
-        require(bool(self.rules), "rules", "at least one", "none", "Name some.")
+        require_some("rules", self.rules)
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What the rows depend on, besides network and data."""
+        """What the rows depend on, next to network and data."""
         names = ("attack", "samples", "batch_size", "eot", "repeats", "seed")
         return {name: getattr(self, name) for name in names} | {"rules": dict(self.rules)}
 

@@ -76,14 +76,14 @@ class Tried:
 
     :param rule: with its hyperparameters.
     :param engine: which engine ran, and why; "" where it was refused.
-    :param objection: why it does not apply, so that it was not tried, or "".
-    :param refusal: why its gradient was refused, or "".
+    :param objection: why it does not apply, so that it was not tried, or None.
+    :param refusal: why its gradient was refused, or None.
     :param vanished: samples whose gradient is zero."""
 
     rule: str
     engine: str = ""
-    objection: str = ""
-    refusal: str = ""
+    objection: str | None = None
+    refusal: str | None = None
     vanished: Share | None = None
 
     def row(self, name: str) -> list[str]:

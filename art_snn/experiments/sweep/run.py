@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from art_snn.attacks import attacked, predictions
-from art_snn.checks import invalid, require
+from art_snn.checks import require, require_some
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.experiments.base import at_work
 from art_snn.experiments.resume import as_json, earlier, fingerprint, write_result
@@ -18,7 +18,6 @@ from art_snn.experiments.sweep.figure import draw
 from art_snn.experiments.sweep.result import Content, Entry, Line, Panel, Swept, Value
 from art_snn.experiments.sweep.settings import Settings, Sweep
 from art_snn.experiments.trained import Trained, decay_label, folder_of
-from art_snn.gradients import Gradient
 from art_snn.metrics import Robustness
 from art_snn.seeding import seeded
 
@@ -80,28 +79,23 @@ def check(sweep: Sweep, classifier: PyTorchSpikingClassifier, x: np.ndarray) -> 
     :param x: samples ``(N, *input_shape)``; the first one is used, of adapted networks the first
         eight.
     :raises ValueError: naming the value, with the rule's reason; or when there is no sample."""
-    require(len(x) > 0, "x", "at least one sample", "none", "Give test samples.")
+    require_some("x", x, "at least one sample", "Give test samples.")
     predictions(classifier, x[:1], 1, sweep.seed)  # Complains about the sample, if anything does.
+    network, remedy = classifier.model, "Leave that value or network out."
+    expected = f"values of {sweep.name} that suit the network"
     for value in sweep.values:
-        classifier.model.forget()
+        network.forget()
         try:
-            _one_gradient(classifier, sweep.with_value(value), x, sweep.seed)
+            with seeded(sweep.seed):
+                rule = sweep.with_value(value)
+                reason = network.objection(rule) or network.objection(rule, x)
+                if reason is None:
+                    classifier.loss_gradient(x[:1], np.zeros(1, int), gradient=rule)
         except ValueError as error:
-            expected = f"values of {sweep.name} that suit the network"
-            got = f"{value} ({str(error).rstrip('.')})"
-            raise invalid("values", expected, got, "Leave that value or network out.") from error
-    classifier.model.forget()
-
-
-def _one_gradient(
-    classifier: PyTorchSpikingClassifier, rule: Gradient, x: np.ndarray, seed: int
-) -> None:
-    network = classifier.model
-    with seeded(seed):
-        reason = network.objection(rule) or network.objection(rule, x)
-        if reason is not None:
-            raise ValueError(reason)
-        classifier.loss_gradient(x[:1], np.zeros(1, int), gradient=rule)
+            reason = str(error)
+        got = f"{value} ({(reason or '').rstrip('.')})"
+        require(reason is None, "values", expected, got, remedy)
+    network.forget()
 
 
 def swept(
@@ -133,8 +127,11 @@ def swept(
     # Without the values, so that further ones can join.
     settings = (sweep.base, sweep.field, sweep.attack, sweep.batch_size, sweep.seed)
     key = fingerprint(settings, classifier, x, y)
-    content = earlier(file, "sweep", Content, lambda content: _fits(content, place, key))
-    content = content or Content({})
+
+    def fits(content: Content) -> bool:
+        return place not in content.lines or content.lines[place].key == key
+
+    content = earlier(file, "sweep", Content, fits) or Content({})
     if place not in content.lines:
         clean = predictions(classifier, x, sweep.batch_size, sweep.seed)
         content.lines[place] = _entry(sweep, clean.argmax(1) == y, key, title)
@@ -169,7 +166,3 @@ def _entry(sweep: Sweep, correct: np.ndarray, key: str, title: str) -> Entry:
         correct=correct,
         values={},
     )
-
-
-def _fits(content: Content, place: str, key: str) -> bool:
-    return place not in content.lines or content.lines[place].key == key

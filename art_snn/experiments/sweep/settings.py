@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from art_snn.attacks import Attack
-from art_snn.checks import Open, require, set_counts, set_fields
+from art_snn.checks import Open, require, require_some, set_counts, set_fields
 from art_snn.experiments.trained import Attacking
 from art_snn.gradients import Gradient, resolve
 from art_snn.gradients.hyperparameters import accepted, hyperparameter, replaced
@@ -37,7 +37,7 @@ class Sweep:
 
     def __post_init__(self) -> None:
         set_counts(self, "samples", "batch_size")
-        require(bool(self.values), "values", "at least one", "none", "Give some.")
+        require_some("values", self.values)
         values = tuple(accepted(self.base, self.field, value) for value in self.values)
         once = len(set(values)) == len(values)
         require(once, "values", "each one once", str(values), "Leave out doubles.")
@@ -73,7 +73,7 @@ class Sweeps:
     decays: tuple[float, ...] = (1.0, 0.5)
 
     def __post_init__(self) -> None:
-        require(bool(self.decays), "decays", "at least one", "none", "Give some.")
+        require_some("decays", self.decays)
         set_fields(self, decays=tuple(dict.fromkeys(map(float, self.decays))))
 
 

@@ -16,7 +16,6 @@ TINY = (
     *("--device", "cpu"),
 )
 TRAIN = (*TINY, "--epochs", "2")
-MINE = ("--validation", "0.25", "--cutout", "1", "--crop-padding", "0", "--batch-size", "8")
 
 
 @pytest.fixture(scope="module")

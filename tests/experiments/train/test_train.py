@@ -121,15 +121,6 @@ def test_the_text_is_written_with_a_row_per_epoch_that_marks_the_best(folder):
     ]
 
 
-def test_a_recipe_that_does_not_fit_the_images_is_refused_and_leaves_no_file(tmp_path):
-    large = settings(tmp_path / "new", recipe=replace(RECIPE, cutout=4))
-    with pytest.raises(
-        ValueError, match=r"^cutout: expected a hole smaller than the images of 4x4"
-    ):
-        fitted(large, halves())
-    assert not (tmp_path / "new").exists()
-
-
 @pytest.mark.parametrize("value_range", [None, (0.0, 5.0)])
 def test_event_frames_are_trained_on_with_and_without_a_value_range(value_range, tmp_path):
     data = halves_in_frames(value_range)
