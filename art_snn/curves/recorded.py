@@ -50,9 +50,8 @@ def record(
     They depend only on the seed and on the numbers of samples and neurons. Of a layer that is
     called several times in one pass the first call is recorded.
 
-    The network runs in evaluation mode, in its own precision and on its own device. It is left as
-    it was, like the random states. An encoder such as Poisson draws from the seed, batch after
-    batch, so its spikes depend on the batch size.
+    The network runs in evaluation mode and is left as it was, like the random states. An encoder
+    such as Poisson draws from the seed, batch after batch.
 
     :param network: with any neurons.
     :param x: samples [N, ...].
@@ -87,8 +86,7 @@ def record(
 def find_layer(network: SpikingNetwork, layer: int | str) -> str:
     """Name of a layer of neurons, by its name or by its index among the layers of neurons.
 
-    :raises TypeError: when the network is no SpikingNetwork.
-    :raises ValueError: when there is no such layer; the message names the layers that there are."""
+    :raises TypeError, ValueError: when the network is no SpikingNetwork, or has no such layer."""
     if not isinstance(network, SpikingNetwork):
         raise TypeError(
             f"network: expected an art_snn.SpikingNetwork, got {type(network).__name__}. "

@@ -41,8 +41,7 @@ def static_rate(
     With a soft reset the smooth form holds for decay = 1; for leaky neurons there is no formula.
 
     :param current: numbers or a numpy array [...], in the unit of the threshold; may be infinite.
-    :param decay: share of the potential that survives one step, in (0, 1]; 1 is the IF neuron.
-    :param threshold: of the neuron, > 0.
+    :param decay, threshold: of the neuron, in (0, 1] and > 0.
     :param whole_steps: round n up to whole steps, as a simulation does.
     :return: spikes per step [...] in [0, 1], float64.
     :raises TypeError: when the current is no numpy array of real numbers.
@@ -67,13 +66,9 @@ def rga_rate(
     """Rate of the polyline whose slope is RGA's (Bu et al., CVPR 2023, supplement, equation S8).
 
     :param current: numbers or a numpy array [...], in the unit of the threshold.
-    :param rule: gives beta and gamma.
-    :param decay: of the neuron, in (0, 1].
-    :param threshold: of the neuron, > 0.
+    :param decay, threshold: of the neuron, in (0, 1] and > 0.
     :return: spikes per step [...], float64; 0 for negative currents, 1 above beta * threshold.
-    :raises TypeError: when the current is no numpy array of real numbers.
-    :raises ValueError: when a current is NaN, when decay or threshold lies outside its range, or
-        when beta or gamma does not fit them."""
+    :raises TypeError, ValueError: as :func:`static_rate`, or when beta or gamma does not fit."""
     neuron = Dynamics(decay, threshold)
     places, rates = zip(*rule.corners(neuron.decay, neuron.threshold), strict=True)
     return np.asarray(np.interp(_currents(current), places, rates))
@@ -81,12 +76,9 @@ def rga_rate(
 
 def curves_of(decay: float, threshold: float, rule: RGA) -> dict[str, Curve]:
     """The three curves to compare recorded rates with, by name: static, static and smooth, RGA."""
-    smooth = partial(static_rate, decay=decay, threshold=threshold, whole_steps=False)
-    return {
-        "static": partial(static_rate, decay=decay, threshold=threshold),
-        "static, smooth": smooth,
-        "RGA": partial(rga_rate, rule=rule, decay=decay, threshold=threshold),
-    }
+    static = partial(static_rate, decay=decay, threshold=threshold)
+    rga = partial(rga_rate, rule=rule, decay=decay, threshold=threshold)
+    return {"static": static, "static, smooth": partial(static, whole_steps=False), "RGA": rga}
 
 
 def _steps_to_threshold(currents: np.ndarray, neuron: Dynamics, rounding: float) -> np.ndarray:

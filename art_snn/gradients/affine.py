@@ -29,9 +29,7 @@ REMEMBERED = 64
 
 @dataclass(frozen=True)
 class Mismatch:
-    """Why a replay is not the time average of its recording.
-
-    :param lasting: whether the layers are to blame; values that are not finite do not last."""
+    """Why a replay is not the time average of its recording, and whether layers are to blame."""
 
     reason: str
     lasting: bool = True
@@ -40,8 +38,7 @@ class Mismatch:
 def collapse_objection(network: Differentiable, encoded: Tensor) -> str | None:
     """Why the network cannot be replayed on time averages, or None where it can.
 
-    A probe with random numbers in place of input and spikes shows whether its layers are affine,
-    once for every shape of input and state of the network."""
+    It is probed once for every shape of input and state of the network."""
     objection = network.averaging_objection()
     if objection is not None:
         return objection
@@ -50,7 +47,7 @@ def collapse_objection(network: Differentiable, encoded: Tensor) -> str | None:
     if encoded.shape[1] == 0:
         return "the batch is empty"
     if network.exact is not None:
-        # The same layers in a precision in which rounding does not hide it; one sample will do.
+        # The same layers, where rounding does not hide it; one sample will do.
         return collapse_objection(network.exact, encoded[:, :1].detach().to(network.exact.dtype))
     if encoded.dtype.itemsize < 4 or torch.is_autocast_enabled(encoded.device.type):
         return "in half precision rounding hides whether the layers are affine"
@@ -82,11 +79,8 @@ def key_of(network: Differentiable, encoded: Tensor) -> Hashable:
 def probe(network: Differentiable, encoded: Tensor) -> str | None:
     """Why the layers between neurons are not affine, or None where they are.
 
-    Values on spikes do not show it: a ReLU changes no spike and still cuts gradients. So the
-    network runs once on three steps in which neurons answer with random numbers a, b and
-    (a + b) / 2, and the third current must be the mean of the others.
-
-    :param encoded: input [T, N, ...], of which shape, dtype and device are used."""
+    Spikes do not show it: a ReLU changes none of them and still cuts gradients. So neurons and
+    input are random numbers a, b and (a + b) / 2, and the third current must be the mean."""
     # A separate generator: the probe must not disturb the user's random state.
     generator = torch.Generator(encoded.device).manual_seed(0)
     names: list[str] = []
@@ -118,9 +112,7 @@ def probe(network: Differentiable, encoded: Tensor) -> str | None:
 
 
 def first_mismatch(excesses: list[Tensor], names: list[str]) -> Mismatch | None:
-    """What the first positive or NaN excess shows, if there is any.
-
-    :param excesses: at the neurons of these names, and at the logits."""
+    """What the first positive or NaN excess, at a neuron or at last at the logits, shows."""
     values = torch.stack(excesses).tolist()
     first = next((i for i, value in enumerate(values) if not value <= 0), None)
     if first is None:

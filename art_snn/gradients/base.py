@@ -13,10 +13,7 @@ from art_snn.dynamics import Dynamics
 
 @dataclass(frozen=True)
 class Site:
-    """A neuron of a network as an engine sees it.
-
-    :param name: qualified name of the neuron in its network, "" outside a network.
-    :param dynamics: its state equations."""
+    """A neuron: its qualified name in its network ("" outside a network), its state equations."""
 
     name: str
     dynamics: Dynamics
@@ -40,9 +37,8 @@ class Execution:
 class Differentiable(Protocol):
     """The side of a spiking network that gradient rules see.
 
-    :class:`art_snn.SpikingNetwork` documents its members. `encode` maps the input [N, ...] to time
-    steps [T, N, ...], `run` these to logits [N, K], and `outputs` to [T, N, K]; neurons fire by
-    `firing`. `exact` is the network of which this one is a copy in half precision, if it is."""
+    `encode` maps the input [N, ...] to time steps [T, N, ...], `run` these to logits [N, K], and
+    `outputs` to [T, N, K]. `exact` is the network of which this one is a copy in half precision."""
 
     execution: Execution | None
     obstacles: dict[Hashable, str | None]
@@ -71,9 +67,7 @@ class Gradient(ABC):
     """A rule by which a spiking network is differentiated.
 
     A rule is a frozen dataclass whose fields are its hyperparameters. It holds no state: what it
-    remembers from one forward pass to the next lies in the network's `memory`.
-
-    Five properties declare what is out of the ordinary."""
+    remembers from one forward pass to the next lies in the network's `memory`."""
 
     @property
     def exact_logits(self) -> bool:
@@ -148,9 +142,7 @@ class Composite(Gradient):
 
 
 def require_rule(argument: str, rule: object) -> None:
-    """Refuse anything but an instance of a rule.
-
-    :raises TypeError: naming the argument."""
+    """Refuse anything but an instance of a rule."""
     if not isinstance(rule, Gradient):
         raise TypeError(
             f"{argument}: expected a gradient rule such as RGA(), got {rule!r}. "
@@ -163,9 +155,7 @@ REMEMBERED_RULES = 8
 
 
 def kept(memory: Mapping[Gradient, Any], samples: Tensor) -> dict[Gradient, Any]:
-    """The memory of some samples of a batch: what has a method of(samples), or is a memory itself.
-
-    :param samples: which of the batch [N], bool."""
+    """The memory of some samples [N], bool: what has a method `of`, or is a memory itself."""
     smaller: dict[Gradient, Any] = {}
     for rule, value in memory.items():
         if isinstance(value, Mapping):
@@ -176,9 +166,7 @@ def kept(memory: Mapping[Gradient, Any], samples: Tensor) -> dict[Gradient, Any]
 
 
 def with_memory(memory: Mapping[Gradient, Any], rule: Gradient, value: Any) -> dict[Gradient, Any]:
-    """A new memory with the value of a rule as its newest entry.
-
-    The old one stays as it is, since tasks that started meanwhile may share it."""
+    """A new memory with the value of a rule as its newest entry; tasks may share the old one."""
     others = {other: memory[other] for other in memory if other != rule}
     return dict([*others.items(), (rule, value)][-REMEMBERED_RULES:])
 
@@ -189,7 +177,5 @@ def simulation(site: Site, current: Tensor) -> Tensor:
 
 
 def native_firing(site: Site, current: Tensor) -> Tensor:
-    """The firing of a module of another framework as it is, with its own gradient.
-
-    Networks of such modules recognise it and never call it."""
+    """The sign for modules of other frameworks to fire as they are; networks never call it."""
     raise TypeError(f"neuron {site.name!r} has no gradient of its own")

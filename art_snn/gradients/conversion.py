@@ -14,10 +14,8 @@ from art_snn.values import Setting
 class Conversion(Gradient):
     """A rule that differentiates an ANN of the same weights, run once on the mean of the input.
 
-    Its forward pass is the ANN's, so **its logits are not those of the spiking network**.
-    Predictions need no gradient, and still are the network's. A new rule overrides
-    :meth:`activation`. Neurons with further parameters are those that their effective currents
-    drive."""
+    Its forward pass is the ANN's, so **its logits are not those of the spiking network**;
+    predictions need no gradient, and still are. A new rule overrides :meth:`activation`."""
 
     @property
     def exact_logits(self) -> bool:

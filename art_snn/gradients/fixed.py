@@ -31,11 +31,9 @@ class Opaque(Exception):
 
 @dataclass
 class Trail:
-    """What the operations of a pass show.
+    """What operations show in a pass with fixed weights, if one `followed`.
 
-    :param hollow: whether affine operations are left out.
-    :param followed: whether there was a pass with fixed weights.
-    :param opaque: name of an operation whose gradient may depend on its input."""
+    `opaque` names one whose gradient may depend on its input; `hollow` leaves affine ones out."""
 
     hollow: bool = False
     followed: bool = False
@@ -47,9 +45,7 @@ class Trail:
         return self.followed and self.opaque is None
 
     def follow(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Note an operation that LIGHT does not replace.
-
-        :raises Opaque: in a hollow pass, unless the operation is known to be affine."""
+        """Note an operation that LIGHT does not replace; a hollow pass refuses opaque ones."""
         if not requires_gradient((*args, *kwargs.values())):
             return
         is_affine = MOVES.get(func)
@@ -110,10 +106,7 @@ def unhandled(firing: Firing) -> Firing:
 class FixedWeights(TorchFunctionMode):
     """Within the block, and in the present thread, parameters are constants to autograd.
 
-    Whatever is computed from them, by any module and in whichever way, has no gradient at them.
-    Results are those of the same operations; those of a hollow pass have shapes and graphs alone.
-
-    :param trail: notes what the operations are."""
+    Results are those of the same operations; a hollow pass gives shapes and graphs alone."""
 
     def __init__(self, trail: Trail | None = None) -> None:
         super().__init__()

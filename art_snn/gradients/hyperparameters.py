@@ -13,18 +13,13 @@ WORDS = {float: "a number", int: "a whole number", bool: "0 or 1"}
 
 @dataclass(frozen=True)
 class Number:
-    """A field that holds a number or a truth value.
-
-    :param kind: float, int or bool, as the field declares.
-    :param value: what the rule has there."""
+    """A field of a rule: its declared kind, float, int or bool, and what the rule has there."""
 
     kind: type
     value: float
 
     def converted(self, value: object) -> float:
-        """The value in the field's kind; 0 and 1 are also truth values.
-
-        :raises ValueError: when it is none of that kind."""
+        """The value in the field's kind; 0 and 1 are also truth values, others ValueErrors."""
         if isinstance(value, bool) and self.kind is not bool:
             raise ValueError(f"expected a number, got {value}")
         whole = isinstance(value, Integral) or (isinstance(value, float) and value.is_integer())

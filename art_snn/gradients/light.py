@@ -1,8 +1,7 @@
 """Layers that keep no more for the backward pass than a gradient at their input needs.
 
-Autograd keeps the input of every convolution and pooling, for the weights' sake or because its
-formulas are shared. Here weights are constants, and neither needs it. An affine layer can also be
-hollow: it has its shape and its gradient, and computes nothing."""
+Autograd keeps the input of every convolution and pooling. Where weights are constants, neither
+needs it. An affine layer can also be hollow: it has shape and gradient, and computes nothing."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -47,9 +46,7 @@ def _nothing(x: Tensor, shape: Any) -> Tensor:
 
 
 class _Light(Function):
-    """An affine layer (x, *weights) -> y whose gradient (at y, *kept) -> at x needs no input.
-
-    :param hollow: give zeros of the shape of y."""
+    """An affine layer (x, *weights) -> y; its gradient is (at y, *kept) -> at x. Hollow: y = 0."""
 
     @staticmethod
     def forward(

@@ -16,7 +16,6 @@ from art_snn.gradients.temporal import TemporalGradient
 WRAPPERS: Mapping[str, type[EOT] | type[Extended]] = MappingProxyType(
     {"eot": EOT, "extended": Extended}
 )
-"""Rules around another one; their names precede its name: "eot-rga"."""
 
 LONGER = re.compile(r"(.+)-([0-9]+)-steps")
 LONGEST = 80
@@ -83,11 +82,9 @@ def _rules(words: Sequence[str]) -> list[Gradient]:
 
 
 def rules_named(names: str) -> dict[str, Gradient]:
-    """Rules by their names, with commas between.
-
-    :raises ValueError: for an unknown name."""
-    words = filter(None, (word.strip() for word in names.split(",")))
-    return {word: rule_named(word, "rules") for word in words}
+    """Rules by their names, with commas between; a ValueError for an unknown name."""
+    words = map(str.strip, names.split(","))
+    return {word: rule_named(word, "rules") for word in words if word}
 
 
 def name_of(rule: Gradient) -> str:
@@ -130,8 +127,7 @@ def engine_of(rule: Gradient) -> str:
 def resolve(gradient: Gradient | str, argument: str = "gradient") -> Gradient:
     """A rule from an instance, or from a name as :func:`rule_named` takes it.
 
-    :raises ValueError: for an unknown name; the message lists the known names.
-    :raises TypeError: for anything that is neither a rule nor a name."""
+    :raises TypeError, ValueError: for neither of them, or an unknown name."""
     if isinstance(gradient, Gradient):
         return gradient
     if isinstance(gradient, str):
@@ -151,9 +147,7 @@ def objection(rule: Gradient, sites: Iterable[Site], encoder: object = None) -> 
 def applicable(
     sites: Iterable[Site], encoder: object = None, excluded: tuple[type[Gradient], ...] = ()
 ) -> list[str]:
-    """Names of the rules that apply, with their defaults, to all neurons of a network.
-
-    :param excluded: kinds of rules that the network as a whole refuses."""
+    """Names of the rules that apply to all neurons of a network, which refuses `excluded` kinds."""
     sites = list(sites)
     kinds = {name: kind for name, kind in GRADIENTS.items() if not issubclass(kind, excluded)}
     rules: dict[str, Gradient] = {name: kind() for name, kind in kinds.items()}
@@ -178,14 +172,11 @@ def check_applicable(
     :raises ValueError: with the objection, and the names of the rules that do apply."""
     sites = list(sites)
     for site in sites:
-        reason = objection(rule, [site], encoder)
+        reason = rule.objection(site.dynamics, encoder)
         if reason is not None:
-            names = ", ".join(map(repr, applicable(sites, encoder, excluded)))
-            got = (
-                f"{rule}, which does not apply to neuron {site.name!r} with "
-                f"{site.dynamics}: {reason}"
-            )
+            names = ", ".join(map(repr, applicable(sites, encoder, excluded))) or "none"
+            neuron = f"neuron {site.name!r} with {site.dynamics}"
+            got = f"{rule}, which does not apply to {neuron}: {reason}"
             expected = "a rule that applies to every neuron of the network"
-            way_out = hint if site.dynamics.unknown else ""
-            remedy = f"The rules that do apply: {names or 'none'}.{way_out}"
+            remedy = f"The rules that do apply: {names}.{hint if site.dynamics.unknown else ''}"
             raise invalid(argument, expected, got, remedy)

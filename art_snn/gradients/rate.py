@@ -44,10 +44,9 @@ class Trace:
     """What a neuron leaves behind for a rate rule after one simulation.
 
     :param dynamics: the neuron's state equations; what a rule sees has no further parameters.
-    :param current: mean input current over time [1, N, ...], as it arrives behind the gain; of no
-        use for rules without `uses_current`.
-    :param rate: mean of the spikes over time [1, N, ...]; of no use for rules without `uses_rate`.
-    :param potential: u at every step [T, N, ...], only for rules with `uses_potential`."""
+    :param current: mean current over time [1, N, ...] behind the gain, for `uses_current`.
+    :param rate: mean of the spikes over time [1, N, ...], for `uses_rate`.
+    :param potential: u at every step [T, N, ...], for `uses_potential`."""
 
     dynamics: Dynamics
     current: Tensor
@@ -99,8 +98,7 @@ def curve_objection(dynamics: Dynamics) -> str | None:
 def collapse(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Tensor | Mismatch:
     """Record and replay, hollow where that is known to be the same.
 
-    :return: the exact logits [N, K] with the rule in their graph; or why the replay did not
-        reproduce the recorded currents."""
+    :return: the exact logits [N, K] with the rule in their graph; or why the replay differs."""
     # With the batch size, since a layer may look at it.
     key = encoded.shape[1], key_of(network, encoded)
     transparent = weights_held() and network.matches.get(key, False) and network.plain
@@ -136,8 +134,7 @@ def _collapse_on(
     except OUT_OF_MEMORY:
         raise
     except Exception as error:
-        # A layer that refuses the averaged input is merely not replayable. A bug of the network
-        # itself would have shown in the recording, or shows again time-resolved.
+        # A bug of the network would have shown in the recording, or shows again time-resolved.
         mismatch = failure("replay", error)
     return mismatch or apply(_Exact, exact, replayed)
 
@@ -162,10 +159,7 @@ def resolve_in_time(rule: RateGradient, network: Differentiable, encoded: Tensor
 def _trace(
     rule: RateGradient, site: Site, current: Tensor, mean: Tensor, spikes: Tensor, rates: bool
 ) -> Trace:
-    """What a simulation that writes the spikes leaves behind.
-
-    :param mean: mean current over time; not read where the rule does not.
-    :param rates: whether the rate is needed although the rule does not read it."""
+    """What a simulation that writes the spikes leaves; `rates` also where the rule reads none."""
     potential = torch.empty_like(spikes) if rule.uses_potential else None
     site.dynamics.simulate(current, potential, spikes)
     rate = time_mean(spikes) if rates or rule.uses_rate else spikes[:1]
@@ -194,12 +188,9 @@ def _slope(rule: RateGradient, trace: Trace) -> Tensor:
 
 @dataclass(frozen=True)
 class _Entry:
-    """What a neuron leaves on the tape.
+    """What a neuron leaves on the tape: slope, mean rate and mean current, all [1, N, ...].
 
-    :param slope: [1, N, ...].
-    :param rate: mean of its spikes over time [1, N, ...]; None for a hollow replay.
-    :param current: mean current over time [1, N, ...]; for a hollow replay a sum of currents [],
-        which is finite where they are."""
+    For a hollow replay the rate is None, and the current a sum [] that is finite where all are."""
 
     site: Site
     slope: Tensor
@@ -208,9 +199,7 @@ class _Entry:
 
 
 class _Recorder:
-    """Fires by plain simulation and writes one tape entry per call.
-
-    :param hollow: whether the replay is, which reads no rates and no currents."""
+    """Fires by plain simulation and writes one tape entry per call, less for a hollow replay."""
 
     def __init__(self, rule: RateGradient, hollow: bool) -> None:
         self.rule, self.hollow = rule, hollow
@@ -260,9 +249,7 @@ class _Replayer:
         return apply(_Sloped, current, rate, entry.slope, self.rule)
 
     def mismatch(self, excess: Tensor) -> Mismatch | None:
-        """Why the replay is not the time average of the recording, or None where it is.
-
-        :param excess: of the logits."""
+        """Why the replay is not the time average of the recording; `excess` is of the logits."""
         if self.tape:
             return Mismatch("the replay called fewer neurons than the recording")
         return first_mismatch([*self.excesses, excess], self.names)

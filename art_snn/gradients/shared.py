@@ -1,9 +1,8 @@
 """What the engines share: blocks of a batch, repeated steps, and gradients that exist once.
 
 Such gradients refuse to be differentiated again, naming the rule. torch's `once_differentiable`
-does not do: it refuses only where the second backward pass runs through its node. That node leads
-to no input, so a second derivative with respect to an input alone would miss a part in silence.
-Here the gradient of a function stays connected to the function, and with it to all its inputs."""
+cuts them off, so a second derivative at an input would miss a part in silence. Here the gradient of
+a function stays connected to the function, and with it to all its inputs."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -83,11 +82,9 @@ Backward = Callable[..., tuple[Any, ...]]
 
 
 def anchored(ctx: Any, rule: object, output: Tensor, *kept: Tensor) -> tuple[Tensor, Tensor]:
-    """What the forward of a function that is differentiated :func:`once` returns.
+    """The output of a function differentiated :func:`once`, and a tensor that leads back to it.
 
-    :param rule: named where a second derivative is refused.
-    :param kept: tensors for the backward pass, the first of `ctx.saved_tensors`.
-    :return: the output, and an empty one that leads from its gradient back to the function."""
+    `kept` are for the backward pass, the first of `ctx.saved_tensors`."""
     anchor = output.new_empty(0)
     ctx.named = rule
     ctx.save_for_backward(*kept, anchor)

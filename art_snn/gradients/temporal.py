@@ -32,9 +32,8 @@ StepSlope = Callable[[Tensor, int, slice], Tensor]
 class TemporalGradient(Gradient):
     """A rule that back-propagates through time with a slope h in place of the spike's derivative.
 
-    A new rule overrides :meth:`slope`, and sets `detach_reset` where its paper does so. It sets
-    `elementwise` where the slope depends only on the distance at the same place and time: then it
-    is called for one time step at a time, which saves memory."""
+    A new rule overrides :meth:`slope`, and sets `detach_reset` where its paper does so. Where the
+    slope depends on the distance alone it sets `elementwise`, and gets one time step at a time."""
 
     detach_reset: bool = False
     elementwise: ClassVar[bool] = False
@@ -47,10 +46,7 @@ class TemporalGradient(Gradient):
         :return: slope [T, N, ...], a new tensor."""
 
     def prepare(self, potential: Tensor, site: Site) -> StepSlope | None:
-        """What gives the slope in the backward pass in place of :meth:`slope`, or None.
-
-        Called once in every forward pass of a neuron, for slopes at a step that depend on more than
-        the distance there.
+        """What gives the slope of a forward pass in place of :meth:`slope`, or None.
 
         :param potential: u [T, N, ...]; not to be changed or kept."""
         return None
@@ -106,9 +102,7 @@ def _recursion(
     potential: Tensor,
     summed: bool,
 ) -> Tensor:
-    """d [T, N, ...] from g and u [T, N, ...], as in the module's docstring.
-
-    :param summed: give a view that repeats the mean over time, which takes no memory."""
+    """d [T, N, ...] from g and u [T, N, ...]; if summed a view that repeats its mean over time."""
     dynamics = site.dynamics
     d = torch.empty_like(potential[:2] if summed else potential)
     # In single precision at least, since there may be many steps.

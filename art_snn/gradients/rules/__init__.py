@@ -62,7 +62,5 @@ ENSEMBLE_19: tuple[Gradient, ...] = (
     BPTR(),
     RectifiedANN(),
 )
-"""The nineteen rules of Ozdenizci and Legenstein (TMLR 2024): STBP with 17 surrogates, BPTR, and
-the ReLU network of the same weights. They count a sample as broken if any rule breaks it.
-
-STBP differentiates through the reset here, which is its default (`detach_reset=False`)."""
+"""The nineteen rules of Ozdenizci and Legenstein (TMLR 2024): STBP with 17 surrogates, through the
+reset, BPTR, and the ReLU network. They count a sample as broken if any rule breaks it."""

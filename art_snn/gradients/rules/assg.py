@@ -19,8 +19,7 @@ from art_snn.gradients.temporal import StepSlope, TemporalGradient
 SMALLEST = 1e-4
 """What keeps the sharpness finite where a neuron always sits at its threshold."""
 ROUNDING = 4
-"""Units in the last place by which an attack may round two inputs apart; its samples are single
-precision at best, whatever the network is."""
+"""Units in the last place of single precision by which an attack may round two inputs apart."""
 SHARP = (1e-3, 10.0)
 """Values of omega for which gradients through eight steps are finite even there."""
 
@@ -59,13 +58,11 @@ class ASSG(TemporalGradient):
     :param omega: scale of the sharpness, in [1e-3, 10]; :func:`sharpness_of` gives it for a
         vanishing degree A of the arctangent.
     :param surrogate: form of the slope. A sharpness alpha turns h into alpha h(alpha z).
-    :param decay_mean: b1, share of M that survives a pass.
-    :param decay_deviation: b2, share of D that survives a pass.
+    :param decay_mean, decay_deviation: shares b1 of M and b2 of D that survive a pass.
     :param relax: weight of the deviation, in [0, 1e3].
-    :param restart: in units of the clip range, how far an input value may lie from the first one of
-        its sample, outside of `network.attacking`; in [0, 1e6]. Attacks move it by 2 eps, so
-        0.5 takes no step for a new sample up to eps = 0.25. Above, use `network.attacking(eps)`; or
-        1, which never starts afresh in the clip range, and `network.forget()` between batches.
+    :param restart: outside of `network.attacking`, in units of the clip range, in [0, 1e6]. As
+        attacks move a value by 2 eps, 0.5 does up to eps = 0.25. Above, use
+        `network.attacking(eps)`; or 1 and `network.forget()` between batches.
     :param detach_reset: cut the gradient through the reset, as published."""
 
     omega: float = field(default_factory=lambda: sharpness_of(0.85))
@@ -187,9 +184,7 @@ class _Attack:
         return _Attack(key, first, moments, list(self.fresh))
 
     def take(self) -> list[PotentialMoments]:
-        """The moments, once: a pass changes them in place. None are left for a second call.
-
-        Those that a graph still reads, whose backward pass may be to come, are copied."""
+        """The moments, once, for a pass to change; copies of those that a graph still reads."""
         try:
             self.fresh.pop()
         except IndexError:
@@ -202,9 +197,7 @@ class _Attack:
         ]
 
     def first_and_moved(self, x: Tensor, reach: float) -> tuple[Tensor, Tensor | None]:
-        """First inputs, and the samples [N] that start afresh, if any: their first is this one.
-
-        :param reach: how far from its first input a sample may lie."""
+        """First inputs, and the samples [N] that lie out of reach of theirs and start afresh."""
         if math.isinf(reach):
             return self.first, None
         x = x.detach()

@@ -16,10 +16,9 @@ MOST_DRAWS = 10_000
 class EOT(Composite):
     """Expectation over transformation (Athalye et al., ICML 2018) around any rule.
 
-    Logits, and with them their Jacobians, are averaged over draws: of Poisson spikes, of dropout in
-    training mode, or of anything else that is random. One draw is one pass of the inner rule; a
-    rule that remembers, such as ASSG, goes on from draw to draw. The graphs of all draws are kept
-    until the backward pass.
+    Logits and their Jacobians are averaged over draws of whatever is random: Poisson spikes, or
+    dropout in training mode. A draw is a pass of the inner rule; one that remembers, such as ASSG,
+    goes on from draw to draw. The graphs of all draws are kept until the backward pass.
 
     Predictions need no gradient and are single draws: judge success over several of them.
 

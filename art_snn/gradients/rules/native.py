@@ -12,9 +12,8 @@ from art_snn.gradients.base import Differentiable, Execution, Gradient, native_f
 class Native(Gradient):
     """The gradient of a network's own modules: the surrogate that its framework gave them.
 
-    For networks that :func:`art_snn.interop.adapt` took from another framework, where it is the
-    default training gradient. Neurons that cut their surrogate outside of training are in training
-    mode for the time of the pass, and no other modules are."""
+    For networks that :func:`art_snn.interop.adapt` took from another framework. Neurons that cut
+    their surrogate outside of training are in training mode for the time of the pass."""
 
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
         network.execution = Execution("native", "the modules differentiate themselves")

@@ -21,12 +21,10 @@ class PDSG(TemporalGradient):
     [T, N, C, ...] or per feature [T, N, F]. No gradient passes through it. It is 1 where it is 0 or
     undefined.
 
-    As published, the gradient of a sample depends on the others of its batch. So does an attack,
-    where the last batch has another size.
+    As published, the gradient of a sample depends on the others of its batch.
 
     :param per_sample: take the deviation over time and space of each sample alone. Then batches do
-        not matter, but sigma rests on fewer values: behind a linear layer on t of them, so that it
-        is 1 at the first step and a rough estimate at the next.
+        not matter, but sigma rests on fewer values: behind a linear layer on t of them.
     :param detach_reset: cut the gradient through the reset."""
 
     per_sample: bool = False
@@ -57,9 +55,7 @@ def bell(z: Tensor, sigma: Tensor) -> Tensor:
 def running_deviation(x: Tensor, per_sample: bool) -> Tensor:
     """Unbiased standard deviation of x[0..t] per channel, 1 where it is 0 or undefined.
 
-    :param x: [T, N, C, ...].
-    :param per_sample: over time and space only, instead of over the batch too.
-    :return: [T, N or 1, C, 1, ...] in the dtype of x."""
+    x is [T, N, C, ...], the result [T, N or 1, C, 1, ...] in its dtype."""
     dims = tuple(d for d in range(1, x.ndim) if d > 2 or (d == 1 and not per_sample))
     if not x.numel():
         return x.new_ones([1 if d in dims else size for d, size in enumerate(x.shape)])

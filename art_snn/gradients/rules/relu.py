@@ -16,9 +16,8 @@ class RectifiedANN(Conversion):
     elsewhere. Its forward pass is the ANN's, so **its logits are not those of the spiking
     network**; predictions still are.
 
-    Up to the threshold the activation is the rate at which an IF neuron fires under a constant
-    current. Neurons with a leak fire at another rate, and below (1 - decay) threshold not at all.
-    For them it is no approximation, but one more direction, as in the authors' ensemble."""
+    Up to the threshold that is the rate of an IF neuron under a constant current. For neurons with
+    a leak it is no approximation, but one more direction, as in the authors' ensemble."""
 
     def activation(self, current: Tensor, threshold: Setting) -> Tensor:
         return current.relu().div(operand(threshold, current))

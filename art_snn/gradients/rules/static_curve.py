@@ -25,14 +25,11 @@ class StaticCurve(RateGradient):
         slope = -ln(decay) knee / (L^2 I (I - knee))        (IF: rate I / threshold, slope
                                                              1 / threshold for 0 <= I <= threshold)
 
-    and 0 outside. At the knee the slope diverges, though the rate is continuous. A neuron whose
-    current lies within a thousandth of its knee would decide the whole gradient, and neither the
-    mean current nor a rate counted in steps of 1/T is that precise. So the slope is clipped at
-    `limit` times the mean slope of the curve, 1 / (decay threshold).
+    and 0 outside. At the knee the slope diverges, and a neuron close to it would decide the whole
+    gradient. So the slope is clipped at `limit` times the curve's mean, 1 / (decay threshold).
 
-    :param limit: largest slope in units of that mean slope, in [1, 1e4] or inf, which does not
-        clip; the curve's own slope at the threshold is below 1. 2 clips at currents within 2.4 %
-        (decay 0.5) or 4.7 % (decay 0.9) above the knee."""
+    :param limit: in [1, 1e4], or inf for no clipping. 2 clips at currents within 2.4 % (decay 0.5)
+        or 4.7 % (decay 0.9) above the knee."""
 
     limit: float = 2.0
     uses_rate: ClassVar[bool] = False
