@@ -77,7 +77,7 @@ def draw(ax: Axes, content: Mapping[str, Any]) -> None:
         values = np.array([100 * share.value for share in shares])
         reach = np.abs(100 * np.array([share.interval for share in shares]).T - values)
         places = np.arange(len(found)) + shift
-        ax.errorbar(places, values, reach, fmt="o", color=colour, decay_label=name, capsize=3)
+        ax.errorbar(places, values, reach, fmt="o", color=colour, label=name, capsize=3)
     names = [f"{d}, {seed}" for d, seeds in content["accuracies"].items() for seed in seeds]
     ax.set(xticks=np.arange(len(found)), xticklabels=names, xlabel="decay, seed")
     ax.set_ylabel("test accuracy [%]")
