@@ -78,9 +78,7 @@ def test_a_rule_that_is_a_class_is_refused():
 
 def test_a_plan_names_every_decay_once_and_needs_one():
     assert Sweeps(sweep=Sweep(), decays=(1, 0.9, 1.0)).decays == (1.0, 0.9)
-    with pytest.raises(
-        ArgumentError, match=r"^decays: expected at least one, got none"
-    ):
+    with pytest.raises(ArgumentError, match=r"^decays: expected at least one, got none"):
         Sweeps(sweep=Sweep(), decays=())
 
 
