@@ -37,23 +37,23 @@ import train_precision  # noqa: E402
 Content = Mapping[str, Any]
 
 
-def compare(found: Content) -> str:
-    return structured(found, Comparison).render("markdown")
+def compare(content: Content) -> str:
+    return structured(content, Comparison).render("markdown")
 
 
-def sweep(found: Content) -> str:
-    return Swept(structured(found, Sweeping).panels()).render("markdown")
+def sweep(content: Content) -> str:
+    return Swept(structured(content, Sweeping).panels()).render("markdown")
 
 
-def curves(found: Content) -> str:
-    panels = [converter.structure(panel, Fit) for panel in found["panels"]]
+def curves(content: Content) -> str:
+    panels = [converter.structure(panel, Fit) for panel in content["panels"]]
     recordings: Any = [SimpleNamespace(panel=panel) for panel in panels]
-    settings = found["settings"]
+    settings = content["settings"]
     return Curves(settings, RGA(**settings["rule"]), recordings).render("markdown")
 
 
-def scaling(found: Content) -> str:
-    return structured(found, Growth).render("markdown")
+def scaling(content: Content) -> str:
+    return structured(content, Growth).render("markdown")
 
 
 RESULTS: Mapping[str, Callable[[Content], str]] = {
@@ -87,11 +87,11 @@ STUDIES = [DOCS / "study" / name for name in ("eurosat", "fashion-mnist-8", "nmn
 
 def render(file: Path) -> str:
     """The text beside that JSON file."""
-    found = read_result(file)
+    content = read_result(file)
     if file.stem in RESULTS:
-        return RESULTS[file.stem](found)
+        return RESULTS[file.stem](content)
     title = file.with_suffix(".md").read_text(encoding="utf-8").partition("\n\n")[0]
-    return SCRIPTS[file.stem](title, found)
+    return SCRIPTS[file.stem](title, content)
 
 
 def summary() -> str:

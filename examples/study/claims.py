@@ -29,8 +29,8 @@ MARKERS = {"fgsm": "o", "pgd": "s"}
 ALL = "all"
 
 
-def found(folders: Sequence[Path]) -> tuple[Attacks, Sweeps]:
-    """What lies in the folders, by their names; a folder may hold one of the two alone."""
+def read_studies(folders: Sequence[Path]) -> tuple[Attacks, Sweeps]:
+    """The studies in the folders, by their names; a folder may hold one of the two alone."""
     names = [folder.name for folder in folders]
     twice = sorted({name for name in names if names.count(name) > 1})
     expected, remedy = "folders of different names", "Name each once, or rename one."
@@ -138,7 +138,7 @@ def sentences(sweeps: Sweeps) -> Iterator[str]:
 
 def render(folders: Sequence[Path]) -> str:
     """Tables and sentences on what lies in the folders."""
-    attacks, sweeps = found(folders)
+    attacks, sweeps = read_studies(folders)
     parts: list[tables.Part] = []
     if attacks:
         parts += [counted(attacks), tables.Notes([*extremes(attacks)])]
@@ -187,7 +187,7 @@ def main() -> None:
     chosen = parser.parse_args()
     small = Path("small" if chosen.small else "")
     folders, output = [one / small for one in chosen.studies], chosen.output / small
-    text, (attacks, _) = render(folders), found(folders)
+    text, (attacks, _) = render(folders), read_studies(folders)
     write_text(output / "claims.md", text)
     if attacks:
         drawn(attacks).savefig(output / "claims.png", dpi=110)
