@@ -4,13 +4,17 @@ Every file lists its classes in KINDS, by qualified name, and imports no framewo
 `make test-frameworks` compares every neuron with the real package."""
 
 from collections.abc import Mapping
+from importlib import import_module
+from pkgutil import iter_modules
 from types import MappingProxyType
 
-from art_snn.interop.frameworks import norse, sinabs, snntorch, spikingjelly
 from art_snn.interop.kinds import NeuronKind
 
-FRAMEWORKS = (spikingjelly, snntorch, norse, sinabs)
 KNOWN: Mapping[str, NeuronKind] = MappingProxyType(
-    {name: kind for framework in FRAMEWORKS for name, kind in framework.KINDS.items()}
+    {
+        name: kind
+        for file in iter_modules(__path__)
+        for name, kind in import_module(f"{__name__}.{file.name}").KINDS.items()
+    }
 )
 """Every class that is recognised, by its qualified name."""
