@@ -24,8 +24,7 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 def arrays(path: Path, largest: int = LARGEST) -> dict[str, np.ndarray]:
     """The arrays of :data:`SPLIT`, or else of :data:`WHOLE`; none is unpacked unless all may be.
 
-    :param largest: bytes that they may take together, unpacked.
-    :raises ValueError: for a file that is damaged, lacks one of them or states a larger size."""
+    A file is refused where it is damaged, lacks one or states more than `largest` bytes."""
     if spoilt := damage(path, parts=False):
         remedy = "Take another copy, or write it again; frames of events are made again without it."
         raise invalid("data", "a .npz file of arrays", f"{path}, which {spoilt}", remedy)
@@ -62,8 +61,8 @@ def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
         shape, _, kind = _HEADERS[version](member)
         size = member.tell() + math.prod(shape) * kind.itemsize
     if not kind.hasobject and size != info.file_size:
-        stated = f"{info.filename} of {info.file_size:,} bytes states {kind} of shape {shape}"
-        raise ValueError(stated)
+        stated = f"{info.file_size:,} bytes states {kind} of shape {shape}"
+        raise ValueError(f"{info.filename} of {stated}")
     with archive.open(info) as member:
         array: np.ndarray = npy.read_array(member, allow_pickle=False)
     return array

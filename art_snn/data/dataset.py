@@ -21,17 +21,15 @@ class Dataset:
     """Samples float32, images [N, C, H, W] or event frames [N, T, C, H, W], and classes [N] int64.
 
     :param name: in titles and in the notes of trained weights.
-    :param x_train: training samples.
-    :param y_train: their class indices.
-    :param x_test: test samples, of the same shape.
-    :param y_test: their class indices.
+    :param x_train, y_train: training samples and their class indices.
+    :param x_test, y_test: test samples, of the same shape, and their class indices.
     :param value_range: (low, high) of the values that samples may have, attacked ones included
         (ART's clip_values). None: unknown, as for event frames that hold counts.
     :param mirrored: whether a mirrored sample is still one of its class. Numerals and gestures of a
         left or right arm are not.
-    :raises ValueError: for samples of other dimensions, of two shapes, with the channels last, that
-        are no real numbers, outside the range or not finite; for labels other than one class index
-        per sample from 0 to 99,999; and for a bad range."""
+    :raises ValueError: for samples of other or differing shapes, with the channels last, outside
+        the range or not finite; for labels other than one class index per sample from 0 to 99,999;
+        and for a bad range."""
 
     name: str
     x_train: np.ndarray
@@ -73,10 +71,7 @@ class Dataset:
         return int(self.x_train.shape[1]) if self.events else None
 
     def clip_values(self, what: str = "an attack") -> tuple[float, float]:
-        """The value range.
-
-        :param what: names in the complaint what needs it.
-        :raises ValueError: when there is none."""
+        """The value range; a ValueError where there is none, saying `what` needs it."""
         if self.value_range is not None:
             return self.value_range
         samples = [x for x in (self.x_train, self.x_test) if x.size]
@@ -93,25 +88,21 @@ class Dataset:
         :param share: of the training samples that are held out, between 0 and 1.
         :param seed: of the split, which keeps the classes' proportions.
         :param argument: the share's name in complaints.
-        :return: the other training samples as x_train and y_train, those held out as x_test and
-            y_test, and no test sample.
+        :return: the other training samples, with those held out as x_test and y_test.
         :raises ValueError: for another share, a class with one training sample, or too few samples.
         """
         rest, held = stratified(self.y_train, share, seed, argument)
         name = f"{self.name} (validation {share:g}, seed {seed})"
-        x, y = self.x_train, self.y_train
-        return replace(
-            self, name=name, x_train=x[rest], y_train=y[rest], x_test=x[held], y_test=y[held]
-        )
+        training = {"x_train": self.x_train[rest], "y_train": self.y_train[rest]}
+        testing = {"x_test": self.x_train[held], "y_test": self.y_train[held]}
+        return replace(self, name=name, **training, **testing)
 
     def subset(self, train: int | None = None, test: int | None = None, seed: int = 0) -> "Dataset":
         """Fewer samples, for quick studies; each class in proportion to its share.
 
         A smaller subset of the same seed lies within a larger one.
 
-        :param train: number of training samples; None keeps all.
-        :param test: number of test samples; None keeps all.
-        :param seed: of the draw.
+        :param train, test: number of training and of test samples; None keeps all.
         :raises ValueError: for a count below 1 or above what there is, or one that loses a class.
         """
         kept = thin(self.y_train, train, seed, "train")

@@ -38,8 +38,7 @@ def events(
     """Recordings of an event camera as frames of counts [N, T, 2, H, W], one channel per polarity.
 
     Needs ``pip install 'art_snn[events]'``. Every frame of a recording has (events // frames)
-    events (tonic.transforms.ToFrame with n_event_bins); the last (events % frames) are left out. A
-    recording with fewer events than frames becomes empty frames.
+    events (tonic.transforms.ToFrame with n_event_bins); the last (events % frames) are left out.
 
     Sizes, training and test samples: nmnist 2x34x34, 60,000 and 10,000; dvs128-gesture 2x128x128,
     eleven classes, 1,077 and 264; cifar10-dvs 2x128x128, 10,000, split 9 to 1 by seed 0, each class

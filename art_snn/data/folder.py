@@ -82,9 +82,8 @@ def _files(path: Path) -> tuple[list[str], np.ndarray]:
     try:
         samples = ImageFolder(path).samples
     except FileNotFoundError as error:
-        raise MissingFile(
-            "data", f"expected pictures in one folder per class, but not so in {path} ({error})."
-        ) from error
+        expected = "expected pictures in one folder per class"
+        raise MissingFile("data", f"{expected}, but not so in {path} ({error}).") from error
     return [file for file, _ in samples], np.array([label for _, label in samples], dtype=np.int64)
 
 

@@ -22,36 +22,31 @@ Part = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class _Source:
-    """A set of torchvision: what makes one of its parts, and where it lies below root."""
+    """A set of torchvision: what reads its training and test part, and where it lies below root."""
 
-    part: Callable[..., Any]
+    parts: Callable[[Path, bool, ImageSize | None], tuple[Part, Part]]
     place: str
     mirrored: bool = True
 
-    def parts(self, root: Path, download: bool, image_size: ImageSize | None) -> tuple[Part, Part]:
-        """Training and test part; of the given size where the files are pictures."""
-        train, test = (_arrays(self.part(root, train, download)) for train in (True, False))
+
+def _torchvision(kind: Callable[..., Any], place: str, mirrored: bool = True) -> _Source:
+    def parts(root: Path, download: bool, image_size: ImageSize | None) -> tuple[Part, Part]:
+        train, test = (_arrays(kind(root, train, download=download)) for train in (True, False))
         return train, test
 
-
-@dataclass(frozen=True)
-class _EuroSAT(_Source):
-    """One part only, of picture files."""
-
-    def parts(self, root: Path, download: bool, image_size: ImageSize | None) -> tuple[Part, Part]:
-        samples = self.part(root, download).samples
-        x = pictures.read_pictures([file for file, _ in samples], image_size)
-        y = np.array([label for _, label in samples], dtype=np.int64)
-        train, test = stratified(y, 0.2, 0, "test_share")
-        return (x[train], y[train]), (x[test], y[test])
-
-
-def _torchvision(kind: Any, place: str, mirrored: bool = True) -> _Source:
-    return _Source(lambda r, t, d: kind(r, t, download=d), place, mirrored)
+    return _Source(parts, place, mirrored)
 
 
 def _svhn(root: Path, train: bool, download: bool) -> datasets.SVHN:
     return datasets.SVHN(root, "train" if train else "test", download=download)
+
+
+def _eurosat(root: Path, download: bool, image_size: ImageSize | None) -> tuple[Part, Part]:
+    samples = datasets.EuroSAT(root, download=download).samples
+    x = pictures.read_pictures([file for file, _ in samples], image_size)
+    y = np.array([label for _, label in samples], dtype=np.int64)
+    train, test = stratified(y, 0.2, 0, "test_share")
+    return (x[train], y[train]), (x[test], y[test])
 
 
 IMAGES: Mapping[str, _Source] = MappingProxyType(
@@ -60,8 +55,8 @@ IMAGES: Mapping[str, _Source] = MappingProxyType(
         "fashion-mnist": _torchvision(datasets.FashionMNIST, "FashionMNIST/raw"),
         "cifar10": _torchvision(datasets.CIFAR10, "cifar-10-batches-py"),
         "cifar100": _torchvision(datasets.CIFAR100, "cifar-100-python"),
-        "svhn": _Source(_svhn, "train_32x32.mat and test_32x32.mat", mirrored=False),
-        "eurosat": _EuroSAT(lambda r, d: datasets.EuroSAT(r, download=d), "eurosat/2750"),
+        "svhn": _torchvision(_svhn, "train_32x32.mat and test_32x32.mat", mirrored=False),
+        "eurosat": _Source(_eurosat, "eurosat/2750"),
     }
 )
 """The sets by name."""
@@ -83,8 +78,7 @@ def images(
 
     :param root: folder in which torchvision keeps its sets.
     :param download: fetch the set where it is missing; without it nothing is fetched.
-    :param image_size: side or (height, width) of all images, by bilinear interpolation, with
-        antialiasing where they shrink; None keeps theirs.
+    :param image_size: side or (height, width), by bilinear interpolation; None keeps theirs.
     :param packaged: folder of Debian's dataset-fashion-mnist, where root has none.
     :raises FileNotFoundError: when the set is not there, damaged, or cannot be fetched.
     :raises ValueError: for another name, a bad size, or a root that is no readable folder."""
@@ -95,10 +89,10 @@ def images(
     root, packaged, source = require_root(root), expand_path("packaged", packaged), IMAGES[name]
     missing = name == "fashion-mnist" and not (root / source.place).is_dir()
     try:
-        if not (missing and debian.is_there(packaged)):
-            train, test = source.parts(root, download, image_size)
-        else:
+        if missing and debian.is_there(packaged):
             train, test = debian.read_parts(packaged)
+        else:
+            train, test = source.parts(root, download, image_size)
     except ArgumentError:
         raise
     except Exception as error:

@@ -68,10 +68,7 @@ class Source:
         return self.data == RANDOM
 
     def check_random(self, channels: int | None) -> None:
-        """Refuse what random samples have no use for, and channels next to a data set.
-
-        :param channels: of random samples; None leaves them open.
-        :raises ValueError: naming the option."""
+        """Refuse what random samples have no use for, and channels next to a data set."""
         if not self.random:
             expected = f"None next to {self.data}, whose samples have channels"
             require(channels is None, "channels", expected, channels, "Leave it out.")
@@ -110,10 +107,7 @@ class Source:
 
 
 def load_data(name: str, **options: Any) -> Dataset:
-    """The data set that :class:`Source` describes.
-
-    :param name: its `data`.
-    :param options: its other fields."""
+    """The data set of that name, file or folder; the options are fields of :class:`Source`."""
     return Source(data=name, **options).load()
 
 

@@ -33,17 +33,15 @@ def from_npz(
 
     :param path: images are [N, H, W], [N, H, W, C] or [N, C, H, W] with C = 1 or 3, event frames
         [N, T, C, H, W]. Labels are class indices [N] from 0.
-    :param value_range: (low, high) that an attack may use. Samples are then taken as they are,
-        bytes as numbers from 0 to 255, and must lie within it.
+    :param value_range: (low, high) that an attack may use. Samples are then taken as they are, and
+        must lie within it.
     :param axes: of images with four axes, where their shape can be read both ways.
     :param test_share: share for testing of a file with x and y alone; None is 0.2.
     :param seed: of that split, which keeps the classes' proportions.
-    :param largest: bytes that the arrays may take, unpacked, as the file states them; 16 GiB. As
-        float32, bytes take four times as much.
+    :param largest: bytes that the arrays may take, unpacked, as the file states them; 16 GiB.
     :raises FileNotFoundError: when there is no such file.
-    :raises ValueError: when it is no .npz file or a larger one, an array is missing, has another
-        form or values outside the range, for axes that are missing or wrong, for labels that are no
-        class indices, and for a share next to a split."""
+    :raises ValueError: when it is no .npz file or a larger one, an array is missing, or samples,
+        labels, axes or share are not as above."""
     path = expand_path("data", path)
     given = None if value_range is None else checked_range(value_range)
     remedy = "Give the bytes, such as 16 * 2**30."

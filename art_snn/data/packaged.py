@@ -20,8 +20,7 @@ def digits(test_share: float = 0.2, seed: int = 0) -> Dataset:
     """scikit-learn's handwritten digits: 1,797 real images of 8x8 pixels, ten classes.
 
     :param test_share: share of the images for testing, between 0 and 1.
-    :param seed: of the split, which keeps the classes' proportions.
-    :raises ValueError: when the share is not between 0 and 1, or leaves a part too small."""
+    :param seed: of the split, which keeps the classes' proportions."""
     bunch = load_digits()
     x = (bunch.images / 16).astype(np.float32)[:, None]
     y = bunch.target.astype(np.int64)
@@ -40,9 +39,7 @@ def is_there(folder: Path) -> bool:
 
 
 def read_parts(folder: Path) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Training and test images [N, 1, H, W] uint8, each with its class indices [N] int64.
-
-    :raises ValueError: for a damaged file."""
+    """Training and test images [N, 1, H, W] uint8, each with its class indices [N] int64."""
     x_train, y_train, x_test, y_test = map(_read, _files(folder))
     train = x_train[:, None], y_train.astype(np.int64)
     return train, (x_test[:, None], y_test.astype(np.int64))

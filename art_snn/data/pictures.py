@@ -16,9 +16,7 @@ GREY = ("1", "L")
 DEEP = ("I", "F")
 
 MOST_PIXELS = 2**26
-"""Pixels that one picture may have, 8,192 x 8,192; in colour they take 200 MB.
-
-A file of kilobytes can state billions. PIL's limit holds for the whole program and stays."""
+"""Pixels of one picture, 200 MB in colour. The limit of PIL is for the whole program, and stays."""
 
 READABLE = "pictures that PIL reads"
 
@@ -26,11 +24,7 @@ READABLE = "pictures that PIL reads"
 def read_pictures(paths: Sequence[str], image_size: ImageSize | None) -> np.ndarray:
     """Pictures [N, C, H, W] uint8; one channel where all of them are grey, otherwise RGB.
 
-    :param image_size: side or (height, width) of all, by bilinear interpolation, with antialiasing
-        where they shrink; None keeps theirs.
-    :raises FileNotFoundError: for a link to nothing.
-    :raises ValueError: for a file that cannot be read, has more than 8 bits per channel or more
-        than :data:`MOST_PIXELS`, or another size than the first when no size was given."""
+    Without a size they must all have one. Resizing is bilinear."""
     for path in paths:
         require_kind("data", Path(path), FILE, READABLE)
     pictures = []

@@ -9,9 +9,7 @@ import numpy as np
 from art_snn.checks import invalid, require
 
 MOST_CLASSES = 100_000
-"""Classes that a data set may have, so that labels go from 0 to 99,999.
-
-Networks have an output for every class up to the largest label: 10**9 would take gigabytes."""
+"""Networks have an output for every class up to the largest label: 10**9 would take gigabytes."""
 
 
 def checked_range(value_range: object) -> tuple[float, float]:
@@ -54,11 +52,7 @@ def check_shapes(x_train: np.ndarray, x_test: np.ndarray) -> None:
 
 
 def checked_labels(name: str, y: object, samples: int) -> np.ndarray:
-    """Class indices [N] as int64.
-
-    :param samples: number of samples N.
-    :raises ValueError: for another number or shape of labels, other than whole numbers, none at
-        all, and classes below 0 or from :data:`MOST_CLASSES`."""
+    """One class index for each of the samples, below :data:`MOST_CLASSES`, as int64 [N]."""
     remedy = "Convert them by numpy.asarray."
     require(isinstance(y, np.ndarray), name, "a numpy array", type(y).__name__, remedy)
     assert isinstance(y, np.ndarray)

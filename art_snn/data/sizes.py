@@ -36,8 +36,6 @@ def _bilinear(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def pooled(frames: np.ndarray, image_size: ImageSize) -> np.ndarray:
-    """Frames of counts [T, C, H, W] -> float32 [T, C, height, width], means of the pixels' areas.
-
-    A mean keeps the scale of counts per pixel and cannot leave their range."""
+    """Frames of counts [T, C, H, W] -> float32 [T, C, height, width], means of areas."""
     counts = torch.from_numpy(frames.astype(np.float32))
     return nn.functional.interpolate(counts, sides(image_size), mode="area").numpy()

@@ -20,10 +20,7 @@ def stratified(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices of two disjoint parts that hold all samples, shuffled, each class in proportion.
 
-    :param share: of the second part, between 0 and 1.
-    :param argument: the share's name in complaints.
-    :raises ValueError: when the share is not between 0 and 1, a class has one sample only, or a
-        part would be too small for all classes."""
+    The share, between 0 and 1, is that of the second part; complaints name it as `argument`."""
     remedy = "A usual share is 0.1 or 0.2."
     require(0 < share < 1, argument, "a share between 0 and 1", repr(share), remedy)
     classes, counts = np.unique(y, return_counts=True)
@@ -46,10 +43,7 @@ def thin(y: np.ndarray, count: int | None, seed: int, argument: str) -> np.ndarr
     """Indices of `count` samples whose classes are in proportion, none drawn twice; None is all.
 
     One sample of every class comes first, as far as the count reaches; after that the classes take
-    turns by their shares. A smaller draw of the same seed is the beginning of a larger one.
-
-    :param argument: the count's name in complaints.
-    :raises ValueError: when the count is no whole number from 1 to N."""
+    turns by their shares. A smaller draw of the same seed is the beginning of a larger one."""
     if count is None:
         return np.arange(len(y))
     remedy = f"There are {len(y)} samples; leave it out for all of them."

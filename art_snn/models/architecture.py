@@ -129,7 +129,6 @@ class Architecture:
     def filled(self, noted: Mapping[str, Any]) -> "Architecture":
         """The same with open settings from notes, and from the defaults but steps and encoder.
 
-        :param noted: such as the notes of a checkpoint; other names are ignored.
         :raises ValueError: when the notes name a function of someone's own: no file runs code."""
         if self.is_own:
             # What it was trained with, where nothing else is given.
@@ -160,8 +159,7 @@ class Architecture:
         expected = f"{data.steps}, the number of frames of {data.name}"
         remedy = "Leave it out, or make other frames."
         require(data.steps in (None, steps), "steps", expected, steps, remedy)
-        settled: dict[str, Any] = {"steps": steps, "encoder": encoder}
-        return replace(self, **settled).filled({})
+        return self.filled({"steps": steps, "encoder": encoder})
 
     def build(self, data: Dataset, seed: int = 0) -> SpikingNetwork:
         """The network for the samples of `data`, with weights drawn from the seed.
@@ -203,8 +201,7 @@ class Architecture:
     def made(self, seed: int = 0, **options: Any) -> SpikingNetwork:
         """The network, with weights drawn from the seed.
 
-        :param options: other options of the model, such as image_size; a function of the user's own
-            does not take them.
+        :param options: other options of a model of ours, such as image_size.
         :raises ValueError: when the weights do not fit into the memory of this machine."""
         make = self._make(options)
         if not self.is_own:
@@ -228,12 +225,10 @@ class Architecture:
         return partial(MODELS[settings.pop("model")], **settings)
 
     def words(self, network: SpikingNetwork | None = None) -> str:
-        """The network in words, without how it was trained; open settings are those on images.
-
-        :param network: as it was built, where a function of the user's own did so."""
+        """The network in words; open settings are those on images, or of the built network."""
         if self.is_own:
-            timing = "" if self.steps is None else f"T = {self.steps}"
-            timing = timing if network is None else network.timing()
+            steps = "" if self.steps is None else f"T = {self.steps}"
+            timing = steps if network is None else network.timing()
             readout = "" if self.readout is None else f"readout {self.readout}"
             return ", ".join(filter(None, (str(self.model), timing, readout)))
         settings = dict(DEFAULTS) | self.given

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
@@ -32,12 +32,9 @@ class Options:
     :param threshold: of all neurons, in [1e-4, 1e4].
     :param reset: of all neurons, "hard" or "soft".
     :param encoder: in place of Direct(steps).
-    :param mean: mean per channel that the network subtracts from its input, or None.
-    :param std: standard deviation per channel that it then divides by, or None.
-    :param gradient: attack gradient.
-    :param training_gradient: training gradient.
-    :param width: factor of all convolution and hidden widths, 64 at most; they are rounded and at
-        least 1.
+    :param mean, std: per channel, which the network subtracts from its input and divides it by.
+    :param gradient, training_gradient: of the network.
+    :param width: factor of all convolution and hidden widths, 64 at most.
     :raises ValueError: when a size is not a whole number >= 1, width lies outside its range, or
         mean and std do not fit."""
 
@@ -81,9 +78,8 @@ class Options:
         mean = (0.0,) * self.in_channels if self.mean is None else self.mean
         std = (1.0,) * self.in_channels if self.std is None else self.std
         expected = f"{self.in_channels} numbers each, one per channel"
-        got = f"{len(mean)} and {len(std)}"
-        remedy = "Give one number for every channel of the input."
-        require(len(mean) == len(std) == self.in_channels, "mean, std", expected, got, remedy)
+        fits, got = len(mean) == len(std) == self.in_channels, f"{len(mean)} and {len(std)}"
+        require(fits, "mean, std", expected, got, "Give one number for every channel of the input.")
         return [Normalize(mean, std)]
 
     def network(self, layers: Sequence[nn.Module]) -> SpikingNetwork:
@@ -93,6 +89,5 @@ class Options:
         image, shape = (self.in_channels, *self.sides), None
         if isinstance(encoder, Direct | Poisson | Frames):
             shape = (encoder.steps, *image) if isinstance(encoder, Frames) else image
-        return kaiming(
-            SpikingNetwork(layers, encoder, *rules, input_shape=shape, initialise=kaiming)
-        )
+        options: dict[str, Any] = {"input_shape": shape, "initialise": kaiming}
+        return kaiming(SpikingNetwork(layers, encoder, *rules, **options))

@@ -45,16 +45,9 @@ def built(
     **Its module is run.**
 
     :param model: ``file.py:function`` or ``package.module:function``, without required arguments.
-        It returns a SpikingNetwork, or a model of another framework, which is adapted. Modules are
-        found from the present folder, too.
+        It returns a SpikingNetwork, or a model of another framework, which is adapted.
     :param argument: named in complaints.
-    :param steps: time steps T of a bare model [8 where neurons take all steps in one call]; a model
-        of one time step is called once for each. Others make their steps themselves.
-    :param encoder: of such a model, in place of steps.
-    :param readout: of a bare model, a name that :func:`art_snn.interop.adapt` takes.
-    :raises FileNotFoundError: when there is no such file.
-    :raises ValueError: when there is no such module or function, it needs arguments or returns
-        anything else, or for steps or a readout of a network that has its own."""
+    :param steps, encoder, readout: as :func:`art_snn.interop.adapt` takes them for such a model."""
     file = expand_path(argument, model.rpartition(":")[0] or ".")
     # Modules and functions may import what lies in their folder.
     folder = file.resolve().parent if file.suffix == ".py" else Path.cwd()

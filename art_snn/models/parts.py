@@ -18,12 +18,9 @@ def convolution(
     stride: int = 1,
     before: Sequence[nn.Module] = (),
 ) -> TimeDistributed:
-    """Convolution without bias and batch norm, [T, N, inputs, ...] -> [T, N, outputs, ...].
+    """Convolution without bias and batch norm, after stateless modules if `before` has any.
 
-    A side is divided by the stride and rounded up.
-
-    :param kernel: side of the kernel, 3 or 1.
-    :param before: stateless modules to apply first."""
+    [T, N, inputs, ...] -> [T, N, outputs, ...]; a side is divided by the stride and rounded up."""
     layer = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
     return TimeDistributed(*before, layer, nn.BatchNorm2d(outputs))
 

@@ -20,10 +20,7 @@ Block = Callable[[int, int, int, Callable[[], Neuron]], list[nn.Module]]
 
 
 class Residual(nn.Module):
-    """body(x) + shortcut(x) on tensors [T, N, ...].
-
-    :param body: modules applied one after the other.
-    :param shortcut: the same for the other branch; none: x itself."""
+    """body(x) + shortcut(x) on tensors [T, N, ...]; each a sequence of modules; none is x."""
 
     def __init__(self, body: list[nn.Module], shortcut: list[nn.Module]) -> None:
         super().__init__()
@@ -43,14 +40,11 @@ def resnet17(**options: Any) -> SpikingNetwork:
     batch norm; its sum with the shortcut is the current of another neuron. The first block of a
     stage halves the sides, and its shortcut is a convolution 1x1 with batch norm.
 
-    As in the authors' code no neuron follows the linear layer, which ends in a batch norm. So in
-    evaluation mode the logits are affine in the time mean of the pooled spikes.
-
-    Images of any size are accepted: a side that cannot be halved is rounded up.
+    As in the authors' code no neuron follows the linear layer, which ends in a batch norm. A side
+    that cannot be halved is rounded up.
 
     :param options: fields of :class:`art_snn.models.Options`.
-    :return: network from [N, in_channels, height, width] to [N, classes].
-    :raises ValueError: for an option out of its range."""
+    :return: network from [N, in_channels, height, width] to [N, classes]."""
     return _resnet17(_summed_currents, Options(**options))
 
 
@@ -59,10 +53,7 @@ def sew_resnet17(**options: Any) -> SpikingNetwork:
 
     Fang et al. (NeurIPS 2021), with ADD. A block is convolution, batch norm, neuron, twice, plus
     the spikes of the shortcut, where a convolution is followed by a neuron too. **Values between
-    neurons are then counts**, from 0 to k + 1 in the k-th block of a stage. Everything between
-    neurons remains affine.
-
-    Options, sizes, return value and errors as for :func:`resnet17`."""
+    neurons are then counts**, from 0 to k + 1 in the k-th block of a stage."""
     return _resnet17(_summed_spikes, Options(**options))
 
 

@@ -10,7 +10,6 @@ from art_snn.files import digest
 from art_snn.paths import expand_path
 
 OTHERS = Path(__file__).parents[1], Path(os.__file__).parent
-"""Folders of code that is not the user's own."""
 INSTALLED = {"site-packages", "dist-packages"}
 MAIN = ("__main__", "__mp_main__")
 CODE = "art_snn_code"
@@ -23,9 +22,7 @@ def module_name(path: Path) -> str:
 
 
 def sources(model: str) -> str:
-    """Digest of all loaded code that built a model.
-
-    :param model: file.py:function or package.module:function, which has been called."""
+    """Digest of all loaded code that built the model of that name, which has been called."""
     name = model.rpartition(":")[0]
     path = expand_path("model", name).resolve()
     above = 0 if path.suffix == ".py" else name.count(".")

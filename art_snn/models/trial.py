@@ -13,9 +13,7 @@ from art_snn.network import SpikingNetwork
 
 
 def check_state(network: SpikingNetwork, model: str) -> None:
-    """Refuse state that is no dense tensor, which no checkpoint of ours holds.
-
-    :param model: the user's name for it."""
+    """Refuse state that is no dense tensor, which no checkpoint of ours holds."""
     remedy = "Run lazy layers once in that function, and keep state in dense buffers."
     expected = "a network whose state consists of dense tensors"
     for name, value in network.state_dict().items():

@@ -36,12 +36,10 @@ VGG_DVS = Widths(((64, 128), (256, 256), (512, 512), (512, 512)), ())
 def vgg(widths: Widths, **options: Any) -> SpikingNetwork:
     """A spiking VGG: convolution 3x3, batch norm and neuron each; an average pooling per stage.
 
-    Images of any size are accepted: a side that cannot be halved is rounded up.
+    A side that cannot be halved is rounded up.
 
-    :param widths: of all layers.
     :param options: fields of :class:`art_snn.models.Options`.
-    :return: network from [N, in_channels, height, width] to [N, classes].
-    :raises ValueError: for an option out of its range."""
+    :return: network from [N, in_channels, height, width] to [N, classes]."""
     settings = Options(**options)
     layers: list[nn.Module] = []
     before, channels, sides = settings.normalisation(), settings.in_channels, settings.sides
@@ -83,10 +81,7 @@ def vgg_dvs(**options: Any) -> SpikingNetwork:
     """VGG for event frames: [64 128 A][256 256 A][512 512 A][512 512 A], readout.
 
     VGGSNN of Deng et al. (ICLR 2022). Options as in :func:`vgg`, with other defaults: ten frames
-    of two polarities and 48x48 pixels, Frames(steps=10). Frames() takes any number of frames, and
-    Direct(steps=10) images.
-
-    :return: network from [N, T, in_channels, height, width] to [N, classes]."""
+    of two polarities and 48x48 pixels. From [N, T, in_channels, height, width] to [N, classes]."""
     options = {"in_channels": 2, "image_size": 48, "steps": 10} | options
     if options.get("encoder") is None:
         options["encoder"] = Frames(options["steps"])
