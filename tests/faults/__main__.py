@@ -20,22 +20,21 @@ import torch
 from art_snn.measuring.machine import describe_machine
 from art_snn.stopping import INTERRUPTED
 from tests.faults.commands import Bench
-from tests.faults.flipping import flipped_files
 from tests.faults.interrupts import interrupts
 from tests.faults.kills import kills
 from tests.faults.networks import networks
 from tests.faults.outputs import disks
 from tests.faults.pairs import pairs
-from tests.faults.pickles import pickles
+from tests.faults.reading import flips, pickles
 from tests.faults.report import Report
 from tests.faults.stops import stops
-from tests.faults.tasks import threads
+from tests.faults.threads import threads
 
 KINDS: Mapping[str, Callable[[Bench, Report], None]] = {
     "networks": networks,
     "interrupts": interrupts,
     "threads": threads,
-    "flips": flipped_files,
+    "flips": flips,
     "pickles": pickles,
     "disks": disks,
     "pairs": pairs,
@@ -45,19 +44,19 @@ KINDS: Mapping[str, Callable[[Bench, Report], None]] = {
 
 
 def kinds(text: str) -> list[str]:
-    chosen = text.split(",")
-    if unknown := sorted(set(chosen) - set(KINDS)):
+    names = text.split(",")
+    if unknown := sorted(set(names) - set(KINDS)):
         raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; of {', '.join(KINDS)}")
-    return chosen
+    return names
 
 
-def run(chosen: list[str], seed: int, folder: Path) -> int:
+def run(names: list[str], seed: int, folder: Path) -> int:
     """Print the table; returns how many expectations did not hold."""
     bench, failures = Bench(folder, seed), []
     print(f"{time.strftime('%Y-%m-%d %H:%M')}, {os.cpu_count()} cores, seed {seed}:")
     print(f"{describe_machine('cpu')}\n")
     print("| fault | what was done | did not hold | seconds |\n|---|---|---|---|", flush=True)
-    for kind in chosen:
+    for kind in names:
         report, start = Report(), time.monotonic()
         try:
             KINDS[kind](bench, report)

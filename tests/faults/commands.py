@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from art_snn.files import write_arrays
-from tests.faults.report import two_at_a_time
-from tests.faults.results import Results, results
+from tests.faults.report import Report, two_at_a_time
+from tests.faults.results import Results, differences, results
 from tests.faults.runs import Run, warm
 from tests.own import own
 
@@ -55,17 +55,17 @@ class Bench:
         x, y = draw.random((40, 1, 8, 8), dtype=np.float32), np.arange(40) % 4
         write_arrays(self.data, x_train=x[:28], y_train=y[:28], x_test=x[28:], y_test=y[28:])
         self._model = own(folder, (1, 8, 8), 10)
-        self._known: dict[str, tuple[float, Results]] = {}
+        self._ended: dict[str, tuple[float, Results]] = {}
         self._locks = {name: threading.Lock() for name in WORDS}
         self._count = 0
         warm()
 
     def words(self, name: str, output: Path) -> list[str]:
         """The command line behind art-snn."""
-        given = ("--data", str(self.data)) if name not in DRAWN else ()
-        given = ("--model", self._model) if name == "demo" else given
-        same = ("--device", "cpu", "--threads", "1", "--output", str(output))
-        return [name, *WORDS[name], *given, *same]
+        data = ("--data", str(self.data)) if name not in DRAWN else ()
+        data = ("--model", self._model) if name == "demo" else data
+        usual = ("--device", "cpu", "--threads", "1", "--output", str(output))
+        return [name, *WORDS[name], *data, *usual]
 
     def fresh(self, name: str) -> Path:
         """A folder that is not there yet."""
@@ -83,6 +83,20 @@ class Bench:
         """What the command gives when nothing disturbs it."""
         return self._undisturbed(name)[1]
 
+    def expect_same(self, report: Report, output: Path, name: str, where: object) -> bool:
+        """A folder holds what the command gives when nothing disturbs it."""
+        different = differences(results(output), self.results(name))
+        return report.expect(not different, f"{where}: {different}")
+
+    def expect_rerun(self, report: Report, output: Path, words: list[str], where: object) -> Run:
+        """A command that was disturbed is called again, and gives what it gives undisturbed."""
+        again = Run(words)
+        if again.expect_end(report, (0,), f"{where}, then") == 0:
+            report.count("reruns")
+            same = self.expect_same(report, output, words[0], f"{where}, then {again}")
+            report.count("of these identical", same)
+        return again
+
     def whole(self, name: str) -> Path:
         """A folder, for reading only, in which the command has ended."""
         self._undisturbed(name)
@@ -94,9 +108,9 @@ class Bench:
 
     def _undisturbed(self, name: str) -> tuple[float, Results]:
         with self._locks[name]:
-            if name not in self._known:
+            if name not in self._ended:
                 output = self.folder / f"{name}-whole"
                 run = Run(self.words(name, output))
                 assert run.ended() == 0, run
-                self._known[name] = time.monotonic() - run.began, results(output)
-            return self._known[name]
+                self._ended[name] = time.monotonic() - run.began, results(output)
+            return self._ended[name]

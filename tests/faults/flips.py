@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+
+Place = tuple[int, int]
+"""A byte of a file, and a bit of it."""
 
 
 def flipped(content: bytes, place: int, bit: int) -> bytes:
@@ -14,29 +16,26 @@ def flipped(content: bytes, place: int, bit: int) -> bytes:
     return bytes(changed)
 
 
-def flips(
-    file: Path, content: bytes, unseen: Callable[[], bool], every: int = 97
-) -> list[tuple[int, int]]:
-    """Flip one bit of every 97th byte of a file, the bits in turn: those that go unseen.
+def spread(content: bytes, every: int = 97) -> list[Place]:
+    """Every 97th byte of a file, and the bits in turn."""
+    return [(place, turn % 8) for turn, place in enumerate(range(0, len(content), every))]
+
+
+def unseen_flips(
+    file: Path, content: bytes, unseen: Callable[[], bool], places: Iterable[Place]
+) -> list[Place]:
+    """Flip one bit after the other: those that go unseen.
 
     :param content: of the whole file, which is left damaged.
     :param unseen: whether nothing is complained about."""
-    missed = []
-    for turn, place in enumerate(range(0, len(content), every)):
-        file.write_bytes(flipped(content, place, turn % 8))
-        if unseen():
-            missed.append((place, turn % 8))
-    return missed
-
-
-def random_flips(
-    file: Path, content: bytes, unseen: Callable[[], bool], draw: random.Random, count: int = 30
-) -> list[tuple[int, int]]:
-    """Flip a bit anywhere, so many times: those that go unseen."""
-    places = [(draw.randrange(len(content)), draw.randrange(8)) for _ in range(count)]
     missed = []
     for place in places:
         file.write_bytes(flipped(content, *place))
         if unseen():
             missed.append(place)
     return missed
+
+
+def flips(file: Path, content: bytes, unseen: Callable[[], bool], every: int = 97) -> list[Place]:
+    """Flip bits that are spread over the file: those that go unseen."""
+    return unseen_flips(file, content, unseen, spread(content, every))

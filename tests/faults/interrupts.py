@@ -12,15 +12,8 @@ import torch
 from art.attacks.evasion import ProjectedGradientDescent
 from torch import nn
 
-from art_snn import (
-    GRADIENTS,
-    LIF,
-    Direct,
-    PyTorchSpikingClassifier,
-    SpikingNetwork,
-    TimeDistributed as Timed,
-)
-from art_snn.gradients import objection
+from art_snn import LIF, Direct, PyTorchSpikingClassifier, SpikingNetwork, TimeDistributed as Timed
+from art_snn.gradients import GRADIENTS, objection
 from art_snn.neurons import PASS
 from tests import small
 from tests.architectures import Switch
@@ -83,7 +76,7 @@ def interruptible(rule: str) -> tuple[PyTorchSpikingClassifier, Countdown]:
 
 
 def state(classifier: PyTorchSpikingClassifier) -> tuple[Any, ...]:
-    """Everything that a call must leave as it was, besides the weights."""
+    """Everything that a call must leave as it was, next to the weights."""
     network = classifier.model
     modules = list(network.modules())
     return (

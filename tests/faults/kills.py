@@ -8,7 +8,6 @@ from functools import partial
 
 from tests.faults.commands import QUICK, SLOW, WORDS, Bench
 from tests.faults.report import Report, two_at_a_time
-from tests.faults.results import differences, results
 from tests.faults.runs import Run
 
 KILLS = dict.fromkeys(SLOW, 4) | dict.fromkeys(QUICK, 9)
@@ -17,10 +16,10 @@ KILLS = dict.fromkeys(SLOW, 4) | dict.fromkeys(QUICK, 9)
 def kills(bench: Bench, report: Report, wanted: dict[str, int] = KILLS) -> None:
     """Kill every command so many times."""
     bench.prepare(*wanted)
-    two_at_a_time([partial(of_one, bench, report, n, wanted[n]) for n in WORDS if n in wanted])
+    two_at_a_time([partial(_kills, bench, report, n, wanted[n]) for n in WORDS if n in wanted])
 
 
-def of_one(bench: Bench, report: Report, name: str, wanted: int) -> None:
+def _kills(bench: Bench, report: Report, name: str, wanted: int) -> None:
     """Kill one command once, then another twice, ... before it runs to its end."""
     draw, done, turn = bench.draw("kills", name), 0, 0
     longest = bench.seconds(name)
@@ -28,13 +27,13 @@ def of_one(bench: Bench, report: Report, name: str, wanted: int) -> None:
         turn += 1
         # What goes on has less to do.
         moments = [draw.uniform(0, longest), draw.uniform(0, longest / 3)][: 2 - turn % 2]
-        kills = killed(bench, report, name, moments)
+        kills = _killed(bench, report, name, moments)
         done += kills
         # It ended before: what it takes was measured while the machine did more.
         longest = longest if kills else longest / 2
 
 
-def killed(bench: Bench, report: Report, name: str, moments: Sequence[float]) -> int:
+def _killed(bench: Bench, report: Report, name: str, moments: Sequence[float]) -> int:
     """Kill a command at these moments, and run it to its end; returns how often it was killed."""
     output, done = bench.fresh(name), 0
     words, runs = bench.words(name, output), []
@@ -44,16 +43,10 @@ def killed(bench: Bench, report: Report, name: str, moments: Sequence[float]) ->
             break  # It had ended, which is no kill.
         run.send(signal.SIGKILL)
         done += run.ended() == -signal.SIGKILL
-    if not done:
-        return 0
-    report.count("kills", done)
-    again = Run(words)
-    where = f"killed after {', '.join(f'{m:.3f} s' for m in moments)}, then {again}"
-    if report.expect(again.ended() == 0, f"{where} {again.stderr[-500:]}"):
-        report.count("reruns")
-        different = differences(results(output), bench.results(name))
-        report.expect(not different, f"{where}: {different}")
-        report.count("of these identical", not different)
-    for run in runs:
-        report.expect(not run.children(20), f"{where}: measuring processes live on")
+    if done:
+        report.count("kills", done)
+        where = f"killed after {', '.join(f'{m:.3f} s' for m in moments)}"
+        again = bench.expect_rerun(report, output, words, where)
+        for run in runs:
+            report.expect(not run.children(20), f"{where}, {again}: measuring processes live on")
     return done

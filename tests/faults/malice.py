@@ -32,20 +32,13 @@ class Code:
         return self.call, self.given
 
 
-def shell(marker: Path) -> Code:
-    return Code(os.system, f"touch {marker}")
-
-
-def python(marker: Path) -> Code:
-    return Code(builtins.eval, f"open({str(marker)!r}, 'w').close()")
-
-
-def execed(marker: Path) -> Code:
-    return Code(builtins.exec, f"import os; os.mkdir({str(marker)!r})")
-
-
-def folder(marker: Path) -> Code:
-    return Code(os.mkdir, str(marker))
+CODE: Mapping[str, Callable[[Path], Code]] = {
+    "os.system": lambda marker: Code(os.system, f"touch {marker}"),
+    "eval": lambda marker: Code(builtins.eval, f"open({str(marker)!r}, 'w').close()"),
+    "exec": lambda marker: Code(builtins.exec, f"import os; os.mkdir({str(marker)!r})"),
+    "os.mkdir": lambda marker: Code(os.mkdir, str(marker)),
+}
+shell, python = CODE["os.system"], CODE["eval"]
 
 
 def _pickled(protocol: int, file: Path, marker: Path) -> None:
@@ -83,10 +76,9 @@ def _tar(file: Path, marker: Path) -> None:
 
 def _objects(file: Path, marker: Path) -> None:
     """Arrays of objects, as numpy pickles them."""
-    labels = np.arange(2)
-    given = {"x_train": np.array([shell(marker), 0]), "y_train": labels}
+    x, y = np.array([shell(marker), 0]), np.arange(2)
     with file.open("wb") as stream:
-        np.savez(stream, **given, x_test=given["x_train"], y_test=labels)
+        np.savez(stream, x_train=x, y_train=y, x_test=x, y_test=y)
 
 
 def _members(file: Path, marker: Path) -> None:
@@ -98,7 +90,7 @@ def _members(file: Path, marker: Path) -> None:
 
 def _one_array(file: Path, marker: Path) -> None:
     with file.open("wb") as stream:
-        np.save(stream, np.array([folder(marker), 0]), allow_pickle=True)
+        np.save(stream, np.array([CODE["os.mkdir"](marker), 0]), allow_pickle=True)
 
 
 def _sealed(content: Callable[[Path], Any], file: Path, marker: Path) -> None:
@@ -116,10 +108,7 @@ def _progress(marker: Path) -> dict[str, Any]:
 KINDS: Mapping[str, Callable[[Path, Path], None]] = {
     **{f"pickle of protocol {number}": partial(_pickled, number) for number in range(6)},
     "pickle written by hand": _by_opcodes,
-    "torch file, os.system": partial(_saved, shell),
-    "torch file, eval": partial(_saved, python),
-    "torch file, exec": partial(_saved, execed),
-    "torch file, os.mkdir": partial(_saved, folder),
+    **{f"torch file, {name}": partial(_saved, code) for name, code in CODE.items()},
     "torch file of old": partial(_saved, shell, _use_new_zipfile_serialization=False),
     "torch file, protocol 5": partial(_saved, shell, pickle_protocol=5),
     "torch tar": _tar,
@@ -137,11 +126,10 @@ def carelessly(file: Path, marker: Path) -> bool:
     for read in (
         lambda: pickle.loads(file.read_bytes()),
         lambda: torch.load(file, weights_only=False),
-        lambda: [a for a in [np.load(file, allow_pickle=True)] for n in a.files for a in [a[n]]],
-        lambda: np.load(file, allow_pickle=True),
+        lambda: dict(np.load(file, allow_pickle=True)),
     ):
         with contextlib.suppress(Exception):
             read()
-    found = marker.exists()
+    was_run = marker.exists()
     shutil.rmtree(marker) if marker.is_dir() else marker.unlink(missing_ok=True)
-    return found
+    return was_run

@@ -10,16 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from art_snn import (
-    GRADIENTS,
-    LIF,
-    Direct,
-    Frames,
-    Poisson,
-    SpikingNetwork,
-    TimeDistributed as Timed,
-)
-from art_snn.gradients import Conversion, objection
+from art_snn import LIF, Direct, Frames, Poisson, SpikingNetwork, TimeDistributed as Timed
+from art_snn.gradients import GRADIENTS, Conversion, objection
 from tests import oracles
 from tests.architectures import CLASSES, SHAPE, Residual, settled
 from tests.oracles import NaiveNeuron, clearance, naive, relative, result
@@ -37,9 +29,7 @@ NAIVE: Mapping[str, NaiveNeuron] = {
 """Rules that have a naive neuron; ASSG, which remembers, is held against its logits alone."""
 
 Note = Callable[[object, str], None]
-"""Told of every expectation: whether it holds, and what it is about."""
-
-
+"""Takes every expectation: whether it holds, and what it is about."""
 NETWORKS = 450
 
 

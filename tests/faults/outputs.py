@@ -12,11 +12,13 @@ from pathlib import Path
 
 from tests.faults.commands import SLOW, WORDS, Bench
 from tests.faults.report import Report, two_at_a_time
-from tests.faults.results import differences, results
+from tests.faults.results import differences, results, spoilt
 from tests.faults.runs import Run
 
 LIMITS = {False: (0, 500, 5000, 50_000), True: (5000,)}
 """Bytes that no file exceeds, of quick and of slow commands."""
+FULL = (0, 2, 74)
+"""Statuses of a command on a disk that may become full."""
 
 
 def disks(bench: Bench, report: Report, names: Sequence[str] = tuple(WORDS)) -> None:
@@ -35,7 +37,7 @@ def refused(bench: Bench, report: Report, name: str) -> None:
     (file := bench.fresh(name)).write_text("a file")
     for place in (output, output / "new", file, file / "below", file / "far" / "below"):
         run = Run(bench.words(name, place), bound=True)
-        _expect(report, run, run.ended(), (2,), place, "--output" in run.stderr)
+        _expect(report, run, (2,), place, "--output")
         report.count("refused places")
     report.expect(not list(output.iterdir()), f"{name} left something in {output}")
     report.expect(file.read_text() == "a file", f"{name} changed {file}")
@@ -45,12 +47,12 @@ def limited(bench: Bench, report: Report, name: str, size: int) -> None:
     """Files that grow to some size alone, in a new folder and in that of a run that has ended."""
     output = bench.fresh(name)
     words = bench.words(name, output)
-    _full_then_room(bench, report, Run(words, size=size), output, () if size else (2,))
+    _full_then_room(bench, report, Run(words, size=size), output, not size)
     if name in SLOW:
         return
     before = results(output)
     run = Run(words, size=size)
-    _expect(report, run, run.ended(), (0, 2, 74), output)
+    _expect(report, run, FULL, output)
     different = differences(results(output), before)
     report.expect(not different, f"{run}, files of {size} bytes at most: {different}")
     report.count("runs over whole results")
@@ -67,34 +69,30 @@ def _mounted(bench: Bench, report: Report, name: str) -> None:
                 with contextlib.suppress(OSError):
                     (output / "filler").write_text("\n" * 2**20)
             run = Run(bench.words(name, output))
-            _full_then_room(bench, report, run, output, (2,) if filled else (), f"{size} KiB")
+            _full_then_room(bench, report, run, output, filled, mounted=True)
         finally:
             subprocess.run(["umount", "-l", str(output)], check=True)
 
 
 def _full_then_room(
-    bench: Bench, report: Report, run: Run, output: Path, known: tuple[int, ...], disk: str = ""
+    bench: Bench, report: Report, run: Run, output: Path, full: bool, mounted: bool = False
 ) -> None:
-    status = run.ended()
-    _expect(report, run, status, known or (0, 2, 74), output)
+    """What meets a disk that is full at once, or later, goes on as soon as there is room."""
+    status = _expect(report, run, (2,) if full else FULL, output)
     report.count(f"full disks, status {status}")
-    if disk:
+    if mounted:
         (output / "filler").unlink(missing_ok=True)
         _mount(output, "remount,size=20m")
-    again = Run(run.words)
-    _expect(report, again, again.ended(), (0,), output)
-    different = differences(results(output), bench.results(run.words[0]))
-    report.expect(not different, f"{run}, then with room: {different}")
-    report.count("reruns identical", not different)
+    again = bench.expect_rerun(report, output, run.words, run)
+    report.expect(not spoilt(output), f"{again}: {spoilt(output)}")
 
 
 def _expect(
-    report: Report, run: Run, status: int, known: tuple[int, ...], place: Path, told: bool = True
-) -> None:
-    right = status in known and "Traceback" not in run.stderr and told
-    report.expect(right, f"{run}: status {status}, not one of {known}, {run.stderr[-900:]}")
-    left = [f"{name} {how}" for name, how in results(place).items() if how.startswith("is ")]
-    report.expect(not left or place.is_file(), f"{run}: {left}")
+    report: Report, run: Run, statuses: tuple[int, ...], place: Path, naming: str = ""
+) -> int:
+    status = run.expect_end(report, statuses, naming=naming)
+    report.expect(not spoilt(place), f"{run}: {spoilt(place)}")
+    return status
 
 
 def _mount(place: Path, options: str) -> None:

@@ -14,7 +14,6 @@ from art_snn import checkpoint
 from tests import small
 from tests.faults.commands import SLOW, WORDS, Bench
 from tests.faults.report import Report, two_at_a_time
-from tests.faults.results import differences, results
 from tests.faults.runs import LOCK, Run, fork
 
 ROUNDS, SAVES = 20, 5
@@ -32,7 +31,7 @@ def pairs(bench: Bench, report: Report, names: Sequence[str] = tuple(WORDS)) -> 
 
 
 def of_commands(bench: Bench, report: Report, name: str, delay: float) -> None:
-    """Begin a command, and again after so many seconds: one waits for none, but is told who."""
+    """Begin a command, and again after so many seconds: one waits for none, but hears of it."""
     output = bench.fresh(name)
     first = Run(words := bench.words(name, output))
     first.wait(delay)
@@ -45,8 +44,7 @@ def of_commands(bench: Bench, report: Report, name: str, delay: float) -> None:
         if run.ended() == 2:
             report.count("of these refused")
             report.expect(f"which process {other.pid} on" in run.stderr, f"{where} {run.stderr}")
-    different = differences(results(output), bench.results(name))
-    report.expect(not different, f"{where}: {different}")
+    bench.expect_same(report, output, name, where)
 
 
 def of_savers(bench: Bench, report: Report, rounds: int = ROUNDS) -> None:
@@ -85,7 +83,7 @@ def _read(network: torch.nn.Module, file: Path, expected: dict, report: Report) 
     except checkpoint.CheckpointError as error:
         report.expect(False, f"{file}, which two save, is not whole: {error}")
         return
-    found = network.state_dict()
-    same = all(torch.equal(found[name], weight) for name, weight in expected[who].items())
+    weights = network.state_dict()
+    same = all(torch.equal(weights[name], weight) for name, weight in expected[who].items())
     report.expect(same, f"{file}, which two save, holds other weights than those of {who}")
-    report.count("whole readings beside them")
+    report.count("whole readings next to them")

@@ -29,17 +29,16 @@ def results(folder: Path) -> Results:
 
 def spoilt(folder: Path) -> list[str]:
     """Files that are not whole, or that a run should have removed."""
-    found = results(folder) if folder.is_dir() else {}
-    return [f"{name} {content}" for name, content in found.items() if content.startswith("is ")]
+    contents = results(folder) if folder.is_dir() else {}
+    return [f"{name} {content}" for name, content in contents.items() if content[:3] == "is "]
 
 
-def differences(found: Results, wanted: Results) -> str:
+def differences(got: Results, wanted: Results) -> str:
     """The files in which results differ, in words; empty for none."""
-    names = sorted(found.keys() | wanted.keys())
     return "; ".join(
-        f"{n}: {found.get(n, 'missing')[:90]} in place of {wanted.get(n, 'nothing')[:90]}"
-        for n in names
-        if found.get(n) != wanted.get(n)
+        f"{n}: {got.get(n, 'missing')[:90]} in place of {wanted.get(n, 'nothing')[:90]}"
+        for n in sorted(got.keys() | wanted.keys())
+        if got.get(n) != wanted.get(n)
     )
 
 
@@ -60,31 +59,31 @@ def _content(file: Path) -> str:
             return json.dumps(_without_machine(read_json(file)))
     except ValueError as error:
         return f"is damaged ({error})"
-    # Times are drawn and told, too: such a file is only complete or not.
+    # Times are drawn and written, too: such a file is only complete or not.
     return "whole" if file.read_bytes().endswith(ENDINGS.get(file.suffix, b"\n")) else "is cut off"
 
 
 def _sum(content: Any) -> str:
     """Of all values, to the last bit."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
 
     def add(value: Any) -> None:
         if isinstance(value, torch.Tensor):
             value = value.numpy()
         if isinstance(value, np.ndarray):
-            found.update(f"{value.dtype} {value.shape}".encode() + value.tobytes())
+            digest.update(f"{value.dtype} {value.shape}".encode() + value.tobytes())
         elif isinstance(value, Mapping):
             for key in value:
-                found.update(repr(key).encode())
+                digest.update(repr(key).encode())
                 add(value[key])
         elif isinstance(value, list | tuple):
             for one in value:
                 add(one)
         else:
-            found.update(repr(value).encode())
+            digest.update(repr(value).encode())
 
     add(content)
-    return found.hexdigest()
+    return digest.hexdigest()
 
 
 def _without_machine(content: Any) -> Any:

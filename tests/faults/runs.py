@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 
 from art_snn.cli import COMMANDS, run_command
 from art_snn.stopping import leave_at_once
-from tests.faults.report import LEAVING
+from tests.faults.report import LEAVING, Report
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([__name__])
@@ -62,7 +62,7 @@ class Run:
 
     def __init__(self, words: Sequence[str], *, size: int | None = None, bound: bool = False):
         assert not LEAVING.is_set(), "jobs have been stopped"
-        self.words, self.mark, self.stderr = words, secrets.token_hex(8), ""
+        self.words, self.mark, self.stderr = list(words), secrets.token_hex(8), ""
         self._errors, writer = FORKS.Pipe(duplex=False)
         self.began = time.monotonic()
         self._process = fork(_command, words, self.mark, writer, size, bound)
@@ -100,12 +100,22 @@ class Run:
         self.wait()
         return 124
 
+    def expect_end(
+        self, report: Report, statuses: Sequence[int], what: str = "", naming: str = ""
+    ) -> int:
+        """Wait for its end, which has one of these statuses, no traceback, and names something."""
+        status = self.ended()
+        right = status in statuses and naming in self.stderr and "Traceback" not in self.stderr
+        where = f"{what}, {self}: status {status}, not one of {statuses}"
+        report.expect(right, f"{where}, {self.stderr[-900:]}")
+        return status
+
     def children(self, seconds: float = 0) -> list[int]:
         """Measuring processes of its that are there, still so after so many seconds."""
         until = time.monotonic() + seconds
-        while (found := _marked(self.mark)) and time.monotonic() < until:
+        while (processes := _marked(self.mark)) and time.monotonic() < until:
             time.sleep(0.1)
-        return found
+        return processes
 
     def __str__(self) -> str:
         last = self.stderr.replace("\r", "\n").strip().splitlines()[-3:]
@@ -141,10 +151,10 @@ def _heed_permissions() -> None:
 
 
 def _marked(mark: str) -> list[int]:
-    """Processes that were started by a run, as their environment tells; the run is none of them."""
-    found = []
+    """Processes that were started by a run, as their environment says; the run is none of them."""
+    processes = []
     for place in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
             if f"{MARK}={mark}".encode() in place.read_bytes():
-                found.append(int(place.parent.name))
-    return found
+                processes.append(int(place.parent.name))
+    return processes

@@ -12,7 +12,7 @@ from itertools import product
 
 from tests.faults.commands import SLOW, WORDS, Bench
 from tests.faults.report import Report, two_at_a_time
-from tests.faults.results import differences, results, spoilt
+from tests.faults.results import spoilt
 from tests.faults.runs import Run
 from tests.faults.signals import STATUS, catches
 
@@ -49,22 +49,17 @@ def stopped(
         return
     run.send(number)
     sent = time.monotonic()
-    status, where = run.ended(), f"{number.name} after {moment:.3f} s, {run}"
-    if status == 0 and time.monotonic() - sent < ENDING:
+    if run.ended() == 0 and time.monotonic() - sent < ENDING:
         report.count("ended before")
         return
     report.count("stops at work")
-    right = status == STATUS[number] and "Traceback" not in run.stderr
-    report.expect(right, f"{where}: status {status}, {run.stderr[-1500:]}")
+    where = f"{number.name} after {moment:.3f} s"
+    run.expect_end(report, (STATUS[number],), where)
     report.expect(not spoilt(output), f"{where}: {spoilt(output)}")
     # A killed process is gone as soon as it has been buried.
     report.expect(not run.children(1), f"{where}: measuring processes live on")
     if again:
-        rerun = Run(words)
-        report.expect(rerun.ended() == 0, f"{where}, then {rerun} {rerun.stderr[-500:]}")
-        different = differences(results(output), bench.results(name))
-        report.expect(not different, f"{where}, then {rerun}: {different}")
-        report.count("reruns identical", not different)
+        bench.expect_rerun(report, output, words, where)
 
 
 def started(report: Report, bench: Bench, number: signal.Signals, moment: float) -> None:

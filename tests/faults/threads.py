@@ -1,18 +1,24 @@
-"""Threads that differentiate one network at once, each by a rule of its own."""
+"""Threads and tasks that differentiate one network at once, each by a rule of its own."""
 
 from __future__ import annotations
 
+import asyncio
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from art.attacks.evasion import ProjectedGradientDescent
+import torch
 
 from art_snn import PyTorchSpikingClassifier
+from art_snn.gradients import GRADIENTS
 from tests import small
+from tests.faults.interrupts import attack
 
+RULES = tuple(name for name in GRADIENTS if name != "cba")  # For IF neurons alone.
+MANY = 1000
 Classifier = PyTorchSpikingClassifier
 Way = Callable[[Classifier, str, np.ndarray, np.ndarray], np.ndarray]
 """A way to a gradient by a rule: (classifier, rule, x, y) -> gradient of x's shape."""
@@ -23,18 +29,8 @@ def by_using(classifier: Classifier, rule: str, x: np.ndarray, y: np.ndarray) ->
         return classifier.loss_gradient(x, y)
 
 
-def by_argument(classifier: Classifier, rule: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return classifier.loss_gradient(x, y, gradient=rule)
-
-
-def by_twin(classifier: Classifier, rule: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return small.around(classifier.model.with_gradient(rule)).loss_gradient(x, y)
-
-
 def by_backward(classifier: Classifier, rule: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """As a user's own attack does, by torch alone."""
-    import torch
-
     leaf = torch.tensor(x, requires_grad=True)
     with classifier.model.using(rule):
         logits = classifier.model(leaf)
@@ -44,17 +40,16 @@ def by_backward(classifier: Classifier, rule: str, x: np.ndarray, y: np.ndarray)
 
 
 def by_attack(classifier: Classifier, rule: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    attack = ProjectedGradientDescent(
-        classifier, eps=0.1, eps_step=0.05, max_iter=2, verbose=False, batch_size=len(x)
-    )
     with classifier.model.using(rule):
-        return attack.generate(x, y)
+        return attack(classifier, x, y)
 
 
 WAYS: Mapping[str, Way] = {
     "using": by_using,
-    "gradient=": by_argument,
-    "with_gradient": by_twin,
+    "gradient=": lambda c, rule, x, y: c.loss_gradient(x, y, gradient=rule),
+    "with_gradient": lambda c, rule, x, y: small.around(c.model.with_gradient(rule)).loss_gradient(
+        x, y
+    ),
     "backward": by_backward,
     "attack": by_attack,
 }
@@ -64,21 +59,16 @@ def right_answers(
     way: Way, classifier: Classifier, rules: Sequence[str], x: np.ndarray, y: np.ndarray
 ) -> dict[str, np.ndarray]:
     """rule -> what a way gives when nothing else runs."""
-    found = {}
+    answers = {}
     for rule in rules:
         classifier.model.forget()
-        found[rule] = way(classifier, rule, x, y)
+        answers[rule] = way(classifier, rule, x, y)
     classifier.model.forget()
-    return found
+    return answers
 
 
 def at_once(
-    way: Way,
-    classifier: Classifier,
-    rules: Sequence[str],
-    x: np.ndarray,
-    y: np.ndarray,
-    rounds: int,
+    way: Way, classifier: Classifier, rules: Sequence[str], x: Any, y: Any, rounds: int
 ) -> list[str]:
     """The rules, one per wrong gradient, of a thread per rule that all start together."""
     expected = right_answers(way, classifier, rules, x, y)
@@ -89,15 +79,44 @@ def at_once(
             together.wait()
             classifier.model.forget()
             try:
-                same = np.array_equal(way(classifier, rule, x, y), expected[rule])
+                if not np.array_equal(way(classifier, rule, x, y), expected[rule]):
+                    wrong.append(rule)
             except Exception as error:
                 wrong.append(f"{rule}: {error!r}")
-                continue
-            if not same:
-                wrong.append(rule)
 
     with ThreadPoolExecutor(len(rules)) as pool:
-        done: list[Any] = [pool.submit(run, rule) for rule in rules]
+        done = [pool.submit(run, rule) for rule in rules]
     for one in done:
         one.result()
     return wrong
+
+
+async def by_tasks(classifier: Classifier, x: np.ndarray, y: np.ndarray, rounds: int) -> list[str]:
+    """The rules, one per wrong gradient, of a task per rule that wait for each other."""
+    expected, wrong = right_answers(by_using, classifier, RULES, x, y), []
+
+    async def differentiate(rule: str) -> None:
+        with classifier.model.using(rule):
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+                classifier.model.forget()
+                if not np.array_equal(classifier.loss_gradient(x, y), expected[rule]):
+                    wrong.append(rule)
+
+    await asyncio.gather(*map(differentiate, RULES))
+    return wrong
+
+
+def threads(_: object, report: Any) -> None:
+    """So many gradients by every way, of a thread or a task for every rule."""
+    classifier = small.classifier()
+    x, y = small.samples(classifier)
+    rounds = math.ceil(MANY / len(RULES))
+    for way, how in WAYS.items():
+        wrong = at_once(how, classifier, RULES, x, y, rounds)
+        report.expect(not wrong, f"{way} of threads: {wrong[:5]}")
+        report.count(f"by {way}", rounds * len(RULES))
+    wrong = asyncio.run(by_tasks(classifier, x, y, rounds))
+    report.expect(not wrong, f"tasks: {wrong[:5]}")
+    report.count("by tasks", rounds * len(RULES))
+    report.expect(classifier.model._override is None, "a rule is left on the network")
