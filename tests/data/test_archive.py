@@ -6,7 +6,6 @@ import io
 import tracemalloc
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,14 +14,6 @@ from numpy.lib import format as npy
 from art_snn.checks import ArgumentError
 from art_snn.data import from_npz
 from tests.data.test_npz import arrays, saved
-
-
-@pytest.fixture
-def traced() -> Any:
-    """Bytes of memory at the peak since the beginning of the test."""
-    tracemalloc.start()
-    yield lambda: tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
 
 
 def member(shape: tuple[int, ...], content: bytes = b"", kind: str = "|u1") -> bytes:

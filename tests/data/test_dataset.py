@@ -63,22 +63,26 @@ def test_the_validation_split_follows_from_its_seed_and_its_name_says_so():
     )
 
 
-@pytest.mark.parametrize("share", [0, 1, -0.1, 1.5, float("nan")])
-def test_a_share_that_holds_out_nothing_or_all_is_refused(share):
-    with pytest.raises(ValueError, match=r"^share: expected a share between 0 and 1, got"):
-        numbered(labels([20, 20])).held_out(share)
+NO_SHARES, FEW = (0, 1, -0.1, 1.5, np.nan), (0.05, 0.95)
 
 
-def test_a_class_with_one_sample_cannot_be_split():
-    data = numbered(np.array([0] * 20 + [1] + [2] * 20 + [3]))
-    with pytest.raises(ValueError, match=r"^y: expected at least two .*class 1, 3"):
-        data.held_out(0.2)
-
-
-@pytest.mark.parametrize("share", [0.05, 0.95])
-def test_a_share_that_cannot_hold_every_class_is_refused(share):
-    with pytest.raises(ValueError, match=rf"^share: .*each of 3 classes, got {share} of 30"):
-        numbered(labels([10, 10, 10])).held_out(share)
+@pytest.mark.parametrize(
+    ("y", "share", "message"),
+    [
+        *(
+            (labels([20, 20]), v, "share: .*between 0 and 1, got")
+            for v in (0, 1, -0.1, 1.5, np.nan)
+        ),
+        *(
+            (labels([10] * 3), v, f"share: .*each of 3 classes, got {v} of 30")
+            for v in (0.05, 0.95)
+        ),
+        (np.array([0] * 20 + [1] + [2] * 20 + [3]), 0.2, "y: .*at least two .*class 1, 3"),
+    ],
+)
+def test_a_share_that_cannot_hold_every_class_is_refused(y, share, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        numbered(y).held_out(share)
 
 
 @settings(deadline=None, max_examples=30)
@@ -135,10 +139,7 @@ def test_events_have_steps_and_images_have_none():
     images, events = numbered(labels([3, 3])), numbered(labels([3, 3]), shape=(7, 2, 4, 5))
     assert (images.events, images.steps, images.input_shape) == (False, None, (1, 1, 1))
     assert (events.events, events.steps, events.input_shape) == (True, 7, (7, 2, 4, 5))
-
-
-def test_the_range_is_the_clip_values():
-    assert numbered(labels([3, 3])).clip_values() == (0.0, 20_000.0)
+    assert images.clip_values() == (0.0, 20_000.0)
 
 
 def test_an_open_range_is_refused_with_the_values_that_there_are():
@@ -158,12 +159,31 @@ def test_the_proposed_range_is_one_that_holds_the_data(low, high, remedy):
         data.clip_values()
 
 
+def changed(part: str, value: float) -> dict[str, np.ndarray]:
+    x = getattr(numbered(labels([3, 3])), part).copy()
+    x[0] = value
+    return {part: x}
+
+
+WHOLE, OPEN = {"value_range": (0, 20_000)}, {"value_range": None}
+NO_RANGES = [(1, 0), (0, 0), (0,), (0, 1, 2), 1, "01", (0, np.inf), (None, 1)]
+
+
 @pytest.mark.parametrize(
-    "value_range", [(1, 0), (0, 0), (0,), (0, 1, 2), 1, "01", (0, float("inf")), (None, 1)], ids=str
+    ("change", "message"),
+    [
+        *(({"value_range": v}, r"value_range: .*\(low, high\), two finite") for v in NO_RANGES),
+        *((one | changed("x_train", np.nan), "x_train: .*finite") for one in (WHOLE, OPEN)),
+        *((one | changed("x_test", -np.inf), "x_test: .*finite") for one in (WHOLE, OPEN)),
+        (changed("x_train", 20_001), "x_train: .*within value_range, 0 to 200"),
+        (changed("x_test", 30_000), "x_test: .*within value_range, 0 to 200"),
+        ({"x_train": np.zeros((6, 1))}, r"x_train: .*images .* event frames .*\(6, 1\)"),
+        ({"x_test": np.zeros((6, 1, 1))}, r"x_test: .*shape \(1, 1, 1\).*got \(1, 1\)"),
+    ],
 )
-def test_what_is_no_range_is_refused(value_range):
-    with pytest.raises(ValueError, match=r"^value_range: expected \(low, high\), two finite"):
-        replace(numbered(labels([3, 3])), value_range=value_range)
+def test_samples_and_ranges_that_do_not_fit_are_refused(change, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        replace(numbered(labels([3, 3])), **change)
 
 
 def test_a_bound_that_no_float32_is_holds_its_own_float32():
@@ -172,31 +192,6 @@ def test_a_bound_that_no_float32_is_holds_its_own_float32():
     assert Dataset("few", x, y, x, y, (0.0, 0.1)).value_range == (0.0, 0.1)
     with pytest.raises(ValueError, match=r"^x_train: expected values within value_range, 0 to 0"):
         Dataset("few", x, y, x, y, (0.0, 0.0999999))
-
-
-@pytest.mark.parametrize(("value", "part"), [(np.nan, "x_train"), (-np.inf, "x_test")])
-@pytest.mark.parametrize("value_range", [None, (0, 20_000)])
-def test_samples_that_are_not_finite_are_refused(value, part, value_range):
-    data = numbered(labels([3, 3]))
-    x = getattr(data, part).copy()
-    x[0] = value
-    with pytest.raises(ValueError, match=rf"^{part}: expected finite values, got values from"):
-        replace(data, value_range=value_range, **{part: x})
-
-
-@pytest.mark.parametrize("part", ["x_train", "x_test"])
-def test_samples_outside_the_range_are_refused(part):
-    data = numbered(labels([3, 3]))
-    with pytest.raises(ValueError, match=rf"^{part}: expected values within value_range, 0 to 200"):
-        replace(data, **{part: getattr(data, part) + 20_000})
-
-
-def test_samples_of_another_form_are_refused():
-    data = numbered(labels([3, 3]))
-    with pytest.raises(ValueError, match=r"^x_train: expected images .* event frames .*\(6, 1\)"):
-        replace(data, x_train=data.x_train[:, 0, 0])
-    with pytest.raises(ValueError, match=r"^x_test: .*shape \(1, 1, 1\).*got \(1, 1\)"):
-        replace(data, x_test=data.x_test[:, 0])
 
 
 @pytest.mark.parametrize("mirrored", [True, False])

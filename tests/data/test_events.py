@@ -115,9 +115,8 @@ def test_every_frame_has_equally_many_events_and_the_last_ones_are_left_out(root
     assert data.x_train.sum(axis=(2, 3, 4)).tolist() == [[2, 2, 2], [2, 2, 2], [0, 0, 0]]
     # Seven events in three frames: two each, and the seventh is gone.
     second = data.x_train[1]
-    assert [second[0, 1, 2, 1], second[1, 1, 2, 1], second[1, 0, 6, 5], second[2, 0, 6, 5]] == [
-        *(2, 1, 1, 2)
-    ]
+    places = [(0, 1, 2, 1), (1, 1, 2, 1), (1, 0, 6, 5), (2, 0, 6, 5)]
+    assert [second[place] for place in places] == [2, 1, 1, 2]
     assert data.x_test.sum(axis=(2, 3, 4)).tolist() == [[0, 0, 0], [3, 3, 3]]
 
 
@@ -148,23 +147,17 @@ def test_the_range_of_counts_is_open_unless_it_is_given(root):
 
 
 @pytest.mark.parametrize(
-    ("name", "file", "mirrored"),
-    [
-        ("nmnist", "nmnist-10-frames.npz", False),
-        ("nmnist", "nmnist-4x4-10-frames.npz", False),
-        ("dvs128-gesture", "dvs128-gesture-10-frames.npz", False),
-        ("dvs128-gesture", "dvs128-gesture-4x4-10-frames.npz", False),
-        ("cifar10-dvs", "cifar10-dvs-48x48-10-frames.npz", True),
-        ("cifar10-dvs", "cifar10-dvs-4x4-10-frames.npz", True),
-    ],
+    ("name", "whole", "mirrored"),
+    [("nmnist", "", False), ("dvs128-gesture", "", False), ("cifar10-dvs", "-48x48", True)],
 )
 def test_numerals_and_gestures_of_an_arm_are_not_mirrored_whatever_their_size(
-    name, file, mirrored, tmp_path
+    name, whole, mirrored, tmp_path
 ):
     x, y = np.zeros((2, 10, 2, 4, 4), np.uint8), np.arange(2)
-    np.savez(tmp_path / file, x_train=x, y_train=y, x_test=x, y_test=y)
-    data = events(name, tmp_path, image_size=4 if "4x4" in file else None)
-    assert data.mirrored is mirrored
+    for size, part in ((None, whole), (4, "-4x4")):
+        file = tmp_path / f"{name}{part}-10-frames.npz"
+        np.savez(file, x_train=x, y_train=y, x_test=x, y_test=y)
+        assert events(name, tmp_path, image_size=size).mirrored is mirrored
 
 
 def test_smaller_frames_hold_mean_counts(root):
@@ -224,12 +217,12 @@ def unsplit(tonic: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[int]]
 def test_a_set_without_a_split_is_split_nine_to_one_whatever_the_order_of_its_files(
     unsplit, tmp_path
 ):
-    found = []
+    sets = []
     for name, order in (("one", list(range(20))), ("two", list(range(19, -1, -1)))):
         unsplit(order)
         (tmp_path / name).mkdir()
-        found.append(events("cifar10-dvs", tmp_path / name, frames=2))
-    one, two = found
+        sets.append(events("cifar10-dvs", tmp_path / name, frames=2))
+    one, two = sets
     assert one.input_shape == (2, 2, 48, 48)
     assert one.name == "cifar10-dvs 48x48"
     assert (len(one.x_train), np.bincount(one.y_test).tolist()) == (18, [1, 1])
@@ -239,23 +232,20 @@ def test_a_set_without_a_split_is_split_nine_to_one_whatever_the_order_of_its_fi
     assert np.array_equal(values % 2, np.concatenate([one.y_train, one.y_test]))
 
 
-def test_missing_recordings_are_reported_and_nothing_is_fetched(tonic, tmp_path, monkeypatch):
-    def forbidden(self: Any) -> None:
-        raise AssertionError("fetched although nobody asked for it")
-
-    monkeypatch.setattr(tonic.datasets.NMNIST, "download", forbidden)
-    with pytest.raises(FileNotFoundError, match=r"^data: .*train\.zip .*unless asked for"):
-        events("nmnist", tmp_path)
-    assert not list(tmp_path.iterdir())
-
-
-def test_recordings_that_cannot_be_fetched_say_why(tonic, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("download", "message"), [(False, "unless asked for"), (True, r"\(no network\)\.")]
+)
+def test_missing_recordings_are_fetched_only_when_asked_for(
+    download, message, tonic, tmp_path, monkeypatch
+):
     def offline(self: Any) -> None:
+        assert download, "fetched although nobody asked for it"
         raise OSError("no network")
 
     monkeypatch.setattr(tonic.datasets.NMNIST, "download", offline)
-    with pytest.raises(FileNotFoundError, match=r"^data: expected train\.zip .* \(no network\)\."):
-        events("nmnist", tmp_path, download=True)
+    with pytest.raises(FileNotFoundError, match=rf"^data: expected train\.zip .*{message}"):
+        events("nmnist", tmp_path, download=download)
+    assert download or not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -72,17 +72,20 @@ def test_pictures_of_several_sizes_need_a_size(folder):
     assert sorted(values(data.x_test)) == [15, 25, 25]
 
 
-def test_a_missing_folder_is_reported_as_such(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"^data: .*folder of pictures.*not exist"):
-        from_folder(tmp_path / "none")
-
-
-@pytest.mark.parametrize("kind", ["no class", "an empty class"])
-def test_a_folder_without_pictures_is_refused(kind, tmp_path):
-    if kind == "an empty class":
-        (tmp_path / "cat").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"^data: .*one folder per class"):
-        from_folder(tmp_path)
+@pytest.mark.parametrize(
+    ("place", "error", "message"),
+    [
+        ("none", FileNotFoundError, "data: .*folder of pictures.*not exist"),
+        ("empty", FileNotFoundError, "data: .*one folder per class"),
+        ("classes", FileNotFoundError, "data: .*one folder per class"),
+        ("pets/test", ValueError, "y: .*at least two .*class 0, 1"),
+    ],
+)
+def test_folders_without_enough_pictures_are_refused(place, error, message, folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "classes" / "cat").mkdir(parents=True)
+    with pytest.raises(error, match=f"^{message}"):
+        from_folder(tmp_path / place)
 
 
 @pytest.mark.parametrize(("missing", "part"), [("train", "test"), ("test", "train")])
@@ -92,25 +95,19 @@ def test_half_a_split_is_refused(missing, part, folder):
         from_folder(folder)
 
 
-def test_parts_of_other_classes_are_refused(folder):
-    picture(folder / "test" / "bird" / "0.png", 1)
-    with pytest.raises(ValueError, match=r"^data: .*same classes.*bird"):
+def deep(path: Path) -> None:
+    Image.fromarray(np.full((4, 6), 1000, np.uint16)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "message"),
+    [
+        ("bird/0.png", lambda file: picture(file, 1), "same classes.*bird"),
+        ("dog/z.png", lambda file: file.write_text("just words"), r"that PIL reads, .*z\.png"),
+        ("dog/z.png", deep, r"8 bits per channel, .*z\.png of mode I"),
+    ],
+)
+def test_a_file_that_does_not_belong_to_the_others_is_named(name, write, message, folder):
+    write(folder / "test" / name)
+    with pytest.raises(ValueError, match=f"^data: .*{message}"):
         from_folder(folder)
-
-
-def test_a_file_that_is_no_picture_is_named(folder):
-    (folder / "test" / "dog" / "z.png").write_text("just words")
-    with pytest.raises(ValueError, match=r"^data: expected pictures that PIL reads, .*z\.png"):
-        from_folder(folder)
-
-
-def test_pictures_of_more_than_eight_bits_are_refused(folder):
-    deep = np.full((4, 6), 1000, np.uint16)
-    Image.fromarray(deep).save(folder / "test" / "dog" / "z.png")
-    with pytest.raises(ValueError, match=r"^data: .*8 bits per channel, .*z\.png of mode I"):
-        from_folder(folder)
-
-
-def test_a_class_with_one_picture_cannot_be_split(folder):
-    with pytest.raises(ValueError, match=r"^y: expected at least two .*class 0, 1"):
-        from_folder(folder / "test")

@@ -14,10 +14,11 @@ from tests.command import call
 from tests.datasets import images, picture
 
 
-def arrays(**change):
-    x = np.arange(4 * 12, dtype=np.uint8).reshape(4, 3, 4)
-    y = np.array([0, 1, 0, 1])
-    return {"x_train": x, "y_train": y, "x_test": x, "y_test": y} | change
+def pets(folder):
+    for label in ("cat", "dog"):
+        for index in range(5):
+            picture(folder / "pets" / label / f"{index}.png", index)
+    return str(folder / "pets")
 
 
 def test_every_set_has_a_name_and_the_table_is_closed():
@@ -31,14 +32,10 @@ def test_every_set_has_a_name_and_the_table_is_closed():
 
 def test_a_word_a_file_and_a_folder_are_told_apart(tmp_path):
     assert np.array_equal(load_data("digits").x_test, digits().x_test)
-    np.savez(tmp_path / "mine.npz", **arrays())
-    (tmp_path / "mine.npz").rename(tmp_path / "mine")
-    assert load_data(str(tmp_path / "mine")).name == "mine"
-    assert load_data(str(tmp_path / "mine"), value_range=(0, 255)).clip_values() == (0, 255)
-    for label in ("cat", "dog"):
-        for index in range(5):
-            picture(tmp_path / "pets" / label / f"{index}.png", index)
-    assert load_data(str(tmp_path / "pets"), image_size=2).input_shape == (1, 2, 2)
+    file = str(images(tmp_path / "mine.npz").rename(tmp_path / "mine"))
+    assert load_data(file).name == "mine"
+    assert load_data(file, value_range=(0, 255)).clip_values() == (0, 255)
+    assert load_data(pets(tmp_path), image_size=2).input_shape == (1, 2, 2)
 
 
 def test_the_options_reach_the_sets(monkeypatch, tmp_path):
@@ -72,10 +69,7 @@ def test_a_file_or_folder_is_split_by_the_share_and_read_by_the_axes_that_are_as
     np.savez(tmp_path / "mine.npz", x=x, y=np.arange(10) % 2)
     data = load_data(str(tmp_path / "mine.npz"), axes="NHWC", test_share=0.4)
     assert (len(data.x_train), len(data.x_test), data.input_shape) == (6, 4, (3, 3, 4))
-    for label in ("cat", "dog"):
-        for index in range(5):
-            picture(tmp_path / "pets" / label / f"{index}.png", index)
-    data = load_data(str(tmp_path / "pets"), test_share=0.4)
+    data = load_data(pets(tmp_path), test_share=0.4)
     assert (len(data.x_train), len(data.x_test)) == (6, 4)
 
 
@@ -84,13 +78,8 @@ def test_an_unknown_name_is_answered_with_those_that_there_are(name, tmp_path, m
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"^data: expected one of digits, mnist, .*a \.npz file"):
         load_data(name)
-
-
-def test_a_missing_file_is_reported_as_such(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"^data: .*none\.npz") as caught:
+    with pytest.raises(MissingFile, match=r"^data: expected a \.npz file.*none\.npz.*not exist"):
         load_data(str(tmp_path / "none.npz"))
-    assert isinstance(caught.value, MissingFile)
-    assert caught.value.argument == "data"
 
 
 NO_EVENTS, AXES = "no event recordings", "axes are known"
@@ -110,8 +99,8 @@ NO_EVENTS, AXES = "no event recordings", "axes are known"
 )
 def test_an_option_without_use_is_refused(name, option, value, reason, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    np.savez("mine.npz", **arrays())
-    picture(tmp_path / "pets" / "cat" / "0.png", 0)
+    images(tmp_path / "mine.npz")
+    pets(tmp_path)
     with pytest.raises(ValueError, match=rf"^{option}: expected None.* {name}.*{reason}"):
         load_data(name, **{option: value})
 
@@ -142,13 +131,13 @@ def test_axes_and_the_share_for_testing_are_told_on_the_command_line(tmp_path, m
     monkeypatch.chdir(tmp_path)
     both = np.zeros((10, 3, 4, 3), np.uint8)
     np.savez("mine.npz", x=both, y=np.arange(10) % 2)
-    start = ("curves", "--data", "mine.npz", "--output", "out")
-    done = call(*start)
-    assert done.status == 2
-    assert "error: --axes: expected NCHW or NHWC, since both suit x of shape" in done.complaint
-    done = call(*start, "--axes", "NHWC", "--test-share", "0")
-    assert done.status == 2
-    assert "error: --test-share: expected a share between 0 and 1, got 0" in done.complaint
+    for words, message in (
+        ((), "--axes: expected NCHW or NHWC, since both suit x of shape"),
+        (("--axes", "NHWC", "--test-share", "0"), "--test-share: expected a share between"),
+    ):
+        done = call("curves", "--data", "mine.npz", "--output", "out", *words)
+        assert done.status == 2
+        assert f"error: {message}" in done.complaint
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from art_snn.checks import ArgumentError
-from art_snn.data import from_npz
+from art_snn.data import Dataset, from_npz
 from art_snn.files import write_arrays
 from tests.faults.flips import flips
 
@@ -141,9 +142,8 @@ def test_event_frames_and_ranges_are_split_as_well(tmp_path):
     x = np.arange(20 * 3 * 2 * 4).reshape(20, 3, 2, 2, 2)
     data = from_npz(unsplit(tmp_path, x=x), (0, 500))
     assert (data.events, data.value_range, data.input_shape) == (True, (0, 500), (3, 2, 2, 2))
-    assert sorted(np.concatenate([data.x_train, data.x_test])[:, 0, 0, 0, 0]) == [
-        *range(0, 480, 24)
-    ]
+    firsts = np.concatenate([data.x_train, data.x_test])[:, 0, 0, 0, 0]
+    assert sorted(firsts) == [*range(0, 480, 24)]
 
 
 def test_a_split_beside_x_and_y_is_taken_whole_and_a_part_of_one_is_refused(tmp_path):
@@ -154,63 +154,45 @@ def test_a_split_beside_x_and_y_is_taken_whole_and_a_part_of_one_is_refused(tmp_
 
 
 def test_a_complaint_about_samples_without_a_split_names_their_own_arrays(tmp_path):
-    with pytest.raises(ValueError, match=r"^y: expected 20 class indices from 0, got float64"):
-        from_npz(unsplit(tmp_path, y=np.zeros(20)))
-    with pytest.raises(ValueError, match=r"^x: expected uint8, or values from 0 to 1, got int64"):
-        from_npz(unsplit(tmp_path, x=np.full((20, 1, 2, 2), 2)))
-    with pytest.raises(ValueError, match=r"^y: expected at least two samples of every class"):
-        from_npz(unsplit(tmp_path, y=np.arange(20) // 19))
+    for change, message in (
+        ({"y": np.zeros(20)}, "y: .*20 class indices from 0, got float64"),
+        ({"x": np.full((20, 1, 2, 2), 2)}, "x: .*from 0 to 1, got int64"),
+        ({"y": np.arange(20) // 19}, "y: .*at least two samples of every class"),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            from_npz(unsplit(tmp_path, **change))
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int32, np.uint64])
 def test_labels_of_any_whole_type_are_taken_and_counted_over_both_parts(kind, tmp_path):
-    data = from_npz(saved(tmp_path, y_test=np.array([1, 6], dtype=kind)))
-    assert data.y_test.dtype == np.int64
-    assert list(data.y_test) == [1, 6]
-    assert data.classes == 7
+    y = np.array([1, 6], dtype=kind)
+    for data in (from_npz(saved(tmp_path, y_test=y)), Dataset("mine", **arrays() | {"y_test": y})):
+        assert (data.y_test.dtype, data.y_test.tolist(), data.classes) == (np.int64, [1, 6], 7)
 
 
-def test_a_missing_file_is_reported_as_such(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"^data: expected a \.npz file.*not exist"):
-        from_npz(tmp_path / "none.npz")
-
-
-def content(**change: Any) -> bytes:
+def content(save: Callable[..., None], *given: Any, **named: Any) -> bytes:
     stream = io.BytesIO()
-    np.savez(stream, **arrays() | change)
+    save(stream, *given, **named)
     return stream.getvalue()
 
 
-def compressed() -> bytes:
-    """The first array's compressed content is no deflate stream any more."""
-    stream = io.BytesIO()
-    np.savez_compressed(stream, **arrays())
-    return stream.getvalue()[:60] + b"\xff" * 40 + stream.getvalue()[100:]
-
-
-def npy() -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, np.zeros(3))
-    return stream.getvalue()
-
-
-def zipped_text() -> bytes:
-    stream = io.BytesIO()
+def zip_text(stream: io.BytesIO) -> None:
     with zipfile.ZipFile(stream, "w") as archive:
         for name in arrays():
             archive.writestr(f"{name}.npy", "just words")
-    return stream.getvalue()
 
 
+WHOLE, SMALLER = content(np.savez, **arrays()), content(np.savez_compressed, **arrays())
 UNREADABLE = {
     "text": b"just words\n" * 20,
     "empty": b"",
-    ".npy": npy(),
-    "pickled": content(y_test=np.array([{}, {}], dtype=object)),
-    "truncated": content()[:500],
-    "altered": content()[:300] + bytes([content()[300] ^ 0xFF]) + content()[301:],
-    "altered where compressed": compressed(),
-    "zipped text": zipped_text(),
+    ".npy": content(np.save, np.zeros(3)),
+    "pickled": content(np.savez, **arrays() | {"y_test": np.array([{}, {}], dtype=object)}),
+    "truncated": WHOLE[:500],
+    "altered": WHOLE[:300] + bytes([WHOLE[300] ^ 0xFF]) + WHOLE[301:],
+    # The first array's content is no deflate stream any more.
+    "altered where compressed": SMALLER[:60] + b"\xff" * 40 + SMALLER[100:],
+    "zipped text": content(zip_text),
 }
 
 
@@ -288,35 +270,31 @@ def test_event_frames_are_taken_as_they_are_and_their_range_stays_open(kind, tmp
     assert data.value_range is None
 
 
-def test_event_frames_may_be_given_a_range(tmp_path):
-    data = from_npz(saved(tmp_path, **frames()), value_range=(0, 12))
-    assert data.clip_values() == (0, 12)
-    assert data.x_test.max() == 8
-
-
-@pytest.mark.parametrize(("kind", "value_range"), [(np.uint8, (0, 255)), (np.float32, (-1, 255))])
-def test_images_with_a_range_are_not_scaled(kind, value_range, tmp_path):
-    x = np.arange(6 * 20).reshape(6, 1, 4, 5).astype(kind)
-    data = from_npz(saved(tmp_path, x_train=x), value_range=value_range)
-    assert np.array_equal(data.x_train, x)
-    assert data.value_range == value_range
+@pytest.mark.parametrize(
+    ("change", "value_range"),
+    [
+        (frames(), (0, 12)),
+        ({"x_train": np.arange(6 * 20, dtype=np.uint8).reshape(6, 1, 4, 5)}, (0, 255)),
+        ({"x_train": np.arange(6 * 20, dtype=np.float32).reshape(6, 1, 4, 5)}, (-1, 255)),
+    ],
+    ids=["frames", "bytes", "floating point"],
+)
+def test_samples_with_a_range_are_not_scaled(change, value_range, tmp_path):
+    data = from_npz(saved(tmp_path, **change), value_range=value_range)
+    assert np.array_equal(data.x_train, change["x_train"])
+    assert data.value_range == data.clip_values() == value_range
 
 
 @pytest.mark.parametrize(
-    ("value_range", "message"),
+    ("change", "value_range", "message"),
     [
-        ((0, 7), r"^x_test: expected values within value_range, 0 to 7"),
-        ((1, 9), r"^x_train: expected values within value_range, 1 to 9"),
-        ((9, 0), r"^value_range: expected \(low, high\)"),
+        (frames(), (0, 7), "x_test: .*within value_range, 0 to 7"),
+        (frames(), (1, 9), "x_train: .*within value_range, 1 to 9"),
+        (frames(), (9, 0), r"value_range: .*\(low, high\)"),
+        ({"x_train": frames()["x_train"]}, None, r"x_test: .*of shape \(3, 2, 4, 5\)"),
+        ({"x_test": np.zeros((2, 5, 5), np.uint8)}, None, r"x_test: .*of shape \(1, 4, 5\)"),
     ],
 )
-def test_a_range_that_does_not_hold_the_counts_is_refused(value_range, message, tmp_path):
-    with pytest.raises(ValueError, match=message):
-        from_npz(saved(tmp_path, **frames()), value_range=value_range)
-
-
-def test_frames_and_images_or_images_of_two_sizes_do_not_mix(tmp_path):
-    with pytest.raises(ValueError, match=r"^x_test: expected samples of shape \(3, 2, 4, 5\)"):
-        from_npz(saved(tmp_path, x_train=frames()["x_train"]))
-    with pytest.raises(ValueError, match=r"^x_test: expected samples of shape \(1, 4, 5\)"):
-        from_npz(saved(tmp_path, x_test=np.zeros((2, 5, 5), np.uint8)))
+def test_ranges_and_parts_that_do_not_fit_are_refused(change, value_range, message, tmp_path):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        from_npz(saved(tmp_path, **change), value_range=value_range)
