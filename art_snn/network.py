@@ -34,9 +34,9 @@ class SpikingNetwork(HalfPrecision):
     network in their own ways. At every call:
 
     * gradients disabled: plain simulation;
-    * the input requires a gradient: :attr:`gradient`, the attack gradient, with the weights
+    * the input requires a gradient: ``gradient``, the attack gradient, with the weights
       :meth:`fixed`;
-    * otherwise: :attr:`training_gradient`.
+    * otherwise: ``training_gradient``.
 
     :param layers: a module, or a sequence of modules, on tensors [T, N, ...]; neurons are
         :class:`LIF` and :class:`IF`, and layers without state are wrapped in
