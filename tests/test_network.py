@@ -42,6 +42,9 @@ class Counting(Gradient):
         return STBP().logits(network, x)
 
 
+COPIES = [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))]
+
+
 def counting_network():
     net = network(chain, gradient=Counting(), training_gradient=Counting())
     return net, net.gradient.calls, net.training_gradient.calls
@@ -58,11 +61,12 @@ def test_no_rule_is_asked_where_gradients_are_disabled():
 
 
 @pytest.mark.parametrize("mode", [True, False])
+@pytest.mark.parametrize("before", [lambda x: x, lambda x: 2 * x], ids=["leaf", "behind layers"])
 def test_an_input_that_requires_a_gradient_gets_the_attack_gradient_and_any_other_the_training_one(
-    mode,
+    mode, before
 ):
     net, attack, training = counting_network()
-    net.train(mode)(batch().requires_grad_())
+    net.train(mode)(before(batch().requires_grad_()))
     assert (len(attack), len(training)) == (1, 0)
     assert attack[0] is net
     net(batch()).sum().backward()
@@ -70,17 +74,12 @@ def test_an_input_that_requires_a_gradient_gets_the_attack_gradient_and_any_othe
     assert net.layers[0].module[1].weight.grad.abs().sum() > 0
 
 
-def test_an_input_behind_other_layers_gets_the_attack_gradient():
+def test_using_overrides_both_rules_within_the_block_only_and_does_not_show_in_them():
     net, attack, training = counting_network()
-    net(2 * batch().requires_grad_())
-    assert (len(attack), len(training)) == (1, 0)
-
-
-def test_using_overrides_both_rules_within_the_block_only():
-    net, attack, training = counting_network()
-    inside = Counting()
+    inside, rules = Counting(), (net.gradient, net.training_gradient)
     with net.using(inside) as same:
         assert same is net
+        assert (net.gradient, net.training_gradient) == rules
         net(batch().requires_grad_())
         net(batch())
         with torch.no_grad():
@@ -99,21 +98,15 @@ def test_using_nests_and_ends_with_an_exception():
             net(x)
         with pytest.raises(KeyError, match="lost"), net.using(broken):
             raise KeyError("lost")
+        with pytest.raises(ValueError, match=r"^gradient: expected one of"), net.using("rag"):
+            pass
         net(x)
     net(x)
     assert [len(rule.calls) for rule in (outer, inner, broken)] == [1, 1, 0]
     assert len(attack) == 1
 
 
-def test_using_does_not_show_in_the_rules_of_the_network():
-    net = network(chain, gradient="stbp")
-    with net.using("rga"):
-        assert net.gradient == STBP()
-        net(batch().requires_grad_())
-        assert net.execution.kind == "collapsed"
-
-
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+@pytest.mark.parametrize("duplicate", COPIES)
 def test_a_copy_made_inside_using_keeps_that_rule_as_its_own(duplicate):
     net = network(chain, gradient="stbp", training_gradient="stbp")
     rule = RGA(gamma=0.3)
@@ -128,35 +121,30 @@ def test_a_copy_made_inside_using_keeps_that_rule_as_its_own(duplicate):
     assert twin.execution.kind == "collapsed"
 
 
-def test_twins_share_all_but_the_gradient_or_the_encoder():
+@pytest.mark.parametrize("mode", [True, False])
+def test_twins_share_all_but_the_gradient_or_the_encoder(mode):
     net = network(residual, training_gradient="rga", input_shape=SHAPE, initialise=nn.Module.eval)
-    net.input_span = 255.0
+    net.train(mode).input_span = 255.0
+    norm = next(m for m in net.modules() if isinstance(m, nn.BatchNorm2d)).train(not mode)
     other, longer = net.with_gradient("stbp"), net.with_steps(9)
     assert (other.gradient, net.gradient, longer.gradient) == (STBP(), RGA(), RGA())
     assert other.encoder is net.encoder
     for twin in (other, longer):
         assert twin.layers is net.layers
+        assert twin.training is mode
+        assert norm.training is not mode
         assert (twin.training_gradient, twin.input_span) == (RGA(), 255.0)
         assert (twin.input_shape, twin.initialise) == (net.input_shape, net.initialise)
         pairs = zip(twin.parameters(), net.parameters(), strict=True)
         assert all(ours is theirs for ours, theirs in pairs)
     x = batch()
     with torch.no_grad():
-        assert torch.equal(other(x), net(x))
+        assert torch.equal(other.eval()(x), net.eval()(x))
 
 
-@pytest.mark.parametrize("mode", [True, False])
-def test_twins_keep_the_mode_and_leave_those_of_the_layers_alone(mode):
-    net = network(residual).train(mode)
-    norm = next(m for m in net.modules() if isinstance(m, nn.BatchNorm2d))
-    norm.train(not mode)
-    for twin in (net.with_gradient("stbp"), net.with_steps(9)):
-        assert twin.training is mode
-        assert norm.training is not mode
-    assert net.gradient == RGA()
-
-
-def test_rules_are_set_by_name_or_instance():
+def test_rules_are_set_by_name_or_instance_and_have_defaults():
+    net = SpikingNetwork(chain())
+    assert (net.encoder, net.gradient, net.training_gradient) == (Direct(8), RGA(), STBP())
     net = SpikingNetwork(chain(), gradient="stbp", training_gradient="rga")
     assert (net.gradient, net.training_gradient) == (STBP(), RGA())
     net.gradient = RGA(beta=3.0)
@@ -164,20 +152,14 @@ def test_rules_are_set_by_name_or_instance():
     assert (net.gradient, net.training_gradient) == (RGA(beta=3.0), STBP())
 
 
-def test_the_defaults_are_eight_direct_steps_rga_and_stbp():
-    net = SpikingNetwork(chain())
-    assert (net.encoder, net.gradient, net.training_gradient) == (Direct(8), RGA(), STBP())
-
-
 @pytest.mark.parametrize("argument", ["gradient", "training_gradient"])
 @pytest.mark.parametrize("wrong", ["rag", RGA, None, 1])
 def test_what_is_no_rule_is_refused_with_the_known_ones(argument, wrong):
-    names = ", ".join(repr(name) for name in (*GRADIENTS, *VARIANTS))
-    message = r"expected a gradient rule such as RGA\(\) .*Pass an instance"
+    error, message = TypeError, r"expected a gradient rule such as RGA\(\) .*Pass an instance"
     if isinstance(wrong, str):
-        message = rf"expected one of {names}, got 'rag'\. .*a rule of your own is passed"
+        names = ", ".join(repr(name) for name in (*GRADIENTS, *VARIANTS))
+        error, message = ValueError, rf"expected one of {names}, got 'rag'\. .*a rule of your own"
     net = SpikingNetwork(chain())
-    error = ValueError if isinstance(wrong, str) else TypeError
     with pytest.raises(error, match=f"^{argument}: {message}"):
         SpikingNetwork(chain(), **{argument: wrong})
     with pytest.raises(error, match=f"^{argument}: {message}"):
@@ -185,29 +167,19 @@ def test_what_is_no_rule_is_refused_with_the_known_ones(argument, wrong):
     assert (net.gradient, net.training_gradient) == (RGA(), STBP())
 
 
-def test_using_an_unknown_rule_is_refused_and_changes_nothing():
-    net, attack, _ = counting_network()
-    with pytest.raises(ValueError, match=r"^gradient: expected one of"), net.using("rag"):
-        pass
-    net(batch().requires_grad_())
-    assert len(attack) == 1
-
-
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.float16, torch.float64])
-def test_inputs_are_cast_to_the_dtype_of_the_weights(dtype):
+@pytest.mark.parametrize(
+    "dtype", [torch.uint8, torch.int64, torch.float16, torch.bfloat16, torch.float64]
+)
+def test_inputs_are_cast_to_the_dtype_of_the_weights_and_gradients_back(dtype):
     net = network(chain).float()
     x = (4 * batch()).to(dtype)
     assert torch.equal(net(x), net(x.float()))
     assert net(x).dtype == torch.float32
+    if dtype.is_floating_point:
+        (grad,) = torch.autograd.grad(net(x.requires_grad_()).sum(), x)
+        assert grad.dtype == dtype
+        assert grad.any()
     assert net.double()(x).dtype == torch.float64
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_the_gradient_of_a_cast_input_has_its_own_dtype(dtype):
-    x = batch(dtype=dtype).requires_grad_()
-    network(chain).float()(x).sum().backward()
-    assert x.grad.dtype == dtype
-    assert x.grad.abs().sum() > 0
 
 
 def test_the_dtype_is_that_of_the_weights_or_none():
@@ -258,35 +230,31 @@ def test_an_input_shape_is_checked_and_an_axis_may_have_any_size():
     assert network(residual)(torch.rand(1, 2, 12, 9)).shape == (1, CLASSES)
 
 
+NO_NEURON = r"^layers: expected at least one spiking neuron, got none\. Put LIF\(\)"
+NO_MODULE, NO_SEQUENCE = "is not a Module subclass", "^layers: .*torch module or a sequence"
+NO_ENCODER = r"^encoder: expected an instance such as Direct\(steps=8\), got .*Any callable"
+REFUSED = [
+    (([],), NO_NEURON),
+    (([TimeDistributed(nn.Linear(3, 3))],), NO_NEURON),
+    ((nn.Sequential(nn.Linear(3, 3)),), NO_NEURON),
+    (([LIF(), "linear"],), NO_MODULE),
+    (([LIF],), NO_MODULE),
+    (([torch.relu],), NO_MODULE),
+    *(((layers,), NO_SEQUENCE) for layers in (LIF, 3, None)),
+    *(((chain(), encoder), NO_ENCODER) for encoder in (Direct, None, 8, "direct")),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), REFUSED)
+def test_layers_and_encoders_that_are_none_are_refused(arguments, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        SpikingNetwork(*arguments)
+
+
 @pytest.mark.parametrize("x", [[[0.0]], None, 3.0, batch().numpy()])
 def test_an_input_that_is_no_tensor_is_refused(x):
-    message = rf"^x: expected a torch tensor \[N, \.\.\.\], got {type(x).__name__}\.$"
-    with pytest.raises(TypeError, match=message):
+    with pytest.raises(TypeError, match=rf"^x: expected a torch tensor.* got {type(x).__name__}"):
         network(chain)(x)
-
-
-NO_NEURON = (ValueError, r"^layers: expected at least one spiking neuron, got none\. Put LIF\(\)")
-NO_MODULE = (TypeError, "is not a Module subclass")
-NO_SEQUENCE = (TypeError, r"^layers: expected a torch module or a sequence")
-
-
-@pytest.mark.parametrize(
-    ("layers", "error", "message"),
-    [
-        ([], *NO_NEURON),
-        ([TimeDistributed(nn.Linear(3, 3))], *NO_NEURON),
-        (nn.Sequential(nn.Linear(3, 3)), *NO_NEURON),
-        ([LIF(), "linear"], *NO_MODULE),
-        ([LIF], *NO_MODULE),
-        ([torch.relu], *NO_MODULE),
-        (LIF, *NO_SEQUENCE),
-        (3, *NO_SEQUENCE),
-        (None, *NO_SEQUENCE),
-    ],
-)
-def test_layers_that_are_none_are_refused(layers, error, message):
-    with pytest.raises(error, match=message):
-        SpikingNetwork(layers)
 
 
 def test_layers_are_given_as_a_module_or_a_sequence():
@@ -295,13 +263,6 @@ def test_layers_are_given_as_a_module_or_a_sequence():
     for sequence in (list(module), tuple(module)):
         net = SpikingNetwork(sequence)
         assert list(net.layers) == list(module)
-
-
-@pytest.mark.parametrize("encoder", [Direct, None, 8, "direct"])
-def test_an_encoder_that_is_no_callable_instance_is_refused(encoder):
-    message = r"^encoder: expected an instance such as Direct\(steps=8\), got .*Any callable"
-    with pytest.raises(TypeError, match=message):
-        SpikingNetwork(chain(), encoder)
 
 
 def test_an_encoder_may_be_a_function_or_a_module_with_weights():
@@ -323,18 +284,11 @@ def test_an_encoder_may_be_a_function_or_a_module_with_weights():
 
 def test_layer_names_are_those_with_a_time_axis_in_order_of_definition():
     assert SpikingNetwork(chain()).layer_names == [f"layers.{i}" for i in range(5)]
-    assert SpikingNetwork(residual()).layer_names == [
-        "layers.0",
-        "layers.1",
-        "layers.2",
-        "layers.2.body",
-        *(f"layers.2.body.{i}" for i in range(4)),
-        "layers.3",
-        "layers.4",
-        "layers.4.body",
-        *(f"layers.4.body.{i}" for i in range(2)),
-        "layers.5",
-    ]
+    body, other = ([f"layers.{i}", f"layers.{i}.body"] for i in (2, 4))
+    body += [f"layers.2.body.{i}" for i in range(4)]
+    other += [f"layers.4.body.{i}" for i in range(2)]
+    expected = ["layers.0", "layers.1", *body, "layers.3", *other, "layers.5"]
+    assert SpikingNetwork(residual()).layer_names == expected
 
 
 def test_every_layer_name_belongs_to_a_module_whose_output_has_the_time_axis_first():
@@ -354,10 +308,9 @@ def test_every_layer_name_belongs_to_a_module_whose_output_has_the_time_axis_fir
 def test_reset_draws_all_weights_anew_and_ends_with_the_initialisation():
     net = network(residual)
     before = copy.deepcopy(net.state_dict())
+    assert set(before) == {f"layers.{key}" for key in net.layers.state_dict()}
     net.reset()
-    changed = {
-        key for key, value in net.state_dict().items() if not torch.equal(value, before[key])
-    }
+    changed = {name for name, value in net.state_dict().items() if not value.equal(before[name])}
     assert {key for key in before if key.endswith(("weight", "running_mean"))} <= changed
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
     assert all(torch.equal(module.weight, torch.ones(4)) for module in norms)
@@ -374,17 +327,9 @@ def test_reset_draws_all_weights_anew_and_ends_with_the_initialisation():
 
 def test_its_repr_tells_encoder_and_rules():
     text = repr(SpikingNetwork(chain(), Direct(4), RGA(gamma=0.1)))
-    assert text.startswith(
-        "SpikingNetwork(\n"
-        "  encoder=Direct(steps=4), gradient=RGA(beta=2.0, gamma=0.1), "
-        "training_gradient=STBP(surrogate=Triangle(width=1.0), detach_reset=False)\n"
-    )
+    rules = "gradient=RGA(beta=2.0, gamma=0.1), training_gradient=STBP(surrogate=Triangle("
+    assert text.startswith(f"SpikingNetwork(\n  encoder=Direct(steps=4), {rules}")
     assert "LIF(decay=0.5, threshold=1.0, reset='hard')" in text
-
-
-def test_the_state_dict_holds_the_weights_only():
-    net = network(chain)
-    assert set(net.state_dict()) == {f"layers.{key}" for key in net.layers.state_dict()}
 
 
 def test_attached_neurons_fire_by_their_names_and_are_released():
@@ -392,17 +337,13 @@ def test_attached_neurons_fire_by_their_names_and_are_released():
     seen = []
 
     def fire(site, current):
-        seen.append(site)
+        seen.append(site.name)
         return current
 
     with attached(net, fire), torch.no_grad():
         net.layers(Direct(2)(batch()))
-    assert [site.name for site in seen] == [
-        "layers.1",
-        "layers.2.body.1",
-        "layers.2.body.3",
-        "layers.4.body.1",
-    ]
+    names = ("1", "2.body.1", "2.body.3", "4.body.1")
+    assert seen == [f"layers.{name}" for name in names]
     assert PASS.get() is None
 
 
@@ -433,12 +374,6 @@ def test_with_steps_is_refused_where_the_encoder_has_a_fixed_number(encoder):
     assert net.encoder is encoder
 
 
-@pytest.mark.parametrize("steps", [0, 2.5])
-def test_with_steps_refuses_what_is_no_count(steps):
-    with pytest.raises(ValueError, match=rf"^steps: expected a whole number >= 1, got {steps}\."):
-        network(chain).with_steps(steps)
-
-
 def test_a_network_remembers_the_attack_until_it_forgets_or_has_another_gradient():
     net = network(chain, gradient=ASSG())
     assert net.memory == {}
@@ -456,24 +391,16 @@ def test_a_network_remembers_the_attack_until_it_forgets_or_has_another_gradient
     assert net.memory == {}
 
 
-def test_a_network_and_its_twin_of_another_gradient_remember_on_their_own():
+@pytest.mark.parametrize("duplicate", [*COPIES, lambda net: net.with_gradient(ASSG())])
+def test_copies_and_twins_start_without_a_memory_and_remember_on_their_own(duplicate):
     net = network(chain, gradient=ASSG())
     x = batch().requires_grad_()
     net(x)
-    twin = net.with_gradient(ASSG())
-    assert twin.memory == {}
-    assert set(net.memory) == {ASSG()}
+    twin = duplicate(net)
+    assert (twin.memory, set(net.memory)) == ({}, {ASSG()})
     twin(x)
     net.forget()
     assert (net.memory, set(twin.memory)) == ({}, {ASSG()})
-
-
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
-def test_copies_start_without_a_memory(duplicate):
-    net = network(chain, gradient=ASSG())
-    net(batch().requires_grad_())
-    twin = duplicate(net)
-    assert (twin.memory, set(net.memory)) == ({}, {ASSG()})
 
 
 NEAR = ASSG(restart=0.05)
@@ -501,10 +428,9 @@ def test_within_an_attack_of_unknown_radius_no_distance_tells_a_new_sample(monke
     net, x = network(chain, gradient=NEAR), batch()
     seen = restarts(monkeypatch)
     with net.attacking(None):
-        ascend(net, x)
-        ascend(net, x + 100)
-        ascend(net, x[:2])
-    # A batch of another shape is another batch.
+        # A batch of another shape is another batch.
+        for inputs in (x, x + 100, x[:2]):
+            ascend(net, inputs)
     assert seen == ["all"] * 4
 
 
@@ -522,6 +448,8 @@ def test_an_attack_begins_and_ends_without_a_memory_whatever_happens_in_it():
     net, x, seen = network(chain, gradient=ASSG()), batch(), []
 
     def broken():
+        with net.attacking(None):
+            assert net.budget == (None,)
         seen.append((dict(net.memory), net.budget))
         ascend(net, x)
         seen.append(set(net.memory))
@@ -532,14 +460,6 @@ def test_an_attack_begins_and_ends_without_a_memory_whatever_happens_in_it():
         broken()
     assert seen == [({}, (0.1,)), {ASSG()}]
     assert (net.memory, net.budget) == ({}, None)
-
-
-def test_an_attack_inside_of_another_gives_the_radius_back():
-    net = network(chain)
-    with net.attacking(0.1):
-        with net.attacking(None):
-            assert net.budget == (None,)
-        assert net.budget == (0.1,)
 
 
 @pytest.mark.parametrize("wrong", [-0.1, float("nan"), float("inf"), "8/255", True])
@@ -555,21 +475,17 @@ def test_a_radius_that_is_none_is_refused_before_anything_is_forgotten(wrong):
 @pytest.mark.parametrize("argument", ["gradient", "training_gradient"])
 def test_a_rule_that_does_not_apply_to_a_neuron_is_refused(argument):
     layers = nn.Sequential(IF(), LIF(decay=0.75), LIF())
-    message = (
-        rf"^{argument}: expected a rule that applies to every neuron of the network, got "
-        r"CBA\(levels=8\), which does not apply to neuron 'layers\.1' with Dynamics\(decay=0\.75.*"
-        r": conversion to an ANN .*\. The rules that do apply: 'stbp', .*'relu'\.$"
-    )
-    with pytest.raises(ValueError, match=message):
-        SpikingNetwork(layers, Direct(4), **{argument: CBA()})
+    message = rf"^{argument}: .*CBA\(levels=8\).*'layers\.1'.*decay=0\.75.*ANN .* do apply: 'stbp'"
     net = SpikingNetwork(layers, Direct(4))
-    with pytest.raises(ValueError, match=message):
-        setattr(net, argument, "cba")
+    refused = [
+        lambda: SpikingNetwork(layers, Direct(4), **{argument: CBA()}),
+        lambda: setattr(net, argument, "cba"),
+    ]
     if argument == "gradient":
-        with pytest.raises(ValueError, match=message), net.using("cba"):
-            pass
+        refused += [lambda: net.using("cba").__enter__(), lambda: net.with_gradient("cba")]
+    for call in refused:
         with pytest.raises(ValueError, match=message):
-            net.with_gradient("cba")
+            call()
 
 
 def test_an_objection_is_the_reason_and_with_samples_the_whole_complaint():
@@ -595,7 +511,7 @@ def test_a_neuron_that_changes_afterwards_is_noticed_at_the_next_gradient():
 
 @pytest.mark.parametrize("duplicate", [copy.copy, lambda net: net.with_gradient("stbp")])
 def test_a_twin_made_inside_using_does_not_change_the_network(duplicate):
-    net = network(chain, gradient=RGA(), training_gradient="stbp")
+    net = network(chain, training_gradient="stbp")
     with net.using("bptr"):
         duplicate(net)
     assert (net.gradient, net.training_gradient) == (RGA(), STBP())
