@@ -29,12 +29,6 @@ def small_network() -> SpikingNetwork:
     return SpikingNetwork(layers(), FORMS["grey"].encode)
 
 
-def narrow_network() -> SpikingNetwork:
-    readout = Timed(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(6 * 16, CLASSES))
-    narrow = [Timed(nn.Conv2d(1, 6, 3, padding=1)), LIF(), readout]
-    return SpikingNetwork(narrow, FORMS["grey"].encode)
-
-
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "network.pt"
@@ -50,27 +44,25 @@ def refused(match: str, *, network: SpikingNetwork | None = None) -> Iterator[Sp
     assert same(before, weights(network))
 
 
-@pytest.mark.parametrize("noted", [NOTES, {}], ids=["notes", "no notes"])
+NUMPY = {"accuracy": np.float64(0.5), "history": np.arange(3), "of": {"a": (1, 2)}}
+PLAIN = {"accuracy": 0.5, "history": [0, 1, 2], "of": {"a": [1, 2]}}
+
+
+@pytest.mark.parametrize(("noted", "read"), [(NOTES, NOTES), ({}, {}), (NUMPY, PLAIN)])
 @pytest.mark.parametrize("kind", [Path, str])
-def test_weights_and_notes_survive_a_round_trip(noted, kind, path):
-    source, target = small_network(), small_network()
-    assert not same(weights(source), weights(target))
-    save(source, kind(path), **noted)
-    assert load(target, kind(path)) == notes(kind(path)) == noted
-    assert same(weights(source), weights(target))
-
-
-def test_buffers_are_saved_too(path):
+def test_weights_buffers_and_notes_survive_a_round_trip_as_plain_values(noted, read, kind, path):
     def with_batch_norm() -> SpikingNetwork:
         body = [Timed(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)), LIF(), Timed(nn.Flatten())]
         return SpikingNetwork(body, FORMS["grey"].encode)
 
     source, target = with_batch_norm(), with_batch_norm()
     source(torch.rand(8, 1, 8, 8))
-    save(source, path)
-    load(target, path)
+    assert not same(weights(source), weights(target))
+    save(source, kind(path), **noted)
+    assert load(target, kind(path)) == notes(kind(path)) == read
     assert same(weights(source), weights(target))
     assert target.state_dict()["layers.0.module.1.num_batches_tracked"] == 1
+    assert type(notes(path).get("accuracy", 0.0)) is float
 
 
 def test_a_save_replaces_the_earlier_file_and_an_interrupted_one_leaves_it_whole(path, monkeypatch):
@@ -158,10 +150,10 @@ def test_a_file_of_other_values_is_refused(content, message, path):
 
 
 def test_weights_of_another_architecture_are_refused_and_named(path):
-    save(narrow_network(), path)
-    with refused(
-        r"layers\.0\.module\.0\.weight \(shape \[6, 1, 3, 3\]\).*Build the net"
-    ) as network:
+    readout = Timed(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(6 * 16, CLASSES))
+    narrow = [Timed(nn.Conv2d(1, 6, 3, padding=1)), LIF(), readout]
+    save(SpikingNetwork(narrow, FORMS["grey"].encode), path)
+    with refused(r"0\.weight \(shape \[6, 1, 3, 3\]\).*Build the net") as network:
         load(network, path)
 
 
@@ -188,42 +180,17 @@ def test_weights_that_are_missing_unknown_or_no_plain_finite_values_are_named(me
         load(network, path)
 
 
-def test_a_missing_file_is_reported_as_such(path):
-    for call in (lambda: load(small_network(), path), lambda: notes(path)):
-        with pytest.raises(FileNotFoundError, match=r"path: expected a checkpoint file, but .*not"):
-            call()
-
-
-def test_a_file_cut_anywhere_is_refused(path):
-    save(small_network(), path)
-    whole = path.read_bytes()
-    for share in (0.02, 0.1, 0.3, 0.6, 0.9, 0.99):
-        path.write_bytes(whole[: int(share * len(whole))])
-        with refused("which is cut off or damaged at its end") as network:
-            load(network, path)
-
-
-def test_an_object_as_a_note_is_refused_before_anything_is_written(path):
-    with pytest.raises(TypeError, match=r"^optimizer: expected a number, a string"):
-        save(small_network(), path, optimizer=object())
-    assert list(path.parent.iterdir()) == []
-
-
-def test_numpy_notes_come_back_as_plain_values(path):
-    save(small_network(), path, accuracy=np.float64(0.5), history=np.arange(3), of={"a": (1, 2)})
-    noted = load(small_network(), path)
-    assert noted == {"accuracy": 0.5, "history": [0, 1, 2], "of": {"a": [1, 2]}}
-    assert type(noted["accuracy"]) is float
-
-
-def test_a_checkpoint_with_a_flipped_bit_is_refused_and_the_network_left_alone(path):
+def test_a_file_cut_anywhere_or_with_a_flipped_bit_is_refused(path):
     save(small_network(), path, accuracy=0.5)
     content = path.read_bytes()
-    path.write_bytes(flipped(content, len(content) // 2, 3))
-    with refused(r"network\.pt, which is damaged: its checksum") as network:
-        load(network, path)
-    with pytest.raises(CheckpointError, match=r"network\.pt, which is damaged: its checksum"):
-        notes(path)
+    size = len(content)
+    bad = {content[: int(share * size)]: "cut off or" for share in (0.02, 0.1, 0.3, 0.6, 0.9, 0.99)}
+    for damaged, words in (bad | {flipped(content, size // 2, 3): "damaged: its checksum"}).items():
+        path.write_bytes(damaged)
+        with refused(rf"network\.pt, which is {words}") as network:
+            load(network, path)
+        with pytest.raises(CheckpointError, match=rf"network\.pt, which is {words}"):
+            notes(path)
 
 
 def test_a_checkpoint_without_a_checksum_is_read_by_those_of_its_archive(path):
@@ -251,13 +218,18 @@ def test_a_buffer_of_minus_infinity_that_the_network_has_itself_is_no_damage(pat
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_network_of_weights_that_are_not_finite_is_not_saved(value, path):
+def test_objects_as_notes_and_weights_that_are_not_finite_are_not_saved(value, path):
     network = small_network()
+    with pytest.raises(TypeError, match=r"^optimizer: expected a number, a string"):
+        save(network, path, optimizer=object())
     with torch.no_grad():
         network.get_parameter(BIAS)[0] = value
     with pytest.raises(ValueError, match=rf"^network: expected .* got NaN or infinity in {BIAS}"):
         save(network, path)
     assert list(path.parent.iterdir()) == []
+    for call in (lambda: load(network, path), lambda: notes(path)):
+        with pytest.raises(FileNotFoundError, match=r"path: expected a checkpoint file, but .*not"):
+            call()
 
 
 @pytest.mark.parametrize(

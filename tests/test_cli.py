@@ -44,21 +44,16 @@ def heavy_after(code: str) -> list[str]:
     return done.stdout.splitlines()[-1].strip("[]").replace("'", "").replace(",", "").split()
 
 
-def test_all_commands_are_known():
-    assert list(cli.COMMANDS) == NAMES
-
-
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)])
 def test_help_lists_every_command_with_one_line(arguments):
+    assert list(cli.COMMANDS) == NAMES
     done = call(*arguments)
     assert (done.status, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    listed = [line.split(maxsplit=1) for line in lines if line.startswith("  ")]
-    assert [name for name, _ in listed] == NAMES
-    assert [words for _, words in listed] == [
-        import_module(f"art_snn.experiments.{name}").__doc__ for name in NAMES
-    ]
-    assert len({words for _, words in listed}) == len(NAMES)
+    listed = dict(line.split(maxsplit=1) for line in lines if line.startswith("  "))
+    rooms = {name: import_module(f"art_snn.experiments.{name}").__doc__ for name in NAMES}
+    assert list(listed.items()) == list(rooms.items())
+    assert len(set(rooms.values())) == len(NAMES)
     assert all(len(line) <= 110 for line in lines)
 
 
@@ -118,28 +113,33 @@ def test_the_help_of_every_command_explains_its_options(name):
 LONG, NINES = "x" * 300, "9" * 5000
 
 
-@pytest.mark.parametrize(
-    ("flag", "value", "start"),
-    [
-        ("--eps_step", "x", "expected a number such as 0.03 or 8/255, got 'x'."),
-        ("--eps-step", "x", "expected a number such as 0.03 or 8/255, got 'x'."),
-        ("--eps", "x", "expected a number such as 0.03 or 8/255, got 'x'."),
-        ("--eps", "0", "expected a number above 0, got 0.0."),
-        ("--eps_step", "-1", "expected a number above 0, got -1.0."),
-        ("--batch_size", "0", "expected a whole number >= 1, got 0."),
-        ("--batch-size", "0", "expected a whole number >= 1, got 0."),
-        ("--batch_size", None, "expected a value, got none. One that starts with a"),
-        ("--samples", "1_000", "expected a whole number such as 8, got '1_000'."),
-        ("--samples", "٣", "expected a whole number such as 8, got '٣'."),
-        ("--output", "a\0b", "expected a path that can be looked up, got 'a\\x00b' ("),
-        ("--checkpoint", LONG, "expected a path that can be looked up, got 'xxxx"),
-        ("--root", LONG, "expected a path that can be looked up, got 'xxxx"),
-        ("--rules", f"rga-{NINES}-steps", "expected a rule of at most 80"),
-        ("--seed", str(10**20), "expected a whole number from 0 to 4294967295, got 1"),
-        ("--attack", "cw", "expected one of "),
-        ("--image_size", "16", "expected None for digits, whose images have"),
-    ],
+NUMBER, COUNT = (
+    "expected a number such as 0.03 or 8/255, got",
+    "expected a whole number such as 8, got",
 )
+PATH = "expected a path that can be looked up, got"
+COMPLAINTS = [
+    ("--eps_step", "x", f"{NUMBER} 'x'."),
+    ("--eps-step", "x", f"{NUMBER} 'x'."),
+    ("--eps", "x", f"{NUMBER} 'x'."),
+    ("--eps", "0", "expected a number above 0, got 0.0."),
+    ("--eps_step", "-1", "expected a number above 0, got -1.0."),
+    ("--batch_size", "0", "expected a whole number >= 1, got 0."),
+    ("--batch-size", "0", "expected a whole number >= 1, got 0."),
+    ("--batch_size", None, "expected a value, got none. One that starts with a"),
+    ("--samples", "1_000", f"{COUNT} '1_000'."),
+    ("--samples", "٣", f"{COUNT} '٣'."),
+    ("--output", "a\0b", f"{PATH} 'a\\x00b' ("),
+    ("--checkpoint", LONG, f"{PATH} 'xxxx"),
+    ("--root", LONG, f"{PATH} 'xxxx"),
+    ("--rules", f"rga-{NINES}-steps", "expected a rule of at most 80"),
+    ("--seed", str(10**20), "expected a whole number from 0 to 4294967295, got 1"),
+    ("--attack", "cw", "expected one of "),
+    ("--image_size", "16", "expected None for digits, whose images have"),
+]
+
+
+@pytest.mark.parametrize(("flag", "value", "start"), COMPLAINTS)
 def test_a_complaint_names_the_flag_as_it_was_typed(flag, value, start, tmp_path):
     forms = [(flag,)] if value is None else [(f"{flag}={value}",), (flag, value)]
     for form in forms[: 1 if str(value).startswith("-") else None]:
@@ -160,18 +160,19 @@ def test_options_that_there_are_not_are_usage_errors(arguments, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("command", "typed", "remedy"),
     [
-        (("--certify=true",), "--certify: expected no value, got 'true'. --certify turns it on,"),
-        (("--strict", "yes"), "--strict: expected no value, got 'yes'. --strict turns it on,"),
-        (("--no-flip=1",), "--no-flip: expected no value, got '1'. --flip turns it on, --no-flip"),
-        (("--save_adversarials", "1"), "--save_adversarials: expected no value, got '1'. --save-"),
+        ("evaluate", "--certify=true", "--certify turns it on,"),
+        ("evaluate", "--strict yes", "--strict turns it on,"),
+        ("train", "--no-flip=1", "--flip turns it on, --no-flip"),
+        ("evaluate", "--save_adversarials 1", "--save-"),
     ],
 )
-def test_a_value_behind_a_flag_that_takes_none_is_refused_by_the_flag(arguments, complaint):
-    done = call("train" if "flip" in arguments[0] else "evaluate", *arguments)
+def test_a_value_behind_a_flag_that_takes_none_is_refused_by_the_flag(command, typed, remedy):
+    done = call(command, *typed.split())
     assert (done.status, done.stdout) == (2, "")
-    assert f" error: {complaint}" in done.stderr
+    flag, value = typed.replace("=", " ").split()
+    assert f" error: {flag}: expected no value, got {value!r}. {remedy}" in done.stderr
 
 
 def test_a_result_that_something_removes_meanwhile_is_no_refused_argument(monkeypatch, tmp_path):
@@ -196,57 +197,46 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException | None) -> Non
     monkeypatch.setattr(import_module("art_snn.experiments.compare"), "run", run)
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        RuntimeError("a bug"),
-        ValueError("a bug"),
-        ValueError("eps: expected no bug, got one."),
-        TypeError("a bug"),
-        KeyError("eps"),
-        ModuleNotFoundError("No module named 'bug'"),
-        PermissionError("a bug"),
-    ],
-    ids=repr,
-)
-def test_errors_that_are_bugs_keep_their_traceback(error, monkeypatch):
+ALIKE = ModuleNotFoundError, PermissionError  # Of the kinds of what is missing.
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError, TypeError, KeyError, *ALIKE])
+@pytest.mark.parametrize("text", ["a bug", "eps: expected no bug, got one."])
+def test_errors_that_are_bugs_keep_their_traceback(kind, text, monkeypatch):
+    error = kind(text)
     failing(monkeypatch, error)
-    with pytest.raises(type(error)) as caught:
+    with pytest.raises(kind) as caught:
         call("compare")
     assert caught.value is error
 
 
-@pytest.mark.parametrize(
-    ("error", "status", "words"),
-    [
-        (KeyboardInterrupt(), 130, "art-snn compare: stopped by Ctrl-C. Results so far are in out"),
-        (Terminated(), 143, "art-snn compare: stopped by SIGTERM. Results so far are in out"),
-        (
-            WriteFailed(Path("out", "a.json"), OSError(28, "No space left on device")),
-            74,
-            "art-snn compare: error: out/a.json could not be written (No space left on device). "
-            "Results so far are in out; the same command continues.",
-        ),
-    ],
-    ids=repr,
-)
+FULL = WriteFailed(Path("out", "a.json"), OSError(28, "No space left on device"))
+ENDS = [
+    (KeyboardInterrupt(), 130, "stopped by Ctrl-C."),
+    (Terminated(), 143, "stopped by SIGTERM."),
+    (FULL, 74, "error: out/a.json could not be written (No space left on device)."),
+]
+
+
+@pytest.mark.parametrize(("error", "status", "words"), ENDS, ids=repr)
 def test_what_ends_a_command_is_told_in_a_line_with_where_its_results_lie(
     error, status, words, monkeypatch, tmp_path
 ):
     monkeypatch.chdir(tmp_path)
     failing(monkeypatch, error)
-    done = call("compare", "--output", "out")
-    assert (done.status, len(done.stderr.splitlines())) == (status, 2)
-    assert "so far" not in done.stderr
-    (tmp_path / "out" / "decay-1").mkdir(parents=True)
+
+    def ended() -> str:
+        done = call("compare", "--output", "out")
+        assert (done.status, done.stdout, len(done.stderr.splitlines())) == (status, "", 2)
+        assert done.stderr.startswith(f"\nart-snn compare: {words}")
+        return done.stderr
+
+    assert "so far" not in ended()
     # In empty folders nothing lies.
-    assert "so far" not in call("compare", "--output", "out").stderr
+    (tmp_path / "out" / "decay-1").mkdir(parents=True)
+    assert "so far" not in ended()
     (tmp_path / "out" / "decay-1" / "training.pt").touch()
-    done = call("compare", "--output", "out")
-    assert done.status == status
-    assert done.stdout == ""
-    assert done.stderr.startswith(f"\n{words}")
-    assert len(done.stderr.splitlines()) == 2
+    assert "Results so far are in out; the same command continues." in ended()
 
 
 def test_a_command_whose_output_nobody_reads_ends_without_a_traceback(monkeypatch):
@@ -261,57 +251,55 @@ def test_a_command_whose_output_nobody_reads_ends_without_a_traceback(monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("error", "complaint"),
+    ("error", "flag"),
     [
-        (ArgumentError("eps", "expected more."), "--eps: expected more."),
-        (ArgumentError("batch_size", "expected more."), "--batch-size: expected more."),
-        (ArgumentError("path", "expected another."), "--checkpoint: expected another."),
-        (ArgumentError("resume", "expected another."), "--output: expected another."),
-        (ArgumentError("x_train", "expected others."), "--data: expected others."),
-        (ArgumentError("gradient", "expected another."), "--rules: expected another."),
-        (ArgumentError("kernel", "expected another."), "kernel: expected another."),
-        (MissingFile("path", "there is none."), "--checkpoint: there is none."),
-        (MissingPackage("data", "install it."), "--data: install it."),
-        (FileNotFoundError("no such file"), "no such file"),
+        (ArgumentError("eps", "expected more."), "--eps: "),
+        (ArgumentError("batch_size", "expected more."), "--batch-size: "),
+        (ArgumentError("path", "expected another."), "--checkpoint: "),
+        (ArgumentError("resume", "expected another."), "--output: "),
+        (ArgumentError("x_train", "expected others."), "--data: "),
+        (ArgumentError("gradient", "expected another."), "--rules: "),
+        (ArgumentError("kernel", "expected another."), "kernel: "),
+        (MissingFile("path", "there is none."), "--checkpoint: "),
+        (MissingPackage("data", "install it."), "--data: "),
+        (FileNotFoundError("no such file"), ""),
     ],
     ids=repr,
 )
-def test_refused_arguments_and_missing_files_are_usage_errors(error, complaint, monkeypatch):
+def test_refused_arguments_and_missing_files_are_usage_errors(error, flag, monkeypatch):
     failing(monkeypatch, error)
     done = call("compare")
     assert (done.status, done.stdout) == (2, "")
-    assert done.stderr == (
-        f"art-snn compare: error: {complaint}\nart-snn compare --help shows the usage.\n"
-    )
+    words = f"{flag}{getattr(error, 'complaint', error)}"
+    expected = f"art-snn compare: error: {words}\nart-snn compare --help shows the usage.\n"
+    assert done.stderr == expected
 
 
 @pytest.mark.parametrize(
-    ("arguments", "start"),
+    ("typed", "start"),
     [
-        (("compare", "--data", "none.npz"), "--data: expected a .npz file, but none.npz does"),
-        (("compare", "--checkpoint", "none.pt"), "--checkpoint: expected a checkpoint file, but"),
-        (("compare", "--model", "none.py:build"), "--model: expected file.py:function or"),
-        (("sweep", "--data", "none.npz"), "--data: expected a .npz file, but none.npz does"),
-        (("train", "--data", "none.npz"), "--data: expected a .npz file, but none.npz does"),
-        (("demo", "--model", "none.py:build"), "--model: expected file.py:function or"),
+        ("compare --data none.npz", "expected a .npz file, but none.npz does"),
+        ("compare --checkpoint none.pt", "expected a checkpoint file, but"),
+        ("compare --model none.py:build", "expected file.py:function or"),
+        ("sweep --data none.npz", "expected a .npz file, but none.npz does"),
+        ("train --data none.npz", "expected a .npz file, but none.npz does"),
+        ("demo --model none.py:build", "expected file.py:function or"),
     ],
 )
-def test_files_that_are_not_there_are_usage_errors(arguments, start, tmp_path, monkeypatch):
+def test_files_that_are_not_there_are_usage_errors(typed, start, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = call(*arguments)
+    done = call(*typed.split())
     assert (done.status, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"art-snn {arguments[0]}: error: {start}")
+    command, flag, _ = typed.split()
+    assert done.stderr.startswith(f"art-snn {command}: error: {flag}: {start}")
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", art_snn.__all__)
-def test_every_public_name_can_be_imported(name):
-    assert getattr(art_snn, name) is not None
-    assert name in dir(art_snn)
-
-
-@pytest.mark.parametrize("name", ["nothing", "_nothing", "__wrapped__", "Lif"])
-def test_an_unknown_attribute_is_no_module_and_no_name(name):
-    with pytest.raises(AttributeError, match=rf"^module 'art_snn' has no attribute '{name}'$"):
-        getattr(art_snn, name)
-    assert not hasattr(art_snn, name)
+def test_every_public_name_can_be_imported_and_no_other():
+    for name in art_snn.__all__:
+        assert getattr(art_snn, name) is not None
+        assert name in dir(art_snn)
+    for name in ("nothing", "_nothing", "__wrapped__", "Lif"):
+        with pytest.raises(AttributeError, match=rf"^module 'art_snn' has no attribute '{name}'$"):
+            getattr(art_snn, name)
+        assert not hasattr(art_snn, name)
