@@ -75,11 +75,11 @@ class Trained:
         :raises CheckpointError: when there can be no such network."""
         noted = {} if self.checkpoint is None else checkpoint.notes(self.checkpoint).get("subject")
         noted = noted if isinstance(noted, dict) else {}
-        known = {k: v for k, v in noted.items() if k in DEFAULTS and v is not None}
+        settings = {k: v for k, v in noted.items() if k in DEFAULTS and v is not None}
         try:
-            if not is_own(known.get("model")):
+            if not is_own(settings.get("model")):
                 with torch.device("meta"):
-                    Architecture(**known).made()
+                    Architecture(**settings).made()
         except (ValueError, TypeError, RuntimeError) as error:
             expected = "a checkpoint that notes a network which can be built"
             got = f"{self.checkpoint} ({str(error).rstrip('.')})"

@@ -35,12 +35,12 @@ def training_curves(
     ax.set_ylim(bottom=0)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ax.grid(alpha=0.3)
-    chosen = best(history)
-    if chosen is not None:
+    kept = best(history)
+    if kept is not None:
         right = ax.twinx()
         shares = [100 * (epoch.validation or 0.0) for epoch in history]
         right.plot(numbers, shares, color=COLOURS["stbp"])
-        right.plot(chosen.number, 100 * (chosen.validation or 0.0), "o", color=COLOURS["stbp"])
+        right.plot(kept.number, 100 * (kept.validation or 0.0), "o", color=COLOURS["stbp"])
         right.set_ylabel(score, color=COLOURS["stbp"])
         right.set_ylim(0, 100)
     return ax
