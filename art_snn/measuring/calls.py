@@ -28,8 +28,7 @@ def medians(
 ) -> dict[str, float]:
     """Median seconds of each operation over `repeats` rounds, one after the other in turn.
 
-    So a slow spell of the machine does not fall on one operation alone. One round runs beforehand
-    and is not counted. A ValueError is raised for repeats < 1."""
+    So a slow spell of the machine falls on all. One round runs beforehand and is not counted."""
     require_count("repeats", repeats, remedy="Medians need at least one round, better five.")
     seconds: dict[str, list[float]] = {name: [] for name in operations}
     for round_ in tqdm(range(repeats + 1), desc="Timing rounds"):
@@ -49,11 +48,9 @@ def _synchronise(device: str) -> None:
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep the memory of freed tensors for the next ones (glibc only).
+    """Let this process keep the memory of freed tensors, which glibc gives back to the system.
 
-    By default glibc gives tensors above 32 MiB back to the system and pages the next one in anew,
-    which costs time. For commands and scripts, not for libraries. Returns whether the C library
-    took the setting."""
+    For commands and scripts, not for libraries. Returns whether the C library took the setting."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):

@@ -28,9 +28,8 @@ def require_threads(threads: int | None) -> None:
 def require_device(device: str) -> None:
     """Refuse anything but "cpu", and "gpu" where torch sees a CUDA device."""
     check_device_type(device, "device")
-    expected = "a device that torch can see"
-    remedy = "Use cpu, or install a CUDA build of torch."
-    require(device != "gpu" or torch.cuda.is_available(), "device", expected, "gpu", remedy)
+    fits, remedy = device == "cpu" or torch.cuda.is_available(), "Use cpu, or install a CUDA build."
+    require(fits, "device", "a device that torch can see", "gpu", remedy)
 
 
 def torch_device(device: str) -> torch.device:
@@ -44,9 +43,7 @@ def device_type(device: torch.device) -> str:
 
 
 def describe_machine(device: str, threads: int | None = None) -> str:
-    """Processor or card, threads (torch's own where None), and the versions that matter.
-
-    :param device: "gpu" or "cpu"."""
+    """The card of "gpu", or processor and threads (None: torch's own), and torch's version."""
     if torch_device(device).type == "cuda":
         return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
     count = threads or torch.get_num_threads()
@@ -56,8 +53,7 @@ def describe_machine(device: str, threads: int | None = None) -> str:
 def processor() -> str:
     """Name of the processor from Linux, elsewhere from Python."""
     listing = Path("/proc/cpuinfo")
-    if listing.exists():
-        for line in listing.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
+    for line in listing.read_text().splitlines() if listing.exists() else ():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()

@@ -21,9 +21,7 @@ from art_snn.neurons import Neuron
 class SpikingJelly(nn.Module):
     """The network in SpikingJelly 2, with its multi-step containers and neurons.
 
-    Its surrogate is the triangle of width 1, and its gradient goes through the reset, as STBP's.
-
-    :param network: of our layers and neurons; its weights are copied."""
+    Its surrogate is the triangle of width 1, and its gradient goes through the reset, as STBP's."""
 
     def __init__(self, network: SpikingNetwork) -> None:
         super().__init__()
@@ -59,9 +57,7 @@ class SnnTorch(nn.Module):
     """The network in snnTorch: one call of all layers for every time step.
 
     Its surrogate is snnTorch's default, an arctangent, since snnTorch has no triangle. A neuron
-    fires above the threshold, not at it. Batch norm in training mode sees one step at a time.
-
-    :param network: of our layers and neurons with a hard reset; its weights are copied."""
+    fires above the threshold, not at it. Batch norm in training mode sees one step at a time."""
 
     def __init__(self, network: SpikingNetwork) -> None:
         super().__init__()
@@ -88,10 +84,8 @@ def rebuilt(
     stateless: Callable[[nn.Sequential], nn.Module],
     neuron: Callable[[Dynamics], nn.Module],
 ) -> nn.Module:
-    """The module with other neurons and containers in place of ours; changed in place.
-
-    :param stateless: makes what replaces a TimeDistributed, from the layers inside.
-    :param neuron: makes what replaces a LIF or IF."""
+    """The module, changed in place: `neuron` makes what replaces a neuron, `stateless` what
+    replaces a TimeDistributed of these layers."""
     if isinstance(module, TimeDistributed):
         return stateless(module.module)
     if isinstance(module, Neuron):
@@ -162,17 +156,14 @@ PEERS = MappingProxyType(
 
 
 def installed() -> dict[str, str]:
-    """The frameworks that are installed, name -> version.
-
-    :raises ValueError: when one of them cannot be imported."""
+    """The frameworks that are installed, name -> version; a ValueError where one is broken."""
     versions = {name: version for name, peer in PEERS.items() if (version := peer.version())}
     for name, version in versions.items():
         try:
             for module in PEERS[name].modules:
                 import_module(module)
         except ImportError as error:
-            expected = "frameworks that can be imported, where they are installed"
-            got = f"{name} {version} ({error})"
+            expected, got = "frameworks that can be imported", f"{name} {version} ({error})"
             raise invalid("peers", expected, got, "Repair it, or leave peers out.") from error
     return versions
 
@@ -190,8 +181,7 @@ def peer_objection(name: str, network: SpikingNetwork) -> str | None:
     sites = network.sites()
     if not all(site.dynamics.uniform for site in sites):
         return f"{name} is left out: its neurons of a layer are all alike."
-    subtracts = any(site.dynamics.reset == "soft" for site in sites)
-    if PEERS[name].soft or not subtracts:
+    if PEERS[name].soft or not any(site.dynamics.reset == "soft" for site in sites):
         return None
     reason = "its reset by subtraction fires otherwise above twice the threshold"
     return f"{name} is left out: {reason}."
@@ -200,7 +190,6 @@ def peer_objection(name: str, network: SpikingNetwork) -> str | None:
 def mirrored(name: str, network: SpikingNetwork) -> nn.Module:
     """The network as a user of that framework builds it: weights, device and mode of ours, copied.
 
-    :param name: one of :data:`PEERS`.
-    :return: a module from [N, ...] to logits [N, K], which starts from rest at every call."""
+    It maps [N, ...] to logits [N, K], and starts from rest at every call."""
     mirror = PEERS[name].build(network)
     return mirror.to(next(network.parameters())).train(network.training)

@@ -31,10 +31,10 @@ from art_snn.precision import mixed
 class CostRow:
     """What is measured; as text it is a key of results: "stock peer SpikingJelly 2.0.0".
 
-    :param kind: "inference"; "rule" for the gradient with a rule, or the training step; "peer" for
-        that of another framework, in which the same network is built.
+    :param kind: "rule" is the gradient with a rule, or the training step; "peer" that of another
+        framework, in which the same network is built.
     :param name: of the rule, or of the framework with its version.
-    :param stock: measure it by ART's stock PyTorchClassifier around the network."""
+    :param stock: whether ART's stock PyTorchClassifier is around the network."""
 
     kind: Literal["inference", "rule", "peer"]
     name: str = ""
@@ -63,17 +63,11 @@ class Workload:
 
     :param architecture: the network; its weights are drawn from seed 0.
     :param steps: time steps T; None leaves the architecture's.
-    :param x: samples ``(N, *input_shape)``.
-    :param y: one-hot labels (N, K).
+    :param x, y: samples ``(N, *input_shape)`` and one-hot labels (N, K).
     :param rules: name -> rule, before those of GRADIENTS.
-    :param batch_size: samples per gradient.
     :param attack: what a rule's row runs; None is one gradient of all samples.
-    :param attack_dtype: precision of gradients at the samples; train_dtype: of training steps.
-    :param optimizer: makes an optimizer of weights; rules' rows are then one training step on all
-        samples.
-    :param device: "gpu" or "cpu".
-    :param threads: threads of torch on the CPU; None leaves torch's choice.
-    :param keep_memory: whether the measuring process keeps freed memory."""
+    :param optimizer: makes an optimizer of weights; a rule's row is then a training step.
+    :param threads: threads of torch on the CPU; None leaves torch's choice."""
 
     architecture: Architecture
     steps: int | None = None
@@ -103,9 +97,7 @@ class Workload:
         return self.rules[name] if name in self.rules else rule_named(name)
 
     def operation(self, row: CostRow, network: SpikingNetwork) -> Callable[[], object]:
-        """The call that a row measures, with samples and classifier made beforehand.
-
-        :param network: of the load; a training step changes it."""
+        """The call that a row measures, of a network of the load; a training step changes it."""
         if row.kind == "peer":
             return self._of_peer(mirrored(row.name.split()[0], network), row.stock)
         if row.kind == "rule" and self.optimizer is not None:
@@ -184,10 +176,7 @@ def network_of(
     shape: tuple[int, ...] = (3, 32, 32),
     classes: int = 10,
 ) -> SpikingNetwork:
-    """The network in evaluation mode, with weights drawn from seed 0.
-
-    :param steps: time steps T; None leaves the architecture's.
-    :param shape: of a sample; a function of the user's own takes neither shape nor classes."""
+    """The network in evaluation mode, weights drawn from seed 0; a user's has its own form."""
     if architecture.is_own:
         network = architecture.made()
         if steps is None:
@@ -213,11 +202,8 @@ def random_samples(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Random samples ``(samples, *input_shape)`` in [0, 1] and one-hot labels for a network.
 
-    :param steps: time steps T, also of event frames.
-    :param channels: of the samples; None is 3, or what a network of the user's own takes.
-    :param image_size: side of the samples; None is 32, or what a network of the user's own takes.
-    :raises ValueError: when a network of the user's own takes another input, or the samples do not
-        fit into the memory of this machine."""
+    None is 3 channels of 32 x 32 pixels, or what a network of the user's own takes. What it does
+    not take, or what does not fit into memory, is refused."""
     image, classes = (channels or 3, *(image_size or 32,) * 2), 10
     with nullcontext() if architecture.is_own else torch.device("meta"):
         network = network_of(architecture, steps, image)

@@ -26,15 +26,12 @@ def l1_radius(probability: float, steps: int) -> float:
 
         r = 1 - (3/2 - probability)^(1/T)
 
-    Every perturbation that is shorter keeps the class, and no larger radius does so for every
-    network of probability 1. For T = 1 it is probability - 1/2, which is quoted without T of
-    Mukhoty et al. (ICLR 2024).
+    No larger radius holds for every network of probability 1. For T = 1 it is probability - 1/2,
+    as in Mukhoty et al. (ICLR 2024).
 
     :param probability: of the class, or a lower bound of it, from 0 to 1.
     :param steps: time steps T of the encoder.
-    :return: the radius in the unit of the encoder's input, whose values are probabilities of a
-        spike; 0 where the probability is 1/2 or less.
-    :raises ValueError: when an argument is out of range."""
+    :return: the radius in the unit of the encoder's input; 0 for probabilities of 1/2 or less."""
     remedy = "A share of draws is from 0 to 1."
     probability = require_number("probability", probability, at_least=0, up_to=1, remedy=remedy)
     remedy = "The encoder of the network tells them."
@@ -44,9 +41,7 @@ def l1_radius(probability: float, steps: int) -> float:
 
 
 def lower_bound(count: int, draws: int, alpha: float) -> float:
-    """The one-sided Clopper-Pearson bound: a probability exceeds it with confidence 1 - alpha.
-
-    :param count: draws that have the property, of all `draws`."""
+    """The one-sided Clopper-Pearson bound: a probability exceeds it with confidence 1 - alpha."""
     test = binomtest(count, draws, alternative="greater")
     return float(test.proportion_ci(1 - alpha, method="exact").low)
 
@@ -61,8 +56,7 @@ class Certificate:
     :param radius: perturbations of a smaller l1 norm, in the unit of the samples, leave the class
         the answer; (N,), 0 where there is none.
     :param correct: whether the class is the true one, bool (N,); False where there is none.
-    :param draws: of each sample, those that choose the class not counted.
-    :param alpha: probability that the certificate of a sample is wrong, at most."""
+    :param draws: of each sample, without those that choose the class."""
 
     predicted: NDArray[np.int64]
     radius: NDArray[np.float64]

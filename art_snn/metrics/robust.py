@@ -15,10 +15,7 @@ SIGNIFICANT = 0.05
 
 @dataclass(frozen=True)
 class Robustness:
-    """Outcome of one attack, sample by sample.
-
-    :param correct: clean sample classified correctly, bool (N,).
-    :param robust: adversarial sample classified correctly, bool (N,)."""
+    """Outcome of one attack: clean and adversarial samples classified correctly, bool (N,) each."""
 
     correct: np.ndarray
     robust: np.ndarray
@@ -56,8 +53,7 @@ class Robustness:
 def robustness(clean: np.ndarray, adversarial: np.ndarray, labels: np.ndarray) -> Robustness:
     """Robustness from predictions.
 
-    :param clean: logits (N, K) of the clean samples.
-    :param adversarial: logits (N, K) of the adversarial samples.
+    :param clean, adversarial: logits (N, K) of the clean and of the adversarial samples.
     :param labels: class indices (N,).
     :raises ValueError: when the lengths differ, or a logit is NaN."""
     expected = "as many labels as clean and as adversarial samples"
@@ -82,9 +78,7 @@ def paired_difference(a: Robustness, b: Robustness) -> tuple[int, int, float]:
 
 
 def union(outcomes: Collection[Robustness]) -> Robustness:
-    """The outcome of several attacks together: a sample is robust where it is under all.
-
-    :param outcomes: of attacks on the same samples of the same network; at least one."""
+    """The outcome of one or more attacks together: a sample is robust where it is under all."""
     first, *_ = outcomes
     return Robustness(first.correct, np.logical_and.reduce([one.robust for one in outcomes]))
 

@@ -9,10 +9,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Share:
-    """A share of `total` samples with its 95 % Wilson interval.
-
-    :param count: samples that have the property.
-    :param total: samples that could have it."""
+    """The share of `count` in `total` samples, with its 95 % Wilson interval."""
 
     count: int
     total: int

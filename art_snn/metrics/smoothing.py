@@ -32,18 +32,14 @@ def certify(
     bound at `alpha` into a radius; a bound of 1/2 or less abstains. The draws of a sample follow
     from the seed, its position and the batch size, and from no other sample.
 
-    The radius shrinks with the time steps T. The radius of Mukhoty et al. (ICLR 2024), bound - 1/2,
-    holds for T = 1; for several steps it can be wrong.
+    The radius of Mukhoty et al. (ICLR 2024), bound - 1/2, holds for T = 1 alone.
 
     :param estimator: a classifier of ART around a :class:`~art_snn.SpikingNetwork` with
         :class:`~art_snn.Poisson` encoding.
     :param x: samples ``(N, *input_shape)`` in [0, 1].
     :param y: true classes, indices (N,) or scores (N, K).
-    :param selection: draws that choose the class.
-    :param draws: draws that are counted.
     :param alpha: probability that the certificate of a sample is wrong, at most.
     :param batch_size: draws per forward pass of the network.
-    :param seed: of the draws.
     :param verbose: show a progress bar.
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for another encoder, preprocessing, a network in half precision, no sample,

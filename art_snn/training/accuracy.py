@@ -19,7 +19,6 @@ def accuracy(
     """Share of the samples that are classified correctly, after an attack where one is given.
 
     :param network: in the mode that it has.
-    :param batch_size: samples per forward pass.
     :param craft: what :meth:`Adversary.against` gives.
     :param team: processes that classify a share each.
     :raises ValueError: without any sample, or for labels that are no class indices [N]."""

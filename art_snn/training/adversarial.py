@@ -25,9 +25,7 @@ class AdversarialTraining:
 
     Before every step the attack crafts from its samples and true labels, against the network as it
     is, in evaluation mode. Validation is under the same attack, of the same share. This is the
-    algorithm of ART's AdversarialTrainer, with augmentation, schedule and resumption. A defence
-    adds to the loss or to the step. ART's other trainers (AWP, ...) run on
-    :class:`~art_snn.PyTorchSpikingClassifier` directly.
+    algorithm of ART's AdversarialTrainer, with augmentation, schedule and resumption.
 
     :param attack: in the maximum norm.
     :param rule: gradient that the attack uses, an instance or a name of GRADIENTS; weights are
@@ -45,9 +43,8 @@ class AdversarialTraining:
     defence: Defence = field(default_factory=AT)
 
     def __post_init__(self) -> None:
-        share = require_number(
-            "share", self.share, above=0, up_to=1, remedy="1 trains on adversarial samples only."
-        )
+        remedy = "1 trains on adversarial samples only."
+        share = require_number("share", self.share, above=0, up_to=1, remedy=remedy)
         limits = checked_range(self.value_range)
         if not isinstance(self.defence, Defence):
             got = f"got {shown(self.defence)}. Give an instance, for example TRADES(beta=6)."
@@ -59,9 +56,7 @@ class AdversarialTraining:
         return f"{self.attack} by {self.rule!r}"
 
     def check(self, network: SpikingNetwork) -> None:
-        """Refuse a network to which the rule does not apply.
-
-        :raises ValueError: with the reason, and the rules that do apply."""
+        """Refuse a network to which the rule does not apply."""
         with network.using(self.rule):
             pass
 
@@ -69,9 +64,7 @@ class AdversarialTraining:
         """What crafts against the network as it is at every call, and leaves it so.
 
         :param shape: of one sample.
-        :param classes: number of classes K.
-        :raises ValueError: when the rule does not apply to the network; when called, for samples
-            outside the value range."""
+        :raises ValueError: for the rule; when called, for samples outside the value range."""
         self.check(network)
         with modes_kept(network):
             device = device_type(device_of(network))

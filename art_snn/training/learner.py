@@ -12,10 +12,7 @@ from art_snn.precision import mixed
 
 @dataclass(frozen=True, kw_only=True)
 class Learner:
-    """Forward passes of a network in training, in the mode that it has.
-
-    :param network: takes its training gradient.
-    :param train_dtype: as in :class:`art_snn.training.Recipe`."""
+    """Forward passes of a network with its training gradient, in the precision of a recipe."""
 
     network: SpikingNetwork
     train_dtype: str | None = None

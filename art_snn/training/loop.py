@@ -101,9 +101,7 @@ def train(
 
 
 def _pass(state: State, samples: Tensor, labels: Tensor, craft: Craft | None, bar: tqdm) -> float:
-    """One epoch; returns the mean loss over its samples.
-
-    :raises ValueError: when the loss or a weight is not finite afterwards."""
+    """One epoch; returns the mean loss over its samples."""
     state.network.train()
     total, epoch, team, recipe = 0.0, len(state.history), state.team, state.recipe
     batches = torch.split(torch.randperm(len(samples), device="cpu"), recipe.batch_size)

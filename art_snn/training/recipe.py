@@ -109,18 +109,13 @@ class Recipe:
         set_fields(self, seed=seed, flip=flip, train_dtype=require_train_dtype(dtype))
 
     def on(self, shape: tuple[int, ...], mirrored: bool = True) -> "Recipe":
-        """The same with the augmentation that is left open fitted to samples.
+        """The same with the augmentation that is left open fitted to samples of that shape.
 
-        :param shape: of one sample; padding and hole keep their share of its sides. Nothing is done
-            to samples that are no images.
-        :param mirrored: whether a mirrored sample still is one of its class."""
+        Nothing is done to samples that are no images; `mirrored` ones still are of their class."""
         image = len(shape) >= 3
         side = min(shape[-2:]) / PUBLISHED_SIDE if image else 0.0
-        usual: dict[str, Any] = {
-            "crop_padding": round(4 * side),
-            "flip": image and mirrored,
-            "cutout": round(16 * side),
-        }
+        usual: dict[str, Any] = {"crop_padding": round(4 * side), "cutout": round(16 * side)}
+        usual["flip"] = image and mirrored
         fitted = replace(self, **{k: v for k, v in usual.items() if getattr(self, k) is None})
         set_fields(fitted, left_open=self.left_open)
         return fitted

@@ -42,11 +42,7 @@ class Validation:
 
 
 def check_pairs(argument: str, x: np.ndarray, y: np.ndarray) -> None:
-    """Refuse anything but samples and as many class indices.
-
-    :raises TypeError: when one of them is no numpy array.
-    :raises ValueError: for other lengths, none at all, no class indices, NaN, infinity, or masked
-        values."""
+    """Refuse anything but numpy arrays of finite samples and as many class indices."""
     for array in (x, y):
         if not isinstance(array, np.ndarray):
             raise TypeError(f"{argument}: expected numpy arrays, got {type(array).__name__}.")
@@ -66,9 +62,7 @@ def check_pairs(argument: str, x: np.ndarray, y: np.ndarray) -> None:
 def classes_of(
     network: SpikingNetwork, x: np.ndarray, y: np.ndarray, validation: Validation | None, seed: int
 ) -> int:
-    """Number of classes K of the network, from a pass of one sample.
-
-    :raises ValueError: when a label is K or above, or validation samples have another shape."""
+    """Number of classes of the network, from a pass of one sample; refuses what does not fit it."""
     with seeded(seed), torch.no_grad(), modes_kept(network):
         classes = network.eval()(copied(x[:1]).to(device_of(network))).shape[1]
     held = {} if validation is None else {"validation": validation.y}
@@ -77,10 +71,9 @@ def classes_of(
         largest, remedy = labels.max(), "Build the network with more classes."
         require(largest < classes, argument, expected, largest, remedy)
     if validation is not None:
-        remedy = "Bring all samples to one size."
-        expected = f"samples of shape {list(x.shape[1:])}, as the training samples"
-        got = list(validation.x.shape[1:])
-        require(got == list(x.shape[1:]), "validation", expected, got, remedy)
+        shape, got = list(x.shape[1:]), list(validation.x.shape[1:])
+        expected = f"samples of shape {shape}, as the training samples"
+        require(got == shape, "validation", expected, got, "Bring all samples to one size.")
     return int(classes)
 
 

@@ -106,10 +106,7 @@ class State:
             write_tensors(Path(file), self.progress())
 
     def resume(self, file: str | Path | None) -> None:
-        """Go on from the file where it exists; the leading process reads it for all.
-
-        :raises CheckpointError: in the leading process, when the file is damaged, of another run or
-            another network."""
+        """Go on from the file where it exists; the leading process reads it for all."""
 
         def packed() -> bytes:
             content = io.BytesIO()

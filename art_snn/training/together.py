@@ -33,9 +33,7 @@ def mine(team: Team, batch: Tensor) -> Tensor:
 
 @contextmanager
 def own_draws(team: Team, *place: int) -> Iterator[None]:
-    """A block in which each process of a team draws its own random numbers.
-
-    Draws before and after it are the same in all processes, as of one that trains by itself.
+    """A block in which each process of a team draws its own random numbers, and only there.
 
     :param place: whole numbers that no other block of the run has."""
     if team.size == 1:
@@ -101,8 +99,7 @@ class _Summed(torch.autograd.Function):
 def _normalised(norm: _BatchNorm, team: Team, x: Tensor) -> Tensor:
     """[N, C, ...] of this process, normalised by the moments over all; differentiable by all.
 
-    Two sums over the processes, of values and of squared deviations, since the difference of large
-    sums would lose digits."""
+    They are sums of values and of squared deviations: differences of large sums lose digits."""
     axes = [0, *range(2, x.ndim)]
     shape = [1, -1, *[1] * (x.ndim - 2)]
     wide = x.to(torch.promote_types(x.dtype, torch.float32))

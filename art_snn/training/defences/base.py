@@ -25,21 +25,15 @@ class Defence(ABC):
         :param y: class indices [N], on the learner's device."""
 
     def fitted(self, recipe: Recipe) -> Recipe:
-        """The recipe with what it leaves open fitted to the defence.
-
-        :raises ValueError: when it asks for what the defence rules out."""
+        """The recipe with what it leaves open fitted to the defence; others are ValueErrors."""
         return recipe
 
     def check(self, network: SpikingNetwork) -> None:
-        """Refuse a network that the defence does not suit, before anything is trained.
-
-        :raises ValueError: with the reason."""
+        """Refuse a network that the defence does not suit, before anything is trained."""
         return
 
     def after_step(self, network: SpikingNetwork) -> None:
-        """Change the weights after the optimizer has.
-
-        :raises ValueError: when they have left the range where that works."""
+        """Change the weights after the optimizer has; a ValueError where that no longer works."""
         return
 
     def words(self) -> str:

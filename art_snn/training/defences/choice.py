@@ -36,10 +36,9 @@ Strengths = _strengths()
 
 
 def defence_named(name: str, **strengths: float | None) -> Defence:
-    """The defence of that name.
+    """The defence of that name in DEFENCES.
 
-    :param name: a name of DEFENCES.
-    :param strengths: its hyperparameters by name; None leaves its own default.
+    :param strengths: its hyperparameters by name; None leaves the default.
     :raises ValueError: for another name, a strength of another defence, or one out of range."""
     require_choice("defence", name, DEFENCES, remedy="Adversarial training alone is at.")
     given = {field: value for field, value in strengths.items() if value is not None}

@@ -1,5 +1,6 @@
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,10 +29,8 @@ class RAT(AT):
 
     def __post_init__(self) -> None:
         remedy = "The paper takes 4e-3; adversarial training alone is AT."
-        strength, numeric = self.orthogonality, (1e-12, 1.0)
-        b = require_number(
-            "orthogonality", strength, above=0, below=1, within=numeric, remedy=remedy
-        )
+        limits: dict[str, Any] = {"above": 0, "below": 1, "within": (1e-12, 1.0)}
+        b = require_number("orthogonality", self.orthogonality, **limits, remedy=remedy)
         set_fields(self, orthogonality=b)
 
     @property
@@ -40,9 +39,7 @@ class RAT(AT):
         return math.sqrt(2 / self.orthogonality + 1)
 
     def fitted(self, recipe: Recipe) -> Recipe:
-        """The recipe without weight decay.
-
-        :raises ValueError: when it asks for some."""
+        """The recipe without weight decay; one that asks for some is refused."""
         if "weight_decay" in recipe.left_open:
             recipe = replace(recipe, weight_decay=0.0)
         expected = "0 for RAT, which draws singular values to 1 and not to 0"
@@ -51,9 +48,7 @@ class RAT(AT):
         return recipe
 
     def check(self, network: SpikingNetwork) -> None:
-        """Refuse a network without a weight to change, or with one that would grow.
-
-        :raises ValueError: naming the weight."""
+        """Refuse a network without a weight to change, or with one that would grow."""
         weights, remedy = _weights(network), "Take another defence, or thaw them."
         expected = "a network with weights of linear layers or convolutions to train for RAT"
         require(weights, "network", expected, "none", remedy)
@@ -61,9 +56,7 @@ class RAT(AT):
 
     @torch.no_grad()
     def after_step(self, network: SpikingNetwork) -> None:
-        """Move the weights towards orthonormal rows, or columns where there are more rows.
-
-        :raises ValueError: when one would grow from step to step."""
+        """Move the weights towards orthonormal rows, or columns where there are more rows."""
         weights = _weights(network)
         grams = self._grams(weights)
         for name, weight in weights.items():
@@ -72,9 +65,7 @@ class RAT(AT):
             weight.add_((self.orthogonality * (rows - product)).view_as(weight))
 
     def _grams(self, weights: dict[str, nn.Parameter]) -> dict[str, Tensor]:
-        """The smaller one of W W' and W' W by name; W W' W has both as factors.
-
-        :raises ValueError: when a weight would grow."""
+        """The smaller one of W W' and W' W by name, since W W' W has both as factors."""
         rows = {name: _rows(weight) for name, weight in weights.items()}
         grams = {k: w @ w.T if len(w) <= w.shape[1] else w.T @ w for k, w in rows.items()}
         # The Frobenius norm bounds the spectral one and costs next to nothing.
@@ -95,9 +86,7 @@ class RAT(AT):
 
 
 def _weights(network: SpikingNetwork) -> dict[str, nn.Parameter]:
-    """Weights of linear layers and convolutions in training, each once, by name.
-
-    :raises ValueError: for one that is computed from others, which no assignment changes."""
+    """Weights of linear layers and convolutions in training, each once, by name."""
     weights: dict[str, nn.Parameter] = {}
     for name, layer in network.named_modules():
         if not isinstance(layer, LAYERS):

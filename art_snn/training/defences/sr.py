@@ -17,8 +17,8 @@ class SR(Defence):
     one at x. g = dp/dx is a constant, from the training gradient; for small steps the quotient is
     its l1 norm.
 
-    Two forward passes in training mode: at x, which also gives the cross entropy, and at the moved
-    samples, which may leave the value range by a step.
+    Two forward passes in training mode: at x, and at the moved samples, which may leave the value
+    range by a step.
 
     :param sparsity: weight of the penalty, above 0. Its default is ours.
     :param step: of the difference quotient, in the unit of the samples, above 0.
@@ -29,9 +29,7 @@ class SR(Defence):
 
     def __post_init__(self) -> None:
         remedy = "Adversarial training alone is AT."
-        weight = require_number(
-            "sparsity", self.sparsity, above=0, within=(0.0, 1e6), remedy=remedy
-        )
+        weight = require_number("sparsity", self.sparsity, above=0, within=(0, 1e6), remedy=remedy)
         remedy = "The paper takes 0.01."
         step = require_number("step", self.step, above=0, within=(1e-6, 1e6), remedy=remedy)
         set_fields(self, sparsity=weight, step=step)

@@ -24,10 +24,8 @@ class TRADES(Defence):
 
     def __post_init__(self) -> None:
         remedy = "The paper takes 1 and 6; adversarial training alone is AT."
-        most = (0.0, 1e6)
-        set_fields(
-            self, beta=require_number("beta", self.beta, above=0, within=most, remedy=remedy)
-        )
+        beta = require_number("beta", self.beta, above=0, within=(0.0, 1e6), remedy=remedy)
+        set_fields(self, beta=beta)
 
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropy of the clean samples and the weighted divergence of the adversarial."""
