@@ -19,17 +19,14 @@ from art_snn.seeding import seeded
 
 @dataclass
 class Path:
-    """The points of every sample's ball and range that were misclassified by the widest margin.
+    """The points of each sample's ball and range that were misclassified by the widest margin.
 
     A point in the balls of several samples is left out: nothing says for which of them the network
     computed it.
 
-    :param centres: the samples [N, D], in double precision.
-    :param classes: their true classes [N].
+    :param centres: the samples [N, D] in double precision, with their true classes [N].
     :param points: the points [N, D], the samples where there is none.
-    :param margins: there, best other logit minus that of the true class [N]; 0 where none.
-    :param norm: numpy.inf, 2 or 0, of the ball; eps: its radius, rounding included.
-    :param low: lowest values, which broadcast to the samples' shape; high: highest."""
+    :param margins: there, best other logit minus that of the true class [N]; 0 where none."""
 
     centres: Tensor
     classes: Tensor
@@ -41,14 +38,10 @@ class Path:
     high: np.ndarray
 
     def take(self, inputs: Tensor, logits: Tensor) -> None:
-        """Take in what the network computed.
-
-        :param inputs: ``[n, *shape]``, with their logits [n, K]."""
+        """Take in what the network computed: inputs ``[n, *shape]`` and logits [n, K]."""
         with torch.no_grad():
             points = inputs.to(self.centres).flatten(1)
-            like = self.centres
-            ends = (torch.as_tensor(e, device=like.device) for e in (self.low, self.high))
-            low, high = (end.to(like) for end in ends)
+            low, high = (self.centres.new_tensor(end) for end in (self.low, self.high))
             within = ((inputs >= low) & (inputs <= high)).flatten(1).all(1)
             exact = "donot_use_mm_for_euclid_dist"
             gaps = torch.cdist(points, self.centres, p=self.norm, compute_mode=exact)
@@ -73,9 +66,7 @@ class Path:
 
 @dataclass(frozen=True, kw_only=True)
 class Attacked(Subject):
-    """Samples with an attack on them, which runs once.
-
-    :param attack: untargeted, with its settings."""
+    """Samples with an untargeted attack on them, which runs once."""
 
     attack: EvasionAttack
 

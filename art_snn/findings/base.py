@@ -41,12 +41,7 @@ class Finding:
 class Subject:
     """A classifier with the samples that its robustness is measured on.
 
-    :param estimator: any classifier of torch's.
-    :param x: samples ``(N, *input_shape)``.
-    :param y: true classes (N,).
-    :param eps: budget of the attacks in that norm.
-    :param batch_size: samples per pass.
-    :param seed: of what is drawn."""
+    :param x: samples ``(N, *input_shape)``, with their true classes y (N,)."""
 
     estimator: PyTorchClassifier
     x: np.ndarray

@@ -34,11 +34,7 @@ def make_subject(
     seed: int,
     **others: Any,
 ) -> AnySubject:
-    """The subject of an examination.
-
-    :param kind: class of the subject; `others` are fields of it that are checked already.
-    :raises TypeError: when x or y is no array of real numbers.
-    :raises ValueError: for no sample, another shape, or a bad setting."""
+    """The subject of an examination; `others` are fields that are checked already."""
     x = as_array(checked_samples(x, estimator.input_shape))
     remedy = "Take some of the samples that are attacked."
     require(len(x), "x", "at least one sample", "none", remedy)
@@ -84,9 +80,7 @@ def native_gradient(subject: Subject) -> Iterator[None]:
 
 @contextmanager
 def _restored(network: nn.Module) -> Iterator[None]:
-    """Weights, buffers and modes are after the block what they were before.
-
-    New buffers are taken out again: neurons may keep a state there."""
+    """Weights, buffers and modes are after the block what they were before; new buffers go."""
     modules = list(network.modules())
     buffers = [dict(module._buffers) for module in modules]
     before = [

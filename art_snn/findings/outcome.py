@@ -26,10 +26,7 @@ def few_gradients(outcome: Outcome) -> Finding | None:
 
 
 def stages_skipped(outcome: Outcome) -> Finding | None:
-    """Stages that follow a gradient of the network did not run.
-
-    Transfer without sources, searches that do not fit the samples, and stages that would repeat one
-    that does run, do not count."""
+    """Stages that follow a gradient did not run; those that would repeat another do not count."""
     skipped = [w for w in _skipped(outcome) if not outcome.skipped[w].startswith(REPEATED)]
     if not skipped:
         return None

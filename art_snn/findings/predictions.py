@@ -106,9 +106,7 @@ def random_network(subject: Subject) -> Finding | None:
 
 
 def without_answer(count: int, of: int, **more: float) -> Finding:
-    """Some samples have logits that are no numbers.
-
-    :param more: of the evidence."""
+    """Some samples have logits that are no numbers."""
     return Finding(
         "samples without an answer",
         {"samples": count, "of": of, **more},

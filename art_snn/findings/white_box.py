@@ -30,11 +30,7 @@ WINDOW = 10
 
 @dataclass(frozen=True, kw_only=True)
 class WhiteBox(Subject):
-    """Samples with AutoPGD on them: cross entropy, one random start, the network's rule.
-
-    :param sources: other classifiers of the same samples.
-    :param max_iter: steps.
-    :param square_iter: iterations of the search without gradients."""
+    """Samples with AutoPGD on them: cross entropy, one random start, the network's rule."""
 
     sources: tuple[PyTorchClassifier, ...] = ()
     max_iter: int = 100

@@ -37,11 +37,8 @@ def assemble(target: Target, title: str, store: Store) -> Evaluation:
             array = np.concatenate([store.array(name, "adversarials") for name in names])
             _write_adversarials(target, trials[-1], array, place == _shown(target))
     write_json(settings.output / "times.json", {"seconds": times})
-    findings = [
-        structured(finding, Finding)
-        for unit in examination_units(target)
-        for finding in store.read(unit.name)["findings"]
-    ]
+    contents = [store.read(unit.name)["findings"] for unit in examination_units(target)]
+    findings = [structured(finding, Finding) for findings in contents for finding in findings]
     names = [block_name("certificates", rows) for rows in target.slices if settings.certify]
     parts = [structured(store.read(name)["certificate"], Certificate) for name in names]
     searches = find_searches(plan for _, plan in target.plans)
@@ -107,8 +104,6 @@ def _shown(target: Target) -> int:
 
 
 def file_of(trial: Trial) -> str:
-    """Name of the file of adversarials: adversarials-PGD-7-by-stbp-0.05.npz.
-
-    All digits of the budget: no two budgets share a file."""
+    """Name of the file of adversarials, with all digits of the budget."""
     words = re.sub(r"[^A-Za-z0-9.=]+", "-", trial.name).strip("-")
     return f"adversarials-{words}-{float(trial.eps)!r}.npz".replace(".0.npz", ".npz")

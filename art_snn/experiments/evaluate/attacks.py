@@ -25,10 +25,7 @@ def usual_attack(norm: float | str, eps: float) -> Plan:
 
 
 def attack_named(attack: str, options: Mapping[str, Any], norm: float | str, eps: float) -> Plan:
-    """The attack of that name, of ATTACKS, ours or ART's, without a rule.
-
-    :param options: its settings, but for the budget, batches and seed.
-    :raises ValueError: for an unknown name, and options that the attack does not have."""
+    """The attack of that name, of ATTACKS, ours or ART's, without a rule."""
     if attack.lower() in ATTACKS:
         name, stage = attack.upper(), ATTACKS[attack.lower()](eps)
     else:
@@ -61,9 +58,7 @@ def with_rules(plan: Plan, rules: Mapping[str, Gradient]) -> Iterator[Plan]:
 
 
 def parsed(options: str) -> dict[str, Any]:
-    """Options as they are typed: max_iter=1000,loss_type=margin.
-
-    :raises ValueError: for what is none."""
+    """Options as they are typed: max_iter=1000,loss_type=margin."""
     try:
         # What is no literal of Python's is a word.
         call = ast.parse(f"_({options})", mode="eval").body
@@ -88,8 +83,7 @@ def _value(node: ast.expr) -> Any:
 def attack_errors(kind: type[EvasionAttack]) -> Iterator[None]:
     """What an attack of ART's raises within the block becomes a complaint about its choice.
 
-    Some need an estimator of another kind, samples of another shape or another framework, and fail
-    wherever they first notice. What our own attacks raise, and a plan's, passes."""
+    What our own attacks raise, and a plan's, passes."""
     try:
         yield
     except Exception as error:

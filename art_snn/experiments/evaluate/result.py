@@ -13,9 +13,7 @@ from art_snn.files import write_text
 
 @dataclass(frozen=True)
 class Evaluated(Result):
-    """The result of art-snn evaluate: tables, a picture and a page of an evaluation.
-
-    :param evaluation: the data."""
+    """The result of art-snn evaluate: tables, a picture and a page of an evaluation."""
 
     evaluation: Evaluation
     name: ClassVar[str] = "evaluation"

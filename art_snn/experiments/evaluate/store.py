@@ -17,10 +17,7 @@ Content = dict[str, Any]
 
 @dataclass(frozen=True)
 class Store:
-    """A folder of blocks that are done.
-
-    :param folder: where they lie.
-    :param key: fingerprint of what they are about."""
+    """A folder of blocks that are done; the key is the fingerprint of what they are about."""
 
     folder: Path
     key: str
@@ -34,9 +31,7 @@ class Store:
         return self.folder / f"{name}.npz"
 
     def done(self, names: Sequence[str]) -> set[str]:
-        """Which blocks are done; what was damaged, exchanged or written by others since is not.
-
-        :raises ValueError: when the folder holds blocks of something else."""
+        """Which blocks are done; what was damaged, exchanged or written by others since is not."""
         return {name for name in names if self.file(name).exists() and self._fits(name)}
 
     def _fits(self, name: str) -> bool:

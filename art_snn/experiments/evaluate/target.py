@@ -25,16 +25,13 @@ from art_snn.files import digest
 from art_snn.gradients import Native
 from art_snn.identity import identity
 from art_snn.metrics import certify
+from art_snn.network import SpikingNetwork
 from art_snn.team import Team
 
 
 @dataclass(frozen=True)
 class Target:
-    """A network with the samples that it is attacked on.
-
-    :param classifier: around the network.
-    :param x: samples ``(N, *input_shape)``, with classes y (N,).
-    :param sources: networks to transfer from."""
+    """A network, the samples that it is attacked on, and the networks to transfer from."""
 
     settings: Settings
     classifier: PyTorchSpikingClassifier
@@ -44,21 +41,19 @@ class Target:
 
     @classmethod
     def obtained(cls, settings: Settings, data: Dataset, team: Team) -> "Target":
-        """Networks with their weights, which are trained, where they must be, once for all.
-
-        :raises ValueError: before any training, for what :meth:`check_attack` says."""
+        """Networks with their weights, which are trained, where they must be, once for all."""
         x, y = data.x_test[: settings.samples], data.y_test[: settings.samples]
         classifier = settings.network.classifier(data, settings.device, settings.seed)
         codes = team.gathered(digest(identity(classifier.model)))
         expected, remedy = "the same code in every process", "Start them all from one state of it."
         team.led(lambda: require(len({*codes}) == 1, "model", expected, "several", remedy))
         team.led(cls(settings, classifier, x, y).check_attack)
-        _obtain(classifier, settings, settings.network, data, team)
+        _obtain(classifier.model, settings, settings.network, data, team)
         sources = []
         try:
             for trained in settings.source_networks():
                 sources.append(trained.classifier(data, settings.device, settings.seed))
-                _obtain(sources[-1], settings, trained, data, team)
+                _obtain(sources[-1].model, settings, trained, data, team)
         except CheckpointError as error:
             raise CheckpointError("sources", error.complaint) from error
         return cls(settings, classifier, x, y, tuple(sources)).ruled()
@@ -102,9 +97,7 @@ class Target:
         return suited(plan, self.classifier, self.settings.measure, some)
 
     def check(self) -> None:
-        """Complain about what cannot be run on this network.
-
-        :raises ValueError: naming the option."""
+        """Complain about what cannot be run on this network."""
         settings = self.settings
         for plan in settings.plans(settings.eps[0]):
             suited, decides = self.suited(plan), plan.name == settings.decides
@@ -124,10 +117,8 @@ class Target:
                 raise ArgumentError("certify", error.complaint) from error
 
     def check_attack(self) -> None:
-        """Complain about options that the attack refuses, and one that cannot be made, or refuses
-        the samples, whatever weights the network has.
-
-        :raises ValueError: naming the option."""
+        """Complain about an attack that cannot be made, whatever weights the network has, about
+        its options, and about samples that it refuses."""
         plan = self.settings.attack_plan(self.settings.eps[0])
         kind = plan.stages[0].attack
         try:
@@ -148,14 +139,9 @@ class Target:
 
 
 def _obtain(
-    classifier: PyTorchSpikingClassifier,
-    settings: Settings,
-    trained: Trained,
-    data: Dataset,
-    team: Team,
+    network: SpikingNetwork, settings: Settings, trained: Trained, data: Dataset, team: Team
 ) -> None:
     """Give a network the weights that the leading process has trained or loaded."""
-    network = classifier.model
 
     def weights() -> dict[str, Tensor]:
         trained.obtain(network, data, settings.output, settings.seed, sys.stderr.isatty())

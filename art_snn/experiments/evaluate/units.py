@@ -29,11 +29,7 @@ ALPHA = 0.001
 
 @dataclass
 class Progress:
-    """A bar over the samples of all units, and a line for each finished stage.
-
-    :param bar: of the leading process.
-    :param team: whose samples are counted.
-    :param shown: how many of these the bar shows."""
+    """A bar over the samples of all units, and a line for each finished stage."""
 
     bar: "tqdm[Any]"
     team: Team
@@ -65,14 +61,9 @@ class Progress:
 
 @dataclass(frozen=True)
 class Unit:
-    """Something that one process computes, by itself.
+    """Something that one process computes by itself: the content of a block, and arrays.
 
-    :param name: of its block.
-    :param samples: how many it is about.
-    :param words: for the bar.
-    :param compute: gives the content of its block, and arrays.
-    :param length: how long it takes, roughly, compared to others; long ones are dealt out first, so
-        that no process waits long for another at the end."""
+    :param length: how long it takes compared to others; long ones are dealt out first."""
 
     name: str
     samples: int
@@ -120,15 +111,9 @@ def certificate_units(target: Target) -> Iterator[Unit]:
 def _certified(target: Target, rows: slice, _: Progress) -> Any:
     settings = target.settings
     assert settings.draws is not None
-    certificate = certify(
-        target.classifier,
-        target.x[rows],
-        target.y[rows],
-        draws=settings.draws,
-        alpha=ALPHA,
-        batch_size=settings.batch_size,
-        seed=_seed(target, rows),
-    )
+    how: dict[str, Any] = {"batch_size": settings.batch_size, "seed": _seed(target, rows)}
+    how |= {"draws": settings.draws, "alpha": ALPHA}
+    certificate = certify(target.classifier, target.x[rows], target.y[rows], **how)
     return {"certificate": as_json(certificate)}, {}
 
 
@@ -141,9 +126,7 @@ def _seed(target: Target, rows: slice) -> int:
 def _attacked(
     target: Target, eps: float, plan: Plan, rows: slice, progress: Progress, clean: bool
 ) -> Any:
-    """The outcome of a plan on a block, which draws from a seed of its own.
-
-    :param clean: whether to add the predictions of the samples: once, not with each plan."""
+    """The outcome of a plan on a block; `clean` adds the predictions of the samples."""
     settings = target.settings
     attack = SpikingAutoAttack(
         target.classifier,

@@ -28,11 +28,7 @@ NOTHING = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure on a page.
-
-    :param title: what it shows.
-    :param element: the figure itself.
-    :param words: below the figure."""
+    """A figure on a page, with its title and the words below it."""
 
     title: str
     element: Markup
@@ -42,9 +38,8 @@ class Drawing:
 def draw_accuracy(evaluation: Evaluation, name: str) -> Drawing:
     """Accuracy against the budget."""
     shares = [f"{one.share} {budget_words(one.norm, one.eps)}" for one in verdicts(evaluation)]
-    words = (
-        f"All attacks together leave {join_words(shares)}. The table of attacks has the numbers."
-    )
+    words = f"All attacks together leave {join_words(shares)}."
+    words = f"{words} The table of attacks has the numbers."
     title = "Accuracy under each attack and under all of them, with 95 % intervals"
     return Drawing(title, inline(accuracy_figure(evaluation), name, title, words))
 
@@ -91,9 +86,8 @@ def draw_side_by_side(items: Sequence[ReportItem], name: str) -> Drawing | None:
         results = verdicts(item.evaluation)
         is_open |= results[0].open
         clean = {0.0: results[0].outcome.clean_accuracy}
-        curves[f"{number}: {item.evaluation.title}"] = clean | {
-            v.eps: v.outcome.robust_accuracy for v in results
-        }
+        curve = clean | {v.eps: v.outcome.robust_accuracy for v in results}
+        curves[f"{number}: {item.evaluation.title}"] = curve
         shares = [f"{v.share} {budget_words(v.norm, v.eps)}" for v in results]
         words.append(f"result {number} {join_words(shares)}")
     axis = f"accuracy{' at most' if is_open else ''} [%]"
@@ -103,12 +97,8 @@ def draw_side_by_side(items: Sequence[ReportItem], name: str) -> Drawing | None:
 
 
 def inline(figure: Figure, name: str, title: str, words: str) -> Markup:
-    """The figure as an element of a page.
+    """The figure as an element of a page; the same figure gives the same element.
 
-    The same figure gives the same element, whenever it is drawn.
-
-    :param name: of the element, which no other on the page has.
-    :param title: what it shows.
     :param words: what is to be seen, in numbers, for those who do not see it."""
     with matplotlib.rc_context(STYLE):
         stream = io.StringIO()

@@ -50,15 +50,11 @@ class Provenance:
     :param command: the command as it was typed, art-snn or a script.
     :param versions: of art_snn, Python and the packages that took part, by name.
     :param commit: of the folder that the command was typed in, or "".
-    :param seed: of all that is drawn.
-    :param block: samples per block, the unit of computing.
-    :param batch_size: samples per pass.
+    :param seed, block, batch_size, examined: settings of the command.
     :param rules: the rules of the attacks, by name, with their hyperparameters.
     :param weights: digest of the network's form and weights.
     :param data: digest of the samples and their labels.
-    :param device: name of the processor or the card.
-    :param threads: of torch on the CPU.
-    :param examined: samples that were examined for findings; 0 for none.
+    :param device, threads: name of the processor or the card; threads of torch on the CPU.
     :param sources: digests of the networks to transfer from, in their order."""
 
     command: str

@@ -122,9 +122,7 @@ def course(trial: Trial) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _axes(width: float, height: float, names: Iterable[str] = ()) -> tuple[Figure, Axes]:
-    """A figure with one plain pair of axes.
-
-    :param names: those of the legend below."""
+    """A figure with one plain pair of axes, and room for the names of the legend below."""
     lines = sum(1 + _fold(name, width).count("\n") for name in names)
     figure = Figure(figsize=(width, height + 0.19 * lines), layout="constrained")
     ax = figure.subplots()
@@ -176,9 +174,7 @@ def _bars(
     reach: np.ndarray | None = None,
     limit: float | None = None,
 ) -> Figure:
-    """Bars below their labels, which may be long.
-
-    :param reach: of the intervals, to the left and to the right [2, n]."""
+    """Bars below their labels, which may be long, with the reach of their intervals [2, n]."""
     folded = [textwrap.fill(label, int(LETTERS * width)) for label in labels]
     heights = np.array([0.24 + 0.17 * (1 + label.count("\n")) for label in folded])
     figure, ax = _axes(width, 0.55 + float(heights.sum()))

@@ -20,11 +20,9 @@ _REMEDY = "Evaluate again into the same folder; what is there is taken up."
 class Examples:
     """Samples that one trial broke.
 
-    :param trial: name of the trial.
-    :param eps: its budget.
+    :param trial: name of the trial; eps: its budget.
     :param rows: numbers of the samples in the evaluation, from 0 [k].
-    :param x: samples ``[k, *input_shape]``.
-    :param adversarial: what the trial made of them ``[k, *input_shape]``.
+    :param x, adversarial: samples, and what the trial made of them ``[k, *input_shape]``.
     :param predicted: classes that the network takes the adversarials for [k]."""
 
     trial: str
@@ -47,9 +45,7 @@ class Examples:
         require(whole, "rows", "rows and predicted classes as whole numbers", got, remedy)
 
     def write(self, folder: Path) -> None:
-        """Write them into the folder of the evaluation.
-
-        :raises WriteFailed: when the system refuses."""
+        """Write them into the folder of the evaluation."""
         write_arrays(folder / EXAMPLES, **{name: np.asarray(v) for name, v in vars(self).items()})
 
     @classmethod
@@ -81,8 +77,7 @@ class Examples:
 class ReportItem:
     """An evaluation as a report shows it.
 
-    :param name: by which it is told from others: the path of its file, or "".
-    :param evaluation: the evaluation.
+    :param name: the path of its file, or "".
     :param examples: some samples with their adversarials, if there are any.
     :param objection: why there are none, in a sentence."""
 

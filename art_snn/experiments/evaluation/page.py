@@ -29,9 +29,7 @@ MOST_DIFFERING = 500
 
 
 def render_page(items: Sequence[ReportItem]) -> str:
-    """One evaluation, or several side by side, as one page of HTML.
-
-    :param items: the evaluations; at least one."""
+    """One evaluation, or several side by side, as one page of HTML."""
     template = _environment().get_template("report.html.j2")
     views = [_view(item, number) for number, item in enumerate(items, 1)]
     several = _side_by_side(items) if len(items) > 1 else None

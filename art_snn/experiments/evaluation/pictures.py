@@ -25,11 +25,7 @@ GAP = 128
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture within a page.
-
-    :param source: the picture itself, as a data URI.
-    :param width, height: in pixels.
-    :param words: what is to be seen, for those who do not see it."""
+    """A picture within a page, as a data URI, with words for those who do not see it."""
 
     source: str
     width: int
@@ -39,10 +35,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Example:
-    """One sample.
-
-    :param words: which it is, and what became of it.
-    :param pictures: the original, the adversarial, and their difference."""
+    """One sample in words, and as pictures: the original, the adversarial, their difference."""
 
     words: str
     pictures: tuple[Picture, Picture, Picture]
@@ -50,11 +43,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Grid:
-    """Samples with their adversarials.
-
-    :param words: what the rows show.
-    :param strips: whether pictures are frames in time.
-    :param rows: one per sample."""
+    """Samples with their adversarials; strips are pictures of several frames in time."""
 
     words: str
     strips: bool
@@ -136,9 +125,7 @@ def _legend(examples: Examples, count: int) -> str:
 
 
 def sample(values: np.ndarray, low: float, high: float, words: str) -> Picture:
-    """A sample [C, H, W] or [T, C, H, W]: grey, in colours, or two polarities in two colours.
-
-    :param low, high: values that are black and white."""
+    """A sample [C, H, W] or [T, C, H, W]; low is black, high is white."""
     scaled = np.clip((values - low) / ((high - low) or 1), 0, 1)
     return _picture([_coloured(frame) for frame in _frames(scaled)], words)
 

@@ -76,11 +76,10 @@ def certified_rows(evaluation: Evaluation) -> Table:
 
 def stage_rows(evaluation: Evaluation) -> Table:
     """How many samples each stage broke that those before it had not."""
-    rows = [
-        (trial.name, stage, size(evaluation.norm, trial.eps), str(count))
-        for trial in evaluation.trials
-        for stage, count in trial.outcome.broken_by.items()
-    ]
+    rows = []
+    for trial in evaluation.trials:
+        eps, counts = size(evaluation.norm, trial.eps), trial.outcome.broken_by
+        rows += [(trial.name, stage, eps, str(count)) for stage, count in counts.items()]
     return Table(("attack", "stage", "eps", "samples broken"), rows, words=2)
 
 
@@ -130,9 +129,7 @@ def _skipped(trial: Trial) -> list[str]:
 
 
 def fates(evaluation: Evaluation, eps: float) -> list[str]:
-    """What became of each sample under all attacks up to a budget, in words.
-
-    :param eps: the budget; 0 for no attack."""
+    """What became of each sample under all attacks up to a budget, 0 for none, in words."""
     trials = [t for e in evaluation.budgets if e <= eps for t in evaluation.at(e).values()]
     first = next(iter(evaluation.at(evaluation.budgets[0]).values())).outcome
     words = []

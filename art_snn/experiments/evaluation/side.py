@@ -21,7 +21,6 @@ CLEAN = 0.0
 class Budget:
     """Which of the common samples survive in the one evaluation and not in the other.
 
-    :param words: the budget, or that there was no attack.
     :param counts: samples that survive in both, in the first alone, in the second alone.
     :param p: of the exact McNemar test, two-sided.
     :param differing: row in the first, row in the second, label, and what became of it in each."""
@@ -34,11 +33,9 @@ class Budget:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two evaluations on the samples that they share.
+    """Two evaluations, by their numbers from 1, on the samples that they have in common.
 
-    :param first, second: their numbers, from 1.
-    :param common: how many samples they share.
-    :param budgets: without an attack, and every budget that both have."""
+    :param budgets: without an attack, and each budget that both have."""
 
     first: int
     second: int
@@ -74,10 +71,9 @@ def _pair(first: int, one: Evaluation, second: int, other: Evaluation) -> Pair:
 
 
 def matched(one: Evaluation, other: Evaluation) -> list[tuple[int, int]]:
-    """Rows of the same sample in both, in the order of the first.
+    """Rows of the same digest and label in both, in the order of the first.
 
-    The same sample is one of the same digest and label. Of those that occur several times the
-    first goes with the first, the second with the second."""
+    Of those that occur several times the first goes with the first, the second with the second."""
     samples, others = (list(zip(e.samples, e.labels, strict=True)) for e in (one, other))
     places = defaultdict(list)
     for row, sample in enumerate(others):
@@ -120,9 +116,8 @@ def _surviving(evaluation: Evaluation, eps: float) -> np.ndarray:
 
 def side_sections(items: Sequence[ReportItem]) -> list[Part]:
     """The verdicts of several evaluations below one another, and the tests between them."""
-    names = [
-        f"Result {n}: {item.evaluation.title} ({item.name})" for n, item in enumerate(items, 1)
-    ]
+    numbered = enumerate(items, 1)
+    names = [f"Result {n}: {item.evaluation.title} ({item.name})" for n, item in numbered]
     parts: list[Part] = [f"{len(items)} evaluations side by side", Notes(names)]
     parts.append(verdict_table(items))
     for pair in pairs(items):

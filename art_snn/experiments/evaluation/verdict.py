@@ -13,8 +13,6 @@ from art_snn.metrics import Robustness, Share, union
 class Verdict:
     """The result at one budget.
 
-    :param eps: the budget.
-    :param norm: in which it is.
     :param outcome: of all trials together, at this budget or a smaller one.
     :param findings: those that cast doubt on the number.
     :param examined: samples that were examined for findings; 0 for none.
@@ -47,9 +45,7 @@ class Verdict:
 
 
 def sentence(results: Sequence[Verdict]) -> str:
-    """The verdicts of an evaluation in one sentence, without its full stop.
-
-    :param results: one per budget; at least one."""
+    """The verdicts of an evaluation in one sentence, without its full stop."""
     first, *_ = results
     norm, count = first.norm, len(first.findings)
     shares = [f"{one.outcome.robust_accuracy} {_at(norm, one.eps)}" for one in results]
@@ -83,12 +79,10 @@ def verdicts(evaluation: Evaluation) -> list[Verdict]:
 
 
 def bound(evaluation: Evaluation, trial: Trial, verdict: Verdict) -> str:
-    """The robust accuracy that one trial leaves, in words.
+    """The robust accuracy that one trial leaves, in words, with the verdict at the same budget.
 
     It is an upper bound where the verdict is one, where a finding is about the trial, and where the
-    other trials left less of it.
-
-    :param verdict: that of the same budget."""
+    other trials left less of it."""
     about = any(finding.about == trial.name for finding in evaluation.findings)
     share = trial.robustness.robust_accuracy
     less = verdict.outcome.robust_accuracy.count < share.count

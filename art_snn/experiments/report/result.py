@@ -26,9 +26,7 @@ def is_report(file: Path) -> bool:
 
 @dataclass(frozen=True)
 class Report:
-    """One evaluation, or several side by side.
-
-    :param items: the evaluations."""
+    """One evaluation, or several side by side."""
 
     items: Sequence[ReportItem]
 
