@@ -103,6 +103,17 @@ def describe(app: Sphinx, what: str, name: str, value: Any, options: Any, lines:
             lines[:] = ModuleAnalyzer.for_module(home).find_attr_docs().get(("", member), [])
 
 
+def split_parameters(
+    app: Sphinx, what: str, name: str, value: Any, _: Any, lines: list[str]
+) -> None:
+    """Give parameters that a docstring describes together a line each."""
+    text = "\n".join(lines)
+    for several in re.finditer(r"^:param (\w+(?:, \w+)+): (.*(?:\n +.*)*)", text, re.MULTILINE):
+        one_by_one = "\n".join(f":param {each}: {several[2]}" for each in several[1].split(", "))
+        text = text.replace(several[0], one_by_one)
+    lines[:] = text.split("\n")
+
+
 def plain(app: Sphinx, what: str, name: str, *_: Any) -> None:
     """Leave out what annotations tell the command line."""
     annotations = app.env.current_document.autodoc_annotations.get(name, {})
@@ -132,4 +143,5 @@ def link_back(app: Sphinx, page: str, template: str, context: dict[str, Any], _:
 def setup(app: Sphinx) -> None:
     app.connect("html-page-context", link_back)
     app.connect("autodoc-process-docstring", describe)
+    app.connect("autodoc-process-docstring", split_parameters)
     app.connect("autodoc-process-signature", plain, priority=600)
