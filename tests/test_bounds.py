@@ -109,23 +109,21 @@ def test_numbers_are_taken_up_to_their_bounds_and_refused_beyond(make, name, low
             make(**{name: value})
 
 
-def test_whole_numbers_that_no_float_holds_are_refused_as_numbers():
-    with pytest.raises(ValueError, match=r"^eps: expected a number above 0, got 1000.*\.\.\."):
-        Attack(eps=10**400)
-
-
-def test_a_curve_that_is_not_clipped_is_still_one():
-    assert StaticCurve(limit=math.inf).limit == math.inf
-
-
-def test_the_steps_of_scaling_and_the_budgets_of_the_demo_are_bounded_one_by_one():
-    with pytest.raises(ValueError, match=r"^steps: expected a whole number from 1 to 100000, got"):
-        grown(steps=(4, HUGE))
-    with pytest.raises(ValueError, match=r"^eps: expected a number from 1e-06 to 1e\+06, got 1e"):
-        shown(eps=(0.1, 1e300))
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Attack(eps=10**400), r"eps: expected a number above 0, got 1000.*\.\.\."),
+        (lambda: grown(steps=(4, HUGE)), "steps: expected a whole number from 1 to 100000, got"),
+        (lambda: shown(eps=(0.1, 1e300)), r"eps: expected a number from 1e-06 to 1e\+06, got 1e"),
+    ],
+)
+def test_numbers_that_no_float_holds_and_each_of_several_are_bounded(call, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        call()
 
 
 def test_corners_of_a_polyline_that_would_meet_by_rounding_are_refused():
+    assert StaticCurve(limit=math.inf).limit == math.inf
     rule = RGA(beta=math.nextafter(0.9, 1))
     assert rule.corners(0.1, 1.0)[-1] > rule.corners(0.1, 1.0)[-2]
     with pytest.raises(ValueError, match=r"^beta: expected more than 1 - decay = 0\.9"):

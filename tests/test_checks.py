@@ -32,29 +32,27 @@ from art_snn.models import Architecture
 
 def test_a_complaint_names_argument_expectation_what_came_and_remedy():
     error = invalid("eps", expected="a number", got="'x'", remedy="Use 0.1.")
-    assert isinstance(error, ValueError)
+    assert isinstance(error, ArgumentError)
     assert str(error) == "eps: expected a number, got 'x'. Use 0.1."
-    assert isinstance(error, ArgumentError)
-    assert error.argument == "eps"
     assert error.complaint == "expected a number, got 'x'. Use 0.1."
+    assert first_line(ValueError("one\ntwo")) == "one"
+    assert first_line(KeyError()) == "KeyError"
 
 
-@pytest.mark.parametrize(
-    ("kind", "usual"), [(MissingFile, FileNotFoundError), (MissingPackage, ModuleNotFoundError)]
-)
-def test_what_is_missing_is_a_complaint_and_what_python_calls_it(kind, usual):
-    error = kind("data", "expected a file, but none.npz does not exist.")
-    assert isinstance(error, ArgumentError)
-    assert isinstance(error, usual)
-    assert str(error) == "data: expected a file, but none.npz does not exist."
-    assert error.argument == "data"
+KINDS = {
+    ArgumentError: ValueError,
+    MissingFile: FileNotFoundError,
+    MissingPackage: ModuleNotFoundError,
+}
 
 
-@pytest.mark.parametrize("kind", [ArgumentError, MissingFile, MissingPackage])
-def test_a_complaint_passes_through_a_pickle(kind):
-    error = pickle.loads(pickle.dumps(kind("eps", "expected a number, got 'x'.")))
-    assert type(error) is kind
-    assert (error.argument, str(error)) == ("eps", "eps: expected a number, got 'x'.")
+@pytest.mark.parametrize(("kind", "usual"), KINDS.items())
+def test_a_complaint_is_what_python_calls_it_and_passes_through_a_pickle(kind, usual):
+    for error in (kind("eps", "a, got b."), pickle.loads(pickle.dumps(kind("eps", "a, got b.")))):
+        assert type(error) is kind
+        assert isinstance(error, ArgumentError)
+        assert isinstance(error, usual)
+        assert (error.argument, str(error)) == ("eps", "eps: a, got b.")
 
 
 def test_a_word_out_of_those_that_are_known_passes_and_any_other_is_refused():
@@ -83,57 +81,25 @@ def test_anything_but_a_whole_number_is_refused(value):
             require_whole("seed", value, remedy="Use 0.")
 
 
-@pytest.mark.parametrize(
-    ("size", "sides"), [(8, (8, 8)), ((3, 5), (3, 5)), ([3, 5], (3, 5)), (np.int64(8), (8, 8))]
-)
-def test_a_side_or_both_are_sides(size, sides):
-    assert require_sides(size, channels="") == sides
+SIDE, BOTH = "a whole number >= 1, got ", r"a side, or \(height, width\), got "
 
 
 @pytest.mark.parametrize(
     ("size", "message"),
     [
-        (0, r"a whole number >= 1, got 0\."),
-        ((3, 0), r"a whole number >= 1, got 0\."),
-        (2.5, r"a whole number >= 1, got 2\.5\."),
-        ((1, 3, 5), r"a side, or \(height, width\), got \(1, 3, 5\)\. Leave channels out\."),
-        ((), r"a side, or \(height, width\), got \(\)\. Leave channels out\."),
+        (0, SIDE + "0"),
+        ((3, 0), SIDE + "0"),
+        (2.5, SIDE + "2.5"),
+        ((1, 3, 5), BOTH + r"\(1, 3, 5\)\. Leave channels out\."),
+        ((), BOTH + r"\(\)\. Leave channels out\."),
     ],
 )
-def test_anything_but_a_side_or_both_is_refused(size, message):
+def test_a_side_or_both_are_sides_and_anything_else_is_refused(size, message):
+    for sides in ((3, 5), [3, 5]):
+        assert require_sides(sides, channels="") == (3, 5)
+    assert require_sides(8, channels="") == require_sides(np.int64(8), channels="") == (8, 8)
     with pytest.raises(ValueError, match=rf"^image_size: expected {message}"):
         require_sides(size, channels="Leave channels out.")
-
-
-@pytest.mark.parametrize("value", [1, 1.5, -0.1])
-def test_bounds_that_may_or_may_not_be_reached_are_told_apart(value):
-    assert require_number("momentum", 0, at_least=0, below=1, remedy="") == 0
-    message = r"^momentum: expected a number of at least 0 and below 1, got "
-    with pytest.raises(ValueError, match=message):
-        require_number("momentum", value, at_least=0, below=1, remedy="")
-
-
-@pytest.mark.parametrize("value", [1e-300, 0.5, 1, 1.0])
-def test_a_number_within_the_bounds_is_returned_as_a_float(value):
-    number = require_number("decay", value, above=0, up_to=1, remedy="")
-    assert number == value
-    assert type(number) is float
-
-
-@pytest.mark.parametrize("value", [0, -1, 1.0001, math.nan, math.inf, True, None, "0.5", 1j])
-def test_a_number_out_of_bounds_is_refused_with_both_bounds(value):
-    with pytest.raises(ValueError, match=r"^decay: expected a number above 0 and at most 1, got "):
-        require_number("decay", value, above=0, up_to=1, remedy="")
-
-
-@pytest.mark.parametrize("value", [2, 1.5, math.nan, math.inf, -math.inf, "3"])
-def test_without_an_upper_bound_only_the_lower_one_is_named(value):
-    with pytest.raises(ValueError, match=r"^beta: expected a number above 2, got .*\. Raise it\.$"):
-        require_number("beta", value, above=2, remedy="Raise it.")
-
-
-def test_any_finite_number_passes_without_an_upper_bound():
-    assert require_number("beta", 1e300, above=2, remedy="") == 1e300
 
 
 @pytest.mark.parametrize("value", [2**32, 10**20, 10**5000], ids=["next", "large", "huge"])
@@ -143,10 +109,28 @@ def test_seeds_go_as_far_as_numpy_takes_them(value):
         require_seed("seed", value)
 
 
-@pytest.mark.parametrize("value", [1e-30, 1e30])
-def test_numbers_that_cannot_be_computed_with_are_refused_with_the_range(value):
-    with pytest.raises(ValueError, match=r"^decay: expected a number from 1e-06 to 1, got 1e"):
-        require_number("decay", value, above=0, within=(1e-6, 1), remedy="")
+NO_NUMBERS = (math.nan, math.inf, True, None, "0.5", 1j)
+BOUNDS = {
+    "above 0 and at most 1": ({"above": 0, "up_to": 1}, (1e-300, 0.5, 1, 1.0), (0, -1, 1.0001)),
+    "of at least 0 and below 1": ({"at_least": 0, "below": 1}, (0, 0.5), (1, 1.5, -0.1)),
+    "above 2": ({"above": 2}, (2.5, 1e300), (2, 1.5, -math.inf)),
+    "from 1e-06 to 1": ({"above": 0, "within": (1e-6, 1)}, (1e-6, 1), (1e-30, 1e30)),
+}
+
+
+@pytest.mark.parametrize("words", BOUNDS)
+def test_a_number_within_the_bounds_is_returned_as_a_float_and_others_refused_by_them(words):
+    bounds, good, bad = BOUNDS[words]
+    for value in good:
+        number = require_number("beta", value, **bounds, remedy="")
+        assert number == value
+        assert type(number) is float
+    for value in bad:
+        with pytest.raises(ValueError, match=rf"^beta: .* number {words}, got .*\. Raise it\.$"):
+            require_number("beta", value, **bounds, remedy="Raise it.")
+    for value in NO_NUMBERS:
+        with pytest.raises(ValueError, match=r"^beta: expected a number .*, got .*\. Raise it\.$"):
+            require_number("beta", value, **bounds, remedy="Raise it.")
 
 
 def test_what_is_long_is_told_without_its_middle():
@@ -165,11 +149,6 @@ def test_no_values_and_values_that_occur_twice_are_refused():
         require_distinct("eps", ())
     with pytest.raises(ArgumentError, match=r"^eps: expected each once, got 0\.1, 0\.25, 0\.1"):
         require_distinct("eps", (0.1, 0.25, 0.1))
-
-
-def test_the_first_line_of_an_error_is_its_type_where_it_says_nothing():
-    assert first_line(ValueError("one\ntwo")) == "one"
-    assert first_line(KeyError()) == "KeyError"
 
 
 def test_what_fits_into_memory_passes_and_what_does_not_is_refused_with_both_sizes():

@@ -59,11 +59,36 @@ def eagerly(monkeypatch: pytest.MonkeyPatch, work):
         return work()
 
 
+@pytest.fixture
+def uncompiled(on_cpu: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """The same, where nothing may be compiled."""
+    on_cpu.setattr(fused._Entry, "settle", lambda _: pytest.fail("compiled"))
+    return on_cpu
+
+
+def assert_fused(loops: int, words: str = "fused") -> None:
+    assert len(fused.report()) == loops
+    assert all(words in line for line in fused.report())
+
+
+AS_EAGER = "fused, bit for bit as eager"
+
+
 def through(rule, dynamics, current, at_spikes):
     """Spikes and the gradient at the current."""
     current = current.clone().requires_grad_()
     spikes = rule.firing()(Site("", dynamics), current)
     return spikes.detach(), torch.autograd.grad(spikes, current, at_spikes)[0]
+
+
+def assert_as_eager(patch: pytest.MonkeyPatch, dynamics: Dynamics, current: Tensor) -> Tensor:
+    """Spikes, and potentials, to the bit."""
+    u, expected_u = torch.empty(2, *current.shape, dtype=current.dtype)
+    expected = eagerly(patch, lambda: dynamics.simulate(current, expected_u))
+    assert torch.equal(dynamics.simulate(current, u), expected)
+    assert torch.equal(u, expected_u)
+    assert 0 < expected.mean() < 1
+    return expected
 
 
 @pytest.mark.parametrize(
@@ -74,27 +99,17 @@ def test_fused_spikes_and_potentials_are_those_of_the_eager_loop_bit_for_bit(
 ):
     for samples in (3, 5):
         current = torch.randn(steps, samples, 32, dtype=dtype) + 0.3
-        u, expected_u = torch.empty_like(current), torch.empty_like(current)
-        expected = eagerly(on_cpu, lambda c=current, e=expected_u: dynamics.simulate(c, e))
-        assert torch.equal(dynamics.simulate(current, u), expected)
-        assert torch.equal(u, expected_u)
+        expected = assert_as_eager(on_cpu, dynamics, current)
         assert torch.equal(dynamics.simulate(current.requires_grad_()), expected)
         with torch.inference_mode():
             assert torch.equal(dynamics.simulate(current), expected)
-        assert 0 < expected.mean() < 1
     # One that keeps the potential and one that does not, for batches of any size.
-    assert len(fused.report()) == 2
-    assert all("fused, bit for bit as eager" in line for line in fused.report())
+    assert_fused(2, AS_EAGER)
 
 
 def test_a_view_that_repeats_a_step_is_simulated_like_its_copy(compiler, on_cpu):
-    view = (torch.rand(3, 32) + 0.3).expand(2, 3, 32)
-    u, expected_u = torch.empty(2, 3, 32), torch.empty(2, 3, 32)
-    expected = eagerly(on_cpu, lambda: Dynamics().simulate(view, expected_u))
-    assert torch.equal(Dynamics().simulate(view, u), expected)
-    assert torch.equal(u, expected_u)
-    assert expected.any()
-    assert "fused, bit for bit as eager" in fused.report()[0]
+    assert_as_eager(on_cpu, Dynamics(), (torch.rand(3, 32) + 0.3).expand(2, 3, 32))
+    assert_fused(1, AS_EAGER)
 
 
 @pytest.mark.parametrize(
@@ -114,8 +129,7 @@ def test_fused_gradients_are_those_of_the_eager_recursion_and_of_plain_autograd(
         (naive,) = torch.autograd.grad(plain, leaf, at_spikes)
         torch.testing.assert_close(gradient, naive, rtol=1e-12, atol=1e-12)
         assert gradient.any()
-    assert len(fused.report()) == 2
-    assert all("fused" in line for line in fused.report())
+    assert_fused(2)
 
 
 def test_a_network_has_the_same_logits_under_every_rule_and_none(compiler, on_cpu):
@@ -137,10 +151,7 @@ def test_where_rounding_differs_the_eager_loop_runs(compiler, on_cpu):
     expected = eagerly(on_cpu, lambda: dynamics.simulate(current))
     assert torch.equal(dynamics.simulate(current), expected)
     ways = {line.partition("on cpu: ")[2].partition(" (")[0] for line in fused.report()}
-    assert ways in (
-        {"fused, bit for bit as eager"},
-        {"eager, since compiled it differs from the eager loop"},
-    )
+    assert ways in ({AS_EAGER}, {"eager, since compiled it differs from the eager loop"})
 
 
 @dataclass(frozen=True)
@@ -165,25 +176,17 @@ class Sum(fused.Loop):
         return self.limit
 
 
-class Counting(Sum):
-    """The same, which counts how often it is tried."""
-
-    trials: ClassVar[int] = 0
-
-    def trial(self, like, generator):
-        type(self).trials += 1
-        return super().trial(like, generator)
-
-
 def test_a_loop_that_differs_is_tried_once_refused_and_told(compiler, on_cpu):
+    trials, trial = [], Sum.trial
+    on_cpu.setattr(Sum, "trial", lambda *of: trials.append(1) or trial(*of))
     x, out = torch.ones(3, 2, 32), torch.zeros(3, 2, 32)
     for _ in range(3):
-        assert not fused.run_fused(Counting(off=1e-3), (x,), (out,))
-    assert Counting.trials == 1
+        assert not fused.run_fused(Sum(off=1e-3), (x,), (out,))
+    assert len(trials) == 1
     assert not out.any()
     (line,) = fused.report()
     assert "eager, since compiled it differs from the eager loop (1.0e+00 of the trial)" in line
-    assert fused.run_fused(Counting(off=1e-3, limit=2e-3), (x,), (out,))
+    assert fused.run_fused(Sum(off=1e-3, limit=2e-3), (x,), (out,))
     assert torch.equal(out, x.cumsum(0))
     assert "fused, to rounding as eager" in fused.report()[1]
 
@@ -202,8 +205,7 @@ def test_threads_wait_for_the_one_that_compiles(compiler, on_cpu):
     with ThreadPoolExecutor(4) as pool:
         runs = list(pool.map(lambda _: Dynamics().simulate(current), range(8)))
     assert all(torch.equal(spikes, expected) for spikes in runs)
-    assert len(fused.report()) == 2
-    assert all("fused" in line for line in fused.report())
+    assert_fused(2)
 
 
 def test_where_nothing_can_be_compiled_the_eager_loop_runs_and_it_is_not_tried_again(on_cpu):
@@ -220,9 +222,7 @@ def test_where_nothing_can_be_compiled_the_eager_loop_runs_and_it_is_not_tried_a
         assert all(map(torch.equal, through(STBP(), Dynamics(), current, at_spikes), expected))
     assert torch.equal(Dynamics().simulate(current), expected[0])
     assert len(calls) == 2
-    reason = "eager, since it could not be compiled: OSError: no compiler"
-    assert len(fused.report()) == 3
-    assert all(line.endswith(reason) for line in fused.report())
+    assert_fused(3, "eager, since it could not be compiled: OSError: no compiler")
 
 
 def test_a_loop_that_fails_at_a_call_is_not_called_again(on_cpu):
@@ -250,8 +250,7 @@ class Mutable(TemporalGradient):
         return Triangle(self.width)(distance)
 
 
-def test_what_might_change_is_not_compiled(on_cpu):
-    on_cpu.setattr(fused._Entry, "settle", lambda _: pytest.fail("compiled"))
+def test_what_might_change_is_not_compiled(uncompiled):
     x, out = torch.ones(3, 2, 32), torch.zeros(3, 2, 32)
 
     @dataclass(frozen=True)
@@ -265,16 +264,15 @@ def test_what_might_change_is_not_compiled(on_cpu):
     assert not fused.run_fused(changed, (x,), (out,))
 
 
-def test_tensors_that_are_watched_or_do_not_fit_take_the_eager_loop(on_cpu):
+def test_tensors_that_are_watched_or_do_not_fit_take_the_eager_loop(uncompiled):
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class Watching(TorchDispatchMode):
         def __torch_dispatch__(self, function, types, args=(), kwargs=None):
             return function(*args, **kwargs or {})
 
-    on_cpu.setattr(fused._Entry, "settle", lambda _: pytest.fail("compiled"))
     current = torch.rand(4, 2, 32) + 0.3
-    expected = eagerly(on_cpu, lambda: Dynamics().simulate(current))
+    expected = eagerly(uncompiled, lambda: Dynamics().simulate(current))
     with Watching():
         assert torch.equal(Dynamics().simulate(current), expected)
     with torch.autocast("cpu", torch.bfloat16):
@@ -291,35 +289,30 @@ def test_tensors_that_are_watched_or_do_not_fit_take_the_eager_loop(on_cpu):
     assert not fused.report()
 
 
-def test_inside_of_another_compilation_nothing_is_fused(on_cpu):
-    on_cpu.setattr(fused._Entry, "settle", lambda _: pytest.fail("compiled"))
+def test_inside_of_another_compilation_and_by_default_nothing_is_fused(uncompiled):
     current = torch.rand(3, 2, 32) + 0.3
     whole = torch.compile(Dynamics().simulate, backend="eager")
-    assert torch.equal(whole(current), eagerly(on_cpu, lambda: Dynamics().simulate(current)))
+    assert torch.equal(whole(current), eagerly(uncompiled, lambda: Dynamics().simulate(current)))
     assert not fused.report()
-
-
-def test_by_default_nothing_is_fused_on_the_cpu(on_cpu):
-    on_cpu.delenv(fused.SWITCH)
+    uncompiled.delenv(fused.SWITCH)
     assert fused.devices() == {"cuda"}
-    Dynamics().simulate(torch.rand(3, 2, 32))
+    Dynamics().simulate(current)
     assert not fused.report()
 
 
-@pytest.mark.parametrize(
-    ("words", "devices"),
-    [("none", set()), ("cpu", {"cpu"}), ("cuda,cpu", {"cuda", "cpu"}), (" CUDA ", {"cuda"})],
-)
-def test_the_switch_names_types_of_device(monkeypatch, words, devices):
-    monkeypatch.setenv(fused.SWITCH, words)
-    assert fused.devices() == devices
-
-
-@pytest.mark.parametrize("words", ["0", "off", "", "cuda:0"])
-def test_another_switch_is_refused(monkeypatch, words):
-    monkeypatch.setenv(fused.SWITCH, words)
-    with pytest.raises(ValueError, match=r"ART_SNN_FUSED: expected 'none', 'cuda', 'cpu' or"):
-        fused.devices()
+def test_the_switch_names_types_of_device_and_another_is_refused(monkeypatch):
+    for words, devices in (
+        ("none", ""),
+        ("cpu", "cpu"),
+        ("cuda,cpu", "cpu cuda"),
+        (" CUDA ", "cuda"),
+    ):
+        monkeypatch.setenv(fused.SWITCH, words)
+        assert sorted(fused.devices()) == devices.split()
+    for words in ("0", "off", "", "cuda:0"):
+        monkeypatch.setenv(fused.SWITCH, words)
+        with pytest.raises(ValueError, match=r"ART_SNN_FUSED: expected 'none', 'cuda', 'cpu' or"):
+            fused.devices()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

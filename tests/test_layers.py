@@ -64,28 +64,24 @@ def test_the_values_and_gradients_are_those_of_the_modules_on_every_step(name):
         expected = layer.module(x.flatten(0, 1)).unflatten(0, (4, 2))
     else:
         expected = torch.stack([layer.module(step) for step in x])
-    got = layer(x)
-    torch.testing.assert_close(got, expected, rtol=1e-11, atol=1e-11)
-    direction = torch.randn_like(expected)
-    leaves = [x, *layer.parameters()]
-    ours = torch.autograd.grad((got * direction).sum(), leaves)
-    theirs = torch.autograd.grad((expected * direction).sum(), leaves)
-    for a, b in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+    assert_same(layer(x), expected, [x, *layer.parameters()])
 
 
 @pytest.mark.parametrize("name", stacks())
 def test_a_repeated_step_gives_the_values_and_gradients_of_its_copies(name):
     layer = TimeDistributed(*stacks()[name]).double().eval()
     image = torch.randn(2, 3, 6, 6, dtype=torch.float64, requires_grad=True)
-    got = layer(Direct(4)(image))
-    full = layer(torch.stack([image] * 4))
-    assert got.stride(0) == 0
-    torch.testing.assert_close(got, full, rtol=1e-11, atol=1e-11)
-    direction = torch.randn_like(full)
-    (ours,) = torch.autograd.grad((got * direction).sum(), image)
-    (theirs,) = torch.autograd.grad((full * direction).sum(), image)
-    torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+    repeated = layer(Direct(4)(image))
+    assert repeated.stride(0) == 0
+    assert_same(repeated, layer(torch.stack([image] * 4)), [image])
+
+
+def assert_same(ours, theirs, leaves):
+    """Same values, and same gradients at the leaves in one direction."""
+    torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
+    direction = torch.randn_like(theirs)
+    gradients = (torch.autograd.grad(out, leaves, direction) for out in (ours, theirs))
+    torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-10)
 
 
 def test_a_repeated_step_is_computed_once_through_all_layers():
@@ -113,10 +109,16 @@ def test_steps_are_computed_in_one_call(x, seen):
     assert spy.shapes == [seen]
 
 
-def test_an_empty_batch_passes():
+def test_an_empty_batch_passes_and_the_output_is_contiguous():
     layer = TimeDistributed(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten()).eval()
     assert layer(torch.zeros(4, 0, 3, 6, 6)).shape == (4, 0, 64)
     assert layer(torch.zeros(0, 3, 6, 6).expand(4, 0, 3, 6, 6)).shape == (4, 0, 64)
+
+    class Transposed(nn.Module):
+        def forward(self, x):
+            return x.transpose(1, 2)
+
+    assert TimeDistributed(Transposed())(torch.rand(4, 2, 3, 5)).is_contiguous()
 
 
 def test_dropout_draws_anew_for_every_step_in_training_mode_only():
@@ -144,43 +146,28 @@ def test_batch_norm_in_training_mode_uses_the_statistics_of_all_steps(repeat):
     assert norm.num_batches_tracked == 1
 
 
-def test_the_output_is_contiguous():
-    class Transposed(nn.Module):
-        def forward(self, x):
-            return x.transpose(1, 2)
+@pytest.mark.parametrize("training", [True, False])
+def test_layers_that_change_from_call_to_call_are_known(training):
+    norms, drops = (nn.BatchNorm2d(3), nn.BatchNorm1d(3)), (nn.Dropout(), nn.Dropout2d())
+    for module in (*norms, *drops, nn.AlphaDropout()):
+        assert varies(module.train(training)) is training
+    for module in (nn.Conv2d(3, 3, 3), LIF()):
+        assert not varies(module.train(training))
 
-    assert TimeDistributed(Transposed())(torch.rand(4, 2, 3, 5)).is_contiguous()
+
+NO_MODULES = r"(?s)^modules: expected torch modules, got .*\.$"
+STATEFUL = "(?s)^modules: expected modules without state, got .*Put neurons next"
+NESTED = nn.Sequential(nn.Flatten(), nn.Sequential(LIF()))
 
 
 @pytest.mark.parametrize(
-    ("module", "training", "answer"),
-    [
-        (nn.BatchNorm2d(3), True, True),
-        (nn.BatchNorm2d(3), False, False),
-        (nn.BatchNorm1d(3), True, True),
-        (nn.Dropout(), True, True),
-        (nn.Dropout2d(), True, True),
-        (nn.AlphaDropout(), True, True),
-        (nn.Dropout(), False, False),
-        (nn.Conv2d(3, 3, 3), True, False),
-        (LIF(), True, False),
-    ],
+    ("wrong", "message"),
+    [(wrong, NO_MODULES) for wrong in (nn.Conv2d, torch.relu, None, [nn.Flatten()])]
+    + [(wrong, STATEFUL) for wrong in (LIF(), NESTED)],
 )
-def test_layers_that_change_from_call_to_call_are_known(module, training, answer):
-    assert varies(module.train(training)) is answer
-
-
-@pytest.mark.parametrize("wrong", [nn.Conv2d, torch.relu, None, [nn.Flatten()]])
-def test_anything_but_modules_is_refused(wrong):
-    with pytest.raises(TypeError, match=r"^modules: expected torch modules, got .*\.$"):
-        TimeDistributed(nn.Flatten(), wrong)
-
-
-@pytest.mark.parametrize("wrong", [LIF(), nn.Sequential(nn.Flatten(), nn.Sequential(LIF()))])
-def test_neurons_inside_are_refused(wrong):
-    message = r"(?s)^modules: expected modules without state, got .*Put neurons next"
+def test_anything_but_modules_without_neurons_is_refused(wrong, message):
     with pytest.raises(TypeError, match=message):
-        TimeDistributed(nn.Linear(3, 3), wrong)
+        TimeDistributed(nn.Flatten(), wrong)
 
 
 @pytest.mark.parametrize("repeat", [False, True])

@@ -35,9 +35,7 @@ def test_a_neuron_has_its_dynamics_shows_them_and_has_nothing_to_save(neuron, dy
 @pytest.mark.parametrize("shape", [(4, 2), (4, 2, 3), (1, 2, 3, 5, 5), (4, 0, 3)])
 def test_spikes_have_the_shape_of_the_current(shape):
     current = 2 * torch.rand(shape)
-    spikes = LIF()(current)
-    assert spikes.shape == shape
-    assert torch.equal(spikes, Dynamics().simulate(current))
+    assert torch.equal(LIF()(current), Dynamics().simulate(current))
 
 
 def test_a_neuron_on_its_own_is_differentiated_by_stbp():
@@ -49,24 +47,6 @@ def test_a_neuron_on_its_own_is_differentiated_by_stbp():
     (expected,) = torch.autograd.grad(spikes, current, at_spikes)
     assert torch.equal(alone, expected)
     assert alone.abs().sum() > 0
-
-
-def test_a_neuron_on_its_own_learns():
-    model = nn.Sequential(
-        TimeDistributed(nn.Linear(4, 16)), LIF(), TimeDistributed(nn.Linear(16, 2))
-    )
-    x, y = torch.rand(32, 4), torch.arange(32) % 2
-    x[y == 1, :2] += 1
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
-    losses = []
-    for _ in range(30):
-        loss = nn.functional.cross_entropy(model(x.expand(4, 32, 4)).mean(0), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert model[0].module[0].weight.grad.abs().sum() > 0
-    assert losses[-1] < 0.3 < losses[0]
 
 
 def test_a_neuron_fires_as_the_pass_tells_that_knows_it():
@@ -97,24 +77,18 @@ def test_neurons_can_be_copied_and_pickled_and_take_new_dynamics():
 
 @pytest.mark.parametrize("shape", [(), (4,), (0, 2), (0, 2, 3)])
 def test_a_current_without_time_steps_or_batch_axis_is_refused(shape):
-    message = r"^current: expected a tensor \[T, N, \.\.\.\] with T >= 1, got shape .* Time comes"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^current: .*\[T, N, \.\.\.\] with T >= 1, got shape"):
         LIF()(torch.zeros(shape))
 
 
-@pytest.mark.parametrize(
-    ("build", "message"),
-    [
-        (lambda: LIF(decay=2.0), "decay: expected a number above 0 and at most 1, got 2.0"),
-        (lambda: LIF(threshold=-1.0), "threshold: expected a number above 0, got -1.0"),
-        (lambda: LIF(reset="none"), "reset: expected 'hard' or 'soft', got 'none'"),
-        (lambda: IF(threshold=0), "threshold: expected a number above 0, got 0"),
-        (lambda: IF(reset="none"), "reset: expected 'hard' or 'soft', got 'none'"),
-    ],
-)
-def test_parameters_out_of_range_are_refused(build, message):
-    with pytest.raises(ValueError, match=message):
-        build()
+BAD = [(LIF, "decay", 2.0), (LIF, "threshold", -1.0), (IF, "threshold", 0)]
+BAD += [(LIF, "reset", "none"), (IF, "reset", "none")]
+
+
+@pytest.mark.parametrize(("neuron", "name", "value"), BAD)
+def test_parameters_out_of_range_are_refused(neuron, name, value):
+    with pytest.raises(ValueError, match=rf"^{name}: expected .*, got {value!r}"):
+        neuron(**{name: value})
 
 
 @pytest.mark.parametrize("gradient", ["rga", "stbp"])

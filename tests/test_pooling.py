@@ -88,20 +88,13 @@ def test_it_keeps_nothing_of_its_input():
     assert not [tensor for tensor in kept if tensor.numel() > 1]
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_other_pools_are_left_to_torch(name):
-    assert not suits(OTHERS[name], planes())
-
-
-def test_so_are_other_inputs_and_modules_of_others_own():
+def test_other_pools_inputs_and_modules_of_others_own_are_left_to_torch():
     pool, x = POOLS["two by two"], planes()
-    assert not suits(Scaled(2), x)
-    assert not suits(pool, x[0])
-    assert not suits(pool, x.to("meta"))
-    assert not suits(pool, x.to(memory_format=torch.channels_last))
-    assert not suits(pool, torch.zeros(1, 1, 2, 2, dtype=torch.int64))
-    assert not suits(pool, x.as_subclass(nn.Buffer))
-    assert not suits(nn.AvgPool2d(2), planes()[..., 1:])
+    for other in (*OTHERS.values(), Scaled(2)):
+        assert not suits(other, x)
+    inputs = x[0], x.to("meta"), x.to(memory_format=torch.channels_last), x.as_subclass(nn.Buffer)
+    for other in (*inputs, x[..., 1:], torch.zeros(1, 1, 2, 2, dtype=torch.int64)):
+        assert not suits(pool, other)
     with forward_ad.dual_level():
         assert not suits(pool, x)
 

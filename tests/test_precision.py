@@ -12,15 +12,17 @@ import torch
 from art.attacks.evasion import ProjectedGradientDescent
 from torch import nn
 
-from art_snn import EOT, GRADIENTS, LIF, Direct, Extended, Mean, PyTorchSpikingClassifier, precision
+from art_snn import EOT, GRADIENTS, Direct, Extended, Mean, PyTorchSpikingClassifier, precision
 from art_snn.attacks import Attack
 from art_snn.gradients import RGA, STBP
 from art_snn.gradients.affine import tolerance
+from art_snn.gradients.shared import time_mean
 from art_snn.interop import adapt
 from art_snn.precision import DTYPES, multiplies_bfloat16
 from tests.architectures import CLASSES, SHAPE, batch, chain, max_pooled, network, residual
 from tests.interop.stacks import Loop, Stack
 from tests.standins import spikingjelly
+from tests.tiny import same, weights
 
 every_rule = pytest.mark.parametrize("rule", [name for name in GRADIENTS if name != "cba"])
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -50,7 +52,7 @@ def cosine(one, other):
 @pytest.mark.parametrize("layers", [chain, residual, max_pooled])
 def test_gradients_point_where_those_of_single_precision_do(layers, dtype, rule):
     net, x = single(layers), batch(6, dtype=torch.float32)
-    exact = gradients(net, rule, x)
+    before, exact = weights(net), gradients(net, rule, x)
     half = gradients(net, rule, x, dtype)
     assert half[0].dtype == half[1].dtype == torch.float32
     assert not torch.equal(half[1], exact[1])
@@ -59,15 +61,10 @@ def test_gradients_point_where_those_of_single_precision_do(layers, dtype, rule)
     assert half[1].any()
     # Between equal spikes a maximum is another one's in another precision.
     assert layers is max_pooled or cosine(half[1], exact[1]) > 0.5
-
-
-@every_dtype
-@pytest.mark.parametrize("rule", ["rga", "static", "bptr", "hart"])
-def test_affine_layers_collapse_and_others_do_not(rule, dtype):
-    for layers, kind in ((chain, "collapsed"), (max_pooled, "time-resolved")):
-        net, x = single(layers), batch(3, dtype=torch.float32)
-        gradients(net, rule, x, dtype)
-        assert net.execution.kind == kind
+    if rule in ("rga", "static", "bptr", "hart"):
+        assert net.execution.kind == ("time-resolved" if layers is max_pooled else "collapsed")
+    assert same(before, weights(net))
+    assert all(weight.requires_grad for weight in net.parameters())
 
 
 @every_dtype
@@ -98,6 +95,11 @@ def test_weights_are_cast_once_for_every_state_of_the_network(monkeypatch):
     for _ in range(3):
         gradients(net, "rga", x, "bfloat16")
     assert len(casts) == 1
+    half = net.lowered(torch.bfloat16)
+    assert net.lowered(torch.bfloat16) is half
+    assert half.exact is net
+    assert {weight.dtype for weight in half.parameters()} == {torch.bfloat16}
+    assert [site.name for site in half.sites()] == [site.name for site in net.sites()]
     with torch.no_grad():
         next(net.parameters()).mul_(1.5)
     changed = gradients(net, "rga", x, "bfloat16")
@@ -128,17 +130,12 @@ def test_what_a_rule_remembers_is_forgotten_in_half_precision_too():
 
 @pytest.mark.parametrize("native", [True, False])
 def test_auto_takes_what_the_device_multiplies_natively_and_says_so(native, monkeypatch):
+    assert multiplies_bfloat16(torch.device("meta")) is False
     monkeypatch.setattr("art_snn.precision.multiplies_bfloat16", lambda device: native)
     net, x = single(), batch(3, dtype=torch.float32)
-    exact = gradients(net, "rga", x)[1]
-    half = gradients(net, "rga", x, "auto")[1]
+    exact, half = (gradients(net, "rga", x, dtype)[1] for dtype in (None, "auto"))
     assert torch.equal(exact, half) != native
-    words = "the processor multiplies natively" if native else "the processor does not multiply"
-    assert words in str(net.execution)
-
-
-def test_nothing_is_claimed_of_a_device_that_is_not_known():
-    assert multiplies_bfloat16(torch.device("meta")) is False
+    assert f"the processor {'multiplies' if native else 'does not multiply'}" in str(net.execution)
 
 
 def test_the_tolerance_of_a_replay_follows_from_the_dtype():
@@ -158,11 +155,14 @@ def test_twins_copies_and_pickles_keep_the_choice():
 
 @pytest.mark.parametrize("value", ["half", "float32", 16, torch.float32, True])
 def test_other_precisions_are_refused(value):
-    message = r"^attack_dtype: expected 'auto', 'bfloat16', 'float16' or None, got "
-    with pytest.raises(ValueError, match=message):
-        single().attack_dtype = value
-    with pytest.raises(ValueError, match=message):
-        Attack(attack_dtype=value)
+    for choose in (
+        lambda: setattr(single(), "attack_dtype", value),
+        partial(Attack, attack_dtype=value),
+    ):
+        with pytest.raises(
+            ValueError, match=r"^attack_dtype: .*'bfloat16', 'float16' or None, got "
+        ):
+            choose()
 
 
 def classifier(**options):
@@ -189,72 +189,41 @@ def test_a_classifier_takes_it_and_attacks_of_art_run_in_it():
 
 
 def test_an_attack_by_its_settings_crafts_in_it_and_leaves_the_network_alone():
-    wrapped = classifier(gradient="rga")
+    wrapped, seen = classifier(gradient="rga"), []
     x, y = batch(6, dtype=torch.float32).numpy(), np.arange(6) % CLASSES
-    half = Attack(eps=0.2, iterations=3, attack_dtype="bfloat16")
-    single_precision = Attack(eps=0.2, iterations=3)
-    seen = []
     wrapped.model.register_forward_pre_hook(lambda net, inputs: seen.append(net.attack_dtype))
-    half.craft(wrapped, x, y)
-    assert set(seen) == {"bfloat16"}
-    seen.clear()
-    single_precision.craft(wrapped, x, y)
-    assert set(seen) == {None}
-    assert wrapped.attack_dtype is None
+    half, exact = (Attack(eps=0.2, iterations=3, attack_dtype=d) for d in ("bfloat16", None))
+    for attack in (half, exact):
+        seen.clear()
+        attack.craft(wrapped, x, y)
+        assert set(seen) == {attack.attack_dtype}
+        assert wrapped.attack_dtype is None
     assert str(half).endswith(", crafted in bfloat16")
     assert half.as_dict()["attack_dtype"] == "bfloat16"
-    assert "attack_dtype" not in single_precision.as_dict()
+    assert "attack_dtype" not in exact.as_dict()
 
 
 def test_adapted_networks_craft_in_it_where_their_neurons_fire_by_our_engines():
-    whole = adapt(Stack(partial(spikingjelly.LIFNode, step_mode="m"), 2.0).float(), steps=4)
-    x = torch.rand(5, 1, 3, 3)
+    multiple, one = (partial(spikingjelly.LIFNode, step_mode=mode) for mode in "ms")
+    whole, x = adapt(Stack(multiple, 2.0).float(), steps=4), torch.rand(5, 1, 3, 3)
+    loop = adapt(Loop(one, 2.0).float(), encoder=None, readout="mean")
     exact, half = gradients(whole, "rga", x), gradients(whole, "rga", x, "bfloat16")
     assert cosine(half[1], exact[1]) > 0.5
     assert not torch.equal(half[1], exact[1])
-    loop = adapt(
-        Loop(partial(spikingjelly.LIFNode, step_mode="s"), 2.0).float(),
-        encoder=None,
-        readout="mean",
-    )
+    words = "in its own precision, since the model's neurons run by themselves"
     for net, rule in ((whole, "native"), (loop, "rga")):
         exact, half = gradients(net, rule, x), gradients(net, rule, x, "bfloat16")
         assert torch.equal(half[1], exact[1])
-        assert "in its own precision, since the model's neurons run by themselves" in str(
-            net.execution
-        )
-
-
-def test_the_lowered_network_holds_its_own_weights_alone():
-    net = single()
-    half = net.lowered(torch.bfloat16)
-    assert half.exact is net
-    assert {weight.dtype for weight in half.parameters()} == {torch.bfloat16}
-    assert [site.name for site in half.sites()] == [site.name for site in net.sites()]
-    assert net.lowered(torch.bfloat16) is half
-
-
-def test_the_network_stays_as_it_was():
-    net = single()
-    before = copy.deepcopy(net.state_dict())
-    gradients(net, "rga", batch(3, dtype=torch.float32), "bfloat16")
-    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
-    assert all(weight.requires_grad for weight in net.parameters())
-    assert any(isinstance(module, LIF) for module in net.modules())
+        assert words in str(net.execution)
 
 
 @every_dtype
 @pytest.mark.parametrize("steps", [1, 3, 8])
 def test_means_over_time_are_summed_in_single_precision(dtype, steps):
-    from art_snn.gradients.shared import time_mean
-
     x = torch.randn(steps, 5, 4, 3).to(DTYPES[dtype])
-    wanted = x.double().mean(0, keepdim=True)
-    unit = torch.finfo(DTYPES[dtype]).eps
+    mean, wanted = time_mean(x).double(), x.double().mean(0, keepdim=True)
     # The sum is rounded once, and the quotient.
-    torch.testing.assert_close(
-        time_mean(x).double(), wanted, rtol=0, atol=float(2 * unit * x.abs().max())
-    )
-    assert time_mean(x).shape == (1, 5, 4, 3)
+    error = float(2 * torch.finfo(DTYPES[dtype]).eps * x.abs().max())
+    torch.testing.assert_close(mean, wanted, rtol=0, atol=error)
     spikes = (x > 0).to(x.dtype)
     assert torch.equal(time_mean(spikes), spikes.double().mean(0, keepdim=True).to(x.dtype))

@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -63,24 +63,20 @@ def test_a_command_that_is_stopped_at_work_puts_everything_away_and_says_where_i
     assert [file.name for file in out.iterdir()] == ["training.pt"]
 
 
-def test_within_the_block_signals_raise_and_afterwards_do_what_they_did():
-    before = [signal.getsignal(number) for number in STATUS]
+def test_within_the_block_signals_raise_but_in_other_threads_and_afterwards_do_what_they_did():
+    def now() -> list[object]:
+        return [signal.getsignal(number) for number in STATUS]
+
+    def within() -> list[object]:
+        with stoppable():
+            return now()
+
+    before = now()
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(within).result() == before
     with pytest.raises(Terminated), stoppable():
         signal.raise_signal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt) as caught, stoppable():
         signal.raise_signal(signal.SIGINT)
     assert type(caught.value) is KeyboardInterrupt
-    assert [signal.getsignal(number) for number in STATUS] == before
-
-
-def test_a_thread_that_is_not_the_first_leaves_signals_alone():
-    seen = []
-
-    def work() -> None:
-        with stoppable():
-            seen.append([signal.getsignal(number) for number in STATUS])
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert seen == [[signal.getsignal(number) for number in STATUS]]
+    assert now() == before

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import copy
-import pickle
+import gc
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -46,14 +47,13 @@ def test_threads_on_one_network_get_the_gradients_of_their_own_rules(classifier,
     assert classifier.model._override is None
 
 
-@pytest.mark.parametrize(
-    ("block", "look", "inside"),
-    [
-        (lambda n: n.using("stbp"), lambda n: n._override, STBP()),
-        (lambda n: n.attacking(0.1), lambda n: n.budget, (0.1,)),
-    ],
-    ids=["using", "attacking"],
-)
+BLOCKS = [
+    (lambda n: n.using("stbp"), lambda n: n._override, STBP()),
+    (lambda n: n.attacking(0.1), lambda n: n.budget, (0.1,)),
+]
+
+
+@pytest.mark.parametrize(("block", "look", "inside"), BLOCKS, ids=["using", "attacking"])
 def test_a_thread_that_is_started_in_a_block_knows_of_it_where_it_takes_the_context(
     classifier, block, look, inside
 ):
@@ -115,14 +115,11 @@ def test_of_two_tasks_that_start_with_the_same_moments_one_goes_on_with_them(cla
 
 def test_what_a_network_remembers_is_bounded_and_the_oldest_leave(classifier):
     x, y = small.samples(classifier)
-    rules = [ASSG(relax=1 + i / 100) for i in range(20)]
-    for rule in rules:
-        classifier.loss_gradient(x, y, gradient=rule)
-    assert list(classifier.model.memory) == rules[-8:]
-    longer = [Extended(rule, steps=6) for rule in rules]
-    for rule in longer:
-        classifier.loss_gradient(x, y, gradient=rule)
-    assert list(classifier.model.memory) == longer[-8:]
+    alone = [ASSG(relax=1 + i / 100) for i in range(20)]
+    for rules in (alone, [Extended(rule, steps=6) for rule in alone]):
+        for rule in rules:
+            classifier.loss_gradient(x, y, gradient=rule)
+        assert list(classifier.model.memory) == rules[-8:]
 
 
 def test_how_a_gradient_was_computed_is_told_to_whoever_asked_for_it(classifier):
@@ -167,25 +164,17 @@ def test_activations_are_those_of_the_callers_own_samples(classifier):
         assert all(pool.map(activations, (0, 1)))
 
 
-@pytest.mark.parametrize(
-    "copied",
-    [copy.copy, copy.deepcopy, lambda n: pickle.loads(pickle.dumps(n))],
-    ids=["copy", "deepcopy", "pickle"],
-)
+@pytest.mark.parametrize("copied", [copy.copy, lambda n: n._replicate_for_data_parallel()])
 def test_copies_and_replicas_made_inside_using_keep_its_rule(copied, classifier):
     network: SpikingNetwork = classifier.model
     with network.using(STBP()):
-        twins = [copied(network), network._replicate_for_data_parallel()]
-    for twin in twins:
-        assert (twin.gradient, twin.training_gradient) == (STBP(), STBP())
-        assert (twin.memory, twin.execution, twin._override) == ({}, None, None)
+        twin = copied(network)
+    assert (twin.gradient, twin.training_gradient) == (STBP(), STBP())
+    assert (twin.memory, twin.execution, twin._override) == ({}, None, None)
     assert network.gradient == RGA()
 
 
 def test_nothing_of_a_network_that_is_gone_is_kept():
-    import gc
-    import weakref
-
     network = small.classifier().model
     x = torch.rand(2, *small.SHAPE).requires_grad_()
     with network.using("assg"):
@@ -201,21 +190,16 @@ def test_threads_that_evaluate_a_network_leave_it_in_training_mode_and_see_none_
     layers = [first, LIF(), TimeDistributed(nn.Linear(24, small.CLASSES))]
     classifier = small.around(SpikingNetwork(layers, Direct(4)).double())
     x, y = small.samples(classifier)
-    expected = classifier.loss_gradient(x, y)
-    statistics = classifier.model.layers[0].module[2].running_mean.clone()
-    classifier.model.train()
+    expected, network = classifier.loss_gradient(x, y), classifier.model.train()
+    statistics = first.module[2].running_mean.clone()
 
     def work(_: int) -> bool:
         return all(np.array_equal(classifier.loss_gradient(x, y), expected) for _ in range(25))
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(work, range(4)))
-    assert all(module.training for module in classifier.model.modules())
-    assert torch.equal(classifier.model.layers[0].module[2].running_mean, statistics)
-
-
-def test_modes_are_kept_inside_of_each_other():
-    network = small.classifier().model.train()
+    assert all(module.training for module in network.modules())
+    assert torch.equal(first.module[2].running_mean, statistics)
     with modes_kept(network):
         network.eval()
         with modes_kept(network):

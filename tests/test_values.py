@@ -86,33 +86,32 @@ def test_channels_have_settings_of_their_own():
 
 
 def test_they_are_compared_by_value_and_survive_copies():
-    one, two = (Dynamics(decay=torch.tensor([0.2, 0.9])) for _ in range(2))
+    values = torch.tensor([0.2, 0.9])
+    one, two = (Dynamics(decay=values.clone()) for _ in range(2))
     assert one == two
     assert hash(one) == hash(two)
     assert one != Dynamics(decay=torch.tensor([0.2, 0.8]))
     assert copy.deepcopy(one) == pickle.loads(pickle.dumps(one)) == one
     assert "0.2 to 0.9, 2 values" in repr(one)
     assert not one.uniform
-    assert one.standard.decay == Values(torch.tensor([0.2, 0.9]))
-
-
-def test_a_tensor_of_one_number_is_that_number():
+    assert one.standard.decay == LIF(decay=values).dynamics.decay == Values(values)
+    # A tensor of one number is that number.
     parameter = nn.Parameter(torch.tensor([0.25]))
     assert Dynamics(parameter, nn.Parameter(torch.tensor(2.0))) == Dynamics(0.25, 2.0)
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("name", "values", "message"),
     [
-        ({"decay": torch.tensor([0.5, 1.5])}, r"decay: expected .* at most 1, got 1\.5"),
-        ({"decay": torch.tensor([0.0, 0.5])}, r"decay: expected a number above 0"),
-        ({"threshold": torch.tensor([1.0, -1.0])}, r"threshold: expected a number above 0"),
-        ({"decay": torch.tensor([0.5, float("nan")])}, r"decay: expected"),
+        ("decay", [0.5, 1.5], r".* at most 1, got 1\.5"),
+        ("decay", [0.0, 0.5], "a number above 0"),
+        ("threshold", [1.0, -1.0], "a number above 0"),
+        ("decay", [0.5, float("nan")], ""),
     ],
 )
-def test_every_number_must_be_within_range(options, message):
-    with pytest.raises(ValueError, match=message):
-        Dynamics(**options)
+def test_every_number_must_be_within_range(name, values, message):
+    with pytest.raises(ValueError, match=f"{name}: expected {message}"):
+        Dynamics(**{name: torch.tensor(values)})
 
 
 @pytest.mark.parametrize("rule", ["rga", "stbp", "hart", "static", "bptr"])
@@ -126,7 +125,3 @@ def test_a_learned_beta_of_snntorch_is_known_neuron_by_neuron(rule):
         logits = network(x)
     assert torch.autograd.grad(logits.sum(), x)[0].any()
     assert network.sites()[0].dynamics.decay == Values(beta)
-
-
-def test_layers_of_ours_take_them_too():
-    assert LIF(decay=torch.tensor([0.2, 0.9])).dynamics.decay == Values(torch.tensor([0.2, 0.9]))
