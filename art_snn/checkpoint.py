@@ -23,10 +23,8 @@ class CheckpointError(ArgumentError):
 
 
 def save(network: SpikingNetwork, path: str | Path, **notes: Any) -> None:
-    """Write the weights; an interrupted save leaves an earlier file whole.
+    """Write the parameters and buffers; an interrupted save leaves an earlier file whole.
 
-    :param network: its parameters and buffers are saved, on the CPU.
-    :param path: file to write.
     :param notes: numbers, strings, lists and dicts to keep with the weights, such as accuracy;
         numpy numbers and arrays become plain ones.
     :raises TypeError: for a note of another type, before anything is written.
@@ -39,15 +37,13 @@ def save(network: SpikingNetwork, path: str | Path, **notes: Any) -> None:
 
 
 def load(network: SpikingNetwork, path: str | Path) -> dict[str, Any]:
-    """Read weights into the network, on whatever device it is.
+    """Read weights into the network, on whatever device it is; returns the notes.
 
     The file is opened with weights_only=True: it can hold tensors and plain values, no code. Its
     checksum must match. When anything is wrong the network is left as it was.
 
-    :param network: a network of the architecture that was saved.
     :param path: file written by :func:`save`, or a plain state dict of this network, or of the
         model that an adapted network is around.
-    :return: the notes that were saved.
     :raises FileNotFoundError: when there is no such file.
     :raises CheckpointError: when the file is damaged, is no checkpoint, does not fit, or holds NaN,
         infinity, or tensors without values."""

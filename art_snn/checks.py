@@ -51,12 +51,7 @@ class ArgumentError(ValueError):
 
     @classmethod
     def of(cls, argument: str, expected: str, got: object, remedy: str) -> Self:
-        """The complaint in its usual form.
-
-        :param argument: name of the argument as the user wrote it.
-        :param expected: what would have been accepted.
-        :param got: what came instead.
-        :param remedy: a full sentence that says what to do."""
+        """The complaint in its usual form; the remedy is a full sentence that says what to do."""
         return cls(argument, f"expected {expected}, got {got}. {remedy}")
 
     def __str__(self) -> str:

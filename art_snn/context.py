@@ -22,12 +22,10 @@ def within(variable: "ContextVar[Value] | Attribute[Value]", value: Value) -> It
 
 
 class PerContext(Generic[Value]):
-    """An attribute whose value is set for the present context, and for those copied from it later.
+    """An attribute with a value of its own in every context, as :mod:`contextvars` has it.
 
-    A new thread starts without any value, an asyncio task with those of the code that starts it,
-    as :mod:`contextvars` has it. Values are dropped with the object that they belong to.
-
-    :param make: the value where none was set."""
+    A new thread starts with what `make` gives, an asyncio task with the values of the code that
+    starts it. Values are dropped with the object that they belong to."""
 
     def __init__(self, make: Callable[[], Value]) -> None:
         self.make = make

@@ -12,8 +12,7 @@ from art_snn.values import Setting, Values, is_uniform, least, most, operand, pl
 
 DECAYS = (1e-6, 1.0)
 THRESHOLDS = (1e-4, 1e4)
-"""Decays and thresholds for which a layer of neurons has finite gradients over the eight steps of
-the papers, by every rule of GRADIENTS, in single and in double precision."""
+"""With these all rules have finite gradients over eight steps, in single and double precision."""
 POTENTIALS = (-1e4, 1e4)
 SOFT_AND_HARD = "Hard sets the potential to zero, soft subtracts the threshold."
 MOST_STEPS = 100_000
@@ -146,8 +145,7 @@ class Dynamics:
     def standard(self) -> "Dynamics":
         """The dynamics without further parameters that :meth:`effective` currents drive alike.
 
-        Except for the first steps, after another start, and for a potential at the threshold; the
-        slope of a rate-current curve depends on neither."""
+        They differ in the first steps after another start, and for a potential at the threshold."""
         return Dynamics(self.decay, self.threshold - self.origin, self.reset)
 
     def effective(self, current: Tensor) -> Tensor:
@@ -159,17 +157,16 @@ class Dynamics:
     def simulate(
         self, current: Tensor, potential: Tensor | None = None, spikes: Tensor | None = None
     ) -> Tensor:
-        """Spikes of a layer that starts from rest.
+        """Spikes [T, N, ...] of a layer that starts from rest, 0 or 1, in the dtype of the current.
 
         :param current: input current x [T, N, ...], floating point; may be an expanded view.
         :param potential: buffer [T, N, ...] that receives u, or None.
-        :param spikes: buffer [T, N, ...] for the result, or None to make one.
-        :return: spikes [T, N, ...], 0 or 1, in the dtype of the current."""
+        :param spikes: buffer [T, N, ...] for the result, or None to make one."""
         if spikes is None:
             spikes = torch.empty(current.shape, dtype=current.dtype, device=current.device)
         results = (spikes,) if potential is None else (spikes, potential)
-        fusible = self.uniform
-        if not (fusible and fused.run_fused(_Steps(self, len(results) > 1), (current,), results)):
+        loop = _Steps(self, potential is not None)
+        if not (self.uniform and fused.run_fused(loop, (current,), results)):
             self._simulate(current, potential, spikes)
         return spikes
 

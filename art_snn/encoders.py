@@ -14,8 +14,7 @@ from art_snn.dynamics import MOST_STEPS
 class Encoder(Protocol):
     """Anything that maps [N, ...] to [T, N, ...] differentiably; an nn.Module may be one.
 
-    An encoder that can give any number of steps has a method `with_steps(steps)` that returns the
-    same encoder for another number."""
+    One that can give any number of steps has a method `with_steps(steps)`, which returns it."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """Input [N, ...] -> time steps [T, N, ...]."""

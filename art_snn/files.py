@@ -37,9 +37,7 @@ def whole(path: str | Path) -> Iterator[Path]:
     """A file to write into, which takes the place of `path` when the block ends well.
 
     A block that fails or is interrupted leaves an earlier file as it was. Folders are made. Two
-    processes do not disturb each other, since every block writes into another file.
-
-    :raises WriteFailed: when the system refuses."""
+    processes do not disturb each other. WriteFailed where the system refuses."""
     path = Path(path)
     partial = path.with_name(f"{path.name[:100]}.{secrets.token_hex(4)}.part")
     try:
@@ -111,8 +109,7 @@ def read_json(path: Path) -> Any:
 def damage(path: Path, parts: bool = True) -> str | None:
     """What is wrong with an archive, or None; other files are not looked into.
 
-    :param parts: of an archive without a checksum, as other programs write them, check those that
-        zip files have for every part; numpy does so by itself."""
+    :param parts: without our checksum, check those of zip for every part; numpy does so itself."""
     with path.open("rb") as stream:
         size = stream.seek(0, os.SEEK_END)
         stream.seek(0)
@@ -160,10 +157,7 @@ def _sum(content: object) -> str:
 
 
 def digest(settings: object, *arrays: np.ndarray) -> str:
-    """A text that changes with the repr of the settings, and with the values of the arrays.
-
-    Addresses in memory, as in the repr of a function, are not counted: they change at every start
-    of the program."""
+    """A text that changes with the repr of the settings, but for addresses, and with the arrays."""
     text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(settings))
     checksum = hashlib.sha256(text.encode())
     for array in arrays:

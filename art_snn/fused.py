@@ -59,12 +59,10 @@ class Loop(ABC):
     def step(
         self, given: Rows, before: Rows | None, state: Tensor | None
     ) -> tuple[Rows, Tensor | None]:
-        """One time step, without changing what comes in.
+        """Results and state (or None) of one time step, without changing what comes in.
 
         :param given: what is known of this step, rows [M, ...].
-        :param before: the results of the step before, None at the first.
-        :param state: the state that it left, None at the first and where the loop has none.
-        :return: the results, and the state or None."""
+        :param before: the results of the step before; None at the first, as the state it left."""
 
     @abstractmethod
     def eager(self, given: Rows, results: Rows) -> None:
@@ -84,11 +82,10 @@ class Loop(ABC):
 
 
 def run_fused(loop: Loop, given: Rows, results: Rows) -> bool:
-    """Run a loop compiled, if that is possible.
+    """Run a loop compiled, if that is possible; returns whether it did.
 
     :param given: tensors [T, N, ...]; may be views that repeat one step.
-    :param results: buffers [T, N, ...] of the same dtype that receive the results.
-    :return: whether it did; if not, `results` are to be computed by the eager loop."""
+    :param results: buffers [T, N, ...] of the same dtype that receive the results."""
     if not _possible(given, results) or not _settled(loop):
         return False
     rows = [_rows(tensor) for tensor in given]
@@ -112,9 +109,7 @@ def report() -> list[str]:
 
 
 def devices() -> frozenset[str]:
-    """Types of device on which loops are fused.
-
-    :raises ValueError: when ART_SNN_FUSED is neither "none" nor a list of them."""
+    """Types of device on which loops are fused; ValueError for another ART_SNN_FUSED."""
     words = os.environ.get(SWITCH, "cuda").strip().lower()
     types = frozenset(words.split(",")) - {"none"}
     expected = "'none', 'cuda', 'cpu' or 'cuda,cpu'"

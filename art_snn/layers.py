@@ -74,10 +74,9 @@ def folded_weights(convolution: nn.Module, norm: nn.Module) -> tuple[Tensor, Ten
 class TimeDistributed(nn.Module):
     """Applies modules that know no time to every time step of [T, N, ...].
 
-    The steps are merged into the batch axis and computed in one call. A view that repeats one step
-    (stride 0 in time, as the Direct encoder makes it) is computed once and repeated afterwards,
-    except under dropout in training mode, which draws masks for every step. Any other random module
-    draws once for such an input.
+    The steps are merged into the batch axis and computed in one call. A view that repeats one step,
+    as the Direct encoder makes it, is computed once and repeated afterwards. Dropout in training
+    mode draws masks for every step all the same, other random modules once.
 
     In evaluation mode a convolution and the batch norm behind it are one convolution, which saves
     memory and time. On a CPU average pooling takes :mod:`art_snn.pooling` where that is possible.
@@ -135,9 +134,7 @@ class TimeDistributed(nn.Module):
 class Normalize(nn.Module):
     """(x - mean) / std per channel of [N, C, ...], inside the network and therefore inside attacks.
 
-    :param mean: one number per channel, in the unit of the images.
-    :param std: one number > 0 per channel.
-    :raises ValueError: when the lengths differ or a std is not positive."""
+    :raises ValueError: when the lengths of mean and std differ or a std is not positive."""
 
     mean: Tensor
     std: Tensor

@@ -30,9 +30,7 @@ class Neuron(nn.Module):
     """A layer of independent neurons that start from rest at every call.
 
     Inside a :class:`~art_snn.SpikingNetwork` the network decides how the layer is differentiated;
-    on its own it is an ordinary layer under STBP().
-
-    :param dynamics: the state equations."""
+    on its own it is an ordinary layer under STBP()."""
 
     def __init__(self, dynamics: Dynamics) -> None:
         super().__init__()
@@ -79,11 +77,7 @@ class LIF(Neuron):
 
 
 class IF(Neuron):
-    """Integrate-and-fire neurons: no leak, decay = 1.
-
-    :param threshold: firing threshold, in [1e-4, 1e4].
-    :param reset: "hard" (to zero) or "soft" (by subtraction).
-    :raises ValueError: when a parameter is out of its range."""
+    """Integrate-and-fire neurons: no leak, decay = 1; parameters as :class:`LIF`."""
 
     def __init__(self, threshold: float = 1.0, reset: Literal["hard", "soft"] = "hard") -> None:
         _check_reset(reset)

@@ -57,7 +57,5 @@ def require_root(root: str | Path) -> Path:
 
 def _unknown(argument: str, path: str | Path, error: Exception) -> ArgumentError:
     # str of an OSError repeats the whole path, which may be what is too long.
-    reason = getattr(error, "strerror", None) or error
-    return invalid(
-        argument, "a path that can be looked up", f"{shown(str(path))} ({reason})", _REMEDY
-    )
+    got = f"{shown(str(path))} ({getattr(error, 'strerror', None) or error})"
+    return invalid(argument, "a path that can be looked up", got, _REMEDY)

@@ -73,14 +73,13 @@ def value(held: Any, depth: int = DEPTH) -> Hashable:
         return held.shape, str(held.dtype), held.tobytes()
     if not depth:
         return str(kind)
+    inner = partial(value, depth=depth - 1)
     if isinstance(held, Mapping):
-        return kind, tuple(
-            (value(key, depth - 1), value(one, depth - 1)) for key, one in held.items()
-        )
+        return kind, tuple((inner(key), inner(one)) for key, one in held.items())
     if isinstance(held, list | tuple):
-        return kind, tuple(value(one, depth - 1) for one in held)
+        return kind, tuple(map(inner, held))
     if hasattr(held, "__dict__"):
-        return kind, tuple((name, value(one, depth - 1)) for name, one in vars(held).items())
+        return kind, tuple((name, inner(one)) for name, one in vars(held).items())
     return kind, repr(held)
 
 

@@ -24,8 +24,6 @@ class Team:
 
     All processes of a team call its methods together, but for :meth:`counted` and :meth:`dealt`.
 
-    :param rank: of this process, from 0.
-    :param size: number of processes.
     :param store: what torchrun has them share; None in a team of one."""
 
     rank: int = 0

@@ -32,7 +32,7 @@ class Values:
     """Numbers that broadcast to one time step [N, ...] of a layer, in the place of one number.
 
     They are compared and hashed by value. Arithmetic with a tensor gives a tensor of its dtype and
-    device, with numbers and one another Values again.
+    device, otherwise Values again.
 
     :param numbers: a tensor [C, 1, 1], [K] or of any other shape without the batch axis."""
 
@@ -79,9 +79,7 @@ class Values:
 
 
 Setting: TypeAlias = Any
-"""A setting of a layer of neurons: a number for all, or Values.
-
-Any to type checkers, which know no number that tensors may be added to and that may be Values."""
+"""A setting of a layer of neurons: a number for all, or Values, which type checkers cannot say."""
 
 
 def setting(value: Any) -> Any:

@@ -60,8 +60,7 @@ ATTACKS: Mapping[str, Callable[[float], Stage]] = MappingProxyType(
         "sa-pgd": lambda _: Stage(StableAdaptivePGD, None, {"max_iter": ITERATIONS}),
     }
 )
-"""The attacks with short names, which every command knows, by a budget: FGSM, PGD without a random
-start, PGD as papers report it, the momentum iterative method, APGD on cross entropy, SA-PGD."""
+"""The attacks with short names, by a budget; pgd has no random start, pgd-7 is that of papers."""
 
 STEPPED = ("pgd", "mim")
 """Those whose step can be chosen."""
@@ -130,8 +129,7 @@ class Attack:
         if issubclass(stage.attack, IteratedAttack):
             # As ART's attacks draw, from numpy's global state.
             seed = int(np.random.randint(SEEDS))  # noqa: NPY002
-        settings = stage.settings(np.inf, self.eps, batch_size, seed)
-        return stage.attack(classifier, **settings)
+        return stage.attack(classifier, **stage.settings(np.inf, self.eps, batch_size, seed))
 
     def craft(
         self, classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray
@@ -149,7 +147,7 @@ class Attack:
         return {k: v for k, v in asdict(self).items() if k != "attack_dtype" or v is not None}
 
     def __repr__(self) -> str:
-        """The fields, a precision where one was chosen; fingerprints of results are made of it."""
+        """Its fields; fingerprints of results are made of it."""
         return f"Attack({', '.join(f'{k}={v!r}' for k, v in self.as_dict().items())})"
 
     def __str__(self) -> str:
@@ -191,12 +189,10 @@ def crafted(
     seed: int,
     words: str,
 ) -> np.ndarray:
-    """Adversarial samples ``(N, *input_shape)`` that the attack crafts with the rule.
+    """Adversarial samples of x ``(N, *input_shape)``, class indices y (N,), crafted with the rule.
 
-    The network keeps its own rule; rules such as ASSG remember one batch (:meth:`Attack.craft`).
+    The network keeps its own rule.
 
-    :param x: samples ``(N, *input_shape)``.
-    :param y: class indices (N,).
     :param words: for the progress bar."""
     adversarial = np.empty_like(x)
     with classifier.model.using(rule):

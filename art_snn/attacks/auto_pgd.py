@@ -28,22 +28,21 @@ MOMENTUM, PROGRESS = 0.75, 0.75
 class AutoPGD(IteratedAttack):
     """Auto-PGD (Croce and Hein, ICML 2020), with one gradient per step and no other query.
 
-    ART's AutoProjectedGradientDescent is the same method, which asks the classifier for a loss
-    with every gradient and goes on with samples that are broken. From a start x[0], g the
-    gradient::
+    ART's AutoProjectedGradientDescent asks for a loss with every gradient, and goes on with samples
+    that are broken. From a start x[0], g the gradient::
 
         z = project(x[k] + eta d(g[k]))
         x[k+1] = project(x[k] + .75 (z - x[k]) + .25 (x[k] - x[k-1]))
 
     with x[1] = z; d is the sign of the gradient, with norm=2 its direction. eta begins at 2 eps. At
-    the checkpoints (22, 41, 57, 70, 80, 87, 93, 99 of 100) a sample's eta is halved, and it goes
-    back to its best point, where fewer than .75 of the steps since the last one raised its loss,
-    or where neither its eta nor its best loss has changed since.
+    a checkpoint (22, 41, 57, 70, 80, 87, 93, 99 of 100) eta is halved, and the sample goes back to
+    its best point, where fewer than 0.75 of the steps since the last one raised its loss, or where
+    neither its eta nor its best loss has changed since.
 
-    :param loss_type: "cross_entropy", "difference_logits_ratio" (DLR), or "margin"; of a targeted
-        attack cross entropy.
-    :param targets: with DLR, run towards so many other classes one after another, the likeliest
-        first, by the targeted DLR; any misclassification counts. 0: one run, away from the class.
+    :param loss_type: "cross_entropy", "difference_logits_ratio" (DLR), or "margin"; a targeted
+        attack takes cross entropy.
+    :param targets: run by the targeted DLR towards so many other classes, the likeliest first; any
+        misclassification counts. 0: one run, away from the class.
     :raises ValueError: for a setting out of its range. The other parameters are those of
         :class:`IteratedAttack`."""
 
@@ -108,13 +107,9 @@ class AutoPGD(IteratedAttack):
 class _Momentum(Walk):
     """The equations of the class.
 
-    :param before: x[k-1].
-    :param step: eta [n, 1, ...]; `step_then` is its value at the last checkpoint.
-    :param last: loss at x[k-1] [n].
-    :param best: highest loss [n], found at `best_points`, where the gradient was `best_gradient`;
-        `best_then` is its value at the last checkpoint.
-    :param raised: how many steps since the last checkpoint raised the loss [n].
-    :param done: k."""
+    `before` is x[k-1] with the loss `last` [n], `step` eta [n, 1, ...], `best` the highest loss
+    [n], `done` k. `step_then` and `best_then` are those of the last checkpoint, and `raised` [n]
+    counts the steps since then that raised the loss."""
 
     before: Tensor
     step: Tensor
@@ -138,7 +133,11 @@ class _Momentum(Walk):
         )
 
     def advance(self, values: Tensor, gradient: Tensor) -> None:
-        self._remember(values, gradient)
+        if self.done:
+            self.raised = self.raised + (values > self.last)
+        rows = (values > self.best).nonzero()[:, 0]
+        self.best = self.best.fmax(values)
+        self.best_points[rows], self.best_gradient[rows] = self.points[rows], gradient[rows]
         if self.done in self.checkpoints:
             gradient = self._look_back(gradient)
         x, share = self.points, MOMENTUM if self.done else 1.0
@@ -147,23 +146,11 @@ class _Momentum(Walk):
         self.before, self.points, self.last = x, self.ball.project(moved), values
         self.done += 1
 
-    def _remember(self, values: Tensor, gradient: Tensor) -> None:
-        if self.done:
-            self.raised = self.raised + (values > self.last)
-        better = values > self.best
-        self.best = torch.where(better, values, self.best)
-        rows = better.nonzero()[:, 0]
-        self.best_points[rows] = self.points[rows]
-        self.best_gradient[rows] = gradient[rows]
-
     def _look_back(self, gradient: Tensor) -> Tensor:
-        """Halve the steps of samples that make no progress, and put these at their best points.
-
-        :return: the gradients there, of the others those at their points."""
+        """Halve steps that make no progress and go back to the best points; the gradients there."""
         earlier = [0, *self.checkpoints][self.checkpoints.index(self.done)]
-        slow = self.raised < PROGRESS * (self.done - earlier)
         same = (self.step == self.step_then).flatten() & (self.best == self.best_then)
-        back = slow | same
+        back = same | (self.raised < PROGRESS * (self.done - earlier))
         self.step_then, self.best_then = self.step, self.best
         self.raised = torch.zeros_like(self.raised)
         self.step = torch.where(wide(back, gradient), self.step / 2, self.step)

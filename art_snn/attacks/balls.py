@@ -16,9 +16,7 @@ NORMS: Mapping[object, float] = {"inf": np.inf, np.inf: np.inf, "2": 2.0, 2: 2.0
 
 
 def require_norm(norm: object) -> float:
-    """numpy.inf or 2.0.
-
-    :raises ValueError: for anything else."""
+    """numpy.inf or 2.0; ValueError for anything else."""
     if isinstance(norm, int | float | str) and norm in NORMS:
         return NORMS[norm]
     remedy = "numpy.inf is the largest change of a value, 2 the Euclidean length."
@@ -27,12 +25,8 @@ def require_norm(norm: object) -> float:
 
 @dataclass(frozen=True)
 class Ball:
-    """All points within eps of samples and in the clip range; where a mask is False, as they are.
+    """All points within eps of the samples ``centre [n, *shape]``, and in the range of low to high.
 
-    :param norm: numpy.inf or 2, over all axes but the first.
-    :param eps: radius.
-    :param centre: the samples ``[n, *shape]``.
-    :param low: lowest values, which broadcast to the samples; high: highest.
     :param mask: bool ``[n, *shape]``, where values may change; None: everywhere."""
 
     norm: float

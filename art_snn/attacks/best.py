@@ -13,11 +13,8 @@ from art_snn.attacks.balls import wide
 class Best:
     """Of every sample the first point that is broken; until then the one of the highest value.
 
-    :param samples: adversarial samples ``[n, *shape]``; at first the samples themselves.
-    :param values: what the attack raises, there [n].
-    :param broken: bool [n].
-    :param reached: where margins were largest, of this attack and of those before it in a plan;
-        None outside of one.
+    :param samples: those points ``[n, *shape]``, with the values [n] of what the attack raises.
+    :param reached: where margins were largest in a plan so far; None outside of one.
     :param warm: whether the attack begins there, where it can."""
 
     samples: Tensor
@@ -29,23 +26,18 @@ class Best:
     @classmethod
     def none(cls, x: Tensor, reached: "Reached | None" = None, warm: bool = False) -> "Best":
         """The samples themselves, below any other point."""
-        lowest = _lowest(x)
+        lowest = x.new_full((len(x),), -torch.inf)
         return cls(x.clone(), lowest, torch.zeros_like(lowest, dtype=torch.bool), reached, warm)
 
     def take(self, rows: Tensor, points: Tensor, values: Tensor, broken: Tensor) -> None:
-        """Take in points of some samples that were not broken before.
-
-        :param rows: which samples [m].
-        :param points: ``[m, *shape]``, with the values [m] there, and whether these are broken."""
+        """Take in points ``[m, *shape]`` of samples [m] that were not broken before."""
         better = broken | (values > self.values[rows])
         self.samples[rows[better]] = points[better]
         self.values[rows[better]] = values[better].to(self.values)
         self.broken[rows[broken]] = True
 
     def start(self, rows: Tensor, cold: Callable[[], Tensor]) -> Tensor:
-        """Where to begin with some samples [m]: where margins were largest, or at a cold start.
-
-        :param cold: gives such starts ``[m, *shape]``; it is not called where it is not needed."""
+        """Where to begin with samples [m]: where margins were largest, or at the cold starts."""
         if self.reached is None or not self.warm:
             return cold()
         asked = self.reached.margins[rows].isfinite()
@@ -59,12 +51,8 @@ class Best:
 class Reached:
     """Of every sample the point with the largest margin that attacks have come to.
 
-    Unlike losses, margins mean the same for all attacks, whatever they raise.
-
-    :param points: ``[n, *shape]``.
-    :param margins: there [n]; -inf where nothing was asked for yet.
-    :param heights: how far the true class's logit lies above the mean of all, at the samples [n]:
-        the unit in which :meth:`near` measures margins."""
+    :param margins: there [n], in the same unit for all attacks; -inf where nothing was asked for.
+    :param heights: how far the true class's logit is above the mean of all, at the samples [n]."""
 
     points: Tensor
     margins: Tensor
@@ -73,8 +61,7 @@ class Reached:
     @classmethod
     def none(cls, x: Tensor) -> "Reached":
         """Before any attack."""
-        lowest = _lowest(x)
-        return cls(x.clone(), lowest, torch.zeros_like(lowest))
+        return cls(x.clone(), x.new_full((len(x),), -torch.inf), x.new_zeros(len(x)))
 
     def of(self, rows: Tensor) -> "Reached":
         """A copy for some samples [m]."""
@@ -85,9 +72,7 @@ class Reached:
         self.points[rows], self.margins[rows] = others.points, others.margins
 
     def near(self, rows: Tensor, share: float) -> Tensor:
-        """Which samples of rows [m] lack no more than that share of their height, bool [m].
-
-        Those of which nothing was asked are among them."""
+        """Which of rows [m] lack at most that share of their height, or were not asked of, [m]."""
         margins = self.margins[rows]
         return (margins >= -share * self.heights[rows]) | ~margins.isfinite()
 
@@ -96,8 +81,3 @@ class Reached:
         larger = margins > self.margins[rows]
         self.points[rows[larger]] = points[larger]
         self.margins[rows[larger]] = margins[larger].to(self.margins)
-
-
-def _lowest(x: Tensor) -> Tensor:
-    """-inf for each of the samples [n, ...], [n]."""
-    return torch.full((len(x),), -torch.inf, dtype=x.dtype, device=x.device)

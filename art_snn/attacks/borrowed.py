@@ -31,13 +31,10 @@ FIRST = 0.8
 class Borrowed(PerSampleAttack):
     """An attack of ART's under the rules of ours.
 
-    Its results are projected to the ball, the range and the mask before they count. Passes are
-    counted for every sample, and no prediction is computed twice. One seed serves all samples
-    together. After an interruption, every adversarial counts that a prediction was asked of.
+    Its results are projected to the ball before they count; no prediction is computed twice. One
+    seed serves all samples. After an interruption, adversarials count that it asked predictions of.
 
-    :param kind: attack of ART's.
-    :param options: its settings, those of the budget and the batch among them.
-    :param norm: of the budget eps."""
+    :param options: its settings, those of the budget and the batch among them."""
 
     def __init__(
         self,
@@ -50,8 +47,8 @@ class Borrowed(PerSampleAttack):
         seed: int,
     ) -> None:
         super().__init__(estimator, targeted=False, batch_size=batch_size, verbose=False)
-        self.kind, self.options, self.norm = kind, options, norm
-        self.eps, self.seed = eps, seed
+        self.kind, self.options = kind, options
+        self.norm, self.eps, self.seed = norm, eps, seed
 
     @property
     def radius(self) -> float:
@@ -84,12 +81,9 @@ class Borrowed(PerSampleAttack):
 
 @dataclass
 class _Seen:
-    """The adversarial samples that an attack of ART's asked predictions of.
+    """The first adversarial of every row that an attack of ART's asked predictions of.
 
-    :param attack: what says which are adversarial.
-    :param classes: of its samples [n].
-    :param nearest: rows of the passes since the last predictions.
-    :param samples: the first one of every row."""
+    :param nearest: rows of the passes since the last predictions."""
 
     attack: PerSampleAttack
     classes: Tensor
@@ -97,10 +91,8 @@ class _Seen:
     samples: dict[int, np.ndarray] = field(default_factory=dict)
 
     def take(self, samples: np.ndarray, predictions: np.ndarray) -> None:
-        """Keep those of the samples [m] that are adversarial by their predictions (m, K).
-
-        Predictions that an attack asks for while it is built belong to no sample."""
-        if not self.nearest:
+        """Keep those of the samples [m] that are adversarial by their predictions (m, K)."""
+        if not self.nearest:  # Asked for while the attack is built, of no sample.
             return
         rows = torch.cat(self.nearest)[-len(samples) :].to(self.classes.device)
         self.nearest.clear()
@@ -118,12 +110,10 @@ class _Seen:
 
 @contextmanager
 def counting(queries: Queries, x: Tensor, nearest: list[Tensor] | None = None) -> Iterator[None]:
-    """Whatever runs through the network in the block counts for the nearest of the samples.
+    """Whatever runs through the network in the block counts for the nearest of the samples x.
 
-    Distances are those of the network's inputs, after preprocessing; of equal samples the first one
-    counts.
+    Distances are those of the network's inputs, after preprocessing.
 
-    :param x: samples ``[n, *shape]``, the rows of queries.
     :param nearest: takes in the rows [m] of every pass."""
     given, _ = queries.estimator._apply_preprocessing(x.cpu().numpy(), y=None, fit=False)
     centres = torch.as_tensor(given, device=x.device).to(x).flatten(1)
@@ -142,9 +132,7 @@ def counting(queries: Queries, x: Tensor, nearest: list[Tensor] | None = None) -
 def watching(
     estimator: PyTorchClassifier, on_pass: Callable[[Tensor, Tensor], None]
 ) -> Iterator[None]:
-    """A block in which every pass of this thread through the network is reported.
-
-    :param on_pass: gets the input ``[n, *shape]``, without its graph, and the logits [n, K]."""
+    """A block that reports every pass of this thread: its input without graph, and its logits."""
 
     def hook(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | list[Tensor]) -> None:
         on_pass(inputs[0].detach(), output[-1] if isinstance(output, list) else output)
@@ -164,8 +152,7 @@ def caching_copy(
 
     Those of samples that are not finite are NaN: SquareAttack asks for such where it divides by 0.
 
-    :param on_new: gets all samples that were computed ``(m, *input_shape)``, with the predictions
-        (m, K)."""
+    :param on_new: gets samples that were computed, and their predictions (m, K)."""
     estimator = queries.estimator
     copied = object.__new__(type(estimator))
     vars(copied).update(vars(estimator))

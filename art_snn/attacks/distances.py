@@ -18,11 +18,7 @@ WHOLE = 1e-4
 
 
 class Shifts(NamedTuple):
-    """How far spikes have moved in time, int [N] each.
-
-    :param largest: the largest shift of a spike, in time steps.
-    :param total: the sum of all shifts, without their signs.
-    :param moved: how many spikes have left their time step."""
+    """Of every sample the largest shift of a spike, the sum of all in steps, and how many moved."""
 
     largest: np.ndarray
     total: np.ndarray
@@ -33,21 +29,18 @@ def shifts(clean: Any, adversarial: Any, low: Any = 0.0) -> Shifts:
     """The smallest shifts that turn event frames into others with the same spikes at every place.
 
     Spikes of a place are matched in their order in time: no other match has a smaller sum of
-    shifts, or a smaller largest shift. `moved` needs no match: it is the sum over places and steps
-    of max(clean - adversarial, 0).
+    shifts, or a smaller largest shift. `moved` is the sum of max(clean - adversarial, 0).
 
     :param clean: frames ``[N, T, *place]``, numpy or torch; a value of low + k is k spikes.
     :param adversarial: frames of the same shape.
     :param low: the value without spikes.
-    :raises ValueError: when values are no whole numbers of spikes, or a place has lost or gained
-        some."""
+    :raises ValueError: for values that are no whole numbers of spikes, or other sums at a place."""
     before = counts(clean, low, "clean").cpu()
     after = counts(adversarial, low, "adversarial").cpu()
     got, remedy = str(tuple(after.shape)), "Compare samples with what was made of them."
     expected = f"shape {tuple(before.shape)}"
     require(before.shape == after.shape, "adversarial", expected, got, remedy)
-    got = "another number of spikes at some place"
-    same = before.sum(1).equal(after.sum(1))
+    same, got = before.sum(1).equal(after.sum(1)), "another number of spikes at some place"
     require(same, "adversarial", "as many spikes as clean at every place", got, remedy)
     owner, times = spike_times(before)
     distance = (spike_times(after)[1] - times).abs()
@@ -59,9 +52,7 @@ def shifts(clean: Any, adversarial: Any, low: Any = 0.0) -> Shifts:
 
 
 def counts(frames: Any, low: Any, argument: str = "x") -> Tensor:
-    """Spikes [N, T, P] of frames ``[N, T, *place]``.
-
-    :raises ValueError: when a value is no whole number of spikes."""
+    """Spikes [N, T, P] of frames ``[N, T, *place]``; ValueError for fractions of spikes."""
     x = as_tensor(frames).detach().double()
     spikes = x - torch.as_tensor(low, device=x.device).to(x)
     whole = spikes.round().clamp_min(0)
@@ -82,9 +73,7 @@ def spike_times(spikes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def require_measure(norm: object) -> float | str:
-    """numpy.inf, 2.0, FLIPS or SHIFT.
-
-    :raises ValueError: for anything else."""
+    """numpy.inf, 2.0, FLIPS or SHIFT; ValueError for anything else."""
     norms: dict[object, float | str] = {**NORMS, "0": FLIPS, FLIPS: FLIPS, SHIFT: SHIFT}
     if isinstance(norm, int | float | str) and not isinstance(norm, bool) and norm in norms:
         return norms[norm]
@@ -97,18 +86,14 @@ def require_measure(norm: object) -> float | str:
 
 
 def require_budget(norm: float | str, eps: object) -> float:
-    """A budget in that norm.
-
-    :raises ValueError: when it is no number above 0, or no whole one where things are counted."""
+    """A budget in that norm; ValueError unless it is above 0, and whole where it counts."""
     if norm in (FLIPS, SHIFT):
         return require_count("eps", eps, remedy="Flips and time steps are counted.")
     return require_number("eps", eps, above=0, remedy="A usual budget is 8/255.")
 
 
 def distances(norm: float | str, x: Any, adversarial: Any, low: Any) -> np.ndarray:
-    """How far adversarial samples [n, ...] are from samples, in that norm [n].
-
-    :param low: the value without spikes."""
+    """How far adversarial samples [n, ...] are from samples, in that norm [n]."""
     if norm == SHIFT:
         return shifts(x, adversarial, low).largest.astype(float)
     change = adversarial - x

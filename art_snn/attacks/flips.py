@@ -8,13 +8,10 @@ from torch import Tensor
 
 @dataclass
 class Flips:
-    """Samples of two levels, and for every bit whether it was tried and is flipped.
+    """Samples ``[n, *shape]`` of two levels, and `other`, their values with every bit flipped.
 
-    :param samples: the samples ``[n, *shape]``.
-    :param other: their values with every bit flipped ``[n, *shape]``.
     :param untried: bool [n, P], the bits of a sample in a row.
-    :param difference: what the flip of a bit did to the loss [n, P]; infinite where it is not
-        flipped."""
+    :param difference: what the flip of a bit did to the loss [n, P]; infinite without a flip."""
 
     samples: Tensor
     other: Tensor
@@ -23,14 +20,11 @@ class Flips:
 
     @classmethod
     def none(cls, samples: Tensor, low: Tensor, high: Tensor, mask: Tensor | None) -> "Flips":
-        """Of samples that are as they came.
-
-        :param mask: bool ``[n, *shape]``, which bits may be flipped; None: every one."""
+        """Of samples as they came; the mask says which bits may be flipped."""
         other = torch.where(samples > (low + high) / 2, low, high)
         untried = torch.ones_like(samples, dtype=torch.bool) if mask is None else mask.clone()
-        return cls(
-            samples, other, untried.flatten(1), torch.full_like(samples, torch.inf).flatten(1)
-        )
+        difference = torch.full_like(samples, torch.inf)
+        return cls(samples, other, untried.flatten(1), difference.flatten(1))
 
     def flipped(self, rows: Tensor) -> Tensor:
         """Which bits of samples [m] are flipped, bool [m, P]."""
@@ -50,14 +44,9 @@ class Flips:
     def candidates(
         self, rows: Tensor, gradient: Tensor, noise: Tensor, count: int
     ) -> tuple[Tensor, Tensor]:
-        """Of samples [m], the untried bits of the largest gradients whose flip lowers the loss.
+        """Samples [k] and bits [k]: untried bits of largest gradient whose flip lowers the loss.
 
-        Zeros do not hinder a flip; they come last, in the order of the noise.
-
-        :param gradient: of the loss, at what is flipped ``[m, *shape]``.
-        :param noise: in (-1, 1) ``[m, *shape]``.
-        :param count: how many bits per sample, at most.
-        :return: samples among the rows [k], and their bits [k]."""
+        At most `count` per sample; zeros come last, in the order of the noise ``[m, *shape]``."""
         rise = (self.other - self.samples)[rows].sign() * gradient
         size = torch.where(gradient == 0, -noise.abs(), gradient.abs())
         usable = self.untried[rows] & (rise <= 0).flatten(1)
@@ -67,9 +56,7 @@ class Flips:
         return rows[which], ranked.indices[which, place]
 
     def keep(self, rows: Tensor, bits: Tensor, difference: Tensor) -> None:
-        """Those that were tried, and flip those that do not raise the loss.
-
-        :param difference: what the flips did to the loss [k]."""
+        """Note those that were tried, and flip those that do not raise the loss."""
         self.untried[rows, bits] = False
         kept = difference <= 0
         self.difference[rows[kept], bits[kept]] = difference[kept].to(self.difference)

@@ -41,17 +41,14 @@ FAR, NEAR, NEXT = 0.15, 0.08, 0.04
 
 
 def hart(width: float) -> Gradient:
-    """HART with a triangle of that width."""
     return HART(surrogate=Triangle(width))
 
 
 def stbp(width: float) -> Gradient:
-    """STBP with a triangle of that width."""
     return STBP(surrogate=Triangle(width))
 
 
 def assg(vanishing: float) -> Gradient:
-    """ASSG of that vanishing degree."""
     return ASSG(omega=sharpness_of(vanishing))
 
 
@@ -166,11 +163,8 @@ NATIVE = (Stage(PGD, Native(), {"max_iter": STEPS, "num_random_init": 0}),)
 
 
 def planned(plan: object, norm: float | str) -> Plan:
-    """A plan as it is, or the one of that name for a norm.
-
-    :raises ValueError: for an unknown name."""
+    """A plan as it is, or the one of that name for a norm; ValueError for an unknown name."""
     if isinstance(plan, Plan):
         return plan
-    remedy = "Or give a Plan of your own."
-    require_choice("plan", plan, tuple(PLANS), remedy=remedy)
+    require_choice("plan", plan, tuple(PLANS), remedy="Or give a Plan of your own.")
     return Plan(str(plan), PLANS[str(plan)][norm](), () if norm in (FLIPS, SHIFT) else NATIVE)

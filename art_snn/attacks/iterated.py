@@ -26,20 +26,14 @@ AnyWalk = TypeVar("AnyWalk", bound="Walk")
 
 @dataclass
 class Walk(ABC):
-    """How far an attack is with some samples: a dataclass whose tensors have them as rows.
-
-    :param ball: the set that it does not leave.
-    :param points: where it asks the classifier next ``[n, *shape]``."""
+    """How far an attack is with samples, the rows of its tensors; it asks next at the points."""
 
     ball: Ball
     points: Tensor
 
     @abstractmethod
     def advance(self, values: Tensor, gradient: Tensor) -> None:
-        """Go on to other points.
-
-        :param values: of the objective, which the attack raises, at the points [n].
-        :param gradient: of the objective there ``[n, *shape]``."""
+        """Go on to other points, by values [n] and gradient of the objective at these."""
 
     def of(self: AnyWalk, which: Tensor) -> AnyWalk:
         """The walk of some of the samples, bool [n]."""
@@ -56,8 +50,7 @@ class IteratedAttack(PerSampleAttack):
     """Runs from one or more starts, each of max_iter gradients.
 
     A sample is left as soon as it is broken; one that is never broken is returned where the
-    objective was highest. A sample has the same adversarial alone and in any batch, up to the last
-    bits that the network computes.
+    objective was highest. Its adversarial is the same alone and in any batch, up to rounding.
 
     :param norm: numpy.inf, "inf" or 2.
     :param eps: radius of the ball, in the unit of the samples.
@@ -112,10 +105,8 @@ class IteratedAttack(PerSampleAttack):
     def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
         x = best.samples.clone()
         ball = Ball(require_norm(self.norm), self.eps, x, *self.clip_range(x), mask)
-        runs = itertools.product(
-            range(max(1, self.num_random_init)), self.aims(queries, x, classes)
-        )
-        for draw, aims in runs:
+        draws = range(max(1, self.num_random_init))
+        for draw, aims in itertools.product(draws, self.aims(queries, x, classes)):
             left = (~best.broken).nonzero()[:, 0]
             if not len(left):
                 return
@@ -136,10 +127,7 @@ class IteratedAttack(PerSampleAttack):
         return (classes,)
 
     def ask(self, queries: Queries, x: Tensor, aims: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Predictions [n, K] and the gradient of the objective ``[n, *shape]`` at points.
-
-        :param aims: second argument of the objective [n, ...].
-        :param rows: which samples they are made of [n]."""
+        """Predictions [n, K] and the gradient of the objective, at points of the samples rows."""
         return queries.gradients(x, aims, self.objective, rows)
 
     def _run(self, queries: Queries, best: Best, left: Tensor, walk: Walk, aims: Tensor) -> None:
@@ -181,10 +169,9 @@ class IteratedAttack(PerSampleAttack):
 
 
 def checkpoints(steps: int) -> list[int]:
-    """After which of n steps APGD looks back (Croce and Hein, ICML 2020, in whole steps).
+    """After which of n steps APGD looks back (Croce and Hein): 22 41 57 70 80 87 93 99 of 100.
 
-    The first stretch lasts .22 n steps, and every other one .03 n less than the one before it, but
-    at least .06 n: 22 41 57 70 80 87 93 99 of 100."""
+    The first stretch lasts 0.22 n steps, and each next one 0.03 n less, but at least 0.06 n."""
     first, least, less = (max(int(share * steps), 1) for share in (0.22, 0.06, 0.03))
     ends, length, end = [], first, first
     while end < steps:

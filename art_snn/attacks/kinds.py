@@ -18,9 +18,8 @@ from art_snn.attacks.persample import PerSampleAttack
 class ArtAttack:
     """A class of attacks of ART, in the words of :class:`PerSampleAttack`.
 
-    :param takes: which of norm and eps it takes. One without eps looks for the nearest adversarial,
-        or sets a budget of its own; what it returns is brought into the ball.
-    :param by_gradients: whether it asks the classifier for gradients."""
+    :param takes: which of norm and eps it takes; what one without eps returns is brought into the
+        ball."""
 
     takes: tuple[str, ...] = ()
     by_gradients: bool = True
@@ -69,9 +68,7 @@ ART: Mapping[str, ArtAttack] = MappingProxyType(
 
 
 def describe(kind: type[EvasionAttack]) -> type[PerSampleAttack] | ArtAttack:
-    """What there is to know of an attack: its class where it is one of ours, or its row of ART.
-
-    A class of somebody else's is taken for what it is derived from, or else by its signature."""
+    """The class of an attack of ours, or its row of ART, by its bases or else its signature."""
     if issubclass(kind, PerSampleAttack):
         return kind
     rows = (ART[base.__name__] for base in kind.__mro__ if base.__name__ in ART)

@@ -32,8 +32,7 @@ def margin(logits: Tensor, classes: Tensor) -> Tensor:
 def logits_ratio(logits: Tensor, classes: Tensor) -> Tensor:
     """Difference of logits ratio (Croce and Hein, ICML 2020, equation 6), which scaling leaves.
 
-    The margin over the distance from the largest to the third largest logit; of networks of two
-    classes, which have no third, the margin."""
+    The margin over the largest less the third largest logit; of two classes the margin."""
     if logits.shape[1] < 3:
         return margin(logits, classes)
     ordered = logits.topk(3).values
@@ -43,11 +42,8 @@ def logits_ratio(logits: Tensor, classes: Tensor) -> Tensor:
 def logits_ratio_towards(logits: Tensor, aims: Tensor) -> Tensor:
     """Targeted difference of logits ratio (Croce and Hein, ICML 2020, section 4.1).
 
-    The target's logit minus that of the true class, over the distance from the largest logit to
-    the mean of the third and the fourth; of networks of fewer than four classes, that difference.
-
-    :param logits: [n, K].
-    :param aims: true class and target [n, 2]."""
+    The target's logit less that of the true class (aims, [n, 2]), over the largest less the mean of
+    the third and the fourth; of fewer than four classes, that difference."""
     true, target = logits.gather(1, aims).unbind(1)
     if logits.shape[1] < 4:
         return target - true

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,20 +17,15 @@ class Outcome:
 
     :param stages: the stages, in order, in words.
     :param skipped: stages of the plan that did not run, with the reason.
-    :param draws: predictions whose majority decides whether a sample counts as broken: 1, or more
-        of random networks.
+    :param draws: predictions whose majority decides: 1, or more of random networks.
     :param stage: index of the stage that broke a sample [N]; STANDING where none has, WRONG where
         it was misclassified already, UNANSWERED where its logits are NaN or nobody has asked yet.
-    :param forwards: forward passes [N], those of gradients among them.
-    :param backwards: backward passes [N].
+    :param forwards: forward passes [N], also of gradients; `backwards`: backward passes [N].
     :param distance: of the adversarial, in the norm of the attack [N]; 0 where there is none.
-    :param votes: how many of `draws` predictions of the adversarial are wrong [N]; where there is
-        none, of the sample.
-    :param native: stages of the plan that ran with the network's own gradient, with the reason why
-        their rule does not suit.
+    :param votes: how many of `draws` predictions of the adversarial, or else the sample, are wrong.
+    :param native: stages that ran with the network's own gradient, with the reason.
     :param gradients: stages of the plan that ask the network for gradients, skipped ones too.
-    :param adversarials: the first adversarial of each broken sample, and the others as they came
-        ``(N, *input_shape)``.
+    :param adversarials: first adversarial of each broken sample, others as they came ``(N, ...)``.
     :param seconds: time that each stage took."""
 
     stages: tuple[str, ...]
@@ -51,10 +47,9 @@ class Outcome:
 
     @classmethod
     def joined(cls, parts: "Sequence[Outcome]") -> "Outcome":
-        """The outcome of all parts, one after another, without adversarials and seconds.
+        """The outcome of an attack on all parts in turn, without adversarials and seconds.
 
-        :param parts: of the same attack, of some samples each; a stage is skipped where it suits
-            the samples of no part."""
+        A stage is skipped where it suits the samples of no part."""
         stages = dict.fromkeys(stage for part in parts for stage in part._numbered)
         places = {stage: place for place, stage in enumerate(stages)}
         columns: dict[str, Any] = {
@@ -90,9 +85,7 @@ class Outcome:
 
     @property
     def broken_by(self) -> dict[str, int]:
-        """How many samples each stage broke that those before it had not.
-
-        Stages of the same words, which differ by their seeds, count together."""
+        """How many samples each stage broke first; stages of the same words count together."""
         counts = dict.fromkeys(self.stages, 0)
         for stage, count in zip(self.stages, self._counts, strict=True):
             counts[stage] += count
@@ -116,10 +109,7 @@ class Outcome:
             f"attack success {self.robustness.attack_success}, robust accuracy "
             f"{self.robustness.robust_accuracy}, {self.queries:.0f} queries per sample"
         ]
-        took = [*self.seconds, *[float("nan")] * (len(self.stages) - len(self.seconds))]
-        lines += [
-            f"{count:6d} broken in {seconds:.1f} s: {stage}"
-            for stage, count, seconds in zip(self.stages, self._counts, took, strict=True)
-        ]
+        rows = zip_longest(self.stages, self._counts, self.seconds, fillvalue=float("nan"))
+        lines += [f"{count:6} broken in {seconds:.1f} s: {stage}" for stage, count, seconds in rows]
         lines += [f"by native instead: {name}: {why}" for name, why in self.native.items()]
         return "\n".join(lines + [f"skipped {name}: {why}" for name, why in self.skipped.items()])

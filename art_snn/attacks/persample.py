@@ -53,9 +53,8 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         :param y: true classes, or targets of a targeted attack: indices (N,) or scores (N, K),
             such as one-hot; None: the predictions, for an untargeted attack.
         :param mask: array that broadcasts to x; values of x where it is 0 stay.
-        :return: samples of x's shape, dtype and library; in single precision where x is in half
-            precision, whose rounding would leave the budget. A sample that is misclassified already
-            (or classified as the target), or whose logits are NaN, is returned as it is.
+        :return: samples of x's shape, dtype and library; half precision becomes single. A sample
+            that is broken already, or whose logits are NaN, is returned as it is.
         :raises TypeError: when x or y is no array of real numbers.
         :raises ValueError: when a shape, a label or a value does not fit."""
         given = kwargs.pop("mask", None)
@@ -88,11 +87,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
     def _attack(
         self, queries: Queries, samples: Tensor, classes: Tensor, mask: Tensor | None, rows: Tensor
     ) -> None:
-        """Put adversarial samples in the place of some of the samples ``[N, *input_shape]``.
-
-        The other parameters are those of :meth:`PerSampleAttack.craft`, with N rows.
-
-        :param rows: which samples to attack [n], about which the queries are."""
+        """Put adversarials in the place of the samples rows [n], about which the queries are."""
 
     def _bar(self, samples: int) -> "tqdm[Any]":
         """Shows how many samples the attack has finished, and how many passes it took."""
@@ -100,10 +95,9 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         return tqdm(total=samples, desc=name, unit="sample", miniters=0, disable=not self.verbose)
 
     def _together(self, x: Tensor) -> int:
-        """How many samples are attacked at a time.
+        """How many samples are attacked at a time: one batch where the rule remembers it.
 
-        More than a batch, so that batches remain full when samples leave; but one batch where the
-        rule remembers, since it remembers one batch."""
+        Otherwise more, so that batches remain full when samples leave."""
         return self.batch_size if remembers(self.estimator.model) else self._room(x)
 
     def _room(self, x: Tensor) -> int:
@@ -113,7 +107,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
     def _samples(self, x: Any) -> Tensor:
         """The samples on the device of the classifier, in its precision at least.
 
-        A spiking network takes them in any; to it they are single ones at least."""
+        A spiking network takes any precision, and gets single at least."""
         checked = as_tensor(checked_samples(x, self.estimator.input_shape))
         dtype = next(
             (p.dtype for p in self.estimator.model.parameters() if p.is_floating_point()),
@@ -123,9 +117,8 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         if isinstance(self.estimator.model, SpikingNetwork):
             dtype = torch.promote_types(dtype, torch.float32)
         samples = checked.detach().to(self.estimator.device, dtype, copy=True)
-        return samples if self.estimator.clip_values is None else self._within(samples)
-
-    def _within(self, samples: Tensor) -> Tensor:
+        if self.estimator.clip_values is None:
+            return samples
         low, high = self.clip_range(samples)
         slack = ROUNDING * (high - low)
         fits = bool(((samples >= low - slack) & (samples <= high + slack)).all())
@@ -181,7 +174,6 @@ class PerSampleAttack(CountedAttack):
 
         :param queries: about the samples, which are rows 0 to n - 1.
         :param best: the samples ``[n, *input_shape]``, and what takes in better ones.
-        :param classes: true classes [n], or targets.
         :param mask: bool ``[n, *input_shape]``, where values may change; None: everywhere."""
 
     def _attack(

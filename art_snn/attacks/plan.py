@@ -31,11 +31,9 @@ class Stage:
     :param options: settings of the attack but for its budget, batches, seed and bar.
     :param transfer: whether it crafts on the sources, each with its own rule, and shows only the
         result to the network under attack.
-    :param warm: whether it begins where the stages before it came furthest, at the largest margin
-        of all their points, and not at a start of its own.
-    :param within: attack only samples whose margin is above minus that share of their height; the
-        height is how far the true class's logit lies above the mean of all at the sample. None:
-        every sample that nothing has broken."""
+    :param warm: whether it begins at the point of largest margin that stages before it reached.
+    :param within: attack only samples whose margin is above minus that share of the distance from
+        the true class's logit to the mean of all; None: all samples that nothing has broken."""
 
     attack: type[EvasionAttack]
     rule: Gradient | None = None
@@ -90,17 +88,13 @@ class Stage:
     def seed(self, seed: int, again: int = 0) -> int:
         """A seed that is the same in every plan of the stage: more stages never break less.
 
-        :param seed: of the plan.
-        :param again: how many stages of the same words stand before it."""
+        :param again: how many stages of the same words come before it."""
         return (seed + again + zlib.crc32(str(self).encode())) % (SEEDS + 1)
 
     def objection(
         self, estimator: PyTorchClassifier, norm: float | str, some: Tensor
     ) -> str | None:
-        """Why the attack suits the classifier or its samples not, or None.
-
-        :param norm: of the budget.
-        :param some: a few samples ``[n, *input_shape]``, on which a model of others is verified."""
+        """Why the attack does not suit the classifier, or some of its samples, or None."""
         if self.kind.budget(norm, 1) is None:
             return f"it knows no budget in the norm {norm}"
         ours = issubclass(self.attack, PerSampleAttack)
@@ -132,10 +126,8 @@ class Stage:
 class Plan:
     """Stages in order, the cheap ones first: a stage skips what those before it have broken.
 
-    :param name: of the plan.
-    :param stages: one or more.
-    :param native: stages that come before them on a network that none of their rules suits, but
-        its own gradient, :class:`~art_snn.gradients.Native`."""
+    :param native: stages that come first on a network that no rule of theirs suits, but its own
+        gradient, :class:`~art_snn.gradients.Native`."""
 
     name: str
     stages: tuple[Stage, ...]
@@ -154,13 +146,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Suited:
-    """The stages of a plan on a network, by their words but for those that run.
-
-    :param stages: those that run, in order.
-    :param skipped: stages that do not run, with the reason.
-    :param native: stages that run under the network's own gradient, with the reason why their rule
-        does not suit.
-    :param gradients: all stages that ask the network for gradients, skipped ones among them."""
+    """The stages of a plan that run on a network, and what :class:`Outcome` says of the others."""
 
     stages: list[Stage]
     skipped: dict[str, str]
@@ -169,13 +155,10 @@ class Suited:
 
 
 def suited(plan: Plan, estimator: PyTorchClassifier, norm: float | str, some: Tensor) -> Suited:
-    """The stages of a plan on a spiking network.
+    """The stages of a plan on a spiking network and some of its samples.
 
     A stage whose rule does not suit runs under the network's own gradient, where it has one, unless
-    the same stage runs under it already. Stages that suit stay as they are.
-
-    :param norm: of the budget.
-    :param some: a few samples ``[n, *input_shape]``, on which a model of others is verified."""
+    the same stage runs under it already."""
     objections = [stage.objection(estimator, norm, some) for stage in plan.stages]
     judged = list(zip(plan.stages, objections, strict=True))
     suiting = [stage for stage, why in judged if why is None and not stage.transfer]
@@ -218,9 +201,7 @@ def natively(stage: Stage) -> Stage:
 
 
 def require_sources(sources: object, estimator: PyTorchClassifier) -> tuple[PyTorchClassifier, ...]:
-    """Classifiers on which adversarials are crafted that may carry over to another.
-
-    :raises ValueError: when one is no classifier of torch's, or of other samples or classes."""
+    """Classifiers of torch's for the same samples and classes; ValueError for anything else."""
     remedy = "Wrap networks in PyTorchSpikingClassifier, others in PyTorchClassifier."
     fits = isinstance(sources, Sequence)
     require(fits, "sources", "a list of classifiers", shown(sources), remedy)

@@ -20,12 +20,8 @@ class Queries:
     A prediction of a sample counts as one forward, a gradient as one forward and one backward.
     Rules of several passes, such as EOT, count as that many, and Extended as one forward more for
     its logits. Where the logits of a gradient are no predictions (half precision, EOT, CBA), the
-    pass that asks for these counts, too.
+    pass that asks for these also counts.
 
-    :param estimator: any classifier of torch's.
-    :param samples: how many there are.
-    :param batch_size: most samples of one pass.
-    :param bar: shows every forward.
     :param draws: predictions of a random network that are averaged."""
 
     def __init__(
@@ -43,20 +39,17 @@ class Queries:
         self.rows = torch.arange(samples, device="cpu")
 
     def of(self, rows: Tensor, **changes: Any) -> "Queries":
-        """Queries about some of the samples [n], there rows 0 to n - 1, which count here.
+        """Queries about samples [n], there rows 0 to n - 1, which count here.
 
-        :param changes: attributes that are others there: another `estimator`, `draws`, or
-            reports=False, with which the bar does not learn which samples are finished."""
+        :param changes: attributes that differ: `estimator`, `draws`, or `reports`, whether the bar
+            learns which samples are finished."""
         inner = copy.copy(self)
         inner.rows = self.rows[rows.cpu()]
         vars(inner).update(changes)
         return inner
 
     def logits(self, x: Tensor, rows: Tensor) -> Tensor:
-        """Predictions [n, K]; NaN where the classifier has no answer.
-
-        :param x: samples ``[n, *input_shape]``.
-        :param rows: which samples they are made of [n], one as often as it is asked for."""
+        """Predictions [n, K] at points of the samples rows [n]; NaN where there is no answer."""
         self._forward(rows, self.draws)
         return torch.as_tensor(self.predict(x.cpu().numpy()), device=x.device)
 
@@ -69,13 +62,9 @@ class Queries:
     def gradients(
         self, x: Tensor, classes: Tensor, objective: Objective, rows: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Predictions [n, K] and the gradient of the objective ``[n, *input_shape]``.
+        """Predictions [n, K] and the gradient of the objective at points of the samples rows [n].
 
-        Elements of the gradient that are not finite are 0.
-
-        :param x: samples ``[n, *input_shape]``.
-        :param classes: second argument of the objective [n].
-        :param rows: which samples they are made of [n]."""
+        Elements of the gradient that are not finite are 0."""
         forwards, backwards = passes(self.estimator.model)
         self._forward(rows, forwards)
         self._count(self.backwards, rows, backwards)
@@ -88,10 +77,7 @@ class Queries:
         return logits, gradient.nan_to_num_(0, 0, 0)
 
     def count_pass(self, rows: Tensor, logits: Tensor) -> None:
-        """Count a pass that somebody else made, and every backward pass from its logits.
-
-        :param rows: which samples it was made of [n].
-        :param logits: its output [n, K]."""
+        """Count a pass that somebody else made, and every backward pass from its logits."""
         forwards, backwards = passes(self.estimator.model)
         self._forward(rows, forwards if logits.requires_grad else 1)
 

@@ -18,14 +18,11 @@ def uniform_noise(
 ) -> Tensor:
     """Numbers in (-1, 1) for every sample, from a seed of its own.
 
-    The seed is made of the sample's values in single precision. So the numbers are the same alone,
-    in any batch and on any device, and equal samples have equal ones.
+    That is made of the sample's values in single precision. So the numbers are the same alone, in
+    any batch and on any device, and equal samples have equal ones.
 
-    :param x: samples [n, ...].
-    :param seed: changes all of them.
     :param draw: distinguishes several draws of one sample.
-    :param shape: of the numbers of a sample; None: that of the sample.
-    :return: [n, *shape]."""
+    :param shape: of the numbers of a sample; None: that of the sample."""
     rows = [_one(sample, seed, draw, shape or sample.shape) for sample in x]
     return torch.stack(rows) if rows else x.new_zeros(0, *(shape or x.shape[1:]))
 
@@ -46,8 +43,6 @@ def logit_spread(predictions: Sequence[np.ndarray]) -> float:
 
 
 def random(predictions: Sequence[np.ndarray], y: np.ndarray) -> bool:
-    """Whether predictions [N, K] differ by more than rounding, or in how many are right.
-
-    :param y: true classes [N]."""
+    """Whether predictions [N, K] differ by more than rounding, or in how many are right."""
     counts = {int((logits.argmax(1) == y).sum()) for logits in predictions}
     return logit_spread(predictions) > DIFFERENCE or len(counts) > 1

@@ -15,9 +15,7 @@ from art_snn.network import SpikingNetwork
 def attacking(estimator: PyTorchClassifier, radius: float | None) -> AbstractContextManager[object]:
     """A block for one batch, in which a network knows how far the attack goes.
 
-    Behind preprocessing a radius has another unit, and the network learns none.
-
-    :param radius: the largest change of a value of a sample; None where it can be any."""
+    Behind preprocessing a radius has another unit, and the network learns none."""
     if not isinstance(estimator.model, SpikingNetwork):
         return nullcontext()
     return estimator.model.attacking(radius if reaches_as_it_is(estimator) else None)

@@ -26,11 +26,8 @@ GRADIENTS = 10
 
 @dataclass(frozen=True)
 class Step:
-    """A stage on a classifier.
+    """A stage on the network under attack, or on a source; its words name that.
 
-    :param stage: the stage.
-    :param words: its name, with that of the source where it transfers.
-    :param attack: on the network under attack, or on a source.
     :param rule: of the gradients; None: the network's own."""
 
     stage: Stage
@@ -56,16 +53,11 @@ class Budgeted(CountedAttack):
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """The attack on one block of samples.
+    """The attack on one block of samples, whose adversarials take their place.
 
-    :param attack: of which this is a part; it says which samples count as broken.
-    :param outcome: of the attack, which takes in the results.
-    :param queries: of the block.
-    :param samples: all of them ``[N, *input_shape]``, which adversarials take the place of.
-    :param classes: of all samples [N].
-    :param mask: of all samples, where values may change; None: everywhere.
-    :param first: row of all samples that the block begins with.
-    :param reached: how far the stages have come with the samples of the block."""
+    Outcome, samples, classes and mask are of all N samples, queries and reached of the block.
+
+    :param first: row of all samples that the block begins with."""
 
     attack: Budgeted
     outcome: Outcome

@@ -19,7 +19,7 @@ from art_snn.attacks.remembering import keep
 from art_snn.checks import require, require_count, require_seed
 
 NOISE = 1e-5
-"""Differences of logits up to that share of the largest one are taken for rounding."""
+"""Differences of logits up to that share of the largest one are rounding."""
 
 
 class SparseDynamicAttack(PerSampleAttack):
@@ -35,21 +35,18 @@ class SparseDynamicAttack(PerSampleAttack):
     * every bit that was ever kept is flipped; the search ends where that is misclassified.
 
     Then flips are taken back: the kept bits are ordered by the magnitude of their difference, and a
-    binary search is made for the longest prefix without which the sample is still misclassified.
+    binary search finds the longest prefix without which the sample is still misclassified.
 
-    Differences within the rounding of logits count as 0, so that they are the same alone and in any
-    batch. After :meth:`generate` the attribute `flips`, int [N], counts the changed values of every
-    sample.
+    Differences within the rounding of logits count as 0. After :meth:`generate` the attribute
+    `flips`, int [N], counts the changed values of every sample.
 
     :param estimator: a classifier of torch's, whose clip_values are the two levels of a bit.
     :param eps: the largest number of flips; a sample that takes more is left as it is. None: any.
     :param max_iter: rounds, at most [500].
-    :param candidates: bits that are tried in the first round, and how many more in every next
-        [10].
+    :param candidates: bits that are tried in the first round, and how many more in each next [10].
     :param seed: of the order of bits without a gradient.
-    :raises ValueError: for a setting out of its range; by :meth:`generate`, for samples with values
-        that are neither of the clip_values. The other parameters are those of
-        :class:`CountedAttack`."""
+    :raises ValueError: for a setting out of its range; by :meth:`generate`, for values that are
+        neither of the clip_values. The other parameters are those of :class:`CountedAttack`."""
 
     attack_params = PerSampleAttack.attack_params + [  # noqa: RUF005
         "eps",
@@ -92,9 +89,7 @@ class SparseDynamicAttack(PerSampleAttack):
 
     def _take(self, best: Best, flips: Flips, rows: Tensor, bits: Tensor) -> None:
         """Take in broken samples [m] with these bits flipped, bool [m, P], where eps allows it."""
-        fits = torch.ones_like(rows, dtype=torch.bool)
-        if self.eps is not None:
-            fits = bits.sum(1) <= self.eps
+        fits = bits.sum(1) <= (bits.shape[1] if self.eps is None else self.eps)
         rows = rows[fits]
         best.take(rows, flips.showing(rows, bits[fits]), best.values[rows], fits[fits])
 
@@ -171,9 +166,8 @@ class SparseDynamicAttack(PerSampleAttack):
 
     def _check_params(self) -> None:
         super()._check_params()
-        remedy = "Give the largest number of flips, or None for any."
         if self.eps is not None:
-            require_count("eps", self.eps, remedy=remedy)
+            require_count("eps", self.eps, remedy="Give a number of flips, or None for any.")
         require_count("max_iter", self.max_iter, remedy="The paper takes 500 rounds.")
         require_count("candidates", self.candidates, remedy="The paper takes 10.")
         require_seed("seed", self.seed)

@@ -18,7 +18,7 @@ from art_snn.attacks.spikes import Spikes
 from art_snn.checks import require, require_count, require_number
 
 LARGEST = 2**31 - 1
-"""The most spikes of a cell where clip_values tell no bound."""
+"""The most spikes of a cell where clip_values set no bound."""
 
 TIMELESS = (
     "The gradient is the same at all time steps, so that no spike is moved. Rate rules such as RGA "
@@ -43,19 +43,16 @@ class SpikeRetiming(PerSampleAttack):
     room for, within the budgets, and passes straight through to the expected frames. A sample is
     left as soon as it is broken; one that is never broken is returned where its margin was highest.
 
-    Rate rules know no order of spikes, so their gradients move none: the attack warns of them.
-
-    After :meth:`generate` the attribute `shifts` holds :func:`art_snn.attacks.shifts` of what is
-    returned, all within the budgets.
+    The attack warns of rate rules, whose gradients move no spike. After :meth:`generate` the
+    attribute `shifts` holds :func:`art_snn.attacks.shifts` of what is returned.
 
     :param max_shift: the largest shift D of a spike, in time steps [2]; None: any.
     :param total_shift: the largest sum of shifts of a sample, without their signs; None: any.
     :param moved: the largest number of spikes of a sample that leave their step; None: any.
     :param max_iter: iterations [40].
     :param eta: how far the fastest score of a sample moves [0.3].
-    :raises ValueError: for a setting out of its range; by :meth:`generate`, for samples that do not
-        hold whole numbers of spikes, and where the classifier has no clip_values. The other
-        parameters are those of :class:`CountedAttack`."""
+    :raises ValueError: for a setting out of its range; by :meth:`generate`, without clip_values, or
+        whole numbers of spikes. The other parameters are those of :class:`CountedAttack`."""
 
     # Every spike has scores of its own: many times the memory of the frames.
     together: ClassVar[int] = 2**22
@@ -173,10 +170,9 @@ class SpikeRetiming(PerSampleAttack):
     def _check_params(self) -> None:
         super()._check_params()
         names = ("max_shift", "total_shift", "moved")
-        remedy = "Give a whole number, or None for no such budget."
         for name, budget in zip(names, self._budgets, strict=True):
             if budget is not None:
-                require_count(name, budget, remedy=remedy)
+                require_count(name, budget, remedy="Give a number, or None for no such budget.")
         require_count("max_iter", self.max_iter, remedy="The default is 40.")
         self.eta = require_number("eta", self.eta, above=0, remedy="The default is 0.3.")
 

@@ -8,16 +8,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Spikes:
-    """Spikes that may move, and the cells that they may move to.
+    """Spikes of n samples that may move, and the cells (a step of a place) that they may move to.
 
-    A cell is a time step of one place of one sample. Shifts are in the order of :func:`offsets`,
-    so that 0 is that of a spike which stays.
+    Shifts are in the order of :func:`offsets`, so that 0 is that of a spike which stays.
 
-    :param samples: how many samples n there are.
     :param sample: whose spike it is [S].
     :param cells: where every shift leads [S, 2D + 1], as an index into all cells.
-    :param open: which shifts there are, bool [S, 2D + 1]: those that end within the frames and in
-        no masked cell.
+    :param open: which shifts end within the frames and in no masked cell, bool [S, 2D + 1].
     :param room: how many spikes more every cell takes [n * T * P], 0 where masked.
     :param distance: how long the shifts are [2D + 1], in steps."""
 
@@ -30,15 +27,12 @@ class Spikes:
 
     @classmethod
     def among(cls, counts: Tensor, most: Tensor, free: Tensor, furthest: int) -> "Spikes":
-        """The spikes of frames.
+        """Spikes of counts [n, T, P], and the most that cells hold; shifts up to D, the furthest.
 
-        :param counts: spikes [n, T, P].
-        :param most: the most spikes that cells hold [n, T, P].
-        :param free: bool [n, T, P], False where a mask keeps the cells as they are.
-        :param furthest: the largest shift D."""
+        :param free: bool [n, T, P], False where a mask keeps the cells as they are."""
         samples, steps, places = counts.shape
-        home = torch.where(free, counts, 0).flatten()
-        home = torch.arange(len(home), device=counts.device).repeat_interleave(home)
+        spikes = torch.where(free, counts, 0).flatten()
+        home = torch.arange(len(spikes), device=counts.device).repeat_interleave(spikes)
         shifts = offsets(min(furthest, steps - 1), counts.device)
         time = (home // places % steps)[:, None] + shifts
         inside = (time >= 0) & (time < steps)
@@ -54,10 +48,7 @@ class Spikes:
         return replace(self, sample=sample, cells=cells, open=is_open)
 
     def ascent(self, scores: Tensor, gradient: Tensor) -> Tensor:
-        """Slopes [S, 2D + 1] of scores, by their softmax, as shares of the largest of a sample.
-
-        :param scores: of every shift [S, 2D + 1].
-        :param gradient: at the frames ``[n, T, *place]``."""
+        """Slopes of scores [S, 2D + 1], by their softmax, as shares of the largest of a sample."""
         there = gradient.flatten()[self.cells]
         share = scores.softmax(1)
         slope = share * (there - (share * there).sum(1, keepdim=True))
@@ -70,9 +61,7 @@ class Spikes:
 
         In rounds every spike that has not moved asks for the best cell that has room. A cell takes
         those that gain most, a sample those that gain most until its budget is spent, and whoever
-        moves leaves room behind. It ends when nobody asks: no cell holds more than it can, and no
-        spike that stayed would gain by a cell with room that the budget allows. Where the sum of
-        shifts is limited, gains count per step.
+        moves leaves room behind. Where the sum of shifts is limited, gains count per step.
 
         :param gain: what every shift gains over staying [S, 2D + 1]; a spike moves for more than 0.
         :param moved: how many spikes of a sample may move; None: any.

@@ -1,4 +1,4 @@
-"""SpikingAutoAttack: attacks and rules by a plan, of which a sample gets the first that works."""
+"""SpikingAutoAttack: attacks and rules by a plan, until one breaks a sample."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -30,21 +30,18 @@ DRAWS = 11
 class SpikingAutoAttack(Budgeted):
     """Attacks every sample with one stage of a plan after another, until one breaks it.
 
-    There is nothing to tune: widths of surrogates, losses and steps are a fixed grid, and every
-    sample gets the first of them that breaks it. A sample that nothing breaks is returned as it is.
+    There is nothing to tune: rules, losses and steps are a fixed grid. A sample that nothing breaks
+    is returned as it is.
 
     Every adversarial is predicted once more before it counts, and its budget is measured. A network
-    is random where predictions of the same samples differ in five evaluations: its gradients are
-    averaged by EOT, and a sample counts as broken where most of eleven predictions from fresh seeds
-    are wrong.
+    is random where predictions of the same samples differ in five evaluations: EOT then averages
+    its gradients, and most of eleven predictions from fresh seeds must be wrong.
 
-    After :meth:`generate`, and after an interruption of it, the attribute `outcome` says which
-    stage broke which sample, at how many forward and backward passes, with the adversarials
-    (:class:`~art_snn.attacks.Outcome`).
+    After :meth:`generate`, and after an interruption of it, the attribute `outcome` is an
+    :class:`~art_snn.attacks.Outcome`: which stage broke which sample, in how many passes.
 
     A stage whose rule does not suit the network runs under the network's own gradient, `Native`,
     which networks of other frameworks have. Repeats, and stages that nothing suits, are left out.
-    The outcome names them.
 
     :param estimator: a classifier around a spiking network.
     :param norm: numpy.inf, "inf" or 2; of event frames 0, the number of values that change, or

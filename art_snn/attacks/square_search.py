@@ -25,13 +25,12 @@ class SquareSearch(IteratedAttack):
 
     The moves are those of SquareAttack (Andriushchenko et al., ECCV 2020): a step adds one value
     per channel, of random sign, to a square of the sample, projects to the ball, and stays where
-    the margin has grown. With the maximum norm the value is 2 eps, so that the square reaches the
-    rim; with norm=2 the change is of length eps. Squares begin at a share of the area, which falls
-    linearly to a single value.
+    the margin has grown. The value is 2 eps; with norm=2 the change is of length eps. Squares begin
+    at a share of the area, which falls linearly to a single value.
 
     ART's SquareAttack begins with stripes at the rim of the ball. This one begins like our other
-    attacks, and as a warm :class:`Stage` of a plan at the point where gradients came furthest. All
-    axes but the last two are channels, the time steps of event frames among them.
+    attacks, or as a warm :class:`Stage` where gradients came furthest. All axes but the last two
+    are channels, also the time steps of event frames.
 
     :param max_iter: squares of a run [100].
     :param share: of the area that the first squares fill, above 0 and at most 1.
@@ -87,9 +86,7 @@ class _Search(Walk):
 
     :param current: the point that is kept, with the objective `value` there [n].
     :param draws: numbers in (-1, 1) for every step, two of the place and one per channel.
-    :param area: values of a channel that the first square fills.
-    :param last: whether channels come last.
-    :param done: steps."""
+    :param area: values of a channel that the first square fills; `last`: channels come last."""
 
     current: Tensor
     value: Tensor
@@ -115,8 +112,7 @@ class _Search(Walk):
             for place, length in zip(draws[:, :2].unbind(1), (height, width), strict=True)
         )
         inside = rows[:, None, :, None] & columns[:, None, None, :]
-        signs = torch.where(draws[:, 2:] < 0, -1.0, 1.0)[:, :, None, None]
-        change = signs * inside
+        change = torch.where(draws[:, 2:] < 0, -1.0, 1.0)[:, :, None, None] * inside
         if self.last:
             shape = (*like.shape[:-3], like.shape[-1], height, width)
             change = change.view(shape).movedim(-3, -1)

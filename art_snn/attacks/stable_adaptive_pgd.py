@@ -20,17 +20,15 @@ class StableAdaptivePGD(IteratedAttack):
         m <- .5 m + g / mean |g|                v <- .8 v + g^2 / mean g^2
         delta <- project(delta + clip(eta m / (sqrt v + 1e-12), -eta, eta))
 
-    Means are over a sample. The first step has no moments before it, their bias is not corrected,
-    and where g vanishes its terms are 0. With norm=2 the step is shortened to the Euclidean length
-    eta, and the ball is Euclidean. eta begins at eps and is halved after steps 22, 41, 57, 70, 80,
-    87, 93 and 99 of 100, and at the like of other numbers.
+    Means are over a sample. The bias of the moments is not corrected; where g vanishes its terms
+    are 0. With norm=2 the step is shortened to the Euclidean length eta. eta begins at eps and is
+    halved at the checkpoints of :class:`AutoPGD`.
 
     The parameters are those of :class:`IteratedAttack`."""
 
     def walk(self, ball: Ball, start: Tensor) -> Walk:
-        return _Adaptive(
-            ball, start, GradientMoments.none(start), self.eps, checkpoints(self.max_iter)
-        )
+        moments = GradientMoments.none(start)
+        return _Adaptive(ball, start, moments, self.eps, checkpoints(self.max_iter))
 
 
 @dataclass

@@ -44,10 +44,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     The constructor puts the network into evaluation mode. Every method leaves the mode, the rule
     and (outside training) the weights as they were, also when it is interrupted.
 
-    :param model: the spiking network.
     :param loss: loss over logits, such as torch.nn.CrossEntropyLoss().
     :param input_shape: shape of one sample: (C, H, W), or (T, C, H, W) for event frames.
-    :param nb_classes: number of classes K.
     :param optimizer: optimizer of the network's parameters; only training needs one.
     :param gradient: attack gradient, an instance or a name of GRADIENTS, set on the network; None
         leaves it.
@@ -55,11 +53,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         "float16" or "auto"; None leaves it.
     :param device_type: "gpu" or "cpu". "gpu" is the CUDA device of the network, or the current one
         for a network on the CPU; without any it is the CPU.
-
-    The other parameters are those of :class:`art.estimators.classification.PyTorchClassifier`.
-
     :raises TypeError: when the model is no SpikingNetwork.
-    :raises ValueError: for an unknown gradient or device_type, or preprocessing over time."""
+    :raises ValueError: for an unknown gradient or device_type, or preprocessing over time. The
+        other parameters are those of :class:`art.estimators.classification.PyTorchClassifier`."""
 
     _model: Any
     _optimizer: Any
@@ -167,7 +163,6 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         """Logits.
 
         :param x: samples ``(N, *input_shape)``, numpy or torch, as everywhere below.
-        :param batch_size: samples per forward pass.
         :param training_mode: mode of the network during the call.
         :return: logits (N, nb_classes) in the network's dtype (half precision as float32); NaN for
             samples that hold NaN or infinity, with a warning.
@@ -216,7 +211,6 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         """Gradient of the loss by the samples, and by nothing else.
 
         :param y: labels as :meth:`compute_loss` takes them.
-        :param training_mode: mode of the network during the call.
         :param gradient: rule for this call alone; None is :attr:`gradient`.
         :return: gradient of x's shape, library and device; 0 for samples that hold NaN or infinity,
             with a warning.
@@ -271,10 +265,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     def get_activations(  # type: ignore[no-untyped-def]
         self, x, layer: int | str, batch_size: int = 128, framework: bool = False
     ):
-        """Time-averaged output of a layer; of a neuron layer these are its firing rates.
+        """Time-averaged output of a layer, such as the firing rates of neurons.
 
         :param layer: name or index in `layer_names`.
-        :param batch_size: samples per forward pass; with framework=True all at once.
         :param framework: return a tensor, with a graph where x requires a gradient.
         :return: activations (N, ...), numpy unless `framework`; a tensor is on the device of x, or
             of the network for an array x.
@@ -317,12 +310,10 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     def fit_generator(
         self, generator: DataGenerator, nb_epochs: int = 20, verbose: bool = False, **kwargs: Any
     ) -> None:
-        """Train on the batches (x, y) of an ART data generator, y class indices or one-hot labels.
+        """Train on the batches (x, y) of an ART data generator, with the options of :meth:`fit`.
 
-        :param kwargs: passed on to :meth:`fit`.
         :raises ValueError: for anything that is no data generator, and as in :meth:`fit`."""
-        expected = "an art.data_generators.DataGenerator"
-        got = type(generator).__name__
+        expected, got = "an art.data_generators.DataGenerator", type(generator).__name__
         remedy = "Wrap a torch DataLoader in art.data_generators.PyTorchDataGenerator."
         require(isinstance(generator, DataGenerator), "generator", expected, got, remedy)
         for _ in tqdm(range(nb_epochs), disable=not verbose, desc="Epochs"):
@@ -473,9 +464,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     def _like(self, x: Any, grads: Tensor) -> Any:
         if isinstance(x, Tensor):
             return grads.to(x.device)
-        array = as_array(grads)
-        framework = self.all_framework_preprocessing
-        return array if framework else self._apply_preprocessing_gradient(x, array)
+        if self.all_framework_preprocessing:
+            return as_array(grads)
+        return self._apply_preprocessing_gradient(x, as_array(grads))
 
     def _layer_name(self, layer: int | str) -> str:
         names = self._layer_names

@@ -25,13 +25,10 @@ def checked_samples(x: Any, input_shape: tuple[int, ...]) -> Any:
 
 
 def answerable(x: Any, input_shape: tuple[int, ...]) -> tuple[Any, torch.Tensor | None]:
-    """The same, with zeros in place of samples that hold NaN or infinity.
+    """The same, with zeros in place of samples that are not finite; which these are, bool [N].
 
-    Attacks of ART that divide by the length of a perturbation give such samples, also whole batches
-    of them. Only from an attack a batch without a finite sample is accepted.
-
-    :return: the samples, and which were replaced, bool [N]; None where none was.
-    :raises TypeError, ValueError: as :func:`checked_samples`, for a batch of NaN."""
+    Attacks of ART that divide by the length of a perturbation give such samples. Only from an
+    attack a batch without a finite sample is accepted."""
     x = _checked_form(x, input_shape)
     finite = torch.as_tensor(_finite(x).all(tuple(range(1, x.ndim))), device="cpu")
     if bool(finite.all()):
@@ -130,18 +127,13 @@ def check_device_type(device_type: object, argument: str = "device_type") -> Non
 
 
 def check_labels(y: Any, samples: int, classes: int) -> None:
-    """Refuse labels that do not belong to the samples.
-
-    :param y: class indices (N,) or (N, 1), or one score per class (N, K): one-hot, probabilities,
-        logits or logarithms, as the loss can take them.
-    :raises TypeError: when y is no array of real numbers.
-    :raises ValueError: for another length, a label out of range, or one that a mask hides."""
-    _require_numbers("y", y, "Give one class index or one row of class scores per sample.")
+    """TypeError or ValueError unless y holds class indices (N,) or (N, 1), or scores (N, K)."""
+    remedy = "Give one class index or one row of class scores per sample."
+    _require_numbers("y", y, remedy)
     refuse_masked("y", y)
-    if tuple(y.shape) not in ((samples,), (samples, 1), (samples, classes)):
-        expected = f"{samples} labels, shape ({samples},) or ({samples}, {classes})"
-        remedy = "Give one class index or one row of class scores per sample."
-        raise invalid("y", expected, f"shape {tuple(y.shape)}", remedy)
+    fits = tuple(y.shape) in ((samples,), (samples, 1), (samples, classes))
+    expected = f"{samples} labels, shape ({samples},) or ({samples}, {classes})"
+    require(fits, "y", expected, f"shape {tuple(y.shape)}", remedy)
     if len(y) == 0:
         return
     indices = y.ndim == 1 or y.shape[1] == 1
