@@ -16,9 +16,8 @@ Call = tuple[Any, Any]
 
 @dataclass(frozen=True)
 class NeuronLayer:
-    """A layer of neurons of a network.
+    """A layer of neurons, by its name in `network.layer_names`.
 
-    :param name: as `network.layer_names` has it.
     :param layout: what its calls take: "steps" [T, N, ...], "step" one of them [N, ...], ...
     :param site: its dynamics, with the name that complaints use."""
 

@@ -30,8 +30,7 @@ VERIFIED = 8
 class SpikingNetwork(HalfPrecision):
     """A spiking classifier whose gradient is chosen, not built in.
 
-    The choice lives in the network's own graph, because attacks and trainers differentiate the
-    network in their own ways. At every call:
+    The choice lives in the network's own graph, for any attack and trainer. At every call:
 
     * gradients disabled: plain simulation;
     * the input requires a gradient: ``gradient``, the attack gradient, with the weights
@@ -47,10 +46,9 @@ class SpikingNetwork(HalfPrecision):
     :param input_shape: shape of one input; calls with another shape are refused. None in place of
         an axis takes any size there, None in place of the shape any shape.
     :param initialise: draws the weights of the network, at :meth:`reset`; None: torch's own draws.
-    :param attack_dtype: precision of gradients at the input, see :attr:`attack_dtype`.
+    :param attack_dtype: as :attr:`attack_dtype`.
     :raises TypeError: when `layers` are no modules or `encoder` cannot be called.
-    :raises ValueError: when `layers` contain no neuron, or a rule is unknown or does not apply to
-        one of the neurons."""
+    :raises ValueError: when `layers` contain no neuron, or a rule is unknown or does not apply."""
 
     # Of a thread or task, not of the network: several may run passes through it at once.
     execution: PerContext[Execution | None] = PerContext(lambda: None)
@@ -116,8 +114,8 @@ class SpikingNetwork(HalfPrecision):
     def using(self, gradient: Gradient | str) -> "Iterator[SpikingNetwork]":
         """Within the block, differentiate by `gradient` only, at the input and at the weights.
 
-        That holds for the thread or asynchronous task of the block, and for tasks that it starts
-        (see :mod:`contextvars`). A thread that is started inside opens a block of its own."""
+        That holds for the thread or asynchronous task of the block, and for tasks that it starts,
+        but not for threads."""
         rule = self._resolved(gradient, "gradient")
         with within(SpikingNetwork._override.of(self), rule):
             yield self
@@ -129,15 +127,12 @@ class SpikingNetwork(HalfPrecision):
         return twin
 
     def with_steps(self, steps: int) -> "SpikingNetwork":
-        """A network of the same layers and weights, not copied, over another number of time steps.
+        """A network of the same layers and weights, not copied, over another number T of steps.
 
-        :param steps: number of time steps T.
         :raises ValueError: when the encoder cannot give another number of steps, or steps < 1."""
         change = getattr(self.encoder, "with_steps", None)
         if not callable(change):
-            remedy = (
-                "Event frames have the steps they have; one of your own needs with_steps(steps)."
-            )
+            remedy = "Event frames have their steps; one of your own needs with_steps(steps)."
             expected = "one that can give any number of time steps, such as Direct or Poisson"
             raise invalid("encoder", expected, repr(self.encoder), remedy)
         twin = self.twin()
@@ -151,9 +146,7 @@ class SpikingNetwork(HalfPrecision):
             half.forget()
 
     def keep(self, samples: Tensor) -> None:
-        """Let rules remember some samples of the last batch only: those an attack goes on with.
-
-        :param samples: which of the batch [N], bool."""
+        """Let rules remember only the samples, bool [N], of the last batch that an attack keeps."""
         self.memory = kept(self.memory, samples)
         for half in self.halves():
             half.keep(samples)
@@ -176,8 +169,7 @@ class SpikingNetwork(HalfPrecision):
         checked = self._checked(x)
         if not torch.is_grad_enabled():
             return self.run(self.encode(checked), simulation)
-        rule = self.gradient if x.requires_grad else self.training_gradient
-        rule = self._override or rule
+        rule = self.rule if x.requires_grad else self._override or self.training_gradient
         self.check(rule, checked)
         if not x.requires_grad:
             return rule.logits(self, checked)
@@ -189,11 +181,9 @@ class SpikingNetwork(HalfPrecision):
             return self.crafted(rule, checked)
 
     def predicts(self, device: torch.device) -> bool:
-        """Whether the logits of a pass that is differentiated at the input are predictions.
+        """Whether logits of a pass that is differentiated at an input there are predictions.
 
-        Not in half precision, nor by rules whose logits are not those of the network.
-
-        :param device: of the input."""
+        Not in half precision, nor by rules whose logits are not those of the network."""
         lowers = taken(self.attack_dtype, device)[0] is not None
         half = lowers and self.lowering_objection(self.rule) is None
         return self.rule.exact_logits and not half
@@ -202,12 +192,9 @@ class SpikingNetwork(HalfPrecision):
     def fixed(self, weights: bool = True) -> Iterator[None]:
         """Within the block, and in the present thread or task, whether weights are constants.
 
-        Attacks throw the gradient at the weights away, which would cost memory and time. So weights
-        take none where the input requires a gradient, unless the network is in training mode. An
-        algorithm that reads both asks for them: ``with network.fixed(False): ...`` around the
-        forward pass.
-
-        :param weights: whether they take no gradient."""
+        Attacks do not need the gradient at the weights, which costs memory and time. So weights
+        take none where the input requires one, unless the network is in training mode. An algorithm
+        that reads both runs its forward pass in ``with network.fixed(False): ...``."""
         with within(SpikingNetwork._fixed.of(self), bool(weights)):
             yield
 
@@ -216,9 +203,8 @@ class SpikingNetwork(HalfPrecision):
         """Within the block, and in the present thread or task, an attack within this radius.
 
         Rules that remember, such as ASSG, must distinguish the next step of an attack from a new
-        sample. Within the block a sample is new where an input value is farther away than twice the
-        radius from the first one that was differentiated, with allowance for rounding. What was
-        remembered is forgotten on entry and on exit.
+        sample: one of which an input value is farther than twice the radius, and rounding, from the
+        first one that was differentiated. What was remembered is forgotten on entry and on exit.
 
         :param radius: the largest change of an input value, in the unit of the network's input; a
             budget in any other norm also bounds it. None: the block is for a single batch.
@@ -234,18 +220,16 @@ class SpikingNetwork(HalfPrecision):
             self.forget()
 
     def check(self, rule: Gradient, x: Tensor) -> None:
-        """Refuse a rule that does not apply, before every pass that is to be differentiated.
+        """Refuse a rule that does not apply, before a pass of an input x [N, ...] under it.
 
-        :param x: input [N, ...] of the pass.
         :raises ValueError: with the reason."""
         self._require_applicable(rule, "gradient")
 
     def objection(self, rule: Gradient, samples: Any = None) -> str | None:
         """Why the network cannot be differentiated under a rule, or None.
 
-        :param samples: numpy or torch [n, ...]; the complaint of :meth:`check` about a pass of the
-            first eight, on which an adapted network verifies its model. None: the bare reason why
-            the rule does not apply to the neurons or the encoder."""
+        :param samples: numpy or torch [n, ...], of which a pass of the first eight is checked, as
+            :meth:`check` does. None: the reason why it does not apply to neurons or encoder."""
         if samples is None:
             return objection(rule, self.sites(), self.encoder)
         x = torch.as_tensor(samples[:VERIFIED], device=device_of(self)).detach()
@@ -279,14 +263,11 @@ class SpikingNetwork(HalfPrecision):
     def in_time(self, layer: NeuronLayer, calls: Sequence[Call]) -> tuple[Tensor, Tensor]:
         """Currents and spikes [T, N, ...] of a layer of neurons in one pass.
 
-        :param calls: of the layer in that pass, at least one; of several the first one counts, but
-            where each is a time step."""
+        :param calls: of the layer; of several the first one counts, but where each is a step."""
         return calls[0]
 
     def averages(self, name: str, batches: Sequence[Tensor]) -> list[Tensor]:
-        """Outputs [n, ...] of a layer for every batch, averaged over time.
-
-        They carry a graph where one is on.
+        """Outputs [n, ...] of a layer for every batch, averaged over time, with a graph if on.
 
         :param name: in :attr:`layer_names`.
         :raises ValueError: for a layer whose output has no such average."""
@@ -352,14 +333,13 @@ class SpikingNetwork(HalfPrecision):
     def state_key(self) -> Hashable:
         """Changes with the network's modules, their settings, modes and hooks, and with weights.
 
-        With weights where torch counts the change: not if they are written through `.data`."""
+        Not with weights that are written through `.data`, which torch does not count."""
         return self._form_key(), counted((*self.parameters(), *self.buffers()))
 
     def attack_key(self) -> Hashable:
         """The same, with every change of weights, but for buffers of modules in training mode.
 
-        Every pass writes those, such as the running statistics of a batch norm, and an attack that
-        goes through such passes is still an attack on one network."""
+        Every pass writes those, such as the running statistics of a batch norm."""
         kept = (b for m in self.modules() if not m.training for b in m.buffers(recurse=False))
         tensors = [*self.parameters(), *kept]
         # Nobody else writes the weights of a copy in half precision.
@@ -390,10 +370,9 @@ class SpikingNetwork(HalfPrecision):
     @property
     def layer_names(self) -> list[str]:
         """Names of all modules whose output has the time axis first, in order of definition."""
-        inside = [n + "." for n, m in self.named_modules() if isinstance(m, TimeDistributed)]
-        names = [name for name, _ in self.layers.named_modules(prefix="layers")]
-        outer = [n for n in names if not n.startswith(tuple(inside))]
-        return [n for n in outer if n != "layers"] or ["layers"]
+        modules = list(self.layers.named_modules(prefix="layers"))
+        inside = tuple(f"{n}." for n, m in modules if isinstance(m, TimeDistributed))
+        return [n for n, _ in modules[1:] if not n.startswith(inside)] or ["layers"]
 
     @property
     def dtype(self) -> torch.dtype | None:
@@ -465,15 +444,12 @@ def _module(layers: nn.Module | Sequence[nn.Module]) -> nn.Module:
     module = layers if isinstance(layers, nn.Module) else nn.Sequential(*layers)
     if any(isinstance(child, Neuron) for child in module.modules()):
         return module
-    raise invalid(
-        "layers", "at least one spiking neuron", "none", "Put LIF() or IF() between the layers."
-    )
+    remedy = "Put LIF() or IF() between the layers."
+    raise invalid("layers", "at least one spiking neuron", "none", remedy)
 
 
 def require_encoder(encoder: Encoder) -> Encoder:
-    """Refuse what cannot be called.
-
-    :raises TypeError: naming the argument."""
+    """Refuse what cannot be called."""
     if isinstance(encoder, type) or not callable(encoder):
         raise TypeError(
             f"encoder: expected an instance such as Direct(steps=8), got {encoder!r}. "

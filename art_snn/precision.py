@@ -22,17 +22,13 @@ DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
 
 
 def require_attack_dtype(value: object, argument: str = "attack_dtype") -> str | None:
-    """A name of DTYPES, "auto" or None.
-
-    :raises ValueError: for anything else."""
+    """A name of DTYPES, "auto" or None; anything else is refused."""
     remedy = "None crafts in the network's own precision."
     return _required(argument, value, tuple(DTYPES), remedy)
 
 
 def require_train_dtype(value: object, argument: str = "train_dtype") -> str | None:
-    """ "bfloat16", "auto" or None.
-
-    :raises ValueError: for anything else, float16 included."""
+    """ "bfloat16", "auto" or None; anything else is refused."""
     remedy = (
         "None trains in the network's own precision. Gradients in float16 vanish unless the loss "
         "is scaled; bfloat16 has the range of single precision."
@@ -48,9 +44,7 @@ def _required(argument: str, value: object, names: tuple[str, ...], remedy: str)
 
 
 def taken(asked: str | None, device: torch.device) -> tuple[torch.dtype | None, str]:
-    """The dtype that is computed in, and why; None is the network's own.
-
-    :param asked: a name of DTYPES, "auto" or None."""
+    """The dtype that is computed in, None for the network's own, and why."""
     if asked is None:
         return None, ""
     if asked in DTYPES:
@@ -110,10 +104,9 @@ class HalfPrecision(nn.Module):
     def attack_dtype(self) -> str | None:
         """Precision of gradients at the input: "bfloat16", "float16", "auto", or None, its own.
 
-        Predictions and gradients at the weights keep the network's own. Weights take no gradient
-        while one at the input is computed in half precision, and the logits of its graph are
-        rounded. "auto" is bfloat16 where the device multiplies it natively; :attr:`execution` says
-        what was taken."""
+        Predictions and gradients at the weights keep the network's own. In half precision weights
+        take no gradient, and the logits of the graph are rounded. "auto" is bfloat16 where the
+        device multiplies it natively; :attr:`execution` says what was taken."""
         return self._attack_dtype if self._crafting is None else self._crafting[0]
 
     @attack_dtype.setter
@@ -163,9 +156,7 @@ class HalfPrecision(nn.Module):
         return logits
 
     def lowered(self, dtype: torch.dtype) -> Any:
-        """This network in half precision, made once for every state of it.
-
-        :param dtype: torch.bfloat16 or torch.float16."""
+        """This network in half precision, made once for every state of it."""
         tensors = (*self.parameters(), *self.buffers())
         key = (self._form_key(), (counted(tensors), bits(tensors)))
         earlier = self._half.get(dtype)
@@ -176,10 +167,9 @@ class HalfPrecision(nn.Module):
             vars(half)["exact"] = self
             half._half, half.memory = {}, {}
             earlier = self._half[dtype] = (key, half)
-        half = earlier[1]
-        attributes = dict(vars(self))
-        names = attributes.keys() - {"_modules", "exact", "_half"}
-        vars(half).update({name: attributes[name] for name in names})
+        half, kept = earlier[1], ("_modules", "exact", "_half")
+        attributes = dict(vars(self))  # At once, since other threads may add to it.
+        vars(half).update({name: v for name, v in attributes.items() if name not in kept})
         half._modules.update({name: m for name, m in self._modules.items() if name != "layers"})
         return half
 
@@ -189,9 +179,7 @@ def lowered(layers: nn.Module, dtype: torch.dtype, kept: Collection[str] = ()) -
     """A copy of the layers that computes in half precision; its weights take no gradient.
 
     A batch norm behind a convolution is folded into it before its weights are rounded; another
-    keeps its own in the precision they had.
-
-    :param kept: names of layers that also do so."""
+    keeps its precision, and so do the layers of the names `kept`."""
     copy = deepcopy(layers)
     for module in copy.modules():
         if isinstance(module, TimeDistributed):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from art_snn.checks import invalid
 from art_snn.gradients.base import simulation
 from art_snn.interop.members import COPIED, Member, copied_state, to_steps
-from art_snn.interop.passes import ONE_PLACE, Exchange, other_equations, refused
+from art_snn.interop.passes import ONE_PLACE, Exchange, FiringPass, other_equations, refused
 from art_snn.interop.runner import Runner
 from art_snn.interop.steps import Calls, StepPass
 
@@ -26,23 +25,27 @@ def same_logits(runner: Runner, x: Tensor, *, native: bool) -> None:
     """Compare a pass of ours with the model as it is."""
     encoded = runner.encode(x)
     with as_it_was(runner):
-        _refresh(runner, encoded)
+        runner.refresh(encoded)
         with torch.random.fork_rng([x.device] if x.is_cuda else []):
             alone = _tried(runner, encoded)
         # States that are known begin again; others have been changed by the first run.
-        _refresh(runner, encoded)
+        runner.refresh(encoded)
         ours = runner.run_by_itself(encoded, native=native)
     compare_logits(alone, ours, rounded=native)
+
+
+def agree(alone: Tensor, ours: Tensor, *, rounded: bool) -> bool:
+    """Whether logits are the same; to rounding on a GPU, where sums change from call to call."""
+    if rounded or alone.is_cuda:
+        return torch.allclose(alone, ours, rtol=1e-3, atol=1e-5, equal_nan=True)
+    return torch.equal(alone.nan_to_num(), ours.nan_to_num())
 
 
 def compare_logits(alone: Tensor, ours: Tensor, *, rounded: bool) -> None:
     """Refuse logits in a pass of ours that are not those of the model by itself.
 
-    :param rounded: whether they may differ by rounding: in training mode some versions of
-        frameworks add in another order."""
-    rounded = rounded or alone.is_cuda  # Where sums are not the same from call to call.
-    close = torch.allclose(alone, ours, rtol=1e-3, atol=1e-5, equal_nan=True)
-    if (close and rounded) or torch.equal(alone.nan_to_num(), ours.nan_to_num()):
+    In training mode some versions of frameworks add in another order: those are `rounded`."""
+    if agree(alone, ours, rounded=rounded):
         return
     got = f"one whose logits then differ by {(alone - ours).abs().max().item():.3g}"
     remedy = (
@@ -54,7 +57,7 @@ def compare_logits(alone: Tensor, ours: Tensor, *, rounded: bool) -> None:
 
 
 def _tried(runner: Runner, encoded: Tensor) -> Tensor:
-    """Logits of the model by itself; its own errors say, from Python 3.11 on, what it was given."""
+    """Logits of the model by itself; its errors get a note from Python 3.11 on."""
     try:
         return runner.logits(encoded)
     except RuntimeError as error:
@@ -67,11 +70,6 @@ def _tried(runner: Runner, encoded: Tensor) -> Tensor:
                 "the step mode for that?"
             )
         raise
-
-
-def _refresh(runner: Runner, encoded: Tensor) -> None:
-    for member in runner.members.values():
-        member.kind.refresh(member.module, runner.steps_of(encoded))
 
 
 @contextmanager
@@ -113,18 +111,15 @@ def _kept(module: nn.Module) -> dict[str, Any]:
 
 @torch.no_grad()
 def same_rows(runner: Runner, x: Tensor) -> None:
-    """Refuse a model whose logits of a sample depend on the other samples of its batch.
-
-    Every other sample is turned into its negative, so that shapes, and with them rounding, stay as
-    they are."""
-    others = x.clone()
+    """Refuse a model whose logits of a sample depend on the other samples of its batch."""
+    others = x.clone()  # Of the same shape, which rounding depends on.
     others[1::2] = x.amax() + x.amin() - x[1::2]
     devices = [x.device] if x.is_cuda else []
     with torch.random.fork_rng(devices):
         logits = runner.run_by_itself(runner.encode(x))[::2]
     with torch.random.fork_rng(devices):
         alone = runner.run_by_itself(runner.encode(others))[::2]
-    if torch.allclose(logits, alone, rtol=1e-3, atol=1e-5, equal_nan=True):
+    if agree(logits, alone, rounded=True):
         return
     got = f"one whose logits then differ by {(logits - alone).abs().max().item():.3g}"
     remedy = (
@@ -138,25 +133,20 @@ def same_rows(runner: Runner, x: Tensor) -> None:
 
 @torch.no_grad()
 def same_spikes(runner: Runner, x: Tensor) -> bool:
-    """Compare the spikes of every neuron with those of its dynamics, and the logits.
-
-    :return: whether every neuron has fired and been silent, so that spikes show something."""
+    """Compare spikes with those of the dynamics, and logits; whether every neuron was lively."""
     encoded = runner.encode(x)
     with torch.random.fork_rng([x.device] if x.is_cuda else []):
         alone = runner.run_by_itself(encoded)
-    kind: type[_Compared | _ComparedSteps] = _ComparedSteps if runner.steps_alone else _Compared
-    this = runner.firing_pass(kind, encoded, simulation)
+    kind = _ComparedSteps if runner.steps_alone else _Compared
+    this: FiringPass = runner.firing_pass(kind, encoded, simulation)
     gated = any(m.kind.gated for m in runner.members.values() if m.name in runner.natives)
     compare_logits(alone, runner.run_in(this, encoded), rounded=gated)
-    silent = [name for name in this.sites if not this.calls[name]]
-    runner.traits.silent = silent
-    return all(this.lively.get(name, False) for name in this.sites if name not in silent)
+    runner.traits.silent = [name for name in this.sites if not this.calls[name]]
+    return this.sites.keys() - runner.traits.silent <= this.lively
 
 
-def _compare(name: str, spikes: Tensor, ours: Tensor) -> bool:
-    """Refuse spikes [T, N, ...] of a neuron that are not those of its dynamics.
-
-    :return: whether there are both spikes and silence."""
+def _compare(this: FiringPass, name: str, spikes: Tensor, ours: Tensor) -> None:
+    """Refuse spikes [T, N, ...] of a neuron that are not those of its dynamics."""
     odd = spikes[(spikes != 0) & (spikes != 1)]
     if len(odd):
         got = f"{name}, which gave {odd[0].item():g}"
@@ -164,13 +154,12 @@ def _compare(name: str, spikes: Tensor, ours: Tensor) -> bool:
         raise refused("neurons whose outputs are 0 or 1", got, remedy)
     if (spikes != ours).any():
         raise other_equations(name, spikes, ours)
-    return bool(spikes.any()) and not bool(spikes.all())
+    if spikes.any() and not spikes.all():
+        this.lively.add(name)
 
 
 class _Compared(Exchange):
     """Fires by the dynamics, and compares with the neuron itself."""
-
-    lively: Mapping[str, bool] = MappingProxyType({})
 
     def answer(self, member: Member, x: Tensor, current: Tensor) -> Tensor:
         ours = super().answer(member, x, current)
@@ -184,20 +173,17 @@ class _Compared(Exchange):
             remedy = "Its class is known by a name that belongs to others."
             raise refused("neurons that return spikes as they take currents", got, remedy)
         spikes = to_steps(spikes, member.layout, member.module, self.steps)
-        lively = _compare(member.name, spikes, ours) or self.lively.get(member.name, False)
-        self.lively = {**self.lively, member.name: lively}
+        _compare(self, member.name, spikes, ours)
         return ours
 
 
 class _ComparedSteps(StepPass):
     """Runs the neurons themselves, and compares with the dynamics at the end."""
 
-    lively: Mapping[str, bool] = MappingProxyType({})
-
     def compare(self) -> None:
         for name, calls in self.made.items():
             spikes = torch.stack([leaf.detach() for leaf in calls.spikes])
-            self.lively = {**self.lively, name: _compare(name, spikes, calls.fired)}
+            _compare(self, name, spikes, calls.fired)
             if calls.potentials:
                 _compare_potentials(calls, torch.stack(calls.potentials).detach())
 

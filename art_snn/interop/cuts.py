@@ -23,13 +23,12 @@ def some_gradient(runner: Runner, rule: Gradient, x: Tensor) -> None:
     :param x: requires a gradient where one is asked for at the input, and not at the weights."""
     if not isinstance(rule, Native):
         _refuse_unread(runner, rule, x.detach())
-    some = _gradient(runner, rule, x)
+    some = through = _gradient(runner, rule, x)
     if some:
         return
     # By a slope that is nowhere zero: only the model itself can cut it.
     sites, steep = runner.ruled.values(), STBP(surrogate=ATan())
     applies = bool(sites) and all(site.dynamics.unknown is None for site in sites)
-    through: bool | None = some
     if some is not None and applies:
         through = _gradient(runner, steep, x, native=isinstance(rule, Native))
     if not through and (through is None or applies or not sites):
@@ -60,7 +59,8 @@ def _gradient(runner: Runner, rule: Gradient, x: Tensor, *, native: bool = False
             return None
         if native or isinstance(rule, Native):
             natives = [([total.grad_fn], [])]
-        _refuse_functions(runner, total.grad_fn, _between(natives))
+        between = set().union(*(graph_nodes(*ends) for ends in natives))
+        _refuse_functions(runner, total.grad_fn, between)
         wanted = [inputs] if x.requires_grad else weights_of(runner.network)
         grads = torch.autograd.grad(total, wanted, allow_unused=True)
     zero = [not grad.any() for grad in grads if grad is not None]
@@ -89,12 +89,7 @@ def _refuse_unread(runner: Runner, rule: Gradient, x: Tensor) -> None:
             raise refused("neurons that the rule applies to", got, "Take STBP or HART.")
 
 
-def _between(natives: list[tuple[list[Any], list[Any]]]) -> set[Any]:
-    """The nodes of a graph between outputs and inputs of neurons that keep their own gradient."""
-    return set().union(*(_nodes(outputs, inputs) for outputs, inputs in natives))
-
-
-def _nodes(roots: Iterable[Any], ends: Iterable[Any] = ()) -> set[Any]:
+def graph_nodes(roots: Iterable[Any], ends: Iterable[Any] = ()) -> set[Any]:
     """The nodes of a graph, from some on, pieces of cut ones among them; not beyond the ends."""
     seen: set[Any] = set()
     waiting, ends = list(roots), {None, *ends}
@@ -115,7 +110,7 @@ def _refuse_functions(runner: Runner, root: Any, natives: set[Any]) -> None:
     """Refuse autograd functions in a graph that are neither of a rule nor said to be harmless.
 
     :param natives: nodes that may be any but those that run the model again."""
-    for node in _nodes([root]):
+    for node in graph_nodes([root]):
         function: Any = getattr(type(node), "_forward_cls", None)
         if function is None:
             continue
@@ -150,11 +145,9 @@ def _refuse_outsiders(pieces: Any) -> None:
 
     Numbers may: Norse makes its states start from such ones, whose gradients nobody asks for."""
     parameters = pieces.targets()
-    for node in _nodes(pieces.roots()):
+    for node in graph_nodes(pieces.roots()):
         leaf = getattr(node, "variable", None)
         if leaf is not None and leaf.ndim and id(leaf) not in parameters:
             got = f"a tensor {list(leaf.shape)} that is none of its parameters"
-            remedy = (
-                "Make it one: the graph of a loop over time is cut, and gradients are passed on."
-            )
+            remedy = "Make it one: gradients are passed on where a loop over time is cut."
             raise refused("a model in which parameters alone require gradients", got, remedy)

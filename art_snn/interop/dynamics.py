@@ -28,18 +28,15 @@ ORDERS: Mapping[str, Order] = MappingProxyType(
 )
 """How frameworks compute u from x and v, with a factor f, a gain g and a leak towards l.
 
-Mathematically all are ``decay v + gain x + constant``, but they round differently, and a potential
-within rounding of the threshold is a spike or none: spikes are equal bit for bit in one order
-only."""
+Mathematically all are ``decay v + gain x + constant``, but they round differently, and spikes are
+equal bit for bit in one order only."""
 
 
 @dataclass(frozen=True, repr=False)
 class ReadOff(Dynamics):
     """Dynamics of a module of another framework.
 
-    :param order: one of ORDERS; None to compute as our own neurons do.
-    :param factor: f of the order.
-    :param leak: l of the order.
+    :param order: one of ORDERS, with its f and l; None to compute as our own neurons do.
     :param late: whether a soft reset is subtracted in the next step, behind the decay."""
 
     foreign: ClassVar[bool] = True
@@ -70,9 +67,7 @@ class ReadOff(Dynamics):
 
 @dataclass(frozen=True, repr=False)
 class Unknown(Dynamics):
-    """Stands for the dynamics of a neuron that no rule of ours may use.
-
-    :param reason: why not."""
+    """Stands for the dynamics of a neuron that no rule of ours may use, and says why."""
 
     foreign: ClassVar[bool] = True
     reason: str = ""

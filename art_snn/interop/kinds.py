@@ -1,4 +1,4 @@
-"""What is known of the neurons of other frameworks: a table by qualified names, and the user's own.
+"""What is known of the neurons of other frameworks, and of the user's own.
 
 No framework is imported. A class is recognised by its qualified name or by that of a class that it
 inherits from, as long as it overrides none of the methods that hold the equations."""
@@ -14,9 +14,7 @@ from art_snn.dynamics import Dynamics
 from art_snn.interop.dynamics import Unreadable
 
 Layout = Literal["steps", "step", "merged", "samples first", "samples merged", "time last"]
-"""What a call of a neuron takes: "steps" [T, N, ...], "step" one of them [N, ...], "merged"
-[T * N, ...], "samples first" [N, T, ...], "samples merged" [N * T, ...], "time last" [N, ..., T].
-"""
+"""What a call of a neuron takes, as :func:`register_neuron` describes it."""
 Returned = Literal["before reset", "after reset"]
 Read = Callable[[nn.Module], Dynamics]
 
@@ -26,12 +24,10 @@ class NeuronKind:
     """What is known of a class of neurons.
 
     :param read: dynamics of such a module at present; raises Unreadable where they are others.
-    :param layout: what its calls take, of a module.
     :param equations: names of the methods that say how it fires; overridden, they say otherwise.
-    :param refresh: puts the state of a module back, in which it starts a run of so many time steps,
-        None where they are not known.
+    :param refresh: puts a module back to the start of a run of so many time steps, if known.
     :param gated: whether it cuts its gradient in evaluation mode.
-    :param spikes: whether it fires at all, of a module; others merely have a state.
+    :param spikes: whether a module fires at all; others merely have a state.
     :param returns: which potential a module returns with its spikes, if any.
     :param copied: whether it may write into the tensors and lists that hold its state.
     :param handed: whether its state is handed from call to call, as an argument and an answer."""
@@ -47,6 +43,7 @@ class NeuronKind:
     handed: bool = False
 
 
+Recognised = tuple[NeuronKind, type]
 _REGISTERED: dict[type[nn.Module], NeuronKind] = {}
 
 
@@ -71,11 +68,11 @@ def register_neuron(
     It must start from rest at every run, and its spikes must be those of the dynamics, which is
     verified in the first pass. A subclass counts as the same unless it has a forward of its own.
 
-    :param cls: the class.
-    :param dynamics: maps a module of it to its :class:`~art_snn.dynamics.Dynamics`, read at
+    :param dynamics: maps a module of the class to its :class:`~art_snn.dynamics.Dynamics`, read at
         every pass.
-    :param layout: "steps" [T, N, ...], "step" for one call per time step, "merged" [T * N, ...],
-        "samples first" [N, T, ...], "samples merged" [N * T, ...] or "time last" [N, ..., T].
+    :param layout: what a call takes: "steps" [T, N, ...], "step" one of them [N, ...], "merged"
+        [T * N, ...], "samples first" [N, T, ...], "samples merged" [N * T, ...] or "time last"
+        [N, ..., T].
     :param returns: "before reset" or "after reset" for neurons of layout "step" that return
         (spikes, potential); None where they return spikes alone.
     :param gated: whether the class has a surrogate gradient in training mode alone. Its modules
@@ -107,9 +104,7 @@ def register_neuron(
     return cls
 
 
-def neuron_kind(
-    module: nn.Module, table: Mapping[str, NeuronKind]
-) -> tuple[NeuronKind, type] | None:
+def neuron_kind(module: nn.Module, table: Mapping[str, NeuronKind]) -> "Recognised | None":
     """What is known of a module, and the class that it is known of; None for no neuron."""
     for cls in type(module).__mro__:
         kind = _REGISTERED.get(cls) or table.get(f"{cls.__module__}.{cls.__qualname__}")

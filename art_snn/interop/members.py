@@ -9,7 +9,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from art_snn.checks import invalid
-from art_snn.dynamics import Dynamics
 from art_snn.gradients.base import Site
 from art_snn.interop.dynamics import Unknown, read_off
 from art_snn.interop.frameworks import KNOWN
@@ -21,11 +20,8 @@ COPIED = ("_memories", "_memories_rv", "_buffers")
 
 @dataclass(frozen=True)
 class Member:
-    """A module with a state, as found in a model.
+    """A module with a state, by its name in a model, and the class `cls` that it is known by.
 
-    :param name: qualified name in the model.
-    :param kind: what is known of its class.
-    :param cls: the class that it is known by.
     :param merged: whether what "steps" would take comes as [T * N, ...]."""
 
     name: str
@@ -48,22 +44,19 @@ class Member:
     @property
     def site(self) -> Site:
         """The neuron as engines see it, with its dynamics at present."""
-        return Site(self.name, self._dynamics())
-
-    def _dynamics(self) -> Dynamics:
         reason = overridden(self.module, self.kind, self.cls)
         if reason is None and earlier_forward(self.module) is not None:
             reason = "its forward was exchanged on the module"
-        if reason is not None:
-            remedy = f"art_snn.interop.register_neuron({type(self.module).__name__}, ...)"
-            return Unknown(reason=f"{reason}, so its equations are not known: {remedy}")
-        return read_off(self.kind.read, self.module)
+        if reason is None:
+            return Site(self.name, read_off(self.kind.read, self.module))
+        remedy = f"art_snn.interop.register_neuron({type(self.module).__name__}, ...)"
+        reason = f"{reason}, so its equations are not known: {remedy}"
+        return Site(self.name, Unknown(reason=reason))
 
     def twin(self, steps: int | None, *, training: bool = False) -> nn.Module:
         """The module with the same settings and weights and a state of its own, at its start.
 
-        :param steps: time steps T of the run, where they are known.
-        :param training: be in training mode, whatever the module is in."""
+        With `training` it is in training mode, whatever the module is in."""
         twin = object.__new__(type(self.module))
         attributes = dict(vars(self.module))  # At once, since other threads may add to it.
         state = {k: dict(v) if k in COPIED else v for k, v in attributes.items()}
@@ -114,10 +107,8 @@ RUNNING: ContextVar[Any] = ContextVar("running", default=None)
 class Answer:
     """Stands for the forward of a module while a pass runs in any thread, and asks for its own.
 
-    A deep copy of the module, which threads may make meanwhile, has one that knows the copy; that
-    of a shallow one knows the original, and is replaced when the copy runs.
-
-    :param earlier: what stood there before, on the module; None where nothing did."""
+    A deep copy of the module has one that knows the copy; that of a shallow copy knows the
+    original, and is replaced when the copy runs. `earlier` is what stood there before, or None."""
 
     def __init__(self, module: nn.Module, earlier: Any) -> None:
         self.module, self.earlier = module, earlier
@@ -142,9 +133,7 @@ def earlier_forward(module: nn.Module) -> Any:
 
 
 def members_of(model: nn.Module, *, merged: bool = False) -> dict[nn.Module, Member]:
-    """Every module of the model that is recognised, by module.
-
-    :param merged: whether neurons that take all steps in one call take them as [T * N, ...]."""
+    """Every module of the model that is recognised, by module."""
     members: dict[nn.Module, Member] = {}
     whole: tuple[str, ...] = ()
     for name, module in model.named_modules():
@@ -162,9 +151,7 @@ def members_of(model: nn.Module, *, merged: bool = False) -> dict[nn.Module, Mem
 
 
 def to_steps(x: Tensor, layout: Layout, module: Any, steps: int | None) -> Tensor:
-    """What a neuron was given, as [T, N, ...].
-
-    :param steps: T, where the layout has it not."""
+    """What a neuron was given, as [T, N, ...]; `steps` is T, where the layout has it not."""
     if layout == "steps":
         return x
     if layout == "samples first":

@@ -25,10 +25,9 @@ from art_snn.state import value
 class AdaptedNetwork(SpikingNetwork):
     """A spiking network around a model of another framework: made by :func:`adapt`.
 
-    The model is `model`; nothing is changed or left on it. Without a graph it runs by itself. Under
-    a rule its neurons fire by the rule's engine, as their own equations say, or are differentiated
-    where they stand; the first pass of every shape of input and every state of the weights verifies
-    that nothing else is computed than the model computes by itself."""
+    Nothing is changed or left on the :attr:`model`. Without a graph it runs by itself. Under a rule
+    its neurons fire by the rule's engine, or are differentiated where they stand. The first pass of
+    every shape of input and state of the weights verifies that it computes what the model does."""
 
     runner: PerContext[Runner | None] = PerContext(lambda: None)
     """What runs the model, for the time of one forward pass."""
@@ -71,11 +70,8 @@ class AdaptedNetwork(SpikingNetwork):
             reason = next(iter(runner.natives.values()), reason)
             return [Site("of the model", Unknown(reason=reason))]
         read_out = {m.name for m in runner.members.values() if m.kind.returns(m.module)}
-        return [
-            site
-            for name, site in runner.ruled.items()
-            if site.dynamics.reset != "none" or name not in read_out
-        ]
+        sites = runner.ruled.values()
+        return [s for s in sites if s.dynamics.reset != "none" or s.name not in read_out]
 
     def natives(self) -> dict[str, str]:
         return self._ready().natives
@@ -127,12 +123,9 @@ class AdaptedNetwork(SpikingNetwork):
         """Names of all neurons of the model, and of the other modules that hold none."""
         neurons = list(map(_path, self._neurons()))
         inside = tuple(f"{name}." for name in neurons)
-        names = []
-        for name, module in self.layers.named_modules(prefix="layers"):
-            whole = name in neurons or not list(module.children())
-            if whole and not name.startswith(inside):
-                names.append(name)
-        return names or ["layers"]
+        modules = self.layers.named_modules(prefix="layers")
+        names = [name for name, m in modules if name in neurons or not list(m.children())]
+        return [name for name in names if not name.startswith(inside)] or ["layers"]
 
     def forward(self, x: Tensor) -> Tensor:
         """As of :class:`~art_snn.SpikingNetwork`; what the model computes is verified at first."""
@@ -239,7 +232,7 @@ class AdaptedNetwork(SpikingNetwork):
         return self._ready().outputs(encoded, firing)
 
     def time_steps(self) -> int | None:
-        """Time steps T, where the encoder has a number of them, or a pass has shown it."""
+        """Time steps T, where the encoder has a number of them, or a pass has shown one."""
         return super().time_steps() or self.traits.steps
 
     def timing(self) -> str:
@@ -275,25 +268,24 @@ def adapt(
     stays as it is: the network shares its forward, parameters, state dict and device. Every pass
     starts from its neurons' rest and leaves nothing on it.
 
-    :param model: the model. Its neurons are recognised by the names of their classes; those of
-        your own by :func:`register_neuron`.
+    :param model: its neurons are recognised by the names of their classes; those of your own by
+        :func:`register_neuron`.
     :param steps: time steps T of the encoder Direct. With encoder=None: the steps that the model
-        makes itself. Neurons that take its rows of all steps at once need that number; 1 says that
-        a model of one time step is meant as it is.
+        makes itself, which neurons that take its rows of all steps at once need; 1 says that a
+        model of one time step is meant as it is.
     :param encoder: maps the input [N, ...] to the model's input [T, N, ...]; "direct" repeats it.
         None: the model takes [N, ...].
-    :param readout: what becomes of the model's output. "mean" or "sum": over the time axis of
-        [T, N, K]. "spikes" or "potential": the mean of the first or the last of several outputs. A
-        function: from whatever the model returns to logits [N, K]; of a model of one time step it
-        takes the list of all steps. None: the model returns logits. Left out: "mean", and None with
-        encoder=None.
+    :param readout: "mean" or "sum" over the time axis of the output [T, N, K]; "spikes" or
+        "potential": the mean of the first or the last of several outputs; a function from whatever
+        the model returns, of a model of one time step the list of all steps, to logits [N, K];
+        None: the model returns logits. Left out: "mean", and None with encoder=None.
     :param merged: whether neurons that take all steps in one call take them as [T * N, ...].
     :param gradient: rule for gradients at the input. None: RGA where it applies, else native; also
         native where no neuron is recognised.
     :param training_gradient: rule for gradients at the weights.
     :param input_shape: shape of one input, as :class:`~art_snn.SpikingNetwork` takes it.
-    :param harmless: autograd functions of the model that are no spikes. Rules of ours refuse
-        others: they would be differentiated by a slope that the rule did not choose.
+    :param harmless: autograd functions of the model that are no spikes; rules of ours refuse
+        others, whose slope the rule did not choose.
     :param elsewhere: "native": neurons whose equations no rule knows keep their own gradient, and
         the rule differentiates all others. None: such a neuron is refused.
     :raises TypeError: when `model` is no module, or one of art_snn already.
@@ -307,17 +299,13 @@ def adapt(
     if isinstance(readout, str) and readout == "default":
         readout = None if encoder is None else "mean"
     require_readout(readout)
-    layers: Any = (
-        model,
-        readout,
-        Form(steps if encoder is None else None, merged, harmless, elsewhere),
-    )
+    form = Form(steps if encoder is None else None, merged, harmless, elsewhere)
+    layers: Any = (model, readout, form)
     rules: tuple[Any, Any] = (gradient, training_gradient)
     return AdaptedNetwork(layers, made, *rules, input_shape=input_shape)
 
 
 def _encoder(encoder: Encoder | str | None, steps: int | None) -> Encoder:
-    """The encoder of those arguments of :func:`adapt`."""
     if isinstance(encoder, str):
         expected = "an encoder or 'direct'"
         require(encoder == "direct", "encoder", expected, repr(encoder), "Leave it.")
@@ -335,7 +323,7 @@ def _encoder(encoder: Encoder | str | None, steps: int | None) -> Encoder:
 def _check_model(model: object, *, native: bool) -> None:
     """Refuse what is no model of another framework, or cannot be put back after a pass.
 
-    :param native: whether it may have no neuron that is recognised."""
+    Under the rule `native`, it may have no neuron that is recognised."""
     modules = isinstance(model, nn.Module) and not isinstance(model, SpikingNetwork)
     if not modules or isinstance(model, type):
         raise TypeError(

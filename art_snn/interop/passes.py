@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from art_snn.checks import ArgumentError, invalid
 from art_snn.context import within
@@ -34,7 +35,6 @@ from art_snn.interop.members import (
 class ModelPass:
     """A pass in which every module with a state runs by itself, from its start.
 
-    :param members: of the model.
     :param steps: time steps T; None where the neurons have them.
     :param native: whether it is to be differentiated by the model's own surrogates.
     :param preludes: calls of every neuron before the first time step."""
@@ -88,10 +88,7 @@ class ModelPass:
 class FiringPass(ModelPass):
     """A pass in which something of ours answers the calls of neurons.
 
-    :param members: of the model.
-    :param sites: the neurons that fire so, as engines see them; others keep their own gradient.
-    :param steps: time steps T; None where the neurons have them.
-    :param firing: of the rule."""
+    :param sites: the neurons that fire so, as engines see them; others keep their own gradient."""
 
     def __init__(
         self,
@@ -103,6 +100,8 @@ class FiringPass(ModelPass):
     ) -> None:
         super().__init__(members, steps, preludes=preludes)
         self.sites, self.firing = sites, firing
+        self.lively: set[str] = set()
+        """Neurons that were compared, and have both fired and been silent."""
 
     def trains(self, member: Member) -> bool:
         return member.fires and member.name not in self.sites
@@ -114,19 +113,15 @@ class FiringPass(ModelPass):
             raise _in_the_dark(member)
         self.calls[member.name] += 1
         if self.trains(member):
-            return self._native(member, *args, **kwargs)
+            answer = self.answer_alone(member, *args, **kwargs)
+            trace = _TRACE.get()
+            if trace is not None:
+                trace.append((_nodes(answer), _nodes((args, kwargs))))
+            return answer
         if not args and kwargs:
             # The current by its name, which differs from framework to framework.
-            first = next(iter(kwargs))
-            args = (kwargs.pop(first),)
+            args = (kwargs.pop(next(iter(kwargs))),)
         return self.fire(member, *args, **kwargs)
-
-    def _native(self, member: Member, *args: Any, **kwargs: Any) -> Any:
-        answer = self.answer_alone(member, *args, **kwargs)
-        trace = _TRACE.get()
-        if trace is not None:
-            trace.append((_ends(answer), _ends((args, kwargs))))
-        return answer
 
     @abstractmethod
     def fire(self, member: Member, *args: Any, **kwargs: Any) -> Any:
@@ -185,21 +180,16 @@ def tracing() -> Iterator[Trace]:
         yield trace
 
 
-def _ends(value: Any) -> list[Any]:
+def _nodes(value: Any) -> list[Any]:
     """The nodes of the tensors in what a neuron was given or gave."""
-    if isinstance(value, Tensor):
-        return [value.grad_fn]
-    parts = value.values() if isinstance(value, dict) else value
-    several = isinstance(value, dict | tuple | list)
-    return [node for part in parts for node in _ends(part)] if several else []
+    return [leaf.grad_fn for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
 def other_equations(name: str, spikes: Tensor, ours: Tensor) -> ArgumentError:
     """The complaint about a neuron whose spikes [T, N, ...] are not those of its dynamics."""
-    different = spikes != ours
-    step = int(different.flatten(1).any(1).nonzero()[0])
-    share = different.float().mean().item()
-    got = f"{name}, of whose spikes {share:.2%} differ, first at step {step}"
+    different = (spikes != ours).flatten(1).float()
+    step = int(different.any(1).nonzero()[0])
+    got = f"{name}, of whose spikes {different.mean():.2%} differ, first at step {step}"
     remedy = (
         "Describe other equations by register_neuron(cls, dynamics=function). Or its time axis is "
         "another one (layout='time last'); or it is at two places of a loop, or "

@@ -26,7 +26,6 @@ class OwnTime:
     """Stands for the encoder of a model that makes its time steps from an input [N, ...] itself."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        """[N, ...] -> [1, N, ...]."""
         return x[None]
 
     def __repr__(self) -> str:
@@ -138,6 +137,11 @@ class Runner:
         """Time steps T that every neuron has; None where the model alone knows."""
         return self.form.steps if self.makes_own_time else len(encoded)
 
+    def refresh(self, encoded: Tensor) -> None:
+        """Put the modules' own states back to the start of a pass."""
+        for member in self.members.values():
+            member.kind.refresh(member.module, self.steps_of(encoded))
+
     def firing_pass(self, kind: type[Firings], encoded: Tensor, firing: Firing) -> Firings:
         """A pass of a kind in which neurons fire, or are differentiated, by the firing."""
         steps = self.steps_of(encoded)
@@ -154,13 +158,10 @@ class Runner:
         return self.run_in(self.firing_pass(Exchange, encoded, firing), encoded)
 
     def run_by_itself(self, encoded: Tensor, *, native: bool = False) -> Tensor:
-        """The same of the model as it is, from its start.
-
-        :param native: differentiable by its own surrogates."""
+        """The same of the model as it is, from its start; `native`: by its own surrogates."""
         steps, preludes = self.steps_of(encoded), self.traits.preludes
-        return self.run_in(
-            ModelPass(self.members, steps, native=native, preludes=preludes), encoded
-        )
+        this = ModelPass(self.members, steps, native=native, preludes=preludes)
+        return self.run_in(this, encoded)
 
     def run_in(self, this: ModelPass, encoded: Tensor) -> Tensor:
         """The same, calls of neurons being answered by the pass."""
@@ -211,12 +212,10 @@ class Runner:
         return len(to_steps(calls[-1][0], layout, layer.module, None))
 
     def average(self, name: str, calls: Sequence[Call], samples: int, steps: int | None) -> Tensor:
-        """Output [N, ...] of a layer, averaged over the time steps of a pass.
+        """Output [N, ...] of a layer, averaged over the time steps T of a pass.
 
         :param calls: of the layer in that pass, or in several, of which the last one counts.
-        :param samples: N.
-        :param steps: time steps T, where they are known.
-        :raises ValueError: when it was not called, or its output has no such axes."""
+        :param samples: N."""
         expected, got = "a layer that the model calls", f"{name!r}, which was not called"
         require(calls, "layer", expected, got, "Choose another layer.")
         outputs = [output[0] if isinstance(output, tuple) else output for _, output in calls]
@@ -249,13 +248,10 @@ class Runner:
 
 
 def looped(model: nn.Module, encoded: Tensor) -> list[Any]:
-    """What a model of one time step returns, step by step.
-
-    A SequentialState of Norse returns its states, and takes them at the next step.
-
-    :param encoded: input [T, N, ...]."""
+    """What a model of one time step returns for an input [T, N, ...], step by step."""
     if all(f"{cls.__module__}.{cls.__qualname__}" != SEQUENTIAL for cls in type(model).__mro__):
         return [model(x) for x in encoded]
+    # It returns its states, and takes them at the next step.
     outputs, states = [], None
     for x in encoded:
         output, states = model(x, states)
@@ -271,8 +267,7 @@ def read_logits(
     :param output: whatever it returned; a list with an entry for every step of a looped model.
     :param batch: samples N.
     :param steps: time steps T; None where the model alone knows.
-    :param length: time steps that those of the output stand for, as one does in a replay.
-    :raises ValueError: when it cannot be read so."""
+    :param length: time steps that those of the output stand for, as one does in a replay."""
     if callable(readout):
         reduced: Tensor = readout(output)
         remedy = (
@@ -292,12 +287,12 @@ def read_logits(
         output = _part(readout, output)
         expected = f"[{batch}, K]" if readout is None else f"[{steps or 'T'}, {batch}, K]"
         _require_shape(output, expected, batch, None if readout is None else steps)
-    logits: Tensor = output
     if readout == "sum":
         # In a replay one step stands for all of them.
-        logits = output.sum(0) * (1 if length is None else length / len(output))
+        output = output.sum(0) * (1 if length is None else length / len(output))
     elif readout is not None:
-        logits = output.mean(0)
+        output = output.mean(0)
+    logits: Tensor = output
     return logits
 
 
@@ -313,10 +308,12 @@ def _part(readout: Readout, output: Any) -> Any:
 
 
 def _require_shape(output: object, expected: str, batch: int, steps: int | None) -> None:
-    right = isinstance(output, Tensor) and output.ndim == expected.count(",") + 1
-    if right:
-        assert isinstance(output, Tensor)
-        right = output.shape[-2] == batch and steps in (None, len(output))
+    right = (
+        isinstance(output, Tensor)
+        and output.ndim == expected.count(",") + 1
+        and output.shape[-2] == batch
+        and steps in (None, len(output))
+    )
     remedy = (
         "A readout reduces what the model returns to logits: 'mean' or 'sum' over [T, N, K], "
         "'spikes' or 'potential' where it returns both, None where it returns [N, K], or a "

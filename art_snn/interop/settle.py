@@ -11,6 +11,7 @@ from torch import Tensor
 from art_snn.checks import ArgumentError, invalid
 from art_snn.gradients.base import simulation
 from art_snn.interop.compared import as_it_was
+from art_snn.interop.cuts import graph_nodes
 from art_snn.interop.members import Member, Members, to_steps
 from art_snn.interop.passes import ModelPass, running
 from art_snn.interop.runner import Runner, looped
@@ -40,16 +41,18 @@ class _Counting(ModelPass):
         stepwise = (m for m in self.members.values() if m.fires and m.layout == "step")
         return max((self.calls[m.name] for m in stepwise), default=0)
 
+    def length(self) -> int | None:
+        """Time steps T, where the calls show them."""
+        return self.most() or (min(self.lengths) if len(self.lengths) == 1 else None)
+
 
 @torch.no_grad()
 def find_traits(runner: Runner, x: Tensor) -> None:
-    """Find out the traits of the model from a few samples [N, ...].
-
-    :raises ValueError: when the model computes one time step and nobody has said how many."""
+    """Find out the traits of the model from a few samples [N, ...]."""
     encoded, traits = runner.encode(x[:2]), runner.traits
     if runner.makes_own_time:
         this = _tried(runner, lambda: runner.model(encoded[0].clone()))
-        traits.steps = runner.form.steps or _length(this)
+        traits.steps = runner.form.steps or (this.length() if this else None)
         if this is not None and this.most() == 1 and runner.form.steps is None:
             expected = "the number of time steps, since the model computes one of them in a call"
             remedy = (
@@ -68,16 +71,8 @@ def find_traits(runner: Runner, x: Tensor) -> None:
     traits.random = _draws(runner, x[:VERIFIED])
 
 
-def _length(this: _Counting | None) -> int | None:
-    if this is None:
-        return None
-    return this.most() or (min(this.lengths) if len(this.lengths) == 1 else None)
-
-
 def _single(runner: Runner, whole: _Counting | None, encoded: Tensor) -> bool:
-    """Whether the model computes one time step in a call.
-
-    :param whole: how it ran on all time steps at once; None where it failed."""
+    """Whether the model computes one time step in a call; `whole` is its run on all of them."""
     steps = len(encoded)
     if whole is not None and whole.most() % steps == 0:
         longer = torch.cat([encoded, encoded])
@@ -137,8 +132,7 @@ class _Traced(StepPass):
 def _preludes(runner: Runner, encoded: Tensor) -> int:
     """1 where every neuron is called once before the first step, and nobody reads its spikes.
 
-    Networks converted from an ANN charge their neurons so: with a constant, which does not depend
-    on the input."""
+    Networks converted from an ANN charge their neurons so, with a constant."""
     try:
         with as_it_was(runner), torch.enable_grad(), torch.random.fork_rng([]):
             this = runner.firing_pass(_Traced, encoded, simulation)
@@ -148,18 +142,7 @@ def _preludes(runner: Runner, encoded: Tensor) -> int:
     calls = list(this.made.values())
     if not calls or any(len(c.currents) < 2 or c.currents[0].requires_grad for c in calls):
         return 0
-    seen = _leaves([output.grad_fn, *(x.grad_fn for c in calls for x in c.currents)])
+    nodes = graph_nodes([output.grad_fn, *(x.grad_fn for c in calls for x in c.currents)])
+    seen = {id(getattr(node, "variable", None)) for node in nodes}
     unread = all(id(c.spikes[0]) not in seen for c in calls)
     return int(unread and any(id(c.spikes[1]) in seen for c in calls))
-
-
-def _leaves(waiting: list[Any]) -> set[int]:
-    """The tensors, by id, at which a graph ends."""
-    seen, leaves = set(), set()
-    while waiting:
-        node = waiting.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
-            leaves.add(id(getattr(node, "variable", None)))
-            waiting += [following for following, _ in node.next_functions]
-    return leaves

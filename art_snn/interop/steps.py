@@ -1,8 +1,7 @@
 """A model that calls its neurons step by step, under any rule of ours, in one pass.
 
-A rule wants all time steps of a layer at once: its slope depends on the mean current, or its
-recursion runs back from the last step. The model's own loop gives them one after the other. So the
-graph is cut at every neuron:
+A rule wants all time steps of a layer at once, and the model's loop gives them one after the other.
+So the graph is cut at every neuron:
 
 * *forward*: the model runs as it is; every call of a neuron leaves its current and is answered with
   the neuron's own spikes, as a leaf of the next piece of the graph. At the end every neuron's
@@ -11,12 +10,9 @@ graph is cut at every neuron:
   call: the gradients at the T leaves are stacked, pass through the rule's firing at once, and go on
   from the T currents to the leaves of the neurons before.
 
-The logits are therefore the model's own. That order is right as long as no neuron reads spikes of
-one that is called after it, at an earlier step: recurrent connections are refused.
-
-Potentials that a neuron returns with its spikes, before or after the reset, are differentiated
-with the resets held fixed, dv[t]/dx[t'] = gain decay^(t - t') up to the next hard reset, whatever
-the rule."""
+No neuron may read spikes of one that is called after it: recurrent connections are refused.
+Potentials that a neuron returns with its spikes are differentiated with the resets held fixed,
+dv[t]/dx[t'] = gain decay^(t - t') up to the next hard reset, whatever the rule."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,6 +20,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from art_snn.gradients.base import Firing, Site
 from art_snn.gradients.shared import anchored, once
@@ -119,8 +116,10 @@ class StepPass(FiringPass):
         calls = self.made[member.name]
         calls.currents.append(current)
         with torch.no_grad():
-            answer = self.answer_alone(member, *_detached((current, *args)), **_detached(kwargs))
+            args, kwargs = tree_map_only(Tensor, Tensor.detach, ((current, *args), kwargs))
+            answer = self.answer_alone(member, *args, **kwargs)
         both = isinstance(answer, tuple)
+        state: Any
         spikes, state = answer if both and len(answer) == 2 else (answer, None)
         potential: Any = getattr(state, "v", state)
         returned = member.kind.returns(member.module) if both else None
@@ -134,8 +133,9 @@ class StepPass(FiringPass):
         if not both:
             return calls.spikes[-1].clone()
         calls.potentials.append(potential.detach().requires_grad_())
-        answered = calls.potentials[-1].clone()
-        return calls.spikes[-1].clone(), _stated(state, answered)
+        potential = calls.potentials[-1].clone()
+        state = potential if isinstance(state, Tensor) else state._replace(v=potential)
+        return calls.spikes[-1].clone(), state
 
     def ended(self) -> None:
         super().ended()
@@ -170,14 +170,12 @@ def by_steps(
 ) -> Tensor:
     """What the model makes of x, its neurons being differentiated by the firing of the pass.
 
-    :param model: maps x to the output that is to be differentiated.
-    :param weights: parameters of the model, which alone get gradients too."""
+    Of the parameters, only `weights` get gradients."""
     # Views, whose nodes show in the backward pass whether their gradients are asked for.
     links = [tensor.view_as(tensor) for tensor in (x, *weights)]
     pieces = _Pieces(this, model, weights)
     nodes = [link.grad_fn for link in links]
-    output: Tensor
-    output, _ = _BySteps.apply(pieces, nodes, *links)  # type: ignore[no-untyped-call]
+    output: Tensor = _BySteps.apply(pieces, nodes, *links)[0]  # type: ignore[no-untyped-call]
     return output
 
 
@@ -231,10 +229,8 @@ class _Pieces:
             pairs = [(o, g) for o, g in zip(outputs, grads, strict=True) if o.requires_grad]
             if not pairs or not targets:
                 return
-            ends, at_ends = zip(*pairs, strict=True)
-            further = torch.autograd.grad(
-                ends, targets, at_ends, retain_graph=True, allow_unused=True
-            )
+            ends, at = zip(*pairs, strict=True)
+            further = torch.autograd.grad(ends, targets, at, retain_graph=True, allow_unused=True)
             for target, new in zip(targets, further, strict=True):
                 if new is not None:
                     earlier = sums.get(id(target))
@@ -272,9 +268,8 @@ class _BySteps(torch.autograd.Function):
     @staticmethod
     @once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        wanted = [
-            needs and _runs(n) for needs, n in zip(ctx.needs_input_grad[2:], ctx.nodes, strict=True)
-        ]
+        pairs = zip(ctx.needs_input_grad[2:], ctx.nodes, strict=True)
+        wanted = [needs and _runs(node) for needs, node in pairs]
         return (None, None, *ctx.pieces.backward(grad, wanted))
 
 
@@ -282,21 +277,3 @@ def _runs(node: Any) -> bool:
     """Whether the backward pass that runs needs a gradient there."""
     asks: Any = getattr(torch._C, "_will_engine_execute_node", None)
     return asks is None or node is None or bool(asks(node))
-
-
-def _stated(state: Any, potential: Tensor) -> Any:
-    """The state that a neuron returned, with another tensor for its potential."""
-    return potential if isinstance(state, Tensor) else state._replace(v=potential)
-
-
-def _detached(value: Any) -> Any:
-    """The same with every tensor in it cut from its graph."""
-    if isinstance(value, Tensor):
-        return value.detach()
-    if isinstance(value, dict):
-        return {key: _detached(entry) for key, entry in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*map(_detached, value))
-    if isinstance(value, tuple | list):
-        return type(value)(map(_detached, value))
-    return value

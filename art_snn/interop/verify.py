@@ -1,25 +1,13 @@
 """Nothing is believed of a model before it was tried: what passes verify.
 
-For every shape of input, and in every mode and with every setting of its modules:
-
-* the model computes in a pass of ours, from the start of its neurons, what it computes by itself.
-
-Before it is differentiated, with the first batch of several samples:
-
-* the logits of a sample do not depend on the other samples of its batch.
-
-Before a rule of ours differentiates it, and again for other weights, then on one sample:
-
-* the neurons' spikes are 0 or 1 and those of the dynamics that were read off them, bit for bit.
-
-Once for every rule:
-
-* the gradient passes through the model, and the model adds no autograd function of its own to the
-  graph. A gradient of zero by the rule's own slope results in a warning.
-
-As long as the network is used, in some gradient passes:
-
-* the logits are those of the model."""
+* For every shape of input, mode and setting of its modules: a pass of ours, from the start of its
+  neurons, computes what the model computes by itself.
+* With the first batch of several samples: no logits depend on the other samples of the batch.
+* Before a rule of ours, and on one sample for other weights: spikes are 0 or 1 and those of the
+  dynamics that were read off the neurons, bit for bit.
+* Once for every rule: the gradient passes through the model, which adds no autograd function of its
+  own to the graph. A gradient of zero by the rule's own slope results in a warning.
+* In some gradient passes, as long as the network is used: the logits are those of the model."""
 
 from __future__ import annotations
 
@@ -31,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn.gradients import Composite, Gradient, Native
-from art_snn.interop.compared import same_logits, same_rows, same_spikes
+from art_snn.interop.compared import agree, same_logits, same_rows, same_spikes
 from art_snn.interop.cuts import some_gradient
 from art_snn.interop.passes import refused
 from art_snn.interop.runner import Runner, Traits
@@ -49,15 +37,13 @@ FIRST = (4, 8, 16)
 EVERY = 32
 """Gradient passes after which the model is run once more."""
 
+Predict = Callable[[Tensor], Tensor]
 Check = tuple[Hashable, Callable[[], object]]
 """What an answer depends on, and what finds it: False where it is not known yet."""
 
 
 def settle(runner: Runner, x: Tensor) -> Hashable:
-    """Find out the traits of the model, once for every form of it.
-
-    :param x: input [N, ...].
-    :return: what changes with the form, for :func:`verify`."""
+    """Find out the traits of the model once for every form of it; returns that form."""
     form = _form(runner, x)
     if not len(x):
         return form
@@ -73,12 +59,10 @@ def settle(runner: Runner, x: Tensor) -> Hashable:
 
 
 def verify(runner: Runner, rule: Gradient | None, x: Tensor, form: Hashable) -> None:
-    """Refuse a model that computes otherwise than is believed, once for every state of it.
+    """Refuse, before a pass, a model that computes otherwise than is believed.
 
-    :param rule: of the pass that is to come; None where nothing is differentiated.
-    :param x: input [N, ...] of that pass.
-    :param form: as :func:`settle` returns it.
-    :raises ValueError: naming the neuron, the reason and the remedy."""
+    :param rule: None where nothing is differentiated.
+    :param form: as :func:`settle` returns it."""
     if isinstance(rule, Composite):
         for part in rule.parts:
             verify(runner, part, x, form)
@@ -113,8 +97,7 @@ def _checks(runner: Runner, rule: Gradient | None, x: Tensor, form: Hashable) ->
                 weights,
                 lambda: spikes in runner.verified if first else _same_spikes(runner, form, x[:1]),
             )
-    some = x[:VERIFIED]
-    yield (form, repr(rule), x.requires_grad), lambda: some_gradient(runner, rule, some)
+    yield (form, repr(rule), x.requires_grad), lambda: some_gradient(runner, rule, x[:VERIFIED])
 
 
 def _same_spikes(runner: Runner, form: Hashable, x: Tensor) -> bool:
@@ -151,9 +134,7 @@ def changes(model: nn.Module) -> bool:
 
 
 def _form(runner: Runner, x: Tensor) -> Hashable:
-    """Changes with the shape of an input, and with what a model consists of and how it is set.
-
-    Not with its weights."""
+    """Changes with the shape of an input, and with a model's modules and settings, not weights."""
     modules = list(runner.model.named_modules())
     kinds = tuple((name, type(module), module.training) for name, module in modules)
     equations = tuple(
@@ -167,10 +148,9 @@ def _form(runner: Runner, x: Tensor) -> Hashable:
 
 
 class Watch:
-    """Compares, of every gradient pass whose input was predicted last, and of others on a schedule.
+    """Compares gradient passes whose input was predicted last, and others on a schedule.
 
-    A network that draws at random gives other logits at every pass, and is compared neuron by
-    neuron."""
+    A network that draws at random is compared neuron by neuron: its logits differ anyway."""
 
     def __init__(self) -> None:
         self.passes = 0
@@ -180,21 +160,14 @@ class Watch:
         return {"passes": self.passes, "_last": None}
 
     def predicted(self, runner: Runner, x: Tensor, logits: Tensor) -> None:
-        """Remember the logits [N, K] of the last prediction, of the input x [N, ...]."""
+        """Remember the logits [N, K] of the last prediction."""
         if x.device.type == "cpu" and not runner.traits.random:
             self._last = str(runner.network.encoder), x.detach().clone(), logits.detach()
 
     def compare(
-        self,
-        runner: Runner,
-        rule: Gradient,
-        x: Tensor,
-        logits: Tensor,
-        predict: Callable[[Tensor], Tensor],
+        self, runner: Runner, rule: Gradient, x: Tensor, logits: Tensor, predict: Predict
     ) -> None:
-        """Refuse logits [N, K] of a gradient pass that are not those of the model.
-
-        :param predict: gives those of the model, without a graph."""
+        """Refuse logits [N, K] of a gradient pass other than those that `predict` gives."""
         if not len(x) or changes(runner.model) or torch.is_autocast_enabled(x.device.type):
             return
         self.passes += 1
@@ -207,11 +180,12 @@ class Watch:
             return
         encoder, inputs, alone = self._last or ("", x[:0], logits)
         predicted = encoder == str(runner.network.encoder) and _equal(inputs, x)
-        if not (predicted or due) or (predicted and _close(alone, logits, rule)):
+        rounded = isinstance(rule, Native)
+        if not (predicted or due) or (predicted and agree(alone, logits, rounded=rounded)):
             return
         with torch.no_grad(), unwatched():
             alone = predict(x)
-        if not _close(alone, logits, rule):
+        if not agree(alone, logits, rounded=rounded):
             difference = (alone - logits).abs().max().item()
             got = f"one whose logits under {rule} differ from its predictions by {difference:.3g}"
             remedy = (
@@ -222,11 +196,5 @@ class Watch:
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
-
-
-def _close(alone: Tensor, ours: Tensor, rule: Gradient) -> bool:
-    """Whether logits are those of the model: to rounding under its own rule, and on a GPU."""
-    if isinstance(rule, Native) or alone.is_cuda:
-        return torch.allclose(alone, ours, rtol=1e-3, atol=1e-5, equal_nan=True)
-    return torch.equal(alone.nan_to_num(), ours.nan_to_num())
+    alike = (one.shape, one.dtype, one.device) == (other.shape, other.dtype, other.device)
+    return alike and torch.equal(one, other)

@@ -1,6 +1,5 @@
-"""The neurons of other frameworks: where they keep what, one file per framework.
+"""The neurons of other frameworks, one file each: KINDS lists the classes by qualified name.
 
-Every file lists its classes in KINDS, by qualified name, and imports no framework.
 `make test-frameworks` compares every neuron with the real package."""
 
 from collections.abc import Mapping
