@@ -1,3 +1,5 @@
+"""Pictures of rate-current curves, recorded and assumed."""
+
 import textwrap
 from collections.abc import Mapping
 from typing import Any

@@ -1,3 +1,5 @@
+"""Pictures of time and memory against the time steps."""
+
 import textwrap
 from collections.abc import Mapping
 

@@ -1,3 +1,5 @@
+"""Pictures of a sweep: attack success over a hyperparameter."""
+
 import textwrap
 from collections.abc import Mapping
 

@@ -1,3 +1,5 @@
+"""Pictures of a training run: loss and accuracy by epoch."""
+
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
