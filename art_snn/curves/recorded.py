@@ -20,10 +20,8 @@ from art_snn.seeding import seeded
 class Pairs:
     """Mean current and mean rate at places (sample, neuron), drawn from all of a layer.
 
-    :param layer: name of the layer of neurons.
     :param places: number of places there are, samples times neurons.
-    :param sample: index of the sample [P], ascending.
-    :param neuron: index of the neuron in the flattened layer [P].
+    :param sample, neuron: index of the sample [P], ascending, and in the flattened layer [P].
     :param current: mean input current over time [P], in the unit of the threshold.
     :param rate: spikes per time step [P]."""
 
@@ -61,8 +59,7 @@ def record(
     :param batch_size: samples per pass.
     :param seed: of the places, >= 0.
     :raises TypeError: when network or x are of another kind.
-    :raises ValueError: when there is no such layer or it is not called, without samples, or for a
-        count below 1 or a seed below 0."""
+    :raises ValueError: when there is no such layer or it is not called, or without samples."""
     name = find_layer(network, layer)
     require_count("pairs", pairs, remedy="The paper draws 8000.")
     require_count("batch_size", batch_size, remedy="64 is usual.")

@@ -34,9 +34,8 @@ def static_rate(
     or 1 / n without whole steps, but 1 at most, and 0 where current <= (1 - decay) threshold. That
     is the limit of long times; over T steps a neuron fires floor(T / ceil(n)) times.
 
-    A current that reaches the threshold exactly after whole steps fires at that step. Rounding by
-    1e-12 of the current is forgiven, here and at the current from which a leaky neuron fires: 0.1
-    gives 1/10 at an IF neuron, although ten times 0.1 add up to less than 1 in double precision.
+    A current that reaches the threshold exactly after whole steps fires at that step, where
+    rounding by 1e-12 of the current is forgiven: 0.1 gives 1/10 at an IF neuron.
 
     With a soft reset the smooth form holds for decay = 1; for leaky neurons there is no formula.
 

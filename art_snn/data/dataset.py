@@ -71,7 +71,7 @@ class Dataset:
         return int(self.x_train.shape[1]) if self.events else None
 
     def clip_values(self, what: str = "an attack") -> tuple[float, float]:
-        """The value range; a ValueError where there is none, saying `what` needs it."""
+        """The value range; a ValueError where there is none says that `what` needs it."""
         if self.value_range is not None:
             return self.value_range
         samples = [x for x in (self.x_train, self.x_test) if x.size]

@@ -44,8 +44,7 @@ def events(
     eleven classes, 1,077 and 264; cifar10-dvs 2x128x128, 10,000, split 9 to 1 by seed 0, each class
     in proportion, and pooled to 48x48. A smaller frame holds mean counts.
 
-    The frames are kept in root as a .npz file, which :func:`from_npz` reads as well. In memory they
-    are float32: all of N-MNIST in ten frames take 6.5 GB.
+    The frames are kept in root as a .npz file. All of N-MNIST in ten frames take 6.5 GB of memory.
 
     :param root: folder of the recordings, one folder per set, and of the frames.
     :param frames: number of frames T.

@@ -72,11 +72,9 @@ def _kind(source: Recordings, root: Path, download: bool) -> Any:
         try:
             import_module(package)
         except ModuleNotFoundError as error:
-            raise MissingPackage(
-                "data",
-                f"expected the package {package}, to read {source.kind}, but there is none "
-                f"({error}). Install it by pip install 'art_snn[events]'.",
-            ) from error
+            expected = f"expected the package {package}, to read {source.kind}, but there is none"
+            remedy = "Install it by pip install 'art_snn[events]'."
+            raise MissingPackage("data", f"{expected} ({error}). {remedy}") from error
     kind = getattr(import_module("tonic.datasets"), source.kind)
     folder = root / source.kind
 
@@ -88,12 +86,10 @@ def _kind(source: Recordings, root: Path, download: bool) -> Any:
             reason = "nothing is fetched unless asked for"
         except Exception as error:
             reason = str(error) or type(error).__name__
-        raise MissingFile(
-            "data",
-            f"expected {getattr(self, 'filename', 'recordings')} and what it holds in "
-            f"{folder}, which are not all there ({reason}). Pass download=True, --download in "
-            "commands: it unpacks an archive that is there, and fetches it otherwise.",
-        )
+        files = f"{getattr(self, 'filename', 'recordings')} and what it holds in {folder}"
+        remedy = "Pass download=True, --download in commands: it unpacks an archive that is there, "
+        remedy += "and fetches it otherwise."
+        raise MissingFile("data", f"expected {files}, which are not all there ({reason}). {remedy}")
 
     # tonic names the folder after the class.
     return type(source.kind, (kind,), {"download": fetch})

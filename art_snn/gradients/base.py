@@ -66,8 +66,8 @@ class Differentiable(Protocol):
 class Gradient(ABC):
     """A rule by which a spiking network is differentiated.
 
-    A rule is a frozen dataclass whose fields are its hyperparameters. It holds no state: what it
-    remembers from one forward pass to the next lies in the network's `memory`."""
+    A rule is a frozen dataclass of hyperparameters. What it remembers from one forward pass to the
+    next lies in the network's `memory`."""
 
     @property
     def exact_logits(self) -> bool:
@@ -96,16 +96,12 @@ class Gradient(ABC):
 
     @abstractmethod
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
-        """Logits [N, K] of the input [N, ...], with this rule in their graph.
+        """Logits [N, K] of an input [N, ...] of the network's dtype, with the rule in their graph.
 
-        :param network: to run by `encode` and `run`; set its `execution`.
-        :param x: input in the network's dtype."""
+        A rule runs the network by `encode` and `run`, and sets its `execution`."""
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
-        """Why this rule does not apply, or None where it does.
-
-        :param dynamics: of a neuron of the network.
-        :param encoder: of the network; None to ask about the neuron alone."""
+        """Why this rule does not apply to a neuron, and to an encoder if one is given, or None."""
         return dynamics.unknown
 
 

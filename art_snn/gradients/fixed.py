@@ -1,7 +1,7 @@
 """Passes that are differentiated by their input alone: weights are constants, and cost nothing.
 
-An attack reads the gradient at its input and throws away those at the weights. Where weights are
-constants, layers keep nothing of their input (:mod:`art_snn.gradients.light`).
+An attack throws the gradients at the weights away. Where weights are constants, layers keep nothing
+of their input (:mod:`art_snn.gradients.light`).
 
 Such a pass can also be *hollow*: an affine operation has the same gradient whatever its input is,
 so it need not be computed where its values are known. That is for networks of torch's modules and
@@ -41,7 +41,7 @@ class Trail:
 
     @property
     def transparent(self) -> bool:
-        """Whether every operation has the same gradient whatever its input is."""
+        """Whether all operations have the same gradient whatever their input is."""
         return self.followed and self.opaque is None
 
     def follow(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:

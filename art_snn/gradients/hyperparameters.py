@@ -19,7 +19,7 @@ class Number:
     value: float
 
     def converted(self, value: object) -> float:
-        """The value in the field's kind; 0 and 1 are also truth values, others ValueErrors."""
+        """The value in the field's kind, or a ValueError; 0 and 1 are also truth values."""
         if isinstance(value, bool) and self.kind is not bool:
             raise ValueError(f"expected a number, got {value}")
         whole = isinstance(value, Integral) or (isinstance(value, float) and value.is_integer())
@@ -43,9 +43,7 @@ def numbers(rule: object) -> dict[str, Number]:
 
 
 def hyperparameter(rule: object, name: str) -> Number:
-    """The field of that dotted name.
-
-    :raises ValueError: when there is none; the message lists the fields that there are."""
+    """The field of that dotted name; a ValueError lists the fields where there is none."""
     by_name = numbers(rule)
     if name not in by_name:
         expected = f"one of {', '.join(by_name)}" if by_name else "a rule with a number in a field"
@@ -54,9 +52,7 @@ def hyperparameter(rule: object, name: str) -> Number:
 
 
 def accepted(rule: object, name: str, value: object) -> float:
-    """The value in the kind of that field.
-
-    :raises ValueError: when there is no such field, or the rule refuses the value."""
+    """The value in the kind of that field; a ValueError where the rule refuses it."""
     field = hyperparameter(rule, name)
     try:
         converted = field.converted(value)
@@ -69,10 +65,8 @@ def accepted(rule: object, name: str, value: object) -> float:
 
 
 def replaced(rule: Any, name: str, value: float) -> Any:
-    """The rule with another value in the field of that dotted name.
-
-    :raises ValueError: when the rule refuses the value."""
+    """The rule with another value in the field of that dotted name; it may refuse it."""
     outer, _, inner = name.partition(".")
-    if inner:
-        return replace(rule, **{outer: replaced(getattr(rule, outer), inner, value)})
-    return replace(rule, **{outer: value})
+    return replace(
+        rule, **{outer: replaced(getattr(rule, outer), inner, value) if inner else value}
+    )

@@ -1,7 +1,6 @@
 """Surrogate slopes: they replace the derivative of a spike, as a function of u - threshold.
 
-A surrogate maps the distance z = u - threshold, of any shape, to a slope h(z) of the same shape,
-dtype and device."""
+A surrogate maps the distance z = u - threshold to a slope h(z) of the same shape and dtype."""
 
 import math
 from abc import ABC, abstractmethod

@@ -67,9 +67,8 @@ class SnnTorch(nn.Module):
     @staticmethod
     def _leaky(dynamics: Dynamics) -> nn.Module:
         options = {"reset_mechanism": "zero", "reset_delay": False, "init_hidden": True}
-        kind = import_module("snntorch").Leaky
-        neuron: nn.Module = kind(dynamics.decay, threshold=dynamics.threshold, **options)
-        return neuron
+        kind: Callable[..., nn.Module] = import_module("snntorch").Leaky
+        return kind(dynamics.decay, threshold=dynamics.threshold, **options)
 
     def forward(self, x: Tensor) -> Tensor:
         """Input [N, ...] -> logits [N, K]."""
@@ -99,13 +98,10 @@ def rebuilt(
 class Peer:
     """A framework whose own gradient is measured next to ours.
 
-    :param build: makes the framework's network of ours.
     :param wanted: its name and the supported versions, in words.
-    :param package: its name as a package.
     :param major: supported versions, by the number before the first point.
     :param modules: what :attr:`build` imports.
-    :param soft: whether a reset by subtraction fires as ours does.
-    :param remark: what a reader of its figures should know."""
+    :param soft: whether a reset by subtraction fires as ours does."""
 
     build: Callable[[SpikingNetwork], nn.Module]
     wanted: str

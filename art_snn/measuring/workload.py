@@ -117,9 +117,7 @@ class Workload:
         self, classifier: Any, network: SpikingNetwork, rule: Gradient
     ) -> Callable[[], object]:
         method = None if self.attack is None else self.attack.method(classifier, self.batch_size)
-        dtype = self.attack_dtype
-        if dtype is None and self.attack is not None:
-            dtype = self.attack.attack_dtype
+        dtype = self.attack_dtype or (None if self.attack is None else self.attack.attack_dtype)
 
         def gradient() -> object:
             network.forget()

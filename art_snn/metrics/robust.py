@@ -43,11 +43,8 @@ class Robustness:
 
     def as_dict(self) -> dict[str, dict[str, float | int | None]]:
         """For JSON: the three shares."""
-        return {
-            "clean_accuracy": self.clean_accuracy.as_dict(),
-            "robust_accuracy": self.robust_accuracy.as_dict(),
-            "attack_success": self.attack_success.as_dict(),
-        }
+        names = ("clean_accuracy", "robust_accuracy", "attack_success")
+        return {name: getattr(self, name).as_dict() for name in names}
 
 
 def robustness(clean: np.ndarray, adversarial: np.ndarray, labels: np.ndarray) -> Robustness:

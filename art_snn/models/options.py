@@ -28,9 +28,7 @@ class Options:
     :param classes: number of classes K.
     :param image_size: side of a square input, or (height, width), in pixels; any size.
     :param steps: time steps T of the default encoder; not used with another `encoder`.
-    :param decay: of all neurons, in [1e-6, 1]; 1 makes IF neurons.
-    :param threshold: of all neurons, in [1e-4, 1e4].
-    :param reset: of all neurons, "hard" or "soft".
+    :param decay, threshold, reset: of all neurons; a decay of 1 makes IF neurons.
     :param encoder: in place of Direct(steps).
     :param mean, std: per channel, which the network subtracts from its input and divides it by.
     :param gradient, training_gradient: of the network.

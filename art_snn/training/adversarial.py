@@ -33,8 +33,7 @@ class AdversarialTraining:
     :param share: share of the samples of every step that are attacked, in (0, 1].
     :param value_range: lowest and highest value of a sample, ART's clip_values.
     :param defence: what a step does with the samples; by default it trains on them alone.
-    :raises TypeError: when `rule` or `defence` is none.
-    :raises ValueError: for a share outside its range, an unknown rule, or a bad range."""
+    :raises TypeError, ValueError: for what is no rule or defence, another share or a bad range."""
 
     attack: Attack = field(default_factory=Attack)
     rule: Gradient | str = field(default_factory=RGA)

@@ -49,8 +49,7 @@ def train(
     epoch where there are validation samples, otherwise those of the last.
 
     :param network: takes its training gradient.
-    :param x: samples [N, ...].
-    :param y: class indices [N].
+    :param x, y: samples [N, ...] and class indices [N].
     :param recipe: optimizer, schedule and augmentation; what it leaves open is fitted to x.
     :param resume: file for the state after every epoch; where it exists training goes on from it.
     :param validation: samples that choose the best epoch.
@@ -63,9 +62,9 @@ def train(
     :raises CheckpointError: when the file is damaged, or of other settings, samples or another
         network; the network then keeps its weights.
     :raises TypeError: when samples or labels are no numpy arrays.
-    :raises ValueError: before anything is trained, for samples or labels that do not fit each
-        other, the recipe, the network or the processes, or a defence that does not fit them.
-        Later, when the loss or a weight is no longer finite; earlier epochs are kept."""
+    :raises ValueError: before anything is trained, where samples, labels, recipe, network,
+        processes and defence do not fit each other. Later, when the loss or a weight is no longer
+        finite; earlier epochs are kept."""
     check_pairs("x, y", x, y)
     defence = AT() if adversary is None else adversary.defence
     recipe = defence.fitted(recipe.on(x.shape[1:]))

@@ -111,7 +111,7 @@ class Recipe:
     def on(self, shape: tuple[int, ...], mirrored: bool = True) -> "Recipe":
         """The same with the augmentation that is left open fitted to samples of that shape.
 
-        Nothing is done to samples that are no images; `mirrored` ones still are of their class."""
+        `mirrored` says whether mirrored samples still are of their class."""
         image = len(shape) >= 3
         side = min(shape[-2:]) / PUBLISHED_SIDE if image else 0.0
         usual: dict[str, Any] = {"crop_padding": round(4 * side), "cutout": round(16 * side)}

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from art_snn.checks import invalid, require_number
+from art_snn.checks import require_number
 from art_snn.gradients.base import Differentiable, Execution, Site, with_memory
 from art_snn.gradients.shared import blocks
 from art_snn.gradients.surrogates import ATan, Surrogate
@@ -25,12 +25,9 @@ SHARP = (1e-3, 10.0)
 
 
 def sharpness_of(vanishing: float) -> float:
-    """omega = 2 tan(pi A / 2) / pi of the arctangent surrogate with vanishing degree A.
-
-    :raises ValueError: unless 0 < A < 1."""
-    require_number("vanishing", vanishing, above=0, remedy="The paper uses 0.85 to 0.90.")
-    if vanishing >= 1:
-        raise invalid("vanishing", "a share below 1", vanishing, "The paper uses 0.85.")
+    """omega = 2 tan(pi A / 2) / pi of the arctangent with vanishing degree A in (0, 1)."""
+    remedy = "The paper uses 0.85 to 0.90."
+    require_number("vanishing", vanishing, above=0, below=1, remedy=remedy)
     return 2 * math.tan(math.pi * vanishing / 2) / math.pi
 
 
@@ -52,17 +49,16 @@ class ASSG(TemporalGradient):
 
     An attack on a sample close to the one before it in its place goes on with its moments, and so
     does a random restart on the same samples: call `network.forget()` between the two. Until then
-    the network keeps the moments of all layers, 2 numbers per element and thread or task, for the
-    last eight rules.
+    the network keeps 2 numbers per element and thread or task, for the last eight rules.
 
     :param omega: scale of the sharpness, in [1e-3, 10]; :func:`sharpness_of` gives it for a
         vanishing degree A of the arctangent.
     :param surrogate: form of the slope. A sharpness alpha turns h into alpha h(alpha z).
     :param decay_mean, decay_deviation: shares b1 of M and b2 of D that survive a pass.
     :param relax: weight of the deviation, in [0, 1e3].
-    :param restart: outside of `network.attacking`, in units of the clip range, in [0, 1e6]. As
-        attacks move a value by 2 eps, 0.5 does up to eps = 0.25. Above, use
-        `network.attacking(eps)`; or 1 and `network.forget()` between batches.
+    :param restart: distance in units of the clip range, outside of `network.attacking`; in
+        [0, 1e6]. Attacks move a value by 2 eps, so 0.5 suffices up to eps = 0.25. Above, use
+        `network.attacking(eps)`; or 1, with `network.forget()` between batches.
     :param detach_reset: cut the gradient through the reset, as published."""
 
     omega: float = field(default_factory=lambda: sharpness_of(0.85))

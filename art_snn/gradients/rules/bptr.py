@@ -12,8 +12,7 @@ from art_snn.gradients.rate import RateGradient, Trace
 class BPTR(RateGradient):
     """Back-propagation through rate (Ding et al., NeurIPS 2022, "SNN-RAT").
 
-    The gradient passes straight through every neuron that fired at all, and is cut at the others.
-    Neither the strength of the current nor the threshold enters."""
+    The gradient passes straight through neurons that fired at all, and is cut at the others."""
 
     uses_current: ClassVar[bool] = False
 

@@ -25,8 +25,7 @@ class CBA(Conversion):
     pass is the ANN's, so **its logits are not those of the spiking network**; predictions still
     are. Only for IF neurons does such an ANN approximate the network.
 
-    :param levels: quantisation levels L of the activation, 2**16 at most.
-    :raises ValueError: when levels is no whole number in that range."""
+    :param levels: quantisation levels L of the activation, a whole number up to 2**16."""
 
     levels: int = 8
 

@@ -24,8 +24,7 @@ class EOT(Composite):
 
     :param rule: rule of every draw.
     :param samples: number of draws, 10,000 at most.
-    :raises TypeError: when `rule` is no rule.
-    :raises ValueError: when `samples` is no whole number in that range."""
+    :raises TypeError, ValueError: when `rule` is no rule, or for another number."""
 
     rule: Gradient
     _: KW_ONLY

@@ -27,8 +27,7 @@ class Extended(Composite):
 
     :param rule: rule of the longer run.
     :param steps: its time steps, 100,000 at most.
-    :raises TypeError: when `rule` is no rule.
-    :raises ValueError: when `steps` is no whole number in that range."""
+    :raises TypeError, ValueError: when `rule` is no rule, or for another number."""
 
     rule: Gradient
     _: KW_ONLY

@@ -26,8 +26,7 @@ class Mean(Composite):
 
     :param rules: two or more rules.
     :param normalise: whether all rules count the same in the direction.
-    :raises TypeError: when one of them is no rule.
-    :raises ValueError: when there are fewer than two, or `normalise` is no truth value."""
+    :raises TypeError, ValueError: for what is no rule or truth value, or fewer than two rules."""
 
     rules: tuple[Gradient, ...]
     normalise: bool = field(default=True, init=False)

@@ -54,8 +54,6 @@ class RGA(RateGradient):
     def corners(self, decay: Setting, threshold: Setting) -> list[tuple[Any, Any]]:
         """Corners (current, rate) of the polyline; two of them without a leak, otherwise three.
 
-        :param decay: of the neuron, in (0, 1].
-        :param threshold: of the neuron, > 0; currents have its unit.
         :raises ValueError: when beta or gamma does not fit one of the neurons."""
         self._check(decay, threshold)
         knee = (1 - decay) * threshold

@@ -15,17 +15,16 @@ class Defence(ABC):
 
     @abstractmethod
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
-        """What the step minimises, a scalar: a mean over the samples.
+        """What the step minimises, a scalar: a mean over the samples, of the learner's logits.
 
         Every forward pass is in training mode, with batch statistics of its own.
 
-        :param learner: gives logits [N, K].
         :param x: samples of the step [N, ...], augmented.
         :param adversarial: what the attack made of them [N, ...]; x where there is no attack.
         :param y: class indices [N], on the learner's device."""
 
     def fitted(self, recipe: Recipe) -> Recipe:
-        """The recipe with what it leaves open fitted to the defence; others are ValueErrors."""
+        """The recipe fitted to the defence; a ValueError where it asks for what that rules out."""
         return recipe
 
     def check(self, network: SpikingNetwork) -> None:
