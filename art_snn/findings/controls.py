@@ -47,10 +47,8 @@ def one_step_as_strong(subject: WhiteBox) -> Finding | None:
 
 def noise_as_strong(subject: WhiteBox) -> Finding | None:
     """Random points of the ball are misclassified that the white box does not find."""
-    name, limit = (
-        "noise is as strong as the gradient",
-        f"{DRAWS} points at the rim of the ball break",
-    )
+    name = "noise is as strong as the gradient"
+    limit = f"{DRAWS} points at the rim of the ball break"
     return _as_strong(name, "noise", subject, subject.noise, limit, MASKED)
 
 
