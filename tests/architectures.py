@@ -48,10 +48,10 @@ def convolution(inputs: int, outputs: int) -> TimeDistributed:
     )
 
 
-def chain(neuron: Callable[[], nn.Module] = LIF) -> nn.Sequential:
+def chain(neuron: Callable[[], nn.Module] = LIF, bias: bool = False) -> nn.Sequential:
     """Linear layers only, no bias in the first."""
     return nn.Sequential(
-        TimeDistributed(nn.Flatten(), nn.Linear(72, 10, bias=False)),
+        TimeDistributed(nn.Flatten(), nn.Linear(72, 10, bias=bias)),
         neuron(),
         TimeDistributed(nn.Linear(10, 8)),
         neuron(),
@@ -74,13 +74,7 @@ def residual(neuron: Callable[[], nn.Module] = LIF) -> nn.Sequential:
 def repeated(neuron: Callable[[], nn.Module] = LIF) -> nn.Sequential:
     """One neuron layer that is called twice in a forward pass."""
     twice = neuron()
-    return nn.Sequential(
-        TimeDistributed(nn.Flatten(), nn.Linear(72, 10)),
-        twice,
-        TimeDistributed(nn.Linear(10, 8)),
-        twice,
-        TimeDistributed(nn.Linear(8, CLASSES)),
-    )
+    return chain(lambda: twice, bias=True)
 
 
 def max_pooled(neuron: Callable[[], nn.Module] = LIF) -> nn.Sequential:
@@ -95,18 +89,10 @@ def max_pooled(neuron: Callable[[], nn.Module] = LIF) -> nn.Sequential:
 
 
 def tiny_vgg(neuron: Callable[[], nn.Module] = LIF) -> nn.Module:
-    dynamics = neuron().dynamics
-    return vgg(
-        TINY,
-        in_channels=2,
-        classes=CLASSES,
-        image_size=6,
-        decay=dynamics.decay,
-        threshold=dynamics.threshold,
-        reset=dynamics.reset,
-        mean=(0.1, 0.2),
-        std=(0.9, 1.1),
-    ).layers
+    of = neuron().dynamics
+    dynamics = {"decay": of.decay, "threshold": of.threshold, "reset": of.reset}
+    sizes = {"in_channels": 2, "classes": CLASSES, "image_size": 6}
+    return vgg(TINY, **sizes, **dynamics, mean=(0.1, 0.2), std=(0.9, 1.1)).layers
 
 
 AFFINE = {"chain": chain, "vgg": tiny_vgg, "residual": residual}

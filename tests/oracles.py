@@ -19,20 +19,6 @@ Steps = list[Tensor]
 NaiveNeuron = Callable[[Dynamics, Steps], Steps]
 
 
-class _Triangle(torch.autograd.Function):
-    """A spike at z >= 0 with the slope max(1 - |z|, 0)."""
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor) -> Tensor:
-        ctx.save_for_backward(z)
-        return (z >= 0).to(z.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (z,) = ctx.saved_tensors
-        return grad * torch.clamp(1 - z.abs(), min=0)
-
-
 class _Scaled(torch.autograd.Function):
     """Given spikes forward; the gradient times a given slope backward."""
 
@@ -64,12 +50,18 @@ class _Averaged(torch.autograd.Function):
         return None, *[None] * len(grads), *[total / len(grads)] * len(grads)
 
 
+def triangle(z: Tensor) -> Tensor:
+    """A spike at z >= 0 with the slope max(1 - |z|, 0)."""
+    fired: Tensor = _Scaled.apply(z, (z >= 0).to(z.dtype), torch.clamp(1 - z.detach().abs(), min=0))
+    return fired
+
+
 def stbp_neuron(
     dynamics: Dynamics,
     xs: Steps,
     *,
     detach_reset: bool = False,
-    fire: Callable[[Tensor], Tensor] = _Triangle.apply,
+    fire: Callable[[Tensor], Tensor] = triangle,
 ) -> Steps:
     """Plain autograd through the state equations; `fire` gives the spikes at u - threshold."""
     v, spikes = torch.zeros_like(xs[0]), []
@@ -145,15 +137,14 @@ def static_slope(dynamics: Dynamics, current: float, limit: float) -> float:
 
 def hart_neuron(dynamics: Dynamics, xs: Steps, *, width: float = 1.0) -> Steps:
     """At every step the mean over all steps of the gradient times the triangle's slope."""
+    slopes: Steps = []
+
+    def fire(z: Tensor) -> Tensor:
+        slopes.append(torch.clamp(width - z.abs(), min=0) / width**2)
+        return (z >= 0).to(z.dtype)
+
     with torch.no_grad():
-        spikes, slopes, v = [], [], torch.zeros_like(xs[0])
-        for x in xs:
-            u = dynamics.decay * v + x
-            s = (u >= dynamics.threshold).to(x.dtype)
-            v = u * (1 - s) if dynamics.reset == "hard" else u - dynamics.threshold * s
-            distance = (u - dynamics.threshold).abs()
-            spikes.append(s)
-            slopes.append(torch.clamp(width - distance, min=0) / width**2)
+        spikes = stbp_neuron(dynamics, xs, fire=fire)
     return list(_Averaged.apply(torch.stack(slopes), *spikes, *xs))
 
 
@@ -161,18 +152,17 @@ def pdsg_neuron(
     dynamics: Dynamics, xs: Steps, *, per_sample: bool = False, detach_reset: bool = False
 ) -> Steps:
     """Autograd through the state equations, with a slope from all potentials so far."""
-    v, spikes, past = torch.zeros_like(xs[0]), [], []
-    for x in xs:
-        u = dynamics.decay * v + x
-        past.append(u.detach())
+    past: Steps = []
+
+    def fire(z: Tensor) -> Tensor:
+        past.append(z.detach() + dynamics.threshold)
         sigma = deviation(past, per_sample)
-        z = u.detach() - dynamics.threshold
-        h = torch.exp(-((z - sigma / 2) ** 2) / (2 * sigma**2)) / (math.sqrt(2 * math.pi) * sigma)
-        s = _Scaled.apply(u, (z >= 0).to(x.dtype), h)
-        reset = s.detach() if detach_reset else s
-        v = u * (1 - reset) if dynamics.reset == "hard" else u - dynamics.threshold * reset
-        spikes.append(s)
-    return spikes
+        power = -((z.detach() - sigma / 2) ** 2) / (2 * sigma**2)
+        slope = torch.exp(power) / (math.sqrt(2 * math.pi) * sigma)
+        fired: Tensor = _Scaled.apply(z, (z >= 0).to(z.dtype), slope)
+        return fired
+
+    return stbp_neuron(dynamics, xs, detach_reset=detach_reset, fire=fire)
 
 
 def deviation(past: Steps, per_sample: bool) -> Tensor:
@@ -228,12 +218,10 @@ def walk(module: nn.Module, xs: Steps, neuron: NaiveNeuron, spikes: list[Tensor]
         return out
     if isinstance(module, TimeDistributed):
         return [module.module(x) for x in xs]
-    if isinstance(module, Residual):
-        return [a + b for a, b in zip(xs, walk(module.body, xs, neuron, spikes), strict=True)]
-    if isinstance(module, Branches):
+    if isinstance(module, Residual | Branches):
         body = walk(module.body, xs, neuron, spikes)
-        shortcut = walk(module.shortcut, xs, neuron, spikes)
-        return [a + b for a, b in zip(body, shortcut, strict=True)]
+        others = walk(module.shortcut, xs, neuron, spikes) if isinstance(module, Branches) else xs
+        return [a + b for a, b in zip(body, others, strict=True)]
     if isinstance(module, Switch):
         return xs
     assert isinstance(module, nn.Sequential), module

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -79,11 +80,6 @@ def test_a_path_that_no_file_can_have_is_refused_by_its_argument(reader, path, g
     assert len(str(caught.value)) < 250
 
 
-def test_an_empty_word_is_not_taken_for_the_current_folder():
-    with pytest.raises(ArgumentError, match=r"^data: expected a path, got an empty word\. Check"):
-        Source(data="").load()
-
-
 @pytest.mark.parametrize("reader", READERS)
 def test_what_lies_in_a_folder_that_may_not_be_entered_is_refused(reader, tmp_path):
     if os.geteuid() == 0:
@@ -96,23 +92,22 @@ def test_what_lies_in_a_folder_that_may_not_be_entered_is_refused(reader, tmp_pa
         read(str(folder / "x.npz"))
 
 
-@pytest.mark.parametrize("reader", ["Source(data)", "from_folder", "images(root)", "events(root)"])
-def test_a_folder_without_permission_is_refused(reader, tmp_path, shut):
-    folder = tmp_path / "sets"
-    folder.mkdir()
-    shut(folder)
-    argument, read = READERS[reader]
-    message = rf"^{argument}: expected a folder of .*, got .*sets, which may not be read\. Change"
-    with pytest.raises(ArgumentError, match=message):
-        read(str(folder))
-
-
-def test_a_file_without_permission_is_refused(tmp_path, shut):
-    path = saved(tmp_path)
+@pytest.mark.parametrize(
+    "reader", ["Source(data)", "from_folder", "images(root)", "events(root)", "from_npz"]
+)
+def test_what_may_not_be_read_is_refused(reader, tmp_path, shut):
+    if reader == "from_npz":
+        path, expected = saved(tmp_path), r"a \.npz file"
+    else:
+        path, expected = tmp_path / "sets", "a folder of .*"
+        path.mkdir()
     shut(path)
-    message = r"^data: expected a \.npz file, got .*images\.npz, which may not be read\. Change its"
+    argument, read = READERS[reader]
+    message = (
+        rf"^{argument}: expected {expected}, got .*{path.name}, which may not be read\. Change"
+    )
     with pytest.raises(ArgumentError, match=message):
-        from_npz(path)
+        read(str(path))
 
 
 @pytest.mark.parametrize("kind", OTHERS)
@@ -128,10 +123,12 @@ def test_what_is_no_file_is_not_waited_for_under_the_name_of_one(reader, kind, t
         read(str(path))
 
 
-def test_a_pipe_of_another_name_is_none_of_the_data_sets(tmp_path):
+def test_an_empty_word_or_a_pipe_of_another_name_is_none_of_the_data_sets(tmp_path):
     os.mkfifo(tmp_path / "x")
     with pytest.raises(ArgumentError, match=r"^data: expected one of .*, got '.*x', a named pipe"):
         Source(data=str(tmp_path / "x")).load()
+    with pytest.raises(ArgumentError, match=r"^data: expected a path, got an empty word\. Check"):
+        Source(data="").load()
 
 
 @pytest.fixture
@@ -150,17 +147,17 @@ def test_what_is_named_like_a_picture_and_is_none_is_refused_by_its_name(kind, p
         from_folder(pictures, test_share=0.5)
 
 
-@pytest.mark.parametrize("reader", ["Source(data)", "from_npz"])
-def test_a_link_to_nothing_is_named_with_what_it_leads_to(reader, tmp_path):
-    (tmp_path / "x.npz").symlink_to("gone.npz")
-    with pytest.raises(MissingFile, match=r"^data: .* but .*x\.npz, a link to gone\.npz, does not"):
-        READERS[reader][1](str(tmp_path / "x.npz"))
-
-
-def test_a_picture_that_is_a_link_to_nothing_is_named(pictures):
-    (pictures / "dog" / "x.png").symlink_to("gone.png")
-    with pytest.raises(MissingFile, match=r"^data: .* but .*x\.png, a link to gone\.png, does not"):
-        from_folder(pictures, test_share=0.5)
+@pytest.mark.parametrize("reader", ["Source(data)", "from_npz", "from_folder"])
+def test_a_link_to_nothing_is_named_with_what_it_leads_to(reader, pictures):
+    path = link = pictures / "x.npz"
+    read = READERS[reader][1]
+    if reader == "from_folder":
+        path, link, read = pictures, pictures / "dog/x.png", partial(from_folder, test_share=0.5)
+    link.symlink_to("gone")
+    with pytest.raises(
+        MissingFile, match=rf"^data: .* but .*{link.name}, a link to gone, does not"
+    ):
+        read(str(path))
 
 
 @pytest.mark.parametrize("reader", ["images(root)", "events(root)", "Source(root)"])

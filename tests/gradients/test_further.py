@@ -12,7 +12,7 @@ from art_snn import GRADIENTS, RGA, STBP, Direct, Frames, SpikingNetwork, TimeDi
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import BPTR, HART, StaticCurve
 from art_snn.neurons import Neuron
-from tests.oracles import _Triangle, relative
+from tests.oracles import relative, triangle
 from tests.test_dynamics import FURTHER
 
 every_dynamics = pytest.mark.parametrize("name", FURTHER)
@@ -37,7 +37,7 @@ def spikes_and_slopes(dynamics, xs, slope):
         u = dynamics.decay * v + dynamics.gain * x + dynamics.constant
         z = u - dynamics.threshold
         # The triangle fires at z >= 0; the least number below zero makes it strict.
-        s = _Triangle.apply(z - 1e-15 if dynamics.strict else z)
+        s = triangle(z - 1e-15 if dynamics.strict else z)
         v = u * (1 - s) + dynamics.rest * s if dynamics.reset == "hard" else u - amount * s
         potentials.append(u)
         spikes.append(s)

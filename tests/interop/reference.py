@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from art_snn.dynamics import Dynamics
-from tests.oracles import _Averaged, _Scaled, _Triangle, rga_slope, static_slope
+from tests.oracles import _Averaged, _Scaled, rga_slope, static_slope, triangle
 
 Steps = list[Tensor]
 
@@ -71,7 +71,7 @@ def _sloped(equations: Equations, xs: Steps, slope: Tensor) -> Steps:
 
 
 def stbp(equations: Equations, xs: Steps) -> Steps:
-    return equations.run(xs, _Triangle.apply)[0]
+    return equations.run(xs, triangle)[0]
 
 
 def rga(equations: Equations, xs: Steps) -> Steps:
