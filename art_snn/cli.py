@@ -160,14 +160,11 @@ def _left(name: str, why: str, output: Any, status: int) -> int:
     return status
 
 
-def _origin(kind: Any) -> Any:
-    return get_origin(kind)
-
-
 def _read(kind: Any, text: str) -> Any:
     """The text as a value of that type: fractions are numbers, commas separate several."""
     rules = import_module("art_snn.gradients")  # Every command has imported it.
-    origin, inner = _origin(kind), [one for one in get_args(kind) if one is not NoneType]
+    origin: Any = get_origin(kind)
+    inner = [one for one in get_args(kind) if one is not NoneType]
     if kind is rules.Gradient:
         return rules.rule_named(text)
     if origin is Mapping:
@@ -175,7 +172,7 @@ def _read(kind: Any, text: str) -> Any:
     if origin is tuple:
         return tuple(_read(inner[0], part.strip()) for part in text.split(","))
     if origin in UNIONS:
-        *first, last = sorted(inner, key=lambda one: _origin(one) is not Literal)
+        *first, last = sorted(inner, key=lambda one: get_origin(one) is not Literal)
         for one in first:
             with contextlib.suppress(ValueError):
                 return _read(one, text)
@@ -196,7 +193,7 @@ def _read(kind: Any, text: str) -> Any:
 
 def _readable(kind: Any) -> bool:
     """Whether :func:`_read` reads the type, and not tyro."""
-    origin, inner = _origin(kind), get_args(kind)
+    origin, inner = get_origin(kind), get_args(kind)
     if origin in UNIONS:
         return any(map(_readable, inner))
     kinds = (*NUMBERS, Path, import_module("art_snn.gradients").Gradient)

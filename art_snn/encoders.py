@@ -14,7 +14,7 @@ from art_snn.dynamics import MOST_STEPS
 class Encoder(Protocol):
     """Anything that maps [N, ...] to [T, N, ...] differentiably; an nn.Module may be one.
 
-    One that can give any number of steps has a method `with_steps(steps)`, which returns it."""
+    One of any number of steps has a method `with_steps(steps)`: the same with so many."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """Input [N, ...] -> time steps [T, N, ...]."""

@@ -6,13 +6,7 @@ from types import MappingProxyType
 from typing import Annotated, Any
 
 import numpy as np
-from art.attacks import EvasionAttack
-from art.attacks.evasion import (
-    AutoProjectedGradientDescent,
-    FastGradientMethod,
-    MomentumIterativeMethod,
-    ProjectedGradientDescent,
-)
+from art.attacks import EvasionAttack, evasion
 from tqdm.auto import tqdm
 from tyro.conf import arg
 
@@ -37,6 +31,7 @@ from art_snn.seeding import seeded
 ITERATIONS = 10
 STEPS, STEP = 7, 2.55 / 8
 """Of PGD as Bu et al. (CVPR 2023) run it from their command line, the step in budgets."""
+ONE_RUN = {"nb_random_init": 1, "loss_type": "cross_entropy"}
 BUDGETS = (1e-6, 1e6)
 """Budgets and steps that change samples, and leave them finite, in single precision."""
 
@@ -50,13 +45,11 @@ def _steps(
 
 ATTACKS: Mapping[str, Callable[[float], Stage]] = MappingProxyType(
     {
-        "fgsm": lambda _: Stage(FastGradientMethod),
-        "pgd": _steps(ProjectedGradientDescent, ITERATIONS, 1 / 4),
-        "pgd-7": _steps(ProjectedGradientDescent, STEPS, STEP),
-        "mim": _steps(MomentumIterativeMethod, ITERATIONS, 1 / 4),
-        "apgd": _steps(
-            AutoProjectedGradientDescent, ITERATIONS, 2, nb_random_init=1, loss_type="cross_entropy"
-        ),
+        "fgsm": lambda _: Stage(evasion.FastGradientMethod),
+        "pgd": _steps(evasion.ProjectedGradientDescent, ITERATIONS, 1 / 4),
+        "pgd-7": _steps(evasion.ProjectedGradientDescent, STEPS, STEP),
+        "mim": _steps(evasion.MomentumIterativeMethod, ITERATIONS, 1 / 4),
+        "apgd": _steps(evasion.AutoProjectedGradientDescent, ITERATIONS, 2, **ONE_RUN),
         "sa-pgd": lambda _: Stage(StableAdaptivePGD, None, {"max_iter": ITERATIONS}),
     }
 )

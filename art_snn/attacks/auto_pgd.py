@@ -46,8 +46,6 @@ class AutoPGD(IteratedAttack):
     :raises ValueError: for a setting out of its range. The other parameters are those of
         :class:`IteratedAttack`."""
 
-    attack_params = IteratedAttack.attack_params + ["loss_type", "targets"]  # noqa: RUF005
-
     def __init__(
         self,
         estimator: PyTorchClassifier,
@@ -127,10 +125,9 @@ class _Momentum(Walk):
     def begun(cls, ball: Ball, start: Tensor, step: float, checkpoints: list[int]) -> "_Momentum":
         lowest = start.new_full((len(start),), -torch.inf)
         width = wide(torch.full_like(lowest, step), start)
-        best = (lowest, lowest, start.clone(), torch.zeros_like(start))
-        return cls(
-            ball, start, start, width, width, lowest, *best, torch.zeros_like(lowest), checkpoints
-        )
+        zeros = torch.zeros_like(start), torch.zeros_like(lowest)
+        best = lowest, lowest, start.clone(), *zeros
+        return cls(ball, start, start, width, width, lowest, *best, checkpoints)
 
     def advance(self, values: Tensor, gradient: Tensor) -> None:
         if self.done:

@@ -60,14 +60,6 @@ class IteratedAttack(PerSampleAttack):
     :raises ValueError: for a setting out of its range. The other parameters are those of
         :class:`CountedAttack`."""
 
-    attack_params = PerSampleAttack.attack_params + [  # noqa: RUF005
-        "norm",
-        "eps",
-        "max_iter",
-        "num_random_init",
-        "seed",
-    ]
-
     def __init__(
         self,
         estimator: PyTorchClassifier,

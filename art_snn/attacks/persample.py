@@ -1,6 +1,7 @@
 """What our attacks share: every sample is attacked for itself, until it is broken."""
 
 from abc import abstractmethod
+from inspect import signature
 from typing import Any, ClassVar
 
 import numpy as np
@@ -39,6 +40,13 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
     together: ClassVar[int] = 2**26
     """Bytes of samples that are attacked at a time."""
 
+    def __init_subclass__(cls) -> None:
+        """What the constructor takes can be set later."""
+        super().__init_subclass__()
+        taken = list(signature(cls).parameters)[1:]
+        inherited = [name for name in cls.attack_params if name in taken]
+        cls.attack_params = list(dict.fromkeys(inherited + taken))
+
     def __init__(
         self, estimator: PyTorchClassifier, *, targeted: bool, batch_size: int, verbose: bool
     ) -> None:
@@ -64,7 +72,8 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         samples = self._samples(x)
         mask = _mask(given, samples)
         classes = self._classes(samples, y)
-        with self._bar(len(samples)) as bar:
+        name, quiet = type(self).__name__, not self.verbose
+        with tqdm(total=len(x), desc=name, unit="sample", miniters=0, disable=quiet) as bar:
             queries = Queries(self.estimator, len(samples), self.batch_size, bar)
             self.forwards, self.backwards = queries.forwards.numpy(), queries.backwards.numpy()
             self._prepare(samples, classes)
@@ -88,11 +97,6 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         self, queries: Queries, samples: Tensor, classes: Tensor, mask: Tensor | None, rows: Tensor
     ) -> None:
         """Put adversarials in the place of the samples rows [n], about which the queries are."""
-
-    def _bar(self, samples: int) -> "tqdm[Any]":
-        """Shows how many samples the attack has finished, and how many passes it took."""
-        name = type(self).__name__
-        return tqdm(total=samples, desc=name, unit="sample", miniters=0, disable=not self.verbose)
 
     def _together(self, x: Tensor) -> int:
         """How many samples are attacked at a time: one batch where the rule remembers it.

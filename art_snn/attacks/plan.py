@@ -72,18 +72,13 @@ class Stage:
         return {**settings, **(self.kind.budget(norm, eps) or {}), **self.options}
 
     def built(
-        self,
-        estimator: PyTorchClassifier,
-        norm: float | str,
-        eps: float,
-        batch_size: int,
-        seed: int,
+        self, estimator: PyTorchClassifier, norm: float | str, eps: float, size: int, seed: int
     ) -> PerSampleAttack:
-        """The attack on a classifier."""
-        settings = self.settings(norm, eps, batch_size, seed)
+        """The attack on a classifier, in batches of that size."""
+        settings = self.settings(norm, eps, size, seed)
         if issubclass(self.attack, PerSampleAttack):
             return self.attack(estimator, **settings)
-        return Borrowed(estimator, self.attack, settings, float(norm), eps, batch_size, seed)
+        return Borrowed(estimator, self.attack, settings, float(norm), eps, size, seed)
 
     def seed(self, seed: int, again: int = 0) -> int:
         """A seed that is the same in every plan of the stage: more stages never break less.
@@ -91,9 +86,7 @@ class Stage:
         :param again: how many stages of the same words come before it."""
         return (seed + again + zlib.crc32(str(self).encode())) % (SEEDS + 1)
 
-    def objection(
-        self, estimator: PyTorchClassifier, norm: float | str, some: Tensor
-    ) -> str | None:
+    def objection(self, estimator: PyTorchClassifier, norm: float | str, x: Tensor) -> str | None:
         """Why the attack does not suit the classifier, or some of its samples, or None."""
         if self.kind.budget(norm, 1) is None:
             return f"it knows no budget in the norm {norm}"
@@ -102,7 +95,7 @@ class Stage:
         if objection is not None or self.rule is None:
             return objection
         network: SpikingNetwork = estimator.model
-        return network.objection(self.rule, some)
+        return network.objection(self.rule, x)
 
     @property
     def kind(self) -> type[PerSampleAttack] | ArtAttack:

@@ -48,13 +48,6 @@ class SparseDynamicAttack(PerSampleAttack):
     :raises ValueError: for a setting out of its range; by :meth:`generate`, for values that are
         neither of the clip_values. The other parameters are those of :class:`CountedAttack`."""
 
-    attack_params = PerSampleAttack.attack_params + [  # noqa: RUF005
-        "eps",
-        "max_iter",
-        "candidates",
-        "seed",
-    ]
-
     def __init__(
         self,
         estimator: PyTorchClassifier,

@@ -19,6 +19,7 @@ from art_snn.checks import require, require_count, require_number
 
 LARGEST = 2**31 - 1
 """The most spikes of a cell where clip_values set no bound."""
+BUDGETS = ("max_shift", "total_shift", "moved")
 
 TIMELESS = (
     "The gradient is the same at all time steps, so that no spike is moved. Rate rules such as RGA "
@@ -54,16 +55,7 @@ class SpikeRetiming(PerSampleAttack):
     :raises ValueError: for a setting out of its range; by :meth:`generate`, without clip_values, or
         whole numbers of spikes. The other parameters are those of :class:`CountedAttack`."""
 
-    # Every spike has scores of its own: many times the memory of the frames.
-    together: ClassVar[int] = 2**22
-
-    attack_params = PerSampleAttack.attack_params + [  # noqa: RUF005
-        "max_shift",
-        "total_shift",
-        "moved",
-        "max_iter",
-        "eta",
-    ]
+    together: ClassVar[int] = 2**22  # Every spike has scores, many times the memory of the frames.
 
     def __init__(
         self,
@@ -93,7 +85,8 @@ class SpikeRetiming(PerSampleAttack):
     def generate(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
         adversarials = super().generate(x, y, **kwargs)
         self.shifts = shifts(x, adversarials, self.estimator.clip_values[0])
-        for spent, budget in zip(self.shifts, self._budgets, strict=True):
+        for spent, name in zip(self.shifts, BUDGETS, strict=True):
+            budget = getattr(self, name)
             if budget is not None and (spent > budget).any():
                 raise RuntimeError(f"retiming moved spikes by {spent.max()}, above {budget}")
         return adversarials
@@ -136,12 +129,10 @@ class SpikeRetiming(PerSampleAttack):
         furthest = x.shape[1] if self.max_shift is None else self.max_shift
         return Spikes.among(counts(x, low), most.flatten(2), free.flatten(2), furthest)
 
-    def _kept(
-        self, best: Best, rows: Tensor, points: Tensor, classes: Tensor, logits: Tensor
-    ) -> Tensor:
+    def _kept(self, best: Best, rows: Tensor, x: Tensor, classes: Tensor, logits: Tensor) -> Tensor:
         """Take in points of samples [m]; which of these the attack goes on with."""
         broken = self.succeeded(logits, classes)
-        best.take(rows, points, self.objective(logits, classes), broken)
+        best.take(rows, x, self.objective(logits, classes), broken)
         return ~broken & ~logits.isnan().any(1)
 
     def _retimed(self, x: Tensor, spikes: Spikes, scores: Tensor) -> Tensor:
@@ -163,15 +154,10 @@ class SpikeRetiming(PerSampleAttack):
         counts(samples, self.clip_range(samples)[0])
         return samples
 
-    @property
-    def _budgets(self) -> tuple[int | None, int | None, int | None]:
-        return self.max_shift, self.total_shift, self.moved
-
     def _check_params(self) -> None:
         super()._check_params()
-        names = ("max_shift", "total_shift", "moved")
-        for name, budget in zip(names, self._budgets, strict=True):
-            if budget is not None:
+        for name in BUDGETS:
+            if (budget := getattr(self, name)) is not None:
                 require_count(name, budget, remedy="Give a number, or None for no such budget.")
         require_count("max_iter", self.max_iter, remedy="The default is 40.")
         self.eta = require_number("eta", self.eta, above=0, remedy="The default is 0.3.")

@@ -13,7 +13,6 @@ from art_snn.attacks.best import Reached
 from art_snn.attacks.distances import FLIPS, require_budget, require_measure
 from art_snn.attacks.grids import planned
 from art_snn.attacks.outcome import Outcome
-from art_snn.attacks.persample import CountedAttack
 from art_snn.attacks.plan import Plan, Stage, Suited, require_sources, suited
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.randomness import EVALUATIONS, random
@@ -56,15 +55,6 @@ class SpikingAutoAttack(Budgeted):
     :raises ValueError: for a setting out of its range. The other parameters are those of
         :class:`CountedAttack`."""
 
-    attack_params = [  # noqa: RUF012
-        *(name for name in CountedAttack.attack_params if name != "targeted"),
-        "norm",
-        "eps",
-        "plan",
-        "sources",
-        "seed",
-        "on_stage",
-    ]
     _estimator_requirements = (PyTorchSpikingClassifier,)
 
     def __init__(

@@ -38,7 +38,6 @@ class SquareSearch(IteratedAttack):
         :class:`IteratedAttack`."""
 
     by_gradients = False
-    attack_params = IteratedAttack.attack_params + ["share"]  # noqa: RUF005
 
     def __init__(
         self,
