@@ -32,6 +32,7 @@ ARGUMENTS = {
 }
 """What the library calls that which an option gives, where the two have different names."""
 NUMBERS = {int: "a whole number such as 8", float: "a number such as 0.03 or 8/255"}
+CHOICES: tuple[Any, ...] = (Literal,)
 UNIONS = (Union, UnionType)
 CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)
 REGISTRY = ConstructorRegistry()
@@ -172,7 +173,7 @@ def _read(kind: Any, text: str) -> Any:
     if origin is tuple:
         return tuple(_read(inner[0], part.strip()) for part in text.split(","))
     if origin in UNIONS:
-        *first, last = sorted(inner, key=lambda one: get_origin(one) is not Literal)
+        *first, last = sorted(inner, key=lambda one: get_origin(one) not in CHOICES)
         for one in first:
             with contextlib.suppress(ValueError):
                 return _read(one, text)
