@@ -270,22 +270,33 @@ def _losses(attack: str) -> list[Row]:
     ]
 
 
+def _with(
+    attack: str,
+    reach: str,
+    base: Mapping[str, Any],
+    ball: Ball | Retiming | None,
+    form: str = "grey",
+    **options: Any,
+) -> Row:
+    """A row called by those of its options that are not in the base."""
+    settings = [f"{name}={value!r}" for name, value in options.items()]
+    settings += ["event frames"] if form == "frames" else []
+    name = f"{attack}({', '.join(settings)})" if settings else attack
+    labels = "target" if options.get("targeted") else "true"
+    return Row(name, reach, {**base, **options}, form=form, labels=labels, ball=ball)
+
+
+FGSM, PGD = "FastGradientMethod", "ProjectedGradientDescent"
+L2 = Ball(2, 0.5)
+SEARCHING = {"max_iter": 8, "learning_rate": 0.1, "initial_const": 10.0} | QUIET
+PATCHES = {"max_iter": 2, "batch_size": 4} | QUIET
+HOPS = {"max_iter": 1, "max_eval": 50, "init_eval": 10} | QUIET
+
 ROWS: list[Row] = [
-    Row("FastGradientMethod", LOSS, {"eps": 0.1}, ball=INF),
-    Row("FastGradientMethod(norm=2)", LOSS, {"norm": 2, "eps": 0.5}, ball=Ball(2, 0.5)),
-    Row(
-        "FastGradientMethod(minimal=True)",
-        LOSS,
-        {"minimal": True, "eps": 0.1, "eps_step": 0.05},
-        ball=INF,
-    ),
-    Row(
-        "FastGradientMethod(targeted=True)",
-        LOSS,
-        {"eps": 0.1, "targeted": True},
-        labels="target",
-        ball=INF,
-    ),
+    _with(FGSM, LOSS, {"eps": 0.1}, INF),
+    _with(FGSM, LOSS, {"eps": 0.5}, L2, norm=2),
+    _with(FGSM, LOSS, {"eps": 0.1, "eps_step": 0.05}, INF, minimal=True),
+    _with(FGSM, LOSS, {"eps": 0.1}, INF, targeted=True),
     Row(
         "FastGradientMethod(num_random_init=2)",
         LOSS,
@@ -293,33 +304,12 @@ ROWS: list[Row] = [
         labels="none",
         ball=FLIPPING,
     ),
-    Row("ProjectedGradientDescent", TENSORS, STEPPED, ball=INF),
-    Row(
-        "ProjectedGradientDescent(norm=2)",
-        TENSORS,
-        STEPPED | {"norm": 2, "eps": 0.5, "eps_step": 0.2},
-        ball=Ball(2, 0.5),
-    ),
-    Row(
-        "ProjectedGradientDescent(norm=1)",
-        TENSORS,
-        STEPPED | {"norm": 1, "eps": 2.0, "eps_step": 1.0},
-        ball=Ball(1, 2.0),
-    ),
-    Row(
-        "ProjectedGradientDescent(num_random_init=2, random_eps=True)",
-        TENSORS,
-        STEPPED | {"num_random_init": 2, "random_eps": True},
-        ball=INF,
-    ),
-    Row(
-        "ProjectedGradientDescent(targeted=True)",
-        TENSORS,
-        STEPPED | {"targeted": True},
-        labels="target",
-        ball=INF,
-    ),
-    Row("ProjectedGradientDescent(event frames)", TENSORS, STEPPED, form="frames", ball=INF),
+    _with(PGD, TENSORS, STEPPED, INF),
+    _with(PGD, TENSORS, STEPPED | {"eps": 0.5, "eps_step": 0.2}, L2, norm=2),
+    _with(PGD, TENSORS, STEPPED | {"eps": 2.0, "eps_step": 1.0}, Ball(1, 2.0), norm=1),
+    _with(PGD, TENSORS, STEPPED, INF, num_random_init=2, random_eps=True),
+    _with(PGD, TENSORS, STEPPED, INF, targeted=True),
+    _with(PGD, TENSORS, STEPPED, INF, form="frames"),
     Row("ProjectedGradientDescentPyTorch", TENSORS, STEPPED, ball=INF),
     Row("ProjectedGradientDescentNumpy", LOSS, STEPPED, ball=INF),
     Row("BasicIterativeMethod", TENSORS, STEPPED, ball=INF),
@@ -335,59 +325,26 @@ ROWS: list[Row] = [
         samples=2,
         needs="numba",
     ),
+    Row("CarliniL2Method", CLASS, SEARCHING | {"batch_size": 4, "binary_search_steps": 2}),
+    Row("CarliniLInfMethod", CLASS, SEARCHING | {"initial_const": 1.0, "largest_const": 4.0}),
     Row(
-        "CarliniL2Method",
-        CLASS,
-        {"max_iter": 8, "learning_rate": 0.1, "initial_const": 10.0, "batch_size": 4}
-        | {"binary_search_steps": 2}
-        | QUIET,
+        "CarliniL0Method", CLASS, SEARCHING | {"batch_size": 2, "binary_search_steps": 1}, samples=2
     ),
-    Row(
-        "CarliniLInfMethod",
-        CLASS,
-        {"max_iter": 8, "learning_rate": 0.1, "initial_const": 1.0, "largest_const": 4.0} | QUIET,
-    ),
-    Row(
-        "CarliniL0Method",
-        CLASS,
-        {"max_iter": 8, "learning_rate": 0.1, "initial_const": 10.0, "batch_size": 2}
-        | {"binary_search_steps": 1}
-        | QUIET,
-        samples=2,
-    ),
-    Row(
-        "ElasticNet",
-        CLASS,
-        {"max_iter": 8, "learning_rate": 0.1, "initial_const": 10.0, "batch_size": 4}
-        | {"binary_search_steps": 2}
-        | QUIET,
-    ),
+    Row("ElasticNet", CLASS, SEARCHING | {"batch_size": 4, "binary_search_steps": 2}),
     Row("DeepFool", CLASS, {"max_iter": 3} | EVERY_CLASS | QUIET),
     Row("NewtonFool", CLASS, {"max_iter": 2} | QUIET),
     Row("SaliencyMapMethod", CLASS, {"theta": 0.5, "gamma": 0.1} | QUIET, labels="target"),
-    Row(
-        "UniversalPerturbation(attacker='deepfool')",
-        CLASS,
-        {
-            "attacker": "deepfool",
-            "attacker_params": {"max_iter": 10} | EVERY_CLASS | QUIET,
-            "max_iter": 1,
-            "eps": 0.3,
-        }
-        | QUIET,
-        ball=FLIPPING,
-    ),
-    Row(
-        "UniversalPerturbation(attacker='pgd')",
-        TENSORS,
-        {
-            "attacker": "pgd",
-            "attacker_params": STEPPED | {"eps": 0.3, "eps_step": 0.15},
-            "max_iter": 1,
-            "eps": 0.3,
-        }
-        | QUIET,
-        ball=FLIPPING,
+    *(
+        Row(
+            f"UniversalPerturbation(attacker={attacker!r})",
+            reach,
+            {"attacker": attacker, "attacker_params": params, "max_iter": 1, "eps": 0.3} | QUIET,
+            ball=FLIPPING,
+        )
+        for attacker, reach, params in (
+            ("deepfool", CLASS, {"max_iter": 10} | EVERY_CLASS | QUIET),
+            ("pgd", TENSORS, STEPPED | {"eps": 0.3, "eps_step": 0.15}),
+        )
     ),
     Row(
         "TargetedUniversalPerturbation",
@@ -400,29 +357,20 @@ ROWS: list[Row] = [
     Row(
         "Wasserstein",
         LOSS,
-        {
-            "max_iter": 2,
-            "regularization": 100.0,
-            "conjugate_sinkhorn_max_iter": 5,
-            "projected_sinkhorn_max_iter": 5,
-            "kernel_size": 3,
-        }
+        {"max_iter": 2, "regularization": 100.0, "kernel_size": 3}
+        | {"conjugate_sinkhorn_max_iter": 5, "projected_sinkhorn_max_iter": 5}
         | QUIET,
     ),
-    Row(
-        "ShadowAttack(grey)",
-        LOSS,
-        {"nb_steps": 2, "batch_size": 4} | QUIET,
-        labels="target",
-        samples=1,
-    ),
-    Row(
-        "ShadowAttack(colour)",
-        LOSS,
-        {"nb_steps": 2, "batch_size": 4} | QUIET,
-        form="colour",
-        labels="target",
-        samples=1,
+    *(
+        Row(
+            f"ShadowAttack({form})",
+            LOSS,
+            {"nb_steps": 2, "batch_size": 4} | QUIET,
+            form=form,
+            labels="target",
+            samples=1,
+        )
+        for form in ("grey", "colour")
     ),
     Row("LowProFool", LOSS, make=_low_pro_fool, form="table", labels="target"),
     *(
@@ -459,33 +407,28 @@ ROWS: list[Row] = [
         ball=Ball("inf", 0.3),
         remark="with finite differences of 0.1, since ART's 1e-3 moves hardly a spike",
     ),
-    Row(
-        "AdversarialPatchPyTorch(optimizer='Adam')",
-        MODEL,
-        {"patch_shape": (3, 4, 4), "max_iter": 2, "batch_size": 4} | QUIET,
-        craft=_patch,
-        form="colour",
-        labels="target",
-    ),
-    Row(
-        "AdversarialPatchPyTorch(optimizer='pgd')",
-        MODEL,
-        {"patch_shape": (3, 4, 4), "max_iter": 2, "batch_size": 4, "optimizer": "pgd"} | QUIET,
-        craft=_patch,
-        form="colour",
-        labels="target",
+    *(
+        Row(
+            f"AdversarialPatchPyTorch(optimizer={optimizer!r})",
+            MODEL,
+            PATCHES | {"patch_shape": (3, 4, 4), "optimizer": optimizer},
+            craft=_patch,
+            form="colour",
+            labels="target",
+        )
+        for optimizer in ("Adam", "pgd")
     ),
     Row(
         "AdversarialPatch",
         MODEL,
-        {"patch_shape": (1, 4, 4), "max_iter": 2, "batch_size": 4} | QUIET,
+        PATCHES | {"patch_shape": (1, 4, 4)},
         craft=_patch,
         labels="target",
     ),
     Row(
         "AdversarialPatchNumpy",
         LOSS,
-        {"max_iter": 2, "batch_size": 4} | QUIET,
+        PATCHES,
         craft=_patch,
         labels="target",
         defect=Defect(
@@ -505,15 +448,8 @@ ROWS: list[Row] = [
     Row(
         "GRAPHITEWhiteboxPyTorch",
         MODEL,
-        {
-            "net_size": (8, 8),
-            "num_xforms": 2,
-            "steps": 2,
-            "first_steps": 10,
-            "step_size": 0.2,
-            "min_tr": 0.5,
-            "num_patches_to_remove": 20,
-        }
+        {"net_size": (8, 8), "num_xforms": 2, "steps": 2, "first_steps": 10, "step_size": 0.2}
+        | {"min_tr": 0.5, "num_patches_to_remove": 20}
         | GRAPHITE_RANGES,
         form="colour",
         labels="target",
@@ -523,13 +459,8 @@ ROWS: list[Row] = [
     Row(
         "GRAPHITEBlackbox",
         PREDICTIONS,
-        {
-            "noise_size": (8, 8),
-            "net_size": (8, 8),
-            "num_xforms_mask": 2,
-            "num_xforms_boost": 2,
-            "num_boost_queries": 10,
-        }
+        {"noise_size": (8, 8), "net_size": (8, 8), "num_xforms_mask": 2}
+        | {"num_xforms_boost": 2, "num_boost_queries": 10}
         | GRAPHITE_RANGES,
         craft=_graphite_black,
         form="colour",
@@ -552,25 +483,15 @@ ROWS: list[Row] = [
         {"targeted": False, "max_iter": 2, "num_trial": 3, "sample_size": 3} | QUIET,
         samples=2,
     ),
-    Row(
-        "HopSkipJump(norm=2)",
-        PREDICTIONS,
-        {"max_iter": 1, "max_eval": 50, "init_eval": 10} | QUIET,
-        samples=2,
-    ),
-    Row(
-        "HopSkipJump(norm='inf')",
-        PREDICTIONS,
-        {"norm": np.inf, "max_iter": 1, "max_eval": 50, "init_eval": 10} | QUIET,
-        samples=2,
-    ),
+    Row("HopSkipJump(norm=2)", PREDICTIONS, HOPS, samples=2),
+    Row("HopSkipJump(norm='inf')", PREDICTIONS, HOPS | {"norm": np.inf}, samples=2),
     Row("SquareAttack(norm='inf')", PREDICTIONS, {"max_iter": 5, "eps": 0.1} | QUIET, ball=INF),
     Row(
         "SquareAttack(norm=2)",
         PREDICTIONS,
         {"norm": 2, "max_iter": 5, "eps": 0.5} | QUIET,
         form="large",
-        ball=Ball(2, 0.5),
+        ball=L2,
     ),
     *(
         Row(
@@ -639,19 +560,10 @@ SETTINGS: list[dict[str, Any]] = [{}, {"norm": 2}, {"targeted": True}, {"form": 
 """Of those of our attacks that share the options of `IteratedAttack`."""
 
 
-def _iterated(attack: str, reach: str, max_iter: int, form: str = "grey", **options: Any) -> Row:
-    """A row of one of them, called by its options."""
-    settings = [f"{name}={value!r}" for name, value in options.items()]
-    settings += ["event frames"] if form == "frames" else []
-    eps, ball = (0.5, Ball(2, 0.5)) if "norm" in options else (0.1, INF)
-    return Row(
-        f"{attack}({', '.join(settings)})" if settings else attack,
-        reach,
-        {"eps": eps, "max_iter": max_iter} | options | QUIET,
-        form=form,
-        labels="target" if options.get("targeted") else "true",
-        ball=ball,
-    )
+def _iterated(attack: str, reach: str, max_iter: int, **options: Any) -> Row:
+    """A row of one of them."""
+    eps, ball = (0.5, L2) if "norm" in options else (0.1, INF)
+    return _with(attack, reach, {"eps": eps, "max_iter": max_iter} | QUIET, ball, **options)
 
 
 OURS: list[Row] = [
@@ -697,7 +609,7 @@ OURS: list[Row] = [
         )
         for setting, options, ball in (
             ("", {"eps": 0.1}, INF),
-            ("norm=2", {"norm": 2, "eps": 0.5}, Ball(2, 0.5)),
+            ("norm=2", {"norm": 2, "eps": 0.5}, L2),
             ("norm=0, binary event frames", {"norm": 0, "eps": 64}, Ball(0, 64)),
             ("norm='shift', binary event frames", {"norm": "shift", "eps": 3}, Retiming(3)),
         )
