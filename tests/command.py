@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from art_snn.cli import run_command
+
+ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,25 @@ def call(*arguments: str) -> Done:
         except SystemExit as leaving:
             status = int(leaving.code or 0)
     return Done(status, out.getvalue(), err.getvalue())
+
+
+def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """Start a fresh interpreter that finds this package and takes one thread."""
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | environment,
+    )
+
+
+def python(*arguments: str, **environment: str) -> Done:
+    """Run a fresh interpreter to its end."""
+    process = start(*arguments, **environment)
+    out, err = process.communicate(timeout=120)
+    return Done(process.returncode, out, err)
 
 
 def forbidden(*_: Any, **__: Any) -> None:

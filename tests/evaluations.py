@@ -63,19 +63,16 @@ def write(evaluation: Evaluation, folder: Path) -> None:
 
 def provenance(**changes: Any) -> Provenance:
     """Of a command on two threads."""
+    sizes = {"seed": 0, "block": 64, "batch_size": 32, "threads": 2, "examined": 100}
     usual = Provenance(
         command="art-snn evaluate --data digits --model vgg5 --eps 2/255,4/255,8/255",
         versions={"art_snn": "0.1.0", "Python": "3.11.7", "torch": "2.9.0", "numpy": "2.3.4"},
         commit="2795f59",
-        seed=0,
-        block=64,
-        batch_size=32,
         rules={"stbp": "STBP(surrogate=Triangle(width=1.0))"},
         weights="ab" * 32,
         data="cd" * 32,
         device="AMD EPYC",
-        threads=2,
-        examined=100,
+        **sizes,
     )
     return replace(usual, **changes)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from art_snn import (
     SpikingNetwork,
     TimeDistributed as Timed,
 )
-from art_snn.gradients import Execution, Gradient, Site
+from art_snn.gradients import Gradient, Site
 
 STEPS = 4
 CLASSES = 10
@@ -55,26 +55,13 @@ class _Watched:
     """The network as rules see it, with a counter behind every neuron."""
 
     def __init__(self, network: Any, tally: Tally) -> None:
-        self.network, self.tally = network, tally
+        vars(self).update(network=network, tally=tally)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.network, name)
 
-    @property
-    def execution(self) -> Execution | None:
-        return self.network.execution
-
-    @execution.setter
-    def execution(self, execution: Execution) -> None:
-        self.network.execution = execution
-
-    @property
-    def memory(self) -> Mapping[Gradient, Any]:
-        return self.network.memory
-
-    @memory.setter
-    def memory(self, memory: Mapping[Gradient, Any]) -> None:
-        self.network.memory = memory
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self.network, name, value)
 
     def with_steps(self, steps: int) -> _Watched:
         return _Watched(self.network.with_steps(steps), self.tally)

@@ -23,71 +23,56 @@ compared, costed, recorded, shown, looked_at, grown, swept, trained = (
     partial(room.Settings, output=Path("unused"))
     for room in (compare, cost, curves, demo, inspect, scaling, sweep, train)
 )
-WHOLE = [
-    (Direct, "steps", 1, STEPS),
-    (Poisson, "steps", 1, STEPS),
-    (Frames, "steps", 1, STEPS),
-    (partial(Extended, RGA()), "steps", 1, STEPS),
-    (partial(EOT, RGA()), "samples", 1, DRAWS),
-    (CBA, "levels", 1, 2**16),
-    (Attack, "iterations", 1, MOST),
-    (Recipe, "epochs", 1, MOST),
-    (Recipe, "batch_size", 1, MOST),
-    (Recipe, "seed", 0, SEED),
-    (Recipe, "crop_padding", 0, 1024),
-    (Recipe, "cutout", 0, 1024),
-    (Options, "in_channels", 1, 2**16),
-    (Options, "classes", 1, MOST),
-    (Options, "image_size", 1, 2**15),
-    (compared, "eot", 1, DRAWS),
-    (compared, "repeats", 1, MOST),
-    (compared, "seed", 0, SEED),
-    (compared, "samples", 1, MOST),
-    (compared, "threads", 1, 1024),
-    (costed, "batch_size", 1, MOST),
-    (costed, "channels", 1, 2**16),
-    (costed, "image_size", 1, 2**15),
-    (recorded, "pairs", 1, MOST),
-    (recorded, "seed", 0, SEED),
-    (shown, "epochs", 1, MOST),
-    (shown, "seed", 0, SEED),
-    (shown, "test_images", 1, MOST),
-    (looked_at, "batch_size", 1, MOST),
-    (looked_at, "channels", 1, 2**16),
-    (grown, "channels", 1, 2**16),
-    (grown, "repeats", 1, MOST),
-    (swept, "seed", 0, SEED),
-    (trained, "threads", 1, 1024),
-]
-NUMBERS = [
-    (LIF, "decay", 1e-6, 1),
-    (LIF, "threshold", 1e-4, 1e4),
-    (IF, "threshold", 1e-4, 1e4),
-    (RGA, "beta", 1e-4, 1e4),
-    (RGA, "gamma", 0, 1e4),
-    (StaticCurve, "limit", 1, 1e4),
-    (ASSG, "omega", 1e-3, 10),
-    (ASSG, "relax", 0, 1e3),
-    (ASSG, "restart", 0, 1e6),
-    (Triangle, "width", 1e-3, 1e3),
-    (ATan, "alpha", 1e-3, 1e3),
-    (FastSigmoid, "k", 1e-3, 1e3),
-    (Exponential, "gamma", 1e-3, 1e3),
-    (Exponential, "height", 1e-3, 1e3),
-    (Attack, "eps", 1e-6, 1e6),
-    (Attack, "eps_step", 1e-6, 1e6),
-    (Recipe, "learning_rate", 0, 100),
-    (Recipe, "weight_decay", 0, 1),
-    (Options, "width", 0, 64),
-    (shown, "train_eps", 1e-6, 1e6),
-]
+WHOLE = {
+    (1, STEPS): [(make, "steps") for make in (Direct, Poisson, Frames, partial(Extended, RGA()))],
+    (1, DRAWS): [(partial(EOT, RGA()), "samples"), (compared, "eot")],
+    (1, MOST): [
+        (Attack, "iterations"),
+        (Recipe, "epochs batch_size"),
+        (Options, "classes"),
+        (compared, "repeats samples"),
+        (costed, "batch_size"),
+        (recorded, "pairs"),
+        (shown, "epochs test_images"),
+        (looked_at, "batch_size"),
+        (grown, "repeats"),
+    ],
+    (0, SEED): [(make, "seed") for make in (Recipe, compared, recorded, shown, swept)],
+    (0, 1024): [(Recipe, "crop_padding cutout")],
+    (1, 1024): [(compared, "threads"), (trained, "threads")],
+    (1, 2**16): [(CBA, "levels"), (Options, "in_channels")]
+    + [(make, "channels") for make in (costed, looked_at, grown)],
+    (1, 2**15): [(Options, "image_size"), (costed, "image_size")],
+}
+SURROGATES = [(Triangle, "width"), (ATan, "alpha"), (FastSigmoid, "k")]
+SURROGATES += [(Exponential, "gamma height")]
+NUMBERS = {
+    (1e-6, 1): [(LIF, "decay")],
+    (1e-4, 1e4): [(LIF, "threshold"), (IF, "threshold"), (RGA, "beta")],
+    (0, 1e4): [(RGA, "gamma")],
+    (1, 1e4): [(StaticCurve, "limit")],
+    (1e-3, 10): [(ASSG, "omega")],
+    (0, 1e3): [(ASSG, "relax")],
+    (0, 1e6): [(ASSG, "restart")],
+    (1e-3, 1e3): SURROGATES,
+    (1e-6, 1e6): [(Attack, "eps eps_step"), (shown, "train_eps")],
+    (0, 100): [(Recipe, "learning_rate")],
+    (0, 1): [(Recipe, "weight_decay")],
+    (0, 64): [(Options, "width")],
+}
+
+
+def rows(table):
+    """One row for every name: make, name, least, most."""
+    pairs = [(bounds, *pair) for bounds, several in table.items() for pair in several]
+    return [(make, name, *bounds) for bounds, make, names in pairs for name in names.split()]
 
 
 def name_of(value):
     return value if isinstance(value, str) else None
 
 
-@pytest.mark.parametrize(("make", "name", "least", "most"), WHOLE, ids=name_of)
+@pytest.mark.parametrize(("make", "name", "least", "most"), rows(WHOLE), ids=name_of)
 def test_whole_numbers_are_taken_up_to_their_bound_and_refused_above(make, name, least, most):
     make(**{name: most})
     for value in (most + 1, HUGE, 10**5000):
@@ -96,7 +81,7 @@ def test_whole_numbers_are_taken_up_to_their_bound_and_refused_above(make, name,
             make(**{name: value})
 
 
-@pytest.mark.parametrize(("make", "name", "low", "high"), NUMBERS, ids=name_of)
+@pytest.mark.parametrize(("make", "name", "low", "high"), rows(NUMBERS), ids=name_of)
 def test_numbers_are_taken_up_to_their_bounds_and_refused_beyond(make, name, low, high):
     make(**{name: high})
     beyond = [] if high == 1 and name == "decay" else [math.nextafter(high, math.inf), 1e300]

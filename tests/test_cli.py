@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -17,31 +15,18 @@ import art_snn
 from art_snn import cli
 from art_snn.checks import ArgumentError, MissingFile, MissingPackage, WriteFailed
 from art_snn.stopping import Terminated
-from tests.command import call
+from tests.command import Done, call, python
 
 NAMES = ["compare", "cost", "curves", "demo", "evaluate", "harden", "inspect", "report"]
 NAMES += ["scaling", "sweep", "train"]
 HEAVY = ("torch", "art", "matplotlib", "sklearn", "scipy", "torchvision")
-ROOT = Path(__file__).parents[1]
-
-
-def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """A fresh interpreter that finds this package."""
-    return subprocess.run(
-        [sys.executable, *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        check=False,
-    )
 
 
 def heavy_after(code: str) -> list[str]:
     """Which of the heavy packages are imported once the code has run in a fresh interpreter."""
-    done = python("-c", f"{code}\nimport sys\nprint([m for m in {HEAVY} if m in sys.modules])")
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()[-1].strip("[]").replace("'", "").replace(",", "").split()
+    done = python("-c", f"{code}\nimport sys\nprint(*[m for m in {HEAVY} if m in sys.modules])")
+    assert done.status == 0, done.stderr
+    return done.stdout.splitlines()[-1].split()
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)])
@@ -75,7 +60,7 @@ from art_snn import *
 print(SpikingNetwork.__name__, RGA().gamma > 0, art_snn.GRADIENTS is art_snn.gradients.GRADIENTS)
 """
     done = python("-c", code)
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.stderr
     *_, rooms, modules, names = done.stdout.splitlines()
     assert set(rooms.split()) & set(NAMES) == {"compare"}
     assert modules == "art_snn.gradients art_snn.checkpoint art_snn.metrics"
@@ -83,11 +68,10 @@ print(SpikingNetwork.__name__, RGA().gamma > 0, art_snn.GRADIENTS is art_snn.gra
 
 
 def test_the_module_prints_the_version_and_leaves_with_the_status_of_the_command():
-    assert call("--version").stdout == f"{art_snn.__version__}\n"
-    done = python("-m", "art_snn", "--version")
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{art_snn.__version__}\n", "")
+    version = Done(0, f"{art_snn.__version__}\n", "")
+    assert call("--version") == python("-m", "art_snn", "--version") == version
     done = python("-m", "art_snn", "dmo")
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.status, done.stdout) == (2, "")
     assert done.stderr.startswith("art-snn: error: expected one of compare, cost,")
 
 

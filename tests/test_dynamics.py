@@ -128,8 +128,6 @@ def test_parameters_out_of_range_are_refused(options, message):
         Dynamics(**options)
 
 
-# further parameters, of neurons of other frameworks
-
 FURTHER = {
     "gain": {"gain": 0.5},
     "constant": {"constant": 0.3},

@@ -137,9 +137,6 @@ def test_a_signal_that_comes_while_torch_writes_stops_the_write(tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
-# checksums
-
-
 @pytest.mark.parametrize("write", ["arrays", "tensors"])
 @pytest.mark.parametrize("sealed", [True, False], ids=["sealed", "of another program"])
 def test_every_flipped_bit_of_an_archive_is_found(write, sealed, tmp_path):

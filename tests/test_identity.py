@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from functools import partial
 from types import SimpleNamespace
@@ -16,6 +15,7 @@ from art_snn import LIF, SpikingNetwork, TimeDistributed
 from art_snn.identity import attributes, code, identity
 from art_snn.interop import adapt
 from tests import adapted
+from tests.command import python
 
 
 class Scale(nn.Module):
@@ -145,11 +145,5 @@ def test_it_is_the_same_in_every_process():
     line = "from tests.test_identity import *; n = network(PAIRS['set'][0]); "
     line += "print(attributes(n), code(n))"
     here = network(PAIRS["set"][0])
-    there = subprocess.run(
-        [sys.executable, "-c", line],
-        env={"PYTHONHASHSEED": "1", "PYTHONPATH": ":".join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert there.stdout == f"{attributes(here)} {code(here)}\n"
+    there = python("-c", line, PYTHONHASHSEED="1")
+    assert there.stdout == f"{attributes(here)} {code(here)}\n", there.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -33,25 +35,21 @@ def settled(norm):
 
 def stacks():
     """Modules on [N, 3, 6, 6]."""
+    convolution, norm = partial(nn.Conv2d, 3, 4, 3), partial(nn.BatchNorm2d, 4)
+    bare = partial(settled, norm(affine=False))
     return {
         "linear": [nn.Flatten(), nn.Linear(108, 5)],
-        "convolution": [nn.Conv2d(3, 4, 3, padding=1)],
+        "convolution": [convolution(padding=1)],
         "strided, grouped": [nn.Conv2d(3, 6, 3, stride=2, groups=3, bias=False)],
-        "with norm": [nn.Conv2d(3, 4, 3, padding=1), settled(nn.BatchNorm2d(4))],
-        "no bias, norm": [nn.Conv2d(3, 4, 3, bias=False), settled(nn.BatchNorm2d(4))],
-        "plain norm": [nn.Conv2d(3, 4, 3), settled(nn.BatchNorm2d(4, affine=False))],
-        "nothing affine": [
-            nn.Conv2d(3, 4, 3, padding=1, stride=2, bias=False),
-            settled(nn.BatchNorm2d(4, affine=False)),
-        ],
-        "norm without statistics": [
-            nn.Conv2d(3, 4, 3),
-            nn.BatchNorm2d(4, track_running_stats=False),
-        ],
-        "circular": [nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular"), nn.BatchNorm2d(4)],
-        "norm first": [settled(nn.BatchNorm2d(3)), nn.Conv2d(3, 4, 3), nn.AvgPool2d(2)],
-        "nested": [nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), nn.ReLU()],
-        "two": [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 3), nn.BatchNorm2d(2)],
+        "with norm": [convolution(padding=1), settled(norm())],
+        "no bias, norm": [convolution(bias=False), settled(norm())],
+        "plain norm": [convolution(), bare()],
+        "nothing affine": [convolution(padding=1, stride=2, bias=False), bare()],
+        "norm without statistics": [convolution(), norm(track_running_stats=False)],
+        "circular": [convolution(padding=1, padding_mode="circular"), norm()],
+        "norm first": [settled(nn.BatchNorm2d(3)), convolution(), nn.AvgPool2d(2)],
+        "nested": [nn.Sequential(convolution(), norm()), nn.ReLU()],
+        "two": [convolution(), norm(), nn.Conv2d(4, 2, 3), nn.BatchNorm2d(2)],
         "nothing": [],
     }
 
@@ -96,17 +94,6 @@ def test_a_repeated_step_is_computed_once_through_all_layers():
     assert first.shapes == [(2, 3, 6, 6)]
     assert second.shapes == [(2, 4, 4, 4)]
     assert third.shapes == [(10, 4, 2, 2)]
-
-
-@pytest.mark.parametrize(
-    ("x", "seen"),
-    [(torch.rand(5, 2, 3), (10, 3)), (torch.rand(2, 3).expand(1, 2, 3), (2, 3))],
-    ids=["different steps", "one step"],
-)
-def test_steps_are_computed_in_one_call(x, seen):
-    spy = Spy()
-    assert TimeDistributed(spy)(x).shape == x.shape
-    assert spy.shapes == [seen]
 
 
 def test_an_empty_batch_passes_and_the_output_is_contiguous():

@@ -25,8 +25,6 @@ from art_snn import (
 )
 from art_snn.gradients import ASSG, CBA, Extended, Gradient
 from art_snn.gradients.rules import VARIANTS
-from art_snn.neurons import PASS
-from art_snn.passes import attached
 from tests.architectures import CLASSES, SHAPE, batch, chain, network, residual
 from tests.gradients.adaptive import ascend, restarts
 
@@ -284,25 +282,18 @@ def test_an_encoder_may_be_a_function_or_a_module_with_weights():
 
 def test_layer_names_are_those_with_a_time_axis_in_order_of_definition():
     assert SpikingNetwork(chain()).layer_names == [f"layers.{i}" for i in range(5)]
+    net = network(residual, encoder=Poisson(5))
     body, other = ([f"layers.{i}", f"layers.{i}.body"] for i in (2, 4))
     body += [f"layers.2.body.{i}" for i in range(4)]
     other += [f"layers.4.body.{i}" for i in range(2)]
-    expected = ["layers.0", "layers.1", *body, "layers.3", *other, "layers.5"]
-    assert SpikingNetwork(residual()).layer_names == expected
-
-
-def test_every_layer_name_belongs_to_a_module_whose_output_has_the_time_axis_first():
-    net = network(residual, encoder=Poisson(5))
-    shapes = {}
-
-    def note(name):
-        return lambda _m, _i, out: shapes.update({name: out.shape[:2]})
-
+    assert net.layer_names == ["layers.0", "layers.1", *body, "layers.3", *other, "layers.5"]
+    axes = {}
     for name in net.layer_names:
-        net.get_submodule(name).register_forward_hook(note(name))
+        module = net.get_submodule(name)
+        module.register_forward_hook(lambda _m, _i, out, at=name: axes.update({at: out.shape[:2]}))
     with torch.no_grad():
         net(batch(3))
-    assert shapes == dict.fromkeys(net.layer_names, (5, 3))
+    assert axes == dict.fromkeys(net.layer_names, (5, 3))
 
 
 def test_reset_draws_all_weights_anew_and_ends_with_the_initialisation():
@@ -330,21 +321,6 @@ def test_its_repr_tells_encoder_and_rules():
     rules = "gradient=RGA(beta=2.0, gamma=0.1), training_gradient=STBP(surrogate=Triangle("
     assert text.startswith(f"SpikingNetwork(\n  encoder=Direct(steps=4), {rules}")
     assert "LIF(decay=0.5, threshold=1.0, reset='hard')" in text
-
-
-def test_attached_neurons_fire_by_their_names_and_are_released():
-    net = network(residual)
-    seen = []
-
-    def fire(site, current):
-        seen.append(site.name)
-        return current
-
-    with attached(net, fire), torch.no_grad():
-        net.layers(Direct(2)(batch()))
-    names = ("1", "2.body.1", "2.body.3", "4.body.1")
-    assert seen == [f"layers.{name}" for name in names]
-    assert PASS.get() is None
 
 
 @pytest.mark.parametrize("encoder", [Direct, Poisson])

@@ -12,7 +12,7 @@ from torch import nn
 from art_snn import IF, LIF, STBP, Direct, SpikingNetwork, TimeDistributed
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import Site
-from art_snn.neurons import Neuron
+from art_snn.neurons import PASS, Neuron
 from art_snn.passes import attached
 
 
@@ -49,7 +49,7 @@ def test_a_neuron_on_its_own_is_differentiated_by_stbp():
     assert alone.abs().sum() > 0
 
 
-def test_a_neuron_fires_as_the_pass_tells_that_knows_it():
+def test_a_neuron_fires_as_the_pass_tells_that_knows_it_by_its_name():
     neuron, stranger = LIF(), LIF()
     seen = []
 
@@ -57,11 +57,12 @@ def test_a_neuron_fires_as_the_pass_tells_that_knows_it():
         seen.append(site)
         return current + 1
 
-    with attached(nn.Sequential(neuron), fire):
+    with attached(nn.Sequential(nn.Flatten(), nn.Sequential(neuron)), fire):
         assert torch.equal(neuron(torch.zeros(4, 2)), torch.ones(4, 2))
         assert torch.equal(stranger(torch.zeros(4, 2)), torch.zeros(4, 2))
-    assert seen == [Site("0", neuron.dynamics)]
+    assert seen == [Site("1.0", neuron.dynamics)]
     assert torch.equal(neuron(torch.zeros(4, 2)), torch.zeros(4, 2))
+    assert PASS.get() is None
 
 
 def test_neurons_can_be_copied_and_pickled_and_take_new_dynamics():

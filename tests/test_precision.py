@@ -118,16 +118,6 @@ def test_rules_of_rules_craft_in_half_precision_too(rule):
     assert cosine(half[1], exact[1]) > 0.5
 
 
-def test_what_a_rule_remembers_is_forgotten_in_half_precision_too():
-    net, x = single(), batch(3, dtype=torch.float32)
-    net.attack_dtype = "bfloat16"
-    first = gradients(net, "assg", x, "bfloat16")[1]
-    second = gradients(net, "assg", x, "bfloat16")[1]
-    assert not torch.equal(first, second)
-    net.forget()
-    assert torch.equal(gradients(net, "assg", x, "bfloat16")[1], first)
-
-
 @pytest.mark.parametrize("native", [True, False])
 def test_auto_takes_what_the_device_multiplies_natively_and_says_so(native, monkeypatch):
     assert multiplies_bfloat16(torch.device("meta")) is False

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed
 from art_snn.interop import adapt
-from art_snn.state import LARGE, ROW, bits, settings
+from art_snn.state import LARGE, ROW, bits
 from tests.adapted import Leaky
 from tests.interop.stacks import Stack
 from tests.standins import spikingjelly
@@ -155,7 +155,7 @@ def gradient(net: SpikingNetwork, rule: str, dtype: str | None) -> Tensor:
     return torch.autograd.grad((logits * factors).sum(), x)[0]
 
 
-@pytest.mark.parametrize("dtype", [None, "bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", [None, "bfloat16"])
 @pytest.mark.parametrize("rule", ["rga", "assg"])
 @pytest.mark.parametrize("name", EDITS)
 def test_after_an_edit_the_gradient_is_that_of_a_network_made_so(name, rule, dtype):
@@ -191,29 +191,16 @@ def test_what_passes_write_on_modules_is_no_edit(dtype, monkeypatch):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int64])
 @pytest.mark.parametrize("size", [3, LARGE + ROW + 3])
-def test_one_value_more_or_less_has_other_bits(dtype, size):
+def test_one_value_more_or_less_has_other_bits_also_beside_what_is_not_finite(dtype, size):
     tensor = torch.randn(size).mul_(50).to(dtype)
-    before = bits([tensor])
-    assert bits([tensor.clone()]) == before
-    for place in (0, size // 2, size - 1):
-        other = tensor.clone()
-        other[place] = -other[place] - 1
-        assert bits([other]) != before
-    assert bits([tensor.flip(0)]) != before
-
-
-def test_a_row_that_is_not_finite_hides_no_change():
-    tensor = torch.randn(LARGE)
-    tensor[5], tensor[9] = torch.nan, torch.inf
-    before = bits([tensor])
-    assert bits([tensor]) == before
-    tensor[7] += 1
-    assert bits([tensor]) != before
-
-
-def test_settings_are_told_by_their_values():
-    gain, other = Gain(), Gain()
-    assert settings([("", gain)]) == settings([("", other)])
-    other.nested["of"].append(3)
-    assert settings([("", gain)]) != settings([("", other)])
-    hash(frozenset(settings([("", other)]).items()))
+    broken = tensor.clone()
+    if dtype.is_floating_point:
+        broken[0], broken[2] = torch.nan, torch.inf
+    for whole, places in ((tensor, (0, size // 2, size - 1)), (broken, (1,))):
+        before = bits([whole])
+        assert bits([whole.clone()]) == before
+        for place in places:
+            other = whole.clone()
+            other[place] = -other[place] - 1
+            assert bits([other]) != before
+    assert bits([tensor.flip(0)]) != bits([tensor])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,22 +11,10 @@ from pathlib import Path
 import pytest
 
 from art_snn.stopping import Terminated, stoppable
+from tests.command import start
 from tests.faults.signals import STATUS, catches
 
-ROOT = Path(__file__).parents[1]
-
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
-
-
-def started(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "art_snn", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-    )
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux' /proc")
@@ -37,7 +23,7 @@ def started(*arguments: str) -> subprocess.Popen[str]:
     [(signal.SIGINT, 0), (signal.SIGTERM, 0.3), (signal.SIGINT, 0.8), (signal.SIGTERM, 1.5)],
 )
 def test_a_command_that_is_stopped_while_it_starts_leaves_quietly(number, after, tmp_path):
-    command = started("train", "--output", str(tmp_path / "out"), "--device", "cpu")
+    command = start("-m", "art_snn", "train", "--output", str(tmp_path / "out"), "--device", "cpu")
     while not catches(command.pid, signal.SIGTERM):
         assert command.poll() is None
     time.sleep(after)
@@ -49,7 +35,9 @@ def test_a_command_that_is_stopped_while_it_starts_leaves_quietly(number, after,
 
 def test_a_command_that_is_stopped_at_work_puts_everything_away_and_says_where_it_lies(tmp_path):
     out = tmp_path / "out"
-    command = started("train", "--output", str(out), "--device", "cpu", "--threads", "1")
+    command = start(
+        "-m", "art_snn", "train", "--output", str(out), "--device", "cpu", "--threads", "1"
+    )
     deadline = time.monotonic() + 100
     while not (out / "training.pt").exists():
         assert command.poll() is None
