@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
-
 import numpy as np
 import pytest
 import torch
@@ -64,18 +61,6 @@ def test_gradients_are_those_of_the_rule_that_is_named(adapted):
     assert jacobian.shape == (len(x), 2, *SHAPE)
     assert np.allclose(jacobian[:, 1:], adapted.class_gradient(x, 1), atol=1e-6)
     assert adapted.compute_loss(x, y).shape == (len(x),)
-
-
-def test_copies_and_pickles_predict_and_differentiate_alike(adapted):
-    data = halves()
-    x, y = data.x_test, data.y_test
-    logits, gradient = adapted.predict(x), adapted.loss_gradient(x, y)
-    for twin in (copy.deepcopy(adapted), pickle.loads(pickle.dumps(adapted))):
-        assert np.array_equal(twin.predict(x), logits)
-        assert np.array_equal(twin.loss_gradient(x, y), gradient)
-        twin.fit(x, y, nb_epochs=1)
-        assert not np.array_equal(twin.predict(x), logits)
-    assert np.array_equal(adapted.predict(x), logits)
 
 
 def test_a_clone_for_refitting_has_other_weights_and_the_same_rules(adapted):
@@ -159,6 +144,5 @@ def test_a_layer_that_is_not_called_is_refused():
     one = around("step")
     one.model.model.add_module("spare", nn.Linear(2, 2))
     one.set_params(model=one.model)
-    message = r"^layer: expected a layer that the model calls, got 'layers\.spare', which was not"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"^layer: .*that the model calls, got 'layers\.spare'"):
         one.get_activations(np.zeros((1, *SHAPE), np.float32), "layers.spare")

@@ -24,27 +24,23 @@ from tests.networks import CLASSES, build, layers
 X = np.random.default_rng(0).random((4, 1, 8, 8), dtype=np.float32)
 Y = np.array([0, 1, 2, 9])
 FORMS = {"indices": Y, "a column": Y[:, None], "one-hot": np.eye(CLASSES, dtype=np.float32)[Y]}
-TAKES_BOTH = {
+CALLS = {
     "loss_gradient": lambda c, x, y: c.loss_gradient(x, y),
     "compute_loss": lambda c, x, y: c.compute_loss(x, y),
+    "class_gradient": lambda c, x, y: c.class_gradient(x, label=y),
 }
 
 
 @pytest.mark.parametrize("kind", TENSORS)
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("method", TAKES_BOTH)
+@pytest.mark.parametrize("method", CALLS)
 def test_labels_that_numpy_refuses_are_taken(classifier, method, form, kind):
-    expected, y = TAKES_BOTH[method](classifier, X, Y), TENSORS[kind](FORMS[form])
+    labels = FORMS["indices" if method == "class_gradient" else form]
+    expected, y = CALLS[method](classifier, X, Y), TENSORS[kind](labels)
     for x in (X, torch.tensor(X)):
-        found = TAKES_BOTH[method](classifier, x, y)
-        assert isinstance(found, type(x))
-        np.testing.assert_array_equal(torch.as_tensor(found).detach().cpu(), expected)
-
-
-@pytest.mark.parametrize("kind", TENSORS)
-def test_classes_that_numpy_refuses_are_taken(classifier, kind):
-    expected = classifier.class_gradient(X, label=Y)
-    np.testing.assert_array_equal(classifier.class_gradient(X, label=TENSORS[kind](Y)), expected)
+        result = CALLS[method](classifier, x, y)
+        assert isinstance(result, type(x))
+        np.testing.assert_array_equal(torch.as_tensor(result).detach().cpu(), expected)
 
 
 BY_NUMPY = {"predict", "fit"}
@@ -67,9 +63,6 @@ def test_samples_are_preprocessed_on_the_device_of_the_network(classifier, metho
     monkeypatch.setattr(classifier, "_apply_preprocessing", preprocessing)
     with pytest.raises(Stop):
         TAKES_SAMPLES[method](classifier, torch.tensor(X))
-
-
-# the second card
 
 
 class Cards:
@@ -95,32 +88,24 @@ def on_card(network: Any, card: str) -> Any:
     return network
 
 
-@pytest.mark.parametrize("card", ["cuda:0", "cuda:1"])
-def test_a_network_stays_on_its_card(card, monkeypatch):
-    network = on_card(build(layers()).model, card)
-    cards = Cards(monkeypatch)
+@pytest.mark.parametrize(("home", "current"), [("cuda:0", 0), ("cuda:1", 0), ("cpu", 1)])
+def test_a_network_stays_on_its_card_or_goes_to_the_current_one(home, current, monkeypatch):
+    network = on_card(build(layers()).model, home)
+    cards, card = Cards(monkeypatch), torch.device(home if home != "cpu" else f"cuda:{current}")
+    cards.current = current
     classifier = PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (1, 8, 8), CLASSES)
-    classifier.set_params(device_type="gpu")
-    AdversarialTraining().against(network, (1, 8, 8), CLASSES)
-    assert classifier.device == torch.device(card)
-    assert set(cards.moved_to) == {torch.device(card)}
-    assert cards.current == 0
-
-
-def test_a_network_on_the_cpu_goes_to_the_current_card(monkeypatch):
-    network, cards = build(layers()).model, Cards(monkeypatch)
-    cards.current = 1
-    classifier = PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (1, 8, 8), CLASSES)
-    assert classifier.device == torch.device("cuda:1")
-    assert set(cards.moved_to) == {torch.device("cuda:1")}
+    if home != "cpu":
+        classifier.set_params(device_type="gpu")
+        AdversarialTraining().against(network, (1, 8, 8), CLASSES)
+    assert classifier.device == card
+    assert set(cards.moved_to) == {card}
+    assert cards.current == current
 
 
 def test_a_network_without_tensors_is_on_no_card():
     with card_of(nn.Flatten()) as card:
         assert card is None
 
-
-# on real devices
 
 gpu = [
     pytest.mark.gpu,

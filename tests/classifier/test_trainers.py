@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from art.attacks.evasion import AutoProjectedGradientDescent, ProjectedGradientDescent
+from art.data_generators import NumpyDataGenerator
 from art.defences.trainer import (
     AdversarialTrainer,
     AdversarialTrainerAWPPyTorch,
@@ -97,13 +98,21 @@ def test_a_trainer_crafts_with_the_attack_rule_and_updates_with_the_training_rul
     assert getattr(trainer, "_precomputed_adv_samples", [None]) == [None]
 
 
-@pytest.mark.parametrize("loss_type", ["cross_entropy", "difference_logits_ratio"])
-def test_adversarial_trainer_crafts_every_batch_anew_with_an_attack_that_wraps_the_network_again(
+OTHER = Counted(STBP(detach_reset=True))
+
+
+@pytest.mark.parametrize("loss_type", ["cross_entropy", "difference_logits_ratio", None])
+def test_adversarial_trainer_crafts_every_batch_anew_with_an_attack_on_another_classifier(
     setup, loss_type, monkeypatch
 ):
-    attack = AutoProjectedGradientDescent(
-        setup.classifier, loss_type=loss_type, nb_random_init=1, batch_size=BATCH, **STEPS
-    )
+    """APGD wraps the network again; PGD is on a classifier of the same layers and another rule."""
+    if loss_type:
+        options = STEPS | {"nb_random_init": 1, "batch_size": BATCH}
+        attack = AutoProjectedGradientDescent(setup.classifier, loss_type=loss_type, **options)
+        crafting = setup.attack_rule
+    else:
+        twin = build(setup.layers, gradient=OTHER, training_gradient=setup.training_rule)
+        attack, crafting = ProjectedGradientDescent(twin, **STEPS), OTHER
     assert attack.estimator is not setup.classifier
     batches = []
     generate = attack.generate
@@ -115,52 +124,33 @@ def test_adversarial_trainer_crafts_every_batch_anew_with_an_attack_that_wraps_t
 
     monkeypatch.setattr(attack, "generate", recorded)
     trainer = AdversarialTrainer(setup.classifier, attack, ratio=1.0)
-    trainer.fit(setup.x, setup.y, batch_size=BATCH, nb_epochs=1)
-    assert [size for size, _ in batches] == [BATCH] * BATCHES
+    trainer.fit(setup.x, setup.y, batch_size=BATCH, nb_epochs=2)
+    assert [size for size, _ in batches] == [BATCH] * BATCHES * 2
     assert not torch.equal(batches[0][1], batches[1][1]), "the second batch saw stale weights"
-    assert setup.attack_rule.tally.backwards > 0
-    setup.assert_trained(setup.attack_rule.tally.backwards, BATCHES)
+    assert crafting.tally.backwards > 0
+    setup.assert_trained(setup.attack_rule.tally.backwards if loss_type else 0, 2 * BATCHES)
 
 
 def test_adversarial_trainer_runs_from_a_generator(setup):
-    from art.data_generators import NumpyDataGenerator
-
     generator = NumpyDataGenerator(setup.x, setup.one_hot, batch_size=BATCH)
     trainer = AdversarialTrainer(setup.classifier, setup.pgd(), ratio=0.5)
     trainer.fit_generator(generator, nb_epochs=1)
     setup.assert_trained(BATCHES * 2, BATCHES)
 
 
+AVERAGES = {"list_swa_tau": [0.995], "list_swa_epoch": [0], "load_swa_model_tau": 0.995}
+PERCEPTUAL = {"layer_names_activation": ["layers.1"], "lpips_weight": 1.0, "i_lpips_weight": 0.0}
+BUDGET = {"i_epsilon": 0.05, "epsilon": 0.1, "alternate_iter_eps": 1.0, "max_iter": 2, "alpha": 1.0}
+LOSS = {"mixup_epsilon": 0.1, "mixup_alpha": 0.2, "beta": 2.0, "beta_final": 3.0, "norm": "inf"}
+STARTS = {"swa_save_epoch": 0, "awp_warmup": 0, "oaat_warmup": 0}
+UPDATE = {"awp_gamma": 0.005, "lr": 0.1, "lr_schedule": "cosine", "momentum": 0.9}
+OAAT = AVERAGES | PERCEPTUAL | BUDGET | LOSS | STARTS | UPDATE | {"weight_decay": 0.0}
+
+
 def oaat(setup: Setup, folder: Path, **changes: Any) -> AdversarialTrainerOAATPyTorch:
-    parameters = {
-        "models_path": str(folder),
-        "swa_save_epoch": 0,
-        "list_swa_tau": [0.995],
-        "list_swa_epoch": [0],
-        "load_swa_model_tau": 0.995,
-        "layer_names_activation": ["layers.1"],
-        "i_epsilon": 0.05,
-        "epsilon": 0.1,
-        "alternate_iter_eps": 1.0,
-        "max_iter": 2,
-        "mixup_epsilon": 0.1,
-        "mixup_alpha": 0.2,
-        "alpha": 1.0,
-        "lpips_weight": 1.0,
-        "i_lpips_weight": 0.0,
-        "beta": 2.0,
-        "beta_final": 3.0,
-        "awp_warmup": 0,
-        "awp_gamma": 0.005,
-        "oaat_warmup": 0,
-        "lr": 0.1,
-        "lr_schedule": "cosine",
-        "momentum": 0.9,
-        "weight_decay": 0.0,
-        "norm": "inf",
-    }
     networks = (setup.classifier, setup.twin(), setup.twin(), [setup.twin()])
-    return AdversarialTrainerOAATPyTorch(*networks, setup.pgd(), parameters | changes)
+    parameters = OAAT | {"models_path": str(folder)} | changes
+    return AdversarialTrainerOAATPyTorch(*networks, setup.pgd(), parameters)
 
 
 def test_oracle_aligned_training_updates_by_the_training_rule(setup, tmp_path):
@@ -179,25 +169,7 @@ def test_oracle_aligned_training_runs_its_perceptual_phase(setup, tmp_path):
     counts = setup.attack_rule.tally.backwards, setup.training_rule.tally.backwards
     assert all(counts)
     setup.assert_trained(*counts)
-
-
-def test_the_perceptual_distance_of_oracle_aligned_training_is_zero_by_a_bug_of_art(setup):
-    # Both activations are one dictionary, so the second input overwrites the first.
-    distance = AdversarialTrainerOAATPyTorch.calculate_lpips_distance(
-        setup.twin(), torch.zeros(2, 1, 8, 8), torch.ones(2, 1, 8, 8), ["layers.1"]
-    )
+    # By a bug of ART both activations are one dictionary, so the second input overwrites the first.
+    inputs = torch.zeros(2, 1, 8, 8), torch.ones(2, 1, 8, 8)
+    distance = trainer.calculate_lpips_distance(setup.twin(), *inputs, ["layers.1"])
     assert (distance == 0).all()
-
-
-def test_adversarial_trainer_crafts_anew_by_the_rule_of_a_classifier_on_the_same_layers(setup):
-    other = Counted(STBP(detach_reset=True))
-    twin = build(setup.layers, gradient=other, training_gradient=setup.training_rule)
-    attack = ProjectedGradientDescent(twin, **STEPS)
-    generated = []
-    generate = attack.generate
-    attack.generate = lambda *args, **kwargs: generated.append(1) or generate(*args, **kwargs)
-    trainer = AdversarialTrainer(setup.classifier, attacks=attack, ratio=1.0)
-    trainer.fit(setup.x, setup.y, batch_size=BATCH, nb_epochs=3)
-    assert len(generated) == 3 * BATCHES
-    assert other.tally.backwards > 0
-    assert setup.attack_rule.tally.backwards == 0
