@@ -41,15 +41,20 @@ def call(*arguments: str) -> Done:
     return Done(status, out.getvalue(), err.getvalue())
 
 
-def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
-    """Start a fresh interpreter that finds this package and takes one thread."""
+def start(
+    *arguments: str, cwd: Path = ROOT, session: bool = False, **environment: str
+) -> subprocess.Popen[str]:
+    """Start a fresh interpreter that finds this package and takes one thread.
+
+    :param session: as the leader of a session of its own."""
     return subprocess.Popen(
         [sys.executable, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=ROOT,
+        cwd=cwd,
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | environment,
+        start_new_session=session,
     )
 
 

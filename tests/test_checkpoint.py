@@ -18,7 +18,7 @@ from art_snn import LIF, SpikingNetwork, TimeDistributed as Timed
 from art_snn.checkpoint import FORMAT, CheckpointError, load, notes, save
 from art_snn.checks import ArgumentError
 from tests.faults.flips import flipped
-from tests.networks import CLASSES, FORMS, layers
+from tests.networks import FORMS, layers
 from tests.tiny import same, weights
 
 BIAS = "layers.2.module.2.bias"
@@ -65,26 +65,14 @@ def test_weights_buffers_and_notes_survive_a_round_trip_as_plain_values(noted, r
     assert type(notes(path).get("accuracy", 0.0)) is float
 
 
-def test_a_save_replaces_the_earlier_file_and_an_interrupted_one_leaves_it_whole(path, monkeypatch):
-    save(small_network(), path, version=1)
-    save(small_network(), path, version=2)
-    assert list(path.parent.iterdir()) == [path]
-
-    def interrupted(content: Any, stream: Any) -> None:
-        stream.write(b"half")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(torch, "save", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        save(small_network(), path, version=3)
-    assert load(small_network(), path) == {"version": 2}
+def test_a_save_replaces_the_earlier_file(path):
+    for version in (1, 2):
+        save(small_network(), path, version=version)
+        assert list(path.parent.iterdir()) == [path]
+        assert load(small_network(), path) == {"version": version}
 
 
-@pytest.mark.parametrize(
-    "content",
-    [{}, {"notes": {"a": 1}}, {"format": FORMAT}],
-    ids=["a state dict", "another format", "no notes"],
-)
+@pytest.mark.parametrize("content", [{}, {"notes": {"a": 1}}, {"format": FORMAT}], ids=repr)
 def test_what_has_no_notes_gives_none(content, path):
     source, target = small_network(), small_network()
     torch.save(weights(source) | content, path)
@@ -123,9 +111,7 @@ def test_what_is_no_checkpoint_is_refused_and_changes_nothing(kind, path):
     UNREADABLE[kind](path)
     with refused(r"path: expected a checkpoint .*network\.pt.*save") as network:
         load(network, path)
-    with pytest.raises(
-        CheckpointError, match=r"path: expected a checkpoint .*network\.pt"
-    ) as error:
+    with pytest.raises(CheckpointError, match=r"path: expected a checkpoint .*\.pt") as error:
         notes(path)
     assert isinstance(error.value, ArgumentError)
     assert str(error.value) == f"{error.value.argument}: {error.value.complaint}"
@@ -149,15 +135,8 @@ def test_a_file_of_other_values_is_refused(content, message, path):
         load(network, path)
 
 
-def test_weights_of_another_architecture_are_refused_and_named(path):
-    readout = Timed(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(6 * 16, CLASSES))
-    narrow = [Timed(nn.Conv2d(1, 6, 3, padding=1)), LIF(), readout]
-    save(SpikingNetwork(narrow, FORMS["grey"].encode), path)
-    with refused(r"0\.weight \(shape \[6, 1, 3, 3\]\).*Build the net") as network:
-        load(network, path)
-
-
 ODD: dict[str, Callable[[dict[str, torch.Tensor]], object]] = {
+    rf"{BIAS} \(shape \[3\]\).*Build the net": lambda c: c.update({BIAS: torch.zeros(3)}),
     rf"{BIAS} \(missing": lambda content: content.pop(BIAS),
     r"extra \(unknown": lambda content: content.update(extra=torch.zeros(1)),
     rf"{BIAS} \(str": lambda content: content.update({BIAS: "text"}),
@@ -172,7 +151,9 @@ ODD: dict[str, Callable[[dict[str, torch.Tensor]], object]] = {
 
 @pytest.mark.filterwarnings("ignore:.*quantiz.*", "ignore:.*TypedStorage.*")
 @pytest.mark.parametrize("message", ODD)
-def test_weights_that_are_missing_unknown_or_no_plain_finite_values_are_named(message, path):
+def test_weights_that_are_missing_unknown_misshapen_or_no_plain_finite_values_are_named(
+    message, path
+):
     content = weights(small_network())
     ODD[message](content)
     torch.save(content, path)

@@ -63,22 +63,22 @@ def test_a_word_out_of_those_that_are_known_passes_and_any_other_is_refused():
             require_choice("reset", value, ("hard", "soft"), remedy="Choose.")
 
 
-@pytest.mark.parametrize("value", [0, 1, np.int64(3), 10**9])
-def test_a_whole_number_is_returned_as_an_int(value):
-    number = require_whole("seed", value, remedy="")
-    assert number == value
-    assert type(number) is int
-    if value:
-        assert require_count("steps", value, remedy="") == value
-
-
 @pytest.mark.parametrize("value", [-3, 0, 1.0, 2.5, True, None, "4", math.nan])
-def test_anything_but_a_whole_number_is_refused(value):
+def test_a_whole_number_is_returned_as_an_int_and_anything_else_is_refused(value):
+    for whole in (1, np.int64(3), 10**9):
+        for number in (
+            require_whole("seed", whole, remedy=""),
+            require_count("n", whole, remedy=""),
+        ):
+            assert number == whole
+            assert type(number) is int
     with pytest.raises(ValueError, match=r"^steps: .* whole number >= 1, got .*\. Count\.$"):
         require_count("steps", value, remedy="Count.")
-    if value != 0:
-        with pytest.raises(ValueError, match=r"^seed: .* whole number >= 0, got .*\. Use 0\.$"):
-            require_whole("seed", value, remedy="Use 0.")
+    if value == 0:
+        assert require_whole("seed", value, remedy="") == 0
+        return
+    with pytest.raises(ValueError, match=r"^seed: .* whole number >= 0, got .*\. Use 0\.$"):
+        require_whole("seed", value, remedy="Use 0.")
 
 
 SIDE, BOTH = "a whole number >= 1, got ", r"a side, or \(height, width\), got "

@@ -189,23 +189,16 @@ def test_by_default_they_change_nothing_and_are_not_told():
     assert Dynamics(rest=-0.5, start=0).start == 0
 
 
-def effective(dynamics):
-    """Spikes, and those of the standard dynamics under effective currents."""
+OTHERS = ("gain", "constant", "rest", "all")
+ALIKE = [Dynamics(0.5, **FURTHER[name] | {"strict": False, "start": None}) for name in OTHERS]
+ALIKE += [Dynamics(0.5, reset="soft", drop=d, start=1.0 - d, gain=0.5) for d in (0.5, 2.0)]
+
+
+@pytest.mark.parametrize("dynamics", ALIKE, ids=repr)
+def test_the_standard_dynamics_fire_by_effective_currents_as_the_others_do(dynamics):
     currents = torch.randint(-8, 24, (12, 50), dtype=torch.float64) / 8
-    same = dynamics.standard.simulate(dynamics.effective(currents))
-    return dynamics.simulate(currents), same
-
-
-@pytest.mark.parametrize("name", ["gain", "constant", "rest", "all"])
-def test_the_standard_dynamics_fire_by_effective_currents_as_the_others_do(name):
-    spikes, same = effective(Dynamics(0.5, **FURTHER[name] | {"strict": False, "start": None}))
-    assert torch.equal(spikes, same)
-
-
-@pytest.mark.parametrize("drop", [0.5, 2.0])
-def test_what_a_soft_reset_takes_is_the_threshold_of_the_standard_dynamics(drop):
-    dynamics = Dynamics(0.5, 1.0, "soft", drop=drop, start=1.0 - drop, gain=0.5)
-    assert dynamics.standard.threshold == drop
-    spikes, same = effective(dynamics)
-    assert torch.equal(same, spikes)
-    assert same.any()
+    spikes = dynamics.standard.simulate(dynamics.effective(currents))
+    assert torch.equal(dynamics.simulate(currents), spikes)
+    assert spikes.any()
+    # What a soft reset takes is the threshold of the standard dynamics.
+    assert dynamics.drop in (None, dynamics.standard.threshold)

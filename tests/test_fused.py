@@ -5,8 +5,6 @@ Here on the CPU, by inductor's C++ backend; tests/test_gpu.py has the same on a 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +18,7 @@ from torch import Tensor, nn
 from art_snn import LIF, STBP, Direct, SpikingNetwork, TimeDistributed, fused
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import Site, TemporalGradient, Triangle
+from tests.command import python
 from tests.oracles import stbp_neuron
 
 # With decays that are powers of two products are exact, so that it does not matter whether a
@@ -336,7 +335,4 @@ if child == 0:
 done.set()
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    command = [sys.executable, "-W", "ignore", "-c", script]
-    environment = os.environ | {fused.SWITCH: "cpu"}
-    printed = subprocess.check_output(command, env=environment, text=True, timeout=120)
-    assert printed.strip() == "2"
+    assert python("-W", "ignore", "-c", script, **{fused.SWITCH: "cpu"}).stdout.strip() == "2"

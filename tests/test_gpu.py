@@ -80,20 +80,21 @@ def test_gradients_are_those_of_the_cpu(on_cpu, on_gpu, batch, rule):
     assert on_gpu.get_activations(batch[0], 0, framework=True).is_cuda
 
 
-@pytest.mark.parametrize(
-    "attack",
-    [
-        lambda c: ProjectedGradientDescent(c, **STEPS),
-        lambda c: AutoProjectedGradientDescent(c, loss_type="cross_entropy", **STEPS),
-    ],
-    ids=["PGD", "APGD"],
-)
+ATTACKS = {
+    "PGD": lambda c: ProjectedGradientDescent(c, **STEPS),
+    "APGD": lambda c: AutoProjectedGradientDescent(c, loss_type="cross_entropy", **STEPS),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
 def test_attacks_run_by_the_selected_rule(trained_layers, batch, attack):
     selected, other = Counted(RGA()), Counted(STBP())
-    classifier = build(
-        copy.deepcopy(trained_layers), gradient=selected, training_gradient=other, device_type="gpu"
+    layers, rules = (
+        copy.deepcopy(trained_layers),
+        {"gradient": selected, "training_gradient": other},
     )
-    adversarial = attack(classifier).generate(*batch)
+    classifier = build(layers, **rules, device_type="gpu")
+    adversarial = ATTACKS[attack](classifier).generate(*batch)
     assert np.abs(adversarial - batch[0]).max() == pytest.approx(0.1, abs=1e-5)
     assert selected.tally.backwards > 0
     assert other.tally.backwards == 0

@@ -72,10 +72,7 @@ PAIRS = {
     "closure": (around(1), around(2)),
     "lambda": (Scale(function=lambda x: x[0]), Scale(function=lambda x: x[1])),
     "part": (Scale(function=partial(pow, exp=2)), Scale(function=partial(pow, exp=3))),
-    "setting of torch's": (
-        nn.AvgPool2d(1, divisor_override=1),
-        nn.AvgPool2d(1, divisor_override=2),
-    ),
+    "setting of torch's": tuple(nn.AvgPool2d(1, divisor_override=n) for n in (1, 2)),
 }
 
 

@@ -8,6 +8,7 @@ import pickle
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from art_snn import IF, LIF, STBP, Direct, SpikingNetwork, TimeDistributed
 from art_snn.dynamics import Dynamics
@@ -95,18 +96,12 @@ def test_parameters_out_of_range_are_refused(neuron, name, value):
 @pytest.mark.parametrize("gradient", ["rga", "stbp"])
 @pytest.mark.parametrize("reentrant", [True, False])
 def test_activation_checkpointing_is_refused_instead_of_using_another_rule(gradient, reentrant):
-    from torch.utils.checkpoint import checkpoint
-
-    class Checkpointed(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.block = nn.Sequential(TimeDistributed(nn.Linear(3, 3)), LIF(threshold=0.1))
-
+    class Checkpointed(nn.Sequential):
         def forward(self, x):
-            return checkpoint(self.block, x, use_reentrant=reentrant)
+            return checkpoint(super().forward, x, use_reentrant=reentrant)
 
-    net = SpikingNetwork([Checkpointed(), TimeDistributed(nn.Linear(3, 2))], Direct(4), gradient)
-    x = torch.rand(2, 3, requires_grad=True)
-    loss = net(x).sum()
+    block = Checkpointed(TimeDistributed(nn.Linear(3, 3)), LIF(threshold=0.1))
+    net = SpikingNetwork([block, TimeDistributed(nn.Linear(3, 2))], Direct(4), gradient)
+    loss = net(torch.rand(2, 3, requires_grad=True)).sum()
     with pytest.raises(RuntimeError, match="activation checkpointing"):
         loss.backward()

@@ -168,9 +168,8 @@ def test_a_root_that_is_a_file_is_refused(reader, tmp_path):
         READERS[reader][1](str(tmp_path / "sets"))
 
 
-@pytest.mark.parametrize("name", ["x.npz", "x"])
-def test_an_empty_file_is_no_file_of_arrays(name, tmp_path):
-    (tmp_path / name).touch()
+def test_an_empty_file_of_any_name_is_no_file_of_arrays(tmp_path):
+    (tmp_path / "x").touch()
     message = r"^data: expected a \.npz file of arrays, got .*, which cannot be read \(.+\)\. Write"
     with pytest.raises(ArgumentError, match=message):
-        Source(data=str(tmp_path / name)).load()
+        Source(data=str(tmp_path / "x")).load()

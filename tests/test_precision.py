@@ -108,9 +108,7 @@ def test_weights_are_cast_once_for_every_state_of_the_network(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "rule",
-    [EOT(RGA(), samples=2), Extended(RGA(), steps=6), Mean(RGA(), STBP())],
-    ids=["eot", "extended", "mean"],
+    "rule", [EOT(RGA(), samples=2), Extended(RGA(), steps=6), Mean(RGA(), STBP())], ids=repr
 )
 def test_rules_of_rules_craft_in_half_precision_too(rule):
     net, x = single(encoder=Direct(4)), batch(4, dtype=torch.float32)

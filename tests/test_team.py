@@ -16,22 +16,22 @@ SCRIPT = """
 import json, time
 from art_snn.team import join
 
-with join() as team:
-    found = {"rank": team.rank, "size": team.size, "leads": team.leads}
-    found["told"] = team.broadcast(f"of {team.rank}")
-    found["gathered"] = team.gathered(team.rank)
-    found["dealt"] = []
-    for thing in team.dealt(range(9), "things"):
-        found["dealt"].append(thing)
+def slowly(things):
+    for thing in things:
+        yield thing
         time.sleep(0.05)
-    found["again"] = list(team.dealt("ab", "letters"))
-    team.gathered(None)
-    found["counted"] = team.counted("things done", 2)
-    team.gathered(None)
-    found["all counted"] = team.counted("things done", 0)
+
+with join() as team:
+    seen = {"rank": team.rank, "size": team.size, "leads": team.leads}
+    seen |= {"told": team.broadcast(f"of {team.rank}"), "gathered": team.gathered(team.rank)}
+    seen["dealt"] = list(slowly(team.dealt(range(9), "things")))
+    seen["again"] = list(team.dealt("ab", "letters"))
+    for name, count in (("counted", 2), ("all counted", 0)):
+        team.gathered(None)
+        seen[name] = team.counted("things done", count)
     team.gathered(None)
     with open(f"{team.rank}.json", "w") as file:
-        json.dump(found, file)
+        json.dump(seen, file)
 """
 
 
@@ -62,12 +62,12 @@ def test_a_process_by_itself_is_a_team_of_one():
 
 
 def test_on_cuda_every_process_has_a_device_of_its_own(monkeypatch):
-    chosen = []
+    devices = []
     for name, value in {"TORCHELASTIC_RUN_ID": "job", "LOCAL_RANK": "3"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setattr(torch.cuda, "set_device", devices.append)
     met = (distributed.HashStore(), 5, 8)
     monkeypatch.setattr(team, "rendezvous", lambda *_, **__: iter([met]))
     monkeypatch.setattr(distributed, "init_process_group", lambda *_, **__: None)
@@ -75,4 +75,4 @@ def test_on_cuda_every_process_has_a_device_of_its_own(monkeypatch):
     with join() as found:
         assert (found.rank, found.size, found.leads) == (5, 8, False)
     # The fourth process of a machine with two cards.
-    assert chosen == [1]
+    assert devices == [1]
