@@ -12,10 +12,10 @@ if sys.platform != "linux":
     )
 
 from tests.faults.commands import Bench
-from tests.faults.kills import kills
 from tests.faults.outputs import limited, refused
 from tests.faults.pairs import of_commands, of_savers
 from tests.faults.report import Report
+from tests.faults.stops import kills
 
 
 @pytest.fixture(scope="module")

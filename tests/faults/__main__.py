@@ -21,13 +21,12 @@ from art_snn.measuring.machine import describe_machine
 from art_snn.stopping import INTERRUPTED
 from tests.faults.commands import Bench
 from tests.faults.interrupts import interrupts
-from tests.faults.kills import kills
 from tests.faults.networks import networks
 from tests.faults.outputs import disks
 from tests.faults.pairs import pairs
 from tests.faults.reading import flips, pickles
 from tests.faults.report import Report
-from tests.faults.stops import stops
+from tests.faults.stops import kills, stops
 from tests.faults.threads import threads
 
 KINDS: Mapping[str, Callable[[Bench, Report], None]] = {

@@ -100,7 +100,11 @@ def compared(seed: int, expect: Note) -> Iterator[str]:
         torch.manual_seed(0)
         with torch.no_grad():
             plain = network(x)
-        got = _result(network, x, name, where, expect)
+        with network.using(rule):
+            got = result(network, x)
+            network.forget()
+            again = result(network, x)
+        expect(torch.equal(got.input, again.input), f"{where}: another gradient the second time")
         if rule.exact_logits:
             expect(torch.equal(got.logits, plain), f"{where}: other logits")
         if name in NAIVE:
@@ -110,18 +114,6 @@ def compared(seed: int, expect: Note) -> Iterator[str]:
             same = all(map(_near, got.weights, wanted.weights))
             expect(same, f"{where}: gradient at the weights")
         yield name
-
-
-def _result(
-    network: SpikingNetwork, x: torch.Tensor, name: str, where: str, expect: Note
-) -> oracles.Result:
-    """The package's result, which is the same when it is asked for again."""
-    with network.using(network.gradient):
-        first = result(network, x)
-        network.forget()
-        again = result(network, x)
-    expect(torch.equal(first.input, again.input), f"{where}: another gradient the second time")
-    return first
 
 
 def _near(got: torch.Tensor, wanted: torch.Tensor) -> bool:

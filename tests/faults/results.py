@@ -65,25 +65,17 @@ def _content(file: Path) -> str:
 
 def _sum(content: Any) -> str:
     """Of all values, to the last bit."""
-    digest = hashlib.sha256()
+    return hashlib.sha256(repr(_plain(content)).encode()).hexdigest()
 
-    def add(value: Any) -> None:
-        if isinstance(value, torch.Tensor):
-            value = value.numpy()
-        if isinstance(value, np.ndarray):
-            digest.update(f"{value.dtype} {value.shape}".encode() + value.tobytes())
-        elif isinstance(value, Mapping):
-            for key in value:
-                digest.update(repr(key).encode())
-                add(value[key])
-        elif isinstance(value, list | tuple):
-            for one in value:
-                add(one)
-        else:
-            digest.update(repr(value).encode())
 
-    add(content)
-    return digest.hexdigest()
+def _plain(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        value = value.numpy()
+    if isinstance(value, np.ndarray):
+        return str(value.dtype), value.shape, value.tobytes()
+    if isinstance(value, Mapping):
+        return [(key, _plain(one)) for key, one in value.items()]
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _without_machine(content: Any) -> Any:

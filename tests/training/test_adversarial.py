@@ -17,6 +17,7 @@ from art_snn.training import TRADES, AdversarialTraining, Recipe, Validation, lo
 from tests.gradients.adaptive import restarts
 from tests.networks import Counted, Tally
 from tests.small import CLASSES, SHAPE, around, classifier, samples
+from tests.training.runs import assert_same_state
 
 PGD = Attack(name="pgd", eps=0.1, iterations=3)
 SETTINGS = Recipe.short(epochs=2, batch_size=4, learning_rate=0.01)
@@ -28,6 +29,12 @@ def network() -> Any:
 
 def pairs(count: int = 10) -> tuple[np.ndarray, np.ndarray]:
     return samples(classifier(), count)
+
+
+def crafting(network: Any, **options: Any) -> Any:
+    """What the training does to clean samples, as numpy arrays."""
+    craft = AdversarialTraining(**{"attack": PGD} | options).against(network, SHAPE, CLASSES)
+    return lambda x, y: craft(torch.as_tensor(x), torch.as_tensor(y)).numpy()
 
 
 def test_every_step_trains_on_what_the_attack_crafts_against_the_network_as_it_is(monkeypatch):
@@ -76,19 +83,20 @@ def test_the_attack_differentiates_by_its_rule_and_the_weights_by_the_training_g
 
 
 def test_a_share_of_the_samples_is_attacked_and_the_others_are_left():
-    x, y = (torch.as_tensor(a) for a in pairs(8))
-    craft = AdversarialTraining(attack=PGD, share=0.3).against(network(), SHAPE, CLASSES)
-    changed = (craft(x, y) != x).flatten(1).any(1)
-    assert int(changed.sum()) == 3
-    everything = AdversarialTraining(attack=PGD).against(network(), SHAPE, CLASSES)
-    assert (everything(x, y) != x).flatten(1).any(1).all()
+    x, y = pairs(8)
+    for share, count in ((0.3, 3), (1.0, 8)):
+        crafted = crafting(network(), share=share)(x, y)
+        assert (crafted != x).reshape(8, -1).any(1).sum() == count
 
 
-def test_adversarial_samples_stay_in_the_value_range():
-    x, y = (torch.as_tensor(a) for a in pairs(8))
-    adversary = AdversarialTraining(attack=Attack(eps=5.0), value_range=(-1.0, 3.0))
-    crafted = adversary.against(network(), SHAPE, CLASSES)(x, y)
+def test_adversarial_samples_stay_in_the_value_range_and_are_not_rounded_to_bytes():
+    x, y = pairs(8)
+    crafted = crafting(network(), attack=Attack(eps=5.0), value_range=(-1.0, 3.0))(x, y)
     assert (crafted.min(), crafted.max()) == (-1, 3)
+    numbers = (3 * x).astype(np.uint8)
+    fgsm = Attack(name="fgsm", eps=0.3)
+    crafted = crafting(network(), attack=fgsm, value_range=(0, 255))(numbers, y)
+    assert (crafted - numbers).max() == pytest.approx(0.3, abs=1e-4)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -96,12 +104,12 @@ def test_modes_and_rule_of_the_network_are_left_as_they_were(training):
     net = network().train(training)
     net.layers[0].eval()
     net.gradient = rule = STBP()
-    craft = AdversarialTraining(attack=PGD).against(net, SHAPE, CLASSES)
+    craft = crafting(net)
     for _ in range(2):
         modes = [module.training for module in (net, *net.layers[:2])]
         assert modes == [training, False, training]
         assert net.gradient is rule
-        craft(*(torch.as_tensor(a) for a in pairs(4)))
+        craft(*pairs(4))
 
 
 def test_validation_is_under_the_attack():
@@ -121,8 +129,7 @@ def test_every_attack_crafts_within_its_budget_and_a_run_repeats_itself(name, en
     iterations = None if name in ("fgsm", "pgd-7") else 2
     adversary = AdversarialTraining(attack=Attack(name=name, eps=0.1, iterations=iterations))
     first, again = (classifier(encoder=encoder).model for _ in range(2))
-    craft = adversary.against(first, SHAPE, CLASSES)
-    crafted = craft(torch.as_tensor(x), torch.as_tensor(y)).numpy()
+    crafted = crafting(first, attack=adversary.attack)(x, y)
     assert 0 < np.abs(crafted - x).max() <= 0.1 + 1e-6
     histories = [train(net, x, y, SETTINGS, adversary=adversary) for net in (first, again)]
     assert histories[0] == histories[1]
@@ -141,21 +148,12 @@ def test_the_adversary_knows_classes_that_no_training_sample_has():
     assert seen == [CLASSES]
 
 
-def test_what_is_added_to_bytes_is_not_rounded():
-    x, y = pairs(4)
-    numbers = torch.as_tensor((3 * x).astype(np.uint8))
-    adversary = AdversarialTraining(attack=Attack(name="fgsm", eps=0.3), value_range=(0, 255))
-    crafted = adversary.against(network(), SHAPE, CLASSES)(numbers, torch.as_tensor(y))
-    torch.testing.assert_close((crafted - numbers).max(), torch.tensor(0.3), rtol=0, atol=1e-4)
-
-
 def test_samples_outside_the_value_range_are_refused_and_not_clipped():
     x, y = pairs(8)
-    net, before = network(), network()
+    net = network()
     with pytest.raises(ValueError, match=r"^x: expected values within value_range, 0 to 1"):
         train(net, 5 * x, y, SETTINGS, adversary=AdversarialTraining(attack=PGD))
-    for name, tensor in net.state_dict().items():
-        assert torch.equal(tensor, before.state_dict()[name]), name
+    assert_same_state(net, network())
 
 
 def test_a_rule_that_does_not_apply_is_refused_before_anything_is_trained(tmp_path):
@@ -192,10 +190,10 @@ def test_a_share_is_of_different_samples_each_with_its_own_label(monkeypatch):
     x, y = pairs(8)
     given = []
     monkeypatch.setattr(Attack, "craft", lambda _, __, *batch: given.append(batch) or batch[0])
-    craft = AdversarialTraining(attack=PGD, share=0.75).against(network(), SHAPE, CLASSES)
+    craft = crafting(network(), share=0.75)
     for seed in range(5):
         np.random.seed(seed)  # noqa: NPY002
-        craft(torch.as_tensor(x), torch.as_tensor(y))
+        craft(x, y)
     for samples_, labels in given:
         rows = [int(np.abs(x - sample).sum((1, 2, 3)).argmin()) for sample in samples_]
         assert len(set(rows)) == 6
@@ -204,10 +202,9 @@ def test_a_share_is_of_different_samples_each_with_its_own_label(monkeypatch):
 
 
 def test_what_a_rule_remembers_is_of_one_batch(monkeypatch):
-    x, y = (torch.as_tensor(a) for a in pairs(4))
     net, seen = network(), restarts(monkeypatch)
-    craft = AdversarialTraining(attack=PGD, rule="assg").against(net, SHAPE, CLASSES)
+    craft = crafting(net, rule="assg")
     net.memory[STBP()] = "an older word"
     for batches in (1, 2):
-        craft(x, y)
+        craft(*pairs(4))
         assert (seen, net.memory) == (["all"] * batches, {})

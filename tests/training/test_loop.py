@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -50,21 +51,16 @@ def test_every_sample_is_seen_once_an_epoch_in_another_order_each_time():
     assert not torch.equal(epochs[1], epochs[2])
 
 
-def test_the_random_states_of_torch_and_numpy_are_left_as_they_were():
+def test_the_outcome_depends_on_the_seed_of_the_settings_and_not_on_the_random_states():
+    first = trained()
     net = build()
+    torch.manual_seed(99)
     state, array = torch.get_rng_state(), np.random.get_state()[1]  # noqa: NPY002
     train(net, *samples(), SETTINGS)
     assert torch.equal(torch.get_rng_state(), state)
     assert np.array_equal(np.random.get_state()[1], array)  # noqa: NPY002
-
-
-def test_the_outcome_depends_on_the_seed_of_the_settings_and_not_on_the_random_state():
-    first = trained()
-    net = build()
-    torch.manual_seed(99)
-    train(net, *samples(), SETTINGS)
     assert_same_state(net, first)
-    other = trained(settings=Recipe.short(epochs=3, batch_size=8, learning_rate=0.01, seed=5))
+    other = trained(settings=replace(SETTINGS, seed=5))
     assert not torch.equal(other.layers[1].module[0].weight, first.layers[1].module[0].weight)
 
 
@@ -127,8 +123,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"y": np.eye(3, dtype=int)[Y]}, r"class indices .*int64 of shape \[20, 3\]"),
     ({"y": Y - 1}, r"class indices .*from -1"),
     ({"y": np.zeros(20)}, "class indices .*float64"),
-    ({"x": np.full((20, 6), np.nan)}, "finite"),
-    ({"x": np.full((20, 6), -np.inf)}, "finite"),
+    *(({"x": np.full((20, 6), value)}, "finite") for value in (np.nan, -np.inf)),
     ({"x": np.ma.masked_array(X, mask=True)}, "hides no values"),
     ({"y": np.arange(20) % 4}, "labels from 0 to 2"),
     ({"y": Y[:19]}, "20 samples and 19 labels"),
@@ -136,8 +131,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"x": X[:0], "y": Y[:0]}, "at least one"),
     ({"x": X[:0]}, "0 samples"),
     ({"y": Y[:0]}, "0 labels"),
-    ({"x": X.tolist()}, "numpy arrays, got list"),
-    ({"y": Y.tolist()}, "numpy arrays, got list"),
+    *((change, "numpy arrays, got list") for change in ({"x": X.tolist()}, {"y": Y.tolist()})),
     ({"y": torch.zeros(20)}, "numpy arrays, got Tensor"),
 ]
 

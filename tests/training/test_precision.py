@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from typing import Any
 
@@ -42,21 +41,17 @@ def convolutional(**options: Any) -> SpikingNetwork:
     return SpikingNetwork(layers, Direct(4), **options)
 
 
-def steps(net: SpikingNetwork, recipe: Recipe, data: Any) -> torch.Tensor:
-    """What the training adds to all weights, as one vector."""
+def step(net: SpikingNetwork, dtype: str | None, data: Any) -> torch.Tensor:
+    """What one step of SGD adds to all weights, as one vector in double precision."""
     before = [weight.detach().clone() for weight in net.parameters()]
-    train(net, *data, recipe)
+    one = {"epochs": 1, "batch_size": 12, "optimizer": "sgd", "momentum": 0.0}
+    train(net, *data, Recipe.short(**one, train_dtype=dtype))
     moved = zip(net.parameters(), before, strict=True)
-    return torch.cat([(weight.detach() - b).flatten() for weight, b in moved])
+    return torch.cat([(weight.detach() - b).flatten() for weight, b in moved]).double()
 
 
 def test_a_step_goes_where_one_in_single_precision_goes():
-    one = {"epochs": 1, "batch_size": 12, "optimizer": "sgd", "momentum": 0.0}
-    net = convolutional()
-    taken = [
-        steps(copy.deepcopy(net), Recipe.short(**one, train_dtype=dtype), images()).double()
-        for dtype in (None, "bfloat16")
-    ]
+    taken = [step(convolutional(), dtype, images()) for dtype in (None, "bfloat16")]
     assert not torch.equal(*taken)
     cosine = (taken[0] @ taken[1]) / taken[0].norm() / taken[1].norm()
     assert cosine > 0.95
@@ -120,10 +115,10 @@ def test_adversarials_are_crafted_in_the_precision_of_the_attack_alone(monkeypat
 def test_adapted_networks_are_trained_in_it_by_any_rule_and_verified_in_their_own(case, rule):
     rng = np.random.default_rng(varied())
     data = rng.random((12, INPUTS), np.float32), np.arange(12) % 3
-    one, taken = {"epochs": 1, "batch_size": 12, "optimizer": "sgd", "momentum": 0.0}, []
-    for dtype in (None, "bfloat16"):
-        net = adapt(case.make().float(), training_gradient=rule, **case.options)
-        taken.append(steps(net, Recipe.short(**one, train_dtype=dtype), data).double())
+    taken = [
+        step(adapt(case.make().float(), training_gradient=rule, **case.options), dtype, data)
+        for dtype in (None, "bfloat16")
+    ]
     assert not torch.equal(*taken)
     assert (taken[0] @ taken[1]) / taken[0].norm() / taken[1].norm() > 0.8
 

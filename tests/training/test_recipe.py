@@ -52,10 +52,11 @@ def test_a_short_training_is_by_adam_and_leaves_the_samples_alone():
     short = {"optimizer": "adam", "learning_rate": 1e-3, "momentum": None, "weight_decay": 0.0}
     usual = {"epochs": 10, "batch_size": 64, "seed": 0, "train_dtype": None}
     assert asdict(Recipe.short()) == short | STILL | usual
+    x = torch.rand(3, 1, 8, 8)
+    assert torch.equal(Recipe.short().augmented(x), x)
     other = Recipe.short(3, 7, batch_size=16, optimizer="sgd", cutout=2)
-    assert other == Recipe(
-        epochs=3, seed=7, batch_size=16, optimizer="sgd", **STILL | {"cutout": 2}
-    )
+    holed = STILL | {"cutout": 2}
+    assert other == Recipe(epochs=3, seed=7, batch_size=16, optimizer="sgd", **holed)
 
 
 @pytest.mark.parametrize(
@@ -69,12 +70,6 @@ def test_the_optimizer_has_the_recipe_s_numbers(name, kind, numbers):
     (group,) = optimizer.param_groups
     expected = numbers | {"lr": 0.2, "weight_decay": 1e-3}
     assert {key: group[key] for key in expected} == expected
-
-
-def test_a_short_training_shows_the_samples_as_they_are():
-    x = torch.rand(3, 1, 8, 8)
-    assert torch.equal(Recipe.short().augmented(x), x)
-    assert torch.equal(Recipe(**STILL).augmented(x), x)
 
 
 @pytest.mark.parametrize("shape", [(64, 3, 32, 32), (64, 5, 2, 32, 32)])
@@ -130,15 +125,12 @@ def test_padding_and_hole_keep_their_share_of_another_image_size(size, padding, 
         assert fitted.on((3, 64, 64)) == fitted, "what is fitted is no longer open"
 
 
-def test_what_is_told_of_the_augmentation_is_not_fitted():
-    told = Recipe(crop_padding=3, cutout=0)
-    assert told.on((1, 8, 8)) == replace(told, flip=True)
-    assert told.on((1, 8, 8), mirrored=False) == replace(told, flip=False)
-    assert replace(told, flip=True).on((1, 8, 8), mirrored=False).flip is True
+def test_what_is_given_of_the_augmentation_is_not_fitted_and_only_images_are_augmented():
+    recipe = Recipe(crop_padding=3, cutout=0)
+    assert recipe.on((1, 8, 8)) == replace(recipe, flip=True)
+    assert recipe.on((1, 8, 8), mirrored=False) == replace(recipe, flip=False)
+    assert replace(recipe, flip=True).on((1, 8, 8), mirrored=False).flip is True
     assert Recipe(cutout=16).on((1, 8, 8)).cutout == 16
-
-
-def test_samples_that_are_no_images_are_left_alone_unless_told_otherwise():
     assert Recipe().on((64,)) == Recipe(**STILL)
     assert Recipe(flip=True).on((64,)) == Recipe(**STILL | {"flip": True})
 
@@ -147,19 +139,14 @@ def test_samples_that_are_no_images_are_left_alone_unless_told_otherwise():
     ("name", "value", "word"),
     [
         ("optimizer", "adagrad", "one of"),
-        ("learning_rate", 0, "above 0"),
-        ("learning_rate", -1.0, "above 0"),
+        *(("learning_rate", value, "above 0") for value in (0, -1.0)),
         ("momentum", -0.1, "at least 0"),
-        ("momentum", 1.5, "below 1"),
-        ("momentum", 1, "below 1"),
-        ("weight_decay", float("inf"), "at least 0"),
-        ("weight_decay", -1, "at least 0"),
+        *(("momentum", value, "below 1") for value in (1.5, 1)),
+        *(("weight_decay", value, "at least 0") for value in (float("inf"), -1)),
         ("flip", "no", "True or False"),
-        ("crop_padding", -1, ">= 0"),
-        ("crop_padding", 1.5, ">= 0"),
+        *(("crop_padding", value, ">= 0") for value in (-1, 1.5)),
         ("cutout", True, ">= 0"),
-        ("epochs", 0, ">= 1"),
-        ("epochs", 1.5, ">= 1"),
+        *(("epochs", value, ">= 1") for value in (0, 1.5)),
         ("batch_size", 0, ">= 1"),
         ("seed", -1, ">= 0"),
     ],

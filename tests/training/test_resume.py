@@ -112,15 +112,12 @@ def test_a_run_killed_while_crafting_resumes_exactly(place, tmp_path):
 
 def test_a_run_that_was_killed_twice_gives_the_same_weights(tmp_path):
     path = tmp_path / "state.pt"
+    killed(path, 2)
+    assert list(tmp_path.iterdir()) == [], "nothing of a first epoch"
     killed(path, STEPS_PER_EPOCH + 2)
     killed(path, STEPS_PER_EPOCH + 2, seed=1)
     assert torch.load(path, weights_only=True)["epochs_done"] == 2
     assert_same_state(trained(path, seed=2), trained())
-
-
-def test_a_run_that_was_killed_in_its_first_epoch_leaves_no_state(tmp_path):
-    killed(tmp_path / "state.pt", 2)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_that_was_killed_while_writing_its_state_goes_on_from_the_state_before(
@@ -217,12 +214,6 @@ def test_the_shape_of_the_samples_is_part_of_a_run():
     assert one.samples != other.samples
 
 
-def deeper() -> SpikingNetwork:
-    net = build(seed=1)
-    net.layers.append(Timed(nn.Linear(3, 3)))
-    return net
-
-
 def changed(change: Callable[[SpikingNetwork], Any]) -> SpikingNetwork:
     net = build(seed=1)
     change(net)
@@ -252,19 +243,17 @@ OTHERS: dict[str, tuple[dict[str, Any], str]] = {
         OTHER_CODE,
     ),
     "width": ({"network": build(seed=1, hidden=11)}, "this network"),
-    "depth": ({"network": deeper()}, "this network"),
+    "depth": ({"network": changed(lambda n: n.layers.append(nn.Linear(3, 3)))}, "this network"),
 }
 
 
 def refused(path: Path, message: str, **change: Any) -> None:
     """Training from the file is refused, with the advice to delete it, and changes no weight."""
-    given = {"network": build(seed=1), "x": X, "y": Y, "recipe": SETTINGS, "resume": path} | change
-    before = copy.deepcopy(given["network"])
-    with pytest.raises(
-        CheckpointError, match=rf"^resume: expected .*{message}.*Delete .*state\.pt"
-    ):
-        train(**given)
-    assert_same_state(given["network"], before)
+    run = {"network": build(seed=1), "x": X, "y": Y, "recipe": SETTINGS, "resume": path} | change
+    before = copy.deepcopy(run["network"])
+    with pytest.raises(CheckpointError, match=rf"^resume: .*{message}.*Delete .*state\.pt"):
+        train(**run)
+    assert_same_state(run["network"], before)
 
 
 @pytest.mark.parametrize("other", OTHERS)
@@ -293,19 +282,16 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("kind", DAMAGE)
-def test_a_damaged_state_is_refused(kind, tmp_path):
+def test_a_damaged_state_and_a_file_that_is_none_are_refused(tmp_path):
     path = tmp_path / "state.pt"
     trained(path)
-    path.write_bytes(DAMAGE[kind](path.read_bytes()))
-    refused(path, r"the state of this training run, got .*state\.pt")
-
-
-@pytest.mark.parametrize("content", [{}, {"settings": None}, [1, 2], torch.zeros(3), 5])
-def test_a_file_that_is_no_state_is_refused(content, tmp_path):
-    path = tmp_path / "state.pt"
-    torch.save(content, path)
-    refused(path, "")
+    whole = path.read_bytes()
+    for damage in DAMAGE.values():
+        path.write_bytes(damage(whole))
+        refused(path, r"the state of this training run, got .*state\.pt")
+    for content in ({}, {"settings": None}, [1, 2], torch.zeros(3), 5):
+        torch.save(content, path)
+        refused(path, "")
 
 
 def test_a_state_that_lacks_a_part_or_whose_parts_do_not_fit_is_refused(tmp_path):

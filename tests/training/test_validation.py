@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from art_snn.training import Epoch, Recipe, Validation, accuracy, best, loop as module, train
+from tests.tiny import same, weights
 from tests.training.runs import SETTINGS, assert_same_state, build, samples, trained
 
 HELD = Validation(*samples(10))
@@ -21,25 +22,20 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return left
 
 
-def snapshot(net: Any) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in net.state_dict().items()}
-
-
 def test_the_network_has_the_weights_of_the_best_epoch_afterwards(scores, monkeypatch):
     net, seen = build(), []
     finish = module.State.finish
 
     def note(state: Any, epoch: Epoch) -> None:
-        seen.append(snapshot(state.network))
+        seen.append(weights(state.network))
         finish(state, epoch)
 
     monkeypatch.setattr(module.State, "finish", note)
     history = train(net, *samples(), SETTINGS, validation=HELD)
     assert [epoch.validation for epoch in history] == [0.5, 0.75, 0.25]
     assert best(history) is history[1]
-    final = net.state_dict()
-    assert all(torch.equal(final[name], seen[1][name]) for name in final)
-    assert not torch.equal(final["layers.1.module.0.weight"], seen[2]["layers.1.module.0.weight"])
+    assert same(weights(net), seen[1])
+    assert not same(weights(net), seen[2])
 
 
 def test_without_validation_samples_the_last_weights_stay_and_the_history_has_no_accuracy():
@@ -54,9 +50,7 @@ def test_without_validation_samples_the_last_weights_stay_and_the_history_has_no
 def test_validation_does_not_change_the_training(tmp_path):
     path = tmp_path / "state.pt"
     train(build(), *samples(), SETTINGS, path, validation=HELD)
-    last = torch.load(path, weights_only=True)["network"]
-    for name, tensor in trained().state_dict().items():
-        assert torch.equal(last[name], tensor), name
+    assert same(torch.load(path, weights_only=True)["network"], weights(trained()))
 
 
 def test_the_loss_of_an_epoch_is_the_mean_over_its_samples_not_over_its_steps(monkeypatch):
@@ -101,14 +95,10 @@ def test_bad_validation_samples_are_refused_before_anything_is_trained(change, m
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_accuracy_on_no_sample_is_refused():
-    x, y = samples(0)
-    with pytest.raises(ValueError, match=r"^samples: .*at least one"):
-        accuracy(build(), Validation(x, y))
-
-
-def test_accuracy_makes_no_graph():
+def test_accuracy_makes_no_graph_and_is_refused_for_no_sample():
     net, graphs = build(), []
     net.layers[0].action = lambda _: graphs.append(torch.is_grad_enabled())
     accuracy(net, HELD)
     assert graphs == [False]
+    with pytest.raises(ValueError, match=r"^samples: .*at least one"):
+        accuracy(net, Validation(*samples(0)))

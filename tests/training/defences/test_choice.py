@@ -36,6 +36,23 @@ def test_another_name_is_refused():
         defence_named("mart")
 
 
+@pytest.mark.parametrize(
+    ("defence", "name", "values", "word"),
+    [
+        (TRADES, "beta", (0, -1, "six", True, 1e9), r"(above 0|from 0 to 1e\+06)"),
+        (RAT, "orthogonality", (0, 1, -0.1, "some"), "above 0 and below 1"),
+        *(
+            (SR, name, (0, -1, "some", 1e9), "(above 0|from .*), got")
+            for name in ("sparsity", "step")
+        ),
+    ],
+)
+def test_another_strength_is_refused(defence, name, values, word):
+    for value in values:
+        with pytest.raises(ValueError, match=rf"^{name}: expected a number {word}"):
+            defence(**{name: value})
+
+
 def test_numbers_from_numpy_have_the_repr_of_python_s_own():
     assert repr(TRADES(beta=np.float64(2))) == "TRADES(beta=2.0)"
     assert repr(RAT(orthogonality=np.float64(0.5))) == "RAT(orthogonality=0.5)"

@@ -133,15 +133,12 @@ def test_a_weight_that_training_would_drive_out_of_range_is_refused_before_anyth
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
 
 
-def test_weights_that_are_computed_from_others_are_refused():
+def test_weights_that_are_computed_from_others_and_a_network_without_any_are_refused():
     net = network()
     parametrizations.weight_norm(net.layers[4].module[0])
     with pytest.raises(ValueError, match=r"^network: .*parameters.*layers\.4\.module\.0\.weight"):
         RAT().check(net)
-
-
-def test_a_network_without_a_weight_to_train_is_refused():
-    with pytest.raises(ValueError, match=r"^network: expected a network with weights .* got none"):
+    with pytest.raises(ValueError, match=r"^network: .*weights .* got none"):
         RAT().check(network().requires_grad_(False))
 
 
@@ -163,9 +160,3 @@ def test_a_weight_decay_that_is_asked_for_is_refused(decay):
     settings = replace(SETTINGS, weight_decay=decay)
     with pytest.raises(ValueError, match=message):
         train(given.model, *samples(given, 8), settings, adversary=adversary)
-
-
-@pytest.mark.parametrize("b", [0, 1, -0.1, "some"])
-def test_another_strength_is_refused(b):
-    with pytest.raises(ValueError, match=r"^orthogonality: expected a number above 0 and below 1"):
-        RAT(orthogonality=b)
