@@ -107,25 +107,16 @@ class Leaky(Broken):
 
 
 class Unanswering(Broken):
-    """Has no answer around some samples [n, ...]."""
+    """Has no answer around some samples [n, ...]; or far from them, where it is lost."""
 
-    def __init__(self, inner: nn.Module, samples: Tensor) -> None:
+    def __init__(self, inner: nn.Module, samples: Tensor, lost: bool = False) -> None:
         super().__init__(inner)
-        self.samples = samples
-
-    def far(self, x: Tensor) -> Tensor:
-        """The distance to the nearest of them in the maximum norm [N, 1]."""
-        return torch.cdist(x.flatten(1), self.samples.flatten(1), p=torch.inf).amin(1, keepdim=True)
+        self.samples, self.lost = samples.flatten(1), lost
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.where(self.far(x.detach()) < 0.2, torch.nan, self.inner(x))
-
-
-class Lost(Unanswering):
-    """Has an answer next to these samples alone."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.where(self.far(x.detach()) < 0.02, self.inner(x), torch.nan)
+        # In the maximum norm, to the nearest of them [N, 1].
+        far = torch.cdist(x.detach().flatten(1), self.samples, p=torch.inf).amin(1, keepdim=True)
+        return torch.where(far >= 0.02 if self.lost else far < 0.2, torch.nan, self.inner(x))
 
 
 class Learning(Broken):

@@ -51,19 +51,19 @@ def test_what_lay_on_the_path_must_be_returned_as_numbers(returned, path, expect
     assert {one.about for one in findings} <= {"Scripted"}
 
 
-def test_an_adversarial_out_of_the_range_is_no_success():
+@pytest.mark.parametrize(
+    ("x", "y", "path"),
+    [
+        (np.array([[0.1, 0.05]]), Y[:1], lambda x: x - [0.12, 0.0]),
+        (np.array([[0.6, 0.4], [0.62, 0.4]]), 0 * Y, lambda x: x[:1] + ADVERSARIAL[:1]),
+        (X, 1 - Y, lambda x: x),
+    ],
+    ids=["out of the range", "in the balls of two samples", "of wrong samples"],
+)
+def test_what_is_no_success_on_the_path_may_be_lost(x, y, path):
+    attack = broken.Scripted(linear(np.eye(2)), lambda x: x, path)
+    assert examine_attack(attack, x, y, eps=EPS) == []
     assert of(0 * X, ADVERSARIAL, clip_values=(0.28, 0.9)) == of(0 * X, ADVERSARIAL)
-    x = np.array([[0.1, 0.05]])
-    attack = broken.Scripted(linear(np.eye(2)), lambda x: x, lambda x: x - [0.12, 0.0])
-    assert examine_attack(attack, x, Y[:1], eps=EPS) == []
-
-
-def test_a_point_in_the_balls_of_two_samples_and_a_wrong_sample_are_no_success():
-    near = np.array([[0.6, 0.4], [0.62, 0.4]])
-    attack = broken.Scripted(linear(np.eye(2)), lambda x: x, lambda x: x[:1] + ADVERSARIAL[:1])
-    assert examine_attack(attack, near, np.zeros(2, int), eps=EPS) == []
-    attack = broken.Scripted(linear(np.eye(2)), lambda x: x, lambda x: x)
-    assert examine_attack(attack, X, 1 - Y, eps=EPS) == []
 
 
 @pytest.mark.parametrize(
@@ -104,50 +104,46 @@ def attacks(classifier):
     )
 
 
-@pytest.mark.parametrize("rule", [RGA(), HART(), STBP()], ids=["rga", "hart", "stbp"])
-def test_healthy_attacks_on_spiking_networks_have_no_finding(rule, trained_layers, samples):
-    for attack in attacks(build(trained_layers, gradient=rule)):
+@pytest.mark.parametrize("rule", [RGA(), HART(), STBP(), None], ids=str)
+def test_healthy_attacks_have_no_finding(rule, trained_layers, plain, samples):
+    for attack in attacks(build(trained_layers, gradient=rule) if rule else plain):
         assert names(attack, samples) == []
 
 
-def test_healthy_attacks_on_a_network_that_does_not_spike_have_no_finding(plain, samples):
-    for attack in attacks(plain):
-        assert names(attack, samples) == []
+def test_a_healthy_attack_in_the_euclidean_norm_has_no_finding(plain, samples):
     euclidean = AutoPGD(plain, norm=2, eps=0.8, max_iter=10, verbose=False)
     assert names(euclidean, samples, norm=2, eps=0.8) == []
 
 
 def test_flips_of_event_frames_are_counted(trained_layers, samples):
-    frames = FORMS["binary frames"].present(samples[0][:6])
+    frames, y = FORMS["binary frames"].present(samples[0][:6]), samples[1][:6]
     classifier = build(trained_layers, "binary frames")
     attack = SparseDynamicAttack(classifier, eps=30, max_iter=20, verbose=False)
-    assert attack.generate(frames, samples[1][:6]).any()
+    assert attack.generate(frames, y).any()
     assert (attack.flips > 1).any()
-    assert names(attack, (frames, samples[1][:6]), norm=0, eps=30) == []
-    assert "samples out of the ball" in names(attack, (frames, samples[1][:6]), norm=0, eps=1)
+    assert names(attack, (frames, y), norm=0, eps=30) == []
+    assert "samples out of the ball" in names(attack, (frames, y), norm=0, eps=1)
 
 
 def forgetful(attack):
     return broken.Altered(attack, lambda x, _: x)
 
 
-def test_what_an_attack_finds_by_gradients_or_predictions_it_must_return(trained_layers, samples):
-    for attack in attacks(build(trained_layers))[::2]:
-        assert names(forgetful(attack), samples) == ["silent successes"]
-
-
-def test_a_bare_sequence_of_layers_is_watched_too(plain, samples):
-    bare = broken.around(plain.model.inner)
-    assert isinstance(bare.model, nn.Sequential)
-    for attack in attacks(bare)[::2]:
-        assert names(attack, samples) == []
+@pytest.mark.parametrize("bare", [False, True])
+def test_what_an_attack_finds_by_gradients_or_predictions_it_must_return(
+    bare, trained_layers, plain, samples
+):
+    classifier = broken.around(plain.model.inner) if bare else build(trained_layers)
+    assert isinstance(classifier.model, nn.Sequential) == bare
+    for attack in attacks(classifier)[::2]:
+        assert not bare or names(attack, samples) == []
         assert names(forgetful(attack), samples) == ["silent successes"]
 
 
 def test_the_last_of_many_steps_is_not_the_best_one(trained_layers, samples):
     classifier = build(trained_layers)
     pgd = ProjectedGradientDescent(classifier, eps=0.15, eps_step=0.05, max_iter=9, verbose=False)
-    onward = broken.Altered(pgd, lambda x, found: x + (found - x) / 8)
+    onward = broken.Altered(pgd, lambda x, crafted: x + (crafted - x) / 8)
     assert names(onward, samples) == ["silent successes"]
 
 
@@ -171,6 +167,12 @@ def test_a_random_network_is_judged_by_most_of_five_predictions(trained_layers, 
 
 def test_each_kind_of_finding_about_attacks_is_tested_here():
     assert len(CHECKS_OF_ATTACKS) == 4
+
+
+def squeezed(classifier):
+    """The classifier behind preprocessing."""
+    defence = FeatureSqueezing((0.0, 1.0), bit_depth=4)
+    return broken.around(classifier.model, preprocessing_defences=defence)
 
 
 class Elsewhere(broken.Scripted):
@@ -197,9 +199,3 @@ def test_attacks_that_cannot_be_examined_are_refused_by_name(
 ):
     with pytest.raises(ValueError, match=f"^{message}"):
         names(make(build(trained_layers)), samples, **options)
-
-
-def squeezed(classifier):
-    """The classifier behind preprocessing."""
-    defence = FeatureSqueezing((0.0, 1.0), bit_depth=4)
-    return broken.around(classifier.model, preprocessing_defences=defence)

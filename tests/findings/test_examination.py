@@ -39,19 +39,18 @@ def test_tensors_that_numpy_refuses_are_taken(
     work: str, kind: str, trained_layers: Any, samples: Any
 ) -> None:
     classifier = build(trained_layers)
-    found = TAKING[work](classifier, *map(TENSORS[kind], samples))
+    result = TAKING[work](classifier, *map(TENSORS[kind], samples))
     expected = TAKING[work](classifier, *samples)
-    assert np.array_equal(found.cpu(), expected) if work == "AutoPGD" else found == expected
+    assert np.array_equal(result.cpu(), expected) if work == "AutoPGD" else result == expected
 
 
 @pytest.mark.parametrize("work", TAKING)
 def test_what_a_mask_hides_is_refused_by_name(work: str, trained_layers: Any, samples: Any) -> None:
     classifier, (x, y) = build(trained_layers), samples
-    hidden = np.ma.masked_array(x, mask=x > 0.9), np.ma.masked_array(y, mask=y == y[0])
-    with pytest.raises(ValueError, match=r"^x: expected an array that hides no values"):
-        TAKING[work](classifier, hidden[0], y)
-    with pytest.raises(ValueError, match=r"^y: expected an array that hides no values"):
-        TAKING[work](classifier, x, hidden[1])
+    masked = {"x": np.ma.masked_array(x, x > 0.9), "y": np.ma.masked_array(y, y == y[0])}
+    for name, array in masked.items():
+        with pytest.raises(ValueError, match=rf"^{name}: .*hides no values"):
+            TAKING[work](classifier, **{"x": x, "y": y} | {name: array})
 
 
 @pytest.mark.parametrize("work", [name for name in TAKING if name != "AutoPGD"])

@@ -48,12 +48,9 @@ def test_few_and_skipped_stages_with_a_gradient_are_findings(ordinary, expected)
     assert {one.about for one in findings} <= {"plan"}
 
 
-def test_the_first_reason_is_given():
+def test_the_first_reason_is_given_and_stages_that_would_repeat_one_are_not_missed():
     (finding,) = examine_outcome(outcome("ab", "abcd", skipped="cd", native="ab"))
     assert f"The first is c: {REFUSED}" in str(finding)
-
-
-def test_stages_that_would_repeat_one_that_runs_are_not_missed():
     repeating = outcome("ab", "abc", skipped="c", native="ab")
     repeating.skipped["c"] = "the same stage already runs, a by native. no neuron is recognised."
     assert examine_outcome(repeating) == []
