@@ -1,8 +1,10 @@
 """Images and frames brought to another height and width."""
 
+from typing import Any
+
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch.nn import functional
 
 from art_snn.checks import require_sides
 
@@ -28,14 +30,11 @@ def resized(x: np.ndarray, image_size: ImageSize | None) -> np.ndarray:
         return x
     # By parts, since the interpolation needs more memory than bytes do.
     parts = (torch.tensor(x[i : i + 1024], device="cpu") for i in range(0, len(x), 1024))
-    return np.concatenate([_bilinear(part, sides(image_size)).numpy() for part in parts])
-
-
-def _bilinear(images: Tensor, size: tuple[int, int]) -> Tensor:
-    return nn.functional.interpolate(images, size, mode="bilinear", antialias=True)
+    how: Any = {"size": sides(image_size), "mode": "bilinear", "antialias": True}
+    return np.concatenate([functional.interpolate(part, **how).numpy() for part in parts])
 
 
 def pooled(frames: np.ndarray, image_size: ImageSize) -> np.ndarray:
     """Frames of counts [T, C, H, W] -> float32 [T, C, height, width], means of areas."""
     counts = torch.from_numpy(frames.astype(np.float32))
-    return nn.functional.interpolate(counts, sides(image_size), mode="area").numpy()
+    return functional.interpolate(counts, sides(image_size), mode="area").numpy()

@@ -160,12 +160,10 @@ LOOKS = frozenset(
 }
 """Questions to a tensor whose answers do not depend on its values."""
 
-ABOUT_OBJECTS = frozenset(
-    [
-        *("__set__", "__delete__", "requires_grad_", "retain_grad"),
-        *("register_hook", "register_post_accumulate_grad_hook"),
-    ]
-)
+ABOUT_OBJECTS = {
+    *("__set__", "__delete__", "requires_grad_", "retain_grad"),
+    *("register_hook", "register_post_accumulate_grad_hook"),
+}
 """Names of functions about a tensor as an object, of which a constant is another."""
 
 

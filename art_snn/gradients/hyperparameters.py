@@ -67,6 +67,5 @@ def accepted(rule: object, name: str, value: object) -> float:
 def replaced(rule: Any, name: str, value: float) -> Any:
     """The rule with another value in the field of that dotted name; it may refuse it."""
     outer, _, inner = name.partition(".")
-    return replace(
-        rule, **{outer: replaced(getattr(rule, outer), inner, value) if inner else value}
-    )
+    changed = replaced(getattr(rule, outer), inner, value) if inner else value
+    return replace(rule, **{outer: changed})

@@ -1,9 +1,8 @@
 """Rules by name: the grammar of names, and the rules that suit a network."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, fields, is_dataclass
-from types import MappingProxyType
 
 from art_snn.checks import invalid, shown
 from art_snn.dynamics import MOST_STEPS
@@ -13,10 +12,7 @@ from art_snn.gradients.rules import EOT, GRADIENTS, VARIANTS, Extended, Mean
 from art_snn.gradients.rules.eot import MOST_DRAWS
 from art_snn.gradients.temporal import TemporalGradient
 
-WRAPPERS: Mapping[str, type[EOT] | type[Extended]] = MappingProxyType(
-    {"eot": EOT, "extended": Extended}
-)
-
+WRAPPERS: dict[str, type[EOT] | type[Extended]] = {"eot": EOT, "extended": Extended}
 LONGER = re.compile(r"(.+)-([0-9]+)-steps")
 LONGEST = 80
 """Letters of the longest name of a rule."""

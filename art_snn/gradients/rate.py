@@ -60,7 +60,7 @@ class RateGradient(Gradient):
     A new rule overrides :meth:`slope`. It sets `uses_potential` when it needs u at every step, and
     may set `uses_current` or `uses_rate` to False when it does not read these. One that averages
     (gradient at the spikes) x (slope of the step) over time sets `averages`, and may give a slope
-    for every step. In replay, where the gradient at the spikes is constant, both are the same."""
+    for every step."""
 
     uses_potential: ClassVar[bool] = False
     uses_current: ClassVar[bool] = True
@@ -149,7 +149,7 @@ def resolve_in_time(rule: RateGradient, network: Differentiable, encoded: Tensor
 
     def fire(site: Site, current: Tensor) -> Tensor:
         with torch.no_grad():
-            spikes, mean = _spikes_for(current), _mean_current(rule, current)
+            spikes, mean = _spikes_and_mean(rule, current)
             slope = _slope(rule, _trace(rule, site, current, mean, spikes, rates=False))
         return apply(_Sloped, current, spikes, slope, rule)
 
@@ -166,12 +166,10 @@ def _trace(
     return Trace(site.dynamics, mean, rate, potential)
 
 
-def _mean_current(rule: RateGradient, current: Tensor) -> Tensor:
-    return mean_over_time(current) if rule.uses_current else current[:1]
-
-
-def _spikes_for(current: Tensor) -> Tensor:
-    return torch.empty_like(current, memory_format=torch.contiguous_format)
+def _spikes_and_mean(rule: RateGradient, current: Tensor) -> tuple[Tensor, Tensor]:
+    """Memory for the spikes, and the mean current over time where the rule reads it."""
+    spikes = torch.empty_like(current, memory_format=torch.contiguous_format)
+    return spikes, mean_over_time(current) if rule.uses_current else current[:1]
 
 
 def _slope(rule: RateGradient, trace: Trace) -> Tensor:
@@ -207,7 +205,7 @@ class _Recorder:
 
     def __call__(self, site: Site, current: Tensor) -> Tensor:
         rule, full = self.rule, not self.hollow
-        spikes, mean = _spikes_for(current), _mean_current(rule, current)
+        spikes, mean = _spikes_and_mean(rule, current)
         rate, slope = torch.empty_like(spikes[:1]), torch.empty_like(spikes[:1])
         # With the potential in blocks that fit the cache.
         for part in blocks(spikes, len(spikes)) if rule.uses_potential else [slice(None)]:

@@ -17,6 +17,8 @@ from art_snn.layers import TimeDistributed
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron
 
+JELLY = "spikingjelly.activation_based."
+
 
 class SpikingJelly(nn.Module):
     """The network in SpikingJelly 2, with its multi-step containers and neurons.
@@ -26,14 +28,14 @@ class SpikingJelly(nn.Module):
     def __init__(self, network: SpikingNetwork) -> None:
         super().__init__()
         self.encoder = network.encoder
-        self._reset = import_module("spikingjelly.activation_based.functional").reset_net
-        container = import_module("spikingjelly.activation_based.layer").SeqToANNContainer
+        self._reset = import_module(JELLY + "functional").reset_net
+        container = import_module(JELLY + "layer").SeqToANNContainer
         self.layers = rebuilt(deepcopy(network.layers), lambda inner: container(*inner), self._node)
 
     @staticmethod
     def _node(dynamics: Dynamics) -> nn.Module:
-        neuron = import_module("spikingjelly.activation_based.neuron")
-        surrogate = import_module("spikingjelly.activation_based.surrogate")
+        neuron = import_module(JELLY + "neuron")
+        surrogate = import_module(JELLY + "surrogate")
         options = {
             "v_threshold": float(dynamics.threshold),
             "v_reset": 0.0 if dynamics.reset == "hard" else None,
@@ -128,10 +130,7 @@ PEERS = MappingProxyType(
             wanted="SpikingJelly 2.x",
             package="spikingjelly",
             major=range(2, 3),
-            modules=tuple(
-                f"spikingjelly.activation_based.{name}"
-                for name in ("functional", "layer", "neuron", "surrogate")
-            ),
+            modules=tuple(JELLY + name for name in ("functional", "layer", "neuron", "surrogate")),
             soft=True,
             remark="SpikingJelly differentiates spikes by the triangle of width 1, as STBP here.",
         ),

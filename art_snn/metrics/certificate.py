@@ -50,9 +50,7 @@ def lower_bound(count: int, draws: int, alpha: float) -> float:
 class Certificate:
     """What is certified of each sample; each certificate holds with probability 1 - alpha.
 
-    The answer is that of the smoothed classifier: the class that the network gives to most draws.
-
-    :param predicted: class that is certified, int (N,); -1 where none is.
+    :param predicted: class that most draws give, where it is certified, int (N,); otherwise -1.
     :param radius: perturbations of a smaller l1 norm, in the unit of the samples, leave the class
         the answer; (N,), 0 where there is none.
     :param correct: whether the class is the true one, bool (N,); False where there is none.
@@ -73,9 +71,7 @@ class Certificate:
         return replace(first, **columns)
 
     def certified_accuracy(self, radius: float = 0.0) -> Share:
-        """Share of samples that are right under every perturbation of l1 norm `radius` or less.
-
-        :raises ValueError: when the radius is no finite number of at least 0."""
+        """Share of samples that are right under every perturbation of l1 norm `radius` or less."""
         remedy = "An l1 norm is in the unit of the samples, summed over all values of one."
         radius = require_number("radius", radius, at_least=0, remedy=remedy)
         return Share(int((self.correct & (self.radius > radius)).sum()), len(self.correct))
@@ -87,9 +83,7 @@ class Certificate:
 
     @property
     def average_radius(self) -> float:
-        """Mean radius of all samples, which is 0 where the class is wrong or none is certified.
-
-        That is the average certified radius of Zhai et al. (ICLR 2020)."""
+        """Mean radius, 0 where the class is wrong or none is certified (Zhai et al., ICLR 2020)."""
         return float(np.where(self.correct, self.radius, 0.0).mean())
 
     def as_dict(self) -> dict[str, dict[str, float | int | None] | float]:

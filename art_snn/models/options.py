@@ -24,8 +24,7 @@ class Options:
 
     Event frames [N, T, C, H, W] are taken with ``encoder=Frames(T)``.
 
-    :param in_channels: channels of the input.
-    :param classes: number of classes K.
+    :param in_channels, classes: channels of the input, and number of classes K.
     :param image_size: side of a square input, or (height, width), in pixels; any size.
     :param steps: time steps T of the default encoder; not used with another `encoder`.
     :param decay, threshold, reset: of all neurons; a decay of 1 makes IF neurons.
@@ -33,8 +32,7 @@ class Options:
     :param mean, std: per channel, which the network subtracts from its input and divides it by.
     :param gradient, training_gradient: of the network.
     :param width: factor of all convolution and hidden widths, 64 at most.
-    :raises ValueError: when a size is not a whole number >= 1, width lies outside its range, or
-        mean and std do not fit."""
+    :raises ValueError: for a number outside its range, or mean and std of other lengths."""
 
     in_channels: int = 3
     classes: int = 10

@@ -39,8 +39,7 @@ def halved(sides: tuple[int, int]) -> tuple[int, int]:
 def kaiming(network: Module) -> Module:
     """Draw weights anew: He normal for convolutions and linear layers, zero biases; norms at 1, 0.
 
-    He et al., ICCV 2015, with fan-out for convolutions and fan-in for linear layers. The module is
-    changed in place and returned."""
+    He et al., ICCV 2015, with fan-out for convolutions, fan-in for linear layers, in place."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -14,10 +14,8 @@ from art_snn.network import SpikingNetwork
 
 @dataclass(frozen=True)
 class Widths:
-    """Widths of the convolutions, stage by stage, and of the hidden linear layers.
+    """Widths of the convolutions, stage by stage, and of the linear layers before the readout.
 
-    :param stages: output channels of the 3x3 convolutions of each stage.
-    :param hidden: widths of the linear layers between the last stage and the readout.
     :param last_pool: whether the last stage, too, ends with an average pooling."""
 
     stages: tuple[tuple[int, ...], ...]
@@ -36,9 +34,8 @@ VGG_DVS = Widths(((64, 128), (256, 256), (512, 512), (512, 512)), ())
 def vgg(widths: Widths, **options: Any) -> SpikingNetwork:
     """A spiking VGG: convolution 3x3, batch norm and neuron each; an average pooling per stage.
 
-    A side that cannot be halved is rounded up.
+    A side that cannot be halved is rounded up. Options: :class:`art_snn.models.Options`.
 
-    :param options: fields of :class:`art_snn.models.Options`.
     :return: network from [N, in_channels, height, width] to [N, classes]."""
     settings = Options(**options)
     layers: list[nn.Module] = []

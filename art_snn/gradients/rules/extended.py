@@ -21,9 +21,8 @@ from art_snn.gradients.base import (
 class Extended(Composite):
     """The time-extended enhancement of Bu et al. (CVPR 2023) around any rule.
 
-    The Jacobian is that of the same network run for `steps` time steps, where rates are finer and
-    closer to their curves. The logits, and so the loss, are those of the network at its own number
-    of steps. For encoders that can encode any number of steps, such as Direct and Poisson.
+    The Jacobian is that of the same network run for `steps` time steps; the logits, and so the
+    loss, are its own. For encoders of any number of steps, such as Direct and Poisson.
 
     :param rule: rule of the longer run.
     :param steps: its time steps, 100,000 at most.

@@ -49,9 +49,7 @@ class StaticCurve(RateGradient):
             return straight.div_(threshold)
         rising.logical_and_(current > knee)
         # Elsewhere any value inside the range will do: the mask removes it.
-        inside = torch.where(
-            rising, current, torch.as_tensor(threshold, dtype=current.dtype, device=current.device)
-        )
+        inside = torch.where(rising, current, threshold)
         logarithm = torch.log1p(-knee / inside)
         leak = -decay.log() if isinstance(decay, Tensor) else -math.log(decay)
         steep: Tensor = leak * knee / (logarithm.square_() * inside * (inside - knee))

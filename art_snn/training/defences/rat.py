@@ -22,8 +22,7 @@ class RAT(AT):
     below sqrt(2 / b + 1) move towards 1: s becomes s (1 + b - b s^2). Frozen weights stay. The
     weight decay, which pulls towards 0, is 0: a recipe that asks for another is refused.
 
-    :param orthogonality: b, the share of the way to orthogonal weights per step, in (0, 1).
-    :raises ValueError: for another one."""
+    :param orthogonality: b, the share of the way to orthogonal weights per step, in (0, 1)."""
 
     orthogonality: float = 4e-3
 

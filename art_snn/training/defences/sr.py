@@ -21,8 +21,7 @@ class SR(Defence):
     range by a step.
 
     :param sparsity: weight of the penalty, above 0. Its default is ours.
-    :param step: of the difference quotient, in the unit of the samples, above 0.
-    :raises ValueError: for another one."""
+    :param step: of the difference quotient, in the unit of the samples, above 0."""
 
     sparsity: float = 2e-3
     step: float = 0.01

@@ -17,8 +17,7 @@ class TRADES(Defence):
     in training mode, in this order, each with batch statistics of its own.
 
     :param beta: weight of the divergence between clean and adversarial outputs, above 0; the paper
-        takes 1 and 6.
-    :raises ValueError: for another one."""
+        takes 1 and 6."""
 
     beta: float = 6.0
 
