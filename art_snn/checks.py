@@ -22,7 +22,6 @@ MOST = 2**31 - 1
 SEEDS = 2**32 - 1
 """The largest seed: numpy and scikit-learn take no larger one."""
 LONGEST_SIDE = 2**15
-"""The longest side of an image."""
 LONG = re.compile(r"\S{200,}")
 
 

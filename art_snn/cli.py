@@ -194,7 +194,8 @@ def _read(kind: Any, text: str) -> Any:
 
 def _readable(kind: Any) -> bool:
     """Whether :func:`_read` reads the type, and not tyro."""
-    origin, inner = get_origin(kind), get_args(kind)
+    origin: Any = get_origin(kind)
+    inner = get_args(kind)
     if origin in UNIONS:
         return any(map(_readable, inner))
     kinds = (*NUMBERS, Path, import_module("art_snn.gradients").Gradient)

@@ -16,7 +16,6 @@ THRESHOLDS = (1e-4, 1e4)
 POTENTIALS = (-1e4, 1e4)
 SOFT_AND_HARD = "Hard sets the potential to zero, soft subtracts the threshold."
 MOST_STEPS = 100_000
-"""The largest number of time steps."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,9 +77,8 @@ class Dynamics:
         set_fields(self, decay=decay)
         remedy = "Use 0.0, the neurons of the papers have none."
         for name in ("constant", "rest", "start"):
-            value = 0.0 if getattr(self, name) is None else getattr(self, name)
-            number = _checked(name, value, within=POTENTIALS, remedy=remedy)
-            set_fields(self, **{name: self.rest if getattr(self, name) is None else number})
+            value = self.rest if getattr(self, name) is None else getattr(self, name)
+            set_fields(self, **{name: _checked(name, value, within=POTENTIALS, remedy=remedy)})
         expected, hard = "0 where the reset is not hard", self.reset == "hard"
         require(hard or self.rest == 0, "rest", expected, self.rest, "Leave it out.")
         remedy = "The neurons of the papers use 1.0."

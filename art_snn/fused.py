@@ -31,8 +31,7 @@ UNROLLED = 16
 """Time steps in one kernel. Longer loops are several kernels, with the state in memory between."""
 LANES = 16
 """Elements of a step come in multiples of this, so that every row is aligned."""
-ALIGNED = 16
-"""Bytes."""
+ALIGNED = 16  # Bytes.
 KEPT = 64
 """Compiled loops that a process keeps: the last ones that it used."""
 MOST_ELEMENTS = 2**31 - 1

@@ -55,10 +55,8 @@ ATTACKS: Mapping[str, Callable[[float], Stage]] = MappingProxyType(
 )
 """The attacks with short names, by a budget; pgd has no random start, pgd-7 is that of papers."""
 
-STEPPED = ("pgd", "mim")
-"""Those whose step can be chosen."""
-ITERATED = ("pgd", "mim", "apgd", "sa-pgd")
-"""Those whose number of steps can be chosen."""
+STEPPED, ITERATED = ("pgd", "mim"), ("pgd", "mim", "apgd", "sa-pgd")
+"""Those whose step, and those whose number of steps can be chosen."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -12,7 +12,6 @@ from art_snn.checks import invalid, shown
 
 SMALLEST = 1e-12
 NORMS: Mapping[object, float] = {"inf": np.inf, np.inf: np.inf, "2": 2.0, 2: 2.0}
-"""The norms of balls, by what they may be called."""
 
 
 def require_norm(norm: object) -> float:

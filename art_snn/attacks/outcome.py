@@ -93,15 +93,12 @@ class Outcome:
 
     @property
     def _counts(self) -> list[int]:
-        broke = self.stage[self.stage >= 0]
-        counts: list[int] = np.bincount(broke, minlength=len(self.stages)).tolist()
-        return counts
+        return [int((self.stage == place).sum()) for place in range(len(self.stages))]
 
     @property
     def queries(self) -> float:
         """Forward and backward passes per sample that was classified correctly."""
-        correct = self.robustness.correct
-        spent = self.forwards[correct] + self.backwards[correct]
+        spent = (self.forwards + self.backwards)[self.robustness.correct]
         return float(spent.mean()) if len(spent) else 0.0
 
     def __str__(self) -> str:

@@ -18,8 +18,7 @@ from art_snn.checks import invalid, require, require_count
 from art_snn.classifier.inputs import as_array, as_tensor, checked_samples, class_indices
 from art_snn.network import SpikingNetwork
 
-SINGLE = 4
-"""Bytes of a number in single precision."""
+SINGLE = 4  # Bytes of a number in single precision.
 ROUNDING = 1e-6
 """How far samples may lie outside the clip range, in its width: that much is clipped silently."""
 

@@ -70,7 +70,10 @@ class Spikes:
         taken, room = torch.zeros_like(self.sample), self.room.clone()
         moves, steps = self._budget(moved), self._budget(total)
         while True:
-            best, shift = self._asked(worth, taken, room, moves, steps)
+            here = (taken == 0) & (moves[self.sample] > 0)
+            can = here[:, None] & self.open & (room[self.cells] > 0)
+            can &= self.distance <= steps[self.sample][:, None]
+            best, shift = torch.where(can, worth, 0).max(1)
             asks = (best > 0).nonzero()[:, 0]
             if not len(asks):
                 return taken
@@ -93,16 +96,6 @@ class Spikes:
         spikes, reach = self.cells.shape
         free = spikes * reach if most is None else most
         return torch.full((self.samples,), free, device=self.room.device)
-
-    def _asked(
-        self, worth: Tensor, taken: Tensor, room: Tensor, moves: Tensor, steps: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """The most that every spike could gain by a move [S], 0 where it has none; the shift."""
-        here = (taken == 0) & (moves[self.sample] > 0)
-        can = here[:, None] & self.open & (room[self.cells] > 0)
-        can &= self.distance <= steps[self.sample][:, None]
-        best, shift = torch.where(can, worth, 0).max(1)
-        return best, shift
 
     def change(self, taken: Tensor) -> Tensor:
         """How many spikes every cell gains by those shifts [n * T * P]."""

@@ -13,13 +13,13 @@ from art_snn.attacks.best import Reached
 from art_snn.attacks.distances import FLIPS, require_budget, require_measure
 from art_snn.attacks.grids import planned
 from art_snn.attacks.outcome import Outcome
-from art_snn.attacks.plan import Plan, Stage, Suited, require_sources, suited
+from art_snn.attacks.plan import Plan, Suited, require_sources, suited
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.randomness import EVALUATIONS, random
 from art_snn.attacks.run import GRADIENTS, Budgeted, Run, Step
 from art_snn.checks import require, require_seed, shown
 from art_snn.classifier import PyTorchSpikingClassifier
-from art_snn.gradients import EOT, Gradient
+from art_snn.gradients import EOT
 from art_snn.seeding import seeded
 
 DRAWS = 11
@@ -119,20 +119,16 @@ class SpikingAutoAttack(Budgeted):
         for stage in plan.stages:
             if stage.transfer and not self.sources:
                 plan.skipped[str(stage)] = "no sources were handed in"
-            rule = self._averaged(stage) if random else stage.rule
+            rule = stage.rule
+            if random and not stage.transfer:
+                rule = rule or self.estimator.model.rule
+                rule = rule if isinstance(rule, EOT) else EOT(rule, samples=GRADIENTS)
             for place, source in enumerate(self.sources if stage.transfer else (self.estimator,)):
                 words = f"{stage} on source {place}" if stage.transfer else str(stage)
                 seed = stage.seed(self.seed, again=sum(step.words == words for step in steps))
                 attack = stage.built(source, self.norm, self.eps, self.batch_size, seed)
                 steps.append(Step(stage, words, attack, rule))
         return steps
-
-    def _averaged(self, stage: Stage) -> Gradient | None:
-        """The rule of a stage on a random network."""
-        if stage.transfer:
-            return None
-        rule = stage.rule or self.estimator.model.rule
-        return rule if isinstance(rule, EOT) else EOT(rule, samples=GRADIENTS)
 
     def _attack(
         self, queries: Queries, samples: Tensor, classes: Tensor, mask: Tensor | None, rows: Tensor

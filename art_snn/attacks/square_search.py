@@ -14,8 +14,7 @@ from art_snn.attacks.queries import Queries
 from art_snn.attacks.randomness import uniform_noise
 from art_snn.checks import require_number
 
-IMAGES = 4
-"""Axes of a batch of images."""
+IMAGES = 4  # Axes of a batch of images.
 SQUARES = -1
 """The draw of the squares, which is none of those of random starts."""
 

@@ -104,8 +104,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
                 device_type=device_type,
             )
         self._layer_names = model.layer_names
-        if gradient is not None:
-            self.gradient = gradient
+        self.gradient = gradient
         if attack_dtype is not None:
             self.attack_dtype = attack_dtype
         self._model.eval()
