@@ -14,16 +14,9 @@ from tests.training.runs import SETTINGS, assert_same_state, build, samples, tra
 HELD = Validation(*samples(10))
 
 
-@pytest.fixture
-def scores(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Validation accuracies that are given out in turn, whatever the network."""
-    left = [0.5, 0.75, 0.25]
-    monkeypatch.setattr(module, "accuracy", lambda *_: left.pop(0))
-    return left
-
-
-def test_the_network_has_the_weights_of_the_best_epoch_afterwards(scores, monkeypatch):
-    net, seen = build(), []
+def test_the_network_has_the_weights_of_the_best_epoch_afterwards(monkeypatch):
+    net, seen, scores = build(), [], iter([0.5, 0.75, 0.25])
+    monkeypatch.setattr(module, "accuracy", lambda *_: next(scores))
     finish = module.State.finish
 
     def note(state: Any, epoch: Epoch) -> None:

@@ -15,25 +15,23 @@ def test_every_defence_has_its_name_and_its_strength():
     assert defence_named("rat", orthogonality=0.1, beta=None) == RAT(orthogonality=0.1)
     assert defence_named("sr", sparsity=0.5) == SR(sparsity=0.5)
     assert {name: type(defence_named(name)) for name in DEFENCES} == dict(DEFENCES)
+    words = [defence_named(name).words() for name in DEFENCES]
+    assert words == ["", "TRADES, beta 6", "RAT, orthogonality 0.004", "SR, sparsity 0.002"]
 
 
 @pytest.mark.parametrize(
-    ("name", "strength", "owner"),
+    ("name", "strength", "message"),
     [
-        ("at", "beta", "trades"),
-        ("sr", "beta", "trades"),
-        ("trades", "orthogonality", "rat"),
-        ("rat", "sparsity", "sr"),
+        ("at", {"beta": 0.5}, "beta: expected None for at.*trades"),
+        ("sr", {"beta": 0.5}, "beta: expected None for sr.*trades"),
+        ("trades", {"orthogonality": 0.5}, "orthogonality: expected None for trades.*rat"),
+        ("rat", {"sparsity": 0.5}, "sparsity: expected None for rat.*sr"),
+        ("mart", {}, "defence: expected one of at, trades, rat, sr"),
     ],
 )
-def test_a_strength_of_another_defence_is_refused(name, strength, owner):
-    with pytest.raises(ValueError, match=rf"^{strength}: expected None for {name}.*{owner}"):
-        defence_named(name, **{strength: 0.5})
-
-
-def test_another_name_is_refused():
-    with pytest.raises(ValueError, match=r"^defence: expected one of at, trades, rat, sr"):
-        defence_named("mart")
+def test_another_name_and_a_strength_of_another_defence_are_refused(name, strength, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        defence_named(name, **strength)
 
 
 @pytest.mark.parametrize(
@@ -41,10 +39,8 @@ def test_another_name_is_refused():
     [
         (TRADES, "beta", (0, -1, "six", True, 1e9), r"(above 0|from 0 to 1e\+06)"),
         (RAT, "orthogonality", (0, 1, -0.1, "some"), "above 0 and below 1"),
-        *(
-            (SR, name, (0, -1, "some", 1e9), "(above 0|from .*), got")
-            for name in ("sparsity", "step")
-        ),
+        (SR, "sparsity", (0, -1, "some", 1e9), "(above 0|from .*), got"),
+        (SR, "step", (0, -1, "some", 1e9), "(above 0|from .*), got"),
     ],
 )
 def test_another_strength_is_refused(defence, name, values, word):
@@ -57,8 +53,3 @@ def test_numbers_from_numpy_have_the_repr_of_python_s_own():
     assert repr(TRADES(beta=np.float64(2))) == "TRADES(beta=2.0)"
     assert repr(RAT(orthogonality=np.float64(0.5))) == "RAT(orthogonality=0.5)"
     assert repr(SR(sparsity=np.float64(2), step=np.float64(0.5))) == "SR(sparsity=2.0, step=0.5)"
-
-
-def test_words_tell_the_strength_and_adversarial_training_alone_has_none():
-    words = [defence_named(name).words() for name in DEFENCES]
-    assert words == ["", "TRADES, beta 6", "RAT, orthogonality 0.004", "SR, sparsity 0.002"]
