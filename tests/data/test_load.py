@@ -106,53 +106,27 @@ def test_an_option_without_use_is_refused(name, option, value, reason, tmp_path,
 
 
 @pytest.mark.parametrize(
-    ("data", "message"),
+    ("words", "message"),
     [
-        ("none.npz", "--data: expected a .npz file, but none.npz does not exist."),
-        ("mnist", "--data: expected mnist in "),
-        ("nmnist", "--data: expected the package tonic, to read NMNIST, but there is none"),
-        ("mine.npz", "--test-share: expected None, since mine.npz has training and test samples"),
-        ("empty", "--data: expected pictures in one folder per class, but not so in empty"),
+        ("--data mnist --root sets", "--data: expected mnist in "),
+        ("--data mine.npz --test-share 0.5", "--test-share: expected None, since mine.npz has tr"),
+        ("--data empty", "--data: expected pictures in one folder per class, but not so in empty"),
+        ("--data both.npz", "--axes: expected NCHW or NHWC, since both suit x of shape"),
+        ("--data both.npz --axes NHWC --test-share 0", "--test-share: expected a share between"),
+        *((f"--image-size {v}", "--image-size: expected a whole number") for v in ("x", "3,x")),
+        ("--image-size 3,4", "--image-size: expected None for digits"),
+        ("--frames 3", "--frames: expected None for digits"),
+        ("--value-range 0;1", "--value-range: expected a number such as 0.03 or 8/255"),
     ],
 )
-def test_what_is_missing_and_what_has_no_use_is_a_usage_error(data, message, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tonic", None)
+def test_what_is_missing_or_has_no_use_is_a_usage_error(words, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     images(tmp_path / "mine.npz")
+    np.savez("both.npz", x=np.zeros((10, 3, 4, 3), np.uint8), y=np.arange(10) % 2)
     (tmp_path / "empty").mkdir()
-    share = ("--test-share", "0.5") if data == "mine.npz" else ()
-    done = call("train", "--data", data, "--root", "sets", *share, "--output", "out")
+    done = call("train", *words.split(), "--output", "out")
     assert done.status == 2
     assert f"art-snn train: error: {message}" in done.complaint
-    assert not (tmp_path / "out").exists()
-
-
-def test_axes_and_the_share_for_testing_are_told_on_the_command_line(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    both = np.zeros((10, 3, 4, 3), np.uint8)
-    np.savez("mine.npz", x=both, y=np.arange(10) % 2)
-    for words, message in (
-        ((), "--axes: expected NCHW or NHWC, since both suit x of shape"),
-        (("--axes", "NHWC", "--test-share", "0"), "--test-share: expected a share between"),
-    ):
-        done = call("curves", "--data", "mine.npz", "--output", "out", *words)
-        assert done.status == 2
-        assert f"error: {message}" in done.complaint
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "message"),
-    [
-        *(("image-size", value, "a whole number such as 8") for value in ("x", "3,x")),
-        ("image-size", "3,4", "None for digits"),
-        ("frames", "3", "None for digits"),
-        ("value-range", "0;1", "a number such as 0.03 or 8/255"),
-    ],
-)
-def test_options_of_data_are_refused_in_one_form(option, value, message, tmp_path):
-    done = call("train", f"--{option}", value, "--output", str(tmp_path / "out"))
-    assert done.status == 2
-    assert f"art-snn train: error: --{option}: expected {message}" in done.complaint
     assert not (tmp_path / "out").exists()
 
 

@@ -37,11 +37,8 @@ def test_a_label_beyond_all_classes_is_refused_at_once(label, name, make, tmp_pa
     with pytest.raises(ArgumentError, match=rf"^{name}: .*below 100,000, got {label:,}"):
         make(tmp_path, **{name: labels})
     assert traced() < 1_000_000
-
-
-def test_the_last_class_that_may_be_is_taken(tmp_path):
-    y = np.array([0, MOST_CLASSES - 1])
-    assert by_hand(tmp_path, y_test=y).classes == MOST_CLASSES
+    labels[0] = MOST_CLASSES - 1
+    assert make(tmp_path, **{name: labels}).classes == MOST_CLASSES
 
 
 LABELS = {
@@ -79,9 +76,8 @@ def test_samples_without_labels_are_refused():
 @pytest.mark.parametrize("kind", ["c8", "U3", "S3", "M8[s]", "m8[s]", "f4,i4", "V4"])
 def test_samples_of_no_real_numbers_are_refused(kind, name, make, tmp_path):
     x = np.zeros(arrays()[name].shape, kind)
-    with pytest.raises(
-        ArgumentError, match=rf"^{name}: .*real numbers, got {re.escape(str(x.dtype))}"
-    ):
+    message = rf"^{name}: .*real numbers, got {re.escape(str(x.dtype))}"
+    with pytest.raises(ArgumentError, match=message):
         make(tmp_path, **{name: x})
 
 
@@ -118,12 +114,9 @@ def test_channels_that_come_last_are_refused_where_the_axes_are_known(shape, ord
         by_hand(tmp_path, x_train=x, x_test=x[:2])
     right = x.transpose(order)
     assert by_hand(tmp_path, x_train=right, x_test=right[:2]).input_shape == right.shape[1:]
-
-
-@pytest.mark.parametrize("shape", [(700, 1, 1), (7, 700, 1, 1), (3, 32, 3), (12, 1, 900)])
-def test_narrow_samples_with_their_channels_first_are_taken(shape, tmp_path):
-    x = np.zeros((6, *shape), np.float32)
-    assert by_hand(tmp_path, x_train=x, x_test=x[:2]).input_shape == shape
+    for narrow in ((700, 1, 1), (7, 700, 1, 1), (3, 32, 3), (12, 1, 900)):
+        x = np.zeros((6, *narrow), np.float32)
+        assert by_hand(tmp_path, x_train=x, x_test=x[:2]).input_shape == narrow
 
 
 @pytest.mark.parametrize("side", [1, 3, 4, 32])
