@@ -89,19 +89,16 @@ def test_a_current_that_reaches_the_threshold_exactly_fires_at_that_step():
         assert (static_rate(exactly * (1 - 1e-9), decay) == 1 / (steps + 1)).all()
 
 
-def test_the_current_that_never_quite_reaches_the_threshold_gives_no_rate():
-    for decay in (0.9, 0.75, 0.3, 0.1, 0.7):
-        for threshold in (1.0, 0.3, 2.7):
-            for whole in (True, False):
-                knee = [round(1 - decay, 12) * threshold]
-                assert static_rate(knee, decay, threshold, whole_steps=whole).tolist() == [0]
-
-
 @pytest.mark.parametrize("whole", [True, False])
-@pytest.mark.parametrize("threshold", [1.0, 0.3, 0.7])
-def test_at_the_threshold_itself_the_rate_is_one_to_the_last_bit(threshold, whole):
+@pytest.mark.parametrize("threshold", [1.0, 0.3, 0.7, 2.7])
+def test_the_rate_is_one_at_the_threshold_and_none_at_the_current_that_never_quite_reaches_it(
+    threshold, whole
+):
     for decay in np.linspace(0.01, 1, 200).tolist():
         assert static_rate(threshold, decay, threshold, whole_steps=whole) == 1
+    for decay in (0.9, 0.75, 0.3, 0.1, 0.7):
+        knee = round(1 - decay, 12) * threshold
+        assert static_rate(knee, decay, threshold, whole_steps=whole) == 0
 
 
 def test_double_precision_misses_the_threshold_where_the_curve_does_not():
@@ -192,35 +189,32 @@ def test_the_three_curves_are_those_of_the_neuron():
     assert len({rates.tobytes() for rates in (whole, smooth, polyline)}) == 3
 
 
-@pytest.mark.parametrize("function", [static_rate, rga_rate])
-@pytest.mark.parametrize("current", [torch.ones(2), "0.5", None, np.array([1j]), np.array([True])])
-def test_what_is_no_number_is_refused(function, current):
-    with pytest.raises(TypeError, match=r"^current: expected real numbers or a numpy array of"):
-        function(current)
+NO_NUMBERS = (torch.ones(2), "0.5", None, np.array([1j]), np.array([True]))
 
 
 @pytest.mark.parametrize("function", [static_rate, rga_rate])
 @pytest.mark.parametrize(
-    ("current", "options", "message"),
+    ("change", "message"),
     [
-        ([0.5, math.nan], {}, r"^current: expected numbers, got NaN\. Leave such"),
-        (0.5, {"decay": 0}, r"^decay: expected a number above 0 and at most 1, got 0\."),
-        (0.5, {"decay": 1.5}, r"^decay: .*got 1\.5\."),
-        (0.5, {"threshold": 0}, r"^threshold: expected a number above 0, got 0\."),
+        *(({"current": value}, r"current: .*real numbers") for value in NO_NUMBERS),
+        ({"current": [0.5, math.nan]}, "current: .*got NaN"),
+        ({"decay": 0}, "decay: .*above 0 and at most 1, got 0"),
+        ({"decay": 1.5}, r"decay: .*got 1\.5"),
+        ({"threshold": 0}, "threshold: .*above 0, got 0"),
     ],
 )
-def test_arguments_out_of_range_are_refused(function, current, options, message):
-    with pytest.raises(ValueError, match=message):
-        function(current, **options)
+def test_arguments_out_of_range_are_refused(function, change, message):
+    with pytest.raises((TypeError, ValueError), match=f"^{message}"):
+        function(**{"current": 0.5} | change)
 
 
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        (RGA(beta=0.5), r"^beta: expected more than 1 - decay = 0\.5 for a neuron with decay"),
-        (RGA(gamma=2), r"^gamma: expected gamma \* threshold \* \(1 - decay\) below 1 for a"),
+        (RGA(beta=0.5), r"beta: .*1 - decay = 0\.5"),
+        (RGA(gamma=2), r"gamma: .*gamma \* threshold \* \(1 - decay\) below 1"),
     ],
 )
 def test_a_polyline_that_does_not_fit_the_neuron_is_refused(rule, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"^{message}"):
         rga_rate(0.5, rule, 0.5, 1.0)

@@ -63,16 +63,11 @@ def test_the_radius_is_where_all_spikes_agree_too_seldom(steps):
         assert radius * steps >= (probability - 0.5) * (1 - ROUNDING)  # not below the union bound
 
 
-def test_what_is_no_likelier_than_not_has_no_radius():
+def test_what_is_no_likelier_than_not_has_no_radius_and_what_is_no_probability_is_refused():
     assert [l1_radius(probability, 4) for probability in (0.0, 0.3, 0.5)] == [0, 0, 0]
-
-
-@pytest.mark.parametrize(
-    ("argument", "value"), [("probability", 1.1), ("probability", math.nan), ("steps", 0)]
-)
-def test_a_radius_of_what_is_no_probability_or_no_steps_is_refused(argument, value):
-    with pytest.raises(ValueError, match=rf"^{argument}: expected a .*number"):
-        l1_radius(**{"probability": 0.9, "steps": 4, argument: value})
+    for argument, value in (("probability", 1.1), ("probability", math.nan), ("steps", 0)):
+        with pytest.raises(ValueError, match=rf"^{argument}: expected a .*number"):
+            l1_radius(**{"probability": 0.9, "steps": 4, argument: value})
 
 
 def moved(x: np.ndarray, direction: np.ndarray, length: float) -> np.ndarray:
@@ -155,6 +150,9 @@ def certificate() -> Certificate:
 def test_certified_accuracy_counts_what_is_right_and_certified_farther(radius, count):
     share = certificate().certified_accuracy(radius)
     assert (share.count, share.total) == (count, 4)
+    for value in (-0.1, math.nan):
+        with pytest.raises(ValueError, match=r"^radius: expected a number of at least 0"):
+            certificate().certified_accuracy(value)
 
 
 def test_a_certificate_is_written_as_json_and_in_words():
@@ -165,9 +163,3 @@ def test_a_certificate_is_written_as_json_and_in_words():
     words = str(certificate())
     assert words.startswith("certified accuracy 50.0 % [")
     assert words.endswith("abstentions 25.0 % [4.6, 69.9], average l1 radius 0.1")
-
-
-@pytest.mark.parametrize("radius", [-0.1, math.nan])
-def test_accuracy_at_what_is_no_radius_is_refused(radius):
-    with pytest.raises(ValueError, match=r"^radius: expected a number of at least 0"):
-        certificate().certified_accuracy(radius)

@@ -125,7 +125,7 @@ def test_numbers_of_numpy_become_plain_ones():
     assert [type(value) for value in wanted.given.values()] == [int, float]
 
 
-def test_a_function_of_one_s_own_builds_the_network_as_it_is(tmp_path):
+def test_a_function_of_one_s_own_builds_the_network_as_it_is_with_weights_of_a_seed(tmp_path):
     wanted = Architecture(model=own(tmp_path, (1, 8, 8), 10))
     network = wanted.build(images(shape=(1, 8, 8), classes=10))
     assert isinstance(network, SpikingNetwork)
@@ -134,10 +134,6 @@ def test_a_function_of_one_s_own_builds_the_network_as_it_is(tmp_path):
     assert not Architecture(model="vgg5").is_own
     assert wanted.words() == wanted.model
     assert wanted.on(images()) == wanted.on(frames()) == wanted
-
-
-def test_the_seed_decides_the_weights_of_a_function_too(tmp_path):
-    wanted = Architecture(model=own(tmp_path, (1, 8, 8), 10))
     one, again, other = (weights(wanted.made(seed)) for seed in (0, 0, 1))
     assert same(one, again)
     assert not same(one, other)
@@ -160,11 +156,13 @@ def test_notes_that_name_a_function_run_no_code(tmp_path):
     assert Architecture(model="vgg5").filled({"model": name}).model == "vgg5"
 
 
-def test_a_network_of_the_user_s_own_that_the_samples_do_not_go_through_is_refused(tmp_path):
-    name = own(tmp_path, (1, 8, 8), 3)
-    file = tmp_path / "mine.py"
-    file.write_text(file.read_text().replace(", input_shape=(1, 8, 8)", ""))
-    assert Architecture(model=name).build(images(shape=(1, 8, 8))).input_shape is None
+@pytest.mark.parametrize("bare", [False, True])
+def test_a_model_of_the_user_s_own_that_the_samples_do_not_go_through_is_refused(bare, tmp_path):
+    name = adapted.own(tmp_path, shape=(1, 8, 8)) if bare else own(tmp_path, (1, 8, 8), 3)
+    if not bare:
+        file = tmp_path / "mine.py"
+        file.write_text(file.read_text().replace(", input_shape=(1, 8, 8)", ""))
+        assert Architecture(model=name).build(images(shape=(1, 8, 8))).input_shape is None
     with pytest.raises(ValueError, match=r"^model: .*shape \(1, 4, 4\), got .*:build \(mat1"):
         Architecture(model=name).build(images())
 
@@ -192,9 +190,3 @@ def test_a_bare_model_takes_event_frames_as_its_steps(tmp_path):
     assert wanted.build(frames()).encoder == Frames(3)
     with pytest.raises(ValueError, match=r"^steps: expected 3, .*frames of tiny events, got 4"):
         Architecture(model=wanted.model, steps=4).build(frames())
-
-
-def test_a_bare_model_that_the_samples_do_not_go_through_is_refused(tmp_path):
-    name = adapted.own(tmp_path, shape=(1, 8, 8))
-    with pytest.raises(ValueError, match=r"^model: .*shape \(1, 4, 4\), got .*:build \(mat1"):
-        Architecture(model=name).build(images())

@@ -81,10 +81,23 @@ def test_a_wrong_number_of_frames_is_refused_with_the_order_of_the_axes():
 @every_model
 @pytest.mark.parametrize("encoder", [Direct(2), Poisson(2)], ids=str)
 def test_every_model_takes_images_and_refuses_frames_in_their_place(name, encoder):
-    net = build(name, encoder=encoder)
+    net = build(name, encoder=encoder, steps=7)
+    assert net.encoder is encoder
     assert net(torch.zeros(2, *SHAPE)).shape == (2, 3)
     with pytest.raises(ValueError, match=r"^x: expected shape \[N, 2, 8, 6\], got \[2, 2, 2, 8, 6"):
         net(torch.zeros(2, 2, *SHAPE))
+
+
+@every_model
+@pytest.mark.parametrize("size", [1, 2, 9, 16, (7, 5), (1, 17)], ids=str)
+def test_images_of_any_size_pass_and_are_replayed(name, size):
+    net = build(name, image_size=size, encoder=Direct(2), in_channels=1)
+    sides = (size, size) if isinstance(size, int) else size
+    x = torch.rand(2, 1, *sides, requires_grad=True)
+    logits = net(x)
+    assert logits.shape == (2, 3)
+    assert torch.autograd.grad(logits.sum(), x)[0].shape == x.shape
+    assert net.execution.kind == "collapsed"
 
 
 def test_the_input_of_an_encoder_of_one_s_own_is_not_checked():

@@ -43,64 +43,45 @@ def test_a_colon_tells_a_function_from_a_model(name, own):
     assert is_own(name) is own
 
 
-@pytest.mark.parametrize("absolute", [True, False])
-def test_a_function_of_a_file_is_found_by_any_path(absolute, tmp_path):
-    own(tmp_path, (1, 8, 8), 10)
-    network = built(f"{tmp_path / 'mine.py' if absolute else 'mine.py'}:build")
+@pytest.mark.parametrize(
+    ("place", "below"),
+    [("{folder}/mine.py", ""), ("mine.py", ""), ("~/mine.py", ""), ("deep.mine", "deep")],
+    ids=["absolute", "relative", "home", "module"],
+)
+def test_a_function_of_a_file_or_module_is_found_by_any_path(place, below, tmp_path, monkeypatch):
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    (tmp_path / "deep").mkdir()
+    own(tmp_path / below, (1, 8, 8), 10)
+    network = built(f"{place.format(folder=tmp_path)}:build")
     assert isinstance(network, SpikingNetwork)
     assert network.encoder == Direct(3)
 
 
-def test_a_function_of_a_file_in_the_home_folder_is_found(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    own(tmp_path, (1, 8, 8), 10)
-    assert isinstance(built("~/mine.py:build"), SpikingNetwork)
+FIELDS = "from dataclasses import dataclass\n\n@dataclass\nclass Size:\n    side: int\n"
 
 
-def test_a_function_of_a_module_is_found_from_the_present_folder(tmp_path):
-    (tmp_path / "package_of_mine").mkdir()
-    own(tmp_path / "package_of_mine")
-    assert isinstance(built("package_of_mine.mine:build"), SpikingNetwork)
-
-
-def test_a_file_may_import_what_lies_beside_it_and_is_read_anew_every_time(tmp_path):
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from mine import build\n\nf = build\n",
+        "def f():\n    from mine import build\n\n    return build()\n",
+        f"from __future__ import annotations\n{FIELDS}\nfrom mine import build as f\n",
+        "import mine\n\ndef f(width=1, *layers, deep=False, **options):\n    return mine.build()\n",
+    ],
+    ids=["import", "import when called", "dataclass", "arguments with defaults"],
+)
+def test_a_file_may_import_what_lies_next_to_it_and_is_read_anew_every_time(source, tmp_path):
     folder = tmp_path / "deep"
     folder.mkdir()
     own(folder)
     file = folder / "network.py"
-    file.write_text("from mine import build\n\nothers = build\n")
-    assert isinstance(built(f"{file}:others"), SpikingNetwork)
+    file.write_text(source)
+    assert isinstance(built(f"{file}:f"), SpikingNetwork)
     file.write_text("from mine import build\n\nrenamed = build\n")
     assert isinstance(built(f"{file}:renamed"), SpikingNetwork)
-    with pytest.raises(ArgumentError, match=r"there is no function 'others'"):
-        built(f"{file}:others")
-
-
-def test_a_function_may_import_what_lies_beside_its_file_when_it_is_called(tmp_path):
-    folder = tmp_path / "deep"
-    folder.mkdir()
-    own(folder)
-    late = "def late():\n    from mine import build\n\n    return build()\n"
-    (folder / "network.py").write_text(late)
-    assert isinstance(built(f"{folder / 'network.py'}:late"), SpikingNetwork)
-
-
-def test_a_file_may_hold_dataclasses_whose_fields_are_words(tmp_path):
-    name = own(tmp_path, (1, 8, 8), 10)
-    source = (tmp_path / "mine.py").read_text()
-    start = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
-    (tmp_path / "mine.py").write_text(f"{start}{source}\n@dataclass\nclass Size:\n    side: int\n")
-    assert isinstance(built(name), SpikingNetwork)
-
-
-def test_arguments_with_defaults_are_left_to_the_function(tmp_path):
-    own(tmp_path, (1, 8, 8), 10)
-    with (tmp_path / "mine.py").open("a") as file:
-        file.write("\n\ndef other(width=1, *layers, deep=False, **options):\n    return build()\n")
-    assert isinstance(built("mine.py:other"), SpikingNetwork)
+    with pytest.raises(ArgumentError, match=r"there is no function 'f'"):
+        built(f"{file}:f")
 
 
 NO_SUCH = "there is no function"
@@ -153,14 +134,9 @@ def test_a_module_that_is_not_there_is_refused(place):
 
 
 @pytest.mark.parametrize("place", ["", ".relative", "a folder/mine"])
-def test_what_is_no_name_of_a_module_is_refused(place):
-    with pytest.raises(ArgumentError, match=rf"^model: expected {FORM}"):
-        built(f"{place}:f")
-
-
-def test_the_argument_is_named_as_the_caller_calls_it():
-    with pytest.raises(ArgumentError, match=r"^network: expected") as caught:
-        built("none.py:f", argument="network")
+def test_what_is_no_name_of_a_module_is_refused_as_the_caller_calls_it(place):
+    with pytest.raises(ArgumentError, match=rf"^network: expected {FORM}") as caught:
+        built(f"{place}:f", argument="network")
     assert caught.value.argument == "network"
 
 
@@ -181,14 +157,8 @@ def test_errors_of_the_user_s_own_code_keep_their_traceback(place, source, error
     with pytest.raises(error) as caught:
         built(f"{place}:f")
     assert not isinstance(caught.value, ArgumentError)
+    assert source[:3] == "def" or "art_snn_own_mine" not in sys.modules, "no half module is left"
     assert "mine.py" in [Path(str(frame.path)).name for frame in caught.traceback]
-
-
-def test_a_file_that_fails_leaves_no_half_module_behind(tmp_path):
-    (tmp_path / "mine.py").write_text("raise RuntimeError('mine')\n")
-    with pytest.raises(RuntimeError):
-        built("mine.py:f")
-    assert "art_snn_own_mine" not in sys.modules
 
 
 @pytest.mark.parametrize("kind", ["steps", "merged", "spiking"])

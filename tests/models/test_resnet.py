@@ -110,18 +110,6 @@ def test_there_are_as_many_parameters_as_counted_by_hand(build, channels, classe
     assert counted == parameters_by_hand(channels, classes, sides, width)
 
 
-@both
-@pytest.mark.parametrize("size", [1, 2, 9, 16, (7, 5), (1, 17)])
-def test_images_of_any_size_pass_and_are_replayed(build, size):
-    net = build(**TINY | {"image_size": size}).eval()
-    sides = (size, size) if isinstance(size, int) else size
-    x = torch.rand(2, 2, *sides, requires_grad=True)
-    logits = net(x)
-    assert logits.shape == (2, 3)
-    assert torch.autograd.grad(logits.sum(), x)[0].shape == x.shape
-    assert net.execution.kind == "collapsed"
-
-
 def ascend(net: SpikingNetwork, x: Tensor) -> tuple[Tensor, Tensor]:
     """Logits and the gradient of a loss that is a sum over samples, earlier ones forgotten."""
     net.forget()
@@ -315,12 +303,9 @@ def test_weights_of_the_one_do_not_pass_for_weights_of_the_other(tmp_path):
 
 
 @both
-def test_reset_draws_anew_and_forgets_the_statistics_of_every_norm(build):
+def test_reset_forgets_the_statistics_of_every_norm(build):
     net = lively(build)
-    before = {name: value.clone() for name, value in net.state_dict().items()}
     net.reset()
-    convolution = of(net, nn.Conv2d)[0]
-    assert not torch.equal(convolution.weight, before["layers.0.module.0.weight"])
     for norm in of(net, nn.BatchNorm1d | nn.BatchNorm2d):
         assert (norm.weight == 1).all()
         assert not norm.bias.any()
