@@ -15,21 +15,15 @@ def needs(peer: str) -> None:
     load(peer.lower(), VERSIONS[peer], *PEERS[peer].modules)
 
 
-@pytest.mark.parametrize(("model", "settings"), [*mirrors.ALL, ("vgg5", {"reset": "soft"})])
-def test_the_own_gradient_of_spikingjelly_is_that_of_stbp(model, settings):
-    needs("SpikingJelly")
-    mirrors.assert_spikingjelly_is_stbp(model, settings)
+@pytest.mark.parametrize(("peer", "model", "settings"), mirrors.PAIRS)
+def test_the_own_gradient_of_a_framework_is_that_of_stbp(peer, model, settings):
+    needs(peer)
+    mirrors.assert_own_gradient_is_stbp(peer, model, settings)
 
 
 def test_the_own_gradient_of_spikingjelly_at_the_weights_is_that_of_stbp():
     needs("SpikingJelly")
     mirrors.assert_spikingjelly_trains_as_stbp()
-
-
-@pytest.mark.parametrize(("model", "settings"), mirrors.ALL)
-def test_the_own_gradient_of_snntorch_is_that_of_stbp_by_its_surrogate(model, settings):
-    needs("snnTorch")
-    mirrors.assert_snntorch_is_stbp_by_another_surrogate(model, settings)
 
 
 def test_snntorch_fires_otherwise_under_a_soft_reset():

@@ -16,13 +16,10 @@ from art_snn.measuring.machine import (
 )
 
 
-def test_a_processor_is_named_with_its_threads_and_the_version_of_torch():
+def test_a_processor_is_named_by_linux_or_else_by_python(tmp_path, monkeypatch):
     threads = f", {torch.get_num_threads()} threads, torch {torch.__version__}"
     assert threads in describe_machine("cpu")
     assert ", 7 threads, " in describe_machine("cpu", 7)
-
-
-def test_a_processor_is_named_by_linux_or_else_by_python(tmp_path, monkeypatch):
     listing = tmp_path / "cpuinfo"
     listing.write_text("processor : 0\nmodel name\t: Some CPU: fast\nmodel name\t: Other\n")
     monkeypatch.setattr(machine, "Path", lambda _: listing)
@@ -44,17 +41,20 @@ def test_threads_are_set_where_they_are_asked_for():
         torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("threads", [0, -1, 1.5, "two"])
-def test_no_thread_is_refused(threads):
-    for check in (set_threads, require_threads):
-        with pytest.raises(ValueError, match=r"^threads: expected a whole number >= 1"):
-            check(threads)
+NO_THREADS, NO_DEVICES = (0, -1, 1.5, "two"), ("tpu", "cuda", "", None)
 
 
-@pytest.mark.parametrize("device", ["tpu", "cuda", "", None])
-def test_a_device_of_another_name_is_refused(device):
-    with pytest.raises(ValueError, match=r"^device: expected 'gpu' or 'cpu'"):
-        require_device(device)
+@pytest.mark.parametrize(
+    ("check", "value", "message"),
+    [
+        *((set_threads, value, "threads: .*whole number >= 1") for value in NO_THREADS),
+        *((require_threads, value, "threads: .*whole number >= 1") for value in NO_THREADS),
+        *((require_device, value, "device: .*'gpu' or 'cpu'") for value in NO_DEVICES),
+    ],
+)
+def test_no_thread_and_a_device_of_another_name_are_refused(check, value, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        check(value)
 
 
 def test_a_gpu_where_there_is_none_is_refused(monkeypatch):

@@ -9,7 +9,6 @@ import torch
 
 from art_snn.measuring.peers import PEERS, installed, mirrored, peer_objection, without
 from tests.measuring import mirrors
-from tests.measuring.mirrors import ALL
 
 
 @pytest.fixture
@@ -18,15 +17,9 @@ def _both(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_both")
-@pytest.mark.parametrize(("model", "options"), [*ALL, ("vgg5", {"reset": "soft"})])
-def test_spikingjelly_s_own_gradient_of_the_mirror_is_that_of_stbp(model, options):
-    mirrors.assert_spikingjelly_is_stbp(model, options)
-
-
-@pytest.mark.usefixtures("_both")
-@pytest.mark.parametrize(("model", "options"), ALL)
-def test_snntorch_s_own_gradient_of_the_mirror_is_that_of_stbp_by_its_surrogate(model, options):
-    mirrors.assert_snntorch_is_stbp_by_another_surrogate(model, options)
+@pytest.mark.parametrize(("peer", "model", "options"), mirrors.PAIRS)
+def test_the_own_gradient_of_a_mirror_is_that_of_stbp(peer, model, options):
+    mirrors.assert_own_gradient_is_stbp(peer, model, options)
 
 
 @pytest.mark.usefixtures("_both")

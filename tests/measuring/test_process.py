@@ -27,13 +27,6 @@ def test_a_killed_process_is_reported_with_its_signal():
         in_fresh_process(signal.raise_signal, signal.SIGKILL)
 
 
-def test_a_call_that_raises_is_reported_with_what_it_said():
-    with pytest.raises(ProcessFailed) as caught:
-        in_fresh_process(np.zeros, -1)
-    assert caught.value.reason == "ValueError: negative dimensions are not allowed"
-    assert "Traceback" in str(caught.value)
-
-
 @pytest.mark.parametrize(
     ("code", "errors", "reason"),
     [
@@ -50,8 +43,10 @@ def test_a_failure_has_a_reason_in_one_line(code, errors, reason):
 
 def test_much_can_be_handed_over_and_much_said():
     assert in_fresh_process(np.size, np.zeros(10**6)) == 10**6
-    with pytest.raises(ProcessFailed, match="x" * 1000):
+    with pytest.raises(ProcessFailed, match="x" * 1000) as caught:
         in_fresh_process(open, "x" * 10**5)
+    assert caught.value.reason.startswith("OSError: ")
+    assert "Traceback" in str(caught.value)
 
 
 def test_an_interrupt_ends_the_process_that_measures(monkeypatch):

@@ -46,23 +46,23 @@ def load(architecture: Architecture = TINY, samples: int = 2, **change: Any) -> 
     return Workload(**small | change)
 
 
+KINDS = {"inference": None, "rga": "collapsed", "stbp": "through time", "hart": "time-resolved"}
+"""What a network says of its execution by a rule, or in inference."""
+
+
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_a_row_uses_the_rule_that_it_names(row):
     assert CostRow.read(str(row)) == row
     work = load()
     network = work.network()
     work.operation(row, network)()
-    ran = None if network.execution is None else network.execution.kind
-    assert (
-        ran == {"inference": None, "rga": "collapsed", "stbp": "through time"}[row.name or row.kind]
-    )
+    assert getattr(network.execution, "kind", None) == KINDS[row.name or row.kind]
 
 
 def test_a_row_uses_the_rule_that_it_is_given_under_a_name_of_one_s_own():
     work = load(rules={"mine": STBP(), "rga": rule_named("hart")})
-    assert work.rule("mine") == STBP()
-    assert work.rule("rga") == rule_named("hart")
-    assert work.rule("stbp") == STBP()
+    rules = [work.rule(name) for name in ("mine", "rga", "stbp")]
+    assert rules == [STBP(), rule_named("hart"), STBP()]
     network = work.network()
     work.operation(CostRow("rule", "mine"), network)()
     assert network.execution.kind == "through time"
@@ -117,30 +117,22 @@ def test_a_network_of_the_user_s_own_gets_the_input_and_the_classes_that_it_has(
     assert work.operation(INFERENCE, network)().shape == (3, 7)
     assert work.operation(CostRow("rule", "rga"), network)().shape == x.shape
 
-
-@pytest.mark.parametrize(("name", "size", "right"), [("channels", 3, 2), ("image_size", 8, 5)])
-def test_an_input_that_a_network_of_the_user_s_own_does_not_take_is_refused(
-    name, size, right, tmp_path
-):
-    architecture = Architecture(model=own(tmp_path, (2, 5, 5), 7))
-    with pytest.raises(ValueError, match=rf"^{name}: expected {right}, .*mine\.py.* got {size}"):
-        random_samples(architecture, 3, **{name: size})
+    for name, size, right in (("channels", 3, 2), ("image_size", 8, 5)):
+        message = rf"^{name}: expected {right}, .*mine\.py.* got {size}"
+        with pytest.raises(ValueError, match=message):
+            random_samples(architecture, 3, **{name: size})
 
 
-def test_a_network_of_the_user_s_own_has_the_steps_that_are_asked_for(tmp_path):
+def test_a_network_has_the_steps_the_input_and_the_classes_that_are_asked_for(tmp_path):
     architecture = Architecture(model=own(tmp_path, decay=0.9))
-    assert network_of(architecture).encoder.steps == 3
+    assert (network_of(architecture).encoder.steps, network_of(TINY).encoder.steps) == (3, 2)
     network = network_of(architecture, 6)
     assert (network.encoder.steps, network.training) == (6, False)
     assert {m.dynamics.decay for m in network.modules() if isinstance(m, LIF)} == {0.9}
-
-
-def test_a_model_has_the_steps_the_input_and_the_classes_that_are_asked_for():
     network = network_of(TINY, 5, (2, 8, 12), 4)
     assert (network.encoder.steps, network.input_shape, network.training) == (5, (2, 8, 12), False)
     with torch.no_grad():
         assert network(torch.rand(1, 2, 8, 12)).shape == (1, 4)
-    assert network_of(TINY).encoder.steps == 2
 
 
 def test_a_part_of_a_load_is_the_first_of_its_samples():
@@ -170,8 +162,7 @@ def test_the_attack_takes_every_iteration_of_every_batch_even_on_misclassified_i
         with torch.no_grad():
             worst = network(torch.as_tensor(work.x)).argmin(1)
         work = replace(work, y=np.eye(10, dtype=np.float32)[worst])
-    sizes = []
-    kinds = set()
+    sizes, kinds = [], set()
     gradient = PyTorchSpikingClassifier.loss_gradient
 
     def counted(self: Any, x: Any, y: Any, **options: Any) -> Any:
@@ -184,7 +175,7 @@ def test_the_attack_takes_every_iteration_of_every_batch_even_on_misclassified_i
     monkeypatch.setattr(PyTorchSpikingClassifier, "loss_gradient", counted)
     operate()
     assert sizes == [4] * 5 + [4] * 5 + [2] * 5
-    assert kinds == {{"rga": "collapsed", "stbp": "through time"}[row]}
+    assert kinds == {KINDS[row]}
 
 
 @pytest.mark.parametrize(("row", "rule"), [("rga", RGA()), ("stbp", STBP())])
@@ -197,22 +188,29 @@ def test_the_attack_ends_where_pgd_written_by_hand_does(row, rule, attacked):
     np.testing.assert_allclose(adversarial, expected, atol=1e-6)
 
 
-def test_all_rows_are_timed_in_turn_and_the_peak_is_of_one(monkeypatch):
-    ran = []
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, Any]]:
+    """(row, samples, result) of every operation, in order."""
+    results: list[tuple[str, int, Any]] = []
     operation = Workload.operation
 
     def noted(self: Workload, row: str, network: SpikingNetwork) -> Any:
         operate = operation(self, row, network)
-        return lambda: ran.append((str(row), len(self.x))) or operate()
+        return lambda: results.append((str(row), len(self.x), operate()))
 
     monkeypatch.setattr(Workload, "operation", noted)
+    return results
+
+
+def test_all_rows_are_timed_in_turn_and_the_peak_is_of_one(ran):
     seconds = seconds_of(load(), ROWS[:2], 1)
-    assert ran == [("inference", 2), ("rga", 2)] * 2
+    assert [one[:2] for one in ran] == [("inference", 2), ("rga", 2)] * 2
     assert set(seconds) == {"inference", "rga"}
     assert all(value > 0 for value in seconds.values())
     ran.clear()
     peak_of(load(), ROWS[1])
-    assert ran == [("rga", 1), ("rga", 2)], "libraries are loaded by one sample beforehand"
+    samples = [one[:2] for one in ran]
+    assert samples == [("rga", 1), ("rga", 2)], "libraries are loaded by one sample beforehand"
 
 
 def test_the_process_is_set_up_as_the_load_asks(monkeypatch):
@@ -254,7 +252,7 @@ def test_a_training_step_is_one_of_the_optimizer_by_the_rule_that_the_row_names(
     work = load(samples=4, optimizer=SGD, train_dtype=dtype)
     network, expected = work.network(), work.network().train()
     loss = work.operation(CostRow("rule", row), network)()
-    assert network.execution.kind == {"stbp": "through time", "hart": "time-resolved"}[row]
+    assert network.execution.kind == KINDS[row]
     x, y = torch.as_tensor(work.x), torch.as_tensor(work.y).argmax(1)
     optimizer = SGD(expected.parameters())
     with expected.using(row), torch.autocast("cpu", torch.bfloat16, enabled=dtype is not None):
@@ -283,20 +281,13 @@ def test_a_training_step_of_a_framework_lowers_its_own_loss_and_leaves_the_netwo
     assert not network.training
 
 
-def test_inference_beside_training_steps_is_that_of_the_drawn_weights(monkeypatch):
-    outputs = []
-    operation = Workload.operation
-
-    def noted(self: Workload, row: str, network: SpikingNetwork) -> Any:
-        operate = operation(self, row, network)
-        return lambda: outputs.append((str(row), operate()))
-
+def test_inference_next_to_training_steps_is_that_of_the_drawn_weights(ran):
     work = load(samples=4, optimizer=SGD)
-    expected = work.operation(INFERENCE, work.network())()
-    monkeypatch.setattr(Workload, "operation", noted)
+    work.operation(INFERENCE, work.network())()
     seconds_of(work, [ROWS[2], INFERENCE, ROWS[1]], 1)
-    assert [row for row, _ in outputs] == ["stbp", "inference", "rga"] * 2
-    for _, logits in outputs[1::3]:
+    assert [row for row, *_ in ran] == ["inference", *["stbp", "inference", "rga"] * 2]
+    (*_, expected), *others = ran
+    for *_, logits in others[1::3]:
         np.testing.assert_array_equal(logits, expected)
 
 
