@@ -9,7 +9,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -154,13 +154,13 @@ def read(file: Path) -> list[Record]:
         return []
     require_kind("file", file, FILE, expected)
     try:
-        found = read_json(file)
-        if not isinstance(found, list):
+        contents = read_json(file)
+        if not isinstance(contents, list):
             raise ValueError("holds no list of records")
     except (ValueError, OSError) as error:
         raise invalid("file", expected, f"{file}, which {error}", remedy) from error
     records: list[Record] = []
-    for content in found:
+    for content in contents:
         try:
             records.append(structured(content, Record))
         except ValueError as error:
@@ -176,9 +176,9 @@ def last(records: Sequence[Record], kind: str) -> Record | None:
 
 def changes(then: Record, now: Record) -> dict[str, float]:
     """Relative changes by more than a tenth, of the ratios that both have."""
-    both = then.ratios.keys() & now.ratios.keys()
-    found = {name: now.ratios[name] / then.ratios[name] - 1 for name in now.ratios if name in both}
-    return {name: change for name, change in found.items() if abs(change) > TENTH}
+    old, new = then.ratios, now.ratios
+    relative = {name: new[name] / old[name] - 1 for name in new if name in old}
+    return {name: change for name, change in relative.items() if abs(change) > TENTH}
 
 
 def report(then: Record | None, now: Record) -> list[Part]:
@@ -191,22 +191,17 @@ def report(then: Record | None, now: Record) -> list[Part]:
         f"Now: {now.source}; an inference takes {now.inference}.",
         f"Then: {then.source}; {then.inference}.",
     ]
-    found = changes(then, now)
-    nothing = "Nothing moved by more than a tenth."
     rows = [
         (name, f"{then.ratios[name]:.2f}", f"{now.ratios[name]:.2f}", f"{100 * change:+.0f} %")
-        for name, change in found.items()
+        for name, change in changes(then, now).items()
     ]
-    differing = ("in inferences", "then", "now", "change")
-    return [heading, Table(differing, rows) if found else nothing, *_unpaired(then, now)]
-
-
-def _unpaired(then: Record, now: Record) -> list[Part]:
+    table = Table(("in inferences", "then", "now", "change"), rows)
     sides = (
         ("Measured now only", now.ratios.keys() - then.ratios.keys()),
         ("Measured then only", then.ratios.keys() - now.ratios.keys()),
     )
-    return [f"{words}: {', '.join(sorted(names))}." for words, names in sides if names]
+    unpaired = [f"{words}: {', '.join(sorted(names))}." for words, names in sides if names]
+    return [heading, table if rows else "Nothing moved by more than a tenth.", *unpaired]
 
 
 def bench(file: Path, asked: dict[str, Any], record: bool) -> int:
@@ -236,20 +231,29 @@ def parsed(words: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    options = parsed(words)
+def guarded(work: Callable[[], int], stopped: str = "") -> int:
+    """Do the work, whose exit status is returned; what ends it before is said, and its status.
+
+    :param stopped: what is said where Ctrl-C or SIGTERM ends it."""
     try:
         with stoppable():
-            file = expand_path("file", options.file)
-            return bench(file, SMALL if options.small else FULL, options.record)
+            return work()
     except KeyboardInterrupt as stop:
-        return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
+        status, words = TERMINATED if isinstance(stop, Terminated) else INTERRUPTED, stopped
     except WriteFailed as error:
-        print(f"error: {error}", file=sys.stderr)
-        return CANNOT_WRITE
+        status, words = CANNOT_WRITE, f"error: {error}"
     except ArgumentError as error:
-        print(f"error: {'--' if error.argument == 'file' else ''}{error}", file=sys.stderr)
-        return 2
+        option = "--" if error.argument in ("file", "output") else ""
+        status, words = 2, f"error: {option}{error}"
+    if words:
+        print(words, file=sys.stderr)
+    return status
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    options = parsed(words)
+    asked = SMALL if options.small else FULL
+    return guarded(lambda: bench(expand_path("file", options.file), asked, options.record))
 
 
 if __name__ == "__main__":

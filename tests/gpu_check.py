@@ -24,8 +24,6 @@ import torch
 from tqdm.auto import tqdm
 
 import art_snn
-from art_snn.checks import ArgumentError, WriteFailed
-from art_snn.cli import CANNOT_WRITE
 from art_snn.data import Source
 from art_snn.experiments import cost, scaling
 from art_snn.experiments.folder import locked
@@ -38,12 +36,12 @@ from art_snn.measuring.machine import processor
 from art_snn.measuring.process import ProcessFailed
 from art_snn.models import Architecture
 from art_snn.paths import expand_path
-from art_snn.stopping import INTERRUPTED, TERMINATED, Terminated, stoppable
-from tests.bench import commit
+from tests.bench import commit, guarded
 
 ROOT = Path(__file__).resolve().parents[1]
 SUMMARY = "gpu-check.md"
 FAILED = "failed.txt"
+STOPPED = "gpu-check: stopped; the same command goes on with the rest."
 
 PRECISIONS = {
     "fp32": "single precision, TF32 off",
@@ -267,11 +265,9 @@ def summary(plan: Plan) -> str:
 
 
 def _tests(plan: Plan) -> list[Part]:
-    file = plan.output / "tests" / "tests.json"
-    if not file.exists():
-        return []
-    found = read_result(file)
-    return [f"Tests marked gpu: {found['counts']}, in {found['seconds']} s."]
+    passed = _read(plan.output / "tests" / "tests.json", dict)
+    words = "Tests marked gpu: {counts}, in {seconds} s."
+    return [words.format(**passed)] if passed else []
 
 
 def _ratios(plan: Plan) -> list[Part]:
@@ -303,8 +299,7 @@ def _costs(plan: Plan, precision: str) -> list[Part]:
 
 
 def _cost(settings: cost.Settings) -> cost.Cost | None:
-    file = settings.output / "cost.json"
-    return read_result(file, cost.Cost) if file.exists() else None
+    return _read(settings.output / "cost.json", cost.Cost)
 
 
 def _scaling(plan: Plan) -> list[Part]:
@@ -314,8 +309,11 @@ def _scaling(plan: Plan) -> list[Part]:
 
 
 def _growth(plan: Plan) -> scaling.Growth | None:
-    file = plan.output / "scaling" / "scaling.json"
-    return read_result(file, scaling.Growth) if file.exists() else None
+    return _read(plan.output / "scaling" / "scaling.json", scaling.Growth)
+
+
+def _read(file: Path, kind: type) -> Any:
+    return read_result(file, kind) if file.exists() else None
 
 
 def parsed(words: Sequence[str] | None) -> argparse.Namespace:
@@ -337,20 +335,13 @@ def main(words: Sequence[str] | None = None) -> int:
         why = "sees no CUDA device, and this checks nothing but what needs one."
         print(f"gpu-check: torch {torch.__version__} {why}", file=sys.stderr)
         return 2
-    try:
-        with stoppable():
-            output = expand_path("output", options.output)
-            make = Plan.small if options.small else Plan
-            done = check(make(output=output, device=options.device))
-    except KeyboardInterrupt as stop:
-        print("gpu-check: stopped; the same command goes on with the rest.", file=sys.stderr)
-        return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
-    except WriteFailed as error:
-        print(f"error: {error}", file=sys.stderr)
-        return CANNOT_WRITE
-    except ArgumentError as error:
-        print(f"error: --{error}", file=sys.stderr)
-        return 2
+    return guarded(lambda: run(options), STOPPED)
+
+
+def run(options: argparse.Namespace) -> int:
+    output = expand_path("output", options.output)
+    make = Plan.small if options.small else Plan
+    done = check(make(output=output, device=options.device))
     for name, reason in failures(output).items():
         print(f"{name} failed: {reason}", file=sys.stderr)
     print(f"Written to {output}: {SUMMARY}, and all results.")
@@ -359,6 +350,6 @@ def main(words: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     # By its own name, so that other processes find what they are to run.
-    from tests.gpu_check import main as run
+    from tests import gpu_check
 
-    sys.exit(run())
+    sys.exit(gpu_check.main())

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-Job = Callable[[], None]
 LEAVING = threading.Event()
 """Set when nothing more is to begin."""
 
@@ -35,7 +34,7 @@ class Report:
         return ", ".join(f"{number} {what}" for what, number in self.counts.items())
 
 
-def two_at_a_time(jobs: Iterable[Job]) -> None:
+def two_at_a_time(jobs: Iterable[Callable[[], object]]) -> None:
     """Run the jobs on two threads; a failure of one is raised at the end, Ctrl-C ends them soon."""
     with ThreadPoolExecutor(2) as pool:
         try:
