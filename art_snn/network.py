@@ -142,13 +142,13 @@ class SpikingNetwork(HalfPrecision):
     def forget(self) -> None:
         """Drop what rules such as ASSG remember of earlier gradients, and free its memory."""
         self.memory = {}
-        for half in self.halves():
+        for _, half in self._half.values():
             half.forget()
 
     def keep(self, samples: Tensor) -> None:
         """Let rules remember only the samples, bool [N], of the last batch that an attack keeps."""
         self.memory = kept(self.memory, samples)
-        for half in self.halves():
+        for _, half in self._half.values():
             half.keep(samples)
 
     def twin(self) -> "SpikingNetwork":
@@ -203,8 +203,8 @@ class SpikingNetwork(HalfPrecision):
         """Within the block, and in the present thread or task, an attack within this radius.
 
         Rules that remember, such as ASSG, must distinguish the next step of an attack from a new
-        sample: one of which an input value is farther than twice the radius, and rounding, from the
-        first one that was differentiated. What was remembered is forgotten on entry and on exit.
+        sample. That is one with an input value farther than twice the radius, and rounding, from
+        the first that was differentiated. What they remember is forgotten on entry and on exit.
 
         :param radius: the largest change of an input value, in the unit of the network's input; a
             budget in any other norm also bounds it. None: the block is for a single batch.
@@ -220,9 +220,7 @@ class SpikingNetwork(HalfPrecision):
             self.forget()
 
     def check(self, rule: Gradient, x: Tensor) -> None:
-        """Refuse a rule that does not apply, before a pass of an input x [N, ...] under it.
-
-        :raises ValueError: with the reason."""
+        """Refuse, by a ValueError, a rule that does not apply to a pass of an input [N, ...]."""
         self._require_applicable(rule, "gradient")
 
     def objection(self, rule: Gradient, samples: Any = None) -> str | None:
@@ -430,9 +428,8 @@ def readout_dtype(x: Tensor) -> torch.dtype:
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
-    return len(shape) == len(wanted) and all(
-        size in (None, got) for got, size in zip(shape, wanted, strict=True)
-    )
+    pairs = zip(shape, wanted, strict=True)
+    return len(shape) == len(wanted) and all(size in (None, got) for got, size in pairs)
 
 
 def _module(layers: nn.Module | Sequence[nn.Module]) -> nn.Module:

@@ -55,9 +55,7 @@ def taken(asked: str | None, device: torch.device) -> tuple[torch.dtype | None, 
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether the device has units or instructions of its own for products of bfloat16.
-
-    AMX and AVX-512 BF16 in processors, and CUDA from compute capability 8 on."""
+    """Whether products of bfloat16 are native: with AMX, AVX-512 BF16 or CUDA capability 8 on."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
     if device.type != "cpu":
@@ -78,9 +76,7 @@ def _named(device: torch.device) -> str:
 
 
 class HalfPrecision(nn.Module):
-    """A network whose gradients at the input may be computed in half precision.
-
-    Copies of it compute there, one for every dtype, made anew where its state has changed."""
+    """A network whose gradients at the input may be computed in half precision, by copies of it."""
 
     layers: nn.Module
     execution: Any
@@ -127,10 +123,6 @@ class HalfPrecision(nn.Module):
     def kept_precise(self) -> Collection[str]:
         """Names of layers that keep their precision when the others are lowered."""
         return ()
-
-    def halves(self) -> list[Any]:
-        """The copies of this network that there are."""
-        return [half for _, half in self._half.values()]
 
     def crafted(self, rule: Gradient, x: Tensor) -> Tensor:
         """Logits with the rule in their graph, in the precision of :attr:`attack_dtype`."""

@@ -31,6 +31,7 @@ def same_logits(runner: Runner, x: Tensor, *, native: bool) -> None:
         # States that are known begin again; others have been changed by the first run.
         runner.refresh(encoded)
         ours = runner.run_by_itself(encoded, native=native)
+    # In training mode some versions of frameworks add in another order.
     compare_logits(alone, ours, rounded=native)
 
 
@@ -42,9 +43,7 @@ def agree(alone: Tensor, ours: Tensor, *, rounded: bool) -> bool:
 
 
 def compare_logits(alone: Tensor, ours: Tensor, *, rounded: bool) -> None:
-    """Refuse logits in a pass of ours that are not those of the model by itself.
-
-    In training mode some versions of frameworks add in another order: those are `rounded`."""
+    """Refuse logits in a pass of ours that are not those of the model by itself."""
     if agree(alone, ours, rounded=rounded):
         return
     got = f"one whose logits then differ by {(alone - ours).abs().max().item():.3g}"

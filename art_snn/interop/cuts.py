@@ -18,9 +18,7 @@ from art_snn.interop.steps import StepPass, by_steps, weights_of
 
 
 def some_gradient(runner: Runner, rule: Gradient, x: Tensor) -> None:
-    """Refuse what cuts gradients, and graphs that hold what we do not know.
-
-    :param x: requires a gradient where one is asked for at the input, and not at the weights."""
+    """Refuse what cuts gradients at x, or at the weights, and graphs of unknown functions."""
     if not isinstance(rule, Native):
         _refuse_unread(runner, rule, x.detach())
     some = through = _gradient(runner, rule, x)
@@ -48,9 +46,7 @@ def some_gradient(runner: Runner, rule: Gradient, x: Tensor) -> None:
 
 
 def _gradient(runner: Runner, rule: Gradient, x: Tensor, *, native: bool = False) -> bool | None:
-    """Whether the gradient of all logits is anywhere not zero; None where the graph ends before.
-
-    :param native: whether autograd functions of the model's own may stand in the graph."""
+    """Whether the gradient of all logits is anywhere not zero; None where the graph ends before."""
     with torch.enable_grad():
         inputs = x.detach().clone().requires_grad_(x.requires_grad)
         with tracing() as natives:
@@ -58,6 +54,7 @@ def _gradient(runner: Runner, rule: Gradient, x: Tensor, *, native: bool = False
         if not total.requires_grad:
             return None
         if native or isinstance(rule, Native):
+            # Autograd functions of the model's own may stand anywhere in the graph.
             natives = [([total.grad_fn], [])]
         between = set().union(*(graph_nodes(*ends) for ends in natives))
         _refuse_functions(runner, total.grad_fn, between)
@@ -107,9 +104,10 @@ def graph_nodes(roots: Iterable[Any], ends: Iterable[Any] = ()) -> set[Any]:
 
 
 def _refuse_functions(runner: Runner, root: Any, natives: set[Any]) -> None:
-    """Refuse autograd functions in a graph that are neither of a rule nor said to be harmless.
+    """Refuse autograd functions of the model's own, other than harmless ones and these nodes.
 
-    :param natives: nodes that may be any but those that run the model again."""
+    And compiled code, where neurons were not called."""
+    silent = runner.traits.silent
     for node in graph_nodes([root]):
         function: Any = getattr(type(node), "_forward_cls", None)
         if function is None:
@@ -118,35 +116,30 @@ def _refuse_functions(runner: Runner, root: Any, natives: set[Any]) -> None:
             remedy = "Its neurons would run again after the pass, from another state: remove it."
             got = "one with activation checkpointing"
             raise invalid("model", "a model that runs once in a pass", got, remedy)
-        if node not in natives and function not in runner.form.harmless:
-            _refuse_function(function, runner.traits.silent)
-
-
-def _refuse_function(function: Any, silent: list[str]) -> None:
-    """Refuse a function of the model's own; and compiled code where neurons were not called."""
-    place = function.__module__
-    if place.startswith(("torch.", "art_snn.")) and not (silent and "functorch" in place):
-        return
-    got = f"{place}.{function.__qualname__} in its graph"
-    remedy = (
-        "A spike of a neuron that is not recognised? register_neuron makes it known. "
-        f"If it is none: adapt(..., harmless=[{function.__name__}])."
-    )
-    if silent:
+        place = function.__module__
+        compiled = silent and "functorch" in place
+        usual = place.startswith(("torch.", "art_snn.")) and not compiled
+        if usual or node in natives or function in runner.form.harmless:
+            continue
+        got = f"{place}.{function.__qualname__} in its graph"
         remedy = (
-            f"{', '.join(silent)} was not called: by functions, or in a compiled copy, neurons "
-            f"pass by __call__ and forward. Otherwise: {remedy}"
+            "A spike of a neuron that is not recognised? register_neuron makes it known. "
+            f"If it is none: adapt(..., harmless=[{function.__name__}])."
         )
-    raise refused("a model without autograd functions of its own", got, remedy)
+        if silent:
+            remedy = (
+                f"{', '.join(silent)} was not called: by functions, or in a compiled copy, neurons "
+                f"pass by __call__ and forward. Otherwise: {remedy}"
+            )
+        raise refused("a model without autograd functions of its own", got, remedy)
 
 
 def _refuse_outsiders(pieces: Any) -> None:
-    """Refuse tensors that require a gradient and are no parameters, in a graph that is cut.
-
-    Numbers may: Norse makes its states start from such ones, whose gradients nobody asks for."""
+    """Refuse tensors that require a gradient and are no parameters, in a graph that is cut."""
     parameters = pieces.targets()
     for node in graph_nodes(pieces.roots()):
         leaf = getattr(node, "variable", None)
+        # Numbers may: states of Norse start from such ones.
         if leaf is not None and leaf.ndim and id(leaf) not in parameters:
             got = f"a tensor {list(leaf.shape)} that is none of its parameters"
             remedy = "Make it one: gradients are passed on where a loop over time is cut."

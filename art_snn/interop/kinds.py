@@ -59,11 +59,7 @@ def register_neuron(
 
         class LIFSpike(nn.Module): ...           # T steps of [T * N, ...] in one call
 
-        register_neuron(
-            LIFSpike,
-            dynamics=lambda module: Dynamics(decay=module.tau, threshold=module.thresh),
-            layout="merged",
-        )
+        register_neuron(LIFSpike, dynamics=lambda m: Dynamics(m.tau, m.thresh), layout="merged")
 
     It must start from rest at every run, and its spikes must be those of the dynamics, which is
     verified in the first pass. A subclass counts as the same unless it has a forward of its own.

@@ -20,9 +20,7 @@ COPIED = ("_memories", "_memories_rv", "_buffers")
 
 @dataclass(frozen=True)
 class Member:
-    """A module with a state, by its name in a model, and the class `cls` that it is known by.
-
-    :param merged: whether what "steps" would take comes as [T * N, ...]."""
+    """A module with a state, by its name in a model; `cls` is the class that it is known by."""
 
     name: str
     module: nn.Module
@@ -54,9 +52,7 @@ class Member:
         return Site(self.name, Unknown(reason=reason))
 
     def twin(self, steps: int | None, *, training: bool = False) -> nn.Module:
-        """The module with the same settings and weights and a state of its own, at its start.
-
-        With `training` it is in training mode, whatever the module is in."""
+        """The module with a state of its own, at its start; settings and weights are the same."""
         twin = object.__new__(type(self.module))
         attributes = dict(vars(self.module))  # At once, since other threads may add to it.
         state = {k: dict(v) if k in COPIED else v for k, v in attributes.items()}

@@ -51,8 +51,7 @@ class AdaptedNetwork(SpikingNetwork):
     def _ready(self) -> Runner:
         """What runs the model at present."""
         if self.runner is None:
-            parts = (self.readout, self.taken, self.traits, self.verified)
-            return Runner(self, *parts, self.length)
+            return Runner(self, self.readout, self.taken, self.traits, self.verified, self.length)
         self.runner.length = self.length
         return self.runner
 
@@ -62,8 +61,7 @@ class AdaptedNetwork(SpikingNetwork):
     def sites(self) -> list[Site]:
         """Every neuron that rules differentiate, by its name, with its dynamics at present.
 
-        Neurons without a reset that return their potential are not among them: mostly they are
-        read out, and whether their spikes matter shows in a pass."""
+        But for those without a reset that return their potential: it is mostly read out."""
         runner = self._ready()
         if not runner.ruled:
             reason = "no neuron of the model is recognised; register_neuron makes one known"
@@ -264,9 +262,8 @@ def adapt(
         adapt(model, encoder=None)                # maps [N, ...] -> [N, K], with its own time steps
         adapt(model, steps=25, readout="spikes")  # one step: [N, ...] -> (spikes, potential) [N, K]
 
-    A model that computes one time step is recognised, and called once for every step. The model
-    stays as it is: the network shares its forward, parameters, state dict and device. Every pass
-    starts from its neurons' rest and leaves nothing on it.
+    A model that computes one time step is recognised, and called once for every step. The network
+    shares its parameters, state dict and device. Every pass starts from rest and leaves no trace.
 
     :param model: its neurons are recognised by the names of their classes; those of your own by
         :func:`register_neuron`.
@@ -321,16 +318,12 @@ def _encoder(encoder: Encoder | str | None, steps: int | None) -> Encoder:
 
 
 def _check_model(model: object, *, native: bool) -> None:
-    """Refuse what is no model of another framework, or cannot be put back after a pass.
-
-    Under the rule `native`, it may have no neuron that is recognised."""
-    modules = isinstance(model, nn.Module) and not isinstance(model, SpikingNetwork)
-    if not modules or isinstance(model, type):
+    """Refuse what is no model of another framework, or cannot be put back after a pass."""
+    if not isinstance(model, nn.Module) or isinstance(model, SpikingNetwork):
         raise TypeError(
             f"model: expected a torch module of another framework, got {type(model).__name__}. "
             "Pass an instance; a SpikingNetwork needs no adapting."
         )
-    assert isinstance(model, nn.Module)
     ours = [name for name, module in model.named_modules() if isinstance(module, Neuron)]
     remedy = "Build a SpikingNetwork of it."
     require(not ours, "model", "neurons of one framework", f"art_snn's {ours[:1]}", remedy)

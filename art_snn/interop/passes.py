@@ -31,6 +31,8 @@ from art_snn.interop.members import (
     to_steps,
 )
 
+Sites = dict[str, Site]
+
 
 class ModelPass:
     """A pass in which every module with a state runs by itself, from its start.
@@ -91,12 +93,7 @@ class FiringPass(ModelPass):
     :param sites: the neurons that fire so, as engines see them; others keep their own gradient."""
 
     def __init__(
-        self,
-        members: Members,
-        sites: dict[str, Site],
-        steps: int | None,
-        firing: Firing,
-        preludes: int = 0,
+        self, members: Members, sites: Sites, steps: int | None, firing: Firing, preludes: int = 0
     ) -> None:
         super().__init__(members, steps, preludes=preludes)
         self.sites, self.firing = sites, firing
@@ -157,13 +154,11 @@ class Exchange(FiringPass):
         return from_steps(self.answer(member, x, current), layout)
 
     def answer(self, member: Member, x: Tensor, current: Tensor) -> Tensor:
-        """Spikes [T, N, ...] for a current [T, N, ...], which came in the layout of `current`."""
-        return self.firing(self.site_of(member), x)
-
-    def site_of(self, member: Member) -> Site:
-        """The place of the present call: a neuron that starts from rest may have several."""
+        """Spikes [T, N, ...] for a current x [T, N, ...], which came as `current`."""
         site, call = self.sites[member.name], self.calls[member.name]
-        return site if call == 1 else replace(site, name=f"{site.name}, call {call}")
+        if call > 1:  # A neuron that starts from rest may have several places.
+            site = replace(site, name=f"{site.name}, call {call}")
+        return self.firing(site, x)
 
 
 ONE_PLACE = "One neuron cannot be at two places: give every place one of its own."

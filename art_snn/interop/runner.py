@@ -34,9 +34,7 @@ class OwnTime:
 
 @dataclass(frozen=True)
 class Form:
-    """How a model is taken, as :func:`~art_snn.interop.adapt` describes it.
-
-    :param steps: time steps T that the model makes itself, where that was said."""
+    """How a model is taken, as :func:`~art_snn.interop.adapt` says; `steps` are the model's own."""
 
     steps: int | None
     merged: bool
@@ -65,7 +63,6 @@ class Traits:
     :param single: whether a call computes one time step, so that the loop over them is ours.
     :param writes: whether it writes into its input.
     :param random: whether it draws at random.
-    :param steps: time steps T of a pass.
     :param preludes: calls of every neuron before the first time step.
     :param silent: neurons that no pass calls."""
 
@@ -82,11 +79,10 @@ class Runner:
     """A model as it is at present, with its neurons, ready to run.
 
     :param network: around the model.
-    :param verified: what is known of the model, by its key.
     :param length: time steps of the last input that was encoded.
 
-    Read off the model: `members`, its modules that are recognised; `ruled`, the neurons that rules
-    of ours differentiate, by name; `natives`, those that keep their own gradient, and why."""
+    Of its `members`, modules that are recognised, rules of ours differentiate the `ruled` neurons,
+    and the `natives` keep their own gradient, for a reason."""
 
     network: SpikingNetwork
     readout: Readout
@@ -212,10 +208,7 @@ class Runner:
         return len(to_steps(calls[-1][0], layout, layer.module, None))
 
     def average(self, name: str, calls: Sequence[Call], samples: int, steps: int | None) -> Tensor:
-        """Output [N, ...] of a layer, averaged over the time steps T of a pass.
-
-        :param calls: of the layer in that pass, or in several, of which the last one counts.
-        :param samples: N."""
+        """Output [N, ...] of a layer, averaged over the time steps T of the last pass in calls."""
         expected, got = "a layer that the model calls", f"{name!r}, which was not called"
         require(calls, "layer", expected, got, "Choose another layer.")
         outputs = [output[0] if isinstance(output, tuple) else output for _, output in calls]
@@ -265,7 +258,6 @@ def read_logits(
     """Logits [N, K] of what a model has returned.
 
     :param output: whatever it returned; a list with an entry for every step of a looped model.
-    :param batch: samples N.
     :param steps: time steps T; None where the model alone knows.
     :param length: time steps that those of the output stand for, as one does in a replay."""
     if callable(readout):

@@ -130,9 +130,8 @@ class _Traced(StepPass):
 
 
 def _preludes(runner: Runner, encoded: Tensor) -> int:
-    """1 where every neuron is called once before the first step, and nobody reads its spikes.
-
-    Networks converted from an ANN charge their neurons so, with a constant."""
+    """1 where every neuron is called once before the first step, and nobody reads its spikes."""
+    # Networks converted from an ANN charge their neurons so, with a constant.
     try:
         with as_it_was(runner), torch.enable_grad(), torch.random.fork_rng([]):
             this = runner.firing_pass(_Traced, encoded, simulation)

@@ -28,14 +28,16 @@ from art_snn.interop.members import Member
 from art_snn.interop.passes import FiringPass, other_equations, refused, running, wrong_steps
 from art_snn.values import operand
 
+Model = Callable[[Tensor], Tensor]
+
 
 class Calls:
-    """What the calls of one neuron leave: currents with a graph, and leaves for its answers.
-
-    After :meth:`fire`, `stacked` are all currents [T, N, ...] and `fired` their spikes."""
+    """What the calls of one neuron leave: currents with a graph, and leaves for its answers."""
 
     stacked: Tensor
+    """All currents [T, N, ...], after :meth:`fire`."""
     fired: Tensor
+    """Their spikes."""
 
     def __init__(self, member: Member, site: Site) -> None:
         self.member, self.site = member, site
@@ -151,9 +153,8 @@ class StepPass(FiringPass):
         self.compare()
 
     def compare(self) -> None:
-        """Refuse dynamics whose spikes are not those that the neurons themselves have given.
-
-        Not where training runs in half precision, in which two ways of computing differ."""
+        """Refuse dynamics whose spikes are not those that the neurons themselves have given."""
+        # In half precision, as training may run, two ways of computing differ.
         pairs = [(calls, torch.stack(calls.spikes).detach()) for calls in self.made.values()]
         if not pairs or torch.is_autocast_enabled(pairs[0][1].device.type):
             return
@@ -165,12 +166,8 @@ class StepPass(FiringPass):
                 raise other_equations(calls.member.name, spikes, calls.fired)
 
 
-def by_steps(
-    this: StepPass, model: Callable[[Tensor], Tensor], weights: Sequence[Tensor], x: Tensor
-) -> Tensor:
-    """What the model makes of x, its neurons being differentiated by the firing of the pass.
-
-    Of the parameters, only `weights` get gradients."""
+def by_steps(this: StepPass, model: Model, weights: Sequence[Tensor], x: Tensor) -> Tensor:
+    """What the model makes of x, differentiable by the firing of the pass at x and the weights."""
     # Views, whose nodes show in the backward pass whether their gradients are asked for.
     links = [tensor.view_as(tensor) for tensor in (x, *weights)]
     pieces = _Pieces(this, model, weights)
@@ -193,9 +190,7 @@ def weights_of(module: nn.Module) -> list[Tensor]:
 class _Pieces:
     """The graph of one pass in pieces."""
 
-    def __init__(
-        self, this: StepPass, model: Callable[[Tensor], Tensor], weights: Sequence[Tensor]
-    ) -> None:
+    def __init__(self, this: StepPass, model: Model, weights: Sequence[Tensor]) -> None:
         self.this, self.model, self.weights = this, model, weights
 
     def forward(self, x: Tensor) -> Tensor:

@@ -59,10 +59,7 @@ def settle(runner: Runner, x: Tensor) -> Hashable:
 
 
 def verify(runner: Runner, rule: Gradient | None, x: Tensor, form: Hashable) -> None:
-    """Refuse, before a pass, a model that computes otherwise than is believed.
-
-    :param rule: None where nothing is differentiated.
-    :param form: as :func:`settle` returns it."""
+    """Refuse, before a pass, a model that computes otherwise than is believed."""
     if isinstance(rule, Composite):
         for part in rule.parts:
             verify(runner, part, x, form)
@@ -148,9 +145,7 @@ def _form(runner: Runner, x: Tensor) -> Hashable:
 
 
 class Watch:
-    """Compares gradient passes whose input was predicted last, and others on a schedule.
-
-    A network that draws at random is compared neuron by neuron: its logits differ anyway."""
+    """Compares gradient passes whose input was predicted last, and others on a schedule."""
 
     def __init__(self) -> None:
         self.passes = 0
@@ -174,12 +169,14 @@ class Watch:
         due = self.passes in FIRST or self.passes % EVERY == 0
         x, logits = x.detach(), logits.detach()
         if runner.traits.random:
+            # Logits differ from pass to pass.
             if due and not isinstance(rule, Native):
                 with unwatched(), torch.random.fork_rng([x.device] if x.is_cuda else []):
                     same_spikes(runner, x)
             return
         encoder, inputs, alone = self._last or ("", x[:0], logits)
-        predicted = encoder == str(runner.network.encoder) and _equal(inputs, x)
+        alike = (inputs.shape, inputs.dtype, inputs.device) == (x.shape, x.dtype, x.device)
+        predicted = alike and encoder == str(runner.network.encoder) and torch.equal(inputs, x)
         rounded = isinstance(rule, Native)
         if not (predicted or due) or (predicted and agree(alone, logits, rounded=rounded)):
             return
@@ -193,8 +190,3 @@ class Watch:
                 "first samples alone: describe them by register_neuron(cls, dynamics=function)."
             )
             raise refused("one whose logits are the same in a gradient pass", got, remedy)
-
-
-def _equal(one: Tensor, other: Tensor) -> bool:
-    alike = (one.shape, one.dtype, one.device) == (other.shape, other.dtype, other.device)
-    return alike and torch.equal(one, other)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from art_snn import Frames, Poisson
+from art_snn import Direct, Frames, Poisson
 from art_snn.dynamics import Dynamics
 from art_snn.interop import adapt, register_neuron
 from tests.adapted import Leaky, Spike
@@ -153,19 +153,20 @@ def test_a_network_that_is_random_in_training_alone_is_none_in_evaluation():
         assert network.traits.random == mode
 
 
-def test_what_verification_draws_leaves_the_random_state_as_it_was():
+@pytest.mark.parametrize("encoder", [Direct(4), Poisson(4)])
+def test_what_verification_draws_leaves_the_random_state_as_it_was(encoder):
     states = []
     for verified in (False, True):
-        network = adapt(Noisy().eval(), steps=4)
+        model = Noisy() if isinstance(encoder, Direct) else multi(Leaky())
+        network = adapt(model.eval(), encoder=encoder)
         network.watch.passes = 2  # The second pass of these is compared.
         if verified:
             gradient(network, "stbp", images())
             network.watch.passes = 2
         torch.manual_seed(0)
-        for _ in range(3):
-            gradient(network, "stbp", images())
-        states.append(torch.get_rng_state())
-    assert torch.equal(*states)
+        logits = [gradient(network, "stbp", images())[0] for _ in range(3)]
+        states.append((torch.get_rng_state(), *logits))
+    assert all(map(torch.equal, *states))
 
 
 def test_what_returns_several_things_names_the_readouts():

@@ -311,19 +311,6 @@ EQUATIONS = {
 }
 
 
-@pytest.mark.parametrize("name", EQUATIONS)
-@pytest.mark.filterwarnings("ignore:Inhibition is an unstable feature")
-def test_neurons_of_other_equations_are_refused_by_name_and_reason(name):
-    neuron, reason = EQUATIONS[name]
-    model = StateLoop(single)
-    model.neuron1 = neuron()
-    network = adapt(model, **OWN_TIME)
-    assert str(network.gradient) == "Native()"
-    for rule in ALL_RULES:
-        with pytest.raises(ValueError, match=rf"neuron 'neuron1'.*{reason}{ELSEWHERE}"):
-            network.gradient = rule
-
-
 SETTINGS = {
     "2.0": (partial(Drifting, step_mode="m"), "Drifting has a single_step_functional_forward of"),
     "0.0.0.0.14": (partial(Older, step_mode="m"), "Older has a neuronal_charge of .*register_neur"),
@@ -333,13 +320,19 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("rule", ["stbp", "rga", "bptr", "hart"])
-@pytest.mark.parametrize("name", SETTINGS)
-def test_classes_and_settings_that_rules_do_not_know_are_refused(name, rule):
-    neuron, reason = SETTINGS[name]
-    network = adapt(Stack(neuron), steps=STEPS, gradient="native")
-    with pytest.raises(ValueError, match=rf"neuron 'neuron1'.*{reason}"):
-        network.gradient = rule
+@pytest.mark.parametrize("name", EQUATIONS | SETTINGS)
+@pytest.mark.filterwarnings("ignore:Inhibition is an unstable feature")
+def test_neurons_that_rules_do_not_know_are_refused_by_name_and_reason(name):
+    model, options = (
+        (Stack(multi), ALL_STEPS) if name in SETTINGS else (StateLoop(single), OWN_TIME)
+    )
+    neuron, reason = (EQUATIONS | SETTINGS)[name]
+    model.neuron1 = neuron()
+    network = adapt(model, **options)
+    assert str(network.gradient) == "Native()"
+    for rule in ALL_RULES:
+        with pytest.raises(ValueError, match=rf"neuron 'neuron1'.*{reason}{ELSEWHERE}"):
+            network.gradient = rule
 
 
 class FourFolded(Folded):
@@ -453,18 +446,13 @@ def test_functions_that_return_no_dynamics_are_refused():
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-def test_layers_that_torch_compiled_are_refused():
-    model = Stack(multi)
-    model.fc2 = torch.jit.script(model.fc2)
-    with pytest.raises(ValueError, match=r"model: expected modules of Python, got fc2 compiled"):
-        adapt(model, steps=STEPS, gradient="native")
-    with pytest.raises(
-        ValueError, match=r"got the model compiled by torch\.jit\. Give the model as"
+def test_layers_that_torch_compiled_and_weights_without_values_are_refused():
+    compiled = Stack(multi)
+    compiled.fc2 = torch.jit.script(compiled.fc2)
+    for model, message in (
+        (compiled, "modules of Python, got fc2 compiled"),
+        (torch.jit.script(nn.Linear(2, 2)), r"got the model compiled by torch\.jit\. Give the mo"),
+        (Stack(multi).to("meta"), r"weights that have values, got .* meta"),
     ):
-        adapt(torch.jit.script(nn.Linear(2, 2)), steps=STEPS, gradient="native")
-
-
-def test_weights_without_values_are_refused():
-    model = Stack(multi).to("meta")
-    with pytest.raises(ValueError, match=r"model: expected weights that have values, got .* meta"):
-        adapt(model, steps=STEPS)
+        with pytest.raises(ValueError, match=rf"^model: expected .*{message}"):
+            adapt(model, steps=STEPS, gradient="native")
