@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from art_snn.checks import Open, cuts_gradients, invalid, require
 from art_snn.classifier.inputs import check_device_type
@@ -25,13 +25,11 @@ Outcome = TypeVar("Outcome")
 class Experiment:
     """Where an experiment writes, and what it runs on.
 
-    The function run(settings) of every room raises a FileNotFoundError when data or weights are not
-    there, a CheckpointError when weights do not fit or the folder holds others, and a ValueError
-    when settings, data and network do not suit each other or the folder holds something else or
-    belongs to another run at the time, and a WriteFailed when something cannot be written.
+    The function run(settings) of every room raises a FileNotFoundError for missing data or weights,
+    and a CheckpointError for weights that do not fit. It raises a ValueError when settings, data,
+    network and folder do not suit each other, and a WriteFailed when it cannot write.
 
-    :param output: folder for all that comes out, made when missing; a run that was interrupted is
-        taken up from it.
+    :param output: folder for all results, made when missing; an interrupted run goes on from it.
     :param threads: threads of torch on the CPU [torch's own choice].
     :param device: gpu (where there is one) or cpu, as in ART.
     :raises ValueError: for another device, a count below 1, or an output that is a file."""
@@ -60,10 +58,8 @@ class Experiment:
     def at_work(self) -> Iterator[Team]:
         """This process is set up as the settings ask, and holds the output within the block.
 
-        Of an experiment that several processes do together, the leading one holds it for all; where
-        it cannot, the others leave by a SystemExit of status 0.
-
-        :raises ValueError: when the output cannot be written into, or another run holds it."""
+        Of several processes the leading one holds it for all; where it cannot, the others leave.
+        """
         set_threads(self.threads)
         with join() if self.together else nullcontext(Team()) as team, ExitStack() as stack:
             team.led(lambda: stack.enter_context(locked(self.output)))
@@ -95,13 +91,6 @@ def at_work(run: "Callable[[Any], Outcome]") -> "Callable[[Any], Outcome]":
     return held_run
 
 
-class Savable(Protocol):
-    """What writes itself as an image, such as a figure of matplotlib."""
-
-    def savefig(self, fname: Any, *, format: str, dpi: int) -> None:
-        """Write it into a file."""
-
-
 class Result(ABC):
     """What an experiment found: paragraphs, tables, and all figures as JSON."""
 
@@ -130,10 +119,8 @@ class Result(ABC):
         """Paragraphs and tables as one text."""
         return render(self.parts(), form)
 
-    def write(self, folder: Path, *pictures: Savable) -> None:
-        """Write all files into the folder.
-
-        :param pictures: one for each of the drawings, in their order."""
+    def write(self, folder: Path, *pictures: Any) -> None:
+        """Write all files into the folder; of figures of matplotlib there is one per drawing."""
         write_result(folder / f"{self.name}.json", self.as_dict())
         write_text(folder / f"{self.name}.md", self.render("markdown"))
         for name, picture in zip(self.drawings, pictures, strict=True):

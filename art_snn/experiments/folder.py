@@ -24,16 +24,15 @@ MOMENT = 1.0
 def locked(folder: Path) -> Iterator[None]:
     """The folder is there, can be written into, and belongs to this run within the block.
 
-    What a run that was killed left unfinished is removed: files that carry a name of ours, here and
-    in the folders that runs make here. Nothing stays of a block that writes nothing.
-
-    :raises ValueError: when another run holds the folder, or it cannot be written into."""
+    Unfinished files of a killed run are removed. Nothing stays of a block that writes nothing."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = _locked(folder)
         try:
-            write_text(folder / HOLDER, _words())
+            since = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
+            words = f"process {os.getpid()} on {platform.node()}, since {since},"
+            write_text(folder / HOLDER, words)
             _sweep(folder)
         except BaseException:
             _let_go(folder, lock)
@@ -96,8 +95,3 @@ def _remove(folders: list[Path]) -> None:
     for folder in folders:
         with suppress(OSError):
             folder.rmdir()
-
-
-def _words() -> str:
-    since = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
-    return f"process {os.getpid()} on {platform.node()}, since {since},"

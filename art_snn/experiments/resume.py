@@ -48,15 +48,9 @@ Measured = Annotated[float, "NaN and infinities among them"]
 
 
 def expect(holds: object, expected: str, value: object) -> None:
-    """A complaint about a field of results unless something holds.
-
-    :raises ValueError: which :func:`structured` completes by the name of the field."""
+    """Raise a ValueError, to which :func:`structured` adds the field, unless something holds."""
     if not holds:
         raise ValueError(f"expected {expected}, got {truncate(json.dumps(value, default=repr))}")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_whole(value: Any) -> bool:
@@ -64,7 +58,8 @@ def _is_whole(value: Any) -> bool:
 
 
 def _number(value: Any, kind: Any) -> float:
-    expect(_is_number(value) and (kind == Measured or math.isfinite(value)), "a number", value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    expect(number and (kind == Measured or math.isfinite(value)), "a number", value)
     expect(kind != Positive or value > 0, "a number above 0", value)
     return float(value)
 
@@ -108,10 +103,6 @@ def _is_array(kind: Any) -> bool:
     return np.ndarray in (kind, get_origin(kind))
 
 
-def _plain(values: np.ndarray) -> Any:
-    return bit_string(values) if values.dtype == bool else values.tolist()
-
-
 converter.register_structure_hook(float, _number)
 converter.register_structure_hook_func(lambda kind: kind in (Positive, Measured), _number)
 converter.register_structure_hook(int, _checked(_is_whole, "a whole number"))
@@ -120,7 +111,9 @@ converter.register_structure_hook(str, _checked(lambda it: isinstance(it, str), 
 converter.register_unstructure_hook(Share, Share.as_dict)
 converter.register_structure_hook(Share, _share)
 converter.register_unstructure_hook(Robustness, _robustness)
-converter.register_unstructure_hook_func(_is_array, _plain)
+converter.register_unstructure_hook_func(
+    _is_array, lambda array: bit_string(array) if array.dtype == bool else array.tolist()
+)
 converter.register_structure_hook_func(_is_array, _array)
 converter.register_unstructure_hook(Values, Values.tolist)
 
@@ -140,20 +133,14 @@ def fingerprint(
 
     Of a network with code of the user's own it also changes with that, and with the classes of the
     first samples: not with their logits, whose last bits depend on processor and threads."""
-    network = classifier.model
+    network, limits = classifier.model, classifier.clip_values
     sources = code(network)
-    given = classifier.clip_values
-    limits = None if given is None else [np.asarray(limit).tolist() for limit in given]
-    parts = (settings, *network.form, *sources, limits)
-    weights = map(values, network.state_dict().values())
-    return digest(parts, *weights, x, y, *([_classes(classifier, x)] if sources and len(x) else []))
-
-
-def _classes(classifier: PyTorchSpikingClassifier, x: np.ndarray) -> np.ndarray:
-    """Predicted classes of the first samples."""
-    with seeded(0):
-        classes: np.ndarray = classifier.predict(x[:PREDICTED], batch_size=BATCH).argmax(1)
-    return classes
+    ends = None if limits is None else [np.asarray(limit).tolist() for limit in limits]
+    parts = [*map(values, network.state_dict().values()), x, y]
+    if sources and len(x):
+        with seeded(0):
+            parts.append(classifier.predict(x[:PREDICTED], batch_size=BATCH).argmax(1))
+    return digest((settings, *network.form, *sources, ends), *parts)
 
 
 def write_result(file: Path, content: Mapping[str, Any]) -> None:
@@ -196,11 +183,10 @@ def _reason(error: BaseException, _: object) -> str:
 
 
 def earlier(file: Path | None, what: str, kind: type[Found], fits: Fits[Found]) -> Found | None:
-    """Earlier results, None where there are none.
+    """Earlier results as an object of that kind, None where there are none.
 
     :param what: the kind of results, for the complaint.
-    :param kind: of the object that the file is read as; dict leaves it as it is.
-    :param fits: whether that is of the same settings, weights and samples.
+    :param fits: whether they are of the same settings, weights and samples.
     :raises ValueError: when the file is damaged, naming the field, or holds anything else."""
     if file is None or not file.exists():
         return None

@@ -13,12 +13,7 @@ FORMATS = {"text": "plain", "markdown": "pipe", "html": "html"}
 
 @dataclass(frozen=True)
 class Table:
-    """Rows below their titles, every cell as it is to be read.
-
-    :param titles: heads of the columns.
-    :param rows: cells, as many in every row as there are titles.
-    :param words: how many columns, from the first on, are words and set to the left; figures are
-        set to the right."""
+    """Rows of cells below their titles; the first columns are words, which are set to the left."""
 
     titles: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -85,10 +80,9 @@ def _render_part(part: Part, form: Form) -> str:
 
 
 def latex(text: str) -> str:
-    """The text with all that LaTeX would take for a command escaped.
-
-    A bracket at the start would be the option of the line break, or of the item, before it."""
+    """The text with all that LaTeX would take for a command escaped."""
     escaped = "".join(LATEX_ESCAPE_RULES.get(letter, letter) for letter in text)
+    # A bracket at the start would be the option of the line break, or of the item, before it.
     return f"{{[}}{escaped[1:]}" if escaped.startswith("[") else escaped
 
 

@@ -37,8 +37,7 @@ class Trained:
     :param epochs: of training here [10; of a function of yours: none].
     :param train_dtype: precision of that training, see :class:`art_snn.training.Recipe`: bfloat16
         or auto [the network's own].
-    :raises ValueError: for a count below 1, another precision, epochs or a precision next to a
-        network that is not trained here, or a file that is none.
+    :raises ValueError: for another count or precision, or either next to weights that are given.
     :raises FileNotFoundError: when there is no such checkpoint."""
 
     architecture: Architecture = field(default_factory=Architecture)
@@ -96,7 +95,6 @@ class Trained:
     ) -> PyTorchSpikingClassifier:
         """The network, before :meth:`obtain`, as ART sees it, with the value range of `data`.
 
-        :param device_type: "gpu" or "cpu", as in ART.
         :raises ValueError: for data without a value range, or of one class."""
         remedy = "A network of one class cannot be wrong: add samples of another."
         require(data.classes > 1, "data", "samples of two classes or more", "one", remedy)
@@ -117,9 +115,6 @@ class Trained:
         training that was interrupted goes on after its last whole epoch.
 
         :param network: as :meth:`build` made it, on any device.
-        :param data: its training samples are used.
-        :param seed: of the training.
-        :param verbose: show how far the training is.
         :raises FileNotFoundError: when there is no such checkpoint.
         :raises CheckpointError: when weights do not fit, or the folder holds another network.
         :raises ValueError: when a function of the user's own gives weights that are not finite."""
@@ -151,8 +146,7 @@ class Trained:
             checkpoint.load(network, path)
             return
         recipe = Recipe.short(self.epochs or EPOCHS, seed, train_dtype=self.train_dtype)
-        x, y = data.x_train, data.y_train
-        train(network, x, y, recipe, resume=state, verbose=verbose)
+        train(network, data.x_train, data.y_train, recipe, resume=state, verbose=verbose)
         checkpoint.save(network, path, **wanted)
         state.unlink()
 
@@ -164,19 +158,14 @@ class Trained:
         return describe_training(self.architecture, epochs, seed, self.train_dtype) | noted
 
     def words(self, data: Dataset, network: SpikingNetwork | None = None) -> str:
-        """Network and data in words; settings other than the checkpoint's are named.
-
-        :param network: as it was built."""
+        """Network and data in words; settings other than the checkpoint's are named."""
         noted, given = self.noted(), self.architecture.given
         other = [f"{k} {noted[k]}" for k, v in given.items() if noted.get(k, v) != v]
         trained = f"; its weights were trained with {', '.join(other)}" if other else ""
         dtype = self.train_dtype or noted.get("train_dtype")
-        how = "" if dtype is None else f", trained in {_precision(dtype)}"
+        dtype = "bfloat16 where the device multiplies it natively" if dtype == "auto" else dtype
+        how = "" if dtype is None else f", trained in {dtype}"
         return f"{self.on(data).architecture.words(network)} on {data.name}{how}{trained}"
-
-
-def _precision(dtype: str) -> str:
-    return "bfloat16 where the device multiplies it natively" if dtype == "auto" else dtype
 
 
 def _notes_of_kept(path: Path) -> dict[str, Any]:
@@ -191,7 +180,7 @@ def _notes_of_kept(path: Path) -> dict[str, Any]:
 def describe_training(
     architecture: Architecture, epochs: int | None, seed: int, train_dtype: str | None = None
 ) -> dict[str, Any]:
-    """A network, and the length and precision of its training, as checkpoints note them."""
+    """A network and its training, as checkpoints note them."""
     return asdict(architecture) | {"epochs": epochs, "seed": seed, "train_dtype": train_dtype}
 
 

@@ -12,15 +12,12 @@ REFERENCE = "stbp"
 
 @dataclass(frozen=True)
 class Row:
-    """What one rule achieved.
+    """What one rule, in words, achieved; or why it does not apply.
 
-    :param rule: the rule with its hyperparameters, in words.
     :param kind: "temporal" or "rate", by the engine of the rule; "" for all others.
-    :param objection: why the rule does not apply; None where it does.
-    :param outcome: sample by sample; None where the rule does not apply.
     :param vanished: samples with an all-zero gradient at the clean image.
-    :param cosine: mean over samples of the cosine to the STBP gradient, at the clean image; over
-        those where neither vanishes. None where there is none."""
+    :param cosine: mean of the cosine to the STBP gradient, over the clean images at which neither
+        vanishes."""
 
     rule: str
     kind: str = ""
@@ -32,13 +29,9 @@ class Row:
 
 @dataclass
 class Comparison(Result):
-    """The finished rows, and what they rest on.
+    """The finished rows, and what they rest on: network, attack and machine in words.
 
-    :param title: network and data in words.
     :param key: fingerprint of settings, weights and samples.
-    :param attack: the attack in words.
-    :param settings: attack, samples and the like, for JSON.
-    :param machine: on which the times were taken, and how, in words.
     :param inference: median seconds of a prediction of one batch.
     :param seconds: rule -> median seconds of one gradient of one batch.
     :param rows: rule -> row, in the order of the settings."""
@@ -72,13 +65,12 @@ class Comparison(Result):
     def parts(self) -> list[Part]:
         """What was compared and how, and a row per rule."""
         heading = (self.title, self.attack, self._accuracy(), self.machine)
-        refused = {name: row.objection for name, row in self.rows.items() if row.objection}
-        lines = [f"{n} does not apply: {why}." for n, why in refused.items()]
-        if not self.attacked and "native" not in self.rows:
+        rows = self.rows.items()
+        lines = [f"{name} does not apply: {row.objection}." for name, row in rows if row.objection]
+        if lines and not self.attacked and "native" not in self.rows:
             remedy = "Networks of other frameworks have their own gradient: --rules native."
             lines = [remedy, *lines]
-        notes = [Notes(lines)]
-        return [heading, self._table(), *(notes if refused else [])]
+        return [heading, self._table(), *([Notes(lines)] if lines else [])]
 
     def _accuracy(self) -> str:
         """How many samples there are to flip, in words."""
@@ -88,9 +80,7 @@ class Comparison(Result):
         return "no rule applies"
 
     def _table(self) -> Table:
-        """One row per rule and one for the union of all.
-
-        The p-value is that of McNemar's test, with the sign of the stronger one."""
+        """One row per rule and one for the union of all; p is that of McNemar's test."""
         titles = ["rule", "success among the correct", "p against STBP", "x inference", "ms"]
         titles += ["zero gradient", "cosine to STBP"]
         outcomes, blank = self.attacked, ("",) * 5

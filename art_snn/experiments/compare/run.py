@@ -48,16 +48,13 @@ def compared(
     file: Path | None = None,
     title: str = "",
 ) -> Comparison:
-    """Attack any network under every rule, one after the other.
+    """Attack any network, which keeps its own rule, under every rule, one after the other.
 
-    The network keeps its own rule. With a file, every finished rule is written to it, and those
-    that it already holds are not run again.
+    With a JSON file, every finished rule is written to it, and those that it holds are not run
+    again.
 
     :param settings: of which data, network and output are not read.
-    :param classifier: around the trained network.
-    :param x: test samples ``(N, *input_shape)``.
-    :param y: class indices (N,).
-    :param file: JSON file of the results.
+    :param x: test samples ``(N, *input_shape)``, with class indices y (N,).
     :param title: network and data in words.
     :raises ValueError: when the file holds a comparison of something else, or there is no sample.
     """
@@ -65,41 +62,30 @@ def compared(
     require_some("x", x, "at least one sample", "Give test samples.")
     # Times and directions are those of the gradients that the attack takes.
     with classifier.model.crafting(settings.attack.attack_dtype or classifier.attack_dtype):
-        return _compared(settings, classifier, x, y, file, title)
+        bench = _Bench(settings, classifier, x, y).ruled()
+        settings, rules = bench.settings, bench.settings.rules
+        key = fingerprint(settings.identity, classifier, x, y)
+        objections = {name: bench.objection(settings.rule(name)) for name in rules}
+        timed = [name for name in rules if objections[name] is None]
 
+        def fits(comparison: Comparison) -> bool:
+            return comparison.key == key and comparison.seconds.keys() >= {*timed}
 
-def _compared(
-    settings: Settings,
-    classifier: PyTorchSpikingClassifier,
-    x: np.ndarray,
-    y: np.ndarray,
-    file: Path | None,
-    title: str,
-) -> Comparison:
-    bench = _Bench(settings, classifier, x, y).ruled()
-    settings, rules = bench.settings, bench.settings.rules
-    key = fingerprint(settings.identity, classifier, x, y)
-    objections = {name: bench.objection(settings.rule(name)) for name in rules}
-    timed = [name for name in rules if objections[name] is None]
-
-    def fits(comparison: Comparison) -> bool:
-        return comparison.key == key and comparison.seconds.keys() >= {*timed}
-
-    comparison = earlier(file, "comparison", Comparison, fits)
-    if comparison is None:
-        comparison = Comparison(title, key, str(settings.attack), settings.as_dict())
-        bench.time(comparison, timed)
-    clean = predictions(classifier, x, settings.batch_size, settings.seed)
-    reference: np.ndarray | None = None
-    for name in (name for name in rules if name not in comparison.rows):
-        rule = settings.rule(name)
-        row = Row(str(rule), engine_of(rules[name]), objections[name])
-        if row.objection is None:
-            reference = bench.reference() if reference is None else reference
-            row = bench.attack(row, name, rule, clean, reference)
-        comparison.rows[name] = row
-        if file is not None:
-            write_result(file, comparison.as_dict())
+        comparison = earlier(file, "comparison", Comparison, fits)
+        if comparison is None:
+            comparison = Comparison(title, key, str(settings.attack), settings.as_dict())
+            bench.time(comparison, timed)
+        clean = predictions(classifier, x, settings.batch_size, settings.seed)
+        reference: np.ndarray | None = None
+        for name in (name for name in rules if name not in comparison.rows):
+            rule = settings.rule(name)
+            row = Row(str(rule), engine_of(rules[name]), objections[name])
+            if row.objection is None:
+                reference = bench.reference() if reference is None else reference
+                row = bench.attack(row, name, rule, clean, reference)
+            comparison.rows[name] = row
+            if file is not None:
+                write_result(file, comparison.as_dict())
     return comparison
 
 
@@ -150,18 +136,15 @@ class _Bench:
     def attack(
         self, row: Row, name: str, rule: Gradient, clean: np.ndarray, reference: np.ndarray
     ) -> Row:
-        """The row with what the attack achieves by the rule."""
-        settings, gradients = self.settings, self.gradients(rule, f"gradients by {name}")
-        adversarial = attacked(
-            settings.attack,
-            rule,
-            self.classifier,
-            self.x,
-            self.y,
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-            words=f"{settings.attack.name} by {name}",
+        """The row with what the attack achieves with the rule."""
+        attack, gradients = self.settings.attack, self.gradients(rule, f"gradients by {name}")
+        batch, seed, words = (
+            self.settings.batch_size,
+            self.settings.seed,
+            f"{attack.name} by {name}",
         )
+        samples = self.classifier, self.x, self.y
+        adversarial = attacked(attack, rule, *samples, batch_size=batch, seed=seed, words=words)
         lengths = np.linalg.norm(gradients, axis=1), np.linalg.norm(reference, axis=1)
         both = (lengths[0] > 0) & (lengths[1] > 0)
         products = (gradients[both] * reference[both]).sum(1) / (lengths[0] * lengths[1])[both]
@@ -177,9 +160,8 @@ class _Bench:
         classifier, repeats = self.classifier, self.settings.repeats
         device = device_type(classifier.device)
         x, y = self.x[: self.settings.batch_size], self.y[: self.settings.batch_size]
-        operations: dict[str, Callable[[], object]] = {
-            "": lambda: classifier.predict(x, batch_size=len(x))
-        }
+        operations: dict[str, Callable[[], object]]
+        operations = {"": partial(classifier.predict, x, batch_size=len(x))}
         for name in names:
             rule = self.settings.rule(name)
             operations[name] = partial(classifier.loss_gradient, x, y, gradient=rule)

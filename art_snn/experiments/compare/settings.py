@@ -9,12 +9,8 @@ from art_snn.experiments.trained import Attacking
 from art_snn.gradients import EOT, GRADIENTS, Gradient, rule_named
 from art_snn.gradients.rules.eot import MOST_DRAWS
 
-RULES: Mapping[str, Gradient] = MappingProxyType(
-    {
-        name: rule_named(name)
-        for name in (*GRADIENTS, "pdsg-per-sample", "rga-32-steps", "mean-rga-stbp")
-    }
-)
+_NAMES = (*GRADIENTS, "pdsg-per-sample", "rga-32-steps", "mean-rga-stbp")
+RULES: Mapping[str, Gradient] = MappingProxyType({name: rule_named(name) for name in _NAMES})
 """The rules that are compared unless others are asked for."""
 
 

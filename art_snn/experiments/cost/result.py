@@ -17,10 +17,7 @@ converter.register_structure_hook(CostRow, lambda text, _: CostRow.read(text))
 class Cost(Result):
     """Median seconds of each row over some rounds, and its peak bytes above the loaded model.
 
-    :param workload: what was measured, for JSON.
-    :param machine: in words.
-    :param repeats: rounds behind every median.
-    :param remarks: sentences that the reader of the rows should know."""
+    The remarks are sentences that the reader of the rows should know."""
 
     title: str
     workload: dict[str, Any]
@@ -45,28 +42,22 @@ class Cost(Result):
         how = f"median of {self.repeats} rounds in turn; memory above the model{kept}"
         what = "one training step" if self.training else "one input gradient"
         titles = (what, "seconds", "x inference", "peak MiB", "x inference")
-        rows = [
-            (
-                self.words(row),
-                f"{self.seconds[row]:.3f}",
-                f"{self.ratio(row):.2f}",
-                f"{self.peak[row] / 2**20:.0f}",
-                f"{self.memory_ratio(row):.2f}",
-            )
-            for row in self.seconds
-        ]
+        rows = []
+        for row, seconds in self.seconds.items():
+            time = f"{seconds:.3f}", f"{self.ratio(row):.2f}"
+            memory = f"{self.peak[row] / 2**20:.0f}", f"{self.memory_ratio(row):.2f}"
+            rows.append((self.words(row), *time, *memory))
         notes = [*self._compared(), *self.remarks]
         table: list[Part] = [(self.title, f"{self.machine}; {how}"), Table(titles, rows)]
         return [*table, *([Notes(notes)] if notes else [])]
 
     def _compared(self) -> list[str]:
-        """Every other gradient of its own against the one by STBP, where that is a row."""
-        others = [row for row in self.seconds if row not in (INFERENCE, REFERENCE)]
+        """Each other gradient of our classifier against that of STBP, where that is a row."""
         return [
             f"A {self._step} by {row_label(row)} takes "
             f"{self.ratio(row) / self.ratio(REFERENCE):.2f} of the time of one by STBP."
-            for row in others
-            if REFERENCE in self.seconds and not row.stock
+            for row in self.seconds
+            if REFERENCE in self.seconds and not row.stock and row not in (INFERENCE, REFERENCE)
         ]
 
     @property

@@ -1,8 +1,7 @@
 """What one input gradient, or one training step, costs against inference without a gradient.
 
-The rows are those of table S2 of Bu et al. (CVPR 2023), for one gradient: plain inference, the
-gradient by every rule through PyTorchSpikingClassifier, and through ART's stock PyTorchClassifier
-around the same network. On demand also the same network in other frameworks."""
+The rows are those of table S2 of Bu et al. (CVPR 2023): plain inference, the gradient with every
+rule through our classifier and through ART's stock one, on demand also in other frameworks."""
 
 from dataclasses import replace
 
@@ -66,8 +65,8 @@ def run(settings: Settings) -> Cost:
 def _peers(network: SpikingNetwork) -> tuple[list[CostRow], list[str]]:
     """Rows of the frameworks that can have the network, and what their reader should know."""
     versions = installed()
-    missing = without(versions)
-    rows, remarks = [], [] if missing is None else [missing]
+    missing, rows = without(versions), []
+    remarks = [] if missing is None else [missing]
     for name, version in versions.items():
         reason = peer_objection(name, network)
         remarks.append(PEERS[name].remark if reason is None else reason)

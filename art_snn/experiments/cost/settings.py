@@ -79,16 +79,12 @@ class Settings(Experiment):
         else:
             expected = "None without training, since it is the precision of training steps"
             remedy = "Take --attack-dtype for gradients at the input, or --training."
-            require(
-                self.train_dtype is None, "train_dtype", expected, repr(self.train_dtype), remedy
-            )
+            alone = self.train_dtype is None
+            require(alone, "train_dtype", expected, repr(self.train_dtype), remedy)
         require_device(self.device)
 
     def workload(self) -> Workload:
-        """The load that is measured.
-
-        :raises ValueError: when the network takes another input, a rule does not apply to it, or
-            it has no weights to train."""
+        """The load that is measured, refused where network, input, rules or training do not fit."""
         sizes = {"channels": self.channels, "image_size": self.image_size}
         x, y = random_samples(self.architecture, self.batch_size, **sizes)
         names = ("architecture", "batch_size", *PROCESS)

@@ -47,9 +47,9 @@ def rate_current(
     words = f"{len(inside)} recorded pairs"
     if not inside.all():
         words += f" ({100 * (~inside).mean():.1f} % outside)"
-    ax.scatter(x, y, s=5, color=COLOURS["stbp"], alpha=0.12, lw=0, rasterized=True, label=words)
-    places, means = _binned(x, y, np.linspace(low, high, BINS + 1))
     blue = COLOURS["stbp"]
+    ax.scatter(x, y, s=5, color=blue, alpha=0.12, lw=0, rasterized=True, label=words)
+    places, means = _binned(x, y, np.linspace(low, high, BINS + 1))
     ax.plot(places, means, "D", mfc="white", mec=blue, ms=4, label="their mean in bins", zorder=3)
     grid = np.linspace(low, high, 2001)
     for name, curve in curves.items():
@@ -58,9 +58,8 @@ def rate_current(
     ax.set(ylim=(-0.04, 1.04))
     ax.grid(alpha=0.3)
     legend = ax.legend(fontsize="small", frameon=False, loc="upper left")
-    for handle in legend.legend_handles:
-        if handle is not None:
-            handle.set_alpha(1)
+    for handle in filter(None, legend.legend_handles):
+        handle.set_alpha(1)
     return ax
 
 
@@ -69,6 +68,5 @@ def _binned(x: np.ndarray, y: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray
     index = np.digitize(x, edges[1:-1])
     counts = np.bincount(index, minlength=BINS)
     enough = counts >= 10
-    sums = (np.bincount(index, weights=values, minlength=BINS) for values in (x, y))
-    places, means = (total[enough] / counts[enough] for total in sums)
-    return places, means
+    sums = [np.bincount(index, weights=values, minlength=BINS)[enough] for values in (x, y)]
+    return sums[0] / counts[enough], sums[1] / counts[enough]

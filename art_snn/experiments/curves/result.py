@@ -9,7 +9,7 @@ from art_snn.checks import require
 from art_snn.curves import Pairs
 from art_snn.curves.static import Curve
 from art_snn.dynamics import Dynamics
-from art_snn.experiments.base import Result, Savable
+from art_snn.experiments.base import Result
 from art_snn.experiments.tables import Part, Table
 from art_snn.files import write_arrays
 from art_snn.gradients import RGA
@@ -29,14 +29,10 @@ class Deviation:
 
 @dataclass(frozen=True)
 class Fit:
-    """The pairs of one network and their deviations from every curve.
+    """The pairs of one layer of a network, and curve -> their deviation from it.
 
-    :param title: network and data in words.
-    :param decay: of its neurons.
-    :param layer: name of the recorded layer.
     :param places: pairs of a sample and a neuron that there are.
-    :param silent: share of the pairs without any spike.
-    :param deviations: curve -> deviation."""
+    :param silent: share of the recorded pairs without any spike."""
 
     title: str
     decay: float
@@ -115,19 +111,16 @@ class Curves(Result):
 
     def parts(self) -> list[Part]:
         """A table per network: d is recorded minus curve."""
-        parts: list[Part] = [
-            f"Curves: static, and the polyline of {self.rule}. d is recorded minus curve."
-        ]
-        for recording in self.recordings:
-            parts += [(recording.panel.title, recording.panel.source()), recording.panel.table()]
-        return parts
+        head = f"Curves: static, and the polyline of {self.rule}. d is recorded minus curve."
+        panels = [recording.panel for recording in self.recordings]
+        return [head, *(part for p in panels for part in ((p.title, p.source()), p.table()))]
 
     @property
     def files(self) -> list[str]:
         """Names of the files that are written."""
         return [*super().files, "pairs.npz"]
 
-    def write(self, folder: Path, *pictures: Savable) -> None:
+    def write(self, folder: Path, *pictures: Any) -> None:
         """Write all files, and the pairs as arrays."""
         names = ("sample", "neuron", "current", "rate")
         pairs = {f"{r.name}/{n}": getattr(r.pairs, n) for r in self.recordings for n in names}

@@ -26,9 +26,8 @@ from art_snn.network import VERIFIED, SpikingNetwork
 def run(settings: Settings) -> Curves:
     """Train or load every network, record it on the test samples, and compare with the curves.
 
-    Writes curves.json, curves.md, curves.png and pairs.npz. A training that was interrupted is
-    taken up after its last whole epoch, and networks that the folder holds are not trained again;
-    that of decay 0.5 lies in decay-0.5/network.pt."""
+    Writes curves.json, curves.md, curves.png and pairs.npz. An interrupted training goes on after
+    its last whole epoch; trained networks lie in decay-<decay>/network.pt."""
     data, device, seed = settings.source.load(), torch_device(settings.device), settings.seed
     trained = [network.on(data) for network in settings.networks()]
     networks = [one.build(data, seed) for one in trained]
@@ -37,9 +36,8 @@ def run(settings: Settings) -> Curves:
     once, remedy = len(set(decays)) == len(decays), "One network of every decay is recorded."
     require(once, "decays", "one or more different ones", ", ".join(decays), remedy)
     recordings = []
-    for one, network, dynamics in zip(
-        trained, tqdm(networks, "Networks", leave=False), kinds, strict=True
-    ):
+    shown = tqdm(networks, "Networks", leave=False)
+    for one, network, dynamics in zip(trained, shown, kinds, strict=True):
         folder = folder_of(settings.output, dynamics.decay)
         one.obtain(network.to(device), data, folder, seed)
         title, subject = one.words(data, network), one.as_dict(seed)
@@ -59,8 +57,7 @@ def recorded(
     """Record any network on the test samples.
 
     :param settings: of which data, network and output are not read.
-    :param title: network and data in words.
-    :param subject: the network's settings, for JSON.
+    :param title: network and data in words; the subject is their settings, for JSON.
     :raises ValueError: when there is no such layer, its reset is soft, or beta or gamma does not
         fit."""
     dynamics = _checked(settings, network)
@@ -74,20 +71,20 @@ def recorded(
         current = dynamics.effective(torch.as_tensor(pairs.current, device="cpu")).numpy()
         pairs, dynamics = replace(pairs, current=current), dynamics.standard
     curves = curves_of(dynamics.decay, dynamics.threshold, settings.rule)
-    panel = fit(title, dynamics.decay, pairs, curves)
-    name = f"decay-{decay_label(dynamics.decay)}"
+    panel, name = fit(title, dynamics.decay, pairs, curves), f"decay-{decay_label(dynamics.decay)}"
     return Recording(name, subject or {}, dynamics, pairs, curves, panel)
 
 
 def _checked(settings: Settings, network: SpikingNetwork) -> Dynamics:
     """The dynamics of the layer, which has a static curve and a polyline."""
-    name = find_layer(network, settings.layer)
-    layers = network.neuron_layers()
+    name, layers = find_layer(network, settings.layer), network.neuron_layers()
     dynamics = next(layer.site.dynamics for layer in layers if layer.name == name)
-    static = dynamics.reset == "hard" and dynamics.has_rate_curve
-    got = repr(dynamics.reset) if dynamics.reset != "hard" else str(dynamics)
-    remedy = "The static curve is that of neurons with a hard reset."
-    require(static, "reset", "'hard'", got, remedy)
+    hard, remedy = (
+        dynamics.reset == "hard",
+        "The static curve is that of neurons with a hard reset.",
+    )
+    got = str(dynamics) if hard else repr(dynamics.reset)
+    require(hard and dynamics.has_rate_curve, "reset", "'hard'", got, remedy)
     remedy = "A curve is drawn of one decay and one threshold."
     require(dynamics.uniform, "layer", "neurons that are all alike", str(dynamics), remedy)
     settings.rule.corners(dynamics.decay, dynamics.standard.threshold)

@@ -45,10 +45,8 @@ class Settings(Experiment):
         super().__post_init__()
         set_counts(self, "pairs", "batch_size")
         set_fields(self, seed=require_seed("seed", self.seed))
-        decays, single = (
-            self.decays,
-            self.architecture.is_own or self.architecture.decay is not None,
-        )
+        decays, architecture = self.decays, self.architecture
+        single = architecture.is_own or architecture.decay is not None
         got = "none" if not decays else ", ".join(f"{decay:g}" for decay in decays)
         remedy = "One network of every decay is recorded."
         alone = decays is None or not single
@@ -71,11 +69,11 @@ class Settings(Experiment):
 
         :raises FileNotFoundError: when there is no such checkpoint."""
         open_decays = (None,) * len(self.checkpoint) or DECAYS
-        alone = self.architecture.is_own or self.architecture.decay is not None
-        decays: tuple[float | None, ...] = self.decays or ((None,) if alone else open_decays)
-        files = self.checkpoint or (None,) * len(decays)
-        fields: list[dict[str, Any]] = [{} if d is None else {"decay": d} for d in decays]
-        return [
-            Trained(architecture=replace(self.architecture, **t), checkpoint=f, epochs=self.epochs)
-            for t, f in zip(fields, files, strict=True)
-        ]
+        single = self.architecture.is_own or self.architecture.decay is not None
+        decays: tuple[float | None, ...] = self.decays or ((None,) if single else open_decays)
+        networks = []
+        for decay, file in zip(decays, self.checkpoint or (None,) * len(decays), strict=True):
+            default = self.architecture.decay
+            architecture = replace(self.architecture, decay=default if decay is None else decay)
+            networks.append(Trained(architecture=architecture, checkpoint=file, epochs=self.epochs))
+        return networks

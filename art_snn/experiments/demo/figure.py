@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from art_snn.experiments.colours import COLOURS, LINES
-from art_snn.experiments.demo.result import Demonstration
+from art_snn.experiments.demo.result import GRADIENTS, Demonstration
 from art_snn.metrics import Robustness
 
 
@@ -25,11 +25,10 @@ def draw_pictures(outcome: Demonstration) -> Figure:
     """Originals, adversarials by each gradient, and what was added."""
     original = outcome.pictures["original"]
     rows = [("original", original, False)]
-    for gradient, adversarial in outcome.pictures.items():
-        if gradient == "original":
-            continue
-        rows.append((f"PGD by {gradient.upper()}", adversarial, False))
-        rows.append(("difference", adversarial - original, True))
+    for gradient in GRADIENTS:
+        adversarial = outcome.pictures[gradient]
+        rows += [(f"PGD by {gradient.upper()}", adversarial, False)]
+        rows += [("difference", adversarial - original, True)]
     figure = Figure(figsize=(9, 5), layout="constrained")
     for ax, (label, images, signed) in zip(figure.subplots(len(rows), 1), rows, strict=True):
         image_row(ax, images, label=label, signed=signed)
@@ -46,32 +45,20 @@ def accuracy_against_eps(
     Budgets ascend, in units of the clip range; each curve has one outcome per budget."""
     for (attack, gradient), outcomes in curves.items():
         shares = [outcomes[0].clean_accuracy, *(o.robust_accuracy for o in outcomes)]
-        low, high = zip(*(share.interval for share in shares), strict=True)
-        x = [0.0, *eps]
-        colour = COLOURS.get(gradient)
-        ax.plot(
-            x,
-            [100 * share.value for share in shares],
-            LINES.get(attack, "-"),
-            color=colour,
-            marker="o",
-            markersize=3,
-            label=f"{attack} by {gradient.upper()}",
-        )
-        ax.fill_between(
-            x, 100 * np.array(low), 100 * np.array(high), color=colour, alpha=0.12, lw=0
-        )
+        low, high = 100 * np.array([share.interval for share in shares]).T
+        x, y = [0.0, *eps], [100 * share.value for share in shares]
+        colour, label = COLOURS.get(gradient), f"{attack} by {gradient.upper()}"
+        ax.plot(x, y, LINES.get(attack, "-"), color=colour, marker="o", markersize=3, label=label)
+        ax.fill_between(x, low, high, color=colour, alpha=0.12, lw=0)
     ax.set(xlabel="budget eps (share of the pixel range)", ylabel="accuracy [%]", ylim=(0, 100))
     ax.grid(alpha=0.3)
     return ax
 
 
 def image_row(ax: Axes, images: np.ndarray, *, label: str, signed: bool = False) -> Axes:
-    """Images side by side.
+    """Images (N, C, H, W), C = 1 or 3, in [0, 1], side by side, with a label at the left.
 
-    :param images: (N, C, H, W), C = 1 or 3; in [0, 1], or differences around 0 with `signed`.
-    :param label: text left of the row.
-    :param signed: colour negative blue and positive red, on the scale of the largest difference."""
+    Signed ones are differences: negative blue and positive red, on the scale of the largest."""
     padded = np.pad(images, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=np.nan)
     strip = np.concatenate(list(padded), axis=2)[..., :-1].transpose(1, 2, 0)
     if signed:

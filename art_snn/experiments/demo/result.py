@@ -31,21 +31,20 @@ class Demonstration(Result):
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
-        settings = {
-            name: getattr(self.settings, name)
-            for name in ("model", "seed", "eps", "train_eps", "epochs", "attack_dtype")
-        }
+        names = ("model", "seed", "eps", "train_eps", "epochs", "attack_dtype")
+        settings = {name: getattr(self.settings, name) for name in names}
         networks = {
             name: {" by ".join(pair): [o.as_dict() for o in some] for pair, some in curves.items()}
             for name, curves in self.curves.items()
         }
-        results = {
+        return {
+            "data": "scikit-learn digits, 80/20 split",
+            **settings,
+            "torch": torch.__version__,
             "accuracy": self.accuracy,
             "networks": networks,
             "verdicts": gradient_verdicts(self),
         }
-        words = {"data": "scikit-learn digits, 80/20 split"}
-        return words | settings | {"torch": torch.__version__} | results
 
     def parts(self) -> list[Part]:
         """Conditional attack success, and which gradient was stronger."""

@@ -32,9 +32,8 @@ def run(settings: Settings) -> Demonstration:
     _attack_all("plain", plain, data, outcome)
     hardened = plain.clone_for_refitting()
     budget = {"eps": settings.train_eps, "eps_step": settings.train_eps / 4, "max_iter": 7}
-    AdversarialTrainerMadryPGD(hardened, nb_epochs=settings.epochs, batch_size=64, **budget).fit(
-        data.x_train, data.y_train
-    )
+    trainer = AdversarialTrainerMadryPGD(hardened, settings.epochs, batch_size=64, **budget)
+    trainer.fit(data.x_train, data.y_train)
     _attack_all("adversarially trained", hardened, data, outcome)
     outcome.write(settings.output, draw_curves(outcome), draw_pictures(outcome))
     return outcome
@@ -69,9 +68,8 @@ def _attack_all(
     outcome.accuracy[name] = float((clean.argmax(1) == y).mean())
     outcome.curves[name] = {pair: [] for pair in product(ATTACKS, GRADIENTS)}
     shown = (ATTACKS[-1], settings.eps[len(settings.eps) // 2])
-    for attack, gradient, eps in tqdm(
-        list(product(ATTACKS, GRADIENTS, settings.eps)), desc=f"Attacks on {name}"
-    ):
+    cells = list(product(ATTACKS, GRADIENTS, settings.eps))
+    for attack, gradient, eps in tqdm(cells, desc=f"Attacks on {name}"):
         classifier.set_params(gradient=gradient)
         method = Attack(name=attack.partition("-")[0].lower(), eps=eps).method(classifier, 128)
         adversarial = method.generate(x, y)

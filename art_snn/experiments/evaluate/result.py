@@ -2,7 +2,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from art_snn.experiments.base import Result, Savable
+from art_snn.experiments.base import Result
 from art_snn.experiments.evaluation import Evaluation, ReportItem, render_page
 from art_snn.experiments.evaluation.page import PAGE
 from art_snn.experiments.evaluation.rows import sections
@@ -31,7 +31,7 @@ class Evaluated(Result):
         """Names of the files that :meth:`write` writes, the page among them."""
         return [*super().files, PAGE]
 
-    def write(self, folder: Path, *pictures: Savable) -> None:
+    def write(self, folder: Path, *pictures: Any) -> None:
         """Write all files into the folder; the page shows the examples that lie in it."""
         super().write(folder, *pictures)
         item = ReportItem.of("", self.evaluation, folder)

@@ -11,12 +11,9 @@ from art_snn.metrics import Share
 
 @dataclass(frozen=True)
 class Neurons:
-    """A layer of neurons.
+    """A layer of neurons of some class, by its name in the network.
 
-    :param name: in the network, as complaints name it.
-    :param kind: its class.
     :param layout: what its calls take: steps [T, N, ...], step [N, ...], merged [T * N, ...], ...
-    :param dynamics: as they were found.
     :param rate: spikes per step on the samples; None where it was not called.
     :param read_out: whether it never resets, so that its potential is read rather than its spikes.
     :param objections: rule -> why it does not apply."""
@@ -31,14 +28,15 @@ class Neurons:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        d = self.dynamics
+        d, same = self.dynamics, ("name", "kind", "layout", "rate", "read_out")
         names = ("decay", "gain", "threshold", "constant", "strict", "rest", "start")
         numbers = {name: as_json(getattr(d, name)) for name in names}
         numbers |= {"reset": d.reset, "drop": as_json(d.amount)}
-        dynamics = {"dynamics": None if d.unknown else numbers, "unknown": d.unknown}
-        same = ("name", "kind", "layout", "rate", "read_out")
-        objections = {"objections": dict(self.objections)}
-        return {name: getattr(self, name) for name in same} | dynamics | objections
+        return {name: getattr(self, name) for name in same} | {
+            "dynamics": None if d.unknown else numbers,
+            "unknown": d.unknown,
+            "objections": dict(self.objections),
+        }
 
     @property
     def label(self) -> str:
@@ -72,12 +70,11 @@ class Neurons:
 
 @dataclass(frozen=True)
 class Tried:
-    """What one gradient of one batch by a rule was like.
+    """What one gradient of one batch with a rule was like.
 
-    :param rule: with its hyperparameters.
-    :param engine: which engine ran, and why; "" where it was refused.
-    :param objection: why it does not apply, so that it was not tried, or None.
-    :param refusal: why its gradient was refused, or None.
+    :param engine: which engine ran, and why; "" where the rule was refused.
+    :param objection: why the rule does not apply, so that it was not tried.
+    :param refusal: why its gradient was refused.
     :param vanished: samples whose gradient is zero."""
 
     rule: str
@@ -96,12 +93,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class Inspection(Result):
-    """Neurons and rules of one network.
-
-    :param title: network and samples in words.
-    :param settings: encoder, rules and the like of the network.
-    :param neurons: in the order in which they are defined.
-    :param rules: name -> what came of it."""
+    """Neurons and rules of one network; the settings are its encoder, rules and the like."""
 
     title: str
     settings: Mapping[str, Any]
@@ -122,26 +114,21 @@ class Inspection(Result):
         titles = ("neuron", "class", "layout", "decay", "gain", "threshold", "reset", "rate")
         names = list(self.rules)
         neurons = Table((*titles, "rules"), [one.row(names) for one in self.neurons])
-        rules = Table(
-            ("rule", "engine", "zero gradients", "remark"),
-            [tried.row(name) for name, tried in self.rules.items()],
-        )
+        rows = [tried.row(name) for name, tried in self.rules.items()]
+        rules = Table(("rule", "engine", "zero gradients", "remark"), rows)
         notes = [[*self._unknown(), *self._objections()], self._refusals()]
         first, second = ([Notes(lines)] if lines else [] for lines in notes)
         return [(self.title, *heading), neurons, *first, rules, *second]
 
     def _unknown(self) -> list[str]:
-        return [
-            f"The equations of {one.label} are not known: {one.dynamics.unknown}."
-            for one in self.neurons
-            if one.dynamics.unknown
-        ]
+        unknown = [(one.label, one.dynamics.unknown) for one in self.neurons]
+        return [f"The equations of {name} are not known: {why}." for name, why in unknown if why]
 
     def _refusals(self) -> list[str]:
-        rules: dict[str, list[str]] = {}
-        for name, tried in self.rules.items():
-            if tried.refusal:
-                rules.setdefault(tried.refusal, []).append(name)
+        reasons = {name: tried.refusal for name, tried in self.rules.items() if tried.refusal}
+        rules = {
+            why: [name for name in reasons if reasons[name] == why] for why in reasons.values()
+        }
         return [f"Refused under {', '.join(names)}: {why}" for why, names in rules.items()]
 
     def _objections(self) -> list[str]:

@@ -50,12 +50,9 @@ def inspected(
     rules: Mapping[str, Gradient],
     title: str = "",
 ) -> Inspection:
-    """Inspect any network, which is left as it was.
+    """Inspect any network, which is left as it was, on one or more samples [N, ...] of classes [N].
 
-    :param x: samples [N, ...], one at least.
-    :param y: class indices [N].
-    :param rules: name -> rule.
-    :param title: network and samples in words."""
+    The title is network and samples in words."""
     device = device_of(network)
     inputs = torch.as_tensor(x, device=device).float()
     labels = torch.as_tensor(y, device=device).long()
@@ -82,16 +79,12 @@ def _neurons(
         network(x)
     neurons = []
     for layer, calls in zip(layers, recorded, strict=True):
-        rate = None
-        if calls:
-            _, spikes = network.in_time(layer, calls)
-            rate = float((spikes != 0).double().mean())
-        name, dynamics = layer.site.name, layer.site.dynamics
+        rate = float((network.in_time(layer, calls)[1] != 0).double().mean()) if calls else None
+        kind, name, dynamics = type(layer.module).__qualname__, layer.site.name, layer.site.dynamics
         reasons = {n: rule.objection(dynamics, network.encoder) for n, rule in rules.items()}
         objections = {n: reason for n, reason in reasons.items() if reason is not None}
-        kind = type(layer.module).__qualname__
-        read_out = name not in sites
-        neurons.append(Neurons(name, kind, layer.layout, dynamics, rate, read_out, objections))
+        same = layer.layout, dynamics, rate, name not in sites
+        neurons.append(Neurons(name, kind, *same, objections))
     return neurons
 
 

@@ -57,10 +57,7 @@ class Settings(Experiment):
         return Trained(architecture=self.architecture, checkpoint=self.checkpoint)
 
     def data(self) -> Dataset:
-        """The samples, as many as a batch where they are random.
-
-        :raises FileNotFoundError: when the data are not there.
-        :raises ValueError: when the network takes other samples."""
+        """The samples, as many as a batch where they are random."""
         if not self.source.random:
             return self.source.load()
         sizes: dict[str, Any] = {"channels": self.channels, "image_size": self.source.image_size}

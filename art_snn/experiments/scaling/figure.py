@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Mapping
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -47,9 +48,8 @@ def _line(ax: Axes, figures: Mapping[int, float], row: str) -> None:
     (curve,) = ax.plot(x, y, "-o", color=colour, markersize=4, label=label)
     line = Trend.through(figures)
     if line is not None:
-        ends = [0, max(figures)]
-        heights = [line.constant + line.per_step * end for end in ends]
-        ax.plot(ends, heights, ":", color=curve.get_color(), lw=1)
+        ends = np.array([0, max(figures)])
+        ax.plot(ends, line.constant + line.per_step * ends, ":", color=curve.get_color(), lw=1)
 
 
 def _finished(ax: Axes, growth: Growth, quantity: str) -> Axes:

@@ -73,8 +73,8 @@ class Growth(Result):
 
     def peak(self, model: str, row: str) -> dict[int, float]:
         """T -> peak bytes, where there are any, by ascending T."""
-        peaks = {c.steps: c.peak[row] for c in self.cells if c.model == model and row in c.peak}
-        return dict(sorted(peaks.items()))
+        cells = [cell for cell in self.cells if cell.model == model and row in cell.peak]
+        return dict(sorted((cell.steps, cell.peak[row]) for cell in cells))
 
     def heading(self) -> list[str]:
         """What was measured, and how, in three lines."""
@@ -104,10 +104,8 @@ def cells(growth: Growth) -> Table:
     titles += [f"{rule.upper()} MiB" for rule in rules]
     titles += [f"{rule.upper()}/{name} memory" for rule in others]
     failed = any(cell.failed for cell in growth.cells)
-    return Table(
-        [*titles, *(["remark"] if failed else [])],
-        [_cell(cell, rules, others)[: None if failed else -1] for cell in growth.cells],
-    )
+    rows = [_cell(cell, rules, others)[: None if failed else -1] for cell in growth.cells]
+    return Table([*titles, *(["remark"] if failed else [])], rows)
 
 
 def _cell(cell: Cell, rules: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
@@ -122,8 +120,7 @@ def _cell(cell: Cell, rules: Sequence[str], others: Sequence[str]) -> tuple[str,
 
 
 def slopes(growth: Growth) -> Table:
-    """Per model and row, of time and memory: the ratio of the largest to the smallest T, and the
-    line through all T (:class:`Trend`)."""
+    """Per model and row, of time and memory: the ratio of the ends of T, and the :class:`Trend`."""
     smallest, largest = min(growth.protocol.steps), max(growth.protocol.steps)
     ratio = f"T {largest}/{smallest}"
     titles = ["model", "", f"time, {ratio}", "s at T = 0", "s per step"]

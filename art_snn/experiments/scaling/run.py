@@ -19,10 +19,9 @@ from art_snn.measuring.workload import Workload, peak_of, seconds_of
 def run(settings: Settings) -> Growth:
     """Measure every model at every number of time steps; write scaling.json, .md and .png.
 
-    Each peak is taken in a process of its own; then the rows that survived are timed in another
-    one, all in turn. A process that fails or is killed costs its rows their figures and nothing
-    else. A run that was interrupted is taken up after its last whole cell, one model at one T, and
-    cells that failed are measured again."""
+    Each peak is taken in a process of its own; then the rows that survived are timed in another.
+    A process that fails costs only its rows their figures. An interrupted run goes on after its
+    last whole cell, one model at one T, and cells that failed are measured again."""
     images, file = settings.images(), settings.output / "scaling.json"
     protocol = Protocol.of(settings, images)
     threads = settings.threads or torch.get_num_threads()
@@ -36,10 +35,8 @@ def run(settings: Settings) -> Growth:
         if cell is None or not cell.whole(map(str, settings.rows)):
             load = settings.workload(images, model, steps, threads)
             cells[model, steps] = _measured(load, Cell(model, steps), settings)
-            growth = Growth(
-                protocol, machine, tuple(cells[pair] for pair in pairs if pair in cells)
-            )
-            write_result(file, growth.as_dict())
+            whole = tuple(cells[pair] for pair in pairs if pair in cells)
+            write_result(file, Growth(protocol, machine, whole).as_dict())
     growth = Growth(protocol, machine, tuple(cells[pair] for pair in pairs))
     growth.write(settings.output, draw(growth))
     return growth

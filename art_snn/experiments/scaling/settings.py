@@ -29,8 +29,7 @@ PGD = Attack(eps=2.55 / 255, eps_step=2 / 255, iterations=5)
 class Settings(Experiment):
     """Measure how time and memory of PGD grow with the time steps, on this machine.
 
-    The weights are untrained, and so may the images be random: PGD as ART runs it takes all its
-    iterations whatever it meets, so neither changes what is computed.
+    The weights are untrained and the images may be random: PGD always takes all its iterations.
 
     :param models: names of models with commas between, or functions of yours: file.py:function.
     :param steps: time steps T with commas between, each with every model.
@@ -71,9 +70,8 @@ class Settings(Experiment):
         if self.samples != "all":
             require_count("samples", self.samples, remedy="One batch of the paper is 32.")
         self.source.check_random(self.channels)
-        endless = self.samples == "all" and self.source.random
-        expected = "a number, for random images have no end"
-        require(not endless, "samples", expected, "all", "Give a number, or a data set.")
+        ends, remedy = self.samples != "all" or not self.source.random, "Give one, or a data set."
+        require(ends, "samples", "a number, for random images have no end", "all", remedy)
         require_device(self.device)
         for model in self.models:
             self._try(model)
@@ -106,10 +104,7 @@ class Settings(Experiment):
             check_applicable(rule, network.sites(), "rules", network.encoder)
 
     def images(self) -> "Images":
-        """The images under attack.
-
-        :raises FileNotFoundError: when the data are not there.
-        :raises ValueError: when there are fewer than asked for, or they are event frames."""
+        """The images under attack."""
         if not self.source.random:
             return self._of(self.source.load())
         architecture = self.architecture(self.models[0])
@@ -123,10 +118,9 @@ class Settings(Experiment):
         got = f"{data.name}, which holds event frames"
         remedy = "Attack event frames with art-snn compare, which times every gradient."
         require(not data.events, "data", "images", got, remedy)
-        count = len(data.x_test)
+        count, remedy = len(data.x_test), "Ask for all of them, or fewer."
         samples = count if self.samples == "all" else self.samples
         expected = f"at most the {count} test images of {data.name}"
-        remedy = "Ask for all of them, or for fewer."
         require(samples <= count, "samples", expected, samples, remedy)
         labels = np.eye(data.classes, dtype=np.float32)[data.y_test[:samples]]
         return Images(data.name, data.x_test[:samples].astype(np.float32), labels)
@@ -143,8 +137,7 @@ class Images:
 
 def _sides(sides: Any, _: object) -> int | list[int]:
     several = sides if isinstance(sides, list) else [sides]
-    whole = several and all(type(side) is int for side in several)
-    expect(whole, "a side or two sides", sides)
+    expect(several and all(type(s) is int for s in several), "a side or two sides", sides)
     return sides  # type: ignore[no-any-return]
 
 
@@ -153,8 +146,7 @@ converter.register_structure_hook(int | list[int], _sides)
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """What was measured, for JSON: the settings, the code of functions of the user's own, and the
-    form of the images."""
+    """What was measured, for JSON: settings, code of the user's own functions, form of images."""
 
     models: list[str]
     steps: list[int]

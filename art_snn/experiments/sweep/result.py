@@ -18,11 +18,9 @@ CAUTION = (
 
 @dataclass(frozen=True)
 class Line:
-    """One network over the values of one field.
+    """One network over the values of one field: value -> outcome of the attack, at least one.
 
-    :param title: network and data in words.
-    :param default: the rule's own value.
-    :param outcomes: value -> outcome of the attack, sample by sample; at least one."""
+    The title is network and data in words, the default is the rule's own value."""
 
     title: str
     default: float
@@ -37,16 +35,16 @@ class Line:
 
     @property
     def rivals(self) -> list[float]:
-        """The other values that are not significantly weaker than the best (McNemar p >= .05)."""
+        """The other values that are not significantly weaker than the best (McNemar p >= 0.05)."""
         apart = {self.best, *self.weaker(self.best)}
         return [value for value in self.outcomes if value not in apart]
 
     def weaker(self, than: float) -> list[float]:
-        """Those values that are significantly weaker than that one of them (McNemar p < .05)."""
+        """Those values that are significantly weaker than that one of them (McNemar p < 0.05)."""
         return [value for value in self.outcomes if self._difference(value, than) < 0]
 
     def stronger(self, than: float) -> list[float]:
-        """Those values that are significantly stronger than that one of them (McNemar p < .05)."""
+        """Those values that are significantly stronger than that one of them (McNemar p < 0.05)."""
         return [value for value in self.outcomes if self._difference(value, than) > 0]
 
     def _difference(self, value: float, other: float) -> int:
@@ -70,11 +68,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """One field over several networks.
+    """One field over several networks; rule and attack are in words.
 
-    :param rule: the rule with its defaults, in words.
-    :param field: the dotted name of the field.
-    :param attack: the attack in words.
     :param lines: network -> line, such as "decay 0.5"; at least one."""
 
     rule: str
@@ -88,9 +83,7 @@ class Panel:
         return f"{self.field} of {self.rule}; {self.attack}"
 
     def table(self) -> Table:
-        """One row per network and value.
-
-        The p-values are those of McNemar's test, with the sign of the stronger one."""
+        """One row per network and value; p is that of McNemar's test."""
         titles = ["network", self.field, "success among the correct"]
         titles += ["p against the best", "p against the default"]
         return Table(titles, [r for name, line in self.lines.items() for r in _rows(name, line)])
@@ -158,7 +151,7 @@ class Entry:
 class Content:
     """All that the JSON file holds, by rule, field and network."""
 
-    lines: dict[str, Entry]
+    lines: dict[str, Entry] = field(default_factory=dict)
 
     def panels(self) -> list[Panel]:
         """One per rule, field and attack, in the order of the file."""
@@ -176,7 +169,7 @@ class Swept(Result):
     """The panels of a sweep, one per field, and all that their JSON file holds."""
 
     panels: Sequence[Panel]
-    content: Content = field(default_factory=lambda: Content({}))
+    content: Content = field(default_factory=Content)
     name: ClassVar[str] = "sweep"
 
     def as_dict(self) -> dict[str, Any]:

@@ -26,16 +26,15 @@ from art_snn.seeding import seeded
 def run(settings: Settings) -> Swept:
     """Train or load a network per decay, sweep, write sweep.json, sweep.md and sweep.png.
 
-    Every value is checked on every network before the first training. A run that was interrupted
-    is taken up where it stopped: training after its last whole epoch, a sweep after its last whole
-    value. Trained networks lie in decay-<decay>/network.pt, one of the user's own in network.pt."""
+    Every value is checked on every network before the first training. An interrupted run goes on
+    after its last whole epoch or value. Trained networks lie in decay-<decay>/network.pt, one of
+    the user's own in network.pt."""
     data, file = settings.source.load(), settings.output / "sweep.json"
     network = settings.network.on(data)
     plans = [(plan.sweep, _networks(network, plan.decays)) for plan in settings.plans()]
     networks = {name: one for _, some in plans for name, one in some.items()}
-    classifiers = {
-        name: one.classifier(data, settings.device, settings.seed) for name, one in networks.items()
-    }
+    where = data, settings.device, settings.seed
+    classifiers = {name: one.classifier(*where) for name, one in networks.items()}
     for sweep, some in plans:
         for name in some:
             check(sweep, classifiers[name], data.x_test)
@@ -45,13 +44,13 @@ def run(settings: Settings) -> Swept:
         one.obtain(classifiers[name].model, data, folder, settings.seed)
     panels = []
     for sweep, some in plans:
-        lines = {
-            name: swept(sweep, classifiers[name], data.x_test, data.y_test, file, name, title)
-            for name, one in some.items()
-            for title in [one.words(data, classifiers[name].model)]
-        }
+        lines = {}
+        for name, one in some.items():
+            classifier, x, y = classifiers[name], data.x_test, data.y_test
+            title = one.words(data, classifier.model)
+            lines[name] = swept(sweep, classifier, x, y, file, name, title)
         panels.append(Panel(str(sweep.base), sweep.field, str(sweep.attack), lines))
-    result = Swept(panels, earlier(file, "sweep", Content, bool) or Content({}))
+    result = Swept(panels, earlier(file, "sweep", Content, bool) or Content())
     result.write(settings.output, draw(result))
     return result
 
@@ -63,21 +62,16 @@ def _networks(network: Trained, decays: tuple[float, ...]) -> dict[str, Trained]
         return {architecture.words(): network}
     if network.checkpoint is not None and architecture.decay is not None:
         decays = (architecture.decay,)
-    return {
-        f"decay {decay_label(decay)}": replace(
-            network, architecture=replace(architecture, decay=decay)
-        )
-        for decay in decays
-    }
+    others = {decay: replace(architecture, decay=decay) for decay in decays}
+    return {f"decay {decay_label(d)}": replace(network, architecture=a) for d, a in others.items()}
 
 
 def check(sweep: Sweep, classifier: PyTorchSpikingClassifier, x: np.ndarray) -> None:
     """Refuse values that make no sense on this network, by one gradient of one sample under each.
 
-    Weights do not matter, so that this can be done before training.
+    This can be done before training.
 
-    :param x: samples ``(N, *input_shape)``; the first one is used, of adapted networks the first
-        eight.
+    :param x: samples ``(N, *input_shape)``, one or more.
     :raises ValueError: naming the value, with the rule's reason; or when there is no sample."""
     require_some("x", x, "at least one sample", "Give test samples.")
     predictions(classifier, x[:1], 1, sweep.seed)  # Complains about the sample, if anything does.
@@ -107,16 +101,12 @@ def swept(
     name: str = "network",
     title: str = "",
 ) -> Line:
-    """Attack the network under every value, one after the other.
+    """Attack the network, which keeps its own rule, under every value, one after the other.
 
-    The network keeps its own rule. With a file, every finished value is written to it, and those
-    that it already holds are not run again. One file can hold sweeps over several fields and
-    networks, and values that are asked for later join those that it holds.
+    With a JSON file, every finished value is written to it, and those that it already holds are not
+    run again. One file can hold sweeps over several fields and networks, and further values later.
 
-    :param classifier: around the trained network.
-    :param x: test samples ``(N, *input_shape)``.
-    :param y: class indices (N,).
-    :param file: JSON file of the results.
+    :param x: test samples ``(N, *input_shape)``, with class indices y (N,).
     :param name: of the network in the file, such as "decay 0.5".
     :param title: network and data in words.
     :raises ValueError: when the rule refuses a value on this network, the file holds results of
@@ -131,12 +121,24 @@ def swept(
     def fits(content: Content) -> bool:
         return place not in content.lines or content.lines[place].key == key
 
-    content = earlier(file, "sweep", Content, fits) or Content({})
-    if place not in content.lines:
-        clean = predictions(classifier, x, sweep.batch_size, sweep.seed)
-        content.lines[place] = _entry(sweep, clean.argmax(1) == y, key, title)
-    entry = content.lines[place]
+    content = earlier(file, "sweep", Content, fits) or Content()
     options: dict[str, Any] = {"batch_size": sweep.batch_size, "seed": sweep.seed}
+    if place not in content.lines:
+        correct = predictions(classifier, x, **options).argmax(1) == y
+        content.lines[place] = Entry(
+            title=title,
+            key=key,
+            rule=str(sweep.base),
+            field=sweep.field,
+            default=str(sweep.default),
+            attack=sweep.attack.as_dict(),
+            samples=len(correct),
+            **options,
+            clean_accuracy=Robustness(correct, correct).clean_accuracy,
+            correct=correct,
+            values={},
+        )
+    entry = content.lines[place]
     for value in sweep.values:
         if str(value) not in entry.values:
             words = f"{sweep.attack.name} by {sweep.name} = {value:g} at {name}"
@@ -148,21 +150,3 @@ def swept(
                 write_result(file, as_json(content))
     outcomes = {value: entry.outcome(value) for value in sweep.values}
     return Line(title, sweep.default, outcomes)
-
-
-def _entry(sweep: Sweep, correct: np.ndarray, key: str, title: str) -> Entry:
-    """The entry of a network, before the first value."""
-    return Entry(
-        title=title,
-        key=key,
-        rule=str(sweep.base),
-        field=sweep.field,
-        default=str(sweep.default),
-        attack=sweep.attack.as_dict(),
-        samples=len(correct),
-        batch_size=sweep.batch_size,
-        seed=sweep.seed,
-        clean_accuracy=Robustness(correct, correct).clean_accuracy,
-        correct=correct,
-        values={},
-    )

@@ -129,7 +129,6 @@ class Settings(Attacking):
         remedy = "Give both, or neither of them and no rule for the sweeps of the paper."
         for name in ("field", "values"):
             require(getattr(self, name) is not None, name, "a field and values", "none", remedy)
-        one = Sweep(
-            rule=self.rule or "rga", field=self.field or "", values=self.values or (), **same
-        )
-        return [Sweeps(sweep=one, decays=Sweeps.decays if self.decays is None else self.decays)]
+        same |= {"rule": self.rule or "rga", "field": self.field, "values": self.values}
+        decays = Sweeps.decays if self.decays is None else self.decays
+        return [Sweeps(sweep=Sweep(**same), decays=decays)]

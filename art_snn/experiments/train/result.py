@@ -10,10 +10,9 @@ from art_snn.training import Epoch, Recipe, best
 
 @dataclass(frozen=True)
 class Fitted(Result):
-    """A trained network: its epochs, and the test samples that it classifies correctly.
+    """A trained network: its epochs, and the test samples that it classifies correctly at the end.
 
-    These are looked at once, at the end. The notes are what the checkpoint says of the weights.
-    """
+    The notes are what the checkpoint says of the weights."""
 
     history: tuple[Epoch, ...]
     test: Share

@@ -21,9 +21,8 @@ from art_snn.training import Validation, train
 def run(settings: Settings) -> Fitted | None:
     """Train; write network.pt, training.json, training.md and training.png.
 
-    A run that was interrupted goes on after its last whole epoch, from training.pt, which is
-    kept: a finished run is loaded from it. Several processes train it together; None in all but the
-    leading one."""
+    An interrupted run goes on after its last whole epoch, from training.pt, which is kept: a
+    finished run is loaded from it. Of several processes all but the leading one give None."""
     with settings.at_work() as team:
         result = fitted(settings, team.first(settings.source.load), team)
     return result if team.leads else None
@@ -38,10 +37,8 @@ def fitted(settings: Settings, data: Dataset, team: Team = ALONE) -> Fitted:
     :raises ValueError: as :func:`run`, and when rule or defence of the adversary do not suit the
         network or the recipe, or the data have no value range."""
     architecture, output = settings.architecture.on(data), settings.output
-    recipe, adversary = (
-        settings.recipe.on(data.input_shape, data.mirrored),
-        settings.adversary(data),
-    )
+    recipe = settings.recipe.on(data.input_shape, data.mirrored)
+    adversary = settings.adversary(data)
     recipe.check_samples(data.input_shape)
     if adversary is not None:
         recipe = adversary.defence.fitted(recipe)
@@ -50,36 +47,30 @@ def fitted(settings: Settings, data: Dataset, team: Team = ALONE) -> Fitted:
     if adversary is not None:
         adversary.check(network)
         adversary.defence.check(network)
-    shape, classes, values = data.input_shape, data.classes, data.value_range
-    classifier = wrapped(network, shape, classes, values, settings.device)
+    form = data.input_shape, data.classes, data.value_range
+    classifier = wrapped(network, *form, settings.device)
     # That of art-snn compare, or one without its state, would be written over.
-    foreign = (output / "network.pt").exists() and not (output / "training.pt").exists()
+    state = output / "training.pt"
+    foreign = (output / "network.pt").exists() and not state.exists()
     expected = "a folder without a network, or with the whole of this run"
     got = f"{output} with a network.pt and no training.pt"
     remedy = "Choose another folder, or delete network.pt."
     require(not foreign, "output", expected, got, remedy)
     with seeded(recipe.seed):
         classifier.predict(data.x_test[:1])  # Complains before the training, if anything does.
+    x, y, held = split.x_train, split.y_train, Validation(split.x_test, split.y_test)
     history = train(
-        network,
-        split.x_train,
-        split.y_train,
-        recipe,
-        resume=output / "training.pt",
-        validation=Validation(split.x_test, split.y_test),
-        adversary=adversary,
-        team=team,
+        network, x, y, recipe, resume=state, validation=held, adversary=adversary, team=team
     )
     predictions = classifier.predict(data.x_test, recipe.batch_size).argmax(1)
     correct = Share(int((predictions == data.y_test).sum()), len(data.y_test))
     subject = describe_training(architecture, recipe.epochs, recipe.seed, recipe.train_dtype)
     notes: dict[str, Any] = {"subject": subject, "data": data.name, "recipe": asdict(recipe)}
     notes |= {"adversary": repr(adversary) if adversary else "", "validation": settings.validation}
-    against, defence = "", ""
+    title, against = f"{architecture.words(network)} on {data.name}", ""
     if adversary is not None:
         against, defence = adversary.words(), adversary.defence.words()
-    title = f"{architecture.words(network)} on {data.name}"
-    title += f", hardened by {defence}" if defence else ""
+        title += f", hardened by {defence}" if defence else ""
     _, precision = taken(recipe.train_dtype, classifier.device)
     title += f", trained in {precision}" if precision else ""
     result = Fitted(tuple(history), correct, title, against, recipe, notes)

@@ -1,7 +1,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from art_snn.checks import require_number
+from art_snn.checks import require_number, set_fields
 from art_snn.data import Dataset, Source
 from art_snn.experiments.base import Experiment
 from art_snn.models import Architecture
@@ -26,14 +26,9 @@ class Settings(Experiment):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        share = require_number(
-            "validation",
-            self.validation,
-            above=0,
-            up_to=0.9,
-            remedy="The best epoch is never chosen by test samples; 0.1 is usual.",
-        )
-        object.__setattr__(self, "validation", share)
+        share, remedy = self.validation, "Test samples never choose the best epoch; 0.1 is usual."
+        share = require_number("validation", share, above=0, up_to=0.9, remedy=remedy)
+        set_fields(self, validation=share)
 
     def adversary(self, data: Dataset) -> AdversarialTraining | None:
         """What crafts the samples of every step; None trains on the samples themselves."""
