@@ -233,15 +233,9 @@ def late():
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
-        (
-            "extra",
-            "state consists of dense tensors, got mine.py:extra, whose layers.1._extra_state",
-        ),
+        ("extra", "dense tensors, got mine.py:extra, whose layers.1._extra_state"),
         ("lazy", "dense tensors, got mine.py:lazy, whose layers.1.module.0.weight is without a"),
-        (
-            "sparse",
-            "whose layers.0.module.1.weight is a sparse, quantized or meta tensor. Run lazy",
-        ),
+        ("sparse", "whose layers.0.module.1.weight is a sparse, quantized or meta tensor"),
         ("cut", "a network through which gradients pass, got one that cuts them (element 0 of"),
     ],
 )
@@ -252,9 +246,8 @@ def test_a_network_that_no_command_can_work_with_is_a_complaint_about_the_model(
     Path("mine.py").write_text(NETWORK + ODD)
     done = run(command, "--model", f"mine.py:{name}")
     assert (done.status, done.stdout) == (2, "")
-    error = done.stderr.split("error: ")[1]
-    assert error.startswith("--model: expected a network")
-    assert complaint in error
+    assert "error: --model: expected a network" in done.stderr
+    assert complaint in done.stderr
 
 
 def test_a_network_in_bfloat16_is_evaluated_and_known_again():

@@ -51,12 +51,8 @@ def test_a_comparison_on_digits_prints_its_table_and_writes_its_files(compared):
     assert " ".join(lines[2]) == "cba does not apply"
     assert note.startswith("cba does not apply: conversion to an ANN")
     assert f"Written to {folder}: compare.json, compare.md, compare.png" in text
-    assert {file.name for file in folder.iterdir()} == {
-        "compare.json",
-        "compare.md",
-        "compare.png",
-        "network.pt",
-    }
+    names = {"compare.json", "compare.md", "compare.png", "network.pt"}
+    assert {file.name for file in folder.iterdir()} == names
     written = read_result(folder / "compare.json")
     assert list(written["rows"]) == ["stbp", "rga", "cba"]
     assert len(written["rows"]["rga"]["outcome"]["correct"]) == 8

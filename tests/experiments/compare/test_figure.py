@@ -20,18 +20,9 @@ from tests.outcomes import outcome
 from tests.small import classifier, samples
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#999999"
-COLOURS = {
-    "stbp": BLUE,
-    "pdsg-per-sample": BLUE,
-    "assg": BLUE,
-    "rga": ORANGE,
-    "hart": ORANGE,
-    "static": ORANGE,
-    "bptr": ORANGE,
-    "rga-32-steps": GREY,
-    "mean-rga-stbp": GREY,
-    "of my own": GREY,
-}
+COLOURS = dict.fromkeys(("stbp", "pdsg-per-sample", "assg"), BLUE)
+COLOURS |= dict.fromkeys(("rga", "hart", "static", "bptr"), ORANGE)
+COLOURS |= dict.fromkeys(("rga-32-steps", "mean-rga-stbp", "of my own"), GREY)
 
 
 def comparison(*names: str, objections: tuple[str, ...] = (), wrong: int = 2) -> Comparison:
@@ -93,11 +84,8 @@ def test_bars_are_blue_for_temporal_orange_for_rate_rules_and_grey_for_others(dr
 def test_rules_under_names_of_one_s_own_have_the_colour_of_their_kind(draw):
     wrapped = classifier(seed=1)
     x, y = samples(wrapped)
-    rules = {
-        "the wide one": STBP(surrogate=Triangle(width=2.0)),
-        "rga of mine": RGA(gamma=0.5),
-        "both": Mean(RGA(), STBP()),
-    }
+    rules = {"the wide one": STBP(surrogate=Triangle(width=2.0)), "rga of mine": RGA(gamma=0.5)}
+    rules["both"] = Mean(RGA(), STBP())
     attack = Attack(name="fgsm", eps=0.03)
     settings = Settings(rules=rules, attack=attack, batch_size=10, repeats=1)
     ax = draw(Figure().subplots(), compared(settings, wrapped, x, y))

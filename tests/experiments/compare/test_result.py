@@ -67,18 +67,6 @@ def test_the_table_says_how_strong_how_dear_and_how_blind_every_rule_is():
     assert note == NOTE
 
 
-def test_the_table_in_markdown_has_the_same_cells():
-    words, table, note = EXAMPLE.render("markdown").rstrip().split("\n\n")
-    assert words == f"a network on digits. PGD, eps 0.1. {CORRECT}. a machine."
-    head, rule, *lines = (
-        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()
-    )
-    assert tuple(head) == TITLES
-    assert [set(cell) <= set(":-") for cell in rule] == [True] * len(TITLES)
-    assert [tuple(cells) for cells in lines] == CELLS
-    assert note == f"- {NOTE}"
-
-
 def test_a_table_without_stbp_has_no_p_and_one_of_a_single_rule_no_union_and_no_notes():
     text = by_hand(rga=Row("RGA()", "rate", None, outcome(7), Share(4, 10), 0.25)).render()
     *_, line = text.splitlines()

@@ -88,9 +88,8 @@ def test_the_rules_decide_which_rows_there_are(tmp_path):
 
 
 def test_a_rule_of_several_and_one_under_a_name_of_one_s_own_are_rows(tmp_path):
-    cost = run(
-        settings(tmp_path, rules=rules_named("mean-rga-stbp") | {"mine": rules_named("rga")["rga"]})
-    )
+    rules = rules_named("mean-rga-stbp") | {"mine": rules_named("rga")["rga"]}
+    cost = run(settings(tmp_path, rules=rules))
     assert [*map(str, cost.seconds)][:3] == ["inference", "mean-rga-stbp", "mine"]
 
 
@@ -110,9 +109,8 @@ def test_ratios_and_the_table_follow_from_the_figures():
     assert cost.ratio(CostRow("rule", "stbp")) == 3
     assert cost.memory_ratio(CostRow("rule", "rga")) == 2
     assert "A gradient by RGA takes 0.67 of the time of one by STBP." in cost.render()
-    assert cells(cost)[0] == [
-        *("one input gradient", "seconds", "x inference", "peak MiB", "x inference")
-    ]
+    titles = ["one input gradient", "seconds", "x inference", "peak MiB", "x inference"]
+    assert cells(cost)[0] == titles
     assert cells(cost)[3] == ["gradient by RGA", "4.000", "2.00", "2", "2.00"]
 
 
@@ -143,11 +141,8 @@ PEERS = tuple(CostRow("peer", name) for name in ("SpikingJelly 2.0.0", "snnTorch
 def test_other_frameworks_are_rows_where_they_are_installed(tmp_path, monkeypatch):
     mirrors.installed(monkeypatch, spikingjelly="2.0.0", snntorch="1.0.0")
     cost = run(settings(tmp_path, peers=True))
-    assert (
-        tuple(cost.seconds)
-        == tuple(cost.peak)
-        == (*ROWS[:3], *PEERS, *ROWS[3:], *(replace(row, stock=True) for row in PEERS))
-    )
+    rows = (*ROWS[:3], *PEERS, *ROWS[3:], *(replace(row, stock=True) for row in PEERS))
+    assert tuple(cost.seconds) == tuple(cost.peak) == rows
     assert [row[0] for row in cells(cost)[5:]] == [
         *("SpikingJelly 2.0.0, its own gradient", "snnTorch 1.0.0, its own gradient"),
         *TITLES[3:],
@@ -244,9 +239,8 @@ def test_a_training_step_leaves_weights_as_they_are_drawn(tmp_path):
     for weight, drawn in pairs:
         torch.testing.assert_close(weight, drawn, rtol=1e-4, atol=1e-6)
     assert all(weight.grad.isfinite().all() for weight in network.parameters())
-    assert (TRAINED_BY.optimizer, TRAINED_BY.momentum, TRAINED_BY.weight_decay) == (
-        *("sgd", 0.9, 5e-4),
-    )
+    paper = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 5e-4}
+    assert vars(TRAINED_BY).items() >= paper.items()
 
 
 def test_a_network_without_weights_is_not_trained(tmp_path):

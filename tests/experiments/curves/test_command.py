@@ -42,21 +42,8 @@ def test_both_kinds_of_neurons_are_recorded_and_the_files_written(recorded):
     assert [start for start in starts if start in names] == names * 2
     assert text.count("nearest") == 2
     assert f"Written to {folder}: curves.json, curves.md, curves.png, pairs.npz" in text
-    assert {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()} == {
-        "curves.json",
-        "curves.md",
-        "curves.png",
-        "pairs.npz",
-        "decay-1/network.pt",
-        "decay-0.5/network.pt",
-    }
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
-    rows = [
-        row.split("|")[1].strip()
-        for row in (folder / "curves.md").read_text().splitlines()
-        if "|" in row
-    ]
-    assert rows.count("static, smooth") == 2
+    assert (folder / "curves.md").read_text().count("| static, smooth ") == 2
 
 
 def test_the_numbers_in_the_table_follow_from_the_pairs_that_were_written(recorded):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,18 +29,10 @@ def test_networks_differ_in_their_decay_only():
     ]
 
 
-def test_without_decays_if_and_lif_are_recorded():
+def test_one_decay_is_one_network_of_that_decay_and_none_is_if_and_lif():
     assert [one.architecture.decay for one in Settings().networks()] == [1.0, 0.5]
-
-
-def test_one_decay_is_one_network_of_that_decay():
     asked = Settings(architecture=Architecture(decay=0.9, steps=3))
     assert asked.networks() == [Trained(architecture=Architecture(decay=0.9, steps=3))]
-
-
-def test_two_decays_that_differ_in_their_last_digit_are_two():
-    networks = Settings(decays=(0.1234567, 0.1234568)).networks()
-    assert [one.architecture.decay for one in networks] == [0.1234567, 0.1234568]
 
 
 def test_a_network_of_one_s_own_is_one_network_with_its_own_decay(tmp_path):
@@ -51,18 +44,14 @@ def test_a_network_of_one_s_own_is_one_network_with_its_own_decay(tmp_path):
 
 
 def test_checkpoints_are_taken_in_the_order_of_the_decays_and_leave_open_what_is_not_told(tmp_path):
+    def decays(**options: Any) -> list[tuple[Path | None, float | None]]:
+        return [(n.checkpoint, n.architecture.decay) for n in Settings(**options).networks()]
+
     one, other = weights(tmp_path, 2)
-    assert Settings(checkpoint=(one, other)).networks() == [
-        Trained(checkpoint=one),
-        Trained(checkpoint=other),
-    ]
-    asked = Settings(checkpoint=(one, other), decays=(1.0, 0.25))
-    assert [(n.checkpoint, n.architecture.decay) for n in asked.networks()] == [
-        (one, 1.0),
-        (other, 0.25),
-    ]
-    asked = Settings(checkpoint=(one,), architecture=Architecture(decay=0.75))
-    assert [(n.checkpoint, n.architecture.decay) for n in asked.networks()] == [(one, 0.75)]
+    networks = [Trained(checkpoint=one), Trained(checkpoint=other)]
+    assert Settings(checkpoint=(one, other)).networks() == networks
+    assert decays(checkpoint=(one, other), decays=(1.0, 0.25)) == [(one, 1.0), (other, 0.25)]
+    assert decays(checkpoint=(one,), architecture=Architecture(decay=0.75)) == [(one, 0.75)]
 
 
 ALONE = r"^decays: expected None next to a.*, got 1, 0\.9\. One network of every decay is recorded"
@@ -85,12 +74,9 @@ ALONE = r"^decays: expected None next to a.*, got 1, 0\.9\. One network of every
     ],
 )
 def test_decays_that_make_no_sense_are_refused(decays, files, architecture, message, tmp_path):
+    given = {"checkpoint": weights(tmp_path, files), "architecture": Architecture(**architecture)}
     with pytest.raises(ArgumentError, match=message):
-        Settings(
-            decays=decays,
-            checkpoint=weights(tmp_path, files),
-            architecture=Architecture(**architecture),
-        )
+        Settings(decays=decays, **given)
 
 
 def test_the_settings_are_told_without_the_networks():

@@ -8,21 +8,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from art_snn.data import digits
 from art_snn.experiments.demo import ATTACKS, GRADIENTS, Demonstration, Settings, run
+from art_snn.experiments.demo.run import build
 from art_snn.experiments.resume import read_result
+from tests.command import call
 from tests.own import own
 
 SMALL = Settings(epochs=1, test_images=24, eps=(0.1, 0.3), device="cpu")
+WORDS = ("demo", "--epochs", "1", "--test-images", "24", "--eps", "0.1,0.3", "--device", "cpu")
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Demonstration, Path]:
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Demonstration, Path]:
+    """Settings, result and folder of a network of a few neurons."""
     folder = tmp_path_factory.mktemp("demo") / "made" / "here"
-    return run(replace(SMALL, output=folder)), folder
+    settings = replace(SMALL, model=own(folder.parents[1], (1, 8, 8), 10), output=folder)
+    return settings, run(settings), folder
 
 
-def test_it_writes_results_and_pictures(first):
-    outcome, folder = first
+def test_it_writes_results_and_pictures(narrow):
+    _, outcome, folder = narrow
     results = read_result(folder / "results.json")
     assert results["accuracy"] == outcome.accuracy
     assert set(results["networks"]) == {"plain", "adversarially trained"}
@@ -35,18 +41,24 @@ def test_it_writes_results_and_pictures(first):
         assert (folder / picture).read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.fixture(scope="module")
-def narrow(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Demonstration, Path]:
-    """Settings, result and folder of a network of a few neurons."""
-    folder = tmp_path_factory.mktemp("narrow")
-    settings = replace(SMALL, model=own(folder, (1, 8, 8), 10), output=folder)
-    return settings, run(settings), folder
-
-
-def test_the_same_seed_gives_the_same_results(narrow, tmp_path):
-    settings, _, folder = narrow
-    run(replace(settings, output=tmp_path))
+def test_the_command_prints_table_and_verdict_and_gives_the_same_with_the_same_seed(
+    narrow, tmp_path
+):
+    settings, outcome, folder = narrow
+    done = call(*WORDS, "--model", settings.model, "--output", str(tmp_path))
+    assert done.status == 0, done.stderr
+    assert outcome.render() in done.stdout
+    files = "results.json, results.md, accuracy.png, adversarials.png"
+    assert f"Written to {tmp_path}: {files}" in done.stdout
     assert (tmp_path / "results.json").read_text() == (folder / "results.json").read_text()
+
+
+def test_the_network_is_a_small_vgg_unless_another_is_named():
+    data = digits(seed=0)
+    classifier = build(data, SMALL)
+    assert classifier.predict(data.x_test[:2]).shape == (2, 10)
+    convolutions = [w.shape[0] for w in classifier.model.parameters() if w.ndim == 4]
+    assert convolutions == [32, 64]
 
 
 def test_adversarials_are_crafted_in_the_precision_that_was_asked_for(narrow, tmp_path):
@@ -58,12 +70,11 @@ def test_adversarials_are_crafted_in_the_precision_that_was_asked_for(narrow, tm
     assert "crafted" not in outcome.render()
     assert half.accuracy["plain"] == outcome.accuracy["plain"]
     for gradient in GRADIENTS:
-        ours, theirs = half.pictures[gradient], outcome.pictures[gradient]
-        assert not np.array_equal(ours, theirs)
+        assert not np.array_equal(half.pictures[gradient], outcome.pictures[gradient])
 
 
-def test_adversarials_stay_within_the_budget_and_the_pixel_range(first):
-    pictures = first[0].pictures
+def test_adversarials_stay_within_the_budget_and_the_pixel_range(narrow):
+    pictures = narrow[1].pictures
     for gradient in GRADIENTS:
         assert np.abs(pictures[gradient] - pictures["original"]).max() <= 0.3 + 1e-6
         assert 0 <= pictures[gradient].min() <= pictures[gradient].max() <= 1

@@ -52,17 +52,9 @@ def names(rows: CostRow | list[CostRow]) -> Any:
     return str(rows) if isinstance(rows, CostRow) else [*map(str, rows)]
 
 
-def measured_here(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """Measure in this process; fills a list of (function, model, T, samples, row or rows)."""
-    calls: list[tuple[Any, ...]] = []
-
-    def here(call: Callable[..., Any], load: Workload, rows: Any, *more: Any) -> Any:
-        model = load.architecture.model
-        calls.append((call.__name__, model, load.steps, len(load.x), names(rows)))
-        return call(load, rows, *more)
-
-    monkeypatch.setattr(process, "in_fresh_process", here)
-    return calls
+def measured_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure in this process."""
+    monkeypatch.setattr(process, "in_fresh_process", lambda call, *words: call(*words))
 
 
 def spoilt(monkeypatch: pytest.MonkeyPatch, spoil: Callable[[str, Workload, Any], None]) -> None:

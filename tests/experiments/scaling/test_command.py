@@ -28,10 +28,9 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[Workload]:
 
     def instead(_: object, load: Workload, rows: Any, *__: object) -> Any:
         kept.append(load)
-        figure = load.steps * MIB
-        return (
-            figure if isinstance(rows, CostRow) else dict.fromkeys(names(rows), float(load.steps))
-        )
+        if isinstance(rows, CostRow):
+            return load.steps * MIB
+        return dict.fromkeys(names(rows), float(load.steps))
 
     monkeypatch.setattr(process, "in_fresh_process", instead)
     return kept
@@ -66,9 +65,8 @@ def test_the_command_s_options_reach_the_load(tmp_path, loads):
     load = loads[0]
     assert load.attack == Attack(eps=8 / 255, eps_step=0.01, iterations=7)
     assert load.rules == rules_named("hart,stbp")
-    assert (load.architecture.model, load.architecture.width, load.architecture.decay) == (
-        *("vgg5", 0.1, 1.0),
-    )
+    network = load.architecture
+    assert (network.model, network.width, network.decay) == ("vgg5", 0.1, 1.0)
     assert (load.keep_memory, load.threads, load.batch_size) == (True, 1, 4)
     assert load.x.shape[1:] == (1, 4, 4)
 

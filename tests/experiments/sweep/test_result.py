@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from art_snn.experiments.resume import read_result
 from art_snn.experiments.sweep import Line, Panel, Swept
-from art_snn.experiments.sweep.figure import draw
 from art_snn.experiments.sweep.result import CAUTION
 from art_snn.metrics import Robustness, Share, paired_difference
 from tests.outcomes import outcome as flipped
@@ -70,17 +68,10 @@ def test_no_value_beats_the_best_and_the_best_not_the_union(flips):
     counts = {value: one.attack_success.count for value, one in swept.outcomes.items()}
     assert counts[swept.best] == max(counts.values())
     assert swept.best not in swept.rivals
-    assert {value for value in counts if counts[value] == counts[swept.best]} <= {
-        swept.best,
-        *swept.rivals,
-    }
+    strongest = {value for value in counts if counts[value] == counts[swept.best]}
+    assert strongest <= {swept.best, *swept.rivals}
     assert swept.union.attack_success.count >= counts[swept.best]
     assert swept.union.clean_accuracy == Share(10, 12)
-
-
-def cells(row: str) -> list[str]:
-    """Of a row in Markdown."""
-    return [cell.strip() for cell in row[1:-1].split("|")]
 
 
 def test_the_table_says_how_strong_every_value_is_against_the_best_and_the_default():
@@ -108,17 +99,6 @@ def test_the_table_says_how_strong_every_value_is_against_the_best_and_the_defau
     ]
 
 
-def test_the_table_in_markdown_has_the_same_cells_and_notes():
-    title, _, head, rule, *rest = Swept([EXAMPLE]).render("markdown").splitlines()
-    assert title == "beta of RGA(beta=2.0); PGD, eps 0.1."
-    assert cells(head) == list(EXAMPLE.table().titles)
-    assert len(cells(rule)) == 5
-    assert set(rule) <= set("|-:")
-    assert [tuple(cells(row)) for row in rest[:5]] == EXAMPLE.table().rows
-    assert rest[6:8] == [f"- {note}" for note in EXAMPLE.notes().lines]
-    assert rest[-1] == CAUTION
-
-
 @pytest.mark.parametrize("form", ["text", "markdown", "html"])
 def test_every_panel_is_in_the_table_and_the_caution_once(form):
     other = Panel("HART()", "surrogate.width", "FGSM, eps 0.2", {"decay 0.9": line(v1=(2,))})
@@ -133,14 +113,3 @@ def test_a_network_that_is_always_wrong_has_a_table_too():
     text = Swept([Panel("RGA()", "beta", "PGD", {"decay 1": swept})]).render()
     assert "0 of 12 samples classified correctly" in text
     assert "none to count" in text
-
-
-def test_a_result_writes_what_it_holds_and_names_its_files(tmp_path):
-    content = {"lines": {"rga.beta at decay 1": {"values": {}}}}
-    found = Swept([EXAMPLE], content)
-    found.write(tmp_path, draw(found))
-    assert found.files == ["sweep.json", "sweep.md", "sweep.png"]
-    assert {file.name for file in tmp_path.iterdir()} == set(found.files)
-    assert read_result(tmp_path / "sweep.json") == content == found.as_dict()
-    assert (tmp_path / "sweep.md").read_text() == found.render("markdown")
-    assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")

@@ -23,11 +23,12 @@ from art_snn.encoders import Frames, Poisson
 from art_snn.experiments import compare, trained
 from art_snn.experiments.resume import bit_string, read_result
 from art_snn.experiments.sweep import Line, Settings, Sweep, Swept, check, run, swept
+from art_snn.experiments.sweep.result import Content
 from art_snn.experiments.trained import Trained
 from art_snn.gradients import EOT, RGA, STBP, ATan, StaticCurve
 from art_snn.metrics import paired_difference, robustness
 from art_snn.models import Architecture
-from tests.command import forbidden
+from tests.command import call, forbidden
 from tests.datasets import images
 from tests.small import classifier, pgd_by_hand, samples, untouched
 
@@ -147,12 +148,8 @@ def test_one_file_holds_several_networks_and_fields(tmp_path, crafted):
                 assert robust(lines.setdefault((asked.name, decay), line)) == robust(line)
     assert len(crafted) == 2 * 3 * (3 + 2)
     content = read_result(file)["lines"]
-    assert list(content) == [
-        "rga.beta at decay 1",
-        "rga.gamma at decay 1",
-        "rga.beta at decay 0.5",
-        "rga.gamma at decay 0.5",
-    ]
+    names = [f"rga.{name} at decay {decay}" for decay in ("1", "0.5") for name in ("beta", "gamma")]
+    assert list(content) == names
     assert content["rga.beta at decay 1"]["key"] != content["rga.beta at decay 0.5"]["key"]
 
 
@@ -181,17 +178,9 @@ def test_the_file_tells_the_settings_and_the_outcome_of_every_sample(tmp_path):
         raise AssertionError(f"{word} is no JSON")
 
     entry = json.loads(file.read_text(), parse_constant=refuse)["lines"]["static.limit at mine"]
-    assert (entry["title"], entry["rule"], entry["field"]) == (
-        "words",
-        "StaticCurve(limit=2.0)",
-        "limit",
-    )
-    assert (entry["default"], entry["samples"], entry["batch_size"], entry["seed"]) == (
-        "2.0",
-        9,
-        4,
-        0,
-    )
+    words = {"title": "words", "rule": "StaticCurve(limit=2.0)", "field": "limit"}
+    words |= {"default": "2.0", "samples": 9, "batch_size": 4, "seed": 0}
+    assert entry.items() >= words.items()
     assert entry["attack"] == {"name": "pgd", "eps": 0.03, "eps_step": None, "iterations": 5}
     assert entry["correct"] == "001111111"
     assert entry["clean_accuracy"]["count"] == 7
@@ -203,42 +192,24 @@ def test_the_file_tells_the_settings_and_the_outcome_of_every_sample(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "neuron", "message"),
+    ("rule", "field", "values", "decay", "message"),
     [
-        (
-            {"values": (0.5, 2)},
-            {"decay": 0.5},
-            r"rga\.beta that suit the network, got 0\.5 \(beta: expected more than .* = 0\.5 "
-            r"for a neuron with decay 0\.5 and threshold 1, got 0\.5\..*\)\. Leave",
-        ),
-        (
-            {"field": "gamma", "values": (0.2, 2)},
-            {"decay": 0.5},
-            r"rga\.gamma .*got 2\.0 \(gamma: expected .* below 1 for a neuron with decay 0\.5",
-        ),
-        (
-            {"rule": "eot-rga", "field": "rule.beta", "values": (2, 0.05)},
-            {"decay": 0.9},
-            r"eot-rga\.rule\.beta that suit .*, got 0\.05 \(RGA: beta: expected .* decay 0\.9",
-        ),
-        (
-            {"rule": "cba", "field": "levels", "values": (4, 8)},
-            {"decay": 0.9},
-            r"cba\.levels .*got 4 \(conversion to an ANN approximates IF neurons only",
-        ),
+        ("rga", "beta", (0.5, 2), 0.5, r"got 0\.5 \(beta: .* decay 0\.5 .*\)\. Leave"),
+        ("rga", "gamma", (0.2, 2), 0.5, r"got 2\.0 \(gamma: .* below 1 .* decay 0\.5"),
+        ("eot-rga", "rule.beta", (2, 0.05), 0.9, r"got 0\.05 \(RGA: beta: .* decay 0\.9"),
+        ("cba", "levels", (4, 8), 0.9, r"got 4 \(conversion to an ANN .* IF neurons only"),
     ],
 )
 def test_values_that_make_no_sense_on_the_network_are_refused_before_any_attack(
-    options, neuron, message, tmp_path, crafted
+    rule, field, values, decay, message, tmp_path, crafted
 ):
-    wrapped = classifier(**neuron)
+    wrapped, wanted = classifier(decay=decay), sweep(rule=rule, field=field, values=values)
     x, y = samples(wrapped)
-    for call in (
-        lambda: check(sweep(**options), wrapped, x),
-        lambda: swept(sweep(**options), wrapped, x, y, tmp_path / "sweep.json"),
-    ):
-        with pytest.raises(ValueError, match=rf"^values: expected values of {message}"):
-            call()
+    message = rf"^values: expected values of {rule}\.{field} that suit the network, {message}"
+    with pytest.raises(ValueError, match=message):
+        check(wanted, wrapped, x)
+    with pytest.raises(ValueError, match=message):
+        swept(wanted, wrapped, x, y, tmp_path / "sweep.json")
     assert crafted == []
     assert list(tmp_path.iterdir()) == []
     assert wrapped.model.memory == {}
@@ -275,12 +246,8 @@ def test_more_steps_are_refused_where_the_encoder_has_a_fixed_number():
 
 SMALL: dict[str, Any] = {"attack": Attack(eps=0.1, iterations=1), "batch_size": 2, "device": "cpu"}
 VALUES = {"beta": (1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0), "gamma": (0.0, 0.1, 0.2, 0.3)}
-PLACES = [
-    "rga.beta at decay 1",
-    "rga.beta at decay 0.5",
-    "rga.gamma at decay 0.9",
-    "rga.gamma at decay 0.5",
-]
+PLACES = ["rga.beta at decay 1", "rga.beta at decay 0.5"]
+PLACES += ["rga.gamma at decay 0.9", "rga.gamma at decay 0.5"]
 
 
 def asked(output: Path, data: Path, **change: Any) -> Settings:
@@ -302,12 +269,55 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return images(tmp_path_factory.mktemp("data") / "mine.npz")
 
 
+COMMAND = (
+    *("sweep", "--epochs", "1", "--steps", "2", "--width", "0.1", "--device", "cpu"),
+    *("--batch-size", "2", "--iterations", "1", "--eps", "0.1"),
+)
+
+
 @pytest.fixture(scope="module")
-def paper(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the paper's sweeps, for reading only."""
+def printed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of the paper's sweeps, for reading only, and what the command printed."""
     folder = tmp_path_factory.mktemp("sweep") / "new"
-    run(asked(folder, data))
-    return folder
+    done = call(*COMMAND, "--data", str(data), "--output", str(folder))
+    assert done.status == 0, done.stderr
+    return folder, done.stdout
+
+
+@pytest.fixture(scope="module")
+def paper(printed: tuple[Path, str]) -> Path:
+    return printed[0]
+
+
+def test_without_options_the_command_sweeps_both_panels_of_the_paper(printed):
+    folder, text = printed
+    rows = [line.split() for line in text.splitlines() if line.startswith("decay ")]
+    values = [row[2] for row in rows if row[2][0].isdigit()]
+    assert values == [f"{value:g}" for name in ("beta", "gamma") for value in 2 * VALUES[name]]
+    heads = [line for line in text.splitlines() if " of RGA(" in line]
+    rule = "RGA(beta=2.0, gamma=0.2); PGD, eps 0.1, 1 steps of 0.025"
+    assert heads == [f"{field} of {rule}" for field in ("beta", "gamma")]
+    assert "decay 0.9 (vgg5 of width 0.1, T = 2, decay 0.9, direct encoding on mine; " in text
+    assert f"Written to {folder}: sweep.json, sweep.md, sweep.png" in text
+
+
+def test_all_panels_follow_from_the_file_alone(paper):
+    panels = read_result(paper / "sweep.json", Content).panels()
+    assert Swept(panels).render("markdown") == (paper / "sweep.md").read_text()
+
+
+def test_rule_field_values_and_decays_are_options(data, tmp_path):
+    options = ("--rule", "extended-hart", "--field", "rule.surrogate.width", "--values", "1/2, 1")
+    attack = ("--attack", "fgsm", "--eps", "4/255", "--samples", "4", "--batch-size", "4")
+    words = ("--epochs", "1", "--steps", "2", "--decays", "0.9,1/4", "--device", "cpu")
+    files = ("--data", str(data), "--output", str(tmp_path))
+    done = call("sweep", *words, *options, *attack, *files)
+    assert done.status == 0, done.stderr
+    lines = content(tmp_path)
+    name = "extended-hart.rule.surrogate.width at decay"
+    assert list(lines) == [f"{name} {decay}" for decay in ("0.9", "0.25")]
+    assert [list(entry["values"]) for entry in lines.values()] == [["0.5", "1.0"]] * 2
+    assert "; FGSM, eps 0.01569" in done.stdout
 
 
 def test_every_decay_has_one_network_and_all_sweeps_one_file(paper):

@@ -82,10 +82,6 @@ def test_a_plan_names_every_decay_once_and_needs_one():
         Sweeps(sweep=Sweep(), decays=())
 
 
-def test_two_decays_that_differ_in_their_last_digit_are_two():
-    assert Sweeps(sweep=Sweep(), decays=(0.1234567, 0.1234568)).decays == (0.1234567, 0.1234568)
-
-
 def test_the_paper_s_figure_is_the_plan_unless_something_else_is_asked_for():
     beta, gamma = asked().plans()
     assert (beta.sweep.name, beta.decays) == ("rga.beta", (1, 0.5))
@@ -116,9 +112,6 @@ def test_a_field_and_its_values_make_a_single_plan():
         ({"field": "beta", "values": ()}, r"^values: expected at least one, got none"),
         ({"seed": -1}, r"^seed: expected a whole number >= 0, got -1\. Use 0\."),
         ({"seed": 0.5}, r"^seed: expected a whole number >= 0, got 0\.5"),
-        ({"device": "tpu"}, r"^device: expected 'gpu' or 'cpu', got 'tpu'"),
-        ({"threads": 0}, r"^threads: expected a whole number >= 1, got 0"),
-        ({"output": Path("sweep.json")}, r"^output: expected a folder, .* got sweep\.json"),
     ],
 )
 def test_half_a_plan_and_settings_out_of_range_are_refused(given, message):

@@ -110,15 +110,12 @@ def test_the_text_is_written_with_a_row_per_epoch_that_marks_the_best(folder):
     lines = (folder / "training.md").read_text().splitlines()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
     assert rows[0] == ["epoch", "training loss", "validation", ""]
-    assert rows[2:] == [
-        [
-            str(epoch["number"]),
-            f"{epoch['loss']:.4f}",
-            f"{100 * epoch['validation']:.1f} %",
-            "best" if epoch["number"] == best else "",
-        ]
-        for epoch in history
-    ]
+    expected = []
+    for epoch in history:
+        figures = f"{epoch['loss']:.4f}", f"{100 * epoch['validation']:.1f} %"
+        mark = "best" if epoch["number"] == best else ""
+        expected.append([str(epoch["number"]), *figures, mark])
+    assert rows[2:] == expected
 
 
 @pytest.mark.parametrize("value_range", [None, (0.0, 5.0)])
@@ -141,10 +138,7 @@ def test_numbers_from_numpy_are_written_as_plain_ones(folder, tmp_path):
 
 def test_a_network_of_another_kind_of_run_is_not_written_over(folder, tmp_path):
     (tmp_path / "network.pt").write_bytes((folder / "network.pt").read_bytes())
-    message = (
-        r"^output: expected a folder without a network, or with the whole of this run, got .* with "
-        r"a network\.pt and no training\.pt\. Choose another folder, or delete network\.pt\."
-    )
+    message = r"^output: .*without a network.*no training\.pt\. Choose .*, or delete network\.pt\."
     with pytest.raises(ValueError, match=message):
         fitted(settings(tmp_path), halves())
     assert (tmp_path / "network.pt").read_bytes() == (folder / "network.pt").read_bytes()
@@ -164,11 +158,7 @@ def test_padding_and_hole_that_are_left_open_are_noted_as_they_were(tmp_path):
     small = settings(tmp_path, recipe=Recipe(epochs=1, batch_size=8))
     result = fitted(small, halves(mirrored=False))
     noted = checkpoint.notes(tmp_path / "network.pt")["recipe"]
-    assert {name: noted[name] for name in ("crop_padding", "flip", "cutout")} == {
-        "crop_padding": 0,
-        "flip": False,
-        "cutout": 2,
-    }
+    assert noted.items() >= {"crop_padding": 0, "flip": False, "cutout": 2}.items()
     assert result.recipe == Recipe(**noted)
 
 
@@ -216,14 +206,8 @@ def test_a_network_of_the_user_s_own_is_trained_and_can_be_loaded(tmp_path):
     ("change", "message"),
     [
         ({"shape": (1, 5, 5)}, r"^x: expected shape \[N, 1, 5, 5\], got \[1, 1, 4, 4\]\."),
-        (
-            {"classes": 1},
-            r"^model: expected logits of shape \[N, 2\], as nb_classes says, got \[1, 1\]",
-        ),
-        (
-            {"classes": 5},
-            r"^model: expected logits of shape \[N, 2\], as nb_classes says, got \[1, 5\]",
-        ),
+        ({"classes": 1}, r"^model: expected logits of shape \[N, 2\], .*got \[1, 1\]"),
+        ({"classes": 5}, r"^model: expected logits of shape \[N, 2\], .*got \[1, 5\]"),
     ],
 )
 def test_a_network_of_the_user_s_own_that_does_not_fit_the_data_leaves_no_file(
