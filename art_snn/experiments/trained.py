@@ -63,15 +63,11 @@ class Trained:
         return self.checkpoint is None and not given
 
     def on(self, data: Dataset) -> "Trained":
-        """The same with nothing left open.
-
-        :raises ValueError: when steps or encoder do not suit the data."""
+        """The same with nothing left open; a ValueError where steps or encoder do not suit."""
         return replace(self, architecture=self.architecture.filled(self.noted()).on(data))
 
     def noted(self) -> dict[str, Any]:
-        """What the checkpoint notes of its network.
-
-        :raises CheckpointError: when there can be no such network."""
+        """What the checkpoint notes of its network; a CheckpointError where there can be none."""
         noted = {} if self.checkpoint is None else checkpoint.notes(self.checkpoint).get("subject")
         noted = noted if isinstance(noted, dict) else {}
         settings = {k: v for k, v in noted.items() if k in DEFAULTS and v is not None}

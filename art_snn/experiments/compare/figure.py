@@ -7,9 +7,7 @@ from art_snn.experiments.compare.result import Comparison
 
 
 def draw(comparison: Comparison) -> Figure:
-    """Attack success and time of one gradient, one bar per rule that applies.
-
-    Temporal rules are blue, rate rules orange, others grey."""
+    """Attack success and time of one gradient, one bar per rule, in the colour of its kind."""
     figure = Figure(figsize=(9, 1.2 + 0.32 * len(comparison.attacked)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     success_bars(left, comparison)

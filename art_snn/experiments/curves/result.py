@@ -18,9 +18,7 @@ from art_snn.metrics import Share
 
 @dataclass(frozen=True)
 class Deviation:
-    """Recorded rate minus the curve's rate at the mean current, over all pairs.
-
-    A positive bias says that neurons fire more often than the curve says."""
+    """Recorded rate minus the curve's at the mean current; above 0 where neurons fire more."""
 
     rms: float
     mean_absolute: float
@@ -83,9 +81,7 @@ def fit(title: str, decay: float, pairs: Pairs, curves: Mapping[str, Curve]) -> 
 
 @dataclass(frozen=True)
 class Recording:
-    """One network by its name in files and its settings, with the pairs recorded from it.
-
-    The dynamics are those of the recorded layer."""
+    """One network by its name in files and its settings, with the pairs of a layer of neurons."""
 
     name: str
     subject: Mapping[str, Any]

@@ -65,9 +65,7 @@ class Settings(Experiment):
         return {name: getattr(self, name) for name in names} | {"rule": rule}
 
     def networks(self) -> list[Trained]:
-        """The networks, in the order of the decays or of the checkpoints.
-
-        :raises FileNotFoundError: when there is no such checkpoint."""
+        """The networks, in the order of the decays or of the checkpoints."""
         open_decays = (None,) * len(self.checkpoint) or DECAYS
         single = self.architecture.is_own or self.architecture.decay is not None
         decays: tuple[float | None, ...] = self.decays or ((None,) if single else open_decays)

@@ -35,9 +35,7 @@ class Settings(Train):
         self._adversary((0.0, 1.0))
 
     def adversary(self, data: Dataset) -> AdversarialTraining:
-        """What crafts, within the value range of the data.
-
-        :raises ValueError: for data without a value range."""
+        """What crafts, within the value range of the data; a ValueError where they have none."""
         return self._adversary(data.clip_values("adversarial training"))
 
     def _adversary(self, value_range: tuple[float, float]) -> AdversarialTraining:

@@ -26,9 +26,7 @@ from art_snn.seeding import seeded
 
 @at_work
 def run(settings: Settings) -> Inspection:
-    """Build or load the network, look at its neurons, try every rule; write inspect.json and .md.
-
-    A rule that is refused is a row of the result."""
+    """Build or load the network, look at its neurons, try every rule; write inspect.json, .md."""
     earlier(settings.output / "inspect.json", "kind", dict, lambda content: "neurons" in content)
     data = settings.data()
     trained = settings.network.on(data)
@@ -50,9 +48,7 @@ def inspected(
     rules: Mapping[str, Gradient],
     title: str = "",
 ) -> Inspection:
-    """Inspect any network, which is left as it was, on one or more samples [N, ...] of classes [N].
-
-    The title is network and samples in words."""
+    """Inspect any network, which is left as it was, on samples [N, ...] of classes [N]."""
     device = device_of(network)
     inputs = torch.as_tensor(x, device=device).float()
     labels = torch.as_tensor(y, device=device).long()

@@ -25,9 +25,7 @@ def draw(fitted: Fitted) -> Figure:
 def training_curves(
     ax: Axes, history: Sequence[Epoch], score: str = "validation accuracy [%]"
 ) -> Axes:
-    """Mean loss and, on an axis of its own at the right, the score that chose the best epoch.
-
-    :raises ValueError: without any epoch."""
+    """Mean loss and, at the right, the score that chose the best epoch, over one epoch or more."""
     require(history, "history", "at least one epoch", "none", "Train first.")
     numbers = [epoch.number for epoch in history]
     # A line of one point would not be seen.
