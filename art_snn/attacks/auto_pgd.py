@@ -32,7 +32,7 @@ class AutoPGD(IteratedAttack):
     that are broken. From a start x[0], g the gradient::
 
         z = project(x[k] + eta d(g[k]))
-        x[k+1] = project(x[k] + .75 (z - x[k]) + .25 (x[k] - x[k-1]))
+        x[k+1] = project(x[k] + 0.75 (z - x[k]) + 0.25 (x[k] - x[k-1]))
 
     with x[1] = z; d is the sign of the gradient, with norm=2 its direction. eta begins at 2 eps. At
     a checkpoint (22, 41, 57, 70, 80, 87, 93, 99 of 100) eta is halved, and the sample goes back to

@@ -49,7 +49,7 @@ class Best:
 
 @dataclass
 class Reached:
-    """Of every sample the point with the largest margin that attacks have come to.
+    """The point of every sample with the largest margin that attacks have reached.
 
     :param margins: there [n], in the same unit for all attacks; -inf where nothing was asked for.
     :param heights: how far the true class's logit is above the mean of all, at the samples [n]."""

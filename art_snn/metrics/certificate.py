@@ -34,7 +34,7 @@ def l1_radius(probability: float, steps: int) -> float:
     :return: the radius in the unit of the encoder's input; 0 for probabilities of 1/2 or less."""
     remedy = "A share of draws is from 0 to 1."
     probability = require_number("probability", probability, at_least=0, up_to=1, remedy=remedy)
-    remedy = "The encoder of the network tells them."
+    remedy = "Take those of the network's encoder."
     steps = require_count("steps", steps, up_to=MOST_STEPS, remedy=remedy)
     surplus = max(probability - 0.5, 0.0)
     return -math.expm1(math.log1p(-surplus) / steps)
