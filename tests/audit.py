@@ -4,8 +4,6 @@ The table runs nothing when it is imported. `test_audit.py` runs every row, and
 `docs/audit_table.py` writes it out as a page of the documentation.
 """
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field

@@ -1,7 +1,5 @@
 """A browser without a window, where there is one."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +22,7 @@ def lacking() -> str:
 
 
 def _browser() -> str | None:
-    return next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 @contextmanager

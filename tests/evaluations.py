@@ -1,7 +1,5 @@
 """Evaluations written by hand: what a report is made of, without a network."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -136,8 +134,8 @@ def large(samples: int = 400, seed: int = 0, **changes: Any) -> Evaluation:
             spent = np.where(stage < 0, 50 * len(stages), 1 + (50 * (which + 1) * hardness) // 1)
             queries = spent.astype(np.int64)
             trials.append(trial(name, eps, stage, stages, forwards=queries, backwards=queries))
-    known: dict[str, Any] = {"plan": "standard", "findings": (VANISHED, RISES, WEAK)}
-    return evaluation(*trials, **(known | changes))
+    usual: dict[str, Any] = {"plan": "standard", "findings": (VANISHED, RISES, WEAK)}
+    return evaluation(*trials, **(usual | changes))
 
 
 def images(count: int = 6, shape: tuple[int, ...] = (1, 8, 8), seed: int = 0) -> Examples:

@@ -1,7 +1,5 @@
 """Outcomes of attacks written by hand."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 import numpy as np
@@ -10,10 +8,8 @@ from art_snn.metrics import Robustness
 
 
 def outcome(flips: int | Collection[int], samples: int = 10, wrong: int = 2) -> Robustness:
-    """The first `wrong` samples misclassified from the start; those of the numbers flipped.
-
-    :param flips: numbers of samples; or how many behind the wrong ones.
-    """
+    """The first `wrong` samples misclassified from the start; flipped are those of the numbers, or
+    so many behind the wrong ones."""
     flipped = range(wrong, wrong + flips) if isinstance(flips, int) else flips
     place = np.arange(samples)
     return Robustness(place >= wrong, ~np.isin(place, list(flipped)) & (place >= wrong))

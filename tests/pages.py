@@ -76,7 +76,7 @@ def _luminance(colour: tuple[float, ...]) -> float:
     return sum(weight * p for weight, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-def colours(page: str) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
+def colours(page: str) -> list[dict[str, tuple[int, ...]]]:
     """The colours of a page by name, in the light and in the dark."""
     schemes: list[dict[str, tuple[int, ...]]] = [{}, {}]
     for dark, block in re.findall(
@@ -84,5 +84,4 @@ def colours(page: str) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int,
     ):
         for name, digits in re.findall(r"--([\w-]+): #([0-9a-f]{6})", block):
             schemes[bool(dark)][name] = tuple(bytes.fromhex(digits))
-    light, dark_ones = schemes
-    return light, dark_ones
+    return schemes

@@ -73,7 +73,11 @@ class Attacked(Subject):
     @cached_property
     def run(self) -> tuple[np.ndarray, Path]:
         """What the attack returns ``(N, *input_shape)``, and what it computed on its way."""
-        path = self._path()
+        device = self.estimator.device
+        x = torch.as_tensor(self.x, dtype=torch.float64, device=device).flatten(1)
+        classes, margins = torch.as_tensor(self.y, device=device), x.new_zeros(len(x))
+        radius = self.eps + self.slack
+        path = Path(x, classes, x.clone(), margins, float(self.norm), radius, *self.limits)
         with seeded(self.seed), watching(self.estimator, path.take):
             returned = self.attack.generate(self.x.copy(), self.y.copy())
         array = isinstance(returned, np.ndarray)
@@ -82,15 +86,6 @@ class Attacked(Subject):
         remedy = "Patches are no changes of samples within a ball."
         require(fits, "attack", "one that returns samples of x's shape", got, remedy)
         return returned, path
-
-    def _path(self) -> Path:
-        device = self.estimator.device
-        x = torch.as_tensor(self.x, dtype=torch.float64, device=device).flatten(1)
-        classes = torch.as_tensor(self.y, device=device)
-        low, high = self.limits
-        margins = x.new_zeros(len(x))
-        radius = self.eps + self.slack
-        return Path(x, classes, x.clone(), margins, float(self.norm), radius, low, high)
 
     @property
     def slack(self) -> float:

@@ -19,10 +19,8 @@ from art_snn.seeding import seeded
 class Finding:
     """A reason to doubt a measured robustness.
 
-    :param name: what is wrong, in a few words.
     :param evidence: what was measured, by name.
     :param limit: when it counts as a finding, and who says so: "if ...".
-    :param remedy: what to do about it.
     :param about: "network", "gradients", "plan", or the name of an attack."""
 
     name: str

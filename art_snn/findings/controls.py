@@ -65,11 +65,9 @@ def transfer_as_strong(subject: WhiteBox) -> Finding | None:
     """What is crafted on another network breaks what the white box does not."""
     name, limit = "transfer is as strong", "AutoPGD on one of the sources breaks"
     remedy = f"{MASKED} Also hand the sources to SpikingAutoAttack."
-    for control in sorted(subject.transfers, key=lambda outcome: -outcome.flipped.sum()):
-        finding = _as_strong(name, "transfer", subject, control, limit, remedy)
-        if finding is not None:
-            return finding
-    return None
+    controls = sorted(subject.transfers, key=lambda outcome: -outcome.flipped.sum())
+    findings = (_as_strong(name, "transfer", subject, one, limit, remedy) for one in controls)
+    return next(filter(None, findings), None)
 
 
 def _as_strong(

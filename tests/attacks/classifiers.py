@@ -7,6 +7,7 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 
+from art_snn import PyTorchSpikingClassifier
 from tests.conftest import varied
 
 
@@ -60,6 +61,18 @@ def stock(
     return PyTorchClassifier(_Whole(module), nn.CrossEntropyLoss(), shape, classes, **options)
 
 
+def around(
+    network: Any,
+    shape: tuple[int, ...],
+    classes: int,
+    clip_values: Any = (0.0, 1.0),
+    **options: Any,
+) -> PyTorchSpikingClassifier:
+    """A classifier around a spiking network."""
+    options |= {"clip_values": clip_values, "device_type": "cpu"}
+    return PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), shape, classes, **options)
+
+
 class _Whole(nn.Module):
     """ART takes a bare nn.Sequential apart."""
 
@@ -70,3 +83,16 @@ class _Whole(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         found: Tensor = self.module(x.double())
         return found
+
+
+class Stops:
+    """Calls what it stands for, but for the n-th time."""
+
+    def __init__(self, call: Any, at: int | None, error: Any = KeyboardInterrupt) -> None:
+        self.call, self.at, self.error, self.times = call, at, error, 0
+
+    def __call__(self, *given: Any, **options: Any) -> Any:
+        self.times += 1
+        if self.times == self.at:
+            raise self.error("injected by the test")
+        return self.call(*given, **options)

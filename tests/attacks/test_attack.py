@@ -1,7 +1,5 @@
 """The attacks by name: classes with the options that the names promise."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

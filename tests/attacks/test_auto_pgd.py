@@ -12,8 +12,6 @@ from art_snn.attacks.randomness import uniform_noise
 from tests.attacks.classifiers import linear, smooth
 
 QUIET = {"verbose": False}
-
-
 MARKS = [13, 25, 36, 46, 55]
 """Of sixty steps: stretches of 13, 12, 11, 10 and 9 steps."""
 
@@ -77,9 +75,8 @@ def test_the_ratio_of_logits_by_hand():
     classes = torch.tensor([0, 2])
     # -(4 - 3) / (4 - 2) and (8 - 4) / (8 - 2).
     torch.testing.assert_close(logits_ratio(logits, classes), torch.tensor([-0.5, 4 / 6]))
-    torch.testing.assert_close(
-        logits_ratio(10 * logits + 7, classes), logits_ratio(logits, classes)
-    )
+    scaled = logits_ratio(10 * logits + 7, classes)
+    torch.testing.assert_close(scaled, logits_ratio(logits, classes))
 
 
 def test_of_few_classes_the_margin_is_taken():

@@ -14,12 +14,12 @@ from art.attacks.evasion import (
 )
 from torch import nn
 
-from art_snn import RGA, Direct, PyTorchSpikingClassifier, SpikingNetwork
+from art_snn import RGA, Direct, SpikingNetwork
 from art_snn.attacks.borrowed import Borrowed, art_objection, caching_copy, counting, image_shape
 from art_snn.attacks.queries import Queries
 from art_snn.seeding import seeded
 from tests import small
-from tests.attacks.classifiers import linear, stock
+from tests.attacks.classifiers import Stops, around, linear, stock
 from tests.attacks.watched import watched
 from tests.networks import build
 
@@ -140,13 +140,10 @@ def test_what_is_no_number_has_no_prediction_and_is_not_asked_for():
     assert np.isnan(found).all(1).tolist() == [False, True, False]
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        *(AutoAttack, AutoConjugateGradient, AutoProjectedGradientDescent),
-        RescalingAutoConjugateGradient,
-    ],
-)
+KINDS = [AutoAttack, AutoConjugateGradient, AutoProjectedGradientDescent]
+
+
+@pytest.mark.parametrize("kind", [*KINDS, RescalingAutoConjugateGradient])
 def test_attacks_that_ask_for_predictions_while_they_are_built_run(kind):
     classifier = small.classifier()
     x, y = small.samples(classifier, 3, wrong=0)
@@ -174,23 +171,13 @@ def test_passes_count_for_the_nearest_sample():
 @pytest.mark.parametrize("kind", [SquareAttack, ProjectedGradientDescent])
 def test_behind_preprocessing_samples_are_still_told_apart(kind):
     plain, x, y = small.classifier(), *small.samples(small.classifier(), 6, wrong=0)
-    scaled = PyTorchSpikingClassifier(
-        plain.model,
-        nn.CrossEntropyLoss(),
-        input_shape=small.SHAPE,
-        nb_classes=small.CLASSES,
-        clip_values=(0.0, 255.0),
-        preprocessing=(0, 255),
-        device_type="cpu",
-    )
-    options = {"max_iter": 5} | (
-        {} if kind is SquareAttack else {"verbose": False, "batch_size": 4}
-    )
+    scaled = around(plain.model, small.SHAPE, small.CLASSES, (0.0, 255.0), preprocessing=(0, 255))
     counted = []
     for estimator, factor in ((plain, 1), (scaled, 255)):
-        eps = 1e-3 * factor
-        step = {} if kind is SquareAttack else {"eps_step": eps / 4}
-        attack = borrowed(estimator, kind, eps=eps, **options, **step)
+        options, eps = {"max_iter": 5}, 1e-3 * factor
+        if kind is not SquareAttack:
+            options |= {"verbose": False, "batch_size": 4, "eps_step": eps / 4}
+        attack = borrowed(estimator, kind, eps=eps, **options)
         attack.generate(factor * x, y)
         counted.append((attack.forwards.tolist(), attack.backwards.tolist()))
     assert counted[0] == counted[1]
@@ -207,22 +194,16 @@ def plane():
     """A network on samples without channels."""
     layers = small.classifier().model.layers
     network = SpikingNetwork([*layers], Direct(4), RGA(), input_shape=(8, 8))
-    return type(small.classifier())(
-        network, nn.CrossEntropyLoss(), (8, 8), small.CLASSES, clip_values=(0.0, 1.0)
-    )
+    return around(network, (8, 8), small.CLASSES)
 
 
 def test_the_square_attack_takes_planes_and_event_frames(known, trained_layers):
-    flat = plane()
-    x = np.random.default_rng(0).random((5, 8, 8))
-    found = borrowed(flat, eps=0.4, max_iter=20).generate(x)
-    assert found.shape == x.shape
-    assert 0 < np.abs(found - x).max() <= 0.4 + 1e-6
-    classifier = build(trained_layers, "frames")
+    planes = np.random.default_rng(0).random((5, 8, 8))
     frames = np.repeat(known[0][:5, None], 4, axis=1)
-    found = borrowed(classifier, eps=0.4, max_iter=20).generate(frames)
-    assert found.shape == frames.shape
-    assert 0 < np.abs(found - frames).max() <= 0.4 + 1e-6
+    for classifier, x in ((plane(), planes), (build(trained_layers, "frames"), frames)):
+        found = borrowed(classifier, eps=0.4, max_iter=20).generate(x)
+        assert found.shape == x.shape
+        assert 0 < np.abs(found - x).max() <= 0.4 + 1e-6
 
 
 def shaped(shape, **options):
@@ -245,16 +226,15 @@ def test_where_squares_do_not_fit_the_attack_says_so_and_elsewhere_it_runs(shape
         return
     assert "squares do not fit" in art_objection(SquareAttack, classifier, norm)
     # The attack itself fails on them, or divides by nothing.
+    options, shape = {"max_iter": 12, "batch_size": 4, "verbose": False}, (2, *shape[-2:])
+    x = np.random.default_rng(0).random((2, *shape))
     with pytest.raises((ValueError, RuntimeWarning)):
-        SquareAttack(
-            shaped((2, *shape[-2:])), norm=norm, max_iter=12, batch_size=4, verbose=False
-        ).generate(np.random.default_rng(0).random((2, 2, *shape[-2:])), np.zeros(2))
+        SquareAttack(shaped(shape), norm=norm, **options).generate(x, np.zeros(2))
 
 
 def test_what_else_keeps_an_attack_of_arts_from_running():
-    assert (
-        art_objection(SquareAttack, shaped((64,)), np.inf) == "samples of shape (64,) are no images"
-    )
+    objection = art_objection(SquareAttack, shaped((64,)), np.inf)
+    assert objection == "samples of shape (64,) are no images"
     unknown = shaped((1, 8, 8), clip_values=None)
     assert art_objection(SquareAttack, unknown, np.inf) == "it needs clip_values"
     assert art_objection(Far, unknown, np.inf) == "it needs clip_values"
@@ -268,15 +248,7 @@ def test_what_else_keeps_an_attack_of_arts_from_running():
 def test_an_interrupted_attack_leaves_no_hook_behind():
     classifier = small.classifier()
     x, y = small.samples(classifier, 4, wrong=0)
-    predict, asked = classifier.predict, []
-
-    def stops(*given, **options):
-        asked.append(given)
-        if len(asked) == 4:
-            raise KeyboardInterrupt
-        return predict(*given, **options)
-
-    classifier.predict = stops
+    classifier.predict = Stops(classifier.predict, 4)
     with small.untouched(classifier), pytest.raises(KeyboardInterrupt):
         borrowed(classifier, max_iter=9).generate(x, y)
     assert not classifier.model._forward_hooks

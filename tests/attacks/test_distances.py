@@ -43,9 +43,8 @@ def test_no_match_of_the_spikes_of_a_place_has_a_smaller_sum_or_maximum(places):
     after = [[b for _, b in spikes] for spikes in places]
     largest = total = 0
     for clean, other in zip(before, after, strict=True):
-        ways = [
-            [abs(a - b) for a, b in zip(clean, order, strict=True)] for order in permutations(other)
-        ]
+        orders = permutations(other)
+        ways = [[abs(a - b) for a, b in zip(clean, order, strict=True)] for order in orders]
         largest = max(largest, min(max(way, default=0) for way in ways))
         total += min(sum(way) for way in ways)
     clean, adversarial = frames(*before), frames(*after)
@@ -82,10 +81,11 @@ def test_frames_that_are_no_retiming_of_others_are_refused(clean, adversarial, m
         shifts(clean, adversarial)
 
 
+NORMS = [(np.inf, np.inf), ("inf", np.inf), (2, 2), (2.0, 2), ("2", 2)]
+
+
 @pytest.mark.parametrize("require", [require_norm, require_measure])
-@pytest.mark.parametrize(
-    ("name", "norm"), [(np.inf, np.inf), ("inf", np.inf), (2, 2), (2.0, 2), ("2", 2)]
-)
+@pytest.mark.parametrize(("name", "norm"), NORMS)
 def test_norms_are_numbers_or_words(require, name, norm):
     assert require(name) == norm
     assert isinstance(require(name), float)

@@ -9,22 +9,9 @@ from art_snn.attacks import AutoPGD, Outcome, Plan, SpikingAutoAttack, Stage, qu
 from art_snn.attacks.persample import CountedAttack
 from art_snn.attacks.randomness import EVALUATIONS
 from tests import small
+from tests.attacks.classifiers import Stops
 
 PLAN = Plan("plan", (Stage(AutoPGD, RGA(), {"max_iter": 3}), Stage(AutoPGD, STBP())))
-
-
-class Stops:
-    """Calls what it stands for, but for the n-th time."""
-
-    def __init__(self, call, at, error=KeyboardInterrupt):
-        self.call, self.at, self.error = call, at, error
-        self.times, self.broken = 0, 0
-
-    def __call__(self, *given, **options):
-        self.times += 1
-        if self.times == self.at:
-            raise self.error("injected by the test")
-        return self.call(*given, **options)
 
 
 def attacking(classifier, plan=PLAN, eps=0.08):

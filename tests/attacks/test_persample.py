@@ -9,7 +9,7 @@ from torch import nn
 
 from art_snn.attacks import AutoPGD, StableAdaptivePGD, queries
 from tests import small
-from tests.attacks.classifiers import linear, stock
+from tests.attacks.classifiers import Stops, linear, stock
 from tests.networks import build
 
 X = np.array([[0.4, 0.4], [0.9, 0.9], [0.1, 0.2]])
@@ -142,18 +142,15 @@ def bad(match, x=X, y=(0, 0, 1), error=ValueError, options=None, **given):
 
 
 def test_bad_input_is_refused_by_name():
-    bad(r"^x: expected shape \(N, 2\), got \(3, 3\)", x=np.zeros((3, 3)))
-    bad(r"^x: expected finite values, got 1 NaN", x=np.array([[np.nan, 0], [0, 0], [0, 0]]))
-    bad(r"^x: expected a numpy array or torch tensor", x=[[0.1, 0.2]], error=TypeError)
-    bad(
-        r"^x: expected values within clip_values, \[0. 1.\], got values from 0.1 to 1.9",
-        x=np.where(X == 0.9, 1.9, X),
-    )
-    bad(r"^y: expected 3 labels, shape \(3,\) or \(3, 2\), got shape \(2,\)", y=(0, 1))
-    bad(r"^y: expected class indices from 0 to 1, got values from 0 to 2", y=(0, 1, 2))
-    bad(r"^y: expected target classes, got None", y=None, options={"targeted": True})
-    bad(r"^mask: expected an array that broadcasts to \(3, 2\), got shape \(3,\)", mask=np.ones(3))
-    bad(r"^tries: expected x, y and mask, got tries", tries=3)
+    bad(r"^x: .*shape \(N, 2\), got \(3, 3\)", x=np.zeros((3, 3)))
+    bad(r"^x: .*finite values, got 1 NaN", x=np.array([[np.nan, 0], [0, 0], [0, 0]]))
+    bad(r"^x: .*numpy array or torch tensor", x=[[0.1, 0.2]], error=TypeError)
+    bad(r"^x: .*within clip_values, .* 0.1 to 1.9", x=np.where(X == 0.9, 1.9, X))
+    bad(r"^y: .*3 labels, .*got shape \(2,\)", y=(0, 1))
+    bad(r"^y: .*from 0 to 1, got values from 0 to 2", y=(0, 1, 2))
+    bad(r"^y: .*target classes, got None", y=None, options={"targeted": True})
+    bad(r"^mask: .*broadcasts to \(3, 2\), got shape \(3,\)", mask=np.ones(3))
+    bad(r"^tries: .*got tries", tries=3)
 
 
 def test_other_estimators_are_refused():
@@ -164,15 +161,7 @@ def test_other_estimators_are_refused():
 def test_an_interrupted_attack_leaves_the_network_as_it_was(monkeypatch):
     classifier = build()
     classifier.model.train()
-    rule, seen = classifier.gradient, []
-
-    def stops(*given, **options):
-        seen.append(given)
-        if len(seen) == 3:
-            raise KeyboardInterrupt
-        return gradients(*given, **options)
-
-    gradients = queries.logits_and_gradient
+    rule, stops = classifier.gradient, Stops(queries.logits_and_gradient, 3)
     monkeypatch.setattr(queries, "logits_and_gradient", stops)
     x = np.random.default_rng(0).random((2, 1, 8, 8), np.float32)
     with pytest.raises(KeyboardInterrupt):
@@ -189,7 +178,5 @@ def test_trainers_of_art_craft_by_it(data):
     trainer = AdversarialTrainer(classifier, crafting, ratio=1.0)
     trainer.fit(data.x_train[:16], data.y_train[:16], batch_size=8, nb_epochs=1)
     assert crafting.forwards.sum() > 0
-    changed = [
-        not torch.equal(*pair) for pair in zip(before, classifier.model.parameters(), strict=True)
-    ]
-    assert any(changed)
+    pairs = zip(before, classifier.model.parameters(), strict=True)
+    assert not all(torch.equal(*pair) for pair in pairs)

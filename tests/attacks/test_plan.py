@@ -15,16 +15,14 @@ from art_snn.attacks.distances import FLIPS, SHIFT
 from tests.networks import build
 
 NORMS = (np.inf, 2.0, FLIPS, SHIFT)
+MARGIN = {"max_iter": 3, "loss_type": "margin"}
 
 
 @pytest.mark.parametrize(
     ("stage", "words"),
     [
         (Stage(AutoPGD), "AutoPGD()"),
-        (
-            Stage(AutoPGD, RGA(), {"max_iter": 3, "loss_type": "margin"}),
-            "AutoPGD(max_iter=3, loss_type=margin) by rga",
-        ),
+        (Stage(AutoPGD, RGA(), MARGIN), "AutoPGD(max_iter=3, loss_type=margin) by rga"),
         (Stage(SquareAttack, None, {"max_iter": 7}), "SquareAttack(max_iter=7)"),
         (Stage(AutoPGD, RGA(), warm=True), "AutoPGD() by rga, warm"),
         (Stage(AutoPGD, None, within=0.1), "AutoPGD(), within 0.1"),

@@ -154,9 +154,8 @@ def naive(x, weights, ahead, candidates, rounds):
     """The attack on one sample and two classes, in loops; which bits stay flipped."""
 
     def margin(flipped):
-        return ahead + sum(
-            w * (1 - b if f else b) for w, b, f in zip(weights, x, flipped, strict=True)
-        )
+        bits = zip(weights, x, flipped, strict=True)
+        return ahead + sum(w * (1 - b if f else b) for w, b, f in bits)
 
     bits = range(len(x))
     flipped, cost, tried = [False] * len(x), {}, set()
@@ -192,12 +191,8 @@ def test_the_attack_is_that_of_naive_loops_and_no_longer_prefix_can_be_taken_bac
     above = data.draw(st.integers(0, 20)) + 0.5
     ahead = above - sum(w * b for w, b in zip(weights, x, strict=True))
     candidates, rounds = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 4))
-    attack = against(
-        np.array(weights, dtype=float).reshape(size, 1, 1, 1),
-        ahead,
-        candidates=candidates,
-        max_iter=rounds,
-    )
+    table = np.array(weights, dtype=float).reshape(size, 1, 1, 1)
+    attack = against(table, ahead, candidates=candidates, max_iter=rounds)
     sample = np.array(x, dtype=float).reshape(1, size, 1, 1, 1)
     found = attack.generate(sample, [0])
     wanted = naive(x, weights, ahead, candidates, rounds)

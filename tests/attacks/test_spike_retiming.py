@@ -223,9 +223,8 @@ def test_a_spiking_sample_is_retimed_alike_alone_and_in_a_batch(rule, trained_la
     # Some are broken on the way, and leave the batch.
     assert len(set(attack.backwards)) > 1
     for row in range(len(x)):
-        np.testing.assert_array_equal(
-            attack.generate(x[row : row + 1], y[row : row + 1])[0], found[row]
-        )
+        alone = attack.generate(x[row : row + 1], y[row : row + 1])[0]
+        np.testing.assert_array_equal(alone, found[row])
 
 
 def test_rate_rules_are_warned_of_since_their_gradient_is_the_same_at_all_steps(

@@ -23,28 +23,29 @@ from art_snn.attacks import (
     planned,
     shifts,
 )
+from art_snn.attacks.grids import DLR
 from art_snn.checks import SEEDS
 from art_snn.gradients import CBA, EOT, Mean
 from tests import adapted, small
+from tests.attacks.classifiers import around
 from tests.attacks.watched import watched
 from tests.networks import FORMS, build
 
 QUIET = {"verbose": False}
-WEAK = Plan(
-    "weak",
-    (
-        Stage(AutoPGD, RGA(), {"max_iter": 1}),
-        Stage(AutoPGD, STBP(), {"max_iter": 2}),
-        Stage(StableAdaptivePGD, RGA(), {"max_iter": 12}),
-        Stage(AutoPGD, STBP(), {"max_iter": 3, "loss_type": "margin", "num_random_init": 2}),
-    ),
-)
-"""Stages of different strength."""
 WARM = Stage(AutoPGD, RGA(), {"max_iter": 2}, warm=True)
 
 
 def only(*stages):
     return Plan("only", stages)
+
+
+WEAK = only(
+    Stage(AutoPGD, RGA(), {"max_iter": 1}),
+    Stage(AutoPGD, STBP(), {"max_iter": 2}),
+    Stage(StableAdaptivePGD, RGA(), {"max_iter": 12}),
+    Stage(AutoPGD, STBP(), {"max_iter": 3, "loss_type": "margin", "num_random_init": 2}),
+)
+"""Stages of different strength."""
 
 
 def exact(layers, **options):
@@ -130,9 +131,8 @@ def test_the_outcome_of_a_sample_is_the_same_alone_and_among_others(trained_laye
     np.testing.assert_allclose(attack.generate(x[order], y[order]), together[order], atol=1e-12)
     np.testing.assert_array_equal(attack.outcome.stage, stages[order])
     for row in range(4):
-        np.testing.assert_allclose(
-            attack.generate(x[[row]], y[[row]])[0], together[row], atol=1e-12
-        )
+        alone = attack.generate(x[[row]], y[[row]])[0]
+        np.testing.assert_allclose(alone, together[row], atol=1e-12)
         assert attack.outcome.stage.tolist() == [stages[row]]
 
 
@@ -173,11 +173,7 @@ STAGES = {
     "gradients": (Stage(AutoPGD, RGA(), {"max_iter": 3}), Stage(AutoPGD, STBP(), {"max_iter": 2})),
     "warm": (Stage(AutoPGD, STBP(), {"max_iter": 1}), WARM),
     "several starts": (Stage(AutoPGD, RGA(), {"max_iter": 2, "num_random_init": 2}),),
-    "targets": (
-        Stage(
-            AutoPGD, RGA(), {"max_iter": 2, "targets": 3, "loss_type": "difference_logits_ratio"}
-        ),
-    ),
+    "targets": (Stage(AutoPGD, RGA(), {"max_iter": 2, "targets": 3, "loss_type": DLR}),),
     "square": (Stage(SquareAttack, None, {"max_iter": 12}),),
     "PGD of ART's": (Stage(ProjectedGradientDescent, RGA(), {"max_iter": 3, "eps_step": 0.05}),),
 }
@@ -215,10 +211,7 @@ class Uncertain(SpikingNetwork):
 
 def test_a_sample_without_an_answer_stays_as_it_came_and_the_run_goes_on(trained_layers, known):
     network = Uncertain(copy.deepcopy(trained_layers), Direct(4), input_shape=(1, 8, 8))
-    classifier = build(trained_layers)
-    classifier = type(classifier)(
-        network, torch.nn.CrossEntropyLoss(), (1, 8, 8), 10, clip_values=(0.0, 1.0)
-    )
+    classifier = around(network, (1, 8, 8), 10)
     x, y = known[0][:6].copy(), known[1][:6]
     x[2, 0, 0, 0] = 1
     plan = only(*WEAK.stages, Stage(SquareAttack, None, {"max_iter": 3}))
@@ -262,9 +255,7 @@ def test_a_plan_of_which_nothing_suits_tells_who_was_right(trained_layers, known
 
 def test_networks_of_other_frameworks_are_attacked_by_the_rules_that_apply():
     network = adapted.network("odd")
-    classifier = type(build())(
-        network, torch.nn.CrossEntropyLoss(), adapted.SHAPE, 3, clip_values=(0.0, 1.0)
-    )
+    classifier = around(network, adapted.SHAPE, 3)
     x = np.random.default_rng(0).random((4, *adapted.SHAPE), dtype=np.float32)
     plan = only(Stage(AutoPGD, RGA(), {"max_iter": 2}), Stage(AutoPGD, None, {"max_iter": 2}))
     classifier.gradient = "native"
@@ -316,9 +307,8 @@ def test_event_frames_keep_the_budget_of_flips_or_shifts(norm, eps, plan, traine
 @pytest.mark.parametrize("norm", [np.inf, 2])
 @pytest.mark.parametrize("plan", ["standard", "fast", "ensemble-19"])
 def test_every_named_plan_runs(plan, norm, trained_layers, known):
-    attack = SpikingAutoAttack(
-        build(trained_layers), norm, 0.5 if norm == 2 else 0.1, plan, **QUIET
-    )
+    eps = 0.5 if norm == 2 else 0.1
+    attack = SpikingAutoAttack(build(trained_layers), norm, eps, plan, **QUIET)
     x, y = known[0][:2], known[1][:2]
     with watched(attack.estimator.model) as passes:
         found = attack.generate(x, y)
@@ -357,9 +347,8 @@ def test_the_bar_names_the_stage_and_counts_samples_and_forwards(
 
     monkeypatch.setattr(tqdm, "set_description", listening)
     plan, heard = only(*WEAK.stages[:2]), []
-    attack = SpikingAutoAttack(
-        build(trained_layers), eps=1e-4, plan=plan, on_stage=lambda *stage: heard.append(stage)
-    )
+    heed = {"on_stage": lambda *stage: heard.append(stage)}
+    attack = SpikingAutoAttack(build(trained_layers), eps=1e-4, plan=plan, **heed)
     y = known[1][:5].copy()
     y[0] = (y[0] + 1) % 10
     attack.generate(known[0][:5], y)

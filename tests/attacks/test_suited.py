@@ -6,7 +6,7 @@ import torch
 from art.attacks.evasion import ProjectedGradientDescent
 from torch import nn
 
-from art_snn import RGA, STBP, Poisson, PyTorchSpikingClassifier
+from art_snn import RGA, STBP, Poisson
 from art_snn.attacks import (
     PLANS,
     AutoPGD,
@@ -23,17 +23,13 @@ from art_snn.attacks.plan import natively, suited
 from art_snn.gradients import CBA, Native
 from art_snn.interop import adapt
 from tests import adapted
+from tests.attacks.classifiers import around
 from tests.conftest import seed_everything
 from tests.networks import CLASSES, build
 
 QUIET = {"verbose": False}
 NORMS = (np.inf, 2.0, 0.0, "shift")
 SHORT = {"max_iter": 3}
-
-
-def around(network, shape, classes):
-    options = {"clip_values": (0.0, 1.0), "device_type": "cpu"}
-    return PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), shape, classes, **options)
 
 
 @pytest.fixture(scope="module")

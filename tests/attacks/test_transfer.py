@@ -46,10 +46,7 @@ def test_what_is_crafted_on_a_source_counts_where_it_breaks_the_network(trained_
     with watched(modules[0]) as own, watched(modules[1]) as first, watched(modules[2]) as second:
         found = crafting.generate(x, y)
     outcome = crafting.outcome
-    assert outcome.stages == (
-        "OnwardPGD(max_iter=6) on source 0",
-        "OnwardPGD(max_iter=6) on source 1",
-    )
+    assert outcome.stages == tuple(f"OnwardPGD(max_iter=6) on source {i}" for i in (0, 1))
     assert (outcome.stage == 1).any()
     wrong = crafting.estimator.predict(found).argmax(1) != y
     np.testing.assert_array_equal(wrong, outcome.stage != Outcome.STANDING)

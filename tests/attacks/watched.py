@@ -1,7 +1,5 @@
 """What runs through a network, counted by somebody else than the attacks."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -22,13 +22,9 @@ class Store:
     folder: Path
     key: str
 
-    def file(self, name: str) -> Path:
-        """The JSON of a block."""
-        return self.folder / f"{name}.json"
-
-    def arrays(self, name: str) -> Path:
-        """The arrays of a block."""
-        return self.folder / f"{name}.npz"
+    def file(self, name: str, ending: str = "json") -> Path:
+        """The JSON of a block, or its arrays."""
+        return self.folder / f"{name}.{ending}"
 
     def done(self, names: Sequence[str]) -> set[str]:
         """Which blocks are done; what was damaged, exchanged or written by others since is not."""
@@ -48,7 +44,7 @@ class Store:
 
     def _arrays(self, name: str) -> str | None:
         """Digest of the arrays of a block; None where they are gone or damaged."""
-        path = self.arrays(name)
+        path = self.file(name, "npz")
         if not path.exists() or damage(path) is not None:
             return None
         with np.load(path) as file:
@@ -56,7 +52,7 @@ class Store:
 
     def put(self, name: str, content: Content, arrays: dict[str, np.ndarray]) -> None:
         """Write a block; it is done when its JSON is there, which comes last."""
-        write_arrays(self.arrays(name), **arrays)
+        write_arrays(self.file(name, "npz"), **arrays)
         seal = {"key": self.key, "name": name, "arrays": _digest(arrays)}
         write_json(self.file(name), seal | content)
 
@@ -67,7 +63,7 @@ class Store:
 
     def array(self, name: str, which: str) -> np.ndarray:
         """An array of a block."""
-        with np.load(self.arrays(name)) as file:
+        with np.load(self.file(name, "npz")) as file:
             array: np.ndarray = file[which]
         return array
 
@@ -75,7 +71,7 @@ class Store:
         """Bring all blocks to the leading process, whose folder may be on another machine."""
         done = self.done(names)
         missing = team.broadcast([name for name in names if name not in done])
-        paths = [path for name in missing for path in (self.arrays(name), self.file(name))]
+        paths = [self.file(name, ending) for name in missing for ending in ("npz", "json")]
         parcels = {path.name: path.read_bytes() for path in paths if path.exists()}
         for parcel in team.gathered({} if team.leads else parcels):
             for name, content in parcel.items() if team.leads else ():

@@ -83,13 +83,11 @@ class Target:
         """Fingerprint of all that the numbers depend on."""
         sources = [fingerprint("source", one, self.x[:0], self.y[:0]) for one in self.sources]
         # Another kind of device rounds otherwise.
-        content = (self.settings.identity, self.classifier.device.type, sources, *self._native())
-        return fingerprint(content, self.classifier, self.x, self.y)
-
-    def _native(self) -> tuple[str, ...]:
-        """The stages that run with the network's own gradient in the place of others."""
+        content = [self.settings.identity, self.classifier.device.type, sources]
+        # So do stages with the network's own gradient in the place of others.
         plans = map(self.suited, self.settings.plans(self.settings.eps[0]))
-        return tuple(str(stage) for plan in plans if plan.native for stage in plan.stages)
+        content += [str(stage) for plan in plans if plan.native for stage in plan.stages]
+        return fingerprint(tuple(content), self.classifier, self.x, self.y)
 
     def suited(self, plan: Plan) -> Suited:
         """What becomes of a plan on the network."""

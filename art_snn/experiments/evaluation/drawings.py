@@ -47,9 +47,8 @@ def draw_accuracy(evaluation: Evaluation, name: str) -> Drawing:
 def draw_stages(evaluation: Evaluation, name: str) -> list[Drawing]:
     """What broke the samples at the largest budget, of each trial of several stages."""
     trials = evaluation.at(evaluation.budgets[-1]).values()
-    several = [trial for trial in trials if len(trial.outcome.stages) > 1]
-    norm = evaluation.norm
-    return [_draw_stages(trial, norm, f"{name}-{i}") for i, trial in enumerate(several)]
+    several = enumerate(trial for trial in trials if len(trial.outcome.stages) > 1)
+    return [_draw_stages(trial, evaluation.norm, f"{name}-{place}") for place, trial in several]
 
 
 def _draw_stages(trial: Trial, norm: str, name: str) -> Drawing:

@@ -52,8 +52,7 @@ class Provenance:
     :param commit: of the folder that the command was typed in, or "".
     :param seed, block, batch_size, examined: settings of the command.
     :param rules: the rules of the attacks, by name, with their hyperparameters.
-    :param weights: digest of the network's form and weights.
-    :param data: digest of the samples and their labels.
+    :param weights, data: digests of the network's form and weights, of samples and labels.
     :param device, threads: name of the processor or the card; threads of torch on the CPU.
     :param sources: digests of the networks to transfer from, in their order."""
 
@@ -79,16 +78,13 @@ class Provenance:
 class Evaluation:
     """How robust a network is, sample by sample, and what casts doubt on the number.
 
-    :param title: network and data in words.
-    :param key: fingerprint of settings, weights and samples.
+    :param title: network and data in words; key: fingerprint of settings, weights and samples.
     :param norm: "inf", "2", "0" (values that change), or "shift" (time steps).
     :param plan: name of the plan among the trials that decides, or "" for the union of all.
     :param samples: digest of each sample, by which results are paired.
-    :param labels: true classes.
-    :param clean: predicted classes; -1 without a prediction.
+    :param labels, clean: true classes, and predicted ones; -1 without a prediction.
     :param trials: what each attack achieved at each budget; one of a name and a budget.
     :param findings: about "network", "RULE gradients", or the name of a trial.
-    :param provenance: all that is needed to reproduce it.
     :param certificate: of all samples, where it was asked for."""
 
     title: str
@@ -106,9 +102,8 @@ class Evaluation:
     def __post_init__(self) -> None:
         sizes = {len(trial.outcome.stage) for trial in self.trials}
         sizes |= {len(column) for column in (self.samples, self.labels, self.clean)}
-        if self.certificate is not None:
-            certified = self.certificate
-            columns = (certified.predicted, certified.radius, certified.correct)
+        if (certificate := self.certificate) is not None:
+            columns = (certificate.predicted, certificate.radius, certificate.correct)
             sizes |= {len(column) for column in columns}
         expect(len(sizes) == 1, "columns of as many samples each", sorted(sizes))
         expect(self.samples, "one sample or more", [])

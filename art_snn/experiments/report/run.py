@@ -9,8 +9,7 @@ from art_snn.files import write_text
 def run(settings: Settings) -> Report:
     """Write the report.
 
-    :raises FileNotFoundError: when a file is not there.
-    :raises ValueError: when one is damaged or holds no evaluation.
+    :raises FileNotFoundError, ValueError: when a file is missing, damaged or no evaluation.
     :raises WriteFailed: when the report cannot be written."""
     report = Report([read_evaluation(file) for file in settings.files])
     assert settings.output is not None

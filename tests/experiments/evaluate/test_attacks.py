@@ -5,7 +5,7 @@ import pytest
 from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescent, SquareAttack
 
 from art_snn import RGA, STBP
-from art_snn.attacks import ATTACKS, FLIPS, SHIFT, Attack, AutoPGD, SparseDynamicAttack
+from art_snn.attacks import ATTACKS, FLIPS, SHIFT, Attack, AutoPGD
 from art_snn.experiments.evaluate.attacks import (
     attack_errors,
     attack_named,
@@ -31,21 +31,10 @@ def test_options_are_literals_and_other_words_are_words(text, options):
     assert parsed(text) == options
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "7",
-        "max_iter=",
-        "max_iter",
-        "a=b=c",
-        "a=open('x')",
-        "**{}",
-        ")",
-        "a=1,a=2",
-        "a=" + "-" * 5000 + "1",
-    ],
-    ids=lambda text: text[:20],
-)
+BAD = ["7", "max_iter=", "max_iter", "a=b=c", "a=open('x')", "**{}", ")", "a=1,a=2"]
+
+
+@pytest.mark.parametrize("text", [*BAD, "a=" + "-" * 5000 + "1"], ids=lambda text: text[:20])
 def test_what_is_no_option_is_refused(text):
     with pytest.raises(ValueError, match="attack_options: expected names with values"):
         parsed(text)
@@ -113,12 +102,10 @@ def test_an_attack_without_gradients_runs_once_by_no_rule(name):
     assert (plan.name, plan.stages[0].rule) == (name, None)
 
 
-def test_what_papers_report_is_pgd_of_seven_steps_and_the_attack_of_a_norm_of_counts():
+def test_what_papers_report_is_pgd_of_seven_steps():
     pgd = usual_attack(np.inf, 0.8)
     assert (pgd.stages[0].attack, pgd.name) == (ProjectedGradientDescent, "PGD-7")
     assert pgd.stages[0].options == {"max_iter": 7, "eps_step": pytest.approx(0.255)}
-    assert usual_attack(FLIPS, 3).stages[0].attack is SparseDynamicAttack
-    assert usual_attack(SHIFT, 3).name == "SpikeRetiming"
 
 
 def test_whatever_an_attack_of_art_raises_is_told_as_a_complaint_about_its_choice():

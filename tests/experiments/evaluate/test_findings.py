@@ -10,14 +10,13 @@ from art_snn.experiments.evaluate.findings import examinations, find_searches, t
 from art_snn.experiments.evaluate.target import Target
 from art_snn.gradients import RGA, STBP, Native
 from tests import adapted
-from tests.attacks.test_suited import around
+from tests.attacks.classifiers import around
 from tests.evaluations import trial
 
 APGD, SEARCH = "AutoPGD(max_iter=20) by RGA()", "SquareAttack(max_iter=2500)"
 LOCAL = "SquareSearch(max_iter=200, share=0.01), warm, within 0.08"
 STANDS, WRONG, UNANSWERED = Outcome.STANDING, Outcome.WRONG, Outcome.UNANSWERED
 SEARCHED, FALLING = "a search found more than the gradients", "a larger budget breaks less"
-FEW, SKIPPED = "few stages with a gradient", "stages skipped"
 
 
 def standard(stage, stages=(APGD, SEARCH), eps=0.1, name="standard", **changes):
@@ -28,6 +27,8 @@ ONCE = [1] + [0] * 199 + [STANDS] * 200
 MISSING = {"gradients": (APGD, "b", "c"), "skipped": {"b": "no", "c": "no"}}
 SMALL, LARGE = standard([0, 0, STANDS]), standard([0, STANDS, STANDS], eps=0.2)
 FEWER = (FALLING, (0.1, 2, 0.2, 1))
+SILENT = ("samples without an answer", (1, 2, 0.1))
+NOT_RUN = [("few stages with a gradient", (1, 3)), ("stages skipped", (2, 3))]
 
 
 @pytest.mark.parametrize(
@@ -41,15 +42,9 @@ FEWER = (FALLING, (0.1, 2, 0.2, 1))
         # A search alone found no more than anything.
         ([standard([0, 0, STANDS], (SEARCH,))], []),
         ([standard([0, 1, STANDS], (LOCAL, SEARCH))], []),
-        (
-            [standard([UNANSWERED, 0]), standard([STANDS, 0], name="fast")],
-            [("samples without an answer", (1, 2, 0.1))],
-        ),
+        ([standard([UNANSWERED, 0]), standard([STANDS, 0], name="fast")], [SILENT]),
         # Once for all budgets.
-        (
-            [standard([0, STANDS], eps=eps, **MISSING) for eps in (0.1, 0.2)],
-            [(FEW, (1, 3)), (SKIPPED, (2, 3))],
-        ),
+        ([standard([0, STANDS], eps=eps, **MISSING) for eps in (0.1, 0.2)], NOT_RUN),
         # In whichever order they were run.
         ([SMALL, LARGE], [FEWER]),
         ([LARGE, SMALL], [FEWER]),

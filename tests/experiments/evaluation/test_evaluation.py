@@ -1,7 +1,5 @@
 """Evaluations as data: refused where they do not fit together, the same after JSON."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 

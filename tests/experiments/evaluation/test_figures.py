@@ -1,7 +1,5 @@
 """Figures: the numbers behind their lines, and the same element every time."""
 
-from __future__ import annotations
-
 import re
 from xml.etree import ElementTree
 
@@ -61,11 +59,8 @@ def test_with_one_budget_there_are_bars_for_the_attacks_and_the_union():
     (ax,) = accuracy_figure(small()).axes
     assert [bar.get_width() for bar in ax.patches] == [50, 50, 25]
     assert ax.get_xlabel() == "accuracy [%]"
-    assert [text.get_text().partition(":")[0] for text in ax.texts] == [
-        "standard",
-        "PGD-7 by stbp",
-        "union of all",
-    ]
+    names = [text.get_text().partition(":")[0] for text in ax.texts]
+    assert names == ["standard", "PGD-7 by stbp", "union of all"]
     # An open finding makes them upper bounds.
     (ax,) = accuracy_figure(small(findings=(RISES,))).axes
     assert ax.get_xlabel() == "accuracy at most [%]"

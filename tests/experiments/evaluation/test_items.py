@@ -1,7 +1,5 @@
 """Samples with their adversarials: on disk, and left out where they are damaged."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Samples as pictures: their pixels, their strips, and what stands below them."""
 
-from __future__ import annotations
-
 import base64
 import io
 from dataclasses import replace
@@ -110,15 +108,15 @@ def test_as_many_rows_are_shown_as_the_page_has_room_for():
     assert sum(spent[1:]) < ROOM
 
 
+NAN = replace(images(1), adversarial=np.full((1, 1, 8, 8), np.nan))
+
+
 @pytest.mark.parametrize(
     ("examples", "words"),
     [
         (images(1, shape=(5, 7, 8)), "Samples of shape (5, 7, 8) are not drawn."),
         (images(0), "There is none."),
-        (
-            replace(images(1), adversarial=np.full((1, 1, 8, 8), np.nan)),
-            "They hold values that are not finite, and are not drawn.",
-        ),
+        (NAN, "They hold values that are not finite, and are not drawn."),
     ],
     ids=["shape", "none", "nan"],
 )

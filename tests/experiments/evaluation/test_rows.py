@@ -1,7 +1,5 @@
 """Evaluations as tables and sentences."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Evaluations side by side: paired by samples, tested, and the samples that differ."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
@@ -16,8 +14,8 @@ EPS = 8 / 255
 
 def of(stage: Any, samples: str, labels: Any = None, **changes: Any) -> Evaluation:
     labels = tuple([0] * len(samples) if labels is None else labels)
-    known = {"samples": tuple(samples), "labels": labels} | changes
-    return evaluation(trial("a", EPS, stage), **known)
+    changes = {"samples": tuple(samples), "labels": labels} | changes
+    return evaluation(trial("a", EPS, stage), **changes)
 
 
 def items(*evaluations: Evaluation) -> list[ReportItem]:
