@@ -151,7 +151,7 @@ class Entry:
 class Content:
     """All that the JSON file holds, by rule, field and network."""
 
-    lines: dict[str, Entry] = field(default_factory=dict)
+    lines: dict[str, Entry]
 
     def panels(self) -> list[Panel]:
         """One per rule, field and attack, in the order of the file."""
@@ -169,7 +169,7 @@ class Swept(Result):
     """The panels of a sweep, one per field, and all that their JSON file holds."""
 
     panels: Sequence[Panel]
-    content: Content = field(default_factory=Content)
+    content: Content = field(default_factory=lambda: Content({}))
     name: ClassVar[str] = "sweep"
 
     def as_dict(self) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def run(settings: Settings) -> Swept:
             title = one.words(data, classifier.model)
             lines[name] = swept(sweep, classifier, x, y, file, name, title)
         panels.append(Panel(str(sweep.base), sweep.field, str(sweep.attack), lines))
-    result = Swept(panels, earlier(file, "sweep", Content, bool) or Content())
+    result = Swept(panels, earlier(file, "sweep", Content, bool) or Content({}))
     result.write(settings.output, draw(result))
     return result
 
@@ -121,7 +121,7 @@ def swept(
     def fits(content: Content) -> bool:
         return place not in content.lines or content.lines[place].key == key
 
-    content = earlier(file, "sweep", Content, fits) or Content()
+    content = earlier(file, "sweep", Content, fits) or Content({})
     options: dict[str, Any] = {"batch_size": sweep.batch_size, "seed": sweep.seed}
     if place not in content.lines:
         correct = predictions(classifier, x, **options).argmax(1) == y
