@@ -14,7 +14,7 @@ demo: $(VENV)/.installed
 	$(BIN)/art-snn demo
 
 test: $(VENV)/.test
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 test-processors: $(VENV)/.test
 	$(BIN)/python tests/processors.py $(ARGS)
