@@ -24,7 +24,7 @@ test-faults: $(VENV)/.test
 
 test-frameworks: $(ENVIRONMENTS:%=$(ENVIRONMENT)%/.installed)
 	@set -e; for name in $(ENVIRONMENTS); do \
-		echo "$$name"; $(ENVIRONMENT)$$name/bin/python -m pytest -n 2 tests/frameworks $(ARGS); done
+		echo "$$name"; $(ENVIRONMENT)$$name/bin/python -m pytest -n 2 --dist worksteal tests/frameworks $(ARGS); done
 
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.bench $(ARGS)
