@@ -41,14 +41,17 @@ FAR, NEAR, NEXT = 0.15, 0.08, 0.04
 
 
 def hart(width: float) -> Gradient:
+    """HART with a triangle of that width."""
     return HART(surrogate=Triangle(width))
 
 
 def stbp(width: float) -> Gradient:
+    """STBP with a triangle of that width."""
     return STBP(surrogate=Triangle(width))
 
 
 def assg(vanishing: float) -> Gradient:
+    """ASSG of that vanishing degree."""
     return ASSG(omega=sharpness_of(vanishing))
 
 
