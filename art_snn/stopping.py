@@ -2,13 +2,17 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 INTERRUPTED, TERMINATED = 130, 143
 SIGNALS = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
+AGAIN = 0.01
+"""Seconds until a signal that was dropped is raised again."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -30,10 +34,33 @@ def stoppable() -> Iterator[None]:
     raising = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: _terminate}
     before = {number: signal.signal(number, handler) for number, handler in raising.items()}
     try:
-        yield
+        with _raised_again():
+            yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _raised_again() -> Iterator[None]:
+    """Within the block Python drops no signal that comes while a destructor runs."""
+    hook, timers = sys.unraisablehook, list[threading.Timer]()
+
+    def repeat(dropped: Any) -> None:
+        if not isinstance(dropped.exc_value, KeyboardInterrupt):
+            hook(dropped)
+            return
+        number = signal.SIGTERM if isinstance(dropped.exc_value, Terminated) else signal.SIGINT
+        timers.append(threading.Timer(AGAIN, signal.raise_signal, [number]))
+        timers[-1].start()
+
+    sys.unraisablehook = repeat
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
+        for timer in timers:
+            timer.cancel()
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -68,3 +68,25 @@ def test_within_the_block_signals_raise_but_in_other_threads_and_afterwards_do_w
         signal.raise_signal(signal.SIGINT)
     assert type(caught.value) is KeyboardInterrupt
     assert now() == before
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt)]
+)
+def test_a_signal_that_comes_while_a_destructor_runs_is_not_dropped(number, error):
+    class Dying:
+        def __del__(self) -> None:
+            signal.raise_signal(number)
+
+    def work() -> None:
+        with stoppable():
+            Dying()
+            deadline = time.monotonic() + 10
+            while time.monotonic() < deadline:
+                time.sleep(0.001)
+
+    hook = sys.unraisablehook
+    with pytest.raises(error) as stop:
+        work()
+    assert type(stop.value) is error
+    assert sys.unraisablehook is hook
