@@ -8,7 +8,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from art_snn.activations import calls_of
-from art_snn.checks import SEEDS, invalid, require, require_count, require_number
+from art_snn.checks import invalid, require, require_count, require_seed
 from art_snn.classifier.inputs import checked_samples
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
@@ -63,7 +63,7 @@ def record(
     name = find_layer(network, layer)
     require_count("pairs", pairs, remedy="The paper draws 8000.")
     require_count("batch_size", batch_size, remedy="64 is usual.")
-    require_number("seed", seed, at_least=0, within=(0, SEEDS), remedy="Use 0.")
+    seed = require_seed("seed", seed)
     x = checked_samples(x, np.shape(x)[1:])
     require(len(x), "x", "at least one sample", "none", "Give samples.")
     device, picker = device_of(network), _Picker(len(x), pairs, seed)

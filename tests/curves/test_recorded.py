@@ -221,7 +221,7 @@ def test_no_tensor_outlives_its_batch_except_the_picked_values():
         ({"layer": "layers.0"}, r"layer: .*got 'layers\.0'\."),
         ({"pairs": 0}, r"pairs: .*>= 1, got 0\. The paper draws 8000"),
         ({"batch_size": 0}, r"batch_size: .*>= 1, got 0\."),
-        ({"seed": -1}, r"seed: .*at least 0, got -1\."),
+        *(({"seed": seed}, f"seed: .*>= 0, got {seed}") for seed in (-1, 0.5)),
         ({"x": images(0)}, "x: .*at least one sample"),
         ({"x": images() * np.nan}, "x: .*finite values, got 648"),
         ({"network": nn.Linear(2, 2)}, r"network: .*art_snn\.SpikingNetwork, got Lin"),
