@@ -105,7 +105,7 @@ def short_name(rule: Gradient) -> str:
     if name != repr(rule) or not is_dataclass(rule):
         return name
     words = []
-    for field in filter(lambda field: field.init, fields(rule)):
+    for field in filter(lambda field: field.init or field.repr, fields(rule)):
         value, factory = getattr(rule, field.name), field.default_factory
         if value != (field.default if factory is MISSING else factory()):
             form = f"{value:.4g}" if isinstance(value, float) else f"{value!r}"

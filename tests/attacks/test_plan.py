@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from art.attacks.evasion import SquareAttack
 
-from art_snn import RGA
+from art_snn import RGA, Mean
 from art_snn.attacks import PLANS, AutoPGD, Plan, SparseDynamicAttack, SpikeRetiming, Stage, planned
 from art_snn.attacks.borrowed import Borrowed
 from art_snn.attacks.distances import FLIPS, SHIFT
@@ -30,7 +30,7 @@ MARGIN = {"max_iter": 3, "loss_type": "margin"}
 )
 def test_a_stage_has_words(stage, words):
     assert str(stage) == words
-    assert "RGA(" in str(Stage(AutoPGD, RGA(gamma=0.3)))
+    assert "normalise=False" in str(Stage(AutoPGD, Mean(RGA(gamma=0.3), RGA(), normalise=False)))
 
 
 @pytest.mark.parametrize("carried", [copy.deepcopy, lambda plan: pickle.loads(pickle.dumps(plan))])
