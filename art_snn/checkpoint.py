@@ -72,7 +72,7 @@ def notes(path: str | Path) -> dict[str, Any]:
     """The notes of a checkpoint, without its network; empty for a plain state dict.
 
     :raises FileNotFoundError: when there is no such file.
-    :raises CheckpointError: when the file is damaged, no checkpoint, or its notes are none."""
+    :raises CheckpointError: when the file is damaged, no checkpoint, or has unreadable notes."""
     return _notes(path, _read(Path(path)))
 
 
@@ -86,7 +86,7 @@ def _notes(path: str | Path, content: Mapping[str, Any]) -> dict[str, Any]:
         return {name: _plain(name, value) for name, value in noted.items()}
     except (TypeError, ValueError, RecursionError) as error:
         remedy = "Save it again with art_snn.checkpoint.save."
-        raise _unreadable(path, f"holds notes that are none ({error})", remedy) from error
+        raise _unreadable(path, f"holds notes that cannot be read ({error})", remedy) from error
 
 
 def _read(path: Path) -> dict[str, Any]:

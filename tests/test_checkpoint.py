@@ -220,7 +220,7 @@ def test_objects_as_notes_and_weights_that_are_not_finite_are_not_saved(value, p
 )
 def test_notes_that_are_none_are_refused_and_the_network_is_left_alone(noted, path):
     torch.save({"format": FORMAT, "network": weights(small_network()), "notes": noted}, path)
-    with refused(r"network\.pt, which holds notes that are none \(") as network:
+    with refused(r"network\.pt, which holds notes that cannot be read \(") as network:
         load(network, path)
-    with pytest.raises(CheckpointError, match="holds notes that are none"):
+    with pytest.raises(CheckpointError, match="holds notes that cannot be read"):
         notes(path)
