@@ -180,7 +180,7 @@ class Dynamics:
 
     def _at_start(self, like: Tensor) -> Tensor:
         """The potential before the first step, a new tensor."""
-        return torch.zeros_like(like).add_(operand(0.0 if self.start is None else self.start, like))
+        return torch.zeros_like(like).add_(operand(self.start, like))
 
     def _charge(self, x: Tensor, v: Tensor, before: Tensor | None, u: Tensor) -> None:
         """Write u[t] from x[t], v[t-1], whose place it may take, and s[t-1], None at first."""

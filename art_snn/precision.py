@@ -44,7 +44,7 @@ def _required(argument: str, value: object, names: tuple[str, ...], remedy: str)
 
 
 def taken(asked: str | None, device: torch.device) -> tuple[torch.dtype | None, str]:
-    """The dtype that is computed in, None for the network's own, and why."""
+    """The dtype to compute in, None for the network's own, and why."""
     if asked is None:
         return None, ""
     if asked in DTYPES:
@@ -157,7 +157,6 @@ class HalfPrecision(nn.Module):
             half._modules["layers"] = lowered(self.layers, dtype, self.kept_precise())
             # Not as a submodule, whose weights would also be the half's.
             vars(half)["exact"] = self
-            half._half, half.memory = {}, {}
             earlier = self._half[dtype] = (key, half)
         half, kept = earlier[1], ("_modules", "exact", "_half")
         attributes = dict(vars(self))  # At once, since other threads may add to it.

@@ -25,6 +25,8 @@ from art_snn.gradients.base import Differentiable, Execution, Firing, Gradient, 
 from art_snn.gradients.shared import anchored, apply, blocks, is_repeated, once
 from art_snn.values import operand, plus_product, plus_scaled
 
+THROUGH_TIME = Execution("through time", "a temporal rule needs every time step")
+
 StepSlope = Callable[[Tensor, int, slice], Tensor]
 """(u - threshold [n, ...] at a step of some samples, the step, the samples) -> slope [n, ...]."""
 
@@ -52,7 +54,7 @@ class TemporalGradient(Gradient):
         return None
 
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
-        network.execution = Execution("through time", "a temporal rule needs every time step")
+        network.execution = THROUGH_TIME
         return network.run(network.encode(x), self.firing())
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:

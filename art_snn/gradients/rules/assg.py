@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from art_snn.checks import require_number
-from art_snn.gradients.base import Differentiable, Execution, Site, with_memory
+from art_snn.gradients.base import Differentiable, Site, with_memory
 from art_snn.gradients.shared import blocks
 from art_snn.gradients.surrogates import ATan, Surrogate
-from art_snn.gradients.temporal import StepSlope, TemporalGradient
+from art_snn.gradients.temporal import THROUGH_TIME, StepSlope, TemporalGradient
 
 SMALLEST = 1e-4
 """What keeps the sharpness finite where a neuron always sits at its threshold."""
@@ -47,9 +47,9 @@ class ASSG(TemporalGradient):
     an attack leads: than 2 eps within ``network.attacking(eps)``, otherwise than `restart` of the
     clip range. All samples do where the shape of the batch or the network has changed.
 
-    An attack on a sample close to the one before it in its place goes on with its moments, and so
-    does a random restart on the same samples: call `network.forget()` between the two. Until then
-    the network keeps 2 numbers per element and thread or task, for the last eight rules.
+    A sample close to the one before it in its place goes on with the moments of that one, and so
+    does a random restart on the same samples. Call `network.forget()` in between. Until then the
+    network keeps 2 numbers per element and thread or task, for the last eight rules.
 
     :param omega: scale of the sharpness, in [1e-3, 10]; :func:`sharpness_of` gives it for a
         vanishing degree A of the arctangent.
@@ -108,7 +108,7 @@ class ASSG(TemporalGradient):
             first, moved = x.detach().clone(), None
         this_pass = _Pass(self, moments, moved)
         del moments
-        network.execution = Execution("through time", "a temporal rule needs every time step")
+        network.execution = THROUGH_TIME
         with nullcontext() if begun else network.writing():
             logits = network.run(encoded, this_pass.firing())
         if not begun:
