@@ -186,8 +186,8 @@ def _read(kind: Any, text: str) -> Any:
     with contextlib.suppress(ValueError, ZeroDivisionError):
         # Python would take 1_000 and the digits of every script, too.
         if kind in NUMBERS and text.isascii() and "_" not in text:
-            numerator, _, denominator = text.partition("/")
-            return int(text) if kind is int else float(numerator) / float(denominator or 1)
+            top, slash, bottom = text.partition("/")
+            return int(text) if kind is int else float(top) / float(bottom if slash else 1)
     expected = NUMBERS.get(kind) or f"one of {', '.join(map(str, inner))}"
     raise ValueError(f"expected {expected}, got {shown(text)}.")
 

@@ -105,7 +105,7 @@ PATH = "expected a path that can be looked up, got"
 COMPLAINTS = [
     ("--eps_step", "x", f"{NUMBER} 'x'."),
     ("--eps-step", "x", f"{NUMBER} 'x'."),
-    ("--eps", "x", f"{NUMBER} 'x'."),
+    *(("--eps", text, f"{NUMBER} '{text}'.") for text in ("x", "8/")),
     ("--eps", "0", "expected a number above 0, got 0.0."),
     ("--eps_step", "-1", "expected a number above 0, got -1.0."),
     ("--batch_size", "0", "expected a whole number >= 1, got 0."),
