@@ -155,8 +155,7 @@ class SpikingNetwork(HalfPrecision):
         """Another network object around the same modules, which remembers nothing."""
         twin = copy.copy(self)
         twin._modules = dict(self._modules)
-        twin.obstacles, twin.matches, twin._half = self.obstacles, self.matches, {}
-        twin.written = self.written
+        twin.obstacles, twin.matches, twin.written = self.obstacles, self.matches, self.written
         return twin
 
     def forward(self, x: Tensor) -> Tensor:
@@ -174,14 +173,14 @@ class SpikingNetwork(HalfPrecision):
         if not x.requires_grad:
             return rule.logits(self, checked)
         if isinstance(checked, nn.Parameter):
-            # An alias, which is none.
+            # An alias: the parameter itself would be a constant.
             checked = checked.view_as(checked)
         fixed = not self.training if self._fixed is None else self._fixed
         with holding(fixed and not getattr(parametrize, "_cache_enabled", 0)):
             return self.crafted(rule, checked)
 
     def predicts(self, device: torch.device) -> bool:
-        """Whether logits of a pass that is differentiated at an input there are predictions.
+        """Whether logits of a pass differentiated at its input, on that device, are predictions.
 
         Not in half precision, nor by rules whose logits are not those of the network."""
         lowers = taken(self.attack_dtype, device)[0] is not None
@@ -261,7 +260,7 @@ class SpikingNetwork(HalfPrecision):
     def in_time(self, layer: NeuronLayer, calls: Sequence[Call]) -> tuple[Tensor, Tensor]:
         """Currents and spikes [T, N, ...] of a layer of neurons in one pass.
 
-        :param calls: of the layer; of several the first one counts, but where each is a step."""
+        :param calls: of the layer; unless each is one step, only the first one counts."""
         return calls[0]
 
     def averages(self, name: str, batches: Sequence[Tensor]) -> list[Tensor]:
@@ -321,7 +320,7 @@ class SpikingNetwork(HalfPrecision):
         return f"{layer} is in training mode: its output differs from call to call"
 
     origin = ""
-    """Of a network that a function of the user's own built: digest of its code as it was built."""
+    """Digest of the source and the values of a network that a function of the user's built."""
 
     @property
     def form(self) -> tuple[Any, ...]:
@@ -335,9 +334,9 @@ class SpikingNetwork(HalfPrecision):
         return self._form_key(), counted((*self.parameters(), *self.buffers()))
 
     def attack_key(self) -> Hashable:
-        """The same, with every change of weights, but for buffers of modules in training mode.
+        """As :meth:`state_key`, but it changes whenever a weight does, also through `.data`.
 
-        Every pass writes those, such as the running statistics of a batch norm."""
+        Buffers of modules in training mode are left out, since every pass writes them."""
         kept = (b for m in self.modules() if not m.training for b in m.buffers(recurse=False))
         tensors = [*self.parameters(), *kept]
         # Nobody else writes the weights of a copy in half precision.
@@ -349,7 +348,7 @@ class SpikingNetwork(HalfPrecision):
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """What a pass within the block writes on modules, such as a counter, is no setting."""
+        """What a pass within the block writes on modules is no setting from then on."""
         modules = dict(self.layers.named_modules())
         before = settings(modules.items(), self.written)
         yield
