@@ -1,7 +1,7 @@
 """Files that are written whole or not at all, and checked by checksums when they are read.
 
-Archives (.pt, .npz) end in the SHA-256 of all bytes before it, as the comment of a zip file, so
-that torch and numpy read them as usual. A JSON object holds that of its content, in any layout."""
+Archives (.pt, .npz) end in the SHA-256 of all bytes before it. It is the comment of the zip file,
+so torch and numpy read them as usual. A JSON object holds that of its content, in any layout."""
 
 import glob
 import hashlib

@@ -4,8 +4,8 @@ In an eager loop over [T, N, ...] every operation is a launch of its own, and re
 global memory. Compiled by torch's inductor the steps are one kernel, whose state stays in
 registers. A :class:`Loop` gives the operations of one step, which are written once.
 
-A compiled loop is trusted only after it has given what the eager loop gives on trial inputs, bit
-for bit where the loop is `exact`. Otherwise the eager loop runs, and :func:`report` says why."""
+A compiled loop is trusted only if it gives what the eager loop gives on trial inputs, bit for bit
+where the loop is `exact`. Otherwise the eager loop runs, and :func:`report` says why."""
 
 import dataclasses
 import os

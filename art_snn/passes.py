@@ -73,5 +73,5 @@ def watched(module: nn.Module, hook: Callable[[Any, Any, Any], None]) -> Iterato
 
 
 def unwatched() -> AbstractContextManager[None]:
-    """Calls within the block are none of those that :func:`watched` is about."""
+    """Within the block :func:`watched` sees no calls."""
     return within(_WATCHED, ())

@@ -35,13 +35,13 @@ def tiles(shape: torch.Size, kernel: Pair, stride: Pair, padding: Pair) -> bool:
 
 
 def averaged(module: nn.Module, x: Tensor) -> Tensor:
-    """module(x), of one that suits."""
+    """module(x), for a module that :func:`suits`."""
     assert isinstance(module, nn.AvgPool2d)
     return average(x, pair(module.kernel_size), module.divisor_override)
 
 
 def average(x: Tensor, kernel: Pair, divisor: int | None = None) -> Tensor:
-    """Averages of windows that tile the planes of x [N, C, H, W]; no value is kept of it."""
+    """Averages of windows that tile the planes of x [N, C, H, W]; none of its values is kept."""
     if has_torch_function_unary(x):
         return handle_torch_function(average, (x,), x, kernel, divisor)
     sums: Tensor = _Summed.apply(x, kernel)  # type: ignore[no-untyped-call]
@@ -60,7 +60,7 @@ def pair(value: Any) -> Pair:
 
 
 class _Summed(torch.autograd.Function):
-    """Sums over windows, and each other's gradient with :class:`_Spread`."""
+    """Sums over windows. This and :class:`_Spread` are each other's gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: Pair) -> Tensor:

@@ -19,13 +19,13 @@ Settings = dict[tuple[str, str], Hashable]
 DEPTH = 3
 """Levels of objects and containers that are followed inside of a setting."""
 LARGE = 2**14
-"""Number of values from which on products of ROW of them with random numbers are compared."""
+"""Tensors of so many values are compared by products of ROW of them with random numbers."""
 ROW = 1024
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 INTERNAL = frozenset(vars(nn.Module())) | {"forward"}
 SINGLE = frozenset([int, float, bool, str, bytes, complex, type(None), torch.dtype, torch.device])
 WHOLE = (FunctionType, MethodType, BuiltinFunctionType, partial, type, nn.Module)
-"""What is another one only where it is another object."""
+"""Kinds of values that differ exactly when they are different objects."""
 
 
 def form(modules: Modules) -> Hashable:
@@ -37,7 +37,7 @@ def form(modules: Modules) -> Hashable:
 
 
 def hooks_of(module: nn.Module) -> tuple[int, ...]:
-    """The keys of its hooks, of which torch gives none twice."""
+    """The keys of its hooks; torch gives none of them twice."""
     return tuple(key for kind in HOOKS for key in getattr(module, kind))
 
 
@@ -58,7 +58,7 @@ def settings(modules: Modules, without: Container[tuple[type, str]] = ()) -> Set
 
 
 def changed(before: Settings, after: Settings) -> list[tuple[str, str]]:
-    """Attributes that are others afterwards, or new."""
+    """Attributes that are new afterwards, or have another value."""
     return [name for name, held in after.items() if before.get(name, ...) != held]
 
 

@@ -22,7 +22,7 @@ PATIENCE = timedelta(days=30)
 class Team:
     """The processes of one job; one that was started by itself is a team of one.
 
-    All processes of a team call its methods together, but for :meth:`counted` and :meth:`dealt`.
+    All processes of a team call its methods together, except :meth:`counted` and :meth:`dealt`.
 
     :param store: what torchrun has them share; None in a team of one."""
 
@@ -52,7 +52,7 @@ class Team:
         return things
 
     def counted(self, name: str, more: int) -> int:
-        """The sum of what all processes have counted under that name, with so much more."""
+        """The sum of what all processes have counted under that name, after adding `more`."""
         return more if self.store is None else self.store.add(name, more)
 
     def summed(self, tensor: Tensor) -> Tensor:
@@ -86,7 +86,7 @@ class Team:
         return things[0] if things else action()
 
     def dealt(self, things: Sequence[Thing], name: str) -> Iterator[Thing]:
-        """The things that this process gets, by a new name: a free one takes the next."""
+        """The things that this process gets: a free one takes the next. The name is a new one."""
         taken = -1
         while True:
             taken = taken + 1 if self.store is None else self.store.add(name, 1) - 1

@@ -151,7 +151,7 @@ REMEMBERED_RULES = 8
 
 
 def kept(memory: Mapping[Gradient, Any], samples: Tensor) -> dict[Gradient, Any]:
-    """The memory of some samples [N], bool: what has a method `of`, or is a memory itself."""
+    """The memory of some samples, bool [N]; values that cannot be reduced to these are dropped."""
     smaller: dict[Gradient, Any] = {}
     for rule, value in memory.items():
         if isinstance(value, Mapping):

@@ -164,7 +164,7 @@ ABOUT_OBJECTS = {
     *("__set__", "__delete__", "requires_grad_", "retain_grad"),
     *("register_hook", "register_post_accumulate_grad_hook"),
 }
-"""Names of functions about a tensor as an object, of which a constant is another."""
+"""Names of functions about a tensor as an object; a constant made of it is another object."""
 
 
 def _is_shape(*args: Any, **kwargs: Any) -> bool:

@@ -159,7 +159,7 @@ def resolve_in_time(rule: RateGradient, network: Differentiable, encoded: Tensor
 def _trace(
     rule: RateGradient, site: Site, current: Tensor, mean: Tensor, spikes: Tensor, rates: bool
 ) -> Trace:
-    """What a simulation that writes the spikes leaves; `rates` also where the rule reads none."""
+    """The trace of a simulation that writes the spikes; `rates`: with the rate in any case."""
     potential = torch.empty_like(spikes) if rule.uses_potential else None
     site.dynamics.simulate(current, potential, spikes)
     rate = time_mean(spikes) if rates or rule.uses_rate else spikes[:1]
