@@ -315,9 +315,12 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         expected, got = "an art.data_generators.DataGenerator", type(generator).__name__
         remedy = "Wrap a torch DataLoader in art.data_generators.PyTorchDataGenerator."
         require(isinstance(generator, DataGenerator), "generator", expected, got, remedy)
+        scheduler = kwargs.pop("scheduler", None)
         for _ in tqdm(range(nb_epochs), disable=not verbose, desc="Epochs"):
             for x, y in _one_pass(generator):
                 self.fit(x, y, batch_size=len(x), nb_epochs=1, **kwargs)
+            if scheduler is not None:
+                scheduler.step()
 
     def clone_for_refitting(self) -> "PyTorchSpikingClassifier":
         """A classifier of the same architecture, rules, optimizer type and device, weights anew.

@@ -243,7 +243,9 @@ def test_fit_generator_visits_every_sample_once_per_epoch(data, labels, kind, mo
 
     monkeypatch.setattr(classifier, "fit", recorded)
     before = copy.deepcopy(classifier.model.state_dict())
-    classifier.fit_generator(generator, nb_epochs=2)
+    schedule = torch.optim.lr_scheduler.StepLR(classifier.optimizer, step_size=1)
+    classifier.fit_generator(generator, nb_epochs=2, scheduler=schedule)
+    assert schedule.last_epoch == 2, "the schedule goes by batches"
     assert all(not torch.equal(before[k], v) for k, v in classifier.model.state_dict().items())
     assert [len(part) for part in seen] == ([8, 8, 4] if whole else [8, 8]) * 2
     for epoch in (np.concatenate(seen[:3]), np.concatenate(seen[3:])) if whole else ():
