@@ -185,7 +185,6 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :raises ValueError: for bad samples or labels."""
         x, missing = self._answerable(x)
         y = self._scores(y, x)
-        self._refuse_tensor_under_numpy_defence(x)
         inputs, labels = self._apply_preprocessing(self._moved(x), y, fit=False, no_grad=False)
         # A copy, since another thread may be computing a loss of its own.
         reduced = copy.copy(self._loss)
@@ -449,8 +448,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
     def _moved(self, x: Any) -> Any:
         """Samples as preprocessing takes them: a tensor on the network's device."""
-        by_torch = isinstance(x, Tensor) and self.all_framework_preprocessing
-        return x.to(self.device) if by_torch else x
+        self._refuse_tensor_under_numpy_defence(x)
+        return x.to(self.device) if isinstance(x, Tensor) else x
 
     def _refuse_tensor_under_numpy_defence(self, x: Any) -> None:
         expected = "a numpy array, because a preprocessing defence works on numpy"

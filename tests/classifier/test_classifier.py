@@ -451,8 +451,10 @@ def test_a_numpy_defence_acts_before_the_network_and_refuses_tensors(trained_lay
     ):
         np.testing.assert_allclose(ours, theirs, **KEEP)
     ProjectedGradientDescentNumpy(defended, eps=0.1, max_iter=1, verbose=False).generate(*batch)
-    with pytest.raises(ValueError, match="PyTorch version of the defence"):
-        defended.loss_gradient(*map(torch.tensor, batch))
+    x, y = map(torch.tensor, batch)
+    for refused in (partial(defended.loss_gradient, x, y), partial(defended.get_activations, x, 0)):
+        with pytest.raises(ValueError, match="PyTorch version of the defence"):
+            refused()
 
 
 def test_one_mean_per_channel_is_refused_for_frames():
