@@ -112,11 +112,11 @@ def _shape_remedy(shape: tuple[int, ...], input_shape: tuple[int, ...]) -> str:
         return "Add the batch axis: x[None]."
     if shape[1:] == input_shape[1:] and input_shape[0] == 1 and len(shape) == len(input_shape):
         return "Add the channel axis: x[:, None]."
-    if len(shape) == len(input_shape) + 1 and len(shape) >= 3:
-        if sorted(shape[1:]) == sorted(input_shape):
-            return "Channels come before height and width: x.transpose(0, 3, 1, 2)."
-        if shape[1] != input_shape[0] and shape[2:] == input_shape[1:]:
-            return f"The first axis of a sample has {input_shape[0]} channels (or frames) here."
+    if shape[1:] == (*input_shape[:-3], *input_shape[-2:], *input_shape[-3:-2]):
+        *first, height, width, last = range(len(shape))
+        return f"Channels come before height and width: x.transpose{(*first, last, height, width)}."
+    if len(shape) >= 3 and shape[2:] == input_shape[1:]:
+        return f"The first axis of a sample has {input_shape[0]} channels (or frames) here."
     return "Reshape the data, or build the classifier with the data's input_shape."
 
 

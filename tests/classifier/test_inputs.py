@@ -127,6 +127,11 @@ def test_a_bad_class_for_class_gradient_is_refused(classifier, label, message):
         classifier.class_gradient(X, label)
 
 
+def test_frames_with_channels_last_are_told_the_order_of_their_own_axes():
+    with pytest.raises(ValueError, match=r"x\.transpose\(0, 1, 4, 2, 3\)"):
+        checked_samples(zeros(4, 5, 8, 8, 2), (5, 2, 8, 8))
+
+
 @pytest.mark.parametrize("method", ["loss_gradient", "class_gradient", "get_activations"])
 @pytest.mark.parametrize(
     ("x", "got"),
