@@ -26,6 +26,7 @@ from art_snn.classifier.inputs import (
     check_network,
     check_preprocessing,
     checked_samples,
+    filled,
     refuse_masked,
 )
 from art_snn.classifier.transfer import card_of, defaults_of, move_all, rebuild_optimizer
@@ -169,7 +170,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         x, missing = self._answerable(x)
         x_preprocessed, _ = self._apply_preprocessing(x, y=None, fit=False)
         with self._mode(training_mode):
-            logits = _filled(self._logits(x_preprocessed, batch_size), missing, math.nan)
+            logits = filled(self._logits(x_preprocessed, batch_size), missing, math.nan)
         return self._apply_postprocessing(preds=as_array(logits), fit=False)  # type: ignore[no-any-return]
 
     def compute_loss(  # type: ignore[no-untyped-def]
@@ -194,7 +195,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
                 logits = self._forward(inputs)
             else:
                 logits = self._logits(inputs, batch_size)
-            logits = _filled(logits, missing, math.nan)
+            logits = filled(logits, missing, math.nan)
             loss = reduced(logits, self._targets(labels, logits))
         return loss.to(x.device) if isinstance(x, Tensor) else as_array(loss)
 
@@ -220,7 +221,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             logits = self._forward(inputs)
             loss = self._loss(logits, self._targets(labels, logits))
             (grads,) = torch.autograd.grad(loss.sum(), leaf)
-        return self._like(x, _filled(grads, missing, 0))
+        return self._like(x, filled(grads, missing, 0))
 
     def class_gradient(
         self,
@@ -257,7 +258,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
                 torch.autograd.grad(output, leaf, retain_graph=i + 1 < len(outputs))[0]
                 for i, output in enumerate(outputs)
             ]
-        rows = [self._like(x, _filled(g, missing, 0)) for g in grads]
+        rows = [self._like(x, filled(g, missing, 0)) for g in grads]
         return torch.stack(rows, 1) if isinstance(x, Tensor) else np.stack(rows, axis=1)
 
     def get_activations(  # type: ignore[no-untyped-def]
@@ -502,13 +503,6 @@ def _batches(x: Tensor, size: int) -> Sequence[Tensor]:
     """At least one batch, which is empty where x is."""
     count = require_count("batch_size", size, remedy="ART's default is 128.")
     return torch.split(x, count) if len(x) else [x]
-
-
-def _filled(values: Tensor, samples: Tensor | None, value: float) -> Tensor:
-    """The values [N, ...] with another in the place of those of some samples, bool [N]."""
-    if samples is None:
-        return values
-    return values.masked_fill(samples.to(values.device).view(-1, *(1,) * (values.ndim - 1)), value)
 
 
 def _one_pass(generator: DataGenerator) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -25,23 +25,28 @@ def checked_samples(x: Any, input_shape: tuple[int, ...]) -> Any:
 
 
 def answerable(x: Any, input_shape: tuple[int, ...]) -> tuple[Any, torch.Tensor | None]:
-    """The same, with zeros in place of samples that are not finite; which these are, bool [N].
+    """Samples as torch can take them, zeros where one is not finite; which these are, bool [N].
 
-    Attacks of ART that divide by the length of a perturbation give such samples. Only from an
-    attack a batch without a finite sample is accepted."""
+    Attacks of ART that divide by the length of a perturbation give such samples. A batch without a
+    finite sample is accepted only from an attack."""
     x = _checked_form(x, input_shape)
-    finite = torch.as_tensor(_finite(x).all(tuple(range(1, x.ndim))), device="cpu")
-    if bool(finite.all()):
+    missing = ~torch.as_tensor(_finite(x).all(tuple(range(1, x.ndim))), device="cpu")
+    if not missing.any():
         return x, None
-    if not (finite.any() or _attacked()):
+    if missing.all() and not _attacked():
         _refuse_infinite(x)
-    missing = ~finite
     if isinstance(x, torch.Tensor):
-        mask = missing.to(x.device).view(-1, *(1,) * len(input_shape))
-        return x.masked_fill(mask, 0), missing
+        return filled(x, missing, 0), missing
     x = x.copy()
     x[missing.numpy()] = 0
     return x, missing
+
+
+def filled(values: torch.Tensor, samples: torch.Tensor | None, value: float) -> torch.Tensor:
+    """The values [N, ...] with another in the place of those of some samples, bool [N]."""
+    if samples is None:
+        return values
+    return values.masked_fill(samples.to(values.device).view(-1, *(1,) * (values.ndim - 1)), value)
 
 
 def as_array(values: Any) -> np.ndarray:
