@@ -57,8 +57,7 @@ def search_as_strong(subject: WhiteBox) -> Finding | None:
     if subject.square is None:
         return None
     name, remedy = "a search without gradients is as strong", f"{MASKED} Also run SquareAttack."
-    limit = "SquareAttack breaks"
-    return _as_strong(name, "SquareAttack", subject, subject.square, limit, remedy)
+    return _as_strong(name, "SquareAttack", subject, subject.square, "SquareAttack breaks", remedy)
 
 
 def transfer_as_strong(subject: WhiteBox) -> Finding | None:

@@ -97,7 +97,7 @@ def _steps(estimator: PyTorchClassifier) -> int:
         raise invalid("estimator", "a classifier of a spiking network", got, remedy)
     encoder = network.encoder
     # A class derived from it may draw with other probabilities.
-    if not isinstance(encoder, Poisson) or type(encoder) is not Poisson:
+    if type(encoder) is not Poisson:
         remedy = "Only spikes that are drawn certify: build the network with encoder=Poisson(8)."
         raise invalid("estimator", "a network with Poisson encoding", f"{encoder}", remedy)
     remedy = "Put it into the network, behind the encoder; before it, radii have another unit."
