@@ -34,10 +34,10 @@ class AutoPGD(IteratedAttack):
         z = project(x[k] + eta d(g[k]))
         x[k+1] = project(x[k] + 0.75 (z - x[k]) + 0.25 (x[k] - x[k-1]))
 
-    with x[1] = z; d is the sign of the gradient, with norm=2 its direction. eta begins at 2 eps. At
-    a checkpoint (22, 41, 57, 70, 80, 87, 93, 99 of 100) eta is halved, and the sample goes back to
-    its best point, where fewer than 0.75 of the steps since the last one raised its loss, or where
-    neither its eta nor its best loss has changed since.
+    with x[1] = z; d is the sign of the gradient, with norm=2 its direction. eta begins at 2 eps.
+    Checkpoints are 22, 41, 57, 70, 80, 87, 93 and 99 of 100 steps. A sample makes no progress where
+    fewer than 0.75 of the steps since the last one raised its loss, or where neither its eta nor
+    its best loss has changed since. Then eta is halved, and the sample goes back to its best point.
 
     :param loss_type: "cross_entropy", "difference_logits_ratio" (DLR), or "margin"; a targeted
         attack takes cross entropy.

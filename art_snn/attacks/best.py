@@ -72,7 +72,7 @@ class Reached:
         self.points[rows], self.margins[rows] = others.points, others.margins
 
     def near(self, rows: Tensor, share: float) -> Tensor:
-        """Which of rows [m] lack at most that share of their height, or were not asked of, [m]."""
+        """Which of rows [m] lack at most that share of their height, or were never queried [m]."""
         margins = self.margins[rows]
         return (margins >= -share * self.heights[rows]) | ~margins.isfinite()
 

@@ -79,7 +79,7 @@ def require_measure(norm: object) -> float | str:
         return norms[norm]
     expected = "numpy.inf, 2, 0 or 'shift'"
     remedy = (
-        "numpy.inf is the largest change of a value and 2 the Euclidean length; of event frames, 0 "
+        "numpy.inf is the largest change of a value and 2 the Euclidean length. Of event frames, 0 "
         "is the number of values that change, and 'shift' how many steps a spike is moved."
     )
     raise invalid("norm", expected, shown(norm), remedy)

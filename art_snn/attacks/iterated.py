@@ -109,7 +109,7 @@ class IteratedAttack(PerSampleAttack):
             self._run(queries, best, left, self.walk(around, start), aims[left])
 
     def _cold(self, around: Ball, draw: int) -> Tensor:
-        """Where a run begins that goes on from no other one."""
+        """Where a run begins that is not warm: at the samples, or at random points of the ball."""
         if not self.num_random_init:
             return around.centre
         return around.start(uniform_noise(around.centre, self.seed, draw))

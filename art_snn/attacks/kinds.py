@@ -77,5 +77,5 @@ def describe(kind: type[EvasionAttack]) -> type[PerSampleAttack] | ArtAttack:
 
 
 def settings_of(kind: type[EvasionAttack]) -> set[str]:
-    """The settings that an attack takes. Some of ART's list those that they inherit, too."""
+    """The settings that an attack takes. Some of ART's also list others that they inherit."""
     return signature(kind).parameters.keys() & set(kind.attack_params)

@@ -30,7 +30,7 @@ def margin(logits: Tensor, classes: Tensor) -> Tensor:
 
 
 def logits_ratio(logits: Tensor, classes: Tensor) -> Tensor:
-    """Difference of logits ratio (Croce and Hein, ICML 2020, equation 6), which scaling leaves.
+    """Difference of logits ratio (Croce and Hein, ICML 2020, equation 6), free of their scale.
 
     The margin over the largest less the third largest logit; of two classes the margin."""
     if logits.shape[1] < 3:
@@ -43,7 +43,7 @@ def logits_ratio_towards(logits: Tensor, aims: Tensor) -> Tensor:
     """Targeted difference of logits ratio (Croce and Hein, ICML 2020, section 4.1).
 
     The target's logit less that of the true class (aims, [n, 2]), over the largest less the mean of
-    the third and the fourth; of fewer than four classes, that difference."""
+    the third and the fourth. With fewer than four classes there is no divisor."""
     true, target = logits.gather(1, aims).unbind(1)
     if logits.shape[1] < 4:
         return target - true

@@ -60,8 +60,8 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         :param y: true classes, or targets of a targeted attack: indices (N,) or scores (N, K),
             such as one-hot; None: the predictions, for an untargeted attack.
         :param mask: array that broadcasts to x; values of x where it is 0 stay.
-        :return: samples of x's shape, dtype and library; half precision becomes single. A sample
-            that is broken already, or whose logits are NaN, is returned as it is.
+        :return: samples of x's shape, library and dtype; whole numbers and half precision become
+            single. A sample that is broken already, or whose logits are NaN, stays as it is.
         :raises TypeError: when x or y is no array of real numbers.
         :raises ValueError: when a shape, a label or a value does not fit."""
         given = kwargs.pop("mask", None)

@@ -179,7 +179,7 @@ def suited(plan: Plan, estimator: PyTorchClassifier, norm: float | str, some: Te
 def _objection(
     stage: Stage, why: str, estimator: PyTorchClassifier, norm: float | str, some: Tensor
 ) -> str | None:
-    """Why a stage that does not suit does not under the network's own gradient either, or None."""
+    """Why a stage suits the network no better under its own gradient; None where it does."""
     if stage.rule is None:
         return why
     objection = natively(stage).objection(estimator, norm, some)

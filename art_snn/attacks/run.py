@@ -87,7 +87,7 @@ class Run:
         return rows[torch.as_tensor(stands, device=rows.device)]
 
     def near(self, rows: Tensor, within: float | None) -> Tensor:
-        """Which samples of rows [n] a stage attacks that is for near ones alone [m]."""
+        """The samples of rows [n] that a stage attacks: all, or those near the boundary [m]."""
         return rows if within is None else rows[self.reached.near(rows - self.first, within)]
 
     def run_stage(self, number: int, step: Step, rows: Tensor) -> None:
@@ -129,7 +129,7 @@ class Run:
         self.queries.finish(len(index))
 
     def _votes(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """How many predictions of samples [n] are wrong, whether there are none [n], and one."""
+        """How many predictions of samples [n] are wrong, whether any is NaN [n]; the last ones."""
         votes, unanswered = torch.zeros_like(rows), torch.zeros_like(rows, dtype=torch.bool)
         draws = self.outcome.draws
         for draw in range(draws):
@@ -140,5 +140,5 @@ class Run:
         return votes, unanswered, logits
 
     def _most(self, votes: Tensor) -> Tensor:
-        """Whether most predictions say so, of votes [n]."""
+        """Whether votes [n] are a majority of the predictions."""
         return 2 * votes > self.outcome.draws

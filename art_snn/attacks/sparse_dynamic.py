@@ -25,16 +25,16 @@ NOISE = 1e-5
 class SparseDynamicAttack(PerSampleAttack):
     """Sparse dynamic attack on binary event frames (SDA; Lun et al., 2025).
 
-    It lowers the loss max(z_y - max of the other z, 0) of logits z; a targeted attack, max(max of
-    the other z - z_y, 0). In round n, from 0:
+    It lowers the loss max(z_y - max of the other z, 0) of logits z. A targeted attack lowers
+    max(max of the other z - z_y, 0). In round n, from 0:
 
-    * gradients g that can act on a bit x are those with (1 - 2x) g <= 0; zeros among them are
-      ranked at random behind all others, and bits of earlier rounds are left out;
-    * the 10 (n + 1) largest in magnitude are tried: each bit is flipped alone, and is kept if its
-      finite difference, the loss with the flip minus the loss without, is <= 0;
-    * every bit that was ever kept is flipped; the search ends where that is misclassified.
+    * Gradients g that can act on a bit x are those with (1 - 2x) g <= 0. Zeros among them are
+      ranked at random behind all others. Bits of earlier rounds are left out.
+    * The 10 (n + 1) largest in magnitude are tried. Each bit is flipped alone, and is kept if its
+      finite difference, the loss with the flip minus the loss without, is <= 0.
+    * Every bit that was ever kept is flipped. The search ends where that is misclassified.
 
-    Then flips are taken back: the kept bits are ordered by the magnitude of their difference, and a
+    Then flips are taken back. The kept bits are ordered by the magnitude of their difference. A
     binary search finds the longest prefix without which the sample is still misclassified.
 
     Differences within the rounding of logits count as 0. After :meth:`generate` the attribute

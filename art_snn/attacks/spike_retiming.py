@@ -31,18 +31,18 @@ class SpikeRetiming(PerSampleAttack):
     """Moves spikes of event frames in time, and keeps their number and their place.
 
     Samples are event frames ``[T, *place]``: a value of low + k is k spikes, where (low, high) are
-    the clip_values, and stays at most high, so that binary frames stay binary. A spike s at step t
-    has a score for every shift d from -D to D that ends within the frames. In every iteration, with
-    g the gradient of the margin, the best other logit minus that of the true class (of a targeted
-    attack, the opposite)::
+    the clip_values. No value rises above high, so that binary frames stay binary. A spike s at step
+    t has a score for every shift d from -D to D that ends within the frames. The margin is the best
+    other logit minus that of the true class; a targeted attack lowers it. In every iteration, with
+    g the gradient of what is raised::
 
         p_s = softmax(score_s)                             expected frames: p_s(d) at step t + d
         r_s(d) = p_s(d) (g(t + d) - sum over d' of p_s(d') g(t + d'))         the slope of its score
         score <- score + eta r / max |r|                                         max over a sample
 
-    g is taken at frames in which every spike takes the shift of the highest score that there is
-    room for, within the budgets, and passes straight through to the expected frames. A sample is
-    left as soon as it is broken; one that is never broken is returned where its margin was highest.
+    g is taken at frames in which every spike takes the shift of the highest score that has room and
+    is within the budgets. It passes straight through to the expected frames. A sample is left as
+    soon as it is broken; one that is never broken is returned where its margin was highest.
 
     The attack warns of rate rules, whose gradients move no spike. After :meth:`generate` the
     attribute `shifts` holds :func:`art_snn.attacks.shifts` of what is returned.

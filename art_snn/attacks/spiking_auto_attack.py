@@ -50,8 +50,8 @@ class SpikingAutoAttack(Budgeted):
     :param sources: other classifiers of the same samples, on which adversarials are crafted that
         may carry over; with norm inf or 2.
     :param seed: of all that is drawn.
-    :param on_stage: called after every stage of a block with its name, how many samples it
-        attacked, and how many of the block nothing has broken yet.
+    :param on_stage: called after every stage of a block with its name, the number of samples it
+        attacked, and the number in the block that nothing has broken yet.
     :raises ValueError: for a setting out of its range. The other parameters are those of
         :class:`CountedAttack`."""
 

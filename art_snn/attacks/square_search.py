@@ -22,8 +22,8 @@ SQUARES = -1
 class SquareSearch(IteratedAttack):
     """Changes random squares and keeps what raises the margin, from any start.
 
-    The moves are those of SquareAttack (Andriushchenko et al., ECCV 2020): a step adds one value
-    per channel, of random sign, to a square of the sample, projects to the ball, and stays where
+    The moves are those of SquareAttack (Andriushchenko et al., ECCV 2020). A step adds one value
+    per channel, of random sign, to a square of the sample, and projects to the ball. It stays where
     the margin has grown. The value is 2 eps; with norm=2 the change is of length eps. Squares begin
     at a share of the area, which falls linearly to a single value.
 

@@ -17,7 +17,7 @@ class StableAdaptivePGD(IteratedAttack):
 
     From a random start, moments of the gradient g give the step::
 
-        m <- .5 m + g / mean |g|                v <- .8 v + g^2 / mean g^2
+        m <- 0.5 m + g / mean |g|               v <- 0.8 v + g^2 / mean g^2
         delta <- project(delta + clip(eta m / (sqrt v + 1e-12), -eta, eta))
 
     Means are over a sample. The bias of the moments is not corrected; where g vanishes its terms

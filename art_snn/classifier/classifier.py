@@ -53,7 +53,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     :param attack_dtype: precision of gradients at the input, set on the network: "bfloat16",
         "float16" or "auto"; None leaves it.
     :param device_type: "gpu" or "cpu". "gpu" is the CUDA device of the network, or the current one
-        for a network on the CPU; without any it is the CPU.
+        for a network on the CPU. Without a CUDA device it is the CPU.
     :raises TypeError: when the model is no SpikingNetwork.
     :raises ValueError: for an unknown gradient or device_type, or preprocessing over time. The
         other parameters are those of :class:`art.estimators.classification.PyTorchClassifier`."""
@@ -440,7 +440,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         return leaf, inputs, labels
 
     def _scores(self, y: Any, x: Any) -> Any:
-        """Labels of samples as one row per sample, where preprocessing takes them with x."""
+        """Labels as one row of scores per sample, in the library that x is of."""
         check_labels(y, len(x), self.nb_classes)
         rows = y if isinstance(y, Tensor) and y.ndim == 2 and y.shape[1] > 1 else as_array(y)
         rows = check_and_transform_label_format(rows, self.nb_classes)

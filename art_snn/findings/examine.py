@@ -41,7 +41,7 @@ def examine(
 ) -> list[Finding]:
     """Look for reasons to doubt a robustness measured on these samples, before any attack.
 
-    This costs some 110 forward passes and a gradient per sample, and some more of a few; the loss
+    This costs some 110 forward passes and a gradient per sample, and some more of a few. The loss
     around the samples takes a hundred of them. Weights and buffers are afterwards what they were.
 
     :param estimator: any classifier of torch's. A spiking one is differentiated with its rule, or,

@@ -21,8 +21,8 @@ def l1_radius(probability: float, steps: int) -> float:
     """The l1 radius r within which a class stays more likely than not.
 
     With one uniform draw u per value and step, spikes u < x and u < x + d differ with probability
-    abs(d), so all of them agree with probability prod(1 - abs(d))^T >= (1 - r)^T, and that of a
-    class changes by 1 - (1 - r)^T at most. What keeps it above 1/2 is::
+    abs(d). So all of them agree with probability prod(1 - abs(d))^T >= (1 - r)^T, and that of a
+    class changes by 1 - (1 - r)^T at most. It stays above 1/2 up to::
 
         r = 1 - (3/2 - probability)^(1/T)
 
