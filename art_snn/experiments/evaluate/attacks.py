@@ -19,7 +19,7 @@ RUN = frozenset({"norm", "eps", "batch_size", "verbose", "targeted", "seed"})
 
 
 def usual_attack(norm: float | str, eps: float) -> Plan:
-    """What papers report: PGD of seven steps; of event frames, the attack of the norm."""
+    """What papers report: PGD of seven steps; for event frames, the attack of the norm."""
     names = {FLIPS: "SparseDynamicAttack", SHIFT: "SpikeRetiming"}
     return attack_named(names.get(norm, "pgd-7"), {}, norm, eps)
 
@@ -48,7 +48,7 @@ def attack_named(attack: str, options: Mapping[str, Any], norm: float | str, eps
 
 
 def with_rules(plan: Plan, rules: Mapping[str, Gradient]) -> Iterator[Plan]:
-    """An attack by every rule, or as it is where it takes no gradient."""
+    """An attack with every rule, or as it is where it takes no gradient."""
     (stage,) = plan.stages
     if not stage.by_gradients:
         yield plan
@@ -62,13 +62,12 @@ def parsed(options: str) -> dict[str, Any]:
     try:
         # What is no literal of Python's is a word.
         call = ast.parse(f"_({options})", mode="eval").body
-        assert isinstance(call, ast.Call)
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
+            raise ValueError("no options")
         values = {word.arg or "": _value(word.value) for word in call.keywords}
-        if call.args or "" in values:
-            raise ValueError("no name before a value")
-        if len(values) < len(call.keywords):
-            raise ValueError("a name that occurs twice")
-    except (SyntaxError, ValueError, AssertionError, RecursionError, MemoryError) as error:
+        if call.args or "" in values or len(values) < len(call.keywords):
+            raise ValueError("a value without a name, or a name that occurs twice")
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         expected = "names with values, such as max_iter=1000,loss_type=margin"
         remedy = "Put commas between, and no spaces that the shell would split at."
         raise invalid("attack_options", expected, shown(options), remedy) from error
@@ -81,9 +80,9 @@ def _value(node: ast.expr) -> Any:
 
 @contextmanager
 def attack_errors(kind: type[EvasionAttack]) -> Iterator[None]:
-    """What an attack of ART's raises within the block becomes a complaint about its choice.
+    """Turn an error of ART's attack within the block into a complaint about its choice.
 
-    What our own attacks raise, and a plan's, passes."""
+    Errors of our own attacks pass, and those of a cut gradient."""
     try:
         yield
     except Exception as error:

@@ -31,7 +31,7 @@ def test_options_are_literals_and_other_words_are_words(text, options):
     assert parsed(text) == options
 
 
-BAD = ["7", "max_iter=", "max_iter", "a=b=c", "a=open('x')", "**{}", ")", "a=1,a=2"]
+BAD = ["7", "max_iter=", "max_iter", "a=b=c", "a=open('x')", "**{}", "a=1)()", "a=1,a=2", "a={[1]}"]
 
 
 @pytest.mark.parametrize("text", [*BAD, "a=" + "-" * 5000 + "1"], ids=lambda text: text[:20])
