@@ -50,7 +50,7 @@ class Progress:
         if rate:
             left_s = self.bar.format_interval((self.bar.total - self.bar.n) / rate)
             pace = f", {rate:.2g} samples/s, {left_s} left"
-        self.bar.write(f"  {left:4d} of {reached} survive {words}{pace}", file=sys.stderr)
+        self.bar.write(f"  {left:4d} survive; {words} attacked {reached}{pace}", file=sys.stderr)
 
     def end(self, samples: int) -> None:
         """A unit is done."""
@@ -73,7 +73,7 @@ class Unit:
 
 
 def examination_units(target: Target) -> list[Unit]:
-    """Where findings are looked for, in the order of reading."""
+    """The examinations that look for findings, in the order of reading."""
     count = min(target.settings.examined, len(target.x))
     return [
         Unit(f"findings-{i}", count, f"Findings: {about}", partial(_examined, about, examine), inf)

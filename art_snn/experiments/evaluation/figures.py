@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,9 @@ from matplotlib.ticker import MaxNLocator
 
 from art_snn.experiments.colours import GREY, GRID, INK, SERIES
 from art_snn.experiments.evaluation.evaluation import Evaluation, Trial
-from art_snn.experiments.evaluation.verdict import Verdict, bound, size, unit, verdicts
+from art_snn.experiments.evaluation.verdict import UNION, Verdict, bound, size, unit, verdicts
 from art_snn.metrics import Share
 
-UNION = "union of all"
 LEVELS = 255
 MOST_POINTS = 200
 """Of a line: more would make the page large and change nothing that can be seen."""
@@ -23,7 +21,7 @@ MARKERS = "osD^vP"
 STYLES = ("-", "--", ":", "-.")
 SIZE = 9
 LETTERS = 13
-"""Letters of that size in an inch."""
+"""Characters of that size in an inch."""
 
 
 def accuracy_figure(evaluation: Evaluation, width: float = 3.6) -> Figure:
@@ -31,7 +29,7 @@ def accuracy_figure(evaluation: Evaluation, width: float = 3.6) -> Figure:
 
     With one budget the attacks are bars, with more they are lines over the budget."""
     results = verdicts(evaluation)
-    words = f"accuracy{' at most' if results[-1].open else ''} [%]"
+    words = f"accuracy{' at most' if results[0].open else ''} [%]"
     if len(results) == 1:
         return _accuracy_bars(evaluation, results[0], words, width)
     curves: dict[str, dict[float, Share]] = {}
@@ -114,8 +112,8 @@ def course(trial: Trial) -> tuple[np.ndarray, np.ndarray]:
     outcome = trial.outcome
     correct = outcome.robustness.correct
     queries = (outcome.forwards + outcome.backwards)[correct]
-    at, counts = np.unique(queries, return_inverse=True)
-    broke = np.bincount(counts, outcome.robustness.flipped[correct], len(at))
+    at, places = np.unique(queries, return_inverse=True)
+    broke = np.bincount(places, outcome.robustness.flipped[correct], len(at))
     at, success = np.append(0, at), np.append(0, 100 * broke.cumsum() / max(len(queries), 1))
     kept = np.unique(np.linspace(0, len(at) - 1, MOST_POINTS).astype(int))
     return at[kept], success[kept]
@@ -137,10 +135,10 @@ def _axes(width: float, height: float, names: Iterable[str] = ()) -> tuple[Figur
 
 
 def _look(place: int) -> dict[str, Any]:
-    """Colour, dashes and marker of a line, which differ in grey, too."""
+    """Colour, style and marker of a line, which also differ in grey."""
     colour, marker = SERIES[place % len(SERIES)], MARKERS[place % len(MARKERS)]
-    dashes = next(islice(cycle(STYLES), place // len(SERIES), None))
-    return {"color": colour, "marker": marker, "ls": dashes, "lw": 1.4}
+    style = STYLES[place // len(SERIES) % len(STYLES)]
+    return {"color": colour, "marker": marker, "ls": style, "lw": 1.4}
 
 
 def _legend(figure: Figure, ax: Axes) -> None:

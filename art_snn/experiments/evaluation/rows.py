@@ -6,7 +6,7 @@ from itertools import combinations
 from art_snn.attacks import Outcome
 from art_snn.attacks.plan import REPEATED
 from art_snn.experiments.evaluation.evaluation import Evaluation, Trial
-from art_snn.experiments.evaluation.verdict import bound, size, verdicts
+from art_snn.experiments.evaluation.verdict import UNION, bound, size, verdicts
 from art_snn.experiments.tables import Notes, Part, Table
 from art_snn.metrics import SIGNIFICANT, against, paired_difference
 
@@ -30,7 +30,7 @@ def sections(evaluation: Evaluation) -> list[Part]:
 def attack_rows(evaluation: Evaluation) -> Table:
     """A row per budget and attack, and one for the union of all attacks up to that budget.
 
-    The p-value is that of McNemar's test, with the sign of the stronger one."""
+    McNemar's p-value has a + where the attack breaks more than the first one, a - where fewer."""
     first, *others = evaluation.names
     titles = ["attack", "eps", "clean accuracy", "attack success", "robust accuracy"]
     titles += ["queries per sample", *([f"p against {first}"] if others else [])]
@@ -46,7 +46,7 @@ def attack_rows(evaluation: Evaluation) -> Table:
             rows.append(row[: len(titles)])
         if len(trials) > 1 or len(evaluation.budgets) > 1:
             union = verdict.outcome
-            row = ["union of all", eps, str(union.clean_accuracy), str(union.attack_success)]
+            row = [UNION, eps, str(union.clean_accuracy), str(union.attack_success)]
             rows.append([*row, verdict.share, "", ""][: len(titles)])
     return Table(titles, rows)
 
@@ -65,7 +65,7 @@ def certified_words(evaluation: Evaluation) -> str:
 
 
 def certified_rows(evaluation: Evaluation) -> Table:
-    """Certified accuracy against the l1 radius, up to the largest one."""
+    """Certified accuracy at l1 radii from 0, below the largest one."""
     rows, certificate = [], evaluation.certificate
     if certificate is not None:
         largest = float(certificate.radius.max())

@@ -8,6 +8,8 @@ from art_snn.findings import Finding
 from art_snn.findings.predictions import RANDOM
 from art_snn.metrics import Robustness, Share, union
 
+UNION = "union of all"
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -56,6 +58,8 @@ def sentence(results: Sequence[Verdict]) -> str:
     if not count:
         alone = "" if first.plan else ", but no plan of attacks was run"
         return f"{numbers}; no finding casts doubt on it{alone}"
+    if not any(one.robust for one in results):
+        return f"{numbers}; no sample survives"
     it = "it" if len(results) == 1 else "they"
     suggest = "one finding suggests" if count == 1 else f"{spelt(count)} findings suggest"
     return f"{numbers}; {suggest} that {it} may be lower"
@@ -107,11 +111,11 @@ def budget_words(norm: str, eps: float) -> str:
 
 
 def size(norm: str, eps: float) -> str:
-    """A budget as a number: in the maximum norm in grey levels of images, where it is that."""
+    """A budget as a number; in the maximum norm as a fraction of 255 where it is exactly one."""
     levels = round(255 * eps)
     if norm == "inf" and 0 < levels <= MOST_LEVELS and eps == levels / 255:
         return f"{levels}/255"
-    return f"{eps:.4g}"
+    return f"{eps:.4g}" if norm in ("inf", "2") else f"{eps:g}"
 
 
 def unit(norm: str) -> str:
@@ -121,7 +125,7 @@ def unit(norm: str) -> str:
 
 
 MOST_LEVELS = 32
-"""Up to here multiples of 1/255 are budgets of images; 0.2, which is one too, is not meant so."""
+"""Multiples of 1/255 up to here are budgets of images; 0.2, which is 51/255, is none."""
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 

@@ -358,6 +358,6 @@ def test_a_terminal_shows_a_line_per_stage(monkeypatch):
     progress.end(4)
     progress.bar.close()
     shown = terminal.getvalue()
-    assert "3 of 8 survive AutoPGD by rga\n" in shown
-    assert re.search(r"2 of 3 survive AutoPGD by stbp, \S+ samples/s, \d\d:\d\d left\n", shown)
+    assert "3 survive; AutoPGD by rga attacked 8\n" in shown
+    assert re.search(r"2 survive; AutoPGD by stbp attacked 3, \S+ samples/s, \d\d:\d\d left", shown)
     assert "10/10" in shown
