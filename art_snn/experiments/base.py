@@ -51,7 +51,7 @@ class Experiment:
         require(folder, "output", "a folder, for tables, pictures and figures", got, remedy)
 
     def status(self, result: Any) -> int:
-        """The exit status of a command that came to that result."""
+        """The exit status of a command with that result."""
         return 0
 
     @contextmanager

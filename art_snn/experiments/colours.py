@@ -10,7 +10,7 @@ LINES = {"FGSM": "--", "PGD-10": "-"}
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 GREY = "#999999"
 INK, GRID = "#1b1f24", "#d3d7dc"
-"""Letters and axes, and the lines behind them."""
+"""Text and axes, and the lines behind them."""
 _ROLES = ("ink", "grid", "grey", *(f"series-{place}" for place in range(len(SERIES))))
 _DRAWN = (INK, GRID, GREY, *SERIES)
 _DARK = ("#e8eaed", "#3f464f", "#8d949c")

@@ -17,14 +17,14 @@ LOCK, HOLDER = ".lock", ".running"
 MADE = ("blocks", "decay-*")
 """Folders that runs make in their output."""
 MOMENT = 1.0
-"""Seconds within which a run that holds a folder has told so."""
+"""Seconds within which a run that holds a folder writes down who it is."""
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """The folder is there, can be written into, and belongs to this run within the block.
 
-    Unfinished files of a killed run are removed. Nothing stays of a block that writes nothing."""
+    Unfinished files of a killed run are removed. A block that writes nothing leaves no folder."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,14 +61,14 @@ def _locked(folder: Path) -> FileLock:
                 return lock
             lock.release()  # Its last holder has just removed it.
         except Timeout:
-            # One that begins or ends at this moment is not told yet, or no more.
+            # One that begins or ends at this moment has no name there yet, or no longer.
             with suppress(OSError):
                 holder = (folder / HOLDER).read_text(encoding="utf-8")
             if not holder and time.monotonic() > until:
                 holder = "another run"
             time.sleep(0.01)
         except BaseException:
-            if lock.is_locked:  # A signal came right behind.
+            if lock.is_locked:  # A signal came right after.
                 _let_go(folder, lock)
             raise
     got, remedy = f"{folder}, which {holder} holds", "Wait for its end, or choose another."

@@ -1,4 +1,4 @@
-"""Results as JSON: one converter for all of them, and earlier ones that a run is taken up from."""
+"""Results as JSON: one converter for all of them, and earlier ones that a run continues from."""
 
 import json
 import math
@@ -21,7 +21,7 @@ Found = TypeVar("Found")
 Fits = Callable[[Found], bool]
 
 SCHEMA = 1
-"""Number of the form that results have as JSON: a change of the form is a change of the number."""
+"""Number of the form that results have as JSON: a new form has a new number."""
 
 PREDICTED, BATCH = 32, 8
 """Samples whose classes tell networks apart, and how many of them at a time."""
@@ -73,7 +73,7 @@ def _share(value: Any, _: object) -> Share:
 
 
 def _checked(fits: Callable[[Any], bool], expected: str) -> Callable[[Any, object], Any]:
-    """What returns a value that fits, and complains about any other."""
+    """A function that returns a value that fits, and complains about any other."""
 
     def structure(value: Any, _: object) -> Any:
         expect(fits(value), expected, value)
@@ -131,8 +131,8 @@ def fingerprint(
 ) -> str:
     """A key that changes with settings (their repr), network, weights, clip values and samples.
 
-    Of a network with code of the user's own it also changes with that, and with the classes of the
-    first samples: not with their logits, whose last bits depend on processor and threads."""
+    With code of the user's own it also changes with that code and the predicted classes of the
+    first samples. Logits do not count: their last bits depend on processor and threads."""
     network, limits = classifier.model, classifier.clip_values
     sources = code(network)
     ends = None if limits is None else [np.asarray(limit).tolist() for limit in limits]

@@ -13,7 +13,7 @@ FORMATS = {"text": "plain", "markdown": "pipe", "html": "html"}
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells below their titles; the first columns are words, which are set to the left."""
+    """Rows of cells below their titles; the first `words` columns are set to the left."""
 
     titles: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -21,7 +21,7 @@ class Table:
 
     @property
     def sides(self) -> list[Literal["left", "right"]]:
-        """To which side every column is set; remarks are words wherever they stand."""
+        """To which side each column is set; remarks are words in any column."""
         wordy = ("", "remark")
         return [
             "left" if i < self.words or title in wordy else "right"

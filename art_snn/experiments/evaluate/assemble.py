@@ -24,7 +24,7 @@ SHOWN = 8
 
 
 def assemble(target: Target, title: str, store: Store) -> Evaluation:
-    """The evaluation of all blocks; the files next to it are written before it says it is done."""
+    """Join all blocks to the evaluation, and write the files next to it before evaluation.json."""
     settings, clean, trials, times = target.settings, [], [], []
     for place, (eps, plan) in enumerate(target.plans):
         names = [block_name(f"attack-{place}", rows) for rows in target.slices]
@@ -69,7 +69,7 @@ def _seconds(blocks: list[dict[str, Any]]) -> dict[str, float]:
 def _write_adversarials(
     target: Target, trial: Trial, adversarials: np.ndarray, shown: bool
 ) -> None:
-    """All of them where they are wanted, and the first of those that the report shows."""
+    """Write all adversarials where they are wanted, and the first ones that the report shows."""
     output, stage = target.settings.output, trial.outcome.stage
     if target.settings.save_adversarials:
         arrays = {"x": target.x, "y": target.y, "adversarial": adversarials, "stage": stage}
@@ -96,7 +96,7 @@ def files_missing(target: Target, evaluation: Evaluation) -> bool:
 
 
 def _shown(target: Target) -> int:
-    """Place of what decides, or was listed first, at the largest budget, among all plans."""
+    """Place of what the report shows: the deciding plan, or the first, at its largest budget."""
     plans = target.plans
     name = target.settings.decides or plans[0][1].name
     places = (place for place, (_, plan) in enumerate(plans) if plan.name == name)

@@ -26,7 +26,7 @@ FRAMEWORKS = ("torchvision", "spikingjelly", "snntorch", "norse", "sinabs")
 
 
 def collect_provenance(target: Target) -> Provenance:
-    """What this process knows of it."""
+    """The provenance of an evaluation that this process has computed."""
     settings, classifier, x, y = target.settings, target.classifier, target.x, target.y
     return Provenance(
         command=typed_command(),
@@ -59,7 +59,7 @@ def typed_command() -> str:
 
 
 def versions(*classifiers: PyTorchSpikingClassifier) -> dict[str, str]:
-    """Of all that the numbers depend on, and of frameworks that the networks come from."""
+    """Versions of all that the numbers depend on, and of the frameworks of the networks."""
     bases = {"art_snn": art_snn.__version__, "Python": platform.python_version()}
     kinds = {type(module) for one in classifiers for module in one.model.modules()}
     used = {base.__module__.partition(".")[0] for kind in kinds for base in kind.__mro__}
@@ -68,14 +68,14 @@ def versions(*classifiers: PyTorchSpikingClassifier) -> dict[str, str]:
 
 
 def _version(name: str) -> str:
-    """Of a distribution; one that is used from its sources has none."""
+    """Version of a distribution; one that is used from its sources has none."""
     with suppress(PackageNotFoundError):
         return version(name)
     return "not installed"
 
 
 def commit() -> str:
-    """Of the folder that the command was typed in; "" where it is under no version control."""
+    """The commit of the working folder; "" where it is under no version control."""
     with suppress(OSError, subprocess.SubprocessError):
         words = ["git", "-C", str(Path.cwd()), "rev-parse", "HEAD"]
         git = subprocess.run(words, capture_output=True, text=True, timeout=10, check=True)

@@ -53,7 +53,7 @@ def finished(target: Target, key: str) -> Evaluation | None:
 
 
 def compute(units: list[Unit], store: Store, team: Team) -> None:
-    """Compute what is not done yet, whichever process is free the next unit."""
+    """Compute the units that are not done; each free process takes the next one."""
     names = [unit.name for unit in units]
     team.led(lambda: store.done(names))  # Complains in one process, if at all.
     done = set().union(*team.gathered(store.done(names)))

@@ -57,7 +57,7 @@ class Settings(Experiment):
     :param batch_size: samples per pass.
     :param examined: number of samples to examine for findings, the first ones; 0 for none.
     :param certify: also certify each sample, of networks with Poisson encoding.
-    :param draws: of each sample for its certificate [1000].
+    :param draws: random draws of each sample for its certificate [1000].
     :param seed: of all that is drawn.
     :param save_adversarials: write adversarials-ATTACK-EPS.npz for each attack and budget.
     :param fail_under: exit with status 3 if the robust accuracy, a share, is below it at a budget.
@@ -160,7 +160,7 @@ class Settings(Experiment):
 
     def source_networks(self) -> list[Trained]:
         """The networks to transfer from, each of its own checkpoint."""
-        bare = replace(self.network, epochs=None, train_dtype=None, checkpoint=None)
+        bare = replace(self.network, epochs=None, train_dtype=None)
         return [replace(bare, checkpoint=path) for path in self.sources]
 
     def status(self, result: Any) -> int:

@@ -79,7 +79,7 @@ class Store:
                     partial.write_bytes(content)
 
     def clear(self) -> None:
-        """Remove them."""
+        """Remove all blocks."""
         rmtree(self.folder, ignore_errors=True)
 
 

@@ -41,7 +41,7 @@ class Target:
 
     @classmethod
     def obtained(cls, settings: Settings, data: Dataset, team: Team) -> "Target":
-        """Networks with their weights, which are trained, where they must be, once for all."""
+        """The networks with their weights; where these must be trained, one process does it."""
         x, y = data.x_test[: settings.samples], data.y_test[: settings.samples]
         classifier = settings.network.classifier(data, settings.device, settings.seed)
         codes = team.gathered(digest(identity(classifier.model)))
@@ -100,8 +100,7 @@ class Target:
         for plan in settings.plans(settings.eps[0]):
             suited, decides = self.suited(plan), plan.name == settings.decides
             reasons = [*suited.skipped.values(), *suited.native.values()]
-            rule = "" if plan.stages[0].rule is None else "rules"
-            argument = "plan" if decides else rule or "attack"
+            argument = "plan" if decides else "attack" if plan.stages[0].rule is None else "rules"
             remedy = "Choose another, or another norm; art-snn inspect lists the rules that apply."
             if suited.native:
                 remedy = "Take --rules native: the network has its own gradient."

@@ -1,4 +1,4 @@
-"""What an evaluation measured, the verdict on it, and the page that people show around."""
+"""What an evaluation measured, the verdict on it, and its HTML report."""
 
 from art_snn.experiments.evaluation.evaluation import (
     Evaluation as Evaluation,

@@ -1,4 +1,4 @@
-"""The figures of a page as SVG, in the page's letters and colours, with what they show in words."""
+"""The figures of a page as SVG, in the page's font and colours, with what they show in words."""
 
 import io
 import re
@@ -126,5 +126,5 @@ def _renamed(body: str, name: str) -> str:
 def _recoloured(body: str) -> str:
     for colour, role in ROLES.items():
         body = body.replace(colour, f"var(--{role})")
-    # The letters are the page's.
+    # The font is the page's.
     return re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", body)

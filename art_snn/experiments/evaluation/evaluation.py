@@ -83,7 +83,7 @@ class Evaluation:
     :param plan: name of the plan among the trials that decides, or "" for the union of all.
     :param samples: digest of each sample, by which results are paired.
     :param labels, clean: true classes, and predicted ones; -1 without a prediction.
-    :param trials: what each attack achieved at each budget; one of a name and a budget.
+    :param trials: what each attack achieved at each budget; one trial per name and budget.
     :param findings: about "network", "RULE gradients", or the name of a trial.
     :param certificate: of all samples, where it was asked for."""
 

@@ -15,7 +15,7 @@ from art_snn.experiments.evaluation.verdict import budget_words
 
 MOST = 12
 ROOM = 700_000
-"""Letters that the pictures of one evaluation may take."""
+"""Characters that the pictures of one evaluation may take."""
 ON, OFF = (240, 160, 0), (86, 180, 233)
 """Colours of brighter and darker events; white where a pixel has both."""
 MOST_FRAMES = 20

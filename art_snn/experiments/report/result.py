@@ -15,7 +15,7 @@ HEAD = 512
 
 
 def is_report(file: Path) -> bool:
-    """Whether a file is a report that this command wrote, or an evaluation."""
+    """Whether a file is a report, of this command or of art-snn evaluate."""
     try:
         with file.open("rb") as stream:
             head = stream.read(HEAD)
