@@ -46,9 +46,11 @@ class _Counting(ModelPass):
         return self.most() or (min(self.lengths) if len(self.lengths) == 1 else None)
 
 
+@torch.inference_mode(False)
 @torch.no_grad()
 def find_traits(runner: Runner, x: Tensor) -> None:
     """Find out the traits of the model from a few samples [N, ...]."""
+    x = x.clone()  # Tensors of inference mode count no writes, and take no gradient.
     encoded, traits = runner.encode(x[:2]), runner.traits
     if runner.makes_own_time:
         this = _tried(runner, lambda: runner.model(encoded[0].clone()))
@@ -77,9 +79,10 @@ def _single(runner: Runner, whole: _Counting | None, encoded: Tensor) -> bool:
     if whole is not None and whole.most() % steps == 0:
         longer = torch.cat([encoded, encoded])
         twice = _tried(runner, lambda: runner.model(longer)) if whole.most() else None
-        if twice is not None and twice.most() == whole.most():
+        if twice is None or twice.most() != whole.most():
+            return False
+        if whole.most() > 1:
             raise _of_own_time(whole.most(), steps)
-        return False
     step = encoded[0].clone()
     one = _tried(runner, lambda: runner.model(step))
     if one is None or one.most() == 0:

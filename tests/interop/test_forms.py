@@ -119,6 +119,8 @@ def test_one_step_is_refused_until_someone_says_that_it_is_meant(rule):
     network = adapt(OfOneStep(nn.Identity()), encoder=None, steps=1)
     assert network(images()).shape == (5, CLASSES)
     assert network.time_steps() == 1
+    flat = nn.Sequential(*list(OfOneStep(nn.Identity()))[1:])  # It also takes [1, N, ...].
+    assert torch.equal(adapt(flat, steps=1)(images().flatten(1)), network(images()))
 
 
 class Noisy(nn.Sequential):
@@ -219,9 +221,7 @@ class Charged(nn.Module):
 
 
 class Converted(nn.Module):
-    """A converted network with its loop over time.
-
-    :param charged: whether its neurons are charged, or start from the same potential."""
+    """A converted network with its loop; its neurons are charged, or start from that potential."""
 
     def __init__(self, charged: bool) -> None:
         super().__init__()
@@ -230,8 +230,7 @@ class Converted(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self.fire.first = True
-        steps = [self.fc2(self.fire(self.fc1(x.flatten(1)))) for _ in range(STEPS)]
-        return torch.stack(steps).mean(0)
+        return sum(self.fc2(self.fire(self.fc1(x.flatten(1)))) for _ in range(STEPS)) / STEPS
 
 
 class HalfFull(nn.Module):
@@ -247,15 +246,16 @@ class HalfFull(nn.Module):
         return spikes
 
 
-register_neuron(
-    HalfFull, dynamics=lambda module: Dynamics(1, 1, reset="soft", start=0.5), layout="step"
-)
+half_full = Dynamics(1, 1, reset="soft", start=0.5)
+register_neuron(HalfFull, dynamics=lambda module: half_full, layout="step")
 
 
 @pytest.mark.parametrize("rule", ["rga", "stbp", "hart", "static"])
 def test_a_charge_before_the_first_step_is_no_step(rule):
     network = adapt(lively(Converted(charged=True)), encoder=None)
     wanted = adapt(lively(Converted(charged=False)), encoder=None)
+    with torch.inference_mode():
+        network(images())  # The first pass, which finds out the form.
     close(gradient(network, rule, images()), gradient(wanted, rule, images()), 1e-6)
     assert network.traits.preludes == 1
 
@@ -271,7 +271,7 @@ class Swapped(nn.Module):
         return x.transpose(0, 1)
 
 
-@pytest.mark.parametrize("rule", [*RULES])
+@pytest.mark.parametrize("rule", RULES)
 def test_samples_in_the_place_of_time_steps_are_noticed_where_there_are_as_many(rule):
     # [N, T, K] read out by the mean of axis 0, with N = T.
     network = adapt(multi(Leaky(), last=Swapped()), steps=4)
