@@ -154,13 +154,13 @@ class Runner:
         return self.run_in(self.firing_pass(Exchange, encoded, firing), encoded)
 
     def run_by_itself(self, encoded: Tensor, *, native: bool = False) -> Tensor:
-        """The same of the model as it is, from its start; `native`: by its own surrogates."""
+        """Logits [N, K] of the model as it is, from rest; `native`: by its own surrogates."""
         steps, preludes = self.steps_of(encoded), self.traits.preludes
         this = ModelPass(self.members, steps, native=native, preludes=preludes)
         return self.run_in(this, encoded)
 
     def run_in(self, this: ModelPass, encoded: Tensor) -> Tensor:
-        """The same, calls of neurons being answered by the pass."""
+        """Logits [N, K] of a pass, which answers the calls of neurons."""
         with running(this):
             logits = self.logits(encoded)
         this.ended()
@@ -189,7 +189,7 @@ class Runner:
             return looped(self.model, x) if self.traits.single else self.model(x)
 
     def in_time(self, layer: NeuronLayer, calls: Sequence[Call]) -> tuple[Tensor, Tensor]:
-        """As of :class:`~art_snn.SpikingNetwork`."""
+        """Currents and spikes [T, N, ...] of a layer of neurons in one pass."""
         pairs = [(x, spikes[0] if isinstance(spikes, tuple) else spikes) for x, spikes in calls]
         if layer.layout == "step":
             currents, spikes = zip(*pairs, strict=True)
@@ -273,12 +273,11 @@ def read_logits(
     if isinstance(output, list):
         parts = [_part(readout, step) for step in output]
         for part in parts:
-            _require_shape(part, f"[{batch}, K] in a step", batch, None)
+            _require_shape(part, (batch, "K"), " in a step")
         output = torch.stack(parts)
     else:
         output = _part(readout, output)
-        expected = f"[{batch}, K]" if readout is None else f"[{steps or 'T'}, {batch}, K]"
-        _require_shape(output, expected, batch, None if readout is None else steps)
+        _require_shape(output, (batch, "K") if readout is None else (steps or "T", batch, "K"))
     if readout == "sum":
         # In a replay one step stands for all of them.
         output = output.sum(0) * (1 if length is None else length / len(output))
@@ -299,19 +298,18 @@ def _part(readout: Readout, output: Any) -> Any:
     return output[0 if readout == "spikes" else -1]
 
 
-def _require_shape(output: object, expected: str, batch: int, steps: int | None) -> None:
-    right = (
-        isinstance(output, Tensor)
-        and output.ndim == expected.count(",") + 1
-        and output.shape[-2] == batch
-        and steps in (None, len(output))
-    )
+def _require_shape(output: object, shape: tuple[int | str, ...], where: str = "") -> None:
+    """Refuse an output of another shape, in which letters stand for any size."""
+    sizes = tuple(output.shape) if isinstance(output, Tensor) else ()
+    pairs = zip(shape, sizes, strict=False)
+    right = len(sizes) == len(shape) and all(a == b or isinstance(a, str) for a, b in pairs)
     remedy = (
         "A readout reduces what the model returns to logits: 'mean' or 'sum' over [T, N, K], "
         "'spikes' or 'potential' where it returns both, None where it returns [N, K], or a "
         "function of yours. encoder=None is for models that make their time steps themselves."
     )
-    require(right, "model", f"one that returns {expected}", shape_of(output), remedy)
+    expected = f"one that returns [{', '.join(map(str, shape))}]{where}"
+    require(right, "model", expected, shape_of(output), remedy)
 
 
 def require_readout(readout: object) -> None:
