@@ -20,14 +20,7 @@ from art_snn.training.learner import Learner
 from art_snn.training.recipe import Recipe
 from art_snn.training.samples import Adversary, Craft, Validation, check_pairs, classes_of, copied
 from art_snn.training.state import Epoch, State
-from art_snn.training.together import (
-    check_batches,
-    check_norms,
-    mine,
-    own_draws,
-    summed,
-    synchronised,
-)
+from art_snn.training.together import check_team, mine, own_draws, summed, synchronised
 
 
 def train(
@@ -70,9 +63,7 @@ def train(
     recipe = defence.fitted(recipe.on(x.shape[1:]))
     recipe.check_samples(x.shape[1:])
     defence.check(network)
-    if team.size > 1:
-        team.led(lambda: check_batches(team, recipe, len(x)))
-        team.led(lambda: check_norms(network))
+    check_team(team, network, recipe, len(x))
     if validation is not None:
         check_pairs("validation", validation.x, validation.y)
     classes = classes_of(network, x, y, validation, recipe.seed)

@@ -62,6 +62,13 @@ def summed(team: Team, weights: Iterable[Tensor], loss: float) -> float:
     return float(team.summed(torch.tensor(loss, dtype=torch.float64, device="cpu")))
 
 
+def check_team(team: Team, network: nn.Module, recipe: Recipe, samples: int) -> None:
+    """Refuse, in all processes, what several of them cannot train."""
+    if team.size > 1:
+        team.led(lambda: check_batches(team, recipe, samples))
+        team.led(lambda: check_norms(network))
+
+
 def check_norms(network: nn.Module) -> None:
     """Refuse batch norms of another class than torch's, whose statistics no team can share."""
     for name, norm in network.named_modules():
