@@ -89,8 +89,7 @@ class Dataset:
         :param seed: of the split, which keeps the classes' proportions.
         :param argument: the share's name in complaints.
         :return: the other training samples, with those held out as x_test and y_test.
-        :raises ValueError: for another share, a class with one training sample, or too few samples.
-        """
+        :raises ValueError: for another share, a class of one sample, or too few samples."""
         rest, held = stratified(self.y_train, share, seed, argument)
         name = f"{self.name} (validation {share:g}, seed {seed})"
         training = {"x_train": self.x_train[rest], "y_train": self.y_train[rest]}
@@ -103,8 +102,7 @@ class Dataset:
         A smaller subset of the same seed lies within a larger one.
 
         :param train, test: number of training and of test samples; None keeps all.
-        :raises ValueError: for a count below 1 or above what there is, or one that loses a class.
-        """
+        :raises ValueError: for a count below 1, above what there is, or that loses a class."""
         kept = thin(self.y_train, train, seed, "train")
         tested = thin(self.y_test, test, seed, "test")
         training = {"x_train": self.x_train[kept], "y_train": self.y_train[kept]}

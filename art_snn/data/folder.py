@@ -36,8 +36,8 @@ def from_folder(
     :param test_share: share for testing where the folder has no split of its own; None is 0.2.
     :param seed: of that split, which keeps the classes' proportions.
     :raises FileNotFoundError: when there is no such folder, or no picture of a class.
-    :raises ValueError: when a file cannot be read or has more than 67,108,864 pixels, sizes differ
-        and none was given, train and test do not fit, or a class has too few pictures to split."""
+    :raises ValueError: when a file cannot be read or has more than 67,108,864 pixels; when sizes
+        differ and none was given, train and test do not fit, or a class is too small to split."""
     path = expand_path("data", path)
     require_kind("data", path, FOLDER, "a folder of pictures")
     there = [p for p in PARTS if _classes(path / p)]

@@ -27,7 +27,7 @@ def same_logits(runner: Runner, x: Tensor, *, native: bool) -> None:
     with as_it_was(runner):
         runner.refresh(encoded)
         with torch.random.fork_rng([x.device] if x.is_cuda else []):
-            alone = _tried(runner, encoded)
+            alone = _alone(runner, encoded)
         # States that are known begin again; others have been changed by the first run.
         runner.refresh(encoded)
         ours = runner.run_by_itself(encoded, native=native)
@@ -55,7 +55,7 @@ def compare_logits(alone: Tensor, ours: Tensor, *, rounded: bool) -> None:
     raise invalid("model", "one that computes the same in a pass of ours", got, remedy)
 
 
-def _tried(runner: Runner, encoded: Tensor) -> Tensor:
+def _alone(runner: Runner, encoded: Tensor) -> Tensor:
     """Logits of the model by itself; its errors get a note from Python 3.11 on."""
     try:
         return runner.logits(encoded)

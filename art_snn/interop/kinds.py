@@ -1,7 +1,7 @@
 """What is known of the neurons of other frameworks, and of the user's own.
 
-No framework is imported. A class is recognised by its qualified name or by that of a class that it
-inherits from, as long as it overrides none of the methods that hold the equations."""
+No framework is imported. A class is recognised by its qualified name, or by that of a class that
+it inherits from. Its equations are known unless it overrides a method that holds them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -126,12 +126,12 @@ def _reset_by_itself(module: nn.Module, steps: int | None) -> None:
 
 
 def always(value: Any) -> Callable[[nn.Module], Any]:
-    """What is the same of all modules of a class."""
+    """A function that gives the same value for every module of a class."""
     return lambda module: value
 
 
 def unreadable(reason: str) -> Read:
-    """The reading of neurons of which the rules know that they obey other equations."""
+    """The `read` of neurons whose equations no rule knows, for that reason."""
 
     def read(module: nn.Module) -> Dynamics:
         raise Unreadable(reason)
@@ -140,5 +140,5 @@ def unreadable(reason: str) -> Read:
 
 
 def other_than(names: str) -> Read:
-    """The same, of neurons that are not the ones of these names."""
+    """The `read` of neurons that are not the ones of these names."""
     return unreadable(f"its equations are not those of {names}; register_neuron describes others")

@@ -61,7 +61,7 @@ class AdaptedNetwork(SpikingNetwork):
     def sites(self) -> list[Site]:
         """Every neuron that rules differentiate, by its name, with its dynamics at present.
 
-        But for those without a reset that return their potential: it is mostly read out."""
+        Left out are neurons without a reset that return their potential: mostly it is read out."""
         runner = self._ready()
         if not runner.ruled:
             reason = "no neuron of the model is recognised; register_neuron makes one known"
@@ -126,7 +126,7 @@ class AdaptedNetwork(SpikingNetwork):
         return [name for name in names if not name.startswith(inside)] or ["layers"]
 
     def forward(self, x: Tensor) -> Tensor:
-        """As of :class:`~art_snn.SpikingNetwork`; what the model computes is verified at first."""
+        """As :meth:`art_snn.SpikingNetwork.forward`, once what the model computes is verified."""
         self.runner = None
         with within(AdaptedNetwork.runner.of(self), self._ready()):
             checked = self._checked(x)
@@ -164,7 +164,7 @@ class AdaptedNetwork(SpikingNetwork):
         return [member.name for member in self._ready().members.values()]
 
     def __getstate__(self) -> dict[str, Any]:
-        """What was verified of the weights here is not known of a copy."""
+        """A copy verifies its weights anew."""
         return super().__getstate__() | {"verified": {}}
 
     def _form_key(self) -> Hashable:

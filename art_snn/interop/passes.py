@@ -1,8 +1,8 @@
 """One pass of a model: while it runs, calls of its neurons are answered by the pass.
 
-Modules are shared by threads and belong to the user, so that a pass changes nothing on them but
-their `forward`, which asks for the pass of the thread or task that calls and is taken away after
-the last one. Where a module runs by itself, a twin of it does, whose state is that of the pass."""
+Modules are shared by threads and belong to the user, so a pass changes only their `forward`. The
+new one asks for the pass of the thread or task that calls, and goes after the last pass. Where a
+module runs by itself, a twin of it does, whose state is that of the pass."""
 
 import threading
 from abc import abstractmethod
@@ -53,7 +53,7 @@ class ModelPass:
     def call(self, member: Member, *args: Any, **kwargs: Any) -> Any:
         """The answer to a call of a module."""
         if self.native and self.saving != _saving():
-            raise _in_the_dark(member)
+            raise _hidden(member)
         self.calls[member.name] += 1
         return self.answer_alone(member, *args, **kwargs)
 
@@ -107,7 +107,7 @@ class FiringPass(ModelPass):
         if not member.fires:
             return self.answer_alone(member, *args, **kwargs)
         if self.graph != torch.is_grad_enabled() or self.saving != _saving():
-            raise _in_the_dark(member)
+            raise _hidden(member)
         self.calls[member.name] += 1
         if self.trains(member):
             answer = self.answer_alone(member, *args, **kwargs)
@@ -169,14 +169,14 @@ _TRACE: ContextVar[Trace | None] = ContextVar("trace", default=None)
 
 @contextmanager
 def tracing() -> Iterator[Trace]:
-    """What neurons that keep their own gradient gave and were given, as nodes of the graph."""
+    """Outputs and inputs of neurons that keep their own gradient, as nodes of the graph."""
     trace: Trace = []
     with within(_TRACE, trace):
         yield trace
 
 
 def _nodes(value: Any) -> list[Any]:
-    """The nodes of the tensors in what a neuron was given or gave."""
+    """The nodes of the tensors among a neuron's inputs or outputs."""
     return [leaf.grad_fn for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
@@ -193,10 +193,10 @@ def other_equations(name: str, spikes: Tensor, ours: Tensor) -> ArgumentError:
     return refused("neurons that fire by the dynamics read off them", got, remedy)
 
 
-def _in_the_dark(member: Member) -> ArgumentError:
+def _hidden(member: Member) -> ArgumentError:
     got = f"{member.name}, which is called without a graph or with one that is made later"
     remedy = "Activation checkpointing and no_grad() around neurons hide their gradient: remove it."
-    return invalid("model", "neurons that are called in the open", got, remedy)
+    return invalid("model", "neurons whose gradient can be seen", got, remedy)
 
 
 def wrong_steps(name: str, got: int, expected: int) -> ArgumentError:

@@ -3,16 +3,16 @@
 A rule wants all time steps of a layer at once, and the model's loop gives them one after the other.
 So the graph is cut at every neuron:
 
-* *forward*: the model runs as it is; every call of a neuron leaves its current and is answered with
-  the neuron's own spikes, as a leaf of the next piece of the graph. At the end every neuron's
+* *forward*: the model runs as it is. Every call of a neuron leaves its current; the answer is the
+  neuron's own spikes, as a leaf of the next piece of the graph. At the end every neuron's
   currents are stacked [T, N, ...] and fire once more, by the rule's firing, with a graph;
 * *backward*: from the logits to the leaves, then neuron by neuron in reverse order of their first
-  call: the gradients at the T leaves are stacked, pass through the rule's firing at once, and go on
-  from the T currents to the leaves of the neurons before.
+  call. The gradients at the T leaves are stacked and pass through the rule's firing at once. Then
+  they go on from the T currents to the leaves of the neurons before.
 
 No neuron may read spikes of one that is called after it: recurrent connections are refused.
-Potentials that a neuron returns with its spikes are differentiated with the resets held fixed,
-dv[t]/dx[t'] = gain decay^(t - t') up to the next hard reset, whatever the rule."""
+Potentials that a neuron returns with its spikes are differentiated with the resets held fixed. So
+dv[t]/dx[t'] = gain decay^(t - t') up to the next hard reset, under any rule."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -72,7 +72,7 @@ class Calls:
             self.fired = firing(self.site, self.stacked)
 
     def current_gradients(self, spikes: Sequence[Any], potentials: Sequence[Any]) -> Tensor | None:
-        """Gradients at all currents [T, N, ...] from those at the answers; None where all are."""
+        """Gradients at all currents [T, N, ...] from those at the answers; None without any."""
         through: Tensor | None = None
         self.spikes_matter = any(g is not None for g in spikes)
         if self.spikes_matter and self.fired.requires_grad:

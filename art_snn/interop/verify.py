@@ -1,4 +1,4 @@
-"""Nothing is believed of a model before it was tried: what passes verify.
+"""What is verified of a model before its results are trusted.
 
 * For every shape of input, mode and setting of its modules: a pass of ours, from the start of its
   neurons, computes what the model computes by itself.

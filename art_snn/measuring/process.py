@@ -26,8 +26,7 @@ def in_fresh_process(call: Callable[..., Any], *arguments: Any) -> Any:
     """What the call returns, as JSON gives it back, in a process that has done nothing else.
 
     :param call: a function of a module; its arguments can be pickled.
-    :raises ProcessFailed: when the call raises, or the process is killed, as when memory runs out.
-    """
+    :raises ProcessFailed: when the call raises, or the process is killed, as for lack of memory."""
     command = [sys.executable, "-m", "art_snn.measuring.process"]
     inner, outer = os.pipe()
     with subprocess.Popen(

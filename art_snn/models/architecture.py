@@ -67,8 +67,8 @@ class Architecture:
         SpikingJelly, snnTorch, Norse or sinabs: file.py:function or package.module:function [vgg5;
         of cost: vgg11].
     :param width: factor of the layers' widths, 64 at most [1].
-    :param steps: time steps T [8; events: their frames]; of a function of yours only where it
-        returns a model of another framework, which takes all steps in one call or is called once
+    :param steps: time steps T [8; events: their frames]. A function of yours takes them only where
+        it returns a model of another framework. That takes all steps in one call, or is called once
         for each.
     :param readout: of such a model: mean or sum over time, or the mean of the spikes or of the
         potential of one that returns both [mean].
