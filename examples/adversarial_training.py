@@ -1,4 +1,4 @@
-"""Adversarial training: ART's trainer crafts by RGA, the weights learn by STBP."""
+"""Adversarial training: ART's trainer crafts with RGA gradients, the weights learn with STBP."""
 
 import sys
 

@@ -36,7 +36,7 @@ def main(small: bool) -> None:
     x, y = data.x_test[:count], data.y_test[:count]
     clean = classifier.predict(x)
 
-    apgd = [  # AutoAttack's own four take minutes; these two show the idea
+    apgd = [  # AutoAttack's four attacks take minutes; these two show the idea
         AutoProjectedGradientDescent(
             classifier, eps=EPS, eps_step=EPS / 4, max_iter=10, nb_random_init=1, loss_type=loss
         )

@@ -1,4 +1,4 @@
-"""Attack a spiking network by a plan that needs no choosing, and ask whether to believe it."""
+"""Attack a spiking network with a plan of attacks, and look for reasons to doubt the result."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Write your own gradient rules: a temporal one and a rate one, each a few lines."""
+"""Write your own gradient rules: a temporal one and a rate one, each in a few lines."""
 
 import sys
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Draw the rate of a neuron under a constant current, by formula and simulated."""
+"""Draw the rate of a neuron under a constant current, by its formula and simulated."""
 
 import sys
 from pathlib import Path

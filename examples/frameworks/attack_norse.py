@@ -1,4 +1,4 @@
-"""A Norse network read out by potentials: trained and attacked by its own gradient and by RGA."""
+"""A Norse network with potentials as outputs: its own gradient trains and attacks it, then RGA."""
 
 import sys
 

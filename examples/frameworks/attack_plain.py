@@ -1,4 +1,4 @@
-"""Neurons written by hand, on [T * N, ...] as published attack code has them, made known to us."""
+"""Attack neurons written by hand, on [T * N, ...] as in published code, after registering them."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""A sinabs network of IAFSqueeze layers: trained and attacked by its own gradient and by RGA."""
+"""A sinabs network of IAFSqueeze layers: its own gradient trains it and attacks it, then RGA."""
 
 import sys
 

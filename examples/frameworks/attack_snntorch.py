@@ -1,4 +1,4 @@
-"""An snnTorch network with its own time loop and training: attacked by native and RGA."""
+"""An snnTorch network with its own time loop and training: attacked with native and RGA."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""A SpikingJelly network in step mode 'm': trained and attacked by its own gradient and by RGA."""
+"""A SpikingJelly network in step mode 'm': its own gradient trains it and attacks it, then RGA."""
 
 import sys
 

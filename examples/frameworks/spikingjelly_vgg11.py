@@ -1,4 +1,4 @@
-"""SpikingJelly's own VGG-11 as it is, and with averages in the place of its max pooling.
+"""SpikingJelly's own VGG-11 as it is, and with average pooling in place of its max pooling.
 
 art-snn cost --model examples/frameworks/spikingjelly_vgg11.py:build --rules native,rga,stbp
 """
@@ -33,7 +33,7 @@ def model() -> nn.Module:
 
 
 def adapted(model: nn.Module) -> AdaptedNetwork:
-    """With the statistics of random images, and lively enough to fire without training."""
+    """Adapted, with batch norms from random images that let its neurons fire without training."""
     functional.set_step_mode(model, "m")
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):

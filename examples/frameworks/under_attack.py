@@ -1,4 +1,4 @@
-"""What every script here ends with: PGD on held-out digits, by the model's gradient and by RGA."""
+"""How every script here ends: PGD on held-out digits, with the model's gradient and with RGA."""
 
 from art.attacks.evasion import ProjectedGradientDescent
 
