@@ -137,13 +137,9 @@ class _Bench:
         self, row: Row, name: str, rule: Gradient, clean: np.ndarray, reference: np.ndarray
     ) -> Row:
         """The row with what the attack achieves with the rule."""
-        attack, gradients = self.settings.attack, self.gradients(rule, f"gradients by {name}")
-        batch, seed, words = (
-            self.settings.batch_size,
-            self.settings.seed,
-            f"{attack.name} by {name}",
-        )
-        samples = self.classifier, self.x, self.y
+        settings, samples = self.settings, (self.classifier, self.x, self.y)
+        gradients, attack = self.gradients(rule, f"gradients by {name}"), settings.attack
+        batch, seed, words = settings.batch_size, settings.seed, f"{attack.name} by {name}"
         adversarial = attacked(attack, rule, *samples, batch_size=batch, seed=seed, words=words)
         lengths = np.linalg.norm(gradients, axis=1), np.linalg.norm(reference, axis=1)
         both = (lengths[0] > 0) & (lengths[1] > 0)

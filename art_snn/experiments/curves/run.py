@@ -79,10 +79,8 @@ def _checked(settings: Settings, network: SpikingNetwork) -> Dynamics:
     """The dynamics of the layer, which has a static curve and a polyline."""
     name, layers = find_layer(network, settings.layer), network.neuron_layers()
     dynamics = next(layer.site.dynamics for layer in layers if layer.name == name)
-    hard, remedy = (
-        dynamics.reset == "hard",
-        "The static curve is that of neurons with a hard reset.",
-    )
+    hard = dynamics.reset == "hard"
+    remedy = "The static curve is that of neurons with a hard reset."
     got = str(dynamics) if hard else repr(dynamics.reset)
     require(hard and dynamics.has_rate_curve, "reset", "'hard'", got, remedy)
     remedy = "A curve is drawn of one decay and one threshold."

@@ -27,7 +27,6 @@ def run(settings: Settings) -> Demonstration:
     data = digits(seed=settings.seed)
     outcome = Demonstration(settings)
     plain = build(data, settings)
-    settings.output.mkdir(parents=True, exist_ok=True)
     plain.fit(data.x_train, data.y_train, batch_size=64, nb_epochs=settings.epochs, verbose=True)
     _attack_all("plain", plain, data, outcome)
     hardened = plain.clone_for_refitting()

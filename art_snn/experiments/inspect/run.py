@@ -100,6 +100,6 @@ def _tried(network: SpikingNetwork, rule: Gradient, x: torch.Tensor, y: torch.Te
     except Exception as error:
         # A model that fails under a rule is what is to be found out.
         first = str(error).partition("\n")[0]
-        return Tried(str(rule), refusal=f"it failed by {type(error).__name__}: {first}")
+        return Tried(str(rule), refusal=f"it failed with {type(error).__name__}: {first}")
     zero = int((gradient.flatten(1) == 0).all(1).sum())
     return Tried(str(rule), str(twin.execution), vanished=Share(zero, len(x)))

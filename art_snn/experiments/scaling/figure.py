@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from art_snn.experiments.colours import COLOURS, titled
-from art_snn.experiments.scaling.result import Growth, Trend
+from art_snn.experiments.scaling.result import INFERENCE, MEBIBYTE, Growth, Trend
 
 
 def draw(growth: Growth) -> Figure:
@@ -36,14 +36,14 @@ def time_against_steps(ax: Axes, growth: Growth, model: str) -> Axes:
 def memory_against_steps(ax: Axes, growth: Growth, model: str) -> Axes:
     """Peak memory above the model in MiB, as :func:`time_against_steps` shows the time."""
     for row in growth.rows:
-        peaks = {steps: peak / 2**20 for steps, peak in growth.peak(model, row).items()}
+        peaks = {steps: peak / MEBIBYTE for steps, peak in growth.peak(model, row).items()}
         _line(ax, peaks, row)
     return _finished(ax, growth, "peak memory [MiB]")
 
 
 def _line(ax: Axes, figures: Mapping[int, float], row: str) -> None:
-    label = row if row == "inference" else f"attack by {row.upper()}"
-    colour = "black" if row == "inference" else COLOURS.get(row)
+    label = row if row == INFERENCE else f"attack by {row.upper()}"
+    colour = "black" if row == INFERENCE else COLOURS.get(row)
     x, y = list(figures), list(figures.values())
     (curve,) = ax.plot(x, y, "-o", color=colour, markersize=4, label=label)
     line = Trend.through(figures)

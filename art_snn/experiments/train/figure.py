@@ -31,8 +31,7 @@ def training_curves(
     # A line of one point would not be seen.
     marker = "o" if len(history) == 1 else None
     ax.plot(numbers, [epoch.loss for epoch in history], color=GREY, marker=marker)
-    ax.set(xlabel="epoch", ylabel="training loss")
-    ax.set_ylim(bottom=0)
+    ax.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ax.grid(alpha=0.3)
     kept = best(history)

@@ -47,9 +47,9 @@ def fitted(settings: Settings, data: Dataset, team: Team = ALONE) -> Fitted:
     if adversary is not None:
         adversary.check(network)
         adversary.defence.check(network)
-    form = data.input_shape, data.classes, data.value_range
-    classifier = wrapped(network, *form, settings.device)
-    # That of art-snn compare, or one without its state, would be written over.
+    limits = data.value_range
+    classifier = wrapped(network, data.input_shape, data.classes, limits, settings.device)
+    # A network of art-snn compare, or one without its state, would be written over.
     state = output / "training.pt"
     foreign = (output / "network.pt").exists() and not state.exists()
     expected = "a folder without a network, or with the whole of this run"
