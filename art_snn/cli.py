@@ -202,13 +202,22 @@ def _readable(kind: Any) -> bool:
     return kind in kinds or (origin in (Literal, Mapping, tuple) and Path not in inner)
 
 
+def _typed(value: Any) -> list[str]:
+    """The value as one would type it, such as rga, 8/255 or 1,0.5."""
+    rules, text = import_module("art_snn.gradients"), str(value)
+    if isinstance(value, tuple | Mapping):
+        text = ",".join(word for one in value for word in _typed(one))
+    elif isinstance(value, rules.Gradient):
+        text = rules.short_name(value)
+    elif isinstance(value, float) and len(text) > 9:
+        text = f"{255 * value:g}/255"
+    return [text]
+
+
 @REGISTRY.primitive_rule
 def _form(info: Any) -> Spec[Any] | None:
     """How an option of such a type is read, and its default shown."""
 
-    def written(value: Any) -> list[str]:
-        return [",".join(map(str, value)) if isinstance(value, tuple | Mapping) else str(value)]
-
     names = "|".join(map(str, get_args(info.type))) if get_origin(info.type) is Literal else "VALUE"
-    spec = Spec(1, names, lambda words: _read(info.type, words[0]), lambda _: True, written)
+    spec = Spec(1, names, lambda words: _read(info.type, words[0]), lambda _: True, _typed)
     return spec if _readable(info.type) else None

@@ -88,6 +88,7 @@ def test_the_help_of_every_command_explains_its_options(name):
     assert (done.status, done.stderr) == (0, "")
     words = " ".join(done.stdout.replace("│", " ").split())
     assert f"usage: art-snn {name} [" in words
+    assert not [form for form in (":class:", "RGA(", "0.0313") if form in words]
     assert import_module(f"art_snn.experiments.{name}").__doc__.split(":")[0] in words
     # A report runs no network.
     for option in ("--output", "--threads", "--device")[: 1 if name == "report" else None]:

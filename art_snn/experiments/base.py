@@ -29,7 +29,7 @@ class Experiment:
     and a CheckpointError for weights that do not fit. It raises a ValueError when settings, data,
     network and folder do not suit each other, and a WriteFailed when it cannot write.
 
-    :param output: folder for all results, made when missing; an interrupted run goes on from it.
+    :param output: folder for all results, made when missing; most interrupted runs go on from it.
     :param threads: threads of torch on the CPU [torch's own choice].
     :param device: gpu (where there is one) or cpu, as in ART.
     :raises ValueError: for another device, a count below 1, or an output that is a file."""

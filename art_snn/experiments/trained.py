@@ -35,8 +35,8 @@ class Trained:
     :param checkpoint: weights of a trained network; none trains one here, or takes those that a
         function of yours gives.
     :param epochs: of training here [10; of a function of yours: none].
-    :param train_dtype: precision of that training, see :class:`art_snn.training.Recipe`: bfloat16
-        or auto [the network's own].
+    :param train_dtype: precision of that training, as art-snn train has it: bfloat16 or auto [the
+        network's own].
     :raises ValueError: for another count or precision, or either next to weights that are given.
     :raises FileNotFoundError: when there is no such checkpoint."""
 
@@ -197,9 +197,9 @@ class Attacking(Experiment):
     :param source: the data.
     :param network: the network, or the networks but for their decay.
     :param attack: one attack, always the same.
-    :param samples: test samples under attack; None, in Python, is all of them.
-    :param batch_size: samples per gradient; of equal size in every batch where it divides them.
-    :param seed: of weights, training and attack, set anew for every batch.
+    :param samples: test samples under attack, the first ones; in Python None takes all.
+    :param batch_size: samples per gradient; batches have one size where it divides the samples.
+    :param seed: of weights, training and attack, which starts from it in each batch.
     :raises ValueError: for a count below 1, or a seed that is none."""
 
     source: Source = field(default_factory=Source)

@@ -51,7 +51,7 @@ class Recipe:
 
     :param epochs: passes over the samples.
     :param batch_size: samples per step.
-    :param optimizer: sgd or adam.
+    :param optimizer: sgd, as in the papers, or adam.
     :param learning_rate: of the first step, 100 at most [sgd: 0.1; adam: 0.001].
     :param momentum: of SGD, in [0, 1) [0.9].
     :param weight_decay: of all parameters, 1 at most [sgd: 5e-4; adam: 0].
@@ -63,8 +63,8 @@ class Recipe:
         the same share].
     :param seed: of the order of the samples and of whatever the network draws.
     :param train_dtype: precision in which layers compute: bfloat16, or auto, which is bfloat16
-        where the device multiplies it natively [the network's]. Weights, optimizer, statistics of
-        batch norm, logits, loss and validation keep the network's.
+        where the device multiplies it natively [the network's own]. Weights, optimizer, batch
+        norm's statistics, logits, loss and validation keep the network's.
     :raises ValueError: for a number outside its range, momentum of Adam, or another precision."""
 
     epochs: int = 200

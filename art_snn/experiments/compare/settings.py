@@ -18,10 +18,10 @@ RULES: Mapping[str, Gradient] = MappingProxyType({name: rule_named(name) for nam
 class Settings(Attacking):
     """Attack one network with every gradient rule: success, cost and direction.
 
-    :param rules: names of rules with commas between: rga, eot-rga, rga-32-steps, mean-rga-stbp,
-        ...; unless given also native, where none of the others applies.
-    :param eot: draws over which every rule is averaged; 1 is none.
-    :param repeats: rounds behind every median of time."""
+    :param rules: names of rules, separated by commas: eot-rga, rga-32-steps, mean-rga-stbp, ...
+        Where none of the default ones applies, native is added.
+    :param eot: draws over which each rule is averaged; 1 averages nothing.
+    :param repeats: rounds behind each median of time."""
 
     output: Path = Path("comparison")
     rules: Mapping[str, Gradient] = field(default_factory=lambda: RULES)

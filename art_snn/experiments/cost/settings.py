@@ -26,9 +26,8 @@ class Settings(Experiment):
 
     :param architecture: the network; its weights are drawn, since they do not matter.
     :param rules: names of rules, separated by commas [rga,stbp; of a training step: stbp].
-    :param peers: also the same network in SpikingJelly 2.x and snnTorch, differentiated by
-        themselves, where they are installed.
-    :param training: measure one training step in the place of one input gradient.
+    :param peers: also measure SpikingJelly 2.x and snnTorch, where installed, under their gradient.
+    :param training: measure one training step in place of one input gradient.
     :param batch_size: samples per gradient or step.
     :param channels: of the random input [3; of a network of yours: its own].
     :param image_size: side of the random input [32; of a network of yours: its own].
@@ -37,8 +36,7 @@ class Settings(Experiment):
     :param train_dtype: precision of training steps, those of other frameworks too: bfloat16, or
         auto, which is bfloat16 where the device multiplies it natively [the network's own].
     :param repeats: rounds behind each median.
-    :param keep_memory: keep freed memory in the measuring processes (glibc), for time and peak
-        alike."""
+    :param keep_memory: keep freed memory in the measuring processes (glibc)."""
 
     output: Path = Path("cost")
     device: str = "cpu"

@@ -21,12 +21,12 @@ class Settings(Experiment):
     :param source: the data.
     :param architecture: of the networks, but for their decay.
     :param checkpoint: weights of a trained network, once per decay; none trains them here.
-    :param decays: one network each; 1 is IF [1,0.5; with checkpoints those that they note].
+    :param decays: of the neurons, one network for each; 1 is IF [1,0.5; with checkpoints theirs].
     :param epochs: of training here [10; of a function of yours: none].
     :param layer: layer of neurons, by name or by its index among them from 0.
-    :param pairs: pairs of mean current and mean rate.
+    :param pairs: pairs of mean current and mean rate to record.
     :param batch_size: samples per pass.
-    :param rule: the polyline.
+    :param rule: the polyline of RGA that the pairs are compared with.
     :param seed: of weights, training and drawn places."""
 
     output: Path = Path("curves")

@@ -11,14 +11,14 @@ from art_snn.precision import require_attack_dtype
 class Settings(Experiment):
     """Train a spiking network on digits, attack it with two gradients, harden it, attack again.
 
-    The results follow from the settings and from the versions of torch and ART; by auto, from the
-    processor too.
+    The results follow from the settings, the versions of torch and ART, and the processor, as each
+    rounds sums in its own way.
 
     :param model: name of a model, or a function of yours for images of 1x8x8 and ten classes:
         file.py:function [a small VGG].
     :param seed: of the split, the weights, the batches and the attacks' random starts.
-    :param epochs: of plain and of adversarial training.
-    :param train_eps: budget of the adversarial training.
+    :param epochs: of plain training, and again of adversarial training.
+    :param train_eps: budget of the attack in the adversarial training.
     :param eps: budgets of the attacks, ascending, separated by commas.
     :param test_images: how many test images are attacked [all].
     :param attack_dtype: precision in which adversarials are crafted, those of the adversarial

@@ -16,10 +16,10 @@ from art_snn.training.defences import DEFENCES, Strengths, defence_named
 class Settings(Train):
     """Train a network adversarially: an attack crafts with any rule, the recipe trains.
 
-    :param attack: against which the network is trained.
-    :param rule: with which it crafts: rga, stbp, mean-rga-stbp, ...; weights are trained with STBP.
-    :param adversarial_share: share of the samples of every step that are attacked, in (0, 1].
-    :param defence: what a step does with what was crafted: at (trains on it), trades, rat (keeps
+    :param attack: the attack against which the network is trained.
+    :param rule: gradient rule of the attack: rga, stbp, mean-rga-stbp, ...; weights learn by STBP.
+    :param adversarial_share: share of the samples of each step that are attacked, in (0, 1].
+    :param defence: what a step does with the adversarials: at (trains on them), trades, rat (keeps
         weights near-orthogonal, without weight decay) or sr (keeps gradients sparse).
     :param strengths: hyperparameters of the defence; None leaves its own."""
 

@@ -31,12 +31,12 @@ class Settings(Experiment):
 
     The weights are untrained and the images may be random: PGD always takes all its iterations.
 
-    :param models: names of models with commas between, or functions of yours: file.py:function.
-    :param steps: time steps T with commas between, each with every model.
-    :param rules: names of rules that the attack runs by, with commas between.
-    :param width: factor of all widths of the models [1].
-    :param decay: of their neurons [0.5].
-    :param attack: the attack; its defaults are the paper's.
+    :param models: names of models, or functions of yours (file.py:function), separated by commas.
+    :param steps: time steps T, separated by commas, each with every model.
+    :param rules: names of the rules that the attack runs with, separated by commas.
+    :param width: factor of the layers' widths [1].
+    :param decay: decay of the neurons [0.5].
+    :param attack: the attack; its defaults are the paper's, a step of 2/255 and 5 iterations.
     :param source: the data: random, or a data set of images.
     :param channels: of random images [3].
     :param samples: images under attack, or all.

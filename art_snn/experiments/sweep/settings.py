@@ -96,8 +96,8 @@ class Settings(Attacking):
 
     :param rule: name of a rule: rga, hart, eot-rga, ... [rga].
     :param field: its hyperparameter, with a dot for one inside another: beta, surrogate.width, ...
-    :param values: of that field: numbers or fractions with commas between.
-    :param decays: of the neurons, one network each [1,0.5; for the paper's gamma 0.9,0.5].
+    :param values: of that field: numbers or fractions, separated by commas.
+    :param decays: of the neurons, one network for each [1,0.5; for the paper's gamma 0.9,0.5].
     :raises ValueError: as :class:`Sweep`; for a rule, a field or values without field and values;
         and for decays next to a decay, a checkpoint, or a network of the user's own."""
 
