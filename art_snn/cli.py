@@ -83,7 +83,8 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
 def _overview() -> str:
     texts = {name: (ROOMS / name / "__init__.py").read_text("utf-8") for name in COMMANDS}
     lines = [f"  {name:10}{text[3 : text.index('.') + 1]}" for name, text in texts.items()]
-    return "\n".join(["usage: art-snn COMMAND [--help | OPTIONS], or art-snn --version\n", *lines])
+    usage = "usage: art-snn COMMAND [--help | OPTIONS], or art-snn --version\n"
+    return "\n".join([usage, *lines, "\nIn the help of a command [x] is the default of an option."])
 
 
 def _settings(kind: Any, program: str, words: Sequence[str]) -> Any:
