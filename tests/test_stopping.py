@@ -35,8 +35,10 @@ def test_a_command_that_is_stopped_while_it_starts_leaves_quietly(number, after,
 
 def test_a_command_that_is_stopped_at_work_puts_everything_away_and_says_where_it_lies(tmp_path):
     out = tmp_path / "out"
+    small = ("--width", "0.0625", "--steps", "2", "--epochs", "1000")
     command = start(
-        "-m", "art_snn", "train", "--output", str(out), "--device", "cpu", "--threads", "1"
+        *("-m", "art_snn", "train", *small, "--output", str(out)),
+        *("--device", "cpu", "--threads", "1"),
     )
     deadline = time.monotonic() + 100
     while not (out / "training.pt").exists():
