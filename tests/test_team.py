@@ -10,7 +10,7 @@ from torch import distributed
 
 from art_snn import team
 from art_snn.team import Team, join
-from tests.jobs import script
+from tests.jobs import started
 
 SCRIPT = """
 import json, time
@@ -37,8 +37,10 @@ with join() as team:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_processes_tell_each_other_and_deal_every_thing_to_one_of_them(processes, tmp_path):
-    status, _, errors = script(SCRIPT, tmp_path, processes=processes)
-    assert status == 0, errors
+    (tmp_path / "script.py").write_text(SCRIPT)
+    job = started("script.py", processes=processes, cwd=tmp_path)
+    _, errors = job.communicate(timeout=300)
+    assert job.returncode == 0, errors
     found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(processes)]
     for rank, one in enumerate(found):
         assert (one["rank"], one["size"], one["leads"]) == (rank, processes, rank == 0)

@@ -9,7 +9,7 @@ import pytest
 from art_snn.experiments.base import Experiment
 from art_snn.experiments.folder import locked
 from art_snn.team import Team
-from tests.jobs import script
+from tests.jobs import Job
 
 JOB = """
 from pathlib import Path
@@ -35,21 +35,21 @@ with Together(output=Path("out")).at_work() as team:
 
 
 def test_one_process_holds_the_output_and_what_it_does_is_told_to_all(tmp_path):
-    status, out, errors = script(JOB, tmp_path)
+    well, out, errors = Job(JOB, tmp_path).ended()
     assert [(tmp_path / f"told-{rank}").read_text() for rank in range(2)] == ["True [0] 2"] * 2
     # The other process left quietly where the leading one raised, which went on by itself.
     assert out.count("it raised here") == 1
     assert "ArgumentError: rank: 0" in errors
     assert "ArgumentError: rank: 1" not in errors
-    assert status != 0
+    assert not well
     assert (tmp_path / "made").exists()
     assert not (tmp_path / "out").exists()
 
 
 def test_where_the_output_is_held_by_another_run_one_process_says_so(tmp_path):
     with locked(tmp_path / "out"):
-        status, _, errors = script(JOB, tmp_path)
-    assert status != 0
+        well, _, errors = Job(JOB, tmp_path).ended()
+    assert not well
     assert errors.count("Error: output: expected a folder that no other run is writing into") == 1
     assert not (tmp_path / "told-0").exists()
 

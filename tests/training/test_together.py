@@ -12,7 +12,7 @@ from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.team import Team
 from art_snn.training import Recipe
 from art_snn.training.together import check_batches, check_norms, mine, own_draws
-from tests.jobs import script
+from tests.jobs import Job
 
 TWO = Team(size=2)
 
@@ -111,10 +111,9 @@ with join() as team:
 
 
 def test_two_processes_compute_what_one_does_and_one_refuses_for_all(tmp_path: Path):
-    """All in one job, which takes seconds to start."""
-    status, out, errors = script(SCRIPT, tmp_path)
+    well, out, errors = Job(SCRIPT, tmp_path).ended()
     assert (out.count("norms"), out.count("training")) == (2, 2), errors
-    assert status != 0
+    assert not well
     assert errors.count("ArgumentError: batch_size: expected batches with a sample for every") == 1
     assert not (tmp_path / "state.pt").exists()
 

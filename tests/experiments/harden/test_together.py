@@ -1,4 +1,4 @@
-"""art-snn harden under torchrun: one process speaks, and a run goes on exactly from its state.
+"""art-snn harden in two processes: one speaks, and a run goes on exactly from its state.
 
 That two processes compute what one does, and refuse as one, is held in tests/training.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from tests.command import call
-from tests.jobs import started
+from tests.jobs import Job
 
 HARDEN = (
     *("harden", "--data", "digits", "--width", "0.0625", "--steps", "2", "--batch-size", "256"),
@@ -24,15 +24,16 @@ HARDEN = (
 
 def together(name: str, folder: Path, copy: Path | None = None) -> tuple[str, str]:
     """Stdout and stderr of two processes; their first state is copied while they run."""
-    job = started("-m", "art_snn", *HARDEN, "--output", name, cwd=folder)
+    called = f"run_command({(*HARDEN, '--output', name)})"
+    job = Job(f"from art_snn.cli import run_command\nraise SystemExit({called})", folder)
     state = folder / name / "training.pt"
     while copy is not None and not state.exists():
-        assert job.poll() is None, job.communicate()[1]
+        assert job.running(), job.ended()
         time.sleep(0.01)
     if copy is not None:
         shutil.copy(state, copy)
-    out, errors = job.communicate(timeout=300)
-    assert job.returncode == 0, errors
+    well, out, errors = job.ended()
+    assert well, errors
     return out, errors
 
 
