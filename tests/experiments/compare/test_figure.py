@@ -139,7 +139,9 @@ def test_the_picture_has_both_panels_below_what_was_compared():
 
 
 def test_a_comparison_without_any_bar_can_be_drawn():
-    drawn(comparison(objections=("cba",))).canvas.draw()
+    figure = drawn(comparison(objections=("cba",)))
+    figure.canvas.draw()
+    assert [len(ax.patches) for ax in figure.axes] == [0, 0]
 
 
 @pytest.mark.parametrize("flips", [0, 1, 7, 8])
