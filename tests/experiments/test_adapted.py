@@ -81,6 +81,7 @@ def evaluated(folder):
 
 def test_a_network_with_its_own_gradient_alone_is_evaluated_by_it(tmp_path):
     words = (*EVALUATE, "--data", "images.npz", "--model", adapted.own(tmp_path, "inline"))
+    words += ("--examined", "0")
     done = call(*words, "--plan", "fast")
     assert done.status == 0, done.stderr
     assert "fast ran 8 stages with the network's own gradient. The first is" in done.stdout
@@ -158,6 +159,7 @@ def test_a_model_of_one_step_is_refused_until_the_steps_are_told(command, tmp_pa
     )
     words = (command, "--model", "mine.py:build", "--data", "images.npz", "--output", "out")
     words += {"inspect": ("--rules", "rga,native")}.get(command, WORDS.get(command, ()))
+    words += ("--examined", "0") if command == "evaluate" else ()
     done = call(*words, "--readout", "spikes")
     assert done.status == 2
     assert "--steps: expected the number of time steps, since" in done.complaint
