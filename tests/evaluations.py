@@ -70,6 +70,11 @@ def provenance(**changes: Any) -> Provenance:
         weights="ab" * 32,
         data="cd" * 32,
         device="AMD EPYC",
+        date="2026-11-27T12:00:00+00:00",
+        seconds=83.0,
+        steps=8,
+        encoder="direct",
+        shape=(1, 8, 8),
         **sizes,
     )
     return replace(usual, **changes)
@@ -85,6 +90,7 @@ def evaluation(*trials: Trial, **changes: Any) -> Evaluation:
         for y, s in zip(labels, stage, strict=True)
     )
     usual: dict[str, Any] = {
+        "name": "plain",
         "title": "vgg5 on digits",
         "key": "0123456789abcdef",
         "norm": "inf",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from art_snn.attacks.randomness import EVALUATIONS, random
 from art_snn.checks import ArgumentError, cuts_gradients
 from art_snn.seeding import seeded
 
+Severity = Literal["error", "warning"]
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -21,13 +24,20 @@ class Finding:
 
     :param evidence: what was measured, by name.
     :param limit: when it counts as a finding, and who says so: "if ...".
-    :param about: "network", "gradients", "plan", or the name of an attack."""
+    :param about: "network", "gradients", "plan", or the name of an attack.
+    :param sentence: what it means, with the evidence in words, for people outside of the field.
+    :param severity: "error" where the number means nothing until it is mended, "warning" where the
+        true robustness may be lower.
+    :param eps: the budget that it concerns; None for every budget."""
 
     name: str
     evidence: Mapping[str, float]
     limit: str
     remedy: str
     about: str = "network"
+    sentence: str = ""
+    severity: Severity = "warning"
+    eps: float | None = None
 
     def __str__(self) -> str:
         numbers = ", ".join(f"{name} {value:.4g}" for name, value in self.evidence.items())

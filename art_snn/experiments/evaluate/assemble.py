@@ -23,8 +23,10 @@ SHOWN = 8
 """Samples that the report shows."""
 
 
-def assemble(target: Target, title: str, store: Store) -> Evaluation:
-    """Join all blocks to the evaluation, and write the files next to it before evaluation.json."""
+def assemble(target: Target, title: str, store: Store, seconds: float) -> Evaluation:
+    """Join all blocks to the evaluation, and write the files next to it before evaluation.json.
+
+    :param seconds: that all blocks took together."""
     settings, clean, trials, times = target.settings, [], [], []
     for place, (eps, plan) in enumerate(target.plans):
         names = [block_name(f"attack-{place}", rows) for rows in target.slices]
@@ -43,6 +45,7 @@ def assemble(target: Target, title: str, store: Store) -> Evaluation:
     parts = [structured(store.read(name)["certificate"], Certificate) for name in names]
     searches = find_searches(plan for _, plan in target.plans)
     return Evaluation(
+        name=settings.label,
         title=title,
         key=target.key,
         norm=settings.norm,
@@ -52,7 +55,7 @@ def assemble(target: Target, title: str, store: Store) -> Evaluation:
         clean=tuple(clean),
         trials=tuple(trials),
         findings=(*findings, *trial_findings(trials, searches)),
-        provenance=collect_provenance(target),
+        provenance=collect_provenance(target, seconds),
         certificate=Certificate.joined(parts) if parts else None,
     )
 

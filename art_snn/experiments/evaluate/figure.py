@@ -8,5 +8,5 @@ from art_snn.experiments.evaluation.figures import accuracy_figure
 def draw(result: Evaluated) -> Figure:
     """Accuracy against the budget, as a file of its own."""
     figure = accuracy_figure(result.evaluation, width=6.5)
-    titled(figure, result.evaluation.title)
+    titled(figure, result.evaluation.name, result.evaluation.title)
     return figure

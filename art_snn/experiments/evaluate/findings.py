@@ -94,7 +94,7 @@ def trial_findings(trials: Sequence[Trial], searches: Collection[str]) -> Iterat
     :param searches: stages that ask for no gradient, in words."""
     for trial in trials:
         findings = [*_unanswered(trial), *_searched(trial, searches)]
-        yield from (replace(finding, about=trial.name) for finding in findings)
+        yield from (replace(one, about=trial.name, eps=trial.eps) for one in findings)
     for name in dict.fromkeys(trial.name for trial in trials):
         same = sorted((t for t in trials if t.name == name), key=lambda t: t.eps)
         # Stages suit at every budget, or at none.
@@ -106,7 +106,7 @@ def _unanswered(trial: Trial) -> Iterator[Finding]:
     stage = trial.outcome.stage
     count = int((stage == Outcome.UNANSWERED).sum())
     if count:
-        yield without_answer(count, len(stage), eps=trial.eps)
+        yield without_answer(count, len(stage))
 
 
 def _searched(trial: Trial, searches: Collection[str]) -> Iterator[Finding]:
@@ -116,7 +116,7 @@ def _searched(trial: Trial, searches: Collection[str]) -> Iterator[Finding]:
     if len(trial.outcome.stages) > len(counts) and count > BEYOND * samples:
         yield Finding(
             "a search found more than the gradients",
-            {"samples": count, "of": samples, "eps": trial.eps},
+            {"samples": count, "of": samples},
             f"if it breaks more than {BEYOND:g} of all samples (AutoAttack: Croce and Hein, ICML "
             "2020)",
             "The gradients are partly masked: use other rules, or more steps, and report the "
@@ -135,4 +135,5 @@ def _falling(trials: Sequence[Trial]) -> Iterator[Finding]:
                 f"if the difference is above {BEYOND:g} of all samples (ours): a larger ball holds "
                 "the smaller one",
                 "The attack is too weak there: use more steps, other steps, or a plan.",
+                eps=large.eps,
             )

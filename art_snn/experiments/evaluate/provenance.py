@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 from contextlib import suppress
+from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 
 import art_snn
 from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.encoders import encoding
 from art_snn.experiments.evaluate.target import Target
 from art_snn.experiments.evaluation import Provenance
 from art_snn.experiments.resume import fingerprint
@@ -25,8 +27,8 @@ FRAMEWORKS = ("torchvision", "spikingjelly", "snntorch", "norse", "sinabs")
 """Distributions, each with a module of the same name, that classes of a network may come from."""
 
 
-def collect_provenance(target: Target) -> Provenance:
-    """The provenance of an evaluation that this process has computed."""
+def collect_provenance(target: Target, seconds: float) -> Provenance:
+    """The provenance of an evaluation whose parts took that many seconds."""
     settings, classifier, x, y = target.settings, target.classifier, target.x, target.y
     return Provenance(
         command=typed_command(),
@@ -42,6 +44,11 @@ def collect_provenance(target: Target) -> Provenance:
         threads=torch.get_num_threads(),
         examined=min(settings.examined, len(x)),
         sources=tuple(map(weights, target.sources)),
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        seconds=round(seconds, 1),
+        steps=classifier.model.time_steps(),
+        encoder=encoding(classifier.model.encoder),
+        shape=tuple(x.shape[1:]),
     )
 
 

@@ -6,6 +6,7 @@ from art_snn.experiments.base import Result
 from art_snn.experiments.evaluation import Evaluation, ReportItem, render_page
 from art_snn.experiments.evaluation.page import PAGE
 from art_snn.experiments.evaluation.rows import sections
+from art_snn.experiments.evaluation.verdict import summary
 from art_snn.experiments.resume import as_json
 from art_snn.experiments.tables import Part
 from art_snn.files import write_text
@@ -24,7 +25,8 @@ class Evaluated(Result):
 
     def as_dict(self) -> dict[str, Any]:
         """The evaluation, for JSON."""
-        return as_json(self.evaluation)  # type: ignore[no-any-return]
+        content: dict[str, Any] = as_json(self.evaluation)
+        return {"summary": summary(self.evaluation), **content}
 
     @property
     def files(self) -> list[str]:

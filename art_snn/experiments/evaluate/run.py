@@ -1,6 +1,8 @@
 """An evaluation: dealt out in blocks, written block by block, put together at the end."""
 
+from dataclasses import replace
 from functools import partial
+from time import monotonic
 
 from art_snn.experiments.evaluate.assemble import assemble, files_missing
 from art_snn.experiments.evaluate.figure import draw
@@ -38,7 +40,8 @@ def run(settings: Settings) -> Evaluated | None:
             units = [*examination_units(target), *attack_units(target), *certificate_units(target)]
             compute(units, store, team)
             title = settings.network.words(data, target.classifier.model)
-            evaluation = team.led(partial(assemble, target, title, store))
+            took = sum(store.read(unit.name)["took"] for unit in units) if team.leads else 0.0
+            evaluation = team.led(partial(assemble, target, title, store, took))
         result = Evaluated(evaluation)
         team.led(lambda: result.write(settings.output, draw(result)))
         store.clear()
@@ -49,7 +52,9 @@ def finished(target: Target, key: str) -> Evaluation | None:
     """The evaluation, where it lies in the folder with all its files."""
     file = target.settings.output / "evaluation.json"
     evaluation = earlier(file, "evaluation", Evaluation, lambda content: content.key == key)
-    return None if evaluation is None or files_missing(target, evaluation) else evaluation
+    if evaluation is None or files_missing(target, evaluation):
+        return None
+    return replace(evaluation, name=target.settings.label)
 
 
 def compute(units: list[Unit], store: Store, team: Team) -> None:
@@ -63,6 +68,8 @@ def compute(units: list[Unit], store: Store, team: Team) -> None:
         missing = [unit for unit in units if unit.name not in done]
         for unit in team.dealt(sorted(missing, key=lambda unit: -unit.length), "units"):
             progress.bar.set_description(unit.words)
-            store.put(unit.name, *unit.compute(progress))
+            start = monotonic()
+            content, arrays = unit.compute(progress)
+            store.put(unit.name, content | {"took": monotonic() - start}, arrays)
             progress.end(unit.samples)
         store.collect(names, team)

@@ -59,6 +59,8 @@ class Settings(Experiment):
     :param certify: also certify each sample, of networks with Poisson encoding.
     :param draws: random draws of each sample for its certificate [1000].
     :param seed: of all that is drawn.
+    :param name: of the network, by which results are told apart [that of the checkpoint or the
+        folder].
     :param save_adversarials: write adversarials-ATTACK-EPS.npz for each attack and budget.
     :param fail_under: exit with status 3 if the robust accuracy, a share, is below it at a budget.
     :param strict: exit with status 4 if findings are open; needs a plan and examined samples."""
@@ -80,6 +82,7 @@ class Settings(Experiment):
     certify: bool = False
     draws: Open[int] = None
     seed: int = 0
+    name: Open[str] = None
     save_adversarials: bool = False
     fail_under: Open[float] = None
     strict: bool = False
@@ -121,6 +124,17 @@ class Settings(Experiment):
     def _budget(self, eps: float) -> float:
         counted = self.measure in (FLIPS, SHIFT) and float(eps).is_integer()
         return require_budget(self.measure, int(eps) if counted else eps)
+
+    @property
+    def label(self) -> str:
+        """The name of the network: the one given, or that of the checkpoint or the folder."""
+        checkpoint = self.network.checkpoint
+        if self.name is not None:
+            return self.name
+        if checkpoint is None:
+            return self.output.resolve().name
+        # Networks trained by this package are all called network.pt.
+        return checkpoint.stem if checkpoint.stem != "network" else checkpoint.resolve().parent.name
 
     @property
     def measure(self) -> float | str:
@@ -168,4 +182,4 @@ class Settings(Experiment):
         results = verdicts(result.evaluation)
         if self.fail_under is not None and any(one.robust < self.fail_under for one in results):
             return BELOW
-        return OPEN if self.strict and results[0].open else 0
+        return OPEN if self.strict and any(one.open for one in results) else 0

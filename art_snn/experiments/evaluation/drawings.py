@@ -83,10 +83,10 @@ def draw_side_by_side(items: Sequence[ReportItem], name: str) -> Drawing | None:
     curves, words, is_open = {}, [], False
     for number, item in enumerate(items, 1):
         results = verdicts(item.evaluation)
-        is_open |= results[0].open
+        is_open |= any(verdict.open for verdict in results)
         clean = {0.0: results[0].outcome.clean_accuracy}
         curve = clean | {v.eps: v.outcome.robust_accuracy for v in results}
-        curves[f"{number}: {item.evaluation.title}"] = curve
+        curves[f"{number}: {item.evaluation.name}"] = curve
         shares = [f"{v.share} {budget_words(v.norm, v.eps)}" for v in results]
         words.append(f"result {number} {join_words(shares)}")
     axis = f"accuracy{' at most' if is_open else ''} [%]"

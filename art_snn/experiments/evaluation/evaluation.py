@@ -54,7 +54,12 @@ class Provenance:
     :param rules: the rules of the attacks, by name, with their hyperparameters.
     :param weights, data: digests of the network's form and weights, of samples and labels.
     :param device, threads: name of the processor or the card; threads of torch on the CPU.
-    :param sources: digests of the networks to transfer from, in their order."""
+    :param sources: digests of the networks to transfer from, in their order.
+    :param date: when it was finished, in UTC as ISO 8601 has it; "" where nobody noted it.
+    :param seconds: that its parts took together, on however many processes.
+    :param steps: T of the network; None where the model makes its own.
+    :param encoder: in words.
+    :param shape: of a sample."""
 
     command: str
     versions: dict[str, str]
@@ -69,6 +74,11 @@ class Provenance:
     threads: int
     examined: int
     sources: tuple[str, ...] = ()
+    date: str = ""
+    seconds: float = 0.0
+    steps: int | None = None
+    encoder: str = ""
+    shape: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         expect(self.examined >= 0, "samples of at least 0", self.examined)
@@ -78,6 +88,7 @@ class Provenance:
 class Evaluation:
     """How robust a network is, sample by sample, and what casts doubt on the number.
 
+    :param name: of the network, by which people tell results apart.
     :param title: network and data in words; key: fingerprint of settings, weights and samples.
     :param norm: "inf", "2", "0" (values that change), or "shift" (time steps).
     :param plan: name of the plan among the trials that decides, or "" for the union of all.
@@ -87,6 +98,7 @@ class Evaluation:
     :param findings: about "network", "RULE gradients", or the name of a trial.
     :param certificate: of all samples, where it was asked for."""
 
+    name: str
     title: str
     key: str
     norm: str

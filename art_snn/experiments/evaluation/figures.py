@@ -29,7 +29,7 @@ def accuracy_figure(evaluation: Evaluation, width: float = 3.6) -> Figure:
 
     With one budget the attacks are bars, with more they are lines over the budget."""
     results = verdicts(evaluation)
-    words = f"accuracy{' at most' if results[0].open else ''} [%]"
+    words = f"accuracy{' at most' if any(verdict.open for verdict in results) else ''} [%]"
     if len(results) == 1:
         return _accuracy_bars(evaluation, results[0], words, width)
     curves: dict[str, dict[float, Share]] = {}

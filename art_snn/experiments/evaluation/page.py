@@ -19,7 +19,7 @@ from art_snn.experiments.evaluation.drawings import (
 from art_snn.experiments.evaluation.items import ReportItem
 from art_snn.experiments.evaluation.pictures import make_grid
 from art_snn.experiments.evaluation.side import paired_table, pairs, verdict_table
-from art_snn.experiments.evaluation.verdict import decisive_findings, sentence, spelt, verdicts
+from art_snn.experiments.evaluation.verdict import decisive_findings, plain_words, spelt, verdicts
 
 HERE = Path(__file__).parent
 PAGE = "report.html"
@@ -62,8 +62,9 @@ def _view(item: ReportItem, number: int) -> Mapping[str, Any]:
         "item": item,
         "evaluation": evaluation,
         "total": total,
-        "verdict": _unbroken(f"{sentence(results)}."),
-        "open": results[0].open,
+        "verdict": _unbroken(plain_words(evaluation, results[-1])),
+        "verdicts": rows.verdict_rows(evaluation),
+        "open": any(verdict.open for verdict in results),
         "findings": decisive,
         "others": [finding for finding in evaluation.findings if finding not in decisive],
         "attacks": rows.attack_rows(evaluation),

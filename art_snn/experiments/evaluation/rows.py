@@ -1,12 +1,13 @@
 """An evaluation as tables and sentences."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from itertools import combinations
 
 from art_snn.attacks import Outcome
 from art_snn.attacks.plan import REPEATED
 from art_snn.experiments.evaluation.evaluation import Evaluation, Trial
-from art_snn.experiments.evaluation.verdict import UNION, bound, size, verdicts
+from art_snn.experiments.evaluation.verdict import UNION, bound, plain_words, size, verdicts
 from art_snn.experiments.tables import Notes, Part, Table
 from art_snn.metrics import SIGNIFICANT, against, paired_difference
 
@@ -15,16 +16,27 @@ RADII = 4
 
 
 def sections(evaluation: Evaluation) -> list[Part]:
-    """The verdict at each budget, what casts doubt on it, and a row per attack and budget."""
-    count = len(evaluation.samples)
-    parts: list[Part] = [(evaluation.title, f"{count} sample{'' if count == 1 else 's'}")]
-    parts += [f"{verdict}." for verdict in verdicts(evaluation)]
+    """The verdict in words and by budget, what casts doubt on it, and a row per attack."""
+    count, results = len(evaluation.samples), verdicts(evaluation)
+    samples = f"{count} sample{'' if count == 1 else 's'}"
+    parts: list[Part] = [(evaluation.name, evaluation.title, samples)]
+    parts += [plain_words(evaluation, results[-1]), verdict_rows(evaluation)]
     notes = [str(finding) for finding in evaluation.findings] + remarks(evaluation)
     parts += [Notes(notes)] if notes else []
     parts.append(attack_rows(evaluation))
     if evaluation.certificate is not None:
         parts += [certified_words(evaluation), certified_rows(evaluation)]
     return [*parts, f"Reproduce: {evaluation.provenance.command}"]
+
+
+def verdict_rows(evaluation: Evaluation) -> Table:
+    """A row per budget: clean and robust accuracy, and how many warnings concern it."""
+    rows = []
+    for verdict in verdicts(evaluation):
+        eps, clean = size(evaluation.norm, verdict.eps), str(verdict.outcome.clean_accuracy)
+        warnings = str(len(verdict.findings)) if verdict.examined else "not examined"
+        rows.append((eps, clean, verdict.share, warnings))
+    return Table(("eps", "clean accuracy", "robust accuracy", "warnings"), rows)
 
 
 def attack_rows(evaluation: Evaluation) -> Table:
@@ -176,6 +188,9 @@ def provenance_rows(evaluation: Evaluation) -> Table:
     cells |= {f"rule {name}": rule for name, rule in content.rules.items()}
     cells |= {"weights": content.weights, "data": content.data, "fingerprint": evaluation.key}
     cells |= {"sources": ", ".join(content.sources)} if content.sources else {}
+    cells |= {"time steps": content.steps} if content.steps is not None else {}
+    cells |= {"encoder": content.encoder, "date": content.date}
+    cells |= {"time taken": str(timedelta(seconds=round(content.seconds)))}
     cells |= {"device": content.device, "threads": content.threads} | content.versions
     cells |= {"commit": content.commit} if content.commit else {}
     return Table(("", "value"), [(name, str(value)) for name, value in cells.items()], words=2)

@@ -117,7 +117,10 @@ def _surviving(evaluation: Evaluation, eps: float) -> np.ndarray:
 def side_sections(items: Sequence[ReportItem]) -> list[Part]:
     """The verdicts of several evaluations below one another, and the tests between them."""
     numbered = enumerate(items, 1)
-    names = [f"Result {n}: {item.evaluation.title} ({item.name})" for n, item in numbered]
+    names = [
+        f"Result {n}: {item.evaluation.name}, {item.evaluation.title} ({item.name})"
+        for n, item in numbered
+    ]
     parts: list[Part] = [f"{len(items)} evaluations side by side", Notes(names)]
     parts.append(verdict_table(items))
     for pair in pairs(items):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from art_snn.experiments.evaluation.evaluation import Evaluation, Trial
 from art_snn.findings import Finding
@@ -16,7 +17,7 @@ class Verdict:
     """The result at one budget.
 
     :param outcome: of all trials together, at this budget or a smaller one.
-    :param findings: those that cast doubt on the number.
+    :param findings: those that cast doubt on a number at this budget.
     :param examined: samples that were examined for findings; 0 for none.
     :param plan: the plan that decides; "" where only single attacks ran."""
 
@@ -29,13 +30,14 @@ class Verdict:
 
     @property
     def robust(self) -> float:
-        """The robust accuracy in [0, 1]; always an upper bound."""
+        """The robust accuracy in [0, 1]; an upper bound wherever :attr:`open` says so."""
         return self.outcome.robust_accuracy.value
 
     @property
     def open(self) -> bool:
-        """Whether the number must be reported as an upper bound."""
-        return bool(self.findings) or not self.examined or not self.plan
+        """Whether the number must be reported as an upper bound: 0 never is one."""
+        doubted = bool(self.findings) or not self.examined or not self.plan
+        return doubted and self.outcome.robust_accuracy.count > 0
 
     @property
     def share(self) -> str:
@@ -43,26 +45,68 @@ class Verdict:
         return bound_words(self.outcome.robust_accuracy, self.open)
 
     def __str__(self) -> str:
-        return sentence([self])
+        share = self.outcome.robust_accuracy
+        at_most = " at most" if self.open else ""
+        return f"Robust accuracy{at_most} {share} {budget_words(self.norm, self.eps)}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """What the file of an evaluation says of this budget in short."""
+        share = self.outcome.robust_accuracy
+        low, high = share.interval
+        return {
+            "eps": self.eps,
+            "norm": self.norm,
+            "clean": self.outcome.clean_accuracy.value,
+            "robust": share.value,
+            "low": low,
+            "high": high,
+            "upper_bound": self.open,
+            "findings": list(dict.fromkeys(finding.name for finding in self.findings)),
+        }
 
 
-def sentence(results: Sequence[Verdict]) -> str:
-    """The verdicts of an evaluation in one sentence, without its full stop."""
-    first, *_ = results
-    norm, count = first.norm, len(first.findings)
-    shares = [f"{one.outcome.robust_accuracy} {_at(norm, one.eps)}" for one in results]
-    start = "Robust accuracy at most" if first.open else "Robust accuracy"
-    numbers = f"{start} {join_words(shares)}{_within(norm)}"
-    if not first.examined and not count:
-        return f"{numbers}; no findings were looked for"
-    if not count:
-        alone = "" if first.plan else ", but no plan of attacks was run"
-        return f"{numbers}; no finding casts doubt on it{alone}"
-    if not any(one.robust for one in results):
-        return f"{numbers}; no sample survives"
-    it = "it" if len(results) == 1 else "they"
-    suggest = "one finding suggests" if count == 1 else f"{spelt(count)} findings suggest"
-    return f"{numbers}; {suggest} that {it} may be lower"
+def plain_words(evaluation: Evaluation, verdict: Verdict) -> str:
+    """The verdict at one budget for people outside of the field, in two sentences."""
+    clean, robust = verdict.outcome.clean_accuracy, verdict.outcome.robust_accuracy
+    kind = _kind(evaluation)
+    one, are = (kind, "is") if clean.total == 1 else (f"{kind}s", "are")
+    change = _change(evaluation, verdict.eps)
+    start = f"Of {clean.total} {one}, {clean.count} {are} classified correctly"
+    still = f"{robust.count or 'none'} still {'is' if robust.count == 1 else 'are'}"
+    return f"{start}, and {still} after an attack that {change}. {_doubt(verdict)}".rstrip()
+
+
+def _doubt(verdict: Verdict) -> str:
+    """What the warnings mean for the number, in a sentence."""
+    count = len({(finding.name, finding.about) for finding in verdict.findings})
+    if not verdict.outcome.robust_accuracy.count:
+        return ""
+    if count:
+        suggest = "warning suggests" if count == 1 else "warnings suggest"
+        return f"{spelt(count).capitalize()} {suggest} that the true number may be lower."
+    if not verdict.examined:
+        return "Nothing was examined for warnings, so the true number may be lower."
+    if not verdict.plan:
+        return "A single attack cannot show what others would break: the true number may be lower."
+    return "No warning casts doubt on this number."
+
+
+def _kind(evaluation: Evaluation) -> str:
+    """What a sample is called: an image, where it has the shape and the budget of one."""
+    image = len(evaluation.provenance.shape) == 3 and evaluation.norm in ("inf", "2")
+    return "image" if image else "sample"
+
+
+def _change(evaluation: Evaluation, eps: float) -> str:
+    """What an attack may do to a sample at that budget."""
+    norm, kind = evaluation.norm, _kind(evaluation)
+    value = "pixel" if kind == "image" else "value"
+    return {
+        "inf": f"changes no {value} by more than {size(norm, eps)}",
+        "2": f"moves no {kind} by more than {size(norm, eps)} in the Euclidean norm",
+        "0": f"changes at most {size(norm, eps)} value{'' if eps == 1 else 's'} of each",
+        "shift": f"moves no spike by more than {size(norm, eps)} time step{'' if eps == 1 else 's'}",
+    }[norm]
 
 
 def bound_words(share: Share, is_open: bool) -> str:
@@ -73,8 +117,9 @@ def bound_words(share: Share, is_open: bool) -> str:
 def verdicts(evaluation: Evaluation) -> list[Verdict]:
     """One per budget, from small to large."""
     results, trials = [], []
-    against = tuple(decisive_findings(evaluation))
+    decisive = decisive_findings(evaluation)
     for eps in evaluation.budgets:
+        against = tuple(one for one in decisive if one.eps in (None, eps))
         trials += [trial.robustness for trial in evaluation.at(eps).values()]
         examined = evaluation.provenance.examined
         outcome, plan = union(trials), evaluation.plan
@@ -82,15 +127,22 @@ def verdicts(evaluation: Evaluation) -> list[Verdict]:
     return results
 
 
+def summary(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """The verdicts in short, for programs: a dict per budget."""
+    return [verdict.as_dict() for verdict in verdicts(evaluation)]
+
+
 def bound(evaluation: Evaluation, trial: Trial, verdict: Verdict) -> str:
     """The robust accuracy that one trial leaves, in words, with the verdict at the same budget.
 
     It is an upper bound where the verdict is one, where a finding is about the trial, and where the
     other trials left less of it."""
-    about = any(finding.about == trial.name for finding in evaluation.findings)
+    findings = (one for one in evaluation.findings if one.about == trial.name)
+    about = any(one.eps in (None, trial.eps) for one in findings)
     share = trial.robustness.robust_accuracy
     less = verdict.outcome.robust_accuracy.count < share.count
-    return bound_words(share, verdict.open or about or less)
+    doubted = verdict.open or about or less
+    return bound_words(share, doubted and share.count > 0)
 
 
 def decisive_findings(evaluation: Evaluation) -> list[Finding]:

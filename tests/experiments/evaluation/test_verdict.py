@@ -1,56 +1,72 @@
-"""The verdict in one sentence, and where a number must be told as an upper bound."""
+"""The verdict in plain words, and where a number must be told as an upper bound."""
 
 from dataclasses import replace
 
 import pytest
 
-from art_snn.experiments.evaluation import Evaluation, verdicts
-from art_snn.experiments.evaluation.verdict import bound, join_words, sentence, size, unit
+from art_snn.experiments.evaluation import verdicts
+from art_snn.experiments.evaluation.verdict import (
+    bound,
+    join_words,
+    plain_words,
+    size,
+    summary,
+    unit,
+)
 from art_snn.findings import Finding
 from tests.evaluations import RISES, VANISHED, WEAK, evaluation, provenance, small, trial
 
 EPS = 8 / 255
 RANDOM = Finding("random network", {"most": 3}, "if draws differ", "EOT.")
-SURE = "Robust accuracy 25.0 % [4.6, 69.9] at eps 8/255 in the maximum norm"
-AT_MOST = SURE.replace("accuracy", "accuracy at most")
-NONE, ONE = "no finding casts doubt on it", "one finding suggests that it may be lower"
-
-
-def words(evaluation: Evaluation) -> str:
-    (verdict,) = verdicts(evaluation)
-    return str(verdict)
+SURE, AT_MOST = "25.0 % [4.6, 69.9]", "at most 25.0 % [4.6, 69.9]"
+NONE, ONE = "No warning casts doubt", "One warning suggests"
 
 
 # One of four survives: one was wrong, each of the two attacks broke another one.
 @pytest.mark.parametrize(
-    ("changes", "expected"),
+    ("changes", "share", "doubt"),
     [
-        ({}, f"{SURE}; {NONE}"),
-        ({"findings": (RISES,)}, f"{AT_MOST}; {ONE}"),
-        ({"findings": (RISES, VANISHED)}, f"{AT_MOST}; two findings suggest that it may be lower"),
-        ({"provenance": provenance(examined=0)}, f"{AT_MOST}; no findings were looked for"),
-        ({"plan": ""}, f"{AT_MOST}; {NONE}, but no plan of attacks was run"),
+        ({}, SURE, NONE),
+        ({"findings": (RISES,)}, AT_MOST, ONE),
+        ({"findings": (RISES, VANISHED)}, AT_MOST, "Two warnings suggest"),
+        ({"provenance": provenance(examined=0)}, AT_MOST, "Nothing was examined"),
+        ({"plan": ""}, AT_MOST, "A single attack cannot show"),
         # A plan handles random networks, and does not depend on other attacks.
-        ({"findings": (RANDOM,)}, f"{SURE}; {NONE}"),
-        ({"findings": (RANDOM,), "plan": ""}, f"{AT_MOST}; {ONE}"),
-        ({"findings": (WEAK,)}, f"{SURE}; {NONE}"),
-        ({"findings": (WEAK,), "plan": ""}, f"{AT_MOST}; {ONE}"),
+        ({"findings": (RANDOM,)}, SURE, NONE),
+        ({"findings": (RANDOM,), "plan": ""}, AT_MOST, ONE),
+        ({"findings": (WEAK,)}, SURE, NONE),
+        ({"findings": (WEAK,), "plan": ""}, AT_MOST, ONE),
+        # What concerns another budget says nothing about this one.
+        ({"findings": (replace(RISES, eps=4 / 255),)}, SURE, NONE),
+        ({"findings": (replace(RISES, eps=EPS),)}, AT_MOST, ONE),
     ],
 )
-def test_findings_and_what_was_not_done_make_the_number_an_upper_bound(changes, expected):
-    assert words(small(**changes)) == expected
+def test_findings_and_what_was_not_done_make_the_number_an_upper_bound(changes, share, doubt):
+    result = small(**changes)
+    (verdict,) = verdicts(result)
+    assert verdict.share == share
+    start = "Of 4 images, 3 are classified correctly, and 1 still is after an attack that changes"
+    words = plain_words(result, verdict)
+    assert words.startswith(f"{start} no pixel by more than 8/255. {doubt}")
+    (content,) = summary(result)
+    assert content["upper_bound"] == (share == AT_MOST)
+    assert (content["clean"], content["robust"], content["eps"]) == (0.75, 0.25, EPS)
 
 
-def test_what_breaks_at_a_smaller_budget_is_broken_at_a_larger_one_and_both_are_one_sentence():
+def test_nothing_is_below_a_robust_accuracy_of_zero():
+    result = evaluation(trial("a", 0.1, (0, 0, -2)), findings=(VANISHED,))
+    (verdict,) = verdicts(result)
+    assert verdict.share.startswith("0.0 %")
+    end = "none still are after an attack that changes no pixel by more than 0.1."
+    assert plain_words(result, verdict).endswith(end)
+    assert not summary(result)[0]["upper_bound"]
+
+
+def test_what_breaks_at_a_smaller_budget_is_broken_at_a_larger_one():
     trials = trial("a", 1 / 255, (0, -1, -1, -1)), trial("a", 2 / 255, (-1, 0, -1, -1))
     results = verdicts(evaluation(*trials, findings=(VANISHED,)))
     assert [verdict.outcome.robust_accuracy.count for verdict in results] == [3, 2]
     assert [verdict.robust for verdict in results] == [0.75, 0.5]
-    assert sentence(results) == (
-        "Robust accuracy at most 75.0 % [30.1, 95.4] at eps 1/255 and 50.0 % [15.0, 85.0] at eps "
-        "2/255 in the maximum norm; one finding suggests that they may be lower"
-    )
-    assert words(evaluation(trial("a", 1, (0,)), findings=(VANISHED,))).endswith("sample survives")
 
 
 def test_an_attack_leaves_an_upper_bound_where_others_left_less_or_a_finding_is_about_it():
@@ -66,17 +82,18 @@ def test_an_attack_leaves_an_upper_bound_where_others_left_less_or_a_finding_is_
 
 
 @pytest.mark.parametrize(
-    ("norm", "eps", "budget"),
+    ("norm", "eps", "change"),
     [
-        ("inf", 0.1, "at eps 0.1 in the maximum norm"),
-        ("2", 0.5, "at eps 0.5 in the Euclidean norm"),
-        ("0", 1, "with 1 changed value"),
-        ("0", 40, "with 40 changed values"),
-        ("shift", 2, "with spikes moved by 2 steps"),
+        ("inf", 0.1, "changes no pixel by more than 0.1"),
+        ("2", 0.5, "moves no image by more than 0.5 in the Euclidean norm"),
+        ("0", 1, "changes at most 1 value of each"),
+        ("0", 40, "changes at most 40 values of each"),
+        ("shift", 2, "moves no spike by more than 2 time steps"),
     ],
 )
-def test_budgets_have_the_words_of_their_norm(norm, eps, budget):
-    assert f" {budget};" in words(evaluation(trial("a", eps, (0, -1)), norm=norm))
+def test_budgets_have_the_words_of_their_norm(norm, eps, change):
+    result = evaluation(trial("a", eps, (0, -1)), norm=norm)
+    assert f"an attack that {change}." in plain_words(result, verdicts(result)[0])
 
 
 @pytest.mark.parametrize(
