@@ -1,6 +1,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+DIST ?= dist
+PACKAGE = $(VENV)-package
 STUDY = $(filter-out %/setting.py,$(wildcard examples/study/*.py))
 
 ENVIRONMENTS ?= main sinabs spikingjelly-0.0.0.0.14
@@ -8,7 +10,7 @@ ENVIRONMENT = $(VENV)-frameworks-
 GPU = $(VENV)-gpu
 OFFLINE = $(GPU)/bin/python -m pip install --quiet --disable-pip-version-check --no-index --find-links "$(abspath $(WHEELS))"
 
-.PHONY: demo test test-processors test-faults test-frameworks bench gpu-check check docs examples examples-alone examples-study clean
+.PHONY: demo test test-processors test-faults test-frameworks bench gpu-check check docs package examples examples-alone examples-study clean
 
 demo: $(VENV)/.installed
 	$(BIN)/art-snn demo
@@ -22,9 +24,10 @@ test-processors: $(VENV)/.test
 test-faults: $(VENV)/.test
 	$(BIN)/python -m tests.faults $(ARGS)
 
+# What is installed there comes before these sources, which append puts behind it.
 test-frameworks: $(ENVIRONMENTS:%=$(ENVIRONMENT)%/.installed)
 	@set -e; for name in $(ENVIRONMENTS); do \
-		echo "$$name"; $(ENVIRONMENT)$$name/bin/python -m pytest -n 2 --dist worksteal tests/frameworks $(ARGS); done
+		echo "$$name"; $(ENVIRONMENT)$$name/bin/pytest --import-mode=append -n 2 --dist worksteal tests/frameworks $(ARGS); done
 
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.bench $(ARGS)
@@ -40,6 +43,8 @@ check: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+package: $(DIST)/.built
 
 examples: examples-alone examples-study
 
@@ -66,11 +71,32 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@ $(VENV)/.test $(VENV)/.installed
 
+$(PACKAGE)/.installed:
+	$(PYTHON) -m venv $(PACKAGE)
+	echo '*' > $(PACKAGE)/.gitignore
+	$(PACKAGE)/bin/python -m pip install --quiet --disable-pip-version-check build twine
+	touch $@
+
+# The sdist, and the wheel of what lies in the sdist.
+$(DIST)/.built: pyproject.toml hatch_build.py README.md $(shell find art_snn -type f ! -name '*.pyc') | $(PACKAGE)/.installed
+	rm -f $(DIST)/art_snn-*
+	$(PACKAGE)/bin/python -m build --outdir $(DIST)
+	$(PACKAGE)/bin/twine check --strict $(DIST)/art_snn-*
+	touch $@
+
+# The frameworks run on these sources, or with INSTALL=wheel on what users install.
+ifeq ($(INSTALL),wheel)
+INSTALLED = "$$(ls $(DIST)/art_snn-*.whl)[test]"
+$(ENVIRONMENTS:%=$(ENVIRONMENT)%/.installed): $(DIST)/.built
+else
+INSTALLED = --editable '.[test]'
+endif
+
 # Most of the frameworks' dependencies no test imports: the files name those that one does.
 $(ENVIRONMENT)%/.installed: tests/frameworks/environments/%.txt pyproject.toml
 	$(PYTHON) -m venv $(@D)
 	echo '*' > $(@D)/.gitignore
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(INSTALLED)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
 	touch $@
 
@@ -86,4 +112,4 @@ $(GPU)/.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(ENVIRONMENT)* $(GPU) docs/_build docs/_api build dist
+	rm -rf $(VENV) $(ENVIRONMENT)* $(PACKAGE) $(GPU) docs/_build docs/_api build dist

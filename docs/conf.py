@@ -15,13 +15,23 @@ from sphinx.util.docstrings import prepare_docstring
 
 import art_snn
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+metadata = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))[
+    "project"
+]
+repository = metadata["urls"]["Repository"]
 project = "art_snn"
-author = copyright = "The art_snn developers"
+author = copyright = metadata["authors"][0]["name"]
 release = version = art_snn.__version__
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.extlinks",
     "sphinx-mathjax-offline",
     "sphinx.ext.viewcode",
 ]
@@ -31,6 +41,12 @@ exclude_patterns = ["_build", "_generated", "_templates", "results/*/*.md", "stu
 templates_path = ["_templates"]
 html_theme = "furo"
 html_title = "art_snn"
+html_theme_options = {
+    "source_repository": repository,
+    "source_branch": "HEAD",
+    "source_directory": "docs/",
+}
+extlinks = {"file": (f"{repository}/blob/HEAD/%s", "%s")}
 html_static_path = ["_static"]
 html_css_files = ["style.css"]
 autodoc_member_order = "bysource"

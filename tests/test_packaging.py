@@ -1,0 +1,158 @@
+"""What a package index shows, what users install, and the address that everything names."""
+
+import json
+import re
+import runpy
+import sys
+from email import message_from_string
+from email.message import Message
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from hatchling import build
+from hatchling.builders.sdist import SdistBuilder
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+import art_snn
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[1]
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+PROJECT = tomllib.loads(text_of("pyproject.toml"))["project"]
+ADDRESS = PROJECT["urls"]["Repository"]
+EXTRAS = PROJECT["optional-dependencies"]
+SDIST = {file.distribution_path for file in SdistBuilder(str(ROOT)).recurse_included_files()}
+PAGES = sorted(name for name in SDIST if re.fullmatch(r"(\.github/)?\w+\.md", name))
+WRITTEN = sorted(name for name in SDIST if name.endswith((".md", ".py", ".cff", "yml", "yaml")))
+
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HOME = re.compile(r"https?://[\w./-]*art[-_]snn[\w./-]*")
+"""An address with the name of the project in it."""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The text of every file of the wheel, by its name."""
+    folder = tmp_path_factory.mktemp("wheel")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        name = build.build_wheel(str(folder))
+    with ZipFile(folder / name) as archive:
+        return {name: archive.read(name).decode("utf-8") for name in archive.namelist()}
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: dict[str, str]) -> Message:
+    return message_from_string(wheel[f"art_snn-{art_snn.__version__}.dist-info/METADATA"])
+
+
+def missing(page: str) -> list[str]:
+    """Relative links of a page that lead nowhere, in the repository or on its pages of GitHub."""
+    links = [link.partition("#")[0] for link in LINK.findall(text_of(page)) if ":" not in link]
+    pages = ("../../security/advisories/new", "../../issues/new/choose")
+    files = (re.sub(r"^\.\./\.\./actions/(.*\.yml).*", r".github/\1", link) for link in links)
+    return [
+        file
+        for file in files
+        if file not in pages and not (ROOT / page).parent.joinpath(file).exists()
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_relative_links_lead_somewhere(page):
+    assert missing(page) == []
+
+
+def test_a_link_that_leads_nowhere_is_seen(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("[a](a.md) [b](page.md#b) [c](../../actions/workflows/c.yml)", "utf-8")
+    assert missing(str(page)) == ["a.md", ".github/workflows/c.yml"]
+
+
+def test_one_table_has_the_address_of_the_repository():
+    assert all(address.startswith(ADDRESS) for address in PROJECT["urls"].values())
+    homes = {name: set(HOME.findall(text_of(name))) for name in WRITTEN}
+    homes = {name: addresses for name, addresses in homes.items() if addresses}
+    assert homes == {"CITATION.cff": {ADDRESS}, "README.md": {ADDRESS}}
+
+
+def test_bibtex_says_what_the_citation_file_says():
+    entry = re.search(r"@software\{art_snn,\n(.*?)\n\}", text_of("README.md"), re.DOTALL)[1]
+    fields = dict(re.findall(r"(\w+) += \{+(.*?)\}+,?$", entry.replace("\\", ""), re.MULTILINE))
+    citation = dict(re.findall(r"^(?:  - )?([\w-]+): (.+)$", text_of("CITATION.cff"), re.MULTILINE))
+    assert fields.pop("author") == PROJECT["authors"][0]["name"]
+    assert "  - name: The art_snn developers\n" in text_of("CITATION.cff")
+    assert fields.pop("url") == citation["repository-code"] == ADDRESS
+    assert fields.pop("version") == citation["version"] == art_snn.__version__
+    assert fields == {"title": citation["title"]}
+
+
+def test_a_package_index_shows_links_that_work(metadata):
+    links = LINK.findall(metadata.get_payload())
+    assert len(links) > 20
+    assert [link for link in links if not link.startswith(("https://", "#"))] == []
+    assert f"{ADDRESS}/blob/HEAD/docs/gradients.md" in links
+    assert f"{ADDRESS}/raw/HEAD/docs/_static/report_page.png" in links
+    assert f"{ADDRESS}/actions/workflows/test.yml/badge.svg" in links
+
+
+def test_links_become_absolute_where_they_are_not():
+    absolute = runpy.run_path(str(ROOT / "hatch_build.py"))["absolute"]
+    text = "[![b](../../b.svg)](../../b) [c](docs/c.md#d) [e](#e) [f](https://f) mailto:g x[1](2)"
+    assert absolute(text, "https://h/o/r") == (
+        "[![b](https://h/o/r/b.svg)](https://h/o/r/b) [c](https://h/o/r/blob/HEAD/docs/c.md#d)"
+        " [e](#e) [f](https://f) mailto:g x[1](https://h/o/r/blob/HEAD/2)"
+    )
+
+
+def test_metadata_say_what_the_package_is(metadata):
+    assert metadata["Name"] == "art-snn"
+    assert metadata["Version"] == art_snn.__version__
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert f"Repository, {ADDRESS}" in metadata.get_all("Project-URL")
+    assert "Operating System :: OS Independent" in metadata.get_all("Classifier")
+    extras = {"spikingjelly", "snntorch", "norse", "sinabs", "events", "test", "docs", "dev"}
+    assert set(metadata.get_all("Provides-Extra")) >= extras
+
+
+def test_a_wheel_holds_the_package_and_an_sdist_the_project(wheel):
+    sources = (ROOT / "art_snn").rglob("*.*")
+    package = {file.relative_to(ROOT).as_posix() for file in sources if file.suffix != ".pyc"}
+    assert {name for name in wheel if ".dist-info/" not in name} == package
+    assert {"art_snn/py.typed", *(name for name in package if name.endswith(".css"))} <= package
+    files = {".ci/run", ".pre-commit-config.yaml", "hatch_build.py", "Makefile", "docs/conf.py"}
+    assert package | files | {"tests/test_packaging.py", "SECURITY.md"} <= SDIST
+
+
+PINS = re.findall(
+    r"^(spikingjelly|snntorch|norse|sinabs)==(.*)$",
+    "\n".join(text_of(name) for name in sorted(SDIST) if "/environments/" in name),
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize(("name", "version"), PINS)
+def test_an_extra_installs_what_the_tests_run_on(name, version):
+    (extra,) = map(Requirement, EXTRAS[name])
+    assert extra.name == name
+    assert extra.specifier.contains(version)
+    assert len(PINS) == 5
+
+
+def test_the_workflow_runs_on_the_versions_of_python_that_are_declared():
+    matrix = re.search(r"python: (\[.*\])", text_of(".github/workflows/test.yml"))[1]
+    versions = [re.search(r":: (3\.\d+)$", line) for line in PROJECT["classifiers"]]
+    assert json.loads(matrix) == [version[1] for version in versions if version]
+    declared = SpecifierSet(PROJECT["requires-python"])
+    assert [f"3.{minor}" for minor in range(20) if f"3.{minor}" in declared] == json.loads(matrix)
