@@ -17,7 +17,7 @@ def absolute(text: str, repository: str) -> str:
 
     def address(target: re.Match[str]) -> str:
         view = "raw" if target[0].endswith(PICTURES) else "blob"
-        return urljoin(f"{repository}/{view}/HEAD/README.md", target[0])
+        return urljoin(f"{repository}/{view}/main/README.md", target[0])
 
     return TARGET.sub(address, text)
 

@@ -43,10 +43,10 @@ html_theme = "furo"
 html_title = "art_snn"
 html_theme_options = {
     "source_repository": repository,
-    "source_branch": "HEAD",
+    "source_branch": "main",
     "source_directory": "docs/",
 }
-extlinks = {"file": (f"{repository}/blob/HEAD/%s", "%s")}
+extlinks = {"source": (f"{repository}/blob/main/%s", "%s")}
 html_static_path = ["_static"]
 html_css_files = ["style.css"]
 autodoc_member_order = "bysource"

@@ -102,8 +102,8 @@ def test_a_package_index_shows_links_that_work(metadata):
     links = LINK.findall(metadata.get_payload())
     assert len(links) > 20
     assert [link for link in links if not link.startswith(("https://", "#"))] == []
-    assert f"{ADDRESS}/blob/HEAD/docs/gradients.md" in links
-    assert f"{ADDRESS}/raw/HEAD/docs/_static/report_page.png" in links
+    assert f"{ADDRESS}/blob/main/docs/gradients.md" in links
+    assert f"{ADDRESS}/raw/main/docs/_static/report_page.png" in links
     assert f"{ADDRESS}/actions/workflows/test.yml/badge.svg" in links
 
 
@@ -111,8 +111,8 @@ def test_links_become_absolute_where_they_are_not():
     absolute = runpy.run_path(str(ROOT / "hatch_build.py"))["absolute"]
     text = "[![b](../../b.svg)](../../b) [c](docs/c.md#d) [e](#e) [f](https://f) mailto:g x[1](2)"
     assert absolute(text, "https://h/o/r") == (
-        "[![b](https://h/o/r/b.svg)](https://h/o/r/b) [c](https://h/o/r/blob/HEAD/docs/c.md#d)"
-        " [e](#e) [f](https://f) mailto:g x[1](https://h/o/r/blob/HEAD/2)"
+        "[![b](https://h/o/r/b.svg)](https://h/o/r/b) [c](https://h/o/r/blob/main/docs/c.md#d)"
+        " [e](#e) [f](https://f) mailto:g x[1](https://h/o/r/blob/main/2)"
     )
 
 
