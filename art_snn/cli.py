@@ -77,6 +77,8 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
         if output is not None and file is not None and Path(file).is_relative_to(output):
             return _left(name, f"error: {file} is gone: something removed it", output, CANNOT_WRITE)
         return _refused(f"art-snn {name}", _by_option(error, room.Settings, words))
+    for line in getattr(settings, "failure", lambda _: "")(result).splitlines():
+        sys.stderr.write(f"art-snn {name}: {line}\n")
     return int(getattr(settings, "status", lambda _: 0)(result))
 
 

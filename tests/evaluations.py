@@ -1,10 +1,12 @@
 """Evaluations written by hand: what a report is made of, without a network."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jsonschema import Draft202012Validator
 
 from art_snn.attacks import Outcome
 from art_snn.experiments.evaluate import Evaluated
@@ -13,6 +15,10 @@ from art_snn.experiments.evaluation import Evaluation, Examples, Provenance, Tri
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate
 
+SCHEMA = json.loads(
+    (Path(__file__).parents[1] / "docs" / "evaluation.schema.json").read_text("utf-8")
+)
+VALIDATOR = Draft202012Validator(SCHEMA)
 STAGES = (
     "AutoPGD(max_iter=20) by HART(surrogate=Triangle(width=0.5))",
     "AutoPGD(max_iter=20) by RGA(beta=2.0, gamma=0.2)",
@@ -59,6 +65,26 @@ def write(evaluation: Evaluation, folder: Path) -> None:
     result.write(folder, draw(result))
 
 
+def comparable(folder: Path) -> dict[str, Any]:
+    """All files of an evaluation by name, without what differs from run to run: its date, what it
+    took, and the commit of the folder in which it ran."""
+    files: dict[str, Any] = {
+        path.name: path.read_bytes() for path in folder.iterdir() if path.name != "times.json"
+    }
+    content = json.loads(files["evaluation.json"])
+    del content["date"], content["sha256"]
+    del content["provenance"]["seconds"], content["provenance"]["commit"]
+    rows = (">date<", ">time taken<", ">commit<")
+    lines = files["report.html"].decode().splitlines()
+    page = [line for line in lines if not any(row in line for row in rows)]
+    return files | {"evaluation.json": content, "report.html": page}
+
+
+def complaints(content: Any) -> list[str]:
+    """What the published schema says against the content of evaluation.json."""
+    return [error.message for error in VALIDATOR.iter_errors(content)]
+
+
 def provenance(**changes: Any) -> Provenance:
     """Of a command on two threads."""
     sizes = {"seed": 0, "block": 64, "batch_size": 32, "threads": 2, "examined": 100}
@@ -70,7 +96,6 @@ def provenance(**changes: Any) -> Provenance:
         weights="ab" * 32,
         data="cd" * 32,
         device="AMD EPYC",
-        date="2026-11-27T12:00:00+00:00",
         seconds=83.0,
         steps=8,
         encoder="direct",
@@ -101,6 +126,7 @@ def evaluation(*trials: Trial, **changes: Any) -> Evaluation:
         "trials": trials,
         "findings": (),
         "provenance": provenance(),
+        "date": "2026-11-27T12:00:00+00:00",
     }
     return Evaluation(**(usual | changes))
 

@@ -60,7 +60,7 @@ def from_npz(
         refuse_share(test_share, str(path))
     if given is None and content["x_train"].ndim == 4:
         given = (0.0, 1.0)
-    return Dataset(path.stem, **content, value_range=given)
+    return Dataset(path.name, **content, value_range=given)
 
 
 def _samples(

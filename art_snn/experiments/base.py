@@ -54,6 +54,10 @@ class Experiment:
         """The exit status of a command with that result."""
         return 0
 
+    def failure(self, result: Any) -> str:
+        """Why that status is not 0, in lines; "" where it is."""
+        return ""
+
     @contextmanager
     def at_work(self) -> Iterator[Team]:
         """This process is set up as the settings ask, and holds the output within the block.

@@ -1,23 +1,38 @@
-"""Paragraphs and tables: as text for a terminal, in Markdown, in HTML, or in LaTeX."""
+"""Paragraphs and tables: as text for a terminal, in Markdown, or in HTML."""
 
 import html
-from collections.abc import Sequence
+import re
+import textwrap
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from tabulate import LATEX_ESCAPE_RULES, tabulate
+from tabulate import tabulate
 
-Form = Literal["text", "markdown", "html", "latex"]
+Form = Literal["text", "markdown", "html"]
 FORMATS = {"text": "plain", "markdown": "pipe", "html": "html"}
+WIDTH = 80
+"""Characters in a line of a terminal."""
+MARKUP = re.compile(r"[`*]|<(?=[A-Za-z/!?])")
+"""What Markdown would take for a command in a paragraph or a cell."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells below their titles; the first `words` columns are set to the left."""
+    """Rows of cells below their titles; the first `words` columns are set to the left.
+
+    :param wide: numbers of columns for which a terminal has no room."""
 
     titles: Sequence[str]
     rows: Sequence[Sequence[str]]
     words: int = 1
+    wide: Collection[int] = ()
+
+    def narrow(self) -> "Table":
+        """The same without the columns for which a terminal has no room."""
+        kept = [place for place in range(len(self.titles)) if place not in self.wide]
+        titles, *rows = ([row[place] for place in kept] for row in (self.titles, *self.rows))
+        return Table(titles, rows, self.words)
 
     @property
     def sides(self) -> list[Literal["left", "right"]]:
@@ -36,6 +51,10 @@ class Notes:
     lines: Sequence[str]
 
 
+class Command(str):
+    """A command to copy: it stays in one line, however long it is."""
+
+
 Part = str | Table | Notes | Sequence[str]
 """A paragraph, a table, notes, or the lines of a heading."""
 
@@ -43,6 +62,21 @@ Part = str | Table | Notes | Sequence[str]
 def render(parts: Sequence[Part], form: Form = "text") -> str:
     """The parts as one text, an empty line between them."""
     return "\n\n".join(_render_part(part, form) for part in parts) + "\n"
+
+
+def render_narrow(parts: Sequence[Part]) -> str:
+    """The parts for a terminal: in lines of 80 characters, tables without their wide columns."""
+    return "\n\n".join(_narrow_part(part) for part in parts) + "\n"
+
+
+def _narrow_part(part: Part) -> str:
+    if isinstance(part, Table):
+        return _table(part.narrow(), "text")
+    if isinstance(part, Command):
+        return part
+    lines, indent = _lines(part), "  " if isinstance(part, Notes) else ""
+    how: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+    return "\n".join(textwrap.fill(n, WIDTH, subsequent_indent=indent, **how) for n in lines)
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]], form: Form = "text") -> str:
@@ -53,10 +87,8 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]], form: Form = "te
 def _table(content: Table, form: Form) -> str:
     cells, sides = [list(content.titles), *map(list, content.rows)], content.sides
     if form == "markdown":
-        cells = [[cell.replace("|", r"\|") for cell in row] for row in cells]
+        cells = [[markdown(cell).replace("|", r"\|") for cell in row] for row in cells]
     how = {"colalign": sides if content.rows else None, "disable_numparse": True}
-    if form == "latex":
-        return _booktabs(cells, sides)
     text = tabulate(cells[1:], cells[0], FORMATS[form], **how)
     return "\n".join(line.rstrip() for line in text.splitlines())
 
@@ -64,32 +96,25 @@ def _table(content: Table, form: Form) -> str:
 def _render_part(part: Part, form: Form) -> str:
     if isinstance(part, Table):
         return _table(part, form)
-    lines = [part] if isinstance(part, str) else part.lines if isinstance(part, Notes) else part
+    lines = _lines(part)
     if form == "html":
         return "\n".join(f"<p>{html.escape(line)}</p>" for line in lines)
-    if form == "latex":
-        lines = [latex(line) for line in lines]
+    if form == "markdown" and isinstance(part, Command):
+        return f"```bash\n{part}\n```"
+    if form == "markdown":
+        lines = [markdown(line) for line in lines]
     if form == "text" or isinstance(part, str):
         return "\n".join(lines)
     if not isinstance(part, Notes):
         return ". ".join(lines) + "."
-    if form == "markdown":
-        return "\n".join(f"- {line}" for line in lines)
-    items = "\n".join(rf"\item {line}" for line in lines)
-    return f"\\begin{{itemize}}\n{items}\n\\end{{itemize}}"
+    return "\n".join(f"- {line}" for line in lines)
 
 
-def latex(text: str) -> str:
-    """The text with all that LaTeX would take for a command escaped."""
-    escaped = "".join(LATEX_ESCAPE_RULES.get(letter, letter) for letter in text)
-    # A bracket at the start would be the option of the line break, or of the item, before it.
-    return f"{{[}}{escaped[1:]}" if escaped.startswith("[") else escaped
+def _lines(part: str | Notes | Sequence[str]) -> Sequence[str]:
+    """The lines of a paragraph, of notes or of a heading."""
+    return [part] if isinstance(part, str) else part.lines if isinstance(part, Notes) else part
 
 
-def _booktabs(cells: Sequence[Sequence[str]], sides: Sequence[str]) -> str:
-    """Rows below their titles between the rules of the package booktabs."""
-    head, *rows = (" & ".join(map(latex, row)).rstrip() + r" \\" for row in cells)
-    columns = "".join(side[0] for side in sides)
-    start, end = rf"\begin{{tabular}}{{{columns}}}", r"\end{tabular}"
-    rules = r"\toprule", r"\midrule", r"\bottomrule"
-    return "\n".join([start, rules[0], head, rules[1], *rows, rules[2], end])
+def markdown(text: str) -> str:
+    """The text with all that Markdown would take for a command escaped."""
+    return MARKUP.sub(r"\\\g<0>", text)

@@ -41,7 +41,7 @@ def test_images_of_floating_point_come_back_as_they_were_saved(tmp_path):
     expected = arrays()
     for given in (saved(tmp_path), str(saved(tmp_path))):
         data = from_npz(given)
-        assert data.name == "images"
+        assert data.name == "images.npz"
         assert (data.input_shape, data.classes) == ((1, 4, 5), 3)
         for name, array in expected.items():
             assert np.array_equal(getattr(data, name), array)
@@ -114,7 +114,7 @@ def numbers(x: np.ndarray) -> list[int]:
 
 def test_samples_without_a_split_are_split_by_class_and_seed(tmp_path):
     data = from_npz(unsplit(tmp_path))
-    assert (data.name, data.value_range) == ("whole", (0, 1))
+    assert (data.name, data.value_range) == ("whole.npz", (0, 1))
     assert (len(data.x_train), len(data.x_test)) == (16, 4)
     assert sorted(numbers(data.x_train) + numbers(data.x_test)) == list(range(20))
     for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test)):

@@ -13,7 +13,7 @@ import torch
 
 from art_snn.files import damage, read_json
 
-MACHINE = ("machine", "seconds", "inference", "peak", "command")
+MACHINE = ("machine", "seconds", "date", "commit", "inference", "peak", "command")
 """Fields that differ from run to run, and the command line, which names the folder."""
 ENDINGS = {".png": b"IEND\xaeB`\x82"}
 

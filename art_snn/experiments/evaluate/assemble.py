@@ -1,6 +1,7 @@
 """An evaluation from its blocks, with the files next to it: adversarials, examples, times."""
 
 import re
+from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from art_snn.findings import Finding
 from art_snn.metrics import Certificate
 from art_snn.seeding import seeded
 
+TIMES = "times.json"
 SHOWN = 8
 """Samples that the report shows."""
 
@@ -38,7 +40,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
         if settings.save_adversarials or place == _shown(target):
             array = np.concatenate([store.array(name, "adversarials") for name in names])
             _write_adversarials(target, trials[-1], array, place == _shown(target))
-    write_json(settings.output / "times.json", {"seconds": times})
+    write_json(settings.output / TIMES, {"seconds": times})
     contents = [store.read(unit.name)["findings"] for unit in examination_units(target)]
     findings = [structured(finding, Finding) for findings in contents for finding in findings]
     names = [block_name("certificates", rows) for rows in target.slices if settings.certify]
@@ -56,6 +58,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
         trials=tuple(trials),
         findings=(*findings, *trial_findings(trials, searches)),
         provenance=collect_provenance(target, seconds),
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         certificate=Certificate.joined(parts) if parts else None,
     )
 
@@ -90,12 +93,22 @@ def _write_adversarials(
 
 def files_missing(target: Target, evaluation: Evaluation) -> bool:
     """Whether a file of an evaluation that is done is missing, or was damaged since."""
-    settings = target.settings
-    names = [file_of(trial) for trial in evaluation.trials if settings.save_adversarials]
-    if max(evaluation.trials[_shown(target)].outcome.stage) >= 0:
-        names.append(EXAMPLES)
-    paths = [settings.output / name for name in names]
+    paths = [target.settings.output / name for name in _arrays_of(target, evaluation)]
     return not all(path.is_file() and damage(path) is None for path in paths)
+
+
+def files_of(target: Target, evaluation: Evaluation) -> list[str]:
+    """The files next to evaluation.json, its report and its table: arrays, times, weights."""
+    weights = ["network.pt"] if target.settings.network.trained_here else []
+    names = [*_arrays_of(target, evaluation), TIMES, *weights]
+    return [name for name in names if (target.settings.output / name).exists()]
+
+
+def _arrays_of(target: Target, evaluation: Evaluation) -> list[str]:
+    """The examples, where the report shows some, and adversarials, where they are kept."""
+    broken = max(evaluation.trials[_shown(target)].outcome.stage) >= 0
+    kept = evaluation.trials if target.settings.save_adversarials else ()
+    return [EXAMPLES] * bool(broken) + [file_of(trial) for trial in kept]
 
 
 def _shown(target: Target) -> int:

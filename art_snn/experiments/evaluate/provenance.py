@@ -5,7 +5,6 @@ import shlex
 import subprocess
 import sys
 from contextlib import suppress
-from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -44,7 +43,6 @@ def collect_provenance(target: Target, seconds: float) -> Provenance:
         threads=torch.get_num_threads(),
         examined=min(settings.examined, len(x)),
         sources=tuple(map(weights, target.sources)),
-        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         seconds=round(seconds, 1),
         steps=classifier.model.time_steps(),
         encoder=encoding(classifier.model.encoder),

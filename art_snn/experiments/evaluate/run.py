@@ -4,11 +4,11 @@ from dataclasses import replace
 from functools import partial
 from time import monotonic
 
-from art_snn.experiments.evaluate.assemble import assemble, files_missing
+from art_snn.experiments.evaluate.assemble import assemble, files_missing, files_of
 from art_snn.experiments.evaluate.figure import draw
 from art_snn.experiments.evaluate.result import Evaluated
 from art_snn.experiments.evaluate.settings import Settings
-from art_snn.experiments.evaluate.store import Store
+from art_snn.experiments.evaluate.store import TOOK, Store
 from art_snn.experiments.evaluate.target import Target
 from art_snn.experiments.evaluate.units import (
     Progress,
@@ -40,9 +40,9 @@ def run(settings: Settings) -> Evaluated | None:
             units = [*examination_units(target), *attack_units(target), *certificate_units(target)]
             compute(units, store, team)
             title = settings.network.words(data, target.classifier.model)
-            took = sum(store.read(unit.name)["took"] for unit in units) if team.leads else 0.0
-            evaluation = team.led(partial(assemble, target, title, store, took))
-        result = Evaluated(evaluation)
+            seconds = store.seconds([unit.name for unit in units]) if team.leads else 0.0
+            evaluation = team.led(partial(assemble, target, title, store, seconds))
+        result = Evaluated(evaluation, tuple(files_of(target, evaluation)))
         team.led(lambda: result.write(settings.output, draw(result)))
         store.clear()
         return result if team.leads else None
@@ -70,6 +70,6 @@ def compute(units: list[Unit], store: Store, team: Team) -> None:
             progress.bar.set_description(unit.words)
             start = monotonic()
             content, arrays = unit.compute(progress)
-            store.put(unit.name, content | {"took": monotonic() - start}, arrays)
+            store.put(unit.name, content | {TOOK: monotonic() - start}, arrays)
             progress.end(unit.samples)
         store.collect(names, team)

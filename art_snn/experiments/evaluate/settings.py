@@ -17,11 +17,14 @@ from art_snn.checks import (
     require_whole,
     set_counts,
     set_fields,
+    shown,
 )
 from art_snn.data import Source
 from art_snn.experiments.base import Experiment
 from art_snn.experiments.evaluate.attacks import attack_named, parsed, usual_attack, with_rules
-from art_snn.experiments.evaluation import verdicts
+from art_snn.experiments.evaluation import Verdict, verdicts
+from art_snn.experiments.evaluation.evaluation import NAME, is_name, name_from
+from art_snn.experiments.evaluation.verdict import join_words, size
 from art_snn.experiments.trained import Trained
 from art_snn.gradients import STBP, Gradient
 from art_snn.paths import FILE, expand_path, require_kind
@@ -108,6 +111,8 @@ class Settings(Experiment):
             remedy = "It is a share: 0.3 for 30 %."
             share = require_number("fail_under", self.fail_under, above=0, up_to=1, remedy=remedy)
             set_fields(self, fail_under=share)
+        named = self.name is None or is_name(self.name)
+        require(named, "name", NAME, shown(self.name), "Give a short word, such as hardened.")
         (stage,) = self.attack_plan(self.eps[0]).stages
         expected = f"an attack in the norm {self.norm}"
         remedy = "Of event frames there are SparseDynamicAttack in 0 and SpikeRetiming in both."
@@ -132,9 +137,10 @@ class Settings(Experiment):
         if self.name is not None:
             return self.name
         if checkpoint is None:
-            return self.output.resolve().name
+            return name_from(self.output.resolve().name)
         # Networks trained by this package are all called network.pt.
-        return checkpoint.stem if checkpoint.stem != "network" else checkpoint.resolve().parent.name
+        bare = checkpoint.stem == "network"
+        return name_from(checkpoint.resolve().parent.name if bare else checkpoint.stem)
 
     @property
     def measure(self) -> float | str:
@@ -179,7 +185,26 @@ class Settings(Experiment):
 
     def status(self, result: Any) -> int:
         """3 where the network is less robust than was asked for, 4 where findings are open."""
-        results = verdicts(result.evaluation)
-        if self.fail_under is not None and any(one.robust < self.fail_under for one in results):
-            return BELOW
-        return OPEN if self.strict and any(one.open for one in results) else 0
+        below, doubted = self._failures(result)
+        return BELOW if below else OPEN if doubted else 0
+
+    def failure(self, result: Any) -> str:
+        """What :meth:`status` is about, a line per budget; "" where nothing failed."""
+        below, doubted = self._failures(result)
+        lines = [f"{_words(one)} is below {self.fail_under:g} (--fail-under)" for one in below]
+        for one in doubted:
+            names = join_words(list(dict.fromkeys(str(f.name) for f in one.findings)))
+            lines.append(f"{_words(one)} is an upper bound (--strict): {names}")
+        return "\n".join(lines)
+
+    def _failures(self, result: Any) -> tuple[list[Verdict], list[Verdict]]:
+        """The verdicts that are below what was asked for, and those with open findings."""
+        results, least = verdicts(result.evaluation), self.fail_under or 0
+        below = [one for one in results if one.robust < least]
+        return below, [one for one in results if self.strict and one.open]
+
+
+def _words(verdict: Verdict) -> str:
+    share = verdict.outcome.robust_accuracy
+    count, at = f"{share.count} of {share.total}", f"eps {size(verdict.norm, verdict.eps)}"
+    return f"{100 * share.value:.1f} % ({count}) at {at}"

@@ -11,6 +11,7 @@ from art_snn.experiments.evaluation.items import (
     read_evaluation as read_evaluation,
 )
 from art_snn.experiments.evaluation.page import render_page as render_page
+from art_snn.experiments.evaluation.summary import summary as summary
 from art_snn.experiments.evaluation.verdict import (
     Verdict as Verdict,
     bound as bound,

@@ -11,6 +11,8 @@ from art_snn.findings import Finding
 from art_snn.metrics import Certificate, Robustness
 
 NORMS = ("inf", "2", "0", "shift")
+LONGEST_NAME = 80
+"""Characters of the name of an evaluation: it stands in titles and legends."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,6 @@ class Provenance:
     :param weights, data: digests of the network's form and weights, of samples and labels.
     :param device, threads: name of the processor or the card; threads of torch on the CPU.
     :param sources: digests of the networks to transfer from, in their order.
-    :param date: when it was finished, in UTC as ISO 8601 has it; "" where nobody noted it.
     :param seconds: that its parts took together, on however many processes.
     :param steps: T of the network; None where the model makes its own.
     :param encoder: in words.
@@ -74,7 +75,6 @@ class Provenance:
     threads: int
     examined: int
     sources: tuple[str, ...] = ()
-    date: str = ""
     seconds: float = 0.0
     steps: int | None = None
     encoder: str = ""
@@ -84,11 +84,25 @@ class Provenance:
         expect(self.examined >= 0, "samples of at least 0", self.examined)
 
 
+NAME = f"a name in one line, of 1 to {LONGEST_NAME} characters"
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can be the name of an evaluation: short, in one line, not blank."""
+    return text.isprintable() and text == text.strip() and 0 < len(text) <= LONGEST_NAME
+
+
+def name_from(text: str) -> str:
+    """The name of a file or a folder as the name of an evaluation."""
+    letters = "".join(letter if letter.isprintable() else " " for letter in text)
+    return " ".join(letters.split())[:LONGEST_NAME].strip() or "evaluation"
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """How robust a network is, sample by sample, and what casts doubt on the number.
 
-    :param name: of the network, by which people tell results apart.
+    :param name: of the network, by which people tell results apart; see :func:`is_name`.
     :param title: network and data in words; key: fingerprint of settings, weights and samples.
     :param norm: "inf", "2", "0" (values that change), or "shift" (time steps).
     :param plan: name of the plan among the trials that decides, or "" for the union of all.
@@ -96,6 +110,7 @@ class Evaluation:
     :param labels, clean: true classes, and predicted ones; -1 without a prediction.
     :param trials: what each attack achieved at each budget; one trial per name and budget.
     :param findings: about "network", "RULE gradients", or the name of a trial.
+    :param date: when it was finished, in UTC as ISO 8601 has it; "" where nobody noted it.
     :param certificate: of all samples, where it was asked for."""
 
     name: str
@@ -109,9 +124,11 @@ class Evaluation:
     trials: tuple[Trial, ...]
     findings: tuple[Finding, ...]
     provenance: Provenance
+    date: str = ""
     certificate: Certificate | None = None
 
     def __post_init__(self) -> None:
+        expect(is_name(self.name), NAME, self.name)
         sizes = {len(trial.outcome.stage) for trial in self.trials}
         sizes |= {len(column) for column in (self.samples, self.labels, self.clean)}
         if (certificate := self.certificate) is not None:

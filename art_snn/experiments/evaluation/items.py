@@ -9,9 +9,9 @@ from art_snn.checks import ArgumentError, invalid, require
 from art_snn.experiments.evaluation.evaluation import Evaluation
 from art_snn.experiments.resume import read_result, structured
 from art_snn.files import damage, write_arrays
-from art_snn.paths import FILE, expand_path, require_kind
+from art_snn.paths import FILE, FOLDER, expand_path, path_kind, require_kind
 
-EXAMPLES = "examples.npz"
+EXAMPLES, RESULT = "examples.npz", "evaluation.json"
 EXPECTED = "an evaluation, as art-snn evaluate writes it"
 _REMEDY = "Evaluate again into the same folder; what is there is taken up."
 
@@ -103,12 +103,15 @@ class ReportItem:
 
 
 def read_evaluation(file: str | Path, argument: str = "files") -> ReportItem:
-    """The evaluation in a JSON file, with the examples that lie next to it.
+    """The evaluation in a JSON file, or in a folder, with the examples that lie next to it.
 
+    :param file: evaluation.json, or the folder that holds it.
     :param argument: as complaints name the file.
     :raises FileNotFoundError: when it is not there.
     :raises ValueError: when it is damaged, naming the field, or holds anything else."""
     path = expand_path(argument, file)
+    if path_kind(argument, path) == FOLDER:
+        path /= RESULT
     require_kind(argument, path, FILE, EXPECTED)
     remedy = "Give evaluation.json from the folder of an evaluation."
     try:

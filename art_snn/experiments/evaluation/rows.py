@@ -7,10 +7,19 @@ from itertools import combinations
 from art_snn.attacks import Outcome
 from art_snn.attacks.plan import REPEATED
 from art_snn.experiments.evaluation.evaluation import Evaluation, Trial
-from art_snn.experiments.evaluation.verdict import UNION, bound, plain_words, size, verdicts
-from art_snn.experiments.tables import Notes, Part, Table
+from art_snn.experiments.evaluation.verdict import (
+    UNION,
+    bound,
+    decisive_findings,
+    plain_words,
+    size,
+    verdicts,
+)
+from art_snn.experiments.tables import Command, Notes, Part, Table
+from art_snn.findings import Finding
 from art_snn.metrics import SIGNIFICANT, against, paired_difference
 
+NOT_DECISIVE = "Does not change the verdict"
 RADII = 4
 """Radii at which the certified accuracy is given."""
 
@@ -21,12 +30,33 @@ def sections(evaluation: Evaluation) -> list[Part]:
     samples = f"{count} sample{'' if count == 1 else 's'}"
     parts: list[Part] = [(evaluation.name, evaluation.title, samples)]
     parts += [plain_words(evaluation, results[-1]), verdict_rows(evaluation)]
-    notes = [str(finding) for finding in evaluation.findings] + remarks(evaluation)
+    notes = finding_lines(evaluation) + remarks(evaluation)
     parts += [Notes(notes)] if notes else []
     parts.append(attack_rows(evaluation))
     if evaluation.certificate is not None:
         parts += [certified_words(evaluation), certified_rows(evaluation)]
-    return [*parts, f"Reproduce: {evaluation.provenance.command}"]
+    return [*parts, "Reproduce:", Command(evaluation.provenance.command)]
+
+
+def finding_lines(evaluation: Evaluation) -> list[str]:
+    """The findings in words, the same one at several budgets in one line."""
+    decisive = decisive_findings(evaluation)
+    groups: dict[tuple[str, ...], list[Finding]] = {}
+    for finding in evaluation.findings:
+        kind = finding.severity.capitalize() if finding in decisive else NOT_DECISIVE
+        key = kind, finding.name, finding.about, finding.remedy
+        groups.setdefault(key, []).append(finding)
+    # Those that do not change the verdict come last.
+    groups = dict(sorted(groups.items(), key=lambda item: item[0][0] == NOT_DECISIVE))
+    return [_finding_line(key[0], same, evaluation.norm) for key, same in groups.items()]
+
+
+def _finding_line(kind: str, same: Sequence[Finding], norm: str) -> str:
+    parts = []
+    for finding in same:
+        words = finding.sentence or str(finding).removesuffix(finding.remedy).rstrip()
+        parts.append(words if finding.eps is None else f"(eps {size(norm, finding.eps)}) {words}")
+    return f"{kind}: {' '.join(dict.fromkeys(parts))} {same[0].remedy}".rstrip()
 
 
 def verdict_rows(evaluation: Evaluation) -> Table:
@@ -60,7 +90,7 @@ def attack_rows(evaluation: Evaluation) -> Table:
             union = verdict.outcome
             row = [UNION, eps, str(union.clean_accuracy), str(union.attack_success)]
             rows.append([*row, verdict.share, "", ""][: len(titles)])
-    return Table(titles, rows)
+    return Table(titles, rows, wide=(2, 3, 5, 6))
 
 
 def certified_words(evaluation: Evaluation) -> str:
@@ -189,7 +219,7 @@ def provenance_rows(evaluation: Evaluation) -> Table:
     cells |= {"weights": content.weights, "data": content.data, "fingerprint": evaluation.key}
     cells |= {"sources": ", ".join(content.sources)} if content.sources else {}
     cells |= {"time steps": content.steps} if content.steps is not None else {}
-    cells |= {"encoder": content.encoder, "date": content.date}
+    cells |= {"encoder": content.encoder, "date": evaluation.date}
     cells |= {"time taken": str(timedelta(seconds=round(content.seconds)))}
     cells |= {"device": content.device, "threads": content.threads} | content.versions
     cells |= {"commit": content.commit} if content.commit else {}

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from art_snn.experiments.evaluation.evaluation import Evaluation, Trial
 from art_snn.findings import Finding
@@ -49,21 +48,6 @@ class Verdict:
         at_most = " at most" if self.open else ""
         return f"Robust accuracy{at_most} {share} {budget_words(self.norm, self.eps)}"
 
-    def as_dict(self) -> dict[str, Any]:
-        """What the file of an evaluation says of this budget in short."""
-        share = self.outcome.robust_accuracy
-        low, high = share.interval
-        return {
-            "eps": self.eps,
-            "norm": self.norm,
-            "clean": self.outcome.clean_accuracy.value,
-            "robust": share.value,
-            "low": low,
-            "high": high,
-            "upper_bound": self.open,
-            "findings": list(dict.fromkeys(finding.name for finding in self.findings)),
-        }
-
 
 def plain_words(evaluation: Evaluation, verdict: Verdict) -> str:
     """The verdict at one budget for people outside of the field, in two sentences."""
@@ -101,11 +85,12 @@ def _change(evaluation: Evaluation, eps: float) -> str:
     """What an attack may do to a sample at that budget."""
     norm, kind = evaluation.norm, _kind(evaluation)
     value = "pixel" if kind == "image" else "value"
+    plural = "" if eps == 1 else "s"
     return {
         "inf": f"changes no {value} by more than {size(norm, eps)}",
         "2": f"moves no {kind} by more than {size(norm, eps)} in the Euclidean norm",
-        "0": f"changes at most {size(norm, eps)} value{'' if eps == 1 else 's'} of each",
-        "shift": f"moves no spike by more than {size(norm, eps)} time step{'' if eps == 1 else 's'}",
+        "0": f"changes at most {size(norm, eps)} value{plural} of each",
+        "shift": f"moves no spike by more than {size(norm, eps)} time step{plural}",
     }[norm]
 
 
@@ -127,22 +112,22 @@ def verdicts(evaluation: Evaluation) -> list[Verdict]:
     return results
 
 
-def summary(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """The verdicts in short, for programs: a dict per budget."""
-    return [verdict.as_dict() for verdict in verdicts(evaluation)]
-
-
 def bound(evaluation: Evaluation, trial: Trial, verdict: Verdict) -> str:
-    """The robust accuracy that one trial leaves, in words, with the verdict at the same budget.
+    """The robust accuracy that one trial leaves, in words, with the verdict at the same budget."""
+    share = trial.robustness.robust_accuracy
+    return bound_words(share, is_bound(evaluation, trial, verdict))
 
-    It is an upper bound where the verdict is one, where a finding is about the trial, and where the
-    other trials left less of it."""
+
+def is_bound(evaluation: Evaluation, trial: Trial, verdict: Verdict) -> bool:
+    """Whether what one trial leaves is an upper bound, by the verdict at the same budget.
+
+    It is where the verdict is one, where a finding is about the trial, and where the other trials
+    left less of it; 0 never is."""
     findings = (one for one in evaluation.findings if one.about == trial.name)
     about = any(one.eps in (None, trial.eps) for one in findings)
     share = trial.robustness.robust_accuracy
     less = verdict.outcome.robust_accuracy.count < share.count
-    doubted = verdict.open or about or less
-    return bound_words(share, doubted and share.count > 0)
+    return (verdict.open or about or less) and share.count > 0
 
 
 def decisive_findings(evaluation: Evaluation) -> list[Finding]:

@@ -5,9 +5,9 @@ from pathlib import Path
 from art_snn.experiments.evaluation import ReportItem, render_page
 from art_snn.experiments.evaluation.rows import sections
 from art_snn.experiments.evaluation.side import side_sections
-from art_snn.experiments.tables import Form, Part, render
+from art_snn.experiments.report.latex import latex_table
+from art_snn.experiments.tables import Part, render, render_narrow
 
-FORMS: dict[str, Form] = {"md": "markdown", "tex": "latex"}
 MARKS = {"md": "<!-- written by art-snn report -->", "tex": "% written by art-snn report"}
 MARKS["html"] = '<meta name="generator" content="art-snn report">'
 """A mark in the first lines of a report, by which it is recognised."""
@@ -42,10 +42,14 @@ class Report:
 
     def render(self) -> str:
         """Sentences and tables for the terminal."""
-        return render(self.parts())
+        return render_narrow(self.parts())
 
     def text(self, suffix: str) -> str:
         """What is written, by the format of the file."""
-        if suffix not in FORMS:
-            return render_page(self.items)
-        return f"{MARKS[suffix]}\n\n" + render(self.parts(), FORMS[suffix])
+        if suffix == "md":
+            return f"{MARKS[suffix]}\n\n{render(self.parts(), 'markdown')}"
+        if suffix == "tex":
+            # What the table leaves out stands above it, for those who write about it.
+            lines = [f"% {line}".rstrip() for line in self.render().splitlines()]
+            return "\n".join([MARKS[suffix], *lines, "", latex_table(self.items), ""])
+        return render_page(self.items)

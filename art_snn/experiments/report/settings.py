@@ -11,12 +11,14 @@ from art_snn.paths import FILE, path_kind
 Format = Literal["html", "md", "tex"]
 FORMATS: tuple[Format, ...] = ("html", "md", "tex")
 
+PRINT = "Write a page (.html) and print it to PDF in a browser, or take a table (.tex)."
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Write a page of one evaluation, or of several side by side on the same samples.
 
-    :param files: evaluation.json of one evaluation or more.
+    :param files: folders of one evaluation or more, or their evaluation.json.
     :param output: file that is written [report.html, report.md or report.tex, by the format].
     :param format: html for one page that shows everything; md or tex for sentences and tables [by
         the ending of the output, html].
@@ -27,7 +29,7 @@ class Settings:
     format: Open[Format] = None
 
     def __post_init__(self) -> None:
-        remedy = "Name evaluation.json from the folder of an evaluation."
+        remedy = "Name the folder of an evaluation."
         require(self.files, "files", "one result or more", "none", remedy)
         remedy = "Use html for a page, md or tex for tables."
         require_choice("format", self.format or FORMATS[0], FORMATS, remedy=remedy)
@@ -42,6 +44,7 @@ class Settings:
         if self.format is None:
             expected = f"a file that ends in {', '.join(f'.{name}' for name in FORMATS)}"
         remedy = "The ending decides the format; without an output the format names the file."
+        remedy = PRINT if ending == "pdf" else remedy
         require(ending in (None, form), "output", expected, str(output), remedy)
         expected, remedy = "a new file, or an earlier report", "Choose another name, or delete it."
         got = f"{output}, which is no report"

@@ -25,7 +25,7 @@ from tests.command import forbidden
 from tests.conftest import varied
 from tests.datasets import images
 
-TITLE = "vgg5 of width 0.1, T = 2, decay {}, threshold 0.25, direct encoding on mine"
+TITLE = "vgg5 of width 0.1, T = 2, decay {}, threshold 0.25, direct encoding on mine.npz"
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,15 @@
 """An evaluation comes to the same however often it is stopped, and says what it found."""
 
 import io
+import json
 import os
 import re
 import shutil
 import signal
 import sys
 import time
+from dataclasses import replace
+from datetime import datetime, timezone
 
 import numpy as np
 import pytest
@@ -15,11 +18,12 @@ from art_snn.attacks import Outcome, SpikingAutoAttack
 from art_snn.experiments.evaluate import Evaluated, Settings
 from art_snn.experiments.evaluate.units import Progress
 from art_snn.experiments.evaluation import Evaluation, verdicts
-from art_snn.experiments.resume import read_result
+from art_snn.experiments.resume import as_json, read_result
+from art_snn.files import write_json
 from art_snn.metrics import l1_radius
 from art_snn.team import Team
 from tests.command import call, forbidden, interrupted
-from tests.evaluations import VANISHED, evaluation, trial
+from tests.evaluations import RISES, VANISHED, comparable, complaints, evaluation, trial
 from tests.jobs import started
 
 NETWORK = ("--width", "0.0625", "--steps", "2", "--epochs", "2", "--device", "cpu")
@@ -43,7 +47,7 @@ def whole(tmp_path_factory):
         patch.setattr("sys.argv", ["art-snn", *EVALUATE])
         done = call(*EVALUATE)
     assert (done.status, done.stderr) == (0, "")  # Nothing is shown without a terminal.
-    return folder / "out", contents(folder / "out"), done.stdout
+    return folder / "out", comparable(folder / "out"), done.stdout
 
 
 @pytest.fixture
@@ -68,8 +72,8 @@ def evaluation_in(folder):
 
 
 def contents(folder):
-    """Of each file by its name, but of times, which never are the same."""
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "times.json"}
+    """Of each file by its name."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_it_prints_the_verdict_and_writes_all_that_is_needed_to_reproduce_it(whole):
@@ -90,25 +94,57 @@ def test_it_prints_the_verdict_and_writes_all_that_is_needed_to_reproduce_it(who
         assert (distance[stage >= 0] <= one.eps + 1e-6).all()
         assert (distance[stage < 0] == 0).all()
         assert (one.outcome.backwards[wrong] == 0).all()
-    assert "Robust accuracy at most" in printed
-    assert "no findings were looked for" in printed
+    words = " ".join(printed.split())
+    assert "are classified correctly, and" in words
+    assert "Nothing was examined for warnings, so the true number may be lower." in words
+    assert max(map(len, printed.partition("Reproduce:")[0].splitlines())) <= 80
+    files = printed.splitlines()[-1].removeprefix("Written to out: ").split(", ")
+    assert sorted(files) == sorted(path.name for path in folder.iterdir())
+
+
+def test_what_it_writes_is_of_the_published_schema(whole):
+    content = json.loads((whole[0] / "evaluation.json").read_text("utf-8"))
+    assert not complaints(content)
+    assert list(content)[:5] == ["schema", "name", "title", "date", "summary"]
+    assert content["name"] == "out"
+    assert [one["eps"] for one in content["summary"]] == list(EPS)
+    assert datetime.now(timezone.utc) >= datetime.fromisoformat(content["date"])
 
 
 def test_a_finished_evaluation_is_not_done_again(finished, whole, monkeypatch):
     monkeypatch.setattr(SpikingAutoAttack, "generate", forbidden)
     done = call(*EVALUATE)
     assert done.status == 0, done.stderr
-    assert contents(finished) == whole[1]
+    assert contents(finished) == contents(whole[0])
+    # Another name changes nothing but itself.
+    assert call(*EVALUATE, "--name", "renamed").status == 0
+    result, first = evaluation_in(finished), evaluation_in(whole[0])
+    assert (result.name, first.name) == ("renamed", "out")
+    assert as_json(replace(result, name="out")) == as_json(first)
+    title = "<title>Robustness: renamed</title>"
+    assert title in (finished / "report.html").read_text("utf-8")
+
+
+def test_a_summary_that_does_not_follow_from_the_samples_is_refused(finished):
+    content = json.loads((finished / "evaluation.json").read_text("utf-8"))
+    content["summary"][0]["robust"] += 0.05
+    content.pop("sha256")
+    write_json(finished / "evaluation.json", content)
+    done = call(*EVALUATE)
+    assert done.status == 2
+    assert "evaluation.json, which cannot be read (expected a summary that follows" in done.stderr
 
 
 def test_adversarials_that_are_asked_for_afterwards_are_made(finished, whole):
     done = call(*EVALUATE, "--save-adversarials")
     assert done.status == 0, done.stderr
-    files = contents(finished)
-    assert files.items() >= whole[1].items()
-    assert files.keys() - whole[1].keys() == {
+    files = comparable(finished)
+    names = {
         f"adversarials-AutoPGD-max-iter=3-by-{r}-{e}.npz" for r in ("rga", "stbp") for e in EPS
     }
+    assert files.keys() - whole[1].keys() == names
+    assert {name: files[name] for name in whole[1]} == whole[1]
+    assert all(name in done.stdout.splitlines()[-1] for name in names)
 
 
 @pytest.mark.parametrize("kept", [None, 100])
@@ -118,7 +154,7 @@ def test_examples_that_were_lost_or_damaged_since_are_made_again(kept, finished,
     if kept:
         path.write_bytes(whole[1][path.name][:kept])
     assert call(*EVALUATE).status == 0
-    assert contents(finished) == whole[1]
+    assert comparable(finished) == whole[1]
 
 
 def test_where_nothing_is_broken_no_examples_of_an_earlier_evaluation_stay(folder):
@@ -144,7 +180,7 @@ def test_an_interrupted_evaluation_goes_on_after_its_last_block(folder, whole, s
     assert done.status == 0, done.stderr
     assert next(count) == ATTACKS + 2
     assert not (folder / "out" / "blocks").exists()
-    assert contents(folder / "out") == whole[1]
+    assert comparable(folder / "out") == whole[1]
 
 
 def test_blocks_of_another_evaluation_are_refused_and_kept(folder, monkeypatch):
@@ -161,7 +197,7 @@ def test_several_processes_have_the_same_result(folder, whole):
     job = started("-m", "art_snn", *EVALUATE, processes=3, cwd=folder)
     printed, errors = job.communicate(timeout=300)
     assert job.returncode == 0, errors
-    assert contents(folder / "out") == whole[1]
+    assert comparable(folder / "out") == whole[1]
     assert printed.count("Written to") == 1
 
 
@@ -180,7 +216,7 @@ def test_a_job_of_which_a_process_was_killed_is_taken_up_with_the_same_result(fo
     assert not (folder / "out" / "evaluation.json").exists()
     done = call(*EVALUATE)
     assert done.status == 0, done.stderr
-    assert contents(folder / "out") == whole[1]
+    assert comparable(folder / "out") == whole[1]
 
 
 def with_plan(*options):
@@ -197,7 +233,8 @@ def test_a_plan_decides_and_findings_are_looked_for(folder):
     assert [trial.name for trial in result.trials] == ["PGD-7 by stbp", "fast"]
     assert result.plan == "fast"
     assert result.provenance.examined == 12
-    assert done.status == (4 if verdicts(result)[0].findings else 0)
+    # What is 0 is no upper bound, whatever the findings.
+    assert done.status == (4 if verdicts(result)[0].open else 0)
     with np.load(folder / "out" / "adversarials-fast-0.1.npz") as file:
         assert np.abs(file["adversarial"] - file["x"]).max() <= 0.1 + 1e-6
         np.testing.assert_array_equal(file["stage"], result.trials[1].outcome.stage)
@@ -207,21 +244,36 @@ def test_a_plan_decides_and_findings_are_looked_for(folder):
 
 # Half of twenty samples survive, or one less.
 HALF, LESS = [0] * 10 + [-1] * 10, [0] * 10 + [-1] * 9 + [-2]
+BELOW = "{1}.0 % ({0} of 20) at eps 0.1 is below {2} (--fail-under)"
+OPEN = "50.0 % (10 of 20) at eps 0.1 is an upper bound (--strict): vanished gradients and "
+OPEN += "success still rises with steps"
 
 
 @pytest.mark.parametrize(
-    ("options", "stages", "findings", "status"),
+    ("options", "stages", "findings", "status", "failure"),
     [
-        ({}, {0.1: HALF}, (VANISHED,), 0),
-        ({"fail_under": 0.5}, {0.1: HALF, 0.05: [-1] * 20}, (), 0),
-        ({"fail_under": 0.5}, {0.1: LESS}, (), 3),
-        ({"strict": True}, {0.1: HALF}, (), 0),
-        ({"strict": True}, {0.1: HALF}, (VANISHED,), 4),
-        ({"strict": True, "fail_under": 0.9}, {0.1: HALF}, (VANISHED,), 3),
+        ({}, {0.1: HALF}, (VANISHED,), 0, []),
+        ({"fail_under": 0.5}, {0.1: HALF, 0.05: [-1] * 20}, (), 0, []),
+        (
+            {"fail_under": 0.5},
+            {0.1: LESS, 0.05: [-1] * 19 + [-2]},
+            (),
+            3,
+            [BELOW.format(9, 45, 0.5)],
+        ),
+        ({"strict": True}, {0.1: HALF}, (), 0, []),
+        ({"strict": True}, {0.1: HALF}, (VANISHED, RISES), 4, [OPEN]),
+        (
+            {"strict": True, "fail_under": 0.9},
+            {0.1: HALF},
+            (VANISHED, replace(RISES, about="PGD")),
+            3,
+            [BELOW.format(10, 50, 0.9), OPEN],
+        ),
     ],
 )
-def test_less_robustness_than_asked_for_and_open_findings_have_a_status(
-    options, stages, findings, status, tmp_path, monkeypatch
+def test_less_robustness_than_asked_for_and_open_findings_have_a_status_and_words(
+    options, stages, findings, status, failure, tmp_path, monkeypatch
 ):
     trials = [trial("PGD", eps, stage) for eps, stage in stages.items()]
     result = Evaluated(evaluation(*trials, plan="PGD", findings=findings))
@@ -229,7 +281,9 @@ def test_less_robustness_than_asked_for_and_open_findings_have_a_status(
     monkeypatch.setattr("art_snn.experiments.evaluate.run", lambda settings: result)
     words = [f"--{name.replace('_', '-')}" for name in options]
     words += [str(options["fail_under"])] if "fail_under" in options else []
-    assert call("evaluate", "--output", str(tmp_path), *words).status == status
+    done = call("evaluate", "--output", str(tmp_path), *words)
+    assert done.status == status
+    assert done.stderr.splitlines() == [f"art-snn evaluate: {line}" for line in failure]
 
 
 FRAMES = ("evaluate", "--width", "0.0625", "--epochs", "1", "--device", "cpu", "--threads", "1")

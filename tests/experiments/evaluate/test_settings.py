@@ -1,11 +1,14 @@
 """What art-snn evaluate can be asked, and what it refuses."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from art_snn import RGA
 from art_snn.attacks import FLIPS, SHIFT
 from art_snn.experiments.evaluate import Settings
+from art_snn.experiments.trained import Trained
 
 
 def names(settings):
@@ -62,11 +65,31 @@ def test_each_norm_has_its_plans_and_its_usual_attack(norm, measure, attack):
         ({"draws": 9}, "draws: .*without certify"),
         ({"draws": 0, "certify": True}, "draws: .*0"),
         ({"seed": -1}, "seed: .*-1"),
+        ({"name": ""}, "name: expected a name in one line, of 1 to 80 characters, got ''"),
+        ({"name": " "}, "name: .*one line"),
+        ({"name": "a\nb"}, "name: .*one line"),
+        ({"name": 100 * "a"}, "name: .*one line, of 1 to 80 characters, got 'aaa"),
     ],
 )
 def test_what_cannot_be_done_is_refused_at_once(options, complaint):
     with pytest.raises(ValueError, match=f"^{complaint}"):
         Settings(**options)
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "options", "label"),
+    [
+        (None, {"output": Path("out/plain")}, "plain"),
+        (None, {"output": Path("/")}, "evaluation"),
+        (None, {"output": Path("out/a\tb\udc80  c" + 100 * "d")}, ("a b c" + 75 * "d")),
+        ("trained/network.pt", {}, "trained"),
+        ("weights.pt", {}, "weights"),
+        ("weights.pt", {"name": "a/<b>$x_1$</b>"}, "a/<b>$x_1$</b>"),
+    ],
+)
+def test_the_name_is_that_of_the_checkpoint_or_the_folder(checkpoint, options, label):
+    network = Trained(checkpoint=None if checkpoint is None else Path(checkpoint))
+    assert Settings(network=network, **options).label == label
 
 
 def test_numbers_depend_on_every_setting_but_on_those_of_the_run():
@@ -75,5 +98,7 @@ def test_numbers_depend_on_every_setting_but_on_those_of_the_run():
     others += [{"rules": {"rga": RGA()}}, {"block": 32}, {"batch_size": 32}, {"seed": 1}]
     others += [{"examined": 50}]
     assert all(Settings(**other).identity != usual for other in others)
-    same = Settings(fail_under=0.3, strict=True, save_adversarials=True, threads=2, device="cpu")
+    same = Settings(
+        name="plain", fail_under=0.3, strict=True, save_adversarials=True, threads=2, device="cpu"
+    )
     assert same.identity == usual

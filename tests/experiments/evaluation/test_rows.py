@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 
 from art_snn.attacks import Outcome
+from art_snn.experiments.evaluate import Evaluated
 from art_snn.experiments.evaluation import rows
-from art_snn.experiments.tables import render
 from tests.evaluations import (
     CERTIFICATE,
     RISES,
     STAGES,
+    VANISHED,
+    WEAK,
     evaluation,
     large,
     provenance,
@@ -44,16 +46,35 @@ def test_one_attack_alone_has_neither_a_union_nor_a_test():
 def test_numbers_with_an_open_finding_are_upper_bounds_everywhere():
     result = large(40)
     assert all(row[4].startswith("at most ") for row in rows.attack_rows(result).rows)
-    parts = [part for part in rows.sections(result) if isinstance(part, str)]
-    verdicts = [part for part in parts if part.startswith("Robust")]
-    assert len(verdicts) == 3
-    assert all(part.startswith("Robust accuracy at most ") for part in verdicts)
+    table = rows.verdict_rows(result)
+    assert [row[2].startswith("at most ") for row in table.rows] == [True] * 3
 
 
-def test_findings_have_evidence_limit_and_remedy():
-    text = render(rows.sections(small(findings=(RISES,))), "markdown")
-    assert "- Success still rises with steps (standard): broken 612, with twice the" in text
-    assert f"Flagged {RISES.limit}. {RISES.remedy}" in text
+def test_a_finding_is_one_line_with_its_remedy_at_all_budgets_that_it_concerns():
+    (line,) = rows.finding_lines(small(findings=(RISES,)))
+    start = "Warning: Success still rises with steps (standard): broken 612, with twice the steps"
+    assert line.startswith(start)
+    assert line.endswith(f"Flagged {RISES.limit}. {RISES.remedy}")
+    words = [(1 / 255, "It broke 1 of 4."), (2 / 255, "It broke 2 of 4.")]
+    several = [replace(VANISHED, sentence=text, eps=eps) for eps, text in words]
+    weak = replace(WEAK, sentence="More steps break more.", severity="error")
+    assert rows.finding_lines(small(findings=(weak, *several))) == [
+        f"Warning: (eps 1/255) {words[0][1]} (eps 2/255) {words[1][1]} {VANISHED.remedy}",
+        f"Does not change the verdict: More steps break more. {WEAK.remedy}",
+    ]
+    # Without a plan that decides it is about the verdict.
+    (first, *_) = rows.finding_lines(small(plan="", findings=(weak,)))
+    assert first.startswith("Error: More steps")
+
+
+def test_a_terminal_of_80_columns_has_room_for_all_lines_but_the_command():
+    names = {"name": "a" * 80, "findings": (VANISHED, RISES, WEAK)}
+    text = Evaluated(large(40, **names)).render()
+    assert max(map(len, text.partition("Reproduce:")[0].splitlines())) <= 80
+    assert text.endswith(f"Reproduce:\n\n{large(2).provenance.command}\n")
+    # What does not fit is in Markdown.
+    assert "attack success" not in text
+    assert "attack success" in Evaluated(large(40)).render("markdown")
 
 
 def test_stages_are_counted_by_trial_and_budget():

@@ -4,15 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from art_snn.experiments.evaluation import verdicts
-from art_snn.experiments.evaluation.verdict import (
-    bound,
-    join_words,
-    plain_words,
-    size,
-    summary,
-    unit,
-)
+from art_snn.experiments.evaluation import summary, verdicts
+from art_snn.experiments.evaluation.verdict import bound, join_words, plain_words, size, unit
 from art_snn.findings import Finding
 from tests.evaluations import RISES, VANISHED, WEAK, evaluation, provenance, small, trial
 

@@ -3,15 +3,17 @@ cannot be read."""
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from art_snn.checks import ArgumentError
-from art_snn.experiments.report import Settings, run
+from art_snn.experiments.evaluation import Evaluation, ReportItem
+from art_snn.experiments.report import Report, Settings, run
 from art_snn.files import write_json
 from tests.command import call
-from tests.evaluations import RISES, VANISHED, images, large, small, write
+from tests.evaluations import RISES, VANISHED, evaluation, images, large, small, trial, write
 from tests.pages import tree
 
 FILE = "evaluation.json"
@@ -27,10 +29,11 @@ def test_a_page_is_written_and_the_verdict_printed(folder):
     output = folder / "deep" / "page.html"
     done = call("report", str(folder / FILE), "--output", str(output))
     assert (done.status, done.stderr) == (0, "")
-    assert "Robust accuracy at most 25.0 % [4.6, 69.9] at eps 8/255" in done.stdout
+    assert "Of 4 images, 3 are classified correctly, and 1 still is after" in done.stdout
+    assert "at most 25.0 % [4.6, 69.9]" in done.stdout
     assert done.stdout.endswith(f"\nWritten to {output}\n")
     (heading,) = tree(output.read_text("utf-8")).every("h1")
-    assert heading.text.endswith("one finding suggests that it may be lower.")
+    assert heading.text == "plain"
 
 
 @pytest.mark.parametrize("form", ["html", "md", "tex"])
@@ -56,26 +59,70 @@ def test_several_results_are_set_side_by_side_in_every_format(folder, tmp_path):
         files = folder / FILE, other / FILE
         done = call("report", *map(str, files), "--format", form, "--output", str(output))
         assert done.status == 0
-        text = output.read_text("utf-8")
+        text = " ".join(output.read_text("utf-8").replace("\n%", "\n").split())
         assert "share 4 samples" in text
         assert "evaluations side by side" in text
     assert "2 evaluations side by side" in done.stdout
 
 
-def test_markdown_and_latex_have_the_same_cells(folder, tmp_path):
-    texts = {}
-    for form in ("md", "tex"):
-        output = tmp_path / f"out.{form}"
-        run(Settings(files=(folder / FILE,), output=output, format=form))
-        texts[form] = output.read_text("utf-8")
-    rows = [line for line in texts["md"].splitlines() if line.startswith("| ")]
-    markdown = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
-    body = texts["tex"].partition(r"\toprule")[2].partition(r"\bottomrule")[0]
-    lines = [line for line in body.splitlines() if line.endswith(r"\\")]
-    latex = [[cell.strip() for cell in line[:-2].split("&")] for line in lines]
-    assert latex == [[cell.replace("%", r"\%") for cell in row] for row in markdown]
-    assert latex[-1][4] == r"at most 25.0 \% [4.6, 69.9]"
-    assert texts["tex"].count(r"\item") == 1
+def latex(*evaluations: Evaluation) -> tuple[list[list[str]], str]:
+    """The cells of the table in LaTeX, its columns without the spaces, and its caption."""
+    text = Report([ReportItem("", one) for one in evaluations]).text("tex")
+    prose, _, table = text.partition(r"\begin{table}")
+    assert all(line.startswith("%") for line in prose.splitlines() if line)
+    body = table.partition(r"\toprule")[2].partition(r"\bottomrule")[0]
+    rows = [line[:-2].split("&") for line in body.splitlines() if line.endswith(r"\\")]
+    caption = table.partition(r"\caption{")[2].partition("}\n")[0]
+    assert table.count(r"\label{tab:robustness}") == 1
+    assert table.endswith("\\end{tabular}\n\\end{table}\n")
+    return [[cell.strip() for cell in row] for row in rows], caption
+
+
+def test_latex_is_one_table_of_numbers_and_prose_in_comments(folder):
+    cells, caption = latex(small(findings=(RISES,)))
+    assert cells == [
+        [r"$\varepsilon$", "clean", "PGD-7", "standard", "union"],
+        ["8/255", "75.0", r"$\le$50.0", r"$\le$50.0", r"$\le$25.0"],
+    ]
+    assert caption.startswith(r"vgg5 on digits. Accuracy in \% on 4 samples, clean and after")
+    assert caption.endswith(
+        r"in the maximum norm. Union: after all of them, with smaller ones. "
+        r"$\le$: an upper bound."
+    )
+
+
+def test_latex_leaves_out_a_column_without_numbers_and_signs_without_bounds():
+    alone = trial("fast", 4, (0, -1, -1))
+    cells, caption = latex(evaluation(alone, norm="0", plan="fast"))
+    assert cells == [[r"$\varepsilon$", "clean", "fast", "union"], ["4", "100.0", "66.7", "66.7"]]
+    assert "changed values" in caption
+    assert "le$" not in caption
+
+
+def test_latex_of_several_results_has_a_column_of_their_names():
+    strong = replace(small().trials[0], name="fast")
+    other = small(name="a_b", trials=(strong, *small().trials[1:]), plan="fast", norm="2")
+    cells, caption = latex(small(), other)
+    assert cells[0] == ["network", r"$\varepsilon$", "clean", "PGD-7", "plan", "union"]
+    assert [row[:2] for row in cells[1:]] == [["plain", "8/255 (inf)"], [r"a\_b", "0.03137 (2)"]]
+    assert "in the maximum norm and the Euclidean norm" in caption
+    # A long name has no room in a column, nor can two names be told apart that are the same.
+    for name in (20 * "a", "plain"):
+        cells, caption = latex(small(), small(name=name))
+        assert [row[0] for row in cells[1:]] == ["1", "2"]
+        assert caption.endswith(f"Networks: 1: plain; 2: {name}.")
+
+
+def test_a_name_is_text_and_no_markup_in_every_format():
+    item = ReportItem("", small(name="<b>*x*</b> 5% of a_b", title="[y] & co"))
+    texts = {form: Report([item, item]).text(form) for form in ("html", "md", "tex")}
+    assert "<b>*x*" not in texts["html"]
+    assert "&lt;b&gt;*x*&lt;/b&gt; 5% of a_b" in texts["html"]
+    assert r"\<b>\*x\*\</b> 5% of a_b" in texts["md"]
+    table = texts["tex"].partition(r"\begin{table}")[2]
+    assert r"\ensuremath{<}b\ensuremath{>}*x*" in table
+    assert r"5\% of a\_b" in table
+    assert r"\caption{{[}y] \& co. Accuracy" in table
 
 
 def complaint(*words: str | Path) -> str:
@@ -86,13 +133,14 @@ def complaint(*words: str | Path) -> str:
     return first.removeprefix("art-snn report: error: ")
 
 
-def test_no_file_a_missing_file_and_a_folder_are_refused(folder):
+def test_no_file_a_missing_file_and_a_folder_without_one_are_refused(folder):
     assert complaint().startswith("files: expected one result or more, got none.")
     output = ("--output", folder / "x.html")
     text = complaint(folder / FILE, folder / "nope.json", *output)
     assert re.match(r"files: expected an evaluation, .*nope\.json does not exist", text)
-    text = complaint(folder, *output)
-    assert re.match(r"files: expected an evaluation, .*a folder\. Give a file", text)
+    (folder / "empty").mkdir()
+    text = complaint(folder / "empty", *output)
+    assert re.match(r"files: expected an evaluation, .*empty/evaluation.json does not exist", text)
     assert not (folder / "x.html").exists()
 
 
@@ -103,7 +151,7 @@ def test_no_file_a_missing_file_and_a_folder_are_refused(folder):
         ("[]", r"cannot be read \(expected an object"),
         ('{"rows": {}}', "is damaged"),
         ({"schema": 1, "rows": {}}, "holds another kind of result"),
-        ({"schema": 1, "trials": []}, r"cannot be read \(its field title: missing\)"),
+        ({"schema": 1, "trials": []}, r"cannot be read \(its field name: missing\)"),
         ({"trials": []}, "has no number as its schema"),
     ],
     ids=["text", "list", "checksum", "other", "fields", "schema"],
@@ -168,6 +216,7 @@ def test_results_without_a_common_sample_are_shown_and_not_refused(tmp_path):
 def test_an_ending_of_another_kind_of_file_is_refused(name, folder):
     (folder / name).write_bytes(b"weights")
     text = complaint(folder / FILE, "--output", folder / name)
+    assert ("print it to PDF in a browser" in text) == (name == "report.pdf")
     assert text.startswith("--output: expected a file that ends in .html, .md, .tex, got")
     assert (folder / name).read_bytes() == b"weights"
 
@@ -184,5 +233,8 @@ def test_nothing_but_an_earlier_report_is_written_over(form, folder):
         run(Settings(files=(folder / FILE,), output=output, format=form))
 
 
-def test_the_page_of_an_evaluation_is_an_earlier_report(folder):
-    assert call("report", str(folder / FILE), "--output", str(folder / "report.html")).status == 0
+def test_a_folder_stands_for_its_evaluation_and_its_page_is_an_earlier_report(folder):
+    first = (folder / "report.html").read_text("utf-8")
+    done = call("report", str(folder), "--output", str(folder / "report.html"))
+    assert done.status == 0, done.stderr
+    assert (folder / "report.html").read_text("utf-8") == first

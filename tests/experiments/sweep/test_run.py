@@ -297,7 +297,7 @@ def test_without_options_the_command_sweeps_both_panels_of_the_paper(printed):
     heads = [line for line in text.splitlines() if " of RGA(" in line]
     rule = "RGA(beta=2.0, gamma=0.2); PGD, eps 0.1, 1 steps of 0.025"
     assert heads == [f"{field} of {rule}" for field in ("beta", "gamma")]
-    assert "decay 0.9 (vgg5 of width 0.1, T = 2, decay 0.9, direct encoding on mine; " in text
+    assert "decay 0.9 (vgg5 of width 0.1, T = 2, decay 0.9, direct encoding on mine.npz; " in text
     assert f"Written to {folder}: sweep.json, sweep.md, sweep.png" in text
 
 
@@ -326,7 +326,7 @@ def test_every_decay_has_one_network_and_all_sweeps_one_file(paper):
         *("sweep.json", "sweep.md", "sweep.png"),
     }
     assert list(content(paper)) == PLACES
-    title = "vgg5 of width 0.1, T = 2, decay 1, direct encoding on mine"
+    title = "vgg5 of width 0.1, T = 2, decay 1, direct encoding on mine.npz"
     assert content(paper)[PLACES[0]]["title"] == title
     text = (paper / "sweep.md").read_text()
     assert "beta of RGA(beta=2.0, gamma=0.2); PGD, eps 0.1, 1 steps of 0.025." in text
@@ -379,7 +379,7 @@ def test_weights_under_another_decay_than_they_were_trained_with_say_so(paper, d
     path = paper / "decay-0.9" / "network.pt"
     other = Trained(checkpoint=path, architecture=Architecture(decay=0.5))
     (panel,) = run(asked(tmp_path, data, network=other, field="gamma", values=(0, 0.2))).panels
-    title = "vgg5 of width 0.1, T = 2, decay 0.5, direct encoding on mine"
+    title = "vgg5 of width 0.1, T = 2, decay 0.5, direct encoding on mine.npz"
     assert panel.lines["decay 0.5"].title == f"{title}; its weights were trained with decay 0.9"
     assert content(tmp_path)["rga.gamma at decay 0.5"]["key"] not in {
         entry["key"] for entry in content(paper).values()
