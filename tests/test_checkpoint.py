@@ -149,7 +149,9 @@ ODD: dict[str, Callable[[dict[str, torch.Tensor]], object]] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:.*quantiz.*", "ignore:.*TypedStorage.*")
+@pytest.mark.filterwarnings(
+    "ignore:.*quantiz.*", "ignore:.*TypedStorage.*", "ignore:Validating sparse tensor invariants"
+)
 @pytest.mark.parametrize("message", ODD)
 def test_weights_that_are_missing_unknown_misshapen_or_no_plain_finite_values_are_named(
     message, path
