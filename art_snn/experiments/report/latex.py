@@ -31,7 +31,7 @@ def latex_table(items: Sequence[ReportItem]) -> str:
     columns = "l" * several + "r" * (len(heads) - several)
     caption = _caption(evaluations, [] if short or not several else numbers, r"\le" in body)
     lines = [r"\begin{table}[t]", r"\centering\small\setlength{\tabcolsep}{4pt}"]
-    lines += [rf"\caption{{{caption}}}", r"\label{tab:robustness}"]
+    lines += [rf"\caption{{{caption}}}", r"\label{tab:robustness}\vspace{4pt}"]
     lines += [rf"\begin{{tabular}}{{{columns}}}", body, r"\end{tabular}", r"\end{table}"]
     return "\n".join(lines)
 
@@ -98,7 +98,7 @@ def _caption(evaluations: Sequence[Evaluation], numbers: Sequence[str], bounds: 
     counts = join_words([*dict.fromkeys(str(len(one.samples)) for one in evaluations)])
     norms = join_words([NORMS[norm] for norm in _norms(evaluations)])
     parts = [rf"{escape(titles)}. Accuracy in \% on {counts} samples, clean and after attacks with"]
-    parts.append(rf"budget $\varepsilon$ in {norms}. Union: after all of them, with smaller ones.")
-    parts += [r"$\le$: an upper bound."] * bounds
+    parts.append(rf"budget $\varepsilon$ in {norms}. Union: what no attack broke at that or a")
+    parts += ["smaller budget."] + [r"$\le$: an upper bound."] * bounds
     named = [f"{n}: {escape(one.name)}" for n, one in zip(numbers, evaluations, strict=False)]
     return " ".join([*parts, *([f"Networks: {'; '.join(named)}."] if named else [])])

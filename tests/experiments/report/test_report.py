@@ -86,7 +86,7 @@ def test_latex_is_one_table_of_numbers_and_prose_in_comments(folder):
     ]
     assert caption.startswith(r"vgg5 on digits. Accuracy in \% on 4 samples, clean and after")
     assert caption.endswith(
-        r"in the maximum norm. Union: after all of them, with smaller ones. "
+        r"in the maximum norm. Union: what no attack broke at that or a smaller budget. "
         r"$\le$: an upper bound."
     )
 
