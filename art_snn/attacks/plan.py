@@ -1,5 +1,6 @@
 """Plans: which attacks are tried with which rules, in which order, and what runs on a network."""
 
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,9 @@ from art_snn.network import SpikingNetwork
 
 REPEATED = "the same stage already runs"
 """How the reason begins why a stage that would repeat another one is skipped."""
+
+STAGE = re.compile(r"(\w+)\((.*?)\)(?: by (.+?))?(?:, warm)?(?:, within [\d.e-]+)?")
+LOSSES = {"cross_entropy": "", "difference_logits_ratio": "DLR"}
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,29 @@ class Stage:
         warm = ", warm" if self.warm else ""
         within = "" if self.within is None else f", within {self.within:g}"
         return f"{self.attack.__name__}({options}){by}{warm}{within}"
+
+
+def short_stage(words: str) -> str:
+    """A stage as results have it, in a few words: its attack, its rule in numbers, and its loss.
+
+    "AutoPGD HART 0.5" is AutoPGD(max_iter=20) by HART(surrogate=Triangle(width=0.5)). What is no
+    stage stays as it is. Stages of a plan may have the same short name."""
+    match = STAGE.fullmatch(words)
+    if match is None:
+        return words
+    attack, options, rule = match.groups("")
+    loss = re.search(r"loss(?:_type)?='?(\w+)", options)
+    short = LOSSES.get(loss[1], loss[1]) if loss else ""
+    return " ".join(filter(None, (attack, _short_rule(rule), short)))
+
+
+def _short_rule(rule: str) -> str:
+    """A rule without the names of its fields, and without the usual surrogate."""
+    if re.fullmatch(r"[a-z\d-]+", rule):
+        return rule if rule == "native" else rule.upper()
+    rule = re.sub(r"surrogate=Triangle\b|\w+=", "", rule)
+    rule = re.sub(r"\d+\.\d+(?:e[+-]?\d+)?", lambda number: f"{float(number[0]):.3g}", rule)
+    return " ".join(re.findall(r"[\w.+-]+", rule))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from art_snn import RGA, Mean
 from art_snn.attacks import PLANS, AutoPGD, Plan, SparseDynamicAttack, SpikeRetiming, Stage, planned
 from art_snn.attacks.borrowed import Borrowed
 from art_snn.attacks.distances import FLIPS, SHIFT
+from art_snn.attacks.plan import short_stage
 from tests.networks import build
 
 NORMS = (np.inf, 2.0, FLIPS, SHIFT)
@@ -31,6 +32,36 @@ MARGIN = {"max_iter": 3, "loss_type": "margin"}
 def test_a_stage_has_words(stage, words):
     assert str(stage) == words
     assert "normalise=False" in str(Stage(AutoPGD, Mean(RGA(gamma=0.3), RGA(), normalise=False)))
+
+
+@pytest.mark.parametrize(
+    ("words", "short"),
+    [
+        ("AutoPGD(max_iter=20) by HART(surrogate=Triangle(width=0.5))", "AutoPGD HART 0.5"),
+        (
+            "StableAdaptivePGD(max_iter=60) by ASSG(omega=8.089), warm",
+            "StableAdaptivePGD ASSG 8.09",
+        ),
+        ("AutoPGD() by RGA(beta=2.0, gamma=1e-05), warm, within 0.15", "AutoPGD RGA 2 1e-05"),
+        ("AutoPGD(loss_type=margin) by eot-rga, within 1e-05", "AutoPGD EOT-RGA margin"),
+        ("AutoPGD(loss_type=difference_logits_ratio, targets=9) by stbp", "AutoPGD STBP DLR"),
+        ("PGD(max_iter=7, num_random_init=0) by native", "PGD native"),
+        ("PGD() by STBP(surrogate=ArcTan(alpha=2.0))", "PGD STBP ArcTan 2"),
+        ("OnwardPGD(shape=(1, 2)), within 0.08", "OnwardPGD"),
+        ("SquareAttack(max_iter=2500)", "SquareAttack"),
+        ("PGD-7 by stbp", "PGD-7 by stbp"),
+        ("", ""),
+    ],
+)
+def test_a_stage_has_a_short_name_made_of_its_words(words, short):
+    assert short_stage(words) == short
+
+
+def test_the_stages_of_the_plans_have_names_of_a_few_words():
+    plans = [plan() for plans in PLANS.values() for plan in plans.values()]
+    names = [short_stage(str(stage)) for plan in plans for stage in plan]
+    assert max(map(len, names)) < 45
+    assert not [name for name in names if set(name) & set("()=,")]
 
 
 @pytest.mark.parametrize("carried", [copy.deepcopy, lambda plan: pickle.loads(pickle.dumps(plan))])
