@@ -144,7 +144,7 @@ def decisive_findings(evaluation: Evaluation) -> list[Finding]:
 
 def budget_words(norm: str, eps: float) -> str:
     """A budget in words."""
-    return f"{_at(norm, eps)}{_within(norm)}"
+    return f"{short_budget(norm, eps)}{_within(norm)}"
 
 
 def size(norm: str, eps: float) -> str:
@@ -177,7 +177,8 @@ def join_words(words: Sequence[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def _at(norm: str, eps: float) -> str:
+def short_budget(norm: str, eps: float) -> str:
+    """A budget in words, without the name of its norm."""
     plural = "" if eps == 1 else "s"
     if norm == "0":
         return f"with {eps:g} changed value{plural}"
