@@ -10,12 +10,7 @@ from markupsafe import Markup
 
 from art_snn.experiments.colours import DARK, LIGHT
 from art_snn.experiments.evaluation import rows
-from art_snn.experiments.evaluation.drawings import (
-    draw_accuracy,
-    draw_queries,
-    draw_side_by_side,
-    draw_stages,
-)
+from art_snn.experiments.evaluation.drawings import draw_sections, draw_side_by_side
 from art_snn.experiments.evaluation.items import ReportItem
 from art_snn.experiments.evaluation.pictures import make_grid
 from art_snn.experiments.evaluation.side import paired_table, pairs, verdict_table
@@ -69,10 +64,8 @@ def _view(item: ReportItem, number: int) -> Mapping[str, Any]:
         "others": [finding for finding in evaluation.findings if finding not in decisive],
         "attacks": rows.attack_rows(evaluation),
         "remarks": rows.remarks(evaluation),
-        "accuracy": draw_accuracy(evaluation, f"{name}-accuracy"),
-        "stages": draw_stages(evaluation, f"{name}-stages"),
+        "drawings": draw_sections(evaluation, name),
         "stage_table": rows.stage_rows(evaluation),
-        "queries": draw_queries(evaluation, f"{name}-queries"),
         "grid": None if item.examples is None else make_grid(evaluation, item.examples),
         "certified_words": rows.certified_words(evaluation),
         "certified": rows.certified_rows(evaluation),
