@@ -1,12 +1,16 @@
 """art_snn: attack, train and evaluate spiking networks with the Adversarial Robustness Toolbox."""
 
 import ast
+import warnings
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 __version__ = "0.1.0"
+
+# tqdm says so in red when ART imports it in a notebook; its bars are text there, and good ones.
+warnings.filterwarnings("ignore", "IProgress not found")
 
 # The stub has the names for type checkers; here they are imported when first asked for, since torch
 # and ART take seconds.

@@ -15,6 +15,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec as S
 
 from art_snn.checks import ArgumentError, WriteFailed, abridge, shown
 from art_snn.paths import path_kind
+from art_snn.progress import lines_written
 from art_snn.stopping import INTERRUPTED, TERMINATED, Terminated, stoppable
 
 ROOMS = Path(__file__).parent / "experiments"
@@ -56,7 +57,7 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = _settings(room.Settings, f"art-snn {name}", words)
         output = settings.output
-        with stoppable():
+        with stoppable(), lines_written():
             result = room.run(settings)
         if result is None:  # Another process prints it.
             return 0

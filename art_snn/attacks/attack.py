@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import numpy as np
 from art.attacks import EvasionAttack, evasion
-from tqdm.auto import tqdm
 from tyro.conf import arg
 
 from art_snn.attacks.iterated import IteratedAttack
@@ -26,6 +25,7 @@ from art_snn.checks import (
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import Gradient
 from art_snn.precision import require_attack_dtype
+from art_snn.progress import Progress
 from art_snn.seeding import seeded
 
 ITERATIONS = 10
@@ -151,9 +151,12 @@ class Attack:
 
 def batches(samples: int, size: int, seed: int, words: str) -> Iterator[slice]:
     """Slices of the samples, each with the random state of the seed and its position."""
-    for start in tqdm(range(0, samples, size), desc=words, leave=False):
-        with seeded(seed + start):
-            yield slice(start, min(start + size, samples))
+    with Progress(words, samples, unit="samples", leave=False) as progress:
+        for start in range(0, samples, size):
+            batch = slice(start, min(start + size, samples))
+            with seeded(seed + start):
+                yield batch
+            progress.update(batch.stop - start)
 
 
 def predictions(

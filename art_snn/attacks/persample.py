@@ -9,7 +9,6 @@ import torch
 from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from art_snn.attacks.best import Best
 from art_snn.attacks.queries import Queries
@@ -17,6 +16,7 @@ from art_snn.attacks.remembering import attacking, remembers
 from art_snn.checks import invalid, require, require_count
 from art_snn.classifier.inputs import as_array, as_tensor, checked_samples, class_indices
 from art_snn.network import SpikingNetwork
+from art_snn.progress import Progress
 
 SINGLE = 4  # Bytes of a number in single precision.
 ROUNDING = 1e-6
@@ -71,16 +71,16 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         samples = self._samples(x)
         mask = _mask(given, samples)
         classes = self._classes(samples, y)
-        name, quiet = type(self).__name__, not self.verbose
-        with tqdm(total=len(x), desc=name, unit="sample", miniters=0, disable=quiet) as bar:
-            queries = Queries(self.estimator, len(samples), self.batch_size, bar)
+        name, verbose = type(self).__name__, self.verbose
+        with Progress(name, len(x), unit="samples", verbose=verbose) as progress:
+            queries = Queries(self.estimator, len(samples), self.batch_size, progress)
             self.forwards, self.backwards = queries.forwards.numpy(), queries.backwards.numpy()
             self._prepare(samples, classes)
             rows = torch.arange(len(samples), device="cpu")
             for block in torch.split(rows, self._together(samples)) if len(samples) else ():
-                before = bar.n
+                before = progress.done
                 self._attack(queries.of(block), samples, classes, mask, block.to(samples.device))
-                bar.update(before + len(block) - bar.n)
+                progress.update(before + len(block) - progress.done)
         return _like(samples, x)
 
     def _prepare(self, samples: Tensor, classes: Tensor) -> None:

@@ -215,6 +215,13 @@ def _objection(
     return f"{why} Nor does the network's own gradient: {objection}"
 
 
+def brief(words: str) -> str:
+    """A stage in a few words, by all of its words: its attack, its rule and its source."""
+    rule, source = re.search(r" by (\w+)", words), re.search(r" on source \d+$", words)
+    name = words.partition("(")[0]
+    return f"{name} {rule[1].upper() if rule else ''}".rstrip() + (source[0] if source else "")
+
+
 def natively(stage: Stage) -> Stage:
     """The stage under the network's own gradient."""
     return replace(stage, rule=Native())

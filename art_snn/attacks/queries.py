@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from art_snn.attacks.objectives import Objective
 from art_snn.attacks.remembering import passes, predicts
 from art_snn.passes import modes_kept
+from art_snn.progress import Progress
 
 
 class Queries:
@@ -29,10 +29,11 @@ class Queries:
         estimator: PyTorchClassifier,
         samples: int,
         batch_size: int,
-        bar: "tqdm[Any] | None" = None,
+        progress: Progress | None = None,
         draws: int = 1,
     ) -> None:
-        self.estimator, self.batch_size, self.bar, self.draws = estimator, batch_size, bar, draws
+        self.estimator, self.batch_size, self.draws = estimator, batch_size, draws
+        self.progress = progress
         self.reports = True
         self.forwards = torch.zeros(samples, dtype=torch.long, device="cpu")
         self.backwards = torch.zeros(samples, dtype=torch.long, device="cpu")
@@ -41,8 +42,8 @@ class Queries:
     def of(self, rows: Tensor, **changes: Any) -> "Queries":
         """Queries about samples [n], there rows 0 to n - 1, which count here.
 
-        :param changes: attributes that differ: `estimator`, `draws`, or `reports`, whether the bar
-            learns which samples are finished."""
+        :param changes: attributes that differ: `estimator`, `draws`, or `reports`, whether the
+            progress learns which samples are finished."""
         inner = copy.copy(self)
         inner.rows = self.rows[rows.cpu()]
         vars(inner).update(changes)
@@ -89,14 +90,14 @@ class Queries:
 
     def finish(self, samples: int) -> None:
         """Show that the attack is done with so many samples."""
-        if self.bar is not None and self.reports:
-            self.bar.update(samples)
+        if self.progress is not None and self.reports:
+            self.progress.update(samples)
 
     def _forward(self, rows: Tensor, times: int) -> None:
         self._count(self.forwards, rows, times)
-        if self.bar is not None:
-            self.bar.set_postfix(forwards=int(self.forwards.sum()), refresh=False)
-            self.bar.update(0)
+        if self.progress is not None:
+            self.progress.note(f"forwards={self.forwards.sum()}")
+            self.progress.update(0)
 
     def _count(self, counter: Tensor, rows: Tensor, times: int) -> None:
         counted = self.rows[rows.cpu()]

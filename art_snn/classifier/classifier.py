@@ -14,7 +14,6 @@ from art.data_generators import DataGenerator, PyTorchDataGenerator
 from art.estimators.classification import PyTorchClassifier
 from art.utils import check_and_transform_label_format
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from art_snn.checks import invalid, require, require_count
 from art_snn.classifier.inputs import (
@@ -33,6 +32,7 @@ from art_snn.classifier.transfer import card_of, defaults_of, move_all, rebuild_
 from art_snn.gradients import Gradient
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
+from art_snn.progress import over
 
 
 class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
@@ -316,7 +316,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         remedy = "Wrap a torch DataLoader in art.data_generators.PyTorchDataGenerator."
         require(isinstance(generator, DataGenerator), "generator", expected, got, remedy)
         scheduler = kwargs.pop("scheduler", None)
-        for _ in tqdm(range(nb_epochs), disable=not verbose, desc="Epochs"):
+        for _ in over(range(nb_epochs), "Training", unit="epochs", verbose=verbose):
             for x, y in _one_pass(generator):
                 self.fit(x, y, batch_size=len(x), nb_epochs=1, **kwargs)
             if scheduler is not None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from art_snn.activations import calls_of
 from art_snn.checks import invalid, require, require_count, require_seed
@@ -13,6 +12,7 @@ from art_snn.classifier.inputs import checked_samples
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
+from art_snn.progress import over
 from art_snn.seeding import seeded
 
 
@@ -72,7 +72,8 @@ def record(
     hooked = calls_of(neurons.module)
     with hooked as calls, seeded(seed), modes_kept(network), torch.no_grad():
         network.eval()
-        for start in tqdm(range(0, len(x), batch_size), desc=f"Recording {name}", leave=False):
+        starts = range(0, len(x), batch_size)
+        for start in over(starts, f"Recording {name}", unit="batches", leave=False):
             calls.clear()
             network(torch.as_tensor(x[start : start + batch_size], device=device))
             require(calls, "layer", expected, got, "Choose another layer.")

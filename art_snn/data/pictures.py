@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm
 
 from art_snn.checks import invalid, require
 from art_snn.data.sizes import ImageSize, sides
 from art_snn.paths import FILE, require_kind
+from art_snn.progress import over
 
 GREY = ("1", "L")
 DEEP = ("I", "F")
@@ -28,7 +28,7 @@ def read_pictures(paths: Sequence[str], image_size: ImageSize | None) -> np.ndar
     for path in paths:
         require_kind("data", Path(path), FILE, READABLE)
     pictures = []
-    for path in tqdm(paths, desc="Pictures", leave=False):
+    for path in over(paths, "Pictures", unit="files", leave=False):
         pictures.append(_open(path, image_size))
         same = pictures[-1].shape[:2] == pictures[0].shape[:2]
         first, other = ("x".join(map(str, pictures[i].shape[:2])) for i in (0, -1))

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from art_snn.checks import MissingFile, MissingPackage
 from art_snn.data.sizes import ImageSize, pooled
 from art_snn.data.split import stratified
 from art_snn.files import write_arrays
+from art_snn.progress import over
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def _part(
     order = np.argsort(np.array([str(file) for file in recordings.data]))
     x: np.ndarray | None = None
     y = np.empty(len(order), np.int64)
-    for row, index in enumerate(tqdm(order, desc=f"Frames of {words} recordings")):
+    for row, index in enumerate(over(order, f"Frames, {words} part", unit="recordings")):
         counts, y[row] = frame(recordings[int(index)][0]), recordings.targets[int(index)]
         x = np.empty((len(order), *counts.shape), counts.dtype) if x is None else x
         x[row] = counts

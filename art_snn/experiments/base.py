@@ -16,6 +16,7 @@ from art_snn.experiments.tables import Form, Part, render
 from art_snn.files import whole, write_text
 from art_snn.measuring.machine import require_threads, set_threads
 from art_snn.paths import FILE, path_kind
+from art_snn.progress import silenced
 from art_snn.team import Team, join
 
 Outcome = TypeVar("Outcome")
@@ -32,11 +33,13 @@ class Experiment:
     :param output: folder for all results, made when missing; most interrupted runs go on from it.
     :param threads: threads of torch on the CPU [torch's own choice].
     :param device: gpu (where there is one) or cpu, as in ART.
+    :param quiet: show no progress on stderr; errors and warnings remain.
     :raises ValueError: for another device, a count below 1, or an output that is a file."""
 
     output: Path
     threads: Open[int] = None
     device: str = "gpu"
+    quiet: bool = False
     together: ClassVar[bool] = False
     """Whether several processes, as torchrun starts them, do it together."""
 
@@ -67,7 +70,7 @@ class Experiment:
         set_threads(self.threads)
         with join() if self.together else nullcontext(Team()) as team, ExitStack() as stack:
             team.led(lambda: stack.enter_context(locked(self.output)))
-            with _uncut():
+            with _uncut(), silenced(self.quiet or not team.leads):
                 yield team
 
 

@@ -1,7 +1,7 @@
 """How each examination begins and ends: arguments are checked, and the network is put back."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import nn
-from tqdm.auto import tqdm
 
 from art_snn.attacks import require_budget, require_measure
 from art_snn.checks import require, require_count, require_seed
@@ -19,6 +18,7 @@ from art_snn.findings.base import Finding, Subject
 from art_snn.gradients import Native, short_name
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
+from art_snn.progress import over
 
 AnySubject = TypeVar("AnySubject", bound=Subject)
 
@@ -52,14 +52,15 @@ def make_subject(
 
 
 def run_checks(
-    checks: Iterable[Callable[[AnySubject], Finding | None]],
+    checks: Collection[Callable[[AnySubject], Finding | None]],
     subject: AnySubject,
     about: str = "network",
     verbose: bool = False,
 ) -> list[Finding]:
     """The findings of the checks; the network is afterwards what it was."""
     with _restored(subject.estimator.model):
-        findings = [check(subject) for check in tqdm(checks, desc="Checks", disable=not verbose)]
+        shown = over(checks, f"Findings: {about}", unit="checks", verbose=verbose)
+        findings = [check(subject) for check in shown]
     return [replace(finding, about=about) for finding in findings if finding is not None]
 
 

@@ -3,14 +3,17 @@
 import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
-from tqdm.auto import tqdm
 
 from art_snn.checks import invalid, require, require_count, require_number, require_seed
 from art_snn.classifier.inputs import as_array, checked_samples, class_indices, reaches_as_it_is
 from art_snn.encoders import Poisson
 from art_snn.metrics.certificate import ABSTAINED, Certificate, l1_radius, lower_bound
 from art_snn.network import SpikingNetwork
+from art_snn.progress import Progress
 from art_snn.seeding import seeded
+
+SELECTION = 100
+"""Draws that choose the class of a sample."""
 
 
 def certify(
@@ -18,7 +21,7 @@ def certify(
     x: np.ndarray,
     y: np.ndarray,
     *,
-    selection: int = 100,
+    selection: int = SELECTION,
     draws: int = 1000,
     alpha: float = 0.001,
     batch_size: int = 32,
@@ -54,18 +57,22 @@ def certify(
     seed = require_seed("seed", seed)
     predicted, radius = np.full(len(samples), ABSTAINED), np.zeros(len(samples))
     total = len(samples) * (selection + draws)
-    with tqdm(total=total, desc="Draws", disable=not verbose) as bar:
+    with Progress("Certificates", total, unit="draws", verbose=verbose) as progress:
         for i, sample in enumerate(samples):
             with seeded(seed + i):
-                answer = int(_counts(estimator, sample, selection, batch_size, bar).argmax())
-                agreeing = int(_counts(estimator, sample, draws, batch_size, bar)[answer])
+                answer = int(_counts(estimator, sample, selection, batch_size, progress).argmax())
+                agreeing = int(_counts(estimator, sample, draws, batch_size, progress)[answer])
             radius[i] = l1_radius(lower_bound(agreeing, draws, alpha), steps)
             predicted[i] = answer if radius[i] > 0 else ABSTAINED
     return Certificate(predicted, radius, predicted == labels, draws, alpha)
 
 
 def _counts(
-    estimator: PyTorchClassifier, sample: np.ndarray, draws: int, batch_size: int, bar: tqdm
+    estimator: PyTorchClassifier,
+    sample: np.ndarray,
+    draws: int,
+    batch_size: int,
+    progress: Progress,
 ) -> np.ndarray:
     """Draws of a sample for every class [K]; those with NaN logits count for none."""
     counts = np.zeros(estimator.nb_classes, dtype=np.int64)
@@ -74,7 +81,7 @@ def _counts(
         logits = estimator.predict(np.repeat(sample[None], size, axis=0), batch_size=size)
         answered = logits[~np.isnan(logits).any(1)]
         counts += np.bincount(answered.argmax(1), minlength=estimator.nb_classes)
-        bar.update(size)
+        progress.update(size)
     return counts
 
 

@@ -3,15 +3,16 @@
 import math
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from art_snn.checkpoint import check_weights
 from art_snn.checks import require
 from art_snn.network import SpikingNetwork
+from art_snn.progress import Progress
 from art_snn.seeding import seeded
 from art_snn.team import ALONE, Team
 from art_snn.training.accuracy import accuracy
@@ -50,7 +51,7 @@ def train(
         as :class:`art_snn.training.AdversarialTraining`; None trains on the samples themselves.
     :param team: processes with the same arguments, which take a share of every batch each and have
         the same weights after every step. Only the leading one reads and writes the file.
-    :param verbose: show a progress bar.
+    :param verbose: show a bar on a terminal, otherwise a line per epoch.
     :return: all epochs, those before the resumption included.
     :raises CheckpointError: when the file is damaged, or of other settings, samples or another
         network; the network then keeps its weights.
@@ -73,11 +74,11 @@ def train(
     samples, labels = copied(x), copied(y).long()
     batches, done = -(-len(x) // recipe.batch_size), len(state.history)
     words = "Training" if craft is None else "Adversarial training"
-    quiet, total = not (team.leads and verbose), recipe.epochs * batches
-    with tqdm(total=total, initial=done * batches, desc=words, disable=quiet) as bar:
+    shown: dict[str, Any] = {"unit": "batches", "verbose": team.leads and verbose, "summary": False}
+    with Progress(words, recipe.epochs * batches, done=done * batches, **shown) as progress:
         for epoch in range(done, recipe.epochs):
             with seeded(recipe.seed * 100_003 + epoch):
-                loss = _pass(state, samples, labels, craft, bar)
+                loss = _pass(state, samples, labels, craft, progress)
                 network.eval()
                 score = None
                 if validation is not None:
@@ -85,12 +86,20 @@ def train(
                         score = accuracy(network, validation, recipe.batch_size, craft, team)
             state.finish(Epoch(epoch + 1, loss, score))
             team.led(partial(state.save, resume))
+            progress.step(_words(state.history[-1], recipe.epochs))
     state.restore_best()
     network.eval()
     return state.history
 
 
-def _pass(state: State, samples: Tensor, labels: Tensor, craft: Craft | None, bar: tqdm) -> float:
+def _words(epoch: Epoch, epochs: int) -> str:
+    score = "" if epoch.validation is None else f", validation {100 * epoch.validation:.1f} %"
+    return f"epoch {epoch.number} of {epochs}, loss {epoch.loss:.3f}{score}"
+
+
+def _pass(
+    state: State, samples: Tensor, labels: Tensor, craft: Craft | None, progress: Progress
+) -> float:
     """One epoch; returns the mean loss over its samples."""
     state.network.train()
     total, epoch, team, recipe = 0.0, len(state.history), state.team, state.recipe
@@ -101,8 +110,8 @@ def _pass(state: State, samples: Tensor, labels: Tensor, craft: Craft | None, ba
             adversarial = x if craft is None else craft(x, y)
             loss = _step(state, x, adversarial, y, len(y) / len(rows))
         total += loss * len(rows)
-        bar.set_postfix(epoch=epoch + 1, loss=f"{loss:.3f}", refresh=False)
-        bar.update()
+        progress.note(f"epoch={epoch + 1}, loss={loss:.3f}")
+        progress.update()
     loss = total / len(samples)
     got = f"{recipe.learning_rate:g}, and a loss of {loss} in epoch {epoch + 1}"
     remedy = "Lower it, and start in a folder of its own."

@@ -141,7 +141,7 @@ def test_the_bar_is_not_told_who_is_through_where_it_shall_not_be():
         def update(self, samples):
             told.append(samples)
 
-    queries = Queries(linear([[1, 0], [0, 1]]), 2, 2, bar=Bar())
+    queries = Queries(linear([[1, 0], [0, 1]]), 2, 2, progress=Bar())
     queries.of(torch.arange(2), reports=False).finish(2)
     assert told == []
     queries.of(torch.arange(2)).finish(2)

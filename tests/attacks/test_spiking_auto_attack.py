@@ -1,13 +1,13 @@
 """SpikingAutoAttack: as strong as every stage of its plan, and what it promises of every sample."""
 
 import copy
+from contextlib import redirect_stderr
 
 import numpy as np
 import pytest
 import torch
 from art.attacks.evasion import ProjectedGradientDescent, SquareAttack
 from hypothesis import given, settings, strategies as st
-from tqdm.auto import tqdm
 
 from art_snn import RGA, STBP, Direct, SpikingNetwork
 from art_snn.attacks import (
@@ -24,12 +24,15 @@ from art_snn.attacks import (
     shifts,
 )
 from art_snn.attacks.grids import DLR
+from art_snn.attacks.plan import brief
 from art_snn.checks import SEEDS
 from art_snn.gradients import CBA, EOT, Mean
+from art_snn.progress import Progress
 from tests import adapted, small
 from tests.attacks.classifiers import around
 from tests.attacks.watched import watched
 from tests.networks import FORMS, build
+from tests.terminal import Terminal
 
 QUIET = {"verbose": False}
 WARM = Stage(AutoPGD, RGA(), {"max_iter": 2}, warm=True)
@@ -337,37 +340,38 @@ def test_no_samples_have_an_outcome_of_none(trained_layers, known):
 
 
 def test_the_bar_names_the_stage_and_counts_samples_and_forwards(
-    capsys, monkeypatch, trained_layers, known
+    monkeypatch, trained_layers, known
 ):
-    told, describe = [], tqdm.set_description
+    names, describe = [], Progress.describe
 
-    def listening(self, words, **options):
-        told.append(words)
-        describe(self, words, **options)
+    def listening(self, words):
+        names.append(words)
+        describe(self, words)
 
-    monkeypatch.setattr(tqdm, "set_description", listening)
+    monkeypatch.setattr(Progress, "describe", listening)
     plan, heard = only(*WEAK.stages[:2]), []
     heed = {"on_stage": lambda *stage: heard.append(stage)}
     attack = SpikingAutoAttack(build(trained_layers), eps=1e-4, plan=plan, **heed)
     y = known[1][:5].copy()
     y[0] = (y[0] + 1) % 10
-    attack.generate(known[0][:5], y)
-    shown = capsys.readouterr().err.split("\r")
-    assert told == [f"SpikingAutoAttack, stage {stage} of 2" for stage in (1, 2)]
+    with redirect_stderr(Terminal()) as terminal:
+        attack.generate(known[0][:5], y)
+    shown = terminal.getvalue().rstrip().split("\r")
+    assert names == [f"{n}/2 {brief(str(stage))}" for n, stage in enumerate(plan.stages, 1)]
     assert heard == [(str(stage), 4, 4) for stage in plan.stages]
-    assert shown[-1].startswith("SpikingAutoAttack, stage 2 of 2: 100%")
+    assert shown[-1].startswith(f"{names[-1]}: 100%")
     assert "5/5 [" in shown[-1]
     assert f"forwards={attack.forwards.sum()}" in shown[-1]
 
 
 def test_no_sample_is_told_through_twice(monkeypatch, trained_layers, known):
-    shown, update = [], tqdm.update
+    shown, update = [], Progress.update
 
     def listening(self, samples=1):
         update(self, samples)
-        shown.append(self.n)
+        shown.append(self.done)
 
-    monkeypatch.setattr(tqdm, "update", listening)
+    monkeypatch.setattr(Progress, "update", listening)
     attack = SpikingAutoAttack(build(trained_layers), eps=0.12, plan=WEAK)
     attack.generate(known[0][:16], known[1][:16])
     broken = (attack.outcome.stage >= 0).sum()

@@ -179,11 +179,16 @@ def test_the_recipe_resumes_exactly_with_its_momentum_and_its_augmentation(tmp_p
 
 
 def test_the_bar_of_a_resumed_run_begins_where_the_run_stopped(tmp_path, monkeypatch):
-    path, bars, bar = tmp_path / "new" / "deep" / "state.pt", [], module.tqdm
+    path, bars, bar = tmp_path / "new" / "deep" / "state.pt", [], module.Progress
     killed(path, 2 * STEPS_PER_EPOCH + 2)
-    monkeypatch.setattr(module, "tqdm", lambda **options: bars.append(options) or bar(**options))
+
+    def keep(words, total, **options):
+        bars.append((options["done"], total))
+        return bar(words, total, **options)
+
+    monkeypatch.setattr(module, "Progress", keep)
     trained(path)
-    assert (bars[0]["initial"], bars[0]["total"]) == (2 * STEPS_PER_EPOCH, 3 * STEPS_PER_EPOCH)
+    assert bars == [(2 * STEPS_PER_EPOCH, 3 * STEPS_PER_EPOCH)]
 
 
 def test_settings_from_numpy_and_a_file_of_no_seal_are_of_the_same_run(tmp_path):

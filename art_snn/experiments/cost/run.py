@@ -5,8 +5,6 @@ rule through our classifier and through ART's stock one, on demand also in other
 
 from dataclasses import replace
 
-from tqdm.auto import tqdm
-
 from art_snn.encoders import Frames
 from art_snn.experiments.base import at_work
 from art_snn.experiments.cost.figure import draw
@@ -19,6 +17,7 @@ from art_snn.measuring.peers import PEERS, installed, peer_objection, without
 from art_snn.measuring.workload import INFERENCE, CostRow, Workload, peak_of, seconds_of
 from art_snn.network import SpikingNetwork
 from art_snn.precision import taken
+from art_snn.progress import over
 
 SMALL_STEPS = (
     f"Steps are those of SGD with momentum {TRAINED_BY.momentum:g} and weight decay "
@@ -55,7 +54,7 @@ def run(settings: Settings) -> Cost:
         machine=describe_machine(settings.device),
         repeats=settings.repeats,
         seconds={row: medians[str(row)] for row in rows},
-        peak={row: _peak(row, load) for row in tqdm(rows, desc="Peak memory")},
+        peak={row: _peak(row, load) for row in over(rows, "Peak memory", unit="rows")},
         remarks=remarks,
     )
     cost.write(settings.output, draw(cost))

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from tqdm.auto import tqdm
 
 from art_snn.checks import require
 from art_snn.curves import curves_of, find_layer, record
@@ -20,6 +19,7 @@ from art_snn.gradients import STBP
 from art_snn.layers import device_of
 from art_snn.measuring.machine import torch_device
 from art_snn.network import VERIFIED, SpikingNetwork
+from art_snn.progress import over
 
 
 @at_work
@@ -36,7 +36,7 @@ def run(settings: Settings) -> Curves:
     once, remedy = len(set(decays)) == len(decays), "One network of every decay is recorded."
     require(once, "decays", "one or more different ones", ", ".join(decays), remedy)
     recordings = []
-    shown = tqdm(networks, "Networks", leave=False)
+    shown = over(networks, "Networks", leave=False)
     for one, network, dynamics in zip(trained, shown, kinds, strict=True):
         folder = folder_of(settings.output, dynamics.decay)
         one.obtain(network.to(device), data, folder, seed)

@@ -1,12 +1,12 @@
 """The product's main job on real images: train, attack by both gradients, harden, attack again."""
 
+import time
 from itertools import product
 
 import numpy as np
 import torch
 from art.defences.trainer import AdversarialTrainerMadryPGD
 from torch import nn
-from tqdm.auto import tqdm
 
 from art_snn.attacks import Attack
 from art_snn.classifier import PyTorchSpikingClassifier
@@ -17,6 +17,7 @@ from art_snn.experiments.demo.result import ATTACKS, GRADIENTS, Demonstration
 from art_snn.experiments.demo.settings import Settings
 from art_snn.metrics import robustness
 from art_snn.models import Architecture, Widths, vgg
+from art_snn.progress import duration, over, say
 
 
 @at_work
@@ -27,12 +28,16 @@ def run(settings: Settings) -> Demonstration:
     data = digits(seed=settings.seed)
     outcome = Demonstration(settings)
     plain = build(data, settings)
-    plain.fit(data.x_train, data.y_train, batch_size=64, nb_epochs=settings.epochs, verbose=True)
+    for _ in over(range(1, settings.epochs + 1), "Training", each="epoch {}".format):
+        plain.fit(data.x_train, data.y_train, batch_size=64, nb_epochs=1)
     _attack_all("plain", plain, data, outcome)
     hardened = plain.clone_for_refitting()
     budget = {"eps": settings.train_eps, "eps_step": settings.train_eps / 4, "max_iter": 7}
     trainer = AdversarialTrainerMadryPGD(hardened, settings.epochs, batch_size=64, **budget)
-    trainer.fit(data.x_train, data.y_train)
+    began = time.monotonic()
+    trainer.fit(data.x_train, data.y_train)  # With a bar of ART's.
+    took = duration(time.monotonic() - began)
+    say(f"Adversarial training: {settings.epochs} epochs, {took}")
     _attack_all("adversarially trained", hardened, data, outcome)
     outcome.write(settings.output, draw_curves(outcome), draw_pictures(outcome))
     return outcome
@@ -68,7 +73,8 @@ def _attack_all(
     outcome.curves[name] = {pair: [] for pair in product(ATTACKS, GRADIENTS)}
     shown = (ATTACKS[-1], settings.eps[len(settings.eps) // 2])
     cells = list(product(ATTACKS, GRADIENTS, settings.eps))
-    for attack, gradient, eps in tqdm(cells, desc=f"Attacks on {name}"):
+    each = "{0[0]} by {0[1]}, eps {0[2]:g}".format
+    for attack, gradient, eps in over(cells, f"Attacks, {name}", each=each):
         classifier.set_params(gradient=gradient)
         method = Attack(name=attack.partition("-")[0].lower(), eps=eps).method(classifier, 128)
         adversarial = method.generate(x, y)

@@ -9,6 +9,7 @@ from typing import Any
 from art.attacks.evasion import SquareAttack
 
 from art_snn.attacks import FLIPS, SHIFT, Outcome, Plan
+from art_snn.attacks.work import LIVING, Work
 from art_snn.experiments.evaluate.attacks import attack_errors, with_rules
 from art_snn.experiments.evaluate.target import Target, build_attack
 from art_snn.experiments.evaluation import Trial
@@ -19,18 +20,22 @@ from art_snn.gradients import Gradient, short_name
 from art_snn.seeding import seeded
 
 
-def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
-    """What is examined before the attacks, by what it is about, in the order of reading."""
+def examinations(target: Target) -> Mapping[str, tuple[Work, Callable[[], list[Finding]]]]:
+    """What is examined before the attacks, by what it is about, in the order of reading.
+
+    Each with its work on a sample, as `examine` and `examine_strength` describe it."""
     settings = target.settings
     if not settings.examined:
         return {}
-    work = {"network": partial(_examine_network, target)}
+    works = {"network": (Work(110, 1), partial(_examine_network, target))}
     by_steps = settings.measure not in (FLIPS, SHIFT)
     for name, rule in examined_rules(target) if by_steps else ():
-        work[f"{name} gradients"] = partial(_examine_gradients, target, rule)
+        strength = Work(500, 100 * (4 + len(target.sources)), LIVING)
+        works[f"{name} gradients"] = strength, partial(_examine_gradients, target, rule)
     for plan in examined_attacks(target):
-        work[plan.name] = partial(_examine_attack, target, plan)
-    return work
+        watched = target.work_of(plan.stages[0])
+        works[plan.name] = watched, partial(_examine_attack, target, plan)
+    return works
 
 
 def _examine_network(target: Target) -> list[Finding]:

@@ -5,13 +5,14 @@ from functools import partial
 from time import monotonic
 
 from art_snn.experiments.evaluate.assemble import assemble, files_missing, files_of
+from art_snn.experiments.evaluate.estimate import announce
 from art_snn.experiments.evaluate.figure import draw
+from art_snn.experiments.evaluate.progress import Course
 from art_snn.experiments.evaluate.result import Evaluated
 from art_snn.experiments.evaluate.settings import Settings
 from art_snn.experiments.evaluate.store import TOOK, Store
 from art_snn.experiments.evaluate.target import Target
 from art_snn.experiments.evaluate.units import (
-    Progress,
     Unit,
     attack_units,
     certificate_units,
@@ -38,7 +39,7 @@ def run(settings: Settings) -> Evaluated | None:
         if evaluation is None:
             team.led(target.check)
             units = [*examination_units(target), *attack_units(target), *certificate_units(target)]
-            compute(units, store, team)
+            compute(units, store, team, target)
             title = settings.network.words(data, target.classifier.model)
             seconds = store.seconds([unit.name for unit in units]) if team.leads else 0.0
             evaluation = team.led(partial(assemble, target, title, store, seconds))
@@ -57,19 +58,22 @@ def finished(target: Target, key: str) -> Evaluation | None:
     return replace(evaluation, name=target.settings.label)
 
 
-def compute(units: list[Unit], store: Store, team: Team) -> None:
+def compute(units: list[Unit], store: Store, team: Team, target: Target) -> None:
     """Compute the units that are not done; each free process takes the next one."""
     names = [unit.name for unit in units]
     team.led(lambda: store.done(names))  # Complains in one process, if at all.
     done = set().union(*team.gathered(store.done(names)))
-    samples = sum(unit.samples for unit in units)
-    progress = Progress.over(samples, sum(u.samples for u in units if u.name in done), team)
-    with progress.bar:
-        missing = [unit for unit in units if unit.name not in done]
-        for unit in team.dealt(sorted(missing, key=lambda unit: -unit.length), "units"):
-            progress.bar.set_description(unit.words)
+    units = sorted(units, key=lambda unit: -unit.length)
+    missing = [unit for unit in units if unit.name not in done]
+    if team.leads and missing:
+        announce(target, missing, team.size, resumed=bool(done))
+    course = Course(units, done, store, team)
+    with course.shown(target.classifier.model):
+        for unit in team.dealt(missing, "units"):
+            course.begin(unit)
             start = monotonic()
-            content, arrays = unit.compute(progress)
+            content, arrays = unit.compute(course)
             store.put(unit.name, content | {TOOK: monotonic() - start}, arrays)
-            progress.end(unit.samples)
+            course.end()
         store.collect(names, team)
+        course.say_steps()

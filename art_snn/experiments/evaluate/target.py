@@ -1,6 +1,5 @@
 """What is evaluated, and what has to fit before anything is computed."""
 
-import sys
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -13,6 +12,8 @@ from torch import Tensor
 from art_snn.attacks import Plan, Stage
 from art_snn.attacks.persample import PerSampleAttack
 from art_snn.attacks.plan import Suited, suited
+from art_snn.attacks.randomness import random
+from art_snn.attacks.work import Work, work_of
 from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError, invalid, require
 from art_snn.classifier import PyTorchSpikingClassifier
@@ -26,7 +27,11 @@ from art_snn.gradients import Native
 from art_snn.identity import identity
 from art_snn.metrics import certify
 from art_snn.network import SpikingNetwork
+from art_snn.seeding import seeded
 from art_snn.team import Team
+
+SOME = 8
+"""Samples that show whether a network draws at random."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,20 @@ class Target:
         content += [str(stage) for plan in plans if plan.native for stage in plan.stages]
         return fingerprint(tuple(content), self.classifier, self.x, self.y)
 
+    @cached_property
+    def random(self) -> bool:
+        """Whether predictions of the first samples differ from draw to draw."""
+        x, y, predictions = self.x[:SOME], self.y[:SOME], []
+        for seed in (0, 1):
+            with seeded(seed):
+                predictions.append(self.classifier.predict(x, batch_size=SOME))
+        return random(predictions, y)
+
+    def work_of(self, stage: Stage) -> Work:
+        """The work of a stage on a sample that nothing breaks."""
+        rule = self.classifier.model.rule
+        return work_of(stage, rule, random=self.random, sources=len(self.sources))
+
     def suited(self, plan: Plan) -> Suited:
         """What becomes of a plan on the network."""
         some = torch.as_tensor(self.x, device="cpu")
@@ -141,7 +160,7 @@ def _obtain(
     """Give a network the weights that the leading process has trained or loaded."""
 
     def weights() -> dict[str, Tensor]:
-        trained.obtain(network, data, settings.output, settings.seed, sys.stderr.isatty())
+        trained.obtain(network, data, settings.output, settings.seed)
         return {name: tensor.cpu() for name, tensor in network.state_dict().items()}
 
     network.load_state_dict(team.led(weights))

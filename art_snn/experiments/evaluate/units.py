@@ -1,17 +1,16 @@
 """The work of an evaluation in units, each of which one process computes by itself."""
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from art_snn.attacks import Plan, SpikingAutoAttack
+from art_snn.attacks import Outcome, Plan, SpikingAutoAttack
+from art_snn.attacks.work import Work
 from art_snn.checks import SEEDS
 from art_snn.experiments.evaluate.attacks import attack_errors
 from art_snn.experiments.evaluate.findings import examinations
@@ -20,68 +19,55 @@ from art_snn.experiments.evaluate.target import Target
 from art_snn.experiments.resume import as_json
 from art_snn.findings import Finding
 from art_snn.metrics import certify
+from art_snn.metrics.smoothing import SELECTION
 from art_snn.seeding import seeded
-from art_snn.team import Team
 
+FINDINGS = "findings"
+"""The step that all examinations belong to."""
 ALPHA = 0.001
 """Probability that the certificate of a sample is wrong, at most."""
 
 
-@dataclass
-class Progress:
-    """A bar over the samples of all units, and a line for each finished stage."""
+class Listener(Protocol):
+    """What a plan tells while it runs."""
 
-    bar: "tqdm[Any]"
-    team: Team
-    shown: int = 0
-
-    @classmethod
-    def over(cls, samples: int, done: int, team: Team) -> "Progress":
-        """Nothing is shown by the other processes, nor without a terminal."""
-        quiet = not (team.leads and sys.stderr.isatty())
-        bar = tqdm(total=samples, initial=done, desc="Evaluation", unit="sample", disable=quiet)
-        return cls(bar, team)
-
-    def stage(self, words: str, reached: int, left: int) -> None:
-        """A stage has attacked a block."""
-        if self.bar.disable:
-            return
-        rate, pace = self.shown / max(self.bar.format_dict["elapsed"], 1e-9), ""
-        if rate:
-            left_s = self.bar.format_interval((self.bar.total - self.bar.n) / rate)
-            pace = f", {rate:.2g} samples/s, {left_s} left"
-        self.bar.write(f"  {left:4d} survive; {words} attacked {reached}{pace}", file=sys.stderr)
-
-    def end(self, samples: int) -> None:
-        """A unit is done."""
-        total = self.team.counted("samples", samples) + (self.shown if self.team.size == 1 else 0)
-        self.bar.update(total - self.shown)
-        self.shown = total
+    def stage(self, words: str, tried: int, outcome: Outcome) -> None:
+        """A stage has attacked so many samples, with that outcome so far."""
 
 
 @dataclass(frozen=True)
 class Unit:
     """Something that one process computes by itself: the content of a block, and arrays.
 
-    :param length: how long it takes compared to others; long ones are dealt out first."""
+    :param step: what it belongs to, in words: an attack and a budget, or the findings.
+    :param works: on a sample that nothing breaks, stage by stage.
+    :param length: how long it takes compared to others; long ones are dealt out first.
+    :param plan: name of the attacks, where it is some."""
 
     name: str
     samples: int
-    words: str
-    compute: Callable[[Progress], tuple[Content, dict[str, np.ndarray]]]
+    step: str
+    works: Mapping[str, Work]
+    compute: Callable[[Listener], tuple[Content, dict[str, np.ndarray]]]
     length: float = 1.0
+    plan: str = ""
+
+    @property
+    def passes(self) -> int:
+        """Forward and backward passes, at most."""
+        return self.samples * sum(work.passes for work in self.works.values())
 
 
 def examination_units(target: Target) -> list[Unit]:
     """The examinations that look for findings, in the order of reading."""
-    count = min(target.settings.examined, len(target.x))
-    return [
-        Unit(f"findings-{i}", count, f"Findings: {about}", partial(_examined, about, examine), inf)
-        for i, (about, examine) in enumerate(examinations(target).items())
-    ]
+    count, units = min(target.settings.examined, len(target.x)), []
+    for i, (about, (work, examine)) in enumerate(examinations(target).items()):
+        compute = partial(_examined, about, examine)
+        units.append(Unit(f"findings-{i}", count, FINDINGS, {about: work}, compute, inf))
+    return units
 
 
-def _examined(about: str, examine: Callable[[], list[Finding]], _: Progress) -> Any:
+def _examined(about: str, examine: Callable[[], list[Finding]], _: Listener) -> Any:
     return {"findings": as_json([replace(one, about=about) for one in examine()])}, {}
 
 
@@ -92,23 +78,29 @@ def block_name(work: str, rows: slice) -> str:
 
 def attack_units(target: Target) -> Iterator[Unit]:
     """Each plan at each budget on each block."""
+    plans = {plan.name: stage_works(target, plan) for _, plan in target.plans}
     for place, (eps, plan) in enumerate(target.plans):
+        works, step = plans[plan.name], f"{plan.name}, eps {eps:.4g}"
         for rows in target.slices:
-            words = f"{plan.name}, eps {eps:.4g}, samples {rows.start} to {rows.stop - 1}"
             compute = partial(_attacked, target, eps, plan, rows, clean=place == 0)
-            name, length = block_name(f"attack-{place}", rows), len(plan.stages)
-            yield Unit(name, rows.stop - rows.start, words, compute, length)
+            name, count = block_name(f"attack-{place}", rows), rows.stop - rows.start
+            yield Unit(name, count, step, works, compute, len(plan.stages), plan.name)
+
+
+def stage_works(target: Target, plan: Plan) -> dict[str, Work]:
+    """The work of the stages of a plan, by their words."""
+    return {str(stage): target.work_of(stage) for stage in target.suited(plan).stages}
 
 
 def certificate_units(target: Target) -> Iterator[Unit]:
     """The certificates of each block, where they were asked for."""
     for rows in target.slices if target.settings.certify else ():
-        words = f"Certificates, samples {rows.start} to {rows.stop - 1}"
         name, compute = block_name("certificates", rows), partial(_certified, target, rows)
-        yield Unit(name, rows.stop - rows.start, words, compute)
+        works = {"draws": Work(SELECTION + (target.settings.draws or 0))}
+        yield Unit(name, rows.stop - rows.start, "certificates", works, compute)
 
 
-def _certified(target: Target, rows: slice, _: Progress) -> Any:
+def _certified(target: Target, rows: slice, _: Listener) -> Any:
     settings = target.settings
     assert settings.draws is not None
     how: dict[str, Any] = {"batch_size": settings.batch_size, "seed": _seed(target, rows)}
@@ -124,10 +116,15 @@ def _seed(target: Target, rows: slice) -> int:
 
 
 def _attacked(
-    target: Target, eps: float, plan: Plan, rows: slice, progress: Progress, clean: bool
+    target: Target, eps: float, plan: Plan, rows: slice, listener: Listener, clean: bool
 ) -> Any:
     """The outcome of a plan on a block; `clean` adds the predictions of the samples."""
     settings = target.settings
+
+    def report(words: str, tried: int, _: int) -> None:
+        assert attack.outcome is not None
+        listener.stage(words, tried, attack.outcome)
+
     attack = SpikingAutoAttack(
         target.classifier,
         norm=settings.measure,
@@ -137,7 +134,7 @@ def _attacked(
         batch_size=settings.batch_size,
         seed=_seed(target, rows),
         verbose=False,
-        on_stage=progress.stage,
+        on_stage=report,
     )
     with nullcontext() if plan.name == settings.decides else attack_errors(plan.stages[0].attack):
         attack.generate(target.x[rows], target.y[rows])

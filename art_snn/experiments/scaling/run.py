@@ -3,7 +3,6 @@
 from itertools import product
 
 import torch
-from tqdm.auto import tqdm
 
 from art_snn.experiments.base import at_work
 from art_snn.experiments.resume import earlier, write_result
@@ -13,6 +12,7 @@ from art_snn.experiments.scaling.settings import Protocol, Settings
 from art_snn.measuring import process
 from art_snn.measuring.machine import describe_machine
 from art_snn.measuring.workload import Workload, peak_of, seconds_of
+from art_snn.progress import over
 
 
 @at_work
@@ -30,7 +30,8 @@ def run(settings: Settings) -> Growth:
     before = earlier(file, "machine", Growth, lambda growth: growth.machine == machine)
     cells = {(cell.model, cell.steps): cell for cell in before.cells} if before else {}
     pairs = list(product(settings.models, settings.steps))
-    for model, steps in tqdm(pairs, desc="Models and time steps"):
+    each = "{0[0]}, T = {0[1]}".format
+    for model, steps in over(pairs, "Models and time steps", each=each):
         cell = cells.get((model, steps))
         if cell is None or not cell.whole(map(str, settings.rows)):
             load = settings.workload(images, model, steps, threads)
@@ -45,7 +46,8 @@ def run(settings: Settings) -> Growth:
 def _measured(load: Workload, cell: Cell, settings: Settings) -> Cell:
     """The cell with its figures, whatever fails."""
     one_batch, rows = load.of(settings.batch_size), []
-    for row in tqdm(settings.rows, desc=f"Memory, {cell.model}, T = {cell.steps}", leave=False):
+    words = f"Memory, {cell.model}, T = {cell.steps}"
+    for row in over(settings.rows, words, unit="rows", leave=False):
         try:
             cell.peak[str(row)] = int(process.in_fresh_process(peak_of, one_batch, row))
             rows.append(row)

@@ -1,5 +1,6 @@
 """An evaluation comes to the same however often it is stopped, and says what it found."""
 
+import contextlib
 import io
 import json
 import os
@@ -15,16 +16,16 @@ import numpy as np
 import pytest
 
 from art_snn.attacks import Outcome, SpikingAutoAttack
+from art_snn.cli import run_command
 from art_snn.experiments.evaluate import Evaluated, Settings
-from art_snn.experiments.evaluate.units import Progress
 from art_snn.experiments.evaluation import Evaluation, verdicts
 from art_snn.experiments.resume import as_json, read_result
 from art_snn.files import write_json
 from art_snn.metrics import l1_radius
-from art_snn.team import Team
 from tests.command import call, forbidden, interrupted
 from tests.evaluations import RISES, VANISHED, comparable, complaints, evaluation, trial
 from tests.jobs import started
+from tests.terminal import pseudo_terminal
 
 NETWORK = ("--width", "0.0625", "--steps", "2", "--epochs", "2", "--device", "cpu")
 EVALUATE = (
@@ -46,8 +47,23 @@ def whole(tmp_path_factory):
         patch.chdir(folder)
         patch.setattr("sys.argv", ["art-snn", *EVALUATE])
         done = call(*EVALUATE)
-    assert (done.status, done.stderr) == (0, "")  # Nothing is shown without a terminal.
+    assert done.status == 0, done.stderr
+    check_lines(done.stderr)
     return folder / "out", comparable(folder / "out"), done.stdout
+
+
+def check_lines(shown):
+    """Without a terminal there is one line for each epoch, and for each attack and budget."""
+    assert "\r" not in shown
+    *epochs, a, b, c, d = shown.splitlines()
+    assert [line[:24] for line in epochs] == [f"Training: epoch {n} of 2, " for n in (1, 2)]
+    steps = [f"AutoPGD(max_iter=3) by {rule}, eps {eps}" for eps in EPS for rule in ("stbp", "rga")]
+    for number, (line, step) in enumerate(zip((a, b, c, d), steps, strict=True), 1):
+        words = rf"[{number}/4] {step}: "
+        assert line.startswith(words)
+        assert re.fullmatch(
+            r"\d+ of 20 correct, \d+ left after the attack, \d s", line[len(words) :]
+        )
 
 
 @pytest.fixture
@@ -398,23 +414,23 @@ def test_what_the_attack_refuses_is_refused_before_a_network_is_trained(
     assert call(*EVALUATE, *options).status == 2
 
 
-class Terminal(io.StringIO):
-    """Takes what is written, and says that people look at it."""
+def test_on_a_terminal_of_80_columns_no_line_is_wrapped_and_the_bar_moves(folder):
+    stdout = io.StringIO()
+    words = with_plan("--eps", "0.1", "--samples", "6", "--examined", "3")
+    with pseudo_terminal(80) as pieces, contextlib.redirect_stdout(stdout):
+        assert run_command(words) == 0
+    assert max(map(len, pieces)) <= 80
+    bars = [piece for piece in pieces if "%|" in piece]
+    shares = [int(re.search(r"(\d+)%", bar)[1]) for bar in bars]
+    assert (shares[0], shares[-1], sorted(shares)) == (0, 100, shares)
+    assert len(set(shares)) > 5
+    assert bars[-1].startswith("[3/3] PGD-7 by stbp, eps 0.1: 100%|█████")
+    stages = [piece for piece in pieces if piece.startswith("  AutoPGD HART: ")]
+    assert re.fullmatch(r"  AutoPGD HART: \d tried, \d broken, \d of 6 left *", stages[0])
+    assert any(re.match(r"\[1/3\] findings: \d, ", piece) for piece in pieces)
 
-    def isatty(self):
-        return True
 
-
-def test_a_terminal_shows_a_line_per_stage(monkeypatch):
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    progress = Progress.over(10, 2, Team())
-    progress.stage("AutoPGD by rga", 8, 3)
-    progress.end(4)
-    progress.stage("AutoPGD by stbp", 3, 2)
-    progress.end(4)
-    progress.bar.close()
-    shown = terminal.getvalue()
-    assert "3 survive; AutoPGD by rga attacked 8\n" in shown
-    assert re.search(r"2 survive; AutoPGD by stbp attacked 3, \S+ samples/s, \d\d:\d\d left", shown)
-    assert "10/10" in shown
+def test_a_quiet_command_prints_its_result_and_nothing_else(folder):
+    done = call(*EVALUATE, "--quiet", "--eps", "0.1", "--samples", "4", "--rules", "stbp")
+    assert (done.status, done.stderr) == (0, "")
+    assert "Of 4 images" in done.stdout
