@@ -10,7 +10,7 @@ ENVIRONMENT = $(VENV)-frameworks-
 GPU = $(VENV)-gpu
 OFFLINE = $(GPU)/bin/python -m pip install --quiet --disable-pip-version-check --no-index --find-links "$(abspath $(WHEELS))"
 
-.PHONY: demo test test-processors test-faults test-frameworks bench gpu-check check docs package examples examples-alone examples-study clean
+.PHONY: demo test test-processors test-faults test-frameworks bench gpu-check check docs package examples examples-alone examples-study notebooks clean
 
 demo: $(VENV)/.installed
 	$(BIN)/art-snn demo
@@ -50,11 +50,18 @@ examples: examples-alone examples-study
 
 examples-alone: $(VENV)/.dev
 	@set -e; for script in examples/*.py examples/frameworks/attack_plain.py; do echo "$$script"; $(BIN)/python $$script --small; done
-	$(BIN)/python -m nbconvert --to notebook --execute --output-dir "$$(mktemp -d)" examples/tutorial.ipynb
+	$(BIN)/python -m nbconvert --to notebook --execute --output-dir "$$(mktemp -d)" \
+		examples/tutorial.ipynb examples/events.ipynb
 
 # One after the other: they share the networks that they train.
 examples-study: $(VENV)/.dev
 	@set -e; for script in $(STUDY); do echo "$$script"; $(BIN)/python $$script --small; done
+
+# Writes their outputs, without torch's word about Triton; make test-frameworks runs the one of SpikingJelly.
+notebooks: $(ENVIRONMENT)main/.installed
+	$(ENVIRONMENT)main/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[notebook]'
+	TORCH_LOGS=-torch $(ENVIRONMENT)main/bin/python -m nbconvert --to notebook --execute --inplace \
+		--ExecutePreprocessor.record_timing=False examples/*.ipynb
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

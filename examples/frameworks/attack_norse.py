@@ -2,7 +2,6 @@
 
 import sys
 
-import norse.torch as norse
 import torch
 from torch import Tensor, nn
 from under_attack import report
@@ -10,6 +9,11 @@ from under_attack import report
 from art_snn import PyTorchSpikingClassifier
 from art_snn.data import digits
 from art_snn.interop import adapt
+
+try:
+    import norse.torch as norse
+except ImportError as error:
+    sys.exit(f"This example needs Norse: pip install norse ({error})")
 
 
 class Net(nn.Module):

@@ -3,14 +3,18 @@
 import sys
 
 import torch
-from sinabs.activation import SingleSpike
-from sinabs.layers import IAFSqueeze
 from torch import Tensor, nn
 from under_attack import report
 
 from art_snn import PyTorchSpikingClassifier
 from art_snn.data import digits
 from art_snn.interop import adapt
+
+try:
+    from sinabs.activation import SingleSpike
+    from sinabs.layers import IAFSqueeze
+except ImportError as error:
+    sys.exit(f"This example needs sinabs: pip install sinabs ({error})")
 
 STEPS = 8
 

@@ -3,13 +3,17 @@
 import sys
 
 import torch
-from spikingjelly.activation_based import functional, layer, neuron
 from torch import nn
 from under_attack import report
 
 from art_snn import PyTorchSpikingClassifier
 from art_snn.data import digits
 from art_snn.interop import adapt
+
+try:
+    from spikingjelly.activation_based import functional, layer, neuron
+except ImportError as error:
+    sys.exit(f"This example needs SpikingJelly: pip install spikingjelly ({error})")
 
 
 def main(small: bool) -> None:

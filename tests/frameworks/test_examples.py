@@ -1,7 +1,8 @@
-"""The example scripts of the frameworks that are installed run, and say what they found."""
+"""The examples of the frameworks that are installed run, and say what they found."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
+
+from art_snn import Direct
+from art_snn.models.own import built
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [name for name in ("spikingjelly", "snntorch", "norse", "sinabs") if find_spec(name)]
@@ -17,14 +22,55 @@ if "spikingjelly" in NAMES and metadata.version("spikingjelly") < "2":
     NAMES.remove("spikingjelly")
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_an_example_runs(name, tmp_path):
-    script = ROOT / "examples" / "frameworks" / f"attack_{name}.py"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, str(script), "--small"]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
+EVALUATED = [name for name in NAMES if name in ("spikingjelly", "snntorch")]
+
+
+def printed(folder: Path, *words: str, code: str = "") -> str:
+    """What python prints in a folder, given the words and the code."""
+    paths = os.pathsep.join(sys.path)
+    environment = os.environ | {"PYTHONPATH": paths, "MPLBACKEND": "Agg"}
+    options = {"cwd": folder, "env": environment, "input": code, "capture_output": True}
+    done = subprocess.run([sys.executable, *words], text=True, check=False, **options)
     assert done.returncode == 0, done.stderr
-    assert "native" in done.stdout
-    assert "rga" in done.stdout.lower()
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_attack_runs(name, tmp_path):
+    script = ROOT / "examples" / "frameworks" / f"attack_{name}.py"
+    words = printed(tmp_path, str(script), "--small")
+    assert "native" in words
+    assert "rga" in words.lower()
+
+
+@pytest.mark.parametrize("name", EVALUATED)
+def test_an_evaluation_runs_and_writes_a_report_and_a_table(name, tmp_path):
+    script = ROOT / "examples" / "frameworks" / f"evaluate_{name}.py"
+    assert "Robust accuracy" in printed(tmp_path, str(script), "--small")
+    (folder,) = tmp_path.glob("evaluated-*")
+    assert (folder / "report.html").exists()
+    assert "tabular" in (folder / "table.tex").read_text("utf-8")
+
+
+@pytest.mark.skipif("spikingjelly" not in NAMES, reason="needs SpikingJelly 2")
+def test_the_network_on_the_first_page_is_adapted():
+    network = built(f"{ROOT / 'examples' / 'frameworks' / 'my_network.py'}:load")
+    assert network.encoder == Direct(steps=8)
+    assert network(torch.rand(2, 1, 8, 8)).shape == (2, 10)
+
+
+def code_of(notebook: Path) -> str:
+    """The code of a notebook as plain Python, without what only Jupyter understands."""
+    cells = json.loads(notebook.read_text("utf-8"))["cells"]
+    texts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    for place, text in enumerate(texts):
+        first, _, rest = text.partition("\n")
+        if first.startswith("%%writefile "):
+            texts[place] = f"Path({first.split()[1]!r}).write_text({rest!r}, 'utf-8')"
+    return "\n".join(texts).replace("%matplotlib inline", "")
+
+
+@pytest.mark.skipif("spikingjelly" not in NAMES, reason="needs SpikingJelly 2")
+def test_the_notebook_that_evaluates_a_network_runs(tmp_path):
+    code = code_of(ROOT / "examples" / "evaluate_spikingjelly.ipynb")
+    assert "Robust accuracy" in printed(tmp_path, "-", code=code)

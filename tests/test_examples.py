@@ -1,0 +1,63 @@
+"""Notebooks are committed with what they print; examples say which package they miss."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
+LARGEST = 400_000
+"""Bytes of all notebooks together."""
+FRAMEWORKS = {
+    "attack_norse": "norse",
+    "attack_sinabs": "sinabs",
+    "attack_snntorch": "snntorch",
+    "attack_spikingjelly": "spikingjelly",
+    "evaluate_snntorch": "snntorch",
+    "evaluate_spikingjelly": "spikingjelly",
+}
+
+
+def code_cells(notebook: Path) -> list[dict[str, Any]]:
+    cells = json.loads(notebook.read_text("utf-8"))["cells"]
+    return [cell for cell in cells if cell["cell_type"] == "code"]
+
+
+def test_there_are_three_notebooks_and_they_are_small():
+    names = ["evaluate_spikingjelly", "events", "tutorial"]
+    assert [notebook.stem for notebook in NOTEBOOKS] == names
+    assert sum(notebook.stat().st_size for notebook in NOTEBOOKS) < LARGEST
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.stem)
+def test_a_notebook_was_run_from_top_to_bottom_without_errors_and_warnings(notebook):
+    cells = code_cells(notebook)
+    assert [cell["execution_count"] for cell in cells] == [*range(1, len(cells) + 1)]
+    outputs = [output for cell in cells for output in cell["outputs"]]
+    assert {output["output_type"] for output in outputs} <= {
+        "stream",
+        "display_data",
+        "execute_result",
+    }
+    assert [output["text"] for output in outputs if output.get("name") == "stderr"] == []
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    words = json.dumps([output for output in outputs if "image/png" not in output.get("data", {})])
+    assert re.search(r"[Ww]arning:|/home/|/root/|/tmp/", words) is None
+
+
+@pytest.mark.parametrize("script", FRAMEWORKS)
+def test_an_example_without_its_framework_says_what_to_install(script, monkeypatch):
+    name = FRAMEWORKS[script]
+    monkeypatch.setitem(sys.modules, name, None)
+    for module in [module for module in sys.modules if module.startswith(f"{name}.")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.syspath_prepend(str(EXAMPLES / "frameworks"))
+    with pytest.raises(SystemExit, match=f"(?i)^this example needs {name}: pip install {name} "):
+        runpy.run_path(str(EXAMPLES / "frameworks" / f"{script}.py"))
