@@ -6,15 +6,27 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"
+BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#666666"
+STYLE = {"arrowstyle": "-|>", "mutation_scale": 10, "color": GREY}
 FORMS = (
-    ("All steps in one call", "[T, N, ...]", "model", "[T, N, K]", "adapt(model, steps=8)", 1),
-    ("One step in a call", "[N, ...]", "model", "[N, K]", "adapt(model, steps=25)", 3),
     (
-        "A loop of its own",
-        "[N, ...]",
-        "model\nloops over t",
-        "[N, K]",
+        "All time steps in one call",
+        "SpikingJelly in step mode 'm'",
+        ("[T, N, ...]", "model", "[T, N, K]"),
+        "adapt(model, steps=8)",
+        1,
+    ),
+    (
+        "One time step per call",
+        "snnTorch with init_hidden, SpikingJelly in 's'",
+        ("[N, ...]", "model", "[N, K]"),
+        "adapt(model, steps=8)",
+        3,
+    ),
+    (
+        "A time loop in forward()",
+        "most networks of snnTorch and Norse",
+        ("[N, ...]", "for t in ...", "[N, K]"),
         "adapt(model, encoder=None)",
         1,
     ),
@@ -30,12 +42,12 @@ def box(ax: Axes, x: float, y: float, text: str, colour: str, width: float) -> N
 
 
 def arrow(ax: Axes, start: float, end: float, y: float, text: str) -> None:
-    style = {"arrowstyle": "-|>", "mutation_scale": 10, "color": GREY}
-    ax.add_patch(FancyArrowPatch((start, y), (end, y), **style))
+    ax.add_patch(FancyArrowPatch((start, y), (end, y), **STYLE))
     ax.text((start + end) / 2, y + 0.07, text, ha="center", va="bottom", fontsize=9, color=GREY)
 
 
-def form(ax: Axes, title: str, given: str, model: str, answer: str, call: str, calls: int) -> None:
+def form(ax: Axes, title: str, usual: str, words: tuple[str, ...], call: str, calls: int) -> None:
+    given, model, answer = words
     for row in range(calls):
         y = 0.85 - 0.5 * row if calls > 1 else 0.35
         arrow(ax, 0.0, 0.75, y, given)
@@ -43,16 +55,18 @@ def form(ax: Axes, title: str, given: str, model: str, answer: str, call: str, c
         arrow(ax, 1.95, 2.7, y, answer)
         if calls > 1:
             ax.text(-0.1, y, f"t = {row}", ha="right", va="center", fontsize=9, color=ORANGE)
+            ax.add_patch(FancyArrowPatch((1.35, y - 0.19), (1.35, y - 0.33), **STYLE))
     if calls > 1:
-        ax.text(1.35, 0.85 - 0.5 * calls + 0.1, "...", ha="center", fontsize=11, color=ORANGE)
-    ax.text(1.35, -0.75, call, ha="center", fontsize=10, family="monospace", color=ORANGE)
-    ax.set(xlim=(-0.6, 2.9), ylim=(-0.95, 1.3))
-    ax.set_title(title, loc="left", fontsize=10)
+        ax.text(1.5, -0.44, "state", va="center", fontsize=9, color=GREY)
+    ax.text(1.35, -0.85, call, ha="center", fontsize=10, family="monospace", color=ORANGE)
+    ax.set(xlim=(-0.6, 2.9), ylim=(-1.0, 1.6))
+    ax.set_title(title, loc="left", fontsize=11)
+    ax.text(-0.6, 1.45, usual, fontsize=9, color=GREY)
     ax.axis("off")
 
 
 def main() -> None:
-    figure = Figure(figsize=(9.2, 2.7), layout="constrained")
+    figure = Figure(figsize=(9.6, 3.0), layout="constrained")
     for ax, row in zip(figure.subplots(1, len(FORMS)), FORMS, strict=True):
         form(ax, *row)
     figure.savefig(Path(__file__).parent / "_static" / "forms.png", dpi=150)
