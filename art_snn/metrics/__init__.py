@@ -5,6 +5,7 @@ from art_snn.metrics.robust import (
     SIGNIFICANT as SIGNIFICANT,
     Robustness as Robustness,
     against as against,
+    p_words as p_words,
     paired_difference as paired_difference,
     robustness as robustness,
     union as union,

@@ -11,6 +11,8 @@ from art_snn.metrics.shares import Share
 
 SIGNIFICANT = 0.05
 """A p-value of McNemar's test below it tells two attacks apart."""
+SMALLEST = 0.001
+"""Smaller p-values are not told apart: some hundred samples do not carry their digits."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,12 @@ def union(outcomes: Collection[Robustness]) -> Robustness:
 
 
 def against(outcome: Robustness, reference: Robustness) -> str:
-    """McNemar's p-value in two digits, after +, - or = for more, fewer or as many flips."""
+    """Whether an attack flips more samples than another, with McNemar's p: "weaker, p = 0.03"."""
     more, fewer, p = paired_difference(outcome, reference)
-    sign = "+" if more > fewer else "-" if more < fewer else "="
-    return f"{sign} {p:.2g}"
+    strength = "stronger" if more > fewer else "weaker" if more < fewer else "as strong"
+    return f"{strength}, {p_words(p)}"
+
+
+def p_words(p: float) -> str:
+    """A p-value in at most two digits: "p = 0.03"; "p < 0.001" wherever it is smaller."""
+    return f"p < {SMALLEST:g}" if p < SMALLEST else f"p = {p:.2g}"

@@ -129,7 +129,7 @@ def render(title: str, content: Mapping[str, Any]) -> str:
         shares = (by_stbp.clean_accuracy, by_stbp.attack_success, by_rga.attack_success)
         names = (f"{cell[0]:g}", *cell[1:3], cell[3].upper())
         rows.append((*names, *map(str, shares), against(by_rga, by_stbp)))
-    table = tables.Table((*FIELDS, "accuracy", "STBP", "RGA", "p, RGA to STBP"), rows)
+    table = tables.Table((*FIELDS, "accuracy", "STBP", "RGA", "RGA against STBP"), rows)
     notes = tables.Notes([verdict(outcomes, kinds) for kinds in KINDS])
     return tables.render([title, table, notes], "markdown")
 

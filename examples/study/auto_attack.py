@@ -39,7 +39,7 @@ from art_snn.experiments.trained import Trained
 from art_snn.files import write_text
 from art_snn.gradients import applicable
 from art_snn.measuring.machine import describe_machine, set_threads
-from art_snn.metrics import Robustness, against, paired_difference
+from art_snn.metrics import Robustness, against, p_words, paired_difference
 from art_snn.models import Architecture
 
 BATCH, PAPER, ART = 50, "PGD-7 by stbp", "AutoAttack of ART by stbp"
@@ -284,7 +284,7 @@ def notes(content: Mapping[str, Any]) -> Iterator[str]:
     ours, theirs, p = paired_difference(standard, art)
     yield (
         f"On the {len(art.correct)} samples of ART's AutoAttack standard flips {ours} that it does "
-        f"not, and it {theirs} that standard does not (p = {p:.2g})."
+        f"not, and it {theirs} that standard does not ({p_words(p)})."
     )
     cells = {cell["name"]: cell for cell in content["outcomes"].values()}
     counts = [f"{stage}: {count}" for stage, count in cells["standard"]["stages"].items() if count]

@@ -167,7 +167,7 @@ def verdict(content: Mapping[str, Any], dtype: str) -> str:
 def render(title: str, content: Mapping[str, Any]) -> str:
     """A row per network, rule and precision, and what they come to."""
     titles = ["decay", "rule", "half", "success, single", "success, half", "difference, points"]
-    titles += ["p", "cosine", "single to half", "half to single"]
+    titles += ["half against single", "cosine", "single to half", "half to single"]
     rows = []
     for found in content["outcomes"].values():
         for dtype in present(content):

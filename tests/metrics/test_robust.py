@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from art_snn.metrics import Robustness, against, paired_difference, robustness, union
+from art_snn.metrics import Robustness, against, p_words, paired_difference, robustness, union
 from tests.outcomes import outcome
 
 
@@ -41,8 +41,21 @@ def test_the_union_flips_whatever_one_of_the_attacks_flips():
 
 @pytest.mark.parametrize(
     ("flips", "words"),
-    [({2, 3, 4, 5, 6, 7, 8}, "+ 0.031"), ({2}, "= 1"), ({3}, "= 1"), ((), "- 1")],
+    [
+        ({2, 3, 4, 5, 6, 7, 8}, "stronger, p = 0.031"),
+        ({2}, "as strong, p = 1"),
+        ({3}, "as strong, p = 1"),
+        ((), "weaker, p = 1"),
+    ],
 )
-def test_a_p_value_stands_behind_the_sign_of_the_attack_that_flips_more(flips, words):
+def test_the_stronger_of_two_attacks_is_named_with_a_p_value_of_two_digits(flips, words):
     # Six flips more are 2 / 2^6, one fewer is 1.
     assert against(outcome(flips), outcome({2})) == words
+
+
+@pytest.mark.parametrize(
+    ("p", "words"),
+    [(6.2e-33, "p < 0.001"), (0.00099, "p < 0.001"), (0.001, "p = 0.001"), (0.0317, "p = 0.032")],
+)
+def test_small_p_values_are_not_told_apart(p, words):
+    assert p_words(p) == words

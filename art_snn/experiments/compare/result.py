@@ -80,8 +80,8 @@ class Comparison(Result):
         return "no rule applies"
 
     def _table(self) -> Table:
-        """One row per rule and one for the union of all; p is that of McNemar's test."""
-        titles = ["rule", "success among the correct", "p against STBP", "x inference", "ms"]
+        """One row per rule and one for the union of all; p is of McNemar's test."""
+        titles = ["rule", "success among the correct", "against STBP", "x inference", "ms"]
         titles += ["zero gradient", "cosine to STBP"]
         outcomes, blank = self.attacked, ("",) * 5
         rows: list[tuple[str, ...]] = []

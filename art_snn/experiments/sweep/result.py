@@ -85,7 +85,7 @@ class Panel:
     def table(self) -> Table:
         """One row per network and value; p is that of McNemar's test."""
         titles = ["network", self.field, "success among the correct"]
-        titles += ["p against the best", "p against the default"]
+        titles += ["against the best", "against the default"]
         return Table(titles, [r for name, line in self.lines.items() for r in _rows(name, line)])
 
     def notes(self) -> Notes:

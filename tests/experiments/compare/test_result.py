@@ -17,7 +17,7 @@ from tests.outcomes import outcome
 TITLES = (
     "rule",
     "success among the correct",
-    "p against STBP",
+    "against STBP",
     "x inference",
     "ms",
     "zero gradient",
@@ -43,9 +43,9 @@ EXAMPLE = by_hand(
 # Eight are correct; the p-values are 2 / 2^6 for six flips more and 1 for one fewer.
 CELLS = [
     ("stbp", str(Share(1, 8)), "", "4.00", "2000", str(Share(0, 10)), "1.000"),
-    ("rga", str(Share(7, 8)), "+ 0.031", "1.50", "750", str(Share(4, 10)), "0.250"),
-    ("pdsg", str(Share(0, 8)), "- 1", "2.00", "1000", str(Share(10, 10)), "nan"),
-    ("assg", str(Share(1, 8)), "= 1", "2.00", "1000", str(Share(0, 10)), "-0.500"),
+    ("rga", str(Share(7, 8)), "stronger, p = 0.031", "1.50", "750", str(Share(4, 10)), "0.250"),
+    ("pdsg", str(Share(0, 8)), "weaker, p = 1", "2.00", "1000", str(Share(10, 10)), "nan"),
+    ("assg", str(Share(1, 8)), "as strong, p = 1", "2.00", "1000", str(Share(0, 10)), "-0.500"),
     ("cba", "does not apply", *BLANK),
     ("union of all", str(Share(7, 8)), *BLANK),
 ]

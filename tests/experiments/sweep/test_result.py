@@ -82,9 +82,9 @@ def test_the_table_says_how_strong_every_value_is_against_the_best_and_the_defau
     # 1 against 3: six fewer; 2 against 3: four fewer and one more, p = 12 / 32;
     # 1 against 2: three fewer, p = 2 / 8.
     assert [" ".join(row.split()) for row in rest[:5]] == [
-        f"decay 1 1 {Share(2, 10)} - 0.031 - 0.25",
-        f"decay 1 2 (default) {Share(5, 10)} - 0.38",
-        f"decay 1 3 {Share(8, 10)} + 0.38",
+        f"decay 1 1 {Share(2, 10)} weaker, p = 0.031 weaker, p = 0.25",
+        f"decay 1 2 (default) {Share(5, 10)} weaker, p = 0.38",
+        f"decay 1 3 {Share(8, 10)} stronger, p = 0.38",
         f"decay 1 union of all {Share(9, 10)}",
         f"decay 0.5 1 {Share(1, 10)}",
     ]
