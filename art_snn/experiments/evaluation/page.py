@@ -1,4 +1,4 @@
-"""One page that shows everything, by itself: no script, and nothing from elsewhere."""
+"""One page that shows everything: it loads nothing, and can be read without its one script."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,35 +6,42 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from art_snn.experiments.colours import DARK, LIGHT
 from art_snn.experiments.evaluation import rows
+from art_snn.experiments.evaluation.cards import doubt_words, make_cards
 from art_snn.experiments.evaluation.drawings import draw_sections, draw_side_by_side
 from art_snn.experiments.evaluation.items import ReportItem
+from art_snn.experiments.evaluation.links import documentation, page_address
 from art_snn.experiments.evaluation.pictures import make_grid
-from art_snn.experiments.evaluation.side import paired_table, pairs, verdict_table
-from art_snn.experiments.evaluation.verdict import decisive_findings, plain_words, spelt, verdicts
+from art_snn.experiments.evaluation.provenance import digest_rows, setting_rows
+from art_snn.experiments.evaluation.side import labels, paired_table, pairs, verdict_table
+from art_snn.experiments.evaluation.verdict import plain_words, spelt, verdicts
 
 HERE = Path(__file__).parent
 PAGE = "report.html"
 MOST_SAMPLES = 1000
 """Rows of the longest table; of more samples the rest is in the JSON."""
 MOST_DIFFERING = 500
+SHARE = re.compile("([\\d.]+\u00a0%\u00a0)(\\[[^]]+\\])")
 
 
 def render_page(items: Sequence[ReportItem]) -> str:
     """One evaluation, or several side by side, as one page of HTML."""
     template = _environment().get_template("report.html.j2")
-    views = [_view(item, number) for number, item in enumerate(items, 1)]
+    numbered = enumerate(zip(items, labels(items), strict=True), 1)
+    views = [_view(item, label, number) for number, (item, label) in numbered]
     several = _side_by_side(items) if len(items) > 1 else None
     style = Markup((HERE / "report.css").read_text(encoding="utf-8"))
     colours = {"light": LIGHT, "dark": DARK}
-    return template.render(style=style, colours=colours, views=views, several=several)
+    return template.render(
+        style=style, colours=colours, views=views, several=several, address=documentation()
+    )
 
 
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(HERE),
         # What users write, such as titles and commands, is text and never markup.
         autoescape=True,
@@ -43,25 +50,29 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters |= {"unbroken": unbroken, "cell": cell}
+    environment.globals["page_address"] = page_address
+    return environment
 
 
-def _view(item: ReportItem, number: int) -> Mapping[str, Any]:
+def _view(item: ReportItem, label: str, number: int) -> Mapping[str, Any]:
     """All that the page shows of one evaluation."""
     evaluation, name = item.evaluation, f"r{number}"
-    results, decisive = verdicts(evaluation), decisive_findings(evaluation)
+    results, (decisive, others) = verdicts(evaluation), make_cards(evaluation)
     differ, alike = rows.difference_rows(evaluation)
     total = len(evaluation.samples)
     return {
         "id": name,
-        "number": number,
+        "label": label,
         "item": item,
         "evaluation": evaluation,
         "total": total,
-        "verdict": _unbroken(plain_words(evaluation, results[-1])),
+        "verdict": plain_words(evaluation, results[-1]),
         "verdicts": rows.verdict_rows(evaluation),
         "open": any(verdict.open for verdict in results),
-        "findings": decisive,
-        "others": [finding for finding in evaluation.findings if finding not in decisive],
+        "cards": decisive,
+        "doubt": doubt_words(evaluation, decisive),
+        "others": others,
         "attacks": rows.attack_rows(evaluation),
         "remarks": rows.remarks(evaluation),
         "drawings": draw_sections(evaluation, name),
@@ -73,14 +84,22 @@ def _view(item: ReportItem, number: int) -> Mapping[str, Any]:
         "alike": alike,
         "samples": rows.sample_rows(evaluation, MOST_SAMPLES),
         "listed": min(total, MOST_SAMPLES),
-        "provenance": rows.provenance_rows(evaluation),
+        "settings": setting_rows(evaluation),
+        "digests": digest_rows(evaluation),
     }
 
 
-def _unbroken(text: str) -> str:
+def unbroken(text: str) -> str:
     """The text with shares and their intervals in one piece each, and budgets with their names."""
     text = re.sub(r"(?<=\d) % \[([\d.]+), ", "\u00a0%\u00a0[\\1,\u00a0", text)
+    text = re.sub(r"\bp ([<=]) (?=\d)", "p\u00a0\\1\u00a0", text)
     return re.sub(r"\beps (?=\d)", "eps\u00a0", text)
+
+
+def cell(text: str) -> Markup:
+    """The content of a cell: intervals are set apart, and long names may break at a bracket."""
+    markup = re.sub(r"\(\b", "(<wbr>", str(escape(unbroken(text))))
+    return Markup(re.sub(SHARE, r'<span class="share">\1<small>\2</small></span>', markup))
 
 
 def _side_by_side(items: Sequence[ReportItem]) -> Mapping[str, Any]:

@@ -1,7 +1,6 @@
 """An evaluation as tables and sentences."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from itertools import combinations
 
 from art_snn.attacks import Outcome
@@ -17,7 +16,7 @@ from art_snn.experiments.evaluation.verdict import (
 )
 from art_snn.experiments.tables import Command, Notes, Part, Table
 from art_snn.findings import Finding
-from art_snn.metrics import SIGNIFICANT, against, paired_difference
+from art_snn.metrics import SIGNIFICANT, against, p_words, paired_difference
 
 NOT_DECISIVE = "Does not change the verdict"
 RADII = 4
@@ -72,10 +71,10 @@ def verdict_rows(evaluation: Evaluation) -> Table:
 def attack_rows(evaluation: Evaluation) -> Table:
     """A row per budget and attack, and one for the union of all attacks up to that budget.
 
-    McNemar's p-value has a + where the attack breaks more than the first one, a - where fewer."""
+    The last column says whether the attack breaks more than the first one, by McNemar's test."""
     first, *others = evaluation.names
     titles = ["attack", "eps", "clean accuracy", "attack success", "robust accuracy"]
-    titles += ["queries per sample", *([f"p against {first}"] if others else [])]
+    titles += ["queries per sample", *([f"against {first}"] if others else [])]
     rows = []
     for verdict in verdicts(evaluation):
         eps = size(evaluation.norm, verdict.eps)
@@ -129,13 +128,14 @@ def difference_rows(evaluation: Evaluation) -> tuple[Table, Table]:
     """McNemar's test between any two attacks at the same budget: those that differ, and the rest.
 
     Two attacks differ where the p-value is below 0.05."""
-    titles = ("attack", "other attack", "eps", "broken by the attack alone", "by the other", "p")
+    titles = ["attack", "other attack", "eps", "broken by the first alone", "by the other alone"]
+    titles.append("McNemar's test")
     differ: list[tuple[str, ...]] = []
     alike: list[tuple[str, ...]] = []
     for eps in evaluation.budgets:
         for one, other in combinations(evaluation.at(eps).values(), 2):
             more, fewer, p = paired_difference(one.robustness, other.robustness)
-            counts = size(evaluation.norm, eps), str(more), str(fewer), f"{p:.2g}"
+            counts = size(evaluation.norm, eps), str(more), str(fewer), p_words(p)
             (differ if p < SIGNIFICANT else alike).append((one.name, other.name, *counts))
     return Table(titles, differ, words=2), Table(titles, alike, words=2)
 
@@ -207,20 +207,3 @@ def sample_rows(evaluation: Evaluation, most: int) -> Table:
     columns += [fates(evaluation, eps) for eps in evaluation.budgets]
     rows = [(str(i), *row) for i, row in enumerate(zip(*columns, strict=True)) if i < most]
     return Table(titles, rows, words=len(titles))
-
-
-def provenance_rows(evaluation: Evaluation) -> Table:
-    """All that is needed to reproduce it, but for the command."""
-    content = evaluation.provenance
-    cells: dict[str, object] = {"samples": len(evaluation.samples)}
-    cells |= {"examined for findings": content.examined}
-    cells |= {"seed": content.seed, "block": content.block, "batch size": content.batch_size}
-    cells |= {f"rule {name}": rule for name, rule in content.rules.items()}
-    cells |= {"weights": content.weights, "data": content.data, "fingerprint": evaluation.key}
-    cells |= {"sources": ", ".join(content.sources)} if content.sources else {}
-    cells |= {"time steps": content.steps} if content.steps is not None else {}
-    cells |= {"encoder": content.encoder, "date": evaluation.date}
-    cells |= {"time taken": str(timedelta(seconds=round(content.seconds)))}
-    cells |= {"device": content.device, "threads": content.threads} | content.versions
-    cells |= {"commit": content.commit} if content.commit else {}
-    return Table(("", "value"), [(name, str(value)) for name, value in cells.items()], words=2)

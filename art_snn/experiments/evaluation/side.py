@@ -10,9 +10,9 @@ import numpy as np
 from art_snn.experiments.evaluation.evaluation import Evaluation
 from art_snn.experiments.evaluation.items import ReportItem
 from art_snn.experiments.evaluation.rows import fates
-from art_snn.experiments.evaluation.verdict import budget_words, verdicts
+from art_snn.experiments.evaluation.verdict import budget_words, size, verdicts
 from art_snn.experiments.tables import Notes, Part, Table
-from art_snn.metrics import Robustness, paired_difference
+from art_snn.metrics import Robustness, p_words, paired_difference
 
 CLEAN = 0.0
 
@@ -35,17 +35,19 @@ class Budget:
 class Pair:
     """Two evaluations, by their numbers from 1, on the samples that they have in common.
 
+    :param names: by which people tell the two apart.
     :param budgets: without an attack, and each budget that both have."""
 
     first: int
     second: int
+    names: tuple[str, str]
     common: int
     budgets: tuple[Budget, ...]
 
     @property
     def words(self) -> str:
         """What was compared, in a sentence."""
-        both = f"Results {self.first} and {self.second}"
+        both = " and ".join(self.names)
         if not self.common:
             return f"{both} have no sample in common, so that nothing can be paired."
         count = f"{self.common} sample{'s' * (self.common != 1)}"
@@ -55,19 +57,28 @@ class Pair:
 
 def pairs(items: Sequence[ReportItem]) -> list[Pair]:
     """All pairs of the evaluations."""
-    numbered = enumerate((item.evaluation for item in items), 1)
-    return [_pair(*one, *other) for one, other in combinations(numbered, 2)]
+    numbered = enumerate(zip(labels(items), items, strict=True), 1)
+    named = [(number, name, item.evaluation) for number, (name, item) in numbered]
+    return [_pair(*both) for both in combinations(named, 2)]
 
 
-def _pair(first: int, one: Evaluation, second: int, other: Evaluation) -> Pair:
-    rows = matched(one, other)
+def labels(items: Sequence[ReportItem]) -> list[str]:
+    """The names of the evaluations, with their numbers where several have the same."""
+    names = [item.evaluation.name for item in items]
+    numbered = enumerate(names, 1)
+    return [name if names.count(name) == 1 else f"{name} ({number})" for number, name in numbered]
+
+
+def _pair(first: tuple[int, str, Evaluation], second: tuple[int, str, Evaluation]) -> Pair:
+    (number, name, one), (other_number, other_name, other) = first, second
+    names, rows = (name, other_name), matched(one, other)
     if not rows:
-        return Pair(first, second, 0, ())
-    titles = [f"sample in {first}", f"in {second}", "label", f"result {first}", f"result {second}"]
+        return Pair(number, other_number, names, 0, ())
+    titles = [f"sample in {name}", f"in {other_name}", "label", *names]
     same = one.norm == other.norm
     common = [eps for eps in one.budgets if same and eps in other.budgets]
     budgets = tuple(_compare(eps, one, other, rows, titles) for eps in (CLEAN, *common))
-    return Pair(first, second, len(rows), budgets)
+    return Pair(number, other_number, names, len(rows), budgets)
 
 
 def matched(one: Evaluation, other: Evaluation) -> list[tuple[int, int]]:
@@ -116,10 +127,9 @@ def _surviving(evaluation: Evaluation, eps: float) -> np.ndarray:
 
 def side_sections(items: Sequence[ReportItem]) -> list[Part]:
     """The verdicts of several evaluations below one another, and the tests between them."""
-    numbered = enumerate(items, 1)
     names = [
-        f"Result {n}: {item.evaluation.name}, {item.evaluation.title} ({item.name})"
-        for n, item in numbered
+        f"{label}: {item.evaluation.title} ({item.name})"
+        for label, item in zip(labels(items), items, strict=True)
     ]
     parts: list[Part] = [f"{len(items)} evaluations side by side", Notes(names)]
     parts.append(verdict_table(items))
@@ -130,20 +140,21 @@ def side_sections(items: Sequence[ReportItem]) -> list[Part]:
 
 def verdict_table(items: Sequence[ReportItem]) -> Table:
     """A row per evaluation and budget."""
-    rows = []
-    for number, item in enumerate(items, 1):
+    rows, alike = [], len({item.evaluation.norm for item in items}) == 1
+    at = size if alike else budget_words
+    for label, item in zip(labels(items), items, strict=True):
         for verdict in verdicts(item.evaluation):
-            at = budget_words(verdict.norm, verdict.eps)
             clean = str(verdict.outcome.clean_accuracy)
-            against = str(len(verdict.findings)) if verdict.examined else "not looked for"
-            rows.append((str(number), at, clean, verdict.share, against))
-    titles = ("result", "budget", "clean accuracy", "robust accuracy", "findings")
+            warnings = str(len(verdict.findings)) if verdict.examined else "not examined"
+            rows.append((label, at(verdict.norm, verdict.eps), clean, verdict.share, warnings))
+    budget = "eps" if alike else "budget"
+    titles = ("result", budget, "clean accuracy", "robust accuracy", "warnings")
     return Table(titles, rows, words=2)
 
 
 def paired_table(pair: Pair) -> Table:
     """A row per budget."""
-    one, other = pair.first, pair.second
-    titles = ("budget", "right in both", f"in {one} alone", f"in {other} alone", "p")
-    rows = [(b.words, *map(str, b.counts), f"{b.p:.2g}") for b in pair.budgets]
+    one, other = pair.names
+    titles = ("budget", "right in both", f"in {one} alone", f"in {other} alone", "McNemar's test")
+    rows = [(b.words, *map(str, b.counts), p_words(b.p)) for b in pair.budgets]
     return Table(titles, rows)

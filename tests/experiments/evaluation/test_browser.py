@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from art_snn.experiments.evaluation import ReportItem, render_page
 from tests.browser import browsing, lacking, visit
-from tests.evaluations import RISES, frames, images, large, small
+from tests.evaluations import RISES, frames, images, large, provenance, small
 from tests.pages import contrast
 
 pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking() or "there is a browser")
@@ -39,6 +40,21 @@ return [...document.querySelectorAll('h1, h2, h3, h4, p, li, dd, svg text, figca
   .filter(one => one.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
   .map(one => one.textContent.slice(0, 60));
 """
+CLIPPED = """
+return [...document.querySelectorAll('.scroll')]
+  .filter(one => one.scrollWidth > one.clientWidth).map(one => one.textContent.slice(0, 60));
+"""
+BROKEN = """
+return [...document.querySelectorAll('.share')]
+  .filter(one => one.getClientRects().length > 1).map(one => one.textContent);
+"""
+EMPTY = """
+document.querySelectorAll('details').forEach(one => one.open = false);
+const seen = one => one.checkVisibility();
+return [...document.querySelectorAll('section')].filter(seen)
+  .filter(one => ![...one.children].some(part => seen(part) && !/^H\\d$/.test(part.tagName)))
+  .map(one => one.textContent.slice(0, 60));
+"""
 FOCUSED = "const one = document.activeElement; return [one.tagName, one.getAttribute('href')];"
 
 
@@ -66,7 +82,7 @@ def test_the_console_says_nothing_and_nothing_is_loaded(driver, file):
     assert all(name.startswith("data:") for name in driver.execute_script(names))
 
 
-@pytest.mark.parametrize("width", [320, 768, 1200])
+@pytest.mark.parametrize("width", [320, 768, 1280])
 def test_the_page_never_scrolls_sideways_and_nothing_is_cut_off(driver, file, width):
     visit(driver, file, width)
     root = "document.documentElement"
@@ -74,6 +90,31 @@ def test_the_page_never_scrolls_sideways_and_nothing_is_cut_off(driver, file, wi
     assert outer == width or width - outer < 20
     assert inner <= outer
     assert driver.execute_script(BEYOND) == []
+    assert driver.execute_script(BROKEN) == []
+    assert width < 1280 or driver.execute_script(CLIPPED) == []
+
+
+def test_axe_has_no_complaint_in_the_light_and_about_no_colour_in_the_dark(driver, file):
+    axe = files(pytest.importorskip("selenium_axe_python")) / "axe-core" / "axe.min.js"
+    for scheme, options in (("light", "{}"), ("dark", "{runOnly: ['color-contrast']}")):
+        visit(driver, file, 1280, scheme)
+        driver.execute_script(axe.read_text(encoding="utf-8"))
+        result = driver.execute_async_script(f"axe.run({options}).then(arguments[0])")
+        assert result["passes"]
+        nodes = {one["id"]: [n["html"] for n in one["nodes"]] for one in result["violations"]}
+        assert nodes == {}
+
+
+def test_a_click_copies_the_command(driver, file):
+    visit(driver, file, 1280)
+    permissions = ["clipboardReadWrite", "clipboardSanitizedWrite"]
+    driver.execute_cdp_cmd("Browser.grantPermissions", {"permissions": permissions})
+    button = driver.find_element("css selector", ".command button")
+    assert button.text == "Copy the command"
+    button.click()
+    copied = "navigator.clipboard.readText().then(arguments[0])"
+    assert driver.execute_async_script(copied) == provenance().command
+    assert button.text == "Copied"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -123,4 +164,6 @@ def test_on_paper_there_is_no_navigation_and_tables_are_not_cut_off(driver, file
     shown = "return getComputedStyle(document.querySelector(arguments[0]))[arguments[1]]"
     assert driver.execute_script(shown, "nav", "display") == "none"
     assert driver.execute_script(shown, ".scroll", "overflowX") == "visible"
+    assert driver.execute_script(EMPTY) == []
+    assert driver.execute_script(BROKEN) == []
     assert len(driver.execute_cdp_cmd("Page.printToPDF", {})["data"]) > 10_000

@@ -3,11 +3,13 @@
 import re
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
-from art_snn.experiments.evaluation import Evaluation, ReportItem, render_page
+from art_snn.experiments.evaluation import Evaluation, ReportItem, page, render_page, verdicts
 from art_snn.experiments.evaluation.page import MOST_SAMPLES
+from art_snn.experiments.evaluation.verdict import plain_words
 from tests.evaluations import (
     CERTIFICATE,
     RISES,
@@ -25,6 +27,7 @@ from tests.evaluations import (
 from tests.pages import colours, contrast, tree
 
 EPS = 8 / 255
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 def alone(evaluation: Evaluation) -> str:
@@ -55,8 +58,14 @@ def document(html):
     return tree(html)
 
 
-def test_nothing_comes_from_elsewhere_and_no_script_runs(html, document):
-    assert document.every("script", "iframe", "object", "embed") == []
+def test_nothing_comes_from_elsewhere_and_one_script_copies(html, document):
+    assert document.every("iframe", "object", "embed") == []
+    (script,) = document.every("script")
+    assert script.attributes == {}
+    assert "clipboard" in script.text
+    buttons = document.every("button")
+    assert all("hidden" in button.attributes for button in buttons)
+    assert len(buttons) == document.text.count("art-snn evaluate --data")
     for element in document.every():
         for name, value in element.attributes.items():
             assert not name.startswith("on")
@@ -66,6 +75,11 @@ def test_nothing_comes_from_elsewhere_and_no_script_runs(html, document):
     assert "url(" not in style
     assert "@import" not in style
     assert html.endswith("</html>\n")
+
+
+def test_it_is_valid_html(html):
+    html5lib = pytest.importorskip("html5lib")
+    html5lib.HTMLParser(strict=True).parse(html)
 
 
 def test_headings_descend_by_one_below_a_single_first(document):
@@ -105,7 +119,7 @@ def test_tables_have_captions_and_heads_and_can_be_moved_by_the_keyboard(documen
     assert len(moved) == len(tables) >= 2
     for box in moved:
         assert box.attributes["tabindex"] == "0"
-        assert box.attributes["role"] == "region"
+        assert box.attributes["role"] == "group"
         (table,) = box.every("table")
         assert table.every("caption")[0].text
         heads = table.every("th")
@@ -126,15 +140,20 @@ def test_the_same_evaluations_give_the_same_page():
     assert PAGES["findings"]() == PAGES["findings"]()
 
 
-def test_the_verdict_is_the_first_heading():
-    (heading,) = tree(alone(large(400))).every("h1")
-    assert heading.attributes["class"] == "open"
-    assert re.fullmatch(
-        r"Robust accuracy at most .*; two findings suggest that they may be lower\.", heading.text
-    )
-    (heading,) = tree(alone(small())).every("h1")
-    assert heading.attributes["class"] == "closed"
-    assert heading.text.startswith("Robust accuracy 25.0 % [4.6, 69.9] at eps 8/255")
+def test_it_begins_with_the_name_a_sentence_and_a_small_table():
+    for result, kind in ((large(400), "open"), (small(), "closed")):
+        (header,) = tree(alone(result)).every("header")
+        assert header.every()[0].name == "h1"
+        assert header.every("h1")[0].text == "plain"
+        assert "vgg5 on digits" in header.every("p")[0].text
+        (verdict,) = header.every("div")[:1]
+        assert verdict.attributes["class"] == f"verdict {kind}"
+        (sentence,) = verdict.every("p")
+        assert sentence.text == plain_words(result, verdicts(result)[-1])
+        assert len(re.findall(r"\d+", sentence.text)) <= 5
+        heads = [head.text for head in verdict.every("thead")[0].every("th")]
+        assert heads == ["eps", "clean accuracy", "robust accuracy", "warnings"]
+        assert len(verdict.every("tr")) == 1 + len(result.budgets)
 
 
 def test_a_number_with_an_open_finding_is_an_upper_bound_everywhere():
@@ -148,16 +167,39 @@ def test_a_number_with_an_open_finding_is_an_upper_bound_everywhere():
     assert "accuracy [%]" not in text
 
 
-def test_findings_have_evidence_limit_and_remedy_and_those_of_other_attacks_come_apart():
-    articles = tree(alone(large(40))).every("article")
-    findings = [one for one in articles if one.attributes["class"].startswith("finding")]
-    kinds = [one.attributes["class"] for one in findings]
-    assert kinds == ["finding open", "finding open", "finding other"]
-    text = findings[0].text
-    evidence = "Vanished gradients", VANISHED.about, "zero 0.12"
-    for words in (*evidence, VANISHED.limit, VANISHED.remedy):
-        assert words in text
-    assert WEAK.about in findings[2].text
+def test_findings_are_cards_and_those_that_change_no_verdict_come_apart():
+    error = replace(VANISHED, name="state kept", severity="error", sentence="It forgets.", eps=EPS)
+    findings = (VANISHED, error, replace(error, eps=4 / 255), WEAK)
+    articles = tree(alone(large(40, findings=findings))).every("article")
+    kinds = [one.attributes["class"] for one in articles]
+    assert kinds == ["finding open error", "finding open warning", "finding other warning"]
+    heads = [one.every("h3")[0].text for one in articles]
+    assert heads[:2] == ["Error: State kept", "Warning: Vanished gradients"]
+    text = articles[0].text
+    for words in ("at eps 4/255 and 8/255", "It forgets.", f"What to do: {VANISHED.remedy}"):
+        assert text.count(words) == 1
+    (details,) = articles[0].every("details")
+    for words in ("zero 0.12", VANISHED.limit):
+        assert words in details.text
+    assert WEAK.about in articles[2].text
+
+
+@pytest.mark.parametrize("address", ["", "https://a.example/docs/index.md"])
+def test_the_glossary_explains_the_words_and_links_them_where_the_docs_are_known(
+    address, monkeypatch
+):
+    monkeypatch.setattr(page, "documentation", lambda: address)
+    (words,) = [
+        one for one in tree(alone(small())).every("dl") if one.attributes.get("class") == "glossary"
+    ]
+    terms = {one.text for one in words.every("dt")}
+    assert {"rule", "STBP", "RGA", "HART", "white box", "masked gradient", "norm"} <= terms
+    assert {"plan", "stage", "EOT", "eps, the budget", "confidence interval"} <= terms
+    assert all(one.text.endswith(".") for one in words.every("dd"))
+    links = [one.attributes["href"] for one in words.every("a")]
+    assert len(links) == (len(terms) if address else 0)
+    files = [DOCS / link.removeprefix("https://a.example/docs/") for link in links]
+    assert all(file.is_file() for file in files)
 
 
 def test_what_users_write_is_text_and_never_markup():
@@ -168,7 +210,7 @@ def test_what_users_write_is_text_and_never_markup():
     content = replace(small().provenance, command=evil, commit=evil, rules={evil: evil})
     result = evaluation(one, title=evil, provenance=content, findings=(finding,))
     for html in (alone(result), render_page([ReportItem(evil, result)] * 2)):
-        assert "<script" not in html
+        assert html.count("<script") == 1
         assert tree(html).text.count("<script>alert(1)</script>") > 10
 
 
@@ -204,7 +246,7 @@ def test_two_results_are_paired_and_the_samples_that_differ_are_listed():
     assert heading.text == "Two evaluations side by side"
     summaries = [one.text for one in document.every("summary")]
     assert "1 sample differs at eps 8/255 in the maximum norm" in summaries
-    assert "Results 1 and 2 share 4 samples." in document.text
+    assert "plain (1) and plain (2) share 4 samples." in document.text
 
 
 def test_letters_and_lines_show_on_their_ground_in_the_light_and_in_the_dark():

@@ -27,13 +27,13 @@ def test_the_table_of_attacks_has_a_row_per_attack_and_the_union():
     table = rows.attack_rows(small())
     names, _, _, success, robust, queries, p = zip(*table.rows, strict=True)
     assert names == ("standard", "PGD-7 by stbp", "union of all")
-    assert table.titles[-1] == "p against standard"
+    assert table.titles[-1] == "against standard"
     # Each breaks one of the three that were right, of which neither breaks the other's.
     assert success == ("33.3 % [6.1, 79.2]", "33.3 % [6.1, 79.2]", "66.7 % [20.8, 93.9]")
     assert [share.startswith("at most 50.0 %") for share in robust] == [True, True, False]
     # Queries of the samples that were right: 2 * row + 2 passes of rows 1 to 3.
     assert queries == ("6", "6", "")
-    assert p == ("", "= 1", "")
+    assert p == ("", "as strong, p = 1", "")
 
 
 def test_one_attack_alone_has_neither_a_union_nor_a_test():
@@ -46,8 +46,7 @@ def test_one_attack_alone_has_neither_a_union_nor_a_test():
 def test_numbers_with_an_open_finding_are_upper_bounds_everywhere():
     result = large(40)
     assert all(row[4].startswith("at most ") for row in rows.attack_rows(result).rows)
-    table = rows.verdict_rows(result)
-    assert [row[2].startswith("at most ") for row in table.rows] == [True] * 3
+    assert [row[2][:8] for row in rows.verdict_rows(result).rows] == ["at most "] * 3
 
 
 def test_a_finding_is_one_line_with_its_remedy_at_all_budgets_that_it_concerns():
@@ -89,9 +88,9 @@ def test_attacks_that_differ_are_listed_apart_from_those_that_do_not():
     strong, weak = trial("a", EPS, [0] * 8), trial("b", EPS, [-1] * 8)
     differ, alike = rows.difference_rows(evaluation(strong, weak, trial("c", EPS, [-1] * 8)))
     # Eight against none: two of 2^8 outcomes are as extreme, p = 2 / 256.
-    counts = ("8/255", "8", "0", "0.0078")
+    counts = ("8/255", "8", "0", "p = 0.0078")
     assert differ.rows == [("a", "b", *counts), ("a", "c", *counts)]
-    assert alike.rows == [("b", "c", "8/255", "0", "0", "1")]
+    assert alike.rows == [("b", "c", "8/255", "0", "0", "p = 1")]
 
 
 def test_the_fate_of_a_sample_is_decided_by_the_first_attack_that_broke_it():
@@ -128,17 +127,6 @@ def test_what_attacks_could_not_do_is_remarked():
         "The network is random: most of 11 predictions decide what is broken.",
     ]
     assert rows.remarks(small()) == []
-
-
-def test_provenance_is_whole_and_has_a_commit_only_where_there_is_one():
-    with_commit, without = (
-        dict(rows.provenance_rows(small(provenance=provenance(commit=c))).rows)
-        for c in ("2795f59", "")
-    )
-    assert with_commit.keys() - without.keys() == {"commit"}
-    expected = {"seed": "0", "torch": "2.9.0", "fingerprint": "0123456789abcdef"}
-    expected["rule stbp"] = "STBP(surrogate=Triangle(width=1.0))"
-    assert expected.items() <= with_commit.items()
 
 
 def test_certificates_are_shown_against_the_radius():

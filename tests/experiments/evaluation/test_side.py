@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 
 from art_snn.experiments.evaluation import Evaluation, ReportItem
-from art_snn.experiments.evaluation.side import matched, pairs, side_sections, verdict_table
+from art_snn.experiments.evaluation.side import (
+    labels,
+    matched,
+    paired_table,
+    pairs,
+    side_sections,
+    verdict_table,
+)
 from art_snn.experiments.tables import render
 from tests.evaluations import VANISHED, evaluation, provenance, small, trial
 
@@ -69,13 +76,24 @@ def test_results_without_a_common_sample_say_so():
 def test_results_without_a_common_budget_are_compared_without_an_attack(changes):
     (pair,) = pairs(items(of((-1,), "a"), of((-1,), "a", **changes)))
     assert [budget.words for budget in pair.budgets] == ["without an attack"]
-    assert pair.words == "Results 1 and 2 share 1 sample and no budget."
+    assert pair.words == "plain (1) and plain (2) share 1 sample and no budget."
 
 
 def test_all_pairs_of_three_are_compared():
     result = pairs(items(*[of((-1,), "a")] * 3))
     assert [(pair.first, pair.second) for pair in result] == [(1, 2), (1, 3), (2, 3)]
     assert all(budget.p == 1 for pair in result for budget in pair.budgets)
+
+
+def test_results_go_by_their_names_and_by_numbers_where_these_are_the_same():
+    names = [of((-1,), "a", name=name) for name in ("plain", "hardened", "plain")]
+    assert labels(items(*names)) == ["plain (1)", "hardened", "plain (3)"]
+    (pair,) = pairs(items(*names[:2]))
+    assert pair.words == "plain and hardened share 1 sample."
+    assert paired_table(pair).titles[2:4] == ("in plain alone", "in hardened alone")
+    assert paired_table(pair).rows[0][-1] == "p = 1"
+    titles = ["sample in plain", "in hardened", "label", "plain", "hardened"]
+    assert pair.budgets[0].differing.titles == titles
 
 
 def test_verdicts_are_listed_with_their_findings():
@@ -85,8 +103,8 @@ def test_verdicts_are_listed_with_their_findings():
     assert [row[-2:] for row in verdict_table(three).rows] == [
         (share, "0"),
         (f"at most {share}", "1"),
-        (f"at most {share}", "not looked for"),
+        (f"at most {share}", "not examined"),
     ]
     text = render(side_sections(three), "markdown")
     assert "3 evaluations side by side" in text
-    assert "- Result 2: vgg5 on digits (1.json)" in text
+    assert "- plain (2): vgg5 on digits (1.json)" in text

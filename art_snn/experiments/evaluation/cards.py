@@ -1,0 +1,106 @@
+"""Findings as cards of a page: the same one at several budgets is one card."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from art_snn.experiments.evaluation.evaluation import Evaluation
+from art_snn.experiments.evaluation.verdict import join_words, size, verdicts
+from art_snn.findings import Finding
+
+
+@dataclass(frozen=True)
+class Card:
+    """One finding at all budgets at which it was made.
+
+    :param place: what it is about, and where: "standard, at eps 0.05 and 0.1".
+    :param sentences: what it means; one where it means the same at all budgets.
+    :param remedies: what to do.
+    :param figures: the budgets in words, and what was measured there.
+    :param limits: when it counts as a finding, and who says so."""
+
+    name: str
+    severity: str
+    place: str
+    sentences: tuple[str, ...]
+    remedies: tuple[str, ...]
+    figures: tuple[tuple[str, str], ...]
+    limits: tuple[str, ...]
+
+
+def make_cards(evaluation: Evaluation) -> tuple[list[Card], list[Card]]:
+    """Cards of findings that cast doubt on a number, and of the others; errors come first."""
+    open_verdicts = [verdict for verdict in verdicts(evaluation) if verdict.open]
+    doubts = [finding for verdict in open_verdicts for finding in verdict.findings]
+    groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+    for finding in evaluation.findings:
+        groups[finding.name, finding.about].append(finding)
+    decisive: list[Card] = []
+    others: list[Card] = []
+    for group in groups.values():
+        cards = decisive if any(finding in doubts for finding in group) else others
+        cards.append(_make_card(evaluation.norm, group))
+    return sorted(decisive, key=_rank), sorted(others, key=_rank)
+
+
+def doubt_words(evaluation: Evaluation, decisive: Sequence[Card]) -> str:
+    """Which numbers are upper bounds, and why, in a sentence."""
+    count = evaluation.provenance.examined
+    budgets = [verdict.eps for verdict in verdicts(evaluation) if verdict.open]
+    bound = f"the robust accuracy {at_budgets(evaluation.norm, budgets)} is an upper bound"
+    if decisive:
+        return f"{_capital(bound)}: a better attack may break more samples."
+    if not count:
+        unknown = "No samples were examined for findings"
+        return f"{unknown}, so {bound}." if budgets else f"{unknown}."
+    if evaluation.findings:
+        return f"No finding on {count} examined samples casts doubt on the verdict."
+    return f"No findings on {count} examined samples."
+
+
+def at_budgets(norm: str, budgets: Sequence[float]) -> str:
+    """Several budgets in words."""
+    sizes = join_words([size(norm, eps) for eps in budgets] or [""])
+    plural = "" if list(budgets) == [1] else "s"
+    kinds = {"0": f"with {sizes} changed value{plural}"}
+    kinds["shift"] = f"with spikes moved by {sizes} step{plural}"
+    return kinds.get(norm, f"at eps {sizes}")
+
+
+def _make_card(norm: str, group: Sequence[Finding]) -> Card:
+    first = group[0]
+    severity = "error" if any(one.severity == "error" for one in group) else "warning"
+    figures = tuple((_where(norm, [one]), _measured(one)) for one in group)
+    remedies = tuple(dict.fromkeys(one.remedy for one in group))
+    limits = tuple(dict.fromkeys(one.limit for one in group))
+    place = f"{first.about}, {_where(norm, group)}"
+    sentences = _sentences(norm, group)
+    return Card(_capital(first.name), severity, place, sentences, remedies, figures, limits)
+
+
+def _sentences(norm: str, group: Sequence[Finding]) -> tuple[str, ...]:
+    """One sentence where all are the same, or else one for the budgets that share it."""
+    alike: dict[str, list[Finding]] = defaultdict(list)
+    for finding in group:
+        alike[finding.sentence or f"Measured: {_measured(finding)}."].append(finding)
+    if len(alike) == 1:
+        return tuple(alike)
+    return tuple(f"{_capital(_where(norm, some))}: {text}" for text, some in alike.items())
+
+
+def _where(norm: str, group: Sequence[Finding]) -> str:
+    budgets = [finding.eps for finding in group]
+    some = sorted({eps for eps in budgets if eps is not None})
+    return "at every budget" if None in budgets else at_budgets(norm, some)
+
+
+def _measured(finding: Finding) -> str:
+    return ", ".join(f"{name}\u00a0{value:.4g}" for name, value in finding.evidence.items())
+
+
+def _rank(card: Card) -> int:
+    return ("error", "warning").index(card.severity)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,45 @@
+"""Addresses of the documentation."""
+
+from email.message import Message
+from importlib.metadata import PackageNotFoundError
+
+import pytest
+
+from art_snn.experiments.evaluation import links
+
+
+@pytest.mark.parametrize(
+    ("urls", "address"),
+    [
+        (["Documentation, https://a.example/docs/", "Issues, https://b.example"], "docs"),
+        (["Issues, https://b.example"], ""),
+        (["Documentation, https://a.example/OWNER/art_snn"], ""),
+        (None, ""),
+    ],
+)
+def test_the_address_is_the_one_of_the_package_and_none_while_nobody_filled_it_in(
+    urls, address, monkeypatch
+):
+    def metadata(name: str) -> Message:
+        if urls is None:
+            raise PackageNotFoundError(name)
+        message = Message()
+        for url in urls:
+            message["Project-URL"] = url
+        return message
+
+    monkeypatch.setattr(links, "metadata", metadata)
+    assert links.documentation() == (address and "https://a.example/docs/")
+
+
+@pytest.mark.parametrize(
+    ("address", "page"),
+    [
+        ("https://a.example/blob/HEAD/docs/index.md", "https://a.example/blob/HEAD/docs/rules.md"),
+        ("https://a.example/en/latest/", "https://a.example/en/latest/rules.html"),
+        ("https://a.example/en/latest", "https://a.example/en/latest/rules.html"),
+        ("https://a.example/index.html", "https://a.example/rules.html"),
+    ],
+)
+def test_other_pages_lie_next_to_the_first_one(address, page):
+    assert links.page_address(address, "rules") == page
