@@ -9,7 +9,7 @@ from art_snn.experiments.tables import Table
 def setting_rows(evaluation: Evaluation) -> Table:
     """When, where and how it was measured."""
     content = evaluation.provenance
-    cells: dict[str, object] = {"date": date_words(content.date)} if content.date else {}
+    cells: dict[str, object] = {"date": date_words(evaluation.date)} if evaluation.date else {}
     cells |= {"time taken": duration_words(content.seconds)} if content.seconds else {}
     cells |= {"device": content.device, "threads": content.threads}
     cells |= {"time steps (T)": content.steps} if content.steps is not None else {}

@@ -5,17 +5,10 @@ from itertools import combinations
 
 from art_snn.attacks import Outcome
 from art_snn.attacks.plan import REPEATED
+from art_snn.experiments.evaluation.cards import make_cards
 from art_snn.experiments.evaluation.evaluation import Evaluation, Trial
-from art_snn.experiments.evaluation.verdict import (
-    UNION,
-    bound,
-    decisive_findings,
-    plain_words,
-    size,
-    verdicts,
-)
+from art_snn.experiments.evaluation.verdict import UNION, bound, plain_words, size, verdicts
 from art_snn.experiments.tables import Command, Notes, Part, Table
-from art_snn.findings import Finding
 from art_snn.metrics import SIGNIFICANT, against, p_words, paired_difference
 
 NOT_DECISIVE = "Does not change the verdict"
@@ -38,24 +31,12 @@ def sections(evaluation: Evaluation) -> list[Part]:
 
 
 def finding_lines(evaluation: Evaluation) -> list[str]:
-    """The findings in words, the same one at several budgets in one line."""
-    decisive = decisive_findings(evaluation)
-    groups: dict[tuple[str, ...], list[Finding]] = {}
-    for finding in evaluation.findings:
-        kind = finding.severity.capitalize() if finding in decisive else NOT_DECISIVE
-        key = kind, finding.name, finding.about, finding.remedy
-        groups.setdefault(key, []).append(finding)
-    # Those that do not change the verdict come last.
-    groups = dict(sorted(groups.items(), key=lambda item: item[0][0] == NOT_DECISIVE))
-    return [_finding_line(key[0], same, evaluation.norm) for key, same in groups.items()]
-
-
-def _finding_line(kind: str, same: Sequence[Finding], norm: str) -> str:
-    parts = []
-    for finding in same:
-        words = finding.sentence or str(finding).removesuffix(finding.remedy).rstrip()
-        parts.append(words if finding.eps is None else f"(eps {size(norm, finding.eps)}) {words}")
-    return f"{kind}: {' '.join(dict.fromkeys(parts))} {same[0].remedy}".rstrip()
+    """A line per card of the page: those that do not change the verdict come last."""
+    decisive, others = make_cards(evaluation)
+    lines = [(card.severity.capitalize(), card) for card in decisive]
+    lines += [(NOT_DECISIVE, card) for card in others]
+    texts = [" ".join((*card.sentences, *card.remedies)) for _, card in lines]
+    return [f"{kind}: {card.name}. {t}" for (kind, card), t in zip(lines, texts, strict=True)]
 
 
 def verdict_rows(evaluation: Evaluation) -> Table:

@@ -15,7 +15,6 @@ from tests.evaluations import (
     WEAK,
     evaluation,
     large,
-    provenance,
     small,
     trial,
 )
