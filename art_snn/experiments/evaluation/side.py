@@ -149,7 +149,7 @@ def verdict_table(items: Sequence[ReportItem]) -> Table:
             rows.append((label, at(verdict.norm, verdict.eps), clean, verdict.share, warnings))
     budget = "eps" if alike else "budget"
     titles = ("result", budget, "clean accuracy", "robust accuracy", "warnings")
-    return Table(titles, rows, words=2)
+    return Table(titles, rows, words=1 if alike else 2)
 
 
 def paired_table(pair: Pair) -> Table:

@@ -94,6 +94,7 @@ def test_the_page_never_scrolls_sideways_and_nothing_is_cut_off(driver, file, wi
     assert width < 1280 or driver.execute_script(CLIPPED) == []
 
 
+@pytest.mark.parametrize("file", ["images", "two"], indirect=True)
 def test_axe_has_no_complaint_in_the_light_and_about_no_colour_in_the_dark(driver, file):
     axe = files(pytest.importorskip("selenium_axe_python")) / "axe-core" / "axe.min.js"
     for scheme, options in (("light", "{}"), ("dark", "{runOnly: ['color-contrast']}")):
@@ -129,6 +130,7 @@ def test_each_letter_stands_out_from_a_ground_that_is_light_or_dark(driver, file
     assert pale == []
 
 
+@pytest.mark.parametrize("file", ["images", "two"], indirect=True)
 def test_the_keyboard_reaches_the_skip_link_first_and_what_can_be_moved(driver, file):
     from selenium.webdriver import ActionChains, Keys
 
