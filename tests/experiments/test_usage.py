@@ -53,7 +53,7 @@ SHARED = [
     ("compare", "--decay 1.5", "--decay: expected a number above 0 and at most 1, got 1.5"),
     ("compare", "--encoder ttfs", "--encoder: expected one of direct, poisson, frames, got 'ttfs'"),
     ("compare", "--encoder None", "--encoder: expected one of direct, poisson, frames, got 'None'"),
-    ("train", "--encoder frames", "--encoder: expected direct or poisson, since images holds"),
+    ("train", "--encoder frames", "--encoder: expected direct or poisson, since images.npz holds"),
     ("compare", "--reset none", "--reset: expected one of hard, soft, got 'none'"),
     ("compare", "--epochs 0", f"--epochs: {WHOLE} >= 1, got 0"),
     ("sweep", "--epochs 1 --checkpoint network.pt", "--epochs: expected None "),

@@ -194,14 +194,16 @@ class Settings(Experiment):
         lines = [f"{_words(one)} is below {self.fail_under:g} (--fail-under)" for one in below]
         for one in doubted:
             names = join_words(list(dict.fromkeys(str(f.name) for f in one.findings)))
-            lines.append(f"{_words(one)} is an upper bound (--strict): {names}")
+            at = f"eps {size(one.norm, one.eps)}"
+            lines.append(f"findings are open at {at} (--strict): {names}")
         return "\n".join(lines)
 
     def _failures(self, result: Any) -> tuple[list[Verdict], list[Verdict]]:
-        """The verdicts that are below what was asked for, and those with open findings."""
+        """The verdicts that are below what was asked for, and those with open findings, even of
+        0 %: a network that is fed wrongly has that, too."""
         results, least = verdicts(result.evaluation), self.fail_under or 0
         below = [one for one in results if one.robust < least]
-        return below, [one for one in results if self.strict and one.open]
+        return below, [one for one in results if self.strict and one.findings]
 
 
 def _words(verdict: Verdict) -> str:

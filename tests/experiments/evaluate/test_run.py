@@ -249,8 +249,7 @@ def test_a_plan_decides_and_findings_are_looked_for(folder):
     assert [trial.name for trial in result.trials] == ["PGD-7 by stbp", "fast"]
     assert result.plan == "fast"
     assert result.provenance.examined == 12
-    # What is 0 is no upper bound, whatever the findings.
-    assert done.status == (4 if verdicts(result)[0].open else 0)
+    assert done.status == (4 if verdicts(result)[0].findings else 0)
     with np.load(folder / "out" / "adversarials-fast-0.1.npz") as file:
         assert np.abs(file["adversarial"] - file["x"]).max() <= 0.1 + 1e-6
         np.testing.assert_array_equal(file["stage"], result.trials[1].outcome.stage)
@@ -261,8 +260,8 @@ def test_a_plan_decides_and_findings_are_looked_for(folder):
 # Half of twenty samples survive, or one less.
 HALF, LESS = [0] * 10 + [-1] * 10, [0] * 10 + [-1] * 9 + [-2]
 BELOW = "{1}.0 % ({0} of 20) at eps 0.1 is below {2} (--fail-under)"
-OPEN = "50.0 % (10 of 20) at eps 0.1 is an upper bound (--strict): vanished gradients and "
-OPEN += "success still rises with steps"
+OPEN = "findings are open at eps 0.1 (--strict): vanished gradients and success still rises "
+OPEN += "with steps"
 
 
 @pytest.mark.parametrize(
@@ -279,6 +278,7 @@ OPEN += "success still rises with steps"
         ),
         ({"strict": True}, {0.1: HALF}, (), 0, []),
         ({"strict": True}, {0.1: HALF}, (VANISHED, RISES), 4, [OPEN]),
+        ({"strict": True}, {0.1: [0] * 20}, (VANISHED, RISES), 4, [OPEN]),
         (
             {"strict": True, "fail_under": 0.9},
             {0.1: HALF},
