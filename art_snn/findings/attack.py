@@ -17,14 +17,18 @@ ATTACK_BENCH = "AttackBench: Cinà et al., AAAI 2025"
 
 def not_numbers(subject: Attacked) -> Finding | None:
     """Some returned samples are NaN or infinite."""
-    if subject.finite.all():
+    count = int((~subject.finite).sum())
+    if not count:
         return None
     return Finding(
-        "samples that are not numbers",
-        {"samples": int((~subject.finite).sum()), "of": len(subject.x)},
+        "returned samples that are not numbers",
+        {"samples": count, "of": len(subject.x)},
         "if any returned value is NaN or infinite (ours)",
         "Look for a gradient of length 0 that is divided by its length. Count such samples as not "
         "broken.",
+        sentence=f"The attack returned NaN or infinite values in {count} of {len(subject.x)} "
+        "samples.",
+        severity="error",
     )
 
 
@@ -35,12 +39,16 @@ def out_of_ball(subject: Attacked) -> Finding | None:
     out = far > subject.eps + subject.slack
     if not out.any():
         return None
+    count, largest = int(out.sum()), float(far.max())
     return Finding(
-        "samples out of the ball",
-        {"samples": int(out.sum()), "of": len(x), "largest": float(far.max()), "eps": subject.eps},
+        "returned samples beyond the budget",
+        {"samples": count, "of": len(x), "largest": largest, "eps": subject.eps},
         f"if any change is longer than eps, by more than rounding ({ATTACK_BENCH})",
         "Project the returned samples, or do not count them. Give the attack the norm and the "
         "budget.",
+        sentence=f"The attack changed {count} of {len(x)} samples by more than eps "
+        f"{subject.eps:.4g} allows, by up to {largest:.4g}.",
+        severity="error",
     )
 
 
@@ -50,16 +58,16 @@ def out_of_range(subject: Attacked) -> Finding | None:
     out = (subject.returned < low) | (subject.returned > high)
     if not out.any():
         return None
+    count = int(out.reshape(len(out), -1).any(1).sum())
+    lowest, highest = float(subject.returned.min()), float(subject.returned.max())
     return Finding(
-        "samples out of the range",
-        {
-            "samples": int(out.reshape(len(out), -1).any(1).sum()),
-            "of": len(out),
-            "lowest value": float(subject.returned.min()),
-            "highest value": float(subject.returned.max()),
-        },
+        "returned samples outside the range",
+        {"samples": count, "of": len(out), "lowest value": lowest, "highest value": highest},
         f"if any value is outside clip_values, by more than rounding ({ATTACK_BENCH})",
         "Clip the returned samples, and check again whether they are misclassified.",
+        sentence=f"The attack gave {count} of {len(out)} samples values that none can have; "
+        f"returned values reach from {lowest:.4g} to {highest:.4g}.",
+        severity="error",
     )
 
 
@@ -69,15 +77,18 @@ def silent_successes(subject: Attacked) -> Finding | None:
     points = path.points.view(subject.x.shape).cpu().numpy().astype(subject.x.dtype)
     # Once more, since logits of gradients may be no predictions.
     held = path.held & subject.wrong(points)
-    silent = subject.correct & held & ~subject.wrong(subject.returned)
-    if not silent.any():
+    silent = int((subject.correct & held & ~subject.wrong(subject.returned)).sum())
+    correct = int(subject.correct.sum())
+    if not silent:
         return None
     return Finding(
-        "silent successes",
-        {"samples": int(silent.sum()), "that are right": int(subject.correct.sum())},
+        "successes that are not returned",
+        {"samples": silent, "that are right": correct},
         "if the attack found a valid adversarial example but returned something else (Pintor et "
         "al., NeurIPS 2022)",
         "Return the first adversarial of the path, as art_snn.attacks.AutoPGD does.",
+        sentence=f"Within eps {subject.eps:.4g} the attack came across a misclassified version of "
+        f"{silent} of {correct} samples, but returned one that is classified correctly.",
     )
 
 

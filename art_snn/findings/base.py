@@ -25,9 +25,10 @@ class Finding:
     :param evidence: what was measured, by name.
     :param limit: when it counts as a finding, and who says so: "if ...".
     :param about: "network", "gradients", "plan", or the name of an attack.
-    :param sentence: what it means, with the evidence in words, for people outside of the field.
-    :param severity: "error" where the number means nothing until it is mended, "warning" where the
-        true robustness may be lower.
+    :param sentence: the evidence in words, for people outside of the field.
+    :param severity: "error" where predictions, samples or the budget are not what they seem, so
+        that the number means nothing until that is mended; "warning" where the true robustness may
+        be lower.
     :param eps: the budget that it concerns; None for every budget."""
 
     name: str
@@ -40,9 +41,9 @@ class Finding:
     eps: float | None = None
 
     def __str__(self) -> str:
-        numbers = ", ".join(f"{name} {value:.4g}" for name, value in self.evidence.items())
-        name = f"{self.name[:1].upper()}{self.name[1:]} ({self.about})"
-        return f"{name}: {numbers}. Flagged {self.limit}. {self.remedy}"
+        numbers = (f"{name} {value:.4g}" for name, value in self.evidence.items())
+        sentence = self.sentence or f"Measured: {', '.join(numbers)}."
+        return f"{self.severity.capitalize()}: {self.name} ({self.about}). {sentence} {self.remedy}"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from art_snn.findings.base import Finding
+from art_snn.findings.remedies import OTHER_RULES, SEARCH, SOURCES, STEPS
 from art_snn.findings.white_box import DRAWS, WINDOW, WhiteBox
 from art_snn.metrics import SIGNIFICANT, Robustness, paired_difference
 
@@ -13,8 +14,6 @@ LIMIT = (
     "Hein, ICML 2020), and the gradient attack does not break more at "
     f"p < {SIGNIFICANT:g} (McNemar)"
 )
-MASKED = "The gradient is masked: use another rule, several rules, or SpikingAutoAttack."
-MORE_STEPS = "Take more steps, until they break no more samples."
 
 
 def whole_range_survived(subject: WhiteBox) -> Finding | None:
@@ -22,12 +21,15 @@ def whole_range_survived(subject: WhiteBox) -> Finding | None:
     success = subject.unbounded.attack_success
     if not success.total or success.value >= CERTAIN:
         return None
+    left = success.total - success.count
     return Finding(
-        "samples survive the whole range",
-        {"attack success": success.value, "samples": success.total - success.count},
+        "samples survive an unlimited budget",
+        {"attack success": success.value, "samples": left},
         f"if success is below {CERTAIN:g} in a ball that holds the whole range: failure at an "
         "unbounded budget (Pintor et al., NeurIPS 2022; Athalye et al., ICML 2018)",
-        MASKED,
+        OTHER_RULES,
+        sentence=f"Even where any change is allowed, the gradient attack missed {left} of "
+        f"{success.total} samples. A working attack breaks all of them.",
     )
 
 
@@ -41,42 +43,54 @@ def one_step_as_strong(subject: WhiteBox) -> Finding | None:
         _evidence("FGSM", subject, subject.one_step),
         "if FGSM breaks samples that the attack of all steps leaves, and at least as many (after "
         "Athalye et al., ICML 2018)",
-        MASKED,
+        OTHER_RULES,
+        sentence=_sentence("A single step (FGSM)", subject, subject.one_step),
     )
 
 
 def noise_as_strong(subject: WhiteBox) -> Finding | None:
     """Random points of the ball are misclassified that the white box does not find."""
-    name = "noise is as strong as the gradient"
+    name, words = "noise is as strong as the gradient", f"Random noise, best of {DRAWS} draws,"
     limit = f"{DRAWS} points at the rim of the ball break"
-    return _as_strong(name, "noise", subject, subject.noise, limit, MASKED)
+    return _as_strong(name, "noise", words, subject, subject.noise, limit, OTHER_RULES)
 
 
 def search_as_strong(subject: WhiteBox) -> Finding | None:
     """A search that asks for no gradient finds what the white box does not."""
     if subject.square is None:
         return None
-    name, remedy = "a search without gradients is as strong", f"{MASKED} Also run SquareAttack."
-    return _as_strong(name, "SquareAttack", subject, subject.square, "SquareAttack breaks", remedy)
+    name, by = "a search without gradients is as strong", "SquareAttack"
+    words, remedy = f"{by}, which needs no gradient,", f"{OTHER_RULES} {SEARCH}"
+    return _as_strong(name, by, words, subject, subject.square, f"{by} breaks", remedy)
 
 
 def transfer_as_strong(subject: WhiteBox) -> Finding | None:
     """What is crafted on another network breaks what the white box does not."""
-    name, limit = "transfer is as strong", "AutoPGD on one of the sources breaks"
-    remedy = f"{MASKED} Also hand the sources to SpikingAutoAttack."
+    name, words = "an attack on another network is as strong", "An attack on another network"
+    limit, remedy = "AutoPGD on one of the sources breaks", f"{OTHER_RULES} {SOURCES}"
     controls = sorted(subject.transfers, key=lambda outcome: -outcome.flipped.sum())
-    findings = (_as_strong(name, "transfer", subject, one, limit, remedy) for one in controls)
+    how = (limit, remedy)
+    findings = (_as_strong(name, "transfer", words, subject, one, *how) for one in controls)
     return next(filter(None, findings), None)
 
 
 def _as_strong(
-    name: str, by: str, subject: WhiteBox, control: Robustness, limit: str, remedy: str
+    name: str, by: str, words: str, subject: WhiteBox, control: Robustness, limit: str, remedy: str
 ) -> Finding | None:
     only_white, only_control, p = paired_difference(subject.white, control)
     weaker = only_control < only_white and p < SIGNIFICANT
     if weaker or only_control <= BEYOND * len(subject.x):
         return None
-    return Finding(name, _evidence(by, subject, control), f"if {limit} {LIMIT}", remedy)
+    evidence, sentence = _evidence(by, subject, control), _sentence(words, subject, control)
+    return Finding(name, evidence, f"if {limit} {LIMIT}", remedy, sentence=sentence)
+
+
+def _sentence(words: str, subject: WhiteBox, control: Robustness) -> str:
+    """What a control, in words, broke, and the white box did not."""
+    _, missed, _ = paired_difference(subject.white, control)
+    broke = f"{control.flipped.sum()} of {subject.correct.sum()} samples at eps {subject.eps:.4g}"
+    white = f"the gradient attack broke {subject.white.flipped.sum()}, but missed {missed} of these"
+    return f"{words} broke {broke}; {white}."
 
 
 def _evidence(by: str, subject: WhiteBox, control: Robustness) -> dict[str, float]:
@@ -93,15 +107,19 @@ def _evidence(by: str, subject: WhiteBox, control: Robustness) -> dict[str, floa
 def steps_still_help(subject: WhiteBox) -> Finding | None:
     """Twice as many steps break more samples."""
     only_longer, only_white, p = paired_difference(subject.longer, subject.white)
-    gain = (only_longer - only_white) / max(1, int(subject.correct.sum()))
+    right, steps = int(subject.correct.sum()), 2 * subject.max_iter
+    gain = (only_longer - only_white) / max(1, right)
     if gain <= POINT or p >= SIGNIFICANT:
         return None
     return Finding(
-        "success still rises with steps",
-        {"gain of attack success": gain, "steps": 2 * subject.max_iter, "p": p},
+        "more steps break more samples",
+        {"gain of attack success": gain, "steps": steps, "p": p},
         f"if twice the steps gain more than {POINT:g}, at p < {SIGNIFICANT:g} (McNemar; ours, "
         "after Carlini et al., 2019)",
-        MORE_STEPS,
+        STEPS,
+        sentence=f"The gradient attack broke {subject.white.flipped.sum()} of {right} samples at "
+        f"eps {subject.eps:.4g}, and {subject.longer.flipped.sum()} with {steps} steps in place of "
+        f"{subject.max_iter}.",
     )
 
 
@@ -113,9 +131,11 @@ def loss_still_rises(subject: WhiteBox) -> Finding | None:
     if median <= FALLING:
         return None
     return Finding(
-        "loss still rises",
+        "the attack stops too early",
         {"median rise of the cross entropy": median, "samples": len(rises)},
         f"if the best loss of unbroken samples rises by more than {FALLING:g} over the last "
         f"{WINDOW} steps: incomplete optimisation (Pintor et al., NeurIPS 2022)",
-        MORE_STEPS,
+        STEPS,
+        sentence=f"After {subject.max_iter} steps at eps {subject.eps:.4g} the loss still rises, "
+        f"by {median:.3g} over the last {WINDOW} (median of {len(rises)} surviving samples).",
     )

@@ -8,6 +8,7 @@ from art_snn.attacks.objectives import margin
 from art_snn.attacks.randomness import uniform_noise
 from art_snn.checks import ArgumentError
 from art_snn.findings.base import Finding, Subject
+from art_snn.findings.remedies import NATIVE, OTHER_RULES, SEARCH
 from art_snn.gradients import Native
 from art_snn.network import SpikingNetwork
 
@@ -16,7 +17,6 @@ DIRECTIONS = 100
 RADIUS = 8 / 255
 """In the width of the range of the samples."""
 TINY = 1e-6
-ANOTHER = "Try another rule: a rate rule such as RGA, or a wider surrogate."
 
 
 def gradients_cut(subject: Subject) -> Finding | None:
@@ -29,15 +29,19 @@ def gradients_cut(subject: Subject) -> Finding | None:
         return Finding(
             "gradients refused",
             evidence,
-            f"if the network refuses them (ours). It says: {str(gradients).rstrip('.')}",
-            "Change the network as the message says. No gradient attack runs on it as it is.",
+            "if the network refuses them (ours)",
+            f"Change the network as it says: {gradients}",
+            sentence=f"The network refuses a gradient for any of the {subject.correct.sum()} "
+            "correctly classified samples, so no gradient attack runs on it.",
         )
     return Finding(
-        "gradients cut",
+        "no gradient reaches the input",
         evidence,
         "if autograd sees no loss that depends on its input: unavailable gradients (Pintor et "
         "al., NeurIPS 2022)",
-        f"Look for detach, rounding or numpy between the input and the loss. {ANOTHER}",
+        f"Look for detach, rounding or numpy between the input and the loss. {OTHER_RULES}",
+        sentence=f"None of the {subject.correct.sum()} correctly classified samples has a gradient "
+        "that is not 0: gradient attacks have no direction to follow.",
     )
 
 
@@ -51,11 +55,14 @@ def gradients_vanish(subject: Subject) -> Finding | None:
     zero = finite & ~rows.any(1)
     if finite.all() and not zero.any():
         return None
+    zeros, odd = int(zero.sum()), int((~finite).sum())
     return Finding(
         "vanished gradients",
         {"share that are 0": float(zero.mean()), "share not finite": float((~finite).mean())},
         "if any correctly classified sample has none (AutoAttack: Croce and Hein, ICML 2020)",
-        f"{ANOTHER} The network may be fine.",
+        f"{OTHER_RULES} The network may be fine.",
+        sentence=f"The gradient is 0 for {zeros} and not finite for {odd} of {len(rows)} correctly "
+        "classified samples: gradient attacks have no direction there.",
     )
 
 
@@ -64,15 +71,17 @@ def mixed_gradients(subject: Subject) -> Finding | None:
     network = subject.estimator.model
     if not isinstance(network, SpikingNetwork) or isinstance(network.rule, Native):
         return None
-    natives = network.natives()
+    natives, layers = network.natives(), len(network.neuron_layers())
     if not natives:
         return None
     return Finding(
-        "layers with a gradient of their own",
-        {"layers of neurons": len(natives), "of": len(network.neuron_layers())},
-        f"if the rule does not differentiate a layer (ours). Here: {', '.join(natives)}",
-        "Register the neurons with art_snn.interop.register_neuron. Also attack with the rule "
-        "'native'.",
+        "layers that ignore the gradient rule",
+        {"layers of neurons": len(natives), "of": layers},
+        "if the rule does not differentiate a layer (ours)",
+        f"Register the neurons of {', '.join(natives)} with art_snn.interop.register_neuron. "
+        f"{NATIVE}",
+        sentence=f"The gradient rule leaves out {len(natives)} of {layers} layers of neurons, "
+        f"first {next(iter(natives))}: a gradient of their own takes its place.",
     )
 
 
@@ -98,11 +107,13 @@ def unstable_loss(subject: Subject) -> Finding | None:
     if change <= UNSTABLE:
         return None
     return Finding(
-        "unstable loss",
+        "unstable outputs",
         {"median relative change of the margin": change, "radius": radius},
         f"if it is above {UNSTABLE:g} over {DIRECTIONS} random directions (after the second "
         "indicator of Pintor et al., NeurIPS 2022, whose limit of 0.1 spikes exceed by themselves)",
-        "Smooth it with EOT over noise of that radius, or attack without gradients (SquareAttack).",
+        f"Average gradients over noise of that radius. {SEARCH}",
+        sentence=f"Random changes of at most {radius:.3g} alter the lead of the true class by "
+        f"{100 * change:.0f} % (median). A gradient then says little about the surroundings.",
     )
 
 

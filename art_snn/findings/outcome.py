@@ -5,6 +5,7 @@ from dataclasses import replace
 from art_snn.attacks import Outcome
 from art_snn.attacks.plan import REPEATED
 from art_snn.findings.base import Finding
+from art_snn.findings.remedies import UPPER
 
 FEWEST = 2
 
@@ -17,11 +18,13 @@ def few_gradients(outcome: Outcome) -> Finding | None:
     if ran >= least or not outcome.gradients:
         return None
     return Finding(
-        "few stages with a gradient",
+        "too few attacks with a gradient",
         {"stages with a gradient": ran, "that were planned": len(outcome.gradients)},
         f"if fewer than {FEWEST} stages have one, or the only stage of a plan has none (ours)",
         "To survive random search is no robustness. art-snn inspect lists the rules that suit the "
         "network. Where its own gradient is cut, look for detach, no_grad or rounding.",
+        sentence=f"Of the {len(outcome.gradients)} planned attacks that follow a gradient, {ran} "
+        "ran on this network.",
     )
 
 
@@ -32,12 +35,13 @@ def stages_skipped(outcome: Outcome) -> Finding | None:
         return None
     first = skipped[0]
     return Finding(
-        "stages skipped",
+        "attacks skipped",
         {"stages skipped": len(skipped), "of": len(outcome.gradients)},
-        "if any stage with a gradient does not run (ours). The first is "
-        f"{first}: {outcome.skipped[first].rstrip('.')}",
-        "Register the neurons with art_snn.interop.register_neuron, so that more rules suit the "
-        "network. Otherwise report the number as an upper bound.",
+        "if any stage with a gradient does not run (ours)",
+        f"The first is {first}: {outcome.skipped[first].rstrip('.')}. Where neurons are not "
+        f"recognised, art_snn.interop.register_neuron makes them known. {UPPER}",
+        sentence=f"{len(skipped)} of {len(outcome.gradients)} planned attacks that follow a "
+        "gradient did not run on this network.",
     )
 
 

@@ -10,6 +10,7 @@ from art_snn.attacks.randomness import DIFFERENCE, logit_spread
 from art_snn.checks import ArgumentError
 from art_snn.files import digest
 from art_snn.findings.base import Finding, Subject
+from art_snn.findings.remedies import DRAWS, MARGIN
 from art_snn.identity import values
 
 RANDOM = "random network"
@@ -26,17 +27,21 @@ def state_kept(subject: Subject) -> Finding | None:
     if not subject.stateful:
         return None
     first, again = subject.again
-    change = np.abs(np.nan_to_num(again) - np.nan_to_num(first)).max()
+    change = float(np.abs(np.nan_to_num(again) - np.nan_to_num(first)).max())
+    classes = again.argmax(1) != first.argmax(1)
     return Finding(
         "state kept between calls",
         {
-            "largest change of a logit": float(change),
-            "share of classes that changed": float((again.argmax(1) != first.argmax(1)).mean()),
+            "largest change of a logit": change,
+            "share of classes that changed": float(classes.mean()),
         },
         "if the same samples get other logits from the same seed, once others were predicted in "
         "between (ours)",
         "Reset the neurons before each call, or wrap the network with art_snn.interop.adapt. Let "
         "the network draw from the generators of torch or numpy, which attacks seed.",
+        sentence=f"Predicted again after others, the same samples gave outputs that differ by up "
+        f"to {change:.3g}, and another class for {classes.sum()} of {len(classes)}.",
+        severity="error",
     )
 
 
@@ -58,6 +63,9 @@ def batch_dependent(subject: Subject) -> Finding | None:
         f"if the median change between a sample alone and in a batch is above {ALONE:g} (ours; "
         "rounding changes a few spikes)",
         "Put batch norm into evaluation mode, and look for means over the batch.",
+        sentence=f"The outputs for a sample alone and in a batch of {len(x)} differ by "
+        f"{100 * median:.2g} % of their length (median).",
+        severity="error",
     )
 
 
@@ -72,10 +80,13 @@ def statistics_changed(subject: Subject) -> Finding | None:
     if not changed:
         return None
     return Finding(
-        "statistics changed",
+        "predictions change the network",
         {"tensors of the network that changed": len(changed), "of": len(after)},
-        f"if a prediction or a gradient changes a weight or buffer (ours). First is {changed[0]}",
+        "if a prediction or a gradient changes a weight or buffer (ours)",
         "Evaluate in evaluation mode: in training mode batch norm learns from adversarials.",
+        sentence=f"A prediction and a gradient changed {len(changed)} of {len(after)} weights and "
+        f"buffers of the network, first {changed[0]}.",
+        severity="error",
     )
 
 
@@ -91,27 +102,32 @@ def random_network(subject: Subject) -> Finding | None:
         return None
     evaluations = subject.evaluations
     counts = [int((logits.argmax(1) == subject.y).sum()) for logits in evaluations]
+    fewest, most = min(counts), max(counts)
     return Finding(
         RANDOM,
         {
             "largest difference of logits": logit_spread(evaluations),
-            "fewest right": min(counts),
-            "most": max(counts),
+            "fewest right": fewest,
+            "most": most,
         },
         f"if five evaluations differ by more than {DIFFERENCE:g} of the length of the logits, or "
         "in how many samples are right (AutoAttack: Croce and Hein, ICML 2020)",
-        "Average gradients over draws with EOT, and let a majority of fresh predictions decide "
-        "what is broken.",
+        DRAWS,
+        sentence=f"Five predictions of the same {len(subject.y)} samples have different outputs; "
+        f"{fewest if fewest == most else f'{fewest} to {most}'} of them are right each time.",
     )
 
 
-def without_answer(count: int, of: int, **more: float) -> Finding:
+def without_answer(count: int, of: int) -> Finding:
     """Some samples have logits that are no numbers."""
     return Finding(
-        "samples without an answer",
-        {"samples": count, "of": of, **more},
+        "predictions that are not numbers",
+        {"samples": count, "of": of},
         "if the logits of any sample are NaN (ours)",
         "Look for a division by 0 or an overflow in the network.",
+        sentence=f"The outputs for {count} of {of} samples are not numbers (NaN). They count as "
+        "classified wrongly.",
+        severity="error",
     )
 
 
@@ -129,10 +145,12 @@ def probabilities(subject: Subject) -> Finding | None:
     if not (len(clean) and inside and off < OF_ONE):
         return None
     return Finding(
-        "probabilities in the place of logits",
+        "probabilities instead of logits",
         {"largest distance of their sum from 1": off},
         f"if all outputs lie in [0, 1] and sum to 1 within {OF_ONE:g} (AutoAttack)",
         "Take the softmax out of the network, or attack before it.",
+        sentence="All outputs lie between 0 and 1 and sum to 1. Such probabilities hardly change "
+        "where the network is sure, so gradients are lost.",
     )
 
 
@@ -141,13 +159,16 @@ def saturated(subject: Subject) -> Finding | None:
     rows = np.arange(len(subject.y))
     clean = subject.clean.astype(np.float32)
     losses = -np.asarray(log_softmax(clean, axis=1))[rows, subject.y][subject.correct]
-    share = float((losses <= np.finfo(np.float32).eps).mean()) if len(losses) else 0.0
+    zero = losses <= np.finfo(np.float32).eps
+    share = float(zero.mean()) if len(zero) else 0.0
     if share <= SATURATED:
         return None
     return Finding(
-        "saturated loss",
+        "loss that rounds to 0",
         {"share of samples whose cross entropy is 0": share},
         f"if it is 0 in single precision for more than {SATURATED:g} of the samples that are right "
         "(ours, after defensive distillation: Carlini and Wagner, 2017)",
-        "Attack the margin of the logits instead: AutoPGD(loss_type='margin').",
+        MARGIN,
+        sentence=f"The loss (cross entropy) rounds to 0 for {zero.sum()} of {len(zero)} correctly "
+        "classified samples, so its gradient gives no direction.",
     )

@@ -88,7 +88,7 @@ def test_a_network_with_its_own_gradient_alone_is_evaluated_by_it(tmp_path):
     found = evaluated("out")
     assert [trial.name for trial in found.trials] == ["PGD-7 by native", "fast"]
     assert found.provenance.rules == {"native": "Native()"}
-    assert "stages skipped" not in done.stdout
+    assert "attacks skipped" not in done.stdout
     done = call(*words, "--plan", "fast", "--rules", "stbp", "--output", "other")
     assert done.status == 2
     assert done.complaint.startswith("art-snn evaluate: error: --rules: expected one that suits")
@@ -105,7 +105,7 @@ def test_a_plan_of_which_one_stage_has_a_gradient_is_an_open_finding(tmp_path):
     done = call(*EVALUATE, *words, *data, "--plan", "ensemble-19")
     assert done.status == 4, done.stderr
     found = [(one.about, one.name) for one in evaluated("out").findings]
-    assert ("ensemble-19", "few stages with a gradient") in found
+    assert ("ensemble-19", "too few attacks with a gradient") in found
 
 
 def test_a_network_with_its_own_gradient_alone_is_compared_by_it_unless_rules_are_named(tmp_path):

@@ -1,12 +1,49 @@
-"""A healthy classifier that does not spike."""
+"""A healthy classifier that does not spike, and what holds for every finding."""
+
+import re
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from art_snn.findings import Finding
 from tests.conftest import seed_everything
 from tests.findings import broken
 from tests.networks import CLASSES
+
+DOCS = Path(__file__).parents[2] / "docs"
+ROWS = re.compile(r"^\| ([^|]+) \| (error|warning) \|", re.MULTILINE)
+SEVERITY = {
+    name: severity
+    for page in ("findings.md", "attack_findings.md")
+    for name, severity in ROWS.findall((DOCS / page).read_text("utf-8"))
+}
+"""Of every finding that the pages list."""
+
+
+def require_plain(finding: Finding) -> None:
+    """One or two sentences with figures, and the name and the severity that the pages give."""
+    sentences = re.split(r"(?<=\.) (?=[A-Z])", finding.sentence)
+    assert len(sentences) <= 2, finding
+    assert all(len(words.split()) <= 25 for words in sentences), finding
+    assert re.fullmatch(r"(?s)(eps |[A-Z0-9]).*\d.*\.", finding.sentence), finding
+    assert not re.search(r"white box|flipped|\bp [<=]", finding.sentence), finding
+    assert finding.severity == SEVERITY[finding.name], finding
+    assert finding.limit.startswith("if "), finding
+    assert finding.remedy.endswith("."), finding
+
+
+@pytest.fixture(autouse=True)
+def _plain(monkeypatch):
+    """Every finding that a test comes across speaks plainly."""
+    build = Finding.__init__
+
+    def built(self, *arguments, **options):
+        build(self, *arguments, **options)
+        require_plain(self)
+
+    monkeypatch.setattr(Finding, "__init__", built)
 
 
 @pytest.fixture(scope="session")

@@ -28,8 +28,13 @@ def of(returned, *path, norm=np.inf, eps=EPS, **options):
     return examine_attack(attack, X, Y, eps=eps, norm=norm)
 
 
-SILENT = ("silent successes", {"samples": 1, "that are right": 2})
-LOST = ("samples that are not numbers", {"samples": 1, "of": 2})
+SILENT = ("successes that are not returned", {"samples": 1, "that are right": 2})
+LOST = ("returned samples that are not numbers", {"samples": 1, "of": 2})
+BEYOND, OUTSIDE = "returned samples beyond the budget", "returned samples outside the range"
+WORDS = {
+    SILENT[0]: "Within eps 0.15 the attack came across a misclassified version of 1 of 2 samples",
+    LOST[0]: "NaN or infinite values in {} of 2 samples",
+}
 
 
 @pytest.mark.parametrize(
@@ -49,6 +54,8 @@ def test_what_lay_on_the_path_must_be_returned_as_numbers(returned, path, expect
     findings = of(returned, path)
     assert [(one.name, one.evidence) for one in findings] == expected
     assert {one.about for one in findings} <= {"Scripted"}
+    for one in findings:
+        assert WORDS[one.name].format(one.evidence["samples"]) in one.sentence
 
 
 @pytest.mark.parametrize(
@@ -71,7 +78,8 @@ def test_what_is_no_success_on_the_path_may_be_lost(x, y, path):
 )
 def test_what_is_returned_beyond_the_budget_is_out_of_the_ball(norm, eps, largest):
     (finding,) = of(ADVERSARIAL, norm=norm, eps=eps)
-    assert finding.name == "samples out of the ball"
+    assert finding.name == BEYOND
+    assert f"1 of 2 samples by more than eps {eps} allows, by up to {largest:.4g}." in str(finding)
     expected = {"samples": 1, "of": 2, "largest": largest, "eps": eps}
     assert finding.evidence == pytest.approx(expected)
     # Rounding takes nothing out of it.
@@ -80,7 +88,9 @@ def test_what_is_returned_beyond_the_budget_is_out_of_the_ball(norm, eps, larges
 
 def test_values_that_no_sample_can_have_are_out_of_the_range():
     (finding,) = of(np.array([[0, 0], [0, 0.14]]))
-    assert finding.name == "samples out of the range"
+    assert finding.name == OUTSIDE
+    assert "gave 1 of 2 samples values that none can have" in finding.sentence
+    assert finding.sentence.endswith("reach from 0.3 to 1.04.")
     expected = {"samples": 1, "of": 2, "lowest value": 0.3, "highest value": 1.04}
     assert finding.evidence == pytest.approx(expected)
     assert of(np.array([[0, 0], [0, 0.14]]), clip_values=None) == []
@@ -122,7 +132,7 @@ def test_flips_of_event_frames_are_counted(trained_layers, samples):
     assert attack.generate(frames, y).any()
     assert (attack.flips > 1).any()
     assert names(attack, (frames, y), norm=0, eps=30) == []
-    assert "samples out of the ball" in names(attack, (frames, y), norm=0, eps=1)
+    assert BEYOND in names(attack, (frames, y), norm=0, eps=1)
 
 
 def forgetful(attack):
@@ -137,21 +147,21 @@ def test_what_an_attack_finds_by_gradients_or_predictions_it_must_return(
     assert isinstance(classifier.model, nn.Sequential) == bare
     for attack in attacks(classifier)[::2]:
         assert not bare or names(attack, samples) == []
-        assert names(forgetful(attack), samples) == ["silent successes"]
+        assert names(forgetful(attack), samples) == [SILENT[0]]
 
 
 def test_the_last_of_many_steps_is_not_the_best_one(trained_layers, samples):
     classifier = build(trained_layers)
     pgd = ProjectedGradientDescent(classifier, eps=0.15, eps_step=0.05, max_iter=9, verbose=False)
     onward = broken.Altered(pgd, lambda x, crafted: x + (crafted - x) / 8)
-    assert names(onward, samples) == ["silent successes"]
+    assert names(onward, samples) == [SILENT[0]]
 
 
 def test_an_attack_with_another_budget_than_it_is_reported_with_is_found(plain, samples):
     attack = AutoPGD(plain, eps=0.3, max_iter=10, verbose=False)
-    assert "samples out of the ball" in names(attack, samples)
+    assert BEYOND in names(attack, samples)
     outward = broken.Altered(AutoPGD(plain, eps=0.15, verbose=False), lambda x, _: x - 0.15)
-    assert "samples out of the range" in names(outward, samples)
+    assert OUTSIDE in names(outward, samples)
 
 
 def test_a_random_network_is_judged_by_most_of_five_predictions(trained_layers, samples):
@@ -160,7 +170,7 @@ def test_a_random_network_is_judged_by_most_of_five_predictions(trained_layers, 
     classifier.set_params(model=network)
     attack = forgetful(AutoPGD(classifier, eps=0.3, max_iter=10, verbose=False))
     first = examine_attack(attack, *samples, eps=0.3)
-    assert [finding.name for finding in first] == ["silent successes"]
+    assert [finding.name for finding in first] == [SILENT[0]]
     torch.rand(1)
     assert examine_attack(attack, *samples, eps=0.3) == first
 

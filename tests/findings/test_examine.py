@@ -1,6 +1,7 @@
 """A network that is broken in one way has that finding; healthy ones have none."""
 
 import copy
+import re
 
 import numpy as np
 import pytest
@@ -43,24 +44,31 @@ def test_healthy_networks_have_none(rule, trained_layers, samples, plain, data):
     assert rule != WIDE or names(plain, (data.x_test[:40], data.y_test[:40])) == []
 
 
+# With words of the sentence that the figures stand in.
 BROKEN = {
-    "random network": broken.Noisy,
-    "probabilities in the place of logits": broken.Softmax,
-    "saturated loss": broken.Sharp,
-    "gradients cut": broken.Cut,
-    "vanished gradients": broken.Dead,
-    "unstable loss": broken.Rough,
-    "state kept between calls": broken.Stateful,
-    "predictions depend on the batch": broken.Centred,
-    "statistics changed": broken.Learning,
+    "random network": (broken.Noisy, r"the same 24 samples have .*; \d+.* of them are right"),
+    "probabilities instead of logits": (broken.Softmax, "between 0 and 1 and sum to 1"),
+    "loss that rounds to 0": (broken.Sharp, r"rounds to 0 for \d+ of 24 correctly"),
+    "no gradient reaches the input": (broken.Cut, "None of the 24 correctly classified samples"),
+    "vanished gradients": (broken.Dead, r"is 0 for \d+ and not finite for 0 of 24 correctly"),
+    "unstable outputs": (broken.Rough, r"of at most 0\.0314 alter .* by \d+ % \(median\)"),
+    "state kept between calls": (broken.Stateful, r"up to [\d.]+, and another class for \d+ of 24"),
+    "predictions depend on the batch": (broken.Centred, r"in a batch of 8 differ by [\d.]+ %"),
+    "predictions change the network": (
+        broken.Learning,
+        r"changed \d of \d+ weights and buffers of the network, first norm\.running_mean",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_network_that_is_broken_in_one_way_has_that_finding(name, trained_layers, samples):
-    classifier, x = spiking(trained_layers, BROKEN[name]), samples[0]
+    (kind, words), x = BROKEN[name], samples[0]
+    classifier = spiking(trained_layers, kind)
     # Of most samples its own classes, since some of these networks are right about few.
-    assert name in names(classifier, (x, classifier.predict(x).argmax(1)))
+    findings = examine(classifier, x, classifier.predict(x).argmax(1), eps=0.1)
+    (sentence,) = (finding.sentence for finding in findings if finding.name == name)
+    assert re.search(words, sentence)
 
 
 @pytest.mark.parametrize("count", [6, 24, 40])
@@ -77,12 +85,12 @@ def test_buffers_of_any_number_format_and_size_are_put_back(trained_layers, samp
     classifier = spiking(trained_layers, broken.Leaky)
     before = torch.ones(5, 10, dtype=torch.bfloat16)
     classifier.model.mem = before
-    assert "statistics changed" in names(classifier, samples)
+    assert "predictions change the network" in names(classifier, samples)
     assert classifier.model.mem is before
     assert torch.equal(before, torch.ones(5, 10, dtype=torch.bfloat16))
     half = build(copy.deepcopy(trained_layers))
     half.model.bfloat16()
-    assert "statistics changed" not in names(half, samples)
+    assert "predictions change the network" not in names(half, samples)
 
 
 # The class that argmax gives where nothing is known, and another one.
@@ -94,8 +102,9 @@ def test_one_sample_without_an_answer_is_that_finding_and_no_other(label, traine
     y = classifier.predict(x).argmax(1)
     y[3] = label
     (finding,) = examine(classifier, x, y, eps=0.1)
-    assert finding.name == "samples without an answer"
+    assert finding.name == "predictions that are not numbers"
     assert finding.evidence == {"samples": 1, "of": len(x)}
+    assert finding.sentence.startswith("The outputs for 1 of 24 samples are not numbers")
 
 
 def test_gradients_that_are_not_finite_or_too_narrow_are_found(trained_layers, samples):
@@ -103,7 +112,10 @@ def test_gradients_that_are_not_finite_or_too_narrow_are_found(trained_layers, s
     findings = {one.name: one.evidence for one in examine(classifier, *samples, eps=0.1)}
     assert findings["vanished gradients"] == {"share that are 0": 0, "share not finite": 1}
     narrow = build(trained_layers, gradient=STBP(surrogate=Triangle(width=0.001)))
-    assert names(narrow, samples) in (["gradients cut"], ["vanished gradients"])
+    assert names(narrow, samples) in (["no gradient reaches the input"], ["vanished gradients"])
+
+
+UNFIT, BUDGET = "samples that do not fit their range", "budget that does not fit the range"
 
 
 def test_poisson_encoding_is_found_random(trained_layers, samples):
@@ -112,34 +124,37 @@ def test_poisson_encoding_is_found_random(trained_layers, samples):
 
 
 @pytest.mark.parametrize(
-    ("options", "eps", "scale", "expected"),
+    ("options", "eps", "scale", "name", "words"),
     [
-        ({"clip_values": None}, 0.1, 1, "range of values unknown"),
-        ({"clip_values": (0.0, 255.0)}, 8, 1, "samples that do not fit their range"),
-        ({}, 0.1, 255, "samples that do not fit their range"),
-        ({}, 8, 1, "budget that does not fit the range"),
-        ({}, 8 / 255**2, 1, "budget that does not fit the range"),
+        ({"clip_values": None}, 0.1, 1, "range of values unknown", "between 0 and 1"),
+        ({"clip_values": (0.0, 255.0)}, 8, 1, UNFIT, r"use 0\.39 % of .*, 0 to 255\."),
+        ({}, 0.1, 255, UNFIT, r"^[\d.]+ % of the values lie outside .*, 0 to 1\."),
+        ({}, 8, 1, BUDGET, "eps 8 is 8 times the width of the range: every image may"),
+        ({}, 8 / 255**2, 1, BUDGET, r"eps 0\.000123 is 0\.000123 times .*: too little"),
     ],
 )
 def test_ranges_and_budgets_that_do_not_fit_are_found(
-    options, eps, scale, expected, trained_layers, samples
+    options, eps, scale, name, words, trained_layers, samples
 ):
     x, y = samples
     classifier = broken.around(build(trained_layers).model, **options)
-    assert expected in names(classifier, (x * np.float32(scale), y), eps=eps)
+    findings = examine(classifier, x * np.float32(scale), y, eps=eps)
+    (finding,) = (one for one in findings if one.name == name)
+    assert re.search(words, finding.sentence)
+    assert finding.eps == (eps if name == BUDGET else None)
 
 
 @pytest.mark.parametrize(("eps", "fits"), [(8, False), (4, False), (3.9, True), (0.007, False)])
 def test_a_euclidean_budget_is_measured_by_the_diagonal(eps, fits, trained_layers, samples):
     # Digits have 64 values in [0, 1]: black and white are 8 apart.
     findings = names(build(trained_layers), samples, norm=2, eps=eps)
-    assert ("budget that does not fit the range" in findings) != fits
+    assert (BUDGET in findings) != fits
 
 
 def test_a_finding_says_what_was_measured_and_what_to_do(trained_layers, samples):
     (finding,) = examine(spiking(trained_layers, broken.Softmax), *samples, eps=0.1)
-    assert str(finding).startswith("Probabilities in the place of logits (network): largest dist")
-    assert f"Flagged {finding.limit}. {finding.remedy}" in str(finding)
+    start = f"Warning: probabilities instead of logits (network). {finding.sentence}"
+    assert str(finding) == f"{start} {finding.remedy}"
     assert "AutoAttack" in finding.limit
 
 
@@ -215,8 +230,11 @@ def test_a_model_that_mixes_samples_has_findings_and_no_gradient():
 
     classifier = wrapped(adapt(lively(Mixed(), 0.5), steps=4))
     x = images(12).numpy()
-    findings = names(classifier, (x, classifier.predict(x).argmax(1)))
-    assert {"predictions depend on the batch", "gradients refused"} <= set(findings)
+    y = classifier.predict(x).argmax(1)
+    findings = {finding.name: finding for finding in examine(classifier, x, y, eps=0.1)}
+    assert {"predictions depend on the batch", "gradients refused"} <= {*findings}
+    assert "for any of the 12 correctly classified" in findings["gradients refused"].sentence
+    assert "Change the network as it says: " in findings["gradients refused"].remedy
 
 
 def test_layers_that_keep_a_gradient_of_their_own_are_a_finding_that_names_them():
@@ -224,8 +242,9 @@ def test_layers_that_keep_a_gradient_of_their_own_are_a_finding_that_names_them(
     classifier = wrapped(adapt(model, steps=6, elsewhere="native"))
     x = images(12).numpy()
     y = classifier.predict(x).argmax(1)
-    (finding,) = (one for one in examine(classifier, x, y, eps=0.1) if "of their own" in one.name)
+    name = "layers that ignore the gradient rule"
+    (finding,) = (one for one in examine(classifier, x, y, eps=0.1) if one.name == name)
     assert finding.evidence == {"layers of neurons": 1, "of": 2}
-    assert finding.limit.endswith("Here: iaf")
+    assert "leaves out 1 of 2 layers of neurons, first iaf: " in finding.sentence
     with classifier.model.using("native"):
-        assert "layers with a gradient of their own" not in names(classifier, (x, y))
+        assert name not in names(classifier, (x, y))

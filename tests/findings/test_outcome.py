@@ -22,7 +22,7 @@ def outcome(stages, gradients, skipped=(), native=()):
     )
 
 
-FEW, SKIPPED = "few stages with a gradient", "stages skipped"
+FEW, SKIPPED = "too few attacks with a gradient", "attacks skipped"
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,10 @@ FEW, SKIPPED = "few stages with a gradient", "stages skipped"
 def test_few_and_skipped_stages_with_a_gradient_are_findings(ordinary, expected):
     findings = examine_outcome(ordinary)
     assert {one.name: tuple(one.evidence.values()) for one in findings} == expected
+    sentences = {one.name: one.sentence for one in findings}
+    for name, (count, total) in expected.items():
+        few = f"Of the {total} planned attacks that follow a gradient, {count} ran "
+        assert sentences[name].startswith(few if name == FEW else f"{count} of {total} planned")
     assert {one.about for one in findings} <= {"plan"}
 
 

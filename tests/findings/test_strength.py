@@ -1,6 +1,7 @@
 """A network whose white box is too weak has that finding; healthy ones have none."""
 
 import copy
+import re
 
 import numpy as np
 import pytest
@@ -41,14 +42,18 @@ def test_healthy_networks_have_none(rule, trained_layers, samples, plain):
     assert names(plain, samples, sources=[spiking], **budget if rule == HART() else {}) == []
 
 
+COMPARED = r" broke \d+ of 60 samples at eps {}; the gradient attack broke \d+, but missed \d+ of"
 ASTRAY = {
-    "samples survive the whole range",
-    "noise is as strong as the gradient",
-    "a search without gradients is as strong",
-    "transfer is as strong",
+    "samples survive an unlimited budget": r"missed \d+ of 60 samples\. A working attack",
+    "noise is as strong as the gradient": "^Random noise, best of 10 draws," + COMPARED.format(0.4),
+    "a search without gradients is as strong": "needs no gradient," + COMPARED.format(0.4),
+    "an attack on another network is as strong": "on another network" + COMPARED.format(0.4),
 }
-GRIDDED = {"one step is as strong as many"}
-QUEUED = {"success still rises with steps", "loss still rises"}
+GRIDDED = {"one step is as strong as many": r"^A single step \(FGSM\)" + COMPARED.format(0.1)}
+QUEUED = {
+    "more steps break more samples": r"of 24 .* 0\.25, and \d+ with 40 steps in place of 20",
+    "the attack stops too early": r"^After 20 steps at eps 0\.25 .* by [\d.]+ .* of \d+ surviving",
+}
 
 
 @pytest.mark.parametrize(
@@ -60,7 +65,16 @@ def test_a_gradient_that_leads_nowhere_has_these_findings(
     kind, eps, expected, trained_layers, samples, plain
 ):
     classifier = broken.around(kind(build(copy.deepcopy(trained_layers)).model))
-    assert expected <= {*names(classifier, samples, sources=[plain], eps=eps, max_iter=20)}
+    options = QUICK | {"eps": eps, "max_iter": 20}
+    said(expected, examine_strength(classifier, *samples, sources=[plain], **options))
+
+
+def said(expected, findings):
+    """Those findings are there, with these words."""
+    sentences = {finding.name: finding.sentence for finding in findings}
+    assert expected.keys() <= sentences.keys()
+    for name, words in expected.items():
+        assert re.search(words, sentences[name])
 
 
 def test_samples_whose_answer_is_lost_on_the_way_end_nothing(trained_layers, samples):
@@ -80,8 +94,9 @@ def queue():
 
 def test_an_attack_that_ends_too_early_has_these_findings():
     classifier, x, y = queue()
-    assert {*names(classifier, (x, y), eps=0.25, max_iter=20)} >= QUEUED
-    assert not {*names(classifier, (x, y), eps=0.25, max_iter=150)} & QUEUED
+    options = QUICK | {"eps": 0.25, "max_iter": 20}
+    said(QUEUED, examine_strength(classifier, x, y, **options))
+    assert not {*names(classifier, (x, y), eps=0.25, max_iter=150)} & QUEUED.keys()
 
 
 def test_every_kind_of_finding_about_strength_is_tested_here():
@@ -122,6 +137,8 @@ def test_a_control_must_flip_what_is_left_and_not_be_significantly_weaker(
     if finding is not None:
         *counts, _ = finding.evidence.values()
         assert counts == [10 + only_control, only_control, 10 + only_white, 1000]
+        words = f"broke {10 + only_control} of 1000 samples at eps 0.1; the gradient attack broke "
+        assert f"{words}{10 + only_white}, but missed {only_control} of these." in finding.sentence
 
 
 @pytest.mark.parametrize(
@@ -151,6 +168,7 @@ def test_one_sample_in_a_hundred_may_survive_the_whole_range(flipped, finds):
     assert (finding is not None) == finds
     if finding is not None:
         assert finding.evidence == {"attack success": 0.989, "samples": 11}
+        assert "missed 11 of 1000 samples" in finding.sentence
 
 
 @pytest.mark.parametrize(
@@ -215,7 +233,7 @@ def test_a_search_is_left_out_where_it_suits_no_samples(plain, samples):
 
 def test_without_any_gradient_that_is_the_one_finding(trained_layers, samples):
     network = broken.Cut(build(copy.deepcopy(trained_layers)).model)
-    assert names(broken.around(network), samples) == ["gradients cut"]
+    assert names(broken.around(network), samples) == ["no gradient reaches the input"]
 
 
 def test_a_random_network_has_the_same_findings_twice(trained_layers, samples):

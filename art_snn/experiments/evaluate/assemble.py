@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from art_snn.attacks import Outcome
+from art_snn.experiments.evaluate.applied import without_applied
 from art_snn.experiments.evaluate.findings import find_searches, trial_findings
 from art_snn.experiments.evaluate.provenance import collect_provenance
 from art_snn.experiments.evaluate.store import Store
@@ -56,7 +57,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
         labels=tuple(target.y.tolist()),
         clean=tuple(clean),
         trials=tuple(trials),
-        findings=(*findings, *trial_findings(trials, searches)),
+        findings=without_applied(target, [*findings, *trial_findings(trials, searches)]),
         provenance=collect_provenance(target, seconds),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         certificate=Certificate.joined(parts) if parts else None,

@@ -13,9 +13,18 @@ from art_snn.attacks.work import LIVING, Work
 from art_snn.experiments.evaluate.attacks import attack_errors, with_rules
 from art_snn.experiments.evaluate.target import Target, build_attack
 from art_snn.experiments.evaluation import Trial
-from art_snn.findings import Finding, examine, examine_attack, examine_outcome, examine_strength
+from art_snn.findings import (
+    Finding,
+    Subject,
+    examine,
+    examine_attack,
+    examine_outcome,
+    examine_strength,
+    remedies,
+)
 from art_snn.findings.controls import BEYOND
 from art_snn.findings.predictions import without_answer
+from art_snn.findings.samples import odd_budget
 from art_snn.gradients import Gradient, short_name
 from art_snn.seeding import seeded
 
@@ -39,10 +48,14 @@ def examinations(target: Target) -> Mapping[str, tuple[Work, Callable[[], list[F
 
 
 def _examine_network(target: Target) -> list[Finding]:
-    model = target.classifier.model
+    """All of it at the first budget, and at every other one whether it fits the range."""
+    model, arguments = target.classifier.model, _arguments(target)
     rule = next((rule for _, rule in examined_rules(target)), model.rule)
+    subject = Subject(target.classifier, **arguments)
+    others = [odd_budget(replace(subject, eps=eps)) for eps in target.settings.eps[1:]]
     with model.using(rule):
-        return examine(target.classifier, **_arguments(target))
+        findings = examine(target.classifier, **arguments)
+    return [*findings, *(finding for finding in others if finding is not None)]
 
 
 def _examine_gradients(target: Target, rule: Gradient) -> list[Finding]:
@@ -124,8 +137,9 @@ def _searched(trial: Trial, searches: Collection[str]) -> Iterator[Finding]:
             {"samples": count, "of": samples},
             f"if it breaks more than {BEYOND:g} of all samples (AutoAttack: Croce and Hein, ICML "
             "2020)",
-            "The gradients are partly masked: use other rules, or more steps, and report the "
-            "number as an upper bound.",
+            f"{remedies.OTHER_RULES} {remedies.UPPER}",
+            sentence=f"A search without gradients broke {count} of {samples} samples at eps "
+            f"{trial.eps:.4g} that the gradient attacks before it had missed.",
         )
 
 
@@ -134,11 +148,14 @@ def _falling(trials: Sequence[Trial]) -> Iterator[Finding]:
     for small, large in pairwise(trials):
         fewer, more = (int(t.robustness.flipped.sum()) for t in (large, small))
         if more - fewer > BEYOND * len(small.outcome.stage):
+            broke = f"{fewer} samples at eps {large.eps:.4g}, but {more} at eps {small.eps:.4g}"
             yield Finding(
                 "a larger budget breaks less",
                 {"eps": small.eps, "broken": more, "larger eps": large.eps, "broken then": fewer},
                 f"if the difference is above {BEYOND:g} of all samples (ours): a larger ball holds "
                 "the smaller one",
-                "The attack is too weak there: use more steps, other steps, or a plan.",
+                "The verdict counts what a smaller budget broke. Give the attack more or other "
+                "steps at the larger one.",
+                sentence=f"The attack broke {broke}, which allows smaller changes only.",
                 eps=large.eps,
             )

@@ -35,8 +35,10 @@ def finding_lines(evaluation: Evaluation) -> list[str]:
     decisive, others = make_cards(evaluation)
     lines = [(card.severity.capitalize(), card) for card in decisive]
     lines += [(NOT_DECISIVE, card) for card in others]
-    texts = [" ".join((*card.sentences, *card.remedies)) for _, card in lines]
-    return [f"{kind}: {card.name}. {t}" for (kind, card), t in zip(lines, texts, strict=True)]
+    return [
+        f"{kind}: {card.name} ({card.place}). {' '.join((*card.sentences, *card.remedies))}"
+        for kind, card in lines
+    ]
 
 
 def verdict_rows(evaluation: Evaluation) -> Table:

@@ -50,19 +50,19 @@ def test_numbers_with_an_open_finding_are_upper_bounds_everywhere():
 
 def test_a_finding_is_one_line_with_its_remedy_at_all_budgets_that_it_concerns():
     (line,) = rows.finding_lines(small(findings=(RISES,)))
-    start = "Warning: Success still rises with steps (standard): broken 612, with twice the steps"
+    start = "Warning: Success still rises with steps (standard, at every budget). Measured: broken"
     assert line.startswith(start)
-    assert line.endswith(f"Flagged {RISES.limit}. {RISES.remedy}")
-    words = [(1 / 255, "It broke 1 of 4."), (2 / 255, "It broke 2 of 4.")]
+    assert line.endswith(RISES.remedy)
+    words = [(1 / 255, "It broke 1 of 4."), (8 / 255, "It broke 2 of 4.")]
     several = [replace(VANISHED, sentence=text, eps=eps) for eps, text in words]
     weak = replace(WEAK, sentence="More steps break more.", severity="error")
-    assert rows.finding_lines(small(findings=(weak, *several))) == [
-        f"Warning: (eps 1/255) {words[0][1]} (eps 2/255) {words[1][1]} {VANISHED.remedy}",
-        f"Does not change the verdict: More steps break more. {WEAK.remedy}",
-    ]
+    vanished, success = rows.finding_lines(small(findings=(weak, *several)))
+    assert vanished.startswith("Warning: Vanished gradients (stbp gradients, at eps 1/255 and 8/255)")
+    assert vanished.endswith(f"1/255: {words[0][1]} At eps 8/255: {words[1][1]} {VANISHED.remedy}")
+    assert success.startswith("Does not change the verdict: Success still rises with steps (PGD-7")
     # Without a plan that decides it is about the verdict.
     (first, *_) = rows.finding_lines(small(plan="", findings=(weak,)))
-    assert first.startswith("Error: More steps")
+    assert first.startswith("Error: Success still rises")
 
 
 def test_a_terminal_of_80_columns_has_room_for_all_lines_but_the_command():

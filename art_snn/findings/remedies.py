@@ -1,0 +1,10 @@
+"""Remedies that a plan of attacks may have applied already, sentence by sentence."""
+
+OTHER_RULES = "Use other gradient rules, such as RGA or a wider surrogate, or SpikingAutoAttack."
+SEARCH = "Also run SquareAttack, which needs no gradient."
+SOURCES = "Also hand the sources to SpikingAutoAttack."
+NATIVE = "Also attack with the rule 'native'."
+MARGIN = "Attack the margin of the logits: AutoPGD(loss_type='margin')."
+STEPS = "Take more steps, until they break no more samples."
+DRAWS = "Average gradients over draws (EOT), and let a majority of predictions decide."
+UPPER = "Report the number as an upper bound."
