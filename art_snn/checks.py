@@ -4,7 +4,7 @@ import math
 import operator
 import os
 import re
-from collections.abc import Collection, Sequence, Sized
+from collections.abc import Collection, Iterable, Sequence, Sized
 from contextlib import suppress
 from functools import partial
 from numbers import Integral, Real
@@ -17,6 +17,8 @@ from tyro.conf import arg
 Value = TypeVar("Value")
 Open = Annotated[Value | None, arg(help_behavior_hint="")]
 """A setting that may be None, which means what the description of its field says."""
+Folder = Annotated[Path, arg(metavar="FOLDER")]
+"""A path that help calls a folder."""
 MOST = 2**31 - 1
 """The largest count where nothing smaller is stated."""
 SEEDS = 2**32 - 1
@@ -206,6 +208,11 @@ def set_counts(settings: object, *names: str, up_to: int = MOST) -> None:
 def require_choice(argument: str, value: object, words: Collection[str], *, remedy: str) -> None:
     """ValueError unless `value` is one of the words."""
     require(value in list(words), argument, f"one of {', '.join(words)}", shown(value), remedy)
+
+
+def choices(words: Iterable[object]) -> str:
+    """What help calls a value that is one of the words: {sgd,adam}."""
+    return f"{{{','.join(map(str, words))}}}"
 
 
 def require_sides(image_size: int | tuple[int, int], *, channels: str) -> tuple[int, int]:

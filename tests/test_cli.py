@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import shutil
+import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -12,10 +14,11 @@ from typing import Any
 import pytest
 
 import art_snn
-from art_snn import cli
+from art_snn import cli, usage
 from art_snn.checks import ArgumentError, MissingFile, MissingPackage, WriteFailed
 from art_snn.stopping import Terminated
 from tests.command import Done, call, python
+from tests.describe_options import described, text_of
 
 NAMES = ["compare", "cost", "curves", "demo", "evaluate", "harden", "inspect", "report"]
 NAMES += ["scaling", "sweep", "train"]
@@ -31,7 +34,7 @@ def heavy_after(code: str) -> list[str]:
 
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)])
 def test_help_lists_every_command_with_one_line(arguments):
-    assert list(cli.COMMANDS) == NAMES
+    assert cli.COMMANDS == NAMES
     done = call(*arguments)
     assert (done.status, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
@@ -43,7 +46,9 @@ def test_help_lists_every_command_with_one_line(arguments):
 
 
 def test_what_needs_no_network_imports_neither_torch_nor_art():
-    calls = "; ".join(f"run_command({a})" for a in (["--help"], ["--version"], ["dmo"], []))
+    lines = [["--help"], ["--version"], ["dmo"], [], ["--print-completion", "bash"]]
+    lines += [[name, option] for name in NAMES for option in ("--help", "--epss", "--output")]
+    calls = "; ".join(f"run_command({line})" for line in lines)
     code = "import art_snn, art_snn.checks\ndir(art_snn)\nfrom art_snn.cli import run_command"
     assert heavy_after(f"{code}\n{calls}") == []
 
@@ -52,8 +57,8 @@ def test_names_are_reached_from_the_package_and_a_command_imports_no_room_but_it
     code = """
 import sys
 from art_snn.cli import run_command
-try: run_command(["compare", "--help"])
-except SystemExit: print(*[m.split(".")[2] for m in sys.modules if "art_snn.experiments." in m])
+assert run_command(["compare", "--eps", "x"]) == 2
+print(*[m.split(".")[2] for m in sys.modules if "art_snn.experiments." in m])
 import art_snn
 print(art_snn.gradients.__name__, art_snn.checkpoint.__name__, art_snn.metrics.__name__)
 from art_snn import *
@@ -87,17 +92,69 @@ def test_the_help_of_every_command_explains_its_options(name):
     done = call(name, "--help")
     assert (done.status, done.stderr) == (0, "")
     words = " ".join(done.stdout.replace("│", " ").split())
-    assert f"usage: art-snn {name} [" in words
-    assert not [form for form in (":class:", "RGA(", "0.0313") if form in words]
+    assert f"usage: art-snn {name} " in words
+    forms = (":class:", "RGA(", "0.0313", "(default", "architecture options", "True", "None]")
+    assert not [form for form in forms if form in words]
     assert import_module(f"art_snn.experiments.{name}").__doc__.split(":")[0] in words
     # A report runs no network.
     for option in ("--output", "--threads", "--device")[: 1 if name == "report" else None]:
         assert option in words
 
 
+def test_the_described_options_are_those_of_the_settings():
+    content = usage.FILE.read_text("utf-8")
+    assert content == text_of(described()), "run python -m tests.describe_options"
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory):
+    """The completion for bash, in a folder with a file and a folder."""
+    folder = tmp_path_factory.mktemp("bash")
+    (folder / "weights.pt").touch()
+    (folder / "results").mkdir()
+    done = call("--print-completion", "bash")
+    assert (done.status, done.stderr) == (0, "")
+    (folder / "art-snn.bash").write_text(done.stdout)
+    return folder / "art-snn.bash"
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize(
+    ("typed", "completions"),
+    [
+        ("", NAMES),
+        ("eval", ["evaluate"]),
+        ("--v", ["--version"]),
+        ("evaluate --pl", ["--plan"]),
+        ("evaluate --plan ", ["standard", "fast", "ensemble-19"]),
+        ("evaluate --norm s", ["shift"]),
+        ("train --no-f", ["--no-flip"]),
+        ("compare --attack pgd", ["pgd", "pgd-7"]),
+        ("evaluate --seed 1 --checkpoint w", ["weights.pt"]),
+        ("evaluate --root ", ["results"]),
+        ("report w", ["weights.pt"]),
+    ],
+)
+def test_bash_completes_commands_options_choices_and_files(typed, completions, script):
+    # What bash does for the tabulator key.
+    key = """source art-snn.bash; words=$(complete -p art-snn); words=${words#*-F }
+    COMP_WORDS=(art-snn "$@"); COMP_CWORD=$#; ${words%% *} 2> /dev/null
+    printf '%s\n' "${COMPREPLY[@]}"
+    """
+    line = ["bash", "-c", key, "bash", *typed.split(" ")]
+    done = subprocess.run(line, cwd=script.parent, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == completions
+
+
+@pytest.mark.parametrize("words", [(), ("cmd",)])
+def test_completion_for_another_shell_is_refused(words):
+    done = call("--print-completion", *words)
+    assert (done.status, done.stdout) == (2, "")
+    assert "--print-completion: expected one of bash, zsh, fish, got" in done.stderr
+    assert all(call("--print-completion", shell).status == 0 for shell in ("zsh", "fish"))
+
+
 LONG, NINES = "x" * 300, "9" * 5000
-
-
 NUMBER, COUNT = (
     "expected a number such as 0.03 or 8/255, got",
     "expected a whole number such as 8, got",
@@ -136,12 +193,28 @@ def test_a_complaint_names_the_flag_as_it_was_typed(flag, value, start, tmp_path
         assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("arguments", [("--epss", "3"), ("stray",), ("--eps",)])
-def test_options_that_there_are_not_are_usage_errors(arguments, tmp_path):
-    done = call("compare", "--output", str(tmp_path / "out"), *arguments)
+@pytest.mark.parametrize(
+    ("typed", "complaint"),
+    [
+        ("--epss 3", "--epss: expected an option of art-snn compare, got '--epss'. Did you mean"),
+        (
+            "--batch_sise=3",
+            "--batch_sise: expected an option of art-snn compare, got '--batch_sise'.",
+        ),
+        ("--peers", "got '--peers'. It is one of art-snn cost."),
+        (
+            "stray",
+            "stray: expected an option of art-snn compare, got 'stray'. art-snn compare --help",
+        ),
+        ("--eps", "--eps: expected a value, got none. One that starts with a dash is written"),
+        ("--eps --samples 3", "--eps: expected a value, got none. One that starts with a dash"),
+    ],
+)
+def test_options_that_there_are_not_are_usage_errors(typed, complaint, tmp_path):
+    done = call("compare", "--output", str(tmp_path / "out"), *typed.split())
     assert (done.status, done.stdout) == (2, "")
-    assert arguments[0] in done.complaint
-    assert "art-snn compare --help" in done.complaint
+    assert complaint in done.stderr
+    assert done.stderr.endswith("art-snn compare --help shows the usage.\n")
 
 
 @pytest.mark.parametrize(

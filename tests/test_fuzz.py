@@ -42,11 +42,8 @@ def explained(line: tuple[str, ...], done: Done) -> bool:
     """Whether the message has the form of all complaints, and names what was typed."""
     if len(done.stderr) > 3000 or done.stdout:
         return False
-    if "Unrecognized options" in done.stderr:
-        # In tyro's words: a value that stands behind a switch is told without the switch.
-        if any(not one.strip() for one in line[1:]):
-            return True  # Of a blank there is nothing to tell.
-        return any(word and word[:20] in done.stderr for one in line[1:] for word in one.split("="))
+    if "expected an option of" in done.stderr:
+        return any(f"got {word.partition('=')[0]!r}"[:40] in done.stderr for word in line[1:])
     found = REFUSED.match(done.complaint)
     if found is None:
         return False

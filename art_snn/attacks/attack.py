@@ -16,6 +16,7 @@ from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD
 from art_snn.checks import (
     SEEDS,
     Open,
+    choices,
     require,
     require_choice,
     require_count,
@@ -24,7 +25,7 @@ from art_snn.checks import (
 )
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import Gradient
-from art_snn.precision import require_attack_dtype
+from art_snn.precision import AttackDtype, require_attack_dtype
 from art_snn.progress import Progress
 from art_snn.seeding import seeded
 
@@ -74,11 +75,11 @@ class Attack:
     :raises ValueError: for an unknown name, a number outside its range, or a step or iterations
         of an attack that has none."""
 
-    name: Annotated[str, arg(name="attack")] = "pgd"
+    name: Annotated[str, arg(name="attack", metavar=choices(ATTACKS))] = "pgd"
     eps: float = 8 / 255
     eps_step: Open[float] = None
     iterations: Open[int] = None
-    attack_dtype: Open[str] = None
+    attack_dtype: AttackDtype = None
 
     def __post_init__(self) -> None:
         require_attack_dtype(self.attack_dtype)

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from art_snn.checks import LONGEST_SIDE, Open, invalid, require, require_count
+from tyro.conf import arg
+
+from art_snn.checks import LONGEST_SIDE, Folder, Open, invalid, require, require_count
 from art_snn.data.dataset import Dataset
 from art_snn.data.events import EVENTS, events
 from art_snn.data.folder import from_folder
@@ -53,8 +55,8 @@ class Source:
     :param axes: NCHW or NHWC, of a .npz file whose images can be read both ways.
     :param test_share: share for testing where a file or folder has no split of its own [0.2]."""
 
-    data: str = "digits"
-    root: Path = Path("data")
+    data: Annotated[str, arg(metavar="NAME|FILE|FOLDER")] = "digits"
+    root: Folder = Path("data")
     download: bool = False
     image_size: Open[ImageSize] = None
     value_range: Open[tuple[float, float]] = None

@@ -8,13 +8,13 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from art_snn.checks import Open, cuts_gradients, invalid, require
+from art_snn.checks import Folder, Open, cuts_gradients, invalid, require
 from art_snn.classifier.inputs import check_device_type
 from art_snn.experiments.folder import locked
 from art_snn.experiments.resume import as_json, write_result
 from art_snn.experiments.tables import Form, Part, render
 from art_snn.files import whole, write_text
-from art_snn.measuring.machine import require_threads, set_threads
+from art_snn.measuring.machine import Device, require_threads, set_threads
 from art_snn.paths import FILE, path_kind
 from art_snn.progress import silenced
 from art_snn.team import Team, join
@@ -32,13 +32,13 @@ class Experiment:
 
     :param output: folder for all results, made when missing; most interrupted runs go on from it.
     :param threads: threads of torch on the CPU [torch's own choice].
-    :param device: gpu (where there is one) or cpu, as in ART.
+    :param device: gpu, which is cpu where there is none; or cpu.
     :param quiet: show no progress on stderr; errors and warnings remain.
     :raises ValueError: for another device, a count below 1, or an output that is a file."""
 
-    output: Path
+    output: Folder
     threads: Open[int] = None
-    device: str = "gpu"
+    device: Device = "gpu"
     quiet: bool = False
     together: ClassVar[bool] = False
     """Whether several processes, as torchrun starts them, do it together."""

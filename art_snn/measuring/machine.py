@@ -2,13 +2,17 @@
 
 import platform
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from tyro.conf import arg
 
 from art_snn.checks import require, require_count
 from art_snn.classifier.inputs import check_device_type
 
 MOST_THREADS = 1024
+Device = Annotated[str, arg(metavar="{gpu,cpu}")]
+"""What is computed on, as ART names it."""
 
 
 def set_threads(threads: int | None) -> None:

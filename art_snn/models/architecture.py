@@ -5,10 +5,11 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from tyro.conf import arg
 
 from art_snn.checks import Open, require, require_choice, require_count, require_memory, set_fields
 from art_snn.data import Dataset
@@ -79,7 +80,7 @@ class Architecture:
     :raises ValueError: for an unknown model or encoder, and for settings of a network that a
         function builds, which has its own."""
 
-    model: Open[str] = None
+    model: Annotated[Open[str], arg(metavar="MODEL|FILE.py:FUNCTION")] = None
     width: Open[float] = None
     steps: Open[int] = None
     readout: Open[Literal["mean", "sum", "spikes", "potential"]] = None

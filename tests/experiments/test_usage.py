@@ -244,4 +244,7 @@ def test_what_makes_no_sense_is_a_usage_error_that_names_the_option(command, opt
 
 @pytest.mark.parametrize(("command", "option"), UNKNOWN)
 def test_an_option_of_another_command_is_unknown(command, option):
-    assert f"Unrecognized options: {option.split()[0]}" in complaint(command, option)
+    flag = option.split()[0]
+    assert f"{flag}: expected an option of art-snn {command}, got '{flag}'." in complaint(
+        command, option
+    )

@@ -4,7 +4,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from art_snn.checks import require_some, set_counts
+from art_snn.checks import Folder, require_some, set_counts
 from art_snn.experiments.trained import Attacking
 from art_snn.gradients import EOT, GRADIENTS, Gradient, rule_named
 from art_snn.gradients.rules.eot import MOST_DRAWS
@@ -23,7 +23,7 @@ class Settings(Attacking):
     :param eot: draws over which each rule is averaged; 1 averages nothing.
     :param repeats: rounds behind each median of time."""
 
-    output: Path = Path("comparison")
+    output: Folder = Path("comparison")
     rules: Mapping[str, Gradient] = field(default_factory=lambda: RULES)
     eot: int = 1
     repeats: int = 5

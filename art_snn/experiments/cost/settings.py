@@ -3,14 +3,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from art_snn.checks import LONGEST_SIDE, Open, require, require_some, set_counts, set_fields
+from art_snn.checks import LONGEST_SIDE, Folder, Open, require, require_some, set_counts, set_fields
 from art_snn.experiments.base import Experiment
 from art_snn.gradients import Gradient, check_applicable, rules_named
-from art_snn.measuring.machine import require_device
+from art_snn.measuring.machine import Device, require_device
 from art_snn.measuring.workload import Workload, random_samples
 from art_snn.models import Architecture
 from art_snn.models.options import MOST_CHANNELS
-from art_snn.precision import require_attack_dtype, require_train_dtype
+from art_snn.precision import AttackDtype, TrainDtype, require_attack_dtype, require_train_dtype
 from art_snn.training import Recipe
 
 TRAINED_BY = Recipe(learning_rate=1e-8)
@@ -24,6 +24,7 @@ PROCESS = ("device", "threads", "keep_memory", "attack_dtype", "train_dtype")
 class Settings(Experiment):
     """Measure time and peak memory of one input gradient, or one training step, on this machine.
 
+    :param device: what is measured: cpu, or gpu, which has to be there.
     :param architecture: the network; its weights are drawn, since they do not matter.
     :param rules: names of rules, separated by commas [rga,stbp; of a training step: stbp].
     :param peers: also measure SpikingJelly 2.x and snnTorch, where installed, under their gradient.
@@ -38,8 +39,8 @@ class Settings(Experiment):
     :param repeats: rounds behind each median.
     :param keep_memory: keep freed memory in the measuring processes (glibc)."""
 
-    output: Path = Path("cost")
-    device: str = "cpu"
+    output: Folder = Path("cost")
+    device: Device = "cpu"
     architecture: Architecture = field(default_factory=lambda: Architecture(model="vgg11"))
     rules: Open[Mapping[str, Gradient]] = None
     peers: bool = False
@@ -47,8 +48,8 @@ class Settings(Experiment):
     batch_size: int = 32
     channels: Open[int] = None
     image_size: Open[int] = None
-    attack_dtype: Open[str] = None
-    train_dtype: Open[str] = None
+    attack_dtype: AttackDtype = None
+    train_dtype: TrainDtype = None
     repeats: int = 7
     keep_memory: bool = False
 

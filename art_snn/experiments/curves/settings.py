@@ -4,7 +4,7 @@ from typing import Any
 
 from tyro.conf import UseAppendAction
 
-from art_snn.checks import Open, require, require_seed, set_counts, set_fields
+from art_snn.checks import Folder, Open, require, require_seed, set_counts, set_fields
 from art_snn.data import Source
 from art_snn.experiments.base import Experiment
 from art_snn.experiments.trained import Trained, decay_label
@@ -29,7 +29,7 @@ class Settings(Experiment):
     :param rule: the polyline of RGA that the pairs are compared with.
     :param seed: of weights, training and drawn places."""
 
-    output: Path = Path("curves")
+    output: Folder = Path("curves")
     source: Source = field(default_factory=Source)
     architecture: Architecture = field(default_factory=Architecture)
     checkpoint: UseAppendAction[tuple[Path, ...]] = ()

@@ -1,10 +1,13 @@
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import arg
 
 from art_snn.attacks.attack import BUDGETS
-from art_snn.checks import Open, require_count, require_number, require_seed, set_fields
+from art_snn.checks import Folder, Open, require_count, require_number, require_seed, set_fields
 from art_snn.experiments.base import Experiment
-from art_snn.precision import require_attack_dtype
+from art_snn.precision import AttackDtype, require_attack_dtype
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,14 +28,14 @@ class Settings(Experiment):
         training too: bfloat16, float16, or auto, which is bfloat16 where the device multiplies
         it natively [the network's own]."""
 
-    output: Path = Path("demo_output")
-    model: Open[str] = None
+    output: Folder = Path("demo")
+    model: Annotated[Open[str], arg(metavar="MODEL|FILE.py:FUNCTION")] = None
     seed: int = 0
     epochs: int = 15
     train_eps: float = 0.1
     eps: tuple[float, ...] = (0.02, 0.05, 0.1, 0.15, 0.2)
     test_images: Open[int] = None
-    attack_dtype: Open[str] = None
+    attack_dtype: AttackDtype = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,13 +2,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from tyro.conf import UseAppendAction
+from tyro.conf import UseAppendAction, arg
 
-from art_snn.attacks import FLIPS, SHIFT, Plan, planned, require_budget, require_measure
+from art_snn.attacks import ATTACKS, FLIPS, SHIFT, Plan, planned, require_budget, require_measure
 from art_snn.checks import (
+    Folder,
     Open,
+    choices,
     require,
     require_distinct,
     require_number,
@@ -68,13 +70,13 @@ class Settings(Experiment):
     :param fail_under: exit with status 3 if the robust accuracy, a share, is below it at a budget.
     :param strict: exit with status 4 if findings are open; needs a plan and examined samples."""
 
-    output: Path = Path("evaluation")
+    output: Folder = Path("evaluation")
     source: Source = field(default_factory=Source)
     network: Trained = field(default_factory=Trained)
     norm: Literal["inf", "2", "0", "shift"] = "inf"
     eps: tuple[float, ...] = (8 / 255,)
     plan: Open[Literal["standard", "fast", "ensemble-19"]] = None
-    attack: Open[str] = None
+    attack: Annotated[Open[str], arg(metavar=f"{choices(ATTACKS)}|CLASS")] = None
     attack_options: Open[str] = None
     rules: Open[Mapping[str, Gradient]] = None
     sources: UseAppendAction[tuple[Path, ...]] = ()

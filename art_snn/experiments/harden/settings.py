@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from tyro.conf import arg
 
 from art_snn.attacks import Attack
+from art_snn.checks import Folder, choices
 from art_snn.data import Dataset
 from art_snn.experiments.train.settings import Settings as Train
 from art_snn.gradients import RGA, Gradient
@@ -23,11 +24,11 @@ class Settings(Train):
         weights near-orthogonal, without weight decay) or sr (keeps gradients sparse).
     :param strengths: hyperparameters of the defence; None leaves its own."""
 
-    output: Path = Path("hardened")
+    output: Folder = Path("hardened")
     attack: Attack = field(default_factory=Attack)
     rule: Gradient = field(default_factory=RGA)
     adversarial_share: float = 1.0
-    defence: Annotated[str, arg(metavar="|".join(DEFENCES))] = "at"
+    defence: Annotated[str, arg(metavar=choices(DEFENCES))] = "at"
     strengths: Annotated[Any, arg(constructor=Strengths)] = field(default_factory=Strengths)
 
     def __post_init__(self) -> None:

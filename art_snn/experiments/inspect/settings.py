@@ -4,12 +4,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from art_snn.checks import Open, require_some, set_counts
+from art_snn.checks import Folder, Open, require_some, set_counts
 from art_snn.data import RANDOM, Dataset, Source
 from art_snn.experiments.base import Experiment
 from art_snn.experiments.trained import Trained
 from art_snn.gradients import GRADIENTS, Gradient, rule_named
-from art_snn.measuring.machine import require_device
 from art_snn.measuring.workload import random_samples
 from art_snn.models import Architecture
 from art_snn.models.options import MOST_CHANNELS
@@ -34,8 +33,7 @@ class Settings(Experiment):
     :param batch_size: samples of the batch.
     :param channels: of random samples [3; of a network of yours: its own]."""
 
-    output: Path = Path("inspected")
-    device: str = "cpu"
+    output: Folder = Path("inspection")
     architecture: Architecture = field(default_factory=Architecture)
     checkpoint: Open[Path] = None
     source: Source = field(default_factory=lambda: Source(data=RANDOM))
@@ -48,7 +46,6 @@ class Settings(Experiment):
         set_counts(self, "batch_size")
         set_counts(self, "channels", up_to=MOST_CHANNELS)
         require_some("rules", self.rules)
-        require_device(self.device)
         self.source.check_random(self.channels)
 
     @property

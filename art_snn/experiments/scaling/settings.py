@@ -7,14 +7,14 @@ import numpy as np
 import torch
 
 from art_snn.attacks import Attack
-from art_snn.checks import Open, require, require_count, require_distinct, set_counts
+from art_snn.checks import Folder, Open, require, require_count, require_distinct, set_counts
 from art_snn.data import RANDOM, Dataset, Source
 from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import Frames
 from art_snn.experiments.base import Experiment
 from art_snn.experiments.resume import converter, expect
 from art_snn.gradients import Gradient, check_applicable, rules_named
-from art_snn.measuring.machine import require_device
+from art_snn.measuring.machine import Device, require_device
 from art_snn.measuring.workload import INFERENCE, CostRow, Workload, network_of, random_samples
 from art_snn.models import DEFAULTS, Architecture
 from art_snn.models.options import MOST_CHANNELS
@@ -31,6 +31,7 @@ class Settings(Experiment):
 
     The weights are untrained and the images may be random: PGD always takes all its iterations.
 
+    :param device: what is measured: cpu, or gpu, which has to be there.
     :param models: names of models, or functions of yours (file.py:function), separated by commas.
     :param steps: time steps T, separated by commas, each with every model.
     :param rules: names of the rules that the attack runs with, separated by commas.
@@ -44,8 +45,8 @@ class Settings(Experiment):
     :param repeats: rounds behind each median.
     :param keep_memory: keep freed memory in the measuring processes (glibc)."""
 
-    output: Path = Path("scaling")
-    device: str = "cpu"
+    output: Folder = Path("scaling")
+    device: Device = "cpu"
     models: tuple[str, ...] = ("vgg11", "vgg16", "resnet17")
     steps: tuple[int, ...] = (4, 8, 16, 32)
     rules: Mapping[str, Gradient] = field(default_factory=lambda: rules_named("rga,stbp"))

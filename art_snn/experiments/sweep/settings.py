@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from art_snn.attacks import Attack
-from art_snn.checks import Open, require, require_some, set_counts, set_fields
+from art_snn.checks import Folder, Open, require, require_some, set_counts, set_fields
 from art_snn.experiments.trained import Attacking
 from art_snn.gradients import Gradient, resolve
 from art_snn.gradients.hyperparameters import accepted, hyperparameter, replaced
@@ -101,7 +101,7 @@ class Settings(Attacking):
     :raises ValueError: as :class:`Sweep`; for a rule, a field or values without field and values;
         and for decays next to a decay, a checkpoint, or a network of the user's own."""
 
-    output: Path = Path("sweep")
+    output: Folder = Path("sweep")
     rule: Open[str] = None
     field: Open[str] = None
     values: Open[tuple[float, ...]] = None

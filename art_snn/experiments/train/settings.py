@@ -1,7 +1,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from art_snn.checks import require_number, set_fields
+from art_snn.checks import Folder, require_number, set_fields
 from art_snn.data import Dataset, Source
 from art_snn.experiments.base import Experiment
 from art_snn.models import Architecture
@@ -17,7 +17,7 @@ class Settings(Experiment):
     :param recipe: how it is trained.
     :param validation: share of the training samples that chooses the best epoch, in (0, 0.9]."""
 
-    output: Path = Path("trained")
+    output: Folder = Path("trained")
     source: Source = field(default_factory=Source)
     architecture: Architecture = field(default_factory=Architecture)
     recipe: Recipe = field(default_factory=Recipe)
