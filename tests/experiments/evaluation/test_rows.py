@@ -57,7 +57,9 @@ def test_a_finding_is_one_line_with_its_remedy_at_all_budgets_that_it_concerns()
     several = [replace(VANISHED, sentence=text, eps=eps) for eps, text in words]
     weak = replace(WEAK, sentence="More steps break more.", severity="error")
     vanished, success = rows.finding_lines(small(findings=(weak, *several)))
-    assert vanished.startswith("Warning: Vanished gradients (stbp gradients, at eps 1/255 and 8/255)")
+    assert vanished.startswith(
+        "Warning: Vanished gradients (stbp gradients, at eps 1/255 and 8/255)"
+    )
     assert vanished.endswith(f"1/255: {words[0][1]} At eps 8/255: {words[1][1]} {VANISHED.remedy}")
     assert success.startswith("Does not change the verdict: Success still rises with steps (PGD-7")
     # Without a plan that decides it is about the verdict.
