@@ -22,7 +22,9 @@ from art_snn.network import SpikingNetwork
 REPEATED = "the same stage already runs"
 """How the reason begins why a stage that would repeat another one is skipped."""
 
-STAGE = re.compile(r"(\w+)\((.*?)\)(?: by (.+?))?(?:, warm)?(?:, within [\d.e-]+)?")
+STAGE = re.compile(
+    r"(\w+)\((.*?)\)(?: by (.+?))?(?:, warm)?(?:, within [\d.e-]+)?( on source \d+)?"
+)
 LOSSES = {"cross_entropy": "", "difference_logits_ratio": "DLR"}
 
 
@@ -127,10 +129,10 @@ def short_stage(words: str) -> str:
     match = STAGE.fullmatch(words)
     if match is None:
         return words
-    attack, options, rule = match.groups("")
+    attack, options, rule, source = match.groups("")
     loss = re.search(r"loss(?:_type)?='?(\w+)", options)
     short = LOSSES.get(loss[1], loss[1]) if loss else ""
-    return " ".join(filter(None, (attack, _short_rule(rule), short)))
+    return " ".join(filter(None, (attack, _short_rule(rule), short))) + source
 
 
 def _short_rule(rule: str) -> str:
@@ -213,13 +215,6 @@ def _objection(
     if objection in (None, why) or estimator.model.objection(Native()) is not None:
         return objection and why
     return f"{why} Nor does the network's own gradient: {objection}"
-
-
-def brief(words: str) -> str:
-    """A stage in a few words, by all of its words: its attack, its rule and its source."""
-    rule, source = re.search(r" by (\w+)", words), re.search(r" on source \d+$", words)
-    name = words.partition("(")[0]
-    return f"{name} {rule[1].upper() if rule else ''}".rstrip() + (source[0] if source else "")
 
 
 def natively(stage: Stage) -> Stage:

@@ -13,7 +13,7 @@ from art_snn.attacks.best import Reached
 from art_snn.attacks.distances import FLIPS, require_budget, require_measure
 from art_snn.attacks.grids import planned
 from art_snn.attacks.outcome import Outcome
-from art_snn.attacks.plan import Plan, Suited, brief, require_sources, suited
+from art_snn.attacks.plan import Plan, Suited, require_sources, short_stage, suited
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.randomness import EVALUATIONS, random
 from art_snn.attacks.run import GRADIENTS, Budgeted, Run, Step
@@ -151,7 +151,7 @@ class SpikingAutoAttack(Budgeted):
                 continue
             began = time.perf_counter()
             if queries.progress is not None:
-                words = f"{number + 1}/{len(self._steps)} {brief(step.words)}"
+                words = f"{number + 1}/{len(self._steps)} {short_stage(step.words)}"
                 queries.progress.describe(words)
             try:
                 with step.using_rule():

@@ -67,7 +67,7 @@ def odd_budget(subject: Subject) -> Finding | None:
         f"if eps is {LARGE:g} of the range or more, where all images can become grey, or less "
         f"than {SMALL:g} (ours)",
         "Budgets are in the unit of the samples: 8/255 for images in [0, 1], 8 for 0..255.",
-        sentence=f"eps {subject.eps:.4g} is {share:.3g} times the {extent} of the range: {meaning}.",
+        sentence=f"eps {subject.eps:.4g} is {share:.3g} times the range's {extent}: {meaning}.",
         severity="error",
         eps=subject.eps,
     )

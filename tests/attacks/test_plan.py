@@ -48,6 +48,7 @@ def test_a_stage_has_words(stage, words):
         ("PGD(max_iter=7, num_random_init=0) by native", "PGD native"),
         ("PGD() by STBP(surrogate=ArcTan(alpha=2.0))", "PGD STBP ArcTan 2"),
         ("OnwardPGD(shape=(1, 2)), within 0.08", "OnwardPGD"),
+        ("OnwardPGD(max_iter=20), within 0.08 on source 1", "OnwardPGD on source 1"),
         ("SquareAttack(max_iter=2500)", "SquareAttack"),
         ("PGD-7 by stbp", "PGD-7 by stbp"),
         ("", ""),

@@ -24,7 +24,7 @@ from art_snn.attacks import (
     shifts,
 )
 from art_snn.attacks.grids import DLR
-from art_snn.attacks.plan import brief
+from art_snn.attacks.plan import short_stage
 from art_snn.checks import SEEDS
 from art_snn.gradients import CBA, EOT, Mean
 from art_snn.progress import Progress
@@ -357,7 +357,7 @@ def test_the_bar_names_the_stage_and_counts_samples_and_forwards(
     with redirect_stderr(Terminal()) as terminal:
         attack.generate(known[0][:5], y)
     shown = terminal.getvalue().rstrip().split("\r")
-    assert names == [f"{n}/2 {brief(str(stage))}" for n, stage in enumerate(plan.stages, 1)]
+    assert names == [f"{n}/2 {short_stage(str(stage))}" for n, stage in enumerate(plan.stages, 1)]
     assert heard == [(str(stage), 4, 4) for stage in plan.stages]
     assert shown[-1].startswith(f"{names[-1]}: 100%")
     assert "5/5 [" in shown[-1]

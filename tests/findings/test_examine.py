@@ -129,7 +129,7 @@ def test_poisson_encoding_is_found_random(trained_layers, samples):
         ({"clip_values": None}, 0.1, 1, "range of values unknown", "between 0 and 1"),
         ({"clip_values": (0.0, 255.0)}, 8, 1, UNFIT, r"use 0\.39 % of .*, 0 to 255\."),
         ({}, 0.1, 255, UNFIT, r"^[\d.]+ % of the values lie outside .*, 0 to 1\."),
-        ({}, 8, 1, BUDGET, "eps 8 is 8 times the width of the range: every image may"),
+        ({}, 8, 1, BUDGET, "eps 8 is 8 times the range's width: every image may"),
         ({}, 8 / 255**2, 1, BUDGET, r"eps 0\.000123 is 0\.000123 times .*: too little"),
     ],
 )

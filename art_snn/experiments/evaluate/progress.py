@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from art_snn.attacks import Outcome
-from art_snn.attacks.plan import brief
+from art_snn.attacks.plan import short_stage
 from art_snn.experiments.evaluate.store import Content, Store
 from art_snn.experiments.evaluate.units import Unit
 from art_snn.network import SpikingNetwork
@@ -111,7 +111,7 @@ class Course:
 def stage_line(words: str, tried: int, broken: int, outcome: Outcome) -> str:
     """AutoPGD HART: 5 tried, 0 broken, 49 of 64 left."""
     left, samples = int((outcome.stage == Outcome.STANDING).sum()), len(outcome.stage)
-    return f"{brief(words)}: {tried} tried, {broken} broken, {left} of {samples} left"
+    return f"{short_stage(words)}: {tried} tried, {broken} broken, {left} of {samples} left"
 
 
 def step_words(contents: Sequence[Content]) -> str:

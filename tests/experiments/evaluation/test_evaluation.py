@@ -42,7 +42,7 @@ def test_evidence_that_is_no_finite_number_is_read_back(tmp_path):
     read = read_result(tmp_path / "evaluation.json", Evaluation)
     assert read.findings[0].evidence["change"] == math.inf
     assert math.isnan(read.findings[0].evidence["mean"])
-    assert "change inf, mean nan" in Evaluated(read).render()
+    assert "change\u00a0inf, mean\u00a0nan" in Evaluated(read).render()
 
 
 def test_it_writes_the_files_that_it_names_and_the_page_shows_the_examples(tmp_path):

@@ -13,7 +13,7 @@ from art_snn.experiments.evaluation import links
     [
         (["Documentation, https://a.example/docs/", "Issues, https://b.example"], "docs"),
         (["Issues, https://b.example"], ""),
-        (["Documentation, https://a.example/OWNER/art_snn"], ""),
+        ([f"Documentation, https://a.example{links.UNKNOWN}art_snn"], ""),
         (None, ""),
     ],
 )

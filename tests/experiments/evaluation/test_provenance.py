@@ -46,7 +46,7 @@ def test_it_says_when_where_and_how_and_leaves_out_what_nobody_noted():
     expected |= {"device": "AMD EPYC", "time steps (T)": "8", "encoder": "direct"}
     expected["rule stbp"] = "STBP(surrogate=Triangle(width=1.0))"
     assert expected.items() <= settings.items()
-    old = small(provenance=provenance(date="", seconds=0.0, steps=None, encoder=""))
+    old = small(date="", provenance=provenance(seconds=0.0, steps=None, encoder=""))
     absent = {"date", "time taken", "time steps (T)", "encoder"}
     assert settings.keys() - dict(setting_rows(old).rows).keys() == absent
 
