@@ -11,6 +11,7 @@ from art_snn.attacks import AutoPGD, StableAdaptivePGD, queries
 from tests import small
 from tests.attacks.classifiers import Stops, linear, stock
 from tests.networks import build
+from tests.terminal import pseudo_terminal
 
 X = np.array([[0.4, 0.4], [0.9, 0.9], [0.1, 0.2]])
 WEIGHTS, BIAS = [[1, 1], [0, 0]], [0, 0.6]
@@ -95,10 +96,11 @@ def test_a_mask_of_one_sample_holds_for_all():
     assert (found[:, 0] != X[:, 0]).any()
 
 
-def test_a_bar_shows_samples_that_are_through_and_every_forward(capsys):
+def test_a_bar_shows_samples_that_are_through_and_every_forward():
     crafting = attack(verbose=True)
-    crafting.generate(X, np.array([0, 0, 0]))
-    last = capsys.readouterr().err.split("\r")[-1]
+    with pseudo_terminal(80) as pieces:
+        crafting.generate(X, np.array([0, 0, 0]))
+    last = [piece for piece in pieces if "%|" in piece][-1]
     assert last.startswith("StableAdaptivePGD: 100%")
     assert "3/3 [" in last
     assert f"forwards={crafting.forwards.sum()}" in last

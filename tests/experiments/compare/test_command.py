@@ -99,7 +99,7 @@ def test_images_of_one_s_own_are_compared_on_all_of_them_at_most(tmp_path):
     fgsm = without("--iterations")
     done = call(*fgsm, *arguments, "--attack", "fgsm", "--eps", "8/255", "--eot", "2")
     assert done.status == 0, done.stderr
-    assert "vgg5, T = 2, decay 0.5, poisson encoding on mine" in done.stdout
+    assert "vgg5, T = 2, decay 0.5, poisson encoding on mine.npz" in done.stdout
     assert "FGSM, eps 0.03137\n" in done.stdout
     written = read_result(tmp_path / "out" / "compare.json")
     assert len(written["rows"]["stbp"]["outcome"]["correct"]) == 4
@@ -145,7 +145,7 @@ def test_event_frames_are_attacked_within_the_range_that_is_given(events, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "--value-range: expected the range that an attack may use, got None, for events with"),
+        ((), "--value-range: expected the range that an attack may use, got None, for events.npz with"),
         ((), "values from 0 to 4. Say which values may occur: value_range=(0, 4), on the command"),
         (("--value-range", "0"), "--value-range: expected (low, high), two"),
         (("--value-range", "0,3"), "--data: expected values within value_range, 0 to 3, got"),

@@ -101,11 +101,13 @@ def test_the_native_gradient_is_examined_where_the_plan_begins_with_it():
 
 def test_every_budget_must_fit_the_range_and_the_finding_names_it():
     subject = target(Settings(plan="fast", eps=(0.1, 8, 1e-4), examined=2), "steps")
-    findings = [one for one in examinations(subject)["network"]() if one.name.startswith("budget")]
+    _, examine = examinations(subject)["network"]
+    findings = [one for one in examine() if one.name.startswith("budget")]
     assert [one.eps for one in findings] == [8, 1e-4]
     assert [one.severity for one in findings] == ["error", "error"]
-    assert findings[0].sentence.startswith("eps 8 is 8 times the width of the range")
-    (alone,) = examinations(target(Settings(eps=(8,), examined=2), "steps"))["network"]()[:1]
+    assert findings[0].sentence.startswith("eps 8 is 8 times the range's width")
+    _, examine = examinations(target(Settings(eps=(8,), examined=2), "steps"))["network"]
+    (alone,) = examine()[:1]
     assert alone.eps == 8
 
 

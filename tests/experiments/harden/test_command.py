@@ -53,7 +53,7 @@ def test_adversarial_training_is_by_the_attack_and_the_rule_that_are_named(argum
 def test_a_defence_is_named_with_its_strength_and_noted(options, words, noted, arguments, tmp_path):
     done = call(*arguments, "--attack", "fgsm", "--defence", *options)
     assert done.status == 0, done.stderr
-    assert f" on mine, hardened by {words}\n" in done.stdout
+    assert f" on mine.npz, hardened by {words}\n" in done.stdout
     told = checkpoint.notes(tmp_path / "out" / "network.pt")
     assert told["adversary"].endswith(f", value_range=(0.0, 1.0), defence={noted})")
     assert read_result(tmp_path / "out" / "training.json")["adversary"] == told["adversary"]
@@ -76,4 +76,4 @@ def test_event_frames_need_a_value_range(tmp_path, crafted):
     assert done.status == 0, done.stderr
     assert {adversarial.shape[1:] for adversarial in crafted} == {(3, 2, 4, 4)}
     assert (min(a.min() for a in crafted), max(a.max() for a in crafted)) == (0, 5)
-    assert read_result(tmp_path / "out" / "training.json")["data"] == "events"
+    assert read_result(tmp_path / "out" / "training.json")["data"] == "events.npz"

@@ -42,7 +42,7 @@ def test_one_of_two_processes_speaks_and_a_run_ends_as_one_that_was_not_stopped(
     copy = tmp_path / "resumed" / "training.pt"
     out, errors = together("whole", tmp_path, copy)
     assert out.count("Written to whole: network.pt, training.json") == 1
-    assert errors.count("Adversarial training:   0%") == 1
+    assert errors.count("Adversarial training: epoch 1 of 3, ") == 1
     assert {file.name for file in (tmp_path / "whole").iterdir()} == {
         *("network.pt", "training.json", "training.md", "training.png", "training.pt")
     }

@@ -95,7 +95,7 @@ def test_weights_and_data_can_be_given(tmp_path):
     checkpoint.save(network, "network.pt", subject=told)
     words = ("--checkpoint", "network.pt", "--rules", "rga")
     text, found = looked_at("inspect", "--data", "images.npz", *words)
-    assert "on images, batch 4, 1x4x4" in text
+    assert "on images.npz, batch 4, 1x4x4" in text
     assert {one["dynamics"]["decay"] for one in found["neurons"]} == {0.9}
     assert all(one["rate"] > 0.9 for one in found["neurons"])
     counts(tmp_path / "counts.npz")

@@ -230,7 +230,7 @@ def test_a_data_set_gives_its_test_images_all_of_them_where_asked(
     grown = run(asked)
     assert measured[-1][3] == grown.protocol.samples == count
     assert (grown.protocol.image_size, grown.protocol.channels) == ([3, 5], 1)
-    assert f"over {count} test images of photographs of 1x3x5" in grown.heading()[0]
+    assert f"over {count} test images of photographs.npz of 1x3x5" in grown.heading()[0]
     images = asked.images()
     np.testing.assert_array_equal(images.x, data.x_test[:count])
     np.testing.assert_array_equal(images.y.argmax(1), data.y_test[:count])
@@ -253,7 +253,7 @@ def test_more_images_than_there_are_are_refused(tmp_path):
 
 def test_event_frames_are_refused(tmp_path):
     source = Source(data=str(counts(tmp_path / "events.npz")))
-    with pytest.raises(ValueError, match=r"^data: expected images, got events, which holds event"):
+    with pytest.raises(ValueError, match=r"^data: expected images, got events.npz, which holds event"):
         run(settings(tmp_path / "out", source=source, channels=None))
     assert not (tmp_path / "out").exists()
 
