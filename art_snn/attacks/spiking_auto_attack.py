@@ -118,7 +118,7 @@ class SpikingAutoAttack(Budgeted):
         steps: list[Step] = []
         for stage in plan.stages:
             if stage.transfer and not self.sources:
-                plan.skipped[str(stage)] = "no sources were handed in"
+                plan.skipped[str(stage)] = "no networks to transfer from (sources) were given"
             rule = stage.rule
             if random and not stage.transfer:
                 rule = rule or self.estimator.model.rule

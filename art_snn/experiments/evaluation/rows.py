@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from art_snn.attacks import Outcome
-from art_snn.attacks.plan import REPEATED
+from art_snn.attacks.plan import REPEATED, short_stage
 from art_snn.experiments.evaluation.cards import make_cards
 from art_snn.experiments.evaluation.evaluation import Evaluation, Trial
 from art_snn.experiments.evaluation.verdict import UNION, bound, plain_words, size, verdicts
@@ -148,8 +148,8 @@ def _skipped(trial: Trial) -> list[str]:
         count = f"{len(reasons)} stage{'' if len(reasons) == 1 else 's'}"
         for first, why in list(reasons.items())[:1]:
             start = f"{trial.name} {words.format(count)}."
-            lines.append(f"{start} The first is {first}: {why.rstrip('.')}.")
-    others = {name: why for name, why in skipped.items() if name not in repeated}
+            lines.append(f"{start} The first is {short_stage(first)}: {why.rstrip('.')}.")
+    others = {short_stage(n): why for n, why in skipped.items() if n not in repeated}
     return lines + [f"{trial.name} skipped {n}: {why.rstrip('.')}." for n, why in others.items()]
 
 
