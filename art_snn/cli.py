@@ -35,7 +35,15 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
 
     2: an argument is refused. 3 or 4: art-snn evaluate was asked for it. 74: a file cannot be
     written. 130 or 143: Ctrl-C or SIGTERM stopped the command. Otherwise 0."""
-    name, *words = (sys.argv[1:] if arguments is None else list(arguments)) or ["--help"]
+    try:
+        return _run((sys.argv[1:] if arguments is None else list(arguments)) or ["--help"])
+    except BrokenPipeError:
+        sys.stdout = None  # Nobody reads it, and flushing it at the end would fail again.
+        return CANNOT_WRITE
+
+
+def _run(arguments: Sequence[str]) -> int:
+    name, *words = arguments
     if name not in (*COMMANDS, *ANSWERS):
         return _refused("art-snn", f"expected one of {', '.join(COMMANDS)}, got {shown(name)}.")
     try:
@@ -45,6 +53,7 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
         return _refused(f"art-snn {name}" if name in COMMANDS else "art-snn", str(error))
     if text is not None:
         sys.stdout.write(text)
+        sys.stdout.flush()
         return 0
     room = import_module(f"art_snn.experiments.{name}")
     output: Any = None
@@ -62,9 +71,6 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stop, Terminated):
             return _left(name, "stopped by SIGTERM", output, TERMINATED)
         return _left(name, "stopped by Ctrl-C", output, INTERRUPTED)
-    except BrokenPipeError:
-        sys.stdout = None  # Nobody reads it, and flushing it at the end would fail again.
-        return CANNOT_WRITE
     except WriteFailed as error:
         return _left(name, f"error: {error}", output, CANNOT_WRITE)
     except (ArgumentError, FileNotFoundError) as error:

@@ -297,14 +297,15 @@ def test_what_ends_a_command_is_told_in_a_line_with_where_its_results_lie(
     assert "Results so far are in out; the same command continues." in ended()
 
 
-def test_a_command_whose_output_nobody_reads_ends_without_a_traceback(monkeypatch):
+@pytest.mark.parametrize("words", [["compare"], ["compare", "--help"], ["--version"]])
+def test_a_command_whose_output_nobody_reads_ends_without_a_traceback(words, monkeypatch):
     class Closed(io.StringIO):
         def write(self, text: str) -> int:
             raise BrokenPipeError
 
     failing(monkeypatch, None)
     monkeypatch.setattr(cli, "sys", SimpleNamespace(stdout=Closed(), stderr=sys.stderr))
-    done = call("compare")
+    done = call(*words)
     assert (done.status, done.stderr) == (74, "")
 
 
