@@ -1,6 +1,7 @@
 """What work shows while it lasts: a bar on a terminal, otherwise one line per step of work."""
 
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -21,6 +22,8 @@ SILENT: ContextVar[bool] = ContextVar("silent", default=False)
 FORM = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 LONGEST = 28
 """Letters of a description, which leave room for a bar on a terminal of 80 columns."""
+BAR = re.compile(r"\r.*|\n+|(\x1b\[A)+", re.DOTALL)
+"""What tqdm writes: a bar, and moves down and up to the place of another one."""
 
 
 class Progress:
@@ -149,16 +152,17 @@ def lines_written() -> Iterator[None]:
 
 
 class _WithoutBars:
-    """A stream that takes all but the bars of tqdm, which begin with a carriage return."""
+    """A stream that takes all but the bars of tqdm, and empty lines."""
 
     def __init__(self, stream: Any) -> None:
-        self.stream, self.after_bar = stream, False
+        self.stream, self.in_line = stream, False
 
     def write(self, text: str) -> int:
-        bar = text.startswith("\r")
-        ends_bar = self.after_bar and set(text) <= {"\n"}
-        self.after_bar = bar or (self.after_bar and not text)
-        return len(text) if bar or ends_bar else self.stream.write(text)
+        ends_line = self.in_line and text.startswith("\n")
+        if not text or (BAR.fullmatch(text) and not ends_line):
+            return len(text)
+        self.in_line = not text.endswith("\n")
+        return self.stream.write(text)  # type: ignore[no-any-return]
 
     def isatty(self) -> bool:
         return False

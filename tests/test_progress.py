@@ -68,12 +68,14 @@ def test_quiet_work_shows_nothing(looks, capsys, monkeypatch):
     assert not SILENT.get()
 
 
-def test_bars_of_other_libraries_are_left_out_where_there_is_no_terminal(capsys):
+@pytest.mark.parametrize("leave", [False, True])
+def test_bars_of_other_libraries_are_left_out_where_there_is_no_terminal(leave, capsys):
     with silenced(False):
-        for _ in tqdm(range(3)):
-            sys.stderr.write("kept\n")
+        for _ in tqdm(range(2), mininterval=0):
+            for _ in tqdm(range(2), mininterval=0, leave=leave):
+                print("kept", file=sys.stderr)
         say("and this")
-    assert capsys.readouterr().err == "kept\nkept\nkept\nand this\n"
+    assert capsys.readouterr().err == "kept\n" * 4 + "and this\n"
 
 
 def test_a_program_that_listens_gets_lines_instead_of_stderr(caplog, capsys):
