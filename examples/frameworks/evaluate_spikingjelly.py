@@ -51,7 +51,7 @@ def main(small: bool) -> None:
     settings = evaluate.Settings(network=network, eps=(0.1,), output=folder, **options)
     result = evaluate.run(settings)
     print(*verdicts(result.evaluation), sep="\n")
-    report.run(report.Settings(files=(folder / "evaluation.json",), output=folder / "table.tex"))
+    report.run(report.Settings(files=(folder,), output=folder / "table.tex"))
     print(f"Written to {folder}: report.html, and table.tex for a paper.")
 
 
