@@ -17,7 +17,7 @@ from art_snn.experiments.demo.result import ATTACKS, GRADIENTS, Demonstration
 from art_snn.experiments.demo.settings import Settings
 from art_snn.metrics import robustness
 from art_snn.models import Architecture, Widths, vgg
-from art_snn.progress import duration, over, say
+from art_snn.progress import duration, over, say, shows_bars
 
 
 @at_work
@@ -37,7 +37,7 @@ def run(settings: Settings) -> Demonstration:
     began = time.monotonic()
     trainer.fit(data.x_train, data.y_train)  # With a bar of ART's.
     took = duration(time.monotonic() - began)
-    say(f"Adversarial training: {settings.epochs} epochs, {took}")
+    say(f"Adversarial training: {settings.epochs} epochs, {took}", shown=shows_bars())
     _attack_all("adversarially trained", hardened, data, outcome)
     outcome.write(settings.output, draw_curves(outcome), draw_pictures(outcome))
     return outcome
@@ -73,7 +73,7 @@ def _attack_all(
     outcome.curves[name] = {pair: [] for pair in product(ATTACKS, GRADIENTS)}
     shown = (ATTACKS[-1], settings.eps[len(settings.eps) // 2])
     cells = list(product(ATTACKS, GRADIENTS, settings.eps))
-    each = "{0[0]} by {0[1]}, eps {0[2]:g}".format
+    each = "{0[0]} with {0[1]}, eps {0[2]:g}".format
     for attack, gradient, eps in over(cells, f"Attacks, {name}", each=each):
         classifier.set_params(gradient=gradient)
         method = Attack(name=attack.partition("-")[0].lower(), eps=eps).method(classifier, 128)
