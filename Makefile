@@ -108,7 +108,7 @@ $(ENVIRONMENT)%/.installed: tests/frameworks/environments/%.txt pyproject.toml
 	touch $@
 
 # Without a network: every wheel, those of the build included, lies in the folder WHEELS. The
-# frameworks, which art-snn cost sets beside, are installed where it has them.
+# frameworks, which art-snn cost also measures, are installed where it has them.
 $(GPU)/.installed: pyproject.toml
 	@test -d "$(WHEELS)" || { echo "Name the folder of the wheels: make gpu-check WHEELS=folder" >&2; exit 2; }
 	$(PYTHON) -m venv $(GPU)
