@@ -32,7 +32,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
     :param estimator: a classifier of torch's. A spiking network is differentiated by its rule.
     :param targeted: whether y are targets.
     :param batch_size: samples per pass.
-    :param verbose: show a progress bar."""
+    :param verbose: show progress."""
 
     attack_params = EvasionAttack.attack_params + ["targeted", "batch_size", "verbose"]  # noqa: RUF005
     _estimator_requirements = (PyTorchClassifier,)

@@ -50,7 +50,7 @@ def examine(
     :param y: true classes, indices (N,) or scores (N, K).
     :param eps: budget of the attacks, in the unit of the samples.
     :param norm: numpy.inf or 2; of event frames 0 or "shift", about whose budgets nothing is said.
-    :param batch_size: samples per pass; seed: of what is drawn; verbose: show a progress bar.
+    :param batch_size: samples per pass; seed: of what is drawn; verbose: show progress.
     :return: the findings, in the order of CHECKS; having none is no proof of a sound evaluation.
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for no sample, another shape, or a bad setting."""

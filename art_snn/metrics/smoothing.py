@@ -43,7 +43,7 @@ def certify(
     :param y: true classes, indices (N,) or scores (N, K).
     :param alpha: probability that the certificate of a sample is wrong, at most.
     :param batch_size: draws per forward pass of the network.
-    :param verbose: show a progress bar.
+    :param verbose: show progress.
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for another encoder, preprocessing, a network in half precision, no sample,
         another shape, values outside [0, 1], or a bad setting."""
