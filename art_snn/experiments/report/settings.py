@@ -24,7 +24,9 @@ class Settings:
         the ending of the output, html].
     """
 
-    files: Annotated[Positional[tuple[Path, ...]], arg(metavar="FILE ...", help_behavior_hint="")]
+    files: Annotated[
+        Positional[tuple[Path, ...]], arg(metavar="FOLDER|FILE ...", help_behavior_hint="")
+    ]
     output: Open[Path] = None
     format: Open[Format] = None
 
