@@ -73,7 +73,8 @@ def test_bars_of_other_libraries_are_left_out_where_there_is_no_terminal(leave, 
     with silenced(False):
         for _ in tqdm(range(2), mininterval=0):
             for _ in tqdm(range(2), mininterval=0, leave=leave):
-                print("kept", file=sys.stderr)
+                sys.stderr.write("kept")
+                sys.stderr.write("\n")  # As print does.
         say("and this")
     assert capsys.readouterr().err == "kept\n" * 4 + "and this\n"
 

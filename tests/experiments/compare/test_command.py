@@ -145,7 +145,7 @@ def test_event_frames_are_attacked_within_the_range_that_is_given(events, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "--value-range: expected the range that an attack may use, got None, for events.npz with"),
+        ((), "--value-range: expected the range that an attack may use, got None, for events.npz"),
         ((), "values from 0 to 4. Say which values may occur: value_range=(0, 4), on the command"),
         (("--value-range", "0"), "--value-range: expected (low, high), two"),
         (("--value-range", "0,3"), "--data: expected values within value_range, 0 to 3, got"),

@@ -253,7 +253,9 @@ def test_more_images_than_there_are_are_refused(tmp_path):
 
 def test_event_frames_are_refused(tmp_path):
     source = Source(data=str(counts(tmp_path / "events.npz")))
-    with pytest.raises(ValueError, match=r"^data: expected images, got events.npz, which holds event"):
+    with pytest.raises(
+        ValueError, match=r"^data: expected images, got events.npz, which holds event"
+    ):
         run(settings(tmp_path / "out", source=source, channels=None))
     assert not (tmp_path / "out").exists()
 
