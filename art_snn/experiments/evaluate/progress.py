@@ -8,7 +8,7 @@ import numpy as np
 
 from art_snn.attacks import Outcome
 from art_snn.attacks.plan import short_stage
-from art_snn.experiments.evaluate.store import Content, Store
+from art_snn.experiments.evaluate.store import TOOK, Content, Store
 from art_snn.experiments.evaluate.units import Unit
 from art_snn.network import SpikingNetwork
 from art_snn.passes import watched
@@ -116,7 +116,7 @@ def stage_line(words: str, tried: int, broken: int, outcome: Outcome) -> str:
 
 def step_words(contents: Sequence[Content]) -> str:
     """What a step achieved, by the contents of its units, and how long it took."""
-    took = duration(sum(content["took"] for content in contents))
+    took = duration(sum(content.get(TOOK, 0.0) for content in contents))
     if "findings" in contents[0]:
         return f"{sum(len(content['findings']) for content in contents)}, {took}"
     if "outcome" not in contents[0]:

@@ -19,6 +19,7 @@ from art_snn.experiments.evaluate.units import (
     examination_units,
 )
 from art_snn.experiments.evaluation import Evaluation
+from art_snn.experiments.evaluation.items import RESULT
 from art_snn.experiments.resume import earlier
 from art_snn.team import Team
 
@@ -51,7 +52,7 @@ def run(settings: Settings) -> Evaluated | None:
 
 def finished(target: Target, key: str) -> Evaluation | None:
     """The evaluation, where it lies in the folder with all its files."""
-    file = target.settings.output / "evaluation.json"
+    file = target.settings.output / RESULT
     evaluation = earlier(file, "evaluation", Evaluation, lambda content: content.key == key)
     if evaluation is None or files_missing(target, evaluation):
         return None
@@ -65,6 +66,7 @@ def compute(units: list[Unit], store: Store, team: Team, target: Target) -> None
     done = set().union(*team.gathered(store.done(names)))
     units = sorted(units, key=lambda unit: -unit.length)
     missing = [unit for unit in units if unit.name not in done]
+    team.led(lambda: store.discard(unit.name for unit in missing))
     if team.leads and missing:
         announce(target, missing, team.size, resumed=bool(done))
     course = Course(units, done, store, team)

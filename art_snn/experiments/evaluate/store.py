@@ -1,6 +1,6 @@
 """A folder of blocks that are done: each is written once, and never computed again."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
@@ -57,6 +57,11 @@ class Store:
         write_arrays(self.file(name, "npz"), **arrays)
         seal = {"key": self.key, "name": name, "arrays": _digest(arrays)}
         write_json(self.file(name), seal | content)
+
+    def discard(self, names: Iterable[str]) -> None:
+        """Remove blocks that are not done, so that what is there is."""
+        for name in names:
+            self.file(name).unlink(missing_ok=True)
 
     def read(self, name: str) -> Content:
         """The content of a block."""

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from art_snn.attacks.work import Work, work_of
 from art_snn.experiments.evaluate import Settings
 from art_snn.experiments.evaluate.estimate import Pace, Speed, announce, rough
 from art_snn.experiments.evaluate.progress import Course, stage_line, step_words
+from art_snn.experiments.evaluate.run import compute
 from art_snn.experiments.evaluate.store import Store
 from art_snn.experiments.evaluate.target import Target
 from art_snn.experiments.evaluate.units import Unit, attack_units, stage_works
@@ -118,6 +120,20 @@ def test_the_time_and_a_cheaper_plan_are_told_before(caplog, monkeypatch):
     seconds = 2 * speed.of(stage_works(subject, planned("standard", np.inf)).values(), 6)
     assert whole.startswith(f"This takes about {rough(seconds)} on this machine; --plan fast takes")
     assert rest.startswith(f"The rest takes about {rough(seconds / 4)} on this machine;")
+
+
+def test_a_damaged_block_is_not_read_before_it_is_computed_again(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(Speed, "measured", lambda _: Speed(4, Pace(0, 0), Pace(0, 0)))
+    store = Store(tmp_path, "key")
+    store.put("a", block(), {})
+    store.file("a").write_text("{", "utf-8")
+    units = [replace(unit(name), compute=lambda _: (block(), {})) for name in "ba"]
+    with caplog.at_level(logging.INFO, "art_snn"):
+        compute(units, store, Team(), target(plan="fast"))
+    (record,) = caplog.records
+    assert (
+        record.getMessage() == "[1/1] fast, eps 0.1: 4 of 6 correct, 2 left after the attack, 0 s"
+    )
 
 
 def test_samples_are_expected_to_leave_and_batches_to_be_filled():

@@ -53,6 +53,11 @@ def test_blocks_of_something_else_are_refused_and_stay(store):
     assert store.done(["one"]) == {"one"}
 
 
+def test_what_is_discarded_is_gone_whether_it_was_there_or_not(store):
+    store.discard(["one", "two"])
+    assert not store.file("one").exists()
+
+
 def test_the_time_of_blocks_is_summed_and_a_block_without_its_time_counts_as_nothing(store):
     store.put("two", {TOOK: 1.5}, {})
     store.put("three", {TOOK: 2.0}, {})
