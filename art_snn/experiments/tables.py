@@ -79,11 +79,6 @@ def _narrow_part(part: Part) -> str:
     return "\n".join(textwrap.fill(n, WIDTH, subsequent_indent=indent, **how) for n in lines)
 
 
-def table(titles: Sequence[str], rows: Sequence[Sequence[str]], form: Form = "text") -> str:
-    """The rows below their titles."""
-    return _table(Table(titles, rows), form)
-
-
 def _table(content: Table, form: Form) -> str:
     cells, sides = [list(content.titles), *map(list, content.rows)], content.sides
     if form == "markdown":

@@ -8,10 +8,14 @@ import re
 import pytest
 from hypothesis import given, strategies as st
 
-from art_snn.experiments.tables import Command, Notes, Table, render, render_narrow, table
+from art_snn.experiments.tables import Command, Notes, Table, render, render_narrow
 
 TITLES = ("rule", "ms", "remark")
 ROWS = [("stbp", "12", "usual"), ("a|b", "7", "x | y"), ("<rga> & co", "1e3", "")]
+
+
+def table(titles, rows, form="text"):
+    return render([Table(titles, rows)], form).rstrip("\n")
 
 
 def cells(text: str) -> list[list[str]]:
