@@ -137,5 +137,5 @@ def loss_still_rises(subject: WhiteBox) -> Finding | None:
         f"{WINDOW} steps: incomplete optimisation (Pintor et al., NeurIPS 2022)",
         STEPS,
         sentence=f"After {subject.max_iter} steps at eps {subject.eps:.4g} the loss still rises, "
-        f"by {median:.3g} over the last {WINDOW} (median of {len(rises)} surviving samples).",
+        f"by {median:.3g} over the last {WINDOW} (median of the {len(rises)} that survive).",
     )

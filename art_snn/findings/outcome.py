@@ -23,8 +23,8 @@ def few_gradients(outcome: Outcome) -> Finding | None:
         f"if fewer than {FEWEST} stages have one, or the only stage of a plan has none (ours)",
         "To survive random search is no robustness. art-snn inspect lists the rules that suit the "
         "network. Where its own gradient is cut, look for detach, no_grad or rounding.",
-        sentence=f"Of the {len(outcome.gradients)} planned attacks that follow a gradient, {ran} "
-        "ran on this network.",
+        sentence=f"{ran} of {len(outcome.gradients)} planned attacks that follow a gradient ran on "
+        "this network.",
     )
 
 

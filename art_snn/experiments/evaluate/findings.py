@@ -148,7 +148,7 @@ def _falling(trials: Sequence[Trial]) -> Iterator[Finding]:
     for small, large in pairwise(trials):
         fewer, more = (int(t.robustness.flipped.sum()) for t in (large, small))
         if more - fewer > BEYOND * len(small.outcome.stage):
-            broke = f"{fewer} samples at eps {large.eps:.4g}, but {more} at eps {small.eps:.4g}"
+            broke = f"{fewer} at eps {large.eps:.4g}, but {more} at eps {small.eps:.4g}"
             yield Finding(
                 "a larger budget breaks less",
                 {"eps": small.eps, "broken": more, "larger eps": large.eps, "broken then": fewer},
@@ -156,6 +156,7 @@ def _falling(trials: Sequence[Trial]) -> Iterator[Finding]:
                 "the smaller one",
                 "The verdict counts what a smaller budget broke. Give the attack more or other "
                 "steps at the larger one.",
-                sentence=f"The attack broke {broke}, which allows smaller changes only.",
+                sentence=f"Of {len(small.outcome.stage)} samples the attack broke {broke}, which "
+                "allows smaller changes only.",
                 eps=large.eps,
             )
