@@ -26,7 +26,7 @@ from art_snn.experiments.base import Experiment
 from art_snn.experiments.evaluate.attacks import attack_named, parsed, usual_attack, with_rules
 from art_snn.experiments.evaluation import Verdict, verdicts
 from art_snn.experiments.evaluation.evaluation import NAME, is_name, name_from
-from art_snn.experiments.evaluation.verdict import join_words, size
+from art_snn.experiments.evaluation.words import join_words, short_budget
 from art_snn.experiments.trained import Trained
 from art_snn.gradients import STBP, Gradient
 from art_snn.paths import FILE, expand_path, require_kind
@@ -196,8 +196,8 @@ class Settings(Experiment):
         lines = [f"{_words(one)} is below {self.fail_under:g} (--fail-under)" for one in below]
         for one in doubted:
             names = join_words(list(dict.fromkeys(str(f.name) for f in one.findings)))
-            at = f"eps {size(one.norm, one.eps)}"
-            lines.append(f"findings are open at {at} (--strict): {names}")
+            at = short_budget(one.norm, one.eps)
+            lines.append(f"findings are open {at} (--strict): {names}")
         return "\n".join(lines)
 
     def _failures(self, result: Any) -> tuple[list[Verdict], list[Verdict]]:
@@ -210,5 +210,5 @@ class Settings(Experiment):
 
 def _words(verdict: Verdict) -> str:
     share = verdict.outcome.robust_accuracy
-    count, at = f"{share.count} of {share.total}", f"eps {size(verdict.norm, verdict.eps)}"
-    return f"{100 * share.value:.1f} % ({count}) at {at}"
+    count, at = f"{share.count} of {share.total}", short_budget(verdict.norm, verdict.eps)
+    return f"{100 * share.value:.1f} % ({count}) {at}"

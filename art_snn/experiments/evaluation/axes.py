@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from art_snn.experiments.colours import GRID, INK, SERIES
-from art_snn.experiments.evaluation.verdict import Verdict, size
+from art_snn.experiments.evaluation.verdict import Verdict
+from art_snn.experiments.evaluation.words import size
 
 WIDTH = 3.6
 """Inches of a figure that takes half of a wide page, or a phone."""

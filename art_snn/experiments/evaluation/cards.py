@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from art_snn.experiments.evaluation.evaluation import Evaluation
-from art_snn.experiments.evaluation.verdict import join_words, size, verdicts
+from art_snn.experiments.evaluation.verdict import verdicts
+from art_snn.experiments.evaluation.words import capital, count_words, short_budget
 from art_snn.findings import Finding
 
 
@@ -29,9 +30,11 @@ class Card:
 
 
 def make_cards(evaluation: Evaluation) -> tuple[list[Card], list[Card]]:
-    """Cards of findings that cast doubt on a number, and of the others; errors come first."""
-    open_verdicts = [verdict for verdict in verdicts(evaluation) if verdict.open]
-    doubts = [finding for verdict in open_verdicts for finding in verdict.findings]
+    """Cards of findings that cast doubt on a number, and of the others; errors come first.
+
+    Warnings cast none on 0, errors do."""
+    pairs = [(one, verdict.open) for verdict in verdicts(evaluation) for one in verdict.findings]
+    doubts = [finding for finding, is_open in pairs if is_open or finding.severity == "error"]
     groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
     for finding in evaluation.findings:
         groups[finding.name, finding.about].append(finding)
@@ -44,27 +47,21 @@ def make_cards(evaluation: Evaluation) -> tuple[list[Card], list[Card]]:
 
 
 def doubt_words(evaluation: Evaluation, decisive: Sequence[Card]) -> str:
-    """Which numbers are upper bounds, and why, in a sentence."""
-    count = evaluation.provenance.examined
+    """Which numbers mean nothing or are upper bounds, and why, in a sentence."""
+    if any(card.severity == "error" for card in decisive):
+        return "Until each error below is mended, the numbers that it concerns mean nothing."
     budgets = [verdict.eps for verdict in verdicts(evaluation) if verdict.open]
-    bound = f"the robust accuracy {at_budgets(evaluation.norm, budgets)} is an upper bound"
+    at = short_budget(evaluation.norm, *budgets) if budgets else ""
+    bound = f"the robust accuracy {at} is an upper bound"
     if decisive:
-        return f"{_capital(bound)}: a better attack may break more samples."
-    if not count:
+        return f"{capital(bound)}: a better attack may break more samples."
+    if not evaluation.provenance.examined:
         unknown = "No samples were examined for findings"
         return f"{unknown}, so {bound}." if budgets else f"{unknown}."
+    examined = count_words(evaluation.provenance.examined, "examined sample")
     if evaluation.findings:
-        return f"No finding on {count} examined samples casts doubt on the verdict."
-    return f"No findings on {count} examined samples."
-
-
-def at_budgets(norm: str, budgets: Sequence[float]) -> str:
-    """Several budgets in words."""
-    sizes = join_words([size(norm, eps) for eps in budgets] or [""])
-    plural = "" if list(budgets) == [1] else "s"
-    kinds = {"0": f"with {sizes} changed value{plural}"}
-    kinds["shift"] = f"with spikes moved by {sizes} step{plural}"
-    return kinds.get(norm, f"at eps {sizes}")
+        return f"No finding on {examined} casts doubt on the verdict."
+    return f"No findings on {examined}."
 
 
 def _make_card(norm: str, group: Sequence[Finding]) -> Card:
@@ -75,7 +72,7 @@ def _make_card(norm: str, group: Sequence[Finding]) -> Card:
     limits = tuple(dict.fromkeys(one.limit for one in group))
     place = f"{first.about}, {_where(norm, group)}"
     sentences = _sentences(norm, group)
-    return Card(_capital(first.name), severity, place, sentences, remedies, figures, limits)
+    return Card(capital(first.name), severity, place, sentences, remedies, figures, limits)
 
 
 def _sentences(norm: str, group: Sequence[Finding]) -> tuple[str, ...]:
@@ -85,13 +82,13 @@ def _sentences(norm: str, group: Sequence[Finding]) -> tuple[str, ...]:
         alike[finding.sentence or f"Measured: {_measured(finding)}."].append(finding)
     if len(alike) == 1:
         return tuple(alike)
-    return tuple(f"{_capital(_where(norm, some))}: {text}" for text, some in alike.items())
+    return tuple(f"{capital(_where(norm, some))}: {text}" for text, some in alike.items())
 
 
 def _where(norm: str, group: Sequence[Finding]) -> str:
     budgets = [finding.eps for finding in group]
     some = sorted({eps for eps in budgets if eps is not None})
-    return "at every budget" if None in budgets else at_budgets(norm, some)
+    return "at every budget" if None in budgets else short_budget(norm, *some)
 
 
 def _measured(finding: Finding) -> str:
@@ -100,7 +97,3 @@ def _measured(finding: Finding) -> str:
 
 def _rank(card: Card) -> int:
     return ("error", "warning").index(card.severity)
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -10,7 +10,8 @@ from art_snn.experiments.colours import INK, SERIES
 from art_snn.experiments.evaluation.axes import SIZE, WIDTH, accuracy_words, add_legend, plain_axes
 from art_snn.experiments.evaluation.evaluation import Evaluation
 from art_snn.experiments.evaluation.svg import Drawing, inline
-from art_snn.experiments.evaluation.verdict import join_words, short_budget, verdicts
+from art_snn.experiments.evaluation.verdict import verdicts
+from art_snn.experiments.evaluation.words import join_words, short_budget
 from art_snn.metrics import Share
 
 MOST_ROWS = 20

@@ -17,7 +17,8 @@ from art_snn.experiments.evaluation.items import ReportItem
 from art_snn.experiments.evaluation.series import smallest_changes
 from art_snn.experiments.evaluation.stages import draw_stages
 from art_snn.experiments.evaluation.svg import Drawing, inline
-from art_snn.experiments.evaluation.verdict import budget_words, join_words, verdicts
+from art_snn.experiments.evaluation.verdict import verdicts
+from art_snn.experiments.evaluation.words import budget_words, join_words
 
 
 def draw_sections(evaluation: Evaluation, name: str) -> dict[str, list[Drawing]]:
@@ -66,7 +67,7 @@ def _medians(evaluation: Evaluation) -> str:
     scale, _ = budget_scale(evaluation.norm, evaluation.budgets)
     medians = []
     for attack in evaluation.names:
-        _, sizes = smallest_changes([one for one in evaluation.trials if one.name == attack])
+        _, sizes = smallest_changes(evaluation.of(attack))
         broken = sizes[np.isfinite(sizes)]
         if len(broken):
             unit = f"/{LEVELS}" if scale == LEVELS else ""

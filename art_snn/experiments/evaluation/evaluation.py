@@ -157,6 +157,11 @@ class Evaluation:
         """The trials of one budget, by name."""
         return {trial.name: trial for trial in self.trials if trial.eps == eps}
 
+    def of(self, name: str) -> list[Trial]:
+        """The trials of one name, from small to large budgets."""
+        trials = (trial for trial in self.trials if trial.name == name)
+        return sorted(trials, key=lambda trial: trial.eps)
+
 
 _LEFT_OUT: dict[str, Any] = {name: override(omit=True) for name in ("adversarials", "seconds")}
 converter.register_unstructure_hook(

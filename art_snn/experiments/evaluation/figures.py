@@ -17,7 +17,8 @@ from art_snn.experiments.evaluation.axes import (
 )
 from art_snn.experiments.evaluation.evaluation import Evaluation, Trial
 from art_snn.experiments.evaluation.series import query_course, size_course
-from art_snn.experiments.evaluation.verdict import UNION, Verdict, bound, unit, verdicts
+from art_snn.experiments.evaluation.verdict import UNION, Verdict, bound, verdicts
+from art_snn.experiments.evaluation.words import unit
 from art_snn.metrics import Share
 
 BAND = {"color": INK, "alpha": 0.28, "lw": 7, "elinewidth": 2.5, "capsize": 0, "marker": ""}
@@ -33,10 +34,10 @@ def accuracy_figure(evaluation: Evaluation, width: float = WIDTH) -> Figure:
     if len(results) == 1:
         return _accuracy_bars(evaluation, results[0], words, width)
     curves: dict[str, dict[float, Share]] = {}
-    for trial in sorted(evaluation.trials, key=lambda trial: trial.eps):
-        curve = curves.setdefault(trial.name, {0.0: trial.robustness.clean_accuracy})
-        curve[trial.eps] = trial.robustness.robust_accuracy
-    curves = {name: curves[name] for name in evaluation.names}
+    for name in evaluation.names:
+        trials = evaluation.of(name)
+        curves[name] = {0.0: trials[0].robustness.clean_accuracy}
+        curves[name] |= {t.eps: t.robustness.robust_accuracy for t in trials}
     curves[UNION] = {0.0: results[0].outcome.clean_accuracy}
     curves[UNION] |= {v.eps: v.outcome.robust_accuracy for v in results}
     return accuracy_curves(curves, evaluation.norm, words, width)
@@ -97,10 +98,10 @@ def sizes_figure(evaluation: Evaluation, width: float = WIDTH) -> Figure:
     scale, by = budget_scale(evaluation.norm, evaluation.budgets)
     courses = {}
     for name in evaluation.names:
-        trials = [trial for trial in evaluation.trials if trial.name == name]
+        trials = evaluation.of(name)
         sizes, success = size_course(trials)
-        courses[name] = scale * np.append(sizes, max(t.eps for t in trials)), success
-    courses = {name: (x, np.append(y, y[-1])) for name, (x, y) in courses.items()}
+        sizes, success = np.append(sizes, trials[-1].eps), np.append(success, success[-1])
+        courses[name] = scale * sizes, success
     figure = _success(courses, width)
     (ax,) = figure.axes
     for eps in evaluation.budgets:

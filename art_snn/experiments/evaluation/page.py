@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -13,17 +15,19 @@ from art_snn.experiments.evaluation import rows
 from art_snn.experiments.evaluation.cards import doubt_words, make_cards
 from art_snn.experiments.evaluation.drawings import draw_sections, draw_side_by_side
 from art_snn.experiments.evaluation.items import ReportItem
-from art_snn.experiments.evaluation.links import documentation, page_address
 from art_snn.experiments.evaluation.pictures import make_grid
 from art_snn.experiments.evaluation.provenance import digest_rows, setting_rows
 from art_snn.experiments.evaluation.side import labels, paired_table, pairs, verdict_table
-from art_snn.experiments.evaluation.verdict import plain_words, spelt, verdicts
+from art_snn.experiments.evaluation.verdict import UNION, plain_words, verdicts
+from art_snn.experiments.evaluation.words import capital, count_words, spelt
 
 HERE = Path(__file__).parent
 PAGE = "report.html"
 MOST_SAMPLES = 1000
 """Rows of the longest table; of more samples the rest is in the JSON."""
 MOST_DIFFERING = 500
+UNKNOWN = "/OWNER/"
+"""Stands in an address that nobody has filled in yet."""
 SHARE = re.compile("([\\d.]+\u00a0%\u00a0)(\\[[^]]+\\])")
 
 
@@ -51,7 +55,8 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {"unbroken": unbroken, "cell": cell}
-    environment.globals["page_address"] = page_address
+    environment.filters |= {"capital": capital, "count_words": count_words}
+    environment.globals |= {"page_address": page_address, "union": UNION}
     return environment
 
 
@@ -69,7 +74,7 @@ def _view(item: ReportItem, label: str, number: int) -> Mapping[str, Any]:
         "total": total,
         "verdict": plain_words(evaluation, results[-1]),
         "verdicts": rows.verdict_rows(evaluation),
-        "open": any(verdict.open for verdict in results),
+        "open": bool(decisive) or any(verdict.open for verdict in results),
         "cards": decisive,
         "doubt": doubt_words(evaluation, decisive),
         "others": others,
@@ -105,9 +110,27 @@ def cell(text: str) -> Markup:
 def _side_by_side(items: Sequence[ReportItem]) -> Mapping[str, Any]:
     """What the page shows of several evaluations together."""
     return {
-        "title": f"{spelt(len(items)).capitalize()} evaluations side by side",
+        "title": f"{capital(spelt(len(items)))} evaluations side by side",
         "verdicts": verdict_table(items),
         "drawing": draw_side_by_side(items, "sides"),
         "pairs": [(pair, paired_table(pair)) for pair in pairs(items)],
         "most": MOST_DIFFERING,
     }
+
+
+def documentation() -> str:
+    """The address of the documentation, as the installed package states it; "" where unknown."""
+    try:
+        addresses = metadata("art-snn").get_all("Project-URL") or []
+    except PackageNotFoundError:
+        return ""
+    pairs = dict(address.split(", ", 1) for address in addresses)
+    address: str = pairs.get("Documentation", "")
+    return "" if UNKNOWN in address else address
+
+
+def page_address(address: str, page: str) -> str:
+    """The address of another page: of a .md file next to a .md file, or else of an .html file."""
+    ending = "md" if address.endswith(".md") else "html"
+    folder = address if address.endswith((".md", ".html", "/")) else f"{address}/"
+    return urljoin(folder, f"{page}.{ending}")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from art_snn.experiments.evaluation.evaluation import Evaluation
 from art_snn.experiments.evaluation.items import Examples
-from art_snn.experiments.evaluation.verdict import budget_words
+from art_snn.experiments.evaluation.words import budget_words
 
 MOST = 12
 ROOM = 700_000

@@ -4,13 +4,14 @@ from datetime import datetime, timezone
 
 from art_snn.experiments.evaluation.evaluation import Evaluation
 from art_snn.experiments.tables import Table
+from art_snn.progress import duration
 
 
 def setting_rows(evaluation: Evaluation) -> Table:
     """When, where and how it was measured."""
     content = evaluation.provenance
     cells: dict[str, object] = {"date": date_words(evaluation.date)} if evaluation.date else {}
-    cells |= {"time taken": duration_words(content.seconds)} if content.seconds else {}
+    cells |= {"time taken": duration(content.seconds)} if content.seconds else {}
     cells |= {"device": content.device, "threads": content.threads}
     cells |= {"time steps (T)": content.steps} if content.steps is not None else {}
     cells |= {"encoder": content.encoder} if content.encoder else {}
@@ -37,16 +38,6 @@ def date_words(date: str) -> str:
     except (ValueError, OverflowError):
         return date
     return f"{when.day} {when:%B %Y, %H:%M} UTC"
-
-
-def duration_words(seconds: float) -> str:
-    """A time in its two largest units: "1 min 23 s", "2 h 5 min"."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    units = {"h": hours, "min": minutes, "s": rest}
-    first = next((place for place, count in enumerate(units.values()) if count), len(units) - 1)
-    pair = list(units.items())[first : first + 2]
-    return " ".join(f"{count} {unit}" for unit, count in pair)
 
 
 def _table(cells: dict[str, object]) -> Table:

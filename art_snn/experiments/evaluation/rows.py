@@ -7,7 +7,8 @@ from art_snn.attacks import Outcome
 from art_snn.attacks.plan import REPEATED, short_stage
 from art_snn.experiments.evaluation.cards import make_cards
 from art_snn.experiments.evaluation.evaluation import Evaluation, Trial
-from art_snn.experiments.evaluation.verdict import UNION, bound, plain_words, size, verdicts
+from art_snn.experiments.evaluation.verdict import UNION, bound, plain_words, verdicts
+from art_snn.experiments.evaluation.words import count_words, size
 from art_snn.experiments.tables import Command, Notes, Part, Table
 from art_snn.metrics import SIGNIFICANT, against, p_words, paired_difference
 
@@ -18,8 +19,7 @@ RADII = 4
 
 def sections(evaluation: Evaluation) -> list[Part]:
     """The verdict in words and by budget, what casts doubt on it, and a row per attack."""
-    count, results = len(evaluation.samples), verdicts(evaluation)
-    samples = f"{count} sample{'' if count == 1 else 's'}"
+    results, samples = verdicts(evaluation), count_words(len(evaluation.samples), "sample")
     parts: list[Part] = [(evaluation.name, evaluation.title, samples)]
     parts += [plain_words(evaluation, results[-1]), verdict_rows(evaluation)]
     notes = finding_lines(evaluation) + remarks(evaluation)
@@ -42,13 +42,12 @@ def finding_lines(evaluation: Evaluation) -> list[str]:
 
 
 def verdict_rows(evaluation: Evaluation) -> Table:
-    """A row per budget: clean and robust accuracy, and how many warnings concern it."""
+    """A row per budget: clean and robust accuracy, and how many findings cast doubt on it."""
     rows = []
     for verdict in verdicts(evaluation):
         eps, clean = size(evaluation.norm, verdict.eps), str(verdict.outcome.clean_accuracy)
-        warnings = str(len(verdict.findings)) if verdict.examined else "not examined"
-        rows.append((eps, clean, verdict.share, warnings))
-    return Table(("eps", "clean accuracy", "robust accuracy", "warnings"), rows)
+        rows.append((eps, clean, verdict.share, verdict.doubts))
+    return Table(("eps", "clean accuracy", "robust accuracy", "findings"), rows)
 
 
 def attack_rows(evaluation: Evaluation) -> Table:
@@ -145,7 +144,7 @@ def _skipped(trial: Trial) -> list[str]:
     }
     lines = []
     for words, reasons in several.items():
-        count = f"{len(reasons)} stage{'' if len(reasons) == 1 else 's'}"
+        count = count_words(len(reasons), "stage")
         for first, why in list(reasons.items())[:1]:
             start = f"{trial.name} {words.format(count)}."
             lines.append(f"{start} The first is {short_stage(first)}: {why.rstrip('.')}.")

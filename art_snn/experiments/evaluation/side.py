@@ -10,7 +10,8 @@ import numpy as np
 from art_snn.experiments.evaluation.evaluation import Evaluation
 from art_snn.experiments.evaluation.items import ReportItem
 from art_snn.experiments.evaluation.rows import fates
-from art_snn.experiments.evaluation.verdict import budget_words, size, verdicts
+from art_snn.experiments.evaluation.verdict import verdicts
+from art_snn.experiments.evaluation.words import budget_words, count_words, size
 from art_snn.experiments.tables import Notes, Part, Table
 from art_snn.metrics import Robustness, p_words, paired_difference
 
@@ -50,9 +51,8 @@ class Pair:
         both = " and ".join(self.names)
         if not self.common:
             return f"{both} have no sample in common, so that nothing can be paired."
-        count = f"{self.common} sample{'s' * (self.common != 1)}"
         budget = " and no budget" if len(self.budgets) == 1 else ""
-        return f"{both} share {count}{budget}."
+        return f"{both} share {count_words(self.common, 'sample')}{budget}."
 
 
 def pairs(items: Sequence[ReportItem]) -> list[Pair]:
@@ -145,10 +145,10 @@ def verdict_table(items: Sequence[ReportItem]) -> Table:
     for label, item in zip(labels(items), items, strict=True):
         for verdict in verdicts(item.evaluation):
             clean = str(verdict.outcome.clean_accuracy)
-            warnings = str(len(verdict.findings)) if verdict.examined else "not examined"
-            rows.append((label, at(verdict.norm, verdict.eps), clean, verdict.share, warnings))
+            eps = at(verdict.norm, verdict.eps)
+            rows.append((label, eps, clean, verdict.share, verdict.doubts))
     budget = "eps" if alike else "budget"
-    titles = ("result", budget, "clean accuracy", "robust accuracy", "warnings")
+    titles = ("result", budget, "clean accuracy", "robust accuracy", "findings")
     return Table(titles, rows, words=1 if alike else 2)
 
 

@@ -12,7 +12,7 @@ from art_snn.experiments.colours import SERIES
 from art_snn.experiments.evaluation.axes import WIDTH, labelled_bars
 from art_snn.experiments.evaluation.evaluation import Evaluation, Trial
 from art_snn.experiments.evaluation.svg import Drawing, inline
-from art_snn.experiments.evaluation.verdict import join_words, short_budget
+from art_snn.experiments.evaluation.words import capital, join_words, short_budget
 
 NARROW = 3.0
 """Inches of one of three panels next to one another."""
@@ -52,10 +52,8 @@ def stages_figure(
 
 def draw_stages(evaluation: Evaluation, name: str) -> list[Drawing]:
     """What broke the samples at each budget, for each plan of several stages."""
-    plans: dict[str, list[Trial]] = {}
-    for trial in sorted(evaluation.trials, key=lambda trial: trial.eps):
-        plans.setdefault(trial.name, []).append(trial)
-    several = [plan for plan in plans.values() if any(len(t.outcome.stages) > 1 for t in plan)]
+    plans = map(evaluation.of, evaluation.names)
+    several = [plan for plan in plans if any(len(t.outcome.stages) > 1 for t in plan)]
     norm = evaluation.norm
     return [_draw_plan(plan, norm, f"{name}-{place}") for place, plan in enumerate(several)]
 
@@ -88,9 +86,9 @@ def _draw_plan(trials: Sequence[Trial], norm: str, name: str) -> Drawing:
 
 
 def _panel_title(trial: Trial, norm: str) -> str:
-    stage, budget = trial.outcome.stage, short_budget(norm, trial.eps)
+    stage, budget = trial.outcome.stage, capital(short_budget(norm, trial.eps))
     broken, left = int((stage >= 0).sum()), int((stage == Outcome.STANDING).sum())
-    return f"{budget[:1].upper()}{budget[1:]}: {broken} broken, {left} left"
+    return f"{budget}: {broken} broken, {left} left"
 
 
 def _halves(title: str, counts: Mapping[str, int]) -> list[tuple[str, dict[str, int]]]:

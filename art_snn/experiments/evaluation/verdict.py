@@ -1,9 +1,9 @@
 """The verdict of an evaluation: how robust the network is, and what casts doubt on it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from art_snn.experiments.evaluation.evaluation import Evaluation, Trial
+from art_snn.experiments.evaluation.words import budget_words, capital, size, spelt
 from art_snn.findings import Finding
 from art_snn.findings.predictions import RANDOM
 from art_snn.metrics import Robustness, Share, union
@@ -43,6 +43,12 @@ class Verdict:
         """The robust accuracy in words."""
         return bound_words(self.outcome.robust_accuracy, self.open)
 
+    @property
+    def doubts(self) -> str:
+        """How many findings cast doubt on the number, in the cell of a table."""
+        count = len(self.findings)
+        return str(count) if count or self.examined else "not examined"
+
     def __str__(self) -> str:
         share = self.outcome.robust_accuracy
         at_most = " at most" if self.open else ""
@@ -61,13 +67,16 @@ def plain_words(evaluation: Evaluation, verdict: Verdict) -> str:
 
 
 def _doubt(verdict: Verdict) -> str:
-    """What the warnings mean for the number, in a sentence."""
-    count = len({(finding.name, finding.about) for finding in verdict.findings})
+    """What the findings mean for the number, in a sentence."""
+    errors = sum(finding.severity == "error" for finding in verdict.findings)
+    if errors:
+        words = f"{spelt(errors)} error{'' if errors == 1 else 's'}"
+        return f"{capital(words)} must be mended before this number means anything."
     if not verdict.outcome.robust_accuracy.count:
         return ""
-    if count:
+    if count := len(verdict.findings):
         suggest = "warning suggests" if count == 1 else "warnings suggest"
-        return f"{spelt(count).capitalize()} {suggest} that the true number may be lower."
+        return f"{capital(spelt(count))} {suggest} that the true number may be lower."
     if not verdict.examined:
         return "Nothing was examined for warnings, so the true number may be lower."
     if not verdict.plan:
@@ -140,53 +149,3 @@ def decisive_findings(evaluation: Evaluation) -> list[Finding]:
     others = {*evaluation.names} - {evaluation.plan}
     findings = (one for one in evaluation.findings if one.about not in others)
     return [finding for finding in findings if finding.name != RANDOM]
-
-
-def budget_words(norm: str, eps: float) -> str:
-    """A budget in words."""
-    return f"{short_budget(norm, eps)}{_within(norm)}"
-
-
-def size(norm: str, eps: float) -> str:
-    """A budget as a number; in the maximum norm as a fraction of 255 where it is exactly one."""
-    levels = round(255 * eps)
-    if norm == "inf" and 0 < levels <= MOST_LEVELS and eps == levels / 255:
-        return f"{levels}/255"
-    return f"{eps:.4g}" if norm in ("inf", "2") else f"{eps:g}"
-
-
-def unit(norm: str) -> str:
-    """What budgets are counted in, for the axis of a figure."""
-    kinds = {"0": "changed values", "shift": "spikes moved by steps"}
-    return kinds.get(norm, f"eps{_within(norm)}")
-
-
-MOST_LEVELS = 32
-"""Multiples of 1/255 up to here are budgets of images; 0.2, which is 51/255, is none."""
-NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-
-
-def spelt(count: int) -> str:
-    """A count in a word where it has a short one."""
-    return NUMBERS[count] if count < len(NUMBERS) else str(count)
-
-
-def join_words(words: Sequence[str]) -> str:
-    """The words with commas between, and an "and" before the last."""
-    *others, last = words
-    return f"{', '.join(others)} and {last}" if others else last
-
-
-def short_budget(norm: str, eps: float) -> str:
-    """A budget in words, without the name of its norm."""
-    plural = "" if eps == 1 else "s"
-    if norm == "0":
-        return f"with {eps:g} changed value{plural}"
-    if norm == "shift":
-        return f"with spikes moved by {eps:g} step{plural}"
-    return f"at eps {size(norm, eps)}"
-
-
-def _within(norm: str) -> str:
-    kinds = {"inf": " in the maximum norm", "2": " in the Euclidean norm"}
-    return kinds.get(norm, "")

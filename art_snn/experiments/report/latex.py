@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 from tabulate import LATEX_ESCAPE_RULES, DataRow, Line, TableFormat, tabulate
 
 from art_snn.experiments.evaluation import Evaluation, ReportItem, Verdict, verdicts
-from art_snn.experiments.evaluation.verdict import is_bound, join_words, size
+from art_snn.experiments.evaluation.verdict import is_bound
+from art_snn.experiments.evaluation.words import NORMS, join_words, size
 from art_snn.metrics import Share
 
 LONGEST = 12
 """Characters of a name for which a column has room; the caption explains numbers of longer ones."""
 NONE = "--"
-NORMS = {"inf": "the maximum norm", "2": "the Euclidean norm"}
-NORMS |= {"0": "changed values", "shift": "time steps that a spike moves"}
+UNITS = NORMS | {"0": "changed values", "shift": "time steps that a spike moves"}
 TOP, MIDDLE, BOTTOM = (Line(rf"\{place}rule", "", "", "") for place in ("top", "mid", "bottom"))
 ROW = DataRow("", " & ", r" \\")
 BOOKTABS = TableFormat(TOP, MIDDLE, None, BOTTOM, ROW, ROW, 0, None)
@@ -96,7 +96,7 @@ def _caption(evaluations: Sequence[Evaluation], numbers: Sequence[str], bounds: 
     """What the numbers are, of which networks, samples and budgets."""
     titles = "; ".join(dict.fromkeys(evaluation.title for evaluation in evaluations))
     counts = join_words([*dict.fromkeys(str(len(one.samples)) for one in evaluations)])
-    norms = join_words([NORMS[norm] for norm in _norms(evaluations)])
+    norms = join_words([UNITS[norm] for norm in _norms(evaluations)])
     parts = [rf"{escape(titles)}. Accuracy in \% on {counts} samples, clean and after attacks with"]
     parts.append(rf"budget $\varepsilon$ in {norms}. Union: what no attack broke at that or a")
     parts += ["smaller budget."] + [r"$\le$: an upper bound."] * bounds

@@ -2,9 +2,7 @@
 
 from dataclasses import replace
 
-import pytest
-
-from art_snn.experiments.evaluation.cards import at_budgets, doubt_words, make_cards
+from art_snn.experiments.evaluation.cards import doubt_words, make_cards
 from tests.evaluations import RISES, VANISHED, WEAK, evaluation, large, provenance, small, trial
 
 EPS = 8 / 255
@@ -54,6 +52,9 @@ def test_where_nothing_survives_no_finding_casts_doubt():
     assert (decisive, len(others)) == ([], 1)
     words = "No finding on 100 examined samples casts doubt on the verdict."
     assert doubt_words(result, decisive) == words
+    (error,), _ = make_cards(replace(result, findings=(rises(EPS, severity="error"),)))
+    words = "Until each error below is mended, the numbers that it concerns mean nothing."
+    assert doubt_words(result, [error]) == words
 
 
 def test_upper_bounds_are_named_by_their_budgets():
@@ -68,16 +69,5 @@ def test_upper_bounds_are_named_by_their_budgets():
     lost = evaluation(NONE, plan="standard", provenance=provenance(examined=0))
     assert doubt_words(lost, []) == "No samples were examined for findings."
     assert doubt_words(small(), []) == "No findings on 100 examined samples."
-
-
-@pytest.mark.parametrize(
-    ("norm", "budgets", "words"),
-    [
-        ("inf", [0.05, 0.1, 8 / 255], "at eps 0.05, 0.1 and 8/255"),
-        ("0", [1], "with 1 changed value"),
-        ("0", [1, 2], "with 1 and 2 changed values"),
-        ("shift", [3], "with spikes moved by 3 steps"),
-    ],
-)
-def test_budgets_are_counted_in_their_norm(norm, budgets, words):
-    assert at_budgets(norm, budgets) == words
+    single = small(provenance=provenance(examined=1))
+    assert doubt_words(single, []) == "No findings on 1 examined sample."

@@ -1,11 +1,11 @@
-"""Addresses of the documentation."""
+"""Addresses of the documentation that a page refers to."""
 
 from email.message import Message
 from importlib.metadata import PackageNotFoundError
 
 import pytest
 
-from art_snn.experiments.evaluation import links
+from art_snn.experiments.evaluation import page
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,7 @@ from art_snn.experiments.evaluation import links
     [
         (["Documentation, https://a.example/docs/", "Issues, https://b.example"], "docs"),
         (["Issues, https://b.example"], ""),
-        ([f"Documentation, https://a.example{links.UNKNOWN}art_snn"], ""),
+        ([f"Documentation, https://a.example{page.UNKNOWN}art_snn"], ""),
         (None, ""),
     ],
 )
@@ -28,12 +28,12 @@ def test_the_address_is_the_one_of_the_package_and_none_while_nobody_filled_it_i
             message["Project-URL"] = url
         return message
 
-    monkeypatch.setattr(links, "metadata", metadata)
-    assert links.documentation() == (address and "https://a.example/docs/")
+    monkeypatch.setattr(page, "metadata", metadata)
+    assert page.documentation() == (address and "https://a.example/docs/")
 
 
 @pytest.mark.parametrize(
-    ("address", "page"),
+    ("address", "other"),
     [
         ("https://a.example/blob/HEAD/docs/index.md", "https://a.example/blob/HEAD/docs/rules.md"),
         ("https://a.example/en/latest/", "https://a.example/en/latest/rules.html"),
@@ -41,5 +41,5 @@ def test_the_address_is_the_one_of_the_package_and_none_while_nobody_filled_it_i
         ("https://a.example/index.html", "https://a.example/rules.html"),
     ],
 )
-def test_other_pages_lie_next_to_the_first_one(address, page):
-    assert links.page_address(address, "rules") == page
+def test_other_pages_lie_next_to_the_first_one(address, other):
+    assert page.page_address(address, "rules") == other

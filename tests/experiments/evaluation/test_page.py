@@ -152,7 +152,7 @@ def test_it_begins_with_the_name_a_sentence_and_a_small_table():
         assert sentence.text == plain_words(result, verdicts(result)[-1])
         assert len(re.findall(r"\d+", sentence.text)) <= 5
         heads = [head.text for head in verdict.every("thead")[0].every("th")]
-        assert heads == ["eps", "clean accuracy", "robust accuracy", "warnings"]
+        assert heads == ["eps", "clean accuracy", "robust accuracy", "findings"]
         assert len(verdict.every("tr")) == 1 + len(result.budgets)
 
 

@@ -2,12 +2,7 @@
 
 import pytest
 
-from art_snn.experiments.evaluation.provenance import (
-    date_words,
-    digest_rows,
-    duration_words,
-    setting_rows,
-)
+from art_snn.experiments.evaluation.provenance import date_words, digest_rows, setting_rows
 from tests.evaluations import provenance, small
 
 
@@ -23,21 +18,6 @@ from tests.evaluations import provenance, small
 )
 def test_dates_are_words_in_utc_and_stay_what_they_are_if_they_are_none(date, words):
     assert date_words(date) == words
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0.2, "0 s"),
-        (59.4, "59 s"),
-        (83.0, "1 min 23 s"),
-        (3599.7, "1 h 0 min"),
-        (7530.0, "2 h 5 min"),
-        (200_000.0, "55 h 33 min"),
-    ],
-)
-def test_times_have_their_two_largest_units(seconds, words):
-    assert duration_words(seconds) == words
 
 
 def test_it_says_when_where_and_how_and_leaves_out_what_nobody_noted():

@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 
 from art_snn.experiments.evaluation import summary, verdicts
-from art_snn.experiments.evaluation.verdict import bound, join_words, plain_words, size, unit
+from art_snn.experiments.evaluation.verdict import bound, plain_words
 from art_snn.findings import Finding
 from tests.evaluations import RISES, VANISHED, WEAK, evaluation, provenance, small, trial
 
 EPS = 8 / 255
 RANDOM = Finding("random network", {"most": 3}, "if draws differ", "EOT.")
+ERROR = replace(VANISHED, severity="error")
 SURE, AT_MOST = "25.0 % [4.6, 69.9]", "at most 25.0 % [4.6, 69.9]"
 NONE, ONE = "No warning casts doubt", "One warning suggests"
 
@@ -24,6 +25,7 @@ NONE, ONE = "No warning casts doubt", "One warning suggests"
         ({"findings": (RISES, VANISHED)}, AT_MOST, "Two warnings suggest"),
         ({"provenance": provenance(examined=0)}, AT_MOST, "Nothing was examined"),
         ({"plan": ""}, AT_MOST, "A single attack cannot show"),
+        ({"findings": (RISES, ERROR)}, AT_MOST, "One error must be mended"),
         # A plan handles random networks, and does not depend on other attacks.
         ({"findings": (RANDOM,)}, SURE, NONE),
         ({"findings": (RANDOM,), "plan": ""}, AT_MOST, ONE),
@@ -53,6 +55,15 @@ def test_nothing_is_below_a_robust_accuracy_of_zero():
     end = "none still are after an attack that changes no pixel by more than 0.1."
     assert plain_words(result, verdict).endswith(end)
     assert not summary(result)[0]["upper_bound"]
+    fed_wrongly = replace(result, findings=(ERROR, replace(ERROR, about="network")))
+    words = plain_words(fed_wrongly, verdicts(fed_wrongly)[0])
+    assert words.endswith("Two errors must be mended before this number means anything.")
+
+
+def test_findings_are_counted_also_where_no_sample_was_examined():
+    blind = provenance(examined=0)
+    results = small(), small(provenance=blind), small(provenance=blind, findings=(RISES, WEAK))
+    assert [verdicts(one)[0].doubts for one in results] == ["0", "not examined", "1"]
 
 
 def test_what_breaks_at_a_smaller_budget_is_broken_at_a_larger_one():
@@ -87,27 +98,3 @@ def test_an_attack_leaves_an_upper_bound_where_others_left_less_or_a_finding_is_
 def test_budgets_have_the_words_of_their_norm(norm, eps, change):
     result = evaluation(trial("a", eps, (0, -1)), norm=norm)
     assert f"an attack that {change}." in plain_words(result, verdicts(result)[0])
-
-
-@pytest.mark.parametrize(
-    ("norm", "eps", "number"),
-    [
-        ("inf", 8 / 255, "8/255"),
-        ("inf", 0.0313, "0.0313"),
-        ("inf", 0.2, "0.2"),
-        ("2", 8 / 255, "0.03137"),
-        ("0", 12345.0, "12345"),
-    ],
-)
-def test_a_budget_is_a_fraction_only_where_it_is_exactly_that(norm, eps, number):
-    assert size(norm, eps) == number
-
-
-def test_axes_say_what_budgets_are_counted_in():
-    expected = ["eps in the maximum norm", "eps in the Euclidean norm", "changed values"]
-    expected.append("spikes moved by steps")
-    assert [unit(norm) for norm in ("inf", "2", "0", "shift")] == expected
-
-
-def test_words_are_listed_with_an_and_before_the_last():
-    assert list(map(join_words, (["a"], ["a", "b"], [*"abc"]))) == ["a", "a and b", "a, b and c"]
