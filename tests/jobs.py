@@ -45,6 +45,11 @@ class Job:
     def running(self) -> bool:
         return all(one.is_alive() for one in self._forks)
 
+    def kill(self) -> None:
+        for one in self._forks:
+            one.kill()
+            one.join()
+
     def ended(self) -> tuple[bool, str, str]:
         """Whether all ended well, and what they printed to stdout and stderr."""
         until = time.monotonic() + 300

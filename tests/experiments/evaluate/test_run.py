@@ -3,10 +3,8 @@
 import contextlib
 import io
 import json
-import os
 import re
 import shutil
-import signal
 import sys
 import time
 from dataclasses import replace
@@ -18,13 +16,14 @@ import pytest
 from art_snn.attacks import Outcome, SpikingAutoAttack
 from art_snn.cli import run_command
 from art_snn.experiments.evaluate import Evaluated, Settings
-from art_snn.experiments.evaluation import Evaluation, verdicts
+from art_snn.experiments.evaluation import Evaluation, page, verdicts
+from art_snn.experiments.evaluation.drawings import draw_sections
 from art_snn.experiments.resume import as_json, read_result
 from art_snn.files import write_json
 from art_snn.metrics import l1_radius
 from tests.command import call, forbidden, interrupted
 from tests.evaluations import RISES, VANISHED, comparable, complaints, evaluation, trial
-from tests.jobs import started
+from tests.jobs import Job
 from tests.terminal import pseudo_terminal
 
 NETWORK = ("--width", "0.0625", "--steps", "2", "--epochs", "2", "--device", "cpu")
@@ -37,6 +36,21 @@ EVALUATE = (
 EPS = (0.05, 0.1)
 ATTACKS = 12
 """Two rules, two budgets, three blocks."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _drawings():
+    """What was evaluated in the same way is drawn once."""
+    drawings = {}
+
+    def draw(evaluation, name):
+        if evaluation.key not in drawings:
+            drawings[evaluation.key] = draw_sections(evaluation, name)
+        return drawings[evaluation.key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page, "draw_sections", draw)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -209,30 +223,19 @@ def test_blocks_of_another_evaluation_are_refused_and_kept(folder, monkeypatch):
     assert sorted(path.name for path in (folder / "out" / "blocks").iterdir()) == there
 
 
-def test_several_processes_have_the_same_result(folder, whole):
-    job = started("-m", "art_snn", *EVALUATE, processes=3, cwd=folder)
-    printed, errors = job.communicate(timeout=300)
-    assert job.returncode == 0, errors
+def test_a_job_that_was_killed_is_taken_up_by_two_processes_with_the_same_result(folder, whole):
+    code = "import sys; from art_snn.cli import run_command\n"
+    code += f"sys.argv = ['art-snn', *{EVALUATE}]\nraise SystemExit(run_command({EVALUATE}))"
+    job, blocks = Job(code, folder), folder / "out" / "blocks"
+    while not list(blocks.glob("*.json")):
+        assert job.running(), job.ended()
+        time.sleep(0.01)
+    job.kill()
+    assert not (folder / "out" / "evaluation.json").exists()
+    well, printed, errors = Job(code, folder).ended()
+    assert well, errors
     assert comparable(folder / "out") == whole[1]
     assert printed.count("Written to") == 1
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-def test_a_job_of_which_a_process_was_killed_is_taken_up_with_the_same_result(folder, whole):
-    job = started("-m", "art_snn", *EVALUATE, cwd=folder)
-    blocks, until = folder / "out" / "blocks", time.monotonic() + 200
-    while not list(blocks.glob("*.json")):
-        assert job.poll() is None
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    pid = int((folder / "out" / ".running").read_text().split()[1])
-    os.kill(pid, signal.SIGKILL)
-    job.communicate(timeout=200)
-    assert job.returncode != 0
-    assert not (folder / "out" / "evaluation.json").exists()
-    done = call(*EVALUATE)
-    assert done.status == 0, done.stderr
-    assert comparable(folder / "out") == whole[1]
 
 
 def with_plan(*options):
@@ -331,10 +334,9 @@ def test_event_frames_are_attacked_in_every_norm(norm, eps, examined, tmp_path):
 
 
 def test_a_random_network_is_judged_by_most_of_its_draws(tmp_path):
-    network = ("--encoder", "poisson", "--width", "0.25", "--epochs", "4")
-    attack = ("--attack", "AutoPGD", "--attack-options", "max_iter=2", "--plan", "fast")
+    network = ("--encoder", "poisson", "--steps", "4", "--width", "0.125")
     options = ("--eps", "0.2", "--certify", "--draws", "20", "--output", str(tmp_path / "out"))
-    done = call(*FRAMES[:-2], *network, *attack, *options)
+    done = call(*FRAMES, *network, *options)
     assert done.status == 0, done.stderr
     result = evaluation_in(tmp_path / "out")
     assert {trial.outcome.draws for trial in result.trials} == {11}
@@ -364,7 +366,8 @@ def test_an_attack_of_art_that_takes_no_norm_runs_and_one_that_fails_is_named(fo
     done = call(*EVALUATE, "--attack", "BasicIterativeMethod", *few)
     assert done.status == 0, done.stderr
     (folder / "out" / "evaluation.json").unlink()
-    patch = ("--attack", "AdversarialPatchPyTorch", "--attack-options", "patch_shape=(1,4,4)")
+    options = ("--attack-options", "patch_shape=(1,4,4),max_iter=1")
+    patch = ("--attack", "AdversarialPatchPyTorch", *options)
     done = call(*EVALUATE, *patch, *few)
     assert done.status == 2
     assert "--attack: expected an attack that runs" in done.complaint
