@@ -12,6 +12,7 @@ from art_snn.attacks import Outcome
 from art_snn.experiments.evaluate import Evaluated
 from art_snn.experiments.evaluate.figure import draw
 from art_snn.experiments.evaluation import Evaluation, Examples, Provenance, Trial
+from art_snn.experiments.resume import write_result
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate
 
@@ -63,6 +64,11 @@ def write(evaluation: Evaluation, folder: Path) -> None:
     """Write all files of an evaluation into the folder."""
     result = Evaluated(evaluation)
     result.write(folder, draw(result))
+
+
+def save(evaluation: Evaluation, folder: Path) -> None:
+    """Write the JSON of an evaluation alone, which takes no time."""
+    write_result(folder / "evaluation.json", Evaluated(evaluation).as_dict())
 
 
 def comparable(folder: Path) -> dict[str, Any]:

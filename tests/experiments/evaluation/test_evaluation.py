@@ -18,6 +18,7 @@ from tests.evaluations import (
     images,
     large,
     provenance,
+    save,
     small,
     trial,
     write,
@@ -28,7 +29,7 @@ EPS = 8 / 255
 
 @pytest.mark.parametrize("whole", [large(20), small(certificate=CERTIFICATE)])
 def test_an_evaluation_is_the_same_after_json(whole, tmp_path):
-    write(whole, tmp_path)
+    save(whole, tmp_path)
     read = read_result(tmp_path / "evaluation.json", Evaluation)
     assert as_json(read) == as_json(whole)
     assert read.trials[0].outcome.stage.dtype == np.int64
@@ -38,7 +39,7 @@ def test_an_evaluation_is_the_same_after_json(whole, tmp_path):
 
 def test_evidence_that_is_no_finite_number_is_read_back(tmp_path):
     odd = replace(VANISHED, evidence={"change": math.inf, "mean": math.nan})
-    write(small(findings=(odd,)), tmp_path)
+    save(small(findings=(odd,)), tmp_path)
     read = read_result(tmp_path / "evaluation.json", Evaluation)
     assert read.findings[0].evidence["change"] == math.inf
     assert math.isnan(read.findings[0].evidence["mean"])

@@ -58,6 +58,13 @@ def document(html):
     return tree(html)
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pages have no figures within the test, which take most of their time."""
+    nothing = {"attacks": [], "stages": []}
+    monkeypatch.setattr(page, "draw_sections", lambda *_: nothing)
+
+
 def test_nothing_comes_from_elsewhere_and_one_script_copies(html, document):
     assert document.every("iframe", "object", "embed") == []
     (script,) = document.every("script")
@@ -137,10 +144,10 @@ def test_it_says_its_language_and_fits_phones_in_both_schemes(document):
 
 
 def test_the_same_evaluations_give_the_same_page():
-    assert PAGES["findings"]() == PAGES["findings"]()
+    assert PAGES["certified"]() == PAGES["certified"]()
 
 
-def test_it_begins_with_the_name_a_sentence_and_a_small_table():
+def test_it_begins_with_the_name_a_sentence_and_a_small_table(undrawn):
     for result, kind in ((large(400), "open"), (small(), "closed")):
         (header,) = tree(alone(result)).every("header")
         assert header.every()[0].name == "h1"
@@ -167,7 +174,7 @@ def test_a_number_with_an_open_finding_is_an_upper_bound_everywhere():
     assert "accuracy [%]" not in text
 
 
-def test_findings_are_cards_and_those_that_change_no_verdict_come_apart():
+def test_findings_are_cards_and_those_that_change_no_verdict_come_apart(undrawn):
     error = replace(VANISHED, name="state kept", severity="error", sentence="It forgets.", eps=EPS)
     findings = (VANISHED, error, replace(error, eps=4 / 255), WEAK)
     articles = tree(alone(large(40, findings=findings))).every("article")
@@ -186,7 +193,7 @@ def test_findings_are_cards_and_those_that_change_no_verdict_come_apart():
 
 @pytest.mark.parametrize("address", ["", "https://a.example/docs/index.md"])
 def test_the_glossary_explains_the_words_and_links_them_where_the_docs_are_known(
-    address, monkeypatch
+    address, undrawn, monkeypatch
 ):
     monkeypatch.setattr(page, "documentation", lambda: address)
     (words,) = [
@@ -232,12 +239,12 @@ def test_of_many_samples_the_first_are_listed_and_the_page_stays_small():
         ({"certificate": CERTIFICATE}, "confidence of 99.9 %"),
     ],
 )
-def test_what_was_done_and_found_is_said(changes, words):
+def test_what_was_done_and_found_is_said(changes, words, undrawn):
     assert words in tree(alone(small(**changes))).text
     assert not changes or words not in tree(alone(small())).text
 
 
-def test_two_results_are_paired_and_the_samples_that_differ_are_listed():
+def test_two_results_are_paired_and_the_samples_that_differ_are_listed(undrawn):
     other = trial("standard", EPS, (-2, -1, -1, -1), STAGES[:2])
     changed = small(trials=(other, small().trials[1]))
     both = [ReportItem("a.json", small()), ReportItem("b.json", changed)]
@@ -249,7 +256,7 @@ def test_two_results_are_paired_and_the_samples_that_differ_are_listed():
     assert "plain (1) and plain (2) share 4 samples." in document.text
 
 
-def test_letters_and_lines_show_on_their_ground_in_the_light_and_in_the_dark():
+def test_letters_and_lines_show_on_their_ground_in_the_light_and_in_the_dark(undrawn):
     for scheme in colours(alone(small())):
         lines = [name for name in scheme if name.startswith("series-") or name == "grey"]
         assert len(lines) == 7

@@ -3,6 +3,7 @@ cannot be read."""
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,16 +14,22 @@ from art_snn.experiments.evaluation import Evaluation, ReportItem
 from art_snn.experiments.report import Report, Settings, run
 from art_snn.files import write_json
 from tests.command import call
-from tests.evaluations import RISES, VANISHED, evaluation, images, large, small, trial, write
+from tests.evaluations import RISES, VANISHED, evaluation, images, large, save, small, trial, write
 from tests.pages import tree
 
 FILE = "evaluation.json"
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("written")
+    write(small(findings=(RISES,)), folder)
+    return folder
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    write(small(findings=(RISES,)), tmp_path)
-    return tmp_path
+def folder(written: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(written, tmp_path, dirs_exist_ok=True)
 
 
 def test_a_page_is_written_and_the_verdict_printed(folder):
@@ -45,7 +52,7 @@ def test_without_an_output_the_file_is_named_by_the_format(form, folder, monkeyp
 
 
 def test_examples_beside_the_result_are_shown(tmp_path):
-    write(large(20), tmp_path)
+    save(large(20), tmp_path)
     images(2).write(tmp_path)
     run(Settings(files=(tmp_path / FILE,), output=tmp_path / "page.html"))
     assert (tmp_path / "page.html").read_text("utf-8").count("data:image/png") == 6
@@ -53,7 +60,7 @@ def test_examples_beside_the_result_are_shown(tmp_path):
 
 def test_several_results_are_set_side_by_side_in_every_format(folder, tmp_path):
     other = tmp_path / "other"
-    write(small(), other)
+    save(small(), other)
     for form in ("html", "md", "tex"):
         output = tmp_path / f"out.{form}"
         files = folder / FILE, other / FILE
@@ -204,8 +211,8 @@ def test_a_report_that_cannot_be_written_has_a_status_of_its_own(folder):
 
 
 def test_results_without_a_common_sample_are_shown_and_not_refused(tmp_path):
-    write(small(), tmp_path / "a")
-    write(small(samples=tuple("wxyz"), findings=(VANISHED,)), tmp_path / "b")
+    save(small(), tmp_path / "a")
+    save(small(samples=tuple("wxyz"), findings=(VANISHED,)), tmp_path / "b")
     output = tmp_path / "x.html"
     files = [str(tmp_path / name / FILE) for name in "ab"]
     assert call("report", *files, "--output", str(output)).status == 0
