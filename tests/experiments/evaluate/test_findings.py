@@ -37,7 +37,7 @@ SILENT = ("predictions that are not numbers", (1, 2), 0.1)
 NOT_RUN = [("too few attacks with a gradient", (1, 3), None), ("attacks skipped", (2, 3), None)]
 WORDS = {
     SEARCHED: "broke 1 of 400 samples at eps 0.1 that the gradient attacks before",
-    FALLING: "broke 1 samples at eps 0.2, but 2 at eps 0.1, which allows",
+    FALLING: "broke 1 at eps 0.2, but 2 at eps 0.1, which allows",
     SILENT[0]: "The outputs for 1 of 2 samples",
 }
 
