@@ -76,13 +76,15 @@ def _make_card(norm: str, group: Sequence[Finding]) -> Card:
 
 
 def _sentences(norm: str, group: Sequence[Finding]) -> tuple[str, ...]:
-    """One sentence where all are the same, or else one for the budgets that share it."""
+    """One sentence where all are the same, or else one for the budgets that share it, by name."""
     alike: dict[str, list[Finding]] = defaultdict(list)
     for finding in group:
         alike[finding.sentence or f"Measured: {_measured(finding)}."].append(finding)
     if len(alike) == 1:
         return tuple(alike)
-    return tuple(f"{capital(_where(norm, some))}: {text}" for text, some in alike.items())
+    places = [_where(norm, some) for some in alike.values()]
+    pairs = zip(places, alike, strict=True)
+    return tuple(text if place in text else f"{capital(place)}: {text}" for place, text in pairs)
 
 
 def _where(norm: str, group: Sequence[Finding]) -> str:
