@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -55,6 +56,8 @@ def _run(arguments: Sequence[str]) -> int:
         sys.stdout.write(text)
         sys.stdout.flush()
         return 0
+    # Torch says while it is imported that it has no Triton, which no network here needs.
+    logging.getLogger("torch._library.triton").setLevel(logging.ERROR)
     room = import_module(f"art_snn.experiments.{name}")
     output: Any = None
     try:
