@@ -3,8 +3,10 @@
 import contextlib
 import io
 import json
+import os
 import re
 import shutil
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -23,7 +25,7 @@ from art_snn.files import write_json
 from art_snn.metrics import l1_radius
 from tests.command import call, forbidden, interrupted
 from tests.evaluations import RISES, VANISHED, comparable, complaints, evaluation, trial
-from tests.jobs import Job
+from tests.jobs import Job, started
 from tests.terminal import pseudo_terminal
 
 NETWORK = ("--width", "0.0625", "--steps", "2", "--epochs", "2", "--device", "cpu")
@@ -221,6 +223,30 @@ def test_blocks_of_another_evaluation_are_refused_and_kept(folder, monkeypatch):
     assert done.status == 2
     assert "--output: expected" in done.complaint
     assert sorted(path.name for path in (folder / "out" / "blocks").iterdir()) == there
+
+
+def test_several_processes_have_the_same_result(folder, whole):
+    job = started("-m", "art_snn", *EVALUATE, processes=3, cwd=folder)
+    printed, errors = job.communicate(timeout=300)
+    assert job.returncode == 0, errors
+    assert comparable(folder / "out") == whole[1]
+    assert printed.count("Written to") == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_a_job_of_which_a_process_was_killed_ends_and_leaves_its_blocks(folder):
+    job = started("-m", "art_snn", *EVALUATE, cwd=folder)
+    blocks, until = folder / "out" / "blocks", time.monotonic() + 200
+    while not list(blocks.glob("*.json")):
+        assert job.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    pid = int((folder / "out" / ".running").read_text().split()[1])
+    os.kill(pid, signal.SIGKILL)
+    job.communicate(timeout=200)
+    assert job.returncode != 0
+    assert list(blocks.glob("*.json"))
+    assert not (folder / "out" / "evaluation.json").exists()
 
 
 def test_a_job_that_was_killed_is_taken_up_by_two_processes_with_the_same_result(folder, whole):
