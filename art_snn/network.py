@@ -319,6 +319,10 @@ class SpikingNetwork(HalfPrecision):
             return None
         return f"{layer} is in training mode: its output differs from call to call"
 
+    def bounds_objection(self) -> str | None:
+        """Why no boxes can be sent through the network at present, or None."""
+        return None
+
     origin = ""
     """Digest of the source and the values of a network that a function of the user's built."""
 

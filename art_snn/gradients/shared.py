@@ -50,6 +50,8 @@ def repeat_step(x: Tensor, steps: int) -> Tensor:
     """A view [T, N, ...] that repeats one step [N, ...].
 
     Only the sum over time of a gradient at it is read: layers may give its mean at every step."""
+    if type(x) is not Tensor:
+        return x.expand(steps, *x.shape)
     return apply(_Repeat, x, steps)
 
 

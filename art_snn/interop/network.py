@@ -218,6 +218,14 @@ class AdaptedNetwork(SpikingNetwork):
             return "the model makes its time steps itself"
         return "the readout is a function" if callable(self.readout) else None
 
+    def bounds_objection(self) -> str | None:
+        runner = self._ready()
+        if runner.steps_alone:
+            return "the model calls its neurons step by step"
+        if runner.natives:
+            return f"{next(iter(runner.natives))} is differentiated by its own gradient"
+        return "the model makes its time steps itself" if self.makes_own_time else None
+
     def encode(self, x: Tensor) -> Tensor:
         encoded = super().encode(x)
         self.length = len(encoded)

@@ -1,0 +1,98 @@
+"""Boxes: tensors with an interval around every value.
+
+A :class:`Box` is the tensor of the centres, and layers of torch take it like any other tensor. What
+they call on it is answered by :class:`art_snn.bounds.operations.Propagation`. So a network needs no
+second description: its own forward, with sums of branches and layers of other frameworks, runs on
+boxes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Unbounded(Exception):
+    """An operation of which no bounds are known, in words."""
+
+
+class Reach(ABC):
+    """A set of perturbations that is smaller than its box; the first affine layer makes use of it."""
+
+    @abstractmethod
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> "Reach":
+        """The same after a function that moves values and changes none."""
+
+    @abstractmethod
+    def scaled(self, factor: Any) -> "Reach":
+        """The same after a multiplication of each value by a positive factor."""
+
+    @abstractmethod
+    def changes(self, func: Any, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+        """How far outputs of func(x, weight, None, *rest) can fall and rise."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What lies around the centres of a box.
+
+    :param radius: of every interval, in the shape of the centres, without rounding.
+    :param slack: what rounding adds to it; broadcasts to the last axes of the centres.
+    :param most: bound of the absolute values, a scalar; None where it is not known.
+    :param averaged: whether the first axis holds means over the steps up to each one.
+    :param reach: the perturbations, where they are no box."""
+
+    radius: Tensor
+    slack: Tensor
+    most: Tensor | None = None
+    averaged: bool = False
+    reach: Reach | None = None
+
+
+class Box(Tensor):
+    """Centres of intervals, of any shape, with the :class:`Spread` around them.
+
+    Outside of a propagation it is a plain tensor, and what is computed of it has no intervals."""
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+    spread: Spread
+
+    @staticmethod
+    def around(centre: Tensor, spread: Spread) -> "Box":
+        """A box of plain tensors; the graph of the centres goes on."""
+        box = centre.as_subclass(Box)
+        box.spread = spread
+        return box
+
+    @property
+    def centre(self) -> Tensor:
+        """The centres as a plain tensor."""
+        return self.as_subclass(Tensor)
+
+    @property
+    def ends(self) -> tuple[Tensor, Tensor]:
+        """Lowest and highest values, rounding included."""
+        spread = self.spread
+        radius = spread.radius + spread.slack
+        return self.centre - radius, self.centre + radius
+
+    @property
+    def most(self) -> Tensor:
+        """Bound of the absolute values, a scalar."""
+        spread = self.spread
+        if spread.most is not None:
+            return spread.most
+        with torch.no_grad():
+            return (self.centre.abs() + spread.radius).amax() + spread.slack.amax()
+
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> "Box":
+        """The same after a function that moves values and changes none."""
+        spread, centre = self.spread, function(self.centre)
+        axes = spread.slack.ndim
+        kept = axes == 0 or centre.shape[-axes:] == self.shape[-axes:]
+        reach = None if spread.reach is None else spread.reach.mapped(function)
+        slack = spread.slack if kept else spread.slack.amax()
+        radius = function(spread.radius)
+        return Box.around(centre, replace(spread, radius=radius, slack=slack, reach=reach))

@@ -1,0 +1,46 @@
+"""How far sums that a network computes can lie from the exact ones, in whatever order they are made.
+
+A sum of n products differs from the exact one by at most gamma(n) sum |a b|, gamma(n) = n u / (1 - n
+u), where u is the unit roundoff (Higham, Accuracy and Stability of Numerical Algorithms, 3.1)."""
+
+import torch
+from torch import Tensor
+
+SAFETY = 4
+"""Multiple of gamma by which intervals are widened: the error of the network itself, those of the
+centre and of the radius, which are computed in the same precision, and what is of second order."""
+
+
+def unit_roundoff(like: Tensor) -> float:
+    """Largest relative error of a product in the tensor's dtype, as torch is set up at present."""
+    precisions = {"tf32": 2.0**-11, "bf16": 2.0**-8}
+    exact = torch.finfo(like.dtype).eps / 2
+    if like.dtype != torch.float32:
+        return exact
+    return max([exact, *(precisions.get(name, exact) for name in _precisions(like))])
+
+
+def _precisions(like: Tensor) -> set[str]:
+    """What single precision is rounded to in products, by the names that torch has for it."""
+    backends = torch.backends
+    if not like.is_cuda:
+        units = [getattr(backends.mkldnn, name, None) for name in ("conv", "matmul")]
+        names = {getattr(unit, "fp32_precision", "ieee") for unit in units}
+        # Before torch 2.9 there is this setting alone.
+        return names | {
+            {"high": "tf32", "medium": "bf16"}.get(torch.get_float32_matmul_precision(), "")
+        }
+    if backends.cudnn.allow_tf32 or backends.cuda.matmul.allow_tf32:
+        return {"tf32"}
+    return set()
+
+
+def widening(terms: int, like: Tensor) -> float:
+    """SAFETY gamma(terms + 4), by which an interval is widened per unit of sum |a b|.
+
+    :param terms: products that one value is the sum of.
+    :raises ValueError: where so many cannot be bounded."""
+    n = (terms + 4) * unit_roundoff(like)
+    if n >= 0.5:
+        raise OverflowError(f"sums of {terms} products in {like.dtype} can be anything")
+    return SAFETY * n / (1 - n)
