@@ -5,6 +5,7 @@ from art_snn.training.adversarial import AdversarialTraining as AdversarialTrain
 from art_snn.training.defences import (
     AT as AT,
     DEFENCES as DEFENCES,
+    IBP as IBP,
     RAT as RAT,
     SR as SR,
     TRADES as TRADES,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from art_snn.attacks import Attack
-from art_snn.checks import require_number, set_fields, shown
+from art_snn.checks import require, require_number, set_fields, shown
 from art_snn.classifier import wrapped
 from art_snn.data.samples import check_values, checked_range
 from art_snn.gradients import RGA, Gradient, resolve
@@ -32,7 +32,8 @@ class AdversarialTraining:
         trained by the training gradient.
     :param share: share of the samples of every step that are attacked, in (0, 1].
     :param value_range: lowest and highest value of a sample, ART's clip_values.
-    :param defence: what a step does with the samples; by default it trains on them alone.
+    :param defence: what a step does with the samples; by default it trains on them alone. IBP takes
+        the budget of the attack alone, which does not run.
     :raises TypeError, ValueError: for what is no rule or defence, another share or a bad range."""
 
     attack: Attack = field(default_factory=Attack)
@@ -49,15 +50,30 @@ class AdversarialTraining:
             got = f"got {shown(self.defence)}. Give an instance, for example TRADES(beta=6)."
             raise TypeError(f"defence: expected a defence such as AT(), {got}")
         set_fields(self, share=share, rule=resolve(self.rule, "rule"), value_range=limits)
+        set_fields(self, defence=self.defence.within(self.attack.eps, limits))
+        if not self.defence.attacks:
+            self._refuse_attack()
+
+    def _refuse_attack(self) -> None:
+        """Refuse settings of an attack that does not run, but for its budget."""
+        usual = {"attack": Attack(eps=self.attack.eps), "rule": RGA(), "share": 1.0}
+        name = type(self.defence).__name__
+        for argument, value in usual.items():
+            expected = f"{value!r} for {name}, which takes eps and runs no attack"
+            got = getattr(self, argument)
+            require(got == value, argument, expected, repr(got), "Leave it out.")
 
     def words(self) -> str:
         """Attack and rule, in words."""
+        if not self.defence.attacks:
+            return f"any attack within eps {self.attack.eps:.4g}"
         return f"{self.attack} by {self.rule!r}"
 
     def check(self, network: SpikingNetwork) -> None:
-        """Refuse a network to which the rule does not apply."""
-        with network.using(self.rule):
-            pass
+        """Refuse a network to which the rule of an attack that runs does not apply."""
+        if self.defence.attacks:
+            with network.using(self.rule):
+                pass
 
     def against(self, network: SpikingNetwork, shape: tuple[int, ...], classes: int) -> Craft:
         """What crafts against the network as it is at every call, and leaves it so.

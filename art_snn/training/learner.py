@@ -12,10 +12,13 @@ from art_snn.precision import mixed
 
 @dataclass(frozen=True, kw_only=True)
 class Learner:
-    """Forward passes of a network with its training gradient, in the precision of a recipe."""
+    """Forward passes of a network with its training gradient, in the precision of a recipe.
+
+    :param progress: share of the steps of the training up to the end of this one, in (0, 1]."""
 
     network: SpikingNetwork
     train_dtype: str | None = None
+    progress: float = 1.0
 
     @property
     def device(self) -> torch.device:

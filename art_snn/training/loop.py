@@ -68,7 +68,9 @@ def train(
     if validation is not None:
         check_pairs("validation", validation.x, validation.y)
     classes = classes_of(network, x, y, validation, recipe.seed)
-    craft = None if adversary is None else adversary.against(network, x.shape[1:], classes)
+    craft = None
+    if adversary is not None and defence.attacks:
+        craft = adversary.against(network, x.shape[1:], classes)
     state = State(network, recipe, x, y, validation, adversary, team)
     state.resume(resume)
     samples, labels = copied(x), copied(y).long()
@@ -81,9 +83,10 @@ def train(
                 loss = _pass(state, samples, labels, craft, progress)
                 network.eval()
                 score = None
-                if validation is not None:
+                if validation is not None and defence.rates(state.share()):
                     with own_draws(team, recipe.seed, epoch, batches):
-                        score = accuracy(network, validation, recipe.batch_size, craft, team)
+                        batch = recipe.batch_size
+                        score = accuracy(network, validation, batch, craft, team, defence)
             state.finish(Epoch(epoch + 1, loss, score))
             team.led(partial(state.save, resume))
             progress.step(_words(state.history[-1], recipe.epochs))
@@ -123,7 +126,8 @@ def _pass(
 def _step(state: State, x: Tensor, adversarial: Tensor, y: Tensor, share: float = 1.0) -> float:
     """Update the weights; returns the mean loss over the batch, of which these are the share."""
     network = state.network
-    learner = Learner(network=network, train_dtype=state.recipe.train_dtype)
+    dtype = state.recipe.train_dtype
+    learner = Learner(network=network, train_dtype=dtype, progress=state.share(1))
     state.optimizer.zero_grad()
     with synchronised(network, state.team):
         loss = share * state.defence.loss(learner, x, adversarial, y.to(learner.device))

@@ -29,7 +29,7 @@ class Epoch:
     :param number: counted from 1.
     :param loss: mean over the training samples: cross entropy, and what a defence adds.
     :param validation: accuracy on the validation samples afterwards, under attack where training is
-        adversarial; None without validation samples."""
+        adversarial; None without validation samples, and where the defence does not rate yet."""
 
     number: int
     loss: float
@@ -73,6 +73,10 @@ class State:
         self.samples = digest([a.shape for a in (x, y, *held)], x, y, *held)
         # Weights do not show decay, threshold, reset, encoding and code.
         self.form = digest((*identity(network), network.training_gradient))
+
+    def share(self, more: int = 0) -> float:
+        """Share of the steps of the training that are done after so many more."""
+        return float((self.schedule.last_epoch + more) / self.schedule.T_max)
 
     def finish(self, epoch: Epoch) -> None:
         """Add an epoch, and keep its weights when none was better."""

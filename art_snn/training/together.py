@@ -106,7 +106,10 @@ class _Summed(torch.autograd.Function):
 def _normalised(norm: _BatchNorm, team: Team, x: Tensor) -> Tensor:
     """[N, C, ...] of this process, normalised by the moments over all; differentiable by all.
 
-    They are sums of values and of squared deviations: differences of large sums lose digits."""
+    They are sums of values and of squared deviations: differences of large sums lose digits. In
+    evaluation mode, to which a defence may switch, the layer normalises as it does by itself."""
+    if not norm.training:
+        return type(norm).forward(norm, x)
     axes = [0, *range(2, x.ndim)]
     shape = [1, -1, *[1] * (x.ndim - 2)]
     wide = x.to(torch.promote_types(x.dtype, torch.float32))

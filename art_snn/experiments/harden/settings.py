@@ -21,7 +21,8 @@ class Settings(Train):
     :param rule: gradient rule of the attack: rga, stbp, mean-rga-stbp, ...; weights learn by STBP.
     :param adversarial_share: share of the samples of each step that are attacked, in (0, 1].
     :param defence: what a step does with the adversarials: at (trains on them), trades, rat (keeps
-        weights near-orthogonal, without weight decay) or sr (keeps gradients sparse).
+        weights near-orthogonal, without weight decay) or sr (keeps gradients sparse); or ibp, which
+        trains on bounds within eps and runs no attack.
     :param strengths: hyperparameters of the defence; None leaves its own."""
 
     output: Folder = Path("hardened")

@@ -1,5 +1,6 @@
 """Pictures of a training run: loss and accuracy by epoch."""
 
+import math
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -37,7 +38,8 @@ def training_curves(
     kept = best(history)
     if kept is not None:
         right = ax.twinx()
-        shares = [100 * (epoch.validation or 0.0) for epoch in history]
+        scores = [epoch.validation for epoch in history]
+        shares = [math.nan if score is None else 100 * score for score in scores]
         right.plot(numbers, shares, color=COLOURS["stbp"])
         right.plot(kept.number, 100 * (kept.validation or 0.0), "o", color=COLOURS["stbp"])
         right.set_ylabel(score, color=COLOURS["stbp"])

@@ -1,4 +1,4 @@
-"""Defences: what a step of adversarial training minimises, and what follows it."""
+"""Defences: what a step of adversarial or certified training minimises, and what follows it."""
 
 from art_snn.training.defences.base import AT as AT, Defence as Defence
 from art_snn.training.defences.choice import (
@@ -6,6 +6,7 @@ from art_snn.training.defences.choice import (
     Strengths as Strengths,
     defence_named as defence_named,
 )
+from art_snn.training.defences.ibp import IBP as IBP
 from art_snn.training.defences.rat import RAT as RAT
 from art_snn.training.defences.sr import SR as SR
 from art_snn.training.defences.trades import TRADES as TRADES

@@ -1,6 +1,8 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from art_snn.network import SpikingNetwork
@@ -13,6 +15,9 @@ class Defence(ABC):
 
     A frozen dataclass, whose repr shows whether a file is of the same run."""
 
+    attacks: ClassVar[bool] = True
+    """Whether samples are attacked, in steps and in validation; otherwise no attack runs."""
+
     @abstractmethod
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """What the step minimises, a scalar: a mean over the samples, of the learner's logits.
@@ -23,6 +28,10 @@ class Defence(ABC):
         :param adversarial: what the attack made of them [N, ...]; x where there is no attack.
         :param y: class indices [N], on the learner's device."""
 
+    def within(self, eps: float, value_range: tuple[float, float]) -> "Defence":
+        """The same for the budget eps of the attack, and samples of that range."""
+        return self
+
     def fitted(self, recipe: Recipe) -> Recipe:
         """The recipe fitted to the defence; a ValueError where it asks for what that rules out."""
         return recipe
@@ -30,6 +39,17 @@ class Defence(ABC):
     def check(self, network: SpikingNetwork) -> None:
         """Refuse a network that the defence does not suit, before anything is trained."""
         return
+
+    @torch.no_grad()
+    def correct(self, learner: Learner, x: Tensor, y: Tensor) -> Tensor:
+        """Which validation samples [N, ...] of classes y [N] count, bool [N]: those classified so.
+
+        :param x: samples, attacked where there is an attack; the network is in evaluation mode."""
+        return learner(x).argmax(1) == y
+
+    def rates(self, progress: float) -> bool:
+        """Whether validation rates the network after that share of the steps of the training."""
+        return True
 
     def after_step(self, network: SpikingNetwork) -> None:
         """Change the weights after the optimizer has; a ValueError where that no longer works."""

@@ -1,19 +1,24 @@
 from collections.abc import Mapping
-from dataclasses import fields, make_dataclass
+from dataclasses import Field, fields, make_dataclass
 from inspect import getdoc
 from types import MappingProxyType
 from typing import Any
 
 from art_snn.checks import Open, require, require_choice
 from art_snn.training.defences.base import AT, Defence
+from art_snn.training.defences.ibp import IBP
 from art_snn.training.defences.rat import RAT
 from art_snn.training.defences.sr import SR
 from art_snn.training.defences.trades import TRADES
 
 DEFENCES: Mapping[str, type[Defence]] = MappingProxyType(
-    {"at": AT, "trades": TRADES, "rat": RAT, "sr": SR}
+    {"at": AT, "trades": TRADES, "rat": RAT, "sr": SR, "ibp": IBP}
 )
-"""Defences by name: adversarial training alone, TRADES, RAT and SR."""
+"""Defences by name: adversarial training alone, TRADES, RAT, SR, and certified training, IBP."""
+
+
+def _hyperparameters(kind: type[Defence]) -> list[Field[Any]]:
+    return [field for field in fields(kind) if field.init]  # type: ignore[arg-type]
 
 
 def _strengths() -> type[Any]:
@@ -22,10 +27,11 @@ def _strengths() -> type[Any]:
     given: Any = Open
     lines = ["Hyperparameters of the defences; None leaves the default.\n"]
     for name, kind in DEFENCES.items():
-        for one in fields(kind):  # type: ignore[arg-type]
+        for one in _hyperparameters(kind):
             options.append((one.name, given[one.type], None))
             text = str(getdoc(kind)).partition(f":param {one.name}: ")[2].partition("\n:")[0]
-            lines.append(f":param {one.name}: of {name}: {text.rstrip('.')} [{one.default:g}].")
+            default = one.default if isinstance(one.default, str) else f"{one.default:g}"
+            lines.append(f":param {one.name}: of {name}: {text.rstrip('.')} [{default}].")
     made = make_dataclass("Strengths", options, frozen=True, kw_only=True)
     made.__doc__ = "\n".join(lines)
     return made
@@ -35,7 +41,7 @@ Strengths = _strengths()
 """Hyperparameters of the defences, as settings: every field is an option of the command line."""
 
 
-def defence_named(name: str, **strengths: float | None) -> Defence:
+def defence_named(name: str, **strengths: float | str | None) -> Defence:
     """The defence of that name in DEFENCES.
 
     :param strengths: its hyperparameters by name; None leaves the default.
@@ -50,4 +56,4 @@ def defence_named(name: str, **strengths: float | None) -> Defence:
 
 
 def _names(kind: type[Defence]) -> list[str]:
-    return [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    return [field.name for field in _hyperparameters(kind)]

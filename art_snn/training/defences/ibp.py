@@ -1,0 +1,97 @@
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from art_snn.bounds import METHODS, Bounding, check_bounded
+from art_snn.bounds.firing import Method
+from art_snn.checks import require, require_choice, require_number, set_fields
+from art_snn.data.samples import check_values
+from art_snn.gradients.temporal import TemporalGradient
+from art_snn.network import SpikingNetwork
+from art_snn.passes import modes_kept
+from art_snn.training.defences.base import Defence
+from art_snn.training.learner import Learner
+
+
+@dataclass(frozen=True, kw_only=True)
+class IBP(Defence):
+    """Certified training (Gowal et al., ICCV 2019; of spikes Liang et al., NeurIPS 2022).
+
+    (1 - k w) CE(f(x), y) + k w CE(worst logits, y). The worst logits are minus the lower bounds of
+    z_y - z_j within the budget k eps. k rises from 0 to 1 over the first steps, and w is
+    `bound_weight`. Nothing is attacked: eps is that of the attack, which does not run.
+
+    The bounds are those of the network in evaluation mode and in its own precision. They are
+    differentiated by the training gradient, a temporal rule such as STBP.
+
+    Validation counts certified samples, and only once k is 1: no earlier epoch can be the best.
+
+    :param method: bounds: counts or s-ibp.
+    :param ramp: share of the steps over which k rises, in (0, 1].
+    :param bound_weight: weight w of the worst logits in the end, in (0, 1]."""
+
+    method: Literal["counts", "s-ibp"] = "counts"
+    ramp: float = 0.6
+    bound_weight: float = 0.5
+    eps: float | None = field(default=None, init=False, repr=False)
+    value_range: tuple[float, float] | None = field(default=None, init=False, repr=False)
+    attacks: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        require_choice("method", self.method, METHODS, remedy="counts is never looser.")
+        for name, remedy in {"ramp": "0.6 is usual.", "bound_weight": "0.5 is usual."}.items():
+            number = require_number(name, getattr(self, name), above=0, up_to=1, remedy=remedy)
+            set_fields(self, **{name: number})
+
+    def within(self, eps: float, value_range: tuple[float, float]) -> "IBP":
+        """The same for that budget, and samples of that range."""
+        bound = replace(self)
+        set_fields(bound, eps=eps, value_range=value_range)
+        return bound
+
+    def check(self, network: SpikingNetwork) -> None:
+        """Refuse a network without bounds, or whose training gradient has none for them."""
+        rule, remedy = network.training_gradient, "Set network.training_gradient to STBP()."
+        expected = "a temporal rule for IBP, which also differentiates bounds"
+        temporal = isinstance(rule, TemporalGradient)
+        require(temporal, "training_gradient", expected, repr(rule), remedy)
+        check_bounded(network)
+
+    def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
+        """Cross entropy of the samples and of their worst logits."""
+        k, network = min(1.0, learner.progress / self.ramp), learner.network
+        entropy = nn.functional.cross_entropy(learner(x), y)
+        rule = network.training_gradient
+        assert isinstance(rule, TemporalGradient)
+        bounding = self._bounding(network, METHODS[self.method](rule.firing()), k)
+        with modes_kept(network, False):
+            margins = bounding.margins(self._checked(learner, x), y, differentiable=True)
+        weight = k * self.bound_weight
+        return (1 - weight) * entropy + weight * nn.functional.cross_entropy(-margins, y)
+
+    def correct(self, learner: Learner, x: Tensor, y: Tensor) -> Tensor:
+        """Whether a sample is certified within the whole budget, bool [N]."""
+        bounding = self._bounding(learner.network, METHODS[self.method](), 1.0)
+        return bounding.margin(self._checked(learner, x), y) > 0
+
+    def rates(self, progress: float) -> bool:
+        """Whether the budget is whole."""
+        return progress >= self.ramp
+
+    def words(self) -> str:
+        """Name, bounds and schedule."""
+        weight = f"weight {self.bound_weight:g}"
+        return f"IBP, {self.method}, {weight} after {self.ramp:.0%} of the steps"
+
+    def _bounding(self, network: SpikingNetwork, method: Method, share: float) -> Bounding:
+        """Bounds within that share of the budget."""
+        remedy = "AdversarialTraining(attack=Attack(eps=0.05), defence=IBP()) gives it one."
+        require(self.eps is not None, "defence", "IBP with a budget", "one without", remedy)
+        return Bounding(network, method, share * (self.eps or 0), limits=self.value_range)
+
+    def _checked(self, learner: Learner, x: Tensor) -> Tensor:
+        """Samples on the device and in the precision of the network; refused out of the range."""
+        check_values("x", x.detach().cpu().numpy(), self.value_range)
+        return x.to(learner.device, learner.network.dtype or torch.get_default_dtype())
