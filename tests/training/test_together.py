@@ -25,7 +25,7 @@ from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.attacks import Attack
 from art_snn.team import join
 from art_snn.training import (
-    AT, RAT, SR, TRADES, AdversarialTraining, Recipe, Validation, train
+    AT, IBP, RAT, SR, TRADES, AdversarialTraining, Recipe, Validation, train
 )
 from art_snn.training.together import synchronised
 from tests.training.runs import build, samples
@@ -87,8 +87,8 @@ recipe = Recipe(
 with join() as team:
     compare_norms(team)
     print("norms", flush=True)
-    for defence in (None, AT(), TRADES(), RAT(), SR(sparsity=0.1)):
-        attack = Attack(name="fgsm", eps=0.1)
+    for defence in (None, AT(), TRADES(), RAT(), SR(sparsity=0.1), IBP(ramp=0.5)):
+        attack = Attack(eps=0.01) if defence == IBP(ramp=0.5) else Attack(name="fgsm", eps=0.1)
         adversary = AdversarialTraining(attack=attack, defence=defence) if defence else None
         how = {"validation": Validation(x[:7], y[:7]), "adversary": adversary}
         single, net = network(), network()

@@ -28,9 +28,9 @@ class IBP(Defence):
 
     Validation counts certified samples, and only once k is 1: no earlier epoch can be the best.
 
-    :param method: bounds: counts or s-ibp.
-    :param ramp: share of the steps over which k rises, in (0, 1].
-    :param bound_weight: weight w of the worst logits in the end, in (0, 1]."""
+    :param method: counts or s-ibp, which bounds the spikes.
+    :param ramp: share of the steps over which budget and weight rise from 0, in (0, 1].
+    :param bound_weight: weight w of the worst logits after that, in (0, 1]."""
 
     method: Literal["counts", "s-ibp"] = "counts"
     ramp: float = 0.6

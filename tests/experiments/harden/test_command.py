@@ -62,6 +62,20 @@ def test_a_defence_is_named_with_its_strength_and_noted(options, words, noted, a
     assert f"weight_decay={decay}, " in done.stdout
 
 
+def test_certified_training_tells_its_bounds_and_what_validation_certified(arguments, tmp_path):
+    done = call(*arguments, "--defence", "ibp", "--eps", "1/100", "--method", "s-ibp")
+    assert done.status == 0, done.stderr
+    words = "hardened by IBP, s-ibp, weight 0.5 after 60% of the steps\n"
+    assert f" on mine.npz, {words}" in done.stdout
+    assert "of the validation samples under any attack within eps 0.01." in done.stdout
+    first, second = read_result(tmp_path / "out" / "training.json")["history"]
+    assert first["validation"] is None
+    assert second["validation"] is not None
+    refused = call(*arguments, "--defence", "ibp", "--adversarial-share", "0.5")
+    assert refused.status == 2
+    assert "--adversarial-share: expected 1.0 for IBP, which takes eps" in refused.complaint
+
+
 def test_event_frames_need_a_value_range(tmp_path, crafted):
     data = counts(tmp_path / "events.npz")
     arguments = (*EVENTS, "--data", str(data), "--output", str(tmp_path / "out"))
