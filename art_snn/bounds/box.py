@@ -18,8 +18,12 @@ class Unbounded(Exception):
     """An operation of which no bounds are known, in words."""
 
 
+class Nonlinear(Unbounded):
+    """An operation that does not map means to means."""
+
+
 class Reach(ABC):
-    """A set of perturbations that is smaller than its box; the first affine layer makes use of it."""
+    """Perturbations that are fewer than those of their box, as the first affine layer uses."""
 
     @abstractmethod
     def mapped(self, function: Callable[[Tensor], Tensor]) -> "Reach":
@@ -96,3 +100,9 @@ class Box(Tensor):
         slack = spread.slack if kept else spread.slack.amax()
         radius = function(spread.radius)
         return Box.around(centre, replace(spread, radius=radius, slack=slack, reach=reach))
+
+
+def has_boxes(values: Any) -> bool:
+    """Whether there is a box among the values, or in lists and tuples of them."""
+    several = (tuple, list)
+    return any(isinstance(v, Box) or (isinstance(v, several) and has_boxes(v)) for v in values)

@@ -165,8 +165,8 @@ def _attached(bound: Tensor, spikes: Tensor) -> Tensor:
 class Gate(torch.autograd.Function):
     """Where spikes enter the layers behind a neuron.
 
-    Its node in the graph has the `bounds` of the spikes. While it is `closed`, gradients stop there:
-    they are those of the layers between these spikes and the logits, and of no neuron."""
+    Its node in the graph has the `bounds` of the spikes. While it is `closed`, gradients stop
+    there: they are those of the layers between these spikes and the logits, and of no neuron."""
 
     @staticmethod
     def forward(ctx: Any, centre: Tensor, bounds: SpikeBounds) -> Tensor:

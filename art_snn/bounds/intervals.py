@@ -11,9 +11,8 @@ from art_snn.values import operand
 def step_intervals(dynamics: Dynamics, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     """Whether neurons surely fire, and whether they may, at every step, bool [T, N, ...] each.
 
-    The intervals of the potential go from step to step (S-IBP; Liang et al., NeurIPS 2022). A neuron
-    that may or may not fire has the potential after either. For intervals of the current that are
-    independent of each other no bound can be tighter.
+    The intervals of the potential go from step to step (S-IBP; Liang et al., NeurIPS 2022). A
+    neuron that may or may not fire has the potential after either.
 
     :param low, high: ends of the current [T, N, ...]."""
     threshold = operand(dynamics.threshold, low)

@@ -19,8 +19,8 @@ def margins(logits: Box, y: Tensor, *, differentiable: bool = False) -> Tensor:
     """Lower bounds of z_y - z_j for every class j [N, K]; 0 for y itself.
 
     The rows of the affine layers behind the last neurons are subtracted before they meet an
-    interval, so that what two logits share cancels. They weigh the mean of the spikes over time, for
-    which counts are sharper than steps.
+    interval, so that what two logits share cancels. They weigh the mean of the spikes over time,
+    for which counts are sharper than steps.
 
     :param logits: z [N, K], with the graph of its centres.
     :param y: class indices [N].
@@ -49,8 +49,8 @@ class _Rows:
     def of(self, output: Tensor) -> list[Tensor]:
         """The rows [T, N, ...] of an output, one for every gate."""
         edges: Any = [GradientEdge(gate, 0) for gate in self.gates]
-        how = {"retain_graph": True, "create_graph": self.differentiable}
-        return list(torch.autograd.grad(output, edges, **how))
+        graph = self.differentiable
+        return list(torch.autograd.grad(output, edges, retain_graph=True, create_graph=graph))
 
     def least(self, own: list[Tensor], other: list[Tensor]) -> Tensor:
         """The lowest value [N] of (own - other) times what spikes are away from their centres."""

@@ -59,8 +59,8 @@ class _Piece:
 def trains_of(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> Trains | None:
     """The trains of T steps; None where there are too many.
 
-    Pieces overlap by what rounding in `dtype` can do. After a hard reset the potential repeats itself
-    bit for bit, and so do the decisions.
+    Pieces overlap by what rounding in `dtype` can do. After a hard reset the potential repeats
+    itself bit for bit, and so do the decisions.
 
     :param dynamics: with one setting for the whole layer."""
     pieces = [_Piece(-inf, inf, 0.0, float(dynamics.start))]
@@ -113,10 +113,10 @@ def _table(pieces: list[_Piece]) -> Trains:
     def ones(order: list[int]) -> Tensor:
         return torch.nn.functional.pad(trains[:, order].cumsum(1), (1, 0))
 
-    ends = (
-        torch.tensor(sorted(values), dtype=torch.float64, device="cpu") for values in (lows, highs)
-    )
-    return Trains(*ends, ones(by_low), ones(by_high))
+    def ascending(ends: list[float]) -> Tensor:
+        return torch.tensor(sorted(ends), dtype=torch.float64, device="cpu")
+
+    return Trains(ascending(lows), ascending(highs), ones(by_low), ones(by_high))
 
 
 def _order(values: list[float]) -> list[int]:

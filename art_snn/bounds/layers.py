@@ -1,0 +1,96 @@
+"""What layers do to boxes: linear, convolution, batch norm, pooling.
+
+Affine layers are those of Gowal et al. (ICCV 2019): centre W m + b, radius |W| r."""
+
+from math import ceil, prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from art_snn.bounds.box import Box, Nonlinear, Spread, Unbounded, has_boxes
+from art_snn.bounds.rounding import widening
+
+
+def layer(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None, *rest: Any) -> Box:
+    """A linear layer or a convolution."""
+    if has_boxes((weight, bias)):
+        raise Unbounded("a layer whose weights depend on the input")
+    spread, magnitudes = x.spread, weight.abs()
+    centre = func(x.centre, weight, bias, *rest)
+    if spread.reach is None:
+        radius = func(spread.radius, magnitudes, None, *rest)
+    else:
+        fall, rise = spread.reach.changes(func, weight, *rest)
+        centre, radius = centre + (rise - fall) / 2, (rise + fall) / 2
+    with torch.no_grad():
+        error = widening(weight[0].numel(), x)
+        slack = magnitudes.flatten(1).sum(1) * (x.most * error + spread.slack.amax())
+        if bias is not None:
+            slack = slack + bias.abs() * error
+    slack = _channels(slack, weight.ndim - 2)
+    return Box.around(centre, Spread(radius, slack, averaged=spread.averaged))
+
+
+def _channels(values: Tensor, axes: int) -> Tensor:
+    """Values [C] of channels, before so many other axes."""
+    return values.view(-1, *(1,) * axes)
+
+
+def norm(
+    func: Any,
+    x: Box,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Box:
+    """Batch norm in evaluation mode, which multiplies every channel by a number."""
+    if training or running_mean is None or running_var is None:
+        raise Unbounded("batch norm by the statistics of the batch")
+    centre = func(x.centre, running_mean, running_var, weight, bias, False, momentum, eps)
+    scale = (running_var + eps).rsqrt()
+    scale = (scale if weight is None else scale * weight).abs()
+    axes = x.ndim - 2
+    radius = x.spread.radius * _channels(scale, axes)
+    with torch.no_grad():
+        error = scale * (x.most + running_mean.abs()) + (0.0 if bias is None else bias.abs())
+        slack = x.spread.slack * _channels(scale, axes) + _channels(error * widening(8, x), axes)
+    return Box.around(centre, Spread(radius, slack, averaged=x.spread.averaged))
+
+
+def pooling(func: Any, x: Box, size: Any, *rest: Any, **options: Any) -> Box:
+    """Averages over windows of one size."""
+    return _averages(func, x, _area(size, x), size, *rest, **options)
+
+
+def adaptive(func: Any, x: Box, sides: Any) -> Box:
+    """Averages over as many windows as are asked for."""
+    sides = (sides,) if isinstance(sides, int) else sides
+    outputs = func(x.centre, sides).shape[2:]
+    terms = prod(ceil(a / b) + 1 for a, b in zip(x.shape[2:], outputs, strict=True))
+    return _averages(func, x, terms, sides)
+
+
+def _area(size: Any, x: Box) -> int:
+    sides = size if isinstance(size, tuple | list) else (size,) * (x.ndim - 2)
+    return prod(sides)
+
+
+def _averages(func: Any, x: Box, terms: int, *args: Any, **options: Any) -> Box:
+    centre, radius = (func(part, *args, **options) for part in (x.centre, x.spread.radius))
+    slack = x.spread.slack.amax() + x.most * widening(terms, x)
+    return Box.around(centre, Spread(radius, slack, averaged=x.spread.averaged))
+
+
+def monotone(func: Any, x: Box, *args: Any, **options: Any) -> Box:
+    """A function that never falls where an input rises; its values are some of the input's."""
+    if x.spread.averaged:
+        raise Nonlinear(func.__name__)
+    low, high = (func(end, *args, **options) for end in x.ends)
+    centre = (low + high) / 2
+    slack = 4 * torch.finfo(x.dtype).eps * x.most
+    return Box.around(centre, Spread((high - low) / 2, slack))
