@@ -4,6 +4,7 @@ import torch
 
 from art_snn.checks import require
 from art_snn.encoders import Poisson
+from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 
 REMEDY = "docs/bounds.md lists the layers that have bounds; attacks need none."
@@ -17,6 +18,9 @@ def check_bounded(network: SpikingNetwork) -> None:
     dtype = network.dtype or torch.get_default_dtype()
     fits, remedy = dtype in (torch.float32, torch.float64), "Use network.float()."
     require(fits, "classifier", "a network in single or double precision", f"{dtype}", remedy)
+    lowered = torch.is_autocast_enabled(device_of(network).type)
+    expected, remedy = "a call outside of torch.autocast", "Close its block first."
+    require(not lowered, "classifier", expected, "one within it", remedy)
     objection = network.bounds_objection()
     expected = "a network whose neurons take all time steps in one call"
     require(objection is None, "classifier", expected, str(objection), REMEDY)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from art_snn.bounds.box import Box, Nonlinear, Spread, Unbounded
+from art_snn.bounds.box import Box, Nonlinear, Spread, Unbounded, fits_means
 from art_snn.bounds.rounding import widening
 
 
@@ -26,9 +26,11 @@ def reversed_difference(func: Any, a: Any, b: Any) -> Box:
 
 def _added(a: Any, b: Any, alpha: float) -> Box:
     boxes = [part for part in (a, b) if isinstance(part, Box)]
-    centre = torch.add(*(_plain(part) for part in (a, b)), alpha=alpha)
     box, *others = boxes
+    centre = torch.add(*(_plain(part, box) for part in (a, b)), alpha=alpha)
     if not others:
+        if not fits_means(b if box is a else a, box):
+            raise Nonlinear("a sum with what changes over time")
         factor = abs(alpha) if box is b else 1
         reach = box.spread.reach if factor == 1 and box is a else None
         size = _size(b if box is a else a)
@@ -46,10 +48,10 @@ def _added(a: Any, b: Any, alpha: float) -> Box:
     return Box.around(centre, Spread(radius, slack, averaged=box.spread.averaged))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, like: Box) -> Any:
     if isinstance(value, Box):
         return value.centre
-    return value if isinstance(value, Tensor) else torch.tensor(value)
+    return value if isinstance(value, Tensor) else like.new_tensor(value)
 
 
 def _size(value: Any) -> Any:
@@ -75,6 +77,8 @@ def negative(func: Any, x: Box) -> Box:
 
 
 def _scaled(x: Box, factor: Any, centre: Tensor | None = None) -> Box:
+    if not fits_means(factor, x):
+        raise Nonlinear("a product with what changes over time")
     centre = x.centre * factor if centre is None else centre
     size, spread = abs(factor), x.spread
     radius = (spread.radius * size).expand_as(centre)
@@ -97,10 +101,10 @@ def total(func: Any, x: Box, *args: Any, **options: Any) -> Box:
 def _reduced(func: Any, x: Box, factor: int, *args: Any, **options: Any) -> Box:
     spread = x.spread
     if spread.averaged:
-        if args != (0,) or options.get("keepdim"):
+        if args != (0,) or options.get("keepdim") or len(x) != spread.averaged:
             raise Nonlinear(f"{func.__name__} over other axes than time")
         last = x.mapped(lambda part: part[-1])
-        last = Box.around(last.centre, replace(last.spread, averaged=False))
+        last = Box.around(last.centre, replace(last.spread, averaged=0))
         return last if factor == 1 else _scaled(last, float(factor))
     centre = func(x.centre, *args, **options)
     radius = func(spread.radius, *args, **options)

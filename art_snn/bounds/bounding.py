@@ -44,7 +44,9 @@ class Bounding:
 
     def margin(self, x: Tensor, y: Tensor) -> Tensor:
         """The smallest margin [N] of samples [N, ...] of classes y [N]; -inf where none holds."""
-        with modes_kept(self.network, False), torch.enable_grad(), holding(True):
+        with modes_kept(self.network, False), _graphs(), holding(True):
+            # Tensors of inference mode take no part in a graph.
+            x, y = (part.clone() if part.is_inference() else part for part in (x, y))
             bounds = self.margins(x, y).detach()
         smallest = bounds.scatter(1, y[:, None], torch.inf).amin(1)
         return smallest.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
@@ -89,12 +91,19 @@ def _means(encoded: Any) -> Box:
     assert isinstance(encoded, Box)
     spread = encoded.spread
     if repeats_one_step(encoded):
-        return Box.around(encoded.centre, replace(spread, averaged=True))
+        return Box.around(encoded.centre, replace(spread, averaged=len(encoded)))
     steps = torch.arange(1, len(encoded) + 1, device=encoded.device, dtype=encoded.dtype)
     steps = steps.view(-1, *(1,) * (encoded.ndim - 1))
     centre, radius = (part.cumsum(0) / steps for part in (encoded.centre, spread.radius))
     slack = spread.slack + encoded.most * widening(len(encoded), encoded)
-    return Box.around(centre, Spread(radius, slack, averaged=True))
+    return Box.around(centre, Spread(radius, slack, averaged=len(encoded)))
+
+
+@contextmanager
+def _graphs() -> Iterator[None]:
+    """A block whose operations make a graph, wherever the caller is."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
 
 
 @contextmanager

@@ -45,13 +45,14 @@ class Spread:
     :param radius: of every interval, in the shape of the centres, without rounding.
     :param slack: what rounding adds to it; broadcasts to the last axes of the centres.
     :param most: bound of the absolute values, a scalar; None where it is not known.
-    :param averaged: whether the first axis holds means over the steps up to each one.
+    :param averaged: number of time steps, where the first axis holds means over the steps up to
+        each one; 0 where it holds the steps.
     :param reach: the perturbations, where they are no box."""
 
     radius: Tensor
     slack: Tensor
     most: Tensor | None = None
-    averaged: bool = False
+    averaged: int = 0
     reach: Reach | None = None
 
 
@@ -82,6 +83,17 @@ class Box(Tensor):
         radius = spread.radius + spread.slack
         return self.centre - radius, self.centre + radius
 
+    def detached(self) -> "Box":
+        """The same without a graph, and without the perturbations."""
+        radius, slack = self.spread.radius.detach(), self.spread.slack.detach()
+        spread = replace(self.spread, radius=radius, slack=slack, most=None, reach=None)
+        return Box.around(self.centre.detach(), spread)
+
+    def rows(self, rows: slice) -> "Box":
+        """The samples of those rows, of time steps [T, N, ...]."""
+        spread = replace(self.spread, radius=self.spread.radius[:, rows], most=None, reach=None)
+        return Box.around(self.centre[:, rows], spread)
+
     @property
     def most(self) -> Tensor:
         """Bound of the absolute values, a scalar."""
@@ -100,6 +112,13 @@ class Box(Tensor):
         slack = spread.slack if kept else spread.slack.amax()
         radius = function(spread.radius)
         return Box.around(centre, replace(spread, radius=radius, slack=slack, reach=reach))
+
+
+def fits_means(value: Any, x: Box) -> bool:
+    """Whether a value, another box or one that is no box, is the same at every step of means x."""
+    if not x.spread.averaged or isinstance(value, Box) or not isinstance(value, Tensor):
+        return True
+    return value.ndim < x.ndim or (value.ndim == x.ndim and len(value) == 1)
 
 
 def has_boxes(values: Any) -> bool:

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from art_snn.bounds.box import Box, Nonlinear, Spread, Unbounded, has_boxes
+from art_snn.bounds.gates import bent
 from art_snn.bounds.rounding import widening
+from art_snn.gradients.light import lightly
 
 
 def layer(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None, *rest: Any) -> Box:
@@ -17,19 +19,21 @@ def layer(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None, *rest: 
     if has_boxes((weight, bias)):
         raise Unbounded("a layer whose weights depend on the input")
     spread, magnitudes = x.spread, weight.abs()
-    centre = func(x.centre, weight, bias, *rest)
+    if spread.averaged and x.ndim < max(2, weight.ndim):
+        raise Nonlinear(f"{func.__name__} of all time steps as one sample")
+    centre = lightly(func, x.centre, weight, bias, *rest)
     if spread.reach is None:
         radius = func(spread.radius, magnitudes, None, *rest)
     else:
         fall, rise = spread.reach.changes(func, weight, *rest)
         centre, radius = centre + (rise - fall) / 2, (rise + fall) / 2
     with torch.no_grad():
-        error = widening(weight[0].numel(), x)
-        slack = magnitudes.flatten(1).sum(1) * (x.most * error + spread.slack.amax())
-        if bias is not None:
-            slack = slack + bias.abs() * error
+        error, size = widening(weight[0].numel(), x), magnitudes.flatten(1).sum(1)
+        most = x.most * size if bias is None else torch.add(bias.abs(), x.most * size)
+        slack = most * error + spread.slack.amax() * size
+        most = most.amax() + slack.amax()
     slack = _channels(slack, weight.ndim - 2)
-    return Box.around(centre, Spread(radius, slack, averaged=spread.averaged))
+    return Box.around(centre, Spread(radius, slack, most, spread.averaged))
 
 
 def _channels(values: Tensor, axes: int) -> Tensor:
@@ -51,7 +55,8 @@ def norm(
     """Batch norm in evaluation mode, which multiplies every channel by a number."""
     if training or running_mean is None or running_var is None:
         raise Unbounded("batch norm by the statistics of the batch")
-    centre = func(x.centre, running_mean, running_var, weight, bias, False, momentum, eps)
+    settings = (running_mean, running_var, weight, bias, False, momentum, eps)
+    centre = lightly(func, x.centre, *settings)
     scale = (running_var + eps).rsqrt()
     scale = (scale if weight is None else scale * weight).abs()
     axes = x.ndim - 2
@@ -59,12 +64,16 @@ def norm(
     with torch.no_grad():
         error = scale * (x.most + running_mean.abs()) + (0.0 if bias is None else bias.abs())
         slack = x.spread.slack * _channels(scale, axes) + _channels(error * widening(8, x), axes)
-    return Box.around(centre, Spread(radius, slack, averaged=x.spread.averaged))
+        most = error.amax() + slack.amax()
+    return Box.around(centre, Spread(radius, slack, most, x.spread.averaged))
 
 
 def pooling(func: Any, x: Box, size: Any, *rest: Any, **options: Any) -> Box:
-    """Averages over windows of one size."""
-    return _averages(func, x, _area(size, x), size, *rest, **options)
+    """Averages over windows of one size, or sums over them, divided by another number."""
+    divisor = rest[4] if len(rest) > 4 else options.get("divisor_override")
+    area = _area(size, x)
+    factor = area / abs(divisor) if divisor else 1
+    return _averages(func, x, area, size, *rest, factor=factor, **options)
 
 
 def adaptive(func: Any, x: Box, sides: Any) -> Box:
@@ -80,10 +89,13 @@ def _area(size: Any, x: Box) -> int:
     return prod(sides)
 
 
-def _averages(func: Any, x: Box, terms: int, *args: Any, **options: Any) -> Box:
+def _averages(func: Any, x: Box, terms: int, *args: Any, factor: float = 1, **options: Any) -> Box:
     centre, radius = (func(part, *args, **options) for part in (x.centre, x.spread.radius))
-    slack = x.spread.slack.amax() + x.most * widening(terms, x)
-    return Box.around(centre, Spread(radius, slack, averaged=x.spread.averaged))
+    if factor != 1:
+        radius = radius.abs()
+    slack = factor * (x.spread.slack.amax() + x.most * widening(terms, x))
+    most = factor * x.most + slack
+    return Box.around(centre, Spread(radius, slack, most, x.spread.averaged))
 
 
 def monotone(func: Any, x: Box, *args: Any, **options: Any) -> Box:
@@ -93,4 +105,4 @@ def monotone(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     low, high = (func(end, *args, **options) for end in x.ends)
     centre = (low + high) / 2
     slack = 4 * torch.finfo(x.dtype).eps * x.most
-    return Box.around(centre, Spread((high - low) / 2, slack))
+    return Box.around(bent(centre), Spread((high - low) / 2, slack, x.most))

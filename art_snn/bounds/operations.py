@@ -31,15 +31,24 @@ from art_snn.gradients.fixed import LOOKS
 class Propagation(TorchFunctionMode):
     """Within the block, and in the present thread, operations on boxes give boxes."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.with_graph = torch.is_grad_enabled()
+
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
         if func in LOOKS or not has_boxes((*args, *kwargs.values())):
             return func(*args, **kwargs)
-        operation = OPERATIONS.get(func)
+        operation, name = OPERATIONS.get(func), getattr(func, "__name__", str(func))
         if operation is None:
-            raise Unbounded(getattr(func, "__name__", str(func)))
+            raise Unbounded(name)
+        if kwargs.get("out") is not None:
+            raise Unbounded(f"{name} into another tensor")
+        if self.with_graph and not torch.is_grad_enabled():
+            # Margins need the slope of every operation, and gradients of one's own are none.
+            raise Unbounded(f"{name} without a graph, or in an autograd function of its own")
         return operation(func, *args, **kwargs)
 
 
