@@ -101,7 +101,8 @@ class Box(Tensor):
         if spread.most is not None:
             return spread.most
         with torch.no_grad():
-            return (self.centre.abs() + spread.radius).amax() + spread.slack.amax()
+            low, high = self.centre.aminmax()
+            return torch.maximum(-low, high) + spread.radius.amax() + spread.slack.amax()
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> "Box":
         """The same after a function that moves values and changes none."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from art_snn.bounds.box import Box, Nonlinear, Spread, Unbounded
 from art_snn.bounds.gates import SpikeBounds, Totals, gated
-from art_snn.bounds.intervals import BUFFERS, to_step_intervals
+from art_snn.bounds.intervals import BUFFERS, step_intervals
 from art_snn.bounds.trains import trains_of
 from art_snn.dynamics import Dynamics
 from art_snn.gradients.base import Firing, Site, simulation
@@ -81,7 +81,7 @@ class Method(ABC):
 
     def _simulations(self, site: Site, current: Box) -> tuple[Tensor, Tensor]:
         """Spikes [T, N, ...] at the lowest and at the highest current."""
-        low, high = currents(site.dynamics, current)
+        low, high = _currents(site.dynamics, current)
         return self.firing(site, low), self.firing(site, high)
 
     def _from_means(self, site: Site, current: Box) -> SpikeBounds:
@@ -93,7 +93,7 @@ class Method(ABC):
         steps, means = steps.view(-1, *(1,) * (current.ndim - 1)), []
         if weights_held():
             current = current.detached()
-        for end in currents(site.dynamics, current):
+        for end in _currents(site.dynamics, current):
             charges = end * steps
             spikes = self.firing(site, torch.cat([charges[:1], charges[1:] - charges[:-1]]))
             means.append(spikes.cumsum(0) / steps)
@@ -105,8 +105,10 @@ class StepIntervals(Method):
     """S-IBP (Liang et al., NeurIPS 2022): intervals of the potential, step by step."""
 
     def write(self, dynamics: Dynamics, current: Box, sure: Tensor, maybe: Tensor) -> None:
-        ends = currents(dynamics, current)
-        to_step_intervals(dynamics, *(b.copy_(x) for b, x in zip((sure, maybe), ends, strict=True)))
+        current, reach = _reach(dynamics, current)
+        torch.sub(current.centre.expand_as(sure), reach, out=sure)
+        torch.add(current.centre.expand_as(sure), reach, out=maybe)
+        step_intervals(dynamics, sure, maybe, (sure, maybe))
 
 
 class SpikeCounts(StepIntervals):
@@ -124,8 +126,8 @@ class SpikeCounts(StepIntervals):
         if trains is None:
             super().write(dynamics, current, sure, maybe)
         else:
-            low, high = currents(dynamics, current)
-            trains.write(low[0], high[0], sure, maybe)
+            step, reach = _reach(dynamics, current)
+            trains.between(step.centre - reach, step.centre + reach, (sure, maybe))
 
 
 METHODS: Mapping[str, type[Method]] = MappingProxyType(
@@ -134,14 +136,24 @@ METHODS: Mapping[str, type[Method]] = MappingProxyType(
 """Methods by name."""
 
 
-def currents(dynamics: Dynamics, current: Box) -> tuple[Tensor, Tensor]:
-    """Lowest and highest currents [T, N, ...], with what rounding of potentials can add to them."""
-    steps, repeats = len(current), repeats_one_step(current.centre)
-    if repeats:
+def _reach(dynamics: Dynamics, current: Box) -> tuple[Box, Tensor]:
+    """The current [T, N, ...], one step [N, ...] where all are the same, and how far it reaches.
+
+    The reach includes what rounding of potentials can add to it."""
+    steps = len(current)
+    if repeats_one_step(current.centre):
         current = current.mapped(lambda part: part[0])
-    reach = current.spread.radius + (current.spread.slack + _rounding(dynamics, current, steps))
-    low, high = current.centre - reach, current.centre + reach
-    return (repeat_step(low, steps), repeat_step(high, steps)) if repeats else (low, high)
+    spread = current.spread
+    return current, spread.radius + (spread.slack + _rounding(dynamics, current, steps))
+
+
+def _currents(dynamics: Dynamics, current: Box) -> tuple[Tensor, Tensor]:
+    """Lowest and highest currents [T, N, ...]."""
+    step, reach = _reach(dynamics, current)
+    ends = step.centre - reach, step.centre + reach
+    if step is current:
+        return ends
+    return repeat_step(ends[0], len(current)), repeat_step(ends[1], len(current))
 
 
 def _rounding(dynamics: Dynamics, current: Box, steps: int) -> Tensor:

@@ -10,22 +10,30 @@ BUFFERS = 16
 """Tensors of one step's size in a block, which should fit into the cache."""
 
 
-def to_step_intervals(dynamics: Dynamics, low: Tensor, high: Tensor) -> None:
-    """Overwrite lowest and highest currents [T, N, ...] by fewest and most spikes, 0 or 1.
+@torch.no_grad()
+def step_intervals(
+    dynamics: Dynamics, low: Tensor, high: Tensor, out: tuple[Tensor, Tensor] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Whether neurons surely fire, and whether they may, at every step, 0 or 1 [T, N, ...] each.
 
     The intervals of the potential go from step to step. A neuron that may or may not fire has the
-    potential after either."""
+    potential after either.
+
+    :param low, high: ends of the current [T, N, ...].
+    :param out: buffers for the results, such as the two themselves; None to make them."""
+    sure, maybe = (torch.empty_like(low), torch.empty_like(low)) if out is None else out
     fires = torch.gt if dynamics.strict else torch.ge
     v_low, v_high = dynamics._at_start(low[0]), dynamics._at_start(low[0])
     threshold, spare = operand(dynamics.threshold, v_low), torch.empty_like(v_low)
-    for x_low, x_high in zip(low.unbind(), high.unbind(), strict=True):
-        dynamics._charge(x_low, v_low, None, v_low)
-        dynamics._charge(x_high, v_high, None, v_high)
-        sure, maybe = fires(v_low, threshold, out=x_low), fires(v_high, threshold, out=x_high)
+    for t in range(len(low)):
+        dynamics._charge(low[t], v_low, None, v_low)
+        dynamics._charge(high[t], v_high, None, v_high)
+        spikes = fires(v_low, threshold, out=sure[t]), fires(v_high, threshold, out=maybe[t])
         if dynamics.reset == "hard":
-            _reset_hard(dynamics, v_low, v_high, sure, maybe, spare)
+            _reset_hard(dynamics, v_low, v_high, *spikes, spare)
         elif dynamics.reset == "soft":
-            _reset_soft(dynamics, v_low, v_high, sure, maybe, spare)
+            _reset_soft(dynamics, v_low, v_high, *spikes, spare)
+    return sure, maybe
 
 
 def _reset_hard(

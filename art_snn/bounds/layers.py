@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from art_snn.bounds.box import Box, Nonlinear, Spread, Unbounded, has_boxes
 from art_snn.bounds.gates import bent
 from art_snn.bounds.rounding import widening
 from art_snn.gradients.light import lightly
+from art_snn.pooling import average, pair, tiles
 
 
 def layer(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None, *rest: Any) -> Box:
@@ -78,7 +80,6 @@ def pooling(func: Any, x: Box, size: Any, *rest: Any, **options: Any) -> Box:
 
 def adaptive(func: Any, x: Box, sides: Any) -> Box:
     """Averages over as many windows as are asked for."""
-    sides = (sides,) if isinstance(sides, int) else sides
     outputs = func(x.centre, sides).shape[2:]
     terms = prod(ceil(a / b) + 1 for a, b in zip(x.shape[2:], outputs, strict=True))
     return _averages(func, x, terms, sides)
@@ -89,8 +90,18 @@ def _area(size: Any, x: Box) -> int:
     return prod(sides)
 
 
+def _pooled(func: Any, x: Tensor, size: Any, *rest: Any, **options: Any) -> Tensor:
+    """func(x, size, ...), in fewer passes over memory where windows tile planes on a CPU."""
+    kernel, (stride, padding, *others) = size, (*rest, None, 0)[: max(2, len(rest))]
+    plain = func is functional.avg_pool2d and x.ndim == 4 and x.device.type == "cpu"
+    if not plain or options or others[2:] not in ([], [None]):
+        return lightly(func, x, size, *rest, **options)
+    sides = [pair(value) for value in (kernel, kernel if stride is None else stride, padding)]
+    return average(x, sides[0]) if tiles(x.shape, *sides) else lightly(func, x, size, *rest)
+
+
 def _averages(func: Any, x: Box, terms: int, *args: Any, factor: float = 1, **options: Any) -> Box:
-    centre, radius = (func(part, *args, **options) for part in (x.centre, x.spread.radius))
+    centre, radius = (_pooled(func, part, *args, **options) for part in (x.centre, x.spread.radius))
     if factor != 1:
         radius = radius.abs()
     slack = factor * (x.spread.slack.amax() + x.most * widening(terms, x))

@@ -29,28 +29,41 @@ class Trains:
     firing: tuple[tuple[Span, ...], ...]
     silent: tuple[tuple[Span, ...], ...]
 
-    def write(self, low: Tensor, high: Tensor, sure: Tensor, maybe: Tensor) -> None:
-        """Write whether neurons surely fire, and whether they may, 0 or 1.
+    @torch.no_grad()
+    def between(
+        self, low: Tensor, high: Tensor, out: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Whether neurons surely fire, and whether they may, 0 or 1 at every step [T, N, ...].
 
         :param low, high: ends of the current [N, ...].
-        :param sure, maybe: buffers [T, N, ...]."""
+        :param out: buffers for the results; None to make them."""
+        steps = len(self.firing)
+        sure, maybe = low.new_empty(2, steps, *low.shape) if out is None else out
         spare = torch.empty_like(low)
-        for t in range(len(self.firing)):
-            _meets(self.firing[t], low, high, spare, maybe[t])
-            _meets(self.silent[t], low, high, spare, sure[t])
+        for t in range(steps):
+            _write_meets(self.firing[t], low, high, spare, maybe[t])
+            _write_meets(self.silent[t], low, high, spare, sure[t])
             sure[t].neg_().add_(1)
+        return sure, maybe
 
 
-def _meets(spans: tuple[Span, ...], low: Tensor, high: Tensor, spare: Tensor, out: Tensor) -> None:
+def _write_meets(
+    spans: tuple[Span, ...], low: Tensor, high: Tensor, spare: Tensor, out: Tensor
+) -> None:
     """Write 1 where an interval meets one of the spans, which are in order, and 0 elsewhere.
 
     As many have begun by its end as there are, less those over before its start."""
-    out.zero_()
-    for start, end in spans:
-        out.add_(torch.ge(high, start, out=spare) if start > -inf else 1.0)
+    if not spans:
+        out.zero_()
+    for i, (start, end) in enumerate(spans):
+        if i == 0:
+            torch.ge(high, start, out=out)
+        else:
+            out.add_(torch.ge(high, start, out=spare))
         if end < inf:
             out.sub_(torch.gt(low, end, out=spare))
-    out.clamp_(max=1)
+    if len(spans) > 1:
+        out.clamp_(max=1)
 
 
 @dataclass(frozen=True)

@@ -216,10 +216,10 @@ LIGHT: Mapping[Any, Callable[..., Any]] = MappingProxyType(
 """Affine functions of torch, and what replaces them or gives NotImplemented."""
 
 
-def lightly(func: Any, *args: Any) -> Tensor:
-    """func(*args), which keeps nothing of its input where only that takes a gradient."""
+def lightly(func: Any, *args: Any, **options: Any) -> Tensor:
+    """func(*args, **options), which keeps nothing of its input where only that takes a gradient."""
     layer, answer = LIGHT.get(func), NotImplemented
-    if layer is not None and by_input_alone(args, {}):
-        answer = layer(False, *args)
-    output: Tensor = func(*args) if answer is NotImplemented else answer
+    if layer is not None and by_input_alone(args, options):
+        answer = layer(False, *args, **options)
+    output: Tensor = func(*args, **options) if answer is NotImplemented else answer
     return output
