@@ -18,6 +18,10 @@ class Unbounded(Exception):
     """An operation of which no bounds are known, in words."""
 
 
+class Nonlinear(Unbounded):
+    """An operation that does not map means to means."""
+
+
 class Reach(ABC):
     """A set of perturbations that is smaller than its box; the first affine layer makes use of it."""
 
@@ -41,13 +45,14 @@ class Spread:
     :param radius: of every interval, in the shape of the centres, without rounding.
     :param slack: what rounding adds to it; broadcasts to the last axes of the centres.
     :param most: bound of the absolute values, a scalar; None where it is not known.
-    :param averaged: whether the first axis holds means over the steps up to each one.
+    :param averaged: number of time steps, where the first axis holds means over the steps up to
+        each one; 0 where it holds the steps.
     :param reach: the perturbations, where they are no box."""
 
     radius: Tensor
     slack: Tensor
     most: Tensor | None = None
-    averaged: bool = False
+    averaged: int = 0
     reach: Reach | None = None
 
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from art_snn.attacks.distances import FLIPS, SHIFT, require_budget, require_measure
-from art_snn.bounds.box import Box, Spread, Unbounded
+from art_snn.bounds.box import Box, Nonlinear, Spread, Unbounded
 from art_snn.bounds.firing import METHODS, Method
 from art_snn.bounds.inputs import Limits, perturbed
 from art_snn.bounds.margins import margins
-from art_snn.bounds.operations import Nonlinear, Propagation
+from art_snn.bounds.operations import Propagation
 from art_snn.bounds.rounding import widening
 from art_snn.checks import invalid, require, require_choice, require_count
 from art_snn.classifier.inputs import as_array, checked_samples, class_indices, reaches_as_it_is
@@ -137,7 +137,9 @@ class Bounding:
 
     def margin(self, x: Tensor, y: Tensor) -> Tensor:
         """The smallest margin [N] of samples [N, ...] of classes y [N]; -inf where there is none."""
-        with modes_kept(self.network, False), torch.enable_grad(), holding(True):
+        with modes_kept(self.network, False), _graphs(), holding(True):
+            # Tensors of inference mode take no part in a graph.
+            x, y = (part.clone() if part.is_inference() else part for part in (x, y))
             bounds = self.margins(x, y).detach()
         smallest = bounds.scatter(1, y[:, None], torch.inf).amin(1)
         return smallest.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
@@ -177,12 +179,19 @@ def _means(encoded: Any) -> Box:
     assert isinstance(encoded, Box)
     spread = encoded.spread
     if repeats_one_step(encoded):
-        return Box.around(encoded.centre, replace(spread, averaged=True))
+        return Box.around(encoded.centre, replace(spread, averaged=len(encoded)))
     steps = torch.arange(1, len(encoded) + 1, device=encoded.device, dtype=encoded.dtype)
     steps = steps.view(-1, *(1,) * (encoded.ndim - 1))
     centre, radius = (part.cumsum(0) / steps for part in (encoded.centre, spread.radius))
     slack = spread.slack + encoded.most * widening(len(encoded), encoded)
-    return Box.around(centre, Spread(radius, slack, averaged=True))
+    return Box.around(centre, Spread(radius, slack, averaged=len(encoded)))
+
+
+@contextmanager
+def _graphs() -> Iterator[None]:
+    """A block whose operations make a graph, wherever the caller is."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
 
 
 @contextmanager
@@ -237,6 +246,9 @@ def check_bounded(network: SpikingNetwork) -> None:
     dtype = network.dtype or torch.get_default_dtype()
     fits, remedy = dtype in (torch.float32, torch.float64), "Use network.float()."
     require(fits, "classifier", "a network in single or double precision", f"{dtype}", remedy)
+    lowered = torch.is_autocast_enabled(device_of(network).type)
+    expected, remedy = "a call outside of torch.autocast", "Close its block first."
+    require(not lowered, "classifier", expected, "one within it", remedy)
     objection = network.bounds_objection()
     expected, remedy = "a network whose neurons take all time steps in one call", REMEDY
     require(objection is None, "classifier", expected, str(objection), remedy)
@@ -259,6 +271,6 @@ def _check_range(classifier: PyTorchClassifier, samples: np.ndarray, norm: float
         require(inside, "x", expected, "others", remedy)
     elif limits is not None:
         inside = bool(((samples >= limits[0]) & (samples <= limits[1])).all())
-        got = f"values from {samples.min():g} to {samples.max():g}"
+        got = "others" if inside else f"values from {samples.min():g} to {samples.max():g}"
         remedy = "Scale the samples, or make the classifier with other clip_values."
         require(inside, "x", f"values within clip_values, {limits}", got, remedy)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from art_snn.bounds.box import Box, Spread, Unbounded
+from art_snn.bounds.box import Box, Nonlinear, Spread, Unbounded
 from art_snn.bounds.intervals import step_intervals
 from art_snn.bounds.trains import trains_of
 from art_snn.dynamics import Dynamics
@@ -55,6 +55,10 @@ class Method(ABC):
         dynamics, averaged = site.dynamics, current.spread.averaged
         if dynamics.unknown is not None or not dynamics.obeys_equations:
             raise Unbounded(dynamics.unknown or "neurons that obey other equations")
+        if not current.most.isfinite():
+            raise Unbounded(f"currents that overflow {current.dtype}")
+        if averaged and averaged != len(current):
+            raise Nonlinear("neurons that take the axis of time elsewhere")
         bounds = _from_means(site, current, self.firing) if averaged else self.bounds(site, current)
         centre, radius = (bounds.low + bounds.high) / 2, (bounds.high - bounds.low) / 2
         one = radius.detach().new_ones(())
@@ -176,6 +180,25 @@ class Gate(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None]:
         return None if ctx.closed else grad, None
+
+
+class Bend(torch.autograd.Function):
+    """A mark in the graph: the slope of what stands here is not the same everywhere in a box."""
+
+    @staticmethod
+    def forward(ctx: Any, centre: Tensor) -> Tensor:
+        ctx.bent = True
+        return centre.view_as(centre)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad
+
+
+def bent(centre: Tensor) -> Tensor:
+    """The centre of what no affine function has made, with a :class:`Bend` in its graph."""
+    output: Tensor = Bend.apply(centre)  # type: ignore[no-untyped-call]
+    return output
 
 
 def gated(centre: Tensor, bounds: SpikeBounds) -> Tensor:

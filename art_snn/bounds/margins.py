@@ -20,14 +20,18 @@ def margins(logits: Box, y: Tensor, *, differentiable: bool = False) -> Tensor:
 
     The rows of the affine layers behind the last neurons are subtracted before they meet an
     interval, so that what two logits share cancels. They weigh the mean of the spikes over time, for
-    which counts are sharper than steps.
+    which counts are sharper than steps. Where a layer there is not affine, such as max pooling, the
+    intervals of the logits are all that is known.
 
     :param logits: z [N, K], with the graph of its centres.
     :param y: class indices [N].
     :param differentiable: whether the bounds are to be differentiated by weights."""
-    z, radius = logits.centre, logits.spread.radius.detach()
-    gates = list(_gates(z.grad_fn))
-    slack = (logits.spread.slack + ROWS * radius).expand_as(z)
+    z, radius = logits.centre, logits.spread.radius
+    gates = _gates(z.grad_fn)
+    slack = (logits.spread.slack + ROWS * radius.detach()).expand_as(z)
+    if gates is None:
+        low, high = z - radius - slack, z + radius + slack
+        return (low.gather(1, y[:, None]) - high).scatter(1, y[:, None], 0.0)
     with _closed(gates):
         rows = _Rows(gates, z, differentiable)
         own = rows.of(z.gather(1, y[:, None]).sum())
@@ -77,18 +81,21 @@ def _summed(values: Tensor, axes: int) -> Tensor:
     return values.flatten(1).sum(1)
 
 
-def _gates(node: Any) -> Iterator[Any]:
-    """The gates that a graph begins at."""
-    seen, waiting = set(), [node]
+def _gates(node: Any) -> list[Any] | None:
+    """The gates that a graph begins at; None where not all of it behind them is affine."""
+    gates, seen, waiting = [], set(), [node]
     while waiting:
         node = waiting.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
+        if hasattr(node, "bent"):
+            return None
         if hasattr(node, "bounds"):
-            yield node
+            gates.append(node)
         else:
             waiting += [following for following, _ in node.next_functions]
+    return gates
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from art_snn.bounds.box import Box, Spread, Unbounded
+from art_snn.bounds.box import Box, Nonlinear, Spread, Unbounded
+from art_snn.bounds.firing import bent
 from art_snn.bounds.rounding import widening
 from art_snn.gradients.fixed import LOOKS
 
@@ -22,15 +23,24 @@ from art_snn.gradients.fixed import LOOKS
 class Propagation(TorchFunctionMode):
     """Within the block, and in the present thread, operations on boxes give boxes."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.with_graph = torch.is_grad_enabled()
+
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
         if func in LOOKS or not _has_boxes((*args, *kwargs.values())):
             return func(*args, **kwargs)
-        operation = OPERATIONS.get(func)
+        operation, name = OPERATIONS.get(func), getattr(func, "__name__", str(func))
         if operation is None:
-            raise Unbounded(getattr(func, "__name__", str(func)))
+            raise Unbounded(name)
+        if kwargs.get("out") is not None:
+            raise Unbounded(f"{name} into another tensor")
+        if self.with_graph and not torch.is_grad_enabled():
+            # Margins need the slope of every operation, and gradients of one's own are none.
+            raise Unbounded(f"{name} without a graph, or in an autograd function of its own")
         return operation(func, *args, **kwargs)
 
 
@@ -44,6 +54,8 @@ def _layer(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None, *rest:
     if _has_boxes((weight, bias)):
         raise Unbounded("a layer whose weights depend on the input")
     spread, magnitudes = x.spread, weight.abs()
+    if spread.averaged and x.ndim < max(2, weight.ndim):
+        raise Nonlinear(f"{func.__name__} of all time steps as one sample")
     centre = func(x.centre, weight, bias, *rest)
     if spread.reach is None:
         radius = func(spread.radius, magnitudes, None, *rest)
@@ -90,8 +102,11 @@ def _norm(
 
 
 def _pooling(func: Any, x: Box, size: Any, *rest: Any, **options: Any) -> Box:
-    """Averages over windows of one size."""
-    return _averages(func, x, _area(size, x), size, *rest, **options)
+    """Averages over windows of one size, or sums over them, divided by another number."""
+    divisor = rest[4] if len(rest) > 4 else options.get("divisor_override")
+    area = _area(size, x)
+    factor = area / abs(divisor) if divisor else 1
+    return _averages(func, x, area, size, *rest, factor=factor, **options)
 
 
 def _adaptive(func: Any, x: Box, sides: Any) -> Box:
@@ -107,9 +122,11 @@ def _area(size: Any, x: Box) -> int:
     return prod(sides)
 
 
-def _averages(func: Any, x: Box, terms: int, *args: Any, **options: Any) -> Box:
+def _averages(func: Any, x: Box, terms: int, *args: Any, factor: float = 1, **options: Any) -> Box:
     centre, radius = (func(part, *args, **options) for part in (x.centre, x.spread.radius))
-    slack = x.spread.slack.amax() + x.most * widening(terms, x)
+    if factor != 1:
+        radius = radius.abs()
+    slack = factor * (x.spread.slack.amax() + x.most * widening(terms, x))
     return Box.around(centre, Spread(radius, slack, averaged=x.spread.averaged))
 
 
@@ -120,28 +137,43 @@ def _monotone(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     low, high = (func(end, *args, **options) for end in x.ends)
     centre = (low + high) / 2
     slack = 4 * torch.finfo(x.dtype).eps * x.most
-    return Box.around(centre, Spread((high - low) / 2, slack))
-
-
-class Nonlinear(Unbounded):
-    """An operation that does not map means to means."""
+    return Box.around(bent(centre), Spread((high - low) / 2, slack))
 
 
 def _moved(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     """Values at other places whose last axes, where they are the same, mean the same."""
     if any(isinstance(value, torch.dtype) for value in (*args, *options.values())):
         raise Unbounded(f"{func.__name__} as another dtype")
-    return x.mapped(lambda part: func(part, *args, **options))
+    y = x.mapped(lambda part: func(part, *args, **options))
+    steps = x.spread.averaged
+    # Rows of one step each stay so in smaller rows, and in those of whole steps.
+    if steps and y.stride(0) and y.shape[0] % len(x) and y.shape[0] % steps:
+        raise Nonlinear(func.__name__)
+    return y
 
 
 def _permuted(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     """Values at other places."""
-    index = args[0] if func is Tensor.__getitem__ else None
-    # A mean over steps is that of every step where all are the same.
-    if index is not None and x.spread.averaged and x.stride(0):
-        raise Nonlinear("a choice of time steps")
+    if x.spread.averaged and not _keeps_time(func, x, *args, **options):
+        raise Nonlinear(f"{func.__name__} that moves the axis of time")
     whole = replace(x.spread, slack=x.spread.slack.amax())
     return Box.around(x.centre, whole).mapped(lambda part: func(part, *args, **options))
+
+
+def _keeps_time(func: Any, x: Box, *args: Any, **options: Any) -> bool:
+    """Whether the first axis is what it was, or one of several steps that are all the same."""
+    if func is Tensor.__getitem__:
+        if isinstance(args[0], int):
+            return not x.stride(0)
+        if not all(i is Ellipsis or isinstance(i, int | slice) for i in _several(args[0])):
+            return False
+    before = torch.empty(x.shape, device="meta")
+    after = func(before, *args, **options)
+    return bool(after.ndim) and (len(after), after.stride(0)) == (len(x), before.stride(0))
+
+
+def _several(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _parts(func: Any, x: Box, *args: Any, **options: Any) -> tuple[Box, ...]:
@@ -159,13 +191,18 @@ def _parts(func: Any, x: Box, *args: Any, **options: Any) -> tuple[Box, ...]:
 def _joined(func: Any, boxes: Any, *args: Any, **options: Any) -> Box:
     """Several tensors in one."""
     several = [box if isinstance(box, Box) else _exact(box, boxes) for box in boxes]
-    averaged = {box.spread.averaged for box in several}
-    if averaged == {True, False}:
+    averaged = max(box.spread.averaged for box in several)
+    if averaged != min(box.spread.averaged for box in several):
         raise Unbounded(f"{func.__name__} of means and steps")
+    if averaged:
+        axis = int(args[0] if args else options.get("dim", 0))
+        joins_time = axis in (0, -several[0].ndim - (func is torch.stack))
+        if joins_time or not all(_fits_means(part, several[0]) for part in boxes):
+            raise Nonlinear(f"{func.__name__} of what changes over time")
     centre = func([box.centre for box in several], *args, **options)
     radius = func([box.spread.radius for box in several], *args, **options)
     slack = torch.stack([box.spread.slack.amax() for box in several]).amax()
-    return Box.around(centre, Spread(radius, slack, averaged=True in averaged))
+    return Box.around(centre, Spread(radius, slack, averaged=averaged))
 
 
 def _exact(value: Tensor, boxes: Any) -> Box:
@@ -174,6 +211,13 @@ def _exact(value: Tensor, boxes: Any) -> Box:
     return Box.around(
         value, Spread(torch.zeros_like(value), value.new_zeros(()), averaged=averaged)
     )
+
+
+def _fits_means(value: Any, x: Box) -> bool:
+    """Whether a value, another box or one that is no box, is the same at every step of means x."""
+    if not x.spread.averaged or isinstance(value, Box) or not isinstance(value, Tensor):
+        return True
+    return value.ndim < x.ndim or (value.ndim == x.ndim and len(value) == 1)
 
 
 def _unchanged(
@@ -208,9 +252,11 @@ def _reversed_difference(func: Any, a: Any, b: Any) -> Box:
 
 def _added(a: Any, b: Any, alpha: float) -> Box:
     boxes = [part for part in (a, b) if isinstance(part, Box)]
-    centre = torch.add(*(_plain(part) for part in (a, b)), alpha=alpha)
     box, *others = boxes
+    centre = torch.add(*(_plain(part, box) for part in (a, b)), alpha=alpha)
     if not others:
+        if not _fits_means(b if box is a else a, box):
+            raise Nonlinear("a sum with what changes over time")
         factor = abs(alpha) if box is b else 1
         reach = box.spread.reach if factor == 1 and box is a else None
         size = _size(b if box is a else a)
@@ -228,10 +274,10 @@ def _added(a: Any, b: Any, alpha: float) -> Box:
     return Box.around(centre, Spread(radius, slack, averaged=box.spread.averaged))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, like: Box) -> Any:
     if isinstance(value, Box):
         return value.centre
-    return value if isinstance(value, Tensor) else torch.tensor(value)
+    return value if isinstance(value, Tensor) else like.new_tensor(value)
 
 
 def _size(value: Any) -> Any:
@@ -257,6 +303,8 @@ def _negative(func: Any, x: Box) -> Box:
 
 
 def _scaled(x: Box, factor: Any, centre: Tensor | None = None) -> Box:
+    if not _fits_means(factor, x):
+        raise Nonlinear("a product with what changes over time")
     centre = x.centre * factor if centre is None else centre
     size, spread = abs(factor), x.spread
     radius = (spread.radius * size).expand_as(centre)
@@ -279,10 +327,10 @@ def _total(func: Any, x: Box, *args: Any, **options: Any) -> Box:
 def _reduced(func: Any, x: Box, factor: int, *args: Any, **options: Any) -> Box:
     spread = x.spread
     if spread.averaged:
-        if args != (0,) or options.get("keepdim"):
+        if args != (0,) or options.get("keepdim") or len(x) != spread.averaged:
             raise Nonlinear(f"{func.__name__} over other axes than time")
         last = x.mapped(lambda part: part[-1])
-        last = Box.around(last.centre, replace(last.spread, averaged=False))
+        last = Box.around(last.centre, replace(last.spread, averaged=0))
         return last if factor == 1 else _scaled(last, float(factor))
     centre = func(x.centre, *args, **options)
     radius = func(spread.radius, *args, **options)
