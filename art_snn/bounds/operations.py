@@ -111,7 +111,6 @@ def _pooling(func: Any, x: Box, size: Any, *rest: Any, **options: Any) -> Box:
 
 def _adaptive(func: Any, x: Box, sides: Any) -> Box:
     """Averages over as many windows as are asked for."""
-    sides = (sides,) if isinstance(sides, int) else sides
     outputs = func(x.centre, sides).shape[2:]
     terms = prod(ceil(a / b) + 1 for a, b in zip(x.shape[2:], outputs, strict=True))
     return _averages(func, x, terms, sides)
