@@ -131,6 +131,8 @@ def _averages(func: Any, x: Box, terms: int, *args: Any, factor: float = 1, **op
 
 def _monotone(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     """A function that never falls where an input rises; its values are some of the input's."""
+    if options.get("inplace"):
+        raise Unbounded(f"{func.__name__} in place")
     if x.spread.averaged:
         raise Nonlinear(func.__name__)
     low, high = (func(end, *args, **options) for end in x.ends)
