@@ -159,11 +159,13 @@ class Bounding:
         return self._run(box)
 
     def _run(self, box: Box) -> Box:
-        with _named(self.network), Propagation():
-            encoded = self.network.encode(box)
+        with _named(self.network):
+            with Propagation():
+                encoded = self.network.encode(box)
             if self.averaged:
                 encoded = _means(encoded)
-            logits = self.network.run(encoded, self.method.fire)
+            with Propagation():
+                logits = self.network.run(encoded, self.method.fire)
         assert isinstance(logits, Box)
         return logits
 

@@ -64,7 +64,7 @@ def _in_ball(case: Drawn, moved: Tensor) -> Tensor:
     return (case.x + shrunk.view_as(moved)).clamp(0, 1)
 
 
-def check(case: Drawn, tally: Tally, count: int = 12) -> None:
+def check(case: Drawn, tally: Tally, count: int = 12, rules: tuple[str, ...] = RULES) -> None:
     """Raise AssertionError at a point that a bound forbids."""
     y = case.y
     bounds = {method: case.bounds(method, y) for method in METHODS}
@@ -72,7 +72,7 @@ def check(case: Drawn, tally: Tally, count: int = 12) -> None:
     tally.networks += 1
     tally.samples += len(y)
     tally.certified += int(certified.sum())
-    rules = RULES if case.norm else ()
+    rules = rules if case.norm else ()
     candidates = [points(case, count, seed=1), *(attacked(case, rule) for rule in rules)]
     for moved in (point for several in candidates for point in several):
         with torch.no_grad():
