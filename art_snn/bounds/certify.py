@@ -126,6 +126,6 @@ def _check_range(classifier: PyTorchClassifier, samples: np.ndarray, norm: float
         require(inside, "x", expected, "others", remedy)
     elif limits is not None:
         inside = bool(((samples >= limits[0]) & (samples <= limits[1])).all())
-        got = f"values from {samples.min():g} to {samples.max():g}"
+        got = "others" if inside else f"values from {samples.min():g} to {samples.max():g}"
         remedy = "Scale the samples, or make the classifier with other clip_values."
         require(inside, "x", f"values within clip_values, {limits}", got, remedy)
