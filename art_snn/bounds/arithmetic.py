@@ -15,12 +15,12 @@ def plus(func: Any, a: Any, b: Any, *, alpha: float = 1, out: None = None) -> Bo
     return _added(a, b, alpha)
 
 
-def difference(func: Any, a: Any, b: Any, *, alpha: float = 1, out: None = None) -> Box:
+def minus(func: Any, a: Any, b: Any, *, alpha: float = 1, out: None = None) -> Box:
     """a - alpha b."""
     return _added(a, b, -alpha)
 
 
-def reversed_difference(func: Any, a: Any, b: Any) -> Box:
+def reversed_minus(func: Any, a: Any, b: Any) -> Box:
     return _added(_scaled(a, -1.0), b, 1)
 
 

@@ -34,6 +34,10 @@ class Reach(ABC):
         """The same after a multiplication of each value by a positive factor."""
 
     @abstractmethod
+    def pooled(self, function: Callable[[Tensor], Tensor], area: int) -> "Reach":
+        """The same after averages over windows of so many values, each in one of them."""
+
+    @abstractmethod
     def changes(self, func: Any, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
         """How far outputs of func(x, weight, None, *rest) can fall and rise."""
 

@@ -30,25 +30,26 @@ class FlipReach(Reach):
     unit: Tensor
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> "FlipReach":
-        parts = {name: function(getattr(self, name)) for name in ("up", "down", "unit")}
-        return replace(self, **parts)
+        up, down, unit = map(function, (self.up, self.down, self.unit))
+        return replace(self, up=up, down=down, unit=unit)
 
     def scaled(self, factor: Any) -> "FlipReach":
         return replace(self, unit=self.unit * factor)
 
     def pooled(self, function: Callable[[Tensor], Tensor], area: int) -> "FlipReach":
         up, down = (function(part) * area for part in (self.up, self.down))
-        # A maximum pooling of a positive tensor would be exact; its mean is no bound.
-        largest = self.unit.amax().expand_as(self.unit)
-        return replace(self, up=up, down=down, unit=function(largest) / area)
+        return replace(self, up=up, down=down, unit=(self.unit.amax() / area).expand_as(up))
 
     @torch.no_grad()
     def changes(self, func: Any, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
         """The flips with the largest weights first, as many as the values they change can take."""
         falls, rises = [], []
         for up, down, unit in self._blocks(func, weight, *rest):
-            sizes = weight.flatten(1) * unit
-            outputs = [_largest(row, up, down, self.count) for row in sizes]
+            outputs = []
+            for index, row in enumerate(weight.flatten(1)):
+                first = index // (len(weight) * len(row) // len(up)) * len(row)
+                seen = slice(first, first + len(row))
+                outputs.append(_largest(row * unit[seen], up[seen], down[seen], self.count))
             falls.append(torch.stack([fall for fall, _ in outputs], 1))
             rises.append(torch.stack([rise for _, rise in outputs], 1))
         like = func(self.up[:1], weight, None, *rest)
@@ -88,8 +89,8 @@ def _patches(func: Any, x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
     """What the outputs of a layer see of x [N, ...]: [F, N, places]."""
     if func is functional.linear and x.ndim == 2:
         return x.T[:, :, None]
-    stride, padding, dilation, groups = (*rest, 1, 0, 1, 1)[:4] if len(rest) < 4 else rest
-    if func is not functional.conv2d or groups != 1 or isinstance(padding, str):
+    stride, padding, dilation = (*rest, *(1, 0, 1)[len(rest) :])[:3]
+    if func is not functional.conv2d or isinstance(padding, str):
         raise Unbounded("flips in front of a layer that is no plain linear layer or convolution")
     patches: Tensor = functional.unfold(x, weight.shape[2:], dilation, padding, stride)
     return patches.transpose(0, 1).contiguous()

@@ -1,7 +1,9 @@
-"""What layers do to boxes: linear, convolution, batch norm, pooling.
+"""What layers do to boxes: linear, convolution, batch norm, average_pooling.
 
 Affine layers are those of Gowal et al. (ICCV 2019): centre W m + b, radius |W| r."""
 
+from collections.abc import Callable
+from functools import partial
 from math import ceil, prod
 from typing import Any
 
@@ -13,7 +15,7 @@ from art_snn.bounds.box import Box, Nonlinear, Spread, Unbounded, has_boxes
 from art_snn.bounds.gates import bent
 from art_snn.bounds.rounding import widening
 from art_snn.gradients.light import lightly
-from art_snn.pooling import average, pair, tiles
+from art_snn.pooling import Pair, average, pair, tiles
 
 
 def layer(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None, *rest: Any) -> Box:
@@ -70,19 +72,21 @@ def norm(
     return Box.around(centre, Spread(radius, slack, most, x.spread.averaged))
 
 
-def pooling(func: Any, x: Box, size: Any, *rest: Any, **options: Any) -> Box:
+def average_pooling(func: Any, x: Box, size: Any, *rest: Any, **options: Any) -> Box:
     """Averages over windows of one size, or sums over them, divided by another number."""
     divisor = rest[4] if len(rest) > 4 else options.get("divisor_override")
     area = _area(size, x)
-    factor = area / abs(divisor) if divisor else 1
-    return _averages(func, x, area, size, *rest, factor=factor, **options)
+    pooled = partial(_pooled, func, size=size, rest=rest, **options)
+    apart = func is functional.avg_pool2d and not options and tiles(x.shape, *_sides(size, *rest))
+    return _averages(pooled, x, area, apart, area / abs(divisor) if divisor else 1)
 
 
 def adaptive(func: Any, x: Box, sides: Any) -> Box:
     """Averages over as many windows as are asked for."""
-    outputs = func(x.centre, sides).shape[2:]
-    terms = prod(ceil(a / b) + 1 for a, b in zip(x.shape[2:], outputs, strict=True))
-    return _averages(func, x, terms, sides)
+    pairs = list(zip(x.shape[2:], func(x.centre, sides).shape[2:], strict=True))
+    apart = all(a % b == 0 for a, b in pairs)
+    terms = prod(a // b if apart else ceil(a / b) + 1 for a, b in pairs)
+    return _averages(lambda part: func(part, sides), x, terms, apart)
 
 
 def _area(size: Any, x: Box) -> int:
@@ -90,23 +94,37 @@ def _area(size: Any, x: Box) -> int:
     return prod(sides)
 
 
-def _pooled(func: Any, x: Tensor, size: Any, *rest: Any, **options: Any) -> Tensor:
-    """func(x, size, ...), in fewer passes over memory where windows tile planes on a CPU."""
-    kernel, (stride, padding, *others) = size, (*rest, None, 0)[: max(2, len(rest))]
+def _sides(size: Any, stride: Any = None, padding: Any = 0, *rest: Any) -> tuple[Pair, Pair, Pair]:
+    """Sides of windows, steps between them, and margins of an average pooling of planes."""
+    return pair(size), pair(size if stride is None else stride), pair(padding)
+
+
+def _pooled(func: Any, x: Tensor, size: Any, rest: tuple[Any, ...], **options: Any) -> Tensor:
+    """func(x, size, *rest), in fewer passes over memory where windows tile planes on a CPU."""
     plain = func is functional.avg_pool2d and x.ndim == 4 and x.device.type == "cpu"
-    if not plain or options or others[2:] not in ([], [None]):
-        return lightly(func, x, size, *rest, **options)
-    sides = [pair(value) for value in (kernel, kernel if stride is None else stride, padding)]
-    return average(x, sides[0]) if tiles(x.shape, *sides) else lightly(func, x, size, *rest)
+    if plain and not options and rest[4:] in ((), (None,)):
+        kernel, stride, padding = _sides(size, *rest)
+        if tiles(x.shape, kernel, stride, padding):
+            return average(x, kernel)
+    return lightly(func, x, size, *rest, **options)
 
 
-def _averages(func: Any, x: Box, terms: int, *args: Any, factor: float = 1, **options: Any) -> Box:
-    centre, radius = (_pooled(func, part, *args, **options) for part in (x.centre, x.spread.radius))
+def _averages(
+    function: Callable[[Tensor], Tensor], x: Box, terms: int, apart: bool, factor: float = 1
+) -> Box:
+    """Means over windows of so many values at most, each times a factor.
+
+    :param apart: whether all windows have as many values, and none is in two of them."""
+    spread = x.spread
+    centre, radius = function(x.centre), function(spread.radius)
+    reach = None
     if factor != 1:
         radius = radius.abs()
-    slack = factor * (x.spread.slack.amax() + x.most * widening(terms, x))
+    elif apart and spread.reach is not None:
+        reach = spread.reach.pooled(function, terms)
+    slack = factor * (spread.slack.amax() + x.most * widening(terms, x))
     most = factor * x.most + slack
-    return Box.around(centre, Spread(radius, slack, most, x.spread.averaged))
+    return Box.around(centre, Spread(radius, slack, most, spread.averaged, reach))
 
 
 def monotone(func: Any, x: Box, *args: Any, **options: Any) -> Box:

@@ -45,7 +45,7 @@ def _several(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def parts(func: Any, x: Box, *args: Any, **options: Any) -> tuple[Box, ...]:
+def divided(func: Any, x: Box, *args: Any, **options: Any) -> tuple[Box, ...]:
     """Values in several parts."""
     if x.spread.averaged:
         raise Nonlinear(func.__name__)

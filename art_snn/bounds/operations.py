@@ -13,18 +13,18 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from art_snn.bounds.arithmetic import (
-    difference,
     mean,
+    minus,
     negative,
     plus,
     product,
     quotient,
-    reversed_difference,
+    reversed_minus,
     total,
 )
 from art_snn.bounds.box import Unbounded, has_boxes
-from art_snn.bounds.layers import adaptive, layer, monotone, norm, pooling
-from art_snn.bounds.moves import joined, moved, parts, permuted, same, unchanged
+from art_snn.bounds.layers import adaptive, average_pooling, layer, monotone, norm
+from art_snn.bounds.moves import divided, joined, moved, permuted, same, unchanged
 from art_snn.gradients.fixed import LOOKS
 
 
@@ -64,19 +64,19 @@ def _named(operation: Operation, *names: str) -> dict[Any, Operation]:
 OPERATIONS: Mapping[Any, Operation] = MappingProxyType(
     _named(layer, "linear", "conv1d", "conv2d", "conv3d")
     | {functional.batch_norm: norm}
-    | _named(pooling, "avg_pool1d", "avg_pool2d", "avg_pool3d")
+    | _named(average_pooling, "avg_pool1d", "avg_pool2d", "avg_pool3d")
     | _named(adaptive, *(f"adaptive_avg_pool{n}d" for n in (1, 2, 3)))
     | _named(monotone, *(f"max_pool{n}d" for n in (1, 2, 3)), "relu")
     | _named(monotone, *(f"adaptive_max_pool{n}d" for n in (1, 2, 3)))
     | _named(moved, "flatten", "reshape", "view", "unflatten", "expand", "contiguous", "clone")
     | _named(permuted, "transpose", "permute", "squeeze", "unsqueeze", "movedim", "__getitem__")
-    | _named(parts, "chunk", "split", "unbind")
+    | _named(divided, "chunk", "split", "unbind")
     | _named(joined, "cat", "stack")
     | _named(unchanged, "dropout", *(f"dropout{n}d" for n in (1, 2, 3)))
     | _named(same, "to", "float", "double", "detach")
     | _named(plus, "add", "__add__", "__radd__")
-    | _named(difference, "sub", "__sub__")
-    | _named(reversed_difference, "__rsub__", "rsub")
+    | _named(minus, "sub", "__sub__")
+    | _named(reversed_minus, "__rsub__", "rsub")
     | _named(product, "mul", "__mul__", "__rmul__")
     | _named(quotient, "div", "__truediv__", "true_divide")
     | _named(negative, "neg", "__neg__")
