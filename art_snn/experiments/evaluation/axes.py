@@ -55,9 +55,13 @@ def budget_scale(norm: str, budgets: Iterable[float]) -> tuple[int, str]:
     return (LEVELS, " [1/255]") if levels else (1, "")
 
 
-def accuracy_words(results: Sequence[Verdict]) -> str:
-    """What an axis of the accuracies of these verdicts shows."""
-    return f"accuracy{' at most' if any(verdict.open for verdict in results) else ''} [%]"
+def accuracy_words(results: Sequence[Verdict], bounded: bool = False) -> str:
+    """What an axis of the accuracies of these verdicts shows.
+
+    :param bounded: whether lower bounds are drawn, too: then the names of the lines say which is
+        which."""
+    at_most = any(verdict.open for verdict in results) and not bounded
+    return f"accuracy{' at most' if at_most else ''} [%]"
 
 
 def add_legend(figure: Figure, handles: Sequence[Any], names: Sequence[str]) -> None:

@@ -15,7 +15,8 @@ HEAD = ("name", "title", "date", "summary")
 
 def summary(evaluation: Evaluation) -> list[dict[str, Any]]:
     """The verdicts in short, a dict per budget: eps, norm, clean, robust, low, high, upper_bound,
-    findings; shares are numbers in [0, 1], and findings their names."""
+    certified, exact, findings; shares are numbers in [0, 1], certified is None without bounds, and
+    findings are names."""
     return [_short(verdict) for verdict in verdicts(evaluation)]
 
 
@@ -29,6 +30,8 @@ def _short(verdict: Verdict) -> dict[str, Any]:
         "low": low,
         "high": high,
         "upper_bound": verdict.open,
+        "certified": None if verdict.certified is None else verdict.certified.value,
+        "exact": verdict.exact,
         "findings": list(dict.fromkeys(finding.name for finding in verdict.findings)),
     }
 

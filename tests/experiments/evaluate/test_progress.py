@@ -106,11 +106,11 @@ def target(**settings):
     return Target(Settings(**settings), small.classifier(), x, np.zeros(6, int))
 
 
-def test_the_time_and_a_cheaper_plan_are_told_before(caplog, monkeypatch):
+def test_the_time_and_a_cheaper_plan_are_told_before(tmp_path, caplog, monkeypatch):
     speed = Speed(4, Pace(0.1, 0.01), Pace(0.3, 0.02))
     monkeypatch.setattr(Speed, "measured", lambda _: speed)
     subject = target(plan="standard", eps=(0.1, 0.2))
-    units = [one for one in attack_units(subject) if one.plan == "standard"]
+    units = [one for one in attack_units(subject, Store(tmp_path, "key")) if one.plan == "standard"]
     with caplog.at_level(logging.INFO, "art_snn"):
         announce(subject, units, 1, resumed=False)
         announce(subject, units[:1], 2, resumed=True)
