@@ -92,8 +92,8 @@ def bounds_units(target: Target) -> Iterator[Unit]:
         for rows in target.slices:
             name, count = block_name(f"bounds-{place}", rows), rows.stop - rows.start
             compute = partial(_bounded, target, eps, rows)
-            step = f"bounds, eps {eps:.4g}"
-            yield Unit(name, count, step, {"bounds": Work(BOUNDING)}, compute, early=True)
+            step, works = f"bounds, eps {eps:.4g}", {"bounds": Work(BOUNDING)}
+            yield Unit(name, count, step, works, compute, inf, early=True)
 
 
 def _bounded(target: Target, eps: float, rows: slice, _: Listener) -> Any:

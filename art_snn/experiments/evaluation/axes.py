@@ -58,10 +58,9 @@ def budget_scale(norm: str, budgets: Iterable[float]) -> tuple[int, str]:
 def accuracy_words(results: Sequence[Verdict], bounded: bool = False) -> str:
     """What an axis of the accuracies of these verdicts shows.
 
-    :param bounded: whether lower bounds are drawn, too: then the names of the lines say which is
-        which."""
-    at_most = any(verdict.open for verdict in results) and not bounded
-    return f"accuracy{' at most' if at_most else ''} [%]"
+    :param bounded: whether what is certified is drawn, too, which is no upper bound."""
+    at_most = ", of attacks at most" if bounded else " at most"
+    return f"accuracy{at_most if any(verdict.open for verdict in results) else ''} [%]"
 
 
 def add_legend(figure: Figure, handles: Sequence[Any], names: Sequence[str]) -> None:

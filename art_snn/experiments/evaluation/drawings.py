@@ -44,7 +44,8 @@ def draw_accuracy(evaluation: Evaluation, name: str) -> Drawing:
         proven = [f"{v.certified} {budget_words(v.norm, v.eps)}" for v in verdicts(evaluation)]
         words += f" Certified are {join_words(proven)}."
     words = f"{words} The table of attacks has the numbers."
-    title = "Accuracy under each attack and under all of them, with 95 % intervals"
+    certified = ", and what is certified" if evaluation.bounds else ""
+    title = f"Accuracy under each attack and under all of them{certified}, with 95 % intervals"
     return Drawing(title, inline(accuracy_figure(evaluation), name, title, words))
 
 

@@ -7,8 +7,15 @@ from art_snn.attacks import Outcome
 from art_snn.attacks.plan import REPEATED, short_stage
 from art_snn.experiments.evaluation.cards import make_cards
 from art_snn.experiments.evaluation.evaluation import Evaluation, Trial
-from art_snn.experiments.evaluation.verdict import CERTIFIED, UNION, bound, plain_words, verdicts
-from art_snn.experiments.evaluation.words import count_words, size
+from art_snn.experiments.evaluation.verdict import (
+    CERTIFIED,
+    EXACT,
+    UNION,
+    bound,
+    plain_words,
+    verdicts,
+)
+from art_snn.experiments.evaluation.words import count_words, short_budget, size
 from art_snn.experiments.tables import Command, Notes, Part, Table
 from art_snn.metrics import SIGNIFICANT, against, p_words, paired_difference
 
@@ -148,10 +155,14 @@ def _bounds_words(evaluation: Evaluation) -> list[str]:
     first, *_ = evaluation.bounds
     attacked = "were not attacked, and stand in the table of attacks without queries"
     attacked = "were attacked all the same, and none was broken" if first.checked else attacked
-    return [
+    lines = [
         f"Bounds of the spikes ({first.method}) certify samples that no change within the budget "
         f"can break. Those {attacked}."
     ]
+    exact = [verdict.eps for verdict in verdicts(evaluation) if verdict.exact]
+    if exact:
+        lines.append(f"The robust accuracy {short_budget(evaluation.norm, *exact)} is {EXACT}.")
+    return lines
 
 
 def _skipped(trial: Trial) -> list[str]:
