@@ -74,6 +74,8 @@ def test_a_summary_that_does_not_follow_from_the_samples_is_refused(change, tmp_
 def test_a_summary_is_missed_and_may_differ_in_the_last_bits():
     content = as_json(small())
     content["summary"][0]["low"] *= 1 + 1e-15
+    # Those that were written before there were bounds.
+    del content["summary"][0]["certified"], content["summary"][0]["exact"], content["bounds"]
     assert structured(copy.deepcopy(content), Evaluation).name == "plain"
     del content["summary"]
     with pytest.raises(ValueError, match="a summary that follows from the samples, got null"):
