@@ -96,8 +96,9 @@ def draw_side_by_side(items: Sequence[ReportItem], name: str) -> Drawing | None:
         words.append(f"result {number} {join_words(shares)}")
         if certified := certified_curve(mine):
             curves[f"{number}: {item.evaluation.name}, {CERTIFIED}"] = clean | certified
-    title = "Accuracy under all attacks of each result, with 95 % intervals"
     bounded = any(item.evaluation.bounds for item in items)
+    certified_words = ", and what is certified" if bounded else ""
+    title = f"Accuracy under all attacks of each result{certified_words}, with 95 % intervals"
     axis = accuracy_words(results, bounded=bounded)
     figure = accuracy_curves(curves, norms.pop(), axis, WIDTH)
     return Drawing(title, inline(figure, name, title, f"{'; '.join(words)}."))

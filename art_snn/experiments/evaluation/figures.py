@@ -1,6 +1,7 @@
 """Accuracy against the budget, and attack success against queries and sizes, as figures."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -23,7 +24,7 @@ from art_snn.metrics import Share
 
 BAND = {"color": INK, "alpha": 0.28, "lw": 7, "elinewidth": 2.5, "capsize": 0, "marker": ""}
 """The union as a broad light band, on which the line of an attack that alone makes it is seen."""
-BELOW = {"color": INK, "ls": "--", "marker": "^", "lw": 1.4}
+BELOW = {"ls": "--", "marker": "^", "lw": 1.4}
 """What is certified, which no attack goes below."""
 
 
@@ -55,16 +56,19 @@ def accuracy_curves(
     curves: Mapping[str, Mapping[float, Share]], norm: str, words: str, width: float
 ) -> Figure:
     """One line per name over the budgets, that of the union as a band behind the others, and that
-    of what is certified in its ink."""
+    of what is certified dashed, in the colour of the line before it."""
     figure, ax = plain_axes(width, 2.5, curves)
     scale, by = budget_scale(norm, (eps for curve in curves.values() for eps in curve))
-    lines = []
+    lines: list[Any] = []
+    colour = INK
     for place, (name, curve) in enumerate(curves.items()):
         x = scale * np.array(list(curve))
         values, reach = _percentages(list(curve.values()))
         look = {"markersize": 4, "capsize": 2, "elinewidth": 0.8} | line_look(place)
         look |= BAND | {"zorder": 1.5} if name == UNION else {}
-        look |= BELOW if name == CERTIFIED else {}
+        certified = name == CERTIFIED or name.endswith(f", {CERTIFIED}")
+        look |= BELOW | {"color": colour} if certified else {}
+        colour = look["color"]
         lines.append(ax.errorbar(x, values, reach, label=name, **look))
     ax.set(ylim=(0, 100), ylabel=words, xlabel=f"{unit(norm)}{by}")
     ax.set_xlim(left=0)

@@ -9,7 +9,7 @@ from art_snn.findings.predictions import RANDOM
 from art_snn.metrics import Robustness, Share, union
 
 UNION = "union of all"
-CERTIFIED = "certified by bounds"
+CERTIFIED = "certified"
 EXACT = "exact: certified and attacked agree"
 
 

@@ -51,16 +51,16 @@ def test_what_is_certified_is_drawn_below_what_attacks_leave():
     bounds = [proven(*m, eps=eps) for m, eps in zip(margins, result.budgets, strict=True)]
     (ax,) = accuracy_figure(replace(result, bounds=tuple(bounds))).axes
     lines = {one.get_label(): one.lines[0].get_ydata() for one in ax.containers}
-    assert lines["certified by bounds"][0] == lines["union of all"][0]
-    assert (lines["certified by bounds"] <= lines["union of all"]).all()
-    assert lines["certified by bounds"][1] == lines["union of all"][3] > 0
-    assert lines["certified by bounds"][3] == 0
+    assert lines["certified"][0] == lines["union of all"][0]
+    assert (lines["certified"] <= lines["union of all"]).all()
+    assert lines["certified"][1] == lines["union of all"][3] > 0
+    assert lines["certified"][3] == 0
     names = [text.get_text() for text in ax.figure.legends[0].get_texts()]
     assert names == list(lines)
     assert ax.get_ylabel() == "accuracy, of attacks at most [%]"
     (ax,) = accuracy_figure(small(bounds=GAP)).axes
     assert [bar.get_width() for bar in ax.patches] == [50, 50, 25, 0]
-    assert ax.texts[-1].get_text().startswith("certified by bounds: at least 0.0 %")
+    assert ax.texts[-1].get_text().startswith("certified: at least 0.0 %")
 
 
 def test_lines_of_success_go_on_to_the_end_of_the_longest():

@@ -239,7 +239,7 @@ def test_of_many_samples_the_first_are_listed_and_the_page_stays_small():
         ({"provenance": provenance(command="art-snn that")}, "art-snn that"),
         ({"certificate": CERTIFICATE}, "Certified accuracy"),
         ({"certificate": CERTIFICATE}, "confidence of 99.9 %"),
-        ({"bounds": EXACT}, "certified by bounds"),
+        ({"bounds": EXACT}, "Certified samples are those that no attack can break."),
         ({"bounds": EXACT}, "so the number is exact: certified and attacked agree."),
     ],
 )

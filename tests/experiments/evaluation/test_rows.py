@@ -139,7 +139,7 @@ def test_bounds_have_a_column_of_verdicts_and_a_row_below_the_union():
     assert table.titles == ["eps", "clean accuracy", "certified accuracy", *ROBUST]
     assert table.rows[0][2] == table.rows[0][3] == "25.0 % [4.6, 69.9]"
     union, certified = rows.attack_rows(result).rows[-2:]
-    assert (union[0], certified[0]) == ("union of all", "certified by bounds")
+    assert (union[0], certified[0]) == ("union of all", "certified")
     assert certified[4] == "at least 25.0 % [4.6, 69.9]"
     assert rows.fates(result, EPS)[3] == "certified"
     spared, exact = rows.remarks(result)
