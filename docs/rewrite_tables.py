@@ -28,6 +28,7 @@ sys.path.insert(0, str(DOCS.parent / "examples" / "study"))
 
 import attacks  # noqa: E402 (found by the line above)
 import auto_attack  # noqa: E402
+import bounds  # noqa: E402
 import claims  # noqa: E402
 import defences  # noqa: E402
 import networks  # noqa: E402
@@ -65,6 +66,7 @@ RESULTS: Mapping[str, Callable[[Content], str]] = {
 SCRIPTS: Mapping[str, Callable[[str, Any], str]] = {
     "attacks": attacks.render,
     "auto_attack": auto_attack.render,
+    "bounds": bounds.render,
     "defences": defences.render,
     "networks": networks.render,
     "precision": precision.render,

@@ -31,7 +31,7 @@ from art_snn.training import Recipe
 from art_snn.training.defences import DEFENCES
 
 PLAIN = "plain"
-KINDS = (PLAIN, *DEFENCES)
+KINDS = (PLAIN, *(name for name, defence in DEFENCES.items() if defence.attacks))
 PAPER, DECIDES = "PGD-7 by stbp", "standard"
 
 
