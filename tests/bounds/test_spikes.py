@@ -39,10 +39,15 @@ def boxes(steps: int, count: int, seed: int = 0):
     return middle - half, middle + half
 
 
+def truths(bounds):
+    """Spikes, 0 or 1, as truth values."""
+    return tuple(part.bool() for part in bounds)
+
+
 @pytest.mark.parametrize("neuron", NEURONS.values(), ids=NEURONS)
 def test_steps_that_are_sure_are_fired_by_every_current_in_the_box(neuron):
     low, high = boxes(steps=6, count=400)
-    sure, maybe = step_intervals(neuron, low, high)
+    sure, maybe = truths(step_intervals(neuron, low, high))
     assert (sure <= maybe).all()
     assert (maybe & ~sure).float().mean() < 0.9
     for index in range(60):
@@ -58,7 +63,7 @@ def test_the_first_step_that_is_not_sure_can_be_either(name):
     # Bounds are tight at a step whose neuron was sure until then, and later ones not always.
     neuron = NEURONS[name]
     low, high = boxes(steps=3, count=200)
-    sure, maybe = step_intervals(neuron, low, high)
+    sure, maybe = truths(step_intervals(neuron, low, high))
     seen = [torch.zeros_like(sure) for _ in range(2)]
     for shares in product((0.0, 0.25, 0.5, 0.75, 1.0), repeat=3):
         where = torch.tensor(shares)[:, None]
@@ -93,7 +98,8 @@ CONSTANT = [
 
 def around_ends(trains) -> torch.Tensor:
     """Currents up to three ulps around the ends of pieces, and dense ones."""
-    ends = torch.cat([trains.lows, trains.highs]).float()
+    spans = [span for step in trains.firing + trains.silent for span in step]
+    ends = torch.tensor(spans).flatten().float()
     several = [ends[ends.isfinite()]] * 2
     for _ in range(3):
         above, below = (
@@ -121,11 +127,11 @@ def intervals(current: torch.Tensor, neuron: Dynamics, steps: int, seed: int):
 def test_trains_of_constant_currents_are_all_and_nothing_else(neuron, steps):
     trains = trains_of(neuron, steps, torch.float32)
     low, high, always, ever = intervals(around_ends(trains), neuron, steps, seed=steps)
-    sure, maybe = trains.between(low, high)
+    sure, maybe = truths(trains.between(low, high))
     assert (sure <= always).all()
     assert (ever <= maybe).all()
     low, high, always, ever = intervals(torch.linspace(-0.5, 2.5, 40_000), neuron, steps, seed=1)
-    sure, maybe = trains.between(low, high)
+    sure, maybe = truths(trains.between(low, high))
     assert (sure <= always).all()
     assert (ever <= maybe).all()
     # At a threshold a soft reset leaves next to nothing, and rounding all trains behind it.
@@ -137,7 +143,7 @@ def test_trains_of_constant_currents_are_all_and_nothing_else(neuron, steps):
 def test_trains_of_one_current_alone_are_one_train(neuron):
     trains = trains_of(neuron, 8, torch.float32)
     current = torch.linspace(-0.5, 2.5, 997)
-    sure, maybe = trains.between(current, current)
+    sure, maybe = truths(trains.between(current, current))
     spikes = neuron.simulate(current.expand(8, -1)).bool()
     assert (sure <= spikes).all()
     assert (spikes <= maybe).all()
