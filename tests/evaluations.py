@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from art_snn.attacks import Outcome
 from art_snn.experiments.evaluate import Evaluated
 from art_snn.experiments.evaluate.figure import draw
-from art_snn.experiments.evaluation import Evaluation, Examples, Provenance, Trial
+from art_snn.experiments.evaluation import Bounds, Evaluation, Examples, Provenance, Trial
 from art_snn.experiments.resume import write_result
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate
@@ -152,6 +152,17 @@ CERTIFICATE = Certificate(
     alpha=0.001,
 )
 """Of the four samples by hand: two are certified rightly, one wrongly, and one is not."""
+
+
+def proven(*margins: float, eps: float = 8 / 255, checked: bool = False) -> Bounds:
+    """Bounds of the samples at a budget, those of the four by hand for one that certifies the
+    fourth: ``proven(-1, -1, -1, 2)``."""
+    return Bounds(eps, "counts", checked, np.array(margins, dtype=float))
+
+
+EXACT = (proven(-1, -np.inf, -1, 2),)
+"""Of the four samples by hand: the one that stands is certified."""
+GAP = (proven(-1, -1, -1, -1),)
 
 
 def large(samples: int = 400, seed: int = 0, **changes: Any) -> Evaluation:

@@ -1,7 +1,7 @@
 """What a plan of attacks did to each sample."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any, ClassVar
 
@@ -72,6 +72,20 @@ class Outcome:
             gradients=max((part.gradients for part in parts), key=len),
             **columns,
         )
+
+    def among(self, attacked: NDArray[np.bool_], samples: np.ndarray) -> "Outcome":
+        """The outcome on all samples, of which some were attacked; the others stand unqueried.
+
+        :param attacked: which samples it is about, bool (N,); samples: all of them ``(N, ...)``."""
+        adversarials = samples.copy()
+        adversarials[attacked] = self.adversarials
+        columns: dict[str, Any] = {}
+        for name in ("stage", "forwards", "backwards", "distance", "votes"):
+            column = getattr(self, name)
+            rest = self.STANDING if name == "stage" else 0
+            columns[name] = np.full(len(attacked), rest, dtype=column.dtype)
+            columns[name][attacked] = column
+        return replace(self, adversarials=adversarials, **columns)
 
     @property
     def _numbered(self) -> list[tuple[str, int]]:

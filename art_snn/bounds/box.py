@@ -18,8 +18,12 @@ class Unbounded(Exception):
     """An operation of which no bounds are known, in words."""
 
 
+class Nonlinear(Unbounded):
+    """An operation that does not map means to means."""
+
+
 class Reach(ABC):
-    """A set of perturbations that is smaller than its box; the first affine layer makes use of it."""
+    """Perturbations that are fewer than those of their box, as the first affine layer uses."""
 
     @abstractmethod
     def mapped(self, function: Callable[[Tensor], Tensor]) -> "Reach":
@@ -28,6 +32,10 @@ class Reach(ABC):
     @abstractmethod
     def scaled(self, factor: Any) -> "Reach":
         """The same after a multiplication of each value by a positive factor."""
+
+    @abstractmethod
+    def pooled(self, function: Callable[[Tensor], Tensor], area: int) -> "Reach":
+        """The same after averages over windows of so many values, each in one of them."""
 
     @abstractmethod
     def changes(self, func: Any, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
@@ -41,13 +49,14 @@ class Spread:
     :param radius: of every interval, in the shape of the centres, without rounding.
     :param slack: what rounding adds to it; broadcasts to the last axes of the centres.
     :param most: bound of the absolute values, a scalar; None where it is not known.
-    :param averaged: whether the first axis holds means over the steps up to each one.
+    :param averaged: number of time steps, where the first axis holds means over the steps up to
+        each one; 0 where it holds the steps.
     :param reach: the perturbations, where they are no box."""
 
     radius: Tensor
     slack: Tensor
     most: Tensor | None = None
-    averaged: bool = False
+    averaged: int = 0
     reach: Reach | None = None
 
 
@@ -78,6 +87,17 @@ class Box(Tensor):
         radius = spread.radius + spread.slack
         return self.centre - radius, self.centre + radius
 
+    def detached(self) -> "Box":
+        """The same without a graph, and without the perturbations."""
+        radius, slack = self.spread.radius.detach(), self.spread.slack.detach()
+        spread = replace(self.spread, radius=radius, slack=slack, most=None, reach=None)
+        return Box.around(self.centre.detach(), spread)
+
+    def rows(self, rows: slice) -> "Box":
+        """The samples of those rows, of time steps [T, N, ...]."""
+        spread = replace(self.spread, radius=self.spread.radius[:, rows], most=None, reach=None)
+        return Box.around(self.centre[:, rows], spread)
+
     @property
     def most(self) -> Tensor:
         """Bound of the absolute values, a scalar."""
@@ -85,7 +105,8 @@ class Box(Tensor):
         if spread.most is not None:
             return spread.most
         with torch.no_grad():
-            return (self.centre.abs() + spread.radius).amax() + spread.slack.amax()
+            low, high = self.centre.aminmax()
+            return torch.maximum(-low, high) + spread.radius.amax() + spread.slack.amax()
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> "Box":
         """The same after a function that moves values and changes none."""
@@ -96,3 +117,16 @@ class Box(Tensor):
         slack = spread.slack if kept else spread.slack.amax()
         radius = function(spread.radius)
         return Box.around(centre, replace(spread, radius=radius, slack=slack, reach=reach))
+
+
+def fits_means(value: Any, x: Box) -> bool:
+    """Whether a value, another box or one that is no box, is the same at every step of means x."""
+    if not x.spread.averaged or isinstance(value, Box) or not isinstance(value, Tensor):
+        return True
+    return value.ndim < x.ndim or (value.ndim == x.ndim and len(value) == 1)
+
+
+def has_boxes(values: Any) -> bool:
+    """Whether there is a box among the values, or in lists and tuples of them."""
+    several = (tuple, list)
+    return any(isinstance(v, Box) or (isinstance(v, several) and has_boxes(v)) for v in values)

@@ -1,37 +1,22 @@
 """Certificates by bounds: samples whose class no perturbation within a budget changes."""
 
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from art_snn.attacks.distances import FLIPS, SHIFT, require_budget, require_measure
-from art_snn.bounds.box import Box, Spread, Unbounded
-from art_snn.bounds.firing import METHODS, Method
-from art_snn.bounds.inputs import Limits, perturbed
-from art_snn.bounds.margins import margins
-from art_snn.bounds.operations import Nonlinear, Propagation
-from art_snn.bounds.rounding import widening
-from art_snn.checks import invalid, require, require_choice, require_count
-from art_snn.classifier.inputs import as_array, checked_samples, class_indices, reaches_as_it_is
-from art_snn.encoders import Poisson
-from art_snn.gradients.fixed import holding
-from art_snn.gradients.shared import repeats_one_step
+from art_snn.bounds.applicable import check_bounded
+from art_snn.bounds.bounding import Bounding
+from art_snn.bounds.firing import METHODS
+from art_snn.checks import require, require_choice, require_count
+from art_snn.classifier.inputs import as_array, checked_samples, class_indices, network_behind
 from art_snn.layers import device_of
 from art_snn.metrics.shares import Share
 from art_snn.network import SpikingNetwork
-from art_snn.passes import modes_kept
 from art_snn.progress import Progress
-from art_snn.values import least
-
-REMEDY = "docs/bounds.md lists the layers that have bounds; attacks need none."
 
 
 @dataclass(frozen=True)
@@ -40,8 +25,8 @@ class BoundsCertificate:
 
     :param eps, norm: the budget.
     :param method: that bounded the spikes.
-    :param margin: lower bound of the true class's logit minus the largest other one, anywhere within
-        the budget, float (N,)."""
+    :param margin: lower bound of the true class's logit minus the largest other one, anywhere
+        within the budget, float (N,)."""
 
     eps: float
     norm: float
@@ -118,133 +103,15 @@ def certify_bounds(
     return BoundsCertificate(float(eps), measure, method, np.concatenate(results))
 
 
-class Bounding:
-    """Passes of boxes through a network, as its modules are at present.
-
-    :param limits: lowest and highest values of samples; None for none."""
-
-    def __init__(
-        self,
-        network: SpikingNetwork,
-        method: Method,
-        eps: float,
-        norm: float = np.inf,
-        limits: Limits = None,
-    ) -> None:
-        self.network, self.method = network, method
-        self.eps, self.norm, self.limits = eps, norm, limits
-        self.averaged = method.averages and norm == np.inf and _integrates(network)
-
-    def margin(self, x: Tensor, y: Tensor) -> Tensor:
-        """The smallest margin [N] of samples [N, ...] of classes y [N]; -inf where there is none."""
-        with modes_kept(self.network, False), torch.enable_grad(), holding(True):
-            bounds = self.margins(x, y).detach()
-        smallest = bounds.scatter(1, y[:, None], torch.inf).amin(1)
-        return smallest.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
-
-    def margins(self, x: Tensor, y: Tensor, *, differentiable: bool = False) -> Tensor:
-        """Lower bounds of z_y - z_j [N, K], 0 for y itself, with their graph if `differentiable`."""
-        return margins(self.logits(x), y, differentiable=differentiable)
-
-    def logits(self, x: Tensor) -> Box:
-        """The box of the logits [N, K] of samples [N, ...], with the graph of its centres."""
-        box = perturbed(x, self.eps, self.norm, self.limits)
-        if self.averaged:
-            try:
-                return self._run(box)
-            except Nonlinear:
-                self.averaged = False
-        return self._run(box)
-
-    def _run(self, box: Box) -> Box:
-        with _named(self.network), Propagation():
-            encoded = self.network.encode(box)
-            if self.averaged:
-                encoded = _means(encoded)
-            logits = self.network.run(encoded, self.method.fire)
-        assert isinstance(logits, Box)
-        return logits
-
-
-def _integrates(network: SpikingNetwork) -> bool:
-    """Whether all neurons are IF neurons with soft reset."""
-    dynamics = [site.dynamics for site in network.sites()]
-    return all(one.reset == "soft" and least(one.decay) == 1 for one in dynamics)
-
-
-def _means(encoded: Any) -> Box:
-    """Means over the steps up to each one, of time steps [T, N, ...]."""
-    assert isinstance(encoded, Box)
-    spread = encoded.spread
-    if repeats_one_step(encoded):
-        return Box.around(encoded.centre, replace(spread, averaged=True))
-    steps = torch.arange(1, len(encoded) + 1, device=encoded.device, dtype=encoded.dtype)
-    steps = steps.view(-1, *(1,) * (encoded.ndim - 1))
-    centre, radius = (part.cumsum(0) / steps for part in (encoded.centre, spread.radius))
-    slack = spread.slack + encoded.most * widening(len(encoded), encoded)
-    return Box.around(centre, Spread(radius, slack, averaged=True))
-
-
-@contextmanager
-def _named(network: SpikingNetwork) -> Iterator[None]:
-    """Refuse what has no bounds by the name of the module that called for it."""
-    try:
-        yield
-    except Nonlinear:
-        raise
-    except (Unbounded, OverflowError) as error:
-        names = {module: name for name, module in network.named_modules() if name}
-        frames = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
-        places = [names[m] for m in frames if isinstance(m, nn.Module) and m in names]
-        where = (
-            f"{places[-1]} ({type(dict(network.named_modules())[places[-1]]).__name__})"
-            if places
-            else "the network"
-        )
-        expected = "a network of layers whose outputs can be bounded"
-        raise invalid("classifier", expected, f"{where}, with {error}", REMEDY) from error
-
-
 def _network(classifier: object) -> SpikingNetwork:
     """The network of a classifier that certificates hold for."""
-    network = getattr(classifier, "model", None)
-    if not isinstance(classifier, PyTorchClassifier) or not isinstance(network, SpikingNetwork):
-        remedy = "Wrap a spiking network in PyTorchSpikingClassifier."
-        got = type(classifier).__name__ if network is None else f"one of {type(network).__name__}"
-        raise invalid("classifier", "a classifier of a spiking network", got, remedy)
-    expected = "a classifier without preprocessing"
     remedy = "Put it into the network: TimeDistributed(Normalize(mean, std), ...)."
-    require(reaches_as_it_is(classifier), "classifier", expected, "one with it", remedy)
-    require(
-        not classifier.postprocessing_defences,
-        "classifier",
-        "a classifier without postprocessing",
-        "one with it",
-        "Leave it out.",
-    )
+    network = network_behind("classifier", classifier, remedy)
+    expected = "a classifier without postprocessing"
+    changed = bool(getattr(classifier, "postprocessing_defences", None))
+    require(not changed, "classifier", expected, "one with it", "Leave it out.")
     check_bounded(network)
     return network
-
-
-def check_bounded(network: SpikingNetwork) -> None:
-    """Refuse, by a ValueError, a network whose encoder, precision or neurons have no bounds."""
-    drawn = isinstance(network.encoder, Poisson)
-    expected, remedy = (
-        "an encoder that draws nothing",
-        "art_snn.metrics.certify is for spikes drawn.",
-    )
-    require(not drawn, "classifier", expected, f"{network.encoder}", remedy)
-    dtype = network.dtype or torch.get_default_dtype()
-    fits, remedy = dtype in (torch.float32, torch.float64), "Use network.float()."
-    require(fits, "classifier", "a network in single or double precision", f"{dtype}", remedy)
-    objection = network.bounds_objection()
-    expected, remedy = "a network whose neurons take all time steps in one call", REMEDY
-    require(objection is None, "classifier", expected, str(objection), remedy)
-    for site in network.sites():
-        unknown = site.dynamics.unknown
-        fits = unknown is None and site.dynamics.obeys_equations
-        got = f"{site.name} ({unknown or 'of other equations'})"
-        require(fits, "classifier", "LIF and IF neurons", got, REMEDY)
 
 
 def _check_range(classifier: PyTorchClassifier, samples: np.ndarray, norm: float) -> None:
@@ -259,6 +126,6 @@ def _check_range(classifier: PyTorchClassifier, samples: np.ndarray, norm: float
         require(inside, "x", expected, "others", remedy)
     elif limits is not None:
         inside = bool(((samples >= limits[0]) & (samples <= limits[1])).all())
-        got = f"values from {samples.min():g} to {samples.max():g}"
+        got = "others" if inside else f"values from {samples.min():g} to {samples.max():g}"
         remedy = "Scale the samples, or make the classifier with other clip_values."
         require(inside, "x", f"values within clip_values, {limits}", got, remedy)

@@ -1,62 +1,63 @@
-"""Spikes of neurons whose currents lie in intervals: step by step, and by their counts."""
+"""Intervals of spikes from those of currents, step by step: S-IBP (Liang et al., NeurIPS 2022)."""
 
 import torch
 from torch import Tensor
 
 from art_snn.dynamics import Dynamics
-from art_snn.values import operand
+from art_snn.values import operand, plus_scaled
+
+BUFFERS = 16
+"""Tensors of one step's size in a block, which should fit into the cache."""
 
 
 @torch.no_grad()
-def step_intervals(dynamics: Dynamics, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """Whether neurons surely fire, and whether they may, at every step, bool [T, N, ...] each.
+def step_intervals(
+    dynamics: Dynamics, low: Tensor, high: Tensor, out: tuple[Tensor, Tensor] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Whether neurons surely fire, and whether they may, at every step, 0 or 1 [T, N, ...] each.
 
-    The intervals of the potential go from step to step (S-IBP; Liang et al., NeurIPS 2022). A neuron
-    that may or may not fire has the potential after either. For intervals of the current that are
-    independent of each other no bound can be tighter.
+    The intervals of the potential go from step to step. A neuron that may or may not fire has the
+    potential after either.
 
-    :param low, high: ends of the current [T, N, ...]."""
-    threshold = operand(dynamics.threshold, low)
+    :param low, high: ends of the current [T, N, ...].
+    :param out: buffers for the results, such as the two themselves; None to make them."""
+    sure, maybe = (torch.empty_like(low), torch.empty_like(low)) if out is None else out
     fires = torch.gt if dynamics.strict else torch.ge
-    sure, maybe = (torch.empty(low.shape, dtype=torch.bool, device=low.device) for _ in range(2))
-    v_low = dynamics._at_start(low[0])
-    v_high, u_low, u_high = v_low.clone(), torch.empty_like(v_low), torch.empty_like(v_low)
+    v_low, v_high = dynamics._at_start(low[0]), dynamics._at_start(low[0])
+    threshold, spare = operand(dynamics.threshold, v_low), torch.empty_like(v_low)
     for t in range(len(low)):
-        before = None
-        dynamics._charge(low[t], v_low, before, u_low)
-        dynamics._charge(high[t], v_high, before, u_high)
-        fires(u_low, threshold, out=sure[t])
-        fires(u_high, threshold, out=maybe[t])
-        _reset(dynamics, u_low, u_high, sure[t], maybe[t], v_low, v_high)
+        dynamics._charge(low[t], v_low, None, v_low)
+        dynamics._charge(high[t], v_high, None, v_high)
+        spikes = fires(v_low, threshold, out=sure[t]), fires(v_high, threshold, out=maybe[t])
+        if dynamics.reset == "hard":
+            _reset_hard(dynamics, v_low, v_high, *spikes, spare)
+        elif dynamics.reset == "soft":
+            _reset_soft(dynamics, v_low, v_high, *spikes, spare)
     return sure, maybe
 
 
-def _reset(
-    dynamics: Dynamics,
-    u_low: Tensor,
-    u_high: Tensor,
-    sure: Tensor,
-    maybe: Tensor,
-    v_low: Tensor,
-    v_high: Tensor,
+def _reset_hard(
+    dynamics: Dynamics, low: Tensor, high: Tensor, sure: Tensor, maybe: Tensor, spare: Tensor
 ) -> None:
-    """Write the interval of v[t] from that of u[t].
-
-    The lowest potential that can fire and the highest that can be silent are at the threshold."""
-    threshold = operand(dynamics.threshold, u_low)
-    if dynamics.reset == "none":
-        v_low.copy_(u_low)
-        v_high.copy_(u_high)
-        return
-    silent_high = torch.minimum(u_high, threshold + torch.zeros_like(u_high))
-    if dynamics.reset == "hard":
-        rest = operand(dynamics.rest, u_low) + torch.zeros_like(u_low)
-        fired_low, fired_high = rest, rest
+    """From u to v in place. The highest potential that can be silent is at the threshold."""
+    threshold, rest = (operand(value, low) for value in (dynamics.threshold, dynamics.rest))
+    torch.gt(low, rest, out=spare).mul_(maybe)
+    dynamics._discharge(low, spare, low)
+    if dynamics.resets_below:
+        high.clamp_(max=threshold)
     else:
-        drop = operand(dynamics.amount, u_low)
-        fired_low = torch.maximum(u_low, threshold + torch.zeros_like(u_low)) - drop
-        fired_high = u_high - drop
-    either_low = torch.minimum(u_low, fired_low)
-    either_high = torch.maximum(silent_high, fired_high)
-    v_low.copy_(torch.where(sure, fired_low, torch.where(maybe, either_low, u_low)))
-    v_high.copy_(torch.where(sure, fired_high, torch.where(maybe, either_high, u_high)))
+        either = torch.maximum(torch.zeros_like(low).add_(threshold), spare.fill_(0).add_(rest))
+        plus_scaled(high.addcmul_(high, maybe, value=-1), maybe * either, 1, out=high)
+        low.copy_(torch.where(sure > 0, spare, low))
+    dynamics._discharge(high, sure, high)
+
+
+def _reset_soft(
+    dynamics: Dynamics, low: Tensor, high: Tensor, sure: Tensor, maybe: Tensor, spare: Tensor
+) -> None:
+    """From u to v in place. The lowest potential that can fire is at the threshold."""
+    threshold, drop = (operand(value, low) for value in (dynamics.threshold, dynamics.amount))
+    taken = torch.sub(low, threshold - drop, out=spare).clamp_(min=0).clamp_(max=drop)
+    low.addcmul_(taken, maybe, value=-1)
+    taken = torch.sub(high, threshold, out=spare).clamp_(min=0).clamp_(max=drop)
+    high.sub_(torch.maximum(taken, sure * drop, out=spare))

@@ -1,7 +1,9 @@
-"""How far ahead the true class stays: the smallest differences between its logit and the others."""
+"""How far ahead the true class stays: the smallest differences between its logit and the others.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+Between the last neurons and the logits are affine operations, as a rule, the same for each sample.
+Their rows, the gradients of the logits, are subtracted before they meet an interval, so that what
+two logits share cancels."""
+
 from typing import Any
 
 import torch
@@ -9,95 +11,86 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
 from art_snn.bounds.box import Box
-from art_snn.bounds.firing import SpikeBounds
+from art_snn.bounds.gates import SpikeBounds, closed, gates_of
+from art_snn.bounds.rounding import widening
 
 ROWS = 2.0**-10
 """Share of the radii by which rounding of the rows, sums of a few thousand products, may be off."""
+ELEMENTS = 2**18
+"""Differences of rows that are computed at a time."""
 
 
 def margins(logits: Box, y: Tensor, *, differentiable: bool = False) -> Tensor:
     """Lower bounds of z_y - z_j for every class j [N, K]; 0 for y itself.
 
-    The rows of the affine layers behind the last neurons are subtracted before they meet an
-    interval, so that what two logits share cancels. They weigh the mean of the spikes over time, for
-    which counts are sharper than steps.
+    The rows weigh the mean of the spikes over time, for which counts are sharper than steps. Where
+    an operation there is not affine, such as max pooling, only the intervals of logits count.
 
     :param logits: z [N, K], with the graph of its centres.
     :param y: class indices [N].
     :param differentiable: whether the bounds are to be differentiated by weights."""
-    z, radius = logits.centre, logits.spread.radius.detach()
-    gates = list(_gates(z.grad_fn))
-    slack = (logits.spread.slack + ROWS * radius).expand_as(z)
-    with _closed(gates):
-        rows = _Rows(gates, z, differentiable)
-        own = rows.of(z.gather(1, y[:, None]).sum())
-        columns = []
-        for k in range(z.shape[1]):
-            change = rows.least(own, rows.of(z[:, k].sum()))
-            error = slack.gather(1, y[:, None])[:, 0] + slack[:, k]
-            columns.append(z.gather(1, y[:, None])[:, 0] - z[:, k] + change - error)
-    bounds = torch.stack(columns, 1)
-    return bounds.scatter(1, y[:, None], 0.0)
+    z, radius, slack = logits.centre, logits.spread.radius, logits.spread.slack
+    gates = gates_of(z.grad_fn)
+    if gates is None:
+        low, high = z - radius - slack, z + radius + slack
+        return (low.gather(1, y[:, None]) - high).scatter(1, y[:, None], 0.0)
+    terms = sum(gate.bounds.centre[:, 0].numel() for gate in gates)
+    error = slack + (ROWS + widening(terms, z)) * radius.detach()
+    with closed(gates):
+        rows = _rows(gates, z, differentiable)
+    low, z = z - error, z + error
+    low = low.gather(1, y[:, None]) - z
+    for gate, weights in zip(gates, rows, strict=True):
+        low = low + _least(gate.bounds, weights, y)
+    return low.scatter(1, y[:, None], 0.0)
 
 
-class _Rows:
-    """Gradients of logits at the spikes that enter the readout."""
+def _rows(gates: list[Any], z: Tensor, graph: bool) -> list[Tensor]:
+    """For every gate the gradients of the K logits at its values [K, T, ...].
 
-    def __init__(self, gates: list[Any], z: Tensor, differentiable: bool) -> None:
-        self.gates, self.differentiable = gates, differentiable
-
-    def of(self, output: Tensor) -> list[Tensor]:
-        """The rows [T, N, ...] of an output, one for every gate."""
-        edges: Any = [GradientEdge(gate, 0) for gate in self.gates]
-        how = {"retain_graph": True, "create_graph": self.differentiable}
-        return list(torch.autograd.grad(output, edges, **how))
-
-    def least(self, own: list[Tensor], other: list[Tensor]) -> Tensor:
-        """The lowest value [N] of (own - other) times what spikes are away from their centres."""
-        pairs = zip(self.gates, own, other, strict=True)
-        return torch.stack([_least(gate.bounds, a - b) for gate, a, b in pairs]).sum(0)
+    One backward pass takes a different class at every sample, since rows are those of any."""
+    edges: Any = [GradientEdge(gate, 0) for gate in gates]
+    samples, classes = z.shape
+    parts = []
+    for start in range(0, classes, samples):
+        index = torch.arange(start, min(start + samples, classes), device=z.device)
+        output = z[: len(index)].gather(1, index[:, None]).sum()
+        grads = torch.autograd.grad(output, edges, retain_graph=True, create_graph=graph)
+        parts.append([grad[:, : len(index)].transpose(0, 1) for grad in grads])
+    return [torch.cat(part) for part in zip(*parts, strict=True)]
 
 
-def _least(bounds: SpikeBounds, row: Tensor) -> Tensor:
-    """The smallest sum of row * (spikes - centre) over time and neurons [N]."""
-    centre, radius = (bounds.low + bounds.high) / 2, (bounds.high - bounds.low) / 2
-    if bounds.fewest is None or bounds.most is None:
-        return -_summed(row.abs() * radius, 2)
-    mean = row.mean(0)
-    middle, reach = (bounds.fewest + bounds.most) / 2, (bounds.most - bounds.fewest) / 2
-    shared = mean * (middle - centre.sum(0)) - mean.abs() * reach
+def _least(bounds: SpikeBounds, rows: Tensor, y: Tensor) -> Tensor:
+    """The smallest changes [N, K] of z_y - z_j by values that are away from their centres.
+
+    :param rows: of the logits [K, T, ...]."""
+    samples = bounds.centre.shape[1]
+    radius = bounds.radius.transpose(0, 1).reshape(samples, -1)
+    if bounds.totals is None:
+        return _lowest(rows.flatten(1), None, radius, y)
+    steady = bool((rows == rows[:, :1]).all())
+    mean = rows[:, 0] if steady else rows.mean(1)
+    fewest, most = (total.flatten(1) for total in bounds.totals())
+    middle = (fewest + most) / 2 - bounds.centre.sum(0).flatten(1)
+    least = _lowest(mean.flatten(1), middle, (most - fewest) / 2, y)
+    if steady:
+        return least
     # Layers that weigh steps differently have rows that do, too.
-    return _summed(shared, 1) - _summed((row - mean).abs() * radius, 2)
+    return least + _lowest((rows - mean[:, None]).flatten(1), None, radius, y)
 
 
-def _summed(values: Tensor, axes: int) -> Tensor:
-    """Sums over all axes but that of the samples, the last of so many."""
-    if axes == 2:
-        values = values.sum(0)
-    return values.flatten(1).sum(1)
+def _lowest(rows: Tensor, shift: Tensor | None, reach: Tensor, y: Tensor) -> Tensor:
+    """The smallest products [N, K] of differences of rows and vectors around a shift.
 
-
-def _gates(node: Any) -> Iterator[Any]:
-    """The gates that a graph begins at."""
-    seen, waiting = set(), [node]
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if hasattr(node, "bounds"):
-            yield node
-        else:
-            waiting += [following for following, _ in node.next_functions]
-
-
-@contextmanager
-def _closed(gates: list[Any]) -> Iterator[None]:
-    """Within the block no gradient passes a gate."""
-    for gate in gates:
-        gate.closed = True
-    try:
-        yield
-    finally:
-        for gate in gates:
-            gate.closed = False
+    :param rows: [K, M].
+    :param shift, reach: [N, M], None for no shift."""
+    lowest = []
+    size = max(1, ELEMENTS // max(1, reach.numel()))
+    for start in range(0, len(rows), size):
+        sizes = (rows[y][:, None] - rows[start : start + size]).abs()
+        lowest.append(-(sizes @ reach[:, :, None])[:, :, 0])
+    change = torch.cat(lowest, 1)
+    if shift is None:
+        return change
+    moved = shift @ rows.T
+    return change + moved.gather(1, y[:, None]) - moved

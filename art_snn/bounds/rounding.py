@@ -1,7 +1,8 @@
-"""How far sums that a network computes can lie from the exact ones, in whatever order they are made.
+"""How far sums that a network computes can lie from the exact ones, in any order of their terms.
 
-A sum of n products differs from the exact one by at most gamma(n) sum |a b|, gamma(n) = n u / (1 - n
-u), where u is the unit roundoff (Higham, Accuracy and Stability of Numerical Algorithms, 3.1)."""
+A sum of n products differs from the exact one by at most gamma(n) sum |a b|, where gamma(n) = n u /
+(1 - n u) and u is the unit roundoff (Higham, Accuracy and Stability of Numerical Algorithms,
+3.1)."""
 
 import torch
 from torch import Tensor

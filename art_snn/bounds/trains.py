@@ -13,32 +13,57 @@ from torch import Tensor
 from art_snn.dynamics import Dynamics
 
 MOST_PIECES = 4096
-"""With more pieces the potential's intervals are used instead."""
+MOST_SPANS = 1024
+"""With more pieces, or spans in all, the potential's intervals are used instead."""
+
+Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Trains:
-    """All trains that a constant current can cause, each with the interval of its currents.
+    """The currents, constant over time, at which a neuron fires at each of T steps.
 
-    :param lows, highs: ends of those intervals, each in ascending order [P].
-    :param ones_by_low, ones_by_high: how many of the first p trains in either order have a spike at
-        each step, p from 0 to P [T, P + 1]."""
+    :param firing, silent: per step the intervals of currents with a spike and without one, in
+        ascending order; next to each other they overlap, by what rounding can do."""
 
-    lows: Tensor
-    highs: Tensor
-    ones_by_low: Tensor
-    ones_by_high: Tensor
+    firing: tuple[tuple[Span, ...], ...]
+    silent: tuple[tuple[Span, ...], ...]
 
-    def between(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-        """Whether neurons surely fire, and whether they may, bool [T, N, ...] each.
+    @torch.no_grad()
+    def between(
+        self, low: Tensor, high: Tensor, out: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Whether neurons surely fire, and whether they may, 0 or 1 at every step [T, N, ...].
 
-        :param low, high: ends of the current [N, ...]."""
-        lows, highs = (ends.to(low) for ends in (self.lows, self.highs))
-        begun = torch.searchsorted(lows, high.contiguous(), right=True)
-        ended = torch.searchsorted(highs, low.contiguous())
-        by_low, by_high = (ones.to(low.device) for ones in (self.ones_by_low, self.ones_by_high))
-        ones = torch.stack([a[begun] - b[ended] for a, b in zip(by_low, by_high, strict=True)])
-        return ones == begun - ended, ones > 0
+        :param low, high: ends of the current [N, ...].
+        :param out: buffers for the results; None to make them."""
+        steps = len(self.firing)
+        sure, maybe = low.new_empty(2, steps, *low.shape) if out is None else out
+        spare = torch.empty_like(low)
+        for t in range(steps):
+            _write_meets(self.firing[t], low, high, spare, maybe[t])
+            _write_meets(self.silent[t], low, high, spare, sure[t])
+            sure[t].neg_().add_(1)
+        return sure, maybe
+
+
+def _write_meets(
+    spans: tuple[Span, ...], low: Tensor, high: Tensor, spare: Tensor, out: Tensor
+) -> None:
+    """Write 1 where an interval meets one of the spans, which are in order, and 0 elsewhere.
+
+    As many have begun by its end as there are, less those over before its start."""
+    if not spans:
+        out.zero_()
+    for i, (start, end) in enumerate(spans):
+        if i == 0:
+            torch.ge(high, start, out=out)
+        else:
+            out.add_(torch.ge(high, start, out=spare))
+        if end < inf:
+            out.sub_(torch.gt(low, end, out=spare))
+    if len(spans) > 1:
+        out.clamp_(max=1)
 
 
 @dataclass(frozen=True)
@@ -59,8 +84,8 @@ class _Piece:
 def trains_of(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> Trains | None:
     """The trains of T steps; None where there are too many.
 
-    Pieces overlap by what rounding in `dtype` can do. After a hard reset the potential repeats itself
-    bit for bit, and so do the decisions.
+    Pieces overlap by what rounding in `dtype` can do. After a hard reset the potential repeats
+    itself bit for bit, and so do the decisions.
 
     :param dynamics: with one setting for the whole layer."""
     pieces = [_Piece(-inf, inf, 0.0, float(dynamics.start))]
@@ -68,7 +93,8 @@ def trains_of(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> Trains | No
         pieces = [after for piece in pieces for after in _step(dynamics, piece, steps, dtype)]
         if len(pieces) > MOST_PIECES:
             return None
-    return _table(pieces)
+    trains = _table(pieces)
+    return trains if sum(map(len, trains.firing + trains.silent)) <= MOST_SPANS else None
 
 
 def _step(dynamics: Dynamics, piece: _Piece, steps: int, dtype: torch.dtype) -> list[_Piece]:
@@ -106,18 +132,20 @@ def _rounding(dynamics: Dynamics, current: float, steps: int, dtype: torch.dtype
 
 
 def _table(pieces: list[_Piece]) -> Trains:
-    lows, highs = ([getattr(piece, end) for piece in pieces] for end in ("low", "high"))
-    trains = torch.tensor([piece.train for piece in pieces], dtype=torch.long, device="cpu").T
-    by_low, by_high = (_order(ends) for ends in (lows, highs))
-
-    def ones(order: list[int]) -> Tensor:
-        return torch.nn.functional.pad(trains[:, order].cumsum(1), (1, 0))
-
-    ends = (
-        torch.tensor(sorted(values), dtype=torch.float64, device="cpu") for values in (lows, highs)
+    steps = range(len(pieces[0].train))
+    firing, silent = (
+        tuple(_spans([p for p in pieces if p.train[t] == fires]) for t in steps)
+        for fires in (True, False)
     )
-    return Trains(*ends, ones(by_low), ones(by_high))
+    return Trains(firing, silent)
 
 
-def _order(values: list[float]) -> list[int]:
-    return sorted(range(len(values)), key=values.__getitem__)
+def _spans(pieces: list[_Piece]) -> tuple[Span, ...]:
+    """The currents of pieces, those that touch in one."""
+    spans: list[Span] = []
+    for piece in sorted(pieces, key=lambda piece: piece.low):
+        if spans and piece.low <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], piece.high))
+        else:
+            spans.append((piece.low, piece.high))
+    return tuple(spans)

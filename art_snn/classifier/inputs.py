@@ -196,3 +196,17 @@ def reaches_as_it_is(estimator: PyTorchClassifier) -> bool:
         and bool(np.all(operation.mean == 0) and np.all(operation.std == 1))
         for operation in estimator.preprocessing_operations
     )
+
+
+def network_behind(argument: str, estimator: object, remedy: str) -> SpikingNetwork:
+    """The network of a classifier whose samples reach it as they are; ValueError for others.
+
+    :param remedy: what to do about preprocessing, a sentence."""
+    network = getattr(estimator, "model", None)
+    if not isinstance(estimator, PyTorchClassifier) or not isinstance(network, SpikingNetwork):
+        wrap = "Wrap a spiking network in PyTorchSpikingClassifier."
+        got = type(estimator).__name__ if network is None else f"one of {type(network).__name__}"
+        raise invalid(argument, "a classifier of a spiking network", got, wrap)
+    expected = "a classifier without preprocessing"
+    require(reaches_as_it_is(estimator), argument, expected, "one with it", remedy)
+    return network

@@ -214,3 +214,12 @@ LIGHT: Mapping[Any, Callable[..., Any]] = MappingProxyType(
     }
 )
 """Affine functions of torch, and what replaces them or gives NotImplemented."""
+
+
+def lightly(func: Any, *args: Any, **options: Any) -> Tensor:
+    """func(*args, **options), which keeps nothing of its input where only that takes a gradient."""
+    layer, answer = LIGHT.get(func), NotImplemented
+    if layer is not None and by_input_alone(args, options):
+        answer = layer(False, *args, **options)
+    output: Tensor = func(*args, **options) if answer is NotImplemented else answer
+    return output

@@ -5,10 +5,9 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 
 from art_snn.checks import invalid, require, require_count, require_number, require_seed
-from art_snn.classifier.inputs import as_array, checked_samples, class_indices, reaches_as_it_is
+from art_snn.classifier.inputs import as_array, checked_samples, class_indices, network_behind
 from art_snn.encoders import Poisson
 from art_snn.metrics.certificate import ABSTAINED, Certificate, l1_radius, lower_bound
-from art_snn.network import SpikingNetwork
 from art_snn.progress import Progress
 from art_snn.seeding import seeded
 
@@ -97,19 +96,13 @@ def _samples(estimator: PyTorchClassifier, x: np.ndarray) -> np.ndarray:
 
 def _steps(estimator: PyTorchClassifier) -> int:
     """Time steps of a network with nothing but a Poisson encoder between samples and layers."""
-    network = getattr(estimator, "model", None)
-    if not isinstance(estimator, PyTorchClassifier) or not isinstance(network, SpikingNetwork):
-        remedy = "Wrap a spiking network in PyTorchSpikingClassifier."
-        got = type(estimator).__name__ if network is None else f"one of {type(network).__name__}"
-        raise invalid("estimator", "a classifier of a spiking network", got, remedy)
+    remedy = "Put it into the network, behind the encoder; before it, radii have another unit."
+    network = network_behind("estimator", estimator, remedy)
     encoder = network.encoder
     # A class derived from it may draw with other probabilities.
     if type(encoder) is not Poisson:
         remedy = "Only spikes that are drawn certify: build the network with encoder=Poisson(8)."
         raise invalid("estimator", "a network with Poisson encoding", f"{encoder}", remedy)
-    remedy = "Put it into the network, behind the encoder; before it, radii have another unit."
-    expected = "a classifier without preprocessing"
-    require(reaches_as_it_is(estimator), "estimator", expected, "one with it", remedy)
     dtype = network.dtype or torch.get_default_dtype()
     remedy = "Half precision rounds the probabilities themselves: use network.float()."
     fits = dtype in (torch.float32, torch.float64)

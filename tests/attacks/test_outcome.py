@@ -28,6 +28,16 @@ def test_shares_are_those_of_samples_that_were_right_and_of_those_that_still_are
     assert (found.clean_accuracy.count, found.clean_accuracy.total) == (4, 6)
 
 
+def test_samples_that_were_not_attacked_stand_without_a_query():
+    among = outcome(stage=(0, -1), adversarials=np.ones((2, 1)))
+    among = among.among(np.array([False, True, False, True]), np.zeros((4, 1)))
+    assert among.stage.tolist() == [-1, 0, -1, -1]
+    assert among.forwards.tolist() == [0, 1, 0, 2]
+    assert among.backwards.tolist() == [0, 0, 0, 10]
+    assert among.adversarials.tolist() == [[0], [1], [0], [1]]
+    assert among.robustness.robust_accuracy.count == 3
+
+
 def test_every_stage_is_told_how_many_samples_it_broke():
     assert outcome().broken_by == {"a": 1, "b": 0, "c": 2}
 

@@ -1,6 +1,8 @@
 """An evaluation from its blocks, with the files next to it: adversarials, examples, times."""
 
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -10,10 +12,11 @@ from art_snn.attacks import Outcome
 from art_snn.experiments.evaluate.applied import without_applied
 from art_snn.experiments.evaluate.findings import find_searches, trial_findings
 from art_snn.experiments.evaluate.provenance import collect_provenance
+from art_snn.experiments.evaluate.refuted import FAILURE
 from art_snn.experiments.evaluate.store import Store
 from art_snn.experiments.evaluate.target import Target
-from art_snn.experiments.evaluate.units import block_name, examination_units
-from art_snn.experiments.evaluation import Evaluation, Examples, Trial
+from art_snn.experiments.evaluate.units import block_name, examination_units, read_bounds
+from art_snn.experiments.evaluation import Bounds, Evaluation, Examples, Trial
 from art_snn.experiments.evaluation.items import EXAMPLES
 from art_snn.experiments.resume import structured
 from art_snn.files import damage, digest, write_arrays, write_json
@@ -42,6 +45,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
             array = np.concatenate([store.array(name, "adversarials") for name in names])
             _write_adversarials(target, trials[-1], array, place == _shown(target))
     write_json(settings.output / TIMES, {"seconds": times})
+    (settings.output / FAILURE).unlink(missing_ok=True)  # Of earlier bounds.
     contents = [store.read(unit.name)["findings"] for unit in examination_units(target)]
     findings = [structured(finding, Finding) for findings in contents for finding in findings]
     names = [block_name("certificates", rows) for rows in target.slices if settings.certify]
@@ -61,7 +65,15 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
         provenance=collect_provenance(target, seconds),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         certificate=Certificate.joined(parts) if parts else None,
+        bounds=tuple(_bounds(target, store)),
     )
+
+
+def _bounds(target: Target, store: Store) -> Iterator[Bounds]:
+    """What is proven of all samples at each budget."""
+    parts = [read_bounds(target, store, rows) for rows in target.slices]
+    for eps, first in parts[0].items():
+        yield replace(first, margin=np.concatenate([part[eps].margin for part in parts]))
 
 
 def _seconds(blocks: list[dict[str, Any]]) -> dict[str, float]:

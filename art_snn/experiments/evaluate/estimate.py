@@ -66,7 +66,7 @@ class Speed:
     def of(self, works: Iterable[Work], samples: int) -> float:
         """Seconds of the works on so many samples together."""
         seconds = 0.0
-        for work in works:
+        for work in works if samples else ():
             count = max(1.0, samples * work.share)
             seconds += work.predictions * self.prediction.of(count, self.batch)
             seconds += work.gradients * self.gradient.of(count, self.batch)
@@ -74,15 +74,19 @@ class Speed:
 
 
 def announce(target: Target, units: Sequence[Unit], processes: int, resumed: bool) -> None:
-    """Say how long the units take, and which plan is cheaper, where that is a minute or more."""
-    speed, decides = Speed.measured(target), target.settings.decides
-    seconds = {unit.name: speed.of(unit.works.values(), unit.samples) for unit in units}
+    """Say how long the units take, and which plan is cheaper, where that is a minute or more.
+
+    Samples that bounds certify take no time. The bounds themselves are told before."""
+    speed, decides, early = Speed.measured(target), target.settings.decides, units[0].early
+    counts = {unit.name: unit.left() if unit.left else unit.samples for unit in units}
+    seconds = {unit.name: speed.of(unit.works.values(), counts[unit.name]) for unit in units}
     total = sum(seconds.values()) / processes
-    words = f"{'The rest' if resumed else 'This'} takes about {rough(total)} on this machine"
-    if decides not in ("", CHEAP):
+    start = "The bounds take" if early else "The rest takes" if resumed else "This takes"
+    words = f"{start} about {rough(total)} on this machine"
+    if decides not in ("", CHEAP) and not early:
         works = stage_works(target, planned(CHEAP, target.settings.measure)).values()
         by_plan = [unit for unit in units if unit.plan == decides]
-        saved = sum(seconds[unit.name] - speed.of(works, unit.samples) for unit in by_plan)
+        saved = sum(seconds[unit.name] - speed.of(works, counts[unit.name]) for unit in by_plan)
         words += f"; --plan {CHEAP} takes about {rough(total - saved / processes)}"
     say(f"{words}.", verbose=total >= WORTH)
 

@@ -1,7 +1,7 @@
 """What an evaluation shows while it runs: a bar over passes, and a line per attack and budget."""
 
 from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -38,13 +38,11 @@ class Course:
         shown: dict[str, Any] = {"done": self.before, "unit": "passes", "summary": False}
         self.bar = Progress("Evaluation", total, **shown)
 
-    def shown(self, network: SpikingNetwork) -> AbstractContextManager[object]:
-        """A block in which the passes of the network move the bar."""
-        stack = ExitStack()
-        stack.enter_context(self.bar)
-        if self.bar.bar is not None:
-            stack.enter_context(watched(network, self._passed))
-        return stack
+    def result_of(self, unit: Unit, network: SpikingNetwork) -> tuple[Content, dict[str, Any]]:
+        """What a unit computes, while the passes of the network move the bar."""
+        self.begin(unit)
+        with nullcontext() if self.bar.bar is None else watched(network, self._passed):
+            return unit.compute(self)
 
     def begin(self, unit: Unit) -> None:
         """A unit is computed next."""
@@ -119,6 +117,9 @@ def step_words(contents: Sequence[Content]) -> str:
     took = duration(sum(content.get(TOOK, 0.0) for content in contents))
     if "findings" in contents[0]:
         return f"{sum(len(content['findings']) for content in contents)}, {took}"
+    if "bounds" in contents[0]:
+        margin = np.concatenate([content["bounds"]["margin"] for content in contents])
+        return f"{int((margin > 0).sum())} of {len(margin)} certified, {took}"
     if "outcome" not in contents[0]:
         return took
     stage = np.concatenate([content["outcome"]["stage"] for content in contents])

@@ -15,6 +15,7 @@ from art_snn.experiments.evaluate.target import Target
 from art_snn.experiments.evaluate.units import (
     Unit,
     attack_units,
+    bounds_units,
     certificate_units,
     examination_units,
 )
@@ -39,7 +40,8 @@ def run(settings: Settings) -> Evaluated | None:
         evaluation = team.led(partial(finished, target, key))
         if evaluation is None:
             team.led(target.check)
-            units = [*examination_units(target), *attack_units(target), *certificate_units(target)]
+            units = [*bounds_units(target), *examination_units(target)]
+            units += [*attack_units(target, store), *certificate_units(target)]
             compute(units, store, team, target)
             title = settings.network.words(data, target.classifier.model)
             seconds = store.seconds([unit.name for unit in units]) if team.leads else 0.0
@@ -60,22 +62,27 @@ def finished(target: Target, key: str) -> Evaluation | None:
 
 
 def compute(units: list[Unit], store: Store, team: Team, target: Target) -> None:
-    """Compute the units that are not done; each free process takes the next one."""
+    """Compute the units that are not done; each free process takes the next one.
+
+    Those whose blocks others read come first, in a round of their own."""
     names = [unit.name for unit in units]
     team.led(lambda: store.done(names))  # Complains in one process, if at all.
     done = set().union(*team.gathered(store.done(names)))
     units = sorted(units, key=lambda unit: -unit.length)
     missing = [unit for unit in units if unit.name not in done]
     team.led(lambda: store.discard(unit.name for unit in missing))
-    if team.leads and missing:
-        announce(target, missing, team.size, resumed=bool(done))
     course = Course(units, done, store, team)
-    with course.shown(target.classifier.model):
-        for unit in team.dealt(missing, "units"):
-            course.begin(unit)
-            start = monotonic()
-            content, arrays = unit.compute(course)
-            store.put(unit.name, content | {TOOK: monotonic() - start}, arrays)
-            course.end()
+    with course.bar:
+        for early in (True, False):
+            some = [unit for unit in missing if unit.early == early]
+            if team.leads and some:
+                announce(target, some, team.size, resumed=bool(done))
+            for unit in team.dealt(some, "bounds" if early else "units"):
+                start = monotonic()
+                content, arrays = course.result_of(unit, target.classifier.model)
+                store.put(unit.name, content | {TOOK: monotonic() - start}, arrays)
+                course.end()
+            if early and target.settings.bounds:
+                store.share([unit.name for unit in units if unit.early], team)
         store.collect(names, team)
         course.say_steps()

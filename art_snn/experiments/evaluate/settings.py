@@ -34,6 +34,8 @@ from art_snn.paths import FILE, expand_path, require_kind
 STANDARD = "standard"
 USUAL: Mapping[str, Gradient] = MappingProxyType({"stbp": STBP()})
 DRAWS = 1000
+BOUNDED = "counts"
+"""The method that bounds spikes: of those there are, none is tighter."""
 BELOW, OPEN = 3, 4
 """Exit statuses: less robust than was asked for, and findings where none may be."""
 
@@ -63,11 +65,15 @@ class Settings(Experiment):
     :param examined: number of samples to examine for findings, the first ones; 0 for none.
     :param certify: also certify each sample, of networks with Poisson encoding.
     :param draws: random draws of each sample for its certificate [1000].
+    :param bounds: also prove at each budget which samples no attack can break, and attack only the
+        others; in the norms inf, 2 and 0.
+    :param check_bounds: attack all samples nevertheless, as a test of the bounds.
     :param seed: of all that is drawn.
     :param name: of the network, by which results are told apart [that of the checkpoint or the
         folder].
     :param save_adversarials: write adversarials-ATTACK-EPS.npz for each attack and budget.
-    :param fail_under: exit with status 3 if the robust accuracy, a share, is below it at a budget.
+    :param fail_under: exit with status 3 if the robust accuracy under attack, a share, is below it
+        at a budget.
     :param strict: exit with status 4 if findings are open; needs a plan and examined samples."""
 
     output: Folder = Path("evaluation")
@@ -86,6 +92,8 @@ class Settings(Experiment):
     examined: int = 100
     certify: bool = False
     draws: Open[int] = None
+    bounds: bool = False
+    check_bounds: bool = False
     seed: int = 0
     name: Open[str] = None
     save_adversarials: bool = False
@@ -100,6 +108,11 @@ class Settings(Experiment):
         require(self.draws is None or self.certify, "draws", expected, self.draws, remedy)
         if self.certify and self.draws is None:
             set_fields(self, draws=DRAWS)
+        remedy = "Shifts of spikes have no bounds yet: leave it out, or take another norm."
+        fits = not self.bounds or self.measure != SHIFT
+        require(fits, "bounds", "the norm inf, 2 or 0", self.norm, remedy)
+        expected, remedy = "bounds to check", "Add --bounds, or leave it out."
+        require(self.bounds or not self.check_bounds, "check_bounds", expected, "none", remedy)
         remedy = "With 0 the number remains an upper bound."
         set_fields(self, examined=require_whole("examined", self.examined, remedy=remedy))
         set_fields(self, seed=require_seed("seed", self.seed))
@@ -178,7 +191,8 @@ class Settings(Experiment):
         rules = {name: repr(rule) for name, rule in self.attack_rules.items()}
         content = {name: getattr(self, name) for name in names}
         content |= {"plans": plans, "rules": rules}
-        return content | ({"draws": self.draws} if self.certify else {})
+        content |= {"draws": self.draws} if self.certify else {}
+        return content | ({"bounds": BOUNDED, "checked": self.check_bounds} if self.bounds else {})
 
     def source_networks(self) -> list[Trained]:
         """The networks to transfer from, each of its own checkpoint."""

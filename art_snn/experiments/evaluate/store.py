@@ -80,14 +80,30 @@ class Store:
 
     def collect(self, names: Sequence[str], team: Team) -> None:
         """Bring all blocks to the leading process, whose folder may be on another machine."""
+        missing = team.broadcast(self._missing(names))
+        for parcel in team.gathered({} if team.leads else self._parcel(missing)):
+            self._unpack(parcel if team.leads else {})
+
+    def share(self, names: Sequence[str], team: Team) -> None:
+        """Bring all blocks to every process."""
+        mine = self._missing(names)
+        missing = sorted(set().union(*team.gathered(mine)))
+        for parcel in team.gathered(self._parcel(missing)):
+            self._unpack({n: part for n, part in parcel.items() if Path(n).stem in mine})
+
+    def _missing(self, names: Sequence[str]) -> list[str]:
         done = self.done(names)
-        missing = team.broadcast([name for name in names if name not in done])
-        paths = [self.file(name, ending) for name in missing for ending in ("npz", "json")]
-        parcels = {path.name: path.read_bytes() for path in paths if path.exists()}
-        for parcel in team.gathered({} if team.leads else parcels):
-            for name, content in parcel.items() if team.leads else ():
-                with whole(self.folder / name) as partial:
-                    partial.write_bytes(content)
+        return [name for name in names if name not in done]
+
+    def _parcel(self, names: Sequence[str]) -> dict[str, bytes]:
+        """The files of those blocks that are here; the JSON of a block comes last."""
+        paths = [self.file(name, ending) for name in names for ending in ("npz", "json")]
+        return {path.name: path.read_bytes() for path in paths if path.exists()}
+
+    def _unpack(self, parcel: dict[str, bytes]) -> None:
+        for name, content in parcel.items():
+            with whole(self.folder / name) as partial:
+                partial.write_bytes(content)
 
     def clear(self) -> None:
         """Remove all blocks."""

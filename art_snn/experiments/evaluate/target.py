@@ -19,6 +19,7 @@ from art_snn.checks import ArgumentError, invalid, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset
 from art_snn.experiments.evaluate.attacks import failed, with_rules
+from art_snn.experiments.evaluate.bounds import require_bounds
 from art_snn.experiments.evaluate.settings import Settings
 from art_snn.experiments.resume import fingerprint
 from art_snn.experiments.trained import Trained
@@ -53,6 +54,8 @@ class Target:
         expected, remedy = "the same code in every process", "Start them all from one state of it."
         team.led(lambda: require(len({*codes}) == 1, "model", expected, "several", remedy))
         team.led(cls(settings, classifier, x, y).check_attack)
+        if settings.bounds:
+            team.led(lambda: require_bounds(settings, classifier, x, y))
         _obtain(classifier.model, settings, settings.network, data, team)
         sources = []
         try:

@@ -8,15 +8,19 @@ from math import inf
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from art_snn.attacks import Outcome, Plan, SpikingAutoAttack
 from art_snn.attacks.work import Work
 from art_snn.checks import SEEDS
 from art_snn.experiments.evaluate.attacks import attack_errors
+from art_snn.experiments.evaluate.bounds import bounds_of
 from art_snn.experiments.evaluate.findings import examinations
-from art_snn.experiments.evaluate.store import Content
+from art_snn.experiments.evaluate.refuted import check_clean, check_outcome
+from art_snn.experiments.evaluate.store import Content, Store
 from art_snn.experiments.evaluate.target import Target
-from art_snn.experiments.resume import as_json
+from art_snn.experiments.evaluation import Bounds
+from art_snn.experiments.resume import as_json, structured
 from art_snn.findings import Finding
 from art_snn.metrics import certify
 from art_snn.metrics.smoothing import SELECTION
@@ -24,6 +28,8 @@ from art_snn.seeding import seeded
 
 FINDINGS = "findings"
 """The step that all examinations belong to."""
+BOUNDING = 4
+"""Predictions that take as long as the bounds of a sample, at most."""
 ALPHA = 0.001
 """Probability that the certificate of a sample is wrong, at most."""
 
@@ -42,7 +48,9 @@ class Unit:
     :param step: what it belongs to, in words: an attack and a budget, or the findings.
     :param works: on a sample that nothing breaks, stage by stage.
     :param length: how long it takes compared to others; long ones are dealt out first.
-    :param plan: name of the attacks, where it is some."""
+    :param plan: name of the attacks, where it is some.
+    :param early: whether others read its block, so that it has to be done before them.
+    :param left: how many of the samples have to be computed, where earlier blocks say so."""
 
     name: str
     samples: int
@@ -51,6 +59,8 @@ class Unit:
     compute: Callable[[Listener], tuple[Content, dict[str, np.ndarray]]]
     length: float = 1.0
     plan: str = ""
+    early: bool = False
+    left: Callable[[], int] | None = None
 
     @property
     def passes(self) -> int:
@@ -76,15 +86,54 @@ def block_name(work: str, rows: slice) -> str:
     return f"{work}-{rows.start}"
 
 
-def attack_units(target: Target) -> Iterator[Unit]:
-    """Each plan at each budget on each block."""
+def bounds_units(target: Target) -> Iterator[Unit]:
+    """The bounds at each budget on each block, where they were asked for."""
+    for place, eps in enumerate(target.settings.eps if target.settings.bounds else ()):
+        for rows in target.slices:
+            name, count = block_name(f"bounds-{place}", rows), rows.stop - rows.start
+            compute = partial(_bounded, target, eps, rows)
+            step, works = f"bounds, eps {eps:.4g}", {"bounds": Work(BOUNDING)}
+            yield Unit(name, count, step, works, compute, inf, early=True)
+
+
+def _bounded(target: Target, eps: float, rows: slice, _: Listener) -> Any:
+    x, y = target.x[rows], target.y[rows]
+    bounds = bounds_of(target.settings, target.classifier, x, y, eps)
+    check_clean(target, rows, np.array(_predicted(target, rows)), bounds)
+    return {"bounds": as_json(bounds)}, {}
+
+
+def read_bounds(target: Target, store: Store, rows: slice) -> dict[float, Bounds]:
+    """What is proven of a block at each budget; nothing where bounds were not asked for."""
+    budgets = target.settings.eps if target.settings.bounds else ()
+    names = [block_name(f"bounds-{place}", rows) for place, _ in enumerate(budgets)]
+    several = (structured(store.read(name)["bounds"], Bounds) for name in names)
+    return {bounds.eps: bounds for bounds in several}
+
+
+def attacked_rows(target: Target, store: Store, eps: float, rows: slice) -> NDArray[np.bool_]:
+    """Which samples of a block attacks at a budget have to try, bool (n,)."""
+    bounds = read_bounds(target, store, rows).get(eps)
+    if bounds is None or bounds.checked:
+        return np.ones(len(target.x[rows]), dtype=bool)
+    return ~bounds.certified
+
+
+def attack_units(target: Target, store: Store) -> Iterator[Unit]:
+    """Each plan at each budget on each block, without the samples that bounds certify."""
     plans = {plan.name: stage_works(target, plan) for _, plan in target.plans}
     for place, (eps, plan) in enumerate(target.plans):
         works, step = plans[plan.name], f"{plan.name}, eps {eps:.4g}"
         for rows in target.slices:
-            compute = partial(_attacked, target, eps, plan, rows, clean=place == 0)
+            compute = partial(_attacked, target, store, eps, plan, rows, clean=place == 0)
             name, count = block_name(f"attack-{place}", rows), rows.stop - rows.start
-            yield Unit(name, count, step, works, compute, len(plan.stages), plan.name)
+            left = partial(_count_attacked, target, store, eps, rows)
+            length = len(plan.stages)
+            yield Unit(name, count, step, works, compute, length, plan.name, left=left)
+
+
+def _count_attacked(target: Target, store: Store, eps: float, rows: slice) -> int:
+    return int(attacked_rows(target, store, eps, rows).sum())
 
 
 def stage_works(target: Target, plan: Plan) -> dict[str, Work]:
@@ -116,10 +165,16 @@ def _seed(target: Target, rows: slice) -> int:
 
 
 def _attacked(
-    target: Target, eps: float, plan: Plan, rows: slice, listener: Listener, clean: bool
+    target: Target,
+    store: Store,
+    eps: float,
+    plan: Plan,
+    rows: slice,
+    listener: Listener,
+    clean: bool,
 ) -> Any:
     """The outcome of a plan on a block; `clean` adds the predictions of the samples."""
-    settings = target.settings
+    settings, left = target.settings, attacked_rows(target, store, eps, rows)
 
     def report(words: str, tried: int, _: int) -> None:
         assert attack.outcome is not None
@@ -137,9 +192,10 @@ def _attacked(
         on_stage=report,
     )
     with nullcontext() if plan.name == settings.decides else attack_errors(plan.stages[0].attack):
-        attack.generate(target.x[rows], target.y[rows])
-    outcome = attack.outcome
-    assert outcome is not None
+        attack.generate(target.x[rows][left], target.y[rows][left])
+    assert attack.outcome is not None
+    outcome = attack.outcome.among(left, target.x[rows])
+    check_outcome(target, rows, eps, outcome, read_bounds(target, store, rows))
     content = {"outcome": as_json(outcome), "seconds": outcome.seconds}
     content |= {"clean": _predicted(target, rows)} if clean else {}
     return content, {"adversarials": outcome.adversarials}

@@ -1,6 +1,7 @@
 """What an evaluation measured, the verdict on it, and its HTML report."""
 
 from art_snn.experiments.evaluation.evaluation import (
+    Bounds as Bounds,
     Evaluation as Evaluation,
     Provenance as Provenance,
     Trial as Trial,

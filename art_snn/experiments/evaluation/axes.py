@@ -55,9 +55,12 @@ def budget_scale(norm: str, budgets: Iterable[float]) -> tuple[int, str]:
     return (LEVELS, " [1/255]") if levels else (1, "")
 
 
-def accuracy_words(results: Sequence[Verdict]) -> str:
-    """What an axis of the accuracies of these verdicts shows."""
-    return f"accuracy{' at most' if any(verdict.open for verdict in results) else ''} [%]"
+def accuracy_words(results: Sequence[Verdict], bounded: bool = False) -> str:
+    """What an axis of the accuracies of these verdicts shows.
+
+    :param bounded: whether what is certified is drawn, too, which is no upper bound."""
+    at_most = ", of attacks at most" if bounded else " at most"
+    return f"accuracy{at_most if any(verdict.open for verdict in results) else ''} [%]"
 
 
 def add_legend(figure: Figure, handles: Sequence[Any], names: Sequence[str]) -> None:

@@ -32,7 +32,7 @@ class Card:
 def make_cards(evaluation: Evaluation) -> tuple[list[Card], list[Card]]:
     """Cards of findings that cast doubt on a number, and of the others; errors come first.
 
-    Warnings cast none on 0, errors do."""
+    Warnings cast none on 0 nor on exact numbers, errors do."""
     pairs = [(one, verdict.open) for verdict in verdicts(evaluation) for one in verdict.findings]
     doubts = [finding for finding, is_open in pairs if is_open or finding.severity == "error"]
     groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)

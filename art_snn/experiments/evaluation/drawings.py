@@ -10,6 +10,7 @@ from art_snn.experiments.evaluation.evaluation import Evaluation
 from art_snn.experiments.evaluation.figures import (
     accuracy_curves,
     accuracy_figure,
+    certified_curve,
     queries_figure,
     sizes_figure,
 )
@@ -17,7 +18,7 @@ from art_snn.experiments.evaluation.items import ReportItem
 from art_snn.experiments.evaluation.series import smallest_changes
 from art_snn.experiments.evaluation.stages import draw_stages
 from art_snn.experiments.evaluation.svg import Drawing, inline
-from art_snn.experiments.evaluation.verdict import verdicts
+from art_snn.experiments.evaluation.verdict import CERTIFIED, verdicts
 from art_snn.experiments.evaluation.words import budget_words, join_words
 
 
@@ -39,8 +40,12 @@ def draw_accuracy(evaluation: Evaluation, name: str) -> Drawing:
     """Accuracy against the budget."""
     shares = [f"{one.share} {budget_words(one.norm, one.eps)}" for one in verdicts(evaluation)]
     words = f"All attacks together leave {join_words(shares)}."
+    if evaluation.bounds:
+        proven = [f"{v.certified} {budget_words(v.norm, v.eps)}" for v in verdicts(evaluation)]
+        words += f" Certified are {join_words(proven)}."
     words = f"{words} The table of attacks has the numbers."
-    title = "Accuracy under each attack and under all of them, with 95 % intervals"
+    certified = ", and what is certified" if evaluation.bounds else ""
+    title = f"Accuracy under each attack and under all of them{certified}, with 95 % intervals"
     return Drawing(title, inline(accuracy_figure(evaluation), name, title, words))
 
 
@@ -89,6 +94,11 @@ def draw_side_by_side(items: Sequence[ReportItem], name: str) -> Drawing | None:
         curves[f"{number}: {item.evaluation.name}"] = curve
         shares = [f"{v.share} {budget_words(v.norm, v.eps)}" for v in mine]
         words.append(f"result {number} {join_words(shares)}")
-    title = "Accuracy under all attacks of each result, with 95 % intervals"
-    figure = accuracy_curves(curves, norms.pop(), accuracy_words(results), WIDTH)
+        if certified := certified_curve(mine):
+            curves[f"{number}: {item.evaluation.name}, {CERTIFIED}"] = clean | certified
+    bounded = any(item.evaluation.bounds for item in items)
+    certified_words = ", and what is certified" if bounded else ""
+    title = f"Accuracy under all attacks of each result{certified_words}, with 95 % intervals"
+    axis = accuracy_words(results, bounded=bounded)
+    figure = accuracy_curves(curves, norms.pop(), axis, WIDTH)
     return Drawing(title, inline(figure, name, title, f"{'; '.join(words)}."))

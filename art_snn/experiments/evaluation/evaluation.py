@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+from numpy.typing import NDArray
 
 from art_snn.attacks import Outcome
 from art_snn.experiments.resume import Measured, converter, expect
@@ -46,6 +48,28 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Bounds:
+    """What bounds prove of each sample at one budget.
+
+    :param eps: budget in the norm of the evaluation.
+    :param method: that bounded the spikes.
+    :param checked: whether certified samples were attacked, too.
+    :param margin: lower bound of the true class's logit minus the largest other one within the
+        budget (N,); -inf where there is none."""
+
+    eps: float
+    method: str
+    checked: bool
+    margin: NDArray[np.float64]
+
+    @property
+    def certified(self) -> NDArray[np.bool_]:
+        """Which samples are classified correctly everywhere within the budget, bool (N,)."""
+        certified: NDArray[np.bool_] = self.margin > 0
+        return certified
+
+
+@dataclass(frozen=True)
 class Provenance:
     """All that is needed to reproduce an evaluation.
 
@@ -84,6 +108,12 @@ class Provenance:
         expect(self.examined >= 0, "samples of at least 0", self.examined)
 
 
+def fallen(outcome: Outcome, certified: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which certified samples an outcome contradicts: wrong without an attack, or broken [N]."""
+    contradicted: NDArray[np.bool_] = certified & (outcome.stage != Outcome.STANDING)
+    return contradicted
+
+
 NAME = f"a name in one line, of 1 to {LONGEST_NAME} characters"
 
 
@@ -111,7 +141,8 @@ class Evaluation:
     :param trials: what each attack achieved at each budget; one trial per name and budget.
     :param findings: about "network", "RULE gradients", or the name of a trial.
     :param date: when it was finished, in UTC as ISO 8601 has it; "" where nobody noted it.
-    :param certificate: of all samples, where it was asked for."""
+    :param certificate: of all samples, where it was asked for.
+    :param bounds: what is proven at each budget; nothing where bounds were not asked for."""
 
     name: str
     title: str
@@ -126,6 +157,7 @@ class Evaluation:
     provenance: Provenance
     date: str = ""
     certificate: Certificate | None = None
+    bounds: tuple[Bounds, ...] = ()
 
     def __post_init__(self) -> None:
         expect(is_name(self.name), NAME, self.name)
@@ -134,6 +166,7 @@ class Evaluation:
         if (certificate := self.certificate) is not None:
             columns = (certificate.predicted, certificate.radius, certificate.correct)
             sizes |= {len(column) for column in columns}
+        sizes |= {len(bounds.margin) for bounds in self.bounds}
         expect(len(sizes) == 1, "columns of as many samples each", sorted(sizes))
         expect(self.samples, "one sample or more", [])
         expect(self.trials, "one trial or more", [])
@@ -142,6 +175,21 @@ class Evaluation:
         twice = [pair for pair in pairs if pairs.count(pair) > 1]
         expect(not twice, "one trial of a name at a budget", twice[:1])
         expect(self.plan in ("", *self.names), "the name of a trial, or nothing", self.plan)
+        if self.bounds:
+            bounded = sorted(bounds.eps for bounds in self.bounds)
+            expect(bounded == [*self.budgets], f"bounds at {[*self.budgets]}", bounded)
+        broken = [t.eps for t in self.trials if self._certified_fall(t)]
+        expect(not broken, "certified samples that nothing breaks", broken[:1])
+
+    def certified(self, eps: float) -> NDArray[np.bool_] | None:
+        """Which samples are certified at that budget or a larger one [N]; None without bounds."""
+        masks = [bounds.certified for bounds in self.bounds if bounds.eps >= eps]
+        return np.logical_or.reduce(masks) if masks else None
+
+    def _certified_fall(self, trial: Trial) -> bool:
+        """Whether a sample that is certified was wrong or broken."""
+        certified = self.certified(trial.eps)
+        return certified is not None and bool(fallen(trial.outcome, certified).any())
 
     @property
     def budgets(self) -> tuple[float, ...]:
@@ -168,6 +216,8 @@ converter.register_unstructure_hook(
     Outcome, make_dict_unstructure_fn(Outcome, converter, **_LEFT_OUT)
 )
 converter.register_structure_hook(Outcome, make_dict_structure_fn(Outcome, converter, **_LEFT_OUT))
+_MARGIN = override(struct_hook=lambda c, _: np.array(converter.structure(c, list[Measured]), float))
+converter.register_structure_hook(Bounds, make_dict_structure_fn(Bounds, converter, margin=_MARGIN))
 _EVIDENCE = override(struct_hook=lambda c, _: converter.structure(c, dict[str, Measured]))
 converter.register_structure_hook(
     Finding, make_dict_structure_fn(Finding, converter, evidence=_EVIDENCE)

@@ -1,6 +1,7 @@
 """Accuracy against the budget, and attack success against queries and sizes, as figures."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -17,44 +18,57 @@ from art_snn.experiments.evaluation.axes import (
 )
 from art_snn.experiments.evaluation.evaluation import Evaluation, Trial
 from art_snn.experiments.evaluation.series import query_course, size_course
-from art_snn.experiments.evaluation.verdict import UNION, Verdict, bound, verdicts
+from art_snn.experiments.evaluation.verdict import CERTIFIED, UNION, Verdict, bound, verdicts
 from art_snn.experiments.evaluation.words import unit
 from art_snn.metrics import Share
 
 BAND = {"color": INK, "alpha": 0.28, "lw": 7, "elinewidth": 2.5, "capsize": 0, "marker": ""}
 """The union as a broad light band, on which the line of an attack that alone makes it is seen."""
+BELOW = {"ls": "--", "marker": "^", "lw": 1.4}
+"""What is certified, which no attack goes below."""
 
 
 def accuracy_figure(evaluation: Evaluation, width: float = WIDTH) -> Figure:
-    """What accuracy each attack leaves, and their union, with 95 % intervals.
+    """What accuracy each attack leaves, their union, and what is certified, with 95 % intervals.
 
     With one budget the attacks are bars, with more they are lines over the budget."""
     results = verdicts(evaluation)
-    words = accuracy_words(results)
+    words = accuracy_words(results, bounded=bool(evaluation.bounds))
     if len(results) == 1:
         return _accuracy_bars(evaluation, results[0], words, width)
+    clean = {0.0: results[0].outcome.clean_accuracy}
     curves: dict[str, dict[float, Share]] = {}
     for name in evaluation.names:
-        trials = evaluation.of(name)
-        curves[name] = {0.0: trials[0].robustness.clean_accuracy}
-        curves[name] |= {t.eps: t.robustness.robust_accuracy for t in trials}
-    curves[UNION] = {0.0: results[0].outcome.clean_accuracy}
-    curves[UNION] |= {v.eps: v.outcome.robust_accuracy for v in results}
+        curves[name] = {0.0: evaluation.of(name)[0].robustness.clean_accuracy}
+        curves[name] |= {t.eps: t.robustness.robust_accuracy for t in evaluation.of(name)}
+    curves[UNION] = clean | {v.eps: v.outcome.robust_accuracy for v in results}
+    if certified := certified_curve(results):
+        curves[CERTIFIED] = clean | certified
     return accuracy_curves(curves, evaluation.norm, words, width)
+
+
+def certified_curve(results: Sequence[Verdict]) -> dict[float, Share]:
+    """The certified accuracy over the budgets, nothing without bounds."""
+    return {v.eps: v.certified for v in results if v.certified is not None}
 
 
 def accuracy_curves(
     curves: Mapping[str, Mapping[float, Share]], norm: str, words: str, width: float
 ) -> Figure:
-    """One line per name over the budgets, that of the union as a band behind the others."""
+    """One line per name over the budgets, that of the union as a band behind the others, and that
+    of what is certified dashed, in the colour of the line before it."""
     figure, ax = plain_axes(width, 2.5, curves)
     scale, by = budget_scale(norm, (eps for curve in curves.values() for eps in curve))
-    lines = []
+    lines: list[Any] = []
+    colour = INK
     for place, (name, curve) in enumerate(curves.items()):
         x = scale * np.array(list(curve))
         values, reach = _percentages(list(curve.values()))
         look = {"markersize": 4, "capsize": 2, "elinewidth": 0.8} | line_look(place)
         look |= BAND | {"zorder": 1.5} if name == UNION else {}
+        certified = name == CERTIFIED or name.endswith(f", {CERTIFIED}")
+        look |= BELOW | {"color": colour} if certified else {}
+        colour = look["color"]
         lines.append(ax.errorbar(x, values, reach, label=name, **look))
     ax.set(ylim=(0, 100), ylabel=words, xlabel=f"{unit(norm)}{by}")
     ax.set_xlim(left=0)
@@ -77,6 +91,10 @@ def _accuracy_bars(evaluation: Evaluation, verdict: Verdict, words: str, width: 
         robust.append(verdict.outcome.robust_accuracy)
         labels.append(f"{UNION}: {verdict.share}")
         colours.append(INK)
+    if verdict.certified is not None:
+        robust.append(verdict.certified)
+        labels.append(f"{CERTIFIED}: at least {verdict.certified}")
+        colours.append(GREY)
     values, reach = _percentages(robust)
     return labelled_bars(labels, values, words, width, colours, reach, limit=100)
 

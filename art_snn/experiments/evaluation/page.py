@@ -18,7 +18,7 @@ from art_snn.experiments.evaluation.items import ReportItem
 from art_snn.experiments.evaluation.pictures import make_grid
 from art_snn.experiments.evaluation.provenance import digest_rows, setting_rows
 from art_snn.experiments.evaluation.side import labels, paired_table, pairs, verdict_table
-from art_snn.experiments.evaluation.verdict import UNION, plain_words, verdicts
+from art_snn.experiments.evaluation.verdict import CERTIFIED, UNION, plain_words, verdicts
 from art_snn.experiments.evaluation.words import capital, count_words, spelt
 
 HERE = Path(__file__).parent
@@ -56,7 +56,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {"unbroken": unbroken, "cell": cell}
     environment.filters |= {"capital": capital, "count_words": count_words}
-    environment.globals |= {"page_address": page_address, "union": UNION}
+    environment.globals |= {"page_address": page_address, "summing": (UNION, CERTIFIED)}
     return environment
 
 

@@ -7,8 +7,15 @@ from art_snn.attacks import Outcome
 from art_snn.attacks.plan import REPEATED, short_stage
 from art_snn.experiments.evaluation.cards import make_cards
 from art_snn.experiments.evaluation.evaluation import Evaluation, Trial
-from art_snn.experiments.evaluation.verdict import UNION, bound, plain_words, verdicts
-from art_snn.experiments.evaluation.words import count_words, size
+from art_snn.experiments.evaluation.verdict import (
+    CERTIFIED,
+    EXACT,
+    UNION,
+    bound,
+    plain_words,
+    verdicts,
+)
+from art_snn.experiments.evaluation.words import count_words, short_budget, size
 from art_snn.experiments.tables import Command, Notes, Part, Table
 from art_snn.metrics import SIGNIFICANT, against, p_words, paired_difference
 
@@ -42,16 +49,20 @@ def finding_lines(evaluation: Evaluation) -> list[str]:
 
 
 def verdict_rows(evaluation: Evaluation) -> Table:
-    """A row per budget: clean and robust accuracy, and how many findings cast doubt on it."""
+    """A row per budget: clean, certified and robust accuracy, and how many findings cast doubt."""
+    titles = ["eps", "clean accuracy", "robust accuracy", "findings"]
+    titles[2:2] = ["certified accuracy"] if evaluation.bounds else []
     rows = []
     for verdict in verdicts(evaluation):
         eps, clean = size(evaluation.norm, verdict.eps), str(verdict.outcome.clean_accuracy)
-        rows.append((eps, clean, verdict.share, verdict.doubts))
-    return Table(("eps", "clean accuracy", "robust accuracy", "findings"), rows)
+        proven = [] if verdict.certified is None else [str(verdict.certified)]
+        rows.append((eps, clean, *proven, verdict.share, verdict.doubts))
+    return Table(titles, rows)
 
 
 def attack_rows(evaluation: Evaluation) -> Table:
-    """A row per budget and attack, and one for the union of all attacks up to that budget.
+    """A row per budget and attack, one for the union of all attacks up to that budget, and one for
+    what bounds certify.
 
     The last column says whether the attack breaks more than the first one, by McNemar's test."""
     first, *others = evaluation.names
@@ -71,6 +82,9 @@ def attack_rows(evaluation: Evaluation) -> Table:
             union = verdict.outcome
             row = [UNION, eps, str(union.clean_accuracy), str(union.attack_success)]
             rows.append([*row, verdict.share, "", ""][: len(titles)])
+        if verdict.certified is not None:
+            row = [CERTIFIED, eps, str(verdict.outcome.clean_accuracy), ""]
+            rows.append([*row, f"at least {verdict.certified}", "", ""][: len(titles)])
     return Table(titles, rows, wide=(2, 3, 5, 6))
 
 
@@ -131,7 +145,24 @@ def remarks(evaluation: Evaluation) -> list[str]:
         lines.append(f"Samples without a prediction, which count as not correct: {unanswered}.")
     if draws > 1:
         lines.append(f"The network is random: most of {draws} predictions decide what is broken.")
-    return list(dict.fromkeys(lines))
+    return list(dict.fromkeys([*lines, *_bounds_words(evaluation)]))
+
+
+def _bounds_words(evaluation: Evaluation) -> list[str]:
+    """How samples were certified, and what that means for the attacks."""
+    if not evaluation.bounds:
+        return []
+    first, *_ = evaluation.bounds
+    attacked = "were not attacked, and stand in the table of attacks without queries"
+    attacked = "were attacked all the same, and none was broken" if first.checked else attacked
+    lines = [
+        f"Bounds of the spikes ({first.method}) certify samples that no change within the budget "
+        f"can break. Those {attacked}."
+    ]
+    exact = [verdict.eps for verdict in verdicts(evaluation) if verdict.exact]
+    if exact:
+        lines.append(f"The robust accuracy {short_budget(evaluation.norm, *exact)} is {EXACT}.")
+    return lines
 
 
 def _skipped(trial: Trial) -> list[str]:
@@ -177,6 +208,9 @@ def _fate(evaluation: Evaluation, eps: float, trials: Sequence[Trial], sample: i
             by = trial.name if len(stages) == 1 else f"{trial.name}, {stages[stage]}"
             where = "" if trial.eps == eps else f" at {size(evaluation.norm, trial.eps)}"
             return f"broken by {by}{where}"
+    certified = evaluation.certified(eps) if trials else None
+    if certified is not None and certified[sample]:
+        return "certified"
     return "survives" if trials else "right"
 
 

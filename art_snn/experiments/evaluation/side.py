@@ -140,15 +140,19 @@ def side_sections(items: Sequence[ReportItem]) -> list[Part]:
 
 def verdict_table(items: Sequence[ReportItem]) -> Table:
     """A row per evaluation and budget."""
-    rows, alike = [], len({item.evaluation.norm for item in items}) == 1
+    rows: list[Sequence[str]] = []
+    alike = len({item.evaluation.norm for item in items}) == 1
     at = size if alike else budget_words
+    bounded = any(item.evaluation.bounds for item in items)
     for label, item in zip(labels(items), items, strict=True):
         for verdict in verdicts(item.evaluation):
             clean = str(verdict.outcome.clean_accuracy)
             eps = at(verdict.norm, verdict.eps)
-            rows.append((label, eps, clean, verdict.share, verdict.doubts))
-    budget = "eps" if alike else "budget"
-    titles = ("result", budget, "clean accuracy", "robust accuracy", "findings")
+            proven = [str(verdict.certified or "no bounds")] if bounded else []
+            rows.append((label, eps, clean, *proven, verdict.share, verdict.doubts))
+    titles = ["result", "eps" if alike else "budget", "clean accuracy"]
+    titles += ["certified accuracy"] if bounded else []
+    titles += ["robust accuracy", "findings"]
     return Table(titles, rows, words=1 if alike else 2)
 
 

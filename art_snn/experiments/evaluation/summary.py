@@ -11,11 +11,14 @@ from art_snn.experiments.resume import converter, expect
 
 HEAD = ("name", "title", "date", "summary")
 """Fields that come first in a file: those that most readers look for."""
+UNBOUNDED = {"certified": None, "exact": False}
+"""What summaries do not say that were written before there were bounds."""
 
 
 def summary(evaluation: Evaluation) -> list[dict[str, Any]]:
     """The verdicts in short, a dict per budget: eps, norm, clean, robust, low, high, upper_bound,
-    findings; shares are numbers in [0, 1], and findings their names."""
+    certified, exact, findings; shares are numbers in [0, 1], certified is None without bounds, and
+    findings are names."""
     return [_short(verdict) for verdict in verdicts(evaluation)]
 
 
@@ -29,6 +32,8 @@ def _short(verdict: Verdict) -> dict[str, Any]:
         "low": low,
         "high": high,
         "upper_bound": verdict.open,
+        "certified": None if verdict.certified is None else verdict.certified.value,
+        "exact": verdict.exact,
         "findings": list(dict.fromkeys(finding.name for finding in verdict.findings)),
     }
 
@@ -40,8 +45,10 @@ def _write(evaluation: Evaluation) -> dict[str, Any]:
 
 def _read(content: dict[str, Any], kind: Any) -> Evaluation:
     evaluation: Evaluation = _evaluation(content, kind)
-    expected = "a summary that follows from the samples"
-    expect(_same(content.get("summary"), summary(evaluation)), expected, content.get("summary"))
+    expected, short = "a summary that follows from the samples", content.get("summary")
+    rows = short if isinstance(short, list) else [short]
+    rows = [UNBOUNDED | row if isinstance(row, dict) else row for row in rows]
+    expect(_same(rows, summary(evaluation)), expected, short)
     return evaluation
 
 

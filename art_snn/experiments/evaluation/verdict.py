@@ -9,6 +9,8 @@ from art_snn.findings.predictions import RANDOM
 from art_snn.metrics import Robustness, Share, union
 
 UNION = "union of all"
+CERTIFIED = "certified"
+EXACT = "exact: certified and attacked agree"
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,9 @@ class Verdict:
     :param outcome: of all trials together, at this budget or a smaller one.
     :param findings: those that cast doubt on a number at this budget.
     :param examined: samples that were examined for findings; 0 for none.
-    :param plan: the plan that decides; "" where only single attacks ran."""
+    :param plan: the plan that decides; "" where only single attacks ran.
+    :param certified: the samples that bounds certify at this budget or a larger one; None where
+        there are no bounds."""
 
     eps: float
     norm: str
@@ -26,6 +30,7 @@ class Verdict:
     findings: tuple[Finding, ...]
     examined: int
     plan: str
+    certified: Share | None = None
 
     @property
     def robust(self) -> float:
@@ -34,9 +39,17 @@ class Verdict:
 
     @property
     def open(self) -> bool:
-        """Whether the number must be reported as an upper bound: 0 never is one."""
+        """Whether the number must be reported as an upper bound: 0 and exact ones never are."""
         doubted = bool(self.findings) or not self.examined or not self.plan
-        return doubted and self.outcome.robust_accuracy.count > 0
+        return doubted and self.outcome.robust_accuracy.count > 0 and not self.exact
+
+    @property
+    def exact(self) -> bool:
+        """Whether bounds certify all that the attacks left, so that no attack can leave less.
+
+        Errors cast doubt on what was certified and attacked, and nothing is exact with them."""
+        wrong = any(finding.severity == "error" for finding in self.findings)
+        return self.certified == self.outcome.robust_accuracy and not wrong
 
     @property
     def share(self) -> str:
@@ -50,20 +63,44 @@ class Verdict:
         return str(count) if count or self.examined else "not examined"
 
     def __str__(self) -> str:
-        share = self.outcome.robust_accuracy
-        at_most = " at most" if self.open else ""
-        return f"Robust accuracy{at_most} {share} {budget_words(self.norm, self.eps)}"
+        share, at_eps = self.outcome.robust_accuracy, budget_words(self.norm, self.eps)
+        if self.exact:
+            return f"Robust accuracy {share} {at_eps}, {EXACT}"
+        if self.certified is not None:
+            ends = f"between {self.certified} (certified) and {share} (attacked)"
+            return f"Robust accuracy {ends} {at_eps}"
+        return f"Robust accuracy{' at most' if self.open else ''} {share} {at_eps}"
 
 
 def plain_words(evaluation: Evaluation, verdict: Verdict) -> str:
-    """The verdict at one budget for people outside of the field, in two sentences."""
+    """The verdict at one budget for people outside of the field, in two sentences or three."""
     clean, robust = verdict.outcome.clean_accuracy, verdict.outcome.robust_accuracy
     kind = _kind(evaluation)
     one, are = (kind, "is") if clean.total == 1 else (f"{kind}s", "are")
     change = _change(evaluation, verdict.eps)
     start = f"Of {clean.total} {one}, {clean.count} {are} classified correctly"
     still = f"{robust.count or 'none'} still {'is' if robust.count == 1 else 'are'}"
-    return f"{start}, and {still} after an attack that {change}. {_doubt(verdict)}".rstrip()
+    words = f"{start}, and {still} after an attack that {change}."
+    return " ".join(filter(None, (words, _proof(verdict), _doubt(verdict))))
+
+
+def _proof(verdict: Verdict) -> str:
+    """What bounds prove, in a sentence; "" without them, and where no sample is left."""
+    certified, left = verdict.certified, verdict.outcome.robust_accuracy
+    if certified is None or not left.count:
+        return ""
+    them = "it" if certified.count == 1 else "them"
+    if verdict.exact:
+        return f"Bounds prove that no such attack breaks {them}, so the number is {EXACT}."
+    if not certified.count:
+        return "Bounds prove nothing here."
+    ends = f"{_percent(certified)} (certified) and {_percent(left)} (attacked)"
+    proof = f"Bounds prove for {certified.count} that no such attack breaks {them}"
+    return f"{proof}: the robust accuracy is between {ends}."
+
+
+def _percent(share: Share) -> str:
+    return f"{100 * share.value:.1f} %"
 
 
 def _doubt(verdict: Verdict) -> str:
@@ -72,7 +109,7 @@ def _doubt(verdict: Verdict) -> str:
     if errors:
         words = f"{spelt(errors)} error{'' if errors == 1 else 's'}"
         return f"{capital(words)} must be mended before this number means anything."
-    if not verdict.outcome.robust_accuracy.count:
+    if not verdict.outcome.robust_accuracy.count or verdict.exact:
         return ""
     if count := len(verdict.findings):
         suggest = "warning suggests" if count == 1 else "warnings suggest"
@@ -116,8 +153,9 @@ def verdicts(evaluation: Evaluation) -> list[Verdict]:
         against = tuple(one for one in decisive if one.eps in (None, eps))
         trials += [trial.robustness for trial in evaluation.at(eps).values()]
         examined = evaluation.provenance.examined
-        outcome, plan = union(trials), evaluation.plan
-        results.append(Verdict(eps, evaluation.norm, outcome, against, examined, plan))
+        outcome, plan, certified = union(trials), evaluation.plan, evaluation.certified(eps)
+        share = None if certified is None else Share(int(certified.sum()), len(certified))
+        results.append(Verdict(eps, evaluation.norm, outcome, against, examined, plan, share))
     return results
 
 
@@ -130,10 +168,10 @@ def bound(evaluation: Evaluation, trial: Trial, verdict: Verdict) -> str:
 def is_bound(evaluation: Evaluation, trial: Trial, verdict: Verdict) -> bool:
     """Whether what one trial leaves is an upper bound, by the verdict at the same budget.
 
-    It is where the verdict is one, where a finding is about the trial, and where the other trials
-    left less of it; 0 never is."""
+    It is where the verdict is one, where a finding is about the trial, unless the verdict is exact,
+    and where the other trials left less of it; 0 never is."""
     findings = (one for one in evaluation.findings if one.about == trial.name)
-    about = any(one.eps in (None, trial.eps) for one in findings)
+    about = any(one.eps in (None, trial.eps) for one in findings) and not verdict.exact
     share = trial.robustness.robust_accuracy
     less = verdict.outcome.robust_accuracy.count < share.count
     return (verdict.open or about or less) and share.count > 0

@@ -19,8 +19,8 @@ BOOKTABS = TableFormat(TOP, MIDDLE, None, BOTTOM, ROW, ROW, 0, None)
 
 
 def latex_table(items: Sequence[ReportItem]) -> str:
-    """A row per evaluation and budget: clean accuracy, and what the first attack, the plan and all
-    attacks together leave, in percent."""
+    """A row per evaluation and budget: clean accuracy, what the first attack, the plan and all
+    attacks together leave, and what bounds certify, in percent."""
     evaluations = [item.evaluation for item in items]
     names = [one.name for one in evaluations]
     short = len({*names}) == len(names) and all(len(name) <= LONGEST for name in names)
@@ -41,7 +41,7 @@ def _cells(evaluations: Sequence[Evaluation], labels: Sequence[str]) -> list[lis
     norms, pairs = _norms(evaluations), zip(labels, evaluations, strict=True)
     rows = [[escape(label), *row] for label, one in pairs for row in _rows(one, norms)]
     heads = ["network", r"$\varepsilon$", "clean"]
-    heads += [_head(evaluations, False), _head(evaluations, True), "union"]
+    heads += [_head(evaluations, False), _head(evaluations, True), "union", "certified"]
     kept = [place for place, column in enumerate(zip(*rows, strict=True)) if {*column} != {NONE}]
     kept = kept if len(labels) > 1 else kept[1:]
     return [[row[place] for place in kept] for row in (heads, *rows)]
@@ -69,7 +69,8 @@ def _rows(evaluation: Evaluation, norms: Sequence[str]) -> Iterator[list[str]]:
         row = [f"{eps} ({verdict.norm})" if len(norms) > 1 else eps]
         row.append(_percent(outcome.clean_accuracy, False))
         row += [_left(evaluation, n, verdict) for n in (_first_attack(evaluation), evaluation.plan)]
-        yield [*row, _percent(outcome.robust_accuracy, verdict.open)]
+        proven = NONE if verdict.certified is None else _percent(verdict.certified, False)
+        yield [*row, _percent(outcome.robust_accuracy, verdict.open), proven]
 
 
 def _left(evaluation: Evaluation, name: str | None, verdict: Verdict) -> str:
@@ -100,5 +101,7 @@ def _caption(evaluations: Sequence[Evaluation], numbers: Sequence[str], bounds: 
     parts = [rf"{escape(titles)}. Accuracy in \% on {counts} samples, clean and after attacks with"]
     parts.append(rf"budget $\varepsilon$ in {norms}. Union: what no attack broke at that or a")
     parts += ["smaller budget."] + [r"$\le$: an upper bound."] * bounds
+    proven = any(one.bounds for one in evaluations)
+    parts += ["Certified: what provably no attack can break."] * proven
     named = [f"{n}: {escape(one.name)}" for n, one in zip(numbers, evaluations, strict=False)]
     return " ".join([*parts, *([f"Networks: {'; '.join(named)}."] if named else [])])

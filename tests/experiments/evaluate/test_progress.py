@@ -16,7 +16,7 @@ from art_snn.experiments.evaluate.progress import Course, stage_line, step_words
 from art_snn.experiments.evaluate.run import compute
 from art_snn.experiments.evaluate.store import Store
 from art_snn.experiments.evaluate.target import Target
-from art_snn.experiments.evaluate.units import Unit, attack_units, stage_works
+from art_snn.experiments.evaluate.units import Unit, attack_units, bounds_units, stage_works
 from art_snn.gradients import EOT, RGA
 from art_snn.team import Team
 from tests import small
@@ -99,6 +99,8 @@ def test_processes_that_do_not_lead_say_nothing(tmp_path, caplog):
 def test_findings_and_certificates_are_steps():
     assert step_words([{"findings": [1, 2], "took": 3}, {"findings": [], "took": 4}]) == "2, 7 s"
     assert step_words([{"certificate": {}, "took": 3}]) == "3 s"
+    blocks = [{"bounds": {"margin": [-1.0, 2.0]}, "took": 3}, {"bounds": {"margin": [1.0]}}]
+    assert step_words(blocks) == "2 of 3 certified, 3 s"
 
 
 def target(**settings):
@@ -106,11 +108,11 @@ def target(**settings):
     return Target(Settings(**settings), small.classifier(), x, np.zeros(6, int))
 
 
-def test_the_time_and_a_cheaper_plan_are_told_before(caplog, monkeypatch):
+def test_the_time_and_a_cheaper_plan_are_told_before(tmp_path, caplog, monkeypatch):
     speed = Speed(4, Pace(0.1, 0.01), Pace(0.3, 0.02))
     monkeypatch.setattr(Speed, "measured", lambda _: speed)
     subject = target(plan="standard", eps=(0.1, 0.2))
-    units = [one for one in attack_units(subject) if one.plan == "standard"]
+    units = [one for one in attack_units(subject, Store(tmp_path, "key")) if one.plan == "standard"]
     with caplog.at_level(logging.INFO, "art_snn"):
         announce(subject, units, 1, resumed=False)
         announce(subject, units[:1], 2, resumed=True)
@@ -120,6 +122,21 @@ def test_the_time_and_a_cheaper_plan_are_told_before(caplog, monkeypatch):
     seconds = 2 * speed.of(stage_works(subject, planned("standard", np.inf)).values(), 6)
     assert whole.startswith(f"This takes about {rough(seconds)} on this machine; --plan fast takes")
     assert rest.startswith(f"The rest takes about {rough(seconds / 4)} on this machine;")
+
+
+def test_bounds_are_told_before_and_what_they_certify_takes_no_time(caplog, monkeypatch):
+    speed = Speed(4, Pace(100, 1), Pace(300, 2))
+    monkeypatch.setattr(Speed, "measured", lambda _: speed)
+    (early,) = bounds_units(target(plan="fast", bounds=True))
+    late = [replace(unit(name), left=lambda: 3) for name in "ab"]
+    with caplog.at_level(logging.INFO, "art_snn"):
+        announce(target(plan="fast", bounds=True), [early], 1, resumed=False)
+        announce(target(plan="fast"), late, 1, resumed=True)
+        announce(target(plan="fast"), [replace(late[0], left=lambda: 0)], 1, resumed=True)
+    bounds, rest = (record.getMessage() for record in caplog.records)
+    assert bounds == f"The bounds take about {rough(4 * (2 * 100 + 6))} on this machine."
+    seconds = 2 * speed.of(late[0].works.values(), 3)
+    assert rest == f"The rest takes about {rough(seconds)} on this machine."
 
 
 def test_a_damaged_block_is_not_read_before_it_is_computed_again(tmp_path, caplog, monkeypatch):

@@ -71,6 +71,22 @@ def test_a_cleared_store_leaves_no_folder(store):
     assert not store.folder.exists()
 
 
+class Apart(Team):
+    """A process that does not lead, whose folder is not that of the other."""
+
+    def gathered(self, thing):
+        if isinstance(thing, list):
+            return [[], thing]
+        return [{path.name: path.read_bytes() for path in self.store.folder.iterdir()}, thing]
+
+
+def test_blocks_that_all_need_come_to_every_process(store, tmp_path):
+    other = Store(tmp_path / "other" / "blocks", "key")
+    other.share(["one"], Apart(1, 2, store))
+    assert other.done(["one"]) == {"one"}
+    assert other.read("one") == store.read("one")
+
+
 class TwoMachines(Team):
     """The leading process of two whose folders are not the same."""
 

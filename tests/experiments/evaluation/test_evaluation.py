@@ -13,10 +13,12 @@ from art_snn.experiments.resume import as_json, read_result, structured
 from art_snn.metrics import Certificate
 from tests.evaluations import (
     CERTIFICATE,
+    EXACT,
     VANISHED,
     evaluation,
     images,
     large,
+    proven,
     provenance,
     save,
     small,
@@ -27,7 +29,7 @@ from tests.evaluations import (
 EPS = 8 / 255
 
 
-@pytest.mark.parametrize("whole", [large(20), small(certificate=CERTIFICATE)])
+@pytest.mark.parametrize("whole", [large(20), small(certificate=CERTIFICATE), small(bounds=EXACT)])
 def test_an_evaluation_is_the_same_after_json(whole, tmp_path):
     save(whole, tmp_path)
     read = read_result(tmp_path / "evaluation.json", Evaluation)
@@ -63,6 +65,10 @@ SHORT = replace(CERTIFICATE, radius=np.zeros(3))
     [
         (lambda: small(labels=(0,)), r"as many samples each, got \[1, 4\]"),
         (lambda: small(certificate=SHORT), r"as many samples each, got \[3, 4\]"),
+        (lambda: small(bounds=(proven(1),)), r"as many samples each, got \[1, 4\]"),
+        (lambda: small(bounds=(proven(0, 0, 0, 1, eps=9),)), r"bounds at \[0.031.*, got \[9\]"),
+        (lambda: small(bounds=(proven(0, 1, 0, 1),)), "certified samples that nothing breaks"),
+        (lambda: small(bounds=(proven(1, 0, 0, 1),)), "certified samples that nothing breaks"),
         (lambda: small(trials=()), "one trial or more"),
         (lambda: small(name=""), 'a name in one line, of 1 to 80 characters, got ""'),
         (lambda: small(name="a\nb"), "a name in one line"),

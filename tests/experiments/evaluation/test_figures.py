@@ -1,10 +1,12 @@
 """Figures of lines and bars: the numbers behind them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from art_snn.experiments.evaluation.figures import accuracy_figure, queries_figure, sizes_figure
-from tests.evaluations import RISES, evaluation, large, small, trial
+from tests.evaluations import GAP, RISES, evaluation, large, proven, small, trial
 
 EPS = 8 / 255
 
@@ -41,6 +43,24 @@ def test_with_one_budget_there_are_bars_for_the_attacks_and_the_union():
     # An open finding makes them upper bounds.
     (ax,) = accuracy_figure(small(findings=(RISES,))).axes
     assert ax.get_xlabel() == "accuracy at most [%]"
+
+
+def test_what_is_certified_is_drawn_below_what_attacks_leave():
+    result = large(100)
+    margins = [np.where(result.trials[2].outcome.stage == -1, size, -1) for size in (1, 1, -1)]
+    bounds = [proven(*m, eps=eps) for m, eps in zip(margins, result.budgets, strict=True)]
+    (ax,) = accuracy_figure(replace(result, bounds=tuple(bounds))).axes
+    lines = {one.get_label(): one.lines[0].get_ydata() for one in ax.containers}
+    assert lines["certified"][0] == lines["union of all"][0]
+    assert (lines["certified"] <= lines["union of all"]).all()
+    assert lines["certified"][1] == lines["union of all"][3] > 0
+    assert lines["certified"][3] == 0
+    names = [text.get_text() for text in ax.figure.legends[0].get_texts()]
+    assert names == list(lines)
+    assert ax.get_ylabel() == "accuracy, of attacks at most [%]"
+    (ax,) = accuracy_figure(small(bounds=GAP)).axes
+    assert [bar.get_width() for bar in ax.patches] == [50, 50, 25, 0]
+    assert ax.texts[-1].get_text().startswith("certified: at least 0.0 %")
 
 
 def test_lines_of_success_go_on_to_the_end_of_the_longest():

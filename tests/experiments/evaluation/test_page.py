@@ -12,6 +12,7 @@ from art_snn.experiments.evaluation.page import MOST_SAMPLES
 from art_snn.experiments.evaluation.verdict import plain_words
 from tests.evaluations import (
     CERTIFICATE,
+    EXACT,
     RISES,
     STAGES,
     VANISHED,
@@ -38,6 +39,7 @@ PAGES = {
     "small": lambda: alone(small()),
     "findings": lambda: render_page([ReportItem("", large(60), images(3))]),
     "certified": lambda: alone(small(certificate=CERTIFICATE)),
+    "bounds": lambda: alone(small(bounds=EXACT, findings=(RISES,))),
     "frames": lambda: render_page([ReportItem("", large(60), frames(2))]),
     "two": lambda: render_page(
         [ReportItem("a.json", small()), ReportItem("b.json", small(findings=(RISES,)))]
@@ -237,6 +239,8 @@ def test_of_many_samples_the_first_are_listed_and_the_page_stays_small():
         ({"provenance": provenance(command="art-snn that")}, "art-snn that"),
         ({"certificate": CERTIFICATE}, "Certified accuracy"),
         ({"certificate": CERTIFICATE}, "confidence of 99.9 %"),
+        ({"bounds": EXACT}, "Certified samples are those that no attack can break."),
+        ({"bounds": EXACT}, "so the number is exact: certified and attacked agree."),
     ],
 )
 def test_what_was_done_and_found_is_said(changes, words, undrawn):

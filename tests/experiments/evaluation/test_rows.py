@@ -9,17 +9,20 @@ from art_snn.experiments.evaluate import Evaluated
 from art_snn.experiments.evaluation import rows
 from tests.evaluations import (
     CERTIFICATE,
+    EXACT,
     RISES,
     STAGES,
     VANISHED,
     WEAK,
     evaluation,
     large,
+    proven,
     small,
     trial,
 )
 
 EPS = 8 / 255
+ROBUST = ("robust accuracy", "findings")
 
 
 def test_the_table_of_attacks_has_a_row_per_attack_and_the_union():
@@ -128,6 +131,24 @@ def test_what_attacks_could_not_do_is_remarked():
         "The network is random: most of 11 predictions decide what is broken.",
     ]
     assert rows.remarks(small()) == []
+
+
+def test_bounds_have_a_column_of_verdicts_and_a_row_below_the_union():
+    result = small(bounds=EXACT)
+    table = rows.verdict_rows(result)
+    assert table.titles == ["eps", "clean accuracy", "certified accuracy", *ROBUST]
+    assert table.rows[0][2] == table.rows[0][3] == "25.0 % [4.6, 69.9]"
+    union, certified = rows.attack_rows(result).rows[-2:]
+    assert (union[0], certified[0]) == ("union of all", "certified")
+    assert certified[4] == "at least 25.0 % [4.6, 69.9]"
+    assert rows.fates(result, EPS)[3] == "certified"
+    spared, exact = rows.remarks(result)
+    assert spared.endswith(
+        "Those were not attacked, and stand in the table of attacks without queries."
+    )
+    assert exact == "The robust accuracy at eps 8/255 is exact: certified and attacked agree."
+    (checked,) = rows.remarks(small(bounds=(proven(-1, -1, -1, -1, checked=True),)))
+    assert checked.endswith("Those were attacked all the same, and none was broken.")
 
 
 def test_certificates_are_shown_against_the_radius():

@@ -7,13 +7,21 @@ from dataclasses import fields, replace
 import pytest
 
 from art_snn.attacks import Outcome
-from art_snn.experiments.evaluation import Evaluation, Provenance, Trial, read_evaluation, summary
+from art_snn.experiments.evaluation import (
+    Bounds,
+    Evaluation,
+    Provenance,
+    Trial,
+    read_evaluation,
+    summary,
+)
 from art_snn.experiments.resume import as_json, structured
 from art_snn.files import write_json
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate
 from tests.evaluations import (
     CERTIFICATE,
+    EXACT,
     RISES,
     SCHEMA,
     VANISHED,
@@ -66,6 +74,8 @@ def test_a_summary_that_does_not_follow_from_the_samples_is_refused(change, tmp_
 def test_a_summary_is_missed_and_may_differ_in_the_last_bits():
     content = as_json(small())
     content["summary"][0]["low"] *= 1 + 1e-15
+    # Those that were written before there were bounds.
+    del content["summary"][0]["certified"], content["summary"][0]["exact"], content["bounds"]
     assert structured(copy.deepcopy(content), Evaluation).name == "plain"
     del content["summary"]
     with pytest.raises(ValueError, match="a summary that follows from the samples, got null"):
@@ -74,8 +84,13 @@ def test_a_summary_is_missed_and_may_differ_in_the_last_bits():
 
 @pytest.mark.parametrize(
     "result",
-    [large(20), small(certificate=CERTIFICATE), evaluation(trial("a", 4, (-3, 0)), norm="0")],
-    ids=["plan", "certificate", "counts"],
+    [
+        large(20),
+        small(certificate=CERTIFICATE),
+        evaluation(trial("a", 4, (-3, 0)), norm="0"),
+        small(bounds=EXACT),
+    ],
+    ids=["plan", "certificate", "counts", "bounds"],
 )
 def test_files_keep_to_the_published_schema(result, tmp_path):
     assert complaints(written(result, tmp_path)) == []
@@ -92,10 +107,11 @@ def each_object(part, place=()):
 
 
 def test_the_schema_refuses_fields_that_are_missing_or_unknown(tmp_path):
-    content = written(small(findings=(RISES,), certificate=CERTIFICATE), tmp_path)
+    result = small(findings=(RISES,), certificate=CERTIFICATE, bounds=EXACT)
+    content = written(result, tmp_path)
     free = {"evidence", "versions", "rules", "skipped", "native"}
     places = [place for place in each_object(content) if not free & {*place}]
-    assert len(places) == 9
+    assert len(places) == 10
     for place in places:
         for name in [None, *_at(content, place)]:
             changed = copy.deepcopy(content)
@@ -121,6 +137,7 @@ def _at(content, place):
         ("finding", Finding),
         ("provenance", Provenance),
         ("certificate", Certificate),
+        ("bounds", Bounds),
     ],
 )
 def test_the_schema_has_the_fields_of_the_classes(name, kind):

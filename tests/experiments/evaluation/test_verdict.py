@@ -5,9 +5,21 @@ from dataclasses import replace
 import pytest
 
 from art_snn.experiments.evaluation import summary, verdicts
+from art_snn.experiments.evaluation.cards import doubt_words, make_cards
 from art_snn.experiments.evaluation.verdict import bound, plain_words
 from art_snn.findings import Finding
-from tests.evaluations import RISES, VANISHED, WEAK, evaluation, provenance, small, trial
+from tests.evaluations import (
+    EXACT,
+    GAP,
+    RISES,
+    VANISHED,
+    WEAK,
+    evaluation,
+    proven,
+    provenance,
+    small,
+    trial,
+)
 
 EPS = 8 / 255
 RANDOM = Finding("random network", {"most": 3}, "if draws differ", "EOT.")
@@ -64,6 +76,59 @@ def test_findings_are_counted_also_where_no_sample_was_examined():
     blind = provenance(examined=0)
     results = small(), small(provenance=blind), small(provenance=blind, findings=(RISES, WEAK))
     assert [verdicts(one)[0].doubts for one in results] == ["0", "not examined", "1"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "share", "proof"),
+    [
+        # What is certified is all that stands: no better attack can break more of it.
+        (
+            {},
+            SURE,
+            "no such attack breaks it, so the number is exact: certified and attacked agree.",
+        ),
+        ({"findings": (RISES, VANISHED)}, SURE, "certified and attacked agree."),
+        ({"provenance": provenance(examined=0)}, SURE, "certified and attacked agree."),
+        ({"plan": ""}, SURE, "certified and attacked agree."),
+        # Whoever feeds the network wrongly certifies wrongly, too.
+        ({"findings": (ERROR,)}, AT_MOST, "One error must be mended before this number means"),
+        ({"bounds": GAP}, SURE, f"Bounds prove nothing here. {NONE}"),
+        ({"bounds": GAP, "findings": (RISES,)}, AT_MOST, f"Bounds prove nothing here. {ONE}"),
+    ],
+)
+def test_a_number_that_bounds_meet_is_exact_whatever_was_found(changes, share, proof):
+    result = small(**({"bounds": EXACT} | changes))
+    (verdict,) = verdicts(result)
+    assert verdict.share == share
+    assert proof in plain_words(result, verdict)
+    (content,) = summary(result)
+    assert content["exact"] == verdict.exact == ("agree" in proof)
+    assert content["certified"] == (0 if "bounds" in changes else 0.25)
+    assert content["upper_bound"] == (share == AT_MOST)
+
+
+def test_between_what_is_certified_and_what_was_attacked_lies_the_robust_accuracy():
+    trials = [trial("standard", eps, (-2, 0, -1, -1)) for eps in (0.1, 0.2)]
+    # What is certified within the larger budget is so within the smaller one.
+    several = proven(-1, -1, -1, -1, eps=0.1), proven(-1, -1, -1, 2, eps=0.2)
+    result = evaluation(*trials, plan="standard", bounds=several)
+    words = "Bounds prove for 1 that no such attack breaks it: the robust accuracy is between "
+    words += f"25.0 % (certified) and 50.0 % (attacked). {NONE} on this number."
+    for verdict in verdicts(result):
+        assert words in plain_words(result, verdict)
+        assert f"between {SURE} (certified) and 50.0 % [15.0, 85.0] (attacked)" in str(verdict)
+    assert str(verdicts(small(bounds=EXACT))[0]).endswith("exact: certified and attacked agree")
+
+
+def test_no_attack_leaves_an_upper_bound_that_leaves_no_more_than_is_certified():
+    first = small().trials[0]
+    others = {"bounds": (proven(-1, -1, 1, 1),), "findings": (replace(RISES, about="standard"),)}
+    result = evaluation(first, trial("weak", EPS, (-2, -1, -1, -1)), plan="standard", **others)
+    (verdict,) = verdicts(result)
+    assert verdict.exact
+    shares = [bound(result, one, verdict) for one in result.trials]
+    assert [share.startswith("at most") for share in shares] == [False, True]
+    assert doubt_words(result, make_cards(result)[0]).startswith("No finding on 100 examined")
 
 
 def test_what_breaks_at_a_smaller_budget_is_broken_at_a_larger_one():

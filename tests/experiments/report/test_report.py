@@ -11,10 +11,23 @@ import pytest
 
 from art_snn.checks import ArgumentError
 from art_snn.experiments.evaluation import Evaluation, ReportItem
+from art_snn.experiments.evaluation.drawings import draw_side_by_side
+from art_snn.experiments.evaluation.side import verdict_table
 from art_snn.experiments.report import Report, Settings, run
 from art_snn.files import write_json
 from tests.command import call
-from tests.evaluations import RISES, VANISHED, evaluation, images, large, save, small, trial, write
+from tests.evaluations import (
+    EXACT,
+    RISES,
+    VANISHED,
+    evaluation,
+    images,
+    large,
+    save,
+    small,
+    trial,
+    write,
+)
 from tests.pages import tree
 
 FILE = "evaluation.json"
@@ -104,6 +117,17 @@ def test_latex_leaves_out_a_column_without_numbers_and_signs_without_bounds():
     assert cells == [[r"$\varepsilon$", "clean", "fast", "union"], ["4", "100.0", "66.7", "66.7"]]
     assert "changed values" in caption
     assert "le$" not in caption
+
+
+def test_latex_has_a_column_of_what_is_certified_where_anything_is_bounded():
+    cells, caption = latex(small(bounds=EXACT, findings=(RISES,)), small(name="b"))
+    assert [row[-2:] for row in cells] == [["union", "certified"], ["25.0", "25.0"], ["25.0", "--"]]
+    assert "Certified: what provably no attack can break." in caption
+    items = [ReportItem("", small(bounds=EXACT)), ReportItem("", small(name="b"))]
+    certified = [row[3] for row in verdict_table(items).rows]
+    assert certified == ["25.0 % [4.6, 69.9]", "no bounds"]
+    drawing = draw_side_by_side(items, "sides")
+    assert "1: plain, certified" in tree(drawing.element).text
 
 
 def test_latex_of_several_results_has_a_column_of_their_names():

@@ -1,0 +1,98 @@
+"""What operations do to boxes that move values and change none."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from art_snn.bounds.box import Box, Nonlinear, Spread, Unbounded, fits_means
+
+
+def moved(func: Any, x: Box, *args: Any, **options: Any) -> Box:
+    """Values at other places whose last axes, where they are the same, mean the same."""
+    if any(isinstance(value, torch.dtype) for value in (*args, *options.values())):
+        raise Unbounded(f"{func.__name__} as another dtype")
+    y = x.mapped(lambda part: func(part, *args, **options))
+    steps = x.spread.averaged
+    # Rows of one step each stay so in smaller rows, and in those of whole steps.
+    if steps and y.stride(0) and y.shape[0] % len(x) and y.shape[0] % steps:
+        raise Nonlinear(func.__name__)
+    return y
+
+
+def permuted(func: Any, x: Box, *args: Any, **options: Any) -> Box:
+    """Values at other places."""
+    if x.spread.averaged and not _keeps_time(func, x, *args, **options):
+        raise Nonlinear(f"{func.__name__} that moves the axis of time")
+    whole = replace(x.spread, slack=x.spread.slack.amax())
+    return Box.around(x.centre, whole).mapped(lambda part: func(part, *args, **options))
+
+
+def _keeps_time(func: Any, x: Box, *args: Any, **options: Any) -> bool:
+    """Whether the first axis is what it was, or one of several steps that are all the same."""
+    if func is Tensor.__getitem__:
+        if isinstance(args[0], int):
+            return not x.stride(0)
+        if not all(i is Ellipsis or isinstance(i, int | slice) for i in _several(args[0])):
+            return False
+    before = torch.empty(x.shape, device="meta")
+    after = func(before, *args, **options)
+    return bool(after.ndim) and (len(after), after.stride(0)) == (len(x), before.stride(0))
+
+
+def _several(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def divided(func: Any, x: Box, *args: Any, **options: Any) -> tuple[Box, ...]:
+    """Values in several parts."""
+    if x.spread.averaged:
+        raise Nonlinear(func.__name__)
+    count = len(func(x.centre, *args, **options))
+    whole = Box.around(x.centre, replace(x.spread, slack=x.spread.slack.amax()))
+    return tuple(
+        whole.mapped(lambda part, i=i: func(part, *args, **options)[i])  # type: ignore[misc]
+        for i in range(count)
+    )
+
+
+def joined(func: Any, boxes: Any, *args: Any, **options: Any) -> Box:
+    """Several tensors in one."""
+    several = [box if isinstance(box, Box) else _exact(box, boxes) for box in boxes]
+    averaged = max(box.spread.averaged for box in several)
+    if averaged != min(box.spread.averaged for box in several):
+        raise Unbounded(f"{func.__name__} of means and steps")
+    if averaged:
+        axis = int(args[0] if args else options.get("dim", 0))
+        joins_time = axis in (0, -several[0].ndim - (func is torch.stack))
+        if joins_time or not all(fits_means(part, several[0]) for part in boxes):
+            raise Nonlinear(f"{func.__name__} of what changes over time")
+    centre = func([box.centre for box in several], *args, **options)
+    radius = func([box.spread.radius for box in several], *args, **options)
+    slack = torch.stack([box.spread.slack.amax() for box in several]).amax()
+    return Box.around(centre, Spread(radius, slack, averaged=averaged))
+
+
+def _exact(value: Tensor, boxes: Any) -> Box:
+    """A tensor of which every value is known."""
+    averaged = next(box.spread.averaged for box in boxes if isinstance(box, Box))
+    return Box.around(
+        value, Spread(torch.zeros_like(value), value.new_zeros(()), averaged=averaged)
+    )
+
+
+def unchanged(
+    func: Any, x: Box, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Box:
+    """Dropout, which changes nothing in evaluation mode."""
+    if training:
+        raise Unbounded("dropout in training mode")
+    return x
+
+
+def same(func: Any, x: Box, *args: Any, **options: Any) -> Box:
+    """A tensor of the same values."""
+    if func(x.centre, *args, **options).dtype != x.dtype:
+        raise Unbounded(f"{func.__name__} to another precision")
+    return x

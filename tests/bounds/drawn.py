@@ -1,0 +1,176 @@
+"""Random small networks of every kind that has bounds, and points within a budget."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from art_snn import (
+    IF,
+    LIF,
+    Direct,
+    Frames,
+    PyTorchSpikingClassifier,
+    SpikingNetwork,
+    TimeDistributed as Timed,
+)
+from art_snn.bounds import METHODS
+from art_snn.bounds.certify import Bounding
+from art_snn.gradients.fixed import holding
+from art_snn.layers import Normalize
+from tests.architectures import Residual
+
+CLASSES = 4
+LIMITS = (0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A network with samples of it, a budget, and how it was made, in words."""
+
+    network: SpikingNetwork
+    x: Tensor
+    eps: float
+    norm: float
+    words: str
+
+    @property
+    def y(self) -> Tensor:
+        with torch.no_grad():
+            return self.network(self.x).argmax(1)
+
+    def bounds(self, method: str = "counts", y: Tensor | None = None) -> Tensor:
+        """Lower bounds of z_y - z_j [N, K]."""
+        bounding = Bounding(self.network, METHODS[method](), self.eps, self.norm, LIMITS)
+        with torch.enable_grad(), holding(True):
+            return bounding.margins(self.x, self.y if y is None else y).detach()
+
+    def classifier(self) -> PyTorchSpikingClassifier:
+        return around(self.network, tuple(self.x.shape[1:]))
+
+    def inside(self, points: Tensor) -> Tensor:
+        """The points moved into the clip values and, in the maximum norm, into the budget."""
+        if self.norm == np.inf:
+            points = torch.minimum(torch.maximum(points, self.x - self.eps), self.x + self.eps)
+        return points.clamp(*LIMITS)
+
+
+def around(network: SpikingNetwork, shape: tuple[int, ...]) -> PyTorchSpikingClassifier:
+    loss = nn.CrossEntropyLoss()
+    return PyTorchSpikingClassifier(
+        network, loss, shape, CLASSES, clip_values=LIMITS, device_type="cpu"
+    )
+
+
+def drawn(seed: int, norm: float = np.inf, samples: int = 8) -> Drawn:
+    """A network whose currents are around its thresholds; the seed says all."""
+    draw = random.Random(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder, neuron, words = _time(draw, norm)
+        flat = draw.random() < 0.4
+        layers = (_flat if flat else _images)(draw, neuron)
+        network = SpikingNetwork(layers, encoder).eval()
+        steps = (encoder.steps,) if isinstance(encoder, Frames) else ()
+        x = torch.rand(samples, *steps, 2, 5, 5)
+        if norm == 0:
+            x = (x > 0.6).to(x)
+        dtype = draw.choice([torch.float32, torch.float32, torch.float64])
+        network, x = network.to(dtype), x.to(dtype)
+        _excite(network, x, draw)
+    budgets = {np.inf: (0.002, 0.01, 0.04), 2: (0.01, 0.05, 0.2), 0: (1, 2, 4)}
+    return Drawn(network, x, draw.choice(budgets[norm]), norm, f"seed {seed}: {words} {network}")
+
+
+def _time(draw: random.Random, norm: float):
+    """An encoder, and a maker of neurons."""
+    steps = draw.choice([1, 2, 4, 6])
+    encoder = Frames(steps) if norm == 0 or draw.random() < 0.3 else Direct(steps)
+    reset, threshold = draw.choice(["hard", "soft"]), draw.choice([0.25, 1.0, 1.7])
+    decay = draw.choice([0.25, 0.5, 0.9, 1.0])
+    mixed = draw.random() < 0.2
+
+    def neuron() -> nn.Module:
+        other = draw.choice(["hard", "soft"]) if mixed else reset
+        if decay == 1:
+            return IF(threshold, other)
+        return LIF(decay, threshold, other)
+
+    return encoder, neuron, f"T {steps}, {reset}, decay {decay}"
+
+
+def _flat(draw: random.Random, neuron) -> list[nn.Module]:
+    sizes = [50, *(draw.choice([6, 12, 20]) for _ in range(draw.choice([1, 2, 3])))]
+    layers: list[nn.Module] = [Timed(nn.Flatten(), nn.Linear(50, sizes[1])), neuron()]
+    for inputs, outputs in pairwise(sizes[1:]):
+        norm = [nn.BatchNorm1d(outputs)] if draw.random() < 0.4 else []
+        layers += [Timed(nn.Linear(inputs, outputs, bias=not norm), *norm), neuron()]
+    extra = draw.choice([[], [nn.Dropout()], [nn.Linear(sizes[-1], 7), nn.ReLU(), nn.Linear(7, 6)]])
+    width = 6 if len(extra) == 3 else sizes[-1]
+    return [*layers, Timed(*extra, nn.Linear(width, CLASSES))]
+
+
+def _images(draw: random.Random, neuron) -> list[nn.Module]:
+    before = [Normalize((0.4, 0.5), (0.3, 0.2))] if draw.random() < 0.3 else []
+    layers: list[nn.Module] = [_convolution(draw, 2, 4, before), neuron()]
+    for _ in range(draw.choice([0, 1, 1])):
+        body = [_convolution(draw, 4, 4), neuron(), _convolution(draw, 4, 4)]
+        several = [Residual(*body), Residual(*body, neuron()), body[0]]
+        layers += [draw.choice(several), neuron()]
+    pool = draw.choice([nn.AvgPool2d(2), nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(2), nn.Dropout2d()])
+    side = 5 if isinstance(pool, nn.Dropout2d) else 2
+    layers += [Timed(pool, nn.Flatten(), nn.Linear(4 * side**2, 10))]
+    if draw.random() < 0.7:
+        layers += [neuron(), Timed(nn.Linear(10, CLASSES))]
+    else:
+        layers += [Timed(nn.Linear(10, CLASSES))]
+    return layers
+
+
+def _convolution(draw: random.Random, inputs: int, outputs: int, before=()) -> Timed:
+    norm = [nn.BatchNorm2d(outputs)] if draw.random() < 0.5 else []
+    groups = draw.choice([1, 1, 2]) if not before and inputs == 4 else 1
+    conv = nn.Conv2d(inputs, outputs, 3, padding=1, groups=groups, bias=not norm)
+    return Timed(*before, conv, *norm)
+
+
+def _excite(network: SpikingNetwork, x: Tensor, draw: random.Random) -> None:
+    """Draw weights and statistics of batch norms that let most layers fire, and not always."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.weight.data.uniform_(-1.5, 1.5)
+            module.bias.data.uniform_(-0.2, 0.8)
+            module.running_var.uniform_(0.3, 1.5)
+            module.running_mean.normal_(std=0.2)
+        elif isinstance(module, nn.Linear | nn.Conv2d):
+            module.weight.data.mul_(draw.choice([1.5, 2.5, 4.0]))
+
+
+def points(case: Drawn, count: int, seed: int) -> Iterator[Tensor]:
+    """Points within the budget: random ones, corners and some of the boundary."""
+    generator = torch.Generator().manual_seed(seed)
+    x = case.x
+    for index in range(count):
+        noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+        if case.norm == 0:
+            yield _flipped(x, int(case.eps), noise)
+        elif case.norm == 2:
+            length = noise.flatten(1).norm(dim=1).view(-1, *(1,) * (x.ndim - 1))
+            share = 1.0 if index % 2 else torch.rand((), generator=generator).item()
+            yield (x + share * case.eps * noise / length).clamp(*LIMITS)
+        else:
+            change = noise.sign() if index % 2 else noise.clamp(-1, 1)
+            yield case.inside(x + case.eps * change)
+
+
+def _flipped(x: Tensor, count: int, noise: Tensor) -> Tensor:
+    """As many values of every sample as the budget allows are others."""
+    places = noise.flatten(1).topk(count, 1).indices
+    flat = x.flatten(1)
+    return flat.scatter(1, places, 1 - flat.gather(1, places)).view_as(x)

@@ -1,0 +1,215 @@
+"""Outputs of every operation lie in the interval that it gives, and affine ones fill theirs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from art_snn.bounds.box import Box, Unbounded
+from art_snn.bounds.inputs import perturbed
+from art_snn.bounds.operations import Propagation
+from tests.conftest import varied
+
+EPS = 0.1
+
+
+@dataclass(frozen=True)
+class Case:
+    """An operation on one tensor."""
+
+    shape: tuple[int, ...]
+    function: Callable[[Tensor], Any]
+
+
+def _weights(module: nn.Module) -> nn.Module:
+    """The module with other weights and statistics than its first ones."""
+    generator = torch.Generator().manual_seed(varied(3))
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_floating_point():
+            drawn = torch.randn(tensor.shape, generator=generator)
+            tensor.data.copy_(drawn.abs() + 0.2 if (tensor > 0).all() else drawn)
+    return module.eval()
+
+
+def _made(shape: tuple[int, ...], module: nn.Module) -> Case:
+    return Case(shape, _weights(module))
+
+
+LINE, PLANE, SPACE = (2, 4, 7), (2, 4, 6, 6), (2, 2, 4, 4, 4)
+COLUMN = torch.linspace(-1.5, 1.5, 4).view(4, 1, 1)
+
+LAYERS = {
+    "linear": _made((3, 5), nn.Linear(5, 4)),
+    "linear of rows": _made((2, 3, 5), nn.Linear(5, 4, bias=False)),
+    "conv1d": _made(LINE, nn.Conv1d(4, 3, 3, stride=2, padding=1)),
+    "conv1d dilation": _made(LINE, nn.Conv1d(4, 4, 3, dilation=2, groups=2)),
+    "conv2d": _made(PLANE, nn.Conv2d(4, 3, 3)),
+    "conv2d stride": _made(PLANE, nn.Conv2d(4, 3, (3, 2), stride=(2, 1), padding=(1, 2))),
+    "conv2d same": _made(PLANE, nn.Conv2d(4, 3, 3, padding="same", dilation=2)),
+    "conv2d groups": _made(PLANE, nn.Conv2d(4, 8, 3, padding=1, groups=4, bias=False)),
+    "conv3d": _made(SPACE, nn.Conv3d(2, 2, 2, stride=2, padding=1)),
+    "batch norm 1d": _made((3, 5), nn.BatchNorm1d(5)),
+    "batch norm of lines": _made(LINE, nn.BatchNorm1d(4)),
+    "batch norm 2d": _made(PLANE, nn.BatchNorm2d(4)),
+    "batch norm plain": _made(PLANE, nn.BatchNorm2d(4, affine=False)),
+    "batch norm 3d": _made(SPACE, nn.BatchNorm3d(2)),
+    "two layers": _made(PLANE, nn.Sequential(nn.Conv2d(4, 3, 3), nn.BatchNorm2d(3))),
+    "avg pool 1d": _made(LINE, nn.AvgPool1d(2)),
+    "avg pool 2d": _made(PLANE, nn.AvgPool2d(2)),
+    "avg pool odd": _made(PLANE, nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False)),
+    "avg pool sums": _made(PLANE, nn.AvgPool2d((2, 3), divisor_override=1)),
+    "avg pool 3d": _made(SPACE, nn.AvgPool3d(2)),
+    "adaptive 1d": _made(LINE, nn.AdaptiveAvgPool1d(3)),
+    "adaptive 2d": _made(PLANE, nn.AdaptiveAvgPool2d(1)),
+    "adaptive sides": _made(PLANE, nn.AdaptiveAvgPool2d((4, None))),
+    "adaptive 3d": _made(SPACE, nn.AdaptiveAvgPool3d((1, 2, 3))),
+    "max pool 1d": _made(LINE, nn.MaxPool1d(2)),
+    "max pool 2d": _made(PLANE, nn.MaxPool2d(3, 2, 1)),
+    "max pool 3d": _made(SPACE, nn.MaxPool3d(2)),
+    "adaptive max": _made(PLANE, nn.AdaptiveMaxPool2d(2)),
+    "relu": _made(PLANE, nn.ReLU()),
+    "dropout": _made(PLANE, nn.Sequential(nn.Dropout(), nn.Dropout2d())),
+    "flatten": _made(PLANE, nn.Sequential(nn.Flatten(), nn.Unflatten(1, (12, 12)))),
+}
+
+ARITHMETIC = {
+    "number before": Case(PLANE, lambda x: 0.3 + x),
+    "number behind": Case(PLANE, lambda x: x - 0.1),
+    "number minus": Case(PLANE, lambda x: 1 - x),
+    "tensor": Case(PLANE, lambda x: torch.add(COLUMN, x, alpha=-2)),
+    "tensor to": Case(PLANE, lambda x: torch.sub(x, COLUMN, alpha=0.5)),
+    "wider": Case((4, 1, 1), lambda x: x + torch.ones(4, 2, 3)),
+    "factor": Case(PLANE, lambda x: 3 * x * COLUMN),
+    "negative": Case(PLANE, lambda x: -x / -0.7),
+    "divided": Case(PLANE, lambda x: torch.div(x, COLUMN)),
+    "branches": Case(PLANE, lambda x: x + 2 * x),
+    "mean": Case(PLANE, lambda x: x.mean((2, 3))),
+    "mean kept": Case(PLANE, lambda x: x.mean(1, keepdim=True)),
+    "mean of all": Case(PLANE, lambda x: torch.mean(x, dim=0)),
+    "sum": Case(PLANE, lambda x: torch.sum(x, (1, -1))),
+}
+
+MOVES = {
+    "view": Case(PLANE, lambda x: x.view(4, 2, -1)),
+    "reshape": Case(PLANE, lambda x: torch.reshape(x.transpose(0, 1), (8, 36))),
+    "transpose": Case(PLANE, lambda x: x.transpose(1, 3)),
+    "permute": Case(PLANE, lambda x: torch.permute(x, (3, 1, 0, 2)).contiguous()),
+    "movedim": Case(PLANE, lambda x: x.movedim(0, -1)),
+    "squeeze": Case((2, 1, 4), lambda x: x.squeeze(1).unsqueeze(0)),
+    "expand": Case((1, 4), lambda x: x.expand(3, 4)),
+    "index": Case(PLANE, lambda x: x[:, 1:3, ..., None]),
+    "chunk": Case(PLANE, lambda x: x.chunk(2, 1)[1]),
+    "split": Case(PLANE, lambda x: torch.split(x, [1, 3], 1)[1]),
+    "unbind": Case(PLANE, lambda x: x.unbind(1)[2]),
+    "cat": Case(PLANE, lambda x: torch.cat([2 * x, torch.ones(2, 1, 6, 6), x], 1)),
+    "stack": Case(PLANE, lambda x: torch.stack([x, -x], 2)),
+    "clone": Case(PLANE, lambda x: x.clone().to(x.device).float()),
+}
+# After a layer every channel has a slack of its own, which must move with it.
+FIRST = _weights(nn.Conv2d(4, 4, 3, padding=1))
+BEHIND = {
+    f"{name} behind a layer": Case(PLANE, lambda x, case=case: case.function(FIRST(x)))
+    for name, case in MOVES.items()
+    if case.shape == PLANE and name not in ("cat", "stack")
+}
+CASES = {**LAYERS, **ARITHMETIC, **MOVES, **BEHIND}
+
+
+def boxed(case: Case, eps: float = EPS) -> tuple[Tensor, Box]:
+    """A centre in single precision, and the box of outputs."""
+    generator = torch.Generator().manual_seed(varied())
+    x = torch.randn(case.shape, generator=generator)
+    with torch.no_grad(), Propagation():
+        return x, case.function(perturbed(x, eps, np.inf, None))
+
+
+@pytest.mark.parametrize("name", CASES)
+@torch.no_grad()
+def test_outputs_of_points_in_a_box_lie_in_its_output(name):
+    case = CASES[name]
+    x, box = boxed(case)
+    low, high = box.ends
+    assert low.shape == case.function(x).shape
+    for index in range(60):
+        change = torch.rand(case.shape) * 2 - 1
+        y = case.function(x + EPS * (change.sign() if index % 2 else change))
+        assert (low <= y).all()
+        assert (y <= high).all()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_interval_of_an_output_is_the_smallest(name):
+    case = CASES[name]
+    x, box = boxed(case)
+    y = case.function(x.requires_grad_())
+    for index in torch.randperm(y.numel())[:8]:
+        (slope,) = torch.autograd.grad(y.flatten()[index], x, retain_graph=True)
+        if name in LAYERS and ("max" in name or "relu" in name):
+            slope = torch.ones_like(slope)
+        for end, side in zip(box.ends, (-1, 1), strict=True):
+            with torch.no_grad():
+                reached = case.function(x + side * EPS * slope.sign()).flatten()[index]
+            excess = side * (end.detach().flatten()[index] - reached)
+            assert 0 <= excess < 1e-3 * (1 + slope.abs().sum())
+
+
+@pytest.mark.parametrize("name", CASES)
+@torch.no_grad()
+def test_a_box_without_width_holds_what_any_order_of_sums_gives(name):
+    case = CASES[name]
+    x, box = boxed(case, eps=1e-30)
+    exact = case.function
+    if isinstance(exact, nn.Module):
+        exact = copy.deepcopy(exact).double()
+    y = exact(x if exact is case.function else x.double())
+    low, high = box.ends
+    assert (low <= y).all()
+    assert (y <= high).all()
+    assert (high - low).max() < 0.03
+
+
+UNKNOWN = {
+    "sigmoid": torch.sigmoid,
+    "gt": lambda x: x > 0,
+    "matmul": lambda x: x @ torch.ones(6, 6),
+    "a product of two values": lambda x: x * x,
+    "relu in place": lambda x: functional.relu(x, inplace=True),
+    "a division by a value": lambda x: torch.div(torch.ones(6), x),
+    "with rounding": lambda x: torch.div(x, 2, rounding_mode="floor"),
+    "dropout in training mode": lambda x: functional.dropout(x, 0.5, True),
+    "batch norm by the statistics": lambda x: functional.batch_norm(x, None, None, training=True),
+    "weights depend on the input": lambda x: functional.linear(torch.ones(3, 6), x.view(-1, 6)),
+    "to another precision": lambda x: x.double(),
+    "as another dtype": lambda x: x.view(torch.int32),
+    "add_": lambda x: x.add_(1),
+    "into another tensor": lambda x: torch.add(x, 1, out=torch.zeros(PLANE)),
+    "max_pool2d_with_indices": lambda x: functional.max_pool2d(x, 2, return_indices=True),
+}
+
+
+@pytest.mark.parametrize("words", UNKNOWN)
+def test_operations_without_bounds_are_refused_by_name(words):
+    with pytest.raises(Unbounded, match=words):
+        boxed(Case(PLANE, UNKNOWN[words]))
+
+
+def test_plain_tensors_are_left_alone():
+    with Propagation():
+        assert torch.sigmoid(torch.zeros(2)).tolist() == [0.5, 0.5]
+
+
+def test_numbers_are_as_precise_as_the_box():
+    x = torch.zeros(3, dtype=torch.float64)
+    with Propagation():
+        low, high = (perturbed(x, 1e-9, np.inf, None) * 0 + 0.1).ends
+    assert (low <= 0.1).all()
+    assert (high >= 0.1).all()
+    assert (high - low).max() < 1e-9
