@@ -58,7 +58,7 @@ OPTIONS = {
     "demo": "model seed epochs train-eps eps test-images attack-dtype",
     "train": f"{MODEL} {RECIPE}",
     "harden": f"{MODEL} {RECIPE} {ATTACKING} rule adversarial-share defence beta orthogonality "
-    "sparsity",
+    "sparsity method ramp bound-weight",
     "compare": f"{TRAINED} rules eot repeats",
     "sweep": f"{TRAINED} rule field values decays",
     "curves": f"{MODEL} checkpoint decays epochs layer pairs batch-size beta gamma seed "

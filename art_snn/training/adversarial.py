@@ -58,8 +58,8 @@ class AdversarialTraining:
         """Refuse settings of an attack that does not run, but for its budget."""
         usual = {"attack": Attack(eps=self.attack.eps), "rule": RGA(), "share": 1.0}
         name = type(self.defence).__name__
+        expected = f"its default for {name}, which takes eps and runs no attack"
         for argument, value in usual.items():
-            expected = f"{value!r} for {name}, which takes eps and runs no attack"
             got = getattr(self, argument)
             require(got == value, argument, expected, repr(got), "Leave it out.")
 

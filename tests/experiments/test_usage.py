@@ -93,7 +93,7 @@ TRAIN = [
     ("harden", "--rule cba", "--rule: expected a rule that applies to every neuron"),
     ("harden", "--adversarial-share 2", "--adversarial-share: expected a number above 0 and at"),
     ("harden", "--adversarial-share 0", "--adversarial-share: expected a number above 0 and at"),
-    ("harden", "--defence mart", "--defence: expected one of at, trades, rat, sr, got 'mart'"),
+    ("harden", "--defence mart", "--defence: expected one of at, trades, rat, sr, ibp, got 'mart'"),
     ("harden", "--beta 3", "--beta: expected None for at, which has none, got 3.0. Leave it out,"),
     ("harden", "--defence sr --orthogonality 0.1", "--orthogonality: expected None for sr, which"),
     ("harden", "--defence sr --step 0", "--step: expected a number above 0, got 0.0"),
