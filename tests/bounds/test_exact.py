@@ -113,7 +113,7 @@ def test_margins_by_counts_are_never_smaller(norm):
         counts, steps = (case.bounds(method, y) for method in ("counts", "s-ibp"))
         assert (counts >= steps - 1e-5 * (1 + steps.abs())).all(), case.words
         larger += int((counts > steps + 1e-3).any())
-    assert larger > 5
+    assert larger > 1
 
 
 def test_charges_bound_integrating_neurons_better_than_steps():
