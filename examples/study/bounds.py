@@ -80,7 +80,7 @@ class Study:
             settings |= {"attack": Attack(eps=budget), "strengths": Strengths(**training)}
             harden.run(harden.Settings(defence=defence, **settings))
         else:
-            attack = Attack(name="pgd", eps=budget, eps_step=budget / 4, iterations=7)
+            attack = Attack(name="pgd", eps=budget, eps_step=0.75 * budget, iterations=2)
             settings |= {"attack": attack, "rule": rule_named("stbp")}
             harden.run(harden.Settings(defence=defence, **settings))
         (folder / "training.pt").unlink()
