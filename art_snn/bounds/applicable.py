@@ -24,6 +24,10 @@ def check_bounded(network: SpikingNetwork) -> None:
     objection = network.bounds_objection()
     expected = "a network whose neurons take all time steps in one call"
     require(objection is None, "classifier", expected, str(objection), REMEDY)
+    compiled = [n for n, m in network.named_modules() if isinstance(m, torch.jit.ScriptModule)]
+    expected, remedy = "layers whose operations can be followed", "Leave torch.jit out."
+    got = f"{compiled[0]}, compiled by torch.jit" if compiled else ""
+    require(not compiled, "classifier", expected, got, remedy)
     for site in network.sites():
         unknown = site.dynamics.unknown
         fits = unknown is None and site.dynamics.obeys_equations

@@ -33,11 +33,13 @@ def _added(a: Any, b: Any, alpha: float) -> Box:
             raise Nonlinear("a sum with what changes over time")
         factor = abs(alpha) if box is b else 1
         reach = box.spread.reach if factor == 1 and box is a else None
+        reach = reach if centre.shape == box.shape else None
         size = _size(b if box is a else a)
         radius = (box.spread.radius * factor).expand_as(centre)
         most = box.most * factor + size * (abs(alpha) if box is a else 1)
         slack = box.spread.slack.amax() * factor + most * widening(1, box)
-        return Box.around(centre, Spread(radius, slack, averaged=box.spread.averaged, reach=reach))
+        spread = replace(box.spread, radius=radius, slack=slack, most=None, reach=reach)
+        return Box.around(centre, spread)
     other = others[0]
     if box.spread.averaged != other.spread.averaged:
         raise Unbounded("a sum of means and steps")
@@ -84,8 +86,10 @@ def _scaled(x: Box, factor: Any, centre: Tensor | None = None) -> Box:
     radius = (spread.radius * size).expand_as(centre)
     slack = _size(factor) * (spread.slack.amax() + x.most * widening(2, x))
     positive = bool((factor > 0).all()) if isinstance(factor, Tensor) else factor > 0
-    reach = spread.reach.scaled(factor) if spread.reach is not None and positive else None
-    return Box.around(centre, Spread(radius, slack, averaged=spread.averaged, reach=reach))
+    kept = spread.reach is not None and positive and centre.shape == x.shape
+    reach = spread.reach.scaled(factor) if spread.reach is not None and kept else None
+    spread = replace(spread, radius=radius, slack=slack, most=None, reach=reach)
+    return Box.around(centre, spread)
 
 
 def mean(func: Any, x: Box, *args: Any, **options: Any) -> Box:

@@ -51,13 +51,15 @@ class Spread:
     :param most: bound of the absolute values, a scalar; None where it is not known.
     :param averaged: number of time steps, where the first axis holds means over the steps up to
         each one; 0 where it holds the steps.
-    :param reach: the perturbations, where they are no box."""
+    :param reach: the perturbations, where they are no box.
+    :param repeats: number of time steps, where the first axis holds the same values for each."""
 
     radius: Tensor
     slack: Tensor
     most: Tensor | None = None
     averaged: int = 0
     reach: Reach | None = None
+    repeats: int = 0
 
 
 class Box(Tensor):

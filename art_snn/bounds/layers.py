@@ -26,7 +26,8 @@ def layer(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None, *rest: 
     if spread.averaged and x.ndim < max(2, weight.ndim):
         raise Nonlinear(f"{func.__name__} of all time steps as one sample")
     centre = lightly(func, x.centre, weight, bias, *rest)
-    if spread.reach is None:
+    as_one = spread.repeats and x.ndim < max(2, weight.ndim)
+    if spread.reach is None or as_one:
         radius = func(spread.radius, magnitudes, None, *rest)
     else:
         fall, rise = spread.reach.changes(func, weight, *rest)
@@ -124,7 +125,7 @@ def _averages(
         reach = spread.reach.pooled(function, terms)
     slack = factor * (spread.slack.amax() + x.most * widening(terms, x))
     most = factor * x.most + slack
-    return Box.around(centre, Spread(radius, slack, most, spread.averaged, reach))
+    return Box.around(centre, Spread(radius, slack, most, spread.averaged, reach, spread.repeats))
 
 
 def monotone(func: Any, x: Box, *args: Any, **options: Any) -> Box:

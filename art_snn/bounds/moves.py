@@ -14,19 +14,35 @@ def moved(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     if any(isinstance(value, torch.dtype) for value in (*args, *options.values())):
         raise Unbounded(f"{func.__name__} as another dtype")
     y = x.mapped(lambda part: func(part, *args, **options))
-    steps = x.spread.averaged
+    steps = x.spread.averaged or x.spread.repeats
     # Rows of one step each stay so in smaller rows, and in those of whole steps.
-    if steps and y.stride(0) and y.shape[0] % len(x) and y.shape[0] % steps:
+    mixes = bool(steps and y.stride(0) and y.shape[0] % len(x) and y.shape[0] % steps)
+    if x.spread.averaged and mixes:
         raise Nonlinear(func.__name__)
-    return y
+    if y.numel() == x.numel():
+        return _boxed(y) if mixes else y
+    if y.shape[1:] == x.shape and not steps:
+        return Box.around(y.centre, replace(y.spread, repeats=len(y)))
+    return _boxed(y)
+
+
+def _boxed(x: Box) -> Box:
+    """The same with all perturbations of the box, as one of a value may now be of several."""
+    return Box.around(x.centre, replace(x.spread, reach=None, repeats=0))
 
 
 def permuted(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     """Values at other places."""
-    if x.spread.averaged and not _keeps_time(func, x, *args, **options):
+    spread = x.spread
+    mixes = bool(spread.averaged or spread.repeats) and not _keeps_time(func, x, *args, **options)
+    if spread.averaged and mixes:
         raise Nonlinear(f"{func.__name__} that moves the axis of time")
-    whole = replace(x.spread, slack=x.spread.slack.amax())
-    return Box.around(x.centre, whole).mapped(lambda part: func(part, *args, **options))
+    whole = replace(spread, slack=spread.slack.amax())
+    y = Box.around(x.centre, whole).mapped(lambda part: func(part, *args, **options))
+    index = args[0] if func is Tensor.__getitem__ else None
+    if isinstance(index, int):
+        return Box.around(y.centre, replace(y.spread, repeats=0))
+    return _boxed(y) if mixes or not _chooses(index) else y
 
 
 def _keeps_time(func: Any, x: Box, *args: Any, **options: Any) -> bool:
@@ -34,11 +50,16 @@ def _keeps_time(func: Any, x: Box, *args: Any, **options: Any) -> bool:
     if func is Tensor.__getitem__:
         if isinstance(args[0], int):
             return not x.stride(0)
-        if not all(i is Ellipsis or isinstance(i, int | slice) for i in _several(args[0])):
+        if not _chooses(args[0]):
             return False
     before = torch.empty(x.shape, device="meta")
     after = func(before, *args, **options)
     return bool(after.ndim) and (len(after), after.stride(0)) == (len(x), before.stride(0))
+
+
+def _chooses(index: Any) -> bool:
+    """Whether an index takes every value once at most."""
+    return all(i is None or i is Ellipsis or isinstance(i, int | slice) for i in _several(index))
 
 
 def _several(value: Any) -> tuple[Any, ...]:

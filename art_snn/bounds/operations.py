@@ -38,10 +38,16 @@ class Propagation(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        kwargs = kwargs or {}
-        if func in LOOKS or not has_boxes((*args, *kwargs.values())):
+        kwargs, name = kwargs or {}, getattr(func, "__name__", str(func))
+        if func in LOOKS:
             return func(*args, **kwargs)
-        operation, name = OPERATIONS.get(func), getattr(func, "__name__", str(func))
+        if func in DRAWS:
+            raise Unbounded(f"{name}, which draws at random")
+        if torch._C._are_functorch_transforms_active():
+            raise Unbounded(f"{name} in a transform of torch.func, which hides boxes")
+        if not has_boxes((*args, *kwargs.values())):
+            return func(*args, **kwargs)
+        operation = OPERATIONS.get(func)
         if operation is None:
             raise Unbounded(name)
         if kwargs.get("out") is not None:
@@ -60,6 +66,17 @@ def _named(operation: Operation, *names: str) -> dict[Any, Operation]:
     kinds = (torch, Tensor, functional)
     return {getattr(k, name): operation for k in kinds for name in names if hasattr(k, name)}
 
+
+_DRAWS = "rand randn randint randperm rand_like randn_like randint_like normal bernoulli poisson"
+_DRAWS += " multinomial normal_ uniform_ random_ bernoulli_ exponential_ log_normal_ geometric_"
+
+DRAWS = frozenset(
+    getattr(kind, name)
+    for kind in (torch, Tensor)
+    for name in _DRAWS.split()
+    if hasattr(kind, name)
+)
+"""Functions of which one draw says nothing about the next."""
 
 OPERATIONS: Mapping[Any, Operation] = MappingProxyType(
     _named(layer, "linear", "conv1d", "conv2d", "conv3d")

@@ -61,10 +61,12 @@ class Drawn:
         return points.clamp(*LIMITS)
 
 
-def around(network: SpikingNetwork, shape: tuple[int, ...]) -> PyTorchSpikingClassifier:
+def around(
+    network: SpikingNetwork, shape: tuple[int, ...], classes: int = CLASSES
+) -> PyTorchSpikingClassifier:
     loss = nn.CrossEntropyLoss()
     return PyTorchSpikingClassifier(
-        network, loss, shape, CLASSES, clip_values=LIMITS, device_type="cpu"
+        network, loss, shape, classes, clip_values=LIMITS, device_type="cpu"
     )
 
 

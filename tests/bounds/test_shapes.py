@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -166,12 +167,24 @@ def applied(function: type[torch.autograd.Function]) -> nn.Module:
 UNTRUE = {
     "another gradient": (lambda: applied(Smaller), r"layers.2.module.0 \(Called\), with clone"),
     "no operation": (lambda: applied(Itself), r"layers.2.module.0 \(Called\), with view_as"),
+    "hidden": (
+        lambda: Called(lambda x, w: x - torch.func.vmap(w)(x), nn.Linear(12, 12)),
+        r"layers.2.module.0.w \(Linear\), with .* in a transform of torch.func",
+    ),
+    "noise": (
+        lambda: Called(lambda x, w: x + w * torch.randn(x.shape), torch.ones(1)),
+        r"layers.2.module.0 \(Called\), with randn, which draws at random",
+    ),
+    "noise in place": (
+        lambda: Called(lambda x, w: x + w * torch.zeros(x.shape).normal_(), torch.ones(1)),
+        r"layers.2.module.0 \(Called\), with normal_, which draws at random",
+    ),
     "no graph": (Detached, r"layers.2.module.0.layer \(Linear\), with linear without a graph"),
 }
 
 
 @pytest.mark.parametrize("name", UNTRUE)
-def test_layers_whose_slope_is_not_that_of_their_values_are_refused(name):
+def test_layers_that_boxes_cannot_follow_are_refused(name):
     make, message = UNTRUE[name]
     layers = [Timed(nn.Linear(6, 12)), LIF(), Timed(make(), nn.Linear(12, CLASSES))]
     classifier = around(case(layers).network, (6,))
@@ -184,4 +197,17 @@ def test_currents_that_overflow_are_refused():
     layers[0].module[0].weight.data.mul_(1e38)
     classifier = around(case(layers).network, (6,))
     with pytest.raises(ValueError, match=r"layers.1 \(LIF\), with currents that overflow"):
+        certify_bounds(classifier, np.ones((1, 6), np.float32), np.zeros(1), 0.1)
+
+
+def test_layers_compiled_by_torch_jit_are_refused():
+    inner = nn.Linear(12, 12)
+    layers = [Timed(nn.Linear(6, 12)), LIF(), Timed(nn.Linear(12, CLASSES))]
+    classifier = around(case(layers).network, (6,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        compiled = torch.jit.trace(inner, torch.rand(3, 12))
+    branch = Called(lambda x, w: x + w(x), compiled)
+    classifier.model.layers.insert(2, branch)
+    with pytest.raises(ValueError, match=r"got layers.2.w, compiled by torch.jit. Leave torch.jit"):
         certify_bounds(classifier, np.ones((1, 6), np.float32), np.zeros(1), 0.1)

@@ -9,7 +9,7 @@ from tests.bounds.drawn import drawn
 from tests.bounds.soundness import Tally, check, check_strong
 from tests.conftest import varied
 
-NETWORKS = {np.inf: 16, 2: 12, 0: 12}
+NETWORKS = {np.inf: 24, 2: 18, 0: 21}
 
 
 @pytest.mark.parametrize("norm", NETWORKS)
@@ -17,7 +17,7 @@ def test_no_point_within_the_budget_beats_a_bound_of_random_networks(norm):
     tally = Tally()
     for seed in range(NETWORKS[norm]):
         check(drawn(varied(seed), norm), tally)
-    assert tally.points > 900
+    assert tally.points >= 1900  # All three together are 10,000.
     # Neither all nor none: bounds that say nothing could not be wrong.
     assert 0.05 < tally.certified / tally.samples < 0.95
 

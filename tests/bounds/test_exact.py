@@ -1,0 +1,136 @@
+"""Bounds against the optimum, where it can be listed, and against those of the other method."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from art_snn import Direct, SpikingNetwork, TimeDistributed as Timed
+from art_snn.bounds import METHODS
+from art_snn.bounds.box import Box
+from art_snn.bounds.certify import Bounding
+from art_snn.bounds.firing import SpikeCounts, StepIntervals
+from art_snn.dynamics import Dynamics
+from art_snn.neurons import Neuron
+from tests.bounds.drawn import CLASSES, LIMITS, Drawn, drawn
+from tests.conftest import varied
+
+NEURONS = {
+    "hard": Dynamics(0.5),
+    "soft": Dynamics(0.5, reset="soft"),
+    "slow": Dynamics(0.9, 1.3),
+    "IF": Dynamics(1.0, 0.7),
+    "IF soft": Dynamics(1.0, 0.7, "soft"),
+}
+STEPS = 5
+
+
+def independent(neuron: Dynamics, seed: int) -> Drawn:
+    """Pixels that drive one neuron each, and a linear readout."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(varied(seed))
+        first, last = nn.Linear(6, 6), nn.Linear(6, CLASSES)
+        first.weight.data.copy_(torch.diag(1 + 2 * torch.rand(6)))
+        layers = [Timed(first), Neuron(neuron), Timed(last)]
+        network, x = SpikingNetwork(layers, Direct(STEPS)).eval(), torch.rand(8, 6)
+    return Drawn(network, x, 0.05, np.inf, str(neuron))
+
+
+@torch.no_grad()
+def optimum(case: Drawn, y: Tensor, among: int = 4001) -> Tensor:
+    """The smallest z_y - z_j [N, K] over the box: neuron by neuron, as each has its own pixel."""
+    low, high = (case.x - case.eps).clamp(*LIMITS), (case.x + case.eps).clamp(*LIMITS)
+    first, neuron, last = case.network.layers
+    share = torch.linspace(0, 1, among).view(-1, 1, 1)
+    current = first.module[0](low + share * (high - low))
+    spikes = neuron.dynamics.simulate(current.expand(STEPS, *current.shape)).mean(0)
+    weight, bias = last.module[0].weight, last.module[0].bias
+    rows = weight[y][:, None] - weight
+    least = (spikes[:, :, None] * rows).amin(0).sum(-1)
+    return least + bias[y][:, None] - bias
+
+
+@pytest.mark.parametrize("name", NEURONS)
+def test_the_bound_by_counts_is_the_optimum_of_independent_neurons(name):
+    for seed in range(4):
+        case = independent(NEURONS[name], seed)
+        y = case.y
+        exact, bound = optimum(case, y), case.bounds("counts", y)
+        assert (bound <= exact + 1e-6).all()
+        # A piece of currents that is narrower than the grid can be missed by it.
+        assert ((exact - bound).abs() < 2e-3).float().mean() > 0.9
+        assert (case.bounds("s-ibp", y) <= bound + 1e-6).all()
+
+
+class Recording(SpikeCounts):
+    """Counts, with the spikes of every layer by either method, at the same currents."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers: list[tuple[Box, Box]] = []
+
+    def fire(self, site, current: Box) -> Box:
+        counts = super().fire(site, current)
+        self.layers.append((counts, StepIntervals().fire(site, current)))
+        return counts
+
+
+SEEDS = 24
+
+
+@pytest.mark.parametrize("norm", [np.inf, 2, 0])
+def test_counts_are_never_looser_than_steps_neuron_by_neuron(norm):
+    layers, sharper = 0, 0
+    for seed in range(SEEDS):
+        case, method = drawn(varied(seed), norm, samples=3), Recording()
+        bounding = Bounding(case.network, method, case.eps, norm, LIMITS)
+        bounding.averaged = False
+        with torch.no_grad():
+            bounding.logits(case.x)
+        for counts, steps in method.layers:
+            (low, high), (step_low, step_high) = counts.ends, steps.ends
+            assert (low >= step_low).all()
+            assert (high <= step_high).all()
+            layers += 1
+            sharper += int((high < step_high).any() or (low > step_low).any())
+    assert layers > SEEDS
+    # Frames have no constant current, for which every step is exact.
+    assert sharper == 0 if norm == 0 else sharper > 1
+
+
+@pytest.mark.parametrize("norm", [np.inf, 2, 0])
+def test_margins_by_counts_are_never_smaller(norm):
+    larger = 0
+    for seed in range(SEEDS):
+        case = drawn(varied(seed), norm, samples=4)
+        y = case.y
+        counts, steps = (case.bounds(method, y) for method in ("counts", "s-ibp"))
+        assert (counts >= steps - 1e-5 * (1 + steps.abs())).all(), case.words
+        larger += int((counts > steps + 1e-3).any())
+    assert larger > 5
+
+
+def test_charges_bound_integrating_neurons_better_than_steps():
+    draw = random.Random(varied())
+    larger = 0
+    for seed in range(8):
+        torch.manual_seed(varied(seed))
+        sizes = [6, *(draw.choice([6, 10]) for _ in range(3))]
+        layers: list[nn.Module] = []
+        for inputs, outputs in pairwise(sizes):
+            linear = nn.Linear(inputs, outputs)
+            linear.weight.data.mul_(2)
+            layers += [Timed(linear), Neuron(Dynamics(1.0, 1.0, "soft"))]
+        network = SpikingNetwork([*layers, Timed(nn.Linear(sizes[-1], CLASSES))], Direct(6)).eval()
+        case = Drawn(network, torch.rand(6, 6), 0.02, np.inf, "charges")
+        bounding = Bounding(network, METHODS["counts"](), case.eps, np.inf, LIMITS)
+        assert bounding.averaged
+        y = case.y
+        assert (case.bounds("counts", y) >= case.bounds("s-ibp", y) - 1e-5).all()
+        larger += int((case.bounds("counts", y) > case.bounds("s-ibp", y) + 0.05).sum())
+    assert larger > 8
