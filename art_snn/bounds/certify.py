@@ -87,7 +87,7 @@ def certify_bounds(
     samples = as_array(checked_samples(x, classifier.input_shape))
     labels = class_indices(y, len(samples), classifier.nb_classes)
     _check_range(classifier, samples, measure)
-    with torch.no_grad():
+    if type(network) is not SpikingNetwork:
         classifier.predict(samples[:1])  # Adapted networks verify their model, or refuse it.
     bounding = Bounding(network, METHODS[method](), eps, measure, classifier.clip_values)
     device, dtype = device_of(network), network.dtype or torch.get_default_dtype()
