@@ -115,6 +115,8 @@ def _reduced(func: Any, x: Box, factor: int, *args: Any, **options: Any) -> Box:
     terms = max(1, x.numel() // max(1, centre.numel()))
     over_time = args == (0,) and not options.get("keepdim")
     each = spread.slack if over_time else spread.slack.amax()
+    if over_time and each.shape == x.shape:
+        each = each.mean(0)
     slack = each + x.most * widening(terms, x)
     if func in (torch.sum, Tensor.sum):
         slack = slack * terms

@@ -97,7 +97,9 @@ class Box(Tensor):
 
     def rows(self, rows: slice) -> "Box":
         """The samples of those rows, of time steps [T, N, ...]."""
-        spread = replace(self.spread, radius=self.spread.radius[:, rows], most=None, reach=None)
+        radius, slack = self.spread.radius[:, rows], self.spread.slack
+        slack = slack[:, rows] if slack.shape == self.shape else slack
+        spread = replace(self.spread, radius=radius, slack=slack, most=None, reach=None)
         return Box.around(self.centre[:, rows], spread)
 
     @property
@@ -116,8 +118,11 @@ class Box(Tensor):
         axes = spread.slack.ndim
         kept = axes == 0 or centre.shape[-axes:] == self.shape[-axes:]
         reach = None if spread.reach is None else spread.reach.mapped(function)
-        slack = spread.slack if kept else spread.slack.amax()
-        radius = function(spread.radius)
+        radius, slack = function(spread.radius), spread.slack
+        if slack.shape == self.shape:
+            slack = function(slack)
+        elif not kept:
+            slack = slack.amax()
         return Box.around(centre, replace(spread, radius=radius, slack=slack, reach=reach))
 
 

@@ -69,14 +69,15 @@ class Method(ABC):
         with torch.no_grad():
             for rows in blocks(sure, BUFFERS):
                 self.write(dynamics, current.rows(rows), sure[:, rows], maybe[:, rows])
-        counts = self.counts and (dynamics.reset != "hard" or dynamics.resets_below)
         if held:
             radius = maybe.sub_(sure).mul_(0.5)
             simulate = partial(self._simulations, site, current)
-            return SpikeBounds(sure.add_(radius), radius, _totals(simulate) if counts else None)
+            return SpikeBounds(
+                sure.add_(radius), radius, _totals(simulate) if self.counts else None
+            )
         spikes = self._simulations(site, current)
         low, high = (b + (s - s.detach()) for b, s in zip((sure, maybe), spikes, strict=True))
-        totals = _totals(lambda: spikes) if counts else None
+        totals = _totals(lambda: spikes) if self.counts else None
         return SpikeBounds((low + high) / 2, (high - low) / 2, totals)
 
     def _simulations(self, site: Site, current: Box) -> tuple[Tensor, Tensor]:

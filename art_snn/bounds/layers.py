@@ -37,8 +37,20 @@ def layer(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None, *rest: 
         most = x.most * size if bias is None else torch.add(bias.abs(), x.most * size)
         slack = most * error + spread.slack.amax() * size
         most = most.amax() + slack.amax()
-    slack = _channels(slack, weight.ndim - 2)
+        if weight.ndim == 2:
+            slack = torch.minimum(slack, _summed(func, x, magnitudes, bias, error, size))
+    slack = _channels(slack, weight.ndim - 2) if slack.ndim == 1 else slack
     return Box.around(centre, Spread(radius, slack, most, spread.averaged))
+
+
+def _summed(
+    func: Any, x: Box, magnitudes: Tensor, bias: Tensor | None, error: float, size: Tensor
+) -> Tensor:
+    """The slack of a linear layer, whose many terms are mostly far below the largest one."""
+    largest = x.centre.abs().add_(x.spread.radius)
+    sums = func(largest, magnitudes, None if bias is None else bias.abs())
+    slack: Tensor = sums.mul_(error * (1 + error)).add_(x.spread.slack.amax() * size)
+    return slack
 
 
 def _channels(values: Tensor, axes: int) -> Tensor:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from art_snn.bounds import METHODS, Bounding, check_bounded
 from art_snn.bounds.firing import Method
-from art_snn.checks import require, require_choice, require_number, set_fields
+from art_snn.checks import ArgumentError, require, require_choice, require_number, set_fields
 from art_snn.data.samples import check_values
 from art_snn.gradients.temporal import TemporalGradient
 from art_snn.network import SpikingNetwork
@@ -57,7 +57,10 @@ class IBP(Defence):
         expected = "a temporal rule for IBP, which also differentiates bounds"
         temporal = isinstance(rule, TemporalGradient)
         require(temporal, "training_gradient", expected, repr(rule), remedy)
-        check_bounded(network)
+        try:
+            check_bounded(network)
+        except ArgumentError as error:
+            raise ArgumentError("defence", f"IBP needs bounds: {error.complaint}") from error
 
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropy of the samples and of their worst logits."""

@@ -174,7 +174,10 @@ def test_a_run_that_was_killed_goes_on_exactly_before_and_after_the_end_of_the_r
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"encoder": Poisson(2)}, "classifier: expected an encoder that draws nothing"),
+        (
+            {"encoder": Poisson(2)},
+            "defence: IBP needs bounds: expected an encoder that draws nothing",
+        ),
         ({"training_gradient": "rga"}, r"training_gradient: expected a temporal rule.*got RGA\("),
     ],
 )
