@@ -58,7 +58,8 @@ class Method(ABC):
             one = bounds.radius.detach().new_ones(())
             # Means over time are rounded; spikes, and halves between them, are not.
             slack = one * (4 * torch.finfo(one.dtype).eps if averaged else 0)
-            return Box.around(gated(bounds), Spread(bounds.radius, slack, one, averaged))
+            spread = Spread(bounds.radius, slack, one, averaged, unmixed=True)
+            return Box.around(gated(bounds), spread)
 
     def _bounds(self, site: Site, current: Box) -> SpikeBounds:
         dynamics, held = site.dynamics, weights_held() or not torch.is_grad_enabled()
