@@ -117,7 +117,8 @@ class SpikeCounts(StepIntervals):
     """S-IBP, tightened by the number of spikes, which more current never lowers.
 
     A neuron fires at least as often as a simulation at its lowest current, and at most as often as
-    one at its highest. Behind direct encoding the current is constant, and every step is exact."""
+    one at its highest. Behind direct encoding the first current is constant, and the bounds of each
+    of its steps are exact but for rounding."""
 
     averages = counts = True
 
