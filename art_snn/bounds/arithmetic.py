@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from art_snn.bounds.box import Box, Nonlinear, Spread, Unbounded, fits_means
+from art_snn.bounds.box import Box, Nonlinear, Reach, Spread, Unbounded, fits_means
 from art_snn.bounds.rounding import widening
 
 
@@ -38,8 +38,7 @@ def _added(a: Any, b: Any, alpha: float) -> Box:
         radius = (box.spread.radius * factor).expand_as(centre)
         most = box.most * factor + size * (abs(alpha) if box is a else 1)
         slack = box.spread.slack.amax() * factor + most * widening(1, box)
-        spread = replace(box.spread, radius=radius, slack=slack, most=None, reach=reach)
-        return Box.around(centre, spread)
+        return Box.around(centre, _numbered(box, radius, slack, most, reach))
     other = others[0]
     if box.spread.averaged != other.spread.averaged:
         raise Unbounded("a sum of means and steps")
@@ -47,7 +46,17 @@ def _added(a: Any, b: Any, alpha: float) -> Box:
     radius = box.spread.radius + factor * other.spread.radius
     most = box.most + factor * other.most
     slack = box.spread.slack + factor * other.spread.slack + most * widening(1, box)
-    return Box.around(centre, Spread(radius, slack, averaged=box.spread.averaged))
+    if any(part.spread.slack.shape == part.shape for part in boxes):
+        slack = slack.expand_as(centre)
+    averaged = box.spread.averaged
+    return Box.around(centre, Spread(radius, slack, most if averaged else None, averaged))
+
+
+def _numbered(x: Box, radius: Tensor, slack: Tensor, most: Tensor, reach: Reach | None) -> Spread:
+    """The spread after arithmetic with numbers. Intervals of steps give a smaller `most`."""
+    known = most if x.spread.averaged else None
+    changed = replace(x.spread, radius=radius, slack=slack, most=known, reach=reach)
+    return replace(changed, unmixed=False)
 
 
 def _plain(value: Any, like: Box) -> Any:
@@ -84,12 +93,12 @@ def _scaled(x: Box, factor: Any, centre: Tensor | None = None) -> Box:
     centre = x.centre * factor if centre is None else centre
     size, spread = abs(factor), x.spread
     radius = (spread.radius * size).expand_as(centre)
-    slack = _size(factor) * (spread.slack.amax() + x.most * widening(2, x))
+    most = x.most * _size(factor)
+    slack = _size(factor) * spread.slack.amax() + most * widening(2, x)
     positive = bool((factor > 0).all()) if isinstance(factor, Tensor) else factor > 0
     kept = spread.reach is not None and positive and centre.shape == x.shape
     reach = spread.reach.scaled(factor) if spread.reach is not None and kept else None
-    spread = replace(spread, radius=radius, slack=slack, most=None, reach=reach)
-    return Box.around(centre, spread)
+    return Box.around(centre, _numbered(x, radius, slack, most, reach))
 
 
 def mean(func: Any, x: Box, *args: Any, **options: Any) -> Box:

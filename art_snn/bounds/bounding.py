@@ -92,12 +92,13 @@ def _means(encoded: Any) -> Box:
     assert isinstance(encoded, Box)
     spread = encoded.spread
     if repeats_one_step(encoded):
-        return Box.around(encoded.centre, replace(spread, averaged=len(encoded)))
+        return Box.around(encoded.centre, replace(spread, averaged=len(encoded), unmixed=True))
+    most, averaged = encoded.most, len(encoded)
     steps = torch.arange(1, len(encoded) + 1, device=encoded.device, dtype=encoded.dtype)
     steps = steps.view(-1, *(1,) * (encoded.ndim - 1))
     centre, radius = (part.cumsum(0) / steps for part in (encoded.centre, spread.radius))
-    slack = spread.slack + encoded.most * widening(len(encoded), encoded)
-    return Box.around(centre, Spread(radius, slack, averaged=len(encoded)))
+    slack = spread.slack.amax() + most * widening(averaged, encoded)
+    return Box.around(centre, Spread(radius, slack, most, averaged))
 
 
 @contextmanager

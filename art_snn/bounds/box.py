@@ -47,12 +47,16 @@ class Spread:
     """What lies around the centres of a box.
 
     :param radius: of every interval, in the shape of the centres, without rounding.
-    :param slack: what rounding adds to it; broadcasts to the last axes of the centres.
-    :param most: bound of the absolute values, a scalar; None where it is not known.
+    :param slack: what rounding adds to it: a scalar, one for each channel, which broadcasts to the
+        last axes of the centres, or in their shape.
+    :param most: bound of the absolute values, of those of every step where the first axis holds
+        means; a scalar, None where it is that of the intervals.
     :param averaged: number of time steps, where the first axis holds means over the steps up to
         each one; 0 where it holds the steps.
     :param reach: the perturbations, where they are no box.
-    :param repeats: number of time steps, where the first axis holds the same values for each."""
+    :param repeats: number of time steps, where the first axis holds the same values for each.
+    :param unmixed: whether no value takes both signs over time, since none is below 0, or all are
+        constant: then their means say how large they are."""
 
     radius: Tensor
     slack: Tensor
@@ -60,6 +64,7 @@ class Spread:
     averaged: int = 0
     reach: Reach | None = None
     repeats: int = 0
+    unmixed: bool = False
 
 
 class Box(Tensor):
@@ -92,7 +97,8 @@ class Box(Tensor):
     def detached(self) -> "Box":
         """The same without a graph, and without the perturbations."""
         radius, slack = self.spread.radius.detach(), self.spread.slack.detach()
-        spread = replace(self.spread, radius=radius, slack=slack, most=None, reach=None)
+        most = self.most if self.spread.averaged else None
+        spread = replace(self.spread, radius=radius, slack=slack, most=most, reach=None)
         return Box.around(self.centre.detach(), spread)
 
     def rows(self, rows: slice) -> "Box":

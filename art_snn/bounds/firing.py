@@ -58,7 +58,8 @@ class Method(ABC):
             one = bounds.radius.detach().new_ones(())
             # Means over time are rounded; spikes, and halves between them, are not.
             slack = one * (4 * torch.finfo(one.dtype).eps if averaged else 0)
-            return Box.around(gated(bounds), Spread(bounds.radius, slack, one, averaged))
+            spread = Spread(bounds.radius, slack, one, averaged, unmixed=True)
+            return Box.around(gated(bounds), spread)
 
     def _bounds(self, site: Site, current: Box) -> SpikeBounds:
         dynamics, held = site.dynamics, weights_held() or not torch.is_grad_enabled()
@@ -116,7 +117,8 @@ class SpikeCounts(StepIntervals):
     """S-IBP, tightened by the number of spikes, which more current never lowers.
 
     A neuron fires at least as often as a simulation at its lowest current, and at most as often as
-    one at its highest. Behind direct encoding the current is constant, and every step is exact."""
+    one at its highest. Behind direct encoding the first current is constant, and the bounds of each
+    of its steps are exact but for rounding."""
 
     averages = counts = True
 

@@ -12,7 +12,8 @@ from art_snn.bounds.box import Box, Reach, Spread
 from art_snn.bounds.flips import FlipReach
 
 ROUNDING = 2e-6
-"""How much more than the budget counts as within it, in units of the largest value, or of 1."""
+"""How much more than the budget counts as within it, in units of the largest value there may be,
+or of 1."""
 
 Limits = tuple[Any, Any] | None
 """Lowest and highest values, which broadcast to the samples; None where there are none."""
@@ -22,10 +23,10 @@ def perturbed(x: Tensor, eps: float, norm: float, limits: Limits) -> Box:
     """All samples within a budget around x [N, ...], and within the limits.
 
     :param norm: numpy.inf, 2, or FLIPS, of samples whose values are the limits themselves."""
-    slack = ROUNDING * x.abs().amax().clamp_min(1.0)
     ends = None
     if limits is not None:
         ends = tuple(torch.as_tensor(end, dtype=x.dtype, device=x.device) for end in limits)
+    slack = ROUNDING * _largest(x, eps, ends).clamp_min(1.0)
     if norm == FLIPS:
         assert ends is not None
         up, down = ((x != end).to(x.dtype) for end in (ends[1], ends[0]))
@@ -38,6 +39,13 @@ def perturbed(x: Tensor, eps: float, norm: float, limits: Limits) -> Box:
         reach = LengthReach(eps, torch.ones_like(x))
         return Box.around(x, Spread(torch.maximum(high - x, x - low), slack, reach=reach))
     return Box.around((low + high) / 2, Spread((high - low) / 2, slack))
+
+
+def _largest(x: Tensor, eps: float, ends: Any) -> Tensor:
+    """The largest value of a sample that an attack may meet, in this batch or in others."""
+    if ends is not None and all(end.isfinite().all() for end in ends):
+        return torch.stack([end.abs().amax() for end in ends]).amax()
+    return x.abs().amax() + eps
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 Affine layers are those of Gowal et al. (ICCV 2019): centre W m + b, radius |W| r."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from math import ceil, prod
 from typing import Any
@@ -37,19 +38,22 @@ def layer(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None, *rest: 
         most = x.most * size if bias is None else torch.add(bias.abs(), x.most * size)
         slack = most * error + spread.slack.amax() * size
         most = most.amax() + slack.amax()
-        if weight.ndim == 2:
+        if weight.ndim == 2 and (spread.unmixed or not spread.averaged):
             slack = torch.minimum(slack, _summed(func, x, magnitudes, bias, error, size))
-    slack = _channels(slack, weight.ndim - 2) if slack.ndim == 1 else slack
+    if slack.ndim == 1:
+        slack = _channels(slack, weight.ndim - 2) if x.ndim >= weight.ndim else slack.amax()
     return Box.around(centre, Spread(radius, slack, most, spread.averaged))
 
 
 def _summed(
     func: Any, x: Box, magnitudes: Tensor, bias: Tensor | None, error: float, size: Tensor
 ) -> Tensor:
-    """The slack of a linear layer, whose many terms are mostly far below the largest one."""
+    """The slack of a linear layer, whose many terms are mostly far below the largest one.
+
+    It is itself computed with rounding."""
     largest = x.centre.abs().add_(x.spread.radius)
     sums = func(largest, magnitudes, None if bias is None else bias.abs())
-    slack: Tensor = sums.mul_(error * (1 + error)).add_(x.spread.slack.amax() * size)
+    slack: Tensor = sums.mul_(error).add_(x.spread.slack.amax() * size).mul_(1 + error)
     return slack
 
 
@@ -88,23 +92,24 @@ def norm(
 def average_pooling(func: Any, x: Box, size: Any, *rest: Any, **options: Any) -> Box:
     """Averages over windows of one size, or sums over them, divided by another number."""
     divisor = rest[4] if len(rest) > 4 else options.get("divisor_override")
-    area = _area(size, x)
+    area = prod(size if isinstance(size, tuple | list) else (size,) * _axes(func))
     pooled = partial(_pooled, func, size=size, rest=rest, **options)
     apart = func is functional.avg_pool2d and not options and tiles(x.shape, *_sides(size, *rest))
-    return _averages(pooled, x, area, apart, area / abs(divisor) if divisor else 1)
+    return _averages(pooled, x, area, apart, area / divisor if divisor else 1)
 
 
 def adaptive(func: Any, x: Box, sides: Any) -> Box:
     """Averages over as many windows as are asked for."""
-    pairs = list(zip(x.shape[2:], func(x.centre, sides).shape[2:], strict=True))
+    axes = _axes(func)
+    pairs = list(zip(x.shape[-axes:], func(x.centre, sides).shape[-axes:], strict=True))
     apart = all(a % b == 0 for a, b in pairs)
     terms = prod(a // b if apart else ceil(a / b) + 1 for a, b in pairs)
     return _averages(lambda part: func(part, sides), x, terms, apart)
 
 
-def _area(size: Any, x: Box) -> int:
-    sides = size if isinstance(size, tuple | list) else (size,) * (x.ndim - 2)
-    return prod(sides)
+def _axes(func: Any) -> int:
+    """Axes that a pooling goes over, as its name says: those before are samples and channels."""
+    return int(func.__name__.removesuffix("d")[-1])
 
 
 def _sides(size: Any, stride: Any = None, padding: Any = 0, *rest: Any) -> tuple[Pair, Pair, Pair]:
@@ -135,14 +140,15 @@ def _averages(
         radius = radius.abs()
     elif apart and spread.reach is not None:
         reach = spread.reach.pooled(function, terms)
-    slack = factor * (spread.slack.amax() + x.most * widening(terms, x))
-    most = factor * x.most + slack
-    return Box.around(centre, Spread(radius, slack, most, spread.averaged, reach, spread.repeats))
+    slack = abs(factor) * (spread.slack.amax() + x.most * widening(terms, x))
+    most = abs(factor) * x.most + slack
+    spread = replace(spread, radius=radius, slack=slack, most=most, reach=reach)
+    return Box.around(centre, replace(spread, unmixed=spread.unmixed and factor > 0))
 
 
 def monotone(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     """A function that never falls where an input rises; its values are some of the input's."""
-    if options.get("inplace"):
+    if options.get("inplace") or (args and func is functional.relu):
         raise Unbounded(f"{func.__name__} in place")
     if x.spread.averaged:
         raise Nonlinear(func.__name__)

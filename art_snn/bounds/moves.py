@@ -92,7 +92,8 @@ def joined(func: Any, boxes: Any, *args: Any, **options: Any) -> Box:
     centre = func([box.centre for box in several], *args, **options)
     radius = func([box.spread.radius for box in several], *args, **options)
     slack = torch.stack([box.spread.slack.amax() for box in several]).amax()
-    return Box.around(centre, Spread(radius, slack, averaged=averaged))
+    most = torch.stack([box.most for box in several]).amax() if averaged else None
+    return Box.around(centre, Spread(radius, slack, most, averaged))
 
 
 def _exact(value: Tensor, boxes: Any) -> Box:

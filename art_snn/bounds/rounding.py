@@ -4,6 +4,8 @@ A sum of n products differs from the exact one by at most gamma(n) sum |a b|, wh
 (1 - n u) and u is the unit roundoff (Higham, Accuracy and Stability of Numerical Algorithms,
 3.1)."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -23,24 +25,26 @@ def unit_roundoff(like: Tensor) -> float:
 
 def _precisions(like: Tensor) -> set[str]:
     """What single precision is rounded to in products, by the names that torch has for it."""
-    backends = torch.backends
-    if not like.is_cuda:
-        units = [getattr(backends.mkldnn, name, None) for name in ("conv", "matmul")]
-        names = {getattr(unit, "fp32_precision", "ieee") for unit in units}
-        # Before torch 2.9 there is this setting alone.
-        return names | {
-            {"high": "tf32", "medium": "bf16"}.get(torch.get_float32_matmul_precision(), "")
-        }
-    if backends.cudnn.allow_tf32 or backends.cuda.matmul.allow_tf32:
-        return {"tf32"}
-    return set()
+    backends: Any = torch.backends
+    kinds = (backends.cudnn, backends.cuda) if like.is_cuda else (backends.mkldnn,) * 2
+    units = [
+        getattr(kind, name, None) for kind, name in zip(kinds, ("conv", "matmul"), strict=True)
+    ]
+    precisions = [getattr(unit, "fp32_precision", None) for unit in units]
+    if None not in precisions:
+        return {str(name) for name in precisions}
+    # torch has them since 2.9, and from then on may refuse to read the settings before.
+    if like.is_cuda:
+        return {"tf32"} if backends.cudnn.allow_tf32 or backends.cuda.matmul.allow_tf32 else set()
+    names = {"high": "tf32", "medium": "bf16"}
+    return {names.get(torch.get_float32_matmul_precision(), "ieee")}
 
 
 def widening(terms: int, like: Tensor) -> float:
     """SAFETY gamma(terms + 4), by which an interval is widened per unit of sum |a b|.
 
     :param terms: products that one value is the sum of.
-    :raises ValueError: where so many cannot be bounded."""
+    :raises OverflowError: where so many cannot be bounded."""
     n = (terms + 4) * unit_roundoff(like)
     if n >= 0.5:
         raise OverflowError(f"sums of {terms} products in {like.dtype} can be anything")

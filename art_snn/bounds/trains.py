@@ -1,7 +1,8 @@
 """Spike trains of neurons whose current is the same at every step, as behind direct encoding.
 
 A train is then a function of one number, and takes few values: the pieces of a line. An interval of
-the current has the trains of the pieces that it meets, which is exact at every step."""
+the current has the trains of the pieces that it meets. At every step this is exact but for
+rounding."""
 
 from dataclasses import dataclass, field
 from functools import lru_cache

@@ -1,6 +1,6 @@
 """Adversarial training through ART: an attack of ART crafts with any rule; a defence trains."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
@@ -53,6 +53,14 @@ class AdversarialTraining:
         set_fields(self, defence=self.defence.within(self.attack.eps, limits))
         if not self.defence.attacks:
             self._refuse_attack()
+
+    def __repr__(self) -> str:
+        """All settings; of an attack that does not run the budget alone."""
+        values = {one.name: repr(getattr(self, one.name)) for one in fields(self)}
+        if not self.defence.attacks:
+            values["attack"] = f"Attack(eps={self.attack.eps!r})"
+            del values["rule"], values["share"]
+        return f"AdversarialTraining({', '.join(f'{k}={v}' for k, v in values.items())})"
 
     def _refuse_attack(self) -> None:
         """Refuse settings of an attack that does not run, but for its budget."""

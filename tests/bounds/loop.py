@@ -1,8 +1,9 @@
-"""Neurons in a loop over numbers in double precision, written from the equations alone."""
+"""Neurons in a loop over exact numbers, written from the equations alone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 
@@ -10,16 +11,21 @@ def spikes(currents: Sequence[float], dynamics: Any) -> list[int]:
     """The spikes of one neuron.
 
     :param dynamics: with the settings of :class:`art_snn.dynamics.Dynamics`, all numbers."""
-    v, train = dynamics.start, []
+    drop = dynamics.threshold if dynamics.drop is None else dynamics.drop
+    decay, gain, constant, rest, drop, v = map(
+        Fraction,
+        (dynamics.decay, dynamics.gain, dynamics.constant, dynamics.rest, drop, dynamics.start),
+    )
+    train = []
     for x in currents:
-        u = dynamics.decay * v + dynamics.gain * x + dynamics.constant
+        u = decay * v + gain * Fraction(x) + constant
         s = u > dynamics.threshold if dynamics.strict else u >= dynamics.threshold
         train.append(int(s))
         v = u
         if s and dynamics.reset == "hard":
-            v = dynamics.rest
+            v = rest
         elif s and dynamics.reset == "soft":
-            v = u - (dynamics.threshold if dynamics.drop is None else dynamics.drop)
+            v = u - drop
     return train
 
 

@@ -88,7 +88,7 @@ def check(case: Drawn, tally: Tally, count: int = 12, rules: tuple[str, ...] = R
 def check_strong(case: Drawn, tally: Tally) -> None:
     """The same against SpikingAutoAttack."""
     y, classifier = case.y, case.classifier()
-    certified = case.bounds().scatter(1, y[:, None], 1.0).amin(1) > 0
+    certified = case.certified()
     attack = SpikingAutoAttack(classifier, norm=case.norm, eps=case.eps, plan="fast", verbose=False)
     adversarial = attack.generate(case.x.numpy(), y.numpy())
     kept = classifier.predict(adversarial).argmax(1) == y.numpy()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from art_snn.bounds.box import Box, Unbounded
+from art_snn.bounds.box import Box, Spread, Unbounded
 from art_snn.bounds.inputs import perturbed
 from art_snn.bounds.operations import Propagation
 from tests.conftest import varied
@@ -61,14 +61,18 @@ LAYERS = {
     "batch norm 2d": _made(PLANE, nn.BatchNorm2d(4)),
     "batch norm plain": _made(PLANE, nn.BatchNorm2d(4, affine=False)),
     "batch norm 3d": _made(SPACE, nn.BatchNorm3d(2)),
+    "linear and norm": _made((3, 5), nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4))),
     "two layers": _made(PLANE, nn.Sequential(nn.Conv2d(4, 3, 3), nn.BatchNorm2d(3))),
     "avg pool 1d": _made(LINE, nn.AvgPool1d(2)),
     "avg pool 2d": _made(PLANE, nn.AvgPool2d(2)),
     "avg pool odd": _made(PLANE, nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False)),
     "avg pool sums": _made(PLANE, nn.AvgPool2d((2, 3), divisor_override=1)),
+    "avg pool negative": _made(PLANE, nn.AvgPool2d(2, divisor_override=-4)),
+    "avg pool of one sample": _made((4, 6, 6), nn.AvgPool2d(2, divisor_override=1)),
     "avg pool 3d": _made(SPACE, nn.AvgPool3d(2)),
     "adaptive 1d": _made(LINE, nn.AdaptiveAvgPool1d(3)),
     "adaptive 2d": _made(PLANE, nn.AdaptiveAvgPool2d(1)),
+    "adaptive of one sample": _made((4, 6, 6), nn.AdaptiveAvgPool2d((4, 3))),
     "adaptive sides": _made(PLANE, nn.AdaptiveAvgPool2d((4, None))),
     "adaptive 3d": _made(SPACE, nn.AdaptiveAvgPool3d((1, 2, 3))),
     "max pool 1d": _made(LINE, nn.MaxPool1d(2)),
@@ -113,14 +117,25 @@ MOVES = {
     "stack": Case(PLANE, lambda x: torch.stack([x, -x], 2)),
     "clone": Case(PLANE, lambda x: x.clone().to(x.device).float()),
 }
-# After a layer every channel has a slack of its own, which must move with it.
-FIRST = _weights(nn.Conv2d(4, 4, 3, padding=1))
+# After a layer every channel or value has a slack of its own, which must move with it.
+CONVOLUTION, LINEAR = _weights(nn.Conv2d(4, 4, 3, padding=1)), _weights(nn.Linear(6, 6))
 BEHIND = {
-    f"{name} behind a layer": Case(PLANE, lambda x, case=case: case.function(FIRST(x)))
+    f"{name} behind a {words}": Case(PLANE, lambda x, f=case.function, layer=layer: f(layer(x)))
     for name, case in MOVES.items()
+    for words, layer in {"convolution": CONVOLUTION, "linear layer": LINEAR}.items()
     if case.shape == PLANE and name not in ("cat", "stack")
 }
-CASES = {**LAYERS, **ARITHMETIC, **MOVES, **BEHIND}
+BEHIND["mean behind a linear layer"] = Case(PLANE, lambda x: LINEAR(x).mean(0))
+FILLED = {**LAYERS, **ARITHMETIC, **MOVES, **BEHIND}
+"""Those whose outputs take both ends of their interval: layers behind each other do not."""
+TWO = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 2))
+FLAT = nn.Sequential(nn.Linear(5, 4), nn.Flatten(), nn.Linear(12, 2))
+LOOSE = {
+    "two linear layers": _made((3, 5), TWO),
+    "linear, flat, linear": _made((2, 3, 5), FLAT),
+    "sum of branches": Case(PLANE, lambda x: CONVOLUTION(x) + LINEAR(x) + 0.5 * x),
+}
+CASES = {**FILLED, **LOOSE}
 
 
 def boxed(case: Case, eps: float = EPS) -> tuple[Tensor, Box]:
@@ -145,7 +160,7 @@ def test_outputs_of_points_in_a_box_lie_in_its_output(name):
         assert (y <= high).all()
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", FILLED)
 def test_the_interval_of_an_output_is_the_smallest(name):
     case = CASES[name]
     x, box = boxed(case)
@@ -176,12 +191,29 @@ def test_a_box_without_width_holds_what_any_order_of_sums_gives(name):
     assert (high - low).max() < 0.03
 
 
+@pytest.mark.parametrize("name", CASES)
+@torch.no_grad()
+def test_rounding_so_far_is_carried_on_like_any_width(name):
+    case = CASES[name]
+    x, nothing = torch.randn(case.shape), torch.zeros(case.shape)
+    channels = [torch.rand(4, 1, 1)] if case.shape == PLANE else []
+    for slack in (torch.rand(case.shape), torch.rand(()), *channels):
+        radius = slack.expand(case.shape).contiguous()
+        with Propagation():
+            wide = case.function(Box.around(x, Spread(radius, torch.zeros(()))))
+            rounded = case.function(Box.around(x, Spread(nothing, slack)))
+        low, high = rounded.ends
+        assert (low <= wide.centre - wide.spread.radius).all()
+        assert (high >= wide.centre + wide.spread.radius).all()
+
+
 UNKNOWN = {
     "sigmoid": torch.sigmoid,
     "gt": lambda x: x > 0,
     "matmul": lambda x: x @ torch.ones(6, 6),
     "a product of two values": lambda x: x * x,
-    "relu in place": lambda x: functional.relu(x, inplace=True),
+    "relu in place": lambda x: functional.relu(x, True),
+    "in place": lambda x: functional.relu(x, inplace=True),
     "a division by a value": lambda x: torch.div(torch.ones(6), x),
     "with rounding": lambda x: torch.div(x, 2, rounding_mode="floor"),
     "dropout in training mode": lambda x: functional.dropout(x, 0.5, True),

@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 from art_snn.dynamics import Dynamics
 from tests.bounds.loop import counts, spikes
 
-# Eighths are exact in double precision, so that ties at the threshold are ties.
+# Eighths are often at a threshold of eighths.
 eighths = st.integers(-24, 24).map(lambda parts: parts / 8)
 positive = st.integers(1, 16).map(lambda parts: parts / 8)
 decays = st.one_of(st.sampled_from([1e-6, 0.25, 0.5, 0.9, 1.0]), st.floats(1e-6, 1.0))
