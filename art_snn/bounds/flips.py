@@ -20,11 +20,11 @@ CHECKED = 16
 class FlipReach(Reach):
     """Perturbations of at most so many flips, of which a value can take several after pooling.
 
-    :param count: flips of a sample.
+    :param count: flips of a sample, in training also a fraction of one.
     :param up, down: how many flips can raise and lower a value, in the shape of the samples.
     :param unit: the change of a value by one flip, positive, in the same shape."""
 
-    count: int
+    count: float
     up: Tensor
     down: Tensor
     unit: Tensor
@@ -40,7 +40,6 @@ class FlipReach(Reach):
         up, down = (function(part) * area for part in (self.up, self.down))
         return replace(self, up=up, down=down, unit=(self.unit.amax() / area).expand_as(up))
 
-    @torch.no_grad()
     def changes(self, func: Any, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
         """The flips with the largest weights first, as many as the values they change can take."""
         falls, rises = [], []
@@ -66,12 +65,13 @@ class FlipReach(Reach):
             yield up, down, unit.flatten(1).amax(1)
 
 
-def _largest(row: Tensor, up: Tensor, down: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def _largest(row: Tensor, up: Tensor, down: Tensor, count: float) -> tuple[Tensor, Tensor]:
     """How far an output can fall and rise [N, places] by so many flips of its inputs.
 
     :param row: its change by one flip upwards of each of its inputs [F].
     :param up, down: how many flips its inputs can take [F, N, places]."""
-    order, sizes = row.abs().argsort(descending=True).tolist(), row.tolist()
+    magnitudes, graph = row.abs(), row.requires_grad and torch.is_grad_enabled()
+    order, sizes = magnitudes.argsort(descending=True).tolist(), row.tolist()
     results = []
     for sign in (-1, 1):
         left, change = torch.full_like(up[0], count), torch.zeros_like(up[0])
@@ -80,7 +80,10 @@ def _largest(row: Tensor, up: Tensor, down: Tensor, count: int) -> tuple[Tensor,
                 break
             flips = torch.minimum(up[index] if sign * sizes[index] > 0 else down[index], left)
             left.sub_(flips)
-            change.add_(flips, alpha=abs(sizes[index]))
+            if graph:
+                change = change.addcmul(flips, magnitudes[index])
+            else:
+                change.add_(flips, alpha=abs(sizes[index]))
         results.append(change)
     return results[0], results[1]
 

@@ -31,7 +31,7 @@ def perturbed(x: Tensor, eps: float, norm: float, limits: Limits) -> Box:
         assert ends is not None
         up, down = ((x != end).to(x.dtype) for end in (ends[1], ends[0]))
         unit = (ends[1] - ends[0]).expand_as(x)
-        return Box.around(x, Spread(unit, slack, reach=FlipReach(int(eps), up, down, unit)))
+        return Box.around(x, Spread(unit, slack, reach=FlipReach(eps, up, down, unit)))
     low, high = x - eps, x + eps
     if ends is not None:
         low, high = torch.maximum(low, ends[0]), torch.minimum(high, ends[1])

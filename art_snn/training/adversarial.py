@@ -74,7 +74,7 @@ class AdversarialTraining:
     def words(self) -> str:
         """Attack and rule, in words."""
         if not self.defence.attacks:
-            return f"any attack within eps {self.attack.eps:.4g}"
+            return f"any attack within {self.defence.budget()}"
         return f"{self.attack} by {self.rule!r}"
 
     def check(self, network: SpikingNetwork) -> None:

@@ -77,7 +77,8 @@ class Study:
         if defence is None:
             train.run(train.Settings(**settings))
         elif defence == "ibp":
-            settings |= {"attack": Attack(eps=budget), "strengths": Strengths(**training)}
+            strengths = Strengths(**training, flips=options.train_flips or None)
+            settings |= {"attack": Attack(eps=budget), "strengths": strengths}
             harden.run(harden.Settings(defence=defence, **settings))
         else:
             attack = Attack(name="pgd", eps=budget, eps_step=0.75 * budget, iterations=2)
@@ -178,6 +179,7 @@ def parse() -> argparse.Namespace:
     add("--epochs", type=int, default=50)
     add("--learning-rate", type=float, default=0.02, help="of Adam")
     add("--train-eps", type=ratio, default=0.075, help="budget in training, in the maximum norm")
+    add("--train-flips", type=int, default=0, help="of ibp on event frames, in place of that")
     add("--norm", default="inf", choices=("inf", "2", "0"), help="of the evaluation")
     add("--eps", type=ratio, nargs="+", default=[0.05, 0.1], help="budgets of the evaluation")
     add("--samples", type=int, default=200, help="test samples")
@@ -201,7 +203,8 @@ def main() -> None:
     first = next(iter(evaluations.values()))
     network = first.title.partition(" on ")[0].rpartition("/")[2]
     training = f"Adam from {options.learning_rate:g} for {options.epochs} epochs"
-    budget = f"at and ibp within {size('inf', options.train_eps)} in the maximum norm"
+    flips = f", ibp within {options.train_flips} flips" if options.train_flips else ""
+    budget = f"at{'' if flips else ' and ibp'} within {size('inf', options.train_eps)}{flips}"
     title = f"{network}; {training}, {budget}; {len(first.samples)} test samples."
     content = {
         "evaluations": {name: as_json(one) for name, one in evaluations.items()},

@@ -55,6 +55,10 @@ class Defence(ABC):
         """Change the weights after the optimizer has; a ValueError where that no longer works."""
         return
 
+    def budget(self) -> str:
+        """What attacks may do, in words, where none runs."""
+        return ""
+
     def words(self) -> str:
         """Name and strength, or "" for adversarial training alone."""
         return ""
