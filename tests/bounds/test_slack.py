@@ -68,7 +68,7 @@ def test_means_that_vanish_have_the_rounding_of_the_steps_that_do_not():
 
 @torch.no_grad()
 def test_the_mean_over_time_of_means_is_rounded_as_a_sum_of_all_steps():
-    spikes = _means(box(torch.ones(300, 1, 1)))
+    spikes = box(torch.ones(300, 1, 1), averaged=300)
     with Propagation():
         assert (2 * spikes).mean(0).spread.slack >= 2 * 300 * UNIT
         assert (2 * spikes).sum(0).spread.slack >= 300 * 2 * 300 * UNIT
