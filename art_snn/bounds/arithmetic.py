@@ -117,7 +117,9 @@ def _reduced(func: Any, x: Box, factor: int, *args: Any, **options: Any) -> Box:
         if args != (0,) or options.get("keepdim") or len(x) != spread.averaged:
             raise Nonlinear(f"{func.__name__} over other axes than time")
         last = x.mapped(lambda part: part[-1])
-        last = Box.around(last.centre, replace(last.spread, averaged=0))
+        # The network adds the steps up.
+        slack = last.spread.slack + x.most * widening(len(x), x)
+        last = Box.around(last.centre, replace(last.spread, slack=slack, averaged=0))
         return last if factor == 1 else _scaled(last, float(factor))
     centre = func(x.centre, *args, **options)
     radius = func(spread.radius, *args, **options)

@@ -45,7 +45,8 @@ def widening(terms: int, like: Tensor) -> float:
 
     :param terms: products that one value is the sum of.
     :raises OverflowError: where so many cannot be bounded."""
-    n = (terms + 4) * unit_roundoff(like)
+    unit = unit_roundoff(like)
+    n = (terms + 4) * unit
     if n >= 0.5:
-        raise OverflowError(f"sums of {terms} products in {like.dtype} can be anything")
+        raise OverflowError(f"sums of {terms} products, each rounded by {unit:.1g} of its size")
     return SAFETY * n / (1 - n)

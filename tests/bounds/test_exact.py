@@ -64,7 +64,8 @@ def test_the_bound_by_counts_is_the_optimum_of_independent_neurons(name):
         assert (bound <= exact + 1e-6).all()
         # A piece of currents that is narrower than the grid can be missed by it.
         assert ((exact - bound).abs() < 2e-3).float().mean() > 0.9
-        assert (case.bounds("s-ibp", y) <= bound + 1e-6).all()
+        # Both leave room for rounding, and not the same.
+        assert (case.bounds("s-ibp", y) <= bound + 1e-4).all()
 
 
 class Recording(SpikeCounts):
@@ -132,6 +133,6 @@ def test_charges_bound_integrating_neurons_better_than_steps():
         bounding = Bounding(network, METHODS["counts"](), case.eps, np.inf, LIMITS)
         assert bounding.averaged
         y = case.y
-        assert (case.bounds("counts", y) >= case.bounds("s-ibp", y) - 1e-5).all()
+        assert (case.bounds("counts", y) >= case.bounds("s-ibp", y) - 1e-4).all()
         larger += int((case.bounds("counts", y) > case.bounds("s-ibp", y) + 0.05).sum())
     assert larger > 8

@@ -9,11 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
+from art_snn.bounds import certify_bounds
 from art_snn.bounds.bounding import _means
 from art_snn.bounds.box import Box, Spread
 from art_snn.bounds.inputs import LengthReach, perturbed
 from art_snn.bounds.operations import Propagation
 from art_snn.bounds.rounding import unit_roundoff
+from tests.bounds.drawn import around
 from tests.conftest import varied
 
 UNIT = 2.0**-24
@@ -61,6 +64,14 @@ def test_means_that_vanish_have_the_rounding_of_the_steps_that_do_not():
             size = (layer.weight.abs() * steps[0]).sum(1)
             assert (slack.expand(4, 1, 2)[-1] >= WIDE * UNIT * size).all()
             assert inputs.detached().most >= steps.abs().max()
+
+
+@torch.no_grad()
+def test_the_mean_over_time_of_means_is_rounded_as_a_sum_of_all_steps():
+    spikes = box(torch.ones(300, 1, 1), averaged=300)
+    with Propagation():
+        assert (2 * spikes).mean(0).spread.slack >= 2 * 300 * UNIT
+        assert (2 * spikes).sum(0).spread.slack >= 300 * 2 * 300 * UNIT
 
 
 @torch.no_grad()
@@ -132,6 +143,17 @@ def test_products_are_as_precise_as_torch_is_set_up(monkeypatch, names, unit, gp
     monkeypatch.setattr(torch, "backends", torch_set_up(*names))
     assert unit_roundoff(Names(dtype=torch.float32, is_cuda=gpu)) == unit
     assert unit_roundoff(Names(dtype=torch.float64, is_cuda=gpu)) == 2.0**-53
+
+
+def test_sums_that_rounding_can_make_anything_of_are_refused_by_the_name_of_the_layer(monkeypatch):
+    layers = [Timed(nn.Linear(1100, 4)), LIF(), Timed(nn.Linear(4, 2))]
+    classifier = around(SpikingNetwork(layers, Direct(2)).eval(), (1100,), 2)
+    x = np.zeros((1, 1100), np.float32)
+    certify_bounds(classifier, x, np.zeros(1), 0.1)
+    monkeypatch.setattr("art_snn.bounds.rounding._precisions", lambda like: {"tf32"})
+    message = r"layers.0.module.0 \(Linear\), with sums of 1100 products, each rounded by 0.0005"
+    with pytest.raises(ValueError, match=message):
+        certify_bounds(classifier, x, np.zeros(1), 0.1)
 
 
 @pytest.mark.parametrize("allowed", [(False, False), (True, False), (False, True)])
