@@ -56,6 +56,7 @@ CHANGES = {
     "sweep": ('"robust": "1', '"robust": "0'),
     "attacks": ('"robust": "1', '"robust": "0'),
     "auto_attack": ('"queries": 14', '"queries": 15'),
+    "bounds": ('"ibp, counts": [\n   16', '"ibp, counts": [\n   15'),
     "curves": ('"bias": -0.0', '"bias": -0.9'),
     "scaling": ('"stbp": 8', '"stbp": 9'),
     "defences": ("a search without gradients", "a search without sense"),

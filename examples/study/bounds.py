@@ -95,7 +95,7 @@ class Study:
             network=self.trained(name),
             norm=options.norm,
             eps=tuple(options.eps),
-            plan="fast" if options.small else "standard",
+            plan="fast" if options.small else options.plan,
             samples=options.samples,
             examined=min(options.samples, 100),
             bounds=True,
@@ -182,6 +182,7 @@ def parse() -> argparse.Namespace:
     add("--train-flips", type=int, default=0, help="of ibp on event frames, in place of that")
     add("--norm", default="inf", choices=("inf", "2", "0"), help="of the evaluation")
     add("--eps", type=ratio, nargs="+", default=[0.05, 0.1], help="budgets of the evaluation")
+    add("--plan", default="standard", choices=("standard", "fast", "ensemble-19"))
     add("--samples", type=int, default=200, help="test samples")
     add("--trainings", nargs="+", default=list(TRAININGS), choices=TRAININGS)
     add("--threads", type=int)
