@@ -54,8 +54,8 @@ def _added(a: Any, b: Any, alpha: float) -> Box:
 
 def _numbered(x: Box, radius: Tensor, slack: Tensor, most: Tensor, reach: Reach | None) -> Spread:
     """The spread after arithmetic with numbers. Intervals of steps give a smaller `most`."""
-    known = most if x.spread.averaged else None
-    changed = replace(x.spread, radius=radius, slack=slack, most=known, reach=reach)
+    bound = most if x.spread.averaged else None
+    changed = replace(x.spread, radius=radius, slack=slack, most=bound, reach=reach)
     return replace(changed, unmixed=False)
 
 
