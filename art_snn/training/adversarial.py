@@ -1,6 +1,7 @@
 """Adversarial training through ART: an attack of ART crafts with any rule; a defence trains."""
 
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,11 +65,14 @@ class AdversarialTraining:
 
     def _refuse_attack(self) -> None:
         """Refuse settings of an attack that does not run, but for its budget."""
-        usual = {"attack": Attack(eps=self.attack.eps), "rule": RGA(), "share": 1.0}
+        usual, attack = Attack(eps=self.attack.eps), self.attack
+        settings: dict[str, tuple[Any, Any]] = {"attack": (attack.name, usual.name)}
+        for name in (one.name for one in fields(attack) if one.name not in ("name", "eps")):
+            settings[name] = getattr(attack, name), getattr(usual, name)
+        settings |= {"rule": (self.rule, RGA()), "share": (self.share, 1.0)}
         name = type(self.defence).__name__
-        expected = f"its default for {name}, which takes eps and runs no attack"
-        for argument, value in usual.items():
-            got = getattr(self, argument)
+        for argument, (got, value) in settings.items():
+            expected = f"{value!r} for {name}, which takes eps and runs no attack"
             require(got == value, argument, expected, repr(got), "Leave it out.")
 
     def words(self) -> str:
