@@ -73,7 +73,7 @@ def test_certified_training_tells_its_bounds_and_what_validation_certified(argum
     assert second["validation"] is not None
     refused = call(*arguments, "--defence", "ibp", "--adversarial-share", "0.5")
     assert refused.status == 2
-    assert "--adversarial-share: expected its default for IBP, which takes eps" in refused.complaint
+    assert "--adversarial-share: expected 1.0 for IBP, which takes eps" in refused.complaint
 
 
 def test_event_frames_need_a_value_range(tmp_path, crafted):
