@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 DIST ?= dist
 PACKAGE = $(VENV)-package
-STUDY = $(filter-out %/setting.py,$(wildcard examples/study/*.py))
+STUDY = $(filter-out %/setting.py %_network.py,$(wildcard examples/study/*.py))
 
 ENVIRONMENTS ?= main sinabs spikingjelly-0.0.0.0.14
 ENVIRONMENT = $(VENV)-frameworks-

@@ -191,7 +191,7 @@ def parse() -> argparse.Namespace:
     add("--small", action="store_true")
     options = parser.parse_args()
     if options.small:
-        small = {"epochs": 1, "samples": 8, "width": 1 / 16}
+        small = {"epochs": 1, "samples": 4, "width": 1 / 16, "trainings": ["plain", "ibp, counts"]}
         vars(options).update(small, output=options.output / "small")
     return options
 

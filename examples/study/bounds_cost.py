@@ -56,7 +56,10 @@ def main() -> None:
     add("--width", type=float, default=0.25)
     add("--steps", type=int, default=4)
     add("--threads", type=int, default=1)
+    add("--small", action="store_true")
     options = parser.parse_args()
+    if options.small:
+        vars(options).update(width=1 / 16, steps=2)
     form = (options.model, options.width, options.steps)
     set_threads(options.threads)
     model, (x, y) = classifier(*form), samples()
