@@ -112,9 +112,8 @@ class Study:
         classifier = trained.classifier(data, options.device)
         trained.obtain(classifier.model, data, options.output)
         x, y = data.x_test[: options.samples], data.y_test[: options.samples]
-        certificates = [
-            certify_bounds(classifier, x, y, e, options.norm, "s-ibp") for e in options.eps
-        ]
+        budgets = [int(eps) if options.norm == "0" else eps for eps in options.eps]
+        certificates = [certify_bounds(classifier, x, y, e, options.norm, "s-ibp") for e in budgets]
         return [int(one.certified.sum()) for one in certificates]
 
     def trained(self, name: str) -> Trained:
