@@ -30,11 +30,10 @@ import attacks  # noqa: E402 (found by the line above)
 import auto_attack  # noqa: E402
 import bounds  # noqa: E402
 import claims  # noqa: E402
+import defences  # noqa: E402
 import networks  # noqa: E402
 import precision  # noqa: E402
 import train_precision  # noqa: E402
-
-import defences  # noqa: E402
 
 Content = Mapping[str, Any]
 
