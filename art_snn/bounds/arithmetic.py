@@ -21,6 +21,7 @@ def minus(func: Any, a: Any, b: Any, *, alpha: float = 1, out: None = None) -> B
 
 
 def reversed_minus(func: Any, a: Any, b: Any) -> Box:
+    """b - a, of a box a and a number or tensor b."""
     return _added(_scaled(a, -1.0), b, 1)
 
 
@@ -84,6 +85,7 @@ def quotient(func: Any, a: Any, b: Any, *, rounding_mode: None = None, out: None
 
 
 def negative(func: Any, x: Box) -> Box:
+    """-x."""
     return _scaled(x, -1.0)
 
 
