@@ -1,4 +1,4 @@
-"""Write the table of `tests/audit.py` as a page of the documentation, in MyST markdown.
+"""Write the tables of `tests/audit.py` and `tests/toolbox` as a page of the documentation, in MyST.
 
 Usage: python docs/audit_table.py [FILE]; FILE is docs/_generated/audit_table.md unless given.
 """
@@ -6,49 +6,76 @@ Usage: python docs/audit_table.py [FILE]; FILE is docs/_generated/audit_table.md
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from tests.audit import ELSEWHERE, OURS, ROWS, Row  # noqa: E402 (found by the line above)
+from tests.toolbox import promises  # noqa: E402 (the same)
+from tests.toolbox.promises import Promise  # noqa: E402 (the same)
 
 PAGE = ROOT / "docs" / "_generated" / "audit_table.md"
 
 
-def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
     """A markdown table."""
     lines = [header, ("---",) * len(header), *rows]
-    return ["| " + " | ".join(line) + " |" for line in lines]
+    return ["", *("| " + " | ".join(line) + " |" for line in lines), ""]
+
+
+def quoted(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def attack(row: Row) -> str:
     return f"`{row.attack}`" + (f", {row.setting}" if row.setting else "")
 
 
-def page() -> str:
-    """The whole page."""
+def evasion() -> list[str]:
+    """The attacks that change samples."""
     header = ("attack", "reaches the gradient by", "box", "what the test asserts")
     of_art, of_our_own = (
         [(attack(row), row.reach, row.box, row.result) for row in rows] for rows in (ROWS, OURS)
     )
-    others = [
-        (f"`{name}`", reason.reason) for reason in ELSEWHERE for name in sorted(reason.attacks)
-    ]
-    lines = [
-        "<!-- Written by docs/audit_table.py from tests/audit.py. Do not edit. -->",
-        "",
+    tables = [
         *table(header, of_art),
-        "",
         "[Attacks of our own](attacks.md):",
-        "",
         *table(header, of_our_own),
-        "",
-        "These attack classes of ART are not for PyTorch image classifiers:",
-        "",
-        *table(("attack", "made for"), others),
     ]
-    return "\n".join(lines) + "\n"
+    return ["## Evasion", *tables]
+
+
+def kind(name: str, collected: list[Promise]) -> list[str]:
+    """What is asserted of the classes of one kind; those with the same promises share a row."""
+    exported = promises.exported(name)
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for one in sorted(exported & {name for promise in collected for name in promise.names}):
+        several = [promise for promise in collected if one in promise.names]
+        uses = ", ".join(dict.fromkeys(promise.uses for promise in several))
+        rule = ", ".join(dict.fromkeys(promise.rule for promise in several))
+        words = "; ".join(dict.fromkeys(promise.result for promise in several))
+        rows.setdefault((uses, rule, words), []).append(one)
+    header = ("class", "uses", "gradient", "what the test asserts")
+    lines = [(quoted(names), *cells) for cells, names in rows.items()]
+    return [f"## {name}", *table(header, lines)]
+
+
+def others() -> list[str]:
+    """What is not for PyTorch image classifiers."""
+    rows = [(quoted(sorted(reason.attacks)), reason.reason) for reason in ELSEWHERE]
+    rows += [(quoted(sorted(names)), reason) for reason, names in promises.ELSEWHERE.items()]
+    return ["## Not for PyTorch image classifiers", *table(("class", "made for"), rows)]
+
+
+def page() -> str:
+    """The whole page."""
+    collected = promises.collected()
+    lines = ["<!-- Written by docs/audit_table.py from the tests. Do not edit. -->", "", *evasion()]
+    for name in promises.KINDS:
+        lines += kind(name, collected)
+    return "\n".join([*lines, *others()]).strip() + "\n"
 
 
 if __name__ == "__main__":
