@@ -43,10 +43,13 @@ def answerable(x: Any, input_shape: tuple[int, ...]) -> tuple[Any, torch.Tensor 
 
 
 def filled(values: torch.Tensor, samples: torch.Tensor | None, value: float) -> torch.Tensor:
-    """The values [N, ...] with another in the place of those of some samples, bool [N]."""
+    """The values [N, ...] with another in the place of those of some samples, bool [N].
+
+    Under an expectation over transformation the values are several draws of each sample."""
     if samples is None:
         return values
-    return values.masked_fill(samples.to(values.device).view(-1, *(1,) * (values.ndim - 1)), value)
+    rows = samples.to(values.device).repeat_interleave(len(values) // len(samples))
+    return values.masked_fill(rows.view(-1, *(1,) * (values.ndim - 1)), value)
 
 
 def as_array(values: Any) -> np.ndarray:

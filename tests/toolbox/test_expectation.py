@@ -85,6 +85,18 @@ def test_the_gradient_is_the_mean_over_draws(kind: Any, trained_layers: Any, kno
     assert_differentiated_by(ATTACK_GRADIENT, classifier)
 
 
+def test_every_draw_of_a_sample_with_nan_is_nan(trained_layers: Any, known: Any) -> None:
+    x, y = known[0][:2].copy(), known[1][:2]
+    x[1, 0, 0, 0] = np.nan
+    classifier = build(
+        trained_layers, preprocessing_defences=sampled(EoTBrightnessPyTorch, apply_predict=True)
+    )
+    with pytest.warns(RuntimeWarning, match="NaN"):
+        logits = classifier.predict(x)
+    assert np.isnan(logits).all(1).tolist() == [False] * DRAWS + [True] * DRAWS
+    assert not classifier.loss_gradient(x, y)[1].any()
+
+
 @promises("trains on all draws with `apply_fit`", *NAMES, uses=FIT, rule=TRAINING_GRADIENT)
 @pytest.mark.parametrize("kind", KINDS)
 def test_training_takes_all_draws(kind: Any, known: Any) -> None:
