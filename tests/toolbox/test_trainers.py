@@ -29,14 +29,7 @@ from art.defences.trainer import (
 from art_snn import RGA, STBP, PyTorchSpikingClassifier
 from tests.conftest import seed_everything
 from tests.networks import CLASSES, Counted, build
-from tests.toolbox.promises import (
-    BOTH,
-    FIT,
-    NOTHING,
-    TRAINING_GRADIENT,
-    WEIGHTS,
-    promises,
-)
+from tests.toolbox.promises import BOTH, FIT, NOTHING, TRAINING_GRADIENT, WEIGHTS, promises
 
 SAMPLES, BATCH = 16, 8
 BATCHES = SAMPLES // BATCH
