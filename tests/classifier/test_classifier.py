@@ -18,7 +18,6 @@ from art.attacks.evasion import (
     ProjectedGradientDescent,
     ProjectedGradientDescentNumpy,
 )
-from art.data_generators import NumpyDataGenerator, PyTorchDataGenerator
 from art.defences.preprocessor import SpatialSmoothing, SpatialSmoothingPyTorch
 from art.estimators.classification import PyTorchClassifier
 from torch import nn
@@ -224,34 +223,6 @@ def test_fit_takes_one_hot_labels_a_scheduler_and_validation_data_and_restores_m
     assert statistics == 2 * 2, "batch norm was not in training mode"
 
 
-@pytest.mark.parametrize("labels", [np.asarray, lambda y: np.eye(CLASSES, dtype=np.float32)[y]])
-@pytest.mark.parametrize("kind", ["numpy", "numpy without the remainder", "torch"])
-def test_fit_generator_visits_every_sample_once_per_epoch(data, labels, kind, monkeypatch):
-    x, y, whole = data.x_train[:20], labels(data.y_train[:20]), "without" not in kind
-    if kind == "torch":
-        pairs = torch.utils.data.TensorDataset(torch.tensor(x), torch.tensor(y))
-        loader = torch.utils.data.DataLoader(pairs, batch_size=8)
-        generator: Any = PyTorchDataGenerator(loader, size=20, batch_size=8)
-    else:
-        generator = NumpyDataGenerator(x, y, batch_size=8, drop_remainder=not whole)
-    classifier, seen = build(), []
-    fit = classifier.fit
-
-    def recorded(x: np.ndarray, y: np.ndarray, **options: Any) -> None:
-        seen.append(x)
-        fit(x, y, **options)
-
-    monkeypatch.setattr(classifier, "fit", recorded)
-    before = copy.deepcopy(classifier.model.state_dict())
-    schedule = torch.optim.lr_scheduler.StepLR(classifier.optimizer, step_size=1)
-    classifier.fit_generator(generator, nb_epochs=2, scheduler=schedule)
-    assert schedule.last_epoch == 2, "the schedule goes by batches"
-    assert all(not torch.equal(before[k], v) for k, v in classifier.model.state_dict().items())
-    assert [len(part) for part in seen] == ([8, 8, 4] if whole else [8, 8]) * 2
-    for epoch in (np.concatenate(seen[:3]), np.concatenate(seen[3:])) if whole else ():
-        np.testing.assert_array_equal(np.sort(epoch, axis=0), np.sort(x, axis=0))
-
-
 def test_without_an_optimizer_one_predicts_and_is_told_how_to_train(classifier, batch):
     classifier._optimizer = None
     other = pickle.loads(pickle.dumps(classifier))
@@ -289,24 +260,6 @@ def test_framework_activations_carry_the_graph_of_the_attack_rule_where_x_has_on
     with pytest.raises(RuntimeError, match="injected"):
         classifier.get_activations(x, 1, framework=True)
     assert not any(m._forward_hooks for m in classifier.model.modules())
-
-
-def test_a_clone_has_the_same_settings_fresh_weights_and_trains_itself(classifier, batch):
-    classifier.gradient = RGA(beta=3.0)
-    before = copy.deepcopy(classifier.model.state_dict())
-    with classifier.model.using(STBP(detach_reset=True)):
-        clone = classifier.clone_for_refitting()
-    assert type(clone) is type(classifier)
-    assert clone.model is not classifier.model
-    assert clone._device_type == "cpu"
-    assert (clone.gradient, clone.model.training_gradient) == (RGA(beta=3.0), STBP())
-    assert clone.clip_values[1] == 1
-    fresh = copy.deepcopy(clone.model.state_dict())
-    clone.fit(*batch, nb_epochs=1)
-    for name, weight in clone.model.state_dict().items():
-        assert not torch.equal(fresh[name], before[name]), name
-        assert not torch.equal(fresh[name], weight), name
-        assert torch.equal(classifier.model.state_dict()[name], before[name]), name
 
 
 COPIES = [lambda c: pickle.loads(pickle.dumps(c)), copy.deepcopy]
@@ -365,21 +318,6 @@ def test_what_is_none_is_refused_with_what_is_one(classifier, batch, call, messa
     with pytest.raises((ValueError, TypeError), match=message):
         call(classifier, batch[0])
     assert classifier.gradient == RGA()
-
-
-def test_get_params_builds_an_equal_classifier(classifier, batch):
-    classifier.set_params(gradient="stbp")
-    assert classifier.gradient == classifier.model.gradient == STBP()
-    classifier.set_params(gradient=RGA(beta=3.0))
-    parameters = classifier.get_params()
-    ours = PyTorchSpikingClassifier.estimator_params
-    assert ours == [*PyTorchClassifier.estimator_params, "gradient", "attack_dtype"]
-    assert set(parameters) == set(ours)
-    other = PyTorchSpikingClassifier(**parameters)
-    assert other == classifier
-    np.testing.assert_array_equal(other.loss_gradient(*batch), classifier.loss_gradient(*batch))
-    other.set_params(**parameters)
-    assert other.gradient == RGA(beta=3.0)
 
 
 def test_classifiers_are_equal_when_they_share_the_network_and_hashed_by_identity(classifier):

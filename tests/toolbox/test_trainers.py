@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,23 @@ import pytest
 import torch
 from art.attacks.evasion import AutoProjectedGradientDescent, ProjectedGradientDescent
 from art.data_generators import NumpyDataGenerator
+from art.defences.preprocessor import Mixup
 from art.defences.trainer import (
     AdversarialTrainer,
     AdversarialTrainerAWPPyTorch,
+    AdversarialTrainerCertifiedIBPPyTorch,
+    AdversarialTrainerCertifiedPytorch,
     AdversarialTrainerFBFPyTorch,
     AdversarialTrainerMadryPGD,
     AdversarialTrainerOAATPyTorch,
     AdversarialTrainerTRADESPyTorch,
+    DPInstaHideTrainer,
 )
 
 from art_snn import RGA, STBP, PyTorchSpikingClassifier
+from tests.conftest import seed_everything
 from tests.networks import CLASSES, Counted, build
+from tests.toolbox.promises import BOTH, FIT, NOTHING, TRAINING_GRADIENT, WEIGHTS, promises
 
 SAMPLES, BATCH = 16, 8
 BATCHES = SAMPLES // BATCH
@@ -41,17 +48,35 @@ class Setup:
         self.x, self.y = data.x_train[:SAMPLES].copy(), data.y_train[:SAMPLES].copy()
         self.one_hot = np.eye(CLASSES, dtype=np.float32)[self.y]
         self.before = copy.deepcopy(self.classifier.model.state_dict())
+        self.classifiers = [self.classifier]
 
     def pgd(self) -> ProjectedGradientDescent:
         return ProjectedGradientDescent(self.classifier, **STEPS)
 
     def twin(self) -> PyTorchSpikingClassifier:
         """Another classifier of the same architecture and rules, with an optimizer of its own."""
-        return build(
+        twin = build(
             copy.deepcopy(self.layers),
             gradient=self.attack_rule,
             training_gradient=self.training_rule,
         )
+        self.classifiers.append(twin)
+        return twin
+
+    def save(self, folder: Path) -> None:
+        """Write weights and optimizers of the classifier and its twins, as ART saves them."""
+        for number, classifier in enumerate(self.classifiers):
+            classifier.save(str(number), str(folder))
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote; ART saves, and leaves reading to torch."""
+        for number, classifier in enumerate(self.classifiers):
+            for part in ("model", "optimizer"):
+                state = torch.load(folder / f"{number}.{part}", weights_only=part == "model")
+                getattr(classifier, part).load_state_dict(state)
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        return copy.deepcopy(self.classifier.model.state_dict())
 
     def assert_trained(self, crafted: int, updated: int) -> None:
         """Backward passes of both rules, and that all weights have moved."""
@@ -83,19 +108,157 @@ TRAINERS: dict[str, tuple[Callable[[Setup], Any], int, int]] = {
     # The classifier and its proxy update once each.
     "AWP, PGD": (lambda s: awp(s, "PGD"), 2, 2),
     "AWP, TRADES": (lambda s: awp(s, "TRADES"), 2, 4),
+    # Mixes samples and adds noise, and crafts nothing.
+    "DPInstaHide": (lambda s: DPInstaHideTrainer(s.classifier, Mixup(CLASSES)), 0, 1),
 }
 """Trainers with the crafting and updating backward passes of a batch."""
 
 
+def fit(setup: Setup, name: str, trainer: Any, nb_epochs: int = 1) -> None:
+    options = {"batch_size": BATCH, "nb_epochs": nb_epochs}
+    if name == "MadryPGD":
+        options = {"validation_data": (setup.x, setup.y)}
+    one_hot = "FBF" in name or "DP" in name
+    trainer.fit(setup.x, setup.one_hot if one_hot else setup.y, **options)
+
+
+CRAFTS = "crafts with the attack gradient, and updates with the training gradient, batch by batch"
+
+
+@promises(CRAFTS, "AdversarialTrainer", "AdversarialTrainerMadryPGD", uses=FIT, rule=BOTH)
+@promises(
+    CRAFTS,
+    "AdversarialTrainerFBFPyTorch",
+    "AdversarialTrainerTRADESPyTorch",
+    "AdversarialTrainerAWPPyTorch",
+    uses=WEIGHTS,
+    rule=BOTH,
+)
 @pytest.mark.parametrize("name", TRAINERS)
 def test_a_trainer_crafts_with_the_attack_rule_and_updates_with_the_training_rule(setup, name):
     make, crafted, updated = TRAINERS[name]
-    trainer, options = make(setup), {"batch_size": BATCH, "nb_epochs": 1}
-    if name == "MadryPGD":
-        options = {"validation_data": (setup.x, setup.y)}
-    trainer.fit(setup.x, setup.one_hot if "FBF" in name else setup.y, **options)
+    trainer = make(setup)
+    fit(setup, name, trainer)
     setup.assert_trained(BATCHES * crafted, BATCHES * updated)
     assert getattr(trainer, "_precomputed_adv_samples", [None]) == [None]
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+REPEATS = "an epoch repeats bit for bit, also from weights and optimizers that `save` wrote"
+SECOND = "; two epochs of one call are others than two calls, which start ART's order anew"
+
+
+@promises(REPEATS + SECOND, "AdversarialTrainer", uses=FIT, rule=BOTH)
+@promises(REPEATS, "AdversarialTrainerMadryPGD", uses=FIT, rule=BOTH)
+@promises(
+    REPEATS + SECOND,
+    "AdversarialTrainerFBFPyTorch",
+    "AdversarialTrainerTRADESPyTorch",
+    "AdversarialTrainerAWPPyTorch",
+    uses=WEIGHTS,
+    rule=BOTH,
+)
+@promises(REPEATS + SECOND, "DPInstaHideTrainer", uses=FIT, rule=TRAINING_GRADIENT)
+@pytest.mark.parametrize("name", TRAINERS)
+def test_an_epoch_repeats_bit_for_bit_also_from_what_art_saved(
+    trained_layers, data, tmp_path, name
+):
+    make = TRAINERS[name][0]
+    runs = [Setup(trained_layers, data) for _ in range(2)]
+    trainers = [make(run) for run in runs]
+    for run, trainer in zip(runs, trainers, strict=True):
+        seed_everything()
+        fit(run, name, trainer)
+    assert same(runs[0].weights(), runs[1].weights())
+    runs[1].save(tmp_path)
+    resumed = Setup(trained_layers, data)
+    trainer = make(resumed)
+    resumed.load(tmp_path)
+    assert same(resumed.weights(), runs[1].weights())
+    for run, second in ((runs[0], trainers[0]), (resumed, trainer)):
+        torch.manual_seed(1)
+        np.random.seed(1)  # noqa: NPY002 (ART draws from numpy's global state)
+        fit(run, name, second)
+    assert same(runs[0].weights(), resumed.weights())
+    assert not same(runs[0].weights(), runs[1].weights())
+
+
+@pytest.mark.parametrize("name", [name for name in TRAINERS if name != "MadryPGD"])
+def test_two_epochs_of_one_call_are_others_than_two_calls(trained_layers, data, name):
+    """ART shuffles an order again in its second epoch; FBF's rate depends on their number, too."""
+    runs = [Setup(trained_layers, data) for _ in range(2)]
+    for run, calls in zip(runs, (1, 2), strict=True):
+        seed_everything()
+        trainer = TRAINERS[name][0](run)
+        for _ in range(calls):
+            fit(run, name, trainer, nb_epochs=2 // calls)
+    assert not same(runs[0].weights(), runs[1].weights())
+
+
+@promises(
+    "leaves a numpy number as learning rate: `torch.load` reads the optimizer that `save` wrote "
+    "with `weights_only=False` only",
+    "AdversarialTrainerFBFPyTorch",
+    uses=WEIGHTS,
+    rule=BOTH,
+)
+def test_fast_training_leaves_a_learning_rate_that_only_pickle_reads(setup, tmp_path):
+    fit(setup, "FBF", AdversarialTrainerFBFPyTorch(setup.classifier, eps=0.1))
+    setup.save(tmp_path)
+    with pytest.raises(pickle.UnpicklingError, match="numpy"):
+        torch.load(tmp_path / "0.optimizer", weights_only=True)
+    setup.load(tmp_path)
+
+
+@promises(
+    "trains on mixed and noisy samples within clip_values, with the training gradient",
+    "DPInstaHideTrainer",
+    uses=FIT,
+    rule=TRAINING_GRADIENT,
+)
+def test_insta_hide_trains_on_mixed_and_noisy_samples(setup, monkeypatch):
+    batches, train = [], setup.classifier.fit
+
+    def recorded(x: np.ndarray, y: np.ndarray, **options: Any) -> None:
+        batches.append((x, y))
+        train(x, y, **options)
+
+    monkeypatch.setattr(setup.classifier, "fit", recorded)
+    trainer = DPInstaHideTrainer(setup.classifier, Mixup(CLASSES, alpha=8.0), scale=0.1)
+    trainer.fit(setup.x, setup.one_hot, batch_size=BATCH, nb_epochs=1)
+    x, y = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    assert x.shape == setup.x.shape
+    assert 0 <= x.min() < x.max() <= 1
+    assert np.abs(x[:, None] - setup.x[None]).max(axis=(2, 3, 4)).min() > 0.05
+    np.testing.assert_allclose(y.sum(1), 1, rtol=1e-5)
+    assert ((y > 0).sum(1) == 2).any()
+    setup.assert_trained(0, BATCHES)
+
+
+@promises(
+    "cannot run: it trains a `PytorchDeepZ`, which takes ReLU networks; for spikes "
+    "`art-snn harden --defence ibp` trains bounds (ValueError is asserted)",
+    "AdversarialTrainerCertifiedPytorch",
+    uses=NOTHING,
+    error=True,
+)
+@promises(
+    "cannot run: it trains a `PyTorchIBPClassifier`, which takes ReLU networks; for spikes "
+    "`art-snn harden --defence ibp` trains bounds (ValueError is asserted)",
+    "AdversarialTrainerCertifiedIBPPyTorch",
+    uses=NOTHING,
+    error=True,
+)
+def test_certified_trainers_want_arts_own_bounds_of_relu_networks(classifier):
+    for trainer, kind in (
+        (AdversarialTrainerCertifiedPytorch, "PytorchDeepZ"),
+        (AdversarialTrainerCertifiedIBPPyTorch, "PyTorchIBPClassifier"),
+    ):
+        with pytest.raises(ValueError, match=f"should be of type {kind}"):
+            trainer(classifier)
 
 
 OTHER = Counted(STBP(detach_reset=True))
@@ -153,6 +316,7 @@ def oaat(setup: Setup, folder: Path, **changes: Any) -> AdversarialTrainerOAATPy
     return AdversarialTrainerOAATPyTorch(*networks, setup.pgd(), parameters)
 
 
+@promises(CRAFTS, "AdversarialTrainerOAATPyTorch", uses=WEIGHTS, rule=BOTH)
 def test_oracle_aligned_training_updates_by_the_training_rule(setup, tmp_path):
     oaat(setup, tmp_path).fit(setup.x, setup.y, batch_size=BATCH, nb_epochs=1)
     # Clean and adversarial samples, in the classifier and in its proxy.
