@@ -324,6 +324,21 @@ def test_oracle_aligned_training_updates_by_the_training_rule(setup, tmp_path):
     assert (tmp_path / "oaat_swa_tau_0.995.model").is_file()
 
 
+@promises(
+    "an epoch repeats bit for bit from the same weights and an empty folder of averages",
+    "AdversarialTrainerOAATPyTorch",
+    uses=WEIGHTS,
+    rule=BOTH,
+)
+def test_oracle_aligned_training_repeats_bit_for_bit(trained_layers, data, tmp_path):
+    runs = [Setup(trained_layers, data) for _ in range(2)]
+    for name, run in zip("ab", runs, strict=True):
+        (tmp_path / name).mkdir()
+        seed_everything()
+        oaat(run, tmp_path / name).fit(run.x, run.y, batch_size=BATCH, nb_epochs=1)
+    assert same(runs[0].weights(), runs[1].weights())
+
+
 def test_oracle_aligned_training_runs_its_perceptual_phase(setup, tmp_path):
     averaged = tmp_path / "oaat_swa_tau_0.995.model"
     torch.save(setup.classifier.model.state_dict(), averaged)
