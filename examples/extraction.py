@@ -1,9 +1,8 @@
 """Steal a spiking network by its answers alone, into a spiking network and an ordinary one.
 
-KnockoffNets (Orekondy et al., 2018) trains a thief on the victim's classes. The victim's gradient
-plays no part, so none protects it. FunctionallyEquivalentExtraction (Jagielski et al., 2019)
-measures slopes of ReLU networks; those of spiking ones are 0 nearly everywhere, so it cannot run.
-"""
+KnockoffNets (Orekondy et al., 2018) trains a thief on the victim's classes, without its gradient.
+FunctionallyEquivalentExtraction (Jagielski et al., 2019) measures slopes of a ReLU network. Those
+of a spiking network are 0 nearly everywhere, so it cannot run."""
 
 import sys
 

@@ -3,8 +3,7 @@
 Li, Abad, Picek and Conti ("Membership Privacy Evaluation in Deep Spiking Neural Networks", 2024),
 Moshruba et al. ("Are Neuromorphic Architectures Inherently Privacy-preserving?", 2024) and Guan et
 al. ("On the Privacy Risks of Spiking Neural Networks: A Membership Inference Analysis", 2025)
-compare spiking networks with others. Spikes alone are no promise of privacy: measure.
-"""
+compare spiking networks with others. Spikes alone are no promise of privacy: measure."""
 
 import sys
 

@@ -93,11 +93,11 @@ def secrets(trained: Secrets) -> Iterator[Secrets]:
 def test_predictions_tell_the_feature_that_the_class_depends_on(secrets):
     attack = AttributeInferenceBlackBox(secrets.classifier, "dt", attack_feature=0)
     attack.fit(secrets.x[:FITTED])
-    told, mixed = (
+    right, mixed = (
         secrets.accuracy(attack.infer(secrets.rest, pred=predicted, values=BITS))
         for predicted in (secrets.predicted, np.roll(secrets.predicted, 1, axis=0))
     )
-    assert told > 0.8
+    assert right > 0.8
     assert 0.3 < mixed < 0.7
 
 
@@ -138,7 +138,7 @@ def test_the_true_label_tells_the_feature_that_it_depends_on(secrets):
 def test_the_value_that_looks_like_a_member_is_the_right_one(secrets):
     members = MembershipInferenceBlackBox(secrets.classifier, "loss", "lr")
     x, y = secrets.x[:FITTED], secrets.y[:FITTED]
-    # What others the attacker has: the same samples with the other bit.
+    # For it, a sample with the wrong bit is no member.
     members.fit(x, y, np.concatenate([1 - x[:, :1], x[:, 1:]], axis=1), y)
     attack = AttributeInferenceMembership(secrets.classifier, members, attack_feature=0)
     assert secrets.accuracy(attack.infer(secrets.rest, secrets.y[FITTED:], values=BITS)) > 0.8

@@ -12,7 +12,7 @@ from tests.networks import CLASSES, build
 from tests.toolbox.promises import ATTACK_GRADIENT, CLASS_GRADIENT, WEIGHTS, promises
 from tests.toolbox.rules import Rules
 
-# A finite threshold makes ART give up on an image once 1 minus its logit exceeds that.
+# ART gives up on an image as soon as 1 minus its logit exceeds the threshold: mi_face.py, line 139.
 GOING_ON = {"threshold": float("inf"), "max_iter": 10, "learning_rate": 0.1, "batch_size": CLASSES}
 
 
@@ -32,6 +32,19 @@ def test_an_inverted_image_raises_the_logit_of_its_class(trained_layers):
     assert (after > before).all()
     assert ((images >= 0) & (images <= 1)).all()
     assert rules.used == ATTACK_GRADIENT
+
+
+def test_a_finite_threshold_gives_up_what_is_furthest_from_its_class(trained_layers):
+    classifier = build(trained_layers)
+    grey, labels = np.full((CLASSES, 1, 8, 8), 0.5, np.float32), np.arange(CLASSES)
+    changes = ({"max_iter": 1}, {"threshold": 0.0})
+    once, stopped = (
+        MIFace(classifier, verbose=False, **GOING_ON | change).infer(grey, labels)
+        for change in changes
+    )
+    far = classifier.predict(once)[labels, labels] < 1
+    assert far.any()
+    np.testing.assert_array_equal(stopped[far], once[far])
 
 
 @promises(
