@@ -15,6 +15,7 @@ from art.attacks.inference.membership_inference import (
     MembershipInferenceBlackBoxRuleBased,
     ShadowModels,
 )
+from art.estimators.classification import ClassifierMixin
 from torch import nn
 
 from art_snn import LIF, TimeDistributed as Timed
@@ -47,8 +48,10 @@ class Sides:
         return float((members == 1).mean() + (others == 0).mean()) / 2
 
 
-class Margins:
-    """Takes for members what has the label's logit above the others, by the cut that fits best."""
+class Margins(ClassifierMixin):
+    """Takes for members what has the label's logit above the others, by the cut that fits best.
+
+    ART asks for a model of its own kind, and for nothing else of that kind."""
 
     def fit(self, features: np.ndarray, members: np.ndarray) -> None:
         margins = self._margins(features)
