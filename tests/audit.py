@@ -68,13 +68,23 @@ class Defect:
     """An error of ART's own that keeps a row from running, asserted exactly.
 
     :param error: qualified name of the exception's type.
-    :param message: regular expression found in its message.
+    :param message: what its message contains.
     :param reason: what is wrong, in words.
+    :param place: file below art/attacks/evasion/ and line of ART 1.20.1 that raise it.
+    :param remedy: statement about `numpy` or `classifier` after which the row runs, as its test
+        asserts.
     """
 
     error: str
     message: str
     reason: str
+    place: tuple[str, int]
+    remedy: str
+
+    def __str__(self) -> str:
+        file, line = self.place
+        place = f"line {line} of ART 1.20.1's `evasion/{file}`"
+        return f"after `{self.remedy}`; {self.error} without it, in {place}: {self.reason}"
 
 
 Make = Callable[[Any], Any]
@@ -102,7 +112,7 @@ class Row:
         as a postprocessing defence.
     :param needs: package that ART does not install and the attack imports.
     :param remark: what the setting owes to spikes.
-    :param defect: why the row cannot run.
+    :param defect: why the row cannot run as it is.
     :param planned: whether it differentiates by the rules of a plan of its own, and returns what it
         does not break as it came: it gets the samples that are classified least clearly.
     """
@@ -145,8 +155,6 @@ class Row:
     @property
     def result(self) -> str:
         """What the test asserts, in words."""
-        if self.defect is not None:
-            return f"cannot run: {self.defect.reason} ({self.defect.error} is asserted)"
         rules = "rules of its plan only" if self.planned else "selected rule only"
         promises = [rules if self.box == "white" else "no gradient"]
         promises += [] if self.clipped else ["may leave clip_values"]
@@ -158,6 +166,8 @@ class Row:
             words += f"; needs the package `{self.needs}`, without which its error is asserted"
         if self.remark:
             words += f"; {self.remark}"
+        if self.defect is not None:
+            words += f", {self.defect}"
         return words
 
     def build(self, classifier: Any) -> Any:
@@ -238,8 +248,10 @@ def _laser(classifier: Any) -> Any:
     from art.attacks.evasion.laser_attack.laser_attack import LaserBeam, LaserBeamGenerator
     from art.attacks.evasion.laser_attack.utils import Line
 
-    bounds = LaserBeam(380, 1, Line(0, 0)), LaserBeam(780, 3, Line(3.14, 8))
-    return evasion.LaserAttack(classifier, 3, LaserBeamGenerator(*bounds))
+    bounds = LaserBeam(380, 4, Line(0, 0)), LaserBeam(780, 8, Line(3.14, 8))
+    return evasion.LaserAttack(
+        classifier, 3, LaserBeamGenerator(*bounds), random_initializations=30
+    )
 
 
 def _feature_adversaries_adam(classifier: Any) -> Any:
@@ -434,6 +446,8 @@ ROWS: list[Row] = [
             "'AdversarialPatchNumpy' object has no attribute 'patch'",
             "under numpy 2 the mean of its clip values is no Python float, and it reads "
             "`self.patch` before setting it",
+            ("adversarial_patch/adversarial_patch_numpy.py", 619),
+            "classifier._clip_values = numpy.array((0.0, 1.0))",
         ),
     ),
     Row(
@@ -512,7 +526,13 @@ ROWS: list[Row] = [
         PREDICTIONS,
         {"max_iter": 500, "sub_dim": 4} | QUIET,
         samples=1,
-        defect=Defect("AttributeError", "np.mat", "it calls `np.mat`, which numpy 2 removed"),
+        defect=Defect(
+            "AttributeError",
+            "np.mat",
+            "it calls `np.mat`, which numpy 2 removed",
+            ("geometric_decision_based_attack.py", 160),
+            "numpy.mat = numpy.asmatrix",
+        ),
     ),
     Row(
         "ZooAttack",
@@ -548,7 +568,11 @@ ROWS: list[Row] = [
         labels="none",
         samples=2,
         defect=Defect(
-            "AttributeError", "np.asfarray", "it calls `np.asfarray`, which numpy 2 removed"
+            "AttributeError",
+            "np.asfarray",
+            "it calls `np.asfarray`, which numpy 2 removed",
+            ("laser_attack/laser_attack.py", 315),
+            "numpy.asfarray = lambda values: numpy.asarray(values, float)",
         ),
     ),
 ]
