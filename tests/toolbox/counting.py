@@ -20,7 +20,7 @@ from art_snn import (
 )
 from tests.conftest import seed_everything
 from tests.networks import STEPS, Counted, Tally, build
-from tests.toolbox.promises import ATTACK_GRADIENT, BOTH, NO_GRADIENT, TRAINING_GRADIENT
+from tests.toolbox.rules import NAMES
 
 
 class Shared(Tally):
@@ -63,15 +63,9 @@ def small(
 def assert_differentiated_by(rule: str, classifier: PyTorchSpikingClassifier) -> None:
     """That the attack gradient, the training gradient, both or none went backward so far."""
     network: Any = classifier.model
-    attack = network.gradient.tally.backwards > 0
-    training = network.training_gradient.tally.backwards > 0
-    expected = {
-        NO_GRADIENT: (False, False),
-        ATTACK_GRADIENT: (True, False),
-        TRAINING_GRADIENT: (False, True),
-        BOTH: (True, True),
-    }
-    assert (attack, training) == expected[rule]
+    tallies = (network.gradient.tally, network.training_gradient.tally)
+    attack, training = (tally.backwards > 0 for tally in tallies)
+    assert NAMES[attack, training] == rule
 
 
 def seeded(run: Any, *given: Any) -> Any:
