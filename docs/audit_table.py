@@ -17,6 +17,7 @@ from tests.toolbox import promises  # noqa: E402 (the same)
 from tests.toolbox.promises import Promise  # noqa: E402 (the same)
 
 PAGE = ROOT / "docs" / "_generated" / "audit_table.md"
+VOID = (promises.NOTHING, promises.NO_GRADIENT)
 
 
 def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
@@ -47,16 +48,32 @@ def evasion() -> list[str]:
     return ["## Evasion", *tables]
 
 
+def joined(cells: Iterable[str]) -> str:
+    """What stands in several lists, once each; "none" only where nothing else does."""
+    words = dict.fromkeys(word for cell in cells for word in cell.split(", "))
+    return ", ".join(word for word in words if word not in VOID or len(words) == 1)
+
+
+def asserted(several: list[Promise]) -> str:
+    """What runs, and then what does not."""
+    runs, fails = (
+        "; ".join(dict.fromkeys(one.words for one in several if one.error == error))
+        for error in (False, True)
+    )
+    if not runs:
+        return f"cannot run: {fails}"
+    return f"{runs}. Limits: {fails}" if fails else runs
+
+
 def kind(name: str, collected: list[Promise]) -> list[str]:
     """What is asserted of the classes of one kind; those with the same promises share a row."""
-    exported = promises.exported(name)
     rows: dict[tuple[str, str, str], list[str]] = {}
-    for one in sorted(exported & {name for promise in collected for name in promise.names}):
+    for one in sorted(promises.exported(name)):
         several = [promise for promise in collected if one in promise.names]
-        uses = ", ".join(dict.fromkeys(promise.uses for promise in several))
-        rule = ", ".join(dict.fromkeys(promise.rule for promise in several))
-        words = "; ".join(dict.fromkeys(promise.result for promise in several))
-        rows.setdefault((uses, rule, words), []).append(one)
+        if several:
+            uses = joined(promise.uses for promise in several)
+            rule = joined(promise.rule for promise in several)
+            rows.setdefault((uses, rule, asserted(several)), []).append(one)
     header = ("class", "uses", "gradient", "what the test asserts")
     lines = [(quoted(names), *cells) for cells, names in rows.items()]
     return [f"## {name}", *table(header, lines)]
@@ -64,8 +81,10 @@ def kind(name: str, collected: list[Promise]) -> list[str]:
 
 def others() -> list[str]:
     """What is not for PyTorch image classifiers."""
-    rows = [(quoted(sorted(reason.attacks)), reason.reason) for reason in ELSEWHERE]
-    rows += [(quoted(sorted(names)), reason) for reason, names in promises.ELSEWHERE.items()]
+    names: dict[str, list[str]] = {reason.reason: [*reason.attacks] for reason in ELSEWHERE}
+    for reason, several in promises.ELSEWHERE.items():
+        names.setdefault(reason, []).extend(several)
+    rows = [(quoted(sorted(several)), reason) for reason, several in names.items()]
     return ["## Not for PyTorch image classifiers", *table(("class", "made for"), rows)]
 
 

@@ -77,11 +77,6 @@ class Promise:
     rule: str
     error: bool
 
-    @property
-    def result(self) -> str:
-        """The words of the table."""
-        return f"cannot run: {self.words}" if self.error else self.words
-
 
 PROMISES: list[Promise] = []
 """All of them, in the order in which their modules are imported."""

@@ -145,7 +145,7 @@ def test_the_value_that_looks_like_a_member_is_the_right_one(secrets):
 
 
 @promises(
-    "cannot run: it counts the samples in the leaves of scikit-learn's decision trees, and takes "
+    "it counts the samples in the leaves of scikit-learn's decision trees, and takes "
     "no other classifier; `AttributeInferenceBlackBox` needs predictions alone",
     "AttributeInferenceWhiteBoxDecisionTree",
     "AttributeInferenceWhiteBoxLifestyleDecisionTree",

@@ -145,7 +145,7 @@ def test_zonotopes_enclose_the_outputs_of_drawn_samples(modules, x):
 
 @promises(
     "since numpy 2.4 `pre_process` fails in `adjust_to_within_bounds`, which puts arrays of one "
-    "value into single elements: build centre and error terms by hand (ValueError is asserted)",
+    "value into single elements: build centre and error terms by hand",
     "ZonoBounds",
     uses=NOTHING,
     error=True,
@@ -158,8 +158,8 @@ def test_zonotopes_are_not_cut_to_the_range_of_images_under_a_new_numpy(x):
 
 
 @promises(
-    "cannot run: it converts convolutions, dense layers and ReLU, and knows neither neurons nor "
-    "time steps; `certify_bounds` is for spikes (ValueError is asserted)",
+    "it converts convolutions, dense layers and ReLU, and knows neither neurons nor "
+    "time steps; `certify_bounds` is for spikes",
     "PytorchDeepZ",
     "PyTorchIBPClassifier",
     uses=MODEL,

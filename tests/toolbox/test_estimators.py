@@ -330,7 +330,7 @@ def test_a_detector_adds_a_class_whose_gradient_follows_both_rules(counted, rule
 
 @promises(
     "a detector of our own class is refused, since ART wants one logit of at least two classes: "
-    "wrap that network in ART's `PyTorchClassifier` (ValueError is asserted)",
+    "wrap that network in ART's `PyTorchClassifier`",
     "DetectorClassifier",
     uses=PREDICT,
     error=True,

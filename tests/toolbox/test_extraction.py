@@ -87,7 +87,7 @@ def test_a_thief_learns_from_probabilities(kind, quiet, trained_layers, data):
 
 
 @promises(
-    "cannot run: it measures slopes between the kinks of a ReLU network, and those of spikes are 0 "
+    "it measures slopes between the kinks of a ReLU network, and those of spikes are 0 "
     "(0 / 0 in `_critical_point_search`), so that it halves its step without end; "
     "`numpy.errstate(invalid='raise', divide='raise')` around it stops it, and `KnockoffNets` "
     "steals the network",

@@ -48,7 +48,7 @@ def test_a_finite_threshold_gives_up_what_is_furthest_from_its_class(trained_lay
 
 
 @promises(
-    "cannot run: it fits scikit-learn's models again and again to compare all of their weights, "
+    "it fits scikit-learn's models again and again to compare all of their weights, "
     "and takes no others; `MIFace` inverts a network",
     "DatabaseReconstruction",
     uses=WEIGHTS,

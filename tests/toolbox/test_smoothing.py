@@ -270,7 +270,7 @@ FIND = importlib.util.find_spec
 
 @promises(
     "`salman2021`, its default algorithm, needs the package timm, also for networks that are no "
-    "transformers: take `levine2020`, or install it (ValueError is asserted)",
+    "transformers: take `levine2020`, or install it",
     "PyTorchDeRandomizedSmoothing",
     uses=NOTHING,
     error=True,

@@ -239,15 +239,15 @@ def test_insta_hide_trains_on_mixed_and_noisy_samples(setup, monkeypatch):
 
 
 @promises(
-    "cannot run: it trains a `PytorchDeepZ`, which takes ReLU networks; for spikes "
-    "`art-snn harden --defence ibp` trains bounds (ValueError is asserted)",
+    "it trains a `PytorchDeepZ`, which takes ReLU networks; for spikes "
+    "`art-snn harden --defence ibp` trains bounds",
     "AdversarialTrainerCertifiedPytorch",
     uses=NOTHING,
     error=True,
 )
 @promises(
-    "cannot run: it trains a `PyTorchIBPClassifier`, which takes ReLU networks; for spikes "
-    "`art-snn harden --defence ibp` trains bounds (ValueError is asserted)",
+    "it trains a `PyTorchIBPClassifier`, which takes ReLU networks; for spikes "
+    "`art-snn harden --defence ibp` trains bounds",
     "AdversarialTrainerCertifiedIBPPyTorch",
     uses=NOTHING,
     error=True,
