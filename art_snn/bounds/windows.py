@@ -68,8 +68,8 @@ def of_windows(x: Box, y: Box, away: Departure, clean: Box, of: Layer) -> Depart
 
 def _sizes(rest: tuple[Any, ...]) -> tuple[Any, Any, int]:
     """Stride, dilation and groups of a convolution."""
-    stride, _, dilation, groups = (*rest, *(1, 0, 1, 1)[len(rest) :])
-    return stride, dilation, groups
+    sizes = [*rest, *(1, 0, 1, 1)[len(rest) :]]
+    return sizes[0], sizes[2], sizes[3]
 
 
 def _behind(window: Window, y: Box, of: Layer) -> Window | None:
