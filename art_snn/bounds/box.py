@@ -6,7 +6,7 @@ second description: its own forward, with sums of branches and layers of other f
 boxes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,6 +48,12 @@ class Away(ABC):
     @abstractmethod
     def mapped(self, function: Callable[[Tensor], Tensor]) -> "Away":
         """The same after a function that moves values, keeps their order and changes none."""
+
+    @abstractmethod
+    def pooled(self, function: Callable[["Box"], "Box"], shape: Sequence[int]) -> "Away | None":
+        """The same after averages over windows of one size, each value in one of them.
+
+        :param shape: of the averages."""
 
     @abstractmethod
     def scaled(self, factor: Tensor, function: Callable[["Box"], "Box"]) -> "Away":

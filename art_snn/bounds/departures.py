@@ -1,6 +1,6 @@
 """How values differ from those without flips."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from art_snn.bounds.box import Away, Box
 from art_snn.bounds.rounding import widening
+from art_snn.pooling import Pair
 
 Change = tuple[Tensor, Tensor]
 """How far values can fall, and how far they can rise."""
@@ -34,10 +35,19 @@ class Window:
         """Values of a sample."""
         return prod(self.shape)
 
-    @property
-    def fits(self) -> bool:
-        """Whether the plane is larger."""
-        return any(a < b for a, b in zip(self.sides, self.shape[1:], strict=True))
+    def behind(
+        self, kernel: Sequence[int], stride: Pair, dilation: Pair, shape: Sequence[int]
+    ) -> "Window | None":
+        """What it becomes behind a convolution or a pooling; None where it fills the plane.
+
+        An output sees inputs within dilation (kernel - 1) of its first one. So the first inputs of
+        those that see a window lie within its side - 1 + dilation (kernel - 1), a stride apart.
+
+        :param shape: of the outputs [N, C, H, W]."""
+        axes = zip(self.sides, kernel, stride, dilation, strict=True)
+        rows, columns = ((side - 1 + d * (k - 1)) // s + 1 for side, k, s, d in axes)
+        fits = rows < shape[2] or columns < shape[3]
+        return Window(tuple(shape[1:]), (rows, columns)) if fits else None
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,14 @@ class Departure(Away):
         (low, high), (lowest, highest) = box.ends, self.clean.ends
         changes = [(lowest - fall, highest + rise) for fall, rise in self.fewer or ()]
         return [(lowest, highest), *changes, (low, high)]
+
+    def pooled(self, function: Callable[[Box], Box], shape: Sequence[int]) -> "Departure | None":
+        window = self.window
+        if window is None or len(shape) != 4 or tuple(self.clean.shape[1:]) != window.shape:
+            return None
+        rows, columns = (a // b for a, b in zip(window.shape[1:], shape[2:], strict=True))
+        window = window.behind((rows, columns), (rows, columns), (1, 1), shape)
+        return Departure(function(self.clean), self.count, window) if window else None
 
     def scaled(self, factor: Tensor, function: Callable[[Box], Box]) -> "Departure":
         clean, plus, minus = function(self.clean), factor.clamp(min=0), (-factor).clamp(min=0)

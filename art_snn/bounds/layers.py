@@ -161,14 +161,18 @@ def _averages(
     :param apart: whether all windows have as many values, and none is in two of them."""
     spread = x.spread
     centre, radius = function(x.centre), function(spread.radius)
-    reach = None
+    reach = away = None
     if factor != 1:
         radius = radius.abs()
-    elif apart and spread.reach is not None:
-        reach = spread.reach.pooled(function, terms)
+    elif apart:
+        reach = None if spread.reach is None else spread.reach.pooled(function, terms)
+        if spread.away is not None:
+            away = spread.away.pooled(
+                lambda clean: _averages(function, clean, terms, apart), centre.shape
+            )
     slack = abs(factor) * (spread.slack.amax() + x.most * widening(terms, x))
     most = abs(factor) * x.most + slack
-    spread = replace(spread, radius=radius, slack=slack, most=most, reach=reach, away=None)
+    spread = replace(spread, radius=radius, slack=slack, most=most, reach=reach, away=away)
     return Box.around(centre, replace(spread, unmixed=spread.unmixed and factor > 0))
 
 

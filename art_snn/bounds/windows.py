@@ -36,7 +36,9 @@ def of_flips(x: Box, y: Box, centre: Tensor, of: Layer) -> Departure | None:
         fewer = tuple(replace(reach, count=k).changes(func, weight, *rest) for k in counts)
     rows, window = x.shape[: -3 if weight.ndim == 4 else -1].numel(), None
     if func is functional.conv2d and x.ndim == 4:
-        window = _behind(Window(tuple(x.shape[1:]), (1, 1)), y, of)
+        stride, _, dilation, _ = _sizes(rest)
+        flip, sizes = Window(tuple(x.shape[1:]), (1, 1)), (pair(stride), pair(dilation))
+        window = flip.behind(weight.shape[2:], *sizes, y.shape)
     return Departure(clean, reach.count, window, fewer=fewer, rows=rows)
 
 
@@ -48,8 +50,10 @@ def of_windows(x: Box, y: Box, away: Departure, clean: Box, of: Layer) -> Depart
     window, (func, weight, rest) = away.window, of
     assert window is not None
     shape, after, dilation = tuple(x.shape[1:]), None, (1, 1)
-    if func is functional.conv2d and shape == window.shape:
-        after, dilation, kernel = _behind(window, y, of), pair(_sizes(rest)[1]), weight.shape[2:]
+    stride, padding, dilated, _ = _sizes(rest)
+    if func is functional.conv2d and shape == window.shape and not isinstance(padding, str):
+        kernel, dilation = weight.shape[2:], pair(dilated)
+        after = window.behind(kernel, pair(stride), dilation, y.shape)
     elif func is functional.linear and shape == (window.size,):
         kernel = torch.Size(window.shape[1:])
     else:
@@ -66,23 +70,10 @@ def of_windows(x: Box, y: Box, away: Departure, clean: Box, of: Layer) -> Depart
     return Departure(clean, away.count, after, change)
 
 
-def _sizes(rest: tuple[Any, ...]) -> tuple[Any, Any, int]:
-    """Stride, dilation and groups of a convolution."""
+def _sizes(rest: tuple[Any, ...]) -> tuple[Any, Any, Any, int]:
+    """Stride, padding, dilation and groups of a convolution."""
     sizes = [*rest, *(1, 0, 1, 1)[len(rest) :]]
-    return sizes[0], sizes[2], sizes[3]
-
-
-def _behind(window: Window, y: Box, of: Layer) -> Window | None:
-    """What a window becomes behind a convolution; None where it fills the plane.
-
-    An output sees inputs within dilation (kernel - 1) of its first one. So those that see a window
-    begin within its side - 1 + dilation (kernel - 1), in steps of the stride."""
-    _, weight, rest = of
-    stride, dilation, _ = _sizes(rest)
-    axes = zip(window.sides, weight.shape[2:], pair(stride), pair(dilation), strict=True)
-    rows, columns = ((side - 1 + d * (kernel - 1)) // s + 1 for side, kernel, s, d in axes)
-    after = Window(tuple(y.shape[1:]), (rows, columns))
-    return after if after.fits else None
+    return sizes[0], sizes[1], sizes[2], sizes[3]
 
 
 def _changes(x: Box, away: Departure, kernel: Size, sides: Size, of: Layer) -> Change:
@@ -93,7 +84,7 @@ def _changes(x: Box, away: Departure, kernel: Size, sides: Size, of: Layer) -> C
     :param kernel: its rows and columns.
     :param sides: rows and columns of it that a flip can change."""
     func, weight, rest = of
-    groups, places = _sizes(rest)[2] if weight.ndim == 4 else 1, prod(kernel)
+    groups, places = _sizes(rest)[3] if weight.ndim == 4 else 1, prod(kernel)
     # [groups, places of the kernel, outputs, channels]
     rows = weight.view(groups, len(weight) // groups, -1, places).permute(0, 3, 1, 2)
     plus, minus = rows.clamp(min=0), (-rows).clamp(min=0)

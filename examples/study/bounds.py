@@ -78,8 +78,7 @@ class Study:
         if defence is None:
             train.run(train.Settings(**settings))
         elif defence == "ibp":
-            training |= {"flips": options.train_flips or None, "ramp": options.ramp}
-            strengths = Strengths(**training)
+            strengths = Strengths(**training, flips=options.train_flips or None)
             settings |= {"attack": Attack(eps=budget), "strengths": strengths}
             harden.run(harden.Settings(defence=defence, **settings))
         else:
@@ -181,8 +180,13 @@ def parse() -> argparse.Namespace:
     add("--learning-rate", type=float, default=0.02, help="of Adam")
     add("--train-eps", type=ratio, default=0.075, help="budget in training, in the maximum norm")
     add("--train-flips", type=int, default=0, help="of ibp on event frames, in place of that")
-    add("--ramp", type=float, help="of ibp, share of the steps over which the budget rises")
-    add("--no-flip", dest="flip", action="store_const", const=False, help="no mirrored samples")
+    add(
+        "--no-flip",
+        dest="flip",
+        action="store_const",
+        const=False,
+        help="train on no mirrored samples",
+    )
     add("--norm", default="inf", choices=("inf", "2", "0"), help="of the evaluation")
     add("--eps", type=ratio, nargs="+", default=[0.05, 0.1], help="budgets of the evaluation")
     add("--plan", default="standard", choices=("standard", "fast", "ensemble-19"))

@@ -67,6 +67,22 @@ FORMS = {
         Timed(nn.Linear(8, CLASSES)),
     ],
     "a linear layer first": lambda: ends(SIDE**2),
+    "averages between": lambda: [
+        Timed(nn.Conv2d(1, 3, 3, padding=1)),
+        LIF(),
+        Timed(nn.AvgPool2d(2), nn.Conv2d(3, 3, 2, padding=1)),
+        LIF(),
+        Timed(nn.Conv2d(3, 3, 3, padding="same"), nn.AdaptiveAvgPool2d(2)),
+        LIF(),
+        *ends(12),
+    ],
+    "averages of few places": lambda: [
+        Timed(nn.Conv2d(1, 4, 2, stride=2)),
+        LIF(),
+        Timed(nn.Conv2d(4, 4, 1), nn.MaxPool2d(3, 1, 1), nn.AvgPool2d(3, 2, 1)),
+        LIF(),
+        *ends(16),
+    ],
     "pooled": lambda: [
         Timed(nn.Conv2d(1, 2, 3, padding=1)),
         LIF(),
