@@ -13,10 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from art_snn.bounds.box import Box, Nonlinear, Spread, Unbounded, has_boxes, nothing
-from art_snn.bounds.departures import Departure
 from art_snn.bounds.gates import bent
 from art_snn.bounds.rounding import widening
-from art_snn.bounds.windows import Layer, of_flips, of_windows
+from art_snn.bounds.windows import departure
 from art_snn.gradients.light import lightly
 from art_snn.pooling import Pair, average, pair, tiles
 
@@ -46,17 +45,10 @@ def layer(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None, *rest: 
     if slack.ndim == 1:
         slack = _channels(slack, weight.ndim - 2) if x.ndim >= weight.ndim else slack.amax()
     y = Box.around(centre, Spread(radius, slack, most, spread.averaged))
-    return _with_departure(x, y, clean, bias, (func, weight, rest))
-
-
-def _with_departure(x: Box, y: Box, centre: Tensor, bias: Tensor | None, of: Layer) -> Box:
-    """The output y of a layer with what few flips can change of it, where something is known."""
-    (func, weight, rest), away = of, x.spread.away
-    if isinstance(away, Departure) and away.window is not None:
-        away = of_windows(x, y, away, layer(func, away.clean, weight, bias, *rest), of)
-    else:
-        away = of_flips(x, y, centre, of)
-    return Box.around(y.centre, replace(y.spread, away=away))
+    away = departure(
+        x, y, clean, (func, weight, rest), lambda z: layer(func, z, weight, bias, *rest)
+    )
+    return Box.around(centre, replace(y.spread, away=away))
 
 
 def _radius(func: Any, radius: Tensor, magnitudes: Tensor, *rest: Any) -> Tensor:

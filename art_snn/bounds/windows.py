@@ -4,6 +4,7 @@ A flip changes one place. Behind a convolution it changes a window of places, in
 the rest is as without it. So an output of the next layer changes by no more than the windows with
 the largest changes add up to, as for adversarial patches (Chiang et al., ICLR 2020)."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import ceil, prod
 from typing import Any
@@ -22,10 +23,21 @@ Layer = tuple[Any, Tensor, tuple[Any, ...]]
 """A function of torch, its weight, and what follows its bias."""
 
 
-def of_flips(x: Box, y: Box, centre: Tensor, of: Layer) -> Departure | None:
-    """The departure behind the first affine layer, from x to y.
+def departure(
+    x: Box, y: Box, centre: Tensor, of: Layer, function: Callable[[Box], Box]
+) -> Departure | None:
+    """How outputs y of an affine layer differ from those without flips; None where all may.
 
-    :param centre: of the outputs without flips."""
+    :param centre: of y, and that of the outputs without flips behind the first layer.
+    :param function: the layer."""
+    away = x.spread.away
+    if isinstance(away, Departure) and away.window is not None:
+        return _of_windows(x, y, away, function(away.clean), of)
+    return _of_flips(x, y, centre, of)
+
+
+def _of_flips(x: Box, y: Box, centre: Tensor, of: Layer) -> Departure | None:
+    """That behind the first layer."""
     reach, (func, weight, rest) = x.spread.reach, of
     if not isinstance(reach, FlipReach):
         return None
@@ -42,8 +54,8 @@ def of_flips(x: Box, y: Box, centre: Tensor, of: Layer) -> Departure | None:
     return Departure(clean, reach.count, window, fewer=fewer, rows=rows)
 
 
-def of_windows(x: Box, y: Box, away: Departure, clean: Box, of: Layer) -> Departure | None:
-    """The departure behind a later layer, from x to y.
+def _of_windows(x: Box, y: Box, away: Departure, clean: Box, of: Layer) -> Departure | None:
+    """That behind a later layer.
 
     :param away: that of x, in windows.
     :param clean: the outputs without flips."""

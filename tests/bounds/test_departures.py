@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from art_snn import IF, LIF, Direct, Frames, SpikingNetwork, TimeDistributed as Timed
+from art_snn import IF, LIF, STBP, Direct, Frames, SpikingNetwork, TimeDistributed as Timed
 from art_snn.bounds import METHODS, Bounding
 from art_snn.bounds.box import Box, Spread
 from art_snn.bounds.departures import Departure, Window
@@ -154,7 +154,7 @@ def test_bounds_are_never_looser_than_boxes(form, monkeypatch):
     net = network(form)
     x = (torch.rand(20, STEPS, 1, SIDE, SIDE) > 0.6).float()
     fired, margins, _ = boxes(net, x, 1)
-    monkeypatch.setattr("art_snn.bounds.layers.of_flips", lambda *args: None)
+    monkeypatch.setattr("art_snn.bounds.layers.departure", lambda *args: None)
     plain, least, _ = boxes(net, x, 1)
     assert (margins >= least - 1e-5 * (1 + least.abs())).all()
     for box, other in zip(fired, plain, strict=True):
@@ -173,7 +173,7 @@ def test_a_convolution_is_certified_where_boxes_are_not(monkeypatch):
     last.weight.data[0] = 1.0
     x = torch.zeros(1, STEPS, 1, SIDE, SIDE)
     assert boxes(net, x, 1)[1] > 0
-    monkeypatch.setattr("art_snn.bounds.layers.of_flips", lambda *args: None)
+    monkeypatch.setattr("art_snn.bounds.layers.departure", lambda *args: None)
     assert boxes(net, x, 1)[1] <= 0
 
 
@@ -290,3 +290,19 @@ def test_flips_are_shared_by_the_steps(reset, count):
                 fired = torch.empty_like(clean)
                 dynamics.simulate(clean + share * signs * reach, torch.empty_like(clean), fired)
                 assert ((fired >= sure) & (fired <= maybe)).all()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_margins_within_flips_are_the_same_with_a_graph_and_have_gradients(form):
+    net, x = network(form), (torch.rand(6, STEPS, 1, SIDE, SIDE) > 0.6).float()
+    with torch.no_grad():
+        y = net(x).argmax(1)
+    for count in (1, 1.5):
+        method = METHODS["counts"](STBP().firing())
+        bounding = Bounding(net, method, count, 0.0, (0.0, 1.0))
+        margins = bounding.margins(x, y, differentiable=True)
+        least = margins.scatter(1, y[:, None], torch.inf).amin(1)
+        torch.testing.assert_close(bounding.margin(x, y), least.detach(), rtol=1e-3, atol=1e-3)
+        gradients = torch.autograd.grad(margins.sum(), [*net.parameters()])
+        assert all(gradient.isfinite().all() for gradient in gradients)
+        assert gradients[0].any()
