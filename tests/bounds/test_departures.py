@@ -30,6 +30,17 @@ def norm(channels: int, kind=nn.BatchNorm2d) -> nn.Module:
     return made.eval()
 
 
+class Call(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
 def ends(places: int) -> list[nn.Module]:
     return [Timed(nn.Flatten(), nn.Linear(places, 8)), LIF(), Timed(nn.Linear(8, CLASSES))]
 
@@ -83,6 +94,32 @@ FORMS = {
         LIF(),
         *ends(16),
     ],
+    "numbers added": lambda: [
+        Timed(nn.Conv2d(1, 3, 2)),
+        LIF(),
+        Timed(Call(lambda x: 1 - x), nn.Conv2d(3, 3, 3)),
+        LIF(),
+        *ends(27),
+    ],
+    "axes exchanged": lambda: [
+        Timed(nn.Conv2d(1, 5, 2)),
+        LIF(),
+        Timed(Call(lambda x: x.transpose(1, 3)), nn.Conv2d(5, 3, 2), nn.Flatten()),
+        LIF(),
+        Timed(nn.Linear(48, CLASSES)),
+    ],
+    "other planes": lambda: [
+        Timed(nn.Conv2d(1, 4, 3, padding=1)),
+        LIF(),
+        Timed(
+            Call(lambda x: x.reshape(len(x), 4, 4, 9)),
+            nn.AvgPool2d((2, 3)),
+            nn.Flatten(),
+            nn.Linear(24, 8),
+        ),
+        LIF(),
+        Timed(nn.Linear(8, CLASSES)),
+    ],
     "pooled": lambda: [
         Timed(nn.Conv2d(1, 2, 3, padding=1)),
         LIF(),
@@ -91,12 +128,14 @@ FORMS = {
 }
 
 
-def network(form: str, encoder=None) -> SpikingNetwork:
+def network(form: str, encoder=None, scale: float = 3) -> SpikingNetwork:
     torch.manual_seed(varied())
     made = SpikingNetwork(FORMS[form](), encoder or Frames(STEPS)).eval()
     for module in made.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            module.weight.data *= 2
+            module.weight.data *= scale
+            if module.bias is not None:
+                module.bias.data += 0.3  # Neurons are not silent.
     return made
 
 
@@ -186,6 +225,47 @@ def test_flips_of_an_image_act_at_all_steps(count):
         for box, reached in zip(fired, spikes(net, flipped(x[n], count)), strict=True):
             low, high = box.ends
             assert ((reached >= low[:, n : n + 1]) & (reached <= high[:, n : n + 1])).all()
+
+
+def test_frames_that_repeat_an_image_are_flipped_at_all_steps():
+    torch.manual_seed(varied())
+    layer = nn.Linear(4, 6)
+    layer.weight.data *= 3
+    apart = Call(lambda x: layer(x.reshape(-1, 4)).view(STEPS, -1, 6))
+    net = SpikingNetwork([apart, LIF(0.9), Timed(nn.Linear(6, CLASSES))], Direct(STEPS)).eval()
+    x = (torch.rand(8, 4) > 0.5).float()
+    fired, _, _ = boxes(net, x, 1)
+    for n in range(len(x)):
+        (low, high), (reached,) = fired[0].ends, spikes(net, flipped(x[n], 1))
+        assert ((reached >= low[:, n : n + 1]) & (reached <= high[:, n : n + 1])).all()
+
+
+def test_a_factor_below_0_turns_falls_into_rises():
+    clean = Box.around(torch.zeros(2, 3), Spread(torch.zeros(2, 3), torch.zeros(())))
+    away = Departure(clean, 1, None, change=(torch.full((2, 3), 1.0), torch.full((2, 3), 4.0)))
+    fall, rise = away.scaled(torch.tensor([2.0, -2.0, 0.0]), lambda box: box).change
+    torch.testing.assert_close(fall[0], torch.tensor([2.0, 8.0, 0.0]), rtol=1e-3, atol=0)
+    torch.testing.assert_close(rise[0], torch.tensor([8.0, 2.0, 0.0]), rtol=1e-3, atol=0)
+
+
+OTHER = {
+    "a number added": lambda x: x + 1,
+    "taken from a number": lambda x: 1 - x,
+    "axes exchanged": lambda x: x.transpose(1, 3),
+    "doubled": lambda x: torch.cat([x, x], 1),
+    "averages of other planes": lambda x: nn.AvgPool2d((2, 3))(x.reshape(len(x), 4, 4, 9)),
+}
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_what_makes_other_values_or_moves_places_leaves_boxes(name):
+    x = torch.rand(2, 4, 6, 6)
+    clean = Box.around(x, Spread(torch.zeros_like(x), torch.zeros(())))
+    away = Departure(clean, 1, Window((4, 6, 6), (2, 2)))
+    box = Box.around(x, Spread(torch.ones_like(x), torch.zeros(()), away=away))
+    with torch.no_grad(), Propagation():
+        assert nn.AvgPool2d(2)(box).spread.away.window == Window((4, 3, 3), (2, 2))
+        assert OTHER[name](box).spread.away is None
 
 
 class Mixing(nn.Module):
@@ -294,7 +374,7 @@ def test_flips_are_shared_by_the_steps(reset, count):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_margins_within_flips_are_the_same_with_a_graph_and_have_gradients(form):
-    net, x = network(form), (torch.rand(6, STEPS, 1, SIDE, SIDE) > 0.6).float()
+    net, x = network(form, scale=1.5), (torch.rand(6, STEPS, 1, SIDE, SIDE) > 0.6).float()
     with torch.no_grad():
         y = net(x).argmax(1)
     for count in (1, 1.5):
