@@ -57,7 +57,7 @@ def _numbered(x: Box, radius: Tensor, slack: Tensor, most: Tensor, reach: Reach 
     """The spread after arithmetic with numbers. Intervals of steps give a smaller `most`."""
     bound = most if x.spread.averaged else None
     changed = replace(x.spread, radius=radius, slack=slack, most=bound, reach=reach)
-    return replace(changed, unmixed=False)
+    return replace(changed, unmixed=False, away=None)
 
 
 def _plain(value: Any, like: Box) -> Any:

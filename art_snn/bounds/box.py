@@ -6,7 +6,7 @@ second description: its own forward, with sums of branches and layers of other f
 boxes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,6 +42,24 @@ class Reach(ABC):
         """How far outputs of func(x, weight, None, *rest) can fall and rise."""
 
 
+class Away(ABC):
+    """How values differ from those of a sample without perturbations."""
+
+    @abstractmethod
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> "Away":
+        """The same after a function that moves values, keeps their order and changes none."""
+
+    @abstractmethod
+    def pooled(self, function: Callable[["Box"], "Box"], shape: Sequence[int]) -> "Away | None":
+        """The same after averages over windows of one size, each value in one of them.
+
+        :param shape: of the averages."""
+
+    @abstractmethod
+    def scaled(self, factor: Tensor, function: Callable[["Box"], "Box"]) -> "Away":
+        """The same after an affine function of each value, whose slope is that factor."""
+
+
 @dataclass(frozen=True)
 class Spread:
     """What lies around the centres of a box.
@@ -55,6 +73,7 @@ class Spread:
         each one; 0 where it holds the steps.
     :param reach: the perturbations, where they are no box.
     :param repeats: number of time steps, where the first axis holds the same values for each.
+    :param away: how values differ from those without flips, where that says more.
     :param unmixed: whether no value takes both signs over time, since none is below 0, or all are
         constant: then their means say how large they are."""
 
@@ -64,6 +83,7 @@ class Spread:
     averaged: int = 0
     reach: Reach | None = None
     repeats: int = 0
+    away: Away | None = None
     unmixed: bool = False
 
 
@@ -99,14 +119,19 @@ class Box(Tensor):
         radius, slack = self.spread.radius.detach(), self.spread.slack.detach()
         most = self.most if self.spread.averaged else None
         spread = replace(self.spread, radius=radius, slack=slack, most=most, reach=None)
-        return Box.around(self.centre.detach(), spread)
+        return Box.around(self.centre.detach(), replace(spread, away=self._away(Tensor.detach)))
 
     def rows(self, rows: slice) -> "Box":
         """The samples of those rows, of time steps [T, N, ...]."""
         radius, slack = self.spread.radius[:, rows], self.spread.slack
         slack = slack[:, rows] if slack.shape == self.shape else slack
         spread = replace(self.spread, radius=radius, slack=slack, most=None, reach=None)
-        return Box.around(self.centre[:, rows], spread)
+        away = self._away(lambda part: part[:, rows])
+        return Box.around(self.centre[:, rows], replace(spread, away=away))
+
+    def _away(self, function: Callable[[Tensor], Tensor]) -> Away | None:
+        away = self.spread.away
+        return None if away is None else away.mapped(function)
 
     @property
     def most(self) -> Tensor:
@@ -129,7 +154,8 @@ class Box(Tensor):
             slack = function(slack)
         elif not kept:
             slack = slack.amax()
-        return Box.around(centre, replace(spread, radius=radius, slack=slack, reach=reach))
+        spread = replace(spread, radius=radius, slack=slack, reach=reach)
+        return Box.around(centre, replace(spread, away=self._away(function)))
 
 
 def fits_means(value: Any, x: Box) -> bool:
@@ -143,3 +169,8 @@ def has_boxes(values: Any) -> bool:
     """Whether there is a box among the values, or in lists and tuples of them."""
     several = (tuple, list)
     return any(isinstance(v, Box) or (isinstance(v, several) and has_boxes(v)) for v in values)
+
+
+def nothing(like: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Zeros of a shape, in the memory of one."""
+    return like.new_zeros(()).expand(shape)

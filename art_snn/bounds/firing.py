@@ -4,23 +4,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from art_snn.bounds.box import Box, Nonlinear, Spread, Unbounded
+from art_snn.bounds.box import Box, Nonlinear, Spread, Unbounded, nothing
+from art_snn.bounds.currents import currents, reach_of, widened
+from art_snn.bounds.departures import Departure
 from art_snn.bounds.gates import SpikeBounds, Totals, gated
-from art_snn.bounds.intervals import BUFFERS, step_intervals
+from art_snn.bounds.intervals import BUFFERS, flip_intervals, step_intervals
 from art_snn.bounds.trains import trains_of
 from art_snn.dynamics import Dynamics
 from art_snn.gradients.base import Firing, Site, simulation
 from art_snn.gradients.fixed import weights_held
-from art_snn.gradients.shared import blocks, repeat_step, repeats_one_step
-from art_snn.values import least, most
+from art_snn.gradients.shared import blocks, repeats_one_step
 
-NEURON_SAFETY = 16
-"""Units of roundoff per term of a potential: of the network's simulation, and of the bounds."""
+Ends = tuple[Tensor, Tensor]
 
 
 class Method(ABC):
@@ -54,12 +53,35 @@ class Method(ABC):
         if averaged and averaged != len(current):
             raise Nonlinear("neurons that take the axis of time elsewhere")
         with torch._C.DisableTorchFunction():
-            bounds = (self._from_means if averaged else self._bounds)(site, current)
+            away = current.spread.away
+            assert away is None or isinstance(away, Departure)
+            narrow = current if away is None else away.narrowed(current)
+            bounds = (self._from_means if averaged else self._bounds)(site, narrow)
             one = bounds.radius.detach().new_ones(())
             # Means over time are rounded; spikes, and halves between them, are not.
             slack = one * (4 * torch.finfo(one.dtype).eps if averaged else 0)
-            spread = Spread(bounds.radius, slack, one, averaged, unmixed=True)
+            behind = None if away is None else self._departure(site, away)
+            spread = Spread(bounds.radius, slack, one, averaged, away=behind, unmixed=True)
             return Box.around(gated(bounds), spread)
+
+    def _departure(self, site: Site, away: Departure) -> Departure | None:
+        """How spikes differ from those without flips, of which rounding leaves few unsure."""
+        if away.window is None:
+            return None
+        dynamics, current = site.dynamics, away.clean
+        sure, maybe = (torch.empty_like(current.centre, requires_grad=False) for _ in range(2))
+        with torch.no_grad():
+            self.write(dynamics, current.detached(), sure, maybe)
+        radius = (maybe - sure) / 2
+        if not radius.any():
+            radius = nothing(radius, radius.shape)
+        centre = (sure + maybe) / 2
+        if torch.is_grad_enabled() and not weights_held():
+            spikes = self.firing(site, current.centre)
+            centre = centre + (spikes - spikes.detach())
+        one = sure.new_ones(())
+        clean = Box.around(centre, Spread(radius, sure.new_zeros(()), one, unmixed=True))
+        return Departure(clean, away.count, away.window)
 
     def _bounds(self, site: Site, current: Box) -> SpikeBounds:
         dynamics, held = site.dynamics, weights_held() or not torch.is_grad_enabled()
@@ -70,20 +92,31 @@ class Method(ABC):
         with torch.no_grad():
             for rows in blocks(sure, BUFFERS):
                 self.write(dynamics, current.rows(rows), sure[:, rows], maybe[:, rows])
+        steps = None if current.spread.away is None else (sure.sum(0), maybe.sum(0))
         if held:
-            radius = maybe.sub_(sure).mul_(0.5)
-            simulate = partial(self._simulations, site, current)
-            return SpikeBounds(
-                sure.add_(radius), radius, _totals(simulate) if self.counts else None
-            )
+            simulate, radius = partial(self._simulations, site, current), maybe.sub_(sure).mul_(0.5)
+            return SpikeBounds(sure.add_(radius), radius, self._totals(simulate, steps))
         spikes = self._simulations(site, current)
         low, high = (b + (s - s.detach()) for b, s in zip((sure, maybe), spikes, strict=True))
-        totals = _totals(lambda: spikes) if self.counts else None
+        totals = self._totals(lambda: spikes, steps)
         return SpikeBounds((low + high) / 2, (high - low) / 2, totals)
+
+    def _totals(self, simulate: Callable[[], Ends], steps: Ends | None) -> Totals | None:
+        """The fewest and the most spikes over all steps [N, ...], once they are asked for.
+
+        :param steps: sums of the bounds of steps, where they can be sharper than simulations."""
+
+        def totals() -> Ends:
+            low, high = (spikes.sum(0) for spikes in simulate())
+            if steps is None:
+                return low, high
+            return torch.maximum(low, steps[0]), torch.minimum(high, steps[1])
+
+        return totals if self.counts else None
 
     def _simulations(self, site: Site, current: Box) -> tuple[Tensor, Tensor]:
         """Spikes [T, N, ...] at the lowest and at the highest current."""
-        low, high = _currents(site.dynamics, current)
+        low, high = currents(site.dynamics, current)
         return self.firing(site, low), self.firing(site, high)
 
     def _from_means(self, site: Site, current: Box) -> SpikeBounds:
@@ -95,7 +128,7 @@ class Method(ABC):
         steps, means = steps.view(-1, *(1,) * (current.ndim - 1)), []
         if weights_held():
             current = current.detached()
-        for end in _currents(site.dynamics, current):
+        for end in currents(site.dynamics, current):
             charges = end * steps
             spikes = self.firing(site, torch.cat([charges[:1], charges[1:] - charges[:-1]]))
             means.append(spikes.cumsum(0) / steps)
@@ -107,7 +140,12 @@ class StepIntervals(Method):
     """S-IBP (Liang et al., NeurIPS 2022): intervals of the potential, step by step."""
 
     def write(self, dynamics: Dynamics, current: Box, sure: Tensor, maybe: Tensor) -> None:
-        current, reach = _reach(dynamics, current)
+        away = current.spread.away
+        if isinstance(away, Departure):
+            ends = [widened(dynamics, pair, current) for pair in away.by_flips(current)]
+            flip_intervals(dynamics, ends, (sure, maybe))
+            return
+        current, reach = reach_of(dynamics, current)
         torch.sub(current.centre.expand_as(sure), reach, out=sure)
         torch.add(current.centre.expand_as(sure), reach, out=maybe)
         step_intervals(dynamics, sure, maybe, (sure, maybe))
@@ -129,7 +167,7 @@ class SpikeCounts(StepIntervals):
         if trains is None:
             super().write(dynamics, current, sure, maybe)
         else:
-            step, reach = _reach(dynamics, current)
+            step, reach = reach_of(dynamics, current)
             trains.between(step.centre - reach, step.centre + reach, (sure, maybe))
 
 
@@ -137,51 +175,3 @@ METHODS: Mapping[str, type[Method]] = MappingProxyType(
     {"counts": SpikeCounts, "s-ibp": StepIntervals}
 )
 """Methods by name."""
-
-
-def _reach(dynamics: Dynamics, current: Box) -> tuple[Box, Tensor]:
-    """The current [T, N, ...], one step [N, ...] where all are the same, and how far it reaches.
-
-    The reach includes what rounding of potentials can add to it."""
-    steps = len(current)
-    if repeats_one_step(current.centre):
-        current = current.mapped(lambda part: part[0])
-    spread = current.spread
-    return current, spread.radius + (spread.slack + _rounding(dynamics, current, steps))
-
-
-def _currents(dynamics: Dynamics, current: Box) -> tuple[Tensor, Tensor]:
-    """Lowest and highest currents [T, N, ...]."""
-    step, reach = _reach(dynamics, current)
-    ends = step.centre - reach, step.centre + reach
-    if step is current:
-        return ends
-    return repeat_step(ends[0], len(current)), repeat_step(ends[1], len(current))
-
-
-def _rounding(dynamics: Dynamics, current: Box, steps: int) -> Tensor:
-    """The change of a current that does to a potential what rounding does.
-
-    A computed potential is decay v + gain x + constant but for one roundoff per term, and so is
-    that of the exact dynamics at another current. The terms are sums of at most T currents."""
-    decay = most(dynamics.decay)
-    remembered = min(float(steps), 1 / (1 - decay)) if decay < 1 else float(steps)
-    drop = most(dynamics.amount) if dynamics.reset == "soft" else _size(dynamics.rest)
-    each = most(dynamics.gain) * current.most + _size(dynamics.constant) + drop
-    largest = most(dynamics.threshold) + _size(dynamics.start) + each * remembered
-    roundoff = torch.finfo(current.dtype).eps / 2
-    return NEURON_SAFETY * roundoff * largest / least(dynamics.gain)
-
-
-def _size(setting: Any) -> float:
-    return max(abs(least(setting)), abs(most(setting)))
-
-
-def _totals(simulate: Callable[[], tuple[Tensor, Tensor]]) -> Totals:
-    """The fewest and the most spikes over all steps [N, ...], once they are asked for."""
-
-    def totals() -> tuple[Tensor, Tensor]:
-        low, high = simulate()
-        return low.sum(0), high.sum(0)
-
-    return totals

@@ -61,7 +61,7 @@ class FlipReach(Reach):
         size = max(1, ELEMENTS // (weight[0].numel() * outputs))
         for start in range(0, len(self.up), size):
             parts = (part[start : start + size] for part in (self.up, self.down, self.unit))
-            up, down, unit = (_patches(func, part, weight, *rest) for part in parts)
+            up, down, unit = (patches(func, part, weight, *rest) for part in parts)
             yield up, down, unit.flatten(1).amax(1)
 
 
@@ -88,7 +88,7 @@ def _largest(row: Tensor, up: Tensor, down: Tensor, count: float) -> tuple[Tenso
     return results[0], results[1]
 
 
-def _patches(func: Any, x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
+def patches(func: Any, x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
     """What the outputs of a layer see of x [N, ...]: [F, N, places]."""
     if func is functional.linear and x.ndim == 2:
         return x.T[:, :, None]

@@ -1,10 +1,15 @@
 """Intervals of spikes from those of currents, step by step: S-IBP (Liang et al., NeurIPS 2022)."""
 
+from collections.abc import Sequence
+from functools import reduce
+
 import torch
 from torch import Tensor
 
 from art_snn.dynamics import Dynamics
 from art_snn.values import operand, plus_scaled
+
+Pair = tuple[Tensor, Tensor]
 
 BUFFERS = 16
 """Tensors of one step's size in a block, which should fit into the cache."""
@@ -22,18 +27,56 @@ def step_intervals(
     :param low, high: ends of the current [T, N, ...].
     :param out: buffers for the results, such as the two themselves; None to make them."""
     sure, maybe = (torch.empty_like(low), torch.empty_like(low)) if out is None else out
-    fires = torch.gt if dynamics.strict else torch.ge
-    v_low, v_high = dynamics._at_start(low[0]), dynamics._at_start(low[0])
-    threshold, spare = operand(dynamics.threshold, v_low), torch.empty_like(v_low)
+    v = dynamics._at_start(low[0]), dynamics._at_start(low[0])
     for t in range(len(low)):
-        dynamics._charge(low[t], v_low, None, v_low)
-        dynamics._charge(high[t], v_high, None, v_high)
-        spikes = fires(v_low, threshold, out=sure[t]), fires(v_high, threshold, out=maybe[t])
-        if dynamics.reset == "hard":
-            _reset_hard(dynamics, v_low, v_high, *spikes, spare)
-        elif dynamics.reset == "soft":
-            _reset_soft(dynamics, v_low, v_high, *spikes, spare)
+        _step(dynamics, (low[t], high[t]), v, (sure[t], maybe[t]))
     return sure, maybe
+
+
+@torch.no_grad()
+def flip_intervals(
+    dynamics: Dynamics, currents: Sequence[Pair], out: Pair
+) -> tuple[Tensor, Tensor]:
+    """The same of neurons of which every flip changes the current at one step alone.
+
+    Potentials have an interval for each number of flips so far. One for k flips is around what j
+    flips at this step make of that for k - j.
+
+    :param currents: ends of the current [T, N, ...] by no flip at a step, by one, and so on.
+    :param out: buffers for the results, which are no ends."""
+    sure, maybe = out
+    states = [(dynamics._at_start(sure[0]), dynamics._at_start(sure[0])) for _ in currents]
+    for t in range(len(sure)):
+        for k in reversed(range(len(states))):
+            results = []
+            for j in range(k + 1):
+                v, spikes = _copy(states[k - j]), _copy((sure[t], maybe[t]))
+                _step(dynamics, (currents[j][0][t], currents[j][1][t]), v, spikes)
+                results.append((v[0], v[1], *spikes))
+            low, high, surely, possibly = zip(*results, strict=True)
+            states[k] = reduce(torch.minimum, low), reduce(torch.maximum, high)
+            if k == len(states) - 1:
+                sure[t], maybe[t] = reduce(torch.minimum, surely), reduce(torch.maximum, possibly)
+    return sure, maybe
+
+
+def _copy(pair: Pair) -> Pair:
+    return pair[0].clone(), pair[1].clone()
+
+
+def _step(dynamics: Dynamics, current: Pair, v: Pair, spikes: Pair) -> None:
+    """Write spikes and, in place of the potentials before a step, those after it.
+
+    :param current: its ends, in whose place spikes may be written."""
+    low, high = v
+    dynamics._charge(current[0], low, None, low)
+    dynamics._charge(current[1], high, None, high)
+    fires, threshold = torch.gt if dynamics.strict else torch.ge, operand(dynamics.threshold, low)
+    sure, maybe = fires(low, threshold, out=spikes[0]), fires(high, threshold, out=spikes[1])
+    if dynamics.reset == "hard":
+        _reset_hard(dynamics, low, high, sure, maybe, torch.empty_like(low))
+    elif dynamics.reset == "soft":
+        _reset_soft(dynamics, low, high, sure, maybe, torch.empty_like(low))
 
 
 def _reset_hard(

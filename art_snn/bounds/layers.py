@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from art_snn.bounds.box import Box, Nonlinear, Spread, Unbounded, has_boxes
+from art_snn.bounds.box import Box, Nonlinear, Spread, Unbounded, has_boxes, nothing
 from art_snn.bounds.gates import bent
 from art_snn.bounds.rounding import widening
+from art_snn.bounds.windows import departure
 from art_snn.gradients.light import lightly
 from art_snn.pooling import Pair, average, pair, tiles
 
@@ -28,8 +29,9 @@ def layer(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None, *rest: 
         raise Nonlinear(f"{func.__name__} of all time steps as one sample")
     centre = lightly(func, x.centre, weight, bias, *rest)
     as_one = spread.repeats and x.ndim < max(2, weight.ndim)
+    clean = centre
     if spread.reach is None or as_one:
-        radius = func(spread.radius, magnitudes, None, *rest)
+        radius = _radius(func, spread.radius, magnitudes, *rest)
     else:
         fall, rise = spread.reach.changes(func, weight, *rest)
         centre, radius = centre + (rise - fall) / 2, (rise + fall) / 2
@@ -42,7 +44,20 @@ def layer(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None, *rest: 
             slack = torch.minimum(slack, _summed(func, x, magnitudes, bias, error, size))
     if slack.ndim == 1:
         slack = _channels(slack, weight.ndim - 2) if x.ndim >= weight.ndim else slack.amax()
-    return Box.around(centre, Spread(radius, slack, most, spread.averaged))
+    y = Box.around(centre, Spread(radius, slack, most, spread.averaged))
+    away = departure(
+        x, y, clean, (func, weight, rest), lambda z: layer(func, z, weight, bias, *rest)
+    )
+    return Box.around(centre, replace(y.spread, away=away))
+
+
+def _radius(func: Any, radius: Tensor, magnitudes: Tensor, *rest: Any) -> Tensor:
+    """|W| r; nothing of nothing."""
+    if not any(radius.stride()) and not radius.any():
+        shape = func(radius.to("meta"), magnitudes.to("meta"), None, *rest).shape
+        return nothing(radius, shape)
+    output: Tensor = func(radius, magnitudes, None, *rest)
+    return output
 
 
 def _summed(
@@ -78,15 +93,18 @@ def norm(
         raise Unbounded("batch norm by the statistics of the batch")
     settings = (running_mean, running_var, weight, bias, False, momentum, eps)
     centre = lightly(func, x.centre, *settings)
-    scale = (running_var + eps).rsqrt()
-    scale = (scale if weight is None else scale * weight).abs()
-    axes = x.ndim - 2
-    radius = x.spread.radius * _channels(scale, axes)
+    axes, scale = x.ndim - 2, (running_var + eps).rsqrt()
+    signed = _channels(scale if weight is None else scale * weight, axes)
+    scale = signed.flatten().abs()
+    radius = x.spread.radius * signed.abs()
     with torch.no_grad():
         error = scale * (x.most + running_mean.abs()) + (0.0 if bias is None else bias.abs())
         slack = x.spread.slack * _channels(scale, axes) + _channels(error * widening(8, x), axes)
         most = error.amax() + slack.amax()
-    return Box.around(centre, Spread(radius, slack, most, x.spread.averaged))
+    away = x.spread.away
+    if away is not None:
+        away = away.scaled(signed, lambda clean: norm(func, clean, *settings))
+    return Box.around(centre, Spread(radius, slack, most, x.spread.averaged, away=away))
 
 
 def average_pooling(func: Any, x: Box, size: Any, *rest: Any, **options: Any) -> Box:
@@ -135,14 +153,18 @@ def _averages(
     :param apart: whether all windows have as many values, and none is in two of them."""
     spread = x.spread
     centre, radius = function(x.centre), function(spread.radius)
-    reach = None
+    reach = away = None
     if factor != 1:
         radius = radius.abs()
-    elif apart and spread.reach is not None:
-        reach = spread.reach.pooled(function, terms)
+    elif apart:
+        reach = None if spread.reach is None else spread.reach.pooled(function, terms)
+        if spread.away is not None:
+            away = spread.away.pooled(
+                lambda clean: _averages(function, clean, terms, apart), centre.shape
+            )
     slack = abs(factor) * (spread.slack.amax() + x.most * widening(terms, x))
     most = abs(factor) * x.most + slack
-    spread = replace(spread, radius=radius, slack=slack, most=most, reach=reach)
+    spread = replace(spread, radius=radius, slack=slack, most=most, reach=reach, away=away)
     return Box.around(centre, replace(spread, unmixed=spread.unmixed and factor > 0))
 
 

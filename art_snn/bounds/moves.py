@@ -28,7 +28,7 @@ def moved(func: Any, x: Box, *args: Any, **options: Any) -> Box:
 
 def _boxed(x: Box) -> Box:
     """The same with all perturbations of the box, as one of a value may now be of several."""
-    return Box.around(x.centre, replace(x.spread, reach=None, repeats=0))
+    return Box.around(x.centre, replace(x.spread, reach=None, repeats=0, away=None))
 
 
 def permuted(func: Any, x: Box, *args: Any, **options: Any) -> Box:
@@ -37,7 +37,7 @@ def permuted(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     mixes = bool(spread.averaged or spread.repeats) and not _keeps_time(func, x, *args, **options)
     if spread.averaged and mixes:
         raise Nonlinear(f"{func.__name__} that moves the axis of time")
-    whole = replace(spread, slack=spread.slack.amax())
+    whole = replace(spread, slack=spread.slack.amax(), away=None)
     y = Box.around(x.centre, whole).mapped(lambda part: func(part, *args, **options))
     index = args[0] if func is Tensor.__getitem__ else None
     if isinstance(index, int):
@@ -71,7 +71,7 @@ def divided(func: Any, x: Box, *args: Any, **options: Any) -> tuple[Box, ...]:
     if x.spread.averaged:
         raise Nonlinear(func.__name__)
     count = len(func(x.centre, *args, **options))
-    whole = Box.around(x.centre, replace(x.spread, slack=x.spread.slack.amax()))
+    whole = Box.around(x.centre, replace(x.spread, slack=x.spread.slack.amax(), away=None))
     return tuple(
         whole.mapped(lambda part, i=i: func(part, *args, **options)[i])  # type: ignore[misc]
         for i in range(count)

@@ -69,6 +69,7 @@ class Study:
             learning_rate=options.learning_rate,
             crop_padding=0,
             cutout=0,
+            flip=options.flip,
         )
         settings = self.common | {"output": folder, "recipe": recipe}
         settings["architecture"] = Architecture(**form)
@@ -179,6 +180,13 @@ def parse() -> argparse.Namespace:
     add("--learning-rate", type=float, default=0.02, help="of Adam")
     add("--train-eps", type=ratio, default=0.075, help="budget in training, in the maximum norm")
     add("--train-flips", type=int, default=0, help="of ibp on event frames, in place of that")
+    add(
+        "--no-flip",
+        dest="flip",
+        action="store_const",
+        const=False,
+        help="train on no mirrored samples",
+    )
     add("--norm", default="inf", choices=("inf", "2", "0"), help="of the evaluation")
     add("--eps", type=ratio, nargs="+", default=[0.05, 0.1], help="budgets of the evaluation")
     add("--plan", default="standard", choices=("standard", "fast", "ensemble-19"))
@@ -213,7 +221,8 @@ def main() -> None:
     text = render(title, content)
     write_result(options.output / "bounds.json", content)
     write_text(options.output / "bounds.md", text)
-    figure = Figure(figsize=(9, 4), layout="constrained")
+    bars = sum(len(verdicts(one)) for one in evaluations.values())
+    figure = Figure(figsize=(max(9, bars), 4), layout="constrained")
     draw(figure.subplots(), evaluations)
     figure.savefig(options.output / "bounds.png", dpi=110)
     print(text)

@@ -53,6 +53,19 @@ def attacked(case: Drawn, rule: str, steps: int = 4) -> Iterator[Tensor]:
         yield moved
 
 
+@torch.no_grad()
+def greedy(case: Drawn) -> Iterator[Tensor]:
+    """Samples after one flip, two, and so on, each that of all which lowers the margin most."""
+    y, moved = case.y, case.x.clone()
+    for _ in range(int(case.eps)):
+        for n, x in enumerate(moved):
+            flips = torch.eye(x.numel(), dtype=x.dtype).view(-1, *x.shape)
+            z = case.network((x - flips).abs())
+            others = z.scatter(1, y[n].expand(len(z), 1), -torch.inf).amax(1)
+            moved[n] = (x - flips[(z[:, y[n]] - others).argmin()]).abs()
+        yield moved.clone()
+
+
 def _unit(x: Tensor) -> Tensor:
     lengths = x.flatten(1).norm(dim=1).clamp_min(1e-12)
     return x / lengths.view(-1, *(1,) * (x.ndim - 1))
@@ -72,8 +85,8 @@ def check(case: Drawn, tally: Tally, count: int = 12, rules: tuple[str, ...] = R
     tally.networks += 1
     tally.samples += len(y)
     tally.certified += int(certified.sum())
-    rules = rules if case.norm else ()
-    candidates = [points(case, count, seed=1), *(attacked(case, rule) for rule in rules)]
+    attacks = [attacked(case, rule) for rule in rules] if case.norm else [greedy(case)]
+    candidates = [points(case, count, seed=1), *attacks]
     for moved in (point for several in candidates for point in several):
         with torch.no_grad():
             z = case.network(moved)

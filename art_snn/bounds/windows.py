@@ -1,0 +1,128 @@
+"""How far few flips take values from those without any, behind the first layer.
+
+A flip changes one place. Behind a convolution it changes a window of places, in all channels, and
+the rest is as without it. So an output of the next layer changes by no more than the windows with
+the largest changes add up to, as for adversarial patches (Chiang et al., ICLR 2020)."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import ceil, prod
+from typing import Any
+
+import torch
+from torch import Size, Tensor
+from torch.nn import functional
+
+from art_snn.bounds.box import Box, nothing
+from art_snn.bounds.departures import Change, Departure, Window
+from art_snn.bounds.flips import ELEMENTS, FlipReach, patches
+from art_snn.bounds.rounding import widening
+from art_snn.pooling import pair
+
+Layer = tuple[Any, Tensor, tuple[Any, ...]]
+"""A function of torch, its weight, and what follows its bias."""
+
+
+def departure(
+    x: Box, y: Box, centre: Tensor, of: Layer, function: Callable[[Box], Box]
+) -> Departure | None:
+    """How outputs y of an affine layer differ from those without flips; None where all may.
+
+    :param centre: of y, and that of the outputs without flips behind the first layer.
+    :param function: the layer."""
+    away = x.spread.away
+    if isinstance(away, Departure) and away.window is not None:
+        return _of_windows(x, y, away, function(away.clean), of)
+    return _of_flips(x, y, centre, of)
+
+
+def _of_flips(x: Box, y: Box, centre: Tensor, of: Layer) -> Departure | None:
+    """That behind the first layer."""
+    reach, (func, weight, rest) = x.spread.reach, of
+    if not isinstance(reach, FlipReach):
+        return None
+    clean = Box.around(centre, replace(y.spread, radius=nothing(centre, centre.shape)))
+    fewer = None
+    if not x.spread.repeats:
+        counts = range(1, ceil(reach.count))
+        fewer = tuple(replace(reach, count=k).changes(func, weight, *rest) for k in counts)
+    rows, window = x.shape[: -3 if weight.ndim == 4 else -1].numel(), None
+    if func is functional.conv2d and x.ndim == 4:
+        stride, _, dilation, _ = _sizes(rest)
+        flip, sizes = Window(tuple(x.shape[1:]), (1, 1)), (pair(stride), pair(dilation))
+        window = flip.behind(weight.shape[2:], *sizes, y.shape)
+    return Departure(clean, reach.count, window, fewer=fewer, rows=rows)
+
+
+def _of_windows(x: Box, y: Box, away: Departure, clean: Box, of: Layer) -> Departure | None:
+    """That behind a later layer.
+
+    :param away: that of x, in windows.
+    :param clean: the outputs without flips."""
+    window, (func, weight, rest) = away.window, of
+    assert window is not None
+    shape, after, dilation = tuple(x.shape[1:]), None, (1, 1)
+    stride, padding, dilated, _ = _sizes(rest)
+    if func is functional.conv2d and shape == window.shape and not isinstance(padding, str):
+        kernel, dilation = weight.shape[2:], pair(dilated)
+        after = window.behind(kernel, pair(stride), dilation, y.shape)
+    elif func is functional.linear and shape == (window.size,):
+        kernel = torch.Size(window.shape[1:])
+    else:
+        return None
+    # Of a dilated kernel a window meets every other place, or fewer.
+    axes = zip(window.sides, dilation, kernel, strict=True)
+    sides = torch.Size(min((side - 1) // d + 1, whole) for side, d, whole in axes)
+    if sides == kernel:
+        return Departure(clean, away.count, after) if after else None
+    more = 1 + widening(weight[0].numel() + ceil(away.count), x)
+    fall, rise = _changes(x, away, kernel, sides, of)
+    fall, rise = fall.view(y.shape) * more, rise.view(y.shape) * more
+    change = fall + y.spread.slack, rise + y.spread.slack
+    return Departure(clean, away.count, after, change)
+
+
+def _sizes(rest: tuple[Any, ...]) -> tuple[Any, Any, Any, int]:
+    """Stride, padding, dilation and groups of a convolution."""
+    sizes = [*rest, *(1, 0, 1, 1)[len(rest) :]]
+    return sizes[0], sizes[1], sizes[2], sizes[3]
+
+
+def _changes(x: Box, away: Departure, kernel: Size, sides: Size, of: Layer) -> Change:
+    """How far outputs can fall and rise, in the order of their values.
+
+    A linear layer of planes is a convolution whose kernel is the plane.
+
+    :param kernel: its rows and columns.
+    :param sides: rows and columns of it that a flip can change."""
+    func, weight, rest = of
+    groups, places = _sizes(rest)[3] if weight.ndim == 4 else 1, prod(kernel)
+    # [groups, places of the kernel, outputs, channels]
+    rows = weight.view(groups, len(weight) // groups, -1, places).permute(0, 3, 1, 2)
+    plus, minus = rows.clamp(min=0), (-rows).clamp(min=0)
+    rows = torch.cat([torch.cat([plus, minus], 3), torch.cat([minus, plus], 3)], 2)
+    (low, high), (lowest, highest) = x.ends, away.clean.ends
+    rooms = torch.stack([(lowest - low).clamp(min=0), (high - highest).clamp(min=0)], 1)
+    seen = patches(func, x.centre[:1], weight, *rest).shape[2]
+    size = max(1, ELEMENTS // (2 * len(weight) * seen * places))
+    parts = []
+    for part in torch.split(rooms, size):
+        down, up = (patches(func, room, weight, *rest) for room in part.unbind(1))
+        room = torch.cat([r.reshape(groups, -1, places, r[0].numel()) for r in (down, up)], 1)
+        sums = torch.unflatten(rows @ room.transpose(1, 2), 1, kernel)
+        sums = sums.unfold(1, sides[0], 1).sum(-1).unfold(2, sides[1], 1).sum(-1)
+        change = _most(sums.flatten(1, 2), away.count)
+        # [groups, falls and rises of outputs, samples and places]
+        change = change.view(groups, 2, -1, len(part), seen)
+        parts.append(change.permute(1, 3, 0, 2, 4).flatten(2))
+    fall, rise = torch.cat(parts, 1)
+    return fall, rise
+
+
+def _most(sums: Tensor, count: float) -> Tensor:
+    """The sum of the `count` largest values along the second axis, of the last one a share."""
+    if count <= 1:
+        return sums.amax(1) * count
+    largest = sums.topk(min(ceil(count), sums.shape[1]), 1).values
+    shares = largest.new_tensor([min(1.0, count - i) for i in range(largest.shape[1])])
+    return (largest * shares.view(-1, 1, 1)).sum(1)
