@@ -1,6 +1,6 @@
 """What the engines share: blocks of a batch, repeated steps, and gradients that exist once.
 
-Such gradients refuse to be differentiated again, naming the rule. torch's `once_differentiable`
+The latter refuse to be differentiated again, naming the rule. torch's `once_differentiable`
 cuts them off, so a second derivative at an input would miss a part in silence. Here the gradient of
 a function stays connected to the function, and with it to all its inputs."""
 
@@ -80,6 +80,23 @@ def time_mean(x: Tensor) -> Tensor:
     return (total / len(x)).view(1, *x.shape[1:])
 
 
+class _Valued(Function):
+    """The values of one tensor forward, the gradient of another one backward."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, graph: Tensor) -> Tensor:
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
+        return None, grad
+
+
+def valued(values: Tensor, graph: Tensor) -> Tensor:
+    """A tensor of these values that passes its gradient on to `graph`, of the same shape."""
+    return apply(_Valued, values, graph)
+
+
 Backward = Callable[..., tuple[Any, ...]]
 
 
@@ -105,9 +122,26 @@ def once(backward: Backward) -> Backward:
         if not torch.is_grad_enabled():
             return results
         anchor = ctx.saved_tensors[-1]
-        return tuple(x if x is None else apply(_Final, x, anchor, ctx.named) for x in results)
+        return tuple(x if x is None else final(x, anchor, ctx.named) for x in results)
 
     return first
+
+
+def final(grad: Tensor, anchor: Tensor, rule: object) -> Tensor:
+    """A gradient that refuses to be differentiated again; `anchor` leads back to its function."""
+    return apply(_Final, grad, anchor, rule)
+
+
+def has_no_second_derivative(rule: object) -> ValueError:
+    """The error for a rule whose gradient is to be differentiated again."""
+    expected, got = "a rule with a second derivative", f"{rule}, which has none"
+    names = " and ".join(filter(None, [", ".join(map(repr, TWICE[:-1])), repr(TWICE[-1])]))
+    remedy = f"The rules {names} have one. Or take differences between the gradients of two inputs."
+    return invalid("gradient", expected, got, remedy)
+
+
+TWICE = ("stbp", "pdsg", "assg", "cba", "relu", "native")
+"""Names of the rules that have a second derivative, for the message."""
 
 
 class _Final(Function):
@@ -120,6 +154,4 @@ class _Final(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        expected, got = "a rule with a second derivative", f"{ctx.rule}, which has none"
-        remedy = "Differentiate its gradients no further, or take differences between two inputs."
-        raise invalid("gradient", expected, got, remedy)
+        raise has_no_second_derivative(ctx.rule)

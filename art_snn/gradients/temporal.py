@@ -22,7 +22,15 @@ from torch import Tensor
 from art_snn import fused
 from art_snn.dynamics import Dynamics, currents_around
 from art_snn.gradients.base import Differentiable, Execution, Firing, Gradient, Site
-from art_snn.gradients.shared import anchored, apply, blocks, is_repeated, once
+from art_snn.gradients.shared import (
+    apply,
+    blocks,
+    final,
+    has_no_second_derivative,
+    is_repeated,
+    valued,
+)
+from art_snn.gradients.twice import differentiable
 from art_snn.values import operand, plus_product, plus_scaled
 
 THROUGH_TIME = Execution("through time", "a temporal rule needs every time step")
@@ -35,7 +43,8 @@ class TemporalGradient(Gradient):
     """A rule that back-propagates through time with a slope h in place of the spike's derivative.
 
     A new rule overrides :meth:`slope`, and sets `detach_reset` where its paper does so. Where the
-    slope depends on the distance alone it sets `elementwise`, and gets one time step at a time."""
+    slope depends on the distance alone it sets `elementwise`, and gets one time step at a time.
+    Where torch can differentiate the slope, it has a :attr:`second_derivative`, and may say so."""
 
     detach_reset: bool = False
     elementwise: ClassVar[bool] = False
@@ -46,6 +55,11 @@ class TemporalGradient(Gradient):
 
         :param distance: u - threshold [T, N, ...], T = 1 if elementwise; not to be changed.
         :return: slope [T, N, ...], a new tensor."""
+
+    @property
+    def flat(self) -> bool:
+        """Whether the slope is constant between jumps, so that it has the derivative 0 there."""
+        return False
 
     def prepare(self, potential: Tensor, site: Site) -> StepSlope | None:
         """What gives the slope of a forward pass in place of :meth:`slope`, or None.
@@ -75,7 +89,9 @@ class TemporalGradient(Gradient):
 
 
 class _ThroughTime(torch.autograd.Function):
-    """Spikes of one layer forward, the recursion of the module's docstring backward."""
+    """Spikes of one layer forward, the recursion of the module's docstring backward.
+
+    A second output has the graph of the current, but not its values, which need not be kept."""
 
     @staticmethod
     def forward(
@@ -86,14 +102,40 @@ class _ThroughTime(torch.autograd.Function):
         ctx.rule, ctx.site, ctx.at_step = rule, site, rule.prepare(potential, site)
         # Whether only the sum over time will be read of the gradient at the current.
         ctx.summed = current.device.type == "cpu" and is_repeated(current)
-        return anchored(ctx, rule, spikes, potential)
+        link = current.new_zeros(()).expand(current.shape)
+        ctx.save_for_backward(potential, link)
+        ctx.set_materialize_grads(False)
+        return spikes, link
 
     @staticmethod
-    @once
-    def backward(ctx: Any, grad_spikes: Tensor) -> tuple[Tensor, None, None]:
-        potential, _ = ctx.saved_tensors
-        d = _recursion(ctx.rule, ctx.site, ctx.at_step, grad_spikes, potential, ctx.summed)
-        return d, None, None
+    def backward(
+        ctx: Any, grad_spikes: Tensor | None, grad_link: Tensor | None
+    ) -> tuple[Tensor | None, None, None]:
+        if grad_spikes is None:
+            return grad_link, None, None
+        potential, link = ctx.saved_tensors
+        with torch.no_grad():
+            d = _recursion(ctx.rule, ctx.site, ctx.at_step, grad_spikes, potential, ctx.summed)
+        if torch.is_grad_enabled():
+            d = _with_graph(ctx, d, grad_spikes, potential, link)
+        return d if grad_link is None else d + grad_link, None, None
+
+
+def _with_graph(ctx: Any, d: Tensor, g: Tensor, potential: Tensor, link: Tensor) -> Tensor:
+    """The gradient d at the current, differentiable again or refusing it."""
+    rule, site = ctx.rule, ctx.site
+    if not rule.second_derivative:
+        return final(d, link, rule)
+    at_step = ctx.at_step or _at_step(rule, site, potential)
+
+    def slope(distance: Tensor, t: int) -> Tensor:
+        h = at_step(distance, t, slice(None))
+        if torch.is_grad_enabled() and not (h.requires_grad or rule.flat):
+            raise has_no_second_derivative(rule)
+        return h
+
+    graph = differentiable(site.dynamics, slope, rule.detach_reset, g, potential, link)
+    return valued(d, graph)
 
 
 def _recursion(

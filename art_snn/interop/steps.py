@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from art_snn.gradients.base import Firing, Site
@@ -174,17 +174,6 @@ def by_steps(this: StepPass, model: Model, weights: Sequence[Tensor], x: Tensor)
     nodes = [link.grad_fn for link in links]
     output: Tensor = _BySteps.apply(pieces, nodes, *links)[0]  # type: ignore[no-untyped-call]
     return output
-
-
-def weights_of(module: nn.Module) -> list[Tensor]:
-    """Every parameter that takes a gradient; of replicas that run in parallel their copies."""
-    weights: dict[int, Tensor] = {}
-    for inner in module.modules():
-        former: Any = getattr(inner, "_former_parameters", {})
-        for weight in (*inner._parameters.values(), *former.values()):
-            if isinstance(weight, Tensor) and weight.requires_grad:
-                weights[id(weight)] = weight
-    return list(weights.values())
 
 
 class _Pieces:
