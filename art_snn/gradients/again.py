@@ -19,7 +19,7 @@ from torch.autograd import Function
 
 from art_snn.checks import invalid
 from art_snn.gradients.base import Gradient
-from art_snn.gradients.shared import apply
+from art_snn.gradients.shared import apply, runs, task
 
 
 def weights_of(module: nn.Module) -> list[Tensor]:
@@ -74,18 +74,18 @@ class Again:
         gathered, probe = apply(_Gathered, self, *self.weights), _probe()
         return apply(_Linked, self, (gathered.grad_fn, probe.grad_fn), logits, x, gathered, probe)
 
-    def differentiate(self, x: Tensor, grad: Tensor, graph: bool, asked: bool) -> Tensor | None:
-        """Gradient at x, if a graph is asked for, from that at the logits; at weights, if asked."""
+    def differentiate(self, x: Tensor, grad: Tensor, asked: bool) -> Tensor | None:
+        """Gradient at x from that at the logits, and those at the weights if asked."""
         self._check(asked)
+        graph, targets = torch.is_grad_enabled(), [x, *(self.weights if asked else [])]
         with torch.enable_grad():
-            logits = self.run(x if graph else x.detach().requires_grad_())
-            targets = [*([x] if graph else []), *(self.weights if asked else [])]
-            grads = torch.autograd.grad(
-                logits, targets, grad.to(logits.dtype), create_graph=graph, allow_unused=True
-            )
+            logits = self.run(x)
+        at_x, *gradients = torch.autograd.grad(
+            logits, targets, grad.to(logits.dtype), create_graph=graph, allow_unused=True
+        )
         if asked:
-            self.gradients[_task()] = grads[-len(self.weights) :]
-        return grads[0] if graph else None
+            self.gradients[task()] = gradients
+        return at_x
 
     def _check(self, asked: bool) -> None:
         if asked and self.rule.remembers:
@@ -112,11 +112,11 @@ class _Gathered(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         nothing = [None] * len(ctx.again.weights)
-        return None, *ctx.again.gradients.pop(_task(), nothing)
+        return None, *ctx.again.gradients.pop(task(), nothing)
 
 
 class _Linked(Function):
-    """The logits forward; backward their gradient, or what the pass gives that is run again."""
+    """The logits forward; backward their gradient, or those of the pass that is run again."""
 
     @staticmethod
     def forward(
@@ -134,23 +134,13 @@ class _Linked(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        again, (weights, names_none) = ctx.again, map(_runs, ctx.nodes)
-        graph = torch.is_grad_enabled()
-        reaches_weights = graph and again.rule.second_derivative and not again.rule.remembers
-        again.asks_all = again.asks_all or reaches_weights
-        asked = weights and (again.asks_all or not names_none)
-        if not (asked or reaches_weights):
+        again, (at_weights, names_none) = ctx.again, map(runs, ctx.nodes)
+        twice = again.rule.second_derivative and not again.rule.remembers
+        graph = torch.is_grad_enabled() and twice
+        again.asks_all = again.asks_all or graph
+        asked = at_weights and (again.asks_all or not names_none)
+        if not (asked or graph):
             return None, None, grad, None, None, None
         (x,) = ctx.saved_tensors
-        at_x = again.differentiate(x, grad, graph, asked)
-        return None, None, None if graph else grad, at_x, grad.new_empty(0), None
-
-
-def _runs(node: Any) -> bool:
-    """Whether the backward pass that runs needs a gradient there."""
-    return bool(torch._C._will_engine_execute_node(node))
-
-
-def _task() -> int:
-    """The number of the backward pass that runs."""
-    return int(torch._C._current_graph_task_id())
+        # Nothing for the pass with constant weights, of which some may be none after all.
+        return None, None, None, again.differentiate(x, grad, asked), grad.new_empty(0), None

@@ -1,8 +1,8 @@
 """What the engines share: blocks of a batch, repeated steps, and gradients that exist once.
 
-The latter refuse to be differentiated again, naming the rule. torch's `once_differentiable`
-cuts them off, so a second derivative at an input would miss a part in silence. Here the gradient of
-a function stays connected to the function, and with it to all its inputs."""
+The latter refuse to be differentiated again, naming the rule. torch's `once_differentiable` cuts
+them off, so a second derivative at an input would miss a part in silence. Here the gradient of a
+function stays connected to the function, and with it to all its inputs."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -32,6 +32,17 @@ def apply(function: type[Function], *arguments: Any) -> Tensor:
     output: Tensor | tuple[Tensor, ...]
     output = function.apply(*arguments)  # type: ignore[no-untyped-call]
     return output[0] if isinstance(output, tuple) else output
+
+
+def runs(node: Any) -> bool:
+    """Whether the backward pass that runs needs the gradient at a node."""
+    asks: Any = getattr(torch._C, "_will_engine_execute_node", None)
+    return asks is None or node is None or bool(asks(node))
+
+
+def task() -> int:
+    """The number of the backward pass that runs."""
+    return int(torch._C._current_graph_task_id())
 
 
 class _Repeat(Function):
@@ -135,13 +146,16 @@ def final(grad: Tensor, anchor: Tensor, rule: object) -> Tensor:
 def has_no_second_derivative(rule: object) -> ValueError:
     """The error for a rule whose gradient is to be differentiated again."""
     expected, got = "a rule with a second derivative", f"{rule}, which has none"
-    names = " and ".join(filter(None, [", ".join(map(repr, TWICE[:-1])), repr(TWICE[-1])]))
-    remedy = f"The rules {names} have one. Or take differences between the gradients of two inputs."
+    names = f"{', '.join(map(repr, TWICE[:-1]))} and {TWICE[-1]!r}"
+    remedy = (
+        f"The rules {names} have one where a layer of neurons gets all time steps in one call, and "
+        "'native' has that of the model. Or take differences between the gradients of two inputs."
+    )
     return invalid("gradient", expected, got, remedy)
 
 
-TWICE = ("stbp", "pdsg", "assg", "cba", "relu", "native")
-"""Names of the rules that have a second derivative, for the message."""
+TWICE = ("stbp", "pdsg", "assg", "cba", "relu")
+"""Names of the rules of ours that have a second derivative, for the message."""
 
 
 class _Final(Function):

@@ -23,14 +23,16 @@ from art_snn import fused
 from art_snn.dynamics import Dynamics, currents_around
 from art_snn.gradients.base import Differentiable, Execution, Firing, Gradient, Site
 from art_snn.gradients.shared import (
+    anchored,
     apply,
     blocks,
     final,
     has_no_second_derivative,
     is_repeated,
+    task,
     valued,
 )
-from art_snn.gradients.twice import differentiable
+from art_snn.gradients.twice import Further, current_of, differentiable
 from art_snn.values import operand, plus_product, plus_scaled
 
 THROUGH_TIME = Execution("through time", "a temporal rule needs every time step")
@@ -89,9 +91,7 @@ class TemporalGradient(Gradient):
 
 
 class _ThroughTime(torch.autograd.Function):
-    """Spikes of one layer forward, the recursion of the module's docstring backward.
-
-    A second output has the graph of the current, but not its values, which need not be kept."""
+    """Spikes of one layer forward, the recursion of the module's docstring backward."""
 
     @staticmethod
     def forward(
@@ -102,30 +102,30 @@ class _ThroughTime(torch.autograd.Function):
         ctx.rule, ctx.site, ctx.at_step = rule, site, rule.prepare(potential, site)
         # Whether only the sum over time will be read of the gradient at the current.
         ctx.summed = current.device.type == "cpu" and is_repeated(current)
-        link = current.new_zeros(()).expand(current.shape)
-        ctx.save_for_backward(potential, link)
+        ctx.further = Further()
         ctx.set_materialize_grads(False)
-        return spikes, link
+        return anchored(ctx, rule, spikes, potential)
 
     @staticmethod
     def backward(
-        ctx: Any, grad_spikes: Tensor | None, grad_link: Tensor | None
+        ctx: Any, grad_spikes: Tensor | None, grad_anchor: Tensor | None
     ) -> tuple[Tensor | None, None, None]:
+        further = ctx.further.pop(task(), None)
         if grad_spikes is None:
-            return grad_link, None, None
-        potential, link = ctx.saved_tensors
+            return further, None, None
+        potential, anchor = ctx.saved_tensors
         with torch.no_grad():
             d = _recursion(ctx.rule, ctx.site, ctx.at_step, grad_spikes, potential, ctx.summed)
         if torch.is_grad_enabled():
-            d = _with_graph(ctx, d, grad_spikes, potential, link)
-        return d if grad_link is None else d + grad_link, None, None
+            d = _with_graph(ctx, d, grad_spikes, potential, anchor)
+        return d if further is None else d + further, None, None
 
 
-def _with_graph(ctx: Any, d: Tensor, g: Tensor, potential: Tensor, link: Tensor) -> Tensor:
+def _with_graph(ctx: Any, d: Tensor, g: Tensor, potential: Tensor, anchor: Tensor) -> Tensor:
     """The gradient d at the current, differentiable again or refusing it."""
     rule, site = ctx.rule, ctx.site
     if not rule.second_derivative:
-        return final(d, link, rule)
+        return final(d, anchor, rule)
     at_step = ctx.at_step or _at_step(rule, site, potential)
 
     def slope(distance: Tensor, t: int) -> Tensor:
@@ -134,7 +134,8 @@ def _with_graph(ctx: Any, d: Tensor, g: Tensor, potential: Tensor, link: Tensor)
             raise has_no_second_derivative(rule)
         return h
 
-    graph = differentiable(site.dynamics, slope, rule.detach_reset, g, potential, link)
+    current = current_of(anchor, potential, ctx.further)
+    graph = differentiable(site.dynamics, slope, rule.detach_reset, g, potential, current)
     return valued(d, graph)
 
 

@@ -15,7 +15,7 @@ from torch.autograd import Function
 from torch.autograd.graph import saved_tensors_hooks
 
 from art_snn.dynamics import Dynamics
-from art_snn.gradients.shared import apply, valued
+from art_snn.gradients.shared import apply, task, valued
 from art_snn.values import operand
 
 Slope = Callable[[Tensor, int], Tensor]
@@ -56,6 +56,32 @@ def _spikes(
         s = fired if detach_reset else spikes[-1]
         v = u * (1 - s) + rest * s if dynamics.reset == "hard" else u - drop * s
     return torch.stack(spikes)
+
+
+Further = dict[int, Tensor]
+"""Gradients [T, N, ...] at a current from graphs of its gradient, by backward pass."""
+
+
+def current_of(anchor: Tensor, potential: Tensor, further: Further) -> Tensor:
+    """A tensor [T, N, ...] with the graph of the current, which nobody keeps.
+
+    :param anchor: leads to the function of the layer, which adds what `further` has got."""
+    return apply(_Current, anchor, potential, further)
+
+
+class _Current(Function):
+    """Zeros in the memory of one; their gradient takes a way of its own to the anchor."""
+
+    @staticmethod
+    def forward(ctx: Any, anchor: Tensor, like: Tensor, further: Further) -> Tensor:
+        ctx.further = further
+        return like.new_zeros(()).expand(like.shape)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        earlier = ctx.further.get(task())
+        ctx.further[task()] = grad if earlier is None else earlier + grad
+        return grad.new_empty(0), None, None
 
 
 class _Spike(Function):

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from art_snn.gradients.base import Firing, Site
-from art_snn.gradients.shared import anchored, once
+from art_snn.gradients.shared import anchored, once, runs
 from art_snn.interop.members import Member
 from art_snn.interop.passes import FiringPass, other_equations, refused, running, wrong_steps
 from art_snn.values import operand
@@ -253,11 +253,5 @@ class _BySteps(torch.autograd.Function):
     @once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         pairs = zip(ctx.needs_input_grad[2:], ctx.nodes, strict=True)
-        wanted = [needs and _runs(node) for needs, node in pairs]
+        wanted = [needs and runs(node) for needs, node in pairs]
         return (None, None, *ctx.pieces.backward(grad, wanted))
-
-
-def _runs(node: Any) -> bool:
-    """Whether the backward pass that runs needs a gradient there."""
-    asks: Any = getattr(torch._C, "_will_engine_execute_node", None)
-    return asks is None or node is None or bool(asks(node))

@@ -24,7 +24,7 @@ RULES = {
 }
 MESSAGE = (
     r"^gradient: expected a rule with a second derivative, got {}.*, which has none\. "
-    r"The rules 'stbp', 'pdsg', .* and 'native' have one\. "
+    r"The rules 'stbp', 'pdsg', .* and 'relu' have one .* and 'native' has that of the model\. "
 )
 
 
