@@ -14,6 +14,7 @@ from art_snn.checks import invalid, require, require_number
 from art_snn.context import PerContext, within
 from art_snn.encoders import Direct, Encoder, encoding
 from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, Site
+from art_snn.gradients.again import Again, random_state, same_draws, weights_of
 from art_snn.gradients.base import kept, simulation
 from art_snn.gradients.fixed import holding, unhandled, weights_fixed
 from art_snn.gradients.names import check_applicable, objection, resolve
@@ -176,8 +177,26 @@ class SpikingNetwork(HalfPrecision):
             # An alias: the parameter itself would be a constant.
             checked = checked.view_as(checked)
         fixed = not self.training if self._fixed is None else self._fixed
-        with holding(fixed and not getattr(parametrize, "_cache_enabled", 0)):
-            return self.crafted(rule, checked)
+        fixed = fixed and not getattr(parametrize, "_cache_enabled", 0)
+        again = self._again(rule, checked) if fixed and self._fixed is None else None
+        with holding(fixed):
+            logits = self.crafted(rule, checked)
+        return logits if again is None else again.linked(checked, logits)
+
+    def _again(self, rule: Gradient, x: Tensor) -> Again | None:
+        """How to run the pass again where gradients at weights are asked for; None: there are none.
+
+        In its own precision, and with the same draws."""
+        weights = weights_of(self)
+        if not weights:
+            return None
+        state = random_state(x)
+
+        def run(x: Tensor) -> Tensor:
+            with same_draws(x, state), within(SpikingNetwork.execution.of(self), None):
+                return rule.logits(self, x)
+
+        return Again(rule, run, weights)
 
     def predicts(self, device: torch.device) -> bool:
         """Whether logits of a pass differentiated at its input, on that device, are predictions.
@@ -192,8 +211,9 @@ class SpikingNetwork(HalfPrecision):
         """Within the block, and in the present thread or task, whether weights are constants.
 
         Attacks do not need the gradient at the weights, which costs memory and time. So weights
-        take none where the input requires one, unless the network is in training mode. An algorithm
-        that reads both runs its forward pass in ``with network.fixed(False): ...``."""
+        take none where the input requires one, unless the network is in training mode. A backward
+        pass that names them, ``torch.autograd.grad(loss, weights)``, runs the network once more for
+        them. ``with network.fixed(False): ...`` around the forward pass spares that."""
         with within(SpikingNetwork._fixed.of(self), bool(weights)):
             yield
 

@@ -44,6 +44,10 @@ class Counted(Gradient):
     rule: Gradient
     tally: Tally = field(default_factory=Tally, compare=False)
 
+    @property
+    def second_derivative(self) -> bool:
+        return self.rule.second_derivative
+
     def logits(self, network: Any, x: Tensor) -> Tensor:
         self.tally.forwards += 1
         if self.tally.limit is not None and self.tally.forwards >= self.tally.limit:

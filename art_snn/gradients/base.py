@@ -85,6 +85,11 @@ class Gradient(ABC):
         return False
 
     @property
+    def second_derivative(self) -> bool:
+        """Whether its gradients can be differentiated again; if not, that is refused."""
+        return False
+
+    @property
     def passes(self) -> int:
         """How often a gradient takes the network forward and backward."""
         return 1
@@ -120,6 +125,10 @@ class Composite(Gradient):
     @property
     def remembers(self) -> bool:
         return any(rule.remembers for rule in self.parts)
+
+    @property
+    def second_derivative(self) -> bool:
+        return all(rule.second_derivative for rule in self.parts)
 
     @property
     def passes(self) -> int:

@@ -21,6 +21,10 @@ class Conversion(Gradient):
     def exact_logits(self) -> bool:
         return False
 
+    @property
+    def second_derivative(self) -> bool:
+        return True
+
     @abstractmethod
     def activation(self, current: Tensor, threshold: Setting) -> Tensor:
         """What replaces a neuron: current [1, N, ...] -> activation [1, N, ...]."""

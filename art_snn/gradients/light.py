@@ -59,6 +59,7 @@ class _Light(Function):
         *kept: Tensor,
     ) -> Tensor:
         ctx.save_for_backward(*kept)
+        ctx.set_materialize_grads(False)
         ctx.gradient = gradient
         if not hollow:
             return layer(x, *weights)
@@ -66,9 +67,10 @@ class _Light(Function):
         return _nothing(x, layer(x.to("meta"), *shapes).shape)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
         kept = ctx.saved_tensors
-        return ctx.gradient(grad, *kept), *[None] * (4 + len(kept))
+        d = None if grad is None else ctx.gradient(grad, *kept)
+        return d, *[None] * (4 + len(kept))
 
 
 def _convolution(

@@ -35,7 +35,15 @@ from art_snn.gradients.affine import (
 )
 from art_snn.gradients.base import Differentiable, Execution, Gradient, Site
 from art_snn.gradients.fixed import Trail, on_trail, weights_held
-from art_snn.gradients.shared import anchored, apply, blocks, mean_over_time, once, time_mean
+from art_snn.gradients.shared import (
+    anchored,
+    apply,
+    blocks,
+    mean_over_time,
+    once,
+    time_mean,
+    valued,
+)
 from art_snn.values import least, operand
 
 
@@ -136,7 +144,7 @@ def _collapse_on(
     except Exception as error:
         # A bug of the network would have shown in the recording, or shows again time-resolved.
         mismatch = failure("replay", error)
-    return mismatch or apply(_Exact, exact, replayed)
+    return mismatch or valued(exact, replayed)
 
 
 def _check_of(total: Tensor) -> Tensor:
@@ -269,15 +277,3 @@ class _Sloped(torch.autograd.Function):
         slope, _ = ctx.saved_tensors
         d = (grad * slope).to(grad.dtype)
         return time_mean(d).expand_as(d) if ctx.averages else d, None, None, None
-
-
-class _Exact(torch.autograd.Function):
-    """The recorded logits forward, the gradient of the replayed ones backward."""
-
-    @staticmethod
-    def forward(ctx: Any, exact: Tensor, replayed: Tensor) -> Tensor:
-        return exact.view_as(exact)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
-        return None, grad

@@ -1,8 +1,8 @@
 """What the engines share: blocks of a batch, repeated steps, and gradients that exist once.
 
-Such gradients refuse to be differentiated again, naming the rule. torch's `once_differentiable`
-cuts them off, so a second derivative at an input would miss a part in silence. Here the gradient of
-a function stays connected to the function, and with it to all its inputs."""
+The latter refuse to be differentiated again, naming the rule. torch's `once_differentiable` cuts
+them off, so a second derivative at an input would miss a part in silence. Here the gradient of a
+function stays connected to the function, and with it to all its inputs."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -32,6 +32,17 @@ def apply(function: type[Function], *arguments: Any) -> Tensor:
     output: Tensor | tuple[Tensor, ...]
     output = function.apply(*arguments)  # type: ignore[no-untyped-call]
     return output[0] if isinstance(output, tuple) else output
+
+
+def runs(node: Any) -> bool:
+    """Whether the backward pass that runs needs the gradient at a node."""
+    asks: Any = getattr(torch._C, "_will_engine_execute_node", None)
+    return asks is None or node is None or bool(asks(node))
+
+
+def task() -> int:
+    """The number of the backward pass that runs."""
+    return int(torch._C._current_graph_task_id())
 
 
 class _Repeat(Function):
@@ -80,6 +91,23 @@ def time_mean(x: Tensor) -> Tensor:
     return (total / len(x)).view(1, *x.shape[1:])
 
 
+class _Valued(Function):
+    """The values of one tensor forward, the gradient of another one backward."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, graph: Tensor) -> Tensor:
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
+        return None, grad
+
+
+def valued(values: Tensor, graph: Tensor) -> Tensor:
+    """A tensor of these values that passes its gradient on to `graph`, of the same shape."""
+    return apply(_Valued, values, graph)
+
+
 Backward = Callable[..., tuple[Any, ...]]
 
 
@@ -105,9 +133,29 @@ def once(backward: Backward) -> Backward:
         if not torch.is_grad_enabled():
             return results
         anchor = ctx.saved_tensors[-1]
-        return tuple(x if x is None else apply(_Final, x, anchor, ctx.named) for x in results)
+        return tuple(x if x is None else final(x, anchor, ctx.named) for x in results)
 
     return first
+
+
+def final(grad: Tensor, anchor: Tensor, rule: object) -> Tensor:
+    """A gradient that refuses to be differentiated again; `anchor` leads back to its function."""
+    return apply(_Final, grad, anchor, rule)
+
+
+def has_no_second_derivative(rule: object) -> ValueError:
+    """The error for a rule whose gradient is to be differentiated again."""
+    expected, got = "a rule with a second derivative", f"{rule}, which has none"
+    names = f"{', '.join(map(repr, TWICE[:-1]))} and {TWICE[-1]!r}"
+    remedy = (
+        f"The rules {names} have one where a layer of neurons gets all time steps in one call, and "
+        "'native' has that of the model. Or take differences between the gradients of two inputs."
+    )
+    return invalid("gradient", expected, got, remedy)
+
+
+TWICE = ("stbp", "pdsg", "assg", "cba", "relu")
+"""Names of the rules of ours that have a second derivative, for the message."""
 
 
 class _Final(Function):
@@ -120,6 +168,4 @@ class _Final(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        expected, got = "a rule with a second derivative", f"{ctx.rule}, which has none"
-        remedy = "Differentiate its gradients no further, or take differences between two inputs."
-        raise invalid("gradient", expected, got, remedy)
+        raise has_no_second_derivative(ctx.rule)

@@ -5,6 +5,7 @@ A surrogate maps the distance z = u - threshold to a slope h(z) of the same shap
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -17,7 +18,12 @@ SHAPES = (1e-3, 1e3)
 
 @dataclass(frozen=True)
 class Surrogate(ABC):
-    """A slope h(z) with one positive parameter per field, if any, in [1e-3, 1e3]."""
+    """A slope h(z) with one positive parameter per field, if any, in [1e-3, 1e3].
+
+    Its derivative, of second derivatives, is that of torch's autograd."""
+
+    flat: ClassVar[bool] = False
+    """Whether it is constant between jumps, where its derivative is 0."""
 
     def __post_init__(self) -> None:
         remedy = "The shape of a surrogate is a positive, finite number."
@@ -46,6 +52,7 @@ class Rectangle(Surrogate):
     """``1 / width where |z| < width / 2, otherwise 0`` (Wu et al., 2018)."""
 
     width: float = 1.0
+    flat: ClassVar[bool] = True
 
     def __call__(self, distance: Tensor) -> Tensor:
         return (distance.abs() < self.width / 2).to(distance.dtype).div_(self.width)
@@ -123,6 +130,8 @@ class Exponential(Surrogate):
 @dataclass(frozen=True)
 class StraightThrough(Surrogate):
     """1 everywhere: the straight-through estimator (Bengio et al., 2013)."""
+
+    flat: ClassVar[bool] = True
 
     def __call__(self, distance: Tensor) -> Tensor:
         return torch.ones_like(distance)

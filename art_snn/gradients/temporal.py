@@ -22,7 +22,17 @@ from torch import Tensor
 from art_snn import fused
 from art_snn.dynamics import Dynamics, currents_around
 from art_snn.gradients.base import Differentiable, Execution, Firing, Gradient, Site
-from art_snn.gradients.shared import anchored, apply, blocks, is_repeated, once
+from art_snn.gradients.shared import (
+    anchored,
+    apply,
+    blocks,
+    final,
+    has_no_second_derivative,
+    is_repeated,
+    task,
+    valued,
+)
+from art_snn.gradients.twice import Further, current_of, differentiable
 from art_snn.values import operand, plus_product, plus_scaled
 
 THROUGH_TIME = Execution("through time", "a temporal rule needs every time step")
@@ -35,7 +45,8 @@ class TemporalGradient(Gradient):
     """A rule that back-propagates through time with a slope h in place of the spike's derivative.
 
     A new rule overrides :meth:`slope`, and sets `detach_reset` where its paper does so. Where the
-    slope depends on the distance alone it sets `elementwise`, and gets one time step at a time."""
+    slope depends on the distance alone it sets `elementwise`, and gets one time step at a time.
+    Where torch can differentiate the slope, it has a :attr:`second_derivative`, and may say so."""
 
     detach_reset: bool = False
     elementwise: ClassVar[bool] = False
@@ -46,6 +57,11 @@ class TemporalGradient(Gradient):
 
         :param distance: u - threshold [T, N, ...], T = 1 if elementwise; not to be changed.
         :return: slope [T, N, ...], a new tensor."""
+
+    @property
+    def flat(self) -> bool:
+        """Whether the slope is constant between jumps, so that it has the derivative 0 there."""
+        return False
 
     def prepare(self, potential: Tensor, site: Site) -> StepSlope | None:
         """What gives the slope of a forward pass in place of :meth:`slope`, or None.
@@ -86,14 +102,41 @@ class _ThroughTime(torch.autograd.Function):
         ctx.rule, ctx.site, ctx.at_step = rule, site, rule.prepare(potential, site)
         # Whether only the sum over time will be read of the gradient at the current.
         ctx.summed = current.device.type == "cpu" and is_repeated(current)
+        ctx.further = Further()
+        ctx.set_materialize_grads(False)
         return anchored(ctx, rule, spikes, potential)
 
     @staticmethod
-    @once
-    def backward(ctx: Any, grad_spikes: Tensor) -> tuple[Tensor, None, None]:
-        potential, _ = ctx.saved_tensors
-        d = _recursion(ctx.rule, ctx.site, ctx.at_step, grad_spikes, potential, ctx.summed)
-        return d, None, None
+    def backward(
+        ctx: Any, grad_spikes: Tensor | None, grad_anchor: Tensor | None
+    ) -> tuple[Tensor | None, None, None]:
+        further = ctx.further.pop(task(), None)
+        if grad_spikes is None:
+            return further, None, None
+        potential, anchor = ctx.saved_tensors
+        with torch.no_grad():
+            d = _recursion(ctx.rule, ctx.site, ctx.at_step, grad_spikes, potential, ctx.summed)
+        if torch.is_grad_enabled():
+            d = _with_graph(ctx, d, grad_spikes, potential, anchor)
+        return d if further is None else d + further, None, None
+
+
+def _with_graph(ctx: Any, d: Tensor, g: Tensor, potential: Tensor, anchor: Tensor) -> Tensor:
+    """The gradient d at the current, differentiable again or refusing it."""
+    rule, site = ctx.rule, ctx.site
+    if not rule.second_derivative:
+        return final(d, anchor, rule)
+    at_step = ctx.at_step or _at_step(rule, site, potential)
+
+    def slope(distance: Tensor, t: int) -> Tensor:
+        h = at_step(distance, t, slice(None))
+        if torch.is_grad_enabled() and not (h.requires_grad or rule.flat):
+            raise has_no_second_derivative(rule)
+        return h
+
+    current = current_of(anchor, potential, ctx.further)
+    graph = differentiable(site.dynamics, slope, rule.detach_reset, g, potential, current)
+    return valued(d, graph)
 
 
 def _recursion(

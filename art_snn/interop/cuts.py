@@ -12,9 +12,10 @@ from torch.utils.checkpoint import CheckpointFunction
 
 from art_snn.checks import invalid
 from art_snn.gradients import STBP, ATan, Gradient, Native
+from art_snn.gradients.again import weights_of
 from art_snn.interop.passes import refused, tracing
 from art_snn.interop.runner import Runner
-from art_snn.interop.steps import StepPass, by_steps, weights_of
+from art_snn.interop.steps import StepPass, by_steps
 
 
 def some_gradient(runner: Runner, rule: Gradient, x: Tensor) -> None:

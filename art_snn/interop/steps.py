@@ -19,11 +19,11 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from art_snn.gradients.base import Firing, Site
-from art_snn.gradients.shared import anchored, once
+from art_snn.gradients.shared import anchored, once, runs
 from art_snn.interop.members import Member
 from art_snn.interop.passes import FiringPass, other_equations, refused, running, wrong_steps
 from art_snn.values import operand
@@ -176,17 +176,6 @@ def by_steps(this: StepPass, model: Model, weights: Sequence[Tensor], x: Tensor)
     return output
 
 
-def weights_of(module: nn.Module) -> list[Tensor]:
-    """Every parameter that takes a gradient; of replicas that run in parallel their copies."""
-    weights: dict[int, Tensor] = {}
-    for inner in module.modules():
-        former: Any = getattr(inner, "_former_parameters", {})
-        for weight in (*inner._parameters.values(), *former.values()):
-            if isinstance(weight, Tensor) and weight.requires_grad:
-                weights[id(weight)] = weight
-    return list(weights.values())
-
-
 class _Pieces:
     """The graph of one pass in pieces."""
 
@@ -264,11 +253,5 @@ class _BySteps(torch.autograd.Function):
     @once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         pairs = zip(ctx.needs_input_grad[2:], ctx.nodes, strict=True)
-        wanted = [needs and _runs(node) for needs, node in pairs]
+        wanted = [needs and runs(node) for needs, node in pairs]
         return (None, None, *ctx.pieces.backward(grad, wanted))
-
-
-def _runs(node: Any) -> bool:
-    """Whether the backward pass that runs needs a gradient there."""
-    asks: Any = getattr(torch._C, "_will_engine_execute_node", None)
-    return asks is None or node is None or bool(asks(node))

@@ -83,6 +83,14 @@ class ASSG(TemporalGradient):
     def remembers(self) -> bool:
         return True
 
+    @property
+    def second_derivative(self) -> bool:
+        return True
+
+    @property
+    def flat(self) -> bool:
+        return self.surrogate.flat
+
     def slope(self, distance: Tensor, site: Site) -> Tensor:
         """Slope of a first pass."""
         moments = PotentialMoments.at_rest(distance)
@@ -218,6 +226,14 @@ class _Pass(TemporalGradient):
 
     def __repr__(self) -> str:
         return repr(self.rule)
+
+    @property
+    def second_derivative(self) -> bool:
+        return True
+
+    @property
+    def flat(self) -> bool:
+        return self.rule.flat
 
     def prepare(self, potential: Tensor, site: Site) -> StepSlope:
         moments = next(self.earlier, None) or PotentialMoments.at_rest(potential)

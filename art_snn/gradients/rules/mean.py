@@ -8,6 +8,7 @@ from torch import Tensor
 
 from art_snn.checks import invalid, require, set_fields, shown
 from art_snn.gradients.base import Composite, Differentiable, Execution, Gradient, require_rule
+from art_snn.gradients.shared import anchored, once
 
 PLAIN = "False averages gradients as they are."
 
@@ -49,13 +50,17 @@ class Mean(Composite):
         return self.rules
 
     @property
+    def second_derivative(self) -> bool:
+        return not self.normalise and super().second_derivative
+
+    @property
     def exact_logits(self) -> bool:
         return any(rule.exact_logits for rule in self.rules)
 
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
-        inputs = (x,) * len(self.rules)
+        inputs = [x] * len(self.rules)
         if self.normalise:
-            inputs = _FanOut.apply(x, len(self.rules))  # type: ignore[no-untyped-call]
+            *inputs, _ = _FanOut.apply(x, self)  # type: ignore[no-untyped-call]
         logits, ways = [], []
         for rule, copy in zip(self.rules, inputs, strict=True):
             logits.append(rule.logits(network, copy))
@@ -70,10 +75,12 @@ class _FanOut(torch.autograd.Function):
     """Copies of x [N, ...] forward; backward the mean of their gradients, of equal length each."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, copies: int) -> tuple[Tensor, ...]:
-        return tuple(x.view_as(x) for _ in range(copies))
+    def forward(ctx: Any, x: Tensor, rule: Mean) -> tuple[Tensor, ...]:
+        first, anchor = anchored(ctx, rule, x.view_as(x))
+        return first, *(x.view_as(x) for _ in rule.rules[1:]), anchor
 
     @staticmethod
+    @once
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         # Scaled by the largest element first, so that squares of small gradients do not underflow.
         stacked = torch.stack(grads)

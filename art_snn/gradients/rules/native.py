@@ -15,6 +15,11 @@ class Native(Gradient):
     For networks that :func:`art_snn.interop.adapt` took from another framework. Neurons that cut
     their surrogate outside of training are in training mode for the time of the pass."""
 
+    @property
+    def second_derivative(self) -> bool:
+        """As far as its framework's surrogates have one, which are none of ours."""
+        return True
+
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
         network.execution = Execution("native", "the modules differentiate themselves")
         return network.run(network.encode(x), native_firing)

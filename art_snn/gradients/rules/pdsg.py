@@ -34,6 +34,10 @@ class PDSG(TemporalGradient):
     def mixes_samples(self) -> bool:
         return not self.per_sample
 
+    @property
+    def second_derivative(self) -> bool:
+        return True
+
     def slope(self, distance: Tensor, site: Site) -> Tensor:
         return bell(distance, running_deviation(distance, self.per_sample))
 

@@ -24,5 +24,13 @@ class STBP(TemporalGradient):
     detach_reset: bool = False
     elementwise: ClassVar[bool] = True
 
+    @property
+    def second_derivative(self) -> bool:
+        return True
+
+    @property
+    def flat(self) -> bool:
+        return self.surrogate.flat
+
     def slope(self, distance: Tensor, site: Site) -> Tensor:
         return self.surrogate(distance)

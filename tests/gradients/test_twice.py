@@ -1,0 +1,417 @@
+"""Second derivatives: by the surrogate's own derivative, and at the weights too."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import pytest
+import torch
+
+from art_snn import (
+    ASSG,
+    EOT,
+    GRADIENTS,
+    LIF,
+    PDSG,
+    STBP,
+    Extended,
+    Frames,
+    Mean,
+    Poisson,
+    TimeDistributed as Timed,
+)
+from art_snn.dynamics import Dynamics
+from art_snn.gradients import (
+    RGA,
+    ATan,
+    Erf,
+    Exponential,
+    FastSigmoid,
+    Gaussian,
+    Native,
+    Rectangle,
+    Sigmoid,
+    StraightThrough,
+    Surrogate,
+    TemporalGradient,
+    Triangle,
+)
+from art_snn.gradients.base import Site
+from art_snn.gradients.shared import TWICE
+from tests import adapted
+from tests.architectures import batch, chain, max_pooled, network, residual, tiny_vgg
+from tests.networks import Counted
+from tests.oracles import _Scaled, deviation, encode, stbp_neuron, walk
+
+SURROGATES = {
+    Triangle(0.8): lambda z: torch.clamp(0.8 - z.abs(), min=0) / 0.64,
+    Rectangle(): lambda z: (z.abs() < 0.5).to(z.dtype),
+    ATan(): lambda z: 1 / (1 + (math.pi * z) ** 2),
+    Sigmoid(): lambda z: 4 * torch.sigmoid(4 * z) * (1 - torch.sigmoid(4 * z)),
+    Gaussian(): lambda z: 2 / math.sqrt(2 * math.pi) * torch.exp(-((2 * z) ** 2) / 2),
+    Erf(): lambda z: 2 / math.sqrt(math.pi) * torch.exp(-((2 * z) ** 2)),
+    FastSigmoid(): lambda z: 1 / (1 + 25 * z.abs()) ** 2,
+    Exponential(2.0, 0.3): lambda z: 0.3 * torch.exp(-2 * z.abs()),
+    StraightThrough(): torch.ones_like,
+}
+"""Every surrogate, and its slope as autograd can differentiate it."""
+
+
+def spike(z, slope):
+    """A spike at z >= 0 with a slope that has a graph of its own."""
+    return _Scaled.apply(z, (z >= 0).to(z.dtype), slope)
+
+
+def by_potentials(dynamics, xs, *, per_sample):
+    """PDSG in plain autograd, its deviations held fixed."""
+    past = []
+
+    def fire(z):
+        past.append(z.detach() + dynamics.threshold)
+        sigma = deviation(past, per_sample)
+        power = -((z - sigma / 2) ** 2) / (2 * sigma**2)
+        return spike(z, torch.exp(power) / (math.sqrt(2 * math.pi) * sigma))
+
+    return stbp_neuron(dynamics, xs, fire=fire)
+
+
+def by_sharpness(dynamics, xs):
+    """The first pass of ASSG in plain autograd, its sharpness held fixed."""
+
+    def fire(z):
+        size = z.detach().abs()
+        mean = 0.9 + 0.1 * size
+        alpha = ASSG().omega / (mean + 1.5 * (0.1 * (size - mean).abs()) + 1e-4)
+        return spike(z, alpha / (2 * (1 + (math.pi * alpha * z / 2) ** 2)))
+
+    return stbp_neuron(dynamics, xs, fire=fire, detach_reset=True)
+
+
+def surrogate_neuron(slope, detach_reset=False):
+    return partial(stbp_neuron, fire=lambda z: spike(z, slope(z)), detach_reset=detach_reset)
+
+
+def loss_of(logits):
+    ramp = torch.arange(1, 1 + logits.shape[1], dtype=logits.dtype)
+    return (logits * ramp).sum() + logits.square().sum()
+
+
+def derivatives(logits, tensors):
+    """First derivatives of a fixed loss by the tensors, and those of a fixed sum of them."""
+    grads = torch.autograd.grad(loss_of(logits), tensors, create_graph=True)
+    generator = torch.Generator().manual_seed(0)
+    weights = [torch.randn(g.shape, generator=generator, dtype=g.dtype) for g in grads]
+    total = sum((g * w).sum() for g, w in zip(grads, weights, strict=True))
+    return grads, torch.autograd.grad(total, tensors, allow_unused=True)
+
+
+def assert_second_of_a_naive_loop(net, x, neuron, tolerance=1e-11):
+    tensors = [x, *net.parameters()]
+    got = derivatives(net(x), tensors)
+    outputs = walk(net.layers, encode(net.encoder, x, torch.float64), neuron, [])
+    expected = derivatives(sum(outputs) / len(outputs), tensors)
+    for ours, theirs in zip(got, expected, strict=True):
+        scale = max(t.abs().max().item() for t in theirs if t is not None)
+        assert scale > 0
+        for a, b in zip(ours, theirs, strict=True):
+            # A bias behind all neurons has none.
+            a, b = (torch.zeros(1) if t is None else t.detach() for t in (a, b))
+            assert (a - b).abs().max().item() < tolerance * scale
+
+
+@pytest.mark.parametrize("detach_reset", [False, True])
+@pytest.mark.parametrize("surrogate", SURROGATES, ids=repr)
+def test_that_of_stbp_is_the_one_of_a_naive_loop(surrogate, detach_reset):
+    rule = STBP(surrogate=surrogate, detach_reset=detach_reset)
+    neuron = surrogate_neuron(SURROGATES[surrogate], detach_reset)
+    net, x = network(chain, gradient=rule), batch().requires_grad_()
+    assert_second_of_a_naive_loop(net, x, neuron)
+
+
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+@pytest.mark.parametrize("layers", [residual, max_pooled, tiny_vgg])
+def test_so_it_is_in_other_networks_and_on_frames(layers, reset):
+    options = {"reset": reset, "decay": 0.8, "threshold": 0.75, "encoder": Frames(3)}
+    net = network(layers, gradient=STBP(surrogate=ATan()), **options)
+    x = batch(2, net.encoder).requires_grad_()
+    assert_second_of_a_naive_loop(net, x, surrogate_neuron(SURROGATES[ATan()]), 1e-9)
+
+
+TRIANGLE = surrogate_neuron(lambda z: (1 - z.abs()).clamp(min=0))
+RULES = {
+    "pdsg": (PDSG(), partial(by_potentials, per_sample=False)),
+    "pdsg-per-sample": (PDSG(per_sample=True), partial(by_potentials, per_sample=True)),
+    "assg": (ASSG(), by_sharpness),
+    "eot": (EOT(STBP(), samples=2), surrogate_neuron(lambda z: torch.clamp(1 - z.abs(), min=0))),
+    "extended": (Extended(STBP(), steps=4), surrogate_neuron(lambda z: (1 - z.abs()).clamp(min=0))),
+    "mean": (
+        Mean(STBP(), STBP(), normalise=False),
+        surrogate_neuron(lambda z: (1 - z.abs()).clamp(min=0)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_those_of_further_rules_are_too(name):
+    rule, neuron = RULES[name]
+    net, x = network(chain, gradient=rule), batch().requires_grad_()
+    with net.fixed(False):
+        assert_second_of_a_naive_loop(net, x, neuron)
+
+
+class Anchored:
+    """The network in which a smooth function replaces the step: equal to it at one input.
+
+    At other inputs a spike is ``H(z0) + A(z) - A(z0)``, with A' = h and z0 = z at that input."""
+
+    def __init__(self, net, x, antiderivative):
+        self.net, self.smooth, self.places = net, antiderivative, []
+        self(x, self.at_first)
+
+    def at_first(self, z):
+        self.places.append(z.detach())
+        return (z >= 0).to(z.dtype)
+
+    def __call__(self, x, fire=None):
+        places = iter(self.places)
+
+        def smooth(z):
+            place = next(places)
+            return (place >= 0).to(z.dtype) + self.smooth(z) - self.smooth(place)
+
+        neuron = partial(stbp_neuron, fire=fire or smooth)
+        outputs = walk(self.net.layers, encode(self.net.encoder, x, x.dtype), neuron, [])
+        return sum(outputs) / len(outputs)
+
+
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+def test_it_is_the_slope_of_the_gradient_of_a_network_with_the_surrogate_in_place_of_spikes(reset):
+    net = network(chain, gradient=STBP(surrogate=ATan()), reset=reset)
+    x, step = batch().requires_grad_(), 1e-5
+    smooth = Anchored(net, x.detach(), lambda z: torch.atan(math.pi * z) / math.pi)
+    weights = list(net.parameters())
+    tensors = [x, *weights]
+
+    def gradients(at):
+        at = at.detach().requires_grad_()
+        return torch.autograd.grad(loss_of(smooth(at)), [at, *weights])
+
+    grads = torch.autograd.grad(loss_of(net(x)), tensors, create_graph=True)
+    for ours, theirs in zip(grads, gradients(x), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    direction = torch.randn_like(x)
+    ahead, behind = (gradients(x + sign * step * direction) for sign in (1, -1))
+    for ours, after, before in zip(grads, ahead, behind, strict=True):
+        weight = torch.randn_like(ours)
+        (second,) = torch.autograd.grad((ours * weight).sum(), x, retain_graph=True)
+        slope = ((after - before) * weight).sum() / (2 * step)
+        torch.testing.assert_close((second * direction).sum(), slope, rtol=1e-5, atol=1e-7)
+
+
+DYNAMICS = {
+    "gain": Dynamics(0.9, gain=1.5, constant=0.1, start=0.2, strict=True),
+    "rest": Dynamics(0.7, rest=-0.3),
+    "drop": Dynamics(0.8, 0.7, "soft", drop=0.5),
+    "none": Dynamics(0.6, 0.8, "none"),
+    "each its own": Dynamics(torch.linspace(0.3, 0.9, 5), torch.linspace(0.5, 1.0, 5)),
+}
+
+
+def naive_steps(dynamics, xs, slope):
+    """The further state equations, one step at a time."""
+    of = {name: getattr(dynamics, name) for name in ("decay", "threshold", "gain", "start")}
+    of = {k: v.numbers if hasattr(v, "numbers") else v for k, v in of.items()}
+    v, spikes = torch.zeros_like(xs[0]) + of["start"], []
+    for x in xs:
+        u = of["decay"] * v + of["gain"] * x + dynamics.constant
+        spikes.append(spike(u - of["threshold"], slope(u - of["threshold"])))
+        v = u
+        if dynamics.reset == "hard":
+            v = u * (1 - spikes[-1]) + dynamics.rest * spikes[-1]
+        elif dynamics.reset == "soft":
+            v = u - dynamics.drop * spikes[-1]
+    return torch.stack(spikes)
+
+
+@pytest.mark.parametrize("name", DYNAMICS)
+def test_a_layer_of_any_state_equations_has_it_outside_of_a_network(name):
+    dynamics, surrogate = DYNAMICS[name], ATan()
+    current = (1.5 * torch.rand(6, 3, 5, dtype=torch.float64)).requires_grad_()
+    g = torch.randn_like(current).requires_grad_()
+    fired = STBP(surrogate=surrogate).firing()(Site("", dynamics), current)
+    expected = naive_steps(dynamics, list(current), SURROGATES[surrogate])
+    assert torch.equal(fired, expected)
+    firsts, seconds = [], []
+    for spikes in (fired, expected):
+        (d,) = torch.autograd.grad(spikes, current, g, create_graph=True)
+        firsts.append(d)
+        seconds.append(torch.autograd.grad(d.square().sum(), (g, current)))
+    torch.testing.assert_close(*firsts)
+    torch.testing.assert_close(*seconds)
+
+
+def test_neurons_alone_have_a_third_derivative_too():
+    current = torch.rand(4, 2, 3, dtype=torch.float64, requires_grad=True)
+    results = []
+    for fired in (LIF()(current), torch.stack(TRIANGLE(Dynamics(), list(current)))):
+        (first,) = torch.autograd.grad(fired.square().sum(), current, create_graph=True)
+        (second,) = torch.autograd.grad(first.square().sum(), current, create_graph=True)
+        results.append(torch.autograd.grad(second.square().sum(), current))
+    torch.testing.assert_close(*results)
+
+
+@pytest.mark.parametrize("layout", ["steps", "merged"])
+def test_native_has_the_one_of_the_model_itself(layout):
+    net = adapted.network(layout)
+    x = torch.rand(3, *adapted.SHAPE, requires_grad=True)
+    with net.using("native"):
+        tensors = [x, *net.parameters()]
+        grads, seconds = derivatives(net(x), tensors)
+        with net.fixed(False):
+            expected = derivatives(net(x), tensors)
+    torch.testing.assert_close((grads, seconds), expected)
+    assert any(second is not None and second.any() for second in seconds)
+
+
+# What is asked for in the backward pass alone.
+
+
+@pytest.mark.parametrize("encoder", [None, Poisson(4)], ids=["direct", "poisson"])
+@pytest.mark.parametrize("rule", ["rga", "stbp", "pdsg", "hart", "bptr", "relu"])
+def test_weights_have_their_gradient_where_a_backward_pass_names_them(rule, encoder):
+    net, x = network(gradient=rule, encoder=encoder), batch().requires_grad_()
+    weights = list(net.parameters())
+    torch.manual_seed(1)
+    got = torch.autograd.grad(loss_of(net(x)), [x, *weights])
+    with net.fixed(False):
+        torch.manual_seed(1)
+        expected = torch.autograd.grad(loss_of(net(x)), [x, *weights])
+    torch.testing.assert_close(got, expected)
+    assert all(weight.grad is None for weight in weights)
+    loss_of(net(x)).backward(inputs=weights[:1])
+    assert weights[0].grad is not None
+    assert weights[1].grad is None
+
+
+class Product(torch.autograd.Function):
+    """x W^T by a function that no mode of torch sees."""
+
+    @staticmethod
+    def forward(ctx, x, weight):
+        ctx.save_for_backward(x, weight)
+        return x @ weight.T
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, weight = ctx.saved_tensors
+        return grad @ weight, grad.T @ x
+
+
+class Linear(torch.nn.Linear):
+    """A layer that cannot be held constant."""
+
+    def forward(self, x):
+        return Product.apply(x, self.weight)
+
+
+def test_weights_that_were_no_constants_count_once():
+    layers = Linear(72, 10), LIF(), Linear(10, 3)
+    layers = [Timed(torch.nn.Flatten(), layers[0]), layers[1], Timed(layers[2])]
+    net, x = network(lambda neuron: torch.nn.Sequential(*layers), gradient="stbp"), batch()
+    results = []
+    for fixed in (None, False):
+        leaf = x.clone().requires_grad_()
+        with net.fixed(fixed) if fixed is False else torch.enable_grad():
+            loss = loss_of(net(leaf))
+        results.append(torch.autograd.grad(loss, [layers[0].module[1].weight, leaf]))
+    torch.testing.assert_close(*results)
+
+
+def test_draws_after_the_backward_pass_are_those_that_would_have_come():
+    net, x = network(gradient="stbp", encoder=Poisson(4)), batch().requires_grad_()
+    draws = []
+    for asked in ([x], [x, *net.parameters()]):
+        torch.manual_seed(1)
+        torch.autograd.grad(loss_of(net(x)), asked)
+        draws.append(torch.rand(3))
+    assert torch.equal(*draws)
+
+
+def test_the_network_runs_again_only_where_more_than_the_gradient_at_the_input_is_asked_for():
+    rule = Counted(STBP())
+    net, x = network(gradient=rule), batch().requires_grad_()
+    loss_of(net(x)).backward()
+    torch.autograd.grad(loss_of(net(x)), x)
+    assert rule.tally.forwards == 2
+    assert all(weight.grad is None for weight in net.parameters())
+    torch.autograd.grad(loss_of(net(x)), list(net.parameters()))
+    assert rule.tally.forwards == 4
+
+
+def test_a_penalty_on_the_gradient_at_the_input_reaches_the_weights_in_evaluation_mode():
+    net, x = network(gradient=STBP(surrogate=ATan())), batch().requires_grad_()
+    expected = []
+    for fixed in (None, False):
+        net.zero_grad()
+        with net.fixed(False) if fixed is False else torch.enable_grad():
+            loss = loss_of(net(x))
+        (grad,) = torch.autograd.grad(loss, x, create_graph=True)
+        (loss + grad.square().sum()).backward()
+        expected.append([weight.grad.clone() for weight in net.parameters()])
+    torch.testing.assert_close(*expected)
+
+
+def test_weights_that_have_changed_in_between_are_refused():
+    net, x = network(gradient="stbp"), batch().requires_grad_()
+    loss = loss_of(net(x))
+    with torch.no_grad():
+        net.layers[0].module[1].weight.add_(1)
+    with pytest.raises(RuntimeError, match="a weight has changed between"):
+        torch.autograd.grad(loss, list(net.parameters()))
+
+
+def test_a_rule_that_remembers_is_not_run_again():
+    net, x = network(gradient="assg"), batch().requires_grad_()
+    with pytest.raises(
+        ValueError, match=r"^gradient: expected a rule that remembers nothing, .*fix"
+    ):
+        torch.autograd.grad(loss_of(net(x)), list(net.parameters()))
+
+
+# Rules that have none.
+
+
+class Cut(Surrogate):
+    """Detaches its slope, so that torch takes it for a constant."""
+
+    def __call__(self, distance):
+        return (1 - distance.detach().abs()).clamp(min=0)
+
+
+@dataclass(frozen=True)
+class Silent(TemporalGradient):
+    """Says nothing of second derivatives."""
+
+    elementwise: ClassVar[bool] = True
+
+    def slope(self, distance, site):
+        return (1 - distance.abs()).clamp(min=0)
+
+
+@pytest.mark.parametrize("rule", [STBP(surrogate=Cut()), Silent()], ids=repr)
+def test_a_slope_that_torch_cannot_differentiate_is_refused(rule):
+    net, x = network(gradient=rule), batch().requires_grad_()
+    with pytest.raises(ValueError, match="a rule with a second derivative, got"):
+        derivatives(net(x), [x])
+
+
+def test_the_message_names_the_rules_that_have_one():
+    assert {name for name, rule in GRADIENTS.items() if rule().second_derivative} == set(TWICE)
+    assert Native().second_derivative
+    assert not RGA().second_derivative
+    assert not Mean(STBP(), STBP()).second_derivative
+    assert Mean(STBP(), PDSG(), normalise=False).second_derivative
+    assert not EOT(RGA()).second_derivative
