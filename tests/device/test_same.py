@@ -23,6 +23,7 @@ from tests.conftest import seed_everything
 from tests.datasets import images
 from tests.frameworks.test_equations import CASES as REAL
 from tests.gradients.test_contract import ARCHITECTURES, PAIRS, RULES, ascend, signed
+from tests.interop.families import OWN_TIME
 from tests.interop.promises import EVERY, inputs, weighed
 from tests.interop.test_equations import CASES as STANDINS
 from tests.networks import Probabilities, build
@@ -151,6 +152,8 @@ def test_a_checkpoint_is_loaded_on_any_device(place, tmp_path):
 
 @pytest.mark.parametrize("case", [*STANDINS, *REAL], ids=str)
 def test_an_adapted_network_gives_the_gradients_of_the_cpu(case):
+    if case in REAL and case.name == "IAF" and case.options == OWN_TIME:
+        pytest.skip("on the CPU Norse's IAFCell changes a default, and then starts on no card")
     results: dict[str, list[torch.Tensor]] = {}
     for place in ("cpu", "cuda"):
         network = adapt(case.make(), **case.options).to(place)
