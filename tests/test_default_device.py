@@ -45,7 +45,7 @@ def whole(attack: SpikingAutoAttack, x: Any, y: Any) -> Any:
 
 def trained(c: Any, x: Any, y: Any, **options: Any) -> list[np.ndarray]:
     train(c.model, x, y, RECIPE, validation=Validation(x, y), verbose=False, **options)
-    return [weight.numpy() for weight in c.model.state_dict().values()]
+    return [weight.cpu().numpy() for weight in c.model.state_dict().values()]
 
 
 WORKS: dict[str, Callable[[Any, Any, Any], Any]] = {

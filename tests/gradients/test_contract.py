@@ -89,7 +89,7 @@ def ascend(net, x, seed=0, afresh=True):
     x = x.detach().clone().requires_grad_()
     torch.manual_seed(seed)
     logits = net(x)
-    ramp = torch.arange(1, 1 + logits.shape[1], dtype=logits.dtype)
+    ramp = torch.arange(1, 1 + logits.shape[1], dtype=logits.dtype, device=logits.device)
     (grad,) = torch.autograd.grad((logits * ramp).sum(), x)
     return logits.detach(), grad
 
