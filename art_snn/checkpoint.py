@@ -14,6 +14,7 @@ from art_snn.files import damage, write_tensors
 from art_snn.interop import AdaptedNetwork
 from art_snn.network import SpikingNetwork
 from art_snn.paths import FILE, expand_path, require_kind
+from art_snn.transfers import fetched
 
 FORMAT = "art_snn.checkpoint.1"
 
@@ -30,8 +31,10 @@ def save(network: SpikingNetwork, path: str | Path, **notes: Any) -> None:
     :raises TypeError: for a note of another type, before anything is written.
     :raises ValueError: when a weight is NaN or infinite, before anything is written.
     :raises WriteFailed: when the file cannot be written."""
-    check_weights(network, "network")
-    weights = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+    state, (names, sound) = network.state_dict(), _soundness(network)
+    values = fetched([*state.values(), *sound])
+    _require_sound("network", names, values[len(state) :])
+    weights = dict(zip(state, values, strict=False))
     plain = {name: _plain(name, value) for name, value in notes.items()}
     write_tensors(Path(path), {"format": FORMAT, "network": weights, "notes": plain})
 
@@ -115,8 +118,19 @@ def _unreadable(path: str | Path, why: str, remedy: str) -> CheckpointError:
 
 def check_weights(network: SpikingNetwork, argument: str) -> None:
     """ValueError for parameters that are not finite, and buffers that hold NaN."""
-    bad = [name for name, weight in network.named_parameters() if not torch.isfinite(weight).all()]
-    bad += [name for name, buffer in network.named_buffers() if torch.isnan(buffer).any()]
+    names, sound = _soundness(network)
+    _require_sound(argument, names, fetched(sound))
+
+
+def _soundness(network: SpikingNetwork) -> tuple[list[str], list[torch.Tensor]]:
+    """Names of parameters and buffers, and whether they are finite, or no NaN, where they are."""
+    sound = {name: weight.isfinite().all() for name, weight in network.named_parameters()}
+    sound |= {name: ~buffer.isnan().any() for name, buffer in network.named_buffers()}
+    return list(sound), list(sound.values())
+
+
+def _require_sound(argument: str, names: list[str], sound: list[torch.Tensor]) -> None:
+    bad = [name for name, fine in zip(names, sound, strict=True) if not fine]
     got, remedy = f"NaN or infinity in {', '.join(bad[:3])}", "Train it at a lower learning rate."
     require(not bad, argument, "a network of finite weights", got, remedy)
 

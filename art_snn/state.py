@@ -94,24 +94,54 @@ def bits(tensors: Iterable[Tensor]) -> Hashable:
 
     In a large tensor changes below 1e-5 of the largest of ROW neighbours are not seen."""
     tensors = [t for t in tensors if t.layout is torch.strided and t.device.type != "meta"]
-    parts = [part for tensor in tensors for part in _parts(tensor)]
+    products = [_products(tensor) for tensor in tensors]
+    whole = iter(_all_finite([p for p in products if p is not None]))
+    # A row that is not finite hides what else changes in it.
+    parts = [
+        part
+        for tensor, made in zip(tensors, products, strict=True)
+        for part in (_parts(tensor, made) if made is not None and next(whole) else [_all(tensor)])
+    ]
     if len({part.device for part in parts}) == 1 and parts[0].is_cuda:
         parts = [torch.cat(parts)]
     forms = tuple((t.shape, t.dtype, t.device) for t in tensors)
     return forms, b"".join(part.cpu().numpy().tobytes() for part in parts)
 
 
-def _parts(tensor: Tensor) -> Sequence[Tensor]:
-    """The values of a tensor, or of a large one products that change with them, as bytes."""
-    flat = tensor.reshape(-1)
-    if len(flat) < LARGE or not flat.is_floating_point():
-        return [_bytes(flat)]
-    wide = flat if flat.dtype.itemsize >= 4 else flat.float()
-    end = len(wide) // ROW * ROW
+def _products(tensor: Tensor) -> Tensor | None:
+    """Of a large tensor products that change with its values; None of a small one."""
+    if tensor.numel() < LARGE or not tensor.is_floating_point():
+        return None
+    wide = _wide(tensor)
     with torch.autocast(wide.device.type, enabled=False):
-        products = wide[:end].view(-1, ROW) @ _factors(wide.dtype, wide.device)
-    # A row that is not finite hides what else changes in it.
-    return [_bytes(products), _bytes(wide[end:])] if products.isfinite().all() else [_bytes(flat)]
+        return wide[: _end(wide)].view(-1, ROW) @ _factors(wide.dtype, wide.device)
+
+
+def _all_finite(products: Sequence[Tensor]) -> list[bool]:
+    """Which products are finite, read at once where all are on one device."""
+    finite = [product.isfinite().all() for product in products]
+    if len({flag.device for flag in finite}) == 1:
+        return [bool(flag) for flag in torch.stack(finite).tolist()]
+    return [bool(flag) for flag in finite]
+
+
+def _parts(tensor: Tensor, products: Tensor) -> Sequence[Tensor]:
+    """The products as bytes, and the values of the last row, of which there are none."""
+    wide = _wide(tensor)
+    return [_bytes(products), _bytes(wide[_end(wide) :])]
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    flat = tensor.reshape(-1)
+    return flat if flat.dtype.itemsize >= 4 else flat.float()
+
+
+def _end(wide: Tensor) -> int:
+    return len(wide) // ROW * ROW
+
+
+def _all(tensor: Tensor) -> Tensor:
+    return _bytes(tensor.reshape(-1))
 
 
 def _bytes(flat: Tensor) -> Tensor:

@@ -132,9 +132,10 @@ class _Momentum(Walk):
     def advance(self, values: Tensor, gradient: Tensor) -> None:
         if self.done:
             self.raised = self.raised + (values > self.last)
-        rows = (values > self.best).nonzero()[:, 0]
+        better = wide(values > self.best, gradient)
         self.best = self.best.fmax(values)
-        self.best_points[rows], self.best_gradient[rows] = self.points[rows], gradient[rows]
+        self.best_points = torch.where(better, self.points, self.best_points)
+        self.best_gradient = torch.where(better, gradient, self.best_gradient)
         if self.done in self.checkpoints:
             gradient = self._look_back(gradient)
         x, share = self.points, MOMENTUM if self.done else 1.0
@@ -150,7 +151,7 @@ class _Momentum(Walk):
         back = same | (self.raised < PROGRESS * (self.done - earlier))
         self.step_then, self.best_then = self.step, self.best
         self.raised = torch.zeros_like(self.raised)
-        self.step = torch.where(wide(back, gradient), self.step / 2, self.step)
-        rows = back.nonzero()[:, 0]
-        self.points = self.points.index_copy(0, rows, self.best_points[rows])
-        return gradient.index_copy(0, rows, self.best_gradient[rows])
+        back = wide(back, gradient)
+        self.step = torch.where(back, self.step / 2, self.step)
+        self.points = torch.where(back, self.best_points, self.points)
+        return torch.where(back, self.best_gradient, gradient)

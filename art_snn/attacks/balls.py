@@ -36,7 +36,7 @@ class Ball:
     mask: Tensor | None = None
 
     def of(self, which: Tensor) -> "Ball":
-        """The set around some of the samples, bool [n]."""
+        """The set around some of the samples, rows [m]."""
         mask = None if self.mask is None else self.mask[which]
         return replace(self, centre=self.centre[which], mask=mask)
 

@@ -32,9 +32,9 @@ class Best:
     def take(self, rows: Tensor, points: Tensor, values: Tensor, broken: Tensor) -> None:
         """Take in points ``[m, *shape]`` of samples [m] that were not broken before."""
         better = broken | (values > self.values[rows])
-        self.samples[rows[better]] = points[better]
-        self.values[rows[better]] = values[better].to(self.values)
-        self.broken[rows[broken]] = True
+        put(self.samples, rows, points, better)
+        put(self.values, rows, values, better)
+        self.broken[rows] = self.broken[rows] | broken
 
     def start(self, rows: Tensor, cold: Callable[[], Tensor]) -> Tensor:
         """Where to begin with samples [m]: where margins were largest, or at the cold starts."""
@@ -79,5 +79,10 @@ class Reached:
     def take(self, rows: Tensor, points: Tensor, margins: Tensor) -> None:
         """Take in points ``[m, *shape]`` of some samples, with the margins [m] there."""
         larger = margins > self.margins[rows]
-        self.points[rows[larger]] = points[larger]
-        self.margins[rows[larger]] = margins[larger].to(self.margins)
+        put(self.points, rows, points, larger)
+        put(self.margins, rows, margins, larger)
+
+
+def put(kept: Tensor, rows: Tensor, others: Tensor, which: Tensor) -> None:
+    """Replace rows [m] of what is kept where a mask [m] says so, without a wait for the device."""
+    kept[rows] = torch.where(wide(which, others), others.to(kept), kept[rows])

@@ -59,4 +59,5 @@ class Flips:
         """Note those that were tried, and flip those that do not raise the loss."""
         self.untried[rows, bits] = False
         kept = difference <= 0
-        self.difference[rows[kept], bits[kept]] = difference[kept].to(self.difference)
+        before = self.difference[rows, bits]
+        self.difference[rows, bits] = torch.where(kept, difference.to(before), before)

@@ -36,7 +36,7 @@ class Walk(ABC):
         """Go on to other points, by values [n] and gradient of the objective at these."""
 
     def of(self: AnyWalk, which: Tensor) -> AnyWalk:
-        """The walk of some of the samples, bool [n]."""
+        """The walk of some of the samples, rows [m]."""
         rows: dict[str, Any] = {}
         for name, value in vars(self).items():
             if isinstance(value, Tensor):
@@ -124,19 +124,22 @@ class IteratedAttack(PerSampleAttack):
 
     def _run(self, queries: Queries, best: Best, left: Tensor, walk: Walk, aims: Tensor) -> None:
         """One run over the samples [m] that are left."""
+        here = left.cpu()
         for _ in range(self.max_iter):
-            logits, gradient = self.ask(queries, walk.points, aims, left.cpu())
+            logits, gradient = self.ask(queries, walk.points, aims, here)
             values, broken = self._taken(best, left, walk.points, logits, aims)
-            stay = ~broken & ~logits.isnan().any(1)
+            # The only wait of a step.
+            stay = (~broken & ~logits.isnan().any(1)).cpu()
             queries.finish(int((~stay).sum()))
-            if not bool(stay.all()):
-                left, aims, walk = left[stay], aims[stay], walk.of(stay)
-                values, gradient = values[stay], gradient[stay]
+            if not stay.all():
+                here, rows = here[stay], stay.nonzero()[:, 0].to(left.device)
+                left, aims, walk = left[rows], aims[rows], walk.of(rows)
+                values, gradient = values[rows], gradient[rows]
                 if not len(left):
                     return
                 keep(self.estimator.model, stay)
             walk.advance(values, gradient)
-        logits = queries.logits(walk.points, left.cpu())
+        logits = queries.logits(walk.points, here)
         self._taken(best, left, walk.points, logits, aims)
 
     def _taken(

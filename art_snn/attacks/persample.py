@@ -135,7 +135,11 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         """Lowest and highest values, which broadcast to samples; infinite where none are known."""
         values = self.estimator.clip_values
         low, high = (-np.inf, np.inf) if values is None else values
-        return tuple(torch.as_tensor(end, device=like.device).to(like) for end in (low, high))  # type: ignore[return-value]
+        # Numbers are filled in on the device, and not sent to it.
+        ends = (torch.as_tensor(end, device="cpu").to(like.dtype) for end in (low, high))
+        return tuple(  # type: ignore[return-value]
+            end.to(like.device) if end.ndim else like.new_full((), end.item()) for end in ends
+        )
 
     def _classes(self, samples: Tensor, y: Any) -> Tensor:
         """True classes or targets [N]."""

@@ -23,12 +23,14 @@ def uniform_noise(
 
     :param draw: distinguishes several draws of one sample.
     :param shape: of the numbers of a sample; None: that of the sample."""
-    rows = [_one(sample, seed, draw, shape or sample.shape) for sample in x]
-    return torch.stack(rows) if rows else x.new_zeros(0, *(shape or x.shape[1:]))
+    rows = [_one(sample, seed, draw, shape or sample.shape) for sample in x.detach().cpu()]
+    if not rows:
+        return x.new_zeros(0, *(shape or x.shape[1:]))
+    return torch.stack(rows).to(x.device)
 
 
 def _one(sample: Tensor, seed: int, draw: int, shape: tuple[int, ...]) -> Tensor:
-    values = sample.detach().to("cpu", torch.float32).contiguous()
+    values = sample.to(torch.float32).contiguous()
     digest = hashlib.sha256(f"{seed}, {draw}, ".encode() + values.numpy().tobytes()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
     numbers = torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu")

@@ -28,7 +28,7 @@ def forget(model: Any) -> None:
 
 
 def keep(model: Any, samples: Tensor) -> None:
-    """Tell a network which samples of the last batch the next one holds, bool [N]."""
+    """Tell a network which samples of the last batch the next one holds, bool [N] on the CPU."""
     if isinstance(model, SpikingNetwork) and not bool(samples.all()):
         model.keep(samples)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from art_snn.attacks.best import Best
 from art_snn.attacks.distances import FLIPS
 from art_snn.attacks.flips import Flips
+from art_snn.attacks.left import Left
 from art_snn.attacks.objectives import margin
 from art_snn.attacks.persample import ROUNDING, PerSampleAttack
 from art_snn.attacks.queries import Queries
@@ -82,9 +83,9 @@ class SparseDynamicAttack(PerSampleAttack):
 
     def _take(self, best: Best, flips: Flips, rows: Tensor, bits: Tensor) -> None:
         """Take in broken samples [m] with these bits flipped, bool [m, P], where eps allows it."""
-        fits = bits.sum(1) <= (bits.shape[1] if self.eps is None else self.eps)
-        rows = rows[fits]
-        best.take(rows, flips.showing(rows, bits[fits]), best.values[rows], fits[fits])
+        if len(rows):
+            fits = bits.sum(1) <= (bits.shape[1] if self.eps is None else self.eps)
+            best.take(rows, flips.showing(rows, bits), best.values[rows], fits)
 
     def loss(self, logits: Tensor, classes: Tensor) -> Tensor:
         """How far samples [n] are from being broken, in logits [n, K]."""
@@ -93,39 +94,48 @@ class SparseDynamicAttack(PerSampleAttack):
 
     def _generated(self, queries: Queries, flips: Flips, best: Best, classes: Tensor) -> Tensor:
         """Flip bits round by round; which samples that breaks [m]."""
-        left, broken = torch.arange(len(classes), device=classes.device), []
+        left = Left.all_of(classes)
+        broken, samples = [left.rows[:0]], flips.samples.cpu()
         asked = left
         for turn in range(self.max_iter):
-            keep(self.estimator.model, torch.isin(asked, left))
-            asked = left
-            points = flips.showing(left, flips.flipped(left))
-            logits, gradient = queries.gradients(points, classes[left], self.loss, left.cpu())
-            done = self.succeeded(logits, classes[left])
-            broken.append(left[done])
-            self._take(best, flips, left[done], flips.flipped(left[done]))
-            stay = ~done & ~logits.isnan().any(1)
+            keep(self.estimator.model, torch.isin(asked.here, left.here))
+            asked, true = left, classes[left.rows]
+            points = flips.showing(left.rows, flips.flipped(left.rows))
+            logits, gradient = queries.gradients(points, true, self.loss, left.here)
+            done = self.succeeded(logits, true)
+            done, stay = torch.stack([done, ~done & ~logits.isnan().any(1)]).cpu()
+            if done.any():
+                rows = left.of(done)[0].rows
+                broken.append(rows)
+                self._take(best, flips, rows, flips.flipped(rows))
             queries.finish(int((~stay).sum()))
-            left, logits, gradient = left[stay], logits[stay], gradient[stay]
-            noise = uniform_noise(flips.samples[left], self.seed, turn)
-            rows, bits = flips.candidates(left, gradient, noise, self.candidates * (turn + 1))
+            left, logits, gradient = left.of(stay, logits, gradient)
+            noise = uniform_noise(samples[left.here], self.seed, turn).to(gradient.device)
+            rows, bits = flips.candidates(left.rows, gradient, noise, self.candidates * (turn + 1))
             if not len(rows):
                 return torch.cat(broken)
-            before = logits[torch.searchsorted(left, rows)]
-            losses = torch.cat([*self._losses(queries, flips, classes, rows, bits)])
+            here, before = rows.cpu(), logits[torch.searchsorted(left.rows, rows)]
+            losses = torch.cat([*self._losses(queries, flips, classes, rows, bits, here)])
             difference = losses - self.loss(before, classes[rows])
             rounding = difference.abs() <= NOISE * before.abs().amax(1)
             flips.keep(rows, bits, torch.where(rounding, 0, difference))
-            left = torch.unique(rows)
-        logits = queries.logits(flips.showing(left, flips.flipped(left)), left.cpu())
-        return torch.cat([*broken, left[self.succeeded(logits, classes[left])]])
+            (left,) = left.of(torch.isin(left.here, here))
+        logits = queries.logits(flips.showing(left.rows, flips.flipped(left.rows)), left.here)
+        return torch.cat([*broken, left.rows[self.succeeded(logits, classes[left.rows])]])
 
     def _losses(
-        self, queries: Queries, flips: Flips, classes: Tensor, rows: Tensor, bits: Tensor
+        self,
+        queries: Queries,
+        flips: Flips,
+        classes: Tensor,
+        rows: Tensor,
+        bits: Tensor,
+        here: Tensor,
     ) -> Iterator[Tensor]:
-        """The losses of single flips of samples [k], batch by batch."""
-        for part in torch.split(torch.arange(len(rows), device=rows.device), self.batch_size):
-            some = rows[part]
-            logits = queries.logits(flips.with_one_more(some, bits[part]), some.cpu())
+        """The losses of single flips of samples [k], batch by batch; here: the rows on the CPU."""
+        parts = (torch.split(values, self.batch_size) for values in (rows, bits, here))
+        for some, bit, counted in zip(*parts, strict=True):
+            logits = queries.logits(flips.with_one_more(some, bit), counted)
             yield self.loss(logits, classes[some])
 
     def _reduced(self, queries: Queries, flips: Flips, rows: Tensor, classes: Tensor) -> Tensor:

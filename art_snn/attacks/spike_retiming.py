@@ -10,6 +10,7 @@ from torch import Tensor
 
 from art_snn.attacks.best import Best
 from art_snn.attacks.distances import FLIPS, SHIFT, WHOLE, Shifts, counts, shifts
+from art_snn.attacks.left import Left
 from art_snn.attacks.objectives import margin
 from art_snn.attacks.persample import ROUNDING, PerSampleAttack
 from art_snn.attacks.queries import Queries
@@ -93,41 +94,45 @@ class SpikeRetiming(PerSampleAttack):
 
     def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
         x = best.samples.clone()
-        spikes = self._spikes(x, mask)
+        low, high = self.clip_range(x)
+        held = counts(x, low)
+        spikes = self._spikes(held, (high - low).expand_as(x), mask)
         scores = torch.zeros_like(spikes.open, dtype=x.dtype).masked_fill_(~spikes.open, -torch.inf)
-        frames, left = x, torch.unique(spikes.sample)
+        rows = torch.unique(spikes.sample)
+        frames, left, values = x, Left(rows, rows.cpu()), low + held.view_as(x)
         for turn in range(self.max_iter):
-            if not len(left):
+            if not len(left.here):
                 return
-            points, true = frames[left], classes[left]
-            logits, gradient = queries.gradients(points, true, self.objective, left.cpu())
+            points, true = frames[left.rows], classes[left.rows]
+            logits, gradient = queries.gradients(points, true, self.objective, left.here)
             if not turn:
                 _warn_of_rates(gradient)
-            stay = self._kept(best, left, points, true, logits)
+            stay = self._kept(best, left.rows, points, true, logits).cpu()
             queries.finish(int((~stay).sum()))
-            left, gradient = left[stay], gradient[stay]
+            left, gradient = left.of(stay, gradient)
             keep(self.estimator.model, stay)
-            going = torch.isin(spikes.sample, left)
-            spikes, scores = spikes.of(going), scores[going]
-            slopes = torch.zeros_like(x).index_copy_(0, left, gradient)
+            if not stay.all():
+                going = torch.isin(spikes.sample, left.rows).nonzero()[:, 0]
+                spikes, scores = spikes.of(going), scores[going]
+            slopes = torch.zeros_like(x).index_copy_(0, left.rows, gradient)
             scores = scores + self.eta * spikes.ascent(scores, slopes)
-            frames = self._retimed(x, spikes, scores)
-        if len(left):
-            logits = queries.logits(frames[left], left.cpu())
-            self._kept(best, left, frames[left], classes[left], logits)
+            change = self._change(spikes, scores).view_as(x)
+            frames = torch.where(change == 0, x, (values + change).to(x).minimum(high))
+        if len(left.here):
+            logits = queries.logits(frames[left.rows], left.here)
+            self._kept(best, left.rows, frames[left.rows], classes[left.rows], logits)
 
     def objective(self, logits: Tensor, classes: Tensor) -> Tensor:
         """What is raised: the margin [n] of logits [n, K], above 0 where a sample is broken."""
         ahead = margin(logits, classes)
         return -ahead if self.targeted else ahead
 
-    def _spikes(self, x: Tensor, mask: Tensor | None) -> Spikes:
-        """The spikes of samples ``[n, *input_shape]``, and where they may go."""
-        low, high = self.clip_range(x)
-        most = (high - low + WHOLE).clamp_max(LARGEST).long().expand_as(x)
-        free = torch.ones_like(x, dtype=torch.bool) if mask is None else mask
-        furthest = x.shape[1] if self.max_shift is None else self.max_shift
-        return Spikes.among(counts(x, low), most.flatten(2), free.flatten(2), furthest)
+    def _spikes(self, held: Tensor, span: Tensor, mask: Tensor | None) -> Spikes:
+        """The spikes of counts [n, T, P], and where they may go; cells ``[n, T, *place]`` span."""
+        most = (span + WHOLE).clamp_max(LARGEST).long()
+        free = torch.ones_like(most, dtype=torch.bool) if mask is None else mask
+        furthest = held.shape[1] if self.max_shift is None else self.max_shift
+        return Spikes.among(held, most.flatten(2), free.flatten(2), furthest)
 
     def _kept(self, best: Best, rows: Tensor, x: Tensor, classes: Tensor, logits: Tensor) -> Tensor:
         """Take in points of samples [m]; which of these the attack goes on with."""
@@ -135,13 +140,9 @@ class SpikeRetiming(PerSampleAttack):
         best.take(rows, x, self.objective(logits, classes), broken)
         return ~broken & ~logits.isnan().any(1)
 
-    def _retimed(self, x: Tensor, spikes: Spikes, scores: Tensor) -> Tensor:
-        """Samples ``[n, *input_shape]`` in which spikes take their best shifts."""
-        taken = spikes.retimed(scores - scores[:, :1], self.moved, self.total_shift)
-        change = spikes.change(taken).view_as(x)
-        low, high = self.clip_range(x)
-        values = low + counts(x, low).view_as(x) + change
-        return torch.where(change == 0, x, values.to(x).minimum(high))
+    def _change(self, spikes: Spikes, scores: Tensor) -> Tensor:
+        """How many spikes every cell gains where spikes take their best shifts."""
+        return spikes.change(spikes.retimed(scores - scores[:, :1], self.moved, self.total_shift))
 
     def _samples(self, x: Any) -> Tensor:
         expected, remedy = "event frames [N, T, ...]", "The time axis comes second."

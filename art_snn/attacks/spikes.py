@@ -43,7 +43,7 @@ class Spikes:
         return cls(samples, sample, cells, is_open, room, shifts.abs())
 
     def of(self, which: Tensor) -> "Spikes":
-        """Some of them, bool [S]."""
+        """Some of them, by rows [k]."""
         sample, cells, is_open = self.sample[which], self.cells[which], self.open[which]
         return replace(self, sample=sample, cells=cells, open=is_open)
 
@@ -77,19 +77,20 @@ class Spikes:
             asks = (best > 0).nonzero()[:, 0]
             if not len(asks):
                 return taken
+            # From here on masks are factors: picking rows by them would wait for the device.
             asks = asks[best[asks].argsort(descending=True, stable=True)]
-            cell = self.cells[asks, shift[asks]]
-            asks = asks[running_sums(cell, torch.ones_like(cell)) <= room[cell]]
-            owner, length = self.sample[asks], self.distance[shift[asks]]
-            fits = running_sums(owner, torch.ones_like(owner)) <= moves[owner]
-            fits &= running_sums(owner, length) <= steps[owner]
-            asks, owner, length = asks[fits], owner[fits], length[fits]
-            taken[asks] = shift[asks]
-            one = torch.ones_like(asks)
-            room.index_add_(0, self.cells[asks, shift[asks]], -one)
+            move = shift[asks]
+            cell, owner, length = self.cells[asks, move], self.sample[asks], self.distance[move]
+            fits = running_sums(cell, torch.ones_like(cell)) <= room[cell]
+            one = fits.long()
+            fits &= running_sums(owner, one) <= moves[owner]
+            fits &= running_sums(owner, one * length) <= steps[owner]
+            one = fits.long()
+            taken[asks] = one * move
+            room.index_add_(0, cell, -one)
             room.index_add_(0, self.cells[asks, 0], one)
             moves.index_add_(0, owner, -one)
-            steps.index_add_(0, owner, -length)
+            steps.index_add_(0, owner, -one * length)
 
     def _budget(self, most: int | None) -> Tensor:
         """What every sample may spend [n]."""

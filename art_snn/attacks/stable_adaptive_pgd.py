@@ -62,7 +62,7 @@ class GradientMoments:
         return cls(torch.zeros_like(like), torch.zeros_like(like))
 
     def of(self, which: Tensor) -> "GradientMoments":
-        """Those of some samples, bool [n]."""
+        """Those of some samples, rows [m]."""
         return GradientMoments(self.mean[which], self.square[which])
 
     def after(self, gradient: Tensor) -> "GradientMoments":

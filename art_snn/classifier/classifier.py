@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from art_snn.checks import invalid, require, require_count
 from art_snn.classifier.inputs import (
+    Facts,
     answerable,
     as_array,
     as_tensor,
@@ -26,6 +27,7 @@ from art_snn.classifier.inputs import (
     check_preprocessing,
     checked_samples,
     filled,
+    reaches_as_it_is,
     refuse_masked,
 )
 from art_snn.classifier.transfer import card_of, defaults_of, move_all, rebuild_optimizer
@@ -33,6 +35,9 @@ from art_snn.gradients import Gradient
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.progress import over
+
+PRECISE = ("float32", "float64")
+"""Types of numbers that ART's default preprocessing leaves as they are."""
 
 
 class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
@@ -173,6 +178,22 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             logits = filled(self._logits(x_preprocessed, batch_size), missing, math.nan)
         return self._apply_postprocessing(preds=as_array(logits), fit=False)  # type: ignore[no-any-return]
 
+    @property
+    def predicts_tensors(self) -> bool:
+        """Whether :meth:`predict_tensor` gives what :attr:`predict` does, whatever that is here."""
+        usual = getattr(self.predict, "__func__", None) is PyTorchSpikingClassifier.predict
+        return usual and self.all_framework_preprocessing and not self.postprocessing_defences
+
+    def predict_tensor(self, x: Tensor, batch_size: int) -> Tensor:
+        """As :meth:`predict`, of a tensor on the network's device, for which nobody waits there.
+
+        On CUDA there is no warning of samples that are not finite."""
+        x, missing = self._unread(x) if x.is_cuda else self._answerable(x)
+        x, _ = self._apply_preprocessing(x, y=None, fit=False)
+        with self._mode(False):
+            logits = filled(self._logits(x, batch_size), missing, math.nan)
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
     def compute_loss(  # type: ignore[no-untyped-def]
         self, x, y, reduction: str = "none", batch_size: int = 128, **kwargs: Any
     ):
@@ -184,8 +205,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :param reduction: "none", "mean" or "sum".
         :return: losses (N,) or a scalar, of x's library and device; NaN as in :meth:`predict`.
         :raises ValueError: for bad samples or labels."""
-        x, missing = self._answerable(x)
-        y = self._scores(y, x)
+        facts = Facts.of(x, y)
+        x, missing = self._answerable(x, facts)
+        y = self._scores(y, x, facts)
         inputs, labels = self._apply_preprocessing(self._moved(x), y, fit=False, no_grad=False)
         # A copy, since another thread may be computing a loss of its own.
         reduced = copy.copy(self._loss)
@@ -196,7 +218,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             else:
                 logits = self._logits(inputs, batch_size)
             logits = filled(logits, missing, math.nan)
-            loss = reduced(logits, self._targets(labels, logits))
+            loss = reduced(logits, self._targets(labels, logits, facts))
         return loss.to(x.device) if isinstance(x, Tensor) else as_array(loss)
 
     def loss_gradient(  # type: ignore[no-untyped-def]
@@ -214,12 +236,13 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :return: gradient of x's shape, library and device; 0 for samples that hold NaN or infinity,
             with a warning.
         :raises ValueError: for bad samples or labels, or an unknown rule."""
-        x, missing = self._answerable(x)
-        y = self._scores(y, x)
+        facts = Facts.of(x, y)
+        x, missing = self._answerable(x, facts)
+        y = self._scores(y, x, facts)
         with self._mode(training_mode, gradient), self.model.fixed(), torch.enable_grad():
             leaf, inputs, labels = self._leaf(x, y)
             logits = self._forward(inputs)
-            loss = self._loss(logits, self._targets(labels, logits))
+            loss = self._loss(logits, self._targets(labels, logits, facts))
             (grads,) = torch.autograd.grad(loss.sum(), leaf)
         return self._like(x, filled(grads, missing, 0))
 
@@ -399,15 +422,36 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         with rule, modes_kept(self._model, training):
             yield
 
-    def _answerable(self, x: Any) -> tuple[Any, Tensor | None]:
+    def _answerable(self, x: Any, facts: Facts | None = None) -> tuple[Any, Tensor | None]:
         """The samples with zeros in place of those that are not finite, and which these are."""
-        x, missing = answerable(x, self.input_shape)
+        x, missing = answerable(x, self.input_shape, None if facts is None else facts.missing)
         if missing is not None and not self._warned:
             self._warned = True
             text = "some samples hold NaN or infinity: their logits and losses are NaN, their "
             text += "gradients 0. This warning comes once per classifier."
             warnings.warn(text, RuntimeWarning, stacklevel=3)
         return x, missing
+
+    def _unread(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """As :meth:`_answerable`, without a wait for the device, and so without a warning."""
+        missing = ~x.isfinite().flatten(1).all(1)
+        return filled(x, missing, 0), missing
+
+    @property
+    def _unprocessed(self) -> bool:
+        """Whether preprocessing is ART's default, which changes nothing."""
+        return bool(self.all_framework_preprocessing) and reaches_as_it_is(self)
+
+    def _apply_preprocessing(  # type: ignore[no-untyped-def]
+        self, x, y, fit: bool = False, no_grad: bool = True
+    ):
+        """As in PyTorchClassifier; ART's default, which copies twice to the device, copies none."""
+        if not self._unprocessed or str(x.dtype).removeprefix("torch.") not in PRECISE:
+            return super()._apply_preprocessing(x, y, fit=fit, no_grad=no_grad)
+        if not isinstance(x, Tensor):
+            return x.copy(), y
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not no_grad):
+            return x.clone(), y
 
     def _forward(self, inputs: Tensor) -> Tensor:
         """Logits of the network, which must be as many as there are classes."""
@@ -439,9 +483,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         inputs, labels = self._apply_preprocessing(leaf, y=labels, fit=False, no_grad=False)
         return leaf, inputs, labels
 
-    def _scores(self, y: Any, x: Any) -> Any:
+    def _scores(self, y: Any, x: Any, facts: Facts | None = None) -> Any:
         """Labels as one row of scores per sample, in the library that x is of."""
-        check_labels(y, len(x), self.nb_classes)
+        check_labels(y, len(x), self.nb_classes, facts)
         rows = y if isinstance(y, Tensor) and y.ndim == 2 and y.shape[1] > 1 else as_array(y)
         rows = check_and_transform_label_format(rows, self.nb_classes)
         tensor = isinstance(x, Tensor)
@@ -458,8 +502,12 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         fits = not isinstance(x, Tensor) or self.all_framework_preprocessing
         require(fits, "x", expected, "a torch tensor", remedy)
 
-    def _targets(self, labels: Any, logits: Tensor) -> Tensor:
+    def _targets(self, labels: Any, logits: Tensor, facts: Facts | None = None) -> Tensor:
         """Labels as the loss takes them, on the device of the logits."""
+        whole = facts is not None and facts.whole and self._unprocessed
+        if whole and self._reduce_labels and self._int_labels and self.nb_classes > 1:
+            # What ART does, which reads the labels once more for it.
+            return torch.as_tensor(labels, device=logits.device).argmax(1)
         targets = torch.as_tensor(self.reduce_labels(labels), device=logits.device)
         return targets.to(logits.dtype) if targets.is_floating_point() else targets
 

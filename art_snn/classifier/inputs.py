@@ -2,7 +2,7 @@
 
 import math
 import traceback
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,13 +24,50 @@ def checked_samples(x: Any, input_shape: tuple[int, ...]) -> Any:
     return x
 
 
-def answerable(x: Any, input_shape: tuple[int, ...]) -> tuple[Any, torch.Tensor | None]:
+class Facts(NamedTuple):
+    """What checks want to know of samples and labels on one device, read in one transfer.
+
+    :param missing: which samples are not finite, bool [N].
+    :param least: of the labels; `most` the largest, `whole` whether they are whole numbers."""
+
+    missing: torch.Tensor
+    least: float
+    most: float
+    whole: bool
+
+    @classmethod
+    def of(cls, x: Any, y: Any) -> "Facts | None":
+        """Of tensors; None where one is none, is empty, or has numbers without an order."""
+        tensors = [value for value in (x, y) if isinstance(value, torch.Tensor)]
+        if len(tensors) < 2 or x.device != y.device or any(t.is_complex() for t in tensors):
+            return None
+        if x.ndim < 2 or not len(x) or not y.numel():
+            return None
+        y = y.detach()
+        # As ART asks of scores, and as class indices must be.
+        whole = y.float().floor() == y.float().ceil() if is_rows(y) else y % 1 == 0
+        facts = torch.stack([y.min().double(), y.max().double(), whole.all().double()])
+        read = torch.cat([facts, _missing(x).double()]).cpu()
+        least, most, integral = read[:3].tolist()
+        return cls(read[3:].bool(), least, most, bool(integral))
+
+
+def is_rows(y: Any) -> bool:
+    """Whether labels are scores (N, K), and no class indices."""
+    return bool(y.ndim == 2 and y.shape[1] > 1)
+
+
+def answerable(
+    x: Any, input_shape: tuple[int, ...], missing: torch.Tensor | None = None
+) -> tuple[Any, torch.Tensor | None]:
     """Samples as torch can take them, zeros where one is not finite; which these are, bool [N].
 
     Attacks of ART that divide by the length of a perturbation give such samples. A batch without a
-    finite sample is accepted only from an attack."""
+    finite sample is accepted only from an attack.
+
+    :param missing: which are not finite, where that is known."""
     x = _checked_form(x, input_shape)
-    missing = ~torch.as_tensor(_finite(x).all(tuple(range(1, x.ndim))), device="cpu")
+    missing = torch.as_tensor(_missing(x) if missing is None else missing, device="cpu")
     if not missing.any():
         return x, None
     if missing.all() and not _attacked():
@@ -69,6 +106,10 @@ def as_tensor(x: Any) -> torch.Tensor:
 
 def _finite(x: Any) -> Any:
     return np.isfinite(x) if isinstance(x, np.ndarray) else torch.isfinite(x)
+
+
+def _missing(x: Any) -> Any:
+    return ~_finite(x).all(tuple(range(1, x.ndim)))
 
 
 def _refuse_infinite(x: Any) -> None:
@@ -134,8 +175,10 @@ def check_device_type(device_type: object, argument: str = "device_type") -> Non
     require(device_type in ("gpu", "cpu"), argument, "'gpu' or 'cpu'", repr(device_type), remedy)
 
 
-def check_labels(y: Any, samples: int, classes: int) -> None:
-    """TypeError or ValueError unless y holds class indices (N,) or (N, 1), or scores (N, K)."""
+def check_labels(y: Any, samples: int, classes: int, facts: Facts | None = None) -> None:
+    """TypeError or ValueError unless y holds class indices (N,) or (N, 1), or scores (N, K).
+
+    :param facts: of these labels, where they are known."""
     remedy = "Give one class index or one row of class scores per sample."
     _require_numbers("y", y, remedy)
     refuse_masked("y", y)
@@ -144,14 +187,16 @@ def check_labels(y: Any, samples: int, classes: int) -> None:
     require(fits, "y", expected, f"shape {tuple(y.shape)}", remedy)
     if len(y) == 0:
         return
-    indices = y.ndim == 1 or y.shape[1] == 1
+    indices = not is_rows(y)
     low, high = (0, classes - 1) if indices else (-math.inf, math.inf)
     y = y.detach() if isinstance(y, torch.Tensor) else y
-    least, most = float(y.min()), float(y.max())
+    least, most = (y.min(), y.max()) if facts is None else (facts.least, facts.most)
+    least, most = float(least), float(most)
     expected = f"class indices from {low} to {high}" if indices else "numbers as class scores"
     got, remedy = f"values from {least:g} to {most:g}", f"The classifier has nb_classes={classes}."
     require(low <= least and most <= high, "y", expected, got, remedy)
-    fits, remedy = not indices or bool((y % 1 == 0).all()), "Round them, or give class scores."
+    fits = not indices or bool((y % 1 == 0).all() if facts is None else facts.whole)
+    remedy = "Round them, or give class scores."
     require(fits, "y", "whole class indices", "fractions", remedy)
 
 

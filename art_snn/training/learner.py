@@ -8,6 +8,7 @@ from torch import Tensor
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork, readout_dtype
 from art_snn.precision import mixed
+from art_snn.transfers import sent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ class Learner:
     def __call__(self, x: Tensor) -> Tensor:
         """Samples [N, ...] on any device -> logits [N, K], of single precision at least."""
         with mixed(self.train_dtype, self.device):
-            logits: Tensor = self.network(x.to(self.device))
+            logits: Tensor = self.network(sent(x, self.device))
         return logits.to(readout_dtype(logits))
 
     def at_input(self, x: Tensor) -> Tensor:

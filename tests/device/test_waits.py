@@ -9,18 +9,18 @@ from tests.device.waits import CASES, count
 pytestmark = pytest.mark.gpu
 
 CEILINGS = {
-    "PGD of ART": 12.5,
-    "AutoPGD": 12.5,
-    "StableAdaptivePGD": 11.5,
-    "SquareSearch": 16.5,
-    "SparseDynamicAttack": 49.5,
-    "SpikeRetiming": 30.5,
-    "SpikingAutoAttack": 1490,
-    "SpikingAutoAttack of shifts": 830,
-    "SpikingAutoAttack of flips": 700,
+    "PGD of ART": 7.5,
+    "AutoPGD": 2.5,
+    "StableAdaptivePGD": 2.5,
+    "SquareSearch": 1.5,
+    "SparseDynamicAttack": 4.5,
+    "SpikeRetiming": 4.5,
+    "SpikingAutoAttack": 300,
+    "SpikingAutoAttack of shifts": 160,
+    "SpikingAutoAttack of flips": 100,
     "training": 3.5,
-    "training on adversarial samples": 44.5,
-    "a checkpoint": 8,
+    "training on adversarial samples": 26.5,
+    "a checkpoint": 1,
 }
 """Per step, or in all, by `python -m tests.device.waits`: lower one when it has become less."""
 

@@ -182,6 +182,8 @@ class _Attack:
 
     def of(self, samples: Tensor) -> "_Attack":
         """What is remembered of some of the samples, bool [N]."""
+        # Rows, since a mask on the CPU would be sent to the device for every layer.
+        samples = samples.nonzero()[:, 0].to(self.first.device)
         first, ((steps, _, *shape), *others) = self.first[samples], self.key
         key = (torch.Size((steps, len(first), *shape)), *others)
         moments = [layer.of(samples) for layer in self.moments]
