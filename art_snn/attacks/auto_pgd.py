@@ -132,10 +132,10 @@ class _Momentum(Walk):
     def advance(self, values: Tensor, gradient: Tensor) -> None:
         if self.done:
             self.raised = self.raised + (values > self.last)
-        better = wide(values > self.best, gradient)
+        rest = wide(~(values > self.best), gradient)
         self.best = self.best.fmax(values)
-        self.best_points = torch.where(better, self.points, self.best_points)
-        self.best_gradient = torch.where(better, gradient, self.best_gradient)
+        self.best_points = torch.where(rest, self.best_points, self.points)
+        self.best_gradient = torch.where(rest, self.best_gradient, gradient)
         if self.done in self.checkpoints:
             gradient = self._look_back(gradient)
         x, share = self.points, MOMENTUM if self.done else 1.0
@@ -151,7 +151,7 @@ class _Momentum(Walk):
         back = same | (self.raised < PROGRESS * (self.done - earlier))
         self.step_then, self.best_then = self.step, self.best
         self.raised = torch.zeros_like(self.raised)
-        back = wide(back, gradient)
-        self.step = torch.where(back, self.step / 2, self.step)
-        self.points = torch.where(back, self.best_points, self.points)
-        return torch.where(back, self.best_gradient, gradient)
+        rest = wide(~back, gradient)
+        self.step = torch.where(rest, self.step, self.step / 2)
+        self.points = torch.where(rest, self.points, self.best_points)
+        return torch.where(rest, gradient, self.best_gradient)

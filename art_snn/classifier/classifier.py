@@ -179,15 +179,16 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         return self._apply_postprocessing(preds=as_array(logits), fit=False)  # type: ignore[no-any-return]
 
     @property
-    def predicts_tensors(self) -> bool:
-        """Whether :meth:`predict_tensor` gives what :attr:`predict` does, whatever that is here."""
+    def _predicts_tensors(self) -> bool:
+        """Whether :meth:`_predict_tensor` gives what :attr:`predict` does, if exchanged too."""
         usual = getattr(self.predict, "__func__", None) is PyTorchSpikingClassifier.predict
         return usual and self.all_framework_preprocessing and not self.postprocessing_defences
 
-    def predict_tensor(self, x: Tensor, batch_size: int) -> Tensor:
+    def _predict_tensor(self, x: Tensor, batch_size: int) -> Tensor:
         """As :meth:`predict`, of a tensor on the network's device, for which nobody waits there.
 
         On CUDA there is no warning of samples that are not finite."""
+        x = x.contiguous()  # As of numpy: convolutions round other layouts otherwise.
         x, missing = self._unread(x) if x.is_cuda else self._answerable(x)
         x, _ = self._apply_preprocessing(x, y=None, fit=False)
         with self._mode(False):

@@ -376,3 +376,39 @@ def test_a_batch_size_may_be_a_number_of_numpy_and_is_at_least_one(classifier, k
     classifier.fit(X, Y, batch_size=kind(2), nb_epochs=1)
     with pytest.raises(ValueError, match=r"^batch_size: expected a whole number >= 1, got 0"):
         classifier.predict(X, batch_size=0)
+
+
+BOTH = [
+    (Y, "indices"),
+    (Y[:, None], "columns"),
+    (np.eye(CLASSES)[Y], "rows"),
+    (scores("logits"), "scores"),
+]
+
+
+@pytest.mark.parametrize(("y", "kind"), BOTH, ids=[kind for _, kind in BOTH])
+@pytest.mark.parametrize("method", ["loss_gradient", "compute_loss"])
+def test_tensors_are_checked_in_one_go_and_give_what_arrays_give(classifier, y, kind, method):
+    x = with_value(np.nan)
+    with warned_of_nan():
+        expected = getattr(classifier, method)(x, y)
+    result = getattr(classifier, method)(torch.tensor(x), torch.tensor(y))
+    np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_default_preprocessing_gives_a_copy_and_another_one_is_that_of_art(classifier, dtype):
+    x = X.astype(dtype)
+    copied, _ = classifier._apply_preprocessing(x, None)
+    assert copied.dtype == dtype
+    assert not np.shares_memory(copied, x)
+    np.testing.assert_array_equal(copied, x)
+    leaf = torch.tensor(x, requires_grad=True)
+    through, _ = classifier._apply_preprocessing(leaf, None, no_grad=False)
+    assert through.requires_grad
+    assert not classifier._apply_preprocessing(leaf, None)[0].requires_grad
+    classifier = build(preprocessing=(0.5, 2.0))
+    np.testing.assert_allclose(classifier._apply_preprocessing(x, None)[0], (x - 0.5) / 2)
+    np.testing.assert_allclose(
+        classifier._predict_tensor(torch.tensor(X), 3), classifier.predict(X), rtol=1e-6
+    )
