@@ -94,14 +94,8 @@ def bits(tensors: Iterable[Tensor]) -> Hashable:
 
     In a large tensor changes below 1e-5 of the largest of ROW neighbours are not seen."""
     tensors = [t for t in tensors if t.layout is torch.strided and t.device.type != "meta"]
-    products = [_products(tensor) for tensor in tensors]
-    whole = iter(_all_finite([p for p in products if p is not None]))
-    # A row that is not finite hides what else changes in it.
-    parts = [
-        part
-        for tensor, made in zip(tensors, products, strict=True)
-        for part in (_parts(tensor, made) if made is not None and next(whole) else [_all(tensor)])
-    ]
+    products = _finite([_products(tensor) for tensor in tensors])
+    parts = [part for pair in zip(tensors, products, strict=True) for part in _parts(*pair)]
     if len({part.device for part in parts}) == 1 and parts[0].is_cuda:
         parts = [torch.cat(parts)]
     forms = tuple((t.shape, t.dtype, t.device) for t in tensors)
@@ -112,36 +106,35 @@ def _products(tensor: Tensor) -> Tensor | None:
     """Of a large tensor products that change with its values; None of a small one."""
     if tensor.numel() < LARGE or not tensor.is_floating_point():
         return None
-    wide = _wide(tensor)
-    with torch.autocast(wide.device.type, enabled=False):
-        return wide[: _end(wide)].view(-1, ROW) @ _factors(wide.dtype, wide.device)
+    rows, _ = _rows(tensor)
+    with torch.autocast(rows.device.type, enabled=False):
+        return rows @ _factors(rows.dtype, rows.device)
 
 
-def _all_finite(products: Sequence[Tensor]) -> list[bool]:
-    """Which products are finite, read at once where all are on one device."""
-    finite = [product.isfinite().all() for product in products]
-    if len({flag.device for flag in finite}) == 1:
-        return [bool(flag) for flag in torch.stack(finite).tolist()]
-    return [bool(flag) for flag in finite]
+def _finite(products: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Products that are all finite, and None for others, read at once where they are on a card.
+
+    A row that is not finite hides what else changes in it."""
+    flags = [product.isfinite().all() for product in products if product is not None]
+    if len({flag.device for flag in flags}) == 1:
+        flags = list(torch.stack(flags).cpu())
+    whole = iter(map(bool, flags))
+    return [None if product is None or not next(whole) else product for product in products]
 
 
-def _parts(tensor: Tensor, products: Tensor) -> Sequence[Tensor]:
-    """The products as bytes, and the values of the last row, of which there are none."""
-    wide = _wide(tensor)
-    return [_bytes(products), _bytes(wide[_end(wide) :])]
+def _parts(tensor: Tensor, products: Tensor | None) -> Sequence[Tensor]:
+    """The products as bytes with what has no place in rows, or without any all values."""
+    if products is None:
+        return [_bytes(tensor.reshape(-1))]
+    return [_bytes(products), _bytes(_rows(tensor)[1])]
 
 
-def _wide(tensor: Tensor) -> Tensor:
+def _rows(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """The values, in single precision at least, in rows of ROW, and the rest of them."""
     flat = tensor.reshape(-1)
-    return flat if flat.dtype.itemsize >= 4 else flat.float()
-
-
-def _end(wide: Tensor) -> int:
-    return len(wide) // ROW * ROW
-
-
-def _all(tensor: Tensor) -> Tensor:
-    return _bytes(tensor.reshape(-1))
+    wide = flat if flat.dtype.itemsize >= 4 else flat.float()
+    end = len(wide) // ROW * ROW
+    return wide[:end].view(-1, ROW), wide[end:]
 
 
 def _bytes(flat: Tensor) -> Tensor:

@@ -115,7 +115,7 @@ class SparseDynamicAttack(PerSampleAttack):
             if not len(rows):
                 return torch.cat(broken)
             here, before = rows.cpu(), logits[torch.searchsorted(left.rows, rows)]
-            losses = torch.cat([*self._losses(queries, flips, classes, rows, bits, here)])
+            losses = torch.cat([*self._losses(queries, flips, classes, Left(rows, here), bits)])
             difference = losses - self.loss(before, classes[rows])
             rounding = difference.abs() <= NOISE * before.abs().amax(1)
             flips.keep(rows, bits, torch.where(rounding, 0, difference))
@@ -124,19 +124,13 @@ class SparseDynamicAttack(PerSampleAttack):
         return torch.cat([*broken, left.rows[self.succeeded(logits, classes[left.rows])]])
 
     def _losses(
-        self,
-        queries: Queries,
-        flips: Flips,
-        classes: Tensor,
-        rows: Tensor,
-        bits: Tensor,
-        here: Tensor,
+        self, queries: Queries, flips: Flips, classes: Tensor, tried: Left, bits: Tensor
     ) -> Iterator[Tensor]:
-        """The losses of single flips of samples [k], batch by batch; here: the rows on the CPU."""
-        parts = (torch.split(values, self.batch_size) for values in (rows, bits, here))
-        for some, bit, counted in zip(*parts, strict=True):
-            logits = queries.logits(flips.with_one_more(some, bit), counted)
-            yield self.loss(logits, classes[some])
+        """The losses of single flips of samples [k], batch by batch."""
+        parts = (torch.split(values, self.batch_size) for values in (tried.rows, tried.here, bits))
+        for rows, here, bit in zip(*parts, strict=True):
+            logits = queries.logits(flips.with_one_more(rows, bit), here)
+            yield self.loss(logits, classes[rows])
 
     def _reduced(self, queries: Queries, flips: Flips, rows: Tensor, classes: Tensor) -> Tensor:
         """Which bits of broken samples [m] stay flipped, bool [m, P]."""

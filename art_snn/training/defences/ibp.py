@@ -22,6 +22,7 @@ from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.training.defences.base import Defence
 from art_snn.training.learner import Learner
+from art_snn.transfers import sent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,4 +121,4 @@ class IBP(Defence):
             binary = bool(((x == low) | (x == high)).all())
             expected, remedy = f"values {low:g} and {high:g} alone with flips", "Clip counts at 1."
             require(binary, "x", expected, "others", remedy)
-        return x.to(learner.device, learner.network.dtype or torch.get_default_dtype())
+        return sent(x, learner.device).to(learner.network.dtype or torch.get_default_dtype())
