@@ -14,6 +14,7 @@ from torch import Tensor
 from art_snn.attacks.balls import Ball, require_norm
 from art_snn.attacks.best import Best
 from art_snn.attacks.distances import FLIPS, SHIFT
+from art_snn.attacks.left import Left
 from art_snn.attacks.objectives import Objective, cross_entropy, margin, towards
 from art_snn.attacks.persample import PerSampleAttack
 from art_snn.attacks.queries import Queries
@@ -106,7 +107,8 @@ class IteratedAttack(PerSampleAttack):
             around = ball.of(left)
             cold = partial(self._cold, around, draw)
             start = cold() if draw else best.start(left, cold)
-            self._run(queries, best, left, self.walk(around, start), aims[left])
+            walk = self.walk(around, start)
+            self._run(queries, best, Left(left, left.cpu()), walk, aims[left])
 
     def _cold(self, around: Ball, draw: int) -> Tensor:
         """Where a run begins that is not warm: at the samples, or at random points of the ball."""
@@ -122,25 +124,21 @@ class IteratedAttack(PerSampleAttack):
         """Predictions [n, K] and the gradient of the objective, at points of the samples rows."""
         return queries.gradients(x, aims, self.objective, rows)
 
-    def _run(self, queries: Queries, best: Best, left: Tensor, walk: Walk, aims: Tensor) -> None:
+    def _run(self, queries: Queries, best: Best, left: Left, walk: Walk, aims: Tensor) -> None:
         """One run over the samples [m] that are left."""
-        here = left.cpu()
         for _ in range(self.max_iter):
-            logits, gradient = self.ask(queries, walk.points, aims, here)
-            values, broken = self._taken(best, left, walk.points, logits, aims)
+            logits, gradient = self.ask(queries, walk.points, aims, left.here)
+            values, broken = self._taken(best, left.rows, walk.points, logits, aims)
             # The only wait of a step.
             stay = (~broken & ~logits.isnan().any(1)).cpu()
             queries.finish(int((~stay).sum()))
-            if not stay.all():
-                here, rows = here[stay], stay.nonzero()[:, 0].to(left.device)
-                left, aims, walk = left[rows], aims[rows], walk.of(rows)
-                values, gradient = values[rows], gradient[rows]
-                if not len(left):
-                    return
-                keep(self.estimator.model, stay)
+            left, walk, aims, values, gradient = left.of(stay, walk, aims, values, gradient)
+            if not len(left.here):
+                return
+            keep(self.estimator.model, stay)
             walk.advance(values, gradient)
-        logits = queries.logits(walk.points, here)
-        self._taken(best, left, walk.points, logits, aims)
+        logits = queries.logits(walk.points, left.here)
+        self._taken(best, left.rows, walk.points, logits, aims)
 
     def _taken(
         self, best: Best, rows: Tensor, points: Tensor, logits: Tensor, aims: Tensor

@@ -17,13 +17,14 @@ class Left:
     @classmethod
     def all_of(cls, like: Tensor) -> "Left":
         """All samples [N, ...] of a tensor."""
-        return cls(
-            torch.arange(len(like), device=like.device), torch.arange(len(like), device="cpu")
-        )
+        return cls(*(torch.arange(len(like), device=place) for place in (like.device, "cpu")))
 
-    def of(self, stay: Tensor, *others: Tensor) -> tuple[Any, ...]:
-        """Those that a mask [n] on the CPU names, and the same rows of other tensors."""
+    def of(self, stay: Tensor, *others: Any) -> tuple[Any, ...]:
+        """Those that a mask [n] on the CPU names, and the same rows of what belongs to them.
+
+        :param others: tensors [n, ...], or what takes rows by a method `of`."""
         if stay.all():
             return self, *others
         which = stay.nonzero()[:, 0].to(self.rows.device)
-        return Left(self.rows[which], self.here[stay]), *(other[which] for other in others)
+        rows = (other.of(which) if hasattr(other, "of") else other[which] for other in others)
+        return Left(self.rows[which], self.here[stay]), *rows
