@@ -181,7 +181,8 @@ class SpikingNetwork(HalfPrecision):
         again = self._again(rule, checked) if fixed and self._fixed is None else None
         with holding(fixed):
             logits = self.crafted(rule, checked)
-        return logits if again is None else again.linked(checked, logits)
+        # Behind a cut, such as a detach, nothing is to be differentiated.
+        return again.linked(checked, logits) if again and logits.requires_grad else logits
 
     def _again(self, rule: Gradient, x: Tensor) -> Again | None:
         """How to run the pass again where gradients at weights are asked for; None: there are none.

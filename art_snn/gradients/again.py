@@ -67,11 +67,11 @@ class Again:
     """Of the weights, on their way there, by backward pass."""
 
     def __post_init__(self) -> None:
-        self.versions = [weight._version for weight in self.weights]
+        self.versions = list(map(_version, self.weights))
 
     def linked(self, x: Tensor, logits: Tensor) -> Tensor:
         """The logits of the pass with constant weights, that also lead to the weights."""
-        gathered, probe = apply(_Gathered, self, *self.weights), _probe()
+        gathered, probe = apply(_Gathered, self, *self.weights), _probe(logits)
         return apply(_Linked, self, (gathered.grad_fn, probe.grad_fn), logits, x, gathered, probe)
 
     def differentiate(self, x: Tensor, grad: Tensor, asked: bool) -> Tensor | None:
@@ -92,13 +92,21 @@ class Again:
             expected = "a rule that remembers nothing, where gradients at the weights are asked for"
             remedy = "Run the forward pass in `with network.fixed(False): ...`, or take 'stbp'."
             raise invalid("gradient", expected, str(self.rule), remedy)
-        if self.versions != [weight._version for weight in self.weights]:
+        if self.versions != list(map(_version, self.weights)):
             raise RuntimeError("a weight has changed between the forward and the backward pass")
 
 
-def _probe() -> Tensor:
+def _version(weight: Tensor) -> int | None:
+    """How often a weight was changed; those of inference mode do not count it."""
+    try:
+        return weight._version
+    except RuntimeError:
+        return None
+
+
+def _probe(like: Tensor) -> Tensor:
     """A tensor whose node runs in backward passes only that name no tensors."""
-    return torch.zeros(0, requires_grad=True).view(0)
+    return like.new_zeros(0).requires_grad_().view(0)
 
 
 class _Gathered(Function):
