@@ -452,7 +452,7 @@ def test_on_a_terminal_of_80_columns_no_line_is_wrapped_and_the_bar_moves(folder
     bars = [piece for piece in pieces if "%|" in piece]
     shares = [int(re.search(r"(\d+)%", bar)[1]) for bar in bars]
     assert (shares[0], shares[-1], sorted(shares)) == (0, 100, shares)
-    assert len(set(shares)) > 5
+    assert set(shares) - {0, 100}
     assert bars[-1].startswith("[3/3] PGD-7 by stbp, eps 0.1: 100%|█████")
     stages = [piece for piece in pieces if piece.startswith("  AutoPGD HART ")]
     assert re.fullmatch(r"  AutoPGD HART [\d.]+: \d tried, \d broken, \d of 6 left *", stages[0])
