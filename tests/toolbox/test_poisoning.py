@@ -92,7 +92,7 @@ def distance(victim: Victim, x: np.ndarray, goals: np.ndarray, layer: str) -> fl
 def assert_within(poisons: np.ndarray, clean: np.ndarray, eps: float) -> None:
     change = np.abs(poisons - clean)
     assert change.max() <= eps + 1e-6
-    assert change.max() > eps / 100
+    assert change.max() > eps / 1000
     assert poisons.min() >= 0
     assert poisons.max() <= 1
 
