@@ -14,6 +14,10 @@ import torch
 from torch import Tensor
 
 
+Change = tuple[Tensor, Tensor]
+"""How far values can fall, and how far they can rise."""
+
+
 class Unbounded(Exception):
     """An operation of which no bounds are known, in words."""
 
@@ -38,8 +42,10 @@ class Reach(ABC):
         """The same after averages over windows of so many values, each in one of them."""
 
     @abstractmethod
-    def changes(self, func: Any, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-        """How far outputs of func(x, weight, None, *rest) can fall and rise."""
+    def changes(self, func: Any, weight: Tensor, *rest: Any) -> list[Change]:
+        """How far outputs of func(x, weight, None, *rest) can fall and rise.
+
+        Of flips by one, by two, and so on; the last one is of all perturbations."""
 
 
 class Away(ABC):

@@ -7,13 +7,9 @@ from math import prod
 import torch
 from torch import Tensor
 
-from art_snn.bounds.box import Away, Box
+from art_snn.bounds.box import Away, Box, Change
 from art_snn.bounds.rounding import widening
 from art_snn.pooling import Pair
-
-Change = tuple[Tensor, Tensor]
-"""How far values can fall, and how far they can rise."""
-
 
 @dataclass(frozen=True)
 class Window:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from art_snn.attacks.distances import FLIPS
-from art_snn.bounds.box import Box, Reach, Spread
+from art_snn.bounds.box import Box, Change, Reach, Spread
 from art_snn.bounds.flips import FlipReach
 
 ROUNDING = 2e-6
@@ -66,7 +66,7 @@ class LengthReach(Reach):
     def pooled(self, function: Callable[[Tensor], Tensor], area: int) -> "LengthReach":
         return replace(self, scale=(function(self.scale.square()) / area).sqrt())
 
-    def changes(self, func: Any, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    def changes(self, func: Any, weight: Tensor, *rest: Any) -> list[Change]:
         """eps times the Euclidean length of each row of weights (Cauchy and Schwarz)."""
         longest = self.eps * func(self.scale.square(), weight.square(), None, *rest).sqrt()
-        return longest, longest
+        return [(longest, longest)]

@@ -29,11 +29,11 @@ def layer(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None, *rest: 
         raise Nonlinear(f"{func.__name__} of all time steps as one sample")
     centre = lightly(func, x.centre, weight, bias, *rest)
     as_one = spread.repeats and x.ndim < max(2, weight.ndim)
-    clean = centre
+    clean, fewer = centre, None
     if spread.reach is None or as_one:
         radius = _radius(func, spread.radius, magnitudes, *rest)
     else:
-        fall, rise = spread.reach.changes(func, weight, *rest)
+        *fewer, (fall, rise) = spread.reach.changes(func, weight, *rest)
         centre, radius = centre + (rise - fall) / 2, (rise + fall) / 2
     with torch.no_grad():
         error, size = widening(weight[0].numel(), x), magnitudes.flatten(1).sum(1)
@@ -46,7 +46,7 @@ def layer(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None, *rest: 
         slack = _channels(slack, weight.ndim - 2) if x.ndim >= weight.ndim else slack.amax()
     y = Box.around(centre, Spread(radius, slack, most, spread.averaged))
     away = departure(
-        x, y, clean, (func, weight, rest), lambda z: layer(func, z, weight, bias, *rest)
+        x, y, (clean, fewer), (func, weight, rest), lambda z: layer(func, z, weight, bias, *rest)
     )
     return Box.around(centre, replace(y.spread, away=away))
 

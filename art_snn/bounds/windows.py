@@ -13,39 +13,42 @@ import torch
 from torch import Size, Tensor
 from torch.nn import functional
 
-from art_snn.bounds.box import Box, nothing
-from art_snn.bounds.departures import Change, Departure, Window
-from art_snn.bounds.flips import ELEMENTS, FlipReach, patches
+from art_snn.bounds.box import Box, Change, nothing
+from art_snn.bounds.departures import Departure, Window
+from art_snn.bounds.flips import FlipReach
+from art_snn.bounds.patches import patches
 from art_snn.bounds.rounding import widening
 from art_snn.pooling import pair
 
 Layer = tuple[Any, Tensor, tuple[Any, ...]]
 """A function of torch, its weight, and what follows its bias."""
+Start = tuple[Tensor, list[Change] | None]
+"""Of the first layer its outputs without flips, and their changes by one flip, by two, and so on to
+all but one; None where a value is of all steps."""
+
+ELEMENTS = 2**20
+"""Values that outputs see, of as many samples as are computed at a time."""
 
 
 def departure(
-    x: Box, y: Box, centre: Tensor, of: Layer, function: Callable[[Box], Box]
+    x: Box, y: Box, start: Start, of: Layer, function: Callable[[Box], Box]
 ) -> Departure | None:
     """How outputs y of an affine layer differ from those without flips; None where all may.
 
-    :param centre: of y, and that of the outputs without flips behind the first layer.
     :param function: the layer."""
     away = x.spread.away
     if isinstance(away, Departure) and away.window is not None:
         return _of_windows(x, y, away, function(away.clean), of)
-    return _of_flips(x, y, centre, of)
+    return _of_flips(x, y, start, of)
 
 
-def _of_flips(x: Box, y: Box, centre: Tensor, of: Layer) -> Departure | None:
+def _of_flips(x: Box, y: Box, start: Start, of: Layer) -> Departure | None:
     """That behind the first layer."""
-    reach, (func, weight, rest) = x.spread.reach, of
+    reach, (centre, changes), (func, weight, rest) = x.spread.reach, start, of
     if not isinstance(reach, FlipReach):
         return None
     clean = Box.around(centre, replace(y.spread, radius=nothing(centre, centre.shape)))
-    fewer = None
-    if not x.spread.repeats:
-        counts = range(1, ceil(reach.count))
-        fewer = tuple(replace(reach, count=k).changes(func, weight, *rest) for k in counts)
+    fewer = None if x.spread.repeats or changes is None else tuple(changes)
     rows, window = x.shape[: -3 if weight.ndim == 4 else -1].numel(), None
     if func is functional.conv2d and x.ndim == 4:
         stride, _, dilation, _ = _sizes(rest)

@@ -1,0 +1,47 @@
+"""What the outputs of a layer see of its inputs."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from art_snn.bounds.box import Unbounded
+
+CODES = 2.0**50
+"""Numbers up to it are exact in double precision."""
+
+
+def patches(func: Any, x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
+    """What the outputs of a layer see of x [N, ...]: [F, N, places]."""
+    if func is functional.linear and x.ndim == 2:
+        return x.T[:, :, None]
+    stride, padding, dilation = (*rest, *(1, 0, 1)[len(rest) :])[:3]
+    if func is not functional.conv2d or x.ndim != 4 or isinstance(padding, str):
+        raise Unbounded("flips in front of a layer that is no plain linear layer or convolution")
+    patches: Tensor = functional.unfold(x, weight.shape[2:], dilation, padding, stride)
+    return patches.transpose(0, 1).contiguous()
+
+
+@torch.no_grad()
+def distinct_patches(room: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor] | None:
+    """What outputs of a convolution see of two whole numbers at each place, once each.
+
+    Event frames have few patches, most of them empty. A patch is a number whose digits are those
+    of its places.
+
+    :param room: [2, N, C, H, W].
+    :return: patches [2, F, U], and the one that outputs see [N, groups, rows, columns]; None where
+        there may be too many."""
+    base = room[0].amax().item() + 1
+    digits = room[0] + base * room[1]
+    inputs, most = weight[0].numel(), digits.amax().item() + 1
+    if most**inputs > CODES:
+        return None
+    powers = most ** torch.arange(inputs, dtype=torch.float64, device=room.device)
+    groups = room.shape[2] // weight.shape[1]
+    kernel = powers.view(1, *weight.shape[1:]).expand(groups, -1, -1, -1)
+    codes = functional.conv2d(digits.double(), kernel, None, *rest).round_().long()
+    codes, index = codes.unique(return_inverse=True)
+    parts = codes // powers.long()[:, None] % int(most)
+    return torch.stack([parts % int(base), parts // int(base)]), index
