@@ -22,7 +22,7 @@ def reach_of(dynamics: Dynamics, current: Box) -> tuple[Box, Tensor]:
     if repeats_one_step(current.centre):
         current = current.mapped(lambda part: part[0])
     spread = current.spread
-    return current, spread.radius + (spread.slack + _rounding(dynamics, current, steps))
+    return current, spread.radius + (spread.slack + rounding_of(dynamics, current, steps))
 
 
 def currents(dynamics: Dynamics, current: Box) -> tuple[Tensor, Tensor]:
@@ -34,13 +34,7 @@ def currents(dynamics: Dynamics, current: Box) -> tuple[Tensor, Tensor]:
     return repeat_step(ends[0], len(current)), repeat_step(ends[1], len(current))
 
 
-def widened(dynamics: Dynamics, ends: tuple[Tensor, Tensor], like: Box) -> tuple[Tensor, Tensor]:
-    """Lowest and highest currents, with what rounding of potentials can add to them."""
-    rounding = _rounding(dynamics, like, len(like))
-    return ends[0] - rounding, ends[1] + rounding
-
-
-def _rounding(dynamics: Dynamics, current: Box, steps: int) -> Tensor:
+def rounding_of(dynamics: Dynamics, current: Box, steps: int) -> Tensor:
     """The change of a current that does to a potential what rounding does.
 
     A computed potential is decay v + gain x + constant but for one roundoff per term, and so is

@@ -87,11 +87,20 @@ class Departure(Away):
         radius = ((high - low) / 2).clamp(min=0)
         return Box.around((low + high) / 2, replace(box.spread, radius=radius, slack=slack))
 
-    def by_flips(self, box: Box) -> list[Change]:
-        """Lowest and highest values by no flip at a step, by one, and so on to all."""
-        (low, high), (lowest, highest) = box.ends, self.clean.ends
-        changes = [(lowest - fall, highest + rise) for fall, rise in self.fewer or ()]
-        return [(lowest, highest), *changes, (low, high)]
+    def by_flips(self, box: Box, rounding: Tensor) -> Change:
+        """Lowest and highest values [K + 1, T, ...] by no flip at a step, by one, and so on.
+
+        :param rounding: what both are widened by."""
+        changes = self.fewer or ()
+        low, high = box.centre.new_empty(2, len(changes) + 2, *box.shape)
+        torch.sub(box.ends[0], rounding, out=low[-1])
+        torch.add(box.ends[1], rounding, out=high[-1])
+        torch.sub(self.clean.ends[0], rounding, out=low[0])
+        torch.add(self.clean.ends[1], rounding, out=high[0])
+        for place, (fall, rise) in enumerate(changes, 1):
+            torch.sub(low[0], fall, out=low[place])
+            torch.add(high[0], rise, out=high[place])
+        return low, high
 
     def pooled(self, function: Callable[[Box], Box], shape: Sequence[int]) -> "Departure | None":
         window = self.window

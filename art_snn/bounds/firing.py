@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from art_snn.bounds.box import Box, Nonlinear, Spread, Unbounded, nothing
-from art_snn.bounds.currents import currents, reach_of, widened
+from art_snn.bounds.currents import currents, reach_of, rounding_of
 from art_snn.bounds.departures import Departure
 from art_snn.bounds.gates import SpikeBounds, Totals, gated
 from art_snn.bounds.intervals import BUFFERS, flip_intervals, step_intervals
@@ -142,8 +142,8 @@ class StepIntervals(Method):
     def write(self, dynamics: Dynamics, current: Box, sure: Tensor, maybe: Tensor) -> None:
         away = current.spread.away
         if isinstance(away, Departure):
-            ends = [widened(dynamics, pair, current) for pair in away.by_flips(current)]
-            flip_intervals(dynamics, ends, (sure, maybe))
+            rounding = rounding_of(dynamics, current, len(current))
+            flip_intervals(dynamics, away.by_flips(current, rounding), (sure, maybe))
             return
         current, reach = reach_of(dynamics, current)
         torch.sub(current.centre.expand_as(sure), reach, out=sure)

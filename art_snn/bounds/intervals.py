@@ -1,8 +1,5 @@
 """Intervals of spikes from those of currents, step by step: S-IBP (Liang et al., NeurIPS 2022)."""
 
-from collections.abc import Sequence
-from functools import reduce
-
 import torch
 from torch import Tensor
 
@@ -28,55 +25,56 @@ def step_intervals(
     :param out: buffers for the results, such as the two themselves; None to make them."""
     sure, maybe = (torch.empty_like(low), torch.empty_like(low)) if out is None else out
     v = dynamics._at_start(low[0]), dynamics._at_start(low[0])
+    spare = torch.empty_like(low[0])
     for t in range(len(low)):
-        _step(dynamics, (low[t], high[t]), v, (sure[t], maybe[t]))
+        _step(dynamics, (low[t], high[t]), v, v, (sure[t], maybe[t]), spare)
     return sure, maybe
 
 
 @torch.no_grad()
-def flip_intervals(
-    dynamics: Dynamics, currents: Sequence[Pair], out: Pair
-) -> tuple[Tensor, Tensor]:
+def flip_intervals(dynamics: Dynamics, currents: Pair, out: Pair) -> tuple[Tensor, Tensor]:
     """The same of neurons of which every flip changes the current at one step alone.
 
     Potentials have an interval for each number of flips so far. One for k flips is around what j
-    flips at this step make of that for k - j.
+    flips at this step make of that for k - j, for all j at once.
 
-    :param currents: ends of the current [T, N, ...] by no flip at a step, by one, and so on.
+    :param currents: ends of the current [K + 1, T, N, ...] by no flip at a step, by one, and so on.
     :param out: buffers for the results, which are no ends."""
-    sure, maybe = out
-    states = [(dynamics._at_start(sure[0]), dynamics._at_start(sure[0])) for _ in currents]
+    (low, high), (sure, maybe), count = currents, out, len(currents[0])
+    buffers = [torch.empty_like(low[:, 0]) for _ in range(7)]
+    states = [dynamics._at_start(state) for state in buffers[:2]]  # That of most flips first.
     for t in range(len(sure)):
-        for k in reversed(range(len(states))):
-            results = []
-            for j in range(k + 1):
-                v, spikes = _copy(states[k - j]), _copy((sure[t], maybe[t]))
-                _step(dynamics, (currents[j][0][t], currents[j][1][t]), v, spikes)
-                results.append((v[0], v[1], *spikes))
-            low, high, surely, possibly = zip(*results, strict=True)
-            states[k] = reduce(torch.minimum, low), reduce(torch.maximum, high)
-            if k == len(states) - 1:
-                sure[t], maybe[t] = reduce(torch.minimum, surely), reduce(torch.maximum, possibly)
+        for first in range(count):
+            rows = slice(count - first)
+            after_low, after_high, surely, possibly, spare = (part[rows] for part in buffers[2:])
+            current, before = (low[rows, t], high[rows, t]), (states[0][first:], states[1][first:])
+            after, spikes = (after_low, after_high), (surely, possibly)
+            _step(dynamics, current, before, after, spikes, spare)
+            torch.amin(after_low, 0, out=states[0][first])
+            torch.amax(after_high, 0, out=states[1][first])
+            if first == 0:
+                torch.amin(surely, 0, out=sure[t])
+                torch.amax(possibly, 0, out=maybe[t])
     return sure, maybe
 
 
-def _copy(pair: Pair) -> Pair:
-    return pair[0].clone(), pair[1].clone()
+def _step(
+    dynamics: Dynamics, current: Pair, before: Pair, after: Pair, spikes: Pair, spare: Tensor
+) -> None:
+    """Write spikes and the potentials after a step.
 
-
-def _step(dynamics: Dynamics, current: Pair, v: Pair, spikes: Pair) -> None:
-    """Write spikes and, in place of the potentials before a step, those after it.
-
-    :param current: its ends, in whose place spikes may be written."""
-    low, high = v
-    dynamics._charge(current[0], low, None, low)
-    dynamics._charge(current[1], high, None, high)
+    :param current: its ends, in whose place spikes may be written.
+    :param before, after: ends of the potentials, which may be the same.
+    :param spare: a buffer."""
+    low, high = after
+    dynamics._charge(current[0], before[0], None, low)
+    dynamics._charge(current[1], before[1], None, high)
     fires, threshold = torch.gt if dynamics.strict else torch.ge, operand(dynamics.threshold, low)
     sure, maybe = fires(low, threshold, out=spikes[0]), fires(high, threshold, out=spikes[1])
     if dynamics.reset == "hard":
-        _reset_hard(dynamics, low, high, sure, maybe, torch.empty_like(low))
+        _reset_hard(dynamics, low, high, sure, maybe, spare)
     elif dynamics.reset == "soft":
-        _reset_soft(dynamics, low, high, sure, maybe, torch.empty_like(low))
+        _reset_soft(dynamics, low, high, sure, maybe, spare)
 
 
 def _reset_hard(

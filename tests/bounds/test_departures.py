@@ -355,16 +355,17 @@ def test_flips_are_shared_by_the_steps(reset, count):
     torch.manual_seed(varied())
     steps, neurons, dynamics = 4, 200, Dynamics(0.75, 1.0, reset)
     clean, change = torch.randn(steps, neurons) + 0.4, torch.rand(count, steps, neurons).cumsum(0)
-    currents = [(clean, clean), *((clean - c, clean + c) for c in change)]
+    change = torch.cat([0 * change[:1], change])
+    currents = clean - change, clean + change
     sure, maybe = flip_intervals(dynamics, currents, tuple(torch.empty(2, steps, neurons)))
-    lowest, highest = step_intervals(dynamics, *(end.clone() for end in currents[-1]))
+    lowest, highest = step_intervals(dynamics, *(end[-1].clone() for end in currents))
     assert (sure >= lowest).all()
     assert (maybe <= highest).all()
     assert (maybe < highest).any()
     for flips in np.ndindex(*(count + 1,) * steps):
         if sum(flips) > count:
             continue
-        reach = torch.stack([change[j - 1, t] if j else 0 * clean[t] for t, j in enumerate(flips)])
+        reach = torch.stack([change[j, t] for t, j in enumerate(flips)])
         for share in torch.linspace(-1, 1, 5):
             for signs in (1, torch.randn_like(clean).sign()):
                 fired = torch.empty_like(clean)
