@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from art_snn.bounds.box import Unbounded
+from art_snn.pooling import Pair, pair
 
 CODES = 2.0**50
 """Numbers up to it are exact in double precision."""
@@ -16,11 +17,21 @@ def patches(func: Any, x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
     """What the outputs of a layer see of x [N, ...]: [F, N, places]."""
     if func is functional.linear and x.ndim == 2:
         return x.T[:, :, None]
-    stride, padding, dilation = (*rest, *(1, 0, 1)[len(rest) :])[:3]
-    if func is not functional.conv2d or x.ndim != 4 or isinstance(padding, str):
+    if func is not functional.conv2d or x.ndim != 4 or isinstance((*rest, 1, 0)[1], str):
         raise Unbounded("flips in front of a layer that is no plain linear layer or convolution")
-    patches: Tensor = functional.unfold(x, weight.shape[2:], dilation, padding, stride)
-    return patches.transpose(0, 1).contiguous()
+    axes = [*map(pair, (*rest, *(1, 0, 1)[len(rest) :])[:3])]
+    (_, padding, _), (rows, columns) = axes, (_starts(x, weight, axes, axis) for axis in (0, 1))
+    padded = functional.pad(x, (padding[1],) * 2 + (padding[0],) * 2).transpose(0, 1)
+    seen = [padded[:, :, row][:, :, :, column] for row in rows for column in columns]
+    return torch.stack(seen, 1).flatten(0, 1).flatten(2)
+
+
+def _starts(x: Tensor, weight: Tensor, axes: list[Pair], axis: int) -> list[slice]:
+    """For each row or column of a kernel what all outputs see of an axis of planes."""
+    stride, padding, dilation = (sizes[axis] for sizes in axes)
+    kernel = weight.shape[2 + axis]
+    last = x.shape[2 + axis] + 2 * padding - dilation * (kernel - 1)
+    return [slice(dilation * i, dilation * i + last, stride) for i in range(kernel)]
 
 
 @torch.no_grad()

@@ -76,12 +76,12 @@ def _of_windows(x: Box, y: Box, away: Departure, clean: Box, of: Layer) -> Depar
     # Of a dilated kernel a window meets every other place, or fewer.
     axes = zip(window.sides, dilation, kernel, strict=True)
     sides = torch.Size(min((side - 1) // d + 1, whole) for side, d, whole in axes)
-    if sides == kernel:
+    windows = prod(whole - side + 1 for whole, side in zip(kernel, sides, strict=True))
+    if windows <= away.count:
+        # Together they are the whole kernel, or more.
         return Departure(clean, away.count, after) if after else None
-    more = 1 + widening(weight[0].numel() + ceil(away.count), x)
     fall, rise = _changes(x, away, kernel, sides, of)
-    fall, rise = fall.view(y.shape) * more, rise.view(y.shape) * more
-    change = fall + y.spread.slack, rise + y.spread.slack
+    change = fall.view(y.shape) + y.spread.slack, rise.view(y.shape) + y.spread.slack
     return Departure(clean, away.count, after, change)
 
 
@@ -94,7 +94,8 @@ def _sizes(rest: tuple[Any, ...]) -> tuple[Any, Any, Any, int]:
 def _changes(x: Box, away: Departure, kernel: Size, sides: Size, of: Layer) -> Change:
     """How far outputs can fall and rise, in the order of their values.
 
-    A linear layer of planes is a convolution whose kernel is the plane.
+    Of inputs between m - r and m + r from the clean ones an output is between W m - |W| r and
+    W m + |W| r from its own. A linear layer of planes is a convolution whose kernel is the plane.
 
     :param kernel: its rows and columns.
     :param sides: rows and columns of it that a flip can change."""
@@ -102,30 +103,63 @@ def _changes(x: Box, away: Departure, kernel: Size, sides: Size, of: Layer) -> C
     groups, places = _sizes(rest)[3] if weight.ndim == 4 else 1, prod(kernel)
     # [groups, places of the kernel, outputs, channels]
     rows = weight.view(groups, len(weight) // groups, -1, places).permute(0, 3, 1, 2)
-    plus, minus = rows.clamp(min=0), (-rows).clamp(min=0)
-    rows = torch.cat([torch.cat([plus, minus], 3), torch.cat([minus, plus], 3)], 2)
+    rows, more = rows.contiguous(), 1 + 2 * widening(weight[0].numel() + ceil(away.count), x)
+    sizes = rows.abs() * more
     (low, high), (lowest, highest) = x.ends, away.clean.ends
-    rooms = torch.stack([(lowest - low).clamp(min=0), (high - highest).clamp(min=0)], 1)
+    down, up = (lowest - low).clamp(min=0), (high - highest).clamp(min=0)
+    middle, reach = (up - down) / 2, (up + down) / 2
     seen = patches(func, x.centre[:1], weight, *rest).shape[2]
     size = max(1, ELEMENTS // (2 * len(weight) * seen * places))
     parts = []
-    for part in torch.split(rooms, size):
-        down, up = (patches(func, room, weight, *rest) for room in part.unbind(1))
-        room = torch.cat([r.reshape(groups, -1, places, r[0].numel()) for r in (down, up)], 1)
-        sums = torch.unflatten(rows @ room.transpose(1, 2), 1, kernel)
-        sums = sums.unfold(1, sides[0], 1).sum(-1).unfold(2, sides[1], 1).sum(-1)
-        change = _most(sums.flatten(1, 2), away.count)
-        # [groups, falls and rises of outputs, samples and places]
-        change = change.view(groups, 2, -1, len(part), seen)
-        parts.append(change.permute(1, 3, 0, 2, 4).flatten(2))
+    for several in zip(middle.split(size), reach.split(size), strict=True):
+        m, r = (patches(func, part, weight, *rest).flatten(1) for part in several)
+        m, r = (part.view(groups, -1, places, part.shape[1]).transpose(1, 2) for part in (m, r))
+        shifts, spans = (_windows(a @ b, kernel, sides) for a, b in ((rows, m), (sizes, r)))
+        change = torch.stack([_most(spans + sign * shifts, away.count) for sign in (-1, 1)])
+        # [falls and rises, groups, outputs, samples and places]
+        change = change.unflatten(3, (-1, seen)).permute(0, 3, 1, 2, 4)
+        parts.append(change.flatten(2))
     fall, rise = torch.cat(parts, 1)
     return fall, rise
 
 
+def _windows(sums: Tensor, kernel: Size, sides: Size) -> Tensor:
+    """Sums over all windows of a kernel [windows, groups, outputs, M].
+
+    :param sums: of its places [groups, places, outputs, M]."""
+    sums = sums.transpose(0, 1).unflatten(0, kernel)
+    for axis, side in enumerate(sides):
+        count = kernel[axis] - side + 1
+        total = sums.narrow(axis, 0, count)
+        for start in range(1, side):
+            total = total + sums.narrow(axis, start, count)
+        sums = total
+    return sums.flatten(0, 1)
+
+
 def _most(sums: Tensor, count: float) -> Tensor:
-    """The sum of the `count` largest values along the second axis, of the last one a share."""
+    """The sum of the `count` largest values along the first axis, of the last one a share."""
     if count <= 1:
-        return sums.amax(1) * count
-    largest = sums.topk(min(ceil(count), sums.shape[1]), 1).values
-    shares = largest.new_tensor([min(1.0, count - i) for i in range(largest.shape[1])])
-    return (largest * shares.view(-1, 1, 1)).sum(1)
+        return sums.amax(0) * count
+    flips = ceil(count)
+    if sums.requires_grad:
+        largest = list(sums.topk(min(flips, len(sums)), 0).values)
+    else:
+        largest = _largest(sums, min(flips, len(sums)))
+    shares = [min(1.0, count - i) for i in range(len(largest))]
+    return torch.stack([share * one for share, one in zip(shares, largest, strict=True)]).sum(0)
+
+
+def _largest(sums: Tensor, count: int) -> list[Tensor]:
+    """The largest values along the first axis, the very largest first.
+
+    Each value goes down the list, and changes places with those that are smaller."""
+    largest = [torch.full_like(sums[0], -torch.inf) for _ in range(count)]
+    value, smaller = torch.empty_like(sums[0]), torch.empty_like(sums[0])
+    for one in sums:
+        value.copy_(one)
+        for place in largest:
+            torch.minimum(place, value, out=smaller)
+            torch.maximum(place, value, out=place)
+            value, smaller = smaller, value
+    return largest
