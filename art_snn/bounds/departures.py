@@ -91,12 +91,12 @@ class Departure(Away):
         """Lowest and highest values [K + 1, T, ...] by no flip at a step, by one, and so on.
 
         :param rounding: what both are widened by."""
-        changes = self.fewer or ()
+        changes, ends, inner = self.fewer or (), box.ends, self.clean.ends
         low, high = box.centre.new_empty(2, len(changes) + 2, *box.shape)
-        torch.sub(box.ends[0], rounding, out=low[-1])
-        torch.add(box.ends[1], rounding, out=high[-1])
-        torch.sub(self.clean.ends[0], rounding, out=low[0])
-        torch.add(self.clean.ends[1], rounding, out=high[0])
+        torch.sub(ends[0], rounding, out=low[-1])
+        torch.add(ends[1], rounding, out=high[-1])
+        torch.sub(inner[0], rounding, out=low[0])
+        torch.add(inner[1], rounding, out=high[0])
         for place, (fall, rise) in enumerate(changes, 1):
             torch.sub(low[0], fall, out=low[place])
             torch.add(high[0], rise, out=high[place])

@@ -19,37 +19,38 @@ class FlipReach(Reach):
     """Perturbations of at most so many flips, of which a value can take several after pooling.
 
     :param count: flips of a sample, in training also a fraction of one.
-    :param up, down: how many flips can raise and lower a value, in the shape of the samples.
-    :param unit: the change of a value by one flip, positive, in the same shape."""
+    :param down: how many flips can lower a value, in the shape of the samples.
+    :param unit: the change of a value by one flip, positive, in the same shape.
+    :param both: how many flips can lower or raise a value."""
 
     count: float
-    up: Tensor
     down: Tensor
     unit: Tensor
+    both: int = 1
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> "FlipReach":
-        up, down, unit = map(function, (self.up, self.down, self.unit))
-        return replace(self, up=up, down=down, unit=unit)
+        return replace(self, down=function(self.down), unit=function(self.unit))
 
     def scaled(self, factor: Any) -> "FlipReach":
         return replace(self, unit=self.unit * factor)
 
     def pooled(self, function: Callable[[Tensor], Tensor], area: int) -> "FlipReach":
-        up, down = ((function(part) * area).round_() for part in (self.up, self.down))
-        return replace(self, up=up, down=down, unit=(self.unit.amax() / area).expand_as(up))
+        down = function(self.down).mul_(area).round_()
+        unit = (self.unit.amax() / area).expand_as(down)
+        return replace(self, down=down, unit=unit, both=self.both * area)
 
     def changes(self, func: Any, weight: Tensor, *rest: Any) -> list[Change]:
         """The flips with the largest weights first, as many as the values they change can take."""
         unit = patches(func, self.unit.amax(0, keepdim=True), weight, *rest).flatten(1).amax(1)
+        room = torch.stack([self.both - self.down, self.down]).clamp_(max=ceil(self.count))
         groups = len(unit) // weight[0].numel()
         rows = weight.view(groups, -1, weight[0].numel()) * unit.view(groups, 1, -1)
-        room = torch.stack([self.up, self.down]).clamp_(max=ceil(self.count))
         distinct = distinct_patches(room, weight, *rest) if func is functional.conv2d else None
         if distinct is None:
             sums = self._of_each(rows, torch.stack([patches(func, r, weight, *rest) for r in room]))
         else:
             sums = self._of_distinct(rows, *distinct)
-        shape = func(self.up[:1], weight, None, *rest).shape[1:]
+        shape = func(self.down[:1], weight, None, *rest).shape[1:]
         return [(fall, rise) for fall, rise in sums.reshape(*sums.shape[:3], *shape)]
 
     def _of_each(self, rows: Tensor, room: Tensor) -> Tensor:
@@ -63,6 +64,6 @@ class FlipReach(Reach):
         sums = []
         for row, one in zip(rows, index.flatten(2).unbind(1), strict=True):
             table = largest_sums(row, room, self.count)
-            chosen = functional.embedding(one, table.flatten(0, 2).T.contiguous())
-            sums.append(chosen.unflatten(2, table.shape[:3]).permute(2, 3, 0, 4, 1))
-        return torch.cat(sums, 3)
+            seen = table.flatten(0, 2).index_select(1, one.flatten())
+            sums.append(seen.view(*table.shape[:3], *one.shape).transpose(2, 3))
+        return sums[0] if len(sums) == 1 else torch.cat(sums, 3)

@@ -29,9 +29,9 @@ def perturbed(x: Tensor, eps: float, norm: float, limits: Limits) -> Box:
     slack = ROUNDING * _largest(x, eps, ends).clamp_min(1.0)
     if norm == FLIPS:
         assert ends is not None
-        up, down = ((x != end).to(x.dtype) for end in (ends[1], ends[0]))
         unit = (ends[1] - ends[0]).expand_as(x)
-        return Box.around(x, Spread(unit, slack, reach=FlipReach(eps, up, down, unit)))
+        reach = FlipReach(eps, torch.ne(x, ends[0], out=torch.empty_like(x)), unit)
+        return Box.around(x, Spread(unit, slack, reach=reach))
     low, high = x - eps, x + eps
     if ends is not None:
         low, high = torch.maximum(low, ends[0]), torch.minimum(high, ends[1])

@@ -152,7 +152,10 @@ def _averages(
 
     :param apart: whether all windows have as many values, and none is in two of them."""
     spread = x.spread
-    centre, radius = function(x.centre), function(spread.radius)
+    centre, radius = function(x.centre), spread.radius
+    # Averages of one number are that number.
+    steady = not any(radius.stride()) and apart and factor == 1
+    radius = radius.flatten()[:1].expand(centre.shape) if steady else function(radius)
     reach = away = None
     if factor != 1:
         radius = radius.abs()

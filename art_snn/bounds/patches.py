@@ -52,7 +52,8 @@ def distinct_patches(room: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, 
     powers = most ** torch.arange(inputs, dtype=torch.float64, device=room.device)
     groups = room.shape[2] // weight.shape[1]
     kernel = powers.view(1, *weight.shape[1:]).expand(groups, -1, -1, -1)
-    codes = functional.conv2d(digits.double(), kernel, None, *rest).round_().long()
+    codes = functional.conv2d(digits.double(), kernel, None, *rest).round_()
+    codes = codes.to(torch.int32 if most**inputs < 2**31 else torch.int64)
     codes, index = codes.unique(return_inverse=True)
     parts = codes // powers.long()[:, None] % int(most)
     return torch.stack([parts % int(base), parts // int(base)]), index

@@ -103,7 +103,7 @@ def _changes(x: Box, away: Departure, kernel: Size, sides: Size, of: Layer) -> C
     groups, places = _sizes(rest)[3] if weight.ndim == 4 else 1, prod(kernel)
     # [groups, places of the kernel, outputs, channels]
     rows = weight.view(groups, len(weight) // groups, -1, places).permute(0, 3, 1, 2)
-    rows, more = rows.contiguous(), 1 + 2 * widening(weight[0].numel() + ceil(away.count), x)
+    rows, more = rows.contiguous(), 1 + widening(weight[0].numel() + ceil(away.count), x)
     sizes = rows.abs() * more
     (low, high), (lowest, highest) = x.ends, away.clean.ends
     down, up = (lowest - low).clamp(min=0), (high - highest).clamp(min=0)
@@ -115,7 +115,7 @@ def _changes(x: Box, away: Departure, kernel: Size, sides: Size, of: Layer) -> C
         m, r = (patches(func, part, weight, *rest).flatten(1) for part in several)
         m, r = (part.view(groups, -1, places, part.shape[1]).transpose(1, 2) for part in (m, r))
         shifts, spans = (_windows(a @ b, kernel, sides) for a, b in ((rows, m), (sizes, r)))
-        change = torch.stack([_most(spans + sign * shifts, away.count) for sign in (-1, 1)])
+        change = torch.stack([_most(ends, away.count) for ends in (spans - shifts, spans + shifts)])
         # [falls and rises, groups, outputs, samples and places]
         change = change.unflatten(3, (-1, seen)).permute(0, 3, 1, 2, 4)
         parts.append(change.flatten(2))
