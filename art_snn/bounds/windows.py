@@ -18,6 +18,7 @@ from art_snn.bounds.departures import Departure, Window
 from art_snn.bounds.flips import FlipReach
 from art_snn.bounds.patches import patches
 from art_snn.bounds.rounding import widening
+from art_snn.gradients.fixed import weights_held
 from art_snn.pooling import pair
 
 Layer = tuple[Any, Tensor, tuple[Any, ...]]
@@ -37,9 +38,11 @@ def departure(
 
     :param function: the layer."""
     away = x.spread.away
-    if isinstance(away, Departure) and away.window is not None:
-        return _of_windows(x, y, away, function(away.clean), of)
-    return _of_flips(x, y, start, of)
+    # Where weights are constants nothing differentiates it.
+    with torch.set_grad_enabled(torch.is_grad_enabled() and not weights_held()):
+        if isinstance(away, Departure) and away.window is not None:
+            return _of_windows(x, y, away, function(away.clean), of)
+        return _of_flips(x, y, start, of)
 
 
 def _of_flips(x: Box, y: Box, start: Start, of: Layer) -> Departure | None:
