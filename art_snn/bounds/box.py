@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-
 Change = tuple[Tensor, Tensor]
 """How far values can fall, and how far they can rise."""
 

@@ -11,6 +11,7 @@ from art_snn.bounds.box import Away, Box, Change
 from art_snn.bounds.rounding import widening
 from art_snn.pooling import Pair
 
+
 @dataclass(frozen=True)
 class Window:
     """Where one flip can change values: in all channels of a window of places.

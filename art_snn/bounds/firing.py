@@ -90,7 +90,7 @@ class Method(ABC):
             current = current.detached()
         sure, maybe = (torch.empty_like(current.centre, requires_grad=False) for _ in range(2))
         with torch.no_grad():
-            for rows in blocks(sure, BUFFERS):
+            for rows in blocks(sure, BUFFERS * _numbers(current)):
                 self.write(dynamics, current.rows(rows), sure[:, rows], maybe[:, rows])
         steps = None if current.spread.away is None else (sure.sum(0), maybe.sum(0))
         if held:
@@ -134,6 +134,12 @@ class Method(ABC):
             means.append(spikes.cumsum(0) / steps)
         low, high = means
         return SpikeBounds((low + high) / 2, (high - low) / 2)
+
+
+def _numbers(current: Box) -> int:
+    """Of flips at a step for which potentials have intervals; 1 without flips."""
+    away = current.spread.away
+    return len(away.fewer or ()) + 2 if isinstance(away, Departure) else 1
 
 
 class StepIntervals(Method):

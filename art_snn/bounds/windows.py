@@ -13,11 +13,12 @@ import torch
 from torch import Size, Tensor
 from torch.nn import functional
 
-from art_snn.bounds.box import Box, Change, nothing
+from art_snn.bounds.box import Box, Change, Spread, nothing
 from art_snn.bounds.departures import Departure, Window
 from art_snn.bounds.flips import FlipReach
 from art_snn.bounds.patches import patches
 from art_snn.bounds.rounding import widening
+from art_snn.bounds.sums import most_of, window_sums
 from art_snn.gradients.fixed import weights_held
 from art_snn.pooling import pair
 
@@ -27,8 +28,9 @@ Start = tuple[Tensor, list[Change] | None]
 """Of the first layer its outputs without flips, and their changes by one flip, by two, and so on to
 all but one; None where a value is of all steps."""
 
-ELEMENTS = 2**20
-"""Values that outputs see, of as many samples as are computed at a time."""
+ELEMENTS = 2**18
+"""Values that outputs see, of as many samples as are computed at a time, which should fit into
+the cache."""
 
 
 def departure(
@@ -108,61 +110,33 @@ def _changes(x: Box, away: Departure, kernel: Size, sides: Size, of: Layer) -> C
     rows = weight.view(groups, len(weight) // groups, -1, places).permute(0, 3, 1, 2)
     rows, more = rows.contiguous(), 1 + widening(weight[0].numel() + ceil(away.count), x)
     sizes = rows.abs() * more
-    (low, high), (lowest, highest) = x.ends, away.clean.ends
-    down, up = (lowest - low).clamp(min=0), (high - highest).clamp(min=0)
-    middle, reach = (up - down) / 2, (up + down) / 2
     seen = patches(func, x.centre[:1], weight, *rest).shape[2]
     size = max(1, ELEMENTS // (2 * len(weight) * seen * places))
     parts = []
-    for several in zip(middle.split(size), reach.split(size), strict=True):
+    for start in range(0, len(x), size):
+        several = _moves(x, away.clean, slice(start, start + size))
         m, r = (patches(func, part, weight, *rest).flatten(1) for part in several)
         m, r = (part.view(groups, -1, places, part.shape[1]).transpose(1, 2) for part in (m, r))
-        shifts, spans = (_windows(a @ b, kernel, sides) for a, b in ((rows, m), (sizes, r)))
-        change = torch.stack([_most(ends, away.count) for ends in (spans - shifts, spans + shifts)])
-        # [falls and rises, groups, outputs, samples and places]
+        shifts, spans = (window_sums(a @ b, kernel, sides) for a, b in ((rows, m), (sizes, r)))
+        change = torch.stack(
+            [most_of(ends, away.count) for ends in (spans - shifts, spans + shifts)]
+        )
+        # The ends [2], groups, outputs, samples and places.
         change = change.unflatten(3, (-1, seen)).permute(0, 3, 1, 2, 4)
         parts.append(change.flatten(2))
     fall, rise = torch.cat(parts, 1)
     return fall, rise
 
 
-def _windows(sums: Tensor, kernel: Size, sides: Size) -> Tensor:
-    """Sums over all windows of a kernel [windows, groups, outputs, M].
-
-    :param sums: of its places [groups, places, outputs, M]."""
-    sums = sums.transpose(0, 1).unflatten(0, kernel)
-    for axis, side in enumerate(sides):
-        count = kernel[axis] - side + 1
-        total = sums.narrow(axis, 0, count)
-        for start in range(1, side):
-            total = total + sums.narrow(axis, start, count)
-        sums = total
-    return sums.flatten(0, 1)
+def _moves(x: Box, clean: Box, rows: slice) -> tuple[Tensor, Tensor]:
+    """The middle of what flips do to the clean values of some samples, and how far around it."""
+    (low, high), (lowest, highest) = (_part(box, rows).ends for box in (x, clean))
+    down, up = (lowest - low).clamp(min=0), (high - highest).clamp(min=0)
+    return (up - down) / 2, (up + down) / 2
 
 
-def _most(sums: Tensor, count: float) -> Tensor:
-    """The sum of the `count` largest values along the first axis, of the last one a share."""
-    if count <= 1:
-        return sums.amax(0) * count
-    flips = ceil(count)
-    if sums.requires_grad:
-        largest = list(sums.topk(min(flips, len(sums)), 0).values)
-    else:
-        largest = _largest(sums, min(flips, len(sums)))
-    shares = [min(1.0, count - i) for i in range(len(largest))]
-    return torch.stack([share * one for share, one in zip(shares, largest, strict=True)]).sum(0)
-
-
-def _largest(sums: Tensor, count: int) -> list[Tensor]:
-    """The largest values along the first axis, the very largest first.
-
-    Each value goes down the list, and changes places with those that are smaller."""
-    largest = [torch.full_like(sums[0], -torch.inf) for _ in range(count)]
-    value, smaller = torch.empty_like(sums[0]), torch.empty_like(sums[0])
-    for one in sums:
-        value.copy_(one)
-        for place in largest:
-            torch.minimum(place, value, out=smaller)
-            torch.maximum(place, value, out=place)
-            value, smaller = smaller, value
-    return largest
+def _part(box: Box, rows: slice) -> Box:
+    """Some samples of a box [N, ...]."""
+    radius, slack = box.spread.radius[rows], box.spread.slack
+    slack = slack[rows] if slack.shape == box.shape else slack
+    return Box.around(box.centre[rows], Spread(radius, slack))

@@ -61,3 +61,18 @@ def test_samples_are_computed_in_parts_and_give_the_same(monkeypatch):
     monkeypatch.setattr("art_snn.bounds.largest.ELEMENTS", 600)
     for a, b in zip(together, ends(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["convolution", "with a stride", "in groups", "pooled"])
+def test_patches_give_the_same_each_once_and_one_by_one(name, monkeypatch):
+    torch.manual_seed(0)
+    layer, x = LAYERS[name](), (torch.rand(5, 2, 4, 4) > 0.6).float()
+
+    def changes():
+        with torch.no_grad(), Propagation():
+            return layer(perturbed(x, 3, 0.0, (0.0, 1.0))).ends
+
+    once = changes()
+    monkeypatch.setattr("art_snn.bounds.patches.CODES", 0.0)
+    for a, b in zip(once, changes(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
