@@ -57,7 +57,7 @@ class FlipReach(Reach):
         """Sums [K, 2, N, outputs, places] of what outputs see [2, F, N, places], group by group."""
         parts = room.flatten(2).chunk(len(rows), 1)
         sums = [largest_sums(row, part, self.count) for row, part in zip(rows, parts, strict=True)]
-        return torch.cat(sums, 2).unflatten(3, room.shape[2:]).transpose(2, 3)
+        return torch.unflatten(torch.cat(sums, 2), 3, room.shape[2:]).transpose(2, 3)
 
     def _of_distinct(self, rows: Tensor, room: Tensor, index: Tensor) -> Tensor:
         """The same of distinct patches, in the order of the outputs that see them."""

@@ -30,8 +30,8 @@ def perturbed(x: Tensor, eps: float, norm: float, limits: Limits) -> Box:
     if norm == FLIPS:
         assert ends is not None
         unit = (ends[1] - ends[0]).expand_as(x)
-        reach = FlipReach(eps, torch.ne(x, ends[0], out=torch.empty_like(x)), unit)
-        return Box.around(x, Spread(unit, slack, reach=reach))
+        flips = FlipReach(eps, torch.ne(x, ends[0], out=torch.empty_like(x)), unit)
+        return Box.around(x, Spread(unit, slack, reach=flips))
     low, high = x - eps, x + eps
     if ends is not None:
         low, high = torch.maximum(low, ends[0]), torch.minimum(high, ends[1])

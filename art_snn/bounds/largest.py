@@ -28,11 +28,11 @@ def largest_sums(rows: Tensor, room: Tensor, count: float) -> Tensor:
     flips = ceil(count)
     room = room.flatten(0, 1).to(torch.uint8 if flips < 128 else torch.int32)
     size = max(1, ELEMENTS // (flips * len(places)))
-    ranks = torch.cat([_ranks(places, part, flips) for part in room.split(size, 1)], 2)
+    ranks = torch.cat([_ranks(places, part, flips) for part in torch.split(room, size, 1)], 2)
     each = sizes.repeat(2, 1).expand(flips, -1, -1).gather(2, ranks)
     if count < flips:
         each = torch.cat([each[:-1], each[-1:] * (count - flips + 1)])
-    return each.cumsum(0).unflatten(1, (2, -1))
+    return each.cumsum(0).view(flips, 2, len(rows), -1)
 
 
 @torch.no_grad()
@@ -44,7 +44,7 @@ def _ranks(places: Tensor, room: Tensor, flips: int) -> Tensor:
     spent = room.new_zeros(len(places), room.shape[1])
     before = torch.arange(flips, dtype=room.dtype, device=room.device).view(-1, 1, 1)
     ranks = torch.zeros(flips, *spent.shape, dtype=torch.int64, device=room.device)
-    for several in places.split(CHECKED, 1):
+    for several in torch.split(places, CHECKED, 1):
         passed = torch.zeros(ranks.shape, dtype=torch.uint8, device=room.device)
         for place in several.unbind(1):
             spent.add_(room[place]).clamp_(max=flips)

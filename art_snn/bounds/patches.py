@@ -54,6 +54,6 @@ def distinct_patches(room: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, 
     kernel = powers.view(1, *weight.shape[1:]).expand(groups, -1, -1, -1)
     codes = functional.conv2d(digits.double(), kernel, None, *rest).round_()
     codes = codes.to(torch.int32 if most**inputs < 2**31 else torch.int64)
-    codes, index = codes.unique(return_inverse=True)
+    codes, index = torch.unique(codes, return_inverse=True)
     parts = codes // powers.long()[:, None] % int(most)
     return torch.stack([parts % int(base), parts // int(base)]), index

@@ -10,7 +10,7 @@ def window_sums(sums: Tensor, kernel: Size, sides: Size) -> Tensor:
     """Sums over all windows of a kernel [windows, groups, outputs, M].
 
     :param sums: of its places [groups, places, outputs, M]."""
-    sums = sums.transpose(0, 1).unflatten(0, kernel)
+    sums = torch.unflatten(sums.transpose(0, 1), 0, kernel)
     for axis, side in enumerate(sides):
         count = kernel[axis] - side + 1
         total = sums.narrow(axis, 0, count)

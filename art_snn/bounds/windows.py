@@ -122,7 +122,7 @@ def _changes(x: Box, away: Departure, kernel: Size, sides: Size, of: Layer) -> C
             [most_of(ends, away.count) for ends in (spans - shifts, spans + shifts)]
         )
         # The ends [2], groups, outputs, samples and places.
-        change = change.unflatten(3, (-1, seen)).permute(0, 3, 1, 2, 4)
+        change = torch.unflatten(change, 3, (-1, seen)).permute(0, 3, 1, 2, 4)
         parts.append(change.flatten(2))
     fall, rise = torch.cat(parts, 1)
     return fall, rise
