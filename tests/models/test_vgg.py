@@ -16,6 +16,7 @@ from art_snn.layers import Normalize
 from art_snn.models import (
     MODELS,
     Widths,
+    cnn4,
     kaiming,
     resnet17,
     sew_resnet17,
@@ -45,7 +46,7 @@ def of(net, kind):
 
 
 def test_the_models_are_known_by_name():
-    functions = (vgg5, vgg11, vgg16, resnet17, sew_resnet17, vgg_dvs)
+    functions = (vgg5, vgg11, vgg16, resnet17, sew_resnet17, vgg_dvs, cnn4)
     assert dict(MODELS) == {one.__name__.replace("_", "-"): one for one in functions}
 
 
