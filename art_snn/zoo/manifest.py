@@ -4,7 +4,7 @@ import json
 
 import cattrs
 
-from art_snn.checks import invalid
+from art_snn.checks import first_line, invalid
 from art_snn.metrics import Share
 from art_snn.models import Architecture
 from art_snn.zoo.entry import Zoo
@@ -39,9 +39,8 @@ def from_text(text: str, source: object) -> Zoo:
             raise ValueError(f"schema {content['schema']!r}")
         zoo: Zoo = _converter.structure(content, Zoo)
     except Exception as error:
-        # What is wrong in a manifest shows in as many ways as there are fields.
-        causes = getattr(error, "exceptions", None)
-        reason = "; ".join(cattrs.transform_error(error)) if causes else repr(error)
+        # cattrs collects whatever the fields raise, and says where each of them lies.
+        reason = cattrs.transform_error(error, "", lambda cause, _: first_line(cause))[0]
         expected = f"a manifest of the zoo, of schema {SCHEMA}"
         raise invalid("zoo", expected, f"{source} ({reason})", remedy) from error
     return zoo

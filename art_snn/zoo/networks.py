@@ -40,11 +40,7 @@ def load(name: str) -> SpikingNetwork:
     :raises WriteFailed: when they cannot be written into the cache."""
     about = entry(name)
     channels, *sides = about.input_shape[-3:]
-    form: dict[str, Any] = {
-        "in_channels": channels,
-        "image_size": tuple(sides),
-        "classes": about.classes,
-    }
+    form: dict[str, Any] = {"in_channels": channels, "image_size": tuple(sides)}
     network = about.architecture.made(classes=about.classes, **form)
     checkpoint.load(network, local_file(about))
     return network.eval()

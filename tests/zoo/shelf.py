@@ -19,7 +19,7 @@ from art_snn.training import Recipe
 from art_snn.zoo import ZooEntry
 from tests.zoo.add import Addition, add
 
-SMALL = Architecture(model="cnn4", width=0.1, steps=2)
+SMALL = Architecture(model="cnn4", width=0.1)
 WORDS = {"licence": "CC0", "attribution": "drawn here"}
 
 
