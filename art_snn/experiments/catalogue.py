@@ -7,7 +7,7 @@ from typing import Any
 
 from art_snn import zoo
 from art_snn.checks import require
-from art_snn.data import Source
+from art_snn.data import RANDOM, Source
 from art_snn.models import Architecture
 from art_snn.models.own import ZOO
 from art_snn.zoo.networks import data_set, source_of
@@ -29,7 +29,7 @@ def from_zoo(architecture: Architecture, weights: Sequence[Path], source: Source
     expected, remedy = f"None next to {model}, which has weights", "Leave one of them out."
     require(not weights, "checkpoint", expected, ", ".join(map(str, weights)), remedy)
     about = zoo.entry(model.removeprefix(ZOO), "model")
-    if source.data is None or source.random:
+    if source.data is None or source == Source(data=RANDOM):
         data = source_of(data_set(about.data))
         source = replace(source, data=data.data, **_given(data))
     return replace(architecture, model=None), (local_file(about),), source

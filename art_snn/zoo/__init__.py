@@ -1,9 +1,9 @@
 """Small trained networks by name: what they are, how they were trained, how robust they are."""
 
 from art_snn.zoo.entry import (
-    DataSet as DataSet,
     Standard as Standard,
     Zoo as Zoo,
+    ZooData as ZooData,
     ZooEntry as ZooEntry,
 )
 from art_snn.zoo.networks import (

@@ -36,7 +36,7 @@ class Standard:
 
 
 @dataclass(frozen=True)
-class DataSet:
+class ZooData:
     """A data set of the zoo.
 
     :param name: in the zoo.
@@ -125,7 +125,7 @@ class Zoo:
     """All networks and data sets, each in the order of their names."""
 
     networks: tuple[ZooEntry, ...] = ()
-    data: tuple[DataSet, ...] = ()
+    data: tuple[ZooData, ...] = ()
 
     def __post_init__(self) -> None:
         for parts in (self.networks, self.data):

@@ -1,20 +1,21 @@
 """Networks, classifiers and samples of the zoo."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import numpy as np
 
 from art_snn import checkpoint
-from art_snn.checks import MissingFile, invalid, shown
+from art_snn.checks import ArgumentError, MissingFile, WriteFailed, invalid, shown
 from art_snn.classifier import PyTorchSpikingClassifier, wrapped
 from art_snn.data import Source
 from art_snn.network import SpikingNetwork
-from art_snn.zoo.entry import FIRST, DataSet, Zoo, ZooEntry
+from art_snn.zoo.entry import FIRST, Zoo, ZooData, ZooEntry
 from art_snn.zoo.places import local_file, manifest
 
-Part = TypeVar("Part", ZooEntry, DataSet)
+Part = TypeVar("Part", ZooEntry, ZooData)
 
 
 def names() -> list[str]:
@@ -75,12 +76,12 @@ def samples(name: str) -> tuple[np.ndarray, np.ndarray]:
     return data.x_test[:FIRST], data.y_test[:FIRST]
 
 
-def data_set(name: str, argument: str = "name") -> DataSet:
+def data_set(name: str, argument: str = "name") -> ZooData:
     """What is known of a data set of the zoo; errors as those of :func:`entry`."""
     return _named(name, argument, lambda zoo: zoo.data)
 
 
-def source_of(about: DataSet) -> Source:
+def source_of(about: ZooData) -> Source:
     """Where a data set comes from: the samples that the zoo holds, otherwise the whole of it."""
     if not about.sha256:
         return about.source
@@ -89,10 +90,12 @@ def source_of(about: DataSet) -> Source:
 
 def _named(name: str, argument: str, parts: Callable[[Zoo], tuple[Part, ...]]) -> Part:
     """The part of that name; a manifest that lacks it may be an old one, and is fetched anew."""
-    for anew in (False, True):
-        there = {part.name: part for part in parts(manifest(anew))}
-        if name in there:
-            return there[name]
+    there = {part.name: part for part in parts(manifest())}
+    if name not in there:
+        with suppress(ArgumentError, WriteFailed):
+            there = {part.name: part for part in parts(manifest(anew=True))}
+    if name in there:
+        return there[name]
     near = get_close_matches(str(name), there, n=3, cutoff=0.4)
     remedy = f"Did you mean {' or '.join(near)}?" if near else "art-snn zoo lists them."
     raise invalid(argument, f"one of {', '.join(there)}", shown(name), remedy)

@@ -9,7 +9,7 @@ from pathlib import Path
 import art_snn
 from art_snn.checks import invalid
 from art_snn.paths import FILE, expand_path, require_kind
-from art_snn.zoo.entry import DataSet, Zoo, ZooEntry
+from art_snn.zoo.entry import Zoo, ZooData, ZooEntry
 from art_snn.zoo.fetch import cache, fetch
 from art_snn.zoo.manifest import MANIFEST, from_text
 
@@ -45,13 +45,13 @@ def manifest(anew: bool = False) -> Zoo:
     return from_text(file.read_text("utf-8"), file)
 
 
-def place_of(part: ZooEntry | DataSet) -> str:
+def place_of(part: ZooEntry | ZooData) -> str:
     """Where the file of a network or a data set is: ART_SNN_ZOO, checkout, cache or to fetch."""
     places = (name for name, folder in folders().items() if _is_there(folder, part))
     return next(places, FETCHED)
 
 
-def local_file(part: ZooEntry | DataSet) -> Path:
+def local_file(part: ZooEntry | ZooData) -> Path:
     """The file of a network or a data set, which is fetched into the cache where it is nowhere.
 
     :raises ArgumentError: when it lies damaged next to its manifest, or cannot be fetched.
@@ -68,7 +68,7 @@ def local_file(part: ZooEntry | DataSet) -> Path:
     return places[CACHE] / part.file
 
 
-def _is_there(folder: Path, part: ZooEntry | DataSet) -> bool:
+def _is_there(folder: Path, part: ZooEntry | ZooData) -> bool:
     """Whether the folder has the file with the bytes that the manifest states."""
     path = folder / part.file
     if not path.is_file() or path.stat().st_size != part.bytes:

@@ -83,6 +83,17 @@ def test_there_are_as_many_parameters_as_counted_by_hand(name, width, image_size
     assert sum(p.numel() for p in net.parameters()) == convolutions + linears
 
 
+@pytest.mark.parametrize(("width", "sides"), [(1.0, (8, 8)), (0.25, (9, 5))])
+def test_the_small_network_has_as_many_parameters_as_counted_by_hand(width, sides):
+    c, h, pixels = 32 * width, 128 * width, math.prod((side + 1) // 2 for side in sides)
+    net = cnn4(in_channels=2, classes=7, image_size=sides, width=width)
+    convolutions = 9 * 2 * c + c + 9 * c * c + c
+    linears = c * pixels * h + h + h * 7 + 7
+    assert sum(p.numel() for p in net.parameters()) == convolutions + linears
+    assert (len(of(net, LIF)), of(net, nn.BatchNorm2d)) == (3, [])
+    assert net.eval()(torch.rand(2, 2, *sides)).shape == (2, 7)
+
+
 def test_a_plan_without_its_last_pool_keeps_the_size():
     net = vgg(Widths(((3,), (4,)), (), last_pool=False), image_size=8, classes=2)
     assert [n.in_features for n in of(net, nn.Linear)] == [4 * 4 * 4]

@@ -27,7 +27,7 @@ from art_snn.files import digest, whole, write_arrays, write_text
 from art_snn.metrics import Share
 from art_snn.models import DEFAULTS, Architecture
 from art_snn.seeding import seeded
-from art_snn.zoo.entry import FIRST, DataSet, Standard, Zoo, ZooEntry
+from art_snn.zoo.entry import FIRST, Standard, Zoo, ZooData, ZooEntry
 from art_snn.zoo.manifest import MANIFEST, as_text, from_text
 
 ZOO = Path(__file__).parents[2] / "zoo"
@@ -103,7 +103,7 @@ def add(addition: Addition) -> ZooEntry:
     return entry
 
 
-def zoo_with(zoo: Zoo, entry: ZooEntry, data_set: DataSet) -> Zoo:
+def zoo_with(zoo: Zoo, entry: ZooEntry, data_set: ZooData) -> Zoo:
     """The zoo with a network and a data set in the place of earlier ones of their names."""
     networks = (entry, *(one for one in zoo.networks if one.name != entry.name))
     return Zoo(networks, (data_set, *(one for one in zoo.data if one.name != data_set.name)))
@@ -114,7 +114,7 @@ def total(zoo: Zoo) -> int:
     return sum(part.bytes for part in (*zoo.networks, *zoo.data))
 
 
-def _data(addition: Addition, earlier: DataSet | None) -> tuple[DataSet, Dataset]:
+def _data(addition: Addition, earlier: ZooData | None) -> tuple[ZooData, Dataset]:
     """The data set, which is the earlier one where there is one."""
     if earlier is not None:
         data, remedy = earlier.source.load(), "Give a new set another name."
@@ -124,7 +124,7 @@ def _data(addition: Addition, earlier: DataSet | None) -> tuple[DataSet, Dataset
     remedy = "Say where the data come from, and what one may do with them."
     require(addition.licence and addition.attribution, "licence", "words", "none", remedy)
     words = (addition.licence, addition.attribution)
-    unseen = DataSet(addition.data, json.loads(addition.options), "0" * 64, None, *words)
+    unseen = ZooData(addition.data, json.loads(addition.options), "0" * 64, None, *words)
     data = unseen.source.load()
     limits = data.value_range
     about = replace(unseen, digest=digest_of(data), value_range=limits)
@@ -136,7 +136,7 @@ def digest_of(data: Dataset) -> str:
     return digest("", data.x_train, data.y_train, data.x_test, data.y_test)
 
 
-def _held(about: DataSet, data: Dataset, folder: Path) -> DataSet:
+def _held(about: ZooData, data: Dataset, folder: Path) -> ZooData:
     """The data set with a file of samples, from which they are read as they are."""
     rows = {"train": slice(TRAINING), "test": slice(FIRST)}
     arrays = {f"x_{n}": smallest(getattr(data, f"x_{n}")[part]) for n, part in rows.items()}

@@ -146,13 +146,16 @@ def test_two_processes_fetch_one_network_at_once(server: Server, cache):
     assert {file.name for file in cache.iterdir()} == {MANIFEST, FILE}
 
 
-def test_a_name_that_the_cache_lacks_may_be_new(server: Server, cache, tmp_path):
+def test_a_name_that_the_cache_lacks_may_be_new(server: Server, cache, tmp_path, monkeypatch):
     zoo.names()
     added(tmp_path, "newer", seed=1)
     server.files |= {file.name: file.read_bytes() for file in (tmp_path / "zoo").iterdir()}
     assert zoo.entry("newer").training == "none"
     with pytest.raises(ArgumentError, match=r"^name: expected one of newer, small-plain, got 'no'"):
         zoo.entry("no")
+    monkeypatch.setattr(fetching, "address", lambda: "http://127.0.0.1:1/zoo")
+    with pytest.raises(ArgumentError, match=r"^name: .* got 'newest'\. Did you mean newer\?"):
+        zoo.entry("newest")
 
 
 @pytest.mark.parametrize("there", ["manifest", "nothing"])

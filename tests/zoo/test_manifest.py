@@ -13,12 +13,12 @@ from jsonschema import Draft202012Validator
 from art_snn.checks import ArgumentError
 from art_snn.metrics import Share
 from art_snn.models import Architecture
-from art_snn.zoo import DataSet, Standard, Zoo, ZooEntry
+from art_snn.zoo import Standard, Zoo, ZooData, ZooEntry
 from art_snn.zoo.manifest import as_text, from_text
 
 DOCS = Path(__file__).parents[2] / "docs"
 VALIDATOR = Draft202012Validator(json.loads((DOCS / "zoo.schema.json").read_text("utf-8")))
-DATA = DataSet("bars", {"data": "bars.npz", "image_size": [4, 6]}, "ab" * 32, None, "CC0", "us")
+DATA = ZooData("bars", {"data": "bars.npz", "image_size": [4, 6]}, "ab" * 32, None, "CC0", "us")
 HELD = replace(DATA, name="held", value_range=(0.0, 1.0), sha256="cd" * 32, bytes=7)
 STANDARD = Standard(0.1, "inf", Share(3, 4), True, None, "0.1.0")
 ENTRY = ZooEntry(
