@@ -58,7 +58,8 @@ class ZooData:
     bytes: int = 0
 
     def __post_init__(self) -> None:
-        _check(self.name, self.sha256 or self.digest)
+        for sha256 in filter(None, (self.digest or "none", self.sha256)):
+            _check(self.name, sha256)
 
     @property
     def file(self) -> str:

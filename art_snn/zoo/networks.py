@@ -36,7 +36,7 @@ def entry(name: str, argument: str = "name") -> ZooEntry:
 def load(name: str) -> SpikingNetwork:
     """The network with its weights, in evaluation mode, on the CPU.
 
-    :return: network from [N, *input_shape] to [N, classes].
+    :return: network from ``[N, *input_shape]`` to ``[N, classes]``.
     :raises ArgumentError: as :func:`entry`, and when its weights are damaged or cannot be fetched.
     :raises WriteFailed: when they cannot be written into the cache."""
     about = entry(name)
@@ -60,7 +60,7 @@ def samples(name: str) -> tuple[np.ndarray, np.ndarray]:
     """The first test samples of a data set, as the classifiers take them.
 
     :param name: of a data set of the zoo, such as digits.
-    :return: x float32 [n, *input_shape] and classes y int64 [n], of 200 samples at most.
+    :return: x float32 ``[n, *input_shape]`` and classes y int64 ``[n]``, 200 samples at most.
     :raises ArgumentError: as :func:`entry`.
     :raises FileNotFoundError: when the zoo may not hold them and they are not in the folder data;
         it says what to fetch."""

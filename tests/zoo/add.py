@@ -1,6 +1,6 @@
 """Makes an entry of the zoo from a training of ours: python -m tests.zoo.add --help.
 
-It runs the code of the model that was trained. The same call writes the same bytes again."""
+The same call writes the same bytes again."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Addition:
     :param options: of a new data set: fields of Source, as JSON.
     :param licence: of a new data set.
     :param attribution: of a new data set: who made it, and where it comes from.
-    :param hold: keep the first test samples of a new data set in the zoo, as its licence allows.
+    :param hold: keep the first test samples of the data set in the zoo, as its licence allows.
     :param model: the model of art_snn that has the layers of a function of yours.
     :param steps: time steps of that model.
     :param output: folder of the zoo."""
@@ -120,7 +120,8 @@ def _data(addition: Addition, earlier: ZooData | None) -> tuple[ZooData, Dataset
         data, remedy = earlier.source.load(), "Give a new set another name."
         same = digest_of(data) == earlier.digest
         require(same, "data", f"the arrays of {earlier.name}", "others", remedy)
-        return earlier, data
+        hold = addition.hold and not earlier.sha256
+        return (_held(earlier, data, addition.output) if hold else earlier), data
     remedy = "Say where the data come from, and what one may do with them."
     require(addition.licence and addition.attribution, "licence", "words", "none", remedy)
     words = (addition.licence, addition.attribution)

@@ -68,6 +68,14 @@ def test_the_plan_standard_is_noted_and_stays_with_the_weights(tmp_path):
     assert added(tmp_path, seed=1).standard == ()
 
 
+def test_samples_of_data_that_are_known_can_be_added_later(tmp_path):
+    added(tmp_path, hold=False)
+    assert "samples-pictures.npz" not in files(tmp_path / "zoo")
+    added(tmp_path)
+    zoo = from_text((tmp_path / "zoo" / MANIFEST).read_text("utf-8"), "")
+    assert zoo.data[0].bytes == len(files(tmp_path / "zoo")["samples-pictures.npz"])
+
+
 @pytest.mark.parametrize(
     ("of", "message"),
     [
