@@ -10,7 +10,7 @@ ENVIRONMENT = $(VENV)-frameworks-
 GPU = $(VENV)-gpu
 OFFLINE = $(GPU)/bin/python -m pip install --quiet --disable-pip-version-check --no-index --find-links "$(abspath $(WHEELS))"
 
-.PHONY: demo test test-processors test-faults test-frameworks test-device bench gpu-check check docs package examples examples-alone examples-study notebooks clean
+.PHONY: demo test test-processors test-faults test-frameworks test-device zoo-check bench gpu-check check docs package examples examples-alone examples-study notebooks clean
 
 demo: $(VENV)/.installed
 	$(BIN)/art-snn demo
@@ -28,6 +28,10 @@ test-faults: $(VENV)/.test
 test-frameworks: $(ENVIRONMENTS:%=$(ENVIRONMENT)%/.installed)
 	@set -e; for name in $(ENVIRONMENTS); do \
 		echo "$$name"; $(ENVIRONMENT)$$name/bin/pytest --import-mode=append -n 2 --dist worksteal tests/frameworks $(ARGS); done
+
+# Every network of the zoo: its files, its hashes and its accuracy.
+zoo-check: $(VENV)/.test
+	$(BIN)/pytest tests/zoo/test_shipped.py $(ARGS)
 
 # On a stand-in for CUDA, where g++ can build it; otherwise says why not.
 test-device: $(VENV)/.test

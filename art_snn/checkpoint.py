@@ -14,6 +14,7 @@ from art_snn.files import damage, write_tensors
 from art_snn.interop import AdaptedNetwork
 from art_snn.network import SpikingNetwork
 from art_snn.paths import FILE, expand_path, require_kind
+from art_snn.tensors import ENDING, read_safetensors, write_safetensors
 from art_snn.transfers import fetched
 
 FORMAT = "art_snn.checkpoint.1"
@@ -26,6 +27,7 @@ class CheckpointError(ArgumentError):
 def save(network: SpikingNetwork, path: str | Path, **notes: Any) -> None:
     """Write the parameters and buffers; an interrupted save leaves an earlier file whole.
 
+    :param path: a name that ends in .safetensors makes a file of that library.
     :param notes: numbers, strings, lists and dicts to keep with the weights, such as accuracy;
         numpy numbers and arrays become plain ones.
     :raises TypeError: for a note of another type, before anything is written.
@@ -36,17 +38,20 @@ def save(network: SpikingNetwork, path: str | Path, **notes: Any) -> None:
     _require_sound("network", names, values[len(state) :])
     weights = dict(zip(state, values, strict=False))
     plain = {name: _plain(name, value) for name, value in notes.items()}
-    write_tensors(Path(path), {"format": FORMAT, "network": weights, "notes": plain})
+    if Path(path).suffix == ENDING:
+        write_safetensors(Path(path), weights, plain)
+    else:
+        write_tensors(Path(path), {"format": FORMAT, "network": weights, "notes": plain})
 
 
 def load(network: SpikingNetwork, path: str | Path) -> dict[str, Any]:
     """Read weights into the network, on whatever device it is; returns the notes.
 
-    The file is opened with weights_only=True: it can hold tensors and plain values, no code. Its
-    checksum must match. When anything is wrong the network is left as it was.
+    The file is opened with weights_only=True, or by safetensors: it can hold tensors and plain
+    values, no code. Its checksum must match. When anything is wrong the network is left as it was.
 
     :param path: file written by :func:`save`, or a plain state dict of this network, or of the
-        model that an adapted network is around.
+        model that an adapted network is around; a name that ends in .safetensors is read as such.
     :raises FileNotFoundError: when there is no such file.
     :raises CheckpointError: when the file is damaged, is no checkpoint, does not fit, or holds NaN,
         infinity, or tensors without values."""
@@ -94,6 +99,8 @@ def _notes(path: str | Path, content: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     require_kind("path", expand_path("path", path), FILE, "a checkpoint file")
+    if path.suffix == ENDING:
+        return _read_safe(path)
     try:
         spoilt = damage(path)
         content = None if spoilt else torch.load(path, map_location="cpu", weights_only=True)
@@ -109,6 +116,14 @@ def _read(path: Path) -> dict[str, Any]:
         remedy = "Save the network's weights, not an object."
         raise _unreadable(path, f"holds a {type(content).__name__}", remedy)
     return content
+
+
+def _read_safe(path: Path) -> dict[str, Any]:
+    try:
+        weights, noted = read_safetensors(path)
+    except ValueError as error:
+        raise _unreadable(path, str(error), "Take another copy of it, or save it again.") from error
+    return weights if noted is None else {"format": FORMAT, "network": weights, "notes": noted}
 
 
 def _unreadable(path: str | Path, why: str, remedy: str) -> CheckpointError:

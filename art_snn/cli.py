@@ -21,6 +21,7 @@ ARGUMENTS = {
     "checkpoint": ("path",),
     "data": ("x", "y", "x, y", "x_train", "y_train", "x_test", "y_test"),
     "decays": ("decay",),
+    "model": ("zoo",),
     "models": ("model",),
     "output": ("resume",),
     "rule": ("gradient",),
@@ -68,7 +69,8 @@ def _run(arguments: Sequence[str]) -> int:
         if result is None:  # Another process prints it.
             return 0
         files = f": {', '.join(result.files)}" if result.files else ""
-        sys.stdout.write(f"\n{result.render()}\nWritten to {output}{files}\n")
+        written = "" if output is None else f"\nWritten to {output}{files}\n"
+        sys.stdout.write(f"\n{result.render()}{written}")
         sys.stdout.flush()
     except KeyboardInterrupt as stop:
         if isinstance(stop, Terminated):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from art_snn import LIF, SpikingNetwork, TimeDistributed as Timed
@@ -226,3 +228,38 @@ def test_notes_that_are_none_are_refused_and_the_network_is_left_alone(noted, pa
         load(network, path)
     with pytest.raises(CheckpointError, match="holds notes that cannot be read"):
         notes(path)
+
+
+def test_a_file_of_safetensors_holds_weights_and_notes_and_is_the_same_each_time(tmp_path):
+    path, source, target = tmp_path / "network.safetensors", small_network(), small_network()
+    save(source, path, **NUMPY)
+    first = path.read_bytes()
+    assert load(target, path) == notes(path) == PLAIN
+    assert same(weights(source), weights(target))
+    save(target, path, **NUMPY)
+    assert path.read_bytes() == first
+
+
+def test_a_file_of_safetensors_by_others_is_a_plain_state_dict(tmp_path):
+    path, source, target = tmp_path / "network.safetensors", small_network(), small_network()
+    save_file(source.state_dict(), path)
+    assert load(target, path) == notes(path) == {}
+    assert same(weights(source), weights(target))
+    del (state := dict(source.state_dict()))[BIAS]
+    save_file(state, path)
+    with refused(rf"differs in {re.escape(BIAS)} \(missing\)") as network:
+        load(network, path)
+
+
+@pytest.mark.parametrize("place", [0, 9, -9])
+def test_a_damaged_file_of_safetensors_is_refused(place, tmp_path):
+    path = tmp_path / "network.safetensors"
+    save(small_network(), path)
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    with refused("which (holds no tensors that can be read|is damaged)") as network:
+        load(network, path)
+    path.write_bytes(content[: len(content) // 2])
+    with refused("which holds no tensors that can be read") as network:
+        load(network, path)

@@ -21,7 +21,7 @@ from tests.command import Done, call, python
 from tests.describe_options import described, text_of
 
 NAMES = ["compare", "cost", "curves", "demo", "evaluate", "harden", "inspect", "report"]
-NAMES += ["scaling", "sweep", "train"]
+NAMES += ["scaling", "sweep", "train", "zoo"]
 HEAVY = ("torch", "art", "matplotlib", "sklearn", "scipy", "torchvision")
 
 
@@ -96,8 +96,8 @@ def test_the_help_of_every_command_explains_its_options(name):
     forms = (":class:", "RGA(", "0.0313", "(default", "architecture options", "True", "None]")
     assert not [form for form in forms if form in words]
     assert import_module(f"art_snn.experiments.{name}").__doc__.split(":")[0] in words
-    # A report runs no network.
-    for option in ("--output", "--threads", "--device")[: 1 if name == "report" else None]:
+    # A report runs no network, and a list writes nothing.
+    for option in ("--output", "--threads", "--device")[: {"report": 1, "zoo": 0}.get(name)]:
         assert option in words
 
 

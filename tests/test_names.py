@@ -9,7 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-SHARED = {"run", "Settings", "draw"}
+SHARED = {"run", "Settings", "draw", "load"}
 """Public names that several modules may have: at most five."""
 VAGUE = {"found", "told", "every", "own", "known", "chosen", "those", "beside"}
 NO_NAMES = VAGUE | {"parts", "named", "of_block", "drawn", "opened", "run_of"}

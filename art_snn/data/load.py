@@ -37,6 +37,9 @@ NAMES: Mapping[str, SourceKind] = MappingProxyType(
 )
 """The data sets that have a name."""
 
+DEFAULT = "digits"
+"""The data set where none is named."""
+
 RANDOM = "random"
 """In the place of a data set, where a command takes it: uniform random samples."""
 
@@ -46,7 +49,8 @@ class Source:
     """A data set by its name, or from a .npz file or a folder.
 
     :param data: digits, mnist, cifar10, nmnist, ...; a .npz file; or a folder of pictures. A name
-        comes before a folder of that name: write ./digits.
+        comes before a folder of that name: write ./digits [digits; of a network of the zoo its
+        own].
     :param root: folder of the data sets that are kept on disk.
     :param download: fetch a data set that is not there; without it nothing is fetched.
     :param image_size: side of images, pictures and event frames [theirs; cifar10-dvs: 48].
@@ -55,7 +59,7 @@ class Source:
     :param axes: NCHW or NHWC, of a .npz file whose images can be read both ways.
     :param test_share: share for testing where a file or folder has no split of its own [0.2]."""
 
-    data: Annotated[str, arg(metavar="NAME|FILE|FOLDER")] = "digits"
+    data: Annotated[Open[str], arg(metavar="NAME|FILE|FOLDER")] = None
     root: Folder = Path("data")
     download: bool = False
     image_size: Open[ImageSize] = None
@@ -65,14 +69,19 @@ class Source:
     test_share: Open[float] = None
 
     @property
+    def name(self) -> str:
+        """Name, file or folder of the data set."""
+        return DEFAULT if self.data is None else self.data
+
+    @property
     def random(self) -> bool:
         """Whether random samples are taken."""
-        return self.data == RANDOM
+        return self.name == RANDOM
 
     def check_random(self, channels: int | None) -> None:
         """Refuse what random samples have no use for, and channels next to a data set."""
         if not self.random:
-            expected = f"None next to {self.data}, whose samples have channels"
+            expected = f"None next to {self.name}, whose samples have channels"
             require(channels is None, "channels", expected, channels, "Leave it out.")
             return
         for name in ("value_range", "frames", "axes", "test_share"):
@@ -87,24 +96,24 @@ class Source:
 
         :raises FileNotFoundError: when the set, file or folder is not there.
         :raises ValueError: for an unknown name, or an option that the data have no use for."""
-        kind = NAMES.get(self.data) or self._of_path()
+        kind = NAMES.get(self.name) or self._of_path()
         for option, reason in _REASONS.items():
             value = getattr(self, option)
-            expected = f"None for {self.data}, {reason}"
+            expected = f"None for {self.name}, {reason}"
             remedy = "Leave it out, or save the data as you want them for from_npz."
             require(value is None or option in kind.options, option, expected, repr(value), remedy)
         options = {name: getattr(self, name) for name in kind.options}
         return kind.make(**{name: value for name, value in options.items() if value is not None})
 
     def _of_path(self) -> SourceKind:
-        path = expand_path("data", self.data)
+        path = expand_path("data", self.name)
         kind = path_kind("data", path)
         if kind == FOLDER:
             return SourceKind(partial(from_folder, path), ("image_size", "test_share"))
         if kind == FILE or path.suffix == ".npz":
             return SourceKind(partial(from_npz, path), ("value_range", "axes", "test_share"))
         expected = f"one of {', '.join(NAMES)}, a .npz file or a folder of pictures"
-        got = f"{self.data!r}, {kind}" if kind else repr(self.data)
+        got = f"{self.name!r}, {kind}" if kind else repr(self.name)
         raise invalid("data", expected, got, "Check the spelling and the path.")
 
 

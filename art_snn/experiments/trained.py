@@ -12,6 +12,7 @@ from art_snn.checks import Open, require, require_seed, set_counts, set_fields
 from art_snn.classifier import PyTorchSpikingClassifier, wrapped
 from art_snn.data import Dataset, Source
 from art_snn.experiments.base import Experiment
+from art_snn.experiments.catalogue import from_zoo
 from art_snn.files import digest
 from art_snn.identity import identity
 from art_snn.models import DEFAULTS, Architecture
@@ -65,6 +66,13 @@ class Trained:
     def on(self, data: Dataset) -> "Trained":
         """The same with nothing left open; a ValueError where steps or encoder do not suit."""
         return replace(self, architecture=self.architecture.filled(self.noted()).on(data))
+
+    def or_zoo(self, source: Source) -> tuple["Trained", Source]:
+        """The same with weights, and the data, of the zoo where the model is a name of it."""
+        given = () if self.checkpoint is None else (self.checkpoint,)
+        architecture, weights, data = from_zoo(self.architecture, given, source)
+        checkpoint = next(iter(weights), None)
+        return replace(self, architecture=architecture, checkpoint=checkpoint), data
 
     def noted(self) -> dict[str, Any]:
         """What the checkpoint notes of its network; a CheckpointError where there can be none."""
@@ -211,5 +219,7 @@ class Attacking(Experiment):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        network, source = self.network.or_zoo(self.source)
+        set_fields(self, network=network, source=source)
         set_counts(self, "samples", "batch_size")
         set_fields(self, seed=require_seed("seed", self.seed))

@@ -1,4 +1,4 @@
-"""The architectures of the papers, as functions that build a SpikingNetwork."""
+"""Architectures of the papers and a small one, as functions that build a SpikingNetwork."""
 
 from art_snn.models.architecture import (
     DEFAULTS as DEFAULTS,
@@ -6,6 +6,7 @@ from art_snn.models.architecture import (
     MODELS as MODELS,
     Architecture as Architecture,
 )
+from art_snn.models.cnn import cnn4 as cnn4
 from art_snn.models.options import Options as Options
 from art_snn.models.parts import kaiming as kaiming
 from art_snn.models.resnet import (

@@ -20,6 +20,7 @@ from art_snn.identity import attributes
 from art_snn.interop import AdaptedNetwork
 from art_snn.interop.runner import READOUTS
 from art_snn.layers import device_of
+from art_snn.models.cnn import cnn4
 from art_snn.models.own import built, is_own
 from art_snn.models.resnet import resnet17, sew_resnet17
 from art_snn.models.sources import sources
@@ -37,6 +38,7 @@ MODELS: Mapping[str, Callable[..., SpikingNetwork]] = MappingProxyType(
         "resnet17": resnet17,
         "sew-resnet17": sew_resnet17,
         "vgg-dvs": vgg_dvs,
+        "cnn4": cnn4,
     }
 )
 """Models by their name on the command line."""
@@ -65,8 +67,8 @@ class Architecture:
     """A network without its weights. A checkpoint, or else the data, settles what is left open.
 
     :param model: name of a model, or a function of yours that returns a network, or a model of
-        SpikingJelly, snnTorch, Norse or sinabs: file.py:function or package.module:function [vgg5;
-        of cost: vgg11].
+        SpikingJelly, snnTorch, Norse or sinabs: file.py:function or package.module:function; next
+        to checkpoints also zoo:NAME, with its weights [vgg5; of cost: vgg11].
     :param width: factor of the layers' widths, 64 at most [1].
     :param steps: time steps T [8; events: their frames]. A function of yours takes them only where
         it returns a model of another framework. That takes all steps in one call, or is called once

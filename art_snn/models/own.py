@@ -23,6 +23,8 @@ from art_snn.network import SpikingNetwork
 from art_snn.paths import expand_path
 
 FORM = "file.py:function or package.module:function"
+ZOO = "zoo:"
+"""What the name of a network of the zoo begins with, where commands take it as a model."""
 STEPS = 8
 """Time steps of a bare model where no other number is given."""
 
@@ -48,6 +50,9 @@ def built(
         It returns a SpikingNetwork, or a model of another framework, which is adapted.
     :param argument: named in complaints.
     :param steps, encoder, readout: as :func:`art_snn.interop.adapt` takes them for such a model."""
+    expected, got = "a model to build", f"{model}, which names a trained network of the zoo"
+    remedy = "Commands with --checkpoint take it, and art_snn.zoo.load; art-snn zoo says its model."
+    require(not model.startswith(ZOO), argument, expected, got, remedy)
     file = expand_path(argument, model.rpartition(":")[0] or ".")
     # Modules and functions may import what lies in their folder.
     folder = file.resolve().parent if file.suffix == ".py" else Path.cwd()

@@ -52,8 +52,10 @@ def network(model: str, **options: Any) -> SpikingNetwork:
 
 
 def lively(net: SpikingNetwork, x: Tensor) -> SpikingNetwork:
-    """The network in evaluation mode, with statistics of the input by which its neurons fire."""
+    """The network in evaluation mode, with statistics or biases by which its neurons fire."""
     for module in net.modules():
+        if getattr(module, "bias", None) is not None:
+            nn.init.constant_(module.bias, 0.5)
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             nn.init.constant_(module.weight, 1.5)
             nn.init.constant_(module.bias, 0.3)

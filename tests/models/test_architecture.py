@@ -56,7 +56,7 @@ def test_every_model_can_be_named_and_be_narrow(model):
     with torch.no_grad():
         assert network(torch.rand(2, 3, 4, 6)).shape == (2, 5)
     (first, *_) = (m for m in network.modules() if isinstance(m, torch.nn.Conv2d))
-    assert first.out_channels == 3
+    assert first.out_channels == round(0.05 * (32 if model == "cnn4" else 64))
     assert wanted.words() == f"{model} of width 0.05, T = 2, decay 0.5, direct encoding"
 
 

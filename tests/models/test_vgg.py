@@ -16,6 +16,7 @@ from art_snn.layers import Normalize
 from art_snn.models import (
     MODELS,
     Widths,
+    cnn4,
     kaiming,
     resnet17,
     sew_resnet17,
@@ -45,7 +46,7 @@ def of(net, kind):
 
 
 def test_the_models_are_known_by_name():
-    functions = (vgg5, vgg11, vgg16, resnet17, sew_resnet17, vgg_dvs)
+    functions = (vgg5, vgg11, vgg16, resnet17, sew_resnet17, vgg_dvs, cnn4)
     assert dict(MODELS) == {one.__name__.replace("_", "-"): one for one in functions}
 
 
@@ -80,6 +81,17 @@ def test_there_are_as_many_parameters_as_counted_by_hand(name, width, image_size
     with torch.device("meta"):
         net = MODELS[name](in_channels=2, classes=7, image_size=image_size, width=width)
     assert sum(p.numel() for p in net.parameters()) == convolutions + linears
+
+
+@pytest.mark.parametrize(("width", "sides"), [(1.0, (8, 8)), (0.25, (9, 5))])
+def test_the_small_network_has_as_many_parameters_as_counted_by_hand(width, sides):
+    c, h, pixels = 32 * width, 128 * width, math.prod((side + 1) // 2 for side in sides)
+    net = cnn4(in_channels=2, classes=7, image_size=sides, width=width)
+    convolutions = 9 * 2 * c + c + 9 * c * c + c
+    linears = c * pixels * h + h + h * 7 + 7
+    assert sum(p.numel() for p in net.parameters()) == convolutions + linears
+    assert (len(of(net, LIF)), of(net, nn.BatchNorm2d)) == (3, [])
+    assert net.eval()(torch.rand(2, 2, *sides)).shape == (2, 7)
 
 
 def test_a_plan_without_its_last_pool_keeps_the_size():

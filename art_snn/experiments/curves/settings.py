@@ -7,6 +7,7 @@ from tyro.conf import UseAppendAction
 from art_snn.checks import Folder, Open, require, require_seed, set_counts, set_fields
 from art_snn.data import Source
 from art_snn.experiments.base import Experiment
+from art_snn.experiments.catalogue import from_zoo
 from art_snn.experiments.trained import Trained, decay_label
 from art_snn.gradients import RGA
 from art_snn.models import Architecture
@@ -43,6 +44,8 @@ class Settings(Experiment):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        architecture, weights, source = from_zoo(self.architecture, self.checkpoint, self.source)
+        set_fields(self, architecture=architecture, checkpoint=tuple(weights), source=source)
         set_counts(self, "pairs", "batch_size")
         set_fields(self, seed=require_seed("seed", self.seed))
         decays, architecture = self.decays, self.architecture

@@ -103,6 +103,8 @@ class Settings(Experiment):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        network, source = self.network.or_zoo(self.source)
+        set_fields(self, network=network, source=source)
         set_counts(self, "samples", "block", "batch_size", "draws")
         expected, remedy = "None without certify", "Ask for certificates, or leave it out."
         require(self.draws is None or self.certify, "draws", expected, self.draws, remedy)

@@ -4,7 +4,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from art_snn.checks import Folder, Open, require_some, set_counts
+from art_snn.checks import Folder, Open, require_some, set_counts, set_fields
 from art_snn.data import RANDOM, Dataset, Source
 from art_snn.experiments.base import Experiment
 from art_snn.experiments.trained import Trained
@@ -43,6 +43,9 @@ class Settings(Experiment):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        network, source = self.network.or_zoo(self.source)
+        architecture, checkpoint = network.architecture, network.checkpoint
+        set_fields(self, architecture=architecture, checkpoint=checkpoint, source=source)
         set_counts(self, "batch_size")
         set_counts(self, "channels", up_to=MOST_CHANNELS)
         require_some("rules", self.rules)

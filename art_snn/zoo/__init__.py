@@ -1,0 +1,15 @@
+"""Small trained networks by name: what they are, how they were trained, how robust they are."""
+
+from art_snn.zoo.entry import (
+    Standard as Standard,
+    Zoo as Zoo,
+    ZooData as ZooData,
+    ZooEntry as ZooEntry,
+)
+from art_snn.zoo.networks import (
+    classifier as classifier,
+    entry as entry,
+    load as load,
+    names as names,
+    samples as samples,
+)

@@ -1,0 +1,68 @@
+"""A small zoo in a folder of its own, as python -m tests.zoo.add makes it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from art_snn import SpikingNetwork, checkpoint
+from art_snn.data import Source
+from art_snn.experiments.resume import write_result
+from art_snn.experiments.trained import describe_training
+from art_snn.metrics import Share
+from art_snn.models import Architecture
+from art_snn.training import Recipe
+from art_snn.zoo import ZooEntry
+from tests.zoo.add import Addition, add
+
+SMALL = Architecture(model="cnn4", width=0.1)
+WORDS = {"licence": "CC0", "attribution": "drawn here"}
+
+
+def pictures(folder: Path, count: int = 24) -> Path:
+    """Grey images of bytes, 4 high and 6 wide, of three classes: as bright as their class."""
+    rng = np.random.default_rng(0)
+    y = np.arange(count) % 3
+    x = (80 * y[:, None, None, None] + rng.integers(0, 80, (count, 1, 4, 6))).astype(np.uint8)
+    path = folder / "pictures.npz"
+    np.savez(path, x_train=x, y_train=y, x_test=x[::-1], y_test=y[::-1])
+    return path
+
+
+def training(folder: Path, source: Source, seed: int = 0) -> Path:
+    """The folder of a training that left the weights as they were drawn."""
+    data, recipe = source.load(), Recipe(epochs=1)
+    network = SMALL.build(data, seed).eval()
+    notes: dict[str, Any] = {"subject": describe_training(SMALL, 1, seed), "data": data.name}
+    notes |= {"recipe": asdict(recipe), "adversary": ""}
+    accuracy = Share(correct(network, data.x_test, data.y_test), len(data.y_test))
+    checkpoint.save(network, folder / "network.pt", **notes)
+    write_result(folder / "training.json", {**notes, "test_accuracy": accuracy.as_dict()})
+    return folder
+
+
+@torch.no_grad()
+def correct(network: SpikingNetwork, x: np.ndarray, y: np.ndarray) -> int:
+    """How many samples a network classifies correctly."""
+    return int((network(torch.as_tensor(x)).argmax(1).numpy() == y).sum())
+
+
+def added(tmp_path: Path, name: str = "small-plain", seed: int = 0, **changes: Any) -> ZooEntry:
+    """A network on pictures in the zoo tmp_path / "zoo", which holds samples of them."""
+    source = Source(data=str(pictures(tmp_path)))
+    folder = training(tmp_path / name, source, seed)
+    usual: dict[str, Any] = {
+        "folder": folder,
+        "name": name,
+        "training": "none",
+        "commands": ("art-snn train --model cnn4",),
+        "data": "pictures",
+        "options": f'{{"data": "{source.data}"}}',
+        "hold": True,
+        "output": tmp_path / "zoo",
+    }
+    return add(Addition(**(usual | WORDS | changes)))

@@ -1,0 +1,118 @@
+"""Networks of the zoo by their names: what they are, their classifiers and their samples."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from art_snn import checkpoint, zoo
+from art_snn.checks import ArgumentError, MissingFile
+from art_snn.data import Source
+from art_snn.zoo import places
+from art_snn.zoo.manifest import MANIFEST
+from tests.zoo.shelf import SMALL, added, pictures, training
+
+NAME = "small-plain"
+
+
+@pytest.fixture
+def shelf(tmp_path, monkeypatch) -> Path:
+    """A zoo of one network in the folder that ART_SNN_ZOO names."""
+    added(tmp_path)
+    monkeypatch.setenv(places.VARIABLE, str(tmp_path / "zoo"))
+    return tmp_path / "zoo"
+
+
+def test_a_network_has_its_weights_and_is_ready_to_classify(shelf, tmp_path):
+    assert zoo.names() == [NAME]
+    network, x = zoo.load(NAME), torch.rand(5, 1, 4, 6)
+    assert not network.training
+    same = SMALL.build(Source(data=str(tmp_path / "pictures.npz")).load()).eval()
+    with torch.no_grad():
+        assert torch.equal(network(x), same(x))
+    entry = zoo.entry(NAME)
+    assert places.place_of(entry) == places.VARIABLE
+    with pytest.raises(FrozenInstanceError):
+        entry.name = "other"  # type: ignore[misc]
+
+
+def test_the_classifier_knows_the_values_of_its_data_and_the_samples_are_its_input(shelf):
+    classifier, (x, y) = zoo.classifier(NAME, device="cpu"), zoo.samples("pictures")
+    assert (x.shape, x.dtype, y.dtype) == ((24, 1, 4, 6), np.float32, np.int64)
+    assert tuple(map(float, classifier.clip_values)) == (0.0, 1.0)
+    assert (classifier.input_shape, classifier.nb_classes) == ((1, 4, 6), 3)
+    right = int((classifier.predict(x).argmax(1) == y).sum())
+    assert right == zoo.entry(NAME).clean_first.count
+
+
+@pytest.mark.parametrize("call", [zoo.entry, zoo.load, zoo.classifier, zoo.samples])
+def test_an_unknown_name_is_refused_with_near_ones(call, shelf):
+    near = r"Did you mean (small-plain|pictures)\?"
+    with pytest.raises(ArgumentError, match=rf"^name: expected one of .* got 'p.*'\. {near}"):
+        call("pictrue" if call is zoo.samples else "plain-small")
+    with pytest.raises(ArgumentError, match=r"got 'xyz'\. art-snn zoo lists them\."):
+        call("xyz")
+
+
+def test_data_that_the_zoo_does_not_hold_are_to_be_fetched(tmp_path, monkeypatch):
+    added(tmp_path, hold=False)
+    monkeypatch.setenv(places.VARIABLE, str(tmp_path / "zoo"))
+    assert len(zoo.samples("pictures")[0]) == 24
+    file = tmp_path / "zoo" / MANIFEST
+    content = json.loads(file.read_text("utf-8"))
+    content["data"][0]["options"] = {"data": "cifar10", "root": str(tmp_path / "none")}
+    file.write_text(json.dumps(content), encoding="utf-8")
+    wanted = r"^name: expected samples of pictures, .*\(CC0\).* --data cifar10 .*--download in comm"
+    with pytest.raises(MissingFile, match=wanted):
+        zoo.samples("pictures")
+
+
+def test_frames_of_events_keep_their_counts_and_their_range(tmp_path, monkeypatch):
+    rng, path = np.random.default_rng(0), tmp_path / "frames.npz"
+    x, y = rng.integers(0, 4, (6, 3, 2, 8, 8)).astype(np.uint8), np.arange(6) % 2
+    np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)
+    source = Source(data=str(path), value_range=(0.0, 3.0))
+    options = json.dumps({"data": str(path), "value_range": [0, 3]})
+    added(tmp_path, "events", folder=training(tmp_path / "t", source), data="nm", options=options)
+    monkeypatch.setenv(places.VARIABLE, str(tmp_path / "zoo"))
+    assert np.array_equal(zoo.samples("nm")[0], x.astype(np.float32))
+    classifier = zoo.classifier("events", device="cpu")
+    assert tuple(map(float, classifier.clip_values)) == (0.0, 3.0)
+    assert (classifier.input_shape, classifier.model.time_steps()) == ((3, 2, 8, 8), 3)
+
+
+def test_a_file_of_other_bytes_is_refused_where_it_lies(shelf):
+    file = shelf / f"{NAME}.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    assert places.place_of(zoo.entry(NAME)) == places.FETCHED
+    with pytest.raises(ArgumentError, match=r"^zoo: expected the file .* with other bytes\. Take"):
+        zoo.load(NAME)
+
+
+def test_a_folder_that_is_no_zoo_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv(places.VARIABLE, str(tmp_path))
+    with pytest.raises(MissingFile, match=r"^ART_SNN_ZOO: expected the manifest of a zoo"):
+        zoo.names()
+
+
+def test_the_folder_that_is_named_comes_before_the_checkout_and_the_cache(shelf, monkeypatch):
+    assert list(places.folders()) == [places.VARIABLE, places.CHECKOUT, places.CACHE]
+    monkeypatch.delenv(places.VARIABLE)
+    assert list(places.folders()) == [places.CHECKOUT, places.CACHE]
+
+
+def test_the_file_of_a_network_is_a_checkpoint_that_describes_itself(shelf, tmp_path):
+    file = shelf / f"{NAME}.safetensors"
+    noted = checkpoint.notes(file)
+    assert noted["subject"]["model"] == "cnn4"
+    with_other = pictures(tmp_path)
+    network = SMALL.build(Source(data=str(with_other)).load(), seed=5)
+    checkpoint.load(network, file)
+    with torch.no_grad():
+        x = torch.rand(3, 1, 4, 6)
+        assert torch.equal(network.eval()(x), zoo.load(NAME)(x))

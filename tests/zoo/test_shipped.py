@@ -1,0 +1,58 @@
+"""What lies in the folder zoo of the repository."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from art_snn import zoo
+from art_snn.seeding import seeded
+from art_snn.zoo.manifest import MANIFEST, as_text, from_text
+from art_snn.zoo.places import local_file
+from tests.zoo.add import LARGEST, OFF, ZOO, total
+from tests.zoo.test_manifest import complaints
+
+TEXT = (ZOO / MANIFEST).read_text("utf-8")
+SHIPPED = from_text(TEXT, MANIFEST)
+HELD = [data for data in SHIPPED.data if data.sha256]
+
+
+@pytest.fixture(autouse=True)
+def checkout(monkeypatch):
+    """Nothing but the repository is looked into."""
+    monkeypatch.setenv("ART_SNN_ZOO", str(ZOO))
+
+
+def test_the_manifest_is_as_its_maker_writes_it_and_fits_the_schema():
+    assert as_text(SHIPPED) == TEXT
+    assert complaints(TEXT) == []
+    assert "/tmp" not in json.dumps(json.loads(TEXT))
+
+
+def test_the_folder_holds_what_the_manifest_names_and_is_small():
+    files = [part.file for part in (*SHIPPED.networks, *HELD)]
+    assert {path.name for path in ZOO.iterdir()} == {MANIFEST, *files}
+    assert sum(path.stat().st_size for path in ZOO.iterdir()) < LARGEST
+    assert total(SHIPPED) == sum((ZOO / file).stat().st_size for file in files)
+
+
+def sampled(entry: zoo.ZooEntry) -> bool:
+    """Whether its samples come with art_snn."""
+    return entry.data == "digits" or entry.data in {data.name for data in HELD}
+
+
+@pytest.mark.parametrize("entry", SHIPPED.networks, ids=lambda entry: entry.name)
+def test_a_network_loads_and_is_as_accurate_as_the_manifest_says(entry):
+    network = zoo.load(entry.name)
+    assert local_file(entry) == ZOO / entry.file
+    assert sum(weight.numel() for weight in network.parameters()) == entry.parameters
+    if not sampled(entry):
+        pytest.skip(f"{entry.data} is to be fetched")
+    x, y = zoo.samples(entry.data)
+    with seeded(0):
+        right = zoo.classifier(entry.name, device="cpu").predict(x).argmax(1) == y
+    assert x.shape[1:] == entry.input_shape
+    assert len(x) == entry.clean_first.total
+    assert abs(int(np.sum(right)) - entry.clean_first.count) <= OFF * len(x)
