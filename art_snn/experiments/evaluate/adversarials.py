@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from art_snn.attacks.candidates import Candidates
 from art_snn.attacks.distances import FLIPS, distances
-from art_snn.attacks.persample import ROUNDING, PerSampleAttack
+from art_snn.attacks.persample import ROUNDING
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
 from art_snn.checks import ArgumentError, invalid, require, shown
 from art_snn.classifier import PyTorchSpikingClassifier
@@ -61,10 +61,13 @@ def read_submission(
     with np.errstate(over="ignore"):  # What becomes infinite is outside of the range.
         given = given.astype(x.dtype)
     points[index], there[index] = _clipped(path, given, classifier), True
-    if settings.measure == FLIPS:
-        _require_bits(path, classifier, points)
     least = np.full(len(x), np.inf)
-    least[there] = _least(path, settings, classifier, x[there], points[there])
+    try:
+        if settings.measure == FLIPS:  # Between the two values no flip leads.
+            SparseDynamicAttack(classifier, verbose=False)._samples(points)
+        least[there] = least_budgets(settings.measure, classifier, x[there], points[there])
+    except ArgumentError as error:
+        raise ArgumentError(ADVERSARIALS, f"{path}: {error.complaint}") from error
     _require_within(path, settings, least[there])
     return Submission(Candidates(_name(path, arrays.get("name")), points, there), least)
 
@@ -129,9 +132,7 @@ def _clipped(path: Path, points: np.ndarray, classifier: PyTorchSpikingClassifie
     if classifier.clip_values is None:
         return points
     low, high = (np.asarray(end, points.dtype) for end in classifier.clip_values)
-    slack = ROUNDING * (high - low)
-    fits = (points >= low - slack) & (points <= high + slack)
-    count = int((~fits).reshape(len(points), -1).any(1).sum())
+    count = int((~in_range(points, classifier)).sum())
     expected = f"values from {low.min():g} to {high.max():g}, as the samples have"
     got = f"{points.min():g} to {points.max():g} in {path}, outside in {count} of {len(points)}"
     remedy = "Clip them to that range, or scale them as the samples are."
@@ -140,37 +141,29 @@ def _clipped(path: Path, points: np.ndarray, classifier: PyTorchSpikingClassifie
     return clipped
 
 
-def _require_bits(path: Path, classifier: PyTorchSpikingClassifier, points: np.ndarray) -> None:
-    """Refuse values between the two that flips lead to."""
-    attack: PerSampleAttack = SparseDynamicAttack(classifier, verbose=False)
-    try:
-        attack._samples(points)
-    except ArgumentError as error:
-        raise ArgumentError(ADVERSARIALS, f"{path}: {error.complaint}") from error
+def in_range(points: np.ndarray, classifier: PyTorchSpikingClassifier) -> NDArray[np.bool_]:
+    """Which points have values that samples may have, but for rounding, bool (n,)."""
+    fits = np.isfinite(points)
+    if classifier.clip_values is not None:
+        low, high = (np.asarray(end, points.dtype) for end in classifier.clip_values)
+        slack = ROUNDING * (high - low)
+        fits = fits & (points >= low - slack) & (points <= high + slack)
+    whole: NDArray[np.bool_] = fits.reshape(len(points), -1).all(1)
+    return whole
 
 
-def _least(
-    path: Path,
-    settings: Settings,
-    classifier: PyTorchSpikingClassifier,
-    x: np.ndarray,
-    points: np.ndarray,
+def least_budgets(
+    measure: float | str, classifier: PyTorchSpikingClassifier, x: np.ndarray, points: np.ndarray
 ) -> NDArray[np.float64]:
-    """The smallest budget that allows each adversarial (n,), with the slack of all attacks."""
+    """The smallest budget that allows each point (n,), with the slack that all attacks have.
+
+    :raises ValueError: for points that no shift of spikes leads to, where these are measured."""
     low = 0.0 if classifier.clip_values is None else torch.as_tensor(classifier.clip_values[0])
     here, there = torch.as_tensor(x, device="cpu"), torch.as_tensor(points, device="cpu")
-    try:
-        distance = distances(settings.measure, here, there, low)
-    except ArgumentError as error:
-        raise ArgumentError(ADVERSARIALS, f"{path}: {error.complaint}") from error
-    least: NDArray[np.float64] = distance - ROUNDING * np.maximum(1, _sizes(points))
+    sizes = np.abs(points).reshape(len(points), -1).max(1).astype(float)
+    slack = ROUNDING * np.maximum(1, sizes)
+    least: NDArray[np.float64] = distances(measure, here, there, low) - slack
     return least
-
-
-def _sizes(points: np.ndarray) -> NDArray[np.float64]:
-    """The largest value of each adversarial, without its sign (n,)."""
-    sizes: NDArray[np.float64] = np.abs(points).reshape(len(points), -1).max(1).astype(float)
-    return sizes
 
 
 def _require_within(path: Path, settings: Settings, least: NDArray[np.float64]) -> None:

@@ -99,7 +99,7 @@ def bounds_units(target: Target) -> Iterator[Unit]:
 def _bounded(target: Target, eps: float, rows: slice, _: Listener) -> Any:
     x, y = target.x[rows], target.y[rows]
     bounds = bounds_of(target.settings, target.classifier, x, y, eps)
-    check_clean(target, rows, np.array(_predicted(target, rows)), bounds)
+    check_clean(target, rows, np.array(predicted_classes(target, rows)), bounds)
     return {"bounds": as_json(bounds)}, {}
 
 
@@ -202,11 +202,11 @@ def _attacked(
     outcome = attack.outcome.among(left, target.x[rows])
     check_outcome(target, rows, eps, outcome, bounds)
     content = {"outcome": as_json(outcome), "seconds": outcome.seconds}
-    content |= {"clean": _predicted(target, rows)} if clean else {}
+    content |= {"clean": predicted_classes(target, rows)} if clean else {}
     return content, {"adversarials": outcome.adversarials}
 
 
-def _predicted(target: Target, rows: slice) -> list[int]:
+def predicted_classes(target: Target, rows: slice) -> list[int]:
     """Classes of the samples of a block; -1 without a prediction."""
     with seeded(_seed(target, rows)):
         logits = target.classifier.predict(target.x[rows], batch_size=target.settings.batch_size)

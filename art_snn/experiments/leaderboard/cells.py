@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from art_snn.experiments.evaluation import Evaluation
 from art_snn.experiments.evaluation.words import count_words, join_words
-from art_snn.experiments.leaderboard.record import Entry, Record
+from art_snn.experiments.leaderboard.record import Claim, Record
 from art_snn.metrics import Share
 
 STANDARD = "standard"
@@ -16,7 +16,7 @@ DIGITS = 6
 
 
 @dataclass(frozen=True)
-class Cell:
+class SortCell:
     """A cell of a table.
 
     :param key: by which a column is sorted, a number or a text; None where nothing is known."""
@@ -25,7 +25,7 @@ class Cell:
     key: float | str | None
 
     @classmethod
-    def of(cls, value: object) -> "Cell":
+    def of(cls, value: object) -> "SortCell":
         """A number or a text as it is; a dash where there is none."""
         if isinstance(value, int | float):
             return cls(f"{value:,}", value)
@@ -52,7 +52,7 @@ def single_attack(evaluation: Evaluation) -> str | None:
     return next((name for name in evaluation.names if name != evaluation.plan), None)
 
 
-def labels(records: Sequence[Record]) -> list[str]:
+def record_names(records: Sequence[Record]) -> list[str]:
     """The names of networks; those of the same name also with digits of their weights."""
     names = [record.first.name for record in records]
     digests = [record.first.provenance.weights[:DIGITS] for record in records]
@@ -60,54 +60,58 @@ def labels(records: Sequence[Record]) -> list[str]:
     return [f"{name} ({digest})" if names.count(name) > 1 else name for name, digest in pairs]
 
 
-def cells(record: Record, label: str, attack: str) -> Mapping[str, Cell]:
+def record_cells(record: Record, label: str, attack: str) -> Mapping[str, SortCell]:
     """The cells of a network by the titles of their columns.
 
     :param attack: title of the column of the single attack: its name, or "one attack"."""
-    evaluation = record.first
-    source, findings = evaluation.provenance, len(record.findings)
-    doubts = (
-        Cell(str(findings), findings) if findings or source.examined else Cell("not examined", None)
-    )
+    evaluation, source = record.first, record.first.provenance
     robust = f"{record.robust}{' exact' if record.exact and record.robust.count else ''}"
     robust = robust if record.exact else f"\u2264 {robust}"
     return {
-        "network": Cell.of(label),
-        "robust": Cell(robust, record.robust.value),
+        "network": SortCell.of(label),
+        "robust": SortCell(robust, record.robust.value),
         "certified": _certified(record),
-        "clean": Cell(_percent(record.clean), record.clean.value),
+        "clean": SortCell(_percent(record.clean), record.clean.value),
         attack: _single(record, attack),
-        "attacks": Cell.of(_credits(record)),
-        "findings": doubts,
-        "samples": Cell.of(len(evaluation.samples)),
-        "T": Cell.of(steps_of(evaluation)),
-        "parameters": Cell.of(source.parameters),
-        "training": Cell.of(source.training),
-        "date": Cell.of(evaluation.date[:10]),
-        "art_snn": Cell.of(source.versions.get("art_snn")),
+        "attacks": SortCell.of(_credits(record)),
+        "findings": _doubts(record),
+        "samples": SortCell.of(len(evaluation.samples)),
+        "T": SortCell.of(steps_of(evaluation)),
+        "parameters": SortCell.of(source.parameters),
+        "training": SortCell.of(source.training),
+        "date": SortCell.of(evaluation.date[:10]),
+        "art_snn": SortCell.of(source.versions.get("art_snn")),
     }
+
+
+def _doubts(record: Record) -> SortCell:
+    """How many findings are open, where any were looked for."""
+    count = len(record.findings)
+    if count or record.first.provenance.examined:
+        return SortCell(str(count), count)
+    return SortCell("not examined", None)
 
 
 def _percent(share: Share) -> str:
     return f"{100 * share.value:.1f} %"
 
 
-def _single(record: Record, title: str) -> Cell:
+def _single(record: Record, title: str) -> SortCell:
     """What the single attack leaves, with its name where the column has another one."""
     name = single_attack(record.first)
     trial = record.first.at(record.eps).get(name or "")
     if trial is None:
-        return Cell(NONE, None)
+        return SortCell(NONE, None)
     share = trial.robustness.robust_accuracy
     other = "" if name == title else f" ({name})"
     at_most = "\u2264 " if share.count else ""
-    return Cell(f"{at_most}{_percent(share)}{other}", share.value)
+    return SortCell(f"{at_most}{_percent(share)}{other}", share.value)
 
 
-def _certified(record: Record) -> Cell:
+def _certified(record: Record) -> SortCell:
     if record.certified is None:
-        return Cell(NONE, None)
-    return Cell(f"\u2265 {_percent(record.certified)}", record.certified.value)
+        return SortCell(NONE, None)
+    return SortCell(f"\u2265 {_percent(record.certified)}", record.certified.value)
 
 
 def _credits(record: Record) -> str:
@@ -119,7 +123,7 @@ def _credits(record: Record) -> str:
     return ", ".join(f"{name}: {count}" for name, count in counts)
 
 
-def remarks(record: Record, leader: Record, name: str) -> list[str]:
+def record_remarks(record: Record, leader: Record, name: str) -> list[str]:
     """What has to be known of a network next to its row; other networks may share a remark.
 
     :param leader: the first row of the table, of that name."""
@@ -137,16 +141,16 @@ def remarks(record: Record, leader: Record, name: str) -> list[str]:
 def _merged(record: Record) -> list[str]:
     """Which other evaluations of the same weights there are."""
     lines = []
-    if len(record.entries) > 1:
-        files = join_words([entry.file for entry in record.entries])
-        count = count_words(len(record.entries), "evaluation")
+    if len(record.claims) > 1:
+        files = join_words([claim.file for claim in record.claims])
+        count = count_words(len(record.claims), "evaluation")
         lines.append(f"{count} of the same weights, in {files}, count together")
-    return lines + [_other(entry) for entry in record.others]
+    return lines + [_other(claim) for claim in record.others]
 
 
-def _other(entry: Entry) -> str:
-    left = _percent(entry.verdict.outcome.robust_accuracy)
-    return f"{entry.file} is on other samples, leaves {left} and does not count"
+def _other(claim: Claim) -> str:
+    left = _percent(claim.verdict.outcome.robust_accuracy)
+    return f"{claim.file} is on other samples, leaves {left} and does not count"
 
 
 def _missing(evaluation: Evaluation) -> list[str]:
@@ -159,12 +163,12 @@ def _missing(evaluation: Evaluation) -> list[str]:
     return lines if evaluation.provenance.training else [*lines, words]
 
 
-def notes(records: Sequence[Record]) -> list[str]:
+def shared_notes(records: Sequence[Record]) -> list[str]:
     """The remarks on networks in sentences, each once, with the networks that share it."""
-    names: list[str] = labels(records)
+    names: list[str] = record_names(records)
     networks: dict[str, list[str]] = {}
     for record, name in zip(records, names, strict=True):
-        for line in remarks(record, records[0], names[0]):
+        for line in record_remarks(record, records[0], names[0]):
             networks.setdefault(line, []).append(name)
     several = len(records) > 1
     return [

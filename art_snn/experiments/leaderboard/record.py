@@ -19,7 +19,7 @@ OTHERS = "adversarials "
 
 
 @dataclass(frozen=True)
-class Entry:
+class Claim:
     """What one evaluation says at one budget.
 
     :param file: from which it was read, for complaints and notes."""
@@ -59,30 +59,30 @@ class Entry:
 class Record:
     """A network at one budget.
 
-    :param entries: evaluations on the same samples, which count together; the strongest first.
+    :param claims: evaluations on the same samples, which count together; the strongest first.
     :param others: evaluations on other samples, which leave more of the network."""
 
-    entries: tuple[Entry, ...]
-    others: tuple[Entry, ...] = ()
+    claims: tuple[Claim, ...]
+    others: tuple[Claim, ...] = ()
 
     @property
     def first(self) -> Evaluation:
         """The evaluation with the strongest attack, whose name and notes count."""
-        return self.entries[0].evaluation
+        return self.claims[0].evaluation
 
     @property
     def eps(self) -> float:
-        return self.entries[0].verdict.eps
+        return self.claims[0].verdict.eps
 
     @property
     def clean(self) -> Share:
         """Right without an attack."""
-        return self.entries[0].verdict.outcome.clean_accuracy
+        return self.claims[0].verdict.outcome.clean_accuracy
 
     @cached_property
     def standing(self) -> NDArray[np.bool_]:
         """Which samples no attack of any evaluation broke, bool (N,)."""
-        standing: NDArray[np.bool_] = np.logical_and.reduce([one.standing for one in self.entries])
+        standing: NDArray[np.bool_] = np.logical_and.reduce([one.standing for one in self.claims])
         return standing
 
     @property
@@ -95,7 +95,7 @@ class Record:
         """What any evaluation certifies; None without bounds.
 
         :raises ValueError: where one breaks what another certifies, which names both files."""
-        masks = [(one, mask) for one in self.entries if (mask := one.certified) is not None]
+        masks = [(one, mask) for one in self.claims if (mask := one.certified) is not None]
         for one, mask in masks:
             refuted = np.flatnonzero(mask & ~self.standing)
             if len(refuted):
@@ -103,9 +103,9 @@ class Record:
         union = np.logical_or.reduce([mask for _, mask in masks]) if masks else None
         return None if union is None else Share(int(union.sum()), len(union))
 
-    def _contradiction(self, entry: Entry, row: int) -> Exception:
-        other = next(one for one in self.entries if not one.standing[row])
-        got = f"{entry.file}, which certifies sample {row}, and {other.file}, where it is wrong or "
+    def _contradiction(self, claim: Claim, row: int) -> Exception:
+        other = next(one for one in self.claims if not one.standing[row])
+        got = f"{claim.file}, which certifies sample {row}, and {other.file}, where it is wrong or "
         got += f"broken {budget_words(self.first.norm, self.eps)}"
         remedy = "One of them is wrong: evaluate both anew. If both remain, report a bug."
         return invalid("files", "evaluations of the same weights that agree", got, remedy)
@@ -113,7 +113,7 @@ class Record:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Those that cast doubt on the strongest attack."""
-        return self.entries[0].verdict.findings
+        return self.claims[0].verdict.findings
 
     @property
     def exact(self) -> bool:
@@ -124,34 +124,34 @@ class Record:
     @cached_property
     def credits(self) -> Mapping[str, int]:
         """How many samples each attack broke that was right without one, by who found it."""
-        right = self.entries[0].verdict.outcome.correct
+        right = self.claims[0].verdict.outcome.correct
         rows = np.flatnonzero(right & ~self.standing).tolist()
         return Counter(self._credit(row) for row in rows)
 
     def _credit(self, row: int) -> str:
-        for place, entry in enumerate(self.entries):
-            breaker = entry.breaker(row)
+        for place, claim in enumerate(self.claims):
+            breaker = claim.breaker(row)
             if breaker is not None:
-                return f"{breaker} in {entry.file}" if place else breaker
+                return f"{breaker} in {claim.file}" if place else breaker
         return "misclassified"
 
 
-def merged(entries: Iterable[Entry]) -> Record:
-    """The record of all entries of the same weights at the same budget.
+def merged(claims: Iterable[Claim]) -> Record:
+    """The record of all claims of the same weights at the same budget.
 
     Those on the same samples count together, whatever any of them broke. Of several sets of
     samples, the one counts on which less is left."""
-    groups: dict[tuple[str, ...], list[Entry]] = {}
-    for entry in entries:
-        groups.setdefault(entry.evaluation.samples, []).append(entry)
+    groups: dict[tuple[str, ...], list[Claim]] = {}
+    for claim in claims:
+        groups.setdefault(claim.evaluation.samples, []).append(claim)
     records = [Record(tuple(sorted(group, key=_weakness))) for group in groups.values()]
     best, *rest = sorted(records, key=lambda record: record.robust.value)
-    return Record(best.entries, tuple(entry for record in rest for entry in record.entries))
+    return Record(best.claims, tuple(claim for record in rest for claim in record.claims))
 
 
-def _weakness(entry: Entry) -> tuple[float, int, str]:
+def _weakness(claim: Claim) -> tuple[float, int, str]:
     """From the strongest attack to the weakest; then from fewer findings to more, by name."""
-    return entry.verdict.robust, len(entry.verdict.findings), entry.file
+    return claim.verdict.robust, len(claim.verdict.findings), claim.file
 
 
 def standings(records: Sequence[Record]) -> list[Record]:

@@ -13,14 +13,14 @@ from art_snn.experiments.evaluation.page import documentation, page_address
 from art_snn.experiments.evaluation.template import environment
 from art_snn.experiments.evaluation.words import budget_words
 from art_snn.experiments.leaderboard.cells import (
-    Cell,
-    cells,
+    SortCell,
     dataset_of,
-    labels,
-    notes,
+    record_cells,
+    record_names,
+    shared_notes,
     single_attack,
 )
-from art_snn.experiments.leaderboard.record import Entry, Record, merged, standings
+from art_snn.experiments.leaderboard.record import Claim, Record, merged, standings
 from art_snn.experiments.leaderboard.settings import MARKS
 from art_snn.experiments.resume import as_json
 from art_snn.experiments.tables import Notes, Part, Table, render, render_narrow
@@ -59,12 +59,12 @@ class Ranking:
         return f"{self.dataset}, {budget_words(self.norm, self.eps)}"
 
     @cached_property
-    def rows(self) -> list[Mapping[str, Cell]]:
+    def rows(self) -> list[Mapping[str, SortCell]]:
         """The cells of each network, by the titles of their columns."""
         names = {single_attack(record.first) for record in self.records} - {None}
         attack = names.pop() if len(names) == 1 else "one attack"
-        pairs = zip(self.records, labels(self.records), strict=True)
-        return [cells(record, label, str(attack)) for record, label in pairs]
+        pairs = zip(self.records, record_names(self.records), strict=True)
+        return [record_cells(record, label, str(attack)) for record, label in pairs]
 
     @property
     def table(self) -> Table:
@@ -76,7 +76,7 @@ class Ranking:
     @property
     def notes(self) -> list[str]:
         """What has to be known next to the numbers."""
-        return notes(self.records)
+        return shared_notes(self.records)
 
 
 @dataclass(frozen=True)
@@ -93,14 +93,14 @@ class Leaderboard:
         """Of all evaluations; copies of one count once.
 
         :raises ValueError: where evaluations of the same weights contradict each other."""
-        groups: dict[tuple[str, str, float], dict[str, list[Entry]]] = {}
+        groups: dict[tuple[str, str, float], dict[str, list[Claim]]] = {}
         for item in {digest(as_json(one.evaluation)): one for one in reversed([*items])}.values():
             evaluation = item.evaluation
             for verdict in verdicts(evaluation):
                 key = dataset_of(evaluation), evaluation.norm, verdict.eps
                 networks = groups.setdefault(key, defaultdict(list))
-                entry = Entry(item.name.removesuffix(f"/{RESULT}"), evaluation, verdict)
-                networks[evaluation.provenance.weights].append(entry)
+                claim = Claim(item.name.removesuffix(f"/{RESULT}"), evaluation, verdict)
+                networks[evaluation.provenance.weights].append(claim)
         ordered = sorted(groups, key=lambda key: (key[0], NORMS.index(key[1]), key[2]))
         return cls(
             [Ranking(*k, standings([*map(merged, groups[k].values())])) for k in ordered], markdown

@@ -118,10 +118,10 @@ def test_evaluations_that_contradict_each_other_are_refused_with_both_files():
 
 
 def test_a_sample_that_another_evaluation_misclassifies_does_not_stand():
-    entries = [
-        board(network(stage)).rankings[0].records[0].entries[0] for stage in ((-1, -1), (-2, -1))
+    claims = [
+        board(network(stage)).rankings[0].records[0].claims[0] for stage in ((-1, -1), (-2, -1))
     ]
-    record = Record(tuple(entries))
+    record = Record(tuple(claims))
     assert record.robust.count == 1
     assert dict(record.credits) == {"misclassified": 1}
 
