@@ -20,8 +20,8 @@ from art_snn.stopping import Terminated
 from tests.command import Done, call, python
 from tests.describe_options import described, text_of
 
-NAMES = ["compare", "cost", "curves", "demo", "evaluate", "harden", "inspect", "report"]
-NAMES += ["scaling", "sweep", "train"]
+NAMES = ["check", "compare", "cost", "curves", "demo", "evaluate", "harden", "inspect"]
+NAMES += ["leaderboard", "report", "scaling", "sweep", "train"]
 HEAVY = ("torch", "art", "matplotlib", "sklearn", "scipy", "torchvision")
 
 
@@ -77,7 +77,7 @@ def test_the_module_prints_the_version_and_leaves_with_the_status_of_the_command
     assert call("--version") == python("-m", "art_snn", "--version") == version
     done = python("-m", "art_snn", "dmo")
     assert (done.status, done.stdout) == (2, "")
-    assert done.stderr.startswith("art-snn: error: expected one of compare, cost,")
+    assert done.stderr.startswith("art-snn: error: expected one of check, compare,")
 
 
 @pytest.mark.parametrize("name", ["dmo", "Demo", "--verbose", "", "cli", "base"])

@@ -1,4 +1,4 @@
-"""Check an evaluation that somebody else made: weights, samples, predictions, adversarials."""
+"""Check an evaluation on its first 20 samples, as for a leaderboard."""
 
 from art_snn.experiments.check.result import Checked as Checked
 from art_snn.experiments.check.run import run as run

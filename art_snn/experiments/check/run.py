@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from art_snn.experiments.check.comparison import Comparison
+from art_snn.experiments.check.repetition import Repetition
 from art_snn.experiments.check.result import Checked
 from art_snn.experiments.check.settings import Settings
 from art_snn.experiments.evaluate import Settings as Evaluating
@@ -24,7 +24,7 @@ def run(settings: Settings) -> Checked:
         target = Target.obtained(as_evaluated(evaluation, settings), data, team)
         path = expand_path("folder", settings.folder)
         folder = path if path_kind("folder", path) == FOLDER else path.parent
-        checks = [*Comparison(evaluation, target, folder).checks()]
+        checks = [*Repetition(evaluation, target, folder).checks()]
         result = Checked(f"{evaluation.name}, {evaluation.title}", checks)
         result.write(settings.output)
     return result

@@ -23,7 +23,7 @@ from art_snn.seeding import seeded
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Repetition:
     """An evaluation, the network and samples that it is said to be of, and its folder."""
 
     evaluation: Evaluation
@@ -135,10 +135,8 @@ class Comparison:
     def _fooled(self, first: First) -> Check:
         """Whether the network misclassifies each adversarial, a random one mostly."""
         adversarial, broken = self._ordered(first)
-        points, classes = (
-            adversarial[broken],
-            np.stack([self.target.y[: self.count]] * len(broken))[broken],
-        )
+        points, labels = adversarial[broken], self.target.y[: self.count]
+        classes = np.broadcast_to(labels, broken.shape)[broken]
         draws, votes = DRAWS if self.target.random else 1, np.zeros(len(points), int)
         for draw in range(draws if len(points) else 0):
             with seeded(self.target.settings.seed + FRESH + draw):
