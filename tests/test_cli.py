@@ -96,8 +96,9 @@ def test_the_help_of_every_command_explains_its_options(name):
     forms = (":class:", "RGA(", "0.0313", "(default", "architecture options", "True", "None]")
     assert not [form for form in forms if form in words]
     assert import_module(f"art_snn.experiments.{name}").__doc__.split(":")[0] in words
-    # A report runs no network.
-    for option in ("--output", "--threads", "--device")[: 1 if name == "report" else None]:
+    # These run no network.
+    reads = name in ("report", "leaderboard")
+    for option in ("--output", "--threads", "--device")[: 1 if reads else None]:
         assert option in words
 
 

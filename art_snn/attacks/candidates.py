@@ -15,6 +15,9 @@ from art_snn.attacks.persample import PerSampleAttack
 from art_snn.attacks.queries import Queries
 from art_snn.checks import require, shown
 
+PREFIX = "adversarials "
+"""How the words of a stage begin that tries adversarials from elsewhere; a name follows."""
+
 
 @dataclass(frozen=True)
 class Candidates:
@@ -33,7 +36,7 @@ class Candidates:
         return Candidates(self.name, self.points[rows], self.there[rows])
 
     def __str__(self) -> str:
-        return f"adversarials {self.name}"
+        return f"{PREFIX}{self.name}"
 
 
 class CandidateAttack(PerSampleAttack):

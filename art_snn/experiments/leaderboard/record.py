@@ -8,14 +8,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from art_snn.attacks.candidates import PREFIX
 from art_snn.checks import invalid
 from art_snn.experiments.evaluation import Evaluation, Trial, Verdict
 from art_snn.experiments.evaluation.words import budget_words
 from art_snn.findings import Finding
 from art_snn.metrics import Share
-
-OTHERS = "adversarials "
-"""How the stage begins that tried the adversarials of somebody else."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class Claim:
             stage = int(trial.outcome.stage[row])
             if stage >= 0:
                 words = trial.outcome.stages[stage]
-                return words if words.startswith(OTHERS) else trial.name
+                return words if words.startswith(PREFIX) else trial.name
         return None
 
     def _trials(self) -> list[Trial]:

@@ -1,5 +1,6 @@
 """Anybody's adversarials are checked, tried before the plan, and their author is named."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -173,10 +174,24 @@ def test_the_evaluation_names_who_made_what_broke_a_sample(evaluated):
     assert not (outcome.stage[:5] == 0).any()
     assert (outcome.stage[5:] == 0).sum() > 10
     assert verdicts(ours)[1].robust <= verdicts(plain)[1].robust
+    # They are no stage of the plan, which asks for gradients as before.
+    assert [one.findings for one in verdicts(ours)] == [one.findings for one in verdicts(plain)]
     # They are outside of the small ball, where nothing changes.
     before, after = (one.at(small_eps)["fast"].outcome for one in (plain, ours))
     np.testing.assert_array_equal(before.stage >= 0, after.stage >= 0)
     assert plain.key != ours.key
+
+
+def test_on_the_leaderboard_both_evaluations_are_one_row_and_ann_is_named(evaluated, tmp_path):
+    output = tmp_path / "page.html"
+    done = call("leaderboard", str(evaluated), "--output", str(output))
+    assert (done.status, done.stderr) == (0, "")
+    large = output.with_suffix(".md").read_text("utf-8").partition("at eps 1 in")[2]
+    (row,) = [line for line in large.splitlines() if line.startswith("| ") and " % " in line]
+    broken = int((evaluation_in(evaluated / "ann").at(1.0)["fast"].outcome.stage == 0).sum())
+    assert re.search(rf"adversarials Ann(: {broken}\b|  )", row)
+    assert "2 evaluations of the same weights" in large
+    assert "Attacked with the plan fast" in large
 
 
 def test_a_refused_file_names_the_option_as_it_was_typed(evaluated, monkeypatch):
