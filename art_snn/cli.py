@@ -35,8 +35,8 @@ CANNOT_WRITE = 74
 def run_command(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status.
 
-    2: an argument is refused. 3 or 4: art-snn evaluate was asked for it. 74: a file cannot be
-    written. 130 or 143: Ctrl-C or SIGTERM stopped the command. Otherwise 0."""
+    2: an argument is refused. 3 or 4: art-snn evaluate was asked for it. 3: art-snn check failed.
+    74: a file cannot be written. 130 or 143: Ctrl-C or SIGTERM stopped the command. Otherwise 0."""
     try:
         return _run((sys.argv[1:] if arguments is None else list(arguments)) or ["--help"])
     except BrokenPipeError:

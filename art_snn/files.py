@@ -25,6 +25,9 @@ SEAL, DIGITS = b"sha256=", 64
 PLAIN_END = b"PK\x05\x06"
 """What the last 22 bytes of a zip file without a comment begin with."""
 
+HEAD = 512
+"""Bytes of a file in which a mark of ours stands."""
+
 UNFINISHED = re.compile(r"\.[0-9a-f]{8}\.part$")
 """End of the name of a file while it is written."""
 
@@ -104,6 +107,16 @@ def read_json(path: Path) -> Any:
     if content.pop("sha256", None) != _sum(content):
         raise ValueError("is damaged: its checksum does not match its content")
     return content
+
+
+def begins_with(path: Path, *marks: str) -> bool:
+    """Whether a file can be read, and one of the marks stands in its first lines."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(HEAD)
+    except OSError:
+        return False
+    return any(mark.encode() in head for mark in marks)
 
 
 def damage(path: Path, parts: bool = True) -> str | None:

@@ -43,7 +43,7 @@ def _placed(command: str) -> list[str]:
 
 def overview() -> str:
     """The help of art-snn: all commands, each with one line."""
-    lines = [f"  {name:10}{_line(name)}" for name in commands()]
+    lines = [f"  {name:13}{_line(name)}" for name in commands()]
     usage = "usage: art-snn COMMAND [--help | OPTIONS], or art-snn --version"
     default = "In the help of a command [x] is the default of an option."
     script = f"art-snn --print-completion {choices(SHELLS)} prints completion for your shell."

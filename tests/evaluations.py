@@ -106,6 +106,9 @@ def provenance(**changes: Any) -> Provenance:
         steps=8,
         encoder="direct",
         shape=(1, 8, 8),
+        dataset="digits",
+        parameters=1234,
+        training="10 epochs",
         **sizes,
     )
     return replace(usual, **changes)

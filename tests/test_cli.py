@@ -20,8 +20,8 @@ from art_snn.stopping import Terminated
 from tests.command import Done, call, python
 from tests.describe_options import described, text_of
 
-NAMES = ["compare", "cost", "curves", "demo", "evaluate", "harden", "inspect", "report"]
-NAMES += ["scaling", "sweep", "train", "zoo"]
+NAMES = ["check", "compare", "cost", "curves", "demo", "evaluate", "harden", "inspect"]
+NAMES += ["leaderboard", "report", "scaling", "sweep", "train", "zoo"]
 HEAVY = ("torch", "art", "matplotlib", "sklearn", "scipy", "torchvision")
 
 
@@ -77,7 +77,7 @@ def test_the_module_prints_the_version_and_leaves_with_the_status_of_the_command
     assert call("--version") == python("-m", "art_snn", "--version") == version
     done = python("-m", "art_snn", "dmo")
     assert (done.status, done.stdout) == (2, "")
-    assert done.stderr.startswith("art-snn: error: expected one of compare, cost,")
+    assert done.stderr.startswith("art-snn: error: expected one of check, compare,")
 
 
 @pytest.mark.parametrize("name", ["dmo", "Demo", "--verbose", "", "cli", "base"])
@@ -96,8 +96,9 @@ def test_the_help_of_every_command_explains_its_options(name):
     forms = (":class:", "RGA(", "0.0313", "(default", "architecture options", "True", "None]")
     assert not [form for form in forms if form in words]
     assert import_module(f"art_snn.experiments.{name}").__doc__.split(":")[0] in words
-    # A report runs no network, and a list writes nothing.
-    for option in ("--output", "--threads", "--device")[: {"report": 1, "zoo": 0}.get(name)]:
+    # These run no network, and a list writes nothing.
+    few = {"report": 1, "leaderboard": 1, "zoo": 0}
+    for option in ("--output", "--threads", "--device")[: few.get(name)]:
         assert option in words
 
 

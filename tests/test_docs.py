@@ -134,8 +134,8 @@ def lines_of(text: str) -> list[str]:
 
 
 SHOWN = {line for page in (ROOT / "README.md", *PAGES) for line in lines_of(text_of(page))}
-# Of a report the name alone is no command: it takes files.
-COMMAND = re.compile(r"(art-snn|python -m art_snn) (?!COMMAND|NAME|report$)")
+# Of these the name alone is no command: it takes files, or weights.
+COMMAND = re.compile(r"(art-snn|python -m art_snn) (?!COMMAND|NAME|(?:report|leaderboard|check)$)")
 COMMANDS_SHOWN = sorted(line for line in SHOWN if COMMAND.match(line))
 SCRIPTS_SHOWN = sorted(line for line in SHOWN if line.startswith("python examples/"))
 

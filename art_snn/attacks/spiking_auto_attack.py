@@ -10,10 +10,11 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.best import Reached
+from art_snn.attacks.candidates import CandidateAttack, Candidates, require_candidates
 from art_snn.attacks.distances import FLIPS, require_budget, require_measure
 from art_snn.attacks.grids import planned
 from art_snn.attacks.outcome import Outcome
-from art_snn.attacks.plan import Plan, Suited, require_sources, short_stage, suited
+from art_snn.attacks.plan import Plan, Stage, Suited, require_sources, short_stage, suited
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.randomness import EVALUATIONS, random
 from art_snn.attacks.run import GRADIENTS, Budgeted, Run, Step
@@ -49,6 +50,7 @@ class SpikingAutoAttack(Budgeted):
     :param plan: "standard", "fast", "ensemble-19", or a :class:`~art_snn.attacks.Plan` of yours.
     :param sources: other classifiers of the same samples, on which adversarials are crafted that
         may carry over; with norm inf or 2.
+    :param candidates: adversarials that were made elsewhere, which are tried before the plan.
     :param seed: of all that is drawn.
     :param on_stage: called after every stage of a block with its name, the number of samples it
         attacked, and the number in the block that nothing has broken yet.
@@ -68,10 +70,11 @@ class SpikingAutoAttack(Budgeted):
         seed: int = 0,
         verbose: bool = True,
         on_stage: Callable[[str, int, int], None] | None = None,
+        candidates: Sequence[Candidates] = (),
     ) -> None:
         super().__init__(estimator, targeted=False, batch_size=batch_size, verbose=verbose)
         self.norm, self.eps, self.plan, self.sources, self.seed = norm, eps, plan, sources, seed
-        self.on_stage = on_stage
+        self.on_stage, self.candidates = on_stage, candidates
         self.outcome: Outcome | None = None
         self._check_params()
 
@@ -83,7 +86,7 @@ class SpikingAutoAttack(Budgeted):
     def _prepare(self, samples: Tensor, classes: Tensor) -> None:
         random = self._random(samples, classes)
         plan = suited(planned(self.plan, self.norm), self.estimator, self.norm, samples)
-        self._steps = self._steps_of(plan, random)
+        self._steps = [*self._tries(len(samples)), *self._steps_of(plan, random)]
         attacks = [step.attack for step in self._steps if not step.stage.transfer]
         # Those on event frames refuse samples of other values.
         for attack in {type(attack)._samples: attack for attack in attacks}.values():
@@ -112,6 +115,16 @@ class SpikingAutoAttack(Budgeted):
                 predictions.append(self.estimator.predict(batch, batch_size=self.batch_size))
         self.forwards[: len(batch)] += EVALUATIONS
         return bool(predictions) and random(predictions, classes[: len(batch)].cpu().numpy())
+
+    def _tries(self, samples: int) -> list[Step]:
+        """The stages that try candidates."""
+        counts = [len(one.points) for one in self.candidates]
+        remedy = "Give points in the place of all samples, and say for which there is one."
+        fits, got = {*counts} <= {samples}, ", ".join(map(str, counts))
+        require(fits, "candidates", f"as many points as samples, {samples}", got, remedy)
+        attacks = [CandidateAttack(self.estimator, n, self.batch_size) for n in self.candidates]
+        stage = Stage(CandidateAttack)
+        return [Step(stage, str(attack.candidates), attack, None) for attack in attacks]
 
     def _steps_of(self, plan: Suited, random: bool) -> list[Step]:
         """The stages that run, on every source where they transfer."""
@@ -176,6 +189,7 @@ class SpikingAutoAttack(Budgeted):
         fits = not self.sources or (isinstance(self.norm, float) and self.norm != FLIPS)
         remedy = "Leave them out, or attack in the maximum norm or the Euclidean one."
         require(fits, "sources", "none with that norm", f"{len(self.sources)}", remedy)
+        self.candidates = require_candidates(self.candidates)
         require_seed("seed", self.seed)
         fits = self.on_stage is None or callable(self.on_stage)
         require(fits, "on_stage", "a function, or None", shown(self.on_stage), "Leave it out.")

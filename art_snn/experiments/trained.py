@@ -161,6 +161,19 @@ class Trained:
         noted = {k: v for k, v in self.noted().items() if k in names}
         return describe_training(self.architecture, epochs, seed, self.train_dtype) | noted
 
+    def training_words(self) -> str:
+        """How its weights were trained, as far as the checkpoint notes it; "" where nobody did."""
+        notes = {} if self.checkpoint is None else checkpoint.notes(self.checkpoint)
+        subject, adversary = notes.get("subject"), notes.get("adversary")
+        epochs = subject.get("epochs") if isinstance(subject, dict) else None
+        epochs = (self.epochs or EPOCHS) if self.trained_here else epochs
+        against = str(adversary or "")
+        defence = against.rpartition("defence=")[2].partition("(")[0]
+        defence = defence if defence not in ("", "AT") else "adversarial"
+        words = f"{defence} training" if against else ""
+        passes = f"{epochs} epoch{'' if epochs == 1 else 's'}" if epochs else ""
+        return ", ".join(filter(None, (words, passes)))
+
     def words(self, data: Dataset, network: SpikingNetwork | None = None) -> str:
         """Network and data in words; settings other than the checkpoint's are named."""
         noted, given = self.noted(), self.architecture.given

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from art_snn.attacks import Outcome
+from art_snn.attacks.candidates import PREFIX
 from art_snn.attacks.plan import REPEATED
 from art_snn.findings.base import Finding
 from art_snn.findings.remedies import UPPER
@@ -14,7 +15,8 @@ def few_gradients(outcome: Outcome) -> Finding | None:
     """Hardly a stage followed a gradient of the network."""
     ran = len(outcome.gradients) - len(_skipped(outcome))
     # Plans of a single stage, as for some norms, ask for one.
-    least = min(FEWEST, len(outcome.stages) + len(outcome.skipped))
+    planned = [words for words in outcome.stages if not words.startswith(PREFIX)]
+    least = min(FEWEST, len(planned) + len(outcome.skipped))
     if ran >= least or not outcome.gradients:
         return None
     return Finding(

@@ -11,6 +11,7 @@ import numpy as np
 from art_snn.attacks import Outcome
 from art_snn.experiments.evaluate.applied import without_applied
 from art_snn.experiments.evaluate.findings import find_searches, trial_findings
+from art_snn.experiments.evaluate.first import FIRST, First
 from art_snn.experiments.evaluate.provenance import collect_provenance
 from art_snn.experiments.evaluate.refuted import FAILURE
 from art_snn.experiments.evaluate.store import Store
@@ -44,6 +45,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
         if settings.save_adversarials or place == _shown(target):
             array = np.concatenate([store.array(name, "adversarials") for name in names])
             _write_adversarials(target, trials[-1], array, place == _shown(target))
+    First.of(target, trials, store).write(settings.output)
     write_json(settings.output / TIMES, {"seconds": times})
     (settings.output / FAILURE).unlink(missing_ok=True)  # Of earlier bounds.
     contents = [store.read(unit.name)["findings"] for unit in examination_units(target)]
@@ -118,10 +120,12 @@ def files_of(target: Target, evaluation: Evaluation) -> list[str]:
 
 
 def _arrays_of(target: Target, evaluation: Evaluation) -> list[str]:
-    """The examples, where the report shows some, and adversarials, where they are kept."""
+    """The examples, where the report shows some, and adversarials, where they are kept, next to the
+    first samples, which earlier versions wrote no more than the name of the data."""
     broken = max(evaluation.trials[_shown(target)].outcome.stage) >= 0
     kept = evaluation.trials if target.settings.save_adversarials else ()
-    return [EXAMPLES] * bool(broken) + [file_of(trial) for trial in kept]
+    first = [FIRST] * bool(evaluation.provenance.dataset)
+    return [EXAMPLES] * bool(broken) + first + [file_of(trial) for trial in kept]
 
 
 def _shown(target: Target) -> int:

@@ -47,6 +47,9 @@ def collect_provenance(target: Target, seconds: float) -> Provenance:
         steps=classifier.model.time_steps(),
         encoder=encoding(classifier.model.encoder),
         shape=tuple(x.shape[1:]),
+        dataset=target.dataset,
+        parameters=sum(weight.numel() for weight in classifier.model.parameters()),
+        training=settings.training_words,
     )
 
 

@@ -1,12 +1,13 @@
 """Certified samples that are wrong or broken: a bug in the bounds, which ends the evaluation."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from art_snn.attacks import Outcome
+from art_snn.attacks.candidates import Candidates
 from art_snn.checks import ArgumentError, invalid
 from art_snn.experiments.evaluate.provenance import versions, weights
 from art_snn.experiments.evaluate.target import Target
@@ -40,6 +41,30 @@ def check_outcome(
             words = words if stage >= 0 else "and misclassified without an attack"
             more = {"adversarial": outcome.adversarials[place], "eps": eps}
             raise _refuted(target, rows.start + place, proven, place, words, **more)
+
+
+def check_candidates(
+    target: Target,
+    rows: slice,
+    eps: float,
+    several: Sequence[Candidates],
+    bounds: Mapping[float, Bounds],
+) -> None:
+    """Complain where an adversarial of others breaks a sample of a block that is certified at that
+    budget or a larger one. Attacks leave such samples out."""
+    for proven in (one for one in bounds.values() if one.eps >= eps):
+        for candidates in several:
+            places = np.flatnonzero(proven.certified & candidates.there)
+            points = candidates.points[places]
+            size = target.settings.batch_size
+            logits = target.classifier.predict(points, size) if len(places) else np.zeros((0, 1))
+            wrong = logits.argmax(1) != target.y[rows][places]
+            if wrong.any():
+                first = int(wrong.argmax())
+                words = f"and broken at eps {eps:g} by {candidates}"
+                more = {"adversarial": points[first], "eps": eps}
+                place = int(places[first])
+                raise _refuted(target, rows.start + place, proven, place, words, **more)
 
 
 def _refuted(

@@ -58,7 +58,9 @@ def finished(target: Target, key: str) -> Evaluation | None:
     evaluation = earlier(file, "evaluation", Evaluation, lambda content: content.key == key)
     if evaluation is None or files_missing(target, evaluation):
         return None
-    return replace(evaluation, name=target.settings.label)
+    settings = target.settings
+    provenance = replace(evaluation.provenance, training=settings.training_words)
+    return replace(evaluation, name=settings.label, provenance=provenance)
 
 
 def compute(units: list[Unit], store: Store, team: Team, target: Target) -> None:

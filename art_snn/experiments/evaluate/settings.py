@@ -58,6 +58,8 @@ class Settings(Experiment):
     :param rules: gradient rules of that attack, which runs with each of them on all samples [stbp;
         native where the network has only its own gradient].
     :param sources: checkpoint of a network to transfer from; may be given several times.
+    :param adversarials: .npz file with adversarials of the test samples, which are tried before the
+        plan; may be given several times.
     :param samples: number of test samples to attack, the first ones.
     :param block: samples that are computed together: the unit of writing, resuming and dealing out
         to processes.
@@ -71,6 +73,7 @@ class Settings(Experiment):
     :param seed: of all that is drawn.
     :param name: of the network, by which results are told apart [that of the checkpoint or the
         folder].
+    :param training: of the network, in words, for a leaderboard [what its checkpoint notes].
     :param save_adversarials: write adversarials-ATTACK-EPS.npz for each attack and budget.
     :param fail_under: exit with status 3 if the robust accuracy under attack, a share, is below it
         at a budget.
@@ -86,6 +89,7 @@ class Settings(Experiment):
     attack_options: Open[str] = None
     rules: Open[Mapping[str, Gradient]] = None
     sources: UseAppendAction[tuple[Path, ...]] = ()
+    adversarials: UseAppendAction[tuple[Path, ...]] = ()
     samples: int = 500
     block: int = 64
     batch_size: int = 64
@@ -96,6 +100,7 @@ class Settings(Experiment):
     check_bounds: bool = False
     seed: int = 0
     name: Open[str] = None
+    training: Open[str] = None
     save_adversarials: bool = False
     fail_under: Open[float] = None
     strict: bool = False
@@ -130,6 +135,8 @@ class Settings(Experiment):
             set_fields(self, fail_under=share)
         named = self.name is None or is_name(self.name)
         require(named, "name", NAME, shown(self.name), "Give a short word, such as hardened.")
+        named, remedy = self.training is None or is_name(self.training), "Leave details to a paper."
+        require(named, "training", NAME, shown(self.training), remedy)
         (stage,) = self.attack_plan(self.eps[0]).stages
         expected = f"an attack in the norm {self.norm}"
         remedy = "Of event frames there are SparseDynamicAttack in 0 and SpikeRetiming in both."
@@ -138,6 +145,9 @@ class Settings(Experiment):
         expected, remedy = "a plan that decides", "Add one: what it leaves is an upper bound."
         fits = bool(self.decides) or not self.strict
         require(fits, "strict", expected, f"{name} alone", remedy)
+        remedy = "Add --plan standard, or leave them out."
+        fits = bool(self.decides) or not self.adversarials
+        require(fits, "adversarials", "a plan before which they run", f"{name} alone", remedy)
         expected, remedy = "findings that are looked for", "Examine some samples: 100 are usual."
         require(self.examined or not self.strict, "strict", expected, "0 examined", remedy)
         for path in self.sources:
@@ -158,6 +168,11 @@ class Settings(Experiment):
         # Networks trained by this package are all called network.pt.
         bare = checkpoint.stem == "network"
         return name_from(checkpoint.resolve().parent.name if bare else checkpoint.stem)
+
+    @property
+    def training_words(self) -> str:
+        """How the network was trained: the words that were given, or what its checkpoint notes."""
+        return self.network.training_words() if self.training is None else self.training
 
     @property
     def measure(self) -> float | str:

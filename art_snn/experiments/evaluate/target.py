@@ -1,7 +1,7 @@
 """What is evaluated, and what has to fit before anything is computed."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from art.exceptions import EstimatorError
 from torch import Tensor
 
 from art_snn.attacks import Plan, Stage
+from art_snn.attacks.candidates import Candidates
 from art_snn.attacks.persample import PerSampleAttack
 from art_snn.attacks.plan import Suited, suited
 from art_snn.attacks.randomness import random
@@ -18,6 +19,7 @@ from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError, invalid, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset
+from art_snn.experiments.evaluate.adversarials import Submission, read_submission
 from art_snn.experiments.evaluate.attacks import failed, with_rules
 from art_snn.experiments.evaluate.bounds import require_bounds
 from art_snn.experiments.evaluate.settings import Settings
@@ -44,6 +46,8 @@ class Target:
     x: np.ndarray
     y: np.ndarray
     sources: tuple[PyTorchSpikingClassifier, ...] = ()
+    dataset: str = ""
+    submissions: tuple[Submission, ...] = ()
 
     @classmethod
     def obtained(cls, settings: Settings, data: Dataset, team: Team) -> "Target":
@@ -56,6 +60,8 @@ class Target:
         team.led(cls(settings, classifier, x, y).check_attack)
         if settings.bounds:
             team.led(lambda: require_bounds(settings, classifier, x, y))
+        read = partial(read_submission, settings=settings, classifier=classifier, x=x)
+        submissions = team.led(lambda: tuple(map(read, settings.adversarials)))
         _obtain(classifier.model, settings, settings.network, data, team)
         sources = []
         try:
@@ -64,7 +70,7 @@ class Target:
                 _obtain(sources[-1].model, settings, trained, data, team)
         except CheckpointError as error:
             raise CheckpointError("sources", error.complaint) from error
-        return cls(settings, classifier, x, y, tuple(sources)).ruled()
+        return cls(settings, classifier, x, y, tuple(sources), data.name, submissions).ruled()
 
     def ruled(self) -> "Target":
         """The same with rules for the attack: what was asked for, or one that suits the network."""
@@ -95,7 +101,13 @@ class Target:
         # So do stages with the network's own gradient in the place of others.
         plans = map(self.suited, self.settings.plans(self.settings.eps[0]))
         content += [str(stage) for plan in plans if plan.native for stage in plan.stages]
+        content += [submission.digest for submission in self.submissions]
         return fingerprint(tuple(content), self.classifier, self.x, self.y)
+
+    def candidates(self, plan: Plan, eps: float) -> list[Candidates]:
+        """The adversarials of others that come before a plan at a budget, of all samples."""
+        submissions = self.submissions if plan.name == self.settings.decides else ()
+        return [submission.within(eps) for submission in submissions]
 
     @cached_property
     def random(self) -> bool:

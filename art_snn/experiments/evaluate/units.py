@@ -16,7 +16,7 @@ from art_snn.checks import SEEDS
 from art_snn.experiments.evaluate.attacks import attack_errors
 from art_snn.experiments.evaluate.bounds import bounds_of
 from art_snn.experiments.evaluate.findings import examinations
-from art_snn.experiments.evaluate.refuted import check_clean, check_outcome
+from art_snn.experiments.evaluate.refuted import check_candidates, check_clean, check_outcome
 from art_snn.experiments.evaluate.store import Content, Store
 from art_snn.experiments.evaluate.target import Target
 from art_snn.experiments.evaluation import Bounds
@@ -99,7 +99,7 @@ def bounds_units(target: Target) -> Iterator[Unit]:
 def _bounded(target: Target, eps: float, rows: slice, _: Listener) -> Any:
     x, y = target.x[rows], target.y[rows]
     bounds = bounds_of(target.settings, target.classifier, x, y, eps)
-    check_clean(target, rows, np.array(_predicted(target, rows)), bounds)
+    check_clean(target, rows, np.array(predicted_classes(target, rows)), bounds)
     return {"bounds": as_json(bounds)}, {}
 
 
@@ -138,7 +138,8 @@ def _count_attacked(target: Target, store: Store, eps: float, rows: slice) -> in
 
 def stage_works(target: Target, plan: Plan) -> dict[str, Work]:
     """The work of the stages of a plan, by their words."""
-    return {str(stage): target.work_of(stage) for stage in target.suited(plan).stages}
+    tries = {str(one): Work(1) for one in target.candidates(plan, max(target.settings.eps))}
+    return tries | {str(stage): target.work_of(stage) for stage in target.suited(plan).stages}
 
 
 def certificate_units(target: Target) -> Iterator[Unit]:
@@ -175,6 +176,9 @@ def _attacked(
 ) -> Any:
     """The outcome of a plan on a block; `clean` adds the predictions of the samples."""
     settings, left = target.settings, attacked_rows(target, store, eps, rows)
+    candidates = [one.of(rows) for one in target.candidates(plan, eps)]
+    bounds = read_bounds(target, store, rows)
+    check_candidates(target, rows, eps, candidates, bounds)
 
     def report(words: str, tried: int, _: int) -> None:
         assert attack.outcome is not None
@@ -190,18 +194,19 @@ def _attacked(
         seed=_seed(target, rows),
         verbose=False,
         on_stage=report,
+        candidates=[one.of(left) for one in candidates],
     )
     with nullcontext() if plan.name == settings.decides else attack_errors(plan.stages[0].attack):
         attack.generate(target.x[rows][left], target.y[rows][left])
     assert attack.outcome is not None
     outcome = attack.outcome.among(left, target.x[rows])
-    check_outcome(target, rows, eps, outcome, read_bounds(target, store, rows))
+    check_outcome(target, rows, eps, outcome, bounds)
     content = {"outcome": as_json(outcome), "seconds": outcome.seconds}
-    content |= {"clean": _predicted(target, rows)} if clean else {}
+    content |= {"clean": predicted_classes(target, rows)} if clean else {}
     return content, {"adversarials": outcome.adversarials}
 
 
-def _predicted(target: Target, rows: slice) -> list[int]:
+def predicted_classes(target: Target, rows: slice) -> list[int]:
     """Classes of the samples of a block; -1 without a prediction."""
     with seeded(_seed(target, rows)):
         logits = target.classifier.predict(target.x[rows], batch_size=target.settings.batch_size)

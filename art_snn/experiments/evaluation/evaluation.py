@@ -84,7 +84,9 @@ class Provenance:
     :param seconds: that its parts took together, on however many processes.
     :param steps: T of the network; None where the model makes its own.
     :param encoder: in words.
-    :param shape: of a sample."""
+    :param shape: of a sample.
+    :param dataset: name of the data; parameters: how many the network has; training: of its
+        weights, in words. Earlier versions noted none of these: "" and None."""
 
     command: str
     versions: dict[str, str]
@@ -103,6 +105,9 @@ class Provenance:
     steps: int | None = None
     encoder: str = ""
     shape: tuple[int, ...] = ()
+    dataset: str = ""
+    parameters: int | None = None
+    training: str = ""
 
     def __post_init__(self) -> None:
         expect(self.examined >= 0, "samples of at least 0", self.examined)

@@ -1,16 +1,10 @@
 """One page that shows everything: it loads nothing, and can be read without its one script."""
 
-import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, metadata
-from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
-
-from art_snn.experiments.colours import DARK, LIGHT
 from art_snn.experiments.evaluation import rows
 from art_snn.experiments.evaluation.cards import doubt_words, make_cards
 from art_snn.experiments.evaluation.drawings import draw_sections, draw_side_by_side
@@ -18,46 +12,26 @@ from art_snn.experiments.evaluation.items import ReportItem
 from art_snn.experiments.evaluation.pictures import make_grid
 from art_snn.experiments.evaluation.provenance import digest_rows, setting_rows
 from art_snn.experiments.evaluation.side import labels, paired_table, pairs, verdict_table
-from art_snn.experiments.evaluation.verdict import CERTIFIED, UNION, plain_words, verdicts
-from art_snn.experiments.evaluation.words import capital, count_words, spelt
+from art_snn.experiments.evaluation.template import environment
+from art_snn.experiments.evaluation.verdict import plain_words, verdicts
+from art_snn.experiments.evaluation.words import capital, spelt
 
-HERE = Path(__file__).parent
 PAGE = "report.html"
 MOST_SAMPLES = 1000
 """Rows of the longest table; of more samples the rest is in the JSON."""
 MOST_DIFFERING = 500
 UNKNOWN = "/OWNER/"
 """Stands in an address that nobody has filled in yet."""
-SHARE = re.compile("([\\d.]+\u00a0%\u00a0)(\\[[^]]+\\])")
 
 
 def render_page(items: Sequence[ReportItem]) -> str:
     """One evaluation, or several side by side, as one page of HTML."""
-    template = _environment().get_template("report.html.j2")
+    template = environment().get_template("report.html.j2")
     numbered = enumerate(zip(items, labels(items), strict=True), 1)
     views = [_view(item, label, number) for number, (item, label) in numbered]
     several = _side_by_side(items) if len(items) > 1 else None
-    style = Markup((HERE / "report.css").read_text(encoding="utf-8"))
-    colours = {"light": LIGHT, "dark": DARK}
-    return template.render(
-        style=style, colours=colours, views=views, several=several, address=documentation()
-    )
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        # What users write, such as titles and commands, is text and never markup.
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"unbroken": unbroken, "cell": cell}
-    environment.filters |= {"capital": capital, "count_words": count_words}
-    environment.globals |= {"page_address": page_address, "summing": (UNION, CERTIFIED)}
-    return environment
+    address = documentation()
+    return template.render(views=views, several=several, address=address, page_address=page_address)
 
 
 def _view(item: ReportItem, label: str, number: int) -> Mapping[str, Any]:
@@ -92,19 +66,6 @@ def _view(item: ReportItem, label: str, number: int) -> Mapping[str, Any]:
         "settings": setting_rows(evaluation),
         "digests": digest_rows(evaluation),
     }
-
-
-def unbroken(text: str) -> str:
-    """The text with shares and their intervals in one piece each, and budgets with their names."""
-    text = re.sub(r"(?<=\d) % \[([\d.]+), ", "\u00a0%\u00a0[\\1,\u00a0", text)
-    text = re.sub(r"\bp ([<=]) (?=\d)", "p\u00a0\\1\u00a0", text)
-    return re.sub(r"\beps (?=\d)", "eps\u00a0", text)
-
-
-def cell(text: str) -> Markup:
-    """The content of a cell: intervals are set apart, and long names may break at a bracket."""
-    markup = re.sub(r"\(\b", "(<wbr>", str(escape(unbroken(text))))
-    return Markup(re.sub(SHARE, r'<span class="share">\1<small>\2</small></span>', markup))
 
 
 def _side_by_side(items: Sequence[ReportItem]) -> Mapping[str, Any]:

@@ -7,21 +7,16 @@ from art_snn.experiments.evaluation.rows import sections
 from art_snn.experiments.evaluation.side import side_sections
 from art_snn.experiments.report.latex import latex_table
 from art_snn.experiments.tables import Part, render, render_narrow
+from art_snn.files import begins_with
 
 MARKS = {"md": "<!-- written by art-snn report -->", "tex": "% written by art-snn report"}
 MARKS["html"] = '<meta name="generator" content="art-snn report">'
 """A mark in the first lines of a report, by which it is recognised."""
-HEAD = 512
 
 
 def is_report(file: Path) -> bool:
     """Whether a file is a report, of this command or of art-snn evaluate."""
-    try:
-        with file.open("rb") as stream:
-            head = stream.read(HEAD)
-    except OSError:
-        return False
-    return any(mark.encode() in head for mark in MARKS.values())
+    return begins_with(file, *MARKS.values())
 
 
 @dataclass(frozen=True)

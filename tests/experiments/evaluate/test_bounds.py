@@ -8,31 +8,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
-from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.attacks import Outcome, SpikingAutoAttack
 from art_snn.bounds import BoundsCertificate
-from art_snn.data import digits
 from art_snn.experiments.evaluate import Settings, bounds
 from art_snn.experiments.evaluation import Evaluation, page, verdicts
 from art_snn.experiments.evaluation.evaluation import fallen
 from art_snn.experiments.resume import read_result
 from tests import small
 from tests.command import call, forbidden
-from tests.conftest import varied
 from tests.evaluations import comparable, complaints
 from tests.jobs import Job
+from tests.records import train_into
 
-MODEL = """
-from torch import nn
-from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
-
-def load():
-    layers = [Timed(nn.Flatten(), nn.Linear(64, 32)), LIF(0.5), Timed(nn.Linear(32, 10))]
-    return SpikingNetwork(layers, Direct(4), input_shape=(1, 8, 8)).double()
-"""
 EVALUATE = (
     *("evaluate", "--model", "model.py:load", "--checkpoint", "weights.pt", "--device", "cpu"),
     *("--threads", "1", "--attack", "AutoPGD", "--attack-options", "max_iter=3", "--rules", "stbp"),
@@ -55,20 +43,8 @@ def _undrawn():
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A folder with a model and weights, after some steps on the digits."""
-    folder, data = tmp_path_factory.mktemp("trained"), digits()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(varied())
-        layers = [Timed(nn.Flatten(), nn.Linear(64, 32)), LIF(0.5), Timed(nn.Linear(32, 10))]
-        network = SpikingNetwork(layers, Direct(4), input_shape=(1, 8, 8)).double()
-        optimizer = torch.optim.Adam(network.parameters(), 1e-2)
-        x, y = torch.as_tensor(data.x_train).double(), torch.as_tensor(data.y_train)
-        for _ in range(60):
-            rows = torch.randperm(len(x))[:128]
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(network(x[rows]), y[rows]).backward()
-            optimizer.step()
-    torch.save(network.state_dict(), folder / "weights.pt")
-    (folder / "model.py").write_text(MODEL, "utf-8")
+    folder = tmp_path_factory.mktemp("trained")
+    train_into(folder)
     return folder
 
 
