@@ -10,7 +10,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from art_snn import pooling
 from art_snn.checks import require
 from art_snn.gradients.shared import repeat_step, repeats_one_step
-from art_snn.neurons import Neuron
+from art_snn.neurons import PASS, Neuron
 from art_snn.state import hooks_of
 
 
@@ -71,6 +71,35 @@ def folded_weights(convolution: nn.Module, norm: nn.Module) -> tuple[Tensor, Ten
     return convolution.weight * scale.view(-1, 1, 1, 1), shift
 
 
+def packed(module: nn.Module, x: Tensor) -> Tensor:
+    """What a convolution takes: x [N, C, H, W], with the channels last where that is faster.
+
+    oneDNN then need not reorder values, forward and backward."""
+    running = PASS.get()
+    if type(module) is not nn.Conv2d or running is None or not running.plain or x.ndim != 4:
+        return x
+    large = x.shape[-1] * x.shape[-2] >= PACKED
+    kept = (
+        large
+        and module.groups == 1
+        and x.device.type == "cpu"
+        and x.dtype in (torch.float32, torch.bfloat16)
+        and torch.backends.mkldnn.is_available()
+    )
+    return x.contiguous(memory_format=torch.channels_last if kept else torch.contiguous_format)
+
+
+def is_packed(x: Tensor) -> bool:
+    """Whether the channels of x [N, C, H, W] lie last in memory, in a pass that may have them so."""
+    running = PASS.get()
+    plain = running is not None and running.plain
+    return plain and x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
+
+
+PACKED = 64
+"""Pixels of an image from which convolutions are faster with the channels last."""
+
+
 class TimeDistributed(nn.Module):
     """Applies modules that know no time to every time step of [T, N, ...].
 
@@ -101,22 +130,27 @@ class TimeDistributed(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[T, N, ...] -> [T, N, ...]."""
         steps, batch = x.shape[:2]
-        if repeats_one_step(x) and not self._draws():
-            y = self._stateless(x[0])
+        modules = list(self.module)
+        if self.computes_once(x):
+            y = self.stateless(x[0], modules)
             return repeat_step(self._checked(y, batch), steps)
-        y = self._stateless(x.flatten(0, 1))
+        y = self.stateless(x.flatten(0, 1), modules)
         return self._checked(y, steps * batch).view(steps, batch, *y.shape[1:])
 
-    def _stateless(self, x: Tensor) -> Tensor:
-        modules = list(self.module)
+    def computes_once(self, x: Tensor) -> bool:
+        """Whether all steps of x [T, N, ...] give the same."""
+        return repeats_one_step(x) and not self._draws()
+
+    def stateless(self, x: Tensor, modules: list[nn.Module]) -> Tensor:
+        """[N, ...] -> [N, ...], by some of the modules; the list is used up."""
         while modules:
             module = modules.pop(0)
             if modules and foldable(module, modules[0]):
-                x = folded(x, module, modules.pop(0))
+                x = folded(packed(module, x), module, modules.pop(0))
             elif pooling.suits(module, x) and is_plain(module):
                 x = pooling.averaged(module, x)
             else:
-                x = module(x)
+                x = module(packed(module, x))
         return x
 
     def _draws(self) -> bool:
@@ -128,7 +162,7 @@ class TimeDistributed(nn.Module):
         got = f"an output of shape {list(y.shape)}"
         remedy = "Every module must map [N, ...] to [N, ...]."
         require(y.shape[0] == rows, "modules", expected, got, remedy)
-        return y.contiguous()
+        return y if is_packed(y) else y.contiguous()
 
 
 class Normalize(nn.Module):

@@ -12,6 +12,7 @@ from torch.autograd import forward_ad
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
 Pair = tuple[int, int]
+LAST = torch.channels_last
 
 
 def suits(module: nn.Module, x: Tensor) -> bool:
@@ -22,7 +23,7 @@ def suits(module: nn.Module, x: Tensor) -> bool:
         and x.device.type == "cpu"
         and x.ndim == 4
         and x.is_floating_point()
-        and x.is_contiguous()
+        and (x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last))
         and tiles(x.shape, pair(module.kernel_size), pair(module.stride), pair(module.padding))
         and forward_ad._current_level < 0
     )
@@ -85,6 +86,13 @@ class _Spread(torch.autograd.Function):
         if values.device.type != "cpu":  # One kernel is better there than several.
             whole = values.reshape(*outer, h, 1, w, 1).expand(*outer, h, height, w, width)
             return whole.reshape(*outer, h * height, w * width)
+        if values.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last):
+            shape, like = (*outer, h * height, w * width), {"dtype": values.dtype}
+            spread = torch.empty(shape, memory_format=LAST, **like)
+            for i in range(height):
+                for j in range(width):
+                    spread[..., i::height, j::width] = values
+            return spread
         windows = values.new_empty(*outer, h, height, w, width)
         for j in range(width):
             windows[..., 0, :, j] = values

@@ -19,12 +19,30 @@ CACHED_ELEMENTS = 2**20
 
 
 def blocks(x: Tensor, steps: int = 1) -> list[slice]:
-    """Slices of the batch axis of x [T, N, ...], of which `steps` time steps fit into the cache."""
+    """Slices of the batch axis of x [T, N, ...], of which `steps` time steps fit into the cache.
+
+    All threads of torch share that of one."""
     size = samples = x.shape[1]
     if x.device.type == "cpu":
         size = CACHED_ELEMENTS * samples // max(1, steps * x[0].numel())
     size = max(1, size)
     return [slice(start, start + size) for start in range(0, samples, size)]
+
+
+def alike(x: Tensor, y: Tensor) -> bool:
+    """Whether two tensors [T, N, ...] lie alike and without gaps in memory, so that they are
+    :func:`flat` alike."""
+    return x.stride() == y.stride() and x.dtype == y.dtype and (x.is_contiguous() or is_last(x))
+
+
+def is_last(x: Tensor) -> bool:
+    """Whether the channels of x [T, N, C, H, W] lie last in memory."""
+    return x.ndim == 5 and x.movedim(2, -1).is_contiguous()
+
+
+def flat(x: Tensor) -> Tensor:
+    """A view [T, M] of a tensor [T, N, ...] without gaps in memory, in the order of the memory."""
+    return (x if x.is_contiguous() else x.movedim(2, -1)).flatten(1)
 
 
 def apply(function: type[Function], *arguments: Any) -> Tensor:

@@ -20,13 +20,15 @@ import torch
 from torch import Tensor
 
 from art_snn import fused
-from art_snn.dynamics import Dynamics, currents_around
+from art_snn.dynamics import Dynamics, currents_around, empty_steps
 from art_snn.gradients.base import Differentiable, Execution, Firing, Gradient, Site
 from art_snn.gradients.shared import (
+    alike,
     anchored,
     apply,
     blocks,
     final,
+    flat,
     has_no_second_derivative,
     is_repeated,
     task,
@@ -36,6 +38,9 @@ from art_snn.gradients.twice import Further, current_of, differentiable
 from art_snn.values import operand, plus_product, plus_scaled
 
 THROUGH_TIME = Execution("through time", "a temporal rule needs every time step")
+
+TENSORS = 16
+"""Tensors of one step that stay in the cache at the same time."""
 
 StepSlope = Callable[[Tensor, int, slice], Tensor]
 """(u - threshold [n, ...] at a step of some samples, the step, the samples) -> slope [n, ...]."""
@@ -81,13 +86,19 @@ class TemporalGradient(Gradient):
 
     def firing(self) -> Firing:
         """The firing of a neuron under this rule."""
+        return Through(self)
 
-        def fire(site: Site, current: Tensor) -> Tensor:
-            if torch.is_grad_enabled() and current.requires_grad:
-                return apply(_ThroughTime, current, self, site)
-            return site.dynamics.simulate(current)
 
-        return fire
+@dataclass(frozen=True)
+class Through:
+    """The firing of neurons that are differentiated through time by a rule."""
+
+    rule: TemporalGradient
+
+    def __call__(self, site: Site, current: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and current.requires_grad:
+            return apply(_ThroughTime, current, self.rule, site)
+        return site.dynamics.simulate(current)
 
 
 class _ThroughTime(torch.autograd.Function):
@@ -97,7 +108,7 @@ class _ThroughTime(torch.autograd.Function):
     def forward(
         ctx: Any, current: Tensor, rule: TemporalGradient, site: Site
     ) -> tuple[Tensor, Tensor]:
-        potential = torch.empty_like(current, memory_format=torch.contiguous_format)
+        potential = empty_steps(current)
         spikes = site.dynamics.simulate(current, potential)
         ctx.rule, ctx.site, ctx.at_step = rule, site, rule.prepare(potential, site)
         # Whether only the sum over time will be read of the gradient at the current.
@@ -155,7 +166,11 @@ def _recursion(
     total = torch.zeros_like(potential[0], dtype=wide) if summed else None
     fusible = rule.elementwise and at_step is None and not summed and dynamics.uniform
     if not (fusible and fused.run_fused(_BackSteps(rule, site), (grad_spikes, potential), (d,))):
-        _by_steps(rule, site, at_step, grad_spikes, potential, d, total)
+        g, u, here, added = grad_spikes, potential, d, total
+        if rule.elementwise and at_step is None and dynamics.uniform and alike(g, u):
+            g, u, here = flat(g), flat(u), flat(d)
+            added = None if total is None else flat(total[None])[0]
+        by_steps(rule, site, at_step or _at_step(rule, site, u), g, u, here, added)
     if total is not None:
         d = total.div_(len(potential))
     if dynamics.gain != 1:
@@ -163,23 +178,28 @@ def _recursion(
     return d.to(potential.dtype).expand_as(potential)
 
 
-def _by_steps(
+def by_steps(
     rule: TemporalGradient,
     site: Site,
-    at_step: StepSlope | None,
+    at_step: StepSlope,
     grad_spikes: Tensor,
-    potential: Tensor,
+    potential: Tensor | Callable[[slice], Tensor],
     d: Tensor,
     total: Tensor | None = None,
 ) -> None:
-    """Write dL/du [T, N, ...] to d, step by step, or add it up [N, ...] and write the last two."""
-    at_step = at_step or _at_step(rule, site, potential)
-    for block in blocks(potential):
-        later = None
-        for t in reversed(range(len(potential))):
-            g, u, here = grad_spikes[t, block], potential[t, block], d[t % len(d), block]
-            h = at_step(u - site.dynamics.threshold, t, block)
-            _one_step(site.dynamics, rule.detach_reset, g, h, u, later, here)
+    """Write dL/du [T, N, ...] to d, step by step, or add it up [N, ...] and write the last two.
+
+    :param potential: u [T, N, ...], or what gives that of a part of the batch."""
+    parts, steps = blocks(grad_spikes, TENSORS), len(grad_spikes)
+    scratch = torch.empty_like(d[0, parts[0]] if parts else d[0])
+    for block in parts:
+        us = potential(block) if callable(potential) else potential[:, block]
+        z, later = scratch[: us.shape[1]], None
+        for t in reversed(range(steps)):
+            g, u, here = grad_spikes[t, block], us[t], d[t % len(d), block]
+            torch.sub(u, operand(site.dynamics.threshold, u), out=z)
+            h = at_step(z, t, block)
+            _one_step(site.dynamics, rule.detach_reset, g, h, u, later, here, z)
             later = here
             if total is not None:
                 total[block].add_(here)
@@ -188,9 +208,14 @@ def _by_steps(
 def _at_step(rule: TemporalGradient, site: Site, potential: Tensor) -> StepSlope:
     """The rule's slope, one step at a time where it is elementwise."""
     if rule.elementwise:
-        return lambda distance, t, samples: rule.slope(distance[None], site)[0]
+        return step_slope(rule, site)
     slopes = rule.slope(potential - site.dynamics.threshold, site)
     return lambda distance, t, samples: slopes[t, samples]
+
+
+def step_slope(rule: TemporalGradient, site: Site) -> StepSlope:
+    """The slope of a rule that is elementwise, one step at a time."""
+    return lambda distance, t, samples: rule.slope(distance[None], site)[0]
 
 
 def _one_step(
@@ -201,6 +226,7 @@ def _one_step(
     u: Tensor,
     later: Tensor | None,
     here: Tensor,
+    scratch: Tensor | None = None,
 ) -> None:
     """Write d[t] to `here` from g[t], h[t], u[t] and d[t+1], which is None at the last step."""
     if later is None or detach_reset or dynamics.reset == "none":
@@ -213,7 +239,7 @@ def _one_step(
     if later is None:
         return
     if dynamics.reset == "hard":
-        plus_product(here, later, dynamics.silent(u), dynamics.decay, out=here)
+        plus_product(here, later, dynamics.silent(u, scratch), dynamics.decay, out=here)
     else:
         plus_scaled(here, later, dynamics.decay, out=here)
 
@@ -238,7 +264,8 @@ class _BackSteps(fused.Loop):
         return (here,), None
 
     def eager(self, given: fused.Rows, results: fused.Rows) -> None:
-        _by_steps(self.rule, self.site, None, *given, *results)
+        at_step = _at_step(self.rule, self.site, given[1])
+        by_steps(self.rule, self.site, at_step, *given, *results)
 
     def trial(self, like: Tensor, generator: torch.Generator) -> fused.Rows:
         u = torch.empty_like(like)
