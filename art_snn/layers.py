@@ -71,33 +71,22 @@ def folded_weights(convolution: nn.Module, norm: nn.Module) -> tuple[Tensor, Ten
     return convolution.weight * scale.view(-1, 1, 1, 1), shift
 
 
-def packed(module: nn.Module, x: Tensor) -> Tensor:
-    """What a convolution takes: x [N, C, H, W], with the channels last where that is faster.
+LAST = torch.channels_last
+PACKED = 64
+"""Pixels of an image from which convolutions are faster with the channels last."""
 
-    oneDNN then need not reorder values, forward and backward."""
-    running = PASS.get()
-    if type(module) is not nn.Conv2d or running is None or not running.plain or x.ndim != 4:
-        return x
-    large = x.shape[-1] * x.shape[-2] >= PACKED
-    kept = (
-        large
-        and module.groups == 1
-        and x.device.type == "cpu"
+
+def packed(x: Tensor, convolution: nn.Module) -> Tensor:
+    """What a convolution of a training step takes: x [N, C, H, W], in the faster order of memory.
+
+    With the channels last oneDNN need not reorder values, forward and backward."""
+    last = (
+        x.shape[-1] * x.shape[-2] >= PACKED
+        and getattr(convolution, "groups", 1) == 1
         and x.dtype in (torch.float32, torch.bfloat16)
         and torch.backends.mkldnn.is_available()
     )
-    return x.contiguous(memory_format=torch.channels_last if kept else torch.contiguous_format)
-
-
-def is_packed(x: Tensor) -> bool:
-    """Whether the channels of x [N, C, H, W] lie last in memory, in a pass that may have them so."""
-    running = PASS.get()
-    plain = running is not None and running.plain
-    return plain and x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
-
-
-PACKED = 64
-"""Pixels of an image from which convolutions are faster with the channels last."""
+    return x.contiguous(memory_format=LAST if last else torch.contiguous_format)
 
 
 class TimeDistributed(nn.Module):
@@ -143,18 +132,22 @@ class TimeDistributed(nn.Module):
 
     def stateless(self, x: Tensor, modules: list[nn.Module]) -> Tensor:
         """[N, ...] -> [N, ...], by some of the modules; the list is used up."""
+        packs = self.training and x.ndim == 4 and x.device.type == "cpu" and self._is_plain()
         while modules:
             module = modules.pop(0)
             if modules and foldable(module, modules[0]):
-                x = folded(packed(module, x), module, modules.pop(0))
+                x = folded(x, module, modules.pop(0))
             elif pooling.suits(module, x) and is_plain(module):
                 x = pooling.averaged(module, x)
             else:
-                x = module(packed(module, x))
+                x = module(packed(x, module) if packs and type(module) is nn.Conv2d else x)
         return x
 
     def _draws(self) -> bool:
         return any(isinstance(m, _DropoutNd) and m.training for m in self.module.modules())
+
+    def _is_plain(self) -> bool:
+        return not hooked_everywhere() and all(map(is_plain, self.module.modules()))
 
     @staticmethod
     def _checked(y: Tensor, rows: int) -> Tensor:
@@ -162,7 +155,10 @@ class TimeDistributed(nn.Module):
         got = f"an output of shape {list(y.shape)}"
         remedy = "Every module must map [N, ...] to [N, ...]."
         require(y.shape[0] == rows, "modules", expected, got, remedy)
-        return y if is_packed(y) else y.contiguous()
+        running = PASS.get()
+        # Nobody else's module sees the order of memory.
+        plain = running is not None and running.plain and y.ndim == 4
+        return y if plain and y.is_contiguous(memory_format=LAST) else y.contiguous()
 
 
 class Normalize(nn.Module):

@@ -331,8 +331,7 @@ class SpikingNetwork(HalfPrecision):
     def outputs(self, encoded: Tensor, firing: Firing) -> Tensor:
         """Encoded input [T, N, ...] -> output of the last layer at every step [T, N, K]."""
         with attached(self, unhandled(firing), self.plain), weights_fixed():
-            outputs = applied(self.layers, encoded)
-        return outputs
+            return applied(self.layers, encoded)
 
     def averaging_objection(self) -> str | None:
         """Why the network cannot run on an input averaged over time at present, or None."""

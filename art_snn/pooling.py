@@ -46,7 +46,7 @@ def average(x: Tensor, kernel: Pair, divisor: int | None = None) -> Tensor:
     if has_torch_function_unary(x):
         return handle_torch_function(average, (x,), x, kernel, divisor)
     sums: Tensor = _Summed.apply(x, kernel)  # type: ignore[no-untyped-call]
-    return sums / (divisor or kernel[0] * kernel[1])
+    return sums.div_(divisor or kernel[0] * kernel[1])
 
 
 def unpool(values: Tensor, kernel: Pair) -> Tensor:
@@ -67,6 +67,9 @@ class _Summed(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, kernel: Pair) -> Tensor:
         ctx.kernel = kernel
         height, width = kernel
+        if not x.is_contiguous():  # With the channels last, all places of a window are alike.
+            places = [(i, j) for i in range(height) for j in range(width)]
+            return _added([x[..., i::height, j::width] for i, j in places])
         rows = _added([x[..., i::height, :] for i in range(height)])
         return _added([rows[..., j::width] for j in range(width)])
 

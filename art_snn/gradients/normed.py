@@ -5,7 +5,6 @@ and one shift per channel, and spikes are the layer's output: so the potentials 
 batch are computed again, in the cache, when the recursion of :mod:`art_snn.gradients.temporal`
 needs them. Forward the spikes take the place of the currents."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,7 @@ from torch.autograd import Function
 from art_snn.dynamics import Dynamics
 from art_snn.gradients.base import Firing, Site
 from art_snn.gradients.shared import alike, anchored, apply, is_last, task
-from art_snn.gradients.temporal import TemporalGradient, Through, by_steps, step_slope, _with_graph
+from art_snn.gradients.temporal import TemporalGradient, Through, by_steps, in_place, with_graph
 from art_snn.gradients.twice import Further
 from art_snn.values import operand
 
@@ -24,13 +23,13 @@ from art_snn.values import operand
 def rule_of(firing: Firing) -> TemporalGradient | None:
     """The rule by which neurons fire, where their potentials may be computed again; or None."""
     rule = firing.rule if isinstance(firing, Through) else None
-    if rule is None or not rule.elementwise:
-        return None
-    return rule if type(rule).prepare is TemporalGradient.prepare else None
+    return rule if rule is not None and rule.recomputable else None
 
 
-def fired(rule: TemporalGradient, site: Site, norm: nn.BatchNorm2d, x: Tensor, steps: int) -> Tensor:
-    """Spikes [T, N, C, H, W] of neurons whose current is norm(x), x [T * N, C, H, W], on a CPU."""
+def fired(
+    rule: TemporalGradient, site: Site, norm: nn.BatchNorm2d, x: Tensor, steps: int
+) -> Tensor:
+    """Spikes [T, N, C, H, W] of neurons whose current is norm(x), x [T * N, C, H, W]."""
     y, mean, rest = _normalised(norm, x)
     if not y.requires_grad:
         return site.dynamics.simulate(_with_time(y, steps))
@@ -102,7 +101,7 @@ def _gradient(ctx: Any, g: Tensor) -> Tensor:
             # In the order of the memory, [T, N * H * W, C].
             rows, axes = tuple(t.movedim(2, -1).flatten(1, 3) for t in rows), (-1,)
         again = _Again(ctx.site.dynamics, *rows[1:3], scale.view(axes), shift.view(axes))
-        by_steps(ctx.rule, ctx.site, step_slope(ctx.rule, ctx.site), rows[0], again, rows[3])
+        by_steps(ctx.rule, ctx.site, in_place(ctx.rule, ctx.site), rows[0], again, rows[3])
         if ctx.site.dynamics.gain != 1:
             d.mul_(operand(ctx.site.dynamics.gain, d))
     if not graph:
@@ -110,7 +109,7 @@ def _gradient(ctx: Any, g: Tensor) -> Tensor:
     with torch.no_grad():
         values = scale.view(-1, 1, 1), shift.view(-1, 1, 1)
         u = _Again(ctx.site.dynamics, spikes, x, *values)(slice(None))
-    return _with_graph(ctx, d, g, u, anchor)
+    return with_graph(ctx, d, g, u, anchor)
 
 
 @dataclass

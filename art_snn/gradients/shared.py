@@ -30,19 +30,19 @@ def blocks(x: Tensor, steps: int = 1) -> list[slice]:
 
 
 def alike(x: Tensor, y: Tensor) -> bool:
-    """Whether two tensors [T, N, ...] lie alike and without gaps in memory, so that they are
-    :func:`flat` alike."""
-    return x.stride() == y.stride() and x.dtype == y.dtype and (x.is_contiguous() or is_last(x))
+    """Whether the steps of two tensors [T, N, ...] lie alike in memory, and without gaps."""
+    dense = x[0].is_contiguous() or is_last(x)
+    return dense and x.stride()[1:] == y.stride()[1:] and x.dtype == y.dtype
 
 
 def is_last(x: Tensor) -> bool:
     """Whether the channels of x [T, N, C, H, W] lie last in memory."""
-    return x.ndim == 5 and x.movedim(2, -1).is_contiguous()
+    return x.ndim == 5 and x[0].movedim(1, -1).is_contiguous()
 
 
 def flat(x: Tensor) -> Tensor:
-    """A view [T, M] of a tensor [T, N, ...] without gaps in memory, in the order of the memory."""
-    return (x if x.is_contiguous() else x.movedim(2, -1)).flatten(1)
+    """A view [T, M] of a tensor [T, N, ...] whose steps have no gaps, in the order of memory."""
+    return (x if x[0].is_contiguous() else x.movedim(2, -1)).flatten(1)
 
 
 def apply(function: type[Function], *arguments: Any) -> Tensor:
@@ -72,7 +72,7 @@ class _Repeat(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return grad.sum(0), None
+        return grad[0] * len(grad) if repeats_one_step(grad) else grad.sum(0), None
 
 
 def repeat_step(x: Tensor, steps: int) -> Tensor:

@@ -63,6 +63,10 @@ class TemporalGradient(Gradient):
         :param distance: u - threshold [T, N, ...], T = 1 if elementwise; not to be changed.
         :return: slope [T, N, ...], a new tensor."""
 
+    def slope_in_place(self, distance: Tensor, site: Site) -> Tensor:
+        """The slope of a rule that is elementwise, which may take the place of the distance."""
+        return self.slope(distance.clone(), site)
+
     @property
     def flat(self) -> bool:
         """Whether the slope is constant between jumps, so that it has the derivative 0 there."""
@@ -73,6 +77,11 @@ class TemporalGradient(Gradient):
 
         :param potential: u [T, N, ...]; not to be changed or kept."""
         return None
+
+    @property
+    def recomputable(self) -> bool:
+        """Whether the backward pass may compute potentials again, a part of the batch at a time."""
+        return self.elementwise and type(self).prepare is TemporalGradient.prepare
 
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
         network.execution = THROUGH_TIME
@@ -108,13 +117,18 @@ class _ThroughTime(torch.autograd.Function):
     def forward(
         ctx: Any, current: Tensor, rule: TemporalGradient, site: Site
     ) -> tuple[Tensor, Tensor]:
-        potential = empty_steps(current)
-        spikes = site.dynamics.simulate(current, potential)
-        ctx.rule, ctx.site, ctx.at_step = rule, site, rule.prepare(potential, site)
         # Whether only the sum over time will be read of the gradient at the current.
         ctx.summed = current.device.type == "cpu" and is_repeated(current)
+        ctx.rule, ctx.site, ctx.at_step, ctx.steps = rule, site, None, len(current)
         ctx.further = Further()
         ctx.set_materialize_grads(False)
+        # A current that repeats one step is less than the potentials, which follow from it.
+        ctx.again = ctx.summed and rule.recomputable and site.dynamics.uniform
+        if ctx.again:
+            return anchored(ctx, rule, site.dynamics.simulate(current), current[:1])
+        potential = empty_steps(current)
+        spikes = site.dynamics.simulate(current, potential)
+        ctx.at_step = rule.prepare(potential, site)
         return anchored(ctx, rule, spikes, potential)
 
     @staticmethod
@@ -125,14 +139,20 @@ class _ThroughTime(torch.autograd.Function):
         if grad_spikes is None:
             return further, None, None
         potential, anchor = ctx.saved_tensors
+        graph = torch.is_grad_enabled()
         with torch.no_grad():
-            d = _recursion(ctx.rule, ctx.site, ctx.at_step, grad_spikes, potential, ctx.summed)
-        if torch.is_grad_enabled():
-            d = _with_graph(ctx, d, grad_spikes, potential, anchor)
+            if ctx.again:
+                current = potential.expand(ctx.steps, *potential.shape[1:])
+                d = _of_repeated(ctx.rule, ctx.site, grad_spikes, current)
+                potential = _potentials(ctx.site.dynamics, current) if graph else current
+            else:
+                d = _recursion(ctx.rule, ctx.site, ctx.at_step, grad_spikes, potential, ctx.summed)
+        if graph:
+            d = with_graph(ctx, d, grad_spikes, potential, anchor)
         return d if further is None else d + further, None, None
 
 
-def _with_graph(ctx: Any, d: Tensor, g: Tensor, potential: Tensor, anchor: Tensor) -> Tensor:
+def with_graph(ctx: Any, d: Tensor, g: Tensor, potential: Tensor, anchor: Tensor) -> Tensor:
     """The gradient d at the current, differentiable again or refusing it."""
     rule, site = ctx.rule, ctx.site
     if not rule.second_derivative:
@@ -170,12 +190,45 @@ def _recursion(
         if rule.elementwise and at_step is None and dynamics.uniform and alike(g, u):
             g, u, here = flat(g), flat(u), flat(d)
             added = None if total is None else flat(total[None])[0]
-        by_steps(rule, site, at_step or _at_step(rule, site, u), g, u, here, added)
+        if at_step is None:
+            at_step = in_place(rule, site) if rule.elementwise else _at_step(rule, site, u)
+        by_steps(rule, site, at_step, g, u, here, added)
     if total is not None:
         d = total.div_(len(potential))
     if dynamics.gain != 1:
         d.mul_(operand(dynamics.gain, d))
     return d.to(potential.dtype).expand_as(potential)
+
+
+def _of_repeated(rule: TemporalGradient, site: Site, g: Tensor, current: Tensor) -> Tensor:
+    """The mean over time of d, repeated [T, N, ...], for a current that repeats one step.
+
+    Potentials are computed again, a part of the neurons at a time."""
+    wide = torch.promote_types(current.dtype, torch.float32)
+    total = torch.zeros_like(current[0], dtype=wide)
+    rows, x, added = g, current, total
+    if alike(g, current):
+        rows, x, added = flat(g), flat(current), flat(total[None])[0]
+    size = blocks(rows, TENSORS)[:1]
+    buffers = [torch.empty_like(x[:, part]) for part in 2 * size]
+
+    def potential(part: slice) -> Tensor:
+        u, spikes = (buffer[:, : x[0, part].shape[0]] for buffer in buffers)
+        site.dynamics.simulate(x[:, part], u, spikes)
+        return u
+
+    by_steps(rule, site, in_place(rule, site), rows, potential, torch.empty_like(x[:2]), added)
+    d = total.div_(len(current))
+    if site.dynamics.gain != 1:
+        d.mul_(operand(site.dynamics.gain, d))
+    return d.to(current.dtype).expand_as(current)
+
+
+def _potentials(dynamics: Dynamics, current: Tensor) -> Tensor:
+    """u [T, n, ...] of neurons with this current."""
+    potential = empty_steps(current)
+    dynamics.simulate(current, potential)
+    return potential
 
 
 def by_steps(
@@ -208,14 +261,14 @@ def by_steps(
 def _at_step(rule: TemporalGradient, site: Site, potential: Tensor) -> StepSlope:
     """The rule's slope, one step at a time where it is elementwise."""
     if rule.elementwise:
-        return step_slope(rule, site)
+        return lambda distance, t, samples: rule.slope(distance[None], site)[0]
     slopes = rule.slope(potential - site.dynamics.threshold, site)
     return lambda distance, t, samples: slopes[t, samples]
 
 
-def step_slope(rule: TemporalGradient, site: Site) -> StepSlope:
-    """The slope of a rule that is elementwise, one step at a time."""
-    return lambda distance, t, samples: rule.slope(distance[None], site)[0]
+def in_place(rule: TemporalGradient, site: Site) -> StepSlope:
+    """The slope of a rule that is elementwise, one step at a time, in place of the distance."""
+    return lambda distance, t, samples: rule.slope_in_place(distance[None], site)[0]
 
 
 def _one_step(
@@ -264,8 +317,7 @@ class _BackSteps(fused.Loop):
         return (here,), None
 
     def eager(self, given: fused.Rows, results: fused.Rows) -> None:
-        at_step = _at_step(self.rule, self.site, given[1])
-        by_steps(self.rule, self.site, at_step, *given, *results)
+        by_steps(self.rule, self.site, in_place(self.rule, self.site), *given, *results)
 
     def trial(self, like: Tensor, generator: torch.Generator) -> fused.Rows:
         u = torch.empty_like(like)
