@@ -81,7 +81,9 @@ class TemporalGradient(Gradient):
     @property
     def recomputable(self) -> bool:
         """Whether the backward pass may compute potentials again, a part of the batch at a time."""
-        return self.elementwise and type(self).prepare is TemporalGradient.prepare
+        # A rule of the user's gets distances in the shape of the layer.
+        ours = type(self).slope_in_place is not TemporalGradient.slope_in_place
+        return self.elementwise and ours and type(self).prepare is TemporalGradient.prepare
 
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
         network.execution = THROUGH_TIME
@@ -187,7 +189,7 @@ def _recursion(
     fusible = rule.elementwise and at_step is None and not summed and dynamics.uniform
     if not (fusible and fused.run_fused(_BackSteps(rule, site), (grad_spikes, potential), (d,))):
         g, u, here, added = grad_spikes, potential, d, total
-        if rule.elementwise and at_step is None and dynamics.uniform and alike(g, u):
+        if rule.recomputable and at_step is None and dynamics.uniform and alike(g, u):
             g, u, here = flat(g), flat(u), flat(d)
             added = None if total is None else flat(total[None])[0]
         if at_step is None:
