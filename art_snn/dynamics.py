@@ -161,7 +161,7 @@ class Dynamics:
         :param potential: buffer [T, N, ...] that receives u, or None.
         :param spikes: buffer [T, N, ...] for the result, or None to make one."""
         if spikes is None:
-            spikes = torch.empty(current.shape, dtype=current.dtype, device=current.device)
+            spikes = empty_steps(current)
         results = (spikes,) if potential is None else (spikes, potential)
         loop = _Steps(self, potential is not None)
         if not (self.uniform and fused.run_fused(loop, (current,), results)):
@@ -207,10 +207,20 @@ class Dynamics:
         """What a soft reset subtracts."""
         return self.threshold if self.drop is None else self.drop
 
-    def silent(self, potential: Tensor) -> Tensor:
-        """1 where a neuron of that potential u does not fire, and 0 elsewhere, in its dtype."""
+    def silent(self, potential: Tensor, out: Tensor | None = None) -> Tensor:
+        """1 where a neuron of that potential u does not fire, and 0 elsewhere, in its dtype.
+
+        :param out: a buffer for it, or None to make one."""
+        out = torch.empty_like(potential) if out is None else out
         below = torch.le if self.strict else torch.lt
-        return below(potential, operand(self.threshold, potential), out=torch.empty_like(potential))
+        return below(potential, operand(self.threshold, potential), out=out)
+
+
+def empty_steps(like: Tensor) -> Tensor:
+    """A buffer [T, N, ...], contiguous, or with the channels last where those of a step are."""
+    last = like.ndim == 5 and like[0].is_contiguous(memory_format=torch.channels_last)
+    kept = torch.preserve_format if last else torch.contiguous_format
+    return torch.empty_like(like, memory_format=kept)
 
 
 def _checked(name: str, value: Any, **bounds: Any) -> Setting:

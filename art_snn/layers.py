@@ -10,7 +10,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from art_snn import pooling
 from art_snn.checks import require
 from art_snn.gradients.shared import repeat_step, repeats_one_step
-from art_snn.neurons import Neuron
+from art_snn.neurons import PASS, Neuron
 from art_snn.state import hooks_of
 
 
@@ -71,6 +71,24 @@ def folded_weights(convolution: nn.Module, norm: nn.Module) -> tuple[Tensor, Ten
     return convolution.weight * scale.view(-1, 1, 1, 1), shift
 
 
+LAST = torch.channels_last
+PACKED = 64
+"""Pixels of an image from which convolutions are faster with the channels last."""
+
+
+def packed(x: Tensor, convolution: nn.Module) -> Tensor:
+    """What a convolution of a training step takes: x [N, C, H, W], in the faster order of memory.
+
+    With the channels last oneDNN need not reorder values, forward and backward."""
+    last = (
+        x.shape[-1] * x.shape[-2] >= PACKED
+        and getattr(convolution, "groups", 1) == 1
+        and x.dtype in (torch.float32, torch.bfloat16)
+        and torch.backends.mkldnn.is_available()
+    )
+    return x.contiguous(memory_format=LAST if last else torch.contiguous_format)
+
+
 class TimeDistributed(nn.Module):
     """Applies modules that know no time to every time step of [T, N, ...].
 
@@ -101,14 +119,20 @@ class TimeDistributed(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[T, N, ...] -> [T, N, ...]."""
         steps, batch = x.shape[:2]
-        if repeats_one_step(x) and not self._draws():
-            y = self._stateless(x[0])
+        modules = list(self.module)
+        if self.computes_once(x):
+            y = self.stateless(x[0], modules)
             return repeat_step(self._checked(y, batch), steps)
-        y = self._stateless(x.flatten(0, 1))
+        y = self.stateless(x.flatten(0, 1), modules)
         return self._checked(y, steps * batch).view(steps, batch, *y.shape[1:])
 
-    def _stateless(self, x: Tensor) -> Tensor:
-        modules = list(self.module)
+    def computes_once(self, x: Tensor) -> bool:
+        """Whether all steps of x [T, N, ...] give the same."""
+        return repeats_one_step(x) and not self._draws()
+
+    def stateless(self, x: Tensor, modules: list[nn.Module]) -> Tensor:
+        """[N, ...] -> [N, ...], by some of the modules; the list is used up."""
+        packs = self.training and x.ndim == 4 and x.device.type == "cpu" and self._is_plain()
         while modules:
             module = modules.pop(0)
             if modules and foldable(module, modules[0]):
@@ -116,11 +140,14 @@ class TimeDistributed(nn.Module):
             elif pooling.suits(module, x) and is_plain(module):
                 x = pooling.averaged(module, x)
             else:
-                x = module(x)
+                x = module(packed(x, module) if packs and type(module) is nn.Conv2d else x)
         return x
 
     def _draws(self) -> bool:
         return any(isinstance(m, _DropoutNd) and m.training for m in self.module.modules())
+
+    def _is_plain(self) -> bool:
+        return not hooked_everywhere() and all(map(is_plain, self.module.modules()))
 
     @staticmethod
     def _checked(y: Tensor, rows: int) -> Tensor:
@@ -128,7 +155,10 @@ class TimeDistributed(nn.Module):
         got = f"an output of shape {list(y.shape)}"
         remedy = "Every module must map [N, ...] to [N, ...]."
         require(y.shape[0] == rows, "modules", expected, got, remedy)
-        return y.contiguous()
+        running = PASS.get()
+        # Nobody else's module sees the order of memory.
+        plain = running is not None and running.plain and y.ndim == 4
+        return y if plain and y.is_contiguous(memory_format=LAST) else y.contiguous()
 
 
 class Normalize(nn.Module):

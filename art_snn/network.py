@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from art_snn.activations import Call, NeuronLayer
+from art_snn.blocks import applied
 from art_snn.checks import invalid, require, require_number
 from art_snn.context import PerContext, within
 from art_snn.encoders import Direct, Encoder, encoding
@@ -329,9 +330,8 @@ class SpikingNetwork(HalfPrecision):
 
     def outputs(self, encoded: Tensor, firing: Firing) -> Tensor:
         """Encoded input [T, N, ...] -> output of the last layer at every step [T, N, K]."""
-        with attached(self, unhandled(firing)), weights_fixed():
-            outputs: Tensor = self.layers(encoded)
-        return outputs
+        with attached(self, unhandled(firing), self.plain), weights_fixed():
+            return applied(self.layers, encoded)
 
     def averaging_objection(self) -> str | None:
         """Why the network cannot run on an input averaged over time at present, or None."""

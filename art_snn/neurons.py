@@ -16,10 +16,14 @@ from art_snn.gradients.rules.stbp import STBP
 
 @dataclass(frozen=True)
 class Pass:
-    """One forward pass of a network: how its neurons fire, and their names."""
+    """One forward pass of a network: how its neurons fire, and their names.
+
+    :param plain: whether all modules are torch's or ours, and no hook sees a value. Then values
+        may lie in memory with the channels last, and need not all exist."""
 
     firing: Firing
     names: "Mapping[Neuron, str]"
+    plain: bool = False
 
 
 PASS: ContextVar[Pass | None] = ContextVar("pass", default=None)
@@ -48,14 +52,15 @@ class Neuron(nn.Module):
         running = PASS.get()
         name = None if running is None else running.names.get(self)
         if running is not None and name is not None:
-            return running.firing(Site(name, self.dynamics), current)
+            spikes = running.firing(Site(name, self.dynamics), current)
+            return spikes if running.plain else spikes.contiguous()
         if torch._C._current_graph_task_id() != -1:
             raise RuntimeError(
                 "a neuron was called during a backward pass, as activation checkpointing does. By "
                 "then the network's pass is over, and another rule would be used. Do not "
                 "checkpoint blocks that contain neurons."
             )
-        return STBP().firing()(Site("", self.dynamics), current)
+        return STBP().firing()(Site("", self.dynamics), current).contiguous()
 
     def extra_repr(self) -> str:
         return repr(self.dynamics).partition("(")[2].removesuffix(")")

@@ -49,10 +49,12 @@ def modes_kept(network: nn.Module, mode: bool | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def attached(network: nn.Module, firing: Firing) -> Iterator[None]:
-    """Let every neuron of the network fire by `firing`, under its own name, within the block."""
+def attached(network: nn.Module, firing: Firing, plain: bool = False) -> Iterator[None]:
+    """Let every neuron of the network fire by `firing`, under its own name, within the block.
+
+    :param plain: as in :class:`~art_snn.neurons.Pass`."""
     names = {module: name for name, module in network.named_modules() if isinstance(module, Neuron)}
-    with within(PASS, Pass(firing, names)):
+    with within(PASS, Pass(firing, names, plain)):
         yield
 
 

@@ -12,6 +12,7 @@ from torch.autograd import forward_ad
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
 Pair = tuple[int, int]
+LAST = torch.channels_last
 
 
 def suits(module: nn.Module, x: Tensor) -> bool:
@@ -22,7 +23,7 @@ def suits(module: nn.Module, x: Tensor) -> bool:
         and x.device.type == "cpu"
         and x.ndim == 4
         and x.is_floating_point()
-        and x.is_contiguous()
+        and (x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last))
         and tiles(x.shape, pair(module.kernel_size), pair(module.stride), pair(module.padding))
         and forward_ad._current_level < 0
     )
@@ -45,7 +46,7 @@ def average(x: Tensor, kernel: Pair, divisor: int | None = None) -> Tensor:
     if has_torch_function_unary(x):
         return handle_torch_function(average, (x,), x, kernel, divisor)
     sums: Tensor = _Summed.apply(x, kernel)  # type: ignore[no-untyped-call]
-    return sums / (divisor or kernel[0] * kernel[1])
+    return sums.div_(divisor or kernel[0] * kernel[1])
 
 
 def unpool(values: Tensor, kernel: Pair) -> Tensor:
@@ -66,6 +67,9 @@ class _Summed(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, kernel: Pair) -> Tensor:
         ctx.kernel = kernel
         height, width = kernel
+        if not x.is_contiguous():  # With the channels last, all places of a window are alike.
+            places = [(i, j) for i in range(height) for j in range(width)]
+            return _added([x[..., i::height, j::width] for i, j in places])
         rows = _added([x[..., i::height, :] for i in range(height)])
         return _added([rows[..., j::width] for j in range(width)])
 
@@ -85,6 +89,13 @@ class _Spread(torch.autograd.Function):
         if values.device.type != "cpu":  # One kernel is better there than several.
             whole = values.reshape(*outer, h, 1, w, 1).expand(*outer, h, height, w, width)
             return whole.reshape(*outer, h * height, w * width)
+        if values.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last):
+            shape, like = (*outer, h * height, w * width), {"dtype": values.dtype}
+            spread = torch.empty(shape, memory_format=LAST, **like)
+            for i in range(height):
+                for j in range(width):
+                    spread[..., i::height, j::width] = values
+            return spread
         windows = values.new_empty(*outer, h, height, w, width)
         for j in range(width):
             windows[..., 0, :, j] = values

@@ -89,6 +89,8 @@ def weights_fixed() -> Iterator[None]:
 
 def unhandled(firing: Firing) -> Firing:
     """The same firing, with operations that :class:`FixedWeights` leaves alone."""
+    if not weights_held():
+        return firing
 
     def fire(site: Site, current: Tensor) -> Tensor:
         mode = _RUNNING.get()

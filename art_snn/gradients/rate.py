@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from art_snn.dynamics import Dynamics
+from art_snn.dynamics import Dynamics, empty_steps
 from art_snn.gradients.affine import (
     OUT_OF_MEMORY,
     Mismatch,
@@ -176,7 +176,7 @@ def _trace(
 
 def _spikes_and_mean(rule: RateGradient, current: Tensor) -> tuple[Tensor, Tensor]:
     """Memory for the spikes, and the mean current over time where the rule reads it."""
-    spikes = torch.empty_like(current, memory_format=torch.contiguous_format)
+    spikes = empty_steps(current)
     return spikes, mean_over_time(current) if rule.uses_current else current[:1]
 
 

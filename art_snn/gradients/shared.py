@@ -19,12 +19,30 @@ CACHED_ELEMENTS = 2**20
 
 
 def blocks(x: Tensor, steps: int = 1) -> list[slice]:
-    """Slices of the batch axis of x [T, N, ...], of which `steps` time steps fit into the cache."""
+    """Slices of the batch axis of x [T, N, ...], of which `steps` time steps fit into the cache.
+
+    All threads of torch share that of one."""
     size = samples = x.shape[1]
     if x.device.type == "cpu":
         size = CACHED_ELEMENTS * samples // max(1, steps * x[0].numel())
     size = max(1, size)
     return [slice(start, start + size) for start in range(0, samples, size)]
+
+
+def alike(x: Tensor, y: Tensor) -> bool:
+    """Whether the steps of two tensors [T, N, ...] lie alike in memory, and without gaps."""
+    dense = x[0].is_contiguous() or is_last(x)
+    return dense and x.stride()[1:] == y.stride()[1:] and x.dtype == y.dtype
+
+
+def is_last(x: Tensor) -> bool:
+    """Whether the channels of x [T, N, C, H, W] lie last in memory."""
+    return x.ndim == 5 and x[0].movedim(1, -1).is_contiguous()
+
+
+def flat(x: Tensor) -> Tensor:
+    """A view [T, M] of a tensor [T, N, ...] whose steps have no gaps, in the order of memory."""
+    return (x if x[0].is_contiguous() else x.movedim(2, -1)).flatten(1)
 
 
 def apply(function: type[Function], *arguments: Any) -> Tensor:
@@ -54,7 +72,7 @@ class _Repeat(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return grad.sum(0), None
+        return grad[0] * len(grad) if repeats_one_step(grad) else grad.sum(0), None
 
 
 def repeat_step(x: Tensor, steps: int) -> Tensor:

@@ -35,6 +35,10 @@ class Surrogate(ABC):
     def __call__(self, distance: Tensor) -> Tensor:
         """Slope at `distance` = u - threshold, elementwise."""
 
+    def in_place(self, distance: Tensor) -> Tensor:
+        """The same, which may take the place of the distance; without a graph."""
+        return self(distance)
+
 
 @dataclass(frozen=True)
 class Triangle(Surrogate):
@@ -43,7 +47,13 @@ class Triangle(Surrogate):
     width: float = 1.0
 
     def __call__(self, distance: Tensor) -> Tensor:
-        slope = distance.abs().neg_().add_(self.width).clamp_(min=0)
+        return self._below(distance.abs())
+
+    def in_place(self, distance: Tensor) -> Tensor:
+        return self._below(distance.abs_())
+
+    def _below(self, size: Tensor) -> Tensor:
+        slope = size.neg_().add_(self.width).clamp_(min=0)
         return slope if self.width == 1 else slope.div_(self.width**2)
 
 

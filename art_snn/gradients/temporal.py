@@ -20,13 +20,15 @@ import torch
 from torch import Tensor
 
 from art_snn import fused
-from art_snn.dynamics import Dynamics, currents_around
+from art_snn.dynamics import Dynamics, currents_around, empty_steps
 from art_snn.gradients.base import Differentiable, Execution, Firing, Gradient, Site
 from art_snn.gradients.shared import (
+    alike,
     anchored,
     apply,
     blocks,
     final,
+    flat,
     has_no_second_derivative,
     is_repeated,
     task,
@@ -36,6 +38,9 @@ from art_snn.gradients.twice import Further, current_of, differentiable
 from art_snn.values import operand, plus_product, plus_scaled
 
 THROUGH_TIME = Execution("through time", "a temporal rule needs every time step")
+
+TENSORS = 16
+"""Tensors of one step that stay in the cache at the same time."""
 
 StepSlope = Callable[[Tensor, int, slice], Tensor]
 """(u - threshold [n, ...] at a step of some samples, the step, the samples) -> slope [n, ...]."""
@@ -58,6 +63,10 @@ class TemporalGradient(Gradient):
         :param distance: u - threshold [T, N, ...], T = 1 if elementwise; not to be changed.
         :return: slope [T, N, ...], a new tensor."""
 
+    def slope_in_place(self, distance: Tensor, site: Site) -> Tensor:
+        """The slope of a rule that is elementwise, which may take the place of the distance."""
+        return self.slope(distance.clone(), site)
+
     @property
     def flat(self) -> bool:
         """Whether the slope is constant between jumps, so that it has the derivative 0 there."""
@@ -68,6 +77,13 @@ class TemporalGradient(Gradient):
 
         :param potential: u [T, N, ...]; not to be changed or kept."""
         return None
+
+    @property
+    def recomputable(self) -> bool:
+        """Whether the backward pass may compute potentials again, a part of the batch at a time."""
+        # A rule of the user's gets distances in the shape of the layer.
+        ours = type(self).slope_in_place is not TemporalGradient.slope_in_place
+        return self.elementwise and ours and type(self).prepare is TemporalGradient.prepare
 
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
         network.execution = THROUGH_TIME
@@ -81,13 +97,19 @@ class TemporalGradient(Gradient):
 
     def firing(self) -> Firing:
         """The firing of a neuron under this rule."""
+        return Through(self)
 
-        def fire(site: Site, current: Tensor) -> Tensor:
-            if torch.is_grad_enabled() and current.requires_grad:
-                return apply(_ThroughTime, current, self, site)
-            return site.dynamics.simulate(current)
 
-        return fire
+@dataclass(frozen=True)
+class Through:
+    """The firing of neurons that are differentiated through time by a rule."""
+
+    rule: TemporalGradient
+
+    def __call__(self, site: Site, current: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and current.requires_grad:
+            return apply(_ThroughTime, current, self.rule, site)
+        return site.dynamics.simulate(current)
 
 
 class _ThroughTime(torch.autograd.Function):
@@ -97,13 +119,18 @@ class _ThroughTime(torch.autograd.Function):
     def forward(
         ctx: Any, current: Tensor, rule: TemporalGradient, site: Site
     ) -> tuple[Tensor, Tensor]:
-        potential = torch.empty_like(current, memory_format=torch.contiguous_format)
-        spikes = site.dynamics.simulate(current, potential)
-        ctx.rule, ctx.site, ctx.at_step = rule, site, rule.prepare(potential, site)
         # Whether only the sum over time will be read of the gradient at the current.
         ctx.summed = current.device.type == "cpu" and is_repeated(current)
+        ctx.rule, ctx.site, ctx.at_step, ctx.steps = rule, site, None, len(current)
         ctx.further = Further()
         ctx.set_materialize_grads(False)
+        # A current that repeats one step is less than the potentials, which follow from it.
+        ctx.again = ctx.summed and rule.recomputable and site.dynamics.uniform
+        if ctx.again:
+            return anchored(ctx, rule, site.dynamics.simulate(current), current[:1])
+        potential = empty_steps(current)
+        spikes = site.dynamics.simulate(current, potential)
+        ctx.at_step = rule.prepare(potential, site)
         return anchored(ctx, rule, spikes, potential)
 
     @staticmethod
@@ -114,14 +141,20 @@ class _ThroughTime(torch.autograd.Function):
         if grad_spikes is None:
             return further, None, None
         potential, anchor = ctx.saved_tensors
+        graph = torch.is_grad_enabled()
         with torch.no_grad():
-            d = _recursion(ctx.rule, ctx.site, ctx.at_step, grad_spikes, potential, ctx.summed)
-        if torch.is_grad_enabled():
-            d = _with_graph(ctx, d, grad_spikes, potential, anchor)
+            if ctx.again:
+                current = potential.expand(ctx.steps, *potential.shape[1:])
+                d = _of_repeated(ctx.rule, ctx.site, grad_spikes, current)
+                potential = _potentials(ctx.site.dynamics, current) if graph else current
+            else:
+                d = _recursion(ctx.rule, ctx.site, ctx.at_step, grad_spikes, potential, ctx.summed)
+        if graph:
+            d = with_graph(ctx, d, grad_spikes, potential, anchor)
         return d if further is None else d + further, None, None
 
 
-def _with_graph(ctx: Any, d: Tensor, g: Tensor, potential: Tensor, anchor: Tensor) -> Tensor:
+def with_graph(ctx: Any, d: Tensor, g: Tensor, potential: Tensor, anchor: Tensor) -> Tensor:
     """The gradient d at the current, differentiable again or refusing it."""
     rule, site = ctx.rule, ctx.site
     if not rule.second_derivative:
@@ -155,7 +188,13 @@ def _recursion(
     total = torch.zeros_like(potential[0], dtype=wide) if summed else None
     fusible = rule.elementwise and at_step is None and not summed and dynamics.uniform
     if not (fusible and fused.run_fused(_BackSteps(rule, site), (grad_spikes, potential), (d,))):
-        _by_steps(rule, site, at_step, grad_spikes, potential, d, total)
+        g, u, here, added = grad_spikes, potential, d, total
+        if rule.recomputable and at_step is None and dynamics.uniform and alike(g, u):
+            g, u, here = flat(g), flat(u), flat(d)
+            added = None if total is None else flat(total[None])[0]
+        if at_step is None:
+            at_step = in_place(rule, site) if rule.elementwise else _at_step(rule, site, u)
+        by_steps(rule, site, at_step, g, u, here, added)
     if total is not None:
         d = total.div_(len(potential))
     if dynamics.gain != 1:
@@ -163,23 +202,59 @@ def _recursion(
     return d.to(potential.dtype).expand_as(potential)
 
 
-def _by_steps(
+def _of_repeated(rule: TemporalGradient, site: Site, g: Tensor, current: Tensor) -> Tensor:
+    """The mean over time of d, repeated [T, N, ...], for a current that repeats one step.
+
+    Potentials are computed again, a part of the neurons at a time."""
+    wide = torch.promote_types(current.dtype, torch.float32)
+    total = torch.zeros_like(current[0], dtype=wide)
+    rows, x, added = g, current, total
+    if alike(g, current):
+        rows, x, added = flat(g), flat(current), flat(total[None])[0]
+    size = blocks(rows, TENSORS)[:1]
+    buffers = [torch.empty_like(x[:, part]) for part in 2 * size]
+
+    def potential(part: slice) -> Tensor:
+        u, spikes = (buffer[:, : x[0, part].shape[0]] for buffer in buffers)
+        site.dynamics.simulate(x[:, part], u, spikes)
+        return u
+
+    by_steps(rule, site, in_place(rule, site), rows, potential, torch.empty_like(x[:2]), added)
+    d = total.div_(len(current))
+    if site.dynamics.gain != 1:
+        d.mul_(operand(site.dynamics.gain, d))
+    return d.to(current.dtype).expand_as(current)
+
+
+def _potentials(dynamics: Dynamics, current: Tensor) -> Tensor:
+    """u [T, n, ...] of neurons with this current."""
+    potential = empty_steps(current)
+    dynamics.simulate(current, potential)
+    return potential
+
+
+def by_steps(
     rule: TemporalGradient,
     site: Site,
-    at_step: StepSlope | None,
+    at_step: StepSlope,
     grad_spikes: Tensor,
-    potential: Tensor,
+    potential: Tensor | Callable[[slice], Tensor],
     d: Tensor,
     total: Tensor | None = None,
 ) -> None:
-    """Write dL/du [T, N, ...] to d, step by step, or add it up [N, ...] and write the last two."""
-    at_step = at_step or _at_step(rule, site, potential)
-    for block in blocks(potential):
-        later = None
-        for t in reversed(range(len(potential))):
-            g, u, here = grad_spikes[t, block], potential[t, block], d[t % len(d), block]
-            h = at_step(u - site.dynamics.threshold, t, block)
-            _one_step(site.dynamics, rule.detach_reset, g, h, u, later, here)
+    """Write dL/du [T, N, ...] to d, step by step, or add it up [N, ...] and write the last two.
+
+    :param potential: u [T, N, ...], or what gives that of a part of the batch."""
+    parts, steps = blocks(grad_spikes, TENSORS), len(grad_spikes)
+    scratch = torch.empty_like(d[0, parts[0]] if parts else d[0])
+    for block in parts:
+        us = potential(block) if callable(potential) else potential[:, block]
+        z, later = scratch[: us.shape[1]], None
+        for t in reversed(range(steps)):
+            g, u, here = grad_spikes[t, block], us[t], d[t % len(d), block]
+            torch.sub(u, operand(site.dynamics.threshold, u), out=z)
+            h = at_step(z, t, block)
+            _one_step(site.dynamics, rule.detach_reset, g, h, u, later, here, z)
             later = here
             if total is not None:
                 total[block].add_(here)
@@ -193,6 +268,11 @@ def _at_step(rule: TemporalGradient, site: Site, potential: Tensor) -> StepSlope
     return lambda distance, t, samples: slopes[t, samples]
 
 
+def in_place(rule: TemporalGradient, site: Site) -> StepSlope:
+    """The slope of a rule that is elementwise, one step at a time, in place of the distance."""
+    return lambda distance, t, samples: rule.slope_in_place(distance[None], site)[0]
+
+
 def _one_step(
     dynamics: Dynamics,
     detach_reset: bool,
@@ -201,6 +281,7 @@ def _one_step(
     u: Tensor,
     later: Tensor | None,
     here: Tensor,
+    scratch: Tensor | None = None,
 ) -> None:
     """Write d[t] to `here` from g[t], h[t], u[t] and d[t+1], which is None at the last step."""
     if later is None or detach_reset or dynamics.reset == "none":
@@ -213,7 +294,7 @@ def _one_step(
     if later is None:
         return
     if dynamics.reset == "hard":
-        plus_product(here, later, dynamics.silent(u), dynamics.decay, out=here)
+        plus_product(here, later, dynamics.silent(u, scratch), dynamics.decay, out=here)
     else:
         plus_scaled(here, later, dynamics.decay, out=here)
 
@@ -238,7 +319,7 @@ class _BackSteps(fused.Loop):
         return (here,), None
 
     def eager(self, given: fused.Rows, results: fused.Rows) -> None:
-        _by_steps(self.rule, self.site, None, *given, *results)
+        by_steps(self.rule, self.site, in_place(self.rule, self.site), *given, *results)
 
     def trial(self, like: Tensor, generator: torch.Generator) -> fused.Rows:
         u = torch.empty_like(like)

@@ -34,3 +34,8 @@ class STBP(TemporalGradient):
 
     def slope(self, distance: Tensor, site: Site) -> Tensor:
         return self.surrogate(distance)
+
+    def slope_in_place(self, distance: Tensor, site: Site) -> Tensor:
+        if type(self).slope is not STBP.slope:
+            return super().slope_in_place(distance, site)
+        return self.surrogate.in_place(distance)
