@@ -84,7 +84,7 @@ def packed(x: Tensor, convolution: nn.Module) -> Tensor:
         x.shape[-1] * x.shape[-2] >= PACKED
         and getattr(convolution, "groups", 1) == 1
         and x.dtype in (torch.float32, torch.bfloat16)
-        and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     )
     return x.contiguous(memory_format=LAST if last else torch.contiguous_format)
 

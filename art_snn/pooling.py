@@ -90,8 +90,8 @@ class _Spread(torch.autograd.Function):
             whole = values.reshape(*outer, h, 1, w, 1).expand(*outer, h, height, w, width)
             return whole.reshape(*outer, h * height, w * width)
         if values.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last):
-            shape, like = (*outer, h * height, w * width), {"dtype": values.dtype}
-            spread = torch.empty(shape, memory_format=LAST, **like)
+            shape, dtype = (*outer, h * height, w * width), values.dtype
+            spread = torch.empty(shape, dtype=dtype, device=values.device, memory_format=LAST)
             for i in range(height):
                 for j in range(width):
                     spread[..., i::height, j::width] = values

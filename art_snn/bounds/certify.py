@@ -62,7 +62,7 @@ def certify_bounds(
     """Bound what any attack within a budget can do, sample by sample.
 
     Bounds hold for the network as it is computed, in any order of its sums: rounding is part of
-    them. They cost a few forward passes, up to two dozen in norm 0.
+    them. They cost a few forward passes, behind convolutions up to two dozen in norm 0.
 
     :param classifier: around a :class:`~art_snn.SpikingNetwork` whose encoder draws nothing, of
         convolutions, linear layers, batch norms, pooling, sums, and LIF or IF neurons.

@@ -15,7 +15,13 @@ from torch.autograd import Function
 from art_snn.dynamics import Dynamics
 from art_snn.gradients.base import Firing, Site
 from art_snn.gradients.shared import alike, anchored, apply, is_last, task
-from art_snn.gradients.temporal import TemporalGradient, Through, by_steps, in_place, with_graph
+from art_snn.gradients.temporal import (
+    TemporalGradient,
+    Through,
+    backward_steps,
+    in_place,
+    with_graph,
+)
 from art_snn.gradients.twice import Further
 from art_snn.values import operand
 
@@ -42,7 +48,7 @@ def fired(
 
 def _with_time(x: Tensor, steps: int) -> Tensor:
     """[T * N, ...] -> [T, N, ...]."""
-    return x.unflatten(0, (steps, -1))
+    return x.view(steps, len(x) // steps, *x.shape[1:])
 
 
 def _normalised(norm: nn.BatchNorm2d, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -96,12 +102,14 @@ def _gradient(ctx: Any, g: Tensor) -> Tensor:
     spikes, x = _with_time(spikes, ctx.steps), _with_time(x, ctx.steps)
     d, graph = torch.empty_like(spikes), torch.is_grad_enabled()
     with torch.no_grad():
-        rows, axes = (g, spikes, x, d), (-1, 1, 1)
+        rows = [g, spikes, x, d]
+        axes: tuple[int, ...] = (-1, 1, 1)
         if is_last(x) and alike(g, x) and ctx.site.dynamics.uniform:
             # In the order of the memory, [T, N * H * W, C].
-            rows, axes = tuple(t.movedim(2, -1).flatten(1, 3) for t in rows), (-1,)
-        again = _Again(ctx.site.dynamics, *rows[1:3], scale.view(axes), shift.view(axes))
-        by_steps(ctx.rule, ctx.site, in_place(ctx.rule, ctx.site), rows[0], again, rows[3])
+            rows, axes = [t.movedim(2, -1).flatten(1, 3) for t in rows], (-1,)
+        at_spikes, fires, inputs, here = rows
+        again = _Again(ctx.site.dynamics, fires, inputs, scale.view(axes), shift.view(axes))
+        backward_steps(ctx.rule, ctx.site, in_place(ctx.rule, ctx.site), at_spikes, again, here)
         if ctx.site.dynamics.gain != 1:
             d.mul_(operand(ctx.site.dynamics.gain, d))
     if not graph:

@@ -72,7 +72,10 @@ class _Repeat(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return grad[0] * len(grad) if repeats_one_step(grad) else grad.sum(0), None
+        # Steps of the same values may still have graphs that differ.
+        if repeats_one_step(grad) and not grad.requires_grad:
+            return grad[0] * len(grad), None
+        return grad.sum(0), None
 
 
 def repeat_step(x: Tensor, steps: int) -> Tensor:

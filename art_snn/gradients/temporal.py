@@ -194,7 +194,7 @@ def _recursion(
             added = None if total is None else flat(total[None])[0]
         if at_step is None:
             at_step = in_place(rule, site) if rule.elementwise else _at_step(rule, site, u)
-        by_steps(rule, site, at_step, g, u, here, added)
+        backward_steps(rule, site, at_step, g, u, here, added)
     if total is not None:
         d = total.div_(len(potential))
     if dynamics.gain != 1:
@@ -219,7 +219,9 @@ def _of_repeated(rule: TemporalGradient, site: Site, g: Tensor, current: Tensor)
         site.dynamics.simulate(x[:, part], u, spikes)
         return u
 
-    by_steps(rule, site, in_place(rule, site), rows, potential, torch.empty_like(x[:2]), added)
+    backward_steps(
+        rule, site, in_place(rule, site), rows, potential, torch.empty_like(x[:2]), added
+    )
     d = total.div_(len(current))
     if site.dynamics.gain != 1:
         d.mul_(operand(site.dynamics.gain, d))
@@ -233,7 +235,7 @@ def _potentials(dynamics: Dynamics, current: Tensor) -> Tensor:
     return potential
 
 
-def by_steps(
+def backward_steps(
     rule: TemporalGradient,
     site: Site,
     at_step: StepSlope,
@@ -319,7 +321,7 @@ class _BackSteps(fused.Loop):
         return (here,), None
 
     def eager(self, given: fused.Rows, results: fused.Rows) -> None:
-        by_steps(self.rule, self.site, in_place(self.rule, self.site), *given, *results)
+        backward_steps(self.rule, self.site, in_place(self.rule, self.site), *given, *results)
 
     def trial(self, like: Tensor, generator: torch.Generator) -> fused.Rows:
         u = torch.empty_like(like)

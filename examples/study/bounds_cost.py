@@ -26,6 +26,7 @@ from art_snn.measuring.machine import set_threads
 from art_snn.models import MODELS
 
 SIDE, SAMPLES, REPEATS = 32, 32, 9
+MIB = 2**20
 EPS, EVENTS = 2 / 255, 0.05
 NETWORKS = {"linear": events_network.network, "convolutions": events_network.convolutions}
 """Those of event frames alone."""
@@ -114,8 +115,10 @@ def main() -> None:
             with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
                 memory[name] = fresh.submit(peak, name, options.threads, case).result()
         for name in list(calls)[1:]:
-            ratios = [of[name] / of["inference"] for of in (time, memory)]
-            print(f"{case.model}, {name}: {ratios[0]:.2f} in time, {ratios[1]:.2f} in memory")
+            words = f"{case.model}, {name}: {time[name] / time['inference']:.2f} in time"
+            if memory["inference"] >= MIB:  # Less fits into what the process has.
+                words += f", {memory[name] / memory['inference']:.2f} in memory"
+            print(words)
 
 
 if __name__ == "__main__":

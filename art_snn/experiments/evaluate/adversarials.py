@@ -158,7 +158,8 @@ def least_budgets(
     """The smallest budget that allows each point (n,), with the slack that all attacks have.
 
     :raises ValueError: for points that no shift of spikes leads to, where these are measured."""
-    low = 0.0 if classifier.clip_values is None else torch.as_tensor(classifier.clip_values[0])
+    limits = classifier.clip_values
+    low = 0.0 if limits is None else torch.as_tensor(limits[0], device="cpu")
     here, there = torch.as_tensor(x, device="cpu"), torch.as_tensor(points, device="cpu")
     sizes = np.abs(points).reshape(len(points), -1).max(1).astype(float)
     slack = ROUNDING * np.maximum(1, sizes)
