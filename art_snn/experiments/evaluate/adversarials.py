@@ -148,7 +148,7 @@ def in_range(points: np.ndarray, classifier: PyTorchSpikingClassifier) -> NDArra
         low, high = (np.asarray(end, points.dtype) for end in classifier.clip_values)
         slack = ROUNDING * (high - low)
         fits = fits & (points >= low - slack) & (points <= high + slack)
-    whole: NDArray[np.bool_] = fits.reshape(len(points), -1).all(1)
+    whole: NDArray[np.bool_] = fits.all(tuple(range(1, fits.ndim)))
     return whole
 
 
@@ -161,7 +161,7 @@ def least_budgets(
     limits = classifier.clip_values
     low = 0.0 if limits is None else torch.as_tensor(limits[0], device="cpu")
     here, there = torch.as_tensor(x, device="cpu"), torch.as_tensor(points, device="cpu")
-    sizes = np.abs(points).reshape(len(points), -1).max(1).astype(float)
+    sizes = np.abs(points).max(tuple(range(1, points.ndim))).astype(float)
     slack = ROUNDING * np.maximum(1, sizes)
     least: NDArray[np.float64] = distances(measure, here, there, low) - slack
     return least

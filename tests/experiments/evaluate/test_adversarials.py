@@ -10,7 +10,7 @@ import pytest
 from art_snn.checks import ArgumentError
 from art_snn.data import Dataset
 from art_snn.experiments.evaluate import Settings, bounds
-from art_snn.experiments.evaluate.adversarials import read_submission
+from art_snn.experiments.evaluate.adversarials import in_range, least_budgets, read_submission
 from art_snn.experiments.evaluation import Evaluation, verdicts
 from art_snn.experiments.resume import read_result
 from tests import small
@@ -35,6 +35,13 @@ def submission(tmp_path, samples, /, eps=(EPS,), norm="inf", **arrays):
 def moved(x, by=EPS):
     """Samples whose values are all moved inwards by that much."""
     return np.where(x > 0.5, x - by, x + by)
+
+
+def test_no_adversarials_have_a_range_and_budgets_of_none(x):
+    assert in_range(x[:0], build()).shape == (0,)
+    assert least_budgets(np.inf, build(), x[:0], x[:0]).shape == (0,)
+    assert in_range(moved(x), build()).all()
+    np.testing.assert_allclose(least_budgets(np.inf, build(), x, moved(x)), EPS, atol=1e-5)
 
 
 def test_adversarials_within_the_ball_are_taken_with_their_samples(x, tmp_path):
