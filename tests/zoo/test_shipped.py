@@ -16,6 +16,8 @@ from tests.zoo.test_manifest import complaints
 
 TEXT = (ZOO / MANIFEST).read_text("utf-8")
 SHIPPED = from_text(TEXT, MANIFEST)
+EVALUATIONS = "evaluations"
+"""The folder of those that the leaderboard is made of."""
 HELD = [data for data in SHIPPED.data if data.sha256]
 
 
@@ -33,8 +35,10 @@ def test_the_manifest_is_as_its_maker_writes_it_and_fits_the_schema():
 
 def test_the_folder_holds_what_the_manifest_names_and_is_small():
     files = [part.file for part in (*SHIPPED.networks, *HELD)]
-    assert {path.name for path in ZOO.iterdir()} == {MANIFEST, *files}
-    assert sum(path.stat().st_size for path in ZOO.iterdir()) < LARGEST
+    assert {path.name for path in ZOO.iterdir()} == {MANIFEST, EVALUATIONS, *files}
+    evaluated = {path.name for path in (ZOO / EVALUATIONS).iterdir()}
+    assert evaluated <= {entry.name for entry in SHIPPED.networks}
+    assert sum(path.stat().st_size for path in ZOO.rglob("*")) < LARGEST
     assert total(SHIPPED) == sum((ZOO / file).stat().st_size for file in files)
 
 
