@@ -24,10 +24,15 @@ LIGHT |= {"series-4": "#3287bd", "series-5": "#a87400"}
 DARK = dict(zip(_ROLES, (*_DARK, *_DARK_SERIES), strict=True))
 """On a dark ground."""
 
+LINE = 0.2
+"""Height of a line of a title, in inches."""
+
 
 def titled(figure: Figure, *lines: str, fontsize: str = "medium") -> None:
-    """Write a title whose lines are folded where they would leave the picture."""
+    """Write a title whose lines are folded where they would leave the picture, which grows."""
     room = int(11 * figure.get_figwidth())
     text = "\n".join(textwrap.fill(line, room) for line in lines)
+    folded = text.count("\n") + 1 - len(lines)
+    figure.set_figheight(figure.get_figheight() + LINE * folded)
     # What users write, such as the name of a file, is no formula.
     figure.suptitle(text, fontsize=fontsize).set_parse_math(False)

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from art_snn.experiments.colours import titled
+from art_snn.experiments.colours import LINE, titled
 
 
 def test_what_users_write_is_no_formula():
@@ -30,3 +30,12 @@ def test_no_title_leaves_the_picture(width, word, fontsize):
     assert box.x1 <= figure.bbox.width
     assert title.get_text().splitlines()[0] == "short"
     assert "".join(title.get_text().split()) == "short" + "".join((40 * word).split())
+
+
+def test_a_picture_grows_by_the_lines_that_its_title_is_folded_into():
+    short, long = Figure(figsize=(5, 1), layout="constrained"), Figure(figsize=(5, 1))
+    titled(short, "short", "name")
+    titled(long, "short", 40 * "somewhere/")
+    lines = next(iter(long.findobj(Text))).get_text().count("\n")
+    assert short.get_figheight() == 1
+    assert long.get_figheight() == pytest.approx(1 + LINE * (lines - 1))

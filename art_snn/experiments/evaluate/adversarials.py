@@ -169,9 +169,9 @@ def least_budgets(
 
 def _require_within(path: Path, settings: Settings, least: NDArray[np.float64]) -> None:
     """Refuse adversarials outside of the largest budget."""
-    eps = max(settings.eps)
+    eps = max(settings.budgets)
     outside = int((least > eps).sum())
-    budget = budget_words(settings.norm, eps)
+    budget = budget_words(str(settings.norm), eps)
     got = f"{outside} of {len(least)} in {path} farther away, the farthest at {least.max():.4g}"
     remedy = "Project them into that ball, or leave them out. The index says which test sample "
     remedy += "each of them is of; without it they are the first ones, in their order."

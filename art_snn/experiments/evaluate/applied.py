@@ -34,7 +34,7 @@ def _applied(target: Target) -> dict[str, str]:
     settings = target.settings
     if not settings.decides:
         return {}
-    stages = target.suited(settings.plans(settings.eps[0])[-1]).stages
+    stages = target.suited(settings.plans(settings.budgets[0])[-1]).stages
     rules = {repr(stage.rule) for stage in stages if stage.rule}
     searches = [stage.attack.__name__ for stage in stages if not stage.kind.by_gradients]
     transfers = target.sources and [stage for stage in stages if stage.transfer]

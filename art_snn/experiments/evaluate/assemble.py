@@ -57,7 +57,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
         name=settings.label,
         title=title,
         key=target.key,
-        norm=settings.norm,
+        norm=str(settings.norm),
         plan=settings.decides,
         samples=tuple(digest("", sample)[:16] for sample in target.x),
         labels=tuple(target.y.tolist()),

@@ -34,7 +34,7 @@ def require_bounds(
     between = ((flat > lows.min()) & (flat < highs.max())).sum(1)
     rows = np.unique([0, lows.argmin(), highs.argmax(), between.argmax()])
     try:
-        bounds_of(settings, classifier, x[rows], y[rows], settings.eps[0])
+        bounds_of(settings, classifier, x[rows], y[rows], settings.budgets[0])
     except ArgumentError as error:
         argument = "bounds" if error.argument == "classifier" else error.argument
         raise ArgumentError(argument, error.complaint) from error

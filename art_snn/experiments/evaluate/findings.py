@@ -52,7 +52,7 @@ def _examine_network(target: Target) -> list[Finding]:
     model, arguments = target.classifier.model, _arguments(target)
     rule = next((rule for _, rule in examined_rules(target)), model.rule)
     subject = Subject(target.classifier, **arguments)
-    others = [odd_budget(replace(subject, eps=eps)) for eps in target.settings.eps[1:]]
+    others = [odd_budget(replace(subject, eps=eps)) for eps in target.settings.budgets[1:]]
     with model.using(rule):
         findings = examine(target.classifier, **arguments)
     return [*findings, *(finding for finding in others if finding is not None)]
@@ -75,7 +75,7 @@ def _arguments(target: Target) -> dict[str, Any]:
     """The first samples at the first budget."""
     settings, count = target.settings, target.settings.examined
     samples = {"x": target.x[:count], "y": target.y[:count]}
-    budget = {"norm": settings.measure, "eps": settings.eps[0]}
+    budget = {"norm": settings.measure, "eps": settings.budgets[0]}
     return samples | budget | {"batch_size": settings.batch_size, "seed": settings.seed}
 
 
@@ -85,16 +85,16 @@ def examined_rules(target: Target) -> list[tuple[str, Gradient]]:
     An attack alone that takes no gradient has none."""
     settings = target.settings
     if not settings.decides:
-        (alone,) = settings.attack_plan(settings.eps[0]).stages
+        (alone,) = settings.attack_plan(settings.budgets[0]).stages
         return list(settings.attack_rules.items()) if alone.by_gradients else []
-    stages = target.suited(settings.plans(settings.eps[0])[-1]).stages
+    stages = target.suited(settings.plans(settings.budgets[0])[-1]).stages
     return [(short_name(stage.rule), stage.rule) for stage in stages if stage.rule][:1]
 
 
 def examined_attacks(target: Target) -> list[Plan]:
     """The attack next to the plan, with each rule, where it takes a budget and the samples."""
     settings = target.settings
-    plan = settings.attack_plan(settings.eps[0])
+    plan = settings.attack_plan(settings.budgets[0])
     (stage,) = plan.stages
     images = target.x.ndim == 4 or not issubclass(stage.attack, SquareAttack)
     fits = settings.measure != SHIFT and stage.kind.bounded and images

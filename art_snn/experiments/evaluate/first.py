@@ -47,7 +47,7 @@ class First:
     @classmethod
     def of(cls, target: Target, trials: Sequence[Trial], store: Store) -> "First":
         """Those of an evaluation, from its blocks; the first attack that broke a sample counts."""
-        count, budgets = min(COUNT, len(target.x)), target.settings.eps
+        count, budgets = min(COUNT, len(target.x)), target.settings.budgets
         x, y = target.x[:count], target.y[:count]
         adversarial, broken = np.stack([x] * len(budgets)), np.zeros((len(budgets), count), bool)
         blocks = [rows for rows in target.slices if rows.start < count]

@@ -46,7 +46,7 @@ def run(settings: Settings) -> Evaluated | None:
             title = settings.network.words(data, target.classifier.model)
             seconds = store.seconds([unit.name for unit in units]) if team.leads else 0.0
             evaluation = team.led(partial(assemble, target, title, store, seconds))
-        result = Evaluated(evaluation, tuple(files_of(target, evaluation)))
+        result = Evaluated(evaluation, tuple(files_of(target, evaluation)), settings.records)
         team.led(lambda: result.write(settings.output, draw(result)))
         store.clear()
         return result if team.leads else None

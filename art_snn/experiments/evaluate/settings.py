@@ -23,6 +23,7 @@ from art_snn.checks import (
 )
 from art_snn.data import Source
 from art_snn.experiments.base import Experiment
+from art_snn.experiments.catalogue import zoo_records
 from art_snn.experiments.evaluate.attacks import attack_named, parsed, usual_attack, with_rules
 from art_snn.experiments.evaluation import Verdict, verdicts
 from art_snn.experiments.evaluation.evaluation import NAME, is_name, name_from
@@ -30,6 +31,7 @@ from art_snn.experiments.evaluation.words import join_words, short_budget
 from art_snn.experiments.trained import Trained
 from art_snn.gradients import STBP, Gradient
 from art_snn.paths import FILE, expand_path, require_kind
+from art_snn.zoo.entry import Standard
 
 STANDARD = "standard"
 USUAL: Mapping[str, Gradient] = MappingProxyType({"stbp": STBP()})
@@ -47,8 +49,10 @@ class Settings(Experiment):
     :param source: the data.
     :param network: the network.
     :param norm: of the budget: inf (the largest change of a value), 2 (Euclidean); of event frames
-        0 (values that change) or shift (time steps that a spike is moved).
-    :param eps: budgets, separated by commas, in the unit of the samples.
+        0 (values that change) or shift (time steps that a spike is moved) [inf; of a network of the
+        zoo that of its record].
+    :param eps: budgets, separated by commas, in the unit of the samples [8/255; of a network of the
+        zoo those of its record].
     :param plan: standard, fast or ensemble-19: attacks without settings to choose [standard, unless
         an attack is named].
     :param attack: fgsm, pgd, pgd-7, mim, apgd or sa-pgd; or the class of an attack, of
@@ -82,8 +86,8 @@ class Settings(Experiment):
     output: Folder = Path("evaluation")
     source: Source = field(default_factory=Source)
     network: Trained = field(default_factory=Trained)
-    norm: Literal["inf", "2", "0", "shift"] = "inf"
-    eps: tuple[float, ...] = (8 / 255,)
+    norm: Open[Literal["inf", "2", "0", "shift"]] = None
+    eps: Open[tuple[float, ...]] = None
     plan: Open[Literal["standard", "fast", "ensemble-19"]] = None
     attack: Annotated[Open[str], arg(metavar=f"{choices(ATTACKS)}|CLASS")] = None
     attack_options: Open[str] = None
@@ -110,6 +114,10 @@ class Settings(Experiment):
         super().__post_init__()
         network, source = self.network.or_zoo(self.source)
         set_fields(self, network=network, source=source)
+        set_fields(self, norm=self.norm or next((one.norm for one in self.records), "inf"))
+        if self.eps is None:
+            usual = [one.eps for one in self.records if one.norm == self.norm]
+            set_fields(self, eps=tuple(usual) or (8 / 255,))
         set_counts(self, "samples", "block", "batch_size", "draws")
         expected, remedy = "None without certify", "Ask for certificates, or leave it out."
         require(self.draws is None or self.certify, "draws", expected, self.draws, remedy)
@@ -124,8 +132,8 @@ class Settings(Experiment):
         set_fields(self, examined=require_whole("examined", self.examined, remedy=remedy))
         set_fields(self, seed=require_seed("seed", self.seed))
         require_some("rules", self.attack_rules)
-        set_fields(self, eps=tuple(self._budget(eps) for eps in self.eps))
-        require_distinct("eps", self.eps)
+        set_fields(self, eps=tuple(self._budget(eps) for eps in self.budgets))
+        require_distinct("eps", self.budgets)
         options, expected = self.attack_options, "None without an attack"
         remedy = "Name the attack that they belong to, or leave them out."
         require(options is None or self.attack, "attack_options", expected, options, remedy)
@@ -137,7 +145,7 @@ class Settings(Experiment):
         require(named, "name", NAME, shown(self.name), "Give a short word, such as hardened.")
         named, remedy = self.training is None or is_name(self.training), "Leave details to a paper."
         require(named, "training", NAME, shown(self.training), remedy)
-        (stage,) = self.attack_plan(self.eps[0]).stages
+        (stage,) = self.attack_plan(self.budgets[0]).stages
         expected = f"an attack in the norm {self.norm}"
         remedy = "Of event frames there are SparseDynamicAttack in 0 and SpikeRetiming in both."
         fits, name = stage.kind.budget(self.measure, 1) is not None, stage.attack.__name__
@@ -158,6 +166,11 @@ class Settings(Experiment):
         return require_budget(self.measure, int(eps) if counted else eps)
 
     @property
+    def records(self) -> tuple[Standard, ...]:
+        """What the plan standard left of the network, where it is one of the zoo."""
+        return zoo_records(self.network.checkpoint, self.source)
+
+    @property
     def label(self) -> str:
         """The name of the network: the one given, or that of the checkpoint or the folder."""
         checkpoint = self.network.checkpoint
@@ -175,9 +188,14 @@ class Settings(Experiment):
         return self.network.training_words() if self.training is None else self.training
 
     @property
+    def budgets(self) -> tuple[float, ...]:
+        """The budgets, of which there are some once the settings are made."""
+        return self.eps or ()
+
+    @property
     def measure(self) -> float | str:
         """The norm as attacks know it."""
-        return require_measure(self.norm)
+        return require_measure(self.norm or "inf")
 
     @property
     def decides(self) -> str:
@@ -204,7 +222,7 @@ class Settings(Experiment):
     def identity(self) -> dict[str, Any]:
         """What the numbers depend on, next to network, sources and samples."""
         names = ("norm", "eps", "seed", "block", "batch_size", "examined")
-        plans = [[(plan.name, *map(str, plan.stages)) for plan in self.plans(e)] for e in self.eps]
+        plans = [[(plan.name, *map(str, plan.stages)) for plan in self.plans(e)] for e in self.budgets]
         rules = {name: repr(rule) for name, rule in self.attack_rules.items()}
         content = {name: getattr(self, name) for name in names}
         content |= {"plans": plans, "rules": rules}

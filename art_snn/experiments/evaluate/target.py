@@ -77,14 +77,14 @@ class Target:
         settings = self.settings
         if settings.rules is not None:
             return self
-        (plan,) = with_rules(settings.attack_plan(settings.eps[0]), settings.attack_rules)
+        (plan,) = with_rules(settings.attack_plan(settings.budgets[0]), settings.attack_rules)
         rules = {"native": Native()} if self.suited(plan).native else settings.attack_rules
         return replace(self, settings=replace(settings, rules=rules))
 
     @property
     def plans(self) -> list[tuple[float, Plan]]:
         """What is run, budget by budget."""
-        return [(eps, plan) for eps in self.settings.eps for plan in self.settings.plans(eps)]
+        return [(eps, plan) for eps in self.settings.budgets for plan in self.settings.plans(eps)]
 
     @property
     def slices(self) -> list[slice]:
@@ -99,7 +99,7 @@ class Target:
         # Another kind of device rounds otherwise.
         content = [self.settings.identity, self.classifier.device.type, sources]
         # So do stages with the network's own gradient in the place of others.
-        plans = map(self.suited, self.settings.plans(self.settings.eps[0]))
+        plans = map(self.suited, self.settings.plans(self.settings.budgets[0]))
         content += [str(stage) for plan in plans if plan.native for stage in plan.stages]
         content += [submission.digest for submission in self.submissions]
         return fingerprint(tuple(content), self.classifier, self.x, self.y)
@@ -131,7 +131,7 @@ class Target:
     def check(self) -> None:
         """Complain about what cannot be run on this network."""
         settings = self.settings
-        for plan in settings.plans(settings.eps[0]):
+        for plan in settings.plans(settings.budgets[0]):
             suited, decides = self.suited(plan), plan.name == settings.decides
             reasons = [*suited.skipped.values(), *suited.native.values()]
             argument = "plan" if decides else "attack" if plan.stages[0].rule is None else "rules"
@@ -150,7 +150,7 @@ class Target:
     def check_attack(self) -> None:
         """Complain about an attack that cannot be made, whatever weights the network has, about
         its options, and about samples that it refuses."""
-        plan = self.settings.attack_plan(self.settings.eps[0])
+        plan = self.settings.attack_plan(self.settings.budgets[0])
         kind = plan.stages[0].attack
         try:
             plans = with_rules(plan, self.settings.attack_rules)
@@ -185,5 +185,5 @@ def _obtain(
 def build_attack(target: Target, stage: Stage) -> EvasionAttack:
     """The attack of a stage at the first budget: ART's own without what a plan adds to it."""
     settings = target.settings
-    how = (settings.measure, settings.eps[0], settings.batch_size, settings.seed)
+    how = (settings.measure, settings.budgets[0], settings.batch_size, settings.seed)
     return stage.attack(target.classifier, **stage.settings(*how))

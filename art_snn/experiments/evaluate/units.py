@@ -88,7 +88,7 @@ def block_name(work: str, rows: slice) -> str:
 
 def bounds_units(target: Target) -> Iterator[Unit]:
     """The bounds at each budget on each block, where they were asked for."""
-    for place, eps in enumerate(target.settings.eps if target.settings.bounds else ()):
+    for place, eps in enumerate(target.settings.budgets if target.settings.bounds else ()):
         for rows in target.slices:
             name, count = block_name(f"bounds-{place}", rows), rows.stop - rows.start
             compute = partial(_bounded, target, eps, rows)
@@ -105,7 +105,7 @@ def _bounded(target: Target, eps: float, rows: slice, _: Listener) -> Any:
 
 def read_bounds(target: Target, store: Store, rows: slice) -> dict[float, Bounds]:
     """What is proven of a block at each budget; nothing where bounds were not asked for."""
-    budgets = target.settings.eps if target.settings.bounds else ()
+    budgets = target.settings.budgets if target.settings.bounds else ()
     names = [block_name(f"bounds-{place}", rows) for place, _ in enumerate(budgets)]
     several = (structured(store.read(name)["bounds"], Bounds) for name in names)
     return {bounds.eps: bounds for bounds in several}
@@ -138,7 +138,7 @@ def _count_attacked(target: Target, store: Store, eps: float, rows: slice) -> in
 
 def stage_works(target: Target, plan: Plan) -> dict[str, Work]:
     """The work of the stages of a plan, by their words."""
-    tries = {str(one): Work(1) for one in target.candidates(plan, max(target.settings.eps))}
+    tries = {str(one): Work(1) for one in target.candidates(plan, max(target.settings.budgets))}
     return tries | {str(stage): target.work_of(stage) for stage in target.suited(plan).stages}
 
 

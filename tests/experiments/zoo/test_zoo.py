@@ -14,11 +14,12 @@ from art_snn.experiments.trained import Trained
 from art_snn.experiments.zoo import Listed
 from art_snn.metrics import Share
 from art_snn.models import Architecture
-from art_snn.zoo import Standard
+from art_snn.zoo import Standard, Zoo
+from art_snn.zoo.manifest import MANIFEST, as_text, from_text
 from art_snn.zoo.places import CACHE, FETCHED, VARIABLE
 from tests.command import call
 from tests.zoo.shelf import added
-from tests.zoo.test_manifest import ENTRY
+from tests.zoo.test_manifest import ENTRY, STANDARD
 
 NAME = "zoo:small-plain"
 
@@ -96,6 +97,44 @@ def test_data_that_are_named_and_other_steps_come_first(command, shelf, tmp_path
 def test_random_samples_of_a_size_remain(shelf, tmp_path):
     source = Source(data=RANDOM, image_size=8)
     assert settings("inspect", tmp_path, source=source, channels=1).source == source
+
+
+@pytest.fixture
+def recorded(shelf) -> Path:
+    """The same zoo, with records of its network at two budgets and one in another norm."""
+    file = shelf / MANIFEST
+    zoo = from_text(file.read_text("utf-8"), file)
+    records = (STANDARD, replace(STANDARD, eps=0.2), replace(STANDARD, eps=1.5, norm="2"))
+    changed = Zoo((replace(zoo.networks[0], standard=records),), zoo.data)
+    file.write_text(as_text(changed), encoding="utf-8")
+    return shelf
+
+
+def test_the_budgets_of_its_record_are_taken_where_none_are_given(recorded, tmp_path):
+    one = settings("evaluate", tmp_path)
+    assert (one.norm, one.eps, one.records[0]) == ("inf", (0.1, 0.2), STANDARD)
+    assert replace(one, seed=1).eps == (0.1, 0.2)
+    assert settings("evaluate", tmp_path, norm="2").eps == (1.5,)
+    assert settings("evaluate", tmp_path, eps=(0.3,)).eps == (0.3,)
+    file = recorded / "small-plain.safetensors"
+    assert settings("evaluate", tmp_path, model=None, checkpoint=file).records == ()
+    other = settings("evaluate", tmp_path, source=Source(data=str(tmp_path / "pictures.npz")))
+    assert (other.norm, other.eps, other.records) == ("inf", (8 / 255,), ())
+
+
+def test_a_network_without_a_record_has_the_usual_budget(shelf, tmp_path):
+    one = settings("evaluate", tmp_path)
+    assert (one.norm, one.eps, one.records) == ("inf", (8 / 255,), ())
+
+
+def test_the_record_stands_below_the_result(recorded):
+    given = ("--eps", "0.1", "--attack", "fgsm", "--samples", "6", "--examined", "0")
+    done = call("evaluate", "--model", NAME, *given, "--device", "cpu", "--quiet")
+    assert done.status == 0
+    _, line = " ".join(done.stdout.split()).split("The zoo's ")
+    words = "record at eps 0.1: standard leaves at most 75.0 % (3) of the first 4 test samples."
+    assert line.startswith(words)
+    assert "zoo's record" not in Path("evaluation/evaluation.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
