@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from art.attacks.evasion import SquareAttack
 from torch import Tensor
 
 from art_snn.attacks.attack import STEP, STEPS
@@ -36,6 +35,8 @@ from art_snn.gradients import (
 )
 
 DLR = "difference_logits_ratio"
+SQUARE_ATTACK = {"max_iter": 2500, "share": 0.8, "halving": True, "stripes": True}
+"""SquareAttack (Andriushchenko et al., ECCV 2020) as a search of ours, for the control."""
 FAR, NEAR, NEXT = 0.15, 0.08, 0.04
 """How far from the boundary samples may be for the stages of `fast`: the costlier, the nearer."""
 
@@ -120,7 +121,7 @@ def _standard() -> tuple[Stage, ...]:
         Stage(AutoPGD, assg(0.95), {"max_iter": 50, "loss_type": DLR}),
         Stage(AutoPGD, assg(0.95), {"max_iter": 20, "loss_type": DLR, "targets": 9}),
         Stage(AutoPGD, assg(0.9), {"max_iter": 100, "loss_type": "margin"}),
-        Stage(SquareAttack, None, {"max_iter": 2500}),
+        Stage(SquareSearch, None, SQUARE_ATTACK),
     )
 
 

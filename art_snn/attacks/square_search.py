@@ -1,5 +1,6 @@
 """Random search by squares, which asks for no gradient and may begin where others came furthest."""
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +13,11 @@ from art_snn.attacks.iterated import IteratedAttack, Walk
 from art_snn.attacks.objectives import Objective, margin, towards
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.randomness import uniform_noise
-from art_snn.checks import require_number
+from art_snn.checks import require, require_number
 
 IMAGES = 4  # Axes of a batch of images.
+HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
+"""Shares of a run behind which SquareAttack halves the area of its squares."""
 SQUARES = -1
 """The draw of the squares, which is none of those of random starts."""
 
@@ -27,12 +30,15 @@ class SquareSearch(IteratedAttack):
     the margin has grown. The value is 2 eps; with norm=2 the change is of length eps. Squares begin
     at a share of the area, which falls linearly to a single value.
 
-    ART's SquareAttack begins with stripes at the rim of the ball. This one begins like our other
-    attacks, or as a warm :class:`Stage` where gradients came furthest. All axes but the last two
-    are channels, also the time steps of event frames.
+    It begins like our other attacks, or as a warm :class:`Stage` where gradients came furthest. All
+    axes but the last two are channels, also the time steps of event frames. SquareAttack itself is
+    ``share=0.8, halving=True, stripes=True``; unlike ART's it draws for every sample.
 
     :param max_iter: squares of a run [100].
     :param share: of the area that the first squares fill, above 0 and at most 1.
+    :param halving: whether the share is halved at set points of the run, as by SquareAttack, and
+        does not fall linearly.
+    :param stripes: whether random starts are vertical stripes at the rim of the ball.
     :raises ValueError: for a setting out of its range. The other parameters are those of
         :class:`IteratedAttack`."""
 
@@ -50,19 +56,37 @@ class SquareSearch(IteratedAttack):
         seed: int = 0,
         verbose: bool = True,
         share: float = 0.1,
+        halving: bool = False,
+        stripes: bool = False,
     ) -> None:
-        self.share = share
+        self.share, self.halving, self.stripes = share, halving, stripes
         super().__init__(
             estimator, norm, eps, max_iter, num_random_init, targeted, batch_size, seed, verbose
         )
 
     def walk(self, ball: Ball, start: Tensor) -> Walk:
-        last = not self.estimator.channels_first and start.ndim >= IMAGES
+        last = self._last(start)
         area = int(np.prod(start.shape[1:][-3:-1] if last else start.shape[1:][-2:]))
         channels = int(np.prod(start.shape[1:])) // area
-        draws = uniform_noise(ball.centre, self.seed, SQUARES, (self.max_iter, 2 + channels))
+        shape = self.max_iter, 2 + channels
+        draws = Draws.all_of(uniform_noise(ball.centre, self.seed, SQUARES, shape))
+        shares = [share_at(step / self.max_iter, self.halving) for step in range(self.max_iter)]
+        areas = [self.share * area * share for share in shares]
         lowest = start.new_full((len(start),), -torch.inf)
-        return _Search(ball, start, start, lowest, draws, self.share * area, last)
+        return _Search(ball, start, start, lowest, draws, areas, last)
+
+    def _cold(self, around: Ball, draw: int) -> Tensor:
+        if not (self.stripes and self.num_random_init):
+            return super()._cold(around, draw)
+        shape = list(around.centre.shape[1:])
+        if len(shape) > 1:
+            shape[-3 if self._last(around.centre) else -2] = 1
+        noise = uniform_noise(around.centre, self.seed, draw, tuple(shape))
+        return around.start(torch.where(noise < 0, -1, 1).to(noise).expand_as(around.centre))
+
+    def _last(self, x: Tensor) -> bool:
+        """Whether the channels of samples come last."""
+        return not self.estimator.channels_first and x.ndim >= IMAGES
 
     @property
     def objective(self) -> Objective:
@@ -76,6 +100,36 @@ class SquareSearch(IteratedAttack):
         super()._check_params()
         remedy = "A tenth of the area is usual, a hundredth next to the boundary."
         self.share = require_number("share", self.share, above=0, up_to=1, remedy=remedy)
+        for name in ("halving", "stripes"):
+            value = getattr(self, name)
+            require(isinstance(value, bool), name, "True or False", repr(value), "Use a bool.")
+
+
+def share_at(done: float, halving: bool) -> float:
+    """Which share of the first area the squares fill when that share of the run is done."""
+    return 0.5 ** bisect_left(HALVINGS, done) if halving else 1 - done
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Numbers in (-1, 1) of N samples for every step, of which rows [n] are left.
+
+    :param numbers: two of the place and one per channel ``[N, steps, 2 + channels]``."""
+
+    numbers: Tensor
+    rows: Tensor
+
+    @classmethod
+    def all_of(cls, numbers: Tensor) -> "Draws":
+        return cls(numbers, torch.arange(len(numbers), device=numbers.device))
+
+    def of(self, which: Tensor) -> "Draws":
+        """Those of some samples, rows [m], which are not copied."""
+        return Draws(self.numbers, self.rows[which])
+
+    def at(self, step: int) -> Tensor:
+        """Those of a step [n, 2 + channels]."""
+        return self.numbers[self.rows, step]
 
 
 @dataclass
@@ -83,13 +137,13 @@ class _Search(Walk):
     """The steps of the class.
 
     :param current: the point that is kept, with the objective `value` there [n].
-    :param draws: numbers in (-1, 1) for every step, two of the place and one per channel.
-    :param area: values of a channel that the first square fills; `last`: channels come last."""
+    :param areas: values of a channel that the square of every step fills; `last`: channels come
+        last."""
 
     current: Tensor
     value: Tensor
-    draws: Tensor
-    area: float
+    draws: Draws
+    areas: list[float]
     last: bool = False
     done: int = 0
 
@@ -97,14 +151,14 @@ class _Search(Walk):
         better = values > self.value
         self.value = torch.where(better, values, self.value)
         self.current = torch.where(wide(better, self.points), self.points, self.current)
-        self.points = self.ball.project(self.current + self._square(self.draws[:, self.done]))
+        self.points = self.ball.project(self.current + self._square(self.draws.at(self.done)))
         self.done += 1
 
     def _square(self, draws: Tensor) -> Tensor:
         """The change of a step ``[n, *shape]``, by numbers [n, 2 + channels]."""
-        like, left = self.points, 1 - self.done / self.draws.shape[1]
+        like = self.points
         height, width = like.shape[-3:-1] if self.last else (1, *like.shape[1:])[-2:]
-        side = max(1, round((self.area * left) ** 0.5))
+        side = max(1, round(self.areas[self.done] ** 0.5))
         rows, columns = (
             _window(place, min(side, length), length)
             for place, length in zip(draws[:, :2].unbind(1), (height, width), strict=True)

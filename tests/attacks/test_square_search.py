@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from art.attacks.evasion import SquareAttack
 
 from art_snn.attacks import SquareSearch, square_search
+from art_snn.attacks.balls import Ball
 from art_snn.attacks.randomness import uniform_noise
-from art_snn.attacks.square_search import SQUARES
+from art_snn.attacks.square_search import SQUARES, share_at
 from tests.attacks.classifiers import stock
+from tests.networks import build
 
 QUIET = {"verbose": False}
 
@@ -30,7 +33,7 @@ def images(count=3, seed=1):
     return torch.rand(count, 2, 5, 6, generator=generator, dtype=torch.float64)
 
 
-def naive(classifier, x, norm, eps, steps, share, seed):
+def naive(classifier, x, norm, eps, steps, share, seed, halving=False):
     """The steps, for one sample [2, 5, 6] of class 0: the point with the largest margin."""
 
     def margin(z):
@@ -46,7 +49,7 @@ def naive(classifier, x, norm, eps, steps, share, seed):
     drawn = uniform_noise(x[None], seed, SQUARES, (steps, 4))[0]
     current, best = x, margin(x)
     for step in range(steps):
-        side = max(1, round((share * 30 * (1 - step / steps)) ** 0.5))
+        side = max(1, round((share * 30 * share_at(step / steps, halving)) ** 0.5))
         height, width = min(side, 5), min(side, 6)
         top = int((drawn[step, 0] + 1) / 2 * (5 - height + 1))
         left = int((drawn[step, 1] + 1) / 2 * (6 - width + 1))
@@ -61,15 +64,17 @@ def naive(classifier, x, norm, eps, steps, share, seed):
     return current
 
 
-@pytest.mark.parametrize("share", [1.0, 0.3, 0.01])
+@pytest.mark.parametrize(
+    ("share", "halving"), [(1.0, False), (0.3, False), (0.01, False), (0.8, True)]
+)
 @pytest.mark.parametrize("norm", [np.inf, 2])
-def test_runs_are_those_of_a_naive_loop(norm, share):
+def test_runs_are_those_of_a_naive_loop(norm, share, halving):
     classifier, x = stock(Steps(), (2, 5, 6), 3), images()
     options = {"eps": 0.2, "max_iter": 30, "num_random_init": 0, "seed": 5, "share": share}
-    attack = SquareSearch(classifier, norm, **options, **QUIET)
+    attack = SquareSearch(classifier, norm, halving=halving, **options, **QUIET)
     found = attack.generate(x.numpy(), np.zeros(3))
     for sample, adversarial in zip(x, found, strict=True):
-        expected = naive(classifier, sample, norm, 0.2, 30, share, 5)
+        expected = naive(classifier, sample, norm, 0.2, 30, share, 5, halving)
         np.testing.assert_allclose(adversarial, expected.numpy(), atol=1e-12)
     # The prediction before it, the sample itself, and thirty squares.
     np.testing.assert_array_equal(attack.forwards, [32, 32, 32])
@@ -105,3 +110,35 @@ def test_it_breaks_what_no_gradient_tells_of():
     attack = SquareSearch(classifier, eps=0.5, max_iter=300, **QUIET)
     found = attack.generate(x.numpy(), y)
     assert (classifier.predict(found).argmax(1) != y).all()
+
+
+@pytest.mark.parametrize("steps", [3, 100, 2500])
+def test_squares_shrink_as_those_of_square_attack_do(steps):
+    theirs = SquareAttack(build(), max_iter=steps, p_init=0.8, verbose=False)
+    for step in range(steps):
+        share = 0.8 * share_at(step / steps, halving=True)
+        assert share == pytest.approx(theirs._get_percentage_of_elements(step))
+
+
+@pytest.mark.parametrize("norm", [np.inf, 2])
+@pytest.mark.parametrize("last", [False, True])
+def test_stripes_reach_from_edge_to_edge_at_the_rim(norm, last):
+    shape = (6, 5, 3) if last else (3, 6, 5)
+    classifier = build()
+    classifier._channels_first = not last
+    attack = SquareSearch(classifier, norm, eps=0.1, stripes=True, **QUIET)
+    x = 0.5 + 0.01 * torch.rand(4, *shape)
+    ball = Ball(float(norm), 0.1, x, torch.tensor(0.0), torch.tensor(1.0))
+    change = attack._cold(ball, 0) - x
+    rows = 1 if last else 2
+    torch.testing.assert_close(change, change.narrow(rows, 0, 1).expand_as(change))
+    torch.testing.assert_close(ball.length(change).flatten(), torch.full((4,), 0.1))
+    assert (change > 0).any()
+    assert (change < 0).any()
+    assert not torch.equal(attack._cold(ball, 1) - x, change)
+
+
+@pytest.mark.parametrize("name", ["halving", "stripes"])
+def test_a_choice_is_true_or_false(name):
+    with pytest.raises(ValueError, match=f"^{name}: expected True or False, got 1"):
+        SquareSearch(build(), **{name: 1}, **QUIET)

@@ -50,6 +50,7 @@ def collect_provenance(target: Target, seconds: float) -> Provenance:
         dataset=target.dataset,
         parameters=sum(weight.numel() for weight in classifier.model.parameters()),
         training=settings.training_words,
+        attack_dtype=settings.attack_dtype,
     )
 
 

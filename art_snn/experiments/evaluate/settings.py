@@ -31,6 +31,7 @@ from art_snn.experiments.evaluation.words import join_words, short_budget
 from art_snn.experiments.trained import Trained
 from art_snn.gradients import STBP, Gradient
 from art_snn.paths import FILE, expand_path, require_kind
+from art_snn.precision import AttackDtype, require_attack_dtype
 from art_snn.zoo.entry import Standard
 
 STANDARD = "standard"
@@ -64,6 +65,8 @@ class Settings(Experiment):
     :param sources: checkpoint of a network to transfer from; may be given several times.
     :param adversarials: .npz file with adversarials of the test samples, which are tried before the
         plan; may be given several times.
+    :param attack_dtype: precision of gradients: bfloat16, float16, or auto, which is bfloat16 where
+        the device multiplies it natively [the networks' own]. Predictions keep the network's.
     :param samples: number of test samples to attack, the first ones.
     :param block: samples that are computed together: the unit of writing, resuming and dealing out
         to processes.
@@ -94,6 +97,7 @@ class Settings(Experiment):
     rules: Open[Mapping[str, Gradient]] = None
     sources: UseAppendAction[tuple[Path, ...]] = ()
     adversarials: UseAppendAction[tuple[Path, ...]] = ()
+    attack_dtype: AttackDtype = None
     samples: int = 500
     block: int = 64
     batch_size: int = 64
@@ -131,6 +135,7 @@ class Settings(Experiment):
         remedy = "With 0 the number remains an upper bound."
         set_fields(self, examined=require_whole("examined", self.examined, remedy=remedy))
         set_fields(self, seed=require_seed("seed", self.seed))
+        set_fields(self, attack_dtype=require_attack_dtype(self.attack_dtype))
         require_some("rules", self.attack_rules)
         set_fields(self, eps=tuple(self._budget(eps) for eps in self.budgets))
         require_distinct("eps", self.budgets)
@@ -222,11 +227,14 @@ class Settings(Experiment):
     def identity(self) -> dict[str, Any]:
         """What the numbers depend on, next to network, sources and samples."""
         names = ("norm", "eps", "seed", "block", "batch_size", "examined")
-        plans = [[(plan.name, *map(str, plan.stages)) for plan in self.plans(e)] for e in self.budgets]
+        plans = [
+            [(plan.name, *map(str, plan.stages)) for plan in self.plans(e)] for e in self.budgets
+        ]
         rules = {name: repr(rule) for name, rule in self.attack_rules.items()}
         content = {name: getattr(self, name) for name in names}
         content |= {"plans": plans, "rules": rules}
         content |= {"draws": self.draws} if self.certify else {}
+        content |= {"attack_dtype": self.attack_dtype} if self.attack_dtype else {}
         return content | ({"bounds": BOUNDED, "checked": self.check_bounds} if self.bounds else {})
 
     def source_networks(self) -> list[Trained]:

@@ -70,6 +70,8 @@ class Target:
                 _obtain(sources[-1].model, settings, trained, data, team)
         except CheckpointError as error:
             raise CheckpointError("sources", error.complaint) from error
+        for one in (classifier, *sources) if settings.attack_dtype else ():
+            one.attack_dtype = settings.attack_dtype
         return cls(settings, classifier, x, y, tuple(sources), data.name, submissions).ruled()
 
     def ruled(self) -> "Target":

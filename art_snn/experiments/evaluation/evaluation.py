@@ -86,7 +86,8 @@ class Provenance:
     :param encoder: in words.
     :param shape: of a sample.
     :param dataset: name of the data; parameters: how many the network has; training: of its
-        weights, in words. Earlier versions noted none of these: "" and None."""
+        weights, in words. Earlier versions noted none of these: "" and None.
+    :param attack_dtype: precision of gradients; None: the network's own."""
 
     command: str
     versions: dict[str, str]
@@ -108,6 +109,7 @@ class Provenance:
     dataset: str = ""
     parameters: int | None = None
     training: str = ""
+    attack_dtype: str | None = None
 
     def __post_init__(self) -> None:
         expect(self.examined >= 0, "samples of at least 0", self.examined)

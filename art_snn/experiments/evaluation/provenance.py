@@ -17,6 +17,8 @@ def setting_rows(evaluation: Evaluation) -> Table:
     cells |= {"encoder": content.encoder} if content.encoder else {}
     cells |= {"samples": len(evaluation.samples), "examined for findings": content.examined}
     cells |= {"seed": content.seed, "batch size": content.batch_size, "block": content.block}
+    dtype = content.attack_dtype
+    cells |= {"precision of gradients": dtype} if dtype else {}
     cells |= {f"rule {name}": rule for name, rule in content.rules.items()}
     return _table(cells)
 

@@ -19,7 +19,8 @@ from tests.attacks.classifiers import around
 from tests.evaluations import trial
 from tests.findings.conftest import require_plain
 
-APGD, SEARCH = "AutoPGD(max_iter=20) by RGA()", "SquareAttack(max_iter=2500)"
+APGD = "AutoPGD(max_iter=20) by RGA()"
+SEARCH = "SquareSearch(max_iter=2500, share=0.8, halving=True, stripes=True)"
 LOCAL = "SquareSearch(max_iter=200, share=0.01), warm, within 0.08"
 STANDS, WRONG, UNANSWERED = Outcome.STANDING, Outcome.WRONG, Outcome.UNANSWERED
 SEARCHED, FALLING = "a search found more than the gradients", "a larger budget breaks less"

@@ -106,3 +106,10 @@ def test_numbers_depend_on_every_setting_but_on_those_of_the_run():
         name="plain", fail_under=0.3, strict=True, save_adversarials=True, threads=2, device="cpu"
     )
     assert same.identity == usual
+
+
+def test_numbers_depend_on_the_precision_that_was_asked_for():
+    assert "attack_dtype" not in Settings().identity
+    assert Settings(attack_dtype="bfloat16").identity["attack_dtype"] == "bfloat16"
+    with pytest.raises(ValueError, match="attack_dtype: expected 'auto'"):
+        Settings(attack_dtype="float32")
