@@ -32,6 +32,7 @@ EXACT = (
     *("data", "faults", "frameworks", "measuring", "models/test_own*", "models/test_sources*"),
     *("experiments/cost", "experiments/demo", "experiments/evaluate", "experiments/evaluation"),
     *("experiments/inspect", "experiments/report", "experiments/scaling", "*/test_together*"),
+    *("experiments/check", "experiments/leaderboard", "experiments/zoo", "zoo"),
     *("experiments/*/test_command*", "experiments/*/test_figure*", "experiments/*/test_result*"),
     *("experiments/*/test_settings*", "experiments/test_[!t]*", "experiments/test_tables*"),
     *(

@@ -1,0 +1,110 @@
+"""Does the last stage of standard, a search of ours, break less than ART's SquareAttack?
+
+    python examples/study/control.py zoo/evaluations --output control
+
+Reads evaluations of networks of the zoo by the plan standard. The samples that all other stages
+left at the largest budget are attacked by ART's SquareAttack of the same 2,500 squares. A run that
+was interrupted goes on after its last network.
+"""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from art.attacks.evasion import SquareAttack
+
+from art_snn import zoo
+from art_snn.attacks import Plan, SpikingAutoAttack, Stage, planned
+from art_snn.checks import require
+from art_snn.experiments import tables
+from art_snn.experiments.evaluation import Trial, read_evaluation
+from art_snn.experiments.leaderboard.run import evaluation_files
+from art_snn.experiments.resume import bit_string, booleans, earlier, write_result
+from art_snn.files import digest, write_text
+from art_snn.measuring.machine import describe_machine, set_threads
+from art_snn.metrics import Robustness, p_words, paired_difference
+
+PLAN = "standard"
+
+
+def largest(file: Path) -> tuple[str, Trial]:
+    """Network and outcome of an evaluation by the plan, at its largest budget."""
+    evaluation = read_evaluation(file).evaluation
+    trials = [trial for trial in evaluation.trials if trial.name == PLAN]
+    control = str(planned(PLAN, np.inf).stages[-1])
+    stages = trials[-1].outcome.stages if trials else ()
+    remedy = "Evaluate it anew, in the maximum norm."
+    require(control in stages, "evaluations", f"{control} in {PLAN}", str(file), remedy)
+    return evaluation.name, max(trials, key=lambda trial: trial.eps)
+
+
+def measured(name: str, trial: Trial, squares: int, device: str) -> dict[str, Any]:
+    """Which of the samples that the other stages left each of the two searches broke."""
+    stage, last = trial.outcome.stage, len(trial.outcome.stages) - 1
+    (rows,) = np.nonzero((stage == trial.outcome.STANDING) | (stage == last))
+    x, y = zoo.samples(zoo.entry(name).data)
+    classifier = zoo.classifier(name, device)
+    plan = Plan("theirs", (Stage(SquareAttack, None, {"max_iter": squares}),))
+    attack = SpikingAutoAttack(classifier, eps=trial.eps, plan=plan, batch_size=64)
+    attack.generate(x[rows], y[rows])
+    theirs = attack.outcome.stage >= 0
+    shares = {"theirs": bit_string(theirs), "ours": bit_string(stage[rows] == last)}
+    return {"network": name, "eps": trial.eps, **shares}
+
+
+def render(networks: Mapping[str, Mapping[str, Any]], title: str) -> str:
+    """A row per network, and one over all."""
+    titles = ["network", "eps", "left", "SquareSearch", "SquareAttack", "first alone"]
+    titles += ["second alone", "p"]
+    rows, pairs = [], []
+    for cell in networks.values():
+        pairs.append((booleans(cell["ours"]), booleans(cell["theirs"])))
+        rows.append((cell["network"], f"{cell['eps']:.4g}", *counts(*pairs[-1])))
+    both = [np.concatenate(side) for side in zip(*pairs, strict=True)]
+    rows.append(("all", "", *counts(*both)))
+    return tables.render([title, tables.Table(titles, rows)], "markdown")
+
+
+def counts(ours: np.ndarray, theirs: np.ndarray) -> tuple[str, ...]:
+    """How many samples there are, how many each breaks, alone too, and McNemar's p."""
+    right = np.ones(len(ours), dtype=bool)
+    more, fewer, p = paired_difference(Robustness(right, ~ours), Robustness(right, ~theirs))
+    numbers = (len(ours), ours.sum(), theirs.sum(), more, fewer)
+    return *map(str, numbers), p_words(p)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The control of standard against SquareAttack.")
+    parser.add_argument("evaluations", type=Path, nargs="*", default=[Path("zoo/evaluations")])
+    parser.add_argument("--output", type=Path, default=Path("control"))
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--device", default="gpu", choices=("gpu", "cpu"))
+    parser.add_argument("--small", action="store_true", help="one network, and few squares")
+    chosen = parser.parse_args()
+    set_threads(chosen.threads)
+    output = chosen.output / "small" if chosen.small else chosen.output
+    squares = 5 if chosen.small else 2500
+    files = [*evaluation_files(chosen.evaluations)]
+    flat = [file for file in files if read_evaluation(file).evaluation.norm == "inf"]
+    networks: dict[str, Any] = {}
+    for file in flat[:1] if chosen.small else flat:
+        name, trial = largest(file)
+        about = (name, trial.eps, squares, zoo.entry(name).sha256, trial.outcome.stage.tolist())
+        key = digest(about)[:16]
+        content = earlier(output / "control.json", "study", dict, lambda one: "networks" in one)
+        known = (content or {"networks": {}})["networks"]
+        networks[key] = known.get(key) or measured(name, trial, squares, chosen.device)
+        write_result(output / "control.json", {"networks": known | networks})
+    title = (
+        f"Samples that the other stages of {PLAN} leave at the largest budget, and how many "
+        f"of them {squares:,} squares break. {describe_machine(chosen.device)}."
+    )
+    text = render(networks, title)
+    write_text(output / "control.md", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
