@@ -10,7 +10,7 @@ from art_snn.checks import require
 from art_snn.data import RANDOM, Source
 from art_snn.models import Architecture
 from art_snn.models.own import ZOO
-from art_snn.zoo.entry import Standard
+from art_snn.zoo.entry import ZooEntry
 from art_snn.zoo.manifest import MANIFEST, from_text
 from art_snn.zoo.networks import data_set, source_of
 from art_snn.zoo.places import local_file
@@ -37,17 +37,17 @@ def from_zoo(architecture: Architecture, weights: Sequence[Path], source: Source
     return replace(architecture, model=None), (local_file(about),), source
 
 
-def zoo_records(checkpoint: Path | None, source: Source) -> tuple[Standard, ...]:
-    """What the plan standard left of a network of the zoo, by budget.
+def zoo_entry(checkpoint: Path | None, source: Source) -> ZooEntry | None:
+    """What is known of a network of the zoo on its own data.
 
     :param checkpoint: weights; those of the zoo lie next to its manifest.
-    :return: nothing for other weights, or on other data than the network's own."""
+    :return: None for other weights, or on other data."""
     if checkpoint is None or not (manifest := checkpoint.parent / MANIFEST).is_file():
-        return ()
+        return None
     networks = from_text(manifest.read_text("utf-8"), manifest).networks
     about = next((one for one in networks if one.file == checkpoint.name), None)
     same = about is not None and source.data == source_of(data_set(about.data)).data
-    return about.standard if about is not None and same else ()
+    return about if same else None
 
 
 def _given(source: Source) -> dict[str, Any]:

@@ -33,17 +33,17 @@ def run(settings: Settings) -> Evaluated | None:
     block, with the same result, bit for bit. A finished one is not repeated, unless a file of it is
     damaged or gone, or adversarials are asked for that were not kept."""
     with settings.at_work() as team:
-        data = team.first(settings.source.load)
+        data = team.first(settings.load)
         target = Target.obtained(settings, data, team)
         key = team.led(lambda: target.key)
         store = Store(settings.output / "blocks", key)
-        evaluation = team.led(partial(finished, target, key))
+        title = settings.network.words(data, target.classifier.model)
+        evaluation = team.led(partial(finished, target, key, title))
         if evaluation is None:
             team.led(target.check)
             units = [*bounds_units(target), *examination_units(target)]
             units += [*attack_units(target, store), *certificate_units(target)]
             compute(units, store, team, target)
-            title = settings.network.words(data, target.classifier.model)
             seconds = store.seconds([unit.name for unit in units]) if team.leads else 0.0
             evaluation = team.led(partial(assemble, target, title, store, seconds))
         result = Evaluated(evaluation, tuple(files_of(target, evaluation)), settings.records)
@@ -52,15 +52,17 @@ def run(settings: Settings) -> Evaluated | None:
         return result if team.leads else None
 
 
-def finished(target: Target, key: str) -> Evaluation | None:
-    """The evaluation, where it lies in the folder with all its files."""
+def finished(target: Target, key: str, title: str) -> Evaluation | None:
+    """The evaluation, where it lies in the folder with all its files, with the present names."""
     file = target.settings.output / RESULT
     evaluation = earlier(file, "evaluation", Evaluation, lambda content: content.key == key)
     if evaluation is None or files_missing(target, evaluation):
         return None
     settings = target.settings
-    provenance = replace(evaluation.provenance, training=settings.training_words)
-    return replace(evaluation, name=settings.label, provenance=provenance)
+    provenance = replace(
+        evaluation.provenance, training=settings.training_words, dataset=target.dataset
+    )
+    return replace(evaluation, name=settings.label, title=title, provenance=provenance)
 
 
 def compute(units: list[Unit], store: Store, team: Team, target: Target) -> None:

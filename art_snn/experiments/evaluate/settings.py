@@ -21,9 +21,9 @@ from art_snn.checks import (
     set_fields,
     shown,
 )
-from art_snn.data import Source
+from art_snn.data import Dataset, Source
 from art_snn.experiments.base import Experiment
-from art_snn.experiments.catalogue import zoo_records
+from art_snn.experiments.catalogue import zoo_entry
 from art_snn.experiments.evaluate.attacks import attack_named, parsed, usual_attack, with_rules
 from art_snn.experiments.evaluation import Verdict, verdicts
 from art_snn.experiments.evaluation.evaluation import NAME, is_name, name_from
@@ -173,7 +173,13 @@ class Settings(Experiment):
     @property
     def records(self) -> tuple[Standard, ...]:
         """What the plan standard left of the network, where it is one of the zoo."""
-        return zoo_records(self.network.checkpoint, self.source)
+        entry = zoo_entry(self.network.checkpoint, self.source)
+        return () if entry is None else entry.standard
+
+    def load(self) -> Dataset:
+        """The data, under their name in the zoo where they are the network's own."""
+        data, entry = self.source.load(), zoo_entry(self.network.checkpoint, self.source)
+        return data if entry is None else replace(data, name=entry.data)
 
     @property
     def label(self) -> str:

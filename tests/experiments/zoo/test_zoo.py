@@ -134,6 +134,7 @@ def test_the_record_stands_below_the_result(recorded):
     _, line = " ".join(done.stdout.split()).split("The zoo's ")
     words = "record at eps 0.1: standard leaves at most 75.0 % (3) of the first 4 test samples."
     assert line.startswith(words)
+    assert "on pictures\n" in done.stdout
     assert "zoo's record" not in Path("evaluation/evaluation.md").read_text("utf-8")
 
 
