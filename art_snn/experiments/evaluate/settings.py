@@ -80,7 +80,8 @@ class Settings(Experiment):
     :param seed: of all that is drawn.
     :param name: of the network, by which results are told apart [that of the checkpoint or the
         folder].
-    :param training: of the network, in words, for a leaderboard [what its checkpoint notes].
+    :param training: of the network, in words, for a leaderboard [what zoo or checkpoint say of
+        it].
     :param save_adversarials: write adversarials-ATTACK-EPS.npz for each attack and budget.
     :param fail_under: exit with status 3 if the robust accuracy under attack, a share, is below it
         at a budget.
@@ -195,8 +196,11 @@ class Settings(Experiment):
 
     @property
     def training_words(self) -> str:
-        """How the network was trained: the words that were given, or what its checkpoint notes."""
-        return self.network.training_words() if self.training is None else self.training
+        """How the network was trained: what was given, or what zoo or checkpoint say of it."""
+        if self.training is not None:
+            return self.training
+        entry = zoo_entry(self.network.checkpoint, self.source)
+        return self.network.training_words() if entry is None else entry.training
 
     @property
     def budgets(self) -> tuple[float, ...]:
