@@ -71,9 +71,9 @@ def samples(name: str) -> tuple[np.ndarray, np.ndarray]:
         expected = f"samples of {name}, which the zoo holds none of ({about.licence})"
         options = about.options.items()
         given = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in options)
-        own = str(about.source.data).endswith(".npz")
         remedy = f"Fetch them: {given} --download in commands."
-        remedy = f"Make the file: {about.attribution}." if own else remedy
+        if str(about.source.data).endswith(".npz"):
+            remedy = f"Make the file: {about.attribution}."
         raise MissingFile("name", f"expected {expected}. {remedy} {error.complaint}") from error
     return data.x_test[:FIRST], data.y_test[:FIRST]
 

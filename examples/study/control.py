@@ -8,7 +8,7 @@ was interrupted goes on after its last network.
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +29,17 @@ from art_snn.metrics import Robustness, p_words, paired_difference
 PLAN = "standard"
 
 
-def largest(file: Path) -> tuple[str, Trial]:
-    """Network and outcome of an evaluation by the plan, at its largest budget."""
-    evaluation = read_evaluation(file).evaluation
-    trials = [trial for trial in evaluation.trials if trial.name == PLAN]
+def trials(files: Iterable[Path]) -> list[tuple[str, Trial]]:
+    """Network and outcome of each evaluation by the plan with the search, at its largest budget."""
     control = str(planned(PLAN, np.inf).stages[-1])
-    stages = trials[-1].outcome.stages if trials else ()
-    remedy = "Evaluate it anew, in the maximum norm."
-    require(control in stages, "evaluations", f"{control} in {PLAN}", str(file), remedy)
-    return evaluation.name, max(trials, key=lambda trial: trial.eps)
+    found = []
+    for file in files:
+        evaluation = read_evaluation(file).evaluation
+        ours = [one for one in evaluation.trials if control in one.outcome.stages]
+        found += [(evaluation.name, max(ours, key=lambda trial: trial.eps))] if ours else []
+    remedy = "Evaluate a network anew, in the maximum norm."
+    require(found, "evaluations", f"one with {control}", "none", remedy)
+    return found
 
 
 def measured(name: str, trial: Trial, squares: int, device: str) -> dict[str, Any]:
@@ -86,17 +88,15 @@ def main() -> None:
     set_threads(chosen.threads)
     output = chosen.output / "small" if chosen.small else chosen.output
     squares = 5 if chosen.small else 2500
-    files = [*evaluation_files(chosen.evaluations)]
-    flat = [file for file in files if read_evaluation(file).evaluation.norm == "inf"]
+    pairs = trials(evaluation_files(chosen.evaluations))
     networks: dict[str, Any] = {}
-    for file in flat[:1] if chosen.small else flat:
-        name, trial = largest(file)
+    for name, trial in pairs[:1] if chosen.small else pairs:
         about = (name, trial.eps, squares, zoo.entry(name).sha256, trial.outcome.stage.tolist())
         key = digest(about)[:16]
         content = earlier(output / "control.json", "study", dict, lambda one: "networks" in one)
-        known = (content or {"networks": {}})["networks"]
-        networks[key] = known.get(key) or measured(name, trial, squares, chosen.device)
-        write_result(output / "control.json", {"networks": known | networks})
+        kept = (content or {"networks": {}})["networks"]
+        networks[key] = kept.get(key) or measured(name, trial, squares, chosen.device)
+        write_result(output / "control.json", {"networks": kept | networks})
     title = (
         f"Samples that the other stages of {PLAN} leave at the largest budget, and how many "
         f"of them {squares:,} squares break. {describe_machine(chosen.device)}."
