@@ -59,9 +59,10 @@ def finished(target: Target, key: str, title: str) -> Evaluation | None:
     if evaluation is None or files_missing(target, evaluation):
         return None
     settings = target.settings
-    provenance = replace(
-        evaluation.provenance, training=settings.training_words, dataset=target.dataset
-    )
+    # Earlier versions named no data, by which their files are known.
+    dataset = evaluation.provenance.dataset and target.dataset
+    words = settings.training_words
+    provenance = replace(evaluation.provenance, training=words, dataset=dataset)
     return replace(evaluation, name=settings.label, title=title, provenance=provenance)
 
 
