@@ -44,9 +44,15 @@ def zoo_entry(checkpoint: Path | None, source: Source) -> ZooEntry | None:
     :return: None for other weights, or on other data."""
     if checkpoint is None or not (manifest := checkpoint.parent / MANIFEST).is_file():
         return None
-    networks = from_text(manifest.read_text("utf-8"), manifest).networks
-    about = next((one for one in networks if one.file == checkpoint.name), None)
-    same = about is not None and source.data == source_of(data_set(about.data)).data
+    try:
+        shelf = from_text(manifest.read_text("utf-8"), manifest)
+    except (ValueError, OSError):
+        return None  # Another tool's file of that name.
+    about = next((one for one in shelf.networks if one.file == checkpoint.name), None)
+    data = next((one for one in shelf.data if about is not None and one.name == about.data), None)
+    if data is None:
+        return None
+    same = source.data == (str(checkpoint.parent / data.file) if data.sha256 else data.source.data)
     return about if same else None
 
 

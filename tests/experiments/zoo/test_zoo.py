@@ -127,6 +127,14 @@ def test_a_network_without_a_record_has_the_usual_budget(shelf, tmp_path):
     assert (one.norm, one.eps, one.records) == ("inf", (8 / 255,), ())
 
 
+def test_a_manifest_of_another_tool_next_to_weights_is_left_alone(recorded, tmp_path):
+    (tmp_path / "other").mkdir()
+    weights = (recorded / "small-plain.safetensors").rename(tmp_path / "other" / "weights.pt")
+    (tmp_path / "other" / MANIFEST).write_text("[]", encoding="utf-8")
+    one = settings("evaluate", tmp_path, model=None, checkpoint=weights)
+    assert (one.eps, one.records) == ((8 / 255,), ())
+
+
 def test_the_record_stands_below_the_result(recorded):
     given = ("--eps", "0.1", "--attack", "fgsm", "--samples", "6", "--examined", "0")
     done = call("evaluate", "--model", NAME, *given, "--device", "cpu", "--quiet")
