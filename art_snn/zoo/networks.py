@@ -68,14 +68,19 @@ def samples(name: str) -> tuple[np.ndarray, np.ndarray]:
     try:
         data = source_of(about).load()
     except MissingFile as error:
-        expected = f"samples of {name}, which the zoo holds none of ({about.licence})"
-        options = about.options.items()
-        given = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in options)
-        remedy = f"Fetch them: {given} --download in commands."
-        if str(about.source.data).endswith(".npz"):
-            remedy = f"Make the file: {about.attribution}."
-        raise MissingFile("name", f"expected {expected}. {remedy} {error.complaint}") from error
+        raise not_held(about, error) from error
     return data.x_test[:FIRST], data.y_test[:FIRST]
+
+
+def not_held(about: ZooData, error: MissingFile, argument: str = "name") -> MissingFile:
+    """The error for samples that the zoo does not hold, in place of one that names a file."""
+    expected = f"samples of {about.name}, which the zoo does not hold ({about.licence})"
+    options = about.options.items()
+    given = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in options)
+    remedy = f"Fetch them: {given} --download in commands."
+    if str(about.source.data).endswith(".npz"):
+        remedy = f"Make the file: {about.attribution}."
+    return MissingFile(argument, f"expected {expected}. {remedy} {error.complaint}")
 
 
 def data_set(name: str, argument: str = "name") -> ZooData:

@@ -32,7 +32,7 @@ from art_snn.zoo.manifest import MANIFEST, as_text, from_text
 
 ZOO = Path(__file__).parents[2] / "zoo"
 LARGEST = 20_000_000
-"""Bytes of all files of the zoo together."""
+"""Bytes of all weights and samples of the zoo together."""
 TRAINING = 50
 """Training samples in a file of samples, so that it is a data set like any other."""
 OFF = 2 / 200

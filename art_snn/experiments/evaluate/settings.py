@@ -9,6 +9,7 @@ from tyro.conf import UseAppendAction, arg
 from art_snn.attacks import ATTACKS, FLIPS, SHIFT, Plan, planned, require_budget, require_measure
 from art_snn.checks import (
     Folder,
+    MissingFile,
     Open,
     choices,
     require,
@@ -33,6 +34,7 @@ from art_snn.gradients import STBP, Gradient
 from art_snn.paths import FILE, expand_path, require_kind
 from art_snn.precision import AttackDtype, require_attack_dtype
 from art_snn.zoo.entry import Standard
+from art_snn.zoo.networks import data_set, not_held
 
 STANDARD = "standard"
 USUAL: Mapping[str, Gradient] = MappingProxyType({"stbp": STBP()})
@@ -179,7 +181,13 @@ class Settings(Experiment):
 
     def load(self) -> Dataset:
         """The data, under their name in the zoo where they are the network's own."""
-        data, entry = self.source.load(), zoo_entry(self.network.checkpoint, self.source)
+        entry = zoo_entry(self.network.checkpoint, self.source)
+        try:
+            data = self.source.load()
+        except MissingFile as error:
+            if entry is None:
+                raise
+            raise not_held(data_set(entry.data), error, "data") from error
         return data if entry is None else replace(data, name=entry.data)
 
     @property

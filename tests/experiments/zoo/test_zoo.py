@@ -168,6 +168,16 @@ def test_the_command_line_runs_it_and_names_the_option_in_complaints(shelf):
     assert (done.status, "error: --model: expected the file of the" in done.stderr) == (2, True)
 
 
+def test_data_that_the_zoo_does_not_hold_are_to_be_made(tmp_path, monkeypatch):
+    added(tmp_path, hold=False)
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "zoo"))
+    (tmp_path / "pictures.npz").unlink()
+    done = call("evaluate", "--model", NAME, "--output", str(tmp_path / "out"))
+    assert done.status == 2
+    words = "--data: expected samples of pictures, which the zoo does not hold (CC0). Make the file"
+    assert words in " ".join(done.stderr.split())
+
+
 @pytest.mark.parametrize("command", ["train", "harden", "cost", "demo"])
 def test_commands_that_take_no_weights_refuse_it(command, shelf):
     done = call(command, "--model", NAME, "--device", "cpu", "--quiet")
