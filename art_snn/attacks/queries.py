@@ -1,6 +1,7 @@
 """What an attack asks of a classifier, and how often for every sample."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,15 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.objectives import Objective
-from art_snn.attacks.remembering import passes, predicts
+from art_snn.attacks.remembering import passes, predicts, rounds
 from art_snn.passes import modes_kept
 from art_snn.progress import Progress
+
+Claims = Callable[[Tensor, Tensor], Tensor]
+"""(logits [n, K], aims [n, ...]) -> which samples count as broken [n]."""
+CLOSE = 0.1
+"""How near the second logit may be to the first for half precision to decide between them: a share
+of how far the first is above the mean of the others."""
 
 
 class Queries:
@@ -19,8 +26,8 @@ class Queries:
 
     A prediction of a sample counts as one forward, a gradient as one forward and one backward.
     Rules of several passes, such as EOT, count as that many, and Extended as one forward more for
-    its logits. Where the logits of a gradient are no predictions (half precision, EOT, CBA), the
-    pass that asks for these also counts.
+    its logits. Where the logits of a gradient are no predictions (EOT, CBA), the pass that asks for
+    these also counts; with half precision that is only asked for where it may matter.
 
     :param draws: predictions of a random network that are averaged."""
 
@@ -64,20 +71,32 @@ class Queries:
         return logits
 
     def gradients(
-        self, x: Tensor, classes: Tensor, objective: Objective, rows: Tensor
+        self,
+        x: Tensor,
+        aims: Tensor,
+        objective: Objective,
+        rows: Tensor,
+        claims: Claims | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Predictions [n, K] and the gradient of the objective at points of the samples rows [n].
 
-        Elements of the gradient that are not finite are 0."""
+        Elements of the gradient that are not finite are 0.
+
+        :param claims: which logits count as a success. In half precision these are predicted, and
+            those between two classes; the others stay rounded. None: all are predicted."""
         forwards, backwards = passes(self.estimator.model)
         self._forward(rows, forwards)
         self._count(self.backwards, rows, backwards)
         size = self.batch_size
-        batches = zip(torch.split(x, size), torch.split(classes, size), strict=True)
+        batches = zip(torch.split(x, size), torch.split(aims, size), strict=True)
         pairs = [logits_and_gradient(self.estimator, a, b, objective) for a, b in batches]
         logits, gradient = (torch.cat(parts) for parts in zip(*pairs, strict=True))
         if not predicts(self.estimator):
-            logits = self.logits(x, rows)
+            which = torch.ones(len(x), dtype=torch.bool, device="cpu")
+            if claims is not None and self.draws == 1 and rounds(self.estimator):
+                which = (claims(logits, aims) | close(logits)).cpu()
+            if which.any():
+                logits[which] = self.logits(x[which], rows.cpu()[which]).to(logits)
         return logits, gradient.nan_to_num_(0, 0, 0)
 
     def count_pass(self, rows: Tensor, logits: Tensor) -> None:
@@ -105,6 +124,16 @@ class Queries:
     def _count(self, counter: Tensor, rows: Tensor, times: int) -> None:
         counted = self.rows[rows.cpu()]
         counter.index_add_(0, counted, torch.full_like(counted, times))
+
+
+def close(logits: Tensor) -> Tensor:
+    """Whether rounding of logits [n, K] may exchange the two largest [n]: always of two classes."""
+    first, second, *others = logits.sort(1, descending=True).values.unbind(1)
+    if not others:
+        return torch.ones_like(first, dtype=torch.bool)
+    spread = first - torch.stack(others, 1).mean(1)
+    # Also where there are logits that are not finite.
+    return ~(first - second > CLOSE * spread)
 
 
 def logits_and_gradient(

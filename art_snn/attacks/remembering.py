@@ -51,3 +51,8 @@ def predicts(estimator: PyTorchClassifier) -> bool:
         return False
     model = estimator.model
     return not isinstance(model, SpikingNetwork) or model.predicts(estimator.device)
+
+
+def rounds(estimator: PyTorchClassifier) -> bool:
+    """Whether the logits of a gradient are those of a prediction but for their precision."""
+    return estimator.model.rule.exact_logits and not estimator.postprocessing_defences

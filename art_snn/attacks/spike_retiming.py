@@ -104,7 +104,9 @@ class SpikeRetiming(PerSampleAttack):
             if not len(left.here):
                 return
             points, true = frames[left.rows], classes[left.rows]
-            logits, gradient = queries.gradients(points, true, self.objective, left.here)
+            logits, gradient = queries.gradients(
+                points, true, self.objective, left.here, self.succeeded
+            )
             if not turn:
                 _warn_of_rates(gradient)
             stay = self._kept(best, left.rows, points, true, logits).cpu()

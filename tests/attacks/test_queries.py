@@ -8,7 +8,7 @@ from torch import nn
 
 from art_snn import EOT, RGA, STBP
 from art_snn.attacks.objectives import cross_entropy, margin, towards
-from art_snn.attacks.queries import Queries
+from art_snn.attacks.queries import Queries, close, logits_and_gradient
 from art_snn.attacks.remembering import passes
 from art_snn.gradients import Extended, Mean
 from tests.attacks.classifiers import linear, stock
@@ -22,15 +22,56 @@ def asked(classifier, x, y, objective=cross_entropy):
     return queries, logits.numpy(), gradient.numpy()
 
 
+HALF = {"gradient": RGA(), "attack_dtype": "bfloat16"}
+
 CASES = {
     "rga": ({"gradient": RGA()}, 1),
     "stbp": ({"gradient": STBP()}, 1),
     "eot": ({"gradient": EOT(RGA(), samples=2)}, 3),
-    "half": ({"gradient": RGA(), "attack_dtype": "bfloat16"}, 2),
+    "half": (HALF, 2),
     "probabilities": ({"gradient": RGA(), "postprocessing_defences": Probabilities()}, 2),
     "numpy defence": ({"preprocessing_defences": SpatialSmoothing(channels_first=True)}, 1),
     "torch defence": ({"preprocessing_defences": SpatialSmoothingPyTorch(channels_first=True)}, 1),
 }
+
+
+@pytest.mark.parametrize("claimed", [[], [1], [0, 1, 2]])
+def test_in_half_precision_claims_and_close_logits_alone_are_predicted(
+    claimed, trained_layers, known
+):
+    classifier = build(trained_layers, **HALF)
+    x, y = map(torch.as_tensor, (known[0][:9], known[1][:9]))
+    claims = torch.zeros(9, dtype=torch.bool)
+    claims[claimed] = True
+    rounded, _ = logits_and_gradient(classifier, x, y, cross_entropy)
+    queries = Queries(classifier, 9, 9)
+    logits, _ = queries.gradients(x, y, cross_entropy, torch.arange(9), lambda *_: claims)
+    predicted = queries.forwards == 2
+    assert predicted.tolist() == (claims | close(rounded)).tolist()
+    assert not predicted.all() or len(claimed) > 2
+    exact = torch.as_tensor(classifier.predict(x.numpy()))
+    torch.testing.assert_close(logits[predicted], exact[predicted])
+    assert torch.equal(logits[~predicted], rounded[~predicted])
+
+
+OTHER = {"eot": {"gradient": EOT(RGA(), samples=2)}, "probabilities": CASES["probabilities"][0]}
+
+
+@pytest.mark.parametrize("case", OTHER)
+def test_logits_of_another_pass_are_predicted_in_any_precision(case, trained_layers, known):
+    classifier = build(trained_layers, **OTHER[case], attack_dtype="bfloat16")
+    x, y = map(torch.as_tensor, (known[0][:3], known[1][:3]))
+    queries = Queries(classifier, 3, 3)
+    nothing = torch.zeros(3, dtype=torch.bool)
+    logits, _ = queries.gradients(x, y, cross_entropy, torch.arange(3), lambda *_: nothing)
+    torch.testing.assert_close(logits, torch.as_tensor(classifier.predict(x.numpy())))
+
+
+def test_logits_are_close_by_a_share_of_how_far_the_first_leads_the_others():
+    nan = float("nan")
+    logits = [[10.0, 8.9, 0.0, -1.0], [10.0, 9.1, 0.0, 1.0], [1.0, 1.0, 1.0, 1.0], [nan, 9, 0, 0]]
+    assert close(torch.tensor(logits)).tolist() == [False, True, True, True]
+    assert close(torch.tensor([[9.0, -9.0]])).tolist() == [True]
 
 
 @pytest.mark.parametrize("case", CASES)
