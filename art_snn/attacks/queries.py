@@ -92,12 +92,20 @@ class Queries:
         pairs = [logits_and_gradient(self.estimator, a, b, objective) for a, b in batches]
         logits, gradient = (torch.cat(parts) for parts in zip(*pairs, strict=True))
         if not predicts(self.estimator):
-            which = torch.ones(len(x), dtype=torch.bool, device="cpu")
-            if claims is not None and self.draws == 1 and rounds(self.estimator):
-                which = (claims(logits, aims) | close(logits)).cpu()
-            if which.any():
-                logits[which] = self.logits(x[which], rows.cpu()[which]).to(logits)
+            logits = self._predicted(logits, x, aims, rows, claims)
         return logits, gradient.nan_to_num_(0, 0, 0)
+
+    def _predicted(
+        self, logits: Tensor, x: Tensor, aims: Tensor, rows: Tensor, claims: Claims | None
+    ) -> Tensor:
+        """Predictions in the place of logits of a gradient [n, K], or of some of these."""
+        if claims is None or self.draws > 1 or not rounds(self.estimator):
+            return self.logits(x, rows)
+        asked = (claims(logits, aims) | close(logits)).cpu()
+        if asked.any():
+            which = asked.nonzero()[:, 0].to(x.device)
+            logits[which] = self.logits(x[which], rows.cpu()[asked]).to(logits)
+        return logits
 
     def count_pass(self, rows: Tensor, logits: Tensor) -> None:
         """Count a pass that somebody else made, and every backward pass from its logits."""
