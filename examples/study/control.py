@@ -8,6 +8,7 @@ was interrupted goes on after its last network.
 """
 
 import argparse
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,16 +31,29 @@ PLAN = "standard"
 
 
 def trials(files: Iterable[Path]) -> list[tuple[str, Trial]]:
-    """Network and outcome of each evaluation by the plan with the search, at its largest budget."""
+    """Network and outcome of each evaluation by the plan with the search, at its largest budget.
+
+    Networks whose samples are not there are named and left out."""
     control = str(planned(PLAN, np.inf).stages[-1])
     found = []
     for file in files:
         evaluation = read_evaluation(file).evaluation
         ours = [one for one in evaluation.trials if control in one.outcome.stages]
-        found += [(evaluation.name, max(ours, key=lambda trial: trial.eps))] if ours else []
+        if ours and there(evaluation.name):
+            found.append((evaluation.name, max(ours, key=lambda trial: trial.eps)))
     remedy = "Evaluate a network anew, in the maximum norm."
     require(found, "evaluations", f"one with {control}", "none", remedy)
     return found
+
+
+def there(name: str) -> bool:
+    """Whether the samples of a network of the zoo can be read."""
+    try:
+        zoo.samples(zoo.entry(name).data)
+    except FileNotFoundError as error:
+        print(f"{name} is left out. {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def measured(name: str, trial: Trial, squares: int, device: str) -> dict[str, Any]:
