@@ -10,13 +10,17 @@ ENVIRONMENT = $(VENV)-frameworks-
 GPU = $(VENV)-gpu
 OFFLINE = $(GPU)/bin/python -m pip install --quiet --disable-pip-version-check --no-index --find-links "$(abspath $(WHEELS))"
 
-.PHONY: demo test test-processors test-faults test-frameworks test-device zoo-check bench gpu-check check docs package examples examples-alone examples-study notebooks clean
+.PHONY: demo test test-all test-processors test-faults test-frameworks test-device zoo-check bench gpu-check check docs package examples examples-alone examples-study notebooks clean
 
 demo: $(VENV)/.installed
 	$(BIN)/art-snn demo
 
 test: $(VENV)/.test
 	$(BIN)/pytest -n 2 --dist worksteal
+
+# Also what is marked slow.
+test-all: $(VENV)/.test
+	$(BIN)/pytest -n 2 --dist worksteal -m "slow or not slow"
 
 test-processors: $(VENV)/.test
 	$(BIN)/python tests/processors.py $(ARGS)

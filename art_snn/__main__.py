@@ -8,7 +8,7 @@ from art_snn.stopping import leave_at_once
 def main() -> int:
     """Run the command that was typed; returns its exit status."""
     leave_at_once()
-    from art_snn.cli import run_command
+    from art_snn.app.cli import run_command
 
     return run_command()
 

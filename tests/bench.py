@@ -1,6 +1,6 @@
 """Whether gradients have become slower or larger since they were last recorded on such a machine.
 
-Measures what one input gradient costs, by art_snn.experiments.cost, in inferences of the same run:
+Measures what one input gradient costs, by art_snn.app.cost, in inferences of the same run:
 in the network's own precision, and in bfloat16 where the processor multiplies it natively. Exit
 status 1 where a ratio has grown by more than a tenth, 2 for bad input, otherwise 0.
 """
@@ -18,11 +18,11 @@ from typing import Any
 import torch
 
 import art_snn
+from art_snn.app.cli import CANNOT_WRITE
+from art_snn.app.cost import Cost, Settings, run
+from art_snn.app.resume import Positive, as_json, structured
+from art_snn.app.tables import Part, Table, render
 from art_snn.checks import ArgumentError, WriteFailed, invalid
-from art_snn.cli import CANNOT_WRITE
-from art_snn.experiments.cost import Cost, Settings, run
-from art_snn.experiments.resume import Positive, as_json, structured
-from art_snn.experiments.tables import Part, Table, render
 from art_snn.files import read_json, write_json
 from art_snn.gradients import rules_named
 from art_snn.measuring.machine import processor

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from art_snn.cli import run_command
+from art_snn.app.cli import run_command
 
 ROOT = Path(__file__).parents[1]
 

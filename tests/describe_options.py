@@ -10,9 +10,8 @@ from typing import Any
 
 import tyro
 
-from art_snn import usage
-from art_snn.experiments import __path__ as rooms
-from art_snn.typed import CONFIG, REGISTRY
+from art_snn.app import __path__ as rooms, usage
+from art_snn.app.typed import CONFIG, REGISTRY
 
 GROUPS = {
     "options": "options",
@@ -37,7 +36,7 @@ def described() -> dict[str, Any]:
 
 def describe(command: str) -> dict[str, Any]:
     """What a command is about, and its options in groups."""
-    kind = import_module(f"art_snn.experiments.{command}").Settings
+    kind = import_module(f"art_snn.app.{command}").Settings
     with warnings.catch_warnings():
         # tyro has nothing in its place that tells groups, names and defaults apart.
         warnings.simplefilter("ignore", DeprecationWarning)

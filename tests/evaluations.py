@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from jsonschema import Draft202012Validator
 
+from art_snn.app.evaluate import Evaluated
+from art_snn.app.evaluate.figure import draw
+from art_snn.app.evaluation import Bounds, Evaluation, Examples, Provenance, Trial
+from art_snn.app.resume import write_result
 from art_snn.attacks import Outcome
-from art_snn.experiments.evaluate import Evaluated
-from art_snn.experiments.evaluate.figure import draw
-from art_snn.experiments.evaluation import Bounds, Evaluation, Examples, Provenance, Trial
-from art_snn.experiments.resume import write_result
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate
 

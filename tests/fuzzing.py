@@ -136,7 +136,7 @@ def prepare(folder: Path, patch: pytest.MonkeyPatch) -> None:
     own(folder / "elsewhere", (1, 8, 8), 10)
     (folder / "elsewhere" / "mine.py").rename(folder / "big.py")
     patch.setattr(process, "in_fresh_process", _here)
-    patch.setattr(importlib.import_module("art_snn.experiments.demo.run"), "digits", _few)
+    patch.setattr(importlib.import_module("art_snn.app.demo.run"), "digits", _few)
     patch.setattr(sys, "dont_write_bytecode", True)
 
 

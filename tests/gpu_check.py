@@ -24,11 +24,11 @@ import torch
 from tqdm.auto import tqdm
 
 import art_snn
+from art_snn.app import cost, scaling
+from art_snn.app.folder import locked
+from art_snn.app.resume import as_json, earlier, read_result, write_result
+from art_snn.app.tables import Notes, Part, Table, render
 from art_snn.data import Source
-from art_snn.experiments import cost, scaling
-from art_snn.experiments.folder import locked
-from art_snn.experiments.resume import as_json, earlier, read_result, write_result
-from art_snn.experiments.tables import Notes, Part, Table, render
 from art_snn.files import write_text
 from art_snn.gradients import rules_named
 from art_snn.measuring import process

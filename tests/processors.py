@@ -35,11 +35,11 @@ INSTRUCTIONS = {
 
 EXACT = (
     *("data", "faults", "frameworks", "measuring", "models/test_own*", "models/test_sources*"),
-    *("experiments/cost", "experiments/demo", "experiments/evaluate", "experiments/evaluation"),
-    *("experiments/inspect", "experiments/report", "experiments/scaling", "*/test_together*"),
-    *("experiments/check", "experiments/leaderboard", "experiments/zoo", "zoo"),
-    *("experiments/*/test_command*", "experiments/*/test_figure*", "experiments/*/test_result*"),
-    *("experiments/*/test_settings*", "experiments/test_[!t]*", "experiments/test_tables*"),
+    *("app/cost", "app/demo", "app/evaluate", "app/evaluation"),
+    *("app/inspect", "app/report", "app/scaling", "*/test_together*"),
+    *("app/check", "app/leaderboard", "app/zoo", "zoo"),
+    *("app/*/test_command*", "app/*/test_figure*", "app/*/test_result*"),
+    *("app/*/test_settings*", "app/test_[!t]*", "app/test_tables*"),
     *(
         "test_audit*",
         "test_bench*",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from art_snn.experiments.resume import as_json
+from art_snn.app.resume import as_json
 from art_snn.measuring import process
 from tests import bench
 from tests.bench import Record, changes, last, main, read

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import art_snn
-from art_snn import cli, usage
+from art_snn.app import cli, usage
 from art_snn.checks import ArgumentError, MissingFile, MissingPackage, WriteFailed
 from art_snn.stopping import Terminated
 from tests.command import Done, call, python
@@ -39,7 +39,7 @@ def test_help_lists_every_command_with_one_line(arguments):
     assert (done.status, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     listed = dict(line.split(maxsplit=1) for line in lines if line.startswith("  "))
-    rooms = {name: import_module(f"art_snn.experiments.{name}").__doc__ for name in NAMES}
+    rooms = {name: import_module(f"art_snn.app.{name}").__doc__ for name in NAMES}
     assert list(listed.items()) == list(rooms.items())
     assert len(set(rooms.values())) == len(NAMES)
     assert all(len(line) <= 110 for line in lines)
@@ -49,16 +49,16 @@ def test_what_needs_no_network_imports_neither_torch_nor_art():
     lines = [["--help"], ["--version"], ["dmo"], [], ["--print-completion", "bash"]]
     lines += [[name, option] for name in NAMES for option in ("--help", "--epss", "--output")]
     calls = "; ".join(f"run_command({line})" for line in lines)
-    code = "import art_snn, art_snn.checks\ndir(art_snn)\nfrom art_snn.cli import run_command"
+    code = "import art_snn, art_snn.checks\ndir(art_snn)\nfrom art_snn.app.cli import run_command"
     assert heavy_after(f"{code}\n{calls}") == []
 
 
 def test_names_are_reached_from_the_package_and_a_command_imports_no_room_but_its_own():
     code = """
 import sys
-from art_snn.cli import run_command
+from art_snn.app.cli import run_command
 assert run_command(["compare", "--eps", "x"]) == 2
-print(*[m.split(".")[2] for m in sys.modules if "art_snn.experiments." in m])
+print(*[m.split(".")[2] for m in sys.modules if "art_snn.app." in m])
 import art_snn
 print(art_snn.gradients.__name__, art_snn.checkpoint.__name__, art_snn.metrics.__name__)
 from art_snn import *
@@ -95,7 +95,7 @@ def test_the_help_of_every_command_explains_its_options(name):
     assert f"usage: art-snn {name} " in words
     forms = (":class:", "RGA(", "0.0313", "(default", "architecture options", "True", "None]")
     assert not [form for form in forms if form in words]
-    assert import_module(f"art_snn.experiments.{name}").__doc__.split(":")[0] in words
+    assert import_module(f"art_snn.app.{name}").__doc__.split(":")[0] in words
     # These run no network, and a list writes nothing.
     few = {"report": 1, "leaderboard": 1, "zoo": 0}
     for option in ("--output", "--threads", "--device")[: few.get(name)]:
@@ -253,7 +253,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException | None) -> Non
             raise error
         return SimpleNamespace(files=["a.json"], render=lambda: "nothing")
 
-    monkeypatch.setattr(import_module("art_snn.experiments.compare"), "run", run)
+    monkeypatch.setattr(import_module("art_snn.app.compare"), "run", run)
 
 
 ALIKE = ModuleNotFoundError, PermissionError  # Of the kinds of what is missing.

@@ -13,7 +13,7 @@ import pytest
 
 import art_snn
 from art_snn import GRADIENTS
-from art_snn.cli import COMMANDS
+from art_snn.app.cli import COMMANDS
 from art_snn.files import write_json
 from art_snn.gradients import Surrogate
 from tests.command import call
@@ -151,7 +151,7 @@ def complaint(line: str, monkeypatch: pytest.MonkeyPatch) -> str:
         raise Started
 
     for name in COMMANDS:
-        monkeypatch.setattr(import_module(f"art_snn.experiments.{name}"), "run", start)
+        monkeypatch.setattr(import_module(f"art_snn.app.{name}"), "run", start)
     monkeypatch.chdir(ROOT)
     words = shlex.split(line.replace("python -m art_snn", "art-snn"))
     try:

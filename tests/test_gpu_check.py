@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from art_snn.experiments import cost
-from art_snn.experiments.resume import write_result
+from art_snn.app import cost
+from art_snn.app.resume import write_result
 from art_snn.measuring import process
 from art_snn.measuring.process import ProcessFailed
 from tests import gpu_check

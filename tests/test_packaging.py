@@ -121,7 +121,7 @@ def test_metadata_say_what_the_package_is(metadata):
     assert metadata["Version"] == art_snn.__version__
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert f"Repository, {ADDRESS}" in metadata.get_all("Project-URL")
-    assert f"Zoo, {ADDRESS}/raw/main/zoo" in metadata.get_all("Project-URL")
+    assert f"Zoo, {ADDRESS}/raw/main/examples/zoo" in metadata.get_all("Project-URL")
     assert "Operating System :: OS Independent" in metadata.get_all("Classifier")
     extras = {"spikingjelly", "snntorch", "norse", "sinabs", "events", "test", "docs", "dev"}
     assert set(metadata.get_all("Provides-Extra")) >= extras
@@ -134,7 +134,7 @@ def test_a_wheel_holds_the_package_and_an_sdist_the_project(wheel):
     assert not [name for name in wheel if name.endswith((".safetensors", "manifest.json"))]
     assert {"art_snn/py.typed", *(name for name in package if name.endswith(".css"))} <= package
     files = {".ci/run", ".pre-commit-config.yaml", "hatch_build.py", "Makefile", "docs/conf.py"}
-    files |= {"zoo/manifest.json", "zoo/digits-plain.safetensors"}
+    files |= {"examples/zoo/manifest.json", "examples/zoo/digits-plain.safetensors"}
     assert package | files | {"tests/test_packaging.py", "SECURITY.md"} <= SDIST
 
 

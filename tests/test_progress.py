@@ -10,7 +10,7 @@ import pytest
 from tqdm.auto import tqdm
 
 import art_snn
-from art_snn.experiments.base import Experiment
+from art_snn.app.base import Experiment
 from art_snn.progress import (
     SILENT,
     Progress,

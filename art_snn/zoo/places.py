@@ -27,8 +27,8 @@ def folders() -> Mapping[str, Path]:
         places[VARIABLE] = expand_path(VARIABLE, os.environ[VARIABLE])
         require_kind(VARIABLE, places[VARIABLE] / MANIFEST, FILE, "the manifest of a zoo")
     # Something else may be called zoo next to an installed package.
-    if (root / "pyproject.toml").is_file() and (root / "zoo" / MANIFEST).is_file():
-        places[CHECKOUT] = root / "zoo"
+    if (root / "pyproject.toml").is_file() and (root / "examples" / "zoo" / MANIFEST).is_file():
+        places[CHECKOUT] = root / "examples" / "zoo"
     return places | {CACHE: cache()}
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from art_snn.app import evaluate, report
+from art_snn.app.evaluation import verdicts
+from art_snn.app.trained import Trained
 from art_snn.data import digits
-from art_snn.experiments import evaluate, report
-from art_snn.experiments.evaluation import verdicts
-from art_snn.experiments.trained import Trained
 from art_snn.models import Architecture
 
 try:

@@ -19,10 +19,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from setting import Study, parse
 
+from art_snn.app import tables
+from art_snn.app.colours import COLOURS
+from art_snn.app.resume import bit_string, booleans, earlier, fingerprint, write_result
 from art_snn.attacks import crafted, predictions
-from art_snn.experiments import tables
-from art_snn.experiments.colours import COLOURS
-from art_snn.experiments.resume import bit_string, booleans, earlier, fingerprint, write_result
 from art_snn.files import write_text
 from art_snn.gradients import rule_named
 from art_snn.metrics import Robustness, against, paired_difference

@@ -27,15 +27,15 @@ from setting import ratio
 from torch import Tensor, nn
 
 from art_snn import PyTorchSpikingClassifier
+from art_snn.app import tables
+from art_snn.app.colours import COLOURS, GREY, SERIES
+from art_snn.app.resume import bit_string, booleans, earlier, fingerprint, write_result
+from art_snn.app.trained import Trained
 from art_snn.attacks import PLANS, Attack, Plan, SpikingAutoAttack, planned, predictions
 from art_snn.attacks.borrowed import caching_copy, counting, image_shape
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.remembering import attacking
 from art_snn.data import Dataset, load_data
-from art_snn.experiments import tables
-from art_snn.experiments.colours import COLOURS, GREY, SERIES
-from art_snn.experiments.resume import bit_string, booleans, earlier, fingerprint, write_result
-from art_snn.experiments.trained import Trained
 from art_snn.files import write_text
 from art_snn.gradients import applicable
 from art_snn.measuring.machine import describe_machine, set_threads

@@ -17,15 +17,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from setting import ratio
 
+from art_snn.app import evaluate, harden, tables, train
+from art_snn.app.colours import GREY, SERIES
+from art_snn.app.evaluation import Evaluation, verdicts
+from art_snn.app.evaluation.words import size
+from art_snn.app.resume import as_json, structured, write_result
+from art_snn.app.trained import Trained
 from art_snn.attacks import Attack
 from art_snn.bounds import certify_bounds
 from art_snn.data import Source
-from art_snn.experiments import evaluate, harden, tables, train
-from art_snn.experiments.colours import GREY, SERIES
-from art_snn.experiments.evaluation import Evaluation, verdicts
-from art_snn.experiments.evaluation.words import size
-from art_snn.experiments.resume import as_json, structured, write_result
-from art_snn.experiments.trained import Trained
 from art_snn.files import write_text
 from art_snn.gradients import rule_named
 from art_snn.metrics import Share

@@ -14,12 +14,12 @@ from attacks import KINDS, Cell, Outcomes, Tally, outcomes_of, tally
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from art_snn.app import tables
+from art_snn.app.colours import SERIES
+from art_snn.app.resume import read_result
+from art_snn.app.sweep import Line, Panel
+from art_snn.app.sweep.result import Content
 from art_snn.checks import require
-from art_snn.experiments import tables
-from art_snn.experiments.colours import SERIES
-from art_snn.experiments.resume import read_result
-from art_snn.experiments.sweep import Line, Panel
-from art_snn.experiments.sweep.result import Content
 from art_snn.files import write_text
 from art_snn.metrics import paired_difference
 

@@ -1,6 +1,6 @@
 """Does the last stage of standard, a search of ours, break less than ART's SquareAttack?
 
-    python examples/study/control.py zoo/evaluations --output control
+    python examples/study/control.py examples/zoo/evaluations --output control
 
 Reads evaluations of networks of the zoo by the plan standard. The samples that all other stages
 left at the largest budget are attacked by ART's SquareAttack of the same 2,500 squares. A run that
@@ -17,12 +17,12 @@ import numpy as np
 from art.attacks.evasion import SquareAttack
 
 from art_snn import zoo
+from art_snn.app import tables
+from art_snn.app.evaluation import Trial, read_evaluation
+from art_snn.app.leaderboard.run import evaluation_files
+from art_snn.app.resume import bit_string, booleans, earlier, write_result
 from art_snn.attacks import Plan, SpikingAutoAttack, Stage, planned
 from art_snn.checks import require
-from art_snn.experiments import tables
-from art_snn.experiments.evaluation import Trial, read_evaluation
-from art_snn.experiments.leaderboard.run import evaluation_files
-from art_snn.experiments.resume import bit_string, booleans, earlier, write_result
 from art_snn.files import digest, write_text
 from art_snn.measuring.machine import describe_machine, set_threads
 from art_snn.metrics import Robustness, p_words, paired_difference
@@ -93,7 +93,9 @@ def counts(ours: np.ndarray, theirs: np.ndarray) -> tuple[str, ...]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="The control of standard against SquareAttack.")
-    parser.add_argument("evaluations", type=Path, nargs="*", default=[Path("zoo/evaluations")])
+    parser.add_argument(
+        "evaluations", type=Path, nargs="*", default=[Path("examples/zoo/evaluations")]
+    )
     parser.add_argument("--output", type=Path, default=Path("control"))
     parser.add_argument("--threads", type=int)
     parser.add_argument("--device", default="gpu", choices=("gpu", "cpu"))

@@ -5,8 +5,8 @@ python examples/study/curves.py --data eurosat32_10k.npz --output study/eurosat
 
 from setting import parse
 
-from art_snn.experiments.curves import Curves, Settings, recorded
-from art_snn.experiments.curves.figure import draw
+from art_snn.app.curves import Curves, Settings, recorded
+from art_snn.app.curves.figure import draw
 
 
 def main() -> None:

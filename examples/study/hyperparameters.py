@@ -8,10 +8,10 @@ after its last value.
 
 from setting import Study, parse
 
-from art_snn.experiments.resume import read_result
-from art_snn.experiments.sweep import Panel, Sweeps, Swept, paper, swept
-from art_snn.experiments.sweep.figure import draw
-from art_snn.experiments.sweep.result import Content
+from art_snn.app.resume import read_result
+from art_snn.app.sweep import Panel, Sweeps, Swept, paper, swept
+from art_snn.app.sweep.figure import draw
+from art_snn.app.sweep.result import Content
 
 
 def panel(study: Study, plan: Sweeps) -> Panel:

@@ -11,9 +11,9 @@ from typing import Any
 from matplotlib.figure import Figure
 from setting import parse
 
-from art_snn.experiments import tables
-from art_snn.experiments.resume import read_result, write_result
-from art_snn.experiments.train.figure import training_curves
+from art_snn.app import tables
+from art_snn.app.resume import read_result, write_result
+from art_snn.app.train.figure import training_curves
 from art_snn.files import write_text
 from art_snn.metrics import Share
 from art_snn.training import Epoch

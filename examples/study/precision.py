@@ -18,11 +18,11 @@ from matplotlib.figure import Figure
 from setting import Study, parse
 
 from art_snn import PyTorchSpikingClassifier, SpikingNetwork
+from art_snn.app import tables
+from art_snn.app.colours import GREY, SERIES
+from art_snn.app.resume import bit_string, booleans, earlier, fingerprint, write_result
+from art_snn.app.trained import Trained, folder_of
 from art_snn.attacks import batches, crafted, predictions
-from art_snn.experiments import tables
-from art_snn.experiments.colours import GREY, SERIES
-from art_snn.experiments.resume import bit_string, booleans, earlier, fingerprint, write_result
-from art_snn.experiments.trained import Trained, folder_of
 from art_snn.files import write_text
 from art_snn.gradients import rule_named
 from art_snn.measuring.machine import describe_machine

@@ -9,8 +9,8 @@ a desktop computer. A run that was interrupted goes on after its last network.
 import argparse
 from pathlib import Path
 
+from art_snn.app.scaling import Settings, run
 from art_snn.data import Source
-from art_snn.experiments.scaling import Settings, run
 
 
 def main() -> None:

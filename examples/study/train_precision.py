@@ -18,11 +18,11 @@ from matplotlib.figure import Figure
 from scipy.stats import ttest_rel
 from setting import Study, parse
 
+from art_snn.app import tables
+from art_snn.app.colours import SERIES
+from art_snn.app.resume import write_result
+from art_snn.app.trained import Trained, decay_label
 from art_snn.attacks import predictions
-from art_snn.experiments import tables
-from art_snn.experiments.colours import SERIES
-from art_snn.experiments.resume import write_result
-from art_snn.experiments.trained import Trained, decay_label
 from art_snn.files import write_text
 from art_snn.measuring.machine import describe_machine
 from art_snn.metrics import Share

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from art_snn import checkpoint
+from art_snn.app.compare import Comparison
+from art_snn.app.resume import earlier
+from art_snn.app.scaling import Growth
+from art_snn.app.sweep.result import Content
 from art_snn.checks import ArgumentError
 from art_snn.data import from_npz
-from art_snn.experiments.compare import Comparison
-from art_snn.experiments.resume import earlier
-from art_snn.experiments.scaling import Growth
-from art_snn.experiments.sweep.result import Content
 from art_snn.training import Recipe, train
 from tests import small
 from tests.faults.commands import Bench

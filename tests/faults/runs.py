@@ -23,7 +23,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from art_snn.cli import COMMANDS, run_command
+from art_snn.app.cli import COMMANDS, run_command
 from art_snn.stopping import leave_at_once
 from tests.faults.report import LEAVING, Report
 
@@ -32,7 +32,7 @@ FORKS.set_forkserver_preload([__name__])
 LOCK = threading.Lock()
 """Processes are begun and reaped by one thread at a time, else they lose their exit status."""
 MARK = "ART_SNN_FAULTS_RUN"
-ROOMS = [import_module(f"art_snn.experiments.{name}") for name in COMMANDS]
+ROOMS = [import_module(f"art_snn.app.{name}") for name in COMMANDS]
 LONGEST = 300
 """Seconds after which a run hangs."""
 

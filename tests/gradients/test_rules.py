@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from art_snn import PyTorchSpikingClassifier
+from art_snn.app import compare, cost, harden, sweep
+from art_snn.app.sweep import Sweep
 from art_snn.checks import ArgumentError
-from art_snn.experiments import compare, cost, harden, sweep
-from art_snn.experiments.sweep import Sweep
 from art_snn.gradients import (
     ASSG,
     BPTR,

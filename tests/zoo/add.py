@@ -17,12 +17,12 @@ import numpy as np
 import tyro
 
 from art_snn import checkpoint
+from art_snn.app.evaluate.provenance import weights
+from art_snn.app.evaluation import Evaluation, read_evaluation, verdicts
+from art_snn.app.resume import read_result
 from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier, wrapped
 from art_snn.data import Dataset, Source
-from art_snn.experiments.evaluate.provenance import weights
-from art_snn.experiments.evaluation import Evaluation, read_evaluation, verdicts
-from art_snn.experiments.resume import read_result
 from art_snn.files import digest, whole, write_arrays, write_text
 from art_snn.metrics import Share
 from art_snn.models import DEFAULTS, Architecture
@@ -30,7 +30,7 @@ from art_snn.seeding import seeded
 from art_snn.zoo.entry import FIRST, Standard, Zoo, ZooData, ZooEntry
 from art_snn.zoo.manifest import MANIFEST, as_text, from_text
 
-ZOO = Path(__file__).parents[2] / "zoo"
+ZOO = Path(__file__).parents[2] / "examples" / "zoo"
 LARGEST = 20_000_000
 """Bytes of all weights and samples of the zoo together."""
 TRAINING = 50

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from art_snn import SpikingNetwork, checkpoint
+from art_snn.app.resume import write_result
+from art_snn.app.trained import describe_training
 from art_snn.data import Source
-from art_snn.experiments.resume import write_result
-from art_snn.experiments.trained import describe_training
 from art_snn.metrics import Share
 from art_snn.models import Architecture
 from art_snn.training import Recipe

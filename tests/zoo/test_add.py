@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from art_snn.app.evaluate.provenance import weights
 from art_snn.checks import ArgumentError
 from art_snn.classifier import wrapped
 from art_snn.data import Source
-from art_snn.experiments.evaluate.provenance import weights
 from art_snn.files import digest
 from art_snn.metrics import Share
 from art_snn.zoo.manifest import MANIFEST, as_text, from_text

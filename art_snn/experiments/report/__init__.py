@@ -1,5 +1,0 @@
-"""Write a page of one evaluation, or of several side by side on the same samples."""
-
-from art_snn.experiments.report.result import Report as Report
-from art_snn.experiments.report.run import run as run
-from art_snn.experiments.report.settings import Settings as Settings

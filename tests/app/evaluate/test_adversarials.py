@@ -1,0 +1,228 @@
+"""Anybody's adversarials are checked, tried before the plan, and their author is named."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from art_snn.app.evaluate import Settings, bounds
+from art_snn.app.evaluate.adversarials import in_range, least_budgets, read_submission
+from art_snn.app.evaluation import Evaluation, verdicts
+from art_snn.app.resume import read_result
+from art_snn.checks import ArgumentError
+from art_snn.data import Dataset
+from tests import small
+from tests.command import call
+from tests.networks import build
+from tests.records import evaluate, train_into
+
+EPS = 0.1
+
+
+@pytest.fixture(scope="module")
+def x(data: Dataset) -> np.ndarray:
+    return data.x_test[:20]
+
+
+def submission(tmp_path, samples, /, eps=(EPS,), norm="inf", **arrays):
+    np.savez(tmp_path / "ann.npz", **arrays)
+    settings = Settings(eps=eps, norm=norm, plan="fast")
+    return read_submission(tmp_path / "ann.npz", settings, build(), samples)
+
+
+def moved(x, by=EPS):
+    """Samples whose values are all moved inwards by that much."""
+    return np.where(x > 0.5, x - by, x + by)
+
+
+def test_no_adversarials_have_a_range_and_budgets_of_none(x):
+    assert in_range(x[:0], build()).shape == (0,)
+    assert least_budgets(np.inf, build(), x[:0], x[:0]).shape == (0,)
+    assert in_range(moved(x), build()).all()
+    np.testing.assert_allclose(least_budgets(np.inf, build(), x, moved(x)), EPS, atol=1e-5)
+
+
+def test_adversarials_within_the_ball_are_taken_with_their_samples(x, tmp_path):
+    points, index = moved(x[[7, 3]]), np.array([7, 3])
+    read = submission(tmp_path, x, x=points, index=index, name="A. Turing")
+    candidates = read.within(EPS)
+    assert candidates.name == "A. Turing"
+    assert np.flatnonzero(candidates.there).tolist() == [3, 7]
+    np.testing.assert_allclose(candidates.points[[7, 3]], points, atol=1e-6)
+    assert not read.within(EPS / 2).there.any()
+
+
+def test_without_index_and_name_they_are_of_the_first_samples_and_of_the_file(x, tmp_path):
+    candidates = submission(tmp_path, x, x=moved(x[:4])).within(EPS)
+    assert (candidates.name, candidates.there.sum(), candidates.there[:4].all()) == ("ann", 4, True)
+
+
+def test_rounding_at_the_rim_of_ball_and_range_is_forgiven(x, tmp_path):
+    points = np.clip(moved(x), 0, 1)
+    points = points + 5e-7 * np.sign(points - x)
+    assert submission(tmp_path, x, x=points.astype(np.float64)).within(EPS).there.all()
+    beyond = x[:1].copy()
+    beyond.flat[0] = -5e-7
+    assert submission(tmp_path, x, x=beyond).candidates.points.min() == 0
+
+
+def test_each_counts_from_the_budget_on_that_allows_it(x, tmp_path):
+    points = np.concatenate([moved(x[:2], 0.05), moved(x[2:5], 0.1)])
+    read = submission(tmp_path, x, eps=(0.05, 0.1), x=points)
+    assert [int(read.within(eps).there.sum()) for eps in (0.01, 0.05, 0.1)] == [0, 2, 5]
+
+
+def changed(x, value):
+    points = moved(x[:3]).astype(float)
+    points[1].flat[5] = value
+    return points
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (lambda x: {"y": x}, r"a \.npz file with the array x, and .* got .*ann\.npz, without x"),
+        (lambda x: {"x": x[:, 0]}, r"x of shape \(N, 1, 8, 8\), got \(20, 8, 8\) in .*ann\.npz"),
+        (lambda x: {"x": x[:0]}, r"x of shape \(N, 1, 8, 8\), got \(0, 1, 8, 8\)"),
+        (lambda x: {"x": np.float32(1)}, r"x of shape \(N, 1, 8, 8\), got \(\)"),
+        (lambda x: {"x": x > 0.5}, "x of real numbers, got bool"),
+        (lambda x: {"x": changed(x, np.nan)}, "x of finite values, got 1 of 3 in .* Leave these"),
+        (lambda x: {"x": changed(x, np.inf)}, "x of finite values, got 1 of 3"),
+        (lambda x: {"x": changed(x, 1e300)}, "values from 0 to 1, .* outside in 1 of 3. Clip them"),
+        (lambda x: {"x": changed(x, -0.01)}, "values from 0 to 1, .* got -0.01 to .* in 1 of 3"),
+        (
+            lambda x: {"x": np.concatenate([moved(x[:2]), moved(x[2:4], 0.25)])},
+            r"adversarials at eps 0\.1 in the maximum norm of their samples, got 2 of 4 in .*"
+            r"ann\.npz farther away, the farthest at 0\.25\. Project them into that ball, or "
+            r"leave them out\. The index says",
+        ),
+        (lambda x: {"x": x, "index": np.arange(19)}, "index as 20 whole numbers, .* shape"),
+        (lambda x: {"x": x, "index": np.arange(20.0)}, "index as 20 whole numbers, .* got float64"),
+        (lambda x: {"x": x, "index": np.arange(20) - 1}, "test samples 0 to 19, got -1 to 18"),
+        (lambda x: {"x": x, "index": np.arange(20) + 1}, "samples 0 to 19, got 1 to 20.*--samples"),
+        (lambda x: {"x": np.concatenate([x, x])}, "test samples 0 to 19, got 0 to 39"),
+        (
+            lambda x: {"x": x, "index": np.arange(20) // 2},
+            "one adversarial of each sample, got 10 more in .* several times",
+        ),
+        (lambda x: {"x": x, "name": "a\nb"}, "name in one line, .* got 'a.nb' in .* Turing"),
+        (lambda x: {"x": x, "name": np.array(["a", "b"])}, "a name in one line"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_what_came(arrays, message, x, tmp_path):
+    with pytest.raises(ArgumentError, match=f"^adversarials: expected .*{message}"):
+        submission(tmp_path, x, **arrays(x))
+
+
+def test_in_the_euclidean_norm_the_length_counts(x, tmp_path):
+    points = moved(x[:1], 0.1)  # Of length 0.8.
+    assert submission(tmp_path, x, eps=(0.81,), norm="2", x=points).within(0.81).there.any()
+    with pytest.raises(ArgumentError, match=r"Euclidean norm .* 1 of 1 in .* farthest at 0.8"):
+        submission(tmp_path, x, eps=(0.7,), norm="2", x=points)
+
+
+def test_flips_are_counted_and_values_between_the_two_are_refused(x, tmp_path):
+    bits = (x > 0.5).astype(np.float32)
+    points = bits[:2].copy()
+    points[0].flat[:3] = 1 - points[0].flat[:3]
+    read = submission(tmp_path, bits, eps=(3,), norm="0", x=points)
+    assert [int(read.within(eps).there.sum()) for eps in (2, 3)] == [1, 2]
+    points[1].flat[0] = 0.5
+    with pytest.raises(ArgumentError, match=r"adversarials: .*ann\.npz: .* got values such as 0.5"):
+        submission(tmp_path, bits, eps=(3,), norm="0", x=points)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04"])
+def test_a_file_that_is_no_archive_is_refused(content, x, tmp_path):
+    (tmp_path / "ann.npz").write_bytes(content)
+    settings = Settings(plan="fast")
+    with pytest.raises(ArgumentError, match=r"got .*ann\.npz, which .* numpy\.savez"):
+        read_submission(tmp_path / "ann.npz", settings, small.classifier(), x)
+
+
+def test_a_file_that_is_not_there_and_an_attack_alone_are_refused_as_they_were_typed(tmp_path):
+    words = ("evaluate", "--adversarials", str(tmp_path / "none.npz"), "--output", str(tmp_path))
+    done = call(*words, *("--attack", "pgd"))
+    assert done.status == 2
+    assert "--adversarials: expected a plan before which they run, got " in done.complaint
+    done = call(*words)
+    assert done.status == 2
+    assert "--adversarials: expected a .npz file with the array x" in done.complaint
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory, data):
+    """A folder with an evaluation as it is, and one in which Ann's adversarials come first."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    train_into(folder)
+    x, y = data.x_test[:30], data.y_test[:30]
+    others = np.array([np.flatnonzero(y != label)[0] for label in y])
+    np.savez(folder / "ann.npz", x=x[others][5:], index=np.arange(5, 30), name="Ann")
+    with pytest.MonkeyPatch.context() as patch:
+        plain = evaluate(patch, folder, "--eps", "0.02,1", "--output", "plain")
+        ours = evaluate(
+            patch, folder, "--eps", "0.02,1", "--adversarials", "ann.npz", "--output", "ann"
+        )
+    assert (plain.status, ours.status) == (0, 0), (plain.stderr, ours.stderr)
+    return folder
+
+
+def evaluation_in(folder: Path) -> Evaluation:
+    return read_result(folder / "evaluation.json", Evaluation)
+
+
+def test_the_evaluation_names_who_made_what_broke_a_sample(evaluated):
+    plain, ours = evaluation_in(evaluated / "plain"), evaluation_in(evaluated / "ann")
+    small_eps, large_eps = ours.budgets
+    outcome = ours.at(large_eps)["fast"].outcome
+    assert outcome.stages[0] == "adversarials Ann"
+    assert not (outcome.stage[:5] == 0).any()
+    assert (outcome.stage[5:] == 0).sum() > 10
+    assert verdicts(ours)[1].robust <= verdicts(plain)[1].robust
+    # They are no stage of the plan, which asks for gradients as before.
+    assert [one.findings for one in verdicts(ours)] == [one.findings for one in verdicts(plain)]
+    # They are outside of the small ball, where nothing changes.
+    before, after = (one.at(small_eps)["fast"].outcome for one in (plain, ours))
+    np.testing.assert_array_equal(before.stage >= 0, after.stage >= 0)
+    assert plain.key != ours.key
+
+
+def test_on_the_leaderboard_both_evaluations_are_one_row_and_ann_is_named(evaluated, tmp_path):
+    output = tmp_path / "page.html"
+    done = call("leaderboard", str(evaluated), "--output", str(output))
+    assert (done.status, done.stderr) == (0, "")
+    large = output.with_suffix(".md").read_text("utf-8").partition("at eps 1 in")[2]
+    (row,) = [line for line in large.splitlines() if line.startswith("| ") and " % " in line]
+    broken = int((evaluation_in(evaluated / "ann").at(1.0)["fast"].outcome.stage == 0).sum())
+    assert re.search(rf"adversarials Ann(: {broken}\b|  )", row)
+    assert "2 evaluations of the same weights" in large
+    assert "Attacked with the plan fast" in large
+
+
+def test_a_refused_file_names_the_option_as_it_was_typed(evaluated, monkeypatch):
+    done = evaluate(
+        monkeypatch, evaluated, "--eps", "0.02", "--adversarials=ann.npz", "--output", "refused"
+    )
+    assert done.status == 2
+    assert "--adversarials: expected adversarials at eps 0.02 in the maximum" in done.complaint
+    assert "got 25 of 25 in ann.npz farther away" in done.complaint
+
+
+def test_a_certified_sample_that_an_adversarial_breaks_stops_the_run(evaluated, monkeypatch):
+    certify = bounds.certify_bounds
+
+    def lying(*arguments, **options):
+        certificate = certify(*arguments, **options)
+        classifier, x, y = arguments[:3]
+        right = classifier.predict(x).argmax(1) == y
+        return replace(certificate, margin=np.where(right, 1.0, -1.0))
+
+    monkeypatch.setattr(bounds, "certify_bounds", lying)
+    words = ("--eps", "1", "--adversarials", "ann.npz", "--bounds", "--output", "lying")
+    done = evaluate(monkeypatch, evaluated, *words)
+    assert done.status == 2
+    assert "--bounds: expected certificates that hold, got sample" in done.complaint
+    assert "and broken at eps 1 by adversarials Ann" in done.complaint
+    assert (evaluated / "lying" / "bounds-failure.npz").exists()

@@ -1,0 +1,162 @@
+"""Findings about an evaluation: what is examined, and what the attacks' own results say."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from art_snn.app.evaluate import Settings
+from art_snn.app.evaluate.applied import without_applied
+from art_snn.app.evaluate.findings import examinations, find_searches, trial_findings
+from art_snn.app.evaluate.target import Target
+from art_snn.attacks import Outcome, planned
+from art_snn.findings import Finding, remedies
+from art_snn.findings.predictions import RANDOM
+from art_snn.gradients import RGA, STBP, Native
+from tests import adapted
+from tests.attacks.classifiers import around
+from tests.evaluations import trial
+from tests.findings.conftest import require_plain
+
+APGD = "AutoPGD(max_iter=20) by RGA()"
+SEARCH = "SquareSearch(max_iter=2500, share=0.8, halving=True, stripes=True)"
+LOCAL = "SquareSearch(max_iter=200, share=0.01), warm, within 0.08"
+STANDS, WRONG, UNANSWERED = Outcome.STANDING, Outcome.WRONG, Outcome.UNANSWERED
+SEARCHED, FALLING = "a search found more than the gradients", "a larger budget breaks less"
+
+
+def standard(stage, stages=(APGD, SEARCH), eps=0.1, name="standard", **changes):
+    return trial(name, eps, stage, stages, **changes)
+
+
+ONCE = [1] + [0] * 199 + [STANDS] * 200
+MISSING = {"gradients": (APGD, "b", "c"), "skipped": {"b": "no", "c": "no"}}
+SMALL, LARGE = standard([0, 0, STANDS]), standard([0, STANDS, STANDS], eps=0.2)
+FEWER = (FALLING, (0.1, 2, 0.2, 1), 0.2)
+SILENT = ("predictions that are not numbers", (1, 2), 0.1)
+NOT_RUN = [("too few attacks with a gradient", (1, 3), None), ("attacks skipped", (2, 3), None)]
+WORDS = {
+    SEARCHED: "broke 1 of 400 samples at eps 0.1 that the gradient attacks before",
+    FALLING: "broke 1 at eps 0.2, but 2 at eps 0.1, which allows",
+    SILENT[0]: "The outputs for 1 of 2 samples",
+}
+
+
+@pytest.mark.parametrize(
+    ("trials", "expected"),
+    [
+        ([standard([0, 0, 0, STANDS, WRONG])], []),
+        ([standard(ONCE)], [(SEARCHED, (1, 400), 0.1)]),
+        ([standard(ONCE, (APGD, LOCAL))], [(SEARCHED, (1, 400), 0.1)]),
+        # At the limit of 0.002 there is none.
+        ([standard([*ONCE, *[STANDS] * 100])], []),
+        # A search alone found no more than anything.
+        ([standard([0, 0, STANDS], (SEARCH,))], []),
+        ([standard([0, 1, STANDS], (LOCAL, SEARCH))], []),
+        ([standard([UNANSWERED, 0]), standard([STANDS, 0], name="fast")], [SILENT]),
+        # Once for all budgets.
+        ([standard([0, STANDS], eps=eps, **MISSING) for eps in (0.1, 0.2)], NOT_RUN),
+        # In whichever order they were run.
+        ([SMALL, LARGE], [FEWER]),
+        ([LARGE, SMALL], [FEWER]),
+        ([SMALL, standard([STANDS, 0, 0], eps=0.2)], []),
+        ([SMALL, standard([0, STANDS, STANDS], eps=0.2, name="fast")], []),
+    ],
+)
+def test_the_results_of_attacks_are_themselves_reasons_for_doubt(trials, expected):
+    findings = list(trial_findings(trials, {SEARCH, LOCAL}))
+    got = [(one.name, tuple(one.evidence.values()), one.eps) for one in findings]
+    assert got == expected
+    for one in findings:
+        require_plain(one)
+        assert WORDS.get(one.name, "") in one.sentence
+    assert {one.about for one in findings} <= {"standard"}
+
+
+def test_the_stages_that_search_are_those_whose_attack_asks_for_no_gradient():
+    assert find_searches([planned("standard", np.inf)]) >= {SEARCH, LOCAL}
+    assert all(words.startswith("Square") for words in find_searches([planned("standard", 2.0)]))
+
+
+def target(settings, kind="inline"):
+    torch.manual_seed(0)
+    classifier = around(adapted.network(kind), adapted.SHAPE, 3)
+    x = np.random.default_rng(0).random((4, *adapted.SHAPE), dtype=np.float32)
+    return Target(settings, classifier, x, np.zeros(4, int))
+
+
+@pytest.mark.parametrize("attack", ["SquareSearch", "SquareAttack"])
+def test_no_gradient_is_examined_of_an_attack_that_takes_none(attack):
+    settings = Settings(attack=attack, rules={"stbp": STBP(), "rga": RGA()})
+    subject = target(settings, "steps")
+    assert [plan.name for _, plan in subject.plans] == [attack]
+    assert list(examinations(subject)) == ["network", attack]
+
+
+def test_the_native_gradient_is_examined_where_the_plan_begins_with_it():
+    subject = target(Settings(plan="fast")).ruled()
+    assert subject.settings.rules == {"native": Native()}
+    assert list(examinations(subject)) == ["network", "native gradients", "PGD-7 by native"]
+
+
+def test_every_budget_must_fit_the_range_and_the_finding_names_it():
+    subject = target(Settings(plan="fast", eps=(0.1, 8, 1e-4), examined=2), "steps")
+    _, examine = examinations(subject)["network"]
+    findings = [one for one in examine() if one.name.startswith("budget")]
+    assert [one.eps for one in findings] == [8, 1e-4]
+    assert [one.severity for one in findings] == ["error", "error"]
+    assert findings[0].sentence.startswith("eps 8 is 8 times the range's width")
+    _, examine = examinations(target(Settings(eps=(8,), examined=2), "steps"))["network"]
+    (alone,) = examine()[:1]
+    assert alone.eps == 8
+
+
+OTHERS, SEARCH_TOO, UPPER = remedies.OTHER_RULES, remedies.SEARCH, remedies.UPPER
+MANY = "The plan already used several gradient rules"
+
+
+@pytest.mark.parametrize(
+    ("kind", "plan", "remedy", "expected"),
+    [
+        ("steps", "fast", OTHERS, f"{MANY}. {UPPER}"),
+        ("steps", "fast", f"{OTHERS} {SEARCH_TOO}", f"{MANY} and ran SquareSearch. {UPPER}"),
+        ("steps", "fast", f"{OTHERS} Look there.", f"{MANY}. Look there. {UPPER}"),
+        ("steps", "fast", f"{OTHERS} {UPPER}", f"{MANY}. {UPPER}"),
+        # SquareAttack suits no images as small as these.
+        ("steps", "standard", SEARCH_TOO, f"The plan already ran SquareSearch. {UPPER}"),
+        ("steps", "fast", remedies.STEPS, f"The plan already ran further attacks. {UPPER}"),
+        # No sources were given, and there is no search among the nineteen.
+        ("steps", "fast", remedies.SOURCES, remedies.SOURCES),
+        ("steps", "ensemble-19", SEARCH_TOO, SEARCH_TOO),
+        ("steps", "fast", "Scale the samples.", "Scale the samples."),
+        # All stages follow one gradient there.
+        ("inline", "fast", OTHERS, OTHERS),
+        (
+            "inline",
+            "fast",
+            remedies.NATIVE,
+            f"The plan already used the network's own gradient. {UPPER}",
+        ),
+        ("steps", "", f"{OTHERS} {SEARCH_TOO}", f"{OTHERS} {SEARCH_TOO}"),
+    ],
+)
+def test_what_the_plan_has_done_is_not_recommended(kind, plan, remedy, expected):
+    settings = Settings(plan=plan) if plan else Settings(attack="AutoPGD")
+    finding = Finding("vanished gradients", {}, "if one is 0", remedy)
+    (one,) = without_applied(target(settings, kind), [finding])
+    assert one == replace(finding, remedy=expected)
+
+
+def test_sources_that_were_given_are_not_asked_for():
+    subject = target(Settings(plan="fast"), "steps")
+    subject = replace(subject, sources=(subject.classifier,))
+    (one,) = without_applied(subject, [Finding("noise", {}, "if", remedies.SOURCES)])
+    assert one.remedy == f"The plan already attacked the sources. {UPPER}"
+
+
+def test_chance_which_a_plan_handles_makes_no_upper_bound():
+    finding = Finding(RANDOM, {}, "if draws differ", remedies.DRAWS)
+    (one,) = without_applied(target(Settings(plan="fast"), "steps"), [finding])
+    words = "averaged gradients over draws and let a majority decide."
+    assert one.remedy == f"The plan already {words}"

@@ -1,0 +1,168 @@
+"""The page in a browser: on a phone, in the dark, by keyboard, to a screen reader, on paper."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from art_snn.app.evaluation import ReportItem, render_page
+from tests.browser import browsing, lacking, visit
+from tests.evaluations import RISES, frames, images, large, provenance, small
+from tests.pages import contrast
+
+pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking() or "there is a browser")
+
+PAGES = {
+    "frames": [ReportItem("", large(40), frames(2))],
+    "two": [ReportItem("a", large(12), images(3)), ReportItem("b", small(findings=(RISES,)))],
+}
+# Every visible letter with its colour, and the colour that it stands on.
+LETTERS = """
+const shown = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+const clear = colour => colour === 'transparent' || colour.endsWith(', 0)');
+while (walker.nextNode()) {
+  const holder = walker.currentNode.parentElement, style = getComputedStyle(holder);
+  if (!walker.currentNode.data.trim() || !holder.getClientRects().length) continue;
+  let ground = holder;
+  while (ground && clear(getComputedStyle(ground).backgroundColor)) ground = ground.parentElement;
+  const colour = holder.closest('svg') ? style.fill : style.color;
+  shown.push([walker.currentNode.data.trim().slice(0, 40), colour,
+              ground ? getComputedStyle(ground).backgroundColor : 'rgb(255, 255, 255)']);
+}
+return shown;
+"""
+BEYOND = """
+return [...document.querySelectorAll('h1, h2, h3, h4, p, li, dd, svg text, figcaption, summary')]
+  .filter(one => one.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+  .map(one => one.textContent.slice(0, 60));
+"""
+CLIPPED = """
+return [...document.querySelectorAll('.scroll')]
+  .filter(one => one.scrollWidth > one.clientWidth).map(one => one.textContent.slice(0, 60));
+"""
+BROKEN = """
+return [...document.querySelectorAll('.share')]
+  .filter(one => one.getClientRects().length > 1).map(one => one.textContent);
+"""
+EMPTY = """
+document.querySelectorAll('details').forEach(one => one.open = false);
+const seen = one => one.checkVisibility();
+return [...document.querySelectorAll('section')].filter(seen)
+  .filter(one => ![...one.children].some(part => seen(part) && !/^H\\d$/.test(part.tagName)))
+  .map(one => one.textContent.slice(0, 60));
+"""
+FOCUSED = "const one = document.activeElement; return [one.tagName, one.getAttribute('href')];"
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Any]:
+    with browsing() as found:
+        yield found
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def file(request, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(render_page(PAGES[request.param]), encoding="utf-8")
+    return path
+
+
+def rgb(colour: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in colour.partition("(")[2].rstrip(")").split(","))
+
+
+def test_the_console_says_nothing_and_nothing_is_loaded(driver, file):
+    visit(driver, file, 1200)
+    assert driver.get_log("browser") == []
+    names = "return performance.getEntriesByType('resource').map(one => one.name)"
+    assert all(name.startswith("data:") for name in driver.execute_script(names))
+
+
+@pytest.mark.parametrize("width", [320, 768, 1280])
+def test_the_page_never_scrolls_sideways_and_nothing_is_cut_off(driver, file, width):
+    visit(driver, file, width)
+    root = "document.documentElement"
+    inner, outer = driver.execute_script(f"return [{root}.scrollWidth, {root}.clientWidth]")
+    assert outer == width or width - outer < 20
+    assert inner <= outer
+    assert driver.execute_script(BEYOND) == []
+    assert driver.execute_script(BROKEN) == []
+    assert width < 1280 or driver.execute_script(CLIPPED) == []
+
+
+def test_axe_has_no_complaint_in_the_light_and_about_no_colour_in_the_dark(driver, file):
+    axe = files(pytest.importorskip("selenium_axe_python")) / "axe-core" / "axe.min.js"
+    for scheme, options in (("light", "{}"), ("dark", "{runOnly: ['color-contrast']}")):
+        visit(driver, file, 1280, scheme)
+        driver.execute_script(axe.read_text(encoding="utf-8"))
+        result = driver.execute_async_script(f"axe.run({options}).then(arguments[0])")
+        assert result["passes"]
+        nodes = {one["id"]: [n["html"] for n in one["nodes"]] for one in result["violations"]}
+        assert nodes == {}
+
+
+def test_a_click_copies_the_command(driver, file):
+    visit(driver, file, 1280)
+    permissions = ["clipboardReadWrite", "clipboardSanitizedWrite"]
+    driver.execute_cdp_cmd("Browser.grantPermissions", {"permissions": permissions})
+    button = driver.find_element("css selector", ".command button")
+    assert button.text == "Copy the command"
+    button.click()
+    copied = "navigator.clipboard.readText().then(arguments[0])"
+    assert driver.execute_async_script(copied) == provenance().command
+    assert button.text == "Copied"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_each_letter_stands_out_from_a_ground_that_is_light_or_dark(driver, file, scheme):
+    visit(driver, file, 360, scheme)
+    ground = rgb(driver.execute_script("return getComputedStyle(document.body).backgroundColor"))
+    assert min(ground) > 240 if scheme == "light" else max(ground) < 40
+    letters = driver.execute_script(LETTERS)
+    assert len(letters) > 100
+    assert {"union of all", "0"} <= {text for text, *_ in letters}
+    pale = [one for one in letters if contrast(rgb(one[1]), rgb(one[2])) < 4.5]
+    assert pale == []
+
+
+def test_the_keyboard_reaches_the_skip_link_first_and_what_can_be_moved(driver, file):
+    from selenium.webdriver import ActionChains, Keys
+
+    visit(driver, file, 360)
+    ActionChains(driver).send_keys(Keys.TAB).perform()
+    assert driver.execute_script(FOCUSED) == ["A", "#main"]
+    ActionChains(driver).send_keys(Keys.ENTER).perform()
+    assert driver.execute_script("return document.activeElement.id") == "main"
+    driver.execute_script(
+        "window.kinds = []; addEventListener('focusin', one => kinds.push(one.target.className))"
+    )
+    ActionChains(driver).send_keys(60 * Keys.TAB).perform()
+    assert "scroll" in driver.execute_script("return kinds")
+
+
+def test_a_screen_reader_is_told_what_every_picture_and_table_shows(driver, file):
+    visit(driver, file, 1200)
+    nodes = driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    shown = [node for node in nodes if not node["ignored"]]
+    names = defaultdict(list)
+    for node in shown:
+        names[node["role"]["value"]].append(node.get("name", {}).get("value", ""))
+    for role in ("image", "table", "region", "navigation"):
+        assert names[role], role
+        assert all(names[role]), role
+    assert len(names["heading"]) > 6
+    assert {"main", "banner"} <= names.keys()
+
+
+def test_on_paper_there_is_no_navigation_and_tables_are_not_cut_off(driver, file):
+    visit(driver, file, 700)
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    shown = "return getComputedStyle(document.querySelector(arguments[0]))[arguments[1]]"
+    assert driver.execute_script(shown, "nav", "display") == "none"
+    assert driver.execute_script(shown, ".scroll", "overflowX") == "visible"
+    assert driver.execute_script(EMPTY) == []
+    assert driver.execute_script(BROKEN) == []
+    assert len(driver.execute_cdp_cmd("Page.printToPDF", {})["data"]) > 10_000

@@ -1,0 +1,271 @@
+"""art-snn report: one file from the results that are named, and complaints about those that
+cannot be read."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from art_snn.app.evaluation import Evaluation, ReportItem
+from art_snn.app.evaluation.drawings import draw_side_by_side
+from art_snn.app.evaluation.side import verdict_table
+from art_snn.app.report import Report, Settings, run
+from art_snn.checks import ArgumentError
+from art_snn.files import write_json
+from tests.command import call
+from tests.evaluations import (
+    EXACT,
+    RISES,
+    VANISHED,
+    evaluation,
+    images,
+    large,
+    save,
+    small,
+    trial,
+    write,
+)
+from tests.pages import tree
+
+FILE = "evaluation.json"
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("written")
+    write(small(findings=(RISES,)), folder)
+    return folder
+
+
+@pytest.fixture
+def folder(written: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(written, tmp_path, dirs_exist_ok=True)
+
+
+def test_a_page_is_written_and_the_verdict_printed(folder):
+    output = folder / "deep" / "page.html"
+    done = call("report", str(folder / FILE), "--output", str(output))
+    assert (done.status, done.stderr) == (0, "")
+    assert "Of 4 images, 3 are classified correctly, and 1 still is after" in done.stdout
+    assert "at most 25.0 % [4.6, 69.9]" in done.stdout
+    assert done.stdout.endswith(f"\nWritten to {output}\n")
+    (heading,) = tree(output.read_text("utf-8")).every("h1")
+    assert heading.text == "plain"
+
+
+@pytest.mark.parametrize("form", ["html", "md", "tex"])
+def test_without_an_output_the_file_is_named_by_the_format(form, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert Settings(files=(Path(FILE),), format=form).output == Path(f"report.{form}")
+    assert call("report", FILE, "--format", form).status == 0
+    assert (folder / f"report.{form}").stat().st_size > 500
+
+
+def test_examples_beside_the_result_are_shown(tmp_path):
+    save(large(20), tmp_path)
+    images(2).write(tmp_path)
+    run(Settings(files=(tmp_path / FILE,), output=tmp_path / "page.html"))
+    assert (tmp_path / "page.html").read_text("utf-8").count("data:image/png") == 6
+
+
+def test_several_results_are_set_side_by_side_in_every_format(folder, tmp_path):
+    other = tmp_path / "other"
+    save(small(), other)
+    for form in ("html", "md", "tex"):
+        output = tmp_path / f"out.{form}"
+        files = folder / FILE, other / FILE
+        done = call("report", *map(str, files), "--format", form, "--output", str(output))
+        assert done.status == 0
+        text = " ".join(output.read_text("utf-8").replace("\n%", "\n").split())
+        assert "share 4 samples" in text
+        assert "evaluations side by side" in text
+    assert "2 evaluations side by side" in done.stdout
+
+
+def latex(*evaluations: Evaluation) -> tuple[list[list[str]], str]:
+    """The cells of the table in LaTeX, its columns without the spaces, and its caption."""
+    text = Report([ReportItem("", one) for one in evaluations]).text("tex")
+    prose, _, table = text.partition(r"\begin{table}")
+    assert all(line.startswith("%") for line in prose.splitlines() if line)
+    body = table.partition(r"\toprule")[2].partition(r"\bottomrule")[0]
+    rows = [line[:-2].split("&") for line in body.splitlines() if line.endswith(r"\\")]
+    caption = table.partition(r"\caption{")[2].partition("}\n")[0]
+    assert table.count(r"\label{tab:robustness}") == 1
+    assert table.endswith("\\end{tabular}\n\\end{table}\n")
+    return [[cell.strip() for cell in row] for row in rows], caption
+
+
+def test_latex_is_one_table_of_numbers_and_prose_in_comments(folder):
+    cells, caption = latex(small(findings=(RISES,)))
+    assert cells == [
+        [r"$\varepsilon$", "clean", "PGD-7", "standard", "union"],
+        ["8/255", "75.0", r"$\le$50.0", r"$\le$50.0", r"$\le$25.0"],
+    ]
+    assert caption.startswith(r"vgg5 on digits. Accuracy in \% on 4 samples, clean and after")
+    assert caption.endswith(
+        r"in the maximum norm. Union: what no attack broke at that or a smaller budget. "
+        r"$\le$: an upper bound."
+    )
+
+
+def test_latex_leaves_out_a_column_without_numbers_and_signs_without_bounds():
+    alone = trial("fast", 4, (0, -1, -1))
+    cells, caption = latex(evaluation(alone, norm="0", plan="fast"))
+    assert cells == [[r"$\varepsilon$", "clean", "fast", "union"], ["4", "100.0", "66.7", "66.7"]]
+    assert "changed values" in caption
+    assert "le$" not in caption
+
+
+def test_latex_has_a_column_of_what_is_certified_where_anything_is_bounded():
+    cells, caption = latex(small(bounds=EXACT, findings=(RISES,)), small(name="b"))
+    assert [row[-2:] for row in cells] == [["union", "certified"], ["25.0", "25.0"], ["25.0", "--"]]
+    assert "Certified: what provably no attack can break." in caption
+    items = [ReportItem("", small(bounds=EXACT)), ReportItem("", small(name="b"))]
+    certified = [row[3] for row in verdict_table(items).rows]
+    assert certified == ["25.0 % [4.6, 69.9]", "no bounds"]
+    drawing = draw_side_by_side(items, "sides")
+    assert "1: plain, certified" in tree(drawing.element).text
+
+
+def test_latex_of_several_results_has_a_column_of_their_names():
+    strong = replace(small().trials[0], name="fast")
+    other = small(name="a_b", trials=(strong, *small().trials[1:]), plan="fast", norm="2")
+    cells, caption = latex(small(), other)
+    assert cells[0] == ["network", r"$\varepsilon$", "clean", "PGD-7", "plan", "union"]
+    assert [row[:2] for row in cells[1:]] == [["plain", "8/255 (inf)"], [r"a\_b", "0.03137 (2)"]]
+    assert "in the maximum norm and the Euclidean norm" in caption
+    # A long name has no room in a column, nor can two names be told apart that are the same.
+    for name in (20 * "a", "plain"):
+        cells, caption = latex(small(), small(name=name))
+        assert [row[0] for row in cells[1:]] == ["1", "2"]
+        assert caption.endswith(f"Networks: 1: plain; 2: {name}.")
+
+
+def test_a_name_is_text_and_no_markup_in_every_format():
+    item = ReportItem("", small(name="<b>*x*</b> 5% of a_b", title="[y] & co"))
+    texts = {form: Report([item, item]).text(form) for form in ("html", "md", "tex")}
+    assert "<b>*x*" not in texts["html"]
+    assert "&lt;b&gt;*x*&lt;/b&gt; 5% of a_b" in texts["html"]
+    assert r"\<b>\*x\*\</b> 5% of a_b" in texts["md"]
+    table = texts["tex"].partition(r"\begin{table}")[2]
+    assert r"\ensuremath{<}b\ensuremath{>}*x*" in table
+    assert r"5\% of a\_b" in table
+    assert r"\caption{{[}y] \& co. Accuracy" in table
+
+
+def complaint(*words: str | Path) -> str:
+    done = call("report", *map(str, words))
+    assert (done.status, done.stdout) == (2, "")
+    first, second = done.stderr.splitlines()
+    assert second == "art-snn report --help shows the usage."
+    return first.removeprefix("art-snn report: error: ")
+
+
+def test_no_file_a_missing_file_and_a_folder_without_one_are_refused(folder):
+    assert complaint().startswith("files: expected one result or more, got none.")
+    output = ("--output", folder / "x.html")
+    text = complaint(folder / FILE, folder / "nope.json", *output)
+    assert re.match(r"files: expected an evaluation, .*nope\.json does not exist", text)
+    (folder / "empty").mkdir()
+    text = complaint(folder / "empty", *output)
+    assert re.match(r"files: expected an evaluation, .*empty/evaluation.json does not exist", text)
+    assert not (folder / "x.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("no json", r"holds no JSON"),
+        ("[]", r"cannot be read \(expected an object"),
+        ('{"rows": {}}', "is damaged"),
+        ({"schema": 1, "rows": {}}, "holds another kind of result"),
+        ({"schema": 1, "trials": []}, r"cannot be read \(its field name: missing\)"),
+        ({"trials": []}, "has no number as its schema"),
+    ],
+    ids=["text", "list", "checksum", "other", "fields", "schema"],
+)
+def test_what_is_no_evaluation_is_refused(content, why, tmp_path):
+    file = tmp_path / "a.json"
+    if isinstance(content, str):
+        file.write_text(content)
+    else:
+        write_json(file, content)
+    text = complaint(file, "--output", tmp_path / "x.html")
+    assert re.search(rf"got .*a\.json, which {why}.* Give evaluation\.json from the", text)
+
+
+def test_a_damaged_evaluation_is_refused_by_its_checksum_and_by_its_field(folder):
+    file = folder / FILE
+    text = file.read_text("utf-8")
+    file.write_text(text.replace('"seed": 0', '"seed": 1'))
+    assert "its checksum does not match" in complaint(file, "--output", folder / "x.html")
+    content = json.loads(text) | {"labels": [0]}
+    content.pop("sha256")
+    write_json(file, content)
+    text = complaint(file, "--output", folder / "x.html")
+    assert "cannot be read (expected columns of as many samples each, got [1, 4])" in text
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "match"),
+    [
+        ("--output", "", "a file, got .*a folder"),
+        ("--output", f"x/../{FILE}", "a file of its own, got .*one of the results"),
+        ("--format", "doc", "one of html"),
+    ],
+)
+def test_an_output_or_a_format_of_another_kind_is_refused(option, value, match, folder):
+    value = value if option == "--format" else folder / value
+    assert re.match(f"{option}: expected {match}", complaint(folder / FILE, option, value))
+
+
+def test_another_format_is_refused(folder):
+    with pytest.raises(ArgumentError, match=r"^format: .*'doc'"):
+        Settings(files=(folder / FILE,), format="doc")  # type: ignore[arg-type]
+
+
+def test_a_report_that_cannot_be_written_has_a_status_of_its_own(folder):
+    (folder / "file").write_text("here before")
+    done = call("report", str(folder / FILE), "--output", str(folder / "file" / "x.html"))
+    assert done.status == 74
+    assert "x.html" in done.complaint
+
+
+def test_results_without_a_common_sample_are_shown_and_not_refused(tmp_path):
+    save(small(), tmp_path / "a")
+    save(small(samples=tuple("wxyz"), findings=(VANISHED,)), tmp_path / "b")
+    output = tmp_path / "x.html"
+    files = [str(tmp_path / name / FILE) for name in "ab"]
+    assert call("report", *files, "--output", str(output)).status == 0
+    assert "no sample in common" in output.read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", ["network.pt", "report.pdf", "report"])
+def test_an_ending_of_another_kind_of_file_is_refused(name, folder):
+    (folder / name).write_bytes(b"weights")
+    text = complaint(folder / FILE, "--output", folder / name)
+    assert ("print it to PDF in a browser" in text) == (name == "report.pdf")
+    assert text.startswith("--output: expected a file that ends in .html, .md, .tex, got")
+    assert (folder / name).read_bytes() == b"weights"
+
+
+@pytest.mark.parametrize("form", ["html", "md", "tex"])
+def test_nothing_but_an_earlier_report_is_written_over(form, folder):
+    output = folder / f"notes.{form}"
+    output.write_text("my notes")
+    text = complaint(folder / FILE, "--output", output)
+    assert text.startswith("--output: expected a new file, or an earlier report, got")
+    assert output.read_text() == "my notes"
+    output.unlink()
+    for _ in range(2):
+        run(Settings(files=(folder / FILE,), output=output, format=form))
+
+
+def test_a_folder_stands_for_its_evaluation_and_its_page_is_an_earlier_report(folder):
+    first = (folder / "report.html").read_text("utf-8")
+    done = call("report", str(folder), "--output", str(folder / "report.html"))
+    assert done.status == 0, done.stderr
+    assert (folder / "report.html").read_text("utf-8") == first

@@ -1,0 +1,70 @@
+"""Experiments that several processes do together: one holds the output and speaks for all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from art_snn.app.base import Experiment
+from art_snn.app.folder import locked
+from art_snn.team import Team
+from tests.jobs import Job
+
+JOB = """
+from pathlib import Path
+from art_snn.app.base import Experiment
+from art_snn.checks import ArgumentError
+
+class Together(Experiment):
+    together = True
+
+with Together(output=Path("out")).at_work() as team:
+    told = Path("out/.running").exists()
+    found = team.led(lambda: [team.rank])
+    team.first(lambda: Path("made").touch(exist_ok=not team.leads))
+    Path(f"told-{team.rank}").write_text(f"{told} {found} {team.size}")
+    team.gathered(None)
+    try:
+        team.led(lambda: {}["nothing"])
+    except KeyError:
+        assert team.leads
+        print("it raised here", flush=True)
+    raise ArgumentError("rank", str(team.rank))
+"""
+
+
+def test_one_process_holds_the_output_and_what_it_does_is_told_to_all(tmp_path):
+    well, out, errors = Job(JOB, tmp_path).ended()
+    assert [(tmp_path / f"told-{rank}").read_text() for rank in range(2)] == ["True [0] 2"] * 2
+    # The other process left quietly where the leading one raised, which went on by itself.
+    assert out.count("it raised here") == 1
+    assert "ArgumentError: rank: 0" in errors
+    assert "ArgumentError: rank: 1" not in errors
+    assert not well
+    assert (tmp_path / "made").exists()
+    assert not (tmp_path / "out").exists()
+
+
+def test_where_the_output_is_held_by_another_run_one_process_says_so(tmp_path):
+    with locked(tmp_path / "out"):
+        well, _, errors = Job(JOB, tmp_path).ended()
+    assert not well
+    assert errors.count("Error: output: expected a folder that no other run is writing into") == 1
+    assert not (tmp_path / "told-0").exists()
+
+
+def test_a_process_by_itself_holds_the_output_as_a_team_of_one(tmp_path):
+    with Experiment(output=tmp_path / "out").at_work() as team:
+        assert team == Team()
+        with pytest.raises(ValueError, match=r"^output: expected a folder that no other run"):
+            Experiment(output=tmp_path / "out").at_work().__enter__()
+    assert team.led(lambda: 3) == team.first(lambda: 3) == 3
+    with pytest.raises(ZeroDivisionError):
+        team.led(lambda: 1 // 0)
+
+
+def test_an_experiment_is_not_done_together_unless_it_says_so(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    with Experiment(output=Path(tmp_path)).at_work() as team:
+        assert team.size == 1
