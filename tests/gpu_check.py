@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 
 import art_snn
 from art_snn.app import cost, scaling
-from art_snn.app.folder import locked
+from art_snn.app.results import hold_folder
 from art_snn.app.resume import as_json, earlier, read_result, write_result
 from art_snn.app.tables import Notes, Part, Table, render
 from art_snn.data import Source
@@ -152,7 +152,7 @@ def driver() -> str:
 
 def check(plan: Plan) -> bool:
     """Do what is missing, and write the summary anew after every step; whether all went well."""
-    with locked(plan.output):
+    with hold_folder(plan.output):
         about = machine(plan.device)
         file = plan.output / "machine.json"
         earlier(file, "card, driver and versions", dict, lambda found: found == about)
