@@ -171,10 +171,14 @@ def _by_option(error: Any, command: str, words: Sequence[str]) -> str:
     typed = {word.partition("=")[0].replace("_", "-"): word.partition("=")[0] for word in words}
     flags = {f"--{field.name.replace('_', '-')}" for field in fields(settings_class(command))}
     argument = getattr(error, "argument", "")
+    if settings_class(command).__name__ == "Settings":  # Until all rooms have flat settings.
+        flags |= {*typed, f"--{argument.replace('_', '-')}"}
     names = [argument, *(name for name, others in ARGUMENTS.items() if argument in others)]
     given_by = [flag for name in names if (flag := f"--{name.replace('_', '-')}") in flags]
-    flag = min(given_by, key=lambda flag: flag not in typed, default=None)
-    return f"{typed.get(flag, flag)}: {error.complaint}" if flag else str(error)
+    if not given_by:
+        return str(error)
+    flag = min(given_by, key=lambda flag: flag not in typed)
+    return f"{typed.get(flag, flag)}: {error.complaint}"
 
 
 def _stopped(name: str, why: str, output: Path | None, status: int) -> int:

@@ -20,7 +20,7 @@ class Together(Experiment):
     together = True
 
 with Together(output=Path("out")).at_work() as team:
-    told = Path("out/.running").exists()
+    told = Path("out/.lock").exists()
     found = team.led(lambda: [team.rank])
     team.first(lambda: Path("made").touch(exist_ok=not team.leads))
     Path(f"told-{team.rank}").write_text(f"{told} {found} {team.size}")
