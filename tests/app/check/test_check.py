@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from art_snn.app.evaluate.first import First
+from art_snn.app.evaluate.result import SampleExcerpt as First
 from art_snn.app.evaluation import Evaluation
 from art_snn.app.resume import read_result
 from art_snn.attacks import SpikingAutoAttack
