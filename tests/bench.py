@@ -24,7 +24,7 @@ from art_snn.app.resume import Positive, as_json, structured
 from art_snn.app.tables import Part, Table, render
 from art_snn.checks import ArgumentError, WriteFailed, invalid
 from art_snn.files import read_json, write_json
-from art_snn.gradients import rules_named
+from art_snn.gradients import parse_rules
 from art_snn.measuring.machine import processor
 from art_snn.measuring.workload import INFERENCE
 from art_snn.models import Architecture
@@ -39,14 +39,14 @@ TENTH = 0.1 + 1e-9
 
 FULL: dict[str, Any] = {
     "architecture": Architecture(model="vgg11", steps=8),
-    "rules": rules_named("rga,stbp,hart,assg"),
+    "rules": parse_rules("rga,stbp,hart,assg"),
     "batch_size": 32,
     "repeats": 5,
     "threads": 2,
 }
 SMALL: dict[str, Any] = {
     "architecture": Architecture(model="vgg5", width=0.1, steps=2),
-    "rules": rules_named("rga,stbp"),
+    "rules": parse_rules("rga,stbp"),
     "batch_size": 2,
     "channels": 1,
     "image_size": 8,

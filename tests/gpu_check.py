@@ -30,7 +30,7 @@ from art_snn.app.resume import as_json, earlier, read_result, write_result
 from art_snn.app.tables import Notes, Part, Table, render
 from art_snn.data import Source
 from art_snn.files import write_text
-from art_snn.gradients import rules_named
+from art_snn.gradients import parse_rules
 from art_snn.measuring import process
 from art_snn.measuring.machine import processor
 from art_snn.measuring.process import ProcessFailed
@@ -96,7 +96,7 @@ class Plan:
             output=self.output / "cost" / f"{precision}-T{steps}",
             device=self.device,
             architecture=Architecture(model=self.model, width=self.width, steps=steps),
-            rules=rules_named("rga,stbp"),
+            rules=parse_rules("rga,stbp"),
             batch_size=self.batch_size,
             repeats=self.repeats,
             **options,
@@ -112,7 +112,7 @@ class Plan:
             models=(self.model,),
             width=self.width,
             steps=self.steps,
-            rules=rules_named("rga,stbp"),
+            rules=parse_rules("rga,stbp"),
             source=Source(data="random", image_size=size),
             channels=self.inputs.get("channels", 3),
             batch_size=self.batch_size,
