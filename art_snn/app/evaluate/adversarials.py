@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from art_snn.app.evaluate.settings import Settings
 from art_snn.app.evaluation.evaluation import NAME, is_name, name_from
 from art_snn.app.evaluation.words import budget_words
 from art_snn.attacks.candidates import Candidates
-from art_snn.attacks.distances import FLIPS, distances
+from art_snn.attacks import FLIPS, require_measure
+from art_snn.attacks.distances import distances
 from art_snn.attacks.persample import ROUNDING
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
 from art_snn.checks import ArgumentError, invalid, require, shown
@@ -29,15 +29,15 @@ CONTENT = "a .npz file with the array x, and index and name where they are neede
 class Submission:
     """The adversarials of one file.
 
-    :param candidates: one in the place of each sample, where there is one.
-    :param least: the smallest budget that allows each, float (N,); infinite where there is none."""
+    :param candidates: for each sample one, or the sample itself.
+    :param min_budget: the smallest budget that allows each, float (N,); infinite where none is."""
 
     candidates: Candidates
-    least: NDArray[np.float64]
+    min_budget: NDArray[np.float64]
 
     def within(self, eps: float) -> Candidates:
         """Those that a budget allows."""
-        return Candidates(self.candidates.name, self.candidates.points, self.least <= eps)
+        return Candidates(self.candidates.name, self.candidates.points, self.min_budget <= eps)
 
     @property
     def digest(self) -> str:
@@ -47,13 +47,14 @@ class Submission:
 
 
 def read_submission(
-    file: Path, settings: Settings, classifier: PyTorchSpikingClassifier, x: np.ndarray
+    file: Path, classifier: PyTorchSpikingClassifier, x: np.ndarray, norm: str, eps: float
 ) -> Submission:
-    """The adversarials of samples x ``(N, *shape)`` in a file, none outside of the largest budget.
+    """The adversarials of samples x ``(N, *shape)`` in a file, none outside of the budget eps.
 
+    :param norm: "inf", "2", "0" or "shift".
     :raises FileNotFoundError: when there is no such file.
     :raises ValueError: for a file, a shape, an index or values that do not fit."""
-    path = expand_path(ADVERSARIALS, file)
+    path, measure = expand_path(ADVERSARIALS, file), require_measure(norm)
     arrays = _arrays(path)
     given = _points(path, arrays["x"], classifier)
     index = _index(path, arrays.get("index"), len(given), len(x))
@@ -63,13 +64,24 @@ def read_submission(
     points[index], there[index] = _clipped(path, given, classifier), True
     least = np.full(len(x), np.inf)
     try:
-        if settings.measure == FLIPS:  # Between the two values no flip leads.
+        if measure == FLIPS:  # Between the two values no flip leads.
             SparseDynamicAttack(classifier, verbose=False)._samples(points)
-        least[there] = least_budgets(settings.measure, classifier, x[there], points[there])
+        least[there] = min_budgets(measure, classifier, x[there], points[there])
     except ArgumentError as error:
         raise ArgumentError(ADVERSARIALS, f"{path}: {error.complaint}") from error
-    _require_within(path, settings, least[there])
-    return Submission(Candidates(_name(path, arrays.get("name")), points, there), least)
+    outside = int((least[there] > eps).sum())
+    got = f"{outside} of {int(there.sum())} in {path} farther away, the farthest at "
+    got += f"{least[there].max():.4g}"
+    expected = f"adversarials {budget_words(norm, eps)} of their samples"
+    remedy = "Project them into that ball, or leave them out. The index says which test sample "
+    remedy += "each of them is of; without it they are the first ones, in their order."
+    require(not outside, ADVERSARIALS, expected, got, remedy)
+    name = name_from(path.stem) if "name" not in arrays else str(arrays["name"])
+    fits = is_name(name) and ("name" not in arrays or arrays["name"].dtype.kind == "U")
+    fits = fits and ("name" not in arrays or arrays["name"].ndim == 0)
+    remedy = "It says who made the adversarials, such as 'A. Turing'."
+    require(fits, ADVERSARIALS, NAME, f"{shown(name)} in {path}", remedy)
+    return Submission(Candidates(name, points, there), least)
 
 
 def _arrays(path: Path) -> Mapping[str, np.ndarray]:
@@ -152,7 +164,7 @@ def in_range(points: np.ndarray, classifier: PyTorchSpikingClassifier) -> NDArra
     return whole
 
 
-def least_budgets(
+def min_budgets(
     measure: float | str, classifier: PyTorchSpikingClassifier, x: np.ndarray, points: np.ndarray
 ) -> NDArray[np.float64]:
     """The smallest budget that allows each point (n,), with the slack that all attacks have.
@@ -165,25 +177,3 @@ def least_budgets(
     slack = ROUNDING * np.maximum(1, sizes)
     least: NDArray[np.float64] = distances(measure, here, there, low) - slack
     return least
-
-
-def _require_within(path: Path, settings: Settings, least: NDArray[np.float64]) -> None:
-    """Refuse adversarials outside of the largest budget."""
-    eps = max(settings.budgets)
-    outside = int((least > eps).sum())
-    budget = budget_words(str(settings.norm), eps)
-    got = f"{outside} of {len(least)} in {path} farther away, the farthest at {least.max():.4g}"
-    remedy = "Project them into that ball, or leave them out. The index says which test sample "
-    remedy += "each of them is of; without it they are the first ones, in their order."
-    require(not outside, ADVERSARIALS, f"adversarials {budget} of their samples", got, remedy)
-
-
-def _name(path: Path, name: np.ndarray | None) -> str:
-    """The name in the file, or that of the file."""
-    if name is None:
-        return name_from(path.stem)
-    text = str(name)
-    fits = name.ndim == 0 and name.dtype.kind == "U" and is_name(text)
-    remedy = "It says who made the adversarials, such as 'A. Turing'."
-    require(fits, ADVERSARIALS, NAME, f"{shown(text)} in {path}", remedy)
-    return text

@@ -8,10 +8,9 @@ from typing import Any
 
 from art.attacks.evasion import SquareAttack
 
-from art_snn.app.evaluate.attacks import attack_errors, with_rules
-from art_snn.app.evaluate.target import Target, build_attack
+from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluation import Trial
-from art_snn.attacks import FLIPS, SHIFT, Outcome, Plan
+from art_snn.attacks import FLIPS, SHIFT, Outcome, Plan, attack_errors
 from art_snn.findings import (
     Finding,
     Subject,
@@ -34,7 +33,7 @@ def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
     if not settings.examined:
         return {}
     parts = {"network": partial(_examine_network, target)}
-    by_steps = settings.measure not in (FLIPS, SHIFT)
+    by_steps = target.measure not in (FLIPS, SHIFT)
     for name, rule in examined_rules(target) if by_steps else ():
         parts[f"{name} gradients"] = partial(_examine_gradients, target, rule)
     for plan in examined_attacks(target):
@@ -47,7 +46,7 @@ def _examine_network(target: Target) -> list[Finding]:
     model, arguments = target.classifier.model, _arguments(target)
     rule = next((rule for _, rule in examined_rules(target)), model.rule)
     subject = Subject(target.classifier, **arguments)
-    others = [odd_budget(replace(subject, eps=eps)) for eps in target.settings.budgets[1:]]
+    others = [odd_budget(replace(subject, eps=eps)) for eps in target.budgets[1:]]
     with model.using(rule):
         findings = examine(target.classifier, **arguments)
     return [*findings, *(finding for finding in others if finding is not None)]
@@ -62,15 +61,18 @@ def _examine_gradients(target: Target, rule: Gradient) -> list[Finding]:
 def _examine_attack(target: Target, plan: Plan) -> list[Finding]:
     """The attack runs once more, and is watched."""
     (stage,), model, seed = plan.stages, target.classifier.model, target.settings.seed
-    with model.using(stage.rule or model.rule), seeded(seed), attack_errors(stage.attack):
-        return examine_attack(build_attack(target, stage), **_arguments(target))
+    size = target.settings.batch_size
+    with model.using(stage.rule or model.rule), seeded(seed), attack_errors(stage):
+        how = (target.measure, target.budgets[0], size, seed)
+        attack = stage.instantiate(target.classifier, *how)
+        return examine_attack(attack, **_arguments(target))
 
 
 def _arguments(target: Target) -> dict[str, Any]:
     """The first samples at the first budget."""
     settings, count = target.settings, target.settings.examined
     samples = {"x": target.x[:count], "y": target.y[:count]}
-    budget = {"norm": settings.measure, "eps": settings.budgets[0]}
+    budget = {"norm": target.measure, "eps": target.budgets[0]}
     return samples | budget | {"batch_size": settings.batch_size, "seed": settings.seed}
 
 
@@ -78,22 +80,19 @@ def examined_rules(target: Target) -> list[tuple[str, Gradient]]:
     """Rules whose gradients are examined: the first one of the plan, or those of the attack.
 
     An attack alone that takes no gradient has none."""
-    settings = target.settings
-    if not settings.deciding_plan:
-        (alone,) = settings.attack_plan(settings.budgets[0]).stages
-        return list(settings.attack_rules.items()) if alone.by_gradients else []
-    stages = target.suited(settings.plans(settings.budgets[0])[-1]).stages
+    if target.deciding is None:
+        by_gradients = target.single_stage(target.budgets[0]).by_gradients
+        return list(target.rules.items()) if by_gradients else []
+    stages = target.select_stages(target.deciding).stages
     return [(short_name(stage.rule), stage.rule) for stage in stages if stage.rule][:1]
 
 
 def examined_attacks(target: Target) -> list[Plan]:
     """The attack next to the plan, with each rule, where it takes a budget and the samples."""
-    settings = target.settings
-    plan = settings.attack_plan(settings.budgets[0])
-    (stage,) = plan.stages
+    stage = target.single_stage(target.budgets[0])
     images = target.x.ndim == 4 or not issubclass(stage.attack, SquareAttack)
-    fits = settings.measure != SHIFT and stage.kind.bounded and images
-    return list(with_rules(plan, settings.attack_rules)) if fits else []
+    fits = target.measure != SHIFT and stage.kind.bounded and images
+    return list(target.single_plans(target.budgets[0])) if fits else []
 
 
 def find_searches(plans: Iterable[Plan]) -> set[str]:

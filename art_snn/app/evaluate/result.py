@@ -18,19 +18,19 @@ import torch
 from numpy.typing import NDArray
 
 import art_snn
-from art_snn.app.base import Result
 from art_snn.app.colours import titled
 from art_snn.app.evaluate.findings import find_searches, trial_findings
 from art_snn.app.evaluate.store import Store
 from art_snn.app.evaluate.target import Target
-from art_snn.app.evaluate.units import block_name, examination_units, read_bounds
-from art_snn.app.evaluation import Evaluation, Examples, Provenance, ReportItem, Trial, render_page
+from art_snn.app.evaluate.units import block_name, certified, examination_units, read_bounds
+from art_snn.app.evaluation import Evaluation, Examples, Provenance, ReportItem, Trial, Verdict, render_page, verdicts
+from art_snn.app.evaluation.evaluation import name_from
 from art_snn.app.evaluation.figures import accuracy_figure
 from art_snn.app.evaluation.items import EXAMPLES, RESULT
 from art_snn.app.evaluation.page import PAGE
 from art_snn.app.evaluation.rows import sections
-from art_snn.app.evaluation.words import count_words, short_budget
-from art_snn.app.resume import as_json, earlier, fingerprint, structured
+from art_snn.app.evaluation.words import count_words, join_words, short_budget
+from art_snn.app.results import Result, as_json, earlier, fingerprint, structured
 from art_snn.app.tables import Form, Notes, Part, render_narrow
 from art_snn.attacks import Outcome
 from art_snn.checks import ArgumentError, invalid, require
@@ -38,12 +38,14 @@ from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.encoders import encoding
 from art_snn.files import damage, digest, write_arrays, write_json, write_text
 from art_snn.findings import Finding
-from art_snn.measuring.machine import describe_machine, device_type
+from art_snn.app.machine import describe_machine, device_type
 from art_snn.metrics import Certificate
 from art_snn.paths import FILE, require_kind
 from art_snn.seeding import seeded
 from art_snn.zoo.entry import Standard
 
+BELOW, OPEN = 3, 4
+"""Exit statuses: less robust than was asked for, and findings where none may be."""
 TIMES = "times.json"
 EXAMPLE_COUNT = 8
 """Samples that the report shows."""
@@ -62,11 +64,15 @@ class EvaluationResult(Result):
     """The result of art-snn evaluate: tables, a picture and a page of an evaluation.
 
     :param others: names of files that were written before.
-    :param records: of the network in the zoo, to compare with on the terminal."""
+    :param records: of the network in the zoo, to compare with on the terminal.
+    :param fail_under: robust accuracy below which the command fails.
+    :param strict: whether it fails where findings are open."""
 
     evaluation: Evaluation
     others: tuple[str, ...] = ()
     records: tuple[Standard, ...] = ()
+    fail_under: float = 0.0
+    strict: bool = False
     name: ClassVar[str] = "evaluation"
 
     def parts(self) -> list[Part]:
@@ -94,6 +100,32 @@ class EvaluationResult(Result):
             if record.norm == self.evaluation.norm and record.eps in budgets
         ]
         return render_narrow([*self.parts(), *([Notes(lines)] if lines else [])])
+
+    def status(self) -> int:
+        """3 where the network is less robust than was asked for, 4 where findings are open."""
+        return BELOW if self._below else OPEN if self._doubted else 0
+
+    def failure(self) -> str:
+        """The reasons for that status, a line per budget; "" where nothing failed."""
+        lines = []
+        for one in self._below:
+            share, at = one.outcome.robust_accuracy, short_budget(one.norm, one.eps)
+            accuracy = f"{100 * share.value:.1f} % ({share.count} of {share.total})"
+            lines.append(f"{accuracy} {at} is below {self.fail_under:g} (--fail-under)")
+        for one in self._doubted:
+            names = join_words(list(dict.fromkeys(finding.name for finding in one.findings)))
+            at = short_budget(one.norm, one.eps)
+            lines.append(f"findings are open {at} (--strict): {names}")
+        return "\n".join(lines)
+
+    @property
+    def _below(self) -> list[Verdict]:
+        return [one for one in verdicts(self.evaluation) if one.robust < self.fail_under]
+
+    @property
+    def _doubted(self) -> list[Verdict]:
+        """Verdicts with findings, even of 0 %: a network that is fed wrongly has that, too."""
+        return [one for one in verdicts(self.evaluation) if self.strict and one.findings]
 
     def save(self, folder: Path) -> None:
         """Write all files into the folder; the page shows the examples that lie in it."""
@@ -137,7 +169,7 @@ class SampleExcerpt:
     @classmethod
     def collect(cls, target: Target, trials: Sequence[Trial], store: Store) -> "SampleExcerpt":
         """That of an evaluation, from its blocks; the first attack that broke a sample counts."""
-        count, budgets = min(EXCERPT_COUNT, len(target.x)), target.settings.budgets
+        count, budgets = min(EXCERPT_COUNT, len(target.x)), target.budgets
         x, y = target.x[:count], target.y[:count]
         adversarial, broken = np.stack([x] * len(budgets)), np.zeros((len(budgets), count), bool)
         blocks = [rows for rows in target.slices if rows.start < count]
@@ -195,12 +227,12 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
     write_json(settings.output / TIMES, {"seconds": times})
     contents = [store.read(unit.name)["findings"] for unit in examination_units(target)]
     findings = [structured(finding, Finding) for findings in contents for finding in findings]
-    names = [block_name("certificates", rows) for rows in target.slices if settings.certify]
+    names = [block_name("certificates", rows) for rows in target.slices if certified(target)]
     parts = [structured(store.read(name)["certificate"], Certificate) for name in names]
     searches = find_searches(plan for _, plan in target.plans)
     proven = [read_bounds(target, store, rows) for rows in target.slices]
     return Evaluation(
-        name=settings.label,
+        name=label(target),
         title=title,
         key=target.key,
         norm=str(settings.norm),
@@ -230,15 +262,31 @@ def finished(target: Target, key: str, title: str) -> Evaluation | None:
     paths = [settings.output / name for name in _arrays_of(target, evaluation)]
     if not all(path.is_file() and damage(path) is None for path in paths):
         return None
-    provenance = replace(evaluation.provenance, training=settings.training_words)
-    return replace(evaluation, name=settings.label, title=title, provenance=provenance)
+    provenance = replace(evaluation.provenance, training=training(target))
+    return replace(evaluation, name=label(target), title=title, provenance=provenance)
 
 
-def files_of(target: Target, evaluation: Evaluation) -> list[str]:
+def label(target: Target) -> str:
+    """The name of the network: the one given, or that of the checkpoint or the folder."""
+    path = target.subject.checkpoint
+    if target.settings.name is not None:
+        return target.settings.name
+    if path is None:
+        return name_from(target.settings.output.resolve().name)
+    # Networks trained by this package are all called network.pt.
+    return name_from(path.resolve().parent.name if path.stem == "network" else path.stem)
+
+
+def training(target: Target) -> str:
+    """How the network was trained, in words."""
+    given = target.settings.training
+    return target.subject.training if given is None else given
+
+
+def files_of(target: Target, evaluation: Evaluation) -> tuple[str, ...]:
     """Names of the files next to evaluation.json, its report and its table: arrays and times."""
-    weights = ["network.pt"] if target.settings.network.trained_here else []
-    names = [*_arrays_of(target, evaluation), TIMES, *weights]
-    return [name for name in names if (target.settings.output / name).exists()]
+    names = [*_arrays_of(target, evaluation), TIMES]
+    return tuple(name for name in names if (target.settings.output / name).exists())
 
 
 def _arrays_of(target: Target, evaluation: Evaluation) -> list[str]:
@@ -288,9 +336,9 @@ def _provenance(target: Target, seconds: float) -> Provenance:
         versions=versions(classifier, *target.sources),
         commit=_commit(),
         seed=settings.seed,
-        block=settings.block,
+        block=max(settings.block, settings.batch_size),
         batch_size=settings.batch_size,
-        rules={name: repr(rule) for name, rule in settings.attack_rules.items()},
+        rules={name: repr(rule) for name, rule in target.rules.items()},
         weights=weights_digest(classifier),
         data=digest("samples", x, y)[:16],
         device=describe_machine(device_type(classifier.device)),
@@ -301,9 +349,9 @@ def _provenance(target: Target, seconds: float) -> Provenance:
         steps=classifier.model.time_steps(),
         encoder=encoding(classifier.model.encoder),
         shape=tuple(x.shape[1:]),
-        dataset=target.dataset,
+        dataset=target.data.name,
         parameters=sum(weight.numel() for weight in classifier.model.parameters()),
-        training=settings.training_words,
+        training=training(target),
         attack_dtype=settings.attack_dtype,
     )
 

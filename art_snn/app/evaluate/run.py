@@ -7,10 +7,11 @@ from time import monotonic
 import numpy as np
 
 from art_snn.app.evaluate.result import EvaluationResult, assemble, files_of, finished
-from art_snn.app.evaluate.settings import Settings
+from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.store import Content, Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import Unit, all_units, require_bounds
+from art_snn.app.results import working
 from art_snn.attacks import Outcome
 from art_snn.checks import require
 from art_snn.progress import Progress, duration, say
@@ -20,21 +21,20 @@ TOOK = "took"
 """What the seconds that a block took are called in it."""
 
 
-def run(settings: Settings) -> EvaluationResult | None:
+def run(settings: Evaluate) -> EvaluationResult | None:
     """Load the network, attack it, look for findings, and write the results.
 
     Started by torchrun, processes hand the units out among themselves, and the leading one writes;
     the others return None. A run that was interrupted, or killed, goes on after its last whole
     block, with the same result, bit for bit. A finished one is not repeated, unless a file of it is
     damaged or gone, or adversarials are asked for that were not kept."""
-    with settings.at_work() as team:
-        data = team.first(settings.load)
-        target = Target.obtain(settings, data, team)
+    with working(settings, together=True) as team:
+        target = Target.resolve(settings, team)
         key = team.first(lambda: target.key)
         same, remedy = {*team.gathered(key)} == {key}, "Start them all from one state of the code."
         team.led(lambda: require(same, "model", "the same in every process", "several", remedy))
         store = Store(settings.output / "blocks", key)
-        title = settings.network.words(data, target.classifier.model)
+        title = target.subject.describe(target.data, target.classifier.model)
         evaluation = team.led(partial(finished, target, key, title))
         if evaluation is None:
             team.led(target.check)
@@ -43,7 +43,14 @@ def run(settings: Settings) -> EvaluationResult | None:
             compute(units, store, team)
             took = [store.read(unit.name).get(TOOK, 0.0) for unit in units if team.leads]
             evaluation = team.led(partial(assemble, target, title, store, sum(took)))
-        result = EvaluationResult(evaluation, tuple(files_of(target, evaluation)), settings.records)
+        entry = target.subject.entry
+        result = EvaluationResult(
+            evaluation,
+            files_of(target, evaluation),
+            () if entry is None else entry.standard,
+            settings.fail_under or 0.0,
+            settings.strict,
+        )
         team.led(lambda: result.save(settings.output))
         store.clear()
         return result if team.leads else None

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from art_snn.app.evaluate.attacks import attack_errors
 from art_snn.app.evaluate.findings import examinations
 from art_snn.app.evaluate.store import Content, Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluation import Bounds
-from art_snn.app.resume import as_json, structured
-from art_snn.attacks import Outcome, Plan, SpikingAutoAttack
+from art_snn.app.results import as_json, structured
+from art_snn.attacks import Outcome, Plan, SpikingAutoAttack, attack_errors
 from art_snn.bounds import certify_bounds
 from art_snn.checks import SEEDS, ArgumentError, require
 from art_snn.findings import Finding
@@ -25,8 +24,8 @@ from art_snn.seeding import seeded
 
 METHOD = "counts"
 """The method that bounds spikes: of those there are, none is tighter."""
-ALPHA = 0.001
-"""Probability that the certificate of a sample is wrong, at most."""
+DRAWS, ALPHA = 1000, 0.001
+"""Of a certificate: draws per sample, and the probability that it is wrong, at most."""
 
 Block = tuple[Content, dict[str, np.ndarray]]
 
@@ -47,6 +46,16 @@ class Unit:
     early: bool = False
 
 
+def bounded(target: Target) -> bool:
+    """True where bounds are asked for, and the network draws nothing."""
+    return target.settings.bounds and not target.by_draws
+
+
+def certified(target: Target) -> bool:
+    """True where bounds are asked for, and draws certify the network."""
+    return target.settings.bounds and target.by_draws
+
+
 def block_name(work: str, rows: slice) -> str:
     """Name of a block, by what is computed and its first sample."""
     return f"{work}-{rows.start}"
@@ -60,7 +69,7 @@ def all_units(target: Target, store: Store) -> list[Unit]:
             compute = partial(_attack, target, store, eps, plan, rows, clean=place == 0)
             name, step = block_name(f"attack-{place}", rows), f"{plan.name}, eps {eps:.4g}"
             units.append(Unit(name, step, compute, len(plan.stages)))
-    for rows in target.slices if target.settings.certify else ():
+    for rows in target.slices if certified(target) else ():
         compute = partial(_certify, target, rows)
         units.append(Unit(block_name("certificates", rows), "certificates", compute))
     return units
@@ -79,7 +88,7 @@ def _examine(about: str, examine: Callable[[], list[Finding]], _: Any) -> Block:
 
 
 def _bounds_units(target: Target) -> Iterator[Unit]:
-    for place, eps in enumerate(target.settings.budgets if target.settings.bounds else ()):
+    for place, eps in enumerate(target.budgets if bounded(target) else ()):
         for rows in target.slices:
             compute = partial(_bound, target, eps, rows)
             name, step = block_name(f"bounds-{place}", rows), f"bounds, eps {eps:.4g}"
@@ -95,7 +104,7 @@ def _bound(target: Target, eps: float, rows: slice, _: Any) -> Block:
 
 def bounds_of(target: Target, x: np.ndarray, y: np.ndarray, eps: float) -> Bounds:
     """What is proven of samples x ``(N, *shape)`` of classes y at a budget."""
-    how, size = (target.settings.measure, METHOD), target.settings.batch_size
+    how, size = (target.measure, METHOD), target.settings.batch_size
     certificate = certify_bounds(target.classifier, x, y, eps, *how, batch_size=size)
     return Bounds(eps, METHOD, False, certificate.margin)
 
@@ -105,14 +114,14 @@ def require_bounds(target: Target) -> None:
 
     A few of these are tried: the first, and those of the lowest value, of the highest one, and of
     most values in between."""
-    if not target.settings.bounds:
+    if not bounded(target):
         return
     flat = target.x.reshape(len(target.x), -1)
     lows, highs = flat.min(1), flat.max(1)
     between = ((flat > lows.min()) & (flat < highs.max())).sum(1)
     rows = np.unique([0, lows.argmin(), highs.argmax(), between.argmax()])
     try:
-        bounds_of(target, target.x[rows], target.y[rows], target.settings.budgets[0])
+        bounds_of(target, target.x[rows], target.y[rows], target.budgets[0])
     except ArgumentError as error:
         argument = "bounds" if error.argument == "classifier" else error.argument
         raise ArgumentError(argument, error.complaint) from error
@@ -120,7 +129,7 @@ def require_bounds(target: Target) -> None:
 
 def read_bounds(target: Target, store: Store, rows: slice) -> dict[float, Bounds]:
     """What is proven of a block at each budget; nothing where bounds were not asked for."""
-    budgets = target.settings.budgets if target.settings.bounds else ()
+    budgets = target.budgets if bounded(target) else ()
     names = [block_name(f"bounds-{place}", rows) for place, _ in enumerate(budgets)]
     several = (structured(store.read(name)["bounds"], Bounds) for name in names)
     return {bounds.eps: bounds for bounds in several}
@@ -156,7 +165,7 @@ def _attack(
     candidates = [one.of(rows) for one in target.candidates(plan, eps)]
     attack = SpikingAutoAttack(
         target.classifier,
-        norm=settings.measure,
+        norm=target.measure,
         eps=eps,
         plan=plan,
         sources=target.sources if any(stage.transfer for stage in plan.stages) else (),
@@ -167,7 +176,7 @@ def _attack(
         candidates=[one.of(left) for one in candidates],
     )
     decides = plan.name == settings.deciding_plan
-    with nullcontext() if decides else attack_errors(plan.stages[0].attack):
+    with nullcontext() if decides else attack_errors(plan.stages[0]):
         attack.generate(x[left], y[left])
     assert attack.outcome is not None
     outcome = attack.outcome.among(left, x)
@@ -184,10 +193,8 @@ def _attack(
 
 
 def _certify(target: Target, rows: slice, _: Any) -> Block:
-    settings = target.settings
-    assert settings.draws is not None
-    how: dict[str, Any] = {"batch_size": settings.batch_size, "seed": _seed(target, rows)}
-    how |= {"draws": settings.draws, "alpha": ALPHA}
+    how: dict[str, Any] = {"batch_size": target.settings.batch_size, "seed": _seed(target, rows)}
+    how |= {"draws": DRAWS, "alpha": ALPHA}
     certificate = certify(target.classifier, target.x[rows], target.y[rows], **how)
     return {"certificate": as_json(certificate)}, {}
 
