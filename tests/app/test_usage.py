@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from art_snn.attacks import Attack
+from art_snn.app.attack import Attack
 from art_snn.measuring import process
 from tests.command import call, forbidden
 from tests.datasets import counts, images

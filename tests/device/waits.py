@@ -22,7 +22,6 @@ from art.attacks.evasion import ProjectedGradientDescent
 
 from art_snn import checkpoint, fused
 from art_snn.attacks import (
-    Attack,
     AutoPGD,
     SparseDynamicAttack,
     SpikeRetiming,
@@ -83,8 +82,7 @@ def epoch(c: Any, x: np.ndarray, y: np.ndarray, steps: int, **options: Any) -> N
 
 
 def hardening(c: Any, x: np.ndarray, y: np.ndarray, steps: int) -> None:
-    attack = Attack(name="pgd", eps=0.001, iterations=2)
-    epoch(c, x, y, steps, adversary=AdversarialTraining(attack=attack))
+    epoch(c, x, y, steps, adversary=AdversarialTraining(attack="pgd(max_iter=2)", eps=0.001))
 
 
 def saving(c: Any, x: np.ndarray, y: np.ndarray, steps: int) -> None:
