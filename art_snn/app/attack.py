@@ -77,6 +77,14 @@ class Attack:
         return replace(usual, options={**usual.options, **options})
 
     @property
+    def text(self) -> str:
+        """The attack as parse_stage reads it, without what is usual."""
+        usual = SHORT_NAMES[self.name](self.eps).options
+        options = {k: v for k, v in self.stage.options.items() if usual.get(k) != v}
+        words = ", ".join(f"{name}={value}" for name, value in options.items())
+        return f"{self.name}({words})" if words else self.name
+
+    @property
     def step(self) -> float:
         """The step of PGD and MIM."""
         return float(self.stage.options["eps_step"])

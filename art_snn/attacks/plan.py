@@ -218,6 +218,9 @@ class Stage:
 
     __str__ = describe
 
+    def __hash__(self) -> int:
+        return hash(self.describe())
+
 
 def rule_label(rule: Gradient) -> str:
     """A rule without the names of its fields and without the usual surrogate: "HART 0.5"."""

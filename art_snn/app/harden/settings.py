@@ -42,7 +42,7 @@ class Settings(Train):
 
     def _adversary(self, value_range: tuple[float, float]) -> AdversarialTraining:
         return AdversarialTraining(
-            attack=self.attack.stage,
+            attack=self.attack.text,
             eps=self.attack.eps,
             attack_dtype=self.attack.attack_dtype,
             rule=self.rule,
