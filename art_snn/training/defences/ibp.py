@@ -108,7 +108,7 @@ class IBP(Defence):
 
     def _bounding(self, network: SpikingNetwork, method: Method, share: float) -> Bounding:
         """Bounds within that share of the budget."""
-        remedy = "AdversarialTraining(attack=Attack(eps=0.05), defence=IBP()) gives it one."
+        remedy = "AdversarialTraining(eps=0.05, defence=IBP()) gives it one."
         require(self.eps is not None, "defence", "IBP with a budget", "one without", remedy)
         norm, budget = (FLIPS, self.flips) if self.flips else (inf, self.eps or 0)
         return Bounding(network, method, share * budget, norm, self.value_range)
