@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jsonschema import Draft202012Validator
 
-from art_snn.app.evaluate import EvaluationResult
+from art_snn.app.evaluate.result import EvaluationResult
 from art_snn.app.evaluation import Bounds, Evaluation, Examples, Provenance, Trial
 from art_snn.app.resume import write_result
 from art_snn.attacks import Outcome

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from art_snn.app.check.result import Check
-from art_snn.app.evaluate.adversarials import in_range, least_budgets
+from art_snn.app.evaluate.adversarials import in_range, min_budgets
 from art_snn.app.evaluate.result import (
     EXCERPT as FIRST,
     EXCERPT_COUNT as COUNT,
@@ -134,7 +134,7 @@ class Repetition:
     def _least(self, x: np.ndarray, points: np.ndarray) -> NDArray[np.float64]:
         if not len(x):
             return np.zeros(0)
-        return least_budgets(self.target.settings.measure, self.target.classifier, x, points)
+        return min_budgets(self.target.measure, self.target.classifier, x, points)
 
     def _fooled(self, first: First) -> Check:
         """Whether the network misclassifies each adversarial, a random one mostly."""

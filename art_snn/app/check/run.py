@@ -5,7 +5,7 @@ from typing import Any
 from art_snn.app.check.repetition import Repetition
 from art_snn.app.check.result import Checked
 from art_snn.app.check.settings import Settings
-from art_snn.app.evaluate import Settings as Evaluating
+from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluation import Evaluation, read_evaluation
 from art_snn.app.resume import earlier
@@ -20,8 +20,7 @@ def run(settings: Settings) -> Checked:
     with settings.at_work() as team:
         earlier(settings.output / "check.json", "kind", dict, lambda content: "checks" in content)
         evaluation = read_evaluation(settings.folder, "folder").evaluation
-        data = settings.source.load()
-        target = Target.obtain(as_evaluated(evaluation, settings), data, team)
+        target = Target.resolve(as_evaluated(evaluation, settings), team)
         path = expand_path("folder", settings.folder)
         folder = path if path_kind("folder", path) == FOLDER else path.parent
         checks = [*Repetition(evaluation, target, folder).checks()]
@@ -30,10 +29,14 @@ def run(settings: Settings) -> Checked:
     return result
 
 
-def as_evaluated(evaluation: Evaluation, settings: Settings) -> Evaluating:
+def as_evaluated(evaluation: Evaluation, settings: Settings) -> Evaluate:
     """The settings of the evaluation, but for its attacks."""
-    source = evaluation.provenance
-    how: dict[str, Any] = {"seed": source.seed, "block": source.block}
-    how |= {"batch_size": source.batch_size, "samples": len(evaluation.samples), "examined": 0}
-    how |= {name: getattr(settings, name) for name in ("source", "network", "output", "device")}
-    return Evaluating(norm=evaluation.norm, eps=evaluation.budgets, **how)  # type: ignore[arg-type]
+    source, network = evaluation.provenance, settings.network
+    how: dict[str, Any] = {"seed": source.seed, "block": source.block, "examined": 0}
+    how |= {"batch_size": source.batch_size, "samples": len(evaluation.samples)}
+    how |= {"output": settings.output, "device": settings.device}
+    how |= {"checkpoint": network.checkpoint, "norm": evaluation.norm, "eps": evaluation.budgets}
+    data = ("data", "root", "download", "image_size", "value_range", "frames")
+    how |= {name: getattr(settings.source, name) for name in data}
+    own = ("model", "steps", "readout", "encoder")
+    return Evaluate(**how, **{name: getattr(network.architecture, name) for name in own})

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from art_snn.app.evaluation.evaluation import NAME, is_name, name_from
 from art_snn.app.evaluation.words import budget_words
-from art_snn.attacks.candidates import Candidates
 from art_snn.attacks import FLIPS, require_measure
+from art_snn.attacks.candidates import Candidates
 from art_snn.attacks.distances import distances
 from art_snn.attacks.persample import ROUNDING
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack

@@ -23,13 +23,23 @@ from art_snn.app.evaluate.findings import find_searches, trial_findings
 from art_snn.app.evaluate.store import Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import block_name, certified, examination_units, read_bounds
-from art_snn.app.evaluation import Evaluation, Examples, Provenance, ReportItem, Trial, Verdict, render_page, verdicts
+from art_snn.app.evaluation import (
+    Evaluation,
+    Examples,
+    Provenance,
+    ReportItem,
+    Trial,
+    Verdict,
+    render_page,
+    verdicts,
+)
 from art_snn.app.evaluation.evaluation import name_from
 from art_snn.app.evaluation.figures import accuracy_figure
 from art_snn.app.evaluation.items import EXAMPLES, RESULT
 from art_snn.app.evaluation.page import PAGE
 from art_snn.app.evaluation.rows import sections
 from art_snn.app.evaluation.words import count_words, join_words, short_budget
+from art_snn.app.machine import describe_machine, device_type
 from art_snn.app.results import Result, as_json, earlier, fingerprint, structured
 from art_snn.app.tables import Form, Notes, Part, render_narrow
 from art_snn.attacks import Outcome
@@ -38,7 +48,6 @@ from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.encoders import encoding
 from art_snn.files import damage, digest, write_arrays, write_json, write_text
 from art_snn.findings import Finding
-from art_snn.app.machine import describe_machine, device_type
 from art_snn.metrics import Certificate
 from art_snn.paths import FILE, require_kind
 from art_snn.seeding import seeded

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,7 +67,7 @@ class Target:
         :raises ArgumentError: when settings, network and data do not suit each other."""
         subject = team.first(partial(resolve_network, settings))
         records = () if subject.entry is None else subject.entry.standard
-        norm = settings.norm or next((one.norm for one in records), "inf")
+        norm: Any = settings.norm or next((one.norm for one in records), "inf")
         usual = tuple(one.eps for one in records if one.norm == norm) or (8 / 255,)
         measure = require_measure(norm)
         counted = measure not in (np.inf, 2.0)
@@ -87,19 +88,19 @@ class Target:
             raise CheckpointError("sources", error.complaint) from error
         for one in (classifier, *networks):
             one.attack_dtype = settings.attack_dtype
-        target = cls(settings, subject, data, classifier, sources=tuple(networks))
-        if settings.rules is not None:
-            return replace(target, rules=parse_rules(settings.rules))._submitted(team)
-        (plan,) = target.single_plans(budgets[0])
-        native = target.select_stages(plan).native
-        rules = {"native": Native()} if native else USUAL_RULES
-        return replace(target, rules=rules)._submitted(team)
+        target = cls(settings, subject, data, classifier, sources=tuple(networks)).with_rules()
+        against = (classifier, target.x, norm, max(budgets))
+        files = settings.adversarials
+        read = team.led(lambda: tuple(read_submission(file, *against) for file in files))
+        return replace(target, submissions=read)
 
-    def _submitted(self, team: Team) -> "Target":
-        norm, files = str(self.settings.norm), self.settings.adversarials
-        how = (self.classifier, self.x, norm, max(self.budgets))
-        read = team.led(lambda: tuple(read_submission(file, *how) for file in files))
-        return replace(self, submissions=read)
+    def with_rules(self) -> "Target":
+        """The same with the rules that were asked for, or with one that suits the network."""
+        if self.settings.rules is not None:
+            return replace(self, rules=parse_rules(self.settings.rules))
+        (plan,) = self.single_plans(self.budgets[0])
+        native = self.select_stages(plan).native
+        return replace(self, rules={"native": Native()} if native else USUAL_RULES)
 
     @property
     def x(self) -> np.ndarray:

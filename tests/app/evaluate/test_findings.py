@@ -1,11 +1,14 @@
 """Findings about an evaluation: what is examined, and what the attacks' own results say."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
-from art_snn.app.evaluate import Settings
 from art_snn.app.evaluate.findings import examinations, find_searches, trial_findings
+from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.target import Target
 from art_snn.attacks import Outcome, planned
 from art_snn.gradients import RGA, STBP, Native
@@ -74,34 +77,36 @@ def test_the_stages_that_search_are_those_whose_attack_asks_for_no_gradient():
     assert all(words.startswith("Square") for words in find_searches([planned("standard", 2.0)]))
 
 
-def target(settings, kind="inline"):
+def target(kind="inline", rules=None, **settings):
     torch.manual_seed(0)
     classifier = around(adapted.network(kind), adapted.SHAPE, 3)
     x = np.random.default_rng(0).random((4, *adapted.SHAPE), dtype=np.float32)
-    return Target(settings, classifier, x, np.zeros(4, int))
+    data = SimpleNamespace(x_test=x, y_test=np.zeros(4, int))
+    settings = Evaluate(**{"norm": "inf", "eps": (8 / 255,)} | settings)
+    subject = Target(settings, None, data, classifier)
+    return subject.with_rules() if rules is None else replace(subject, rules=rules)
 
 
 @pytest.mark.parametrize("attack", ["SquareSearch", "SquareAttack"])
 def test_no_gradient_is_examined_of_an_attack_that_takes_none(attack):
-    settings = Settings(attack=attack, rules={"stbp": STBP(), "rga": RGA()})
-    subject = target(settings, "steps")
+    subject = target("steps", {"stbp": STBP(), "rga": RGA()}, attack=attack)
     assert [plan.name for _, plan in subject.plans] == [attack]
     assert list(examinations(subject)) == ["network", attack]
 
 
 def test_the_native_gradient_is_examined_where_the_plan_begins_with_it():
-    subject = target(Settings(plan="fast")).with_rules()
-    assert subject.settings.rules == {"native": Native()}
+    subject = target(plan="fast")
+    assert subject.rules == {"native": Native()}
     assert list(examinations(subject)) == ["network", "native gradients", "PGD-7 by native"]
 
 
 def test_every_budget_must_fit_the_range_and_the_finding_names_it():
-    subject = target(Settings(plan="fast", eps=(0.1, 8, 1e-4), examined=2), "steps")
+    subject = target("steps", plan="fast", eps=(0.1, 8, 1e-4), examined=2)
     examine = examinations(subject)["network"]
     findings = [one for one in examine() if one.name.startswith("budget")]
     assert [one.eps for one in findings] == [8, 1e-4]
     assert [one.severity for one in findings] == ["error", "error"]
     assert findings[0].sentence.startswith("eps 8 is 8 times the range's width")
-    examine = examinations(target(Settings(eps=(8,), examined=2), "steps"))["network"]
+    examine = examinations(target("steps", eps=(8,), examined=2))["network"]
     (alone,) = examine()[:1]
     assert alone.eps == 8

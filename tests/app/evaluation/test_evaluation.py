@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from art_snn.app.evaluate import EvaluationResult
+from art_snn.app.evaluate.result import EvaluationResult
 from art_snn.app.evaluation import Evaluation, Trial
 from art_snn.app.resume import as_json, read_result, structured
 from art_snn.attacks import Outcome

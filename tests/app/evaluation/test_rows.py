@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from art_snn.app.evaluate import EvaluationResult
+from art_snn.app.evaluate.result import EvaluationResult
 from art_snn.app.evaluation import rows
 from art_snn.attacks import Outcome
 from tests.evaluations import (
