@@ -11,11 +11,11 @@ import numpy as np
 
 from art_snn.checks import invalid, require, truncate
 from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.dynamics import Values
 from art_snn.files import digest, read_json, write_json
 from art_snn.identity import code, values
 from art_snn.metrics import Robustness, Share
 from art_snn.seeding import seeded
-from art_snn.values import Values
 
 Found = TypeVar("Found")
 Fits = Callable[[Found], bool]

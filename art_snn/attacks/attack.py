@@ -25,7 +25,7 @@ from art_snn.checks import (
 )
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import Gradient
-from art_snn.precision import AttackDtype, require_attack_dtype
+from art_snn.precision import require_attack_dtype
 from art_snn.progress import Progress
 from art_snn.seeding import seeded
 
@@ -79,7 +79,7 @@ class Attack:
     eps: float = 8 / 255
     eps_step: Open[float] = None
     iterations: Open[int] = None
-    attack_dtype: AttackDtype = None
+    attack_dtype: str | None = None
 
     def __post_init__(self) -> None:
         require_attack_dtype(self.attack_dtype)

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from art_snn.bounds.box import Box
-from art_snn.dynamics import Dynamics
+from art_snn.dynamics import Dynamics, least, most
 from art_snn.gradients.shared import repeat_step, repeats_one_step
-from art_snn.values import least, most
 
 NEURON_SAFETY = 16
 """Units of roundoff per term of a potential: of the network's simulation, and of the bounds."""

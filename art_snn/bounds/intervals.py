@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from art_snn.dynamics import Dynamics
-from art_snn.values import operand, plus_scaled
+from art_snn.dynamics import Dynamics, operand, plus_scaled
 
 Pair = tuple[Tensor, Tensor]
 

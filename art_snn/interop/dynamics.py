@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from art_snn.dynamics import Dynamics
-from art_snn.values import Setting, plus_scaled, setting
+from art_snn.dynamics import Dynamics, Setting, plus_scaled, setting
 
 Order = Callable[["ReadOff", Tensor, Tensor], Tensor]
 

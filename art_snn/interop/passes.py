@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from art_snn.checks import ArgumentError, invalid
-from art_snn.context import within
 from art_snn.gradients.base import Firing, Site
 from art_snn.interop.members import (
     RUNNING,
@@ -30,6 +29,7 @@ from art_snn.interop.members import (
     from_steps,
     to_steps,
 )
+from art_snn.passes import within
 
 Sites = dict[str, Site]
 

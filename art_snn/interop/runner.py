@@ -7,7 +7,6 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from art_snn.activations import Call, NeuronLayer
 from art_snn.checks import invalid, require, set_fields, shown
 from art_snn.gradients.again import weights_of
 from art_snn.gradients.base import Firing, Site, native_firing, simulation
@@ -16,7 +15,8 @@ from art_snn.interop.frameworks.norse import SEQUENTIAL
 from art_snn.interop.members import Members, members_of, to_steps
 from art_snn.interop.passes import Exchange, FiringPass, ModelPass, running
 from art_snn.interop.steps import StepPass, by_steps
-from art_snn.network import SpikingNetwork
+from art_snn.network import NeuronLayer, SpikingNetwork
+from art_snn.passes import Call
 
 Readout = Literal["mean", "sum", "spikes", "potential"] | Callable[[Any], Tensor] | None
 READOUTS = ("mean", "sum", "spikes", "potential")

@@ -3,12 +3,12 @@
 from torch import Tensor
 
 from art_snn.network import SpikingNetwork
+from art_snn.state import to_device
 from art_snn.team import ALONE, Team
 from art_snn.training.defences import AT, Defence
 from art_snn.training.learner import Learner
 from art_snn.training.samples import Craft, Validation, check_pairs, copied
 from art_snn.training.together import mine
-from art_snn.transfers import sent
 
 
 def accuracy(
@@ -36,5 +36,5 @@ def accuracy(
         if not len(x):
             continue
         x = x if craft is None else craft(x, y)
-        correct += defence.correct(learner, x, sent(y, learner.device)).sum()
+        correct += defence.correct(learner, x, to_device(y, learner.device)).sum()
     return sum(team.gathered(int(correct))) / len(samples.x)

@@ -14,6 +14,7 @@ from art_snn.checks import require
 from art_snn.network import SpikingNetwork
 from art_snn.progress import Progress
 from art_snn.seeding import seeded
+from art_snn.state import to_device
 from art_snn.team import ALONE, Team
 from art_snn.training.accuracy import accuracy
 from art_snn.training.defences import AT
@@ -22,7 +23,6 @@ from art_snn.training.recipe import Recipe
 from art_snn.training.samples import Adversary, Craft, Validation, check_pairs, classes_of, copied
 from art_snn.training.state import Epoch, State
 from art_snn.training.together import check_team, mine, own_draws, summed, synchronised
-from art_snn.transfers import sent
 
 
 def train(
@@ -131,7 +131,7 @@ def _step(state: State, x: Tensor, adversarial: Tensor, y: Tensor, share: float 
     learner = Learner(network=network, train_dtype=dtype, progress=state.share(1))
     state.optimizer.zero_grad()
     with synchronised(network, state.team):
-        loss = share * state.defence.loss(learner, x, adversarial, sent(y, learner.device))
+        loss = share * state.defence.loss(learner, x, adversarial, to_device(y, learner.device))
     loss.backward()  # type: ignore[no-untyped-call]
     whole = summed(state.team, network.parameters(), loss.item())
     state.optimizer.step()

@@ -11,8 +11,7 @@ import torch
 from art_snn.bounds import trains as module
 from art_snn.bounds.intervals import step_intervals
 from art_snn.bounds.trains import trains_of
-from art_snn.dynamics import Dynamics
-from art_snn.values import Values
+from art_snn.dynamics import Dynamics, Values
 from tests.conftest import varied
 
 NEURONS = {

@@ -16,7 +16,7 @@ from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluation import Provenance
 from art_snn.app.resume import fingerprint
 from art_snn.classifier import PyTorchSpikingClassifier
-from art_snn.encoders import encoding
+from art_snn.encoders import describe_encoder
 from art_snn.files import digest
 from art_snn.measuring.machine import describe_machine, device_type
 
@@ -45,7 +45,7 @@ def collect_provenance(target: Target, seconds: float) -> Provenance:
         sources=tuple(map(weights, target.sources)),
         seconds=round(seconds, 1),
         steps=classifier.model.time_steps(),
-        encoder=encoding(classifier.model.encoder),
+        encoder=describe_encoder(classifier.model.encoder),
         shape=tuple(x.shape[1:]),
         dataset=target.dataset,
         parameters=sum(weight.numel() for weight in classifier.model.parameters()),

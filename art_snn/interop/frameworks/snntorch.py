@@ -4,10 +4,9 @@ from typing import Any
 
 import torch
 
-from art_snn.dynamics import Dynamics
+from art_snn.dynamics import Dynamics, clamp, least
 from art_snn.interop.dynamics import ReadOff, Unreadable, setting_of
 from art_snn.interop.kinds import NeuronKind, Returned, always, other_than, unreadable
-from art_snn.values import clamp, least
 
 EQUATIONS = (
     "forward",

@@ -20,9 +20,9 @@ from art_snn.data.samples import check_values
 from art_snn.gradients.temporal import TemporalGradient
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
+from art_snn.state import to_device
 from art_snn.training.defences.base import Defence
 from art_snn.training.learner import Learner
-from art_snn.transfers import sent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,4 +121,4 @@ class IBP(Defence):
             binary = bool(((x == low) | (x == high)).all())
             expected, remedy = f"values {low:g} and {high:g} alone with flips", "Clip counts at 1."
             require(binary, "x", expected, "others", remedy)
-        return sent(x, learner.device).to(learner.network.dtype or torch.get_default_dtype())
+        return to_device(x, learner.device).to(learner.network.dtype or torch.get_default_dtype())
