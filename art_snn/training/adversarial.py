@@ -51,7 +51,7 @@ class AdversarialTraining:
             got = f"got {shown(self.defence)}. Give an instance, for example TRADES(beta=6)."
             raise TypeError(f"defence: expected a defence such as AT(), {got}")
         set_fields(self, share=share, rule=resolve(self.rule, "rule"), value_range=limits)
-        set_fields(self, defence=self.defence.within(self.attack.eps, limits))
+        set_fields(self, defence=self.defence.with_budget(self.attack.eps, limits))
         if not self.defence.attacks:
             self._refuse_attack()
 
@@ -75,10 +75,10 @@ class AdversarialTraining:
             expected = f"{value!r} for {name}, which takes eps and runs no attack"
             require(got == value, argument, expected, repr(got), "Leave it out.")
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Attack and rule, in words."""
         if not self.defence.attacks:
-            return f"any attack within {self.defence.budget()}"
+            return f"any attack within {self.defence.describe_budget()}"
         return f"{self.attack} by {self.rule!r}"
 
     def check(self, network: SpikingNetwork) -> None:

@@ -20,8 +20,7 @@ from art_snn.data.samples import check_values
 from art_snn.gradients.temporal import TemporalGradient
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
-from art_snn.training.defences.base import Defence
-from art_snn.training.learner import Learner
+from art_snn.training.defences.base import Defence, Learner
 from art_snn.transfers import sent
 
 
@@ -59,7 +58,7 @@ class IBP(Defence):
         remedy = "Leave it out to train within eps."
         set_fields(self, flips=require_whole("flips", self.flips, remedy=remedy))
 
-    def within(self, eps: float, value_range: tuple[float, float]) -> "IBP":
+    def with_budget(self, eps: float, value_range: tuple[float, float]) -> "IBP":
         """The same for that budget, and samples of that range."""
         bound = replace(self)
         set_fields(bound, eps=eps, value_range=value_range)
@@ -97,11 +96,11 @@ class IBP(Defence):
         """Whether the budget is whole."""
         return progress >= self.ramp
 
-    def budget(self) -> str:
+    def describe_budget(self) -> str:
         """What attacks may do, in words."""
         return f"{self.flips} flips" if self.flips else f"eps {self.eps:.4g}"
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Name, bounds and schedule."""
         weight = f"weight {self.bound_weight:g}"
         return f"IBP, {self.method}, {weight} after {self.ramp:.0%} of the steps"

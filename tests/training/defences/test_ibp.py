@@ -215,7 +215,7 @@ def test_settings_of_an_attack_that_does_not_run_are_refused(change):
 def test_the_budget_is_that_of_the_attack_and_a_defence_without_one_is_refused():
     adversary = replace(against(), attack=Attack(eps=0.3), value_range=(0.0, 2.0))
     assert (adversary.defence.eps, adversary.defence.value_range) == (0.3, (0.0, 2.0))
-    assert adversary.words() == "any attack within eps 0.3"
+    assert adversary.describe() == "any attack within eps 0.3"
     words = f"attack=Attack(eps=0.3), value_range=(0.0, 2.0), defence={adversary.defence!r}"
     assert repr(adversary) == f"AdversarialTraining({words})"
     with pytest.raises(ValueError, match=r"^defence: expected IBP with a budget, got one without"):
@@ -252,7 +252,7 @@ def test_flips_of_binary_samples_take_the_place_of_eps(flips):
 
 
 def test_flips_are_of_binary_samples_and_whole():
-    words = AdversarialTraining(defence=IBP(flips=3)).words()
+    words = AdversarialTraining(defence=IBP(flips=3)).describe()
     assert words == "any attack within 3 flips"
     with pytest.raises(ValueError, match=r"^x: expected values 0 and 1 alone with flips"):
         train(network(), *samples(), RECIPE, adversary=against(flips=1))
