@@ -24,7 +24,7 @@ from art.estimators.certification import (
 )
 from torch import Tensor, nn
 
-from art_snn.bounds.inputs import perturbed
+from art_snn.bounds.bounding import enclose_samples
 from art_snn.bounds.operations import Propagation
 from tests.networks import CLASSES
 from tests.toolbox.promises import MODEL, NOTHING, promises
@@ -50,8 +50,8 @@ def x(known: Any) -> np.ndarray:
 def our_bounds(modules: nn.Module, x: np.ndarray) -> tuple[Tensor, Tensor]:
     """Both ends, without the rounding of the last layer."""
     with Propagation():
-        box = modules(perturbed(torch.tensor(x), EPS, np.inf, (0.0, 1.0)))
-    return box.centre - box.spread.radius, box.centre + box.spread.radius
+        box = modules(enclose_samples(torch.tensor(x), EPS, np.inf, (0.0, 1.0)))
+    return box.centre - box.enclosure.radius, box.centre + box.enclosure.radius
 
 
 def interval_convolution(given: nn.Conv2d) -> PyTorchIntervalConv2D:

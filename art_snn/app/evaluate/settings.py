@@ -130,9 +130,9 @@ class Settings(Experiment):
         require(self.draws is None or self.certify, "draws", expected, self.draws, remedy)
         if self.certify and self.draws is None:
             set_fields(self, draws=DRAWS)
-        remedy = "Shifts of spikes have no bounds yet: leave it out, or take another norm."
-        fits = not self.bounds or self.measure != SHIFT
-        require(fits, "bounds", "the norm inf, 2 or 0", self.norm, remedy)
+        remedy = "Leave it out: attacks also run in norm 0 and shift, certificates do not."
+        fits = not self.bounds or self.measure not in (FLIPS, SHIFT)
+        require(fits, "bounds", "the norm inf or 2", self.norm, remedy)
         expected, remedy = "bounds to check", "Add --bounds, or leave it out."
         require(self.bounds or not self.check_bounds, "check_bounds", expected, "none", remedy)
         remedy = "With 0 the number remains an upper bound."
