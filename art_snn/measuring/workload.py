@@ -16,7 +16,7 @@ from art_snn.attacks import Attack
 from art_snn.checks import require, require_memory
 from art_snn.classifier import PyTorchSpikingClassifier, wrapped
 from art_snn.encoders import Frames
-from art_snn.gradients import Gradient, rule_named
+from art_snn.gradients import Gradient, parse_rule
 from art_snn.layers import device_of
 from art_snn.measuring.calls import keep_freed_memory, medians, peak_during
 from art_snn.measuring.machine import set_threads, torch_device
@@ -94,7 +94,7 @@ class Workload:
 
     def rule(self, name: str) -> Gradient:
         """The rule of that name."""
-        return self.rules[name] if name in self.rules else rule_named(name)
+        return self.rules[name] if name in self.rules else parse_rule(name)
 
     def operation(self, row: CostRow, network: SpikingNetwork) -> Callable[[], object]:
         """The call that a row measures, of a network of the load; a training step changes it."""

@@ -27,7 +27,7 @@ from art_snn.attacks import Attack
 from art_snn.bounds import certify_bounds
 from art_snn.data import Source
 from art_snn.files import write_text
-from art_snn.gradients import rule_named
+from art_snn.gradients import parse_rule
 from art_snn.metrics import Share
 from art_snn.models import Architecture
 from art_snn.training import Recipe
@@ -82,7 +82,7 @@ class Study:
             harden.run(harden.Settings(defence=defence, **settings))
         else:
             attack = Attack(name="pgd", eps=budget, eps_step=0.75 * budget, iterations=2)
-            settings |= {"attack": attack, "rule": rule_named("stbp")}
+            settings |= {"attack": attack, "rule": parse_rule("stbp")}
             harden.run(harden.Settings(defence=defence, **settings))
         (folder / "training.pt").unlink()
         return folder / "network.pt"

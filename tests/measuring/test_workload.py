@@ -13,7 +13,7 @@ import torch
 
 from art_snn import LIF, RGA, STBP, PyTorchSpikingClassifier, SpikingNetwork
 from art_snn.attacks import Attack
-from art_snn.gradients import rule_named
+from art_snn.gradients import parse_rule
 from art_snn.measuring import workload as module
 from art_snn.measuring.peers import mirrored
 from art_snn.measuring.workload import (
@@ -60,9 +60,9 @@ def test_a_row_uses_the_rule_that_it_names(row):
 
 
 def test_a_row_uses_the_rule_that_it_is_given_under_a_name_of_one_s_own():
-    work = load(rules={"mine": STBP(), "rga": rule_named("hart")})
+    work = load(rules={"mine": STBP(), "rga": parse_rule("hart")})
     rules = [work.rule(name) for name in ("mine", "rga", "stbp")]
-    assert rules == [STBP(), rule_named("hart"), STBP()]
+    assert rules == [STBP(), parse_rule("hart"), STBP()]
     network = work.network()
     work.operation(CostRow("rule", "mine"), network)()
     assert network.execution.kind == "through time"

@@ -5,7 +5,7 @@ from typing import Any
 
 from art_snn.app.base import Experiment
 from art_snn.checks import LONGEST_SIDE, Folder, Open, require, require_some, set_counts, set_fields
-from art_snn.gradients import Gradient, check_applicable, rules_named
+from art_snn.gradients import Gradient, check_applicable, parse_rules
 from art_snn.measuring.machine import Device, require_device
 from art_snn.measuring.workload import Workload, random_samples
 from art_snn.models import Architecture
@@ -63,7 +63,7 @@ class Settings(Experiment):
         require_attack_dtype(self.attack_dtype)
         require_train_dtype(self.train_dtype)
         if self.rules is None:
-            set_fields(self, rules=rules_named("stbp" if self.training else "rga,stbp"))
+            set_fields(self, rules=parse_rules("stbp" if self.training else "rga,stbp"))
         require_some("rules", self.rules or {})
         expected = "one of our own models, which can be built in other frameworks"
         remedy = "Leave peers out. The rule native is the gradient of a model of a framework."

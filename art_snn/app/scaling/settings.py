@@ -13,7 +13,7 @@ from art_snn.checks import Folder, Open, require, require_count, require_distinc
 from art_snn.data import RANDOM, Dataset, Source
 from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import Frames
-from art_snn.gradients import Gradient, check_applicable, rules_named
+from art_snn.gradients import Gradient, check_applicable, parse_rules
 from art_snn.measuring.machine import Device, require_device
 from art_snn.measuring.workload import INFERENCE, CostRow, Workload, network_of, random_samples
 from art_snn.models import DEFAULTS, Architecture
@@ -49,7 +49,7 @@ class Settings(Experiment):
     device: Device = "cpu"
     models: tuple[str, ...] = ("vgg11", "vgg16", "resnet17")
     steps: tuple[int, ...] = (4, 8, 16, 32)
-    rules: Mapping[str, Gradient] = field(default_factory=lambda: rules_named("rga,stbp"))
+    rules: Mapping[str, Gradient] = field(default_factory=lambda: parse_rules("rga,stbp"))
     width: Open[float] = None
     decay: Open[float] = None
     attack: Attack = PGD

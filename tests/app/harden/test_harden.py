@@ -17,7 +17,7 @@ from art_snn.app.train.figure import draw
 from art_snn.attacks import Attack
 from art_snn.checkpoint import CheckpointError
 from art_snn.data import Dataset
-from art_snn.gradients import rule_named
+from art_snn.gradients import parse_rule
 from art_snn.metrics import Share
 from art_snn.models import Architecture
 from art_snn.training import TRADES, AdversarialTraining, Epoch, Recipe
@@ -70,9 +70,9 @@ def test_it_tells_attack_and_rule_with_the_best_epoch(tmp_path):
 
 
 def test_the_rule_is_noted_with_all_that_it_consists_of(tmp_path):
-    hardened(settings(tmp_path, rule=rule_named("mean-rga-stbp")), halves())
+    hardened(settings(tmp_path, rule=parse_rule("mean-rga-stbp")), halves())
     noted = checkpoint.notes(tmp_path / "network.pt")["adversary"]
-    assert repr(rule_named("mean-rga-stbp")) in noted
+    assert repr(parse_rule("mean-rga-stbp")) in noted
     assert "Mean(" in noted
 
 
