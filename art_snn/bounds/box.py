@@ -44,7 +44,8 @@ class EuclideanBudget:
 
     def radius(self, func: Any, weight: Tensor, *rest: Any) -> Tensor:
         """How far outputs of func(x, weight, None, *rest) can move (Cauchy and Schwarz)."""
-        return self.eps * func(self.scale.square(), weight.square(), None, *rest).sqrt()
+        radius: Tensor = self.eps * func(self.scale.square(), weight.square(), None, *rest).sqrt()
+        return radius
 
 
 @dataclass(frozen=True)
