@@ -95,7 +95,7 @@ class IBP(Defence):
 
     def _bounding(self, network: SpikingNetwork, method: Method, share: float) -> Bounding:
         """Bounds within that share of the budget."""
-        remedy = "AdversarialTraining(attack=Attack(eps=0.05), defence=IBP()) gives it one."
+        remedy = "AdversarialTraining(eps=0.05, defence=IBP()) gives it one."
         require(self.eps is not None, "defence", "IBP with a budget", "one without", remedy)
         eps = share * (self.eps or 0)
         return Bounding(network, method, eps, limits=self.value_range)

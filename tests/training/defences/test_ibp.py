@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import LIF, Direct, Poisson, SpikingNetwork, TimeDistributed as Timed
-from art_snn.attacks import Attack
 from art_snn.bounds import certify_bounds
 from art_snn.classifier import wrapped
 from art_snn.gradients.base import Site
@@ -23,6 +22,7 @@ from art_snn.training import (
     Recipe,
     Validation,
     accuracy,
+    adversarial,
     best,
     train,
 )
@@ -45,7 +45,7 @@ def network(*between: nn.Module, **options: Any) -> SpikingNetwork:
 
 
 def against(eps: float = EPS, **strengths: Any) -> AdversarialTraining:
-    return AdversarialTraining(attack=Attack(eps=eps), defence=IBP(**strengths))
+    return AdversarialTraining(eps=eps, defence=IBP(**strengths))
 
 
 def batch() -> tuple[Tensor, Tensor]:
@@ -121,7 +121,7 @@ def test_in_a_training_in_bfloat16_bounds_keep_the_precision_of_the_network():
 
 
 def test_nothing_is_attacked_and_the_budget_is_whole_after_the_ramp(monkeypatch):
-    monkeypatch.setattr(Attack, "craft", None)
+    monkeypatch.setattr(adversarial, "craft_batch", None)
     seen, loss = [], IBP.loss
     monkeypatch.setattr(IBP, "loss", lambda *given: seen.append(given[1]) or loss(*given))
     train(network(), *samples(), RECIPE, validation=Validation(*samples(10)), adversary=against())
@@ -200,23 +200,22 @@ def test_a_network_in_half_precision_and_a_layer_without_bounds_are_refused():
 @pytest.mark.parametrize(
     "change",
     [
-        *({"attack": Attack(name="fgsm")}, {"attack": Attack(iterations=3)}),
+        *({"attack": "fgsm"}, {"attack": "pgd(max_iter=3)"}, {"attack_dtype": "auto"}),
         *({"rule": "stbp"}, {"share": 0.5}),
     ],
 )
 def test_settings_of_an_attack_that_does_not_run_are_refused(change):
-    (name, value), *_ = change.items()
-    argument = "iterations" if value == Attack(iterations=3) else name
-    message = rf"^{argument}: expected .* for IBP, which takes eps"
+    (name,) = change
+    message = rf"^{name}: expected .* for IBP, which takes eps"
     with pytest.raises(ValueError, match=message):
         AdversarialTraining(defence=IBP(), **change)
 
 
 def test_the_budget_is_that_of_the_attack_and_a_defence_without_one_is_refused():
-    adversary = replace(against(), attack=Attack(eps=0.3), value_range=(0.0, 2.0))
+    adversary = replace(against(), eps=0.3, value_range=(0.0, 2.0))
     assert (adversary.defence.eps, adversary.defence.value_range) == (0.3, (0.0, 2.0))
     assert adversary.words() == "any attack within eps 0.3"
-    words = f"attack=Attack(eps=0.3), value_range=(0.0, 2.0), defence={adversary.defence!r}"
+    words = f"eps=0.3, norm=inf, value_range=(0.0, 2.0), defence={adversary.defence!r}"
     assert repr(adversary) == f"AdversarialTraining({words})"
     with pytest.raises(ValueError, match=r"^defence: expected IBP with a budget, got one without"):
         IBP().loss(Learner(network=network()), *[batch()[0]] * 2, batch()[1])
