@@ -45,8 +45,8 @@ COMMANDS = {
     "sweep": (*ATTACK, "--rule", "rga", "--field", "beta", "--values", "1"),
     "curves": ("--epochs", "1", "--pairs", "20", "--layer", "0"),
     "evaluate": (
-        *("--attack", "AutoPGD", "--attack-options", "max_iter=1", "--eps", "0.1"),
-        *("--samples", "8", "--block", "2", "--batch-size", "2", "--examined", "0"),
+        *("--attack", "AutoPGD(max_iter=1)", "--eps", "0.1,0.2"),
+        *("--samples", "8", "--batch-size", "2"),
     ),
 }
 
@@ -67,7 +67,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("scale.py").write_text("SCALE = 1.0\n")
 
 
-@pytest.mark.parametrize("name", ["compare", "sweep", "curves", "evaluate"])
+@pytest.mark.parametrize("name", ["compare", "sweep", "curves"])
 def test_a_network_has_the_weights_that_its_function_gives_unless_epochs_are_asked_for(
     name, monkeypatch
 ):
@@ -125,7 +125,7 @@ def test_another_code_is_refused_and_the_same_code_goes_on(name):
     assert run(name).status == 0
 
 
-@pytest.mark.parametrize("name", ["compare", "sweep", "evaluate"])
+@pytest.mark.parametrize("name", ["compare", "sweep"])
 def test_a_network_that_was_trained_first_is_not_taken_up_by_another_code(name):
     assert run(name, "--epochs", "1").status == 0
     edited("mine.py")
@@ -166,7 +166,7 @@ def test_processes_that_have_different_code_do_not_work_on_one_evaluation(monkey
     monkeypatch.setattr(Team, "gathered", lambda self, thing: [thing, "that of another"])
     done = run("evaluate")
     assert (done.status, done.stdout) == (2, "")
-    assert "--model: expected the same code in every process, got several." in done.stderr
+    assert "--model: expected the same in every process, got several." in done.stderr
 
 
 ODD = """
@@ -277,4 +277,4 @@ def test_an_evaluation_whose_folder_is_removed_meanwhile_says_so(monkeypatch):
     monkeypatch.setattr(Store, "collect", removing)
     done = run("evaluate")
     assert (done.status, done.stdout) == (74, "")
-    assert "out/blocks/attack-0-0.json is gone: something removed it." in done.stderr
+    assert "out/blocks/attack-0-0.json was deleted during the run" in done.stderr
