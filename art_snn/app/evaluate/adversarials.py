@@ -1,6 +1,5 @@
 """Adversarials that anybody made, from a file: checked before a network is asked about them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from art_snn.app.evaluate.store import read_arrays
 from art_snn.app.evaluation.evaluation import NAME, is_name, name_from
 from art_snn.app.evaluation.words import budget_words
 from art_snn.attacks import FLIPS, require_measure
@@ -15,14 +15,14 @@ from art_snn.attacks.candidates import Candidates
 from art_snn.attacks.distances import distances
 from art_snn.attacks.persample import ROUNDING
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
-from art_snn.checks import ArgumentError, invalid, require, shown
+from art_snn.checks import ArgumentError, require, shown
 from art_snn.classifier import PyTorchSpikingClassifier
-from art_snn.files import damage, digest
-from art_snn.paths import FILE, expand_path, require_kind
+from art_snn.files import digest
+from art_snn.paths import expand_path
 
-ADVERSARIALS = "adversarials"
+_OPTION = "adversarials"
 """The option that names the files, as complaints call it."""
-CONTENT = "a .npz file with the array x, and index and name where they are needed"
+_CONTENT = "a .npz file with the array x, and index and name where they are needed"
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,10 @@ def read_submission(
     :param norm: "inf", "2", "0" or "shift".
     :raises FileNotFoundError: when there is no such file.
     :raises ValueError: for a file, a shape, an index or values that do not fit."""
-    path, measure = expand_path(ADVERSARIALS, file), require_measure(norm)
-    arrays = _arrays(path)
+    path, measure = expand_path(_OPTION, file), require_measure(norm)
+    remedy = "Write it with numpy.savez(file, x=adversarials, index=rows, name='your name')."
+    arrays = read_arrays(path, _OPTION, _CONTENT, remedy)
+    require("x" in arrays, _OPTION, _CONTENT, f"{path}, without x", remedy)
     given = _points(path, arrays["x"], classifier)
     index = _index(path, arrays.get("index"), len(given), len(x))
     points, there = x.copy(), np.zeros(len(x), dtype=bool)
@@ -68,40 +70,20 @@ def read_submission(
             SparseDynamicAttack(classifier, verbose=False)._samples(points)
         least[there] = min_budgets(measure, classifier, x[there], points[there])
     except ArgumentError as error:
-        raise ArgumentError(ADVERSARIALS, f"{path}: {error.complaint}") from error
+        raise ArgumentError(_OPTION, f"{path}: {error.complaint}") from error
     outside = int((least[there] > eps).sum())
     got = f"{outside} of {int(there.sum())} in {path} farther away, the farthest at "
     got += f"{least[there].max():.4g}"
     expected = f"adversarials {budget_words(norm, eps)} of their samples"
     remedy = "Project them into that ball, or leave them out. The index says which test sample "
     remedy += "each of them is of; without it they are the first ones, in their order."
-    require(not outside, ADVERSARIALS, expected, got, remedy)
+    require(not outside, _OPTION, expected, got, remedy)
     name = name_from(path.stem) if "name" not in arrays else str(arrays["name"])
     fits = is_name(name) and ("name" not in arrays or arrays["name"].dtype.kind == "U")
     fits = fits and ("name" not in arrays or arrays["name"].ndim == 0)
     remedy = "It says who made the adversarials, such as 'A. Turing'."
-    require(fits, ADVERSARIALS, NAME, f"{shown(name)} in {path}", remedy)
+    require(fits, _OPTION, NAME, f"{shown(name)} in {path}", remedy)
     return Submission(Candidates(name, points, there), least)
-
-
-def _arrays(path: Path) -> Mapping[str, np.ndarray]:
-    """The arrays of a file, x among them."""
-    require_kind(ADVERSARIALS, path, FILE, CONTENT)
-    remedy = "Write it with numpy.savez(file, x=adversarials, index=rows, name='your name')."
-    try:
-        spoilt = damage(path)
-        if spoilt is not None:
-            raise invalid(ADVERSARIALS, CONTENT, f"{path}, which {spoilt}", remedy)
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in ("x", "index", "name") if name in archive}
-    except ArgumentError:
-        raise
-    except Exception as error:
-        # What is no such archive fails in any way its bytes happen to lead to.
-        got = f"{path}, which cannot be read ({type(error).__name__})"
-        raise invalid(ADVERSARIALS, CONTENT, got, remedy) from error
-    require("x" in arrays, ADVERSARIALS, CONTENT, f"{path}, without x", remedy)
-    return arrays
 
 
 def _points(path: Path, points: np.ndarray, classifier: PyTorchSpikingClassifier) -> np.ndarray:
@@ -110,13 +92,13 @@ def _points(path: Path, points: np.ndarray, classifier: PyTorchSpikingClassifier
     fits = points.ndim > 0 and len(points) > 0 and points.shape[1:] == shape
     expected = f"x of shape (N, {', '.join(map(str, shape))})"
     remedy = "Give the adversarials in the shape that the network takes, one or more."
-    require(fits, ADVERSARIALS, expected, f"{points.shape} in {path}", remedy)
+    require(fits, _OPTION, expected, f"{points.shape} in {path}", remedy)
     remedy = "Give floating point numbers in the unit of the samples."
     real = points.dtype.kind in "fiu"
-    require(real, ADVERSARIALS, "x of real numbers", f"{points.dtype} in {path}", remedy)
+    require(real, _OPTION, "x of real numbers", f"{points.dtype} in {path}", remedy)
     odd = int((~np.isfinite(points)).reshape(len(points), -1).any(1).sum())
     got = f"{odd} of {len(points)} in {path} with NaN or infinity"
-    require(not odd, ADVERSARIALS, "x of finite values", got, "Leave these out.")
+    require(not odd, _OPTION, "x of finite values", got, "Leave these out.")
     return points
 
 
@@ -126,16 +108,16 @@ def _index(path: Path, index: np.ndarray | None, count: int, samples: int) -> np
     fits = rows.dtype.kind in "iu" and rows.shape == (count,)
     expected = f"index as {count} whole numbers, one for each adversarial"
     got = f"{rows.dtype} of shape {rows.shape} in {path}"
-    require(fits, ADVERSARIALS, expected, got, "Count test samples from 0.")
+    require(fits, _OPTION, expected, got, "Count test samples from 0.")
     lowest, highest = int(rows.min()), int(rows.max())
     expected = f"adversarials of test samples 0 to {samples - 1}"
     remedy = "Give the index of each, and leave out the others; --samples evaluates more."
     got = f"{lowest} to {highest} in {path}"
-    require(lowest >= 0 and highest < samples, ADVERSARIALS, expected, got, remedy)
+    require(lowest >= 0 and highest < samples, _OPTION, expected, got, remedy)
     twice = count - len(np.unique(rows))
     remedy = "Write further ones into another file: the option may be given several times."
     got = f"{twice} more in {path}"
-    require(not twice, ADVERSARIALS, "one adversarial of each sample", got, remedy)
+    require(not twice, _OPTION, "one adversarial of each sample", got, remedy)
     return rows
 
 
@@ -148,7 +130,7 @@ def _clipped(path: Path, points: np.ndarray, classifier: PyTorchSpikingClassifie
     expected = f"values from {low.min():g} to {high.max():g}, as the samples have"
     got = f"{points.min():g} to {points.max():g} in {path}, outside in {count} of {len(points)}"
     remedy = "Clip them to that range, or scale them as the samples are."
-    require(not count, ADVERSARIALS, expected, got, remedy)
+    require(not count, _OPTION, expected, got, remedy)
     clipped: np.ndarray = np.clip(points, low, high)
     return clipped
 

@@ -34,9 +34,9 @@ def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
         return {}
     parts = {"network": partial(_examine_network, target)}
     by_steps = target.measure not in (FLIPS, SHIFT)
-    for name, rule in examined_rules(target) if by_steps else ():
+    for name, rule in _examined_rules(target) if by_steps else ():
         parts[f"{name} gradients"] = partial(_examine_gradients, target, rule)
-    for plan in examined_attacks(target):
+    for plan in _examined_attacks(target):
         parts[plan.name] = partial(_examine_attack, target, plan)
     return parts
 
@@ -44,7 +44,7 @@ def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
 def _examine_network(target: Target) -> list[Finding]:
     """All of it at the first budget, and at every other one whether it fits the range."""
     model, arguments = target.classifier.model, _arguments(target)
-    rule = next((rule for _, rule in examined_rules(target)), model.rule)
+    rule = next((rule for _, rule in _examined_rules(target)), model.rule)
     subject = Subject(target.classifier, **arguments)
     others = [odd_budget(replace(subject, eps=eps)) for eps in target.budgets[1:]]
     with model.using(rule):
@@ -76,7 +76,7 @@ def _arguments(target: Target) -> dict[str, Any]:
     return samples | budget | {"batch_size": settings.batch_size, "seed": settings.seed}
 
 
-def examined_rules(target: Target) -> list[tuple[str, Gradient]]:
+def _examined_rules(target: Target) -> list[tuple[str, Gradient]]:
     """Rules whose gradients are examined: the first one of the plan, or those of the attack.
 
     An attack alone that takes no gradient has none."""
@@ -87,7 +87,7 @@ def examined_rules(target: Target) -> list[tuple[str, Gradient]]:
     return [(short_name(stage.rule), stage.rule) for stage in stages if stage.rule][:1]
 
 
-def examined_attacks(target: Target) -> list[Plan]:
+def _examined_attacks(target: Target) -> list[Plan]:
     """The attack next to the plan, with each rule, where it takes a budget and the samples."""
     stage = target.single_stage(target.budgets[0])
     images = target.x.ndim == 4 or not issubclass(stage.attack, SquareAttack)

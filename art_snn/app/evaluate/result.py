@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 import art_snn
 from art_snn.app.colours import titled
 from art_snn.app.evaluate.findings import find_searches, trial_findings
-from art_snn.app.evaluate.store import Store
+from art_snn.app.evaluate.store import Store, read_arrays
 from art_snn.app.evaluate.target import Target
-from art_snn.app.evaluate.units import block_name, certified, examination_units, read_bounds
+from art_snn.app.evaluate.units import block_name, examination_units, read_bounds
 from art_snn.app.evaluation import (
     Evaluation,
     Examples,
@@ -43,28 +43,27 @@ from art_snn.app.machine import describe_machine, device_type
 from art_snn.app.results import Result, as_json, earlier, fingerprint, structured
 from art_snn.app.tables import Form, Notes, Part, render_narrow
 from art_snn.attacks import Outcome
-from art_snn.checks import ArgumentError, invalid, require
+from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.encoders import describe_encoder
 from art_snn.files import damage, digest, write_arrays, write_json, write_text
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate
-from art_snn.paths import FILE, require_kind
 from art_snn.seeding import seeded
 from art_snn.zoo.entry import Standard
 
-BELOW, OPEN = 3, 4
+_BELOW, _OPEN = 3, 4
 """Exit statuses: less robust than was asked for, and findings where none may be."""
-TIMES = "times.json"
-EXAMPLE_COUNT = 8
+_TIMES = "times.json"
+_EXAMPLE_COUNT = 8
 """Samples that the report shows."""
 EXCERPT, EXCERPT_COUNT = "first.npz", 20
 """The file of an excerpt, and how many samples it holds at most."""
 _EXPECTED = "the first samples with their adversarials, as art-snn evaluate writes them"
 _REMEDY = "Evaluate again in a new folder."
-PACKAGES = ("torch", "numpy", "scipy", "adversarial-robustness-toolbox")
+_PACKAGES = ("torch", "numpy", "scipy", "adversarial-robustness-toolbox")
 """Distributions that all numbers depend on."""
-FRAMEWORKS = ("torchvision", "spikingjelly", "snntorch", "norse", "sinabs")
+_FRAMEWORKS = ("torchvision", "spikingjelly", "snntorch", "norse", "sinabs")
 """Distributions, each with a module of the same name, that classes of a network may come from."""
 
 
@@ -112,7 +111,7 @@ class EvaluationResult(Result):
 
     def status(self) -> int:
         """3 where the network is less robust than was asked for, 4 where findings are open."""
-        return BELOW if self._below else OPEN if self._doubted else 0
+        return _BELOW if self._below else _OPEN if self._doubted else 0
 
     def failure(self) -> str:
         """The reasons for that status, a line per budget; "" where nothing failed."""
@@ -196,20 +195,11 @@ class SampleExcerpt:
 
         :raises FileNotFoundError: when there is none.
         :raises ValueError: when the file is damaged or holds something else."""
-        path = folder / EXCERPT
-        require_kind("first", path, FILE, _EXPECTED)
-        try:
-            spoilt = damage(path)
-            if spoilt is not None:
-                raise invalid("first", _EXPECTED, f"{path}, which {spoilt}", _REMEDY)
-            with np.load(path, allow_pickle=False) as file:
-                return cls(**{name: file[name] for name in file.files})
-        except ArgumentError:
-            raise
-        except Exception as error:
-            # What is no such archive fails in any way its bytes happen to lead to.
-            got = f"{path}, which cannot be read ({type(error).__name__})"
-            raise invalid("first", _EXPECTED, got, _REMEDY) from error
+        arrays = read_arrays(folder / EXCERPT, "first", _EXPECTED, _REMEDY)
+        names = {one.name for one in fields(cls)}
+        got = f"arrays {', '.join(arrays)}"
+        require(arrays.keys() == names, "first", _EXPECTED, got, _REMEDY)
+        return cls(**arrays)
 
 
 def assemble(target: Target, title: str, store: Store, seconds: float) -> Evaluation:
@@ -233,15 +223,15 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
             _write_adversarials(target, trials[-1], array, place == _shown(target))
     excerpt = SampleExcerpt.collect(target, trials, store)
     write_arrays(settings.output / EXCERPT, **vars(excerpt))
-    write_json(settings.output / TIMES, {"seconds": times})
+    write_json(settings.output / _TIMES, {"seconds": times})
     contents = [store.read(unit.name)["findings"] for unit in examination_units(target)]
     findings = [structured(finding, Finding) for findings in contents for finding in findings]
-    names = [block_name("certificates", rows) for rows in target.slices if certified(target)]
+    names = [block_name("certificates", rows) for rows in target.slices if target.smoothed]
     parts = [structured(store.read(name)["certificate"], Certificate) for name in names]
     searches = find_searches(plan for _, plan in target.plans)
     proven = [read_bounds(target, store, rows) for rows in target.slices]
     return Evaluation(
-        name=label(target),
+        name=_label(target),
         title=title,
         key=target.key,
         norm=str(settings.norm),
@@ -271,11 +261,11 @@ def finished(target: Target, key: str, title: str) -> Evaluation | None:
     paths = [settings.output / name for name in _arrays_of(target, evaluation)]
     if not all(path.is_file() and damage(path) is None for path in paths):
         return None
-    provenance = replace(evaluation.provenance, training=training(target))
-    return replace(evaluation, name=label(target), title=title, provenance=provenance)
+    provenance = replace(evaluation.provenance, training=_training(target))
+    return replace(evaluation, name=_label(target), title=title, provenance=provenance)
 
 
-def label(target: Target) -> str:
+def _label(target: Target) -> str:
     """The name of the network: the one given, or that of the checkpoint or the folder."""
     path = target.subject.checkpoint
     if target.settings.name is not None:
@@ -286,7 +276,7 @@ def label(target: Target) -> str:
     return name_from(path.resolve().parent.name if path.stem == "network" else path.stem)
 
 
-def training(target: Target) -> str:
+def _training(target: Target) -> str:
     """How the network was trained, in words."""
     given = target.settings.training
     return target.subject.training if given is None else given
@@ -294,7 +284,7 @@ def training(target: Target) -> str:
 
 def files_of(target: Target, evaluation: Evaluation) -> tuple[str, ...]:
     """Names of the files next to evaluation.json, its report and its table: arrays and times."""
-    names = [*_arrays_of(target, evaluation), TIMES]
+    names = [*_arrays_of(target, evaluation), _TIMES]
     return tuple(name for name in names if (target.settings.output / name).exists())
 
 
@@ -327,7 +317,7 @@ def _write_adversarials(
     if target.settings.save_adversarials:
         arrays = {"x": target.x, "y": target.y, "adversarial": adversarials, "stage": stage}
         write_arrays(output / _file_of(trial), **arrays)
-    rows = np.flatnonzero(stage >= 0)[:EXAMPLE_COUNT]
+    rows = np.flatnonzero(stage >= 0)[:_EXAMPLE_COUNT]
     if shown and len(rows):
         broken = adversarials[rows]
         with seeded(target.settings.seed):
@@ -341,8 +331,8 @@ def _write_adversarials(
 def _provenance(target: Target, seconds: float) -> Provenance:
     settings, classifier, x, y = target.settings, target.classifier, target.x, target.y
     return Provenance(
-        command=typed_command(),
-        versions=versions(classifier, *target.sources),
+        command=_typed_command(),
+        versions=_versions(classifier, *target.sources),
         commit=_commit(),
         seed=settings.seed,
         block=max(settings.block, settings.batch_size),
@@ -360,7 +350,7 @@ def _provenance(target: Target, seconds: float) -> Provenance:
         shape=tuple(x.shape[1:]),
         dataset=target.data.name,
         parameters=sum(weight.numel() for weight in classifier.model.parameters()),
-        training=training(target),
+        training=_training(target),
         attack_dtype=settings.attack_dtype,
     )
 
@@ -371,19 +361,19 @@ def weights_digest(classifier: PyTorchSpikingClassifier) -> str:
     return fingerprint("weights", classifier, *nothing)[:16]
 
 
-def typed_command() -> str:
+def _typed_command() -> str:
     """The command as it was typed: art-snn, or the script that called this package."""
     program, *arguments = sys.argv
     package = Path(program).stem == "art-snn" or Path(program).parent == Path(art_snn.__path__[0])
     return shlex.join([*(["art-snn"] if package else ["python", program]), *arguments])
 
 
-def versions(*classifiers: PyTorchSpikingClassifier) -> dict[str, str]:
+def _versions(*classifiers: PyTorchSpikingClassifier) -> dict[str, str]:
     """Versions of all that the numbers depend on, and of the frameworks of the networks."""
     bases = {"art_snn": art_snn.__version__, "Python": platform.python_version()}
     kinds = {type(module) for one in classifiers for module in one.model.modules()}
     used = {base.__module__.partition(".")[0] for kind in kinds for base in kind.__mro__}
-    for name in (*PACKAGES, *(name for name in FRAMEWORKS if name in used)):
+    for name in (*_PACKAGES, *(name for name in _FRAMEWORKS if name in used)):
         bases[name] = "not installed"  # One that is used from its sources has no version.
         with suppress(PackageNotFoundError):
             bases[name] = version(name)

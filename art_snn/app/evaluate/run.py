@@ -17,7 +17,7 @@ from art_snn.checks import require
 from art_snn.progress import Progress, duration, say
 from art_snn.team import Team
 
-TOOK = "took"
+_TOOK = "took"
 """What the seconds that a block took are called in it."""
 
 
@@ -40,8 +40,8 @@ def run(settings: Evaluate) -> EvaluationResult | None:
             team.led(target.check)
             team.led(partial(require_bounds, target))
             units = all_units(target, store)
-            compute(units, store, team)
-            took = [store.read(unit.name).get(TOOK, 0.0) for unit in units if team.leads]
+            _compute(units, store, team)
+            took = [store.read(unit.name).get(_TOOK, 0.0) for unit in units if team.leads]
             evaluation = team.led(partial(assemble, target, title, store, sum(took)))
         entry = target.subject.entry
         result = EvaluationResult(
@@ -56,7 +56,7 @@ def run(settings: Evaluate) -> EvaluationResult | None:
         return result if team.leads else None
 
 
-def compute(units: Sequence[Unit], store: Store, team: Team) -> None:
+def _compute(units: Sequence[Unit], store: Store, team: Team) -> None:
     """Compute the units that are not done; each free process takes the next one.
 
     Those whose blocks others read come first, in a round of their own."""
@@ -74,7 +74,7 @@ def compute(units: Sequence[Unit], store: Store, team: Team) -> None:
                 start = monotonic()
                 progress.begin(unit)
                 content, arrays = unit.compute(progress.bar.note)
-                store.put(unit.name, content | {TOOK: monotonic() - start}, arrays)
+                store.put(unit.name, content | {_TOOK: monotonic() - start}, arrays)
                 progress.end()
             if early and any(unit.early for unit in units):
                 store.share([unit.name for unit in units if unit.early], team)
@@ -112,16 +112,16 @@ class EvaluationProgress:
             files = map(self.store.file, names)
             if step not in self.ended and all(file.exists() for file in files):
                 self.ended.add(step)
-                achieved = describe_step([self.store.read(name) for name in names])
+                achieved = _describe_step([self.store.read(name) for name in names])
                 say(f"{self._number(step)} {step}: {achieved}")
 
     def _number(self, step: str) -> str:
         return f"[{[*self.steps].index(step) + 1}/{len(self.steps)}]"
 
 
-def describe_step(contents: Sequence[Content]) -> str:
+def _describe_step(contents: Sequence[Content]) -> str:
     """What a step achieved, by the contents of its blocks, and how long it took."""
-    took = duration(sum(content.get(TOOK, 0.0) for content in contents))
+    took = duration(sum(content.get(_TOOK, 0.0) for content in contents))
     if "findings" in contents[0]:
         return f"{sum(len(content['findings']) for content in contents)}, {took}"
     if "bounds" in contents[0]:

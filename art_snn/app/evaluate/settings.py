@@ -10,7 +10,7 @@ from art_snn.app.settings import AttackDtype, Flag, Folder, Network, Open, Rules
 from art_snn.checks import require, require_distinct, require_number, require_seed, require_whole
 from art_snn.paths import FILE, expand_path, require_kind
 
-STANDARD = "standard"
+_STANDARD = "standard"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,4 +101,4 @@ class Evaluate(Network):
     @property
     def deciding_plan(self) -> str:
         """Name of the plan, or "" where an attack alone was asked for."""
-        return self.plan or ("" if self.attack else STANDARD)
+        return self.plan or ("" if self.attack else _STANDARD)

@@ -37,8 +37,8 @@ from art_snn.metrics import certify
 from art_snn.seeding import seeded
 from art_snn.team import Team
 
-USUAL_RULES: Mapping[str, Gradient] = MappingProxyType({"stbp": STBP()})
-PROBED = 8
+_USUAL_RULES: Mapping[str, Gradient] = MappingProxyType({"stbp": STBP()})
+_PROBED = 8
 """Samples that show whether a network draws at random."""
 
 
@@ -54,7 +54,7 @@ class Target:
     subject: Subject
     data: Dataset
     classifier: PyTorchSpikingClassifier
-    rules: Mapping[str, Gradient] = field(default_factory=lambda: USUAL_RULES)
+    rules: Mapping[str, Gradient] = field(default_factory=lambda: _USUAL_RULES)
     sources: tuple[PyTorchSpikingClassifier, ...] = ()
     submissions: tuple[Submission, ...] = ()
 
@@ -100,7 +100,7 @@ class Target:
             return replace(self, rules=parse_rules(self.settings.rules))
         (plan,) = self.single_plans(self.budgets[0])
         native = self.select_stages(plan).native
-        return replace(self, rules={"native": Native()} if native else USUAL_RULES)
+        return replace(self, rules={"native": Native()} if native else _USUAL_RULES)
 
     @property
     def x(self) -> np.ndarray:
@@ -124,9 +124,14 @@ class Target:
         return self.settings.eps
 
     @property
-    def by_draws(self) -> bool:
-        """True for Poisson encoding, which is certified by draws; bounds certify other networks."""
-        return isinstance(self.classifier.model.encoder, Poisson)
+    def bounded(self) -> bool:
+        """True where bounds are asked for, and the network draws nothing."""
+        return self.settings.bounds and not isinstance(self.classifier.model.encoder, Poisson)
+
+    @property
+    def smoothed(self) -> bool:
+        """True where bounds are asked for, and draws of Poisson encoding certify the network."""
+        return self.settings.bounds and not self.bounded
 
     @property
     def slices(self) -> list[slice]:
@@ -188,10 +193,10 @@ class Target:
     @cached_property
     def random(self) -> bool:
         """True where predictions of the first samples differ from draw to draw."""
-        x, y, predictions = self.x[:PROBED], self.y[:PROBED], []
+        x, y, predictions = self.x[:_PROBED], self.y[:_PROBED], []
         for seed in (0, 1):
             with seeded(seed):
-                predictions.append(self.classifier.predict(x, batch_size=PROBED))
+                predictions.append(self.classifier.predict(x, batch_size=_PROBED))
         return random(predictions, y)
 
     def select_stages(self, plan: Plan) -> Suited:
@@ -214,7 +219,7 @@ class Target:
             require(fits, argument, expected, f"{plan.name} ({''.join(reasons[:1])})", remedy)
         for plan in self.single_plans(eps):
             check_stage(plan.stages[0], self.classifier, self.x, norm=self.measure, eps=eps)
-        if settings.bounds and self.by_draws:
+        if self.smoothed:
             try:
                 certify(self.classifier, self.x, self.y, selection=1, draws=1)
             except ArgumentError as error:

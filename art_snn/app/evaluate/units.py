@@ -22,12 +22,12 @@ from art_snn.findings import Finding
 from art_snn.metrics import certify
 from art_snn.seeding import seeded
 
-METHOD = "counts"
+_METHOD = "counts"
 """The method that bounds spikes: of those there are, none is tighter."""
-DRAWS, ALPHA = 1000, 0.001
+_DRAWS, _ALPHA = 1000, 0.001
 """Of a certificate: draws per sample, and the probability that it is wrong, at most."""
 
-Block = tuple[Content, dict[str, np.ndarray]]
+_Block = tuple[Content, dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -41,19 +41,9 @@ class Unit:
 
     name: str
     step: str
-    compute: Callable[[Callable[[str], None]], Block]
+    compute: Callable[[Callable[[str], None]], _Block]
     length: float = 1.0
     early: bool = False
-
-
-def bounded(target: Target) -> bool:
-    """True where bounds are asked for, and the network draws nothing."""
-    return target.settings.bounds and not target.by_draws
-
-
-def certified(target: Target) -> bool:
-    """True where bounds are asked for, and draws certify the network."""
-    return target.settings.bounds and target.by_draws
 
 
 def block_name(work: str, rows: slice) -> str:
@@ -69,7 +59,7 @@ def all_units(target: Target, store: Store) -> list[Unit]:
             compute = partial(_attack, target, store, eps, plan, rows, clean=place == 0)
             name, step = block_name(f"attack-{place}", rows), f"{plan.name}, eps {eps:.4g}"
             units.append(Unit(name, step, compute, len(plan.stages)))
-    for rows in target.slices if certified(target) else ():
+    for rows in target.slices if target.smoothed else ():
         compute = partial(_certify, target, rows)
         units.append(Unit(block_name("certificates", rows), "certificates", compute))
     return units
@@ -83,30 +73,30 @@ def examination_units(target: Target) -> list[Unit]:
     return units
 
 
-def _examine(about: str, examine: Callable[[], list[Finding]], _: Any) -> Block:
+def _examine(about: str, examine: Callable[[], list[Finding]], _: Any) -> _Block:
     return {"findings": as_json([replace(one, about=about) for one in examine()])}, {}
 
 
 def _bounds_units(target: Target) -> Iterator[Unit]:
-    for place, eps in enumerate(target.budgets if bounded(target) else ()):
+    for place, eps in enumerate(target.budgets if target.bounded else ()):
         for rows in target.slices:
             compute = partial(_bound, target, eps, rows)
             name, step = block_name(f"bounds-{place}", rows), f"bounds, eps {eps:.4g}"
             yield Unit(name, step, compute, inf, early=True)
 
 
-def _bound(target: Target, eps: float, rows: slice, _: Any) -> Block:
-    bounds = bounds_of(target, target.x[rows], target.y[rows], eps)
+def _bound(target: Target, eps: float, rows: slice, _: Any) -> _Block:
+    bounds = _bounds_of(target, target.x[rows], target.y[rows], eps)
     wrong = np.array(predicted_classes(target, rows)) != target.y[rows]
     _require_sound(bounds, rows, wrong, "misclassified without an attack")
     return {"bounds": as_json(bounds)}, {}
 
 
-def bounds_of(target: Target, x: np.ndarray, y: np.ndarray, eps: float) -> Bounds:
+def _bounds_of(target: Target, x: np.ndarray, y: np.ndarray, eps: float) -> Bounds:
     """What is proven of samples x ``(N, *shape)`` of classes y at a budget."""
-    how, size = (target.measure, METHOD), target.settings.batch_size
+    how, size = (target.measure, _METHOD), target.settings.batch_size
     certificate = certify_bounds(target.classifier, x, y, eps, *how, batch_size=size)
-    return Bounds(eps, METHOD, False, certificate.margin)
+    return Bounds(eps, _METHOD, False, certificate.margin)
 
 
 def require_bounds(target: Target) -> None:
@@ -114,14 +104,14 @@ def require_bounds(target: Target) -> None:
 
     A few of these are tried: the first, and those of the lowest value, of the highest one, and of
     most values in between."""
-    if not bounded(target):
+    if not target.bounded:
         return
     flat = target.x.reshape(len(target.x), -1)
     lows, highs = flat.min(1), flat.max(1)
     between = ((flat > lows.min()) & (flat < highs.max())).sum(1)
     rows = np.unique([0, lows.argmin(), highs.argmax(), between.argmax()])
     try:
-        bounds_of(target, target.x[rows], target.y[rows], target.budgets[0])
+        _bounds_of(target, target.x[rows], target.y[rows], target.budgets[0])
     except ArgumentError as error:
         argument = "bounds" if error.argument == "classifier" else error.argument
         raise ArgumentError(argument, error.complaint) from error
@@ -129,7 +119,7 @@ def require_bounds(target: Target) -> None:
 
 def read_bounds(target: Target, store: Store, rows: slice) -> dict[float, Bounds]:
     """What is proven of a block at each budget; nothing where bounds were not asked for."""
-    budgets = target.budgets if bounded(target) else ()
+    budgets = target.budgets if target.bounded else ()
     names = [block_name(f"bounds-{place}", rows) for place, _ in enumerate(budgets)]
     several = (structured(store.read(name)["bounds"], Bounds) for name in names)
     return {bounds.eps: bounds for bounds in several}
@@ -154,7 +144,7 @@ def _attack(
     rows: slice,
     note: Callable[[str], None],
     clean: bool,
-) -> Block:
+) -> _Block:
     """The outcome of a plan on a block; `clean` adds the predictions of the samples.
 
     Samples that bounds certify are not attacked."""
@@ -192,9 +182,9 @@ def _attack(
     return content, {"adversarials": outcome.adversarials}
 
 
-def _certify(target: Target, rows: slice, _: Any) -> Block:
+def _certify(target: Target, rows: slice, _: Any) -> _Block:
     how: dict[str, Any] = {"batch_size": target.settings.batch_size, "seed": _seed(target, rows)}
-    how |= {"draws": DRAWS, "alpha": ALPHA}
+    how |= {"draws": _DRAWS, "alpha": _ALPHA}
     certificate = certify(target.classifier, target.x[rows], target.y[rows], **how)
     return {"certificate": as_json(certificate)}, {}
 

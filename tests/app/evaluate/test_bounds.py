@@ -163,7 +163,7 @@ def test_a_block_whose_samples_are_all_certified_is_not_attacked(folder, monkeyp
 
 
 def test_a_network_with_poisson_encoding_is_certified_by_draws(folder, monkeypatch):
-    monkeypatch.setattr(units, "DRAWS", 20)
+    monkeypatch.setattr(units, "_DRAWS", 20)
     text = (folder / "model.py").read_text("utf-8")
     text = text.replace("Direct", "Poisson")
     (folder / "model.py").write_text(text, "utf-8")
