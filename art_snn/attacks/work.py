@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 from art_snn.attacks.plan import Stage
-from art_snn.attacks.run import GRADIENTS
+from art_snn.attacks.spiking_auto_attack import GRADIENTS
 from art_snn.gradients import EOT, Gradient
 
 RUNS = ("num_random_init", "nb_random_init", "nb_restarts", "targets", "binary_search_steps")

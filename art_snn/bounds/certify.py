@@ -7,7 +7,7 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from numpy.typing import NDArray
 
-from art_snn.attacks.distances import FLIPS, SHIFT, require_budget, require_measure
+from art_snn.attacks.balls import FLIPS, SHIFT, require_budget, require_measure
 from art_snn.bounds.applicable import check_bounded
 from art_snn.bounds.bounding import Bounding
 from art_snn.bounds.firing import METHODS

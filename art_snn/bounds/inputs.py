@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from art_snn.attacks.distances import FLIPS
+from art_snn.attacks.balls import FLIPS
 from art_snn.bounds.box import Box, Change, Reach, Spread
 from art_snn.bounds.flips import FlipReach
 

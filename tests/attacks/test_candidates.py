@@ -5,7 +5,7 @@ import pytest
 
 from art_snn import STBP
 from art_snn.attacks import AutoPGD, Outcome, Plan, SpikingAutoAttack, Stage
-from art_snn.attacks.candidates import Candidates
+from art_snn.attacks.outcome import Candidates
 from tests import small
 
 PLAN = Plan("weak", (Stage(AutoPGD, STBP(), {"max_iter": 1}),))

@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 from art_snn.attacks import FLIPS, SHIFT, require_budget, require_measure, shifts
 from art_snn.attacks.balls import require_norm
-from art_snn.attacks.distances import distances
+from art_snn.attacks.balls import distances
 
 STEPS = 6
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from art_snn.attacks.left import Left
+from art_snn.attacks.best import Left
 
 
 def test_host_and_device_have_the_same_rows_after_every_step():

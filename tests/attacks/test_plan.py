@@ -9,9 +9,9 @@ import pytest
 from art.attacks.evasion import SquareAttack
 
 from art_snn import RGA, Mean
-from art_snn.attacks import PLANS, AutoPGD, Plan, SparseDynamicAttack, SpikeRetiming, Stage, planned
+from art_snn.attacks import PLANS, AutoPGD, Plan, SparseDynamicAttack, SpikeRetiming, Stage, resolve_plan
 from art_snn.attacks.borrowed import Borrowed
-from art_snn.attacks.distances import FLIPS, SHIFT
+from art_snn.attacks.balls import FLIPS, SHIFT
 from art_snn.attacks.plan import short_stage
 from tests.networks import build
 
@@ -68,7 +68,7 @@ def test_the_stages_of_the_plans_have_names_of_a_few_words():
 @pytest.mark.parametrize("carried", [copy.deepcopy, lambda plan: pickle.loads(pickle.dumps(plan))])
 @pytest.mark.parametrize("name", sorted(PLANS))
 def test_plans_carry_over_to_other_processes(name, carried):
-    plan = planned(name, np.inf)
+    plan = resolve_plan(name, np.inf)
     for stage, other in zip(plan.stages, carried(plan).stages, strict=True):
         assert (stage, str(stage)) == (other, str(other))
         with pytest.raises(TypeError):
@@ -137,17 +137,17 @@ def test_attacks_of_arts_are_borrowed_with_what_they_know():
 @pytest.mark.parametrize("norm", NORMS)
 def test_the_named_plans_have_stages_for_every_norm_that_know_its_budget(norm):
     for name in PLANS:
-        plan = planned(name, norm)
+        plan = resolve_plan(name, norm)
         assert plan.name == name
         assert all(stage.kind.budget(norm, 1) for stage in plan.stages)
 
 
 def test_a_plan_of_ones_own_is_taken_as_it_is():
     plan = Plan("mine", (Stage(AutoPGD),))
-    assert planned(plan, 2.0) is plan
+    assert resolve_plan(plan, 2.0) is plan
 
 
 @pytest.mark.parametrize("plan", ["slow", 3, None, ["fast"], Stage(AutoPGD)])
 def test_unknown_plans_are_refused(plan):
     with pytest.raises(ValueError, match=r"^plan: expected one of standard, fast, ensemble-19, "):
-        planned(plan, np.inf)
+        resolve_plan(plan, np.inf)

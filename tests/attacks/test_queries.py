@@ -9,7 +9,7 @@ from torch import nn
 from art_snn import EOT, RGA, STBP
 from art_snn.attacks.objectives import cross_entropy, margin, towards
 from art_snn.attacks.queries import Queries, close, logits_and_gradient
-from art_snn.attacks.remembering import passes
+from art_snn.attacks.queries import passes
 from art_snn.gradients import Extended, Mean
 from tests.attacks.classifiers import linear, stock
 from tests.networks import Probabilities, build

@@ -8,7 +8,7 @@ from torch import nn
 
 from art_snn.attacks import SparseDynamicAttack
 from art_snn.attacks.best import Best
-from art_snn.attacks.flips import Flips
+from art_snn.attacks.sparse_dynamic import Flips
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.randomness import uniform_noise
 from tests.attacks.classifiers import linear, stock

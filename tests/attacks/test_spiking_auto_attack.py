@@ -20,7 +20,7 @@ from art_snn.attacks import (
     SpikingAutoAttack,
     StableAdaptivePGD,
     Stage,
-    planned,
+    resolve_plan,
     shifts,
 )
 from art_snn.attacks.grids import DLR
@@ -101,7 +101,7 @@ def test_more_stages_never_break_less_wherever_they_stand(trained_layers, known)
 
 @pytest.mark.parametrize("norm", [np.inf, 2.0])
 def test_standard_begins_with_fast_and_goes_on(norm):
-    fast, standard = ([str(s) for s in planned(p, norm).stages] for p in ("fast", "standard"))
+    fast, standard = ([str(s) for s in resolve_plan(p, norm).stages] for p in ("fast", "standard"))
     assert standard[: len(fast)] == fast
     assert len(standard) > len(fast)
 

@@ -15,7 +15,7 @@ from art_snn.attacks import (
     SpikingAutoAttack,
     SquareSearch,
     Stage,
-    planned,
+    resolve_plan,
 )
 from art_snn.attacks.crafting import STEP, STEPS
 from art_snn.attacks.grids import NATIVE
@@ -72,7 +72,7 @@ def test_what_pgd_of_seven_steps_breaks_the_plan_breaks_by_the_same_steps(norm, 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("name", PLANS)
 def test_every_attack_of_a_plan_runs_once_under_the_native_gradient(name, norm, native):
-    plan, some = planned(name, norm), torch.rand(2, 1, 8, 8, dtype=torch.float64)
+    plan, some = resolve_plan(name, norm), torch.rand(2, 1, 8, 8, dtype=torch.float64)
     found = suited(plan, native, norm, some)
     asking = [stage for stage in plan.stages if stage.by_gradients]
     running = [str(stage) for stage in found.stages if stage.by_gradients]
@@ -106,8 +106,8 @@ def test_event_frames_are_attacked_under_the_native_gradient(norm, eps):
 def test_networks_of_art_snn_keep_their_stages_and_skip_what_does_not_suit(trained_layers, known):
     classifier, some = build(trained_layers), torch.as_tensor(known[0][:2])
     for name in PLANS:
-        found = suited(planned(name, np.inf), classifier, np.inf, some)
-        assert found.stages == list(planned(name, np.inf).stages)
+        found = suited(resolve_plan(name, np.inf), classifier, np.inf, some)
+        assert found.stages == list(resolve_plan(name, np.inf).stages)
         assert (found.skipped, found.native) == ({}, {})
     plan = Plan("mine", (Stage(AutoPGD, CBA(), SHORT), Stage(AutoPGD, RGA(), SHORT)), NATIVE)
     found = suited(plan, classifier, np.inf, some)

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from art_snn.app.evaluate.settings import Settings
 from art_snn.app.evaluation.evaluation import NAME, is_name, name_from
 from art_snn.app.evaluation.words import budget_words
-from art_snn.attacks.candidates import Candidates
-from art_snn.attacks.distances import FLIPS, distances
-from art_snn.attacks.persample import ROUNDING
+from art_snn.attacks.balls import FLIPS, ROUNDING, distances
+from art_snn.attacks.outcome import Candidates
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
 from art_snn.checks import ArgumentError, invalid, require, shown
 from art_snn.classifier import PyTorchSpikingClassifier

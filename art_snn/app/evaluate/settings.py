@@ -18,9 +18,9 @@ from art_snn.attacks import (
     SHIFT,
     SHORT_NAMES,
     Plan,
-    planned,
     require_budget,
     require_measure,
+    resolve_plan,
 )
 from art_snn.checks import (
     Folder,
@@ -240,7 +240,7 @@ class Settings(Experiment):
 
     def plans(self, eps: float) -> list[Plan]:
         """What is run at a budget: the attack with each rule first, the plan last."""
-        plan = [planned(self.deciding_plan, self.measure)] if self.deciding_plan else []
+        plan = [resolve_plan(self.deciding_plan, self.measure)] if self.deciding_plan else []
         return [*with_rules(self.attack_plan(eps), self.attack_rules), *plan]
 
     @property

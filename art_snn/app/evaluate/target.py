@@ -15,7 +15,7 @@ from art_snn.app.evaluate.settings import Settings
 from art_snn.app.resume import fingerprint
 from art_snn.app.trained import Trained
 from art_snn.attacks import Plan, Stage
-from art_snn.attacks.candidates import Candidates
+from art_snn.attacks.outcome import Candidates
 from art_snn.attacks.persample import PerSampleAttack
 from art_snn.attacks.plan import Suited, suited
 from art_snn.attacks.randomness import random

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from art_snn.app.evaluation import Evaluation, Trial, Verdict
 from art_snn.app.evaluation.words import budget_words
-from art_snn.attacks.candidates import PREFIX
+from art_snn.attacks.outcome import PREFIX
 from art_snn.checks import invalid
 from art_snn.findings import Finding
 from art_snn.metrics import Share

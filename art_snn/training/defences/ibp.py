@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from art_snn.attacks.distances import FLIPS
+from art_snn.attacks.balls import FLIPS
 from art_snn.bounds import METHODS, Bounding, check_bounded
 from art_snn.bounds.firing import Method
 from art_snn.checks import (

@@ -7,7 +7,7 @@ import torch
 from art_snn.app.evaluate import Settings
 from art_snn.app.evaluate.findings import examinations, find_searches, trial_findings
 from art_snn.app.evaluate.target import Target
-from art_snn.attacks import Outcome, planned
+from art_snn.attacks import Outcome, resolve_plan
 from art_snn.gradients import RGA, STBP, Native
 from tests import adapted
 from tests.attacks.classifiers import around
@@ -70,8 +70,8 @@ def test_the_results_of_attacks_are_themselves_reasons_for_doubt(trials, expecte
 
 
 def test_the_stages_that_search_are_those_whose_attack_asks_for_no_gradient():
-    assert find_searches([planned("standard", np.inf)]) >= {SEARCH, LOCAL}
-    assert all(words.startswith("Square") for words in find_searches([planned("standard", 2.0)]))
+    assert find_searches([resolve_plan("standard", np.inf)]) >= {SEARCH, LOCAL}
+    assert all(words.startswith("Square") for words in find_searches([resolve_plan("standard", 2.0)]))
 
 
 def target(settings, kind="inline"):
