@@ -89,7 +89,7 @@ class Settings(Experiment):
         names = ("architecture", "batch_size", *PROCESS)
         same: dict[str, Any] = {name: getattr(self, name) for name in names}
         rules = dict(self.rules or {})
-        optimizer = TRAINED_BY.optimizer_of if self.training else None
+        optimizer = TRAINED_BY.build_optimizer if self.training else None
         load = Workload(x=x, y=y, rules=rules, optimizer=optimizer, **same)
         network = load.network()
         for rule in rules.values():

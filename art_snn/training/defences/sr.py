@@ -4,8 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn.checks import require_number, set_fields
-from art_snn.training.defences.base import Defence
-from art_snn.training.learner import Learner
+from art_snn.training.defences.base import Defence, Learner
 from art_snn.transfers import sent
 
 
@@ -45,7 +44,7 @@ class SR(Defence):
         penalty = ((there - here) / self.step).square().mean()
         return nn.functional.cross_entropy(logits, y) + self.sparsity * penalty
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Name and weight."""
         return f"SR, sparsity {self.sparsity:g}"
 

@@ -214,7 +214,7 @@ def test_settings_of_an_attack_that_does_not_run_are_refused(change):
 def test_the_budget_is_that_of_the_attack_and_a_defence_without_one_is_refused():
     adversary = replace(against(), eps=0.3, value_range=(0.0, 2.0))
     assert (adversary.defence.eps, adversary.defence.value_range) == (0.3, (0.0, 2.0))
-    assert adversary.words() == "any attack within eps 0.3"
+    assert adversary.describe() == "any attack within eps 0.3"
     words = f"eps=0.3, norm=inf, value_range=(0.0, 2.0), defence={adversary.defence!r}"
     assert repr(adversary) == f"AdversarialTraining({words})"
     with pytest.raises(ValueError, match=r"^defence: expected IBP with a budget, got one without"):
@@ -225,35 +225,3 @@ def test_samples_outside_the_value_range_are_refused():
     x, y = samples()
     with pytest.raises(ValueError, match=r"^x: expected values within value_range, 0 to 1"):
         train(network(), 5 * x, y, RECIPE, adversary=against())
-
-
-@pytest.mark.parametrize("flips", [1, 2])
-def test_flips_of_binary_samples_take_the_place_of_eps(flips):
-    net, (x, y) = network().train(), batch()
-    x = (x > 0.5).double()
-    first = net.layers[0].module[0]
-    steps = torch.where(x[:, None] == 1, -first.weight, first.weight)
-    rises, falls = ((sign * steps).clamp(min=0).topk(flips).values.sum(-1) for sign in (1, -1))
-    fire, site = net.training_gradient.firing(), Site("", net.layers[1].dynamics)
-    ends = [first(x) - falls, first(x) + rises]
-    fewest, most = (fire(site, end.expand(STEPS, *end.shape)).mean(0) for end in ends)
-    last = net.layers[2].module[0]
-    rows = last.weight[y][:, None] - last.weight
-    least = torch.where(rows > 0, rows * fewest[:, None], rows * most[:, None]).sum(-1)
-    worst = nn.functional.cross_entropy(last.bias - last.bias[y][:, None] - least, y)
-    expected = torch.autograd.grad(worst, [first.weight, last.weight])
-    defence = against(bound_weight=1.0, flips=flips).defence
-    loss = defence.loss(Learner(network=net, progress=1.0), x, x, y)
-    torch.testing.assert_close(loss, worst, rtol=3e-3, atol=0)
-    gradients = torch.autograd.grad(loss, [first.weight, last.weight])
-    for gradient, other in zip(gradients, expected, strict=True):
-        torch.testing.assert_close(gradient, other, rtol=1e-2, atol=1e-3)
-
-
-def test_flips_are_of_binary_samples_and_whole():
-    words = AdversarialTraining(defence=IBP(flips=3)).words()
-    assert words == "any attack within 3 flips"
-    with pytest.raises(ValueError, match=r"^x: expected values 0 and 1 alone with flips"):
-        train(network(), *samples(), RECIPE, adversary=against(flips=1))
-    with pytest.raises(ValueError, match=r"^flips: expected a whole number >= 0, got 0.5"):
-        IBP(flips=0.5)
