@@ -273,9 +273,11 @@ class SpikingAutoAttack(BoundedAttack):
                 one = record
                 if stage.transfer:
                     label, words = (f"{text} on source {place}" for text in (stage.label, stage))
-                    names = {"label": label, "description": words}
-                    one = replace(record, id=f"{stage.id}-source-{place}", **names)
-                seed = stage.seed(self.seed, again=sum(step.record.id == one.id for step in steps))
+                    name = f"{stage.id}-source-{place}"
+                    one = replace(record, id=name, label=label, description=words)
+                seed = stage.seed(
+                    self.seed, again=sum(s.record.description == one.description for s in steps)
+                )
                 attack = stage.build(source, self.norm, self.eps, self.batch_size, seed)
                 steps.append(Step(stage, one, attack, rule))
         return steps, unused

@@ -38,7 +38,11 @@ def trials(files: Iterable[Path]) -> list[tuple[str, Trial]]:
     found = []
     for file in files:
         evaluation = read_evaluation(file).evaluation
-        ours = [one for one in evaluation.trials if control in one.outcome.stages]
+        ours = [
+            one
+            for one in evaluation.trials
+            if any(control == stage.description for stage in one.outcome.stages)
+        ]
         if ours and there(evaluation.name):
             found.append((evaluation.name, max(ours, key=lambda trial: trial.eps)))
     remedy = "Evaluate a network anew, in the maximum norm."

@@ -272,7 +272,7 @@ class Settings(Experiment):
         below, doubted = self._failures(result)
         lines = [f"{_words(one)} is below {self.fail_under:g} (--fail-under)" for one in below]
         for one in doubted:
-            names = join_words(list(dict.fromkeys(str(f.name) for f in one.findings)))
+            names = join_words(list(dict.fromkeys(str(f.title) for f in one.findings)))
             at = short_budget(one.norm, one.eps)
             lines.append(f"findings are open {at} (--strict): {names}")
         return "\n".join(lines)

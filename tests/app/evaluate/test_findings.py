@@ -71,7 +71,9 @@ def test_the_results_of_attacks_are_themselves_reasons_for_doubt(trials, expecte
 
 def test_the_stages_that_search_are_those_whose_attack_asks_for_no_gradient():
     assert find_searches([resolve_plan("standard", np.inf)]) >= {SEARCH, LOCAL}
-    assert all(words.startswith("Square") for words in find_searches([resolve_plan("standard", 2.0)]))
+    assert all(
+        words.startswith("Square") for words in find_searches([resolve_plan("standard", 2.0)])
+    )
 
 
 def target(settings, kind="inline"):

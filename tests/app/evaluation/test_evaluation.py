@@ -110,7 +110,7 @@ def test_blocks_are_joined_by_the_words_of_their_stages():
     first = trial("a", EPS, (0, 1), ("one", "two"), skipped={"three": "no"}).outcome
     skipped = {"one": "why", "three": "no"}
     second = trial("a", EPS, (0, -2), ("two",), skipped=skipped).outcome
-    joined = Outcome.joined([first, second])
+    joined = Outcome.concatenate([first, second])
     assert joined.stages == ("one", "two")
     assert joined.stage.tolist() == [0, 1, 1, -2]
     assert joined.skipped == {"three": "no"}
@@ -122,7 +122,7 @@ def test_stages_that_ran_natively_in_one_block_are_not_skipped():
     gradients = ("one by rga",)
     ran = trial("a", EPS, (0,), ("one by native",), native=native, gradients=gradients).outcome
     not_run = trial("a", EPS, (-1,), (), skipped=native, gradients=gradients).outcome
-    joined = Outcome.joined([ran, not_run])
+    joined = Outcome.concatenate([ran, not_run])
     assert (joined.native, joined.gradients, joined.skipped) == (native, gradients, {})
     assert as_json(structured(as_json(Trial("a", EPS, joined)), Trial).outcome) == as_json(joined)
 
