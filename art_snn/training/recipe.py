@@ -20,7 +20,7 @@ from art_snn.checks import (
     set_counts,
     set_fields,
 )
-from art_snn.precision import TrainDtype, require_train_dtype
+from art_snn.precision import require_train_dtype
 
 PUBLISHED_SIDE = 32
 
@@ -77,7 +77,7 @@ class Recipe:
     flip: Open[bool] = None
     cutout: Open[int] = None
     seed: int = 0
-    train_dtype: TrainDtype = None
+    train_dtype: str | None = None
     left_open: ClassVar[frozenset[str]] = frozenset()
     """Names of what this recipe has from its optimizer, which a defence may settle otherwise."""
 

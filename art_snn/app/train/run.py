@@ -12,7 +12,7 @@ from art_snn.checks import require
 from art_snn.classifier import wrapped
 from art_snn.data import Dataset
 from art_snn.metrics import Share
-from art_snn.precision import taken
+from art_snn.precision import compute_dtype
 from art_snn.seeding import seeded
 from art_snn.team import ALONE, Team
 from art_snn.training import Validation, train
@@ -71,7 +71,7 @@ def fitted(settings: Settings, data: Dataset, team: Team = ALONE) -> Fitted:
     if adversary is not None:
         against, defence = adversary.describe(), adversary.defence.describe()
         title += f", hardened by {defence}" if defence else ""
-    _, precision = taken(recipe.train_dtype, classifier.device)
+    _, precision = compute_dtype(recipe.train_dtype, classifier.device)
     title += f", trained in {precision}" if precision else ""
     result = Fitted(tuple(history), correct, title, against, recipe, notes)
     if team.leads:

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork, readout_dtype
-from art_snn.precision import mixed
+from art_snn.precision import autocast
+from art_snn.state import to_device
 from art_snn.training.recipe import Recipe
-from art_snn.transfers import sent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +29,8 @@ class Learner:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Samples [N, ...] on any device -> logits [N, K], of single precision at least."""
-        with mixed(self.train_dtype, self.device):
-            logits: Tensor = self.network(sent(x, self.device))
+        with autocast(self.train_dtype, self.device):
+            logits: Tensor = self.network(to_device(x, self.device))
         return logits.to(readout_dtype(logits))
 
     def at_input(self, x: Tensor) -> Tensor:
