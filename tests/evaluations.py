@@ -1,6 +1,7 @@
 """Evaluations written by hand: what a report is made of, without a network."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,12 @@ WEAK = replace(RISES, about="PGD-7 by stbp", evidence={"broken": 402.0})
 
 
 def trial(
-    name: str, eps: float, stage: Any, stages: tuple[StageRecord, ...] = (PGD,), **changes: Any
+    name: str, eps: float, stage: Any, stages: Sequence[Any] = (PGD,), **changes: Any
 ) -> Trial:
-    """A trial in which each sample took as many queries as its row says, from 2 on."""
+    """A trial in which each sample took as many queries as its row says, from 2 on.
+
+    A text among the stages is one with a gradient, or adversarials from elsewhere."""
+    records = tuple(one if isinstance(one, StageRecord) else record(one) for one in stages)
     stage = np.array(stage, dtype=np.int64)
     rows = np.arange(len(stage))
     columns: dict[str, Any] = {
@@ -61,7 +65,14 @@ def trial(
         "votes": ((stage >= 0) | (stage == Outcome.WRONG)).astype(int),
     }
     usual = {"skipped": (), "draws": 1, "stage": stage, **columns}
-    return Trial(name, eps, Outcome(stages, **(usual | changes)))
+    return Trial(name, eps, Outcome(records, **(usual | changes)))
+
+
+def record(words: str, status: Any = None, reason: str = "", instead_of: str = "") -> StageRecord:
+    """A stage with a gradient, or adversarials from elsewhere."""
+    submitted = words.startswith("adversarials ")
+    status = status or ("submitted" if submitted else "ran")
+    return StageRecord(words, words, words, not submitted, status, instead_of, reason)
 
 
 def write(evaluation: Evaluation, folder: Path) -> None:

@@ -147,6 +147,5 @@ def test_without_sources_the_outcome_says_that_nothing_was_transferred(trained_l
     crafting = attack(trained_layers, ())
     crafting.generate(known[0][:2], known[1][:2])
     assert crafting.outcome.stages == ()
-    assert crafting.outcome.skipped == {
-        str(TRANSFER): "no networks to transfer from (sources) were given"
-    }
+    why = "no networks to transfer from (sources) were given"
+    assert crafting.outcome.skipped == (TRANSFER.record("skipped", reason=why),)

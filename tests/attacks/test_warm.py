@@ -63,7 +63,7 @@ def test_a_warm_stage_begins_at_the_largest_margin_of_all_points_before(
     warm = Stage(AutoPGD, STBP(), {"max_iter": 2}, warm=True)
     attack = attacking(trained_layers, *stages, warm)
     passes = asked(attack.estimator.model, attack, x, y)
-    assert attack.outcome.broken_by == dict.fromkeys(map(str, (*stages, warm)), 0)
+    assert attack.outcome.broken_by == dict.fromkeys((one.id for one in (*stages, warm)), 0)
     points, logits = (torch.stack(every) for every in zip(*passes["RGA"], strict=True))
     margins = torch.stack([margin(each, torch.as_tensor(y)) for each in logits])
     expected = points[margins.argmax(0), torch.arange(len(y))]
