@@ -71,7 +71,7 @@ def evaluate(
     usual += () if "--attack" in words else ("--plan", "fast")
     arguments = ("evaluate", *network, *usual, *words)
     if plan is not None:
-        patch.setattr(target, "planned", lambda *_: plan)
+        patch.setattr(target, "resolve_plan", lambda *_: plan)
     patch.setattr(result, "render_page", lambda _: "")
     patch.setattr(command, "run", partial(_run, fields={"examined": 0, "block": 16} | fields))
     patch.setattr(sys, "argv", ["art-snn", *arguments])

@@ -19,8 +19,7 @@ from art_snn.app.evaluate.result import (
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import predicted_classes
 from art_snn.app.evaluation import Evaluation
-from art_snn.attacks.run import FRESH
-from art_snn.attacks.spiking_auto_attack import DRAWS
+from art_snn.attacks.spiking_auto_attack import DRAWS, FRESH
 from art_snn.checks import ArgumentError
 from art_snn.files import digest
 from art_snn.seeding import seeded

@@ -10,20 +10,28 @@ from art.attacks.evasion import SquareAttack
 
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluation import Trial
+from art_snn.app.evaluation.words import join_words
 from art_snn.attacks import FLIPS, SHIFT, Outcome, Plan, attack_errors
 from art_snn.findings import (
+    DRAWS,
+    MARGIN,
+    NATIVE,
+    OTHER_RULES,
+    SEARCH,
+    SOURCES,
+    STEPS,
+    UPPER_BOUND,
     Finding,
+    Remedy,
     Subject,
     examine,
     examine_attack,
     examine_outcome,
     examine_strength,
-    remedies,
 )
-from art_snn.findings.controls import BEYOND
-from art_snn.findings.predictions import without_answer
-from art_snn.findings.samples import odd_budget
-from art_snn.gradients import Gradient, short_name
+from art_snn.findings.predictions import RANDOM, odd_budget, without_answer
+from art_snn.findings.strength import BEYOND
+from art_snn.gradients import Gradient, Native, short_name
 from art_snn.seeding import seeded
 
 
@@ -96,14 +104,14 @@ def _examined_attacks(target: Target) -> list[Plan]:
 
 
 def find_searches(plans: Iterable[Plan]) -> set[str]:
-    """The stages that ask no network for gradients, in words."""
-    return {str(one) for plan in plans for one in plan.stages if not one.kind.by_gradients}
+    """The ids of the stages that ask no network for gradients."""
+    return {one.id for plan in plans for one in plan.stages if not one.kind.by_gradients}
 
 
 def trial_findings(trials: Sequence[Trial], searches: Collection[str]) -> Iterator[Finding]:
     """Reasons to doubt the attacks that their own results give.
 
-    :param searches: stages that ask for no gradient, in words."""
+    :param searches: ids of the stages that ask for no gradient."""
     for trial in trials:
         findings = [*_unanswered(trial), *_searched(trial, searches)]
         yield from (replace(one, about=trial.name, eps=trial.eps) for one in findings)
@@ -127,11 +135,12 @@ def _searched(trial: Trial, searches: Collection[str]) -> Iterator[Finding]:
     samples, count = len(trial.outcome.stage), sum(counts.values())
     if len(trial.outcome.stages) > len(counts) and count > BEYOND * samples:
         yield Finding(
+            "search-found-more",
             "a search found more than the gradients",
             {"samples": count, "of": samples},
             f"if it breaks more than {BEYOND:g} of all samples (AutoAttack: Croce and Hein, ICML "
             "2020)",
-            f"{remedies.OTHER_RULES} {remedies.UPPER}",
+            (OTHER_RULES, UPPER_BOUND),
             sentence=f"A search without gradients broke {count} of {samples} samples at eps "
             f"{trial.eps:.4g} that the gradient attacks before it had missed.",
         )
@@ -144,13 +153,56 @@ def _falling(trials: Sequence[Trial]) -> Iterator[Finding]:
         if more - fewer > BEYOND * len(small.outcome.stage):
             broke = f"{fewer} at eps {large.eps:.4g}, but {more} at eps {small.eps:.4g}"
             yield Finding(
+                "larger-budget-breaks-less",
                 "a larger budget breaks less",
                 {"eps": small.eps, "broken": more, "larger eps": large.eps, "broken then": fewer},
                 f"if the difference is above {BEYOND:g} of all samples (ours): a larger ball holds "
                 "the smaller one",
-                "The verdict counts what a smaller budget broke. Give the attack more or other "
-                "steps at the larger one.",
+                (
+                    Remedy(
+                        "The verdict counts what a smaller budget broke. Give the attack more or "
+                        "other steps at the larger one."
+                    ),
+                ),
                 sentence=f"Of {len(small.outcome.stage)} samples the attack broke {broke}, which "
                 "allows smaller changes only.",
                 eps=large.eps,
             )
+
+
+def without_applied(target: Target, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings, whose remedies say what the deciding plan has done instead of advising it."""
+    work = {} if target.deciding is None else _applied(target, target.deciding)
+    return tuple(_without_applied(finding, work) for finding in findings)
+
+
+def _without_applied(finding: Finding, work: Mapping[str, str]) -> Finding:
+    done = [work[one.id] for one in finding.remedies if one.id in work]
+    if not done:
+        return finding
+    others = [one for one in finding.remedies if one.id not in work]
+    # Plans handle chance: it makes their number no upper bound.
+    if finding.id != RANDOM and UPPER_BOUND not in others:
+        others.append(UPPER_BOUND)
+    applied = Remedy(f"The plan already {join_words(done)}.", "applied")
+    return replace(finding, remedies=(applied, *others))
+
+
+def _applied(target: Target, plan: Plan) -> dict[str, str]:
+    """The remedies that the plan has applied to the network, by their ids, and what it did."""
+    stages = target.select_stages(plan).stages
+    rules = {stage.rule for stage in stages if stage.rule}
+    searches = [stage.attack.__name__ for stage in stages if not stage.kind.by_gradients]
+    transfers = target.sources and any(stage.transfer for stage in stages)
+    work = {
+        OTHER_RULES: "used several gradient rules" if len(rules) > 1 else "",
+        SEARCH: f"ran {searches[-1]}" if searches else "",
+        SOURCES: "attacked the sources" if transfers else "",
+        NATIVE: "used the network's own gradient" if Native() in rules else "",
+        MARGIN: "attacked the margin of the logits"
+        if any(stage.options.get("loss_type") == "margin" for stage in stages)
+        else "",
+        STEPS: "ran further attacks" if len(stages) > 1 else "",
+        DRAWS: "averaged gradients over draws and let a majority decide",
+    }
+    return {remedy.id: words for remedy, words in work.items() if words}

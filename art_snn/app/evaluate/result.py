@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 import art_snn
 from art_snn.app.colours import titled
-from art_snn.app.evaluate.findings import find_searches, trial_findings
+from art_snn.app.evaluate.findings import find_searches, trial_findings, without_applied
 from art_snn.app.evaluate.store import Store, read_arrays
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import block_name, examination_units, read_bounds
@@ -121,7 +121,7 @@ class EvaluationResult(Result):
             accuracy = f"{100 * share.value:.1f} % ({share.count} of {share.total})"
             lines.append(f"{accuracy} {at} is below {self.fail_under:g} (--fail-under)")
         for one in self._doubted:
-            names = join_words(list(dict.fromkeys(finding.name for finding in one.findings)))
+            names = join_words(list(dict.fromkeys(finding.title for finding in one.findings)))
             at = short_budget(one.norm, one.eps)
             lines.append(f"findings are open {at} (--strict): {names}")
         return "\n".join(lines)
@@ -210,12 +210,12 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
     for place, (eps, plan) in enumerate(target.plans):
         names = [block_name(f"attack-{place}", rows) for rows in target.slices]
         blocks = [store.read(name) for name in names]
-        outcome = Outcome.joined([structured(block["outcome"], Outcome) for block in blocks])
+        outcome = Outcome.concatenate([structured(block["outcome"], Outcome) for block in blocks])
         trials.append(Trial(plan.name, eps, outcome))
         took: dict[str, float] = {}
         for block in blocks:
-            for words, part in zip(block["outcome"]["stages"], block["seconds"], strict=True):
-                took[words] = took.get(words, 0) + part
+            for stage, part in zip(block["outcome"]["stages"], block["seconds"], strict=True):
+                took[stage["id"]] = took.get(stage["id"], 0) + part
         times.append({"name": plan.name, "eps": eps, "stages": took})
         clean += [predicted for block in blocks for predicted in block.get("clean", ())]
         if settings.save_adversarials or place == _shown(target):
@@ -240,10 +240,10 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
         labels=tuple(target.y.tolist()),
         clean=tuple(clean),
         trials=tuple(trials),
-        findings=(*findings, *trial_findings(trials, searches)),
+        findings=without_applied(target, [*findings, *trial_findings(trials, searches)]),
         provenance=_provenance(target, seconds),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        certificate=Certificate.joined(parts) if parts else None,
+        certificate=Certificate.concatenate(parts) if parts else None,
         bounds=tuple(
             replace(first, margin=np.concatenate([part[eps].margin for part in proven]))
             for eps, first in proven[0].items()

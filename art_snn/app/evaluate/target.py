@@ -19,13 +19,13 @@ from art_snn.attacks import (
     Stage,
     check_stage,
     parse_stage,
-    planned,
     require_budget,
     require_measure,
+    resolve_plan,
     usual_stage,
 )
-from art_snn.attacks.candidates import Candidates
-from art_snn.attacks.plan import Suited, suited
+from art_snn.attacks.outcome import Candidates
+from art_snn.attacks.plan import StageSelection, select_stages
 from art_snn.attacks.randomness import random
 from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError, require
@@ -157,7 +157,7 @@ class Target:
     def deciding(self) -> Plan | None:
         """The plan that decides; None where an attack alone was asked for."""
         name = self.settings.deciding_plan
-        return planned(name, self.measure) if name else None
+        return resolve_plan(name, self.measure) if name else None
 
     def plans_at(self, eps: float) -> list[Plan]:
         """What is run at a budget: the attack with each rule first, the plan last."""
@@ -199,17 +199,17 @@ class Target:
                 predictions.append(self.classifier.predict(x, batch_size=_PROBED))
         return random(predictions, y)
 
-    def select_stages(self, plan: Plan) -> Suited:
+    def select_stages(self, plan: Plan) -> StageSelection:
         """The stages of a plan that run on the network."""
         some = torch.as_tensor(self.x, device="cpu")
-        return suited(plan, self.classifier, self.measure, some)
+        return select_stages(plan, self.classifier, self.measure, some)
 
     def check(self) -> None:
         """Complain about what cannot be run on this network, with these samples."""
         settings, eps = self.settings, self.budgets[0]
         for plan in self.plans_at(eps):
             selection, decides = self.select_stages(plan), plan.name == settings.deciding_plan
-            reasons = [*selection.skipped.values(), *selection.native.values()]
+            reasons = [one.reason for one in (*selection.skipped, *selection.native)]
             argument = "plan" if decides else "attack" if plan.stages[0].rule is None else "rules"
             remedy = "Choose another, or another norm; art-snn inspect lists the rules that apply."
             if selection.native:

@@ -37,7 +37,7 @@ def make_cards(evaluation: Evaluation) -> tuple[list[Card], list[Card]]:
     doubts = [finding for finding, is_open in pairs if is_open or finding.severity == "error"]
     groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
     for finding in evaluation.findings:
-        groups[finding.name, finding.about].append(finding)
+        groups[finding.id, finding.about].append(finding)
     decisive: list[Card] = []
     others: list[Card] = []
     for group in groups.values():
@@ -72,7 +72,7 @@ def _make_card(norm: str, group: Sequence[Finding]) -> Card:
     limits = tuple(dict.fromkeys(one.limit for one in group))
     place = f"{first.about}, {_where(norm, group)}"
     sentences = _sentences(norm, group)
-    return Card(capital(first.name), severity, place, sentences, remedies, figures, limits)
+    return Card(capital(first.title), severity, place, sentences, remedies, figures, limits)
 
 
 def _sentences(norm: str, group: Sequence[Finding]) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from art_snn.app.evaluation.verdict import CERTIFIED, EXACT, UNION, bound, plain
 from art_snn.app.evaluation.words import count_words, short_budget, size
 from art_snn.app.tables import Command, Notes, Part, Table
 from art_snn.attacks import Outcome
-from art_snn.attacks.plan import REPEATED, short_stage
 from art_snn.metrics import SIGNIFICANT, against, p_words, paired_difference
 
 NOT_DECISIVE = "Does not change the verdict"
@@ -109,7 +108,8 @@ def stage_rows(evaluation: Evaluation) -> Table:
     rows = []
     for trial in evaluation.trials:
         eps, counts = size(evaluation.norm, trial.eps), trial.outcome.broken_by
-        rows += [(trial.name, stage, eps, str(count)) for stage, count in counts.items()]
+        words = {one.id: one.description for one in trial.outcome.stages}
+        rows += [(trial.name, words[one], eps, str(count)) for one, count in counts.items()]
     return Table(("attack", "stage", "eps", "samples broken"), rows, words=2)
 
 
@@ -160,20 +160,21 @@ def _bounds_words(evaluation: Evaluation) -> list[str]:
 
 def _skipped(trial: Trial) -> list[str]:
     """Which stages of a trial ran with the network's own gradient or did not run, and why."""
-    skipped = trial.outcome.skipped
-    repeated = {name: why for name, why in skipped.items() if why.startswith(REPEATED)}
+    outcome, lines = trial.outcome, []
     several = {
-        "ran {} with the network's own gradient": trial.outcome.native,
-        "skipped {} that would repeat another": repeated,
+        "ran {} with the network's own gradient": [n for n in outcome.stages if n.instead_of],
+        "skipped {} that would repeat another": [
+            one for one in outcome.skipped if one.status == "repeated"
+        ],
     }
-    lines = []
-    for words, reasons in several.items():
-        count = count_words(len(reasons), "stage")
-        for first, why in list(reasons.items())[:1]:
-            start = f"{trial.name} {words.format(count)}."
-            lines.append(f"{start} The first is {short_stage(first)}: {why.rstrip('.')}.")
-    others = {short_stage(n): why for n, why in skipped.items() if n not in repeated}
-    return lines + [f"{trial.name} skipped {n}: {why.rstrip('.')}." for n, why in others.items()]
+    for words, records in several.items():
+        for one in records[:1]:
+            start = f"{trial.name} {words.format(count_words(len(records), 'stage'))}."
+            label = one.instead_of or one.label
+            lines.append(f"{start} The first is {label}: {one.reason.rstrip('.')}.")
+    others = [one for one in outcome.skipped if one.status == "skipped"]
+    told = dict.fromkeys(f"skipped {n.label}: {n.reason.rstrip('.')}." for n in others)
+    return lines + [f"{trial.name} {line}" for line in told]
 
 
 def fates(evaluation: Evaluation, eps: float) -> list[str]:
@@ -198,7 +199,7 @@ def _fate(evaluation: Evaluation, eps: float, trials: Sequence[Trial], sample: i
     for trial in trials:
         stage, stages = trial.outcome.stage[sample], trial.outcome.stages
         if stage >= 0:
-            by = trial.name if len(stages) == 1 else f"{trial.name}, {stages[stage]}"
+            by = trial.name if len(stages) == 1 else f"{trial.name}, {stages[stage].description}"
             where = "" if trial.eps == eps else f" at {size(evaluation.norm, trial.eps)}"
             return f"broken by {by}{where}"
     certified = evaluation.certified(eps) if trials else None

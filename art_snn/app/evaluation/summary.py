@@ -34,7 +34,7 @@ def _short(verdict: Verdict) -> dict[str, Any]:
         "upper_bound": verdict.open,
         "certified": None if verdict.certified is None else verdict.certified.value,
         "exact": verdict.exact,
-        "findings": list(dict.fromkeys(finding.name for finding in verdict.findings)),
+        "findings": list(dict.fromkeys(finding.id for finding in verdict.findings)),
     }
 
 

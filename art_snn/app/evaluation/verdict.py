@@ -186,4 +186,4 @@ def decisive_findings(evaluation: Evaluation) -> list[Finding]:
         return list(evaluation.findings)
     others = {*evaluation.names} - {evaluation.plan}
     findings = (one for one in evaluation.findings if one.about not in others)
-    return [finding for finding in findings if finding.name != RANDOM]
+    return [finding for finding in findings if finding.id != RANDOM]

@@ -134,7 +134,7 @@ def record_remarks(record: Record, leader: Record, name: str) -> list[str]:
         lines.append(f"Attacked with {plan}, which may leave more than {STANDARD}")
     if evaluation.samples != leader.first.samples:
         lines.append(f"Not on the samples of {name}, so that intervals are compared")
-    findings = dict.fromkeys(str(finding.name) for finding in record.findings)
+    findings = dict.fromkeys(str(finding.title) for finding in record.findings)
     return [*lines, *(f"Open finding, {finding}" for finding in findings)]
 
 

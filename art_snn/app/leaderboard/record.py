@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from art_snn.app.evaluation import Evaluation, Trial, Verdict
 from art_snn.app.evaluation.words import budget_words
-from art_snn.attacks.candidates import PREFIX
 from art_snn.checks import invalid
 from art_snn.findings import Finding
 from art_snn.metrics import Share
@@ -42,8 +41,8 @@ class Claim:
         for trial in self._trials():
             stage = int(trial.outcome.stage[row])
             if stage >= 0:
-                words = trial.outcome.stages[stage]
-                return words if words.startswith(PREFIX) else trial.name
+                one = trial.outcome.stages[stage]
+                return one.label if one.status == "submitted" else trial.name
         return None
 
     def _trials(self) -> list[Trial]:

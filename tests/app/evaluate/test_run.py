@@ -388,7 +388,10 @@ def test_networks_to_transfer_from_are_stages_of_the_plan(folder, monkeypatch):
     done = evaluate(monkeypatch, folder, *words, plan=None)
     assert done.status == 0, done.stderr
     stages = evaluation_in(folder / "out").trials[-1].outcome.stages
-    assert sum("on source" in str(stage) for stage in stages) == 2
+    assert [stage.label[-8:] for stage in stages if "source" in stage.id] == [
+        "source 0",
+        "source 1",
+    ]
 
 
 def test_an_attack_of_art_that_takes_no_norm_runs_and_one_that_fails_is_named(run, folder):
@@ -438,7 +441,7 @@ def test_a_network_without_weights_is_refused(tmp_path):
 def test_on_a_terminal_of_80_columns_no_line_is_wrapped_and_the_bar_moves(folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.setattr(results, "render_page", lambda _: "")
-    monkeypatch.setattr(target, "planned", lambda *_: WEAK)
+    monkeypatch.setattr(target, "resolve_plan", lambda *_: WEAK)
     words = (*NETWORK, "--plan", "fast", "--eps", "0.1", "--samples", "6")
     stdout = io.StringIO()
     with pseudo_terminal(80) as pieces, contextlib.redirect_stdout(stdout):

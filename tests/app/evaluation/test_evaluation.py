@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from art_snn.app.evaluate.result import EvaluationResult
-from art_snn.app.evaluation import Evaluation, Trial
+from art_snn.app.evaluation import Evaluation
 from art_snn.app.resume import as_json, read_result, structured
-from art_snn.attacks import Outcome
 from art_snn.metrics import Certificate
 from tests.evaluations import (
     CERTIFICATE,
@@ -96,7 +95,7 @@ def test_what_does_not_fit_together_is_refused(make, message):
         ("stage", [0.5, -1], r"stage\[0\]: expected a whole number"),
         ("votes", "01", r"votes: expected a list of numbers"),
         ("distance", [0.0, None], r"distance\[1\]: expected a number"),
-        ("native", [], "native: expected another kind"),
+        ("skipped", 7, "skipped: expected another kind"),
     ],
 )
 def test_a_damaged_outcome_is_refused_by_its_field(field, value, reason):
@@ -106,29 +105,8 @@ def test_a_damaged_outcome_is_refused_by_its_field(field, value, reason):
         structured(content, Evaluation)
 
 
-def test_blocks_are_joined_by_the_words_of_their_stages():
-    first = trial("a", EPS, (0, 1), ("one", "two"), skipped={"three": "no"}).outcome
-    skipped = {"one": "why", "three": "no"}
-    second = trial("a", EPS, (0, -2), ("two",), skipped=skipped).outcome
-    joined = Outcome.joined([first, second])
-    assert joined.stages == ("one", "two")
-    assert joined.stage.tolist() == [0, 1, 1, -2]
-    assert joined.skipped == {"three": "no"}
-    assert joined.forwards.tolist() == [2, 3, 2, 3]
-
-
-def test_stages_that_ran_natively_in_one_block_are_not_skipped():
-    native = {"one by rga": "no"}
-    gradients = ("one by rga",)
-    ran = trial("a", EPS, (0,), ("one by native",), native=native, gradients=gradients).outcome
-    not_run = trial("a", EPS, (-1,), (), skipped=native, gradients=gradients).outcome
-    joined = Outcome.joined([ran, not_run])
-    assert (joined.native, joined.gradients, joined.skipped) == (native, gradients, {})
-    assert as_json(structured(as_json(Trial("a", EPS, joined)), Trial).outcome) == as_json(joined)
-
-
 def test_certificates_of_blocks_are_joined():
-    joined = Certificate.joined([CERTIFICATE, CERTIFICATE])
+    joined = Certificate.concatenate([CERTIFICATE, CERTIFICATE])
     assert joined.predicted.tolist() == 2 * CERTIFICATE.predicted.tolist()
     assert joined.radius.tolist() == 2 * CERTIFICATE.radius.tolist()
     assert (joined.draws, joined.alpha) == (CERTIFICATE.draws, CERTIFICATE.alpha)

@@ -10,6 +10,7 @@ import pytest
 from art_snn.app.evaluation import Evaluation, ReportItem, page, render_page, verdicts
 from art_snn.app.evaluation.page import MOST_SAMPLES
 from art_snn.app.evaluation.verdict import plain_words
+from art_snn.findings import Remedy
 from tests.evaluations import (
     CERTIFICATE,
     EXACT,
@@ -22,6 +23,7 @@ from tests.evaluations import (
     images,
     large,
     provenance,
+    record,
     small,
     trial,
 )
@@ -213,9 +215,10 @@ def test_the_glossary_explains_the_words_and_links_them_where_the_docs_are_known
 
 def test_what_users_write_is_text_and_never_markup():
     evil = "<script>alert(1)</script>&\"'"
-    one = trial(evil, EPS, (0, 1, -1), (evil, "b"), skipped={evil: evil})
-    changes = dict.fromkeys(("about", "name", "limit", "remedy"), evil)
-    finding = replace(VANISHED, evidence={evil: 1.0}, **changes)
+    one = trial(evil, EPS, (0, 1, -1), (evil, "b"), skipped=(record(evil, "skipped", evil),))
+    changes = dict.fromkeys(("about", "id", "title", "limit"), evil)
+    remedies = (Remedy(evil),)
+    finding = replace(VANISHED, evidence={evil: 1.0}, remedies=remedies, **changes)
     content = replace(small().provenance, command=evil, commit=evil, rules={evil: evil})
     result = evaluation(one, title=evil, provenance=content, findings=(finding,))
     for html in (alone(result), render_page([ReportItem(evil, result)] * 2)):

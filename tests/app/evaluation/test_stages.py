@@ -8,10 +8,13 @@ from matplotlib.colors import to_hex
 
 from art_snn.app.colours import SERIES
 from art_snn.app.evaluation.stages import draw_stages, stage_counts, stages_figure
+from art_snn.attacks import SquareSearch, Stage
 from tests.evaluations import STAGES, evaluation, large, small, trial
 
-SQUARE = "SquareSearch(max_iter={})"
-NAMES = (*STAGES[:2], SQUARE.format(200), SQUARE.format(600))
+NAMES = (
+    *STAGES[:2],
+    *(Stage(SquareSearch, None, {"max_iter": count}).record() for count in (200, 600)),
+)
 
 
 def two_budgets():
@@ -64,7 +67,7 @@ def test_more_attacks_than_colours_have_them_again():
 
 
 def test_many_stages_at_a_single_budget_are_two_panels_of_one_scale():
-    stages = tuple(f"Attack{place}()" for place in range(5))
+    stages = tuple(f"Attack{place}" for place in range(5))
     (drawing,) = draw_stages(evaluation(trial("plan", 0.1, (0, 1, 2, 3, 4, 4, 4), stages)), "a")
     titles = re.findall(r"<title [^>]*>(.*?)<", drawing.element)
     assert titles == ["plan. At eps 0.1: 7 broken, 0 left", "plan. Later stages"]

@@ -7,7 +7,7 @@ import pytest
 from art_snn.app.evaluation import summary, verdicts
 from art_snn.app.evaluation.cards import doubt_words, make_cards
 from art_snn.app.evaluation.verdict import bound, plain_words
-from art_snn.findings import Finding
+from art_snn.findings import DRAWS, Finding
 from tests.evaluations import (
     EXACT,
     GAP,
@@ -22,7 +22,7 @@ from tests.evaluations import (
 )
 
 EPS = 8 / 255
-RANDOM = Finding("random network", {"most": 3}, "if draws differ", "EOT.")
+RANDOM = Finding("random-network", "random network", {"most": 3}, "if draws differ", (DRAWS,))
 ERROR = replace(VANISHED, severity="error")
 SURE, AT_MOST = "25.0 % [4.6, 69.9]", "at most 25.0 % [4.6, 69.9]"
 NONE, ONE = "No warning casts doubt", "One warning suggests"
