@@ -7,10 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from art_snn.app.evaluate.findings import examinations, find_searches, trial_findings
+from art_snn import findings
+from art_snn.app.evaluate.findings import (
+    examinations,
+    find_searches,
+    trial_findings,
+    without_applied,
+)
 from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.target import Target
 from art_snn.attacks import Outcome, StageRecord, resolve_plan
+from art_snn.findings import Finding, Remedy
+from art_snn.findings.predictions import RANDOM
 from art_snn.gradients import RGA, STBP, Native
 from tests import adapted
 from tests.attacks.classifiers import around
@@ -62,13 +70,13 @@ WORDS = {
     ],
 )
 def test_the_results_of_attacks_are_themselves_reasons_for_doubt(trials, expected):
-    findings = list(trial_findings(trials, {SEARCH.id, LOCAL.id}))
-    got = [(one.id, tuple(one.evidence.values()), one.eps) for one in findings]
+    found = list(trial_findings(trials, {SEARCH.id, LOCAL.id}))
+    got = [(one.id, tuple(one.evidence.values()), one.eps) for one in found]
     assert got == expected
-    for one in findings:
+    for one in found:
         require_plain(one)
         assert WORDS.get(one.id, "") in one.sentence
-    assert {one.about for one in findings} <= {"standard"}
+    assert {one.about for one in found} <= {"standard"}
 
 
 def test_the_stages_that_search_are_those_whose_attack_asks_for_no_gradient():
@@ -111,3 +119,40 @@ def test_every_budget_must_fit_the_range_and_the_finding_names_it():
     examine = examinations(target("steps", eps=(8,), examined=2))["network"]
     (alone,) = examine()[:1]
     assert alone.eps == 8
+
+
+UPPER = findings.UPPER_BOUND.text
+OTHERS, SOURCES = findings.OTHER_RULES, findings.SOURCES
+MANY = "The plan already used several gradient rules"
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "remedies", "expected"),
+    [
+        ("steps", {"plan": "fast"}, (OTHERS,), f"{MANY}. {UPPER}"),
+        (
+            "steps",
+            {"plan": "fast"},
+            (OTHERS, findings.SEARCH, Remedy("Look there.")),
+            f"{MANY} and ran SquareSearch. Look there. {UPPER}",
+        ),
+        ("steps", {"plan": "fast"}, (OTHERS, findings.UPPER_BOUND), f"{MANY}. {UPPER}"),
+        # No sources were given.
+        ("steps", {"plan": "fast"}, (SOURCES,), SOURCES.text),
+        ("steps", {"plan": "ensemble-19"}, (findings.SEARCH,), findings.SEARCH.text),
+        # All stages follow one gradient there.
+        ("inline", {"plan": "fast"}, (OTHERS,), OTHERS.text),
+        ("steps", {"attack": "AutoPGD"}, (OTHERS,), OTHERS.text),
+    ],
+)
+def test_what_the_plan_has_done_is_not_recommended(kind, settings, remedies, expected):
+    finding = Finding("vanished", "vanished gradients", {}, "if one is 0", remedies)
+    (one,) = without_applied(target(kind, **settings), [finding])
+    assert one.remedy == expected
+
+
+def test_chance_which_a_plan_handles_makes_no_upper_bound():
+    finding = Finding(RANDOM, "random network", {}, "if draws differ", (findings.DRAWS,))
+    (one,) = without_applied(target("steps", plan="fast"), [finding])
+    words = "averaged gradients over draws and let a majority decide."
+    assert one.remedy == f"The plan already {words}"
