@@ -10,7 +10,7 @@ import pytest
 
 from art_snn.app.compare import Comparison, Row
 from art_snn.app.evaluate.result import EvaluationResult
-from art_snn.app.evaluation import Evaluation
+from art_snn.app.report.evaluation import Evaluation
 from art_snn.app.results import as_json, earlier, write_result
 from art_snn.checks import ArgumentError
 from art_snn.metrics import Share

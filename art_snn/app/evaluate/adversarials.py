@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from art_snn.app.evaluate.store import read_arrays
-from art_snn.app.evaluation.evaluation import NAME, is_name, name_from
-from art_snn.app.evaluation.words import budget_words
+from art_snn.app.report.evaluation import NAME, is_name, name_from
+from art_snn.app.report.verdict import describe_budget
 from art_snn.attacks import FLIPS, require_measure
 from art_snn.attacks.balls import ROUNDING, distances, rounding_of
 from art_snn.attacks.outcome import Candidates
@@ -73,7 +73,7 @@ def read_submission(
     outside = int((least[there] > eps).sum())
     got = f"{outside} of {int(there.sum())} in {path} farther away, the farthest at "
     got += f"{least[there].max():.4g}"
-    expected = f"adversarials {budget_words(norm, eps)} of their samples"
+    expected = f"adversarials {describe_budget(norm, eps)} of their samples"
     remedy = "Project them into that ball, or leave them out. The index says which test sample "
     remedy += "each of them is of; without it they are the first ones, in their order."
     require(not outside, _OPTION, expected, got, remedy)

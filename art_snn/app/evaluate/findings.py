@@ -9,8 +9,8 @@ from typing import Any
 from art.attacks.evasion import SquareAttack
 
 from art_snn.app.evaluate.target import Target
-from art_snn.app.evaluation import Trial
-from art_snn.app.evaluation.words import join_words
+from art_snn.app.report.evaluation import Trial
+from art_snn.app.report.verdict import join_words
 from art_snn.attacks import FLIPS, SHIFT, Outcome, Plan, attack_errors
 from art_snn.findings import (
     DRAWS,

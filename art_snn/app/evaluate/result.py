@@ -23,24 +23,29 @@ from art_snn.app.evaluate.findings import find_searches, trial_findings, without
 from art_snn.app.evaluate.store import Store, read_arrays
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import block_name, examination_units, read_bounds
-from art_snn.app.evaluation import (
+from art_snn.app.machine import describe_machine, device_type
+from art_snn.app.report.evaluation import (
+    EXAMPLES,
+    RESULT,
     Evaluation,
     Examples,
     Provenance,
     ReportItem,
     Trial,
+    name_from,
+)
+from art_snn.app.report.figures import accuracy_figure
+from art_snn.app.report.page import PAGE, render_page
+from art_snn.app.report.tables import evaluation_parts
+from art_snn.app.report.verdict import (
     Verdict,
-    render_page,
+    count_words,
+    describe_budgets,
+    evaluation_content,
+    join_words,
     verdicts,
 )
-from art_snn.app.evaluation.evaluation import name_from
-from art_snn.app.evaluation.figures import accuracy_figure
-from art_snn.app.evaluation.items import EXAMPLES, RESULT
-from art_snn.app.evaluation.page import PAGE
-from art_snn.app.evaluation.rows import sections
-from art_snn.app.evaluation.words import count_words, join_words, short_budget
-from art_snn.app.machine import describe_machine, device_type
-from art_snn.app.results import Result, as_json, earlier, fingerprint, structured
+from art_snn.app.results import Result, earlier, fingerprint, structured
 from art_snn.app.tables import Form, Notes, Part, render_narrow
 from art_snn.attacks import Outcome
 from art_snn.checks import require
@@ -85,12 +90,11 @@ class EvaluationResult(Result):
 
     def parts(self) -> list[Part]:
         """The verdict at each budget, what casts doubt on it, and a row per attack and budget."""
-        return sections(self.evaluation)
+        return evaluation_parts(self.evaluation)
 
     def as_dict(self) -> dict[str, Any]:
         """The evaluation, for JSON."""
-        content: dict[str, Any] = as_json(self.evaluation)
-        return content
+        return evaluation_content(self.evaluation)
 
     @property
     def files(self) -> list[str]:
@@ -117,12 +121,12 @@ class EvaluationResult(Result):
         """The reasons for that status, a line per budget; "" where nothing failed."""
         lines = []
         for one in self._below:
-            share, at = one.outcome.robust_accuracy, short_budget(one.norm, one.eps)
+            share, at = one.outcome.robust_accuracy, describe_budgets(one.norm, one.eps)
             accuracy = f"{100 * share.value:.1f} % ({share.count} of {share.total})"
             lines.append(f"{accuracy} {at} is below {self.fail_under:g} (--fail-under)")
         for one in self._doubted:
             names = join_words(list(dict.fromkeys(finding.title for finding in one.findings)))
-            at = short_budget(one.norm, one.eps)
+            at = describe_budgets(one.norm, one.eps)
             lines.append(f"findings are open {at} (--strict): {names}")
         return "\n".join(lines)
 
@@ -145,7 +149,7 @@ class EvaluationResult(Result):
 
 
 def _describe_record(record: Standard) -> str:
-    share, at = record.robust, short_budget(record.norm, record.eps)
+    share, at = record.robust, describe_budgets(record.norm, record.eps)
     left = f"{'at most ' if record.at_most else ''}{100 * share.value:.1f} % ({share.count})"
     samples = f"the first {count_words(share.total, 'test sample')}"
     return f"The zoo's record {at}: standard leaves {left} of {samples}."

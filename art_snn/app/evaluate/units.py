@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from art_snn.app.evaluate.findings import examinations
 from art_snn.app.evaluate.store import Content, Store
 from art_snn.app.evaluate.target import Target
-from art_snn.app.evaluation import Bounds
+from art_snn.app.report.evaluation import Bounds
 from art_snn.app.results import as_json, structured
 from art_snn.attacks import Outcome, Plan, SpikingAutoAttack, attack_errors
 from art_snn.bounds import certify_bounds

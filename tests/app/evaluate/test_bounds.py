@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from art_snn.app.evaluate import units
-from art_snn.app.evaluation import Evaluation, verdicts
+from art_snn.app.report.evaluation import Evaluation
+from art_snn.app.report.verdict import verdicts
 from art_snn.app.results import read_result
 from art_snn.attacks import Outcome, SpikingAutoAttack
 from art_snn.bounds import BoundsCertificate

@@ -18,7 +18,8 @@ import pytest
 from art_snn.app.cli import run_command
 from art_snn.app.evaluate import result as results, target
 from art_snn.app.evaluate.result import EvaluationResult
-from art_snn.app.evaluation import Evaluation, verdicts
+from art_snn.app.report.evaluation import Evaluation
+from art_snn.app.report.verdict import verdicts
 from art_snn.app.results import as_json, read_result
 from art_snn.attacks import Outcome, SpikingAutoAttack
 from art_snn.files import write_json
