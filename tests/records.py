@@ -11,7 +11,7 @@ from torch import nn
 
 from art_snn import LIF, STBP, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.app.evaluate import settings
-from art_snn.app.evaluation import page
+from art_snn.app.report import page
 from art_snn.attacks import AutoPGD, Plan, Stage
 from art_snn.data import digits
 from tests.command import Done, call

@@ -14,7 +14,7 @@ from art_snn.app.evaluate.first import COUNT, FIRST, First
 from art_snn.app.evaluate.provenance import weights
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import predicted_classes
-from art_snn.app.evaluation import Evaluation
+from art_snn.app.report.evaluation import Evaluation
 from art_snn.attacks.run import FRESH
 from art_snn.attacks.spiking_auto_attack import DRAWS
 from art_snn.checks import ArgumentError

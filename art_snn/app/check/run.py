@@ -7,7 +7,7 @@ from art_snn.app.check.result import Checked
 from art_snn.app.check.settings import Settings
 from art_snn.app.evaluate import Settings as Evaluating
 from art_snn.app.evaluate.target import Target
-from art_snn.app.evaluation import Evaluation, read_evaluation
+from art_snn.app.report.evaluation import Evaluation, read_evaluation
 from art_snn.app.resume import earlier
 from art_snn.paths import FOLDER, expand_path, path_kind
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from art_snn.app.evaluate.target import Target
-from art_snn.app.evaluation.words import join_words
+from art_snn.app.report.verdict import join_words
 from art_snn.findings import Finding, remedies
 from art_snn.findings.predictions import RANDOM
 from art_snn.gradients import Native

@@ -16,8 +16,7 @@ from art_snn.app.evaluate.refuted import FAILURE
 from art_snn.app.evaluate.store import Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import block_name, examination_units, read_bounds
-from art_snn.app.evaluation import Bounds, Evaluation, Examples, Trial
-from art_snn.app.evaluation.items import EXAMPLES
+from art_snn.app.report.evaluation import EXAMPLES, Bounds, Evaluation, Examples, Trial
 from art_snn.app.resume import structured
 from art_snn.attacks import Outcome
 from art_snn.files import damage, digest, write_arrays, write_json
@@ -120,12 +119,11 @@ def files_of(target: Target, evaluation: Evaluation) -> list[str]:
 
 
 def _arrays_of(target: Target, evaluation: Evaluation) -> list[str]:
-    """The examples, where the report shows some, and adversarials, where they are kept, next to the
-    first samples, which earlier versions wrote no more than the name of the data."""
+    """The first samples, the examples, where the report shows some, and adversarials, where they
+    are kept."""
     broken = max(evaluation.trials[_shown(target)].outcome.stage) >= 0
     kept = evaluation.trials if target.settings.save_adversarials else ()
-    first = [FIRST] * bool(evaluation.provenance.dataset)
-    return [EXAMPLES] * bool(broken) + first + [file_of(trial) for trial in kept]
+    return [EXAMPLES] * bool(broken) + [FIRST] + [file_of(trial) for trial in kept]
 
 
 def _shown(target: Target) -> int:

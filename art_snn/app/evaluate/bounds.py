@@ -3,7 +3,7 @@
 import numpy as np
 
 from art_snn.app.evaluate.settings import BOUNDED, Settings
-from art_snn.app.evaluation import Bounds
+from art_snn.app.report.evaluation import Bounds
 from art_snn.bounds import certify_bounds
 from art_snn.checks import ArgumentError
 from art_snn.classifier import PyTorchSpikingClassifier

@@ -2,7 +2,7 @@ from matplotlib.figure import Figure
 
 from art_snn.app.colours import titled
 from art_snn.app.evaluate.result import Evaluated
-from art_snn.app.evaluation.figures import accuracy_figure
+from art_snn.app.report.figures import accuracy_figure
 
 
 def draw(result: Evaluated) -> Figure:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from art_snn.app.evaluate.store import Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import block_name
-from art_snn.app.evaluation import Trial
+from art_snn.app.report.evaluation import Trial
 from art_snn.checks import ArgumentError, invalid, require
 from art_snn.files import damage, write_arrays
 from art_snn.paths import FILE, require_kind

@@ -13,7 +13,7 @@ import torch
 
 import art_snn
 from art_snn.app.evaluate.target import Target
-from art_snn.app.evaluation import Provenance
+from art_snn.app.report.evaluation import Provenance
 from art_snn.app.resume import fingerprint
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.encoders import encoding

@@ -8,8 +8,7 @@ import numpy as np
 
 from art_snn.app.evaluate.provenance import versions, weights
 from art_snn.app.evaluate.target import Target
-from art_snn.app.evaluation import Bounds
-from art_snn.app.evaluation.evaluation import fallen
+from art_snn.app.report.evaluation import Bounds, contradicted
 from art_snn.attacks import Outcome
 from art_snn.attacks.candidates import Candidates
 from art_snn.checks import ArgumentError, invalid
@@ -33,7 +32,7 @@ def check_outcome(
     """Complain where a sample of a block is broken that is certified at that budget or a larger
     one."""
     for proven in bounds.values():
-        refuted = fallen(outcome, proven.certified)
+        refuted = contradicted(outcome, proven.certified)
         if proven.eps >= eps and refuted.any():
             place = int(refuted.argmax())
             stage = int(outcome.stage[place])

@@ -3,11 +3,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from art_snn.app.base import Result
-from art_snn.app.evaluation import Evaluation, ReportItem, render_page
-from art_snn.app.evaluation.page import PAGE
-from art_snn.app.evaluation.rows import sections
-from art_snn.app.evaluation.words import count_words, short_budget
-from art_snn.app.resume import as_json
+from art_snn.app.report.evaluation import Evaluation, ReportItem
+from art_snn.app.report.page import PAGE, render_page
+from art_snn.app.report.tables import evaluation_parts
+from art_snn.app.report.verdict import count_words, describe_budgets, evaluation_content
 from art_snn.app.tables import Form, Notes, Part, render_narrow
 from art_snn.files import write_text
 from art_snn.zoo.entry import Standard
@@ -27,12 +26,11 @@ class Evaluated(Result):
 
     def parts(self) -> list[Part]:
         """The verdict at each budget, what casts doubt on it, and a row per attack and budget."""
-        return sections(self.evaluation)
+        return evaluation_parts(self.evaluation)
 
     def as_dict(self) -> dict[str, Any]:
         """The evaluation, for JSON."""
-        content: dict[str, Any] = as_json(self.evaluation)
-        return content
+        return evaluation_content(self.evaluation)
 
     @property
     def files(self) -> list[str]:
@@ -59,7 +57,7 @@ class Evaluated(Result):
 
 def _words(record: Standard) -> str:
     """What was left of the network in the zoo."""
-    share, at = record.robust, short_budget(record.norm, record.eps)
+    share, at = record.robust, describe_budgets(record.norm, record.eps)
     left = f"{'at most ' if record.at_most else ''}{100 * share.value:.1f} % ({share.count})"
     samples = f"the first {count_words(share.total, 'test sample')}"
     return f"The zoo's record {at}: standard leaves {left} of {samples}."

@@ -19,8 +19,7 @@ from art_snn.app.evaluate.units import (
     certificate_units,
     examination_units,
 )
-from art_snn.app.evaluation import Evaluation
-from art_snn.app.evaluation.items import RESULT
+from art_snn.app.report.evaluation import RESULT, Evaluation
 from art_snn.app.resume import earlier
 from art_snn.team import Team
 
@@ -59,9 +58,7 @@ def finished(target: Target, key: str, title: str) -> Evaluation | None:
     if evaluation is None or files_missing(target, evaluation):
         return None
     settings = target.settings
-    # Earlier versions named no data, by which their files are known.
-    dataset = evaluation.provenance.dataset and target.dataset
-    words = settings.training_words
+    words, dataset = settings.training_words, target.dataset
     provenance = replace(evaluation.provenance, training=words, dataset=dataset)
     return replace(evaluation, name=settings.label, title=title, provenance=provenance)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from art_snn.app.evaluate.first import First
-from art_snn.app.evaluation import Evaluation
+from art_snn.app.report.evaluation import Evaluation
 from art_snn.app.resume import read_result
 from art_snn.attacks import SpikingAutoAttack
 from art_snn.files import read_json, write_arrays, write_json

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from art_snn.app.evaluate import Settings, bounds
-from art_snn.app.evaluation import Evaluation, page, verdicts
-from art_snn.app.evaluation.evaluation import fallen
+from art_snn.app.report import page
+from art_snn.app.report.evaluation import Evaluation, contradicted
+from art_snn.app.report.verdict import verdicts
 from art_snn.app.resume import read_result
 from art_snn.attacks import Outcome, SpikingAutoAttack
 from art_snn.bounds import BoundsCertificate
@@ -124,7 +125,7 @@ def test_an_interrupted_evaluation_proves_nothing_twice(whole, folder, monkeypat
 
 def test_two_processes_share_what_is_proven_and_have_the_same_result(whole, folder):
     code = "from art_snn.app.cli import run_command\nimport sys\n"
-    code += "from art_snn.app.evaluation import page\n"
+    code += "from art_snn.app.report.evaluation import page\n"
     code += "page.draw_sections = lambda *_: {'attacks': [], 'stages': []}\n"
     code += f"sys.argv = ['art-snn', *{EVALUATE}]\nraise SystemExit(run_command({EVALUATE}))"
     well, _, errors = Job(code, folder).ended()
@@ -199,7 +200,7 @@ def test_a_block_whose_samples_are_all_certified_is_not_attacked(folder, monkeyp
     (verdict,) = verdicts(result)
     assert verdict.exact
     for trial in result.trials:
-        assert not fallen(trial.outcome, result.bounds[0].certified).any()
+        assert not contradicted(trial.outcome, result.bounds[0].certified).any()
         assert not trial.outcome.backwards[result.bounds[0].certified].any()
 
 

@@ -14,11 +14,13 @@ from datetime import datetime, timezone
 
 import numpy as np
 import pytest
+from art_snn.app.evaluation.drawings import draw_sections
 
 from art_snn.app.cli import run_command
 from art_snn.app.evaluate import Evaluated, Settings
-from art_snn.app.evaluation import Evaluation, page, verdicts
-from art_snn.app.evaluation.drawings import draw_sections
+from art_snn.app.report import page
+from art_snn.app.report.evaluation import Evaluation
+from art_snn.app.report.verdict import verdicts
 from art_snn.app.resume import as_json, read_result
 from art_snn.attacks import Outcome, SpikingAutoAttack
 from art_snn.files import write_json

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from art_snn.app.evaluation import ReportItem, render_page
+from art_snn.app.report.evaluation import ReportItem, render_page
 from tests.browser import browsing, lacking, visit
 from tests.evaluations import RISES, frames, images, large, provenance, small
 from tests.pages import contrast

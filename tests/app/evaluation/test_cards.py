@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from art_snn.app.evaluation.cards import doubt_words, make_cards
+
 from tests.evaluations import RISES, VANISHED, WEAK, evaluation, large, provenance, small, trial
 
 EPS = 8 / 255

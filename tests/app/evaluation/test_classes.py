@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from art_snn.app.evaluation.classes import (
     MOST_ROWS,
     class_counts,
@@ -10,6 +9,7 @@ from art_snn.app.evaluation.classes import (
     draw_classes,
     weakest_words,
 )
+
 from tests.evaluations import evaluation, small, trial
 
 # Of class 2 three samples, of class 5 two.

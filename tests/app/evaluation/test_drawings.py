@@ -5,9 +5,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-
-from art_snn.app.colours import DARK, LIGHT, ROLES
-from art_snn.app.evaluation import ReportItem
 from art_snn.app.evaluation.drawings import (
     draw_accuracy,
     draw_queries,
@@ -15,6 +12,9 @@ from art_snn.app.evaluation.drawings import (
     draw_side_by_side,
     draw_sizes,
 )
+
+from art_snn.app.colours import DARK, LIGHT, ROLES
+from art_snn.app.report.evaluation import ReportItem
 from tests.evaluations import evaluation, large, small, trial
 
 EPS = 8 / 255

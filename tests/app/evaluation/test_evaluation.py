@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from art_snn.app.evaluate import Evaluated
-from art_snn.app.evaluation import Evaluation, Trial
+from art_snn.app.report.evaluation import Evaluation, Trial
 from art_snn.app.resume import as_json, read_result, structured
 from art_snn.attacks import Outcome
 from art_snn.metrics import Certificate

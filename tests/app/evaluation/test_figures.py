@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from art_snn.app.evaluation.figures import accuracy_figure, queries_figure, sizes_figure
+from art_snn.app.report.figures import accuracy_figure, queries_figure, sizes_figure
 from tests.evaluations import GAP, RISES, evaluation, large, proven, small, trial
 
 EPS = 8 / 255

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from art_snn.app.evaluation import Examples, ReportItem
+from art_snn.app.report.evaluation import Examples, ReportItem
 from art_snn.checks import ArgumentError
 from tests.evaluations import images, large, small
 

@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 
-from art_snn.app.evaluation import page
+from art_snn.app.report.evaluation import page
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-
-from art_snn.app.evaluation import Evaluation, ReportItem, page, render_page, verdicts
-from art_snn.app.evaluation.page import MOST_SAMPLES
 from art_snn.app.evaluation.verdict import plain_words
+
+from art_snn.app.report.evaluation import Evaluation, ReportItem, page, render_page, verdicts
+from art_snn.app.report.page import MOST_SAMPLES
 from tests.evaluations import (
     CERTIFICATE,
     EXACT,

@@ -6,8 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
-
 from art_snn.app.evaluation.pictures import (
     MOST,
     OFF,
@@ -19,6 +17,8 @@ from art_snn.app.evaluation.pictures import (
     make_grid,
     sample,
 )
+from PIL import Image
+
 from tests.evaluations import frames, images, large
 
 

@@ -1,8 +1,8 @@
 """What a result depends on, in words."""
 
 import pytest
-
 from art_snn.app.evaluation.provenance import date_words, digest_rows, setting_rows
+
 from tests.evaluations import provenance, small
 
 

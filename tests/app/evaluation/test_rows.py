@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from art_snn.app.evaluate import Evaluated
-from art_snn.app.evaluation import rows
+from art_snn.app.report.evaluation import rows
 from art_snn.attacks import Outcome
 from tests.evaluations import (
     CERTIFICATE,

@@ -1,8 +1,8 @@
 """Attack success against queries and sizes: steps at the right places."""
 
 import numpy as np
-
 from art_snn.app.evaluation.series import MOST_POINTS, query_course, size_course, smallest_changes
+
 from tests.evaluations import trial
 
 EPS = 8 / 255

@@ -3,8 +3,6 @@
 from typing import Any
 
 import pytest
-
-from art_snn.app.evaluation import Evaluation, ReportItem
 from art_snn.app.evaluation.side import (
     labels,
     matched,
@@ -13,6 +11,8 @@ from art_snn.app.evaluation.side import (
     side_sections,
     verdict_table,
 )
+
+from art_snn.app.report.evaluation import Evaluation, ReportItem
 from art_snn.app.tables import render
 from tests.evaluations import VANISHED, evaluation, provenance, small, trial
 

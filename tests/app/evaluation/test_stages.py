@@ -4,10 +4,10 @@ import re
 from xml.etree import ElementTree
 
 import pytest
+from art_snn.app.evaluation.stages import draw_stages, stage_counts, stages_figure
 from matplotlib.colors import to_hex
 
 from art_snn.app.colours import SERIES
-from art_snn.app.evaluation.stages import draw_stages, stage_counts, stages_figure
 from tests.evaluations import STAGES, evaluation, large, small, trial
 
 SQUARE = "SquareSearch(max_iter={})"

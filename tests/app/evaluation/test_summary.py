@@ -6,7 +6,14 @@ from dataclasses import fields, replace
 
 import pytest
 
-from art_snn.app.evaluation import Bounds, Evaluation, Provenance, Trial, read_evaluation, summary
+from art_snn.app.report.evaluation import (
+    Bounds,
+    Evaluation,
+    Provenance,
+    Trial,
+    read_evaluation,
+    summary,
+)
 from art_snn.app.resume import as_json, structured
 from art_snn.attacks import Outcome
 from art_snn.files import write_json

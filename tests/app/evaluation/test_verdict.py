@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-
-from art_snn.app.evaluation import summary, verdicts
 from art_snn.app.evaluation.cards import doubt_words, make_cards
 from art_snn.app.evaluation.verdict import bound, plain_words
+
+from art_snn.app.report.evaluation import summary, verdicts
 from art_snn.findings import Finding
 from tests.evaluations import (
     EXACT,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from art_snn.app.evaluation.words import capital, count_words, join_words, short_budget, size, unit
+from art_snn.app.report.verdict import capital, count_words, join_words, short_budget, size, unit
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from art_snn.app.evaluation import Evaluation, ReportItem
 from art_snn.app.leaderboard import Leaderboard
+
+from art_snn.app.report.evaluation import Evaluation, ReportItem
 from tests.evaluations import STAGES, evaluation, proven, provenance, trial
 
 EPS = 8 / 255

@@ -5,8 +5,8 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
-
 from art_snn.app.leaderboard.cells import NONE
+
 from tests.app.leaderboard.boards import board, certified, network
 from tests.browser import browsing, lacking, visit
 

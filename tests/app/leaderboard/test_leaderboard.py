@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from art_snn.app.leaderboard import Settings, run
 from art_snn.app.leaderboard.cells import NONE
 from art_snn.app.leaderboard.record import Record
+
 from art_snn.checks import ArgumentError
 from art_snn.files import write_json
 from tests.app.leaderboard.boards import ANN, EPS, board, certified, column, network

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
-from art_snn.app.evaluation import Evaluation, ReportItem
 from art_snn.app.evaluation.drawings import draw_side_by_side
 from art_snn.app.evaluation.side import verdict_table
+
 from art_snn.app.report import Report, Settings, run
+from art_snn.app.report.evaluation import Evaluation, ReportItem
 from art_snn.checks import ArgumentError
 from art_snn.files import write_json
 from tests.command import call
