@@ -35,9 +35,9 @@ INSTRUCTIONS = {
 
 EXACT = (
     *("data", "faults", "frameworks", "measuring", "models/test_own*", "models/test_sources*"),
-    *("app/cost", "app/demo", "app/evaluate", "app/evaluation"),
+    *("app/cost", "app/demo", "app/evaluate"),
     *("app/inspect", "app/report", "app/scaling", "*/test_together*"),
-    *("app/check", "app/leaderboard", "app/zoo", "zoo"),
+    *("app/check", "app/report", "app/zoo", "zoo"),
     *("app/*/test_command*", "app/*/test_figure*", "app/*/test_result*"),
     *("app/*/test_settings*", "app/test_[!t]*", "app/test_tables*"),
     *(

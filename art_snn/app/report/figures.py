@@ -76,11 +76,6 @@ class Drawing:
     pictures: tuple[tuple[str, str], ...]
 
 
-def draw_charts(evaluation: Evaluation) -> list[Drawing]:
-    """The charts of the attacks on one evaluation."""
-    return [draw_accuracy(evaluation), draw_sizes(evaluation), draw_classes(evaluation)]
-
-
 def _chart(figure: Figure, title: str, words: str, alternative: str = "") -> Drawing:
     """The figure as an SVG; the same figure gives the same drawing.
 

@@ -14,9 +14,11 @@ from art_snn.app.report import tables
 from art_snn.app.report.evaluation import ReportItem
 from art_snn.app.report.figures import (
     Drawing,
-    draw_charts,
+    draw_accuracy,
+    draw_classes,
     draw_examples,
     draw_side_by_side,
+    draw_sizes,
     draw_stages,
 )
 from art_snn.app.report.verdict import (
@@ -80,7 +82,8 @@ def _view(item: ReportItem, label: str, number: int) -> Mapping[str, Any]:
         "others": others,
         "attacks": tables.attack_table(evaluation),
         "remarks": tables.remarks(evaluation),
-        "charts": draw_charts(evaluation),
+        "charts": [draw_accuracy(evaluation), draw_sizes(evaluation)],
+        "class_chart": draw_classes(evaluation),
         "stages": draw_stages(evaluation),
         "stage_table": tables.stage_table(evaluation),
         "classes": tables.class_table(evaluation),

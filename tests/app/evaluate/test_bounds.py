@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from art_snn.app.evaluate import Settings, bounds
-from art_snn.app.report import page
 from art_snn.app.report.evaluation import Evaluation, contradicted
 from art_snn.app.report.verdict import verdicts
 from art_snn.app.resume import read_result
@@ -20,6 +19,7 @@ from tests import small
 from tests.command import call, forbidden
 from tests.evaluations import comparable, complaints
 from tests.jobs import Job
+from tests.pages import without_charts
 from tests.records import train_into
 
 EVALUATE = (
@@ -37,7 +37,7 @@ BLOCKS = 3
 def _undrawn():
     """Pages without figures, which take most of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page, "draw_sections", lambda *_: {"attacks": [], "stages": []})
+        without_charts(patch)
         yield
 
 
@@ -125,8 +125,8 @@ def test_an_interrupted_evaluation_proves_nothing_twice(whole, folder, monkeypat
 
 def test_two_processes_share_what_is_proven_and_have_the_same_result(whole, folder):
     code = "from art_snn.app.cli import run_command\nimport sys\n"
-    code += "from art_snn.app.report.evaluation import page\n"
-    code += "page.draw_sections = lambda *_: {'attacks': [], 'stages': []}\n"
+    code += "from art_snn.app.report import figures\n"
+    code += "figures._chart = lambda *_: figures.Drawing('', '', ())\n"
     code += f"sys.argv = ['art-snn', *{EVALUATE}]\nraise SystemExit(run_command({EVALUATE}))"
     well, _, errors = Job(code, folder).ended()
     assert well, errors

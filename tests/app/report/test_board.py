@@ -1,22 +1,69 @@
-"""The leaderboard says what evaluations say together, marks upper bounds, and names who found."""
+"""The table of records: what evaluations say together, upper bounds, and who found what."""
+
+from __future__ import annotations
 
 import html
 import re
 import shutil
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
-from art_snn.app.leaderboard import Settings, run
-from art_snn.app.leaderboard.cells import NONE
-from art_snn.app.leaderboard.record import Record
 
+from art_snn.app.report.board import (
+    NONE,
+    Board,
+    Record,
+    board_notes,
+    board_rows,
+    describe_group,
+    make_board,
+)
+from art_snn.app.report.evaluation import Evaluation, ReportItem
 from art_snn.checks import ArgumentError
 from art_snn.files import write_json
-from tests.app.leaderboard.boards import ANN, EPS, board, certified, column, network
 from tests.command import call
-from tests.evaluations import RISES, VANISHED, save
+from tests.evaluations import RISES, STAGES, VANISHED, evaluation, proven, provenance, save, trial
 from tests.pages import tree
+
+EPS = 8 / 255
+ANN = "adversarials Ann"
+
+
+def network(stage: Any, name: str = "plain", weights: str = "", **changes: Any) -> Evaluation:
+    """One network of the weights of its name, under a plan with that outcome and under PGD-7, which
+    breaks nothing.
+
+    :param changes: of the evaluation; those of its provenance by their names there."""
+    noted = {"dataset", "parameters", "training", "examined", "steps", "data"} & changes.keys()
+    source = {key: changes.pop(key) for key in noted}
+    plan, eps = changes.pop("plan", "standard"), changes.pop("eps", EPS)
+    stages = changes.pop("stages", STAGES[:2])
+    weak = trial("PGD-7 by stbp", eps, [-2 if number == -2 else -1 for number in stage])
+    made = provenance(weights=weights or f"{name}0000000", **source)
+    usual: dict[str, Any] = {"name": name, "plan": plan, "provenance": made, "key": name}
+    return evaluation(trial(plan, eps, stage, stages), weak, **(usual | changes))
+
+
+def certified(made: Evaluation, *margins: float) -> Evaluation:
+    """The same with bounds at its budget."""
+    return replace(made, bounds=(proven(*margins, eps=made.budgets[0]),))
+
+
+def board(*made: Evaluation) -> Board:
+    """The table of evaluations in the files a, b, c and so on."""
+    return make_board(ReportItem(chr(97 + n), one) for n, one in enumerate(made))
+
+
+def column(table: Board, title: str, place: int = 0) -> list[str]:
+    """The cells of a column, from the top."""
+    return [row[title][0] for row in board_rows([*table.values()][place])]
+
+
+def notes(table: Board) -> list[str]:
+    """The notes below the first table."""
+    return board_notes(next(iter(table.values())))
 
 
 def test_networks_stand_in_one_table_by_data_and_budget_the_most_robust_first():
@@ -28,7 +75,7 @@ def test_networks_stand_in_one_table_by_data_and_budget_the_most_robust_first():
         network((0, -1, -1, -1), "far", eps=0.1),
         network((0, -1, -1, -1), "euclid", norm="2"),
     )
-    assert [one.heading for one in table.rankings] == [
+    assert [describe_group(key) for key in table] == [
         "digits, at eps 8/255 in the maximum norm",
         "digits, at eps 0.1 in the maximum norm",
         "digits, at eps 8/255 in the Euclidean norm".replace("8/255", "0.03137"),
@@ -75,9 +122,7 @@ def test_two_evaluations_of_the_same_weights_count_together_and_say_who_found_wh
     assert column(table, "network") == ["again"]  # Of the strongest attack.
     assert column(table, "robust")[0].startswith("≤ 20.0 %")
     assert column(table, "attacks") == ["adversarials Ann: 1, standard: 1, standard in a: 1"]
-    assert "2 evaluations of the same weights, in b and a, count together: again." in (
-        table.rankings[0].notes
-    )
+    assert "2 evaluations of the same weights, in b and a, count together: again." in (notes(table))
 
 
 def test_a_plan_that_broke_all_alone_is_named_without_a_count():
@@ -102,12 +147,12 @@ def test_of_other_samples_the_lower_number_counts_and_the_other_is_noted():
     assert column(table, "samples") == ["4"]
     assert column(table, "robust")[0].startswith("≤ 50.0 %")
     note = "a is on other samples, leaves 80.0 % and does not count: plain."
-    assert note in table.rankings[0].notes
+    assert note in notes(table)
 
 
 def test_copies_of_one_evaluation_count_once():
     table = board(network((0, -1)), network((0, -1)))
-    assert not any("count together" in note for note in table.rankings[0].notes)
+    assert not any("count together" in note for note in notes(table))
 
 
 def test_evaluations_that_contradict_each_other_are_refused_with_both_files():
@@ -118,42 +163,33 @@ def test_evaluations_that_contradict_each_other_are_refused_with_both_files():
 
 
 def test_a_sample_that_another_evaluation_misclassifies_does_not_stand():
-    claims = [
-        board(network(stage)).rankings[0].records[0].claims[0] for stage in ((-1, -1), (-2, -1))
-    ]
-    record = Record(tuple(claims))
+    made = [network(stage, weights=str(n)) for n, stage in enumerate([(-1, -1), (-2, -1)])]
+    ((records,),) = [board(*made).values()]
+    record = Record(tuple(one.entries[0] for one in records))
     assert record.robust.count == 1
-    assert dict(record.credits) == {"misclassified": 1}
+    assert dict(record.credits()) == {"misclassified": 1}
 
 
-def test_what_an_evaluation_lacks_is_said_below_the_table():
-    old = network(
-        (-1, -1, -1), "old", dataset="", parameters=None, training="", date="", examined=0
-    )
+def test_what_a_reader_has_to_know_is_said_below_the_table():
     table = board(
-        replace(old, title="vgg5, T = 6, direct encoding on digits; its weights are old"),
-        network((0, -1, -1), "quick", plan="fast", training=""),
+        network((-1, -1, -1), "first", training="", examined=0, steps=None),
+        network((0, -1, -1), "quick", plan="fast"),
         replace(network((0, 0, -1), "far", findings=(RISES,)), samples=("x", "y", "z")),
     )
-    assert len(table.rankings) == 1
-    assert column(table, "T") == ["8"] * 3
-    assert column(table, "parameters") == [NONE, "1,234", "1,234"]
-    assert column(table, "date") == [NONE, "2026-11-27", "2026-11-27"]
+    assert column(table, "T") == [NONE, "8", "8"]
+    assert column(table, "training") == [NONE, "10 epochs", "10 epochs"]
     assert column(table, "findings") == ["not examined", "0", "1"]
-    assert table.rankings[0].notes == [
-        "Its evaluation notes no date: old.",
-        "Evaluated with an earlier version of art_snn, which noted neither parameters nor "
-        "training: old.",
-        "How it was trained is not said (--training of art-snn evaluate says it): quick.",
+    assert notes(table) == [
+        "Its training is not stated (--training of art-snn evaluate states it): first.",
         "Attacked with the plan fast, which may leave more than standard: quick.",
-        "Not on the samples of old, so that intervals are compared: far.",
+        "Not on the samples of first, so that intervals are compared: far.",
         "Open finding, success still rises with steps: far.",
     ]
 
 
 def test_a_remark_that_concerns_all_networks_does_not_list_them():
     table = board(network((0, -1), "a", plan="fast"), network((-1, -1), "b", plan="fast"))
-    assert table.rankings[0].notes[0].endswith("more than standard: all networks.")
+    assert notes(table)[0].endswith("more than standard: all networks.")
 
 
 def test_networks_of_one_name_are_told_apart_by_their_weights():
@@ -182,8 +218,9 @@ def written(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def files(written):
-    settings = Settings(files=(written / "zoo", written / "more"), output=written / "page.html")
-    run(settings)
+    places = [str(written / name) for name in ("zoo", "more")]
+    done = call("report", *places, "--board", "--output", str(written / "page.html"))
+    assert (done.status, done.stderr) == (0, "")
     return (written / "page.html").read_text("utf-8"), (written / "page.md").read_text("utf-8")
 
 
@@ -226,49 +263,42 @@ def test_the_page_loads_nothing_and_says_how_columns_are_sorted(files):
 def test_the_command_names_both_files_and_writes_over_its_own_alone(written, tmp_path):
     output = tmp_path / "page.html"
     for _ in range(2):
-        done = call("leaderboard", str(written), "--output", str(output))
+        done = call("report", "--board", str(written), "--output", str(output))
         assert (done.status, done.stderr) == (0, "")
         assert done.stdout.endswith(f"Written to {output}: page.md\n")
         assert all(len(line) <= 80 for line in done.stdout.splitlines()[:-1])
     (tmp_path / "page.md").write_text("mine")
-    done = call("leaderboard", str(written), "--output", str(output))
+    done = call("report", "--board", str(written), "--output", str(output))
     assert done.status == 2
-    assert "--output: expected a new file, or an earlier leaderboard, got" in done.complaint
+    assert "--output: expected a new file, or an earlier report, got" in done.complaint
     assert (tmp_path / "page.md").read_text() == "mine"
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "files: expected one folder or more, got none"),
+        ((), "files: expected one result or more, got none"),
         (("none",), "files: expected an evaluation, as art-snn evaluate writes it, but none does"),
         (("empty",), r"files: expected a folder with evaluation.json in it or below, got empty"),
         (("more", "--output", "page.pdf"), "--output: expected a file that ends in .html, got"),
-        (("more", "--output", "more"), "--output: expected a file that ends in .html, got more"),
+        (("more", "--output", "more"), "--output: expected a file, got more, a folder"),
     ],
 )
 def test_what_cannot_be_read_or_written_is_refused(words, message, written, tmp_path, monkeypatch):
     shutil.copytree(written, tmp_path / "all")
     monkeypatch.chdir(tmp_path / "all")
     (tmp_path / "all" / "empty").mkdir()
-    done = call("leaderboard", *words)
+    done = call("report", "--board", *words)
     assert done.status == 2
     assert message in done.complaint
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ({"schema": 1, "rows": {}}, "holds another kind of result"),
-        ({"schema": 7, "trials": [], "findings": []}, "has the number 7 as its schema"),
-        ({"schema": 1, "trials": [], "findings": []}, "cannot be read"),
-    ],
-)
-def test_one_file_that_is_no_evaluation_is_named(content, message, written, tmp_path):
+def test_one_file_that_is_no_evaluation_is_named(written, tmp_path):
     shutil.copytree(written / "zoo", tmp_path / "zoo")
     (tmp_path / "zoo" / "bad").mkdir()
+    content = {"schema": 1, "trials": [], "findings": []}
     write_json(tmp_path / "zoo" / "bad" / "evaluation.json", content)
-    done = call("leaderboard", str(tmp_path / "zoo"), "--output", str(tmp_path / "page.html"))
+    done = call("report", str(tmp_path / "zoo"), "--board", "--output", str(tmp_path / "page.html"))
     assert done.status == 2
-    assert f"{tmp_path}/zoo/bad/evaluation.json, which {message}" in done.complaint
+    assert f"{tmp_path}/zoo/bad/evaluation.json, which cannot be read" in done.complaint
     assert not (tmp_path / "page.html").exists()

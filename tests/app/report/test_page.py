@@ -2,14 +2,17 @@
 
 import re
 from dataclasses import replace
+from email.message import Message
+from importlib.metadata import PackageNotFoundError
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from art_snn.app.evaluation.verdict import plain_words
 
-from art_snn.app.report.evaluation import Evaluation, ReportItem, page, render_page, verdicts
-from art_snn.app.report.page import MOST_SAMPLES
+from art_snn.app.report import page
+from art_snn.app.report.evaluation import Evaluation, ReportItem
+from art_snn.app.report.page import MOST_SAMPLES, render_page
+from art_snn.app.report.verdict import describe_verdict, verdicts
 from tests.evaluations import (
     CERTIFICATE,
     EXACT,
@@ -25,7 +28,7 @@ from tests.evaluations import (
     small,
     trial,
 )
-from tests.pages import colours, contrast, tree
+from tests.pages import colours, contrast, tree, without_charts
 
 EPS = 8 / 255
 DOCS = Path(__file__).parents[3] / "docs"
@@ -63,8 +66,7 @@ def document(html):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Pages have no figures within the test, which take most of their time."""
-    nothing = {"attacks": [], "stages": []}
-    monkeypatch.setattr(page, "draw_sections", lambda *_: nothing)
+    without_charts(monkeypatch)
 
 
 def test_nothing_comes_from_elsewhere_and_one_script_copies(html, document):
@@ -110,16 +112,12 @@ def test_names_are_given_once_and_whatever_is_referred_to_is_there(document):
     assert referred | links <= set(names)
 
 
-def test_each_picture_has_words(document):
-    for element in document.every("img"):
-        assert len(element.attributes["alt"]) > 10
-    drawings = document.every("svg")
-    assert drawings
-    for element in drawings:
-        assert element.attributes["role"] == "img"
-        title, words = element.every("title", "desc")
-        assert title.text
-        assert re.search(r"\d", words.text)
+def test_each_picture_has_words_and_each_chart_its_numbers(document):
+    pictures = document.every("img")
+    assert all(len(one.attributes["alt"]) > 10 for one in pictures)
+    charts = [one for one in pictures if "svg" in one.attributes["src"][:20]]
+    assert charts
+    assert all(re.search(r"\d", one.attributes["alt"]) for one in charts)
 
 
 def test_tables_have_captions_and_heads_and_can_be_moved_by_the_keyboard(document):
@@ -158,7 +156,7 @@ def test_it_begins_with_the_name_a_sentence_and_a_small_table(undrawn):
         (verdict,) = header.every("div")[:1]
         assert verdict.attributes["class"] == f"verdict {kind}"
         (sentence,) = verdict.every("p")
-        assert sentence.text == plain_words(result, verdicts(result)[-1])
+        assert sentence.text == describe_verdict(result, verdicts(result)[-1])
         assert len(re.findall(r"\d+", sentence.text)) <= 5
         heads = [head.text for head in verdict.every("thead")[0].every("th")]
         assert heads == ["eps", "clean accuracy", "robust accuracy", "findings"]
@@ -170,10 +168,8 @@ def test_a_number_with_an_open_finding_is_an_upper_bound_everywhere():
     # The union leaves one of four, and each attack two.
     for share in ("25.0", "50.0"):
         starts = re.findall(rf"(.{{8}}){share} % \[", text)
-        assert len(starts) >= 3
+        assert len(starts) >= 2
         assert set(starts) == {"at most "}
-    assert "accuracy at most [%]" in text
-    assert "accuracy [%]" not in text
 
 
 def test_findings_are_cards_and_those_that_change_no_verdict_come_apart(undrawn):
@@ -227,7 +223,7 @@ def test_of_many_samples_the_first_are_listed_and_the_page_stays_small():
     count = MOST_SAMPLES + 500
     html = render_page([ReportItem("", large(count), images(12, (3, 32, 32)))])
     assert len(html) < 2_000_000
-    assert f"What became of the first {MOST_SAMPLES} of {count} samples" in html
+    assert f"Results of the first {MOST_SAMPLES} of {count} samples" in html
     assert "The others are in the file of the evaluation." in html
 
 
@@ -260,12 +256,8 @@ def test_two_results_are_paired_and_the_samples_that_differ_are_listed(undrawn):
     assert "plain (1) and plain (2) share 4 samples." in document.text
 
 
-def test_letters_and_lines_show_on_their_ground_in_the_light_and_in_the_dark(undrawn):
+def test_letters_show_on_their_ground_in_the_light_and_in_the_dark(undrawn):
     for scheme in colours(alone(small())):
-        lines = [name for name in scheme if name.startswith("series-") or name == "grey"]
-        assert len(lines) == 7
-        for line in lines:
-            assert contrast(scheme[line], scheme["ground"]) >= 3, line
         for ground in ("ground", "raised"):
             for letters in ("ink", "soft", "link", "open", "closed"):
                 assert contrast(scheme[letters], scheme[ground]) >= 4.5, (letters, ground)
@@ -274,3 +266,41 @@ def test_letters_and_lines_show_on_their_ground_in_the_light_and_in_the_dark(und
 def test_contrast_is_that_of_wcag():
     assert contrast((0, 0, 0), (255, 255, 255)) == pytest.approx(21)
     assert contrast((255, 255, 255), (118, 118, 118)) == pytest.approx(4.54, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("urls", "address"),
+    [
+        (["Documentation, https://a.example/docs/", "Issues, https://b.example"], "docs"),
+        (["Issues, https://b.example"], ""),
+        ([f"Documentation, https://a.example{page.UNKNOWN}art_snn"], ""),
+        (None, ""),
+    ],
+)
+def test_the_address_is_the_one_of_the_package_and_none_while_nobody_filled_it_in(
+    urls, address, monkeypatch
+):
+    def metadata(name: str) -> Message:
+        if urls is None:
+            raise PackageNotFoundError(name)
+        message = Message()
+        for url in urls:
+            message["Project-URL"] = url
+        return message
+
+    monkeypatch.setattr(page, "metadata", metadata)
+    assert page.documentation() == (address and "https://a.example/docs/")
+
+
+@pytest.mark.parametrize(
+    ("address", "other"),
+    [
+        ("https://a.example/blob/HEAD/docs/index.md", "https://a.example/blob/HEAD/docs/rules.md"),
+        ("https://a.example/en/latest/", "https://a.example/en/latest/rules.html"),
+        ("https://a.example/en/latest", "https://a.example/en/latest/rules.html"),
+        ("https://a.example/index.html", "https://a.example/rules.html"),
+    ],
+)
+def test_other_pages_lie_next_to_the_first_one(address, other, monkeypatch):
+    monkeypatch.setattr(page, "documentation", lambda: address)
+    assert page.page_address("rules") == other

@@ -8,12 +8,18 @@ from typing import Any
 
 import pytest
 
-from art_snn.app.report.evaluation import ReportItem, render_page
+from art_snn.app.report.board import NONE, render_board_page
+from art_snn.app.report.evaluation import ReportItem
+from art_snn.app.report.page import render_page
+from tests.app.report.test_board import board, certified, network
 from tests.browser import browsing, lacking, visit
 from tests.evaluations import RISES, frames, images, large, provenance, small
 from tests.pages import contrast
 
-pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking() or "there is a browser")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(lacking()), reason=lacking() or "there is a browser"),
+]
 
 PAGES = {
     "frames": [ReportItem("", large(40), frames(2))],
@@ -28,14 +34,13 @@ while (walker.nextNode()) {
   if (!walker.currentNode.data.trim() || !holder.getClientRects().length) continue;
   let ground = holder;
   while (ground && clear(getComputedStyle(ground).backgroundColor)) ground = ground.parentElement;
-  const colour = holder.closest('svg') ? style.fill : style.color;
-  shown.push([walker.currentNode.data.trim().slice(0, 40), colour,
+  shown.push([walker.currentNode.data.trim().slice(0, 40), style.color,
               ground ? getComputedStyle(ground).backgroundColor : 'rgb(255, 255, 255)']);
 }
 return shown;
 """
 BEYOND = """
-return [...document.querySelectorAll('h1, h2, h3, h4, p, li, dd, svg text, figcaption, summary')]
+return [...document.querySelectorAll('h1, h2, h3, h4, p, li, dd, figcaption, summary')]
   .filter(one => one.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
   .map(one => one.textContent.slice(0, 60));
 """
@@ -53,6 +58,14 @@ const seen = one => one.checkVisibility();
 return [...document.querySelectorAll('section')].filter(seen)
   .filter(one => ![...one.children].some(part => seen(part) && !/^H\\d$/.test(part.tagName)))
   .map(one => one.textContent.slice(0, 60));
+"""
+COLUMN = """
+const [table, place] = [document.querySelector('table'), arguments[0]];
+return [...table.tBodies[0].rows].map(row => row.cells[place].textContent);
+"""
+SORTED = """
+return [...document.querySelectorAll('th[aria-sort]')]
+  .map(one => [one.textContent, one.getAttribute('aria-sort')]);
 """
 FOCUSED = "const one = document.activeElement; return [one.tagName, one.getAttribute('href')];"
 
@@ -123,7 +136,7 @@ def test_each_letter_stands_out_from_a_ground_that_is_light_or_dark(driver, file
     assert min(ground) > 240 if scheme == "light" else max(ground) < 40
     letters = driver.execute_script(LETTERS)
     assert len(letters) > 100
-    assert {"union of all", "0"} <= {text for text, *_ in letters}
+    assert "union of all" in {text for text, *_ in letters}
     pale = [one for one in letters if contrast(rgb(one[1]), rgb(one[2])) < 4.5]
     assert pale == []
 
@@ -166,3 +179,61 @@ def test_on_paper_there_is_no_navigation_and_tables_are_not_cut_off(driver, file
     assert driver.execute_script(EMPTY) == []
     assert driver.execute_script(BROKEN) == []
     assert len(driver.execute_cdp_cmd("Page.printToPDF", {})["data"]) > 10_000
+
+
+@pytest.fixture(scope="module")
+def sortable(tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    table = board(
+        network((0, 0, -1, -1), "b", steps=9),
+        network((0, -1, -1, -1), "a", steps=12, training="a long " * 8 + "training"),
+        certified(network((0, 0, 0, -1), "c", steps=None), -1, -1, -1, 1),
+    )
+    path.write_text(render_board_page(table), "utf-8")
+    return path
+
+
+def titles(driver) -> list[str]:
+    return [one.text.split()[0] for one in driver.find_elements("css selector", "thead th")]
+
+
+def test_a_click_sorts_and_another_turns_the_order_around(driver, sortable):
+    visit(driver, sortable, 1200)
+    assert driver.execute_script(COLUMN, 0) == ["a", "b", "c"]
+    place = titles(driver).index("T")
+    button = driver.find_elements("css selector", "thead button")[place]
+    button.click()
+    # As numbers, and what is not known last either way.
+    assert driver.execute_script(COLUMN, place) == ["12", "9", NONE]
+    assert driver.execute_script(SORTED) == [["T", "descending"]]
+    button.click()
+    assert driver.execute_script(COLUMN, place) == ["9", "12", NONE]
+    assert driver.execute_script(SORTED) == [["T", "ascending"]]
+    assert driver.get_log("browser") == []
+
+
+def test_the_keyboard_sorts_as_well(driver, sortable):
+    from selenium.webdriver.common.keys import Keys
+
+    visit(driver, sortable, 1200)
+    button = driver.find_elements("css selector", "thead button")[0]
+    driver.execute_script("arguments[0].focus()", button)
+    assert driver.switch_to.active_element == button
+    button.send_keys(Keys.ENTER)
+    assert driver.execute_script(SORTED) == [["network", "ascending"]]
+    button.send_keys(Keys.SPACE)
+    assert driver.execute_script(COLUMN, 0) == ["c", "b", "a"]
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1400, "dark")])
+def test_nothing_leaves_the_window_and_no_rule_of_accessibility_is_broken(
+    driver, sortable, width, scheme
+):
+    visit(driver, sortable, width, scheme)
+    assert driver.execute_script(BEYOND) == []
+    room = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    assert driver.execute_script(room)
+    axe = files(pytest.importorskip("selenium_axe_python")) / "axe-core" / "axe.min.js"
+    driver.execute_script(axe.read_text(encoding="utf-8"))
+    result = driver.execute_async_script("axe.run().then(arguments[0])")
+    assert [one["id"] for one in result["violations"]] == []
