@@ -26,7 +26,7 @@ from art_snn.files import digest
 from art_snn.metrics import Share
 
 STANDARD = "standard"
-NONE = "\u2013"
+NONE, UPPER = "\u2013", "\u2264 "
 DIGITS = 6
 """Digits of the weights' digest that tell networks of one name apart."""
 WORDS = ("network", "training", "attacks")
@@ -41,9 +41,6 @@ READING = (
     '"Attacks" lists who broke how many samples, including submitted adversarials. Open findings '
     "are reasons to doubt the number.",
 )
-
-Cell = tuple[str, float | str | None]
-"""A text, and the number or the text by which a column is sorted; None where nothing is known."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +194,7 @@ def rank_records(records: Iterable[Record]) -> list[Record]:
     return sorted(records, key=rank)
 
 
-def board_rows(records: Sequence[Record]) -> list[dict[str, Cell]]:
+def board_rows(records: Sequence[Record]) -> list[dict[str, str]]:
     """The cells of each network, by the titles of their columns."""
     names = {record.first.single_attack for record in records} - {None}
     attack = names.pop() if len(names) == 1 else "one attack"
@@ -213,44 +210,32 @@ def record_names(records: Sequence[Record]) -> list[str]:
     return [f"{name} ({digits})" if names.count(name) > 1 else name for name, digits in pairs]
 
 
-def _cells(record: Record, label: str, attack: str) -> dict[str, Cell]:
+def _cells(record: Record, label: str, attack: str) -> dict[str, str]:
     """The cells of a network.
 
     :param attack: title of the column of the single attack: its name, or "one attack"."""
     evaluation, source, robust = record.first, record.first.provenance, record.robust
-    clean, count = record.verdict.outcome.clean_accuracy, len(record.verdict.findings)
-    certified, name = record.certified, evaluation.single_attack
-    trial = evaluation.at(record.verdict.eps).get(name or "")
-    cells: dict[str, Cell] = {"network": (label, label.lower())}
-    bound = f"{robust}{' exact' if robust.count else ''}" if record.exact else f"\u2264 {robust}"
-    cells["robust"] = bound, robust.value
-    cells["certified"] = (NONE, None)
-    if certified is not None:
-        cells["certified"] = f"\u2265 {percent(certified)}", certified.value
-    cells["clean"] = percent(clean), clean.value
-    cells[attack] = (NONE, None)
-    if trial is not None:
+    exact = f"{robust}{' exact' if robust.count else ''}"
+    single, name = NONE, evaluation.single_attack
+    if (trial := evaluation.at(record.verdict.eps).get(name or "")) is not None:
         share = trial.robustness.robust_accuracy
-        other = "" if name == attack else f" ({name})"
-        at_most = "\u2264 " if share.count else ""
-        cells[attack] = f"{at_most}{percent(share)}{other}", share.value
-    cells["attacks"] = _text(_describe_credits(record))
-    known = count or source.examined
-    cells["findings"] = (str(count), count) if known else ("not examined", None)
-    for title, number in {
-        "samples": len(evaluation.samples),
-        "T": source.steps,
-        "parameters": source.parameters,
-    }.items():
-        cells[title] = (NONE, None) if number is None else (f"{number:,}", number)
-    cells["training"] = _text(source.training)
-    cells["date"] = _text(evaluation.date[:10])
-    cells["art_snn"] = _text(source.versions.get("art_snn", ""))
-    return cells
-
-
-def _text(text: str) -> Cell:
-    return (text, text.lower()) if text else (NONE, None)
+        single = f"{UPPER if share.count else ''}{percent(share)}"
+        single += "" if name == attack else f" ({name})"
+    return {
+        "network": label,
+        "robust": exact if record.exact else f"{UPPER}{robust}",
+        "certified": f"\u2265 {percent(record.certified)}" if record.certified else NONE,
+        "clean": percent(record.verdict.outcome.clean_accuracy),
+        attack: single,
+        "attacks": _describe_credits(record),
+        "findings": record.verdict.doubts,
+        "samples": f"{len(evaluation.samples):,}",
+        "T": NONE if source.steps is None else f"{source.steps:,}",
+        "parameters": f"{source.parameters:,}",
+        "training": source.training or NONE,
+        "date": evaluation.date[:10],
+        "art_snn": source.versions.get("art_snn", NONE),
+    }
 
 
 def _describe_credits(record: Record) -> str:
@@ -312,7 +297,7 @@ def render_board(board: Board, mark: str = "") -> str:
     for key, records in board.items():
         rows = board_rows(records)
         titles = list(rows[0])
-        cells = [[text for text, _ in row.values()] for row in rows]
+        cells = [[*row.values()] for row in rows]
         wide = [place for place, title in enumerate(titles) if title not in NARROW]
         parts += [f"{'### ' if mark else ''}{describe_group(key)}", Table(titles, cells, 1, wide)]
         notes = board_notes(records)

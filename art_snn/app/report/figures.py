@@ -50,8 +50,6 @@ MOST_POINTS = 200
 """Of a line: more would make the page large and change nothing that can be seen."""
 MOST_BUDGETS = 3
 """Budgets at which classes are drawn."""
-MOST_WEAK = 4
-"""Classes that a sentence names; of more it gives the number."""
 SHADE = 0.3
 """Of one bar. That of a budget lies upon that of the budget before and makes it darker."""
 MOST, ROOM = 12, 700_000
@@ -288,32 +286,8 @@ def draw_classes(evaluation: Evaluation) -> Drawing:
         f"class {number} {join_words([*map(str, correct)])} of {total}"
         for number, (total, *correct) in zip(counts, table.tolist(), strict=True)
     ]
-    title, words = "Accuracy of each class under all attacks", describe_weakest(evaluation)
-    numbers = f"{words} Correct samples {join_words(names)}: {'; '.join(rows)}."
-    return _chart(figure, title, words, numbers)
-
-
-def describe_weakest(evaluation: Evaluation) -> str:
-    """The weakest class, in a sentence: at the largest budget that leaves any sample."""
-    counts, results = class_counts(evaluation), verdicts(evaluation)
-    left = np.sum(list(counts.values()), axis=0)
-    place = int(max(np.flatnonzero(left[2:]) + 2, default=1))
-    budget = results[place - 2].eps
-    at = describe_budgets(evaluation.norm, budget) if place > 1 else "without an attack"
-    shares = {number: Share(row[place], row[0]) for number, row in counts.items()}
-    least = min(share.value for share in shares.values())
-    weak = [number for number, share in shares.items() if share.value == least]
-    if len(shares) == 1:
-        return f"All samples are of class {weak[0]}."
-    if len(weak) == len(shares):
-        return f"All classes are equally accurate {at}."
-    if len(weak) == 1:
-        share = shares[weak[0]]
-        samples = "sample is" if share.total == 1 else "samples are"
-        return f"Class {weak[0]} is the weakest {at}: {share} of its {share.total} {samples} right."
-    several = f"Classes {join_words([*map(str, weak)])}"
-    several = several if len(weak) <= MOST_WEAK else f"{len(weak)} classes"
-    return f"{several} are the weakest {at}: {100 * least:.1f} % of the samples of each are right."
+    title, numbers = "Accuracy of each class under all attacks", "; ".join(rows)
+    return _chart(figure, title, "", f"Correct samples {join_words(names)}: {numbers}.")
 
 
 def draw_stages(evaluation: Evaluation) -> list[Drawing]:

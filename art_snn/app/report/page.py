@@ -54,7 +54,6 @@ def render_page(items: Sequence[ReportItem]) -> str:
             "verdicts": tables.side_table(items),
             "drawing": draw_side_by_side(items),
             "pairs": tables.compare_pairs(items),
-            "most": MOST_DIFFERING,
         }
     return render_template("report.html.j2", views=views, several=several)
 
@@ -63,7 +62,6 @@ def _view(item: ReportItem, label: str, number: int) -> Mapping[str, Any]:
     """All that the page shows of one evaluation."""
     evaluation = item.evaluation
     results, (decisive, others) = verdicts(evaluation), make_cards(evaluation)
-    differ, alike = tables.difference_tables(evaluation)
     examples: list[Drawing] = []
     legend = item.objection
     if item.examples is not None:
@@ -75,29 +73,16 @@ def _view(item: ReportItem, label: str, number: int) -> Mapping[str, Any]:
         "evaluation": evaluation,
         "total": len(evaluation.samples),
         "verdict": describe_verdict(evaluation, results[-1]),
-        "verdicts": tables.verdict_table(evaluation),
         "open": bool(decisive) or any(verdict.open for verdict in results),
         "cards": decisive,
         "doubt": describe_doubts(evaluation, decisive),
         "others": others,
-        "attacks": tables.attack_table(evaluation),
-        "remarks": tables.remarks(evaluation),
         "charts": [draw_accuracy(evaluation), draw_sizes(evaluation)],
         "class_chart": draw_classes(evaluation),
         "stages": draw_stages(evaluation),
-        "stage_table": tables.stage_table(evaluation),
-        "classes": tables.class_table(evaluation),
         "legend": legend,
         "examples": examples,
         "strips": item.examples is not None and item.examples.x.ndim == 5,
-        "certified_words": tables.describe_certificate(evaluation),
-        "certified": tables.certificate_table(evaluation),
-        "differ": differ,
-        "alike": alike,
-        "samples": tables.sample_table(evaluation, MOST_SAMPLES),
-        "listed": min(len(evaluation.samples), MOST_SAMPLES),
-        "settings": tables.setting_table(evaluation),
-        "digests": tables.digest_table(evaluation),
     }
 
 
@@ -112,6 +97,8 @@ def render_template(name: str, **content: object) -> str:
     environment.globals |= {
         "style": Markup((here / "report.css").read_text(encoding="utf-8")),
         "summing": (UNION, CERTIFIED),
+        "tables": tables,
+        "most": (MOST_SAMPLES, MOST_DIFFERING),
         "address": documentation(),
         "page_address": page_address,
     }

@@ -1,7 +1,7 @@
 """Evaluations as tables and sentences: one, several side by side, and as a table in LaTeX."""
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from itertools import combinations
@@ -353,15 +353,9 @@ def match_samples(one: Evaluation, other: Evaluation) -> list[tuple[int, int]]:
     Of those that occur several times the first goes with the first, the second with the second."""
     samples, others = (list(zip(e.samples, e.labels, strict=True)) for e in (one, other))
     places = defaultdict(list)
-    for row, sample in enumerate(others):
+    for row, sample in reversed([*enumerate(others)]):
         places[sample].append(row)
-    seen: Counter[tuple[str, int]] = Counter()
-    rows = []
-    for row, sample in enumerate(samples):
-        if seen[sample] < len(places[sample]):
-            rows.append((row, places[sample][seen[sample]]))
-        seen[sample] += 1
-    return rows
+    return [(row, places[sample].pop()) for row, sample in enumerate(samples) if places[sample]]
 
 
 def _survivors(evaluation: Evaluation, eps: float) -> NDArray[np.bool_]:

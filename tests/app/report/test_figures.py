@@ -18,7 +18,6 @@ from art_snn.app.report.figures import (
     ON,
     ROOM,
     accuracy_figure,
-    describe_weakest,
     draw_accuracy,
     draw_classes,
     draw_difference,
@@ -30,18 +29,7 @@ from art_snn.app.report.figures import (
     smallest_changes,
     stage_counts,
 )
-from tests.evaluations import (
-    EXACT,
-    RISES,
-    STAGES,
-    evaluation,
-    frames,
-    images,
-    large,
-    proven,
-    small,
-    trial,
-)
+from tests.evaluations import EXACT, STAGES, evaluation, frames, images, large, proven, small, trial
 
 EPS = 8 / 255
 SQUARE = "SquareSearch(max_iter={})"
@@ -106,18 +94,6 @@ def test_lines_show_the_clean_accuracy_every_budget_the_union_and_what_is_certif
     assert ax.get_xlabel() == "eps in the maximum norm [1/255]"
 
 
-def test_axes_say_at_most_only_where_a_number_is_an_upper_bound():
-    for result, label in ((small(), "accuracy [%]"), (small(findings=(RISES,)), "at most")):
-        assert label in accuracy_figure(result).axes[0].get_ylabel()
-
-
-@pytest.mark.parametrize("names", [1, 6, 14])
-def test_as_many_attacks_as_there_are_fit_below_the_figure_and_differ(names, axes):
-    trials = [trial(f"attack {place}", EPS, (0, -1)) for place in range(names)]
-    lines = axes(draw_sizes, evaluation(*trials)).lines[:names]
-    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == names
-
-
 def test_the_smallest_change_of_each_sample_counts_and_the_budgets_are_marked(axes):
     weak = trial("a", 2 / 255, (0, -1, -1, -2), distance=np.array([1, 0, 0, 0]) / 255)
     strong = trial("a", 4 / 255, (0, 0, -1, -2), distance=np.array([4, 3, 0, 0]) / 255)
@@ -141,11 +117,6 @@ def test_sizes_are_counted_in_their_norm(norm, label, axes):
     assert label in axes(draw_sizes, one).get_xlabel()
 
 
-def test_the_median_of_the_sizes_is_said_where_samples_were_broken():
-    assert draw_sizes(small()).words.startswith("Medians: standard 8/255 and PGD-7 by stbp 8/255.")
-    assert draw_sizes(evaluation(trial("a", 3, (-1,)))).words.startswith("No sample was broken.")
-
-
 def test_classes_are_bars_that_lie_upon_one_another_at_most_at_three_budgets(axes):
     budgets = [trial("a", eps, (0, -1)) for eps in (1, 2, 3, 4, 5)]
     result = evaluation(*budgets, norm="0")
@@ -155,27 +126,6 @@ def test_classes_are_bars_that_lie_upon_one_another_at_most_at_three_budgets(axe
     ax = axes(draw_classes, result)
     assert [bar.get_height() for bar in ax.containers[0]] == [100, 100]
     assert [bar.get_height() for bar in ax.containers[3]] == [0, 100]
-
-
-@pytest.mark.parametrize(
-    ("trials", "labels", "words"),
-    [
-        ([(0, -1, -1, -2, -1), (0, 0, -1, -2, 0)], (2, 5, 2, 5, 2), "Class 5 is the weakest at "
-         "eps 0.2: 0.0 % [0.0, 65.8] of its 2 samples are right."),
-        # At the largest budget that leaves any.
-        ([(0, -1, -1, -2, -1), (0, 0, 0, -2, 0)], (2, 5, 2, 5, 2), "Class 5 is the weakest at "
-         "eps 0.1: 50.0 % [9.5, 90.5] of its 2 samples are right."),
-        ([(0, 0, -1, -2, 0)], (1, 2, 3, 4, 5), "Classes 1, 2, 4 and 5 are the weakest at eps 0.1: "
-         "0.0 % of the samples of each are right."),
-        ([(0, 0, -1)], (7, 7, 7), "All samples are of class 7."),
-        ([(-1, -1)], (0, 1), "All classes are equally accurate at eps 0.1."),
-        ([(0, 0, 0, -2)], (0, 1, 2, 3), "Class 3 is the weakest without an attack: 0.0 % "
-         "[0.0, 79.3] of its 1 sample is right."),
-    ],
-)  # fmt: skip
-def test_the_weakest_class_is_named_at_the_largest_budget_that_leaves_any(trials, labels, words):
-    made = [trial("a", 0.1 * (1 + place), stage) for place, stage in enumerate(trials)]
-    assert describe_weakest(evaluation(*made, labels=labels)) == words
 
 
 def test_stages_are_bars_by_budget_with_words_for_what_is_left_out():

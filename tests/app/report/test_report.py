@@ -9,25 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from art_snn.app.report import Settings, run
 from art_snn.app.report.evaluation import Evaluation, ReportItem
-from art_snn.app.report.run import render_report
+from art_snn.app.report.run import render_report, run
+from art_snn.app.report.settings import Report
 from art_snn.app.report.tables import side_table
-from art_snn.checks import ArgumentError
 from art_snn.files import write_json
 from tests.command import call
-from tests.evaluations import (
-    EXACT,
-    RISES,
-    VANISHED,
-    evaluation,
-    images,
-    large,
-    save,
-    small,
-    trial,
-    write,
-)
+from tests.evaluations import EXACT, RISES, save, small, write
 from tests.pages import tree
 
 FILE = "evaluation.json"
@@ -59,16 +47,9 @@ def test_a_page_is_written_and_the_verdict_printed(folder):
 @pytest.mark.parametrize("form", ["html", "md", "tex"])
 def test_without_an_output_the_file_is_named_by_the_format(form, folder, monkeypatch):
     monkeypatch.chdir(folder)
-    assert Settings(files=(Path(FILE),), format=form).output == Path(f"report.{form}")
+    assert Report(files=(Path(FILE),), format=form).output == Path(f"report.{form}")
     assert call("report", FILE, "--format", form).status == 0
     assert (folder / f"report.{form}").stat().st_size > 500
-
-
-def test_examples_beside_the_result_are_shown(tmp_path):
-    save(large(20), tmp_path)
-    images(2).write(tmp_path)
-    run(Settings(files=(tmp_path / FILE,), output=tmp_path / "page.html"))
-    assert (tmp_path / "page.html").read_text("utf-8").count("data:image/png") == 6
 
 
 def test_several_results_are_set_side_by_side_in_every_format(folder, tmp_path):
@@ -109,14 +90,6 @@ def test_latex_is_one_table_of_numbers_and_prose_in_comments(folder):
         r"in the maximum norm. Union: what no attack broke at that or a smaller budget. "
         r"$\le$: an upper bound."
     )
-
-
-def test_latex_leaves_out_a_column_without_numbers_and_signs_without_bounds():
-    alone = trial("fast", 4, (0, -1, -1))
-    cells, caption = latex(evaluation(alone, norm="0", plan="fast"))
-    assert cells == [[r"$\varepsilon$", "clean", "fast", "union"], ["4", "100.0", "66.7", "66.7"]]
-    assert "changed values" in caption
-    assert "le$" not in caption
 
 
 def test_latex_has_a_column_of_what_is_certified_where_anything_is_bounded():
@@ -165,13 +138,15 @@ def complaint(*words: str | Path) -> str:
 
 
 def test_no_file_a_missing_file_and_a_folder_without_one_are_refused(folder):
-    assert complaint().startswith("files: expected one result or more, got none.")
+    assert complaint().startswith("--files: expected one result or more, got none.")
     output = ("--output", folder / "x.html")
     text = complaint(folder / FILE, folder / "nope.json", *output)
-    assert re.match(r"files: expected an evaluation, .*nope\.json does not exist", text)
+    assert re.match(r"--files: expected an evaluation, .*nope\.json does not exist", text)
     (folder / "empty").mkdir()
     text = complaint(folder / "empty", *output)
-    assert re.match(r"files: expected an evaluation, .*empty/evaluation.json does not exist", text)
+    assert re.match(
+        r"--files: expected an evaluation, .*empty/evaluation.json does not exist", text
+    )
     assert not (folder / "x.html").exists()
 
 
@@ -222,25 +197,11 @@ def test_an_output_or_a_format_of_another_kind_is_refused(option, value, match, 
     assert re.match(f"{option}: expected {match}", complaint(folder / FILE, option, value))
 
 
-def test_another_format_is_refused(folder):
-    with pytest.raises(ArgumentError, match=r"^format: .*'doc'"):
-        Settings(files=(folder / FILE,), format="doc")  # type: ignore[arg-type]
-
-
 def test_a_report_that_cannot_be_written_has_a_status_of_its_own(folder):
     (folder / "file").write_text("here before")
     done = call("report", str(folder / FILE), "--output", str(folder / "file" / "x.html"))
     assert done.status == 74
     assert "x.html" in done.complaint
-
-
-def test_results_without_a_common_sample_are_shown_and_not_refused(tmp_path):
-    save(small(), tmp_path / "a")
-    save(small(samples=tuple("wxyz"), findings=(VANISHED,)), tmp_path / "b")
-    output = tmp_path / "x.html"
-    files = [str(tmp_path / name / FILE) for name in "ab"]
-    assert call("report", *files, "--output", str(output)).status == 0
-    assert "no sample in common" in output.read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", ["network.pt", "report.pdf", "report"])
@@ -261,7 +222,7 @@ def test_nothing_but_an_earlier_report_is_written_over(form, folder):
     assert output.read_text() == "my notes"
     output.unlink()
     for _ in range(2):
-        run(Settings(files=(folder / FILE,), output=output, format=form))
+        run(Report(files=(folder / FILE,), output=output, format=form))
 
 
 def test_a_folder_stands_for_its_evaluation_and_its_page_is_an_earlier_report(folder):

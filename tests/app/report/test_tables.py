@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from art_snn.app.evaluate import Evaluated
+from art_snn.app.evaluate import EvaluationResult
 from art_snn.app.report import tables
 from art_snn.app.report.evaluation import Evaluation, ReportItem
 from art_snn.app.tables import Notes, render
@@ -48,13 +48,6 @@ def test_the_table_of_attacks_has_a_row_per_attack_and_the_union():
     assert p == ("", "as strong, p = 1", "")
 
 
-def test_one_attack_alone_has_neither_a_union_nor_a_test():
-    table = tables.attack_table(evaluation(trial("a", EPS, (0, -1))))
-    assert [row[0] for row in table.rows] == ["a"]
-    assert table.titles[-1] == "queries per sample"
-    assert len(table.rows[0]) == len(table.titles)
-
-
 def test_numbers_with_an_open_finding_are_upper_bounds_everywhere():
     result = large(40)
     assert all(row[4].startswith("at most ") for row in tables.attack_table(result).rows)
@@ -82,12 +75,12 @@ def test_a_finding_is_one_line_with_its_remedy_at_all_budgets_that_it_concerns()
 
 def test_a_terminal_of_80_columns_has_room_for_all_lines_but_the_command():
     names = {"name": "a" * 80, "findings": (VANISHED, RISES, WEAK)}
-    text = Evaluated(large(40, **names)).render()
+    text = EvaluationResult(large(40, **names)).render()
     assert max(map(len, text.partition("Reproduce:")[0].splitlines())) <= 80
     assert text.endswith(f"Reproduce:\n\n{large(2).provenance.command}\n")
     # What does not fit is in Markdown.
     assert "attack success" not in text
-    assert "attack success" in Evaluated(large(40)).render("markdown")
+    assert "attack success" in EvaluationResult(large(40)).render("markdown")
 
 
 def test_stages_are_counted_by_trial_and_budget():

@@ -131,12 +131,6 @@ def test_nothing_is_below_a_robust_accuracy_of_zero():
     assert words.endswith("Two errors must be fixed before this number means anything.")
 
 
-def test_findings_are_counted_also_where_no_sample_was_examined():
-    blind = provenance(examined=0)
-    results = small(), small(provenance=blind), small(provenance=blind, findings=(RISES, WEAK))
-    assert [verdicts(one)[0].doubts for one in results] == ["0", "not examined", "1"]
-
-
 @pytest.mark.parametrize(
     ("changes", "share", "proof"),
     [
