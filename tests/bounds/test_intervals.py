@@ -239,15 +239,6 @@ def _steps(charges):
     return [b - a for a, b in zip([0.0, *charges], charges, strict=False)]
 
 
-def test_single_steps_and_currents_of_charges_can_fall_where_counts_do_not():
-    # The more the current, the earlier the reset: counts are needed, spikes are not monotone.
-    neuron = Dynamics(0.5, 1.0)
-    assert spikes([0.75, 0.75], neuron) == [0, 1]
-    assert spikes([1.0, 0.75], neuron) == [1, 0]
-    leaky, charges = Dynamics(0.5, 1.0, "soft"), ([0.0, 1.0], [0.75, 1.0])
-    assert counts(_steps(charges[0]), leaky)[-1] > counts(_steps(charges[1]), leaky)[-1]
-
-
 def test_the_loop_is_that_of_the_package():
     draw = random.Random(1)
     for reset in ("hard", "soft", "none"):
