@@ -85,7 +85,7 @@ def drawn(seed: int, norm: float = np.inf, samples: int = 8) -> Drawn:
     draw = random.Random(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder, neuron, words = _time(draw)
+        encoder, neuron = _time(draw)
         flat = draw.random() < 0.4
         layers = (_flat if flat else _images)(draw, neuron)
         network = SpikingNetwork(layers, encoder).eval()
@@ -95,7 +95,7 @@ def drawn(seed: int, norm: float = np.inf, samples: int = 8) -> Drawn:
         network, x = network.to(dtype), x.to(dtype)
         _excite(network, x, draw)
     budgets = {np.inf: (0.002, 0.01, 0.04), 2: (0.01, 0.05, 0.2)}
-    return Drawn(network, x, draw.choice(budgets[norm]), norm, f"seed {seed}: {words} {network}")
+    return Drawn(network, x, draw.choice(budgets[norm]), norm, f"seed {seed}: {network}")
 
 
 def _time(draw: random.Random):
@@ -112,7 +112,7 @@ def _time(draw: random.Random):
             return IF(threshold, other)
         return LIF(decay, threshold, other)
 
-    return encoder, neuron, f"T {steps}, {reset}, decay {decay}"
+    return encoder, neuron
 
 
 def _flat(draw: random.Random, neuron) -> list[nn.Module]:
