@@ -100,7 +100,7 @@ class Method(ABC):
         return SpikeBounds((low + high) / 2, (high - low) / 2)
 
 
-class StepIntervals(Method):
+class _StepIntervals(Method):
     """S-IBP (Liang et al., NeurIPS 2022): intervals of the potential, step by step."""
 
     def write(self, dynamics: Dynamics, current: Box, sure: Tensor, maybe: Tensor) -> None:
@@ -108,7 +108,7 @@ class StepIntervals(Method):
         bound_steps(dynamics, low, high, (sure, maybe))
 
 
-class SpikeCounts(StepIntervals):
+class _SpikeCounts(_StepIntervals):
     """S-IBP, tightened by the number of spikes, which more current never lowers.
 
     A neuron fires at least as often as a simulation at its lowest current, and at most as often as
@@ -128,7 +128,7 @@ class SpikeCounts(StepIntervals):
 
 
 METHODS: Mapping[str, type[Method]] = MappingProxyType(
-    {"counts": SpikeCounts, "s-ibp": StepIntervals}
+    {"counts": _SpikeCounts, "s-ibp": _StepIntervals}
 )
 """Methods by name."""
 

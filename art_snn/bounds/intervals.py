@@ -17,7 +17,7 @@ from art_snn.values import operand, plus_scaled
 
 BUFFERS = 16
 """Tensors of one step's size in a block, which should fit into the cache."""
-MOST_PIECES = 4096
+_MOST_PIECES = 4096
 _MOST_SPANS = 1024
 """With more pieces, or spans in all, the potential's intervals are used instead."""
 
@@ -151,7 +151,7 @@ def list_trains(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> Trains | 
         pieces = [
             after for piece in pieces for after in _next_pieces(dynamics, piece, steps, dtype)
         ]
-        if len(pieces) > MOST_PIECES:
+        if len(pieces) > _MOST_PIECES:
             return None
     firing, silent = (
         tuple(_join([p for p in pieces if p.train[t] == fires]) for t in range(steps))

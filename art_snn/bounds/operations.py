@@ -44,7 +44,7 @@ class Propagation(TorchFunctionMode):
             raise Unbounded(f"{name} in a transform of torch.func, which hides boxes")
         if not has_boxes((*args, *kwargs.values())):
             return func(*args, **kwargs)
-        operation = OPERATIONS.get(func)
+        operation = _OPERATIONS.get(func)
         if operation is None:
             raise Unbounded(name)
         if kwargs.get("out") is not None:
@@ -303,7 +303,7 @@ _DRAWS = frozenset(
 )
 """Functions of which one draw says nothing about the next."""
 
-OPERATIONS: Mapping[Any, Callable[..., Any]] = MappingProxyType(
+_OPERATIONS: Mapping[Any, Callable[..., Any]] = MappingProxyType(
     _named(apply_affine, "linear", "conv1d", "conv2d", "conv3d")
     | {functional.batch_norm: apply_batch_norm}
     | _named(average_windows, "avg_pool1d", "avg_pool2d", "avg_pool3d")

@@ -51,14 +51,6 @@ class Drawn:
         with torch.enable_grad(), holding(True):
             return bounding.margins(self.x, self.y if y is None else y).detach()
 
-    def certified(self) -> Tensor:
-        """Which samples counts certify, bool [N]."""
-        y = self.y
-        return self.bounds(y=y).scatter(1, y[:, None], 1.0).amin(1) > 0
-
-    def classifier(self) -> PyTorchSpikingClassifier:
-        return around(self.network, tuple(self.x.shape[1:]))
-
     def inside(self, points: Tensor) -> Tensor:
         """The points moved into the budget and the clip values."""
         change = points - self.x

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -98,18 +97,8 @@ def test_network_random_state_and_gradients_are_left_as_they_were(error):
     assert torch.sigmoid(torch.zeros(1)).item() == 0.5
 
 
-@contextmanager
-def double():
-    torch.set_default_dtype(torch.float64)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(torch.float32)
-
-
 @pytest.mark.parametrize(
-    "mode",
-    [torch.no_grad, torch.inference_mode, torch.enable_grad, double, lambda: torch.device("meta")],
+    "mode", [torch.no_grad, torch.inference_mode, torch.enable_grad, lambda: torch.device("meta")]
 )
 def test_certificates_are_the_same_under_every_mode_and_default_of_torch(mode):
     wrapped = classifier()

@@ -143,7 +143,7 @@ def test_trains_of_constant_currents_are_all_and_nothing_else(neuron, steps):
 
 
 def test_too_many_trains_are_left_to_steps(monkeypatch):
-    monkeypatch.setattr(module, "MOST_PIECES", 3)
+    monkeypatch.setattr(module, "_MOST_PIECES", 3)
     list_trains.cache_clear()
     assert list_trains(Dynamics(0.9, reset="soft"), 12, torch.float32) is None
     list_trains.cache_clear()
