@@ -24,7 +24,7 @@ from art_snn.measuring.peers import mirrored
 from art_snn.models import DEFAULTS, Architecture
 from art_snn.models.trial import samples_fit
 from art_snn.network import SpikingNetwork, readout_dtype
-from art_snn.precision import mixed
+from art_snn.precision import autocast
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class Workload:
         def step() -> float:
             x, y = self._tensors(network)
             optimizer.zero_grad()
-            with mixed(self.train_dtype, x.device):
+            with autocast(self.train_dtype, x.device):
                 logits = network(x)
             loss = nn.functional.cross_entropy(logits.to(readout_dtype(logits)), y)
             loss.backward()  # type: ignore[no-untyped-call]

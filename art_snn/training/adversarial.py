@@ -62,7 +62,7 @@ class AdversarialTraining:
         set_fields(self, share=share, rule=resolve(self.rule, "rule"), value_range=limits)
         norm = require_norm(self.norm)
         set_fields(self, norm=norm, eps=require_budget(norm, self.eps))
-        set_fields(self, defence=self.defence.within(self.eps, limits))
+        set_fields(self, defence=self.defence.with_budget(self.eps, limits))
         set_fields(self, attack_dtype=require_attack_dtype(self.attack_dtype))
         self.stage  # noqa: B018 (Complains about the attack, if anything does.)
         if not self.defence.attacks:
@@ -94,10 +94,10 @@ class AdversarialTraining:
             expected = f"{value!r} for {name}, which takes eps and runs no attack"
             require(got == value, argument, expected, repr(got), "Leave it out.")
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Attack and rule, in words."""
         if not self.defence.attacks:
-            return f"any attack within {self.defence.budget()}"
+            return f"any attack within {self.defence.describe_budget()}"
         how = "" if self.attack_dtype is None else f", crafted in {self.attack_dtype}"
         return f"{self.attack}, eps {self.eps:.4g}{how} by {self.rule!r}"
 

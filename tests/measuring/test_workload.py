@@ -36,7 +36,7 @@ TINY = Architecture(model="vgg5", width=0.05, steps=2)
 SPIKINGJELLY, SNNTORCH = (
     CostRow("peer", name) for name in ("SpikingJelly 2.0.0", "snnTorch 1.0.0")
 )
-SGD = Recipe(learning_rate=0.1).optimizer_of
+SGD = Recipe(learning_rate=0.1).build_optimizer
 ROWS = [CostRow.read(text) for text in ("inference", "rga", "stbp", "stock rga", "stock stbp")]
 
 
@@ -273,7 +273,7 @@ def test_a_training_step_of_a_framework_lowers_its_own_loss_and_leaves_the_netwo
     row, monkeypatch
 ):
     mirrors.installed(monkeypatch, spikingjelly="2.0.0", snntorch="1.0.0")
-    work = load(replace(TINY, width=0.5), samples=8, optimizer=Recipe(momentum=0).optimizer_of)
+    work = load(replace(TINY, width=0.5), samples=8, optimizer=Recipe(momentum=0).build_optimizer)
     network = work.network()
     before = [weight.clone() for weight in network.parameters()]
     step = work.operation(row, network)

@@ -78,7 +78,7 @@ def test_the_rule_is_noted_with_all_that_it_consists_of(tmp_path):
 
 def test_the_title_of_the_picture_fits_into_it():
     architecture = Architecture(model="resnet17", width=0.125, reset="soft", threshold=1.5, steps=2)
-    words = AdversarialTraining(attack=Attack(eps=8 / 255, eps_step=2 / 255)).words()
+    words = AdversarialTraining(attack=Attack(eps=8 / 255, eps_step=2 / 255)).describe()
     title = f"{architecture.words()} on fashion-mnist"
     result = Fitted((Epoch(1, 1.0, 0.5),), Share(1, 2), title, words)
     figure = draw(result)
