@@ -28,7 +28,7 @@ _Span = tuple[float, float]
 def bound_steps(
     dynamics: Dynamics, low: Tensor, high: Tensor, out: _Pair | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Whether neurons surely fire, and whether they may, at every step, 0 or 1 [T, N, ...] each.
+    """Sure spikes and possible ones at every step, 0 or 1 [T, N, ...] each.
 
     The intervals of the potential go from step to step. A neuron that may or may not fire has the
     potential after either.
@@ -90,7 +90,7 @@ class Trains:
 
     @torch.no_grad()
     def bound(self, low: Tensor, high: Tensor, out: _Pair | None = None) -> tuple[Tensor, Tensor]:
-        """Whether neurons surely fire, and whether they may, 0 or 1 at every step [T, N, ...].
+        """Sure spikes and possible ones at every step, 0 or 1 [T, N, ...] each.
 
         :param low, high: ends of the current [N, ...].
         :param out: buffers for the results; None to make them."""
