@@ -11,7 +11,7 @@ from art.attacks.evasion import SquareAttack
 from jsonschema import Draft202012Validator
 
 from art_snn.app.evaluate.result import EvaluationResult
-from art_snn.app.evaluation import Bounds, Evaluation, Examples, Provenance, Trial
+from art_snn.app.report.evaluation import Bounds, Evaluation, Examples, Provenance, Trial
 from art_snn.app.resume import write_result
 from art_snn.attacks import AutoPGD, Outcome, StableAdaptivePGD, Stage, StageRecord
 from art_snn.findings import Finding, Remedy
@@ -116,6 +116,7 @@ def provenance(**changes: Any) -> Provenance:
         weights="ab" * 32,
         data="cd" * 32,
         device="AMD EPYC",
+        sources=(),
         seconds=83.0,
         steps=8,
         encoder="direct",
@@ -123,6 +124,7 @@ def provenance(**changes: Any) -> Provenance:
         dataset="digits",
         parameters=1234,
         training="10 epochs",
+        attack_dtype=None,
         **sizes,
     )
     return replace(usual, **changes)

@@ -99,7 +99,7 @@ class Subject:
         with (
             self.classifier.model.using("stbp"),
             attacking(self.classifier, self.eps),
-            counting(queries, torch.as_tensor(x).to(self.classifier.device)),
+            counting(queries, len(x)),
         ):
             attack = AutoAttack(
                 caching_copy(queries), eps=self.eps, eps_step=self.eps / 4, batch_size=BATCH

@@ -300,8 +300,18 @@ def test_event_frames_keep_the_budget_of_flips_or_shifts(norm, eps, plan, traine
     np.testing.assert_array_equal(wrong, attack.outcome.stage >= 0)
 
 
-@pytest.mark.parametrize("norm", [np.inf, 2])
-@pytest.mark.parametrize("plan", ["standard", "fast", "ensemble-19"])
+@pytest.mark.parametrize(
+    ("norm", "plan"),
+    [
+        (np.inf, "fast"),
+        (2, "fast"),
+        *(
+            pytest.param(norm, plan, marks=pytest.mark.slow)
+            for plan in ("standard", "ensemble-19")
+            for norm in (np.inf, 2)
+        ),
+    ],
+)
 def test_every_named_plan_runs(plan, norm, trained_layers, known):
     eps = 0.5 if norm == 2 else 0.1
     attack = SpikingAutoAttack(build(trained_layers), norm, eps, plan, **QUIET)

@@ -26,7 +26,7 @@ from tests.evaluations import record, trial
 from tests.findings.conftest import require_plain
 
 APGD = record("auto-pgd")
-SEARCH, LOCAL = (StageRecord(name, name, name) for name in ("square-search", "local"))
+SEARCH, LOCAL = (StageRecord(name, name, name, False) for name in ("square-search", "local"))
 STANDS, WRONG, UNANSWERED = Outcome.STANDING, Outcome.WRONG, Outcome.UNANSWERED
 SEARCHED, FALLING = "search-found-more", "larger-budget-breaks-less"
 
