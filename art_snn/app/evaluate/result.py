@@ -35,7 +35,7 @@ from art_snn.app.tables import Form, Notes, Part, render_narrow
 from art_snn.attacks import Outcome
 from art_snn.checks import ArgumentError, invalid, require
 from art_snn.classifier import PyTorchSpikingClassifier
-from art_snn.encoders import encoding
+from art_snn.encoders import describe_encoder
 from art_snn.files import damage, digest, write_arrays, write_json, write_text
 from art_snn.findings import Finding
 from art_snn.measuring.machine import describe_machine, device_type
@@ -299,7 +299,7 @@ def _provenance(target: Target, seconds: float) -> Provenance:
         sources=tuple(map(weights_digest, target.sources)),
         seconds=round(seconds, 1),
         steps=classifier.model.time_steps(),
-        encoder=encoding(classifier.model.encoder),
+        encoder=describe_encoder(classifier.model.encoder),
         shape=tuple(x.shape[1:]),
         dataset=target.dataset,
         parameters=sum(weight.numel() for weight in classifier.model.parameters()),
