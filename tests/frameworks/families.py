@@ -1,4 +1,4 @@
-"""Every supported neuron in its settings: how it is built, and its equations as its papers say."""
+"""The frameworks' neurons in their settings: how each is built, and its equations."""
 
 from __future__ import annotations
 

@@ -70,6 +70,21 @@ class Gated(Steps):
         return Spike.apply(distance) if self.training else (distance >= 0).to(distance.dtype)
 
 
+class Learned(Steps):
+    """Its settings are parameters: the decay one number, or [K] of every neuron."""
+
+    def __init__(self, decay: Any = 0.5) -> None:
+        super().__init__()
+        del self.decay, self.threshold
+        self.decay = nn.Parameter(torch.as_tensor(decay))
+        self.threshold = nn.Parameter(torch.tensor(1.0))
+
+    def step(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        u = x + self.decay * v
+        s = self.fire(u - self.threshold)
+        return s, u, u - u * s
+
+
 class Step(Steps):
     """Takes one time step [N, ...], and keeps its potential until it is reset."""
 

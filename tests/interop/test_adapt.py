@@ -14,7 +14,7 @@ from art_snn import LIF, Direct, Frames, Poisson, SpikingNetwork
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import EOT, HART, RGA, STBP, Extended, Mean, Native
 from art_snn.interop import AdaptedNetwork, adapt, register_neuron
-from tests.interop.neurons import Step, Steps
+from tests.interop.neurons import Learned, Step, Steps
 from tests.interop.promises import EVERY, OWN_TIME, close, gradients, inputs, weighed
 from tests.interop.stacks import STEPS, Loop, Stack
 
@@ -111,21 +111,6 @@ def test_the_relu_network_of_a_model_is_that_of_its_layers():
     x.requires_grad_()
     wanted = model.fc3(torch.relu(model.fc2(torch.relu(model.fc1(x.flatten(1))))))
     close((logits, grad), (wanted, *torch.autograd.grad(weighed(wanted), x)))
-
-
-class Learned(Steps):
-    """Its decay and its threshold are parameters."""
-
-    def __init__(self):
-        super().__init__()
-        del self.decay, self.threshold
-        self.decay = nn.Parameter(torch.tensor(0.5, dtype=torch.float64))
-        self.threshold = nn.Parameter(torch.tensor(1.0, dtype=torch.float64))
-
-    def step(self, x, v):
-        u = x + self.decay * v
-        s = self.fire(u - self.threshold)
-        return s, u, u - u * s
 
 
 def test_a_decay_that_is_learnt_is_read_at_every_call_and_reached_by_native():

@@ -17,6 +17,7 @@ from tests.interop.neurons import Gated, Merged, Step, Steps, Synaptic, Synaptic
 from tests.interop.promises import ALL_STEPS, OWN_TIME, gradients, inputs
 from tests.interop.stacks import STEPS, Loop, OwnMerged, Stack
 
+IF = partial(Steps, 1.0)
 NATIVE = r"Or differentiate it by the rule 'native'\.$"
 
 
@@ -213,9 +214,9 @@ def test_activation_checkpointing_is_refused(reentrant, rule):
 
 @pytest.mark.parametrize("rule", ["rga", "stbp", "cba"])
 def test_neurons_that_are_not_used_change_nothing(rule):
-    plain = gradients(adapt(Stack(Steps), steps=STEPS), rule, inputs())
-    model = Stack(Steps)
-    model.spare, model.other = Steps(), Steps()
+    plain = gradients(adapt(Stack(IF), steps=STEPS), rule, inputs())
+    model = Stack(IF)
+    model.spare, model.other = IF(), IF()
     logits, grad, _ = gradients(adapt(model, steps=STEPS), rule, inputs())
     assert torch.equal(logits, plain[0])
     assert torch.equal(grad, plain[1])
@@ -377,7 +378,7 @@ def test_a_slope_that_is_zero_everywhere_is_told_and_not_refused():
 
 
 def test_conversion_is_refused_in_a_loop_over_time():
-    network = adapt(Loop(Step), **OWN_TIME)
+    network = adapt(Loop(partial(Step, 1.0)), **OWN_TIME)
     for rule in ("cba", "eot-cba", "mean-rga-cba", "relu", "eot-relu"):
         with pytest.raises(ValueError, match="whose ANN fires no spikes, and the model's own loop"):
             network.gradient = rule
