@@ -18,8 +18,7 @@ from tests.conftest import varied
 from tests.interop.stacks import CLASSES, INPUTS, STEPS
 from tests.interop.test_equations import CASES as ALL
 
-# Modules of SpikingJelly 2.0 and sinabs; older ones of SpikingJelly are the same neurons.
-CASES = [case for case in ALL if not case.name.startswith(("0.0", "clock"))]
+CASES = [case for case in ALL if case.equations.reset != "none"]
 TOGETHER = [c for c in CASES if adapt(c.make(), **c.options).bounds_objection() is None]
 ALONE = [case for case in CASES if case not in TOGETHER]
 EPS = 0.02
@@ -63,7 +62,7 @@ def test_models_of_all_steps_in_one_call_have_the_bounds_of_our_layers(case):
         assert (z.gather(1, y[:, None]) - z >= counts).all()
 
 
-@pytest.mark.parametrize("case", ALONE[::12], ids=str)
+@pytest.mark.parametrize("case", ALONE, ids=str)
 def test_models_that_call_neurons_step_by_step_are_refused(case):
     network = adapt(case.make(), **case.options)
     message = "classifier: expected a network whose neurons take all time steps in one call, got "
