@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from art_snn import checkpoint
-from art_snn.app.evaluation import Evaluation
+from art_snn.app.report.evaluation import Evaluation
 from art_snn.app.resume import fingerprint, read_result, structured
 from art_snn.checkpoint import CheckpointError
 from art_snn.curves import find_layer, record
