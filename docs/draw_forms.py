@@ -46,7 +46,9 @@ def arrow(ax: Axes, start: float, end: float, y: float, text: str) -> None:
     ax.text((start + end) / 2, y + 0.07, text, ha="center", va="bottom", fontsize=9, color=GREY)
 
 
-def draw_form(ax: Axes, title: str, usual: str, shapes: tuple[str, ...], call: str, calls: int) -> None:
+def draw_form(
+    ax: Axes, title: str, usual: str, shapes: tuple[str, ...], call: str, calls: int
+) -> None:
     given, model, answer = shapes
     for row in range(calls):
         y = 0.85 - 0.5 * row if calls > 1 else 0.35
