@@ -52,7 +52,7 @@ ASTRAY = {
 }
 GRIDDED = {"one step is as strong as many": r"^A single step \(FGSM\)" + COMPARED.format(0.1)}
 QUEUED = {
-    "more steps break more samples": r"of 24 .* 0\.25, and \d+ with 40 steps in place of 20",
+    "more steps break more samples": r"of 24 .* 0\.25, and \d+ with 40 steps instead of 20",
     "the attack stops too early": r"^After 20 steps at eps .* by [\d.]+ .* the \d+ that survive",
 }
 

@@ -135,7 +135,7 @@ def test_stages_are_bars_by_budget_with_words_for_what_is_left_out():
     result = two_budgets()
     assert stage_counts(result.of("plan")) == {
         "AutoPGD HART 0.5": [1, 2],
-        "AutoPGD RGA 2 0.2": [0, 0],
+        "AutoPGD RGA": [0, 0],
         "SquareSearch": [0, 0],
         "SquareSearch (2)": [0, 1],
     }

@@ -88,7 +88,7 @@ def test_stages_are_counted_by_trial_and_budget():
     assert tables.stage_table(small()).rows == [
         ("standard", STAGES[0].description, "8/255", "0"),
         ("standard", STAGES[1].description, "8/255", "1"),
-        ("PGD-7 by stbp", "PGD", "8/255", "1"),
+        ("PGD-7 by stbp", "PGD()", "8/255", "1"),
     ]
 
 

@@ -81,10 +81,10 @@ def test_a_summary_has_the_verdict_of_each_budget_in_numbers():
     trials = trial("a", 0.1, (0, -1, -1, -2)), trial("a", 0.2, (-1, 0, -1, -2))
     first, second = summary(evaluation(*trials, findings=(VANISHED, replace(RISES, eps=0.2))))
     assert (first["eps"], first["norm"], first["clean"], first["robust"]) == (0.1, "inf", 0.75, 0.5)
-    assert (first["upper_bound"], first["findings"]) == (True, [VANISHED.name])
+    assert (first["upper_bound"], first["findings"]) == (True, [VANISHED.id])
     # The Wilson interval of two in four.
     assert (first["low"], first["high"]) == (pytest.approx(0.15003899), pytest.approx(0.84996101))
-    assert (second["robust"], second["findings"]) == (0.25, [VANISHED.name, RISES.name])
+    assert (second["robust"], second["findings"]) == (0.25, [VANISHED.id, RISES.id])
 
 
 # One of four survives: one was wrong, each of the two attacks broke another one.
