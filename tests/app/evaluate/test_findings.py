@@ -25,18 +25,21 @@ from tests.attacks.classifiers import around
 from tests.evaluations import record, trial
 from tests.findings.conftest import require_plain
 
-APGD = record("auto-pgd")
-SEARCH, LOCAL = (StageRecord(name, name, name, False) for name in ("square-search", "local"))
+APGD = StageRecord("auto-pgd", "AutoPGD", "AutoPGD()")
+SEARCH, LOCAL = (StageRecord(name, name, name) for name in ("square-search", "local"))
 STANDS, WRONG, UNANSWERED = Outcome.STANDING, Outcome.WRONG, Outcome.UNANSWERED
 SEARCHED, FALLING = "search-found-more", "larger-budget-breaks-less"
 
 
-def standard(stage, stages=(APGD, SEARCH, record("rga")), eps=0.1, name="standard", **changes):
+def standard(stage, stages=(APGD, SEARCH), eps=0.1, name="standard", **changes):
     return trial(name, eps, stage, stages, **changes)
 
 
 ONCE = [1] + [0] * 199 + [STANDS] * 200
-MISSING = {"stages": (APGD, SEARCH), "skipped": tuple(record(name, "skipped", "no") for name in "bc")}
+MISSING = {
+    "stages": (APGD, SEARCH),
+    "skipped": tuple(record(name, "skipped", "no") for name in "bc"),
+}
 SMALL, LARGE = standard([0, 0, STANDS]), standard([0, STANDS, STANDS], eps=0.2)
 FEWER = (FALLING, (0.1, 2, 0.2, 1), 0.2)
 SILENT = ("unanswered", (1, 2), 0.1)
@@ -53,7 +56,7 @@ WORDS = {
     [
         ([standard([0, 0, 0, STANDS, WRONG])], []),
         ([standard(ONCE)], [(SEARCHED, (1, 400), 0.1)]),
-        ([standard(ONCE, (APGD, LOCAL, APGD))], [(SEARCHED, (1, 400), 0.1)]),
+        ([standard(ONCE, (APGD, LOCAL))], [(SEARCHED, (1, 400), 0.1)]),
         # At the limit of 0.002 there is none.
         ([standard([*ONCE, *[STANDS] * 100])], []),
         # A search alone found no more than anything.
