@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import LIF, STBP, Direct, SpikingNetwork, TimeDistributed as Timed
-from art_snn.bounds import certify_bounds
+from art_snn.bounds import METHODS, certify_bounds
 from art_snn.bounds.bounding import _average_steps, enclose_samples
 from art_snn.bounds.box import Box, Enclosure
 from art_snn.bounds.operations import Propagation
@@ -65,6 +65,15 @@ def test_a_potential_at_the_threshold_by_the_last_bit_is_not_certified(method):
         threshold = float(potential[-1]) + shift * 1.5e-8
         assert max(margins(edge(threshold, weights, steps=4), method)) <= 0
     assert margins(edge(float(potential[-1]) * 1.001, weights, steps=4), method)[0] > 0
+
+
+def test_the_rounding_of_a_potential_is_part_of_its_interval():
+    current, potential = torch.full((4, 1), 0.1), torch.empty(4, 1)
+    LIF(0.5, 10.0).dynamics.simulate(current, potential)
+    sure, maybe = torch.empty(2, 4, 1)
+    reached = LIF(0.5, float(potential[-1])).dynamics
+    METHODS["s-ibp"]().write(reached, box(current), sure, maybe)
+    assert (sure[-1], maybe[-1]) == (0, 1)
 
 
 def test_batches_orders_and_precisions_stay_within_the_bounds():
