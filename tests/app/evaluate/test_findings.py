@@ -37,7 +37,7 @@ def standard(stage, stages=(APGD, SEARCH), eps=0.1, name="standard", **changes):
 
 ONCE = [1] + [0] * 199 + [STANDS] * 200
 MISSING = {
-    "stages": (APGD, SEARCH),
+    "stages": (record("auto-pgd"), SEARCH),
     "skipped": tuple(record(name, "skipped", "no") for name in "bc"),
 }
 SMALL, LARGE = standard([0, 0, STANDS]), standard([0, STANDS, STANDS], eps=0.2)
