@@ -10,7 +10,7 @@ from torch import nn
 from art_snn import Direct, SpikingNetwork
 from art_snn.bounds import METHODS, Bounding, certify_bounds
 from art_snn.dynamics import Dynamics
-from art_snn.gradients.fixed import holding
+from art_snn.gradients.fixed import hold_weights
 from art_snn.interop import adapt
 from art_snn.neurons import Neuron
 from tests.bounds.random_networks import around
@@ -41,7 +41,7 @@ def samples() -> torch.Tensor:
 
 
 def bounds(network, x, y, method):
-    with torch.enable_grad(), holding(True):
+    with torch.enable_grad(), hold_weights(True):
         return Bounding(network, METHODS[method](), EPS, np.inf, (0, 1)).margins(x, y).detach()
 
 
