@@ -1,4 +1,4 @@
-"""True if the layers between neurons are affine, so that a rate rule may run on time averages."""
+"""Checks that layers between neurons are affine, so that a rate rule may run on time averages."""
 
 import contextlib
 import math
