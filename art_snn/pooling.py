@@ -84,9 +84,10 @@ class _Spread(torch.autograd.Function):
             whole = values.reshape(*outer, h, 1, w, 1).expand(*outer, h, height, w, width)
             return whole.reshape(*outer, h * height, w * width)
         if values.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last):
-            options: Any = {"dtype": values.dtype, "device": values.device}
-            shape = (*outer, h * height, w * width)
-            spread = torch.empty(shape, memory_format=torch.channels_last, **options)
+            last, shape = torch.channels_last, (*outer, h * height, w * width)
+            spread = torch.empty(
+                shape, dtype=values.dtype, device=values.device, memory_format=last
+            )
             for i in range(height):
                 for j in range(width):
                     spread[..., i::height, j::width] = values
