@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from tyro.conf import arg
 
-from art_snn.checks import Open, choices, invalid
+from art_snn.checks import choices, invalid
 from art_snn.context import PerContext, within
 from art_snn.gradients import Execution, Gradient
 from art_snn.layers import TimeDistributed, foldable, folded_weights
@@ -20,8 +20,8 @@ from art_snn.state import bits, counted
 DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
     {"bfloat16": torch.bfloat16, "float16": torch.float16}
 )
-AttackDtype = Annotated[Open[str], arg(metavar=choices((*DTYPES, "auto")))]
-TrainDtype = Annotated[Open[str], arg(metavar=choices(("bfloat16", "auto")))]
+AttackDtype = Annotated[str | None, arg(metavar=choices((*DTYPES, "auto")))]
+TrainDtype = Annotated[str | None, arg(metavar=choices(("bfloat16", "auto")))]
 
 
 def require_attack_dtype(value: object, argument: str = "attack_dtype") -> str | None:

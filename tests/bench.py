@@ -22,15 +22,22 @@ from art_snn.app.cli import CANNOT_WRITE
 from art_snn.app.cost import Cost, Settings, run
 from art_snn.app.resume import Positive, as_json, structured
 from art_snn.app.tables import Part, Table, render
-from art_snn.checks import ArgumentError, WriteFailed, invalid
+from art_snn.checks import (
+    FILE,
+    ArgumentError,
+    WriteFailed,
+    expand_path,
+    invalid,
+    path_kind,
+    require_kind,
+)
 from art_snn.files import read_json, write_json
 from art_snn.gradients import rules_named
 from art_snn.measuring.machine import processor
 from art_snn.measuring.workload import INFERENCE
 from art_snn.models import Architecture
-from art_snn.paths import FILE, expand_path, path_kind, require_kind
 from art_snn.precision import multiplies_bfloat16
-from art_snn.stopping import INTERRUPTED, TERMINATED, Terminated, stoppable
+from art_snn.progress import INTERRUPTED, TERMINATED, Terminated, stoppable
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDS = ROOT / "tests" / "bench.json"

@@ -28,6 +28,7 @@ from art_snn.app import cost, scaling
 from art_snn.app.folder import locked
 from art_snn.app.resume import as_json, earlier, read_result, write_result
 from art_snn.app.tables import Notes, Part, Table, render
+from art_snn.checks import expand_path
 from art_snn.data import Source
 from art_snn.files import write_text
 from art_snn.gradients import rules_named
@@ -35,7 +36,6 @@ from art_snn.measuring import process
 from art_snn.measuring.machine import processor
 from art_snn.measuring.process import ProcessFailed
 from art_snn.models import Architecture
-from art_snn.paths import expand_path
 from tests.bench import commit, guarded
 
 ROOT = Path(__file__).resolve().parents[1]

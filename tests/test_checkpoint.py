@@ -33,7 +33,7 @@ def small_network() -> SpikingNetwork:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "network.pt"
+    return tmp_path / "network.safetensors"
 
 
 @contextmanager
@@ -111,7 +111,7 @@ UNREADABLE: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("kind", UNREADABLE)
 def test_what_is_no_checkpoint_is_refused_and_changes_nothing(kind, path):
     UNREADABLE[kind](path)
-    with refused(r"path: expected a checkpoint .*network\.pt.*save") as network:
+    with refused(r"path: expected a checkpoint .*network\.safetensors.*save") as network:
         load(network, path)
     with pytest.raises(CheckpointError, match=r"path: expected a checkpoint .*\.pt") as error:
         notes(path)
@@ -172,9 +172,9 @@ def test_a_file_cut_anywhere_or_with_a_flipped_bit_is_refused(path):
     bad = {content[: int(share * size)]: "cut off or" for share in (0.02, 0.1, 0.3, 0.6, 0.9, 0.99)}
     for damaged, words in (bad | {flipped(content, size // 2, 3): "damaged: its checksum"}).items():
         path.write_bytes(damaged)
-        with refused(rf"network\.pt, which is {words}") as network:
+        with refused(rf"network\.safetensors, which is {words}") as network:
             load(network, path)
-        with pytest.raises(CheckpointError, match=rf"network\.pt, which is {words}"):
+        with pytest.raises(CheckpointError, match=rf"network\.safetensors, which is {words}"):
             notes(path)
 
 
@@ -224,7 +224,7 @@ def test_objects_as_notes_and_weights_that_are_not_finite_are_not_saved(value, p
 )
 def test_notes_that_are_none_are_refused_and_the_network_is_left_alone(noted, path):
     torch.save({"format": FORMAT, "network": weights(small_network()), "notes": noted}, path)
-    with refused(r"network\.pt, which holds notes that cannot be read \(") as network:
+    with refused(r"network\.safetensors, which holds notes that cannot be read \(") as network:
         load(network, path)
     with pytest.raises(CheckpointError, match="holds notes that cannot be read"):
         notes(path)

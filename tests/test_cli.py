@@ -16,7 +16,7 @@ import pytest
 import art_snn
 from art_snn.app import cli, usage
 from art_snn.checks import ArgumentError, MissingFile, MissingPackage, WriteFailed
-from art_snn.stopping import Terminated
+from art_snn.progress import Terminated
 from tests.command import Done, call, python
 from tests.describe_options import described, text_of
 

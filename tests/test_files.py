@@ -16,10 +16,10 @@ import torch
 
 from art_snn.files import (
     WriteFailed,
-    damage,
+    atomic_write,
+    corruption,
     digest,
     read_json,
-    whole,
     write_arrays,
     write_json,
     write_tensors,
@@ -64,7 +64,7 @@ def test_a_block_that_fails_leaves_the_earlier_file_and_no_other(failure, text, 
         path.write_text(before)
 
     def write() -> None:
-        with whole(path) as partial:
+        with atomic_write(path) as partial:
             if text is not None:
                 partial.write_text(text)
             raise failure("its own")
@@ -78,7 +78,7 @@ def test_a_block_that_fails_leaves_the_earlier_file_and_no_other(failure, text, 
 def test_a_block_that_ends_well_takes_the_place_of_the_file_only_then(tmp_path, monkeypatch):
     path = tmp_path / "made" / "here" / "result.txt"
     for text in ("first", "second"):
-        with whole(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_text(text)
             assert partial.parent == path.parent, "a file is moved whole within one file system"
             assert path.exists() == (text == "second")
@@ -100,7 +100,7 @@ def test_what_a_program_left_behind_that_was_killed_a_day_ago_is_removed(tmp_pat
 
 def test_two_processes_that_write_one_file_do_not_disturb_each_other(tmp_path):
     path = tmp_path / "result.txt"
-    with whole(path) as one, whole(path) as other:
+    with atomic_write(path) as one, atomic_write(path) as other:
         assert one != other
         one.write_text("one")
         other.write_text("other")
@@ -142,15 +142,15 @@ def test_a_signal_that_comes_while_torch_writes_stops_the_write(tmp_path, monkey
 def test_every_flipped_bit_of_an_archive_is_found(write, sealed, tmp_path):
     file = tmp_path / "archive"
     WRITERS[write](file)
-    assert damage(file) is None
+    assert corruption(file) is None
     if not sealed:
         unsealed(file)
-        assert damage(file) is None
+        assert corruption(file) is None
     content = file.read_bytes()
     # Of archives without a checksum of their own only what they hold is guarded.
-    unseen = flips(file, content, lambda: damage(file) is None, 97 if sealed else 997)
+    unseen = flips(file, content, lambda: corruption(file) is None, 97 if sealed else 997)
     file.write_bytes(content)
-    assert damage(file) is None
+    assert corruption(file) is None
     if sealed:
         assert unseen == []
     for place, bit in unseen:
@@ -173,7 +173,7 @@ def test_an_archive_that_another_process_replaces_meanwhile_is_not_taken_for_dam
         return stream
 
     monkeypatch.setattr(Path, "open", opened)
-    assert damage(file) is None
+    assert corruption(file) is None
     assert not other.exists()
 
 
@@ -236,7 +236,7 @@ def test_json_that_was_laid_out_anew_is_still_known_and_changed_or_unsealed_it_i
 @pytest.mark.parametrize("content", [b"", b"P", b"just words" * 20, bytes(200)])
 def test_what_is_no_archive_is_left_to_whoever_reads_it(content, tmp_path):
     (tmp_path / "file").write_bytes(content)
-    assert damage(tmp_path / "file") is None
+    assert corruption(tmp_path / "file") is None
 
 
 def test_what_is_no_json_is_not_written_and_leaves_the_earlier_file(tmp_path):

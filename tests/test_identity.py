@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from art_snn.identity import attributes, code, identity
 from torch import nn
 
 from art_snn import LIF, SpikingNetwork, TimeDistributed
-from art_snn.identity import attributes, code, identity
 from art_snn.interop import adapt
 from tests import adapted
 from tests.command import python

@@ -16,8 +16,8 @@ from art_snn.progress import (
     Progress,
     duration,
     lines_written,
-    over,
-    say,
+    log_line,
+    progress_over,
     shows_bars,
     silenced,
 )
@@ -25,7 +25,7 @@ from tests.terminal import Terminal
 
 
 def work(**options):
-    return list(over(range(3), "Counting", unit="sheep", **options))
+    return list(progress_over(range(3), "Counting", unit="sheep", **options))
 
 
 def test_a_terminal_shows_a_bar_and_no_line():
@@ -61,7 +61,7 @@ def test_quiet_work_shows_nothing(looks, capsys, monkeypatch):
     work(verbose=False)
     with silenced(True):
         work()
-        say("A line.")
+        log_line("A line.")
         for _ in tqdm(range(3)):
             pass
     assert (stream.getvalue() if looks else capsys.readouterr().err) == ""
@@ -75,7 +75,7 @@ def test_bars_of_other_libraries_are_left_out_where_there_is_no_terminal(leave, 
             for _ in tqdm(range(2), mininterval=0, leave=leave):
                 sys.stderr.write("kept")
                 sys.stderr.write("\n")  # As print does.
-        say("and this")
+        log_line("and this")
     assert capsys.readouterr().err == "kept\n" * 4 + "and this\n"
 
 
@@ -91,9 +91,9 @@ def test_a_program_that_listens_gets_lines_instead_of_stderr(caplog, capsys):
 
 def test_a_command_writes_what_no_bar_has_shown(capsys):
     with lines_written():
-        say("A line.")
-        say("A detail.", verbose=False)
-        say("As a bar showed.", shown=True)
+        log_line("A line.")
+        log_line("A detail.", verbose=False)
+        log_line("As a bar showed.", shown=True)
     assert capsys.readouterr().err == "A line.\n"
     assert not logging.getLogger("art_snn").isEnabledFor(logging.INFO)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from art_snn.stopping import Terminated, stoppable
+from art_snn.progress import Terminated, stoppable
 from tests.command import start
 from tests.faults.signals import STATUS, catches
 

@@ -8,14 +8,14 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from art_snn.app.annotations import Folder, Open
 from art_snn.app.folder import locked
 from art_snn.app.resume import as_json, write_result
 from art_snn.app.tables import Form, Part, render
-from art_snn.checks import Folder, Open, cuts_gradients, invalid, require
+from art_snn.checks import FILE, cuts_gradients, invalid, path_kind, require
 from art_snn.classifier.inputs import check_device_type
-from art_snn.files import whole, write_text
+from art_snn.files import atomic_write, write_text
 from art_snn.measuring.machine import Device, require_threads, set_threads
-from art_snn.paths import FILE, path_kind
 from art_snn.progress import silenced
 from art_snn.team import Team, join
 
@@ -69,7 +69,7 @@ class Experiment:
         """
         set_threads(self.threads)
         with join() if self.together else nullcontext(Team()) as team, ExitStack() as stack:
-            team.led(lambda: stack.enter_context(locked(self.output)))
+            team.on_leader(lambda: stack.enter_context(locked(self.output)))
             with _uncut(), silenced(self.quiet or not team.leads):
                 yield team
 
@@ -131,5 +131,5 @@ class Result(ABC):
         write_result(folder / f"{self.name}.json", self.as_dict())
         write_text(folder / f"{self.name}.md", self.render("markdown"))
         for name, picture in zip(self.drawings, pictures, strict=True):
-            with whole(folder / f"{name}.png") as partial:
+            with atomic_write(folder / f"{name}.png") as partial:
                 picture.savefig(partial, format="png", dpi=150)

@@ -11,8 +11,7 @@ from typing import Any
 
 from art_snn.app.usage import commands, completion, help_of, joined_words, options, overview
 from art_snn.checks import ArgumentError, WriteFailed, abridge, shown
-from art_snn.progress import lines_written
-from art_snn.stopping import INTERRUPTED, TERMINATED, Terminated, stoppable
+from art_snn.progress import INTERRUPTED, TERMINATED, Terminated, lines_written, stoppable
 
 COMMANDS = list(commands())
 ARGUMENTS = {

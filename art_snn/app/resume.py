@@ -9,10 +9,10 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 import cattrs
 import numpy as np
 
+from art_snn.checkpoint import network_identity
 from art_snn.checks import invalid, require, truncate
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.files import digest, read_json, write_json
-from art_snn.identity import code, values
 from art_snn.metrics import Robustness, Share
 from art_snn.seeding import seeded
 from art_snn.values import Values
@@ -131,16 +131,16 @@ def fingerprint(
 ) -> str:
     """A key that changes with settings (their repr), network, weights, clip values and samples.
 
-    With code of the user's own it also changes with that code and the predicted classes of the
-    first samples. Logits do not count: their last bits depend on processor and threads."""
+    Of a network that a function of the user's built it also changes with the file of that function
+    and the predicted classes of the first samples. Logits do not count: their last bits depend on
+    processor and threads."""
     network, limits = classifier.model, classifier.clip_values
-    sources = code(network)
     ends = None if limits is None else [np.asarray(limit).tolist() for limit in limits]
-    parts = [*map(values, network.state_dict().values()), x, y]
-    if sources and len(x):
+    parts = [*network.state_dict().values(), x, y]
+    if network.origin and len(x):
         with seeded(0):
             parts.append(classifier.predict(x[:PREDICTED], batch_size=BATCH).argmax(1))
-    return digest((settings, *network.form, *sources, ends), *parts)
+    return digest((settings, *network_identity(network), ends), *parts)
 
 
 def write_result(file: Path, content: Mapping[str, Any]) -> None:

@@ -15,7 +15,6 @@ from art_snn.attacks.remembering import attacking
 from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD
 from art_snn.checks import (
     SEEDS,
-    Open,
     choices,
     require,
     require_choice,
@@ -77,8 +76,8 @@ class Attack:
 
     name: Annotated[str, arg(name="attack", metavar=choices(ATTACKS))] = "pgd"
     eps: float = 8 / 255
-    eps_step: Open[float] = None
-    iterations: Open[int] = None
+    eps_step: float | None = None
+    iterations: int | None = None
     attack_dtype: AttackDtype = None
 
     def __post_init__(self) -> None:

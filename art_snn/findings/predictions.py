@@ -11,7 +11,6 @@ from art_snn.checks import ArgumentError
 from art_snn.files import digest
 from art_snn.findings.base import Finding, Subject
 from art_snn.findings.remedies import DRAWS, MARGIN
-from art_snn.identity import values
 
 RANDOM = "random network"
 ALONE = 1e-3
@@ -92,7 +91,7 @@ def statistics_changed(subject: Subject) -> Finding | None:
 
 def _digests(network: nn.Module) -> dict[str, str]:
     tensors = (*network.named_parameters(), *network.named_buffers())
-    return {name: digest("", values(tensor)) for name, tensor in tensors}
+    return {name: digest("", tensor) for name, tensor in tensors}
 
 
 def random_network(subject: Subject) -> Finding | None:

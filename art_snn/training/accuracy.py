@@ -37,4 +37,4 @@ def accuracy(
             continue
         x = x if craft is None else craft(x, y)
         correct += defence.correct(learner, x, sent(y, learner.device)).sum()
-    return sum(team.gathered(int(correct))) / len(samples.x)
+    return sum(team.gather(int(correct))) / len(samples.x)

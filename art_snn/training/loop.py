@@ -89,7 +89,7 @@ def train(
                         batch = recipe.batch_size
                         score = accuracy(network, validation, batch, craft, team, defence)
             state.finish(Epoch(epoch + 1, loss, score))
-            team.led(partial(state.save, resume))
+            team.on_leader(partial(state.save, resume))
             progress.step(_words(state.history[-1], recipe.epochs))
     state.restore_best()
     network.eval()

@@ -10,7 +10,7 @@ from typing import Any
 
 from art_snn import __version__
 from art_snn.checks import ArgumentError, invalid
-from art_snn.files import whole
+from art_snn.files import atomic_write
 
 AGAIN = 1
 """How many more times a fetch that failed is tried."""
@@ -49,7 +49,7 @@ def fetch(
     :raises WriteFailed: when the file cannot be written."""
     failures = (import_module("requests").RequestException, ValueError)
     url = f"{address()}/{file}"
-    with whole(folder / file) as partial:
+    with atomic_write(folder / file) as partial:
         options: dict[str, Any] = {"path": partial.parent, "base_url": "", "retry_if_failed": AGAIN}
         options |= {"registry": {partial.name: sha256}, "urls": {partial.name: url}}
         try:

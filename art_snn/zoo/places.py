@@ -7,8 +7,7 @@ from hashlib import sha256 as checksum
 from pathlib import Path
 
 import art_snn
-from art_snn.checks import invalid
-from art_snn.paths import FILE, expand_path, require_kind
+from art_snn.checks import FILE, expand_path, invalid, require_kind
 from art_snn.zoo.entry import Zoo, ZooData, ZooEntry
 from art_snn.zoo.fetch import cache, fetch
 from art_snn.zoo.manifest import MANIFEST, from_text

@@ -127,8 +127,12 @@ def test_what_a_run_left_unfinished_that_was_killed_is_removed(tmp_path):
 
 
 def test_unfinished_files_of_others_and_of_other_runs_stay(tmp_path):
-    names = ("film.mkv.part", "holiday/film.part", "run/network.pt.01234567.part")
-    names += ("decay-1/network.pt.01234567.part", "decay-1/.lock", "blocks/deep/a.01234567.part")
+    names = ("film.mkv.part", "holiday/film.part", "run/network.safetensors.01234567.part")
+    names += (
+        "decay-1/network.safetensors.01234567.part",
+        "decay-1/.lock",
+        "blocks/deep/a.01234567.part",
+    )
     for path in map(tmp_path.joinpath, names):
         path.parent.mkdir(exist_ok=True, parents=True)
         path.write_text("half")

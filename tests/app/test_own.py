@@ -74,7 +74,7 @@ def test_a_network_has_the_weights_that_its_function_gives_unless_epochs_are_ask
     untrained = COMMANDS[name][2 * (name == "curves") :]  # It is the only one that has epochs.
     monkeypatch.setitem(COMMANDS, name, untrained)
     assert run(name, "--epochs", "1", "--output", "trained").status == 0
-    (weights,) = Path("trained").rglob("network.pt")
+    (weights,) = Path("trained").rglob("network.safetensors")
     monkeypatch.setattr(torch.optim.Adam, "step", forbidden)
     done = run(name)
     assert done.status == 0, done.stderr
@@ -131,7 +131,10 @@ def test_a_network_that_was_trained_first_is_not_taken_up_by_another_code(name):
     edited("mine.py")
     done = run(name, "--epochs", "1")
     assert (done.status, done.stdout) == (2, "")
-    assert "network.pt, which has other layers, neurons or code" in done.stderr
+    assert (
+        "network.safetensors, which has other layers or neurons, or comes from another file"
+        in done.stderr
+    )
 
 
 def test_what_the_file_imports_from_its_folder_is_code_of_it():

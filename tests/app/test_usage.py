@@ -56,7 +56,7 @@ SHARED = [
     ("train", "--encoder frames", "--encoder: expected direct or poisson, since images.npz holds"),
     ("compare", "--reset none", "--reset: expected one of hard, soft, got 'none'"),
     ("compare", "--epochs 0", f"--epochs: {WHOLE} >= 1, got 0"),
-    ("sweep", "--epochs 1 --checkpoint network.pt", "--epochs: expected None "),
+    ("sweep", "--epochs 1 --checkpoint network.safetensors", "--epochs: expected None "),
     ("compare", "--checkpoint none.pt", "--checkpoint: expected a checkpoint file, but none.pt"),
     ("curves", "--checkpoint none.pt", "--checkpoint: expected a checkpoint file, but none.pt"),
     ("compare", "--eps small", f"--eps: {NUMBER} 'small'"),

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from art_snn.data.sizes import pooled
 
 from art_snn.checks import MissingPackage
 from art_snn.data import events, from_npz
-from art_snn.data.sizes import pooled
 
 Event = tuple[int, int, int]
 """x, y, polarity; every event is one microsecond later."""

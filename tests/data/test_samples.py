@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from art_snn.data.samples import MOST_CLASSES
 
 from art_snn.checks import ArgumentError
 from art_snn.data import Dataset, from_npz
-from art_snn.data.samples import MOST_CLASSES
 from tests import tiny
 from tests.data.test_npz import arrays, saved
 

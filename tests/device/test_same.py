@@ -142,9 +142,9 @@ def test_a_training_goes_on_on_another_device(first, second, dtype, tmp_path):
 @pytest.mark.parametrize("place", ["cpu", *CARDS])
 def test_a_checkpoint_is_loaded_on_any_device(place, tmp_path):
     saved = on("cuda:0", small.classifier()).model
-    checkpoint.save(saved, tmp_path / "network.pt")
+    checkpoint.save(saved, tmp_path / "network.safetensors")
     loaded = small.classifier(seed=1).model.to(place)
-    checkpoint.load(loaded, tmp_path / "network.pt")
+    checkpoint.load(loaded, tmp_path / "network.safetensors")
     for name, weight in loaded.state_dict().items():
         assert weight.device == torch.device(place)
         assert torch.equal(weight.cpu(), saved.state_dict()[name].cpu())

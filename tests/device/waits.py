@@ -89,7 +89,7 @@ def hardening(c: Any, x: np.ndarray, y: np.ndarray, steps: int) -> None:
 
 def saving(c: Any, x: np.ndarray, y: np.ndarray, steps: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint.save(c.model, Path(folder, "network.pt"))
+        checkpoint.save(c.model, Path(folder, "network.safetensors"))
 
 
 # All candidates of a round are tried at once: their number grows with the rounds.

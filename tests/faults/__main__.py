@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from art_snn.measuring.machine import describe_machine
-from art_snn.stopping import INTERRUPTED
+from art_snn.progress import INTERRUPTED
 from tests.faults.commands import Bench
 from tests.faults.interrupts import interrupts
 from tests.faults.networks import networks

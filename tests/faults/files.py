@@ -48,7 +48,7 @@ def _refused(read: Callable[[Path], Any]) -> Callable[[Path], bool]:
 
 
 READERS: Mapping[str, Callable[[Path], bool]] = {
-    "network.pt": _refused(lambda file: checkpoint.load(small.classifier().model, file)),
+    "network.safetensors": _refused(lambda file: checkpoint.load(small.classifier().model, file)),
     "training.pt": _refused(_trained),
     "compare.json": _refused(lambda file: earlier(file, "comparison", Comparison, bool)),
     "sweep.json": _refused(lambda file: earlier(file, "sweep", Content, bool)),
@@ -60,7 +60,7 @@ READERS: Mapping[str, Callable[[Path], bool]] = {
 def genuine(bench: Bench, name: str) -> bytes:
     """A whole file, as the library or a command writes it."""
     file = bench.folder / f"genuine-{name}"
-    if name == "network.pt":
+    if name == "network.safetensors":
         checkpoint.save(small.classifier().model, file, accuracy=0.5)
     elif name == "training.pt":
         _trained(file)
@@ -71,7 +71,7 @@ def genuine(bench: Bench, name: str) -> bytes:
 
 def in_command(bench: Bench, name: str) -> tuple[Path, list[str]]:
     """A whole file in a folder of its own, and the words of a command that reads it."""
-    command = {"network.pt": "compare", "training.pt": "train", "frames.npz": "compare"}
+    command = {"network.safetensors": "compare", "training.pt": "train", "frames.npz": "compare"}
     room = command.get(name, Path(name).stem)
     output = bench.fresh(room)
     words = bench.words(room, output)

@@ -18,9 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from art_snn.checkpoint import FORMAT
-from art_snn.files import _seal, write_tensors
-
 
 class Code:
     """Calls something when it is unpickled."""
@@ -54,14 +51,13 @@ def _by_opcodes(file: Path, marker: Path) -> None:
 
 
 def _replaced(file: Path, marker: Path) -> None:
-    """A checkpoint of ours whose pickle is another, with the checksum that belongs to it."""
+    """A state dict whose pickle is another, with the checksums that belong to it."""
     genuine = io.BytesIO()
-    torch.save({"format": FORMAT, "network": {"w": torch.zeros(3)}, "notes": {}}, genuine)
+    torch.save({"w": torch.zeros(3)}, genuine)
     with zipfile.ZipFile(genuine) as old, zipfile.ZipFile(file, "w") as new:
         for name in old.namelist():
             evil = pickle.dumps({"network": python(marker)}, protocol=2)
             new.writestr(name, evil if name.endswith("data.pkl") else old.read(name))
-    _seal(file)
 
 
 def _tar(file: Path, marker: Path) -> None:
@@ -93,14 +89,6 @@ def _one_array(file: Path, marker: Path) -> None:
         np.save(stream, np.array([CODE["os.mkdir"](marker), 0]), allow_pickle=True)
 
 
-def _sealed(content: Callable[[Path], Any], file: Path, marker: Path) -> None:
-    write_tensors(file, content(marker))
-
-
-def _noted(marker: Path) -> dict[str, Any]:
-    return {"format": FORMAT, "network": {}, "notes": {"a": {"b": [python(marker)]}}}
-
-
 def _progress(marker: Path) -> dict[str, Any]:
     return {"run": "", "samples": "", "history": [], "best": shell(marker), "network": {}}
 
@@ -113,8 +101,7 @@ KINDS: Mapping[str, Callable[[Path, Path], None]] = {
     "torch file, protocol 5": partial(_saved, shell, pickle_protocol=5),
     "torch tar": _tar,
     "checkpoint, another pickle": _replaced,
-    "checkpoint, in its notes": partial(_sealed, _noted),
-    "training state": partial(_sealed, _progress),
+    "training state": partial(_saved, _progress),
     "npz of objects": _objects,
     "npz of pickles": _members,
     "npy of objects": _one_array,

@@ -49,7 +49,7 @@ def of_commands(bench: Bench, report: Report, name: str, delay: float) -> None:
 
 def of_savers(bench: Bench, report: Report, rounds: int = ROUNDS) -> None:
     """Two processes save a checkpoint of the same name, again and again, while one reads it."""
-    file = bench.folder / "saved" / "network.pt"
+    file = bench.folder / "saved" / "network.safetensors"
     expected = {who: small.classifier(seed=who).model.state_dict() for who in (1, 2)}
     network = small.classifier().model
     for _ in range(rounds):

@@ -67,7 +67,7 @@ def _malicious(bench: Bench, report: Report, kind: str, option: str) -> None:
     place = bench.fresh("pickle")
     place.mkdir()
     marker = place / "was-run"
-    file = place / {"--checkpoint": "network.pt", "--data": "data.npz"}.get(option, option)
+    file = place / {"--checkpoint": "network.safetensors", "--data": "data.npz"}.get(option, option)
     KINDS[kind](file, marker)
     output = place if option == "training.pt" else place / "out"
     words = bench.words("train" if option == "training.pt" else "compare", output)

@@ -24,7 +24,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from art_snn.app.cli import COMMANDS, run_command
-from art_snn.stopping import leave_at_once
+from art_snn.progress import leave_at_once
 from tests.faults.report import LEAVING, Report
 
 FORKS = multiprocessing.get_context("forkserver")

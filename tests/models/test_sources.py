@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from art_snn.models.sources import sources
 
 from art_snn.models.own import built
-from art_snn.models.sources import sources
 from tests.own import SOURCE
 
 NETWORK = SOURCE.format(inputs=16, decay=0.5, classes=2, shape=(1, 4, 4))

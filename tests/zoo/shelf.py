@@ -40,7 +40,7 @@ def training(folder: Path, source: Source, seed: int = 0) -> Path:
     notes: dict[str, Any] = {"subject": describe_training(SMALL, 1, seed), "data": data.name}
     notes |= {"recipe": asdict(recipe), "adversary": ""}
     accuracy = Share(correct(network, data.x_test, data.y_test), len(data.y_test))
-    checkpoint.save(network, folder / "network.pt", **notes)
+    checkpoint.save(network, folder / "network.safetensors", **notes)
     write_result(folder / "training.json", {**notes, "test_accuracy": accuracy.as_dict()})
     return folder
 

@@ -9,7 +9,7 @@ from art_snn.app.evaluate import Settings as Evaluating
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluation import Evaluation, read_evaluation
 from art_snn.app.resume import earlier
-from art_snn.paths import FOLDER, expand_path, path_kind
+from art_snn.checks import FOLDER, expand_path, path_kind
 
 
 def run(settings: Settings) -> Checked:

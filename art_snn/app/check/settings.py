@@ -4,10 +4,11 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
+from art_snn.app.annotations import Folder
 from art_snn.app.base import Experiment
 from art_snn.app.check.result import Checked
 from art_snn.app.trained import Trained
-from art_snn.checks import Folder, require
+from art_snn.checks import require
 from art_snn.data import Source
 
 FAILED = 3

@@ -15,10 +15,9 @@ from art_snn.attacks.candidates import Candidates
 from art_snn.attacks.distances import FLIPS, distances
 from art_snn.attacks.persample import ROUNDING
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
-from art_snn.checks import ArgumentError, invalid, require, shown
+from art_snn.checks import FILE, ArgumentError, expand_path, invalid, require, require_kind, shown
 from art_snn.classifier import PyTorchSpikingClassifier
-from art_snn.files import damage, digest
-from art_snn.paths import FILE, expand_path, require_kind
+from art_snn.files import corruption, digest
 
 ADVERSARIALS = "adversarials"
 """The option that names the files, as complaints call it."""
@@ -77,7 +76,7 @@ def _arrays(path: Path) -> Mapping[str, np.ndarray]:
     require_kind(ADVERSARIALS, path, FILE, CONTENT)
     remedy = "Write it with numpy.savez(file, x=adversarials, index=rows, name='your name')."
     try:
-        spoilt = damage(path)
+        spoilt = corruption(path)
         if spoilt is not None:
             raise invalid(ADVERSARIALS, CONTENT, f"{path}, which {spoilt}", remedy)
         with np.load(path, allow_pickle=False) as archive:

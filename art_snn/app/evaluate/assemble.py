@@ -20,7 +20,7 @@ from art_snn.app.evaluation import Bounds, Evaluation, Examples, Trial
 from art_snn.app.evaluation.items import EXAMPLES
 from art_snn.app.resume import structured
 from art_snn.attacks import Outcome
-from art_snn.files import damage, digest, write_arrays, write_json
+from art_snn.files import corruption, digest, write_arrays, write_json
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate
 from art_snn.seeding import seeded
@@ -109,12 +109,12 @@ def _write_adversarials(
 def files_missing(target: Target, evaluation: Evaluation) -> bool:
     """Whether a file of an evaluation that is done is missing, or was damaged since."""
     paths = [target.settings.output / name for name in _arrays_of(target, evaluation)]
-    return not all(path.is_file() and damage(path) is None for path in paths)
+    return not all(path.is_file() and corruption(path) is None for path in paths)
 
 
 def files_of(target: Target, evaluation: Evaluation) -> list[str]:
     """The files next to evaluation.json, its report and its table: arrays, times, weights."""
-    weights = ["network.pt"] if target.settings.network.trained_here else []
+    weights = ["network.safetensors"] if target.settings.network.trained_here else []
     names = [*_arrays_of(target, evaluation), TIMES, *weights]
     return [name for name in names if (target.settings.output / name).exists()]
 

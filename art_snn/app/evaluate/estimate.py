@@ -12,7 +12,7 @@ from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import Unit, stage_works
 from art_snn.attacks import planned
 from art_snn.attacks.work import Work
-from art_snn.progress import say
+from art_snn.progress import log_line
 from art_snn.seeding import seeded
 
 CHEAP = "fast"
@@ -88,7 +88,7 @@ def announce(target: Target, units: Sequence[Unit], processes: int, resumed: boo
         by_plan = [unit for unit in units if unit.plan == decides]
         saved = sum(seconds[unit.name] - speed.of(works, counts[unit.name]) for unit in by_plan)
         words += f"; --plan {CHEAP} takes about {rough(total - saved / processes)}"
-    say(f"{words}.", verbose=total >= WORTH)
+    log_line(f"{words}.", verbose=total >= WORTH)
 
 
 def rough(seconds: float) -> str:

@@ -11,9 +11,8 @@ from art_snn.app.evaluate.store import Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import block_name
 from art_snn.app.evaluation import Trial
-from art_snn.checks import ArgumentError, invalid, require
-from art_snn.files import damage, write_arrays
-from art_snn.paths import FILE, require_kind
+from art_snn.checks import FILE, ArgumentError, invalid, require, require_kind
+from art_snn.files import corruption, write_arrays
 
 FIRST, COUNT = "first.npz", 20
 """The file, and how many samples it holds at most."""
@@ -72,7 +71,7 @@ class First:
         path = folder / FIRST
         require_kind("first", path, FILE, EXPECTED)
         try:
-            spoilt = damage(path)
+            spoilt = corruption(path)
             if spoilt is not None:
                 raise invalid("first", EXPECTED, f"{path}, which {spoilt}", REMEDY)
             with np.load(path, allow_pickle=False) as file:

@@ -12,7 +12,7 @@ from art_snn.attacks import Outcome
 from art_snn.attacks.plan import short_stage
 from art_snn.network import SpikingNetwork
 from art_snn.passes import watched
-from art_snn.progress import Progress, duration, say, write_line
+from art_snn.progress import Progress, duration, log_line, write_line
 from art_snn.team import Team
 
 
@@ -56,7 +56,7 @@ class Course:
         if asked > self.asked:  # The next samples that are attacked together.
             self.start, self.asked = self.asked, asked
         line, self.broken = stage_line(words, tried, broken - self.broken, outcome), broken
-        say(line, verbose=False)
+        log_line(line, verbose=False)
         if self.bar.bar is not None:
             write_line(f"  {line}")
         name, samples = words.partition(" on source")[0], self.unit.samples
@@ -66,7 +66,7 @@ class Course:
     def end(self) -> None:
         """The unit is done, and others by other processes."""
         passes = self.unit.passes
-        counted = self.team.counted("passes", passes)
+        counted = self.team.add_count("passes", passes)
         total = counted if self.team.size > 1 else self.finished + passes
         self.bar.update(total - self.finished - self.position)
         self.finished, self.position = total, 0
@@ -78,7 +78,7 @@ class Course:
             if step not in self.said and self._whole(step):
                 self.said.add(step)
                 contents = [self.store.read(unit.name) for unit in self._units(step)]
-                say(f"{self._number(step)} {step}: {step_words(contents)}")
+                log_line(f"{self._number(step)} {step}: {step_words(contents)}")
 
     def _until(self, stage: str) -> int:
         """Passes of a sample until the end of a stage, at most."""

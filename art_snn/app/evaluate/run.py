@@ -33,21 +33,21 @@ def run(settings: Settings) -> Evaluated | None:
     block, with the same result, bit for bit. A finished one is not repeated, unless a file of it is
     damaged or gone, or adversarials are asked for that were not kept."""
     with settings.at_work() as team:
-        data = team.first(settings.load)
+        data = team.leader_first(settings.load)
         target = Target.obtained(settings, data, team)
-        key = team.led(lambda: target.key)
+        key = team.on_leader(lambda: target.key)
         store = Store(settings.output / "blocks", key)
         title = settings.network.words(data, target.classifier.model)
-        evaluation = team.led(partial(finished, target, key, title))
+        evaluation = team.on_leader(partial(finished, target, key, title))
         if evaluation is None:
-            team.led(target.check)
+            team.on_leader(target.check)
             units = [*bounds_units(target), *examination_units(target)]
             units += [*attack_units(target, store), *certificate_units(target)]
             compute(units, store, team, target)
             seconds = store.seconds([unit.name for unit in units]) if team.leads else 0.0
-            evaluation = team.led(partial(assemble, target, title, store, seconds))
+            evaluation = team.on_leader(partial(assemble, target, title, store, seconds))
         result = Evaluated(evaluation, tuple(files_of(target, evaluation)), settings.records)
-        team.led(lambda: result.write(settings.output, draw(result)))
+        team.on_leader(lambda: result.write(settings.output, draw(result)))
         store.clear()
         return result if team.leads else None
 
@@ -71,18 +71,18 @@ def compute(units: list[Unit], store: Store, team: Team, target: Target) -> None
 
     Those whose blocks others read come first, in a round of their own."""
     names = [unit.name for unit in units]
-    team.led(lambda: store.done(names))  # Complains in one process, if at all.
-    done = set().union(*team.gathered(store.done(names)))
+    team.on_leader(lambda: store.done(names))  # Complains in one process, if at all.
+    done = set().union(*team.gather(store.done(names)))
     units = sorted(units, key=lambda unit: -unit.length)
     missing = [unit for unit in units if unit.name not in done]
-    team.led(lambda: store.discard(unit.name for unit in missing))
+    team.on_leader(lambda: store.discard(unit.name for unit in missing))
     course = Course(units, done, store, team)
     with course.bar:
         for early in (True, False):
             some = [unit for unit in missing if unit.early == early]
             if team.leads and some:
                 announce(target, some, team.size, resumed=bool(done))
-            for unit in team.dealt(some, "bounds" if early else "units"):
+            for unit in team.next_items(some, "bounds" if early else "units"):
                 start = monotonic()
                 content, arrays = course.result_of(unit, target.classifier.model)
                 store.put(unit.name, content | {TOOK: monotonic() - start}, arrays)

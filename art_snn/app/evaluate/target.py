@@ -21,13 +21,12 @@ from art_snn.attacks.persample import PerSampleAttack
 from art_snn.attacks.plan import Suited, suited
 from art_snn.attacks.randomness import random
 from art_snn.attacks.work import Work, work_of
-from art_snn.checkpoint import CheckpointError
+from art_snn.checkpoint import CheckpointError, network_identity
 from art_snn.checks import ArgumentError, invalid, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset
 from art_snn.files import digest
 from art_snn.gradients import Native
-from art_snn.identity import identity
 from art_snn.metrics import certify
 from art_snn.network import SpikingNetwork
 from art_snn.seeding import seeded
@@ -54,14 +53,14 @@ class Target:
         """The networks with their weights; where these must be trained, one process does it."""
         x, y = data.x_test[: settings.samples], data.y_test[: settings.samples]
         classifier = settings.network.classifier(data, settings.device, settings.seed)
-        codes = team.gathered(digest(identity(classifier.model)))
+        codes = team.gather(digest(network_identity(classifier.model)))
         expected, remedy = "the same code in every process", "Start them all from one state of it."
-        team.led(lambda: require(len({*codes}) == 1, "model", expected, "several", remedy))
-        team.led(cls(settings, classifier, x, y).check_attack)
+        team.on_leader(lambda: require(len({*codes}) == 1, "model", expected, "several", remedy))
+        team.on_leader(cls(settings, classifier, x, y).check_attack)
         if settings.bounds:
-            team.led(lambda: require_bounds(settings, classifier, x, y))
+            team.on_leader(lambda: require_bounds(settings, classifier, x, y))
         read = partial(read_submission, settings=settings, classifier=classifier, x=x)
-        submissions = team.led(lambda: tuple(map(read, settings.adversarials)))
+        submissions = team.on_leader(lambda: tuple(map(read, settings.adversarials)))
         _obtain(classifier.model, settings, settings.network, data, team)
         sources = []
         try:
@@ -180,7 +179,7 @@ def _obtain(
         trained.obtain(network, data, settings.output, settings.seed)
         return {name: tensor.cpu() for name, tensor in network.state_dict().items()}
 
-    network.load_state_dict(team.led(weights))
+    network.load_state_dict(team.on_leader(weights))
     network.eval()
 
 

@@ -7,9 +7,17 @@ import numpy as np
 
 from art_snn.app.evaluation.evaluation import Evaluation
 from art_snn.app.resume import read_result, structured
-from art_snn.checks import ArgumentError, invalid, require
-from art_snn.files import damage, write_arrays
-from art_snn.paths import FILE, FOLDER, expand_path, path_kind, require_kind
+from art_snn.checks import (
+    FILE,
+    FOLDER,
+    ArgumentError,
+    expand_path,
+    invalid,
+    path_kind,
+    require,
+    require_kind,
+)
+from art_snn.files import corruption, write_arrays
 
 EXAMPLES, RESULT = "examples.npz", "evaluation.json"
 EXPECTED = "an evaluation, as art-snn evaluate writes it"
@@ -58,7 +66,7 @@ class Examples:
             return None
         expected = "samples next to their adversarials"
         try:
-            broken = damage(path)
+            broken = corruption(path)
             if broken:
                 raise invalid("examples", expected, f"{path}, which {broken}", _REMEDY)
             with np.load(path, allow_pickle=False) as file:

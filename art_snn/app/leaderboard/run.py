@@ -7,9 +7,8 @@ from art_snn.app.evaluation import read_evaluation
 from art_snn.app.evaluation.items import RESULT
 from art_snn.app.leaderboard.result import Leaderboard
 from art_snn.app.leaderboard.settings import Settings
-from art_snn.checks import require
+from art_snn.checks import FOLDER, expand_path, path_kind, require
 from art_snn.files import write_text
-from art_snn.paths import FOLDER, expand_path, path_kind
 
 
 def run(settings: Settings) -> Leaderboard:

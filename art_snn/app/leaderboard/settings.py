@@ -4,9 +4,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from art_snn.checks import require
+from art_snn.checks import FILE, path_kind, require
 from art_snn.files import begins_with
-from art_snn.paths import FILE, path_kind
 
 MARKS = {
     ".html": '<meta name="generator" content="art-snn leaderboard">',

@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from art_snn.app.annotations import Open
 from art_snn.app.report.result import is_report
-from art_snn.checks import Open, require, require_choice, set_fields
-from art_snn.paths import FILE, path_kind
+from art_snn.checks import FILE, path_kind, require, require_choice, set_fields
 
 Format = Literal["html", "md", "tex"]
 FORMATS: tuple[Format, ...] = ("html", "md", "tex")

@@ -243,7 +243,7 @@ def test_results_without_a_common_sample_are_shown_and_not_refused(tmp_path):
     assert "no sample in common" in output.read_text("utf-8")
 
 
-@pytest.mark.parametrize("name", ["network.pt", "report.pdf", "report"])
+@pytest.mark.parametrize("name", ["network.safetensors", "report.pdf", "report"])
 def test_an_ending_of_another_kind_of_file_is_refused(name, folder):
     (folder / name).write_bytes(b"weights")
     text = complaint(folder / FILE, "--output", folder / name)
