@@ -52,7 +52,7 @@ def describe(command: str) -> dict[str, Any]:
 def row(action: Any) -> tuple[list[str], str, str]:
     """Flags, name of the value and help of an option, with its default as [x]."""
     text, _, default = " ".join(action.help.split()).partition(" (default: ")
-    default = {"True)": "on)", "False)": "off)"}.get(default, default)
+    default = {"True)": "on)", "False)": "off)", "None)": ""}.get(default, default)
     shown = (
         f"{text.rstrip('.')} [{default[:-1]}]." if default else text.removesuffix(" (repeatable)")
     )

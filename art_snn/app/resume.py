@@ -131,13 +131,14 @@ def fingerprint(
 ) -> str:
     """A key that changes with settings (their repr), network, weights, clip values and samples.
 
-    Of a network that a function of the user's built it also changes with the file of that function
-    and the predicted classes of the first samples. Logits do not count: their last bits depend on
-    processor and threads."""
+    Of a network with code of the user it also changes with the file that built it, and with the
+    predicted classes of the first samples. Logits do not count: their last bits depend on processor
+    and threads."""
     network, limits = classifier.model, classifier.clip_values
     ends = None if limits is None else [np.asarray(limit).tolist() for limit in limits]
     parts = [*network.state_dict().values(), x, y]
-    if network.origin and len(x):
+    packages = {type(module).__module__.partition(".")[0] for module in network.modules()}
+    if len(x) and (network.origin or packages - {"art_snn", "torch"}):
         with seeded(0):
             parts.append(classifier.predict(x[:PREDICTED], batch_size=BATCH).argmax(1))
     return digest((settings, *network_identity(network), ends), *parts)

@@ -115,7 +115,7 @@ class Trained:
     ) -> None:
         """Give the network its weights.
 
-        Weights that are trained here are kept in `folder`/network.safetensors and found there again; a
+        Weights trained here are kept in `folder`/network.safetensors and found there again; a
         training that was interrupted goes on after its last whole epoch.
 
         :param network: as :meth:`build` made it, on any device.

@@ -10,7 +10,7 @@ from torch import Tensor
 from art_snn.attacks import Attack
 from art_snn.checks import require, require_number, set_fields, shown
 from art_snn.classifier import wrapped
-from art_snn.data.samples import check_values, checked_range
+from art_snn.data.dataset import check_values, checked_range
 from art_snn.gradients import RGA, Gradient, resolve
 from art_snn.layers import device_of
 from art_snn.measuring.machine import device_type

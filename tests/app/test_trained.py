@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from safetensors.torch import save_file
 
 from art_snn import checkpoint
@@ -202,7 +201,7 @@ def test_weights_of_a_file_are_loaded_for_evaluation_and_nothing_is_written(trai
 def test_a_kept_network_that_is_damaged_is_told_as_one_of_the_folder_and_left(trained, tmp_path):
     content = flipped((trained / "network.safetensors").read_bytes(), 3000, 2)
     (tmp_path / "network.safetensors").write_bytes(content)
-    message = r"^output: expected .*network\.safetensors, which is damaged.*Without it the network is trained"
+    message = r"^output: .*network\.safetensors, which is damaged.*Without it the network is tr"
     with pytest.raises(CheckpointError, match=message):
         SMALL.obtain(SMALL.build(images()), images(), tmp_path)
     assert (tmp_path / "network.safetensors").read_bytes() == content

@@ -16,7 +16,7 @@ from art_snn.checks import (
     require_whole,
     set_fields,
 )
-from art_snn.data.samples import check_values
+from art_snn.data.dataset import check_values
 from art_snn.gradients.temporal import TemporalGradient
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept

@@ -138,7 +138,7 @@ def test_numbers_from_numpy_are_written_as_plain_ones(folder, tmp_path):
 
 def test_a_network_of_another_kind_of_run_is_not_written_over(folder, tmp_path):
     (tmp_path / "network.safetensors").write_bytes((folder / "network.safetensors").read_bytes())
-    message = r"^output: .*without a network.*no training\.pt\. Choose .*, or delete network\.safetensors\."
+    message = r"^output: .*without a network.*no training\.pt\. Choose .*, or delete network\."
     with pytest.raises(ValueError, match=message):
         fitted(settings(tmp_path), halves())
     assert (tmp_path / "network.safetensors").read_bytes() == (
